@@ -55,9 +55,11 @@ pub enum ProviderResult {
     },
     /// Nobody knows yet.
     OutcomeUnknown,
-    /// The provider rejected the credentials of the only request that was sent: nothing was charged. The try does not count.
+    /// The provider rejected the credentials of the only request that was sent: nothing was
+    /// charged. The try does not count.
     NotSent,
-    /// The provider does not list the charge, and its key has expired: it was never made. A person checks that.
+    /// The provider does not list the charge, and its key has expired: it was never made. A person
+    /// checks that.
     NeverCreated,
     /// It is certain that nothing was charged and nothing will be.
     Abandoned {
@@ -70,9 +72,9 @@ impl ProviderResult {
     /// The provider's name for the charge, where the fact has one.
     pub fn transaction_id(&self) -> Option<&str> {
         match self {
-            Self::Succeeded { transaction_id, .. } | Self::ActionRequired { transaction_id, .. } | Self::Processing { transaction_id } => {
-                Some(transaction_id)
-            }
+            Self::Succeeded { transaction_id, .. }
+            | Self::ActionRequired { transaction_id, .. }
+            | Self::Processing { transaction_id } => Some(transaction_id),
             _ => None,
         }
     }
@@ -83,7 +85,8 @@ impl ProviderResult {
     }
 }
 
-/// What the customer has to do before the provider goes on: open this address, and come back from it.
+/// What the customer has to do before the provider goes on: open this address, and come back from
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NextAction {
     /// The provider's page.
@@ -95,7 +98,8 @@ pub struct NextAction {
 pub enum KeyState {
     /// No charge was made under the key, and none can be made under it any more.
     Voided,
-    /// The charge arrived before: the same charge again returns its stored answer and charges nothing new.
+    /// The charge arrived before: the same charge again returns its stored answer and charges
+    /// nothing new.
     Used,
     /// A request under the key is running at this moment.
     Running,

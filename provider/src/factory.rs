@@ -1,4 +1,5 @@
-//! Which provider the environment names. A new provider adds its folder, and a line to each of the two functions here.
+//! Which provider the environment names. A new provider adds its folder, and a line to each of the
+//! two functions here.
 
 use std::sync::Arc;
 
@@ -19,16 +20,26 @@ pub struct ProviderDependencies<'a> {
     pub secrets: &'a dyn Fn() -> Secrets,
 }
 
-/// The provider that charges and refunds. It begins at most `calls_per_second` calls per second, if that is given.
+/// The provider that charges and refunds. It begins at most `calls_per_second` calls per second, if
+/// that is given.
 ///
 /// # Panics
 /// When the environment lacks something, or names a provider that there is not.
-pub fn payment_provider(dependencies: &ProviderDependencies<'_>, calls_per_second: Option<u32>) -> Arc<dyn PaymentProvider> {
+pub fn payment_provider(
+    dependencies: &ProviderDependencies<'_>,
+    calls_per_second: Option<u32>,
+) -> Arc<dyn PaymentProvider> {
     match config::required("PAYMENT_PROVIDER").as_str() {
-        "simulated" => Arc::new(SimulatedProvider::new((dependencies.table)("PAYMENT_SIMULATOR_TABLE"))),
+        "simulated" => {
+            Arc::new(SimulatedProvider::new((dependencies.table)("PAYMENT_SIMULATOR_TABLE")))
+        }
         "stripe" => {
             let live = config::required("STAGE") == "prod";
-            let settings = StripeSettings { base: stripe_base(), return_url: config::optional("STORE_URL"), live };
+            let settings = StripeSettings {
+                base: stripe_base(),
+                return_url: config::optional("STORE_URL"),
+                live,
+            };
             let stripe = Stripe::new(settings, (dependencies.secrets)());
             Arc::new(match calls_per_second {
                 Some(calls) => stripe.with_rate_limit(calls),
@@ -45,7 +56,9 @@ pub fn payment_provider(dependencies: &ProviderDependencies<'_>, calls_per_secon
 /// See [`payment_provider`].
 pub fn statement(dependencies: &ProviderDependencies<'_>) -> Arc<dyn StatementReader> {
     match config::required("PAYMENT_PROVIDER").as_str() {
-        "simulated" => Arc::new(SimulatedStatement::new((dependencies.table)("PAYMENT_SIMULATOR_TABLE"))),
+        "simulated" => {
+            Arc::new(SimulatedStatement::new((dependencies.table)("PAYMENT_SIMULATOR_TABLE")))
+        }
         "stripe" => Arc::new(StripeStatement::new(stripe_base(), (dependencies.secrets)())),
         other => unknown(other),
     }

@@ -1,8 +1,10 @@
-//! The payment providers behind one trait: what payments asks of one, and what the ledger reads of its statement.
+//! The payment providers behind one trait: what payments asks of one, and what the ledger reads of
+//! its statement.
 //!
 //! In reading order:
 //!
-//! - [`payment_provider`]: the trait. [`charge`], [`refund`], [`dispute`], [`error`]: its vocabulary, with [`payment_id`] and [`card_token`].
+//! - [`payment_provider`]: the trait. [`charge`], [`refund`], [`dispute`], [`error`]: its
+//!   vocabulary, with [`payment_id`] and [`card_token`].
 //! - [`webhook`]: events that a provider sends on its own.
 //! - [`statement`]: what a provider has recorded itself, for the audit.
 //! - [`factory`]: which provider the environment names.
@@ -10,10 +12,13 @@
 //!
 //! # Invariants
 //!
-//! - No service is known here. A header, path, document or table of a provider is known in its folder and nowhere else.
-//! - A service links only what it uses: charging and the statement are separate traits over separate types.
+//! - No service is known here. A header, path, document or table of a provider is known in its
+//!   folder and nowhere else.
+//! - A service links only what it uses: charging and the statement are separate traits over
+//!   separate types.
 //! - Everything that a service awaits here returns a boxed future, as in `shared`.
-//! - HTTP clients are made at the first call: a function that never calls its provider never pays for one.
+//! - HTTP clients are made at the first call: a function that never calls its provider never pays
+//!   for one.
 
 pub mod card_token;
 pub mod charge;

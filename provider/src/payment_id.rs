@@ -1,4 +1,5 @@
-//! `pay_<order>_<attempt>`: an id that says where the payment lies, so that reading it takes one read.
+//! `pay_<order>_<attempt>`: an id that says where the payment lies, so that reading it takes one
+//! read.
 
 use std::fmt;
 
@@ -21,7 +22,8 @@ impl PaymentId {
         Self { order: order.uuid(), attempt }
     }
 
-    /// The one attempt that follows from the order itself, with the method that was given when it was placed.
+    /// The one attempt that follows from the order itself, with the method that was given when it
+    /// was placed.
     pub fn automatic(order: OrderId) -> Self {
         Self::new(order, ids::derive_uuid(&[&order.to_string(), "automatic"]))
     }
@@ -58,7 +60,9 @@ impl Serialize for PaymentId {
 impl<'de> Deserialize<'de> for PaymentId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| serde::de::Error::custom(Violation::new("invalid_id", "This is no id of a payment.")))
+        Self::parse(&text).ok_or_else(|| {
+            serde::de::Error::custom(Violation::new("invalid_id", "This is no id of a payment."))
+        })
     }
 }
 
@@ -87,7 +91,16 @@ mod tests {
     #[test]
     fn malformed_payment_ids_are_rejected() {
         let id = PaymentId::automatic(ids::derive(&["an order"])).to_string();
-        for odd in ["", "pay_", "pay__", &id[..40], &id.to_uppercase(), &format!("{id}_"), &id.replace("pay_", "ord_"), &format!("{id}/")] {
+        for odd in [
+            "",
+            "pay_",
+            "pay__",
+            &id[..40],
+            &id.to_uppercase(),
+            &format!("{id}_"),
+            &id.replace("pay_", "ord_"),
+            &format!("{id}/"),
+        ] {
             assert_eq!(PaymentId::parse(odd), None, "{odd}");
         }
     }

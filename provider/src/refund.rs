@@ -46,7 +46,8 @@ pub enum RefundResult {
         /// Why, as a stable name.
         reason: String,
     },
-    /// The provider made the refund and it failed, at once or days after it succeeded. It never succeeds again.
+    /// The provider made the refund and it failed, at once or days after it succeeded. It never
+    /// succeeds again.
     Failed {
         /// The provider's name for the refund.
         provider_refund_id: String,

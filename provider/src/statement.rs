@@ -1,4 +1,5 @@
-//! A provider's statement: what it has recorded itself of charges, refunds and disputes. The audit compares it with what payments recorded.
+//! A provider's statement: what it has recorded itself of charges, refunds and disputes. The audit
+//! compares it with what payments recorded.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +13,12 @@ pub trait StatementReader: Send + Sync {
     /// What the report of an audit calls the statement.
     fn name(&self) -> &'static str;
 
-    /// What the provider has of these payments, refunds and disputes, whatever payments recorded as their outcome.
-    fn read<'a>(&'a self, recorded: &'a StatementQuery) -> BoxFuture<'a, Result<Statement, StatementError>>;
+    /// What the provider has of these payments, refunds and disputes, whatever payments recorded as
+    /// their outcome.
+    fn read<'a>(
+        &'a self,
+        recorded: &'a StatementQuery,
+    ) -> BoxFuture<'a, Result<Statement, StatementError>>;
 }
 
 /// What payments has recorded of an order: where to look at the provider.

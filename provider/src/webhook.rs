@@ -1,4 +1,5 @@
-//! Events that a provider sends on its own. An event is not believed: it only says what to look up at the provider.
+//! Events that a provider sends on its own. An event is not believed: it only says what to look up
+//! at the provider.
 
 use shared::clock::Timestamp;
 

@@ -45,7 +45,8 @@ pub struct Caller {
     pub name: String,
     /// Their e-mail address at the time of login.
     pub email: String,
-    /// Whether their address is verified, as the authorizer read it within the last minute. False where it does not say so.
+    /// Whether their address is verified, as the authorizer read it within the last minute. False
+    /// where it does not say so.
     pub email_verified: bool,
     /// The session (the login) that the token belongs to, as the token names it.
     pub session: Option<String>,

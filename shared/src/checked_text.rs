@@ -1,24 +1,28 @@
 //! Declares types for texts that are checked once, when they come in.
 //!
-//! A declaration states the rule of the text once: its limits, what is rejected and with which code. The code that parses and the API
-//! document both follow from it.
+//! A declaration states the rule of the text once: its limits, what is rejected and with which
+//! code. The code that parses and the API document both follow from it.
 
 use std::ops::RangeInclusive;
 
 use crate::validation::Violation;
 
-/// Declares a text type: `parse` and `TryFrom<String>` are the only ways to a value, and both apply its rule. A value is (de)serialized
-/// and shown as its text.
+/// Declares a text type: `parse` and `TryFrom<String>` are the only ways to a value, and both apply
+/// its rule. A value is (de)serialized and shown as its text.
 ///
-/// The rule has one of four forms. The last two texts of the first three are what the API document says of the type and an example.
+/// The rule has one of four forms. The last two texts of the first three are what the API document
+/// says of the type and an example.
 ///
-/// - `Name: single_line(120), "About.", "Example"` and `Name: multi_line(2000), …`: text that people write, see [`text`](crate::text).
-/// - `Sku: code(1..=64, "^[A-Z]+$", is_sku, Violation::new("invalid_sku", "…")), …`: taken as it is, if its bytes are so many and `is_sku`
-///   holds for it, which is what the pattern says. Otherwise it is rejected with the violation.
-/// - `Name: by(parse, schema)`: `parse` is a `fn(&str) -> Result<String, Violation>`; for `schema` see [`describe!`](crate::describe).
+/// - `Name: single_line(120), "About.", "Example"` and `Name: multi_line(2000), …`: text that
+///   people write, see [`text`](crate::text).
+/// - `Sku: code(1..=64, "^[A-Z]+$", is_sku, Violation::new("invalid_sku", "…")), …`: taken as it
+///   is, if its bytes are so many and `is_sku` holds for it, which is what the pattern says.
+///   Otherwise it is rejected with the violation.
+/// - `Name: by(parse, schema)`: `parse` is a `fn(&str) -> Result<String, Violation>`; for `schema`
+///   see [`describe!`](crate::describe).
 ///
-/// `Name as "Other"` gives the type another name in the document. `secret Name: …` declares a text that does not show itself: without
-/// `Display`, and with a `Debug` that leaves it out.
+/// `Name as "Other"` gives the type another name in the document. `secret Name: …` declares a text
+/// that does not show itself: without `Display`, and with a `Debug` that leaves it out.
 #[macro_export]
 macro_rules! checked_text {
     ($(#[$doc:meta])* secret $name:ident $(as $title:literal)?: $($rule:tt)+) => {
@@ -110,11 +114,17 @@ macro_rules! checked_text {
     };
 }
 
-/// Takes a text as it is, if its bytes are as many as `length` allows and `holds` is true of it. For [`checked_text!`](crate::checked_text).
+/// Takes a text as it is, if its bytes are as many as `length` allows and `holds` is true of it.
+/// For [`checked_text!`](crate::checked_text).
 ///
 /// # Errors
 /// The violation.
-pub fn code(text: &str, length: RangeInclusive<usize>, holds: fn(&str) -> bool, violation: fn() -> Violation) -> Result<String, Violation> {
+pub fn code(
+    text: &str,
+    length: RangeInclusive<usize>,
+    holds: fn(&str) -> bool,
+    violation: fn() -> Violation,
+) -> Result<String, Violation> {
     if length.contains(&text.len()) && holds(text) { Ok(text.to_owned()) } else { Err(violation()) }
 }
 
@@ -141,7 +151,10 @@ mod tests {
     #[test]
     fn text_is_normalized_and_displayed() {
         let title: Title = serde_json::from_str("\" Lamp\\n\"").unwrap();
-        assert_eq!((title.as_str(), title.to_string().as_str(), format!("{title:?}").as_str()), ("Lamp", "Lamp", "Title(\"Lamp\")"));
+        assert_eq!(
+            (title.as_str(), title.to_string().as_str(), format!("{title:?}").as_str()),
+            ("Lamp", "Lamp", "Title(\"Lamp\")")
+        );
         assert_eq!(serde_json::to_string(&title).unwrap(), "\"Lamp\"");
         assert_eq!(Title::parse("Lamps!").unwrap_err().code, "too_long");
     }

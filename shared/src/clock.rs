@@ -14,7 +14,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A moment in UTC with millisecond precision.
 ///
-/// Its text is RFC 3339 of fixed width (`2026-11-21T09:48:49.123Z`), so that texts sort as the moments do: index keys rely on it.
+/// Its text is RFC 3339 of fixed width (`2026-11-21T09:48:49.123Z`), so that texts sort as the
+/// moments do: index keys rely on it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
     milliseconds: i64,
@@ -31,7 +32,8 @@ impl Timestamp {
         self.milliseconds
     }
 
-    /// Whole seconds since 1970-01-01T00:00:00Z: the unit of DynamoDB's time to live and of JWT claims.
+    /// Whole seconds since 1970-01-01T00:00:00Z: the unit of DynamoDB's time to live and of JWT
+    /// claims.
     pub const fn seconds(self) -> i64 {
         self.milliseconds.div_euclid(1000)
     }
@@ -50,7 +52,8 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moment = jiff::Timestamp::from_millisecond(self.milliseconds).map_err(|_| fmt::Error)?;
+        let moment =
+            jiff::Timestamp::from_millisecond(self.milliseconds).map_err(|_| fmt::Error)?;
         write!(formatter, "{moment:.3}")
     }
 }
@@ -78,7 +81,9 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse().map_err(|_| serde::de::Error::custom("expected a date and time such as 2026-11-21T09:48:49.123Z"))
+        text.parse().map_err(|_| {
+            serde::de::Error::custom("expected a date and time such as 2026-11-21T09:48:49.123Z")
+        })
     }
 }
 
@@ -111,9 +116,13 @@ impl Clock {
         match self {
             Self::System => {
                 let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                Timestamp::from_milliseconds(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+                Timestamp::from_milliseconds(
+                    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX),
+                )
             }
-            Self::Manual(milliseconds) => Timestamp::from_milliseconds(milliseconds.load(Ordering::SeqCst)),
+            Self::Manual(milliseconds) => {
+                Timestamp::from_milliseconds(milliseconds.load(Ordering::SeqCst))
+            }
         }
     }
 
@@ -141,7 +150,9 @@ mod tests {
 
     #[test]
     fn impossible_dates_are_rejected() {
-        for text in ["2026-02-30T00:00:00Z", "+10000-01-01T00:00:00Z", "2026-01-01T00:00:00", "2026-01-01"] {
+        for text in
+            ["2026-02-30T00:00:00Z", "+10000-01-01T00:00:00Z", "2026-01-01T00:00:00", "2026-01-01"]
+        {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");
         }
     }

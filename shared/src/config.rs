@@ -5,9 +5,14 @@ use std::{str::FromStr, time::Duration};
 /// The text of a variable that the function cannot work without.
 ///
 /// # Panics
-/// When it is missing: the function then fails at its start, and says what is missing, instead of at some later request.
+/// When it is missing: the function then fails at its start, and says what is missing, instead of
+/// at some later request.
 pub fn required(name: &str) -> String {
-    optional(name).unwrap_or_else(|| panic!("the environment variable {name} is not set: the template sets it for every function"))
+    optional(name).unwrap_or_else(|| {
+        panic!(
+            "the environment variable {name} is not set: the template sets it for every function"
+        )
+    })
 }
 
 /// The text of a variable, if it is set and not empty.
@@ -22,7 +27,9 @@ pub fn optional(name: &str) -> Option<String> {
 /// When it is missing or cannot be read.
 pub fn parsed<T: FromStr>(name: &str) -> T {
     let text = required(name);
-    text.parse().unwrap_or_else(|_| panic!("the environment variable {name} has a value that cannot be read"))
+    text.parse().unwrap_or_else(|_| {
+        panic!("the environment variable {name} has a value that cannot be read")
+    })
 }
 
 /// A duration that the environment gives in seconds, as in `RETRY_SECONDS=60`.

@@ -1,7 +1,7 @@
 //! Identifiers: a prefix that says what is named, and a UUID.
 //!
-//! New ids are UUIDv7 (they sort by creation). Ids that must come out the same when a request or message is repeated are
-//! *derived*: UUIDv8 from the SHA-256 of what identifies the request.
+//! New ids are UUIDv7 (they sort by creation). Ids that must come out the same when a request or
+//! message is repeated are *derived*: UUIDv8 from the SHA-256 of what identifies the request.
 
 use std::sync::{
     Arc,
@@ -23,7 +23,8 @@ pub trait PrefixedId: Sized {
     const PREFIX: &'static str;
     /// The id with this UUID.
     fn from_uuid(uuid: Uuid) -> Self;
-    /// The id that `text` spells: exactly the prefix and a hyphenated lower-case UUID of version 7 or 8.
+    /// The id that `text` spells: exactly the prefix and a hyphenated lower-case UUID of version 7
+    /// or 8.
     fn parse(text: &str) -> Option<Self> {
         let uuid = text.strip_prefix(Self::PREFIX)?.strip_prefix('_')?;
         parse_uuid(uuid).map(Self::from_uuid)
@@ -33,11 +34,15 @@ pub trait PrefixedId: Sized {
 /// When an id of [`Ids::create`] was made; none for a derived id.
 pub fn created_at(uuid: Uuid) -> Option<Timestamp> {
     let (seconds, nanoseconds) = uuid.get_timestamp()?.to_unix();
-    let milliseconds = i64::try_from(seconds).ok()?.checked_mul(1000)?.checked_add(i64::from(nanoseconds / 1_000_000))?;
+    let milliseconds = i64::try_from(seconds)
+        .ok()?
+        .checked_mul(1000)?
+        .checked_add(i64::from(nanoseconds / 1_000_000))?;
     Some(Timestamp::from_milliseconds(milliseconds))
 }
 
-/// The UUID that `text` spells, if it is one that Ferrocart makes: hyphenated, lower case, version 7 or 8.
+/// The UUID that `text` spells, if it is one that Ferrocart makes: hyphenated, lower case, version
+/// 7 or 8.
 pub fn parse_uuid(text: &str) -> Option<Uuid> {
     let parsed = Uuid::try_parse(text).ok()?;
     let known = matches!(parsed.get_version_num(), 7 | 8);
@@ -142,11 +147,17 @@ impl Ids {
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         match self {
-            // The generator fails only where the kernel has none; there is nothing sensible to go on with then.
-            Self::System => SystemRandom::new().fill(&mut bytes).expect("the operating system gives random bytes"),
+            // The generator fails only where the kernel has none; there is nothing sensible to go
+            // on with then.
+            Self::System => SystemRandom::new()
+                .fill(&mut bytes)
+                .expect("the operating system gives random bytes"),
             Self::Seeded(next) => {
                 for chunk in bytes.chunks_mut(32) {
-                    let hash = digest::digest(&digest::SHA256, &next.fetch_add(1, Ordering::SeqCst).to_be_bytes());
+                    let hash = digest::digest(
+                        &digest::SHA256,
+                        &next.fetch_add(1, Ordering::SeqCst).to_be_bytes(),
+                    );
                     chunk.copy_from_slice(&hash.as_ref()[..chunk.len()]);
                 }
             }
@@ -155,9 +166,11 @@ impl Ids {
     }
 }
 
-/// The id that follows from `fields`: the same fields give the same id, whoever asks and however often.
+/// The id that follows from `fields`: the same fields give the same id, whoever asks and however
+/// often.
 ///
-/// SHA-256 over each field with its length in front, so that `("ab", "c")` and `("a", "bc")` differ.
+/// SHA-256 over each field with its length in front, so that `("ab", "c")` and `("a", "bc")`
+/// differ.
 pub fn derive<I: PrefixedId>(fields: &[&str]) -> I {
     I::from_uuid(derive_uuid(fields))
 }
@@ -184,7 +197,8 @@ pub fn sha256_hex(text: &str) -> String {
     hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
 }
 
-/// What tells one request from another: SHA-256 over the request as canonical JSON (keys sorted, no white space), in hexadecimal.
+/// What tells one request from another: SHA-256 over the request as canonical JSON (keys sorted, no
+/// white space), in hexadecimal.
 pub fn fingerprint<T: Serialize>(request: &T) -> String {
     // `Value` keeps its keys sorted, which makes the text canonical.
     let value = serde_json::to_value(request).expect("a request serialises to JSON");

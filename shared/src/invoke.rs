@@ -56,18 +56,39 @@ where
         let span = name.span(&invocation.request_id, trace.id());
         let call = async move {
             let started = Clock::System.now();
-            let malformed = |error: serde_json::Error| Failure::new("MalformedEvent", Violation::readable(&error.to_string()));
+            let malformed = |error: serde_json::Error| {
+                Failure::new("MalformedEvent", Violation::readable(&error.to_string()))
+            };
             let event = serde_json::from_value(invocation.event).map_err(malformed)?;
-            let outcome = operation(service, Call { event, deadline: invocation.deadline, trace }).await;
-            let duration_ms = u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
-            let outcome = outcome
-                .and_then(|answer| serde_json::to_value(answer).map_err(|error| Failure::from_error("UnserializableResponse", &error)));
+            let outcome =
+                operation(service, Call { event, deadline: invocation.deadline, trace }).await;
+            let duration_ms =
+                u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
+            let outcome = outcome.and_then(|answer| {
+                serde_json::to_value(answer)
+                    .map_err(|error| Failure::from_error("UnserializableResponse", &error))
+            });
             match &outcome {
-                Ok(answer) => tracing::info!(r#type = "invocation", duration_ms, report = numeric_fields(answer), "done"),
+                Ok(answer) => tracing::info!(
+                    r#type = "invocation",
+                    duration_ms,
+                    report = numeric_fields(answer),
+                    "done"
+                ),
                 Err(expected) if expected.is_expected => {
-                    tracing::info!(r#type = "invocation", duration_ms, kind = expected.kind, "refused")
+                    tracing::info!(
+                        r#type = "invocation",
+                        duration_ms,
+                        kind = expected.kind,
+                        "refused"
+                    )
                 }
-                Err(failure) => tracing::error!(r#type = "invocation", duration_ms, error = telemetry::causes(failure), "failed"),
+                Err(failure) => tracing::error!(
+                    r#type = "invocation",
+                    duration_ms,
+                    error = telemetry::causes(failure),
+                    "failed"
+                ),
             }
             outcome
         };
@@ -78,9 +99,14 @@ where
 /// What a schedule sends: nothing that matters.
 pub type ScheduledEvent = Value;
 
-/// The numbers and flags of an answer, for the log: `examined=3 settled=1`. Texts and lists stay out: they may name people or be long.
+/// The numbers and flags of an answer, for the log: `examined=3 settled=1`. Texts and lists stay
+/// out: they may name people or be long.
 fn numeric_fields(answer: &Value) -> String {
-    let members = answer.as_object().into_iter().flatten().filter(|(_, value)| value.is_number() || value.is_boolean());
+    let members = answer
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, value)| value.is_number() || value.is_boolean());
     members.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
 }
 

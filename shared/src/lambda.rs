@@ -1,6 +1,8 @@
-//! The runtime loop, and what every kind of function is to it: a boxed function from one event to one answer.
+//! The runtime loop, and what every kind of function is to it: a boxed function from one event to
+//! one answer.
 //!
-//! The same [`Lambda`] runs deployed (through [`serve`]) and in tests (by calling it with an [`Invocation`]).
+//! The same [`Lambda`] runs deployed (through [`serve`]) and in tests (by calling it with an
+//! [`Invocation`]).
 
 use std::{sync::Arc, time::Duration};
 
@@ -51,7 +53,8 @@ impl Failure {
         Self { kind, message: message.into(), is_expected: false }
     }
 
-    /// The answer "no", where a caller can only be told so by a failure: not for an operator to look at.
+    /// The answer "no", where a caller can only be told so by a failure: not for an operator to
+    /// look at.
     pub fn expected(kind: &'static str) -> Self {
         Self { kind, message: kind.to_owned(), is_expected: true }
     }
@@ -69,7 +72,8 @@ impl From<Failure> for Diagnostic {
 }
 
 /// A function, ready to be called.
-pub type Lambda = Arc<dyn Fn(Invocation) -> BoxFuture<'static, Result<Value, Failure>> + Send + Sync>;
+pub type Lambda =
+    Arc<dyn Fn(Invocation) -> BoxFuture<'static, Result<Value, Failure>> + Send + Sync>;
 
 /// Takes events from the Lambda runtime one after the other, until the environment is shut down.
 ///
@@ -82,12 +86,16 @@ pub fn serve(lambda: Lambda) -> Result<(), lambda_http::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let deadline = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
-        lambda(Invocation { event: event.payload, deadline: Timestamp::from_milliseconds(deadline), request_id: event.context.request_id })
+        lambda(Invocation {
+            event: event.payload,
+            deadline: Timestamp::from_milliseconds(deadline),
+            request_id: event.context.request_id,
+        })
     })))
 }
 
-/// What an operation is called in logs and keys, taken from its function's path: `orders::operations::create_order::create_order`
-/// is `create-order` of the service `orders`.
+/// What an operation is called in logs and keys, taken from its function's path:
+/// `orders::operations::create_order::create_order` is `create-order` of the service `orders`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationName {
     /// The service's crate.

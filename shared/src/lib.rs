@@ -1,28 +1,35 @@
-//! The edge that every Ferrocart service stands on: how an event becomes a typed request, how a result becomes an answer,
-//! and the few value types that belong to nobody in particular.
+//! The edge that every Ferrocart service stands on: how an event becomes a typed request, how a
+//! result becomes an answer, and the few value types that belong to nobody in particular.
 //!
 //! In reading order:
 //!
 //! - [`operation`]: the list of a service's operations, and what calls each.
 //! - [`lambda`]: the runtime loop; what all kinds of function have in common.
-//! - [`http`]: requests, answers, idempotency keys, pages. [`problem`]: errors as RFC 9457 documents.
-//! - [`queue`]: consumers of SQS. [`stream`]: publishers of DynamoDB streams. [`invoke`]: schedules and direct calls.
+//! - [`http`]: requests, answers, idempotency keys, pages. [`problem`]: errors as RFC 9457
+//!   documents.
+//! - [`queue`]: consumers of SQS. [`stream`]: publishers of DynamoDB streams. [`invoke`]: schedules
+//!   and direct calls.
 //! - [`sweep`]: schedules that work through what is due.
-//! - [`table`]: DynamoDB, where every write carries a condition. [`secret`]: Secrets Manager, read once and kept.
+//! - [`table`]: DynamoDB, where every write carries a condition. [`secret`]: Secrets Manager, read
+//!   once and kept.
 //! - [`seal`]: texts that nobody else can read or make up.
 //! - [`stored_enum!`]: an enum that is stored as a text, and that keeps what a newer release wrote.
 //! - [`api_document`]: how what goes in and out is described; only the tests compile it.
-//! - [`text`]: what people write, normalized and checked. [`checked_text`]: types for it. [`validation`]: why a value is rejected.
-//! - [`auth`], [`money`], [`ids`], [`clock`], [`retry`], [`throttle`]: values. [`config`], [`aws`], [`telemetry`]: surroundings.
+//! - [`text`]: what people write, normalized and checked. [`checked_text`]: types for it.
+//!   [`validation`]: why a value is rejected.
+//! - [`auth`], [`money`], [`ids`], [`clock`], [`retry`], [`throttle`]: values. [`config`], [`aws`],
+//!   [`telemetry`]: surroundings.
 //!
 //! # Invariants
 //!
-//! - No domain rule, no table's key layout and no message of a single service lives here. [`queue::SendNotification`] has three senders.
+//! - No domain rule, no table's key layout and no message of a single service lives here.
+//!   [`queue::SendNotification`] has three senders.
 //! - Nobody outside this crate reads the environment or the clock, or makes a random number.
-//! - Everything that an operation awaits here is a *plain function that returns a boxed future*. An `async fn` is compiled
-//!   anew in every crate that polls it; behind the box, hyper and the AWS SDK are compiled once, and an operation's binary
-//!   costs under a CPU second to build instead of fifteen. `#[inline(never)]` does not replace the box, and neither does an
-//!   `async fn` inside it that the caller's crate instantiates.
+//! - Everything that an operation awaits here is a *plain function that returns a boxed future*. An
+//!   `async fn` is compiled anew in every crate that polls it; behind the box, hyper and the AWS
+//!   SDK are compiled once, and an operation's binary costs under a CPU second to build instead of
+//!   fifteen. `#[inline(never)]` does not replace the box, and neither does an `async fn` inside it
+//!   that the caller's crate instantiates.
 
 use std::{future::Future, pin::Pin};
 

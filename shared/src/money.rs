@@ -6,11 +6,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::validation::Violation;
 
-/// The largest amount that one price, order or payment can have, in minor units: eight digits, as card providers have it.
+/// The largest amount that one price, order or payment can have, in minor units: eight digits, as
+/// card providers have it.
 pub const MAX_AMOUNT: i64 = 99_999_999;
 
 /// The currencies that Ferrocart trades in (ISO 4217).
-const SUPPORTED: [&str; 12] = ["AUD", "CAD", "CHF", "CZK", "DKK", "EUR", "GBP", "JPY", "NOK", "PLN", "SEK", "USD"];
+const SUPPORTED: [&str; 12] =
+    ["AUD", "CAD", "CHF", "CZK", "DKK", "EUR", "GBP", "JPY", "NOK", "PLN", "SEK", "USD"];
 
 /// A currency that Ferrocart trades in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,7 +21,9 @@ pub struct Currency(iso_currency::Currency);
 impl Currency {
     /// The currency with this upper-case ISO 4217 code, if Ferrocart trades in it.
     pub fn parse(code: &str) -> Result<Self, Violation> {
-        let unsupported = || Violation::new("unsupported_currency", format!("Use one of {}.", SUPPORTED.join(", ")));
+        let unsupported = || {
+            Violation::new("unsupported_currency", format!("Use one of {}.", SUPPORTED.join(", ")))
+        };
         if !SUPPORTED.contains(&code) {
             return Err(unsupported());
         }
@@ -45,7 +49,10 @@ impl<'de> Deserialize<'de> for Currency {
     }
 }
 
-crate::describe!(Currency, one_of("The upper-case code of ISO 4217.", &SUPPORTED).problem_codes(&["unsupported_currency"]));
+crate::describe!(
+    Currency,
+    one_of("The upper-case code of ISO 4217.", &SUPPORTED).problem_codes(&["unsupported_currency"])
+);
 
 /// An amount of money: `{"amount": 5998, "currency": "USD"}` is 59.98 US dollars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -68,13 +75,15 @@ impl Money {
 
     /// The sum; `None` if the currencies differ or the sum is above [`MAX_AMOUNT`].
     pub fn checked_add(self, other: Self) -> Option<Self> {
-        let amount = self.amount.checked_add(other.amount).filter(|amount| *amount <= MAX_AMOUNT)?;
+        let amount =
+            self.amount.checked_add(other.amount).filter(|amount| *amount <= MAX_AMOUNT)?;
         (self.currency == other.currency).then_some(Self { amount, ..self })
     }
 
     /// This much, `count` times; `None` above [`MAX_AMOUNT`].
     pub fn checked_mul(self, count: u32) -> Option<Self> {
-        let amount = self.amount.checked_mul(i64::from(count)).filter(|amount| *amount <= MAX_AMOUNT)?;
+        let amount =
+            self.amount.checked_mul(i64::from(count)).filter(|amount| *amount <= MAX_AMOUNT)?;
         Some(Self { amount, ..self })
     }
 }
@@ -86,7 +95,13 @@ impl fmt::Display for Money {
         let unit = 10_i64.pow(u32::try_from(digits).unwrap_or(0));
         match digits {
             0 => write!(formatter, "{} {}", self.amount, self.currency.code()),
-            _ => write!(formatter, "{}.{:0digits$} {}", self.amount / unit, self.amount % unit, self.currency.code()),
+            _ => write!(
+                formatter,
+                "{}.{:0digits$} {}",
+                self.amount / unit,
+                self.amount % unit,
+                self.currency.code()
+            ),
         }
     }
 }
@@ -96,13 +111,17 @@ fn amount_in_range<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D:
     if (0..=MAX_AMOUNT).contains(&amount) {
         return Ok(amount);
     }
-    let violation = Violation::out_of_range(format!("An amount is a whole number of minor units from 0 to {MAX_AMOUNT}."));
+    let violation = Violation::out_of_range(format!(
+        "An amount is a whole number of minor units from 0 to {MAX_AMOUNT}."
+    ));
     Err(serde::de::Error::custom(violation))
 }
 
 #[cfg(feature = "api-document")]
 fn amount() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-    crate::api_document::number("Minor units, such as cents.", 5998).within(0..=MAX_AMOUNT).build_for::<i64>()
+    crate::api_document::number("Minor units, such as cents.", 5998)
+        .within(0..=MAX_AMOUNT)
+        .build_for::<i64>()
 }
 
 #[cfg(test)]

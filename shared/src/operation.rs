@@ -1,7 +1,9 @@
-//! The list of a service's operations: each is declared once, in one line, and what has to know them reads the list.
+//! The list of a service's operations: each is declared once, in one line, and what has to know
+//! them reads the list.
 //!
-//! [`operations!`](crate::operations) stands in `operations/mod.rs` of each service. The binaries, the API document, the API of
-//! `template.yaml`, the permissions of routes, the `Allow` header and the tests' shop follow from it.
+//! [`operations!`](crate::operations) stands in `operations/mod.rs` of each service. The binaries,
+//! the API document, the API of `template.yaml`, the permissions of routes, the `Allow` header and
+//! the tests' shop follow from it.
 
 use std::sync::Arc;
 
@@ -47,7 +49,8 @@ pub struct Route {
     pub access: Access,
 }
 
-/// Whether a route asks for an access token. What the caller's role allows is the operation's to decide.
+/// Whether a route asks for an access token. What the caller's role allows is the operation's to
+/// decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Nobody is asked for a token.
@@ -59,7 +62,8 @@ pub enum Access {
 }
 
 impl Operation {
-    /// The name of the function without the shop, as `create-order`: also of its binary and its sample.
+    /// The name of the function without the shop, as `create-order`: also of its binary and its
+    /// sample.
     pub fn name(&self) -> String {
         kebab(self.module)
     }
@@ -74,8 +78,8 @@ impl Operation {
         if let Trigger::Stream { queues, .. } = self.trigger { queues } else { &[] }
     }
 
-    /// The queue for changes that cannot be turned into messages, if it publishes: `publish-order-dead-letter` of
-    /// `publish-order-events`.
+    /// The queue for changes that cannot be turned into messages, if it publishes:
+    /// `publish-order-dead-letter` of `publish-order-events`.
     pub fn dead_letter_queue(&self) -> Option<String> {
         let publisher = matches!(self.trigger, Trigger::Stream { .. }).then(|| self.name())?;
         Some(format!("{}-dead-letter", publisher.strip_suffix("-events").unwrap_or(&publisher)))
@@ -87,12 +91,13 @@ pub fn kebab(module: &str) -> String {
     module.replace('_', "-")
 }
 
-/// The methods of a path as an `Allow` header lists them, where `GET` implies `HEAD`. None for a function that does not read: the gateway
-/// calls it with its own method only.
+/// The methods of a path as an `Allow` header lists them, where `GET` implies `HEAD`. None for a
+/// function that does not read: the gateway calls it with its own method only.
 pub fn allowed_methods(operations: &[Operation], routes: &[Route]) -> Option<String> {
     let path = routes.iter().find(|route| route.method == "GET")?.path;
     let of_path = operations.iter().flat_map(Operation::routes).filter(|route| route.path == path);
-    let mut methods: Vec<&str> = of_path.map(|route| route.method).chain(["HEAD", "OPTIONS"]).collect();
+    let mut methods: Vec<&str> =
+        of_path.map(|route| route.method).chain(["HEAD", "OPTIONS"]).collect();
     methods.sort_unstable();
     methods.dedup();
     Some(methods.join(", "))
@@ -106,8 +111,9 @@ pub struct Wiring<'a> {
     pub sender: &'a dyn Fn(&'static [&'static str], &str) -> Arc<Sender>,
 }
 
-/// Declares the operations of a service, each with what calls it. `create_order` is the function of that name in the module of that name.
-/// The module of a publisher has the constants `STREAM_FILTER` and `QUEUES` instead of a function, and `crate::publish::messages` says what it
+/// Declares the operations of a service, each with what calls it. `create_order` is the function of
+/// that name in the module of that name. The module of a publisher has the constants
+/// `STREAM_FILTER` and `QUEUES` instead of a function, and `crate::publish::messages` says what it
 /// sends.
 ///
 /// ```ignore
@@ -120,12 +126,17 @@ pub struct Wiring<'a> {
 /// }
 /// ```
 ///
-/// An operation with two routes names the function that describes the second one in the API document after it:
-/// `http get_health(GET "/health", Public; GET "/health/{service}", Public, get_health_of_service);`.
+/// An operation with two routes names the function that describes the second one in the API
+/// document after it: `http get_health(GET "/health", Public; GET "/health/{service}", Public,
+/// get_health_of_service);`.
 ///
-/// It makes `OPERATIONS`, the list; `run`, a `main` for each binary; `lambda`, an operation by its name, for tests; and `ApiDocument`.
+/// It makes `OPERATIONS`, the list; `run`, a `main` for each binary; `lambda`, an operation by its
+/// name, for tests; and `ApiDocument`.
 #[macro_export]
-#[expect(clippy::crate_in_macro_def, reason = "the crate that declares the operations has the service and what it publishes")]
+#[expect(
+    clippy::crate_in_macro_def,
+    reason = "the crate that declares the operations has the service and what it publishes"
+)]
 macro_rules! operations {
     ($service:ident : $($kind:ident $module:ident ($($details:tt)*);)+) => {
         /// Every operation of the service.
@@ -137,7 +148,8 @@ macro_rules! operations {
             },
         )+];
 
-        /// What the binaries call: each function serves its operation until its environment is shut down.
+        /// What the binaries call: each function serves its operation until its environment is shut
+        /// down.
         ///
         /// # Errors
         /// When the Lambda runtime's own interface fails.

@@ -1,8 +1,10 @@
 //! Errors as clients see them: RFC 9457 problem documents.
 //!
-//! Which status: 400 it cannot be parsed; 401 no valid token; 403 known, but not allowed; 404 absent, or not yours to know of; 405
-//! another method; 409 the state forbids it; 412 and 428 versions; 415 and 413 form and size; 422 parsed, but it breaks a rule; 429 too
-//! often; 503 not now, ask again; 500 our fault. A 5xx says nothing about its cause to the client; the causes go to the log, once.
+//! Which status: 400 it cannot be parsed; 401 no valid token; 403 known, but not allowed; 404
+//! absent, or not yours to know of; 405 another method; 409 the state forbids it; 412 and 428
+//! versions; 415 and 413 form and size; 422 parsed, but it breaks a rule; 429 too often; 503 not
+//! now, ask again; 500 our fault. A 5xx says nothing about its cause to the client; the causes go
+//! to the log, once.
 //!
 //! Services turn their own errors into problems in the last lines of their `error.rs`.
 
@@ -63,12 +65,18 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "insufficient_permissions", "Insufficient permissions")
     }
 
-    /// 404: there is no such thing, or it belongs to somebody else. `thing` is a noun: `order` gives `order_not_found`.
+    /// 404: there is no such thing, or it belongs to somebody else. `thing` is a noun: `order`
+    /// gives `order_not_found`.
     pub fn not_found(thing: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, &format!("{thing}_not_found"), &format!("There is no such {thing}"))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            &format!("{thing}_not_found"),
+            &format!("There is no such {thing}"),
+        )
     }
 
-    /// 405: the path exists, but not with this method. `allowed` lists its methods, separated by commas, and becomes `Allow`.
+    /// 405: the path exists, but not with this method. `allowed` lists its methods, separated by
+    /// commas, and becomes `Allow`.
     pub fn method_not_allowed(allowed: &str) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed")
             .detail("Use one of the methods that Allow lists.")
@@ -80,10 +88,16 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, code, title)
     }
 
-    /// 412: the change starts from another version than the one that stands. The answer carries the tag of the present one.
+    /// 412: the change starts from another version than the one that stands. The answer carries the
+    /// tag of the present one.
     pub fn precondition_failed(current: u64) -> Self {
-        let problem = Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", "The resource has changed since it was read");
-        Self { current_version: Some(current), ..problem }.detail("Read it again, and decide again.")
+        let problem = Self::new(
+            StatusCode::PRECONDITION_FAILED,
+            "precondition_failed",
+            "The resource has changed since it was read",
+        );
+        Self { current_version: Some(current), ..problem }
+            .detail("Read it again, and decide again.")
     }
 
     /// 429: too often. The same words whatever the limit was.
@@ -100,8 +114,11 @@ impl Problem {
 
     /// 422 for one field: `pointer` is a JSON pointer such as `/items/0/quantity`.
     pub fn invalid_field(pointer: &str, violation: &Violation) -> Self {
-        let error = json!({ "pointer": pointer, "code": violation.code, "detail": violation.detail });
-        Self::unprocessable(&violation.code, "The request breaks a rule").detail(&violation.detail).with("errors", json!([error]))
+        let error =
+            json!({ "pointer": pointer, "code": violation.code, "detail": violation.detail });
+        Self::unprocessable(&violation.code, "The request breaks a rule")
+            .detail(&violation.detail)
+            .with("errors", json!([error]))
     }
 
     /// 503: something that is needed does not answer; the same request may succeed soon.
@@ -113,8 +130,12 @@ impl Problem {
 
     /// 500: our fault.
     pub fn internal() -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong on our side")
-            .detail("The request id leads us to the cause.")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "Something went wrong on our side",
+        )
+        .detail("The request id leads us to the cause.")
     }
 
     /// A sentence that helps this caller to mend this request.
@@ -192,7 +213,8 @@ impl utoipa::PartialSchema for Problem {
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
         use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaFormat, Type};
 
-        let text = |about: &str| ObjectBuilder::new().schema_type(Type::String).description(Some(about));
+        let text =
+            |about: &str| ObjectBuilder::new().schema_type(Type::String).description(Some(about));
         let error = ObjectBuilder::new()
             .property("pointer", text("Where it stands in the body: a JSON pointer. For a parameter of the query, `?` and its name."))
             .property("code", text("Which rule the field breaks."))
@@ -207,7 +229,10 @@ impl utoipa::PartialSchema for Problem {
             .property("detail", text("What helps to mend this request."))
             .property("request_id", text("What to quote to us. The same as `X-Request-Id`."))
             .property("errors", ArrayBuilder::new().items(error).description(Some("Which fields of the request break a rule.")));
-        ["type", "title", "status", "code", "request_id"].into_iter().fold(document, ObjectBuilder::required).into()
+        ["type", "title", "status", "code", "request_id"]
+            .into_iter()
+            .fold(document, ObjectBuilder::required)
+            .into()
     }
 }
 

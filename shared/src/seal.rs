@@ -1,4 +1,5 @@
-//! Sealed texts (AES-256-GCM): they can be neither read nor made up, and open only in the context that they were sealed for.
+//! Sealed texts (AES-256-GCM): they can be neither read nor made up, and open only in the context
+//! that they were sealed for.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -26,7 +27,11 @@ impl SealingKey {
         let nonce: [u8; NONCE_LEN] = ids.bytes();
         let mut sealed = plain.as_bytes().to_vec();
         self.0
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(associated(context)), &mut sealed)
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(associated(context)),
+                &mut sealed,
+            )
             .expect("the text is short enough to seal");
         BASE64_URL_SAFE_NO_PAD.encode([&nonce[..], &sealed].concat())
     }
@@ -62,7 +67,11 @@ mod tests {
         for position in 0..sealed.len() {
             let mut forged = sealed.clone().into_bytes();
             forged[position] = if forged[position] == b'A' { b'B' } else { b'A' };
-            assert_eq!(key.open(&String::from_utf8_lossy(&forged), &["reset", "usr_1"]), None, "{position}");
+            assert_eq!(
+                key.open(&String::from_utf8_lossy(&forged), &["reset", "usr_1"]),
+                None,
+                "{position}"
+            );
         }
         for odd in ["", "x", "AAAA", "\u{e9}"] {
             assert_eq!(key.open(odd, &["reset", "usr_1"]), None);

@@ -16,14 +16,17 @@ use crate::{
     telemetry,
 };
 
-/// How long a secret that was read is used without looking again: the longest time that a rotation goes unnoticed.
+/// How long a secret that was read is used without looking again: the longest time that a rotation
+/// goes unnoticed.
 const CACHE_TTL: Duration = Duration::from_secs(300);
 
-/// For how long a copy goes on being used while Secrets Manager does not answer: better an old key than a closed shop.
+/// For how long a copy goes on being used while Secrets Manager does not answer: better an old key
+/// than a closed shop.
 const MAX_STALE: Duration = Duration::from_secs(3600);
 
-/// How long a new server key waits before anything is made under it: the longest time that an instance uses a copy of the secret
-/// without it, and five minutes for clocks that differ. Until then the previous key makes, and both are accepted.
+/// How long a new server key waits before anything is made under it: the longest time that an
+/// instance uses a copy of the secret without it, and five minutes for clocks that differ. Until
+/// then the previous key makes, and both are accepted.
 pub const KEY_ACTIVATION_DELAY: Duration = Duration::from_secs(3600 + 300);
 
 /// The secrets of one function.
@@ -58,20 +61,28 @@ impl Secrets {
         format!("{}{name}", self.prefix)
     }
 
-    /// The present text of a secret, at most five minutes old; an hour while Secrets Manager does not answer.
+    /// The present text of a secret, at most five minutes old; an hour while Secrets Manager does
+    /// not answer.
     pub fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<str>, SecretError>> {
         self.get_with_max_age(name, CACHE_TTL)
     }
 
     /// The text of a secret, not older than `age`; an hour while Secrets Manager does not answer.
-    pub fn get_with_max_age<'a>(&'a self, name: &'a str, age: Duration) -> BoxFuture<'a, Result<Arc<str>, SecretError>> {
+    pub fn get_with_max_age<'a>(
+        &'a self,
+        name: &'a str,
+        age: Duration,
+    ) -> BoxFuture<'a, Result<Arc<str>, SecretError>> {
         Box::pin(async move {
             let kept = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
             match kept {
                 Some((at, text)) if self.clock.now().since(at) < age => Ok(text),
                 Some((at, text)) => match self.reload(name).await {
                     Err(error) if self.clock.now().since(at) < MAX_STALE => {
-                        tracing::warn!(error = telemetry::causes(&error), "the copy that was read before goes on being used");
+                        tracing::warn!(
+                            error = telemetry::causes(&error),
+                            "the copy that was read before goes on being used"
+                        );
                         Ok(text)
                     }
                     read => read,
@@ -85,9 +96,11 @@ impl Secrets {
     pub fn reload<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<str>, SecretError>> {
         Box::pin(async move {
             let failed = |cause: String| SecretError { name: name.to_owned(), cause };
-            let answer = self.client.get_secret_value().secret_id(self.full_name(name)).send().await;
+            let answer =
+                self.client.get_secret_value().secret_id(self.full_name(name)).send().await;
             let answer = answer.map_err(|error| failed(telemetry::causes(&error)))?;
-            let text: Arc<str> = answer.secret_string().ok_or_else(|| failed("it holds no text".to_owned()))?.into();
+            let text: Arc<str> =
+                answer.secret_string().ok_or_else(|| failed("it holds no text".to_owned()))?.into();
             let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
             cache.insert(name.to_owned(), (self.clock.now(), text.clone()));
             Ok(text)
@@ -95,17 +108,26 @@ impl Secrets {
     }
 
     /// The server keys in a secret; see [`KeyRing`].
-    pub fn keys<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<KeyRing<ServerKey>, SecretError>> {
+    pub fn keys<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<KeyRing<ServerKey>, SecretError>> {
         Box::pin(async move {
             let text = self.get(name).await?;
-            let secret = serde_json::from_str::<ServerKeySecret>(&text).ok().filter(|secret| !secret.current.is_empty());
-            let unreadable = || SecretError { name: name.to_owned(), cause: "it does not hold server keys".to_owned() };
+            let secret = serde_json::from_str::<ServerKeySecret>(&text)
+                .ok()
+                .filter(|secret| !secret.current.is_empty());
+            let unreadable = || SecretError {
+                name: name.to_owned(),
+                cause: "it does not hold server keys".to_owned(),
+            };
             Ok(secret.ok_or_else(unreadable)?.ring(self.clock.now()))
         })
     }
 }
 
-/// A secret that holds server keys. `localstack/keys.py` writes all three members when it rotates the key.
+/// A secret that holds server keys. `localstack/keys.py` writes all three members when it rotates
+/// the key.
 #[derive(Deserialize)]
 struct ServerKeySecret {
     current: String,
@@ -122,8 +144,10 @@ impl ServerKeySecret {
             return KeyRing { active: current, other: None };
         }
         let previous = ServerKey(self.previous);
-        let is_active_everywhere = self.rotated_at.is_none_or(|at| now >= at.plus(KEY_ACTIVATION_DELAY));
-        let (active, other) = if is_active_everywhere { (current, previous) } else { (previous, current) };
+        let is_active_everywhere =
+            self.rotated_at.is_none_or(|at| now >= at.plus(KEY_ACTIVATION_DELAY));
+        let (active, other) =
+            if is_active_everywhere { (current, previous) } else { (previous, current) };
         KeyRing { active, other: Some(other) }
     }
 }
@@ -132,14 +156,16 @@ impl ServerKeySecret {
 pub struct ServerKey(String);
 
 impl ServerKey {
-    /// A 256-bit key for one purpose, derived by HKDF-SHA-256 (RFC 5869): two purposes never share a key.
+    /// A 256-bit key for one purpose, derived by HKDF-SHA-256 (RFC 5869): two purposes never share
+    /// a key.
     pub fn derive(&self, purpose: &str) -> [u8; 32] {
         derive_key(self.0.as_bytes(), purpose)
     }
 }
 
-/// The current and the previous key of a service. One of them makes tokens, seals and names; both are accepted, so that a rotation
-/// invalidates nothing. The time alone decides which one makes ([`KEY_ACTIVATION_DELAY`]), so all instances agree.
+/// The current and the previous key of a service. One of them makes tokens, seals and names; both
+/// are accepted, so that a rotation invalidates nothing. The time alone decides which one makes
+/// ([`KEY_ACTIVATION_DELAY`]), so all instances agree.
 #[derive(Clone, Debug)]
 pub struct KeyRing<K> {
     active: K,
@@ -187,8 +213,10 @@ pub fn derive_key(secret: &[u8], purpose: &str) -> [u8; 32] {
     let mut key = [0; 32];
     let info = [purpose.as_bytes()];
     // Fails only for lengths above 255 hashes.
-    let filled =
-        hkdf::Salt::new(hkdf::HKDF_SHA256, b"ferrocart").extract(secret).expand(&info, hkdf::HKDF_SHA256).map(|okm| okm.fill(&mut key));
+    let filled = hkdf::Salt::new(hkdf::HKDF_SHA256, b"ferrocart")
+        .extract(secret)
+        .expand(&info, hkdf::HKDF_SHA256)
+        .map(|okm| okm.fill(&mut key));
     assert!(matches!(filled, Ok(Ok(()))), "32 bytes are within HKDF's limits");
     key
 }
@@ -209,7 +237,10 @@ mod tests {
         let rotated = format!(r#"{{"current":"new","previous":"old","rotated_at":"{ROTATED}"}}"#);
         let known = ROTATED.plus(KEY_ACTIVATION_DELAY);
         assert_eq!(ring(&rotated, ROTATED), ["old", "new"]);
-        assert_eq!(ring(&rotated, Timestamp::from_milliseconds(known.milliseconds() - 1)), ["old", "new"]);
+        assert_eq!(
+            ring(&rotated, Timestamp::from_milliseconds(known.milliseconds() - 1)),
+            ["old", "new"]
+        );
         assert_eq!(ring(&rotated, known), ["new", "old"]);
         assert!(KEY_ACTIVATION_DELAY > MAX_STALE && KEY_ACTIVATION_DELAY > CACHE_TTL);
     }
@@ -223,7 +254,9 @@ mod tests {
 
     #[test]
     fn derived_keys_differ_by_key_and_purpose() {
-        let keys = ["one", "other"].map(|text| ["cursor", "throttle"].map(|purpose| ServerKey(text.to_owned()).derive(purpose)));
+        let keys = ["one", "other"].map(|text| {
+            ["cursor", "throttle"].map(|purpose| ServerKey(text.to_owned()).derive(purpose))
+        });
         assert_eq!(keys.as_flattened().iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
     }
 }

@@ -1,8 +1,9 @@
 //! Publishers: functions that read a table's stream and turn every committed change into messages.
 //!
-//! Two kinds of trouble are kept apart. A change that *cannot be turned into messages* (an image that cannot be read, a panic) goes whole
-//! to the publisher's dead-letter queue, and the batch goes on. A message that *cannot be sent* fails the invocation: the stream keeps the
-//! batch and calls again. Nothing is skipped, and one bad image does not stop the shop.
+//! Two kinds of trouble are kept apart. A change that *cannot be turned into messages* (an image
+//! that cannot be read, a panic) goes whole to the publisher's dead-letter queue, and the batch
+//! goes on. A message that *cannot be sent* fails the invocation: the stream keeps the batch and
+//! calls again. Nothing is skipped, and one bad image does not stop the shop.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -44,13 +45,16 @@ impl StreamFilter {
         };
         match self {
             Self::PartitionKeyPrefix(prefix) => text("pk").starts_with(prefix),
-            Self::PartitionKeyPrefixes(prefixes) => prefixes.iter().any(|prefix| text("pk").starts_with(prefix)),
+            Self::PartitionKeyPrefixes(prefixes) => {
+                prefixes.iter().any(|prefix| text("pk").starts_with(prefix))
+            }
             Self::SortKey(key) => text("sk") == key,
         }
     }
 }
 
-/// Publishes the changes of a table: `messages` says what a change from the old to the new item tells whom.
+/// Publishes the changes of a table: `messages` says what a change from the old to the new item
+/// tells whom.
 ///
 /// # Errors
 /// When the Lambda runtime's own interface fails.
@@ -70,7 +74,12 @@ where
 }
 
 /// The function that [`run`] serves.
-pub fn lambda<T>(operation: &str, filter: StreamFilter, messages: fn(Option<&T>, &T) -> Vec<Message>, sender: Arc<Sender>) -> Lambda
+pub fn lambda<T>(
+    operation: &str,
+    filter: StreamFilter,
+    messages: fn(Option<&T>, &T) -> Vec<Message>,
+    sender: Arc<Sender>,
+) -> Lambda
 where
     T: DeserializeOwned + 'static,
 {
@@ -80,18 +89,27 @@ where
         let translated = catch_unwind(AssertUnwindSafe(|| {
             // Serde's own words may repeat a value, and stay away from the log.
             let unreadable = || format!("the image is no {}", std::any::type_name::<T>());
-            let read = |image: serde_dynamo::Item| serde_dynamo::from_item::<_, T>(image).map_err(|_| unreadable());
+            let read = |image: serde_dynamo::Item| {
+                serde_dynamo::from_item::<_, T>(image).map_err(|_| unreadable())
+            };
             Ok(messages(old.map(read).transpose()?.as_ref(), &read(new)?))
         }));
         translated.unwrap_or_else(|_| Err("the translation panicked".to_owned()))
     });
     Arc::new(move |invocation: Invocation| {
         let span = name.span(&invocation.request_id, "");
-        Box::pin(publish(name.service, filter, translate.clone(), sender.clone(), invocation).instrument(span))
+        Box::pin(
+            publish(name.service, filter, translate.clone(), sender.clone(), invocation)
+                .instrument(span),
+        )
     })
 }
 
-type Translate = Arc<dyn Fn(Option<serde_dynamo::Item>, serde_dynamo::Item) -> Result<Vec<Message>, String> + Send + Sync>;
+type Translate = Arc<
+    dyn Fn(Option<serde_dynamo::Item>, serde_dynamo::Item) -> Result<Vec<Message>, String>
+        + Send
+        + Sync,
+>;
 
 /// A batch of a stream. Records are read one by one, so that an odd one does not hide the others.
 #[derive(Deserialize)]
@@ -125,27 +143,39 @@ async fn publish(
     invocation: Invocation,
 ) -> Result<Value, Failure> {
     let started = Clock::System.now();
-    let batch: Batch = serde_json::from_value(invocation.event).map_err(|error| Failure::from_error("MalformedBatch", &error))?;
+    let batch: Batch = serde_json::from_value(invocation.event)
+        .map_err(|error| Failure::from_error("MalformedBatch", &error))?;
     let (mut outgoing, mut dead) = (Vec::new(), Vec::new());
     for raw in &batch.records {
         match messages_of(raw, filter, &translate) {
             Ok(messages) => outgoing.extend(messages),
             Err(reason) => {
-                tracing::error!(error = reason, "a change cannot be turned into messages: it goes to the dead-letter queue");
+                tracing::error!(
+                    error = reason,
+                    "a change cannot be turned into messages: it goes to the dead-letter queue"
+                );
                 telemetry::count("UnpublishableChange", service, &Clock::System);
                 dead.push(raw.to_string());
             }
         }
     }
     let sent = outgoing.len();
-    // What cannot be sent makes the stream give the whole batch again: the dead letters come last, so that they are not repeated.
+    // What cannot be sent makes the stream give the whole batch again: the dead letters come last,
+    // so that they are not repeated.
     let result = match sender.send(outgoing).await {
         Ok(()) => sender.send_dead_letters(dead).await,
         failed => failed,
     };
-    let duration_ms = u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
+    let duration_ms =
+        u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
     match &result {
-        Ok(()) => tracing::info!(r#type = "stream", records = batch.records.len(), sent, duration_ms, "published"),
+        Ok(()) => tracing::info!(
+            r#type = "stream",
+            records = batch.records.len(),
+            sent,
+            duration_ms,
+            "published"
+        ),
         Err(failure) => tracing::error!(
             r#type = "stream",
             records = batch.records.len(),
@@ -157,14 +187,22 @@ async fn publish(
     result.map(|()| Value::Null)
 }
 
-/// What an item has while a restored table is copied (see `localstack/restore.py`): its change was published when it was made.
+/// What an item has while a restored table is copied (see `localstack/restore.py`): its change was
+/// published when it was made.
 const RESTORING: &str = "restoring";
 
-fn messages_of(raw: &Value, filter: StreamFilter, translate: &Translate) -> Result<Vec<Message>, String> {
-    let record: Record = serde_json::from_value(raw.clone()).map_err(|_| "it is no record of a stream".to_owned())?;
+fn messages_of(
+    raw: &Value,
+    filter: StreamFilter,
+    translate: &Translate,
+) -> Result<Vec<Message>, String> {
+    let record: Record = serde_json::from_value(raw.clone())
+        .map_err(|_| "it is no record of a stream".to_owned())?;
     match record.dynamodb.new {
         Some(new) if new.contains_key(RESTORING) => Ok(Vec::new()),
-        Some(new) if filter.matches(&record.dynamodb.keys) && record.event != "REMOVE" => translate(record.dynamodb.old, new),
+        Some(new) if filter.matches(&record.dynamodb.keys) && record.event != "REMOVE" => {
+            translate(record.dynamodb.old, new)
+        }
         _ => Ok(Vec::new()),
     }
 }
@@ -176,7 +214,8 @@ pub struct Sender {
     dead_letter_url: String,
 }
 
-/// The limits of `SendMessageBatch`: entries, and bytes of all entries together (262,144 in the strictest regions, less some room).
+/// The limits of `SendMessageBatch`: entries, and bytes of all entries together (262,144 in the
+/// strictest regions, less some room).
 const BATCH_ENTRIES: usize = 10;
 const BATCH_BYTES: usize = 250_000;
 const MAX_ATTEMPTS: u32 = 4;
@@ -189,27 +228,39 @@ impl Sender {
     }
 
     /// A sender to the queues at `urls`; what cannot be translated goes to `dead_letter_url`.
-    pub fn new(client: Client, urls: HashMap<&'static str, String>, dead_letter_url: String) -> Self {
+    pub fn new(
+        client: Client,
+        urls: HashMap<&'static str, String>,
+        dead_letter_url: String,
+    ) -> Self {
         Self { client, urls, dead_letter_url }
     }
 
     async fn send(&self, messages: Vec<Message>) -> Result<(), Failure> {
         let mut by_queue: BTreeMap<&'static str, Vec<Outgoing>> = BTreeMap::new();
         for message in messages {
-            let body = serde_json::to_string(&message).map_err(|error| Failure::from_error("UnserializableMessage", &error))?;
-            let delay_seconds = i32::try_from(message.delay.as_secs()).ok().filter(|seconds| *seconds > 0);
-            by_queue.entry(message.queue).or_default().push(Outgoing { body: escape_noncharacters(body), delay_seconds });
+            let body = serde_json::to_string(&message)
+                .map_err(|error| Failure::from_error("UnserializableMessage", &error))?;
+            let delay_seconds =
+                i32::try_from(message.delay.as_secs()).ok().filter(|seconds| *seconds > 0);
+            by_queue
+                .entry(message.queue)
+                .or_default()
+                .push(Outgoing { body: escape_noncharacters(body), delay_seconds });
         }
         for (queue, outgoing) in by_queue {
-            let url =
-                self.urls.get(queue).ok_or_else(|| Failure::new("UnknownQueue", format!("no address is known for the queue {queue}")))?;
+            let url = self.urls.get(queue).ok_or_else(|| {
+                Failure::new("UnknownQueue", format!("no address is known for the queue {queue}"))
+            })?;
             self.send_all(url, outgoing).await?;
         }
         Ok(())
     }
 
     async fn send_dead_letters(&self, records: Vec<String>) -> Result<(), Failure> {
-        let letters = records.into_iter().map(|record| Outgoing { body: escape_noncharacters(record), delay_seconds: None });
+        let letters = records
+            .into_iter()
+            .map(|record| Outgoing { body: escape_noncharacters(record), delay_seconds: None });
         self.send_all(&self.dead_letter_url, letters.collect()).await
     }
 
@@ -224,9 +275,17 @@ impl Sender {
             attempt += 1;
             if !outgoing.is_empty() {
                 if attempt == MAX_ATTEMPTS {
-                    return Err(Failure::new("SendFailed", format!("the queue did not take {} messages", outgoing.len())));
+                    return Err(Failure::new(
+                        "SendFailed",
+                        format!("the queue did not take {} messages", outgoing.len()),
+                    ));
                 }
-                tokio::time::sleep(retry::full_jitter(attempt, Duration::from_millis(50), Duration::from_secs(1))).await;
+                tokio::time::sleep(retry::full_jitter(
+                    attempt,
+                    Duration::from_millis(50),
+                    Duration::from_secs(1),
+                ))
+                .await;
             }
         }
         Ok(())
@@ -235,15 +294,22 @@ impl Sender {
     /// Sends up to ten messages; those that the queue did not take come back.
     async fn send_batch(&self, url: &str, batch: Vec<Outgoing>) -> Result<Vec<Outgoing>, Failure> {
         let entry = |(number, message): (usize, &Outgoing)| {
-            let entry = SendMessageBatchRequestEntry::builder().id(number.to_string()).message_body(&message.body);
+            let entry = SendMessageBatchRequestEntry::builder()
+                .id(number.to_string())
+                .message_body(&message.body);
             entry.set_delay_seconds(message.delay_seconds).build()
         };
         let entries = batch.iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>();
-        let entries = entries.map_err(|error| Failure::from_error("UnserializableMessage", &error))?;
-        let answer = self.client.send_message_batch().queue_url(url).set_entries(Some(entries)).send().await;
+        let entries =
+            entries.map_err(|error| Failure::from_error("UnserializableMessage", &error))?;
+        let answer =
+            self.client.send_message_batch().queue_url(url).set_entries(Some(entries)).send().await;
         let answer = answer.map_err(|error| Failure::from_error("SendFailed", &error))?;
         let taken: BTreeSet<&str> = answer.successful().iter().map(|entry| entry.id()).collect();
-        let left = batch.into_iter().enumerate().filter(|(number, _)| !taken.contains(number.to_string().as_str()));
+        let left = batch
+            .into_iter()
+            .enumerate()
+            .filter(|(number, _)| !taken.contains(number.to_string().as_str()));
         Ok(left.map(|(_, message)| message).collect())
     }
 }
@@ -255,10 +321,14 @@ struct Outgoing {
     delay_seconds: Option<i32>,
 }
 
-/// SQS refuses a message with U+FFFE or U+FFFF in it, for ever, and the stream would stand still behind it. In JSON they stand only
-/// inside texts, where their escapes mean the same.
+/// SQS refuses a message with U+FFFE or U+FFFF in it, for ever, and the stream would stand still
+/// behind it. In JSON they stand only inside texts, where their escapes mean the same.
 fn escape_noncharacters(body: String) -> String {
-    if body.contains(['\u{fffe}', '\u{ffff}']) { body.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff") } else { body }
+    if body.contains(['\u{fffe}', '\u{ffff}']) {
+        body.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
+    } else {
+        body
+    }
 }
 
 fn in_batches(outgoing: Vec<Outgoing>) -> Vec<Vec<Outgoing>> {
@@ -266,7 +336,9 @@ fn in_batches(outgoing: Vec<Outgoing>) -> Vec<Vec<Outgoing>> {
     let mut bytes = 0;
     for message in outgoing {
         match batches.last_mut() {
-            Some(batch) if batch.len() < BATCH_ENTRIES && bytes + message.body.len() <= BATCH_BYTES => {
+            Some(batch)
+                if batch.len() < BATCH_ENTRIES && bytes + message.body.len() <= BATCH_BYTES =>
+            {
                 bytes += message.body.len();
                 batch.push(message);
             }
@@ -297,11 +369,17 @@ mod tests {
     fn restored_item_publishes_nothing() {
         let translate: Translate = Arc::new(|_, _| Err("translated".to_owned()));
         let record = |new: Value| {
-            let record =
-                serde_json::json!({ "eventName": "INSERT", "dynamodb": { "Keys": { "pk": { "S": "ORDER#1" } }, "NewImage": new } });
-            messages_of(&record, StreamFilter::PartitionKeyPrefix("ORDER#"), &translate).map(|messages| messages.len())
+            let record = serde_json::json!({ "eventName": "INSERT", "dynamodb": { "Keys": { "pk": { "S": "ORDER#1" } }, "NewImage": new } });
+            messages_of(&record, StreamFilter::PartitionKeyPrefix("ORDER#"), &translate)
+                .map(|messages| messages.len())
         };
-        assert_eq!(record(serde_json::json!({ "pk": { "S": "ORDER#1" } })), Err("translated".to_owned()));
-        assert_eq!(record(serde_json::json!({ "pk": { "S": "ORDER#1" }, "restoring": { "BOOL": true } })), Ok(0));
+        assert_eq!(
+            record(serde_json::json!({ "pk": { "S": "ORDER#1" } })),
+            Err("translated".to_owned())
+        );
+        assert_eq!(
+            record(serde_json::json!({ "pk": { "S": "ORDER#1" }, "restoring": { "BOOL": true } })),
+            Ok(0)
+        );
     }
 }

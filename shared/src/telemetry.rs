@@ -1,7 +1,9 @@
-//! What a function tells its operators: JSON log lines, metrics, and the trace that ties them together.
+//! What a function tells its operators: JSON log lines, metrics, and the trace that ties them
+//! together.
 //!
-//! One invocation writes one line of `type: "request"`, `"message"` or the like; everything else is a warning or an error. Every
-//! line carries the `trace_id` that began with the HTTP request and went on through every queue to the mail.
+//! One invocation writes one line of `type: "request"`, `"message"` or the like; everything else is
+//! a warning or an error. Every line carries the `trace_id` that began with the HTTP request and
+//! went on through every queue to the mail.
 
 use std::{
     collections::BTreeMap,
@@ -35,13 +37,21 @@ impl Trace {
         Self(format!("00-{}-{}-01", hex(&random[..16]), hex(&random[16..])))
     }
 
-    /// The trace that a header names; `None` where it is malformed, as the W3C recommendation has it: a new trace begins then.
+    /// The trace that a header names; `None` where it is malformed, as the W3C recommendation has
+    /// it: a new trace begins then.
     pub fn parse(text: &str) -> Option<Self> {
         let parts: Vec<&str> = text.split('-').collect();
         let [version, trace, parent, flags] = parts[..] else { return None };
-        let is_hex = |part: &str, length| part.len() == length && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let is_hex = |part: &str, length| {
+            part.len() == length && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        };
         let not_zero = |part: &str| part.bytes().any(|b| b != b'0');
-        let valid = version == "00" && is_hex(trace, 32) && not_zero(trace) && is_hex(parent, 16) && not_zero(parent) && is_hex(flags, 2);
+        let valid = version == "00"
+            && is_hex(trace, 32)
+            && not_zero(trace)
+            && is_hex(parent, 16)
+            && not_zero(parent)
+            && is_hex(flags, 2);
         valid.then(|| Self(text.to_owned()))
     }
 
@@ -71,14 +81,20 @@ impl From<Trace> for String {
 /// Whether anything is written: tests are silent.
 static STARTED: AtomicBool = AtomicBool::new(false);
 
-/// Starts writing JSON lines to standard output, from the level in `LOG_LEVEL` (`info` if it is not set). Later calls change nothing.
+/// Starts writing JSON lines to standard output, from the level in `LOG_LEVEL` (`info` if it is not
+/// set). Later calls change nothing.
 pub fn start() {
-    let level = config::optional("LOG_LEVEL").and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
+    let level = config::optional("LOG_LEVEL")
+        .and_then(|level| level.parse().ok())
+        .unwrap_or(LevelFilter::INFO);
     STARTED.store(true, Ordering::Relaxed);
-    let _ = tracing_subscriber::registry().with(JsonLines { clock: Clock::System }.with_filter(level)).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(JsonLines { clock: Clock::System }.with_filter(level))
+        .try_init();
 }
 
-/// Counts something that an alarm watches: a line in CloudWatch's embedded metric format, from which CloudWatch takes the metric.
+/// Counts something that an alarm watches: a line in CloudWatch's embedded metric format, from
+/// which CloudWatch takes the metric.
 ///
 /// Source of the format: "Embedded metric format specification", Amazon CloudWatch User Guide.
 pub fn count(metric: &'static str, service: &'static str, clock: &Clock) {
@@ -97,7 +113,8 @@ pub fn count(metric: &'static str, service: &'static str, clock: &Clock) {
     write_line(&line);
 }
 
-/// The chain of causes of an error, in one line: "could not put the order: timed out: connection refused".
+/// The chain of causes of an error, in one line: "could not put the order: timed out: connection
+/// refused".
 pub fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -112,7 +129,8 @@ pub fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A layer that writes each event as one flat JSON object: its own fields and those of the spans around it.
+/// A layer that writes each event as one flat JSON object: its own fields and those of the spans
+/// around it.
 struct JsonLines {
     clock: Clock,
 }
@@ -123,7 +141,8 @@ struct Fields(BTreeMap<&'static str, Value>);
 
 impl Fields {
     fn insert(&mut self, field: &Field, value: Value) {
-        // The runtime's span calls Lambda's id of the invocation `requestId`; `request_id` is the one that the caller knows.
+        // The runtime's span calls Lambda's id of the invocation `requestId`; `request_id` is the
+        // one that the caller knows.
         let name = if field.name() == "requestId" { "lambda_request_id" } else { field.name() };
         self.0.insert(name, value);
     }
@@ -156,7 +175,12 @@ impl Visit for Fields {
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
-    fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, context: Context<'_, S>) {
+    fn on_new_span(
+        &self,
+        attributes: &span::Attributes<'_>,
+        id: &span::Id,
+        context: Context<'_, S>,
+    ) {
         let mut fields = Fields::default();
         attributes.record(&mut fields);
         if let Some(span) = context.span(id) {
@@ -179,14 +203,24 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
 
 impl JsonLines {
     /// The object for one event.
-    fn line<S: Subscriber + for<'a> LookupSpan<'a>>(&self, event: &Event<'_>, context: &Context<'_, S>) -> Map<String, Value> {
+    fn line<S: Subscriber + for<'a> LookupSpan<'a>>(
+        &self,
+        event: &Event<'_>,
+        context: &Context<'_, S>,
+    ) -> Map<String, Value> {
         let mut line = Map::new();
         line.insert("timestamp".into(), self.clock.now().to_string().into());
         line.insert("level".into(), event.metadata().level().as_str().into());
         line.insert("logger".into(), event.metadata().target().into());
-        for span in context.event_scope(event).into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
+        for span in context
+            .event_scope(event)
+            .into_iter()
+            .flat_map(tracing_subscriber::registry::Scope::from_root)
+        {
             if let Some(fields) = span.extensions().get::<Fields>() {
-                line.extend(fields.0.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+                line.extend(
+                    fields.0.iter().map(|(name, value)| ((*name).to_owned(), value.clone())),
+                );
             }
         }
         let mut fields = Fields::default();
@@ -211,7 +245,12 @@ mod tests {
     struct Kept(JsonLines, Arc<Mutex<Vec<Value>>>);
 
     impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Kept {
-        fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, context: Context<'_, S>) {
+        fn on_new_span(
+            &self,
+            attributes: &span::Attributes<'_>,
+            id: &span::Id,
+            context: Context<'_, S>,
+        ) {
             self.0.on_new_span(attributes, id, context);
         }
 
@@ -230,17 +269,33 @@ mod tests {
             ours.in_scope(|| tracing::info!(status = 201, "answered"));
         });
         let line = lines.lock().expect("one thread").pop().expect("one line");
-        assert_eq!((&line["request_id"], &line["lambda_request_id"]), (&json!("of-the-caller"), &json!("of-lambda")));
-        assert_eq!((&line["operation"], &line["status"], &line["message"]), (&json!("create-order"), &json!(201), &json!("answered")));
+        assert_eq!(
+            (&line["request_id"], &line["lambda_request_id"]),
+            (&json!("of-the-caller"), &json!("of-lambda"))
+        );
+        assert_eq!(
+            (&line["operation"], &line["status"], &line["message"]),
+            (&json!("create-order"), &json!(201), &json!("answered"))
+        );
         assert_eq!(line.get("requestId"), None);
     }
 
     #[test]
     fn trace_continues_only_from_a_valid_header() {
         let text = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        assert_eq!(Trace::parse(text).map(|trace| trace.id().to_owned()), Some(text[3..35].to_owned()));
+        assert_eq!(
+            Trace::parse(text).map(|trace| trace.id().to_owned()),
+            Some(text[3..35].to_owned())
+        );
         let zero = format!("00-{}-b7ad6b7169203331-01", "0".repeat(32));
-        for bad in ["", "00-abc-def-01", &text.to_uppercase(), &zero, &format!("{text}-more"), &"9".repeat(10_000)] {
+        for bad in [
+            "",
+            "00-abc-def-01",
+            &text.to_uppercase(),
+            &zero,
+            &format!("{text}-more"),
+            &"9".repeat(10_000),
+        ] {
             assert_eq!(Trace::parse(bad), None);
         }
         let started = Trace::start(&Ids::default());

@@ -1,14 +1,17 @@
 //! Text that people write: names, descriptions, reasons, addresses.
 //!
-//! One list of characters holds for all of it. Pasted text is normalized, not rejected: every line break becomes `\n` (or a space, in
-//! text of one line), a tab becomes a space, and U+FEFF and U+200B are dropped. Characters that are invisible or change the direction of
-//! text make one text look like another: they are rejected, except where they belong to a visible character (see [`is_invisible`]).
+//! One list of characters holds for all of it. Pasted text is normalized, not rejected: every line
+//! break becomes `\n` (or a space, in text of one line), a tab becomes a space, and U+FEFF and
+//! U+200B are dropped. Characters that are invisible or change the direction of text make one text
+//! look like another: they are rejected, except where they belong to a visible character (see
+//! [`is_invisible`]).
 
 use unicode_normalization::char::is_combining_mark;
 
 use crate::validation::Violation;
 
-/// Characters that editors and clipboards leave behind: the byte order mark and the zero width space.
+/// Characters that editors and clipboards leave behind: the byte order mark and the zero width
+/// space.
 const DROPPED: [char; 2] = ['\u{feff}', '\u{200b}'];
 
 const ZERO_WIDTH_NON_JOINER: char = '\u{200c}';
@@ -17,8 +20,8 @@ const BLACK_FLAG: char = '\u{1f3f4}';
 const CANCEL_TAG: char = '\u{e007f}';
 const KEYCAP: char = '\u{20e3}';
 
-/// Parses text of one line: 1 to `max` characters, at most `4 * max` bytes. Line breaks and tabs become spaces; white space around the
-/// text is removed.
+/// Parses text of one line: 1 to `max` characters, at most `4 * max` bytes. Line breaks and tabs
+/// become spaces; white space around the text is removed.
 ///
 /// # Errors
 /// `blank`, `too_long` or `invalid_characters`.
@@ -26,8 +29,8 @@ pub fn single_line(text: &str, max: usize) -> Result<String, Violation> {
     checked(normalized(text, ' '), max)
 }
 
-/// Parses text of one or more lines: 1 to `max` characters, at most `4 * max` bytes. Line breaks of every kind become `\n`, tabs become
-/// spaces; white space around the text is removed.
+/// Parses text of one or more lines: 1 to `max` characters, at most `4 * max` bytes. Line breaks of
+/// every kind become `\n`, tabs become spaces; white space around the text is removed.
 ///
 /// # Errors
 /// `blank`, `too_long` or `invalid_characters`.
@@ -35,7 +38,8 @@ pub fn multi_line(text: &str, max: usize) -> Result<String, Violation> {
     checked(normalized(text, '\n'), max)
 }
 
-/// Removes white space around a value of one word, such as an e-mail address, and the characters that pasting leaves there.
+/// Removes white space around a value of one word, such as an e-mail address, and the characters
+/// that pasting leaves there.
 pub fn trimmed(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || is_dropped(c))
 }
@@ -54,20 +58,24 @@ pub(crate) fn is_rejected_everywhere(c: char) -> bool {
 
 /// Characters that have no shape of their own or change the direction of text, and noncharacters.
 ///
-/// Text may still hold four kinds of them, each only behind a character that gives it a meaning: joiners (not listed here: see
-/// [`single_line`]), a variation selector, the tags of a flag, and `\n`.
+/// Text may still hold four kinds of them, each only behind a character that gives it a meaning:
+/// joiners (not listed here: see [`single_line`]), a variation selector, the tags of a flag, and
+/// `\n`.
 pub fn is_invisible(c: char) -> bool {
-    // Noncharacters (Unicode 16.0, section 23.7) are not for interchange, and SQS rejects a message that holds one.
+    // Noncharacters (Unicode 16.0, section 23.7) are not for interchange, and SQS rejects a message
+    // that holds one.
     let is_noncharacter = matches!(c, '\u{fdd0}'..='\u{fdef}') || (c as u32) & 0xfffe == 0xfffe;
     is_noncharacter
         || is_variation_selector(c)
         || matches!(c,
-            // Soft hyphen, grapheme joiner, Arabic letter mark, fillers of Hangul, Khmer, Khitan and Braille.
+            // Soft hyphen, grapheme joiner, Arabic letter mark, fillers of Hangul, Khmer, Khitan
+            // and Braille.
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}'
             | '\u{16fe4}'
             // Mongolian selectors and vowel separator.
             | '\u{180b}'..='\u{180f}'
-            // Zero width space, directions, invisible operators. The joiners U+200C and U+200D are left out.
+            // Zero width space, directions, invisible operators. The joiners U+200C and U+200D are
+            // left out.
             | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
             // Interlinear annotation, object replacement, replacement character.
             | '\u{fff0}'..='\u{fffd}'
@@ -112,18 +120,29 @@ fn checked(text: String, max: usize) -> Result<String, Violation> {
     if !text.chars().any(is_visible) {
         return Err(Violation::new("blank", "This must not be empty or blank."));
     }
-    // Counting characters is enough: a grapheme of more than a few characters exceeds the limit of bytes.
+    // Counting characters is enough: a grapheme of more than a few characters exceeds the limit of
+    // bytes.
     if text.chars().filter(|c| !is_stacked(*c)).count() > max || text.len() > max * 4 {
-        return Err(Violation::new("too_long", format!("This must not be longer than {max} characters.")));
+        return Err(Violation::new(
+            "too_long",
+            format!("This must not be longer than {max} characters."),
+        ));
     }
     if contains_forbidden(text) {
-        return Err(Violation::new("invalid_characters", "Control, invisible and text-direction characters are not allowed."));
+        return Err(Violation::new(
+            "invalid_characters",
+            "Control, invisible and text-direction characters are not allowed.",
+        ));
     }
     Ok(text.to_owned())
 }
 
 fn is_visible(c: char) -> bool {
-    !c.is_whitespace() && !c.is_control() && !is_joiner(c) && !is_invisible(c) && !is_combining_mark(c)
+    !c.is_whitespace()
+        && !c.is_control()
+        && !is_joiner(c)
+        && !is_invisible(c)
+        && !is_combining_mark(c)
 }
 
 fn contains_forbidden(text: &str) -> bool {
@@ -132,10 +151,15 @@ fn contains_forbidden(text: &str) -> bool {
     while let Some(c) = rest.next() {
         let allowed = match c {
             '\n' => true,
-            c if is_joiner(c) => before.is_some_and(|before: char| before.is_alphabetic() || is_combining_mark(before) || is_emoji(before)),
-            c if is_variation_selector(c) => before.is_some_and(|before| has_variation(before, c, rest.peek().copied())),
+            c if is_joiner(c) => before.is_some_and(|before: char| {
+                before.is_alphabetic() || is_combining_mark(before) || is_emoji(before)
+            }),
+            c if is_variation_selector(c) => {
+                before.is_some_and(|before| has_variation(before, c, rest.peek().copied()))
+            }
             BLACK_FLAG if rest.peek().is_some_and(|next| is_tag(*next)) => {
-                let tags: String = std::iter::from_fn(|| rest.next_if(|next| is_tag(*next))).collect();
+                let tags: String =
+                    std::iter::from_fn(|| rest.next_if(|next| is_tag(*next))).collect();
                 names_a_region(&tags)
             }
             c => !c.is_control() && !is_invisible(c),
@@ -148,11 +172,16 @@ fn contains_forbidden(text: &str) -> bool {
     false
 }
 
-/// Whether a variation selector gives this character another shape: an emoji, a keycap, or an ideograph as Japanese names have them.
+/// Whether a variation selector gives this character another shape: an emoji, a keycap, or an
+/// ideograph as Japanese names have them.
 fn has_variation(base: char, selector: char, next: Option<char>) -> bool {
     match selector {
-        '\u{fe0e}' | '\u{fe0f}' => is_emoji(base) || (matches!(base, '0'..='9' | '#' | '*') && next == Some(KEYCAP)),
-        _ => matches!(base, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{323af}'),
+        '\u{fe0e}' | '\u{fe0f}' => {
+            is_emoji(base) || (matches!(base, '0'..='9' | '#' | '*') && next == Some(KEYCAP))
+        }
+        _ => {
+            matches!(base, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{323af}')
+        }
     }
 }
 
@@ -160,14 +189,19 @@ fn is_tag(c: char) -> bool {
     matches!(c, '\u{e0020}'..='\u{e007f}')
 }
 
-/// Whether the tags behind a black flag make it the flag of a region (UTS #51, section 1.4.6): 3 to 6 letters or digits and the cancel tag.
+/// Whether the tags behind a black flag make it the flag of a region (UTS #51, section 1.4.6): 3 to
+/// 6 letters or digits and the cancel tag.
 fn names_a_region(tags: &str) -> bool {
     let Some(region) = tags.strip_suffix(CANCEL_TAG) else { return false };
-    let letters = region.chars().filter(|tag| matches!(tag, '\u{e0030}'..='\u{e0039}' | '\u{e0061}'..='\u{e007a}')).count();
+    let letters = region
+        .chars()
+        .filter(|tag| matches!(tag, '\u{e0030}'..='\u{e0039}' | '\u{e0061}'..='\u{e007a}'))
+        .count();
     letters == region.chars().count() && (3..=6).contains(&letters)
 }
 
-/// Symbols that emoji are made of: a superset of the Unicode property `Extended_Pictographic`, with skin tones and regional indicators.
+/// Symbols that emoji are made of: a superset of the Unicode property `Extended_Pictographic`, with
+/// skin tones and regional indicators.
 fn is_emoji(c: char) -> bool {
     matches!(c,
         '\u{a9}' | '\u{ae}' | '\u{203c}' | '\u{2049}' | '\u{2122}' | '\u{2139}' | '\u{2190}'..='\u{21ff}' | '\u{2300}'..='\u{23ff}'

@@ -1,7 +1,7 @@
 //! Limits on how often something is done, and the networks that share one.
 //!
-//! A limit is counted in one number, the *theoretical arrival time* (the generic cell rate algorithm, ITU-T I.371). Where it is stored,
-//! and under which name, is up to the service.
+//! A limit is counted in one number, the *theoretical arrival time* (the generic cell rate
+//! algorithm, ITU-T I.371). Where it is stored, and under which name, is up to the service.
 
 use std::{
     net::{IpAddr, Ipv6Addr},
@@ -24,17 +24,19 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// At least one at once. Intervals are whole milliseconds, the unit that the table counts in, and at least one.
+    /// At least one at once. Intervals are whole milliseconds, the unit that the table counts in,
+    /// and at least one.
     pub const fn new(burst: u32, interval: Duration) -> Self {
         let milliseconds = interval.as_nanos().div_ceil(1_000_000) as u64;
         let interval = Duration::from_millis(if milliseconds == 0 { 1 } else { milliseconds });
         Self { burst: if burst == 0 { 1 } else { burst }, interval }
     }
 
-    /// What one network may try of one thing: `burst` at once, which are there again after a quarter of an hour.
+    /// What one network may try of one thing: `burst` at once, which are there again after a
+    /// quarter of an hour.
     ///
-    /// It stops one machine that goes through many accounts. A setting and not a constant, because a whole campus or a mobile carrier
-    /// may stand behind one address.
+    /// It stops one machine that goes through many accounts. A setting and not a constant, because
+    /// a whole campus or a mobile carrier may stand behind one address.
     pub const fn network(burst: u32) -> Self {
         Self::within(burst, QUARTER_HOUR)
     }
@@ -56,8 +58,8 @@ impl Limit {
         self.interval
     }
 
-    /// Judges a try at `now` in a bucket that stands at `arrival` (none: nobody has tried, or not for long): where the bucket stands
-    /// after it, if it is admitted.
+    /// Judges a try at `now` in a bucket that stands at `arrival` (none: nobody has tried, or not
+    /// for long): where the bucket stands after it, if it is admitted.
     ///
     /// # Errors
     /// How long to wait: a try is admitted exactly then, if nobody else tries meanwhile.
@@ -78,17 +80,21 @@ impl Limit {
     }
 }
 
-/// The network that an address belongs to: with IPv4 the address, with IPv6 the 64 bits that a provider gives to one customer, who may
-/// choose any address below them. Any other text is used as it is.
+/// The network that an address belongs to: with IPv4 the address, with IPv6 the 64 bits that a
+/// provider gives to one customer, who may choose any address below them. Any other text is used as
+/// it is.
 pub fn network_of(source: &str) -> String {
     match source.parse::<IpAddr>().map(|address| address.to_canonical()) {
         Ok(IpAddr::V4(address)) => address.to_string(),
-        Ok(IpAddr::V6(address)) => format!("{}/64", Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+        Ok(IpAddr::V6(address)) => {
+            format!("{}/64", Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
+        }
         Err(_) => source.to_owned(),
     }
 }
 
-/// Names a network in a table without revealing it: a MAC, because a plain hash of an IPv4 address is guessed within seconds.
+/// Names a network in a table without revealing it: a MAC, because a plain hash of an IPv4 address
+/// is guessed within seconds.
 pub fn network_name(key: [u8; 32], source: &str) -> String {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), network_of(source).as_bytes());
     BASE64_URL_SAFE_NO_PAD.encode(tag)
@@ -128,7 +134,10 @@ mod tests {
 
     #[test]
     fn a_burst_is_available_again_after_its_window() {
-        assert_eq!(Limit::within(100, Duration::from_secs(1800)), Limit::new(100, Duration::from_secs(18)));
+        assert_eq!(
+            Limit::within(100, Duration::from_secs(1800)),
+            Limit::new(100, Duration::from_secs(18))
+        );
         assert_eq!(Limit::within(0, QUARTER_HOUR), Limit::new(1, QUARTER_HOUR));
         assert_eq!(Limit::within(7, QUARTER_HOUR).interval(), Duration::from_millis(128_572));
     }

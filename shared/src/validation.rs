@@ -1,8 +1,10 @@
-//! What a value from outside can be refused for: a stable code for programs and a sentence for people.
+//! What a value from outside can be refused for: a stable code for programs and a sentence for
+//! people.
 
 use std::fmt;
 
-/// Why one field is not acceptable. Becomes an entry of a 422 problem's `errors`, beside the field's JSON pointer.
+/// Why one field is not acceptable. Becomes an entry of a 422 problem's `errors`, beside the
+/// field's JSON pointer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// Stable, in `snake_case`: `invalid_email`, `out_of_range`.
@@ -24,10 +26,12 @@ impl Violation {
 
     /// `message` as a person reads it: of a violation its detail, of any other error its own words.
     pub(crate) fn readable(message: &str) -> String {
-        Self::from_serde_message(message).map_or_else(|| message.to_owned(), |violation| violation.detail)
+        Self::from_serde_message(message)
+            .map_or_else(|| message.to_owned(), |violation| violation.detail)
     }
 
-    /// Reads a violation back from the message of a serde error, through which it travels from a domain type's `TryFrom`.
+    /// Reads a violation back from the message of a serde error, through which it travels from a
+    /// domain type's `TryFrom`.
     pub(crate) fn from_serde_message(message: &str) -> Option<Self> {
         let mut parts = message.strip_prefix(SEPARATOR)?.splitn(2, SEPARATOR);
         let code = parts.next()?;
@@ -37,7 +41,8 @@ impl Violation {
     }
 }
 
-/// Marks a violation within the text of a serde error. A control character: no message of serde's own begins with it.
+/// Marks a violation within the text of a serde error. A control character: no message of serde's
+/// own begins with it.
 const SEPARATOR: char = '\u{1f}';
 
 impl fmt::Display for Violation {
@@ -54,7 +59,8 @@ mod tests {
 
     #[test]
     fn violation_round_trips_through_a_serde_error() {
-        let violation = Violation::new("invalid_email", "An e-mail address looks like name@example.com.");
+        let violation =
+            Violation::new("invalid_email", "An e-mail address looks like name@example.com.");
         let error = <serde_json::Error as serde::de::Error>::custom(&violation);
         assert_eq!(Violation::from_serde_message(&error.to_string()), Some(violation));
         assert_eq!(Violation::from_serde_message("missing field `x`"), None);

@@ -1,8 +1,9 @@
 //! Whether the time that a refused login takes tells why it was refused.
 //!
-//! Tries with an unknown address, a wrong password and a disabled account take turns, in this process, over DynamoDB in memory: no network
-//! is in the way of a difference. Printed is, for each pair, the chance that a try of one kind takes longer than one of the other (0.5: the
-//! time tells nothing) with its 95 % interval, beside the medians.
+//! Tries with an unknown address, a wrong password and a disabled account take turns, in this
+//! process, over DynamoDB in memory: no network is in the way of a difference. Printed is, for each
+//! pair, the chance that a try of one kind takes longer than one of the other (0.5: the time tells
+//! nothing) with its 95 % interval, beside the medians.
 
 #![expect(
     clippy::print_stdout,
@@ -32,11 +33,19 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let times = runtime.block_on(measure());
     for ((name, ..), times) in KINDS.iter().zip(&times) {
-        println!("{name:18} median {:8.3} ms, 5 % {:8.3}, 95 % {:8.3}", quantile(times, 50), quantile(times, 5), quantile(times, 95));
+        println!(
+            "{name:18} median {:8.3} ms, 5 % {:8.3}, 95 % {:8.3}",
+            quantile(times, 50),
+            quantile(times, 5),
+            quantile(times, 95)
+        );
     }
     for (one, other) in [(0, 1), (0, 2), (1, 2)] {
         let (chance, margin) = longer(&times[one], &times[other]);
-        println!("{} takes longer than {}: {chance:.3} +- {margin:.3}", KINDS[one].0, KINDS[other].0);
+        println!(
+            "{} takes longer than {}: {chance:.3} +- {margin:.3}",
+            KINDS[one].0, KINDS[other].0
+        );
     }
 }
 
@@ -57,7 +66,8 @@ async fn measure() -> [Vec<f64>; 3] {
         for step in 0..KINDS.len() {
             let kind = (round + step) % KINDS.len();
             let (_, email, password) = KINDS[kind];
-            let event = request("login-user", &json!({ "email": email, "password": password })).event();
+            let event =
+                request("login-user", &json!({ "email": email, "password": password })).event();
             let started = Instant::now();
             let called = shop.aws.call(&login, event).await;
             times[kind].push(started.elapsed().as_secs_f64() * 1e3);
@@ -73,10 +83,13 @@ fn quantile(times: &[f64], percent: usize) -> f64 {
     sorted[(sorted.len() - 1) * percent / 100]
 }
 
-/// The chance that one of `these` is longer than one of `those` (Mann and Whitney's U over the number of pairs), and half its 95 %
-/// interval.
+/// The chance that one of `these` is longer than one of `those` (Mann and Whitney's U over the
+/// number of pairs), and half its 95 % interval.
 fn longer(these: &[f64], those: &[f64]) -> (f64, f64) {
-    let wins: f64 = these.iter().map(|this| those.iter().map(|that| if this > that { 1.0 } else { 0.0 }).sum::<f64>()).sum();
+    let wins: f64 = these
+        .iter()
+        .map(|this| those.iter().map(|that| if this > that { 1.0 } else { 0.0 }).sum::<f64>())
+        .sum();
     let (n, m) = (these.len() as f64, those.len() as f64);
     (wins / (n * m), 1.96 * ((n + m + 1.0) / (12.0 * n * m)).sqrt())
 }

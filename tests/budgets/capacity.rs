@@ -1,5 +1,5 @@
-//! How much DynamoDB's partitions take: the write units of each key are counted, the ceilings follow from them, and consumers are tried above
-//! them.
+//! How much DynamoDB's partitions take: the write units of each key are counted, the ceilings
+//! follow from them, and consumers are tried above them.
 //!
 //! `CAPACITY_MINUTES` says for how long; the figures are printed.
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
@@ -13,10 +13,12 @@ use tests::{partitions::Limits, template};
 use self::overload::{Outcome, Overload};
 use super::*;
 
-/// What a partition key takes a second ("Service, account, and table quotas", Amazon DynamoDB Developer Guide).
+/// What a partition key takes a second ("Service, account, and table quotas", Amazon DynamoDB
+/// Developer Guide).
 const UNITS_OF_A_KEY: u64 = 1000;
 
-/// The keys that orders share: the write units that one paid order of one product costs, and over how many keys they are spread.
+/// The keys that orders share: the write units that one paid order of one product costs, and over
+/// how many keys they are spread.
 const SHARED_KEYS: [(&str, u64, u64); 11] = [
     ("ledger DAY", 6, ledger::store::DAY_SHARDS as u64),
     ("ledger PRODUCT", 4, ledger::store::PRODUCT_SHARDS as u64),
@@ -64,11 +66,15 @@ async fn write_units_of_a_paid_order_are_known_for_every_key() {
     pump.settle().await;
     shop.aws.count_write_units(None);
     for number in 0..ORDERS {
-        assert_eq!(shop.order(&format!("order-{number}"), &product, 1, Some("tok_ok")).await.status(), 201);
+        assert_eq!(
+            shop.order(&format!("order-{number}"), &product, 1, Some("tok_ok")).await.status(),
+            201
+        );
         pump.settle().await;
     }
     let shared = SHARED_KEYS.iter().map(|(kind, units, _)| (*kind, *units));
-    let expected: BTreeMap<String, u64> = shared.chain(OWN_KEYS).map(|(kind, units)| (kind.to_owned(), units * ORDERS)).collect();
+    let expected: BTreeMap<String, u64> =
+        shared.chain(OWN_KEYS).map(|(kind, units)| (kind.to_owned(), units * ORDERS)).collect();
     assert_eq!(by_kind(&shop.aws.write_units()), expected);
 }
 
@@ -82,11 +88,17 @@ fn readme_states_the_ceilings_that_follow_from_the_units() {
 }
 
 /// When an order repeats a command that has no answer ([`shared::retry::exponential_backoff`]).
-const REPEATS: [Duration; 4] = [Duration::from_secs(60), Duration::from_secs(180), Duration::from_secs(420), Duration::from_secs(900)];
+const REPEATS: [Duration; 4] = [
+    Duration::from_secs(60),
+    Duration::from_secs(180),
+    Duration::from_secs(420),
+    Duration::from_secs(900),
+];
 
 const PRODUCT: &str = "prd_0199c2a8-0000-7000-8000-00000000000a";
 
-/// For how long more comes than the partitions take. The figures in functions/README.md are of ten minutes.
+/// For how long more comes than the partitions take. The figures in functions/README.md are of ten
+/// minutes.
 fn duration() -> Duration {
     let minutes = std::env::var("CAPACITY_MINUTES").ok().and_then(|minutes| minutes.parse().ok());
     Duration::from_secs(60 * minutes.unwrap_or(1))
@@ -96,15 +108,32 @@ fn duration() -> Duration {
 fn scaled_down(shop: &Shop, scale: f64) {
     shop.aws.take_time(Duration::from_millis(10));
     // The window is an assumption: AWS documents that transactions conflict, not for how long.
-    let limits = Limits { units_per_second: UNITS_OF_A_KEY as f64 / scale, conflict_window: Duration::from_millis(5) };
+    let limits = Limits {
+        units_per_second: UNITS_OF_A_KEY as f64 / scale,
+        conflict_window: Duration::from_millis(5),
+    };
     shop.aws.count_write_units(Some(limits));
 }
 
 /// Three times as many commands as the partitions take come, and then no more.
-async fn overloaded(shop: &Shop, queue: &'static str, max_receives: u32, ceiling: f64, command: impl Fn(usize, usize) -> Value) -> Outcome {
+async fn overloaded(
+    shop: &Shop,
+    queue: &'static str,
+    max_receives: u32,
+    ceiling: f64,
+    command: impl Fn(usize, usize) -> Value,
+) -> Outcome {
     let repeats: &[Duration] = if queue == "reserve-stock" { &REPEATS } else { &[] };
     let (rate, duration) = (3.0 * ceiling, duration());
-    let overload = Overload { queue, consumer: shop.lambda(queue), concurrency: 1, max_receives, rate, duration, repeats };
+    let overload = Overload {
+        queue,
+        consumer: shop.lambda(queue),
+        concurrency: 1,
+        max_receives,
+        rate,
+        duration,
+        repeats,
+    };
     let outcome = overload.run(command).await;
     let (throttled, conflicts) = shop.aws.refusals();
     println!(
@@ -122,15 +151,20 @@ fn all_are_answered(outcome: &Outcome, ceiling: f64) {
     let commands = (3.0 * ceiling * duration().as_secs_f64()) as usize;
     assert_eq!((outcome.answered, outcome.dead_letters), (commands, 0), "{outcome:?}");
     // Hashes spread a few entries a second unevenly over the keys.
-    assert!(outcome.rate > 0.6 * ceiling, "the partitions stand still while commands wait: {outcome:?}");
+    assert!(
+        outcome.rate > 0.6 * ceiling,
+        "the partitions stand still while commands wait: {outcome:?}"
+    );
 }
 
 async fn reservations_survive(shards: u32, scale: f64) {
     let shop = Shop::new();
-    for (key, body) in
-        [("first", json!({ "delta": 999_999, "reason": "Delivery" })), ("shards", json!({ "shard_count": shards, "reason": "Sells fast" }))]
-    {
-        let request = events::post(&format!("/inventory/{PRODUCT}/adjustments"), &body).caller(events::ADMIN);
+    for (key, body) in [
+        ("first", json!({ "delta": 999_999, "reason": "Delivery" })),
+        ("shards", json!({ "shard_count": shards, "reason": "Sells fast" })),
+    ] {
+        let request =
+            events::post(&format!("/inventory/{PRODUCT}/adjustments"), &body).caller(events::ADMIN);
         let request = request.path_parameter("product_id", PRODUCT).header("idempotency-key", key);
         assert_eq!(shop.call("adjust-stock", request.event()).await.status(), 201);
     }
@@ -165,7 +199,10 @@ async fn ledger_entries_of_one_product_survive_three_times_their_ceiling() {
     scaled_down(&shop, SCALE);
     let ceiling = f64::from(ledger::store::PRODUCT_SHARDS) * UNITS_OF_A_KEY as f64 / 2.0 / SCALE;
     let entry = |number: usize, _: usize| {
-        let (order, entry) = (format!("ord_0199c2a8-0000-7000-8000-{number:012x}"), format!("ent_0199c2a8-0000-8000-8000-{number:012x}"));
+        let (order, entry) = (
+            format!("ord_0199c2a8-0000-7000-8000-{number:012x}"),
+            format!("ent_0199c2a8-0000-8000-8000-{number:012x}"),
+        );
         let line = |account: &str, pieces: i64| json!({ "account": format!("stock:{PRODUCT}:{account}"), "unit": format!("pcs:{PRODUCT}"), "amount": pieces });
         let data = json!({
             "entry_id": entry, "occurred_at": "2026-11-21T09:48:49.123Z", "kind": "hold", "order_id": order, "product_id": PRODUCT,

@@ -1,4 +1,5 @@
-//! What a request may cost: calls of DynamoDB on its path. A call more is a decision, and it is made here.
+//! What a request may cost: calls of DynamoDB on its path. A call more is a decision, and it is
+//! made here.
 #![allow(clippy::unwrap_used)]
 
 mod capacity;
@@ -28,19 +29,34 @@ fn id(called: &Called) -> String {
 }
 
 async fn payment_of(shop: &Shop, order: &str) -> String {
-    let list = shop.call("list-payments", events::get(&format!("/payments?order_id={order}")).caller(events::USER).event()).await;
+    let list = shop
+        .call(
+            "list-payments",
+            events::get(&format!("/payments?order_id={order}")).caller(events::USER).event(),
+        )
+        .await;
     list.json()["items"][0]["id"].as_str().expect("the order has a payment").to_owned()
 }
 
 #[track_caller]
 fn costs(called: &Called, operations: &[&str]) {
-    assert!(called.status() < 300, "a refusal costs less, and is not what is measured: {:?}", called.answer);
+    assert!(
+        called.status() < 300,
+        "a refusal costs less, and is not what is measured: {:?}",
+        called.answer
+    );
     assert_eq!(called.operations(), operations);
 }
 
-/// Calls a function where each call of AWS takes as long as any other: what it answers, with its calls in the order of `calls`, as those of
-/// one round trip come in any order; and how many round trips it made. Only where time is paused.
-async fn round_trips(shop: &Shop, operation: &str, event: &Value, calls: &[&str]) -> (Called, u128) {
+/// Calls a function where each call of AWS takes as long as any other: what it answers, with its
+/// calls in the order of `calls`, as those of one round trip come in any order; and how many round
+/// trips it made. Only where time is paused.
+async fn round_trips(
+    shop: &Shop,
+    operation: &str,
+    event: &Value,
+    calls: &[&str],
+) -> (Called, u128) {
     let latency = Duration::from_millis(10);
     shop.aws.take_time(latency);
     let started = tokio::time::Instant::now();
@@ -51,16 +67,22 @@ async fn round_trips(shop: &Shop, operation: &str, event: &Value, calls: &[&str]
     (called, elapsed.as_millis() / latency.as_millis())
 }
 
-/// The limits of the buyer and of their network are part of the one read and of the one transaction.
+/// The limits of the buyer and of their network are part of the one read and of the one
+/// transaction.
 #[tokio::test(start_paused = true)]
 async fn placing_an_order_costs_one_read_and_one_transaction_and_a_replay_the_read_alone() {
     let (shop, product) = shop().await;
     // The key that names networks was read of late.
     assert_eq!(shop.order("earlier", &product, 1, None).await.status(), 201);
-    let request =
-        events::post("/orders", &events::order_request(&product, 1, None)).caller(events::USER).header("idempotency-key", "first").event();
-    for (is_repeated, calls, expected) in [(false, &["BatchGetItem", "TransactWriteItems"][..], 2), (true, &["BatchGetItem"], 1)] {
-        let (called, one_after_the_other) = round_trips(&shop, "create-order", &request, calls).await;
+    let request = events::post("/orders", &events::order_request(&product, 1, None))
+        .caller(events::USER)
+        .header("idempotency-key", "first")
+        .event();
+    for (is_repeated, calls, expected) in
+        [(false, &["BatchGetItem", "TransactWriteItems"][..], 2), (true, &["BatchGetItem"], 1)]
+    {
+        let (called, one_after_the_other) =
+            round_trips(&shop, "create-order", &request, calls).await;
         assert_eq!(called.header("idempotent-replayed").is_some(), is_repeated);
         costs(&called, calls);
         assert_eq!(one_after_the_other, expected, "{calls:?}");
@@ -68,20 +90,28 @@ async fn placing_an_order_costs_one_read_and_one_transaction_and_a_replay_the_re
 }
 
 #[tokio::test]
-async fn every_step_of_an_order_that_somebody_takes_costs_a_read_and_a_write_and_a_repetition_the_read_alone() {
+async fn every_step_of_an_order_that_somebody_takes_costs_a_read_and_a_write_and_a_repetition_the_read_alone()
+ {
     let (shop, product) = shop().await;
     let mut orders = Vec::new();
     for key in ["shipped", "given-up"] {
-        let request = events::post("/orders", &events::order_request(&product, 1, Some("tok_ok"))).caller(events::USER);
-        orders.push(id(&shop.call("create-order", request.header("idempotency-key", key).event()).await));
+        let request = events::post("/orders", &events::order_request(&product, 1, Some("tok_ok")))
+            .caller(events::USER);
+        orders.push(id(&shop
+            .call("create-order", request.header("idempotency-key", key).event())
+            .await));
     }
     shop.pump().settle().await;
     let step = async |operation: &str, order: &str| {
-        let request = events::post("/orders", &json!({ "carrier": "Royal Mail", "tracking": "RM1" })).path_parameter("order_id", order);
+        let request =
+            events::post("/orders", &json!({ "carrier": "Royal Mail", "tracking": "RM1" }))
+                .path_parameter("order_id", order);
         let request = if operation == "ship-order" { request } else { request.body("") };
         shop.call(operation, request.caller(events::ADMIN).event()).await
     };
-    for (operation, order) in [("ship-order", &orders[0]), ("deliver-order", &orders[0]), ("cancel-order", &orders[1])] {
+    for (operation, order) in
+        [("ship-order", &orders[0]), ("deliver-order", &orders[0]), ("cancel-order", &orders[1])]
+    {
         costs(&step(operation, order).await, &["GetItem", "PutItem"]);
         if operation != "ship-order" {
             costs(&step(operation, order).await, &["GetItem"]);
@@ -100,12 +130,21 @@ async fn to_read_one_thing_costs_one_call() {
     let of_product = |path: &str| events::get(path).path_parameter("product_id", &product);
     costs(&shop.call("get-product", of_product("/products").event()).await, &["GetItem"]);
     costs(&shop.call("get-stock", of_product("/inventory").event()).await, &["GetItem"]);
-    costs(&shop.call("get-stock", of_product("/inventory").caller(events::ADMIN).event()).await, &["GetItem"]);
+    costs(
+        &shop.call("get-stock", of_product("/inventory").caller(events::ADMIN).event()).await,
+        &["GetItem"],
+    );
 
-    let list = shop.call("list-payments", events::get(&format!("/payments?order_id={order}")).caller(events::USER).event()).await;
+    let list = shop
+        .call(
+            "list-payments",
+            events::get(&format!("/payments?order_id={order}")).caller(events::USER).event(),
+        )
+        .await;
     costs(&list, &["Query"]);
     let payment = list.json()["items"][0]["id"].as_str().expect("the order was paid").to_owned();
-    let get_payment = events::get("/payments").caller(events::USER).path_parameter("payment_id", &payment);
+    let get_payment =
+        events::get("/payments").caller(events::USER).path_parameter("payment_id", &payment);
     costs(&shop.call("get-payment", get_payment.event()).await, &["GetItem"]);
 }
 
@@ -113,37 +152,65 @@ async fn to_read_one_thing_costs_one_call() {
 async fn a_page_of_a_list_costs_one_query_for_each_shard() {
     let (shop, product) = shop().await;
     shop.order("first", &product, 1, None).await;
-    costs(&shop.call("list-products", events::get("/products").event()).await, &["Query"; SHARDS as usize]);
-    costs(&shop.call("list-products", events::get("/products?category=kitchen").event()).await, &["Query"; SHARDS as usize]);
-    costs(&shop.call("list-orders", events::get("/orders").caller(events::USER).event()).await, &["Query"]);
+    costs(
+        &shop.call("list-products", events::get("/products").event()).await,
+        &["Query"; SHARDS as usize],
+    );
+    costs(
+        &shop.call("list-products", events::get("/products?category=kitchen").event()).await,
+        &["Query"; SHARDS as usize],
+    );
+    costs(
+        &shop.call("list-orders", events::get("/orders").caller(events::USER).event()).await,
+        &["Query"],
+    );
     let by_status = events::get("/orders?status=pending").caller(events::ADMIN);
     costs(&shop.call("list-orders", by_status.event()).await, &["Query"; SHARDS as usize]);
-    costs(&shop.call("list-notifications", events::get("/notifications").caller(events::USER).event()).await, &["Query"]);
+    costs(
+        &shop
+            .call("list-notifications", events::get("/notifications").caller(events::USER).event())
+            .await,
+        &["Query"],
+    );
 }
 
-/// Ada, who has registered and logged in: what the login answered, and what the authorizer says of her access token.
+/// Ada, who has registered and logged in: what the login answered, and what the authorizer says of
+/// her access token.
 async fn ada(shop: &Shop) -> (Called, Called) {
     shop.rotate_signing_key().await;
     assert_eq!(shop.call("register-user", sample("register-user")).await.status(), 201);
     let login = shop.call("login-user", sample("login-user")).await;
     assert_eq!(login.status(), 200, "{:?}", login.answer);
-    let authorized = shop.call("authorize-request", events::authorize(login.json()["access_token"].as_str().unwrap())).await;
+    let authorized = shop
+        .call(
+            "authorize-request",
+            events::authorize(login.json()["access_token"].as_str().unwrap()),
+        )
+        .await;
     assert!(authorized.answer.is_ok(), "{:?}", authorized.answer);
     (login, authorized)
 }
 
 fn refresh(tokens: &Called) -> Value {
-    events::post("/users/token/refresh", &json!({ "refresh_token": tokens.json()["refresh_token"] })).event()
+    events::post(
+        "/users/token/refresh",
+        &json!({ "refresh_token": tokens.json()["refresh_token"] }),
+    )
+    .event()
 }
 
 #[tokio::test]
 async fn to_register_costs_one_try_and_one_transaction() {
     let shop = Shop::new();
-    costs(&shop.call("register-user", sample("register-user")).await, &["UpdateItem", "TransactWriteItems"]);
+    costs(
+        &shop.call("register-user", sample("register-user")).await,
+        &["UpdateItem", "TransactWriteItems"],
+    );
 }
 
-/// A device that has logged in before has a bucket of its own, and none of its network. The network is charged before the account, and a
-/// network that has just tried costs a call and a round trip more: its bucket is not empty.
+/// A device that has logged in before has a bucket of its own, and none of its network. The network
+/// is charged before the account, and a network that has just tried costs a call and a round trip
+/// more: its bucket is not empty.
 #[tokio::test(start_paused = true)]
 async fn login_costs_three_round_trips_of_four_calls_or_two_of_three_from_a_known_device() {
     let shop = Shop::new();
@@ -156,10 +223,14 @@ async fn login_costs_three_round_trips_of_four_calls_or_two_of_three_from_a_know
     shop.clock.advance(Duration::from_secs(3600));
     assert_eq!(shop.call("login-user", from_known.clone().event()).await.status(), 200);
     let stranger = &["UpdateItem", "UpdateItem", "GetItem", "TransactWriteItems"][..];
-    let after_another = &["UpdateItem", "UpdateItem", "UpdateItem", "GetItem", "TransactWriteItems"][..];
+    let after_another =
+        &["UpdateItem", "UpdateItem", "UpdateItem", "GetItem", "TransactWriteItems"][..];
     let known = &["UpdateItem", "GetItem", "TransactWriteItems"][..];
-    for (request, calls, expected) in [(&login, stranger, 3), (&login, after_another, 4), (&from_known, known, 2)] {
-        let (called, one_after_the_other) = round_trips(&shop, "login-user", &request.clone().event(), calls).await;
+    for (request, calls, expected) in
+        [(&login, stranger, 3), (&login, after_another, 4), (&from_known, known, 2)]
+    {
+        let (called, one_after_the_other) =
+            round_trips(&shop, "login-user", &request.clone().event(), calls).await;
         costs(&called, calls);
         assert_eq!(one_after_the_other, expected, "{calls:?}");
     }
@@ -188,9 +259,18 @@ async fn what_somebody_does_with_their_account_costs_a_read_and_a_write_for_each
     let (_, authorized) = ada(&shop).await;
     let me = |method: &str, path: &str, body: Value| {
         let request = events::http(method, path).authorized(authorized.ok());
-        if body.is_null() { request } else { request.header("content-type", "application/json").body(&body.to_string()) }
+        if body.is_null() {
+            request
+        } else {
+            request.header("content-type", "application/json").body(&body.to_string())
+        }
     };
-    let tag = async || shop.call("get-me", me("GET", "/users/me", Value::Null).event()).await.header("etag").unwrap();
+    let tag = async || {
+        shop.call("get-me", me("GET", "/users/me", Value::Null).event())
+            .await
+            .header("etag")
+            .unwrap()
+    };
     costs(&shop.call("get-me", me("GET", "/users/me", Value::Null).event()).await, &["GetItem"]);
     let name = me(
         "PATCH",
@@ -198,18 +278,24 @@ async fn what_somebody_does_with_their_account_costs_a_read_and_a_write_for_each
         json!({ "full_name": "Ada King", "email": "king@example.com", "current_password": "correct horse battery staple" }),
     )
     .header("if-match", &tag().await);
-    // Two buckets, and the credentials that the present password is checked against: only where the address is another one.
-    costs(&shop.call("update-me", name.event()).await, &["GetItem", "UpdateItem", "UpdateItem", "GetItem", "TransactWriteItems"]);
+    // Two buckets, and the credentials that the present password is checked against: only where the
+    // address is another one.
+    costs(
+        &shop.call("update-me", name.event()).await,
+        &["GetItem", "UpdateItem", "UpdateItem", "GetItem", "TransactWriteItems"],
+    );
 
     shop.pump().settle().await;
     let link = |address: &str| shop.aws.mails().token_for(address);
     let verify = json!({ "token": link("king@example.com") });
     // The second read is of the credentials, which move: it is made only for another address.
-    let verified = shop.call("verify-email", events::post("/users/verify-email", &verify).event()).await;
+    let verified =
+        shop.call("verify-email", events::post("/users/verify-email", &verify).event()).await;
     costs(&verified, &["UpdateItem", "GetItem", "GetItem", "TransactWriteItems"]);
 
     let passwords = json!({ "current_password": "correct horse battery staple", "new_password": "four score and seven donkeys" });
-    let changed = shop.call("change-password", me("POST", "/users/me/password", passwords).event()).await;
+    let changed =
+        shop.call("change-password", me("POST", "/users/me/password", passwords).event()).await;
     costs(&changed, &["GetItem", "UpdateItem", "GetItem", "TransactWriteItems"]);
 
     let known = events::post("/users/password-reset", &json!({ "email": "king@example.com" }));
@@ -222,11 +308,22 @@ async fn what_somebody_does_with_their_account_costs_a_read_and_a_write_for_each
     }
     shop.pump().settle().await;
     let reset = json!({ "token": link("king@example.com"), "new_password": "correct horse battery staple" });
-    let confirmed = shop.call("confirm-password-reset", events::post("/users/password-reset/confirm", &reset).event()).await;
+    let confirmed = shop
+        .call(
+            "confirm-password-reset",
+            events::post("/users/password-reset/confirm", &reset).event(),
+        )
+        .await;
     costs(&confirmed, &["UpdateItem", "GetItem", "TransactWriteItems"]);
 
-    costs(&shop.call("logout-user", me("POST", "/users/logout", Value::Null).event()).await, &["UpdateItem"]);
-    costs(&shop.call("delete-me", me("DELETE", "/users/me", Value::Null).event()).await, &["GetItem", "TransactWriteItems"]);
+    costs(
+        &shop.call("logout-user", me("POST", "/users/logout", Value::Null).event()).await,
+        &["UpdateItem"],
+    );
+    costs(
+        &shop.call("delete-me", me("DELETE", "/users/me", Value::Null).event()).await,
+        &["GetItem", "TransactWriteItems"],
+    );
 }
 
 #[tokio::test]
@@ -235,7 +332,10 @@ async fn an_admins_look_at_users_costs_one_call_for_one_and_one_for_each_shard_f
     shop.ada().await;
     costs(&shop.call("get-user", sample("get-user")).await, &["GetItem"]);
     costs(&shop.call("list-users", sample("list-users")).await, &["Query"; SHARDS as usize]);
-    costs(&shop.call("update-user", sample("update-user")).await, &["GetItem", "TransactWriteItems"]);
+    costs(
+        &shop.call("update-user", sample("update-user")).await,
+        &["GetItem", "TransactWriteItems"],
+    );
 }
 
 /// The keys are read at most once in a few seconds, whoever asks.
@@ -259,7 +359,10 @@ async fn to_pay_costs_at_most_four_calls_of_payments_own_table() {
     let again = shop.call("create-payment", payment(&order, "tok_ok").event()).await;
     assert_eq!(again.header("idempotent-replayed").as_deref(), Some("true"));
     assert!(again.operations_on("payments").len() <= 4, "{:?}", again.operations_on("payments"));
-    assert!(again.operations_on("payment-simulator").is_empty(), "a repeated request does not charge");
+    assert!(
+        again.operations_on("payment-simulator").is_empty(),
+        "a repeated request does not charge"
+    );
 }
 
 fn payment(order: &str, token: &str) -> Http {
@@ -267,15 +370,18 @@ fn payment(order: &str, token: &str) -> Http {
     events::post("/payments", &body).caller(events::USER).header("idempotency-key", "pay")
 }
 
-/// What is captured is read with what is asked back, with the key of the request and with the state of the provider.
+/// What is captured is read with what is asked back, with the key of the request and with the state
+/// of the provider.
 #[tokio::test]
 async fn to_give_money_back_costs_one_read_and_three_writes_and_a_repetition_the_read_alone() {
     let (shop, product) = shop().await;
     let order = id(&shop.order("first", &product, 1, Some("tok_ok")).await);
     shop.pump().settle().await;
     let payment = payment_of(&shop, &order).await;
-    let body = json!({ "amount": { "amount": 1000, "currency": "USD" }, "reason": "The lid was broken" });
-    let refund = events::post("/refunds", &body).caller(events::ADMIN).header("idempotency-key", "one");
+    let body =
+        json!({ "amount": { "amount": 1000, "currency": "USD" }, "reason": "The lid was broken" });
+    let refund =
+        events::post("/refunds", &body).caller(events::ADMIN).header("idempotency-key", "one");
     let refund = refund.path_parameter("payment_id", &payment).event();
     let refunded = shop.call("create-refund", refund.clone()).await;
     assert_eq!(refunded.status(), 201, "{:?}", refunded.answer);
@@ -286,17 +392,27 @@ async fn to_give_money_back_costs_one_read_and_three_writes_and_a_repetition_the
     costs(&shop.call("create-refund", refund).await, &["BatchGetItem"]);
 }
 
-/// The event says only what to ask about: what there is of the payment is read with the state of the provider.
+/// The event says only what to ask about: what there is of the payment is read with the state of
+/// the provider.
 #[tokio::test]
-async fn to_hear_the_provider_costs_two_reads_and_what_has_changed_and_what_was_heard_before_one_read() {
+async fn to_hear_the_provider_costs_two_reads_and_what_has_changed_and_what_was_heard_before_one_read()
+ {
     let (shop, product) = shop().await;
     let order = id(&shop.order("first", &product, 1, Some("tok_3ds")).await);
     shop.pump().settle().await;
-    let told = events::webhook(shop.aws.secrets_manager(), shop.clock.now(), "evt_1", &payment_of(&shop, &order).await);
+    let told = events::webhook(
+        shop.aws.secrets_manager(),
+        shop.clock.now(),
+        "evt_1",
+        &payment_of(&shop, &order).await,
+    );
     // The key of the signatures is read at most once in a few minutes.
     let first = shop.call("receive-payment-webhook", told.clone()).await;
     assert_eq!(first.status(), 200, "{:?}", first.answer);
-    assert_eq!(first.operations_on("payments"), ["GetItem", "BatchGetItem", "TransactWriteItems", "PutItem"]);
+    assert_eq!(
+        first.operations_on("payments"),
+        ["GetItem", "BatchGetItem", "TransactWriteItems", "PutItem"]
+    );
     let again = shop.call("receive-payment-webhook", told).await;
     assert_eq!((again.operations(), again.calls.len()), (vec!["GetItem"], 1));
 }
@@ -305,17 +421,29 @@ async fn to_hear_the_provider_costs_two_reads_and_what_has_changed_and_what_was_
 async fn to_change_or_archive_a_product_costs_a_read_and_a_write_and_a_repetition_the_read_alone() {
     let shop = Shop::new();
     assert_eq!(shop.call("create-product", sample("create-product")).await.status(), 201);
-    let product = shop.aws.items("products").into_iter().find_map(|item| item.get("product_id")?["S"].as_str().map(str::to_owned)).unwrap();
+    let product = shop
+        .aws
+        .items("products")
+        .into_iter()
+        .find_map(|item| item.get("product_id")?["S"].as_str().map(str::to_owned))
+        .unwrap();
     let to_it = |request: Http, version: u64| {
         let request = request.caller(events::ADMIN).path_parameter("product_id", &product);
-        request.header("content-type", "application/json").header("if-match", &format!("\"{version}\""))
+        request
+            .header("content-type", "application/json")
+            .header("if-match", &format!("\"{version}\""))
     };
     let text = sample("update-product")["body"].as_str().unwrap().to_owned();
-    let update = |version: u64, text: &str| to_it(events::http("PUT", "/products"), version).body(text).event();
+    let update = |version: u64, text: &str| {
+        to_it(events::http("PUT", "/products"), version).body(text).event()
+    };
     // It has another SKU from now on: the one is taken and the other let go.
     costs(&shop.call("update-product", update(1, &text)).await, &["GetItem", "TransactWriteItems"]);
     costs(&shop.call("update-product", update(1, &text)).await, &["GetItem"]);
-    costs(&shop.call("update-product", update(2, &text.replace("oiled by hand", "waxed"))).await, &["GetItem", "UpdateItem"]);
+    costs(
+        &shop.call("update-product", update(2, &text.replace("oiled by hand", "waxed"))).await,
+        &["GetItem", "UpdateItem"],
+    );
     let archive = |version: u64| to_it(events::http("DELETE", "/products"), version).event();
     costs(&shop.call("archive-product", archive(3)).await, &["GetItem", "TransactWriteItems"]);
     costs(&shop.call("archive-product", archive(3)).await, &["GetItem"]);
@@ -325,9 +453,15 @@ async fn to_change_or_archive_a_product_costs_a_read_and_a_write_and_a_repetitio
 #[tokio::test]
 async fn to_read_a_notification_costs_a_query_and_a_write() {
     let shop = Shop::new();
-    assert_eq!(shop.call("send-notification", sample("send-notification")).await.ok()["batchItemFailures"], json!([]));
+    assert_eq!(
+        shop.call("send-notification", sample("send-notification")).await.ok()["batchItemFailures"],
+        json!([])
+    );
     for _ in 0..2 {
-        costs(&shop.call("read-notification", sample("read-notification")).await, &["Query", "UpdateItem"]);
+        costs(
+            &shop.call("read-notification", sample("read-notification")).await,
+            &["Query", "UpdateItem"],
+        );
     }
 }
 
@@ -345,42 +479,86 @@ async fn to_write_for_the_shop_costs_little() {
 #[tokio::test]
 async fn a_list_costs_the_same_however_much_is_stored() {
     let shop = Shop::new();
-    let product = sample("publish-product-events")["Records"][0]["dynamodb"]["NewImage"].to_string();
-    assert_eq!(shop.call("send-notification", sample("send-notification")).await.ok()["batchItemFailures"], json!([]));
+    let product =
+        sample("publish-product-events")["Records"][0]["dynamodb"]["NewImage"].to_string();
+    assert_eq!(
+        shop.call("send-notification", sample("send-notification")).await.ok()["batchItemFailures"],
+        json!([])
+    );
     let notification = shop.aws.items("notifications")[0].to_string();
     shop.ada().await;
-    let user = shop.aws.items("users").into_iter().find(|item| item.get("listed_shard").is_some()).unwrap().to_string();
+    let user = shop
+        .aws
+        .items("users")
+        .into_iter()
+        .find(|item| item.get("listed_shard").is_some())
+        .unwrap()
+        .to_string();
     let mut costs = Vec::new();
     let mut stored = 0;
     for many in [10, 1_000] {
         for number in stored..many {
             let shard = number % SHARDS;
-            let mut item: Value = serde_json::from_str(&product.replace("00000000000a", &format!("{number:012x}"))).unwrap();
+            let mut item: Value =
+                serde_json::from_str(&product.replace("00000000000a", &format!("{number:012x}")))
+                    .unwrap();
             for name in ["active_shard", "category_shard"] {
-                let value = item[name]["S"].as_str().expect("the sample is listed").rsplit_once('#').unwrap().0.to_owned();
+                let value = item[name]["S"]
+                    .as_str()
+                    .expect("the sample is listed")
+                    .rsplit_once('#')
+                    .unwrap()
+                    .0
+                    .to_owned();
                 item[name]["S"] = format!("{value}#{shard}").into();
             }
             let name = format!("{number:05}#{}", item["product_id"]["S"].as_str().unwrap());
             item["name_sort"]["S"] = name.into();
             shop.aws.put("products", &item);
-            shop.aws.put("notifications", &serde_json::from_str(&notification.replace("0000000000e1", &format!("{number:012x}"))).unwrap());
-            let mut item: Value = serde_json::from_str(&user.replace("000000000001", &format!("{number:012x}"))).unwrap();
+            shop.aws.put(
+                "notifications",
+                &serde_json::from_str(
+                    &notification.replace("0000000000e1", &format!("{number:012x}")),
+                )
+                .unwrap(),
+            );
+            let mut item: Value =
+                serde_json::from_str(&user.replace("000000000001", &format!("{number:012x}")))
+                    .unwrap();
             item["listed_shard"]["S"] = format!("listed#{shard}").into();
             shop.aws.put("users", &item);
         }
         stored = many;
         let products = shop.call("list-products", events::get("/products?limit=5").event()).await;
-        assert_eq!(products.json()["items"].as_array().map(Vec::len), Some(5), "{:?}", products.answer);
-        let notifications = shop.call("list-notifications", events::get("/notifications?limit=5").caller(events::USER).event()).await;
-        assert_eq!(notifications.json()["items"].as_array().map(Vec::len), Some(5), "{:?}", notifications.answer);
-        let users = shop.call("list-users", events::get("/users?limit=5").caller(events::ADMIN).event()).await;
+        assert_eq!(
+            products.json()["items"].as_array().map(Vec::len),
+            Some(5),
+            "{:?}",
+            products.answer
+        );
+        let notifications = shop
+            .call(
+                "list-notifications",
+                events::get("/notifications?limit=5").caller(events::USER).event(),
+            )
+            .await;
+        assert_eq!(
+            notifications.json()["items"].as_array().map(Vec::len),
+            Some(5),
+            "{:?}",
+            notifications.answer
+        );
+        let users = shop
+            .call("list-users", events::get("/users?limit=5").caller(events::ADMIN).event())
+            .await;
         assert_eq!(users.json()["items"].as_array().map(Vec::len), Some(5), "{:?}", users.answer);
         costs.push([products, notifications, users].map(|called| called.operations().len()));
     }
     assert_eq!(costs[0], costs[1], "with 10 and with 1,000 items");
 }
 
-/// A function that waits for ever is paid for, and its caller gets the gateway's 504, which says nothing.
+/// A function that waits for ever is paid for, and its caller gets the gateway's 504, which says
+/// nothing.
 #[tokio::test(start_paused = true)]
 async fn when_aws_falls_silent_every_request_ends_in_503_within_ten_seconds() {
     let one_call = shared::aws::timeouts().operation_timeout().expect("a call has a limit");
@@ -400,7 +578,10 @@ async fn when_aws_falls_silent_every_request_ends_in_503_within_ten_seconds() {
         let calls = started.elapsed().as_secs_f64() / one_try.as_secs_f64();
         let deployed = one_call.mul_f64(calls.ceil());
         if called.status() != 503 || deployed.as_secs() >= 10 {
-            odd.push(format!("{operation}: {} after {calls} unanswered calls one after the other", called.status()));
+            odd.push(format!(
+                "{operation}: {} after {calls} unanswered calls one after the other",
+                called.status()
+            ));
         }
     }
     assert!(measured >= 36, "only {measured} operations answer requests");

@@ -1,7 +1,9 @@
-//! Least privilege: what each function asks of AWS, over everything that can happen to it, is exactly what its role grants.
+//! Least privilege: what each function asks of AWS, over everything that can happen to it, is
+//! exactly what its role grants.
 //!
-//! [`stories`] lead every function through its usual paths, refusals, repetitions, races and lost answers. What they show is compared
-//! with the templates, action by action and resource by resource. A transaction asks for the actions of its writes.
+//! [`stories`] lead every function through its usual paths, refusals, repetitions, races and lost
+//! answers. What they show is compared with the templates, action by action and resource by
+//! resource. A transaction asks for the actions of its writes.
 
 mod stories;
 
@@ -22,7 +24,8 @@ use tests::{
     template::{self, Template},
 };
 
-/// What Lambda itself does under a function's role: it polls the queue or the stream that feeds it. No call of ours shows these.
+/// What Lambda itself does under a function's role: it polls the queue or the stream that feeds it.
+/// No call of ours shows these.
 const BY_THE_PLATFORM: [&str; 7] = [
     "sqs:ReceiveMessage",
     "sqs:DeleteMessage",
@@ -67,10 +70,14 @@ impl Watched {
     fn lambda(&self, operation: &str) -> Lambda {
         let (aws, seen) = (self.shop.aws.clone(), self.seen.clone());
         let name = operation.to_owned();
-        let lambda =
-            if operation == "publish-stock-events" { self.shop.stock_publisher_with_operator() } else { self.shop.lambda(operation) };
+        let lambda = if operation == "publish-stock-events" {
+            self.shop.stock_publisher_with_operator()
+        } else {
+            self.shop.lambda(operation)
+        };
         Arc::new(move |invocation| {
-            let (lambda, aws, seen, name) = (lambda.clone(), aws.clone(), seen.clone(), name.clone());
+            let (lambda, aws, seen, name) =
+                (lambda.clone(), aws.clone(), seen.clone(), name.clone());
             Box::pin(async move {
                 let called = aws.invoke(&lambda, invocation).await;
                 let actions = called.calls.into_iter().flat_map(|call| call.actions);
@@ -84,7 +91,8 @@ impl Watched {
         self.shop.aws.call(&self.lambda(operation), event).await
     }
 
-    /// As [`Watched::call`], by an instance that has read no secret of late: what another function has read is not seen here.
+    /// As [`Watched::call`], by an instance that has read no secret of late: what another function
+    /// has read is not seen here.
     async fn cold(&self, operation: &str, event: Value) -> Called {
         self.shop.clock.advance(SECRETS_KEPT);
         self.call(operation, event).await
@@ -92,7 +100,12 @@ impl Watched {
 
     /// Logs Ada in: what she is answered, and what the authorizer says of her.
     async fn log_in(&self, password: &str) -> (Called, Value) {
-        let login = self.cold("login-user", post("/users/login", &json!({ "email": ADA, "password": password }))).await;
+        let login = self
+            .cold(
+                "login-user",
+                post("/users/login", &json!({ "email": ADA, "password": password })),
+            )
+            .await;
         assert_eq!(login.status(), 200, "{:?}", login.answer);
         let token = login.json()["access_token"].as_str().expect("an access token").to_owned();
         let authorized = self.cold("authorize-request", events::authorize(&token)).await;
@@ -120,7 +133,12 @@ impl Watched {
     }
 
     async fn order(&self, key: &str, product: &str, quantity: u32, token: Option<&str>) -> String {
-        let placed = self.call("create-order", events::new_order(key, &events::order_request(product, quantity, token))).await;
+        let placed = self
+            .call(
+                "create-order",
+                events::new_order(key, &events::order_request(product, quantity, token)),
+            )
+            .await;
         placed.json()["id"].as_str().unwrap_or_else(|| panic!("{:?}", placed.answer)).to_owned()
     }
 
@@ -131,7 +149,8 @@ impl Watched {
     /// What somebody of the shop does with an order: the status of the answer.
     async fn step(&self, operation: &str, order: &str) -> u64 {
         let parcel = json!({ "carrier": "Royal Mail", "tracking": "RM1" });
-        let request = events::post("/orders", &parcel).caller(ADMIN).path_parameter("order_id", order);
+        let request =
+            events::post("/orders", &parcel).caller(ADMIN).path_parameter("order_id", order);
         let request = if operation == "ship-order" { request } else { request.body("") };
         self.call(operation, request.event()).await.status()
     }
@@ -140,14 +159,24 @@ impl Watched {
     fn payment_of(&self, order: &str) -> String {
         let items = self.shop.aws.items("payments");
         let of_order = items.iter().filter(|item| item["order_id"]["S"] == order);
-        let payments = of_order.filter(|item| item["sk"]["S"].as_str().is_some_and(|key| key.starts_with("ATTEMPT#")));
-        payments.filter_map(|item| item["payment_id"]["S"].as_str()).next().expect("the order has a payment").to_owned()
+        let payments = of_order
+            .filter(|item| item["sk"]["S"].as_str().is_some_and(|key| key.starts_with("ATTEMPT#")));
+        payments
+            .filter_map(|item| item["payment_id"]["S"].as_str())
+            .next()
+            .expect("the order has a payment")
+            .to_owned()
     }
 
     /// The provider tells of a payment; the secrets are not at hand.
     async fn told(&self, event_id: &str, payment: &str) -> Called {
         self.shop.clock.advance(SECRETS_KEPT);
-        let event = events::webhook(self.shop.aws.secrets_manager(), self.shop.clock.now(), event_id, payment);
+        let event = events::webhook(
+            self.shop.aws.secrets_manager(),
+            self.shop.clock.now(),
+            event_id,
+            payment,
+        );
         self.call("receive-payment-webhook", event).await
     }
 
@@ -163,11 +192,18 @@ impl Watched {
     async fn pages(&self, operation: &str, query: &str, caller: Option<&str>) {
         let page = async |query: &str| {
             let request = events::get(&format!("/list?{query}"));
-            self.call(operation, caller.map_or(request.clone(), |caller| request.caller(caller)).event()).await
+            self.call(
+                operation,
+                caller.map_or(request.clone(), |caller| request.caller(caller)).event(),
+            )
+            .await
         };
         let first = page(query).await;
         assert_eq!(first.status(), 200, "{operation}: {:?}", first.answer);
-        let cursor = first.json()["next_cursor"].as_str().unwrap_or_else(|| panic!("{operation}?{query} has one page")).to_owned();
+        let cursor = first.json()["next_cursor"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{operation}?{query} has one page"))
+            .to_owned();
         assert_eq!(page(&format!("{query}&cursor={cursor}")).await.status(), 200);
     }
 }
@@ -186,25 +222,40 @@ fn granted(template: &Template) -> Actions {
         if arn.starts_with("arn:aws:ses:") {
             return "a sender".to_owned();
         }
-        let (id, rest) = arn.trim_start_matches("arn:").split_once(['/', ':']).unwrap_or((arn.trim_start_matches("arn:"), ""));
+        let (id, rest) = arn
+            .trim_start_matches("arn:")
+            .split_once(['/', ':'])
+            .unwrap_or((arn.trim_start_matches("arn:"), ""));
         let properties = template.resolve(&template.resource(id)["Properties"]);
-        let name = ["TableName", "QueueName", "Name"].into_iter().find_map(|name| properties[name].as_str()).unwrap_or(id);
+        let name = ["TableName", "QueueName", "Name"]
+            .into_iter()
+            .find_map(|name| properties[name].as_str())
+            .unwrap_or(id);
         let name = name.trim_start_matches(template::STACK).trim_start_matches(['-', '/']);
         if rest.is_empty() { name.to_owned() } else { format!("{name}/{rest}") }
     };
     let texts = |value: &Value| match value {
-        Value::Array(values) => values.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Value::Array(values) => {
+            values.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+        }
         one => one.as_str().map(str::to_owned).into_iter().collect::<Vec<_>>(),
     };
     let of_function = |(id, resource): (&str, &Value)| {
         let properties = template.resolve(&resource["Properties"]);
-        let function = properties["FunctionName"].as_str().unwrap_or(id).trim_start_matches("ferrocart-").to_owned();
+        let function = properties["FunctionName"]
+            .as_str()
+            .unwrap_or(id)
+            .trim_start_matches("ferrocart-")
+            .to_owned();
         let policies = properties["Policies"].as_array().into_iter().flatten();
-        let statements = policies.flat_map(|policy| policy["Statement"].as_array().into_iter().flatten());
+        let statements =
+            policies.flat_map(|policy| policy["Statement"].as_array().into_iter().flatten());
         let mut actions = BTreeSet::new();
         for statement in statements {
             for resource in texts(&statement["Resource"]) {
-                actions.extend(texts(&statement["Action"]).into_iter().map(|action| (action, name(&resource))));
+                actions.extend(
+                    texts(&statement["Action"]).into_iter().map(|action| (action, name(&resource))),
+                );
             }
         }
         (function, actions)
@@ -217,7 +268,8 @@ fn complaints(granted: &Actions, seen: &Actions) -> Vec<String> {
     let none = BTreeSet::new();
     let mut complaints = Vec::new();
     for function in granted.keys().chain(seen.keys()).collect::<BTreeSet<_>>() {
-        let (may, does) = (granted.get(function).unwrap_or(&none), seen.get(function).unwrap_or(&none));
+        let (may, does) =
+            (granted.get(function).unwrap_or(&none), seen.get(function).unwrap_or(&none));
         for (action, resource) in may.difference(does) {
             if !BY_THE_PLATFORM.contains(&action.as_str()) {
                 complaints.push(format!(
@@ -227,7 +279,9 @@ fn complaints(granted: &Actions, seen: &Actions) -> Vec<String> {
             }
         }
         for (action, resource) in does.difference(may) {
-            complaints.push(format!("{function} needs {action} on {resource}, but its template does not grant it"));
+            complaints.push(format!(
+                "{function} needs {action} on {resource}, but its template does not grant it"
+            ));
         }
     }
     complaints
@@ -259,7 +313,10 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
             (function.clone(), actions.iter().map(sender).collect())
         })
         .collect();
-    let unseen: Vec<_> = operation_names().into_iter().filter(|operation| !seen.contains_key(operation.as_str())).collect();
+    let unseen: Vec<_> = operation_names()
+        .into_iter()
+        .filter(|operation| !seen.contains_key(operation.as_str()))
+        .collect();
     assert!(unseen.is_empty(), "no story calls {unseen:?}");
     let complaints = complaints(&granted(template::template()), &seen);
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
@@ -280,8 +337,11 @@ fn an_action_too_many_and_one_too_few_are_named() {
          \x20           - {Effect: Allow, Action: dynamodb:Query, Resource: !Sub '${OrdersTable.Arn}/index/i'}\n",
     );
     let asked = |action: &str, resource: &str| (action.to_owned(), resource.to_owned());
-    let seen = |actions: &[(String, String)]| Actions::from([("f".to_owned(), actions.iter().cloned().collect())]);
-    let (put, query) = (asked("dynamodb:PutItem", "orders"), asked("dynamodb:Query", "orders/index/i"));
+    let seen = |actions: &[(String, String)]| {
+        Actions::from([("f".to_owned(), actions.iter().cloned().collect())])
+    };
+    let (put, query) =
+        (asked("dynamodb:PutItem", "orders"), asked("dynamodb:Query", "orders/index/i"));
     assert_eq!(complaints(&granted(&template), &seen(&[put.clone(), query])), [""; 0]);
     let said = complaints(&granted(&template), &seen(&[put, asked("dynamodb:Query", "orders")]));
     assert_eq!(said.len(), 2);

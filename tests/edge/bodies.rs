@@ -23,8 +23,13 @@ pub fn places(document: &Value) -> Vec<String> {
     fn walk(value: &Value, at: &str, places: &mut Vec<String>) {
         places.push(at.to_owned());
         match value {
-            Value::Object(members) => members.iter().for_each(|(name, value)| walk(value, &format!("{at}/{name}"), places)),
-            Value::Array(items) => items.iter().enumerate().for_each(|(i, value)| walk(value, &format!("{at}/{i}"), places)),
+            Value::Object(members) => members
+                .iter()
+                .for_each(|(name, value)| walk(value, &format!("{at}/{name}"), places)),
+            Value::Array(items) => items
+                .iter()
+                .enumerate()
+                .for_each(|(i, value)| walk(value, &format!("{at}/{i}"), places)),
             _ => {}
         }
     }
@@ -45,7 +50,8 @@ fn with_text(document: &Value, place: &str, text: &str) -> String {
 async fn every_request_that_is_damaged_here_succeeds_undamaged() {
     for route in ROUTES.iter() {
         let mut edge = Edge::new("undamaged requests").await;
-        edge.check("the valid request", route.operation, edge.valid(route.operation), Expect::Fine).await;
+        edge.check("the valid request", route.operation, edge.valid(route.operation), Expect::Fine)
+            .await;
         edge.done();
     }
 }
@@ -103,13 +109,23 @@ async fn what_is_no_json_is_400() {
         }
         for body in ["[]", "\"x\"", "1", "null", "true", "{}", "[null]", "-0", "1e3", "\"{}\""] {
             let codes = &["malformed_json", "wrong_type", "required", "nothing_to_change"];
-            let expect = if bare && matches!(body, "null" | "{}") { Expect::Fine } else { Expect::OneOf(codes) };
+            let expect = if bare && matches!(body, "null" | "{}") {
+                Expect::Fine
+            } else {
+                Expect::OneOf(codes)
+            };
             edge.check(body, operation, edge.with_body(operation, body), expect).await;
         }
         let padded = format!("{valid}{}", " ".repeat(256 * 1024));
         let long = format!("{inner},\"x\":\"{}\"}}", ECHO.repeat(30_000));
         for body in [padded, long, "x".repeat(6_000_000)] {
-            edge.check("too large", operation, edge.with_body(operation, &body), Expect::Problem(413, "payload_too_large")).await;
+            edge.check(
+                "too large",
+                operation,
+                edge.with_body(operation, &body),
+                Expect::Problem(413, "payload_too_large"),
+            )
+            .await;
         }
     }
     edge.done();
@@ -120,7 +136,10 @@ async fn what_is_no_utf8_or_no_base64_is_400() {
     let mut edge = Edge::new("bytes").await;
     for operation in takers() {
         let valid = edge.body(operation).unwrap().to_string();
-        let utf16: Vec<u8> = std::iter::once(0xfeff_u16).chain(valid.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+        let utf16: Vec<u8> = std::iter::once(0xfeff_u16)
+            .chain(valid.encode_utf16())
+            .flat_map(u16::to_le_bytes)
+            .collect();
         let latin1 = [b"{\"x\":\"".as_slice(), &[0xe9, 0xff, 0xc0, 0x80], b"\"}"].concat();
         let cut = [valid.as_bytes(), &[0xf0, 0x9f]].concat();
         let surrogate = [b"{\"x\":\"".as_slice(), &[0xed, 0xa0, 0x80], b"\"}"].concat();
@@ -150,11 +169,18 @@ async fn a_field_that_stands_twice_is_400_at_every_level() {
                     let object = body.pointer(&place).unwrap().to_string();
                     let twice = format!(
                         "{},\"{name}\":{second}}}",
-                        object.trim_end_matches('}').to_owned() + &"}".repeat(object.len() - object.trim_end_matches('}').len() - 1)
+                        object.trim_end_matches('}').to_owned()
+                            + &"}".repeat(object.len() - object.trim_end_matches('}').len() - 1)
                     );
                     let text = with_text(&body, &place, &twice);
                     let what = format!("{place}/{name} twice");
-                    edge.check(&what, operation, edge.with_body(operation, &text), Expect::Problem(400, "duplicate_field")).await;
+                    edge.check(
+                        &what,
+                        operation,
+                        edge.with_body(operation, &text),
+                        Expect::Problem(400, "duplicate_field"),
+                    )
+                    .await;
                 }
             }
         }
@@ -189,9 +215,32 @@ async fn a_field_of_another_type_is_422_with_its_place() {
         "[[3]]",
         "{\"$gt\":0}",
     ];
-    let for_texts = ["null", "true", "1", "1.5", "[]", "{}", "[\"x\"]", "{\"$ne\":null}", "[\"card\",null]", "1E400"];
+    let for_texts = [
+        "null",
+        "true",
+        "1",
+        "1.5",
+        "[]",
+        "{}",
+        "[\"x\"]",
+        "{\"$ne\":null}",
+        "[\"card\",null]",
+        "1E400",
+    ];
     let for_objects = ["\"x\"", "1", "true", "[]", "[[]]", "[[1],[2]]", "1.5"];
-    let for_booleans = ["null", "\"true\"", "\"\"", "1", "0", "0.0", "[]", "[true]", "{}", "{\"true\":null}", "1E400"];
+    let for_booleans = [
+        "null",
+        "\"true\"",
+        "\"\"",
+        "1",
+        "0",
+        "0.0",
+        "[]",
+        "[true]",
+        "{}",
+        "{\"true\":null}",
+        "1E400",
+    ];
     let for_lists = ["\"x\"", "1", "true", "{}", "{\"0\":1}", "[null]", "[[]]", "[1]", "null"];
     let mut edge = Edge::new("wrong types").await;
     for operation in takers() {
@@ -208,9 +257,19 @@ async fn a_field_of_another_type_is_422_with_its_place() {
             let optional = may_be_null(operation, &place);
             for text in wrong.iter().filter(|text| !(optional && **text == "null")) {
                 let what = format!("{place} = {text}");
-                let codes = &["wrong_type", "out_of_range", "required", "unknown_value", "unknown_field", "malformed_json"];
+                let codes = &[
+                    "wrong_type",
+                    "out_of_range",
+                    "required",
+                    "unknown_value",
+                    "unknown_field",
+                    "malformed_json",
+                ];
                 let event = edge.with_body(operation, &with_text(&body, &place, text));
-                let document = edge.check(&what, operation, event, Expect::OneOf(codes)).await.unwrap_or_default();
+                let document = edge
+                    .check(&what, operation, event, Expect::OneOf(codes))
+                    .await
+                    .unwrap_or_default();
                 let pointer = document["errors"][0]["pointer"].as_str().unwrap_or_default();
                 if document["status"] == 422 && !pointer.starts_with(&place) {
                     edge.odd(format!("{operation}: {what}: the error points at {pointer}"));
@@ -221,25 +280,46 @@ async fn a_field_of_another_type_is_422_with_its_place() {
     edge.done();
 }
 
-/// serde's derived structs read themselves from a list of their values too, and its enums from `{"name": null}`. The API has neither form.
+/// serde's derived structs read themselves from a list of their values too, and its enums from
+/// `{"name": null}`. The API has neither form.
 #[tokio::test]
 async fn a_list_is_no_object_and_an_object_is_no_name() {
     let mut edge = Edge::new("lists for objects").await;
     let lists: [(&str, &str, Value); 29] = [
-        ("register-user", "", json!(["grace@example.org", "grace", "Grace Hopper", "correct horse battery"])),
+        (
+            "register-user",
+            "",
+            json!(["grace@example.org", "grace", "Grace Hopper", "correct horse battery"]),
+        ),
         ("login-user", "", json!(["ada@example.com", "correct horse battery staple"])),
         ("refresh-token", "", json!([edge.refresh_token])),
-        ("change-password", "", json!(["correct horse battery staple", "four score and seven donkeys"])),
+        (
+            "change-password",
+            "",
+            json!(["correct horse battery staple", "four score and seven donkeys"]),
+        ),
         ("request-password-reset", "", json!(["ada@example.com"])),
         ("confirm-password-reset", "", json!([edge.reset_token, "four score and seven donkeys"])),
         ("verify-email", "", json!([edge.verification_token])),
         ("withdraw-email-change", "", json!([edge.withdraw_token])),
-        ("update-me", "", json!(["countess@example.com", "countess", "Ada King", "correct horse battery staple"])),
+        (
+            "update-me",
+            "",
+            json!(["countess@example.com", "countess", "Ada King", "correct horse battery staple"]),
+        ),
         ("update-user", "", json!(["admin", true, "countess", "Ada King"])),
         ("update-user", "/role", json!({ "admin": null })),
-        ("create-product", "", json!(["Oak spoon", "Of oak.", "kitchen", "SPOON-OAK", { "amount": 2999, "currency": "USD" }])),
+        (
+            "create-product",
+            "",
+            json!(["Oak spoon", "Of oak.", "kitchen", "SPOON-OAK", { "amount": 2999, "currency": "USD" }]),
+        ),
         ("create-product", "/price", json!([2999, "USD"])),
-        ("update-product", "", json!(["Oak spoon", "Of oak.", "kitchen", "SPOON-OAK", { "amount": 2999, "currency": "USD" }, 9])),
+        (
+            "update-product",
+            "",
+            json!(["Oak spoon", "Of oak.", "kitchen", "SPOON-OAK", { "amount": 2999, "currency": "USD" }, 9]),
+        ),
         ("update-product", "/price", json!([2999, "USD"])),
         ("adjust-stock", "", json!([5, "delivery"])),
         ("adjust-stock", "", json!([5, "delivery", 2, 3])),
@@ -252,7 +332,11 @@ async fn a_list_is_no_object_and_an_object_is_no_name() {
         ("create-order", "/expected_total", json!([2999, "USD"])),
         ("create-order", "/payment_method", json!(["card", "tok_ok"])),
         ("create-order", "/payment_method/type", json!({ "card": null })),
-        ("create-order", "/shipping_address", json!(["Ada", "1 Way", null, "Town", null, "SW1", "GB"])),
+        (
+            "create-order",
+            "/shipping_address",
+            json!(["Ada", "1 Way", null, "Town", null, "SW1", "GB"]),
+        ),
         ("create-payment", "/payment_method", json!(["card", "tok_ok"])),
         ("create-payment", "/payment_method/type", json!({ "card": null })),
     ];
@@ -260,7 +344,13 @@ async fn a_list_is_no_object_and_an_object_is_no_name() {
         let mut body = edge.body(operation).unwrap();
         *body.pointer_mut(place).unwrap() = value.clone();
         let event = edge.with_body(operation, &body.to_string());
-        edge.check(&format!("{place} = {value}"), operation, event, Expect::OneOf(&["wrong_type", "malformed_json"])).await;
+        edge.check(
+            &format!("{place} = {value}"),
+            operation,
+            event,
+            Expect::OneOf(&["wrong_type", "malformed_json"]),
+        )
+        .await;
     }
     edge.done();
 }
@@ -281,10 +371,20 @@ async fn a_field_that_is_missing_is_422_unless_it_may_be() {
                 continue;
             }
             let event = edge.with_body(operation, &less.to_string());
-            let document =
-                edge.check(&format!("without {place}"), operation, event, Expect::Problem(422, "required")).await.unwrap_or_default();
+            let document = edge
+                .check(
+                    &format!("without {place}"),
+                    operation,
+                    event,
+                    Expect::Problem(422, "required"),
+                )
+                .await
+                .unwrap_or_default();
             if document["errors"][0]["pointer"] != place.as_str() {
-                edge.odd(format!("{operation}: without {place}: the error points at {}", document["errors"][0]["pointer"]));
+                edge.odd(format!(
+                    "{operation}: without {place}: the error points at {}",
+                    document["errors"][0]["pointer"]
+                ));
             }
         }
         edge.done();
@@ -318,19 +418,29 @@ async fn a_field_that_there_is_not_is_422_at_every_level() {
         let body = edge.body(operation).unwrap();
         for place in places(&body) {
             let Some(members) = body.pointer(&place).unwrap().as_object() else { continue };
-            for (i, name) in STRANGE.iter().enumerate().filter(|(_, name)| !members.contains_key(**name)) {
-                let value = [json!("admin"), json!(1), json!(null), json!({ "a": [ECHO] })][i % 4].clone();
+            for (i, name) in
+                STRANGE.iter().enumerate().filter(|(_, name)| !members.contains_key(**name))
+            {
+                let value =
+                    [json!("admin"), json!(1), json!(null), json!({ "a": [ECHO] })][i % 4].clone();
                 let mut more = body.clone();
                 more.pointer_mut(&place).unwrap()[*name] = value;
                 let what = format!("{place}/{name}");
-                edge.check(&what, operation, edge.with_body(operation, &more.to_string()), Expect::Problem(422, "unknown_field")).await;
+                edge.check(
+                    &what,
+                    operation,
+                    edge.with_body(operation, &more.to_string()),
+                    Expect::Problem(422, "unknown_field"),
+                )
+                .await;
             }
         }
     }
     edge.done();
 }
 
-/// The words of serde's messages, in places where a client can put them: what stands behind them must not come back as ours.
+/// The words of serde's messages, in places where a client can put them: what stands behind them
+/// must not come back as ours.
 #[tokio::test]
 async fn no_answer_repeats_what_was_sent() {
     let tricks = [
@@ -355,7 +465,13 @@ async fn no_answer_repeats_what_was_sent() {
                 }
                 let text = with_text(&body, &place, &Value::from(trick.as_str()).to_string());
                 let what = format!("{place} = {trick:?}");
-                edge.check(&what, operation, edge.with_body(operation, &text), Expect::OneOf(&["wrong_type"])).await;
+                edge.check(
+                    &what,
+                    operation,
+                    edge.with_body(operation, &text),
+                    Expect::OneOf(&["wrong_type"]),
+                )
+                .await;
             }
             // The name of a field that there is not is part of its pointer, and of nothing else.
             let mut more = body.clone();
@@ -363,8 +479,14 @@ async fn no_answer_repeats_what_was_sent() {
             let event = edge.with_body(operation, &more.to_string());
             let called = edge.shop.call(operation, event).await;
             let document = called.json();
-            let without = [&document["detail"], &document["title"], &document["errors"][0]["detail"], &document["errors"][0]["code"]];
-            if called.status() != 422 || without.iter().any(|text| text.to_string().contains(ECHO)) {
+            let without = [
+                &document["detail"],
+                &document["title"],
+                &document["errors"][0]["detail"],
+                &document["errors"][0]["code"],
+            ];
+            if called.status() != 422 || without.iter().any(|text| text.to_string().contains(ECHO))
+            {
                 edge.odd(format!("{operation}: a field called {trick:?}: {document}"));
             }
         }

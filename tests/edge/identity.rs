@@ -1,4 +1,5 @@
-//! Who somebody is: tokens and links that do not count, versions that are not the present one, and too many tries.
+//! Who somebody is: tokens and links that do not count, versions that are not the present one, and
+//! too many tries.
 
 use std::time::Duration;
 
@@ -12,15 +13,35 @@ use crate::{
 
 const NEW_PASSWORD: &str = "four score and seven donkeys";
 
-/// Texts that spell no token, and `good` with a little damage. Small letters that are changed into others still spell one.
+/// Texts that spell no token, and `good` with a little damage. Small letters that are changed into
+/// others still spell one.
 fn spoiled(good: &str) -> Vec<String> {
-    let mut texts: Vec<String> =
-        ["", " ", ".", "..", "...", "x", "null", "é.é.é.é", "\0", "\u{ffff}", "' OR 1=1 --", "../..", "e30.e30.e30", ECHO]
-            .map(str::to_owned)
-            .into();
-    for odd in
-        [format!("{good}A"), format!("{good}="), format!("{good}."), format!(" {good}"), format!("{good}\0"), format!("{good}\r\nX: y")]
-    {
+    let mut texts: Vec<String> = [
+        "",
+        " ",
+        ".",
+        "..",
+        "...",
+        "x",
+        "null",
+        "é.é.é.é",
+        "\0",
+        "\u{ffff}",
+        "' OR 1=1 --",
+        "../..",
+        "e30.e30.e30",
+        ECHO,
+    ]
+    .map(str::to_owned)
+    .into();
+    for odd in [
+        format!("{good}A"),
+        format!("{good}="),
+        format!("{good}."),
+        format!(" {good}"),
+        format!("{good}\0"),
+        format!("{good}\r\nX: y"),
+    ] {
         texts.push(odd);
     }
     texts.extend([
@@ -57,29 +78,56 @@ async fn a_refresh_token_that_does_not_count_is_401_and_says_nothing_about_why()
     let mut edge = Edge::new("refresh tokens").await;
     let good = edge.refresh_token.clone();
     let mut answers = Vec::new();
-    let tokens = edge.check("a login", "login-user", edge.valid("login-user"), Expect::Fine).await.unwrap_or_default();
+    let tokens = edge
+        .check("a login", "login-user", edge.valid("login-user"), Expect::Fine)
+        .await
+        .unwrap_or_default();
     let access_token = tokens["access_token"].as_str().unwrap_or_default().to_owned();
-    let others =
-        [access_token, edge.reset_token.clone(), edge.session().to_owned(), good.replace(".1.", ".2."), good.replace(".1.", ".0.")];
+    let others = [
+        access_token,
+        edge.reset_token.clone(),
+        edge.session().to_owned(),
+        good.replace(".1.", ".2."),
+        good.replace(".1.", ".0."),
+    ];
     for text in spoiled(&good).into_iter().chain(others) {
         answers.push(edge.check(&text, "refresh-token", refresh(&edge, &text), REFUSED).await);
     }
-    edge.check("the token that was damaged", "refresh-token", refresh(&edge, &good), Expect::Fine).await;
+    edge.check("the token that was damaged", "refresh-token", refresh(&edge, &good), Expect::Fine)
+        .await;
     edge.check("logged out", "logout-user", edge.valid("logout-user"), Expect::Fine).await;
-    answers.push(edge.check("its session is over", "refresh-token", refresh(&edge, &good), REFUSED).await);
+    answers.push(
+        edge.check("its session is over", "refresh-token", refresh(&edge, &good), REFUSED).await,
+    );
     expect_one_answer(&mut edge, &answers);
     edge.done();
 
-    for what in ["it is too old", "its user is disabled", "its user is gone", "its user has another password"] {
+    for what in [
+        "it is too old",
+        "its user is disabled",
+        "its user is gone",
+        "its user has another password",
+    ] {
         let mut edge = Edge::new("refresh tokens of sessions that are over").await;
         match what {
             "it is too old" => edge.shop.clock.advance(Duration::from_secs(30 * 24 * 3600)),
             "its user is disabled" => {
-                let event = edge.with_body("update-user", &json!({ "is_active": false }).to_string());
+                let event =
+                    edge.with_body("update-user", &json!({ "is_active": false }).to_string());
                 edge.check(what, "update-user", event, Expect::Fine).await;
             }
-            "its user is gone" => drop(edge.check(what, "delete-me", edge.valid("delete-me"), Expect::Fine).await),
-            _ => drop(edge.check(what, "confirm-password-reset", edge.valid("confirm-password-reset"), Expect::Fine).await),
+            "its user is gone" => {
+                drop(edge.check(what, "delete-me", edge.valid("delete-me"), Expect::Fine).await)
+            }
+            _ => drop(
+                edge.check(
+                    what,
+                    "confirm-password-reset",
+                    edge.valid("confirm-password-reset"),
+                    Expect::Fine,
+                )
+                .await,
+            ),
         }
         answers.push(edge.check(what, "refresh-token", edge.valid("refresh-token"), REFUSED).await);
         expect_one_answer(&mut edge, &answers);
@@ -105,7 +153,8 @@ async fn a_link_that_does_not_work_is_400_and_says_nothing_about_why() {
         };
         let strangers = good.replace(events::USER, STRANGER);
         let mut answers = Vec::new();
-        for text in spoiled(&good).into_iter().chain([other, strangers, edge.refresh_token.clone()]) {
+        for text in spoiled(&good).into_iter().chain([other, strangers, edge.refresh_token.clone()])
+        {
             answers.push(edge.check(&text, operation, with(&edge, &text), REFUSED).await);
         }
         edge.check("the link that was damaged", operation, with(&edge, &good), Expect::Fine).await;
@@ -120,10 +169,13 @@ async fn a_link_that_does_not_work_is_400_and_says_nothing_about_why() {
             match *what {
                 "it is too old" => edge.shop.clock.advance(Duration::from_secs(48 * 3600)),
                 "its user is disabled" => {
-                    let event = edge.with_body("update-user", &json!({ "is_active": false }).to_string());
+                    let event =
+                        edge.with_body("update-user", &json!({ "is_active": false }).to_string());
                     edge.check(what, "update-user", event, Expect::Fine).await;
                 }
-                _ => drop(edge.check(what, "delete-me", edge.valid("delete-me"), Expect::Fine).await),
+                _ => {
+                    drop(edge.check(what, "delete-me", edge.valid("delete-me"), Expect::Fine).await)
+                }
             }
             answers.push(edge.check(what, operation, edge.valid(operation), REFUSED).await);
             expect_one_answer(&mut edge, &answers);
@@ -137,9 +189,21 @@ async fn an_address_that_somebody_took_first_is_409() {
     let mut edge = Edge::new("taken addresses").await;
     let mut body = edge.body("register-user").unwrap();
     body["email"] = "ada.king@example.com".into();
-    edge.check("somebody else", "register-user", edge.with_body("register-user", &body.to_string()), Expect::Fine).await;
+    edge.check(
+        "somebody else",
+        "register-user",
+        edge.with_body("register-user", &body.to_string()),
+        Expect::Fine,
+    )
+    .await;
     for _ in 0..2 {
-        edge.check("taken", "verify-email", edge.valid("verify-email"), Expect::Problem(409, "email_taken")).await;
+        edge.check(
+            "taken",
+            "verify-email",
+            edge.valid("verify-email"),
+            Expect::Problem(409, "email_taken"),
+        )
+        .await;
     }
     edge.done();
 }
@@ -156,7 +220,13 @@ async fn a_change_says_which_version_it_starts_from() {
             event
         };
         if route.if_match == IfMatch::Needed {
-            edge.check("no version", route.operation, with(&edge, &[]), Expect::Problem(428, "precondition_required")).await;
+            edge.check(
+                "no version",
+                route.operation,
+                with(&edge, &[]),
+                Expect::Problem(428, "precondition_required"),
+            )
+            .await;
         }
         let long = format!("\"{}\"", "1".repeat(10_000));
         let (weak, zero) = (format!("W/{etag}"), format!("\"0{digits}\""));
@@ -181,10 +251,20 @@ async fn a_change_says_which_version_it_starts_from() {
             "\"٣\"",
         ];
         for stale in other.into_iter().filter(|stale| *stale != etag) {
-            edge.check(stale, route.operation, with(&edge, &[stale]), Expect::Problem(412, "precondition_failed")).await;
-            let current = edge.shop.call(route.operation, with(&edge, &[stale])).await.header("etag");
+            edge.check(
+                stale,
+                route.operation,
+                with(&edge, &[stale]),
+                Expect::Problem(412, "precondition_failed"),
+            )
+            .await;
+            let current =
+                edge.shop.call(route.operation, with(&edge, &[stale])).await.header("etag");
             if current.as_ref() != Some(&etag) {
-                edge.odd(format!("{}: {stale}: the version that stands is said to be {current:?}", route.operation));
+                edge.odd(format!(
+                    "{}: {stale}: the version that stands is said to be {current:?}",
+                    route.operation
+                ));
             }
         }
         let (padded, list) = (format!("{etag} "), format!("{etag}, \"999\""));
@@ -204,12 +284,24 @@ async fn a_change_says_which_version_it_starts_from() {
             &[ECHO],
         ];
         for values in odd {
-            edge.check(&format!("{values:?}"), route.operation, with(&edge, values), Expect::Problem(400, "invalid_if_match")).await;
+            edge.check(
+                &format!("{values:?}"),
+                route.operation,
+                with(&edge, values),
+                Expect::Problem(400, "invalid_if_match"),
+            )
+            .await;
         }
         let mut event = with(&edge, &[]);
         event["multiValueHeaders"]["If-Match"] = json!([etag]);
         event["multiValueHeaders"]["IF-MATCH"] = json!(["\"999\""]);
-        edge.check("two spellings", route.operation, event, Expect::Problem(400, "invalid_if_match")).await;
+        edge.check(
+            "two spellings",
+            route.operation,
+            event,
+            Expect::Problem(400, "invalid_if_match"),
+        )
+        .await;
     }
     edge.done();
 }
@@ -218,30 +310,60 @@ async fn a_change_says_which_version_it_starts_from() {
 async fn a_change_of_nothing_of_nobody_or_of_ones_own_rights_is_refused() {
     let mut edge = Edge::new("changes of accounts").await;
     for operation in ["update-me", "update-user"] {
-        edge.check("nothing", operation, edge.with_body(operation, "{}"), Expect::Problem(422, "nothing_to_change")).await;
+        edge.check(
+            "nothing",
+            operation,
+            edge.with_body(operation, "{}"),
+            Expect::Problem(422, "nothing_to_change"),
+        )
+        .await;
     }
     let mut nobody = edge.valid("update-user");
     nobody["pathParameters"]["user_id"] = "usr_0199c2a8-0000-7000-8000-00000000dead".into();
     edge.check("nobody", "update-user", nobody, Expect::Problem(404, "user_not_found")).await;
-    for rights in [json!({ "role": "admin" }), json!({ "is_active": false }), json!({ "role": "user", "is_active": false })] {
+    for rights in [
+        json!({ "role": "admin" }),
+        json!({ "is_active": false }),
+        json!({ "role": "user", "is_active": false }),
+    ] {
         let mut event = edge.with_body("update-user", &rights.to_string());
         event["requestContext"]["authorizer"]["sub"] = events::USER.into();
-        edge.check(&format!("one's own {rights}"), "update-user", event, Expect::Problem(409, "own_account")).await;
+        edge.check(
+            &format!("one's own {rights}"),
+            "update-user",
+            event,
+            Expect::Problem(409, "own_account"),
+        )
+        .await;
     }
     for operation in ["update-user", "list-users"] {
         let mut event = edge.valid(operation);
         event["requestContext"]["authorizer"]["role"] = "user".into();
-        edge.check("by a customer", operation, event, Expect::Problem(403, "insufficient_permissions")).await;
+        edge.check(
+            "by a customer",
+            operation,
+            event,
+            Expect::Problem(403, "insufficient_permissions"),
+        )
+        .await;
     }
     // Logged in once, and gone while the gateway still remembers the token.
     for operation in ["get-me", "update-me", "delete-me", "change-password"] {
         let mut event = edge.valid(operation);
         event["requestContext"]["authorizer"]["sub"] = STRANGER.into();
-        edge.check("somebody who is gone", operation, event, Expect::Problem(401, "invalid_token")).await;
+        edge.check("somebody who is gone", operation, event, Expect::Problem(401, "invalid_token"))
+            .await;
     }
     // Sessions that are none, or another's.
-    for session in [json!(""), json!("x"), json!(ECHO), json!(5), json!({}), json!(null), json!("ses_0199c2a8-0000-7000-8000-00000000dead")]
-    {
+    for session in [
+        json!(""),
+        json!("x"),
+        json!(ECHO),
+        json!(5),
+        json!({}),
+        json!(null),
+        json!("ses_0199c2a8-0000-7000-8000-00000000dead"),
+    ] {
         let before = world(&edge.shop.aws);
         let mut event = edge.valid("logout-user");
         event["requestContext"]["authorizer"]["sid"] = session.clone();
@@ -258,8 +380,15 @@ async fn a_change_of_nothing_of_nobody_or_of_ones_own_rights_is_refused() {
         edge.odd("somebody logs another out".to_owned());
     }
     let mut event = edge.valid("change-password");
-    event["requestContext"]["authorizer"]["sid"] = "ses_0199c2a8-0000-7000-8000-00000000dead".into();
-    edge.check("a session that is none", "change-password", event, Expect::Problem(401, "invalid_token")).await;
+    event["requestContext"]["authorizer"]["sid"] =
+        "ses_0199c2a8-0000-7000-8000-00000000dead".into();
+    edge.check(
+        "a session that is none",
+        "change-password",
+        event,
+        Expect::Problem(401, "invalid_token"),
+    )
+    .await;
     edge.done();
 }
 
@@ -268,9 +397,12 @@ async fn a_cursor_of_the_users_is_its_admins_own() {
     let mut edge = Edge::new("cursors of users").await;
     edge.check("a second user", "register-user", edge.valid("register-user"), Expect::Fine).await;
     let list = |operation: &str, caller: &str, query: &str| {
-        events::get(&format!("/{}?{query}", operation.trim_start_matches("list-"))).caller(caller).event()
+        events::get(&format!("/{}?{query}", operation.trim_start_matches("list-")))
+            .caller(caller)
+            .event()
     };
-    let first = edge.shop.call("list-users", list("list-users", events::ADMIN, "limit=1")).await.json();
+    let first =
+        edge.shop.call("list-users", list("list-users", events::ADMIN, "limit=1")).await.json();
     let cursor = first["next_cursor"].as_str().expect("there are two users").to_owned();
     let page = list("list-users", events::ADMIN, &format!("limit=1&cursor={cursor}"));
     edge.check("the next page", "list-users", page.clone(), Expect::Fine).await;
@@ -280,7 +412,8 @@ async fn a_cursor_of_the_users_is_its_admins_own() {
     let limit = list("list-users", events::ADMIN, &format!("limit=2&cursor={cursor}"));
     edge.check("another limit", "list-users", limit, Expect::Problem(400, "invalid_cursor")).await;
     for operation in ["list-orders", "list-notifications", "list-products"] {
-        let event = list(operation, events::ADMIN, &format!("limit=1&cursor={cursor}&status=pending"));
+        let event =
+            list(operation, events::ADMIN, &format!("limit=1&cursor={cursor}&status=pending"));
         edge.check("another list", operation, event, Expect::Problem(400, "invalid_cursor")).await;
     }
     edge.shop.clock.advance(Duration::from_secs(24 * 3600));
@@ -293,7 +426,14 @@ async fn a_cursor_of_the_users_is_its_admins_own() {
 async fn to_ask_for_a_link_is_202_whoever_has_the_address_and_writes_for_nobody_else() {
     let mut edge = Edge::new("links for nobody").await;
     let long = "x".repeat(200_000);
-    let known = edge.check("somebody", "request-password-reset", edge.valid("request-password-reset"), Expect::Fine).await;
+    let known = edge
+        .check(
+            "somebody",
+            "request-password-reset",
+            edge.valid("request-password-reset"),
+            Expect::Fine,
+        )
+        .await;
     let before = world(&edge.shop.aws);
     for email in [
         "nobody@example.com",
@@ -313,7 +453,8 @@ async fn to_ask_for_a_link_is_202_whoever_has_the_address_and_writes_for_nobody_
         ECHO,
         &long,
     ] {
-        let event = edge.with_body("request-password-reset", &json!({ "email": email }).to_string());
+        let event =
+            edge.with_body("request-password-reset", &json!({ "email": email }).to_string());
         let answer = edge.check(email, "request-password-reset", event, Expect::Fine).await;
         if answer != known {
             edge.odd(format!("{email:.60} is told from somebody: {answer:?}"));
@@ -329,27 +470,64 @@ async fn to_ask_for_a_link_is_202_whoever_has_the_address_and_writes_for_nobody_
 #[tokio::test]
 async fn a_device_token_that_is_none_is_no_device_token() {
     let mut edge = Edge::new("device tokens").await;
-    let good = edge.shop.call("login-user", edge.valid("login-user")).await.header("x-device-token").expect("a login earns one");
+    let good = edge
+        .shop
+        .call("login-user", edge.valid("login-user"))
+        .await
+        .header("x-device-token")
+        .expect("a login earns one");
     edge.check("another login", "login-user", edge.valid("login-user"), Expect::Fine).await;
-    let mut refused = edge.with_body("login-user", &json!({ "email": "nobody@example.com", "password": "x" }).to_string());
-    // One that is Ada's, and whatever spells none: those tries are strangers', whose tenth is the last.
-    for text in [&*good, "", "..", "x", "\0", "é", ECHO, &"a.".repeat(50_000), &format!("{good}A"), &good.to_uppercase()] {
+    let mut refused = edge.with_body(
+        "login-user",
+        &json!({ "email": "nobody@example.com", "password": "x" }).to_string(),
+    );
+    // One that is Ada's, and whatever spells none: those tries are strangers', whose tenth is the
+    // last.
+    for text in [
+        &*good,
+        "",
+        "..",
+        "x",
+        "\0",
+        "é",
+        ECHO,
+        &"a.".repeat(50_000),
+        &format!("{good}A"),
+        &good.to_uppercase(),
+    ] {
         header(&mut refused, "X-Device-Token", &[text]);
-        edge.check(&format!("device {text}"), "login-user", refused.clone(), Expect::Problem(401, "invalid_credentials")).await;
+        edge.check(
+            &format!("device {text}"),
+            "login-user",
+            refused.clone(),
+            Expect::Problem(401, "invalid_credentials"),
+        )
+        .await;
     }
     header(&mut refused, "X-Device-Token", &[&good]);
-    edge.check("device of another", "login-user", refused, Expect::Problem(429, "too_many_requests")).await;
+    edge.check(
+        "device of another",
+        "login-user",
+        refused,
+        Expect::Problem(429, "too_many_requests"),
+    )
+    .await;
     edge.done();
 }
 
-/// One try too many: told by status and header alone, the same for who is registered and who is not, and nothing that a client says about
-/// itself makes it another's.
+/// One try too many: told by status and header alone, the same for who is registered and who is
+/// not, and nothing that a client says about itself makes it another's.
 #[tokio::test]
 async fn one_try_too_many_is_429_and_says_when_to_come_back() {
     let login = |email: &str| json!({ "email": email, "password": "wrong password" });
     let rows: [(&str, usize, Value, Expect); 5] = [
         ("login-user", 10, login("ada@example.com"), Expect::Problem(401, "invalid_credentials")),
-        ("login-user", 10, login("nobody@example.com"), Expect::Problem(401, "invalid_credentials")),
+        (
+            "login-user",
+            10,
+            login("nobody@example.com"),
+            Expect::Problem(401, "invalid_credentials"),
+        ),
         ("request-password-reset", 4, json!({ "email": "ada@example.com" }), Expect::Fine),
         ("request-password-reset", 5, json!({ "email": "nobody@example.com" }), Expect::Fine),
         (
@@ -366,10 +544,16 @@ async fn one_try_too_many_is_429_and_says_when_to_come_back() {
         for number in 1..=tries {
             edge.check(&format!("try {number}"), operation, event.clone(), until_then).await;
         }
-        for (name, value) in [("x-forwarded-for", "198.51.100.1"), ("forwarded", "for=198.51.100.1"), ("x-real-ip", "198.51.100.1")] {
+        for (name, value) in [
+            ("x-forwarded-for", "198.51.100.1"),
+            ("forwarded", "for=198.51.100.1"),
+            ("x-real-ip", "198.51.100.1"),
+        ] {
             let mut event = event.clone();
             header(&mut event, name, &[value]);
-            answers.push(edge.check(name, operation, event, Expect::Problem(429, "too_many_requests")).await);
+            answers.push(
+                edge.check(name, operation, event, Expect::Problem(429, "too_many_requests")).await,
+            );
         }
         let called = edge.shop.call(operation, event).await;
         let wait = called.header("retry-after").and_then(|seconds| seconds.parse::<u64>().ok());
@@ -379,6 +563,12 @@ async fn one_try_too_many_is_429_and_says_when_to_come_back() {
     }
     // The documents differ in nothing: the request's id is the sample's.
     expect_one_answer(&mut edge, &answers);
-    edge.check("the right password", "change-password", edge.valid("change-password"), Expect::Problem(429, "too_many_requests")).await;
+    edge.check(
+        "the right password",
+        "change-password",
+        edge.valid("change-password"),
+        Expect::Problem(429, "too_many_requests"),
+    )
+    .await;
     edge.done();
 }

@@ -4,7 +4,10 @@ use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_runtime_api::{
     client::{
-        http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+        http::{
+            HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings,
+            SharedHttpConnector,
+        },
         orchestrator::{HttpRequest, HttpResponse},
         runtime_components::RuntimeComponents,
     },
@@ -27,7 +30,11 @@ use crate::{bodies::places, stage::ECHO};
 struct Always(u16, String);
 
 impl HttpClient for Always {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
 }
@@ -43,7 +50,9 @@ fn config(status: u16, body: &str) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "tests")))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+            "test", "test", None, None, "tests",
+        )))
         .retry_config(RetryConfig::disabled())
         .endpoint_url("http://aws.test")
         .http_client(Always(status, body.to_owned()))
@@ -59,11 +68,14 @@ fn shows(text: &str, what: &str) -> bool {
 #[tokio::test]
 async fn an_answer_of_aws_that_cannot_be_read_is_not_repeated() {
     let mut odd = Vec::new();
-    let cut = format!("{{\"Item\":{{\"email\":{{\"S\":\"{ECHO}\"}}}},\"SecretString\":\"{ECHO}\",\"Name\":");
+    let cut = format!(
+        "{{\"Item\":{{\"email\":{{\"S\":\"{ECHO}\"}}}},\"SecretString\":\"{ECHO}\",\"Name\":"
+    );
     let refused = json!({ "__type": "ValidationException", "message": "a value is not valid", "Item": { "a": { "S": ECHO } } }).to_string();
     for (status, body) in [(200, &cut), (500, &cut), (400, &refused)] {
         let config = config(status, body);
-        let secrets = Secrets::new(aws_sdk_secretsmanager::Client::new(&config), "ferrocart/", Clock::System);
+        let secrets =
+            Secrets::new(aws_sdk_secretsmanager::Client::new(&config), "ferrocart/", Clock::System);
         let said = secrets.get("users-key").await.map(drop).map_err(|error| causes(&error));
         if said.as_ref().is_err_and(|text| shows(text, ECHO)) {
             odd.push(format!("{status}: Secrets: {said:?}"));
@@ -80,10 +92,15 @@ async fn an_answer_of_aws_that_cannot_be_read_is_not_repeated() {
 #[test]
 fn an_item_that_cannot_be_read_is_not_repeated() {
     type Read = fn(Item) -> Result<(), String>;
-    let order: Read = |item| from_item::<orders::domain::Order>(item).map(drop).map_err(|error| causes(&error));
-    let user: Read = |item| from_item::<users::store::Image>(item).map(drop).map_err(|error| causes(&error));
-    let intent: Read = |item| from_item::<payments::store::IntentImage>(item).map(drop).map_err(|error| causes(&error));
-    let stock: Read = |item| from_item::<inventory::store::Image>(item).map(drop).map_err(|error| causes(&error));
+    let order: Read =
+        |item| from_item::<orders::domain::Order>(item).map(drop).map_err(|error| causes(&error));
+    let user: Read =
+        |item| from_item::<users::store::Image>(item).map(drop).map_err(|error| causes(&error));
+    let intent: Read = |item| {
+        from_item::<payments::store::IntentImage>(item).map(drop).map_err(|error| causes(&error))
+    };
+    let stock: Read =
+        |item| from_item::<inventory::store::Image>(item).map(drop).map_err(|error| causes(&error));
     let rows = [
         ("publish-order-events", 0, order),
         ("publish-user-events", 0, user),
@@ -95,12 +112,20 @@ fn an_item_that_cannot_be_read_is_not_repeated() {
     let mut odd = Vec::new();
     for (operation, record, read) in rows {
         let image = sample(operation)["Records"][record]["dynamodb"]["NewImage"].clone();
-        for place in places(&image).into_iter().filter(|place| place.ends_with("/S") || place.ends_with("/N")) {
+        for place in places(&image)
+            .into_iter()
+            .filter(|place| place.ends_with("/S") || place.ends_with("/N"))
+        {
             let parent = place.rsplit_once('/').unwrap().0;
-            for value in [json!({ "S": ECHO }), json!({ "L": [{ "S": ECHO }] }), json!({ "M": { ECHO: { "S": ECHO } } })] {
+            for value in [
+                json!({ "S": ECHO }),
+                json!({ "L": [{ "S": ECHO }] }),
+                json!({ "M": { ECHO: { "S": ECHO } } }),
+            ] {
                 let mut broken = image.clone();
                 *broken.pointer_mut(parent).unwrap() = value;
-                let item: serde_dynamo::Item = serde_json::from_value::<serde_dynamo::Item>(broken).unwrap();
+                let item: serde_dynamo::Item =
+                    serde_json::from_value::<serde_dynamo::Item>(broken).unwrap();
                 let item: Item = item.into();
                 let said = read(item);
                 if said.as_ref().is_err_and(|text| shows(text, ECHO)) {

@@ -1,13 +1,17 @@
-//! Bad input: every route, consumer and publisher gets what attackers, broken clients and broken senders send.
+//! Bad input: every route, consumer and publisher gets what attackers, broken clients and broken
+//! senders send.
 //!
-//! An HTTP answer is always a problem document with the status that the table says, never a 5xx; it never repeats the input; and nothing is
-//! written. A queue gives back exactly the bad record. A publisher never stops. Each module is a table of inputs and a loop over routes:
+//! An HTTP answer is always a problem document with the status that the table says, never a 5xx; it
+//! never repeats the input; and nothing is written. A queue gives back exactly the bad record. A
+//! publisher never stops. Each module is a table of inputs and a loop over routes:
 //!
 //! - [`bodies`]: JSON, types, unknown and repeated fields, numbers, texts.
 //! - [`methods`]: `HEAD` answers as `GET` without a body.
 //! - [`requests`]: headers, paths, queries, callers.
-//! - [`identity`]: tokens and links that do not count, versions that are not the present one, and too many tries.
-//! - [`trade`]: requests that are well formed and come at the wrong time, or ask for what is another's.
+//! - [`identity`]: tokens and links that do not count, versions that are not the present one, and
+//!   too many tries.
+//! - [`trade`]: requests that are well formed and come at the wrong time, or ask for what is
+//!   another's.
 //! - [`webhooks`]: what claims to come from the payment provider.
 //! - [`queues`]: consumers and publishers.
 //! - [`leaks`]: what errors say in logs.

@@ -10,7 +10,8 @@ use crate::{
 /// What the function answers, without the headers of this one answer.
 async fn answer(edge: &Edge, operation: &str, method: &str, mut event: Value) -> Value {
     event["httpMethod"] = method.into();
-    let mut answer = edge.shop.call(operation, event).await.answer.expect("an HTTP function never fails");
+    let mut answer =
+        edge.shop.call(operation, event).await.answer.expect("an HTTP function never fails");
     for name in ["x-process-time", "x-request-id"] {
         answer["headers"].as_object_mut().unwrap().remove(name);
     }
@@ -31,7 +32,12 @@ async fn head_answers_as_get_without_a_body_on_every_route_that_reads() {
         let head = answer(&edge, route.operation, "HEAD", event.clone()).await;
         assert_eq!(get["statusCode"], 200, "{}: {get}", route.operation);
         let length = get["body"].as_str().unwrap().len().to_string();
-        assert_eq!((&head["body"], &head["headers"]["content-length"]), (&json!(""), &json!(length)), "{}", route.operation);
+        assert_eq!(
+            (&head["body"], &head["headers"]["content-length"]),
+            (&json!(""), &json!(length)),
+            "{}",
+            route.operation
+        );
         let mut without_length = head.clone();
         without_length["headers"].as_object_mut().unwrap().remove("content-length");
         without_length["body"] = get["body"].clone();
@@ -40,7 +46,12 @@ async fn head_answers_as_get_without_a_body_on_every_route_that_reads() {
             let mut unchanged = event;
             header(&mut unchanged, "if-none-match", &[tag]);
             let get = answer(&edge, route.operation, "GET", unchanged.clone()).await;
-            assert_eq!(answer(&edge, route.operation, "HEAD", unchanged).await["statusCode"], get["statusCode"], "{}", route.operation);
+            assert_eq!(
+                answer(&edge, route.operation, "HEAD", unchanged).await["statusCode"],
+                get["statusCode"],
+                "{}",
+                route.operation
+            );
         }
         seen += 1;
     }

@@ -1,4 +1,5 @@
-//! Random damage to every sample of `events/`. `EDGE_SEED` repeats a run, `EDGE_MUTATIONS` makes it longer.
+//! Random damage to every sample of `events/`. `EDGE_SEED` repeats a run, `EDGE_MUTATIONS` makes it
+//! longer.
 
 use serde_json::{Value, json};
 use shared::lambda::Invocation;
@@ -41,7 +42,9 @@ impl Chance {
             "9999-12-31T23:59:59.999Z",
             "\u{1f600}",
         ];
-        (0..=self.below(3)).map(|_| PARTS[self.below(PARTS.len())].repeat(1 + self.below(3))).collect()
+        (0..=self.below(3))
+            .map(|_| PARTS[self.below(PARTS.len())].repeat(1 + self.below(3)))
+            .collect()
     }
 
     fn value(&mut self) -> Value {
@@ -61,7 +64,8 @@ impl Chance {
         }
     }
 
-    /// Damages one node of a document. Text within text (bodies) is damaged from within as often as not.
+    /// Damages one node of a document. Text within text (bodies) is damaged from within as often as
+    /// not.
     fn damage(&mut self, value: &mut Value) {
         let deeper = self.below(5) > 0;
         match value {
@@ -73,7 +77,10 @@ impl Chance {
                     1 => drop(members.insert(self.text(), json!(1))),
                     2 => {
                         let moved = members.remove(&name).unwrap();
-                        members.insert(if self.below(2) == 0 { name.to_uppercase() } else { self.text() }, moved);
+                        members.insert(
+                            if self.below(2) == 0 { name.to_uppercase() } else { self.text() },
+                            moved,
+                        );
                     }
                     _ => self.damage(members.get_mut(&name).unwrap()),
                 }
@@ -87,7 +94,8 @@ impl Chance {
                 }
             }
             Value::String(text) if deeper => {
-                if let Ok(mut inner @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str::<Value>(text)
+                if let Ok(mut inner @ (Value::Object(_) | Value::Array(_))) =
+                    serde_json::from_str::<Value>(text)
                     && self.below(3) > 0
                 {
                     self.damage(&mut inner);
@@ -138,8 +146,13 @@ async fn no_damage_makes_a_function_panic_or_answer_5xx() {
                 ids.push(record.get("messageId").cloned().unwrap_or_default());
             }
             checked += 1;
-            let (lambda, aws, shown) = (edge.shop.lambda(operation), edge.shop.aws.clone(), event.to_string());
-            let called = tokio::spawn(async move { aws.invoke(&lambda, Invocation::with_event(event)).await }).await;
+            let (lambda, aws, shown) =
+                (edge.shop.lambda(operation), edge.shop.aws.clone(), event.to_string());
+            let called =
+                tokio::spawn(
+                    async move { aws.invoke(&lambda, Invocation::with_event(event)).await },
+                )
+                .await;
             let trouble = match called {
                 Err(panic) => Some(format!("it panics: {panic}")),
                 Ok(called) if http => {
@@ -147,7 +160,8 @@ async fn no_damage_makes_a_function_panic_or_answer_5xx() {
                     let status = answer["statusCode"].as_u64().unwrap_or(0);
                     refused += usize::from(status >= 400);
                     let whole = status < 400 || called.json()["code"].is_string();
-                    (!(200..500).contains(&status) || !whole).then(|| format!("it answers {answer}"))
+                    (!(200..500).contains(&status) || !whole)
+                        .then(|| format!("it answers {answer}"))
                 }
                 Ok(called) => match called.answer {
                     Err(_) => {
@@ -155,10 +169,13 @@ async fn no_damage_makes_a_function_panic_or_answer_5xx() {
                         None
                     }
                     Ok(answer) => {
-                        let failures = answer["batchItemFailures"].as_array().cloned().unwrap_or_default();
+                        let failures =
+                            answer["batchItemFailures"].as_array().cloned().unwrap_or_default();
                         refused += usize::from(!failures.is_empty());
-                        let unknown =
-                            failures.iter().any(|failure| !ids.contains(&failure["itemIdentifier"]) || failure["itemIdentifier"] == "");
+                        let unknown = failures.iter().any(|failure| {
+                            !ids.contains(&failure["itemIdentifier"])
+                                || failure["itemIdentifier"] == ""
+                        });
                         unknown.then(|| format!("it gives back what was not given: {answer}"))
                     }
                 },
@@ -168,6 +185,14 @@ async fn no_damage_makes_a_function_panic_or_answer_5xx() {
             }
         }
     }
-    eprintln!("edge: mutations: seed {seed}, {checked} events, {refused} refused, {} odd", odd.len());
-    assert!(odd.is_empty(), "seed {seed}: {} odd, the first of them: {:#?}", odd.len(), &odd[..odd.len().min(8)]);
+    eprintln!(
+        "edge: mutations: seed {seed}, {checked} events, {refused} refused, {} odd",
+        odd.len()
+    );
+    assert!(
+        odd.is_empty(),
+        "seed {seed}: {} odd, the first of them: {:#?}",
+        odd.len(),
+        &odd[..odd.len().min(8)]
+    );
 }

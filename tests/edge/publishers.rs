@@ -16,7 +16,8 @@ fn publishers() -> impl Iterator<Item = (String, String)> {
     operations().filter_map(|operation| Some((operation.name(), operation.dead_letter_queue()?)))
 }
 
-/// The characters that SQS takes: see "SendMessage", Amazon SQS API Reference. One other is enough, and the whole message is refused.
+/// The characters that SQS takes: see "SendMessage", Amazon SQS API Reference. One other is enough,
+/// and the whole message is refused.
 fn is_taken_by_sqs(body: &str) -> bool {
     body.chars().all(|c| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}'))
         && body.len() <= 1 << 20
@@ -33,21 +34,29 @@ fn change_with_links() -> Value {
         "send_count": { "N": "1" },
     } });
     let image = &mut record["dynamodb"]["NewImage"];
-    image["verification"] = json!({ "M": { "email": { "S": "countess@example.com" }, "link": link } });
+    image["verification"] =
+        json!({ "M": { "email": { "S": "countess@example.com" }, "link": link } });
     image["reset"] = link;
     image["password_changed_at"] = json!({ "S": "2026-11-21T10:02:30.789Z" });
     record
 }
 
-/// The changes of a day of trade that samples do not show: goods that come in and run out, a parcel, refunds, a product that changes.
+/// The changes of a day of trade that samples do not show: goods that come in and run out, a
+/// parcel, refunds, a product that changes.
 async fn changes_of_trade() -> Vec<(String, Value)> {
     let shop = Shop::new();
     let mut pump = shop.pump();
     let product = shop.product("Teapot", 2999, 12).await;
     pump.settle().await;
     let admin = |method: &str, path: &str, body: &Value| {
-        let request = events::http(method, path).header("content-type", "application/json").body(&body.to_string());
-        request.caller(events::ADMIN).header("idempotency-key", "trade").header("if-match", "\"1\"").path_parameter("product_id", &product)
+        let request = events::http(method, path)
+            .header("content-type", "application/json")
+            .body(&body.to_string());
+        request
+            .caller(events::ADMIN)
+            .header("idempotency-key", "trade")
+            .header("if-match", "\"1\"")
+            .path_parameter("product_id", &product)
     };
     let address = json!({ "name": "Ada", "line1": "1 Way", "city": "Town", "postal_code": "SW1", "country": "GB" });
     let mut orders = Vec::new();
@@ -57,15 +66,25 @@ async fn changes_of_trade() -> Vec<(String, Value)> {
             "payment_method": { "type": "card", "token": "tok_ok" },
             "shipping_address": address,
         });
-        orders.push(shop.call("create-order", events::new_order(key, &order_request)).await.json()["id"].as_str().unwrap().to_owned());
+        orders.push(
+            shop.call("create-order", events::new_order(key, &order_request)).await.json()["id"]
+                .as_str()
+                .unwrap()
+                .to_owned(),
+        );
         pump.settle().await;
     }
     let parcel = json!({ "carrier": "Royal Mail", "tracking": "RM 1" });
-    let divided = json!({ "delta": 1, "reason": "found", "shard_count": 2, "low_stock_threshold": 15 });
+    let divided =
+        json!({ "delta": 1, "reason": "found", "shard_count": 2, "low_stock_threshold": 15 });
     let details = json!({ "name": "Tea pot", "category": "table", "sku": "TEA-POT", "price": { "amount": 1, "currency": "USD" } });
     for (operation, request) in [
         ("ship-order", admin("POST", "/orders", &parcel).path_parameter("order_id", &orders[0])),
-        ("cancel-order", admin("POST", "/orders", &json!({ "reason": "second thoughts" })).path_parameter("order_id", &orders[1])),
+        (
+            "cancel-order",
+            admin("POST", "/orders", &json!({ "reason": "second thoughts" }))
+                .path_parameter("order_id", &orders[1]),
+        ),
         ("adjust-stock", admin("POST", "/inventory", &divided)),
         ("update-product", admin("PUT", "/products", &details)),
         ("archive-product", admin("DELETE", "/products", &json!({})).header("if-match", "\"2\"")),
@@ -79,29 +98,45 @@ async fn changes_of_trade() -> Vec<(String, Value)> {
         pump.settle().await;
     }
     let shown = |table: &str, what: &str, is_meant: &dyn Fn(&Value) -> bool| {
-        let (records, _) = shop.aws.database().changes(&format!("{}-{table}", template::STACK), None);
-        let found = records.into_iter().find(|record| record["dynamodb"]["NewImage"].is_object() && is_meant(&record["dynamodb"]));
+        let (records, _) =
+            shop.aws.database().changes(&format!("{}-{table}", template::STACK), None);
+        let found = records.into_iter().find(|record| {
+            record["dynamodb"]["NewImage"].is_object() && is_meant(&record["dynamodb"])
+        });
         found.unwrap_or_else(|| panic!("nothing in {table} shows {what}"))
     };
-    let key = |change: &Value, prefix: &str| change["Keys"]["pk"]["S"].as_str().is_some_and(|key| key.starts_with(prefix));
+    let key = |change: &Value, prefix: &str| {
+        change["Keys"]["pk"]["S"].as_str().is_some_and(|key| key.starts_with(prefix))
+    };
     let new = |change: &Value, name: &str| change["NewImage"][name].clone();
-    let number = |image: &Value, name: &str| image[name]["N"].as_str().and_then(|text| text.parse::<i64>().ok()).unwrap_or_default();
+    let number = |image: &Value, name: &str| {
+        image[name]["N"].as_str().and_then(|text| text.parse::<i64>().ok()).unwrap_or_default()
+    };
     let is = |change: &Value, name: &str, text: &str| new(change, name) == json!({ "S": text });
     let runs_out = |change: &Value| {
-        key(change, "STOCK#") && number(&change["OldImage"], "available") > 10 && number(&change["NewImage"], "available") <= 10
+        key(change, "STOCK#")
+            && number(&change["OldImage"], "available") > 10
+            && number(&change["NewImage"], "available") <= 10
     };
     let stock: [(&str, &dyn Fn(&Value) -> bool); 5] = [
         ("a movement", &|change| key(change, "MOVE#")),
         ("little left", &runs_out),
         ("a division", &|change| key(change, "STOCK#") && new(change, "shard_count").is_object()),
-        ("a further part", &|change| key(change, "STOCK#") && number(&change["NewImage"], "shard") == 1),
+        ("a further part", &|change| {
+            key(change, "STOCK#") && number(&change["NewImage"], "shard") == 1
+        }),
         ("goods that come back", &|change| is(change, "state", "released")),
     ];
-    let orders: [(&str, &dyn Fn(&Value) -> bool); 2] =
-        [("a parcel", &|change| is(change, "status", "shipped")), ("a cancelled order", &|change| is(change, "status", "cancelled"))];
-    let payments: [(&str, &dyn Fn(&Value) -> bool); 1] = [("a refund", &|change| number(&change["NewImage"], "refunded_total") > 0)];
+    let orders: [(&str, &dyn Fn(&Value) -> bool); 2] = [
+        ("a parcel", &|change| is(change, "status", "shipped")),
+        ("a cancelled order", &|change| is(change, "status", "cancelled")),
+    ];
+    let payments: [(&str, &dyn Fn(&Value) -> bool); 1] =
+        [("a refund", &|change| number(&change["NewImage"], "refunded_total") > 0)];
     let products: [(&str, &dyn Fn(&Value) -> bool); 2] = [
-        ("another version", &|change| key(change, "PRODUCT#") && number(&change["NewImage"], "version") == 2),
+        ("another version", &|change| {
+            key(change, "PRODUCT#") && number(&change["NewImage"], "version") == 2
+        }),
         ("an archived product", &|change| is(change, "status", "archived")),
     ];
     let tables: [(&str, &str, &[(&str, &dyn Fn(&Value) -> bool)]); 4] = [
@@ -110,13 +145,18 @@ async fn changes_of_trade() -> Vec<(String, Value)> {
         ("payments", "publish-payment-events", &payments),
         ("products", "publish-product-events", &products),
     ];
-    let each = |(table, operation, changes): (&str, &'static str, &[(&str, &dyn Fn(&Value) -> bool)])| {
-        changes.iter().map(|(what, is_meant)| (operation.to_owned(), shown(table, what, is_meant))).collect::<Vec<_>>()
-    };
+    let each =
+        |(table, operation, changes): (&str, &'static str, &[(&str, &dyn Fn(&Value) -> bool)])| {
+            changes
+                .iter()
+                .map(|(what, is_meant)| (operation.to_owned(), shown(table, what, is_meant)))
+                .collect::<Vec<_>>()
+        };
     tables.into_iter().flat_map(each).collect()
 }
 
-/// The changes that publishers' samples hold, [`change_with_links`], and [`changes_of_trade`]. Made once for all tests.
+/// The changes that publishers' samples hold, [`change_with_links`], and [`changes_of_trade`]. Made
+/// once for all tests.
 async fn all_changes() -> &'static [(String, String, Value)] {
     static CHANGES: OnceCell<Vec<(String, String, Value)>> = OnceCell::const_new();
     let changes = CHANGES.get_or_init(async || {
@@ -124,7 +164,10 @@ async fn all_changes() -> &'static [(String, String, Value)] {
         let changes = publishers().flat_map(|(operation, dead_letter)| {
             let samples = sample(&operation)["Records"].as_array().unwrap().clone();
             let links = (operation == "publish-user-events").then(change_with_links);
-            let of_trade = trade.iter().filter(|(publisher, _)| *publisher == operation).map(|(_, record)| record.clone());
+            let of_trade = trade
+                .iter()
+                .filter(|(publisher, _)| *publisher == operation)
+                .map(|(_, record)| record.clone());
             let records: Vec<Value> = samples.into_iter().chain(links).chain(of_trade).collect();
             records.into_iter().map(move |record| (operation.clone(), dead_letter.clone(), record))
         });
@@ -135,10 +178,15 @@ async fn all_changes() -> &'static [(String, String, Value)] {
 
 /// A publisher; that of stock in a shop whose operator wants to know what is running out.
 fn publisher(shop: &Shop, operation: &str) -> Lambda {
-    if operation == "publish-stock-events" { shop.stock_publisher_with_operator() } else { shop.lambda(operation) }
+    if operation == "publish-stock-events" {
+        shop.stock_publisher_with_operator()
+    } else {
+        shop.lambda(operation)
+    }
 }
 
-/// What was sent to these queues since they were last asked for, without the trace, which each call has its own of.
+/// What was sent to these queues since they were last asked for, without the trace, which each call
+/// has its own of.
 fn taken<'a>(shop: &Shop, queues: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let messages = queues.into_iter().flat_map(|queue| shop.aws.queues().take(queue, usize::MAX));
     let without_trace = |body: String| match serde_json::from_str::<Value>(&body) {
@@ -151,7 +199,8 @@ fn taken<'a>(shop: &Shop, queues: impl IntoIterator<Item = &'a str>) -> Vec<Stri
     messages.map(|message| without_trace(message.body)).collect()
 }
 
-/// The records that are bad in one way: one attribute of the new image, or of both, that is missing or has a wrong value.
+/// The records that are bad in one way: one attribute of the new image, or of both, that is missing
+/// or has a wrong value.
 fn damaged(good: &Value, name: &str) -> Vec<Value> {
     let wrong = [
         json!(null),
@@ -204,42 +253,69 @@ fn malformed() -> Vec<Value> {
     ]
 }
 
-/// Gives a publisher each of its changes in batches: every bad record stands between two good ones. All good ones are published, and a bad
-/// one that cannot be is the only one that goes to the dead-letter queue.
+/// Gives a publisher each of its changes in batches: every bad record stands between two good ones.
+/// All good ones are published, and a bad one that cannot be is the only one that goes to the
+/// dead-letter queue.
 async fn check_bad_records(operation: &str) {
     let (mut checked, mut dead, mut odd) = (0, 0, Vec::new());
-    for (_, dead_letter, good) in all_changes().await.iter().filter(|(publisher, ..)| *publisher == operation) {
+    for (_, dead_letter, good) in
+        all_changes().await.iter().filter(|(publisher, ..)| *publisher == operation)
+    {
         let shop = Shop::new();
         let lambda = publisher(&shop, operation);
         shop.aws.call(&lambda, json!({ "Records": [good] })).await;
         let alone = taken(&shop, queues());
-        let names: Vec<String> = good["dynamodb"]["NewImage"].as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
-        let groups = names.into_iter().map(|name| (damaged(good, &name), name)).chain([(malformed(), "the record".to_owned())]);
+        let names: Vec<String> = good["dynamodb"]["NewImage"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.clone())
+            .collect();
+        let groups = names
+            .into_iter()
+            .map(|name| (damaged(good, &name), name))
+            .chain([(malformed(), "the record".to_owned())]);
         for (bad, what) in groups {
             checked += bad.len();
-            // What the bad ones alone lead to: together with the good ones it is this, and all of the good ones besides.
+            // What the bad ones alone lead to: together with the good ones it is this, and all of
+            // the good ones besides.
             let apart = shop.aws.call(&lambda, json!({ "Records": bad })).await;
-            let (mut expected, dead_apart) = (taken(&shop, queues()), taken(&shop, [dead_letter.as_str()]));
+            let (mut expected, dead_apart) =
+                (taken(&shop, queues()), taken(&shop, [dead_letter.as_str()]));
             expected.extend((0..=bad.len()).flat_map(|_| alone.clone()));
             let mut records = vec![good];
             records.extend(bad.iter().flat_map(|bad| [bad, good]));
             let called = shop.aws.call(&lambda, json!({ "Records": records })).await;
-            let (mut sent, letters) = (taken(&shop, queues()), taken(&shop, [dead_letter.as_str()]));
+            let (mut sent, letters) =
+                (taken(&shop, queues()), taken(&shop, [dead_letter.as_str()]));
             dead += letters.len();
             expected.sort_unstable();
             sent.sort_unstable();
-            if apart.answer.is_err() || called.answer.is_err() || sent != expected || letters != dead_apart {
-                odd.push(format!("{what}: {:?}, {} sent instead of {}", called.answer, sent.len(), expected.len()));
+            if apart.answer.is_err()
+                || called.answer.is_err()
+                || sent != expected
+                || letters != dead_apart
+            {
+                odd.push(format!(
+                    "{what}: {:?}, {} sent instead of {}",
+                    called.answer,
+                    sent.len(),
+                    expected.len()
+                ));
             }
             let mut left: Vec<String> = bad.iter().map(Value::to_string).collect();
             for letter in letters {
                 match left.iter().position(|bad| *bad == letter) {
                     Some(position) => drop(left.swap_remove(position)),
-                    None => odd.push(format!("{what}: no bad record, or one that is dead already: {letter}")),
+                    None => odd.push(format!(
+                        "{what}: no bad record, or one that is dead already: {letter}"
+                    )),
                 }
             }
             let is_published = |bad: &&Value| bad["dynamodb"]["NewImage"].is_object();
-            for bad in bad.iter().filter(|bad| !is_published(bad) && left.contains(&bad.to_string())) {
+            for bad in
+                bad.iter().filter(|bad| !is_published(bad) && left.contains(&bad.to_string()))
+            {
                 odd.push(format!("{what}: neither published nor dead: {bad}"));
             }
         }
@@ -247,7 +323,10 @@ async fn check_bad_records(operation: &str) {
             assert!(shop.call(operation, event).await.answer.is_err(), "{operation}");
         }
     }
-    eprintln!("edge: odd changes for {operation}: {checked} records, {dead} dead, {} odd", odd.len());
+    eprintln!(
+        "edge: odd changes for {operation}: {checked} records, {dead} dead, {} odd",
+        odd.len()
+    );
     assert!(checked > 0 && odd.is_empty(), "{} odd: {:#?}", odd.len(), &odd[..odd.len().min(20)]);
 }
 
@@ -273,7 +352,8 @@ macro_rules! bad_records {
 
 bad_records! { publish_user_events publish_product_events publish_stock_events publish_order_events publish_payment_events }
 
-/// A text that DynamoDB took must not make a message that SQS refuses: the stream would stand still behind it for a day.
+/// A text that DynamoDB took must not make a message that SQS refuses: the stream would stand still
+/// behind it for a day.
 #[tokio::test]
 async fn whatever_stands_in_an_image_its_messages_can_be_sent() {
     let mut odd = Vec::new();
@@ -286,16 +366,34 @@ async fn whatever_stands_in_an_image_its_messages_can_be_sent() {
             let text = image.pointer(&place).unwrap().as_str().unwrap();
             let with = |c: char| {
                 let mut record = good.clone();
-                *record["dynamodb"]["NewImage"].pointer_mut(&place).unwrap() = format!("{text}{c}").into();
+                *record["dynamodb"]["NewImage"].pointer_mut(&place).unwrap() =
+                    format!("{text}{c}").into();
                 record
             };
-            let records = ['\u{ffff}', '\u{fffe}', '\u{0}', '\u{1b}', '\u{7f}', '\u{85}', '\u{fdd0}', '\u{1ffff}', '\u{2028}'].map(with);
+            let records = [
+                '\u{ffff}',
+                '\u{fffe}',
+                '\u{0}',
+                '\u{1b}',
+                '\u{7f}',
+                '\u{85}',
+                '\u{fdd0}',
+                '\u{1ffff}',
+                '\u{2028}',
+            ]
+            .map(with);
             checked += records.len();
             let called = shop.aws.call(&lambda, json!({ "Records": records })).await;
-            let bodies = queues().chain([dead_letter.as_str()]).flat_map(|queue| shop.aws.queues().take(queue, usize::MAX));
-            let refused: Vec<String> = bodies.map(|message| message.body).filter(|body| !is_taken_by_sqs(body)).collect();
+            let bodies = queues()
+                .chain([dead_letter.as_str()])
+                .flat_map(|queue| shop.aws.queues().take(queue, usize::MAX));
+            let refused: Vec<String> =
+                bodies.map(|message| message.body).filter(|body| !is_taken_by_sqs(body)).collect();
             if called.answer.is_err() || !refused.is_empty() {
-                odd.push(format!("{operation}: {place}: {:?}, SQS refuses {refused:?}", called.answer));
+                odd.push(format!(
+                    "{operation}: {place}: {:?}, SQS refuses {refused:?}",
+                    called.answer
+                ));
             }
         }
     }
@@ -308,7 +406,14 @@ async fn whatever_stands_in_an_image_its_messages_can_be_sent() {
     event["requestContext"]["authorizer"]["name"] = "Ada\u{ffff}".into();
     assert_eq!(shop.call("create-order", event).await.status(), 201);
     pump.settle().await;
-    let sent = pump.delivered.iter().filter(|(_, message)| message.to_string().contains('\u{ffff}')).count();
-    eprintln!("edge: odd texts in images: {checked} changes, {} odd; {sent} messages repeat the name", odd.len());
+    let sent = pump
+        .delivered
+        .iter()
+        .filter(|(_, message)| message.to_string().contains('\u{ffff}'))
+        .count();
+    eprintln!(
+        "edge: odd texts in images: {checked} changes, {} odd; {sent} messages repeat the name",
+        odd.len()
+    );
     assert!(odd.is_empty(), "{} odd: {:#?}", odd.len(), &odd[..odd.len().min(20)]);
 }

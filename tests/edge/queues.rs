@@ -12,7 +12,8 @@ use tests::{
 
 use crate::{bodies::places, stage::world};
 
-/// Every consumer: its operation, its queue, and what has to be done before its sample is acknowledged.
+/// Every consumer: its operation, its queue, and what has to be done before its sample is
+/// acknowledged.
 const CONSUMERS: [(&str, &str, &[&str]); 15] = [
     ("reserve-stock", "reserve-stock", &[]),
     ("release-stock", "release-stock", &["reserve-stock"]),
@@ -39,16 +40,28 @@ fn envelope(operation: &str) -> Value {
 /// The messages that are sent to a queue.
 fn envelopes(queue: &str) -> Vec<Value> {
     let folder = template::root().join("tests/messages/samples").join(queue);
-    let mut files: Vec<_> = std::fs::read_dir(folder).expect("every queue has samples").map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .expect("every queue has samples")
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
-    files.iter().map(|file| serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()).collect()
+    files
+        .iter()
+        .map(|file| serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap())
+        .collect()
 }
 
-/// One of each form of them that this sample does not have. Those whose link only their sender can have sealed are not done here.
+/// One of each form of them that this sample does not have. Those whose link only their sender can
+/// have sealed are not done here.
 fn other_forms(queue: &str, sample: &Value) -> Vec<Value> {
-    let form = |envelope: &Value| json!([&envelope["type"], &envelope["data"]["template"], &json!(places(&envelope["data"]))]).to_string();
+    let form = |envelope: &Value| {
+        json!([&envelope["type"], &envelope["data"]["template"], &json!(places(&envelope["data"]))])
+            .to_string()
+    };
     let mut seen = BTreeSet::from([form(sample)]);
-    let is_new = |envelope: &Value| !envelope["data"]["data"]["sealed_token"].is_string() && seen.insert(form(envelope));
+    let is_new = |envelope: &Value| {
+        !envelope["data"]["data"]["sealed_token"].is_string() && seen.insert(form(envelope))
+    };
     let mut envelopes = envelopes(queue);
     envelopes.retain(is_new);
     envelopes
@@ -61,18 +74,28 @@ fn record(queue: &str, id: &str, body: &str) -> Value {
 async fn shop_for(operation: &str, before: &[&str]) -> Shop {
     let shop = Shop::new();
     if operation.ends_with("-stock") {
-        for product in ["prd_0199c2a8-0000-7000-8000-00000000000a", "prd_0199c2a8-0000-7000-8000-00000000000b"] {
-            let request = events::post("/inventory", &json!({ "delta": 100, "reason": "sample" })).caller(events::ADMIN);
-            let request = request.header("idempotency-key", product).path_parameter("product_id", product);
+        for product in
+            ["prd_0199c2a8-0000-7000-8000-00000000000a", "prd_0199c2a8-0000-7000-8000-00000000000b"]
+        {
+            let request = events::post("/inventory", &json!({ "delta": 100, "reason": "sample" }))
+                .caller(events::ADMIN);
+            let request =
+                request.header("idempotency-key", product).path_parameter("product_id", product);
             assert_eq!(shop.call("adjust-stock", request.event()).await.status(), 201);
         }
     }
     if matches!(operation, "advance-order" | "update-buyer") {
-        shop.aws.put("orders", &sample("publish-order-events")["Records"][0]["dynamodb"]["NewImage"]);
+        shop.aws
+            .put("orders", &sample("publish-order-events")["Records"][0]["dynamodb"]["NewImage"]);
     }
     for step in before {
         let queue = CONSUMERS.iter().find(|row| row.0 == *step).unwrap().1;
-        let done = shop.call(step, json!({ "Records": [record(queue, "before", &envelope(step).to_string())] })).await;
+        let done = shop
+            .call(
+                step,
+                json!({ "Records": [record(queue, "before", &envelope(step).to_string())] }),
+            )
+            .await;
         assert_eq!(done.ok()["batchItemFailures"], json!([]), "{step}");
     }
     shop
@@ -86,8 +109,11 @@ fn dead_letters(shop: &Shop, queue: &str) -> Vec<QueuedMessage> {
 /// Whether this body is the only dead letter, as it came, and its consumer says why.
 fn is_rejected(letters: &[QueuedMessage], operation: &str, body: &str) -> bool {
     let [letter] = letters else { return false };
-    let says_why = letter.attributes.get("reason").is_some_and(|reason| (1..=200).contains(&reason.len()));
-    says_why && letter.body == body && letter.attributes.get("consumer").is_some_and(|consumer| consumer == operation)
+    let says_why =
+        letter.attributes.get("reason").is_some_and(|reason| (1..=200).contains(&reason.len()));
+    says_why
+        && letter.body == body
+        && letter.attributes.get("consumer").is_some_and(|consumer| consumer == operation)
 }
 
 /// Bodies that no consumer can read.
@@ -171,10 +197,14 @@ async fn a_record_that_cannot_be_read_is_rejected_alone() {
         for (what, bad) in unreadable(operation) {
             for position in 0..3 {
                 checked += 1;
-                let records: Vec<Value> =
-                    (0..3).map(|i| record(queue, &format!("m{i}"), if i == position { &bad } else { &good })).collect();
+                let records: Vec<Value> = (0..3)
+                    .map(|i| {
+                        record(queue, &format!("m{i}"), if i == position { &bad } else { &good })
+                    })
+                    .collect();
                 let called = shop.call(operation, json!({ "Records": records })).await;
-                let is_acknowledged = called.answer.as_ref().ok() == Some(&json!({ "batchItemFailures": [] }));
+                let is_acknowledged =
+                    called.answer.as_ref().ok() == Some(&json!({ "batchItemFailures": [] }));
                 if !is_acknowledged || !is_rejected(&dead_letters(&shop, queue), operation, &bad) {
                     odd.push(format!("{operation}: {what} at {position}: {:?}", called.answer));
                 }
@@ -188,7 +218,8 @@ async fn a_record_that_cannot_be_read_is_rejected_alone() {
     assert!(odd.is_empty(), "{odd:#?}");
 }
 
-/// Gives a consumer messages of which one field is odd, each beside a good one. Its messages are divided into `parts`, and this is one.
+/// Gives a consumer messages of which one field is odd, each beside a good one. Its messages are
+/// divided into `parts`, and this is one.
 async fn check_odd_fields(operation: &str, part: usize, parts: usize) {
     let wrong = [
         json!(null),
@@ -207,10 +238,14 @@ async fn check_odd_fields(operation: &str, part: usize, parts: usize) {
         json!("-009999-01-01T00:00:00Z"),
     ];
     let (mut checked, mut odd) = (0, Vec::new());
-    let (_, queue, before) = CONSUMERS.into_iter().find(|row| row.0 == operation).expect("a consumer");
+    let (_, queue, before) =
+        CONSUMERS.into_iter().find(|row| row.0 == operation).expect("a consumer");
     let sample = envelope(operation);
-    let mut damaged: Vec<(Value, String)> =
-        places(&sample).into_iter().filter(|place| !place.is_empty()).map(|place| (sample.clone(), place)).collect();
+    let mut damaged: Vec<(Value, String)> = places(&sample)
+        .into_iter()
+        .filter(|place| !place.is_empty())
+        .map(|place| (sample.clone(), place))
+        .collect();
     for other in other_forms(queue, &sample) {
         let within = places(&other).into_iter().filter(|place| place.starts_with("/data/"));
         damaged.extend(within.map(|place| (other.clone(), place)));
@@ -235,10 +270,15 @@ async fn check_odd_fields(operation: &str, part: usize, parts: usize) {
         }
         records.push(record(queue, "good-last", &good_body));
         let called = shop.call(operation, json!({ "Records": records })).await;
-        // Some fields are not read, and some values are fine. Only these records may come back or be rejected.
-        let is_bad = |failure: &Value| failure["itemIdentifier"].as_str().is_some_and(|id| id.starts_with("bad-"));
-        let failures = called.answer.as_ref().ok().and_then(|answer| answer["batchItemFailures"].as_array());
-        let are_bad = dead_letters(&shop, queue).iter().all(|letter| bad_bodies.contains(&letter.body));
+        // Some fields are not read, and some values are fine. Only these records may come back or
+        // be rejected.
+        let is_bad = |failure: &Value| {
+            failure["itemIdentifier"].as_str().is_some_and(|id| id.starts_with("bad-"))
+        };
+        let failures =
+            called.answer.as_ref().ok().and_then(|answer| answer["batchItemFailures"].as_array());
+        let are_bad =
+            dead_letters(&shop, queue).iter().all(|letter| bad_bodies.contains(&letter.body));
         if !failures.is_some_and(|failures| failures.iter().all(is_bad)) || !are_bad {
             odd.push(format!("{} {place}: {:?}", good["type"], called.answer));
         }
@@ -247,7 +287,8 @@ async fn check_odd_fields(operation: &str, part: usize, parts: usize) {
     assert!(checked > 0 && odd.is_empty(), "{} odd: {:#?}", odd.len(), &odd[..odd.len().min(20)]);
 }
 
-/// One test for each consumer, so that they run side by side; several for those that have many messages.
+/// One test for each consumer, so that they run side by side; several for those that have many
+/// messages.
 macro_rules! odd_fields {
     ($($test:ident: $operation:literal $part:literal of $parts:literal,)*) => {
         mod a_message_of_which_one_field_is_odd_delays_no_other {
@@ -295,10 +336,19 @@ odd_fields! {
 /// Messages that say what cannot be: they are rejected, and nothing of them stays.
 #[tokio::test]
 async fn a_message_that_says_what_cannot_be_is_rejected_and_leaves_nothing() {
-    let account = |order: &str| json!(format!("customer_funds:ord_0199c2a8-0000-7000-8000-0000000000{order}"));
-    let line = |account: &str, amount: i64| json!({ "account": account, "unit": "USD", "amount": amount });
-    let many: Vec<Value> = (0..102).map(|number| line("provider_clearing", if number % 2 == 0 { 1 } else { -1 })).collect();
-    let overflow = json!([line("provider_clearing", i64::MAX), line("provider_clearing", i64::MAX), line("provider_clearing", 2)]);
+    let account = |order: &str| {
+        json!(format!("customer_funds:ord_0199c2a8-0000-7000-8000-0000000000{order}"))
+    };
+    let line =
+        |account: &str, amount: i64| json!({ "account": account, "unit": "USD", "amount": amount });
+    let many: Vec<Value> = (0..102)
+        .map(|number| line("provider_clearing", if number % 2 == 0 { 1 } else { -1 }))
+        .collect();
+    let overflow = json!([
+        line("provider_clearing", i64::MAX),
+        line("provider_clearing", i64::MAX),
+        line("provider_clearing", 2)
+    ]);
     let own = "customer_funds:ord_0199c2a8-0000-7000-8000-0000000000f1";
     // Which message of the queue, by a part of it; a place in it; what stands there.
     let rows: Vec<(&str, &str, &str, &str, Value)> = [
@@ -308,7 +358,10 @@ async fn a_message_that_says_what_cannot_be_is_rejected_and_leaves_nothing() {
         ("/lines", json!([line("provider_clearing", 0), line(own, 0)])),
         ("/lines", json!([line("provider_clearing", i64::MAX), line(own, -i64::MAX)])),
         ("/lines", json!([line("provider_clearing", i64::MIN), line(own, i64::MIN)])),
-        ("/lines", json!([line("provider_clearing", 1_000_000_000_001), line(own, -1_000_000_000_001)])),
+        (
+            "/lines",
+            json!([line("provider_clearing", 1_000_000_000_001), line(own, -1_000_000_000_001)]),
+        ),
         ("/lines", overflow),
         ("/lines", json!(many)),
         ("/lines/0/unit", json!("EUR")),
@@ -334,8 +387,16 @@ async fn a_message_that_says_what_cannot_be_is_rejected_and_leaves_nothing() {
     .map(|(place, value)| ("record-entry", "record-entry", "\"capture\"", place, value))
     .chain(
         [
-            ("adjustment", "/lines/0/account", json!("stock:prd_0199c2a8-0000-7000-8000-00000000000b:available")),
-            ("adjustment", "/lines/0/account", json!("stock:prd_0199c2a8-0000-7000-8000-00000000000a:lost")),
+            (
+                "adjustment",
+                "/lines/0/account",
+                json!("stock:prd_0199c2a8-0000-7000-8000-00000000000b:available"),
+            ),
+            (
+                "adjustment",
+                "/lines/0/account",
+                json!("stock:prd_0199c2a8-0000-7000-8000-00000000000a:lost"),
+            ),
             ("adjustment", "/lines/0/unit", json!("USD")),
             ("adjustment", "/lines/0/amount", json!(-4)),
             ("restock", "/lines/2/amount", json!(2)),
@@ -353,7 +414,9 @@ async fn a_message_that_says_what_cannot_be_is_rejected_and_leaves_nothing() {
             ("mail_bounced", "/bounce/bounceType", Value::Null),
             ("mail_bounced", "/bounce/bounceType", json!({ "Permanent": null })),
         ]
-        .map(|(part, place, value)| ("record-mail-feedback", "record-mail-feedback", part, place, value)),
+        .map(|(part, place, value)| {
+            ("record-mail-feedback", "record-mail-feedback", part, place, value)
+        }),
     )
     .chain(
         [
@@ -389,25 +452,35 @@ async fn a_message_that_says_what_cannot_be_is_rejected_and_leaves_nothing() {
             ("/max_per_order", json!(4_294_967_296_u64)),
             ("/price", json!(2999)),
         ]
-        .map(|(place, value)| ("replicate-product", "product-changes", "product_changed", place, value)),
+        .map(|(place, value)| {
+            ("replicate-product", "product-changes", "product_changed", place, value)
+        }),
     )
     .collect();
     let mut odd = Vec::new();
     for (operation, queue, part, place, value) in &rows {
         let shop = shop_for(operation, &[]).await;
         let standing = world(&shop.aws);
-        let found = envelopes(queue).into_iter().find(|envelope| envelope.to_string().contains(part));
+        let found =
+            envelopes(queue).into_iter().find(|envelope| envelope.to_string().contains(part));
         let mut message = found.unwrap_or_else(|| panic!("{queue} has no {part}"));
         let what = format!("{queue}: {part}: {place} = {value:.80}");
         // No sample has this optional field.
         if place == &"/max_per_order" {
             message["data"]["max_per_order"] = Value::Null;
         }
-        let Some(field) = message.pointer_mut(&format!("/data{place}")) else { panic!("{what}: there is no such place") };
+        let Some(field) = message.pointer_mut(&format!("/data{place}")) else {
+            panic!("{what}: there is no such place")
+        };
         *field = value.clone();
-        let called = shop.call(operation, json!({ "Records": [record(queue, "m", &message.to_string())] })).await;
-        let is_acknowledged = called.answer.as_ref().ok() == Some(&json!({ "batchItemFailures": [] }));
-        if !is_acknowledged || !is_rejected(&dead_letters(&shop, queue), operation, &message.to_string()) {
+        let called = shop
+            .call(operation, json!({ "Records": [record(queue, "m", &message.to_string())] }))
+            .await;
+        let is_acknowledged =
+            called.answer.as_ref().ok() == Some(&json!({ "batchItemFailures": [] }));
+        if !is_acknowledged
+            || !is_rejected(&dead_letters(&shop, queue), operation, &message.to_string())
+        {
             odd.push(format!("{what}: {:?}", called.answer));
         }
         if world(&shop.aws) != standing {
@@ -418,13 +491,19 @@ async fn a_message_that_says_what_cannot_be_is_rejected_and_leaves_nothing() {
     assert!(odd.is_empty(), "{odd:#?}");
 }
 
-/// Two stories under one id: the first stays, and the other is rejected. Whatever the order of the lines, one story is one.
+/// Two stories under one id: the first stays, and the other is rejected. Whatever the order of the
+/// lines, one story is one.
 #[tokio::test]
 async fn an_entry_is_written_once_and_never_written_over() {
     let shop = Shop::new();
     let entry = envelope("record-entry");
     let tell = async |message: &Value| {
-        let called = shop.call("record-entry", json!({ "Records": [record("record-entry", "m", &message.to_string())] })).await;
+        let called = shop
+            .call(
+                "record-entry",
+                json!({ "Records": [record("record-entry", "m", &message.to_string())] }),
+            )
+            .await;
         assert_eq!(called.ok()["batchItemFailures"], json!([]), "{message}");
         dead_letters(&shop, "record-entry").is_empty()
     };
@@ -450,37 +529,61 @@ async fn an_entry_is_written_once_and_never_written_over() {
     assert_eq!(world(&shop.aws), standing);
 }
 
-/// Nobody is struck off for what may pass, for what was no mail of ours, or by what only looks like an address.
+/// Nobody is struck off for what may pass, for what was no mail of ours, or by what only looks like
+/// an address.
 #[tokio::test]
 async fn feedback_that_says_nothing_for_good_suppresses_nobody() {
     let shop = Shop::new();
     let standing = world(&shop.aws);
     let long = "x".repeat(100_000);
-    let bounced =
-        |destination: Value, kind: &str| ("mail_bounced.v1", json!({ "destination": destination, "bounce": { "bounceType": kind } }));
+    let bounced = |destination: Value, kind: &str| {
+        ("mail_bounced.v1", json!({ "destination": destination, "bounce": { "bounceType": kind } }))
+    };
     let mut rows = vec![
-        ("mail_complained.v1", json!({ "destination": ["ada@example.com"], "complaint": { "complaintFeedbackType": "not-spam" } })),
+        (
+            "mail_complained.v1",
+            json!({ "destination": ["ada@example.com"], "complaint": { "complaintFeedbackType": "not-spam" } }),
+        ),
         ("mail_complained.v1", json!({ "destination": [], "complaint": {} })),
         bounced(json!([]), "Permanent"),
         bounced(json!(["ada@example.com", "bob@example.com"]), "Permanent"),
         bounced(json!(vec!["ada@example.com"; 1000]), "Permanent"),
     ];
-    for kind in ["Transient", "Undetermined", "permanent", "PERMANENT", "", "Permanent ", "\u{202e}", &long] {
+    for kind in
+        ["Transient", "Undetermined", "permanent", "PERMANENT", "", "Permanent ", "\u{202e}", &long]
+    {
         rows.push(bounced(json!(["ada@example.com"]), kind));
     }
     let mut message = envelope("record-mail-feedback");
     for (kind, data) in &rows {
         (message["type"], message["data"]) = (json!(kind), data.clone());
-        let called =
-            shop.call("record-mail-feedback", json!({ "Records": [record("record-mail-feedback", "m", &message.to_string())] })).await;
+        let called = shop
+            .call(
+                "record-mail-feedback",
+                json!({ "Records": [record("record-mail-feedback", "m", &message.to_string())] }),
+            )
+            .await;
         assert_eq!(called.ok()["batchItemFailures"], json!([]), "{data:.200}");
     }
     assert_eq!(world(&shop.aws), standing);
     // What is written down of an address is never the address.
-    for odd in ["", "x", "ada@example.com", "Ada <ADA@example.com>", "a@b.cd\r\nBcc: x@y.zz", "\u{ffff}", &long] {
-        (message["type"], message["data"]) = (json!("mail_bounced.v1"), bounced(json!([odd]), "Permanent").1);
-        let called =
-            shop.call("record-mail-feedback", json!({ "Records": [record("record-mail-feedback", "m", &message.to_string())] })).await;
+    for odd in [
+        "",
+        "x",
+        "ada@example.com",
+        "Ada <ADA@example.com>",
+        "a@b.cd\r\nBcc: x@y.zz",
+        "\u{ffff}",
+        &long,
+    ] {
+        (message["type"], message["data"]) =
+            (json!("mail_bounced.v1"), bounced(json!([odd]), "Permanent").1);
+        let called = shop
+            .call(
+                "record-mail-feedback",
+                json!({ "Records": [record("record-mail-feedback", "m", &message.to_string())] }),
+            )
+            .await;
         assert_eq!(called.ok()["batchItemFailures"], json!([]), "{odd:.80}");
         let kept = json!(world(&shop.aws)).to_string();
         assert!(odd.len() < 5 || !kept.contains(odd), "{odd:.80} is kept");
@@ -541,7 +644,12 @@ async fn a_batch_that_is_none_fails_whole_and_writes_nothing() {
 async fn a_message_about_nothing_comes_back_or_leaves_its_mark() {
     for (operation, queue, _) in CONSUMERS {
         let shop = Shop::new();
-        let called = shop.call(operation, json!({ "Records": [record(queue, "m", &envelope(operation).to_string())] })).await;
+        let called = shop
+            .call(
+                operation,
+                json!({ "Records": [record(queue, "m", &envelope(operation).to_string())] }),
+            )
+            .await;
         let comes_back = matches!(operation, "commit-stock" | "advance-order" | "refund-payment");
         let failures = if comes_back { json!([{ "itemIdentifier": "m" }]) } else { json!([]) };
         assert_eq!(called.ok()["batchItemFailures"], failures, "{operation}");

@@ -17,7 +17,9 @@ fn query(event: &mut Value, parameters: &[(&str, &str)]) {
         }
     }
     let single =
-        several.as_object().unwrap().iter().map(|(name, values)| (name.clone(), values.as_array().unwrap().last().unwrap().clone()));
+        several.as_object().unwrap().iter().map(|(name, values)| {
+            (name.clone(), values.as_array().unwrap().last().unwrap().clone())
+        });
     event["queryStringParameters"] = Value::Object(single.collect());
     event["multiValueQueryStringParameters"] = several;
 }
@@ -29,7 +31,13 @@ async fn an_idempotency_key_is_one_text_of_visible_ascii() {
     for route in ROUTES.iter().filter(|route| route.key) {
         let mut event = edge.valid(route.operation);
         header(&mut event, "idempotency-key", &[]);
-        edge.check("no key", route.operation, event, Expect::Problem(400, "idempotency_key_required")).await;
+        edge.check(
+            "no key",
+            route.operation,
+            event,
+            Expect::Problem(400, "idempotency_key_required"),
+        )
+        .await;
         let odd: [&[&str]; 12] = [
             &[""],
             &[&long],
@@ -47,13 +55,25 @@ async fn an_idempotency_key_is_one_text_of_visible_ascii() {
         for values in odd {
             let mut event = edge.valid(route.operation);
             header(&mut event, "idempotency-key", values);
-            edge.check(&format!("{values:?}"), route.operation, event, Expect::Problem(400, "idempotency_key_invalid")).await;
+            edge.check(
+                &format!("{values:?}"),
+                route.operation,
+                event,
+                Expect::Problem(400, "idempotency_key_invalid"),
+            )
+            .await;
         }
         let mut event = edge.valid(route.operation);
         header(&mut event, "idempotency-key", &[]);
         event["multiValueHeaders"]["Idempotency-Key"] = json!(["a"]);
         event["multiValueHeaders"]["IDEMPOTENCY-KEY"] = json!(["b"]);
-        edge.check("two spellings", route.operation, event, Expect::Problem(400, "idempotency_key_invalid")).await;
+        edge.check(
+            "two spellings",
+            route.operation,
+            event,
+            Expect::Problem(400, "idempotency_key_invalid"),
+        )
+        .await;
     }
     edge.done();
 }
@@ -79,13 +99,24 @@ async fn a_body_is_plain_json() {
         &["application/json-patch+json"],
         &["application/json; charset=iso-8859-1"],
     ];
-    let good = ["application/json; charset=utf8", "application/json;charset=US-ASCII", "Application/Json; Charset=\"UTF-8\""];
-    let encodings: [&[&str]; 7] = [&["gzip"], &["br"], &["deflate, gzip"], &["identity", "gzip"], &[""], &["x"], &["GZIP"]];
+    let good = [
+        "application/json; charset=utf8",
+        "application/json;charset=US-ASCII",
+        "Application/Json; Charset=\"UTF-8\"",
+    ];
+    let encodings: [&[&str]; 7] =
+        [&["gzip"], &["br"], &["deflate, gzip"], &["identity", "gzip"], &[""], &["x"], &["GZIP"]];
     for route in ROUTES.iter().filter(|route| route.body) {
         for values in types {
             let mut event = edge.valid(route.operation);
             header(&mut event, "content-type", values);
-            edge.check(&format!("type {values:?}"), route.operation, event, Expect::Problem(415, "unsupported_media_type")).await;
+            edge.check(
+                &format!("type {values:?}"),
+                route.operation,
+                event,
+                Expect::Problem(415, "unsupported_media_type"),
+            )
+            .await;
         }
         let is_patch = route.operation == "update-me";
         for value in good.into_iter().chain(is_patch.then_some("application/merge-patch+json")) {
@@ -96,18 +127,31 @@ async fn a_body_is_plain_json() {
         if !is_patch {
             let mut event = edge.valid(route.operation);
             header(&mut event, "content-type", &["application/merge-patch+json"]);
-            edge.check("a merge patch", route.operation, event, Expect::Problem(415, "unsupported_media_type")).await;
+            edge.check(
+                "a merge patch",
+                route.operation,
+                event,
+                Expect::Problem(415, "unsupported_media_type"),
+            )
+            .await;
         }
         for values in encodings {
             let mut event = edge.valid(route.operation);
             header(&mut event, "content-encoding", values);
-            edge.check(&format!("encoding {values:?}"), route.operation, event, Expect::Problem(415, "unsupported_media_type")).await;
+            edge.check(
+                &format!("encoding {values:?}"),
+                route.operation,
+                event,
+                Expect::Problem(415, "unsupported_media_type"),
+            )
+            .await;
         }
     }
     edge.done();
 }
 
-/// Headers that must not matter. Reads succeed all the same; a body of `{` is malformed all the same. `If-Match` matters where it is read.
+/// Headers that must not matter. Reads succeed all the same; a body of `{` is malformed all the
+/// same. `If-Match` matters where it is read.
 #[tokio::test]
 async fn headers_that_mean_nothing_change_nothing() {
     let huge = ECHO.repeat(1000);
@@ -170,7 +214,13 @@ async fn headers_that_mean_nothing_change_nothing() {
 #[tokio::test]
 async fn a_decent_request_id_comes_back_and_another_one_does_not() {
     let mut edge = Edge::new("request ids").await;
-    for (given, taken) in [("abc-DEF_1.2", true), (&*"a".repeat(128), true), (&*"a".repeat(129), false), ("a b", false), ("a/b", false)] {
+    for (given, taken) in [
+        ("abc-DEF_1.2", true),
+        (&*"a".repeat(128), true),
+        (&*"a".repeat(129), false),
+        ("a b", false),
+        ("a/b", false),
+    ] {
         let mut event = edge.valid("get-order");
         header(&mut event, "X-Request-Id", &[given]);
         let called = edge.shop.call("get-order", event).await;
@@ -187,7 +237,8 @@ async fn what_is_no_id_is_404_without_a_look_at_the_table() {
     let mut edge = Edge::new("paths").await;
     for route in ROUTES.iter() {
         let Some((parameter, code)) = route.path else { continue };
-        let id = edge.valid(route.operation)["pathParameters"][parameter].as_str().unwrap().to_owned();
+        let id =
+            edge.valid(route.operation)["pathParameters"][parameter].as_str().unwrap().to_owned();
         let (prefix, uuid) = id.split_once('_').unwrap_or((&id, ""));
         let odd = [
             String::new(),
@@ -231,7 +282,11 @@ async fn what_is_no_id_is_404_without_a_look_at_the_table() {
         for none in [Value::Null, json!({}), json!({ "other": id })] {
             let mut event = edge.valid(route.operation);
             event["pathParameters"] = none;
-            let expect = if route.operation == "get-health" { Expect::Fine } else { Expect::Problem(404, code) };
+            let expect = if route.operation == "get-health" {
+                Expect::Fine
+            } else {
+                Expect::Problem(404, code)
+            };
             edge.check("no parameter", route.operation, event, expect).await;
         }
     }
@@ -290,13 +345,30 @@ async fn a_page_is_asked_for_by_one_limit_and_one_cursor() {
         .collect();
         for (parameters, status, code) in rows {
             let mut event = edge.valid(route.operation);
-            let named = if route.operation == "list-payments" { vec![("order_id", order.as_str())] } else { vec![] };
+            let named = if route.operation == "list-payments" {
+                vec![("order_id", order.as_str())]
+            } else {
+                vec![]
+            };
             query(&mut event, &[named, parameters.clone()].concat());
-            edge.check(&format!("{parameters:?}"), route.operation, event, Expect::Problem(status, code)).await;
+            edge.check(
+                &format!("{parameters:?}"),
+                route.operation,
+                event,
+                Expect::Problem(status, code),
+            )
+            .await;
         }
         let mut event = edge.valid(route.operation);
-        let named = if route.operation == "list-payments" { vec![("order_id", order.as_str())] } else { vec![] };
-        query(&mut event, &[named, vec![("unknown", ECHO), ("limit", "100"), ("__proto__", "x")]].concat());
+        let named = if route.operation == "list-payments" {
+            vec![("order_id", order.as_str())]
+        } else {
+            vec![]
+        };
+        query(
+            &mut event,
+            &[named, vec![("unknown", ECHO), ("limit", "100"), ("__proto__", "x")]].concat(),
+        );
         edge.check("unknown parameters", route.operation, event, Expect::Fine).await;
     }
     let own: [(&str, &[(&str, &str)], u64, &str); 22] = [
@@ -311,13 +383,23 @@ async fn a_page_is_asked_for_by_one_limit_and_one_cursor() {
         ("list-orders", &[("user_id", "x")], 422, "invalid_id"),
         ("list-orders", &[("user_id", "")], 422, "invalid_id"),
         ("list-orders", &[("user_id", STRANGER)], 403, "insufficient_permissions"),
-        ("list-orders", &[("user_id", events::USER), ("user_id", STRANGER)], 422, "repeated_parameter"),
+        (
+            "list-orders",
+            &[("user_id", events::USER), ("user_id", STRANGER)],
+            422,
+            "repeated_parameter",
+        ),
         ("list-orders", &[("needs_review", "")], 422, "unknown_value"),
         ("list-orders", &[("needs_review", "TRUE")], 422, "unknown_value"),
         ("list-orders", &[("stuck", "1")], 422, "unknown_value"),
         ("list-orders", &[("stuck", "true"), ("stuck", "false")], 422, "repeated_parameter"),
         ("list-orders", &[("stuck", "true")], 403, "insufficient_permissions"),
-        ("list-orders", &[("needs_review", "true"), ("user_id", events::USER)], 403, "insufficient_permissions"),
+        (
+            "list-orders",
+            &[("needs_review", "true"), ("user_id", events::USER)],
+            403,
+            "insufficient_permissions",
+        ),
         ("list-payments", &[], 422, "required"),
         ("list-payments", &[("order_id", "")], 404, "order_not_found"),
         ("list-payments", &[("order_id", "ord_x")], 404, "order_not_found"),
@@ -326,7 +408,8 @@ async fn a_page_is_asked_for_by_one_limit_and_one_cursor() {
     for (operation, parameters, status, code) in own {
         let mut event = edge.valid(operation);
         query(&mut event, parameters);
-        edge.check(&format!("{parameters:?}"), operation, event, Expect::Problem(status, code)).await;
+        edge.check(&format!("{parameters:?}"), operation, event, Expect::Problem(status, code))
+            .await;
     }
     edge.done();
 }
@@ -335,11 +418,17 @@ async fn a_page_is_asked_for_by_one_limit_and_one_cursor() {
 async fn a_cursor_opens_only_the_list_that_it_was_given_for() {
     let mut edge = Edge::new("cursors").await;
     let list = |operation: &'static str, caller: &str, parameters: &[(&str, &str)]| {
-        let mut event = events::get(&format!("/{}", operation.trim_start_matches("list-"))).caller(caller).event();
+        let mut event = events::get(&format!("/{}", operation.trim_start_matches("list-")))
+            .caller(caller)
+            .event();
         query(&mut event, parameters);
         event
     };
-    let first = edge.shop.call("list-orders", list("list-orders", events::USER, &[("limit", "1")])).await.json();
+    let first = edge
+        .shop
+        .call("list-orders", list("list-orders", events::USER, &[("limit", "1")]))
+        .await
+        .json();
     let cursor = first["next_cursor"].as_str().expect("there are three orders").to_owned();
     let good = list("list-orders", events::USER, &[("limit", "1"), ("cursor", &cursor)]);
     edge.check("the next page", "list-orders", good, Expect::Fine).await;
@@ -357,7 +446,13 @@ async fn a_cursor_opens_only_the_list_that_it_was_given_for() {
     ];
     for (operation, caller, parameters) in filtered {
         let event = list(operation, caller, &[parameters, &[("cursor", &cursor)]].concat());
-        edge.check(&format!("another list: {parameters:?} of {caller}"), operation, event, Expect::Problem(400, "invalid_cursor")).await;
+        edge.check(
+            &format!("another list: {parameters:?} of {caller}"),
+            operation,
+            event,
+            Expect::Problem(400, "invalid_cursor"),
+        )
+        .await;
     }
     for position in 0..cursor.len() {
         let mut forged = cursor.clone().into_bytes();
@@ -365,12 +460,26 @@ async fn a_cursor_opens_only_the_list_that_it_was_given_for() {
         let forged = String::from_utf8(forged).unwrap();
         for text in [&*forged, &cursor[..position]] {
             let event = list("list-orders", events::USER, &[("limit", "1"), ("cursor", text)]);
-            edge.check("a forged cursor", "list-orders", event, Expect::Problem(400, "invalid_cursor")).await;
+            edge.check(
+                "a forged cursor",
+                "list-orders",
+                event,
+                Expect::Problem(400, "invalid_cursor"),
+            )
+            .await;
         }
     }
-    for text in [format!("{cursor}="), format!("{cursor}A"), format!(" {cursor}"), cursor.to_uppercase()] {
+    for text in
+        [format!("{cursor}="), format!("{cursor}A"), format!(" {cursor}"), cursor.to_uppercase()]
+    {
         let event = list("list-orders", events::USER, &[("limit", "1"), ("cursor", &text)]);
-        edge.check("a stretched cursor", "list-orders", event, Expect::Problem(400, "invalid_cursor")).await;
+        edge.check(
+            "a stretched cursor",
+            "list-orders",
+            event,
+            Expect::Problem(400, "invalid_cursor"),
+        )
+        .await;
     }
     edge.shop.clock.advance(std::time::Duration::from_secs(24 * 3600));
     let late = list("list-orders", events::USER, &[("limit", "1"), ("cursor", &cursor)]);
@@ -384,8 +493,7 @@ async fn who_is_not_known_gets_401_and_who_may_not_gets_403() {
     for route in ROUTES.iter() {
         let with = |edge: &Edge, member: &str, value: Value| {
             let mut event = edge.valid(route.operation);
-            event["requestContext"]["authorizer"] =
-                json!({ "sub": events::ADMIN, "role": "admin", "name": "Grace", "email": "g@example.com", "tv": "1", "exp": "4102444800" });
+            event["requestContext"]["authorizer"] = json!({ "sub": events::ADMIN, "role": "admin", "name": "Grace", "email": "g@example.com", "tv": "1", "exp": "4102444800" });
             event["requestContext"]["authorizer"][member] = value;
             // A body that is refused last: whoever gets that far was let in.
             if route.body {
@@ -395,7 +503,12 @@ async fn who_is_not_known_gets_401_and_who_may_not_gets_403() {
         };
         let let_in = if route.body { Expect::Problem(400, "malformed_json") } else { Expect::Fine };
         let known = matches!(route.who, Who::User | Who::Admin);
-        for context in [Value::Null, json!({}), json!({ "principalId": "anonymous" }), json!({ "role": "admin" })] {
+        for context in [
+            Value::Null,
+            json!({}),
+            json!({ "principalId": "anonymous" }),
+            json!({ "role": "admin" }),
+        ] {
             let mut event = with(&edge, "sub", Value::Null);
             event["requestContext"]["authorizer"] = context.clone();
             let expect = if known { Expect::Problem(401, "invalid_token") } else { let_in };
@@ -403,7 +516,13 @@ async fn who_is_not_known_gets_401_and_who_may_not_gets_403() {
         }
         let mut event = with(&edge, "sub", Value::Null);
         event["requestContext"] = Value::Null;
-        edge.check("no context", route.operation, event, if known { Expect::Problem(401, "invalid_token") } else { let_in }).await;
+        edge.check(
+            "no context",
+            route.operation,
+            event,
+            if known { Expect::Problem(401, "invalid_token") } else { let_in },
+        )
+        .await;
         for sub in [
             json!(null),
             json!(""),
@@ -416,8 +535,13 @@ async fn who_is_not_known_gets_401_and_who_may_not_gets_403() {
             json!(format!("{} ", events::ADMIN)),
         ] {
             let event = with(&edge, "sub", sub.clone());
-            edge.check(&format!("sub {sub}"), route.operation, event, if known { Expect::Problem(401, "invalid_token") } else { let_in })
-                .await;
+            edge.check(
+                &format!("sub {sub}"),
+                route.operation,
+                event,
+                if known { Expect::Problem(401, "invalid_token") } else { let_in },
+            )
+            .await;
         }
         let judged = known || route.who == Who::Visitor;
         for exp in [
@@ -438,8 +562,13 @@ async fn who_is_not_known_gets_401_and_who_may_not_gets_403() {
             json!("99999999999999999999"),
         ] {
             let event = with(&edge, "exp", exp.clone());
-            edge.check(&format!("exp {exp}"), route.operation, event, if judged { Expect::Problem(401, "invalid_token") } else { let_in })
-                .await;
+            edge.check(
+                &format!("exp {exp}"),
+                route.operation,
+                event,
+                if judged { Expect::Problem(401, "invalid_token") } else { let_in },
+            )
+            .await;
         }
         for role in [
             json!(null),
@@ -466,7 +595,13 @@ async fn who_is_not_known_gets_401_and_who_may_not_gets_403() {
             let mut event = with(&edge, "role", json!("user"));
             header(&mut event, "x-admin", &["true"]);
             event["requestContext"]["authorizer"]["is_admin"] = true.into();
-            edge.check("a customer", route.operation, event, Expect::Problem(403, "insufficient_permissions")).await;
+            edge.check(
+                "a customer",
+                route.operation,
+                event,
+                Expect::Problem(403, "insufficient_permissions"),
+            )
+            .await;
         }
     }
     edge.done();
@@ -486,32 +621,63 @@ async fn an_event_that_no_gateway_sends_is_400() {
             json!({ "Records": [] }),
             json!({ "httpMethod": "GET", "path": null }),
         ] {
-            edge.check(&event.to_string(), route.operation, event, Expect::Problem(400, "malformed_request")).await;
+            edge.check(
+                &event.to_string(),
+                route.operation,
+                event,
+                Expect::Problem(400, "malformed_request"),
+            )
+            .await;
         }
-        for member in
-            ["headers", "multiValueHeaders", "queryStringParameters", "multiValueQueryStringParameters", "pathParameters", "requestContext"]
-        {
+        for member in [
+            "headers",
+            "multiValueHeaders",
+            "queryStringParameters",
+            "multiValueQueryStringParameters",
+            "pathParameters",
+            "requestContext",
+        ] {
             for odd in [json!(5), json!("x"), json!([1])] {
                 let mut event = edge.valid(route.operation);
                 event[member] = odd.clone();
-                edge.check(&format!("{member} = {odd}"), route.operation, event, Expect::Problem(400, "malformed_request")).await;
+                edge.check(
+                    &format!("{member} = {odd}"),
+                    route.operation,
+                    event,
+                    Expect::Problem(400, "malformed_request"),
+                )
+                .await;
             }
         }
     }
     edge.done();
 }
 
-/// The gateway takes resources of at most 512 characters in a policy ("Output from an API Gateway Lambda authorizer"), and answers 500 to more;
-/// methods of up to 1,600 reach the authorizer. A `${…}` in a policy is a variable, which matches nothing.
+/// The gateway takes resources of at most 512 characters in a policy ("Output from an API Gateway
+/// Lambda authorizer"), and answers 500 to more; methods of up to 1,600 reach the authorizer. A
+/// `${…}` in a policy is a variable, which matches nothing.
 #[tokio::test]
 async fn a_policy_for_a_visitor_never_depends_on_what_the_visitor_typed() {
     let edge = Edge::new("policies").await;
-    for id in ["x".repeat(1400), "${aws:username}".to_owned(), "*".to_owned(), "a/b/../c".to_owned(), "é\"\\".to_owned()] {
-        let arn = format!("arn:aws:execute-api:us-east-1:000000000000:ferrocart/v1/GET/inventory/{id}");
-        let event = json!({ "type": "REQUEST", "methodArn": arn, "headers": {}, "multiValueHeaders": {} });
+    for id in [
+        "x".repeat(1400),
+        "${aws:username}".to_owned(),
+        "*".to_owned(),
+        "a/b/../c".to_owned(),
+        "é\"\\".to_owned(),
+    ] {
+        let arn =
+            format!("arn:aws:execute-api:us-east-1:000000000000:ferrocart/v1/GET/inventory/{id}");
+        let event =
+            json!({ "type": "REQUEST", "methodArn": arn, "headers": {}, "multiValueHeaders": {} });
         let called = edge.shop.call("authorize-request", event).await;
-        let resource = called.ok()["policyDocument"]["Statement"][0]["Resource"].as_str().unwrap_or_default();
-        assert!(resource.len() <= 512 && !resource.contains("${"), "a resource of {} characters: {resource:.100}", resource.len());
+        let resource =
+            called.ok()["policyDocument"]["Statement"][0]["Resource"].as_str().unwrap_or_default();
+        assert!(
+            resource.len() <= 512 && !resource.contains("${"),
+            "a resource of {} characters: {resource:.100}",
+            resource.len()
+        );
     }
     edge.done();
 }
@@ -540,7 +706,9 @@ async fn an_authorizer_says_unauthorized_or_that_the_event_is_none() {
     ] {
         let event = json!({ "type": "REQUEST", "methodArn": "arn:aws:execute-api:us-east-1:000000000000:f/v1/GET/orders", "headers": { "Authorization": value } });
         let called = edge.shop.call("authorize-request", event).await;
-        if !called.answer.as_ref().is_err_and(|failure| failure.message == "Unauthorized") || !called.operations().is_empty() {
+        if !called.answer.as_ref().is_err_and(|failure| failure.message == "Unauthorized")
+            || !called.operations().is_empty()
+        {
             edge.odd(format!("{value:.60}: {:?} {:?}", called.answer, called.operations()));
         }
     }

@@ -29,7 +29,8 @@ pub struct Route {
     pub operation: &'static str,
     pub who: Who,
     pub path: Option<(&'static str, &'static str)>,
-    /// Whether it takes a body of our own form, whether the body is optional, and whether it needs an `Idempotency-Key`.
+    /// Whether it takes a body of our own form, whether the body is optional, and whether it needs
+    /// an `Idempotency-Key`.
     pub body: bool,
     pub bare: bool,
     pub key: bool,
@@ -40,18 +41,23 @@ pub struct Route {
 
 /// The API document.
 pub static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
-    let text = std::fs::read_to_string(template::root().join("functions/platform/openapi.json")).unwrap();
+    let text =
+        std::fs::read_to_string(template::root().join("functions/platform/openapi.json")).unwrap();
     serde_json::from_str(&text).unwrap()
 });
 
 /// Every route; of an operation with several paths the longest.
-pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| shop::operations().filter_map(route).collect());
+pub static ROUTES: LazyLock<Vec<Route>> =
+    LazyLock::new(|| shop::operations().filter_map(route).collect());
 
 fn route(operation: &Operation) -> Option<Route> {
     let declared = operation.routes().iter().max_by_key(|route| route.path.len())?;
     let described = &DOCUMENT["paths"][declared.path][declared.method.to_lowercase()];
-    let parameters: Vec<&Value> = described["parameters"].as_array().into_iter().flatten().map(resolved).collect();
-    let header = |name: &str| parameters.iter().find(|parameter| parameter["in"] == "header" && parameter["name"] == name);
+    let parameters: Vec<&Value> =
+        described["parameters"].as_array().into_iter().flatten().map(resolved).collect();
+    let header = |name: &str| {
+        parameters.iter().find(|parameter| parameter["in"] == "header" && parameter["name"] == name)
+    };
     let who = match declared.access {
         Access::Public => Who::Anybody,
         Access::OptionalToken => Who::Visitor,
@@ -63,14 +69,21 @@ fn route(operation: &Operation) -> Option<Route> {
         Some(parameter) if parameter["required"] == true => IfMatch::Needed,
         Some(_) => IfMatch::Optional,
     };
-    let not_found = || described["responses"]["404"]["$ref"].as_str().and_then(|name| name.rsplit('/').next());
+    let not_found =
+        || described["responses"]["404"]["$ref"].as_str().and_then(|name| name.rsplit('/').next());
     let in_path = parameters.iter().find(|parameter| parameter["in"] == "path");
     // The body of a webhook is the provider's: `webhooks` damages it.
-    let body = described["requestBody"].is_object() && operation.module != "receive_payment_webhook";
+    let body =
+        described["requestBody"].is_object() && operation.module != "receive_payment_webhook";
     Some(Route {
         operation: operation.name().leak(),
         who,
-        path: in_path.map(|parameter| (parameter["name"].as_str().unwrap(), not_found().expect("what a path names may be unknown"))),
+        path: in_path.map(|parameter| {
+            (
+                parameter["name"].as_str().unwrap(),
+                not_found().expect("what a path names may be unknown"),
+            )
+        }),
         body,
         bare: body && described["requestBody"]["required"] != true,
         key: header("Idempotency-Key").is_some(),
@@ -81,5 +94,7 @@ fn route(operation: &Operation) -> Option<Route> {
 
 /// A part of the document, or what it refers to.
 fn resolved(part: &'static Value) -> &'static Value {
-    part["$ref"].as_str().map_or(part, |name| DOCUMENT.pointer(name.trim_start_matches('#')).unwrap())
+    part["$ref"]
+        .as_str()
+        .map_or(part, |name| DOCUMENT.pointer(name.trim_start_matches('#')).unwrap())
 }

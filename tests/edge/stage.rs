@@ -1,4 +1,5 @@
-//! A shop in which a request of every route would succeed, and the one way to look at what comes of a bad one.
+//! A shop in which a request of every route would succeed, and the one way to look at what comes of
+//! a bad one.
 
 use serde_json::{Value, json};
 use shared::{lambda::Invocation, problem::TYPE_BASE, seal::SealingKey};
@@ -15,8 +16,18 @@ use crate::routes::{IfMatch, Route};
 pub const ECHO: &str = "zqxEchoxqz";
 /// Somebody to whom nothing belongs.
 pub const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-0000000000ff";
-const TABLES: [&str; 10] =
-    ["users", "sessions", "products", "stock", "orders", "order-products", "payments", "payment-simulator", "notifications", "ledger"];
+const TABLES: [&str; 10] = [
+    "users",
+    "sessions",
+    "products",
+    "stock",
+    "orders",
+    "order-products",
+    "payments",
+    "payment-simulator",
+    "notifications",
+    "ledger",
+];
 /// What the provider signs with, and what it signed with before.
 pub const WEBHOOK_SECRET: &str = "whsec_zqxEchoxqz_0123456789";
 pub const WEBHOOK_SECRET_BEFORE: &str = "whsec_zqxEchoxqz_of_yesterday";
@@ -40,7 +51,8 @@ pub struct Edge {
     pub paid_order: String,
     pub open_order: String,
     pub failed_order: String,
-    /// Paid and with an address; one is on its way already, and one is for nothing but to be given up.
+    /// Paid and with an address; one is on its way already, and one is for nothing but to be given
+    /// up.
     pub ready_order: String,
     pub shipped_order: String,
     pub unwanted_order: String,
@@ -49,7 +61,8 @@ pub struct Edge {
     /// The version of [`events::USER`], as `If-Match` says it.
     pub etag: String,
     pub refresh_token: String,
-    /// What the links in mails to [`events::USER`] say: the one that sets a new password, and the one that verifies another address.
+    /// What the links in mails to [`events::USER`] say: the one that sets a new password, and the
+    /// one that verifies another address.
     pub reset_token: String,
     pub verification_token: String,
     /// The link that withdraws the change of the address.
@@ -78,35 +91,71 @@ impl Edge {
         shop.aws.secrets_manager().set("payment-webhook-secrets", &secrets.to_string());
         shop.ada().await;
         let tokens = shop.call("login-user", sample("login-user")).await.json();
-        let refresh_token = tokens["refresh_token"].as_str().expect("the sample logs Ada in").to_owned();
-        assert_eq!(shop.call("update-me", sample("update-me")).await.status(), 200, "the sample changes Ada's address");
-        assert_eq!(shop.call("request-password-reset", sample("request-password-reset")).await.status(), 202);
-        let etag = shop.call("get-me", sample("get-me")).await.header("etag").expect("a profile has a version");
+        let refresh_token =
+            tokens["refresh_token"].as_str().expect("the sample logs Ada in").to_owned();
+        assert_eq!(
+            shop.call("update-me", sample("update-me")).await.status(),
+            200,
+            "the sample changes Ada's address"
+        );
+        assert_eq!(
+            shop.call("request-password-reset", sample("request-password-reset")).await.status(),
+            202
+        );
+        let etag = shop
+            .call("get-me", sample("get-me"))
+            .await
+            .header("etag")
+            .expect("a profile has a version");
         let (reset_token, verification_token, withdraw_token) = links(&shop).await;
-        let (product, scarce) = (shop.product("Teapot", 2999, 50).await, shop.product("Saucer", 499, 1).await);
+        let (product, scarce) =
+            (shop.product("Teapot", 2999, 50).await, shop.product("Saucer", 499, 1).await);
         let mut pump = shop.pump();
         pump.settle().await;
         let mut orders = Vec::new();
-        for (key, product, token) in [("paid", &product, Some("tok_ok")), ("open", &product, None), ("failed", &scarce, None)] {
+        for (key, product, token) in [
+            ("paid", &product, Some("tok_ok")),
+            ("open", &product, None),
+            ("failed", &scarce, None),
+        ] {
             let placed = shop.order(key, product, if key == "open" { 1 } else { 2 }, token).await;
             orders.push(placed.json()["id"].as_str().expect("the order is placed").to_owned());
             pump.settle().await;
         }
         for key in ["ready", "shipped", "unwanted"] {
-            let request = events::post("/orders", &order_request(&product)).caller(events::USER).header("idempotency-key", key);
-            orders.push(shop.call("create-order", request.event()).await.json()["id"].as_str().expect("the order is placed").to_owned());
+            let request = events::post("/orders", &order_request(&product))
+                .caller(events::USER)
+                .header("idempotency-key", key);
+            orders.push(
+                shop.call("create-order", request.event()).await.json()["id"]
+                    .as_str()
+                    .expect("the order is placed")
+                    .to_owned(),
+            );
         }
         pump.settle().await;
         let mut shipped = sample("ship-order");
         shipped["pathParameters"] = json!({ "order_id": orders[4] });
-        assert_eq!(shop.call("ship-order", shipped).await.status(), 200, "the sample ships an order that is paid");
+        assert_eq!(
+            shop.call("ship-order", shipped).await.status(),
+            200,
+            "the sample ships an order that is paid"
+        );
         pump.settle().await;
-        let mails = shop.call("list-notifications", events::get("/notifications").caller(events::USER).event()).await.json();
+        let mails = shop
+            .call("list-notifications", events::get("/notifications").caller(events::USER).event())
+            .await
+            .json();
         let notification = mails["items"][0]["id"].as_str().expect("a mail").to_owned();
-        let list = events::get(&format!("/payments?order_id={}", orders[0])).caller(events::USER).event();
-        let payment = shop.call("list-payments", list).await.json()["items"][0]["id"].as_str().expect("a payment").to_owned();
+        let list =
+            events::get(&format!("/payments?order_id={}", orders[0])).caller(events::USER).event();
+        let payment = shop.call("list-payments", list).await.json()["items"][0]["id"]
+            .as_str()
+            .expect("a payment")
+            .to_owned();
         let before = world(&shop.aws);
-        let [paid_order, open_order, failed_order, ready_order, shipped_order, unwanted_order] = <[String; 6]>::try_from(orders).unwrap();
+        let [paid_order, open_order, failed_order, ready_order, shipped_order, unwanted_order] =
+            <[String; 6]>::try_from(orders).unwrap();
         Self {
             shop,
             product,
@@ -166,7 +215,9 @@ impl Edge {
                 event["queryStringParameters"] = json!({ "order_id": self.paid_order });
                 event["multiValueQueryStringParameters"] = json!({ "order_id": [self.paid_order] });
             }
-            "logout-user" | "change-password" => event["requestContext"]["authorizer"]["sid"] = self.session().into(),
+            "logout-user" | "change-password" => {
+                event["requestContext"]["authorizer"]["sid"] = self.session().into()
+            }
             "update-me" | "update-user" => header(&mut event, "if-match", &[&self.etag]),
             _ => {}
         }
@@ -179,7 +230,8 @@ impl Edge {
         event
     }
 
-    /// The version that a change starts from: of the product, or of the user. Nobody has changed the product since it was created.
+    /// The version that a change starts from: of the product, or of the user. Nobody has changed
+    /// the product since it was created.
     pub fn etag_of(&self, operation: &str) -> &str {
         if operation.ends_with("-product") { "\"1\"" } else { &self.etag }
     }
@@ -187,14 +239,16 @@ impl Edge {
     /// What the provider tells when [`Edge::payment`] has succeeded.
     pub fn told(&self, event: &str) -> String {
         let object = json!({ "object": "payment_intent", "id": "ch_1", "metadata": { "payment_id": self.payment } });
-        json!({ "id": event, "type": "payment_intent.succeeded", "data": { "object": object } }).to_string()
+        json!({ "id": event, "type": "payment_intent.succeeded", "data": { "object": object } })
+            .to_string()
     }
 
     /// A call of the provider with this body, signed now.
     pub fn webhook(&self, body: &str) -> Value {
         let mut event = sample("receive-payment-webhook");
         event["body"] = body.into();
-        let signature = events::provider_signature(WEBHOOK_SECRET, self.shop.clock.now().seconds(), body);
+        let signature =
+            events::provider_signature(WEBHOOK_SECRET, self.shop.clock.now().seconds(), body);
         header(&mut event, "stripe-signature", &[&signature]);
         event
     }
@@ -206,20 +260,26 @@ impl Edge {
             "register-user" => {
                 json!({ "email": "grace@example.org", "username": "grace", "full_name": "Grace Hopper", "password": "correct horse battery" })
             }
-            "login-user" => json!({ "email": "ada@example.com", "password": "correct horse battery staple" }),
+            "login-user" => {
+                json!({ "email": "ada@example.com", "password": "correct horse battery staple" })
+            }
             "refresh-token" => json!({ "refresh_token": self.refresh_token }),
             "change-password" => {
                 json!({ "current_password": "correct horse battery staple", "new_password": "four score and seven donkeys" })
             }
             "request-password-reset" => json!({ "email": "ada@example.com" }),
-            "confirm-password-reset" => json!({ "token": self.reset_token, "new_password": "four score and seven donkeys" }),
+            "confirm-password-reset" => {
+                json!({ "token": self.reset_token, "new_password": "four score and seven donkeys" })
+            }
             "verify-email" => json!({ "token": self.verification_token }),
             "withdraw-email-change" => json!({ "token": self.withdraw_token }),
             "update-me" => json!({
                 "email": "countess@example.com", "username": "countess", "full_name": "Ada King",
                 "current_password": "correct horse battery staple",
             }),
-            "update-user" => json!({ "role": "admin", "is_active": true, "username": "countess", "full_name": "Ada King" }),
+            "update-user" => {
+                json!({ "role": "admin", "is_active": true, "username": "countess", "full_name": "Ada King" })
+            }
             "create-product" => {
                 json!({
                     "name": "Oak spoon", "description": "Of oak.", "category": "kitchen", "sku": "SPOON-OAK", "price": money, "max_per_order": 9,
@@ -228,11 +288,15 @@ impl Edge {
             "update-product" => json!({
                 "name": "Tea pot", "description": "Of clay.", "category": "table", "sku": "TEA-POT", "price": money, "max_per_order": 900,
             }),
-            "adjust-stock" => json!({ "delta": 5, "reason": "delivery", "shard_count": 2, "low_stock_threshold": 3 }),
+            "adjust-stock" => {
+                json!({ "delta": 5, "reason": "delivery", "shard_count": 2, "low_stock_threshold": 3 })
+            }
             "create-order" => order_request(&self.product),
             "cancel-order" => json!({ "reason": "It is the wrong colour." }),
             "ship-order" => json!({ "carrier": "Royal Mail", "tracking": "RM 1234 5678 9GB" }),
-            "create-refund" => json!({ "amount": { "amount": 1000, "currency": "USD" }, "reason": "The lid was broken" }),
+            "create-refund" => {
+                json!({ "amount": { "amount": 1000, "currency": "USD" }, "reason": "The lid was broken" })
+            }
             "create-payment" => {
                 json!({ "order_id": self.open_order, "amount": money, "payment_method": { "type": "card", "token": "tok_ok" } })
             }
@@ -247,7 +311,8 @@ impl Edge {
         event
     }
 
-    /// A valid request of this route that is refused last, or that changes nothing: whoever gets that far was let in.
+    /// A valid request of this route that is refused last, or that changes nothing: whoever gets
+    /// that far was let in.
     pub fn harmless(&self, route: &Route) -> (Value, Expect) {
         let mut event = self.valid(route.operation);
         if route.body {
@@ -262,11 +327,19 @@ impl Edge {
     }
 
     /// Sends an input and looks at everything that must hold of the answer.
-    pub async fn check(&mut self, what: &str, operation: &str, event: Value, expect: Expect) -> Option<Value> {
+    pub async fn check(
+        &mut self,
+        what: &str,
+        operation: &str,
+        event: Value,
+        expect: Expect,
+    ) -> Option<Value> {
         self.checked += 1;
         let lambda = self.shop.lambda(operation);
         let aws = self.shop.aws.clone();
-        let called = tokio::spawn(async move { aws.invoke(&lambda, Invocation::with_event(event)).await }).await;
+        let called =
+            tokio::spawn(async move { aws.invoke(&lambda, Invocation::with_event(event)).await })
+                .await;
         let mut trouble = match &called {
             Err(panic) => vec![format!("it panics: {panic}")],
             Ok(called) => troubles(called, expect),
@@ -290,7 +363,8 @@ impl Edge {
         self.etag = format!("\"{}\"", version + 1);
     }
 
-    /// Lets everything that is under way arrive. What that writes, and what was written past [`Edge::check`], is no input's doing.
+    /// Lets everything that is under way arrive. What that writes, and what was written past
+    /// [`Edge::check`], is no input's doing.
     pub async fn settle(&mut self) {
         self.shop.pump().settle().await;
         self.look();
@@ -321,10 +395,20 @@ impl Edge {
 /// What the two links say that wait for [`events::USER`]; only the mails show it in the open.
 async fn links(shop: &Shop) -> (String, String, String) {
     let secrets = shop.aws.secrets_at(shop.clock.clone());
-    let key = SealingKey::new(secrets.keys("mail-token-key").await.unwrap().active().derive("one-time-token"));
+    let key = SealingKey::new(
+        secrets.keys("mail-token-key").await.unwrap().active().derive("one-time-token"),
+    );
     let profile = format!("USER#{}", events::USER);
-    let profile = shop.aws.items("users").into_iter().find(|item| item["pk"]["S"] == *profile).expect("Ada is registered");
-    let open = |link: &Value| key.open(link["sealed_token"]["S"].as_str().unwrap(), &["one-time-token", events::USER]).unwrap();
+    let profile = shop
+        .aws
+        .items("users")
+        .into_iter()
+        .find(|item| item["pk"]["S"] == *profile)
+        .expect("Ada is registered");
+    let open = |link: &Value| {
+        key.open(link["sealed_token"]["S"].as_str().unwrap(), &["one-time-token", events::USER])
+            .unwrap()
+    };
     let link = |attribute: &str| open(&profile[attribute]["M"]["link"]["M"]);
     (open(&profile["reset"]["M"]), link("verification"), link("withdrawal"))
 }
@@ -347,21 +431,30 @@ pub fn header(event: &mut Value, name: &str, values: &[&str]) {
         let members = event[headers].as_object_mut().unwrap();
         members.retain(|member, _| !member.eq_ignore_ascii_case(name));
         if let Some(last) = values.last() {
-            members.insert(name.to_owned(), if headers == "headers" { json!(last) } else { json!(values) });
+            members.insert(
+                name.to_owned(),
+                if headers == "headers" { json!(last) } else { json!(values) },
+            );
         }
     }
 }
 
-/// Everything that stands in the tables, and how many mails were sent. How much was tried is no part of it: a try that is refused counts.
+/// Everything that stands in the tables, and how many mails were sent. How much was tried is no
+/// part of it: a try that is refused counts.
 pub fn world(aws: &Aws) -> Vec<Value> {
-    let counts_tries = |item: &Value| item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("BUCKET#"));
-    let table = |name: &&str| aws.items(name).into_iter().filter(|item| !counts_tries(item)).collect();
+    let counts_tries =
+        |item: &Value| item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("BUCKET#"));
+    let table =
+        |name: &&str| aws.items(name).into_iter().filter(|item| !counts_tries(item)).collect();
     TABLES.iter().map(table).chain([json!(aws.mails().mails().len())]).collect()
 }
 
 fn troubles(called: &Called, expect: Expect) -> Vec<String> {
-    let Ok(answer) = &called.answer else { return vec![format!("the invocation fails: {:?}", called.answer)] };
-    let (status, text) = (answer["statusCode"].as_u64().unwrap_or(0), answer["body"].as_str().unwrap_or_default());
+    let Ok(answer) = &called.answer else {
+        return vec![format!("the invocation fails: {:?}", called.answer)];
+    };
+    let (status, text) =
+        (answer["statusCode"].as_u64().unwrap_or(0), answer["body"].as_str().unwrap_or_default());
     let document: Value = serde_json::from_str(text).unwrap_or_default();
     let code = document["code"].as_str().unwrap_or_default();
     let mut troubles = Vec::new();
@@ -371,22 +464,33 @@ fn troubles(called: &Called, expect: Expect) -> Vec<String> {
         Expect::Fine => (200..300).contains(&status),
     };
     if !met {
-        troubles.push(format!("expected {expect:?}, not {status} {}", text.chars().take(300).collect::<String>()));
+        troubles.push(format!(
+            "expected {expect:?}, not {status} {}",
+            text.chars().take(300).collect::<String>()
+        ));
     }
     if !(200..500).contains(&status) {
         troubles.push(format!("status {status}"));
     }
     if text.contains(ECHO) || answer["headers"].to_string().contains(ECHO) {
-        troubles.push(format!("it repeats the input: {}", text.chars().take(300).collect::<String>()));
+        troubles
+            .push(format!("it repeats the input: {}", text.chars().take(300).collect::<String>()));
     }
     let headers = answer["headers"].as_object().cloned().unwrap_or_default();
-    if headers.values().any(|value| value.as_str().is_none_or(|text| text.contains(['\r', '\n', '\0']))) {
+    if headers
+        .values()
+        .any(|value| value.as_str().is_none_or(|text| text.contains(['\r', '\n', '\0'])))
+    {
         troubles.push(format!("a header breaks its line: {headers:?}"));
     }
     if status >= 400 {
         let has = |name: &str| document[name].as_str().is_some_and(|text| !text.is_empty());
-        let complete = has("title") && has("code") && has("request_id") && document["status"] == status;
-        if !complete || document["type"] != format!("{TYPE_BASE}{code}") || headers["content-type"] != "application/problem+json" {
+        let complete =
+            has("title") && has("code") && has("request_id") && document["status"] == status;
+        if !complete
+            || document["type"] != format!("{TYPE_BASE}{code}")
+            || headers["content-type"] != "application/problem+json"
+        {
             troubles.push(format!("it is no whole problem document: {text}"));
         }
     }

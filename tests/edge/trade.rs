@@ -6,7 +6,8 @@ use tests::events;
 use crate::stage::{Edge, Expect, STRANGER, header};
 
 fn payment(order: &str, key: &str, more: &Value) -> events::Http {
-    let mut body = json!({ "order_id": order, "payment_method": { "type": "card", "token": "tok_ok" } });
+    let mut body =
+        json!({ "order_id": order, "payment_method": { "type": "card", "token": "tok_ok" } });
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     events::post("/payments", &body).header("idempotency-key", key)
 }
@@ -14,9 +15,12 @@ fn payment(order: &str, key: &str, more: &Value) -> events::Http {
 #[tokio::test]
 async fn what_is_anothers_is_what_is_not_there() {
     let mut edge = Edge::new("what is another's").await;
-    let (nobody, no_payment) =
-        ("ord_0199c2a8-0000-7000-8000-00000000dead", "pay_0199c2a8-0000-7000-8000-00000000dead_0199c2a8-0000-7000-8000-00000000dead");
-    let (paid, open, pay) = (edge.paid_order.clone(), edge.open_order.clone(), edge.payment.clone());
+    let (nobody, no_payment) = (
+        "ord_0199c2a8-0000-7000-8000-00000000dead",
+        "pay_0199c2a8-0000-7000-8000-00000000dead_0199c2a8-0000-7000-8000-00000000dead",
+    );
+    let (paid, open, pay) =
+        (edge.paid_order.clone(), edge.open_order.clone(), edge.payment.clone());
     let pairs: Vec<(&str, &str, events::Http, events::Http)> = vec![
         (
             "get-order",
@@ -34,7 +38,8 @@ async fn what_is_anothers_is_what_is_not_there() {
             "get-user",
             "user_not_found",
             events::get("/users/x").path_parameter("user_id", events::USER),
-            events::get("/users/x").path_parameter("user_id", "usr_0199c2a8-0000-7000-8000-00000000dead"),
+            events::get("/users/x")
+                .path_parameter("user_id", "usr_0199c2a8-0000-7000-8000-00000000dead"),
         ),
         (
             "list-payments",
@@ -51,35 +56,93 @@ async fn what_is_anothers_is_what_is_not_there() {
         (
             "read-notification",
             "notification_not_found",
-            events::http("POST", "/notifications/x/read").path_parameter("notification_id", &edge.notification),
-            events::http("POST", "/notifications/x/read").path_parameter("notification_id", "ntf_0199c2a8-0000-7000-8000-00000000dead"),
+            events::http("POST", "/notifications/x/read")
+                .path_parameter("notification_id", &edge.notification),
+            events::http("POST", "/notifications/x/read")
+                .path_parameter("notification_id", "ntf_0199c2a8-0000-7000-8000-00000000dead"),
         ),
-        ("create-payment", "order_not_found", payment(&open, "k", &json!({})), payment(nobody, "k", &json!({}))),
-        ("create-payment", "order_not_found", payment(&paid, "k", &json!({})), payment(nobody, "k", &json!({}))),
+        (
+            "create-payment",
+            "order_not_found",
+            payment(&open, "k", &json!({})),
+            payment(nobody, "k", &json!({})),
+        ),
+        (
+            "create-payment",
+            "order_not_found",
+            payment(&paid, "k", &json!({})),
+            payment(nobody, "k", &json!({})),
+        ),
     ];
     for (operation, code, theirs, nobodys) in pairs {
-        let theirs = edge.check("another's", operation, theirs.caller(STRANGER).event(), Expect::Problem(404, code)).await;
-        let nobodys = edge.check("nobody's", operation, nobodys.caller(STRANGER).event(), Expect::Problem(404, code)).await;
+        let theirs = edge
+            .check(
+                "another's",
+                operation,
+                theirs.caller(STRANGER).event(),
+                Expect::Problem(404, code),
+            )
+            .await;
+        let nobodys = edge
+            .check(
+                "nobody's",
+                operation,
+                nobodys.caller(STRANGER).event(),
+                Expect::Problem(404, code),
+            )
+            .await;
         if theirs != nobodys {
             edge.odd(format!("{operation}: another's and nobody's differ: {theirs:?} {nobodys:?}"));
         }
     }
     // The shop sees an order, and does not pay for its buyer.
     let by_shop = payment(&open, "k", &json!({})).caller(events::ADMIN).event();
-    edge.check("paid by the shop", "create-payment", by_shop, Expect::Problem(404, "order_not_found")).await;
+    edge.check(
+        "paid by the shop",
+        "create-payment",
+        by_shop,
+        Expect::Problem(404, "order_not_found"),
+    )
+    .await;
     // Nobody reads another's mails, whoever they are.
     let mut by_shop = edge.valid("read-notification");
-    by_shop["requestContext"]["authorizer"] = events::get("/").caller(events::ADMIN).event()["requestContext"]["authorizer"].clone();
-    edge.check("read by the shop", "read-notification", by_shop, Expect::Problem(404, "notification_not_found")).await;
+    by_shop["requestContext"]["authorizer"] =
+        events::get("/").caller(events::ADMIN).event()["requestContext"]["authorizer"].clone();
+    edge.check(
+        "read by the shop",
+        "read-notification",
+        by_shop,
+        Expect::Problem(404, "notification_not_found"),
+    )
+    .await;
     // What the shop alone does, its customers do not do to their own either.
-    for operation in ["update-product", "archive-product", "ship-order", "deliver-order", "create-refund"] {
+    for operation in
+        ["update-product", "archive-product", "ship-order", "deliver-order", "create-refund"]
+    {
         let mut event = edge.valid(operation);
-        event["requestContext"]["authorizer"] = events::get("/").caller(events::USER).event()["requestContext"]["authorizer"].clone();
-        edge.check("by the buyer", operation, event, Expect::Problem(403, "insufficient_permissions")).await;
+        event["requestContext"]["authorizer"] =
+            events::get("/").caller(events::USER).event()["requestContext"]["authorizer"].clone();
+        edge.check(
+            "by the buyer",
+            operation,
+            event,
+            Expect::Problem(403, "insufficient_permissions"),
+        )
+        .await;
     }
     for (operation, parameter, id, code) in [
-        ("update-product", "product_id", "prd_0199c2a8-0000-7000-8000-00000000dead", "product_not_found"),
-        ("archive-product", "product_id", "prd_0199c2a8-0000-7000-8000-00000000dead", "product_not_found"),
+        (
+            "update-product",
+            "product_id",
+            "prd_0199c2a8-0000-7000-8000-00000000dead",
+            "product_not_found",
+        ),
+        (
+            "archive-product",
+            "product_id",
+            "prd_0199c2a8-0000-7000-8000-00000000dead",
+            "product_not_found",
+        ),
         ("cancel-order", "order_id", nobody, "order_not_found"),
         ("ship-order", "order_id", nobody, "order_not_found"),
         ("deliver-order", "order_id", nobody, "order_not_found"),
@@ -89,9 +152,22 @@ async fn what_is_anothers_is_what_is_not_there() {
         event["pathParameters"][parameter] = id.into();
         edge.check("of nobody", operation, event, Expect::Problem(404, code)).await;
     }
-    let lists = edge.check("a stranger's orders", "list-orders", events::get("/orders").caller(STRANGER).event(), Expect::Fine).await;
-    let mails =
-        edge.check("a stranger's mails", "list-notifications", events::get("/notifications").caller(STRANGER).event(), Expect::Fine).await;
+    let lists = edge
+        .check(
+            "a stranger's orders",
+            "list-orders",
+            events::get("/orders").caller(STRANGER).event(),
+            Expect::Fine,
+        )
+        .await;
+    let mails = edge
+        .check(
+            "a stranger's mails",
+            "list-notifications",
+            events::get("/notifications").caller(STRANGER).event(),
+            Expect::Fine,
+        )
+        .await;
     if lists.unwrap()["items"] != json!([]) || mails.unwrap()["items"] != json!([]) {
         edge.odd("a stranger sees something".to_owned());
     }
@@ -101,14 +177,34 @@ async fn what_is_anothers_is_what_is_not_there() {
 #[tokio::test]
 async fn what_comes_at_the_wrong_time_is_409_and_what_does_not_agree_is_422() {
     let mut edge = Edge::new("wrong times").await;
-    let (paid, open, failed, product) = (edge.paid_order.clone(), edge.open_order.clone(), edge.failed_order.clone(), edge.product.clone());
-    let order = |body: Value, key: &str| events::post("/orders", &body).caller(events::USER).header("idempotency-key", key).event();
-    let line = |product: &str, quantity: u32| json!({ "product_id": product, "quantity": quantity });
+    let (paid, open, failed, product) = (
+        edge.paid_order.clone(),
+        edge.open_order.clone(),
+        edge.failed_order.clone(),
+        edge.product.clone(),
+    );
+    let order = |body: Value, key: &str| {
+        events::post("/orders", &body).caller(events::USER).header("idempotency-key", key).event()
+    };
+    let line =
+        |product: &str, quantity: u32| json!({ "product_id": product, "quantity": quantity });
     let usd = |amount: i64| json!({ "amount": amount, "currency": "USD" });
     let unknown = "prd_0199c2a8-0000-7000-8000-00000000dead";
     let rows: Vec<(&str, &str, Value, u64, &str)> = vec![
-        ("create-payment", "a paid order", payment(&paid, "p1", &json!({})).caller(events::USER).event(), 409, "already_paid"),
-        ("create-payment", "a failed order", payment(&failed, "p2", &json!({})).caller(events::USER).event(), 409, "order_closed"),
+        (
+            "create-payment",
+            "a paid order",
+            payment(&paid, "p1", &json!({})).caller(events::USER).event(),
+            409,
+            "already_paid",
+        ),
+        (
+            "create-payment",
+            "a failed order",
+            payment(&failed, "p2", &json!({})).caller(events::USER).event(),
+            409,
+            "order_closed",
+        ),
         (
             "create-payment",
             "another amount",
@@ -126,7 +222,9 @@ async fn what_comes_at_the_wrong_time_is_409_and_what_does_not_agree_is_422() {
         (
             "create-payment",
             "another currency",
-            payment(&open, "p5", &json!({ "amount": { "amount": 2999, "currency": "EUR" } })).caller(events::USER).event(),
+            payment(&open, "p5", &json!({ "amount": { "amount": 2999, "currency": "EUR" } }))
+                .caller(events::USER)
+                .event(),
             422,
             "currency_mismatch",
         ),
@@ -140,11 +238,20 @@ async fn what_comes_at_the_wrong_time_is_409_and_what_does_not_agree_is_422() {
         (
             "create-order",
             "another currency",
-            order(json!({ "items": [line(&product, 1)], "expected_total": { "amount": 2999, "currency": "EUR" } }), "o2"),
+            order(
+                json!({ "items": [line(&product, 1)], "expected_total": { "amount": 2999, "currency": "EUR" } }),
+                "o2",
+            ),
             409,
             "price_changed",
         ),
-        ("create-order", "an unknown product", order(json!({ "items": [line(unknown, 1)] }), "o3"), 422, "unknown_product"),
+        (
+            "create-order",
+            "an unknown product",
+            order(json!({ "items": [line(unknown, 1)] }), "o3"),
+            422,
+            "unknown_product",
+        ),
         (
             "create-order",
             "one unknown product of two",
@@ -152,27 +259,65 @@ async fn what_comes_at_the_wrong_time_is_409_and_what_does_not_agree_is_422() {
             422,
             "unknown_product",
         ),
-        ("create-order", "a used key", order(json!({ "items": [line(&product, 3)] }), "paid"), 422, "idempotency_key_reused"),
+        (
+            "create-order",
+            "a used key",
+            order(json!({ "items": [line(&product, 3)] }), "paid"),
+            422,
+            "idempotency_key_reused",
+        ),
     ];
     for (operation, what, event, status, code) in rows {
         edge.check(what, operation, event, Expect::Problem(status, code)).await;
     }
     let adjust = |delta: i64, key: &str| {
-        let request = events::post("/inventory/x", &json!({ "delta": delta, "reason": "r" })).caller(events::ADMIN);
+        let request = events::post("/inventory/x", &json!({ "delta": delta, "reason": "r" }))
+            .caller(events::ADMIN);
         request.path_parameter("product_id", &product).header("idempotency-key", key).event()
     };
-    edge.check("more than there are", "adjust-stock", adjust(-51, "a1"), Expect::Problem(409, "insufficient_stock")).await;
-    edge.check("a used key", "adjust-stock", adjust(1, "Teapot"), Expect::Problem(422, "idempotency_key_reused")).await;
+    edge.check(
+        "more than there are",
+        "adjust-stock",
+        adjust(-51, "a1"),
+        Expect::Problem(409, "insufficient_stock"),
+    )
+    .await;
+    edge.check(
+        "a used key",
+        "adjust-stock",
+        adjust(1, "Teapot"),
+        Expect::Problem(422, "idempotency_key_reused"),
+    )
+    .await;
     let mut taken = edge.body("create-product").unwrap();
     taken["sku"] = "TEAPOT".into();
-    let event = events::post("/products", &taken).caller(events::ADMIN).header("idempotency-key", "new").event();
-    edge.check("a SKU that is taken", "create-product", event, Expect::Problem(409, "sku_taken")).await;
-    let event = events::post("/products", &taken).caller(events::ADMIN).header("idempotency-key", "Teapot").event();
-    edge.check("a used key", "create-product", event, Expect::Problem(422, "idempotency_key_reused")).await;
+    let event = events::post("/products", &taken)
+        .caller(events::ADMIN)
+        .header("idempotency-key", "new")
+        .event();
+    edge.check("a SKU that is taken", "create-product", event, Expect::Problem(409, "sku_taken"))
+        .await;
+    let event = events::post("/products", &taken)
+        .caller(events::ADMIN)
+        .header("idempotency-key", "Teapot")
+        .event();
+    edge.check(
+        "a used key",
+        "create-product",
+        event,
+        Expect::Problem(422, "idempotency_key_reused"),
+    )
+    .await;
     for email in ["ada@example.com", "ADA@Example.COM", "ada@ｅｘample.com"] {
         let mut body = edge.body("register-user").unwrap();
         body["email"] = email.into();
-        edge.check(email, "register-user", edge.with_body("register-user", &body.to_string()), Expect::Problem(409, "email_taken")).await;
+        edge.check(
+            email,
+            "register-user",
+            edge.with_body("register-user", &body.to_string()),
+            Expect::Problem(409, "email_taken"),
+        )
+        .await;
     }
     edge.done();
 }
@@ -199,9 +344,16 @@ async fn a_login_that_fails_says_nothing_about_why() {
         ("USER#usr_0199c2a8-0000-7000-8000-000000000001", "x"),
         ("\u{ffff}@x.yz", "\u{ffff}"),
     ] {
-        let event = edge.with_body("login-user", &json!({ "email": email, "password": password }).to_string());
+        let event = edge
+            .with_body("login-user", &json!({ "email": email, "password": password }).to_string());
         answers.push(
-            edge.check(&format!("{email:.40} {password:.40}"), "login-user", event, Expect::Problem(401, "invalid_credentials")).await,
+            edge.check(
+                &format!("{email:.40} {password:.40}"),
+                "login-user",
+                event,
+                Expect::Problem(401, "invalid_credentials"),
+            )
+            .await,
         );
     }
     if answers.iter().any(|answer| *answer != answers[0]) {
@@ -210,18 +362,25 @@ async fn a_login_that_fails_says_nothing_about_why() {
     edge.done();
 }
 
-/// Steps of an order that do not follow from where it is: refused with where it is and what it takes, and nothing is changed.
+/// Steps of an order that do not follow from where it is: refused with where it is and what it
+/// takes, and nothing is changed.
 #[tokio::test]
 async fn a_step_out_of_turn_is_409_and_says_what_can_be_done() {
     let mut edge = Edge::new("steps out of turn").await;
-    let (open, paid, failed, ready, shipped) =
-        (edge.open_order.clone(), edge.paid_order.clone(), edge.failed_order.clone(), edge.ready_order.clone(), edge.shipped_order.clone());
+    let (open, paid, failed, ready, shipped) = (
+        edge.open_order.clone(),
+        edge.paid_order.clone(),
+        edge.failed_order.clone(),
+        edge.ready_order.clone(),
+        edge.shipped_order.clone(),
+    );
     let step = |edge: &Edge, operation: &str, order: &str| {
         let mut event = edge.valid(operation);
         event["pathParameters"]["order_id"] = order.into();
         event
     };
-    let (illegal, late) = (Expect::Problem(409, "invalid_transition"), Expect::Problem(409, "not_cancellable"));
+    let (illegal, late) =
+        (Expect::Problem(409, "invalid_transition"), Expect::Problem(409, "not_cancellable"));
     let rows: Vec<(&str, &str, Expect, &str, Value)> = vec![
         ("ship-order", &open, illegal, "pending", json!(["cancel"])),
         ("deliver-order", &open, illegal, "pending", json!(["cancel"])),
@@ -229,7 +388,13 @@ async fn a_step_out_of_turn_is_409_and_says_what_can_be_done() {
         ("deliver-order", &failed, illegal, "failed", json!([])),
         ("cancel-order", &failed, late, "failed", json!([])),
         ("deliver-order", &ready, illegal, "confirmed", json!(["cancel", "ship"])),
-        ("ship-order", &paid, Expect::Problem(409, "no_shipping_address"), "confirmed", json!(["cancel"])),
+        (
+            "ship-order",
+            &paid,
+            Expect::Problem(409, "no_shipping_address"),
+            "confirmed",
+            json!(["cancel"]),
+        ),
         ("cancel-order", &shipped, late, "shipped", json!(["deliver"])),
         // On its way already, with another carrier.
         ("ship-order", &shipped, illegal, "shipped", json!(["deliver"])),
@@ -237,7 +402,8 @@ async fn a_step_out_of_turn_is_409_and_says_what_can_be_done() {
     for (operation, order, expect, current, allowed) in &rows {
         let mut event = step(&edge, operation, order);
         if *order == shipped && *operation == "ship-order" {
-            event["body"] = json!({ "carrier": "Royal Mail", "tracking": "another" }).to_string().into();
+            event["body"] =
+                json!({ "carrier": "Royal Mail", "tracking": "another" }).to_string().into();
         }
         let document = edge.check(current, operation, event, *expect).await.unwrap_or_default();
         if document["current"] != *current || document["allowed"] != *allowed {
@@ -246,19 +412,27 @@ async fn a_step_out_of_turn_is_409_and_says_what_can_be_done() {
     }
     // The same step again is the same answer, and no second step.
     for operation in ["ship-order", "deliver-order"] {
-        let first = edge.check("once", operation, step(&edge, operation, &shipped), Expect::Fine).await;
-        let again = edge.check("again", operation, step(&edge, operation, &shipped), Expect::Fine).await;
+        let first =
+            edge.check("once", operation, step(&edge, operation, &shipped), Expect::Fine).await;
+        let again =
+            edge.check("again", operation, step(&edge, operation, &shipped), Expect::Fine).await;
         if first != again {
             edge.odd(format!("{operation} again: {first:?} {again:?}"));
         }
     }
-    let document = edge.check("the end", "cancel-order", step(&edge, "cancel-order", &shipped), late).await.unwrap_or_default();
+    let document = edge
+        .check("the end", "cancel-order", step(&edge, "cancel-order", &shipped), late)
+        .await
+        .unwrap_or_default();
     if document["current"] != "delivered" || document["allowed"] != json!([]) {
         edge.odd(format!("a delivered order: {document}"));
     }
     // Given up: what was asked for first stays, and nothing is sent any more.
     let unwanted = edge.unwanted_order.clone();
-    let first = edge.check("once", "cancel-order", edge.valid("cancel-order"), Expect::Fine).await.unwrap_or_default();
+    let first = edge
+        .check("once", "cancel-order", edge.valid("cancel-order"), Expect::Fine)
+        .await
+        .unwrap_or_default();
     let other = edge.with_body("cancel-order", &json!({ "reason": "another" }).to_string());
     let again = edge.check("again", "cancel-order", other, Expect::Fine).await.unwrap_or_default();
     if first["cancellation"] != again["cancellation"] || first["version"] != again["version"] {
@@ -275,12 +449,14 @@ async fn a_step_out_of_turn_is_409_and_says_what_can_be_done() {
     edge.done();
 }
 
-/// More than was paid, of what was not paid, under a key that stands for something else: and of two that are too much together, one.
+/// More than was paid, of what was not paid, under a key that stands for something else: and of two
+/// that are too much together, one.
 #[tokio::test]
 async fn no_more_goes_back_than_came() {
     let mut edge = Edge::new("refunds").await;
     let refund = |edge: &Edge, key: &str, amount: Value| {
-        let mut event = edge.with_body("create-refund", &json!({ "amount": amount, "reason": "why" }).to_string());
+        let mut event = edge
+            .with_body("create-refund", &json!({ "amount": amount, "reason": "why" }).to_string());
         header(&mut event, "idempotency-key", &[key]);
         event
     };
@@ -290,14 +466,27 @@ async fn no_more_goes_back_than_came() {
         edge.check("too much", "create-refund", refund(&edge, "much", usd(amount)), exceeds).await;
     }
     let euros = refund(&edge, "euros", json!({ "amount": 1, "currency": "EUR" }));
-    edge.check("another currency", "create-refund", euros, Expect::Problem(422, "currency_mismatch")).await;
-    let list = events::get(&format!("/payments?order_id={}", edge.failed_order)).caller(events::USER).event();
-    let none = edge.check("payments of a failed order", "list-payments", list, Expect::Fine).await.unwrap_or_default();
+    edge.check(
+        "another currency",
+        "create-refund",
+        euros,
+        Expect::Problem(422, "currency_mismatch"),
+    )
+    .await;
+    let list = events::get(&format!("/payments?order_id={}", edge.failed_order))
+        .caller(events::USER)
+        .event();
+    let none = edge
+        .check("payments of a failed order", "list-payments", list, Expect::Fine)
+        .await
+        .unwrap_or_default();
     assert_eq!(none["items"], json!([]));
 
     // Two at the same time, of which each may be and both may not.
-    let (shop, first, second) = (edge.shop.clone(), refund(&edge, "first", usd(3500)), refund(&edge, "second", usd(3500)));
-    let (first, second) = tokio::join!(shop.call("create-refund", first), shop.call("create-refund", second));
+    let (shop, first, second) =
+        (edge.shop.clone(), refund(&edge, "first", usd(3500)), refund(&edge, "second", usd(3500)));
+    let (first, second) =
+        tokio::join!(shop.call("create-refund", first), shop.call("create-refund", second));
     let mut statuses = [first.status(), second.status()];
     statuses.sort_unstable();
     if statuses[0] != 201 || !matches!(statuses[1], 409 | 422) {
@@ -310,14 +499,34 @@ async fn no_more_goes_back_than_came() {
         edge.check("a used key", "create-refund", refund(&edge, done, amount), reused).await;
     }
     let mut elsewhere = refund(&edge, done, usd(3500));
-    elsewhere["pathParameters"]["payment_id"] = edge.payment.replacen("pay_0", "pay_1", 1).replacen("pay_f", "pay_e", 1).into();
+    elsewhere["pathParameters"]["payment_id"] =
+        edge.payment.replacen("pay_0", "pay_1", 1).replacen("pay_f", "pay_e", 1).into();
     if elsewhere["pathParameters"]["payment_id"] != edge.payment.as_str() {
-        edge.check("a used key, another payment", "create-refund", elsewhere, Expect::Problem(404, "payment_not_found")).await;
+        edge.check(
+            "a used key, another payment",
+            "create-refund",
+            elsewhere,
+            Expect::Problem(404, "payment_not_found"),
+        )
+        .await;
     }
-    edge.check("more than is left", "create-refund", refund(&edge, "more", usd(2499)), exceeds).await;
-    edge.check("all that is left", "create-refund", refund(&edge, "rest", Value::Null), Expect::Fine).await;
+    edge.check("more than is left", "create-refund", refund(&edge, "more", usd(2499)), exceeds)
+        .await;
+    edge.check(
+        "all that is left",
+        "create-refund",
+        refund(&edge, "rest", Value::Null),
+        Expect::Fine,
+    )
+    .await;
     for amount in [usd(1), Value::Null] {
-        edge.check("nothing is left", "create-refund", refund(&edge, "none", amount), Expect::Problem(409, "not_refundable")).await;
+        edge.check(
+            "nothing is left",
+            "create-refund",
+            refund(&edge, "none", amount),
+            Expect::Problem(409, "not_refundable"),
+        )
+        .await;
     }
     let refunded: i64 = shop
         .aws
@@ -340,11 +549,18 @@ async fn a_product_is_changed_by_who_saw_it_last_and_not_after_its_end() {
     taken["sku"] = "KETTLE".into();
     let event = edge.with_body("update-product", &taken.to_string());
     edge.check("another's SKU", "update-product", event, Expect::Problem(409, "sku_taken")).await;
-    let (stale, gone) = (Expect::Problem(412, "precondition_failed"), Expect::Problem(404, "product_not_found"));
+    let (stale, gone) =
+        (Expect::Problem(412, "precondition_failed"), Expect::Problem(404, "product_not_found"));
     edge.check("changed", "update-product", edge.valid("update-product"), Expect::Fine).await;
     edge.check("changed again", "update-product", edge.valid("update-product"), Expect::Fine).await;
     taken["sku"] = "POT".into();
-    edge.check("seen too early", "update-product", edge.with_body("update-product", &taken.to_string()), stale).await;
+    edge.check(
+        "seen too early",
+        "update-product",
+        edge.with_body("update-product", &taken.to_string()),
+        stale,
+    )
+    .await;
     edge.check("seen too early", "archive-product", edge.valid("archive-product"), stale).await;
     let mut archive = edge.valid("archive-product");
     header(&mut archive, "if-match", &["\"2\""]);
@@ -356,7 +572,13 @@ async fn a_product_is_changed_by_who_saw_it_last_and_not_after_its_end() {
         edge.check("it is sold no more", "update-product", event, gone).await;
     }
     edge.settle().await;
-    edge.check("it is sold no more", "create-order", edge.valid("create-order"), Expect::Problem(422, "unknown_product")).await;
+    edge.check(
+        "it is sold no more",
+        "create-order",
+        edge.valid("create-order"),
+        Expect::Problem(422, "unknown_product"),
+    )
+    .await;
     edge.done();
 }
 
@@ -366,43 +588,86 @@ async fn nobody_holds_more_than_their_share() {
     let mut edge = Edge::new("limits of a buyer").await;
     let mut limited = edge.body("create-product").unwrap();
     limited["max_per_order"] = 3.into();
-    let created = edge.check("limited", "create-product", edge.with_body("create-product", &limited.to_string()), Expect::Fine).await;
+    let created = edge
+        .check(
+            "limited",
+            "create-product",
+            edge.with_body("create-product", &limited.to_string()),
+            Expect::Fine,
+        )
+        .await;
     edge.settle().await;
     let limited = created.unwrap_or_default()["id"].clone();
     let place = |key: &str, items: Value| {
-        events::post("/orders", &json!({ "items": items })).caller(events::USER).header("idempotency-key", key).event()
+        events::post("/orders", &json!({ "items": items }))
+            .caller(events::USER)
+            .header("idempotency-key", key)
+            .event()
     };
-    let line = |product: &Value, quantity: u32| json!({ "product_id": product, "quantity": quantity });
+    let line =
+        |product: &Value, quantity: u32| json!({ "product_id": product, "quantity": quantity });
     let too_many = Expect::Problem(422, "too_many_of_product");
     edge.check("too many", "create-order", place("l1", json!([line(&limited, 4)])), too_many).await;
-    edge.check("too many in two lines", "create-order", place("l2", json!([line(&limited, 2), line(&limited, 2)])), too_many).await;
+    edge.check(
+        "too many in two lines",
+        "create-order",
+        place("l2", json!([line(&limited, 2), line(&limited, 2)])),
+        too_many,
+    )
+    .await;
     let usual = json!(edge.product);
-    edge.check("more than the shop allows of any product", "create-order", place("l3", json!([line(&usual, 21)])), too_many).await;
+    edge.check(
+        "more than the shop allows of any product",
+        "create-order",
+        place("l3", json!([line(&usual, 21)])),
+        too_many,
+    )
+    .await;
     // One is open already, on the stage.
     for number in 2..=5 {
-        edge.check("open", "create-order", place(&format!("open-{number}"), json!([line(&limited, 1)])), Expect::Fine).await;
+        edge.check(
+            "open",
+            "create-order",
+            place(&format!("open-{number}"), json!([line(&limited, 1)])),
+            Expect::Fine,
+        )
+        .await;
     }
     let full = Expect::Problem(409, "too_many_open_orders");
     for key in ["open-6", "open-7"] {
         edge.check("one more", "create-order", place(key, json!([line(&limited, 1)])), full).await;
     }
-    edge.check("an earlier one again", "create-order", place("open-5", json!([line(&limited, 1)])), Expect::Fine).await;
-    let stranger = events::post("/orders", &json!({ "items": [line(&limited, 1)] })).caller(STRANGER).header("idempotency-key", "open-6");
+    edge.check(
+        "an earlier one again",
+        "create-order",
+        place("open-5", json!([line(&limited, 1)])),
+        Expect::Fine,
+    )
+    .await;
+    let stranger = events::post("/orders", &json!({ "items": [line(&limited, 1)] }))
+        .caller(STRANGER)
+        .header("idempotency-key", "open-6");
     edge.check("somebody else", "create-order", stranger.event(), Expect::Fine).await;
 
     let newcomer = "usr_0199c2a8-0000-7000-8000-0000000000c7";
     for (said, key, expect) in [
         (json!("false"), "first", Expect::Fine),
         (json!("false"), "second", full),
-        // Whatever is not exactly the authorizer's word leaves the account unverified; what a client sends in a header does not matter.
+        // Whatever is not exactly the authorizer's word leaves the account unverified; what a
+        // client sends in a header does not matter.
         (Value::Null, "second", full),
         (json!("yes"), "second", full),
         (json!({}), "second", full),
         (json!("false"), "first", Expect::Fine),
         (json!("true"), "second", Expect::Fine),
     ] {
-        let request = events::post("/orders", &json!({ "items": [line(&limited, 1)] })).unverified_caller(newcomer);
-        let mut event = request.header("idempotency-key", key).header("email_verified", "true").header("x-email-verified", "true").event();
+        let request = events::post("/orders", &json!({ "items": [line(&limited, 1)] }))
+            .unverified_caller(newcomer);
+        let mut event = request
+            .header("idempotency-key", key)
+            .header("email_verified", "true")
+            .header("x-email-verified", "true")
+            .event();
         event["requestContext"]["authorizer"]["email_verified"] = said.clone();
         edge.check(&format!("a newcomer, {said}, {key}"), "create-order", event, expect).await;
     }
@@ -417,9 +682,20 @@ async fn a_repeated_request_is_answered_again_and_a_key_is_its_users_own() {
         "{{ \"items\" : [ {{ \"quantity\":2, \"product_id\" : \"{}\" }} ],\n\"payment_method\": {{\"token\":\"tok_ok\",\"type\":\"card\"}} }}",
         edge.product
     );
-    let request = |caller: &str| events::post("/orders", &json!({})).body(&body).caller(caller).header("idempotency-key", "paid").event();
+    let request = |caller: &str| {
+        events::post("/orders", &json!({}))
+            .body(&body)
+            .caller(caller)
+            .header("idempotency-key", "paid")
+            .event()
+    };
     let again = edge.shop.call("create-order", request(events::USER)).await;
-    assert_eq!((again.status(), again.header("idempotent-replayed").as_deref()), (201, Some("true")), "{:?}", again.answer);
+    assert_eq!(
+        (again.status(), again.header("idempotent-replayed").as_deref()),
+        (201, Some("true")),
+        "{:?}",
+        again.answer
+    );
     assert_eq!(again.json()["id"], edge.paid_order.as_str());
     assert_eq!(again.json()["status"], "pending", "as it was placed");
     let other = edge.shop.call("create-order", request(STRANGER)).await;
@@ -428,23 +704,38 @@ async fn a_repeated_request_is_answered_again_and_a_key_is_its_users_own() {
     edge.done();
 }
 
-/// An order that waits is asked about again and again, and payments tells each time how it stands. That is no news.
+/// An order that waits is asked about again and again, and payments tells each time how it stands.
+/// That is no news.
 #[tokio::test]
 async fn a_decline_that_is_told_again_is_no_second_decline() {
     let edge = Edge::new("retried orders").await;
     let shop = &edge.shop;
     let (before, mut pump) = (shop.aws.mails().mails().len(), shop.pump());
-    let order = shop.order("declined", &edge.product, 1, Some("tok_declined")).await.json()["id"].as_str().unwrap().to_owned();
+    let order = shop.order("declined", &edge.product, 1, Some("tok_declined")).await.json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     pump.settle().await;
     let mails = |shop: &tests::shop::Shop| shop.aws.mails().mails().len() - before;
-    let declines = |order: &Value| order["history"].as_array().unwrap().iter().filter(|entry| entry["event"] == "payment_declined").count();
+    let declines = |order: &Value| {
+        order["history"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|entry| entry["event"] == "payment_declined")
+            .count()
+    };
     assert_eq!((mails(shop), declines(&shop.read_order(&order).await)), (1, 1));
     for minutes in [1, 2, 4, 8] {
         shop.clock.advance(std::time::Duration::from_secs(60 * minutes + 1));
         assert!(shop.call("resume-orders", json!({})).await.answer.is_ok());
         pump.settle().await;
     }
-    assert_eq!((mails(shop), declines(&shop.read_order(&order).await)), (1, 1), "mails and declines after four retries");
+    assert_eq!(
+        (mails(shop), declines(&shop.read_order(&order).await)),
+        (1, 1),
+        "mails and declines after four retries"
+    );
     edge.done();
 }
 
@@ -454,11 +745,16 @@ async fn orders_that_cannot_be_read_do_not_keep_others_from_being_resumed() {
     let edge = Edge::new("unreadable orders").await;
     let shop = &edge.shop;
     let items = shop.aws.items("orders");
-    let healthy = items.iter().find(|item| item["next_check_at"].is_object()).expect("the open order is due some time").clone();
+    let healthy = items
+        .iter()
+        .find(|item| item["next_check_at"].is_object())
+        .expect("the open order is due some time")
+        .clone();
     let id = healthy["order_id"]["S"].as_str().unwrap().to_owned();
     for number in 0..110 {
         let other = format!("ord_0199c2a8-0000-7000-8000-{number:012x}");
-        let mut broken: Value = serde_json::from_str(&healthy.to_string().replace(&id, &other)).unwrap();
+        let mut broken: Value =
+            serde_json::from_str(&healthy.to_string().replace(&id, &other)).unwrap();
         broken["stock"] = json!({ "S": "a_state_of_a_later_release" });
         broken["next_check_at"] = json!({ "S": "2026-11-21T09:00:00.000Z" });
         broken["check_shard"] = json!({ "S": format!("due#{}", number % 8) });

@@ -131,7 +131,20 @@ async fn nobody_but_the_provider_is_heard_and_nobody_is_told_why() {
 async fn another_provider_is_none() {
     let mut edge = Edge::new("unknown providers").await;
     let long = "x".repeat(10_000);
-    for provider in ["stripe", "Simulated", "simulated ", "simulated/", "", "..", "%00", "\0", "*", "null", ECHO, &long] {
+    for provider in [
+        "stripe",
+        "Simulated",
+        "simulated ",
+        "simulated/",
+        "",
+        "..",
+        "%00",
+        "\0",
+        "*",
+        "null",
+        ECHO,
+        &long,
+    ] {
         let mut event = edge.valid(HEAR);
         event["pathParameters"]["provider"] = provider.into();
         let expect = Expect::Problem(404, "provider_not_found");
@@ -202,10 +215,21 @@ async fn signed_body_of_another_shape_is_acknowledged_and_leaves_nothing() {
     // What the gateway hands on in base64: the bytes are what was signed.
     let latin1 = [b"{\"id\":\"".as_slice(), &[0xe9, 0xff, 0xc0, 0x80], b"\"}"].concat();
     let utf16: Vec<u8> = event.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    for bytes in [latin1, utf16, vec![0xff; 300], vec![0x1f, 0x8b, 8, 0], vec![0], [event.as_bytes(), &[0xf0, 0x9f]].concat()] {
+    for bytes in [
+        latin1,
+        utf16,
+        vec![0xff; 300],
+        vec![0x1f, 0x8b, 8, 0],
+        vec![0],
+        [event.as_bytes(), &[0xf0, 0x9f]].concat(),
+    ] {
         let mut call = edge.webhook(&BASE64_STANDARD.encode(&bytes));
         call["isBase64Encoded"] = true.into();
-        header(&mut call, "stripe-signature", &[&signature(WEBHOOK_SECRET, seconds(&edge), &bytes)]);
+        header(
+            &mut call,
+            "stripe-signature",
+            &[&signature(WEBHOOK_SECRET, seconds(&edge), &bytes)],
+        );
         edge.check("not UTF-8", HEAR, call, Expect::Fine).await;
     }
     for text in ["!!!", "e30", "====", &event, ECHO] {
@@ -215,14 +239,20 @@ async fn signed_body_of_another_shape_is_acknowledged_and_leaves_nothing() {
     }
     // More than any event has: it is not looked at, signed or not.
     let large = Expect::Problem(413, "payload_too_large");
-    for body in [format!("{event}{}", " ".repeat(256 * 1024)), "x".repeat(6_000_000), "[".repeat(10_000_000), ECHO.repeat(1_000_000)] {
+    for body in [
+        format!("{event}{}", " ".repeat(256 * 1024)),
+        "x".repeat(6_000_000),
+        "[".repeat(10_000_000),
+        ECHO.repeat(1_000_000),
+    ] {
         edge.check("large and signed", HEAR, edge.webhook(&body), large).await;
         edge.check("large", HEAR, call(&edge, &body, &["t=1,v1=00"]), large).await;
     }
     edge.done();
 }
 
-/// Signed, well formed, and about nothing that the shop knows; or in a form that nobody has seen yet.
+/// Signed, well formed, and about nothing that the shop knows; or in a form that nobody has seen
+/// yet.
 #[tokio::test]
 async fn an_event_about_nothing_of_ours_is_heard_and_changes_nothing_but_its_mark() {
     let mut edge = Edge::new("foreign events").await;
@@ -259,16 +289,38 @@ async fn an_event_about_nothing_of_ours_is_heard_and_changes_nothing_but_its_mar
         json!({ "object": "refund", "id": "re_1", "metadata": { "payment_id": nobody, "refund_id": refund } }),
         json!({ "object": "refund", "id": long, "metadata": { "payment_id": payment, "refund_id": "x" } }),
     ];
-    for id in [json!(null), json!(""), json!(5), json!("pi_1"), json!("../../CHARGE#1"), json!("pi_\0"), json!("\u{ffff}"), json!(long)] {
+    for id in [
+        json!(null),
+        json!(""),
+        json!(5),
+        json!("pi_1"),
+        json!("../../CHARGE#1"),
+        json!("pi_\0"),
+        json!("\u{ffff}"),
+        json!(long),
+    ] {
         objects.push(json!({ "object": "dispute", "id": "dp_1", "payment_intent": id }));
     }
-    let types = ["payment_intent.succeeded", "charge.dispute.created", "refund.updated", "", "made.up", "\u{202e}", ECHO];
+    let types = [
+        "payment_intent.succeeded",
+        "charge.dispute.created",
+        "refund.updated",
+        "",
+        "made.up",
+        "\u{202e}",
+        ECHO,
+    ];
     // All that the shop holds, without the marks of what was heard.
     let standing = |shop: &Shop| {
-        let text = |item: &Value, name: &str| item[name]["S"].as_str().unwrap_or_default().to_owned();
+        let text =
+            |item: &Value, name: &str| item[name]["S"].as_str().unwrap_or_default().to_owned();
         let mut tables = world(&shop.aws);
         let lists = tables.iter_mut().filter_map(Value::as_array_mut);
-        lists.for_each(|items| items.retain(|item| text(item, "sk") != "EVENT" && !text(item, "pk").starts_with("BREAKER")));
+        lists.for_each(|items| {
+            items.retain(|item| {
+                text(item, "sk") != "EVENT" && !text(item, "pk").starts_with("BREAKER")
+            })
+        });
         tables
     };
     let before = standing(&edge.shop);
@@ -277,7 +329,9 @@ async fn an_event_about_nothing_of_ours_is_heard_and_changes_nothing_but_its_mar
             let body = json!({ "id": format!("evt_{o}_{k}"), "type": kind, "data": { "object": object }, "api_version": ECHO }).to_string();
             let what: String = format!("{kind} {object}").chars().take(120).collect();
             for time in ["once", "twice"] {
-                let answer = edge.check(&format!("{what} {time}"), HEAR, edge.webhook(&body), Expect::Fine).await;
+                let answer = edge
+                    .check(&format!("{what} {time}"), HEAR, edge.webhook(&body), Expect::Fine)
+                    .await;
                 if answer != Some(json!({ "received": true })) {
                     edge.odd(format!("{what}: {answer:?}"));
                 }
@@ -291,15 +345,21 @@ async fn an_event_about_nothing_of_ours_is_heard_and_changes_nothing_but_its_mar
     edge.done();
 }
 
-/// One payment that waits for its buyer, and what ends it: told late, out of order, a hundred times, at the same time.
+/// One payment that waits for its buyer, and what ends it: told late, out of order, a hundred
+/// times, at the same time.
 #[tokio::test]
 async fn however_often_and_in_whatever_order_it_is_told_it_happens_once() {
     let mut edge = Edge::new("repeated events").await;
     let shop = edge.shop.clone();
     let mut pump = shop.pump();
-    let order = shop.order("waiting", &edge.product, 1, Some("tok_3ds")).await.json()["id"].as_str().unwrap().to_owned();
+    let order = shop.order("waiting", &edge.product, 1, Some("tok_3ds")).await.json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     pump.settle().await;
-    let list = tests::events::get(&format!("/payments?order_id={order}")).caller(tests::events::USER).event();
+    let list = tests::events::get(&format!("/payments?order_id={order}"))
+        .caller(tests::events::USER)
+        .event();
     let payment = shop.call("list-payments", list).await.json()["items"][0].clone();
     assert_eq!(payment["status"], "requires_action", "{payment}");
     let transaction = payment["transaction_id"].as_str().unwrap();
@@ -309,12 +369,17 @@ async fn however_often_and_in_whatever_order_it_is_told_it_happens_once() {
     };
     let of_dispute = |id: &str| {
         let object = json!({ "object": "dispute", "id": "dp_1", "payment_intent": transaction });
-        json!({ "id": id, "type": "charge.dispute.created", "data": { "object": object } }).to_string()
+        json!({ "id": id, "type": "charge.dispute.created", "data": { "object": object } })
+            .to_string()
     };
-    // The charge is there with the first that asks; a dispute of it that comes before is about nothing yet.
-    let mut bodies = vec![of_dispute("evt_early"), of_payment("evt_created", "payment_intent.created")];
+    // The charge is there with the first that asks; a dispute of it that comes before is about
+    // nothing yet.
+    let mut bodies =
+        vec![of_dispute("evt_early"), of_payment("evt_created", "payment_intent.created")];
     bodies.extend((0..50).map(|_| of_payment("evt_same", "payment_intent.succeeded")));
-    bodies.extend((0..50).map(|number| of_payment(&format!("evt_{number}"), "payment_intent.succeeded")));
+    bodies.extend(
+        (0..50).map(|number| of_payment(&format!("evt_{number}"), "payment_intent.succeeded")),
+    );
     for body in &bodies[..2] {
         edge.check("in its time", HEAR, edge.webhook(body), Expect::Fine).await;
     }
@@ -331,10 +396,20 @@ async fn however_often_and_in_whatever_order_it_is_told_it_happens_once() {
     let paid = shop.read_order(&order).await;
     assert_eq!(paid["status"], "confirmed", "{paid}");
     let captures = |kind: &str| {
-        pump.delivered.iter().filter(|(_, message)| message["data"]["kind"] == kind && message.to_string().contains(&order)).count()
+        pump.delivered
+            .iter()
+            .filter(|(_, message)| {
+                message["data"]["kind"] == kind && message.to_string().contains(&order)
+            })
+            .count()
     };
     assert_eq!((captures("capture"), captures("duplicate_capture")), (1, 0));
-    let charges = shop.aws.items("payment-simulator").iter().filter(|item| item["pk"]["S"] == format!("CHARGE#{transaction}")).count();
+    let charges = shop
+        .aws
+        .items("payment-simulator")
+        .iter()
+        .filter(|item| item["pk"]["S"] == format!("CHARGE#{transaction}"))
+        .count();
     assert_eq!(charges, 1);
     tests::bank::dispute(&shop.aws, "dp_1", transaction, "open");
     for id in ["evt_late", "evt_late", "evt_later"] {
@@ -342,7 +417,12 @@ async fn however_often_and_in_whatever_order_it_is_told_it_happens_once() {
     }
     pump.settle().await;
     assert_eq!(
-        shop.read_order(&order).await["history"].as_array().unwrap().iter().filter(|entry| entry["event"] == "payment_disputed").count(),
+        shop.read_order(&order).await["history"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|entry| entry["event"] == "payment_disputed")
+            .count(),
         1
     );
     edge.done();
@@ -365,7 +445,8 @@ async fn what_was_recorded_on_the_way_is_worth_nothing_later() {
     edge.done();
 }
 
-/// The secret is changed while the function is warm. Within five minutes the new one counts, and the one before as long as it stands there.
+/// The secret is changed while the function is warm. Within five minutes the new one counts, and
+/// the one before as long as it stands there.
 #[tokio::test]
 async fn a_secret_is_changed_without_a_gap_and_the_old_one_ends() {
     const NEXT: &str = "whsec_zqxEchoxqz_of_tomorrow";
@@ -377,18 +458,25 @@ async fn a_secret_is_changed_without_a_gap_and_the_old_one_ends() {
         let signed = signature(secret, seconds(edge), &body);
         call(edge, &body, &[&signed])
     };
-    for (secret, expect) in [(WEBHOOK_SECRET, Expect::Fine), (WEBHOOK_SECRET_BEFORE, Expect::Fine), (NEXT, REFUSED)] {
+    for (secret, expect) in
+        [(WEBHOOK_SECRET, Expect::Fine), (WEBHOOK_SECRET_BEFORE, Expect::Fine), (NEXT, REFUSED)]
+    {
         let event = with(&edge, secret);
         edge.check("before", HEAR, event, expect).await;
     }
     let secrets = json!({ "current": NEXT, "previous": WEBHOOK_SECRET });
     edge.shop.aws.secrets_manager().set("payment-webhook-secrets", &secrets.to_string());
     edge.shop.clock.advance(Duration::from_secs(301));
-    for (secret, expect) in [(NEXT, Expect::Fine), (WEBHOOK_SECRET, Expect::Fine), (WEBHOOK_SECRET_BEFORE, REFUSED)] {
+    for (secret, expect) in
+        [(NEXT, Expect::Fine), (WEBHOOK_SECRET, Expect::Fine), (WEBHOOK_SECRET_BEFORE, REFUSED)]
+    {
         let event = with(&edge, secret);
         edge.check("rotated", HEAR, event, expect).await;
     }
-    edge.shop.aws.secrets_manager().set("payment-webhook-secrets", &json!({ "current": NEXT, "previous": "" }).to_string());
+    edge.shop
+        .aws
+        .secrets_manager()
+        .set("payment-webhook-secrets", &json!({ "current": NEXT, "previous": "" }).to_string());
     edge.shop.clock.advance(Duration::from_secs(301));
     for (secret, expect) in [(NEXT, Expect::Fine), (WEBHOOK_SECRET, REFUSED), ("", REFUSED)] {
         let event = with(&edge, secret);
@@ -397,7 +485,8 @@ async fn a_secret_is_changed_without_a_gap_and_the_old_one_ends() {
     edge.done();
 }
 
-/// What an operator can get wrong: it is answered 503, so that the provider tells it again, and the secret is not repeated.
+/// What an operator can get wrong: it is answered 503, so that the provider tells it again, and the
+/// secret is not repeated.
 #[tokio::test]
 async fn a_secret_that_cannot_be_used_is_503_and_stays_one() {
     let mut odd = Vec::new();
@@ -419,7 +508,10 @@ async fn a_secret_that_cannot_be_used_is_503_and_stays_one() {
         for event in [edge.valid(HEAR), call(&edge, "{}", &["t=1,v1=00"])] {
             let called = edge.shop.call(HEAR, event).await;
             let text = called.ok().to_string();
-            if called.status() != 503 || called.json()["code"] != "temporarily_unavailable" || text.contains(ECHO) {
+            if called.status() != 503
+                || called.json()["code"] != "temporarily_unavailable"
+                || text.contains(ECHO)
+            {
                 odd.push(format!("{secret}: {text}"));
             }
         }

@@ -1,4 +1,5 @@
-//! Every sample in `events/` is fed to its operation and does what it is a sample of, so that none of them rots.
+//! Every sample in `events/` is fed to its operation and does what it is a sample of, so that none
+//! of them rots.
 #![allow(clippy::unwrap_used)]
 
 use serde_json::{Value, json};
@@ -14,17 +15,20 @@ use tests::{
 enum Before {
     /// A key that signs tokens.
     SigningKey,
-    /// Ada, registered as `events/register-user.json` has it, under the id that the samples speak of.
+    /// Ada, registered as `events/register-user.json` has it, under the id that the samples speak
+    /// of.
     Ada,
     /// Ada is logged in, in the session that the samples speak of.
     Session,
-    /// Ada was sent the link that the sample of this operation carries, which waits in this attribute of her profile.
+    /// Ada was sent the link that the sample of this operation carries, which waits in this
+    /// attribute of her profile.
     Link(&'static str, &'static str),
     /// The rotation that the sample is a step of has begun.
     Rotation,
     /// The item that the sample of this publisher shows, in this table.
     Shown(&'static str, &'static str),
-    /// The order of the samples with this status: paid, its goods out of the books, and an address to send them to.
+    /// The order of the samples with this status: paid, its goods out of the books, and an address
+    /// to send them to.
     Order(&'static str),
     /// The secret that the sample of the provider's event is signed with.
     WebhookSecret,
@@ -60,7 +64,8 @@ const PENDING: Before = Shown("publish-order-events", "orders");
 const PRODUCT: Before = Shown("publish-product-events", "products");
 const INTENT: Before = Done("open-payment");
 
-/// What stands before each sample and what comes of it. An operation without a row needs nothing, and succeeds.
+/// What stands before each sample and what comes of it. An operation without a row needs nothing,
+/// and succeeds.
 fn rows() -> Vec<(&'static str, Vec<Before>, Then)> {
     vec![
         ("register-user", vec![], Status(201)),
@@ -75,14 +80,22 @@ fn rows() -> Vec<(&'static str, Vec<Before>, Then)> {
         ("request-password-reset", vec![Ada], Status(202)),
         ("confirm-password-reset", vec![Ada, Link("confirm-password-reset", "reset")], Status(204)),
         ("verify-email", vec![Ada, Link("verify-email", "verification")], Status(204)),
-        ("withdraw-email-change", vec![Ada, Link("withdraw-email-change", "withdrawal")], Status(204)),
+        (
+            "withdraw-email-change",
+            vec![Ada, Link("withdraw-email-change", "withdrawal")],
+            Status(204),
+        ),
         ("list-users", vec![Ada], Status(200)),
         ("get-user", vec![Ada], Status(200)),
         ("update-user", vec![Ada], Status(200)),
         ("get-jwks", vec![SigningKey], Status(200)),
         ("grant-role", vec![Ada], Answer(json!({ "role": "admin" }))),
         ("rotate-signing-key", vec![Rotation], Answer(json!({}))),
-        ("publish-user-events", vec![], Published(&["send-account-notification", "update-buyer", "forget-recipient"])),
+        (
+            "publish-user-events",
+            vec![],
+            Published(&["send-account-notification", "update-buyer", "forget-recipient"]),
+        ),
         ("create-product", vec![], Status(201)),
         ("list-products", vec![PRODUCT], Status(200)),
         ("get-product", vec![PRODUCT], Status(200)),
@@ -95,7 +108,11 @@ fn rows() -> Vec<(&'static str, Vec<Before>, Then)> {
         ("reserve-stock", vec![Stock], Acknowledged),
         ("release-stock", vec![Stock, Done("reserve-stock")], Acknowledged),
         ("commit-stock", vec![Stock, Done("reserve-stock")], Acknowledged),
-        ("check-reservations", vec![Stock, Done("reserve-stock")], Answer(json!({ "held_too_long": 0, "remaining": 0 }))),
+        (
+            "check-reservations",
+            vec![Stock, Done("reserve-stock")],
+            Answer(json!({ "held_too_long": 0, "remaining": 0 })),
+        ),
         ("publish-stock-events", vec![], Published(&["order-events", "record-entry"])),
         ("create-order", vec![Done("replicate-product")], Status(201)),
         ("get-order", vec![PENDING], Status(200)),
@@ -126,7 +143,11 @@ fn rows() -> Vec<(&'static str, Vec<Before>, Then)> {
         ("record-mail-feedback", vec![], Acknowledged),
         ("forget-recipient", vec![Done("send-notification")], Acknowledged),
         ("record-entry", vec![], Acknowledged),
-        ("reconcile-ledger", vec![Done("record-entry")], Answer(json!({ "checked": 1, "balanced": 0, "not_checked": [] }))),
+        (
+            "reconcile-ledger",
+            vec![Done("record-entry")],
+            Answer(json!({ "checked": 1, "balanced": 0, "not_checked": [] })),
+        ),
         ("get-health", vec![], Status(200)),
     ]
 }
@@ -135,7 +156,10 @@ fn rows() -> Vec<(&'static str, Vec<Before>, Then)> {
 fn all_rows() -> Vec<(String, Vec<Before>, Then)> {
     let mut rows: Vec<(String, Vec<Before>, Then)> =
         rows().into_iter().map(|(name, before, then)| (name.to_owned(), before, then)).collect();
-    for operation in operations().filter(|operation| rows.iter().all(|(name, ..)| *name != operation.name())).collect::<Vec<_>>() {
+    for operation in operations()
+        .filter(|operation| rows.iter().all(|(name, ..)| *name != operation.name()))
+        .collect::<Vec<_>>()
+    {
         let then = match operation.trigger {
             Trigger::Http(_) => Success,
             Trigger::Queue(_) => Acknowledged,
@@ -150,7 +174,11 @@ fn all_rows() -> Vec<(String, Vec<Before>, Then)> {
 #[test]
 fn every_row_is_of_an_operation() {
     let names = operation_names();
-    let unknown: Vec<_> = rows().into_iter().map(|(name, ..)| name).filter(|name| !names.contains(&(*name).to_owned())).collect();
+    let unknown: Vec<_> = rows()
+        .into_iter()
+        .map(|(name, ..)| name)
+        .filter(|name| !names.contains(&(*name).to_owned()))
+        .collect();
     assert!(unknown.is_empty(), "there are no operations {unknown:?}: delete their rows");
 }
 
@@ -174,12 +202,24 @@ async fn every_sample_does_what_it_is_a_sample_of() {
             Success => called.answer.is_ok() && (200..300).contains(&called.status()),
             Status(status) => called.answer.is_ok() && called.status() == *status,
             Acknowledged => called.answer.is_ok() && called.is_done(),
-            Published(queues) => called.answer.is_ok() && queues.iter().zip(waiting_before).all(|(queue, before)| waiting(queue) > before),
+            Published(queues) => {
+                called.answer.is_ok()
+                    && queues
+                        .iter()
+                        .zip(waiting_before)
+                        .all(|(queue, before)| waiting(queue) > before)
+            }
             Answer(members) => called.answer.as_ref().is_ok_and(|answer| has(answer, members)),
-            Failure(kind) => called.answer.as_ref().is_err_and(|failure| failure.kind == *kind || failure.message == *kind),
+            Failure(kind) => called
+                .answer
+                .as_ref()
+                .is_err_and(|failure| failure.kind == *kind || failure.message == *kind),
         };
         if !holds {
-            odd.push(format!("events/{operation}.json should give {then:?}, but gives {:?}", called.answer));
+            odd.push(format!(
+                "events/{operation}.json should give {then:?}, but gives {:?}",
+                called.answer
+            ));
         }
     }
     assert!(odd.is_empty(), "\n{}\n", odd.join("\n"));
@@ -197,16 +237,23 @@ async fn prepare(shop: &Shop, before: Before) {
     match before {
         SigningKey => shop.rotate_signing_key().await,
         Rotation => {
-            let token = sample("rotate-signing-key")["ClientRequestToken"].as_str().unwrap().to_owned();
+            let token =
+                sample("rotate-signing-key")["ClientRequestToken"].as_str().unwrap().to_owned();
             shop.aws.secrets_manager().begin_rotation("signing-key", &token);
         }
         Ada => shop.ada().await,
         Session => {
             assert_eq!(shop.call("login-user", sample("login-user")).await.status(), 200);
             let sessions = shop.aws.items("sessions");
-            let mut session = sessions.into_iter().find(|item| item["pk"]["S"].as_str().unwrap().starts_with("SESSION#")).unwrap();
-            session["pk"]["S"] =
-                format!("SESSION#{}", sample("logout-user")["requestContext"]["authorizer"]["sid"].as_str().unwrap()).into();
+            let mut session = sessions
+                .into_iter()
+                .find(|item| item["pk"]["S"].as_str().unwrap().starts_with("SESSION#"))
+                .unwrap();
+            session["pk"]["S"] = format!(
+                "SESSION#{}",
+                sample("logout-user")["requestContext"]["authorizer"]["sid"].as_str().unwrap()
+            )
+            .into();
             shop.aws.put("sessions", &session);
         }
         Link(operation, attribute) => prepare_link(shop, operation, attribute),
@@ -217,9 +264,15 @@ async fn prepare(shop: &Shop, before: Before) {
                 order[leg] = json!({ "S": state });
             }
             order["captured_total"] = order["totals"]["M"]["total"]["M"]["amount"].clone();
-            let lines = [("name", "Ada Lovelace"), ("line1", "12 St James's Square"), ("city", "London"), ("postal_code", "SW1Y 4JH")];
+            let lines = [
+                ("name", "Ada Lovelace"),
+                ("line1", "12 St James's Square"),
+                ("city", "London"),
+                ("postal_code", "SW1Y 4JH"),
+            ];
             let lines = lines.into_iter().chain([("country", "GB")]);
-            order["shipping_address"]["M"] = lines.map(|(name, text)| (name.to_owned(), json!({ "S": text }))).collect();
+            order["shipping_address"]["M"] =
+                lines.map(|(name, text)| (name.to_owned(), json!({ "S": text }))).collect();
             shop.aws.put("orders", &order);
         }
         WebhookSecret => {
@@ -228,12 +281,23 @@ async fn prepare(shop: &Shop, before: Before) {
         }
         Done(operation) => {
             let called = shop.call(operation, sample(operation)).await;
-            assert_eq!(called.ok()["batchItemFailures"], json!([]), "events/{operation}.json is not acknowledged");
+            assert_eq!(
+                called.ok()["batchItemFailures"],
+                json!([]),
+                "events/{operation}.json is not acknowledged"
+            );
         }
         Paid => prepare_paid(shop).await,
         Stock => {
-            for product in ["prd_0199c2a8-0000-7000-8000-00000000000a", "prd_0199c2a8-0000-7000-8000-00000000000b"] {
-                let adjustment = events::adjustment(product, product, &json!({ "delta": 100, "reason": "sample" }));
+            for product in [
+                "prd_0199c2a8-0000-7000-8000-00000000000a",
+                "prd_0199c2a8-0000-7000-8000-00000000000b",
+            ] {
+                let adjustment = events::adjustment(
+                    product,
+                    product,
+                    &json!({ "delta": 100, "reason": "sample" }),
+                );
                 assert_eq!(shop.call("adjust-stock", adjustment).await.status(), 201);
             }
         }
@@ -253,18 +317,33 @@ fn prepare_link(shop: &Shop, operation: &str, attribute: &str) {
         "token_hash": { "S": hash }, "sealed_token": { "S": "" }, "expires_at": { "S": "2026-11-21T12:00:00.000Z" }, "send_count": { "N": "1" },
     } });
     let profiles = shop.aws.items("users");
-    let mut ada = profiles.into_iter().find(|item| item["pk"]["S"] == format!("USER#{}", events::USER)).unwrap();
-    ada[attribute] = if attribute == "reset" { link } else { json!({ "M": { "email": ada["email"], "link": link } }) };
+    let mut ada = profiles
+        .into_iter()
+        .find(|item| item["pk"]["S"] == format!("USER#{}", events::USER))
+        .unwrap();
+    ada[attribute] = if attribute == "reset" {
+        link
+    } else {
+        json!({ "M": { "email": ada["email"], "link": link } })
+    };
     shop.aws.put("users", &ada);
 }
 
-/// Charges as the sample says, and gives the attempt the id that the samples speak of: its own is derived.
+/// Charges as the sample says, and gives the attempt the id that the samples speak of: its own is
+/// derived.
 async fn prepare_paid(shop: &Shop) {
     let called = shop.call("charge-payment", sample("charge-payment")).await;
-    assert_eq!(called.ok()["batchItemFailures"], json!([]), "events/charge-payment.json is not acknowledged");
+    assert_eq!(
+        called.ok()["batchItemFailures"],
+        json!([]),
+        "events/charge-payment.json is not acknowledged"
+    );
     let items = shop.aws.items("payments");
-    let attempt =
-        items.iter().find_map(|item| item["sk"]["S"].as_str()?.strip_prefix("ATTEMPT#")).expect("there was an attempt").to_owned();
+    let attempt = items
+        .iter()
+        .find_map(|item| item["sk"]["S"].as_str()?.strip_prefix("ATTEMPT#"))
+        .expect("there was an attempt")
+        .to_owned();
     for item in &items {
         let renamed = item.to_string().replace(&attempt, "0199c2a8-0000-7000-8000-0000000000a1");
         shop.aws.put("payments", &serde_json::from_str(&renamed).unwrap());

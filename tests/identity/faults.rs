@@ -1,5 +1,5 @@
-//! Every fault at every call of what changes an account: afterwards stands what stood before or what was asked for, never something in
-//! between, and asking again finishes it.
+//! Every fault at every call of what changes an account: afterwards stands what stood before or
+//! what was asked for, never something in between, and asking again finishes it.
 
 use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 
@@ -34,7 +34,8 @@ impl Scene {
         let (session, other) = (shop.enter(user.id).await, shop.enter(user.id).await);
         assert_eq!(shop.ask_for_address(&session, NEW).await.status(), 200);
         assert_eq!(shop.request_reset(ADA).await.status(), 202);
-        let (verification, reset) = (shop.verification_token(user.id).await, shop.reset_token(user.id).await);
+        let (verification, reset) =
+            (shop.verification_token(user.id).await, shop.reset_token(user.id).await);
         let withdrawal = shop.withdraw_token(user.id).await;
         // An instance that has read no secret yet: those calls may fail, too.
         let shop = shop.cold();
@@ -52,7 +53,16 @@ impl Scene {
         let hash_before = tests::shop::accounts::hash();
         for item in &mut users {
             let is_old = item["password_hash"]["S"] == hash_before;
-            for name in ["pk", "user_id", "traceparent", "verification", "reset", "withdrawal", "listed_shard", "listed_at"] {
+            for name in [
+                "pk",
+                "user_id",
+                "traceparent",
+                "verification",
+                "reset",
+                "withdrawal",
+                "listed_shard",
+                "listed_at",
+            ] {
                 if item.get(name).is_some() {
                     item[name] = json!("something");
                 }
@@ -61,11 +71,20 @@ impl Scene {
                 item["password_hash"] = json!(if is_old { "the one before" } else { "a new one" });
             }
         }
-        let mut sessions: Vec<Value> = self.shop.aws.items("sessions").into_iter().filter(|item| item.get("sequence").is_some()).collect();
+        let mut sessions: Vec<Value> = self
+            .shop
+            .aws
+            .items("sessions")
+            .into_iter()
+            .filter(|item| item.get("sequence").is_some())
+            .collect();
         for item in &mut sessions {
             let is_this = item["pk"]["S"] == format!("SESSION#{}", self.session.id());
-            for (name, value) in [("pk", if is_this { "this" } else { "the other" }), ("user_id", "somebody"), ("secret_hash", "something")]
-            {
+            for (name, value) in [
+                ("pk", if is_this { "this" } else { "the other" }),
+                ("user_id", "somebody"),
+                ("secret_hash", "something"),
+            ] {
                 item[name] = json!(value);
             }
         }
@@ -77,7 +96,8 @@ impl Scene {
     }
 }
 
-/// What is tried: how it is called, and what it is answered when it succeeds and when it had succeeded already.
+/// What is tried: how it is called, and what it is answered when it succeeds and when it had
+/// succeeded already.
 struct Trial {
     name: &'static str,
     done: u64,
@@ -126,11 +146,18 @@ async fn survives(trial: Trial, attempt: impl AsyncFn(&Scene) -> Called) {
         let scene = Scene::with_retries().await;
         scene.shop.aws.fail(call, Fault::LoseResponse);
         let first = attempt(&scene).await;
-        assert_eq!((first.status(), scene.state()), (trial.done, after.clone()), "{} whose answer {call} is lost", trial.name);
+        assert_eq!(
+            (first.status(), scene.state()),
+            (trial.done, after.clone()),
+            "{} whose answer {call} is lost",
+            trial.name
+        );
         count("done at the second try");
     }
     print(&format!("{}: {} calls, {:?}", trial.name, undisturbed.calls.len(), ends.borrow()));
-    assert!(ends.borrow().contains_key("not done") && ends.borrow().contains_key("done without a word"));
+    assert!(
+        ends.borrow().contains_key("not done") && ends.borrow().contains_key("done without a word")
+    );
 }
 
 #[tokio::test]
@@ -139,7 +166,10 @@ async fn a_refresh_is_finished_whatever_happens_to_a_call() {
     survives(trial, async |scene| {
         let called = scene.shop.refresh(&scene.session.refresh_token).await;
         if let Some(next) = Session::of(&called) {
-            assert_eq!((next.id(), next.refresh_token.split('.').nth(1)), (scene.session.id(), Some("2")));
+            assert_eq!(
+                (next.id(), next.refresh_token.split('.').nth(1)),
+                (scene.session.id(), Some("2"))
+            );
         }
         called
     })
@@ -148,7 +178,8 @@ async fn a_refresh_is_finished_whatever_happens_to_a_call() {
 
 #[tokio::test]
 async fn a_reuse_is_punished_whatever_happens_to_a_call() {
-    let trial = Trial { name: "refresh-token, used twice", done: 401, done_before: (401, "invalid_token") };
+    let trial =
+        Trial { name: "refresh-token, used twice", done: 401, done_before: (401, "invalid_token") };
     let whole = Scene::set(Shop::open()).await;
     assert_eq!(whole.shop.user(whole.session.user_id()).await.token_version, 1);
     whatever_happens_to_any_call(async |Mishap { call, fault }| {
@@ -159,14 +190,23 @@ async fn a_reuse_is_punished_whatever_happens_to_a_call() {
         scene.shop.aws.fail(call, fault);
         let first = scene.shop.refresh(&scene.session.refresh_token).await;
         scene.shop.aws.heal();
-        let is_revoked = || scene.shop.aws.items("sessions").iter().any(|item| item.get("end_reason").is_some());
+        let is_revoked =
+            || scene.shop.aws.items("sessions").iter().any(|item| item.get("end_reason").is_some());
         if first.status() == trial.done {
             assert!(is_revoked(), "{fault:?} at {call}");
         }
         let again = scene.shop.refresh(&scene.session.refresh_token).await;
-        assert_eq!((again.status(), code(&again).as_str()), trial.done_before, "{fault:?} at {call}");
+        assert_eq!(
+            (again.status(), code(&again).as_str()),
+            trial.done_before,
+            "{fault:?} at {call}"
+        );
         assert!(is_revoked(), "{fault:?} at {call}");
-        assert_eq!(scene.shop.user(scene.session.user_id()).await.token_version, 2, "once: {fault:?} at {call}");
+        assert_eq!(
+            scene.shop.user(scene.session.user_id()).await.token_version,
+            2,
+            "once: {fault:?} at {call}"
+        );
         assert_eq!(scene.shop.refresh(&next.refresh_token).await.status(), 401);
         assert_eq!(kind(&scene.shop.authorize(&next.access_token).await), "Unauthorized");
         scene.shop.check_accounts();
@@ -179,33 +219,54 @@ async fn a_reuse_is_punished_whatever_happens_to_a_call() {
 async fn a_changed_password_is_changed_whatever_happens_to_a_call() {
     // Who asks again after a change that was made, and not told of, has another password by now.
     let trial = Trial { name: "change-password", done: 204, done_before: (422, "wrong_password") };
-    survives(trial, async |scene| scene.shop.change_password(&scene.session, PASSWORD, NEW_PASSWORD).await).await;
+    survives(trial, async |scene| {
+        scene.shop.change_password(&scene.session, PASSWORD, NEW_PASSWORD).await
+    })
+    .await;
     // Before the last call nothing is changed; after it all is.
     for (call, changed) in [(3, false), (4, true)] {
         let scene = Scene::set(Shop::open()).await;
         scene.shop.aws.fail(call, Fault::LoseResponse);
-        assert_eq!(scene.shop.change_password(&scene.session, PASSWORD, NEW_PASSWORD).await.status(), 503);
-        let (old, new) = (scene.shop.login(ADA, PASSWORD).await.status(), scene.shop.login(ADA, NEW_PASSWORD).await.status());
+        assert_eq!(
+            scene.shop.change_password(&scene.session, PASSWORD, NEW_PASSWORD).await.status(),
+            503
+        );
+        let (old, new) = (
+            scene.shop.login(ADA, PASSWORD).await.status(),
+            scene.shop.login(ADA, NEW_PASSWORD).await.status(),
+        );
         assert_eq!((old, new), if changed { (401, 200) } else { (200, 401) });
-        assert_eq!(scene.shop.refresh(&scene.other.refresh_token).await.status(), if changed { 401 } else { 200 });
+        assert_eq!(
+            scene.shop.refresh(&scene.other.refresh_token).await.status(),
+            if changed { 401 } else { 200 }
+        );
     }
 }
 
 #[tokio::test]
 async fn an_address_is_verified_whatever_happens_to_a_call() {
-    let trial = Trial { name: "verify-email", done: 204, done_before: (400, "invalid_one_time_token") };
+    let trial =
+        Trial { name: "verify-email", done: 204, done_before: (400, "invalid_one_time_token") };
     survives(trial, async |scene| scene.shop.verify_email(&scene.verification).await).await;
 }
 
 #[tokio::test]
 async fn an_address_change_is_withdrawn_whatever_happens_to_a_call() {
-    let trial = Trial { name: "withdraw-email-change", done: 204, done_before: (400, "invalid_one_time_token") };
+    let trial = Trial {
+        name: "withdraw-email-change",
+        done: 204,
+        done_before: (400, "invalid_one_time_token"),
+    };
     survives(trial, async |scene| scene.shop.withdraw(&scene.withdrawal).await).await;
 }
 
 #[tokio::test]
 async fn a_password_is_reset_whatever_happens_to_a_call() {
-    let trial = Trial { name: "confirm-password-reset", done: 204, done_before: (400, "invalid_one_time_token") };
+    let trial = Trial {
+        name: "confirm-password-reset",
+        done: 204,
+        done_before: (400, "invalid_one_time_token"),
+    };
     survives(trial, async |scene| scene.shop.confirm_reset(&scene.reset, NEW_PASSWORD).await).await;
 }
 

@@ -1,4 +1,5 @@
-//! Strangers try passwords, thousands of them and from everywhere: a handful is looked at, and the owner gets in all the while.
+//! Strangers try passwords, thousands of them and from everywhere: a handful is looked at, and the
+//! owner gets in all the while.
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ use crate::{dice::Dice, print};
 const QUARTER_HOUR: Duration = Duration::from_secs(15 * 60);
 const STEP: Duration = Duration::from_secs(5);
 const STEPS: usize = 180;
-/// In each step: ten thousand in all at the account that somebody has, and enough at the one that nobody has.
+/// In each step: ten thousand in all at the account that somebody has, and enough at the one that
+/// nobody has.
 const TRIES: usize = 56;
 const TRIES_AT_NOBODY: usize = 14;
 const NEW_PASSWORD: &str = "another horse, another battery";
@@ -37,15 +39,27 @@ impl Strangers {
         Self { shop: shop.clone(), dice: Dice::new(seed), email, tried: 0, looked_at: Vec::new() }
     }
 
-    /// One try from some network, sometimes with a device token that is made up or another account's.
+    /// One try from some network, sometimes with a device token that is made up or another
+    /// account's.
     async fn try_once(&mut self, foreign: Option<&str>) {
         let source = match self.dice.chance(50) {
-            true => format!("198.{}.{}.{}", self.dice.within(0..256), self.dice.within(0..256), self.dice.within(0..256)),
+            true => format!(
+                "198.{}.{}.{}",
+                self.dice.within(0..256),
+                self.dice.within(0..256),
+                self.dice.within(0..256)
+            ),
             false => {
-                format!("2001:db8:{:x}:{:x}::{:x}", self.dice.within(0..65536), self.dice.within(0..65536), self.dice.within(1..65536))
+                format!(
+                    "2001:db8:{:x}:{:x}::{:x}",
+                    self.dice.within(0..65536),
+                    self.dice.within(0..65536),
+                    self.dice.within(1..65536)
+                )
             }
         };
-        let spelling = if self.dice.chance(50) { self.email.to_owned() } else { self.email.to_uppercase() };
+        let spelling =
+            if self.dice.chance(50) { self.email.to_owned() } else { self.email.to_uppercase() };
         let called = self.shop.login_from(&source, foreign, &spelling, "not the password").await;
         self.tried += 1;
         match called.status() {
@@ -60,16 +74,20 @@ impl Strangers {
 
     /// The most tries that were looked at in any quarter of an hour.
     fn most(&self) -> usize {
-        let within = |from: &Timestamp| self.looked_at.iter().filter(|at| *at >= from && at.since(*from) < QUARTER_HOUR).count();
+        let within = |from: &Timestamp| {
+            self.looked_at.iter().filter(|at| *at >= from && at.since(*from) < QUARTER_HOUR).count()
+        };
         self.looked_at.iter().map(within).max().unwrap_or_default()
     }
 }
 
 #[tokio::test]
-async fn thousands_of_tries_in_a_quarter_of_an_hour_reach_ten_and_the_owner_gets_in_every_five_seconds() {
+async fn thousands_of_tries_in_a_quarter_of_an_hour_reach_ten_and_the_owner_gets_in_every_five_seconds()
+ {
     let shop = Shop::open();
     shop.enrol(ADA).await;
-    let device = shop.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
+    let device =
+        shop.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
     let mut strangers = Strangers::new(&shop, ADA, 1);
     let mut entered = 0;
     for _ in 0..STEPS {
@@ -81,13 +99,16 @@ async fn thousands_of_tries_in_a_quarter_of_an_hour_reach_ten_and_the_owner_gets
         shop.clock.advance(STEP);
     }
     let (tried, looked_at) = (strangers.tried, strangers.looked_at.len());
-    print(&format!("{tried} tries at a known account in 15 minutes: {looked_at} looked at; the owner got in {entered} times of {STEPS}"));
+    print(&format!(
+        "{tried} tries at a known account in 15 minutes: {looked_at} looked at; the owner got in {entered} times of {STEPS}"
+    ));
     assert_eq!((strangers.most(), entered), (10, STEPS));
     assert_eq!(looked_at, 10);
 }
 
 #[tokio::test]
-async fn thousands_of_tries_at_an_account_that_nobody_has_are_answered_like_those_at_one_that_somebody_has() {
+async fn thousands_of_tries_at_an_account_that_nobody_has_are_answered_like_those_at_one_that_somebody_has()
+ {
     let shop = Shop::open();
     shop.enrol(ADA).await;
     let mut strangers = Strangers::new(&shop, "eve@example.com", 2);
@@ -110,23 +131,34 @@ async fn thousands_of_tries_at_an_account_that_nobody_has_are_answered_like_thos
         }
         shop.clock.advance(STEP);
     }
-    print(&format!("{} tries at an unknown account in 15 minutes: {} looked at", strangers.tried, strangers.looked_at.len()));
+    print(&format!(
+        "{} tries at an unknown account in 15 minutes: {} looked at",
+        strangers.tried,
+        strangers.looked_at.len()
+    ));
     assert_eq!((strangers.most(), strangers.looked_at.len()), (10, 10));
 }
 
 #[tokio::test]
-async fn three_hours_of_tries_reach_ten_in_any_quarter_and_the_owner_gets_in_with_a_device_or_by_a_link() {
+async fn three_hours_of_tries_reach_ten_in_any_quarter_and_the_owner_gets_in_with_a_device_or_by_a_link()
+ {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let bob = shop.enrol("bob@example.com").await;
-    let mut device = shop.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
-    let foreign = shop.login_from("192.0.2.2", None, "bob@example.com", PASSWORD).await.header("x-device-token").unwrap();
+    let mut device =
+        shop.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
+    let foreign = shop
+        .login_from("192.0.2.2", None, "bob@example.com", PASSWORD)
+        .await
+        .header("x-device-token")
+        .unwrap();
     assert_ne!(user.id, bob.id);
     let mut publisher = shop.users_publisher();
     publisher.publish().await;
     shop.aws.queues().take("send-account-notification", 100);
 
-    let (mut known, mut unknown) = (Strangers::new(&shop, ADA, 3), Strangers::new(&shop, "eve@example.com", 4));
+    let (mut known, mut unknown) =
+        (Strangers::new(&shop, ADA, 3), Strangers::new(&shop, "eve@example.com", 4));
     let (mut password, mut entered) = (PASSWORD, 0);
     let steps: usize = 3 * 3600 / 5;
     let mut before_reset = 0;
@@ -151,7 +183,11 @@ async fn three_hours_of_tries_reach_ten_in_any_quarter_and_the_owner_gets_in_wit
             assert_eq!(shop.login_from("192.0.2.9", None, ADA, password).await.status(), 429);
             publisher.publish().await;
             let mails = shop.aws.queues().take("send-account-notification", 100);
-            let last = mails.iter().map(|mail| mail.json()["data"].clone()).rfind(|mail| mail["template"] == "password_reset").unwrap();
+            let last = mails
+                .iter()
+                .map(|mail| mail.json()["data"].clone())
+                .rfind(|mail| mail["template"] == "password_reset")
+                .unwrap();
             let token = shop.unseal(last["data"]["sealed_token"].as_str().unwrap(), user.id).await;
             let confirmed = shop.confirm_reset(&token, NEW_PASSWORD).await;
             assert_eq!(confirmed.status(), 204, "{:?}", confirmed.answer);
@@ -197,7 +233,10 @@ async fn one_network_cannot_lock_the_accounts_of_strangers() {
     let mut looked_at = 0;
     for owner in &owners {
         for _ in 0..15 {
-            looked_at += usize::from(shop.login_from("198.51.100.7", None, owner, "not the password").await.status() == 401);
+            looked_at += usize::from(
+                shop.login_from("198.51.100.7", None, owner, "not the password").await.status()
+                    == 401,
+            );
         }
     }
     let mut locked = 0;
@@ -206,7 +245,10 @@ async fn one_network_cannot_lock_the_accounts_of_strangers() {
         assert!([200, 429].contains(&called.status()), "{:?}", called.answer);
         locked += usize::from(called.status() == 429);
     }
-    print(&format!("90 attempts of one network that may make 20: {looked_at} looked at, {locked} of {} accounts locked", owners.len()));
+    print(&format!(
+        "90 attempts of one network that may make 20: {looked_at} looked at, {locked} of {} accounts locked",
+        owners.len()
+    ));
     assert_eq!((looked_at, locked), (20, 2));
 
     // The same for the links that reset a password: 5 for each account.
@@ -215,8 +257,12 @@ async fn one_network_cannot_lock_the_accounts_of_strangers() {
             assert!([202, 429].contains(&reset_from(&shop, "198.51.100.7", owner).await.status()));
         }
     }
-    let open = async |owner: &String| reset_from(&shop, "203.0.113.99", owner).await.status() == 202;
-    assert_eq!((open(&owners[3]).await, open(&owners[4]).await, open(&owners[5]).await), (false, true, true));
+    let open =
+        async |owner: &String| reset_from(&shop, "203.0.113.99", owner).await.status() == 202;
+    assert_eq!(
+        (open(&owners[3]).await, open(&owners[4]).await, open(&owners[5]).await),
+        (false, true, true)
+    );
 }
 
 #[tokio::test]
@@ -224,12 +270,24 @@ async fn links_that_one_network_uses_are_limited() {
     let shop = Shop::open().with_network_burst(4);
     let user = shop.enrol(ADA).await;
     let guess = OneTimeToken::create(user.id, &Ids::System);
-    let made_up =
-        shop.unseal(&guess.link(shop.mail_keys().await.active(), shop.clock.now(), QUARTER_HOUR, &Ids::System).sealed_token, user.id).await;
+    let made_up = shop
+        .unseal(
+            &guess
+                .link(shop.mail_keys().await.active(), shop.clock.now(), QUARTER_HOUR, &Ids::System)
+                .sealed_token,
+            user.id,
+        )
+        .await;
     let (verify, reset) = ("verify-email", "confirm-password-reset");
-    let use_link =
-        async |source: &str, operation: &str, body: &Value| shop.call(operation, request(operation, body).source_ip(source).event()).await;
-    let bodies = |token: &str| [(verify, json!({ "token": token })), (reset, json!({ "token": token, "new_password": NEW_PASSWORD }))];
+    let use_link = async |source: &str, operation: &str, body: &Value| {
+        shop.call(operation, request(operation, body).source_ip(source).event()).await
+    };
+    let bodies = |token: &str| {
+        [
+            (verify, json!({ "token": token })),
+            (reset, json!({ "token": token, "new_password": NEW_PASSWORD })),
+        ]
+    };
     // What can be no link is refused before anything is charged.
     for _ in 0..4 {
         for (operation, body) in bodies("no link") {
@@ -239,18 +297,34 @@ async fn links_that_one_network_uses_are_limited() {
     for host in 1..=2 {
         for (operation, body) in bodies(&made_up) {
             let called = use_link(&format!("2001:db8:1:2::{host}"), operation, &body).await;
-            assert_eq!((called.status(), code(&called).as_str()), (400, "invalid_one_time_token"), "{operation}");
+            assert_eq!(
+                (called.status(), code(&called).as_str()),
+                (400, "invalid_one_time_token"),
+                "{operation}"
+            );
         }
     }
     let before = shop.aws.items("users");
     for (operation, body) in bodies(&shop.verification_token(user.id).await) {
         let called = use_link("2001:db8:1:2:ffff::9", operation, &body).await;
-        assert_eq!((called.status(), code(&called).as_str()), (429, "too_many_requests"), "{operation}");
+        assert_eq!(
+            (called.status(), code(&called).as_str()),
+            (429, "too_many_requests"),
+            "{operation}"
+        );
         assert_eq!(called.header("retry-after").as_deref(), Some("225"), "{operation}");
     }
     assert_eq!(shop.aws.items("users"), before);
     let token = shop.verification_token(user.id).await;
-    assert_eq!(use_link("2001:db8:1:3::1", verify, &json!({ "token": token })).await.status(), 204, "another network");
+    assert_eq!(
+        use_link("2001:db8:1:3::1", verify, &json!({ "token": token })).await.status(),
+        204,
+        "another network"
+    );
     shop.clock.advance(Duration::from_secs(225));
-    assert_eq!(use_link("2001:db8:1:2::1", verify, &json!({ "token": token })).await.status(), 400, "one more, after its wait");
+    assert_eq!(
+        use_link("2001:db8:1:2::1", verify, &json!({ "token": token })).await.status(),
+        400,
+        "one more, after its wait"
+    );
 }

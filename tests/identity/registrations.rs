@@ -1,4 +1,5 @@
-//! Everybody registers the same address at once: one of them gets it, and nothing of the others is left.
+//! Everybody registers the same address at once: one of them gets it, and nothing of the others is
+//! left.
 
 use serde_json::Value;
 use shared::lambda::Invocation;
@@ -36,7 +37,11 @@ const SPELLINGS: [&str; 12] = [
 /// Registers all at once; the ids that were answered, and how often which status.
 async fn register(shop: &Shop, many: usize) -> (Vec<Value>, [usize; 3]) {
     let lambda = shop.lambda("register-user");
-    let begin = |number| tokio::spawn(lambda(Invocation::with_event(registration(SPELLINGS[number % SPELLINGS.len()]))));
+    let begin = |number| {
+        tokio::spawn(lambda(Invocation::with_event(registration(
+            SPELLINGS[number % SPELLINGS.len()],
+        ))))
+    };
     let running: Vec<_> = (0..many).map(begin).collect();
     let (mut created, mut statuses) = (Vec::new(), [0; 3]);
     for answer in running {
@@ -57,7 +62,8 @@ async fn register(shop: &Shop, many: usize) -> (Vec<Value>, [usize; 3]) {
 
 #[test]
 fn all_spellings_are_one_address() {
-    let normal: std::collections::BTreeSet<String> = SPELLINGS.iter().map(|text| Email::parse(text).unwrap().into()).collect();
+    let normal: std::collections::BTreeSet<String> =
+        SPELLINGS.iter().map(|text| Email::parse(text).unwrap().into()).collect();
     assert_eq!(normal.len(), 1, "{normal:?}");
     let different: std::collections::BTreeSet<&str> = SPELLINGS.into_iter().collect();
     assert_eq!(different.len(), 12);
@@ -76,20 +82,30 @@ async fn two_hundred_registrations_of_one_address_at_once_make_one_account() {
 }
 
 #[tokio::test]
-async fn whatever_happens_to_the_calls_of_many_registrations_at_once_there_is_one_account_or_none() {
+async fn whatever_happens_to_the_calls_of_many_registrations_at_once_there_is_one_account_or_none()
+{
     let mut all = [0; 3];
     for seed in 0..SPOILED {
         let shop = Shop::crowded(seed);
         let mut dice = Dice::new(seed);
         for _ in 0..SPOILED_AT_ONCE {
-            let fault = *dice.one(&[Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::LoseResponse, Fault::Conflict]);
+            let fault = *dice.one(&[
+                Fault::Throttle,
+                Fault::LoseRequest,
+                Fault::LoseResponse,
+                Fault::LoseResponse,
+                Fault::Conflict,
+            ]);
             shop.aws.fail(dice.within(0..3 * SPOILED_AT_ONCE), fault);
         }
         let (created, statuses) = register(&shop, SPOILED_AT_ONCE).await;
         shop.aws.heal();
         shop.check_accounts();
         let accounts = shop.profiles().len();
-        assert!(created.len() <= 1 && created.len() <= accounts && accounts <= 1, "seed {seed}: {statuses:?}, {accounts} accounts");
+        assert!(
+            created.len() <= 1 && created.len() <= accounts && accounts <= 1,
+            "seed {seed}: {statuses:?}, {accounts} accounts"
+        );
         if let Some(id) = created.first() {
             assert_eq!(shop.profiles()[0]["user_id"]["S"], *id, "seed {seed}");
         }
@@ -99,7 +115,9 @@ async fn whatever_happens_to_the_calls_of_many_registrations_at_once_there_is_on
         assert_eq!(shop.login(SPELLINGS[11], PASSWORD).await.status(), 200, "seed {seed}");
         all = std::array::from_fn(|status| all[status] + statuses[status]);
     }
-    print(&format!("{SPOILED} times {SPOILED_AT_ONCE} registrations at once with faults: [201, 409, 503] {all:?}"));
+    print(&format!(
+        "{SPOILED} times {SPOILED_AT_ONCE} registrations at once with faults: [201, 409, 503] {all:?}"
+    ));
     assert!(all.iter().all(|times| *times > 0), "{all:?}: this test shows nothing");
 }
 
@@ -117,7 +135,10 @@ async fn a_registration_that_crashes_leaves_no_half_of_an_account() {
             shop.aws.heal();
             shop.check_accounts();
             let stands = shop.profiles().len();
-            assert_eq!(shop.register(SPELLINGS[0]).await.status(), if stands == 1 { 409 } else { 201 });
+            assert_eq!(
+                shop.register(SPELLINGS[0]).await.status(),
+                if stands == 1 { 409 } else { 201 }
+            );
             shop.check_accounts();
             assert_eq!(shop.login(SPELLINGS[1], PASSWORD).await.status(), 200);
         }

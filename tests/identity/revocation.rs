@@ -1,4 +1,5 @@
-//! A signing key is compromised: its tokens are rejected within a minute, and every client continues with its refresh token.
+//! A signing key is compromised: its tokens are rejected within a minute, and every client
+//! continues with its refresh token.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -24,7 +25,11 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// How long the gateway keeps what the authorizer said.
 fn gateway_ttl() -> Duration {
     let authorizers = &template().resource("Api")["Properties"]["Auth"]["Authorizers"];
-    let seconds = |name: &str| authorizers[name]["Identity"]["ReauthorizeEvery"].as_u64().expect("the template says how long");
+    let seconds = |name: &str| {
+        authorizers[name]["Identity"]["ReauthorizeEvery"]
+            .as_u64()
+            .expect("the template says how long")
+    };
     assert_eq!(seconds("OptionalBearer"), 0);
     Duration::from_secs(seconds("Bearer"))
 }
@@ -69,7 +74,8 @@ async fn revoked_key_is_rejected_within_a_minute_and_every_client_goes_on_by_ref
     let mut longest = Duration::ZERO;
     let mut refreshed = 0;
     for (seed, pause) in [0, 1, 7, 15, 29, 31].into_iter().enumerate() {
-        // Every other time only the thief's requests come in the first minute: no token of the new key makes an authorizer read the keys again.
+        // Every other time only the thief's requests come in the first minute: no token of the new
+        // key makes an authorizer read the keys again.
         let is_quiet = seed % 2 == 0;
         let shop = Shop::open();
         let user = shop.enrol(ADA).await;
@@ -77,7 +83,12 @@ async fn revoked_key_is_rejected_within_a_minute_and_every_client_goes_on_by_ref
         let mut session = shop.enter(user.id).await;
         let instances = [shop.cold(), shop.cold()];
         let authorizers = vec![shop.cold(), shop.cold()];
-        let mut gateway = Gateway { shop: shop.clone(), authorizers, accepted: HashMap::new(), dice: Dice::new(seed as u64) };
+        let mut gateway = Gateway {
+            shop: shop.clone(),
+            authorizers,
+            accepted: HashMap::new(),
+            dice: Dice::new(seed as u64),
+        };
         let mut dice = Dice::new(100 + seed as u64);
         let stolen = shop.aws.secrets_manager().text("signing-key").unwrap();
         let mut forged = vec![forge(&shop, &stolen, &subject, session.id())];
@@ -85,7 +96,9 @@ async fn revoked_key_is_rejected_within_a_minute_and_every_client_goes_on_by_ref
             session = Session::of(&instance.refresh(&session.refresh_token).await).unwrap();
         }
         for _ in 0..pause {
-            assert!(gateway.lets_in(&forged[0]).await && gateway.lets_in(&session.access_token).await);
+            assert!(
+                gateway.lets_in(&forged[0]).await && gateway.lets_in(&session.access_token).await
+            );
             shop.clock.advance(SECOND);
         }
 
@@ -103,16 +116,22 @@ async fn revoked_key_is_rejected_within_a_minute_and_every_client_goes_on_by_ref
             }
             let is_there = second >= 60 || !is_quiet;
             if is_there && !gateway.lets_in(&session.access_token).await {
-                assert!(is_quiet || shop.clock.now().since(at) < MINUTE, "a client with a token of the new key is refused");
+                assert!(
+                    is_quiet || shop.clock.now().since(at) < MINUTE,
+                    "a client with a token of the new key is refused"
+                );
                 let called = dice.one(&instances).refresh(&session.refresh_token).await;
-                session = Session::of(&called).unwrap_or_else(|| panic!("logged out: {:?}", called.answer));
+                session = Session::of(&called)
+                    .unwrap_or_else(|| panic!("logged out: {:?}", called.answer));
                 refreshed += 1;
             }
             shop.clock.advance(SECOND);
         }
         assert!(gateway.lets_in(&session.access_token).await);
     }
-    print(&format!("a revoked key is accepted for {longest:?} at most; clients refreshed {refreshed} times in 6 runs"));
+    print(&format!(
+        "a revoked key is accepted for {longest:?} at most; clients refreshed {refreshed} times in 6 runs"
+    ));
     assert!(longest < MINUTE, "{longest:?}");
     assert!(longest >= gateway_ttl(), "{longest:?}: the caches were never met");
 }

@@ -36,10 +36,20 @@ impl Crowd {
         let session = shop.enter(user.id).await;
         let instances = (0..INSTANCES).map(|_| shop.cold()).collect();
         let (tokens, signers) = (VecDeque::new(), BTreeSet::new());
-        Self { shop, instances, dice: Dice::new(seed), session, tokens, signers, asked: 0, refused: Vec::new() }
+        Self {
+            shop,
+            instances,
+            dice: Dice::new(seed),
+            session,
+            tokens,
+            signers,
+            asked: 0,
+            refused: Vec::new(),
+        }
     }
 
-    /// Two seconds in the life of a shop: somebody comes back, some are let in, now and then somebody logs in, and an instance is new.
+    /// Two seconds in the life of a shop: somebody comes back, some are let in, now and then
+    /// somebody logs in, and an instance is new.
     async fn step(&mut self, number: usize) {
         self.shop.clock.advance(STEP);
         if self.dice.chance(3) {
@@ -61,7 +71,8 @@ impl Crowd {
         self.signers.insert(self.session.access_token.split('.').next().unwrap().to_owned());
         self.tokens.push_back((now, self.session.access_token.clone()));
         self.tokens.retain(|(from, _)| now.since(*from) < Duration::from_secs(899));
-        // The newest token, and one of those that are still good, maybe of a login before: sessions go on side by side.
+        // The newest token, and one of those that are still good, maybe of a login before: sessions
+        // go on side by side.
         for position in [self.tokens.len() - 1, self.dice.within(0..self.tokens.len())] {
             self.asked += 1;
             let instance = self.dice.within(0..INSTANCES);
@@ -88,7 +99,12 @@ async fn a_rotation_in_the_midst_of_logins_refreshes_and_authorizations_fails_no
         crowd.shop.rotate_signing_key().await;
     }
     crowd.steps(200).await;
-    print(&format!("four rotations: {} requests, {} failures, {} keys", crowd.asked, crowd.refused.len(), crowd.signers.len()));
+    print(&format!(
+        "four rotations: {} requests, {} failures, {} keys",
+        crowd.asked,
+        crowd.refused.len(),
+        crowd.signers.len()
+    ));
     assert!(crowd.refused.is_empty(), "{:?}", crowd.refused);
     assert_eq!(crowd.signers.len(), 5, "each key has signed");
 }
@@ -120,7 +136,9 @@ async fn nor_do_two_rotations_in_a_hurry_with_made_up_keys_before_them() {
         asked += crowd.asked;
         signers += crowd.signers.len();
     }
-    print(&format!("two rotations within twenty seconds, after made-up keys: {asked} requests, 0 failures, {signers} keys in 6 runs"));
+    print(&format!(
+        "two rotations within twenty seconds, after made-up keys: {asked} requests, 0 failures, {signers} keys in 6 runs"
+    ));
     assert!(signers > 12, "{signers}: the new keys have signed nothing");
 }
 
@@ -138,12 +156,15 @@ async fn a_flood_of_made_up_keys_keeps_a_new_key_out_for_half_a_minute_at_most()
         longest = longest.max(kept_out);
         reads = reads.max(read);
     }
-    print(&format!("a made-up key each second: a new key is kept out for {longest} s at most, {reads} reads of the secret in 90 s"));
+    print(&format!(
+        "a made-up key each second: a new key is kept out for {longest} s at most, {reads} reads of the secret in 90 s"
+    ));
     assert!(longest <= RELOAD_LIMIT.interval().as_secs() && longest > 20, "{longest}");
     assert!(reads <= 4, "{reads}");
 }
 
-/// For how many seconds a new key is kept out at an instance that sees a made-up one each second, and how often the secret is read then.
+/// For how many seconds a new key is kept out at an instance that sees a made-up one each second,
+/// and how often the secret is read then.
 async fn flooded(made_up: &str, before: usize) -> (u64, usize) {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;

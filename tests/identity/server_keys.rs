@@ -1,4 +1,5 @@
-//! The secret `users-key` rotates while people come back: tokens, links and cursors of the previous key go on working.
+//! The secret `users-key` rotates while people come back: tokens, links and cursors of the previous
+//! key go on working.
 
 use std::time::Duration;
 
@@ -43,7 +44,10 @@ impl World {
         for _ in 0..2 {
             let called = self.instance().refresh(&shown).await;
             let at = self.shop.clock.now();
-            answers.push(Session::of(&called).unwrap_or_else(|| panic!("logged out at {at}: {:?}", called.answer)));
+            answers.push(
+                Session::of(&called)
+                    .unwrap_or_else(|| panic!("logged out at {at}: {:?}", called.answer)),
+            );
             self.shop.clock.advance(pause);
         }
         self.session = answers.swap_remove(self.dice.within(0..2));
@@ -57,13 +61,21 @@ async fn server_key_rotation_invalidates_no_session_device_link_or_cursor() {
     let user = shop.enrol(ADA).await;
     let admin = shop.admin("grace@example.com").await;
     let session = shop.log_in(ADA).await;
-    let mut world = World { instances: vec![shop.cold(), shop.cold(), shop.cold()], shop, dice: Dice::new(1), session, exchanges: 0 };
+    let mut world = World {
+        instances: vec![shop.cold(), shop.cold(), shop.cold()],
+        shop,
+        dice: Dice::new(1),
+        session,
+        exchanges: 0,
+    };
     let shop = world.shop.clone();
-    let mut device = shop.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
+    let mut device =
+        shop.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
     for rotation in 0..3 {
         // Each instance has its copy of the key.
         for instance in &world.instances {
-            world.session = Session::of(&instance.refresh(&world.session.refresh_token).await).unwrap();
+            world.session =
+                Session::of(&instance.refresh(&world.session.refresh_token).await).unwrap();
         }
         let idle = shop.enter(user.id).await;
         let page = shop.call("list-users", admin.request(events::get("/users?limit=1"))).await;
@@ -72,7 +84,11 @@ async fn server_key_rotation_invalidates_no_session_device_link_or_cursor() {
         let sealed = shop.user(user.id).await.reset.unwrap().sealed_token;
 
         for key in ["users-key", "mail-token-key"] {
-            shop.aws.secrets_manager().rotate_server_key(key, &format!("{key} {rotation}"), shop.clock.now());
+            shop.aws.secrets_manager().rotate_server_key(
+                key,
+                &format!("{key} {rotation}"),
+                shop.clock.now(),
+            );
         }
         let takes_effect = shop.clock.now().plus(KEY_ACTIVATION_DELAY);
         while shop.clock.now().plus(STEP) < takes_effect {
@@ -87,21 +103,35 @@ async fn server_key_rotation_invalidates_no_session_device_link_or_cursor() {
             shop.clock.advance(STEP);
         }
 
-        let strangers = async || while shop.login_from("198.51.100.1", None, ADA, "not the password").await.status() == 401 {};
+        let strangers = async || {
+            while shop.login_from("198.51.100.1", None, ADA, "not the password").await.status()
+                == 401
+            {}
+        };
         strangers().await;
         let known = world.instance().login_from("192.0.2.1", Some(&device), ADA, PASSWORD).await;
         let replaced = known.header("x-device-token");
-        assert_eq!((known.status(), replaced.is_some()), (200, true), "the device is known, and gets a token of the new key");
+        assert_eq!(
+            (known.status(), replaced.is_some()),
+            (200, true),
+            "the device is known, and gets a token of the new key"
+        );
         device = replaced.unwrap();
         let again = world.instance().login_from("192.0.2.1", Some(&device), ADA, PASSWORD).await;
         assert_eq!((again.status(), again.header("x-device-token")), (200, None));
         let path = format!("/users?limit=1&cursor={cursor}");
-        assert_eq!(world.instance().call("list-users", admin.request(events::get(&path))).await.status(), 200);
+        assert_eq!(
+            world.instance().call("list-users", admin.request(events::get(&path))).await.status(),
+            200
+        );
         assert!(Session::of(&world.instance().refresh(&idle.refresh_token).await).is_some());
         assert_eq!(shop.unseal(&sealed, user.id).await, shop.reset_token(user.id).await);
         shop.clock.advance(Duration::from_secs(24 * 3600));
     }
-    print(&format!("three rotations of the server key: {} exchanges, each repeated, and nobody is logged out", world.exchanges));
+    print(&format!(
+        "three rotations of the server key: {} exchanges, each repeated, and nobody is logged out",
+        world.exchanges
+    ));
     assert!(world.exchanges > 500, "{}", world.exchanges);
 }
 
@@ -110,7 +140,10 @@ async fn server_key_without_a_previous_one_ends_every_session() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let session = shop.enter(user.id).await;
-    shop.aws.secrets_manager().set("users-key", &json!({ "current": "new", "previous": "", "rotated_at": shop.clock.now() }).to_string());
+    shop.aws.secrets_manager().set(
+        "users-key",
+        &json!({ "current": "new", "previous": "", "rotated_at": shop.clock.now() }).to_string(),
+    );
     assert_eq!(shop.cold().refresh(&session.refresh_token).await.status(), 401);
     let new = shop.cold().log_in(ADA).await;
     assert_eq!(shop.cold().refresh(&new.refresh_token).await.status(), 200);

@@ -27,9 +27,21 @@ async fn a_thousand_changes_by_fifty_writers_are_all_made() {
             let mut failures = 0;
             while (tags.len() as u64) < UPDATES {
                 let me = shop.me(&session).await;
-                let count: u64 = me.json()["full_name"].as_str().unwrap().strip_prefix("Number ").unwrap().parse().unwrap();
+                let count: u64 = me.json()["full_name"]
+                    .as_str()
+                    .unwrap()
+                    .strip_prefix("Number ")
+                    .unwrap()
+                    .parse()
+                    .unwrap();
                 let tag = me.header("etag").unwrap();
-                let changed = shop.edit_if(&session, &tag, &json!({ "full_name": format!("Number {}", count + 1) })).await;
+                let changed = shop
+                    .edit_if(
+                        &session,
+                        &tag,
+                        &json!({ "full_name": format!("Number {}", count + 1) }),
+                    )
+                    .await;
                 match changed.status() {
                     200 => {
                         tags.push(changed.header("etag").unwrap());
@@ -58,8 +70,15 @@ async fn a_thousand_changes_by_fifty_writers_are_all_made() {
     tags.sort();
     tags.dedup();
     let changed = shop.user(user.id).await;
-    print(&format!("{WRITERS} writers, {UPDATES} updates each: {} made, {refused} times 412, {}", tags.len(), changed.full_name));
-    assert_eq!((tags.len() as u64, changed.full_name), (WRITERS * UPDATES, format!("Number {}", WRITERS * UPDATES)));
+    print(&format!(
+        "{WRITERS} writers, {UPDATES} updates each: {} made, {refused} times 412, {}",
+        tags.len(),
+        changed.full_name
+    ));
+    assert_eq!(
+        (tags.len() as u64, changed.full_name),
+        (WRITERS * UPDATES, format!("Number {}", WRITERS * UPDATES))
+    );
     assert_eq!(changed.version, 2 + WRITERS * UPDATES);
     assert!(refused > 100, "{refused}: nobody got in anybody's way, which shows nothing");
     shop.check_accounts();

@@ -1,4 +1,5 @@
-//! Accounts from the first mail to the last trace: what their owners, and admins, can do with them over HTTP.
+//! Accounts from the first mail to the last trace: what their owners, and admins, can do with them
+//! over HTTP.
 
 use std::collections::BTreeSet;
 
@@ -15,13 +16,19 @@ async fn an_address_is_verified_and_moved_by_the_links_that_are_mailed() {
     assert_eq!(me.expect(200)["email_verified"], false);
     let welcome = shop.link_mailed_to(&person.email, "verify-email").await;
     shop.visitor().post("/users/verify-email", &json!({ "token": welcome })).await.expect(204);
-    assert_eq!(shop.visitor().post("/users/verify-email", &json!({ "token": welcome })).await.problem(400), "invalid_one_time_token");
+    assert_eq!(
+        shop.visitor().post("/users/verify-email", &json!({ "token": welcome })).await.problem(400),
+        "invalid_one_time_token"
+    );
 
     let me = person.get("/users/me").await;
     assert_eq!(me.expect(200)["email_verified"], true);
     let new = format!("{}@example.com", unique("moved"));
     let change = json!({ "email": new, "full_name": "Ada King", "current_password": PASSWORD });
-    assert_eq!(person.patch("/users/me", None, &change).await.problem(428), "precondition_required");
+    assert_eq!(
+        person.patch("/users/me", None, &change).await.problem(428),
+        "precondition_required"
+    );
     let stale = person.patch("/users/me", Some("\"1\""), &change).await;
     assert_eq!(stale.problem(412), "precondition_failed");
     assert_eq!(stale.header("etag"), me.header("etag"));
@@ -34,12 +41,19 @@ async fn an_address_is_verified_and_moved_by_the_links_that_are_mailed() {
     assert_eq!(shop.try_login(&person.email, PASSWORD).await.problem(401), "invalid_credentials");
     let moved = shop.log_in(&new).await;
     assert_eq!(moved.get("/users/me").await.expect(200)["full_name"], "Ada King");
-    // The address before is reserved while the link that was mailed there can return the login to it.
+    // The address before is reserved while the link that was mailed there can return the login to
+    // it.
     assert_eq!(shop.register(&person.email).await.problem(409), "email_taken");
     let withdraw = shop.link_mailed_to(&person.email, "withdraw-email-change").await;
-    shop.visitor().post("/users/email-change/withdraw", &json!({ "token": withdraw })).await.expect(204);
+    shop.visitor()
+        .post("/users/email-change/withdraw", &json!({ "token": withdraw }))
+        .await
+        .expect(204);
     assert_eq!(shop.try_login(&new, PASSWORD).await.problem(401), "invalid_credentials");
-    assert_eq!(shop.log_in(&person.email).await.get("/users/me").await.expect(200)["email_verified"], true);
+    assert_eq!(
+        shop.log_in(&person.email).await.get("/users/me").await.expect(200)["email_verified"],
+        true
+    );
 }
 
 #[tokio::test]
@@ -49,7 +63,13 @@ async fn a_forgotten_password_is_replaced_and_every_session_ends() {
     shop.register(&email).await.expect(201);
     let session = shop.try_login(&email, PASSWORD).await.expect(200);
     let known = shop.visitor().post("/users/password-reset", &json!({ "email": email })).await;
-    let unknown = shop.visitor().post("/users/password-reset", &json!({ "email": format!("{}@example.com", unique("nobody")) })).await;
+    let unknown = shop
+        .visitor()
+        .post(
+            "/users/password-reset",
+            &json!({ "email": format!("{}@example.com", unique("nobody")) }),
+        )
+        .await;
     assert_eq!((known.status, &known.text), (unknown.status, &unknown.text));
     assert_eq!(known.status, 202);
 
@@ -77,13 +97,19 @@ async fn a_session_goes_on_by_refreshing_and_ends_for_all_when_a_token_is_used_t
     let first = shop.try_login(&email, PASSWORD).await.expect(200);
     let second = shop.refresh(&first["refresh_token"]).await.expect(200);
     // The answer may have been lost: the same again.
-    assert_eq!(shop.refresh(&first["refresh_token"]).await.expect(200)["refresh_token"], second["refresh_token"]);
+    assert_eq!(
+        shop.refresh(&first["refresh_token"]).await.expect(200)["refresh_token"],
+        second["refresh_token"]
+    );
     let third = shop.refresh(&second["refresh_token"]).await.expect(200);
     assert_eq!(shop.refresh(&first["refresh_token"]).await.problem(401), "invalid_token");
     assert_eq!(shop.refresh(&third["refresh_token"]).await.problem(401), "invalid_token");
 
     let session = shop.try_login(&email, PASSWORD).await.expect(200);
-    let person = Person { token: Some(session["access_token"].as_str().unwrap().to_owned()), ..shop.visitor() };
+    let person = Person {
+        token: Some(session["access_token"].as_str().unwrap().to_owned()),
+        ..shop.visitor()
+    };
     person.send(Method::POST, "/users/logout", None, &[]).await.expect(204);
     assert_eq!(shop.refresh(&session["refresh_token"]).await.problem(401), "invalid_token");
 }
@@ -93,16 +119,28 @@ async fn a_new_password_ends_all_sessions_but_the_one_that_set_it() {
     let shop = Shop::open().await;
     let email = format!("{}@example.com", unique("careful"));
     shop.register(&email).await.expect(201);
-    let (mine, other) = (shop.try_login(&email, PASSWORD).await.expect(200), shop.try_login(&email, PASSWORD).await.expect(200));
-    let person = Person { token: Some(mine["access_token"].as_str().unwrap().to_owned()), ..shop.visitor() };
+    let (mine, other) = (
+        shop.try_login(&email, PASSWORD).await.expect(200),
+        shop.try_login(&email, PASSWORD).await.expect(200),
+    );
+    let person =
+        Person { token: Some(mine["access_token"].as_str().unwrap().to_owned()), ..shop.visitor() };
     let change = |current: &str| json!({ "current_password": current, "new_password": "a much better passphrase" });
-    assert_eq!(person.post("/users/me/password", &change("wrong passphrase")).await.problem(422), "wrong_password");
+    assert_eq!(
+        person.post("/users/me/password", &change("wrong passphrase")).await.problem(422),
+        "wrong_password"
+    );
     person.post("/users/me/password", &change(PASSWORD)).await.expect(204);
     person.get("/users/me").await.expect(200);
     shop.refresh(&mine["refresh_token"]).await.expect(200);
     assert_eq!(shop.refresh(&other["refresh_token"]).await.problem(401), "invalid_token");
     let subject = "password";
-    until("the owner hears of it", || shop.subjects(&email), |subjects| subjects.iter().any(|s| s.to_lowercase().contains(subject))).await;
+    until(
+        "the owner hears of it",
+        || shop.subjects(&email),
+        |subjects| subjects.iter().any(|s| s.to_lowercase().contains(subject)),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -130,13 +168,16 @@ async fn an_admin_sees_everybody_and_changes_what_they_may_do() {
     let read = admin.get(&route).await;
     let put = |etag: String, body: Value| {
         let (admin, route) = (admin.clone(), route.clone());
-        async move { admin.send(Method::PUT, &route, Some(body.to_string()), &[("if-match", &etag)]).await }
+        async move {
+            admin.send(Method::PUT, &route, Some(body.to_string()), &[("if-match", &etag)]).await
+        }
     };
     let session = shop.try_login(&person.email, PASSWORD).await.expect(200);
     let promoted = put(read.header("etag").to_owned(), json!({ "role": "admin" })).await;
     assert_eq!(promoted.expect(200)["role"], "admin");
     let refreshed = shop.refresh(&session["refresh_token"]).await.expect(200);
-    let person = Person { token: Some(refreshed["access_token"].as_str().unwrap().to_owned()), ..person };
+    let person =
+        Person { token: Some(refreshed["access_token"].as_str().unwrap().to_owned()), ..person };
     person.get("/users").await.expect(200);
 
     put(promoted.header("etag").to_owned(), json!({ "is_active": false })).await.expect(200);
@@ -145,7 +186,9 @@ async fn an_admin_sees_everybody_and_changes_what_they_may_do() {
     let own = admin.get("/users/me").await;
     let own_route = format!("/users/{}", admin.id);
     let headers = [("if-match", own.header("etag"))];
-    let own_role = admin.send(Method::PUT, &own_route, Some(json!({ "role": "user" }).to_string()), &headers).await;
+    let own_role = admin
+        .send(Method::PUT, &own_route, Some(json!({ "role": "user" }).to_string()), &headers)
+        .await;
     assert_eq!(own_role.problem(409), "own_account");
 }
 
@@ -154,7 +197,8 @@ async fn nothing_is_left_of_somebody_who_has_gone() {
     let shop = Shop::open().await;
     let product = shop.product(1500, 10).await;
     let (name, email) = (unique("Planted Name"), format!("{}@example.com", unique("planted")));
-    let body = json!({ "email": email, "username": "planted", "full_name": name, "password": PASSWORD });
+    let body =
+        json!({ "email": email, "username": "planted", "full_name": name, "password": PASSWORD });
     shop.visitor().post("/users", &body).await.expect(201);
     let person = shop.log_in(&email).await;
     let order = person.order(&product, 1, Some("tok_ok")).await;
@@ -166,9 +210,17 @@ async fn nothing_is_left_of_somebody_who_has_gone() {
     assert_eq!(shop.try_login(&email, PASSWORD).await.problem(401), "invalid_credentials");
     let traces = || async {
         let mut found = Vec::new();
-        for table in
-            ["users", "sessions", "orders", "order-products", "products", "stock", "payments", "payment-simulator", "notifications"]
-        {
+        for table in [
+            "users",
+            "sessions",
+            "orders",
+            "order-products",
+            "products",
+            "stock",
+            "payments",
+            "payment-simulator",
+            "notifications",
+        ] {
             for item in shop.scan(table).await {
                 let text = format!("{item:?}");
                 if text.contains(&name) || text.contains(&email) {
@@ -179,7 +231,8 @@ async fn nothing_is_left_of_somebody_who_has_gone() {
         found
     };
     // The open order needs them until it is over.
-    let only_the_open_one = |found: &Vec<(&str, String)>| found.iter().all(|(_, pk)| *pk == format!("ORDER#{open}"));
+    let only_the_open_one =
+        |found: &Vec<(&str, String)>| found.iter().all(|(_, pk)| *pk == format!("ORDER#{open}"));
     until("settled records forget them", traces, only_the_open_one).await;
     assert_eq!(traces().await.len(), 1);
     // It is paid for no more, and ends.
@@ -187,7 +240,10 @@ async fn nothing_is_left_of_somebody_who_has_gone() {
     until("the last record forgets them", traces, Vec::is_empty).await;
     let notifications = || async {
         let items = shop.scan("notifications").await;
-        items.iter().filter(|item| item["pk"].as_s().unwrap() == &format!("USER#{}", person.id)).count()
+        items
+            .iter()
+            .filter(|item| item["pk"].as_s().unwrap() == &format!("USER#{}", person.id))
+            .count()
     };
     assert!(notifications().await <= 1, "at most that the open order is over");
     // The address is free, and its next owner has nothing of the one before.
@@ -204,7 +260,9 @@ async fn who_tries_too_often_waits_and_the_owner_does_not() {
     shop.register(&email).await.expect(201);
     let login = shop.try_login(&email, PASSWORD).await;
     let device = login.header("x-device-token").to_owned();
-    for (address, kind) in [(email.clone(), "known"), (format!("{}@example.com", unique("nobody")), "unknown")] {
+    for (address, kind) in
+        [(email.clone(), "known"), (format!("{}@example.com", unique("nobody")), "unknown")]
+    {
         let mut answers = Vec::new();
         for _ in 0..11 {
             answers.push(shop.try_login(&address, "not the passphrase").await);
@@ -215,7 +273,10 @@ async fn who_tries_too_often_waits_and_the_owner_does_not() {
         assert!((1..=900).contains(&wait), "{kind}: {wait}");
     }
     let body = json!({ "email": email, "password": PASSWORD }).to_string();
-    let owner = shop.visitor().send(Method::POST, "/users/login", Some(body), &[("x-device-token", &device)]).await;
+    let owner = shop
+        .visitor()
+        .send(Method::POST, "/users/login", Some(body), &[("x-device-token", &device)])
+        .await;
     owner.expect(200);
 }
 
@@ -234,14 +295,23 @@ impl Shop {
         let token = |mail: &Value| {
             let text = mail.to_string();
             let token = text.split(&start).nth(1)?;
-            Some(token.chars().take_while(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).collect::<String>())
+            Some(
+                token
+                    .chars()
+                    .take_while(|c| c.is_ascii_alphanumeric() || "._-".contains(*c))
+                    .collect::<String>(),
+            )
         };
         let look = || async { self.mails_to(email).await.iter().rev().find_map(token) };
         until(&format!("a link to {page} is mailed"), look, Option::is_some).await.unwrap()
     }
 
     async fn subjects(&self, email: &str) -> Vec<String> {
-        self.mails_to(email).await.iter().map(|mail| mail["Subject"].as_str().unwrap_or_default().to_owned()).collect()
+        self.mails_to(email)
+            .await
+            .iter()
+            .map(|mail| mail["Subject"].as_str().unwrap_or_default().to_owned())
+            .collect()
     }
 }
 

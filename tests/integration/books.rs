@@ -1,4 +1,5 @@
-//! The books of orders, payments, stock, provider and ledger: they balance, and who changes one figure is found out.
+//! The books of orders, payments, stock, provider and ledger: they balance, and who changes one
+//! figure is found out.
 
 use std::collections::HashMap;
 
@@ -9,7 +10,8 @@ use shared::clock::Clock;
 use crate::shop::{Person, Shop, until};
 
 impl Shop {
-    /// One look at all that was placed or has moved lately: the rows of what does not balance or has not come to rest.
+    /// One look at all that was placed or has moved lately: the rows of what does not balance or
+    /// has not come to rest.
     async fn audit(&self) -> Vec<Value> {
         let (mut rows, mut event) = (Vec::new(), json!({}));
         loop {
@@ -29,17 +31,26 @@ impl Shop {
     pub async fn balances(&self, order: &str) {
         let event = json!({ "order_id": order });
         let look = || self.invoke("reconcile-ledger", &event);
-        until(&format!("the books of {order} balance"), look, |report| report["balanced"] == 1).await;
+        until(&format!("the books of {order} balance"), look, |report| report["balanced"] == 1)
+            .await;
     }
 
     /// Lets an order rest for a long time: what moves is not judged.
     async fn age(&self, order: &str) {
-        for (table, pk) in [("orders", format!("ORDER#{order}")), ("stock", format!("RESERVATION#{order}"))] {
+        for (table, pk) in
+            [("orders", format!("ORDER#{order}")), ("stock", format!("RESERVATION#{order}"))]
+        {
             self.set(table, &[("pk", &pk)], "updated_at", S(LONG_AGO.to_owned())).await;
         }
-        for item in self.scan("payments").await.iter().filter(|item| item["pk"].as_s().unwrap() == &format!("ORDER#{order}")) {
+        for item in self
+            .scan("payments")
+            .await
+            .iter()
+            .filter(|item| item["pk"].as_s().unwrap() == &format!("ORDER#{order}"))
+        {
             let (pk, sk) = (item["pk"].as_s().unwrap(), item["sk"].as_s().unwrap());
-            self.set("payments", &[("pk", pk), ("sk", sk)], "updated_at", S(LONG_AGO.to_owned())).await;
+            self.set("payments", &[("pk", pk), ("sk", sk)], "updated_at", S(LONG_AGO.to_owned()))
+                .await;
         }
     }
 
@@ -49,7 +60,9 @@ impl Shop {
         for (part, value) in key {
             change = change.key(*part, S((*value).to_owned()));
         }
-        let change = change.update_expression("SET #name = :value").expression_attribute_names("#name", name);
+        let change = change
+            .update_expression("SET #name = :value")
+            .expression_attribute_names("#name", name);
         change.expression_attribute_values(":value", value).send().await.unwrap();
     }
 }
@@ -81,7 +94,8 @@ async fn one_of_each(shop: &Shop, admin: &Person, buyer: &Person, product: &str)
         shop.sweep().await;
         buyer.read_order(&lost).await
     };
-    until("it is found out that it was charged", look, |order| order["status"] == "confirmed").await;
+    until("it is found out that it was charged", look, |order| order["status"] == "confirmed")
+        .await;
     vec![paid, refunded, unpaid, given_up, failed, lost]
 }
 
@@ -89,7 +103,8 @@ async fn one_of_each(shop: &Shop, admin: &Person, buyer: &Person, product: &str)
 async fn all_books_balance_and_whoever_changes_a_figure_is_found_out() {
     let shop = Shop::alone().await;
     let began = Clock::System.now().to_string();
-    let (admin, buyer, product) = (shop.admin().await, shop.customer().await, shop.product(1000, 15).await);
+    let (admin, buyer, product) =
+        (shop.admin().await, shop.customer().await, shop.product(1000, 15).await);
     let orders = one_of_each(&shop, &admin, &buyer, &product).await;
     for order in &orders {
         shop.balances(order).await;
@@ -105,12 +120,16 @@ async fn all_books_balance_and_whoever_changes_a_figure_is_found_out() {
     let order_key = format!("ORDER#{paid}");
     let charges = shop.scan("payment-simulator").await;
     let is_its_charge = |item: &&HashMap<String, AttributeValue>| {
-        item["pk"].as_s().unwrap().starts_with("CHARGE#") && item["order_id"].as_s().unwrap() == paid
+        item["pk"].as_s().unwrap().starts_with("CHARGE#")
+            && item["order_id"].as_s().unwrap() == paid
     };
     let charge = charges.iter().find(is_its_charge).unwrap()["pk"].as_s().unwrap();
     let is_named = |check: &'static str| async move {
         let (status, said) = reconcile().await;
-        assert!(status == 1 && said.contains(paid.as_str()) && said.contains(check), "{status}: {said}");
+        assert!(
+            status == 1 && said.contains(paid.as_str()) && said.contains(check),
+            "{status}: {said}"
+        );
     };
     let balances = || async {
         let (status, said) = reconcile().await;
@@ -130,13 +149,26 @@ async fn all_books_balance_and_whoever_changes_a_figure_is_found_out() {
     }
     let postings = shop.scan("ledger").await;
     let is_its_capture = |item: &&HashMap<String, AttributeValue>| {
-        item["pk"].as_s().unwrap() == &order_key && item["kind"].as_s().is_ok_and(|kind| kind == "capture")
+        item["pk"].as_s().unwrap() == &order_key
+            && item["kind"].as_s().is_ok_and(|kind| kind == "capture")
     };
     let capture = postings.iter().find(is_its_capture).unwrap().clone();
     let key = ["pk", "sk"].map(|part| (part.to_owned(), capture[part].clone()));
-    shop.dynamodb.delete_item().table_name(shop.table("ledger")).set_key(Some(key.into())).send().await.unwrap();
+    shop.dynamodb
+        .delete_item()
+        .table_name(shop.table("ledger"))
+        .set_key(Some(key.into()))
+        .send()
+        .await
+        .unwrap();
     is_named("captured_by_ledger").await;
-    shop.dynamodb.put_item().table_name(shop.table("ledger")).set_item(Some(capture)).send().await.unwrap();
+    shop.dynamodb
+        .put_item()
+        .table_name(shop.table("ledger"))
+        .set_item(Some(capture))
+        .send()
+        .await
+        .unwrap();
     balances().await;
 
     let shelf = format!("STOCK#{product}");
@@ -144,7 +176,10 @@ async fn all_books_balance_and_whoever_changes_a_figure_is_found_out() {
     shop.set("stock", &[("pk", &shelf)], "updated_at", S(LONG_AGO.to_owned())).await;
     shop.set("stock", &[("pk", &shelf)], "available", N((available - 1).to_string())).await;
     let (status, said) = shop.operate("reconcile.py", &["--since", &began]).await;
-    assert!(status == 1 && said.contains(&product) && said.contains("available_in_ledger"), "{status}: {said}");
+    assert!(
+        status == 1 && said.contains(&product) && said.contains("available_in_ledger"),
+        "{status}: {said}"
+    );
     shop.set("stock", &[("pk", &shelf)], "available", N(available.to_string())).await;
     let (status, said) = shop.operate("reconcile.py", &["--since", &began]).await;
     assert_eq!(status, 0, "{said}");
@@ -154,7 +189,8 @@ async fn all_books_balance_and_whoever_changes_a_figure_is_found_out() {
 async fn nothing_that_other_tests_have_left_contradicts_itself_once_it_has_come_to_rest() {
     let shop = Shop::alone().await;
     // What is on its way may stay there: an order can wait for its money for half an hour.
-    let contradicts = |row: &Value| row["findings"].as_array().is_some_and(|findings| !findings.is_empty());
+    let contradicts =
+        |row: &Value| row["findings"].as_array().is_some_and(|findings| !findings.is_empty());
     let look = || async {
         shop.sweep().await;
         shop.audit().await.into_iter().filter(contradicts).collect::<Vec<_>>()

@@ -36,7 +36,10 @@ fn with_ids(path: &str) -> String {
     path.replace("{user_id}", "usr_0199c2a8-0000-7000-8000-00000000dead")
         .replace("{order_id}", "ord_0199c2a8-0000-7000-8000-00000000dead")
         .replace("{product_id}", "prd_0199c2a8-0000-7000-8000-00000000dead")
-        .replace("{payment_id}", "pay_0199c2a8-0000-7000-8000-00000000dead_0199c2a8-0000-7000-8000-00000000dead")
+        .replace(
+            "{payment_id}",
+            "pay_0199c2a8-0000-7000-8000-00000000dead_0199c2a8-0000-7000-8000-00000000dead",
+        )
         .replace("{notification_id}", "ntf_0199c2a8-0000-7000-8000-00000000dead")
         .replace("{provider}", "simulated")
         .replace("{service}", "orders")
@@ -48,7 +51,8 @@ async fn every_route_that_is_not_public_answers_401_without_a_token() {
     let routes = routes();
     assert!(routes.len() > 15, "the template's routes were not found");
     for (method, path) in routes {
-        let answer = shop.visitor().send(method.clone(), &with_ids(&path), Some("{}".to_owned()), &[]).await;
+        let answer =
+            shop.visitor().send(method.clone(), &with_ids(&path), Some("{}".to_owned()), &[]).await;
         if PUBLIC.contains(&format!("{method} {path}").as_str()) {
             assert_ne!(answer.status, 401, "{method} {path}: {answer:?}");
             assert!(answer.status < 500, "{method} {path}: {answer:?}");
@@ -71,17 +75,23 @@ async fn head_answers_as_get_and_other_methods_are_405() {
     let shop = Shop::open().await;
     let (visitor, admin) = (shop.visitor(), shop.admin().await);
     for (method, path) in routes().into_iter().filter(|(method, _)| method == Method::GET) {
-        let caller = if PUBLIC.contains(&format!("{method} {path}").as_str()) { &visitor } else { &admin };
+        let caller =
+            if PUBLIC.contains(&format!("{method} {path}").as_str()) { &visitor } else { &admin };
         let path = with_ids(&path);
         let ask = |method: Method| caller.send(method, &path, None, &[]);
-        let (get, head, trace) = (ask(Method::GET).await, ask(Method::HEAD).await, ask(Method::TRACE).await);
+        let (get, head, trace) =
+            (ask(Method::GET).await, ask(Method::HEAD).await, ask(Method::TRACE).await);
         assert_eq!((head.status, head.text.as_str()), (get.status, ""), "{path}");
         for name in ["content-type", "etag", "cache-control"] {
             assert_eq!(head.headers.get(name), get.headers.get(name), "{name} of {path}");
         }
         assert_eq!(trace.problem(405), "method_not_allowed", "{path}");
         let allow = trace.headers["allow"].to_str().unwrap();
-        assert!(allow.starts_with("DELETE, GET, HEAD, OPTIONS") || allow.starts_with("GET, HEAD, OPTIONS"), "{path}: {allow}");
+        assert!(
+            allow.starts_with("DELETE, GET, HEAD, OPTIONS")
+                || allow.starts_with("GET, HEAD, OPTIONS"),
+            "{path}: {allow}"
+        );
     }
 }
 
@@ -89,24 +99,52 @@ async fn head_answers_as_get_and_other_methods_are_405() {
 async fn bad_input_gets_a_problem_and_writes_nothing() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(100, 1).await);
-    let line = |quantity: &str| format!(r#"{{"items":[{{"product_id":"{product}","quantity":{quantity}}}]}}"#);
-    // Tests of the edge try every rule; these are what a gateway might change on their way, and one of each kind.
+    let line = |quantity: &str| {
+        format!(r#"{{"items":[{{"product_id":"{product}","quantity":{quantity}}}]}}"#)
+    };
+    // Tests of the edge try every rule; these are what a gateway might change on their way, and one
+    // of each kind.
     let bodies: [(String, u16, &str); 6] = [
         (String::new(), 400, "body_required"),
-        (format!(r#"{{"items":[{{"product_id":"{product}","quantity":1,"quantity":99}}]}}"#), 400, "duplicate_field"),
+        (
+            format!(r#"{{"items":[{{"product_id":"{product}","quantity":1,"quantity":99}}]}}"#),
+            400,
+            "duplicate_field",
+        ),
         ("[".repeat(100_000), 400, "malformed_json"),
         (line("1E400"), 422, "out_of_range"),
-        (r#"{"items":[{"product_id":"prd_0199c2a8-0000-7000-8000-00000000dead","quantity":1}]}"#.to_owned(), 422, "unknown_product"),
-        (line("1").replace('}', r#","payment_method":"4242 4242 4242 4242"}"#), 422, "card_number_rejected"),
+        (
+            r#"{"items":[{"product_id":"prd_0199c2a8-0000-7000-8000-00000000dead","quantity":1}]}"#
+                .to_owned(),
+            422,
+            "unknown_product",
+        ),
+        (
+            line("1").replace('}', r#","payment_method":"4242 4242 4242 4242"}"#),
+            422,
+            "card_number_rejected",
+        ),
     ];
     for (body, status, code) in bodies {
         let key = unique("key");
-        let answer = buyer.send(Method::POST, "/orders", Some(body.clone()), &[("idempotency-key", &key)]).await;
+        let answer = buyer
+            .send(Method::POST, "/orders", Some(body.clone()), &[("idempotency-key", &key)])
+            .await;
         assert_eq!(answer.problem(status), code, "{}", &body[..body.len().min(80)]);
         assert!(!answer.text.contains("4242"), "the input is repeated: {answer:?}");
     }
-    assert_eq!(buyer.post("/orders", &json!({ "items": [] })).await.problem(400), "idempotency_key_required");
-    let text = buyer.send(Method::POST, "/orders", Some(line("1")), &[("idempotency-key", "k"), ("content-encoding", "gzip")]).await;
+    assert_eq!(
+        buyer.post("/orders", &json!({ "items": [] })).await.problem(400),
+        "idempotency_key_required"
+    );
+    let text = buyer
+        .send(
+            Method::POST,
+            "/orders",
+            Some(line("1")),
+            &[("idempotency-key", "k"), ("content-encoding", "gzip")],
+        )
+        .await;
     assert_eq!(text.problem(415), "unsupported_media_type");
     assert_eq!(buyer.get("/orders").await.expect(200)["items"], json!([]));
     for (query, status, code) in [
@@ -118,8 +156,16 @@ async fn bad_input_gets_a_problem_and_writes_nothing() {
     ] {
         assert_eq!(buyer.get(&format!("/orders?{query}")).await.problem(status), code, "{query}");
     }
-    for id in ["usr_0199c2a8-0000-7000-8000-000000000001", "ORD_0199C2A8-0000-7000-8000-000000000001", "x"] {
-        assert_eq!(buyer.get(&format!("/orders/{id}")).await.problem(404), "order_not_found", "{id}");
+    for id in [
+        "usr_0199c2a8-0000-7000-8000-000000000001",
+        "ORD_0199C2A8-0000-7000-8000-000000000001",
+        "x",
+    ] {
+        assert_eq!(
+            buyer.get(&format!("/orders/{id}")).await.problem(404),
+            "order_not_found",
+            "{id}"
+        );
     }
 }
 
@@ -127,33 +173,52 @@ async fn bad_input_gets_a_problem_and_writes_nothing() {
 async fn text_arrives_as_people_write_it() {
     let (shop, sku) = (Shop::open().await, unique("lamp / a"));
     let admin = shop.admin().await;
-    let (name, described) = ("\u{645}\u{6cc}\u{200c}\u{62e}\u{648}\u{627}\u{647}\u{645}", "\u{feff}two\r\nlines\tof text");
+    let (name, described) = (
+        "\u{645}\u{6cc}\u{200c}\u{62e}\u{648}\u{627}\u{647}\u{645}",
+        "\u{feff}two\r\nlines\tof text",
+    );
     let price = json!({ "amount": 100, "currency": "USD" });
-    let mut body =
-        json!({ "name": name, "description": described, "category": "kitchen", "sku": sku, "price": price, "max_per_order": "" });
+    let mut body = json!({ "name": name, "description": described, "category": "kitchen", "sku": sku, "price": price, "max_per_order": "" });
     let product = admin.post_with_key("/products", &unique("key"), &body).await.expect(201);
-    assert_eq!((&product["name"], &product["description"], &product["sku"]), (&json!(name), &json!("two\nlines of text"), &json!(sku)));
+    assert_eq!(
+        (&product["name"], &product["description"], &product["sku"]),
+        (&json!(name), &json!("two\nlines of text"), &json!(sku))
+    );
     body["sku"] = json!(sku.to_uppercase());
-    assert_eq!(admin.post_with_key("/products", &unique("key"), &body).await.problem(409), "sku_taken");
+    assert_eq!(
+        admin.post_with_key("/products", &unique("key"), &body).await.problem(409),
+        "sku_taken"
+    );
     let path = format!("/products/{}", product["id"].as_str().unwrap());
     for tag in ["W/\"1\"", "\"18446744073709551616\""] {
-        let stale = admin.send(Method::PUT, &path, Some(body.to_string()), &[("if-match", tag)]).await;
+        let stale =
+            admin.send(Method::PUT, &path, Some(body.to_string()), &[("if-match", tag)]).await;
         assert_eq!(stale.problem(412), "precondition_failed", "{tag}");
     }
     body["description"] = json!("caf\u{fffd}");
-    assert_eq!(admin.post_with_key("/products", &unique("key"), &body).await.problem(400), "malformed_json");
+    assert_eq!(
+        admin.post_with_key("/products", &unique("key"), &body).await.problem(400),
+        "malformed_json"
+    );
 }
 
 #[tokio::test]
 async fn another_users_order_and_payment_are_404() {
     let shop = Shop::open().await;
-    let (buyer, stranger, product) = (shop.customer().await, shop.customer().await, shop.product(100, 1).await);
+    let (buyer, stranger, product) =
+        (shop.customer().await, shop.customer().await, shop.product(100, 1).await);
     let order = buyer.order(&product, 1, Some("tok_ok")).await;
     buyer.order_with_status(&order, "confirmed").await;
-    let payment = buyer.get(&format!("/payments?order_id={order}")).await.expect(200)["items"][0]["id"].as_str().unwrap().to_owned();
+    let payment =
+        buyer.get(&format!("/payments?order_id={order}")).await.expect(200)["items"][0]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
 
-    let (theirs, nobodys) =
-        (stranger.get(&format!("/orders/{order}")).await, stranger.get("/orders/ord_0199c2a8-0000-7000-8000-00000000dead").await);
+    let (theirs, nobodys) = (
+        stranger.get(&format!("/orders/{order}")).await,
+        stranger.get("/orders/ord_0199c2a8-0000-7000-8000-00000000dead").await,
+    );
     let without_id = |answer: &crate::shop::Answer| {
         let mut document = answer.json();
         document.as_object_mut().unwrap().remove("request_id");
@@ -161,25 +226,50 @@ async fn another_users_order_and_payment_are_404() {
     };
     assert_eq!(theirs.problem(404), "order_not_found");
     assert_eq!(without_id(&theirs), without_id(&nobodys));
-    assert_eq!(stranger.get(&format!("/payments/{payment}")).await.problem(404), "payment_not_found");
-    assert_eq!(stranger.get(&format!("/payments?order_id={order}")).await.problem(404), "order_not_found");
-    assert_eq!(stranger.get(&format!("/orders?user_id={}", buyer.id)).await.problem(403), "insufficient_permissions");
+    assert_eq!(
+        stranger.get(&format!("/payments/{payment}")).await.problem(404),
+        "payment_not_found"
+    );
+    assert_eq!(
+        stranger.get(&format!("/payments?order_id={order}")).await.problem(404),
+        "order_not_found"
+    );
+    assert_eq!(
+        stranger.get(&format!("/orders?user_id={}", buyer.id)).await.problem(403),
+        "insufficient_permissions"
+    );
     let admin = shop.admin().await;
     admin.get(&format!("/orders/{order}")).await.expect(200);
     assert_eq!(admin.get("/orders").await.problem(422), "filter_required");
-    assert_eq!(admin.get(&format!("/orders?user_id={}", buyer.id)).await.expect(200)["items"][0]["id"], order.as_str());
-    for (path, body) in [("/products", json!({})), (&format!("/inventory/{product}/adjustments"), json!({}))] {
-        assert_eq!(stranger.post_with_key(path, "k", &body).await.problem(403), "insufficient_permissions", "{path}");
+    assert_eq!(
+        admin.get(&format!("/orders?user_id={}", buyer.id)).await.expect(200)["items"][0]["id"],
+        order.as_str()
+    );
+    for (path, body) in
+        [("/products", json!({})), (&format!("/inventory/{product}/adjustments"), json!({}))]
+    {
+        assert_eq!(
+            stranger.post_with_key(path, "k", &body).await.problem(403),
+            "insufficient_permissions",
+            "{path}"
+        );
     }
     let seen = stranger.get(&format!("/inventory/{product}")).await.expect(200);
-    assert_eq!(seen, json!({ "product_id": product, "in_stock": false }), "the figures are for admins");
+    assert_eq!(
+        seen,
+        json!({ "product_id": product, "in_stock": false }),
+        "the figures are for admins"
+    );
 }
 
 #[tokio::test]
 async fn a_repeated_key_gets_the_first_answer_byte_for_byte_whatever_has_happened_since() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(2999, 10).await);
-    let (key, body) = (unique("key"), json!({ "items": [{ "product_id": product, "quantity": 2 }], "payment_method": card("tok_ok") }));
+    let (key, body) = (
+        unique("key"),
+        json!({ "items": [{ "product_id": product, "quantity": 2 }], "payment_method": card("tok_ok") }),
+    );
     let first = buyer.post_with_key("/orders", &key, &body).await;
     let order = first.expect(201)["id"].as_str().unwrap().to_owned();
     assert_eq!(first.header("location"), format!("orders/{order}"));
@@ -195,10 +285,14 @@ async fn a_repeated_key_gets_the_first_answer_byte_for_byte_whatever_has_happene
     same(&repeat(body.clone()).await);
 
     // The price changes: nothing that was ordered does.
-    let change =
-        shop.dynamodb.update_item().table_name(shop.table("order-products")).key("pk", AttributeValue::S(format!("PRODUCT#{product}")));
-    let change =
-        change.update_expression("SET price.amount = :amount, #version = :version").expression_attribute_names("#version", "version");
+    let change = shop
+        .dynamodb
+        .update_item()
+        .table_name(shop.table("order-products"))
+        .key("pk", AttributeValue::S(format!("PRODUCT#{product}")));
+    let change = change
+        .update_expression("SET price.amount = :amount, #version = :version")
+        .expression_attribute_names("#version", "version");
     let change = change
         .expression_attribute_values(":amount", AttributeValue::N("1".to_owned()))
         .expression_attribute_values(":version", AttributeValue::N("99".to_owned()));
@@ -228,7 +322,9 @@ async fn copies_of_one_order_sent_at_once_place_it_once() {
     let copies: Vec<_> = (0..16)
         .map(|_| {
             let (buyer, body) = (buyer.clone(), body.clone());
-            tokio::spawn(async move { buyer.post_with_key("/orders", "one-and-the-same", &body).await })
+            tokio::spawn(
+                async move { buyer.post_with_key("/orders", "one-and-the-same", &body).await },
+            )
         })
         .collect();
     let mut texts = std::collections::BTreeSet::new();
@@ -244,21 +340,35 @@ async fn copies_of_one_order_sent_at_once_place_it_once() {
 #[tokio::test]
 async fn lists_are_read_page_by_page() {
     let shop = Shop::open().await;
-    let (buyer, stranger, product) = (shop.customer().await, shop.customer().await, shop.product(100, 10).await);
+    let (buyer, stranger, product) =
+        (shop.customer().await, shop.customer().await, shop.product(100, 10).await);
     let mut placed = Vec::new();
     for _ in 0..5 {
         placed.push(buyer.order(&product, 1, None).await);
     }
     placed.reverse();
-    let all = || async { buyer.get("/orders").await.expect(200)["items"].as_array().unwrap().len() };
+    let all =
+        || async { buyer.get("/orders").await.expect(200)["items"].as_array().unwrap().len() };
     until("all orders are listed", all, |count| *count == 5).await;
     let (mut seen, mut path) = (Vec::new(), "/orders?limit=2".to_owned());
     loop {
         let page = buyer.get(&path).await.expect(200);
-        seen.extend(page["items"].as_array().unwrap().iter().map(|order| order["id"].as_str().unwrap().to_owned()));
+        seen.extend(
+            page["items"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|order| order["id"].as_str().unwrap().to_owned()),
+        );
         let Some(cursor) = page["next_cursor"].as_str() else { break };
-        assert_eq!(stranger.get(&format!("/orders?limit=2&cursor={cursor}")).await.problem(400), "invalid_cursor");
-        assert_eq!(buyer.get(&format!("/orders?limit=3&cursor={cursor}")).await.problem(400), "invalid_cursor");
+        assert_eq!(
+            stranger.get(&format!("/orders?limit=2&cursor={cursor}")).await.problem(400),
+            "invalid_cursor"
+        );
+        assert_eq!(
+            buyer.get(&format!("/orders?limit=3&cursor={cursor}")).await.problem(400),
+            "invalid_cursor"
+        );
         path = format!("/orders?limit=2&cursor={cursor}");
     }
     assert_eq!(seen, placed);
@@ -267,11 +377,15 @@ async fn lists_are_read_page_by_page() {
 #[tokio::test]
 async fn every_answer_carries_its_request_id_and_security_headers() {
     let shop = Shop::open().await;
-    let answer = shop.visitor().send(Method::GET, "/products", None, &[("x-request-id", "my-own-id")]).await;
+    let answer =
+        shop.visitor().send(Method::GET, "/products", None, &[("x-request-id", "my-own-id")]).await;
     answer.expect(200);
     assert_eq!(answer.header("x-request-id"), "my-own-id");
     assert!(!answer.header("x-process-time").is_empty());
     assert_eq!(answer.header("x-content-type-options"), "nosniff");
-    let odd = shop.visitor().send(Method::GET, "/products", None, &[("x-request-id", "a b<script>")]).await;
+    let odd = shop
+        .visitor()
+        .send(Method::GET, "/products", None, &[("x-request-id", "a b<script>")])
+        .await;
     assert_ne!(odd.header("x-request-id"), "a b<script>");
 }

@@ -13,20 +13,36 @@ async fn health_names_the_service_whose_table_is_gone() {
     assert_eq!(visitor.get("/health/astrology").await.problem(404), "service_not_found");
 
     let name = shop.table("notifications");
-    let table = shop.dynamodb.describe_table().table_name(&name).send().await.unwrap().table.unwrap();
+    let table =
+        shop.dynamodb.describe_table().table_name(&name).send().await.unwrap().table.unwrap();
     shop.dynamodb.delete_table().table_name(&name).send().await.unwrap();
-    let degraded = until("the loss is noticed", || visitor.get("/health"), |answer| answer.status == 503).await.json();
-    assert_eq!((&degraded["status"], &degraded["services"]["orders"]), (&"degraded".into(), &"healthy".into()));
+    let degraded =
+        until("the loss is noticed", || visitor.get("/health"), |answer| answer.status == 503)
+            .await
+            .json();
+    assert_eq!(
+        (&degraded["status"], &degraded["services"]["orders"]),
+        (&"degraded".into(), &"healthy".into())
+    );
     assert_ne!(degraded["services"]["notifications"], "healthy");
     assert_eq!(visitor.get("/health/notifications").await.status, 503);
 
-    let create = shop.dynamodb.create_table().table_name(&name).billing_mode(aws_sdk_dynamodb::types::BillingMode::PayPerRequest);
+    let create = shop
+        .dynamodb
+        .create_table()
+        .table_name(&name)
+        .billing_mode(aws_sdk_dynamodb::types::BillingMode::PayPerRequest);
     let index = |known: GlobalSecondaryIndexDescription| {
-        let index = GlobalSecondaryIndex::builder().set_index_name(known.index_name).set_key_schema(known.key_schema);
+        let index = GlobalSecondaryIndex::builder()
+            .set_index_name(known.index_name)
+            .set_key_schema(known.key_schema);
         index.set_projection(known.projection).build().unwrap()
     };
-    let indexes = table.global_secondary_indexes.map(|indexes| indexes.into_iter().map(index).collect());
-    let create = create.set_key_schema(table.key_schema).set_attribute_definitions(table.attribute_definitions);
+    let indexes =
+        table.global_secondary_indexes.map(|indexes| indexes.into_iter().map(index).collect());
+    let create = create
+        .set_key_schema(table.key_schema)
+        .set_attribute_definitions(table.attribute_definitions);
     create.set_global_secondary_indexes(indexes).send().await.unwrap();
     until("it is whole again", || visitor.get("/health"), |answer| answer.status == 200).await;
 }

@@ -1,4 +1,5 @@
-//! Tokens at the gateway: what the authorizer lets in, for how long, and that its cached answers cannot be stretched.
+//! Tokens at the gateway: what the authorizer lets in, for how long, and that its cached answers
+//! cannot be stretched.
 
 use std::time::Duration;
 
@@ -27,7 +28,11 @@ async fn a_wrong_password_and_an_unknown_address_are_told_apart_by_nothing() {
     shop.register(&email).await.expect(201);
     let login = |email: String, password: &'static str| {
         let visitor = shop.visitor();
-        async move { visitor.post("/users/login", &serde_json::json!({ "email": email, "password": password })).await }
+        async move {
+            visitor
+                .post("/users/login", &serde_json::json!({ "email": email, "password": password }))
+                .await
+        }
     };
     let wrong = login(email, "not the passphrase").await;
     let unknown = login(format!("{}@example.com", unique("nobody")), "not the passphrase").await;
@@ -44,7 +49,8 @@ async fn a_wrong_password_and_an_unknown_address_are_told_apart_by_nothing() {
 async fn an_allow_for_one_route_is_good_for_another_and_a_forged_token_for_none() {
     let shop = Shop::open().await;
     let person = shop.customer().await;
-    // Within 30 seconds the gateway answers from its cache: the policy must cover every route of the stage.
+    // Within 30 seconds the gateway answers from its cache: the policy must cover every route of
+    // the stage.
     for path in ["/users/me", "/orders", "/notifications", "/users/me"] {
         person.get(path).await.expect(200);
     }
@@ -52,7 +58,13 @@ async fn an_allow_for_one_route_is_good_for_another_and_a_forged_token_for_none(
     let (head, rest) = token.split_once('.').unwrap();
     let (claims, signature) = rest.split_once('.').unwrap();
     let swapped = format!("{head}.{claims}.{}", signature.chars().rev().collect::<String>());
-    for forged in [swapped, format!("{head}.{claims}."), format!("{claims}.{head}.{signature}"), "x".to_owned(), "a.b.c".to_owned()] {
+    for forged in [
+        swapped,
+        format!("{head}.{claims}."),
+        format!("{claims}.{head}.{signature}"),
+        "x".to_owned(),
+        "a.b.c".to_owned(),
+    ] {
         let forger = Person { token: Some(forged), ..person.clone() };
         assert_eq!(forger.get("/orders").await.problem(401), "invalid_token");
     }
@@ -64,7 +76,8 @@ async fn an_expired_token_is_refused_even_while_the_gateway_still_has_it_cached(
     let person = shop.customer().await;
     let short = Person { token: Some(shop.signed_for(&person, 4).await), ..person.clone() };
     short.get("/users/me").await.expect(200);
-    let refused = until("the token expires", || short.get("/users/me"), |answer| answer.status != 200).await;
+    let refused =
+        until("the token expires", || short.get("/users/me"), |answer| answer.status != 200).await;
     assert_eq!(refused.problem(401), "invalid_token");
     let long_gone = Person { token: Some(shop.signed_for(&person, -60).await), ..person };
     assert_eq!(long_gone.get("/users/me").await.problem(401), "invalid_token");
@@ -75,9 +88,19 @@ async fn disabled_user_is_rejected_within_half_a_minute() {
     let shop = Shop::open().await;
     let person = shop.customer().await;
     person.get("/users/me").await.expect(200);
-    let disable = shop.dynamodb.update_item().table_name(shop.table("users")).key("pk", AttributeValue::S(format!("USER#{}", person.id)));
-    disable.update_expression("SET is_active = :no").expression_attribute_values(":no", AttributeValue::Bool(false)).send().await.unwrap();
-    // The gateway may keep the answer of the authorizer for 30 seconds, the emulator a little longer.
+    let disable = shop
+        .dynamodb
+        .update_item()
+        .table_name(shop.table("users"))
+        .key("pk", AttributeValue::S(format!("USER#{}", person.id)));
+    disable
+        .update_expression("SET is_active = :no")
+        .expression_attribute_values(":no", AttributeValue::Bool(false))
+        .send()
+        .await
+        .unwrap();
+    // The gateway may keep the answer of the authorizer for 30 seconds, the emulator a little
+    // longer.
     let begun = std::time::Instant::now();
     let mut ticks = tokio::time::interval(Duration::from_millis(500));
     loop {

@@ -10,7 +10,8 @@ const CLIENTS: usize = 8;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_orders_by_eight_clients_all_end_and_add_up() {
     let shop = std::sync::Arc::new(Shop::alone().await);
-    // One product that lasts and one that does not: some orders must fail, and none may be sold twice.
+    // One product that lasts and one that does not: some orders must fail, and none may be sold
+    // twice.
     let (plenty, scarce) = (shop.product(500, 1000).await, shop.product(500, 20).await);
     let begun = Instant::now();
     let clients: Vec<_> = (0..CLIENTS)
@@ -26,7 +27,9 @@ async fn two_hundred_orders_by_eight_clients_all_end_and_add_up() {
                 let mut ends = Vec::new();
                 for order in orders {
                     let look = || buyer.read_order(&order);
-                    let end = until(&format!("{order} ends"), look, |order| order["status"] != "pending").await;
+                    let end =
+                        until(&format!("{order} ends"), look, |order| order["status"] != "pending")
+                            .await;
                     ends.push((
                         order,
                         end["status"].as_str().unwrap().to_owned(),
@@ -43,7 +46,9 @@ async fn two_hundred_orders_by_eight_clients_all_end_and_add_up() {
     }
     let elapsed = begun.elapsed();
     assert_eq!(ends.len(), ORDERS);
-    let sold = |product: &str| ends.iter().filter(|(_, status, of)| status == "confirmed" && of == product).count();
+    let sold = |product: &str| {
+        ends.iter().filter(|(_, status, of)| status == "confirmed" && of == product).count()
+    };
     assert_eq!(sold(&scarce), 20, "exactly as many as there were");
     assert_eq!(sold(&plenty), 150);
     let left = 1000 - 150;
@@ -68,7 +73,8 @@ async fn two_hundred_orders_by_eight_clients_all_end_and_add_up() {
     eprintln!("{ORDERS} orders by {CLIENTS} clients: all ended within {elapsed:?}");
 }
 
-/// So many pieces, and four times as many who want one: at the same time, each with an account of their own.
+/// So many pieces, and four times as many who want one: at the same time, each with an account of
+/// their own.
 async fn sells_what_there_is_and_no_more(shards: u32) {
     let shop = Shop::alone().await;
     let (product, buyers) = (shop.product_in_shards(500, 50, shards).await, shop.crowd(200).await);
@@ -79,9 +85,14 @@ async fn sells_what_there_is_and_no_more(shards: u32) {
     until("all stock is committed", || shop.stock(&product), |stock| *stock == (0, 0, 0)).await;
     let expected: Vec<usize> = ends.iter().map(|end| usize::from(end == "confirmed")).collect();
     assert_eq!(shop.charges(&orders).await, expected);
-    for ((buyer, order), _) in buyers.iter().zip(&orders).zip(&ends).filter(|(_, end)| *end == "failed") {
+    for ((buyer, order), _) in
+        buyers.iter().zip(&orders).zip(&ends).filter(|(_, end)| *end == "failed")
+    {
         let failed = buyer.read_order(order).await;
-        assert_eq!((&failed["reason"], &failed["payment_status"]), (&"out_of_stock".into(), &"unpaid".into()));
+        assert_eq!(
+            (&failed["reason"], &failed["payment_status"]),
+            (&"out_of_stock".into(), &"unpaid".into())
+        );
     }
 }
 

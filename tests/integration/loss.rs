@@ -1,4 +1,5 @@
-//! Messages and changes that never arrive: the record is the truth, and asking again brings everything back.
+//! Messages and changes that never arrive: the record is the truth, and asking again brings
+//! everything back.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,10 @@ enum Story {
 
 /// The mappings that feed an operation.
 async fn mappings(shop: &Shop, operation: &str) -> Vec<EventSourceMappingConfiguration> {
-    let call = shop.lambda.list_event_source_mappings().function_name(format!("{}-{operation}", shop.stack));
+    let call = shop
+        .lambda
+        .list_event_source_mappings()
+        .function_name(format!("{}-{operation}", shop.stack));
     let found = call.send().await.unwrap().event_source_mappings.unwrap_or_default();
     assert!(!found.is_empty(), "nothing feeds {operation}");
     found
@@ -36,10 +40,21 @@ async fn mappings(shop: &Shop, operation: &str) -> Vec<EventSourceMappingConfigu
 
 async fn feed(shop: &Shop, operation: &str, enabled: bool) {
     for mapping in mappings(shop, operation).await {
-        shop.lambda.update_event_source_mapping().uuid(mapping.uuid.unwrap()).enabled(enabled).send().await.unwrap();
+        shop.lambda
+            .update_event_source_mapping()
+            .uuid(mapping.uuid.unwrap())
+            .enabled(enabled)
+            .send()
+            .await
+            .unwrap();
     }
     let state = if enabled { "Enabled" } else { "Disabled" };
-    let look = || async { mappings(shop, operation).await.iter().all(|mapping| mapping.state.as_deref() == Some(state)) };
+    let look = || async {
+        mappings(shop, operation)
+            .await
+            .iter()
+            .all(|mapping| mapping.state.as_deref() == Some(state))
+    };
     until(&format!("{operation} is {state}"), look, |done| *done).await;
 }
 
@@ -51,13 +66,27 @@ fn consumer(queue: &str) -> &str {
 async fn lose_one(shop: &Shop, queue: &str, order: &str) -> String {
     let url = shop.queue_url(queue).await;
     let look = || async {
-        let received = shop.sqs.receive_message().queue_url(&url).max_number_of_messages(10).visibility_timeout(1).send().await.unwrap();
+        let received = shop
+            .sqs
+            .receive_message()
+            .queue_url(&url)
+            .max_number_of_messages(10)
+            .visibility_timeout(1)
+            .send()
+            .await
+            .unwrap();
         let message = received
             .messages
             .unwrap_or_default()
             .into_iter()
             .find(|message| message.body.as_deref().is_some_and(|body| body.contains(order)))?;
-        shop.sqs.delete_message().queue_url(&url).receipt_handle(message.receipt_handle.unwrap()).send().await.unwrap();
+        shop.sqs
+            .delete_message()
+            .queue_url(&url)
+            .receipt_handle(message.receipt_handle.unwrap())
+            .send()
+            .await
+            .unwrap();
         let body: serde_json::Value = serde_json::from_str(&message.body.unwrap()).unwrap();
         Some(body["type"].as_str().unwrap().to_owned())
     };
@@ -71,7 +100,13 @@ async fn each_kind_of_message_may_be_lost_once_and_the_order_still_settles() {
     for (queue, story) in QUEUES {
         let product = shop.product(300, 5).await;
         feed(&shop, consumer(queue), false).await;
-        let order = buyer.order(&product, 1, (story == Story::Paid || story == Story::OutOfTimeAfterCapture).then_some("tok_ok")).await;
+        let order = buyer
+            .order(
+                &product,
+                1,
+                (story == Story::Paid || story == Story::OutOfTimeAfterCapture).then_some("tok_ok"),
+            )
+            .await;
         match story {
             Story::Paid | Story::PaidLater => {}
             Story::OutOfTime => {
@@ -85,7 +120,8 @@ async fn each_kind_of_message_may_be_lost_once_and_the_order_still_settles() {
         }
         let lost = lose_one(&shop, queue, &order).await;
         feed(&shop, consumer(queue), true).await;
-        let wanted = if matches!(story, Story::Paid | Story::PaidLater) { "confirmed" } else { "cancelled" };
+        let wanted =
+            if matches!(story, Story::Paid | Story::PaidLater) { "confirmed" } else { "cancelled" };
         let look = || async {
             shop.sweep().await;
             if story == Story::PaidLater {
@@ -93,7 +129,10 @@ async fn each_kind_of_message_may_be_lost_once_and_the_order_still_settles() {
             }
             buyer.read_order(&order).await
         };
-        until(&format!("{order} is {wanted} although a {lost} was lost"), look, |order| order["status"] == wanted).await;
+        until(&format!("{order} is {wanted} although a {lost} was lost"), look, |order| {
+            order["status"] == wanted
+        })
+        .await;
         let (stock, books) = match wanted {
             "confirmed" => ((4, 4, 0), Books { charges: 1, charged: 300, refunded: 0 }),
             _ if story == Story::OutOfTime => ((5, 5, 0), Books::default()),
@@ -103,10 +142,19 @@ async fn each_kind_of_message_may_be_lost_once_and_the_order_still_settles() {
             shop.sweep().await;
             (shop.stock(&product).await, shop.books(&order).await)
         };
-        until(&format!("stock and books agree although a {lost} was lost"), look, |seen| *seen == (stock, Books { ..books })).await;
-        // An order that was confirmed before it was taken back has told both, and that the money is back.
+        until(&format!("stock and books agree although a {lost} was lost"), look, |seen| {
+            *seen == (stock, Books { ..books })
+        })
+        .await;
+        // An order that was confirmed before it was taken back has told both, and that the money is
+        // back.
         let told = if story == Story::OutOfTimeAfterCapture { 3 } else { 1 };
-        until("each mail was sent once", || shop.mails(&buyer.email, &order), |mails| mails.len() == told).await;
+        until(
+            "each mail was sent once",
+            || shop.mails(&buyer.email, &order),
+            |mails| mails.len() == told,
+        )
+        .await;
     }
 }
 
@@ -118,8 +166,15 @@ async fn abandon_after_capture(shop: &Shop, buyer: &crate::shop::Person, order: 
     use aws_sdk_dynamodb::types::AttributeValue::{N, S};
     let key = format!("ORDER#{order}");
     let item = || shop.item("orders", &key);
-    until("the order is settled", item, |item| item.as_ref().is_some_and(|item| !item.contains_key("next_check_at"))).await;
-    let change = shop.dynamodb.update_item().table_name(shop.table("orders")).key("pk", S(format!("ORDER#{order}")));
+    until("the order is settled", item, |item| {
+        item.as_ref().is_some_and(|item| !item.contains_key("next_check_at"))
+    })
+    .await;
+    let change = shop
+        .dynamodb
+        .update_item()
+        .table_name(shop.table("orders"))
+        .key("pk", S(format!("ORDER#{order}")));
     let change = change.update_expression(
         "SET goal = :cancel, stock = :releasing, payment = :refunding, next_check_at = :now, check_shard = :shard, version = version + :one",
     );
@@ -130,8 +185,9 @@ async fn abandon_after_capture(shop: &Shop, buyer: &crate::shop::Person, order: 
         .expression_attribute_values(":refunding", S("refunding".to_owned()))
         .expression_attribute_values(":now", S("2020-01-01T00:00:00.000Z".to_owned()));
     let shard = shared::ids::shard_of(order, 8);
-    let change =
-        change.expression_attribute_values(":shard", S(format!("due#{shard}"))).expression_attribute_values(":one", N("1".to_owned()));
+    let change = change
+        .expression_attribute_values(":shard", S(format!("due#{shard}")))
+        .expression_attribute_values(":one", N("1".to_owned()));
     change.send().await.unwrap();
 }
 
@@ -139,16 +195,23 @@ async fn abandon_after_capture(shop: &Shop, buyer: &crate::shop::Person, order: 
 async fn a_stream_that_stands_still_delays_orders_and_loses_none() {
     let shop = Shop::alone().await;
     let product = shop.product(300, 200).await;
-    // Nobody has more than five orders that wait for their money: each of these has a buyer of its own.
+    // Nobody has more than five orders that wait for their money: each of these has a buyer of its
+    // own.
     let buyers = shop.crowd(50).await;
     let (mut next, mut orders) = (buyers.iter(), Vec::new());
     let begun = Instant::now();
-    for publisher in ["publish-order-events", "publish-stock-events", "publish-payment-events", "publish-product-events"] {
+    for publisher in [
+        "publish-order-events",
+        "publish-stock-events",
+        "publish-payment-events",
+        "publish-product-events",
+    ] {
         feed(&shop, publisher, false).await;
         for buyer in next.by_ref().take(12) {
             orders.push((buyer, buyer.order(&product, 1, Some("tok_ok")).await));
         }
-        // With nudges two seconds apart this is as long as two minutes are with nudges a minute apart... several times over.
+        // With nudges two seconds apart this is as long as two minutes are with nudges a minute
+        // apart... several times over.
         let pause = Instant::now();
         let still = || async {
             shop.sweep().await;
@@ -178,8 +241,17 @@ async fn a_stream_that_stands_still_delays_orders_and_loses_none() {
     until("all stock is committed", look, |stock| *stock == (left, left, 0)).await;
     for (buyer, order) in &orders {
         assert_eq!(shop.books(order).await, Books { charges: 1, charged: 300, refunded: 0 });
-        let mails = until("the mail is there", || shop.mails(&buyer.email, order), |mails| !mails.is_empty()).await;
+        let mails = until(
+            "the mail is there",
+            || shop.mails(&buyer.email, order),
+            |mails| !mails.is_empty(),
+        )
+        .await;
         assert_eq!(mails.len(), 1);
     }
-    eprintln!("{} orders settled through four standing streams in {:?}", orders.len(), begun.elapsed());
+    eprintln!(
+        "{} orders settled through four standing streams in {:?}",
+        orders.len(),
+        begun.elapsed()
+    );
 }

@@ -15,10 +15,17 @@ fn envelope(kind: &str, data: &Value) -> String {
 
 /// Puts a message into a queue, as its publisher would have.
 async fn send(shop: &Shop, queue: &str, kind: &str, data: Value) {
-    shop.sqs.send_message().queue_url(shop.queue_url(queue).await).message_body(envelope(kind, &data)).send().await.unwrap();
+    shop.sqs
+        .send_message()
+        .queue_url(shop.queue_url(queue).await)
+        .message_body(envelope(kind, &data))
+        .send()
+        .await
+        .unwrap();
 }
 
-/// Gives a message to its consumer, as the queue would, and sees that it is done: it neither comes back nor is rejected.
+/// Gives a message to its consumer, as the queue would, and sees that it is done: it neither comes
+/// back nor is rejected.
 async fn deliver(shop: &Shop, operation: &str, kind: &str, data: &Value) {
     let queue = if operation == "advance-order" { "order-events" } else { operation };
     let arn = format!("arn:aws:sqs:us-east-1:000000000000:{}-{queue}", shop.stack);
@@ -26,7 +33,10 @@ async fn deliver(shop: &Shop, operation: &str, kind: &str, data: &Value) {
     let record = json!({ "messageId": unique("m"), "body": body, "attributes": { "ApproximateReceiveCount": "1" }, "eventSourceARN": arn });
     let answer = shop.invoke(operation, &json!({ "Records": [record] })).await;
     assert_eq!(answer["batchItemFailures"], json!([]), "{operation} {kind}");
-    assert!(shop.dead_letters(queue).await.iter().all(|(_, letter)| *letter != body), "{operation} rejects {kind}");
+    assert!(
+        shop.dead_letters(queue).await.iter().all(|(_, letter)| *letter != body),
+        "{operation} rejects {kind}"
+    );
 }
 
 /// The id of an order that nobody has placed: inventory does not ask.
@@ -56,7 +66,8 @@ async fn every_command_and_every_fact_of_a_finished_order_may_come_again() {
     .await;
     let user = json!(buyer.id);
 
-    let (amount, expires_at) = (json!({ "amount": 1000, "currency": "USD" }), "2099-01-01T00:00:00.000Z");
+    let (amount, expires_at) =
+        (json!({ "amount": 1000, "currency": "USD" }), "2099-01-01T00:00:00.000Z");
     let charge = json!({ "order_id": order, "user_id": user, "amount": amount, "expires_at": expires_at, "tries": 5, "payment_method": { "type": "card", "token": "tok_ok" }, "attempt": 0 });
     let fact = |captured: i64| json!({ "order_id": order, "version": 1, "captured_total": captured, "refunded_total": 0 });
     let again = [
@@ -88,7 +99,9 @@ async fn every_command_and_every_fact_of_a_finished_order_may_come_again() {
     assert_eq!(status(&after), status(&settled));
 }
 
-fn status(item: &Option<std::collections::HashMap<String, AttributeValue>>) -> Option<AttributeValue> {
+fn status(
+    item: &Option<std::collections::HashMap<String, AttributeValue>>,
+) -> Option<AttributeValue> {
     item.as_ref().and_then(|item| item.get("status").cloned())
 }
 
@@ -97,9 +110,19 @@ async fn waiting(shop: &Shop, queue: &str) -> i32 {
     use aws_sdk_sqs::types::QueueAttributeName::{
         ApproximateNumberOfMessages as Waiting, ApproximateNumberOfMessagesNotVisible as UnderWay,
     };
-    let call = shop.sqs.get_queue_attributes().queue_url(shop.queue_url(queue).await).attribute_names(Waiting).attribute_names(UnderWay);
+    let call = shop
+        .sqs
+        .get_queue_attributes()
+        .queue_url(shop.queue_url(queue).await)
+        .attribute_names(Waiting)
+        .attribute_names(UnderWay);
     let answer = call.send().await.unwrap();
-    answer.attributes.unwrap_or_default().values().filter_map(|count| count.parse::<i32>().ok()).sum()
+    answer
+        .attributes
+        .unwrap_or_default()
+        .values()
+        .filter_map(|count| count.parse::<i32>().ok())
+        .sum()
 }
 
 #[tokio::test]
@@ -107,11 +130,18 @@ async fn stock_that_is_released_before_it_is_reserved_is_never_held() {
     let shop = Shop::open().await;
     let product = shop.product(500, 5).await;
     let order = new_order();
-    send(&shop, "release-stock", "release_stock.v1", json!({ "order_id": order, "attempt": 0 })).await;
-    until("the tombstone stands", || reservation(&shop, &order), |state| state.as_deref() == Some("released")).await;
+    send(&shop, "release-stock", "release_stock.v1", json!({ "order_id": order, "attempt": 0 }))
+        .await;
+    until(
+        "the tombstone stands",
+        || reservation(&shop, &order),
+        |state| state.as_deref() == Some("released"),
+    )
+    .await;
     let reserve = json!({ "order_id": order, "attempt": 1, "lines": [{ "product_id": product, "quantity": 2 }] });
     send(&shop, "reserve-stock", "reserve_stock.v1", reserve).await;
-    until("the late command was taken", || waiting(&shop, "reserve-stock"), |count| *count == 0).await;
+    until("the late command was taken", || waiting(&shop, "reserve-stock"), |count| *count == 0)
+        .await;
     assert_eq!(reservation(&shop, &order).await.as_deref(), Some("released"));
     assert_eq!(shop.stock(&product).await, (5, 5, 0));
 }
@@ -123,11 +153,27 @@ async fn releasing_a_rejected_reservation_gives_nothing_back() {
     let order = new_order();
     let reserve = json!({ "order_id": order, "attempt": 0, "lines": [{ "product_id": product, "quantity": 2 }] });
     send(&shop, "reserve-stock", "reserve_stock.v1", reserve).await;
-    until("it is rejected", || reservation(&shop, &order), |state| state.as_deref() == Some("rejected")).await;
+    until(
+        "it is rejected",
+        || reservation(&shop, &order),
+        |state| state.as_deref() == Some("rejected"),
+    )
+    .await;
     for _ in 0..2 {
-        send(&shop, "release-stock", "release_stock.v1", json!({ "order_id": order, "attempt": 0 })).await;
+        send(
+            &shop,
+            "release-stock",
+            "release_stock.v1",
+            json!({ "order_id": order, "attempt": 0 }),
+        )
+        .await;
     }
-    until("it is released", || reservation(&shop, &order), |state| state.as_deref() == Some("released")).await;
+    until(
+        "it is released",
+        || reservation(&shop, &order),
+        |state| state.as_deref() == Some("released"),
+    )
+    .await;
     assert_eq!(shop.stock(&product).await, (1, 1, 0));
 }
 
@@ -162,7 +208,12 @@ async fn every_pair_of_stock_commands_in_both_orders_each_twice_adds_up() {
             ("commit", "commit") => None,
             _ => Some("released"),
         };
-        until(&format!("{first}, {second}"), || reservation(&shop, &order), |state| state.as_deref() == expected).await;
+        until(
+            &format!("{first}, {second}"),
+            || reservation(&shop, &order),
+            |state| state.as_deref() == expected,
+        )
+        .await;
         held += i64::from(expected == Some("held"));
         orders.push(order);
     }
@@ -170,31 +221,58 @@ async fn every_pair_of_stock_commands_in_both_orders_each_twice_adds_up() {
     assert_eq!((on_hand, available, in_between), (98, 97, held), "two committed, one held");
     // Nobody has placed these orders, and nobody else would give back what they hold.
     for order in &orders {
-        send(&shop, "release-stock", "release_stock.v1", json!({ "order_id": order, "attempt": 0 })).await;
+        send(
+            &shop,
+            "release-stock",
+            "release_stock.v1",
+            json!({ "order_id": order, "attempt": 0 }),
+        )
+        .await;
     }
     until("all is back", || shop.stock(&product), |stock| *stock == (100, 100, 0)).await;
-    until("the ledger has heard of it", || available_in_ledger(&shop, &product), |available| *available == 100).await;
+    until(
+        "the ledger has heard of it",
+        || available_in_ledger(&shop, &product),
+        |available| *available == 100,
+    )
+    .await;
     forget(&shop, &orders).await;
 }
 
 /// How many of a product are available, as its entries say.
 async fn available_in_ledger(shop: &Shop, product: &str) -> i64 {
     let (pk, account) = (format!("PRODUCT#{product}#"), format!("stock:{product}:available"));
-    let postings = shop.scan("ledger").await.into_iter().filter(|item| item["pk"].as_s().unwrap().starts_with(&pk));
-    let lines = postings.flat_map(|item| item["lines"].as_l().unwrap().clone()).map(|line| line.as_m().unwrap().clone());
-    let amounts =
-        lines.filter(|line| line["account"].as_s().unwrap() == &account).map(|line| line["amount"].as_n().unwrap().parse::<i64>());
+    let postings = shop
+        .scan("ledger")
+        .await
+        .into_iter()
+        .filter(|item| item["pk"].as_s().unwrap().starts_with(&pk));
+    let lines = postings
+        .flat_map(|item| item["lines"].as_l().unwrap().clone())
+        .map(|line| line.as_m().unwrap().clone());
+    let amounts = lines
+        .filter(|line| line["account"].as_s().unwrap() == &account)
+        .map(|line| line["amount"].as_n().unwrap().parse::<i64>());
     amounts.map(Result::unwrap).sum()
 }
 
 /// Deletes what would tell an audit of orders that nobody has placed.
 async fn forget(shop: &Shop, orders: &[String]) {
     for item in shop.scan("ledger").await {
-        let is_posting = item["pk"].as_s().is_ok_and(|pk| pk.starts_with("ORDER#") || pk.starts_with("DAY#"));
-        let is_theirs = item.get("order_id").and_then(|id| id.as_s().ok()).is_some_and(|id| orders.contains(id));
+        let is_posting =
+            item["pk"].as_s().is_ok_and(|pk| pk.starts_with("ORDER#") || pk.starts_with("DAY#"));
+        let is_theirs = item
+            .get("order_id")
+            .and_then(|id| id.as_s().ok())
+            .is_some_and(|id| orders.contains(id));
         if is_posting && is_theirs {
             let delete = shop.dynamodb.delete_item().table_name(shop.table("ledger"));
-            delete.key("pk", item["pk"].clone()).key("sk", item["sk"].clone()).send().await.unwrap();
+            delete
+                .key("pk", item["pk"].clone())
+                .key("sk", item["sk"].clone())
+                .send()
+                .await
+                .unwrap();
         }
     }
 }
@@ -208,18 +286,31 @@ async fn a_stream_batch_that_is_delivered_again_has_no_second_effect() {
     until("the stock is committed", || shop.stock(&product), |stock| *stock == (4, 4, 0)).await;
     until("the mail is there", || shop.mails(&buyer.email, &order), |mails| mails.len() == 1).await;
     let history = || async { events_of(&buyer.read_order(&order).await) };
-    let before = until("the order has recorded it", history, |events| events.last().is_some_and(|last| last == "stock_committed")).await;
+    let before = until("the order has recorded it", history, |events| {
+        events.last().is_some_and(|last| last == "stock_committed")
+    })
+    .await;
 
-    // The order's whole life, as one change from nothing, and as the change to what it is now: twice each.
+    // The order's whole life, as one change from nothing, and as the change to what it is now:
+    // twice each.
     let image = shop.item("orders", &format!("ORDER#{order}")).await.unwrap();
     let image: Value = serde_json::to_value(serde_dynamo::Item::from(image)).unwrap();
     let mut old = image.clone();
     old["status"] = json!({ "S": "pending" });
     let record = |old: Option<&Value>| json!({ "eventName": if old.is_some() { "MODIFY" } else { "INSERT" }, "dynamodb": { "Keys": { "pk": image["pk"] }, "OldImage": old, "NewImage": image } });
     for _ in 0..2 {
-        shop.invoke("publish-order-events", &json!({ "Records": [record(None), record(Some(&old))] })).await;
+        shop.invoke(
+            "publish-order-events",
+            &json!({ "Records": [record(None), record(Some(&old))] }),
+        )
+        .await;
     }
-    until("the mail command was taken", || waiting(&shop, "send-notification"), |count| *count == 0).await;
+    until(
+        "the mail command was taken",
+        || waiting(&shop, "send-notification"),
+        |count| *count == 0,
+    )
+    .await;
     assert_eq!(shop.mails(&buyer.email, &order).await.len(), 1);
     assert_eq!(events_of(&buyer.read_order(&order).await), before);
     assert_eq!(shop.books(&order).await.charges, 1);

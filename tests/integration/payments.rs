@@ -38,9 +38,13 @@ async fn an_unknown_outcome_is_202_and_the_same_key_tells_how_it_ended() {
     let (buyer, product) = (shop.customer().await, shop.product(700, 2).await);
     let order = buyer.order(&product, 1, None).await;
     buyer.order_at_step(&order, "awaiting_payment").await;
-    let (key, body) = (unique("key"), json!({ "order_id": order, "payment_method": card("tok_timeout_after_charge") }));
+    let (key, body) = (
+        unique("key"),
+        json!({ "order_id": order, "payment_method": card("tok_timeout_after_charge") }),
+    );
     let pay = || buyer.post_with_key("/payments", &key, &body);
-    let first = until("payments knows the order", pay, |answer| answer.status != 404).await.expect(202);
+    let first =
+        until("payments knows the order", pay, |answer| answer.status != 404).await.expect(202);
     assert_eq!(first["status"], "unknown");
     let look = || async {
         shop.invoke("reconcile-payments", &json!({})).await;
@@ -58,14 +62,20 @@ async fn the_same_payment_sent_many_times_at_once_charges_once() {
     let (buyer, product) = (shop.customer().await, shop.product(700, 2).await);
     let order = buyer.order(&product, 1, None).await;
     buyer.order_at_step(&order, "awaiting_payment").await;
-    let (key, body) = (unique("key"), json!({ "order_id": order, "payment_method": card("tok_ok") }));
+    let (key, body) =
+        (unique("key"), json!({ "order_id": order, "payment_method": card("tok_ok") }));
     let send = |key: String| {
         let (buyer, body) = (buyer.clone(), body.clone());
         tokio::spawn(async move { buyer.post_with_key("/payments", &key, &body).await })
     };
     until(
         "payments knows the order",
-        || async { shop.scan("payments").await.iter().any(|item| item["pk"].as_s().is_ok_and(|pk| pk.contains(&order))) },
+        || async {
+            shop.scan("payments")
+                .await
+                .iter()
+                .any(|item| item["pk"].as_s().is_ok_and(|pk| pk.contains(&order)))
+        },
         |known| *known,
     )
     .await;
@@ -92,7 +102,8 @@ async fn the_same_payment_sent_many_times_at_once_charges_once() {
 #[tokio::test]
 async fn only_the_owner_can_pay_and_only_the_whole_amount() {
     let shop = Shop::open().await;
-    let (buyer, stranger, product) = (shop.customer().await, shop.customer().await, shop.product(700, 2).await);
+    let (buyer, stranger, product) =
+        (shop.customer().await, shop.customer().await, shop.product(700, 2).await);
     let order = buyer.order(&product, 1, None).await;
     buyer.order_at_step(&order, "awaiting_payment").await;
     let unknown = stranger.pay("ord_0199c2a8-0000-7000-8000-00000000dead", "tok_ok").await;
@@ -104,7 +115,9 @@ async fn only_the_owner_can_pay_and_only_the_whole_amount() {
         let buyer = buyer.clone();
         async move { buyer.post_with_key("/payments", &unique("key"), &body).await }
     };
-    let short = until("payments knows the order", || pay(wrong(699, "USD")), |answer| answer.status != 404).await;
+    let short =
+        until("payments knows the order", || pay(wrong(699, "USD")), |answer| answer.status != 404)
+            .await;
     assert_eq!(short.problem(422), "amount_mismatch");
     assert_eq!(pay(wrong(700, "EUR")).await.problem(422), "currency_mismatch");
     assert_eq!(shop.books(&order).await, Books::default());

@@ -1,4 +1,5 @@
-//! Messages that a consumer has given up on: put back once it is mended, everything ends as it should, and nothing happens twice.
+//! Messages that a consumer has given up on: put back once it is mended, everything ends as it
+//! should, and nothing happens twice.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -49,7 +50,8 @@ struct Broken<'a> {
 impl Shop {
     async fn poison<'a>(&'a self, queue: &'a str) -> Broken<'a> {
         let function = format!("{}-{}", self.stack, consumer(queue));
-        let known = self.lambda.get_function_configuration().function_name(&function).send().await.unwrap();
+        let known =
+            self.lambda.get_function_configuration().function_name(&function).send().await.unwrap();
         let variables = known.environment.unwrap().variables.unwrap();
         let broken = variables.clone().into_iter().map(|(name, value)| {
             let is_table = name.ends_with("_TABLE");
@@ -57,8 +59,14 @@ impl Shop {
         });
         self.set_variables(&function, broken.collect()).await;
         let url = self.queue_url(queue).await;
-        let asked = self.sqs.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::RedrivePolicy);
-        let redrive = asked.send().await.unwrap().attributes.unwrap()[&QueueAttributeName::RedrivePolicy].clone();
+        let asked = self
+            .sqs
+            .get_queue_attributes()
+            .queue_url(&url)
+            .attribute_names(QueueAttributeName::RedrivePolicy);
+        let redrive = asked.send().await.unwrap().attributes.unwrap()
+            [&QueueAttributeName::RedrivePolicy]
+            .clone();
         let mut policy: Value = serde_json::from_str(&redrive).unwrap();
         policy["maxReceiveCount"] = 1.into();
         self.set_redrive(queue, &policy.to_string()).await;
@@ -67,15 +75,45 @@ impl Shop {
 
     async fn set_variables(&self, function: &str, variables: HashMap<String, String>) {
         let environment = Environment::builder().set_variables(Some(variables)).build();
-        self.lambda.update_function_configuration().function_name(function).environment(environment).send().await.unwrap();
+        self.lambda
+            .update_function_configuration()
+            .function_name(function)
+            .environment(environment)
+            .send()
+            .await
+            .unwrap();
         let state = || async {
-            let known = self.lambda.get_function_configuration().function_name(function).send().await.unwrap();
+            let known = self
+                .lambda
+                .get_function_configuration()
+                .function_name(function)
+                .send()
+                .await
+                .unwrap();
             known.last_update_status.map(|status| status.as_str().to_owned())
         };
-        until(&format!("{function} is changed"), state, |status| status.as_deref().is_none_or(|status| status == "Successful")).await;
+        until(&format!("{function} is changed"), state, |status| {
+            status.as_deref().is_none_or(|status| status == "Successful")
+        })
+        .await;
         // Its queue calls the version that the alias stands for.
-        let version = self.lambda.publish_version().function_name(function).send().await.unwrap().version.unwrap();
-        self.lambda.update_alias().function_name(function).name("live").function_version(version).send().await.unwrap();
+        let version = self
+            .lambda
+            .publish_version()
+            .function_name(function)
+            .send()
+            .await
+            .unwrap()
+            .version
+            .unwrap();
+        self.lambda
+            .update_alias()
+            .function_name(function)
+            .name("live")
+            .function_version(version)
+            .send()
+            .await
+            .unwrap();
     }
 
     async fn set_redrive(&self, queue: &str, policy: &str) {
@@ -89,7 +127,12 @@ impl Shop {
         let mut seen = BTreeSet::new();
         let mut receipts = Vec::new();
         loop {
-            let call = self.sqs.receive_message().queue_url(&url).max_number_of_messages(10).visibility_timeout(60);
+            let call = self
+                .sqs
+                .receive_message()
+                .queue_url(&url)
+                .max_number_of_messages(10)
+                .visibility_timeout(60);
             let messages = call.send().await.unwrap().messages.unwrap_or_default();
             if messages.is_empty() {
                 break;
@@ -100,14 +143,23 @@ impl Shop {
             }
         }
         for receipt in receipts {
-            self.sqs.change_message_visibility().queue_url(&url).receipt_handle(receipt).visibility_timeout(0).send().await.unwrap();
+            self.sqs
+                .change_message_visibility()
+                .queue_url(&url)
+                .receipt_handle(receipt)
+                .visibility_timeout(0)
+                .send()
+                .await
+                .unwrap();
         }
         seen
     }
 
     /// Waits until there is a dead letter about this.
     async fn dies(&self, queue: &str, about: &str) {
-        let is_about = |letters: &BTreeSet<(String, String)>| letters.iter().any(|(_, body)| body.contains(about));
+        let is_about = |letters: &BTreeSet<(String, String)>| {
+            letters.iter().any(|(_, body)| body.contains(about))
+        };
         until(&format!("{queue} gives up on {about}"), || self.dead_letters(queue), is_about).await;
     }
 
@@ -115,10 +167,16 @@ impl Shop {
     async fn redrive(&self, queue: &str, about: &str) {
         let before = self.dead_letters(queue).await;
         let (status, said) = self.operate("redrive.py", &[queue, "--dry-run"]).await;
-        assert!(status == 0 && said.contains("Dry run") && said.contains(about), "{queue} {status}: {said}");
+        assert!(
+            status == 0 && said.contains("Dry run") && said.contains(about),
+            "{queue} {status}: {said}"
+        );
         assert_eq!(self.dead_letters(queue).await, before, "a dry run changes nothing");
         let (status, said) = self.operate("redrive.py", &[queue]).await;
-        assert!(status == 0 && said.contains(&format!("{0} of {0} went", before.len())), "{queue} {status}: {said}");
+        assert!(
+            status == 0 && said.contains(&format!("{0} of {0} went", before.len())),
+            "{queue} {status}: {said}"
+        );
         assert!(self.dead_letters(queue).await.is_empty(), "{queue}");
     }
 }
@@ -132,7 +190,9 @@ impl Broken<'_> {
 }
 
 async fn begin(shop: &Shop, buyer: &Person, product: &str, queue: &str, story: Story) -> String {
-    let order = buyer.order(product, 1, matches!(story, Story::Paid | Story::GivenUpPaid).then_some("tok_ok")).await;
+    let order = buyer
+        .order(product, 1, matches!(story, Story::Paid | Story::GivenUpPaid).then_some("tok_ok"))
+        .await;
     let step = match story {
         Story::Paid | Story::PaidLater => return order,
         Story::GivenUpUnpaid => buyer.order_at_step(&order, "awaiting_payment").await,
@@ -159,9 +219,13 @@ async fn what_every_queue_of_an_order_gave_up_on_is_put_back_and_ends_well() {
         shop.redrive(queue, &order).await;
 
         let (wanted, stock, books, mails) = match story {
-            Story::Paid | Story::PaidLater => ("confirmed", (4, 4, 0), Books { charges: 1, charged: 300, refunded: 0 }, 1),
+            Story::Paid | Story::PaidLater => {
+                ("confirmed", (4, 4, 0), Books { charges: 1, charged: 300, refunded: 0 }, 1)
+            }
             Story::GivenUpUnpaid => ("cancelled", (5, 5, 0), Books::default(), 1),
-            Story::GivenUpPaid => ("cancelled", (5, 5, 0), Books { charges: 1, charged: 300, refunded: 300 }, 3),
+            Story::GivenUpPaid => {
+                ("cancelled", (5, 5, 0), Books { charges: 1, charged: 300, refunded: 300 }, 3)
+            }
         };
         let look = || async {
             if story == Story::PaidLater {
@@ -169,9 +233,22 @@ async fn what_every_queue_of_an_order_gave_up_on_is_put_back_and_ends_well() {
             }
             buyer.read_order(&order).await
         };
-        until(&format!("{order} is {wanted} after {queue}"), look, |order| order["status"] == wanted).await;
-        until(&format!("the stock is right after {queue}"), || shop.stock(&product), |seen| *seen == stock).await;
-        until(&format!("all mails came after {queue}"), || shop.mails(&buyer.email, &order), |seen| seen.len() >= mails).await;
+        until(&format!("{order} is {wanted} after {queue}"), look, |order| {
+            order["status"] == wanted
+        })
+        .await;
+        until(
+            &format!("the stock is right after {queue}"),
+            || shop.stock(&product),
+            |seen| *seen == stock,
+        )
+        .await;
+        until(
+            &format!("all mails came after {queue}"),
+            || shop.mails(&buyer.email, &order),
+            |seen| seen.len() >= mails,
+        )
+        .await;
         shop.balances(&order).await;
         assert_eq!(shop.books(&order).await, books, "{queue}");
         assert_eq!(shop.mails(&buyer.email, &order).await.len(), mails, "{queue}");
@@ -182,14 +259,18 @@ async fn what_every_queue_of_an_order_gave_up_on_is_put_back_and_ends_well() {
 #[tokio::test]
 async fn what_the_other_queues_gave_up_on_is_put_back_too() {
     let shop = Shop::alone().await;
-    let (admin, buyer, product) = (shop.admin().await, shop.customer().await, shop.product(300, 5).await);
+    let (admin, buyer, product) =
+        (shop.admin().await, shop.customer().await, shop.product(300, 5).await);
     let order = buyer.order(&product, 1, Some("tok_ok")).await;
     buyer.order_with_status(&order, "confirmed").await;
     until("the mail is there", || shop.mails(&buyer.email, &order), |mails| mails.len() == 1).await;
 
     let broken = shop.poison("product-changes").await;
     let body = json!({ "name": "Oak bowl", "category": "kitchen", "sku": unique("T").to_uppercase(), "price": { "amount": 1, "currency": "USD" } });
-    let new = admin.post_with_key("/products", &unique("key"), &body).await.expect(201)["id"].as_str().unwrap().to_owned();
+    let new = admin.post_with_key("/products", &unique("key"), &body).await.expect(201)["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     shop.dies("product-changes", &new).await;
     broken.mend().await;
     shop.redrive("product-changes", &new).await;
@@ -199,23 +280,38 @@ async fn what_the_other_queues_gave_up_on_is_put_back_too() {
     let broken = shop.poison("update-buyer").await;
     let etag = buyer.get("/users/me").await;
     let name = json!({ "full_name": "Ada King" }).to_string();
-    buyer.send(reqwest::Method::PATCH, "/users/me", Some(name), &[("if-match", etag.header("etag"))]).await.expect(200);
+    buyer
+        .send(reqwest::Method::PATCH, "/users/me", Some(name), &[("if-match", etag.header("etag"))])
+        .await
+        .expect(200);
     shop.dies("update-buyer", &buyer.id).await;
     broken.mend().await;
     shop.redrive("update-buyer", &buyer.id).await;
-    until("the order has the name", || buyer.read_order(&order), |order| order["buyer"]["name"] == "Ada King").await;
+    until(
+        "the order has the name",
+        || buyer.read_order(&order),
+        |order| order["buyer"]["name"] == "Ada King",
+    )
+    .await;
 
     let broken = shop.poison("record-mail-feedback").await;
-    let event: Value = serde_json::from_str(include_str!("../../events/record-mail-feedback.json")).unwrap();
+    let event: Value =
+        serde_json::from_str(include_str!("../../events/record-mail-feedback.json")).unwrap();
     let address = format!("{}@example.com", unique("bounced"));
-    let message = event["Records"][0]["body"].as_str().unwrap().replace("returned@example.com", &address);
+    let message =
+        event["Records"][0]["body"].as_str().unwrap().replace("returned@example.com", &address);
     let url = shop.queue_url("record-mail-feedback").await;
     shop.sqs.send_message().queue_url(url).message_body(message).send().await.unwrap();
     shop.dies("record-mail-feedback", &address).await;
     broken.mend().await;
     shop.redrive("record-mail-feedback", "mail_bounced").await;
-    let suppressed =
-        || async { shop.scan("notifications").await.iter().filter(|item| item["pk"].as_s().unwrap().starts_with("SUPPRESSED#")).count() };
+    let suppressed = || async {
+        shop.scan("notifications")
+            .await
+            .iter()
+            .filter(|item| item["pk"].as_s().unwrap().starts_with("SUPPRESSED#"))
+            .count()
+    };
     until("the address is suppressed", suppressed, |count| *count > 0).await;
 
     let broken = shop.poison("send-account-notification").await;
@@ -224,18 +320,30 @@ async fn what_the_other_queues_gave_up_on_is_put_back_too() {
     shop.dies("send-account-notification", &buyer.id).await;
     broken.mend().await;
     shop.redrive("send-account-notification", &buyer.id).await;
-    until("the link is mailed", || shop.mails(&buyer.email, "reset-password"), |mails| !mails.is_empty()).await;
+    until(
+        "the link is mailed",
+        || shop.mails(&buyer.email, "reset-password"),
+        |mails| !mails.is_empty(),
+    )
+    .await;
 
     let broken = shop.poison("forget-recipient").await;
     buyer.send(reqwest::Method::DELETE, "/users/me", None, &[]).await.expect(204);
     shop.dies("forget-recipient", &buyer.id).await;
     broken.mend().await;
     shop.redrive("forget-recipient", &buyer.id).await;
-    let left = || async { shop.scan("notifications").await.iter().filter(|item| item["pk"].as_s().unwrap().contains(&buyer.id)).count() };
+    let left = || async {
+        shop.scan("notifications")
+            .await
+            .iter()
+            .filter(|item| item["pk"].as_s().unwrap().contains(&buyer.id))
+            .count()
+    };
     until("what was written to them is deleted", left, |count| *count == 0).await;
 }
 
-/// A message that its consumer cannot read is a dead letter at once, with the reason. Put back, it becomes one again.
+/// A message that its consumer cannot read is a dead letter at once, with the reason. Put back, it
+/// becomes one again.
 #[tokio::test]
 async fn what_a_consumer_rejects_is_a_dead_letter_at_once_and_says_why() {
     let shop = Shop::alone().await;
@@ -258,7 +366,10 @@ async fn what_a_consumer_rejects_is_a_dead_letter_at_once_and_says_why() {
         assert!(status == 0 && said.contains("1 of 1 went"), "{queue} {status}: {said}");
         shop.dies(queue, &body).await;
         let again = shop.dead_letters(queue).await;
-        assert!(again.len() == 1 && again != before, "it was sent, and rejected once more: {again:?}");
+        assert!(
+            again.len() == 1 && again != before,
+            "it was sent, and rejected once more: {again:?}"
+        );
         let url = shop.queue_url(&format!("{queue}-dead-letter")).await;
         shop.sqs.purge_queue().queue_url(url).send().await.unwrap();
     }
@@ -281,9 +392,13 @@ async fn a_change_that_could_not_be_published_is_published_once_more() {
     ] {
         let items = shop.scan(table).await;
         let is_it = |item: &&HashMap<String, aws_sdk_dynamodb::types::AttributeValue>| {
-            item["pk"].as_s().unwrap() == &pk && sk.is_none_or(|sk| item["sk"].as_s().unwrap() == sk)
+            item["pk"].as_s().unwrap() == &pk
+                && sk.is_none_or(|sk| item["sk"].as_s().unwrap() == sk)
         };
-        let image: Value = serde_json::to_value(serde_dynamo::Item::from(items.iter().find(is_it).unwrap().clone())).unwrap();
+        let image: Value = serde_json::to_value(serde_dynamo::Item::from(
+            items.iter().find(is_it).unwrap().clone(),
+        ))
+        .unwrap();
         let keys: serde_json::Map<String, Value> = ["pk", "sk"]
             .into_iter()
             .filter(|name| sk.is_some() || *name == "pk")
@@ -294,10 +409,19 @@ async fn a_change_that_could_not_be_published_is_published_once_more() {
             "dynamodb": { "Keys": keys, "NewImage": image, "StreamViewType": "NEW_AND_OLD_IMAGES" },
         });
         let url = shop.queue_url(&format!("{queue}-dead-letter")).await;
-        shop.sqs.send_message().queue_url(url).message_body(record.to_string()).send().await.unwrap();
+        shop.sqs
+            .send_message()
+            .queue_url(url)
+            .message_body(record.to_string())
+            .send()
+            .await
+            .unwrap();
         shop.redrive(queue, &pk).await;
     }
     shop.balances(&order).await;
     assert_eq!(shop.books(&order).await, Books { charges: 1, charged: 300, refunded: 0 });
-    assert_eq!((shop.stock(&product).await, shop.mails(&buyer.email, &order).await.len()), ((4, 4, 0), 1));
+    assert_eq!(
+        (shop.stock(&product).await, shop.mails(&buyer.email, &order).await.len()),
+        ((4, 4, 0), 1)
+    );
 }

@@ -1,4 +1,5 @@
-//! A deployed shop: what a buyer and an admin can do over HTTP, and what an operator can see behind it.
+//! A deployed shop: what a buyer and an admin can do over HTTP, and what an operator can see behind
+//! it.
 
 use std::{
     collections::HashMap,
@@ -25,7 +26,8 @@ use users::tokens::{
 /// How long a state may take to come about before a test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
-/// How many tests use the stack at the same time. More make each other wait without getting done sooner.
+/// How many tests use the stack at the same time. More make each other wait without getting done
+/// sooner.
 const TOGETHER: usize = 6;
 
 /// A test holds one permit. One that breaks something on purpose holds all.
@@ -104,8 +106,8 @@ impl Shop {
         Self::new(STACK.acquire().await.unwrap()).await
     }
 
-    /// The stack, for one test that breaks something. It lets all others go first: waiting in the queue, it would let the stack run
-    /// empty before its turn.
+    /// The stack, for one test that breaks something. It lets all others go first: waiting in the
+    /// queue, it would let the stack run empty before its turn.
     pub async fn alone() -> Self {
         loop {
             if let Ok(all) = STACK.try_acquire_many(TOGETHER as u32) {
@@ -122,14 +124,17 @@ impl Shop {
         };
         let config = shared::aws::sdk_config();
         let long = Duration::from_secs(600);
-        let patient = aws_config::timeout::TimeoutConfig::builder().operation_timeout(long).operation_attempt_timeout(long);
+        let patient = aws_config::timeout::TimeoutConfig::builder()
+            .operation_timeout(long)
+            .operation_attempt_timeout(long);
         let patient = patient.read_timeout(long).build();
         let lambda = aws_sdk_lambda::config::Builder::from(&config).timeout_config(patient).build();
         Self {
             url: setting("FERROCART_URL"),
             stack: setting("FERROCART_STACK"),
             http: {
-                // Whichever test is first: the payment provider's TLS is linked in without a library of its own.
+                // Whichever test is first: the payment provider's TLS is linked in without a
+                // library of its own.
                 let _ = rustls::crypto::ring::default_provider().install_default();
                 reqwest::Client::builder()
             }
@@ -146,17 +151,25 @@ impl Shop {
 
     /// Somebody without a token.
     pub fn visitor(&self) -> Person {
-        Person { url: self.url.clone(), http: self.http.clone(), token: None, email: String::new(), id: String::new() }
+        Person {
+            url: self.url.clone(),
+            http: self.http.clone(),
+            token: None,
+            email: String::new(),
+            id: String::new(),
+        }
     }
 
-    /// A new customer, logged in.
-    /// A customer whose address is verified. The write goes past the mail, for which most tests would only wait.
+    /// A new customer, logged in. A customer whose address is verified. The write goes past the
+    /// mail, for which most tests would only wait.
     pub async fn customer(&self) -> Person {
         let email = format!("{}@example.com", unique("buyer"));
         let registered = self.register(&email).await.expect(201);
         let key = AttributeValue::S(format!("USER#{}", registered["id"].as_str().unwrap()));
         let change = self.dynamodb.update_item().table_name(self.table("users")).key("pk", key);
-        let change = change.update_expression("SET email_verified = :yes").expression_attribute_values(":yes", AttributeValue::Bool(true));
+        let change = change
+            .update_expression("SET email_verified = :yes")
+            .expression_attribute_values(":yes", AttributeValue::Bool(true));
         change.send().await.unwrap();
         self.log_in(&email).await
     }
@@ -174,15 +187,22 @@ impl Shop {
     }
 
     pub async fn log_in(&self, email: &str) -> Person {
-        let tokens = self.visitor().post("/users/login", &json!({ "email": email, "password": PASSWORD })).await.expect(200);
-        let mut person =
-            Person { token: Some(tokens["access_token"].as_str().unwrap().to_owned()), email: email.to_owned(), ..self.visitor() };
+        let tokens = self
+            .visitor()
+            .post("/users/login", &json!({ "email": email, "password": PASSWORD }))
+            .await
+            .expect(200);
+        let mut person = Person {
+            token: Some(tokens["access_token"].as_str().unwrap().to_owned()),
+            email: email.to_owned(),
+            ..self.visitor()
+        };
         person.id = person.get("/users/me").await.expect(200)["id"].as_str().unwrap().to_owned();
         person
     }
 
-    /// So many new customers, with tokens: written as copies of one who has registered and logged in, because hashing a password takes
-    /// longer than all that they do here.
+    /// So many new customers, with tokens: written as copies of one who has registered and logged
+    /// in, because hashing a password takes longer than all that they do here.
     pub async fn crowd(&self, count: usize) -> Vec<Person> {
         let model = self.customer().await;
         let profile = self.item("users", &format!("USER#{}", model.id)).await.unwrap();
@@ -191,41 +211,62 @@ impl Shop {
         for _ in 0..count {
             let id = shared::ids::derive::<shared::ids::UserId>(&[&unique("crowd")]).to_string();
             let email = format!("{}@example.com", unique("one-of-many"));
-            let own =
-                [("pk", format!("USER#{id}")), ("user_id", id.clone()), ("email", email.clone()), ("listed_at", format!("2026#{id}"))];
+            let own = [
+                ("pk", format!("USER#{id}")),
+                ("user_id", id.clone()),
+                ("email", email.clone()),
+                ("listed_at", format!("2026#{id}")),
+            ];
             let mut item = profile.clone();
             item.extend(own.map(|(name, value)| (name.to_owned(), AttributeValue::S(value))));
             // The link that verifies an address is mailed to whoever has one.
             item.remove("verification");
-            self.dynamodb.put_item().table_name(self.table("users")).set_item(Some(item)).send().await.unwrap();
+            self.dynamodb
+                .put_item()
+                .table_name(self.table("users"))
+                .set_item(Some(item))
+                .send()
+                .await
+                .unwrap();
             let person = Person { id, email, ..model.clone() };
             crowd.push(Person { token: Some(signed_with(&key, &person, 900)), ..person });
         }
         // The key may be so new that the gateway has not heard of it; it is the same for all.
         if let Some(person) = crowd.first() {
-            until("the token counts", || person.get("/users/me"), |answer| answer.status == 200).await;
+            until("the token counts", || person.get("/users/me"), |answer| answer.status == 200)
+                .await;
         }
         crowd
     }
 
-    /// A token as login would have signed it for this person, but good for so many seconds. It belongs to the session that the person has;
-    /// somebody else's session does not count, so that one is left out.
+    /// A token as login would have signed it for this person, but good for so many seconds. It
+    /// belongs to the session that the person has; somebody else's session does not count, so that
+    /// one is left out.
     pub async fn signed_for(&self, person: &Person, seconds: i64) -> String {
         signed_with(&self.signing_key().await, person, seconds)
     }
 
     async fn signing_key(&self) -> CurrentKey {
-        let secret = self.secrets.get_secret_value().secret_id(format!("{}/signing-key", self.stack)).send().await.unwrap();
+        let secret = self
+            .secrets
+            .get_secret_value()
+            .secret_id(format!("{}/signing-key", self.stack))
+            .send()
+            .await
+            .unwrap();
         SigningKeys::parse(secret.secret_string().unwrap()).unwrap().current().unwrap()
     }
 
-    /// An admin, made once for all tests, who logs in again before the token expires: a login hashes a password.
+    /// An admin, made once for all tests, who logs in again before the token expires: a login
+    /// hashes a password.
     pub async fn admin(&self) -> Person {
         const LOGGED_IN_FOR: Duration = Duration::from_secs(300);
         static ADMIN: Mutex<Option<(Instant, Person)>> = Mutex::const_new(None);
         let mut admin = ADMIN.lock().await;
         let email = match &*admin {
-            Some((since, known)) if since.elapsed() < LOGGED_IN_FOR => return Person { http: self.http.clone(), ..known.clone() },
+            Some((since, known)) if since.elapsed() < LOGGED_IN_FOR => {
+                return Person { http: self.http.clone(), ..known.clone() };
+            }
             Some((_, known)) => known.email.clone(),
             None => {
                 let email = format!("{}@example.com", unique("admin"));
@@ -249,7 +290,11 @@ impl Shop {
         let admin = self.admin().await;
         let sku = unique("T").to_uppercase();
         let body = json!({ "name": "Oak spoon", "category": "kitchen", "sku": sku, "price": { "amount": amount, "currency": "USD" } });
-        let product = admin.post_with_key("/products", &unique("key"), &body).await.expect(201)["id"].as_str().unwrap().to_owned();
+        let product =
+            admin.post_with_key("/products", &unique("key"), &body).await.expect(201)["id"]
+                .as_str()
+                .unwrap()
+                .to_owned();
         if stock > 0 {
             let path = format!("/inventory/{product}/adjustments");
             let mut delivery = json!({ "delta": stock, "reason": "delivery" });
@@ -263,14 +308,16 @@ impl Shop {
         product
     }
 
-    /// Lets all of them order one piece of a product, eight at the same time. Answers the orders' ids, in the order of the buyers.
+    /// Lets all of them order one piece of a product, eight at the same time. Answers the orders'
+    /// ids, in the order of the buyers.
     pub async fn sell_to_all(&self, buyers: &[Person], product: &str, token: &str) -> Vec<String> {
         const CLIENTS: usize = 8;
         let each = buyers.len().div_ceil(CLIENTS).max(1);
         let clients: Vec<_> = buyers
             .chunks(each)
             .map(|buyers| {
-                let (buyers, product, token) = (buyers.to_vec(), product.to_owned(), token.to_owned());
+                let (buyers, product, token) =
+                    (buyers.to_vec(), product.to_owned(), token.to_owned());
                 tokio::spawn(async move {
                     let mut orders = Vec::new();
                     for buyer in buyers {
@@ -287,7 +334,8 @@ impl Shop {
         orders
     }
 
-    /// How all these orders stand, as soon as that is so for each of them; meanwhile `retry` is what the schedules would do.
+    /// How all these orders stand, as soon as that is so for each of them; meanwhile `retry` is
+    /// what the schedules would do.
     pub async fn all_with_status<F: Future<Output = ()>>(
         &self,
         orders: &[String],
@@ -300,34 +348,60 @@ impl Shop {
                 .scan("orders")
                 .await
                 .iter()
-                .filter_map(|item| Some((item["pk"].as_s().ok()?.clone(), item.get("status")?.as_s().ok()?.clone())))
+                .filter_map(|item| {
+                    Some((
+                        item["pk"].as_s().ok()?.clone(),
+                        item.get("status")?.as_s().ok()?.clone(),
+                    ))
+                })
                 .collect();
             orders.iter().map(|order| stored[&format!("ORDER#{order}")].clone()).collect::<Vec<_>>()
         };
-        until(&format!("all are one of {statuses:?}"), look, |seen| seen.iter().all(|status| statuses.contains(&status.as_str()))).await
+        until(&format!("all are one of {statuses:?}"), look, |seen| {
+            seen.iter().all(|status| statuses.contains(&status.as_str()))
+        })
+        .await
     }
 
     /// How often the simulated provider has really charged for each of these orders.
     pub async fn charges(&self, orders: &[String]) -> Vec<usize> {
         let charges = self.scan("payment-simulator").await;
-        let charges = charges.iter().filter(|item| item["pk"].as_s().is_ok_and(|pk| pk.starts_with("CHARGE#")));
+        let charges = charges
+            .iter()
+            .filter(|item| item["pk"].as_s().is_ok_and(|pk| pk.starts_with("CHARGE#")));
         let charged: Vec<&String> = charges.map(|item| item["order_id"].as_s().unwrap()).collect();
-        orders.iter().map(|order| charged.iter().filter(|charged| **charged == order).count()).collect()
+        orders
+            .iter()
+            .map(|order| charged.iter().filter(|charged| **charged == order).count())
+            .collect()
     }
 
     /// What is on the shelf: (on hand, available, held).
     pub async fn stock(&self, product: &str) -> (i64, i64, i64) {
         let stock = self.admin().await.get(&format!("/inventory/{product}")).await.expect(200);
-        let figure = |name: &str| stock[name].as_i64().unwrap_or_else(|| panic!("{name} is missing: {stock}"));
+        let figure = |name: &str| {
+            stock[name].as_i64().unwrap_or_else(|| panic!("{name} is missing: {stock}"))
+        };
         (figure("on_hand"), figure("available"), figure("held"))
     }
 
     /// Calls a function directly, as a schedule or an operator does.
     pub async fn invoke(&self, operation: &str, event: &Value) -> Value {
         let payload = aws_sdk_lambda::primitives::Blob::new(event.to_string());
-        let call = self.lambda.invoke().function_name(format!("{}-{operation}", self.stack)).qualifier("live").payload(payload);
-        let answer = call.send().await.unwrap_or_else(|error| panic!("{operation}: {}", shared::telemetry::causes(&error)));
-        let text = answer.payload.map(|blob| String::from_utf8(blob.into_inner()).unwrap()).unwrap_or_default();
+        let call = self
+            .lambda
+            .invoke()
+            .function_name(format!("{}-{operation}", self.stack))
+            .qualifier("live")
+            .payload(payload);
+        let answer = call
+            .send()
+            .await
+            .unwrap_or_else(|error| panic!("{operation}: {}", shared::telemetry::causes(&error)));
+        let text = answer
+            .payload
+            .map(|blob| String::from_utf8(blob.into_inner()).unwrap())
+            .unwrap_or_default();
         assert!(answer.function_error.is_none(), "{operation} failed: {text}");
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
@@ -349,21 +423,37 @@ impl Shop {
     pub async fn operate(&self, tool: &str, arguments: &[&str]) -> (i32, String) {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let mut command = std::process::Command::new("python3");
-        command.arg(root.join("localstack").join(tool)).args(arguments).args(["--stack", &self.stack]);
+        command
+            .arg(root.join("localstack").join(tool))
+            .args(arguments)
+            .args(["--stack", &self.stack]);
         let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
-        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        let said =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
         (output.status.code().unwrap_or(-1), said)
     }
 
     /// A stored item, if it is there.
     pub async fn item(&self, table: &str, pk: &str) -> Option<HashMap<String, AttributeValue>> {
-        let call = self.dynamodb.get_item().table_name(self.table(table)).key("pk", AttributeValue::S(pk.to_owned())).consistent_read(true);
+        let call = self
+            .dynamodb
+            .get_item()
+            .table_name(self.table(table))
+            .key("pk", AttributeValue::S(pk.to_owned()))
+            .consistent_read(true);
         call.send().await.unwrap().item
     }
 
     /// All items of a table: for counting what no route shows.
     pub async fn scan(&self, table: &str) -> Vec<HashMap<String, AttributeValue>> {
-        let pages = self.dynamodb.scan().table_name(self.table(table)).consistent_read(true).into_paginator().items().send();
+        let pages = self
+            .dynamodb
+            .scan()
+            .table_name(self.table(table))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
         pages.collect::<Result<Vec<_>, _>>().await.unwrap()
     }
 
@@ -376,13 +466,20 @@ impl Shop {
         self.sqs.get_queue_url().queue_name(&name).send().await.unwrap().queue_url.unwrap()
     }
 
-    /// How often the simulated provider has really charged for an order, and what it has given back.
+    /// How often the simulated provider has really charged for an order, and what it has given
+    /// back.
     pub async fn books(&self, order: &str) -> Books {
         let mut books = Books::default();
         for item in self.scan("payment-simulator").await {
-            let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
-            let amount =
-                || item.get("amount").and_then(|value| value.as_n().ok()).and_then(|number| number.parse::<i64>().ok()).unwrap_or(0);
+            let text = |name: &str| {
+                item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default()
+            };
+            let amount = || {
+                item.get("amount")
+                    .and_then(|value| value.as_n().ok())
+                    .and_then(|number| number.parse::<i64>().ok())
+                    .unwrap_or(0)
+            };
             if text("order_id") != order {
                 continue;
             }
@@ -400,26 +497,42 @@ impl Shop {
 
     /// Makes the order's time run out: what the clock does in half an hour.
     pub async fn expire(&self, order: &str) {
-        let change = self.dynamodb.update_item().table_name(self.table("orders")).key("pk", AttributeValue::S(format!("ORDER#{order}")));
-        let change = change.update_expression("SET expires_at = :past, next_check_at = :past, version = version + :one");
+        let change = self
+            .dynamodb
+            .update_item()
+            .table_name(self.table("orders"))
+            .key("pk", AttributeValue::S(format!("ORDER#{order}")));
+        let change = change.update_expression(
+            "SET expires_at = :past, next_check_at = :past, version = version + :one",
+        );
         let change = change
-            .expression_attribute_values(":past", AttributeValue::S("2020-01-01T00:00:00.000Z".to_owned()))
+            .expression_attribute_values(
+                ":past",
+                AttributeValue::S("2020-01-01T00:00:00.000Z".to_owned()),
+            )
             .expression_attribute_values(":one", AttributeValue::N("1".to_owned()));
         change.send().await.unwrap();
     }
 
     /// The subjects of the mails to this address that speak of this order.
     pub async fn mails(&self, email: &str, order: &str) -> Vec<String> {
-        let ours = self.mails_to(email).await.into_iter().filter(|mail| mail.to_string().contains(order));
+        let ours =
+            self.mails_to(email).await.into_iter().filter(|mail| mail.to_string().contains(order));
         ours.map(|mail| mail["Subject"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
     /// The mails to this address, as the emulator caught them.
     pub async fn mails_to(&self, email: &str) -> Vec<Value> {
         static CATCHER: OnceLock<String> = OnceLock::new();
-        let catcher = CATCHER.get_or_init(|| format!("{}/_ministack/ses/messages", std::env::var("AWS_ENDPOINT_URL").unwrap()));
+        let catcher = CATCHER.get_or_init(|| {
+            format!("{}/_ministack/ses/messages", std::env::var("AWS_ENDPOINT_URL").unwrap())
+        });
         let caught: Value = self.http.get(catcher).send().await.unwrap().json().await.unwrap();
-        let mails = caught["messages"].as_object().unwrap().values().flat_map(|mails| mails.as_array().unwrap());
+        let mails = caught["messages"]
+            .as_object()
+            .unwrap()
+            .values()
+            .flat_map(|mails| mails.as_array().unwrap());
         mails.filter(|mail| mail["To"].to_string().contains(email)).cloned().collect()
     }
 }
@@ -445,7 +558,13 @@ impl Person {
         self.send(Method::POST, path, Some(body.to_string()), &[("idempotency-key", key)]).await
     }
 
-    pub async fn send(&self, method: Method, path: &str, body: Option<String>, headers: &[(&str, &str)]) -> Answer {
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let mut request = self.http.request(method, format!("{}{path}", self.url));
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -457,16 +576,28 @@ impl Person {
             request = request.header(*name, *value);
         }
         let response = request.send().await.unwrap();
-        Answer { status: response.status().as_u16(), headers: response.headers().clone(), text: response.text().await.unwrap() }
+        Answer {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            text: response.text().await.unwrap(),
+        }
     }
 
-    /// Orders so many of a product, to be charged at once if a token is given. Answers the order's id.
+    /// Orders so many of a product, to be charged at once if a token is given. Answers the order's
+    /// id.
     pub async fn order(&self, product: &str, quantity: u32, token: Option<&str>) -> String {
         self.order_to(None, product, quantity, token).await
     }
 
-    /// The same, to be sent somewhere. Who has too many orders that wait for their money waits until there is room for another one.
-    pub async fn order_to(&self, address: Option<Value>, product: &str, quantity: u32, token: Option<&str>) -> String {
+    /// The same, to be sent somewhere. Who has too many orders that wait for their money waits
+    /// until there is room for another one.
+    pub async fn order_to(
+        &self,
+        address: Option<Value>,
+        product: &str,
+        quantity: u32,
+        token: Option<&str>,
+    ) -> String {
         let mut body = json!({ "items": [{ "product_id": product, "quantity": quantity }] });
         if let Some(token) = token {
             body["payment_method"] = card(token);
@@ -474,21 +605,34 @@ impl Person {
         if let Some(address) = address {
             body["shipping_address"] = address;
         }
-        let (key, is_full) = (unique("key"), |answer: &Answer| answer.status == 409 && answer.json()["code"] == "too_many_open_orders");
+        let (key, is_full) = (unique("key"), |answer: &Answer| {
+            answer.status == 409 && answer.json()["code"] == "too_many_open_orders"
+        });
         let place = || self.post_with_key("/orders", &key, &body);
-        let order = until("there is room for another order", place, |answer| !is_full(answer)).await.expect(201);
+        let order = until("there is room for another order", place, |answer| !is_full(answer))
+            .await
+            .expect(201);
         assert_eq!(order["status"], "pending");
         order["id"].as_str().unwrap().to_owned()
     }
 
     pub async fn pay(&self, order: &str, token: &str) -> Answer {
-        self.post_with_key("/payments", &unique("key"), &json!({ "order_id": order, "payment_method": card(token) })).await
+        self.post_with_key(
+            "/payments",
+            &unique("key"),
+            &json!({ "order_id": order, "payment_method": card(token) }),
+        )
+        .await
     }
 
     /// The one payment that was completed for an order.
     pub async fn payment_of(&self, order: &str) -> String {
         let payments = self.get(&format!("/payments?order_id={order}")).await.expect(200);
-        let completed = payments["items"].as_array().unwrap().iter().filter(|payment| payment["status"] == "completed");
+        let completed = payments["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|payment| payment["status"] == "completed");
         let ids: Vec<&str> = completed.map(|payment| payment["id"].as_str().unwrap()).collect();
         assert_eq!(ids.len(), 1, "{payments}");
         ids[0].to_owned()
@@ -499,7 +643,9 @@ impl Person {
         let body = json!({ "amount": { "amount": amount, "currency": "USD" }, "reason": "The lid was broken" });
         let (path, key) = (format!("/payments/{payment}/refunds"), unique("refund"));
         let ask = || self.post_with_key(&path, &key, &body);
-        let is_answer = |answer: &Answer| ![202, 503].contains(&answer.status) && !answer.text.contains("request_in_progress");
+        let is_answer = |answer: &Answer| {
+            ![202, 503].contains(&answer.status) && !answer.text.contains("request_in_progress")
+        };
         until("the refund has an end", ask, is_answer).await
     }
 
@@ -509,19 +655,30 @@ impl Person {
 
     /// The order, as soon as it has this status.
     pub async fn order_with_status(&self, order: &str, status: &str) -> Value {
-        until(&format!("{order} is {status}"), || self.read_order(order), |order| order["status"] == status).await
+        until(
+            &format!("{order} is {status}"),
+            || self.read_order(order),
+            |order| order["status"] == status,
+        )
+        .await
     }
 
     /// The order, as soon as it waits for this.
     pub async fn order_at_step(&self, order: &str, step: &str) -> Value {
-        until(&format!("{order} is {step}"), || self.read_order(order), |order| order["step"] == step).await
+        until(
+            &format!("{order} is {step}"),
+            || self.read_order(order),
+            |order| order["step"] == step,
+        )
+        .await
     }
 }
 
 /// A token for this person, good for so many seconds; see [`Shop::signed_for`].
 fn signed_with(key: &CurrentKey, person: &Person, seconds: i64) -> String {
     let claims = person.token.as_deref().unwrap().split('.').nth(1).unwrap();
-    let mut claims: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    let mut claims: Value =
+        serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
     if claims["sub"] != person.id.as_str() {
         claims["sub"] = person.id.as_str().into();
         claims["email"] = person.email.as_str().into();
@@ -538,12 +695,21 @@ pub fn card(token: &str) -> Value {
 }
 
 pub fn events_of(order: &Value) -> Vec<String> {
-    order["history"].as_array().unwrap().iter().map(|entry| entry["event"].as_str().unwrap().to_owned()).collect()
+    order["history"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["event"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// Looks until `done` holds; fails with what was seen last when patience is over.
 #[track_caller]
-pub fn until<T: Debug, F: Future<Output = T>>(what: &str, look: impl Fn() -> F, done: impl Fn(&T) -> bool) -> impl Future<Output = T> {
+pub fn until<T: Debug, F: Future<Output = T>>(
+    what: &str,
+    look: impl Fn() -> F,
+    done: impl Fn(&T) -> bool,
+) -> impl Future<Output = T> {
     let begun = Instant::now();
     let what = what.to_owned();
     async move {
@@ -554,7 +720,10 @@ pub fn until<T: Debug, F: Future<Output = T>>(what: &str, look: impl Fn() -> F, 
             if done(&seen) {
                 return seen;
             }
-            assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}; last seen: {seen:#?}");
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "not within {PATIENCE:?}: {what}; last seen: {seen:#?}"
+            );
             tokio::time::sleep(pause).await;
             pause = (pause * 3 / 2).min(Duration::from_millis(400));
         }

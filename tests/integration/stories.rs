@@ -14,10 +14,13 @@ async fn a_paid_order_goes_from_basket_to_mail() {
     assert_eq!(confirmed["buyer"]["email"], buyer.email);
     assert_eq!(events_of(&confirmed)[..2], ["placed", "stock_reserved"]);
 
-    let stock = until("the stock is committed", || shop.stock(&product), |stock| stock.2 == 0).await;
+    let stock =
+        until("the stock is committed", || shop.stock(&product), |stock| stock.2 == 0).await;
     assert_eq!(stock, (8, 8, 0));
     assert_eq!(shop.books(&order).await, Books { charges: 1, charged: 5998, refunded: 0 });
-    let mails = until("the mail is there", || shop.mails(&buyer.email, &order), |mails| !mails.is_empty()).await;
+    let mails =
+        until("the mail is there", || shop.mails(&buyer.email, &order), |mails| !mails.is_empty())
+            .await;
     assert_eq!(mails.len(), 1, "{mails:?}");
     let listed = buyer.get("/notifications").await.expect(200);
     assert_eq!(listed["items"][0]["template"], "order_confirmed");
@@ -25,7 +28,10 @@ async fn a_paid_order_goes_from_basket_to_mail() {
 
     let payments = buyer.get(&format!("/payments?order_id={order}")).await.expect(200);
     assert_eq!(payments["items"][0]["status"], "completed");
-    let payment = buyer.get(&format!("/payments/{}", payments["items"][0]["id"].as_str().unwrap())).await.expect(200);
+    let payment = buyer
+        .get(&format!("/payments/{}", payments["items"][0]["id"].as_str().unwrap()))
+        .await
+        .expect(200);
     assert_eq!(payment["amount"]["amount"], 5998);
 }
 
@@ -35,17 +41,27 @@ async fn a_declined_card_can_be_followed_by_another() {
     let (buyer, product) = (shop.customer().await, shop.product(1000, 5).await);
 
     let order = buyer.order(&product, 1, Some("tok_declined")).await;
-    let declined =
-        |order: &serde_json::Value| order["step"] == "awaiting_payment" && events_of(order).contains(&"payment_declined".to_owned());
+    let declined = |order: &serde_json::Value| {
+        order["step"] == "awaiting_payment"
+            && events_of(order).contains(&"payment_declined".to_owned())
+    };
     until("the decline is told", || buyer.read_order(&order), declined).await;
     let declined = buyer.pay(&order, "tok_insufficient_funds").await;
     assert_eq!(declined.problem(402), "payment_declined");
-    let paid = until("the order can be paid again", || buyer.pay(&order, "tok_ok"), |answer| answer.status != 409).await.expect(201);
+    let paid = until(
+        "the order can be paid again",
+        || buyer.pay(&order, "tok_ok"),
+        |answer| answer.status != 409,
+    )
+    .await
+    .expect(201);
     assert_eq!(paid["status"], "completed");
 
     buyer.order_with_status(&order, "confirmed").await;
     assert_eq!(shop.books(&order).await.charges, 1);
-    let mails = until("all mails are there", || shop.mails(&buyer.email, &order), |mails| mails.len() == 3).await;
+    let mails =
+        until("all mails are there", || shop.mails(&buyer.email, &order), |mails| mails.len() == 3)
+            .await;
     assert_eq!(mails.len(), 3, "two declines and a confirmation: {mails:?}");
     assert_eq!(buyer.pay(&order, "tok_ok").await.problem(409), "already_paid");
 }
@@ -57,10 +73,18 @@ async fn what_is_out_of_stock_fails_and_nothing_is_charged() {
 
     let order = buyer.order(&product, 2, Some("tok_ok")).await;
     let failed = buyer.order_with_status(&order, "failed").await;
-    assert_eq!((&failed["reason"], &failed["payment_status"]), (&"out_of_stock".into(), &"unpaid".into()));
+    assert_eq!(
+        (&failed["reason"], &failed["payment_status"]),
+        (&"out_of_stock".into(), &"unpaid".into())
+    );
     assert_eq!(shop.stock(&product).await, (1, 1, 0));
     assert_eq!(shop.books(&order).await, Books::default());
-    let closed = until("payments has heard of it", || buyer.pay(&order, "tok_ok"), |answer| answer.status != 404).await;
+    let closed = until(
+        "payments has heard of it",
+        || buyer.pay(&order, "tok_ok"),
+        |answer| answer.status != 404,
+    )
+    .await;
     assert_eq!(closed.problem(409), "order_closed");
     until("the mail is there", || shop.mails(&buyer.email, &order), |mails| mails.len() == 1).await;
 }
@@ -74,7 +98,8 @@ async fn an_order_can_be_placed_first_and_paid_later() {
     let waiting = buyer.order_at_step(&order, "awaiting_payment").await;
     assert_eq!(waiting["payable"], true);
     let pay = || buyer.pay(&order, "credit_card");
-    let paid = until("payments knows the order", pay, |answer| answer.status != 404).await.expect(201);
+    let paid =
+        until("payments knows the order", pay, |answer| answer.status != 404).await.expect(201);
     assert_eq!(paid["amount"]["amount"], 1250);
     buyer.order_with_status(&order, "confirmed").await;
     assert_eq!(shop.books(&order).await.charges, 1);
@@ -83,7 +108,8 @@ async fn an_order_can_be_placed_first_and_paid_later() {
 #[tokio::test]
 async fn several_products_are_held_together_or_not_at_all() {
     let shop = Shop::open().await;
-    let (buyer, plenty, scarce) = (shop.customer().await, shop.product(100, 10).await, shop.product(100, 1).await);
+    let (buyer, plenty, scarce) =
+        (shop.customer().await, shop.product(100, 10).await, shop.product(100, 1).await);
     let items = |n: u32| serde_json::json!({ "items": [{ "product_id": plenty, "quantity": 1 }, { "product_id": scarce, "quantity": n }], "payment_method": crate::shop::card("tok_ok") });
 
     let order = buyer.post_with_key("/orders", "first", &items(2)).await.expect(201);

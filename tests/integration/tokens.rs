@@ -1,4 +1,5 @@
-//! Tokens that count for nothing, on every route that needs one; and the key that signs, exchanged under load.
+//! Tokens that count for nothing, on every route that needs one; and the key that signs, exchanged
+//! under load.
 
 use std::sync::{
     Arc,
@@ -23,17 +24,24 @@ async fn a_token_that_does_not_count_is_the_same_401_on_every_route_that_needs_o
     let without_any = said(&without_token(&shop, "GET", "/users/me", None).await);
     let mut answers = 0;
     for (number, (method, path)) in routes.iter().enumerate() {
-        // One authorizer serves all routes, so one route gets everything, and the others what shows that they ask it.
+        // One authorizer serves all routes, so one route gets everything, and the others what shows
+        // that they ask it.
         let mut headers = bad_authorizations(token);
         if number == 0 {
-            headers.push(Some(format!("Bearer {}", with_header(token, "kid", "key_0199c2a8-0000-7000-8000-00000000dead"))));
+            headers.push(Some(format!(
+                "Bearer {}",
+                with_header(token, "kid", "key_0199c2a8-0000-7000-8000-00000000dead")
+            )));
         } else {
             headers = vec![None, Some(format!("Bearer {}", with_header(token, "alg", "none")))];
         }
         for header in &headers {
             let answer = without_token(&shop, method, path, header.as_deref()).await;
             assert_eq!(answer.problem(401), "invalid_token", "{method} {path} {header:?}");
-            assert!(answer.header("www-authenticate").is_empty() || answer.header("www-authenticate").contains("invalid_token"));
+            assert!(
+                answer.header("www-authenticate").is_empty()
+                    || answer.header("www-authenticate").contains("invalid_token")
+            );
             assert_eq!(said(&answer), without_any, "{method} {path} {header:?}");
             answers += 1;
         }
@@ -43,9 +51,24 @@ async fn a_token_that_does_not_count_is_the_same_401_on_every_route_that_needs_o
 
 /// Methods and paths of the routes that ask for a token, with ids that nothing has.
 fn protected_routes() -> Vec<(String, String)> {
-    let made_up = |part: &str| if part.starts_with('{') { "prd_0199c2a8-0000-7000-8000-00000000000a".to_owned() } else { part.to_owned() };
-    let routes = operations().flat_map(|operation| operation.routes()).filter(|route| route.access == Access::Token);
-    routes.map(|route| (route.method.to_owned(), route.path.split('/').map(made_up).collect::<Vec<_>>().join("/"))).collect()
+    let made_up = |part: &str| {
+        if part.starts_with('{') {
+            "prd_0199c2a8-0000-7000-8000-00000000000a".to_owned()
+        } else {
+            part.to_owned()
+        }
+    };
+    let routes = operations()
+        .flat_map(|operation| operation.routes())
+        .filter(|route| route.access == Access::Token);
+    routes
+        .map(|route| {
+            (
+                route.method.to_owned(),
+                route.path.split('/').map(made_up).collect::<Vec<_>>().join("/"),
+            )
+        })
+        .collect()
 }
 
 /// What somebody might send instead of the token that they have.
@@ -53,9 +76,16 @@ fn bad_authorizations(token: &str) -> Vec<Option<String>> {
     let parts: Vec<&str> = token.split('.').collect();
     let [head, claims, signature] = parts[..] else { panic!("a token has three parts") };
     let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
-    let mut other_claims: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    let mut other_claims: Value =
+        serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
     other_claims["role"] = "admin".into();
-    let mut bad = vec![None, Some("Bearer".to_owned()), Some("Bearer ".to_owned()), Some("Basic YTpi".to_owned()), Some(token.to_owned())];
+    let mut bad = vec![
+        None,
+        Some("Bearer".to_owned()),
+        Some("Bearer ".to_owned()),
+        Some("Basic YTpi".to_owned()),
+        Some(token.to_owned()),
+    ];
     let tokens = [
         String::new(),
         "x".to_owned(),
@@ -81,12 +111,18 @@ fn bad_authorizations(token: &str) -> Vec<Option<String>> {
 /// The token with another value in its header.
 fn with_header(token: &str, name: &str, value: &str) -> String {
     let (head, rest) = token.split_once('.').unwrap();
-    let mut header: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(head).unwrap()).unwrap();
+    let mut header: Value =
+        serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(head).unwrap()).unwrap();
     header[name] = value.into();
     format!("{}.{rest}", BASE64_URL_SAFE_NO_PAD.encode(header.to_string()))
 }
 
-async fn without_token(shop: &Shop, method: &str, path: &str, authorization: Option<&str>) -> Answer {
+async fn without_token(
+    shop: &Shop,
+    method: &str,
+    path: &str,
+    authorization: Option<&str>,
+) -> Answer {
     let headers: Vec<_> = authorization.map(|value| ("authorization", value)).into_iter().collect();
     let body = (method != "GET").then(|| "{}".to_owned());
     shop.visitor().send(Method::from_bytes(method.as_bytes()).unwrap(), path, body, &headers).await
@@ -107,15 +143,29 @@ async fn no_request_fails_while_the_signing_key_is_exchanged() {
     let (over, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let clients: Vec<_> = (0..4)
         .map(|_| {
-            let (shop, over, done, email) = (shop.clone(), over.clone(), done.clone(), email.clone());
+            let (shop, over, done, email) =
+                (shop.clone(), over.clone(), done.clone(), email.clone());
             tokio::spawn(async move {
                 while !over.load(Ordering::Relaxed) {
-                    let tokens = shop.visitor().post("/users/login", &json!({ "email": email, "password": PASSWORD })).await.expect(200);
-                    let refreshed = shop.visitor().post("/users/token/refresh", &json!({ "refresh_token": tokens["refresh_token"] })).await;
+                    let tokens = shop
+                        .visitor()
+                        .post("/users/login", &json!({ "email": email, "password": PASSWORD }))
+                        .await
+                        .expect(200);
+                    let refreshed = shop
+                        .visitor()
+                        .post(
+                            "/users/token/refresh",
+                            &json!({ "refresh_token": tokens["refresh_token"] }),
+                        )
+                        .await;
                     let refreshed = refreshed.expect(200);
                     for token in [&tokens, &refreshed] {
                         let token = token["access_token"].as_str().unwrap().to_owned();
-                        Person { token: Some(token), ..shop.visitor() }.get("/users/me").await.expect(200);
+                        Person { token: Some(token), ..shop.visitor() }
+                            .get("/users/me")
+                            .await
+                            .expect(200);
                     }
                     done.fetch_add(4, Ordering::Relaxed);
                 }
@@ -124,7 +174,14 @@ async fn no_request_fails_while_the_signing_key_is_exchanged() {
         .collect();
     let enough = |more: u64| {
         let (done, from) = (done.clone(), done.load(Ordering::Relaxed));
-        async move { crate::shop::until("requests go on", || async { done.load(Ordering::Relaxed) }, |count| *count >= from + more).await }
+        async move {
+            crate::shop::until(
+                "requests go on",
+                || async { done.load(Ordering::Relaxed) },
+                |count| *count >= from + more,
+            )
+            .await
+        }
     };
     enough(40).await;
     let before = published(&shop).await;
@@ -136,14 +193,24 @@ async fn no_request_fails_while_the_signing_key_is_exchanged() {
     for client in clients {
         client.await.expect("no request failed");
     }
-    let after = crate::shop::until("new keys are published", || published(&shop), |keys| keys.len() >= 3).await;
-    assert!(before.iter().all(|kid| after.contains(kid)), "tokens of the earlier keys may be alive");
+    let after =
+        crate::shop::until("new keys are published", || published(&shop), |keys| keys.len() >= 3)
+            .await;
+    assert!(
+        before.iter().all(|kid| after.contains(kid)),
+        "tokens of the earlier keys may be alive"
+    );
     println!("{} requests during two rotations", done.load(Ordering::Relaxed));
 }
 
 async fn published(shop: &Shop) -> Vec<String> {
     let keys = shop.visitor().get("/.well-known/jwks.json").await.expect(200);
-    keys["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+    keys["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| key["kid"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// What Secrets Manager does once a month.
@@ -151,6 +218,10 @@ async fn rotate(shop: &Shop) {
     let token = shared::ids::Uuid::from_bytes(Ids::System.bytes()).to_string();
     let secret = format!("{}/signing-key", shop.stack);
     for step in ["createSecret", "setSecret", "testSecret", "finishSecret"] {
-        shop.invoke("rotate-signing-key", &json!({ "Step": step, "SecretId": secret, "ClientRequestToken": token })).await;
+        shop.invoke(
+            "rotate-signing-key",
+            &json!({ "Step": step, "SecretId": secret, "ClientRequestToken": token }),
+        )
+        .await;
     }
 }

@@ -11,7 +11,13 @@ fn address() -> Value {
 
 impl Person {
     async fn step(&self, order: &str, step: &str, body: Option<Value>) -> Answer {
-        self.send(Method::POST, &format!("/orders/{order}/{step}"), body.map(|body| body.to_string()), &[]).await
+        self.send(
+            Method::POST,
+            &format!("/orders/{order}/{step}"),
+            body.map(|body| body.to_string()),
+            &[],
+        )
+        .await
     }
 
     async fn cancel(&self, order: &str) -> Answer {
@@ -30,8 +36,10 @@ fn refused(answer: &Answer, code: &str, current: &str, allowed: &[&str]) {
 /// The templates of what was sent to somebody about an order.
 async fn told(person: &Person, order: &str) -> Vec<String> {
     let listed = person.get("/notifications").await.expect(200);
-    let about = listed["items"].as_array().unwrap().iter().filter(|item| item.to_string().contains(order));
-    let mut templates: Vec<String> = about.map(|item| item["template"].as_str().unwrap().to_owned()).collect();
+    let about =
+        listed["items"].as_array().unwrap().iter().filter(|item| item.to_string().contains(order));
+    let mut templates: Vec<String> =
+        about.map(|item| item["template"].as_str().unwrap().to_owned()).collect();
     templates.sort();
     templates
 }
@@ -43,23 +51,42 @@ async fn is_told(person: &Person, order: &str, templates: &[&str]) {
 #[tokio::test]
 async fn an_order_is_shipped_and_delivered_and_takes_each_step_in_its_place() {
     let shop = Shop::open().await;
-    let (admin, buyer, product) = (shop.admin().await, shop.customer().await, shop.product(1500, 5).await);
+    let (admin, buyer, product) =
+        (shop.admin().await, shop.customer().await, shop.product(1500, 5).await);
     let order = buyer.order_to(Some(address()), &product, 2, None).await;
     buyer.order_at_step(&order, "awaiting_payment").await;
     let parcel = || Some(json!({ "carrier": "Royal Mail", "tracking": "RM 1234 5678 9GB" }));
-    refused(&admin.step(&order, "ship", parcel()).await, "invalid_transition", "pending", &["cancel"]);
-    refused(&admin.step(&order, "deliver", None).await, "invalid_transition", "pending", &["cancel"]);
+    refused(
+        &admin.step(&order, "ship", parcel()).await,
+        "invalid_transition",
+        "pending",
+        &["cancel"],
+    );
+    refused(
+        &admin.step(&order, "deliver", None).await,
+        "invalid_transition",
+        "pending",
+        &["cancel"],
+    );
     let pay = || buyer.pay(&order, "tok_ok");
     until("payments knows the order", pay, |answer| answer.status != 404).await.expect(201);
     buyer.order_with_status(&order, "confirmed").await;
 
     assert_eq!(buyer.step(&order, "ship", parcel()).await.problem(403), "insufficient_permissions");
-    assert_eq!(admin.step(&order, "ship", Some(json!({ "carrier": "Royal Mail" }))).await.problem(422), "required");
+    assert_eq!(
+        admin.step(&order, "ship", Some(json!({ "carrier": "Royal Mail" }))).await.problem(422),
+        "required"
+    );
     let shipped = admin.step(&order, "ship", parcel()).await.expect(200);
     assert_eq!((&shipped["status"], &shipped["shipment"]), (&json!("shipped"), &parcel().unwrap()));
     assert_eq!(admin.step(&order, "ship", parcel()).await.expect(200)["status"], "shipped");
     let another = Some(json!({ "carrier": "DHL", "tracking": "1" }));
-    refused(&admin.step(&order, "ship", another).await, "invalid_transition", "shipped", &["deliver"]);
+    refused(
+        &admin.step(&order, "ship", another).await,
+        "invalid_transition",
+        "shipped",
+        &["deliver"],
+    );
     refused(&buyer.cancel(&order).await, "not_cancellable", "shipped", &["deliver"]);
     assert_eq!(buyer.step(&order, "deliver", None).await.problem(403), "insufficient_permissions");
     for _ in 0..2 {
@@ -69,7 +96,8 @@ async fn an_order_is_shipped_and_delivered_and_takes_each_step_in_its_place() {
 
     // The commit may come before or after the shipment.
     let committed = |order: &Value| events_of(order).contains(&"stock_committed".to_owned());
-    let mut history = events_of(&until("its stock is committed", || buyer.read_order(&order), committed).await);
+    let mut history =
+        events_of(&until("its stock is committed", || buyer.read_order(&order), committed).await);
     let steps = ["placed", "stock_reserved", "payment_succeeded", "shipped", "delivered"];
     history.retain(|event| steps.contains(&event.as_str()));
     assert_eq!(history, steps);
@@ -80,26 +108,39 @@ async fn an_order_is_shipped_and_delivered_and_takes_each_step_in_its_place() {
 #[tokio::test]
 async fn goods_without_an_address_are_not_shipped() {
     let shop = Shop::open().await;
-    let (admin, buyer, product) = (shop.admin().await, shop.customer().await, shop.product(1500, 5).await);
+    let (admin, buyer, product) =
+        (shop.admin().await, shop.customer().await, shop.product(1500, 5).await);
     let order = buyer.order(&product, 1, Some("tok_ok")).await;
     buyer.order_with_status(&order, "confirmed").await;
     let parcel = Some(json!({ "carrier": "Royal Mail", "tracking": "1" }));
-    refused(&admin.step(&order, "ship", parcel).await, "no_shipping_address", "confirmed", &["cancel"]);
+    refused(
+        &admin.step(&order, "ship", parcel).await,
+        "no_shipping_address",
+        "confirmed",
+        &["cancel"],
+    );
 }
 
 #[tokio::test]
 async fn an_order_that_is_given_up_before_it_is_paid_costs_nothing() {
     let shop = Shop::open().await;
-    let (buyer, stranger, product) = (shop.customer().await, shop.customer().await, shop.product(1500, 5).await);
+    let (buyer, stranger, product) =
+        (shop.customer().await, shop.customer().await, shop.product(1500, 5).await);
     let order = buyer.order(&product, 2, None).await;
     buyer.order_at_step(&order, "awaiting_payment").await;
     assert_eq!(stranger.cancel(&order).await.problem(404), "order_not_found");
     assert_eq!(buyer.cancel(&order).await.expect(202)["cancellation"]["by"], "customer");
     let cancelled = buyer.order_with_status(&order, "cancelled").await;
-    assert_eq!((&cancelled["reason"], &cancelled["payment_status"]), (&json!("cancelled"), &json!("unpaid")));
+    assert_eq!(
+        (&cancelled["reason"], &cancelled["payment_status"]),
+        (&json!("cancelled"), &json!("unpaid"))
+    );
     buyer.cancel(&order).await.expect(202);
     assert_eq!(buyer.pay(&order, "tok_ok").await.problem(409), "order_closed");
-    assert_eq!((shop.stock(&product).await, shop.books(&order).await), ((5, 5, 0), Books::default()));
+    assert_eq!(
+        (shop.stock(&product).await, shop.books(&order).await),
+        ((5, 5, 0), Books::default())
+    );
     is_told(&buyer, &order, &["order_cancelled"]).await;
 }
 
@@ -107,14 +148,24 @@ async fn an_order_that_is_given_up_before_it_is_paid_costs_nothing() {
 async fn an_order_that_is_given_up_while_it_is_being_paid_ends_with_nothing_kept() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(1500, 20).await);
-    for token in ["tok_ok", "tok_timeout_after_charge", "tok_timeout_before_charge", "tok_3ds", "tok_3ds_abandoned", "tok_late_webhook"] {
+    for token in [
+        "tok_ok",
+        "tok_timeout_after_charge",
+        "tok_timeout_before_charge",
+        "tok_3ds",
+        "tok_3ds_abandoned",
+        "tok_late_webhook",
+    ] {
         let order = buyer.order(&product, 1, Some(token)).await;
         buyer.cancel(&order).await.expect(202);
         let look = || async {
             shop.sweep().await;
             buyer.read_order(&order).await
         };
-        until(&format!("{order} with {token} is cancelled"), look, |order| order["status"] == "cancelled").await;
+        until(&format!("{order} with {token} is cancelled"), look, |order| {
+            order["status"] == "cancelled"
+        })
+        .await;
         let books = shop.books(&order).await;
         assert_eq!(books.charged, books.refunded, "{token}");
         assert!(books.charges <= 1, "{token}");
@@ -125,13 +176,17 @@ async fn an_order_that_is_given_up_while_it_is_being_paid_ends_with_nothing_kept
 #[tokio::test]
 async fn an_order_that_is_given_up_after_it_was_confirmed_gives_goods_and_money_back() {
     let shop = Shop::open().await;
-    let (admin, buyer, product) = (shop.admin().await, shop.customer().await, shop.product(1500, 5).await);
+    let (admin, buyer, product) =
+        (shop.admin().await, shop.customer().await, shop.product(1500, 5).await);
     let order = buyer.order(&product, 2, Some("tok_ok")).await;
     buyer.order_with_status(&order, "confirmed").await;
     assert_eq!(admin.cancel(&order).await.expect(202)["cancellation"]["by"], "admin");
     let cancelled = buyer.order_with_status(&order, "cancelled").await;
     assert_eq!(cancelled["payment_status"], "refunded");
-    assert_eq!((shop.stock(&product).await, shop.books(&order).await), ((5, 5, 0), Books { charges: 1, charged: 3000, refunded: 3000 }));
+    assert_eq!(
+        (shop.stock(&product).await, shop.books(&order).await),
+        ((5, 5, 0), Books { charges: 1, charged: 3000, refunded: 3000 })
+    );
     is_told(&buyer, &order, &["order_cancelled", "order_confirmed", "order_refunded"]).await;
 }
 
@@ -139,11 +194,25 @@ async fn an_order_that_is_given_up_after_it_was_confirmed_gives_goods_and_money_
 async fn a_buyer_who_has_to_prove_who_they_are_pays_once_they_have() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(1500, 5).await);
-    for (token, end) in [("tok_3ds", "confirmed"), ("tok_3ds_declined", "pending"), ("tok_3ds_abandoned", "cancelled")] {
+    for (token, end) in [
+        ("tok_3ds", "confirmed"),
+        ("tok_3ds_declined", "pending"),
+        ("tok_3ds_abandoned", "cancelled"),
+    ] {
         let order = buyer.order(&product, 1, None).await;
         buyer.order_at_step(&order, "awaiting_payment").await;
-        let waiting = until("payments knows the order", || buyer.pay(&order, token), |answer| answer.status != 404).await.expect(202);
-        assert_eq!((&waiting["status"], &waiting["next_action"]["type"]), (&json!("requires_action"), &json!("redirect")), "{token}");
+        let waiting = until(
+            "payments knows the order",
+            || buyer.pay(&order, token),
+            |answer| answer.status != 404,
+        )
+        .await
+        .expect(202);
+        assert_eq!(
+            (&waiting["status"], &waiting["next_action"]["type"]),
+            (&json!("requires_action"), &json!("redirect")),
+            "{token}"
+        );
         if end == "cancelled" {
             buyer.order_at_step(&order, "paying").await;
             buyer.cancel(&order).await.expect(202);
@@ -152,8 +221,10 @@ async fn a_buyer_who_has_to_prove_who_they_are_pays_once_they_have() {
             shop.sweep().await;
             buyer.read_order(&order).await
         };
-        let done =
-            |order: &Value| order["status"] == end && (end != "pending" || events_of(order).contains(&"payment_declined".to_owned()));
+        let done = |order: &Value| {
+            order["status"] == end
+                && (end != "pending" || events_of(order).contains(&"payment_declined".to_owned()))
+        };
         until(&format!("{order} with {token} is {end}"), look, done).await;
         assert_eq!(shop.books(&order).await.charges, u32::from(end == "confirmed"), "{token}");
     }
@@ -162,36 +233,62 @@ async fn a_buyer_who_has_to_prove_who_they_are_pays_once_they_have() {
 #[tokio::test]
 async fn money_is_given_back_in_parts_up_to_what_was_captured() {
     let shop = Shop::open().await;
-    let (admin, buyer, product) = (shop.admin().await, shop.customer().await, shop.product(100, 5).await);
+    let (admin, buyer, product) =
+        (shop.admin().await, shop.customer().await, shop.product(100, 5).await);
     let order = buyer.order(&product, 1, Some("tok_ok")).await;
     buyer.order_with_status(&order, "confirmed").await;
     let payment = buyer.payment_of(&order).await;
-    let body = json!({ "amount": { "amount": 30, "currency": "USD" }, "reason": "The lid was broken" });
+    let body =
+        json!({ "amount": { "amount": 30, "currency": "USD" }, "reason": "The lid was broken" });
     let path = format!("/payments/{payment}/refunds");
-    assert_eq!(buyer.post_with_key(&path, "mine", &body).await.problem(403), "insufficient_permissions");
+    assert_eq!(
+        buyer.post_with_key(&path, "mine", &body).await.problem(403),
+        "insufficient_permissions"
+    );
     let key = unique("refund");
     let first = admin.post_with_key(&path, &key, &body).await;
     assert_eq!(first.expect(201)["amount"]["amount"], 30);
     let again = admin.post_with_key(&path, &key, &body).await;
-    assert_eq!((again.status, &again.text, again.header("idempotent-replayed")), (201, &first.text, "true"));
+    assert_eq!(
+        (again.status, &again.text, again.header("idempotent-replayed")),
+        (201, &first.text, "true")
+    );
     // An equal one under another key is another one.
     admin.refund(&payment, 30).await.expect(201);
     let too_much = admin.refund(&payment, 41).await;
-    assert_eq!((too_much.problem(422).as_str(), &too_much.json()["refundable"]["amount"]), ("exceeds_refundable", &json!(40)));
-    until("the order hears of it", || buyer.read_order(&order), |order| order["payment_status"] == "partially_refunded").await;
-    let rest = admin.post_with_key(&path, &unique("refund"), &json!({ "reason": "All of it was" })).await;
+    assert_eq!(
+        (too_much.problem(422).as_str(), &too_much.json()["refundable"]["amount"]),
+        ("exceeds_refundable", &json!(40))
+    );
+    until(
+        "the order hears of it",
+        || buyer.read_order(&order),
+        |order| order["payment_status"] == "partially_refunded",
+    )
+    .await;
+    let rest =
+        admin.post_with_key(&path, &unique("refund"), &json!({ "reason": "All of it was" })).await;
     assert_eq!(rest.expect(201)["amount"]["amount"], 40);
     assert_eq!(admin.refund(&payment, 1).await.problem(409), "not_refundable");
-    let refunded = until("the order hears of it", || buyer.read_order(&order), |order| order["payment_status"] == "refunded").await;
+    let refunded = until(
+        "the order hears of it",
+        || buyer.read_order(&order),
+        |order| order["payment_status"] == "refunded",
+    )
+    .await;
     assert_eq!(refunded["status"], "confirmed");
     assert_eq!(shop.books(&order).await, Books { charges: 1, charged: 100, refunded: 100 });
-    assert_eq!(buyer.get(&format!("/payments/{payment}")).await.expect(200)["refunded"]["amount"], 100);
+    assert_eq!(
+        buyer.get(&format!("/payments/{payment}")).await.expect(200)["refunded"]["amount"],
+        100
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_fifty_refunds_at_once_that_are_too_much_together_one_is_accepted() {
     let shop = Shop::open().await;
-    let (admin, buyer, product) = (shop.admin().await, shop.customer().await, shop.product(100, 5).await);
+    let (admin, buyer, product) =
+        (shop.admin().await, shop.customer().await, shop.product(100, 5).await);
     let order = buyer.order(&product, 1, Some("tok_ok")).await;
     buyer.order_with_status(&order, "confirmed").await;
     let payment = buyer.payment_of(&order).await;
@@ -228,7 +325,8 @@ async fn nobody_has_more_than_five_orders_that_wait_for_their_money() {
     let full = until("the sixth is refused", place, |answer| answer.status == 409).await;
     assert_eq!(full.problem(409), "too_many_open_orders");
     buyer.cancel(&orders[0]).await.expect(202);
-    let sixth = until("there is room for it", place, |answer| answer.status != 409).await.expect(201);
+    let sixth =
+        until("there is room for it", place, |answer| answer.status != 409).await.expect(201);
     buyer.order_with_status(sixth["id"].as_str().unwrap(), "confirmed").await;
 }
 
@@ -239,13 +337,21 @@ async fn an_unverified_account_has_one_unpaid_order_until_it_follows_the_link() 
     let first = buyer.order(&product, 1, None).await;
     let body = json!({ "items": [{ "product_id": product, "quantity": 1 }] });
     let refused = buyer.post_with_key("/orders", "the-second", &body).await;
-    assert_eq!((refused.problem(409), refused.json()["maximum"].as_u64()), ("too_many_open_orders".to_owned(), Some(1)));
+    assert_eq!(
+        (refused.problem(409), refused.json()["maximum"].as_u64()),
+        ("too_many_open_orders".to_owned(), Some(1))
+    );
     // Paying the first makes room for the second.
     let pay = || buyer.pay(&first, "tok_ok");
-    until("payments knows the order", pay, |answer| ![404, 409].contains(&answer.status)).await.expect(201);
+    until("payments knows the order", pay, |answer| ![404, 409].contains(&answer.status))
+        .await
+        .expect(201);
     buyer.order_with_status(&first, "confirmed").await;
     buyer.post_with_key("/orders", "the-second", &body).await.expect(201);
-    assert_eq!(buyer.post_with_key("/orders", "the-third", &body).await.problem(409), "too_many_open_orders");
+    assert_eq!(
+        buyer.post_with_key("/orders", "the-third", &body).await.problem(409),
+        "too_many_open_orders"
+    );
 
     let link = shop.link_mailed_to(&buyer.email, "verify-email").await;
     shop.visitor().post("/users/verify-email", &json!({ "token": link })).await.expect(204);
@@ -257,11 +363,14 @@ async fn an_unverified_account_has_one_unpaid_order_until_it_follows_the_link() 
 #[tokio::test]
 async fn a_product_is_changed_and_withdrawn_and_orders_follow() {
     let shop = Shop::open().await;
-    let (admin, buyer, product) = (shop.admin().await, shop.customer().await, shop.product(1500, 5).await);
+    let (admin, buyer, product) =
+        (shop.admin().await, shop.customer().await, shop.product(1500, 5).await);
     let path = format!("/products/{product}");
     let read = shop.visitor().get(&path).await;
     let mut wanted = read.expect(200);
-    wanted.as_object_mut().unwrap().retain(|name, value| ["name", "category", "sku", "price"].contains(&name.as_str()) && !value.is_null());
+    wanted.as_object_mut().unwrap().retain(|name, value| {
+        ["name", "category", "sku", "price"].contains(&name.as_str()) && !value.is_null()
+    });
     wanted["price"]["amount"] = 1600.into();
     wanted["max_per_order"] = 2.into();
     let put = |etag: String| {
@@ -277,31 +386,50 @@ async fn a_product_is_changed_and_withdrawn_and_orders_follow() {
         let buyer = buyer.clone();
         async move { buyer.post_with_key("/orders", &unique("key"), &body).await }
     };
-    let refusal = until("orders knows the price", || order(1, 1), |answer| answer.json()["total"]["amount"] == 1600).await;
+    let refusal = until(
+        "orders knows the price",
+        || order(1, 1),
+        |answer| answer.json()["total"]["amount"] == 1600,
+    )
+    .await;
     assert_eq!(refusal.problem(409), "price_changed");
     assert_eq!(order(1, 1500).await.problem(409), "price_changed");
     assert_eq!(order(3, 4800).await.problem(422), "too_many_of_product");
     let id = order(2, 3200).await.expect(201)["id"].as_str().unwrap().to_owned();
     buyer.order_at_step(&id, "awaiting_payment").await;
 
-    admin.send(Method::DELETE, &path, None, &[("if-match", changed.header("etag"))]).await.expect(204);
+    admin
+        .send(Method::DELETE, &path, None, &[("if-match", changed.header("etag"))])
+        .await
+        .expect(204);
     assert_eq!(shop.visitor().get(&path).await.problem(404), "product_not_found");
-    let refusal = until("orders knows that it is withdrawn", || order(1, 1600), |answer| answer.status == 422).await;
+    let refusal = until(
+        "orders knows that it is withdrawn",
+        || order(1, 1600),
+        |answer| answer.status == 422,
+    )
+    .await;
     assert_eq!(refusal.problem(422), "unknown_product");
     // What was ordered before can be paid.
-    until("payments knows the order", || buyer.pay(&id, "tok_ok"), |answer| answer.status != 404).await.expect(201);
+    until("payments knows the order", || buyer.pay(&id, "tok_ok"), |answer| answer.status != 404)
+        .await
+        .expect(201);
     buyer.order_with_status(&id, "confirmed").await;
 }
 
 #[tokio::test]
 async fn a_notification_is_read_by_its_owner() {
     let shop = Shop::open().await;
-    let (buyer, stranger, product) = (shop.customer().await, shop.customer().await, shop.product(100, 5).await);
+    let (buyer, stranger, product) =
+        (shop.customer().await, shop.customer().await, shop.product(100, 5).await);
     let order = buyer.order(&product, 1, Some("tok_ok")).await;
     is_told(&buyer, &order, &["order_confirmed"]).await;
     let newest = || async { buyer.get("/notifications").await.expect(200)["items"][0].clone() };
     let path = format!("/notifications/{}/read", newest().await["id"].as_str().unwrap());
-    assert_eq!(stranger.send(Method::POST, &path, None, &[]).await.problem(404), "notification_not_found");
+    assert_eq!(
+        stranger.send(Method::POST, &path, None, &[]).await.problem(404),
+        "notification_not_found"
+    );
     assert_eq!(newest().await["read"], false);
     for _ in 0..2 {
         buyer.send(Method::POST, &path, None, &[]).await.expect(204);

@@ -1,4 +1,5 @@
-//! What the payment provider tells of its own accord: late, again and again, and who else might tell it.
+//! What the payment provider tells of its own accord: late, again and again, and who else might
+//! tell it.
 
 use provider::PaymentId;
 use ring::hmac;
@@ -11,16 +12,32 @@ impl Shop {
     /// Tells the shop something in the provider's name, signed with this secret.
     async fn tell(&self, secret: &str, body: &str) -> Answer {
         let now = Clock::System.now().seconds();
-        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), format!("{now}.{body}").as_bytes());
+        let tag = hmac::sign(
+            &hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()),
+            format!("{now}.{body}").as_bytes(),
+        );
         let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         let signature = format!("t={now},v1={hex}");
         let headers = [("stripe-signature", signature.as_str())];
-        self.visitor().send(reqwest::Method::POST, "/webhooks/payments/simulated", Some(body.to_owned()), &headers).await
+        self.visitor()
+            .send(
+                reqwest::Method::POST,
+                "/webhooks/payments/simulated",
+                Some(body.to_owned()),
+                &headers,
+            )
+            .await
     }
 
     /// The secret that the provider signs with.
     async fn webhook_secret(&self) -> String {
-        let secret = self.secrets.get_secret_value().secret_id(format!("{}/payment-webhook-secrets", self.stack)).send().await.unwrap();
+        let secret = self
+            .secrets
+            .get_secret_value()
+            .secret_id(format!("{}/payment-webhook-secrets", self.stack))
+            .send()
+            .await
+            .unwrap();
         let secrets: Value = serde_json::from_str(secret.secret_string().unwrap()).unwrap();
         secrets["current"].as_str().unwrap().to_owned()
     }
@@ -31,7 +48,8 @@ fn succeeded(event: &str, order: &str) -> String {
     let payment = PaymentId::automatic(shared::ids::OrderId::parse(order).unwrap());
     let transaction = format!("ch_{}", payment.attempt().simple());
     let object = json!({ "object": "payment_intent", "id": transaction, "metadata": { "payment_id": payment } });
-    json!({ "id": event, "type": "payment_intent.succeeded", "data": { "object": object } }).to_string()
+    json!({ "id": event, "type": "payment_intent.succeeded", "data": { "object": object } })
+        .to_string()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -64,7 +82,10 @@ async fn a_hundred_late_and_repeated_events_have_one_effect_each() {
     let state = || async {
         let mut seen = Vec::new();
         for (buyer, order) in buyers.iter().zip(&orders) {
-            seen.push((buyer.read_order(order).await["history"].clone(), buyer.get(&format!("/payments?order_id={order}")).await.text));
+            seen.push((
+                buyer.read_order(order).await["history"].clone(),
+                buyer.get(&format!("/payments?order_id={order}")).await.text,
+            ));
         }
         seen
     };
@@ -77,14 +98,18 @@ async fn a_hundred_late_and_repeated_events_have_one_effect_each() {
         shop.tell(&secret, &flood).await.expect(200);
     }
     assert_eq!(state().await, before);
-    assert_eq!((shop.charges(&orders).await, shop.stock(&product).await), (vec![1; 100], (0, 0, 0)));
+    assert_eq!(
+        (shop.charges(&orders).await, shop.stock(&product).await),
+        (vec![1; 100], (0, 0, 0))
+    );
     assert_eq!(shop.books(&orders[0]).await, Books { charges: 1, charged: 700, refunded: 0 });
 }
 
 #[tokio::test]
 async fn an_event_after_the_customer_has_acted_confirms_the_order() {
     let shop = Shop::open().await;
-    let (buyer, product, secret) = (shop.customer().await, shop.product(700, 5).await, shop.webhook_secret().await);
+    let (buyer, product, secret) =
+        (shop.customer().await, shop.product(700, 5).await, shop.webhook_secret().await);
     let order = buyer.order(&product, 1, Some("tok_3ds")).await;
     let tell = || async {
         shop.tell(&secret, &succeeded(&unique("evt"), &order)).await.expect(200);
@@ -97,13 +122,20 @@ async fn an_event_after_the_customer_has_acted_confirms_the_order() {
 #[tokio::test]
 async fn nobody_but_the_provider_is_believed() {
     let shop = Shop::open().await;
-    let (buyer, product, secret) = (shop.customer().await, shop.product(700, 5).await, shop.webhook_secret().await);
+    let (buyer, product, secret) =
+        (shop.customer().await, shop.product(700, 5).await, shop.webhook_secret().await);
     let order = buyer.order(&product, 1, Some("tok_3ds_abandoned")).await;
     buyer.order_at_step(&order, "paying").await;
     let body = succeeded("evt_forged", &order);
     assert_eq!(shop.tell("not the secret that it is", &body).await.problem(400), "bad_signature");
-    assert_eq!(shop.visitor().post("/webhooks/payments/simulated", &json!({})).await.problem(400), "bad_signature");
-    assert_eq!(shop.visitor().post("/webhooks/payments/stripe", &json!({})).await.problem(404), "provider_not_found");
+    assert_eq!(
+        shop.visitor().post("/webhooks/payments/simulated", &json!({})).await.problem(400),
+        "bad_signature"
+    );
+    assert_eq!(
+        shop.visitor().post("/webhooks/payments/stripe", &json!({})).await.problem(404),
+        "provider_not_found"
+    );
     // What is signed is not believed either: the provider is asked, and knows of no charge.
     shop.tell(&secret, &body).await.expect(200);
     assert_eq!(buyer.read_order(&order).await["status"], "pending");

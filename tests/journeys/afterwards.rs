@@ -1,4 +1,5 @@
-//! Orders that take another way than from the cart to the confirmation: given up, given back, asked about, sent and delivered.
+//! Orders that take another way than from the cart to the confirmation: given up, given back, asked
+//! about, sent and delivered.
 
 use serde_json::{Value, json};
 use tests::{
@@ -10,7 +11,13 @@ use tests::{
 use super::{at_rest, books_balance, pay, placed, shop, stock, subjects, time_passes};
 
 /// What somebody does with an order: the status of the answer, and its body.
-async fn step(shop: &Shop, operation: &str, caller: &str, order: &str, body: &Value) -> (u64, Value) {
+async fn step(
+    shop: &Shop,
+    operation: &str,
+    caller: &str,
+    order: &str,
+    body: &Value,
+) -> (u64, Value) {
     let request = events::post("/orders", body).caller(caller).path_parameter("order_id", order);
     let request = if body.is_null() { request.body("") } else { request };
     let called = shop.call(operation, request.event()).await;
@@ -19,28 +26,55 @@ async fn step(shop: &Shop, operation: &str, caller: &str, order: &str, body: &Va
 
 /// The buyer gives an order up, and what follows from that happens.
 pub async fn give_up(shop: &Shop, pump: &mut Pump, order: &str) -> Value {
-    let (status, given_up) = step(shop, "cancel-order", events::USER, order, &json!({ "reason": "It is the wrong colour." })).await;
+    let (status, given_up) = step(
+        shop,
+        "cancel-order",
+        events::USER,
+        order,
+        &json!({ "reason": "It is the wrong colour." }),
+    )
+    .await;
     assert_eq!(status, 202, "{given_up}");
     pump.settle().await;
     shop.read_order(order).await
 }
 
 async fn ship(shop: &Shop, order: &str, tracking: &str) -> (u64, Value) {
-    step(shop, "ship-order", events::ADMIN, order, &json!({ "carrier": "Royal Mail", "tracking": tracking })).await
+    step(
+        shop,
+        "ship-order",
+        events::ADMIN,
+        order,
+        &json!({ "carrier": "Royal Mail", "tracking": tracking }),
+    )
+    .await
 }
 
 /// The status of an order, and how its payment stands.
 pub fn standing(order: &Value) -> (&str, &str) {
-    (order["status"].as_str().unwrap_or_default(), order["payment_status"].as_str().unwrap_or_default())
+    (
+        order["status"].as_str().unwrap_or_default(),
+        order["payment_status"].as_str().unwrap_or_default(),
+    )
 }
 
 /// What happened to an order, in order.
 pub fn history(order: &Value) -> Vec<&str> {
-    order["history"].as_array().into_iter().flatten().filter_map(|entry| entry["event"].as_str()).collect()
+    order["history"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry["event"].as_str())
+        .collect()
 }
 
 pub async fn payment_of(shop: &Shop, order: &str) -> String {
-    let list = shop.call("list-payments", events::get(&format!("/payments?order_id={order}")).caller(events::USER).event()).await;
+    let list = shop
+        .call(
+            "list-payments",
+            events::get(&format!("/payments?order_id={order}")).caller(events::USER).event(),
+        )
+        .await;
     list.json()["items"][0]["id"].as_str().expect("the order has a payment").to_owned()
 }
 
@@ -50,7 +84,8 @@ pub async fn give_back(shop: &Shop, key: &str, payment: &str, cents: Option<i64>
     if let Some(cents) = cents {
         body["amount"] = json!({ "amount": cents, "currency": "USD" });
     }
-    let request = events::post("/refunds", &body).caller(events::ADMIN).path_parameter("payment_id", payment);
+    let request =
+        events::post("/refunds", &body).caller(events::ADMIN).path_parameter("payment_id", payment);
     let called = shop.call("create-refund", request.header("idempotency-key", key).event()).await;
     (called.status(), called.json())
 }
@@ -63,9 +98,13 @@ async fn told_by_provider(shop: &Shop, event_id: &str, payment: &str) {
 
 /// What the provider has charged, and how much of it it could still give back.
 pub fn charges(shop: &Shop) -> Vec<(i64, i64)> {
-    let number = |item: &Value, name: &str| item[name]["N"].as_str().and_then(|digits| digits.parse().ok()).expect("a number");
+    let number = |item: &Value, name: &str| {
+        item[name]["N"].as_str().and_then(|digits| digits.parse().ok()).expect("a number")
+    };
     let books = shop.aws.items("payment-simulator");
-    let charges = books.iter().filter(|item| item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("CHARGE#")));
+    let charges = books
+        .iter()
+        .filter(|item| item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("CHARGE#")));
     charges.map(|charge| (number(charge, "amount"), number(charge, "refundable"))).collect()
 }
 
@@ -77,12 +116,27 @@ async fn an_order_that_is_given_up_before_it_is_paid_costs_nothing_and_lets_its_
     pump.settle().await;
     assert_eq!(stock(&shop, &product).await, (10, 7, 3));
     let read = give_up(&shop, &mut pump, &order).await;
-    assert_eq!((standing(&read), &read["cancellation"]["by"]), (("cancelled", "unpaid"), &json!("customer")), "{read:#}");
+    assert_eq!(
+        (standing(&read), &read["cancellation"]["by"]),
+        (("cancelled", "unpaid"), &json!("customer")),
+        "{read:#}"
+    );
     assert_eq!(stock(&shop, &product).await, (10, 10, 0));
-    assert_eq!((charges(&shop), subjects(&shop)), (vec![], vec!["Your order is cancelled".to_owned()]));
+    assert_eq!(
+        (charges(&shop), subjects(&shop)),
+        (vec![], vec!["Your order is cancelled".to_owned()])
+    );
     let late = pay(&shop, &order, "tok_ok").await;
-    assert_eq!((late["http"].as_u64(), late["body"]["code"].as_str()), (Some(409), Some("order_closed")), "{late}");
-    assert_eq!(step(&shop, "cancel-order", events::USER, &order, &Value::Null).await.0, 202, "once more is no mistake");
+    assert_eq!(
+        (late["http"].as_u64(), late["body"]["code"].as_str()),
+        (Some(409), Some("order_closed")),
+        "{late}"
+    );
+    assert_eq!(
+        step(&shop, "cancel-order", events::USER, &order, &Value::Null).await.0,
+        202,
+        "once more is no mistake"
+    );
     at_rest(&shop).await;
 }
 
@@ -108,7 +162,11 @@ async fn a_charge_whose_answer_was_lost_is_given_back_where_the_order_was_given_
         time_passes(&shop, &mut pump, 600).await;
     }
     let read = shop.read_order(&order).await;
-    assert_eq!((standing(&read), charges(&shop)), (("cancelled", "refunded"), vec![(5998, 0)]), "{read:#}");
+    assert_eq!(
+        (standing(&read), charges(&shop)),
+        (("cancelled", "refunded"), vec![(5998, 0)]),
+        "{read:#}"
+    );
     assert_eq!(stock(&shop, &product).await, (10, 10, 0));
     at_rest(&shop).await;
 }
@@ -121,31 +179,57 @@ async fn a_confirmed_order_that_is_given_up_brings_goods_and_money_back() {
     pump.settle().await;
     assert_eq!(stock(&shop, &product).await, (8, 8, 0));
     let read = give_up(&shop, &mut pump, &order).await;
-    assert_eq!((standing(&read), charges(&shop)), (("cancelled", "refunded"), vec![(5998, 0)]), "{read:#}");
+    assert_eq!(
+        (standing(&read), charges(&shop)),
+        (("cancelled", "refunded"), vec![(5998, 0)]),
+        "{read:#}"
+    );
     assert_eq!(stock(&shop, &product).await, (10, 10, 0));
-    let (confirmed, cancelled) = ("Your order is confirmed".to_owned(), "Your order is cancelled".to_owned());
-    assert!(subjects(&shop).starts_with(&[confirmed]) && subjects(&shop).contains(&cancelled), "{:?}", subjects(&shop));
+    let (confirmed, cancelled) =
+        ("Your order is confirmed".to_owned(), "Your order is cancelled".to_owned());
+    assert!(
+        subjects(&shop).starts_with(&[confirmed]) && subjects(&shop).contains(&cancelled),
+        "{:?}",
+        subjects(&shop)
+    );
     let told = history(&read);
-    let position = |event: &str| told.iter().position(|told| *told == event).unwrap_or_else(|| panic!("{event} in {told:?}"));
-    assert!(position("cancel_requested") < position("payment_refunded") && position("cancel_requested") < position("stock_released"));
+    let position = |event: &str| {
+        told.iter().position(|told| *told == event).unwrap_or_else(|| panic!("{event} in {told:?}"))
+    };
+    assert!(
+        position("cancel_requested") < position("payment_refunded")
+            && position("cancel_requested") < position("stock_released")
+    );
     assert_eq!(ship(&shop, &order, "RM1").await.0, 409);
     at_rest(&shop).await;
 }
 
-/// The provider has paid the money out already: the goods do not wait for it, and somebody is asked to look.
+/// The provider has paid the money out already: the goods do not wait for it, and somebody is asked
+/// to look.
 #[tokio::test]
 async fn a_refund_that_fails_keeps_the_order_in_sight_and_not_its_goods() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_ok")).await;
     let mut pump = shop.pump();
     pump.settle().await;
-    let mut charge = shop.aws.items("payment-simulator").into_iter().find(|item| item.get("refundable").is_some()).unwrap();
+    let mut charge = shop
+        .aws
+        .items("payment-simulator")
+        .into_iter()
+        .find(|item| item.get("refundable").is_some())
+        .unwrap();
     charge["refundable"]["N"] = "0".into();
     shop.aws.put("payment-simulator", &charge);
     let read = give_up(&shop, &mut pump, &order).await;
-    assert_eq!((standing(&read), &read["needs_review"]), (("confirmed", "refunding"), &json!("refund_failed")), "{read:#}");
+    assert_eq!(
+        (standing(&read), &read["needs_review"]),
+        (("confirmed", "refunding"), &json!("refund_failed")),
+        "{read:#}"
+    );
     assert_eq!(stock(&shop, &product).await, (10, 10, 0));
-    let odd = shop.call("list-orders", events::get("/orders?needs_review=true").caller(events::ADMIN).event()).await;
+    let odd = shop
+        .call("list-orders", events::get("/orders?needs_review=true").caller(events::ADMIN).event())
+        .await;
     assert_eq!(odd.json()["items"][0]["id"], order.as_str(), "{:?}", odd.answer);
     // Somebody has settled it with the provider: it is asked again, and the order comes to its end.
     charge["refundable"]["N"] = "5998".into();
@@ -154,7 +238,11 @@ async fn a_refund_that_fails_keeps_the_order_in_sight_and_not_its_goods() {
         time_passes(&shop, &mut pump, 3600).await;
     }
     let read = shop.read_order(&order).await;
-    assert_eq!((standing(&read), charges(&shop)), (("cancelled", "refunded"), vec![(5998, 0)]), "{read:#}");
+    assert_eq!(
+        (standing(&read), charges(&shop)),
+        (("cancelled", "refunded"), vec![(5998, 0)]),
+        "{read:#}"
+    );
     assert!(read["needs_review"].is_null(), "{read:#}");
     at_rest(&shop).await;
 }
@@ -173,22 +261,38 @@ async fn money_is_given_back_in_parts_never_more_than_was_paid_and_the_order_sta
     }
     pump.settle().await;
     let read = shop.read_order(&order).await;
-    assert_eq!((standing(&read), charges(&shop)), (("confirmed", "partially_refunded"), vec![(5998, 3998)]), "{read:#}");
+    assert_eq!(
+        (standing(&read), charges(&shop)),
+        (("confirmed", "partially_refunded"), vec![(5998, 3998)]),
+        "{read:#}"
+    );
     books_balance(&shop).await;
     let (status, refused) = give_back(&shop, "three", &payment, Some(3999)).await;
-    assert_eq!((status, &refused["code"], &refused["refundable"]["amount"]), (422, &json!("exceeds_refundable"), &json!(3998)));
+    assert_eq!(
+        (status, &refused["code"], &refused["refundable"]["amount"]),
+        (422, &json!("exceeds_refundable"), &json!(3998))
+    );
     assert_eq!(give_back(&shop, "four", &payment, None).await.0, 201);
     pump.settle().await;
     let read = shop.read_order(&order).await;
-    assert_eq!((standing(&read), charges(&shop)), (("confirmed", "refunded"), vec![(5998, 0)]), "{read:#}");
+    assert_eq!(
+        (standing(&read), charges(&shop)),
+        (("confirmed", "refunded"), vec![(5998, 0)]),
+        "{read:#}"
+    );
     assert_eq!(stock(&shop, &product).await, (8, 8, 0), "the goods are the buyer's");
-    assert!(subjects(&shop).contains(&"Your refund is on its way".to_owned()), "{:?}", subjects(&shop));
+    assert!(
+        subjects(&shop).contains(&"Your refund is on its way".to_owned()),
+        "{:?}",
+        subjects(&shop)
+    );
     let refunds = history(&read).into_iter().filter(|event| *event == "payment_refunded").count();
     assert!((2..=3).contains(&refunds), "{:?}", history(&read));
     at_rest(&shop).await;
 }
 
-/// What was given back in part goes back as a whole where the order is given up: no more than was paid.
+/// What was given back in part goes back as a whole where the order is given up: no more than was
+/// paid.
 #[tokio::test]
 async fn an_order_that_was_refunded_in_part_gives_the_rest_back_when_it_is_given_up() {
     let (shop, product) = shop().await;
@@ -198,7 +302,11 @@ async fn an_order_that_was_refunded_in_part_gives_the_rest_back_when_it_is_given
     assert_eq!(give_back(&shop, "one", &payment_of(&shop, &order).await, Some(1000)).await.0, 201);
     // Nobody has told the order of the refund yet.
     let read = give_up(&shop, &mut pump, &order).await;
-    assert_eq!((standing(&read), charges(&shop)), (("cancelled", "refunded"), vec![(5998, 0)]), "{read:#}");
+    assert_eq!(
+        (standing(&read), charges(&shop)),
+        (("cancelled", "refunded"), vec![(5998, 0)]),
+        "{read:#}"
+    );
     assert_eq!(stock(&shop, &product).await, (10, 10, 0));
     at_rest(&shop).await;
 }
@@ -221,7 +329,11 @@ async fn an_order_that_is_refunded_in_full_before_it_is_confirmed_is_cancelled()
     pump.settle().await;
     let read = shop.read_order(&order).await;
     let (kept, figures) = (charges(&shop), stock(&shop, &product).await);
-    assert_eq!((standing(&read), kept, figures), (("cancelled", "refunded"), vec![(5998, 0)], (10, 10, 0)), "{read:#}");
+    assert_eq!(
+        (standing(&read), kept, figures),
+        (("cancelled", "refunded"), vec![(5998, 0)], (10, 10, 0)),
+        "{read:#}"
+    );
     at_rest(&shop).await;
 }
 
@@ -232,24 +344,48 @@ async fn an_order_is_shipped_and_delivered_once_and_its_buyer_hears_of_both() {
     let mut pump = shop.pump();
     pump.settle().await;
     let (status, refused) = ship(&shop, &order, "RM1").await;
-    assert_eq!((status, &refused["current"], &refused["allowed"]), (409, &json!("pending"), &json!(["cancel"])), "{refused}");
+    assert_eq!(
+        (status, &refused["current"], &refused["allowed"]),
+        (409, &json!("pending"), &json!(["cancel"])),
+        "{refused}"
+    );
     pay(&shop, &order, "tok_ok").await;
     pump.settle().await;
     assert_eq!(step(&shop, "deliver-order", events::ADMIN, &order, &Value::Null).await.0, 409);
-    assert_eq!(step(&shop, "ship-order", events::USER, &order, &json!({ "carrier": "x", "tracking": "y" })).await.0, 403);
+    assert_eq!(
+        step(
+            &shop,
+            "ship-order",
+            events::USER,
+            &order,
+            &json!({ "carrier": "x", "tracking": "y" })
+        )
+        .await
+        .0,
+        403
+    );
     for (tracking, expected) in [("RM1", 200), ("RM1", 200), ("RM2", 409)] {
         let (status, shipped) = ship(&shop, &order, tracking).await;
         assert_eq!(status, expected, "{tracking}: {shipped}");
     }
     let (status, refused) = step(&shop, "cancel-order", events::USER, &order, &Value::Null).await;
-    assert_eq!((status, &refused["current"], &refused["allowed"]), (409, &json!("shipped"), &json!(["deliver"])), "{refused}");
+    assert_eq!(
+        (status, &refused["current"], &refused["allowed"]),
+        (409, &json!("shipped"), &json!(["deliver"])),
+        "{refused}"
+    );
     for _ in 0..2 {
         assert_eq!(step(&shop, "deliver-order", events::ADMIN, &order, &Value::Null).await.0, 200);
     }
     pump.settle().await;
     let read = shop.read_order(&order).await;
-    assert_eq!((standing(&read), &read["shipment"]["tracking"]), (("delivered", "paid"), &json!("RM1")), "{read:#}");
-    let expected = ["Your order is confirmed", "Your order is on its way", "Your order was delivered"];
+    assert_eq!(
+        (standing(&read), &read["shipment"]["tracking"]),
+        (("delivered", "paid"), &json!("RM1")),
+        "{read:#}"
+    );
+    let expected =
+        ["Your order is confirmed", "Your order is on its way", "Your order was delivered"];
     assert_eq!(subjects(&shop), expected);
     assert!(history(&read).ends_with(&["shipped", "delivered"]), "{:?}", history(&read));
     assert_eq!(stock(&shop, &product).await, (8, 8, 0));
@@ -262,11 +398,18 @@ async fn an_order_ships_right_after_its_confirmation_though_the_commit_is_lost()
     let order = placed(&shop, &product, 2, Some("tok_ok")).await;
     let mut pump = shop.pump();
     while shop.read_order(&order).await["status"] != "confirmed" {
-        assert!(pump.publish().await | pump.consume().await, "nothing moves, and the order is not confirmed");
+        assert!(
+            pump.publish().await | pump.consume().await,
+            "nothing moves, and the order is not confirmed"
+        );
     }
     // What the warehouse does as soon as it hears of the confirmation.
     let (status, shipped) = ship(&shop, &order, "RM1").await;
-    assert_eq!((status, history(&shipped).contains(&"stock_committed")), (200, false), "{shipped:#}");
+    assert_eq!(
+        (status, history(&shipped).contains(&"stock_committed")),
+        (200, false),
+        "{shipped:#}"
+    );
     pump.publish().await;
     assert_eq!(shop.aws.queues().take("commit-stock", usize::MAX).len(), 1);
     pump.settle().await;
@@ -285,7 +428,11 @@ async fn a_payment_that_waits_for_the_bank_is_ended_by_what_the_provider_tells()
     let mut pump = shop.pump();
     pump.settle().await;
     let waiting = pay(&shop, &order, "tok_3ds").await;
-    assert_eq!((waiting["http"].as_u64(), &waiting["body"]["status"]), (Some(202), &json!("requires_action")), "{waiting}");
+    assert_eq!(
+        (waiting["http"].as_u64(), &waiting["body"]["status"]),
+        (Some(202), &json!("requires_action")),
+        "{waiting}"
+    );
     assert!(waiting["body"]["next_action"].is_object(), "{waiting}");
     pump.settle().await;
     assert_eq!(standing(&shop.read_order(&order).await), ("pending", "processing"));
@@ -296,8 +443,15 @@ async fn a_payment_that_waits_for_the_bank_is_ended_by_what_the_provider_tells()
         pump.settle().await;
     }
     let read = shop.read_order(&order).await;
-    assert_eq!((standing(&read), charges(&shop)), (("confirmed", "paid"), vec![(5998, 5998)]), "{read:#}");
-    assert_eq!((stock(&shop, &product).await, subjects(&shop)), ((8, 8, 0), vec!["Your order is confirmed".to_owned()]));
+    assert_eq!(
+        (standing(&read), charges(&shop)),
+        (("confirmed", "paid"), vec![(5998, 5998)]),
+        "{read:#}"
+    );
+    assert_eq!(
+        (stock(&shop, &product).await, subjects(&shop)),
+        ((8, 8, 0), vec!["Your order is confirmed".to_owned()])
+    );
     at_rest(&shop).await;
 }
 
@@ -338,14 +492,28 @@ async fn a_declined_authentication_leaves_time_for_another_card() {
 async fn orders_do_not_notice_that_their_goods_are_divided() {
     let (shop, product) = shop().await;
     let divide = async |key: &str, shards: u32| {
-        let request = events::post("/inventory", &json!({ "shard_count": shards, "reason": "It sells fast" })).caller(events::ADMIN);
-        let called = shop.call("adjust-stock", request.path_parameter("product_id", &product).header("idempotency-key", key).event()).await;
+        let request = events::post(
+            "/inventory",
+            &json!({ "shard_count": shards, "reason": "It sells fast" }),
+        )
+        .caller(events::ADMIN);
+        let called = shop
+            .call(
+                "adjust-stock",
+                request
+                    .path_parameter("product_id", &product)
+                    .header("idempotency-key", key)
+                    .event(),
+            )
+            .await;
         assert_eq!(called.status(), 201, "{:?}", called.answer);
     };
     let mut pump = shop.pump();
     let order = async |key: &str, quantity: u32, token: Option<&str>| {
-        let request = events::post("/orders", &events::order_request(&product, quantity, token)).caller(events::USER);
-        let called = shop.call("create-order", request.header("idempotency-key", key).event()).await;
+        let request = events::post("/orders", &events::order_request(&product, quantity, token))
+            .caller(events::USER);
+        let called =
+            shop.call("create-order", request.header("idempotency-key", key).event()).await;
         called.json()["id"].as_str().unwrap_or_else(|| panic!("{:?}", called.answer)).to_owned()
     };
     let before = order("before", 2, None).await;
@@ -360,8 +528,15 @@ async fn orders_do_not_notice_that_their_goods_are_divided() {
     give_up(&shop, &mut pump, &across).await;
     pay(&shop, &before, "tok_ok").await;
     pump.settle().await;
-    let ends = [shop.read_order(&before).await, shop.read_order(&across).await, shop.read_order(&too_many).await];
-    assert_eq!(ends.each_ref().map(|order| standing(order).0), ["confirmed", "cancelled", "failed"]);
+    let ends = [
+        shop.read_order(&before).await,
+        shop.read_order(&across).await,
+        shop.read_order(&too_many).await,
+    ];
+    assert_eq!(
+        ends.each_ref().map(|order| standing(order).0),
+        ["confirmed", "cancelled", "failed"]
+    );
     assert_eq!(stock(&shop, &product).await, (8, 8, 0));
     at_rest(&shop).await;
 }

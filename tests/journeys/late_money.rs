@@ -1,4 +1,5 @@
-//! Money that moves at the provider days later: refunds that fail, refunds made by hand, disputes. The books follow.
+//! Money that moves at the provider days later: refunds that fail, refunds made by hand, disputes.
+//! The books follow.
 
 use serde_json::{Value, json};
 use tests::{bank, events, pump::Pump, shop::Shop};
@@ -8,7 +9,8 @@ use super::{
     at_rest, placed, shop, time_passes,
 };
 
-/// A shop with an order that is paid and confirmed, its payment, and the provider's name for the charge.
+/// A shop with an order that is paid and confirmed, its payment, and the provider's name for the
+/// charge.
 async fn confirmed() -> (Shop, Pump, String, String, String) {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_ok")).await;
@@ -21,7 +23,8 @@ async fn confirmed() -> (Shop, Pump, String, String, String) {
 
 /// The provider sends an event, and what follows from it happens.
 async fn told(shop: &Shop, pump: &mut Pump, event_id: &str, kind: &str, object: &Value) {
-    let event = events::webhook_about(shop.aws.secrets_manager(), shop.clock.now(), event_id, kind, object);
+    let event =
+        events::webhook_about(shop.aws.secrets_manager(), shop.clock.now(), event_id, kind, object);
     let heard = shop.call("receive-payment-webhook", event).await;
     assert_eq!(heard.status(), 200, "{:?}", heard.answer);
     pump.settle().await;
@@ -42,7 +45,10 @@ fn last_refund(shop: &Shop) -> Value {
 /// The provider lets the last refund fail, and says so.
 async fn refund_fails(shop: &Shop, pump: &mut Pump, event_id: &str, payment: &str) {
     let refund = last_refund(shop);
-    let (ours, theirs) = (refund["refund_id"]["S"].as_str().unwrap(), refund["provider_refund_id"]["S"].as_str().unwrap());
+    let (ours, theirs) = (
+        refund["refund_id"]["S"].as_str().unwrap(),
+        refund["provider_refund_id"]["S"].as_str().unwrap(),
+    );
     bank::fail_refund(&shop.aws, ours);
     let object = json!({ "object": "refund", "id": theirs, "metadata": { "payment_id": payment, "refund_id": ours } });
     for _ in 0..2 {
@@ -58,13 +64,20 @@ async fn a_refund_that_fails_days_later_is_refunded_again_for_a_cancelled_order(
     shop.clock.advance(std::time::Duration::from_secs(5 * 24 * 3600));
     refund_fails(&shop, &mut pump, "evt_1", &payment).await;
     let read = shop.read_order(&order).await;
-    assert!(history(&read).contains(&"refund_reversed") && history(&read).contains(&"refund_failed"), "{read:#}");
+    assert!(
+        history(&read).contains(&"refund_reversed") && history(&read).contains(&"refund_failed"),
+        "{read:#}"
+    );
     // The order asked for it again, and the provider gave it back.
     for _ in 0..3 {
         time_passes(&shop, &mut pump, 3600).await;
     }
     let read = shop.read_order(&order).await;
-    assert_eq!((standing(&read), charges(&shop)), (("cancelled", "refunded"), vec![(5998, 0)]), "{read:#}");
+    assert_eq!(
+        (standing(&read), charges(&shop)),
+        (("cancelled", "refunded"), vec![(5998, 0)]),
+        "{read:#}"
+    );
     assert!(read["needs_review"].is_null(), "{read:#}");
     at_rest(&shop).await;
 }
@@ -77,14 +90,25 @@ async fn a_requested_refund_that_fails_days_later_is_flagged_and_can_be_requeste
     assert_eq!(standing(&shop.read_order(&order).await), ("confirmed", "refunded"));
     refund_fails(&shop, &mut pump, "evt_1", &payment).await;
     let read = shop.read_order(&order).await;
-    assert_eq!((standing(&read), &read["needs_review"]), (("confirmed", "paid"), &json!("refund_failed")), "{read:#}");
+    assert_eq!(
+        (standing(&read), &read["needs_review"]),
+        (("confirmed", "paid"), &json!("refund_failed")),
+        "{read:#}"
+    );
     let (status, again) = give_back(&shop, "one", &payment, None).await;
-    assert_eq!((status, &again["code"], &again["failure_reason"]), (409, &json!("refund_failed"), &json!("expired_or_canceled_card")));
+    assert_eq!(
+        (status, &again["code"], &again["failure_reason"]),
+        (409, &json!("refund_failed"), &json!("expired_or_canceled_card"))
+    );
     at_rest(&shop).await;
     assert_eq!(give_back(&shop, "two", &payment, None).await.0, 201);
     pump.settle().await;
     let read = shop.read_order(&order).await;
-    assert_eq!((standing(&read), &read["needs_review"]), (("confirmed", "refunded"), &Value::Null), "{read:#}");
+    assert_eq!(
+        (standing(&read), &read["needs_review"]),
+        (("confirmed", "refunded"), &Value::Null),
+        "{read:#}"
+    );
     at_rest(&shop).await;
 }
 
@@ -96,18 +120,31 @@ async fn an_automatic_refund_that_is_refused_for_good_stops_and_waits_for_a_pers
     for _ in 0..12 {
         time_passes(&shop, &mut pump, 3600).await;
     }
-    let failed = |shop: &Shop| shop.aws.items("payments").iter().filter(|item| item["state"]["S"] == "failed").count();
+    let failed = |shop: &Shop| {
+        shop.aws.items("payments").iter().filter(|item| item["state"]["S"] == "failed").count()
+    };
     let read = shop.read_order(&order).await;
-    assert_eq!((standing(&read), &read["needs_review"]), (("confirmed", "refund_failed"), &json!("refund_failed")), "{read:#}");
+    assert_eq!(
+        (standing(&read), &read["needs_review"]),
+        (("confirmed", "refund_failed"), &json!("refund_failed")),
+        "{read:#}"
+    );
     assert_eq!(failed(&shop), 5, "it is not asked again and again");
     let (status, refused) = give_back(&shop, "person", &payment, None).await;
-    assert_eq!((status, &refused["code"], &refused["failure_reason"]), (409, &json!("refund_failed"), &json!("charge_disputed")));
+    assert_eq!(
+        (status, &refused["code"], &refused["failure_reason"]),
+        (409, &json!("refund_failed"), &json!("charge_disputed"))
+    );
     // The bank closes the dispute; a person refunds it.
     bank::dispute(&shop.aws, "dp_1", &charge, "won");
     assert_eq!(give_back(&shop, "again", &payment, None).await.0, 201);
     pump.settle().await;
     let read = shop.read_order(&order).await;
-    assert_eq!((standing(&read), &read["needs_review"]), (("cancelled", "refunded"), &Value::Null), "{read:#}");
+    assert_eq!(
+        (standing(&read), &read["needs_review"]),
+        (("cancelled", "refunded"), &Value::Null),
+        "{read:#}"
+    );
     at_rest(&shop).await;
 }
 
@@ -119,14 +156,29 @@ async fn a_dispute_that_is_won_leaves_the_order_as_it_was_and_one_that_is_lost_t
         for (state, kind, flag, stands) in [
             ("open", "created", Some("payment_disputed"), "paid"),
             ("withdrawn", "funds_withdrawn", Some("payment_disputed"), "refunded"),
-            if won { ("won", "closed", None, "paid") } else { ("lost", "closed", Some("dispute_lost"), "refunded") },
+            if won {
+                ("won", "closed", None, "paid")
+            } else {
+                ("lost", "closed", Some("dispute_lost"), "refunded")
+            },
         ] {
             bank::dispute(&shop.aws, "dp_1", &charge, state);
             for copy in 0..2 {
-                told(&shop, &mut pump, &format!("evt_{state}_{copy}"), &format!("charge.dispute.{kind}"), &object).await;
+                told(
+                    &shop,
+                    &mut pump,
+                    &format!("evt_{state}_{copy}"),
+                    &format!("charge.dispute.{kind}"),
+                    &object,
+                )
+                .await;
             }
             let read = shop.read_order(&order).await;
-            assert_eq!((&read["needs_review"], standing(&read)), (&json!(flag), ("confirmed", stands)), "{state}: {read:#}");
+            assert_eq!(
+                (&read["needs_review"], standing(&read)),
+                (&json!(flag), ("confirmed", stands)),
+                "{state}: {read:#}"
+            );
             at_rest(&shop).await;
         }
         // What was sent before comes late: it only asks for a look-up.
@@ -149,9 +201,16 @@ async fn a_refund_made_at_the_provider_is_recorded_once_and_the_books_balance() 
     }
     let read = shop.read_order(&order).await;
     assert_eq!(standing(&read), ("confirmed", "partially_refunded"), "{read:#}");
-    assert_eq!(history(&read).into_iter().filter(|event| *event == "payment_refunded").count(), 1, "{read:#}");
+    assert_eq!(
+        history(&read).into_iter().filter(|event| *event == "payment_refunded").count(),
+        1,
+        "{read:#}"
+    );
     let recorded = last_refund(&shop);
-    assert_eq!((&recorded["initiated_by"]["S"], &recorded["state"]["S"]), (&json!("provider"), &json!("succeeded")));
+    assert_eq!(
+        (&recorded["initiated_by"]["S"], &recorded["state"]["S"]),
+        (&json!("provider"), &json!("succeeded"))
+    );
     let (status, rest) = give_back(&shop, "rest", &payment, None).await;
     assert_eq!((status, &rest["amount"]["amount"]), (201, &json!(4998)));
     pump.settle().await;
@@ -160,6 +219,10 @@ async fn a_refund_made_at_the_provider_is_recorded_once_and_the_books_balance() 
     bank::fail_refund(&shop.aws, &id);
     told(&shop, &mut pump, "evt_3", "refund.failed", &object).await;
     let read = shop.read_order(&order).await;
-    assert_eq!((standing(&read), &read["needs_review"]), (("confirmed", "partially_refunded"), &json!("refund_failed")), "{read:#}");
+    assert_eq!(
+        (standing(&read), &read["needs_review"]),
+        (("confirmed", "partially_refunded"), &json!("refund_failed")),
+        "{read:#}"
+    );
     at_rest(&shop).await;
 }

@@ -24,15 +24,23 @@ async fn shop() -> (Shop, String) {
 }
 
 async fn placed(shop: &Shop, product: &str, quantity: u32, token: Option<&str>) -> String {
-    let request = events::post("/orders", &events::order_request(product, quantity, token)).caller(events::USER);
-    let called = shop.call("create-order", request.header("idempotency-key", "order").event()).await;
-    assert_eq!((called.status(), called.json()["status"].as_str()), (201, Some("pending")), "{:?}", called.answer);
+    let request = events::post("/orders", &events::order_request(product, quantity, token))
+        .caller(events::USER);
+    let called =
+        shop.call("create-order", request.header("idempotency-key", "order").event()).await;
+    assert_eq!(
+        (called.status(), called.json()["status"].as_str()),
+        (201, Some("pending")),
+        "{:?}",
+        called.answer
+    );
     called.json()["id"].as_str().unwrap().to_owned()
 }
 
 /// On hand, available and held, as an admin sees them.
 async fn stock(shop: &Shop, product: &str) -> (i64, i64, i64) {
-    let request = events::get("/inventory").caller(events::ADMIN).path_parameter("product_id", product);
+    let request =
+        events::get("/inventory").caller(events::ADMIN).path_parameter("product_id", product);
     let view = shop.call("get-stock", request.event()).await.json();
     let number = |name: &str| view[name].as_i64().unwrap_or_else(|| panic!("{name} in {view}"));
     (number("on_hand"), number("available"), number("held"))
@@ -44,7 +52,8 @@ fn subjects(shop: &Shop) -> Vec<String> {
 
 async fn pay(shop: &Shop, order: &str, token: &str) -> Value {
     let body = json!({ "order_id": order, "payment_method": { "type": "card", "token": token } });
-    let request = events::post("/payments", &body).caller(events::USER).header("idempotency-key", token);
+    let request =
+        events::post("/payments", &body).caller(events::USER).header("idempotency-key", token);
     let called = shop.call("create-payment", request.event()).await;
     json!({ "http": called.status(), "body": called.json() })
 }
@@ -68,7 +77,10 @@ async fn books_balance(shop: &Shop) {
     for named in ["unsettled", "unbalanced", "products", "not_checked"] {
         assert_eq!(report[named], json!([]), "{report:#}");
     }
-    let (orders, products) = (shop.aws.orders().len(), shop.aws.items("products").iter().filter(|item| is_product(item)).count());
+    let (orders, products) = (
+        shop.aws.orders().len(),
+        shop.aws.items("products").iter().filter(|item| is_product(item)).count(),
+    );
     assert_eq!(
         (report["checked"].as_u64(), report["products_checked"].as_u64()),
         (Some(orders as u64), Some(products as u64)),
@@ -85,9 +97,16 @@ async fn at_rest(shop: &Shop) {
     for order in shop.aws.orders() {
         assert!(order.get("next_check_at").is_none(), "something is still owed: {order}");
     }
-    const OF_PAYMENTS: [&str; 4] = ["open-payment", "charge-payment", "cancel-payment", "refund-payment"];
-    for queue in ["order-events", "reserve-stock", "release-stock", "commit-stock", "record-entry"].into_iter().chain(OF_PAYMENTS) {
-        assert!(shop.aws.queues().waiting(&format!("{queue}-dead-letter")).is_empty(), "{queue} gave up on a message");
+    const OF_PAYMENTS: [&str; 4] =
+        ["open-payment", "charge-payment", "cancel-payment", "refund-payment"];
+    for queue in ["order-events", "reserve-stock", "release-stock", "commit-stock", "record-entry"]
+        .into_iter()
+        .chain(OF_PAYMENTS)
+    {
+        assert!(
+            shop.aws.queues().waiting(&format!("{queue}-dead-letter")).is_empty(),
+            "{queue} gave up on a message"
+        );
     }
     for publisher in ["product", "stock", "order", "payment"] {
         let dead = shop.aws.queues().waiting(&format!("publish-{publisher}-dead-letter"));
@@ -121,7 +140,11 @@ async fn an_order_is_confirmed_by_a_payment_that_comes_later() {
     shop.pump().settle().await;
     assert_eq!(stock(&shop, &product).await, (10, 8, 2));
     let paid = pay(&shop, &order, "tok_ok").await;
-    assert_eq!((paid["http"].as_u64(), paid["body"]["status"].as_str()), (Some(201), Some("completed")), "{paid}");
+    assert_eq!(
+        (paid["http"].as_u64(), paid["body"]["status"].as_str()),
+        (Some(201), Some("completed")),
+        "{paid}"
+    );
     shop.pump().settle().await;
     assert_eq!(shop.read_order(&order).await["status"], "confirmed");
     assert_eq!(stock(&shop, &product).await, (8, 8, 0));
@@ -172,7 +195,11 @@ async fn an_order_that_nobody_pays_is_given_up_and_its_goods_go_back() {
     assert_eq!(stock(&shop, &product).await, (10, 10, 0));
     assert_eq!(subjects(&shop), ["Your order is cancelled"]);
     let late = pay(&shop, &order, "tok_ok").await;
-    assert_eq!((late["http"].as_u64(), late["body"]["code"].as_str()), (Some(409), Some("order_closed")), "{late}");
+    assert_eq!(
+        (late["http"].as_u64(), late["body"]["code"].as_str()),
+        (Some(409), Some("order_closed")),
+        "{late}"
+    );
     at_rest(&shop).await;
 }
 
@@ -196,10 +223,15 @@ async fn everything_told_twice_changes_nothing() {
     let (shop, product) = shop().await;
     placed(&shop, &product, 2, Some("tok_ok")).await;
     shop.pump().settle().await;
-    let before: Vec<_> = ["orders", "stock", "payments", "payment-simulator"].map(|table| shop.aws.items(table)).into();
-    // A new pump begins at the start of every stream: each change is published again, and each message delivered again.
+    let before: Vec<_> = ["orders", "stock", "payments", "payment-simulator"]
+        .map(|table| shop.aws.items(table))
+        .into();
+    // A new pump begins at the start of every stream: each change is published again, and each
+    // message delivered again.
     shop.pump().settle().await;
-    let after: Vec<_> = ["orders", "stock", "payments", "payment-simulator"].map(|table| shop.aws.items(table)).into();
+    let after: Vec<_> = ["orders", "stock", "payments", "payment-simulator"]
+        .map(|table| shop.aws.items(table))
+        .into();
     assert_eq!(before, after);
     assert_eq!(subjects(&shop), ["Your order is confirmed"]);
 }
@@ -209,7 +241,10 @@ async fn one_trace_leads_from_the_request_through_every_queue_to_the_mail() {
     let (shop, product) = shop().await;
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let body = json!({ "items": [{ "product_id": product, "quantity": 1 }], "payment_method": { "type": "card", "token": "tok_ok" } });
-    let request = events::post("/orders", &body).caller(events::USER).header("idempotency-key", "traced").header("traceparent", trace);
+    let request = events::post("/orders", &body)
+        .caller(events::USER)
+        .header("idempotency-key", "traced")
+        .header("traceparent", trace);
     // What came before the order was begun by other requests.
     let mut pump = shop.pump();
     pump.settle().await;
@@ -235,16 +270,21 @@ async fn a_paid_order_costs_what_the_readme_says() {
     pump.settle().await;
     assert_eq!(shop.read_order(&order).await["status"], "confirmed");
     let mut calls: BTreeMap<String, u32> = BTreeMap::new();
-    // The simulated provider keeps its books in a table of its own: a real one is asked over the network.
-    for call in shop.aws.calls()[before..].iter().filter(|call| !call.tables.contains("payment-simulator")) {
+    // The simulated provider keeps its books in a table of its own: a real one is asked over the
+    // network.
+    for call in
+        shop.aws.calls()[before..].iter().filter(|call| !call.tables.contains("payment-simulator"))
+    {
         *calls.entry(format!("{} {}", call.service, call.operation)).or_default() += 1;
     }
     let told = pump.delivered.len();
-    let count = |operation: &str| calls.get(&format!("dynamodb {operation}")).copied().unwrap_or_default();
-    let (reads, writes) = (count("GetItem") + count("BatchGetItem"), count("PutItem") + count("UpdateItem"));
+    let count =
+        |operation: &str| calls.get(&format!("dynamodb {operation}")).copied().unwrap_or_default();
+    let (reads, writes) =
+        (count("GetItem") + count("BatchGetItem"), count("PutItem") + count("UpdateItem"));
     let counted = (reads, count("Query"), writes, count("TransactWriteItems"), told);
-    // One read is this test's own. Three of the transactions and of the messages are the ledger's. Two of the writes end that the order counts
-    // as unpaid.
+    // One read is this test's own. Three of the transactions and of the messages are the ledger's.
+    // Two of the writes end that the order counts as unpaid.
     assert_eq!(counted, (8 + 1, 0, 9, 8, 11), "{calls:#?} {:#?}", pump.story());
     let _ = writeln!(std::io::stderr(), "a paid order: {told} messages, {calls:?}");
 }

@@ -1,4 +1,5 @@
-//! The payment provider is unreachable or rejects our key while orders are cancelled or expire: these orders are never charged.
+//! The payment provider is unreachable or rejects our key while orders are cancelled or expire:
+//! these orders are never charged.
 
 use serde_json::Value;
 use tests::{
@@ -14,7 +15,11 @@ use super::{
 
 /// What the provider charged and refunded.
 fn statement(shop: &Shop) -> Vec<Value> {
-    let moved = |item: &Value| item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("CHARGE#") || key.starts_with("REFUND#"));
+    let moved = |item: &Value| {
+        item["pk"]["S"]
+            .as_str()
+            .is_some_and(|key| key.starts_with("CHARGE#") || key.starts_with("REFUND#"))
+    };
     shop.aws.items("payment-simulator").into_iter().filter(moved).collect()
 }
 
@@ -85,7 +90,8 @@ async fn charge_that_arrives_after_its_order_was_given_up_is_rejected() {
     nothing_was_charged(&shop, &product, &order).await;
 }
 
-/// A request that left in time and arrives before the charge is voided takes the money: it goes back.
+/// A request that left in time and arrives before the charge is voided takes the money: it goes
+/// back.
 #[tokio::test]
 async fn charge_that_arrives_before_it_is_voided_is_refunded() {
     for network in [Network::ChargesDelayed, Network::ChargesRunning] {
@@ -98,8 +104,15 @@ async fn charge_that_arrives_before_it_is_voided_is_refunded() {
         assert_eq!(shop.provider.deliver_late_charges().await, 1);
         provider_returns(&shop, &mut pump).await;
         let read = shop.read_order(&order).await;
-        assert_eq!((standing(&read), statement(&shop).len()), (("cancelled", "refunded"), 2), "{read:#}");
-        assert_eq!((shop.provider.unwanted_charges(), stock(&shop, &product).await), (vec![], (10, 10, 0)));
+        assert_eq!(
+            (standing(&read), statement(&shop).len()),
+            (("cancelled", "refunded"), 2),
+            "{read:#}"
+        );
+        assert_eq!(
+            (shop.provider.unwanted_charges(), stock(&shop, &product).await),
+            (vec![], (10, 10, 0))
+        );
         at_rest(&shop).await;
     }
 }
@@ -121,9 +134,13 @@ async fn orders_given_up_while_the_key_was_wrong_are_never_charged_and_wanted_on
     for _ in 0..4 {
         time_passes(&shop, &mut pump, 5 * 60).await;
     }
-    assert_eq!((statement(&shop), standing(&shop.read_order(&wanted).await).0), (vec![], "pending"));
+    assert_eq!(
+        (statement(&shop), standing(&shop.read_order(&wanted).await).0),
+        (vec![], "pending")
+    );
 
-    // The key is corrected. A charge that was rejected with it was not sent, so the buyer pays again.
+    // The key is corrected. A charge that was rejected with it was not sent, so the buyer pays
+    // again.
     shop.provider.set_network(Network::Up);
     for (order, token) in [(&wanted, "credit_card"), (&unpaid, "tok_ok")] {
         let paid = pay(&shop, order, token).await;
@@ -142,7 +159,11 @@ async fn orders_given_up_while_the_key_was_wrong_are_never_charged_and_wanted_on
         let read = shop.read_order(order).await;
         assert_eq!(standing(&read), expected, "{read:#}");
     }
-    assert_eq!((statement(&shop).len(), shop.provider.unwanted_charges()), (2, vec![]), "two charges, no refund");
+    assert_eq!(
+        (statement(&shop).len(), shop.provider.unwanted_charges()),
+        (2, vec![]),
+        "two charges, no refund"
+    );
     assert_eq!(stock(&shop, &product).await, (8, 8, 0));
     at_rest(&shop).await;
 }

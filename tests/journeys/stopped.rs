@@ -1,4 +1,5 @@
-//! A consumer is stopped: its orders are listed within minutes and say what they wait for, and they go on once it is back.
+//! A consumer is stopped: its orders are listed within minutes and say what they wait for, and they
+//! go on once it is back.
 
 use serde_json::Value;
 use tests::{events, shop::Shop};
@@ -9,16 +10,27 @@ use super::{afterwards::give_up, at_rest, pay, placed, shop, time_passes};
 async fn stuck(shop: &Shop) -> Vec<String> {
     let request = events::get("/orders?stuck=true").caller(events::ADMIN);
     let page = shop.call("list-orders", request.event()).await.json();
-    page["items"].as_array().unwrap().iter().map(|order| order["id"].as_str().unwrap().to_owned()).collect()
+    page["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|order| order["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// The entries of the history about waits.
 fn waits(order: &Value) -> Vec<&Value> {
-    order["history"].as_array().unwrap().iter().filter(|entry| entry["event"] == "waiting").collect()
+    order["history"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| entry["event"] == "waiting")
+        .collect()
 }
 
 #[tokio::test]
-async fn order_whose_consumer_is_stopped_is_visible_at_its_second_check_and_goes_on_when_it_is_back() {
+async fn order_whose_consumer_is_stopped_is_visible_at_its_second_check_and_goes_on_when_it_is_back()
+ {
     let card = Some("tok_ok");
     for (queue, command, token, is_cancelled) in [
         ("reserve-stock", "reserve_stock", card, false),
@@ -47,13 +59,20 @@ async fn order_whose_consumer_is_stopped_is_visible_at_its_second_check_and_goes
         }
         let read = shop.read_order(&order).await;
         assert_eq!(read["waiting_for"]["commands"], serde_json::json!([command]), "{read:#}");
-        assert_eq!((waits(&read).len(), &waits(&read)[0]["pending_command"]), (1, &command.into()), "{read:#}");
+        assert_eq!(
+            (waits(&read).len(), &waits(&read)[0]["pending_command"]),
+            (1, &command.into()),
+            "{read:#}"
+        );
         assert_eq!(stuck(&shop).await, std::slice::from_ref(&order));
 
         pump.start(queue, stopped.unwrap());
         pump.settle().await;
         let read = shop.read_order(&order).await;
-        assert!(stuck(&shop).await.is_empty() && read.get("waiting_for").is_none(), "{queue}: {read:#}");
+        assert!(
+            stuck(&shop).await.is_empty() && read.get("waiting_for").is_none(),
+            "{queue}: {read:#}"
+        );
         assert!(waits(&read)[0]["answered_at"].is_string(), "{queue}: {read:#}");
         if command == "open_payment" {
             assert_eq!(pay(&shop, &order, "tok_ok").await["http"], 201);

@@ -1,4 +1,5 @@
-//! Changes of items as streams show them, and what their publishers send: the items of `events/`, put into the states that tell something.
+//! Changes of items as streams show them, and what their publishers send: the items of `events/`,
+//! put into the states that tell something.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -33,30 +34,52 @@ pub fn sent() -> Vec<Sent> {
     let mut limited = product["details"].clone();
     limited["max_per_order"] = 5.into();
     publish(&mut all, "created", catalog::publish::messages, &product, None, json!({}));
-    publish(&mut all, "limited", catalog::publish::messages, &product, None, json!({ "details": limited }));
+    publish(
+        &mut all,
+        "limited",
+        catalog::publish::messages,
+        &product,
+        None,
+        json!({ "details": limited }),
+    );
     for (change, old, new) in user_changes() {
-        publish(&mut all, change, users::publish::messages, &image("publish-user-events", 0), old, new);
+        publish(
+            &mut all,
+            change,
+            users::publish::messages,
+            &image("publish-user-events", 0),
+            old,
+            new,
+        );
     }
     all.extend(foreign());
     all
 }
 
 /// As inventory tells in a shop that somebody runs.
-fn from_inventory(old: Option<&inventory::store::Image>, new: &inventory::store::Image) -> Vec<Message> {
-    let operator = inventory::publish::Operator { email: "operator@example.com".to_owned(), low_stock_threshold: 10 };
+fn from_inventory(
+    old: Option<&inventory::store::Image>,
+    new: &inventory::store::Image,
+) -> Vec<Message> {
+    let operator = inventory::publish::Operator {
+        email: "operator@example.com".to_owned(),
+        low_stock_threshold: 10,
+    };
     inventory::publish::messages_to(Some(&operator), old, new)
 }
 
 /// The item in the sample of a publisher, as plain JSON.
 fn image(publisher: &str, record: usize) -> Value {
-    serde_dynamo::from_item(dynamodb(&sample(publisher)["Records"][record]["dynamodb"]["NewImage"])).unwrap()
+    serde_dynamo::from_item(dynamodb(&sample(publisher)["Records"][record]["dynamodb"]["NewImage"]))
+        .unwrap()
 }
 
 fn dynamodb(item: &Value) -> serde_dynamo::Item {
     serde_json::from_value(item.clone()).unwrap()
 }
 
-/// Lets a publisher see an item change: `old` (none: it was not there) and `new` say what is other than in the sample; null: not there.
+/// Lets a publisher see an item change: `old` (none: it was not there) and `new` say what is other
+/// than in the sample; null: not there.
 fn publish<T: DeserializeOwned>(
     all: &mut Vec<Sent>,
     change: &'static str,
@@ -73,12 +96,17 @@ fn publish<T: DeserializeOwned>(
                 value => item.as_object_mut().unwrap().insert(name.clone(), value.clone()),
             };
         }
-        serde_json::from_value(item.clone()).unwrap_or_else(|error| panic!("{change}: {error}: {item:#}"))
+        serde_json::from_value(item.clone())
+            .unwrap_or_else(|error| panic!("{change}: {error}: {item:#}"))
     };
     let (old, new) = (old.as_ref().map(item), item(&new));
     let sent = messages(old.as_ref(), &new);
     assert!(!sent.is_empty(), "{change} sends nothing");
-    all.extend(sent.into_iter().map(|message| Sent { change, queue: message.queue, message: serde_json::to_value(&message).unwrap() }));
+    all.extend(sent.into_iter().map(|message| Sent {
+        change,
+        queue: message.queue,
+        message: serde_json::to_value(&message).unwrap(),
+    }));
 }
 
 type Change = (&'static str, Option<Value>, Value);
@@ -102,8 +130,10 @@ fn order_changes() -> Vec<Change> {
         all
     };
     let shipment = json!({ "carrier": "Post", "tracking": "RR123456789" });
-    let shipped =
-        with(&paid, json!({ "status": "shipped", "shipment": shipment, "version": 6, "history": happened("shipped", "shipped", None) }));
+    let shipped = with(
+        &paid,
+        json!({ "status": "shipped", "shipment": shipment, "version": 6, "history": happened("shipped", "shipped", None) }),
+    );
     let held = json!({ "stock": "reserved", "payment": "processing", "version": 3 });
     vec![
         ("placed", None, json!({})),
@@ -131,19 +161,25 @@ fn order_changes() -> Vec<Change> {
         ),
         (
             "cancelled",
-            Some(json!({ "goal": "cancel", "reason": "cancelled", "stock": "released", "payment": "closing", "version": 5 })),
+            Some(
+                json!({ "goal": "cancel", "reason": "cancelled", "stock": "released", "payment": "closing", "version": 5 }),
+            ),
             json!({ "status": "cancelled", "goal": "cancel", "reason": "cancelled", "stock": "released", "payment": "closed", "version": 6,
                 "history": happened("payment_closed", "cancelled", None) }),
         ),
         (
             "failed",
-            Some(json!({ "goal": "fail", "reason": "out_of_stock", "stock": "rejected", "payment": "closing", "version": 2 })),
+            Some(
+                json!({ "goal": "fail", "reason": "out_of_stock", "stock": "rejected", "payment": "closing", "version": 2 }),
+            ),
             json!({ "status": "failed", "goal": "fail", "reason": "out_of_stock", "stock": "rejected", "payment": "closed", "version": 3,
                 "history": happened("stock_rejected", "failed", None) }),
         ),
         (
             "failed-for-a-product",
-            Some(json!({ "goal": "fail", "reason": "out_of_stock", "stock": "rejected", "payment": "closing", "version": 2 })),
+            Some(
+                json!({ "goal": "fail", "reason": "out_of_stock", "stock": "rejected", "payment": "closing", "version": 2 }),
+            ),
             json!({ "status": "failed", "goal": "fail", "reason": "out_of_stock", "stock": "rejected", "payment": "closed", "version": 3,
                 "history": happened("stock_rejected", "failed", Some("prd_0199c2a8-0000-7000-8000-00000000000a")) }),
         ),
@@ -151,17 +187,26 @@ fn order_changes() -> Vec<Change> {
         (
             "delivered",
             Some(shipped.clone()),
-            with(&shipped, json!({ "status": "delivered", "version": 7, "history": happened("delivered", "delivered", None) })),
+            with(
+                &shipped,
+                json!({ "status": "delivered", "version": 7, "history": happened("delivered", "delivered", None) }),
+            ),
         ),
         (
             "refunded",
             Some(paid.clone()),
-            with(&paid, json!({ "refunded_total": 1000, "version": 6, "history": happened("payment_refunded", "confirmed", None) })),
+            with(
+                &paid,
+                json!({ "refunded_total": 1000, "version": 6, "history": happened("payment_refunded", "confirmed", None) }),
+            ),
         ),
         (
             "refunded-after-shipping",
             Some(shipped.clone()),
-            with(&shipped, json!({ "refunded_total": 1000, "version": 7, "history": happened("payment_refunded", "shipped", None) })),
+            with(
+                &shipped,
+                json!({ "refunded_total": 1000, "version": 7, "history": happened("payment_refunded", "shipped", None) }),
+            ),
         ),
     ]
 }
@@ -194,9 +239,21 @@ fn intent_changes() -> Vec<Change> {
             json!({ "state": "closed", "latest_attempt": null, "captured_payment": null, "captured_total": 0, "refundable": 0 }),
         ),
         ("captured", Some(processing), json!({})),
-        ("refunded-in-part", Some(json!({})), json!({ "refunded_total": 1000, "refundable": 4998, "version": 5 })),
-        ("refunded", Some(json!({})), json!({ "refunded_total": 5998, "refundable": 0, "version": 5 })),
-        ("refund-failed", Some(json!({})), json!({ "refund_failed": true, "failed_refunds": 1, "version": 5 })),
+        (
+            "refunded-in-part",
+            Some(json!({})),
+            json!({ "refunded_total": 1000, "refundable": 4998, "version": 5 }),
+        ),
+        (
+            "refunded",
+            Some(json!({})),
+            json!({ "refunded_total": 5998, "refundable": 0, "version": 5 }),
+        ),
+        (
+            "refund-failed",
+            Some(json!({})),
+            json!({ "refund_failed": true, "failed_refunds": 1, "version": 5 }),
+        ),
         (
             "refund-failed-after-it-succeeded",
             Some(json!({ "refunded_total": 1000 })),
@@ -207,7 +264,11 @@ fn intent_changes() -> Vec<Change> {
             Some(json!({})),
             json!({ "refund_failed": true, "failed_refunds": 5, "automatic_refunds_failed": 5, "version": 9 }),
         ),
-        ("duplicate-capture-refund-refused", Some(json!({})), json!({ "duplicate_refunds_refused": [attempt], "version": 9 })),
+        (
+            "duplicate-capture-refund-refused",
+            Some(json!({})),
+            json!({ "duplicate_refunds_refused": [attempt], "version": 9 }),
+        ),
         ("disputed", Some(json!({})), json!({ "disputes": [dispute("open", 0)], "version": 5 })),
         (
             "dispute-lost",
@@ -216,10 +277,16 @@ fn intent_changes() -> Vec<Change> {
         ),
         (
             "dispute-won",
-            Some(json!({ "disputes": [dispute("withdrawn", 5998)], "dispute_withdrawn_total": 5998, "refundable": 0, "version": 6 })),
+            Some(
+                json!({ "disputes": [dispute("withdrawn", 5998)], "dispute_withdrawn_total": 5998, "refundable": 0, "version": 6 }),
+            ),
             json!({ "disputes": [dispute("won", 0)], "dispute_withdrawn_total": 5998, "dispute_reinstated_total": 5998, "version": 7 }),
         ),
-        ("duplicate-capture", Some(json!({})), json!({ "duplicate_captured_total": 5998, "version": 5 })),
+        (
+            "duplicate-capture",
+            Some(json!({})),
+            json!({ "duplicate_captured_total": 5998, "version": 5 }),
+        ),
     ]
 }
 
@@ -240,9 +307,24 @@ fn stock_changes() -> Vec<(&'static str, Value, Option<Value>, Value)> {
             None,
             json!({ "state": "rejected", "rejected_product": "prd_0199c2a8-0000-7000-8000-00000000000a" }),
         ),
-        ("released", reservation.clone(), Some(held.clone()), json!({ "state": "released", "version": 2 })),
-        ("committed", reservation.clone(), Some(held), json!({ "state": "committed", "version": 2 })),
-        ("restocked", reservation, Some(json!({ "state": "committed" })), json!({ "state": "released", "version": 3 })),
+        (
+            "released",
+            reservation.clone(),
+            Some(held.clone()),
+            json!({ "state": "released", "version": 2 }),
+        ),
+        (
+            "committed",
+            reservation.clone(),
+            Some(held),
+            json!({ "state": "committed", "version": 2 }),
+        ),
+        (
+            "restocked",
+            reservation,
+            Some(json!({ "state": "committed" })),
+            json!({ "state": "released", "version": 3 }),
+        ),
         ("adjusted", movement, None, json!({})),
         ("running-out", stock, Some(json!({ "available": 11, "version": 6 })), json!({})),
     ]
@@ -253,17 +335,37 @@ fn user_changes() -> Vec<Change> {
     let wanted = json!({ "email": "ada@example.com", "link": link("first") });
     vec![
         ("registered", None, json!({ "verification": wanted })),
-        ("asked-for-another-address", Some(json!({})), json!({ "verification": { "email": "ada@example.org", "link": link("second") } })),
-        ("asked-to-withdraw", Some(json!({})), json!({ "withdrawal": { "email": "ada@example.com", "link": link("fourth") } })),
+        (
+            "asked-for-another-address",
+            Some(json!({})),
+            json!({ "verification": { "email": "ada@example.org", "link": link("second") } }),
+        ),
+        (
+            "asked-to-withdraw",
+            Some(json!({})),
+            json!({ "withdrawal": { "email": "ada@example.com", "link": link("fourth") } }),
+        ),
         (
             "moved-to-another-address",
             Some(json!({ "email": "old@example.com" })),
             json!({ "version": 5, "withdrawal": { "email": "old@example.com", "link": link("fourth") } }),
         ),
-        ("withdrew-the-change", Some(json!({})), json!({ "email_change_withdrawn_at": "2026-11-21T10:00:00.000Z" })),
+        (
+            "withdrew-the-change",
+            Some(json!({})),
+            json!({ "email_change_withdrawn_at": "2026-11-21T10:00:00.000Z" }),
+        ),
         ("forgot-the-password", Some(json!({})), json!({ "reset": link("third") })),
-        ("has-another-password", Some(json!({})), json!({ "password_changed_at": "2026-11-21T10:00:00.000Z" })),
-        ("has-another-address", Some(json!({ "email": "old@example.com" })), json!({ "version": 5 })),
+        (
+            "has-another-password",
+            Some(json!({})),
+            json!({ "password_changed_at": "2026-11-21T10:00:00.000Z" }),
+        ),
+        (
+            "has-another-address",
+            Some(json!({ "email": "old@example.com" })),
+            json!({ "version": 5 }),
+        ),
         ("is-called-otherwise", Some(json!({ "full_name": "Ada Byron" })), json!({ "version": 5 })),
         (
             "deleted",
@@ -279,5 +381,12 @@ fn user_changes() -> Vec<Change> {
 fn foreign() -> Vec<Sent> {
     let of = |record: &Value| serde_json::from_str(record["body"].as_str().unwrap()).unwrap();
     let records = sample("record-mail-feedback")["Records"].as_array().cloned().unwrap_or_default();
-    records.iter().map(|record| Sent { change: "reported", queue: "record-mail-feedback", message: of(record) }).collect()
+    records
+        .iter()
+        .map(|record| Sent {
+            change: "reported",
+            queue: "record-mail-feedback",
+            message: of(record),
+        })
+        .collect()
 }

@@ -23,11 +23,15 @@ pub fn of(queue: &str) -> Option<Read> {
         "order-events" => reads::<orders::operations::advance_order::OrderEvent>,
         "product-changes" => reads::<orders::operations::replicate_product::ProductChanged>,
         "record-entry" => reads::<ledger::operations::record_entry::RecordEntry>,
-        "record-mail-feedback" => reads::<notifications::operations::record_mail_feedback::MailFeedback>,
+        "record-mail-feedback" => {
+            reads::<notifications::operations::record_mail_feedback::MailFeedback>
+        }
         "refund-payment" => reads::<payments::messages::RefundPayment>,
         "release-stock" => reads::<inventory::operations::release_stock::ReleaseStock>,
         "reserve-stock" => reads::<inventory::operations::reserve_stock::ReserveStock>,
-        "send-account-notification" | "send-notification" => reads::<notifications::messages::SendNotification>,
+        "send-account-notification" | "send-notification" => {
+            reads::<notifications::messages::SendNotification>
+        }
         "update-buyer" => reads::<orders::operations::update_buyer::AccountChange>,
         _ => return None,
     })

@@ -29,7 +29,13 @@ pub fn all() -> Vec<(&'static str, Vec<Emitted>)> {
         ("payment_refunded.v1", payment()),
         ("payment_refund_failed.v1", payment()),
         ("payment_disputed.v1", payment()),
-        ("record_entry.v1", vec![of::<payments::messages::RecordEntry>("payments"), of::<inventory::messages::RecordEntry>("inventory")]),
+        (
+            "record_entry.v1",
+            vec![
+                of::<payments::messages::RecordEntry>("payments"),
+                of::<inventory::messages::RecordEntry>("inventory"),
+            ],
+        ),
         (
             "send_notification.v1",
             vec![

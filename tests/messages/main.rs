@@ -1,13 +1,15 @@
-//! What the services say to each other stays what it was: JSON Schemas and golden samples of every message, made from the code, committed
-//! here and locked.
+//! What the services say to each other stays what it was: JSON Schemas and golden samples of every
+//! message, made from the code, committed here and locked.
 //!
 //! - `schemas/<type>.json`: what the data of a message is, made from the structs of the emitters.
-//! - `samples/<queue>/<type>.<what>.json`: whole messages as publishers have sent them, one for each shape that the type has had. They
-//!   stay: a message of an earlier release may wait in a queue, and every consumer must still read it.
+//! - `samples/<queue>/<type>.<what>.json`: whole messages as publishers have sent them, one for
+//!   each shape that the type has had. They stay: a message of an earlier release may wait in a
+//!   queue, and every consumer must still read it.
 //!
-//! A field that is gone, may be missing now or has another type breaks whoever reads it: that is another version (`stock_reserved.v2`),
-//! whose consumers come before its emitters. What is only new is written down with
-//! `UPDATE_MESSAGES=1 cargo test -p tests --test messages`, which never changes a sample and never writes a schema that breaks the last.
+//! A field that is gone, may be missing now or has another type breaks whoever reads it: that is
+//! another version (`stock_reserved.v2`), whose consumers come before its emitters. What is only
+//! new is written down with `UPDATE_MESSAGES=1 cargo test -p tests --test messages`, which never
+//! changes a sample and never writes a schema that breaks the last.
 #![allow(clippy::unwrap_used)]
 
 mod changes;
@@ -24,9 +26,13 @@ use changes::Sent;
 use serde_json::{Value, json};
 use tests::template;
 
-/// The type of every message, and what its emitters send: under their names where there are several.
+/// The type of every message, and what its emitters send: under their names where there are
+/// several.
 fn generated() -> BTreeMap<&'static str, Value> {
-    emitters::all().into_iter().map(|(kind, emitters)| (kind, schemas::document(kind, &emitters))).collect()
+    emitters::all()
+        .into_iter()
+        .map(|(kind, emitters)| (kind, schemas::document(kind, &emitters)))
+        .collect()
 }
 
 #[expect(clippy::disallowed_methods, reason = "whoever runs the test asks for it")]
@@ -40,7 +46,8 @@ fn folder(name: &str) -> PathBuf {
 
 fn read(path: &PathBuf) -> Value {
     let text = std::fs::read_to_string(path).unwrap();
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{} is no JSON: {error}", path.display()))
+    serde_json::from_str(&text)
+        .unwrap_or_else(|error| panic!("{} is no JSON: {error}", path.display()))
 }
 
 fn write(path: &PathBuf, value: &Value) {
@@ -50,8 +57,10 @@ fn write(path: &PathBuf, value: &Value) {
 
 fn json_files(folder: &PathBuf) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut files: Vec<PathBuf> =
-        entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|extension| extension == "json")).collect();
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .collect();
     files.sort();
     files
 }
@@ -79,7 +88,11 @@ fn samples() -> Vec<(String, String, Value)> {
 fn has_successor(kind: &str, sent: &BTreeMap<&'static str, Value>) -> bool {
     let (name, version) = kind.rsplit_once(".v").unwrap_or((kind, "0"));
     let version: u32 = version.parse().unwrap_or(0);
-    let later = |other: &&str| other.rsplit_once(".v").is_some_and(|(it, v)| it == name && v.parse::<u32>().is_ok_and(|v| v > version));
+    let later = |other: &&str| {
+        other
+            .rsplit_once(".v")
+            .is_some_and(|(it, v)| it == name && v.parse::<u32>().is_ok_and(|v| v > version))
+    };
     sent.keys().any(later)
 }
 
@@ -88,7 +101,8 @@ fn none(complaints: Vec<String>) {
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
 }
 
-const WRITE_IT: &str = "write it down with UPDATE_MESSAGES=1 cargo test -p tests --test messages, and commit it";
+const WRITE_IT: &str =
+    "write it down with UPDATE_MESSAGES=1 cargo test -p tests --test messages, and commit it";
 
 #[test]
 fn no_field_is_gone_and_none_has_another_type() {
@@ -96,19 +110,26 @@ fn no_field_is_gone_and_none_has_another_type() {
     let mut odd = Vec::new();
     for (kind, schema) in &sent {
         let path = folder("schemas").join(format!("{kind}.json"));
-        let breaks = known.get(*kind).map(|before| schemas::breaks(before, schema)).unwrap_or_default();
+        let breaks =
+            known.get(*kind).map(|before| schemas::breaks(before, schema)).unwrap_or_default();
         for broken in &breaks {
-            odd.push(format!("{kind}: {broken}. Who reads it breaks: leave it as it was, or send another version"));
+            odd.push(format!(
+                "{kind}: {broken}. Who reads it breaks: leave it as it was, or send another version"
+            ));
         }
         if breaks.is_empty() && known.get(*kind) != Some(schema) {
             if is_updating() {
                 write(&path, schema);
             } else {
-                odd.push(format!("tests/messages/schemas/{kind}.json is not what is sent: {WRITE_IT}"));
+                odd.push(format!(
+                    "tests/messages/schemas/{kind}.json is not what is sent: {WRITE_IT}"
+                ));
             }
         }
     }
-    for kind in known.keys().filter(|kind| !sent.contains_key(kind.as_str()) && !has_successor(kind, &sent)) {
+    for kind in
+        known.keys().filter(|kind| !sent.contains_key(kind.as_str()) && !has_successor(kind, &sent))
+    {
         odd.push(format!("nobody sends {kind} any more, and there is no later version of it: whoever waits for it waits for ever"));
     }
     none(odd);
@@ -118,26 +139,47 @@ fn no_field_is_gone_and_none_has_another_type() {
 fn what_publishers_send_is_what_the_schemas_say() {
     let (schemas, mut odd, mut seen) = (generated(), Vec::new(), BTreeSet::new());
     let mut told: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for Sent { change, message, .. } in changes::sent().into_iter().filter(|sent| !consumers::FOREIGN.contains(&sent.queue)) {
+    for Sent { change, message, .. } in
+        changes::sent().into_iter().filter(|sent| !consumers::FOREIGN.contains(&sent.queue))
+    {
         let kind = message["type"].as_str().unwrap();
         let Some((kind, schema)) = schemas.get_key_value(kind) else {
-            odd.push(format!("{change} sends {kind}: name its struct in tests/messages/emitters.rs"));
+            odd.push(format!(
+                "{change} sends {kind}: name its struct in tests/messages/emitters.rs"
+            ));
             continue;
         };
         seen.insert(*kind);
-        told.entry(kind).or_default().extend(schemas::shape(&message["data"]).into_iter().map(|(path, _)| path));
+        told.entry(kind)
+            .or_default()
+            .extend(schemas::shape(&message["data"]).into_iter().map(|(path, _)| path));
         for wrong in schemas::refusals(schema, &message["data"]) {
             odd.push(format!("{change} sends a {kind} that is none: {wrong}"));
         }
-        let envelope = json!([message["specversion"], message["dataschema"], message["datacontenttype"]]);
-        assert_eq!(envelope, json!(["1.0", format!("https://ferrocart.dev/schemas/{kind}.json"), "application/json"]), "{change}");
+        let envelope =
+            json!([message["specversion"], message["dataschema"], message["datacontenttype"]]);
+        assert_eq!(
+            envelope,
+            json!([
+                "1.0",
+                format!("https://ferrocart.dev/schemas/{kind}.json"),
+                "application/json"
+            ]),
+            "{change}"
+        );
         for attribute in ["id", "source", "time", "subject", "traceparent"] {
-            assert!(message[attribute].as_str().is_some_and(|text| !text.is_empty()), "{change} sends a {kind} without {attribute}");
+            assert!(
+                message[attribute].as_str().is_some_and(|text| !text.is_empty()),
+                "{change} sends a {kind} without {attribute}"
+            );
         }
     }
     // Some types share a struct: what one of them never says another one does.
     let told = |schema: &Value, path: &String| {
-        let alike = |other: &&str| schemas[*other]["properties"] == schema["properties"] && schemas[*other]["anyOf"] == schema["anyOf"];
+        let alike = |other: &&str| {
+            schemas[*other]["properties"] == schema["properties"]
+                && schemas[*other]["anyOf"] == schema["anyOf"]
+        };
         told.iter().filter(|(other, _)| alike(other)).any(|(_, paths)| paths.contains(path))
     };
     for (kind, schema) in schemas.iter().filter(|(kind, _)| seen.contains(*kind)) {
@@ -146,7 +188,10 @@ fn what_publishers_send_is_what_the_schemas_say() {
         }
     }
     odd.extend(
-        schemas.keys().filter(|kind| !seen.contains(*kind)).map(|kind| format!("no change in tests/messages/changes.rs sends {kind}")),
+        schemas
+            .keys()
+            .filter(|kind| !seen.contains(*kind))
+            .map(|kind| format!("no change in tests/messages/changes.rs sends {kind}")),
     );
     none(odd);
 }
@@ -157,22 +202,34 @@ fn every_shape_that_is_sent_has_a_sample_and_no_sample_changes() {
     // Mails and entries of the ledger differ in what they are about, too.
     let shape = |queue: &str, message: &Value| {
         let data = &message["data"];
-        json!([queue, message["type"], data["template"], data["kind"], schemas::shape(message)]).to_string()
+        json!([queue, message["type"], data["template"], data["kind"], schemas::shape(message)])
+            .to_string()
     };
-    let mut shapes: BTreeSet<String> = known.iter().map(|(queue, _, message)| shape(queue, message)).collect();
-    let mut names: BTreeSet<(String, String)> = known.iter().map(|(queue, name, _)| (queue.clone(), name.clone())).collect();
+    let mut shapes: BTreeSet<String> =
+        known.iter().map(|(queue, _, message)| shape(queue, message)).collect();
+    let mut names: BTreeSet<(String, String)> =
+        known.iter().map(|(queue, name, _)| (queue.clone(), name.clone())).collect();
     let mut odd = Vec::new();
     for Sent { change, queue, message } in changes::sent() {
         if !shapes.insert(shape(queue, &message)) {
             continue;
         }
         let kind = message["type"].as_str().unwrap();
-        let file = (1..).map(|number| if number == 1 { format!("{kind}.{change}.json") } else { format!("{kind}.{change}-{number}.json") });
-        let file = file.into_iter().find(|file| names.insert((queue.to_owned(), file.clone()))).unwrap();
+        let file = (1..).map(|number| {
+            if number == 1 {
+                format!("{kind}.{change}.json")
+            } else {
+                format!("{kind}.{change}-{number}.json")
+            }
+        });
+        let file =
+            file.into_iter().find(|file| names.insert((queue.to_owned(), file.clone()))).unwrap();
         if is_updating() {
             write(&folder("samples").join(queue).join(file), &message);
         } else {
-            odd.push(format!("{change} sends a {kind} to {queue} of a shape that no sample has: {WRITE_IT}"));
+            odd.push(format!(
+                "{change} sends a {kind} to {queue} of a shape that no sample has: {WRITE_IT}"
+            ));
         }
     }
     let schemas = committed();
@@ -202,7 +259,9 @@ fn every_consumer_reads_every_sample_of_its_queue_and_what_a_later_release_may_a
         fed.insert(queue.clone());
         let kind = message["type"].as_str().unwrap();
         if let Err(refused) = consumer(kind, message["data"].clone()) {
-            odd.push(format!("the consumer of {queue} does not read samples/{queue}/{file}: {refused}"));
+            odd.push(format!(
+                "the consumer of {queue} does not read samples/{queue}/{file}: {refused}"
+            ));
         }
         if let Err(refused) = consumer(kind, schemas::with_more(&message["data"])) {
             odd.push(format!("the consumer of {queue} does not read samples/{queue}/{file} with a field more: {refused}"));
@@ -210,20 +269,33 @@ fn every_consumer_reads_every_sample_of_its_queue_and_what_a_later_release_may_a
         let (name, version) = kind.rsplit_once(".v").unwrap();
         let later = format!("{name}.v{}", version.parse::<u32>().unwrap() + 100);
         if consumer(&later, message["data"].clone()).is_ok() {
-            odd.push(format!("the consumer of {queue} takes a {later} for something that it knows"));
+            odd.push(format!(
+                "the consumer of {queue} takes a {later} for something that it knows"
+            ));
         }
     }
-    odd.extend(tests::shop::queues().filter(|queue| !fed.contains(*queue)).map(|queue| format!("there is no sample for {queue}")));
+    odd.extend(
+        tests::shop::queues()
+            .filter(|queue| !fed.contains(*queue))
+            .map(|queue| format!("there is no sample for {queue}")),
+    );
     none(odd);
 }
 
 #[test]
 fn every_queue_of_the_template_has_its_consumer_here() {
     let template = template::template();
-    let names = template.resources("AWS::SQS::Queue").map(|(_, queue)| template.resolve(&queue["Properties"]["QueueName"]));
-    let names = names.map(|name| name.as_str().unwrap().trim_start_matches("ferrocart-").to_owned());
+    let names = template
+        .resources("AWS::SQS::Queue")
+        .map(|(_, queue)| template.resolve(&queue["Properties"]["QueueName"]));
+    let names =
+        names.map(|name| name.as_str().unwrap().trim_start_matches("ferrocart-").to_owned());
     let missing: Vec<String> = names
-        .filter(|name| !name.ends_with("-dead-letter") && name != "undelivered-events" && consumers::of(name).is_none())
+        .filter(|name| {
+            !name.ends_with("-dead-letter")
+                && name != "undelivered-events"
+                && consumers::of(name).is_none()
+        })
         .map(|name| format!("add the consumer of {name} to tests/messages/consumers.rs"))
         .collect();
     none(missing);
@@ -247,13 +319,19 @@ fn what_breaks_a_reader_is_told_from_what_does_not() {
     assert!(schemas::breaks(&before, &before).is_empty());
     let grown = json!({ "quantity": { "type": "integer" }, "shard": { "type": "integer" } });
     assert!(changed("/$defs/Line/properties", grown).is_empty(), "a field more");
-    assert!(changed("/required", json!(["order_id", "lines", "reason"])).is_empty(), "always there now");
+    assert!(
+        changed("/required", json!(["order_id", "lines", "reason"])).is_empty(),
+        "always there now"
+    );
     assert!(changed("/properties/reason/type", json!("string")).is_empty(), "never null now");
     let joined = json!({ "anyOf": [{ "$ref": "#/$defs/another" }, { "$ref": "#/$defs/the_first" }],
         "$defs": { "another": { "type": "object", "properties": {} }, "the_first": before, "Line": before["$defs"]["Line"] } });
     assert!(schemas::breaks(&before, &joined).is_empty(), "another service sends it too");
     for (pointer, value) in [
-        ("/properties", json!({ "order_id": { "type": "string", "pattern": "^ord_" }, "lines": { "type": "array" } })),
+        (
+            "/properties",
+            json!({ "order_id": { "type": "string", "pattern": "^ord_" }, "lines": { "type": "array" } }),
+        ),
         ("/required", json!(["order_id"])),
         ("/properties/order_id/type", json!("integer")),
         ("/properties/order_id/type", json!(["string", "null"])),

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
-use shared::api_document::utoipa::{PartialSchema, ToSchema, openapi::RefOr, openapi::schema::Schema};
+use shared::api_document::utoipa::{
+    PartialSchema, ToSchema, openapi::RefOr, openapi::schema::Schema,
+};
 
 /// The data of a message as one service sends it.
 pub struct Emitted {
@@ -17,7 +19,11 @@ pub fn of<T: ToSchema + PartialSchema>(service: &'static str) -> Emitted {
     let mut parts: Vec<(String, RefOr<Schema>)> = Vec::new();
     T::schemas(&mut parts);
     let value = |schema: &RefOr<Schema>| serde_json::to_value(schema).unwrap();
-    Emitted { service, schema: value(&T::schema()), parts: parts.iter().map(|(name, schema)| (name.clone(), value(schema))).collect() }
+    Emitted {
+        service,
+        schema: value(&T::schema()),
+        parts: parts.iter().map(|(name, schema)| (name.clone(), value(schema))).collect(),
+    }
 }
 
 /// The schema of a type of message: what its emitter sends, or any of what they send.
@@ -25,7 +31,8 @@ pub fn document(kind: &str, emitters: &[Emitted]) -> Value {
     let mut definitions = Map::new();
     let mut shapes = Vec::new();
     for emitter in emitters {
-        let prefix = if emitters.len() == 1 { String::new() } else { format!("{}-", emitter.service) };
+        let prefix =
+            if emitters.len() == 1 { String::new() } else { format!("{}-", emitter.service) };
         for (name, schema) in &emitter.parts {
             definitions.insert(format!("{prefix}{name}"), tidied(schema, &prefix));
         }
@@ -38,7 +45,8 @@ pub fn document(kind: &str, emitters: &[Emitted]) -> Value {
         }
     };
     if shapes.len() > 1 {
-        definitions.extend(shapes.into_iter().map(|(service, schema)| (service.to_owned(), schema)));
+        definitions
+            .extend(shapes.into_iter().map(|(service, schema)| (service.to_owned(), schema)));
     }
     document["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     document["$id"] = json!(format!("https://ferrocart.dev/schemas/{kind}.json"));
@@ -53,9 +61,14 @@ pub fn document(kind: &str, emitters: &[Emitted]) -> Value {
 fn tidied(schema: &Value, prefix: &str) -> Value {
     match schema {
         Value::Object(members) => {
-            let kept = members.iter().filter(|(name, _)| !["x-problems", "examples"].contains(&name.as_str()));
+            let kept = members
+                .iter()
+                .filter(|(name, _)| !["x-problems", "examples"].contains(&name.as_str()));
             let tidy = |(name, value): (&String, &Value)| match (name.as_str(), value.as_str()) {
-                ("$ref", Some(target)) => (name.clone(), json!(target.replace("#/components/schemas/", &format!("#/$defs/{prefix}")))),
+                ("$ref", Some(target)) => (
+                    name.clone(),
+                    json!(target.replace("#/components/schemas/", &format!("#/$defs/{prefix}"))),
+                ),
                 _ => (name.clone(), tidied(value, prefix)),
             };
             kept.map(tidy).collect()
@@ -77,12 +90,15 @@ type Placed<'a> = (&'a Value, &'a Value);
 
 fn resolved<'a>((schema, root): Placed<'a>) -> &'a Value {
     let target = schema["$ref"].as_str().and_then(|target| target.strip_prefix('#'));
-    target.and_then(|pointer| root.pointer(pointer)).map_or(schema, |schema| resolved((schema, root)))
+    target
+        .and_then(|pointer| root.pointer(pointer))
+        .map_or(schema, |schema| resolved((schema, root)))
 }
 
 fn compare(place: &str, before: Placed, after: Placed, found: &mut Vec<String>) {
     let (old, new) = (resolved(before), resolved(after));
-    // Where another service sends the type as well, what was sent before is one of what is sent now.
+    // Where another service sends the type as well, what was sent before is one of what is sent
+    // now.
     if let (true, Some(branches)) = (old["properties"].is_object(), new["anyOf"].as_array()) {
         let of_each = branches.iter().map(|branch| {
             let mut found = Vec::new();
@@ -93,7 +109,11 @@ fn compare(place: &str, before: Placed, after: Placed, found: &mut Vec<String>) 
         return;
     }
     for list in ["anyOf", "oneOf", "allOf"] {
-        let (Some(branches), now) = (old[list].as_array(), new[list].as_array().cloned().unwrap_or_default()) else { continue };
+        let (Some(branches), now) =
+            (old[list].as_array(), new[list].as_array().cloned().unwrap_or_default())
+        else {
+            continue;
+        };
         for (number, branch) in branches.iter().enumerate() {
             let name = |branch: &Value| branch["$ref"].as_str().map(str::to_owned);
             let same = now.iter().enumerate().find(|(at, other)| match name(branch) {
@@ -102,11 +122,16 @@ fn compare(place: &str, before: Placed, after: Placed, found: &mut Vec<String>) 
             });
             match same {
                 Some((_, other)) => compare(place, (branch, before.1), (other, after.1), found),
-                None => found.push(format!("{place} is not {} any more", name(branch).unwrap_or_else(|| format!("variant {number}")))),
+                None => found.push(format!(
+                    "{place} is not {} any more",
+                    name(branch).unwrap_or_else(|| format!("variant {number}"))
+                )),
             }
         }
     }
-    if let Some(widened) = types(new).difference(&types(old)).next().filter(|_| !types(old).is_empty()) {
+    if let Some(widened) =
+        types(new).difference(&types(old)).next().filter(|_| !types(old).is_empty())
+    {
         found.push(format!("{place} was {:?} and may be {widened} now", types(old)));
     }
     for rule in ["pattern", "format", "const"] {
@@ -116,7 +141,9 @@ fn compare(place: &str, before: Placed, after: Placed, found: &mut Vec<String>) 
     }
     for (name, schema) in old["properties"].as_object().into_iter().flatten() {
         match new["properties"].get(name) {
-            Some(now) => compare(&format!("{place}.{name}"), (schema, before.1), (now, after.1), found),
+            Some(now) => {
+                compare(&format!("{place}.{name}"), (schema, before.1), (now, after.1), found)
+            }
             None => found.push(format!("{place}.{name} is gone")),
         }
     }
@@ -131,7 +158,9 @@ fn compare(place: &str, before: Placed, after: Placed, found: &mut Vec<String>) 
 fn names(list: &Value) -> BTreeSet<String> {
     match list {
         Value::String(one) => BTreeSet::from([one.clone()]),
-        Value::Array(several) => several.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect(),
+        Value::Array(several) => {
+            several.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+        }
         _ => BTreeSet::new(),
     }
 }
@@ -144,15 +173,21 @@ fn types(schema: &Value) -> BTreeSet<String> {
 pub fn refusals(schema: &Value, data: &Value) -> Vec<String> {
     let closed = closed(schema);
     let validator = jsonschema::options().build(&closed).unwrap();
-    validator.iter_errors(data).map(|error| format!("{error} at {}", error.instance_path())).collect()
+    validator
+        .iter_errors(data)
+        .map(|error| format!("{error} at {}", error.instance_path()))
+        .collect()
 }
 
 /// Open for readers, who pass over what they do not know; closed for what we send ourselves.
 fn closed(schema: &Value) -> Value {
     match schema {
         Value::Object(members) => {
-            let mut closed: Map<String, Value> = members.iter().map(|(name, value)| (name.clone(), self::closed(value))).collect();
-            if members.get("properties").is_some_and(Value::is_object) && !members.contains_key("allOf") {
+            let mut closed: Map<String, Value> =
+                members.iter().map(|(name, value)| (name.clone(), self::closed(value))).collect();
+            if members.get("properties").is_some_and(Value::is_object)
+                && !members.contains_key("allOf")
+            {
                 closed.insert("additionalProperties".to_owned(), json!(false));
             }
             Value::Object(closed)
@@ -162,7 +197,8 @@ fn closed(schema: &Value) -> Value {
     }
 }
 
-/// The same where anything may be missing: what an earlier release sent may lack what is required by now.
+/// The same where anything may be missing: what an earlier release sent may lack what is required
+/// by now.
 pub fn without_required(schema: &Value) -> Value {
     match schema {
         Value::Object(members) => members
@@ -179,7 +215,11 @@ pub fn without_required(schema: &Value) -> Value {
 pub fn paths(schema: &Value) -> BTreeSet<String> {
     fn walk(place: &str, placed: Placed, found: &mut BTreeSet<String>) {
         let schema = resolved(placed);
-        for branch in ["anyOf", "oneOf", "allOf"].into_iter().filter_map(|list| schema[list].as_array()).flatten() {
+        for branch in ["anyOf", "oneOf", "allOf"]
+            .into_iter()
+            .filter_map(|list| schema[list].as_array())
+            .flatten()
+        {
             walk(place, (branch, placed.1), found);
         }
         for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
@@ -222,12 +262,14 @@ pub fn shape(value: &Value) -> BTreeSet<(String, &'static str)> {
     found
 }
 
-/// The same with a field more in each object but money: that is an amount and a currency for ever, and what says more is something else.
+/// The same with a field more in each object but money: that is an amount and a currency for ever,
+/// and what says more is something else.
 pub fn with_more(value: &Value) -> Value {
     match value {
         Value::Object(members) if members.keys().eq(["amount", "currency"]) => value.clone(),
         Value::Object(members) => {
-            let mut more: Map<String, Value> = members.iter().map(|(name, value)| (name.clone(), with_more(value))).collect();
+            let mut more: Map<String, Value> =
+                members.iter().map(|(name, value)| (name.clone(), with_more(value))).collect();
             more.insert("a_field_of_a_later_release".to_owned(), json!({ "new": true }));
             Value::Object(more)
         }

@@ -1,8 +1,8 @@
 //! The contract: what is asked of every provider.
 
 use provider::{
-    CardToken, ChargeRequest, DisputeState, KeyState, PaymentId, PaymentProvider, ProviderError, ProviderResult, RefundId, RefundRequest,
-    RefundResult,
+    CardToken, ChargeRequest, DisputeState, KeyState, PaymentId, PaymentProvider, ProviderError,
+    ProviderResult, RefundId, RefundRequest, RefundResult,
 };
 use shared::{
     BoxFuture,
@@ -17,7 +17,8 @@ pub const PRICE: i64 = 5998;
 pub trait World: Sync {
     fn provider(&self) -> &dyn PaymentProvider;
 
-    /// A token that is charged, one that is declined, and one whose customer has to do something first.
+    /// A token that is charged, one that is declined, and one whose customer has to do something
+    /// first.
     fn tokens(&self) -> Tokens;
 
     /// The customer does what they have to do.
@@ -35,16 +36,27 @@ pub trait World: Sync {
         Clock::System.now()
     }
 
-    /// Somebody refunds a charge at the provider itself; answers the provider's name for the refund.
+    /// Somebody refunds a charge at the provider itself; answers the provider's name for the
+    /// refund.
     fn refund_by_hand<'a>(&'a self, transaction_id: &'a str, amount: i64) -> BoxFuture<'a, String>;
 
     /// A refund that succeeded fails.
-    fn fail_refund<'a>(&'a self, order: &'a RefundRequest, provider_refund_id: &'a str) -> BoxFuture<'a, ()>;
+    fn fail_refund<'a>(
+        &'a self,
+        order: &'a RefundRequest,
+        provider_refund_id: &'a str,
+    ) -> BoxFuture<'a, ()>;
 
     /// The buyer's bank opens a dispute of a charge, or moves it on to another state.
-    fn dispute<'a>(&'a self, dispute_id: &'a str, transaction_id: &'a str, state: DisputeState) -> BoxFuture<'a, ()>;
+    fn dispute<'a>(
+        &'a self,
+        dispute_id: &'a str,
+        transaction_id: &'a str,
+        state: DisputeState,
+    ) -> BoxFuture<'a, ()>;
 
-    /// Whether it is all there: keys, looks by our own id, and refunds that end at what was charged.
+    /// Whether it is all there: keys, looks by our own id, and refunds that end at what was
+    /// charged.
     fn is_complete(&self) -> bool {
         true
     }
@@ -70,10 +82,23 @@ pub fn to_charge(name: &str, token: &str) -> ChargeRequest {
     let order_id: OrderId = ids::derive(&["contract", name]);
     let payment_id = PaymentId::automatic(order_id);
     let token = CardToken::try_from(token.to_owned()).unwrap();
-    ChargeRequest { payment_id, order_id, amount: usd(PRICE), token, return_url: None, sent: None, transaction_id: None }
+    ChargeRequest {
+        payment_id,
+        order_id,
+        amount: usd(PRICE),
+        token,
+        return_url: None,
+        sent: None,
+        transaction_id: None,
+    }
 }
 
-pub fn to_refund(charge: &ChargeRequest, transaction_id: &str, name: &str, amount: i64) -> RefundRequest {
+pub fn to_refund(
+    charge: &ChargeRequest,
+    transaction_id: &str,
+    name: &str,
+    amount: i64,
+) -> RefundRequest {
     let refund_id: RefundId = ids::derive(&["contract", &charge.payment_id.to_string(), name]);
     RefundRequest {
         refund_id,
@@ -129,13 +154,24 @@ async fn a_charge_takes_the_money_once(world: &dyn World, name: &str) {
     let transaction = charged(world, &order).await;
     assert_eq!(world.charges(order.payment_id).await, 1);
     let found = world.provider().retrieve(&known(&order, &transaction)).await.unwrap();
-    assert!(matches!(found, Some(ProviderResult::Succeeded { transaction_id, .. }) if transaction_id == transaction));
+    assert!(
+        matches!(found, Some(ProviderResult::Succeeded { transaction_id, .. }) if transaction_id == transaction)
+    );
     if world.is_complete() {
         assert_eq!(charged(world, &order).await, transaction, "the same key is the same charge");
-        assert!(matches!(world.provider().retrieve(&order).await.unwrap(), Some(ProviderResult::Succeeded { .. })), "by our own id");
+        assert!(
+            matches!(
+                world.provider().retrieve(&order).await.unwrap(),
+                Some(ProviderResult::Succeeded { .. })
+            ),
+            "by our own id"
+        );
         assert_eq!(world.charges(order.payment_id).await, 1);
         let other = ChargeRequest { amount: usd(1), ..order.clone() };
-        assert!(matches!(world.provider().charge(&other).await, Err(ProviderError::KeyMismatch(_))), "a key is good for one request");
+        assert!(
+            matches!(world.provider().charge(&other).await, Err(ProviderError::KeyMismatch(_))),
+            "a key is good for one request"
+        );
     }
 }
 
@@ -155,7 +191,11 @@ async fn voided_charge_is_rejected_when_it_arrives(world: &dyn World, name: &str
     assert_eq!(world.provider().void_unsent(&order).await, Ok(KeyState::Voided));
     assert_eq!(world.charges(order.payment_id).await, 0);
     if world.is_complete() {
-        assert_eq!(world.provider().retrieve(&order).await, Ok(None), "the request that took the key is not a charge");
+        assert_eq!(
+            world.provider().retrieve(&order).await,
+            Ok(None),
+            "the request that took the key is not a charge"
+        );
         let sent = ChargeRequest { sent: Some((world.now(), world.now())), ..order.clone() };
         assert_eq!(world.provider().find_by_time(&sent).await, Ok(None));
     }
@@ -163,7 +203,8 @@ async fn voided_charge_is_rejected_when_it_arrives(world: &dyn World, name: &str
 
 async fn charge_that_arrived_is_not_voided(world: &dyn World, name: &str) {
     let Tokens { good, declined, asks } = world.tokens();
-    for (number, (token, charges)) in [(good, 1), (declined, 0), (asks, 0)].into_iter().enumerate() {
+    for (number, (token, charges)) in [(good, 1), (declined, 0), (asks, 0)].into_iter().enumerate()
+    {
         let order = to_charge(&format!("{name} {number}"), &token);
         let first = world.provider().charge(&order).await;
         assert_eq!(world.provider().void_unsent(&order).await, Ok(KeyState::Used));
@@ -178,14 +219,19 @@ async fn charge_is_found_by_the_time_it_was_sent(world: &dyn World, name: &str) 
     assert_eq!(world.provider().find_by_time(&order).await, Ok(None));
     let transaction = charged(world, &order).await;
     let found = world.provider().find_by_time(&order).await;
-    assert!(matches!(found, Ok(Some(ProviderResult::Succeeded { transaction_id, .. })) if transaction_id == transaction));
+    assert!(
+        matches!(found, Ok(Some(ProviderResult::Succeeded { transaction_id, .. })) if transaction_id == transaction)
+    );
 }
 
 async fn charge_with_rejected_credentials_is_not_made(world: &dyn World, name: &str) {
     let Some(provider) = world.with_wrong_key() else { return };
     let order = to_charge(name, &world.tokens().good);
     assert!(matches!(provider.charge(&order).await, Err(ProviderError::CredentialsRejected(_))));
-    assert!(matches!(provider.void_unsent(&order).await, Err(ProviderError::CredentialsRejected(_))));
+    assert!(matches!(
+        provider.void_unsent(&order).await,
+        Err(ProviderError::CredentialsRejected(_))
+    ));
     assert_eq!(world.charges(order.payment_id).await, 0);
     charged(world, &order).await;
     assert_eq!(world.charges(order.payment_id).await, 1);
@@ -216,7 +262,11 @@ async fn a_customer_acts_first(world: &dyn World, name: &str) {
     let found = world.provider().retrieve(&known(&order, &transaction)).await.unwrap();
     assert_eq!(
         found,
-        Some(ProviderResult::Succeeded { transaction_id: transaction, amount: order.amount, order_id: Some(order.order_id) })
+        Some(ProviderResult::Succeeded {
+            transaction_id: transaction,
+            amount: order.amount,
+            order_id: Some(order.order_id)
+        })
     );
     assert_eq!(world.charges(order.payment_id).await, 1);
 }
@@ -225,9 +275,15 @@ async fn what_waits_can_be_called_off(world: &dyn World, name: &str) {
     let order = to_charge(name, &world.tokens().asks);
     let waiting = known(&order, &asked_to_act(world, &order).await);
     for _ in 0..2 {
-        assert!(matches!(world.provider().cancel(&waiting).await.unwrap(), ProviderResult::Abandoned { .. }));
+        assert!(matches!(
+            world.provider().cancel(&waiting).await.unwrap(),
+            ProviderResult::Abandoned { .. }
+        ));
     }
-    assert!(matches!(world.provider().retrieve(&waiting).await.unwrap(), Some(ProviderResult::Abandoned { .. })));
+    assert!(matches!(
+        world.provider().retrieve(&waiting).await.unwrap(),
+        Some(ProviderResult::Abandoned { .. })
+    ));
     assert_eq!(world.charges(order.payment_id).await, 0);
 }
 
@@ -235,7 +291,9 @@ async fn what_is_charged_cannot_be_called_off(world: &dyn World, name: &str) {
     let order = to_charge(name, &world.tokens().good);
     let transaction = charged(world, &order).await;
     let fact = world.provider().cancel(&known(&order, &transaction)).await.unwrap();
-    assert!(matches!(fact, ProviderResult::Succeeded { transaction_id, .. } if transaction_id == transaction));
+    assert!(
+        matches!(fact, ProviderResult::Succeeded { transaction_id, .. } if transaction_id == transaction)
+    );
     assert_eq!(world.charges(order.payment_id).await, 1);
 }
 
@@ -253,13 +311,19 @@ async fn given_back(world: &dyn World, order: &RefundRequest) -> String {
 async fn parts_go_back(world: &dyn World, name: &str) {
     let order = to_charge(name, &world.tokens().good);
     let transaction = charged(world, &order).await;
-    let [one, other] = ["one", "other"].map(|part| to_refund(&order, &transaction, part, PRICE / 2));
+    let [one, other] =
+        ["one", "other"].map(|part| to_refund(&order, &transaction, part, PRICE / 2));
     assert_eq!(world.provider().retrieve_refund(&one).await.unwrap(), None);
     let first = given_back(world, &one).await;
     assert_ne!(given_back(world, &other).await, first, "two equal parts are two refunds");
-    for refund in [one.clone(), RefundRequest { provider_refund_id: Some(first.clone()), ..one.clone() }] {
+    for refund in
+        [one.clone(), RefundRequest { provider_refund_id: Some(first.clone()), ..one.clone() }]
+    {
         let found = world.provider().retrieve_refund(&refund).await.unwrap();
-        assert_eq!(found, Some(RefundResult::Succeeded { provider_refund_id: first.clone(), amount: one.amount }));
+        assert_eq!(
+            found,
+            Some(RefundResult::Succeeded { provider_refund_id: first.clone(), amount: one.amount })
+        );
     }
     if world.is_complete() {
         assert_eq!(given_back(world, &one).await, first, "the same key is the same refund");
@@ -286,12 +350,20 @@ async fn a_refund_made_at_the_provider_is_found(world: &dyn World, name: &str) {
     let order = to_charge(name, &world.tokens().good);
     let transaction = charged(world, &order).await;
     let id = world.refund_by_hand(&transaction, 1000).await;
-    let found = world.provider().find_refund(&id).await.unwrap().expect("it is a refund of our charge");
-    assert_eq!((&found.provider_refund_id, found.payment_id, found.amount), (&id, order.payment_id, usd(1000)));
+    let found =
+        world.provider().find_refund(&id).await.unwrap().expect("it is a refund of our charge");
+    assert_eq!(
+        (&found.provider_refund_id, found.payment_id, found.amount),
+        (&id, order.payment_id, usd(1000))
+    );
     let succeeded = RefundResult::Succeeded { provider_refund_id: id.clone(), amount: usd(1000) };
     assert_eq!(found.result, succeeded);
-    // Later it is looked up by the provider's name, under an id that the provider has never heard of.
-    let recorded = RefundRequest { provider_refund_id: Some(id), ..to_refund(&order, &transaction, "recorded", 1000) };
+    // Later it is looked up by the provider's name, under an id that the provider has never heard
+    // of.
+    let recorded = RefundRequest {
+        provider_refund_id: Some(id),
+        ..to_refund(&order, &transaction, "recorded", 1000)
+    };
     assert_eq!(world.provider().retrieve_refund(&recorded).await.unwrap(), Some(succeeded));
     assert_eq!(world.provider().find_refund("re_nobodys").await.unwrap(), None);
 }
@@ -302,9 +374,14 @@ async fn a_refund_that_fails_later_is_a_failure(world: &dyn World, name: &str) {
     let refund = to_refund(&order, &transaction, "all", PRICE);
     let id = given_back(world, &refund).await;
     world.fail_refund(&refund, &id).await;
-    for refund in [refund.clone(), RefundRequest { provider_refund_id: Some(id.clone()), ..refund.clone() }] {
+    for refund in
+        [refund.clone(), RefundRequest { provider_refund_id: Some(id.clone()), ..refund.clone() }]
+    {
         let found = world.provider().retrieve_refund(&refund).await.unwrap();
-        assert!(matches!(&found, Some(RefundResult::Failed { provider_refund_id, .. }) if *provider_refund_id == id), "{found:?}");
+        assert!(
+            matches!(&found, Some(RefundResult::Failed { provider_refund_id, .. }) if *provider_refund_id == id),
+            "{found:?}"
+        );
     }
     given_back(world, &to_refund(&order, &transaction, "again", PRICE)).await;
 }
@@ -313,9 +390,17 @@ async fn a_disputed_charge_is_not_refunded(world: &dyn World, name: &str) {
     let order = to_charge(name, &world.tokens().good);
     let transaction = charged(world, &order).await;
     world.dispute("dp_refused", &transaction, DisputeState::Open).await;
-    let refused = world.provider().refund(&to_refund(&order, &transaction, "all", PRICE)).await.unwrap();
+    let refused =
+        world.provider().refund(&to_refund(&order, &transaction, "all", PRICE)).await.unwrap();
     assert_eq!(refused, RefundResult::Rejected { reason: "charge_disputed".to_owned() });
-    assert_eq!(world.provider().retrieve_refund(&to_refund(&order, &transaction, "all", PRICE)).await.unwrap(), None);
+    assert_eq!(
+        world
+            .provider()
+            .retrieve_refund(&to_refund(&order, &transaction, "all", PRICE))
+            .await
+            .unwrap(),
+        None
+    );
 }
 
 async fn a_dispute_is_won_or_lost(world: &dyn World, name: &str) {
@@ -325,8 +410,16 @@ async fn a_dispute_is_won_or_lost(world: &dyn World, name: &str) {
         let transaction = charged(world, &order).await;
         for state in [DisputeState::Open, DisputeState::Withdrawn, end] {
             world.dispute(id, &transaction, state.clone()).await;
-            let found = world.provider().find_dispute(id).await.unwrap().expect("it is a dispute of our charge");
-            assert_eq!((found.payment_id, found.amount, &found.state), (order.payment_id, order.amount, &state));
+            let found = world
+                .provider()
+                .find_dispute(id)
+                .await
+                .unwrap()
+                .expect("it is a dispute of our charge");
+            assert_eq!(
+                (found.payment_id, found.amount, &found.state),
+                (order.payment_id, order.amount, &state)
+            );
         }
     }
 }

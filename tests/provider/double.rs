@@ -1,5 +1,5 @@
-//! A provider in this process that counts what it really charges, keeps idempotency keys as Stripe does and forgets them after a day, and
-//! loses requests and answers on command.
+//! A provider in this process that counts what it really charges, keeps idempotency keys as Stripe
+//! does and forgets them after a day, and loses requests and answers on command.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -11,8 +11,8 @@ use std::{
 };
 
 use provider::{
-    ChargeRequest, DisputeState, KeyState, NextAction, PaymentId, PaymentProvider, ProviderDispute, ProviderError, ProviderRefund,
-    ProviderResult, RefundId, RefundRequest, RefundResult,
+    ChargeRequest, DisputeState, KeyState, NextAction, PaymentId, PaymentProvider, ProviderDispute,
+    ProviderError, ProviderRefund, ProviderResult, RefundId, RefundRequest, RefundResult,
 };
 use shared::{
     BoxFuture,
@@ -134,22 +134,34 @@ impl Double {
     }
 
     pub fn count(&self, payment: PaymentId) -> usize {
-        let charged = |intent: &&Intent| intent.payment_id == payment && matches!(intent.result, ProviderResult::Succeeded { .. });
+        let charged = |intent: &&Intent| {
+            intent.payment_id == payment
+                && matches!(intent.result, ProviderResult::Succeeded { .. })
+        };
         self.books().intents.values().filter(charged).count()
     }
 
     pub fn given_back(&self) -> i64 {
-        self.books().refunds.values().filter(|refund| !refund.failed).map(|refund| refund.amount).sum()
+        self.books()
+            .refunds
+            .values()
+            .filter(|refund| !refund.failed)
+            .map(|refund| refund.amount)
+            .sum()
     }
 
-    /// Whether money may be moved with our credentials. Reading is allowed, as with a restricted key.
+    /// Whether money may be moved with our credentials. Reading is allowed, as with a restricted
+    /// key.
     fn authorise(&self) -> Result<(), ProviderError> {
         let rejected = self.wrong_key.load(Ordering::Relaxed);
         if rejected { Err(ProviderError::CredentialsRejected("403".to_owned())) } else { Ok(()) }
     }
 
     /// Carries a call out, or loses it.
-    fn carry_out<T>(&self, call: impl FnOnce(&mut Books, Timestamp) -> Result<T, ProviderError>) -> Result<T, ProviderError> {
+    fn carry_out<T>(
+        &self,
+        call: impl FnOnce(&mut Books, Timestamp) -> Result<T, ProviderError>,
+    ) -> Result<T, ProviderError> {
         let now = self.clock.now();
         let mut books = self.books();
         books.calls += 1;
@@ -168,7 +180,12 @@ impl Double {
 
 impl Books {
     /// What a key stands for, if it is remembered still and no request under it is running.
-    fn under(&self, key: &str, body: &str, now: Timestamp) -> Result<Option<KeyAnswer>, ProviderError> {
+    fn under(
+        &self,
+        key: &str,
+        body: &str,
+        now: Timestamp,
+    ) -> Result<Option<KeyAnswer>, ProviderError> {
         if self.running.as_deref() == Some(key) {
             return Err(ProviderError::Busy("409".to_owned()));
         }
@@ -182,15 +199,25 @@ impl Books {
         self.keys.insert(key, Remembered { at, body, answer });
     }
 
-    fn charge(&mut self, order: &ChargeRequest, now: Timestamp) -> Result<ProviderResult, ProviderError> {
+    fn charge(
+        &mut self,
+        order: &ChargeRequest,
+        now: Timestamp,
+    ) -> Result<ProviderResult, ProviderError> {
         let (key, body) = (order.payment_id.to_string(), body_of(order));
         match self.under(&key, &body, now)? {
             Some(KeyAnswer::Charge(result)) => return Ok(result),
-            Some(KeyAnswer::ServerError) => return Err(ProviderError::StoredFailure("500".to_owned())),
+            Some(KeyAnswer::ServerError) => {
+                return Err(ProviderError::StoredFailure("500".to_owned()));
+            }
             _ => {}
         }
         let id = format!("pi_{}", self.intents.len());
-        let succeeded = ProviderResult::Succeeded { transaction_id: id.clone(), amount: order.amount, order_id: Some(order.order_id) };
+        let succeeded = ProviderResult::Succeeded {
+            transaction_id: id.clone(),
+            amount: order.amount,
+            order_id: Some(order.order_id),
+        };
         let result = match order.token.as_str() {
             "tok_declined" => ProviderResult::Declined { reason: "card_declined".to_owned() },
             "tok_3ds" => {
@@ -200,7 +227,16 @@ impl Books {
             _ => succeeded,
         };
         let (payment_id, refundable) = (order.payment_id, order.amount.amount);
-        self.intents.insert(id, Intent { payment_id, amount: refundable, created_at: now, result: result.clone(), refundable });
+        self.intents.insert(
+            id,
+            Intent {
+                payment_id,
+                amount: refundable,
+                created_at: now,
+                result: result.clone(),
+                refundable,
+            },
+        );
         self.remember(key, body, KeyAnswer::Charge(result.clone()), now);
         Ok(result)
     }
@@ -224,7 +260,8 @@ impl Books {
         let around = Duration::from_secs(300);
         let (first, last) = order.sent?;
         let ours = |intent: &&Intent| {
-            let in_time = intent.created_at.plus(around) >= first && intent.created_at <= last.plus(around);
+            let in_time =
+                intent.created_at.plus(around) >= first && intent.created_at <= last.plus(around);
             intent.payment_id == order.payment_id && in_time
         };
         self.intents.values().find(ours).map(|intent| intent.result.clone())
@@ -233,22 +270,36 @@ impl Books {
     /// The intent of a payment: the one that charged, if there are several.
     fn intent(&self, order: &ChargeRequest) -> Option<String> {
         let ours = |(_, intent): &(&String, &Intent)| intent.payment_id == order.payment_id;
-        let charged = |(_, intent): &(&String, &Intent)| matches!(intent.result, ProviderResult::Succeeded { .. });
-        let found = self.intents.iter().filter(ours).find(charged).or(self.intents.iter().find(ours));
+        let charged = |(_, intent): &(&String, &Intent)| {
+            matches!(intent.result, ProviderResult::Succeeded { .. })
+        };
+        let found =
+            self.intents.iter().filter(ours).find(charged).or(self.intents.iter().find(ours));
         order.transaction_id.clone().or(found.map(|(id, _)| id.clone()))
     }
 
-    fn refund(&mut self, order: &RefundRequest, now: Timestamp) -> Result<RefundResult, ProviderError> {
-        let (key, body) = (order.refund_id.to_string(), format!("{} {}", order.transaction_id, order.amount.amount));
+    fn refund(
+        &mut self,
+        order: &RefundRequest,
+        now: Timestamp,
+    ) -> Result<RefundResult, ProviderError> {
+        let (key, body) = (
+            order.refund_id.to_string(),
+            format!("{} {}", order.transaction_id, order.amount.amount),
+        );
         if let Some(KeyAnswer::Refund(id)) = self.under(&key, &body, now)? {
             return Ok(self.refunds[&id].result(&id));
         }
         let refused = |reason: &str| Ok(RefundResult::Rejected { reason: reason.to_owned() });
-        let is_of_it = |dispute: &&(String, DisputeState)| dispute.0 == order.transaction_id && dispute.1 != DisputeState::Won;
+        let is_of_it = |dispute: &&(String, DisputeState)| {
+            dispute.0 == order.transaction_id && dispute.1 != DisputeState::Won
+        };
         if self.disputes.values().any(|dispute| is_of_it(&dispute)) {
             return refused("charge_disputed");
         }
-        let Some(id) = self.make_refund(Some(order.refund_id), &order.transaction_id, order.amount.amount) else {
+        let Some(id) =
+            self.make_refund(Some(order.refund_id), &order.transaction_id, order.amount.amount)
+        else {
             return refused("charge_not_refundable");
         };
         self.remember(key, body, KeyAnswer::Refund(id.clone()), now);
@@ -262,11 +313,25 @@ fn body_of(order: &ChargeRequest) -> String {
 }
 
 impl Books {
-    fn make_refund(&mut self, refund_id: Option<RefundId>, transaction_id: &str, amount: i64) -> Option<String> {
-        let charge = self.intents.get_mut(transaction_id).filter(|intent| intent.refundable >= amount)?;
+    fn make_refund(
+        &mut self,
+        refund_id: Option<RefundId>,
+        transaction_id: &str,
+        amount: i64,
+    ) -> Option<String> {
+        let charge =
+            self.intents.get_mut(transaction_id).filter(|intent| intent.refundable >= amount)?;
         charge.refundable -= amount;
         let id = format!("re_{}", self.refunds.len());
-        self.refunds.insert(id.clone(), Refunded { refund_id, transaction_id: transaction_id.to_owned(), amount, failed: false });
+        self.refunds.insert(
+            id.clone(),
+            Refunded {
+                refund_id,
+                transaction_id: transaction_id.to_owned(),
+                amount,
+                failed: false,
+            },
+        );
         Some(id)
     }
 }
@@ -275,7 +340,10 @@ impl Refunded {
     fn result(&self, id: &str) -> RefundResult {
         let provider_refund_id = id.to_owned();
         if self.failed {
-            return RefundResult::Failed { provider_refund_id, reason: "expired_or_canceled_card".to_owned() };
+            return RefundResult::Failed {
+                provider_refund_id,
+                reason: "expired_or_canceled_card".to_owned(),
+            };
         }
         RefundResult::Succeeded { provider_refund_id, amount: usd(self.amount) }
     }
@@ -290,13 +358,21 @@ impl PaymentProvider for Double {
         false
     }
 
-    fn charge<'a>(&'a self, order: &'a ChargeRequest) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
+    fn charge<'a>(
+        &'a self,
+        order: &'a ChargeRequest,
+    ) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
         Box::pin(async move {
             let next = self.books().losses.last().copied().flatten();
             match next {
                 Some(Loss::Late) => self.books().late.push(order.clone()),
                 Some(Loss::ServerError) => {
-                    self.books().remember(order.payment_id.to_string(), body_of(order), KeyAnswer::ServerError, self.clock.now());
+                    self.books().remember(
+                        order.payment_id.to_string(),
+                        body_of(order),
+                        KeyAnswer::ServerError,
+                        self.clock.now(),
+                    );
                 }
                 _ => {}
             }
@@ -304,27 +380,46 @@ impl PaymentProvider for Double {
         })
     }
 
-    fn void_unsent<'a>(&'a self, order: &'a ChargeRequest) -> BoxFuture<'a, Result<KeyState, ProviderError>> {
-        Box::pin(async move { self.carry_out(|books, now| self.authorise().and_then(|()| books.void(order, now))) })
+    fn void_unsent<'a>(
+        &'a self,
+        order: &'a ChargeRequest,
+    ) -> BoxFuture<'a, Result<KeyState, ProviderError>> {
+        Box::pin(async move {
+            self.carry_out(|books, now| self.authorise().and_then(|()| books.void(order, now)))
+        })
     }
 
-    fn find_by_time<'a>(&'a self, order: &'a ChargeRequest) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
+    fn find_by_time<'a>(
+        &'a self,
+        order: &'a ChargeRequest,
+    ) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
         Box::pin(async move { self.carry_out(|books, _| Ok(books.listed(order))) })
     }
 
-    fn retrieve<'a>(&'a self, order: &'a ChargeRequest) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
+    fn retrieve<'a>(
+        &'a self,
+        order: &'a ChargeRequest,
+    ) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
         Box::pin(async move {
             self.carry_out(|books, _| {
                 let is_hidden = books.search_lags && order.transaction_id.is_none();
-                Ok(books.intent(order).filter(|_| !is_hidden).map(|id| books.intents[&id].result.clone()))
+                Ok(books
+                    .intent(order)
+                    .filter(|_| !is_hidden)
+                    .map(|id| books.intents[&id].result.clone()))
             })
         })
     }
 
-    fn cancel<'a>(&'a self, order: &'a ChargeRequest) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
+    fn cancel<'a>(
+        &'a self,
+        order: &'a ChargeRequest,
+    ) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
         Box::pin(async move {
             self.carry_out(|books, _| {
-                let id = books.intent(order).ok_or_else(|| ProviderError::Indeterminate("there is none".to_owned()))?;
+                let id = books
+                    .intent(order)
+                    .ok_or_else(|| ProviderError::Indeterminate("there is none".to_owned()))?;
                 let intent = books.intents.get_mut(&id).unwrap();
                 if matches!(intent.result, ProviderResult::ActionRequired { .. }) {
                     intent.result = ProviderResult::Abandoned { reason: "cancelled" };
@@ -334,23 +429,34 @@ impl PaymentProvider for Double {
         })
     }
 
-    fn refund<'a>(&'a self, order: &'a RefundRequest) -> BoxFuture<'a, Result<RefundResult, ProviderError>> {
+    fn refund<'a>(
+        &'a self,
+        order: &'a RefundRequest,
+    ) -> BoxFuture<'a, Result<RefundResult, ProviderError>> {
         Box::pin(async move { self.carry_out(|books, now| books.refund(order, now)) })
     }
 
-    fn retrieve_refund<'a>(&'a self, order: &'a RefundRequest) -> BoxFuture<'a, Result<Option<RefundResult>, ProviderError>> {
+    fn retrieve_refund<'a>(
+        &'a self,
+        order: &'a RefundRequest,
+    ) -> BoxFuture<'a, Result<Option<RefundResult>, ProviderError>> {
         Box::pin(async move {
             self.carry_out(|books, _| {
                 let ours = |(id, refund): &(&String, &Refunded)| {
                     let is_named = order.provider_refund_id.as_ref() == Some(*id);
-                    is_named || refund.refund_id == Some(order.refund_id) && refund.transaction_id == order.transaction_id
+                    is_named
+                        || refund.refund_id == Some(order.refund_id)
+                            && refund.transaction_id == order.transaction_id
                 };
                 Ok(books.refunds.iter().find(ours).map(|(id, refund)| refund.result(id)))
             })
         })
     }
 
-    fn find_refund<'a>(&'a self, provider_refund_id: &'a str) -> BoxFuture<'a, Result<Option<ProviderRefund>, ProviderError>> {
+    fn find_refund<'a>(
+        &'a self,
+        provider_refund_id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ProviderRefund>, ProviderError>> {
         Box::pin(async move {
             self.carry_out(|books, _| {
                 let found = books.refunds.get(provider_refund_id).map(|refund| ProviderRefund {
@@ -364,13 +470,21 @@ impl PaymentProvider for Double {
         })
     }
 
-    fn find_dispute<'a>(&'a self, dispute_id: &'a str) -> BoxFuture<'a, Result<Option<ProviderDispute>, ProviderError>> {
+    fn find_dispute<'a>(
+        &'a self,
+        dispute_id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ProviderDispute>, ProviderError>> {
         Box::pin(async move {
             self.carry_out(|books, _| {
                 let found = books.disputes.get(dispute_id).map(|(transaction_id, state)| {
                     let intent = &books.intents[transaction_id];
                     let (payment_id, amount) = (intent.payment_id, usd(intent.amount));
-                    ProviderDispute { dispute_id: dispute_id.to_owned(), payment_id, amount, state: state.clone() }
+                    ProviderDispute {
+                        dispute_id: dispute_id.to_owned(),
+                        payment_id,
+                        amount,
+                        state: state.clone(),
+                    }
                 });
                 Ok(found)
             })
@@ -384,13 +498,20 @@ impl World for Double {
     }
 
     fn tokens(&self) -> Tokens {
-        Tokens { good: "tok_ok".to_owned(), declined: "tok_declined".to_owned(), asks: "tok_3ds".to_owned() }
+        Tokens {
+            good: "tok_ok".to_owned(),
+            declined: "tok_declined".to_owned(),
+            asks: "tok_3ds".to_owned(),
+        }
     }
 
     fn act<'a>(&'a self, order: &'a ChargeRequest, transaction_id: &'a str) -> BoxFuture<'a, ()> {
         let transaction = transaction_id.to_owned();
-        let result =
-            ProviderResult::Succeeded { transaction_id: transaction.clone(), amount: order.amount, order_id: Some(order.order_id) };
+        let result = ProviderResult::Succeeded {
+            transaction_id: transaction.clone(),
+            amount: order.amount,
+            order_id: Some(order.order_id),
+        };
         self.books().intents.get_mut(&transaction).unwrap().result = result;
         Box::pin(std::future::ready(()))
     }
@@ -412,7 +533,11 @@ impl World for Double {
         Box::pin(std::future::ready(made.unwrap()))
     }
 
-    fn fail_refund<'a>(&'a self, _: &'a RefundRequest, provider_refund_id: &'a str) -> BoxFuture<'a, ()> {
+    fn fail_refund<'a>(
+        &'a self,
+        _: &'a RefundRequest,
+        provider_refund_id: &'a str,
+    ) -> BoxFuture<'a, ()> {
         let mut books = self.books();
         let refund = books.refunds.get_mut(provider_refund_id).unwrap();
         refund.failed = true;
@@ -421,7 +546,12 @@ impl World for Double {
         Box::pin(std::future::ready(()))
     }
 
-    fn dispute<'a>(&'a self, dispute_id: &'a str, transaction_id: &'a str, state: DisputeState) -> BoxFuture<'a, ()> {
+    fn dispute<'a>(
+        &'a self,
+        dispute_id: &'a str,
+        transaction_id: &'a str,
+        state: DisputeState,
+    ) -> BoxFuture<'a, ()> {
         self.books().disputes.insert(dispute_id.to_owned(), (transaction_id.to_owned(), state));
         Box::pin(std::future::ready(()))
     }

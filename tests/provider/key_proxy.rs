@@ -1,12 +1,17 @@
-//! Stripe's rules that localstripe lacks, added by a proxy in front of it: idempotency keys, searches, lists by time, and refunds that end
-//! at what was charged.
+//! Stripe's rules that localstripe lacks, added by a proxy in front of it: idempotency keys,
+//! searches, lists by time, and refunds that end at what was charged.
 //!
-//! Real Stripe was not called. The rules are those of its documents (*Idempotent requests*, *Error codes*, *Search payment intents*):
-//! - The first answer under a key is stored and repeated for 24 hours, server errors included, with `idempotent-replayed: true`.
-//! - Another request under the key is 400 `idempotency_error`; any request while the first one runs is 409 `idempotency_key_in_use`.
-//! - An answer is stored only once the endpoint has begun: not for rejected credentials, rate limits and parameters that are not valid.
+//! Real Stripe was not called. The rules are those of its documents (*Idempotent requests*, *Error
+//! codes*, *Search payment intents*):
+//! - The first answer under a key is stored and repeated for 24 hours, server errors included, with
+//!   `idempotent-replayed: true`.
+//! - Another request under the key is 400 `idempotency_error`; any request while the first one runs
+//!   is 409 `idempotency_key_in_use`.
+//! - An answer is stored only once the endpoint has begun: not for rejected credentials, rate
+//!   limits and parameters that are not valid.
 //!
-//! A test loses, delays and fails requests with [`KeyProxy::fail_next`], and moves the clock that prunes keys.
+//! A test loses, delays and fails requests with [`KeyProxy::fail_next`], and moves the clock that
+//! prunes keys.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -93,7 +98,8 @@ impl Answer {
         Self::new(status, json!({ "error": error }))
     }
 
-    /// Whether the endpoint has begun, so that the answer is stored. localstripe answers 400 and 404 to parameters alone.
+    /// Whether the endpoint has begun, so that the answer is stored. localstripe answers 400 and
+    /// 404 to parameters alone.
     fn is_stored(&self) -> bool {
         !matches!(self.status, 400 | 401 | 403 | 404 | 409 | 429)
     }
@@ -111,9 +117,17 @@ impl Request {
             let mut lines = head.lines();
             let mut first = lines.next()?.split(' ');
             let headers = lines.filter_map(|line| line.split_once(": "));
-            let headers: HashMap<String, String> = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
-            if body.len() >= headers.get("content-length").map_or(0, |length| length.parse().unwrap()) {
-                return Some(Self { method: first.next()?.to_owned(), path: first.next()?.to_owned(), headers, body: body.to_owned() });
+            let headers: HashMap<String, String> =
+                headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+            if body.len()
+                >= headers.get("content-length").map_or(0, |length| length.parse().unwrap())
+            {
+                return Some(Self {
+                    method: first.next()?.to_owned(),
+                    path: first.next()?.to_owned(),
+                    headers,
+                    body: body.to_owned(),
+                });
             }
         }
     }
@@ -125,7 +139,11 @@ impl Request {
     /// A field of the body or of the query.
     fn field(&self, name: &str) -> Option<String> {
         let query = self.path.split_once('?').map_or("", |(_, query)| query);
-        let url = reqwest::Url::parse(&format!("http://fields/?{}{query}", if self.method == "GET" { "" } else { &self.body })).ok()?;
+        let url = reqwest::Url::parse(&format!(
+            "http://fields/?{}{query}",
+            if self.method == "GET" { "" } else { &self.body }
+        ))
+        .ok()?;
         url.query_pairs().find(|(field, _)| field == name).map(|(_, value)| value.into_owned())
     }
 }
@@ -135,7 +153,13 @@ impl KeyProxy {
     pub fn before(upstream: String, clock: Clock) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::new();
-        Self(Arc::new(Inner { upstream, http, clock, released: Semaphore::new(0), state: Mutex::default() }))
+        Self(Arc::new(Inner {
+            upstream,
+            http,
+            clock,
+            released: Semaphore::new(0),
+            state: Mutex::default(),
+        }))
     }
 
     /// Starts to listen. Returns the address.
@@ -198,32 +222,48 @@ impl KeyProxy {
             self.state().lost.push(request);
             return;
         }
-        let answer = if is_keyed { self.keyed(&request, fault).await } else { self.answer(&request).await };
+        let answer =
+            if is_keyed { self.keyed(&request, fault).await } else { self.answer(&request).await };
         if fault == Some(Fault::AnswerLost) {
             return;
         }
         let body = answer.body.to_string();
         let replayed = if answer.replayed { "idempotent-replayed: true\r\n" } else { "" };
-        let head = format!("HTTP/1.1 {} X\r\ncontent-type: application/json\r\n{replayed}connection: close\r\n", answer.status);
-        let _ = connection.write_all(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).as_bytes()).await;
+        let head = format!(
+            "HTTP/1.1 {} X\r\ncontent-type: application/json\r\n{replayed}connection: close\r\n",
+            answer.status
+        );
+        let _ = connection
+            .write_all(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).as_bytes())
+            .await;
     }
 
     /// A request under an idempotency key.
     async fn keyed(&self, request: &Request, fault: Option<Fault>) -> Answer {
         if fault == Some(Fault::RateLimited) {
-            return Answer::error(429, json!({ "type": "invalid_request_error", "code": "rate_limit" }));
+            return Answer::error(
+                429,
+                json!({ "type": "invalid_request_error", "code": "rate_limit" }),
+            );
         }
-        let key = format!("{} {}", request.header("authorization"), request.header("idempotency-key"));
+        let key =
+            format!("{} {}", request.header("authorization"), request.header("idempotency-key"));
         let (now, sent) = (self.0.clock.now(), (request.path.clone(), request.body.clone()));
         {
             let mut state = self.state();
             state.keys.retain(|_, used| used.answer.is_none() || now.since(used.at) < REMEMBERED);
-            let known = state.keys.get(&key).map(|used| (used.answer.clone(), used.request == sent));
+            let known =
+                state.keys.get(&key).map(|used| (used.answer.clone(), used.request == sent));
             match known {
                 Some((None, _)) => {
-                    return Answer::error(409, json!({ "type": "invalid_request_error", "code": "idempotency_key_in_use" }));
+                    return Answer::error(
+                        409,
+                        json!({ "type": "invalid_request_error", "code": "idempotency_key_in_use" }),
+                    );
                 }
-                Some((Some(_), false)) => return Answer::error(400, json!({ "type": "idempotency_error" })),
+                Some((Some(_), false)) => {
+                    return Answer::error(400, json!({ "type": "idempotency_error" }));
+                }
                 Some((Some(answer), true)) => {
                     state.replayed += 1;
                     return Answer { replayed: true, ..answer };
@@ -236,8 +276,11 @@ impl KeyProxy {
         if fault == Some(Fault::Held) {
             self.0.released.acquire().await.unwrap().forget();
         }
-        let answer =
-            if fault == Some(Fault::ServerError) { Answer::error(500, json!({ "type": "api_error" })) } else { self.answer(request).await };
+        let answer = if fault == Some(Fault::ServerError) {
+            Answer::error(500, json!({ "type": "api_error" }))
+        } else {
+            self.answer(request).await
+        };
         let mut state = self.state();
         if !answer.is_stored() {
             state.keys.remove(&key);
@@ -253,19 +296,41 @@ impl KeyProxy {
         match (&*request.method, path) {
             ("GET", "/v1/payment_intents/search") => {
                 let query = request.field("query").unwrap_or_default();
-                let wanted = query.strip_prefix("metadata[\"payment_id\"]:\"").and_then(|rest| rest.strip_suffix('"')).map(str::to_owned);
-                let Some(wanted) = wanted else { return Answer::error(400, json!({ "type": "invalid_request_error", "param": "query" })) };
+                let wanted = query
+                    .strip_prefix("metadata[\"payment_id\"]:\"")
+                    .and_then(|rest| rest.strip_suffix('"'))
+                    .map(str::to_owned);
+                let Some(wanted) = wanted else {
+                    return Answer::error(
+                        400,
+                        json!({ "type": "invalid_request_error", "param": "query" }),
+                    );
+                };
                 let lags = self.state().search_lags;
-                self.intents(request, |intent| !lags && intent["metadata"]["payment_id"] == *wanted).await
+                self.intents(request, |intent| !lags && intent["metadata"]["payment_id"] == *wanted)
+                    .await
             }
             ("GET", "/v1/payment_intents") if request.field("created[gte]").is_some() => {
-                let bound = |name: &str| request.field(name).and_then(|seconds| seconds.parse::<i64>().ok()).unwrap();
+                let bound = |name: &str| {
+                    request.field(name).and_then(|seconds| seconds.parse::<i64>().ok()).unwrap()
+                };
                 let (from, to) = (bound("created[gte]"), bound("created[lte]"));
-                self.intents(request, |intent| (from..=to).contains(&intent["created"].as_i64().unwrap())).await
+                self.intents(request, |intent| {
+                    (from..=to).contains(&intent["created"].as_i64().unwrap())
+                })
+                .await
             }
             ("POST", "/v1/refunds") => match self.unrefunded(request).await {
-                Some(left) if request.field("amount").and_then(|amount| amount.parse::<i64>().ok()).is_some_and(|amount| amount > left) => {
-                    Answer::error(400, json!({ "type": "invalid_request_error", "param": "amount" }))
+                Some(left)
+                    if request
+                        .field("amount")
+                        .and_then(|amount| amount.parse::<i64>().ok())
+                        .is_some_and(|amount| amount > left) =>
+                {
+                    Answer::error(
+                        400,
+                        json!({ "type": "invalid_request_error", "param": "amount" }),
+                    )
                 }
                 _ => self.forward(request).await,
             },
@@ -273,7 +338,8 @@ impl KeyProxy {
         }
     }
 
-    /// The payment intents that fit, as one page. localstripe has neither a search nor a filter by time.
+    /// The payment intents that fit, as one page. localstripe has neither a search nor a filter by
+    /// time.
     async fn intents(&self, request: &Request, fits: impl Fn(&Value) -> bool) -> Answer {
         let all = self.get(request, "/v1/payment_intents?limit=100000").await;
         let Some(intents) = all.body["data"].as_array() else { return all };
@@ -284,19 +350,36 @@ impl KeyProxy {
     /// How much of the charge that a refund names is not refunded yet.
     async fn unrefunded(&self, request: &Request) -> Option<i64> {
         let intent = request.field("payment_intent")?;
-        let charged = self.get(request, &format!("/v1/payment_intents/{intent}")).await.body["amount"].as_i64()?;
-        let refunds = self.get(request, &format!("/v1/refunds?payment_intent={intent}&limit=100000")).await;
-        let refunded: i64 = refunds.body["data"].as_array()?.iter().filter_map(|refund| refund["amount"].as_i64()).sum();
+        let charged =
+            self.get(request, &format!("/v1/payment_intents/{intent}")).await.body["amount"]
+                .as_i64()?;
+        let refunds =
+            self.get(request, &format!("/v1/refunds?payment_intent={intent}&limit=100000")).await;
+        let refunded: i64 = refunds.body["data"]
+            .as_array()?
+            .iter()
+            .filter_map(|refund| refund["amount"].as_i64())
+            .sum();
         Some(charged - refunded)
     }
 
     async fn get(&self, request: &Request, path: &str) -> Answer {
-        self.forward(&Request { method: "GET".to_owned(), path: path.to_owned(), body: String::new(), ..request.clone() }).await
+        self.forward(&Request {
+            method: "GET".to_owned(),
+            path: path.to_owned(),
+            body: String::new(),
+            ..request.clone()
+        })
+        .await
     }
 
     async fn forward(&self, request: &Request) -> Answer {
         let method = reqwest::Method::from_bytes(request.method.as_bytes()).unwrap();
-        let mut forwarded = self.0.http.request(method, format!("{}{}", self.0.upstream, request.path)).body(request.body.clone());
+        let mut forwarded = self
+            .0
+            .http
+            .request(method, format!("{}{}", self.0.upstream, request.path))
+            .body(request.body.clone());
         for name in ["authorization", "content-type"] {
             let is_for_a_body = name == "content-type" && request.body.is_empty();
             if !request.header(name).is_empty() && !is_for_a_body {

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use provider::{ChargeRequest, DisputeState, PaymentId, PaymentProvider, ProviderError, RefundRequest, Stripe, StripeSettings};
+use provider::{
+    ChargeRequest, DisputeState, PaymentId, PaymentProvider, ProviderError, RefundRequest, Stripe,
+    StripeSettings,
+};
 use serde_json::Value;
 use shared::{BoxFuture, clock::Clock, config, ids::Ids};
 use tests::{aws::Aws, shop::Shop};
@@ -27,9 +30,20 @@ impl LocalStripe {
         let http = reqwest::Client::new();
         let mut tokens = Vec::new();
         for number in ["4242424242424242", DECLINED, ASKS] {
-            let card =
-                [("type", "card"), ("card[number]", number), ("card[exp_month]", "12"), ("card[exp_year]", "2030"), ("card[cvc]", "123")];
-            let method = http.post(format!("{base}/v1/payment_methods")).bearer_auth(KEY).form(&card).send().await.unwrap();
+            let card = [
+                ("type", "card"),
+                ("card[number]", number),
+                ("card[exp_month]", "12"),
+                ("card[exp_year]", "2030"),
+                ("card[cvc]", "123"),
+            ];
+            let method = http
+                .post(format!("{base}/v1/payment_methods"))
+                .bearer_auth(KEY)
+                .form(&card)
+                .send()
+                .await
+                .unwrap();
             let method: Value = method.error_for_status().unwrap().json().await.unwrap();
             tokens.push(method["id"].as_str().unwrap().to_owned());
         }
@@ -49,12 +63,27 @@ impl LocalStripe {
     /// How much of a charge was refunded.
     pub async fn refunded(&self, order: &ChargeRequest) -> i64 {
         let refunds = self.get("/v1/refunds?limit=1000").await;
-        let of_order = |refund: &&Value| refund["metadata"]["payment_id"] == *order.payment_id.to_string();
-        refunds["data"].as_array().unwrap().iter().filter(of_order).map(|refund| refund["amount"].as_i64().unwrap()).sum()
+        let of_order =
+            |refund: &&Value| refund["metadata"]["payment_id"] == *order.payment_id.to_string();
+        refunds["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(of_order)
+            .map(|refund| refund["amount"].as_i64().unwrap())
+            .sum()
     }
 
     async fn get(&self, path: &str) -> Value {
-        self.http.get(format!("{}{path}", self.base)).bearer_auth(KEY).send().await.unwrap().json().await.unwrap()
+        self.http
+            .get(format!("{}{path}", self.base))
+            .bearer_auth(KEY)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
     }
 }
 
@@ -86,8 +115,11 @@ impl World for LocalStripe {
     fn act<'a>(&'a self, _: &'a ChargeRequest, transaction_id: &'a str) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let intent = self.get(&format!("/v1/payment_intents/{transaction_id}")).await;
-            let form = [("client_secret", intent["client_secret"].as_str().unwrap()), ("success", "true")];
-            let act = self.http.post(format!("{}/v1/payment_intents/{transaction_id}/_authenticate", self.base));
+            let form =
+                [("client_secret", intent["client_secret"].as_str().unwrap()), ("success", "true")];
+            let act = self
+                .http
+                .post(format!("{}/v1/payment_intents/{transaction_id}/_authenticate", self.base));
             act.bearer_auth(KEY).form(&form).send().await.unwrap().error_for_status().unwrap();
         })
     }
@@ -95,7 +127,10 @@ impl World for LocalStripe {
     fn charges<'a>(&'a self, payment: PaymentId) -> BoxFuture<'a, usize> {
         Box::pin(async move {
             let intents = self.get("/v1/payment_intents?limit=1000").await;
-            let charged = |intent: &&Value| intent["status"] == "succeeded" && intent["metadata"]["payment_id"] == *payment.to_string();
+            let charged = |intent: &&Value| {
+                intent["status"] == "succeeded"
+                    && intent["metadata"]["payment_id"] == *payment.to_string()
+            };
             intents["data"].as_array().unwrap().iter().filter(charged).count()
         })
     }
@@ -108,7 +143,16 @@ impl World for LocalStripe {
         Box::pin(async move {
             let (amount, refunds) = (amount.to_string(), format!("{}/v1/refunds", self.base));
             let form = [("payment_intent", transaction_id), ("amount", &amount)];
-            let refund = self.http.post(refunds).bearer_auth(KEY).form(&form).send().await.unwrap().error_for_status().unwrap();
+            let refund = self
+                .http
+                .post(refunds)
+                .bearer_auth(KEY)
+                .form(&form)
+                .send()
+                .await
+                .unwrap()
+                .error_for_status()
+                .unwrap();
             refund.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned()
         })
     }
@@ -150,7 +194,10 @@ async fn a_key_that_stripe_does_not_take_or_that_is_for_another_stage_is_a_mista
     let order = contract::to_charge("wrong key", "pm_card_visa");
     let refused = |answer| matches!(answer, Err(ProviderError::CredentialsRejected(_)));
     let nowhere = "http://127.0.0.1:9";
-    assert!(refused(stripe(nowhere, "sk_live_0123456789").charge(&order).await), "before anything is sent");
+    assert!(
+        refused(stripe(nowhere, "sk_live_0123456789").charge(&order).await),
+        "before anything is sent"
+    );
     assert!(refused(stripe(nowhere, "").charge(&order).await));
     assert!(refused(stripe(&running(), "pk_test_not_secret").charge(&order).await));
 }
@@ -169,8 +216,12 @@ async fn a_stripe_that_cannot_be_reached_or_read_is_one_that_does_not_answer() {
             let mut request = vec![0; 65_536];
             let read = connection.read(&mut request).await.unwrap();
             let text = String::from_utf8_lossy(&request[..read]).to_lowercase();
-            assert!(text.contains("idempotency-key: pay_") && text.contains("authorization: bearer sk_test_"));
-            let page = "HTTP/1.1 200 OK\r\ncontent-length: 13\r\nconnection: close\r\n\r\n<html></html>";
+            assert!(
+                text.contains("idempotency-key: pay_")
+                    && text.contains("authorization: bearer sk_test_")
+            );
+            let page =
+                "HTTP/1.1 200 OK\r\ncontent-length: 13\r\nconnection: close\r\n\r\n<html></html>";
             connection.write_all(page.as_bytes()).await.unwrap();
         }
     });

@@ -1,6 +1,9 @@
 //! The simulated provider, over the embedded table.
 
-use provider::{ChargeRequest, DisputeState, PaymentId, PaymentProvider, ProviderError, ProviderResult, RefundRequest, SimulatedProvider};
+use provider::{
+    ChargeRequest, DisputeState, PaymentId, PaymentProvider, ProviderError, ProviderResult,
+    RefundRequest, SimulatedProvider,
+};
 use shared::BoxFuture;
 use tests::{aws::Aws, bank};
 
@@ -19,8 +22,14 @@ impl SimulatedWorld {
 
     fn count(&self, payment: PaymentId) -> usize {
         let items = self.aws.items("payment-simulator");
-        let is_charge = |item: &&serde_json::Value| item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with("CHARGE#"));
-        items.iter().filter(is_charge).filter(|item| item["payment_id"]["S"] == *payment.to_string()).count()
+        let is_charge = |item: &&serde_json::Value| {
+            item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with("CHARGE#"))
+        };
+        items
+            .iter()
+            .filter(is_charge)
+            .filter(|item| item["payment_id"]["S"] == *payment.to_string())
+            .count()
     }
 }
 
@@ -30,7 +39,11 @@ impl World for SimulatedWorld {
     }
 
     fn tokens(&self) -> Tokens {
-        Tokens { good: "tok_ok".to_owned(), declined: "tok_declined".to_owned(), asks: "tok_3ds".to_owned() }
+        Tokens {
+            good: "tok_ok".to_owned(),
+            declined: "tok_declined".to_owned(),
+            asks: "tok_3ds".to_owned(),
+        }
     }
 
     /// They have done it by the time somebody asks.
@@ -43,7 +56,12 @@ impl World for SimulatedWorld {
     }
 
     fn refund_by_hand<'a>(&'a self, transaction_id: &'a str, amount: i64) -> BoxFuture<'a, String> {
-        Box::pin(std::future::ready(bank::refund_by_hand(&self.aws, transaction_id, "re_by_hand", amount)))
+        Box::pin(std::future::ready(bank::refund_by_hand(
+            &self.aws,
+            transaction_id,
+            "re_by_hand",
+            amount,
+        )))
     }
 
     fn fail_refund<'a>(&'a self, order: &'a RefundRequest, _: &'a str) -> BoxFuture<'a, ()> {
@@ -51,7 +69,12 @@ impl World for SimulatedWorld {
         Box::pin(std::future::ready(()))
     }
 
-    fn dispute<'a>(&'a self, dispute_id: &'a str, transaction_id: &'a str, state: DisputeState) -> BoxFuture<'a, ()> {
+    fn dispute<'a>(
+        &'a self,
+        dispute_id: &'a str,
+        transaction_id: &'a str,
+        state: DisputeState,
+    ) -> BoxFuture<'a, ()> {
         bank::dispute(&self.aws, dispute_id, transaction_id, state.name());
         Box::pin(std::future::ready(()))
     }
@@ -64,7 +87,9 @@ async fn the_simulated_provider_keeps_the_contract() {
 
 #[tokio::test]
 async fn each_token_does_what_it_says() {
-    let succeeds = |fact: &Result<ProviderResult, ProviderError>| matches!(fact, Ok(ProviderResult::Succeeded { .. }));
+    let succeeds = |fact: &Result<ProviderResult, ProviderError>| {
+        matches!(fact, Ok(ProviderResult::Succeeded { .. }))
+    };
     for (token, first, then, charges) in [
         ("tok_ok", "charged", "charged", 1),
         ("credit_card", "charged", "charged", 1),

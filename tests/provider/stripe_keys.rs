@@ -1,4 +1,5 @@
-//! Stripe with its idempotency keys: localstripe behind the proxy that adds them. Real Stripe was not called.
+//! Stripe with its idempotency keys: localstripe behind the proxy that adds them. Real Stripe was
+//! not called.
 
 use std::{ops::Deref, time::Duration};
 
@@ -55,7 +56,11 @@ async fn key_of_a_running_charge_is_in_use_until_it_ends() {
         proxy.release();
     };
     let (first, ()) = tokio::join!(stripe.provider().charge(&order), meanwhile);
-    assert_eq!(transaction(stripe.provider().charge(&order).await), transaction(first), "the stored answer");
+    assert_eq!(
+        transaction(stripe.provider().charge(&order).await),
+        transaction(first),
+        "the stored answer"
+    );
     assert_eq!(stripe.provider().void_unsent(&order).await, Ok(KeyState::Used));
     assert_eq!(stripe.charges(order.payment_id).await, 1);
 }
@@ -68,7 +73,10 @@ async fn server_error_is_stored_under_its_key_and_a_rate_limit_is_not() {
     assert!(matches!(stripe.provider().charge(&order).await, Err(ProviderError::Busy(_))));
     assert!(matches!(stripe.provider().charge(&order).await, Err(ProviderError::Indeterminate(_))));
     for _ in 0..2 {
-        assert!(matches!(stripe.provider().charge(&order).await, Err(ProviderError::StoredFailure(_))));
+        assert!(matches!(
+            stripe.provider().charge(&order).await,
+            Err(ProviderError::StoredFailure(_))
+        ));
     }
     assert_eq!(stripe.charges(order.payment_id).await, 0);
 }
@@ -81,7 +89,11 @@ async fn key_is_forgotten_after_a_day_and_charges_again() {
     clock.advance(Duration::from_secs(24 * 3600 - 1));
     assert_eq!(transaction(stripe.provider().charge(&order).await), first);
     clock.advance(Duration::from_secs(1));
-    assert_ne!(transaction(stripe.provider().charge(&order).await), first, "nobody may send a charge again after 23 hours");
+    assert_ne!(
+        transaction(stripe.provider().charge(&order).await),
+        first,
+        "nobody may send a charge again after 23 hours"
+    );
     assert_eq!(stripe.charges(order.payment_id).await, 2);
 }
 
@@ -139,7 +151,8 @@ impl Till {
 
     async fn states(&self) -> (IntentState, AttemptState) {
         let order: OrderId = self.charge.order_id;
-        let attempt = self.payments.store().attempt(PaymentId::automatic(order)).await.unwrap().unwrap();
+        let attempt =
+            self.payments.store().attempt(PaymentId::automatic(order)).await.unwrap().unwrap();
         (self.payments.store().intent(order).await.unwrap().unwrap().state, attempt.state)
     }
 
@@ -160,10 +173,15 @@ async fn lost_charge_of_a_cancelled_order_is_voided_and_rejected_when_it_arrives
     till.cancel().await;
     assert_eq!(till.states().await.0, IntentState::Closing);
     till.reconcile_after(2).await;
-    assert_eq!((till.states().await, till.unsettled()), ((IntentState::Closed, AttemptState::Abandoned), 0));
+    assert_eq!(
+        (till.states().await, till.unsettled()),
+        ((IntentState::Closed, AttemptState::Abandoned), 0)
+    );
     let late = till.proxy.deliver_late().await;
     assert_eq!(
-        late.iter().map(|answer| (answer.status, &answer.body["error"]["type"])).collect::<Vec<_>>(),
+        late.iter()
+            .map(|answer| (answer.status, &answer.body["error"]["type"]))
+            .collect::<Vec<_>>(),
         [(400, &json!("idempotency_error"))]
     );
     assert_eq!(till.charges().await, 0, "it is never charged");
@@ -181,9 +199,16 @@ async fn charge_whose_answer_was_lost_is_read_from_its_key_and_refunded() {
     for _ in 0..3 {
         till.reconcile_after(2).await;
     }
-    assert_eq!((till.states().await, till.proxy.replayed()), ((IntentState::Captured, AttemptState::Succeeded), 1), "the stored answer");
+    assert_eq!(
+        (till.states().await, till.proxy.replayed()),
+        ((IntentState::Captured, AttemptState::Succeeded), 1),
+        "the stored answer"
+    );
     till.refund().await;
-    assert_eq!((till.charges().await, till.stripe.refunded(&till.charge).await, till.unsettled()), (1, PRICE, 0));
+    assert_eq!(
+        (till.charges().await, till.stripe.refunded(&till.charge).await, till.unsettled()),
+        (1, PRICE, 0)
+    );
 }
 
 #[tokio::test]
@@ -198,7 +223,10 @@ async fn late_charge_that_arrives_before_the_order_is_voided_is_refunded() {
     }
     assert_eq!(till.states().await, (IntentState::Captured, AttemptState::Succeeded));
     till.refund().await;
-    assert_eq!((till.charges().await, till.stripe.refunded(&till.charge).await, till.unsettled()), (1, PRICE, 0));
+    assert_eq!(
+        (till.charges().await, till.stripe.refunded(&till.charge).await, till.unsettled()),
+        (1, PRICE, 0)
+    );
 }
 
 #[tokio::test]
@@ -210,5 +238,8 @@ async fn stored_server_error_of_a_cancelled_order_ends_without_a_charge() {
     for _ in 0..6 {
         till.reconcile_after(11).await;
     }
-    assert_eq!((till.states().await.0, till.charges().await, till.unsettled()), (IntentState::Closed, 0, 0));
+    assert_eq!(
+        (till.states().await.0, till.charges().await, till.unsettled()),
+        (IntentState::Closed, 0, 0)
+    );
 }

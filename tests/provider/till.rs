@@ -59,7 +59,8 @@ impl Till {
     }
 
     pub async fn cancel(&self, attempt: u64) {
-        let data = json!({ "order_id": ORDER, "user_id": USER, "amount": usd(PRICE), "attempt": attempt });
+        let data =
+            json!({ "order_id": ORDER, "user_id": USER, "amount": usd(PRICE), "attempt": attempt });
         self.call("cancel-payment", events::command("cancel-payment", &data)).await;
     }
 
@@ -114,7 +115,11 @@ async fn whatever_is_lost_an_order_is_charged_and_given_back_once() {
             for _ in 0..6 {
                 till.reconcile_after(5).await;
             }
-            assert_eq!((till.double.given_back(), till.unsettled()), (PRICE, 0), "{first:?} {second:?} {third:?}");
+            assert_eq!(
+                (till.double.given_back(), till.unsettled()),
+                (PRICE, 0),
+                "{first:?} {second:?} {third:?}"
+            );
         }
     }
 }
@@ -133,15 +138,24 @@ async fn a_provider_that_is_away_for_days_charges_nobody_twice() {
         for _ in 0..4 {
             till.reconcile_after(61).await;
         }
-        let (state, charges) = if loss == Loss::Answer { (IntentState::Captured, 1) } else { (IntentState::Closed, 0) };
-        assert_eq!((till.state().await, till.charges(), till.unsettled()), (state, charges, 0), "{loss:?}");
+        let (state, charges) = if loss == Loss::Answer {
+            (IntentState::Captured, 1)
+        } else {
+            (IntentState::Closed, 0)
+        };
+        assert_eq!(
+            (till.state().await, till.charges(), till.unsettled()),
+            (state, charges, 0),
+            "{loss:?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_provider_that_is_away_is_left_alone_and_every_order_is_charged_once_when_it_is_back() {
     let till = Till::new();
-    let orders: Vec<OrderId> = (0..12).map(|number| shared::ids::derive(&["order", &number.to_string()])).collect();
+    let orders: Vec<OrderId> =
+        (0..12).map(|number| shared::ids::derive(&["order", &number.to_string()])).collect();
     till.double.fall_silent(true);
     for order in &orders {
         till.charge_for(*order, 0).await;
@@ -156,6 +170,7 @@ async fn a_provider_that_is_away_is_left_alone_and_every_order_is_charged_once_w
     for _ in 0..10 {
         till.reconcile_after(2).await;
     }
-    let charges: Vec<usize> = orders.iter().map(|order| till.double.count(PaymentId::automatic(*order))).collect();
+    let charges: Vec<usize> =
+        orders.iter().map(|order| till.double.count(PaymentId::automatic(*order))).collect();
     assert_eq!((charges, till.unsettled()), (vec![1; 12], 0));
 }

@@ -1,4 +1,5 @@
-//! Charges whose order is cancelled or expires before their outcome is known: what never arrived is voided, what arrived is recorded.
+//! Charges whose order is cancelled or expires before their outcome is known: what never arrived is
+//! voided, what arrived is recorded.
 
 use std::time::Duration;
 
@@ -27,7 +28,8 @@ async fn ended(till: &Till) -> (IntentState, AttemptState, usize, usize) {
     (till.state().await, till.attempt().await.state, till.charges(), till.unsettled())
 }
 
-const NOT_CHARGED: (IntentState, AttemptState, usize, usize) = (IntentState::Closed, AttemptState::Abandoned, 0, 0);
+const NOT_CHARGED: (IntentState, AttemptState, usize, usize) =
+    (IntentState::Closed, AttemptState::Abandoned, 0, 0);
 
 #[tokio::test]
 async fn charge_that_arrives_after_it_was_voided_charges_nobody() {
@@ -75,7 +77,11 @@ async fn charge_of_an_order_that_is_still_wanted_is_sent_again() {
 #[tokio::test]
 async fn lost_answers_while_voiding_leave_the_charge_voided_once() {
     // The answers to the search, to the first and to the second request that takes the key.
-    for losses in [[None, Some(Loss::Answer), None], [None, Some(Loss::Request), Some(Loss::Answer)], [Some(Loss::Answer), None, None]] {
+    for losses in [
+        [None, Some(Loss::Answer), None],
+        [None, Some(Loss::Request), Some(Loss::Answer)],
+        [Some(Loss::Answer), None, None],
+    ] {
         let till = cancelled_after(Loss::Late).await;
         till.double.lose(&losses);
         for _ in 0..4 {
@@ -105,9 +111,12 @@ async fn charge_that_is_running_is_asked_about_again_after_a_minute() {
 #[tokio::test]
 async fn charge_with_a_stored_server_error_ends_after_two_lists() {
     let till = cancelled_after(Loss::ServerError).await;
-    for (minutes, state) in
-        [(2, AttemptState::Voiding), (1, AttemptState::Voiding), (1, AttemptState::Voiding), (10, AttemptState::Abandoned)]
-    {
+    for (minutes, state) in [
+        (2, AttemptState::Voiding),
+        (1, AttemptState::Voiding),
+        (1, AttemptState::Voiding),
+        (10, AttemptState::Abandoned),
+    ] {
         till.reconcile_after(minutes).await;
         assert_eq!(till.attempt().await.state, state);
     }
@@ -117,7 +126,10 @@ async fn charge_with_a_stored_server_error_ends_after_two_lists() {
 
 #[tokio::test]
 async fn charge_with_an_old_key_is_looked_up_in_the_list_and_its_key_is_left_alone() {
-    for (loss, end) in [(Loss::Request, NOT_CHARGED), (Loss::Answer, (IntentState::Captured, AttemptState::Succeeded, 1, 0))] {
+    for (loss, end) in [
+        (Loss::Request, NOT_CHARGED),
+        (Loss::Answer, (IntentState::Captured, AttemptState::Succeeded, 1, 0)),
+    ] {
         let till = cancelled_after(loss).await;
         till.double.books().search_lags = true;
         till.reconcile_after(23 * HOUR).await;
@@ -136,7 +148,11 @@ async fn order_that_expires_while_the_breaker_is_open_is_not_charged_afterwards(
         till.charge_for(shared::ids::derive(&["other", &number.to_string()]), 0).await;
     }
     till.charge(0).await;
-    assert_eq!((till.attempt().await.state, till.double.books().calls), (AttemptState::New, 5), "it waits for the provider");
+    assert_eq!(
+        (till.attempt().await.state, till.double.books().calls),
+        (AttemptState::New, 5),
+        "it waits for the provider"
+    );
     till.clock.advance(Duration::from_secs(31 * 60));
     till.double.fall_silent(false);
     for _ in 0..3 {
@@ -152,8 +168,15 @@ async fn rejected_credentials_end_the_attempt_and_the_buyer_pays_when_the_key_is
     for number in 0..4 {
         till.charge(number).await;
         let refused = till.pay(&format!("wrong-key-{number}")).await;
-        assert_eq!((refused.status(), refused.json()["failure_reason"].as_str()), (402, Some("not_sent")));
-        assert_eq!((till.state().await, till.unsettled()), (IntentState::Open, 0), "no try is used up");
+        assert_eq!(
+            (refused.status(), refused.json()["failure_reason"].as_str()),
+            (402, Some("not_sent"))
+        );
+        assert_eq!(
+            (till.state().await, till.unsettled()),
+            (IntentState::Open, 0),
+            "no try is used up"
+        );
     }
     till.double.reject_credentials(false);
     assert_eq!(till.pay("right-key").await.status(), 201);
@@ -182,8 +205,14 @@ async fn provider_with_too_many_requests_is_asked_later_and_the_breaker_stays_cl
         till.charge_for(shared::ids::derive(&["other", &number.to_string()]), 0).await;
     }
     till.charge(0).await;
-    assert_eq!((till.attempt().await.state, till.double.books().calls), (AttemptState::OutcomeUnknown, 9), "each call is made");
-    assert!(!till.payments.store().breaker().await.unwrap().is_some_and(|breaker| breaker.is_open()));
+    assert_eq!(
+        (till.attempt().await.state, till.double.books().calls),
+        (AttemptState::OutcomeUnknown, 9),
+        "each call is made"
+    );
+    assert!(
+        !till.payments.store().breaker().await.unwrap().is_some_and(|breaker| breaker.is_open())
+    );
     till.double.books().overloaded = false;
     till.reconcile_after(2).await;
     assert_eq!((till.state().await, till.charges()), (IntentState::Captured, 1));

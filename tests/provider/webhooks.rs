@@ -1,4 +1,5 @@
-//! Webhooks as Stripe sends and signs them: ours are believed, and forged, old and altered ones are refused.
+//! Webhooks as Stripe sends and signs them: ours are believed, and forged, old and altered ones are
+//! refused.
 
 use std::time::Duration;
 
@@ -33,7 +34,13 @@ struct Sent {
 impl Sent {
     /// When it says that it was made, in seconds.
     fn made_at(&self) -> i64 {
-        self.signature.strip_prefix("t=").and_then(|rest| rest.split_once(',')).unwrap().0.parse().unwrap()
+        self.signature
+            .strip_prefix("t=")
+            .and_then(|rest| rest.split_once(','))
+            .unwrap()
+            .0
+            .parse()
+            .unwrap()
     }
 }
 
@@ -43,14 +50,21 @@ async fn receive(listener: TcpListener, about: String) -> Sent {
         let (mut connection, _) = listener.accept().await.unwrap();
         let mut request = Vec::new();
         let (head, body) = loop {
-            assert_ne!(connection.read_buf(&mut request).await.unwrap(), 0, "the connection ended in the middle of a request");
+            assert_ne!(
+                connection.read_buf(&mut request).await.unwrap(),
+                0,
+                "the connection ended in the middle of a request"
+            );
             let text = String::from_utf8_lossy(&request).into_owned();
             let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
             if body.len() >= header(head, "content-length").parse().unwrap() {
                 break (head.to_owned(), body.to_owned());
             }
         };
-        connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await.unwrap();
+        connection
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            .await
+            .unwrap();
         if body.contains(&about) {
             return Sent { signature: header(&head, "stripe-signature"), body };
         }
@@ -58,13 +72,20 @@ async fn receive(listener: TcpListener, about: String) -> Sent {
 }
 
 fn header(head: &str, name: &str) -> String {
-    let line = head.lines().find_map(|line| line.split_once(": ").filter(|(header, _)| header.eq_ignore_ascii_case(name)));
+    let line = head.lines().find_map(|line| {
+        line.split_once(": ").filter(|(header, _)| header.eq_ignore_ascii_case(name))
+    });
     line.unwrap_or_else(|| panic!("{name} is missing in {head}")).1.to_owned()
 }
 
 async fn hear(shop: &Shop, signature: &str, body: &str) -> Called {
-    let request = events::http("POST", "/webhooks/payments/stripe").path_parameter("provider", "stripe");
-    shop.call("receive-payment-webhook", request.header("stripe-signature", signature).body(body).event()).await
+    let request =
+        events::http("POST", "/webhooks/payments/stripe").path_parameter("provider", "stripe");
+    shop.call(
+        "receive-payment-webhook",
+        request.header("stripe-signature", signature).body(body).event(),
+    )
+    .await
 }
 
 #[tokio::test]
@@ -77,12 +98,18 @@ async fn what_stripe_has_signed_is_heard_once_and_what_it_has_not_is_refused() {
         "events": ["payment_intent.succeeded"],
     });
     let salt = salt();
-    let register = stripe.http.post(format!("{}/_config/webhooks/{salt}", running())).bearer_auth(KEY).json(&endpoint);
+    let register = stripe
+        .http
+        .post(format!("{}/_config/webhooks/{salt}", running()))
+        .bearer_auth(KEY)
+        .json(&endpoint);
     register.send().await.unwrap().error_for_status().unwrap();
 
     // A payment that waits for its customer.
     let shop = over_stripe(Aws::new(), &running(), Clock::manual(Clock::System.now()));
-    shop.aws.secrets_manager().set("payment-webhook-secrets", &json!({ "current": SECRET, "previous": "" }).to_string());
+    shop.aws
+        .secrets_manager()
+        .set("payment-webhook-secrets", &json!({ "current": SECRET, "previous": "" }).to_string());
     let order = to_charge(&salt, &stripe.tokens().asks);
     let data = json!({
         "order_id": order.order_id, "user_id": USER, "amount": usd(PRICE), "tries": 3, "attempt": 0,
@@ -95,20 +122,34 @@ async fn what_stripe_has_signed_is_heard_once_and_what_it_has_not_is_refused() {
 
     // The customer proves who they are; Stripe tells so.
     let attempts = shop.aws.items("payments");
-    let transaction = attempts.iter().find_map(|item| item["transaction_id"]["S"].as_str()).expect("the attempt knows its intent");
+    let transaction = attempts
+        .iter()
+        .find_map(|item| item["transaction_id"]["S"].as_str())
+        .expect("the attempt knows its intent");
     stripe.act(&order, transaction).await;
     let sent = receive(listener, order.payment_id.to_string()).await;
     shop.clock.advance(Timestamp::from_milliseconds(sent.made_at() * 1000).since(shop.clock.now()));
 
     let refused = async |shop: &Shop, signature: &str, body: &str| {
         let called = hear(shop, signature, body).await;
-        assert_eq!((called.status(), called.json()["code"].as_str()), (400, Some("bad_signature")), "{signature}");
+        assert_eq!(
+            (called.status(), called.json()["code"].as_str()),
+            (400, Some("bad_signature")),
+            "{signature}"
+        );
         assert_ne!(state().await, IntentState::Captured, "{signature}");
     };
     refused(&shop, &sent.signature, &sent.body.replace(&PRICE.to_string(), "1")).await;
-    refused(&shop, &sent.signature.replacen(&sent.made_at().to_string(), &(sent.made_at() + 1).to_string(), 1), &sent.body).await;
-    let forged =
-        hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, b"whsec_of_somebody_else"), format!("{}.{}", sent.made_at(), sent.body).as_bytes());
+    refused(
+        &shop,
+        &sent.signature.replacen(&sent.made_at().to_string(), &(sent.made_at() + 1).to_string(), 1),
+        &sent.body,
+    )
+    .await;
+    let forged = hmac::sign(
+        &hmac::Key::new(hmac::HMAC_SHA256, b"whsec_of_somebody_else"),
+        format!("{}.{}", sent.made_at(), sent.body).as_bytes(),
+    );
     let forged: String = forged.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     refused(&shop, &format!("t={},v1={forged}", sent.made_at()), &sent.body).await;
     let later = Clock::manual(shop.clock.now().plus(Duration::from_secs(301)));

@@ -1,8 +1,11 @@
-//! What is sent to Stripe to void and to find a charge, and what its answers mean: scripted answers, word for word as Stripe documents them.
+//! What is sent to Stripe to void and to find a charge, and what its answers mean: scripted
+//! answers, word for word as Stripe documents them.
 
 use std::sync::{Arc, Mutex};
 
-use provider::{ChargeRequest, KeyState, PaymentProvider, ProviderError, ProviderResult, Stripe, StripeSettings};
+use provider::{
+    ChargeRequest, KeyState, PaymentProvider, ProviderError, ProviderResult, Stripe, StripeSettings,
+};
 use serde_json::{Value, json};
 use shared::clock::{Clock, Timestamp};
 use tests::aws::Aws;
@@ -28,23 +31,34 @@ async fn scripted(answers: Vec<Scripted>) -> (Stripe, Arc<Mutex<Vec<String>>>) {
             let (mut connection, _) = listener.accept().await.unwrap();
             let mut request = Vec::new();
             loop {
-                assert_ne!(connection.read_buf(&mut request).await.unwrap(), 0, "the connection ended in the middle of a request");
+                assert_ne!(
+                    connection.read_buf(&mut request).await.unwrap(),
+                    0,
+                    "the connection ended in the middle of a request"
+                );
                 let text = String::from_utf8_lossy(&request).to_lowercase();
                 let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-                let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
+                let length = head
+                    .lines()
+                    .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok())
+                    .unwrap_or(0);
                 if body.len() >= length {
                     break;
                 }
             }
             seen.lock().unwrap().push(String::from_utf8(request).unwrap());
             let body = document.to_string();
-            let answer = format!("HTTP/1.1 {status} Scripted\r\n{header}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+            let answer = format!(
+                "HTTP/1.1 {status} Scripted\r\n{header}content-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            );
             connection.write_all(answer.as_bytes()).await.unwrap();
         }
     });
     let aws = Aws::new();
     aws.secrets_manager().set("stripe-key", KEY);
-    let settings = StripeSettings { base, return_url: Some("https://new.example".to_owned()), live: false };
+    let settings =
+        StripeSettings { base, return_url: Some("https://new.example".to_owned()), live: false };
     (Stripe::new(settings, aws.secrets_at(Clock::System)), requests)
 }
 
@@ -58,7 +72,14 @@ fn error(kind: &str) -> Value {
 
 /// The body of a request, with its percent signs read as far as these tests need it.
 fn body(request: &str) -> String {
-    request.split_once("\r\n\r\n").unwrap().1.replace("%5B", "[").replace("%5D", "]").replace("%3A", ":").replace("%2F", "/")
+    request
+        .split_once("\r\n\r\n")
+        .unwrap()
+        .1
+        .replace("%5B", "[")
+        .replace("%5D", "]")
+        .replace("%3A", ":")
+        .replace("%2F", "/")
 }
 
 #[tokio::test]
@@ -79,7 +100,8 @@ async fn voided_charge_takes_its_key_and_cancels_the_intent() {
         assert_eq!(stripe.void_unsent(&order).await, Ok(KeyState::Voided));
     }
     let requests = requests.lock().unwrap();
-    let starts: Vec<&str> = requests.iter().map(|request| request.split(" HTTP").next().unwrap()).collect();
+    let starts: Vec<&str> =
+        requests.iter().map(|request| request.split(" HTTP").next().unwrap()).collect();
     assert_eq!(
         starts,
         [
@@ -93,8 +115,13 @@ async fn voided_charge_takes_its_key_and_cancels_the_intent() {
     assert!(requests[0].contains(&format!("idempotency-key: {}\r\n", order.payment_id)));
     assert_eq!(body(&requests[0]), body(&requests[2]), "the body is the same each time");
     let body = body(&requests[0]);
-    assert!(body.starts_with("amount=5998&currency=usd&") && body.contains(&format!("metadata[voided_payment_id]={}", order.payment_id)));
-    for never in ["confirm", "payment_method=", "payment_method_data", "metadata[payment_id]", "return_url"] {
+    assert!(
+        body.starts_with("amount=5998&currency=usd&")
+            && body.contains(&format!("metadata[voided_payment_id]={}", order.payment_id))
+    );
+    for never in
+        ["confirm", "payment_method=", "payment_method_data", "metadata[payment_id]", "return_url"]
+    {
         assert!(!body.contains(never), "{never}: {body}");
     }
 }
@@ -115,7 +142,10 @@ async fn answers_to_a_void_tell_whether_the_charge_arrived() {
     assert_eq!(stripe.void_unsent(&order).await, Ok(KeyState::Used));
     assert_eq!(stripe.void_unsent(&order).await, Ok(KeyState::Running));
     for _ in 0..2 {
-        assert!(matches!(stripe.void_unsent(&order).await, Err(ProviderError::CredentialsRejected(_))));
+        assert!(matches!(
+            stripe.void_unsent(&order).await,
+            Err(ProviderError::CredentialsRejected(_))
+        ));
     }
     assert!(matches!(stripe.void_unsent(&order).await, Err(ProviderError::Busy(_))));
     assert!(matches!(stripe.void_unsent(&order).await, Err(ProviderError::Indeterminate(_))));
@@ -124,8 +154,12 @@ async fn answers_to_a_void_tell_whether_the_charge_arrived() {
 
 #[tokio::test]
 async fn return_url_of_a_charge_is_the_one_stored_with_its_attempt() {
-    let order = ChargeRequest { return_url: Some("https://old.example".to_owned()), ..to_charge("wire return", "pm_card_visa") };
-    let (stripe, requests) = scripted(vec![(500, "", error("api_error")), (500, "", error("api_error"))]).await;
+    let order = ChargeRequest {
+        return_url: Some("https://old.example".to_owned()),
+        ..to_charge("wire return", "pm_card_visa")
+    };
+    let (stripe, requests) =
+        scripted(vec![(500, "", error("api_error")), (500, "", error("api_error"))]).await;
     assert_eq!(stripe.return_url(), Some("https://new.example"), "for new attempts");
     let _ = stripe.charge(&order).await;
     let _ = stripe.charge(&ChargeRequest { return_url: None, ..order }).await;
@@ -138,19 +172,34 @@ async fn return_url_of_a_charge_is_the_one_stored_with_its_attempt() {
 async fn charge_is_listed_by_the_time_it_was_sent_page_by_page() {
     let order = to_charge("wire list", "pm_card_visa");
     let at = Timestamp::from_milliseconds(1_795_000_000_000);
-    let order = ChargeRequest { sent: Some((at, at.plus(std::time::Duration::from_secs(600)))), ..order };
+    let order =
+        ChargeRequest { sent: Some((at, at.plus(std::time::Duration::from_secs(600)))), ..order };
     let other = json!({ "id": "pi_1", "status": "succeeded", "metadata": {} });
     let ours = json!({ "id": "pi_2", "status": "succeeded", "amount_received": 5998, "currency": "usd",
         "metadata": { "payment_id": order.payment_id, "order_id": order.order_id } });
-    let page = |intents: &[&Value], more: bool| (200, "", json!({ "object": "list", "data": intents, "has_more": more }));
-    let (stripe, requests) =
-        scripted(vec![page(&[&other], true), page(&[&ours], false), page(&[&other], false), (500, "", error("api_error"))]).await;
+    let page = |intents: &[&Value], more: bool| {
+        (200, "", json!({ "object": "list", "data": intents, "has_more": more }))
+    };
+    let (stripe, requests) = scripted(vec![
+        page(&[&other], true),
+        page(&[&ours], false),
+        page(&[&other], false),
+        (500, "", error("api_error")),
+    ])
+    .await;
     let found = stripe.find_by_time(&order).await;
-    assert!(matches!(found, Ok(Some(ProviderResult::Succeeded { transaction_id, .. })) if transaction_id == "pi_2"));
+    assert!(
+        matches!(found, Ok(Some(ProviderResult::Succeeded { transaction_id, .. })) if transaction_id == "pi_2")
+    );
     assert_eq!(stripe.find_by_time(&order).await, Ok(None));
     assert!(stripe.find_by_time(&order).await.is_err());
     let requests = requests.lock().unwrap();
-    let query = |number: usize| requests[number].split(" HTTP").next().unwrap().replace("%5B", "[").replace("%5D", "]");
-    assert_eq!(query(0), "GET /v1/payment_intents?created[gte]=1794999940&created[lte]=1795000900&limit=100");
+    let query = |number: usize| {
+        requests[number].split(" HTTP").next().unwrap().replace("%5B", "[").replace("%5D", "]")
+    };
+    assert_eq!(
+        query(0),
+        "GET /v1/payment_intents?created[gte]=1794999940&created[lte]=1795000900&limit=100"
+    );
     assert!(query(1).ends_with("&starting_after=pi_1"));
 }

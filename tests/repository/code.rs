@@ -17,13 +17,22 @@ fn is_of_tests(file: &str, files: &BTreeMap<String, String>) -> bool {
     let parents = [format!("{folder}/mod.rs"), format!("{folder}/lib.rs"), format!("{folder}.rs")];
     let one_line = |text: &str| text.replace(")]\n", ")] ").replace("pub(crate) ", "");
     let declared = format!("#[cfg(test)] mod {name};");
-    parents.iter().filter_map(|parent| files.get(parent)).any(|parent| one_line(parent).contains(&declared))
-        || files.keys().any(|parent| parent.ends_with("/tests.rs") && file.starts_with(&format!("{}/", parent.trim_end_matches(".rs"))))
+    parents
+        .iter()
+        .filter_map(|parent| files.get(parent))
+        .any(|parent| one_line(parent).contains(&declared))
+        || files.keys().any(|parent| {
+            parent.ends_with("/tests.rs")
+                && file.starts_with(&format!("{}/", parent.trim_end_matches(".rs")))
+        })
 }
 
 /// Whether a line has this word; `.awaits()` does not have the word `.await`.
 fn has_word(line: &str, word: &str) -> bool {
-    let goes_on = |rest: &str| word.starts_with('.') && rest.starts_with(|next: char| next.is_alphanumeric() || next == '_');
+    let goes_on = |rest: &str| {
+        word.starts_with('.')
+            && rest.starts_with(|next: char| next.is_alphanumeric() || next == '_')
+    };
     line.split(word).skip(1).any(|rest| !goes_on(rest))
 }
 
@@ -60,7 +69,12 @@ fn only_shared_reads_the_environment_and_the_clock_and_makes_random_numbers() {
         ("now_v7", "make ids with shared::ids"),
         ("new_v4", "make ids with shared::ids"),
     ];
-    none(["functions", "provider"].into_iter().flat_map(|folder| lines_with(folder, &words)).collect());
+    none(
+        ["functions", "provider"]
+            .into_iter()
+            .flat_map(|folder| lines_with(folder, &words))
+            .collect(),
+    );
 }
 
 #[test]
@@ -80,7 +94,8 @@ fn the_domain_knows_no_aws_no_http_no_json_and_no_clock() {
     .into_iter()
     .map(|word| (word, "the domain is pure; do that in the operation or the store"))
     .collect();
-    let in_domain = |line: &String| line.contains("/src/domain.rs:") || line.contains("/src/domain/");
+    let in_domain =
+        |line: &String| line.contains("/src/domain.rs:") || line.contains("/src/domain/");
     none(lines_with("functions", &words).into_iter().filter(in_domain).collect());
 }
 
@@ -108,9 +123,14 @@ fn domain_imports_no_other_module_of_its_service() {
 #[test]
 fn spawned_tasks_log_within_their_invocation() {
     let mut odd = Vec::new();
-    for (file, text) in ["functions", "provider", "shared"].into_iter().flat_map(|folder| all_files(folder, "rs")) {
+    for (file, text) in
+        ["functions", "provider", "shared"].into_iter().flat_map(|folder| all_files(folder, "rs"))
+    {
         for (number, line) in without_tests(&text).lines().enumerate() {
-            if line.contains("spawn(") && !line.contains("in_current_span()") && !line.contains(".instrument(") {
+            if line.contains("spawn(")
+                && !line.contains("in_current_span()")
+                && !line.contains(".instrument(")
+            {
                 odd.push(format!(
                     "{file}:{} spawns without a span: add .in_current_span(), or its log lines name no operation",
                     number + 1
@@ -126,19 +146,32 @@ fn no_service_depends_on_another() {
     let services = services();
     let mut odd = Vec::new();
     for service in &services {
-        let manifest = std::fs::read_to_string(template::root().join(format!("functions/{service}/Cargo.toml"))).unwrap();
+        let manifest = std::fs::read_to_string(
+            template::root().join(format!("functions/{service}/Cargo.toml")),
+        )
+        .unwrap();
         for other in &services {
             let named = |line: &str| {
-                line.starts_with(&format!("{other}.")) || line.starts_with(&format!("{other} ")) || line.starts_with(&format!("{other}="))
+                line.starts_with(&format!("{other}."))
+                    || line.starts_with(&format!("{other} "))
+                    || line.starts_with(&format!("{other}="))
             };
             if other != service && manifest.lines().any(named) {
-                odd.push(format!("{service} depends on {other}: services meet in queues and over HTTP only"));
+                odd.push(format!(
+                    "{service} depends on {other}: services meet in queues and over HTTP only"
+                ));
             }
         }
     }
     for library in ["shared", "provider"] {
-        let manifest = std::fs::read_to_string(template::root().join(format!("{library}/Cargo.toml"))).unwrap();
-        let named = services.iter().map(String::as_str).chain(["provider"]).filter(|name| manifest.contains(&format!("\n{name}.")));
+        let manifest =
+            std::fs::read_to_string(template::root().join(format!("{library}/Cargo.toml")))
+                .unwrap();
+        let named = services
+            .iter()
+            .map(String::as_str)
+            .chain(["provider"])
+            .filter(|name| manifest.contains(&format!("\n{name}.")));
         odd.extend(named.map(|name| format!("{library} depends on {name}: only services depend on libraries, and provider on shared")));
     }
     none(odd);
@@ -147,10 +180,15 @@ fn no_service_depends_on_another() {
 #[test]
 fn every_service_has_the_same_rooms_and_none_is_a_drawer() {
     let mut odd = Vec::new();
-    for (file, text) in ["functions", "provider", "shared"].into_iter().flat_map(|folder| all_files(folder, "rs")) {
+    for (file, text) in
+        ["functions", "provider", "shared"].into_iter().flat_map(|folder| all_files(folder, "rs"))
+    {
         let name = file.rsplit('/').next().unwrap_or_default().trim_end_matches(".rs");
         let folder = file.rsplit('/').nth(1).unwrap_or_default();
-        if [name, folder].iter().any(|name| ["utils", "util", "common", "helpers", "helper", "types", "manager", "misc"].contains(name)) {
+        if [name, folder].iter().any(|name| {
+            ["utils", "util", "common", "helpers", "helper", "types", "manager", "misc"]
+                .contains(name)
+        }) {
             odd.push(format!("{file} is a drawer: name it after what is in it"));
         }
         if !text.starts_with("//!") {
@@ -176,12 +214,17 @@ fn the_old_tls_stack_and_slow_cryptography_stay_out() {
         if let Some(quoted) = line.strip_prefix("name = ") {
             name = quoted.trim_matches('"');
         } else if let Some(quoted) = line.strip_prefix("version = ") {
-            let mut parts = quoted.trim_matches('"').split('.').map(|part| part.parse().unwrap_or(0));
-            versions.entry(name).or_default().push((parts.next().unwrap_or(0), parts.next().unwrap_or(0)));
+            let mut parts =
+                quoted.trim_matches('"').split('.').map(|part| part.parse().unwrap_or(0));
+            versions
+                .entry(name)
+                .or_default()
+                .push((parts.next().unwrap_or(0), parts.next().unwrap_or(0)));
         }
     }
     assert!(versions.len() > 100, "Cargo.lock is not written as it was");
-    let oldest = |name: &str| versions.get(name).and_then(|versions| versions.iter().min().copied());
+    let oldest =
+        |name: &str| versions.get(name).and_then(|versions| versions.iter().min().copied());
     let mut odd = Vec::new();
     for slow in ["aws-lc-rs", "aws-lc-sys", "openssl", "openssl-sys", "native-tls"] {
         if oldest(slow).is_some() {
@@ -192,7 +235,9 @@ fn the_old_tls_stack_and_slow_cryptography_stay_out() {
     }
     for (name, least) in [("hyper", (1, 0)), ("rustls", (0, 23))] {
         if oldest(name).is_some_and(|version| version < least) {
-            odd.push(format!("an old {name} is in Cargo.lock: an AWS crate is used with its default features"));
+            odd.push(format!(
+                "an old {name} is in Cargo.lock: an AWS crate is used with its default features"
+            ));
         }
     }
     none(odd);
@@ -202,9 +247,15 @@ fn the_old_tls_stack_and_slow_cryptography_stay_out() {
 fn no_test_is_ignored_or_sleeps() {
     // In two parts, so that this file does not find itself.
     let words = [concat!("#[ig", "nore"), concat!("thread::sl", "eep(")];
-    let files = ["functions", "provider", "shared", "tests"].iter().flat_map(|folder| all_files(folder, "rs"));
+    let files = ["functions", "provider", "shared", "tests"]
+        .iter()
+        .flat_map(|folder| all_files(folder, "rs"));
     let hits = files.flat_map(|(file, text)| {
-        words.iter().filter(|word| text.contains(**word)).map(|word| format!("{file} contains {word}")).collect::<Vec<_>>()
+        words
+            .iter()
+            .filter(|word| text.contains(**word))
+            .map(|word| format!("{file} contains {word}"))
+            .collect::<Vec<_>>()
     });
     none(hits.collect());
 }

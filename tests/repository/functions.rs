@@ -44,14 +44,25 @@ pub fn routes(function: &str) -> Vec<(String, String)> {
     of_function.map(|(_, route)| (route.method.to_owned(), route.path.to_owned())).collect()
 }
 
-/// The authorizer of each route of the API, as SAM transforms it: by method and path. A method of a path that stands for all others is `GET`.
+/// The authorizer of each route of the API, as SAM transforms it: by method and path. A method of a
+/// path that stands for all others is `GET`.
 fn authorizers_of_routes() -> BTreeMap<String, String> {
     let (_, api) = transformed().resources("AWS::ApiGateway::RestApi").next().unwrap();
     let mut authorizers = BTreeMap::new();
     for (path, item) in api["Properties"]["Body"]["paths"].as_object().unwrap() {
-        for (method, operation) in item.as_object().unwrap().iter().filter(|(method, _)| *method != "options") {
-            let method = if method == "x-amazon-apigateway-any-method" { "GET".to_owned() } else { method.to_uppercase() };
-            let schemes = operation["security"].as_array().into_iter().flatten().flat_map(|one| one.as_object().unwrap().keys());
+        for (method, operation) in
+            item.as_object().unwrap().iter().filter(|(method, _)| *method != "options")
+        {
+            let method = if method == "x-amazon-apigateway-any-method" {
+                "GET".to_owned()
+            } else {
+                method.to_uppercase()
+            };
+            let schemes = operation["security"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .flat_map(|one| one.as_object().unwrap().keys());
             let schemes: Vec<&str> = schemes.map(String::as_str).collect();
             authorizers.insert(format!("{method} {path}"), schemes.join(" and "));
         }
@@ -65,7 +76,10 @@ fn every_route_has_an_authorizer_or_is_on_the_public_list() {
     let (_, api) = template.resources("AWS::Serverless::Api").next().unwrap();
     let authorizers = &api["Properties"]["Auth"]["Authorizers"];
     let default = text(&api["Properties"]["Auth"]["DefaultAuthorizer"]);
-    assert!(authorizers.get(&default).is_some(), "the API has no default authorizer: a route that says nothing would be open");
+    assert!(
+        authorizers.get(&default).is_some(),
+        "the API has no default authorizer: a route that says nothing would be open"
+    );
     let mut odd = Vec::new();
     let seen = authorizers_of_routes();
     for (route, authorizer) in &seen {
@@ -78,11 +92,19 @@ fn every_route_has_an_authorizer_or_is_on_the_public_list() {
             odd.push(format!("{route} has the authorizer {authorizer}, but the list of public routes in this test says {expected}"));
         }
     }
-    for (operation, route) in generated::routes().filter(|(_, route)| !seen.contains_key(&format!("{} {}", route.method, route.path))) {
-        odd.push(format!("{} {} ({}) is no route of the API", route.method, route.path, operation.name()));
+    for (operation, route) in generated::routes()
+        .filter(|(_, route)| !seen.contains_key(&format!("{} {}", route.method, route.path)))
+    {
+        odd.push(format!(
+            "{} {} ({}) is no route of the API",
+            route.method,
+            route.path,
+            operation.name()
+        ));
     }
     assert_eq!(seen.len(), generated::routes().count(), "two functions serve the same route");
-    for route in PUBLIC.iter().chain(&PUBLIC_WITH_TOKEN).filter(|route| !seen.contains_key(**route)) {
+    for route in PUBLIC.iter().chain(&PUBLIC_WITH_TOKEN).filter(|route| !seen.contains_key(**route))
+    {
         odd.push(format!("{route} is on the list of public routes, but there is no such route"));
     }
     none(odd);
@@ -110,8 +132,15 @@ fn every_function_has_its_own_role_with_exact_actions_on_exact_resources() {
         if properties.get("Role").is_some_and(|role| !roles.insert(role.to_string())) {
             odd.push(format!("{name} borrows a role: every function has its own"));
         }
-        for policy in properties["Policies"].as_array().into_iter().flatten().filter(|policy| policy.get("Statement").is_none()) {
-            odd.push(format!("{name} uses a ready-made policy, {policy}: write exact statements instead"));
+        for policy in properties["Policies"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|policy| policy.get("Statement").is_none())
+        {
+            odd.push(format!(
+                "{name} uses a ready-made policy, {policy}: write exact statements instead"
+            ));
         }
         for statement in statements(&properties) {
             if statement["Effect"] != "Allow" {
@@ -119,12 +148,19 @@ fn every_function_has_its_own_role_with_exact_actions_on_exact_resources() {
             }
             let (actions, resources) = (texts(&statement["Action"]), texts(&statement["Resource"]));
             if actions.is_empty() || resources.is_empty() {
-                odd.push(format!("{name} has a statement without actions or resources: {statement}"));
+                odd.push(format!(
+                    "{name} has a statement without actions or resources: {statement}"
+                ));
             }
             // SES authorises recipients as well: any identity, as long as the sender is fixed.
-            if SENDERS_OF_MAIL.contains(&name.as_str()) && actions == ["ses:SendEmail"] && resources == [ANY_IDENTITY] {
+            if SENDERS_OF_MAIL.contains(&name.as_str())
+                && actions == ["ses:SendEmail"]
+                && resources == [ANY_IDENTITY]
+            {
                 let sender = template::template().resolve(&json!({ "Ref": "SenderAddress" }));
-                if statement["Condition"] != json!({ "StringEquals": { "ses:FromAddress": sender } }) {
+                if statement["Condition"]
+                    != json!({ "StringEquals": { "ses:FromAddress": sender } })
+                {
                     odd.push(format!("{name} may send from any address: {statement}"));
                 }
                 continue;
@@ -141,12 +177,30 @@ fn every_function_has_its_own_role_with_exact_actions_on_exact_resources() {
 fn shop_names_fit_into_one_line_of_a_mail() {
     let template = template::template();
     let parameter = &template.document["Parameters"]["ShopName"];
-    let pattern = jsonschema::validator_for(&json!({ "pattern": parameter["AllowedPattern"] })).unwrap();
+    let pattern =
+        jsonschema::validator_for(&json!({ "pattern": parameter["AllowedPattern"] })).unwrap();
     let allowed = |name: &str| pattern.is_valid(&name.into());
-    for name in [&text(&parameter["Default"]), "X", "Lamp, Spoon & Co.", "Caf\u{e9} M\u{fc}ller", &"x".repeat(50)] {
+    for name in [
+        &text(&parameter["Default"]),
+        "X",
+        "Lamp, Spoon & Co.",
+        "Caf\u{e9} M\u{fc}ller",
+        &"x".repeat(50),
+    ] {
         assert!(allowed(name), "{name}");
     }
-    for name in ["", " ", "Shop ", " Shop", "A \"shop\"", "Shop <a@b.example>", "a\\b", "a\nb", "a\u{7f}b", &"x".repeat(51)] {
+    for name in [
+        "",
+        " ",
+        "Shop ",
+        " Shop",
+        "A \"shop\"",
+        "Shop <a@b.example>",
+        "a\\b",
+        "a\nb",
+        "a\u{7f}b",
+        &"x".repeat(51),
+    ] {
         assert!(!allowed(name), "{name:?}");
     }
 }
@@ -159,18 +213,30 @@ fn mails_may_go_to_verified_recipients_from_the_sender_alone() {
         let template = template.with(&[("Local", local)]);
         let properties = template.resolve(&template.resource(function)["Properties"]);
         let statements: Vec<Value> = statements(&properties).into_iter().cloned().collect();
-        statements.into_iter().filter(|statement| statement["Action"] == json!(["ses:SendEmail"])).collect::<Vec<_>>()
+        statements
+            .into_iter()
+            .filter(|statement| statement["Action"] == json!(["ses:SendEmail"]))
+            .collect::<Vec<_>>()
     };
     for function in ["SendNotificationFunction", "SendAccountNotificationFunction"] {
         let on_aws = granted(function, "false");
         assert_eq!(on_aws.len(), 2);
         assert_eq!(on_aws[0]["Resource"], ANY_IDENTITY);
-        assert_eq!(on_aws[0]["Condition"], json!({ "StringEquals": { "ses:FromAddress": "SenderAddress" } }));
-        assert_eq!(on_aws[1]["Resource"], "arn:aws:ses:us-east-1:000000000000:configuration-set/ferrocart-mail");
+        assert_eq!(
+            on_aws[0]["Condition"],
+            json!({ "StringEquals": { "ses:FromAddress": "SenderAddress" } })
+        );
+        assert_eq!(
+            on_aws[1]["Resource"],
+            "arn:aws:ses:us-east-1:000000000000:configuration-set/ferrocart-mail"
+        );
         assert!(on_aws[1].get("Condition").is_none());
         // The emulator does not know the condition key.
         let on_the_emulator = &granted(function, "true")[0];
-        assert_eq!(on_the_emulator["Resource"], "arn:aws:ses:us-east-1:000000000000:identity/SenderAddress");
+        assert_eq!(
+            on_the_emulator["Resource"],
+            "arn:aws:ses:us-east-1:000000000000:identity/SenderAddress"
+        );
         assert_eq!(on_the_emulator["Condition"], json!({ "Ref": "AWS::NoValue" }));
     }
 }
@@ -183,14 +249,20 @@ fn sender_identity_is_created_or_left_alone() {
     assert!(!template.with(&[("SenderIdentity", "existing")]).condition("CreatesSenderIdentity"));
     // Each mail names the configuration set: the identity may belong to another stack.
     for function in ["SendNotificationFunction", "SendAccountNotificationFunction"] {
-        let variables = template.resolve(&template.resource(function)["Properties"]["Environment"]["Variables"]);
+        let variables = template
+            .resolve(&template.resource(function)["Properties"]["Environment"]["Variables"]);
         assert_eq!(variables["MAIL_CONFIGURATION_SET"], "ferrocart-mail", "{function}");
     }
 }
 
 #[test]
 fn a_table_is_written_by_exactly_one_service() {
-    const WRITES: [&str; 4] = ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"];
+    const WRITES: [&str; 4] = [
+        "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
+        "dynamodb:DeleteItem",
+        "dynamodb:BatchWriteItem",
+    ];
     let functions = functions(template::template());
     let mut writers: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for operation in operations() {
@@ -198,7 +270,10 @@ fn a_table_is_written_by_exactly_one_service() {
         for statement in statements(properties) {
             if texts(&statement["Action"]).iter().any(|action| WRITES.contains(&action.as_str())) {
                 for table in texts(&statement["Resource"]) {
-                    writers.entry(table.trim_start_matches("arn:").to_owned()).or_default().insert(operation.service.clone());
+                    writers
+                        .entry(table.trim_start_matches("arn:").to_owned())
+                        .or_default()
+                        .insert(operation.service.clone());
                 }
             }
         }
@@ -207,7 +282,9 @@ fn a_table_is_written_by_exactly_one_service() {
         writers
             .iter()
             .filter(|(_, services)| services.len() > 1)
-            .map(|(table, services)| format!("{table} is written by {services:?}: it has one owner"))
+            .map(|(table, services)| {
+                format!("{table} is written by {services:?}: it has one owner")
+            })
             .collect(),
     );
     for (id, _) in template::template().resources("AWS::DynamoDB::Table") {
@@ -215,7 +292,8 @@ fn a_table_is_written_by_exactly_one_service() {
     }
 }
 
-/// What runs here is the simulated provider: nobody would notice that somebody cannot ask the real one.
+/// What runs here is the simulated provider: nobody would notice that somebody cannot ask the real
+/// one.
 #[test]
 fn whoever_asks_the_simulated_provider_may_ask_the_real_one() {
     let template = template::template();
@@ -224,14 +302,19 @@ fn whoever_asks_the_simulated_provider_may_ask_the_real_one() {
         let policies = template.resource(&id)["Properties"]["Policies"].to_string();
         // The owner refers to a resource by logical id, all others by name.
         let names = |id: &str, name: &str| policies.contains(id) || policies.contains(name);
-        let asks = names("PaymentSimulatorTable", "${Shop}-payment-simulator") && !policies.contains("dynamodb:DescribeTable");
+        let asks = names("PaymentSimulatorTable", "${Shop}-payment-simulator")
+            && !policies.contains("dynamodb:DescribeTable");
         let has_key = names("StripeKeySecret", "${Shop}/stripe-key");
         seen += usize::from(asks);
         if asks && !has_key {
-            odd.push(format!("{name} may use the books of the simulated provider, but not the key of Stripe"));
+            odd.push(format!(
+                "{name} may use the books of the simulated provider, but not the key of Stripe"
+            ));
         }
         if !asks && has_key {
-            odd.push(format!("{name} may use the key of Stripe, but not the books of the simulated provider"));
+            odd.push(format!(
+                "{name} may use the key of Stripe, but not the books of the simulated provider"
+            ));
         }
     }
     none(odd);
@@ -242,9 +325,19 @@ fn whoever_asks_the_simulated_provider_may_ask_the_real_one() {
 fn nobody_may_scan() {
     let functions = functions(template::template());
     let scans = functions.iter().filter(|(_, (_, properties))| {
-        statements(properties).iter().any(|statement| texts(&statement["Action"]).iter().any(|action| action == "dynamodb:Scan"))
+        statements(properties).iter().any(|statement| {
+            texts(&statement["Action"]).iter().any(|action| action == "dynamodb:Scan")
+        })
     });
-    none(scans.map(|(name, _)| format!("{name} may scan a table: its cost would grow with everything that is stored")).collect());
+    none(
+        scans
+            .map(|(name, _)| {
+                format!(
+                    "{name} may scan a table: its cost would grow with everything that is stored"
+                )
+            })
+            .collect(),
+    );
 }
 
 #[test]
@@ -253,9 +346,15 @@ fn time_limits_fit_into_those_of_the_gateway() {
     for (name, (_, properties)) in functions(template::template()) {
         let seconds = timeout(&properties);
         if !routes(&name).is_empty() && seconds > GATEWAY_SECONDS {
-            odd.push(format!("{name} may run for {seconds} s, but the gateway gives up after {GATEWAY_SECONDS}"));
+            odd.push(format!(
+                "{name} may run for {seconds} s, but the gateway gives up after {GATEWAY_SECONDS}"
+            ));
         }
-        if seconds * 1000 < 3 * u64::try_from(shared::aws::timeouts().operation_timeout().unwrap().as_millis()).unwrap() / 2 {
+        if seconds * 1000
+            < 3 * u64::try_from(shared::aws::timeouts().operation_timeout().unwrap().as_millis())
+                .unwrap()
+                / 2
+        {
             odd.push(format!("{name} may run for {seconds} s: that is not enough for one call of AWS with all its tries and an answer"));
         }
     }
@@ -294,17 +393,32 @@ fn every_table_is_retained_and_restorable() {
             }
         };
         expect(table["BillingMode"] == "PAY_PER_REQUEST", "is not on demand");
-        expect(table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] == true, "cannot be restored to a point in time");
+        expect(
+            table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] == true,
+            "cannot be restored to a point in time",
+        );
         expect(table["SSESpecification"]["SSEEnabled"] == true, "is not encrypted with a KMS key");
-        expect(resource["DeletionPolicy"] == "RetainExceptOnCreate", "has a DeletionPolicy other than RetainExceptOnCreate");
-        expect(resource["UpdateReplacePolicy"] == "Retain", "has an UpdateReplacePolicy other than Retain");
+        expect(
+            resource["DeletionPolicy"] == "RetainExceptOnCreate",
+            "has a DeletionPolicy other than RetainExceptOnCreate",
+        );
+        expect(
+            resource["UpdateReplacePolicy"] == "Retain",
+            "has an UpdateReplacePolicy other than Retain",
+        );
         expect(
             table.get("DeletionProtectionEnabled").is_none(),
             "sets DeletionProtectionEnabled: a first deployment that fails could not be rolled back. make deploy turns it on",
         );
-        expect(table["TableName"].as_str().is_some_and(|name| name.len() >= 11), "has a name of fewer than 11 letters");
+        expect(
+            table["TableName"].as_str().is_some_and(|name| name.len() >= 11),
+            "has a name of fewer than 11 letters",
+        );
         let stream = &table["StreamSpecification"]["StreamViewType"];
-        expect(stream.is_null() || stream == "NEW_AND_OLD_IMAGES", "has a stream without both images");
+        expect(
+            stream.is_null() || stream == "NEW_AND_OLD_IMAGES",
+            "has a stream without both images",
+        );
     }
     none(odd);
 }

@@ -1,6 +1,5 @@
-//! What the gateway does around the functions: the web ACL, the limits of methods, which methods reach a function, HTTPS in production, and
-//! its log.
-//! Read from the template as SAM transforms it.
+//! What the gateway does around the functions: the web ACL, the limits of methods, which methods
+//! reach a function, HTTPS in production, and its log. Read from the template as SAM transforms it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +22,13 @@ fn only<'a>(template: &'a Template, kind: &'a str) -> (&'a Value, &'a Value) {
 fn method_settings(template: &Template) -> BTreeMap<String, Value> {
     let (_, stage) = only(template, "AWS::ApiGateway::Stage");
     let settings = template.resolve(&stage["MethodSettings"]);
-    let route = |setting: &Value| format!("{} {}", text(&setting["HttpMethod"]), text(&setting["ResourcePath"])[1..].replace("~1", "/"));
+    let route = |setting: &Value| {
+        format!(
+            "{} {}",
+            text(&setting["HttpMethod"]),
+            text(&setting["ResourcePath"])[1..].replace("~1", "/")
+        )
+    };
     settings.as_array().unwrap().iter().map(|setting| (route(setting), setting.clone())).collect()
 }
 
@@ -31,12 +36,22 @@ fn method_settings(template: &Template) -> BTreeMap<String, Value> {
 fn web_acl_limits_the_requests_of_each_address_on_the_stage() {
     let template = transformed();
     let (acl, properties) = only(template, "AWS::WAFv2::WebACL");
-    assert_eq!((&properties["Scope"], &properties["DefaultAction"]), (&json!("REGIONAL"), &json!({ "Allow": {} })));
+    assert_eq!(
+        (&properties["Scope"], &properties["DefaultAction"]),
+        (&json!("REGIONAL"), &json!({ "Allow": {} }))
+    );
     let rules = template.resolve(&properties["Rules"]);
     for rule in rules.as_array().unwrap() {
         let rate = &rule["Statement"]["RateBasedStatement"];
-        assert_eq!((&rate["AggregateKeyType"], &rate["EvaluationWindowSec"]), (&json!("IP"), &json!(300)), "{rule}");
-        assert_eq!((&rule["Action"], &rule["VisibilityConfig"]["SampledRequestsEnabled"]), (&json!({ "Block": {} }), &json!(false)));
+        assert_eq!(
+            (&rate["AggregateKeyType"], &rate["EvaluationWindowSec"]),
+            (&json!("IP"), &json!(300)),
+            "{rule}"
+        );
+        assert_eq!(
+            (&rule["Action"], &rule["VisibilityConfig"]["SampledRequestsEnabled"]),
+            (&json!({ "Block": {} }), &json!(false))
+        );
     }
     // Together the rules count every request: one all but webhooks, the other webhooks.
     let scope = |rule: usize| &rules[rule]["Statement"]["RateBasedStatement"]["ScopeDownStatement"];
@@ -45,14 +60,22 @@ fn web_acl_limits_the_requests_of_each_address_on_the_stage() {
     assert_eq!(scope(1)["RegexMatchStatement"]["RegexString"], "/webhooks/payments/[a-z]+$");
 
     let (association, properties) = only(template, "AWS::WAFv2::WebACLAssociation");
-    assert_eq!((&acl["Condition"], &association["Condition"]), (&json!("HasWebAcl"), &json!("HasWebAcl")));
+    assert_eq!(
+        (&acl["Condition"], &association["Condition"]),
+        (&json!("HasWebAcl"), &json!("HasWebAcl"))
+    );
     assert_eq!(template.resolve(&properties["WebACLArn"]), "arn:WebAcl");
     // The reference to the stage is also what makes CloudFormation create the stage first.
     let (_, stage) = only(template, "AWS::ApiGateway::Stage");
     assert_eq!(stage["StageName"], "v1");
     let (stage, _) = template.resources("AWS::ApiGateway::Stage").next().unwrap();
     let arn = properties["ResourceArn"]["Fn::Sub"].as_str().unwrap();
-    assert_eq!(arn, format!("arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}::/restapis/${{Api}}/stages/${{{stage}}}"));
+    assert_eq!(
+        arn,
+        format!(
+            "arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}::/restapis/${{Api}}/stages/${{{stage}}}"
+        )
+    );
 }
 
 #[test]
@@ -70,10 +93,16 @@ fn web_acl_is_on_in_prod_and_elsewhere_where_a_limit_is_set() {
         ("prod", "", "true", None),
         ("dev", "300", "true", None),
     ] {
-        let template = template.with(&[("Stage", stage), ("WebAclRateLimit", limit), ("Local", local)]);
+        let template =
+            template.with(&[("Stage", stage), ("WebAclRateLimit", limit), ("Local", local)]);
         let (_, properties) = only(&template, "AWS::WAFv2::WebACL");
-        let found = template.resolve(&properties["Rules"][0]["Statement"]["RateBasedStatement"]["Limit"]);
-        let found = text(&found).parse().ok().or(found.as_u64()).filter(|_| template.condition("HasWebAcl"));
+        let found =
+            template.resolve(&properties["Rules"][0]["Statement"]["RateBasedStatement"]["Limit"]);
+        let found = text(&found)
+            .parse()
+            .ok()
+            .or(found.as_u64())
+            .filter(|_| template.condition("HasWebAcl"));
         assert_eq!(found, expected, "Stage {stage}, WebAclRateLimit {limit:?}, Local {local}");
     }
 }
@@ -81,19 +110,26 @@ fn web_acl_is_on_in_prod_and_elsewhere_where_a_limit_is_set() {
 #[test]
 fn web_acl_answers_429_as_a_problem() {
     let template = template::template();
-    let response = &template.resource("Api")["Properties"]["DefinitionBody"]["x-amazon-apigateway-gateway-responses"]["WAF_FILTERED"];
+    let response = &template.resource("Api")["Properties"]["DefinitionBody"]["x-amazon-apigateway-gateway-responses"]
+        ["WAF_FILTERED"];
     let headers = &response["responseParameters"];
-    assert_eq!((&response["statusCode"], &headers["gatewayresponse.header.Retry-After"]), (&json!("429"), &json!("'300'")));
-    let problem: Value = serde_json::from_str(text(&response["responseTemplates"]["application/json"])).unwrap();
+    assert_eq!(
+        (&response["statusCode"], &headers["gatewayresponse.header.Retry-After"]),
+        (&json!("429"), &json!("'300'"))
+    );
+    let problem: Value =
+        serde_json::from_str(text(&response["responseTemplates"]["application/json"])).unwrap();
     assert_eq!(problem["code"], "too_many_requests");
 }
 
-/// Lambda admits at most ten requests a second for each unit of concurrency, however short they are.
+/// Lambda admits at most ten requests a second for each unit of concurrency, however short they
+/// are.
 const LEAST_DURATION_MS: u64 = 100;
 /// What queues leave to the methods of the API.
 const SHARE_OF_METHODS: u64 = 40;
 
-/// The parts of `MethodLimits`: the names of rate and burst, the share of the account's concurrency in percent, and the duration.
+/// The parts of `MethodLimits`: the names of rate and burst, the share of the account's concurrency
+/// in percent, and the duration.
 const LIMITS: [(&str, &str, u64, u64); 4] = [
     ("Rate", "Burst", SHARE_OF_METHODS / 2, LEAST_DURATION_MS),
     ("LoginRate", "LoginBurst", 10, LEAST_DURATION_MS),
@@ -106,7 +142,9 @@ fn method_limits_are_shares_of_the_account_concurrency() {
     let template = transformed();
     let limits = template.document["Mappings"]["MethodLimits"].as_object().unwrap();
     let mut expected = serde_json::Map::new();
-    for concurrency in template.document["Parameters"]["AccountConcurrency"]["AllowedValues"].as_array().unwrap() {
+    for concurrency in
+        template.document["Parameters"]["AccountConcurrency"]["AllowedValues"].as_array().unwrap()
+    {
         let concurrency = concurrency.as_u64().unwrap();
         let mut row = serde_json::Map::new();
         for (rate, burst, share, duration) in LIMITS {
@@ -121,7 +159,10 @@ fn method_limits_are_shares_of_the_account_concurrency() {
 
 #[test]
 fn methods_that_hash_or_call_the_provider_have_limits_of_their_own() {
-    let mut expected = BTreeMap::from([("* *".to_owned(), "Rate"), ("POST /users/password-reset".to_owned(), "PasswordRate")]);
+    let mut expected = BTreeMap::from([
+        ("* *".to_owned(), "Rate"),
+        ("POST /users/password-reset".to_owned(), "PasswordRate"),
+    ]);
     for (name, (id, properties)) in functions(template::template()) {
         let policies = template::template().resource(&id)["Properties"]["Policies"].to_string();
         for (method, path) in super::functions::routes(&name) {
@@ -144,24 +185,48 @@ fn methods_that_hash_or_call_the_provider_have_limits_of_their_own() {
     for (route, rate) in expected {
         let burst = LIMITS.iter().find(|limit| limit.0 == rate).unwrap().1;
         let setting = &settings[&route];
-        if (&setting["ThrottlingRateLimit"], &setting["ThrottlingBurstLimit"]) != (&row[rate], &row[burst]) {
+        if (&setting["ThrottlingRateLimit"], &setting["ThrottlingBurstLimit"])
+            != (&row[rate], &row[burst])
+        {
             odd.push(format!("{route} should have the limits {rate} and {burst} of MethodLimits, but has {setting}"));
         }
     }
     none(odd);
 }
 
-/// The methods of each path, by the function that serves them; `ANY` are those without a function of their own.
+/// The methods of each path, by the function that serves them; `ANY` are those without a function
+/// of their own.
 fn methods_by_path(template: &Template) -> BTreeMap<&str, BTreeMap<String, String>> {
     let (_, api) = only(template, "AWS::ApiGateway::RestApi");
     let function = |operation: &Value| {
-        let uri = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"].as_str().unwrap_or_default();
-        let name = uri.split_once("${AWS::StackName}-").and_then(|(_, rest)| rest.strip_suffix(":live/invocations"));
+        let uri = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
+            .as_str()
+            .unwrap_or_default();
+        let name = uri
+            .split_once("${AWS::StackName}-")
+            .and_then(|(_, rest)| rest.strip_suffix(":live/invocations"));
         name.map_or_else(String::new, |name| format!("{}Function", pascal(name)))
     };
-    let method = |name: &str| if name == "x-amazon-apigateway-any-method" { "ANY".to_owned() } else { name.to_uppercase() };
-    let methods = |item: &Value| item.as_object().unwrap().iter().map(|(name, operation)| (method(name), function(operation))).collect();
-    api["Body"]["paths"].as_object().unwrap().iter().map(|(path, item)| (path.as_str(), methods(item))).collect()
+    let method = |name: &str| {
+        if name == "x-amazon-apigateway-any-method" {
+            "ANY".to_owned()
+        } else {
+            name.to_uppercase()
+        }
+    };
+    let methods = |item: &Value| {
+        item.as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, operation)| (method(name), function(operation)))
+            .collect()
+    };
+    api["Body"]["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(path, item)| (path.as_str(), methods(item)))
+        .collect()
 }
 
 #[test]
@@ -171,21 +236,38 @@ fn functions_that_read_serve_head_and_405_under_the_permission_of_get() {
     let mut odd = Vec::new();
     for (name, (id, _)) in functions(source) {
         let routes = super::functions::routes(&name);
-        let operation = tests::shop::operations().find(|operation| operation.name() == name).unwrap();
+        let operation =
+            tests::shop::operations().find(|operation| operation.name() == name).unwrap();
         // A function knows the operations of its own service.
-        let known: Vec<_> = tests::shop::operations().filter(|other| other.service == operation.service).copied().collect();
+        let known: Vec<_> = tests::shop::operations()
+            .filter(|other| other.service == operation.service)
+            .copied()
+            .collect();
         let allowed = allowed_methods(&known, operation.routes());
         for (_, path) in routes.iter().filter(|(method, _)| method == "GET") {
             let methods = &by_path[path.as_str()];
-            if methods.get("ANY") != Some(&id) || methods.contains_key("GET") || methods.contains_key("HEAD") {
+            if methods.get("ANY") != Some(&id)
+                || methods.contains_key("GET")
+                || methods.contains_key("HEAD")
+            {
                 odd.push(format!("{name} should take ANY method of {path}: {methods:?}"));
             }
             let own = methods.keys().map(String::as_str).filter(|method| *method != "ANY");
-            let expected = own.chain(["GET", "HEAD"]).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ");
+            let expected = own
+                .chain(["GET", "HEAD"])
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect::<Vec<_>>()
+                .join(", ");
             if allowed.as_deref() != Some(&expected) {
-                odd.push(format!("{name} should allow {expected}, the methods of {path}: {allowed:?}"));
+                odd.push(format!(
+                    "{name} should allow {expected}, the methods of {path}: {allowed:?}"
+                ));
             }
-            let source_arn = format!("${{ApiId}}/*/*{}", path.split('/').map(wildcard).collect::<Vec<_>>().join("/"));
+            let source_arn = format!(
+                "${{ApiId}}/*/*{}",
+                path.split('/').map(wildcard).collect::<Vec<_>>().join("/")
+            );
             let permits = |(_, permission): (&str, &Value)| {
                 let permission = &permission["Properties"];
                 permission["FunctionName"]["Ref"] == format!("{id}Aliaslive")
@@ -230,20 +312,30 @@ fn access_log_is_off_by_default_and_holds_no_path_query_or_header() {
         "responseLength",
     ];
     let template = transformed();
-    let setting = |template: &Template| template.resolve(&only(template, "AWS::ApiGateway::Stage").1["AccessLogSetting"]);
+    let setting = |template: &Template| {
+        template.resolve(&only(template, "AWS::ApiGateway::Stage").1["AccessLogSetting"])
+    };
     assert_eq!(setting(template), json!({ "Ref": "AWS::NoValue" }));
     let on = template.with(&[("ApiAccessLog", "on")]);
     assert_eq!(setting(&on)["DestinationArn"], "arn:ApiAccessLogGroup");
     let group = on.resource("ApiAccessLogGroup");
-    assert_eq!((&group["Condition"], on.resolve(&group["Properties"]["RetentionInDays"])), (&json!("HasAccessLog"), json!("30")));
+    assert_eq!(
+        (&group["Condition"], on.resolve(&group["Properties"]["RetentionInDays"])),
+        (&json!("HasAccessLog"), json!("30"))
+    );
     let format = text(&setting(&on)["Format"]).to_owned();
-    let fields: Vec<&str> =
-        format.split("$context.").skip(1).map(|rest| rest.split('"').next().unwrap()).filter(|field| !FIELDS.contains(field)).collect();
+    let fields: Vec<&str> = format
+        .split("$context.")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap())
+        .filter(|field| !FIELDS.contains(field))
+        .collect();
     assert!(fields.is_empty() && !format.contains('\n'), "{fields:?} in {format}");
     assert!(serde_json::from_str::<BTreeMap<String, String>>(&format).is_ok(), "{format}");
 }
 
-/// The role with which the gateway writes logs belongs to the account: a stack that is deleted would take it from all others.
+/// The role with which the gateway writes logs belongs to the account: a stack that is deleted
+/// would take it from all others.
 #[test]
 fn template_leaves_the_gateway_settings_of_the_account_alone() {
     assert_eq!(transformed().resources("AWS::ApiGateway::Account").count(), 0);
@@ -252,31 +344,62 @@ fn template_leaves_the_gateway_settings_of_the_account_alone() {
 #[test]
 fn prod_rejects_addresses_that_are_not_https() {
     let template = transformed();
-    let good =
-        [("Stage", "prod"), ("PaymentProvider", "stripe"), ("StoreUrl", "https://shop.example"), ("CorsOrigin", "https://shop.example")];
+    let good = [
+        ("Stage", "prod"),
+        ("PaymentProvider", "stripe"),
+        ("StoreUrl", "https://shop.example"),
+        ("CorsOrigin", "https://shop.example"),
+    ];
     assert_eq!(template.with(&good).broken_rules(), Vec::<String>::new());
     for parameter in ["StoreUrl", "CorsOrigin"] {
-        let pattern =
-            jsonschema::validator_for(&json!({ "pattern": template.document["Parameters"][parameter]["AllowedPattern"] })).unwrap();
+        let pattern = jsonschema::validator_for(
+            &json!({ "pattern": template.document["Parameters"][parameter]["AllowedPattern"] }),
+        )
+        .unwrap();
         let allowed = |value: &str| pattern.is_valid(&value.into());
-        let rejected = |value: &str| template.with(&good).with(&[(parameter, value)]).broken_rules().len() == 1;
-        for good in ["https://shop.example", "https://shop.example:8443", "https://localhost.example", "https://xn--bcher-kva.example"] {
+        let rejected = |value: &str| {
+            template.with(&good).with(&[(parameter, value)]).broken_rules().len() == 1
+        };
+        for good in [
+            "https://shop.example",
+            "https://shop.example:8443",
+            "https://localhost.example",
+            "https://xn--bcher-kva.example",
+        ] {
             assert!(allowed(good) && !rejected(good), "{parameter} {good}");
         }
-        for bad in
-            ["http://shop.example", "https://localhost", "https://localhost:3000", "https://127.0.0.1", "https://[::1]", "http://", ""]
-        {
+        for bad in [
+            "http://shop.example",
+            "https://localhost",
+            "https://localhost:3000",
+            "https://127.0.0.1",
+            "https://[::1]",
+            "http://",
+            "",
+        ] {
             assert!(!allowed(bad), "{parameter} {bad}");
         }
         // Every http address that the pattern lets through is one that the rule knows.
-        let development: Vec<String> =
-            (0..65_536).map(|port| format!("http://localhost:{port}")).filter(|address| allowed(address)).collect();
-        assert!(development.contains(&"http://localhost:3000".to_owned()), "{parameter}: {development:?}");
+        let development: Vec<String> = (0..65_536)
+            .map(|port| format!("http://localhost:{port}"))
+            .filter(|address| allowed(address))
+            .collect();
+        assert!(
+            development.contains(&"http://localhost:3000".to_owned()),
+            "{parameter}: {development:?}"
+        );
         for address in development {
             assert!(rejected(&address), "{parameter} {address} is accepted where Stage is prod");
-            assert!(template.with(&[(parameter, &address)]).broken_rules().is_empty(), "{parameter} {address}");
+            assert!(
+                template.with(&[(parameter, &address)]).broken_rules().is_empty(),
+                "{parameter} {address}"
+            );
         }
-        assert!(!allowed("http://localhost") && !allowed("http://localhost:3000/") && !allowed("http://localhost:3000/shop"));
+        assert!(
+            !allowed("http://localhost")
+                && !allowed("http://localhost:3000/")
+                && !allowed("http://localhost:3000/shop")
+        );
     }
 }
 

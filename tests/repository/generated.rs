@@ -1,5 +1,6 @@
-//! What is generated from the operations that services declare: the API's routes and answers in `template.yaml`, the permissions of routes in
-//! the template of each service, and the table of operations in `functions/README.md`. `make template` writes them.
+//! What is generated from the operations that services declare: the API's routes and answers in
+//! `template.yaml`, the permissions of routes in the template of each service, and the table of
+//! operations in `functions/README.md`. `make template` writes them.
 
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -28,7 +29,13 @@ struct Answer {
     header: Option<(&'static str, &'static str)>,
 }
 
-const fn answer(kind: &'static str, status: u16, code: &'static str, title: &'static str, detail: &'static str) -> Answer {
+const fn answer(
+    kind: &'static str,
+    status: u16,
+    code: &'static str,
+    title: &'static str,
+    detail: &'static str,
+) -> Answer {
     Answer { kind, status, code, title, detail, header: None }
 }
 
@@ -45,8 +52,9 @@ const NO_ROUTE_DETAIL: &str = "No operation has this path and this method.";
 const TOO_MANY: (&str, &str) = ("too_many_requests", "Too many requests");
 const WAIT: &str = "Wait a moment and send the same request again.";
 
-/// Every gateway response. `DEFAULT_4XX` is what is left when each kind with a status of its own has one: an unknown path called with a bearer
-/// token, which the gateway takes for a broken AWS signature. `WAF_FILTERED` is always a limit: the web ACL has no other rules, and a custom
+/// Every gateway response. `DEFAULT_4XX` is what is left when each kind with a status of its own
+/// has one: an unknown path called with a bearer token, which the gateway takes for a broken AWS
+/// signature. `WAF_FILTERED` is always a limit: the web ACL has no other rules, and a custom
 /// response of WAF could not be a problem document, because it cannot set `Content-Type`.
 const ANSWERS: [Answer; 17] = [
     answer(
@@ -107,13 +115,15 @@ const HEADERS: [(&str, &str); 7] = [
 
 /// Every route with its operation, by path and method.
 pub fn routes() -> impl Iterator<Item = (&'static Operation, Route)> {
-    shop::operations().flat_map(|operation| operation.routes().iter().map(move |route| (operation, *route)))
+    shop::operations()
+        .flat_map(|operation| operation.routes().iter().map(move |route| (operation, *route)))
 }
 
 /// The OpenAPI document of the gateway.
 ///
-/// A function that reads takes every method of its path that no other function serves. It answers `GET` and `HEAD`, and 405 to the rest: one
-/// permission covers all of them. A path without `GET` answers another method like an unknown path.
+/// A function that reads takes every method of its path that no other function serves. It answers
+/// `GET` and `HEAD`, and 405 to the rest: one permission covers all of them. A path without `GET`
+/// answers another method like an unknown path.
 fn definition() -> String {
     let mut paths: BTreeMap<&str, Vec<(&Operation, Route)>> = BTreeMap::new();
     for (operation, route) in routes() {
@@ -125,7 +135,11 @@ fn definition() -> String {
     for (path, served) in paths {
         writeln!(text, "          {path}:").unwrap();
         for (operation, route) in served {
-            let method = if route.method == "GET" { "x-amazon-apigateway-any-method" } else { &route.method.to_lowercase() };
+            let method = if route.method == "GET" {
+                "x-amazon-apigateway-any-method"
+            } else {
+                &route.method.to_lowercase()
+            };
             let security = match route.access {
                 Access::Public => "NONE",
                 Access::OptionalToken => "OptionalBearer",
@@ -137,7 +151,8 @@ fn definition() -> String {
             writeln!(text, "              x-amazon-apigateway-integration:").unwrap();
             writeln!(text, "                type: aws_proxy").unwrap();
             writeln!(text, "                httpMethod: POST").unwrap();
-            writeln!(text, "                uri: !Sub {}", invocation_uri(&operation.name())).unwrap();
+            writeln!(text, "                uri: !Sub {}", invocation_uri(&operation.name()))
+                .unwrap();
         }
     }
     text.push_str("        x-amazon-apigateway-gateway-responses:\n");
@@ -149,13 +164,18 @@ fn definition() -> String {
 
 /// Where the gateway invokes a function: always by the alias that a release moves.
 fn invocation_uri(name: &str) -> String {
-    let function = format!("arn:${{AWS::Partition}}:lambda:${{AWS::Region}}:${{AWS::AccountId}}:function:${{AWS::StackName}}-{name}:live");
-    format!("arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/2015-03-31/functions/{function}/invocations")
+    let function = format!(
+        "arn:${{AWS::Partition}}:lambda:${{AWS::Region}}:${{AWS::AccountId}}:function:${{AWS::StackName}}-{name}:live"
+    );
+    format!(
+        "arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/2015-03-31/functions/{function}/invocations"
+    )
 }
 
 fn write_answer(text: &mut String, answer: &Answer) {
     let Answer { kind, status, code, title, detail, header } = answer;
-    let mut headers: Vec<(&str, String)> = HEADERS.map(|(name, value)| (name, value.to_owned())).to_vec();
+    let mut headers: Vec<(&str, String)> =
+        HEADERS.map(|(name, value)| (name, value.to_owned())).to_vec();
     headers.push(("Access-Control-Expose-Headers", format!("'{EXPOSED_HEADERS}'")));
     headers.push(("Vary", "'Origin'".to_owned()));
     headers.extend(header.map(|(name, value)| (name, format!("'{value}'"))));
@@ -167,7 +187,12 @@ fn write_answer(text: &mut String, answer: &Answer) {
     writeln!(text, "            statusCode: \"{status}\"").unwrap();
     writeln!(text, "            responseParameters:").unwrap();
     for (name, value) in headers {
-        writeln!(text, "              gatewayresponse.header.{name}: \"{}\"", value.replace('"', "\\\"")).unwrap();
+        writeln!(
+            text,
+            "              gatewayresponse.header.{name}: \"{}\"",
+            value.replace('"', "\\\"")
+        )
+        .unwrap();
     }
     writeln!(text, "              gatewayresponse.header.Access-Control-Allow-Origin: !Sub \"'${{CorsOrigin}}'\"").unwrap();
     writeln!(text, "            responseTemplates:").unwrap();
@@ -182,7 +207,11 @@ fn permissions(service: &str) -> String {
             let pascal = super::pascal(&operation.name());
             let number = if number == 0 { String::new() } else { (number + 1).to_string() };
             let method = if route.method == "GET" { "*" } else { route.method };
-            let path: Vec<&str> = route.path.split('/').map(|part| if part.starts_with('{') { "*" } else { part }).collect();
+            let path: Vec<&str> = route
+                .path
+                .split('/')
+                .map(|part| if part.starts_with('{') { "*" } else { part })
+                .collect();
             let path = path.join("/");
             writeln!(text, "  {pascal}Permission{number}:").unwrap();
             writeln!(text, "    Type: AWS::Lambda::Permission").unwrap();
@@ -200,27 +229,43 @@ fn permissions(service: &str) -> String {
 /// The table of all operations, each with what calls it, who may, and the first line of its file.
 fn operations_table() -> String {
     let document: Value = serde_json::from_str(&source("functions/platform/openapi.json")).unwrap();
-    let described = document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
+    let described = document["paths"]
+        .as_object()
+        .unwrap()
+        .values()
+        .flat_map(|item| item.as_object().unwrap().values());
     let roles: BTreeMap<&str, String> = described
         .map(|operation| {
-            let roles = operation["x-roles"].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>();
+            let roles = operation["x-roles"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .collect::<Vec<_>>();
             (operation["operationId"].as_str().unwrap_or_default(), roles.join(", "))
         })
         .collect();
-    let mut text = String::from("\n| operation | called by | role | what it does |\n|---|---|---|---|\n");
+    let mut text =
+        String::from("\n| operation | called by | role | what it does |\n|---|---|---|---|\n");
     for operation in shop::operations() {
         let Operation { service, module, trigger } = operation;
         let called = match trigger {
-            Trigger::Http(routes) => routes.iter().map(|route| format!("`{} {}`", route.method, route.path)).collect::<Vec<_>>().join(", "),
+            Trigger::Http(routes) => routes
+                .iter()
+                .map(|route| format!("`{} {}`", route.method, route.path))
+                .collect::<Vec<_>>()
+                .join(", "),
             Trigger::Queue(queue) => format!("queue `{queue}`"),
             Trigger::Stream { table, .. } => format!("stream of `{table}`"),
             Trigger::Invoke => "invocation".to_owned(),
         };
         let file = format!("{service}/src/operations/{module}.rs");
         let code = source(&format!("functions/{file}"));
-        let (_, does) = code.lines().next().and_then(|line| line.split_once(": ")).unwrap_or_default();
+        let (_, does) =
+            code.lines().next().and_then(|line| line.split_once(": ")).unwrap_or_default();
         let role = roles.get(operation.name().as_str()).cloned().unwrap_or_default();
-        writeln!(text, "| [`{}`]({file}) | {called} | {role} | {does} |", operation.name()).unwrap();
+        writeln!(text, "| [`{}`]({file}) | {called} | {role} | {does} |", operation.name())
+            .unwrap();
     }
     text.push('\n');
     text
@@ -238,7 +283,10 @@ fn with_generated(file: &str, generated: &str) -> String {
 
 #[test]
 fn generated_parts_follow_from_the_operations() {
-    let mut files = vec![("template.yaml".to_owned(), definition()), ("functions/README.md".to_owned(), operations_table())];
+    let mut files = vec![
+        ("template.yaml".to_owned(), definition()),
+        ("functions/README.md".to_owned(), operations_table()),
+    ];
     for service in super::services() {
         let generated = permissions(&service);
         if !generated.is_empty() {

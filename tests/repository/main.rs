@@ -44,7 +44,10 @@ pub fn pascal(name: &str) -> String {
 
 /// Every operation that a service declares.
 pub fn operations() -> Vec<Operation> {
-    let operation = |operation: &shared::operation::Operation| Operation { service: operation.service.to_owned(), name: operation.name() };
+    let operation = |operation: &shared::operation::Operation| Operation {
+        service: operation.service.to_owned(),
+        name: operation.name(),
+    };
     tests::shop::operations().map(operation).collect()
 }
 
@@ -63,8 +66,10 @@ pub fn services() -> Vec<String> {
 /// The files right below a folder that have this extension, sorted.
 pub fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(template::root().join(folder)) else { return Vec::new() };
-    let mut files: Vec<PathBuf> =
-        entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == extension)).collect();
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == extension))
+        .collect();
     files.sort();
     files
 }
@@ -72,10 +77,12 @@ pub fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
 /// The text of a file, by its path from the root.
 #[track_caller]
 pub fn source(path: &str) -> String {
-    std::fs::read_to_string(template::root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    std::fs::read_to_string(template::root().join(path))
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The files anywhere below a folder that have this extension, sorted, with their path from the root.
+/// The files anywhere below a folder that have this extension, sorted, with their path from the
+/// root.
 pub fn all_files(folder: &str, extension: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut folders = vec![template::root().join(folder)];
@@ -85,7 +92,8 @@ pub fn all_files(folder: &str, extension: &str) -> Vec<(String, String)> {
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|e| e == extension) {
-                let name = path.strip_prefix(template::root()).unwrap().to_string_lossy().into_owned();
+                let name =
+                    path.strip_prefix(template::root()).unwrap().to_string_lossy().into_owned();
                 found.push((name, std::fs::read_to_string(&path).unwrap()));
             }
         }
@@ -130,9 +138,20 @@ pub fn transformed_files() -> &'static BTreeMap<String, Value> {
     TEMPLATES.get_or_init(|| {
         let root = template::root();
         let python = root.join("localstack/.venv-sam/bin/python");
-        assert!(python.is_file(), "the SAM tools are missing: run python3 localstack/stack.py setup");
-        let output = Command::new(python).arg(root.join("tests/repository/transform.py")).current_dir(root).output().unwrap();
-        assert!(output.status.success(), "SAM rejects a template: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            python.is_file(),
+            "the SAM tools are missing: run python3 localstack/stack.py setup"
+        );
+        let output = Command::new(python)
+            .arg(root.join("tests/repository/transform.py"))
+            .current_dir(root)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "SAM rejects a template: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         serde_json::from_slice(&output.stdout).unwrap()
     })
 }

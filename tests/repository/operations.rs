@@ -29,12 +29,26 @@ fn every_operation_stands_in_all_of_its_places() {
         match functions.get(name) {
             None => expect(false, format!("add the function {} to {file}", operation.logical_id())),
             Some((id, properties)) => {
-                expect(*id == operation.logical_id(), format!("call its function {} in {file}, not {id}", operation.logical_id()));
-                expect(Template::read(&file).resource(id).is_object(), format!("move its function {id} to {file}"));
+                expect(
+                    *id == operation.logical_id(),
+                    format!("call its function {} in {file}, not {id}", operation.logical_id()),
+                );
+                expect(
+                    Template::read(&file).resource(id).is_object(),
+                    format!("move its function {id} to {file}"),
+                );
                 let code = format!("../../target/lambda/{name}/");
-                expect(properties["CodeUri"] == code, format!("let {id} in {file} have the CodeUri {code}"));
+                expect(
+                    properties["CodeUri"] == code,
+                    format!("let {id} in {file} have the CodeUri {code}"),
+                );
                 let metadata = &template.resource(id)["Metadata"];
-                expect(metadata["SkipBuild"] == true, format!("give {id} in {file} the Metadata {{SkipBuild: true}}: cargo has built it"));
+                expect(
+                    metadata["SkipBuild"] == true,
+                    format!(
+                        "give {id} in {file} the Metadata {{SkipBuild: true}}: cargo has built it"
+                    ),
+                );
             }
         }
     }
@@ -43,7 +57,8 @@ fn every_operation_stands_in_all_of_its_places() {
 
 #[test]
 fn nothing_stands_for_an_operation_that_there_is_not() {
-    let known: BTreeSet<String> = operations().into_iter().map(|operation| operation.name).collect();
+    let known: BTreeSet<String> =
+        operations().into_iter().map(|operation| operation.name).collect();
     let mut left = Vec::new();
     for service in services() {
         for path in files(&format!("functions/{service}/src/bin"), "rs") {
@@ -59,7 +74,9 @@ fn nothing_stands_for_an_operation_that_there_is_not() {
     for name in functions(template::template()).keys().filter(|name| !known.contains(*name)) {
         left.push(format!("a template has a function {name}, for which there is no operation"));
     }
-    for name in files("events", "json").iter().map(|path| stem(path)).filter(|name| !known.contains(name)) {
+    for name in
+        files("events", "json").iter().map(|path| stem(path)).filter(|name| !known.contains(name))
+    {
         left.push(format!("events/{name}.json is a sample for an operation that there is not"));
     }
     none(left);
@@ -96,20 +113,37 @@ fn samples_come_from_where_the_template_says_that_events_come_from() {
         let routes: Vec<(String, String)> = super::functions::routes(&name);
         let sources: Vec<String> = template
             .resources("AWS::Lambda::EventSourceMapping")
-            .filter(|(_, mapping)| mapping["Properties"]["FunctionName"]["Ref"] == format!("{id}.Alias"))
-            .map(|(_, mapping)| template.resolve(&mapping["Properties"]["EventSourceArn"]).as_str().unwrap_or_default().to_owned())
+            .filter(|(_, mapping)| {
+                mapping["Properties"]["FunctionName"]["Ref"] == format!("{id}.Alias")
+            })
+            .map(|(_, mapping)| {
+                template
+                    .resolve(&mapping["Properties"]["EventSourceArn"])
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned()
+            })
             .collect();
         if !routes.is_empty() {
             let route = (text(&sample["httpMethod"]), text(&sample["resource"]));
             if !routes.contains(&route) {
-                odd.push(format!("events/{name}.json is a {} {}, but the function's routes are {routes:?}", route.0, route.1));
+                odd.push(format!(
+                    "events/{name}.json is a {} {}, but the function's routes are {routes:?}",
+                    route.0, route.1
+                ));
             }
-        } else if let Some(queue) = sources.iter().find_map(|source| source.strip_prefix("arn:").filter(|source| !source.contains(':'))) {
+        } else if let Some(queue) = sources
+            .iter()
+            .find_map(|source| source.strip_prefix("arn:").filter(|source| !source.contains(':')))
+        {
             let queue_name = template.resolve(&template.resource(queue)["Properties"]["QueueName"]);
             let arn = format!("arn:aws:sqs:us-east-1:000000000000:{}", text(&queue_name));
             for record in sample["Records"].as_array().unwrap_or(&Vec::new()) {
                 if record["eventSourceARN"] != arn.as_str() {
-                    odd.push(format!("events/{name}.json comes from {}, but the function is fed from {arn}", record["eventSourceARN"]));
+                    odd.push(format!(
+                        "events/{name}.json comes from {}, but the function is fed from {arn}",
+                        record["eventSourceARN"]
+                    ));
                 }
             }
         }

@@ -11,7 +11,8 @@ use Kind::{Once, Repeated};
 /// Whether the sender of a queue's messages sends a lost one again.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
-    /// An answer that is missing makes the sender repeat its command. After 20 receptions, 83 minutes at least, the message is a dead letter.
+    /// An answer that is missing makes the sender repeat its command. After 20 receptions, 83
+    /// minutes at least, the message is a dead letter.
     Repeated,
     /// It has no second sender, so it is retried for about four days.
     Once,
@@ -42,14 +43,21 @@ const UNDELIVERED: &str = "ferrocart-undelivered-events";
 
 /// The queues that a consumer reads, by their name without the stack's: logical id and properties.
 fn main_queues(template: &Template) -> Vec<(String, String, Value)> {
-    let named = |(id, queue): (String, Value)| (text(&queue["QueueName"]).trim_start_matches("ferrocart-").to_owned(), id, queue);
-    let is_main = |(name, _, _): &(String, String, Value)| !is_dead_letter(name) && name != "undelivered-events";
+    let named = |(id, queue): (String, Value)| {
+        (text(&queue["QueueName"]).trim_start_matches("ferrocart-").to_owned(), id, queue)
+    };
+    let is_main = |(name, _, _): &(String, String, Value)| {
+        !is_dead_letter(name) && name != "undelivered-events"
+    };
     queues(template).into_iter().map(named).filter(is_main).collect()
 }
 
 /// `ReserveStockQueue` is the logical id of the queue `reserve-stock`, and so on.
 fn queues(template: &Template) -> Vec<(String, Value)> {
-    template.resources("AWS::SQS::Queue").map(|(id, queue)| (id.to_owned(), template.resolve(&queue["Properties"]))).collect()
+    template
+        .resources("AWS::SQS::Queue")
+        .map(|(id, queue)| (id.to_owned(), template.resolve(&queue["Properties"])))
+        .collect()
 }
 
 fn is_dead_letter(name: &str) -> bool {
@@ -58,7 +66,9 @@ fn is_dead_letter(name: &str) -> bool {
 
 /// The mapping that reads from `arn`: its properties.
 fn mapping_from(template: &Template, arn: &str) -> Option<Value> {
-    let mappings = template.resources("AWS::Lambda::EventSourceMapping").map(|(_, mapping)| template.resolve(&mapping["Properties"]));
+    let mappings = template
+        .resources("AWS::Lambda::EventSourceMapping")
+        .map(|(_, mapping)| template.resolve(&mapping["Properties"]));
     mappings.into_iter().find(|mapping| mapping["EventSourceArn"] == arn)
 }
 
@@ -68,20 +78,31 @@ fn has_alarm(template: &Template, metric: &str, dimension: &str, value: &str) ->
 
 /// The alarm that watches a metric with exactly these dimensions, and has an action.
 fn alarm_on(template: &Template, metric: &str, expected: &[(&str, &str)]) -> Option<Value> {
-    template.resources("AWS::CloudWatch::Alarm").map(|(_, alarm)| template.resolve(&alarm["Properties"])).find(|alarm| {
-        let dimensions = alarm["Dimensions"].as_array().cloned().unwrap_or_default();
-        let dimensions: Vec<(&str, &str)> =
-            dimensions.iter().map(|one| (one["Name"].as_str().unwrap_or_default(), one["Value"].as_str().unwrap_or_default())).collect();
-        let tells = alarm["AlarmActions"].as_array().is_some_and(|actions| !actions.is_empty());
-        alarm["MetricName"] == metric && dimensions == expected && tells
-    })
+    template
+        .resources("AWS::CloudWatch::Alarm")
+        .map(|(_, alarm)| template.resolve(&alarm["Properties"]))
+        .find(|alarm| {
+            let dimensions = alarm["Dimensions"].as_array().cloned().unwrap_or_default();
+            let dimensions: Vec<(&str, &str)> = dimensions
+                .iter()
+                .map(|one| {
+                    (
+                        one["Name"].as_str().unwrap_or_default(),
+                        one["Value"].as_str().unwrap_or_default(),
+                    )
+                })
+                .collect();
+            let tells = alarm["AlarmActions"].as_array().is_some_and(|actions| !actions.is_empty());
+            alarm["MetricName"] == metric && dimensions == expected && tells
+        })
 }
 
 #[test]
 fn every_queue_has_dead_letters_an_alarm_partial_batches_and_time_enough() {
     let template = template::template();
     let functions = functions(template);
-    let names: BTreeSet<String> = queues(template).iter().map(|(_, queue)| text(&queue["QueueName"])).collect();
+    let names: BTreeSet<String> =
+        queues(template).iter().map(|(_, queue)| text(&queue["QueueName"])).collect();
     let mut odd = Vec::new();
     for (_, id, queue) in main_queues(template) {
         let name = text(&queue["QueueName"]);
@@ -91,9 +112,17 @@ fn every_queue_has_dead_letters_an_alarm_partial_batches_and_time_enough() {
             }
         };
         let target = text(&queue["RedrivePolicy"]["deadLetterTargetArn"]);
-        let dead = template.resolve(&template.resource(target.trim_start_matches("arn:"))["Properties"]["QueueName"]);
-        expect(dead == format!("{name}-dead-letter"), format!("give it the dead-letter queue {name}-dead-letter"));
-        expect(names.contains(&format!("{name}-dead-letter")), format!("add the queue {name}-dead-letter"));
+        let dead = template.resolve(
+            &template.resource(target.trim_start_matches("arn:"))["Properties"]["QueueName"],
+        );
+        expect(
+            dead == format!("{name}-dead-letter"),
+            format!("give it the dead-letter queue {name}-dead-letter"),
+        );
+        expect(
+            names.contains(&format!("{name}-dead-letter")),
+            format!("add the queue {name}-dead-letter"),
+        );
         let Some(mapping) = mapping_from(template, &format!("arn:{id}")) else {
             expect(false, "nobody reads it: add an AWS::Lambda::EventSourceMapping".to_owned());
             continue;
@@ -101,27 +130,36 @@ fn every_queue_has_dead_letters_an_alarm_partial_batches_and_time_enough() {
         let types = mapping["FunctionResponseTypes"].as_array().cloned().unwrap_or_default();
         expect(
             types.contains(&"ReportBatchItemFailures".into()),
-            "add ReportBatchItemFailures to its mapping: one bad message would return ten".to_owned(),
+            "add ReportBatchItemFailures to its mapping: one bad message would return ten"
+                .to_owned(),
         );
         let consumer = text(&mapping["FunctionName"]);
         let Some((_, function)) = functions.get(consumer.trim_start_matches("ferrocart-")) else {
             expect(false, format!("it is read by {consumer}, which is no function"));
             continue;
         };
-        let (visibility, limit) = (queue["VisibilityTimeout"].as_u64().unwrap_or(30), timeout(function));
+        let (visibility, limit) =
+            (queue["VisibilityTimeout"].as_u64().unwrap_or(30), timeout(function));
         expect(
             visibility >= 6 * limit,
-            format!("its visibility timeout is {visibility} s, but {consumer} may run for {limit} s: it must be six times that"),
+            format!(
+                "its visibility timeout is {visibility} s, but {consumer} may run for {limit} s: it must be six times that"
+            ),
         );
         let variables = &function["Environment"]["Variables"];
-        expect(variables["QUEUE_URL"] == name.as_str(), format!("tell {consumer} that this is its QUEUE_URL"));
+        expect(
+            variables["QUEUE_URL"] == name.as_str(),
+            format!("tell {consumer} that this is its QUEUE_URL"),
+        );
         let dead_letter = format!("{name}-dead-letter");
         expect(
             variables["DEAD_LETTER_QUEUE_URL"] == dead_letter.as_str(),
             format!("set {dead_letter} as DEAD_LETTER_QUEUE_URL of {consumer}"),
         );
     }
-    for (_, queue) in queues(template).iter().filter(|(_, queue)| is_dead_letter(&text(&queue["QueueName"]))) {
+    for (_, queue) in
+        queues(template).iter().filter(|(_, queue)| is_dead_letter(&text(&queue["QueueName"])))
+    {
         let name = text(&queue["QueueName"]);
         if !has_alarm(template, "ApproximateNumberOfMessagesVisible", "QueueName", &name) {
             odd.push(format!("nobody is told when something is in {name}: add an alarm on ApproximateNumberOfMessagesVisible"));
@@ -144,11 +182,18 @@ fn only_publishers_may_send() {
     for (id, queue) in queues(template) {
         let name = text(&queue["QueueName"]);
         let is_of_queue = |policy: &Value| {
-            policy["Properties"]["Queues"].as_array().is_some_and(|queues| queues.iter().any(|queue| queue["Ref"] == id.as_str()))
+            policy["Properties"]["Queues"]
+                .as_array()
+                .is_some_and(|queues| queues.iter().any(|queue| queue["Ref"] == id.as_str()))
         };
-        let policies = template.resources("AWS::SQS::QueuePolicy").filter(|(_, policy)| is_of_queue(policy));
-        let denies =
-            policies.flat_map(|(_, policy)| policy["Properties"]["PolicyDocument"]["Statement"].as_array().cloned().unwrap_or_default());
+        let policies =
+            template.resources("AWS::SQS::QueuePolicy").filter(|(_, policy)| is_of_queue(policy));
+        let denies = policies.flat_map(|(_, policy)| {
+            policy["Properties"]["PolicyDocument"]["Statement"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default()
+        });
         let holds = |statement: &Value| {
             statement["Effect"] == "Deny"
                 && statement["Principal"] == "*"
@@ -167,15 +212,23 @@ fn queues_retry_for_as_long_as_their_kind_needs() {
     let template = template::template();
     let mut odd = Vec::new();
     let known: BTreeSet<&str> = QUEUES.iter().map(|(name, ..)| *name).collect();
-    assert_eq!(known, main_queues(template).iter().map(|(name, ..)| name.as_str()).collect(), "each queue has a row in QUEUES");
+    assert_eq!(
+        known,
+        main_queues(template).iter().map(|(name, ..)| name.as_str()).collect(),
+        "each queue has a row in QUEUES"
+    );
     for (name, _, queue) in main_queues(template) {
         let (_, kind, _) = QUEUES.iter().find(|row| row.0 == name).unwrap();
-        // Seconds. A queue that retries for up to 5.1 days keeps its messages for seven. A dead letter counts from its first sending.
+        // Seconds. A queue that retries for up to 5.1 days keeps its messages for seven. A dead
+        // letter counts from its first sending.
         let expected = match kind {
             Repeated => (Some(20), Some(345_600)),
             Once => (Some(500), Some(604_800)),
         };
-        let found = (queue["RedrivePolicy"]["maxReceiveCount"].as_u64(), queue["MessageRetentionPeriod"].as_u64());
+        let found = (
+            queue["RedrivePolicy"]["maxReceiveCount"].as_u64(),
+            queue["MessageRetentionPeriod"].as_u64(),
+        );
         if found != expected {
             odd.push(format!(
                 "the queue {name} is {kind:?}, so it needs (maxReceiveCount, MessageRetentionPeriod) {expected:?}, not {found:?}"
@@ -194,18 +247,28 @@ fn consumers_may_send_to_their_own_dead_letter_queue_only() {
         let mapping = mapping_from(template, &format!("arn:{id}")).unwrap();
         let consumer = text(&mapping["FunctionName"]).trim_start_matches("ferrocart-").to_owned();
         let (function_id, properties) = &functions[&consumer];
-        let statements = properties["Policies"].as_array().into_iter().flatten().flat_map(|policy| policy["Statement"].as_array().unwrap());
-        let sends: Vec<&Value> =
-            statements.filter(|one| one["Action"].to_string().contains("sqs:SendMessage")).map(|one| &one["Resource"]).collect();
+        let statements = properties["Policies"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .flat_map(|policy| policy["Statement"].as_array().unwrap());
+        let sends: Vec<&Value> = statements
+            .filter(|one| one["Action"].to_string().contains("sqs:SendMessage"))
+            .map(|one| &one["Resource"])
+            .collect();
         let dead_letter = text(&queue["RedrivePolicy"]["deadLetterTargetArn"]);
         if sends != [&Value::from(dead_letter.clone())] {
             odd.push(format!("{consumer} may send to {sends:?}, but its queue {name} has the dead-letter queue {dead_letter}"));
         }
         let of_queue = |policy: &&Value| {
-            policy["Properties"]["Queues"].to_string().contains(&format!("\"{}\"", dead_letter.trim_start_matches("arn:")))
+            policy["Properties"]["Queues"]
+                .to_string()
+                .contains(&format!("\"{}\"", dead_letter.trim_start_matches("arn:")))
         };
-        let policy = template.resources("AWS::SQS::QueuePolicy").map(|(_, policy)| policy).find(of_queue);
-        if !policy.is_some_and(|policy| policy.to_string().contains(&format!("{function_id}Role"))) {
+        let policy =
+            template.resources("AWS::SQS::QueuePolicy").map(|(_, policy)| policy).find(of_queue);
+        if !policy.is_some_and(|policy| policy.to_string().contains(&format!("{function_id}Role")))
+        {
             odd.push(format!("the policy of {dead_letter} denies {consumer} to send there"));
         }
     }
@@ -218,22 +281,36 @@ fn every_queue_has_an_alarm_on_the_age_of_its_messages() {
     let mut odd = Vec::new();
     for (name, ..) in main_queues(template) {
         let (_, _, age) = QUEUES.iter().find(|row| row.0 == name).unwrap();
-        let alarm = alarm_on(template, "ApproximateAgeOfOldestMessage", &[("QueueName", &format!("ferrocart-{name}"))]);
-        let threshold = alarm.map(|alarm| (alarm["Statistic"].clone(), alarm["Threshold"].clone(), alarm["ComparisonOperator"].clone()));
+        let alarm = alarm_on(
+            template,
+            "ApproximateAgeOfOldestMessage",
+            &[("QueueName", &format!("ferrocart-{name}"))],
+        );
+        let threshold = alarm.map(|alarm| {
+            (
+                alarm["Statistic"].clone(),
+                alarm["Threshold"].clone(),
+                alarm["ComparisonOperator"].clone(),
+            )
+        });
         if threshold != Some(("Maximum".into(), (*age).into(), "GreaterThanThreshold".into())) {
             odd.push(format!("add an alarm on ApproximateAgeOfOldestMessage above {age} seconds for {name}: {threshold:?}"));
         }
     }
-    // SQS leaves messages that were received three times out of the age: the consumers of each service count them.
+    // SQS leaves messages that were received three times out of the age: the consumers of each
+    // service count them.
     for service in ["inventory", "orders", "payments", "notifications", "ledger"] {
-        if alarm_on(template, "MessageDelayed", &[("service", service), ("stack", "ferrocart")]).is_none() {
+        if alarm_on(template, "MessageDelayed", &[("service", service), ("stack", "ferrocart")])
+            .is_none()
+        {
             odd.push(format!("add an alarm on MessageDelayed of {service}"));
         }
     }
     none(odd);
 }
 
-/// What queues leave to the methods of the API, in percent of the account's concurrency: see `gateway`.
+/// What queues leave to the methods of the API, in percent of the account's concurrency: see
+/// `gateway`.
 const SHARE_OF_QUEUES: u64 = 60;
 
 #[test]
@@ -241,16 +318,21 @@ fn queues_leave_concurrency_to_the_methods_of_the_api() {
     let template = template::template();
     let mails = &template.document["Parameters"]["MailConcurrency"];
     assert_eq!((&mails["MinValue"], &mails["Default"]), (&2.into(), &2.into()));
-    for account in template.document["Parameters"]["AccountConcurrency"]["AllowedValues"].as_array().unwrap() {
+    for account in
+        template.document["Parameters"]["AccountConcurrency"]["AllowedValues"].as_array().unwrap()
+    {
         let account = account.to_string();
         let most_mails = mails["MaxValue"].to_string();
-        let template = template.with(&[("AccountConcurrency", &account), ("MailConcurrency", &most_mails)]);
+        let template =
+            template.with(&[("AccountConcurrency", &account), ("MailConcurrency", &most_mails)]);
         let mut sum = 0;
         for (name, id, _) in main_queues(&template) {
             let mapping = mapping_from(&template, &format!("arn:{id}")).unwrap();
             let most = &mapping["ScalingConfig"]["MaximumConcurrency"];
             let most = most.as_u64().or_else(|| most.as_str()?.parse().ok());
-            let most = most.unwrap_or_else(|| panic!("the mapping of {name} has no MaximumConcurrency at {account}: {mapping}"));
+            let most = most.unwrap_or_else(|| {
+                panic!("the mapping of {name} has no MaximumConcurrency at {account}: {mapping}")
+            });
             assert!((2..=1000).contains(&most), "Lambda refuses {most} for {name}");
             sum += most;
         }
@@ -271,14 +353,23 @@ fn queues_leave_concurrency_to_the_methods_of_the_api() {
 fn publishers_know_the_queues_that_they_may_send_to_and_no_others() {
     let template = template::template();
     let mut odd = Vec::new();
-    for (name, (id, _)) in functions(template).iter().filter(|(name, _)| name.starts_with("publish-")) {
+    for (name, (id, _)) in
+        functions(template).iter().filter(|(name, _)| name.starts_with("publish-"))
+    {
         let raw = &template.resource(id)["Properties"];
         let variables = raw["Environment"]["Variables"].as_object().cloned().unwrap_or_default();
-        let known: BTreeSet<String> =
-            variables.iter().filter(|(name, _)| name.ends_with("_QUEUE_URL")).map(|(_, url)| text(&template.resolve(url))).collect();
-        let statements =
-            raw["Policies"].as_array().into_iter().flatten().flat_map(|policy| policy["Statement"].as_array().into_iter().flatten());
-        let sends = statements.filter(|statement| statement["Action"].to_string().contains("sqs:SendMessage"));
+        let known: BTreeSet<String> = variables
+            .iter()
+            .filter(|(name, _)| name.ends_with("_QUEUE_URL"))
+            .map(|(_, url)| text(&template.resolve(url)))
+            .collect();
+        let statements = raw["Policies"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .flat_map(|policy| policy["Statement"].as_array().into_iter().flatten());
+        let sends = statements
+            .filter(|statement| statement["Action"].to_string().contains("sqs:SendMessage"));
         let granted: BTreeSet<String> = sends
             .flat_map(|statement| match &statement["Resource"] {
                 Value::Array(resources) => resources.clone(),
@@ -286,21 +377,37 @@ fn publishers_know_the_queues_that_they_may_send_to_and_no_others() {
             })
             .map(|resource| {
                 let id = text(&template.resolve(&resource));
-                text(&template.resolve(&template.resource(id.trim_start_matches("arn:"))["Properties"]["QueueName"]))
+                text(&template.resolve(
+                    &template.resource(id.trim_start_matches("arn:"))["Properties"]["QueueName"],
+                ))
             })
             .collect();
-        let declared = tests::shop::operations().find(|operation| operation.name() == *name).unwrap();
-        let expected = declared.queues().iter().map(|queue| (*queue).to_owned()).chain(declared.dead_letter_queue());
-        let expected: BTreeSet<String> = expected.map(|queue| format!("ferrocart-{queue}")).collect();
+        let declared =
+            tests::shop::operations().find(|operation| operation.name() == *name).unwrap();
+        let expected = declared
+            .queues()
+            .iter()
+            .map(|queue| (*queue).to_owned())
+            .chain(declared.dead_letter_queue());
+        let expected: BTreeSet<String> =
+            expected.map(|queue| format!("ferrocart-{queue}")).collect();
         if known != expected {
-            odd.push(format!("{name} declares the queues {expected:?}, but the template gives it {known:?}"));
+            odd.push(format!(
+                "{name} declares the queues {expected:?}, but the template gives it {known:?}"
+            ));
         }
         if known != granted {
             odd.push(format!("{name} knows the queues {known:?}, but may send to {granted:?}"));
         }
-        for (variable, url) in variables.iter().filter(|(name, _)| name.ends_with("_QUEUE_URL") && *name != "DEAD_LETTER_QUEUE_URL") {
+        for (variable, url) in variables
+            .iter()
+            .filter(|(name, _)| name.ends_with("_QUEUE_URL") && *name != "DEAD_LETTER_QUEUE_URL")
+        {
             let queue = text(&template.resolve(url));
-            let expected = format!("{}_QUEUE_URL", queue.trim_start_matches("ferrocart-").to_uppercase().replace('-', "_"));
+            let expected = format!(
+                "{}_QUEUE_URL",
+                queue.trim_start_matches("ferrocart-").to_uppercase().replace('-', "_")
+            );
             if *variable != expected {
                 odd.push(format!("{name} gets the address of {queue} in {variable}: shared::config::queue_url looks in {expected}"));
             }
@@ -313,11 +420,15 @@ fn publishers_know_the_queues_that_they_may_send_to_and_no_others() {
 fn every_stream_is_read_until_it_is_too_old_and_watched() {
     let template = template::template();
     let mut odd = Vec::new();
-    for (id, table) in
-        template.resources("AWS::DynamoDB::Table").filter(|(_, table)| table["Properties"].get("StreamSpecification").is_some())
+    for (id, table) in template
+        .resources("AWS::DynamoDB::Table")
+        .filter(|(_, table)| table["Properties"].get("StreamSpecification").is_some())
     {
         let Some(mapping) = mapping_from(template, &format!("arn:{id}:StreamArn")) else {
-            odd.push(format!("{id} has a stream that nobody reads: {}", table["Properties"]["StreamSpecification"]));
+            odd.push(format!(
+                "{id} has a stream that nobody reads: {}",
+                table["Properties"]["StreamSpecification"]
+            ));
             continue;
         };
         let publisher = text(&mapping["FunctionName"]);
@@ -326,13 +437,34 @@ fn every_stream_is_read_until_it_is_too_old_and_watched() {
                 odd.push(format!("the mapping from {id} to {publisher}: {what}"));
             }
         };
-        expect(mapping["StartingPosition"] == "TRIM_HORIZON", "start at TRIM_HORIZON, or what was written before it stood is lost");
-        expect(mapping["BisectBatchOnFunctionError"] == true, "bisect, or one bad record holds up a hundred");
-        expect(mapping["MaximumRetryAttempts"] == -1, "retry without end: what cannot be sent now can be sent later");
-        expect(mapping["MaximumRecordAgeInSeconds"] == 82_800, "give up at 23 hours, an hour before the stream forgets");
-        expect(mapping["DestinationConfig"]["OnFailure"]["Destination"].is_string(), "name where what is given up goes");
-        expect(mapping.get("FunctionResponseTypes").is_none(), "no partial responses: the emulator would lose the records");
-        expect(has_alarm(template, "IteratorAge", "FunctionName", &publisher), "add an alarm on IteratorAge");
+        expect(
+            mapping["StartingPosition"] == "TRIM_HORIZON",
+            "start at TRIM_HORIZON, or what was written before it stood is lost",
+        );
+        expect(
+            mapping["BisectBatchOnFunctionError"] == true,
+            "bisect, or one bad record holds up a hundred",
+        );
+        expect(
+            mapping["MaximumRetryAttempts"] == -1,
+            "retry without end: what cannot be sent now can be sent later",
+        );
+        expect(
+            mapping["MaximumRecordAgeInSeconds"] == 82_800,
+            "give up at 23 hours, an hour before the stream forgets",
+        );
+        expect(
+            mapping["DestinationConfig"]["OnFailure"]["Destination"].is_string(),
+            "name where what is given up goes",
+        );
+        expect(
+            mapping.get("FunctionResponseTypes").is_none(),
+            "no partial responses: the emulator would lose the records",
+        );
+        expect(
+            has_alarm(template, "IteratorAge", "FunctionName", &publisher),
+            "add an alarm on IteratorAge",
+        );
     }
     none(odd);
 }
@@ -342,16 +474,23 @@ fn schedules_that_settle_orders_are_watched() {
     let template = template::template();
     let mut odd = Vec::new();
     for (name, (_, properties)) in functions(template) {
-        let scheduled =
-            properties["Events"].as_object().into_iter().flat_map(|events| events.values()).any(|event| event["Type"] == "Schedule");
-        if scheduled && !has_alarm(template, "Errors", "FunctionName", &format!("ferrocart-{name}")) {
-            odd.push(format!("{name} runs by itself and nobody is told when it fails: add an alarm on Errors"));
+        let scheduled = properties["Events"]
+            .as_object()
+            .into_iter()
+            .flat_map(|events| events.values())
+            .any(|event| event["Type"] == "Schedule");
+        if scheduled && !has_alarm(template, "Errors", "FunctionName", &format!("ferrocart-{name}"))
+        {
+            odd.push(format!(
+                "{name} runs by itself and nobody is told when it fails: add an alarm on Errors"
+            ));
         }
     }
     none(odd);
 }
 
-/// The safety net must not stop unnoticed: whatever the interval, its alarm waits for several of them.
+/// The safety net must not stop unnoticed: whatever the interval, its alarm waits for several of
+/// them.
 #[test]
 fn sweeps_that_stop_running_raise_an_alarm() {
     let document = &template::template().document;
@@ -363,17 +502,36 @@ fn sweeps_that_stop_running_raise_an_alarm() {
         let template = template::template().with(&[("SweepInterval", &interval)]);
         for sweep in ["resume-orders", "reconcile-payments"] {
             let name = format!("ferrocart-{sweep}");
-            let alarm =
-                alarm_on(&template, "Invocations", &[("FunctionName", &name)]).unwrap_or_else(|| panic!("{sweep} has no heartbeat"));
-            let found =
-                [&alarm["Statistic"], &alarm["ComparisonOperator"], &alarm["Threshold"], &alarm["TreatMissingData"], &alarm["Period"]];
-            assert_eq!(serde_json::json!(found), serde_json::json!(["Sum", "LessThanThreshold", 1, "breaching", 60]), "{sweep}");
-            let watched = if minutes == 1 { alarm["EvaluationPeriods"].as_u64() } else { joined(&alarm["EvaluationPeriods"], &interval) };
+            let alarm = alarm_on(&template, "Invocations", &[("FunctionName", &name)])
+                .unwrap_or_else(|| panic!("{sweep} has no heartbeat"));
+            let found = [
+                &alarm["Statistic"],
+                &alarm["ComparisonOperator"],
+                &alarm["Threshold"],
+                &alarm["TreatMissingData"],
+                &alarm["Period"],
+            ];
+            assert_eq!(
+                serde_json::json!(found),
+                serde_json::json!(["Sum", "LessThanThreshold", 1, "breaching", 60]),
+                "{sweep}"
+            );
+            let watched = if minutes == 1 {
+                alarm["EvaluationPeriods"].as_u64()
+            } else {
+                joined(&alarm["EvaluationPeriods"], &interval)
+            };
             assert_eq!(watched, Some(periods), "{sweep} {interval}");
             assert!(periods * 60 <= 86_400, "CloudWatch looks back a day at most");
         }
     }
-    for bad in ["rate(0 minutes)", "rate(1 minutes)", "rate(60 minutes)", "rate(1 hour)", "cron(* * * * ? *)"] {
+    for bad in [
+        "rate(0 minutes)",
+        "rate(1 minutes)",
+        "rate(60 minutes)",
+        "rate(1 hour)",
+        "cron(* * * * ? *)",
+    ] {
         assert!(!pattern.is_valid(&bad.into()), "{bad}");
     }
 }
@@ -388,17 +546,26 @@ fn joined(expression: &Value, interval: &str) -> Option<u64> {
 
 #[test]
 fn throttles_of_the_account_raise_an_alarm() {
-    let alarm = alarm_on(template::template(), "Throttles", &[]).expect("an alarm on Throttles without dimensions");
+    let alarm = alarm_on(template::template(), "Throttles", &[])
+        .expect("an alarm on Throttles without dimensions");
     let found = [&alarm["Namespace"], &alarm["Statistic"], &alarm["Threshold"], &alarm["Period"]];
     assert_eq!(serde_json::json!(found), serde_json::json!(["AWS/Lambda", "Sum", 0, 300]));
 }
 
-/// Every target of EventBridge, as SAM makes it: the rule's logical id, its properties, and the target.
+/// Every target of EventBridge, as SAM makes it: the rule's logical id, its properties, and the
+/// target.
 fn targets(template: &Template) -> Vec<(String, Value, Value)> {
-    let rules = template.resources("AWS::Events::Rule").map(|(id, rule)| (id.to_owned(), template.resolve(&rule["Properties"])));
+    let rules = template
+        .resources("AWS::Events::Rule")
+        .map(|(id, rule)| (id.to_owned(), template.resolve(&rule["Properties"])));
     rules
         .flat_map(|(id, rule)| {
-            rule["Targets"].as_array().unwrap().clone().into_iter().map(move |target| (id.clone(), rule.clone(), target))
+            rule["Targets"]
+                .as_array()
+                .unwrap()
+                .clone()
+                .into_iter()
+                .map(move |target| (id.clone(), rule.clone(), target))
         })
         .collect()
 }
@@ -406,12 +573,26 @@ fn targets(template: &Template) -> Vec<(String, Value, Value)> {
 #[test]
 fn what_eventbridge_cannot_deliver_is_kept_and_raises_an_alarm() {
     let template = transformed();
-    assert_eq!(template.resources("AWS::Scheduler::Schedule").count(), 0, "schedules are rules here");
-    let (_, policy) = template.resources("AWS::SQS::QueuePolicy").find(|(id, _)| *id == "UndeliveredEventsQueuePolicy").unwrap();
+    assert_eq!(
+        template.resources("AWS::Scheduler::Schedule").count(),
+        0,
+        "schedules are rules here"
+    );
+    let (_, policy) = template
+        .resources("AWS::SQS::QueuePolicy")
+        .find(|(id, _)| *id == "UndeliveredEventsQueuePolicy")
+        .unwrap();
     let statements = &policy["Properties"]["PolicyDocument"]["Statement"];
     let sources = template.resolve(&statements[0]["Condition"]["ArnEquals"]["aws:SourceArn"]);
-    assert_eq!(statements[0]["Principal"], serde_json::json!({ "Service": "events.amazonaws.com" }));
-    assert_eq!(template.resolve(&statements[1]["Condition"]["ArnNotEquals"]["aws:SourceArn"]), sources, "all others are denied");
+    assert_eq!(
+        statements[0]["Principal"],
+        serde_json::json!({ "Service": "events.amazonaws.com" })
+    );
+    assert_eq!(
+        template.resolve(&statements[1]["Condition"]["ArnNotEquals"]["aws:SourceArn"]),
+        sources,
+        "all others are denied"
+    );
     let mut odd = Vec::new();
     let mut rules = BTreeSet::new();
     for (id, rule, target) in targets(template) {
@@ -419,10 +600,14 @@ fn what_eventbridge_cannot_deliver_is_kept_and_raises_an_alarm() {
         if target["DeadLetterConfig"]["Arn"] != "arn:UndeliveredEventsQueue" {
             odd.push(format!("{id} loses what it cannot deliver: give its target the DeadLetterConfig of UndeliveredEventsQueue"));
         }
-        let named = rule["Name"].as_str().map(|name| format!("arn:aws:events:us-east-1:000000000000:rule/{name}"));
+        let named = rule["Name"]
+            .as_str()
+            .map(|name| format!("arn:aws:events:us-east-1:000000000000:rule/{name}"));
         let arn = named.unwrap_or_else(|| format!("arn:{id}"));
         if !sources.as_array().unwrap().iter().any(|source| *source == arn.as_str()) {
-            odd.push(format!("{id} may not send to UndeliveredEventsQueue: add {arn} to its policy"));
+            odd.push(format!(
+                "{id} may not send to UndeliveredEventsQueue: add {arn} to its policy"
+            ));
         }
         // Seconds. A sweep is stale when the next one is due, a bounce is not.
         let expected = match rule["ScheduleExpression"].as_str() {
@@ -430,8 +615,13 @@ fn what_eventbridge_cannot_deliver_is_kept_and_raises_an_alarm() {
             Some(_) => 900,
             None => 86_400,
         };
-        if target["RetryPolicy"]["MaximumEventAgeInSeconds"] != expected || !target["RetryPolicy"]["MaximumRetryAttempts"].is_u64() {
-            odd.push(format!("{id} needs a RetryPolicy with MaximumEventAgeInSeconds {expected}, not {}", target["RetryPolicy"]));
+        if target["RetryPolicy"]["MaximumEventAgeInSeconds"] != expected
+            || !target["RetryPolicy"]["MaximumRetryAttempts"].is_u64()
+        {
+            odd.push(format!(
+                "{id} needs a RetryPolicy with MaximumEventAgeInSeconds {expected}, not {}",
+                target["RetryPolicy"]
+            ));
         }
     }
     assert_eq!((rules.len(), sources.as_array().map(Vec::len)), (7, Some(7)), "{rules:?}");
@@ -446,12 +636,14 @@ fn what_eventbridge_cannot_deliver_is_kept_and_raises_an_alarm() {
     none(odd);
 }
 
-/// EventBridge hands a sweep to Lambda's own queue, which would keep it for six hours while the account is throttled.
+/// EventBridge hands a sweep to Lambda's own queue, which would keep it for six hours while the
+/// account is throttled.
 #[test]
 fn sweeps_of_every_minute_do_not_pile_up() {
     for sweep in ["resume-orders", "reconcile-payments"] {
         let (_, properties) = &functions(template::template())[sweep];
-        let expected = serde_json::json!({ "MaximumEventAgeInSeconds": 60, "MaximumRetryAttempts": 0 });
+        let expected =
+            serde_json::json!({ "MaximumEventAgeInSeconds": 60, "MaximumRetryAttempts": 0 });
         assert_eq!(properties["EventInvokeConfig"], expected, "{sweep}");
     }
 }
@@ -460,15 +652,27 @@ fn sweeps_of_every_minute_do_not_pile_up() {
 #[test]
 fn alarms_on_our_own_metrics_watch_the_dimensions_that_are_written() {
     let template = template::template();
-    let written = std::fs::read_to_string(template::root().join("shared/src/telemetry.rs")).unwrap();
-    let dimensions =
-        written.split("\"Dimensions\": [[").nth(1).and_then(|rest| rest.split("]]").next()).expect("telemetry writes dimensions");
-    let written: BTreeSet<String> = dimensions.split(',').map(|name| name.trim().trim_matches('"').to_owned()).collect();
+    let written =
+        std::fs::read_to_string(template::root().join("shared/src/telemetry.rs")).unwrap();
+    let dimensions = written
+        .split("\"Dimensions\": [[")
+        .nth(1)
+        .and_then(|rest| rest.split("]]").next())
+        .expect("telemetry writes dimensions");
+    let written: BTreeSet<String> =
+        dimensions.split(',').map(|name| name.trim().trim_matches('"').to_owned()).collect();
     assert!(written.contains("stack"), "two stacks of one account would share their alarms");
     let mut odd = Vec::new();
-    for (id, alarm) in template.resources("AWS::CloudWatch::Alarm").filter(|(_, alarm)| alarm["Properties"]["Namespace"] == "Ferrocart") {
-        let watched: BTreeSet<String> =
-            alarm["Properties"]["Dimensions"].as_array().into_iter().flatten().map(|one| text(&one["Name"])).collect();
+    for (id, alarm) in template
+        .resources("AWS::CloudWatch::Alarm")
+        .filter(|(_, alarm)| alarm["Properties"]["Namespace"] == "Ferrocart")
+    {
+        let watched: BTreeSet<String> = alarm["Properties"]["Dimensions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|one| text(&one["Name"]))
+            .collect();
         if watched != written {
             odd.push(format!(
                 "{id} watches the dimensions {watched:?}, but shared::telemetry::count writes {written:?}: it would never ring"

@@ -1,4 +1,5 @@
-//! How large each stack is once SAM has spelled it out. CloudFormation refuses more than 500 resources.
+//! How large each stack is once SAM has spelled it out. CloudFormation refuses more than 500
+//! resources.
 
 use super::transformed_files;
 
@@ -7,11 +8,16 @@ const MOST: usize = 450;
 
 #[test]
 fn every_stack_stays_well_below_cloudformations_limit() {
-    let mut sizes: Vec<(usize, &String)> =
-        transformed_files().iter().map(|(file, template)| (template["Resources"].as_object().unwrap().len(), file)).collect();
+    let mut sizes: Vec<(usize, &String)> = transformed_files()
+        .iter()
+        .map(|(file, template)| (template["Resources"].as_object().unwrap().len(), file))
+        .collect();
     sizes.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
     let list: Vec<String> = sizes.iter().map(|(size, file)| format!("{size:>5}  {file}")).collect();
-    let list = format!("resources, of which {MOST} are allowed here and 500 by CloudFormation:\n{}", list.join("\n"));
+    let list = format!(
+        "resources, of which {MOST} are allowed here and 500 by CloudFormation:\n{}",
+        list.join("\n")
+    );
     assert!(sizes[0].0 <= MOST, "{list}");
     // Shown by `cargo test -p tests --test repository -- --nocapture every_stack`.
     eprintln!("{list}");

@@ -1,4 +1,5 @@
-//! How the templates of the services fit together: the same globals, the same parameters, nothing of a service in the root.
+//! How the templates of the services fit together: the same globals, the same parameters, nothing
+//! of a service in the root.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +8,8 @@ use tests::template::{self, Template};
 
 use super::{none, transformed_files};
 
-/// What the whole shop shares: the API, its web ACL and log, the topic of the alarms, and what EventBridge could not deliver.
+/// What the whole shop shares: the API, its web ACL and log, the topic of the alarms, and what
+/// EventBridge could not deliver.
 const SHARED: [&str; 12] = [
     "AlarmEmailSubscription",
     "AlarmTopic",
@@ -45,16 +47,23 @@ fn globals_are_the_same_in_every_service() {
     let mut odd = Vec::new();
     for (file, service) in services() {
         let globals = members(&service.document["Globals"]["Function"], &file).clone();
-        let mut settings: BTreeMap<String, Value> = globals.into_iter().filter(|(name, _)| name != "Environment").collect();
+        let mut settings: BTreeMap<String, Value> =
+            globals.into_iter().filter(|(name, _)| name != "Environment").collect();
         // Each service has a log group of its own.
         let log_group = settings.remove("LoggingConfig");
-        if !log_group.is_some_and(|config| service.resource(config["LogGroup"]["Ref"].as_str().unwrap_or_default()).is_object()) {
+        if !log_group.is_some_and(|config| {
+            service.resource(config["LogGroup"]["Ref"].as_str().unwrap_or_default()).is_object()
+        }) {
             odd.push(format!("{file} does not name its log group in the globals"));
         }
-        let variables = members(&service.document["Globals"]["Function"]["Environment"]["Variables"], &file);
-        settings.extend(variables.iter().map(|(name, value)| (name.clone(), name_of_table(&service, value))));
+        let variables =
+            members(&service.document["Globals"]["Function"]["Environment"]["Variables"], &file);
+        settings.extend(
+            variables.iter().map(|(name, value)| (name.clone(), name_of_table(&service, value))),
+        );
         for (name, value) in settings {
-            let (first, known) = seen.entry(name.clone()).or_insert_with(|| (file.clone(), value.clone()));
+            let (first, known) =
+                seen.entry(name.clone()).or_insert_with(|| (file.clone(), value.clone()));
             if *known != value {
                 odd.push(format!("{name} is {value} in {file}, but {known} in {first}"));
             }
@@ -65,7 +74,8 @@ fn globals_are_the_same_in_every_service() {
 
 /// The owner of a table refers to it by logical id, all others by name.
 fn name_of_table(service: &Template, value: &Value) -> Value {
-    let table = value["Ref"].as_str().map(|id| service.resource(id)["Properties"]["TableName"].clone());
+    let table =
+        value["Ref"].as_str().map(|id| service.resource(id)["Properties"]["TableName"].clone());
     table.filter(|name| !name.is_null()).unwrap_or_else(|| value.clone())
 }
 
@@ -78,12 +88,18 @@ fn parameters_of_services_are_those_of_the_root() {
         let (_, nested) = root
             .resources("AWS::Serverless::Application")
             .find(|(_, nested)| nested["Properties"]["Location"] == file.as_str())
-            .unwrap_or_else(|| panic!("template.yaml does not deploy {file}: add an AWS::Serverless::Application"));
+            .unwrap_or_else(|| {
+                panic!("template.yaml does not deploy {file}: add an AWS::Serverless::Application")
+            });
         let passed = members(&nested["Properties"]["Parameters"], &file);
         let declared = members(&service.document["Parameters"], &file);
         let names = |map: &Map<String, Value>| map.keys().cloned().collect::<BTreeSet<_>>();
         if names(passed) != names(declared) {
-            odd.push(format!("{file} has the parameters {:?}, but template.yaml passes {:?}", names(declared), names(passed)));
+            odd.push(format!(
+                "{file} has the parameters {:?}, but template.yaml passes {:?}",
+                names(declared),
+                names(passed)
+            ));
         }
         for (name, value) in passed {
             let expected = match name.as_str() {
@@ -92,12 +108,18 @@ fn parameters_of_services_are_those_of_the_root() {
                 other => other,
             };
             if value["Ref"] != expected {
-                odd.push(format!("template.yaml passes {value} as {name} of {file}, not {expected}"));
+                odd.push(format!(
+                    "template.yaml passes {value} as {name} of {file}, not {expected}"
+                ));
             }
         }
-        for (name, parameter) in declared.iter().filter(|(name, _)| !["Shop", "ApiId"].contains(&name.as_str())) {
+        for (name, parameter) in
+            declared.iter().filter(|(name, _)| !["Shop", "ApiId"].contains(&name.as_str()))
+        {
             let known = &root.document["Parameters"][name];
-            if (&parameter["Type"], parameter.get("Default")) != (&known["Type"], known.get("Default")) {
+            if (&parameter["Type"], parameter.get("Default"))
+                != (&known["Type"], known.get("Default"))
+            {
                 odd.push(format!("the parameter {name} of {file} has another type or default than that of template.yaml"));
             }
         }
@@ -119,7 +141,8 @@ fn root_has_no_permission_and_no_resource_of_a_service() {
     none(odd);
 }
 
-/// A release moves the alias `live`; who named a function without it would call code that is not released yet.
+/// A release moves the alias `live`; who named a function without it would call code that is not
+/// released yet.
 #[test]
 fn everything_that_calls_a_function_names_its_alias() {
     let mut odd = Vec::new();
@@ -127,15 +150,29 @@ fn everything_that_calls_a_function_names_its_alias() {
         for (id, resource) in members(&template["Resources"], file) {
             let properties = &resource["Properties"];
             let targets: Vec<&Value> = match resource["Type"].as_str().unwrap_or_default() {
-                "AWS::Lambda::EventSourceMapping" | "AWS::Lambda::Permission" => vec![&properties["FunctionName"]],
-                "AWS::Events::Rule" => properties["Targets"].as_array().into_iter().flatten().map(|target| &target["Arn"]).collect(),
+                "AWS::Lambda::EventSourceMapping" | "AWS::Lambda::Permission" => {
+                    vec![&properties["FunctionName"]]
+                }
+                "AWS::Events::Rule" => properties["Targets"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(|target| &target["Arn"])
+                    .collect(),
                 "AWS::SecretsManager::RotationSchedule" => vec![&properties["RotationLambdaARN"]],
-                "AWS::Lambda::EventInvokeConfig" if properties["Qualifier"] == "$LATEST" => vec![properties],
+                "AWS::Lambda::EventInvokeConfig" if properties["Qualifier"] == "$LATEST" => {
+                    vec![properties]
+                }
                 _ => Vec::new(),
             };
             for target in targets {
-                let is_queue = target["Fn::GetAtt"][0].as_str().is_some_and(|id| id.ends_with("Queue"));
-                if !is_queue && !target["Ref"].as_str().is_some_and(|name| name.ends_with("FunctionAliaslive")) {
+                let is_queue =
+                    target["Fn::GetAtt"][0].as_str().is_some_and(|id| id.ends_with("Queue"));
+                if !is_queue
+                    && !target["Ref"]
+                        .as_str()
+                        .is_some_and(|name| name.ends_with("FunctionAliaslive"))
+                {
                     odd.push(format!("{id} in {file} calls {target}, not the alias of a function"));
                 }
             }
@@ -144,18 +181,22 @@ fn everything_that_calls_a_function_names_its_alias() {
     none(odd);
 }
 
-/// Policies name the roles of publishers by name. A condition, unlike a principal, may name a role that does not exist yet.
+/// Policies name the roles of publishers by name. A condition, unlike a principal, may name a role
+/// that does not exist yet.
 #[test]
 fn names_of_roles_fit_into_iam() {
     let mut odd = Vec::new();
     for (file, service) in services() {
-        let pattern = service.document["Parameters"]["Shop"]["AllowedPattern"].as_str().unwrap_or_default();
+        let pattern =
+            service.document["Parameters"]["Shop"]["AllowedPattern"].as_str().unwrap_or_default();
         if pattern != format!("^[a-z0-9-]{{1,{LONGEST_SHOP}}}$") {
             odd.push(format!("{file} allows a Shop of {pattern}"));
         }
         for (id, role) in service.resources("AWS::IAM::Role") {
             let name = role["Properties"]["RoleName"]["Fn::Sub"].as_str().unwrap_or_default();
-            let longest = name.replace("${Shop}", &"x".repeat(LONGEST_SHOP)).replace("${AWS::Region}", LONGEST_REGION);
+            let longest = name
+                .replace("${Shop}", &"x".repeat(LONGEST_SHOP))
+                .replace("${AWS::Region}", LONGEST_REGION);
             if name.is_empty() || longest.len() > LONGEST_ROLE_NAME {
                 odd.push(format!("the role {id} in {file} would be called {longest:?}: IAM takes {LONGEST_ROLE_NAME} characters"));
             }

@@ -1,11 +1,14 @@
-//! The whole shop against chance: messages lost, repeated and out of order, calls of AWS throttled, lost or answered into the void,
-//! buyers who pay twice or never or give up, banks that ask and providers that tell, money that an operator gives back, parcels, goods that
-//! are divided and put together again, and a clock that jumps.
+//! The whole shop against chance: messages lost, repeated and out of order, calls of AWS throttled,
+//! lost or answered into the void, buyers who pay twice or never or give up, banks that ask and
+//! providers that tell, money that an operator gives back, parcels, goods that are divided and put
+//! together again, and a clock that jumps.
 //!
-//! Every order settles though what was lost stays lost; the books balance once somebody has put it back.
+//! Every order settles though what was lost stays lost; the books balance once somebody has put it
+//! back.
 //!
-//! One seed is one schedule: a failure prints the seed and what happened, and comes again with it. `make test` runs [`SCHEDULES`] of them;
-//! `SIMULATION_SCHEDULES=100000 cargo test -p tests --test simulation` runs as many as there is time for, and `SIMULATION_SEED=17` one.
+//! One seed is one schedule: a failure prints the seed and what happened, and comes again with it.
+//! `make test` runs [`SCHEDULES`] of them; `SIMULATION_SCHEDULES=100000 cargo test -p tests --test
+//! simulation` runs as many as there is time for, and `SIMULATION_SEED=17` one.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod schedule;
@@ -19,11 +22,13 @@ use tests::seeds::play_all;
 const SCHEDULES: u64 = 120;
 
 fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
 }
 
-/// Schedules that once sent a charge after its order was given up: one whose time to pay had passed (23), one that was cancelled while the
-/// provider was unreachable (32).
+/// Schedules that once sent a charge after its order was given up: one whose time to pay had passed
+/// (23), one that was cancelled while the provider was unreachable (32).
 const CHARGED_TOO_LATE: [u64; 2] = [23, 32];
 
 /// Plays one schedule. Returns how its orders ended.
@@ -36,7 +41,11 @@ async fn play(seed: u64) -> Vec<String> {
     schedule.calm_down().await;
     let settled = schedule.check();
     schedule.redrive().await;
-    assert_eq!(schedule.check(), settled, "what was put back has changed how orders ended: SIMULATION_SEED={seed}");
+    assert_eq!(
+        schedule.check(),
+        settled,
+        "what was put back has changed how orders ended: SIMULATION_SEED={seed}"
+    );
     schedule.check_books().await;
     settled
 }
@@ -52,9 +61,17 @@ fn no_order_is_lost_stuck_oversold_or_charged_twice_whatever_happens() {
         *ends.entry(end).or_default() += 1;
     }
     // Past the test runner's capture: the counts are part of what the test shows.
-    let _ = writeln!(std::io::stderr(), "simulation: {} schedules, every order settled: {ends:?}", seeds.end - seeds.start);
-    let not_sent_again: u32 = ends.iter().filter(|(end, _)| end.ends_with(NOT_SENT_AGAIN)).map(|(_, count)| count).sum();
-    assert!(seeds.end - seeds.start < SCHEDULES || not_sent_again >= 5, "too few orders are given up while their charge is lost: {ends:?}");
+    let _ = writeln!(
+        std::io::stderr(),
+        "simulation: {} schedules, every order settled: {ends:?}",
+        seeds.end - seeds.start
+    );
+    let not_sent_again: u32 =
+        ends.iter().filter(|(end, _)| end.ends_with(NOT_SENT_AGAIN)).map(|(_, count)| count).sum();
+    assert!(
+        seeds.end - seeds.start < SCHEDULES || not_sent_again >= 5,
+        "too few orders are given up while their charge is lost: {ends:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,7 +15,8 @@ use tests::{
     sqs::QueuedMessage,
 };
 
-/// The queues that trade fills. Their order decides what a seed plays: with another one, the seeds that once failed play something else.
+/// The queues that trade fills. Their order decides what a seed plays: with another one, the seeds
+/// that once failed play something else.
 const QUEUES: [&str; 10] = [
     "order-events",
     "reserve-stock",
@@ -31,7 +32,8 @@ const QUEUES: [&str; 10] = [
 /// The tables whose changes trade publishes, in an order that seeds rely on as well.
 const TABLES: [&str; 3] = ["orders", "stock", "payments"];
 const PRICE: i64 = 2999;
-/// How an order ends whose charge request did not arrive, and which was given up before it was sent again.
+/// How an order ends whose charge request did not arrive, and which was given up before it was sent
+/// again.
 pub const NOT_SENT_AGAIN: &str = ", its charge was lost and not sent again";
 
 /// A shop, some orders, and a generator that decides what happens to them.
@@ -52,7 +54,8 @@ pub struct Schedule {
     network: Network,
     /// Whether the provider was away for longer than it remembers idempotency keys.
     had_day_outage: bool,
-    /// Changes that their publishers, and messages that their consumers were never given: they lie among the dead letters.
+    /// Changes that their publishers, and messages that their consumers were never given: they lie
+    /// among the dead letters.
     lost_changes: Vec<(&'static str, Vec<Value>)>,
     lost_messages: Vec<(&'static str, QueuedMessage)>,
 }
@@ -112,7 +115,8 @@ impl Schedule {
         }
     }
 
-    /// What is confirmed is not over: it is sent, or given up, or given back, and everything goes wrong once more.
+    /// What is confirmed is not over: it is sent, or given up, or given back, and everything goes
+    /// wrong once more.
     pub async fn carry_on(&mut self) {
         if self.shop.aws.orders().iter().any(|order| text(order, "status") == "confirmed") {
             self.muddle_along(60).await;
@@ -146,7 +150,8 @@ impl Schedule {
         self.note(&format!("{seconds} seconds pass"));
     }
 
-    /// The faults end; what was sent arrives; the schedules run. Nothing else happens: nobody pays any more.
+    /// The faults end; what was sent arrives; the schedules run. Nothing else happens: nobody pays
+    /// any more.
     pub async fn calm_down(&mut self) {
         self.network = Network::Up;
         self.heal();
@@ -159,7 +164,12 @@ impl Schedule {
             }
             for operation in ["resume-orders", "reconcile-payments"] {
                 let called = self.shop.call(operation, json!({})).await;
-                assert!(called.answer.is_ok(), "{operation}: {:?}\n{}", called.answer, self.story());
+                assert!(
+                    called.answer.is_ok(),
+                    "{operation}: {:?}\n{}",
+                    called.answer,
+                    self.story()
+                );
             }
             self.drain().await;
             self.shop.clock.advance(PAY_WITHIN);
@@ -167,7 +177,8 @@ impl Schedule {
         panic!("not settled: {:#?}\n{}", self.unsettled(), self.story());
     }
 
-    /// Somebody puts back what lies among the dead letters: late, and on top of all that has made up for it since.
+    /// Somebody puts back what lies among the dead letters: late, and on top of all that has made
+    /// up for it since.
     pub async fn redrive(&mut self) {
         for (table, records) in std::mem::take(&mut self.lost_changes) {
             let operation = publisher_of(table);
@@ -195,7 +206,8 @@ impl Schedule {
         let table = TABLES[self.below(3) as usize];
         let operation = publisher_of(table);
         let before = self.positions.get(table).cloned().flatten();
-        let (records, position) = self.shop.aws.database().changes(&format!("ferrocart-{table}"), before.clone());
+        let (records, position) =
+            self.shop.aws.database().changes(&format!("ferrocart-{table}"), before.clone());
         if records.is_empty() {
             return;
         }
@@ -208,7 +220,11 @@ impl Schedule {
         self.spoil();
         let called = self.shop.call(&operation, json!({ "Records": records })).await;
         self.heal();
-        self.note(&format!("{operation}: {} changes, {}", records.len(), if called.answer.is_ok() { "sent" } else { "failed" }));
+        self.note(&format!(
+            "{operation}: {} changes, {}",
+            records.len(),
+            if called.answer.is_ok() { "sent" } else { "failed" }
+        ));
         // What fails is given again; now and then so is what did not.
         if called.answer.is_ok() && !self.chance(10) {
             self.positions.insert(table, Some(position));
@@ -219,7 +235,10 @@ impl Schedule {
     async fn deliver(&mut self) {
         let first = self.below(QUEUES.len() as u64) as usize;
         let mut queues = (0..QUEUES.len()).map(|step| QUEUES[(first + step) % QUEUES.len()]);
-        let Some(queue) = queues.find(|queue| !self.shop.aws.queues().waiting(queue).is_empty()) else { return };
+        let Some(queue) = queues.find(|queue| !self.shop.aws.queues().waiting(queue).is_empty())
+        else {
+            return;
+        };
         let operation = consumer_of(queue);
         let mut waiting = self.shop.aws.queues().take(queue, usize::MAX);
         let message = waiting.remove(self.below(waiting.len() as u64) as usize);
@@ -233,9 +252,11 @@ impl Schedule {
             return;
         }
         self.spoil();
-        let called = self.shop.call(&operation, events::sqs(queue, std::slice::from_ref(&message))).await;
+        let called =
+            self.shop.call(&operation, events::sqs(queue, std::slice::from_ref(&message))).await;
         self.heal();
-        let done = called.answer.as_ref().is_ok_and(|answer| answer["batchItemFailures"] == json!([]));
+        let done =
+            called.answer.as_ref().is_ok_and(|answer| answer["batchItemFailures"] == json!([]));
         let twice = self.chance(10);
         self.note(&format!(
             "{kind} to {operation}: {}{}",
@@ -247,7 +268,8 @@ impl Schedule {
         }
     }
 
-    /// Spoils some of the next calls; now and then all from one on, as if the function had died there.
+    /// Spoils some of the next calls; now and then all from one on, as if the function had died
+    /// there.
     fn spoil(&mut self) {
         if self.chance(self.faults / 2) {
             let network = self.broken_network();
@@ -276,13 +298,20 @@ impl Schedule {
             let mut moved = false;
             for table in TABLES {
                 let operation = publisher_of(table);
-                let (records, position) =
-                    self.shop.aws.database().changes(&format!("ferrocart-{table}"), self.positions.get(table).cloned().flatten());
+                let (records, position) = self.shop.aws.database().changes(
+                    &format!("ferrocart-{table}"),
+                    self.positions.get(table).cloned().flatten(),
+                );
                 self.positions.insert(table, Some(position));
                 if !records.is_empty() {
                     moved = true;
                     let called = self.shop.call(&operation, json!({ "Records": records })).await;
-                    assert!(called.answer.is_ok(), "{operation}: {:?}\n{}", called.answer, self.story());
+                    assert!(
+                        called.answer.is_ok(),
+                        "{operation}: {:?}\n{}",
+                        called.answer,
+                        self.story()
+                    );
                 }
             }
             for queue in QUEUES {
@@ -290,10 +319,16 @@ impl Schedule {
                 if messages.is_empty() {
                     continue;
                 }
-                let called = self.shop.call(&consumer_of(queue), events::sqs(queue, &messages)).await;
-                let failed = called.answer.as_ref().map(|answer| answer["batchItemFailures"].to_string()).unwrap_or_default();
+                let called =
+                    self.shop.call(&consumer_of(queue), events::sqs(queue, &messages)).await;
+                let failed = called
+                    .answer
+                    .as_ref()
+                    .map(|answer| answer["batchItemFailures"].to_string())
+                    .unwrap_or_default();
                 for message in messages {
-                    // What is not possible yet (a mail whose sender may still be at work) is asked for again after a while.
+                    // What is not possible yet (a mail whose sender may still be at work) is asked
+                    // for again after a while.
                     if failed.contains(&format!("\"{}\"", message.id)) {
                         self.shop.aws.queues().give_back(queue, message);
                     } else {
@@ -312,17 +347,27 @@ impl Schedule {
     fn unsettled(&self) -> Vec<String> {
         let mut waiting = Vec::new();
         for table in ["orders", "payments"] {
-            let due = self.shop.aws.items(table).into_iter().filter(|item| item.get("next_check_at").is_some());
+            let due = self
+                .shop
+                .aws
+                .items(table)
+                .into_iter()
+                .filter(|item| item.get("next_check_at").is_some());
             waiting.extend(due.map(|item| item.to_string()));
         }
         for queue in QUEUES {
-            waiting.extend(self.shop.aws.queues().waiting(queue).into_iter().map(|message| message.body));
+            waiting.extend(
+                self.shop.aws.queues().waiting(queue).into_iter().map(|message| message.body),
+            );
         }
         waiting
     }
 
     fn story(&self) -> String {
-        format!("SIMULATION_SEED={} ({} of 100 calls spoiled)\n{}", self.seed, self.faults, self.trace)
+        format!(
+            "SIMULATION_SEED={} ({} of 100 calls spoiled)\n{}",
+            self.seed, self.faults, self.trace
+        )
     }
 }
 

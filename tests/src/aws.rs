@@ -1,4 +1,5 @@
-//! AWS as one HTTP client below the real SDK clients: it answers from memory, records every call, and spoils the ones it is told to.
+//! AWS as one HTTP client below the real SDK clients: it answers from memory, records every call,
+//! and spoils the ones it is told to.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +18,10 @@ use aws_config::{
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_runtime_api::{
     client::{
-        http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+        http::{
+            HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings,
+            SharedHttpConnector,
+        },
         orchestrator::{HttpRequest, HttpResponse},
         result::ConnectorError,
         runtime_components::RuntimeComponents,
@@ -45,7 +49,8 @@ use crate::{
     template::{self, REGION, STACK, Template},
 };
 
-/// Everything outside the functions, and how the SDK's clients reach its tables. Clones are the same world.
+/// Everything outside the functions, and how the SDK's clients reach its tables. Clones are the
+/// same world.
 #[derive(Clone)]
 pub struct Aws(Arc<World>, Option<SdkConfig>);
 
@@ -74,8 +79,9 @@ pub struct Call {
     pub operation: String,
     /// The tables it names, without the stack's name.
     pub tables: BTreeSet<String>,
-    /// What IAM would ask for: each action (`dynamodb:PutItem`) with the resource (`orders`, `orders/index/check-index`, a queue, a secret)
-    /// that it touches. A transaction asks for the actions of its writes.
+    /// What IAM would ask for: each action (`dynamodb:PutItem`) with the resource (`orders`,
+    /// `orders/index/check-index`, a queue, a secret) that it touches. A transaction asks for the
+    /// actions of its writes.
     pub actions: BTreeSet<(String, String)>,
 }
 
@@ -112,7 +118,10 @@ impl Called {
 
     /// The body as JSON; null if it is empty.
     pub fn json(&self) -> Value {
-        self.ok()["body"].as_str().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default()
+        self.ok()["body"]
+            .as_str()
+            .and_then(|body| serde_json::from_str(body).ok())
+            .unwrap_or_default()
     }
 
     /// The body as it is sent.
@@ -141,24 +150,36 @@ impl Called {
         self.answer.as_ref().expect("the invocation succeeds")
     }
 
-    /// Whether a consumer has done all its messages: none comes back, and none was rejected. Panics where [`Called::ok`] does.
+    /// Whether a consumer has done all its messages: none comes back, and none was rejected. Panics
+    /// where [`Called::ok`] does.
     pub fn is_done(&self) -> bool {
         self.ok()["batchItemFailures"] == json!([]) && self.rejected() == 0
     }
 
     /// How many messages a consumer has rejected to its dead-letter queue.
     pub fn rejected(&self) -> usize {
-        self.calls.iter().filter(|call| call.service == "sqs" && call.operation == "SendMessage").count()
+        self.calls
+            .iter()
+            .filter(|call| call.service == "sqs" && call.operation == "SendMessage")
+            .count()
     }
 
     /// The names of the calls of DynamoDB.
     pub fn operations(&self) -> Vec<&str> {
-        self.calls.iter().filter(|call| call.service == "dynamodb").map(|call| call.operation.as_str()).collect()
+        self.calls
+            .iter()
+            .filter(|call| call.service == "dynamodb")
+            .map(|call| call.operation.as_str())
+            .collect()
     }
 
     /// The names of the calls of DynamoDB that name this table.
     pub fn operations_on(&self, table: &str) -> Vec<&str> {
-        self.calls.iter().filter(|call| call.tables.contains(table)).map(|call| call.operation.as_str()).collect()
+        self.calls
+            .iter()
+            .filter(|call| call.tables.contains(table))
+            .map(|call| call.operation.as_str())
+            .collect()
     }
 }
 
@@ -178,17 +199,36 @@ impl Aws {
 
     /// A world with the tables and secrets of `template`.
     pub fn with_template(template: &Template) -> Self {
-        Self::of(DynamoDb::new(template), Sqs::default(), SecretsManager::new(template), Ses::default(), 0)
+        Self::of(
+            DynamoDb::new(template),
+            Sqs::default(),
+            SecretsManager::new(template),
+            Ses::default(),
+            0,
+        )
     }
 
-    /// Another world in the same state: items and streams, messages, secrets, mails. Its calls are its own, and so are faults and limits.
+    /// Another world in the same state: items and streams, messages, secrets, mails. Its calls are
+    /// its own, and so are faults and limits.
     #[must_use]
     pub fn copy(&self) -> Self {
         let world = &*self.0;
-        Self::of(world.dynamodb.copy(), world.sqs.clone(), world.secrets.clone(), world.ses.clone(), world.generation + 1)
+        Self::of(
+            world.dynamodb.copy(),
+            world.sqs.clone(),
+            world.secrets.clone(),
+            world.ses.clone(),
+            world.generation + 1,
+        )
     }
 
-    fn of(dynamodb: DynamoDb, sqs: Sqs, secrets: SecretsManager, ses: Ses, generation: u64) -> Self {
+    fn of(
+        dynamodb: DynamoDb,
+        sqs: Sqs,
+        secrets: SecretsManager,
+        ses: Ses,
+        generation: u64,
+    ) -> Self {
         let world = World {
             dynamodb,
             partitions: Mutex::default(),
@@ -211,13 +251,16 @@ impl Aws {
         Ids::seeded(self.0.generation * 1_000_000 + seed)
     }
 
-    /// Settings for the SDK's clients: `aws_sdk_sqs::Client::new(&aws.sdk_config())`. The SDK's own retries are off, so that every call
-    /// is one that our code decided to make, and so are its time limits, for calls, streams and credentials, so that a busy machine fails no test.
+    /// Settings for the SDK's clients: `aws_sdk_sqs::Client::new(&aws.sdk_config())`. The SDK's own
+    /// retries are off, so that every call is one that our code decided to make, and so are its
+    /// time limits, for calls, streams and credentials, so that a busy machine fails no test.
     pub fn sdk_config(&self) -> SdkConfig {
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(REGION))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "tests")))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+                "test", "test", None, None, "tests",
+            )))
             .retry_config(RetryConfig::disabled())
             .identity_cache(IdentityCache::no_cache())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
@@ -226,23 +269,28 @@ impl Aws {
             .build()
     }
 
-    /// As [`Aws::sdk_config`], for operations that run at the same time: before each call the others get their turn, once or several
-    /// times, as `seed` has it. Otherwise a test's one thread would carry out each operation from its beginning to its end.
+    /// As [`Aws::sdk_config`], for operations that run at the same time: before each call the
+    /// others get their turn, once or several times, as `seed` has it. Otherwise a test's one
+    /// thread would carry out each operation from its beginning to its end.
     pub fn crowded_sdk_config(&self, seed: u64) -> SdkConfig {
         let next = Arc::new(AtomicU64::new(seed));
         self.sdk_config().to_builder().http_client(Crowd { aws: self.clone(), next }).build()
     }
 
-    /// The same world, for operations that run at the same time: its tables are reached as [`Aws::crowded_sdk_config`] has it.
+    /// The same world, for operations that run at the same time: its tables are reached as
+    /// [`Aws::crowded_sdk_config`] has it.
     #[must_use]
     pub fn crowded(&self, seed: u64) -> Self {
         self.through(self.crowded_sdk_config(seed))
     }
 
-    /// The same world, for an SDK that sends a call of a table once more when its answer is lost, as it does deployed.
+    /// The same world, for an SDK that sends a call of a table once more when its answer is lost,
+    /// as it does deployed.
     #[must_use]
     pub fn retrying(&self) -> Self {
-        let retry = RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(1));
+        let retry = RetryConfig::standard()
+            .with_max_attempts(2)
+            .with_initial_backoff(Duration::from_millis(1));
         self.through(self.sdk_config().to_builder().retry_config(retry).build())
     }
 
@@ -254,7 +302,10 @@ impl Aws {
 
     /// A client of DynamoDB.
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        self.1.as_ref().map_or_else(|| aws_sdk_dynamodb::Client::new(&self.sdk_config()), aws_sdk_dynamodb::Client::new)
+        self.1.as_ref().map_or_else(
+            || aws_sdk_dynamodb::Client::new(&self.sdk_config()),
+            aws_sdk_dynamodb::Client::new,
+        )
     }
 
     /// One of the stack's tables: `table("orders")` is `ferrocart-orders`.
@@ -269,13 +320,21 @@ impl Aws {
 
     /// The secrets, as a service reads them whose clock is `clock`.
     pub fn secrets_at(&self, clock: Clock) -> Secrets {
-        Secrets::new(aws_sdk_secretsmanager::Client::new(&self.sdk_config()), format!("{STACK}/"), clock)
+        Secrets::new(
+            aws_sdk_secretsmanager::Client::new(&self.sdk_config()),
+            format!("{STACK}/"),
+            clock,
+        )
     }
 
     /// What a publisher sends with: to these queues, and to `dead_letter` what it cannot translate.
     pub fn sender(&self, queues: &[&'static str], dead_letter: &str) -> Arc<Sender> {
         let urls = queues.iter().map(|queue| (*queue, sqs::url(queue))).collect();
-        Arc::new(Sender::new(aws_sdk_sqs::Client::new(&self.sdk_config()), urls, sqs::url(dead_letter)))
+        Arc::new(Sender::new(
+            aws_sdk_sqs::Client::new(&self.sdk_config()),
+            urls,
+            sqs::url(dead_letter),
+        ))
     }
 
     /// A queue as its consumer has it, with its dead-letter queue.
@@ -309,10 +368,14 @@ impl Aws {
     /// # Panics
     /// When there is no such table, or it is larger than a page.
     pub fn items(&self, table: &str) -> Vec<Value> {
-        let (status, body) = self.0.dynamodb.call("Scan", &json!({ "TableName": table_name(table) }).to_string());
+        let (status, body) =
+            self.0.dynamodb.call("Scan", &json!({ "TableName": table_name(table) }).to_string());
         assert_eq!(status, 200, "{body}");
         let answer: Value = serde_json::from_str(&body).expect("an answer is JSON");
-        assert!(answer.get("LastEvaluatedKey").is_none(), "the table {table} is larger than one page");
+        assert!(
+            answer.get("LastEvaluatedKey").is_none(),
+            "the table {table} is larger than one page"
+        );
         answer["Items"].as_array().cloned().unwrap_or_default()
     }
 
@@ -321,7 +384,10 @@ impl Aws {
     /// # Panics
     /// When DynamoDB refuses.
     pub fn item(&self, table: &str, key: &Value) -> Option<Value> {
-        let (status, body) = self.0.dynamodb.call("GetItem", &json!({ "TableName": table_name(table), "Key": key }).to_string());
+        let (status, body) = self
+            .0
+            .dynamodb
+            .call("GetItem", &json!({ "TableName": table_name(table), "Key": key }).to_string());
         assert_eq!(status, 200, "{body}");
         serde_json::from_str::<Value>(&body).expect("an answer is JSON").get("Item").cloned()
     }
@@ -331,11 +397,13 @@ impl Aws {
     /// # Panics
     /// As [`Aws::items`].
     pub fn orders(&self) -> Vec<Value> {
-        let is_order = |item: &Value| item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("ORDER#"));
+        let is_order =
+            |item: &Value| item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("ORDER#"));
         self.items("orders").into_iter().filter(is_order).collect()
     }
 
-    /// How many requests so far may have changed something: all but those that only read. While it stays the same, so does the world.
+    /// How many requests so far may have changed something: all but those that only read. While it
+    /// stays the same, so does the world.
     pub fn writes(&self) -> usize {
         self.0.writes.load(Ordering::SeqCst)
     }
@@ -357,7 +425,10 @@ impl Aws {
     /// When DynamoDB refuses.
     pub fn delete(&self, table: &str, key: &Value) {
         self.0.writes.fetch_add(1, Ordering::SeqCst);
-        let (status, body) = self.0.dynamodb.call("DeleteItem", &json!({ "TableName": table_name(table), "Key": key }).to_string());
+        let (status, body) = self
+            .0
+            .dynamodb
+            .call("DeleteItem", &json!({ "TableName": table_name(table), "Key": key }).to_string());
         assert_eq!(status, 200, "{key} cannot be deleted: {body}");
     }
 
@@ -366,29 +437,34 @@ impl Aws {
         lock(&self.0.faults).insert(self.0.next_call.load(Ordering::SeqCst) + call, fault);
     }
 
-    /// From now on no call is answered, nor refused: each ends after the time that one try may take. Tests of this run with time paused.
+    /// From now on no call is answered, nor refused: each ends after the time that one try may
+    /// take. Tests of this run with time paused.
     pub fn fall_silent(&self) {
         self.0.silent.store(true, Ordering::SeqCst);
     }
 
-    /// From now on every call takes this long. Tests of this run with time paused: how often the time of one call has gone by is how many
-    /// were made one after the other.
+    /// From now on every call takes this long. Tests of this run with time paused: how often the
+    /// time of one call has gone by is how many were made one after the other.
     pub fn take_time(&self, latency: Duration) {
         *lock(&self.0.latency) = latency;
     }
 
-    /// From now on the write units of each partition key are counted; with `limits`, writes above them are throttled, and transactions
-    /// conflict. Tests of limits run with time paused.
+    /// From now on the write units of each partition key are counted; with `limits`, writes above
+    /// them are throttled, and transactions conflict. Tests of limits run with time paused.
     pub fn count_write_units(&self, limits: Option<Limits>) {
         *lock(&self.0.partitions) = Some(Partitions::new(template::template(), limits));
     }
 
     /// The write units that each partition key was charged since [`Aws::count_write_units`].
     pub fn write_units(&self) -> BTreeMap<PartitionKey, u64> {
-        lock(&self.0.partitions).as_ref().map(|partitions| partitions.units().clone()).unwrap_or_default()
+        lock(&self.0.partitions)
+            .as_ref()
+            .map(|partitions| partitions.units().clone())
+            .unwrap_or_default()
     }
 
-    /// How many requests were throttled, and how many were in conflict, since [`Aws::count_write_units`].
+    /// How many requests were throttled, and how many were in conflict, since
+    /// [`Aws::count_write_units`].
     pub fn refusals(&self) -> (u64, u64) {
         lock(&self.0.partitions).as_ref().map(Partitions::refusals).unwrap_or_default()
     }
@@ -404,13 +480,14 @@ impl Aws {
         lock(&self.0.calls).clone()
     }
 
-    /// Calls a function with an event, and tells which calls of AWS it made. Calls of functions that run at the same time would be
-    /// mixed up: one at a time.
+    /// Calls a function with an event, and tells which calls of AWS it made. Calls of functions
+    /// that run at the same time would be mixed up: one at a time.
     pub async fn call(&self, lambda: &Lambda, event: Value) -> Called {
         self.invoke(lambda, Invocation::with_event(event)).await
     }
 
-    /// Calls two functions at the same time: both answers, and the calls of both. Clients of [`Aws::crowded_sdk_config`] make them race.
+    /// Calls two functions at the same time: both answers, and the calls of both. Clients of
+    /// [`Aws::crowded_sdk_config`] make them race.
     pub async fn call_both(&self, one: (Lambda, Value), other: (Lambda, Value)) -> Called {
         let before = lock(&self.0.calls).len();
         let run = |(lambda, event): (Lambda, Value)| lambda(Invocation::with_event(event));
@@ -430,10 +507,26 @@ impl Aws {
     /// Carries out a request of DynamoDB, as its partitions allow.
     fn carry_out(&self, operation: &str, request: &Value, body: &str) -> (u16, String) {
         let mut partitions = lock(&self.0.partitions);
-        let Some(partitions) = partitions.as_mut() else { return self.0.dynamodb.call(operation, body) };
-        partitions.carry_out(&self.0.dynamodb, operation, request, body).unwrap_or_else(|refusal| match refusal {
-            Refusal::Throttled => refused("dynamodb", operation, request, "ThrottlingException", "ThrottlingError"),
-            Refusal::Conflict => refused("dynamodb", operation, request, "TransactionConflictException", "TransactionConflict"),
+        let Some(partitions) = partitions.as_mut() else {
+            return self.0.dynamodb.call(operation, body);
+        };
+        partitions.carry_out(&self.0.dynamodb, operation, request, body).unwrap_or_else(|refusal| {
+            match refusal {
+                Refusal::Throttled => refused(
+                    "dynamodb",
+                    operation,
+                    request,
+                    "ThrottlingException",
+                    "ThrottlingError",
+                ),
+                Refusal::Conflict => refused(
+                    "dynamodb",
+                    operation,
+                    request,
+                    "TransactionConflictException",
+                    "TransactionConflict",
+                ),
+            }
         })
     }
 
@@ -454,7 +547,12 @@ impl Aws {
             self.0.writes.fetch_add(1, Ordering::SeqCst);
         }
         let actions = actions_of(service, operation, &json);
-        lock(&self.0.calls).push(Call { service, operation: operation.to_owned(), tables: tables_of(&json), actions });
+        lock(&self.0.calls).push(Call {
+            service,
+            operation: operation.to_owned(),
+            tables: tables_of(&json),
+            actions,
+        });
         let fault = lock(&self.0.faults).remove(&number);
         let carry_out = || match service {
             "dynamodb" => self.carry_out(operation, &json, &String::from_utf8_lossy(body)),
@@ -469,9 +567,26 @@ impl Aws {
                 carry_out();
                 Err(ConnectorError::io("the response was lost".into()))
             }
-            Some(Fault::Throttle) => Ok(response(refused(service, operation, &json, "ThrottlingException", "ThrottlingError"))),
-            Some(Fault::Conflict) if matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems") => {
-                Ok(response(refused(service, operation, &json, "TransactionConflictException", "TransactionConflict")))
+            Some(Fault::Throttle) => Ok(response(refused(
+                service,
+                operation,
+                &json,
+                "ThrottlingException",
+                "ThrottlingError",
+            ))),
+            Some(Fault::Conflict)
+                if matches!(
+                    operation,
+                    "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems"
+                ) =>
+            {
+                Ok(response(refused(
+                    service,
+                    operation,
+                    &json,
+                    "TransactionConflictException",
+                    "TransactionConflict",
+                )))
             }
             Some(Fault::Conflict) => Ok(response(carry_out())),
         }
@@ -479,13 +594,21 @@ impl Aws {
 }
 
 /// The requests that change nothing.
-const READS: [&str; 6] = ["GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems", "GetSecretValue"];
+const READS: [&str; 6] =
+    ["GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems", "GetSecretValue"];
 
 /// A refusal: of a transaction with a reason for each write, of anything else by its name.
-fn refused(service: &str, operation: &str, request: &Value, error: &str, reason: &str) -> (u16, String) {
+fn refused(
+    service: &str,
+    operation: &str,
+    request: &Value,
+    error: &str,
+    reason: &str,
+) -> (u16, String) {
     if operation == "TransactWriteItems" {
         let writes = request["TransactItems"].as_array().map_or(1, Vec::len);
-        let reasons = (0..writes).map(|write| json!({ "Code": if write == 0 { reason } else { "None" } }));
+        let reasons =
+            (0..writes).map(|write| json!({ "Code": if write == 0 { reason } else { "None" } }));
         let body = json!({
             "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
             "Message": "Transaction cancelled",
@@ -511,7 +634,12 @@ fn tables_of(request: &Value) -> BTreeSet<String> {
     for name in request["RequestItems"].as_object().into_iter().flat_map(|tables| tables.keys()) {
         add(name);
     }
-    let writes = request["TransactItems"].as_array().into_iter().flatten().filter_map(Value::as_object).flat_map(|write| write.values());
+    let writes = request["TransactItems"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object)
+        .flat_map(|write| write.values());
     for name in writes.filter_map(|write| write["TableName"].as_str()) {
         add(name);
     }
@@ -520,24 +648,50 @@ fn tables_of(request: &Value) -> BTreeSet<String> {
 
 /// What IAM would ask for before it lets a request through.
 fn actions_of(service: &str, operation: &str, request: &Value) -> BTreeSet<(String, String)> {
-    let name = |value: &Value| value.as_str().unwrap_or_default().rsplit('/').next().map(without_stack).unwrap_or_default();
+    let name = |value: &Value| {
+        value.as_str().unwrap_or_default().rsplit('/').next().map(without_stack).unwrap_or_default()
+    };
     let one = |action: &str, resource: String| BTreeSet::from([(action.to_owned(), resource)]);
     match (service, operation) {
         ("dynamodb", "TransactWriteItems") => {
-            let writes = request["TransactItems"].as_array().into_iter().flatten().filter_map(Value::as_object).flatten();
-            let action = |kind: &str| if kind == "ConditionCheck" { "ConditionCheckItem".to_owned() } else { format!("{kind}Item") };
-            writes.map(|(kind, write)| (format!("dynamodb:{}", action(kind)), name(&write["TableName"]))).collect()
+            let writes = request["TransactItems"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_object)
+                .flatten();
+            let action = |kind: &str| {
+                if kind == "ConditionCheck" {
+                    "ConditionCheckItem".to_owned()
+                } else {
+                    format!("{kind}Item")
+                }
+            };
+            writes
+                .map(|(kind, write)| {
+                    (format!("dynamodb:{}", action(kind)), name(&write["TableName"]))
+                })
+                .collect()
         }
         ("dynamodb", _) => {
-            let index = request["IndexName"].as_str().map(|index| format!("/index/{index}")).unwrap_or_default();
-            let resource = |table: String| (format!("dynamodb:{operation}"), format!("{table}{index}"));
+            let index = request["IndexName"]
+                .as_str()
+                .map(|index| format!("/index/{index}"))
+                .unwrap_or_default();
+            let resource =
+                |table: String| (format!("dynamodb:{operation}"), format!("{table}{index}"));
             tables_of(request).into_iter().map(resource).collect()
         }
         // A batch asks for what one message asks for.
         ("sqs", "SendMessageBatch") => one("sqs:SendMessage", name(&request["QueueUrl"])),
         ("sqs", _) => one(&format!("sqs:{operation}"), name(&request["QueueUrl"])),
-        ("secretsmanager", _) => one(&format!("secretsmanager:{operation}"), name(&request["SecretId"])),
-        _ => one(&format!("ses:{operation}"), request["FromEmailAddress"].as_str().unwrap_or_default().to_owned()),
+        ("secretsmanager", _) => {
+            one(&format!("secretsmanager:{operation}"), name(&request["SecretId"]))
+        }
+        _ => one(
+            &format!("ses:{operation}"),
+            request["FromEmailAddress"].as_str().unwrap_or_default().to_owned(),
+        ),
     }
 }
 
@@ -563,7 +717,11 @@ impl fmt::Debug for Aws {
 }
 
 impl HttpClient for Aws {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
 }
@@ -572,7 +730,10 @@ impl HttpConnector for Aws {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         if self.0.silent.load(Ordering::SeqCst) {
             return HttpConnectorFuture::new(async {
-                tokio::time::sleep(shared::aws::timeouts().operation_attempt_timeout().unwrap_or_default()).await;
+                tokio::time::sleep(
+                    shared::aws::timeouts().operation_attempt_timeout().unwrap_or_default(),
+                )
+                .await;
                 Err(ConnectorError::timeout("nobody answered".into()))
             });
         }
@@ -596,7 +757,11 @@ struct Crowd {
 }
 
 impl HttpClient for Crowd {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
 }
@@ -606,7 +771,12 @@ impl HttpConnector for Crowd {
         let crowd = self.clone();
         HttpConnectorFuture::new(async move {
             // Knuth's linear congruential generator: any spread will do.
-            let random = crowd.next.fetch_add(1, Ordering::SeqCst).wrapping_add(1).wrapping_mul(6_364_136_223_846_793_005) >> 61;
+            let random = crowd
+                .next
+                .fetch_add(1, Ordering::SeqCst)
+                .wrapping_add(1)
+                .wrapping_mul(6_364_136_223_846_793_005)
+                >> 61;
             for _ in 0..=random {
                 tokio::task::yield_now().await;
             }

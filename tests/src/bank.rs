@@ -1,4 +1,5 @@
-//! What the simulated provider's staff and the buyers' banks do, written straight to the provider's table.
+//! What the simulated provider's staff and the buyers' banks do, written straight to the provider's
+//! table.
 
 use serde_json::{Value, json};
 
@@ -7,7 +8,10 @@ use crate::aws::Aws;
 const BOOKS: &str = "payment-simulator";
 
 fn item(aws: &Aws, pk: &str) -> Value {
-    aws.items(BOOKS).into_iter().find(|item| item["pk"]["S"] == pk).unwrap_or_else(|| panic!("{pk} is not in the provider's books"))
+    aws.items(BOOKS)
+        .into_iter()
+        .find(|item| item["pk"]["S"] == pk)
+        .unwrap_or_else(|| panic!("{pk} is not in the provider's books"))
 }
 
 fn number(item: &Value, name: &str) -> i64 {
@@ -33,15 +37,21 @@ pub fn refund_by_hand(aws: &Aws, transaction_id: &str, name: &str, amount: i64) 
     name.to_owned()
 }
 
-/// A refund that succeeded fails: the provider holds the money again. `id` is ours, or the provider's name for one that was made by hand.
+/// A refund that succeeded fails: the provider holds the money again. `id` is ours, or the
+/// provider's name for one that was made by hand.
 pub fn fail_refund(aws: &Aws, id: &str) {
     let mut refund = item(aws, &format!("REFUND#{id}"));
     refund["failure_reason"] = json!({ "S": "expired_or_canceled_card" });
     aws.put(BOOKS, &refund);
-    change_refundable(aws, refund["charge_id"]["S"].as_str().unwrap_or_default(), number(&refund, "amount"));
+    change_refundable(
+        aws,
+        refund["charge_id"]["S"].as_str().unwrap_or_default(),
+        number(&refund, "amount"),
+    );
 }
 
-/// A bank disputes a charge, or its dispute comes to this state. The provider refuses refunds until the dispute is won.
+/// A bank disputes a charge, or its dispute comes to this state. The provider refuses refunds until
+/// the dispute is won.
 pub fn dispute(aws: &Aws, dispute_id: &str, transaction_id: &str, state: &str) {
     let mut charge = item(aws, &format!("CHARGE#{transaction_id}"));
     let dispute = json!({

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dynoxide::{Database, DynoxideError, actions::get_shard_iterator::encode_shard_iterator, streams};
+use dynoxide::{
+    Database, DynoxideError, actions::get_shard_iterator::encode_shard_iterator, streams,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -32,7 +34,11 @@ impl DynamoDb {
     #[must_use]
     pub fn copy(&self) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let name = format!("ferrocart-tests-{}-{}.db", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "ferrocart-tests-{}-{}.db",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
         let path = std::env::temp_dir().join(name);
         let file = path.to_str().expect("the folder of temporary files has a plain name");
         self.0.vacuum_into(file).expect("a database can be written to a file");
@@ -57,18 +63,24 @@ impl DynamoDb {
             "BatchWriteItem" => answered(body, |request| self.0.batch_write_item(request)),
             "TransactWriteItems" => answered(body, |request| self.0.transact_write_items(request)),
             "TransactGetItems" => answered(body, |request| self.0.transact_get_items(request)),
-            other => Err(DynoxideError::ValidationException(format!("{other} is not among the calls that Ferrocart makes"))),
+            other => Err(DynoxideError::ValidationException(format!(
+                "{other} is not among the calls that Ferrocart makes"
+            ))),
         };
         answer.map_or_else(|error| (error.status_code(), error.to_json()), |body| (200, body))
     }
 
-    /// The changes of a table after `position` (none: from the beginning), as a stream's records, and the position behind them.
+    /// The changes of a table after `position` (none: from the beginning), as a stream's records,
+    /// and the position behind them.
     ///
     /// # Panics
     /// When there is no such table.
     pub fn changes(&self, table: &str, position: Option<String>) -> (Vec<Value>, String) {
         let start = || encode_shard_iterator(table, &streams::shard_id(table), 0);
-        let request = dynoxide::actions::get_records::GetRecordsRequest { shard_iterator: position.unwrap_or_else(start), limit: None };
+        let request = dynoxide::actions::get_records::GetRecordsRequest {
+            shard_iterator: position.unwrap_or_else(start),
+            limit: None,
+        };
         let answer = self.0.get_records(request).expect("a table that has a stream");
         let record = |record| serde_json::to_value(record).expect("a record is JSON");
         let records = answer.records.iter().map(record).collect();
@@ -76,8 +88,12 @@ impl DynamoDb {
     }
 }
 
-fn answered<Q: DeserializeOwned, A: Serialize>(body: &str, action: impl Fn(Q) -> dynoxide::Result<A>) -> dynoxide::Result<String> {
-    let malformed = |error: serde_json::Error| DynoxideError::SerializationException(error.to_string());
+fn answered<Q: DeserializeOwned, A: Serialize>(
+    body: &str,
+    action: impl Fn(Q) -> dynoxide::Result<A>,
+) -> dynoxide::Result<String> {
+    let malformed =
+        |error: serde_json::Error| DynoxideError::SerializationException(error.to_string());
     let answer = action(serde_json::from_str(body).map_err(malformed)?)?;
     serde_json::to_string(&answer).map_err(malformed)
 }

@@ -1,4 +1,5 @@
-//! Events: what API Gateway, queues and streams send to a function; and the samples that stand in `events/`.
+//! Events: what API Gateway, queues and streams send to a function; and the samples that stand in
+//! `events/`.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +51,8 @@ pub fn new_product(key: &str, product: &Value) -> Value {
 
 /// `POST /inventory/{product_id}/adjustments` by an admin.
 pub fn adjustment(key: &str, product: &str, body: &Value) -> Value {
-    let request = post(&format!("/inventory/{product}/adjustments"), body).path_parameter("product_id", product);
+    let request = post(&format!("/inventory/{product}/adjustments"), body)
+        .path_parameter("product_id", product);
     request.caller(ADMIN).header("idempotency-key", key).event()
 }
 
@@ -68,9 +70,12 @@ pub fn new_payment(key: &str, order: &str, token: &str) -> Value {
 /// A request without a body.
 pub fn http(method: &str, path: &str) -> Http {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let parameters: Vec<(&str, &str)> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
-    let single: serde_json::Map<_, _> = parameters.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-    let several: serde_json::Map<_, _> = parameters.iter().map(|(name, value)| ((*name).to_owned(), json!([value]))).collect();
+    let parameters: Vec<(&str, &str)> =
+        query.split('&').filter_map(|pair| pair.split_once('=')).collect();
+    let single: serde_json::Map<_, _> =
+        parameters.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    let several: serde_json::Map<_, _> =
+        parameters.iter().map(|(name, value)| ((*name).to_owned(), json!([value]))).collect();
     Http(json!({
         "httpMethod": method,
         "path": path,
@@ -86,8 +91,8 @@ pub fn http(method: &str, path: &str) -> Http {
 }
 
 impl Http {
-    /// As [`USER`], [`ADMIN`] or another user, whose token the authorizer accepted and whose address is verified. [`ADMIN`] is an admin,
-    /// everybody else is not.
+    /// As [`USER`], [`ADMIN`] or another user, whose token the authorizer accepted and whose
+    /// address is verified. [`ADMIN`] is an admin, everybody else is not.
     #[must_use]
     pub fn caller(mut self, user_id: &str) -> Self {
         let (role, name, email) = match user_id {
@@ -117,7 +122,8 @@ impl Http {
 
     /// As somebody about whom the authorizer has answered this.
     ///
-    /// The token is of the story's time, and whether it has expired is judged by the machine's: here it has not.
+    /// The token is of the story's time, and whether it has expired is judged by the machine's:
+    /// here it has not.
     #[must_use]
     pub fn authorized(mut self, answer: &Value) -> Self {
         self.0["requestContext"]["authorizer"] = answer["context"].clone();
@@ -196,11 +202,13 @@ pub fn provider_signature(secret: &str, seconds: i64, body: impl AsRef<[u8]>) ->
 
 /// A webhook request to the address of `provider`, with this signature.
 pub fn webhook_request(provider: &str, signature: &str, body: &str) -> Value {
-    let request = http("POST", &format!("/webhooks/payments/{provider}")).path_parameter("provider", provider);
+    let request = http("POST", &format!("/webhooks/payments/{provider}"))
+        .path_parameter("provider", provider);
     request.header("stripe-signature", signature).body(body).event()
 }
 
-/// What the payment provider tells of its own accord about one of our payments, at `now`: signed with the present secret.
+/// What the payment provider tells of its own accord about one of our payments, at `now`: signed
+/// with the present secret.
 ///
 /// # Panics
 /// When the world has no such secret, or `payment` is no payment's id.
@@ -212,21 +220,33 @@ pub fn webhook(secrets: &SecretsManager, now: Timestamp, event_id: &str, payment
 ///
 /// # Panics
 /// When the world has no such secret.
-pub fn webhook_about(secrets: &SecretsManager, now: Timestamp, event_id: &str, kind: &str, object: &Value) -> Value {
+pub fn webhook_about(
+    secrets: &SecretsManager,
+    now: Timestamp,
+    event_id: &str,
+    kind: &str,
+    object: &Value,
+) -> Value {
     signed_webhook(secrets, now, &provider_event(event_id, kind, object))
 }
 
-/// A webhook request of the simulated provider with this body, signed at `now` with the present secret.
+/// A webhook request of the simulated provider with this body, signed at `now` with the present
+/// secret.
 ///
 /// # Panics
 /// When the world has no such secret.
 pub fn signed_webhook(secrets: &SecretsManager, now: Timestamp, body: &str) -> Value {
-    let secret = secrets.text("payment-webhook-secrets").and_then(|text| serde_json::from_str::<Value>(&text).ok());
-    let secret = secret.and_then(|secrets| secrets["current"].as_str().map(str::to_owned)).expect("the provider signs with a secret");
+    let secret = secrets
+        .text("payment-webhook-secrets")
+        .and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    let secret = secret
+        .and_then(|secrets| secrets["current"].as_str().map(str::to_owned))
+        .expect("the provider signs with a secret");
     webhook_request("simulated", &provider_signature(&secret, now.seconds(), body), body)
 }
 
-/// What a queue sends to its consumer. Records carry no receipt handle, so that nothing but the answer tells what comes back.
+/// What a queue sends to its consumer. Records carry no receipt handle, so that nothing but the
+/// answer tells what comes back.
 pub fn sqs(queue: &str, messages: &[QueuedMessage]) -> Value {
     let record = |message: &QueuedMessage| {
         json!({
@@ -257,11 +277,18 @@ pub fn message(queue: &str, kind: &str, data: &Value) -> Value {
     });
     sqs(
         queue,
-        &[QueuedMessage { id: "message-1".to_owned(), body: body.to_string(), receives: 0, delay_seconds: 0, attributes: BTreeMap::new() }],
+        &[QueuedMessage {
+            id: "message-1".to_owned(),
+            body: body.to_string(),
+            receives: 0,
+            delay_seconds: 0,
+            attributes: BTreeMap::new(),
+        }],
     )
 }
 
-/// A command in the queue of its own name, in its first version: `reserve_stock.v1` in `reserve-stock`.
+/// A command in the queue of its own name, in its first version: `reserve_stock.v1` in
+/// `reserve-stock`.
 pub fn command(queue: &str, data: &Value) -> Value {
     message(queue, &format!("{}.v1", queue.replace('-', "_")), data)
 }
@@ -281,7 +308,9 @@ pub fn authorize(access_token: &str) -> Value {
 /// When `events/<operation>.json` is missing or no JSON.
 pub fn sample(operation: &str) -> Value {
     let path = template::root().join("events").join(format!("{operation}.json"));
-    let text =
-        std::fs::read_to_string(&path).unwrap_or_else(|_| panic!("events/{operation}.json is missing: every operation has a sample"));
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("events/{operation}.json is no JSON: {error}"))
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|_| {
+        panic!("events/{operation}.json is missing: every operation has a sample")
+    });
+    serde_json::from_str(&text)
+        .unwrap_or_else(|error| panic!("events/{operation}.json is no JSON: {error}"))
 }

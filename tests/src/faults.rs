@@ -5,9 +5,11 @@ use std::thread;
 use crate::aws::{Called, Fault};
 
 /// Every fault.
-pub const FAULTS: [Fault; 4] = [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict];
+pub const FAULTS: [Fault; 4] =
+    [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict];
 
-/// One fault of one call, which the story hands to [`crate::aws::Aws::fail`] when its turn has come.
+/// One fault of one call, which the story hands to [`crate::aws::Aws::fail`] when its turn has
+/// come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mishap {
     /// Which call, counted from then on.
@@ -29,7 +31,10 @@ impl Drop for Told {
 }
 
 /// Plays a story for each fault at each of these calls.
-pub async fn whatever_happens(calls: impl IntoIterator<Item = usize>, mut story: impl AsyncFnMut(Mishap)) {
+pub async fn whatever_happens(
+    calls: impl IntoIterator<Item = usize>,
+    mut story: impl AsyncFnMut(Mishap),
+) {
     for call in calls {
         for fault in FAULTS {
             let told = Told(Mishap { call, fault });
@@ -38,8 +43,8 @@ pub async fn whatever_happens(calls: impl IntoIterator<Item = usize>, mut story:
     }
 }
 
-/// Plays a story for each fault at every call that its operation makes: it returns what the spoiled operation answered. The last time
-/// nothing is spoiled.
+/// Plays a story for each fault at every call that its operation makes: it returns what the spoiled
+/// operation answered. The last time nothing is spoiled.
 pub async fn whatever_happens_to_any_call(mut story: impl AsyncFnMut(Mishap) -> Called) {
     for fault in FAULTS {
         for call in 0.. {

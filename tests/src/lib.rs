@@ -1,4 +1,5 @@
-//! The stage on which everything that looks at more than one function is tested: AWS in the memory of one process.
+//! The stage on which everything that looks at more than one function is tested: AWS in the memory
+//! of one process.
 //!
 //! ```no_run
 //! # use {std::sync::Arc, serde_json::json, shared::{http, lambda::Lambda}, tests::{aws::Aws, events}};
@@ -17,20 +18,27 @@
 //!
 //! In reading order:
 //!
-//! - [`aws`]: the one HTTP client below every SDK client; it records each call and can spoil the k-th one. SDK retries are off.
-//! - [`dynamodb`]: dynoxide in memory. Its tables come from [`template`], so that a test never sees another schema than a deployment.
+//! - [`aws`]: the one HTTP client below every SDK client; it records each call and can spoil the
+//!   k-th one. SDK retries are off.
+//! - [`dynamodb`]: dynoxide in memory. Its tables come from [`template`], so that a test never sees
+//!   another schema than a deployment.
 //! - [`faults`]: a story played for each fault at each call.
 //! - [`partitions`]: the write units of each partition key, counted or limited.
-//! - [`bank`]: what the provider's staff and the buyers' banks write into the simulated provider's books.
+//! - [`bank`]: what the provider's staff and the buyers' banks write into the simulated provider's
+//!   books.
 //! - [`sqs`], [`secrets`], [`ses`]: small stand-ins for the other services.
 //! - [`events`]: what API Gateway, queues and streams send; the samples in `events/`.
-//! - [`pump`]: carries changes from the tables to the publishers, and messages from the queues to the consumers, until all is quiet.
+//! - [`pump`]: carries changes from the tables to the publishers, and messages from the queues to
+//!   the consumers, until all is quiet.
 //! - [`metering`]: what a run costs, in calls and in CPU time.
-//! - `provider`: the payment provider behind a network that fails on command, and a record of charges that no order wanted any more.
-//! - [`shop`]: the services over that world, with a clock that a test holds, and every operation by its name.
+//! - `provider`: the payment provider behind a network that fails on command, and a record of
+//!   charges that no order wanted any more.
+//! - [`shop`]: the services over that world, with a clock that a test holds, and every operation by
+//!   its name.
 //! - [`seeds`]: the seeds of a test, played on all cores.
 //!
-//! Two things exist in no emulator and are made here: throttling and transaction conflicts ([`aws::Fault`]).
+//! Two things exist in no emulator and are made here: throttling and transaction conflicts
+//! ([`aws::Fault`]).
 
 pub mod aws;
 pub mod bank;

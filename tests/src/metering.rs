@@ -1,4 +1,5 @@
-//! What a run costs: calls of AWS, and the CPU time of the function without that of the world that answers it.
+//! What a run costs: calls of AWS, and the CPU time of the function without that of the world that
+//! answers it.
 
 use std::sync::{
     Arc,
@@ -7,14 +8,17 @@ use std::sync::{
 
 use aws_config::SdkConfig;
 use aws_smithy_runtime_api::client::{
-    http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+    http::{
+        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+    },
     orchestrator::HttpRequest,
     runtime_components::RuntimeComponents,
 };
 
 use crate::aws::Aws;
 
-/// A client of AWS that counts the CPU time of the embedded services. They answer on the thread of their caller.
+/// A client of AWS that counts the CPU time of the embedded services. They answer on the thread of
+/// their caller.
 #[derive(Clone, Debug)]
 pub struct Meter {
     aws: Aws,
@@ -45,7 +49,11 @@ fn thread_cpu() -> u64 {
 }
 
 impl HttpClient for Meter {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
 }
@@ -68,7 +76,8 @@ const RECORDS: u32 = 40;
 /// When `CATCH_UP_RECORDS` is not a number.
 #[expect(clippy::disallowed_methods, reason = "a setting of the tests, not of a service")]
 pub fn records() -> u32 {
-    std::env::var("CATCH_UP_RECORDS").map_or(RECORDS, |text| text.parse().expect("CATCH_UP_RECORDS is a number"))
+    std::env::var("CATCH_UP_RECORDS")
+        .map_or(RECORDS, |text| text.parse().expect("CATCH_UP_RECORDS is a number"))
 }
 
 /// A sweep as the template lets it run, for the computation of how long a backlog takes.
@@ -86,7 +95,8 @@ pub struct Terms {
     pub table_calls: f64,
     /// CPU time for one record, in seconds.
     pub cpu: f64,
-    /// Calls of the provider for one record, and how many may begin per second; none where it is not asked.
+    /// Calls of the provider for one record, and how many may begin per second; none where it is
+    /// not asked.
     pub provider: Option<(f64, f64)>,
 }
 
@@ -97,15 +107,23 @@ pub const TABLE_CALL: f64 = 0.005;
 pub const PROVIDER_CALL: f64 = 0.6;
 
 impl Terms {
-    /// Records per hour, and what sets the limit. The schedule starts a run on each full minute, and one works at a time.
+    /// Records per hour, and what sets the limit. The schedule starts a run on each full minute,
+    /// and one works at a time.
     pub fn records_per_hour(self) -> (f64, &'static str) {
-        let waiting = self.table_calls * TABLE_CALL + self.provider.map_or(0.0, |(calls, _)| calls * PROVIDER_CALL);
+        let waiting = self.table_calls * TABLE_CALL
+            + self.provider.map_or(0.0, |(calls, _)| calls * PROVIDER_CALL);
         let limits = [
             (self.at_once / waiting, "latency"),
             (self.megabytes / 1769.0 / self.cpu, "CPU"),
-            (self.provider.map_or(f64::INFINITY, |(calls, per_second)| per_second / calls), "provider"),
+            (
+                self.provider.map_or(f64::INFINITY, |(calls, per_second)| per_second / calls),
+                "provider",
+            ),
         ];
-        let (per_second, limit) = limits.into_iter().min_by(|one, other| one.0.total_cmp(&other.0)).expect("there are three");
+        let (per_second, limit) = limits
+            .into_iter()
+            .min_by(|one, other| one.0.total_cmp(&other.0))
+            .expect("there are three");
         let working = self.timeout - self.min_time_left;
         let every = (self.timeout / 60.0).ceil() * 60.0;
         (per_second * 3600.0 * working / every, limit)

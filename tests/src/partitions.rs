@@ -1,15 +1,18 @@
-//! What DynamoDB's partitions take: the write units of each partition key, counted, and refused above a limit.
+//! What DynamoDB's partitions take: the write units of each partition key, counted, and refused
+//! above a limit.
 //!
-//! No emulator has the limit of a partition, and none has transactions that conflict. The figures come from the Amazon DynamoDB Developer
-//! Guide:
+//! No emulator has the limit of a partition, and none has transactions that conflict. The figures
+//! come from the Amazon DynamoDB Developer Guide:
 //!
-//! - A write costs one unit for each KB, begun, of the larger of the item before and after it; in a transaction twice as much ("Read/write
-//!   capacity mode"). A write whose condition does not hold costs as much as the existing item; a throttled one costs nothing.
-//! - An index costs one unit for each entry that is put, deleted or changed, and nothing where no projected attribute changes ("Using
-//!   Global Secondary Indexes", write capacity).
-//! - A partition key takes 1,000 units a second ("Service, account, and table quotas"). A key of an index that is used up throttles the
-//!   writes to the table.
-//! - A transaction and any other write of the same item at the same moment are in conflict ("Transaction conflict handling").
+//! - A write costs one unit for each KB, begun, of the larger of the item before and after it; in a
+//!   transaction twice as much ("Read/write capacity mode"). A write whose condition does not hold
+//!   costs as much as the existing item; a throttled one costs nothing.
+//! - An index costs one unit for each entry that is put, deleted or changed, and nothing where no
+//!   projected attribute changes ("Using Global Secondary Indexes", write capacity).
+//! - A partition key takes 1,000 units a second ("Service, account, and table quotas"). A key of an
+//!   index that is used up throttles the writes to the table.
+//! - A transaction and any other write of the same item at the same moment are in conflict
+//!   ("Transaction conflict handling").
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,7 +30,8 @@ pub type PartitionKey = String;
 /// What a partition key takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Write units a second. A key that was idle has one second's worth in store, and at least what one transaction needs.
+    /// Write units a second. A key that was idle has one second's worth in store, and at least what
+    /// one transaction needs.
     pub units_per_second: f64,
     /// For how long a transaction keeps other writes away from its items.
     pub conflict_window: Duration,
@@ -88,14 +92,26 @@ struct Write {
     is_transactional: bool,
 }
 
-/// What one transactional write of up to a KB costs: less than this in store, and no transaction could ever begin.
+/// What one transactional write of up to a KB costs: less than this in store, and no transaction
+/// could ever begin.
 const LEAST_STORE: f64 = 2.0;
 
 impl Partitions {
     /// The partitions of the tables of `template`; without `limits` they only count.
     pub fn new(template: &Template, limits: Option<Limits>) -> Self {
-        let tables = template.tables().into_iter().map(|(name, request)| (name, Table::of(&request))).collect();
-        Self { tables, limits, units: BTreeMap::new(), stores: BTreeMap::new(), in_transaction: BTreeMap::new(), refusals: (0, 0) }
+        let tables = template
+            .tables()
+            .into_iter()
+            .map(|(name, request)| (name, Table::of(&request)))
+            .collect();
+        Self {
+            tables,
+            limits,
+            units: BTreeMap::new(),
+            stores: BTreeMap::new(),
+            in_transaction: BTreeMap::new(),
+            refusals: (0, 0),
+        }
     }
 
     /// The write units that each partition key has been charged.
@@ -138,13 +154,20 @@ impl Partitions {
         let write = |write: &Value, is_transactional: bool| {
             let table = write["TableName"].as_str().unwrap_or_default().to_owned();
             let put = write.get("Item").cloned();
-            let key = write.get("Key").cloned().unwrap_or_else(|| self.tables[&table].key_of(&write["Item"]));
+            let key = write
+                .get("Key")
+                .cloned()
+                .unwrap_or_else(|| self.tables[&table].key_of(&write["Item"]));
             Write { table, key, put, before: None, is_transactional }
         };
         match operation {
             "PutItem" | "UpdateItem" | "DeleteItem" => vec![write(request, false)],
             "TransactWriteItems" => {
-                let writes = request["TransactItems"].as_array().into_iter().flatten().filter_map(Value::as_object);
+                let writes = request["TransactItems"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_object);
                 writes.flat_map(|kinds| kinds.values()).map(|one| write(one, true)).collect()
             }
             _ => Vec::new(),
@@ -154,12 +177,15 @@ impl Partitions {
     /// Refuses what meets a transaction, or a key that is used up.
     fn admit(&mut self, writes: &[Write], limits: Limits) -> Result<(), Refusal> {
         let now = Instant::now();
-        let items: Vec<String> = writes.iter().map(|write| format!("{} {}", write.table, write.key)).collect();
-        if items.iter().any(|item| self.in_transaction.get(item).is_some_and(|until| *until > now)) {
+        let items: Vec<String> =
+            writes.iter().map(|write| format!("{} {}", write.table, write.key)).collect();
+        if items.iter().any(|item| self.in_transaction.get(item).is_some_and(|until| *until > now))
+        {
             self.refusals.1 += 1;
             return Err(Refusal::Conflict);
         }
-        let keys: BTreeSet<PartitionKey> = writes.iter().flat_map(|write| self.keys_of(write)).collect();
+        let keys: BTreeSet<PartitionKey> =
+            writes.iter().flat_map(|write| self.keys_of(write)).collect();
         if keys.iter().any(|key| self.left(key, now, limits) <= 0.0) {
             self.refusals.0 += 1;
             return Err(Refusal::Throttled);
@@ -172,18 +198,23 @@ impl Partitions {
         Ok(())
     }
 
-    /// The keys that a write is known to touch before it is carried out: those of the item, before it and as it is put.
+    /// The keys that a write is known to touch before it is carried out: those of the item, before
+    /// it and as it is put.
     fn keys_of(&self, write: &Write) -> Vec<PartitionKey> {
         let table = &self.tables[&write.table];
         let images = || write.before.iter().chain(&write.put);
-        let indexes = table.indexes.iter().flat_map(|index| images().filter_map(|image| table.index_key(index, image)));
+        let indexes = table
+            .indexes
+            .iter()
+            .flat_map(|index| images().filter_map(|image| table.index_key(index, image)));
         indexes.chain([table.partition_key(&write.key)]).collect()
     }
 
     fn left(&mut self, key: &str, now: Instant, limits: Limits) -> f64 {
         let most = limits.units_per_second.max(LEAST_STORE);
         let store = self.stores.entry(key.to_owned()).or_insert(Store { left: most, at: now });
-        store.left = (store.left + (now - store.at).as_secs_f64() * limits.units_per_second).min(most);
+        store.left =
+            (store.left + (now - store.at).as_secs_f64() * limits.units_per_second).min(most);
         store.at = now;
         store.left
     }
@@ -192,7 +223,8 @@ impl Partitions {
     fn charge(&mut self, write: &Write, after: Option<&Value>) {
         let table = &self.tables[&write.table];
         let (before, factor) = (write.before.as_ref(), if write.is_transactional { 2 } else { 1 });
-        let mut charges = vec![(table.partition_key(&write.key), factor * units(size(before).max(size(after))))];
+        let mut charges =
+            vec![(table.partition_key(&write.key), factor * units(size(before).max(size(after))))];
         for index in &table.indexes {
             charges.extend(table.index_charges(index, before, after));
         }
@@ -209,22 +241,36 @@ impl Table {
     /// From a `CreateTable` request.
     fn of(request: &Value) -> Self {
         let keys = keys_of_schema(request);
-        let indexes = request["GlobalSecondaryIndexes"].as_array().into_iter().flatten().map(|index| {
-            let (index_keys, projection) = (keys_of_schema(index), &index["Projection"]);
-            let more = projection["NonKeyAttributes"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
-            let projected = keys.iter().chain(&index_keys).cloned().chain(more).collect();
-            Index {
-                name: index["IndexName"].as_str().unwrap_or_default().to_owned(),
-                keys: index_keys,
-                projected: (projection["ProjectionType"] != "ALL").then_some(projected),
-            }
-        });
+        let indexes =
+            request["GlobalSecondaryIndexes"].as_array().into_iter().flatten().map(|index| {
+                let (index_keys, projection) = (keys_of_schema(index), &index["Projection"]);
+                let more = projection["NonKeyAttributes"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str)
+                    .map(str::to_owned);
+                let projected = keys.iter().chain(&index_keys).cloned().chain(more).collect();
+                Index {
+                    name: index["IndexName"].as_str().unwrap_or_default().to_owned(),
+                    keys: index_keys,
+                    projected: (projection["ProjectionType"] != "ALL").then_some(projected),
+                }
+            });
         let name = request["TableName"].as_str().unwrap_or_default();
-        Self { name: name.split_once('-').map_or(name, |(_, name)| name).to_owned(), indexes: indexes.collect(), keys: keys.clone() }
+        Self {
+            name: name.split_once('-').map_or(name, |(_, name)| name).to_owned(),
+            indexes: indexes.collect(),
+            keys: keys.clone(),
+        }
     }
 
     fn key_of(&self, item: &Value) -> Value {
-        self.keys.iter().map(|name| (name.clone(), item[name].clone())).collect::<serde_json::Map<_, _>>().into()
+        self.keys
+            .iter()
+            .map(|name| (name.clone(), item[name].clone()))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     }
 
     fn partition_key(&self, key: &Value) -> PartitionKey {
@@ -237,20 +283,31 @@ impl Table {
         has_all.then(|| format!("{}/{} {}", self.name, index.name, text_of(&item[&index.keys[0]])))
     }
 
-    fn index_charges(&self, index: &Index, before: Option<&Value>, after: Option<&Value>) -> Vec<(PartitionKey, u64)> {
+    fn index_charges(
+        &self,
+        index: &Index,
+        before: Option<&Value>,
+        after: Option<&Value>,
+    ) -> Vec<(PartitionKey, u64)> {
         let entry = |item: Option<&Value>| {
             let item = item?;
             let partition = self.index_key(index, item)?;
             let keys: Vec<&Value> = index.keys.iter().map(|key| &item[key]).collect();
             let attributes = item.as_object().into_iter().flatten();
-            let is_projected = |name: &String| index.projected.as_ref().is_none_or(|projected| projected.contains(name));
-            let projection: Value =
-                attributes.filter(|(name, _)| is_projected(name)).map(|(name, value)| (name.clone(), value.clone())).collect();
+            let is_projected = |name: &String| {
+                index.projected.as_ref().is_none_or(|projected| projected.contains(name))
+            };
+            let projection: Value = attributes
+                .filter(|(name, _)| is_projected(name))
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect();
             Some((partition, keys.into_iter().cloned().collect::<Vec<_>>(), projection))
         };
         match (entry(before), entry(after)) {
             (None, None) => vec![],
-            (Some((key, _, image)), None) | (None, Some((key, _, image))) => vec![(key, units(size(Some(&image))))],
+            (Some((key, _, image)), None) | (None, Some((key, _, image))) => {
+                vec![(key, units(size(Some(&image))))]
+            }
             (Some((_, _, old)), Some((_, _, new))) if old == new => vec![],
             (Some((key, old_keys, old)), Some((_, new_keys, new))) if old_keys == new_keys => {
                 vec![(key, units(size(Some(&old)).max(size(Some(&new)))))]
@@ -277,26 +334,47 @@ fn keys_of_schema(schema: &Value) -> Vec<String> {
 }
 
 fn text_of(attribute: &Value) -> &str {
-    attribute.as_object().and_then(|value| value.values().next()).and_then(Value::as_str).unwrap_or_default()
+    attribute
+        .as_object()
+        .and_then(|value| value.values().next())
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 fn units(bytes: usize) -> u64 {
     u64::try_from(bytes.div_ceil(1024).max(1)).unwrap_or(u64::MAX)
 }
 
-/// The size of an item in bytes ("DynamoDB item sizes and formats", Amazon DynamoDB Developer Guide).
+/// The size of an item in bytes ("DynamoDB item sizes and formats", Amazon DynamoDB Developer
+/// Guide).
 fn size(item: Option<&Value>) -> usize {
     let attributes = item.and_then(Value::as_object).into_iter().flatten();
     attributes.map(|(name, value)| name.len() + size_of_value(value)).sum()
 }
 
 fn size_of_value(value: &Value) -> usize {
-    let Some((kind, value)) = value.as_object().and_then(|value| value.iter().next()) else { return 0 };
+    let Some((kind, value)) = value.as_object().and_then(|value| value.iter().next()) else {
+        return 0;
+    };
     match (kind.as_str(), value) {
         ("S" | "B", Value::String(text)) => text.len(),
         ("N", Value::String(digits)) => digits.len().div_ceil(2) + 1,
-        ("M", map) => 3 + map.as_object().into_iter().flatten().map(|(name, value)| 1 + name.len() + size_of_value(value)).sum::<usize>(),
-        ("L", list) => 3 + list.as_array().into_iter().flatten().map(|value| 1 + size_of_value(value)).sum::<usize>(),
+        ("M", map) => {
+            3 + map
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(name, value)| 1 + name.len() + size_of_value(value))
+                .sum::<usize>()
+        }
+        ("L", list) => {
+            3 + list
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|value| 1 + size_of_value(value))
+                .sum::<usize>()
+        }
         _ => 1,
     }
 }
@@ -305,9 +383,16 @@ fn size_of_value(value: &Value) -> usize {
 mod tests {
     use super::*;
 
-    fn charged(database: &DynamoDb, partitions: &mut Partitions, operation: &str, request: &Value) -> Vec<(PartitionKey, u64)> {
+    fn charged(
+        database: &DynamoDb,
+        partitions: &mut Partitions,
+        operation: &str,
+        request: &Value,
+    ) -> Vec<(PartitionKey, u64)> {
         partitions.units.clear();
-        partitions.carry_out(database, operation, request, &request.to_string()).expect("nothing is limited");
+        partitions
+            .carry_out(database, operation, request, &request.to_string())
+            .expect("nothing is limited");
         partitions.units.clone().into_iter().collect()
     }
 
@@ -317,17 +402,36 @@ mod tests {
         let (database, mut partitions) = (DynamoDb::new(template), Partitions::new(template, None));
         let item = |at: &str, text: &str| json!({ "pk": { "S": "RESERVATION#1" }, "check_shard": { "S": "held#1" }, "next_check_at": { "S": at }, "text": { "S": text } });
         let put = |item: Value| json!({ "TableName": "ferrocart-stock", "Item": item });
-        let (table, index) = ("stock RESERVATION#1".to_owned(), "stock/check-index held#1".to_owned());
-        let mut charged = |operation: &str, request: &Value| charged(&database, &mut partitions, operation, request);
+        let (table, index) =
+            ("stock RESERVATION#1".to_owned(), "stock/check-index held#1".to_owned());
+        let mut charged = |operation: &str, request: &Value| {
+            charged(&database, &mut partitions, operation, request)
+        };
 
-        assert_eq!(charged("PutItem", &put(item("2026", "short"))), [(table.clone(), 1), (index.clone(), 1)]);
-        assert_eq!(charged("PutItem", &put(item("2026", &"long".repeat(300)))), [(table.clone(), 2)], "the index does not show the text");
+        assert_eq!(
+            charged("PutItem", &put(item("2026", "short"))),
+            [(table.clone(), 1), (index.clone(), 1)]
+        );
+        assert_eq!(
+            charged("PutItem", &put(item("2026", &"long".repeat(300)))),
+            [(table.clone(), 2)],
+            "the index does not show the text"
+        );
         let transaction = json!({ "TransactItems": [{ "Put": put(item("2027", "short")) }] });
-        assert_eq!(charged("TransactWriteItems", &transaction), [(table.clone(), 4), (index.clone(), 2)], "the larger image, twice");
+        assert_eq!(
+            charged("TransactWriteItems", &transaction),
+            [(table.clone(), 4), (index.clone(), 2)],
+            "the larger image, twice"
+        );
         let mut refused = put(item("2028", "short"));
         refused["ConditionExpression"] = "attribute_not_exists(pk)".into();
-        assert_eq!(charged("PutItem", &refused), [(table.clone(), 1)], "a condition that does not hold is charged");
-        let delete = json!({ "TableName": "ferrocart-stock", "Key": { "pk": { "S": "RESERVATION#1" } } });
+        assert_eq!(
+            charged("PutItem", &refused),
+            [(table.clone(), 1)],
+            "a condition that does not hold is charged"
+        );
+        let delete =
+            json!({ "TableName": "ferrocart-stock", "Key": { "pk": { "S": "RESERVATION#1" } } });
         assert_eq!(charged("DeleteItem", &delete), [(table, 1), (index, 1)]);
         assert_eq!(charged("GetItem", &delete), []);
     }
@@ -336,11 +440,15 @@ mod tests {
     async fn used_up_keys_throttle_and_transactions_conflict() {
         let template = crate::template::template();
         let limits = Limits { units_per_second: 4.0, conflict_window: Duration::from_millis(5) };
-        let (database, mut partitions) = (DynamoDb::new(template), Partitions::new(template, Some(limits)));
-        let put = |key: &str| json!({ "TableName": "ferrocart-stock", "Item": { "pk": { "S": key } } });
+        let (database, mut partitions) =
+            (DynamoDb::new(template), Partitions::new(template, Some(limits)));
+        let put =
+            |key: &str| json!({ "TableName": "ferrocart-stock", "Item": { "pk": { "S": key } } });
         let transaction = |key: &str| json!({ "TransactItems": [{ "Put": put(key) }] });
         let mut call = |operation: &str, request: &Value| {
-            partitions.carry_out(&database, operation, request, &request.to_string()).map(|(status, _)| status)
+            partitions
+                .carry_out(&database, operation, request, &request.to_string())
+                .map(|(status, _)| status)
         };
 
         assert_eq!(call("TransactWriteItems", &transaction("a")), Ok(200));

@@ -1,8 +1,10 @@
-//! The simulated payment provider behind a network that fails on command, and a record of charges that no order wanted any more.
+//! The simulated payment provider behind a network that fails on command, and a record of charges
+//! that no order wanted any more.
 //!
-//! A charge is *unwanted* when its request **leaves** after the order was given up: its payment intent is closing or closed, or its time to
-//! pay is over. A request that leaves before and arrives late is legitimate: what it charges is refunded. What a customer completes at
-//! their bank needs no request of ours and is not counted either.
+//! A charge is *unwanted* when its request **leaves** after the order was given up: its payment
+//! intent is closing or closed, or its time to pay is over. A request that leaves before and
+//! arrives late is legitimate: what it charges is refunded. What a customer completes at their bank
+//! needs no request of ours and is not counted either.
 
 use std::{
     collections::VecDeque,
@@ -11,8 +13,8 @@ use std::{
 };
 
 use provider::{
-    ChargeRequest, KeyState, PaymentId, PaymentProvider, ProviderDispute, ProviderError, ProviderRefund, ProviderResult, RefundRequest,
-    RefundResult, SimulatedProvider,
+    ChargeRequest, KeyState, PaymentId, PaymentProvider, ProviderDispute, ProviderError,
+    ProviderRefund, ProviderResult, RefundRequest, RefundResult, SimulatedProvider,
     webhook::{WebhookError, WebhookEvent, WebhookRequest},
 };
 use serde_json::{Value, json};
@@ -30,10 +32,12 @@ pub enum Network {
     RequestsLost,
     /// Requests arrive and are carried out. No answer comes back.
     AnswersLost,
-    /// Charge requests arrive only when [`RemoteProvider::deliver_late_charges`] is called. Their caller hears nothing.
+    /// Charge requests arrive only when [`RemoteProvider::deliver_late_charges`] is called. Their
+    /// caller hears nothing.
     ChargesDelayed,
-    /// Charge requests arrive, and the provider works on them until [`RemoteProvider::deliver_late_charges`] is called. Their caller hears
-    /// nothing, and other requests under the same key hear 409.
+    /// Charge requests arrive, and the provider works on them until
+    /// [`RemoteProvider::deliver_late_charges`] is called. Their caller hears nothing, and other
+    /// requests under the same key hear 409.
     ChargesRunning,
     /// The provider refuses our key: 401.
     Unauthorized,
@@ -88,12 +92,14 @@ impl RemoteProvider {
         self.state().lost.clone()
     }
 
-    /// The charges that a request made which left after its order was given up, each with the moment and the reason.
+    /// The charges that a request made which left after its order was given up, each with the
+    /// moment and the reason.
     pub fn unwanted_charges(&self) -> Vec<String> {
         self.state().unwanted.clone()
     }
 
-    /// Completes the charge requests that are running, then lets those arrive that are still on their way. Returns how many there were.
+    /// Completes the charge requests that are running, then lets those arrive that are still on
+    /// their way. Returns how many there were.
     pub async fn deliver_late_charges(&self) -> usize {
         let (running, delayed) = {
             let mut state = self.state();
@@ -114,7 +120,8 @@ impl RemoteProvider {
     async fn send_charge(&self, order: &ChargeRequest) -> Result<ProviderResult, ProviderError> {
         let sent = Sent { order: order.clone(), given_up: self.given_up(order) };
         let network = self.network();
-        let arrives = matches!(network, Network::Up | Network::AnswersLost | Network::ChargesRunning);
+        let arrives =
+            matches!(network, Network::Up | Network::AnswersLost | Network::ChargesRunning);
         if arrives && self.is_running(order) {
             return self.over_network(std::future::ready(Err(in_use()))).await;
         }
@@ -135,34 +142,53 @@ impl RemoteProvider {
         }
     }
 
-    /// Has the provider carry out a charge request, and records whether it charged for an order that was given up.
+    /// Has the provider carry out a charge request, and records whether it charged for an order
+    /// that was given up.
     async fn carry_out(&self, sent: Sent) -> Result<ProviderResult, ProviderError> {
         let Some(reason) = sent.given_up else { return self.inner.charge(&sent.order).await };
         let before = self.charges(sent.order.payment_id);
         let answer = self.inner.charge(&sent.order).await;
         if self.charges(sent.order.payment_id) > before {
-            let unwanted = format!("{} charged {} at {}: {reason}", sent.order.payment_id, sent.order.amount.amount, self.clock.now());
+            let unwanted = format!(
+                "{} charged {} at {}: {reason}",
+                sent.order.payment_id,
+                sent.order.amount.amount,
+                self.clock.now()
+            );
             self.state().unwanted.push(unwanted);
         }
         answer
     }
 
-    async fn over_network<T>(&self, call: impl Future<Output = Result<T, ProviderError>>) -> Result<T, ProviderError> {
+    async fn over_network<T>(
+        &self,
+        call: impl Future<Output = Result<T, ProviderError>>,
+    ) -> Result<T, ProviderError> {
         match self.network() {
             Network::Up | Network::ChargesDelayed | Network::ChargesRunning => call.await,
-            Network::RequestsLost => Err(ProviderError::Indeterminate("the request was lost".to_owned())),
+            Network::RequestsLost => {
+                Err(ProviderError::Indeterminate("the request was lost".to_owned()))
+            }
             Network::AnswersLost => {
                 let _ = call.await;
                 Err(ProviderError::Indeterminate("the answer was lost".to_owned()))
             }
-            Network::Unauthorized => Err(ProviderError::CredentialsRejected("401 invalid_request_error none".to_owned())),
-            Network::Forbidden => Err(ProviderError::CredentialsRejected("403 invalid_request_error none".to_owned())),
+            Network::Unauthorized => {
+                Err(ProviderError::CredentialsRejected("401 invalid_request_error none".to_owned()))
+            }
+            Network::Forbidden => {
+                Err(ProviderError::CredentialsRejected("403 invalid_request_error none".to_owned()))
+            }
         }
     }
 
-    /// Why the order of a charge is given up at this moment; `None` where it still wants the charge.
+    /// Why the order of a charge is given up at this moment; `None` where it still wants the
+    /// charge.
     fn given_up(&self, order: &ChargeRequest) -> Option<String> {
-        let intent = self.aws.item("payments", &json!({ "pk": { "S": format!("ORDER#{}", order.order_id) }, "sk": { "S": "INTENT" } }))?;
+        let intent = self.aws.item(
+            "payments",
+            &json!({ "pk": { "S": format!("ORDER#{}", order.order_id) }, "sk": { "S": "INTENT" } }),
+        )?;
         let (state, expires_at) = (text(&intent, "state"), text(&intent, "expires_at"));
         let now = self.clock.now().to_string();
         if matches!(state, "closing" | "closed") {
@@ -177,7 +203,10 @@ impl RemoteProvider {
 
     fn charges(&self, payment: PaymentId) -> usize {
         let books = self.aws.items("payment-simulator");
-        let of_payment = |item: &&Value| text(item, "pk").starts_with("CHARGE#") && text(item, "payment_id") == payment.to_string();
+        let of_payment = |item: &&Value| {
+            text(item, "pk").starts_with("CHARGE#")
+                && text(item, "payment_id") == payment.to_string()
+        };
         books.iter().filter(of_payment).count()
     }
 }
@@ -199,7 +228,10 @@ impl PaymentProvider for RemoteProvider {
         self.inner.is_live()
     }
 
-    fn charge<'a>(&'a self, order: &'a ChargeRequest) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
+    fn charge<'a>(
+        &'a self,
+        order: &'a ChargeRequest,
+    ) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
         Box::pin(self.send_charge(order))
     }
 
@@ -207,43 +239,73 @@ impl PaymentProvider for RemoteProvider {
         self.inner.return_url()
     }
 
-    fn webhook_event(&self, request: &WebhookRequest<'_>, secret: &str) -> Result<Option<WebhookEvent>, WebhookError> {
+    fn webhook_event(
+        &self,
+        request: &WebhookRequest<'_>,
+        secret: &str,
+    ) -> Result<Option<WebhookEvent>, WebhookError> {
         self.inner.webhook_event(request, secret)
     }
 
-    fn void_unsent<'a>(&'a self, order: &'a ChargeRequest) -> BoxFuture<'a, Result<KeyState, ProviderError>> {
-        Box::pin(
-            self.over_network(
-                async move { if self.is_running(order) { Ok(KeyState::Running) } else { self.inner.void_unsent(order).await } },
-            ),
-        )
+    fn void_unsent<'a>(
+        &'a self,
+        order: &'a ChargeRequest,
+    ) -> BoxFuture<'a, Result<KeyState, ProviderError>> {
+        Box::pin(self.over_network(async move {
+            if self.is_running(order) {
+                Ok(KeyState::Running)
+            } else {
+                self.inner.void_unsent(order).await
+            }
+        }))
     }
 
-    fn find_by_time<'a>(&'a self, order: &'a ChargeRequest) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
+    fn find_by_time<'a>(
+        &'a self,
+        order: &'a ChargeRequest,
+    ) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
         Box::pin(self.over_network(self.inner.find_by_time(order)))
     }
 
-    fn retrieve<'a>(&'a self, order: &'a ChargeRequest) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
+    fn retrieve<'a>(
+        &'a self,
+        order: &'a ChargeRequest,
+    ) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
         Box::pin(self.over_network(self.inner.retrieve(order)))
     }
 
-    fn cancel<'a>(&'a self, order: &'a ChargeRequest) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
+    fn cancel<'a>(
+        &'a self,
+        order: &'a ChargeRequest,
+    ) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
         Box::pin(self.over_network(self.inner.cancel(order)))
     }
 
-    fn refund<'a>(&'a self, order: &'a RefundRequest) -> BoxFuture<'a, Result<RefundResult, ProviderError>> {
+    fn refund<'a>(
+        &'a self,
+        order: &'a RefundRequest,
+    ) -> BoxFuture<'a, Result<RefundResult, ProviderError>> {
         Box::pin(self.over_network(self.inner.refund(order)))
     }
 
-    fn retrieve_refund<'a>(&'a self, order: &'a RefundRequest) -> BoxFuture<'a, Result<Option<RefundResult>, ProviderError>> {
+    fn retrieve_refund<'a>(
+        &'a self,
+        order: &'a RefundRequest,
+    ) -> BoxFuture<'a, Result<Option<RefundResult>, ProviderError>> {
         Box::pin(self.over_network(self.inner.retrieve_refund(order)))
     }
 
-    fn find_refund<'a>(&'a self, provider_refund_id: &'a str) -> BoxFuture<'a, Result<Option<ProviderRefund>, ProviderError>> {
+    fn find_refund<'a>(
+        &'a self,
+        provider_refund_id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ProviderRefund>, ProviderError>> {
         Box::pin(self.over_network(self.inner.find_refund(provider_refund_id)))
     }
 
-    fn find_dispute<'a>(&'a self, dispute_id: &'a str) -> BoxFuture<'a, Result<Option<ProviderDispute>, ProviderError>> {
+    fn find_dispute<'a>(
+        &'a self,
+        dispute_id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ProviderDispute>, ProviderError>> {
         Box::pin(self.over_network(self.inner.find_dispute(dispute_id)))
     }
 }

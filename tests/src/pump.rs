@@ -1,7 +1,9 @@
-//! The way of a change: from a table's stream through its publisher into queues, and from the queues into their consumers.
+//! The way of a change: from a table's stream through its publisher into queues, and from the
+//! queues into their consumers.
 //!
-//! In this order, over and over until nothing moves: a whole order can be driven in one process, step by step, without a clock. What is
-//! to be kept back for a while comes when nothing else moves any more.
+//! In this order, over and over until nothing moves: a whole order can be driven in one process,
+//! step by step, without a clock. What is to be kept back for a while comes when nothing else moves
+//! any more.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +12,8 @@ use shared::lambda::Lambda;
 
 use crate::{aws::Aws, events, sqs::QueuedMessage};
 
-/// How often a message is given to its consumer before SQS moves it to the dead-letter queue. What a consumer rejects it sends there itself.
+/// How often a message is given to its consumer before SQS moves it to the dead-letter queue. What
+/// a consumer rejects it sends there itself.
 const MOST_RECEIVES: u32 = 5;
 /// More rounds than any order needs.
 const MOST_ROUNDS: usize = 200;
@@ -33,7 +36,12 @@ struct Publisher {
 impl Pump {
     /// A pump that moves nothing yet.
     pub fn new(aws: &Aws) -> Self {
-        Self { aws: aws.clone(), publishers: Vec::new(), consumers: BTreeMap::new(), delivered: Vec::new() }
+        Self {
+            aws: aws.clone(),
+            publishers: Vec::new(),
+            consumers: BTreeMap::new(),
+            delivered: Vec::new(),
+        }
     }
 
     /// Gives the changes of a table to `lambda`.
@@ -75,8 +83,16 @@ impl Pump {
                 return;
             }
         }
-        let last: Vec<_> = self.delivered.iter().rev().take(10).map(|(queue, message)| format!("{queue}: {}", message["type"])).collect();
-        panic!("after {MOST_ROUNDS} rounds there are still messages under way; the last ones: {last:#?}");
+        let last: Vec<_> = self
+            .delivered
+            .iter()
+            .rev()
+            .take(10)
+            .map(|(queue, message)| format!("{queue}: {}", message["type"]))
+            .collect();
+        panic!(
+            "after {MOST_ROUNDS} rounds there are still messages under way; the last ones: {last:#?}"
+        );
     }
 
     /// Gives each publisher the changes of its table; whether there were any.
@@ -87,19 +103,28 @@ impl Pump {
         let mut any = false;
         for publisher in &mut self.publishers {
             let table = format!("{}-{}", crate::template::STACK, publisher.table);
-            let (records, position) = self.aws.database().changes(&table, publisher.position.take());
+            let (records, position) =
+                self.aws.database().changes(&table, publisher.position.take());
             publisher.position = Some(position);
             if !records.is_empty() {
                 any = true;
-                let called = self.aws.call(&publisher.lambda, serde_json::json!({ "Records": records })).await;
-                assert!(called.answer.is_ok(), "the publisher of {} failed: {:?}", publisher.table, called.answer);
+                let called = self
+                    .aws
+                    .call(&publisher.lambda, serde_json::json!({ "Records": records }))
+                    .await;
+                assert!(
+                    called.answer.is_ok(),
+                    "the publisher of {} failed: {:?}",
+                    publisher.table,
+                    called.answer
+                );
             }
         }
         any
     }
 
-    /// Gives each consumer what waits in its queue and is not kept back; whether anything did. What fails comes back, and in the end goes
-    /// to the dead letters.
+    /// Gives each consumer what waits in its queue and is not kept back; whether anything did. What
+    /// fails comes back, and in the end goes to the dead letters.
     ///
     /// # Panics
     /// When a consumer does not answer its batch.
@@ -118,7 +143,9 @@ impl Pump {
             self.delivered.extend(messages.iter().map(|message| (*queue, message.json())));
             let called = self.aws.call(lambda, events::sqs(queue, &messages)).await;
             let failed = called.ok()["batchItemFailures"].as_array().cloned().unwrap_or_default();
-            let has_failed = |message: &QueuedMessage| failed.iter().any(|failure| failure["itemIdentifier"] == message.id.as_str());
+            let has_failed = |message: &QueuedMessage| {
+                failed.iter().any(|failure| failure["itemIdentifier"] == message.id.as_str())
+            };
             for message in messages.into_iter().filter(has_failed) {
                 if message.receives + 1 < MOST_RECEIVES {
                     self.aws.queues().give_back(queue, message);
@@ -130,8 +157,14 @@ impl Pump {
         any
     }
 
-    /// The types of the messages that were delivered since the pump was made, each with its queue: `order-events stock_reserved.v1`.
+    /// The types of the messages that were delivered since the pump was made, each with its queue:
+    /// `order-events stock_reserved.v1`.
     pub fn story(&self) -> Vec<String> {
-        self.delivered.iter().map(|(queue, message)| format!("{queue} {}", message["type"].as_str().unwrap_or_default())).collect()
+        self.delivered
+            .iter()
+            .map(|(queue, message)| {
+                format!("{queue} {}", message["type"].as_str().unwrap_or_default())
+            })
+            .collect()
     }
 }

@@ -32,13 +32,16 @@ struct Secret {
 }
 
 impl SecretsManager {
-    /// The secrets of `template`: what it spells out, and for what AWS would generate a fixed text of 64 characters.
+    /// The secrets of `template`: what it spells out, and for what AWS would generate a fixed text
+    /// of 64 characters.
     pub fn new(template: &Template) -> Self {
         let secrets = Self { secrets: Mutex::default(), overtaking: Mutex::default() };
         for (_, resource) in template.resources("AWS::SecretsManager::Secret") {
             let properties = template.resolve(&resource["Properties"]);
             let name = properties["Name"].as_str().unwrap_or_default().to_owned();
-            let text = properties["SecretString"].as_str().map_or_else(|| generated(&name, &properties), str::to_owned);
+            let text = properties["SecretString"]
+                .as_str()
+                .map_or_else(|| generated(&name, &properties), str::to_owned);
             secrets.set(&name, &text);
         }
         secrets
@@ -64,7 +67,11 @@ impl SecretsManager {
     pub fn rotate_server_key(&self, name: &str, new: &str, now: Timestamp) {
         let text = self.text(name).unwrap_or_default();
         let secret: Value = serde_json::from_str(&text).unwrap_or_default();
-        self.set(name, &json!({ "current": new, "previous": secret["current"], "rotated_at": now }).to_string());
+        self.set(
+            name,
+            &json!({ "current": new, "previous": secret["current"], "rotated_at": now })
+                .to_string(),
+        );
     }
 
     /// Begins a rotation as Secrets Manager does: a version without a text, marked `AWSPENDING`.
@@ -75,9 +82,11 @@ impl SecretsManager {
         secret.stages.insert("AWSPENDING".to_owned(), token.to_owned());
     }
 
-    /// Makes a version current at the moment of the next `PutSecretValue`: another rotation is quicker.
+    /// Makes a version current at the moment of the next `PutSecretValue`: another rotation is
+    /// quicker.
     pub fn overtake(&self, name: &str, token: &str) {
-        *self.overtaking.lock().unwrap_or_else(PoisonError::into_inner) = Some((full_name(name), token.to_owned()));
+        *self.overtaking.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((full_name(name), token.to_owned()));
     }
 
     /// Answers one request.
@@ -87,8 +96,11 @@ impl SecretsManager {
         let mut secrets = self.lock();
         let Some(secret) = secrets.get_mut(&name) else { return not_found() };
         if operation == "PutSecretValue"
-            && let Some((_, token)) =
-                self.overtaking.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(overtaken, _)| *overtaken == name)
+            && let Some((_, token)) = self
+                .overtaking
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take_if(|(overtaken, _)| *overtaken == name)
         {
             secret.stages.insert("AWSCURRENT".to_owned(), token);
         }
@@ -150,7 +162,9 @@ impl SecretsManager {
 fn generated(name: &str, properties: &Value) -> String {
     let text = format!("{name:x<64}");
     let generation = &properties["GenerateSecretString"];
-    let around = generation["SecretStringTemplate"].as_str().and_then(|template| serde_json::from_str::<Value>(template).ok());
+    let around = generation["SecretStringTemplate"]
+        .as_str()
+        .and_then(|template| serde_json::from_str::<Value>(template).ok());
     match (around, generation["GenerateStringKey"].as_str()) {
         (Some(mut around), Some(member)) => {
             around[member] = text.into();
@@ -160,7 +174,8 @@ fn generated(name: &str, properties: &Value) -> String {
     }
 }
 
-/// A secret's name with the stack's, from a name or an ARN (which ends in six letters of AWS's own).
+/// A secret's name with the stack's, from a name or an ARN (which ends in six letters of AWS's
+/// own).
 fn full_name(name: &str) -> String {
     let name = match name.split_once(":secret:") {
         Some((_, name)) => name.rsplit_once('-').map_or(name, |(name, _)| name),

@@ -10,15 +10,19 @@ use std::{
     thread,
 };
 
-/// Plays these seeds, on as many threads as there are cores; each has its own time, which is paused. Returns what came of them, in no order.
+/// Plays these seeds, on as many threads as there are cores; each has its own time, which is
+/// paused. Returns what came of them, in no order.
 ///
 /// # Panics
 /// When a seed panics, or no runtime can be made.
 pub fn play_all<T: Send>(seeds: Range<u64>, play: impl AsyncFn(u64) -> T + Sync) -> Vec<T> {
     let (next, results) = (AtomicU64::new(seeds.start), Mutex::new(Vec::new()));
     let work = || {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime can be made");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime can be made");
         loop {
             let seed = next.fetch_add(1, Ordering::SeqCst);
             if seed >= seeds.end {

@@ -1,4 +1,5 @@
-//! SES in memory: keeps the mails, or refuses them; and what it says later of one that it has taken.
+//! SES in memory: keeps the mails, or refuses them; and what it says later of one that it has
+//! taken.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -47,13 +48,26 @@ impl Ses {
     /// When there is none.
     pub fn token_for(&self, address: &str) -> String {
         let is_token = |letter: char| letter.is_ascii_alphanumeric() || "_-.".contains(letter);
-        let token = |mail: &Mail| Some(mail.text.split_once("#token=")?.1.split(|letter| !is_token(letter)).next()?.to_owned());
+        let token = |mail: &Mail| {
+            Some(
+                mail.text
+                    .split_once("#token=")?
+                    .1
+                    .split(|letter| !is_token(letter))
+                    .next()?
+                    .to_owned(),
+            )
+        };
         let mails = self.mails();
         let to_them = mails.iter().rev().filter(|mail| mail.to.iter().any(|to| to == address));
-        to_them.filter_map(token).next().unwrap_or_else(|| panic!("no mail with a link went to {address}"))
+        to_them
+            .filter_map(token)
+            .next()
+            .unwrap_or_else(|| panic!("no mail with a link went to {address}"))
     }
 
-    /// Refuses every mail with this error from now on, such as `MessageRejected`. What SES says with it repeats the address.
+    /// Refuses every mail with this error from now on, such as `MessageRejected`. What SES says
+    /// with it repeats the address.
     pub fn refuse(&self, error: &str) {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_owned());
     }
@@ -65,8 +79,14 @@ impl Ses {
 
     /// Answers `SendEmail`.
     pub(crate) fn call(&self, request: &Value) -> (u16, String) {
-        let text = |pointer: &str| request.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let to = request.pointer("/Destination/ToAddresses").and_then(Value::as_array).cloned().unwrap_or_default();
+        let text = |pointer: &str| {
+            request.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let to = request
+            .pointer("/Destination/ToAddresses")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
         let mail = Mail {
             from: text("/FromEmailAddress"),
             configuration_set: text("/ConfigurationSetName"),
@@ -84,10 +104,12 @@ impl Ses {
     }
 }
 
-/// What the consumer of bounces is sent when a mail to `address` came back, by the form that SES publishes: `kind` is `Permanent`,
-/// `Transient` or `Undetermined`. The report names another address: the mail was forwarded there.
+/// What the consumer of bounces is sent when a mail to `address` came back, by the form that SES
+/// publishes: `kind` is `Permanent`, `Transient` or `Undetermined`. The report names another
+/// address: the mail was forwarded there.
 pub fn bounced(address: &str, kind: &str) -> Value {
-    let recipient = json!({ "emailAddress": "forwarded@example.org", "action": "failed", "status": "5.1.1" });
+    let recipient =
+        json!({ "emailAddress": "forwarded@example.org", "action": "failed", "status": "5.1.1" });
     json!({
         "destination": [address],
         "bounce": {
@@ -101,7 +123,8 @@ pub fn bounced(address: &str, kind: &str) -> Value {
     })
 }
 
-/// What it is sent when whoever got a mail at `address` complains: `kind` is their provider's word, where it has one.
+/// What it is sent when whoever got a mail at `address` complains: `kind` is their provider's word,
+/// where it has one.
 pub fn complained(address: &str, kind: Option<&str>) -> Value {
     let mut complaint = json!({
         "complainedRecipients": [{ "emailAddress": address }],

@@ -1,6 +1,7 @@
 //! The shop: all services that are linked in, in one world, and every operation by its name.
 //!
-//! [`services`] sets the services up; [`accounts`] is what people do with their accounts; [`stories`] is what they do in a whole shop.
+//! [`services`] sets the services up; [`accounts`] is what people do with their accounts;
+//! [`stories`] is what they do in a whole shop.
 
 #[cfg(feature = "users")]
 pub mod accounts;
@@ -96,7 +97,8 @@ pub fn queues() -> impl Iterator<Item = &'static str> {
 /// # Panics
 /// When there is none.
 pub fn consumer_of(queue: &str) -> String {
-    let consumes = |operation: &&Operation| matches!(operation.trigger, Trigger::Queue(name) if name == queue);
+    let consumes =
+        |operation: &&Operation| matches!(operation.trigger, Trigger::Queue(name) if name == queue);
     operations().find(consumes).unwrap_or_else(|| panic!("{queue} has no consumer")).name()
 }
 
@@ -128,7 +130,8 @@ impl Shop {
         Self::over(Aws::new(), clock())
     }
 
-    /// Another shop in the same state, with other instances of the services, which have read no secret yet. Its clock is its own.
+    /// Another shop in the same state, with other instances of the services, which have read no
+    /// secret yet. Its clock is its own.
     #[must_use]
     pub fn copy(&self) -> Self {
         Self::over(self.aws.copy(), Clock::manual(self.clock.now()))
@@ -175,17 +178,29 @@ impl Shop {
     #[cfg(feature = "payments")]
     #[must_use]
     pub fn with_provider(self, provider: Arc<dyn ::provider::PaymentProvider>) -> Self {
-        Self { payments: Arc::new(services::payments(&self.aws, &self.clock, provider)), lambdas: Arc::default(), ..self }
+        Self {
+            payments: Arc::new(services::payments(&self.aws, &self.clock, provider)),
+            lambdas: Arc::default(),
+            ..self
+        }
     }
 
     /// The same shop, where the ledger reads this statement of the provider, or none.
     #[cfg(feature = "ledger")]
     #[must_use]
-    pub fn with_statement(self, statement: Option<Arc<dyn ::provider::statement::StatementReader>>) -> Self {
-        Self { ledger: Arc::new(services::ledger(&self.aws, &self.clock, statement)), lambdas: Arc::default(), ..self }
+    pub fn with_statement(
+        self,
+        statement: Option<Arc<dyn ::provider::statement::StatementReader>>,
+    ) -> Self {
+        Self {
+            ledger: Arc::new(services::ledger(&self.aws, &self.clock, statement)),
+            lambdas: Arc::default(),
+            ..self
+        }
     }
 
-    /// The publisher of stock where an operator is told of products that run out, whose address only the environment has otherwise.
+    /// The publisher of stock where an operator is told of products that run out, whose address
+    /// only the environment has otherwise.
     #[cfg(feature = "inventory")]
     pub fn stock_publisher_with_operator(&self) -> Lambda {
         use ::inventory::{
@@ -193,7 +208,10 @@ impl Shop {
             publish::{Operator, messages_to},
         };
         let messages = |old: Option<&_>, new: &_| {
-            let operator = Operator { email: "operator@example.com".to_owned(), low_stock_threshold: LOW_STOCK_THRESHOLD };
+            let operator = Operator {
+                email: "operator@example.com".to_owned(),
+                low_stock_threshold: LOW_STOCK_THRESHOLD,
+            };
             messages_to(Some(&operator), old, new)
         };
         let sender = self.aws.sender(QUEUES, "publish-stock-dead-letter");
@@ -210,9 +228,13 @@ impl Shop {
     }
 
     fn new_lambda(&self, name: &str) -> Lambda {
-        let operation = operations().find(|operation| operation.name() == name).unwrap_or_else(|| panic!("there is no operation {name}"));
-        let wiring =
-            Wiring { queue: &|queue| self.aws.queue(queue), sender: &|queues, dead_letters| self.aws.sender(queues, dead_letters) };
+        let operation = operations()
+            .find(|operation| operation.name() == name)
+            .unwrap_or_else(|| panic!("there is no operation {name}"));
+        let wiring = Wiring {
+            queue: &|queue| self.aws.queue(queue),
+            sender: &|queues, dead_letters| self.aws.sender(queues, dead_letters),
+        };
         let lambda = match operation.service {
             #[cfg(feature = "users")]
             "users" => ::users::operations::lambda(name, &self.users, &wiring),
@@ -225,7 +247,9 @@ impl Shop {
             #[cfg(feature = "payments")]
             "payments" => ::payments::operations::lambda(name, &self.payments, &wiring),
             #[cfg(feature = "notifications")]
-            "notifications" => ::notifications::operations::lambda(name, &self.notifications, &wiring),
+            "notifications" => {
+                ::notifications::operations::lambda(name, &self.notifications, &wiring)
+            }
             #[cfg(feature = "ledger")]
             "ledger" => ::ledger::operations::lambda(name, &self.ledger, &wiring),
             #[cfg(feature = "platform")]
@@ -245,13 +269,21 @@ impl Shop {
         self.aws.call_both((self.lambda(one.0), one.1), (self.lambda(other.0), other.1)).await
     }
 
-    /// Calls an operation with all these events at the same time, and returns the answers in their order.
+    /// Calls an operation with all these events at the same time, and returns the answers in their
+    /// order.
     ///
     /// # Panics
     /// When an invocation fails.
-    pub async fn call_all(&self, operation: &str, events: impl IntoIterator<Item = Value>) -> Vec<Value> {
+    pub async fn call_all(
+        &self,
+        operation: &str,
+        events: impl IntoIterator<Item = Value>,
+    ) -> Vec<Value> {
         let lambda = self.lambda(operation);
-        let calls: Vec<_> = events.into_iter().map(|event| tokio::spawn(lambda(Invocation::with_event(event)))).collect();
+        let calls: Vec<_> = events
+            .into_iter()
+            .map(|event| tokio::spawn(lambda(Invocation::with_event(event))))
+            .collect();
         let mut answers = Vec::new();
         for call in calls {
             answers.push(call.await.expect("no invocation panics").expect("no invocation fails"));

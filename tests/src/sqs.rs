@@ -36,7 +36,8 @@ pub struct QueuedMessage {
     pub body: String,
     /// How often it was given to a consumer.
     pub receives: u32,
-    /// For how long its sender has the queue keep it back. Nothing waits for it here: it only comes after all that is not kept back.
+    /// For how long its sender has the queue keep it back. Nothing waits for it here: it only comes
+    /// after all that is not kept back.
     pub delay_seconds: u64,
     /// What its sender has said beside the body.
     pub attributes: BTreeMap<String, String>,
@@ -69,7 +70,8 @@ fn full_name(queue: &str) -> String {
 impl Sqs {
     /// Answers one request.
     pub(crate) fn call(&self, operation: &str, request: &Value) -> (u16, String) {
-        let queue = request["QueueUrl"].as_str().and_then(|url| url.rsplit('/').next()).unwrap_or_default();
+        let queue =
+            request["QueueUrl"].as_str().and_then(|url| url.rsplit('/').next()).unwrap_or_default();
         let queue = queue.strip_prefix("ferrocart-").unwrap_or(queue);
         match operation {
             "SendMessageBatch" => {
@@ -103,11 +105,18 @@ impl Sqs {
         self.put(queue, body, delay_seconds, BTreeMap::new())
     }
 
-    fn put(&self, queue: &str, body: &str, delay_seconds: u64, attributes: BTreeMap<String, String>) -> String {
+    fn put(
+        &self,
+        queue: &str,
+        body: &str,
+        delay_seconds: u64,
+        attributes: BTreeMap<String, String>,
+    ) -> String {
         let mut state = self.lock();
         state.sent += 1;
         let id = format!("message-{}", state.sent);
-        let message = QueuedMessage { id, body: body.to_owned(), receives: 0, delay_seconds, attributes };
+        let message =
+            QueuedMessage { id, body: body.to_owned(), receives: 0, delay_seconds, attributes };
         let id = message.id.clone();
         state.queues.entry(queue.to_owned()).or_default().push_back(message);
         id
@@ -115,7 +124,11 @@ impl Sqs {
 
     /// What waits in a queue.
     pub fn waiting(&self, queue: &str) -> Vec<QueuedMessage> {
-        self.lock().queues.get(queue).map(|messages| messages.iter().cloned().collect()).unwrap_or_default()
+        self.lock()
+            .queues
+            .get(queue)
+            .map(|messages| messages.iter().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// Takes up to `most` messages out of a queue; those that are kept back come last.
@@ -128,7 +141,11 @@ impl Sqs {
         let mut state = self.lock();
         let messages = state.queues.entry(queue.to_owned()).or_default();
         messages.make_contiguous().sort_by_key(|message| message.delay_seconds);
-        let many = messages.iter().take_while(|message| message.delay_seconds <= delay_seconds).count().min(most);
+        let many = messages
+            .iter()
+            .take_while(|message| message.delay_seconds <= delay_seconds)
+            .count()
+            .min(most);
         messages.drain(..many).collect()
     }
 

@@ -1,8 +1,8 @@
-//! `template.yaml` and those of the services, read as CloudFormation reads them: with short tags spelled out and references resolved for one
-//! shop.
+//! `template.yaml` and those of the services, read as CloudFormation reads them: with short tags
+//! spelled out and references resolved for one shop.
 //!
-//! [`template`] merges them into one. Templates refer to the resources of other services by name, and to their own by logical id. Here both
-//! resolve to the same text.
+//! [`template`] merges them into one. Templates refer to the resources of other services by name,
+//! and to their own by logical id. Here both resolve to the same text.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::OnceLock};
 
@@ -38,9 +38,13 @@ pub fn template() -> &'static Template {
 /// # Panics
 /// When there is no folder of services.
 pub fn files() -> Vec<String> {
-    let services = std::fs::read_dir(root().join("functions")).expect("services stand in functions");
-    let service = |entry: std::io::Result<std::fs::DirEntry>| entry.expect("a folder").file_name().to_string_lossy().into_owned();
-    let mut files: Vec<String> = services.map(service).map(|service| format!("functions/{service}/template.yaml")).collect();
+    let services =
+        std::fs::read_dir(root().join("functions")).expect("services stand in functions");
+    let service = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.expect("a folder").file_name().to_string_lossy().into_owned()
+    };
+    let mut files: Vec<String> =
+        services.map(service).map(|service| format!("functions/{service}/template.yaml")).collect();
     files.retain(|file| root().join(file).is_file());
     files.sort();
     files
@@ -60,11 +64,15 @@ impl Template {
     /// When it is missing or no YAML.
     #[must_use]
     pub fn read(file: &str) -> Self {
-        Self::parse(&std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}")))
+        Self::parse(
+            &std::fs::read_to_string(root().join(file))
+                .unwrap_or_else(|error| panic!("{file}: {error}")),
+        )
     }
 
-    /// The template of a shop and those of its services as one: every resource except the nested stacks. A function has what the globals of
-    /// its template say, and the policies of its role, if the role is a resource of its own.
+    /// The template of a shop and those of its services as one: every resource except the nested
+    /// stacks. A function has what the globals of its template say, and the policies of its role,
+    /// if the role is a resource of its own.
     ///
     /// # Panics
     /// When two templates have a resource of the same name.
@@ -75,15 +83,23 @@ impl Template {
         parameters.insert("Shop".to_owned(), json!({ "Type": "String", "Default": STACK }));
         parameters.insert("ApiId".to_owned(), json!({ "Type": "String", "Default": "Api" }));
         document["Resources"].as_object_mut().expect("resources").retain(|_, resource| {
-            !["AWS::Serverless::Application", "AWS::CloudFormation::Stack"].contains(&resource["Type"].as_str().unwrap_or_default())
+            !["AWS::Serverless::Application", "AWS::CloudFormation::Stack"]
+                .contains(&resource["Type"].as_str().unwrap_or_default())
         });
         for mut service in services {
             complete_functions(&mut service);
             for section in ["Parameters", "Conditions", "Mappings", "Resources"] {
-                let Some(members) = service.get_mut(section).and_then(Value::as_object_mut).map(std::mem::take) else { continue };
+                let Some(members) =
+                    service.get_mut(section).and_then(Value::as_object_mut).map(std::mem::take)
+                else {
+                    continue;
+                };
                 for (name, member) in members {
                     let there = &mut document[section][&name];
-                    assert!(there.is_null() || section != "Resources", "two templates have a resource {name}");
+                    assert!(
+                        there.is_null() || section != "Resources",
+                        "two templates have a resource {name}"
+                    );
                     if there.is_null() {
                         *there = member;
                     } else if section == "Mappings" {
@@ -132,13 +148,18 @@ impl Template {
     /// The descriptions of the assertions that reject the values of the parameters.
     pub fn broken_rules(&self) -> Vec<String> {
         let rules = self.document["Rules"].as_object().into_iter().flat_map(Map::values);
-        let applied = rules.filter(|rule| rule.get("RuleCondition").is_none_or(|condition| self.holds(condition)));
-        let assertions = applied.flat_map(|rule| rule["Assertions"].as_array().into_iter().flatten());
+        let applied = rules
+            .filter(|rule| rule.get("RuleCondition").is_none_or(|condition| self.holds(condition)));
+        let assertions =
+            applied.flat_map(|rule| rule["Assertions"].as_array().into_iter().flatten());
         let broken = assertions.filter(|assertion| !self.holds(&assertion["Assert"]));
-        broken.map(|assertion| assertion["AssertDescription"].as_str().unwrap_or_default().to_owned()).collect()
+        broken
+            .map(|assertion| assertion["AssertDescription"].as_str().unwrap_or_default().to_owned())
+            .collect()
     }
 
-    /// The resources of one type, by their logical id: each with its `Properties` and its other members.
+    /// The resources of one type, by their logical id: each with its `Properties` and its other
+    /// members.
     pub fn resources<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> {
         self.all_resources().filter(move |(_, resource)| resource["Type"] == kind)
     }
@@ -148,7 +169,11 @@ impl Template {
     /// # Panics
     /// When the template has none.
     pub fn all_resources(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.document["Resources"].as_object().expect("a template has resources").iter().map(|(id, resource)| (id.as_str(), resource))
+        self.document["Resources"]
+            .as_object()
+            .expect("a template has resources")
+            .iter()
+            .map(|(id, resource)| (id.as_str(), resource))
     }
 
     /// The resource with this logical id; null if there is none.
@@ -156,22 +181,34 @@ impl Template {
         &self.document["Resources"][id]
     }
 
-    /// A value with its references resolved as far as they can be without a deployment: parameters (their defaults, else the first value
-    /// that they may have), pseudo parameters, conditions, `Fn::Sub`. A reference to a resource gives its name where the template names
-    /// it, else its logical id; an ARN is `arn:<logical id>`.
+    /// A value with its references resolved as far as they can be without a deployment: parameters
+    /// (their defaults, else the first value that they may have), pseudo parameters, conditions,
+    /// `Fn::Sub`. A reference to a resource gives its name where the template names it, else its
+    /// logical id; an ARN is `arn:<logical id>`.
     pub fn resolve(&self, value: &Value) -> Value {
         match value {
             Value::Object(members) => self.resolve_object(members),
-            Value::Array(items) => {
-                Value::Array(items.iter().map(|item| self.resolve(item)).filter(|item| *item != json!({ "Ref": "AWS::NoValue" })).collect())
-            }
+            Value::Array(items) => Value::Array(
+                items
+                    .iter()
+                    .map(|item| self.resolve(item))
+                    .filter(|item| *item != json!({ "Ref": "AWS::NoValue" }))
+                    .collect(),
+            ),
             other => other.clone(),
         }
     }
 
     fn resolve_object(&self, members: &Map<String, Value>) -> Value {
-        match members.iter().next().filter(|_| members.len() == 1).map(|(name, value)| (name.as_str(), value)) {
-            Some(("Ref", Value::String(name))) if name != "AWS::NoValue" => self.reference(name).into(),
+        match members
+            .iter()
+            .next()
+            .filter(|_| members.len() == 1)
+            .map(|(name, value)| (name.as_str(), value))
+        {
+            Some(("Ref", Value::String(name))) if name != "AWS::NoValue" => {
+                self.reference(name).into()
+            }
             Some(("Fn::GetAtt", Value::Array(parts))) => {
                 let id = parts.first().and_then(Value::as_str).unwrap_or_default();
                 match parts.get(1).and_then(Value::as_str).unwrap_or_default() {
@@ -183,29 +220,54 @@ impl Template {
             Some(("Fn::Sub", Value::String(text))) => self.substitute(text).into(),
             Some(("Fn::FindInMap", Value::Array(keys))) => {
                 let keys: Vec<Value> = keys.iter().map(|key| self.resolve(key)).collect();
-                let found = keys.iter().filter_map(Value::as_str).try_fold(&self.document["Mappings"], |map, key| map.get(key));
+                let found = keys
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .try_fold(&self.document["Mappings"], |map, key| map.get(key));
                 found.cloned().unwrap_or_default()
             }
             Some(("Fn::If", Value::Array(parts))) => {
-                let holds = parts.first().and_then(Value::as_str).is_none_or(|name| self.holds(&self.document["Conditions"][name]));
-                parts.get(if holds { 1 } else { 2 }).map_or(Value::Null, |value| self.resolve(value))
+                let holds = parts
+                    .first()
+                    .and_then(Value::as_str)
+                    .is_none_or(|name| self.holds(&self.document["Conditions"][name]));
+                parts
+                    .get(if holds { 1 } else { 2 })
+                    .map_or(Value::Null, |value| self.resolve(value))
             }
-            _ => Value::Object(members.iter().map(|(name, value)| (name.clone(), self.resolve(value))).collect()),
+            _ => Value::Object(
+                members.iter().map(|(name, value)| (name.clone(), self.resolve(value))).collect(),
+            ),
         }
     }
 
-    /// Whether a condition holds in the stack that tests speak of. One that is not written down here does.
+    /// Whether a condition holds in the stack that tests speak of. One that is not written down
+    /// here does.
     fn holds(&self, condition: &Value) -> bool {
-        match condition.as_object().and_then(|members| members.iter().next()).map(|(name, value)| (name.as_str(), value)) {
-            Some(("Fn::Equals", Value::Array(sides))) => self.resolve(&sides[0]) == self.resolve(&sides[1]),
-            Some(("Fn::Not", Value::Array(denied))) => !denied.iter().all(|condition| self.holds(condition)),
-            Some(("Fn::And", Value::Array(all))) => all.iter().all(|condition| self.holds(condition)),
-            Some(("Fn::Or", Value::Array(any))) => any.iter().any(|condition| self.holds(condition)),
+        match condition
+            .as_object()
+            .and_then(|members| members.iter().next())
+            .map(|(name, value)| (name.as_str(), value))
+        {
+            Some(("Fn::Equals", Value::Array(sides))) => {
+                self.resolve(&sides[0]) == self.resolve(&sides[1])
+            }
+            Some(("Fn::Not", Value::Array(denied))) => {
+                !denied.iter().all(|condition| self.holds(condition))
+            }
+            Some(("Fn::And", Value::Array(all))) => {
+                all.iter().all(|condition| self.holds(condition))
+            }
+            Some(("Fn::Or", Value::Array(any))) => {
+                any.iter().any(|condition| self.holds(condition))
+            }
             Some(("Fn::Contains", Value::Array(sides))) => {
                 let wanted = self.resolve(&sides[1]);
                 self.resolve(&sides[0]).as_array().is_some_and(|values| values.contains(&wanted))
             }
-            Some(("Condition", Value::String(name))) => self.holds(&self.document["Conditions"][name]),
+            Some(("Condition", Value::String(name))) => {
+                self.holds(&self.document["Conditions"][name])
+            }
             _ => true,
         }
     }
@@ -225,7 +287,8 @@ impl Template {
         self.by_logical_id(&result).unwrap_or(result)
     }
 
-    /// What a reference by logical id would resolve to, for the ARN or the address of a resource of these templates.
+    /// What a reference by logical id would resolve to, for the ARN or the address of a resource of
+    /// these templates.
     fn by_logical_id(&self, text: &str) -> Option<String> {
         if let Some(url) = text.strip_prefix("https://sqs.") {
             return url.rsplit('/').next().map(str::to_owned);
@@ -235,11 +298,21 @@ impl Template {
         let (kind, property, name) = match service {
             "dynamodb" => ("AWS::DynamoDB::Table", "TableName", name.strip_prefix("table/")?),
             "sqs" => ("AWS::SQS::Queue", "QueueName", name),
-            "secretsmanager" => ("AWS::SecretsManager::Secret", "Name", name.strip_prefix("secret:")?.strip_suffix("-??????")?),
+            "secretsmanager" => (
+                "AWS::SecretsManager::Secret",
+                "Name",
+                name.strip_prefix("secret:")?.strip_suffix("-??????")?,
+            ),
             _ => return None,
         };
-        let (name, rest) = if kind == "AWS::DynamoDB::Table" { name.split_once("/index/").unwrap_or((name, "")) } else { (name, "") };
-        let named = |(_, resource): &(&str, &Value)| self.resolve(&resource["Properties"][property]) == name;
+        let (name, rest) = if kind == "AWS::DynamoDB::Table" {
+            name.split_once("/index/").unwrap_or((name, ""))
+        } else {
+            (name, "")
+        };
+        let named = |(_, resource): &(&str, &Value)| {
+            self.resolve(&resource["Properties"][property]) == name
+        };
         let (id, _) = self.resources(kind).find(named)?;
         Some(if rest.is_empty() { format!("arn:{id}") } else { format!("arn:{id}/index/{rest}") })
     }
@@ -265,19 +338,33 @@ impl Template {
             other => return other.to_string(),
         }
         let properties = &self.document["Resources"][name]["Properties"];
-        let named = ["TableName", "QueueName", "FunctionName", "Name"].iter().find_map(|property| properties.get(*property));
-        named.map(|value| self.resolve(value)).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_else(|| name.to_owned())
+        let named = ["TableName", "QueueName", "FunctionName", "Name"]
+            .iter()
+            .find_map(|property| properties.get(*property));
+        named
+            .map(|value| self.resolve(value))
+            .and_then(|value| value.as_str().map(str::to_owned))
+            .unwrap_or_else(|| name.to_owned())
     }
 
-    /// `CreateTable` requests for the tables of the template, by table name: what CloudFormation would send.
+    /// `CreateTable` requests for the tables of the template, by table name: what CloudFormation
+    /// would send.
     pub fn tables(&self) -> BTreeMap<String, Value> {
-        const KNOWN_TO_CREATE_TABLE: [&str; 6] =
-            ["TableName", "BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "StreamSpecification"];
+        const KNOWN_TO_CREATE_TABLE: [&str; 6] = [
+            "TableName",
+            "BillingMode",
+            "AttributeDefinitions",
+            "KeySchema",
+            "GlobalSecondaryIndexes",
+            "StreamSpecification",
+        ];
         let create = |(_, resource): (&str, &Value)| {
             let mut request = self.resolve(&resource["Properties"]);
             if let Some(members) = request.as_object_mut() {
                 members.retain(|name, _| KNOWN_TO_CREATE_TABLE.contains(&name.as_str()));
-                if let Some(stream) = members.get_mut("StreamSpecification").and_then(Value::as_object_mut) {
+                if let Some(stream) =
+                    members.get_mut("StreamSpecification").and_then(Value::as_object_mut)
+                {
                     stream.insert("StreamEnabled".to_owned(), true.into());
                 }
             }
@@ -291,13 +378,19 @@ impl Template {
 fn complete_functions(template: &mut Value) {
     let globals = template["Globals"]["Function"].clone();
     let roles = template["Resources"].clone();
-    for resource in template["Resources"].as_object_mut().into_iter().flat_map(|resources| resources.values_mut()) {
+    for resource in template["Resources"]
+        .as_object_mut()
+        .into_iter()
+        .flat_map(|resources| resources.values_mut())
+    {
         if resource["Type"] == "AWS::Serverless::Function" {
             let properties = &mut resource["Properties"];
             add_missing(properties, globals.clone());
             if let Some(role) = properties["Role"]["Fn::GetAtt"][0].as_str().map(str::to_owned) {
-                let policies = roles[&role]["Properties"]["Policies"].as_array().into_iter().flatten();
-                properties["Policies"] = policies.map(|policy| policy["PolicyDocument"].clone()).collect();
+                let policies =
+                    roles[&role]["Properties"]["Policies"].as_array().into_iter().flatten();
+                properties["Policies"] =
+                    policies.map(|policy| policy["PolicyDocument"].clone()).collect();
             }
         }
     }
@@ -324,7 +417,10 @@ fn spelled_out(yaml: Yaml) -> Value {
             let value = spelled_out(tagged.value);
             match tag.trim_start_matches('!') {
                 "GetAtt" => {
-                    let parts = value.as_str().and_then(|text| text.split_once('.')).map(|(id, attribute)| json!([id, attribute]));
+                    let parts = value
+                        .as_str()
+                        .and_then(|text| text.split_once('.'))
+                        .map(|(id, attribute)| json!([id, attribute]));
                     json!({ "Fn::GetAtt": parts.unwrap_or(value) })
                 }
                 name @ ("Ref" | "Condition") => json!({ name: value }),
@@ -336,7 +432,9 @@ fn spelled_out(yaml: Yaml) -> Value {
                 Yaml::String(text) => text,
                 other => serde_yaml_ng::to_string(&other).unwrap_or_default().trim().to_owned(),
             };
-            Value::Object(members.into_iter().map(|(name, value)| (key(name), spelled_out(value))).collect())
+            Value::Object(
+                members.into_iter().map(|(name, value)| (key(name), spelled_out(value))).collect(),
+            )
         }
         Yaml::Sequence(items) => items.into_iter().map(spelled_out).collect(),
         scalar => serde_json::to_value(scalar).unwrap_or_default(),
@@ -361,10 +459,16 @@ mod tests {
              Outputs: {Table: !Ref OrdersTable, Arn: !GetAtt OrdersTable.Arn, Index: !Sub '${OrdersTable.Arn}/index/i'}\n",
         );
         let outputs = template.resolve(&template.document["Outputs"]);
-        assert_eq!(outputs, json!({ "Table": "ferrocart-orders", "Arn": "arn:OrdersTable", "Index": "arn:OrdersTable/index/i" }));
+        assert_eq!(
+            outputs,
+            json!({ "Table": "ferrocart-orders", "Arn": "arn:OrdersTable", "Index": "arn:OrdersTable/index/i" })
+        );
         let tables = template.tables();
         let stream = json!({ "StreamViewType": "NEW_AND_OLD_IMAGES", "StreamEnabled": true });
-        assert_eq!(tables["ferrocart-orders"], json!({ "TableName": "ferrocart-orders", "StreamSpecification": stream }));
+        assert_eq!(
+            tables["ferrocart-orders"],
+            json!({ "TableName": "ferrocart-orders", "StreamSpecification": stream })
+        );
     }
 
     #[test]
@@ -395,7 +499,8 @@ mod tests {
              \x20 Large: {RuleCondition: !Equals [!Ref Stage, prod], Assertions: [{Assert: !Contains [['20', '30'], !Ref Size], AssertDescription: too small}]}\n\
              Outputs: {Rate: !FindInMap [Limits, !Ref Size, Rate]}\n",
         );
-        let conditions = |template: &Template| ["Prod", "Either", "Both"].map(|name| template.condition(name));
+        let conditions =
+            |template: &Template| ["Prod", "Either", "Both"].map(|name| template.condition(name));
         let large = template.with(&[("Size", "20")]);
         assert_eq!((conditions(&template), conditions(&large)), ([false; 3], [false, true, false]));
         assert_eq!(conditions(&large.with(&[("Stage", "prod")])), [true; 3]);

@@ -1,4 +1,5 @@
-//! Ledger: an entry is written once, under all its keys or under none; and the audit names whatever does not fit.
+//! Ledger: an entry is written once, under all its keys or under none; and the audit names whatever
+//! does not fit.
 
 mod audit_runs;
 mod corruptions;
@@ -60,7 +61,11 @@ impl Desk {
     /// What stands in the table: each item's keys, and its lines.
     fn items(&self) -> BTreeMap<(String, String), Value> {
         let key = |item: &Value, name: &str| item[name]["S"].as_str().unwrap().to_owned();
-        self.aws.items("ledger").into_iter().map(|item| ((key(&item, "pk"), key(&item, "sk")), item["lines"].clone())).collect()
+        self.aws
+            .items("ledger")
+            .into_iter()
+            .map(|item| ((key(&item, "pk"), key(&item, "sk")), item["lines"].clone()))
+            .collect()
     }
 
     fn partitions(&self) -> Vec<String> {
@@ -87,14 +92,24 @@ fn entry(id: u8, kind: &str, lines: &[Value]) -> Value {
 }
 
 fn capture(id: u8, amount: i64) -> Value {
-    entry(id, "capture", &[line("provider_clearing", "USD", amount), line(&format!("customer_funds:{ORDER}"), "USD", -amount)])
+    entry(
+        id,
+        "capture",
+        &[
+            line("provider_clearing", "USD", amount),
+            line(&format!("customer_funds:{ORDER}"), "USD", -amount),
+        ],
+    )
 }
 
 /// Two spoons and a bowl.
 fn hold(id: u8) -> Value {
     let moved = |product: &str, quantity: i64| {
         let unit = format!("pcs:{product}");
-        [line(&format!("stock:{product}:held"), &unit, quantity), line(&format!("stock:{product}:available"), &unit, -quantity)]
+        [
+            line(&format!("stock:{product}:held"), &unit, quantity),
+            line(&format!("stock:{product}:available"), &unit, -quantity),
+        ]
     };
     entry(id, "hold", &[moved(SPOON, 2), moved(BOWL, 1)].concat())
 }
@@ -104,14 +119,32 @@ async fn an_entry_stands_under_its_id_its_order_its_day_and_its_products() {
     let desk = Desk::new();
     let recorded = desk.record(&hold(0xb1)).await;
     assert!(recorded.is_done());
-    assert_eq!(recorded.operations(), ["PutItem", "PutItem", "TransactWriteItems"], "two products are listed, once");
+    assert_eq!(
+        recorded.operations(),
+        ["PutItem", "PutItem", "TransactWriteItems"],
+        "two products are listed, once"
+    );
     let partitions = desk.partitions();
-    for expected in ["DAY#2026-11-21#", "ENTRY#ent_", &format!("ORDER#{ORDER}"), &format!("PRODUCT#{BOWL}"), &format!("PRODUCT#{SPOON}")] {
-        assert_eq!(partitions.iter().filter(|pk| pk.starts_with(expected)).count(), 1, "{expected}: {partitions:?}");
+    for expected in [
+        "DAY#2026-11-21#",
+        "ENTRY#ent_",
+        &format!("ORDER#{ORDER}"),
+        &format!("PRODUCT#{BOWL}"),
+        &format!("PRODUCT#{SPOON}"),
+    ] {
+        assert_eq!(
+            partitions.iter().filter(|pk| pk.starts_with(expected)).count(),
+            1,
+            "{expected}: {partitions:?}"
+        );
     }
     assert_eq!(partitions.iter().filter(|pk| pk.starts_with("PRODUCTS#")).count(), 2);
     assert_eq!(partitions.len(), 7);
-    let of_spoons = desk.items().into_iter().find(|((pk, _), _)| pk.starts_with(&format!("PRODUCT#{SPOON}#"))).unwrap();
+    let of_spoons = desk
+        .items()
+        .into_iter()
+        .find(|((pk, _), _)| pk.starts_with(&format!("PRODUCT#{SPOON}#")))
+        .unwrap();
     assert_eq!(of_spoons.0.1, "2026-11-21T09:48:49.123Z#ent_0199c2a8-0000-8000-8000-0000000000b1");
     assert_eq!(of_spoons.1["L"].as_array().unwrap().len(), 2, "a product has its own lines only");
 
@@ -121,8 +154,12 @@ async fn an_entry_stands_under_its_id_its_order_its_day_and_its_products() {
     assert_eq!(desk.record(&capture(0xb3, 500)).await.operations(), ["TransactWriteItems"]);
     assert_eq!(desk.partitions().iter().filter(|pk| pk.starts_with("ORDER#")).count(), 3);
     // A cold one asks, and finds them listed.
-    let cold = Shop::over(desk.aws.clone(), clock()).call("record-entry", message(&hold(0xb4))).await;
-    assert_eq!((cold.is_done(), cold.operations()), (true, vec!["PutItem", "PutItem", "TransactWriteItems"]));
+    let cold =
+        Shop::over(desk.aws.clone(), clock()).call("record-entry", message(&hold(0xb4))).await;
+    assert_eq!(
+        (cold.is_done(), cold.operations()),
+        (true, vec!["PutItem", "PutItem", "TransactWriteItems"])
+    );
     assert_eq!(desk.partitions().iter().filter(|pk| pk.starts_with("PRODUCTS#")).count(), 2);
 }
 
@@ -132,7 +169,13 @@ async fn entries_of_one_product_and_day_are_spread_over_all_their_keys() {
     for id in 0..=255 {
         assert!(desk.record(&hold(id)).await.is_done());
     }
-    let keys = |prefix: &str| desk.partitions().into_iter().filter(|pk| pk.starts_with(prefix)).collect::<BTreeSet<_>>().len();
+    let keys = |prefix: &str| {
+        desk.partitions()
+            .into_iter()
+            .filter(|pk| pk.starts_with(prefix))
+            .collect::<BTreeSet<_>>()
+            .len()
+    };
     assert_eq!(keys(&format!("PRODUCT#{SPOON}#")), PRODUCT_SHARDS as usize);
     assert_eq!(keys("DAY#2026-11-21#"), DAY_SHARDS as usize);
 }
@@ -163,8 +206,12 @@ async fn another_content_under_the_same_id_is_refused_and_changes_nothing() {
     renamed["kind"] = json!("refund");
     for other in [capture(0xb1, 501), later, renamed, hold(0xb1)] {
         assert!(!desk.record(&other).await.is_done(), "{other}");
-        let known: Vec<Value> =
-            desk.aws.items("ledger").into_iter().filter(|item| !item["pk"]["S"].as_str().unwrap().starts_with("PRODUCTS#")).collect();
+        let known: Vec<Value> = desk
+            .aws
+            .items("ledger")
+            .into_iter()
+            .filter(|item| !item["pk"]["S"].as_str().unwrap().starts_with("PRODUCTS#"))
+            .collect();
         assert_eq!(known, before);
     }
 }
@@ -180,9 +227,17 @@ async fn what_does_not_balance_is_poison_and_writes_nothing() {
         entry(0xb1, "capture", &[]),
         entry(0xb1, "capture", std::slice::from_ref(&clearing)),
         entry(0xb1, "capture", &[clearing.clone(), funds(-499)]),
-        entry(0xb1, "capture", &[clearing.clone(), line(&format!("customer_funds:{ORDER}"), "EUR", -500)]),
+        entry(
+            0xb1,
+            "capture",
+            &[clearing.clone(), line(&format!("customer_funds:{ORDER}"), "EUR", -500)],
+        ),
         entry(0xb1, "capture", &[clearing.clone(), line("cash", "USD", -500)]),
-        entry(0xb1, "capture", &(0..51).flat_map(|_| [clearing.clone(), funds(-500)]).collect::<Vec<_>>()),
+        entry(
+            0xb1,
+            "capture",
+            &(0..51).flat_map(|_| [clearing.clone(), funds(-500)]).collect::<Vec<_>>(),
+        ),
         foreign,
         json!({}),
     ];
@@ -197,7 +252,10 @@ async fn what_does_not_balance_is_poison_and_writes_nothing() {
         .flat_map(|number| {
             let product = format!("prd_0199c2a8-0000-7000-8000-0000000001{number:02}");
             let unit = format!("pcs:{product}");
-            [line(&format!("stock:{product}:held"), &unit, 1), line(&format!("stock:{product}:available"), &unit, -1)]
+            [
+                line(&format!("stock:{product}:held"), &unit, 1),
+                line(&format!("stock:{product}:available"), &unit, -1),
+            ]
         })
         .collect();
     assert!(desk.record(&entry(0xb1, "hold", &lines)).await.is_done());
@@ -220,7 +278,10 @@ async fn whatever_happens_to_a_call_an_entry_is_written_once() {
         // The function may have died: the next one starts anew.
         let next = Shop::over(desk.aws.clone(), clock());
         for _ in 0..2 {
-            assert!(next.call("record-entry", message(&hold(0xb1))).await.is_done(), "call {call} {fault:?}");
+            assert!(
+                next.call("record-entry", message(&hold(0xb1))).await.is_done(),
+                "call {call} {fault:?}"
+            );
         }
         assert_eq!(desk.aws.items("ledger"), clean, "call {call} {fault:?}");
     })
@@ -233,7 +294,14 @@ async fn a_function_that_dies_between_any_two_calls_leaves_nothing_half_done() {
         let desk = Desk::new();
         let service = Shop::over(desk.aws.crowded(0), clock()).ledger;
         let message = RecordEntry::from_message("record_entry.v1", hold(0xb1)).unwrap();
-        let dying = record_entry(service, Received { message, trace: Trace::start(&Ids::seeded(1)), deadline: Clock::System.now() });
+        let dying = record_entry(
+            service,
+            Received {
+                message,
+                trace: Trace::start(&Ids::seeded(1)),
+                deadline: Clock::System.now(),
+            },
+        );
         // Before each call others get their turn: here it ends when so many have been made.
         let enough = async {
             while desk.aws.calls().len() < calls {
@@ -260,16 +328,25 @@ async fn copies_that_come_at_once_are_one_entry() {
     for seed in 0..20 {
         let aws = Aws::new();
         let record = Shop::over(aws.crowded(seed), clock()).lambda("record-entry");
-        let copies: Vec<_> = (0..8).map(|_| tokio::spawn(record(Invocation::with_event(message(&hold(0xb1)))))).collect();
-        let others: Vec<_> = (0..4).map(|_| tokio::spawn(record(Invocation::with_event(message(&capture(0xb1, 500)))))).collect();
+        let copies: Vec<_> = (0..8)
+            .map(|_| tokio::spawn(record(Invocation::with_event(message(&hold(0xb1))))))
+            .collect();
+        let others: Vec<_> = (0..4)
+            .map(|_| tokio::spawn(record(Invocation::with_event(message(&capture(0xb1, 500))))))
+            .collect();
         for copy in copies.into_iter().chain(others) {
             assert_eq!(copy.await.unwrap().unwrap()["batchItemFailures"], json!([]), "seed {seed}");
         }
         let rejected = aws.queues().waiting("record-entry-dead-letter");
-        let captures = rejected.iter().filter(|letter| letter.json()["data"]["kind"] == "capture").count();
+        let captures =
+            rejected.iter().filter(|letter| letter.json()["data"]["kind"] == "capture").count();
         let rejected = (rejected.len() - captures, captures);
-        assert!(rejected == (0, 4) || rejected == (8, 0), "seed {seed}: two contents under one id were both believed: {rejected:?}");
-        let headers = aws.items("ledger").into_iter().filter(|item| item["sk"]["S"] == "ENTRY").count();
+        assert!(
+            rejected == (0, 4) || rejected == (8, 0),
+            "seed {seed}: two contents under one id were both believed: {rejected:?}"
+        );
+        let headers =
+            aws.items("ledger").into_iter().filter(|item| item["sk"]["S"] == "ENTRY").count();
         assert_eq!(headers, 1);
     }
 }

@@ -1,4 +1,5 @@
-//! The mail goes out once, whatever happens around it; to nobody who is not written to; and its user marks it as read.
+//! The mail goes out once, whatever happens around it; to nobody who is not written to; and its
+//! user marks it as read.
 
 mod forget_recipient;
 mod read_notification;
@@ -33,7 +34,9 @@ const MAIL_TOKEN_KEY: &str = "a text of the test";
 
 fn stage() -> Stage {
     let shop = Shop::new();
-    shop.aws.secrets_manager().set("mail-token-key", &json!({ "current": MAIL_TOKEN_KEY, "previous": "" }).to_string());
+    shop.aws
+        .secrets_manager()
+        .set("mail-token-key", &json!({ "current": MAIL_TOKEN_KEY, "previous": "" }).to_string());
     Stage(shop)
 }
 
@@ -45,7 +48,10 @@ impl Stage {
 
     /// What the caller sees of their notifications.
     async fn listed(&self, caller: &str) -> Value {
-        self.call("list-notifications", events::get("/notifications").caller(caller).event()).await.json()["items"].clone()
+        self.call("list-notifications", events::get("/notifications").caller(caller).event())
+            .await
+            .json()["items"]
+            .clone()
     }
 
     /// The notification in the table, where there is one alone.
@@ -105,8 +111,14 @@ async fn a_message_becomes_one_mail_and_one_record_however_often_it_comes() {
     }
     let mails = stage.aws.mails().mails();
     assert_eq!(mails.len(), 1);
-    assert_eq!(mails[0].configuration_set, "ferrocart-mail", "bounces of this mail would be reported to another stack, or to none");
-    assert_eq!((mails[0].from.as_str(), mails[0].to.as_slice()), ("\"Ferrocart\" <shop@example.com>", &["ada@example.com".to_owned()][..]));
+    assert_eq!(
+        mails[0].configuration_set, "ferrocart-mail",
+        "bounces of this mail would be reported to another stack, or to none"
+    );
+    assert_eq!(
+        (mails[0].from.as_str(), mails[0].to.as_slice()),
+        ("\"Ferrocart\" <shop@example.com>", &["ada@example.com".to_owned()][..])
+    );
     assert!(mails[0].text.contains("59.98 USD") && mails[0].html.contains("59.98 USD"));
     let items = stage.aws.items("notifications");
     assert_eq!(items.len(), 1);
@@ -127,7 +139,11 @@ async fn every_single_fault_is_survived_with_at_most_one_mail_too_many() {
         }
         // Only a lost answer of SES itself can make two of one.
         let most = if fault == Fault::LoseResponse && call == 3 { 2 } else { 1 };
-        assert!((1..=most).contains(&stage.mails()), "{fault:?} at call {call}: {} mails", stage.mails());
+        assert!(
+            (1..=most).contains(&stage.mails()),
+            "{fault:?} at call {call}: {} mails",
+            stage.mails()
+        );
     })
     .await;
 }
@@ -156,28 +172,50 @@ async fn users_see_their_own_notifications_page_by_page_and_the_newest_first() {
     let mut seen = Vec::new();
     let mut path = "/notifications?limit=2".to_owned();
     loop {
-        let called = stage.call("list-notifications", events::get(&path).caller(events::USER).event()).await;
+        let called =
+            stage.call("list-notifications", events::get(&path).caller(events::USER).event()).await;
         assert_eq!(called.status(), 200, "{:?}", called.answer);
         assert_eq!(called.operations(), ["Query"]);
         let page = called.json();
-        seen.extend(page["items"].as_array().unwrap().iter().map(|item| item["occurred_at"].as_str().unwrap().to_owned()));
+        seen.extend(
+            page["items"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|item| item["occurred_at"].as_str().unwrap().to_owned()),
+        );
         let Some(cursor) = page["next_cursor"].as_str() else { break };
         path = format!("/notifications?limit=2&cursor={cursor}");
     }
-    assert_eq!(seen, (1..=5).rev().map(|number| format!("2026-11-21T09:00:{number:02}.000Z")).collect::<Vec<_>>());
+    assert_eq!(
+        seen,
+        (1..=5)
+            .rev()
+            .map(|number| format!("2026-11-21T09:00:{number:02}.000Z"))
+            .collect::<Vec<_>>()
+    );
 
-    let stranger = events::get("/notifications").caller("usr_0199c2a8-0000-7000-8000-000000000009").event();
-    assert_eq!(stage.call("list-notifications", stranger).await.json(), json!({ "items": [], "next_cursor": null }));
+    let stranger =
+        events::get("/notifications").caller("usr_0199c2a8-0000-7000-8000-000000000009").event();
+    assert_eq!(
+        stage.call("list-notifications", stranger).await.json(),
+        json!({ "items": [], "next_cursor": null })
+    );
     let borrowed = events::get(&path).caller("usr_0199c2a8-0000-7000-8000-000000000009").event();
     assert_eq!(stage.call("list-notifications", borrowed).await.json()["code"], "invalid_cursor");
-    assert_eq!(stage.call("list-notifications", events::get("/notifications").event()).await.status(), 401);
+    assert_eq!(
+        stage.call("list-notifications", events::get("/notifications").event()).await.status(),
+        401
+    );
 }
 
 #[tokio::test]
 async fn a_notification_looks_like_this() {
     let stage = stage();
     assert!(stage.deliver(&message(1)).await);
-    let called = stage.call("list-notifications", events::get("/notifications").caller(events::USER).event()).await;
+    let called = stage
+        .call("list-notifications", events::get("/notifications").caller(events::USER).event())
+        .await;
     insta::assert_json_snapshot!(called.json());
 }
 
@@ -194,19 +232,38 @@ async fn a_link_stands_in_its_mail_and_nowhere_else() {
         let called = stage.call("send-notification", message_with(1, template, &good_link())).await;
         assert_eq!(called.ok()["batchItemFailures"], json!([]));
         let calls: Vec<&str> = called.calls.iter().map(|call| call.operation.as_str()).collect();
-        assert_eq!(calls, ["GetSecretValue", "GetSecretValue", "GetItem", "PutItem", "SendEmail", "UpdateItem"]);
+        assert_eq!(
+            calls,
+            ["GetSecretValue", "GetSecretValue", "GetItem", "PutItem", "SendEmail", "UpdateItem"]
+        );
 
         let mails = stage.aws.mails().mails();
         let expected = format!("http://localhost:3000/{page}#token={TOKEN}");
         assert_eq!(mails.len(), 1);
-        assert!(mails[0].text.contains(&expected) && mails[0].html.contains(&expected), "{}", mails[0].text);
+        assert!(
+            mails[0].text.contains(&expected) && mails[0].html.contains(&expected),
+            "{}",
+            mails[0].text
+        );
 
         let item = stage.aws.items("notifications")[0].to_string();
         let sealed = good_link()["sealed_token"].as_str().unwrap().to_owned();
-        for secret in [TOKEN, "c2VjcmV0", sealed.as_str(), "token", "http", "order_id", "ada@example.com", "Ada"] {
+        for secret in [
+            TOKEN,
+            "c2VjcmV0",
+            sealed.as_str(),
+            "token",
+            "http",
+            "order_id",
+            "ada@example.com",
+            "Ada",
+        ] {
             assert!(!item.contains(secret), "{secret} stands in {item}");
         }
-        let listed = stage.call("list-notifications", events::get("/notifications").caller(events::USER).event()).await.json();
+        let listed = stage
+            .call("list-notifications", events::get("/notifications").caller(events::USER).event())
+            .await
+            .json();
         assert_eq!(listed["items"][0]["template"], template);
         assert!(listed["items"][0].get("order_id").is_none());
 
@@ -259,7 +316,11 @@ async fn a_mail_with_a_link_survives_every_single_fault() {
             assert!(deliveries < 3, "{fault:?} at call {call} keeps the mail from going out");
         }
         let most = if fault == Fault::LoseResponse && call == 4 { 2 } else { 1 };
-        assert!((1..=most).contains(&stage.mails()), "{fault:?} at call {call}: {} mails", stage.mails());
+        assert!(
+            (1..=most).contains(&stage.mails()),
+            "{fault:?} at call {call}: {} mails",
+            stage.mails()
+        );
     })
     .await;
 }
@@ -273,7 +334,10 @@ async fn a_change_to_an_account_is_told_without_a_link_that_does_anything() {
         assert_eq!(mails.len(), 1);
         assert!(!mails[0].text.contains("token") && !mails[0].html.contains("token"));
         let item = &stage.aws.items("notifications")[0];
-        assert_eq!((&item["state"]["S"], &item["template"]["S"]), (&json!("SENT"), &json!(template)));
+        assert_eq!(
+            (&item["state"]["S"], &item["template"]["S"]),
+            (&json!("SENT"), &json!(template))
+        );
         assert!(item.get("order_id").is_none());
     }
 }
@@ -289,7 +353,10 @@ async fn who_runs_the_shop_is_told_once_that_a_product_is_running_out() {
     assert_eq!((mails.len(), mails[0].subject.as_str()), (1, "A product is running out"));
     assert!(mails[0].text.contains("SPOON-OAK: 3 can still be sold"), "{}", mails[0].text);
     let record = stage.record();
-    assert_eq!((&record["state"]["S"], &record["template"]["S"]), (&json!("SENT"), &json!("low_stock")));
+    assert_eq!(
+        (&record["state"]["S"], &record["template"]["S"]),
+        (&json!("SENT"), &json!("low_stock"))
+    );
     assert!(record.get("order_id").is_none());
 }
 
@@ -316,16 +383,26 @@ async fn a_mail_that_ses_refuses_for_good_is_tried_once_and_shown_in_the_shop() 
         stage.aws.mails().refuse(refusal);
         assert!(stage.deliver(&message(1)).await, "{refusal}");
         let item = &stage.aws.items("notifications")[0];
-        assert_eq!((&item["state"]["S"], &item["rejection_code"]["S"]), (&json!("FAILED"), &json!(refusal)));
+        assert_eq!(
+            (&item["state"]["S"], &item["rejection_code"]["S"]),
+            (&json!("FAILED"), &json!(refusal))
+        );
         assert!(item.get("locked_by").is_none() && item.get("locked_until").is_none());
         assert!(!item.to_string().contains("ada@example.com"));
 
         stage.aws.mails().heal();
         stage.clock.advance(Duration::from_secs(90));
         let again = stage.call("send-notification", message(1)).await;
-        assert_eq!((again.ok()["batchItemFailures"].clone(), again.operations()), (json!([]), vec!["GetItem", "PutItem"]), "{refusal}");
+        assert_eq!(
+            (again.ok()["batchItemFailures"].clone(), again.operations()),
+            (json!([]), vec!["GetItem", "PutItem"]),
+            "{refusal}"
+        );
         assert_eq!(stage.mails(), 0);
-        let listed = stage.call("list-notifications", events::get("/notifications").caller(events::USER).event()).await.json();
+        let listed = stage
+            .call("list-notifications", events::get("/notifications").caller(events::USER).event())
+            .await
+            .json();
         assert_eq!(listed["items"][0]["subject"], "Your order is confirmed");
     }
 }
@@ -361,7 +438,10 @@ async fn a_mail_that_ses_may_take_later_comes_back_until_it_does() {
         stage.aws.mails().heal();
         stage.clock.advance(Duration::from_secs(2));
         assert!(stage.deliver(&message(1)).await, "{refusal}");
-        assert_eq!((stage.mails(), &stage.aws.items("notifications")[0]["state"]["S"]), (1, &json!("SENT")));
+        assert_eq!(
+            (stage.mails(), &stage.aws.items("notifications")[0]["state"]["S"]),
+            (1, &json!("SENT"))
+        );
     }
 }
 
@@ -373,7 +453,9 @@ async fn a_record_of_a_later_release_is_shown_and_left_alone() {
     item["state"] = json!({ "S": "BOUNCED" });
     item["bounced_at"] = json!({ "S": "2026-11-21T10:00:00.000Z" });
     stage.aws.put("notifications", &item);
-    let listed = stage.call("list-notifications", events::get("/notifications").caller(events::USER).event()).await;
+    let listed = stage
+        .call("list-notifications", events::get("/notifications").caller(events::USER).event())
+        .await;
     assert_eq!((listed.status(), listed.json()["items"].as_array().map(Vec::len)), (200, Some(1)));
     assert!(!stage.deliver(&message(1)).await, "what it means is for the later release to say");
     assert_eq!((stage.mails(), &stage.aws.items("notifications")[0]), (1, &item));

@@ -27,7 +27,9 @@ async fn a_service_whose_table_does_not_answer_is_named() {
     assert_eq!(unhealthy.len(), 1);
     for (service, status) in called.json()["services"].as_object().unwrap() {
         let path = format!("/health/{service}");
-        let one = shop.call("get-health", events::get(&path).path_parameter("service", service).event()).await;
+        let one = shop
+            .call("get-health", events::get(&path).path_parameter("service", service).event())
+            .await;
         assert_eq!(one.status(), if *status == "healthy" { 200 } else { 503 });
         assert_eq!(one.json(), json!({ "service": service, "status": status }));
         assert_eq!(unhealthy.contains(&json!(service)), *status == "unhealthy");
@@ -37,6 +39,14 @@ async fn a_service_whose_table_does_not_answer_is_named() {
 #[tokio::test]
 async fn an_unknown_service_is_404() {
     let shop = Shop::new();
-    let called = shop.call("get-health", events::get("/health/nothing").path_parameter("service", "nothing").event()).await;
-    assert_eq!((called.status(), called.json()["code"].as_str().unwrap()), (404, "service_not_found"));
+    let called = shop
+        .call(
+            "get-health",
+            events::get("/health/nothing").path_parameter("service", "nothing").event(),
+        )
+        .await;
+    assert_eq!(
+        (called.status(), called.json()["code"].as_str().unwrap()),
+        (404, "service_not_found")
+    );
 }

@@ -1,4 +1,5 @@
-//! Throttles: exactly as many tries as a limit allows, whoever tries at the same time and whatever happens to a call.
+//! Throttles: exactly as many tries as a limit allows, whoever tries at the same time and whatever
+//! happens to a call.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -45,7 +46,10 @@ async fn fill(store: &Store, bucket: &Bucket, now: Timestamp) {
 async fn admitted(store: &Store, bucket: &Bucket, now: Timestamp, tries: u32) -> u32 {
     let mut count = 0;
     for _ in 0..tries {
-        count += u32::from(matches!(store.consume_attempt(bucket, now).await, Ok(RateLimitDecision::Allowed)));
+        count += u32::from(matches!(
+            store.consume_attempt(bucket, now).await,
+            Ok(RateLimitDecision::Allowed)
+        ));
     }
     count
 }
@@ -54,7 +58,9 @@ async fn admitted(store: &Store, bucket: &Bucket, now: Timestamp, tries: u32) ->
 fn arrival(aws: &Aws) -> Option<Timestamp> {
     let items = aws.items("sessions");
     assert!(items.len() <= 1);
-    items.first().map(|item| Timestamp::from_milliseconds(item["tat"]["N"].as_str().unwrap().parse().unwrap()))
+    items.first().map(|item| {
+        Timestamp::from_milliseconds(item["tat"]["N"].as_str().unwrap().parse().unwrap())
+    })
 }
 
 fn refused(milliseconds: u64) -> RateLimitDecision {
@@ -71,7 +77,10 @@ async fn a_try_after_a_rest_is_one_call_one_on_top_of_others_two_and_a_refused_o
     let (store, bucket) = (store(&aws.sdk_config()), strangers());
     for cost in [1].into_iter().chain([2; 9]) {
         let before = calls(&aws);
-        assert_eq!(store.consume_attempt(&bucket, START).await.unwrap(), RateLimitDecision::Allowed);
+        assert_eq!(
+            store.consume_attempt(&bucket, START).await.unwrap(),
+            RateLimitDecision::Allowed
+        );
         assert_eq!(calls(&aws) - before, cost);
     }
     let (before, items) = (calls(&aws), aws.items("sessions"));
@@ -93,7 +102,13 @@ async fn the_wait_that_is_told_is_exact() {
     let later = START.plus(Duration::from_millis(123_456));
     assert_eq!(store.consume_attempt(&bucket, later).await.unwrap(), refused(900_000 - 123_456));
     let due = START.plus(LOGIN_UNKNOWN_DEVICE.interval());
-    assert_eq!(store.consume_attempt(&bucket, START.plus(LOGIN_UNKNOWN_DEVICE.interval() - MILLISECOND)).await.unwrap(), refused(1));
+    assert_eq!(
+        store
+            .consume_attempt(&bucket, START.plus(LOGIN_UNKNOWN_DEVICE.interval() - MILLISECOND))
+            .await
+            .unwrap(),
+        refused(1)
+    );
     assert_eq!(store.consume_attempt(&bucket, due).await.unwrap(), RateLimitDecision::Allowed);
     assert_eq!(store.consume_attempt(&bucket, due).await.unwrap(), refused(900_000));
 }
@@ -105,12 +120,15 @@ async fn the_table_judges_as_the_rule_does() {
         let below = |limit: u64| u64::from_be_bytes(chance.bytes::<8>()) % limit;
         let aws = Aws::new();
         let store = store(&aws.sdk_config());
-        let bucket = Buckets::new([7; 32], u32::try_from(1 + below(6)).unwrap()).login_network("203.0.113.7");
+        let bucket = Buckets::new([7; 32], u32::try_from(1 + below(6)).unwrap())
+            .login_network("203.0.113.7");
         let limit = bucket.limit();
         let interval = u64::try_from(limit.interval().as_millis()).unwrap();
         let (mut now, mut expected) = (START, None::<Timestamp>);
         for step in 0..60 {
-            now = now.plus(Duration::from_millis([0, 0, below(interval), below(interval * 4)][usize::try_from(below(4)).unwrap()]));
+            now = now.plus(Duration::from_millis(
+                [0, 0, below(interval), below(interval * 4)][usize::try_from(below(4)).unwrap()],
+            ));
             let judged = limit.check(expected, now);
             let decision = store.consume_attempt(&bucket, now).await.unwrap();
             match judged {
@@ -119,10 +137,16 @@ async fn the_table_judges_as_the_rule_does() {
                     expected = Some(next);
                     if below(3) == 0 {
                         store.refund_attempt(&bucket, now).await.unwrap();
-                        expected = Some(Timestamp::from_milliseconds(next.milliseconds() - i64::try_from(interval).unwrap()));
+                        expected = Some(Timestamp::from_milliseconds(
+                            next.milliseconds() - i64::try_from(interval).unwrap(),
+                        ));
                     }
                 }
-                Err(retry_after) => assert_eq!(decision, RateLimitDecision::Throttled { retry_after }, "seed {seed}, step {step}"),
+                Err(retry_after) => assert_eq!(
+                    decision,
+                    RateLimitDecision::Throttled { retry_after },
+                    "seed {seed}, step {step}"
+                ),
             }
             assert_eq!(arrival(&aws), expected, "seed {seed}, step {step}");
         }
@@ -133,15 +157,24 @@ async fn the_table_judges_as_the_rule_does() {
 async fn tries_at_the_same_moment_share_the_burst() {
     for seed in 0..20 {
         let aws = Aws::new();
-        let (store, bucket) = (Arc::new(store(&aws.crowded_sdk_config(seed))), Arc::new(strangers()));
+        let (store, bucket) =
+            (Arc::new(store(&aws.crowded_sdk_config(seed))), Arc::new(strangers()));
         let mut tries = JoinSet::new();
         for _ in 0..4 * BURST {
             let (store, bucket) = (store.clone(), bucket.clone());
             tries.spawn(async move { store.consume_attempt(&bucket, START).await.unwrap() });
         }
         let outcomes = tries.join_all().await;
-        assert_eq!(outcomes.iter().filter(|outcome| **outcome == RateLimitDecision::Allowed).count(), 10, "seed {seed}");
-        assert_eq!(arrival(&aws), Some(START.plus(LOGIN_UNKNOWN_DEVICE.interval() * BURST)), "seed {seed}");
+        assert_eq!(
+            outcomes.iter().filter(|outcome| **outcome == RateLimitDecision::Allowed).count(),
+            10,
+            "seed {seed}"
+        );
+        assert_eq!(
+            arrival(&aws),
+            Some(START.plus(LOGIN_UNKNOWN_DEVICE.interval() * BURST)),
+            "seed {seed}"
+        );
         assert!(calls(&aws) <= 80, "seed {seed}: at most two calls each");
     }
 }
@@ -173,7 +206,8 @@ async fn a_lost_answer_admits_nobody_else() {
 #[tokio::test]
 async fn a_try_that_is_given_back_is_there_again_and_one_more_at_most_if_the_answer_is_lost() {
     let retry = RetryConfig::standard().with_max_attempts(2).with_initial_backoff(MILLISECOND);
-    for (fault, extra) in [(None, 0), (Some(Fault::LoseRequest), 0), (Some(Fault::LoseResponse), 1)] {
+    for (fault, extra) in [(None, 0), (Some(Fault::LoseRequest), 0), (Some(Fault::LoseResponse), 1)]
+    {
         let aws = Aws::new();
         let config = aws.sdk_config().to_builder().retry_config(retry.clone()).build();
         let (store, bucket) = (store(&config), strangers());
@@ -188,7 +222,10 @@ async fn a_try_that_is_given_back_is_there_again_and_one_more_at_most_if_the_ans
     let aws = Aws::new();
     let (store, bucket) = (store(&aws.sdk_config()), strangers());
     for _ in 0..3 * BURST {
-        assert_eq!(store.consume_attempt(&bucket, START).await.unwrap(), RateLimitDecision::Allowed);
+        assert_eq!(
+            store.consume_attempt(&bucket, START).await.unwrap(),
+            RateLimitDecision::Allowed
+        );
         store.refund_attempt(&bucket, START).await.unwrap();
     }
     assert_eq!(admitted(&store, &bucket, START, 3 * BURST).await, BURST);
@@ -211,26 +248,57 @@ async fn what_is_given_back_too_often_or_too_late_fills_no_bucket_beyond_its_bur
 async fn giving_back_and_clearing_go_along_with_other_writes_and_never_stand_in_their_way() {
     let aws = Aws::new();
     let (store, bucket) = (store(&aws.sdk_config()), strangers());
-    let other = |name: &str| store.sessions.transact_put(to_item(&json!({ "pk": name })), Expression::not_exists());
-    let remove = async |name: &str| store.sessions.delete(Key::new(name), Expression::exists()).await.unwrap();
+    let other = |name: &str| {
+        store.sessions.transact_put(to_item(&json!({ "pk": name })), Expression::not_exists())
+    };
+    let remove = async |name: &str| {
+        store.sessions.delete(Key::new(name), Expression::exists()).await.unwrap()
+    };
 
     // Nobody has tried: both are done all the same.
-    let written = store.sessions.transact(vec![other("one"), store.transact_clear_bucket(&bucket)]).await.unwrap();
+    let written = store
+        .sessions
+        .transact(vec![other("one"), store.transact_clear_bucket(&bucket)])
+        .await
+        .unwrap();
     assert_eq!((written, aws.items("sessions").len()), (TransactionOutcome::Written, 1));
-    let written = store.sessions.transact(vec![other("two"), store.transact_refund_attempt(&bucket, START)]).await.unwrap();
+    let written = store
+        .sessions
+        .transact(vec![other("two"), store.transact_refund_attempt(&bucket, START)])
+        .await
+        .unwrap();
     assert_eq!((written, aws.items("sessions").len()), (TransactionOutcome::Written, 3));
-    assert!(aws.items("sessions").iter().all(|item| item.get("tat").is_some() == item.get("ttl").is_some()), "it does not stay for ever");
+    assert!(
+        aws.items("sessions")
+            .iter()
+            .all(|item| item.get("tat").is_some() == item.get("ttl").is_some()),
+        "it does not stay for ever"
+    );
 
     fill(&store, &bucket, START).await;
-    let written = store.sessions.transact(vec![other("three"), store.transact_refund_attempt(&bucket, START)]).await.unwrap();
+    let written = store
+        .sessions
+        .transact(vec![other("three"), store.transact_refund_attempt(&bucket, START)])
+        .await
+        .unwrap();
     assert_eq!(written, TransactionOutcome::Written);
     assert_eq!(admitted(&store, &bucket, START, BURST).await, 1);
     // All or nothing.
-    let refused = store.sessions.transact(vec![other("three"), store.transact_refund_attempt(&bucket, START)]).await.unwrap();
-    assert!(matches!(refused, TransactionOutcome::Cancelled(conflicts) if conflicts[0].is_some() && conflicts[1].is_none()));
+    let refused = store
+        .sessions
+        .transact(vec![other("three"), store.transact_refund_attempt(&bucket, START)])
+        .await
+        .unwrap();
+    assert!(
+        matches!(refused, TransactionOutcome::Cancelled(conflicts) if conflicts[0].is_some() && conflicts[1].is_none())
+    );
     assert_eq!(admitted(&store, &bucket, START, BURST).await, 0);
 
-    let written = store.sessions.transact(vec![other("four"), store.transact_clear_bucket(&bucket)]).await.unwrap();
+    let written = store
+        .sessions
+        .transact(vec![other("four"), store.transact_clear_bucket(&bucket)])
+        .await
+        .unwrap();
     assert_eq!(written, TransactionOutcome::Written);
     for name in ["one", "two", "three", "four"] {
         remove(name).await;
@@ -247,7 +315,12 @@ fn pair(burst: u32, source: &str, address: &str) -> [Bucket; 2] {
 
 /// All buckets, each with its arrival time.
 fn arrivals(aws: &Aws) -> BTreeMap<String, i64> {
-    let of = |item: &Value| (item["pk"]["S"].as_str().unwrap().to_owned(), item["tat"]["N"].as_str().unwrap().parse().unwrap());
+    let of = |item: &Value| {
+        (
+            item["pk"]["S"].as_str().unwrap().to_owned(),
+            item["tat"]["N"].as_str().unwrap().parse().unwrap(),
+        )
+    };
     aws.items("sessions").iter().map(of).collect()
 }
 
@@ -256,12 +329,21 @@ async fn attempt_refused_by_the_network_charges_no_account_and_costs_one_call() 
     let aws = Aws::new();
     let store = store(&aws.sdk_config());
     for _ in 0..3 {
-        assert_eq!(store.consume_attempts(&pair(3, "203.0.113.7", "ada@example.com"), START).await.unwrap(), RateLimitDecision::Allowed);
+        assert_eq!(
+            store
+                .consume_attempts(&pair(3, "203.0.113.7", "ada@example.com"), START)
+                .await
+                .unwrap(),
+            RateLimitDecision::Allowed
+        );
     }
     let (before, cost) = (arrivals(&aws), calls(&aws));
     assert_eq!((before.len(), cost), (2, 1 + 1 + 2 * 2 + 2 * 2));
     for stranger in 0..20 {
-        let refused = store.consume_attempts(&pair(3, "203.0.113.7", &format!("{stranger}@example.com")), START).await.unwrap();
+        let refused = store
+            .consume_attempts(&pair(3, "203.0.113.7", &format!("{stranger}@example.com")), START)
+            .await
+            .unwrap();
         assert_eq!(refused, RateLimitDecision::Throttled { retry_after: Duration::from_secs(300) });
     }
     assert_eq!((arrivals(&aws), calls(&aws) - cost), (before, 20));
@@ -273,20 +355,37 @@ async fn attempt_refused_by_the_account_is_refunded_to_the_network() {
     let store = store(&aws.sdk_config());
     for source in ["203.0.113.7", "203.0.113.8"] {
         for _ in 0..5 {
-            assert_eq!(store.consume_attempts(&pair(300, source, "ada@example.com"), START).await.unwrap(), RateLimitDecision::Allowed);
+            assert_eq!(
+                store.consume_attempts(&pair(300, source, "ada@example.com"), START).await.unwrap(),
+                RateLimitDecision::Allowed
+            );
         }
     }
     let (before, cost) = (arrivals(&aws), calls(&aws));
     for _ in 0..20 {
-        assert_eq!(store.consume_attempts(&pair(300, "203.0.113.7", "ada@example.com"), START).await.unwrap(), refused(900_000));
+        assert_eq!(
+            store
+                .consume_attempts(&pair(300, "203.0.113.7", "ada@example.com"), START)
+                .await
+                .unwrap(),
+            refused(900_000)
+        );
     }
     assert_eq!(arrivals(&aws), before);
-    assert_eq!(calls(&aws) - cost, 20 * (2 + 1 + 1), "two for the busy network, one for the account, one for the refund");
+    assert_eq!(
+        calls(&aws) - cost,
+        20 * (2 + 1 + 1),
+        "two for the busy network, one for the account, one for the refund"
+    );
     // A refund that fails changes no answer, and costs the network alone.
     aws.fail(3, Fault::LoseRequest);
-    assert_eq!(store.consume_attempts(&pair(300, "203.0.113.7", "ada@example.com"), START).await.unwrap(), refused(900_000));
+    assert_eq!(
+        store.consume_attempts(&pair(300, "203.0.113.7", "ada@example.com"), START).await.unwrap(),
+        refused(900_000)
+    );
     aws.heal();
-    let [network, account] = pair(300, "203.0.113.7", "ada@example.com").map(|bucket| name(&bucket));
+    let [network, account] =
+        pair(300, "203.0.113.7", "ada@example.com").map(|bucket| name(&bucket));
     let after = arrivals(&aws);
     assert_eq!((after[&account], after[&network]), (before[&account], before[&network] + 3_000));
 }
@@ -307,24 +406,43 @@ async fn combined_buckets_charge_as_the_rule_does() {
         let burst = u32::try_from(2 + below(20)).unwrap();
         let (mut now, mut expected) = (START, BTreeMap::<String, Timestamp>::new());
         for step in 0..60 {
-            now = now.plus(Duration::from_millis([0, 0, 0, below(60_000), below(900_000)][usize::try_from(below(5)).unwrap()]));
-            let buckets = pair(burst, &format!("203.0.113.{}", below(3)), &format!("{}@example.com", below(3)));
+            now = now.plus(Duration::from_millis(
+                [0, 0, 0, below(60_000), below(900_000)][usize::try_from(below(5)).unwrap()],
+            ));
+            let buckets = pair(
+                burst,
+                &format!("203.0.113.{}", below(3)),
+                &format!("{}@example.com", below(3)),
+            );
             let names = buckets.each_ref().map(name);
-            let judged = [0, 1].map(|at| buckets[at].limit().check(expected.get(&names[at]).copied(), now));
+            let judged =
+                [0, 1].map(|at| buckets[at].limit().check(expected.get(&names[at]).copied(), now));
             let decision = match judged {
                 [Ok(network), Ok(account)] => {
                     expected.extend([(names[0].clone(), network), (names[1].clone(), account)]);
                     RateLimitDecision::Allowed
                 }
                 // The network is asked first.
-                [Err(retry_after), _] | [Ok(_), Err(retry_after)] => RateLimitDecision::Throttled { retry_after },
+                [Err(retry_after), _] | [Ok(_), Err(retry_after)] => {
+                    RateLimitDecision::Throttled { retry_after }
+                }
             };
-            assert_eq!(store.consume_attempts(&buckets, now).await.unwrap(), decision, "seed {seed}, step {step}");
+            assert_eq!(
+                store.consume_attempts(&buckets, now).await.unwrap(),
+                decision,
+                "seed {seed}, step {step}"
+            );
             // What was refunded leaves a bucket that is as empty as one that nobody has charged.
             let seen = |at: Timestamp| at.max(now);
-            let stored = arrivals(&aws).into_iter().map(|(name, at)| (name, seen(Timestamp::from_milliseconds(at))));
+            let stored = arrivals(&aws)
+                .into_iter()
+                .map(|(name, at)| (name, seen(Timestamp::from_milliseconds(at))));
             let stored: BTreeMap<_, _> = stored.filter(|(_, at)| *at > now).collect();
-            let rule: BTreeMap<_, _> = expected.iter().map(|(name, at)| (name.clone(), seen(*at))).filter(|(_, at)| *at > now).collect();
+            let rule: BTreeMap<_, _> = expected
+                .iter()
+                .map(|(name, at)| (name.clone(), seen(*at)))
+                .filter(|(_, at)| *at > now)
+                .collect();
             assert_eq!(stored, rule, "seed {seed}, step {step}");
         }
     }
@@ -338,17 +456,22 @@ async fn attempts_at_the_same_moment_charge_both_buckets_or_none() {
         let mut attempts = JoinSet::new();
         for attempt in 0..40 {
             let store = store.clone();
-            let buckets = pair(15, "203.0.113.7", ["ada@example.com", "bob@example.com"][attempt % 2]);
+            let buckets =
+                pair(15, "203.0.113.7", ["ada@example.com", "bob@example.com"][attempt % 2]);
             attempts.spawn(async move { store.consume_attempts(&buckets, START).await.unwrap() });
         }
         let outcomes = attempts.join_all().await;
-        let admitted = outcomes.iter().filter(|outcome| **outcome == RateLimitDecision::Allowed).count();
+        let admitted =
+            outcomes.iter().filter(|outcome| **outcome == RateLimitDecision::Allowed).count();
         let charged = |address: &str, at: usize| {
             let bucket = &pair(15, "203.0.113.7", address)[at];
-            let arrival = arrivals(&aws).get(&name(bucket)).map_or(0, |at| at - START.milliseconds());
-            usize::try_from(arrival.max(0)).unwrap() / usize::try_from(bucket.limit().interval().as_millis()).unwrap()
+            let arrival =
+                arrivals(&aws).get(&name(bucket)).map_or(0, |at| at - START.milliseconds());
+            usize::try_from(arrival.max(0)).unwrap()
+                / usize::try_from(bucket.limit().interval().as_millis()).unwrap()
         };
-        // A network whose last attempts wait for their refund may refuse one that it would admit later.
+        // A network whose last attempts wait for their refund may refuse one that it would admit
+        // later.
         assert!((5..=15).contains(&admitted), "seed {seed}: {admitted}");
         assert_eq!(charged("ada@example.com", 0), admitted, "seed {seed}: the network");
         let accounts = ["ada@example.com", "bob@example.com"].map(|address| charged(address, 1));
@@ -366,7 +489,9 @@ async fn lost_answer_of_combined_buckets_never_admits_an_attempt_too_many() {
             aws.fail(call, fault);
             let mut count = 0;
             for _ in 0..14 {
-                let decision = store.consume_attempts(&pair(12, "203.0.113.7", "ada@example.com"), START).await;
+                let decision = store
+                    .consume_attempts(&pair(12, "203.0.113.7", "ada@example.com"), START)
+                    .await;
                 count += u32::from(matches!(decision, Ok(RateLimitDecision::Allowed)));
             }
             assert!((BURST - 1..=BURST).contains(&count), "{fault:?} at {call}: {count}");
@@ -382,8 +507,13 @@ async fn what_is_no_bucket_is_left_alone() {
     let odd = json!({ "pk": aws.items("sessions")[0]["pk"], "something": { "S": "else" } });
     aws.put("sessions", &odd);
     store.refund_attempt(&bucket, START).await.unwrap();
-    for write in [store.transact_clear_bucket(&bucket), store.transact_refund_attempt(&bucket, START)] {
-        assert!(matches!(store.sessions.transact(vec![write]).await.unwrap(), TransactionOutcome::Cancelled(_)));
+    for write in
+        [store.transact_clear_bucket(&bucket), store.transact_refund_attempt(&bucket, START)]
+    {
+        assert!(matches!(
+            store.sessions.transact(vec![write]).await.unwrap(),
+            TransactionOutcome::Cancelled(_)
+        ));
     }
     assert_eq!(aws.items("sessions"), [odd]);
 }
@@ -394,17 +524,27 @@ async fn a_try_that_meets_one_given_back_pays_its_full_price() {
     for seed in 0..40 {
         let aws = Aws::new();
         let bucket = strangers();
-        assert_eq!(store(&aws.sdk_config()).consume_attempt(&bucket, START).await.unwrap(), RateLimitDecision::Allowed);
+        assert_eq!(
+            store(&aws.sdk_config()).consume_attempt(&bucket, START).await.unwrap(),
+            RateLimitDecision::Allowed
+        );
         let before = calls(&aws);
         let crowded = store(&aws.crowded_sdk_config(seed));
         let now = START.plus(LOGIN_UNKNOWN_DEVICE.interval() - MILLISECOND);
-        let (decision, refunded) = tokio::join!(crowded.consume_attempt(&bucket, now), crowded.refund_attempt(&bucket, START));
+        let (decision, refunded) = tokio::join!(
+            crowded.consume_attempt(&bucket, now),
+            crowded.refund_attempt(&bucket, START)
+        );
         refunded.unwrap();
         assert_eq!(decision.unwrap(), RateLimitDecision::Allowed);
         // Between its first update and its second the bucket became one that stands before now.
         if calls(&aws) - before == 4 {
             met += 1;
-            assert_eq!(arrival(&aws), Some(now.plus(LOGIN_UNKNOWN_DEVICE.interval())), "seed {seed}");
+            assert_eq!(
+                arrival(&aws),
+                Some(now.plus(LOGIN_UNKNOWN_DEVICE.interval())),
+                "seed {seed}"
+            );
         }
     }
     assert!(met > 0, "no seed lets them meet: this test shows nothing");
@@ -428,7 +568,10 @@ async fn the_table_says_of_nobody_that_they_tried_and_forgets_it() {
     ];
     for bucket in &all {
         fill(&store, bucket, START).await;
-        assert!(matches!(store.consume_attempt(bucket, START).await.unwrap(), RateLimitDecision::Throttled { .. }));
+        assert!(matches!(
+            store.consume_attempt(bucket, START).await.unwrap(),
+            RateLimitDecision::Throttled { .. }
+        ));
     }
     let items = aws.items("sessions");
     assert_eq!(items.len(), all.len(), "one each");
@@ -451,11 +594,13 @@ async fn a_network_may_try_as_often_as_the_setting_says() {
     let aws = Aws::new();
     let store = store(&aws.sdk_config());
     for burst in [1, 3, 50] {
-        let bucket = Buckets::new([8; 32], burst).login_network(&format!("2001:db8::{burst}:0:0:0:1"));
+        let bucket =
+            Buckets::new([8; 32], burst).login_network(&format!("2001:db8::{burst}:0:0:0:1"));
         assert_eq!(bucket.limit(), Limit::network(burst));
         assert_eq!(admitted(&store, &bucket, START, burst + 5).await, burst);
         // The same customer, with another of their addresses.
-        let same = Buckets::new([8; 32], burst).login_network(&format!("2001:db8::{burst}:ffff:1:2:3"));
+        let same =
+            Buckets::new([8; 32], burst).login_network(&format!("2001:db8::{burst}:ffff:1:2:3"));
         assert_eq!(admitted(&store, &same, START, 5).await, 0);
         let rested = START.plus(Duration::from_secs(15 * 60) + MILLISECOND * burst);
         assert_eq!(admitted(&store, &bucket, rested, burst + 5).await, burst);

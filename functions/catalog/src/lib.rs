@@ -34,7 +34,8 @@ impl Catalog {
     /// When the environment lacks a setting; see the template.
     pub fn from_env() -> Self {
         let config = aws::sdk_config();
-        let products = Table::new(aws_sdk_dynamodb::Client::new(&config), config::required("PRODUCTS_TABLE"));
+        let products =
+            Table::new(aws_sdk_dynamodb::Client::new(&config), config::required("PRODUCTS_TABLE"));
         let secrets = aws_sdk_secretsmanager::Client::new(&config);
         Self {
             store: Store { products, shards: config::parsed("INDEX_SHARDS") },

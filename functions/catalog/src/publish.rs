@@ -7,23 +7,29 @@ use crate::{
     messages::ProductChanged,
 };
 
-/// The messages that a change from `old` (none: it was just created) to `new` sends: whatever is in the catalogue, in its new version, or
-/// in the same once more where a round has marked it. A write that leaves both alone sends nothing.
+/// The messages that a change from `old` (none: it was just created) to `new` sends: whatever is in
+/// the catalogue, in its new version, or in the same once more where a round has marked it. A write
+/// that leaves both alone sends nothing.
 ///
 /// # Panics
-/// When the status is one that only a later release knows: whether the product is sold must not be guessed. The change goes to the
-/// dead-letter queue then.
+/// When the status is one that only a later release knows: whether the product is sold must not be
+/// guessed. The change goes to the dead-letter queue then.
 pub fn messages(old: Option<&Product>, new: &Product) -> Vec<Message> {
-    // A round's number is none that a version ever has, and so each round's message has an id of its own.
+    // A round's number is none that a version ever has, and so each round's message has an id of
+    // its own.
     let event_version = match old {
-        Some(old) if old.version >= new.version && old.backfill_run >= new.backfill_run => return Vec::new(),
+        Some(old) if old.version >= new.version && old.backfill_run >= new.backfill_run => {
+            return Vec::new();
+        }
         Some(old) if old.version >= new.version => new.backfill_run,
         _ => new.version,
     };
     let active = match &new.status {
         Status::Active => true,
         Status::Archived => false,
-        Status::Unknown(name) => panic!("whether a product is sold cannot be told from the status {name}"),
+        Status::Unknown(name) => {
+            panic!("whether a product is sold cannot be told from the status {name}")
+        }
     };
     let context = MessageContext {
         service: "catalog",
@@ -75,16 +81,17 @@ mod tests {
         let (lamp, run) = (lamp(), 1_795_254_529_123);
         let marked = Product { backfill_run: run, ..lamp.clone() };
         let marked_again = Product { backfill_run: run + 1, ..lamp.clone() };
-        let ids: Vec<String> = [(None, &lamp), (Some(&lamp), &marked), (Some(&marked), &marked_again)]
-            .into_iter()
-            .map(|(old, new)| match &messages(old, new)[..] {
-                [told] => {
-                    assert_eq!(told.data["version"], 1);
-                    told.id.clone()
-                }
-                other => panic!("{other:?}"),
-            })
-            .collect();
+        let ids: Vec<String> =
+            [(None, &lamp), (Some(&lamp), &marked), (Some(&marked), &marked_again)]
+                .into_iter()
+                .map(|(old, new)| match &messages(old, new)[..] {
+                    [told] => {
+                        assert_eq!(told.data["version"], 1);
+                        told.id.clone()
+                    }
+                    other => panic!("{other:?}"),
+                })
+                .collect();
         assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2], "{ids:?}");
         assert!(messages(Some(&marked), &marked).is_empty());
         // Whoever wrote the next version had read the product before it was marked.

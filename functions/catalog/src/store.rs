@@ -1,10 +1,13 @@
 //! Products in DynamoDB: the only file that knows keys and indexes.
 //!
-//! - `PRODUCT#<id>`: a [`Product`]. While it is sold it also stands in `active-index` and `category-index`, by name. One that is archived
-//!   stands in `active-index` under another value, where only rounds look for it.
-//! - `SKU#<sku in upper case>`: `{product_id}`. It makes a SKU unique without regard to case: it is written in one transaction with the
-//!   product that has it, and deleted when the product gets another SKU or is archived.
-//! - `BACKFILL_RUN`: how far the [`BackfillRun`] is in which every product is published again. `LEASE#resync-products`: the lease of the sweep.
+//! - `PRODUCT#<id>`: a [`Product`]. While it is sold it also stands in `active-index` and
+//!   `category-index`, by name. One that is archived stands in `active-index` under another value,
+//!   where only rounds look for it.
+//! - `SKU#<sku in upper case>`: `{product_id}`. It makes a SKU unique without regard to case: it is
+//!   written in one transaction with the product that has it, and deleted when the product gets
+//!   another SKU or is archived.
+//! - `BACKFILL_RUN`: how far the [`BackfillRun`] is in which every product is published again.
+//!   `LEASE#resync-products`: the lease of the sweep.
 
 use std::time::Duration;
 
@@ -13,7 +16,10 @@ use shared::{
     clock::Timestamp,
     ids::{ProductId, shard_of},
     sweep::Lease,
-    table::{Expression, Item, Key, Outcome, Query, Table, TableError, TransactionOutcome, from_item, to_item},
+    table::{
+        Expression, Item, Key, Outcome, Query, Table, TableError, TransactionOutcome, from_item,
+        to_item,
+    },
     telemetry::Trace,
 };
 
@@ -103,7 +109,8 @@ struct SkuHolder {
 }
 
 impl Store {
-    /// Puts a new product and its SKU, both or none: one call, whatever comes of it, unless DynamoDB says only half of why it refused.
+    /// Puts a new product and its SKU, both or none: one call, whatever comes of it, unless
+    /// DynamoDB says only half of why it refused.
     ///
     /// # Errors
     /// When another product has the SKU, another request has the id, or the table fails.
@@ -118,7 +125,8 @@ impl Store {
             TransactionOutcome::Written => return Ok(CreateOutcome::Created),
             TransactionOutcome::Cancelled(conflicts) => conflicts,
         };
-        let mut items = conflicts.into_iter().map(|conflict| conflict.and_then(|conflict| conflict.item));
+        let mut items =
+            conflicts.into_iter().map(|conflict| conflict.and_then(|conflict| conflict.item));
         let (current, holder) = (items.next().flatten(), items.next().flatten());
         // The product comes first: its own repetition runs into its own SKU too.
         let current = match (current, holder) {
@@ -131,7 +139,9 @@ impl Store {
         };
         match current {
             None => Err(CatalogError::SkuTaken),
-            Some(current) if current.fingerprint == product.fingerprint => Ok(CreateOutcome::Replayed(Box::new(current))),
+            Some(current) if current.fingerprint == product.fingerprint => {
+                Ok(CreateOutcome::Replayed(Box::new(current)))
+            }
             Some(_) => Err(CatalogError::KeyReused),
         }
     }
@@ -144,17 +154,26 @@ impl Store {
         self.products.get(Key::new(product_key_text(product_id))).await?.map(from_item).transpose()
     }
 
-    /// Products that are sold, by name: of one category or of all. The texts are what a list goes on after.
+    /// Products that are sold, by name: of one category or of all. The texts are what a list goes
+    /// on after.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn list(&self, category: Option<&Category>, after: Option<String>, limit: u32) -> Result<Vec<(String, Product)>, TableError> {
+    pub async fn list(
+        &self,
+        category: Option<&Category>,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<Vec<(String, Product)>, TableError> {
         let mut query = match category {
-            Some(category) => Query::new(Some("category-index"), "category_shard", category.as_str(), limit),
+            Some(category) => {
+                Query::new(Some("category-index"), "category_shard", category.as_str(), limit)
+            }
             None => Query::new(Some("active-index"), "active_shard", ACTIVE, limit),
         };
         if let Some(after) = after {
-            query = query.sort(Expression::new(format!("#{NAME_SORT} > :after")).value("after", after));
+            query =
+                query.sort(Expression::new(format!("#{NAME_SORT} > :after")).value("after", after));
         }
         let items = self.products.query_shards(query, self.shards, NAME_SORT).await?;
         let read = |item: Item| {
@@ -164,13 +183,17 @@ impl Store {
         items.into_iter().map(read).collect()
     }
 
-    /// Writes the next version of a product in place of `before`. Where it has another SKU now, that one is taken; where it has another one
-    /// or needs none any more, the one before is free again: all of it or nothing. What a later release has added to the product is left
-    /// as it is.
+    /// Writes the next version of a product in place of `before`. Where it has another SKU now,
+    /// that one is taken; where it has another one or needs none any more, the one before is free
+    /// again: all of it or nothing. What a later release has added to the product is left as it is.
     ///
     /// # Errors
     /// When the table fails, or the product is gone.
-    pub async fn replace(&self, before: &Product, after: &Product) -> Result<ReplaceOutcome, CatalogError> {
+    pub async fn replace(
+        &self,
+        before: &Product,
+        after: &Product,
+    ) -> Result<ReplaceOutcome, CatalogError> {
         let (id, key) = (after.product_id, || Key::new(product_key_text(after.product_id)));
         let (change, unchanged) = (self.next_version(after), Expression::version(before.version));
         let (had, has) = (before.sku_held().map(sku_key_text), after.sku_held().map(sku_key_text));
@@ -185,37 +208,57 @@ impl Store {
             self.products.transact_put(holder, Expression::not_exists())
         });
         let released_sku = had.map(|sku| {
-            let its_own = Expression::new("attribute_not_exists(#pk) OR #product_id = :product_id").value("product_id", id);
+            let its_own = Expression::new("attribute_not_exists(#pk) OR #product_id = :product_id")
+                .value("product_id", id);
             self.products.transact_delete(Key::new(sku), its_own)
         });
-        let writes = [self.products.transact_update(key(), change, unchanged)].into_iter().chain(taken_sku).chain(released_sku).collect();
+        let writes = [self.products.transact_update(key(), change, unchanged)]
+            .into_iter()
+            .chain(taken_sku)
+            .chain(released_sku)
+            .collect();
         let conflicts = match self.products.transact(writes).await? {
             TransactionOutcome::Written => return Ok(ReplaceOutcome::Written),
             TransactionOutcome::Cancelled(conflicts) => conflicts,
         };
-        // The product comes first: where this very write was carried out before, it runs into its own SKU too.
+        // The product comes first: where this very write was carried out before, it runs into its
+        // own SKU too.
         let current = conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item);
         match self.version_conflict(after, current).await? {
-            ReplaceOutcome::VersionConflict(current) if current.version == before.version => Ok(ReplaceOutcome::SkuTaken),
+            ReplaceOutcome::VersionConflict(current) if current.version == before.version => {
+                Ok(ReplaceOutcome::SkuTaken)
+            }
             other => Ok(other),
         }
     }
 
     /// What stands where `after` was to be written.
-    async fn version_conflict(&self, after: &Product, current: Option<Item>) -> Result<ReplaceOutcome, CatalogError> {
+    async fn version_conflict(
+        &self,
+        after: &Product,
+        current: Option<Item>,
+    ) -> Result<ReplaceOutcome, CatalogError> {
         let current = match current {
             Some(item) => Some(from_item(item)?),
             None => self.find(after.product_id).await?,
         };
         let current: Product = current.ok_or(CatalogError::NotFound)?;
         // Our own write, whose answer was lost on the way.
-        Ok(if current == *after { ReplaceOutcome::Written } else { ReplaceOutcome::VersionConflict(Box::new(current)) })
+        Ok(if current == *after {
+            ReplaceOutcome::Written
+        } else {
+            ReplaceOutcome::VersionConflict(Box::new(current))
+        })
     }
 
     /// What changes from version to version.
     fn next_version(&self, after: &Product) -> Expression {
         let IndexKeys { active_shard, category_shard, name_sort } = self.index_keys(after);
-        let index_keys = [("active_shard", active_shard), ("category_shard", category_shard), (NAME_SORT, name_sort)];
+        let index_keys = [
+            ("active_shard", active_shard),
+            ("category_shard", category_shard),
+            (NAME_SORT, name_sort),
+        ];
         let mut set =
             "SET #status = :status, #details = :details, #version = :version, #updated_at = :updated_at, #traceparent = :traceparent"
                 .to_owned();
@@ -226,7 +269,8 @@ impl Store {
                 None => removed.push(format!("#{name}")),
             }
         }
-        let text = if removed.is_empty() { set } else { format!("{set} REMOVE {}", removed.join(", ")) };
+        let text =
+            if removed.is_empty() { set } else { format!("{set} REMOVE {}", removed.join(", ")) };
         let change = Expression::new(text)
             .value("status", &after.status)
             .value("details", &after.details)
@@ -239,19 +283,38 @@ impl Store {
         })
     }
 
-    /// The round that is under way; where there is none, the next one begins, unless the last one began less than `cooldown` ago.
+    /// The round that is under way; where there is none, the next one begins, unless the last one
+    /// began less than `cooldown` ago.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn current_run(&self, cooldown: Duration, now: Timestamp) -> Result<BackfillRun, TableError> {
-        let mut last = self.products.get(Key::new(BACKFILL_RUN)).await?.map(from_item::<BackfillRun>).transpose()?;
+    pub async fn current_run(
+        &self,
+        cooldown: Duration,
+        now: Timestamp,
+    ) -> Result<BackfillRun, TableError> {
+        let mut last = self
+            .products
+            .get(Key::new(BACKFILL_RUN))
+            .await?
+            .map(from_item::<BackfillRun>)
+            .transpose()?;
         loop {
-            if let Some(run) = last.as_ref().filter(|run| run.cursor.is_some() || run.is_cooling_down(cooldown, now)) {
+            if let Some(run) = last
+                .as_ref()
+                .filter(|run| run.cursor.is_some() || run.is_cooling_down(cooldown, now))
+            {
                 return Ok(run.clone());
             }
             let next = BackfillRun::start(last.as_ref(), now);
-            let unchanged = last.as_ref().map_or_else(Expression::not_exists, |last| Expression::version(last.version));
-            match self.products.put(to_item(&BackfillRunItem { pk: BACKFILL_RUN, run: &next }), unchanged).await? {
+            let unchanged = last
+                .as_ref()
+                .map_or_else(Expression::not_exists, |last| Expression::version(last.version));
+            match self
+                .products
+                .put(to_item(&BackfillRunItem { pk: BACKFILL_RUN, run: &next }), unchanged)
+                .await?
+            {
                 Outcome::Written => return Ok(next),
                 Outcome::ConditionFailed(current) => last = current.map(from_item).transpose()?,
             }
@@ -262,7 +325,11 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn save_run(&self, before: &BackfillRun, after: &BackfillRun) -> Result<bool, TableError> {
+    pub async fn save_run(
+        &self,
+        before: &BackfillRun,
+        after: &BackfillRun,
+    ) -> Result<bool, TableError> {
         let item = to_item(&BackfillRunItem { pk: BACKFILL_RUN, run: after });
         match self.products.put(item.clone(), Expression::version(before.version)).await? {
             Outcome::Written => Ok(true),
@@ -277,15 +344,24 @@ impl Store {
     /// When the table fails.
     pub async fn page(&self, cursor: &Cursor, limit: u32) -> Result<Page, TableError> {
         let partitions = 2 * self.shards;
-        let (kind, shard) =
-            if cursor.partition < self.shards { (ACTIVE, cursor.partition) } else { (ARCHIVED, cursor.partition - self.shards) };
-        let mut query = Query::new(Some("active-index"), "active_shard", format!("{kind}#{shard}"), limit);
+        let (kind, shard) = if cursor.partition < self.shards {
+            (ACTIVE, cursor.partition)
+        } else {
+            (ARCHIVED, cursor.partition - self.shards)
+        };
+        let mut query =
+            Query::new(Some("active-index"), "active_shard", format!("{kind}#{shard}"), limit);
         if let Some(after) = &cursor.after {
-            query = query.sort(Expression::new(format!("#{NAME_SORT} > :after")).value("after", after));
+            query =
+                query.sort(Expression::new(format!("#{NAME_SORT} > :after")).value("after", after));
         }
         let found = self.products.query(query).await?;
         let more = found.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-        let next = cursor.after_page(found.last().map(|last| text(last, NAME_SORT).to_owned()), more, partitions);
+        let next = cursor.after_page(
+            found.last().map(|last| text(last, NAME_SORT).to_owned()),
+            more,
+            partitions,
+        );
         let (mut products, mut unreadable) = (Vec::new(), Vec::new());
         for item in found {
             let key = text(&item, "pk").to_owned();
@@ -302,19 +378,36 @@ impl Store {
         Lease::new(&self.products, Key::new("LEASE#resync-products"))
     }
 
-    /// Marks a product so that it is told once more, in the version that it has; `false` if it was marked in this round before.
+    /// Marks a product so that it is told once more, in the version that it has; `false` if it was
+    /// marked in this round before.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn mark_for_resync(&self, product_id: ProductId, run: u64, trace: &Trace) -> Result<bool, TableError> {
-        let change = Expression::new("SET #backfill_run = :run, #traceparent = :traceparent").value("run", run).value("traceparent", trace);
-        let not_yet = Expression::new("attribute_exists(#pk) AND (attribute_not_exists(#backfill_run) OR #backfill_run < :this_run)");
-        let outcome = self.products.update(Key::new(product_key_text(product_id)), change, not_yet.value("this_run", run)).await?;
+    pub async fn mark_for_resync(
+        &self,
+        product_id: ProductId,
+        run: u64,
+        trace: &Trace,
+    ) -> Result<bool, TableError> {
+        let change = Expression::new("SET #backfill_run = :run, #traceparent = :traceparent")
+            .value("run", run)
+            .value("traceparent", trace);
+        let not_yet = Expression::new(
+            "attribute_exists(#pk) AND (attribute_not_exists(#backfill_run) OR #backfill_run < :this_run)",
+        );
+        let outcome = self
+            .products
+            .update(Key::new(product_key_text(product_id)), change, not_yet.value("this_run", run))
+            .await?;
         Ok(outcome == Outcome::Written)
     }
 
     fn item(&self, product: &Product) -> Item {
-        to_item(&ProductItem { pk: product_key_text(product.product_id), product, index_keys: self.index_keys(product) })
+        to_item(&ProductItem {
+            pk: product_key_text(product.product_id),
+            product,
+            index_keys: self.index_keys(product),
+        })
     }
 
     fn index_keys(&self, product: &Product) -> IndexKeys {
@@ -326,7 +419,9 @@ impl Store {
         };
         IndexKeys {
             active_shard: list.map(|kind| format!("{kind}#{shard}")),
-            category_shard: product.is_active().then(|| format!("{}#{shard}", product.details.category.as_str())),
+            category_shard: product
+                .is_active()
+                .then(|| format!("{}#{shard}", product.details.category.as_str())),
             name_sort: list.map(|_| name_sort(product)),
         }
     }
@@ -369,7 +464,10 @@ mod tests {
 
     fn store() -> Store {
         let config = aws_sdk_dynamodb::Config::builder().behavior_version_latest().build();
-        Store { products: Table::new(aws_sdk_dynamodb::Client::from_conf(config), "products"), shards: 8 }
+        Store {
+            products: Table::new(aws_sdk_dynamodb::Client::from_conf(config), "products"),
+            shards: 8,
+        }
     }
 
     #[test]
@@ -392,6 +490,10 @@ mod tests {
         assert!(!archived.contains_key("category_shard"));
         product.status = Status::Unknown("announced".to_owned());
         let hidden = store().item(&product);
-        assert!(["category_shard", "active_shard", "name_sort"].iter().all(|name| !hidden.contains_key(*name)));
+        assert!(
+            ["category_shard", "active_shard", "name_sort"]
+                .iter()
+                .all(|name| !hidden.contains_key(*name))
+        );
     }
 }

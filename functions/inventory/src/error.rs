@@ -1,6 +1,8 @@
 //! What can go wrong with stock, in the words of the trade; at the end, as problems.
 
-use shared::{http::IdempotencyKey, ids::ProductId, problem::Problem, queue::Retryable, table::TableError};
+use shared::{
+    http::IdempotencyKey, ids::ProductId, problem::Problem, queue::Retryable, table::TableError,
+};
 
 use crate::domain::{movement::MAX_ON_HAND, reservation::DecideError};
 
@@ -22,7 +24,8 @@ pub enum InventoryError {
     /// Nothing can be decided yet.
     #[error(transparent)]
     Decide(#[from] DecideError),
-    /// What a reservation took is not there to be given back or sold: the figures and the reservations contradict each other.
+    /// What a reservation took is not there to be given back or sold: the figures and the
+    /// reservations contradict each other.
     #[error("the books of {product_id} are broken")]
     LedgerMismatch {
         /// Whose figures.

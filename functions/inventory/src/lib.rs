@@ -48,7 +48,8 @@ struct CachedLayout {
     expires_at: Timestamp,
 }
 
-/// How long it is taken for granted how a product is divided. Who is wrong about it finds fewer than there are, looks, and knows.
+/// How long it is taken for granted how a product is divided. Who is wrong about it finds fewer
+/// than there are, looks, and knows.
 const LAYOUT_TTL: Duration = Duration::from_secs(60);
 
 impl Inventory {
@@ -57,12 +58,16 @@ impl Inventory {
     /// # Panics
     /// When the environment lacks a setting; see the template.
     pub fn from_env() -> Self {
-        let stock = Table::new(aws_sdk_dynamodb::Client::new(&aws::sdk_config()), config::required("STOCK_TABLE"));
+        let stock = Table::new(
+            aws_sdk_dynamodb::Client::new(&aws::sdk_config()),
+            config::required("STOCK_TABLE"),
+        );
         let store = Store { stock, shards: config::parsed("INDEX_SHARDS") };
         Self::new(store, Clock::System, config::parsed("LOW_STOCK_THRESHOLD"))
     }
 
-    /// The service over this table, at this time. `low_stock_threshold`: so many should be available of each product.
+    /// The service over this table, at this time. `low_stock_threshold`: so many should be
+    /// available of each product.
     pub fn new(store: Store, clock: Clock, low_stock_threshold: i64) -> Self {
         Self { store, clock, low_stock_threshold, layouts: Mutex::default() }
     }
@@ -79,7 +84,12 @@ impl Inventory {
     }
 
     /// Remembers for a while how a product is divided, if it is or was.
-    fn cache_layout(&self, product_id: ProductId, layout: ShardLayout, low_stock_threshold: Option<i64>) {
+    fn cache_layout(
+        &self,
+        product_id: ProductId,
+        layout: ShardLayout,
+        low_stock_threshold: Option<i64>,
+    ) {
         if !layout.was_sharded() {
             return;
         }
@@ -87,6 +97,9 @@ impl Inventory {
         let low_stock_threshold = low_stock_threshold.unwrap_or(self.low_stock_threshold);
         let mut layouts = self.layouts.lock().unwrap_or_else(PoisonError::into_inner);
         layouts.retain(|_, cached| cached.expires_at > now);
-        layouts.insert(product_id, CachedLayout { layout, low_stock_threshold, expires_at: now.plus(LAYOUT_TTL) });
+        layouts.insert(
+            product_id,
+            CachedLayout { layout, low_stock_threshold, expires_at: now.plus(LAYOUT_TTL) },
+        );
     }
 }

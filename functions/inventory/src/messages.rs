@@ -7,7 +7,8 @@ use shared::{
     prefixed_id, queue,
 };
 
-/// `stock_reserved.v1`, `stock_rejected.v1`, `stock_released.v1`, `stock_committed.v1`: how far the reservation of an order is.
+/// `stock_reserved.v1`, `stock_rejected.v1`, `stock_released.v1`, `stock_committed.v1`: how far the
+/// reservation of an order is.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct ReservationUpdate {
@@ -30,7 +31,8 @@ prefixed_id!(
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct RecordEntry {
-    /// Follows from the record that has changed and its version: the same movement is the same entry.
+    /// Follows from the record that has changed and its version: the same movement is the same
+    /// entry.
     pub entry_id: EntryId,
     /// When.
     pub occurred_at: Timestamp,

@@ -1,4 +1,5 @@
-//! Which committed change of reservations, movements and stock sends what to whom. This file is the whole list.
+//! Which committed change of reservations, movements and stock sends what to whom. This file is the
+//! whole list.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -47,18 +48,23 @@ pub fn messages(old: Option<&Image>, new: &Image) -> Vec<Message> {
     messages_to(OPERATOR.as_ref(), old, new)
 }
 
-/// The messages that a change sends in a shop that is run by `operator`: an order is told how far its reservation is, when that has changed
-/// or when it has asked once more; the ledger writes down what goods have moved; the operator learns which product is running out.
+/// The messages that a change sends in a shop that is run by `operator`: an order is told how far
+/// its reservation is, when that has changed or when it has asked once more; the ledger writes down
+/// what goods have moved; the operator learns which product is running out.
 ///
 /// # Panics
-/// When the state of a reservation is one that only a later release knows: it has no name on the wire here. The change goes to the
-/// dead-letter queue then.
+/// When the state of a reservation is one that only a later release knows: it has no name on the
+/// wire here. The change goes to the dead-letter queue then.
 pub fn messages_to(operator: Option<&Operator>, old: Option<&Image>, new: &Image) -> Vec<Message> {
     match (old, new) {
-        (Some(Image::Reservation(old)), Image::Reservation(new)) => reservation_messages(Some(old), new),
+        (Some(Image::Reservation(old)), Image::Reservation(new)) => {
+            reservation_messages(Some(old), new)
+        }
         (None, Image::Reservation(new)) => reservation_messages(None, new),
         (None, Image::Movement(movement)) => movement_message(movement).into_iter().collect(),
-        (Some(Image::Stock(old)), Image::Stock(new)) => operator.and_then(|operator| low_stock(operator, old, new)).into_iter().collect(),
+        (Some(Image::Stock(old)), Image::Stock(new)) => {
+            operator.and_then(|operator| low_stock(operator, old, new)).into_iter().collect()
+        }
         // A movement never changes, and where there was nothing before, nothing has become less.
         _ => Vec::new(),
     }
@@ -85,17 +91,24 @@ fn reservation_messages(old: Option<&Reservation>, new: &Reservation) -> Vec<Mes
     };
     let update = ReservationUpdate { order_id: new.order_id, version: new.version, product_id };
     let told = Message::new("order-events", kind, &context, &update);
-    let moved = has_changed.then(|| ledger_transfer(old.map(|old| &old.state), &new.state)).flatten();
+    let moved =
+        has_changed.then(|| ledger_transfer(old.map(|old| &old.state), &new.state)).flatten();
     let entry = moved.map(|(kind, from, to)| {
         let quantities = quantities(new);
-        let lines = quantities.into_iter().flat_map(|(product_id, quantity)| transfer(product_id, from, to, quantity)).collect();
+        let lines = quantities
+            .into_iter()
+            .flat_map(|(product_id, quantity)| transfer(product_id, from, to, quantity))
+            .collect();
         entry(kind, &context, Some(new.order_id), None, lines)
     });
     [told].into_iter().chain(entry).collect()
 }
 
 /// From where to where goods go when a reservation changes its state, and what that is called.
-fn ledger_transfer(old: Option<&State>, new: &State) -> Option<(&'static str, &'static str, &'static str)> {
+fn ledger_transfer(
+    old: Option<&State>,
+    new: &State,
+) -> Option<(&'static str, &'static str, &'static str)> {
     match (old, new) {
         (None, State::Held) => Some(("hold", "available", "held")),
         (Some(State::Held), State::Committed) => Some(("commit", "held", "shipped_out")),
@@ -124,8 +137,11 @@ fn movement_message(movement: &Movement) -> Option<Message> {
 
 /// What comes to one account and what leaves the other.
 fn transfer(product_id: ProductId, from: &str, to: &str, quantity: i64) -> [EntryLine; 2] {
-    let line =
-        |bucket: &str, amount| EntryLine { account: format!("stock:{product_id}:{bucket}"), unit: format!("pcs:{product_id}"), amount };
+    let line = |bucket: &str, amount| EntryLine {
+        account: format!("stock:{product_id}:{bucket}"),
+        unit: format!("pcs:{product_id}"),
+        amount,
+    };
     [line(to, quantity), line(from, -quantity)]
 }
 
@@ -137,14 +153,16 @@ fn entry(
     lines: Vec<EntryLine>,
 ) -> Message {
     let entry_id = ids::derive(&["inventory", &context.id, &context.version.to_string(), kind]);
-    let data = RecordEntry { entry_id, occurred_at: context.time, kind, order_id, product_id, lines };
+    let data =
+        RecordEntry { entry_id, occurred_at: context.time, kind, order_id, product_id, lines };
     Message::new("record-entry", "record_entry.v1", context, &data)
 }
 
 /// What the operator is told when a product has just become one of which there is little left.
 ///
-/// Of a product that lies in one place its own figure tells. One that is or was divided lies in several items, and each change shows one of
-/// them: whoever makes it looks at the others too, and counts in part 0 how often there was little left.
+/// Of a product that lies in one place its own figure tells. One that is or was divided lies in
+/// several items, and each change shows one of them: whoever makes it looks at the others too, and
+/// counts in part 0 how often there was little left.
 fn low_stock(operator: &Operator, old: &StockImage, new: &StockImage) -> Option<Message> {
     let threshold = new.low_stock_threshold.unwrap_or(operator.low_stock_threshold);
     let available = match new.layout().was_sharded() {
@@ -154,7 +172,12 @@ fn low_stock(operator: &Operator, old: &StockImage, new: &StockImage) -> Option<
     }?;
     let product_id = new.product_id;
     let told = SendNotification {
-        notification_id: ids::derive(&["inventory", &product_id.to_string(), "low_stock", &new.version.to_string()]),
+        notification_id: ids::derive(&[
+            "inventory",
+            &product_id.to_string(),
+            "low_stock",
+            &new.version.to_string(),
+        ]),
         user_id: ids::derive(&["operator"]),
         email: operator.email.clone(),
         name: "Operator".to_owned(),
@@ -162,13 +185,29 @@ fn low_stock(operator: &Operator, old: &StockImage, new: &StockImage) -> Option<
         occurred_at: new.updated_at,
         data: LowStock { product_id, available, threshold },
     };
-    let context = message_context(product_id.to_string(), new.version, new.updated_at, new.traceparent.clone());
+    let context = message_context(
+        product_id.to_string(),
+        new.version,
+        new.updated_at,
+        new.traceparent.clone(),
+    );
     Some(Message::new("send-notification", "send_notification.v1", &context, &told))
 }
 
 /// What was written before traces were noted goes on without one.
-fn message_context(id: String, version: u64, time: Timestamp, trace: Option<Trace>) -> MessageContext {
-    MessageContext { service: "inventory", id, version, time, trace: trace.unwrap_or_else(|| Trace::from(String::new())) }
+fn message_context(
+    id: String,
+    version: u64,
+    time: Timestamp,
+    trace: Option<Trace>,
+) -> MessageContext {
+    MessageContext {
+        service: "inventory",
+        id,
+        version,
+        time,
+        trace: trace.unwrap_or_else(|| Trace::from(String::new())),
+    }
 }
 
 #[cfg(test)]
@@ -207,10 +246,14 @@ mod tests {
     #[test]
     fn only_a_change_or_another_asking_is_told() {
         let held = held();
-        let asked_again = Reservation { version: 2, answered_attempt: held.answered_attempt + 1, ..held.clone() };
+        let asked_again =
+            Reservation { version: 2, answered_attempt: held.answered_attempt + 1, ..held.clone() };
         let sold = Reservation { version: 2, state: State::Committed, ..held.clone() };
         let backfilled = Reservation { version: 2, ..held.clone() };
-        assert_eq!(told(Some(&held), &asked_again).iter().map(|message| message.kind).collect::<Vec<_>>(), ["stock_reserved.v1"]);
+        assert_eq!(
+            told(Some(&held), &asked_again).iter().map(|message| message.kind).collect::<Vec<_>>(),
+            ["stock_reserved.v1"]
+        );
         assert_ne!(told(Some(&held), &asked_again)[0].id, told(None, &held)[0].id);
         assert_eq!(told(Some(&held), &sold)[0].kind, "stock_committed.v1");
         assert!(told(Some(&held), &backfilled).is_empty());
@@ -228,13 +271,18 @@ mod tests {
         let lines = entry.data["lines"].as_array().unwrap();
         let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
         for line in lines {
-            *sums.entry(line["unit"].as_str().unwrap()).or_default() += line["amount"].as_i64().unwrap();
+            *sums.entry(line["unit"].as_str().unwrap()).or_default() +=
+                line["amount"].as_i64().unwrap();
         }
         assert!(sums.values().all(|sum| *sum == 0), "{}", entry.data);
         let lamp: ProductId = derive(&["lamp"]);
         let prefix = format!("stock:{lamp}:");
-        let of_lamp =
-            lines.iter().filter_map(|line| Some((line["account"].as_str()?.strip_prefix(&prefix)?.to_owned(), line["amount"].as_i64()?)));
+        let of_lamp = lines.iter().filter_map(|line| {
+            Some((
+                line["account"].as_str()?.strip_prefix(&prefix)?.to_owned(),
+                line["amount"].as_i64()?,
+            ))
+        });
         Some((entry.data["kind"].as_str().unwrap().to_owned(), of_lamp.collect()))
     }
 
@@ -248,15 +296,27 @@ mod tests {
             (None, held.clone(), "hold", lines("held", "available")),
             (Some(&held), committed.clone(), "commit", lines("shipped_out", "held")),
             (Some(&held), becomes(State::Released), "release", lines("available", "held")),
-            (Some(&committed), becomes(State::Released), "restock", lines("available", "shipped_out")),
+            (
+                Some(&committed),
+                becomes(State::Released),
+                "restock",
+                lines("available", "shipped_out"),
+            ),
         ] {
             assert_eq!(ledger_entry(&told(old, &new)), Some((kind.to_owned(), moved)));
         }
         let rejected = becomes(State::Rejected);
-        for (old, new) in [(None, &rejected), (None, &becomes(State::Released)), (Some(&rejected), &becomes(State::Released))] {
+        for (old, new) in [
+            (None, &rejected),
+            (None, &becomes(State::Released)),
+            (Some(&rejected), &becomes(State::Released)),
+        ] {
             assert_eq!(ledger_entry(&told(old, new)), None, "nothing was held");
         }
-        assert_ne!(told(None, &held)[1].data["entry_id"], told(Some(&held), &committed)[1].data["entry_id"]);
+        assert_ne!(
+            told(None, &held)[1].data["entry_id"],
+            told(Some(&held), &committed)[1].data["entry_id"]
+        );
     }
 
     #[test]
@@ -303,13 +363,21 @@ mod tests {
 
     #[test]
     fn the_operator_is_told_when_it_comes_to_that_and_not_while_it_lasts() {
-        let operator = Operator { email: "operator@example.com".to_owned(), low_stock_threshold: 10 };
+        let operator =
+            Operator { email: "operator@example.com".to_owned(), low_stock_threshold: 10 };
         let told = |old: Option<Value>, new: Value| {
             let old = old.map(stock);
             let sent = messages_to(Some(&operator), old.as_ref(), &stock(new.clone()));
-            assert!(messages_to(None, old.as_ref(), &stock(new)).is_empty(), "there is nobody to be told");
-            sent.first()
-                .map(|message| (message.data["data"]["available"].as_i64().unwrap(), message.data["data"]["threshold"].as_i64().unwrap()))
+            assert!(
+                messages_to(None, old.as_ref(), &stock(new)).is_empty(),
+                "there is nobody to be told"
+            );
+            sent.first().map(|message| {
+                (
+                    message.data["data"]["available"].as_i64().unwrap(),
+                    message.data["data"]["threshold"].as_i64().unwrap(),
+                )
+            })
         };
         let available = |count: i64| json!({ "available": count });
         assert_eq!(told(Some(available(11)), available(10)), Some((10, 10)));
@@ -319,7 +387,10 @@ mod tests {
         }
         assert_eq!(told(None, available(3)), None, "it has not become less");
         let own = |count: i64| json!({ "available": count, "low_stock_threshold": 3 });
-        assert_eq!((told(Some(own(11)), own(10)), told(Some(own(4)), own(3))), (None, Some((3, 3))));
+        assert_eq!(
+            (told(Some(own(11)), own(10)), told(Some(own(4)), own(3))),
+            (None, Some((3, 3)))
+        );
         assert_eq!(told(Some(available(7)), own(7)), None, "the measure alone has changed");
         // Divided, the figure of one part says nothing: the count of part 0 does.
         let sharded = |available: i64, low_stock_count: u64| json!({ "available": available, "shard_count": 4, "last_shard": 4, "low_stock_count": low_stock_count, "low_stock_available": 9 });
@@ -332,8 +403,14 @@ mod tests {
 
     #[test]
     fn a_notice_of_low_stock_looks_like_this() {
-        let operator = Operator { email: "operator@example.com".to_owned(), low_stock_threshold: 10 };
-        let sent = messages_to(Some(&operator), Some(&stock(json!({}))), &stock(json!({ "available": 4, "version": 7 }))).remove(0);
+        let operator =
+            Operator { email: "operator@example.com".to_owned(), low_stock_threshold: 10 };
+        let sent = messages_to(
+            Some(&operator),
+            Some(&stock(json!({}))),
+            &stock(json!({ "available": 4, "version": 7 })),
+        )
+        .remove(0);
         assert_eq!((sent.queue, sent.kind), ("send-notification", "send_notification.v1"));
         let product_id: ProductId = derive(&["lamp"]);
         let expected = json!({

@@ -10,19 +10,28 @@ use shared::{
 
 use crate::{
     Inventory,
-    domain::reservation::{Decision, Lines, Reservation, ReservationChange, ReservationCommand, ReservationRequest, State, decide},
+    domain::reservation::{
+        Decision, Lines, Reservation, ReservationChange, ReservationCommand, ReservationRequest,
+        State, decide,
+    },
     error::InventoryError,
     store::{SaveOutcome, Shortage},
 };
 
-/// How often it is decided anew because somebody else has just written the reservation, or taken from the same part.
+/// How often it is decided anew because somebody else has just written the reservation, or taken
+/// from the same part.
 const MAX_ATTEMPTS: u32 = 10;
 
 impl Inventory {
-    /// Carries out what an order asks of its reservation, which was last seen as `stored`. The domain decides, the store writes; what
-    /// stands in the way of the write is what is decided upon next, so that a lost race, a second copy of the command and the own write
-    /// whose answer was lost all end the same way.
-    pub(crate) async fn execute(&self, mut request: ReservationRequest, mut stored: Option<Reservation>) -> Result<(), InventoryError> {
+    /// Carries out what an order asks of its reservation, which was last seen as `stored`. The
+    /// domain decides, the store writes; what stands in the way of the write is what is decided
+    /// upon next, so that a lost race, a second copy of the command and the own write whose answer
+    /// was lost all end the same way.
+    pub(crate) async fn execute(
+        &self,
+        mut request: ReservationRequest,
+        mut stored: Option<Reservation>,
+    ) -> Result<(), InventoryError> {
         let order_id = request.order_id;
         if let ReservationCommand::Reserve(lines) = &mut request.command {
             for product_id in lines.products() {
@@ -49,9 +58,9 @@ impl Inventory {
                     }
                     _ => {
                         let product_id = shortages.first().map(|shortage| shortage.product_id);
-                        return Err(
-                            product_id.map_or(InventoryError::Contended, |product_id| InventoryError::LedgerMismatch { product_id })
-                        );
+                        return Err(product_id.map_or(InventoryError::Contended, |product_id| {
+                            InventoryError::LedgerMismatch { product_id }
+                        }));
                     }
                 },
             }
@@ -59,7 +68,8 @@ impl Inventory {
         Err(InventoryError::Contended)
     }
 
-    /// Lets what is short in one part come from others; the product of which there is not enough in all parts together, if there is one.
+    /// Lets what is short in one part come from others; the product of which there is not enough in
+    /// all parts together, if there is one.
     async fn reallocate(
         &self,
         lines: &mut Lines,
@@ -84,7 +94,8 @@ impl Inventory {
             let sharded_stock = &snapshot.sharded_stock;
             self.cache_layout(product_id, sharded_stock.layout, sharded_stock.low_stock_threshold);
             match sharded_stock.allocate_order(lines.quantity_of(product_id), order_id) {
-                // What would have to come from too many parts cannot be had at once, and is not there for this order.
+                // What would have to come from too many parts cannot be had at once, and is not
+                // there for this order.
                 Some(allocations) if lines.allocate(product_id, &allocations) => {}
                 None if !snapshot.is_consistent => return Err(InventoryError::Contended),
                 _ => return Ok(Some(product_id)),
@@ -93,8 +104,8 @@ impl Inventory {
         Ok(None)
     }
 
-    /// Looks whether there is little left of the divided products that a change has touched. The change is made already: what cannot be
-    /// looked at now shows with the next order.
+    /// Looks whether there is little left of the divided products that a change has touched. The
+    /// change is made already: what cannot be looked at now shows with the next order.
     async fn check_low_stock(&self, change: &ReservationChange) {
         let takes = match change.next.state {
             State::Held => true,
@@ -110,27 +121,46 @@ impl Inventory {
             }
             // While as many as that lie in one part, there cannot be fewer in all of them.
             let skip_above = cached.filter(|_| takes).map(|cached| cached.low_stock_threshold);
-            if let Err(error) = self.check_low_stock_of(stock_change.product_id, stock_change.shard, skip_above).await {
-                http::warn(&error, "nobody has looked whether there is little left: the next order does");
+            if let Err(error) = self
+                .check_low_stock_of(stock_change.product_id, stock_change.shard, skip_above)
+                .await
+            {
+                http::warn(
+                    &error,
+                    "nobody has looked whether there is little left: the next order does",
+                );
             }
         }
     }
 
-    async fn check_low_stock_of(&self, product_id: ProductId, shard: u32, skip_above: Option<i64>) -> Result<(), TableError> {
+    async fn check_low_stock_of(
+        &self,
+        product_id: ProductId,
+        shard: u32,
+        skip_above: Option<i64>,
+    ) -> Result<(), TableError> {
         if let Some(threshold) = skip_above
-            && self.store.find_shard(product_id, shard).await?.is_some_and(|shard_stock| shard_stock.available > threshold)
+            && self
+                .store
+                .find_shard(product_id, shard)
+                .await?
+                .is_some_and(|shard_stock| shard_stock.available > threshold)
         {
             return Ok(());
         }
         self.update_low_stock(product_id).await
     }
 
-    /// Notes whether there is little left of a product in all its parts together, if it is or was divided.
+    /// Notes whether there is little left of a product in all its parts together, if it is or was
+    /// divided.
     pub(crate) async fn update_low_stock(&self, product_id: ProductId) -> Result<(), TableError> {
         let snapshot = self.store.stock_snapshot(product_id).await?;
         let (sharded_stock, stock) = (&snapshot.sharded_stock, snapshot.sharded_stock.total());
         let is_low_stock = stock.available <= self.threshold_of(sharded_stock);
-        if !snapshot.is_consistent || !sharded_stock.layout.was_sharded() || is_low_stock == sharded_stock.is_low_stock {
+        if !snapshot.is_consistent
+            || !sharded_stock.layout.was_sharded()
+            || is_low_stock == sharded_stock.is_low_stock
+        {
             return Ok(());
         }
         self.store.set_low_stock(&stock, is_low_stock, self.clock.now()).await

@@ -1,13 +1,17 @@
 //! Stock in DynamoDB: the only file that knows keys and conditions.
 //!
-//! - `STOCK#<product>`: part 0 of a product's stock, `{product_id, available, on_hand, version, updated_at, traceparent}`, with what is
-//!   settled for the product: `low_stock_threshold`; `shard_count` and `last_shard`, once it was divided; `revision`, which grows with every plan that
-//!   was carried out; `is_low_stock`, `low_stock_count` and `low_stock_available`, which say of a divided product what one figure says of others.
-//! - `STOCK#<product>#<shard>`: a further part, `{product_id, shard, available, on_hand, version, updated_at, traceparent}`.
-//! - `RESERVATION#<order>`: a [`Reservation`]; the stream publishes it. While it holds goods it stands in `check-index`, by when they have
-//!   been held for too long.
-//! - `MOVE#<movement>`: a [`Movement`], which is also the record that its request was carried out. It stands in `check-index` under its
-//!   product, by when it was made, so that the ledger can be compared with it.
+//! - `STOCK#<product>`: part 0 of a product's stock, `{product_id, available, on_hand, version,
+//!   updated_at, traceparent}`, with what is settled for the product: `low_stock_threshold`;
+//!   `shard_count` and `last_shard`, once it was divided; `revision`, which grows with every plan
+//!   that was carried out; `is_low_stock`, `low_stock_count` and `low_stock_available`, which say
+//!   of a divided product what one figure says of others.
+//! - `STOCK#<product>#<shard>`: a further part, `{product_id, shard, available, on_hand, version,
+//!   updated_at, traceparent}`.
+//! - `RESERVATION#<order>`: a [`Reservation`]; the stream publishes it. While it holds goods it
+//!   stands in `check-index`, by when they have been held for too long.
+//! - `MOVE#<movement>`: a [`Movement`], which is also the record that its request was carried out.
+//!   It stands in `check-index` under its product, by when it was made, so that the ledger can be
+//!   compared with it.
 //! - `LEASE#check-reservations`: the lease of the sweep.
 
 use std::time::Duration;
@@ -18,7 +22,10 @@ use shared::{
     clock::Timestamp,
     ids::{OrderId, PrefixedId, ProductId, shard_of},
     sweep::{Backlog, Lease},
-    table::{AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, TransactionOutcome, Write, from_item, to_item},
+    table::{
+        AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError,
+        TransactionOutcome, Write, from_item, to_item,
+    },
     telemetry::Trace,
 };
 
@@ -61,7 +68,8 @@ pub enum Image {
 impl<'de> Deserialize<'de> for Image {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let item = Value::deserialize(deserializer)?;
-        let kind = item["pk"].as_str().and_then(|pk| pk.split('#').next()).unwrap_or_default().to_owned();
+        let kind =
+            item["pk"].as_str().and_then(|pk| pk.split('#').next()).unwrap_or_default().to_owned();
         let image = match kind.as_str() {
             "RESERVATION" => serde_json::from_value(item).map(Self::Reservation),
             "MOVE" => serde_json::from_value(item).map(Self::Movement),
@@ -113,7 +121,10 @@ pub struct StockImage {
 impl StockImage {
     /// How the product is divided. Part 0 alone knows.
     pub fn layout(&self) -> ShardLayout {
-        ShardLayout { shard_count: self.shard_count.unwrap_or(ShardLayout::UNSHARDED.shard_count), last_shard: self.last_shard }
+        ShardLayout {
+            shard_count: self.shard_count.unwrap_or(ShardLayout::UNSHARDED.shard_count),
+            last_shard: self.last_shard,
+        }
     }
 
     fn shard_stock(&self) -> ShardStock {
@@ -138,8 +149,8 @@ impl StockImage {
 pub struct StockSnapshot {
     /// The stock.
     pub sharded_stock: ShardedStock,
-    /// Whether all of it was read between the same two plans. If not, goods that went from one part to another meanwhile may have been seen
-    /// twice or not at all.
+    /// Whether all of it was read between the same two plans. If not, goods that went from one part
+    /// to another meanwhile may have been seen twice or not at all.
     pub is_consistent: bool,
 }
 
@@ -181,17 +192,28 @@ impl Store {
     /// When the table fails.
     pub async fn stock_snapshot(&self, product_id: ProductId) -> Result<StockSnapshot, TableError> {
         let Some(mut first) = self.find_shard(product_id, 0).await? else {
-            return Ok(StockSnapshot { sharded_stock: ShardedStock::empty(product_id), is_consistent: true });
+            return Ok(StockSnapshot {
+                sharded_stock: ShardedStock::empty(product_id),
+                is_consistent: true,
+            });
         };
         if !first.layout().was_sharded() {
             let shards = vec![first.shard_stock()];
-            return Ok(StockSnapshot { sharded_stock: first.into_sharded_stock(shards), is_consistent: true });
+            return Ok(StockSnapshot {
+                sharded_stock: first.into_sharded_stock(shards),
+                is_consistent: true,
+            });
         }
         let mut snapshot = None;
         for _ in 0..MAX_SNAPSHOT_READS {
-            let keys = first.layout().all_shards().map(|shard| (&self.stock, stock_key(product_id, shard))).collect();
+            let keys = first
+                .layout()
+                .all_shards()
+                .map(|shard| (&self.stock, stock_key(product_id, shard)))
+                .collect();
             let items = self.stock.get_many(keys).await?;
-            let found: Vec<StockImage> = items.into_iter().map(from_item).collect::<Result<_, _>>()?;
+            let found: Vec<StockImage> =
+                items.into_iter().map(from_item).collect::<Result<_, _>>()?;
             let shard_stock = |shard| {
                 found
                     .iter()
@@ -199,9 +221,15 @@ impl Store {
                     .map_or(ShardStock { shard, available: 0, on_hand: 0 }, StockImage::shard_stock)
             };
             let shards = first.layout().all_shards().map(shard_stock).collect();
-            let last = self.find_shard(product_id, 0).await?.ok_or(TableError::Unreadable { expected: "stock of a product" })?;
+            let last = self
+                .find_shard(product_id, 0)
+                .await?
+                .ok_or(TableError::Unreadable { expected: "stock of a product" })?;
             let is_consistent = last.revision == first.revision;
-            snapshot = Some(StockSnapshot { sharded_stock: first.into_sharded_stock(shards), is_consistent });
+            snapshot = Some(StockSnapshot {
+                sharded_stock: first.into_sharded_stock(shards),
+                is_consistent,
+            });
             if is_consistent {
                 break;
             }
@@ -214,36 +242,59 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn find_shard(&self, product_id: ProductId, shard: u32) -> Result<Option<StockImage>, TableError> {
+    pub async fn find_shard(
+        &self,
+        product_id: ProductId,
+        shard: u32,
+    ) -> Result<Option<StockImage>, TableError> {
         self.stock.get(stock_key(product_id, shard)).await?.map(from_item).transpose()
     }
 
-    /// Notes of a product that was divided whether there is little left of it, if nobody else has noted the same. It is counted how often it
-    /// comes to that: the stream tells the operator of each time.
+    /// Notes of a product that was divided whether there is little left of it, if nobody else has
+    /// noted the same. It is counted how often it comes to that: the stream tells the operator of
+    /// each time.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn set_low_stock(&self, stock: &Stock, is_low_stock: bool, at: Timestamp) -> Result<(), TableError> {
+    pub async fn set_low_stock(
+        &self,
+        stock: &Stock,
+        is_low_stock: bool,
+        at: Timestamp,
+    ) -> Result<(), TableError> {
         let text = if is_low_stock {
             "SET #is_low_stock = :is_low_stock, #updated_at = :updated_at, #low_stock_available = :available ADD #version :one, #low_stock_count :one"
         } else {
             "SET #is_low_stock = :is_low_stock, #updated_at = :updated_at ADD #version :one"
         };
-        let change = Expression::new(text).value("is_low_stock", is_low_stock).value("updated_at", at).value("one", 1);
+        let change = Expression::new(text)
+            .value("is_low_stock", is_low_stock)
+            .value("updated_at", at)
+            .value("one", 1);
         let change = if is_low_stock { change.value("available", stock.available) } else { change };
         let has_changed = Expression::new(if is_low_stock {
             "attribute_exists(#last_shard) AND (attribute_not_exists(#is_low_stock) OR #is_low_stock <> :the_same)"
         } else {
             "attribute_exists(#last_shard) AND attribute_exists(#is_low_stock) AND #is_low_stock <> :the_same"
         });
-        self.stock.update(stock_key(stock.product_id, 0), change, has_changed.value("the_same", is_low_stock)).await.map(drop)
+        self.stock
+            .update(
+                stock_key(stock.product_id, 0),
+                change,
+                has_changed.value("the_same", is_low_stock),
+            )
+            .await
+            .map(drop)
     }
 
     /// What is, was or could not be held for an order.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn reservation_of(&self, order_id: OrderId) -> Result<Option<Reservation>, TableError> {
+    pub async fn reservation_of(
+        &self,
+        order_id: OrderId,
+    ) -> Result<Option<Reservation>, TableError> {
         self.stock.get(Key::new(reservation_key_text(order_id))).await?.map(from_item).transpose()
     }
 
@@ -262,27 +313,36 @@ impl Store {
     /// Writes a movement and what it does to the figures: both or neither.
     ///
     /// # Errors
-    /// When there are not enough to take away or too many would come in, when another request has the movement's id, or when the table
-    /// fails.
-    pub async fn apply_movement(&self, movement: &Movement, allocation: &Allocation) -> Result<MovementOutcome, InventoryError> {
-        let movement_put = self.stock.transact_put(movement_item(movement), Expression::not_exists());
+    /// When there are not enough to take away or too many would come in, when another request has
+    /// the movement's id, or when the table fails.
+    pub async fn apply_movement(
+        &self,
+        movement: &Movement,
+        allocation: &Allocation,
+    ) -> Result<MovementOutcome, InventoryError> {
+        let movement_put =
+            self.stock.transact_put(movement_item(movement), Expression::not_exists());
         let (at, trace) = (movement.created_at, movement.traceparent.as_ref());
         let figures = allocation.changes.iter().map(|change| {
             let allocation = Some(allocation).filter(|_| change.shard == 0);
             self.stock_write(change, at, trace, allocation, movement_condition(change, allocation))
         });
-        let conflicts = match self.stock.transact([movement_put].into_iter().chain(figures).collect()).await? {
-            TransactionOutcome::Written => return Ok(MovementOutcome::Applied),
-            TransactionOutcome::Cancelled(conflicts) => conflicts,
-        };
-        let mut items = conflicts.into_iter().map(|conflict| conflict.and_then(|conflict| conflict.item));
+        let conflicts =
+            match self.stock.transact([movement_put].into_iter().chain(figures).collect()).await? {
+                TransactionOutcome::Written => return Ok(MovementOutcome::Applied),
+                TransactionOutcome::Cancelled(conflicts) => conflicts,
+            };
+        let mut items =
+            conflicts.into_iter().map(|conflict| conflict.and_then(|conflict| conflict.item));
         let (before, figures) = (items.next().flatten(), items.next().flatten());
-        // The movement comes first: its own repetition may find too few left. Where DynamoDB says only that there are too few, a copy of
-        // this request may have taken them a moment ago.
+        // The movement comes first: its own repetition may find too few left. Where DynamoDB says
+        // only that there are too few, a copy of this request may have taken them a moment ago.
         if let Some(before) = self.find_replay(movement, before).await? {
             return Ok(MovementOutcome::Replayed(Box::new(before)));
         }
-        let Precondition::NeverSharded = allocation.precondition else { return Ok(MovementOutcome::VersionConflict) };
+        let Precondition::NeverSharded = allocation.precondition else {
+            return Ok(MovementOutcome::VersionConflict);
+        };
         let figures: Option<StockImage> = match figures {
             Some(item) => Some(from_item(item)?),
             None => self.find_shard(movement.product_id, 0).await?,
@@ -291,15 +351,22 @@ impl Store {
         match figures {
             Some(figures) if figures.layout().was_sharded() => Ok(MovementOutcome::VersionConflict),
             _ if delta > 0 => Err(InventoryError::StockLimitExceeded),
-            figures => Err(InventoryError::InsufficientStock { available: figures.map_or(0, |figures| figures.available) }),
+            figures => Err(InventoryError::InsufficientStock {
+                available: figures.map_or(0, |figures| figures.available),
+            }),
         }
     }
 
-    /// What the same request has moved before, if it has. `current` is the movement that stands under its id, if that is known.
+    /// What the same request has moved before, if it has. `current` is the movement that stands
+    /// under its id, if that is known.
     ///
     /// # Errors
     /// When another request has the id, or the table fails.
-    pub async fn find_replay(&self, movement: &Movement, current: Option<Item>) -> Result<Option<Movement>, InventoryError> {
+    pub async fn find_replay(
+        &self,
+        movement: &Movement,
+        current: Option<Item>,
+    ) -> Result<Option<Movement>, InventoryError> {
         let current = match current {
             Some(item) => Some(item),
             None => self.stock.get(Key::new(movement_key_text(movement.movement_id))).await?,
@@ -319,8 +386,16 @@ impl Store {
         let (next, key) = (&change.next, reservation_key_text(change.next.order_id));
         if change.stock.is_empty() {
             let outcome = match change.expected_version {
-                None => self.stock.put(self.reservation_item(key, next), Expression::not_exists()).await?,
-                Some(seen) => self.stock.update(Key::new(key), reservation_update(next), Expression::version(seen)).await?,
+                None => {
+                    self.stock
+                        .put(self.reservation_item(key, next), Expression::not_exists())
+                        .await?
+                }
+                Some(seen) => {
+                    self.stock
+                        .update(Key::new(key), reservation_update(next), Expression::version(seen))
+                        .await?
+                }
             };
             return match outcome {
                 Outcome::Written => Ok(SaveOutcome::Written),
@@ -328,28 +403,47 @@ impl Store {
             };
         }
         let reservation = match change.expected_version {
-            None => self.stock.transact_put(self.reservation_item(key, next), Expression::not_exists()),
-            Some(seen) => self.stock.transact_update(Key::new(key), reservation_update(next), Expression::version(seen)),
+            None => {
+                self.stock.transact_put(self.reservation_item(key, next), Expression::not_exists())
+            }
+            Some(seen) => self.stock.transact_update(
+                Key::new(key),
+                reservation_update(next),
+                Expression::version(seen),
+            ),
         };
         let (at, trace) = (next.updated_at, Some(&next.traceparent));
-        let figures = change.stock.iter().map(|figures| self.stock_write(figures, at, trace, None, availability_condition(figures)));
-        let conflicts = match self.stock.transact([reservation].into_iter().chain(figures).collect()).await? {
-            TransactionOutcome::Written => return Ok(SaveOutcome::Written),
-            TransactionOutcome::Cancelled(conflicts) => conflicts,
-        };
+        let figures = change.stock.iter().map(|figures| {
+            self.stock_write(figures, at, trace, None, availability_condition(figures))
+        });
+        let conflicts =
+            match self.stock.transact([reservation].into_iter().chain(figures).collect()).await? {
+                TransactionOutcome::Written => return Ok(SaveOutcome::Written),
+                TransactionOutcome::Cancelled(conflicts) => conflicts,
+            };
         let mut conflicts = conflicts.into_iter();
         // The reservation comes first: where it stands in the way, the figures are its own doing.
         if let Some(conflict) = conflicts.next().flatten() {
             return version_conflict(conflict.item);
         }
-        let shortages = change.stock.iter().zip(conflicts).filter_map(|(figures, conflict)| Some((figures.product_id, conflict?)));
-        let shortages =
-            shortages.map(|(product_id, conflict)| Ok(Shortage { product_id, current: conflict.item.map(from_item).transpose()? }));
+        let shortages = change
+            .stock
+            .iter()
+            .zip(conflicts)
+            .filter_map(|(figures, conflict)| Some((figures.product_id, conflict?)));
+        let shortages = shortages.map(|(product_id, conflict)| {
+            Ok(Shortage { product_id, current: conflict.item.map(from_item).transpose()? })
+        });
         let shortages: Vec<Shortage> = shortages.collect::<Result<_, TableError>>()?;
-        Ok(if shortages.is_empty() { SaveOutcome::VersionConflict(None) } else { SaveOutcome::InsufficientStock(shortages) })
+        Ok(if shortages.is_empty() {
+            SaveOutcome::VersionConflict(None)
+        } else {
+            SaveOutcome::InsufficientStock(shortages)
+        })
     }
 
-    /// Adds to the figures of a part, and takes from them, if `allowed`. `allocation`: what it settles for the product is written too.
+    /// Adds to the figures of a part, and takes from them, if `allowed`. `allocation`: what it
+    /// settles for the product is written too.
     fn stock_write(
         &self,
         change: &StockChange,
@@ -358,7 +452,8 @@ impl Store {
         allocation: Option<&Allocation>,
         allowed: Expression,
     ) -> Write {
-        let revised = allocation.filter(|allocation| allocation.precondition != Precondition::NeverSharded);
+        let revised =
+            allocation.filter(|allocation| allocation.precondition != Precondition::NeverSharded);
         let mut text = "ADD #available :available, #on_hand :on_hand, #version :one".to_owned();
         if revised.is_some() {
             text.push_str(", #revision :one");
@@ -370,10 +465,17 @@ impl Store {
             ("shard", (change.shard > 0).then(|| json!(change.shard))),
             ("shard_count", layout.map(|layout| json!(layout.shard_count))),
             ("last_shard", layout.map(|layout| json!(layout.last_shard))),
-            ("low_stock_threshold", revised.and_then(|allocation| allocation.low_stock_threshold).map(Value::from)),
-            ("is_low_stock", revised.and_then(|allocation| allocation.is_low_stock).map(Value::from)),
+            (
+                "low_stock_threshold",
+                revised.and_then(|allocation| allocation.low_stock_threshold).map(Value::from),
+            ),
+            (
+                "is_low_stock",
+                revised.and_then(|allocation| allocation.is_low_stock).map(Value::from),
+            ),
         ];
-        let optional: Vec<(&str, Value)> = optional.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        let optional: Vec<(&str, Value)> =
+            optional.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
         for (name, _) in &optional {
             text.push_str(&format!(", #{name} = :{name}"));
         }
@@ -383,17 +485,22 @@ impl Store {
             .value("one", 1)
             .value("product_id", change.product_id)
             .value("updated_at", at);
-        let figures = optional.into_iter().fold(figures, |figures, (name, value)| figures.value(name, value));
+        let figures =
+            optional.into_iter().fold(figures, |figures, (name, value)| figures.value(name, value));
         self.stock.transact_update(stock_key(change.product_id, change.shard), figures, allowed)
     }
 
-    /// A reservation as it is put: what holds goods stands in the index of what is looked at when it does so for too long.
+    /// A reservation as it is put: what holds goods stands in the index of what is looked at when
+    /// it does so for too long.
     fn reservation_item(&self, key: String, reservation: &Reservation) -> Item {
         let mut item = keyed(key, reservation);
         if reservation.state == State::Held {
             let shard = shard_of(&reservation.order_id.to_string(), self.shards);
             item.insert("check_shard".to_owned(), AttributeValue::S(format!("{HELD}#{shard}")));
-            item.insert("next_check_at".to_owned(), AttributeValue::S(reservation.created_at.plus(HELD_TOO_LONG).to_string()));
+            item.insert(
+                "next_check_at".to_owned(),
+                AttributeValue::S(reservation.created_at.plus(HELD_TOO_LONG).to_string()),
+            );
         }
         item
     }
@@ -402,8 +509,14 @@ impl Store {
 /// A movement as it is put: in the index under its product.
 fn movement_item(movement: &Movement) -> Item {
     let mut item = keyed(movement_key_text(movement.movement_id), movement);
-    item.insert("check_shard".to_owned(), AttributeValue::S(format!("moved#{}", movement.product_id)));
-    item.insert("next_check_at".to_owned(), AttributeValue::S(format!("{}#{}", movement.created_at, movement.movement_id)));
+    item.insert(
+        "check_shard".to_owned(),
+        AttributeValue::S(format!("moved#{}", movement.product_id)),
+    );
+    item.insert(
+        "next_check_at".to_owned(),
+        AttributeValue::S(format!("{}#{}", movement.created_at, movement.movement_id)),
+    );
     item
 }
 
@@ -423,16 +536,22 @@ pub fn held_order_id(found: &Item) -> Result<OrderId, TableError> {
     order_id.ok_or(TableError::Unreadable { expected: "key of a reservation" })
 }
 
-/// That the figures exist and do not fall below zero; and that the product was never divided, where the change takes that for granted.
-/// (DynamoDB cannot calculate in a condition.)
+/// That the figures exist and do not fall below zero; and that the product was never divided, where
+/// the change takes that for granted. (DynamoDB cannot calculate in a condition.)
 fn availability_condition(change: &StockChange) -> Expression {
     let text = "#available >= :available_needed AND #on_hand >= :on_hand_needed";
-    let text = if change.requires_unsharded { format!("{text} AND {NEVER_SHARDED}") } else { text.to_owned() };
-    Expression::new(text).value("available_needed", -change.available.min(0)).value("on_hand_needed", -change.on_hand.min(0))
+    let text = if change.requires_unsharded {
+        format!("{text} AND {NEVER_SHARDED}")
+    } else {
+        text.to_owned()
+    };
+    Expression::new(text)
+        .value("available_needed", -change.available.min(0))
+        .value("on_hand_needed", -change.on_hand.min(0))
 }
 
-/// That a movement can be made here: goods that come in make the item where there is none, and goods that go need to be there. `allocation`: and
-/// that the product is as the plan took it to be.
+/// That a movement can be made here: goods that come in make the item where there is none, and
+/// goods that go need to be there. `allocation`: and that the product is as the plan took it to be.
 fn movement_condition(change: &StockChange, allocation: Option<&Allocation>) -> Expression {
     let figures = if change.on_hand < 0 {
         "#available >= :needed AND #on_hand >= :needed"
@@ -442,24 +561,33 @@ fn movement_condition(change: &StockChange, allocation: Option<&Allocation>) -> 
     let needed = if change.on_hand < 0 { -change.on_hand } else { MAX_ON_HAND - change.on_hand };
     let condition = |precondition: &str| match precondition {
         "" => Expression::new(figures).value("needed", needed),
-        precondition => Expression::new(format!("{figures} AND {precondition}")).value("needed", needed),
+        precondition => {
+            Expression::new(format!("{figures} AND {precondition}")).value("needed", needed)
+        }
     };
     match allocation.map(|allocation| allocation.precondition) {
         None => condition(""),
         Some(Precondition::NeverSharded) => condition(NEVER_SHARDED),
         Some(Precondition::Revision(0)) => condition("attribute_not_exists(#revision)"),
-        Some(Precondition::Revision(seen)) => condition("#revision = :seen_revision").value("seen_revision", seen),
+        Some(Precondition::Revision(seen)) => {
+            condition("#revision = :seen_revision").value("seen_revision", seen)
+        }
     }
 }
 
 const NEVER_SHARDED: &str = "attribute_not_exists(#last_shard)";
 
-/// What changes in a reservation that stands already. The rest is left as it is, with whatever a later release has added to it.
+/// What changes in a reservation that stands already. The rest is left as it is, with whatever a
+/// later release has added to it.
 fn reservation_update(next: &Reservation) -> Expression {
     let text = "SET #state = :state, #version = :version, #answered_attempt = :answered_attempt, #updated_at = :updated_at, \
                 #traceparent = :traceparent";
     // Only what holds goods is looked at when it does so for too long.
-    let text = if next.state == State::Held { text.to_owned() } else { format!("{text} REMOVE #check_shard, #next_check_at") };
+    let text = if next.state == State::Held {
+        text.to_owned()
+    } else {
+        format!("{text} REMOVE #check_shard, #next_check_at")
+    };
     Expression::new(text)
         .value("state", &next.state)
         .value("version", next.version)

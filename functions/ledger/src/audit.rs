@@ -40,25 +40,35 @@ const CONCURRENCY: usize = 16;
 const PAGES_PER_STEP: u32 = PRODUCT_SHARDS;
 
 impl Ledger {
-    /// Compares the books of one order. What cannot be read is a finding; so the rest of the shop is still looked at.
+    /// Compares the books of one order. What cannot be read is a finding; so the rest of the shop
+    /// is still looked at.
     ///
     /// # Errors
     /// When a table fails.
     pub async fn audit_order(&self, order: OrderId) -> Result<(Verdict, OrderSummary), ReadError> {
         let snapshot = match self.order_snapshot(order).await {
-            Err(ReadError::Table(TableError::Unreadable { expected })) => return Ok((unreadable(expected), OrderSummary::default())),
+            Err(ReadError::Table(TableError::Unreadable { expected })) => {
+                return Ok((unreadable(expected), OrderSummary::default()));
+            }
             snapshot => snapshot?,
         };
-        let summary =
-            snapshot.order.as_ref().map(|order| OrderSummary { status: Some(order.status), needs_review: order.needs_review.clone() });
+        let summary = snapshot.order.as_ref().map(|order| OrderSummary {
+            status: Some(order.status),
+            needs_review: order.needs_review.clone(),
+        });
         Ok((snapshot.reconcile(self.clock.now(), GRACE), summary.unwrap_or_default()))
     }
 
-    /// The same, and books what the ledger lacks of an order that is at rest. What is compared then is what was booked too.
+    /// The same, and books what the ledger lacks of an order that is at rest. What is compared then
+    /// is what was booked too.
     ///
     /// # Errors
     /// When a table fails.
-    pub async fn audit_and_repair_order(&self, order: OrderId, trace: &Trace) -> Result<((Verdict, OrderSummary), Repairs), ReadError> {
+    pub async fn audit_and_repair_order(
+        &self,
+        order: OrderId,
+        trace: &Trace,
+    ) -> Result<((Verdict, OrderSummary), Repairs), ReadError> {
         let snapshot = match self.order_snapshot(order).await {
             Err(ReadError::Table(TableError::Unreadable { expected })) => {
                 return Ok(((unreadable(expected), OrderSummary::default()), Repairs::default()));
@@ -67,7 +77,9 @@ impl Ledger {
         };
         let verdict = snapshot.reconcile(self.clock.now(), GRACE);
         let repairs = match verdict.status {
-            AuditStatus::Unbalanced => self.repair_order(snapshot, &verdict.findings, trace).await?,
+            AuditStatus::Unbalanced => {
+                self.repair_order(snapshot, &verdict.findings, trace).await?
+            }
             AuditStatus::Balanced | AuditStatus::Unsettled => Repairs::default(),
         };
         Ok((self.audit_order(order).await?, repairs))
@@ -81,18 +93,38 @@ impl Ledger {
         let provider = self.sources.provider_statement(&payments).await?;
         let postings = self.store.entries_of_order(order_id).await?;
         let (intent, attempts, refunds) = (payments.intent, payments.attempts, payments.refunds);
-        Ok(OrderSnapshot { order_id, order, reservation, intent, attempts, refunds, provider, postings })
+        Ok(OrderSnapshot {
+            order_id,
+            order,
+            reservation,
+            intent,
+            attempts,
+            refunds,
+            provider,
+            postings,
+        })
     }
 
-    /// Counts on, and compares the books of the product where all is counted. `reserved` is what reservations hold of it, if that is known.
+    /// Counts on, and compares the books of the product where all is counted. `reserved` is what
+    /// reservations hold of it, if that is known.
     ///
     /// # Errors
     /// When a table fails.
-    pub async fn audit_product(&self, mut progress: AuditProgress, reserved: Option<i64>) -> Result<ProductAudit, ReadError> {
+    pub async fn audit_product(
+        &self,
+        mut progress: AuditProgress,
+        reserved: Option<i64>,
+    ) -> Result<ProductAudit, ReadError> {
         let product_id = progress.product_id;
         for _ in 0..PAGES_PER_STEP {
-            let (postings, next) = match self.store.entries_of_product(product_id, progress.shard, progress.after.as_deref()).await {
-                Err(TableError::Unreadable { expected }) => return Ok(ProductAudit::Complete(unreadable(expected))),
+            let (postings, next) = match self
+                .store
+                .entries_of_product(product_id, progress.shard, progress.after.as_deref())
+                .await
+            {
+                Err(TableError::Unreadable { expected }) => {
+                    return Ok(ProductAudit::Complete(unreadable(expected)));
+                }
                 page => page?,
             };
             postings.iter().for_each(|posting| progress.balances.add(&posting.lines));
@@ -101,14 +133,22 @@ impl Ledger {
                 progress.shard += 1;
             }
             if progress.shard == PRODUCT_SHARDS {
-                return self.reconcile_product(progress, reserved).await.map(ProductAudit::Complete);
+                return self
+                    .reconcile_product(progress, reserved)
+                    .await
+                    .map(ProductAudit::Complete);
             }
         }
         Ok(ProductAudit::InProgress(progress))
     }
 
-    /// The shelves are read last: what moved while the entries were counted shows in the time of their last change.
-    async fn reconcile_product(&self, progress: AuditProgress, reserved: Option<i64>) -> Result<Verdict, ReadError> {
+    /// The shelves are read last: what moved while the entries were counted shows in the time of
+    /// their last change.
+    async fn reconcile_product(
+        &self,
+        progress: AuditProgress,
+        reserved: Option<i64>,
+    ) -> Result<Verdict, ReadError> {
         let AuditProgress { product_id, started_at, balances, .. } = progress;
         let shards = match self.sources.stock(product_id).await {
             Err(TableError::Unreadable { expected }) => return Ok(unreadable(expected)),
@@ -124,15 +164,20 @@ fn unreadable(expected: &'static str) -> Verdict {
     Verdict::unreadable(&format!("no {}", expected.rsplit("::").next().unwrap_or(expected)))
 }
 
-/// Does the same with each, some at the same time; in the order of the ids, so that a run repeats itself.
-pub async fn run_concurrently<I, T, F, Fut>(ids: Vec<I>, task: F) -> BTreeMap<I, Result<T, ReadError>>
+/// Does the same with each, some at the same time; in the order of the ids, so that a run repeats
+/// itself.
+pub async fn run_concurrently<I, T, F, Fut>(
+    ids: Vec<I>,
+    task: F,
+) -> BTreeMap<I, Result<T, ReadError>>
 where
     I: Copy + Ord + Send + 'static,
     T: Send + 'static,
     F: Fn(I) -> Fut,
     Fut: Future<Output = Result<T, ReadError>> + Send + 'static,
 {
-    let mut results: BTreeMap<I, Result<T, ReadError>> = ids.iter().map(|id| (*id, Err(ReadError::Panicked))).collect();
+    let mut results: BTreeMap<I, Result<T, ReadError>> =
+        ids.iter().map(|id| (*id, Err(ReadError::Panicked))).collect();
     let (mut waiting, mut running) = (ids.into_iter(), JoinSet::new());
     loop {
         for id in waiting.by_ref().take(CONCURRENCY - running.len()) {

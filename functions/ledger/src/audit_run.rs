@@ -1,4 +1,5 @@
-//! How far an audit has come: its window, where it continues, and the round that a schedule makes in several calls.
+//! How far an audit has come: its window, where it continues, and the round that a schedule makes
+//! in several calls.
 
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ pub struct Window {
     pub until: Timestamp,
 }
 
-/// What an audit looks at without being told: two days, so that the daily one looks at everything twice.
+/// What an audit looks at without being told: two days, so that the daily one looks at everything
+/// twice.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(2 * 24 * 3600);
 
 /// The longest window: each day is some queries more.
@@ -29,7 +31,8 @@ const MAX_WINDOW: Duration = Duration::from_secs(400 * 24 * 3600);
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Window {
-    /// The window from `since` (or two days earlier) until `until` (or now); `None` if it is empty or too long.
+    /// The window from `since` (or two days earlier) until `until` (or now); `None` if it is empty
+    /// or too long.
     pub fn of(since: Option<Timestamp>, until: Option<Timestamp>, now: Timestamp) -> Option<Self> {
         let until = until.unwrap_or(now);
         let since = since.unwrap_or(Self::before(until).since);
@@ -43,11 +46,18 @@ impl Window {
 
     /// Where a run over all of it begins, with these orders first.
     pub fn start(self, recheck: Vec<OrderId>) -> Continuation {
-        Continuation { since: self.since, until: self.until, cursor: Cursor::default(), recheck, in_progress: Vec::new() }
+        Continuation {
+            since: self.since,
+            until: self.until,
+            cursor: Cursor::default(),
+            recheck,
+            in_progress: Vec::new(),
+        }
     }
 }
 
-/// A product whose entries have been counted up to one of them. A product that sells for years has more than one call can read.
+/// A product whose entries have been counted up to one of them. A product that sells for years has
+/// more than one call can read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditProgress {
@@ -93,7 +103,8 @@ pub struct Continuation {
     pub until: Timestamp,
     /// Where in it.
     pub cursor: Cursor,
-    /// Orders that were broken, or not to be read, when a round last looked at them: they come first, however long ago they were placed.
+    /// Orders that were broken, or not to be read, when a round last looked at them: they come
+    /// first, however long ago they were placed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recheck: Vec<OrderId>,
     /// Products of the place before that are not counted to their end.
@@ -115,7 +126,8 @@ pub struct AuditRun {
     /// Where it goes on; none: all is looked at.
     #[serde(default)]
     pub continuation: Option<Continuation>,
-    /// The orders that it has named, or could not read: the next one begins with them, until their books are put right.
+    /// The orders that it has named, or could not read: the next one begins with them, until their
+    /// books are put right.
     #[serde(default)]
     pub recheck_next: Vec<OrderId>,
 }
@@ -123,12 +135,13 @@ pub struct AuditRun {
 /// The most orders that a round keeps for the next: an item has 400 kilobytes.
 const MAX_RECHECKED_ORDERS: usize = 2000;
 
-/// A round begins a day after the one before; a little earlier, because the schedule does not come to the second.
+/// A round begins a day after the one before; a little earlier, because the schedule does not come
+/// to the second.
 const RUN_INTERVAL: Duration = Duration::from_secs(24 * 3600 - 300);
 
 impl AuditRun {
-    /// The round that begins now. It looks back two days, and at least to a day before the end of the one before: nothing is left out,
-    /// however long that one took.
+    /// The round that begins now. It looks back two days, and at least to a day before the end of
+    /// the one before: nothing is left out, however long that one took.
     pub fn next(earlier: Option<Self>, now: Timestamp) -> Self {
         let mut window = Window::before(now);
         let (mut version, mut recheck) = (0, Vec::new());
@@ -137,7 +150,14 @@ impl AuditRun {
             (version, recheck) = (earlier.version, earlier.recheck_next);
         }
         let continuation = Some(window.start(recheck));
-        Self { version, started_at: now, since: window.since, until: now, continuation, recheck_next: Vec::new() }
+        Self {
+            version,
+            started_at: now,
+            since: window.since,
+            until: now,
+            continuation,
+            recheck_next: Vec::new(),
+        }
     }
 
     /// Keeps orders that were named, for the next round.
@@ -160,7 +180,9 @@ impl AuditRun {
 }
 
 fn minus(moment: Timestamp, time: Duration) -> Timestamp {
-    Timestamp::from_milliseconds(moment.milliseconds().saturating_sub(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)))
+    Timestamp::from_milliseconds(
+        moment.milliseconds().saturating_sub(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)),
+    )
 }
 
 #[cfg(test)]
@@ -178,7 +200,11 @@ mod tests {
         assert_eq!(default, Window { since: moment("2026-11-19T10:00:00.000Z"), until: now });
         assert_eq!(Window::of(Some(now), Some(now), now), None, "empty");
         assert_eq!(Window::of(Some(now), Some(default.since), now), None, "turned round");
-        assert_eq!(Window::of(Some(moment("2020-01-01T00:00:00.000Z")), None, now), None, "too long");
+        assert_eq!(
+            Window::of(Some(moment("2020-01-01T00:00:00.000Z")), None, now),
+            None,
+            "too long"
+        );
     }
 
     #[test]
@@ -194,7 +220,11 @@ mod tests {
         assert!(!done.next_is_due(now.plus(DAY / 2)) && done.next_is_due(now.plus(DAY)));
         let second = AuditRun::next(Some(done.clone()), now.plus(DAY));
         assert_eq!((second.version, second.since), (9, minus(now, DAY)));
-        assert_eq!((second.continuation.unwrap().recheck.len(), second.recheck_next.len()), (2, 0), "what was named is looked at first");
+        assert_eq!(
+            (second.continuation.unwrap().recheck.len(), second.recheck_next.len()),
+            (2, 0),
+            "what was named is looked at first"
+        );
         let much_later = AuditRun::next(Some(done), now.plus(30 * DAY));
         assert_eq!(much_later.since, minus(now, DAY), "whatever moved meanwhile is looked at");
     }

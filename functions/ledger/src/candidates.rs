@@ -1,8 +1,10 @@
-//! Which orders and products an audit looks at, page by page, in an order that another call can go on with.
+//! Which orders and products an audit looks at, page by page, in an order that another call can go
+//! on with.
 //!
-//! No table is read from end to end. Orders are found in four places, because each of them alone would miss some: what is unsettled,
-//! however old; payments that are unsettled, whether an order knows of them or not; what was placed in the window; and what the ledger has
-//! moved in the window, however long ago it was placed. Products are those that the ledger has ever heard of.
+//! No table is read from end to end. Orders are found in four places, because each of them alone
+//! would miss some: what is unsettled, however old; payments that are unsettled, whether an order
+//! knows of them or not; what was placed in the window; and what the ledger has moved in the
+//! window, however long ago it was placed. Products are those that the ledger has ever heard of.
 
 use shared::{
     ids::{OrderId, ProductId},
@@ -33,9 +35,12 @@ pub enum CandidateSource {
 
 /// All places, in the order in which they are visited.
 pub fn candidate_sources(window: Window, shards: u32) -> Vec<CandidateSource> {
-    let placed = Status::ALL.into_iter().flat_map(|status| (0..shards).map(move |shard| CandidateSource::PlacedOrders(status, shard)));
-    let with_entries =
-        days(window).into_iter().flat_map(|day| (0..DAY_SHARDS).map(move |shard| CandidateSource::OrdersWithEntries(day.clone(), shard)));
+    let placed = Status::ALL.into_iter().flat_map(|status| {
+        (0..shards).map(move |shard| CandidateSource::PlacedOrders(status, shard))
+    });
+    let with_entries = days(window).into_iter().flat_map(|day| {
+        (0..DAY_SHARDS).map(move |shard| CandidateSource::OrdersWithEntries(day.clone(), shard))
+    });
     (0..shards)
         .map(CandidateSource::UnsettledOrders)
         .chain((0..shards).map(CandidateSource::UnsettledPayments))
@@ -68,7 +73,8 @@ pub enum Candidates {
 }
 
 impl Ledger {
-    /// What there is in a place after `after`, at most `limit`; and after which sort key it goes on there.
+    /// What there is in a place after `after`, at most `limit`; and after which sort key it goes on
+    /// there.
     ///
     /// # Errors
     /// When a table fails.
@@ -79,15 +85,20 @@ impl Ledger {
         after: Option<&str>,
         limit: u32,
     ) -> Result<(Candidates, Option<String>), TableError> {
-        // No key continues another one: what follows a key is the first that is greater than it with anything behind it.
+        // No key continues another one: what follows a key is the first that is greater than it
+        // with anything behind it.
         let from = after.map_or_else(|| window.since.to_string(), |after| format!("{after}+"));
         let to = window.until.to_string();
         let (orders, next) = match source {
             CandidateSource::UnsettledOrders(shard) | CandidateSource::UnsettledPayments(shard) => {
                 self.unsettled_page(source, *shard, after, limit).await?
             }
-            CandidateSource::PlacedOrders(status, shard) => self.sources.orders_by_status(*status, *shard, &from, &to, limit).await?,
-            CandidateSource::OrdersWithEntries(day, shard) => self.store.orders_of_day(day, *shard, &from, &to, limit).await?,
+            CandidateSource::PlacedOrders(status, shard) => {
+                self.sources.orders_by_status(*status, *shard, &from, &to, limit).await?
+            }
+            CandidateSource::OrdersWithEntries(day, shard) => {
+                self.store.orders_of_day(day, *shard, &from, &to, limit).await?
+            }
             CandidateSource::Products(shard) => {
                 let (products, next) = self.store.products(*shard, after, limit).await?;
                 return Ok((Candidates::Products(products), next));
@@ -96,7 +107,8 @@ impl Ledger {
         Ok((Candidates::Orders(orders), next))
     }
 
-    /// Many are due at the same moment: a page begins with that at which the one before ended, and grows where it would end with it too.
+    /// Many are due at the same moment: a page begins with that at which the one before ended, and
+    /// grows where it would end with it too.
     async fn unsettled_page(
         &self,
         source: &CandidateSource,
@@ -107,7 +119,9 @@ impl Ledger {
         let (from, mut page_size) = (after.unwrap_or(" "), limit);
         loop {
             let (orders, next) = match source {
-                CandidateSource::UnsettledPayments(_) => self.sources.unsettled_payments(shard, from, page_size).await?,
+                CandidateSource::UnsettledPayments(_) => {
+                    self.sources.unsettled_payments(shard, from, page_size).await?
+                }
                 _ => self.sources.unsettled_orders(shard, from, page_size).await?,
             };
             if next.as_deref() != Some(from) {
@@ -130,9 +144,13 @@ mod tests {
 
     #[test]
     fn each_day_of_a_window_is_listed_once() {
-        let touched = |since: &str, until: &str| days(Window { since: moment(since), until: moment(until) });
+        let touched =
+            |since: &str, until: &str| days(Window { since: moment(since), until: moment(until) });
         assert_eq!(touched("2026-11-21T10:00:00.000Z", "2026-11-21T10:00:00.001Z"), ["2026-11-21"]);
-        assert_eq!(touched("2026-11-20T23:59:59.999Z", "2026-11-21T00:00:00.001Z"), ["2026-11-20", "2026-11-21"]);
+        assert_eq!(
+            touched("2026-11-20T23:59:59.999Z", "2026-11-21T00:00:00.001Z"),
+            ["2026-11-20", "2026-11-21"]
+        );
         let late_to_early = touched("2026-11-19T23:00:00.000Z", "2026-11-21T01:00:00.000Z");
         assert_eq!(late_to_early, ["2026-11-19", "2026-11-20", "2026-11-21"]);
     }
@@ -143,11 +161,20 @@ mod tests {
         let sources = candidate_sources(window, 2);
         let placed: Vec<&Status> = sources
             .iter()
-            .filter_map(|source| if let CandidateSource::PlacedOrders(status, 0) = source { Some(status) } else { None })
+            .filter_map(|source| {
+                if let CandidateSource::PlacedOrders(status, 0) = source {
+                    Some(status)
+                } else {
+                    None
+                }
+            })
             .collect();
         assert_eq!(placed, Status::ALL.iter().collect::<Vec<_>>());
         let days = 3 * usize::try_from(DAY_SHARDS).unwrap();
         assert_eq!(sources.len(), 2 + 2 + 12 + days + 2);
-        assert!(matches!(sources.last(), Some(CandidateSource::Products(1))), "products come last, when all reservations could be read");
+        assert!(
+            matches!(sources.last(), Some(CandidateSource::Products(1))),
+            "products come last, when all reservations could be read"
+        );
     }
 }

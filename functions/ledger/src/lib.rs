@@ -20,7 +20,8 @@ pub mod store;
 use sources::Sources;
 use store::Store;
 
-/// How long what happens to an order may be on its way to everybody's books. Until then a contradiction is no news.
+/// How long what happens to an order may be on its way to everybody's books. Until then a
+/// contradiction is no news.
 pub const GRACE: Duration = Duration::from_secs(600);
 
 /// What the operations of this service work with.
@@ -37,7 +38,8 @@ impl Ledger {
     /// The service as it runs deployed.
     ///
     /// # Panics
-    /// When the environment lacks a setting, or names a provider that there is not; see the template.
+    /// When the environment lacks a setting, or names a provider that there is not; see the
+    /// template.
     pub fn from_env() -> Self {
         let client = aws_sdk_dynamodb::Client::new(&aws::sdk_config());
         let table = |variable| Table::new(client.clone(), config::required(variable));
@@ -46,7 +48,8 @@ impl Ledger {
             let client = aws_sdk_secretsmanager::Client::new(&aws::sdk_config());
             Secrets::new(client, config::required("SERVER_KEYS_PREFIX"), Clock::System)
         };
-        let statement = factory::statement(&factory::ProviderDependencies { table: &table, secrets: &secrets });
+        let statement =
+            factory::statement(&factory::ProviderDependencies { table: &table, secrets: &secrets });
         Self {
             store: Store::new(table("LEDGER_TABLE"), shards),
             sources: Sources {

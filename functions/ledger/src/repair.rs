@@ -1,4 +1,5 @@
-//! Books the entries that are missing: what [`crate::domain::repair`] plans, in the ledger's own table.
+//! Books the entries that are missing: what [`crate::domain::repair`] plans, in the ledger's own
+//! table.
 
 use std::collections::BTreeSet;
 
@@ -50,16 +51,29 @@ pub struct Repairs {
 }
 
 impl Ledger {
-    /// Books what the ledger lacks of an order that is at rest and has these findings. The same again books nothing.
+    /// Books what the ledger lacks of an order that is at rest and has these findings. The same
+    /// again books nothing.
     ///
     /// # Errors
     /// When a table fails; what is booked by then stays booked, and the next repair continues.
-    pub async fn repair_order(&self, mut snapshot: OrderSnapshot, findings: &[Finding], trace: &Trace) -> Result<Repairs, ReadError> {
+    pub async fn repair_order(
+        &self,
+        mut snapshot: OrderSnapshot,
+        findings: &[Finding],
+        trace: &Trace,
+    ) -> Result<Repairs, ReadError> {
         let mut closed = BTreeSet::new();
         let plan = loop {
             let plan = RepairPlan::of(&snapshot, findings);
-            let closes = |repair: &Repair| repair.closes.iter().map(|id| (*id, repair.entry.id())).collect::<Vec<_>>();
-            let open: Vec<_> = plan.repairs.iter().flat_map(closes).filter(|(id, _)| !closed.contains(id)).collect();
+            let closes = |repair: &Repair| {
+                repair.closes.iter().map(|id| (*id, repair.entry.id())).collect::<Vec<_>>()
+            };
+            let open: Vec<_> = plan
+                .repairs
+                .iter()
+                .flat_map(closes)
+                .filter(|(id, _)| !closed.contains(id))
+                .collect();
             if open.is_empty() {
                 break plan;
             }
@@ -67,7 +81,8 @@ impl Ledger {
                 self.store.close_id(id, by, self.clock.now()).await?;
                 closed.insert(id);
             }
-            // A message may have arrived before its id was closed: what is missing is counted again.
+            // A message may have arrived before its id was closed: what is missing is counted
+            // again.
             snapshot.postings = self.store.entries_of_order(snapshot.order_id).await?;
         };
         let mut repairs = Repairs { rejected: plan.rejected, ..Repairs::default() };
@@ -77,15 +92,23 @@ impl Ledger {
         Ok(repairs)
     }
 
-    /// Books the adjustments of a product that the ledger lacks, but for those of the last ten minutes.
+    /// Books the adjustments of a product that the ledger lacks, but for those of the last ten
+    /// minutes.
     ///
     /// # Errors
     /// When a table fails; what is booked by then stays booked.
-    pub async fn repair_product(&self, product: ProductId, trace: &Trace) -> Result<Repairs, ReadError> {
+    pub async fn repair_product(
+        &self,
+        product: ProductId,
+        trace: &Trace,
+    ) -> Result<Repairs, ReadError> {
         let (mut repairs, mut after) = (Repairs::default(), None);
-        let until = Timestamp::from_milliseconds(self.clock.now().milliseconds() - i64::try_from(GRACE.as_millis()).unwrap_or(i64::MAX));
+        let until = Timestamp::from_milliseconds(
+            self.clock.now().milliseconds() - i64::try_from(GRACE.as_millis()).unwrap_or(i64::MAX),
+        );
         loop {
-            let (movements, next) = self.sources.movements(product, after.as_deref(), until).await?;
+            let (movements, next) =
+                self.sources.movements(product, after.as_deref(), until).await?;
             for entry in movements.iter().filter_map(repair::adjustment) {
                 if !self.store.has_entry(entry.id()).await? {
                     self.post(&entry, trace, &mut repairs).await?;
@@ -98,13 +121,24 @@ impl Ledger {
         }
     }
 
-    async fn post(&self, entry: &Entry, trace: &Trace, repairs: &mut Repairs) -> Result<(), ReadError> {
+    async fn post(
+        &self,
+        entry: &Entry,
+        trace: &Trace,
+        repairs: &mut Repairs,
+    ) -> Result<(), ReadError> {
         match self.store.record(entry, trace, self.clock.now()).await {
             Ok(RecordOutcome::AlreadyRecorded) => {}
             Ok(RecordOutcome::Recorded) => {
                 tracing::warn!(entry.id = %entry.id(), kind = entry.kind().name(), "missing ledger entry booked");
-                let (entry_id, kind, lines) = (entry.id(), entry.kind().clone(), entry.lines().to_vec());
-                repairs.repaired.push(Repaired { entry_id, kind, order_id: entry.order_id(), lines });
+                let (entry_id, kind, lines) =
+                    (entry.id(), entry.kind().clone(), entry.lines().to_vec());
+                repairs.repaired.push(Repaired {
+                    entry_id,
+                    kind,
+                    order_id: entry.order_id(),
+                    lines,
+                });
             }
             Err(LedgerError::Mismatch(_)) => repairs.rejected.push(reasons::ID_CONFLICT),
             Err(LedgerError::Table(error)) => return Err(error.into()),

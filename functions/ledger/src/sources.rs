@@ -1,4 +1,5 @@
-//! The tables of the others and the provider's statement, as the audit reads them: item by item, never all of a table, and never to write.
+//! The tables of the others and the provider's statement, as the audit reads them: item by item,
+//! never all of a table, and never to write.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,8 +14,8 @@ use shared::{
 };
 
 use crate::domain::audit::record::{
-    AttemptRecord, IntentRecord, MovementRecord, OrderRecord, Outcome, RefundRecord, ReservationRecord, ReservationState, Status,
-    StockRecord,
+    AttemptRecord, IntentRecord, MovementRecord, OrderRecord, Outcome, RefundRecord,
+    ReservationRecord, ReservationState, Status, StockRecord,
 };
 
 /// The tables of the others.
@@ -26,7 +27,8 @@ pub struct Sources {
     pub payments: Table,
     /// Of inventory.
     pub stock: Table,
-    /// The provider's statement; `None`: it cannot be read, and what payments recorded of the provider's answers counts.
+    /// The provider's statement; `None`: it cannot be read, and what payments recorded of the
+    /// provider's answers counts.
     pub statement: Option<Arc<dyn StatementReader>>,
     /// Over how many partitions their indexes spread a value.
     pub shards: u32,
@@ -75,11 +77,18 @@ impl PaymentRecords {
             currency: attempt.currency,
             is_open: attempt.state == Outcome::Open,
         };
-        let names = |refund: &RefundRecord| [Some(refund.refund_id.clone()), refund.provider_refund_id.clone()];
+        let names = |refund: &RefundRecord| {
+            [Some(refund.refund_id.clone()), refund.provider_refund_id.clone()]
+        };
         StatementQuery {
             payments: self.attempts.iter().map(payment).collect(),
             refunds: self.refunds.iter().flat_map(names).flatten().collect(),
-            disputes: self.intent.iter().flat_map(|intent| &intent.disputes).map(|dispute| dispute.dispute_id.clone()).collect(),
+            disputes: self
+                .intent
+                .iter()
+                .flat_map(|intent| &intent.disputes)
+                .map(|dispute| dispute.dispute_id.clone())
+                .collect(),
         }
     }
 }
@@ -90,7 +99,8 @@ pub type Page = (Vec<OrderId>, Option<String>);
 /// More records than payments has of any order.
 const MAX_RECORDS_PER_ORDER: u32 = 10_000;
 
-/// More parts than the stock of a product is ever divided into, and no more than one call may ask for.
+/// More parts than the stock of a product is ever divided into, and no more than one call may ask
+/// for.
 const MAX_SHARDS: u32 = 100;
 
 /// How many items one call may ask for by their keys.
@@ -112,7 +122,10 @@ impl Sources {
     ///
     /// # Errors
     /// When the table fails, or what stands there is no reservation.
-    pub async fn reservation(&self, order: OrderId) -> Result<Option<ReservationRecord>, TableError> {
+    pub async fn reservation(
+        &self,
+        order: OrderId,
+    ) -> Result<Option<ReservationRecord>, TableError> {
         self.stock.get(reservation_key(order)).await?.map(from_item).transpose()
     }
 
@@ -134,11 +147,15 @@ impl Sources {
         Ok(records)
     }
 
-    /// What the provider has of these attempts and refunds, whatever payments believes became of them. None: its statement is not ours to read.
+    /// What the provider has of these attempts and refunds, whatever payments believes became of
+    /// them. None: its statement is not ours to read.
     ///
     /// # Errors
     /// When the provider does not answer, the table fails, or what stands there cannot be read.
-    pub async fn provider_statement(&self, records: &PaymentRecords) -> Result<Option<Statement>, ReadError> {
+    pub async fn provider_statement(
+        &self,
+        records: &PaymentRecords,
+    ) -> Result<Option<Statement>, ReadError> {
         match &self.statement {
             Some(statement) => Ok(Some(statement.read(&records.statement_query()).await?)),
             None => Ok(None),
@@ -147,25 +164,47 @@ impl Sources {
 
     /// What the report calls the source of what the provider has done.
     pub fn provider_name(&self) -> &'static str {
-        self.statement.as_ref().map_or("what payments recorded of the provider's answers", |statement| statement.name())
+        self.statement
+            .as_ref()
+            .map_or("what payments recorded of the provider's answers", |statement| {
+                statement.name()
+            })
     }
 
-    /// A page of the orders that were placed with this status from the sort key `from` to `to`, in one shard of the index.
+    /// A page of the orders that were placed with this status from the sort key `from` to `to`, in
+    /// one shard of the index.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn orders_by_status(&self, status: Status, shard: u32, from: &str, to: &str, limit: u32) -> Result<Page, TableError> {
-        let between = Expression::new("#listed_at BETWEEN :from AND :to").value("from", from).value("to", to);
+    pub async fn orders_by_status(
+        &self,
+        status: Status,
+        shard: u32,
+        from: &str,
+        to: &str,
+        limit: u32,
+    ) -> Result<Page, TableError> {
+        let between =
+            Expression::new("#listed_at BETWEEN :from AND :to").value("from", from).value("to", to);
         let partition = format!("{}#{shard}", status.name());
-        let items = self.orders.query(Query::new(Some("status-index"), "status_shard", partition, limit).sort(between)).await?;
+        let items = self
+            .orders
+            .query(Query::new(Some("status-index"), "status_shard", partition, limit).sort(between))
+            .await?;
         Ok(page(&items, "listed_at", limit))
     }
 
-    /// A page of the orders that somebody still owes something to, due at `from` or later, in one shard of the index.
+    /// A page of the orders that somebody still owes something to, due at `from` or later, in one
+    /// shard of the index.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn unsettled_orders(&self, shard: u32, from: &str, limit: u32) -> Result<Page, TableError> {
+    pub async fn unsettled_orders(
+        &self,
+        shard: u32,
+        from: &str,
+        limit: u32,
+    ) -> Result<Page, TableError> {
         due(&self.orders, shard, from, limit).await
     }
 
@@ -173,20 +212,32 @@ impl Sources {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn unsettled_payments(&self, shard: u32, from: &str, limit: u32) -> Result<Page, TableError> {
+    pub async fn unsettled_payments(
+        &self,
+        shard: u32,
+        from: &str,
+        limit: u32,
+    ) -> Result<Page, TableError> {
         due(&self.payments, shard, from, limit).await
     }
 
     /// How many of each product are held for these orders: adds to `held`.
     ///
     /// # Errors
-    /// When the table fails. A reservation that cannot be read is passed over: the order that it belongs to is named for it.
-    pub async fn add_held(&self, orders: &[OrderId], held: &mut BTreeMap<ProductId, i64>) -> Result<(), TableError> {
+    /// When the table fails. A reservation that cannot be read is passed over: the order that it
+    /// belongs to is named for it.
+    pub async fn add_held(
+        &self,
+        orders: &[OrderId],
+        held: &mut BTreeMap<ProductId, i64>,
+    ) -> Result<(), TableError> {
         for orders in orders.chunks(BATCH_GET_SIZE) {
             let keys = orders.iter().map(|order| (&self.stock, reservation_key(*order)));
             for item in self.stock.get_many(keys.collect()).await? {
                 let Ok(reservation) = from_item::<ReservationRecord>(item) else { continue };
-                for line in reservation.lines.iter().filter(|_| reservation.state == ReservationState::Held) {
+                for line in
+                    reservation.lines.iter().filter(|_| reservation.state == ReservationState::Held)
+                {
                     let sum = held.entry(line.product_id).or_default();
                     *sum = sum.saturating_add(line.quantity);
                 }
@@ -195,8 +246,8 @@ impl Sources {
         Ok(())
     }
 
-    /// A page of the goods of a product that came in or were written off by hand until `until`, the oldest first, after `after`; and where
-    /// the next page begins, if this one is full.
+    /// A page of the goods of a product that came in or were written off by hand until `until`, the
+    /// oldest first, after `after`; and where the next page begins, if this one is full.
     ///
     /// # Errors
     /// When the table fails, or an item is not a movement.
@@ -206,31 +257,53 @@ impl Sources {
         after: Option<&str>,
         until: Timestamp,
     ) -> Result<(Vec<MovementRecord>, Option<String>), TableError> {
-        // No key continues another one: what follows a key is the first that is greater than it with anything behind it.
+        // No key continues another one: what follows a key is the first that is greater than it
+        // with anything behind it.
         let from = after.map_or_else(|| " ".to_owned(), |after| format!("{after}+"));
-        let between = Expression::new("#next_check_at BETWEEN :from AND :until").value("from", from).value("until", until);
-        let query = Query::new(Some("check-index"), "check_shard", format!("moved#{product}"), MOVEMENT_PAGE_SIZE).sort(between);
+        let between = Expression::new("#next_check_at BETWEEN :from AND :until")
+            .value("from", from)
+            .value("until", until);
+        let query = Query::new(
+            Some("check-index"),
+            "check_shard",
+            format!("moved#{product}"),
+            MOVEMENT_PAGE_SIZE,
+        )
+        .sort(between);
         let found = self.stock.query(query).await?;
-        let next = found.last().filter(|_| found.len() >= BATCH_GET_SIZE).map(|item| text(item, "next_check_at").to_owned());
+        let next = found
+            .last()
+            .filter(|_| found.len() >= BATCH_GET_SIZE)
+            .map(|item| text(item, "next_check_at").to_owned());
         if found.is_empty() {
             return Ok((Vec::new(), None));
         }
         let keys = found.iter().map(|item| (&self.stock, Key::new(text(item, "pk")))).collect();
-        let movements = self.stock.get_many(keys).await?.into_iter().map(from_item).collect::<Result<_, _>>()?;
+        let movements = self
+            .stock
+            .get_many(keys)
+            .await?
+            .into_iter()
+            .map(from_item)
+            .collect::<Result<_, _>>()?;
         Ok((movements, next))
     }
 
-    /// The figures of a product, one record for each part of its stock. Where nothing ever came in there is none.
+    /// The figures of a product, one record for each part of its stock. Where nothing ever came in
+    /// there is none.
     ///
     /// # Errors
     /// When the table fails, or what stands there cannot be read.
     pub async fn stock(&self, product: ProductId) -> Result<Vec<StockRecord>, TableError> {
-        let Some(first) = self.stock.get(Key::new(format!("STOCK#{product}"))).await? else { return Ok(Vec::new()) };
+        let Some(first) = self.stock.get(Key::new(format!("STOCK#{product}"))).await? else {
+            return Ok(Vec::new());
+        };
         let first: StockRecord = from_item(first)?;
         let further = 1..=first.last_shard.min(MAX_SHARDS);
         let mut shards = vec![first];
         if !further.is_empty() {
-            let keys = further.map(|shard| (&self.stock, Key::new(format!("STOCK#{product}#{shard}"))));
+            let keys =
+                further.map(|shard| (&self.stock, Key::new(format!("STOCK#{product}#{shard}"))));
             for shard in self.stock.get_many(keys.collect()).await? {
                 shards.push(from_item(shard)?);
             }
@@ -241,14 +314,21 @@ impl Sources {
 
 async fn due(table: &Table, shard: u32, from: &str, limit: u32) -> Result<Page, TableError> {
     let later = Expression::new("#next_check_at >= :from").value("from", from);
-    let query = Query::new(Some("check-index"), "check_shard", format!("due#{shard}"), limit).sort(later);
+    let query =
+        Query::new(Some("check-index"), "check_shard", format!("due#{shard}"), limit).sort(later);
     Ok(page(&table.query(query).await?, "next_check_at", limit))
 }
 
 fn page(items: &[Item], sort: &str, limit: u32) -> Page {
     let is_full = items.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
     let next = items.last().filter(|_| is_full).map(|item| text(item, sort).to_owned());
-    (items.iter().filter_map(|item| OrderId::parse(text(item, "pk").strip_prefix("ORDER#")?)).collect(), next)
+    (
+        items
+            .iter()
+            .filter_map(|item| OrderId::parse(text(item, "pk").strip_prefix("ORDER#")?))
+            .collect(),
+        next,
+    )
 }
 
 fn order_key(order: OrderId) -> String {

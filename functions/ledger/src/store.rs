@@ -1,21 +1,25 @@
-//! The ledger in its table: the only file that knows its keys. Entries are put once; none is ever changed or deleted.
+//! The ledger in its table: the only file that knows its keys. Entries are put once; none is ever
+//! changed or deleted.
 //!
-//! - `ENTRY#<entry>` / `ENTRY`: the entry, with the fingerprint of its content. It decides whether an id is taken. Or `closed_by`: a repair
-//!   has booked what an entry with this id could say; see [`crate::domain::repair`].
+//! - `ENTRY#<entry>` / `ENTRY`: the entry, with the fingerprint of its content. It decides whether
+//!   an id is taken. Or `closed_by`: a repair has booked what an entry with this id could say; see
+//!   [`crate::domain::repair`].
 //! - `ORDER#<order>` / `<time>#<entry>`: the entry once more, for whoever asks about an order.
 //! - `DAY#<yyyy-mm-dd>#<shard>` / `<time>#<entry>`: and for whoever asks about a day.
 //! - `PRODUCT#<product>#<shard>` / `<time>#<entry>`: its lines about one product.
 //! - `PRODUCTS#<shard>` / `<product>`: that there is something about a product.
-//! - `AUDIT` / `RUN`: how far the schedule's audit is. `AUDIT` / `LEASE`: the lease of the call that takes it further. These two items
-//!   change, and are no entries.
+//! - `AUDIT` / `RUN`: how far the schedule's audit is. `AUDIT` / `LEASE`: the lease of the call
+//!   that takes it further. These two items change, and are no entries.
 //!
-//! The first four are one transaction. `PRODUCTS` is put before it: a product without lines does no harm, lines that no audit finds would.
+//! The first four are one transaction. `PRODUCTS` is put before it: a product without lines does no
+//! harm, lines that no audit finds would.
 //!
 //! # Write capacity
 //!
-//! DynamoDB takes 1,000 write units a second for one partition key, and a transactional write of up to 1 KB costs two ("Service, account,
-//! and table quotas" and "Read/write capacity mode", Amazon DynamoDB Developer Guide). A paid order writes two entries about each of its
-//! products (hold, commit) and three about its day (these and the capture), so:
+//! DynamoDB takes 1,000 write units a second for one partition key, and a transactional write of up
+//! to 1 KB costs two ("Service, account, and table quotas" and "Read/write capacity mode", Amazon
+//! DynamoDB Developer Guide). A paid order writes two entries about each of its products (hold,
+//! commit) and three about its day (these and the capture), so:
 //!
 //! - one product: `PRODUCT_SHARDS` x 1,000 / (2 x 2) = 4,000 orders a second;
 //! - the whole shop: `DAY_SHARDS` x 1,000 / (3 x 2) = 5,333 orders a second.
@@ -30,7 +34,10 @@ use shared::{
     clock::Timestamp,
     ids::{self, OrderId, PrefixedId, ProductId},
     sweep::Lease,
-    table::{AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, TransactionOutcome, from_item, to_item},
+    table::{
+        AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError,
+        TransactionOutcome, from_item, to_item,
+    },
     telemetry::{self, Trace},
 };
 
@@ -51,7 +58,8 @@ pub const DAY_SHARDS: u32 = 32;
 pub struct Store {
     ledger: Table,
     shards: u32,
-    /// The products of which it is known that they are listed: almost every entry is about one of these.
+    /// The products of which it is known that they are listed: almost every entry is about one of
+    /// these.
     registered: Mutex<BTreeSet<ProductId>>,
 }
 
@@ -80,7 +88,12 @@ impl Store {
     ///
     /// # Errors
     /// When another entry has its id, or the table fails.
-    pub async fn record(&self, entry: &Entry, trace: &Trace, now: Timestamp) -> Result<RecordOutcome, LedgerError> {
+    pub async fn record(
+        &self,
+        entry: &Entry,
+        trace: &Trace,
+        now: Timestamp,
+    ) -> Result<RecordOutcome, LedgerError> {
         let by_product = entry.by_product();
         for product in by_product.keys() {
             self.register_product(*product).await?;
@@ -96,14 +109,22 @@ impl Store {
                 order_id: entry.order_id(),
                 lines,
             };
-            self.ledger.transact_put(with_keys(to_item(&posting), pk, &sort_key), Expression::not_exists())
+            self.ledger
+                .transact_put(with_keys(to_item(&posting), pk, &sort_key), Expression::not_exists())
         };
-        let mut writes =
-            vec![self.ledger.transact_put(with_keys(to_item(&header), format!("ENTRY#{}", entry.id()), "ENTRY"), Expression::not_exists())];
+        let mut writes = vec![self.ledger.transact_put(
+            with_keys(to_item(&header), format!("ENTRY#{}", entry.id()), "ENTRY"),
+            Expression::not_exists(),
+        )];
         writes.extend(entry.order_id().map(|order| posting(order_pk(order), entry.lines())));
         let shard = |of: u32| ids::shard_of(&entry.id().to_string(), of);
-        writes.push(posting(day_pk(&day_of(entry.occurred_at()), shard(DAY_SHARDS)), entry.lines()));
-        writes.extend(by_product.iter().map(|(product, lines)| posting(product_pk(*product, shard(PRODUCT_SHARDS)), lines)));
+        writes
+            .push(posting(day_pk(&day_of(entry.occurred_at()), shard(DAY_SHARDS)), entry.lines()));
+        writes.extend(
+            by_product.iter().map(|(product, lines)| {
+                posting(product_pk(*product, shard(PRODUCT_SHARDS)), lines)
+            }),
+        );
 
         let conflicts = match self.ledger.transact(writes).await? {
             TransactionOutcome::Written => return Ok(RecordOutcome::Recorded),
@@ -117,7 +138,9 @@ impl Store {
         }
         let stored = stored.map(from_item::<EntryItem>).transpose()?;
         match stored {
-            Some(stored) if stored.fingerprint == header.fingerprint => Ok(RecordOutcome::AlreadyRecorded),
+            Some(stored) if stored.fingerprint == header.fingerprint => {
+                Ok(RecordOutcome::AlreadyRecorded)
+            }
             _ => Err(LedgerError::Mismatch(entry.id())),
         }
     }
@@ -130,13 +153,22 @@ impl Store {
         Ok(self.ledger.get(header_key(entry)).await?.is_some())
     }
 
-    /// Closes an id that the entry `by` makes unnecessary, unless an entry has it: a message with this id changes nothing from then on.
+    /// Closes an id that the entry `by` makes unnecessary, unless an entry has it: a message with
+    /// this id changes nothing from then on.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn close_id(&self, id: EntryId, by: EntryId, now: Timestamp) -> Result<(), TableError> {
+    pub async fn close_id(
+        &self,
+        id: EntryId,
+        by: EntryId,
+        now: Timestamp,
+    ) -> Result<(), TableError> {
         let closed = to_item(&ClosedItem { closed_by: by, closed_at: now });
-        self.ledger.put(with_keys(closed, format!("ENTRY#{id}"), "ENTRY"), Expression::not_exists()).await.map(drop)
+        self.ledger
+            .put(with_keys(closed, format!("ENTRY#{id}"), "ENTRY"), Expression::not_exists())
+            .await
+            .map(drop)
     }
 
     /// Lets a product be found by whoever goes through all of them.
@@ -146,7 +178,12 @@ impl Store {
         }
         let shard = ids::shard_of(&product.to_string(), self.shards);
         // Refused: it is listed.
-        self.ledger.put(with_keys(Item::new(), products_pk(shard), &product.to_string()), Expression::not_exists()).await?;
+        self.ledger
+            .put(
+                with_keys(Item::new(), products_pk(shard), &product.to_string()),
+                Expression::not_exists(),
+            )
+            .await?;
         self.registered.lock().unwrap_or_else(PoisonError::into_inner).insert(product);
         Ok(())
     }
@@ -156,12 +193,15 @@ impl Store {
     /// # Errors
     /// When the table fails.
     pub async fn entries_of_order(&self, order: OrderId) -> Result<Vec<Posting>, TableError> {
-        let items = self.ledger.query(Query::new(None, "pk", order_pk(order), MAX_ENTRIES_PER_ORDER).consistent()).await?;
+        let items = self
+            .ledger
+            .query(Query::new(None, "pk", order_pk(order), MAX_ENTRIES_PER_ORDER).consistent())
+            .await?;
         items.into_iter().map(from_item).collect()
     }
 
-    /// A page of the entries in one shard of a product, the oldest first, after the sort key `after`; and the sort key that the next page
-    /// begins after.
+    /// A page of the entries in one shard of a product, the oldest first, after the sort key
+    /// `after`; and the sort key that the next page begins after.
     ///
     /// # Errors
     /// When the table fails.
@@ -180,8 +220,8 @@ impl Store {
         Ok((items.into_iter().map(from_item).collect::<Result<_, _>>()?, next))
     }
 
-    /// A page of the orders that entries of a shard of a day belong to: those between the sort keys `from` and `to`; and the sort key of
-    /// the last of a full page.
+    /// A page of the orders that entries of a shard of a day belong to: those between the sort keys
+    /// `from` and `to`; and the sort key of the last of a full page.
     ///
     /// # Errors
     /// When the table fails.
@@ -198,24 +238,40 @@ impl Store {
             #[serde(default)]
             order_id: Option<OrderId>,
         }
-        let between = Expression::new("#sk BETWEEN :from AND :to").value("from", from).value("to", to);
-        let items = self.ledger.query(Query::new(None, "pk", day_pk(day, shard), limit).sort(between)).await?;
+        let between =
+            Expression::new("#sk BETWEEN :from AND :to").value("from", from).value("to", to);
+        let items = self
+            .ledger
+            .query(Query::new(None, "pk", day_pk(day, shard), limit).sort(between))
+            .await?;
         let next = next_sort_key(&items, limit);
         let order = |item: Item| {
             let entry = sort_key(&item).unwrap_or_default().to_owned();
-            from_item::<EntryOrder>(item).map(|entry_order| entry_order.order_id).unwrap_or_else(|error| {
-                tracing::error!(entry, error = telemetry::causes(&error), "ledger entry not readable, its order is not compared");
-                None
-            })
+            from_item::<EntryOrder>(item).map(|entry_order| entry_order.order_id).unwrap_or_else(
+                |error| {
+                    tracing::error!(
+                        entry,
+                        error = telemetry::causes(&error),
+                        "ledger entry not readable, its order is not compared"
+                    );
+                    None
+                },
+            )
         };
         Ok((items.into_iter().filter_map(order).collect(), next))
     }
 
-    /// A page of the products that entries are about, in one shard, after `after`; and the last of a full page.
+    /// A page of the products that entries are about, in one shard, after `after`; and the last of
+    /// a full page.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn products(&self, shard: u32, after: Option<&str>, limit: u32) -> Result<(Vec<ProductId>, Option<String>), TableError> {
+    pub async fn products(
+        &self,
+        shard: u32,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<(Vec<ProductId>, Option<String>), TableError> {
         let mut query = Query::new(None, "pk", products_pk(shard), limit);
         if let Some(after) = after {
             query = query.sort(Expression::new("#sk > :after").value("after", after));
@@ -238,14 +294,22 @@ impl Store {
         self.ledger.get(Key::composite("AUDIT", "RUN")).await?.map(from_item).transpose()
     }
 
-    /// Keeps how far it is now, unless somebody else has taken it further meanwhile: says whether it is kept.
+    /// Keeps how far it is now, unless somebody else has taken it further meanwhile: says whether
+    /// it is kept.
     ///
     /// # Errors
     /// When the table fails.
     pub async fn save_audit_run(&self, run: &AuditRun) -> Result<bool, TableError> {
-        let unchanged = if run.version == 0 { Expression::not_exists() } else { Expression::version(run.version) };
+        let unchanged = if run.version == 0 {
+            Expression::not_exists()
+        } else {
+            Expression::version(run.version)
+        };
         let item = to_item(&AuditRun { version: run.version + 1, ..run.clone() });
-        Ok(matches!(self.ledger.put(with_keys(item, "AUDIT".to_owned(), "RUN"), unchanged).await?, Outcome::Written))
+        Ok(matches!(
+            self.ledger.put(with_keys(item, "AUDIT".to_owned(), "RUN"), unchanged).await?,
+            Outcome::Written
+        ))
     }
 }
 

@@ -1,5 +1,5 @@
-//! Writes every mail as it is sent, with sample data, into a folder, for people to look at:
-//! `cargo run -p notifications --features preview --bin preview -- <folder>`, then open its `index.html`.
+//! Writes every mail as it is sent, with sample data, into a folder, for people to look at: `cargo
+//! run -p notifications --features preview --bin preview -- <folder>`, then open its `index.html`.
 
 use std::{error::Error, fs, path::PathBuf};
 

@@ -11,13 +11,15 @@ use shared::{
 /// How long a notification is kept.
 pub const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 
-/// How long one try to send may take. Longer than the function can run: when it is over, nobody is sending any more.
+/// How long one try to send may take. Longer than the function can run: when it is over, nobody is
+/// sending any more.
 pub const LOCK_DURATION: Duration = Duration::from_secs(20);
 
 /// A notification.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notification {
-    /// Its id: derived by the sender, so that a second copy of the message finds the first one's record.
+    /// Its id: derived by the sender, so that a second copy of the message finds the first one's
+    /// record.
     pub id: NotificationId,
     /// Who is told.
     pub user_id: UserId,
@@ -59,7 +61,8 @@ pub enum Delivery {
         /// SES's name for the reason: `MessageRejected`.
         rejection_code: String,
     },
-    /// Its address takes no mail, or its owner wants none: nothing was sent. The notification is shown in the shop all the same.
+    /// Its address takes no mail, or its owner wants none: nothing was sent. The notification is
+    /// shown in the shop all the same.
     Suppressed,
     /// What a later release has written: it is left alone.
     #[serde(other)]
@@ -99,20 +102,29 @@ mod tests {
     #[test]
     fn only_the_lock_holder_sends_until_the_lock_expires() {
         let now = Timestamp::from_milliseconds(1_000_000);
-        let pending = Delivery::Pending { locked_by: "a".to_owned(), locked_until: now.plus(LOCK_DURATION) };
+        let pending =
+            Delivery::Pending { locked_by: "a".to_owned(), locked_until: now.plus(LOCK_DURATION) };
         assert_eq!(pending.send_decision("a", now), SendDecision::Send);
         assert_eq!(pending.send_decision("b", now), SendDecision::Locked);
         assert_eq!(pending.send_decision("b", now.plus(LOCK_DURATION)), SendDecision::TakeOver);
         assert_eq!(Delivery::Sent.send_decision("a", now), SendDecision::Finished);
-        assert_eq!(Delivery::Failed { rejection_code: "MessageRejected".to_owned() }.send_decision("a", now), SendDecision::Finished);
+        assert_eq!(
+            Delivery::Failed { rejection_code: "MessageRejected".to_owned() }
+                .send_decision("a", now),
+            SendDecision::Finished
+        );
         assert_eq!(Delivery::Suppressed.send_decision("a", now), SendDecision::Finished);
     }
 
     #[test]
     fn unknown_delivery_state_is_not_changed() {
-        let stored = serde_json::json!({ "state": "BOUNCED", "bounced_at": "2026-11-21T09:48:49.123Z" });
+        let stored =
+            serde_json::json!({ "state": "BOUNCED", "bounced_at": "2026-11-21T09:48:49.123Z" });
         let delivery: Delivery = serde_json::from_value(stored).unwrap();
         assert_eq!(delivery, Delivery::Unknown);
-        assert_eq!(delivery.send_decision("a", Timestamp::from_milliseconds(1_000_000)), SendDecision::Locked);
+        assert_eq!(
+            delivery.send_decision("a", Timestamp::from_milliseconds(1_000_000)),
+            SendDecision::Locked
+        );
     }
 }

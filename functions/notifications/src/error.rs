@@ -13,7 +13,8 @@ pub enum NotificationError {
     /// Another copy of the same message is being worked off.
     #[error("another try is sending this notification")]
     InProgress,
-    /// The link of a mail does not open under our key for this user: it was not sealed by us, or for somebody else.
+    /// The link of a mail does not open under our key for this user: it was not sealed by us, or
+    /// for somebody else.
     #[error("the link of the mail cannot be opened")]
     UnsealFailed,
     /// The user had more notifications than one run deletes.
@@ -34,8 +35,9 @@ pub enum NotificationError {
 }
 
 impl Retryable for NotificationError {
-    /// A template of this release renders at the first try, or never. A link may open later: for a few minutes after a key was revoked this
-    /// instance still has the earlier one. It is retried until it has expired.
+    /// A template of this release renders at the first try, or never. A link may open later: for a
+    /// few minutes after a key was revoked this instance still has the earlier one. It is retried
+    /// until it has expired.
     fn is_retryable(&self) -> bool {
         !matches!(self, Self::RenderFailed(_))
     }
@@ -50,7 +52,9 @@ impl From<NotificationError> for Problem {
             | NotificationError::DeletionIncomplete
             | NotificationError::Mail(_)
             | NotificationError::Secret(_) => Self::unavailable().caused_by(&error),
-            NotificationError::UnsealFailed | NotificationError::RenderFailed(_) => Self::internal().caused_by(&error),
+            NotificationError::UnsealFailed | NotificationError::RenderFailed(_) => {
+                Self::internal().caused_by(&error)
+            }
         }
     }
 }

@@ -26,7 +26,8 @@ use mailer::Mailer;
 use store::Store;
 use suppression::AddressMac;
 
-/// How long SES may take for a mail. It sends each time it is asked: a slow answer is waited for, and nothing is asked twice.
+/// How long SES may take for a mail. It sends each time it is asked: a slow answer is waited for,
+/// and nothing is asked twice.
 const SES_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// What every operation of this service works with.
@@ -39,7 +40,8 @@ pub struct Notifications {
     pub mailer: Mailer,
     /// The shop's name, as customers know it.
     pub shop_name: String,
-    /// Where the shop's pages are: `https://shop.example.com`. Links begin with it, never with anything from a request.
+    /// Where the shop's pages are: `https://shop.example.com`. Links begin with it, never with
+    /// anything from a request.
     pub store_url: String,
     /// The time.
     pub clock: Clock,
@@ -54,14 +56,23 @@ impl Notifications {
     /// When the environment lacks a setting; see the template.
     pub fn from_env() -> Self {
         let config = aws::sdk_config();
-        let table = Table::new(aws_sdk_dynamodb::Client::new(&config), config::required("NOTIFICATIONS_TABLE"));
+        let table = Table::new(
+            aws_sdk_dynamodb::Client::new(&config),
+            config::required("NOTIFICATIONS_TABLE"),
+        );
         let secrets = aws_sdk_secretsmanager::Client::new(&config);
         let ses = aws_sdk_sesv2::Client::new(&aws::without_retries(&config, SES_TIMEOUT));
-        let (shop_name, sender) = (config::required("SHOP_NAME"), config::required("SENDER_ADDRESS"));
+        let (shop_name, sender) =
+            (config::required("SHOP_NAME"), config::required("SENDER_ADDRESS"));
         Self {
             store: Store { notifications: table },
             secrets: Secrets::new(secrets, config::required("SERVER_KEYS_PREFIX"), Clock::System),
-            mailer: Mailer::new(ses, &shop_name, &sender, config::optional("MAIL_CONFIGURATION_SET")),
+            mailer: Mailer::new(
+                ses,
+                &shop_name,
+                &sender,
+                config::optional("MAIL_CONFIGURATION_SET"),
+            ),
             shop_name,
             store_url: config::required("STORE_URL"),
             clock: Clock::System,

@@ -33,24 +33,38 @@ pub enum MailError {
     /// It was not taken this time, or no answer says that it was.
     #[error("the mail was not sent: {code}")]
     SendFailed {
-        /// SES's name for the reason, such as `TooManyRequestsException`; `NoResponse` where none came.
+        /// SES's name for the reason, such as `TooManyRequestsException`; `NoResponse` where none
+        /// came.
         code: String,
     },
 }
 
 impl Mailer {
-    /// A mailer that sends from the address `sender` under the name `shop`. `configuration_set` is what reports bounces and complaints: each mail names it, because the
-    /// sender's identity may belong to another stack.
-    pub fn new(client: Client, shop: &str, sender: &str, configuration_set: Option<String>) -> Self {
+    /// A mailer that sends from the address `sender` under the name `shop`. `configuration_set` is
+    /// what reports bounces and complaints: each mail names it, because the sender's identity may
+    /// belong to another stack.
+    pub fn new(
+        client: Client,
+        shop: &str,
+        sender: &str,
+        configuration_set: Option<String>,
+    ) -> Self {
         Self { client, sender: mailbox(shop, sender), configuration_set }
     }
 
     /// Sends `mail` to `address`.
-    pub fn send<'a>(&'a self, address: &'a str, mail: &'a RenderedEmail) -> BoxFuture<'a, Result<(), MailError>> {
+    pub fn send<'a>(
+        &'a self,
+        address: &'a str,
+        mail: &'a RenderedEmail,
+    ) -> BoxFuture<'a, Result<(), MailError>> {
         Box::pin(async move {
             let invalid = |_| MailError::SendFailed { code: "InvalidText".to_owned() };
-            let content = |text: &str| Content::builder().data(text).charset("UTF-8").build().map_err(invalid);
-            let body = Body::builder().html(content(&mail.html)?).text(content(&mail.text)?).build();
+            let content = |text: &str| {
+                Content::builder().data(text).charset("UTF-8").build().map_err(invalid)
+            };
+            let body =
+                Body::builder().html(content(&mail.html)?).text(content(&mail.text)?).build();
             let message = Message::builder().subject(content(mail.subject)?).body(body).build();
             let call = self
                 .client
@@ -64,17 +78,21 @@ impl Mailer {
     }
 }
 
-/// A name and an address as `From` has them (RFC 5322, section 3.4). A name beyond ASCII is encoded (RFC 2047): SES takes no other form.
+/// A name and an address as `From` has them (RFC 5322, section 3.4). A name beyond ASCII is encoded
+/// (RFC 2047): SES takes no other form.
 fn mailbox(name: &str, address: &str) -> String {
     if name.chars().all(|c| matches!(c, ' '..='~')) {
         return format!("\"{}\" <{address}>", name.replace('\\', "\\\\").replace('"', "\\\""));
     }
-    let words: Vec<String> =
-        encoded_word_chunks(name).into_iter().map(|part| format!("=?UTF-8?B?{}?=", BASE64_STANDARD.encode(part))).collect();
+    let words: Vec<String> = encoded_word_chunks(name)
+        .into_iter()
+        .map(|part| format!("=?UTF-8?B?{}?=", BASE64_STANDARD.encode(part)))
+        .collect();
     format!("{} <{address}>", words.join(" "))
 }
 
-/// Parts of a text that fit into encoded words of at most 75 characters: whole characters, at most 45 bytes.
+/// Parts of a text that fit into encoded words of at most 75 characters: whole characters, at most
+/// 45 bytes.
 fn encoded_word_chunks(text: &str) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     for c in text.chars() {
@@ -86,13 +104,17 @@ fn encoded_word_chunks(text: &str) -> Vec<String> {
     parts
 }
 
-/// What it means that SES did not take a mail. For good is only what it says of this mail; what it says of the account
-/// (throttled, paused, a sender that is not verified) or of the call (a permission, a signature) passes or is mended, and then the same mail is taken.
+/// What it means that SES did not take a mail. For good is only what it says of this mail; what it
+/// says of the account (throttled, paused, a sender that is not verified) or of the call (a
+/// permission, a signature) passes or is mended, and then the same mail is taken.
 fn mail_error<R>(error: &SdkError<SendEmailError, R>) -> MailError {
     let service_error = error.as_service_error();
-    let code = service_error.and_then(ProvideErrorMetadata::code).unwrap_or("NoResponse").to_owned();
+    let code =
+        service_error.and_then(ProvideErrorMetadata::code).unwrap_or("NoResponse").to_owned();
     match service_error {
-        Some(SendEmailError::BadRequestException(_) | SendEmailError::MessageRejected(_)) => MailError::Rejected { code },
+        Some(SendEmailError::BadRequestException(_) | SendEmailError::MessageRejected(_)) => {
+            MailError::Rejected { code }
+        }
         _ => MailError::SendFailed { code },
     }
 }
@@ -117,7 +139,8 @@ mod tests {
     fn encoded_words_respect_their_limit_and_split_no_character() {
         let name = "\u{1f600}".repeat(50);
         let mailbox = mailbox(&name, "shop@example.com");
-        let words: Vec<&str> = mailbox.strip_suffix(" <shop@example.com>").unwrap().split(' ').collect();
+        let words: Vec<&str> =
+            mailbox.strip_suffix(" <shop@example.com>").unwrap().split(' ').collect();
         assert!(words.len() > 1 && words.iter().all(|word| word.len() <= 75), "{words:?}");
         let decoded = words.iter().map(|word| {
             let text = word.strip_prefix("=?UTF-8?B?").unwrap().strip_suffix("?=").unwrap();

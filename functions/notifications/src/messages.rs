@@ -1,4 +1,5 @@
-//! What this service consumes to write a mail: `send_notification.v1`, from either of its two queues.
+//! What this service consumes to write a mail: `send_notification.v1`, from either of its two
+//! queues.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -78,9 +79,15 @@ impl FromMessage for SendNotification {
                 let context: order::Context = read_as(KIND, kind, envelope.data)?;
                 Content::Order(template, order::Context { refunded: Some(refunded), ..context })
             }
-            Template::Order(template) => Content::Order(template, read_as(KIND, kind, envelope.data)?),
-            Template::Stock(template) => Content::Stock(template, read_as(KIND, kind, envelope.data)?),
-            Template::Link(template) => Content::Link(template, read_as(KIND, kind, envelope.data)?),
+            Template::Order(template) => {
+                Content::Order(template, read_as(KIND, kind, envelope.data)?)
+            }
+            Template::Stock(template) => {
+                Content::Stock(template, read_as(KIND, kind, envelope.data)?)
+            }
+            Template::Link(template) => {
+                Content::Link(template, read_as(KIND, kind, envelope.data)?)
+            }
             Template::Notice(template) => Content::Notice(template),
         };
         Ok(Self {
@@ -145,26 +152,41 @@ mod tests {
     #[test]
     fn each_template_requires_its_own_data() {
         for template in order::Template::ALL {
-            assert!(matches!(read(template.name(), context()), Ok(Content::Order(read, _)) if read == template));
+            assert!(
+                matches!(read(template.name(), context()), Ok(Content::Order(read, _)) if read == template)
+            );
             for other in [link(), stock(), json!({}), json!([]), Value::Null] {
                 assert!(read(template.name(), other).is_err(), "{}", template.name());
             }
         }
         for template in stock::Template::ALL {
-            assert!(matches!(read(template.name(), stock()), Ok(Content::Stock(read, _)) if read == template));
+            assert!(
+                matches!(read(template.name(), stock()), Ok(Content::Stock(read, _)) if read == template)
+            );
             for other in [context(), link(), json!({}), json!([]), Value::Null] {
                 assert!(read(template.name(), other).is_err(), "{}", template.name());
             }
         }
         for template in link::Template::ALL {
-            assert!(matches!(read(template.name(), link()), Ok(Content::Link(read, _)) if read == template));
-            for other in [context(), json!({}), json!([]), Value::Null, json!({ "sealed_token": "c2VhbGVk", "expires_at": "soon" })] {
+            assert!(
+                matches!(read(template.name(), link()), Ok(Content::Link(read, _)) if read == template)
+            );
+            for other in [
+                context(),
+                json!({}),
+                json!([]),
+                Value::Null,
+                json!({ "sealed_token": "c2VhbGVk", "expires_at": "soon" }),
+            ] {
                 assert!(read(template.name(), other).is_err(), "{}", template.name());
             }
         }
         for template in notice::Template::ALL {
-            for anything in [json!({}), json!({ "a_field_of_a_later_release": true }), Value::Null] {
-                assert!(matches!(read(template.name(), anything), Ok(Content::Notice(read)) if read == template));
+            for anything in [json!({}), json!({ "a_field_of_a_later_release": true }), Value::Null]
+            {
+                assert!(
+                    matches!(read(template.name(), anything), Ok(Content::Notice(read)) if read == template)
+                );
             }
         }
         assert!(read("birthday", json!({})).is_err());
@@ -176,7 +198,10 @@ mod tests {
         without.as_object_mut().unwrap().remove("refunded");
         let error = read("order_refunded", without.clone()).err().unwrap().to_string();
         assert_eq!(error, "the message cannot be read: send_notification.v1 is malformed at .");
-        for template in order::Template::ALL.into_iter().filter(|template| *template != order::Template::OrderRefunded) {
+        for template in order::Template::ALL
+            .into_iter()
+            .filter(|template| *template != order::Template::OrderRefunded)
+        {
             assert!(read(template.name(), without.clone()).is_ok(), "{}", template.name());
         }
     }
@@ -187,9 +212,15 @@ mod tests {
             .err()
             .unwrap()
             .to_string();
-        assert_eq!(error, "the message cannot be read: send_notification.v1 is malformed at sealed_token");
+        assert_eq!(
+            error,
+            "the message cannot be read: send_notification.v1 is malformed at sealed_token"
+        );
         let error = read("birthday", json!({})).err().unwrap().to_string();
-        assert_eq!(error, "the message cannot be read: send_notification.v1 is malformed at template");
+        assert_eq!(
+            error,
+            "the message cannot be read: send_notification.v1 is malformed at template"
+        );
     }
 
     #[test]

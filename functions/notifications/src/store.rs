@@ -1,7 +1,9 @@
-//! Notifications in their table: `USER#<user>` / `<occurred_at>#<notification>`, found by their id through the index `id-index`; and
-//! addresses that are not written to: `SUPPRESSED#<mac>` / `ADDRESS`.
+//! Notifications in their table: `USER#<user>` / `<occurred_at>#<notification>`, found by their id
+//! through the index `id-index`; and addresses that are not written to: `SUPPRESSED#<mac>` /
+//! `ADDRESS`.
 //!
-//! An address itself is in none of them: it comes with each message and is forgotten with it. Nor is a link that does something once.
+//! An address itself is in none of them: it comes with each message and is forgotten with it. Nor
+//! is a link that does something once.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -26,7 +28,8 @@ pub struct Store {
 const MAX_ATTEMPTS: u32 = 3;
 
 impl Store {
-    /// Records `notification` with the lock of the try called `attempt_id`, or takes an abandoned one over. [`SendDecision::Send`]: it has to be sent now.
+    /// Records `notification` with the lock of the try called `attempt_id`, or takes an abandoned
+    /// one over. [`SendDecision::Send`]: it has to be sent now.
     ///
     /// # Errors
     /// When the table fails.
@@ -36,24 +39,34 @@ impl Store {
         attempt_id: &str,
         now: Timestamp,
     ) -> Result<SendDecision, NotificationError> {
-        let mut outcome = self.notifications.put(to_item(&NotificationItem::from(notification)), Expression::not_exists()).await?;
+        let mut outcome = self
+            .notifications
+            .put(to_item(&NotificationItem::from(notification)), Expression::not_exists())
+            .await?;
         for _ in 0..MAX_ATTEMPTS {
             let stored: NotificationItem = match outcome {
                 Outcome::Written => return Ok(SendDecision::Send),
                 Outcome::ConditionFailed(Some(stored)) => from_item(stored)?,
-                // It stood there a moment ago: its user has been forgotten since, and is not written to.
+                // It stood there a moment ago: its user has been forgotten since, and is not
+                // written to.
                 Outcome::ConditionFailed(None) => return Ok(SendDecision::Finished),
             };
             let decision = stored.delivery.send_decision(attempt_id, now);
-            let Delivery::Pending { locked_by: seen, .. } = stored.delivery else { return Ok(decision) };
+            let Delivery::Pending { locked_by: seen, .. } = stored.delivery else {
+                return Ok(decision);
+            };
             if decision != SendDecision::TakeOver {
                 return Ok(decision);
             }
-            let change = Expression::new("SET #locked_by = :attempt, #locked_until = :until, #updated_at = :now")
-                .value("attempt", attempt_id)
-                .value("until", now.plus(LOCK_DURATION))
-                .value("now", now);
-            let condition = Expression::new("#state = :pending AND #locked_by = :seen").value("pending", PENDING).value("seen", seen);
+            let change = Expression::new(
+                "SET #locked_by = :attempt, #locked_until = :until, #updated_at = :now",
+            )
+            .value("attempt", attempt_id)
+            .value("until", now.plus(LOCK_DURATION))
+            .value("now", now);
+            let condition = Expression::new("#state = :pending AND #locked_by = :seen")
+                .value("pending", PENDING)
+                .value("seen", seen);
             outcome = self.notifications.update(key(notification), change, condition).await?;
         }
         Ok(SendDecision::Locked)
@@ -63,10 +76,17 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn mark_sent(&self, notification: &Notification, attempt_id: &str, now: Timestamp) -> Result<(), NotificationError> {
-        let change = Expression::new("SET #state = :sent, #updated_at = :now REMOVE #locked_by, #locked_until")
-            .value("sent", SENT)
-            .value("now", now);
+    pub async fn mark_sent(
+        &self,
+        notification: &Notification,
+        attempt_id: &str,
+        now: Timestamp,
+    ) -> Result<(), NotificationError> {
+        let change = Expression::new(
+            "SET #state = :sent, #updated_at = :now REMOVE #locked_by, #locked_until",
+        )
+        .value("sent", SENT)
+        .value("now", now);
         // Refused: another try took over meanwhile, and says the same.
         self.notifications.update(key(notification), change, locked_by_attempt(attempt_id)).await?;
         Ok(())
@@ -96,35 +116,55 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn mark_suppressed(&self, notification: &Notification, attempt_id: &str, now: Timestamp) -> Result<(), NotificationError> {
-        let change = Expression::new("SET #state = :suppressed, #updated_at = :now REMOVE #locked_by, #locked_until")
-            .value("suppressed", SUPPRESSED)
-            .value("now", now);
+    pub async fn mark_suppressed(
+        &self,
+        notification: &Notification,
+        attempt_id: &str,
+        now: Timestamp,
+    ) -> Result<(), NotificationError> {
+        let change = Expression::new(
+            "SET #state = :suppressed, #updated_at = :now REMOVE #locked_by, #locked_until",
+        )
+        .value("suppressed", SUPPRESSED)
+        .value("now", now);
         self.notifications.update(key(notification), change, locked_by_attempt(attempt_id)).await?;
         Ok(())
     }
 
-    /// Gives the lock of the try called `attempt_id` back, so that the next one need not wait for its end.
+    /// Gives the lock of the try called `attempt_id` back, so that the next one need not wait for
+    /// its end.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn release_lock(&self, notification: &Notification, attempt_id: &str, now: Timestamp) -> Result<(), NotificationError> {
+    pub async fn release_lock(
+        &self,
+        notification: &Notification,
+        attempt_id: &str,
+        now: Timestamp,
+    ) -> Result<(), NotificationError> {
         let change = Expression::new("SET #locked_until = :now").value("now", now);
         self.notifications.update(key(notification), change, locked_by_attempt(attempt_id)).await?;
         Ok(())
     }
 
-    /// A user's notifications, the newest first, after the sort key `after`; at most `limit`. Each with its sort key.
+    /// A user's notifications, the newest first, after the sort key `after`; at most `limit`. Each
+    /// with its sort key.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn list(&self, user: UserId, after: Option<String>, limit: u32) -> Result<Vec<(String, Notification)>, NotificationError> {
+    pub async fn list(
+        &self,
+        user: UserId,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<Vec<(String, Notification)>, NotificationError> {
         let mut query = Query::new(None, "pk", partition(user), limit).descending();
         if let Some(after) = after {
             query = query.sort(Expression::new("#sk < :after").value("after", after));
         }
         let items = self.notifications.query(query).await?;
-        let read = |item| from_item::<NotificationItem>(item).map(|item| (item.sk.clone(), item.into()));
+        let read =
+            |item| from_item::<NotificationItem>(item).map(|item| (item.sk.clone(), item.into()));
         Ok(items.into_iter().map(read).collect::<Result<_, _>>()?)
     }
 
@@ -134,10 +174,21 @@ impl Store {
     ///
     /// # Errors
     /// [`NotificationError::NotFound`] when the user has no such notification.
-    pub async fn mark_read(&self, user: UserId, id: NotificationId, now: Timestamp) -> Result<(), NotificationError> {
-        let found = self.notifications.query(Query::new(Some("id-index"), "notification_id", id.to_string(), MAX_ID_MATCHES)).await?;
+    pub async fn mark_read(
+        &self,
+        user: UserId,
+        id: NotificationId,
+        now: Timestamp,
+    ) -> Result<(), NotificationError> {
+        let found = self
+            .notifications
+            .query(Query::new(Some("id-index"), "notification_id", id.to_string(), MAX_ID_MATCHES))
+            .await?;
         let keys = found.into_iter().map(from_item).collect::<Result<Vec<IndexKey>, _>>()?;
-        let own = keys.into_iter().find(|key| key.pk == partition(user)).ok_or(NotificationError::NotFound)?;
+        let own = keys
+            .into_iter()
+            .find(|key| key.pk == partition(user))
+            .ok_or(NotificationError::NotFound)?;
         let change = Expression::new("SET #read_at = :now, #updated_at = :now").value("now", now);
         let unread = Expression::new("attribute_exists(#pk) AND attribute_not_exists(#read_at)");
         match self.notifications.update(Key::composite(own.pk, own.sk), change, unread).await? {
@@ -146,37 +197,59 @@ impl Store {
         }
     }
 
-    /// Whether the address is not written to at `now`. DynamoDB deletes what is over only after a while, so that the time decides.
+    /// Whether the address is not written to at `now`. DynamoDB deletes what is over only after a
+    /// while, so that the time decides.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn is_suppressed(&self, address: &AddressMac, now: Timestamp) -> Result<bool, NotificationError> {
-        let Some(item) = self.notifications.get(suppression_key(address)).await? else { return Ok(false) };
+    pub async fn is_suppressed(
+        &self,
+        address: &AddressMac,
+        now: Timestamp,
+    ) -> Result<bool, NotificationError> {
+        let Some(item) = self.notifications.get(suppression_key(address)).await? else {
+            return Ok(false);
+        };
         Ok(from_item::<SuppressionItem>(item)?.ttl > now.seconds())
     }
 
-    /// Records that the address is not written to from `now` on, for as long as such a thing is kept.
+    /// Records that the address is not written to from `now` on, for as long as such a thing is
+    /// kept.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn suppress(&self, address: &AddressMac, reason: Reason, now: Timestamp) -> Result<(), NotificationError> {
+    pub async fn suppress(
+        &self,
+        address: &AddressMac,
+        reason: Reason,
+        now: Timestamp,
+    ) -> Result<(), NotificationError> {
         let ttl = now.plus(suppression::RETENTION).seconds();
         let change = Expression::new("SET #reason = :reason, #suppressed_at = :now, #ttl = :ttl")
             .value("reason", reason)
             .value("now", now)
             .value("ttl", ttl);
-        let is_later = Expression::new("attribute_not_exists(#pk) OR #ttl < :ttl").value("ttl", ttl);
+        let is_later =
+            Expression::new("attribute_not_exists(#pk) OR #ttl < :ttl").value("ttl", ttl);
         // Refused: it is known for as long already.
         self.notifications.update(suppression_key(address), change, is_later).await?;
         Ok(())
     }
 
-    /// The sort keys of a user's notifications, whatever else stands in them; at most `limit`. None of them was deleted before.
+    /// The sort keys of a user's notifications, whatever else stands in them; at most `limit`. None
+    /// of them was deleted before.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn sort_keys(&self, user: UserId, limit: u32) -> Result<Vec<String>, NotificationError> {
-        let items = self.notifications.query(Query::new(None, "pk", partition(user), limit).consistent()).await?;
+    pub async fn sort_keys(
+        &self,
+        user: UserId,
+        limit: u32,
+    ) -> Result<Vec<String>, NotificationError> {
+        let items = self
+            .notifications
+            .query(Query::new(None, "pk", partition(user), limit).consistent())
+            .await?;
         let read = |item| from_item::<SortKey>(item).map(|key| key.sk);
         Ok(items.into_iter().map(read).collect::<Result<_, _>>()?)
     }
@@ -187,7 +260,9 @@ impl Store {
     /// When the table fails.
     pub async fn delete(&self, user: UserId, sort_key: String) -> Result<(), NotificationError> {
         // Refused: somebody else has deleted it.
-        self.notifications.delete(Key::composite(partition(user), sort_key), Expression::exists()).await?;
+        self.notifications
+            .delete(Key::composite(partition(user), sort_key), Expression::exists())
+            .await?;
         Ok(())
     }
 }
@@ -197,11 +272,14 @@ const SENT: &str = "SENT";
 const FAILED: &str = "FAILED";
 const SUPPRESSED: &str = "SUPPRESSED";
 
-/// An id is derived from what the notification tells of, and two of them are the same only if two services made it so.
+/// An id is derived from what the notification tells of, and two of them are the same only if two
+/// services made it so.
 const MAX_ID_MATCHES: u32 = 10;
 
 fn locked_by_attempt(attempt_id: &str) -> Expression {
-    Expression::new("#state = :pending AND #locked_by = :attempt").value("pending", PENDING).value("attempt", attempt_id)
+    Expression::new("#state = :pending AND #locked_by = :attempt")
+        .value("pending", PENDING)
+        .value("attempt", attempt_id)
 }
 
 fn partition(user: UserId) -> String {

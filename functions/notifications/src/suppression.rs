@@ -5,8 +5,8 @@ use std::{fmt, time::Duration};
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 
-/// How long an address is not written to. Mailboxes come back to life, and their owners change their minds; SES keeps a list of its own
-/// besides, and says so again if they have not.
+/// How long an address is not written to. Mailboxes come back to life, and their owners change
+/// their minds; SES keeps a list of its own besides, and says so again if they have not.
 pub const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// Why an address is not written to.
@@ -19,14 +19,19 @@ pub enum Reason {
     Complaint,
 }
 
-/// An address as the table knows it: whoever reads the table, but not the key, learns of no address, not even by trying all they know.
+/// An address as the table knows it: whoever reads the table, but not the key, learns of no
+/// address, not even by trying all they know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressMac(String);
 
 impl AddressMac {
-    /// The MAC of an address. Spellings that lead to the same mailbox almost everywhere have the same one.
+    /// The MAC of an address. Spellings that lead to the same mailbox almost everywhere have the
+    /// same one.
     pub fn new(key: &[u8; 32], address: &str) -> Self {
-        let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), address.trim().to_lowercase().as_bytes());
+        let mac = hmac::sign(
+            &hmac::Key::new(hmac::HMAC_SHA256, key),
+            address.trim().to_lowercase().as_bytes(),
+        );
         Self(mac.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }

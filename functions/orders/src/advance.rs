@@ -1,4 +1,5 @@
-//! Moves a stored order on: an event is applied, and the next order is written in place of the one that was read.
+//! Moves a stored order on: an event is applied, and the next order is written in place of the one
+//! that was read.
 
 use shared::{
     clock::Clock,
@@ -17,17 +18,28 @@ use crate::{
 pub(crate) const MAX_WRITE_ATTEMPTS: u32 = 5;
 
 impl Orders {
-    /// Applies the event to an order and writes it. Returns the order as it is then: the same as before, if the event changes nothing.
+    /// Applies the event to an order and writes it. Returns the order as it is then: the same as
+    /// before, if the event changes nothing.
     ///
     /// # Errors
-    /// When the order does not take the event, the table fails, or another write came first each time.
-    pub(crate) async fn advance(&self, mut seen: StoredOrder, event: &Event, trace: &Trace) -> Result<Order, OrderError> {
+    /// When the order does not take the event, the table fails, or another write came first each
+    /// time.
+    pub(crate) async fn advance(
+        &self,
+        mut seen: StoredOrder,
+        event: &Event,
+        trace: &Trace,
+    ) -> Result<Order, OrderError> {
         for _ in 0..MAX_WRITE_ATTEMPTS {
-            let Some(next) = seen.order.apply(event, self.clock.now(), self.timing)? else { return Ok(seen.order) };
+            let Some(next) = seen.order.apply(event, self.clock.now(), self.timing)? else {
+                return Ok(seen.order);
+            };
             let next = Order { traceparent: trace.clone(), ..next };
             match self.save(&seen, &next).await? {
                 WriteOutcome::Written => {
-                    if next.progress.review_reasons().any(|what| !seen.order.progress.review_reasons().any(|known| known == what)) {
+                    if next.progress.review_reasons().any(|what| {
+                        !seen.order.progress.review_reasons().any(|known| known == what)
+                    }) {
                         telemetry::count("NeedsReview", "orders", &Clock::System);
                     }
                     return Ok(next);
@@ -38,12 +50,17 @@ impl Orders {
         Err(OrderError::Contended)
     }
 
-    /// Writes `next` in place of `seen`. An order that is no longer unpaid stops counting against its buyer and, once it is paid, against its
-    /// network.
+    /// Writes `next` in place of `seen`. An order that is no longer unpaid stops counting against
+    /// its buyer and, once it is paid, against its network.
     ///
-    /// The buyer's entry goes first, so that a buyer who reads that an order is paid can place the next one. Neither is needed for the order
-    /// itself: where a removal fails, the entry ends with its deadline and the network's charge with time.
-    pub(crate) async fn save(&self, seen: &StoredOrder, next: &Order) -> Result<WriteOutcome, OrderError> {
+    /// The buyer's entry goes first, so that a buyer who reads that an order is paid can place the
+    /// next one. Neither is needed for the order itself: where a removal fails, the entry ends with
+    /// its deadline and the network's charge with time.
+    pub(crate) async fn save(
+        &self,
+        seen: &StoredOrder,
+        next: &Order,
+    ) -> Result<WriteOutcome, OrderError> {
         let ReleasedLimits { buyer, network } = seen.order.released_limits(next);
         if buyer {
             log_failed_release(
@@ -53,8 +70,14 @@ impl Orders {
         }
         let saved = self.store.replace(seen, next).await?;
         if let (WriteOutcome::Written, Some(network)) = (&saved, network) {
-            let refunded = self.store.refund_network_limit(&network, self.limits.network, self.clock.now()).await;
-            log_failed_release(refunded, "a paid order counts against its network until the limit recovers");
+            let refunded = self
+                .store
+                .refund_network_limit(&network, self.limits.network, self.clock.now())
+                .await;
+            log_failed_release(
+                refunded,
+                "a paid order counts against its network until the limit recovers",
+            );
         }
         Ok(saved)
     }

@@ -1,7 +1,10 @@
 //! What can go wrong with an order, in the words of the trade; at the end, as problems.
 
 use serde_json::json;
-use shared::{http::IdempotencyKey, problem::Problem, queue::Retryable, secret::SecretError, table::TableError, validation::Violation};
+use shared::{
+    http::IdempotencyKey, problem::Problem, queue::Retryable, secret::SecretError,
+    table::TableError, validation::Violation,
+};
 
 use crate::domain::{placement::PlacementError, saga::Rejection};
 
@@ -40,7 +43,8 @@ pub enum OrderError {
     Table(#[from] TableError),
 }
 
-/// Each may pass: the order is written a moment later, a newer release runs everywhere, the rest is done by the next try.
+/// Each may pass: the order is written a moment later, a newer release runs everywhere, the rest is
+/// done by the next try.
 impl Retryable for OrderError {}
 
 impl From<OrderError> for Problem {
@@ -56,7 +60,8 @@ impl From<OrderError> for Problem {
                     .with("current", current)
                     .with("allowed", json!(allowed))
             }
-            // The document's own `status` is that of HTTP: the order's goes by the name that it has in the others.
+            // The document's own `status` is that of HTTP: the order's goes by the name that it has
+            // in the others.
             OrderError::Rejected(Rejection::NotCancellable { current, allowed }) => {
                 Self::conflict("not_cancellable", "The order cannot be cancelled any more")
                     .with("current", current)
@@ -78,36 +83,55 @@ impl From<OrderError> for Problem {
 
 fn placement_problem(error: PlacementError) -> Problem {
     match error {
-        PlacementError::NoItems => Problem::invalid_field("/items", &Violation::out_of_range("An order has at least one item.")),
+        PlacementError::NoItems => Problem::invalid_field(
+            "/items",
+            &Violation::out_of_range("An order has at least one item."),
+        ),
         PlacementError::UnknownProduct { position } => {
-            let violation = Violation::new("unknown_product", "There is no such product, or it is no longer sold.");
+            let violation = Violation::new(
+                "unknown_product",
+                "There is no such product, or it is no longer sold.",
+            );
             Problem::invalid_field(&format!("/items/{position}/product_id"), &violation)
         }
         PlacementError::TooManyOfProduct { position, maximum } => {
-            let allowed = format!("An order has at most {maximum} of this product, all its lines together.");
+            let allowed =
+                format!("An order has at most {maximum} of this product, all its lines together.");
             let violation = Violation::new("too_many_of_product", allowed);
-            Problem::invalid_field(&format!("/items/{position}/quantity"), &violation).with("maximum", maximum)
+            Problem::invalid_field(&format!("/items/{position}/quantity"), &violation)
+                .with("maximum", maximum)
         }
         PlacementError::TooManyUnpaid { maximum, if_verified } => {
             let verify = if_verified
                 .map(|more| format!(" Or verify your e-mail address: up to {more} orders may wait for their payment then."))
                 .unwrap_or_default();
             Problem::conflict("too_many_open_orders", "Too many orders wait for their payment")
-                .detail(&format!("Pay one of them or cancel it, and send the same request again.{verify}"))
+                .detail(&format!(
+                    "Pay one of them or cancel it, and send the same request again.{verify}"
+                ))
                 .with("maximum", maximum)
         }
         PlacementError::NetworkLimitReached { retry_after } => {
             // Rounded up: a client that comes back then is not too early.
-            Problem::too_many_requests(retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0))
+            Problem::too_many_requests(
+                retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0),
+            )
         }
         PlacementError::CurrencyMismatch => {
-            Problem::unprocessable("currency_mismatch", "The currencies differ").detail("Order products of one currency at a time.")
+            Problem::unprocessable("currency_mismatch", "The currencies differ")
+                .detail("Order products of one currency at a time.")
         }
         PlacementError::AmountTooLarge => {
-            Problem::unprocessable("amount_too_large", "The amount is too large").detail("Divide the order into several.")
+            Problem::unprocessable("amount_too_large", "The amount is too large")
+                .detail("Divide the order into several.")
         }
-        PlacementError::PriceChanged { total } => Problem::conflict("price_changed", "The price has changed")
-            .detail("Show the buyer the new total, and order again with it under a new Idempotency-Key.")
-            .with("total", json!(total)),
+        PlacementError::PriceChanged { total } => Problem::conflict(
+            "price_changed",
+            "The price has changed",
+        )
+        .detail(
+            "Show the buyer the new total, and order again with it under a new Idempotency-Key.",
+        )
+        .with("total", json!(total)),
     }
 }

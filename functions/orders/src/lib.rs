@@ -48,7 +48,10 @@ impl Orders {
             products: Table::new(client, config::required("ORDER_PRODUCTS_TABLE")),
             shards: config::parsed("INDEX_SHARDS"),
         };
-        let verified = BuyerLimit { orders: config::parsed("MAX_UNPAID_ORDERS"), pay_within: config::seconds("ORDER_PAYMENT_SECONDS") };
+        let verified = BuyerLimit {
+            orders: config::parsed("MAX_UNPAID_ORDERS"),
+            pay_within: config::seconds("ORDER_PAYMENT_SECONDS"),
+        };
         let unverified = BuyerLimit {
             orders: config::parsed("MAX_UNPAID_ORDERS_UNVERIFIED"),
             pay_within: config::seconds("ORDER_PAYMENT_SECONDS_UNVERIFIED"),

@@ -42,7 +42,8 @@ pub struct OrderCommand {
     pub attempt: u64,
 }
 
-/// `open_payment.v1`, and with a method `charge_payment.v1`: this order costs so much and can be paid from now on.
+/// `open_payment.v1`, and with a method `charge_payment.v1`: this order costs so much and can be
+/// paid from now on.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct OpenPayment {

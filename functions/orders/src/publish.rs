@@ -13,7 +13,10 @@ use crate::{
         command::PendingCommand,
         history::HistoryEntry,
     },
-    messages::{CancelPayment, MailData, MailItem, OpenPayment, OrderCommand, ReserveStock, SendNotification, StockLine},
+    messages::{
+        CancelPayment, MailData, MailItem, OpenPayment, OrderCommand, ReserveStock,
+        SendNotification, StockLine,
+    },
 };
 
 /// The messages that a change from `old` (none: it was just placed) to `new` sends.
@@ -25,10 +28,14 @@ pub fn messages(old: Option<&Order>, new: &Order) -> Vec<Message> {
         time: new.updated_at,
         trace: new.traceparent.clone(),
     };
-    let mut messages: Vec<Message> = newly_pending(old, new).into_iter().map(|pending| command(pending, new, &context)).collect();
+    let mut messages: Vec<Message> = newly_pending(old, new)
+        .into_iter()
+        .map(|pending| command(pending, new, &context))
+        .collect();
     if let Some(old) = old {
         messages.extend(mails(old, new).into_iter().map(|mail| {
-            let mut message = Message::new("send-notification", "send_notification.v1", &context, &mail);
+            let mut message =
+                Message::new("send-notification", "send_notification.v1", &context, &mail);
             // One change may send two mails: what tells them apart is what they say.
             message.id = ids::derive_uuid(&[&message.id, mail.template]).to_string();
             message
@@ -37,29 +44,56 @@ pub fn messages(old: Option<&Order>, new: &Order) -> Vec<Message> {
     messages
 }
 
-/// The commands that are pending in the new state and were not in the old one; all of them, if they are sent again.
+/// The commands that are pending in the new state and were not in the old one; all of them, if they
+/// are sent again.
 fn newly_pending(old: Option<&Order>, new: &Order) -> Vec<PendingCommand> {
     let sent = old.filter(|old| old.schedule.attempt == new.schedule.attempt);
     let sent = sent.map(|old| old.progress.pending_commands()).unwrap_or_default();
-    let mut pending: Vec<PendingCommand> = new.progress.pending_commands().into_iter().filter(|command| !sent.contains(command)).collect();
-    // Payments also learns of an order that ends before it could be paid: an attempt to pay it is answered with that it is closed.
-    if old.is_some_and(|old| old.progress.payment == PaymentState::None) && new.progress.payment == PaymentState::Closed {
+    let mut pending: Vec<PendingCommand> = new
+        .progress
+        .pending_commands()
+        .into_iter()
+        .filter(|command| !sent.contains(command))
+        .collect();
+    // Payments also learns of an order that ends before it could be paid: an attempt to pay it is
+    // answered with that it is closed.
+    if old.is_some_and(|old| old.progress.payment == PaymentState::None)
+        && new.progress.payment == PaymentState::Closed
+    {
         pending.push(PendingCommand::CancelPayment);
     }
     pending
 }
 
 fn command(pending: PendingCommand, order: &Order, context: &MessageContext) -> Message {
-    let (order_id, user_id, attempt, amount) =
-        (order.placed.order_id, order.placed.user_id, order.schedule.attempt, order.placed.totals.total);
+    let (order_id, user_id, attempt, amount) = (
+        order.placed.order_id,
+        order.placed.user_id,
+        order.schedule.attempt,
+        order.placed.totals.total,
+    );
     let plain = OrderCommand { order_id, attempt };
     match pending {
         PendingCommand::ReserveStock => {
-            let lines = order.placed.lines.iter().map(|line| StockLine { product_id: line.product_id, quantity: line.quantity }).collect();
-            Message::new("reserve-stock", "reserve_stock.v1", context, &ReserveStock { order_id, attempt, lines })
+            let lines = order
+                .placed
+                .lines
+                .iter()
+                .map(|line| StockLine { product_id: line.product_id, quantity: line.quantity })
+                .collect();
+            Message::new(
+                "reserve-stock",
+                "reserve_stock.v1",
+                context,
+                &ReserveStock { order_id, attempt, lines },
+            )
         }
-        PendingCommand::CommitStock => Message::new("commit-stock", "commit_stock.v1", context, &plain),
-        PendingCommand::ReleaseStock => Message::new("release-stock", "release_stock.v1", context, &plain),
+        PendingCommand::CommitStock => {
+            Message::new("commit-stock", "commit_stock.v1", context, &plain)
+        }
+        PendingCommand::ReleaseStock => {
+            Message::new("release-stock", "release_stock.v1", context, &plain)
+        }
         PendingCommand::OpenPayment => {
             let payment_method = order.customer.payment_method.clone();
             let (queue, kind) = match payment_method {
@@ -77,15 +111,21 @@ fn command(pending: PendingCommand, order: &Order, context: &MessageContext) -> 
             };
             Message::new(queue, kind, context, &data)
         }
-        PendingCommand::CancelPayment => {
-            Message::new("cancel-payment", "cancel_payment.v1", context, &CancelPayment { order_id, user_id, amount, attempt })
+        PendingCommand::CancelPayment => Message::new(
+            "cancel-payment",
+            "cancel_payment.v1",
+            context,
+            &CancelPayment { order_id, user_id, amount, attempt },
+        ),
+        PendingCommand::RefundPayment => {
+            Message::new("refund-payment", "refund_payment.v1", context, &plain)
         }
-        PendingCommand::RefundPayment => Message::new("refund-payment", "refund_payment.v1", context, &plain),
     }
 }
 
-/// Mails follow from changes of the status, from declines, and from money that goes back. They go to whom the order knew before the
-/// change, because the one that settles it may forget them; nobody writes to those who were forgotten before.
+/// Mails follow from changes of the status, from declines, and from money that goes back. They go
+/// to whom the order knew before the change, because the one that settles it may forget them;
+/// nobody writes to those who were forgotten before.
 fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
     let Buyer::Known(buyer) = &old.customer.buyer else { return Vec::new() };
     let template = match new.progress.status {
@@ -96,21 +136,41 @@ fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
         Status::Delivered => Some("order_delivered"),
         _ => None,
     };
-    let of_status = template.filter(|_| old.progress.status != new.progress.status).map(|template| {
-        let became = new.progress.history.iter().find(|entry| entry.status == new.progress.status);
-        mail(buyer, template, "0", new.progress.reason.clone(), became, new)
-    });
+    let of_status =
+        template.filter(|_| old.progress.status != new.progress.status).map(|template| {
+            let became =
+                new.progress.history.iter().find(|entry| entry.status == new.progress.status);
+            mail(buyer, template, "0", new.progress.reason.clone(), became, new)
+        });
     let (declined_before, declined) = (declines(old).count(), declines(new).count());
     let of_decline = (declined > declined_before).then(|| {
         let last = declines(new).next_back();
-        mail(buyer, "payment_declined", &declined.to_string(), last.and_then(|entry| entry.detail.clone()), last, new)
+        mail(
+            buyer,
+            "payment_declined",
+            &declined.to_string(),
+            last.and_then(|entry| entry.detail.clone()),
+            last,
+            new,
+        )
     });
-    // Each sum is told once, however often it is heard of. A refund that failed before the order heard of it is not told.
+    // Each sum is told once, however often it is heard of. A refund that failed before the order
+    // heard of it is not told.
     let of_refund = (new.progress.refunded_net() > old.progress.refunded_net()).then(|| {
         let last = new.progress.history.iter().rfind(|entry| entry.event == "payment_refunded");
         let money = |amount| Some(Money::new(amount, new.placed.totals.total.currency));
-        let mail = mail(buyer, "order_refunded", &new.progress.refunded_total.to_string(), None, last, new);
-        let (refund, refunded) = (money(new.progress.refunded_net() - old.progress.refunded_net()), money(new.progress.refunded_net()));
+        let mail = mail(
+            buyer,
+            "order_refunded",
+            &new.progress.refunded_total.to_string(),
+            None,
+            last,
+            new,
+        );
+        let (refund, refunded) = (
+            money(new.progress.refunded_net() - old.progress.refunded_net()),
+            money(new.progress.refunded_net()),
+        );
         SendNotification { data: MailData { refund, refunded, ..mail.data }, ..mail }
     });
     of_status.into_iter().chain(of_decline).chain(of_refund).collect()
@@ -120,7 +180,8 @@ fn declines(order: &Order) -> impl DoubleEndedIterator<Item = &HistoryEntry> {
     order.progress.history.iter().filter(|entry| entry.event == "payment_declined")
 }
 
-/// A mail to `buyer` about `moment`, which stays the same however the order goes on: so the same mail is always the same message.
+/// A mail to `buyer` about `moment`, which stays the same however the order goes on: so the same
+/// mail is always the same message.
 fn mail(
     buyer: &Contact,
     template: &'static str,
@@ -129,8 +190,15 @@ fn mail(
     moment: Option<&HistoryEntry>,
     order: &Order,
 ) -> SendNotification {
-    let item = |line: &crate::domain::OrderLine| MailItem { name: line.name.clone(), quantity: line.quantity, line_total: line.line_total };
-    let unavailable = reason.as_deref().filter(|reason| *reason == "out_of_stock").and_then(|_| unavailable(order));
+    let item = |line: &crate::domain::OrderLine| MailItem {
+        name: line.name.clone(),
+        quantity: line.quantity,
+        line_total: line.line_total,
+    };
+    let unavailable = reason
+        .as_deref()
+        .filter(|reason| *reason == "out_of_stock")
+        .and_then(|_| unavailable(order));
     SendNotification {
         notification_id: ids::derive(&[&order.placed.order_id.to_string(), template, occurrence]),
         user_id: order.placed.user_id,
@@ -143,8 +211,16 @@ fn mail(
             total: order.placed.totals.total,
             items: order.placed.lines.iter().map(item).collect(),
             reason,
-            carrier: order.progress.shipment.as_ref().map(|shipment| shipment.carrier.clone().into()),
-            tracking: order.progress.shipment.as_ref().map(|shipment| shipment.tracking.clone().into()),
+            carrier: order
+                .progress
+                .shipment
+                .as_ref()
+                .map(|shipment| shipment.carrier.clone().into()),
+            tracking: order
+                .progress
+                .shipment
+                .as_ref()
+                .map(|shipment| shipment.tracking.clone().into()),
             refund: None,
             refunded: None,
             unavailable,
@@ -155,7 +231,11 @@ fn mail(
 /// The name of the product that inventory could not reserve.
 fn unavailable(order: &Order) -> Option<String> {
     let rejected = order.progress.history.iter().find(|entry| entry.event == "stock_rejected")?;
-    let line = order.placed.lines.iter().find(|line| rejected.detail.as_deref() == Some(&line.product_id.to_string()))?;
+    let line = order
+        .placed
+        .lines
+        .iter()
+        .find(|line| rejected.detail.as_deref() == Some(&line.product_id.to_string()))?;
     Some(line.name.clone())
 }
 
@@ -170,7 +250,10 @@ mod tests {
 
     /// What is sent: where, and what is said.
     fn sent(old: &Order, new: &Order) -> Vec<(&'static str, &'static str, serde_json::Value)> {
-        messages(Some(old), new).into_iter().map(|message| (message.queue, message.kind, message.data)).collect()
+        messages(Some(old), new)
+            .into_iter()
+            .map(|message| (message.queue, message.kind, message.data))
+            .collect()
     }
 
     #[test]
@@ -187,9 +270,15 @@ mod tests {
     }
 
     #[test]
-    fn whatever_becomes_of_the_buyer_the_others_are_told_the_same_and_mails_go_to_whom_the_order_knew() {
-        let contact = crate::domain::buyer::Contact { name: "New".to_owned(), email: "new@example.com".to_owned(), version: 7 };
-        let changes = [BuyerChange::Changed(contact), BuyerChange::Deleted].map(Event::BuyerChanged);
+    fn whatever_becomes_of_the_buyer_the_others_are_told_the_same_and_mails_go_to_whom_the_order_knew()
+     {
+        let contact = crate::domain::buyer::Contact {
+            name: "New".to_owned(),
+            email: "new@example.com".to_owned(),
+            version: 7,
+        };
+        let changes =
+            [BuyerChange::Changed(contact), BuyerChange::Deleted].map(Event::BuyerChanged);
         let (mut mails, mut withheld, mut by_settling) = (0, 0, 0);
         for order in reachable().values() {
             for change in &changes {
@@ -199,32 +288,51 @@ mod tests {
                     let next = after(&recorded, &event);
                     let messages = sent(&recorded, &next);
                     let commands = |all: &[(&'static str, &'static str, serde_json::Value)]| {
-                        all.iter().filter(|message| message.0 != "send-notification").cloned().collect::<Vec<_>>()
+                        all.iter()
+                            .filter(|message| message.0 != "send-notification")
+                            .cloned()
+                            .collect::<Vec<_>>()
                     };
                     assert_eq!(commands(&messages), commands(&plain), "{event:?}");
                     let Buyer::Known(known) = &recorded.customer.buyer else {
-                        assert_eq!(commands(&messages), messages, "{event:?}: nobody is there to be written to");
+                        assert_eq!(
+                            commands(&messages),
+                            messages,
+                            "{event:?}: nobody is there to be written to"
+                        );
                         withheld += plain.len() - messages.len();
                         continue;
                     };
                     assert_eq!(messages.len(), plain.len(), "{event:?}");
                     for mail in messages.iter().filter(|message| message.0 == "send-notification") {
-                        assert_eq!((&mail.2["email"], &mail.2["name"]), (&known.email.clone().into(), &known.name.clone().into()));
+                        assert_eq!(
+                            (&mail.2["email"], &mail.2["name"]),
+                            (&known.email.clone().into(), &known.name.clone().into())
+                        );
                         mails += 1;
                         by_settling += u32::from(next.customer.buyer == Buyer::Redacted);
                     }
                 }
             }
         }
-        assert!(mails > 40 && withheld > 2 && by_settling > 10, "{mails} mails, {withheld} withheld, {by_settling} by the last write");
+        assert!(
+            mails > 40 && withheld > 2 && by_settling > 10,
+            "{mails} mails, {withheld} withheld, {by_settling} by the last write"
+        );
     }
 
     #[test]
     fn each_sum_that_is_given_back_is_told_once_beside_what_else_there_is_to_tell() {
         let mails = |old: &Order, new: &Order| {
-            let mails = sent(old, new).into_iter().filter(|message| message.0 == "send-notification");
-            let amount = |data: &serde_json::Value, name: &str| data["data"][name]["amount"].as_i64();
-            mails.map(|(_, _, data)| (data["template"].clone(), amount(&data, "refunded"), amount(&data, "refund"))).collect::<Vec<_>>()
+            let mails =
+                sent(old, new).into_iter().filter(|message| message.0 == "send-notification");
+            let amount =
+                |data: &serde_json::Value, name: &str| data["data"][name]["amount"].as_i64();
+            mails
+                .map(|(_, _, data)| {
+                    (data["template"].clone(), amount(&data, "refunded"), amount(&data, "refund"))
+                })
+                .collect::<Vec<_>>()
         };
         let (mut recorded, mut with_another) = (0, 0);
         for order in reachable().values() {
@@ -232,15 +340,28 @@ mod tests {
                 let next = after(order, &event);
                 let growth = next.progress.refunded_net() > order.progress.refunded_net();
                 let mails = mails(order, &next);
-                let of_refund: Vec<_> = mails.iter().filter(|mail| mail.0 == "order_refunded").collect();
+                let of_refund: Vec<_> =
+                    mails.iter().filter(|mail| mail.0 == "order_refunded").collect();
                 assert_eq!(of_refund.len(), usize::from(growth), "{event:?}");
-                let sums = (Some(next.progress.refunded_net()), Some(next.progress.refunded_net() - order.progress.refunded_net()));
+                let sums = (
+                    Some(next.progress.refunded_net()),
+                    Some(next.progress.refunded_net() - order.progress.refunded_net()),
+                );
                 assert!(of_refund.iter().all(|mail| (mail.1, mail.2) == sums));
-                assert!(mails.iter().all(|mail| mail.0 == "order_refunded" || (mail.1, mail.2) == (None, None)));
+                assert!(
+                    mails
+                        .iter()
+                        .all(|mail| mail.0 == "order_refunded" || (mail.1, mail.2) == (None, None))
+                );
                 recorded += of_refund.len();
                 with_another += usize::from(growth && mails.len() == 2);
-                let ids: std::collections::BTreeSet<_> = messages(Some(order), &next).into_iter().map(|message| message.id).collect();
-                assert_eq!(ids.len(), messages(Some(order), &next).len(), "two messages are never one and the same");
+                let ids: std::collections::BTreeSet<_> =
+                    messages(Some(order), &next).into_iter().map(|message| message.id).collect();
+                assert_eq!(
+                    ids.len(),
+                    messages(Some(order), &next).len(),
+                    "two messages are never one and the same"
+                );
             }
         }
         assert!(recorded > 30 && with_another > 2, "{recorded}, {with_another}");
@@ -252,9 +373,16 @@ mod tests {
         for order in reachable().values() {
             for event in events() {
                 let next = after(order, &event);
-                for (_, _, data) in sent(order, &next).into_iter().filter(|message| message.0 == "send-notification") {
+                for (_, _, data) in sent(order, &next)
+                    .into_iter()
+                    .filter(|message| message.0 == "send-notification")
+                {
                     let failed_for_stock = data["data"]["reason"] == "out_of_stock";
-                    let expected = if failed_for_stock { next.placed.lines[0].name.as_str().into() } else { serde_json::Value::Null };
+                    let expected = if failed_for_stock {
+                        next.placed.lines[0].name.as_str().into()
+                    } else {
+                        serde_json::Value::Null
+                    };
                     assert_eq!(data["data"]["unavailable"], expected, "{event:?}");
                     named += u32::from(failed_for_stock);
                 }

@@ -9,7 +9,10 @@ use shared::{
     clock::Timestamp,
     ids::{OrderId, PrefixedId, ProductId, UserId, shard_of},
     sweep::{Backlog, Lease},
-    table::{AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, from_item, to_item},
+    table::{
+        AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, from_item,
+        to_item,
+    },
 };
 
 use crate::{
@@ -18,12 +21,14 @@ use crate::{
 };
 
 /// The attributes of an order's item that follow from its others: keys, and those of the indexes.
-const DERIVED: [&str; 6] = ["pk", "listed_at", "status_shard", "check_shard", "review_shard", "stuck"];
+const DERIVED: [&str; 6] =
+    ["pk", "listed_at", "status_shard", "check_shard", "review_shard", "stuck"];
 
 /// The tables of this service.
 #[derive(Clone, Debug)]
 pub struct Store {
-    /// `ORDER#<id>`; beside them `UNPAID#<user>` and `NETWORK#<name>`, see [`Store::place`], and `LEASE#resume-orders`.
+    /// `ORDER#<id>`; beside them `UNPAID#<user>` and `NETWORK#<name>`, see [`Store::place`], and
+    /// `LEASE#resume-orders`.
     pub orders: Table,
     /// `PRODUCT#<id>`: the read model of the catalogue.
     pub products: Table,
@@ -36,7 +41,8 @@ pub struct Store {
 pub struct StoredOrder {
     /// The order.
     pub order: Order,
-    /// What a later release has written beside it. It is written again with the next version: an order is written whole.
+    /// What a later release has written beside it. It is written again with the next version: an
+    /// order is written whole.
     unknown_attributes: Item,
 }
 
@@ -118,7 +124,11 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails, or there is none.
-    pub async fn find_for(&self, caller: &Caller, order_id: OrderId) -> Result<StoredOrder, OrderError> {
+    pub async fn find_for(
+        &self,
+        caller: &Caller,
+        order_id: OrderId,
+    ) -> Result<StoredOrder, OrderError> {
         let found = self.find(order_id).await?;
         found.filter(|found| caller.may_see(found.order.placed.user_id)).ok_or(OrderError::NotFound)
     }
@@ -127,7 +137,11 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails, or the order is gone.
-    pub async fn replace(&self, seen: &StoredOrder, next: &Order) -> Result<WriteOutcome, OrderError> {
+    pub async fn replace(
+        &self,
+        seen: &StoredOrder,
+        next: &Order,
+    ) -> Result<WriteOutcome, OrderError> {
         let mut item = self.order_item(next);
         for (name, value) in &seen.unknown_attributes {
             item.entry(name.clone()).or_insert_with(|| value.clone());
@@ -138,13 +152,22 @@ impl Store {
             Outcome::ConditionFailed(Some(current)) => {
                 let current = StoredOrder::read(current)?;
                 // Our own write, whose answer was lost on the way.
-                if current.order == *next { Ok(WriteOutcome::Written) } else { Ok(WriteOutcome::VersionConflict(Box::new(current))) }
+                if current.order == *next {
+                    Ok(WriteOutcome::Written)
+                } else {
+                    Ok(WriteOutcome::VersionConflict(Box::new(current)))
+                }
             }
         }
     }
 
     /// A page of orders, the newest first.
-    pub async fn list(&self, scope: &ListScope, after: Option<String>, limit: u32) -> Result<Vec<OrderSummary>, TableError> {
+    pub async fn list(
+        &self,
+        scope: &ListScope,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<Vec<OrderSummary>, TableError> {
         let (index, attribute, value) = match scope {
             ListScope::User(user_id) => ("user-index", "user_id", user_id.to_string()),
             ListScope::Status(status) => ("status-index", "status_shard", status.name().to_owned()),
@@ -156,14 +179,22 @@ impl Store {
         }
         let items = match scope {
             ListScope::User(_) => self.orders.query(query).await?,
-            ListScope::Status(_) | ListScope::Flagged => self.orders.query_shards(query, self.shards, "listed_at").await?,
+            ListScope::Status(_) | ListScope::Flagged => {
+                self.orders.query_shards(query, self.shards, "listed_at").await?
+            }
         };
         items.into_iter().map(from_item).collect()
     }
 
-    /// A page of the orders that the index has of a buyer, the oldest first: one that is placed during the search is still found. Whether
-    /// an order is really theirs is for the order itself to say.
-    pub async fn order_ids_of(&self, user_id: UserId, after: Option<String>, limit: u32) -> Result<OrderIdPage, TableError> {
+    /// A page of the orders that the index has of a buyer, the oldest first: one that is placed
+    /// during the search is still found. Whether an order is really theirs is for the order itself
+    /// to say.
+    pub async fn order_ids_of(
+        &self,
+        user_id: UserId,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<OrderIdPage, TableError> {
         #[derive(Deserialize)]
         struct IndexEntry {
             pk: String,
@@ -182,8 +213,12 @@ impl Store {
         })
     }
 
-    /// Up to 100 orders as they stand, in one call. One that cannot be read does not hide the others.
-    pub async fn find_many(&self, order_ids: &[OrderId]) -> Result<Vec<(OrderId, Result<StoredOrder, TableError>)>, TableError> {
+    /// Up to 100 orders as they stand, in one call. One that cannot be read does not hide the
+    /// others.
+    pub async fn find_many(
+        &self,
+        order_ids: &[OrderId],
+    ) -> Result<Vec<(OrderId, Result<StoredOrder, TableError>)>, TableError> {
         let keys = order_ids.iter().map(|order_id| (&self.orders, order_key(*order_id)));
         let items = self.orders.get_many(keys.collect()).await?;
         let found = |item: Item| {
@@ -193,8 +228,8 @@ impl Store {
         Ok(items.into_iter().filter_map(found).collect())
     }
 
-    /// Orders that are due, the longest overdue first. An index only finds candidates: whether one is really due is for the order itself to
-    /// say.
+    /// Orders that are due, the longest overdue first. An index only finds candidates: whether one
+    /// is really due is for the order itself to say.
     pub fn due(&self, now: Timestamp) -> Backlog {
         let due = Expression::new("#next_check_at <= :now").value("now", now);
         let query = Query::new(Some("check-index"), "check_shard", "due", DUE_PAGE).sort(due);
@@ -210,7 +245,8 @@ impl Store {
     pub async fn store_product(&self, product: &Product) -> Result<Outcome, TableError> {
         let mut item = to_item(product);
         item.insert("pk".to_owned(), AttributeValue::S(format!("PRODUCT#{}", product.product_id)));
-        let newer = Expression::new("attribute_not_exists(#pk) OR #version < :version").value("version", product.version);
+        let newer = Expression::new("attribute_not_exists(#pk) OR #version < :version")
+            .value("version", product.version);
         self.products.put(item, newer).await
     }
 
@@ -218,14 +254,16 @@ impl Store {
         let id = order.placed.order_id.to_string();
         let shard = shard_of(&id, self.shards);
         let mut item = to_item(order);
-        let mut set = |name: &str, value: String| item.insert(name.to_owned(), AttributeValue::S(value));
+        let mut set =
+            |name: &str, value: String| item.insert(name.to_owned(), AttributeValue::S(value));
         set("pk", format!("ORDER#{id}"));
         set("listed_at", format!("{}#{id}", order.placed.created_at));
         set("status_shard", format!("{}#{shard}", order.progress.status.name()));
         if order.schedule.next_check_at.is_some() {
             set("check_shard", format!("due#{shard}"));
         }
-        // In this index stand only those that are odd: so few that who looks for some of them may look at all.
+        // In this index stand only those that are odd: so few that who looks for some of them may
+        // look at all.
         if order.progress.needs_review.is_some() || order.is_stuck() {
             set("review_shard", format!("{FLAGGED}#{shard}"));
         }
@@ -240,7 +278,9 @@ impl StoredOrder {
     fn read(item: Item) -> Result<Self, TableError> {
         let order: Order = from_item(item.clone())?;
         let known = to_item(&order);
-        let unknown_attributes = item.into_iter().filter(|(name, _)| !known.contains_key(name) && !DERIVED.contains(&name.as_str()));
+        let unknown_attributes = item
+            .into_iter()
+            .filter(|(name, _)| !known.contains_key(name) && !DERIVED.contains(&name.as_str()));
         Ok(Self { unknown_attributes: unknown_attributes.collect(), order })
     }
 }

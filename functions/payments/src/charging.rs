@@ -16,15 +16,25 @@ use crate::{
 const RUNNING_RECHECK: Duration = Duration::from_secs(60);
 
 impl Payments {
-    /// Sends the charge of an attempt that its order still wants, unless somebody else has changed the attempt since it was read. Returns
-    /// the attempt as it is then.
+    /// Sends the charge of an attempt that its order still wants, unless somebody else has changed
+    /// the attempt since it was read. Returns the attempt as it is then.
     ///
-    /// A charge is never created for an order that is closing or past its deadline. An attempt that was not sent is abandoned instead; one
-    /// that was sent before is left for reconciliation, which voids it.
-    pub(crate) async fn send(&self, call: &ProviderCall, intent: PaymentIntent, attempt: Attempt) -> Result<Attempt, PaymentError> {
+    /// A charge is never created for an order that is closing or past its deadline. An attempt that
+    /// was not sent is abandoned instead; one that was sent before is left for reconciliation,
+    /// which voids it.
+    pub(crate) async fn send(
+        &self,
+        call: &ProviderCall,
+        intent: PaymentIntent,
+        attempt: Attempt,
+    ) -> Result<Attempt, PaymentError> {
         let now = self.clock.now();
         if !attempt.may_be_sent(&intent, now) {
-            return if attempt.state == AttemptState::New { self.abandon(intent, attempt).await } else { Ok(attempt) };
+            return if attempt.state == AttemptState::New {
+                self.abandon(intent, attempt).await
+            } else {
+                Ok(attempt)
+            };
         }
         let is_first = attempt.dispatch.sent_at.is_none();
         let time = call.call_time();
@@ -33,46 +43,68 @@ impl Payments {
             return Ok(other);
         }
         let request = ChargeRequest::from(&sending);
-        let result = match self.call_provider_within(time, call, self.provider.charge(&request)).await {
-            Ok(result) => result,
-            // Of an attempt that was sent before, this says only that the request now did nothing.
-            Err(ProviderError::CredentialsRejected(_)) if is_first => ProviderResult::NotSent,
-            Err(_) => ProviderResult::OutcomeUnknown,
-        };
+        let result =
+            match self.call_provider_within(time, call, self.provider.charge(&request)).await {
+                Ok(result) => result,
+                // Of an attempt that was sent before, this says only that the request now did
+                // nothing.
+                Err(ProviderError::CredentialsRejected(_)) if is_first => ProviderResult::NotSent,
+                Err(_) => ProviderResult::OutcomeUnknown,
+            };
         self.settle(intent, sending, &result).await
     }
 
     /// Abandons an attempt that was not sent and that its order no longer wants.
-    pub(crate) async fn abandon(&self, intent: PaymentIntent, attempt: Attempt) -> Result<Attempt, PaymentError> {
+    pub(crate) async fn abandon(
+        &self,
+        intent: PaymentIntent,
+        attempt: Attempt,
+    ) -> Result<Attempt, PaymentError> {
         self.settle(intent, attempt, &ProviderResult::Abandoned { reason: ORDER_CLOSED }).await
     }
 
-    /// Voids a charge that its order no longer wants if it never arrived at the provider, and records its outcome
-    /// where it did. Returns the attempt as it is then.
+    /// Voids a charge that its order no longer wants if it never arrived at the provider, and
+    /// records its outcome where it did. Returns the attempt as it is then.
     ///
-    /// The attempt is marked before the provider is asked. From then on its charge is sent only to read the answer that the provider has
-    /// stored under the key, which charges nothing new.
-    pub(crate) async fn void_charge(&self, call: &ProviderCall, intent: PaymentIntent, attempt: Attempt) -> Result<Attempt, PaymentError> {
+    /// The attempt is marked before the provider is asked. From then on its charge is sent only to
+    /// read the answer that the provider has stored under the key, which charges nothing new.
+    pub(crate) async fn void_charge(
+        &self,
+        call: &ProviderCall,
+        intent: PaymentIntent,
+        attempt: Attempt,
+    ) -> Result<Attempt, PaymentError> {
         let now = self.clock.now();
         let is_marked = attempt.state == AttemptState::Voiding;
-        let voiding = if is_marked { attempt.clone() } else { attempt.voiding(now, self.first_retry) };
+        let voiding =
+            if is_marked { attempt.clone() } else { attempt.voiding(now, self.first_retry) };
         if !is_marked && let Some(other) = self.write_attempt(&attempt, &voiding).await? {
             return Ok(other);
         }
         let request = ChargeRequest::from(&voiding);
         match self.call_provider(call, self.provider.void_unsent(&request)).await {
-            Ok(KeyState::Voided) => self.settle(intent, voiding, &ProviderResult::Abandoned { reason: ORDER_CLOSED }).await,
-            // The first check has asked twice already: the next one, a minute later, reads the stored answer.
-            Ok(KeyState::Used) if is_marked => self.replay_stored_answer(call, intent, voiding, &request).await,
-            Ok(KeyState::Used | KeyState::Running) => {
-                self.write_next_check(voiding.checked_again_after(RUNNING_RECHECK, now), voiding).await
+            Ok(KeyState::Voided) => {
+                self.settle(intent, voiding, &ProviderResult::Abandoned { reason: ORDER_CLOSED })
+                    .await
             }
-            Err(ProviderError::StoredFailure(_)) => self.write_next_check(voiding.with_failed_key(now, self.first_retry), voiding).await,
+            // The first check has asked twice already: the next one, a minute later, reads the
+            // stored answer.
+            Ok(KeyState::Used) if is_marked => {
+                self.replay_stored_answer(call, intent, voiding, &request).await
+            }
+            Ok(KeyState::Used | KeyState::Running) => {
+                self.write_next_check(voiding.checked_again_after(RUNNING_RECHECK, now), voiding)
+                    .await
+            }
+            Err(ProviderError::StoredFailure(_)) => {
+                self.write_next_check(voiding.with_failed_key(now, self.first_retry), voiding).await
+            }
             Err(_) => self.settle(intent, voiding, &ProviderResult::OutcomeUnknown).await,
         }
     }
 
-    /// Sends a charge that the provider is known to have, once more under its key: the provider returns the answer it has stored.
+    /// Sends a charge that the provider is known to have, once more under its key: the provider
+    /// returns the answer it has stored.
     async fn replay_stored_answer(
         &self,
         call: &ProviderCall,
@@ -83,48 +115,78 @@ impl Payments {
         match self.call_provider(call, self.provider.charge(request)).await {
             Ok(result) => self.settle(intent, attempt, &result).await,
             Err(ProviderError::StoredFailure(_)) => {
-                self.write_next_check(attempt.with_failed_key(self.clock.now(), self.first_retry), attempt).await
+                self.write_next_check(
+                    attempt.with_failed_key(self.clock.now(), self.first_retry),
+                    attempt,
+                )
+                .await
             }
             Err(_) => self.settle(intent, attempt, &ProviderResult::OutcomeUnknown).await,
         }
     }
 
-    /// Looks for a charge in the provider's list, where its key cannot be used any more. A charge that is missing twice was never made.
-    pub(crate) async fn find_in_list(&self, call: &ProviderCall, intent: PaymentIntent, attempt: Attempt) -> Result<Attempt, PaymentError> {
+    /// Looks for a charge in the provider's list, where its key cannot be used any more. A charge
+    /// that is missing twice was never made.
+    pub(crate) async fn find_in_list(
+        &self,
+        call: &ProviderCall,
+        intent: PaymentIntent,
+        attempt: Attempt,
+    ) -> Result<Attempt, PaymentError> {
         let request = ChargeRequest::from(&attempt);
         let found = self.call_provider(call, self.provider.find_by_time(&request)).await;
         let now = self.clock.now();
         match found {
             // A pending charge is cancelled at the next check: it is known by its id then.
             Ok(Some(result)) => self.settle(intent, attempt, &result).await,
-            Ok(None) if attempt.is_missing_twice(now) => self.settle(intent, attempt, &ProviderResult::NeverCreated).await,
+            Ok(None) if attempt.is_missing_twice(now) => {
+                self.settle(intent, attempt, &ProviderResult::NeverCreated).await
+            }
             Ok(None) => self.write_next_check(attempt.missing(now), attempt).await,
             Err(_) => self.settle(intent, attempt, &ProviderResult::OutcomeUnknown).await,
         }
     }
 
     /// Writes an attempt whose next check is scheduled; returns the attempt as it is then.
-    async fn write_next_check(&self, next: Attempt, attempt: Attempt) -> Result<Attempt, PaymentError> {
+    async fn write_next_check(
+        &self,
+        next: Attempt,
+        attempt: Attempt,
+    ) -> Result<Attempt, PaymentError> {
         Ok(self.write_attempt(&attempt, &next).await?.unwrap_or(next))
     }
 
-    /// Writes the next version of an attempt. Returns the attempt that another writer has put there instead.
-    async fn write_attempt(&self, attempt: &Attempt, next: &Attempt) -> Result<Option<Attempt>, PaymentError> {
+    /// Writes the next version of an attempt. Returns the attempt that another writer has put there
+    /// instead.
+    async fn write_attempt(
+        &self,
+        attempt: &Attempt,
+        next: &Attempt,
+    ) -> Result<Option<Attempt>, PaymentError> {
         let change = Change { attempt: Some(next.clone()), ..Change::default() };
         Ok(match self.store.write(&change, None).await? {
             WriteOutcome::Written => None,
             // The same record: the answer to an earlier try of this write was lost.
-            WriteOutcome::Conflict(records) => Some(records.attempt.unwrap_or_else(|| attempt.clone())).filter(|other| other != next),
+            WriteOutcome::Conflict(records) => {
+                Some(records.attempt.unwrap_or_else(|| attempt.clone()))
+                    .filter(|other| other != next)
+            }
         })
     }
 
     /// Records a fact about an attempt; answers the attempt as it stands then.
-    pub(crate) async fn settle(&self, intent: PaymentIntent, attempt: Attempt, result: &ProviderResult) -> Result<Attempt, PaymentError> {
+    pub(crate) async fn settle(
+        &self,
+        intent: PaymentIntent,
+        attempt: Attempt,
+        result: &ProviderResult,
+    ) -> Result<Attempt, PaymentError> {
         self.settle_if(intent, attempt, result, |_| true).await
     }
 
-    /// Records a fact that was learned beside the attempt's own call. While that call runs, it reports every outcome itself, and what the
-    /// provider shows may be an intermediate state: only a success is recorded.
+    /// Records a fact that was learned beside the attempt's own call. While that call runs, it
+    /// reports every outcome itself, and what the provider shows may be an intermediate state: only
+    /// a success is recorded.
     pub(crate) async fn settle_observed(
         &self,
         intent: PaymentIntent,
@@ -132,7 +194,10 @@ impl Payments {
         result: &ProviderResult,
     ) -> Result<Attempt, PaymentError> {
         let is_success = matches!(result, ProviderResult::Succeeded { .. });
-        self.settle_if(intent, attempt, result, |attempt| is_success || !attempt.is_locked(self.clock.now())).await
+        self.settle_if(intent, attempt, result, |attempt| {
+            is_success || !attempt.is_locked(self.clock.now())
+        })
+        .await
     }
 
     async fn settle_if(
@@ -147,7 +212,13 @@ impl Payments {
             if !applies(&attempt) {
                 return Ok(attempt);
             }
-            let change = apply_provider_result(&intent, &attempt, result, self.clock.now(), self.first_retry);
+            let change = apply_provider_result(
+                &intent,
+                &attempt,
+                result,
+                self.clock.now(),
+                self.first_retry,
+            );
             if change.is_empty() {
                 self.report_review(change.needs_review, &attempt);
                 return Ok(attempt);
@@ -163,22 +234,33 @@ impl Payments {
                     return Ok(attempt);
                 }
                 WriteOutcome::Conflict(newer) => {
-                    let records =
-                        Records { intent: Some(intent.clone()), attempt: Some(attempt.clone()), ..Records::default() }.updated(*newer);
-                    (intent, attempt) = (records.intent.unwrap_or(intent), records.attempt.unwrap_or(attempt));
+                    let records = Records {
+                        intent: Some(intent.clone()),
+                        attempt: Some(attempt.clone()),
+                        ..Records::default()
+                    }
+                    .updated(*newer);
+                    (intent, attempt) =
+                        (records.intent.unwrap_or(intent), records.attempt.unwrap_or(attempt));
                 }
             }
         }
         Err(PaymentError::Contention)
     }
 
-    /// Asks the provider what became of an attempt. `None`: it knows of none. An error: it did not say.
-    pub(crate) async fn look_up(&self, call: &ProviderCall, attempt: &Attempt) -> Result<Option<ProviderResult>, ProviderError> {
+    /// Asks the provider what became of an attempt. `None`: it knows of none. An error: it did not
+    /// say.
+    pub(crate) async fn look_up(
+        &self,
+        call: &ProviderCall,
+        attempt: &Attempt,
+    ) -> Result<Option<ProviderResult>, ProviderError> {
         let request = ChargeRequest::from(attempt);
         self.call_provider(call, self.provider.retrieve(&request)).await
     }
 
-    /// Cancels a charge that the provider has not finished, `found` being what the provider says of it. Returns the attempt as it is then.
+    /// Cancels a charge that the provider has not finished, `found` being what the provider says of
+    /// it. Returns the attempt as it is then.
     pub(crate) async fn cancel_charge(
         &self,
         call: &ProviderCall,
@@ -187,11 +269,12 @@ impl Payments {
         found: &ProviderResult,
     ) -> Result<Attempt, PaymentError> {
         let mut request = ChargeRequest::from(&attempt);
-        request.transaction_id = request.transaction_id.or(found.transaction_id().map(str::to_owned));
+        request.transaction_id =
+            request.transaction_id.or(found.transaction_id().map(str::to_owned));
         let result = match self.call_provider(call, self.provider.cancel(&request)).await {
-            Ok(ProviderResult::Abandoned { .. }) => {
-                ProviderResult::Abandoned { reason: attempt.cancellation_reason(&intent, self.clock.now()) }
-            }
+            Ok(ProviderResult::Abandoned { .. }) => ProviderResult::Abandoned {
+                reason: attempt.cancellation_reason(&intent, self.clock.now()),
+            },
             Ok(result) => result,
             Err(_) => ProviderResult::OutcomeUnknown,
         };
@@ -214,7 +297,10 @@ impl From<&Attempt> for ChargeRequest {
             amount: attempt.money(),
             token: attempt.payment_method.token.clone(),
             return_url: attempt.return_url.clone(),
-            sent: attempt.dispatch.sent_at.map(|sent_at| (sent_at, attempt.last_sent_at.unwrap_or(sent_at))),
+            sent: attempt
+                .dispatch
+                .sent_at
+                .map(|sent_at| (sent_at, attempt.last_sent_at.unwrap_or(sent_at))),
             transaction_id: attempt.transaction_id.clone(),
         }
     }

@@ -1,4 +1,5 @@
-//! What happens to money at the provider without this service: disputes, and refunds made in its dashboard.
+//! What happens to money at the provider without this service: disputes, and refunds made in its
+//! dashboard.
 
 use shared::{clock::Timestamp, telemetry::Trace};
 
@@ -11,9 +12,17 @@ use crate::{
 
 impl Payments {
     /// Looks the dispute up at the provider and records its state.
-    pub(crate) async fn record_dispute(&self, dispute_id: &str, trace: &Trace, deadline: Timestamp) -> Result<(), PaymentError> {
+    pub(crate) async fn record_dispute(
+        &self,
+        dispute_id: &str,
+        trace: &Trace,
+        deadline: Timestamp,
+    ) -> Result<(), PaymentError> {
         let call = self.acquire(self.store.breaker().await?, deadline).await?;
-        let found = self.call_provider(&call, self.provider.find_dispute(dispute_id)).await.map_err(PaymentError::redeliver)?;
+        let found = self
+            .call_provider(&call, self.provider.find_dispute(dispute_id))
+            .await
+            .map_err(PaymentError::redeliver)?;
         let Some(reported) = found else {
             tracing::warn!("the provider reports a dispute about a charge that is not known here");
             return Ok(());
@@ -47,7 +56,8 @@ impl Payments {
         Err(PaymentError::Contention)
     }
 
-    /// Looks a refund up that this service did not ask for, and records it if it refunds one of its payments.
+    /// Looks a refund up that this service did not ask for, and records it if it refunds one of its
+    /// payments.
     pub(crate) async fn adopt_provider_refund(
         &self,
         provider_refund_id: &str,
@@ -55,14 +65,19 @@ impl Payments {
         deadline: Timestamp,
     ) -> Result<(), PaymentError> {
         let call = self.acquire(self.store.breaker().await?, deadline).await?;
-        let found = self.call_provider(&call, self.provider.find_refund(provider_refund_id)).await.map_err(PaymentError::redeliver)?;
+        let found = self
+            .call_provider(&call, self.provider.find_refund(provider_refund_id))
+            .await
+            .map_err(PaymentError::redeliver)?;
         let Some(found) = found else {
             tracing::info!("the provider reports a refund of a charge that is not known here");
             return Ok(());
         };
-        let mut records = self.store.records_for_refund(found.payment_id, found.refund_id()).await?;
+        let mut records =
+            self.store.records_for_refund(found.payment_id, found.refund_id()).await?;
         for _ in 0..MAX_WRITE_ATTEMPTS {
-            let (Some(intent), Some(paid)) = (records.intent.clone(), records.attempt.clone()) else {
+            let (Some(intent), Some(paid)) = (records.intent.clone(), records.attempt.clone())
+            else {
                 tracing::warn!(payment.id = %found.payment_id, "the provider reports a refund of a payment that is not known here");
                 return Ok(());
             };
@@ -73,7 +88,8 @@ impl Payments {
                 // The charge is not recorded yet: its refund counts once it is.
                 return Err(PaymentError::ProviderUnavailable { retry_after_seconds: 60 });
             }
-            let change = adopt_refund(&intent, &paid, &found, self.clock.now(), self.first_retry, trace);
+            let change =
+                adopt_refund(&intent, &paid, &found, self.clock.now(), self.first_retry, trace);
             if change.needs_review {
                 tracing::error!(payment.id = %found.payment_id, "refund made at the provider does not fit the payment: it needs review");
                 self.count("NeedsReview");
@@ -86,7 +102,9 @@ impl Payments {
                     tracing::info!(order.id = %intent.order_id, "refund made at the provider recorded");
                     return Ok(());
                 }
-                WriteOutcome::Conflict(newer) => records = Records { refund: None, ..records }.updated(*newer),
+                WriteOutcome::Conflict(newer) => {
+                    records = Records { refund: None, ..records }.updated(*newer)
+                }
             }
         }
         Err(PaymentError::Contention)

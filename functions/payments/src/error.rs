@@ -1,4 +1,5 @@
-//! What can go wrong with a payment, in the trade's words; and, in the last lines, what clients are told of it.
+//! What can go wrong with a payment, in the trade's words; and, in the last lines, what clients are
+//! told of it.
 
 use lambda_http::http::StatusCode;
 use provider::{
@@ -6,14 +7,18 @@ use provider::{
     webhook::{BadSignature, WebhookError},
 };
 use serde_json::json;
-use shared::{http::IdempotencyKey, money::Money, problem::Problem, queue::Retryable, secret::SecretError, table::TableError};
+use shared::{
+    http::IdempotencyKey, money::Money, problem::Problem, queue::Retryable, secret::SecretError,
+    table::TableError,
+};
 
 use crate::domain::{IntentState, RefundError, StartError};
 
 /// Why a payment cannot be made, shown or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum PaymentError {
-    /// There is no such order, it is another's, or it cannot be paid yet: all the same to the caller.
+    /// There is no such order, it is another's, or it cannot be paid yet: all the same to the
+    /// caller.
     #[error("there is no such order to pay")]
     OrderNotFound,
     /// There is no such payment, or it is another's.
@@ -76,7 +81,8 @@ pub enum PaymentError {
     /// The attempt was abandoned because the order gave up.
     #[error("the order gave up while it was about to be paid")]
     OrderClosed,
-    /// Somebody else is about to send the attempt: the message is given back until that is done or its lock is over.
+    /// Somebody else is about to send the attempt: the message is given back until that is done or
+    /// its lock is over.
     #[error("the attempt is about to be sent by somebody else")]
     SendInProgress,
     /// A command about the money of an order whose payment was never opened.
@@ -164,17 +170,26 @@ impl From<PaymentError> for Problem {
 
 fn not_payable(reason: StartError, state: &IntentState) -> Problem {
     let problem = match reason {
-        StartError::InProgress => Problem::conflict("payment_in_progress", "Another payment of this order is in progress")
-            .detail("Wait for its outcome: GET /payments?order_id=… shows it.")
-            .retry_after(2),
-        StartError::AlreadyPaid => Problem::conflict("already_paid", "The order is paid already"),
-        StartError::Closed => Problem::conflict("order_closed", "The order takes no payment any more"),
-        StartError::AmountMismatch => Problem::unprocessable("amount_mismatch", "The amount is not what the order costs")
-            .detail("Leave the amount out, or send the order's total."),
-        StartError::CurrencyMismatch => {
-            Problem::unprocessable("currency_mismatch", "The currencies differ").detail("Leave the amount out, or send the order's total.")
+        StartError::InProgress => {
+            Problem::conflict("payment_in_progress", "Another payment of this order is in progress")
+                .detail("Wait for its outcome: GET /payments?order_id=… shows it.")
+                .retry_after(2)
         }
-        StartError::UnknownState => return Problem::internal().caused_by(&PaymentError::UnknownState),
+        StartError::AlreadyPaid => Problem::conflict("already_paid", "The order is paid already"),
+        StartError::Closed => {
+            Problem::conflict("order_closed", "The order takes no payment any more")
+        }
+        StartError::AmountMismatch => {
+            Problem::unprocessable("amount_mismatch", "The amount is not what the order costs")
+                .detail("Leave the amount out, or send the order's total.")
+        }
+        StartError::CurrencyMismatch => {
+            Problem::unprocessable("currency_mismatch", "The currencies differ")
+                .detail("Leave the amount out, or send the order's total.")
+        }
+        StartError::UnknownState => {
+            return Problem::internal().caused_by(&PaymentError::UnknownState);
+        }
     };
     problem.with("payment_state", state.name())
 }

@@ -39,7 +39,8 @@ pub struct Payments {
 pub struct Settings {
     /// How many shards the index of due records has.
     pub shards: u32,
-    /// How long after it was sent an unsettled record is looked at first; then twice as long each time.
+    /// How long after it was sent an unsettled record is looked at first; then twice as long each
+    /// time.
     pub first_retry: Duration,
 }
 
@@ -58,18 +59,45 @@ impl Payments {
             Secrets::new(client, config::required("SERVER_KEYS_PREFIX"), clock.clone())
         };
         // Only the sweep has a pace: other functions make the calls of one request.
-        let calls_per_second = config::optional("PROVIDER_CALLS_PER_SECOND").map(|_| config::parsed("PROVIDER_CALLS_PER_SECOND"));
-        let provider = factory::payment_provider(&factory::ProviderDependencies { table: &table, secrets: &secrets }, calls_per_second);
+        let calls_per_second = config::optional("PROVIDER_CALLS_PER_SECOND")
+            .map(|_| config::parsed("PROVIDER_CALLS_PER_SECOND"));
+        let provider = factory::payment_provider(
+            &factory::ProviderDependencies { table: &table, secrets: &secrets },
+            calls_per_second,
+        );
         let secrets = secrets();
-        let settings = Settings { shards: config::parsed("INDEX_SHARDS"), first_retry: config::seconds("RETRY_SECONDS") };
-        let payments = Self::new(table("PAYMENTS_TABLE"), provider, secrets, clock, Ids::System, settings);
-        Self { concurrency: calls_per_second.map_or(CONCURRENCY, |calls: u32| usize::try_from(calls).unwrap_or(CONCURRENCY)), ..payments }
+        let settings = Settings {
+            shards: config::parsed("INDEX_SHARDS"),
+            first_retry: config::seconds("RETRY_SECONDS"),
+        };
+        let payments =
+            Self::new(table("PAYMENTS_TABLE"), provider, secrets, clock, Ids::System, settings);
+        Self {
+            concurrency: calls_per_second
+                .map_or(CONCURRENCY, |calls: u32| usize::try_from(calls).unwrap_or(CONCURRENCY)),
+            ..payments
+        }
     }
 
     /// The service over these surroundings.
-    pub fn new(table: Table, provider: Arc<dyn PaymentProvider>, secrets: Secrets, clock: Clock, ids: Ids, settings: Settings) -> Self {
+    pub fn new(
+        table: Table,
+        provider: Arc<dyn PaymentProvider>,
+        secrets: Secrets,
+        clock: Clock,
+        ids: Ids,
+        settings: Settings,
+    ) -> Self {
         let store = Store::new(table, settings.shards, provider.name());
-        Self { store, provider, secrets, clock, ids, first_retry: settings.first_retry, concurrency: CONCURRENCY }
+        Self {
+            store,
+            provider,
+            secrets,
+            clock,
+            ids,
+            first_retry: settings.first_retry,
+            concurrency: CONCURRENCY,
+        }
     }
 
     /// The records, for those who look from outside.
@@ -88,7 +116,8 @@ impl Payments {
     }
 }
 
-/// How long one call of the provider may take, whatever it does: with the writes around it less than the function's own time.
+/// How long one call of the provider may take, whatever it does: with the writes around it less
+/// than the function's own time.
 const PROVIDER_BUDGET: Duration = Duration::from_secs(8);
 
 /// How many due records are looked after at once, unless a pace is set.

@@ -1,4 +1,5 @@
-//! What payments tells orders and the ledger, and what orders asks of payments: the data of the messages, as it stands on the wire.
+//! What payments tells orders and the ledger, and what orders asks of payments: the data of the
+//! messages, as it stands on the wire.
 
 use provider::PaymentId;
 use serde::{Deserialize, Serialize};
@@ -13,8 +14,9 @@ use shared::{
 
 use crate::domain::{DisputeStatus, ExpectedPayment, PaymentMethod};
 
-/// `payment_opened.v1`, `payment_started.v1`, `payment_declined.v1`, `payment_unknown.v1`, `payment_succeeded.v1`, `payment_closed.v1`, `payment_refunded.v1`,
-/// `payment_refund_failed.v1`: how the payment of an order stands. `payment_disputed.v1`: the state of a dispute has changed.
+/// `payment_opened.v1`, `payment_started.v1`, `payment_declined.v1`, `payment_unknown.v1`,
+/// `payment_succeeded.v1`, `payment_closed.v1`, `payment_refunded.v1`, `payment_refund_failed.v1`:
+/// how the payment of an order stands. `payment_disputed.v1`: the state of a dispute has changed.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct PaymentEvent {
@@ -53,7 +55,8 @@ pub struct PaymentEvent {
     /// Whether the buyer may try again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_try_possible: Option<bool>,
-    /// The state of all disputes of the payment together, if there ever was one: `open`, `won` or `lost`.
+    /// The state of all disputes of the payment together, if there ever was one: `open`, `won` or
+    /// `lost`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(value_type = Option<String>))]
     pub dispute: Option<DisputeStatus>,
@@ -78,8 +81,10 @@ pub struct RecordEntry {
     pub entry_id: EntryId,
     /// When.
     pub occurred_at: Timestamp,
-    /// `capture`, `refund`, or the same of a payment that was one too many: `duplicate_capture`, `duplicate_capture_refund`. A refund that failed
-    /// after it succeeded: `refund_reversal`, `duplicate_capture_refund_reversal`. Disputes: `dispute_withdrawal`, `dispute_reinstatement`.
+    /// `capture`, `refund`, or the same of a payment that was one too many: `duplicate_capture`,
+    /// `duplicate_capture_refund`. A refund that failed after it succeeded: `refund_reversal`,
+    /// `duplicate_capture_refund_reversal`. Disputes: `dispute_withdrawal`,
+    /// `dispute_reinstatement`.
     pub kind: &'static str,
     /// For which order.
     pub order_id: OrderId,
@@ -91,7 +96,8 @@ pub struct RecordEntry {
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct EntryLine {
-    /// Where: `provider_clearing` is what the provider holds for the shop, `customer_funds:<order>` what was taken for an order.
+    /// Where: `provider_clearing` is what the provider holds for the shop, `customer_funds:<order>`
+    /// what was taken for an order.
     pub account: String,
     /// The currency.
     pub unit: &'static str,

@@ -1,6 +1,8 @@
-//! Which committed change of an intent tells orders and the ledger what. This file is the list of all that payments sends.
+//! Which committed change of an intent tells orders and the ledger what. This file is the list of
+//! all that payments sends.
 //!
-//! The intent counts all money that moves, in the write that records it: what its totals have grown by is what the ledger writes down.
+//! The intent counts all money that moves, in the write that records it: what its totals have grown
+//! by is what the ledger writes down.
 
 use shared::{
     ids,
@@ -19,20 +21,30 @@ pub const ORDER_EVENTS: &str = "order-events";
 /// The queue of what the ledger writes down.
 pub const RECORD_ENTRY: &str = "record-entry";
 
-/// What a change of an intent tells: its present fact, when its state changed or it answered once more; the state of its disputes, when that
-/// changed; and what money has moved.
+/// What a change of an intent tells: its present fact, when its state changed or it answered once
+/// more; the state of its disputes, when that changed; and what money has moved.
 pub fn messages(old: Option<&IntentImage>, new: &IntentImage) -> Vec<Message> {
     let (old, new) = (old.map(|old| &old.0), &new.0);
     let event_kind = kind(&new.event()).filter(|_| old.is_none_or(|old| has_changed(old, new)));
-    let disputed = (new.disputes != old.map_or_else(Vec::new, |old| old.disputes.clone())).then_some("payment_disputed.v1");
-    event_kind.into_iter().chain(disputed).map(|kind| event_message(kind, new)).chain(entries(old, new)).collect()
+    let disputed = (new.disputes != old.map_or_else(Vec::new, |old| old.disputes.clone()))
+        .then_some("payment_disputed.v1");
+    event_kind
+        .into_iter()
+        .chain(disputed)
+        .map(|kind| event_message(kind, new))
+        .chain(entries(old, new))
+        .collect()
 }
 
 /// Whether there is something that was not told before.
 fn has_changed(old: &PaymentIntent, new: &PaymentIntent) -> bool {
     let published = |intent: &PaymentIntent| {
         let totals = (intent.captured_total, intent.refunded_total, intent.refunds_reversed_total);
-        let failures = (intent.failed_refunds, intent.automatic_refunds_failed, intent.duplicate_refunds_refused.clone());
+        let failures = (
+            intent.failed_refunds,
+            intent.automatic_refunds_failed,
+            intent.duplicate_refunds_refused.clone(),
+        );
         (intent.state.clone(), intent.event(), intent.latest_attempt, totals, failures)
     };
     published(old) != published(new) || new.answered_attempt > old.answered_attempt
@@ -84,8 +96,8 @@ fn event_message(kind: &'static str, intent: &PaymentIntent) -> Message {
     Message::new(ORDER_EVENTS, kind, &message_context(intent), &data)
 }
 
-/// An entry for each total that has grown: what is captured comes to the provider from the customer, what is refunded or taken by a dispute
-/// goes back.
+/// An entry for each total that has grown: what is captured comes to the provider from the
+/// customer, what is refunded or taken by a dispute goes back.
 fn entries(old: Option<&PaymentIntent>, new: &PaymentIntent) -> Vec<Message> {
     let totals = |intent: &PaymentIntent| {
         [
@@ -100,18 +112,31 @@ fn entries(old: Option<&PaymentIntent>, new: &PaymentIntent) -> Vec<Message> {
         ]
     };
     let before = old.map_or([0; 8], |old| totals(old).map(|(_, total)| total));
-    let moved = totals(new).into_iter().zip(before).map(|((kind, now), before)| (kind, now - before));
-    moved.filter(|(_, amount)| *amount != 0).map(|(kind, amount)| entry(kind, amount, new)).collect()
+    let moved =
+        totals(new).into_iter().zip(before).map(|((kind, now), before)| (kind, now - before));
+    moved
+        .filter(|(_, amount)| *amount != 0)
+        .map(|(kind, amount)| entry(kind, amount, new))
+        .collect()
 }
 
 fn entry(kind: &'static str, amount: i64, intent: &PaymentIntent) -> Message {
-    let line = |account: String, amount| EntryLine { account, unit: intent.currency.code(), amount };
+    let line =
+        |account: String, amount| EntryLine { account, unit: intent.currency.code(), amount };
     let data = RecordEntry {
-        entry_id: ids::derive(&["payments", &intent.order_id.to_string(), &intent.version.to_string(), kind]),
+        entry_id: ids::derive(&[
+            "payments",
+            &intent.order_id.to_string(),
+            &intent.version.to_string(),
+            kind,
+        ]),
         occurred_at: intent.updated_at,
         kind,
         order_id: intent.order_id,
-        lines: [line("provider_clearing".to_owned(), amount), line(format!("customer_funds:{}", intent.order_id), -amount)],
+        lines: [
+            line("provider_clearing".to_owned(), amount),
+            line(format!("customer_funds:{}", intent.order_id), -amount),
+        ],
     };
     Message::new(RECORD_ENTRY, "record_entry.v1", &message_context(intent), &data)
 }
@@ -138,7 +163,14 @@ mod tests {
         let amount = Money::new(5998, Currency::parse("USD").expect("a currency"));
         let (order_id, user_id) = (ids::derive(&["order"]), ids::derive(&["user"]));
         PaymentIntent::opened(
-            &ExpectedPayment { order_id, user_id, amount, expires_at: NOW, tries: 3, command_attempt: 1 },
+            &ExpectedPayment {
+                order_id,
+                user_id,
+                amount,
+                expires_at: NOW,
+                tries: 3,
+                command_attempt: 1,
+            },
             NOW,
             &Trace::start(&Ids::seeded(1)),
         )
@@ -147,16 +179,24 @@ mod tests {
     fn event_kinds(old: Option<&PaymentIntent>, new: &PaymentIntent) -> Vec<&'static str> {
         let old = old.cloned().map(IntentImage);
         let messages = messages(old.as_ref(), &IntentImage(new.clone()));
-        messages.iter().filter(|message| message.queue == ORDER_EVENTS).map(|message| message.kind).collect()
+        messages
+            .iter()
+            .filter(|message| message.queue == ORDER_EVENTS)
+            .map(|message| message.kind)
+            .collect()
     }
 
     /// The entries of the ledger: the kind, and what comes to the provider.
     fn entry_amounts(old: Option<&PaymentIntent>, new: &PaymentIntent) -> Vec<(String, i64)> {
         let old = old.cloned().map(IntentImage);
         let messages = messages(old.as_ref(), &IntentImage(new.clone()));
-        let entries = messages.iter().filter(|message| message.queue == RECORD_ENTRY).map(|message| &message.data);
+        let entries = messages
+            .iter()
+            .filter(|message| message.queue == RECORD_ENTRY)
+            .map(|message| &message.data);
         let entry = |data: &serde_json::Value| {
-            let amounts = [0, 1].map(|line: usize| data["lines"][line]["amount"].as_i64().expect("an amount"));
+            let amounts = [0, 1]
+                .map(|line: usize| data["lines"][line]["amount"].as_i64().expect("an amount"));
             assert_eq!(amounts[0] + amounts[1], 0, "{data}");
             (data["kind"].as_str().expect("a kind").to_owned(), amounts[0])
         };
@@ -167,23 +207,49 @@ mod tests {
     fn each_event_is_published_once_and_again_on_request() {
         let latest_attempt = Some(PaymentId::automatic(open().order_id));
         let tried = PaymentIntent { latest_attempt, ..open() };
-        let captured = PaymentIntent { state: IntentState::Captured, captured_total: 5998, ..tried.clone() };
+        let captured =
+            PaymentIntent { state: IntentState::Captured, captured_total: 5998, ..tried.clone() };
         for (intent, kind) in [
             (open(), "payment_opened.v1"),
-            (PaymentIntent { state: IntentState::Processing, last_event: IntentEvent::Started, ..tried.clone() }, "payment_started.v1"),
             (
-                PaymentIntent { state: IntentState::Processing, last_event: IntentEvent::ActionRequired, ..tried.clone() },
+                PaymentIntent {
+                    state: IntentState::Processing,
+                    last_event: IntentEvent::Started,
+                    ..tried.clone()
+                },
                 "payment_started.v1",
             ),
-            (PaymentIntent { state: IntentState::Closing, last_event: IntentEvent::Started, ..tried.clone() }, "payment_started.v1"),
             (
-                PaymentIntent { state: IntentState::Processing, last_event: IntentEvent::OutcomeUnknown, ..tried.clone() },
+                PaymentIntent {
+                    state: IntentState::Processing,
+                    last_event: IntentEvent::ActionRequired,
+                    ..tried.clone()
+                },
+                "payment_started.v1",
+            ),
+            (
+                PaymentIntent {
+                    state: IntentState::Closing,
+                    last_event: IntentEvent::Started,
+                    ..tried.clone()
+                },
+                "payment_started.v1",
+            ),
+            (
+                PaymentIntent {
+                    state: IntentState::Processing,
+                    last_event: IntentEvent::OutcomeUnknown,
+                    ..tried.clone()
+                },
                 "payment_unknown.v1",
             ),
             (tried.clone(), "payment_declined.v1"),
             (PaymentIntent { state: IntentState::Closed, ..tried.clone() }, "payment_closed.v1"),
             (captured.clone(), "payment_succeeded.v1"),
-            (PaymentIntent { refund_failed: true, failed_refunds: 1, ..captured.clone() }, "payment_refund_failed.v1"),
+            (
+                PaymentIntent { refund_failed: true, failed_refunds: 1, ..captured.clone() },
+                "payment_refund_failed.v1",
+            ),
             (PaymentIntent { refunded_total: 5998, ..captured.clone() }, "payment_refunded.v1"),
         ] {
             assert_eq!(event_kinds(None, &intent), [kind]);
@@ -191,13 +257,27 @@ mod tests {
                 assert_eq!(event_kinds(Some(&open()), &intent), [kind]);
             }
             assert!(
-                event_kinds(Some(&intent), &PaymentIntent { version: 2, updated_at: NOW, ..intent.clone() }).is_empty(),
+                event_kinds(
+                    Some(&intent),
+                    &PaymentIntent { version: 2, updated_at: NOW, ..intent.clone() }
+                )
+                .is_empty(),
                 "no change, no message"
             );
-            assert_eq!(event_kinds(Some(&intent), &PaymentIntent { answered_attempt: 2, ..intent.clone() }), [kind]);
+            assert_eq!(
+                event_kinds(
+                    Some(&intent),
+                    &PaymentIntent { answered_attempt: 2, ..intent.clone() }
+                ),
+                [kind]
+            );
         }
         let partly = PaymentIntent { refunded_total: 1, ..captured.clone() };
-        assert_eq!(event_kinds(Some(&captured), &partly), ["payment_succeeded.v1"], "the totals have changed");
+        assert_eq!(
+            event_kinds(Some(&captured), &partly),
+            ["payment_succeeded.v1"],
+            "the totals have changed"
+        );
     }
 
     /// A captured intent after disputes in these states, one after the other.
@@ -213,9 +293,18 @@ mod tests {
         };
         let mut intents = vec![captured];
         for state in states {
-            let reported = ProviderDispute { dispute_id: "dp_1".to_owned(), payment_id, amount: open().money(), state: state.clone() };
+            let reported = ProviderDispute {
+                dispute_id: "dp_1".to_owned(),
+                payment_id,
+                amount: open().money(),
+                state: state.clone(),
+            };
             let last = intents.last().expect("an intent");
-            intents.push(apply_provider_dispute(last, &reported, NOW, &last.traceparent).intent.expect("a change"));
+            intents.push(
+                apply_provider_dispute(last, &reported, NOW, &last.traceparent)
+                    .intent
+                    .expect("a change"),
+            );
         }
         intents
     }
@@ -225,57 +314,124 @@ mod tests {
         let intents = disputed(&[DisputeState::Open, DisputeState::Withdrawn, DisputeState::Won]);
         let [captured, open, withdrawn, won] = &intents[..] else { panic!("four") };
         assert_eq!(event_kinds(Some(captured), open), ["payment_disputed.v1"]);
-        assert_eq!(event_kinds(Some(open), withdrawn), ["payment_refunded.v1", "payment_disputed.v1"], "the money is gone");
-        assert_eq!(event_kinds(Some(withdrawn), won), ["payment_succeeded.v1", "payment_disputed.v1"]);
+        assert_eq!(
+            event_kinds(Some(open), withdrawn),
+            ["payment_refunded.v1", "payment_disputed.v1"],
+            "the money is gone"
+        );
+        assert_eq!(
+            event_kinds(Some(withdrawn), won),
+            ["payment_succeeded.v1", "payment_disputed.v1"]
+        );
         assert_eq!(event_kinds(Some(won), &PaymentIntent { version: 99, ..won.clone() }), [""; 0]);
         assert_eq!(entry_amounts(Some(captured), open), []);
-        assert_eq!(entry_amounts(Some(open), withdrawn), [("dispute_withdrawal".to_owned(), -5998)]);
-        assert_eq!(entry_amounts(Some(withdrawn), won), [("dispute_reinstatement".to_owned(), 5998)]);
+        assert_eq!(
+            entry_amounts(Some(open), withdrawn),
+            [("dispute_withdrawal".to_owned(), -5998)]
+        );
+        assert_eq!(
+            entry_amounts(Some(withdrawn), won),
+            [("dispute_reinstatement".to_owned(), 5998)]
+        );
         for (intent, status) in [(open, "open"), (withdrawn, "open"), (won, "won")] {
             let again = PaymentIntent { answered_attempt: 9, ..intent.clone() };
             assert_eq!(messages(None, &IntentImage(again)).remove(0).data["dispute"], status);
         }
         let lost = disputed(&[DisputeState::Lost]);
-        assert_eq!(messages(Some(&IntentImage(lost[0].clone())), &IntentImage(lost[1].clone())).remove(0).data["dispute"], "lost");
-        assert_eq!(entry_amounts(Some(&lost[0]), &lost[1]), [("dispute_withdrawal".to_owned(), -5998)]);
+        assert_eq!(
+            messages(Some(&IntentImage(lost[0].clone())), &IntentImage(lost[1].clone()))
+                .remove(0)
+                .data["dispute"],
+            "lost"
+        );
+        assert_eq!(
+            entry_amounts(Some(&lost[0]), &lost[1]),
+            [("dispute_withdrawal".to_owned(), -5998)]
+        );
     }
 
     #[test]
     fn reversed_refund_is_published_and_posted_back() {
-        let captured = PaymentIntent { state: IntentState::Captured, captured_total: 5998, version: 3, ..open() };
+        let captured = PaymentIntent {
+            state: IntentState::Captured,
+            captured_total: 5998,
+            version: 3,
+            ..open()
+        };
         let refunded = PaymentIntent { refunded_total: 5998, version: 4, ..captured };
-        let reversed =
-            PaymentIntent { refunds_reversed_total: 5998, refund_failed: true, failed_refunds: 1, version: 5, ..refunded.clone() };
+        let reversed = PaymentIntent {
+            refunds_reversed_total: 5998,
+            refund_failed: true,
+            failed_refunds: 1,
+            version: 5,
+            ..refunded.clone()
+        };
         assert_eq!(event_kinds(Some(&refunded), &reversed), ["payment_refund_failed.v1"]);
-        assert_eq!(entry_amounts(Some(&refunded), &reversed), [("refund_reversal".to_owned(), 5998)]);
-        let duplicate = PaymentIntent { duplicate_refunds_reversed_total: 100, version: 6, ..reversed.clone() };
-        assert_eq!(entry_amounts(Some(&reversed), &duplicate), [("duplicate_capture_refund_reversal".to_owned(), 100)]);
-        let refused =
-            PaymentIntent { duplicate_refunds_refused: vec![PaymentId::automatic(open().order_id)], version: 7, ..duplicate.clone() };
-        assert_eq!(event_kinds(Some(&duplicate), &refused), ["payment_refund_failed.v1"], "a person has to know");
+        assert_eq!(
+            entry_amounts(Some(&refunded), &reversed),
+            [("refund_reversal".to_owned(), 5998)]
+        );
+        let duplicate =
+            PaymentIntent { duplicate_refunds_reversed_total: 100, version: 6, ..reversed.clone() };
+        assert_eq!(
+            entry_amounts(Some(&reversed), &duplicate),
+            [("duplicate_capture_refund_reversal".to_owned(), 100)]
+        );
+        let refused = PaymentIntent {
+            duplicate_refunds_refused: vec![PaymentId::automatic(open().order_id)],
+            version: 7,
+            ..duplicate.clone()
+        };
+        assert_eq!(
+            event_kinds(Some(&duplicate), &refused),
+            ["payment_refund_failed.v1"],
+            "a person has to know"
+        );
     }
 
     #[test]
     fn each_increase_of_a_total_is_posted_once() {
-        let captured = PaymentIntent { state: IntentState::Captured, captured_total: 5998, version: 3, ..open() };
+        let captured = PaymentIntent {
+            state: IntentState::Captured,
+            captured_total: 5998,
+            version: 3,
+            ..open()
+        };
         assert_eq!(entry_amounts(Some(&open()), &captured), [("capture".to_owned(), 5998)]);
         assert_eq!(entry_amounts(None, &captured), [("capture".to_owned(), 5998)]);
-        assert!(entry_amounts(Some(&captured), &PaymentIntent { answered_attempt: 2, version: 4, ..captured.clone() }).is_empty());
+        assert!(
+            entry_amounts(
+                Some(&captured),
+                &PaymentIntent { answered_attempt: 2, version: 4, ..captured.clone() }
+            )
+            .is_empty()
+        );
         let partly = PaymentIntent { refunded_total: 1000, version: 4, ..captured.clone() };
         assert_eq!(entry_amounts(Some(&captured), &partly), [("refund".to_owned(), -1000)]);
         let wholly = PaymentIntent { refunded_total: 5998, version: 5, ..partly.clone() };
         assert_eq!(entry_amounts(Some(&partly), &wholly), [("refund".to_owned(), -4998)]);
         let twice = PaymentIntent { duplicate_captured_total: 5998, version: 6, ..wholly.clone() };
         assert_eq!(entry_amounts(Some(&wholly), &twice), [("duplicate_capture".to_owned(), 5998)]);
-        let right_again = PaymentIntent { duplicate_refunded_total: 5998, version: 7, ..twice.clone() };
-        assert_eq!(entry_amounts(Some(&twice), &right_again), [("duplicate_capture_refund".to_owned(), -5998)]);
+        let right_again =
+            PaymentIntent { duplicate_refunded_total: 5998, version: 7, ..twice.clone() };
+        assert_eq!(
+            entry_amounts(Some(&twice), &right_again),
+            [("duplicate_capture_refund".to_owned(), -5998)]
+        );
     }
 
     #[test]
     fn entry_message_has_the_documented_format() {
-        let captured = PaymentIntent { state: IntentState::Captured, captured_total: 5998, version: 3, ..open() };
-        let message = messages(Some(&IntentImage(open())), &IntentImage(captured.clone())).remove(1);
-        let entry_id: EntryId = ids::derive(&["payments", &captured.order_id.to_string(), "3", "capture"]);
+        let captured = PaymentIntent {
+            state: IntentState::Captured,
+            captured_total: 5998,
+            version: 3,
+            ..open()
+        };
+        let message =
+            messages(Some(&IntentImage(open())), &IntentImage(captured.clone())).remove(1);
+        let entry_id: EntryId =
+            ids::derive(&["payments", &captured.order_id.to_string(), "3", "capture"]);
         let funds = format!("customer_funds:{}", captured.order_id);
         let data = serde_json::json!({
             "entry_id": entry_id, "occurred_at": NOW, "kind": "capture", "order_id": captured.order_id,
@@ -284,7 +440,10 @@ mod tests {
                 { "account": funds, "unit": "USD", "amount": -5998 },
             ],
         });
-        assert_eq!((message.queue, message.kind, message.data), ("record-entry", "record_entry.v1", data));
+        assert_eq!(
+            (message.queue, message.kind, message.data),
+            ("record-entry", "record_entry.v1", data)
+        );
     }
 
     #[test]

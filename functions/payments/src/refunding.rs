@@ -11,7 +11,8 @@ use crate::{
 };
 
 impl Payments {
-    /// Sends a refund of `paid`, unless somebody else has touched it since it was read; answers the refund as it stands then.
+    /// Sends a refund of `paid`, unless somebody else has touched it since it was read; answers the
+    /// refund as it stands then.
     pub(crate) async fn send_refund(
         &self,
         call: &ProviderCall,
@@ -29,7 +30,10 @@ impl Payments {
             }
         }
         let request = RefundRequest::from(&sending);
-        let result = self.call_provider_within(time, call, self.provider.refund(&request)).await.unwrap_or(RefundResult::OutcomeUnknown);
+        let result = self
+            .call_provider_within(time, call, self.provider.refund(&request))
+            .await
+            .unwrap_or(RefundResult::OutcomeUnknown);
         self.settle_refund(intent, paid, sending, &result).await
     }
 
@@ -41,13 +45,24 @@ impl Payments {
         refund: Refund,
         result: &RefundResult,
     ) -> Result<Refund, PaymentError> {
-        let mut records =
-            Records { intent: Some(intent.clone()), attempt: Some(paid.clone()), refund: Some(refund.clone()), ..Records::default() };
+        let mut records = Records {
+            intent: Some(intent.clone()),
+            attempt: Some(paid.clone()),
+            refund: Some(refund.clone()),
+            ..Records::default()
+        };
         for _ in 0..MAX_WRITE_ATTEMPTS {
             let intent = records.intent.as_ref().unwrap_or(&intent);
             let paid = records.attempt.as_ref().unwrap_or(&paid);
             let refund = records.refund.as_ref().unwrap_or(&refund);
-            let change = apply_refund_result(intent, paid, refund, result, self.clock.now(), self.first_retry);
+            let change = apply_refund_result(
+                intent,
+                paid,
+                refund,
+                result,
+                self.clock.now(),
+                self.first_retry,
+            );
             if change.needs_review {
                 tracing::error!(refund.id = %refund.refund_id, "refund needs review: it failed for good, failed after it succeeded, or does not match the provider's");
                 self.count("NeedsReview");
@@ -56,15 +71,22 @@ impl Payments {
                 return Ok(refund.clone());
             }
             match self.store.write(&change, None).await? {
-                WriteOutcome::Written => return Ok(change.refund.unwrap_or_else(|| refund.clone())),
+                WriteOutcome::Written => {
+                    return Ok(change.refund.unwrap_or_else(|| refund.clone()));
+                }
                 WriteOutcome::Conflict(newer) => records = records.updated(*newer),
             }
         }
         Err(PaymentError::Contention)
     }
 
-    /// Asks the provider what became of a refund. `None`: it knows of none. An error: it did not say.
-    pub(crate) async fn look_up_refund(&self, call: &ProviderCall, refund: &Refund) -> Result<Option<RefundResult>, ProviderError> {
+    /// Asks the provider what became of a refund. `None`: it knows of none. An error: it did not
+    /// say.
+    pub(crate) async fn look_up_refund(
+        &self,
+        call: &ProviderCall,
+        refund: &Refund,
+    ) -> Result<Option<RefundResult>, ProviderError> {
         let request = RefundRequest::from(refund);
         self.call_provider(call, self.provider.retrieve_refund(&request)).await
     }

@@ -1,10 +1,11 @@
 //! The table payments: keys, conditions, and nothing else that anybody has to know about it.
 //!
-//! Every record of an order lies under `ORDER#<order>`: `INTENT`, `ATTEMPT#<id>`, `REFUND#<id>`; the claim of an idempotency key under
-//! `KEY#<id>`; an event of the provider that was received under `EVENT#<its id>`, for a month; the breaker under `BREAKER#<provider>`;
-//! the lease of the sweep under `LEASE#reconcile-payments`.
-//! Every record counts its writes, and the one condition of every write is that it is the next one: version 1 where nothing
-//! stands, version n + 1 where version n does. What is refused comes back with what stands there.
+//! Every record of an order lies under `ORDER#<order>`: `INTENT`, `ATTEMPT#<id>`, `REFUND#<id>`;
+//! the claim of an idempotency key under `KEY#<id>`; an event of the provider that was received
+//! under `EVENT#<its id>`, for a month; the breaker under `BREAKER#<provider>`; the lease of the
+//! sweep under `LEASE#reconcile-payments`. Every record counts its writes, and the one condition of
+//! every write is that it is the next one: version 1 where nothing stands, version n + 1 where
+//! version n does. What is refused comes back with what stands there.
 
 use std::time::Duration;
 
@@ -14,7 +15,10 @@ use shared::{
     clock::Timestamp,
     ids::{self, OrderId, PrefixedId, Uuid},
     sweep::{Backlog, Lease},
-    table::{AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, TransactionOutcome, Write, from_item, to_item},
+    table::{
+        AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError,
+        TransactionOutcome, Write, from_item, to_item,
+    },
 };
 
 use crate::domain::{Attempt, Breaker, Change, IntentEvent, IntentState, PaymentIntent, Refund};
@@ -25,7 +29,8 @@ const DUE: &str = "due";
 /// How many due records are read of each shard at once.
 const DUE_PAGE: u32 = 100;
 
-/// For how long an event of the provider is remembered: longer than any provider goes on telling it.
+/// For how long an event of the provider is remembered: longer than any provider goes on telling
+/// it.
 const EVENT_RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The records of payments.
@@ -104,7 +109,8 @@ pub enum Due {
     Refund(OrderId, RefundId),
 }
 
-/// The intent as the table's stream shows it. An image with a state of a newer release is none that can be told about.
+/// The intent as the table's stream shows it. An image with a state of a newer release is none that
+/// can be told about.
 #[derive(Clone, Debug)]
 pub struct IntentImage(pub PaymentIntent);
 
@@ -121,7 +127,8 @@ impl<'de> Deserialize<'de> for IntentImage {
 }
 
 impl Store {
-    /// The records in `table`, whose index of due records has so many shards; `provider` is the one that is asked.
+    /// The records in `table`, whose index of due records has so many shards; `provider` is the one
+    /// that is asked.
     pub fn new(table: Table, shards: u32, provider: &'static str) -> Self {
         Self { table, shards, provider }
     }
@@ -138,7 +145,12 @@ impl Store {
 
     /// The intent, an attempt and the breaker, in one call.
     pub async fn intent_and_attempt(&self, payment: PaymentId) -> Result<Records, TableError> {
-        self.read_many(vec![order_key(payment.order_id(), "INTENT"), attempt_key(payment), self.breaker_key()]).await
+        self.read_many(vec![
+            order_key(payment.order_id(), "INTENT"),
+            attempt_key(payment),
+            self.breaker_key(),
+        ])
+        .await
     }
 
     /// An attempt and the breaker, in one call.
@@ -148,25 +160,56 @@ impl Store {
 
     /// All that decides about a request to pay, in one call.
     pub async fn records_for_payment(&self, payment: PaymentId) -> Result<Records, TableError> {
-        let records = [order_key(payment.order_id(), "INTENT"), attempt_key(payment), idempotency_key(payment.attempt())];
+        let records = [
+            order_key(payment.order_id(), "INTENT"),
+            attempt_key(payment),
+            idempotency_key(payment.attempt()),
+        ];
         self.read_many(records.into_iter().chain([self.breaker_key()]).collect()).await
     }
 
     /// All that decides about a request to give a payment back, in one call.
-    pub async fn records_for_refund(&self, payment: PaymentId, refund: RefundId) -> Result<Records, TableError> {
+    pub async fn records_for_refund(
+        &self,
+        payment: PaymentId,
+        refund: RefundId,
+    ) -> Result<Records, TableError> {
         let order = payment.order_id();
-        let records = [order_key(order, "INTENT"), attempt_key(payment), refund_key(order, refund), idempotency_key(refund.uuid())];
+        let records = [
+            order_key(order, "INTENT"),
+            attempt_key(payment),
+            refund_key(order, refund),
+            idempotency_key(refund.uuid()),
+        ];
         self.read_many(records.into_iter().chain([self.breaker_key()]).collect()).await
     }
 
     /// The intent, a refund and the breaker, in one call.
-    pub async fn intent_and_refund(&self, order: OrderId, refund: RefundId) -> Result<Records, TableError> {
-        self.read_many(vec![order_key(order, "INTENT"), refund_key(order, refund), self.breaker_key()]).await
+    pub async fn intent_and_refund(
+        &self,
+        order: OrderId,
+        refund: RefundId,
+    ) -> Result<Records, TableError> {
+        self.read_many(vec![
+            order_key(order, "INTENT"),
+            refund_key(order, refund),
+            self.breaker_key(),
+        ])
+        .await
     }
 
     /// A payment, a refund and the breaker, in one call.
-    pub async fn attempt_and_refund(&self, payment: PaymentId, refund: RefundId) -> Result<Records, TableError> {
-        self.read_many(vec![attempt_key(payment), refund_key(payment.order_id(), refund), self.breaker_key()]).await
+    pub async fn attempt_and_refund(
+        &self,
+        payment: PaymentId,
+        refund: RefundId,
+    ) -> Result<Records, TableError> {
+        self.read_many(vec![
+            attempt_key(payment),
+            refund_key(payment.order_id(), refund),
+            self.breaker_key(),
+        ])
+        .await
     }
 
     /// The breaker before the provider; none where nothing is recorded of it.
@@ -174,8 +217,12 @@ impl Store {
         self.read(self.breaker_key()).await
     }
 
-    /// Writes the breaker, unless somebody else has written it meanwhile: then what stands there comes back.
-    pub async fn write_breaker(&self, breaker: &Breaker) -> Result<Result<(), Option<Breaker>>, TableError> {
+    /// Writes the breaker, unless somebody else has written it meanwhile: then what stands there
+    /// comes back.
+    pub async fn write_breaker(
+        &self,
+        breaker: &Breaker,
+    ) -> Result<Result<(), Option<Breaker>>, TableError> {
         let item = keyed(to_item(breaker), breaker_pk(&breaker.provider), "BREAKER");
         match self.table.put(item, next(breaker.version)).await? {
             Outcome::Written => Ok(Ok(())),
@@ -192,16 +239,26 @@ impl Store {
     pub async fn record_event(&self, id: &str, now: Timestamp) -> Result<(), TableError> {
         let mut item = keyed(Item::new(), self.event_pk(id), "EVENT");
         item.insert("received_at".to_owned(), AttributeValue::S(now.to_string()));
-        item.insert("ttl".to_owned(), AttributeValue::N(now.plus(EVENT_RETENTION).seconds().to_string()));
+        item.insert(
+            "ttl".to_owned(),
+            AttributeValue::N(now.plus(EVENT_RETENTION).seconds().to_string()),
+        );
         // Refused: a copy of it was received at the same time.
         self.table.put(item, Expression::not_exists()).await.map(|_| ())
     }
 
-    /// The intent of an order and its attempts. There are at most as many as the order allowed tries.
-    pub async fn intent_and_attempts(&self, order: OrderId) -> Result<(Option<PaymentIntent>, Vec<Attempt>), TableError> {
+    /// The intent of an order and its attempts. There are at most as many as the order allowed
+    /// tries.
+    pub async fn intent_and_attempts(
+        &self,
+        order: OrderId,
+    ) -> Result<(Option<PaymentIntent>, Vec<Attempt>), TableError> {
         const MAX_ITEMS_READ: u32 = 1000;
-        let condition = Expression::new("#sk BETWEEN :first AND :last").value("first", "ATTEMPT#").value("last", "INTENT");
-        let query = Query::new(None, "pk", order_pk(order), MAX_ITEMS_READ).sort(condition).consistent();
+        let condition = Expression::new("#sk BETWEEN :first AND :last")
+            .value("first", "ATTEMPT#")
+            .value("last", "INTENT");
+        let query =
+            Query::new(None, "pk", order_pk(order), MAX_ITEMS_READ).sort(condition).consistent();
         let (mut intent, mut attempts) = (None, Vec::new());
         for item in self.table.query(query).await? {
             match sort_key(&item) {
@@ -212,7 +269,8 @@ impl Store {
         Ok((intent, attempts))
     }
 
-    /// The records that are due, the longest overdue first. Candidates only: the records themselves decide.
+    /// The records that are due, the longest overdue first. Candidates only: the records themselves
+    /// decide.
     pub fn due(&self, now: Timestamp) -> Backlog {
         let due = Expression::new("#next_check_at <= :now").value("now", now);
         let query = Query::new(Some("check-index"), "check_shard", DUE, DUE_PAGE).sort(due);
@@ -224,27 +282,46 @@ impl Store {
         Lease::new(&self.table, Key::composite("LEASE#reconcile-payments", "LEASE"))
     }
 
-    /// Writes a change, all or nothing. `idempotency_record` is the idempotency key that it makes use of.
-    pub async fn write(&self, change: &Change, idempotency_record: Option<&IdempotencyRecord>) -> Result<WriteOutcome, TableError> {
+    /// Writes a change, all or nothing. `idempotency_record` is the idempotency key that it makes
+    /// use of.
+    pub async fn write(
+        &self,
+        change: &Change,
+        idempotency_record: Option<&IdempotencyRecord>,
+    ) -> Result<WriteOutcome, TableError> {
         let refunds = [&change.refund, &change.next_refund].into_iter().flatten();
         let records: Vec<(Item, Expression)> = change
             .intent
             .iter()
-            .map(|intent| (keyed(to_item(intent), order_pk(intent.order_id), "INTENT"), next(intent.version)))
+            .map(|intent| {
+                (keyed(to_item(intent), order_pk(intent.order_id), "INTENT"), next(intent.version))
+            })
             .chain(change.attempt.iter().map(|attempt| self.attempt_item(attempt)))
             .chain(refunds.map(|refund| self.refund_item(refund)))
             .chain(idempotency_record.map(|idempotency_record| {
-                (keyed(to_item(idempotency_record), idempotency_pk(idempotency_record.key()), "KEY"), Expression::not_exists())
+                (
+                    keyed(
+                        to_item(idempotency_record),
+                        idempotency_pk(idempotency_record.key()),
+                        "KEY",
+                    ),
+                    Expression::not_exists(),
+                )
             }))
             .collect();
         if let [_] = &records[..] {
             let [(item, condition)] = <[_; 1]>::try_from(records).expect("there is one");
             return match self.table.put(item, condition).await? {
                 Outcome::Written => Ok(WriteOutcome::Written),
-                Outcome::ConditionFailed(item) => Ok(WriteOutcome::Conflict(Box::new(records_from(item)?))),
+                Outcome::ConditionFailed(item) => {
+                    Ok(WriteOutcome::Conflict(Box::new(records_from(item)?)))
+                }
             };
         }
-        let writes: Vec<Write> = records.into_iter().map(|(item, condition)| self.table.transact_put(item, condition)).collect();
+        let writes: Vec<Write> = records
+            .into_iter()
+            .map(|(item, condition)| self.table.transact_put(item, condition))
+            .collect();
         match self.table.transact(writes).await? {
             TransactionOutcome::Written => Ok(WriteOutcome::Written),
             TransactionOutcome::Cancelled(conflicts) => {
@@ -257,12 +334,18 @@ impl Store {
     fn attempt_item(&self, attempt: &Attempt) -> (Item, Expression) {
         let payment = attempt.payment_id;
         let item = keyed(to_item(attempt), order_pk(payment.order_id()), &attempt_sk(payment));
-        (self.in_index(item, attempt.dispatch.next_check_at, &payment.to_string()), next(attempt.version))
+        (
+            self.in_index(item, attempt.dispatch.next_check_at, &payment.to_string()),
+            next(attempt.version),
+        )
     }
 
     fn refund_item(&self, refund: &Refund) -> (Item, Expression) {
         let item = keyed(to_item(refund), order_pk(refund.order_id), &refund_sk(refund.refund_id));
-        (self.in_index(item, refund.dispatch.next_check_at, &refund.refund_id.to_string()), next(refund.version))
+        (
+            self.in_index(item, refund.dispatch.next_check_at, &refund.refund_id.to_string()),
+            next(refund.version),
+        )
     }
 
     /// A record stands in the index as long as it has a time at which it is looked at.
@@ -287,7 +370,9 @@ impl Store {
     }
 
     async fn read_many(&self, keys: Vec<Key>) -> Result<Records, TableError> {
-        records_from(self.table.get_many(keys.into_iter().map(|key| (&self.table, key)).collect()).await?)
+        records_from(
+            self.table.get_many(keys.into_iter().map(|key| (&self.table, key)).collect()).await?,
+        )
     }
 }
 
@@ -296,7 +381,8 @@ impl Store {
 /// # Errors
 /// When its key is neither that of an attempt nor that of a refund.
 pub fn due_record(found: &Item) -> Result<Due, TableError> {
-    let (order, kind) = (text(found, "pk").strip_prefix("ORDER#").and_then(OrderId::parse), text(found, "sk"));
+    let (order, kind) =
+        (text(found, "pk").strip_prefix("ORDER#").and_then(OrderId::parse), text(found, "sk"));
     let due = order.and_then(|order| match kind.strip_prefix("ATTEMPT#") {
         Some(id) => Some(Due::Attempt(PaymentId::new(order, ids::parse_uuid(id)?))),
         None => Some(Due::Refund(order, RefundId::parse(kind.strip_prefix("REFUND#")?)?)),

@@ -91,7 +91,8 @@ impl From<&Attempt> for PaymentView {
 }
 
 impl PaymentView {
-    /// The payment as it was at its end: the answer to its request, which must not change with what happens later.
+    /// The payment as it was at its end: the answer to its request, which must not change with what
+    /// happens later.
     pub fn as_settled(attempt: &Attempt) -> Self {
         Self {
             refunded: Money::new(0, attempt.currency),

@@ -68,7 +68,8 @@ impl HealthChecks {
                 return statuses;
             }
             let statuses = self.check_tables().await;
-            *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.clock.now(), statuses.clone()));
+            *self.cached.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some((self.clock.now(), statuses.clone()));
             statuses
         })
     }
@@ -82,7 +83,8 @@ impl HealthChecks {
                 checks.spawn(async move { (name, timeout(TIMEOUT, table.is_active()).await.unwrap_or(false)) }.in_current_span());
             }
         }
-        let mut statuses: HealthByService = self.services.iter().map(|service| (service.name, Health::Healthy)).collect();
+        let mut statuses: HealthByService =
+            self.services.iter().map(|service| (service.name, Health::Healthy)).collect();
         while let Some(answer) = checks.join_next().await {
             if let Ok((name, false)) = answer {
                 statuses.insert(name, Health::Unhealthy);

@@ -25,7 +25,8 @@ impl Platform {
     pub fn from_env() -> Self {
         let client = aws_sdk_dynamodb::Client::new(&aws::sdk_config());
         let simulated = config::required("PAYMENT_PROVIDER") == "simulated";
-        let table = |name: &str| Table::new(client.clone(), config::required(&format!("{name}_TABLE")));
+        let table =
+            |name: &str| Table::new(client.clone(), config::required(&format!("{name}_TABLE")));
         let mut payments = vec![table("PAYMENTS")];
         // Another provider keeps its own books, and then there is no such table.
         payments.extend(simulated.then(|| table("PAYMENT_SIMULATOR")));

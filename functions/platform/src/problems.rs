@@ -1,8 +1,10 @@
-//! Everything that can be wrong: each code that an answer can carry, with what it means and what to do about it.
+//! Everything that can be wrong: each code that an answer can carry, with what it means and what to
+//! do about it.
 //!
-//! The services decide when a problem occurs and what is said of this one request; here stands what is true of all of its occurrences.
-//! The API document explains each code with it, and nothing that is deployed contains it. The repository's tests compare this list with the
-//! code that makes problems, and with what the gateway answers by itself.
+//! The services decide when a problem occurs and what is said of this one request; here stands what
+//! is true of all of its occurrences. The API document explains each code with it, and nothing that
+//! is deployed contains it. The repository's tests compare this list with the code that makes
+//! problems, and with what the gateway answers by itself.
 
 /// A kind of problem.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +36,8 @@ pub struct Member {
     pub schema: &'static str,
 }
 
-/// A rule that a single field can break: the code of its 422 problem, and of the entry in `errors` that points to the field.
+/// A rule that a single field can break: the code of its 422 problem, and of the entry in `errors`
+/// that points to the field.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
     /// Its stable name.
@@ -48,7 +51,12 @@ pub struct Rule {
 /// The title of the problem of every broken [`Rule`].
 pub const RULE_TITLE: &str = "The request breaks a rule";
 
-const fn problem(status: u16, code: &'static str, title: &'static str, explanation: &'static str) -> ProblemType {
+const fn problem(
+    status: u16,
+    code: &'static str,
+    title: &'static str,
+    explanation: &'static str,
+) -> ProblemType {
     ProblemType { code, status, title, explanation, headers: &[], members: &[] }
 }
 
@@ -62,10 +70,17 @@ const MONEY: &str = r##"{"$ref": "#/components/schemas/Money"}"##;
 const ORDER_STATUS: &str = r##"{"$ref": "#/components/schemas/OrderStatus"}"##;
 const PAYMENT_ID: &str = r##"{"$ref": "#/components/schemas/PaymentId"}"##;
 const REFUND_ID: &str = r##"{"$ref": "#/components/schemas/RefundId"}"##;
-const ACTIONS: &str = r#"{"type": "array", "items": {"type": "string", "enum": ["cancel", "ship", "deliver"]}}"#;
-const PAYMENT_STATE_SCHEMA: &str = r#"{"type": "string", "enum": ["open", "busy", "captured", "closing", "closed"]}"#;
+const ACTIONS: &str =
+    r#"{"type": "array", "items": {"type": "string", "enum": ["cancel", "ship", "deliver"]}}"#;
+const PAYMENT_STATE_SCHEMA: &str =
+    r#"{"type": "string", "enum": ["open", "busy", "captured", "closing", "closed"]}"#;
 
-const fn member(name: &'static str, description: &'static str, example: &'static str, schema: &'static str) -> Member {
+const fn member(
+    name: &'static str,
+    description: &'static str,
+    example: &'static str,
+    schema: &'static str,
+) -> Member {
     Member { name, description, example, schema }
 }
 
@@ -94,9 +109,18 @@ impl ProblemType {
 
 const RETRY_AFTER: &[&str] = &["Retry-After"];
 const CHALLENGE: &[&str] = &["WWW-Authenticate"];
-const PAYMENT_STATE: &[Member] =
-    &[member("payment_state", "How far the payment of the order has come.", "\"captured\"", PAYMENT_STATE_SCHEMA)];
-const REFUNDABLE: &[Member] = &[member("refundable", "What can be refunded now.", "{\"amount\": 2999, \"currency\": \"USD\"}", MONEY)];
+const PAYMENT_STATE: &[Member] = &[member(
+    "payment_state",
+    "How far the payment of the order has come.",
+    "\"captured\"",
+    PAYMENT_STATE_SCHEMA,
+)];
+const REFUNDABLE: &[Member] = &[member(
+    "refundable",
+    "What can be refunded now.",
+    "{\"amount\": 2999, \"currency\": \"USD\"}",
+    MONEY,
+)];
 
 /// Every problem that is not a broken rule of one field, by status and code.
 pub const PROBLEMS: &[ProblemType] = &[

@@ -3,7 +3,9 @@
 use lambda_http::http::StatusCode;
 use shared::{problem::Problem, secret::SecretError, table::TableError, validation::Violation};
 
-use crate::{domain::ChangeError, password_hash::HashError, tokens::signing_keys::SigningKeysError};
+use crate::{
+    domain::ChangeError, password_hash::HashError, tokens::signing_keys::SigningKeysError,
+};
 
 /// What can go wrong with users.
 #[derive(Debug, thiserror::Error)]

@@ -63,7 +63,15 @@ pub struct Users {
 
 impl Users {
     /// The service over these tables and secrets.
-    pub fn new(store: Store, secrets: Secrets, clock: Clock, ids: Ids, issuer: Issuer, network_burst: u32, session_max: Duration) -> Self {
+    pub fn new(
+        store: Store,
+        secrets: Secrets,
+        clock: Clock,
+        ids: Ids,
+        issuer: Issuer,
+        network_burst: u32,
+        session_max: Duration,
+    ) -> Self {
         let (hasher, reloads) = (PasswordHasher::default(), Mutex::new(None));
         Self { store, secrets, clock, ids, issuer, network_burst, session_max, hasher, reloads }
     }
@@ -81,15 +89,32 @@ impl Users {
             sessions: Table::new(client, config::required("SESSIONS_TABLE")),
             shards: config::parsed("INDEX_SHARDS"),
         };
-        let issuer = Issuer { name: config::required("TOKEN_ISSUER"), audience: config::required("TOKEN_AUDIENCE") };
+        let issuer = Issuer {
+            name: config::required("TOKEN_ISSUER"),
+            audience: config::required("TOKEN_AUDIENCE"),
+        };
         let secrets = Secrets::new(secrets, config::required("SERVER_KEYS_PREFIX"), Clock::System);
-        let session_max = Duration::from_secs(24 * 3600 * u64::from(config::parsed::<u32>("SESSION_MAX_DAYS")));
-        Self::new(store, secrets, Clock::System, Ids::System, issuer, config::parsed("NETWORK_BURST"), session_max)
+        let session_max =
+            Duration::from_secs(24 * 3600 * u64::from(config::parsed::<u32>("SESSION_MAX_DAYS")));
+        Self::new(
+            store,
+            secrets,
+            Clock::System,
+            Ids::System,
+            issuer,
+            config::parsed("NETWORK_BURST"),
+            session_max,
+        )
     }
 
     /// The signing keys, at most [`signing_keys::CACHE_TTL`] old.
     pub(crate) async fn signing_keys(&self) -> Result<SigningKeys, UsersError> {
-        Ok(SigningKeys::parse(&self.secrets.get_with_max_age(signing_keys::SECRET_NAME, signing_keys::CACHE_TTL).await?)?)
+        Ok(SigningKeys::parse(
+            &self
+                .secrets
+                .get_with_max_age(signing_keys::SECRET_NAME, signing_keys::CACHE_TTL)
+                .await?,
+        )?)
     }
 
     /// The signing keys as they are now.
@@ -97,13 +122,20 @@ impl Users {
         Ok(SigningKeys::parse(&self.secrets.reload(signing_keys::SECRET_NAME).await?)?)
     }
 
-    /// The signing keys, at most a few seconds old: whoever asks for them has seen a token of a key that they do not know.
+    /// The signing keys, at most a few seconds old: whoever asks for them has seen a token of a key
+    /// that they do not know.
     pub(crate) async fn fresh_signing_keys(&self) -> Result<SigningKeys, UsersError> {
-        Ok(SigningKeys::parse(&self.secrets.get_with_max_age(signing_keys::SECRET_NAME, signing_keys::JWKS_CACHE_TTL).await?)?)
+        Ok(SigningKeys::parse(
+            &self
+                .secrets
+                .get_with_max_age(signing_keys::SECRET_NAME, signing_keys::JWKS_CACHE_TTL)
+                .await?,
+        )?)
     }
 
-    /// Whether the keys may be read again for the sake of a token that names an unknown one: whoever makes up key ids must not make us
-    /// ask Secrets Manager each time, nor keep us from seeing a new key.
+    /// Whether the keys may be read again for the sake of a token that names an unknown one:
+    /// whoever makes up key ids must not make us ask Secrets Manager each time, nor keep us from
+    /// seeing a new key.
     pub(crate) fn may_reload(&self) -> bool {
         let mut arrival = self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
         let judged = signing_keys::RELOAD_LIMIT.check(*arrival, self.clock.now());
@@ -123,17 +155,31 @@ impl Users {
         self.secrets.keys("users-key").await
     }
 
-    /// Charges one attempt to all of the buckets, or to none of them; see [`Store::consume_attempts`].
+    /// Charges one attempt to all of the buckets, or to none of them; see
+    /// [`Store::consume_attempts`].
     pub(crate) async fn check_rate_limits(&self, buckets: &[Bucket]) -> Result<(), UsersError> {
-        let retry_after = self.store.consume_attempts(buckets, self.clock.now()).await?.retry_after_seconds();
-        retry_after.map_or(Ok(()), |retry_after_seconds| Err(UsersError::Throttled { retry_after_seconds }))
+        let retry_after =
+            self.store.consume_attempts(buckets, self.clock.now()).await?.retry_after_seconds();
+        retry_after.map_or(Ok(()), |retry_after_seconds| {
+            Err(UsersError::Throttled { retry_after_seconds })
+        })
     }
 
-    /// The credentials of a user who gives the right present password; a wrong one is charged to `buckets`. The caller gives the try back in
-    /// the transaction that the password allows, and passes the credentials to it, so that it fails if the password changes meanwhile.
-    pub(crate) async fn confirm_password(&self, user: &User, password: &str, buckets: &[Bucket]) -> Result<Credentials, UsersError> {
+    /// The credentials of a user who gives the right present password; a wrong one is charged to
+    /// `buckets`. The caller gives the try back in the transaction that the password allows, and
+    /// passes the credentials to it, so that it fails if the password changes meanwhile.
+    pub(crate) async fn confirm_password(
+        &self,
+        user: &User,
+        password: &str,
+        buckets: &[Bucket],
+    ) -> Result<Credentials, UsersError> {
         self.check_rate_limits(buckets).await?;
-        let credentials = self.store.credentials(&user.email).await?.filter(|credentials| credentials.user_id == user.id);
+        let credentials = self
+            .store
+            .credentials(&user.email)
+            .await?
+            .filter(|credentials| credentials.user_id == user.id);
         let credentials = credentials.ok_or(UsersError::Contended)?;
         if !self.hasher.verify(password, Some(&credentials.password_hash))? {
             return Err(UsersError::WrongPassword);
@@ -152,18 +198,27 @@ impl Users {
     }
 
     /// Whether a session of this user is not over.
-    pub(crate) async fn is_session_active(&self, session: SessionId, user: &User) -> Result<bool, TableError> {
+    pub(crate) async fn is_session_active(
+        &self,
+        session: SessionId,
+        user: &User,
+    ) -> Result<bool, TableError> {
         let session = self.store.session(session).await?;
-        Ok(session.is_some_and(|session| session.is_active(user.id, user.session_epoch, self.clock.now())))
+        Ok(session.is_some_and(|session| {
+            session.is_active(user.id, user.session_epoch, self.clock.now())
+        }))
     }
 
     /// 412 for a change that came too late, with the version that stands now.
     pub(crate) async fn version_mismatch(&self, id: UserId) -> Result<Problem, TableError> {
         let current = self.store.user(id).await?.map(|user| user.version);
-        Ok(current.map_or(UsersError::NotFound, |current| UsersError::VersionMismatch { current }).into())
+        Ok(current
+            .map_or(UsersError::NotFound, |current| UsersError::VersionMismatch { current })
+            .into())
     }
 
-    /// The key that signs. As long as there is none the secret is read each time: the first rotation is to be noticed at once.
+    /// The key that signs. As long as there is none the secret is read each time: the first
+    /// rotation is to be noticed at once.
     pub(crate) async fn signing_key(&self) -> Result<CurrentKey, UsersError> {
         if let Some(key) = self.signing_keys().await?.current() {
             return Ok(key);
@@ -174,7 +229,9 @@ impl Users {
     /// The keys of refresh tokens.
     pub(crate) async fn refresh_token_keys(&self) -> Result<KeyRing<RefreshTokenKey>, UsersError> {
         let keys = self.server_keys().await?;
-        Ok(keys.map(|key| RefreshTokenKey::new(key.derive("refresh-token"), key.derive("refresh-token-successor"))))
+        Ok(keys.map(|key| {
+            RefreshTokenKey::new(key.derive("refresh-token"), key.derive("refresh-token-successor"))
+        }))
     }
 
     /// When the session of `token` ends unless it is used again after `now`.
@@ -184,7 +241,9 @@ impl Users {
 
     /// The key that seals one-time tokens until their mail is written.
     pub(crate) async fn one_time_token_key(&self) -> Result<SealingKey, UsersError> {
-        Ok(SealingKey::new(self.secrets.keys("mail-token-key").await?.active().derive("one-time-token")))
+        Ok(SealingKey::new(
+            self.secrets.keys("mail-token-key").await?.active().derive("one-time-token"),
+        ))
     }
 
     /// What hashes passwords, with the memory that it keeps.

@@ -1,14 +1,16 @@
-//! Argon2id: what a password is stored as, and how a login is compared with it. And bcrypt, for accounts that another system has
-//! brought along: read, never written.
+//! Argon2id: what a password is stored as, and how a login is compared with it. And bcrypt, for
+//! accounts that another system has brought along: read, never written.
 //!
-//! The memory that Argon2 fills is kept between calls: taking and returning 19 MiB each time costs more than a third of a hash. A
-//! function handles one request at a time, so that nobody waits for it. It never grows: a hash of other parameters that needs more gets
-//! memory of its own for as long as it takes.
+//! The memory that Argon2 fills is kept between calls: taking and returning 19 MiB each time costs
+//! more than a third of a hash. A function handles one request at a time, so that nobody waits for
+//! it. It never grows: a hash of other parameters that needs more gets memory of its own for as
+//! long as it takes.
 //!
-//! A hash is a text from a table. What it asks for is bounded before it is computed, so that one that somebody brought in costs no
-//! minute and no gigabyte. A password of nobody takes the work of one that is stored today. One whose hash
-//! [is to be replaced](PasswordHasher::needs_rehash) takes another time, so that such an account can be told from others until its owner
-//! has logged in once: that is the price of keeping their password, and it ends by itself.
+//! A hash is a text from a table. What it asks for is bounded before it is computed, so that one
+//! that somebody brought in costs no minute and no gigabyte. A password of nobody takes the work of
+//! one that is stored today. One whose hash [is to be replaced](PasswordHasher::needs_rehash) takes
+//! another time, so that such an account can be told from others until its owner has logged in
+//! once: that is the price of keeping their password, and it ends by itself.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -33,11 +35,13 @@ const SALT_BYTES: usize = 16;
 /// The memory that is kept between calls.
 const CACHED_BLOCKS: usize = MEMORY_KIB as usize;
 
-/// The most memory that a stored hash may ask for: no framework's defaults ask for more than 100 MiB.
+/// The most memory that a stored hash may ask for: no framework's defaults ask for more than 100
+/// MiB.
 const MAX_MEMORY_KIB: u32 = 131_072;
 /// The most that it may ask for in all, memory times passes: well below a second.
 const MAX_WORK_KIB: u64 = 1_048_576;
-/// The most lanes: each of them is more work at the seams, for which there is no second processor here.
+/// The most lanes: each of them is more work at the seams, for which there is no second processor
+/// here.
 const MAX_LANES: u32 = 16;
 /// The highest cost of a bcrypt hash: a second. Each step doubles it, and 31 would take a day.
 const MAX_BCRYPT_COST: u32 = 14;
@@ -47,14 +51,18 @@ const MAX_BCRYPT_BYTES: usize = 72;
 /// What is written down of bcrypt's 24 bytes.
 const BCRYPT_HASH_BYTES: usize = 23;
 
-/// bcrypt's own alphabet. The last character of a salt has four bits to spare, and some implementations left something in them.
+/// bcrypt's own alphabet. The last character of a salt has four bits to spare, and some
+/// implementations left something in them.
 const BCRYPT_BASE64: GeneralPurpose = GeneralPurpose::new(
     &BCRYPT,
-    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true).with_decode_padding_mode(DecodePaddingMode::RequireNone),
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
 
-/// What a password of nobody is compared with, so that an unknown address takes the time of a known one. It has the parameters of
-/// [`PasswordHasher::hash`]; nothing is known to hash to it, and if something did, it would still be refused.
+/// What a password of nobody is compared with, so that an unknown address takes the time of a known
+/// one. It has the parameters of [`PasswordHasher::hash`]; nothing is known to hash to it, and if
+/// something did, it would still be refused.
 const DUMMY_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Hashes passwords.
@@ -68,7 +76,8 @@ pub struct PasswordHasher {
 pub enum Normalization {
     /// Composed (NFC), as [`PasswordHasher::hash`] hashes it.
     Nfc,
-    /// Byte for byte as it was typed: the hash is older than composition, or comes from another system.
+    /// Byte for byte as it was typed: the hash is older than composition, or comes from another
+    /// system.
     Raw,
 }
 
@@ -95,7 +104,8 @@ impl PasswordHasher {
     }
 
     fn hash_raw(&self, password: &str, salt: [u8; SALT_BYTES]) -> Result<String, HashError> {
-        let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(HASH_BYTES)).map_err(HashError::new)?;
+        let params =
+            Params::new(MEMORY_KIB, PASSES, LANES, Some(HASH_BYTES)).map_err(HashError::new)?;
         let hash = self.compute(&params, Version::V0x13, password, &salt, HASH_BYTES)?;
         let stored = PasswordHash {
             algorithm: ARGON2ID_IDENT,
@@ -107,7 +117,8 @@ impl PasswordHasher {
         Ok(stored.to_string())
     }
 
-    /// Whether `password` matches `stored`, in whichever form. `None` stands for an unknown account: it takes as long and never matches.
+    /// Whether `password` matches `stored`, in whichever form. `None` stands for an unknown
+    /// account: it takes as long and never matches.
     ///
     /// # Errors
     /// When `stored` is not an Argon2id or bcrypt hash, or exceeds the limits of memory and time.
@@ -115,12 +126,16 @@ impl PasswordHasher {
         Ok(self.matching_normalization(password, stored)?.is_some())
     }
 
-    /// In which form `password` matches `stored`. A password that is not composed as typed is tried in both forms, for unknown accounts
-    /// too: timing does not reveal whether an account exists.
+    /// In which form `password` matches `stored`. A password that is not composed as typed is tried
+    /// in both forms, for unknown accounts too: timing does not reveal whether an account exists.
     ///
     /// # Errors
     /// As [`PasswordHasher::verify`].
-    pub fn matching_normalization(&self, password: &str, stored: Option<&str>) -> Result<Option<Normalization>, HashError> {
+    pub fn matching_normalization(
+        &self,
+        password: &str,
+        stored: Option<&str>,
+    ) -> Result<Option<Normalization>, HashError> {
         let nfc = to_nfc(password);
         if self.matches(&nfc, stored)? {
             return Ok(Some(Normalization::Nfc));
@@ -135,7 +150,9 @@ impl PasswordHasher {
             return Ok(legacy.verify(password));
         }
         let parsed = PasswordHash::new(text).map_err(HashError::new)?;
-        let (ARGON2ID_IDENT, Some(salt), Some(expected)) = (parsed.algorithm, &parsed.salt, &parsed.hash) else {
+        let (ARGON2ID_IDENT, Some(salt), Some(expected)) =
+            (parsed.algorithm, &parsed.salt, &parsed.hash)
+        else {
             return Err(HashError::new("it is no complete Argon2id hash"));
         };
         let params = Params::try_from(&parsed).map_err(HashError::new)?;
@@ -147,27 +164,45 @@ impl PasswordHasher {
         Ok(bool::from(computed.ct_eq(expected.as_bytes())) && stored.is_some())
     }
 
-    /// Whether a hash that a password was just found right with is to be replaced by one of [`PasswordHasher::hash`]: it is bcrypt, or Argon2
-    /// of another version or with other parameters. What was typed is then the password, with all of its bytes.
+    /// Whether a hash that a password was just found right with is to be replaced by one of
+    /// [`PasswordHasher::hash`]: it is bcrypt, or Argon2 of another version or with other
+    /// parameters. What was typed is then the password, with all of its bytes.
     pub fn needs_rehash(stored: &str) -> bool {
-        let (Ok(stored), Ok(current)) = (PasswordHash::new(stored), PasswordHash::new(DUMMY_HASH)) else { return true };
+        let (Ok(stored), Ok(current)) = (PasswordHash::new(stored), PasswordHash::new(DUMMY_HASH))
+        else {
+            return true;
+        };
         let shape = |hash: &PasswordHash| {
-            let lengths = (hash.salt.as_ref().map(|salt| salt.len()), hash.hash.as_ref().map(|hash| hash.len()));
+            let lengths = (
+                hash.salt.as_ref().map(|salt| salt.len()),
+                hash.hash.as_ref().map(|hash| hash.len()),
+            );
             (hash.algorithm, hash.version, hash.params.clone(), lengths)
         };
         shape(&stored) != shape(&current)
     }
 
-    fn compute(&self, params: &Params, version: Version, password: &str, salt: &[u8], length: usize) -> Result<Vec<u8>, HashError> {
+    fn compute(
+        &self,
+        params: &Params,
+        version: Version,
+        password: &str,
+        salt: &[u8],
+        length: usize,
+    ) -> Result<Vec<u8>, HashError> {
         let mut hash = vec![0; length];
         let argon2 = Argon2::new(Algorithm::Argon2id, version, params.clone());
         if params.block_count() > CACHED_BLOCKS {
-            argon2.hash_password_into(password.as_bytes(), salt, &mut hash).map_err(HashError::new)?;
+            argon2
+                .hash_password_into(password.as_bytes(), salt, &mut hash)
+                .map_err(HashError::new)?;
             return Ok(hash);
         }
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.resize(CACHED_BLOCKS, Block::new());
-        argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut hash, &mut memory[..]).map_err(HashError::new)?;
+        argon2
+            .hash_password_into_with_memory(password.as_bytes(), salt, &mut hash, &mut memory[..])
+            .map_err(HashError::new)?;
         Ok(hash)
     }
 }
@@ -178,13 +213,15 @@ fn to_nfc(password: &str) -> String {
 
 /// The version of a hash: the first, where it names none (the hashes of its time did not).
 fn version(hash: &PasswordHash) -> Result<Version, HashError> {
-    hash.version.map_or(Ok(Version::V0x10), |version| Version::try_from(version).map_err(HashError::new))
+    hash.version
+        .map_or(Ok(Version::V0x10), |version| Version::try_from(version).map_err(HashError::new))
 }
 
 /// A bcrypt hash: `$2b$12$`, 22 characters of salt, 31 of hash.
 ///
-/// `2a`, `2b` and `2y` are one algorithm for the passwords that there are (`2y` and `2b` say that a mistake of the one implementation
-/// that made it is mended); `2x` says that the mistake is in it, and is not read.
+/// `2a`, `2b` and `2y` are one algorithm for the passwords that there are (`2y` and `2b` say that a
+/// mistake of the one implementation that made it is mended); `2x` says that the mistake is in it,
+/// and is not read.
 struct Bcrypt {
     cost: u32,
     salt: [u8; SALT_BYTES],
@@ -194,7 +231,11 @@ struct Bcrypt {
 impl Bcrypt {
     /// The bcrypt hash that `text` spells; none, if it is of another kind.
     fn parse(text: &str) -> Result<Option<Self>, HashError> {
-        let Some(rest) = ["$2a$", "$2b$", "$2y$"].iter().find_map(|prefix| text.strip_prefix(prefix)) else { return Ok(None) };
+        let Some(rest) =
+            ["$2a$", "$2b$", "$2y$"].iter().find_map(|prefix| text.strip_prefix(prefix))
+        else {
+            return Ok(None);
+        };
         let broken = || HashError::new("it is no complete bcrypt hash");
         let (cost, rest) = rest.split_once('$').ok_or_else(broken)?;
         let is_cost = cost.len() == 2 && cost.bytes().all(|digit| digit.is_ascii_digit());
@@ -203,13 +244,19 @@ impl Bcrypt {
         if !(MIN_BCRYPT_COST..=MAX_BCRYPT_COST).contains(&cost) {
             return Err(HashError::new("its cost is none that a password should have"));
         }
-        Ok(Some(Self { cost, salt: decode_base64(salt).ok_or_else(broken)?, hash: decode_base64(hash).ok_or_else(broken)? }))
+        Ok(Some(Self {
+            cost,
+            salt: decode_base64(salt).ok_or_else(broken)?,
+            hash: decode_base64(hash).ok_or_else(broken)?,
+        }))
     }
 
-    /// Whether `password` is the one that it was made from, as the systems judged that made it: a password ends at its first NUL, because
-    /// it was a C string, and what stands behind its seventy-second byte does not count.
+    /// Whether `password` is the one that it was made from, as the systems judged that made it: a
+    /// password ends at its first NUL, because it was a C string, and what stands behind its
+    /// seventy-second byte does not count.
     fn verify(&self, password: &str) -> bool {
-        let bytes = password.bytes().take_while(|byte| *byte != 0).chain([0]).take(MAX_BCRYPT_BYTES);
+        let bytes =
+            password.bytes().take_while(|byte| *byte != 0).chain([0]).take(MAX_BCRYPT_BYTES);
         let computed = bcrypt::bcrypt(self.cost, self.salt, &bytes.collect::<Vec<_>>());
         bool::from(computed[..BCRYPT_HASH_BYTES].ct_eq(&self.hash))
     }

@@ -1,12 +1,15 @@
 //! Throttles: how often something may be tried, and by whom together.
 //!
-//! A bucket is one number, the *theoretical arrival time* (the generic cell rate algorithm, ITU-T I.371): the moment at which everything
-//! that was tried would have been paid for at one [`Limit::interval`] each. A try is admitted while that moment is near enough, and
-//! moves it on; one that is refused leaves it where it is, so that hammering keeps nobody out for longer. There is nothing to count,
-//! nothing to clean up, and the wait until the next try is known to the millisecond.
+//! A bucket is one number, the *theoretical arrival time* (the generic cell rate algorithm, ITU-T
+//! I.371): the moment at which everything that was tried would have been paid for at one
+//! [`Limit::interval`] each. A try is admitted while that moment is near enough, and moves it on;
+//! one that is refused leaves it where it is, so that hammering keeps nobody out for longer. There
+//! is nothing to count, nothing to clean up, and the wait until the next try is known to the
+//! millisecond.
 //!
-//! Whose bucket it is stands nowhere in clear: its name is a MAC, so that the table is no list of who tried to log in from where.
-//! Addresses that nobody has registered have buckets like all others, or a refusal would tell which ones are.
+//! Whose bucket it is stands nowhere in clear: its name is a MAC, so that the table is no list of
+//! who tried to log in from where. Addresses that nobody has registered have buckets like all
+//! others, or a refusal would tell which ones are.
 
 use std::time::Duration;
 
@@ -20,24 +23,28 @@ use shared::{
 
 use crate::tokens::device::DeviceToken;
 
-/// Logins of one account from devices that have shown nothing: all strangers share them, wherever they come from, or whoever has many
-/// addresses would have many tries. Ten are enough for somebody who tries their old passwords, and no more than ten fall into any
-/// quarter of an hour; whoever guesses gets a hundred a day. A login that succeeds gives its try back. Strangers can use all of them
-/// up, and then the owner gets in with a [`DeviceToken`], or by a link to their mailbox.
+/// Logins of one account from devices that have shown nothing: all strangers share them, wherever
+/// they come from, or whoever has many addresses would have many tries. Ten are enough for somebody
+/// who tries their old passwords, and no more than ten fall into any quarter of an hour; whoever
+/// guesses gets a hundred a day. A login that succeeds gives its try back. Strangers can use all of
+/// them up, and then the owner gets in with a [`DeviceToken`], or by a link to their mailbox.
 pub const LOGIN_UNKNOWN_DEVICE: Limit = Limit::new(10, QUARTER_HOUR);
 
-/// Logins of one account from one device that has logged in to it before. Faster to come back, because nobody else can use them up, and
-/// still slow enough for a device that was stolen: forty an hour.
+/// Logins of one account from one device that has logged in to it before. Faster to come back,
+/// because nobody else can use them up, and still slow enough for a device that was stolen: forty
+/// an hour.
 pub const LOGIN_KNOWN_DEVICE: Limit = Limit::new(10, Duration::from_secs(90));
 
-/// Mails that let somebody choose a new password for one account: a mailbox is not to be flooded in our name. Five, because mail is late
-/// at times and people ask again.
+/// Mails that let somebody choose a new password for one account: a mailbox is not to be flooded in
+/// our name. Five, because mail is late at times and people ask again.
 pub const RESET_ACCOUNT: Limit = Limit::new(5, QUARTER_HOUR);
 
-/// Passwords that somebody who is logged in gives for their present one: a session that was stolen is no place to guess it.
+/// Passwords that somebody who is logged in gives for their present one: a session that was stolen
+/// is no place to guess it.
 pub const PASSWORD_CONFIRMATION: Limit = Limit::new(10, QUARTER_HOUR);
 
-/// Mails that a user has sent to an address of their choice: verifications and changes. A mailbox must not be flooded in the shop's name.
+/// Mails that a user has sent to an address of their choice: verifications and changes. A mailbox
+/// must not be flooded in the shop's name.
 pub const VERIFICATION_MAILS: Limit = Limit::new(5, QUARTER_HOUR);
 
 /// What became of a try.
@@ -54,11 +61,14 @@ pub enum RateLimitDecision {
 }
 
 impl RateLimitDecision {
-    /// The wait in whole seconds, for `Retry-After`: whoever comes back then is not too early. None, if the try was admitted.
+    /// The wait in whole seconds, for `Retry-After`: whoever comes back then is not too early.
+    /// None, if the try was admitted.
     pub fn retry_after_seconds(self) -> Option<u64> {
         match self {
             Self::Allowed => None,
-            Self::Throttled { retry_after } => Some(retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0)),
+            Self::Throttled { retry_after } => {
+                Some(retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0))
+            }
         }
     }
 }
@@ -82,17 +92,22 @@ impl Bucket {
     }
 }
 
-/// The buckets of this service. `address` is an e-mail address in its normal form; where somebody sends what is none, that text.
-/// `source` is the address that the gateway saw the request come from, never one that the request names itself.
+/// The buckets of this service. `address` is an e-mail address in its normal form; where somebody
+/// sends what is none, that text. `source` is the address that the gateway saw the request come
+/// from, never one that the request names itself.
 pub struct Buckets {
     key: hmac::Key,
     network: Limit,
 }
 
 impl Buckets {
-    /// Names under a key of 256 bits (see [`shared::secret::Secrets::keys`]); `network_burst`: see [`Limit::network`].
+    /// Names under a key of 256 bits (see [`shared::secret::Secrets::keys`]); `network_burst`: see
+    /// [`Limit::network`].
     pub fn new(key: [u8; 32], network_burst: u32) -> Self {
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, &key), network: Limit::network(network_burst) }
+        Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, &key),
+            network: Limit::network(network_burst),
+        }
     }
 
     /// Logins of an account by strangers; see [`LOGIN_UNKNOWN_DEVICE`].
@@ -100,9 +115,14 @@ impl Buckets {
         self.bucket("login-unknown-device", &[address], LOGIN_UNKNOWN_DEVICE)
     }
 
-    /// Logins of the account that `device` has logged in to, from that device; see [`LOGIN_KNOWN_DEVICE`].
+    /// Logins of the account that `device` has logged in to, from that device; see
+    /// [`LOGIN_KNOWN_DEVICE`].
     pub fn login_known_device(&self, device: &DeviceToken) -> Bucket {
-        self.bucket("login-known-device", &[device.account(), &device.device_id()], LOGIN_KNOWN_DEVICE)
+        self.bucket(
+            "login-known-device",
+            &[device.account(), &device.device_id()],
+            LOGIN_KNOWN_DEVICE,
+        )
     }
 
     /// Logins of whatever account from one network.
@@ -261,15 +281,23 @@ mod tests {
         let (_, admitted) = run_attempts(LOGIN_UNKNOWN_DEVICE, &every_second);
         assert_eq!(admitted.iter().filter(|at| **at < 900_000).count(), 10);
         for from in &admitted {
-            assert!(admitted.iter().filter(|at| (*from..from + 900_000).contains(at)).count() <= 10);
+            assert!(
+                admitted.iter().filter(|at| (*from..from + 900_000).contains(at)).count() <= 10
+            );
         }
         assert_eq!(admitted.len(), 10 + 95, "in a day");
     }
 
     #[test]
     fn limits_have_the_documented_values() {
-        assert_eq!(LOGIN_UNKNOWN_DEVICE.check(Some(LOGIN_UNKNOWN_DEVICE.full(START)), START), Err(QUARTER_HOUR));
-        assert_eq!(LOGIN_KNOWN_DEVICE.check(Some(LOGIN_KNOWN_DEVICE.full(START)), START), Err(Duration::from_secs(90)));
+        assert_eq!(
+            LOGIN_UNKNOWN_DEVICE.check(Some(LOGIN_UNKNOWN_DEVICE.full(START)), START),
+            Err(QUARTER_HOUR)
+        );
+        assert_eq!(
+            LOGIN_KNOWN_DEVICE.check(Some(LOGIN_KNOWN_DEVICE.full(START)), START),
+            Err(Duration::from_secs(90))
+        );
         assert_eq!((RESET_ACCOUNT.burst(), PASSWORD_CONFIRMATION.burst()), (5, 10));
         assert_eq!(Limit::network(300), Limit::new(300, Duration::from_secs(3)));
         // However many: an interval is never nothing, and never less than its share.
@@ -282,15 +310,22 @@ mod tests {
 
     #[test]
     fn retry_after_rounds_up_to_whole_seconds() {
-        let seconds =
-            |milliseconds| RateLimitDecision::Throttled { retry_after: Duration::from_millis(milliseconds) }.retry_after_seconds();
-        assert_eq!([seconds(1), seconds(1000), seconds(1001), seconds(900_000)], [Some(1), Some(1), Some(2), Some(900)]);
+        let seconds = |milliseconds| {
+            RateLimitDecision::Throttled { retry_after: Duration::from_millis(milliseconds) }
+                .retry_after_seconds()
+        };
+        assert_eq!(
+            [seconds(1), seconds(1000), seconds(1001), seconds(900_000)],
+            [Some(1), Some(1), Some(2), Some(900)]
+        );
         assert_eq!(RateLimitDecision::Allowed.retry_after_seconds(), None);
     }
 
     #[test]
     fn kind_parts_and_key_separate_buckets() {
-        let device = |account: &str, seed| DeviceToken::issue(account, derive(&[account]), 1, &Ids::seeded(seed), START);
+        let device = |account: &str, seed| {
+            DeviceToken::issue(account, derive(&[account]), 1, &Ids::seeded(seed), START)
+        };
         let mut names = Vec::new();
         for key in [[1; 32], [2; 32]] {
             let buckets = Buckets::new(key, 300);
@@ -312,11 +347,16 @@ mod tests {
             names.push(buckets.bucket("login", &["a", "bc"], LOGIN_KNOWN_DEVICE));
             names.push(buckets.bucket("login", &["abc"], LOGIN_KNOWN_DEVICE));
         }
-        let (all, mut names) = (names.len(), names.into_iter().map(|bucket| bucket.name).collect::<Vec<_>>());
+        let (all, mut names) =
+            (names.len(), names.into_iter().map(|bucket| bucket.name).collect::<Vec<_>>());
         names.sort();
         names.dedup();
         assert_eq!(names.len(), all);
-        assert!(names.iter().all(|name| name.len() == 43 && !name.contains("ada") && !name.contains("203")));
+        assert!(
+            names
+                .iter()
+                .all(|name| name.len() == 43 && !name.contains("ada") && !name.contains("203"))
+        );
     }
 
     #[test]

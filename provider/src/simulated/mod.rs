@@ -1,13 +1,17 @@
-//! A provider that moves no money but keeps real books: in a table of its own, outside every process, as a real one does.
+//! A provider that moves no money but keeps real books: in a table of its own, outside every
+//! process, as a real one does.
 //!
-//! What it does depends on the card's token. It writes its books *before* it answers, times out or fails, so that its caller can lose an
-//! answer but never a charge. The first answer to a key is the answer to that key for a day. The same key with another request is refused,
-//! and after that day it is a new key, as with real providers.
+//! What it does depends on the card's token. It writes its books *before* it answers, times out or
+//! fails, so that its caller can lose an answer but never a charge. The first answer to a key is
+//! the answer to that key for a day. The same key with another request is refused, and after that
+//! day it is a new key, as with real providers.
 //!
-//! What its own staff and the banks do is written into its books by hand: a refund `REFUND#re_…` that no request asked for, a `failure_reason`
-//! of a refund that fails later, `disputed` on a charge and the dispute itself, `DISPUTE#…`. The operations only read it.
+//! What its own staff and the banks do is written into its books by hand: a refund `REFUND#re_…`
+//! that no request asked for, a `failure_reason` of a refund that fails later, `disputed` on a
+//! charge and the dispute itself, `DISPUTE#…`. The operations only read it.
 //!
-//! A customer who is asked to do something has done it by the time somebody asks what became of the charge, or never does.
+//! A customer who is asked to do something has done it by the time somebody asks what became of the
+//! charge, or never does.
 
 mod records;
 mod statement;
@@ -19,7 +23,10 @@ use shared::{
     BoxFuture,
     clock::Clock,
     money::Money,
-    table::{AttributeValue, Expression, Item, Key, Outcome, Table, TableError, TransactionOutcome, Write, from_item, to_item},
+    table::{
+        AttributeValue, Expression, Item, Key, Outcome, Table, TableError, TransactionOutcome,
+        Write, from_item, to_item,
+    },
 };
 
 use self::records::{StoredAnswer, StoredCharge, StoredDispute, StoredRefund};
@@ -55,13 +62,16 @@ enum Behaviour {
     TimeoutAfterCharge,
     /// The first request never arrives.
     TimeoutBeforeCharge,
-    /// No request to charge ever arrives, as while the provider cannot be reached. Other requests do.
+    /// No request to charge ever arrives, as while the provider cannot be reached. Other requests
+    /// do.
     Unreachable,
     /// The first request fails at the provider.
     ServerErrorOnce,
-    /// It is charged, and neither the first answer nor the first look says so: the provider tells it by itself, or later.
+    /// It is charged, and neither the first answer nor the first look says so: the provider tells
+    /// it by itself, or later.
     ChargedLate,
-    /// The customer has to do something, and then it is charged; or it is declined; or the customer never does.
+    /// The customer has to do something, and then it is charged; or it is declined; or the customer
+    /// never does.
     ActionThen(Action),
 }
 
@@ -77,7 +87,8 @@ enum Action {
 impl Behaviour {
     fn of(token: &str) -> Self {
         match token {
-            // The provider tells of `tok_duplicate_webhook` twice: whoever tells the shop for it does.
+            // The provider tells of `tok_duplicate_webhook` twice: whoever tells the shop for it
+            // does.
             "tok_ok" | "credit_card" | "tok_duplicate_webhook" => Self::Charged,
             "tok_declined" => Self::Declined("card_declined"),
             "tok_insufficient_funds" => Self::Declined("insufficient_funds"),
@@ -122,24 +133,31 @@ impl SimulatedProvider {
         }
         let now = self.clock.now();
         let answer = StoredAnswer::first(request, behaviour, now);
-        let Some(stored) = self.record_answer(request, &answer, Expression::not_exists()).await? else {
+        let Some(stored) = self.record_answer(request, &answer, Expression::not_exists()).await?
+        else {
             return answer.response(request, behaviour);
         };
         if now.since(stored.created_at) >= REMEMBERED {
             // The key is forgotten: the same charge is made again, as real providers do.
             let again = answer.reissued(stored.generation + 1, stored.version + 1, request);
-            return match self.record_answer(request, &again, Expression::version(stored.version)).await? {
+            return match self
+                .record_answer(request, &again, Expression::version(stored.version))
+                .await?
+            {
                 None => again.response(request, behaviour),
                 Some(_) => Err(key_in_use()),
             };
         }
         if stored.voided || stored.body != answer.body {
-            return Err(ProviderError::KeyMismatch("the key was used for another request".to_owned()));
+            return Err(ProviderError::KeyMismatch(
+                "the key was used for another request".to_owned(),
+            ));
         }
         Ok(stored.result(request))
     }
 
-    /// Writes the first answer to a charge, and the money that it takes. Returns the answer that is stored already.
+    /// Writes the first answer to a charge, and the money that it takes. Returns the answer that is
+    /// stored already.
     async fn record_answer(
         &self,
         request: &ChargeRequest,
@@ -153,7 +171,8 @@ impl SimulatedProvider {
         match self.table.transact(writes).await.map_err(unavailable)? {
             TransactionOutcome::Written => Ok(None),
             TransactionOutcome::Cancelled(conflicts) => {
-                let stored = conflicts.into_iter().flatten().next().and_then(|conflict| conflict.item);
+                let stored =
+                    conflicts.into_iter().flatten().next().and_then(|conflict| conflict.item);
                 Ok(Some(read(stored)?.ok_or_else(key_in_use)?))
             }
         }
@@ -167,8 +186,17 @@ impl SimulatedProvider {
 
     /// Takes the key for a request that charges nothing: a charge that arrives later finds it used.
     async fn void(&self, request: &ChargeRequest) -> Result<KeyState, ProviderError> {
-        let probe = StoredAnswer { voided: true, charge_id: None, ..StoredAnswer::first(request, Behaviour::Charged, self.clock.now()) };
-        match self.table.put(keyed(&probe, key_of(request)), Expression::not_exists()).await.map_err(unavailable)? {
+        let probe = StoredAnswer {
+            voided: true,
+            charge_id: None,
+            ..StoredAnswer::first(request, Behaviour::Charged, self.clock.now())
+        };
+        match self
+            .table
+            .put(keyed(&probe, key_of(request)), Expression::not_exists())
+            .await
+            .map_err(unavailable)?
+        {
             Outcome::Written => Ok(KeyState::Voided),
             Outcome::ConditionFailed(stored) => match read::<StoredAnswer>(stored)? {
                 Some(stored) if stored.voided => Ok(KeyState::Voided),
@@ -178,25 +206,48 @@ impl SimulatedProvider {
         }
     }
 
-    /// What became of a charge, by now: what the customer was to do is done, and what was not said is said the next time.
-    async fn current_result(&self, request: &ChargeRequest) -> Result<Option<ProviderResult>, ProviderError> {
-        let Some(answer) = self.answer_to(request).await?.filter(|answer| !answer.voided) else { return Ok(None) };
+    /// What became of a charge, by now: what the customer was to do is done, and what was not said
+    /// is said the next time.
+    async fn current_result(
+        &self,
+        request: &ChargeRequest,
+    ) -> Result<Option<ProviderResult>, ProviderError> {
+        let Some(answer) = self.answer_to(request).await?.filter(|answer| !answer.voided) else {
+            return Ok(None);
+        };
         if answer.pending_reads > 0 {
-            self.write(request, &StoredAnswer { pending_reads: answer.pending_reads - 1, ..answer.clone() }, false).await?;
+            self.write(
+                request,
+                &StoredAnswer { pending_reads: answer.pending_reads - 1, ..answer.clone() },
+                false,
+            )
+            .await?;
             return Ok(Some(ProviderResult::Processing { transaction_id: answer.id(request) }));
         }
-        let (answer, charged) = match answer.action.filter(|_| !answer.cancelled && answer.is_waiting()) {
-            Some(Action::Charged) => (StoredAnswer { charge_id: Some(answer.id(request)), ..answer }, true),
-            Some(Action::Declined) => (StoredAnswer { decline_reason: Some("authentication_failed".to_owned()), ..answer }, false),
+        let (answer, charged) = match answer
+            .action
+            .filter(|_| !answer.cancelled && answer.is_waiting())
+        {
+            Some(Action::Charged) => {
+                (StoredAnswer { charge_id: Some(answer.id(request)), ..answer }, true)
+            }
+            Some(Action::Declined) => (
+                StoredAnswer { decline_reason: Some("authentication_failed".to_owned()), ..answer },
+                false,
+            ),
             _ => return Ok(Some(answer.result(request))),
         };
         self.write(request, &answer, charged).await?;
         Ok(Some(answer.result(request)))
     }
 
-    async fn cancel_charge(&self, request: &ChargeRequest) -> Result<ProviderResult, ProviderError> {
+    async fn cancel_charge(
+        &self,
+        request: &ChargeRequest,
+    ) -> Result<ProviderResult, ProviderError> {
         let answer = self.answer_to(request).await?.filter(|answer| !answer.voided);
-        let answer = answer.ok_or_else(|| ProviderError::Rejected("there is no such charge".to_owned()))?;
+        let answer =
+            answer.ok_or_else(|| ProviderError::Rejected("there is no such charge".to_owned()))?;
         if !answer.is_waiting() || answer.cancelled {
             return Ok(answer.result(request));
         }
@@ -205,14 +256,25 @@ impl SimulatedProvider {
         Ok(cancelled.result(request))
     }
 
-    async fn answer_to(&self, request: &ChargeRequest) -> Result<Option<StoredAnswer>, ProviderError> {
+    async fn answer_to(
+        &self,
+        request: &ChargeRequest,
+    ) -> Result<Option<StoredAnswer>, ProviderError> {
         read(self.table.get(Key::new(key_of(request))).await.map_err(unavailable)?)
     }
 
     /// Writes what became of an answer, unless somebody else has done so; `charged` with the money.
-    async fn write(&self, request: &ChargeRequest, answer: &StoredAnswer, charged: bool) -> Result<(), ProviderError> {
+    async fn write(
+        &self,
+        request: &ChargeRequest,
+        answer: &StoredAnswer,
+        charged: bool,
+    ) -> Result<(), ProviderError> {
         let next = StoredAnswer { version: answer.version + 1, ..answer.clone() };
-        let mut writes = vec![self.table.transact_put(keyed(&next, key_of(request)), Expression::version(answer.version))];
+        let mut writes = vec![
+            self.table
+                .transact_put(keyed(&next, key_of(request)), Expression::version(answer.version)),
+        ];
         if charged {
             writes.push(self.charge_write(request, answer));
         }
@@ -222,9 +284,13 @@ impl SimulatedProvider {
         }
     }
 
-    /// Whether this is the first request under its key: remembered in the books, as a request that was lost leaves no other trace.
+    /// Whether this is the first request under its key: remembered in the books, as a request that
+    /// was lost leaves no other trace.
     async fn is_first(&self, request: &ChargeRequest) -> Result<bool, ProviderError> {
-        let item = Item::from([("pk".to_owned(), AttributeValue::S(format!("LOST#{}", request.payment_id)))]);
+        let item = Item::from([(
+            "pk".to_owned(),
+            AttributeValue::S(format!("LOST#{}", request.payment_id)),
+        )]);
         let outcome = self.table.put(item, Expression::not_exists()).await.map_err(unavailable)?;
         Ok(outcome == Outcome::Written)
     }
@@ -249,16 +315,25 @@ impl SimulatedProvider {
         match self.table.transact(writes).await.map_err(unavailable)? {
             TransactionOutcome::Written => Ok(refunded.result(&refund_id(request))),
             TransactionOutcome::Cancelled(conflicts) => {
-                let mut items = conflicts.into_iter().map(|conflict| conflict.and_then(|conflict| conflict.item));
+                let mut items = conflicts
+                    .into_iter()
+                    .map(|conflict| conflict.and_then(|conflict| conflict.item));
                 let (stored, charge) = (items.next().flatten(), items.next().flatten());
                 match read::<StoredRefund>(stored)? {
-                    Some(stored) if (StoredRefund { failure_reason: None, ..stored.clone() }) == refunded => {
+                    Some(stored)
+                        if (StoredRefund { failure_reason: None, ..stored.clone() })
+                            == refunded =>
+                    {
                         Ok(stored.result(&refund_id(request)))
                     }
-                    Some(_) => Err(ProviderError::Rejected("the key was used for another refund".to_owned())),
+                    Some(_) => Err(ProviderError::Rejected(
+                        "the key was used for another refund".to_owned(),
+                    )),
                     None => {
-                        let disputed = read::<StoredCharge>(charge)?.is_some_and(|charge| charge.disputed);
-                        let reason = if disputed { "charge_disputed" } else { "charge_not_refundable" };
+                        let disputed =
+                            read::<StoredCharge>(charge)?.is_some_and(|charge| charge.disputed);
+                        let reason =
+                            if disputed { "charge_disputed" } else { "charge_not_refundable" };
                         Ok(RefundResult::Rejected { reason: reason.to_owned() })
                     }
                 }
@@ -269,7 +344,8 @@ impl SimulatedProvider {
 
 impl SimulatedProvider {
     async fn payment_of(&self, charge_id: &str) -> Result<Option<PaymentId>, ProviderError> {
-        let stored = self.table.get(Key::new(format!("CHARGE#{charge_id}"))).await.map_err(unavailable)?;
+        let stored =
+            self.table.get(Key::new(format!("CHARGE#{charge_id}"))).await.map_err(unavailable)?;
         Ok(read::<StoredCharge>(stored)?.and_then(|charge| PaymentId::parse(&charge.payment_id)))
     }
 }
@@ -283,46 +359,83 @@ impl PaymentProvider for SimulatedProvider {
         false
     }
 
-    fn void_unsent<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Result<KeyState, ProviderError>> {
+    fn void_unsent<'a>(
+        &'a self,
+        request: &'a ChargeRequest,
+    ) -> BoxFuture<'a, Result<KeyState, ProviderError>> {
         Box::pin(self.void(request))
     }
 
-    fn find_by_time<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
+    fn find_by_time<'a>(
+        &'a self,
+        request: &'a ChargeRequest,
+    ) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
         Box::pin(self.current_result(request))
     }
 
-    fn charge<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
+    fn charge<'a>(
+        &'a self,
+        request: &'a ChargeRequest,
+    ) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
         Box::pin(self.charge_once(request))
     }
 
-    fn retrieve<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
+    fn retrieve<'a>(
+        &'a self,
+        request: &'a ChargeRequest,
+    ) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
         Box::pin(self.current_result(request))
     }
 
-    fn cancel<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
+    fn cancel<'a>(
+        &'a self,
+        request: &'a ChargeRequest,
+    ) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
         Box::pin(self.cancel_charge(request))
     }
 
-    fn refund<'a>(&'a self, request: &'a RefundRequest) -> BoxFuture<'a, Result<RefundResult, ProviderError>> {
+    fn refund<'a>(
+        &'a self,
+        request: &'a RefundRequest,
+    ) -> BoxFuture<'a, Result<RefundResult, ProviderError>> {
         Box::pin(self.refund_once(request))
     }
 
-    fn retrieve_refund<'a>(&'a self, request: &'a RefundRequest) -> BoxFuture<'a, Result<Option<RefundResult>, ProviderError>> {
+    fn retrieve_refund<'a>(
+        &'a self,
+        request: &'a RefundRequest,
+    ) -> BoxFuture<'a, Result<Option<RefundResult>, ProviderError>> {
         Box::pin(async move {
             // One that was made at the provider has only the provider's name.
-            for name in [Some(request.refund_id.to_string()), request.provider_refund_id.clone()].into_iter().flatten() {
-                let stored = self.table.get(Key::new(format!("REFUND#{name}"))).await.map_err(unavailable)?;
+            for name in [Some(request.refund_id.to_string()), request.provider_refund_id.clone()]
+                .into_iter()
+                .flatten()
+            {
+                let stored = self
+                    .table
+                    .get(Key::new(format!("REFUND#{name}")))
+                    .await
+                    .map_err(unavailable)?;
                 if let Some(refunded) = read::<StoredRefund>(stored)? {
-                    return Ok(Some(refunded.result(request.provider_refund_id.as_ref().unwrap_or(&refund_id(request)))));
+                    return Ok(Some(refunded.result(
+                        request.provider_refund_id.as_ref().unwrap_or(&refund_id(request)),
+                    )));
                 }
             }
             Ok(None)
         })
     }
 
-    fn find_refund<'a>(&'a self, provider_refund_id: &'a str) -> BoxFuture<'a, Result<Option<ProviderRefund>, ProviderError>> {
+    fn find_refund<'a>(
+        &'a self,
+        provider_refund_id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ProviderRefund>, ProviderError>> {
         Box::pin(async move {
-            let stored = self.table.get(Key::new(format!("REFUND#{provider_refund_id}"))).await.map_err(unavailable)?;
+            let stored = self
+                .table
+                .get(Key::new(format!("REFUND#{provider_refund_id}")))
+                .await
+                .map_err(unavailable)?;
             let Some(refunded) = read::<StoredRefund>(stored)? else { return Ok(None) };
             Ok(self.payment_of(&refunded.charge_id).await?.map(|payment_id| ProviderRefund {
                 provider_refund_id: provider_refund_id.to_owned(),
@@ -333,9 +446,16 @@ impl PaymentProvider for SimulatedProvider {
         })
     }
 
-    fn find_dispute<'a>(&'a self, dispute_id: &'a str) -> BoxFuture<'a, Result<Option<ProviderDispute>, ProviderError>> {
+    fn find_dispute<'a>(
+        &'a self,
+        dispute_id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ProviderDispute>, ProviderError>> {
         Box::pin(async move {
-            let stored = self.table.get(Key::new(format!("DISPUTE#{dispute_id}"))).await.map_err(unavailable)?;
+            let stored = self
+                .table
+                .get(Key::new(format!("DISPUTE#{dispute_id}")))
+                .await
+                .map_err(unavailable)?;
             let Some(disputed) = read::<StoredDispute>(stored)? else { return Ok(None) };
             Ok(self.payment_of(&disputed.charge_id).await?.map(|payment_id| ProviderDispute {
                 dispute_id: dispute_id.to_owned(),
@@ -347,7 +467,11 @@ impl PaymentProvider for SimulatedProvider {
     }
 
     /// Its events have Stripe's form.
-    fn webhook_event(&self, request: &WebhookRequest<'_>, secret: &str) -> Result<Option<WebhookEvent>, WebhookError> {
+    fn webhook_event(
+        &self,
+        request: &WebhookRequest<'_>,
+        secret: &str,
+    ) -> Result<Option<WebhookEvent>, WebhookError> {
         stripe::webhook::event(request, secret)
     }
 }
@@ -388,7 +512,11 @@ mod tests {
         assert_eq!(Behaviour::of("tok_ok"), Behaviour::Charged);
         assert_eq!(Behaviour::of("credit_card"), Behaviour::Charged);
         for token in ["", "tok_OK", "tok_ok ", "pm_card_visa"] {
-            assert_eq!(Behaviour::of(token), Behaviour::Declined("invalid_payment_method"), "{token}");
+            assert_eq!(
+                Behaviour::of(token),
+                Behaviour::Declined("invalid_payment_method"),
+                "{token}"
+            );
         }
     }
 }

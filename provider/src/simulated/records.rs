@@ -1,4 +1,5 @@
-//! The records of the simulated provider: what it answered to a key, what it charged and refunded, and what banks dispute.
+//! The records of the simulated provider: what it answered to a key, what it charged and refunded,
+//! and what banks dispute.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -118,9 +119,13 @@ impl StoredAnswer {
             version: 1,
         };
         match behaviour {
-            Behaviour::Declined(reason) => Self { decline_reason: Some(reason.to_owned()), ..answer },
+            Behaviour::Declined(reason) => {
+                Self { decline_reason: Some(reason.to_owned()), ..answer }
+            }
             Behaviour::ActionThen(action) => Self { action: Some(action), ..answer },
-            Behaviour::ChargedLate => Self { charge_id: Some(answer.id(request)), pending_reads: 1, ..answer },
+            Behaviour::ChargedLate => {
+                Self { charge_id: Some(answer.id(request)), pending_reads: 1, ..answer }
+            }
             _ => Self { charge_id: Some(answer.id(request)), ..answer },
         }
     }
@@ -132,7 +137,11 @@ impl StoredAnswer {
     }
 
     /// What the caller hears of it.
-    pub(super) fn response(&self, request: &ChargeRequest, behaviour: Behaviour) -> Result<ProviderResult, ProviderError> {
+    pub(super) fn response(
+        &self,
+        request: &ChargeRequest,
+        behaviour: Behaviour,
+    ) -> Result<ProviderResult, ProviderError> {
         if behaviour == Behaviour::TimeoutAfterCharge {
             Err(ProviderError::Indeterminate("timed out".to_owned()))
         } else {
@@ -142,7 +151,8 @@ impl StoredAnswer {
 
     /// The name of the charge.
     pub(super) fn id(&self, request: &ChargeRequest) -> String {
-        let again = if self.generation > 0 { format!("_{}", self.generation) } else { String::new() };
+        let again =
+            if self.generation > 0 { format!("_{}", self.generation) } else { String::new() };
         format!("ch_{}{again}", request.payment_id.attempt().simple())
     }
 
@@ -157,16 +167,23 @@ impl StoredAnswer {
         if self.is_waiting() {
             let transaction_id = self.id(request);
             let url = format!("https://payments.example/authenticate/{transaction_id}");
-            return ProviderResult::ActionRequired { transaction_id, next_action: NextAction { url } };
+            return ProviderResult::ActionRequired {
+                transaction_id,
+                next_action: NextAction { url },
+            };
         }
         match (&self.charge_id, &self.decline_reason) {
-            (Some(charge_id), _) if self.pending_reads > 0 => ProviderResult::Processing { transaction_id: charge_id.clone() },
+            (Some(charge_id), _) if self.pending_reads > 0 => {
+                ProviderResult::Processing { transaction_id: charge_id.clone() }
+            }
             (Some(charge_id), _) => ProviderResult::Succeeded {
                 transaction_id: charge_id.clone(),
                 amount: Money::new(self.amount, self.currency),
                 order_id: Some(self.order_id),
             },
-            (None, reason) => ProviderResult::Declined { reason: reason.clone().unwrap_or_else(|| "card_declined".to_owned()) },
+            (None, reason) => ProviderResult::Declined {
+                reason: reason.clone().unwrap_or_else(|| "card_declined".to_owned()),
+            },
         }
     }
 }
@@ -176,7 +193,10 @@ impl StoredRefund {
         let provider_refund_id = provider_refund_id.to_owned();
         match &self.failure_reason {
             Some(reason) => RefundResult::Failed { provider_refund_id, reason: reason.clone() },
-            None => RefundResult::Succeeded { provider_refund_id, amount: Money::new(self.amount, self.currency) },
+            None => RefundResult::Succeeded {
+                provider_refund_id,
+                amount: Money::new(self.amount, self.currency),
+            },
         }
     }
 }

@@ -7,7 +7,9 @@ use shared::{
 
 use crate::{
     dispute::DisputeState,
-    statement::{ChargeRecord, RefundRecord, Statement, StatementError, StatementQuery, StatementReader},
+    statement::{
+        ChargeRecord, RefundRecord, Statement, StatementError, StatementQuery, StatementReader,
+    },
 };
 
 /// How many items one call may ask for by their keys.
@@ -27,7 +29,11 @@ impl SimulatedStatement {
 
     async fn of(&self, recorded: &StatementQuery) -> Result<Statement, TableError> {
         let charges = recorded.payments.iter().flat_map(|payment| {
-            let derived = payment.payment_id.rsplit('_').next().map(|id| format!("CHARGE#ch_{}", id.replace('-', "")));
+            let derived = payment
+                .payment_id
+                .rsplit('_')
+                .next()
+                .map(|id| format!("CHARGE#ch_{}", id.replace('-', "")));
             payment.transaction_id.iter().map(|id| format!("CHARGE#{id}")).chain(derived)
         });
         let refunds = recorded.refunds.iter().map(|name| format!("REFUND#{name}"));
@@ -69,7 +75,10 @@ impl StatementReader for SimulatedStatement {
         "the simulated provider's own books"
     }
 
-    fn read<'a>(&'a self, recorded: &'a StatementQuery) -> BoxFuture<'a, Result<Statement, StatementError>> {
+    fn read<'a>(
+        &'a self,
+        recorded: &'a StatementQuery,
+    ) -> BoxFuture<'a, Result<Statement, StatementError>> {
         Box::pin(async move { Ok(self.of(recorded).await?) })
     }
 }

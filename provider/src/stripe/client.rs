@@ -1,4 +1,5 @@
-//! The wire to Stripe: one HTTP client, the key, and what an answer is before anybody reads its document.
+//! The wire to Stripe: one HTTP client, the key, and what an answer is before anybody reads its
+//! document.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -38,46 +39,74 @@ impl Client {
         Self { base, secrets, http: OnceLock::new(), live: None, rate_limiter: None }
     }
 
-    /// The same, which rejects a key that moves real money on a stage that must not, and the other way round.
+    /// The same, which rejects a key that moves real money on a stage that must not, and the other
+    /// way round.
     pub(super) fn with_live_mode(self, live: bool) -> Self {
         Self { live: Some(live), ..self }
     }
 
-    /// The same, which begins at most `calls_per_second` calls per second. A call that has to wait for its turn has less time left.
+    /// The same, which begins at most `calls_per_second` calls per second. A call that has to wait
+    /// for its turn has less time left.
     pub(super) fn with_rate_limit(self, calls_per_second: u32) -> Self {
         Self { rate_limiter: Some(RateLimiter::per_second(calls_per_second)), ..self }
     }
 
-    /// Made at the first call. Stripe's certificates are checked against the roots of the system that the function runs on.
+    /// Made at the first call. Stripe's certificates are checked against the roots of the system
+    /// that the function runs on.
     fn http(&self) -> Result<reqwest::Client, ProviderError> {
         if let Some(client) = self.http.get() {
             return Ok(client.clone());
         }
-        let unusable = |error: &dyn std::error::Error| ProviderError::Rejected(telemetry::causes(error));
+        let unusable =
+            |error: &dyn std::error::Error| ProviderError::Rejected(telemetry::causes(error));
         let is_remote = self.base.starts_with("https://");
         let mut roots = rustls::RootCertStore::empty();
         if is_remote {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
-        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(
+            rustls::crypto::ring::default_provider(),
+        ));
         let tls = tls.with_safe_default_protocol_versions().map_err(|error| unusable(&error))?;
-        let builder = reqwest::Client::builder().connect_timeout(CONNECT).timeout(CALL).redirect(reqwest::redirect::Policy::none());
-        let builder = builder.https_only(is_remote).tls_backend_preconfigured(tls.with_root_certificates(roots).with_no_client_auth());
+        let builder = reqwest::Client::builder()
+            .connect_timeout(CONNECT)
+            .timeout(CALL)
+            .redirect(reqwest::redirect::Policy::none());
+        let builder = builder
+            .https_only(is_remote)
+            .tls_backend_preconfigured(tls.with_root_certificates(roots).with_no_client_auth());
         let client = builder.build().map_err(|error| unusable(&error))?;
         Ok(self.http.get_or_init(|| client).clone())
     }
 
     async fn key(&self) -> Result<Arc<str>, ProviderError> {
-        let key = self.secrets.get(KEY).await.map_err(|error| ProviderError::Indeterminate(telemetry::causes(&error)))?;
+        let key = self
+            .secrets
+            .get(KEY)
+            .await
+            .map_err(|error| ProviderError::Indeterminate(telemetry::causes(&error)))?;
         let fits = self.live.is_none_or(|live| !key.is_empty() && key.contains("_live_") == live);
-        if fits { Ok(key) } else { Err(ProviderError::CredentialsRejected("the key is not one for this stage".to_owned())) }
+        if fits {
+            Ok(key)
+        } else {
+            Err(ProviderError::CredentialsRejected("the key is not one for this stage".to_owned()))
+        }
     }
 
-    pub(super) async fn post(&self, path: &str, form: &[(&str, &str)], idempotency_key: Option<&str>) -> Result<Response, ProviderError> {
+    pub(super) async fn post(
+        &self,
+        path: &str,
+        form: &[(&str, &str)],
+        idempotency_key: Option<&str>,
+    ) -> Result<Response, ProviderError> {
         self.call(Method::POST, path, form, idempotency_key).await
     }
 
-    pub(super) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Response, ProviderError> {
+    pub(super) async fn get(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Response, ProviderError> {
         self.call(Method::GET, path, query, None).await
     }
 
@@ -98,24 +127,34 @@ impl Client {
             request = request.header("idempotency-key", key);
         }
         request = if method == Method::GET { request.query(form) } else { request.form(form) };
-        // What reqwest says may repeat the address, and a query of ours in it: that stays away from the log.
-        let lost = |error: reqwest::Error| ProviderError::Indeterminate(telemetry::causes(&error.without_url()));
+        // What reqwest says may repeat the address, and a query of ours in it: that stays away from
+        // the log.
+        let lost = |error: reqwest::Error| {
+            ProviderError::Indeterminate(telemetry::causes(&error.without_url()))
+        };
         let answer = request.send().await.map_err(lost)?;
         let status = answer.status();
-        if status.is_server_error() && answer.headers().get("idempotent-replayed").is_some_and(|replayed| replayed == "true") {
+        if status.is_server_error()
+            && answer
+                .headers()
+                .get("idempotent-replayed")
+                .is_some_and(|replayed| replayed == "true")
+        {
             return Err(ProviderError::StoredFailure(status.as_u16().to_string()));
         }
         let body = answer.bytes().await.map_err(lost)?;
         let document = serde_json::from_slice(&body);
-        document
-            .map(|document| (status, document))
-            .map_err(|_| ProviderError::Indeterminate(format!("it answered {status} without a document")))
+        document.map(|document| (status, document)).map_err(|_| {
+            ProviderError::Indeterminate(format!("it answered {status} without a document"))
+        })
     }
 
-    /// The payment intent of a payment, found by the payment's id in its metadata. A new intent takes a while to be found.
+    /// The payment intent of a payment, found by the payment's id in its metadata. A new intent
+    /// takes a while to be found.
     pub(super) async fn intent_of(&self, payment_id: &str) -> Result<Option<Value>, ProviderError> {
         let query = format!("metadata[\"payment_id\"]:\"{payment_id}\"");
-        let (status, page) = self.get("/v1/payment_intents/search", &[("query", &query), ("limit", "1")]).await?;
+        let (status, page) =
+            self.get("/v1/payment_intents/search", &[("query", &query), ("limit", "1")]).await?;
         match page["data"].as_array() {
             Some(intents) if status.is_success() => Ok(intents.first().cloned()),
             // It says nothing of what there is.
@@ -123,8 +162,8 @@ impl Client {
         }
     }
 
-    /// Reads a list, a hundred documents per page, until `pick` finds something on a page. `None`: the list ended. A list of more than
-    /// `pages` pages is an error.
+    /// Reads a list, a hundred documents per page, until `pick` finds something on a page. `None`:
+    /// the list ended. A list of more than `pages` pages is an error.
     pub(super) async fn find_in_pages<T>(
         &self,
         path: &str,
@@ -139,7 +178,9 @@ impl Client {
                 query.push(("starting_after", &after));
             }
             let (status, page) = self.get(path, &query).await?;
-            let Some(documents) = page["data"].as_array().filter(|_| status.is_success()) else { return Err(error_from(status, &page)) };
+            let Some(documents) = page["data"].as_array().filter(|_| status.is_success()) else {
+                return Err(error_from(status, &page));
+            };
             if let Some(picked) = pick(documents) {
                 return Ok(Some(picked));
             }
@@ -168,7 +209,8 @@ pub(super) fn error_from(status: StatusCode, document: &Value) -> ProviderError 
     let what = format!("{} {kind} {code}", status.as_u16());
     match status.as_u16() {
         401 | 403 => ProviderError::CredentialsRejected(what),
-        // The same request is running, or there are too many requests: an answer, but not of the charge.
+        // The same request is running, or there are too many requests: an answer, but not of the
+        // charge.
         409 | 425 | 429 => ProviderError::Busy(what),
         408 => ProviderError::Indeterminate(what),
         _ if error["type"] == "idempotency_error" => ProviderError::KeyMismatch(what),
@@ -179,9 +221,14 @@ pub(super) fn error_from(status: StatusCode, document: &Value) -> ProviderError 
 
 /// A stable name from Stripe, or `other`, or that of any decline: nothing else is repeated.
 pub(super) fn name(given: &str, other: &str) -> String {
-    let is_name =
-        |text: &&str| (1..=60).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    [given, other].iter().find(|text| is_name(text)).map_or_else(|| "card_declined".to_owned(), |text| (*text).to_owned())
+    let is_name = |text: &&str| {
+        (1..=60).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    [given, other]
+        .iter()
+        .find(|text| is_name(text))
+        .map_or_else(|| "card_declined".to_owned(), |text| (*text).to_owned())
 }
 
 pub(super) fn text(value: &Value) -> &str {

@@ -1,10 +1,15 @@
-//! Stripe: a charge is a payment intent that is made and confirmed in one request, under the payment's id as its idempotency key.
+//! Stripe: a charge is a payment intent that is made and confirmed in one request, under the
+//! payment's id as its idempotency key.
 //!
-//! What Stripe says is read here and nowhere else. A refusal of the card is a fact; so is a refusal of the token. A wrong key (401, 403)
-//! means that the request did nothing. A refusal of our request as such (a parameter that is not known) is a mistake of ours. 409 and 429
-//! mean "not now". Everything else, answers that cannot be read included, is no answer. Amounts need no conversion: Stripe's smallest units are the minor units of every currency that the shop trades in.
+//! What Stripe says is read here and nowhere else. A refusal of the card is a fact; so is a refusal
+//! of the token. A wrong key (401, 403) means that the request did nothing. A refusal of our
+//! request as such (a parameter that is not known) is a mistake of ours. 409 and 429 mean "not
+//! now". Everything else, answers that cannot be read included, is no answer. Amounts need no
+//! conversion: Stripe's smallest units are the minor units of every currency that the shop trades
+//! in.
 //!
-//! Refunds and disputes are read in [`refunds`], events in [`webhook`], the statement in [`statement`].
+//! Refunds and disputes are read in [`refunds`], events in [`webhook`], the statement in
+//! [`statement`].
 
 mod client;
 mod refunds;
@@ -60,14 +65,16 @@ impl Stripe {
         Self { return_url, live, client: Client::new(base, secrets).with_live_mode(live) }
     }
 
-    /// The same, which begins at most `calls_per_second` calls per second. A call that has to wait for its turn has less time left.
+    /// The same, which begins at most `calls_per_second` calls per second. A call that has to wait
+    /// for its turn has less time left.
     #[must_use]
     pub fn with_rate_limit(self, calls_per_second: u32) -> Self {
         Self { client: self.client.with_rate_limit(calls_per_second), ..self }
     }
 
     async fn charge_card(&self, request: &ChargeRequest) -> Result<ProviderResult, ProviderError> {
-        let (amount, currency) = (request.amount.amount.to_string(), request.amount.currency.code().to_lowercase());
+        let (amount, currency) =
+            (request.amount.amount.to_string(), request.amount.currency.code().to_lowercase());
         let (order_id, payment_id) = (request.order_id.to_string(), request.payment_id.to_string());
         let mut form = vec![
             ("amount", &*amount),
@@ -79,14 +86,20 @@ impl Stripe {
         ];
         match request.token.as_str() {
             token if token.starts_with("tok_") => {
-                form.extend([("payment_method_data[type]", "card"), ("payment_method_data[card][token]", token)]);
+                form.extend([
+                    ("payment_method_data[type]", "card"),
+                    ("payment_method_data[card][token]", token),
+                ]);
             }
             method => form.push(("payment_method", method)),
         }
         if let Some(url) = &request.return_url {
             form.push(("return_url", url));
         }
-        charge_result(&self.client.post("/v1/payment_intents", &form, Some(&payment_id)).await?, request.amount.currency)
+        charge_result(
+            &self.client.post("/v1/payment_intents", &form, Some(&payment_id)).await?,
+            request.amount.currency,
+        )
     }
 
     /// The intent of a payment, by its own id where that is known, else by ours.
@@ -97,10 +110,16 @@ impl Stripe {
         self.client.intent_of(&request.payment_id.to_string()).await
     }
 
-    async fn cancel_intent(&self, request: &ChargeRequest) -> Result<ProviderResult, ProviderError> {
-        let intent = self.intent(request).await?.ok_or_else(|| ProviderError::Indeterminate("it shows no such intent yet".to_owned()))?;
+    async fn cancel_intent(
+        &self,
+        request: &ChargeRequest,
+    ) -> Result<ProviderResult, ProviderError> {
+        let intent = self.intent(request).await?.ok_or_else(|| {
+            ProviderError::Indeterminate("it shows no such intent yet".to_owned())
+        })?;
         let id = text(&intent["id"]);
-        let (status, cancelled) = self.client.post(&format!("/v1/payment_intents/{id}/cancel"), &[], None).await?;
+        let (status, cancelled) =
+            self.client.post(&format!("/v1/payment_intents/{id}/cancel"), &[], None).await?;
         if status.is_success() {
             return intent_result(&cancelled, request.amount.currency);
         }
@@ -109,7 +128,10 @@ impl Stripe {
         }
         // It has come to an end meanwhile: which one?
         let intent = optional(self.client.get(&format!("/v1/payment_intents/{id}"), &[]).await?)?;
-        intent_result(&intent.ok_or_else(|| error_from(status, &cancelled))?, request.amount.currency)
+        intent_result(
+            &intent.ok_or_else(|| error_from(status, &cancelled))?,
+            request.amount.currency,
+        )
     }
 }
 
@@ -126,61 +148,107 @@ impl PaymentProvider for Stripe {
         self.return_url.as_deref()
     }
 
-    fn void_unsent<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Result<KeyState, ProviderError>> {
+    fn void_unsent<'a>(
+        &'a self,
+        request: &'a ChargeRequest,
+    ) -> BoxFuture<'a, Result<KeyState, ProviderError>> {
         Box::pin(self.void_key(request))
     }
 
-    fn find_by_time<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
+    fn find_by_time<'a>(
+        &'a self,
+        request: &'a ChargeRequest,
+    ) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
         Box::pin(self.find_in_list(request))
     }
 
-    fn charge<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
+    fn charge<'a>(
+        &'a self,
+        request: &'a ChargeRequest,
+    ) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
         Box::pin(self.charge_card(request))
     }
 
-    fn retrieve<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
-        Box::pin(async move { self.intent(request).await?.map(|intent| intent_result(&intent, request.amount.currency)).transpose() })
+    fn retrieve<'a>(
+        &'a self,
+        request: &'a ChargeRequest,
+    ) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
+        Box::pin(async move {
+            self.intent(request)
+                .await?
+                .map(|intent| intent_result(&intent, request.amount.currency))
+                .transpose()
+        })
     }
 
-    fn cancel<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
+    fn cancel<'a>(
+        &'a self,
+        request: &'a ChargeRequest,
+    ) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
         Box::pin(self.cancel_intent(request))
     }
 
-    fn refund<'a>(&'a self, request: &'a RefundRequest) -> BoxFuture<'a, Result<RefundResult, ProviderError>> {
+    fn refund<'a>(
+        &'a self,
+        request: &'a RefundRequest,
+    ) -> BoxFuture<'a, Result<RefundResult, ProviderError>> {
         Box::pin(self.create_refund(request))
     }
 
-    fn retrieve_refund<'a>(&'a self, request: &'a RefundRequest) -> BoxFuture<'a, Result<Option<RefundResult>, ProviderError>> {
+    fn retrieve_refund<'a>(
+        &'a self,
+        request: &'a RefundRequest,
+    ) -> BoxFuture<'a, Result<Option<RefundResult>, ProviderError>> {
         Box::pin(self.fetch_refund(request))
     }
 
-    fn find_refund<'a>(&'a self, provider_refund_id: &'a str) -> BoxFuture<'a, Result<Option<ProviderRefund>, ProviderError>> {
+    fn find_refund<'a>(
+        &'a self,
+        provider_refund_id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ProviderRefund>, ProviderError>> {
         Box::pin(self.fetch_refund_by_id(provider_refund_id))
     }
 
-    fn find_dispute<'a>(&'a self, dispute_id: &'a str) -> BoxFuture<'a, Result<Option<ProviderDispute>, ProviderError>> {
+    fn find_dispute<'a>(
+        &'a self,
+        dispute_id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ProviderDispute>, ProviderError>> {
         Box::pin(self.fetch_dispute(dispute_id))
     }
 
-    fn webhook_event(&self, request: &WebhookRequest<'_>, secret: &str) -> Result<Option<WebhookEvent>, WebhookError> {
+    fn webhook_event(
+        &self,
+        request: &WebhookRequest<'_>,
+        secret: &str,
+    ) -> Result<Option<WebhookEvent>, WebhookError> {
         webhook::event(request, secret)
     }
 }
 
 /// What follows from the answer to a charge.
-fn charge_result((status, document): &Response, currency: Currency) -> Result<ProviderResult, ProviderError> {
+fn charge_result(
+    (status, document): &Response,
+    currency: Currency,
+) -> Result<ProviderResult, ProviderError> {
     if status.is_success() {
         return intent_result(document, currency);
     }
     let error = &document["error"];
     let (code, parameter) = (text(&error["code"]), text(&error["param"]));
-    // The customer's token is these parameters alone. Others, as `payment_method_types[0]`, are set here and are our mistake.
-    let names_the_token = parameter == "payment_method" || parameter.starts_with("payment_method_data[card]");
-    let is_the_token = matches!(status.as_u16(), 400 | 404) && (names_the_token || code == "token_already_used");
+    // The customer's token is these parameters alone. Others, as `payment_method_types[0]`, are set
+    // here and are our mistake.
+    let names_the_token =
+        parameter == "payment_method" || parameter.starts_with("payment_method_data[card]");
+    let is_the_token =
+        matches!(status.as_u16(), 400 | 404) && (names_the_token || code == "token_already_used");
     match status.as_u16() {
         402 => Ok(ProviderResult::Declined { reason: decline_reason(error) }),
-        _ if is_the_token => Ok(ProviderResult::Declined { reason: "invalid_payment_method".to_owned() }),
-        400 if matches!(code, "amount_too_small" | "amount_too_large") => Ok(ProviderResult::Declined { reason: code.to_owned() }),
+        _ if is_the_token => {
+            Ok(ProviderResult::Declined { reason: "invalid_payment_method".to_owned() })
+        }
+        400 if matches!(code, "amount_too_small" | "amount_too_large") => {
+            Ok(ProviderResult::Declined { reason: code.to_owned() })
+        }
         _ => Err(error_from(*status, document)),
     }
 }
@@ -189,33 +257,51 @@ fn charge_result((status, document): &Response, currency: Currency) -> Result<Pr
 fn intent_result(intent: &Value, currency: Currency) -> Result<ProviderResult, ProviderError> {
     let transaction_id = text(&intent["id"]).to_owned();
     if transaction_id.is_empty() {
-        return Err(ProviderError::Indeterminate("it answered something that is no payment intent".to_owned()));
+        return Err(ProviderError::Indeterminate(
+            "it answered something that is no payment intent".to_owned(),
+        ));
     }
     match text(&intent["status"]) {
         "succeeded" => {
             let amount = intent["amount_received"].as_i64().or(intent["amount"].as_i64());
-            let amount = amount.ok_or_else(|| ProviderError::Indeterminate("it did not say how much it charged".to_owned()))?;
+            let amount = amount.ok_or_else(|| {
+                ProviderError::Indeterminate("it did not say how much it charged".to_owned())
+            })?;
             let order_id = OrderId::parse(text(&intent["metadata"]["order_id"]));
-            // A currency that the shop does not trade in was never asked for: no order of ours is charged in it.
+            // A currency that the shop does not trade in was never asked for: no order of ours is
+            // charged in it.
             let charge_currency = Currency::parse(&text(&intent["currency"]).to_uppercase()).ok();
             let order_id = order_id.filter(|_| charge_currency.is_some());
-            Ok(ProviderResult::Succeeded { transaction_id, amount: Money::new(amount, charge_currency.unwrap_or(currency)), order_id })
+            Ok(ProviderResult::Succeeded {
+                transaction_id,
+                amount: Money::new(amount, charge_currency.unwrap_or(currency)),
+                order_id,
+            })
         }
         "requires_action" | "requires_source_action" => {
             let action = &intent["next_action"];
-            let url = action["redirect_to_url"]["url"].as_str().or(action["use_stripe_sdk"]["stripe_js"].as_str());
+            let url = action["redirect_to_url"]["url"]
+                .as_str()
+                .or(action["use_stripe_sdk"]["stripe_js"].as_str());
             let next_action = NextAction { url: url.unwrap_or_default().to_owned() };
             Ok(ProviderResult::ActionRequired { transaction_id, next_action })
         }
-        // Without an error the intent has not been confirmed yet: the call that does so may be running.
-        "requires_payment_method" | "requires_source" if intent["last_payment_error"].is_object() => {
+        // Without an error the intent has not been confirmed yet: the call that does so may be
+        // running.
+        "requires_payment_method" | "requires_source"
+            if intent["last_payment_error"].is_object() =>
+        {
             Ok(ProviderResult::Declined { reason: decline_reason(&intent["last_payment_error"]) })
         }
         "canceled" => Ok(ProviderResult::Abandoned { reason: "cancelled" }),
-        "requires_payment_method" | "requires_source" | "processing" | "requires_confirmation" | "requires_capture" => {
-            Ok(ProviderResult::Processing { transaction_id })
-        }
-        _ => Err(ProviderError::Indeterminate("it answered a status that is not known here".to_owned())),
+        "requires_payment_method"
+        | "requires_source"
+        | "processing"
+        | "requires_confirmation"
+        | "requires_capture" => Ok(ProviderResult::Processing { transaction_id }),
+        _ => Err(ProviderError::Indeterminate(
+            "it answered a status that is not known here".to_owned(),
+        )),
     }
 }
 
@@ -251,7 +337,11 @@ mod tests {
 
     fn succeeded(amount: i64, currency: &str, order_id: Option<&str>) -> ProviderResult {
         let amount = Money::new(amount, Currency::parse(currency).expect("a currency"));
-        ProviderResult::Succeeded { transaction_id: "pi_1".to_owned(), amount, order_id: order_id.and_then(OrderId::parse) }
+        ProviderResult::Succeeded {
+            transaction_id: "pi_1".to_owned(),
+            amount,
+            order_id: order_id.and_then(OrderId::parse),
+        }
     }
 
     #[test]
@@ -265,22 +355,52 @@ mod tests {
         let broke = json!({ "code": "card_declined", "decline_code": "insufficient_funds" });
         for (document, result) in [
             (intent("succeeded"), succeeded(5998, "USD", Some(ORDER))),
-            (with(intent("succeeded"), "amount_received", json!(1)), succeeded(1, "USD", Some(ORDER))),
-            (with(intent("succeeded"), "currency", json!("jpy")), succeeded(5998, "JPY", Some(ORDER))),
+            (
+                with(intent("succeeded"), "amount_received", json!(1)),
+                succeeded(1, "USD", Some(ORDER)),
+            ),
+            (
+                with(intent("succeeded"), "currency", json!("jpy")),
+                succeeded(5998, "JPY", Some(ORDER)),
+            ),
             (with(intent("succeeded"), "currency", json!("xyz")), succeeded(5998, "USD", None)),
             (with(intent("succeeded"), "metadata", json!({})), succeeded(5998, "USD", None)),
-            (with(intent("requires_action"), "next_action", redirect), asks("https://hooks.stripe.com/3ds")),
+            (
+                with(intent("requires_action"), "next_action", redirect),
+                asks("https://hooks.stripe.com/3ds"),
+            ),
             (intent("requires_action"), asks("")),
-            (with(intent("requires_payment_method"), "last_payment_error", broke), declined("insufficient_funds")),
-            (with(intent("requires_payment_method"), "last_payment_error", json!({})), declined("card_declined")),
-            (intent("requires_payment_method"), ProviderResult::Processing { transaction_id: "pi_1".to_owned() }),
+            (
+                with(intent("requires_payment_method"), "last_payment_error", broke),
+                declined("insufficient_funds"),
+            ),
+            (
+                with(intent("requires_payment_method"), "last_payment_error", json!({})),
+                declined("card_declined"),
+            ),
+            (
+                intent("requires_payment_method"),
+                ProviderResult::Processing { transaction_id: "pi_1".to_owned() },
+            ),
             (intent("canceled"), ProviderResult::Abandoned { reason: "cancelled" }),
-            (intent("processing"), ProviderResult::Processing { transaction_id: "pi_1".to_owned() }),
+            (
+                intent("processing"),
+                ProviderResult::Processing { transaction_id: "pi_1".to_owned() },
+            ),
         ] {
             assert_eq!(intent_result(&document, usd()), Ok(result), "{document}");
         }
-        for odd in [json!({}), json!([]), json!(null), intent("superseded"), with(intent("succeeded"), "id", json!(5))] {
-            assert!(matches!(intent_result(&odd, usd()), Err(ProviderError::Indeterminate(_))), "{odd}");
+        for odd in [
+            json!({}),
+            json!([]),
+            json!(null),
+            intent("superseded"),
+            with(intent("succeeded"), "id", json!(5)),
+        ] {
+            assert!(
+                matches!(intent_result(&odd, usd()), Err(ProviderError::Indeterminate(_))),
+                "{odd}"
+            );
         }
     }
 
@@ -288,35 +408,75 @@ mod tests {
     fn only_card_errors_are_declines() {
         let error = |members: Value| json!({ "error": members });
         let declined = |reason: &str| Ok(ProviderResult::Declined { reason: reason.to_owned() });
-        let card = |code: &str| error(json!({ "type": "card_error", "code": "card_declined", "decline_code": code }));
+        let card = |code: &str| {
+            error(json!({ "type": "card_error", "code": "card_declined", "decline_code": code }))
+        };
         assert_eq!(charge_result(&answer(402, card("lost_card")), usd()), declined("lost_card"));
-        assert_eq!(charge_result(&answer(402, error(json!({ "code": "expired_card" }))), usd()), declined("expired_card"));
+        assert_eq!(
+            charge_result(&answer(402, error(json!({ "code": "expired_card" }))), usd()),
+            declined("expired_card")
+        );
         assert_eq!(charge_result(&answer(402, card("Ada <b>")), usd()), declined("card_declined"));
-        let refused = |code: &str, parameter: &str| error(json!({ "type": "invalid_request_error", "code": code, "param": parameter }));
+        let refused = |code: &str, parameter: &str| {
+            error(json!({ "type": "invalid_request_error", "code": code, "param": parameter }))
+        };
         for (code, parameter) in [
             ("resource_missing", "payment_method"),
             ("resource_missing", "payment_method_data[card][token]"),
             ("token_already_used", "source"),
         ] {
-            assert_eq!(charge_result(&answer(400, refused(code, parameter)), usd()), declined("invalid_payment_method"), "{parameter}");
+            assert_eq!(
+                charge_result(&answer(400, refused(code, parameter)), usd()),
+                declined("invalid_payment_method"),
+                "{parameter}"
+            );
         }
-        for parameter in ["payment_method_types[0]", "payment_method_data[type]", "payment_method_options", "payment_methods", "return_url"]
-        {
-            let answer = charge_result(&answer(400, refused("parameter_unknown", parameter)), usd());
-            assert!(matches!(answer, Err(ProviderError::Rejected(_))), "{parameter} is ours: {answer:?}");
+        for parameter in [
+            "payment_method_types[0]",
+            "payment_method_data[type]",
+            "payment_method_options",
+            "payment_methods",
+            "return_url",
+        ] {
+            let answer =
+                charge_result(&answer(400, refused("parameter_unknown", parameter)), usd());
+            assert!(
+                matches!(answer, Err(ProviderError::Rejected(_))),
+                "{parameter} is ours: {answer:?}"
+            );
         }
-        let ours = error(json!({ "type": "invalid_request_error", "code": "parameter_unknown", "param": "colour" }));
+        let ours = error(
+            json!({ "type": "invalid_request_error", "code": "parameter_unknown", "param": "colour" }),
+        );
         let what = |status| charge_result(&answer(status, ours.clone()), usd());
-        assert!([400, 404].into_iter().all(|status| matches!(what(status), Err(ProviderError::Rejected(_)))));
-        assert!([401, 403].into_iter().all(|status| matches!(what(status), Err(ProviderError::CredentialsRejected(_)))));
-        assert!([409, 425, 429].into_iter().all(|status| matches!(what(status), Err(ProviderError::Busy(_)))));
+        assert!(
+            [400, 404]
+                .into_iter()
+                .all(|status| matches!(what(status), Err(ProviderError::Rejected(_))))
+        );
+        assert!(
+            [401, 403]
+                .into_iter()
+                .all(|status| matches!(what(status), Err(ProviderError::CredentialsRejected(_))))
+        );
+        assert!(
+            [409, 425, 429]
+                .into_iter()
+                .all(|status| matches!(what(status), Err(ProviderError::Busy(_))))
+        );
         for status in [300, 408, 500, 502, 503, 504] {
             assert!(matches!(what(status), Err(ProviderError::Indeterminate(_))), "{status}");
         }
         // The parameter does not matter where the key is wrong.
         let token = refused("resource_missing", "payment_method");
-        assert!(matches!(charge_result(&answer(401, token), usd()), Err(ProviderError::CredentialsRejected(_))));
+        assert!(matches!(
+            charge_result(&answer(401, token), usd()),
+            Err(ProviderError::CredentialsRejected(_))
+        ));
         let other_body = error(json!({ "type": "idempotency_error" }));
-        assert!(matches!(charge_result(&answer(400, other_body), usd()), Err(ProviderError::KeyMismatch(_))));
+        assert!(matches!(
+            charge_result(&answer(400, other_body), usd()),
+            Err(ProviderError::KeyMismatch(_))
+        ));
     }
 }

@@ -1,7 +1,8 @@
 //! Refunds and disputes at Stripe.
 //!
-//! A refusal of a refund is a fact: Stripe has read the request and made no refund. It is not a fact where the key is refused (401, 403), where
-//! the same key is in use or was used for another request, and where there were too many requests: an earlier request may have succeeded.
+//! A refusal of a refund is a fact: Stripe has read the request and made no refund. It is not a
+//! fact where the key is refused (401, 403), where the same key is in use or was used for another
+//! request, and where there were too many requests: an earlier request may have succeeded.
 
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -28,8 +29,12 @@ const PAGES: u32 = 10;
 const WITH_INTENT: [(&str, &str); 1] = [("expand[]", "payment_intent")];
 
 impl Stripe {
-    pub(super) async fn create_refund(&self, request: &RefundRequest) -> Result<RefundResult, ProviderError> {
-        let (amount, refund_id) = (request.amount.amount.to_string(), request.refund_id.to_string());
+    pub(super) async fn create_refund(
+        &self,
+        request: &RefundRequest,
+    ) -> Result<RefundResult, ProviderError> {
+        let (amount, refund_id) =
+            (request.amount.amount.to_string(), request.refund_id.to_string());
         let (order_id, payment_id) = (request.order_id.to_string(), request.payment_id.to_string());
         let form = [
             ("payment_intent", &*request.transaction_id),
@@ -41,7 +46,10 @@ impl Stripe {
         refund_outcome(&self.client.post("/v1/refunds", &form, Some(&refund_id)).await?, request)
     }
 
-    pub(super) async fn fetch_refund(&self, request: &RefundRequest) -> Result<Option<RefundResult>, ProviderError> {
+    pub(super) async fn fetch_refund(
+        &self,
+        request: &RefundRequest,
+    ) -> Result<Option<RefundResult>, ProviderError> {
         if let Some(id) = &request.provider_refund_id {
             let refund = optional(self.client.get(&format!("/v1/refunds/{id}"), &[]).await?)?;
             return refund.map(|refund| refund_result(&refund, request)).transpose();
@@ -49,12 +57,22 @@ impl Stripe {
         let refund_id = request.refund_id.to_string();
         let is_it = |refund: &&Value| refund["metadata"]["refund_id"] == *refund_id;
         let filter = [("payment_intent", &*request.transaction_id)];
-        let listed = self.client.find_in_pages("/v1/refunds", &filter, PAGES, |refunds| refunds.iter().find(is_it).cloned()).await?;
+        let listed = self
+            .client
+            .find_in_pages("/v1/refunds", &filter, PAGES, |refunds| {
+                refunds.iter().find(is_it).cloned()
+            })
+            .await?;
         listed.map(|refund| refund_result(&refund, request)).transpose()
     }
 
-    pub(super) async fn fetch_refund_by_id(&self, provider_refund_id: &str) -> Result<Option<ProviderRefund>, ProviderError> {
-        let refund = optional(self.client.get(&format!("/v1/refunds/{provider_refund_id}"), &WITH_INTENT).await?)?;
+    pub(super) async fn fetch_refund_by_id(
+        &self,
+        provider_refund_id: &str,
+    ) -> Result<Option<ProviderRefund>, ProviderError> {
+        let refund = optional(
+            self.client.get(&format!("/v1/refunds/{provider_refund_id}"), &WITH_INTENT).await?,
+        )?;
         let Some((refund, payment_id)) = refund.and_then(of_our_payment) else { return Ok(None) };
         let amount = money(&refund)?;
         Ok(Some(ProviderRefund {
@@ -65,8 +83,12 @@ impl Stripe {
         }))
     }
 
-    pub(super) async fn fetch_dispute(&self, dispute_id: &str) -> Result<Option<ProviderDispute>, ProviderError> {
-        let dispute = optional(self.client.get(&format!("/v1/disputes/{dispute_id}"), &WITH_INTENT).await?)?;
+    pub(super) async fn fetch_dispute(
+        &self,
+        dispute_id: &str,
+    ) -> Result<Option<ProviderDispute>, ProviderError> {
+        let dispute =
+            optional(self.client.get(&format!("/v1/disputes/{dispute_id}"), &WITH_INTENT).await?)?;
         let Some((dispute, payment_id)) = dispute.and_then(of_our_payment) else { return Ok(None) };
         let (amount, state) = (money(&dispute)?, dispute_state(&dispute)?);
         Ok(Some(ProviderDispute { dispute_id: dispute_id.to_owned(), payment_id, amount, state }))
@@ -81,14 +103,24 @@ fn of_our_payment(document: Value) -> Option<(Value, PaymentId)> {
 
 fn money(document: &Value) -> Result<Money, ProviderError> {
     let currency = Currency::parse(&text(&document["currency"]).to_uppercase()).ok();
-    let money = document["amount"].as_i64().zip(currency).map(|(amount, currency)| Money::new(amount, currency));
-    money.ok_or_else(|| ProviderError::Indeterminate("it did not say how much money it is".to_owned()))
+    let money = document["amount"]
+        .as_i64()
+        .zip(currency)
+        .map(|(amount, currency)| Money::new(amount, currency));
+    money.ok_or_else(|| {
+        ProviderError::Indeterminate("it did not say how much money it is".to_owned())
+    })
 }
 
-/// What a dispute says. The bank has taken the money where the balance transactions of an open dispute come to less than nothing.
+/// What a dispute says. The bank has taken the money where the balance transactions of an open
+/// dispute come to less than nothing.
 pub(super) fn dispute_state(dispute: &Value) -> Result<DisputeState, ProviderError> {
     let transactions = dispute["balance_transactions"].as_array();
-    let balance: i64 = transactions.into_iter().flatten().filter_map(|transaction| transaction["amount"].as_i64()).sum();
+    let balance: i64 = transactions
+        .into_iter()
+        .flatten()
+        .filter_map(|transaction| transaction["amount"].as_i64())
+        .sum();
     match text(&dispute["status"]) {
         "warning_needs_response" | "warning_under_review" => Ok(DisputeState::Inquiry),
         "warning_closed" | "prevented" => Ok(DisputeState::InquiryClosed),
@@ -96,40 +128,55 @@ pub(super) fn dispute_state(dispute: &Value) -> Result<DisputeState, ProviderErr
         "needs_response" | "under_review" => Ok(DisputeState::Open),
         "won" => Ok(DisputeState::Won),
         "lost" => Ok(DisputeState::Lost),
-        _ => Err(ProviderError::Indeterminate("it answered a state of a dispute that is not known here".to_owned())),
+        _ => Err(ProviderError::Indeterminate(
+            "it answered a state of a dispute that is not known here".to_owned(),
+        )),
     }
 }
 
 /// What follows from the answer to a refund.
-fn refund_outcome((status, document): &Response, request: &RefundRequest) -> Result<RefundResult, ProviderError> {
+fn refund_outcome(
+    (status, document): &Response,
+    request: &RefundRequest,
+) -> Result<RefundResult, ProviderError> {
     if status.is_success() {
         return refund_result(document, request);
     }
     let error = &document["error"];
-    // 401 and 403: our key. 408, 409, 425, 429: the request, or one under the same key, may still be at work.
-    let is_definite = status.is_client_error() && !matches!(status.as_u16(), 401 | 403 | 408 | 409 | 425 | 429);
-    // An `idempotency_error` says that an earlier request used the key; it does not say what became of that.
+    // 401 and 403: our key. 408, 409, 425, 429: the request, or one under the same key, may still
+    // be at work.
+    let is_definite =
+        status.is_client_error() && !matches!(status.as_u16(), 401 | 403 | 408 | 409 | 425 | 429);
+    // An `idempotency_error` says that an earlier request used the key; it does not say what became
+    // of that.
     let is_of_request = matches!(text(&error["type"]), "invalid_request_error" | "card_error");
     if !(is_definite && is_of_request) {
         return Err(error_from(*status, document));
     }
     // "Refund amount is greater than unrefunded amount on charge" has no code of its own.
-    let is_too_much = *status == StatusCode::BAD_REQUEST && error["param"] == "amount" && error["code"].is_null();
+    let is_too_much =
+        *status == StatusCode::BAD_REQUEST && error["param"] == "amount" && error["code"].is_null();
     let code = if is_too_much { "charge_not_refundable" } else { text(&error["code"]) };
     Ok(RefundResult::Rejected { reason: name(code, "refund_refused") })
 }
 
-/// What a refund says: one that was made for `request`, or that has the name which the provider gave to it.
+/// What a refund says: one that was made for `request`, or that has the name which the provider
+/// gave to it.
 fn refund_result(refund: &Value, request: &RefundRequest) -> Result<RefundResult, ProviderError> {
     let provider_refund_id = text(&refund["id"]).to_owned();
     let is_named = request.provider_refund_id.as_ref() == Some(&provider_refund_id);
-    let is_ours = RefundId::parse(text(&refund["metadata"]["refund_id"])) == Some(request.refund_id);
+    let is_ours =
+        RefundId::parse(text(&refund["metadata"]["refund_id"])) == Some(request.refund_id);
     if provider_refund_id.is_empty() || !(is_named || is_ours) {
-        return Err(ProviderError::Indeterminate("it answered something that is no refund of ours".to_owned()));
+        return Err(ProviderError::Indeterminate(
+            "it answered something that is no refund of ours".to_owned(),
+        ));
     }
     outcome(refund, provider_refund_id, || {
         let amount = refund["amount"].as_i64();
-        let amount = amount.ok_or_else(|| ProviderError::Indeterminate("it did not say how much it gave back".to_owned()))?;
+        let amount = amount.ok_or_else(|| {
+            ProviderError::Indeterminate("it did not say how much it gave back".to_owned())
+        })?;
         // In a currency that was not asked for nothing fits.
         let currency = request.amount.currency;
         let same = text(&refund["currency"]).eq_ignore_ascii_case(currency.code());
@@ -149,7 +196,9 @@ fn outcome(
             Ok(RefundResult::Failed { provider_refund_id, reason })
         }
         "pending" | "requires_action" => Ok(RefundResult::OutcomeUnknown),
-        _ => Err(ProviderError::Indeterminate("it answered a status that is not known here".to_owned())),
+        _ => Err(ProviderError::Indeterminate(
+            "it answered a status that is not known here".to_owned(),
+        )),
     }
 }
 
@@ -161,7 +210,8 @@ mod tests {
     use super::*;
 
     const REFUND: &str = "ref_0199c2a8-0000-7000-8000-0000000000c1";
-    const PAYMENT: &str = "pay_0199c2a8-0000-7000-8000-0000000000f1_0199c2a8-0000-7000-8000-0000000000a1";
+    const PAYMENT: &str =
+        "pay_0199c2a8-0000-7000-8000-0000000000f1_0199c2a8-0000-7000-8000-0000000000a1";
 
     fn usd(amount: i64) -> Money {
         Money::new(amount, Currency::parse("USD").expect("a currency"))
@@ -193,37 +243,66 @@ mod tests {
 
     #[test]
     fn refund_status_maps_to_refund_result() {
-        let back = |amount| RefundResult::Succeeded { provider_refund_id: "re_1".to_owned(), amount: usd(amount) };
-        let failed = |reason: &str| RefundResult::Failed { provider_refund_id: "re_1".to_owned(), reason: reason.to_owned() };
+        let back = |amount| RefundResult::Succeeded {
+            provider_refund_id: "re_1".to_owned(),
+            amount: usd(amount),
+        };
+        let failed = |reason: &str| RefundResult::Failed {
+            provider_refund_id: "re_1".to_owned(),
+            reason: reason.to_owned(),
+        };
         for (document, result) in [
             (refund("succeeded"), back(1000)),
             (with(refund("succeeded"), "currency", json!("eur")), back(-1000)),
             (refund("pending"), RefundResult::OutcomeUnknown),
-            (with(refund("failed"), "failure_reason", json!("lost_or_stolen_card")), failed("lost_or_stolen_card")),
+            (
+                with(refund("failed"), "failure_reason", json!("lost_or_stolen_card")),
+                failed("lost_or_stolen_card"),
+            ),
             (refund("canceled"), failed("canceled")),
         ] {
             assert_eq!(refund_result(&document, &request(None)), Ok(result), "{document}");
         }
         let foreign = with(refund("succeeded"), "metadata", json!({}));
         assert!(refund_result(&foreign, &request(None)).is_err());
-        assert_eq!(refund_result(&foreign, &request(Some("re_1"))), Ok(back(1000)), "the provider's name is enough");
+        assert_eq!(
+            refund_result(&foreign, &request(Some("re_1"))),
+            Ok(back(1000)),
+            "the provider's name is enough"
+        );
     }
 
     #[test]
     fn definite_refund_errors_are_rejections() {
         let invalid = |code: &str| json!({ "type": "invalid_request_error", "code": code });
-        for code in ["charge_already_refunded", "charge_disputed", "refund_disputed_payment", "resource_missing", "parameter_unknown"] {
+        for code in [
+            "charge_already_refunded",
+            "charge_disputed",
+            "refund_disputed_payment",
+            "resource_missing",
+            "parameter_unknown",
+        ] {
             for status in [400, 402, 404] {
                 let refused = RefundResult::Rejected { reason: code.to_owned() };
-                assert_eq!(refund_outcome(&answer(status, invalid(code)), &request(None)), Ok(refused), "{status} {code}");
+                assert_eq!(
+                    refund_outcome(&answer(status, invalid(code)), &request(None)),
+                    Ok(refused),
+                    "{status} {code}"
+                );
             }
         }
         for (error, reason) in [
-            (json!({ "type": "invalid_request_error", "param": "amount" }), "charge_not_refundable"),
+            (
+                json!({ "type": "invalid_request_error", "param": "amount" }),
+                "charge_not_refundable",
+            ),
             (json!({ "type": "invalid_request_error" }), "refund_refused"),
             (json!({ "type": "card_error", "code": "insufficient_funds" }), "insufficient_funds"),
         ] {
-            assert_eq!(refund_outcome(&answer(400, error), &request(None)), Ok(RefundResult::Rejected { reason: reason.to_owned() }));
+            assert_eq!(
+                refund_outcome(&answer(400, error), &request(None)),
+                Ok(RefundResult::Rejected { reason: reason.to_owned() })
+            );
         }
     }
 
@@ -232,7 +311,10 @@ mod tests {
         let invalid = json!({ "type": "invalid_request_error", "code": "charge_disputed" });
         for status in [401, 403] {
             let answer = refund_outcome(&answer(status, invalid.clone()), &request(None));
-            assert!(matches!(answer, Err(ProviderError::CredentialsRejected(_))), "our key, {status}: {answer:?}");
+            assert!(
+                matches!(answer, Err(ProviderError::CredentialsRejected(_))),
+                "our key, {status}: {answer:?}"
+            );
         }
         for status in [409, 425, 429] {
             let answer = refund_outcome(&answer(status, invalid.clone()), &request(None));
@@ -242,8 +324,16 @@ mod tests {
             let answer = refund_outcome(&answer(status, invalid.clone()), &request(None));
             assert!(matches!(answer, Err(ProviderError::Indeterminate(_))), "{status}: {answer:?}");
         }
-        for error in [json!({ "type": "idempotency_error" }), json!({ "type": "api_error" }), json!({}), json!(null)] {
-            assert!(refund_outcome(&answer(400, error.clone()), &request(None)).is_err(), "{error}");
+        for error in [
+            json!({ "type": "idempotency_error" }),
+            json!({ "type": "api_error" }),
+            json!({}),
+            json!(null),
+        ] {
+            assert!(
+                refund_outcome(&answer(400, error.clone()), &request(None)).is_err(),
+                "{error}"
+            );
         }
     }
 
@@ -271,9 +361,19 @@ mod tests {
 
     #[test]
     fn refunds_and_disputes_of_foreign_intents_are_ignored() {
-        let of = |intent: Value| of_our_payment(json!({ "payment_intent": intent })).map(|(_, payment)| payment);
-        assert_eq!(of(json!({ "id": "pi_1", "metadata": { "payment_id": PAYMENT } })), PaymentId::parse(PAYMENT));
-        for odd in [json!(null), json!("pi_1"), json!({ "metadata": {} }), json!({ "metadata": { "payment_id": "pay_1" } })] {
+        let of = |intent: Value| {
+            of_our_payment(json!({ "payment_intent": intent })).map(|(_, payment)| payment)
+        };
+        assert_eq!(
+            of(json!({ "id": "pi_1", "metadata": { "payment_id": PAYMENT } })),
+            PaymentId::parse(PAYMENT)
+        );
+        for odd in [
+            json!(null),
+            json!("pi_1"),
+            json!({ "metadata": {} }),
+            json!({ "metadata": { "payment_id": "pay_1" } }),
+        ] {
             assert_eq!(of(odd.clone()), None, "{odd}");
         }
     }

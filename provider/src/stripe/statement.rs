@@ -1,6 +1,8 @@
-//! Stripe's own records, as the audit reads them: what was charged for a payment, and what of it was given back. It reads, and never writes.
+//! Stripe's own records, as the audit reads them: what was charged for a payment, and what of it
+//! was given back. It reads, and never writes.
 //!
-//! What payments recorded is of no weight here: the intent is looked up by the payment that it was made for, and its refunds by the intent.
+//! What payments recorded is of no weight here: the intent is looked up by the payment that it was
+//! made for, and its refunds by the intent.
 
 use serde_json::Value;
 use shared::{
@@ -16,7 +18,10 @@ use super::{
 use crate::{
     dispute::DisputeState,
     error::ProviderError,
-    statement::{ChargeRecord, RecordedPayment, RefundRecord, Statement, StatementError, StatementQuery, StatementReader},
+    statement::{
+        ChargeRecord, RecordedPayment, RefundRecord, Statement, StatementError, StatementQuery,
+        StatementReader,
+    },
 };
 
 /// How many pages of a list are read; Stripe returns a hundred documents per page.
@@ -41,36 +46,61 @@ impl StripeStatement {
         Ok(statement)
     }
 
-    /// Adds what Stripe has of this payment. One that has not come to its end and has no name there is passed over. Disputes are listed
-    /// where payments knows one (`is_disputed`) or Stripe marks the charge.
-    async fn add(&self, payment: &RecordedPayment, is_disputed: bool, statement: &mut Statement) -> Result<(), ProviderError> {
-        let Some(intent) = self.intent(payment).await?.filter(|intent| intent["status"] == "succeeded") else { return Ok(()) };
+    /// Adds what Stripe has of this payment. One that has not come to its end and has no name there
+    /// is passed over. Disputes are listed where payments knows one (`is_disputed`) or Stripe marks
+    /// the charge.
+    async fn add(
+        &self,
+        payment: &RecordedPayment,
+        is_disputed: bool,
+        statement: &mut Statement,
+    ) -> Result<(), ProviderError> {
+        let Some(intent) =
+            self.intent(payment).await?.filter(|intent| intent["status"] == "succeeded")
+        else {
+            return Ok(());
+        };
         let charge_id = text(&intent["id"]).to_owned();
         let received = intent["amount_received"].as_i64().unwrap_or_default();
         // In another currency than was asked for no amount is right.
         let is_same = text(&intent["currency"]).eq_ignore_ascii_case(payment.currency.code());
         let amount = if is_same { received } else { -received };
         let mut refundable = amount;
-        for refund in self.list("/v1/refunds", &charge_id).await?.iter().filter(|refund| refund["status"] == "succeeded") {
+        for refund in self
+            .list("/v1/refunds", &charge_id)
+            .await?
+            .iter()
+            .filter(|refund| refund["status"] == "succeeded")
+        {
             let amount = refund["amount"].as_i64().unwrap_or_default();
             refundable = refundable.saturating_sub(amount);
             // One that was made at Stripe has only Stripe's name.
             let name = refund["metadata"]["refund_id"].as_str().unwrap_or(text(&refund["id"]));
-            statement.refunds.insert(name.to_owned(), RefundRecord { charge_id: charge_id.clone(), amount });
+            statement
+                .refunds
+                .insert(name.to_owned(), RefundRecord { charge_id: charge_id.clone(), amount });
         }
         if is_disputed || intent["latest_charge"]["disputed"] == true {
             for dispute in self.list("/v1/disputes", &charge_id).await? {
                 statement.disputes.insert(text(&dispute["id"]).to_owned(), taken(&dispute));
             }
         }
-        let (payment_id, order_id) = (payment.payment_id.clone(), OrderId::parse(text(&intent["metadata"]["order_id"])));
-        statement.charges.insert(payment_id.clone(), ChargeRecord { charge_id, payment_id, order_id, amount, refundable });
+        let (payment_id, order_id) =
+            (payment.payment_id.clone(), OrderId::parse(text(&intent["metadata"]["order_id"])));
+        statement.charges.insert(
+            payment_id.clone(),
+            ChargeRecord { charge_id, payment_id, order_id, amount, refundable },
+        );
         Ok(())
     }
 
     async fn intent(&self, payment: &RecordedPayment) -> Result<Option<Value>, ProviderError> {
         match &payment.transaction_id {
-            Some(id) => optional(self.client.get(&format!("/v1/payment_intents/{id}"), &[("expand[]", "latest_charge")]).await?),
+            Some(id) => optional(
+                self.client
+                    .get(&format!("/v1/payment_intents/{id}"), &[("expand[]", "latest_charge")])
+                    .await?,
+            ),
             None if payment.is_open => Ok(None),
             None => self.client.intent_of(&payment.payment_id).await,
         }
@@ -93,7 +123,10 @@ impl StatementReader for StripeStatement {
         "Stripe"
     }
 
-    fn read<'a>(&'a self, recorded: &'a StatementQuery) -> BoxFuture<'a, Result<Statement, StatementError>> {
+    fn read<'a>(
+        &'a self,
+        recorded: &'a StatementQuery,
+    ) -> BoxFuture<'a, Result<Statement, StatementError>> {
         Box::pin(self.of(recorded))
     }
 }

@@ -1,8 +1,10 @@
 //! Voiding a charge that may not have arrived, and finding one without its key.
 //!
-//! Stripe stores the first answer to an idempotency key for 24 hours and rejects the key for any other body. So a request that charges
-//! nothing, the probe, takes the key: it creates a payment intent without a payment method and without confirming it. If Stripe creates that
-//! intent, the charge never arrived, and it is rejected should it arrive later. If Stripe rejects the probe, it has the charge.
+//! Stripe stores the first answer to an idempotency key for 24 hours and rejects the key for any
+//! other body. So a request that charges nothing, the probe, takes the key: it creates a payment
+//! intent without a payment method and without confirming it. If Stripe creates that intent, the
+//! charge never arrived, and it is rejected should it arrive later. If Stripe rejects the probe, it
+//! has the charge.
 
 use std::time::Duration;
 
@@ -19,8 +21,8 @@ use crate::{
     error::ProviderError,
 };
 
-/// What marks the probe's intent, in its metadata. It carries the payment's id under another name than a charge does, so that neither
-/// searches, lists nor webhooks take it for one.
+/// What marks the probe's intent, in its metadata. It carries the payment's id under another name
+/// than a charge does, so that neither searches, lists nor webhooks take it for one.
 const PURPOSE: &str = "void_unsent_charge";
 
 /// How far the creation of a charge may lie from the times at which it was sent, by Stripe's clock.
@@ -40,10 +42,15 @@ enum ProbeOutcome {
 }
 
 impl Stripe {
-    pub(super) async fn void_key(&self, request: &ChargeRequest) -> Result<KeyState, ProviderError> {
-        let (amount, currency) = (request.amount.amount.to_string(), request.amount.currency.code().to_lowercase());
+    pub(super) async fn void_key(
+        &self,
+        request: &ChargeRequest,
+    ) -> Result<KeyState, ProviderError> {
+        let (amount, currency) =
+            (request.amount.amount.to_string(), request.amount.currency.code().to_lowercase());
         let (order_id, payment_id) = (request.order_id.to_string(), request.payment_id.to_string());
-        // Made of what the attempt stores and of constants alone: a repeat has the same body, and the same stored answer.
+        // Made of what the attempt stores and of constants alone: a repeat has the same body, and
+        // the same stored answer.
         let form = [
             ("amount", &*amount),
             ("currency", &currency),
@@ -52,7 +59,10 @@ impl Stripe {
             ("metadata[voided_payment_id]", &payment_id),
             ("metadata[purpose]", PURPOSE),
         ];
-        match probe_outcome(&self.client.post("/v1/payment_intents", &form, Some(&payment_id)).await?, &payment_id)? {
+        match probe_outcome(
+            &self.client.post("/v1/payment_intents", &form, Some(&payment_id)).await?,
+            &payment_id,
+        )? {
             ProbeOutcome::Created(id) => self.cancel_probe(&id).await,
             ProbeOutcome::NotCreated(state) => Ok(state),
         }
@@ -62,39 +72,65 @@ impl Stripe {
         let path = format!("/v1/payment_intents/{id}");
         let (status, answer) = self.client.post(&format!("{path}/cancel"), &[], None).await?;
         // An intent that is cancelled already cannot be cancelled again.
-        let intent =
-            if status == StatusCode::BAD_REQUEST { optional(self.client.get(&path, &[]).await?)? } else { optional((status, answer))? };
+        let intent = if status == StatusCode::BAD_REQUEST {
+            optional(self.client.get(&path, &[]).await?)?
+        } else {
+            optional((status, answer))?
+        };
         match intent {
             Some(intent) if intent["status"] == "canceled" => Ok(KeyState::Voided),
-            _ => Err(ProviderError::Indeterminate("the intent that voids a charge is not cancelled yet".to_owned())),
+            _ => Err(ProviderError::Indeterminate(
+                "the intent that voids a charge is not cancelled yet".to_owned(),
+            )),
         }
     }
 
-    pub(super) async fn find_in_list(&self, request: &ChargeRequest) -> Result<Option<ProviderResult>, ProviderError> {
+    pub(super) async fn find_in_list(
+        &self,
+        request: &ChargeRequest,
+    ) -> Result<Option<ProviderResult>, ProviderError> {
         let Some((first, last)) = request.sent else { return Ok(None) };
         let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-        let (from, to) = ((first.seconds() - seconds(BEFORE)).to_string(), (last.seconds() + seconds(AFTER)).to_string());
+        let (from, to) = (
+            (first.seconds() - seconds(BEFORE)).to_string(),
+            (last.seconds() + seconds(AFTER)).to_string(),
+        );
         let payment_id = request.payment_id.to_string();
         let is_it = |intent: &&Value| intent["metadata"]["payment_id"] == *payment_id;
         let filter = [("created[gte]", &*from), ("created[lte]", &*to)];
-        let listed =
-            self.client.find_in_pages("/v1/payment_intents", &filter, PAGES, |intents| intents.iter().find(is_it).cloned()).await?;
+        let listed = self
+            .client
+            .find_in_pages("/v1/payment_intents", &filter, PAGES, |intents| {
+                intents.iter().find(is_it).cloned()
+            })
+            .await?;
         listed.map(|intent| intent_result(&intent, request.amount.currency)).transpose()
     }
 }
 
 /// What follows from the answer to the probe.
-fn probe_outcome((status, document): &Response, payment_id: &str) -> Result<ProbeOutcome, ProviderError> {
+fn probe_outcome(
+    (status, document): &Response,
+    payment_id: &str,
+) -> Result<ProbeOutcome, ProviderError> {
     let metadata = &document["metadata"];
     let id = text(&document["id"]);
     match status.as_u16() {
         // A running request under the key is 409 whatever its type says.
         409 => Ok(ProbeOutcome::NotCreated(KeyState::Running)),
-        400 if document["error"]["type"] == "idempotency_error" => Ok(ProbeOutcome::NotCreated(KeyState::Used)),
-        _ if status.is_success() && metadata["purpose"] == PURPOSE && !id.is_empty() => Ok(ProbeOutcome::Created(id.to_owned())),
+        400 if document["error"]["type"] == "idempotency_error" => {
+            Ok(ProbeOutcome::NotCreated(KeyState::Used))
+        }
+        _ if status.is_success() && metadata["purpose"] == PURPOSE && !id.is_empty() => {
+            Ok(ProbeOutcome::Created(id.to_owned()))
+        }
         // The stored answer of the charge, from a Stripe that does not compare bodies.
-        _ if status.is_success() && metadata["payment_id"] == *payment_id => Ok(ProbeOutcome::NotCreated(KeyState::Used)),
-        _ if status.is_success() => Err(ProviderError::Indeterminate("it answered something that is not the probe".to_owned())),
+        _ if status.is_success() && metadata["payment_id"] == *payment_id => {
+            Ok(ProbeOutcome::NotCreated(KeyState::Used))
+        }
+        _ if status.is_success() => Err(ProviderError::Indeterminate(
+            "it answered something that is not the probe".to_owned(),
+        )),
         _ => Err(error_from(*status, document)),
     }
 }
@@ -112,24 +148,43 @@ mod tests {
     #[test]
     fn probe_response_shows_whether_the_charge_arrived() {
         let created = json!({ "id": "pi_1", "status": "requires_payment_method", "metadata": { "purpose": PURPOSE } });
-        let stored = json!({ "id": "pi_2", "status": "succeeded", "metadata": { "payment_id": "pay_1" } });
+        let stored =
+            json!({ "id": "pi_2", "status": "succeeded", "metadata": { "payment_id": "pay_1" } });
         let error = |kind: &str| json!({ "error": { "type": kind } });
         for (answer, expected) in [
             (answer(200, created), ProbeOutcome::Created("pi_1".to_owned())),
             (answer(200, stored), ProbeOutcome::NotCreated(KeyState::Used)),
             (answer(400, error("idempotency_error")), ProbeOutcome::NotCreated(KeyState::Used)),
             (answer(409, error("idempotency_error")), ProbeOutcome::NotCreated(KeyState::Running)),
-            (answer(409, error("invalid_request_error")), ProbeOutcome::NotCreated(KeyState::Running)),
+            (
+                answer(409, error("invalid_request_error")),
+                ProbeOutcome::NotCreated(KeyState::Running),
+            ),
         ] {
             assert_eq!(probe_outcome(&answer, "pay_1"), Ok(expected), "{answer:?}");
         }
         let what = |status| probe_outcome(&answer(status, error("invalid_request_error")), "pay_1");
         assert!(matches!(what(400), Err(ProviderError::Rejected(_))));
-        assert!([401, 403].into_iter().all(|status| matches!(what(status), Err(ProviderError::CredentialsRejected(_)))));
+        assert!(
+            [401, 403]
+                .into_iter()
+                .all(|status| matches!(what(status), Err(ProviderError::CredentialsRejected(_))))
+        );
         assert!(matches!(what(429), Err(ProviderError::Busy(_))));
-        assert!([500, 503].into_iter().all(|status| matches!(what(status), Err(ProviderError::Indeterminate(_)))));
-        for odd in [json!({}), json!({ "id": "pi_3", "metadata": {} }), json!({ "metadata": { "purpose": PURPOSE } })] {
-            assert!(matches!(probe_outcome(&answer(200, odd), "pay_1"), Err(ProviderError::Indeterminate(_))));
+        assert!(
+            [500, 503]
+                .into_iter()
+                .all(|status| matches!(what(status), Err(ProviderError::Indeterminate(_))))
+        );
+        for odd in [
+            json!({}),
+            json!({ "id": "pi_3", "metadata": {} }),
+            json!({ "metadata": { "purpose": PURPOSE } }),
+        ] {
+            assert!(matches!(
+                probe_outcome(&answer(200, odd), "pay_1"),
+                Err(ProviderError::Indeterminate(_))
+            ));
         }
     }
 }

@@ -1,6 +1,8 @@
-//! Stripe's webhooks: whether Stripe signed a request, and what its event is about. The simulated provider sends the same form.
+//! Stripe's webhooks: whether Stripe signed a request, and what its event is about. The simulated
+//! provider sends the same form.
 //!
-//! A signature is an HMAC-SHA-256 of the moment and the raw body. Two secrets count, so that they can be changed without a gap.
+//! A signature is an HMAC-SHA-256 of the moment and the raw body. Two secrets count, so that they
+//! can be changed without a gap.
 
 use std::time::Duration;
 
@@ -18,7 +20,8 @@ use crate::{
 /// The header that holds the moment and the signature.
 const SIGNATURE: &str = "stripe-signature";
 
-/// How far the provider's clock and ours may lie apart: an event that was signed earlier is not taken any more.
+/// How far the provider's clock and ours may lie apart: an event that was signed earlier is not
+/// taken any more.
 const TOLERANCE: Duration = Duration::from_secs(300);
 
 /// A secret that is shorter than this is none: it was never set.
@@ -57,30 +60,46 @@ pub struct SignatureHeader;
 
 #[cfg(feature = "api-document")]
 impl utoipa::IntoParams for SignatureHeader {
-    fn into_params(_: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>) -> Vec<utoipa::openapi::path::Parameter> {
+    fn into_params(
+        _: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>,
+    ) -> Vec<utoipa::openapi::path::Parameter> {
         use utoipa::openapi::schema::{ObjectBuilder, Type};
 
         let text = ObjectBuilder::new().schema_type(Type::String);
-        vec![shared::api_document::header("Stripe-Signature", true, text, "The moment and the signature: `t=…,v1=…`.")]
+        vec![shared::api_document::header(
+            "Stripe-Signature",
+            true,
+            text,
+            "The moment and the signature: `t=…,v1=…`.",
+        )]
     }
 }
 
-/// The event in a request that is signed with one of the secrets in `secret`; `None` if its body has another shape: not JSON, or without an
-/// id, a type and an object.
-pub(crate) fn event(request: &WebhookRequest<'_>, secret: &str) -> Result<Option<WebhookEvent>, WebhookError> {
+/// The event in a request that is signed with one of the secrets in `secret`; `None` if its body
+/// has another shape: not JSON, or without an id, a type and an object.
+pub(crate) fn event(
+    request: &WebhookRequest<'_>,
+    secret: &str,
+) -> Result<Option<WebhookEvent>, WebhookError> {
     let secrets = WebhookSecrets::read(secret).ok_or(WebhookError::SecretUnreadable)?;
     secrets.verify((request.header)(SIGNATURE), request.body, request.received_at)?;
     Ok(parse(request.body))
 }
 
 impl WebhookSecrets {
-    /// The secrets in the text of the secret that holds them. Why they are not there stays untold: it could repeat one of them.
+    /// The secrets in the text of the secret that holds them. Why they are not there stays untold:
+    /// it could repeat one of them.
     fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
     /// Whether `header` is the provider's signature of `body`, made just now.
-    fn verify(&self, header: Option<&str>, body: &[u8], now: Timestamp) -> Result<(), BadSignature> {
+    fn verify(
+        &self,
+        header: Option<&str>,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<(), BadSignature> {
         let header = header.filter(|header| header.len() <= LONGEST_HEADER).unwrap_or_default();
         let (mut moments, mut signatures) = (Vec::new(), Vec::new());
         for (name, value) in header.split(',').filter_map(|part| part.trim().split_once('=')) {
@@ -92,8 +111,10 @@ impl WebhookSecrets {
         }
         // Of two moments nobody can say which one was signed.
         let [signed_at] = moments[..] else { return Err(BadSignature::Missing) };
-        let is_number = (1..=12).contains(&signed_at.len()) && signed_at.bytes().all(|digit| digit.is_ascii_digit());
-        let seconds: i64 = signed_at.parse().ok().filter(|_| is_number).ok_or(BadSignature::Missing)?;
+        let is_number = (1..=12).contains(&signed_at.len())
+            && signed_at.bytes().all(|digit| digit.is_ascii_digit());
+        let seconds: i64 =
+            signed_at.parse().ok().filter(|_| is_number).ok_or(BadSignature::Missing)?;
         if signatures.is_empty() {
             return Err(BadSignature::Missing);
         }
@@ -106,7 +127,9 @@ impl WebhookSecrets {
             // Compares in constant time.
             signatures.iter().any(|signature| hmac::verify(&key, &signed, signature).is_ok())
         };
-        let secrets = [&self.current, &self.previous].into_iter().filter(|secret| secret.len() >= SHORTEST_SECRET);
+        let secrets = [&self.current, &self.previous]
+            .into_iter()
+            .filter(|secret| secret.len() >= SHORTEST_SECRET);
         if secrets.into_iter().any(made_with) { Ok(()) } else { Err(BadSignature::Mismatch) }
     }
 }
@@ -122,7 +145,9 @@ fn subject(object: &Value) -> EventSubject {
     let payment_id = object["metadata"]["payment_id"].as_str().and_then(PaymentId::parse);
     match object["object"].as_str().unwrap_or_default() {
         "payment_intent" => match (payment_id, provider_id(&object["id"])) {
-            (Some(payment_id), Some(transaction_id)) => EventSubject::Payment { payment_id, transaction_id },
+            (Some(payment_id), Some(transaction_id)) => {
+                EventSubject::Payment { payment_id, transaction_id }
+            }
             // Somebody else's: an account can serve several shops.
             _ => EventSubject::Other,
         },
@@ -133,7 +158,9 @@ fn subject(object: &Value) -> EventSubject {
                     EventSubject::Refund { payment_id, refund_id, provider_refund_id }
                 }
                 // A charge that was made in another way than ours has no intent.
-                (_, _, Some(provider_refund_id)) if provider_id(&object["payment_intent"]).is_some() => {
+                (_, _, Some(provider_refund_id))
+                    if provider_id(&object["payment_intent"]).is_some() =>
+                {
                     EventSubject::ProviderRefund { provider_refund_id }
                 }
                 _ => EventSubject::Other,
@@ -149,7 +176,10 @@ fn subject(object: &Value) -> EventSubject {
 
 /// The provider's name for a thing, if it is one: it becomes a part of a path and of a key.
 fn provider_id(value: &Value) -> Option<String> {
-    let is_id = |text: &&str| (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let is_id = |text: &&str| {
+        (1..=255).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
     value.as_str().filter(is_id).map(str::to_owned)
 }
 
@@ -191,19 +221,43 @@ mod tests {
         let verify = |header: &str| ours.verify(Some(header), BODY, NOW);
         assert_eq!(verify(&header(SECRET, at, BODY)), Ok(()));
         assert_eq!(verify(&header("whsec_of_yesterday_000", at, BODY)), Ok(()));
-        let while_rotating = format!("t={at},v1={},v1={},v0=abc", signed("another secret altogether", at, BODY), signed(SECRET, at, BODY));
+        let while_rotating = format!(
+            "t={at},v1={},v1={},v0=abc",
+            signed("another secret altogether", at, BODY),
+            signed(SECRET, at, BODY)
+        );
         assert_eq!(verify(&while_rotating), Ok(()));
-        assert_eq!(verify(&header("another secret altogether", at, BODY)), Err(BadSignature::Mismatch));
+        assert_eq!(
+            verify(&header("another secret altogether", at, BODY)),
+            Err(BadSignature::Mismatch)
+        );
         assert_eq!(verify(&header(SECRET, at, b"{}")), Err(BadSignature::Mismatch));
-        assert_eq!(verify(&format!("t={},v1={}", at + 1, signed(SECRET, at, BODY))), Err(BadSignature::Mismatch), "the time is signed too");
-        assert_eq!(verify(&format!("t={at},v0={}", signed(SECRET, at, BODY))), Err(BadSignature::Missing), "only v1 counts");
+        assert_eq!(
+            verify(&format!("t={},v1={}", at + 1, signed(SECRET, at, BODY))),
+            Err(BadSignature::Mismatch),
+            "the time is signed too"
+        );
+        assert_eq!(
+            verify(&format!("t={at},v0={}", signed(SECRET, at, BODY))),
+            Err(BadSignature::Missing),
+            "only v1 counts"
+        );
     }
 
     #[test]
     fn signature_timestamp_tolerance_is_five_minutes() {
         let ours = secrets(SECRET, "");
-        for (seconds, expected) in [(-301, Err(BadSignature::Stale)), (-300, Ok(())), (300, Ok(())), (301, Err(BadSignature::Stale))] {
-            assert_eq!(ours.verify(Some(&header(SECRET, NOW.seconds() + seconds, BODY)), BODY, NOW), expected, "{seconds}");
+        for (seconds, expected) in [
+            (-301, Err(BadSignature::Stale)),
+            (-300, Ok(())),
+            (300, Ok(())),
+            (301, Err(BadSignature::Stale)),
+        ] {
+            assert_eq!(
+                ours.verify(Some(&header(SECRET, NOW.seconds() + seconds, BODY)), BODY, NOW),
+                expected,
+                "{seconds}"
+            );
         }
     }
 
@@ -211,7 +265,11 @@ mod tests {
     fn short_or_empty_secret_accepts_no_signature() {
         for (current, previous) in [("", ""), ("short", ""), ("", "short")] {
             for secret in ["", "short"] {
-                let verdict = secrets(current, previous).verify(Some(&header(secret, NOW.seconds(), BODY)), BODY, NOW);
+                let verdict = secrets(current, previous).verify(
+                    Some(&header(secret, NOW.seconds(), BODY)),
+                    BODY,
+                    NOW,
+                );
                 assert_eq!(verdict, Err(BadSignature::Mismatch));
             }
         }
@@ -220,7 +278,14 @@ mod tests {
     #[test]
     fn malformed_webhook_secrets_are_rejected() {
         assert!(WebhookSecrets::read(r#"{"current":"whsec_0123456789abcdef"}"#).is_some());
-        for odd in ["", "whsec_0123456789abcdef", "\"whsec_0123456789abcdef\"", "{}", r#"{"current":5}"#, "[]"] {
+        for odd in [
+            "",
+            "whsec_0123456789abcdef",
+            "\"whsec_0123456789abcdef\"",
+            "{}",
+            r#"{"current":5}"#,
+            "[]",
+        ] {
             assert!(WebhookSecrets::read(odd).is_none(), "{odd}");
         }
     }
@@ -244,36 +309,61 @@ mod tests {
             format!("t={at},t={at},v1={good}"),
             format!("t={at},v1={good},v0={}", "0".repeat(4096)),
         ] {
-            assert_eq!(secrets(SECRET, "").verify(Some(&odd), BODY, NOW), Err(BadSignature::Missing), "{odd}");
+            assert_eq!(
+                secrets(SECRET, "").verify(Some(&odd), BODY, NOW),
+                Err(BadSignature::Missing),
+                "{odd}"
+            );
         }
         assert_eq!(secrets(SECRET, "").verify(None, BODY, NOW), Err(BadSignature::Missing));
     }
 
     #[test]
     fn webhook_event_maps_to_its_subject() {
-        const PAYMENT: &str = "pay_0199c2a8-0000-7000-8000-0000000000f1_0199c2a8-0000-7000-8000-0000000000a1";
+        const PAYMENT: &str =
+            "pay_0199c2a8-0000-7000-8000-0000000000f1_0199c2a8-0000-7000-8000-0000000000a1";
         const REFUND: &str = "ref_0199c2a8-0000-7000-8000-0000000000c1";
         let tells = |kind: &str, object: Value| {
-            let body = json!({ "id": "evt_1", "type": kind, "data": { "object": object } }).to_string();
+            let body =
+                json!({ "id": "evt_1", "type": kind, "data": { "object": object } }).to_string();
             parse(body.as_bytes()).expect("an event").subject
         };
         let payment_id = PaymentId::parse(PAYMENT).expect("an id");
         let intent = json!({ "object": "payment_intent", "id": "pi_1", "metadata": { "payment_id": PAYMENT } });
-        assert_eq!(tells("payment_intent.succeeded", intent), EventSubject::Payment { payment_id, transaction_id: "pi_1".to_owned() });
+        assert_eq!(
+            tells("payment_intent.succeeded", intent),
+            EventSubject::Payment { payment_id, transaction_id: "pi_1".to_owned() }
+        );
         let refund = json!({ "object": "refund", "id": "re_1", "metadata": { "payment_id": PAYMENT, "refund_id": REFUND } });
         let refund_id = RefundId::parse(REFUND).expect("an id");
-        assert_eq!(tells("refund.updated", refund), EventSubject::Refund { payment_id, refund_id, provider_refund_id: "re_1".to_owned() });
-        let by_hand = json!({ "object": "refund", "id": "re_2", "payment_intent": "pi_1", "metadata": {} });
-        assert_eq!(tells("refund.created", by_hand), EventSubject::ProviderRefund { provider_refund_id: "re_2".to_owned() });
+        assert_eq!(
+            tells("refund.updated", refund),
+            EventSubject::Refund { payment_id, refund_id, provider_refund_id: "re_1".to_owned() }
+        );
+        let by_hand =
+            json!({ "object": "refund", "id": "re_2", "payment_intent": "pi_1", "metadata": {} });
+        assert_eq!(
+            tells("refund.created", by_hand),
+            EventSubject::ProviderRefund { provider_refund_id: "re_2".to_owned() }
+        );
         let dispute = json!({ "object": "dispute", "id": "dp_1", "payment_intent": "pi_1" });
         for kind in ["created", "updated", "closed", "funds_withdrawn", "funds_reinstated"] {
             let told = tells(&format!("charge.dispute.{kind}"), dispute.clone());
             assert_eq!(told, EventSubject::Dispute { dispute_id: "dp_1".to_owned() }, "{kind}");
         }
         for (kind, object) in [
-            ("refund.created", json!({ "object": "refund", "id": "re_2", "payment_intent": null, "metadata": {} })),
-            ("charge.dispute.closed", json!({ "object": "dispute", "id": "../dp_1", "payment_intent": "pi_1" })),
-            ("payment_intent.succeeded", json!({ "object": "payment_intent", "id": "pi_2", "metadata": {} })),
+            (
+                "refund.created",
+                json!({ "object": "refund", "id": "re_2", "payment_intent": null, "metadata": {} }),
+            ),
+            (
+                "charge.dispute.closed",
+                json!({ "object": "dispute", "id": "../dp_1", "payment_intent": "pi_1" }),
+            ),
+            (
+                "payment_intent.succeeded",
+                json!({ "object": "payment_intent", "id": "pi_2", "metadata": {} }),
+            ),
             // The intent that only took the key of a charge to be voided.
             (
                 "payment_intent.canceled",
@@ -281,13 +371,25 @@ mod tests {
                     "metadata": { "order_id": "ord_1", "voided_payment_id": PAYMENT, "purpose": "void_unsent_charge" } }),
             ),
             ("customer.created", json!({ "object": "customer" })),
-            ("charge.dispute.created", json!({ "object": "dispute", "id": "dp_1", "payment_intent": null })),
-            ("payment_intent.succeeded", json!({ "object": "payment_intent", "id": "../x", "metadata": { "payment_id": PAYMENT } })),
+            (
+                "charge.dispute.created",
+                json!({ "object": "dispute", "id": "dp_1", "payment_intent": null }),
+            ),
+            (
+                "payment_intent.succeeded",
+                json!({ "object": "payment_intent", "id": "../x", "metadata": { "payment_id": PAYMENT } }),
+            ),
             ("made.up", json!([])),
         ] {
             assert_eq!(tells(kind, object), EventSubject::Other, "{kind}");
         }
-        for odd in ["", "[]", "{}", r#"{"id":"","type":"x","data":{"object":{}}}"#, r#"{"id":"e v","type":"x","data":{"object":{}}}"#] {
+        for odd in [
+            "",
+            "[]",
+            "{}",
+            r#"{"id":"","type":"x","data":{"object":{}}}"#,
+            r#"{"id":"e v","type":"x","data":{"object":{}}}"#,
+        ] {
             assert!(parse(odd.as_bytes()).is_none(), "{odd}");
         }
     }

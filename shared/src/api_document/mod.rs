@@ -1,10 +1,12 @@
 //! What the API document says of values and parameters that several services have.
 //!
-//! Everything here stands behind the feature `api-document`, which the tests alone turn on: what is deployed neither contains the
-//! description of itself nor waits for it to be compiled. The tests put the document together and compare it with the committed one.
+//! Everything here stands behind the feature `api-document`, which the tests alone turn on: what is
+//! deployed neither contains the description of itself nor waits for it to be compiled. The tests
+//! put the document together and compare it with the committed one.
 //!
-//! A struct is described by `derive(utoipa::ToSchema)`. A type whose rules are constants and functions, which a derive does not see, is
-//! described by [`describe!`](crate::describe), beside those rules.
+//! A struct is described by `derive(utoipa::ToSchema)`. A type whose rules are constants and
+//! functions, which a derive does not see, is described by [`describe!`](crate::describe), beside
+//! those rules.
 
 #[cfg(feature = "api-document")]
 mod parameters;
@@ -20,16 +22,19 @@ pub use {
     utoipa,
 };
 
-/// Describes a type: `describe!(Sku, text("The shop's own number.", "LAMP-01").length(1..=MAX_SKU).problem_codes(&["invalid_sku"]));`
+/// Describes a type: `describe!(Sku, text("The shop's own number.",
+/// "LAMP-01").length(1..=MAX_SKU).problem_codes(&["invalid_sku"]));`
 ///
-/// The example is read as the type when the document is made: one that the type refuses makes none. `describe!(Status as "OrderStatus", …)`
-/// gives it another name there.
+/// The example is read as the type when the document is made: one that the type refuses makes none.
+/// `describe!(Status as "OrderStatus", …)` gives it another name there.
 #[cfg(feature = "api-document")]
 #[macro_export]
 macro_rules! describe {
     ($type:ident as $name:expr, $schema:expr) => {
         impl $crate::api_document::utoipa::PartialSchema for $type {
-            fn schema() -> $crate::api_document::utoipa::openapi::RefOr<$crate::api_document::utoipa::openapi::schema::Schema> {
+            fn schema() -> $crate::api_document::utoipa::openapi::RefOr<
+                $crate::api_document::utoipa::openapi::schema::Schema,
+            > {
                 #[allow(unused_imports, reason = "each type is one of these")]
                 use $crate::api_document::{free_text, id, number, one_of, patterns, text};
                 $crate::api_document::SchemaBuilder::build_for::<$type>($schema)

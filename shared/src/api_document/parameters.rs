@@ -19,10 +19,22 @@ pub fn query(name: &str, schema: impl Into<Schema>, about: &str) -> Parameter {
     parameter(ParameterIn::Query, name, false, schema, about)
 }
 
-fn parameter(place: ParameterIn, name: &str, required: bool, schema: impl Into<Schema>, about: &str) -> Parameter {
+fn parameter(
+    place: ParameterIn,
+    name: &str,
+    required: bool,
+    schema: impl Into<Schema>,
+    about: &str,
+) -> Parameter {
     let required = if required { Required::True } else { Required::False };
     let schema: Schema = schema.into();
-    ParameterBuilder::new().name(name).parameter_in(place).required(required).description(Some(about)).schema(Some(schema)).build()
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place)
+        .required(required)
+        .description(Some(about))
+        .schema(Some(schema))
+        .build()
 }
 
 /// The header that [`Request::if_match`](crate::http::Request::if_match) reads.
@@ -31,28 +43,47 @@ pub struct IfMatch;
 /// The header that [`Request::if_match_optional`](crate::http::Request::if_match_optional) reads.
 pub struct OptionalIfMatch;
 
-/// The header that an answer is compared with by [`Response::unless_matching`](crate::http::Response::unless_matching).
+/// The header that an answer is compared with by
+/// [`Response::unless_matching`](crate::http::Response::unless_matching).
 pub struct IfNoneMatch;
 
 impl IntoParams for IfMatch {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        vec![header("If-Match", true, entity_tag(), "The `ETag` of what is to be changed, as it was answered.")]
+        vec![header(
+            "If-Match",
+            true,
+            entity_tag(),
+            "The `ETag` of what is to be changed, as it was answered.",
+        )]
     }
 }
 
 impl IntoParams for OptionalIfMatch {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        vec![header("If-Match", false, entity_tag(), "The `ETag` as it was answered, to go on only if nothing has changed since.")]
+        vec![header(
+            "If-Match",
+            false,
+            entity_tag(),
+            "The `ETag` as it was answered, to go on only if nothing has changed since.",
+        )]
     }
 }
 
 impl IntoParams for IfNoneMatch {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let schema = ObjectBuilder::new().schema_type(Type::String).examples(["\"3\""]);
-        vec![header("If-None-Match", false, schema, "The `ETag` of what is there already: the answer is `304` if that is still right.")]
+        vec![header(
+            "If-None-Match",
+            false,
+            schema,
+            "The `ETag` of what is there already: the answer is `304` if that is still right.",
+        )]
     }
 }
 
 fn entity_tag() -> ObjectBuilder {
-    ObjectBuilder::new().schema_type(Type::String).pattern(Some("^\"(0|[1-9][0-9]*)\"$")).examples(["\"3\""])
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("^\"(0|[1-9][0-9]*)\"$"))
+        .examples(["\"3\""])
 }

@@ -1,7 +1,9 @@
-//! Patterns (ECMA-262) of the texts that [`crate::text`] parses, made from the rules that it applies.
+//! Patterns (ECMA-262) of the texts that [`crate::text`] parses, made from the rules that it
+//! applies.
 //!
-//! They name characters of the basic plane alone, as `\\uXXXX`: tools that read a pattern without the flag `u`, or in another dialect, read
-//! these as they are meant. Rejected characters beyond that plane, and those that depend on their neighbours, pass the pattern.
+//! They name characters of the basic plane alone, as `\\uXXXX`: tools that read a pattern without
+//! the flag `u`, or in another dialect, read these as they are meant. Rejected characters beyond
+//! that plane, and those that depend on their neighbours, pass the pattern.
 
 use crate::text;
 
@@ -10,7 +12,8 @@ pub fn free_text() -> String {
     format!("^{}*$", none_of(text::is_rejected_everywhere))
 }
 
-/// Text of one word or number within the white space that [`text::trimmed`] removes; `inner` is a pattern without `^` and `$`.
+/// Text of one word or number within the white space that [`text::trimmed`] removes; `inner` is a
+/// pattern without `^` and `$`.
 pub fn trimmed(inner: &str) -> String {
     let space = class("[", |c| c.is_whitespace() || text::is_dropped(c));
     format!("^{space}*{inner}{space}*$")

@@ -27,13 +27,20 @@ pub fn text(about: &str, example: &str) -> SchemaBuilder {
 
 /// Text that people write, of 1 to `max` characters: see [`crate::text`].
 pub fn free_text(about: &str, example: &str, max: usize) -> SchemaBuilder {
-    text(about, example).length(1..=max).pattern(&patterns::free_text()).problem_codes(&["blank", "too_long", "invalid_characters"])
+    text(about, example).length(1..=max).pattern(&patterns::free_text()).problem_codes(&[
+        "blank",
+        "too_long",
+        "invalid_characters",
+    ])
 }
 
 /// A whole number such as `example`.
 pub fn number(about: &str, example: i64) -> SchemaBuilder {
     let format = SchemaFormat::KnownFormat(KnownFormat::Int64);
-    let object = ObjectBuilder::new().schema_type(Type::Integer).format(Some(format)).description(Some(about));
+    let object = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .format(Some(format))
+        .description(Some(about));
     SchemaBuilder { object, example: example.into() }
 }
 
@@ -47,15 +54,23 @@ pub fn one_of(about: &str, names: &[&str]) -> SchemaBuilder {
 /// An id with this prefix.
 pub fn id(prefix: &str) -> SchemaBuilder {
     let example = format!("{prefix}_0199c2a8-0000-7000-8000-00000000000a");
-    text(&format!("Begins with `{prefix}_`. Take it as it is: nothing follows from its other characters."), &example)
-        .pattern(&format!("^{prefix}_[0-9a-f]{{8}}-[0-9a-f]{{4}}-[78][0-9a-f]{{3}}-[0-9a-f]{{4}}-[0-9a-f]{{12}}$"))
-        .problem_codes(&["invalid_id"])
+    text(
+        &format!(
+            "Begins with `{prefix}_`. Take it as it is: nothing follows from its other characters."
+        ),
+        &example,
+    )
+    .pattern(&format!(
+        "^{prefix}_[0-9a-f]{{8}}-[0-9a-f]{{4}}-[78][0-9a-f]{{3}}-[0-9a-f]{{4}}-[0-9a-f]{{12}}$"
+    ))
+    .problem_codes(&["invalid_id"])
 }
 
 impl SchemaBuilder {
     /// So many characters.
     pub fn length(mut self, characters: RangeInclusive<usize>) -> Self {
-        self.object = self.object.min_length(Some(*characters.start())).max_length(Some(*characters.end()));
+        self.object =
+            self.object.min_length(Some(*characters.start())).max_length(Some(*characters.end()));
         self
     }
 
@@ -73,15 +88,19 @@ impl SchemaBuilder {
 
     /// Only numbers within these limits.
     pub fn within(mut self, limits: RangeInclusive<i64>) -> Self {
-        // The document's numbers are of the machine's width, which is 64 bits wherever the document is made.
+        // The document's numbers are of the machine's width, which is 64 bits wherever the document
+        // is made.
         let number = |limit: i64| isize::try_from(limit).unwrap_or_default();
-        self.object = self.object.minimum(Some(number(*limits.start()))).maximum(Some(number(*limits.end())));
+        self.object =
+            self.object.minimum(Some(number(*limits.start()))).maximum(Some(number(*limits.end())));
         self.problem_codes(&["out_of_range"])
     }
 
     /// The codes of the problems that a request with a bad one is answered with.
     pub fn problem_codes(mut self, codes: &[&str]) -> Self {
-        self.object = self.object.extensions(Some(Extensions::builder().add("x-problems", json!(codes)).build()));
+        self.object = self
+            .object
+            .extensions(Some(Extensions::builder().add("x-problems", json!(codes)).build()));
         self
     }
 

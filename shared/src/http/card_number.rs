@@ -1,14 +1,16 @@
 //! Payment card numbers in free text: card data must not reach a log, a table or a message.
 //!
-//! A number counts as a card's only if everything fits: the length and prefix of a brand, the check digit, and the way cards are printed.
-//! Barcodes, IMEIs, phone numbers and lists of sizes pass.
+//! A number counts as a card's only if everything fits: the length and prefix of a brand, the check
+//! digit, and the way cards are printed. Barcodes, IMEIs, phone numbers and lists of sizes pass.
 
 use std::ops::RangeInclusive;
 
 use crate::text;
 
-/// Fields whose texts are no free text. Passwords are hashed; an e-mail address, a SKU and a tracking number may be any digits.
-const NOT_SCANNED: [&str; 6] = ["current_password", "email", "new_password", "password", "sku", "tracking"];
+/// Fields whose texts are no free text. Passwords are hashed; an e-mail address, a SKU and a
+/// tracking number may be any digits.
+const NOT_SCANNED: [&str; 6] =
+    ["current_password", "email", "new_password", "password", "sku", "tracking"];
 
 /// The prefixes of each brand and the lengths of its numbers.
 const BRANDS: [(RangeInclusive<u64>, &[usize]); 13] = [
@@ -26,7 +28,8 @@ const BRANDS: [(RangeInclusive<u64>, &[usize]); 13] = [
     (65..=65, &[16, 17, 18, 19]),
     // JCB
     (3528..=3589, &[16, 17, 18, 19]),
-    // Diners Club: embossed with 14 digits. Issuers of the first range also give out 16 (a test card of Stripe's has them).
+    // Diners Club: embossed with 14 digits. Issuers of the first range also give out 16 (a test
+    // card of Stripe's has them).
     (300..=305, &[14, 16]),
     (36..=36, &[14]),
     (38..=38, &[14]),
@@ -37,7 +40,8 @@ const BRANDS: [(RangeInclusive<u64>, &[usize]); 13] = [
 /// Groups other than fours: American Express, Diners Club.
 const OTHER_GROUPS: [&[usize]; 2] = [&[4, 6, 5], &[4, 6, 4]];
 
-/// Zeros of the decimal digits that keyboards produce: ASCII, full width, Arabic, Persian, Devanagari.
+/// Zeros of the decimal digits that keyboards produce: ASCII, full width, Arabic, Persian,
+/// Devanagari.
 const DECIMAL_ZEROS: [char; 5] = ['0', '\u{ff10}', '\u{660}', '\u{6f0}', '\u{966}'];
 
 /// The most characters between two groups of one number.
@@ -48,12 +52,17 @@ pub(super) fn is_scanned(name: &str) -> bool {
     !NOT_SCANNED.contains(&name)
 }
 
-/// Whether a text holds a card number: plain, or in the groups that cards have, with spaces or hyphens between them.
+/// Whether a text holds a card number: plain, or in the groups that cards have, with spaces or
+/// hyphens between them.
 pub(super) fn found_in(text: &str) -> bool {
     // Characters that stored text drops would hide a number here.
-    let chars: Vec<char> = text.chars().filter(|c| !text::is_dropped(*c)).map(ascii_digit).collect();
+    let chars: Vec<char> =
+        text.chars().filter(|c| !text::is_dropped(*c)).map(ascii_digit).collect();
     let groups = groups(&chars);
-    (0..groups.len()).any(|first| (first..groups.len().min(first + 5)).any(|last| is_card_number(&chars, &groups, first, last)))
+    (0..groups.len()).any(|first| {
+        (first..groups.len().min(first + 5))
+            .any(|last| is_card_number(&chars, &groups, first, last))
+    })
 }
 
 /// A run of digits.
@@ -77,7 +86,9 @@ enum Separator {
 }
 
 fn ascii_digit(c: char) -> char {
-    let value = DECIMAL_ZEROS.iter().find_map(|zero| (c as u32).checked_sub(*zero as u32).filter(|value| *value < 10));
+    let value = DECIMAL_ZEROS
+        .iter()
+        .find_map(|zero| (c as u32).checked_sub(*zero as u32).filter(|value| *value < 10));
     value.and_then(|value| char::from_digit(value, 10)).unwrap_or(c)
 }
 
@@ -92,7 +103,9 @@ fn groups(chars: &[char]) -> Vec<Group> {
         match (start, c.is_ascii_digit()) {
             (None, true) => start = Some(at),
             (Some(from), false) => {
-                let separator = groups.last().map_or(Separator::Other, |before| separator(&chars[before.end..from]));
+                let separator = groups
+                    .last()
+                    .map_or(Separator::Other, |before| separator(&chars[before.end..from]));
                 groups.push(Group { start: from, end: at, separator });
                 start = None;
             }
@@ -116,19 +129,29 @@ fn separator(between: &[char]) -> Separator {
 /// Whether the groups `first..=last` are a card number, and no part of something longer.
 fn is_card_number(chars: &[char], groups: &[Group], first: usize, last: usize) -> bool {
     let window = &groups[first..=last];
-    if window[1..].iter().any(|group| group.separator == Separator::Other) || !is_grouped_like_a_card(window) {
+    if window[1..].iter().any(|group| group.separator == Separator::Other)
+        || !is_grouped_like_a_card(window)
+    {
         return false;
     }
-    let digits: Vec<u64> =
-        window.iter().flat_map(|group| &chars[group.start..group.end]).filter_map(|c| c.to_digit(10).map(u64::from)).collect();
-    is_of_a_brand(&digits) && passes_luhn(&digits) && !is_part_of_longer_sequence(chars, groups, first, last)
+    let digits: Vec<u64> = window
+        .iter()
+        .flat_map(|group| &chars[group.start..group.end])
+        .filter_map(|c| c.to_digit(10).map(u64::from))
+        .collect();
+    is_of_a_brand(&digits)
+        && passes_luhn(&digits)
+        && !is_part_of_longer_sequence(chars, groups, first, last)
 }
 
-/// All digits in one group; groups of four with a last one of at most four; or the groups of American Express and Diners Club.
+/// All digits in one group; groups of four with a last one of at most four; or the groups of
+/// American Express and Diners Club.
 fn is_grouped_like_a_card(window: &[Group]) -> bool {
     let lengths: Vec<usize> = window.iter().map(|group| group.end - group.start).collect();
     let [fours @ .., rest] = &lengths[..] else { return false };
-    fours.is_empty() || (*rest <= 4 && fours.iter().all(|length| *length == 4)) || OTHER_GROUPS.contains(&&lengths[..])
+    fours.is_empty()
+        || (*rest <= 4 && fours.iter().all(|length| *length == 4))
+        || OTHER_GROUPS.contains(&&lengths[..])
 }
 
 fn is_of_a_brand(digits: &[u64]) -> bool {
@@ -139,7 +162,8 @@ fn is_of_a_brand(digits: &[u64]) -> bool {
     })
 }
 
-/// Whether the groups are a piece of a word, a fraction, a phone number, or a longer list of numbers.
+/// Whether the groups are a piece of a word, a fraction, a phone number, or a longer list of
+/// numbers.
 fn is_part_of_longer_sequence(chars: &[char], groups: &[Group], first: usize, last: usize) -> bool {
     let is_word = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '@');
     let (start, end) = (groups[first].start, groups[last].end);
@@ -147,16 +171,22 @@ fn is_part_of_longer_sequence(chars: &[char], groups: &[Group], first: usize, la
     let after = |distance: usize| chars.get(end + distance - 1).copied();
     let hangs_before = before(1).is_some_and(|c| is_word(&c) || matches!(c, '+' | '.'))
         || (before(1).is_some_and(is_hyphen) && before(2).is_some_and(|c| is_word(&c)));
-    let hangs_behind = after(1).is_some_and(|c| is_word(&c)) || (after(1).is_some_and(is_hyphen) && after(2).is_some_and(|c| is_word(&c)));
+    let hangs_behind = after(1).is_some_and(|c| is_word(&c))
+        || (after(1).is_some_and(is_hyphen) && after(2).is_some_and(|c| is_word(&c)));
 
-    // Back to where the digits begin that nothing but separators divides: a plus there makes all of them a phone number.
-    let beginning = (0..=first).rev().find(|group| groups[*group].separator == Separator::Other).unwrap_or(0);
+    // Back to where the digits begin that nothing but separators divides: a plus there makes all of
+    // them a phone number.
+    let beginning =
+        (0..=first).rev().find(|group| groups[*group].separator == Separator::Other).unwrap_or(0);
     let is_phone_number = groups[beginning].start.checked_sub(1).is_some_and(|at| chars[at] == '+');
 
-    // A list goes on with the same separators. A short group behind a card is its expiry date or its code.
+    // A list goes on with the same separators. A short group behind a card is its expiry date or
+    // its code.
     let own = (last > first).then(|| groups[first + 1].separator);
     let goes_on_before = own.is_some_and(|own| groups[first].separator == own);
-    let goes_on_behind = groups.get(last + 1).is_some_and(|next| own == Some(next.separator) && next.end - next.start >= 4);
+    let goes_on_behind = groups
+        .get(last + 1)
+        .is_some_and(|next| own == Some(next.separator) && next.end - next.start >= 4);
     hangs_before || hangs_behind || is_phone_number || goes_on_before || goes_on_behind
 }
 
@@ -166,7 +196,11 @@ fn passes_luhn(digits: &[u64]) -> bool {
         .iter()
         .rev()
         .enumerate()
-        .map(|(i, digit)| if i % 2 == 0 { *digit } else { digit * 2 - if *digit > 4 { 9 } else { 0 } })
+        .map(
+            |(i, digit)| {
+                if i % 2 == 0 { *digit } else { digit * 2 - if *digit > 4 { 9 } else { 0 } }
+            },
+        )
         .sum();
     sum.is_multiple_of(10)
 }
@@ -250,7 +284,14 @@ mod tests {
                 }
             }
             spellings.push(number.chars().map(|digit| format!("{digit}\u{200b}")).collect());
-            spellings.push(number.chars().map(|digit| char::from_u32(digit as u32 - '0' as u32 + 0xff10).expect("a digit")).collect());
+            spellings.push(
+                number
+                    .chars()
+                    .map(|digit| {
+                        char::from_u32(digit as u32 - '0' as u32 + 0xff10).expect("a digit")
+                    })
+                    .collect(),
+            );
             for spelling in spellings {
                 for text in [
                     spelling.clone(),
@@ -355,7 +396,17 @@ mod tests {
         for name in ["password", "current_password", "new_password", "email", "sku", "tracking"] {
             assert!(!is_scanned(name), "{name}");
         }
-        for name in ["name", "full_name", "description", "reason", "carrier", "line1", "token", "amount", ""] {
+        for name in [
+            "name",
+            "full_name",
+            "description",
+            "reason",
+            "carrier",
+            "line1",
+            "token",
+            "amount",
+            "",
+        ] {
             assert!(is_scanned(name), "{name}");
         }
     }

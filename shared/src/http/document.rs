@@ -38,7 +38,9 @@ impl Document {
         match self {
             Self::Leaf(value) => value.as_str().is_some_and(|text| text.contains(c)),
             Self::List(items) => items.iter().any(|item| item.contains(c)),
-            Self::Object(members) => members.iter().any(|(name, value)| name.contains(c) || value.contains(c)),
+            Self::Object(members) => {
+                members.iter().any(|(name, value)| name.contains(c) || value.contains(c))
+            }
         }
     }
 
@@ -46,11 +48,14 @@ impl Document {
     pub(super) fn contains_card_number(&self) -> bool {
         match self {
             Self::Leaf(Value::String(text)) => card_number::found_in(text),
-            Self::Leaf(Value::Number(number)) => number.as_u64().is_some_and(|number| card_number::found_in(&number.to_string())),
+            Self::Leaf(Value::Number(number)) => {
+                number.as_u64().is_some_and(|number| card_number::found_in(&number.to_string()))
+            }
             Self::Leaf(_) => false,
             Self::List(items) => items.iter().any(Self::contains_card_number),
             Self::Object(members) => members.iter().any(|(name, value)| {
-                let is_scanned = card_number::is_scanned(name) || !matches!(value, Self::Leaf(Value::String(_)));
+                let is_scanned =
+                    card_number::is_scanned(name) || !matches!(value, Self::Leaf(Value::String(_)));
                 card_number::found_in(name) || (is_scanned && value.contains_card_number())
             }),
         }

@@ -1,4 +1,5 @@
-//! `Idempotency-Key`: the name that a client gives to one intention, so that asking twice does it once.
+//! `Idempotency-Key`: the name that a client gives to one intention, so that asking twice does it
+//! once.
 
 use crate::{
     auth::Caller,
@@ -9,7 +10,8 @@ use crate::{
 /// The longest key.
 const MAX_BYTES: usize = 255;
 
-/// A key that a client made up: 1 to 255 visible ASCII characters. Keys of two users, or of two operations, never meet.
+/// A key that a client made up: 1 to 255 visible ASCII characters. Keys of two users, or of two
+/// operations, never meet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 
@@ -47,13 +49,17 @@ impl IdempotencyKey {
 
 #[cfg(feature = "api-document")]
 impl utoipa::IntoParams for IdempotencyKey {
-    fn into_params(_: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>) -> Vec<utoipa::openapi::path::Parameter> {
+    fn into_params(
+        _: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>,
+    ) -> Vec<utoipa::openapi::path::Parameter> {
         use utoipa::openapi::schema::{ObjectBuilder, Type};
 
-        let key = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(MAX_BYTES));
+        let key = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(MAX_BYTES));
         let key = key.pattern(Some("^[!-~]+$")).examples(["0199c2a8-4d1f-7b6e-9c35-1a2b3c4d5e6f"]);
-        let about =
-            "Names what is to happen once. The same key with the same body gets the first answer again; each caller has their own keys.";
+        let about = "Names what is to happen once. The same key with the same body gets the first answer again; each caller has their own keys.";
         vec![crate::api_document::header("Idempotency-Key", true, key, about)]
     }
 }
@@ -64,11 +70,23 @@ mod tests {
 
     #[test]
     fn only_a_single_visible_ascii_key_is_accepted() {
-        let code = |values: &[&str]| IdempotencyKey::parse(values).map(|_| String::new()).unwrap_or_else(|problem| problem.code);
+        let code = |values: &[&str]| {
+            IdempotencyKey::parse(values)
+                .map(|_| String::new())
+                .unwrap_or_else(|problem| problem.code)
+        };
         assert_eq!(code(&["a-key"]), "");
         assert_eq!(code(&["k".repeat(255).as_str()]), "");
         assert_eq!(code(&[]), "idempotency_key_required");
-        for values in [&[""][..], &["k".repeat(256).as_str()], &["a b"], &["a\tb"], &["é"], &["a\0"], &["a", "a"]] {
+        for values in [
+            &[""][..],
+            &["k".repeat(256).as_str()],
+            &["a b"],
+            &["a\tb"],
+            &["é"],
+            &["a\0"],
+            &["a", "a"],
+        ] {
             assert_eq!(code(values), "idempotency_key_invalid");
         }
     }

@@ -1,7 +1,8 @@
 //! From a body to a value: form first, then JSON, then the fields.
 //!
-//! The types that a body is read into hold domain types (`Quantity`, `Email`), so that this one reading does all the checking. The
-//! first field that breaks a rule is reported, with its JSON pointer; what was sent is never repeated.
+//! The types that a body is read into hold domain types (`Quantity`, `Email`), so that this one
+//! reading does all the checking. The first field that breaks a rule is reported, with its JSON
+//! pointer; what was sent is never repeated.
 
 use lambda_http::http::StatusCode;
 use serde::{
@@ -27,7 +28,11 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 const CHARSETS: [&str; 4] = ["utf-8", "utf8", "us-ascii", "ascii"];
 
 /// Rejects, by its headers, a body that is not plain JSON.
-pub(super) fn check_content_type(method: &str, content_types: &[&str], encodings: &[&str]) -> Result<(), Problem> {
+pub(super) fn check_content_type(
+    method: &str,
+    content_types: &[&str],
+    encodings: &[&str],
+) -> Result<(), Problem> {
     let is_patch = method == "PATCH";
     let accepted: &[&str] = if is_patch { &[JSON, MERGE_PATCH] } else { &[JSON] };
     let is_accepted = matches!(content_types, [one] if is_utf8_of(one, accepted));
@@ -35,11 +40,18 @@ pub(super) fn check_content_type(method: &str, content_types: &[&str], encodings
     if is_accepted && is_plain {
         return Ok(());
     }
-    let detail = format!("Send Content-Type: {}, in UTF-8 and without Content-Encoding.", accepted.join(" or "));
+    let detail = format!(
+        "Send Content-Type: {}, in UTF-8 and without Content-Encoding.",
+        accepted.join(" or ")
+    );
     let types = accepted.join(", ");
-    let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body must be JSON")
-        .detail(&detail)
-        .header("accept", &types);
+    let problem = Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        "The body must be JSON",
+    )
+    .detail(&detail)
+    .header("accept", &types);
     let problem = if is_patch { problem.header("accept-patch", &types) } else { problem };
     Err(if is_plain { problem } else { problem.header("accept-encoding", "identity") })
 }
@@ -51,7 +63,8 @@ fn is_utf8_of(content_type: &str, media_types: &[&str]) -> bool {
     let is_utf8 = parts.filter(|part| !part.is_empty()).all(|part| {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
         let charset = value.trim().trim_matches('"');
-        !name.trim().eq_ignore_ascii_case("charset") || CHARSETS.iter().any(|known| known.eq_ignore_ascii_case(charset))
+        !name.trim().eq_ignore_ascii_case("charset")
+            || CHARSETS.iter().any(|known| known.eq_ignore_ascii_case(charset))
     });
     is_utf8 && media_types.iter().any(|known| known.eq_ignore_ascii_case(media_type))
 }
@@ -59,8 +72,12 @@ fn is_utf8_of(content_type: &str, media_types: &[&str]) -> bool {
 /// Reads a body.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     if body.len() > MAX_BODY_BYTES {
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "The body is too large")
-            .detail("A body may have 262,144 bytes."));
+        return Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "payload_too_large",
+            "The body is too large",
+        )
+        .detail("A body may have 262,144 bytes."));
     }
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(Problem::bad_request("body_required", "A JSON body is needed"));
@@ -72,8 +89,13 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         return Err(malformed(NOT_UTF8));
     }
     if document.contains_card_number() {
-        return Err(Problem::unprocessable("card_number_rejected", "Card numbers are not accepted")
-            .detail("Give the card to the payment provider's form and send us the token that it answers."));
+        return Err(Problem::unprocessable(
+            "card_number_rejected",
+            "Card numbers are not accepted",
+        )
+        .detail(
+            "Give the card to the payment provider's form and send us the token that it answers.",
+        ));
     }
     serde_path_to_error::deserialize(Strict(document)).map_err(|error| problem_from(text, &error))
 }
@@ -82,9 +104,16 @@ const NOT_UTF8: &str = "It is not UTF-8, or it holds U+FFFD, which replaces what
 
 fn read(text: &str) -> Result<Document, Problem> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let document = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| problem_from(text, &error))?;
+    let document = serde_path_to_error::deserialize(&mut deserializer)
+        .map_err(|error| problem_from(text, &error))?;
     let end = deserializer.end();
-    end.map_err(|error| malformed(&format!("Something follows the document at line {} column {}.", error.line(), error.column())))?;
+    end.map_err(|error| {
+        malformed(&format!(
+            "Something follows the document at line {} column {}.",
+            error.line(),
+            error.column()
+        ))
+    })?;
     Ok(document)
 }
 
@@ -96,18 +125,25 @@ fn problem_from(text: &str, error: &serde_path_to_error::Error<serde_json::Error
     let (inner, message) = (error.inner(), error.inner().to_string());
     let place = || format!("See line {} column {}.", inner.line(), inner.column());
     if message.starts_with("number out of range") {
-        return Problem::invalid_field(&pointer(error.path(), None), &Violation::out_of_range("The number is too large."));
+        return Problem::invalid_field(
+            &pointer(error.path(), None),
+            &Violation::out_of_range("The number is too large."),
+        );
     }
     if !inner.is_data() {
         return malformed(&place());
     }
-    // A field of the wrong type is found before the end of the document is: malformed comes first all the same.
+    // A field of the wrong type is found before the end of the document is: malformed comes first
+    // all the same.
     if let Err(syntax) = serde_json::from_str::<IgnoredAny>(text) {
         return malformed(&format!("See line {} column {}.", syntax.line(), syntax.column()));
     }
-    let quoted = message.split('`').nth(1).filter(|name| name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+    let quoted = message.split('`').nth(1).filter(|name| {
+        name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    });
     if message.starts_with(DUPLICATE_FIELD) {
-        return Problem::bad_request("duplicate_field", "A field stands in the document twice").detail(&place());
+        return Problem::bad_request("duplicate_field", "A field stands in the document twice")
+            .detail(&place());
     }
     let (named, violation) = if let Some(violation) = Violation::from_serde_message(&message) {
         (None, violation)
@@ -115,22 +151,41 @@ fn problem_from(text: &str, error: &serde_path_to_error::Error<serde_json::Error
         (quoted, Violation::new("required", "This field is needed."))
     } else if message.starts_with("unknown field") {
         let known = expected(&message).map(|fields| fields.replace('`', ""));
-        let known = known.map_or_else(String::new, |fields| format!(" Known: {}.", fields.trim_start_matches("one of ")));
-        // The path leads to the field itself where serde has read its name, to its parent where not.
+        let known = known.map_or_else(String::new, |fields| {
+            format!(" Known: {}.", fields.trim_start_matches("one of "))
+        });
+        // The path leads to the field itself where serde has read its name, to its parent where
+        // not.
         let at_field = matches!(error.path().iter().next_back(), Some(Segment::Map { key }) if Some(key.as_str()) == quoted);
-        (quoted.filter(|_| !at_field), Violation::new("unknown_field", format!("There is no such field here.{known}")))
+        (
+            quoted.filter(|_| !at_field),
+            Violation::new("unknown_field", format!("There is no such field here.{known}")),
+        )
     } else if message.starts_with("invalid value: integer") {
         (None, Violation::out_of_range("The number is outside its limits."))
     } else if message.starts_with("unknown variant") {
         let known = expected(&message).map(|names| names.replace('`', ""));
-        (None, Violation::new("unknown_value", format!("Use {}.", known.unwrap_or_else(|| "a known value".to_owned()))))
+        (
+            None,
+            Violation::new(
+                "unknown_value",
+                format!("Use {}.", known.unwrap_or_else(|| "a known value".to_owned())),
+            ),
+        )
     } else {
-        (None, Violation::new("wrong_type", format!("Expected {}.", expected(&message).unwrap_or("another type"))))
+        (
+            None,
+            Violation::new(
+                "wrong_type",
+                format!("Expected {}.", expected(&message).unwrap_or("another type")),
+            ),
+        )
     };
     Problem::invalid_field(&pointer(error.path(), named), &violation)
 }
 
-/// What serde's message says it expected: the end of it, because what was sent stands before and may say the same.
+/// What serde's message says it expected: the end of it, because what was sent stands before and
+/// may say the same.
 fn expected(message: &str) -> Option<&str> {
     let (_, expected) = message.rsplit_once(", expected ")?;
     Some(expected.rsplit_once(" at line ").map_or(expected, |(what, _)| what))
@@ -153,11 +208,14 @@ fn escape(key: &str) -> String {
     key.chars().take(64).collect::<String>().replace('~', "~0").replace('/', "~1")
 }
 
-/// For a field that may be left out but not be `null`: `#[serde(default, deserialize_with = "shared::http::non_null")]`.
+/// For a field that may be left out but not be `null`: `#[serde(default, deserialize_with =
+/// "shared::http::non_null")]`.
 ///
 /// # Errors
 /// When what stands there is no `T`.
-pub fn non_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub fn non_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
@@ -214,26 +272,49 @@ mod tests {
             assert_eq!(refused(body).1, "malformed_json", "{}", &body[..body.len().min(40)]);
         }
         assert!((400..500).contains(&refused(&nested).0));
-        assert_eq!(refused(r#"{"items":[{"quantity":1,"quantity":99}]}"#), is(400, "duplicate_field", ""));
-        assert_eq!(parse::<Order>(&[b'"', 0xff, b'"']).expect_err("not UTF-8").code, "malformed_json");
-        assert_eq!(parse::<Order>(&vec![b' '; MAX_BODY_BYTES + 1]).expect_err("too large").code, "payload_too_large");
+        assert_eq!(
+            refused(r#"{"items":[{"quantity":1,"quantity":99}]}"#),
+            is(400, "duplicate_field", "")
+        );
+        assert_eq!(
+            parse::<Order>(&[b'"', 0xff, b'"']).expect_err("not UTF-8").code,
+            "malformed_json"
+        );
+        assert_eq!(
+            parse::<Order>(&vec![b' '; MAX_BODY_BYTES + 1]).expect_err("too large").code,
+            "payload_too_large"
+        );
     }
 
     #[test]
     fn invalid_field_is_422_with_its_pointer() {
         for odd in ["\"3\"", "3.0", "3.5", "true", "null", "[3]", "{}", "1e3", "-0"] {
-            assert_eq!(refused(&format!(r#"{{"items":[{{"quantity":{odd}}}]}}"#)), is(422, "wrong_type", "/items/0/quantity"), "{odd}");
+            assert_eq!(
+                refused(&format!(r#"{{"items":[{{"quantity":{odd}}}]}}"#)),
+                is(422, "wrong_type", "/items/0/quantity"),
+                "{odd}"
+            );
         }
         for big in ["-1", "4294967296", "1E400", &"9".repeat(400)] {
-            let (status, code, pointer) = refused(&format!(r#"{{"items":[{{"quantity":{big}}}]}}"#));
+            let (status, code, pointer) =
+                refused(&format!(r#"{{"items":[{{"quantity":{big}}}]}}"#));
             assert_eq!((status, pointer.as_str()), (422, "/items/0/quantity"), "{big}");
             assert!(code == "out_of_range" || code == "wrong_type");
         }
         assert_eq!(refused(r#"{"items":[{}]}"#), is(422, "required", "/items/0/quantity"));
-        assert_eq!(refused(r#"{"items":[{"quantity":1,"price":1}]}"#), is(422, "unknown_field", "/items/0/price"));
+        assert_eq!(
+            refused(r#"{"items":[{"quantity":1,"price":1}]}"#),
+            is(422, "unknown_field", "/items/0/price")
+        );
         assert_eq!(refused(r#"{"items":[],"status":"paid"}"#), is(422, "unknown_field", "/status"));
-        assert_eq!(refused(r#"{"items":[],"total":{"amount":1,"currency":"eur"}}"#), is(422, "unsupported_currency", "/total/currency"));
-        assert_eq!(refused(r#"{"items":[],"total":{"amount":-1,"currency":"EUR"}}"#), is(422, "out_of_range", "/total/amount"));
+        assert_eq!(
+            refused(r#"{"items":[],"total":{"amount":1,"currency":"eur"}}"#),
+            is(422, "unsupported_currency", "/total/currency")
+        );
+        assert_eq!(
+            refused(r#"{"items":[],"total":{"amount":-1,"currency":"EUR"}}"#),
+            is(422, "out_of_range", "/total/amount")
+        );
         for body in ["[]", "\"x\"", "1", "null", "true"] {
             let (status, ..) = refused(body);
             assert!(status == 400 || status == 422, "{body}");
@@ -242,20 +323,49 @@ mod tests {
 
     #[test]
     fn card_numbers_are_rejected_except_in_passwords_addresses_skus_and_tracking() {
-        for text in ["4242424242424242", "4242 4242 4242 4242", "my card is 4242-4242-4242-4242, thanks", "378282246310005"] {
-            assert_eq!(refused(&format!(r#"{{"items":[],"note":"{text}"}}"#)).1, "card_number_rejected", "{text}");
-            assert_eq!(refused(&format!(r#"{{"items":[],"{text}":1}}"#)).1, "card_number_rejected", "{text}");
-            for name in ["password", "current_password", "new_password", "email", "sku", "tracking"] {
-                assert_eq!(refused(&format!(r#"{{"items":[],"{name}":"{text}"}}"#)).1, "unknown_field", "{name}");
-                assert_eq!(refused(&format!(r#"{{"items":[],"{name}":["{text}"]}}"#)).1, "card_number_rejected", "{name}");
+        for text in [
+            "4242424242424242",
+            "4242 4242 4242 4242",
+            "my card is 4242-4242-4242-4242, thanks",
+            "378282246310005",
+        ] {
+            assert_eq!(
+                refused(&format!(r#"{{"items":[],"note":"{text}"}}"#)).1,
+                "card_number_rejected",
+                "{text}"
+            );
+            assert_eq!(
+                refused(&format!(r#"{{"items":[],"{text}":1}}"#)).1,
+                "card_number_rejected",
+                "{text}"
+            );
+            for name in ["password", "current_password", "new_password", "email", "sku", "tracking"]
+            {
+                assert_eq!(
+                    refused(&format!(r#"{{"items":[],"{name}":"{text}"}}"#)).1,
+                    "unknown_field",
+                    "{name}"
+                );
+                assert_eq!(
+                    refused(&format!(r#"{{"items":[],"{name}":["{text}"]}}"#)).1,
+                    "card_number_rejected",
+                    "{name}"
+                );
             }
         }
-        assert_eq!(refused(r#"{"items":[{"quantity":4242424242424242}]}"#).1, "card_number_rejected");
+        assert_eq!(
+            refused(r#"{"items":[{"quantity":4242424242424242}]}"#).1,
+            "card_number_rejected"
+        );
     }
 
     #[test]
     fn a_replacement_character_is_malformed() {
-        for body in ["{\"items\":[],\"note\":\"caf\u{fffd}\"}", r#"{"items":[],"note":"caf\ufffd"}"#, "{\"items\":[],\"caf\u{fffd}\":1}"] {
+        for body in [
+            "{\"items\":[],\"note\":\"caf\u{fffd}\"}",
+            r#"{"items":[],"note":"caf\ufffd"}"#,
+            "{\"items\":[],\"caf\u{fffd}\":1}",
+        ] {
             assert_eq!(refused(body), is(400, "malformed_json", ""), "{body}");
         }
     }
@@ -265,8 +375,14 @@ mod tests {
         let order = parse::<Order>(br#"{"items":[],"note":"","total":""}"#).expect("an order");
         assert_eq!((order.note, order.total.is_none()), (None, true));
         assert_eq!(refused(r#"{"items":""}"#), is(422, "wrong_type", "/items"));
-        assert_eq!(refused(r#"{"items":[{"quantity":""}]}"#), is(422, "wrong_type", "/items/0/quantity"));
-        assert_eq!(parse::<Order>(br#"{"items":[],"note":" "}"#).expect("an order").note.as_deref(), Some(" "));
+        assert_eq!(
+            refused(r#"{"items":[{"quantity":""}]}"#),
+            is(422, "wrong_type", "/items/0/quantity")
+        );
+        assert_eq!(
+            parse::<Order>(br#"{"items":[],"note":" "}"#).expect("an order").note.as_deref(),
+            Some(" ")
+        );
     }
 
     #[test]
@@ -308,25 +424,40 @@ mod tests {
 
     #[test]
     fn patch_accepts_merge_patch_and_415_lists_accepted_types() {
-        for good in ["application/json", "application/merge-patch+json", "Application/Merge-Patch+JSON; charset=utf8"] {
+        for good in [
+            "application/json",
+            "application/merge-patch+json",
+            "Application/Merge-Patch+JSON; charset=utf8",
+        ] {
             assert!(check_content_type("PATCH", &[good], &[]).is_ok(), "{good}");
         }
         let rejected = |method: &str, content_type: &str, encodings: &[&str]| {
-            let problem = check_content_type(method, &[content_type], encodings).expect_err(content_type);
+            let problem =
+                check_content_type(method, &[content_type], encodings).expect_err(content_type);
             let detail = problem.document("r")["detail"].as_str().expect("a detail").to_owned();
             (problem.headers().to_vec(), detail)
         };
         let header = |name: &'static str, value: &str| (name, value.to_owned());
-        for content_type in ["application/json-patch+json", "text/plain", "application/merge-patch+json; charset=latin1"] {
+        for content_type in [
+            "application/json-patch+json",
+            "text/plain",
+            "application/merge-patch+json; charset=latin1",
+        ] {
             let (headers, detail) = rejected("PATCH", content_type, &[]);
             let both = "application/json, application/merge-patch+json";
             assert_eq!(headers, [header("accept", both), header("accept-patch", both)]);
-            assert!(detail.contains("application/json or application/merge-patch+json"), "{detail}");
+            assert!(
+                detail.contains("application/json or application/merge-patch+json"),
+                "{detail}"
+            );
         }
         let (headers, detail) = rejected("PUT", "application/merge-patch+json", &[]);
         assert_eq!(headers, [header("accept", "application/json")]);
         assert!(detail.contains("application/json,"), "{detail}");
         let (headers, _) = rejected("POST", "application/json", &["br"]);
-        assert_eq!(headers, [header("accept", "application/json"), header("accept-encoding", "identity")]);
+        assert_eq!(
+            headers,
+            [header("accept", "application/json"), header("accept-encoding", "identity")]
+        );
     }
 }

@@ -1,11 +1,13 @@
 //! Operations that answer HTTP requests, behind API Gateway's REST proxy integration.
 //!
-//! `http::run(Orders::from_env, create_order)` makes a function of an operation: it reads the event, gives the operation a [`Request`],
-//! and turns its [`Response`] or [`Problem`] into the answer, with the headers that every answer has. Nothing an operation does, not even a
-//! panic, reaches the Lambda runtime as an error: the client always gets a document.
+//! `http::run(Orders::from_env, create_order)` makes a function of an operation: it reads the
+//! event, gives the operation a [`Request`], and turns its [`Response`] or [`Problem`] into the
+//! answer, with the headers that every answer has. Nothing an operation does, not even a panic,
+//! reaches the Lambda runtime as an error: the client always gets a document.
 //!
-//! The event is read here and not by `lambda_http::Request`: that one merges repeated headers (two `Idempotency-Key`s would look like
-//! one) and panics on a body that is not the base64 it claims to be. Types, status codes and header names are `lambda_http`'s.
+//! The event is read here and not by `lambda_http::Request`: that one merges repeated headers (two
+//! `Idempotency-Key`s would look like one) and panics on a body that is not the base64 it claims to
+//! be. Types, status codes and header names are `lambda_http`'s.
 
 mod card_number;
 mod document;
@@ -37,18 +39,23 @@ use crate::{
     telemetry,
 };
 
-/// The response headers that a browser's script may read, for functions and for what the gateway answers itself.
+/// The response headers that a browser's script may read, for functions and for what the gateway
+/// answers itself.
 pub const EXPOSED_HEADERS: &str = "ETag, Location, Retry-After, X-Request-Id, X-Process-Time, X-Device-Token, Idempotent-Replayed";
 
 /// What must be left of the function's time for a request that writes to be begun at all.
 const MIN_TIME_LEFT: Duration = Duration::from_millis(1500);
 
-/// Serves requests with `operation`. A function that reads is given the methods of its path, as `Allow` lists them: the gateway sends it
-/// each that no other function serves.
+/// Serves requests with `operation`. A function that reads is given the methods of its path, as
+/// `Allow` lists them: the gateway sends it each that no other function serves.
 ///
 /// # Errors
 /// When the Lambda runtime's own interface fails.
-pub fn run<S, F, Fut>(service: fn() -> S, operation: F, allowed_methods: Option<String>) -> Result<(), lambda_http::Error>
+pub fn run<S, F, Fut>(
+    service: fn() -> S,
+    operation: F,
+    allowed_methods: Option<String>,
+) -> Result<(), lambda_http::Error>
 where
     S: Send + Sync + 'static,
     F: Fn(Arc<S>, Request) -> Fut + Clone + Send + Sync + 'static,
@@ -68,16 +75,26 @@ where
 }
 
 /// The function that [`run`] serves.
-pub fn lambda_with_methods<S, F, Fut>(service: Arc<S>, operation: F, allowed_methods: Option<String>) -> Lambda
+pub fn lambda_with_methods<S, F, Fut>(
+    service: Arc<S>,
+    operation: F,
+    allowed_methods: Option<String>,
+) -> Lambda
 where
     S: Send + Sync + 'static,
     F: Fn(Arc<S>, Request) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<Response, Problem>> + Send + 'static,
 {
     let name = OperationName::of(&operation);
-    let operation: Operation = Arc::new(move |request| Box::pin(operation(service.clone(), request)));
-    let route = Route { origin: config::optional("CORS_ORIGIN").map(Into::into), allowed_methods: allowed_methods.map(Into::into) };
-    Arc::new(move |invocation| Box::pin(answer(name.clone(), operation.clone(), route.clone(), invocation)))
+    let operation: Operation =
+        Arc::new(move |request| Box::pin(operation(service.clone(), request)));
+    let route = Route {
+        origin: config::optional("CORS_ORIGIN").map(Into::into),
+        allowed_methods: allowed_methods.map(Into::into),
+    };
+    Arc::new(move |invocation| {
+        Box::pin(answer(name.clone(), operation.clone(), route.clone(), invocation))
+    })
 }
 
 /// What holds for all requests of the function.
@@ -85,8 +102,8 @@ where
 struct Route {
     /// The one origin whose pages may read the answers.
     origin: Option<Arc<str>>,
-    /// The methods of the path, as `Allow` lists them. Only a function that reads has it: the gateway sends it every method of the path
-    /// that no other function serves.
+    /// The methods of the path, as `Allow` lists them. Only a function that reads has it: the
+    /// gateway sends it every method of the path that no other function serves.
     allowed_methods: Option<Arc<str>>,
 }
 
@@ -102,19 +119,29 @@ impl Route {
     }
 }
 
-type Operation = Arc<dyn Fn(Request) -> BoxFuture<'static, Result<Response, Problem>> + Send + Sync>;
+type Operation =
+    Arc<dyn Fn(Request) -> BoxFuture<'static, Result<Response, Problem>> + Send + Sync>;
 
-async fn answer(name: OperationName, operation: Operation, route: Route, invocation: Invocation) -> Result<Value, lambda::Failure> {
+async fn answer(
+    name: OperationName,
+    operation: Operation,
+    route: Route,
+    invocation: Invocation,
+) -> Result<Value, lambda::Failure> {
     let started = Clock::System.now();
     let time_left = invocation.deadline.since(started);
     let fallback_id = invocation.request_id.clone();
     let parsed = Request::from_event(invocation, started);
     let request_id = parsed.as_ref().map_or(fallback_id, |request| request.id().to_owned());
     let trace_id = parsed.as_ref().map_or("", |request| request.trace().id()).to_owned();
-    let (method, path) =
-        parsed.as_ref().map_or_else(|_| Default::default(), |request| (request.method().to_owned(), request.path().to_owned()));
+    let (method, path) = parsed.as_ref().map_or_else(
+        |_| Default::default(),
+        |request| (request.method().to_owned(), request.path().to_owned()),
+    );
     let span = name.span(&request_id, &trace_id);
-    if let Some(caller) = parsed.as_ref().ok().and_then(|request| request.optional_caller().ok().flatten()) {
+    if let Some(caller) =
+        parsed.as_ref().ok().and_then(|request| request.optional_caller().ok().flatten())
+    {
         span.record("user_id", caller.user_id.to_string());
     }
     let outcome = match parsed.and_then(|request| route.admit(request, time_left)) {
@@ -124,7 +151,8 @@ async fn answer(name: OperationName, operation: Operation, route: Route, invocat
             .await
             .unwrap_or_else(|panic| Err(Problem::internal().caused_by(&panic))),
     };
-    let duration_ms = u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
+    let duration_ms =
+        u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
     span.in_scope(|| log(&outcome, &method, &path, duration_ms));
     let response = outcome.unwrap_or_else(|problem| Response::from_problem(&problem, &request_id));
     let response = if method == "HEAD" { response.without_body() } else { response };
@@ -136,7 +164,15 @@ fn log(outcome: &Result<Response, Problem>, method: &str, path: &str, duration_m
     match outcome {
         Ok(response) => {
             let created = response.location();
-            tracing::info!(r#type = "request", method, path, status = response.status().as_u16(), duration_ms, created, "answered");
+            tracing::info!(
+                r#type = "request",
+                method,
+                path,
+                status = response.status().as_u16(),
+                duration_ms,
+                created,
+                "answered"
+            );
         }
         Err(problem) if problem.status.is_server_error() => {
             let cause = problem.cause().unwrap_or("none given");
@@ -152,13 +188,26 @@ fn log(outcome: &Result<Response, Problem>, method: &str, path: &str, duration_m
             );
         }
         Err(problem) => {
-            tracing::info!(r#type = "request", method, path, status = problem.status.as_u16(), code = problem.code, duration_ms, "refused");
+            tracing::info!(
+                r#type = "request",
+                method,
+                path,
+                status = problem.status.as_u16(),
+                code = problem.code,
+                duration_ms,
+                "refused"
+            );
         }
     }
 }
 
 /// The answer as API Gateway takes it, with the headers that every answer has.
-fn finish(mut response: Response, request_id: &str, duration_ms: u64, origin: Option<&str>) -> Value {
+fn finish(
+    mut response: Response,
+    request_id: &str,
+    duration_ms: u64,
+    origin: Option<&str>,
+) -> Value {
     response.set_default(header::CACHE_CONTROL, "no-store");
     for (name, value) in [
         ("x-request-id", request_id),
@@ -198,30 +247,46 @@ mod tests {
         if request.path() == "/missing" {
             return Err(Problem::not_found("greeting"));
         }
-        Ok(ok(&json!({ "hello": "Ada" })).etag(3).cached("public, max-age=30").unless_matching(request.header("if-none-match")))
+        Ok(ok(&json!({ "hello": "Ada" }))
+            .etag(3)
+            .cached("public, max-age=30")
+            .unless_matching(request.header("if-none-match")))
     }
 
     async fn call(event: Value) -> Value {
-        lambda(Arc::new(()), greet)(Invocation::with_event(event)).await.expect("an HTTP function never fails")
+        lambda(Arc::new(()), greet)(Invocation::with_event(event))
+            .await
+            .expect("an HTTP function never fails")
     }
 
-    /// The answer of [`read`] on a route with these methods, without the header that no two answers share.
+    /// The answer of [`read`] on a route with these methods, without the header that no two answers
+    /// share.
     async fn answer_of_read(method: &str, path: &str, headers: Value) -> Value {
-        let route = Route { origin: Some("https://shop.example".into()), allowed_methods: Some("GET, HEAD, OPTIONS, POST".into()) };
+        let route = Route {
+            origin: Some("https://shop.example".into()),
+            allowed_methods: Some("GET, HEAD, OPTIONS, POST".into()),
+        };
         let event = json!({ "httpMethod": method, "path": path, "headers": headers, "requestContext": { "requestId": "gw-1" } });
         let operation: Operation = Arc::new(|request| Box::pin(read(Arc::new(()), request)));
         let mut answer =
-            answer(OperationName::of(&read), operation, route, Invocation::with_event(event)).await.expect("an HTTP function never fails");
+            answer(OperationName::of(&read), operation, route, Invocation::with_event(event))
+                .await
+                .expect("an HTTP function never fails");
         answer["headers"].as_object_mut().expect("headers").remove("x-process-time");
         answer
     }
 
     #[tokio::test]
     async fn head_answers_as_get_without_a_body() {
-        for (path, headers, status) in
-            [("/", json!({}), 200), ("/", json!({ "If-None-Match": "\"3\"" }), 304), ("/missing", json!({}), 404)]
-        {
-            let (mut get, head) = (answer_of_read("GET", path, headers.clone()).await, answer_of_read("HEAD", path, headers).await);
+        for (path, headers, status) in [
+            ("/", json!({}), 200),
+            ("/", json!({ "If-None-Match": "\"3\"" }), 304),
+            ("/missing", json!({}), 404),
+        ] {
+            let (mut get, head) = (
+                answer_of_read("GET", path, headers.clone()).await,
+                answer_of_read("HEAD", path, headers).await,
+            );
             assert_eq!((&get["statusCode"], &head["body"]), (&json!(status), &json!("")));
             let length = get["body"].as_str().expect("a body").len();
             if length > 0 {
@@ -236,9 +301,19 @@ mod tests {
     async fn other_methods_are_405_with_allow_header() {
         for method in ["PUT", "DELETE", "PATCH", "TRACE", "get", ""] {
             let answer = answer_of_read(method, "/", json!({})).await;
-            assert_eq!((&answer["statusCode"], &answer["headers"]["allow"]), (&json!(405), &json!("GET, HEAD, OPTIONS, POST")), "{method}");
+            assert_eq!(
+                (&answer["statusCode"], &answer["headers"]["allow"]),
+                (&json!(405), &json!("GET, HEAD, OPTIONS, POST")),
+                "{method}"
+            );
             assert_eq!(answer["headers"]["content-type"], "application/problem+json");
-            assert!(answer["body"].as_str().expect("a body").contains("\"code\":\"method_not_allowed\""), "{answer}");
+            assert!(
+                answer["body"]
+                    .as_str()
+                    .expect("a body")
+                    .contains("\"code\":\"method_not_allowed\""),
+                "{answer}"
+            );
         }
     }
 
@@ -289,7 +364,8 @@ mod tests {
             let mut event = event("/");
             event["headers"] = json!({ "email_verified": "true" });
             event["requestContext"]["authorizer"]["email_verified"] = said.clone();
-            let request = Request::from_event(Invocation::with_event(event), Clock::System.now()).expect("a request");
+            let request = Request::from_event(Invocation::with_event(event), Clock::System.now())
+                .expect("a request");
             assert_eq!(request.caller().expect("a caller").email_verified, verified, "{said}");
         }
     }

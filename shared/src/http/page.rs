@@ -1,11 +1,14 @@
 //! Pages of a list, and the cursor that leads from one to the next.
 //!
-//! A cursor is sealed: it can be neither read nor made up, and opens only for the caller, operation, filter and limit that it was given
-//! to, for a day.
+//! A cursor is sealed: it can be neither read nor made up, and opens only for the caller,
+//! operation, filter and limit that it was given to, for a day.
 
 use serde::Serialize;
 
-use crate::{clock::Timestamp, ids::Ids, problem::Problem, seal::SealingKey, secret::KeyRing, validation::Violation};
+use crate::{
+    clock::Timestamp, ids::Ids, problem::Problem, seal::SealingKey, secret::KeyRing,
+    validation::Violation,
+};
 
 const DEFAULT_LIMIT: u32 = 20;
 const MAX_LIMIT: u32 = 100;
@@ -36,8 +39,13 @@ impl<'a> PageRequest<'a> {
             None => DEFAULT_LIMIT,
             Some(text) => {
                 let digits = text.bytes().all(|b| b.is_ascii_digit());
-                let number = text.parse().ok().filter(|limit| digits && (1..=MAX_LIMIT).contains(limit));
-                number.ok_or_else(|| Violation::out_of_range(format!("A limit is a whole number from 1 to {MAX_LIMIT}.")))?
+                let number =
+                    text.parse().ok().filter(|limit| digits && (1..=MAX_LIMIT).contains(limit));
+                number.ok_or_else(|| {
+                    Violation::out_of_range(format!(
+                        "A limit is a whole number from 1 to {MAX_LIMIT}."
+                    ))
+                })?
             }
         };
         Ok(Self { limit, cursor })
@@ -56,18 +64,32 @@ impl<'a> PageRequest<'a> {
     /// The sort key that the page begins after: `None` for the first page.
     ///
     /// # Errors
-    /// 400 for a cursor that is not one, has expired, or was given to somebody else or for another list.
-    pub fn after(&self, key: &CursorKey, scope: &[&str], now: Timestamp) -> Result<Option<String>, Problem> {
+    /// 400 for a cursor that is not one, has expired, or was given to somebody else or for another
+    /// list.
+    pub fn after(
+        &self,
+        key: &CursorKey,
+        scope: &[&str],
+        now: Timestamp,
+    ) -> Result<Option<String>, Problem> {
         let Some(cursor) = self.cursor else { return Ok(None) };
         let invalid = || {
-            Problem::bad_request("invalid_cursor", "The cursor cannot be used")
-                .detail("Take next_cursor from the last page of the same list, or begin without one.")
+            Problem::bad_request("invalid_cursor", "The cursor cannot be used").detail(
+                "Take next_cursor from the last page of the same list, or begin without one.",
+            )
         };
         key.open(cursor, &self.scope(scope), now).map(Some).ok_or_else(invalid)
     }
 
     /// The cursor of the page after the one that ends at the sort key `last`.
-    pub fn next(&self, key: &CursorKey, scope: &[&str], last: &str, now: Timestamp, ids: &Ids) -> String {
+    pub fn next(
+        &self,
+        key: &CursorKey,
+        scope: &[&str],
+        last: &str,
+        now: Timestamp,
+        ids: &Ids,
+    ) -> String {
         key.seal(last, &self.scope(scope), now, ids)
     }
 
@@ -79,12 +101,18 @@ impl<'a> PageRequest<'a> {
 
 #[cfg(feature = "api-document")]
 impl utoipa::IntoParams for PageRequest<'_> {
-    fn into_params(_: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>) -> Vec<utoipa::openapi::path::Parameter> {
+    fn into_params(
+        _: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>,
+    ) -> Vec<utoipa::openapi::path::Parameter> {
         use utoipa::openapi::schema::{ObjectBuilder, Type};
 
-        let limit = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(MAX_LIMIT));
+        let limit = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(1))
+            .maximum(Some(MAX_LIMIT));
         let limit = limit.default(Some(DEFAULT_LIMIT.into()));
-        let cursor = ObjectBuilder::new().schema_type(Type::String).max_length(Some(MAX_CURSOR_BYTES));
+        let cursor =
+            ObjectBuilder::new().schema_type(Type::String).max_length(Some(MAX_CURSOR_BYTES));
         vec![
             crate::api_document::query("limit", limit, "How many items a page has at most."),
             crate::api_document::query(
@@ -128,16 +156,26 @@ mod tests {
 
     #[test]
     fn cursor_opens_only_for_its_caller_filter_and_limit() {
-        let (key, now, ids) = (CursorKey::new(KeyRing::of([7; 32])), Timestamp::from_milliseconds(0), Ids::seeded(1));
+        let (key, now, ids) =
+            (CursorKey::new(KeyRing::of([7; 32])), Timestamp::from_milliseconds(0), Ids::seeded(1));
         let page = |limit| PageRequest { limit, cursor: None };
         let cursor = page(20).next(&key, &["list-orders", "usr_a", "pending"], "2026#x", now, &ids);
-        let open =
-            |cursor: &str, limit, scope: &[&str], now| PageRequest { limit, cursor: Some(cursor) }.after(&key, scope, now).ok().flatten();
+        let open = |cursor: &str, limit, scope: &[&str], now| {
+            PageRequest { limit, cursor: Some(cursor) }.after(&key, scope, now).ok().flatten()
+        };
         let scope = ["list-orders", "usr_a", "pending"];
         assert_eq!(open(&cursor, 20, &scope, now), Some("2026#x".to_owned()));
         assert_eq!(open(&cursor, 21, &scope, now), None, "another limit");
-        assert_eq!(open(&cursor, 20, &["list-orders", "usr_b", "pending"], now), None, "another caller");
-        assert_eq!(open(&cursor, 20, &scope, now.plus(Duration::from_secs(90_000))), None, "expired");
+        assert_eq!(
+            open(&cursor, 20, &["list-orders", "usr_b", "pending"], now),
+            None,
+            "another caller"
+        );
+        assert_eq!(
+            open(&cursor, 20, &scope, now.plus(Duration::from_secs(90_000))),
+            None,
+            "expired"
+        );
         for position in 0..cursor.len() {
             let mut forged = cursor.clone().into_bytes();
             forged[position] = if forged[position] == b'A' { b'B' } else { b'A' };

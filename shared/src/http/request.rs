@@ -73,23 +73,32 @@ struct Identity {
 }
 
 /// API Gateway writes `null` for what is empty.
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 impl Request {
     /// Reads an invocation of API Gateway.
-    pub(super) fn from_event(invocation: Invocation, received_at: Timestamp) -> Result<Self, Problem> {
+    pub(super) fn from_event(
+        invocation: Invocation,
+        received_at: Timestamp,
+    ) -> Result<Self, Problem> {
         let deadline = invocation.deadline;
         let event: Event = serde_json::from_value(invocation.event)
             .map_err(|_| Problem::bad_request("malformed_request", "The request cannot be read"))?;
         let header = |name: &str| header_values(&event, name).into_iter().next();
         let accepted = header("x-request-id").filter(|id| is_request_id(id));
-        let id = accepted.map(str::to_owned).unwrap_or_else(|| match event.request_context.request_id.as_str() {
-            "" => invocation.request_id.clone(),
-            given => given.to_owned(),
+        let id = accepted.map(str::to_owned).unwrap_or_else(|| {
+            match event.request_context.request_id.as_str() {
+                "" => invocation.request_id.clone(),
+                given => given.to_owned(),
+            }
         });
-        let trace = header("traceparent").and_then(Trace::parse).unwrap_or_else(|| Trace::start(&Ids::System));
+        let trace = header("traceparent")
+            .and_then(Trace::parse)
+            .unwrap_or_else(|| Trace::start(&Ids::System));
         Ok(Self { id, trace, received_at, deadline, event })
     }
 
@@ -118,34 +127,48 @@ impl Request {
         &self.event.path
     }
 
-    /// The address that the request came from, as the gateway saw it: no header of the client's has a say in it.
+    /// The address that the request came from, as the gateway saw it: no header of the client's has
+    /// a say in it.
     pub fn source_ip(&self) -> &str {
         &self.event.request_context.identity.source_ip
     }
 
-    /// The reference to the resource at `path` for the header `Location`, relative to the request's own address (RFC 9110, section 10.2.2;
-    /// RFC 3986, section 5.2): after `POST …/orders` it is `orders/ord_…`. It holds behind a stage, a custom domain and any base path,
-    /// none of which the function can know for certain.
+    /// The reference to the resource at `path` for the header `Location`, relative to the request's
+    /// own address (RFC 9110, section 10.2.2; RFC 3986, section 5.2): after `POST …/orders` it is
+    /// `orders/ord_…`. It holds behind a stage, a custom domain and any base path, none of which
+    /// the function can know for certain.
     pub fn location(&self, path: &str) -> String {
         relative_reference(&self.resource(), path)
     }
 
-    /// The path within the API, without stage and base path. `path` of the event has the base path of a custom domain in front.
+    /// The path within the API, without stage and base path. `path` of the event has the base path
+    /// of a custom domain in front.
     fn resource(&self) -> String {
         let template = match self.event.resource.as_str() {
             "" => return self.event.path.clone(),
             template => template,
         };
-        let parameter = |segment: &str| segment.strip_prefix('{')?.strip_suffix('}').map(|name| name.trim_end_matches('+').to_owned());
-        let value = |segment: &str| parameter(segment).and_then(|name| self.event.path_parameters.get(&name).cloned());
-        template.split('/').map(|segment| value(segment).unwrap_or_else(|| segment.to_owned())).collect::<Vec<_>>().join("/")
+        let parameter = |segment: &str| {
+            segment
+                .strip_prefix('{')?
+                .strip_suffix('}')
+                .map(|name| name.trim_end_matches('+').to_owned())
+        };
+        let value = |segment: &str| {
+            parameter(segment).and_then(|name| self.event.path_parameters.get(&name).cloned())
+        };
+        template
+            .split('/')
+            .map(|segment| value(segment).unwrap_or_else(|| segment.to_owned()))
+            .collect::<Vec<_>>()
+            .join("/")
     }
 
     /// The user who is calling.
     ///
     /// # Errors
-    /// 401 without a token, or when it has expired meanwhile: an answer that the gateway's authorizer cache gives outlives its token.
-    /// 403 when the token names no role.
+    /// 401 without a token, or when it has expired meanwhile: an answer that the gateway's
+    /// authorizer cache gives outlives its token. 403 when the token names no role.
     pub fn caller(&self) -> Result<Caller, Problem> {
         self.optional_caller()?.ok_or_else(Problem::unauthorized)
     }
@@ -159,7 +182,8 @@ impl Request {
         if caller.is_admin() { Ok(caller) } else { Err(Problem::forbidden()) }
     }
 
-    /// The user who is calling; `None` for somebody without a token, on a route that is open to them.
+    /// The user who is calling; `None` for somebody without a token, on a route that is open to
+    /// them.
     ///
     /// # Errors
     /// As [`Request::caller`], but for the missing token.
@@ -173,7 +197,9 @@ impl Request {
                 .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
         };
         let Some(user_id) = text("sub").as_deref().and_then(UserId::parse) else { return Ok(None) };
-        let expires_at = text("exp").and_then(|seconds| seconds.parse::<i64>().ok()).ok_or_else(Problem::unauthorized)?;
+        let expires_at = text("exp")
+            .and_then(|seconds| seconds.parse::<i64>().ok())
+            .ok_or_else(Problem::unauthorized)?;
         if expires_at <= self.received_at.seconds() {
             return Err(Problem::unauthorized());
         }
@@ -191,8 +217,8 @@ impl Request {
         IdempotencyKey::parse(&self.headers("idempotency-key"))
     }
 
-    /// The version that a change starts from, read from `If-Match`. A tag that no resource of ours has gives a version that none has, so
-    /// that the change is rejected with 412.
+    /// The version that a change starts from, read from `If-Match`. A tag that no resource of ours
+    /// has gives a version that none has, so that the change is rejected with 412.
     ///
     /// # Errors
     /// 428 without the header, 400 for anything but one entity tag.
@@ -209,8 +235,10 @@ impl Request {
     /// # Errors
     /// 400 for anything but one entity tag.
     pub fn if_match_optional(&self) -> Result<Option<u64>, Problem> {
-        let invalid =
-            || Problem::bad_request("invalid_if_match", "If-Match cannot be used").detail("Send one ETag, exactly as it was answered.");
+        let invalid = || {
+            Problem::bad_request("invalid_if_match", "If-Match cannot be used")
+                .detail("Send one ETag, exactly as it was answered.")
+        };
         match self.headers("if-match")[..] {
             [] => Ok(None),
             [tag] => response::version_of(tag).map(Some).ok_or_else(invalid),
@@ -221,9 +249,14 @@ impl Request {
     /// The body as a `T`.
     ///
     /// # Errors
-    /// 400 malformed, 413 too large, 415 not JSON, 422 not acceptable: with the pointer of the field.
+    /// 400 malformed, 413 too large, 415 not JSON, 422 not acceptable: with the pointer of the
+    /// field.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        json::check_content_type(self.method(), &self.headers("content-type"), &self.headers("content-encoding"))?;
+        json::check_content_type(
+            self.method(),
+            &self.headers("content-type"),
+            &self.headers("content-encoding"),
+        )?;
         json::parse(&self.body()?)
     }
 
@@ -236,7 +269,12 @@ impl Request {
         if !self.event.is_base64_encoded {
             return Ok(text.as_bytes().to_vec());
         }
-        BASE64_STANDARD.decode(text).map_err(|_| Problem::bad_request("malformed_body", "The body is not the base64 that it claims to be"))
+        BASE64_STANDARD.decode(text).map_err(|_| {
+            Problem::bad_request(
+                "malformed_body",
+                "The body is not the base64 that it claims to be",
+            )
+        })
     }
 
     /// The id in the path, such as `order_id`; `thing` names it in the 404.
@@ -260,7 +298,10 @@ impl Request {
         let several = self.event.multi_value_query_string_parameters.get(parameter);
         match several.map(Vec::as_slice) {
             Some([one]) => Ok(Some(one)),
-            Some([_, _, ..]) => Err(invalid_parameter(parameter, &Violation::new("repeated_parameter", "Send this parameter once."))),
+            Some([_, _, ..]) => Err(invalid_parameter(
+                parameter,
+                &Violation::new("repeated_parameter", "Send this parameter once."),
+            )),
             _ => Ok(self.event.query_string_parameters.get(parameter).map(String::as_str)),
         }
     }
@@ -270,7 +311,8 @@ impl Request {
     /// # Errors
     /// 422 for a limit outside 1 to 100.
     pub fn page(&self) -> Result<PageRequest<'_>, Problem> {
-        PageRequest::parse(self.query("limit")?, self.query("cursor")?).map_err(|violation| invalid_parameter("limit", &violation))
+        PageRequest::parse(self.query("limit")?, self.query("cursor")?)
+            .map_err(|violation| invalid_parameter("limit", &violation))
     }
 
     /// The first value of a header, whatever the case of its name.
@@ -289,12 +331,21 @@ pub(super) fn invalid_parameter(parameter: &str, violation: &Violation) -> Probl
 }
 
 fn header_values<'a>(event: &'a Event, name: &str) -> Vec<&'a str> {
-    let several = event.multi_value_headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name)).flat_map(|(_, values)| values);
+    let several = event
+        .multi_value_headers
+        .iter()
+        .filter(|(key, _)| key.eq_ignore_ascii_case(name))
+        .flat_map(|(_, values)| values);
     let several: Vec<&str> = several.map(String::as_str).collect();
     if !several.is_empty() {
         return several;
     }
-    event.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str()).collect()
+    event
+        .headers
+        .iter()
+        .filter(|(key, _)| key.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.as_str())
+        .collect()
 }
 
 /// The reference that leads from the path `from` to the path `to`.
@@ -302,12 +353,17 @@ fn relative_reference(from: &str, to: &str) -> String {
     let mut folders: Vec<&str> = from.split('/').skip(1).collect();
     folders.pop();
     let segments: Vec<&str> = to.split('/').skip(1).collect();
-    let common = folders.iter().zip(&segments[..segments.len().saturating_sub(1)]).take_while(|(one, other)| one == other).count();
+    let common = folders
+        .iter()
+        .zip(&segments[..segments.len().saturating_sub(1)])
+        .take_while(|(one, other)| one == other)
+        .count();
     "../".repeat(folders.len() - common) + &segments[common..].join("/")
 }
 
 fn is_request_id(text: &str) -> bool {
-    (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    (1..=128).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 #[cfg(test)]
@@ -336,7 +392,9 @@ mod tests {
             "httpMethod": "POST", "resource": "/payments/{payment_id}/refunds", "path": "/shop/payments/pay_1/refunds",
             "pathParameters": { "payment_id": "pay_1" }, "requestContext": { "stage": "v1" },
         });
-        let request = Request::from_event(Invocation::with_event(event), Timestamp::from_milliseconds(0)).expect("a request");
+        let request =
+            Request::from_event(Invocation::with_event(event), Timestamp::from_milliseconds(0))
+                .expect("a request");
         assert_eq!(request.location("/payments/pay_1"), "../pay_1");
     }
 }

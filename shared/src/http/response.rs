@@ -50,7 +50,8 @@ impl Response {
     /// When the view is not JSON: a mistake in the program.
     pub fn json<T: Serialize>(status: StatusCode, view: &T) -> Self {
         let body = serde_json::to_string(view).expect("a view is JSON");
-        let headers = BTreeMap::from([(header::CONTENT_TYPE.to_string(), "application/json".to_owned())]);
+        let headers =
+            BTreeMap::from([(header::CONTENT_TYPE.to_string(), "application/json".to_owned())]);
         Self { status, headers, body }
     }
 
@@ -68,8 +69,13 @@ impl Response {
             response.set(name, value);
         }
         if problem.status == StatusCode::UNAUTHORIZED {
-            // RFC 9110, section 11.6.1, asks for it on every 401; RFC 6750, section 3.1, names the error where a token was at fault.
-            let challenge = if problem.code == "invalid_token" { "Bearer error=\"invalid_token\"" } else { "Bearer" };
+            // RFC 9110, section 11.6.1, asks for it on every 401; RFC 6750, section 3.1, names the
+            // error where a token was at fault.
+            let challenge = if problem.code == "invalid_token" {
+                "Bearer error=\"invalid_token\""
+            } else {
+                "Bearer"
+            };
             response.set(header::WWW_AUTHENTICATE.as_str(), challenge);
         }
         response
@@ -100,8 +106,12 @@ impl Response {
     #[must_use]
     pub fn unless_matching(mut self, if_none_match: Option<&str>) -> Self {
         let tag = self.headers.get(header::ETAG.as_str());
-        let matches =
-            |given: &str| given == "*" || given.split(',').any(|one| Some(one.trim().trim_start_matches("W/")) == tag.map(String::as_str));
+        let matches = |given: &str| {
+            given == "*"
+                || given
+                    .split(',')
+                    .any(|one| Some(one.trim().trim_start_matches("W/")) == tag.map(String::as_str))
+        };
         if if_none_match.is_some_and(matches) {
             self.status = StatusCode::NOT_MODIFIED;
             self.body = String::new();
@@ -110,7 +120,8 @@ impl Response {
         self
     }
 
-    /// The answer to `HEAD`: everything but the body, whose length stays as `Content-Length` (RFC 9110, section 9.3.2).
+    /// The answer to `HEAD`: everything but the body, whose length stays as `Content-Length` (RFC
+    /// 9110, section 9.3.2).
     #[must_use]
     pub(super) fn without_body(mut self) -> Self {
         if !self.body.is_empty() {
@@ -151,8 +162,9 @@ pub(super) fn etag_text(version: u64) -> String {
 /// The version of an entity tag that none of our resources has: versions count up from 1.
 const NO_VERSION: u64 = u64::MAX;
 
-/// The version that an entity tag names, or [`NO_VERSION`] for a tag that no resource of ours has: a weak one (RFC 9110, section 13.1.1,
-/// compares strongly), or one that was made elsewhere. `None` for what is not one entity tag.
+/// The version that an entity tag names, or [`NO_VERSION`] for a tag that no resource of ours has:
+/// a weak one (RFC 9110, section 13.1.1, compares strongly), or one that was made elsewhere. `None`
+/// for what is not one entity tag.
 pub(super) fn version_of(tag: &str) -> Option<u64> {
     let opaque = tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"')?.strip_suffix('"')?;
     let is_etagc = |c: char| matches!(c, '\x21' | '\x23'..='\x7e' | '\u{80}'..);

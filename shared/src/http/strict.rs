@@ -1,8 +1,10 @@
-//! Reads a document into a type: an object is an object, and an empty text in an optional field counts as left out.
+//! Reads a document into a type: an object is an object, and an empty text in an optional field
+//! counts as left out.
 //!
-//! Serde's derived types also take a list for an object (its values in the order of the fields) and an object for a name
-//! (`{"card": null}`): shorthand of other formats that no API document mentions. This reader rejects both. Forms send `""` for an input
-//! that was left empty: where `null` is allowed, `""` means the same. In all else it reads as serde_json does.
+//! Serde's derived types also take a list for an object (its values in the order of the fields) and
+//! an object for a name (`{"card": null}`): shorthand of other formats that no API document
+//! mentions. This reader rejects both. Forms send `""` for an input that was left empty: where
+//! `null` is allowed, `""` means the same. In all else it reads as serde_json does.
 
 use serde::{
     Deserializer,
@@ -22,7 +24,9 @@ impl<'de> Deserializer<'de> for Strict {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
         match self.0 {
             Document::List(items) => visitor.visit_seq(Items(items.into_iter())),
-            Document::Object(members) => visitor.visit_map(Members { rest: members.into_iter(), value: None }),
+            Document::Object(members) => {
+                visitor.visit_map(Members { rest: members.into_iter(), value: None })
+            }
             Document::Leaf(leaf) => leaf.deserialize_any(visitor),
         }
     }
@@ -31,16 +35,34 @@ impl<'de> Deserializer<'de> for Strict {
         if self.0.is_omitted() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Self::Error> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_struct<V: Visitor<'de>>(self, _: &'static str, _: &'static [&'static str], visitor: V) -> Result<V::Value, Self::Error> {
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
         let is_list = matches!(self.0, Document::List(_));
-        if is_list { Err(Error::invalid_type(Unexpected::Seq, &"an object")) } else { self.deserialize_any(visitor) }
+        if is_list {
+            Err(Error::invalid_type(Unexpected::Seq, &"an object"))
+        } else {
+            self.deserialize_any(visitor)
+        }
     }
 
-    fn deserialize_enum<V: Visitor<'de>>(self, _: &'static str, _: &'static [&'static str], visitor: V) -> Result<V::Value, Self::Error> {
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
         match self.0 {
             Document::Leaf(Value::String(name)) => visitor.visit_enum(name.into_deserializer()),
             _ => Err(Error::invalid_type(Unexpected::Other("something else"), &"a string")),
@@ -58,7 +80,10 @@ struct Items(std::vec::IntoIter<Document>);
 impl<'de> SeqAccess<'de> for Items {
     type Error = serde_json::Error;
 
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Self::Error> {
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, Self::Error> {
         self.0.next().map(|item| seed.deserialize(Strict(item))).transpose()
     }
 }
@@ -71,13 +96,19 @@ struct Members {
 impl<'de> MapAccess<'de> for Members {
     type Error = serde_json::Error;
 
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Self::Error> {
+    fn next_key_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, Self::Error> {
         let Some((key, value)) = self.rest.next() else { return Ok(None) };
         self.value = Some(value);
         seed.deserialize(key.into_deserializer()).map(Some)
     }
 
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Self::Error> {
+    fn next_value_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<S::Value, Self::Error> {
         seed.deserialize(Strict(self.value.take().unwrap_or(Document::Leaf(Value::Null))))
     }
 }

@@ -57,18 +57,28 @@ where
     Fut: Future<Output = Result<(), E>> + Send + 'static,
 {
     let name = OperationName::of(&operation);
-    let consume: Consume = Arc::new(move |envelope: Envelope, trace: Trace, deadline: Timestamp| {
-        let (service, operation) = (service.clone(), operation.clone());
-        Box::pin(async move {
-            let message = M::from_message(&envelope.kind, envelope.data).map_err(ConsumeError::unreadable)?;
-            operation(service, Received { message, trace, deadline }).await.map_err(|error| ConsumeError::of(&error))
-        })
-    });
+    let consume: Consume =
+        Arc::new(move |envelope: Envelope, trace: Trace, deadline: Timestamp| {
+            let (service, operation) = (service.clone(), operation.clone());
+            Box::pin(async move {
+                let message = M::from_message(&envelope.kind, envelope.data)
+                    .map_err(ConsumeError::unreadable)?;
+                operation(service, Received { message, trace, deadline })
+                    .await
+                    .map_err(|error| ConsumeError::of(&error))
+            })
+        });
     let queue = Arc::new(queue);
-    Arc::new(move |invocation| Box::pin(process_batch(name.clone(), queue.clone(), consume.clone(), invocation)))
+    Arc::new(move |invocation| {
+        Box::pin(process_batch(name.clone(), queue.clone(), consume.clone(), invocation))
+    })
 }
 
-type Consume = Arc<dyn Fn(Envelope, Trace, Timestamp) -> BoxFuture<'static, Result<(), ConsumeError>> + Send + Sync>;
+type Consume = Arc<
+    dyn Fn(Envelope, Trace, Timestamp) -> BoxFuture<'static, Result<(), ConsumeError>>
+        + Send
+        + Sync,
+>;
 
 /// Why a record is not done, as it is logged.
 #[derive(Debug)]
@@ -115,58 +125,102 @@ const MAX_PANICS: u32 = 3;
 /// What must be left of an invocation's time for another record to be begun.
 const MIN_TIME_LEFT: Duration = Duration::from_millis(1500);
 
-/// A message that is retried for longer is counted (`MessageDelayed`). The queue's own metric of age leaves out messages that were
-/// received three times ("Available CloudWatch metrics for Amazon SQS", note on `ApproximateAgeOfOldestMessage`).
+/// A message that is retried for longer is counted (`MessageDelayed`). The queue's own metric of
+/// age leaves out messages that were received three times ("Available CloudWatch metrics for Amazon
+/// SQS", note on `ApproximateAgeOfOldestMessage`).
 const DELAYED_AFTER: Duration = Duration::from_secs(3600);
 
-async fn process_batch(name: OperationName, queue: Arc<Queue>, consume: Consume, invocation: Invocation) -> Result<Value, Failure> {
-    let batch: SqsEvent = serde_json::from_value(invocation.event).map_err(|error| Failure::from_error("MalformedBatch", &error))?;
-    // An empty or unknown identifier makes Lambda take the whole batch for done or failed: better to fail it here.
-    let has_id = |record: &SqsMessage| record.message_id.as_deref().is_some_and(|id| !id.is_empty());
+async fn process_batch(
+    name: OperationName,
+    queue: Arc<Queue>,
+    consume: Consume,
+    invocation: Invocation,
+) -> Result<Value, Failure> {
+    let batch: SqsEvent = serde_json::from_value(invocation.event)
+        .map_err(|error| Failure::from_error("MalformedBatch", &error))?;
+    // An empty or unknown identifier makes Lambda take the whole batch for done or failed: better
+    // to fail it here.
+    let has_id =
+        |record: &SqsMessage| record.message_id.as_deref().is_some_and(|id| !id.is_empty());
     if !batch.records.iter().all(has_id) {
         return Err(Failure::new("MalformedBatch", "a record has no messageId"));
     }
     if !batch.records.iter().all(|record| queue.is_source_of(record)) {
-        return Err(Failure::new("UnexpectedQueue", "a record comes from another queue than this function's"));
+        return Err(Failure::new(
+            "UnexpectedQueue",
+            "a record comes from another queue than this function's",
+        ));
     }
     let mut answer = SqsBatchResponse::default();
     for record in batch.records {
         let id = record.message_id.clone().unwrap_or_default();
         let time_left = invocation.deadline.since(Clock::System.now());
-        if time_left < MIN_TIME_LEFT || !process_record(&name, &queue, &consume, record, invocation.deadline).await {
+        if time_left < MIN_TIME_LEFT
+            || !process_record(&name, &queue, &consume, record, invocation.deadline).await
+        {
             let mut failure = BatchItemFailure::default();
             failure.item_identifier = id;
             answer.batch_item_failures.push(failure);
         }
     }
-    serde_json::to_value(answer).map_err(|error| Failure::from_error("UnserializableResponse", &error))
+    serde_json::to_value(answer)
+        .map_err(|error| Failure::from_error("UnserializableResponse", &error))
 }
 
 /// Works off one record; `false` if it has to come back.
-async fn process_record(name: &OperationName, queue: &Queue, consume: &Consume, record: SqsMessage, deadline: Timestamp) -> bool {
+async fn process_record(
+    name: &OperationName,
+    queue: &Queue,
+    consume: &Consume,
+    record: SqsMessage,
+    deadline: Timestamp,
+) -> bool {
     let started = Clock::System.now();
     let envelope = serde_json::from_str::<Envelope>(record.body.as_deref().unwrap_or_default());
-    let trace = envelope.as_ref().ok().and_then(|envelope| Trace::parse(envelope.traceparent.as_deref()?));
+    let trace =
+        envelope.as_ref().ok().and_then(|envelope| Trace::parse(envelope.traceparent.as_deref()?));
     let trace = trace.unwrap_or_else(|| Trace::start(&Ids::System));
     let message_id = record.message_id.clone().unwrap_or_default();
     let span = name.span(&message_id, trace.id());
-    let (kind, subject) = envelope.as_ref().map(|envelope| (envelope.kind.clone(), envelope.subject.clone())).unwrap_or_default();
+    let (kind, subject) = envelope
+        .as_ref()
+        .map(|envelope| (envelope.kind.clone(), envelope.subject.clone()))
+        .unwrap_or_default();
     let outcome = match envelope {
         Err(_) => Err(ConsumeError::unreadable(InvalidMessage::not_an_envelope())),
         // A task of its own, so that a panic ends this record and not the batch.
-        Ok(envelope) => match tokio::spawn(consume(envelope, trace, deadline).instrument(span.clone())).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(ConsumeError::Panicked),
-        },
+        Ok(envelope) => {
+            match tokio::spawn(consume(envelope, trace, deadline).instrument(span.clone())).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(ConsumeError::Panicked),
+            }
+        }
     };
-    let duration_ms = u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
+    let duration_ms =
+        u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
     span.in_scope(|| match &outcome {
-        Ok(()) => tracing::info!(r#type = "message", message_type = kind, subject, duration_ms, "done"),
+        Ok(()) => {
+            tracing::info!(r#type = "message", message_type = kind, subject, duration_ms, "done")
+        }
         Err(ConsumeError::Transient(cause)) => {
-            tracing::warn!(r#type = "message", message_type = kind, subject, duration_ms, error = cause, "given back");
+            tracing::warn!(
+                r#type = "message",
+                message_type = kind,
+                subject,
+                duration_ms,
+                error = cause,
+                "given back"
+            );
         }
         Err(error) => {
-            tracing::error!(r#type = "message", message_type = kind, subject, duration_ms, error = error.reason(), "poison");
+            tracing::error!(
+                r#type = "message",
+                message_type = kind,
+                subject,
+                duration_ms,
+                error = error.reason(),
+                "poison"
+            );
             telemetry::count("PoisonMessage", name.service, &Clock::System);
         }
     });
@@ -177,14 +231,22 @@ async fn process_record(name: &OperationName, queue: &Queue, consume: &Consume, 
 }
 
 /// Rejects a record that failed, or lets it come back later; `false` if it has to come back.
-async fn reject_or_retry(name: &OperationName, queue: &Queue, record: &SqsMessage, error: &ConsumeError) -> bool {
+async fn reject_or_retry(
+    name: &OperationName,
+    queue: &Queue,
+    record: &SqsMessage,
+    error: &ConsumeError,
+) -> bool {
     if error.rejects(source::receive_count(record)) {
         match queue.reject(record, error.reason(), &name.operation).await {
             Ok(()) => {
                 tracing::info!("message sent to the dead-letter queue");
                 return true;
             }
-            Err(failure) => tracing::error!(error = failure.message, "message not sent to the dead-letter queue, it comes back"),
+            Err(failure) => tracing::error!(
+                error = failure.message,
+                "message not sent to the dead-letter queue, it comes back"
+            ),
         }
     }
     if source::age(record, Clock::System.now()) > DELAYED_AFTER {

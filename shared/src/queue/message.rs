@@ -9,7 +9,8 @@ use crate::{clock::Timestamp, ids, telemetry::Trace};
 
 /// A message on its way out: to which queue, and what.
 ///
-/// On the wire it is a CloudEvents 1.0 document in JSON (<https://github.com/cloudevents/spec>, extension `traceparent`).
+/// On the wire it is a CloudEvents 1.0 document in JSON (<https://github.com/cloudevents/spec>,
+/// extension `traceparent`).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Message {
     /// The queue: that of the operation that consumes it, or of an event stream.
@@ -19,7 +20,8 @@ pub struct Message {
     #[serde(skip)]
     pub delay: Duration,
     specversion: &'static str,
-    /// The same for every copy of this message: it follows from what it says, about what, in which version.
+    /// The same for every copy of this message: it follows from what it says, about what, in which
+    /// version.
     pub id: String,
     source: String,
     /// What happened or is to be done, with the version of its form: `stock_reserved.v1`.
@@ -54,8 +56,19 @@ impl Message {
     ///
     /// # Panics
     /// When `data` is not JSON: a mistake in the program.
-    pub fn new(queue: &'static str, kind: &'static str, context: &MessageContext, data: &impl Serialize) -> Self {
-        let id = ids::derive_uuid(&[context.service, &context.id, &context.version.to_string(), kind, queue]);
+    pub fn new(
+        queue: &'static str,
+        kind: &'static str,
+        context: &MessageContext,
+        data: &impl Serialize,
+    ) -> Self {
+        let id = ids::derive_uuid(&[
+            context.service,
+            &context.id,
+            &context.version.to_string(),
+            kind,
+            queue,
+        ]);
         Self {
             queue,
             delay: Duration::ZERO,
@@ -74,7 +87,8 @@ impl Message {
 }
 
 impl Message {
-    /// The same once more, kept back by the queue for `delay`: for a recipient that may not have everything yet at the first delivery.
+    /// The same once more, kept back by the queue for `delay`: for a recipient that may not have
+    /// everything yet at the first delivery.
     #[must_use]
     pub fn delayed_by(&self, delay: Duration) -> Self {
         let id = ids::derive_uuid(&[&self.id, &delay.as_secs().to_string()]).to_string();
@@ -98,7 +112,8 @@ pub trait FromMessage: Sized + Send + 'static {
     /// The message.
     ///
     /// # Errors
-    /// When the type is unknown here or the data is not of its form. Unknown *fields* are no error: a sender may add some.
+    /// When the type is unknown here or the data is not of its form. Unknown *fields* are no error:
+    /// a sender may add some.
     fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage>;
 }
 
@@ -123,12 +138,17 @@ impl InvalidMessage {
 ///
 /// # Errors
 /// When it is of another type or form.
-pub fn read_as<M: DeserializeOwned>(expected: &str, kind: &str, data: Value) -> Result<M, InvalidMessage> {
+pub fn read_as<M: DeserializeOwned>(
+    expected: &str,
+    kind: &str,
+    data: Value,
+) -> Result<M, InvalidMessage> {
     if kind != expected {
         return Err(InvalidMessage::unknown_type());
     }
     // The error of serde names fields and types, and may repeat a value: only its path is kept.
-    serde_path_to_error::deserialize(data).map_err(|error| InvalidMessage(format!("{kind} is malformed at {}", error.path())))
+    serde_path_to_error::deserialize(data)
+        .map_err(|error| InvalidMessage(format!("{kind} is malformed at {}", error.path())))
 }
 
 /// The parts of an envelope that consumers need.

@@ -1,4 +1,5 @@
-//! The queue that feeds a consumer: how long a record waits for its next try, and where it is rejected to.
+//! The queue that feeds a consumer: how long a record waits for its next try, and where it is
+//! rejected to.
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -14,26 +15,32 @@ pub struct Queue {
     client: OnceLock<Client>,
 }
 
-/// The longest wait between two tries. Twenty tries take 83 minutes at least, 500 take 3.8 days on average: `total_retry_time_matches_the_redrive_policy`.
+/// The longest wait between two tries. Twenty tries take 83 minutes at least, 500 take 3.8 days on
+/// average: `total_retry_time_matches_the_redrive_policy`.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(900);
 
 /// The most characters of a reason, and the only ones: SQS rejects some characters of Unicode.
 const MAX_REASON_LENGTH: usize = 200;
 
 impl Queue {
-    /// The queue that `QUEUE_URL` names, with the dead-letter queue that `DEAD_LETTER_QUEUE_URL` names. Its client is made when it is
-    /// first needed, which for most invocations is never.
+    /// The queue that `QUEUE_URL` names, with the dead-letter queue that `DEAD_LETTER_QUEUE_URL`
+    /// names. Its client is made when it is first needed, which for most invocations is never.
     ///
     /// # Panics
     /// When one of the variables is missing.
     pub fn from_env() -> Self {
-        let (url, dead_letter_url) = (config::required("QUEUE_URL"), config::required("DEAD_LETTER_QUEUE_URL"));
+        let (url, dead_letter_url) =
+            (config::required("QUEUE_URL"), config::required("DEAD_LETTER_QUEUE_URL"));
         Self { url, dead_letter_url, client: OnceLock::new() }
     }
 
     /// The queue at `url`, with the dead-letter queue at `dead_letter_url`.
     pub fn new(client: Client, url: impl Into<String>, dead_letter_url: impl Into<String>) -> Self {
-        Self { url: url.into(), dead_letter_url: dead_letter_url.into(), client: OnceLock::from(client) }
+        Self {
+            url: url.into(),
+            dead_letter_url: dead_letter_url.into(),
+            client: OnceLock::from(client),
+        }
     }
 
     fn client(&self) -> &Client {
@@ -48,28 +55,45 @@ impl Queue {
         from_arn == from_url
     }
 
-    /// Lets a record come back after a wait that grows with the number of its tries, instead of after the whole visibility timeout. If
-    /// this fails it comes back all the same, later.
+    /// Lets a record come back after a wait that grows with the number of its tries, instead of
+    /// after the whole visibility timeout. If this fails it comes back all the same, later.
     pub(super) async fn retry_later(&self, record: &SqsMessage) {
         let Some(receipt) = &record.receipt_handle else { return };
         let wait = retry_delay(receive_count(record));
         let seconds = i32::try_from(wait.as_secs().max(1)).unwrap_or(900);
-        let call = self.client().change_message_visibility().queue_url(&self.url).receipt_handle(receipt).visibility_timeout(seconds);
+        let call = self
+            .client()
+            .change_message_visibility()
+            .queue_url(&self.url)
+            .receipt_handle(receipt)
+            .visibility_timeout(seconds);
         if let Err(error) = call.send().await {
-            tracing::warn!(error = telemetry::causes(&error), "the message comes back only after its visibility timeout");
+            tracing::warn!(
+                error = telemetry::causes(&error),
+                "the message comes back only after its visibility timeout"
+            );
         }
     }
 
-    /// Sends the body of a record to the dead-letter queue as it is, with the reason and the consumer's name as attributes.
+    /// Sends the body of a record to the dead-letter queue as it is, with the reason and the
+    /// consumer's name as attributes.
     ///
     /// # Errors
     /// When the dead-letter queue does not take it. The record must then come back.
-    pub(super) async fn reject(&self, record: &SqsMessage, reason: &str, consumer: &str) -> Result<(), Failure> {
-        let text = |text: String| MessageAttributeValue::builder().data_type("String").string_value(text).build();
+    pub(super) async fn reject(
+        &self,
+        record: &SqsMessage,
+        reason: &str,
+        consumer: &str,
+    ) -> Result<(), Failure> {
+        let text = |text: String| {
+            MessageAttributeValue::builder().data_type("String").string_value(text).build()
+        };
         let attributes = [("reason", printable_ascii(reason)), ("consumer", consumer.to_owned())];
         let mut call = self.client().send_message().queue_url(&self.dead_letter_url);
         for (name, value) in attributes {
-            let value = text(value).map_err(|error| Failure::from_error("UnserializableMessage", &error))?;
+            let value = text(value)
+                .map_err(|error| Failure::from_error("UnserializableMessage", &error))?;
             call = call.message_attributes(name, value);
         }
         let body = record.body.clone().unwrap_or_default();
@@ -80,20 +104,23 @@ impl Queue {
 
 /// How often a record was received, this time included.
 pub(super) fn receive_count(record: &SqsMessage) -> u32 {
-    attribute(record, "ApproximateReceiveCount").and_then(|count| u32::try_from(count).ok()).unwrap_or(1)
+    attribute(record, "ApproximateReceiveCount")
+        .and_then(|count| u32::try_from(count).ok())
+        .unwrap_or(1)
 }
 
 /// How long ago a record was sent.
 pub(super) fn age(record: &SqsMessage, now: Timestamp) -> Duration {
-    attribute(record, "SentTimestamp").map_or(Duration::ZERO, |sent| now.since(Timestamp::from_milliseconds(sent)))
+    attribute(record, "SentTimestamp")
+        .map_or(Duration::ZERO, |sent| now.since(Timestamp::from_milliseconds(sent)))
 }
 
 fn attribute(record: &SqsMessage, name: &str) -> Option<i64> {
     record.attributes.get(name).and_then(|value| value.parse().ok())
 }
 
-/// How long a message waits that failed when it was received for the `receive_count`-th time: half of the longest wait, and a random part of
-/// the other half.
+/// How long a message waits that failed when it was received for the `receive_count`-th time: half
+/// of the longest wait, and a random part of the other half.
 pub fn retry_delay(receive_count: u32) -> Duration {
     retry::equal_jitter(max_retry_delay(receive_count))
 }
@@ -103,7 +130,8 @@ fn max_retry_delay(receive_count: u32) -> Duration {
     Duration::from_secs(2_u64.saturating_pow(receive_count)).min(MAX_RETRY_DELAY)
 }
 
-/// A reason as SQS takes it as an attribute: one line of printable ASCII, of bounded length, not empty.
+/// A reason as SQS takes it as an attribute: one line of printable ASCII, of bounded length, not
+/// empty.
 fn printable_ascii(reason: &str) -> String {
     let printable = reason.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' });
     let text: String = printable.take(MAX_REASON_LENGTH).collect();
@@ -114,9 +142,11 @@ fn printable_ascii(reason: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The least, the mean and the most seconds that a message is retried for, with this `maxReceiveCount`.
+    /// The least, the mean and the most seconds that a message is retried for, with this
+    /// `maxReceiveCount`.
     fn retried_for(receive_count: u32) -> (u64, u64, u64) {
-        let most: u64 = (1..receive_count).map(|receive_count| max_retry_delay(receive_count).as_secs()).sum();
+        let most: u64 =
+            (1..receive_count).map(|receive_count| max_retry_delay(receive_count).as_secs()).sum();
         (most / 2, most * 3 / 4, most)
     }
 
@@ -124,12 +154,19 @@ mod tests {
     fn total_retry_time_matches_the_redrive_policy() {
         let hours = |seconds: u64| seconds / 3600;
         let (least, mean, most) = retried_for(500);
-        assert_eq!((hours(least), hours(mean), hours(most)), (61, 92, 122), "2.6 to 5.1 days, 3.8 on average");
+        assert_eq!(
+            (hours(least), hours(mean), hours(most)),
+            (61, 92, 122),
+            "2.6 to 5.1 days, 3.8 on average"
+        );
         let minutes = |seconds: u64| seconds / 60;
         let (least, mean, most) = retried_for(20);
         assert_eq!((minutes(least), minutes(mean), minutes(most)), (83, 125, 167));
         let (least, ..) = retried_for(10);
-        assert!(minutes(least) < 20, "ten tries would not outlast a table that is away for 20 minutes: {least} s");
+        assert!(
+            minutes(least) < 20,
+            "ten tries would not outlast a table that is away for 20 minutes: {least} s"
+        );
     }
 
     #[test]
@@ -137,6 +174,9 @@ mod tests {
         assert_eq!(printable_ascii("it is not an envelope"), "it is not an envelope");
         assert_eq!(printable_ascii("line\nline\u{fffe}\u{1f600}"), "line?line??");
         assert_eq!(printable_ascii(&"x".repeat(1000)).len(), MAX_REASON_LENGTH);
-        assert_eq!((printable_ascii(""), printable_ascii("  ")), ("unknown".to_owned(), "unknown".to_owned()));
+        assert_eq!(
+            (printable_ascii(""), printable_ascii("  ")),
+            ("unknown".to_owned(), "unknown".to_owned())
+        );
     }
 }

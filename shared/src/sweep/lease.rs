@@ -20,7 +20,8 @@ const MAX_ATTEMPTS: u32 = 3;
 
 /// The right to be the only run of a sweep.
 ///
-/// A run that is killed cannot release it. It expires a few seconds after the function's deadline, by the service's clock.
+/// A run that is killed cannot release it. It expires a few seconds after the function's deadline,
+/// by the service's clock.
 #[derive(Clone, Debug)]
 pub struct Lease {
     table: Table,
@@ -42,8 +43,8 @@ impl Lease {
         Self { table: table.clone(), key, owner }
     }
 
-    /// Carries out `work` while this run holds the lease, and releases it, whatever comes of the work. `None`: another run holds it, and
-    /// nothing was done.
+    /// Carries out `work` while this run holds the lease, and releases it, whatever comes of the
+    /// work. `None`: another run holds it, and nothing was done.
     ///
     /// # Errors
     /// When the table fails before the work begins, or the work fails.
@@ -54,7 +55,11 @@ impl Lease {
         work: BoxFuture<'a, Result<T, Failure>>,
     ) -> BoxFuture<'a, Result<Option<T>, Failure>> {
         Box::pin(async move {
-            if !self.acquire(clock, deadline).await.map_err(|error| Failure::from_error("LeaseFailed", &error))? {
+            if !self
+                .acquire(clock, deadline)
+                .await
+                .map_err(|error| Failure::from_error("LeaseFailed", &error))?
+            {
                 tracing::info!("another run holds the lease, nothing was done");
                 return Ok(None);
             }
@@ -66,13 +71,17 @@ impl Lease {
 
     async fn acquire(&self, clock: &Clock, deadline: Timestamp) -> Result<bool, TableError> {
         let now = clock.now();
-        // The deadline is of the system's clock, the lease of the service's: a test may have moved that one.
+        // The deadline is of the system's clock, the lease of the service's: a test may have moved
+        // that one.
         let expires_at = now.plus(deadline.since(Clock::System.now()) + MARGIN);
-        let is_free = Expression::new("attribute_not_exists(#expires_at) OR #expires_at <= :now").value("now", now);
+        let is_free = Expression::new("attribute_not_exists(#expires_at) OR #expires_at <= :now")
+            .value("now", now);
         match self.write(expires_at, is_free).await? {
             Outcome::Written => Ok(true),
             // The answer to an earlier try of this very write was lost.
-            Outcome::ConditionFailed(current) => Ok(current.is_some_and(|item| self.is_owned(&item))),
+            Outcome::ConditionFailed(current) => {
+                Ok(current.is_some_and(|item| self.is_owned(&item)))
+            }
         }
     }
 
@@ -80,11 +89,18 @@ impl Lease {
     async fn release(&self, clock: &Clock) {
         let is_ours = Expression::new("#owner = :this_run").value("this_run", &self.owner);
         if let Err(error) = self.write(clock.now(), is_ours).await {
-            crate::http::warn(&error, "lease not released, it expires soon after the function's time limit");
+            crate::http::warn(
+                &error,
+                "lease not released, it expires soon after the function's time limit",
+            );
         }
     }
 
-    async fn write(&self, expires_at: Timestamp, condition: Expression) -> Result<Outcome, TableError> {
+    async fn write(
+        &self,
+        expires_at: Timestamp,
+        condition: Expression,
+    ) -> Result<Outcome, TableError> {
         let mut item = to_item(&LeaseItem { owner: &self.owner, expires_at });
         item.extend(self.key.clone().into_item());
         let mut outcome = self.table.put(item.clone(), condition.clone()).await;

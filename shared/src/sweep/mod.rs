@@ -1,8 +1,10 @@
-//! Sweeps: functions that a schedule starts, and that work through all that is due, however much it is and whatever of it fails.
+//! Sweeps: functions that a schedule starts, and that work through all that is due, however much it
+//! is and whatever of it fails.
 //!
 //! - [`Lease`]: of several runs that a schedule starts, one works. The others return at once.
 //! - [`Backlog`]: what an index shows as due, the longest overdue first.
-//! - [`Sweep`]: holds the lease and works through the backlog, several records at a time, until it is done or the time is up.
+//! - [`Sweep`]: holds the lease and works through the backlog, several records at a time, until it
+//!   is done or the time is up.
 //! - [`RateLimiter`]: how many calls to an external service may begin per second.
 //!
 //! The keys of leases and indexes belong to the service.
@@ -45,15 +47,18 @@ pub struct Sweep<'a> {
     pub deadline: Timestamp,
     /// How many records are worked on at a time.
     pub concurrency: usize,
-    /// The time that one record and the release of the lease take at most. A run that has less left begins no further record.
+    /// The time that one record and the release of the lease take at most. A run that has less left
+    /// begins no further record.
     pub min_time_left: Duration,
 }
 
 impl<'a> Sweep<'a> {
-    /// Works through the backlog. A record that fails is logged and passed over, so that it keeps no other from its turn.
+    /// Works through the backlog. A record that fails is logged and passed over, so that it keeps
+    /// no other from its turn.
     ///
     /// # Errors
-    /// When the lease cannot be taken or the index cannot be read. What was begun before is finished.
+    /// When the lease cannot be taken or the index cannot be read. What was begun before is
+    /// finished.
     pub fn run(self, task: &'a Task<'a>) -> BoxFuture<'a, Result<Report, Failure>> {
         Box::pin(async move {
             let Self { lease, backlog, clock, deadline, concurrency, min_time_left } = self;
@@ -78,7 +83,9 @@ async fn work_through(
             continue;
         }
         match backlog.next_item().await {
-            Ok(Some(record)) if deadline.since(Clock::System.now()) >= min_time_left => running.start(&record, task(record.clone())),
+            Ok(Some(record)) if deadline.since(Clock::System.now()) >= min_time_left => {
+                running.start(&record, task(record.clone()))
+            }
             Ok(Some(_)) => {
                 report.remaining = backlog.buffered().saturating_add(1);
                 break;

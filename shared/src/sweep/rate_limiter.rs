@@ -22,7 +22,8 @@ impl RateLimiter {
         Self { interval: Duration::from_secs(1) / calls.max(1), next: Mutex::new(None) }
     }
 
-    /// Waits until the next call may begin. Callers take their turns in the order in which they ask.
+    /// Waits until the next call may begin. Callers take their turns in the order in which they
+    /// ask.
     pub fn acquire(&self) -> BoxFuture<'_, ()> {
         let slot = {
             let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);

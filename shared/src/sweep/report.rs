@@ -13,9 +13,11 @@ pub struct Report {
     pub settled: u32,
     /// Records that stay due, or that need nothing now.
     pub unsettled: u32,
-    /// Records that could not be read or written, or that panicked. They stay due; the log names each.
+    /// Records that could not be read or written, or that panicked. They stay due; the log names
+    /// each.
     pub failed: u32,
-    /// Records that were found and not examined, because the time was up. There may be more behind them.
+    /// Records that were found and not examined, because the time was up. There may be more behind
+    /// them.
     pub remaining: u32,
     /// Whether another run holds the lease: this one did nothing.
     pub already_running: bool,

@@ -24,7 +24,11 @@ impl Running {
         self.tasks.len()
     }
 
-    pub(super) fn start(&mut self, record: &Item, task: BoxFuture<'static, Result<bool, TaskError>>) {
+    pub(super) fn start(
+        &mut self,
+        record: &Item,
+        task: BoxFuture<'static, Result<bool, TaskError>>,
+    ) {
         let started = self.tasks.spawn(task.in_current_span());
         self.keys.insert(started.id(), key_text(record));
     }
@@ -56,15 +60,20 @@ mod tests {
     #[tokio::test]
     async fn failures_and_panics_are_counted_and_do_not_stop_the_sweep() {
         let (mut running, mut report) = (Running::default(), Report::default());
-        let tasks: [fn() -> Result<bool, TaskError>; 4] = [|| Ok(true), || Ok(false), || Err("unreadable".into()), || panic!("a mistake")];
+        let tasks: [fn() -> Result<bool, TaskError>; 4] =
+            [|| Ok(true), || Ok(false), || Err("unreadable".into()), || panic!("a mistake")];
         for (number, task) in tasks.into_iter().enumerate() {
-            let record = Item::from([("pk".to_owned(), AttributeValue::S(format!("ORDER#{number}")))]);
+            let record =
+                Item::from([("pk".to_owned(), AttributeValue::S(format!("ORDER#{number}")))]);
             running.start(&record, Box::pin(async move { task() }));
         }
         while running.len() > 0 {
             running.join_one(&mut report).await;
         }
-        assert_eq!(report, Report { examined: 4, settled: 1, unsettled: 1, failed: 2, ..Report::default() });
+        assert_eq!(
+            report,
+            Report { examined: 4, settled: 1, unsettled: 1, failed: 2, ..Report::default() }
+        );
         assert!(running.keys.is_empty());
     }
 }

@@ -49,7 +49,9 @@ impl Expression {
 
     /// `#name` for each attribute that the text speaks of.
     pub(super) fn names(&self) -> HashMap<String, String> {
-        let name = |part: &str| part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+        let name = |part: &str| {
+            part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+        };
         self.text.split('#').skip(1).map(name).map(|name| (format!("#{name}"), name)).collect()
     }
 }
@@ -97,9 +99,22 @@ pub struct Query {
 }
 
 impl Query {
-    /// The items of a table (`index` is none) or index whose partition attribute has this value; at most `limit`.
-    pub fn new(index: Option<&'static str>, attribute: &'static str, value: impl Into<String>, limit: u32) -> Self {
-        Self { index, partition: (attribute, value.into()), sort: None, descending: false, consistent: false, limit }
+    /// The items of a table (`index` is none) or index whose partition attribute has this value; at
+    /// most `limit`.
+    pub fn new(
+        index: Option<&'static str>,
+        attribute: &'static str,
+        value: impl Into<String>,
+        limit: u32,
+    ) -> Self {
+        Self {
+            index,
+            partition: (attribute, value.into()),
+            sort: None,
+            descending: false,
+            consistent: false,
+            limit,
+        }
     }
 
     /// Only those whose sort attribute meets this, such as `begins_with(#sk, :prefix)`.

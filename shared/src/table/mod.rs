@@ -1,9 +1,10 @@
 //! DynamoDB: tables whose every write carries a condition.
 //!
-//! A refused condition is an outcome, not an error: it comes back with the item that stands in the way
-//! (`ReturnValuesOnConditionCheckFailure`), so that a lost race costs no further read.
+//! A refused condition is an outcome, not an error: it comes back with the item that stands in the
+//! way (`ReturnValuesOnConditionCheckFailure`), so that a lost race costs no further read.
 //!
-//! Expressions name attributes as `#state`; the `#` is needed throughout, because half of all good names are reserved words.
+//! Expressions name attributes as `#state`; the `#` is needed throughout, because half of all good
+//! names are reserved words.
 
 mod expression;
 mod outcome;
@@ -47,14 +48,19 @@ impl Table {
     pub fn is_active(&self) -> BoxFuture<'_, bool> {
         Box::pin(async move {
             let answer = self.client.describe_table().table_name(&*self.name).send().await;
-            let status = answer.ok().and_then(|answer| answer.table).and_then(|table| table.table_status);
+            let status =
+                answer.ok().and_then(|answer| answer.table).and_then(|table| table.table_status);
             use aws_sdk_dynamodb::types::TableStatus::{Active, Updating};
             matches!(status, Some(Active | Updating))
         })
     }
 
     /// The answer of a call, or why there is none.
-    fn response_or_error<T, E>(&self, call: &'static str, answer: Result<T, SdkError<E>>) -> Result<T, TableError>
+    fn response_or_error<T, E>(
+        &self,
+        call: &'static str,
+        answer: Result<T, SdkError<E>>,
+    ) -> Result<T, TableError>
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
@@ -70,11 +76,17 @@ impl Table {
         // Not the error's debug form: that holds the whole answer, with everything in it.
         let cause = telemetry::causes(error);
         let busy = match error {
-            SdkError::ServiceError(service) => service.err().code().is_none_or(|code| TRANSIENT_CODES.contains(&code)),
+            SdkError::ServiceError(service) => {
+                service.err().code().is_none_or(|code| TRANSIENT_CODES.contains(&code))
+            }
             SdkError::ConstructionFailure(_) => false,
             _ => true,
         };
-        if busy { TableError::Unavailable { table, call, cause } } else { TableError::Rejected { table, call, cause } }
+        if busy {
+            TableError::Unavailable { table, call, cause }
+        } else {
+            TableError::Rejected { table, call, cause }
+        }
     }
 
     fn unavailable(&self, call: &'static str, cause: &str) -> TableError {
@@ -102,7 +114,12 @@ const TRANSIENT_CODES: [&str; 8] = [
 ];
 
 async fn backoff(attempt: u32) {
-    tokio::time::sleep(retry::full_jitter(attempt, Duration::from_millis(25), Duration::from_millis(400))).await;
+    tokio::time::sleep(retry::full_jitter(
+        attempt,
+        Duration::from_millis(25),
+        Duration::from_millis(400),
+    ))
+    .await;
 }
 
 /// The item that stores `value`: `None` is left out.
@@ -111,7 +128,8 @@ async fn backoff(attempt: u32) {
 /// When the value cannot be stored: a mistake in the program.
 pub fn to_item<T: Serialize>(value: &T) -> Item {
     let mut item: Item = serde_dynamo::to_item(value).expect("the value can be stored");
-    // An index key must not be NULL, and an attribute that is NULL says nothing that its absence does not.
+    // An index key must not be NULL, and an attribute that is NULL says nothing that its absence
+    // does not.
     item.retain(|_, value| !value.is_null());
     item
 }
@@ -121,5 +139,6 @@ pub fn to_item<T: Serialize>(value: &T) -> Item {
 /// # Errors
 /// [`TableError::Unreadable`] when the item is not of that shape.
 pub fn from_item<T: DeserializeOwned>(item: Item) -> Result<T, TableError> {
-    serde_dynamo::from_item(item).map_err(|_| TableError::Unreadable { expected: std::any::type_name::<T>() })
+    serde_dynamo::from_item(item)
+        .map_err(|_| TableError::Unreadable { expected: std::any::type_name::<T>() })
 }

@@ -6,7 +6,8 @@ use crate::problem::Problem;
 /// A write that did not come to a decision, or a read that failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TableError {
-    /// Throttled, in conflict with another transaction, or out of reach: the same call may succeed later.
+    /// Throttled, in conflict with another transaction, or out of reach: the same call may succeed
+    /// later.
     #[error("{table} does not take {call} at the moment: {cause}")]
     Unavailable {
         /// The table's name.

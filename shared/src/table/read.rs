@@ -21,20 +21,34 @@ impl Table {
     /// The item under `key`, with everything that was written before.
     pub fn get(&self, key: Key) -> BoxFuture<'_, Result<Option<Item>, TableError>> {
         Box::pin(async move {
-            let call = self.client.get_item().table_name(&*self.name).set_key(Some(key.0)).consistent_read(true);
+            let call = self
+                .client
+                .get_item()
+                .table_name(&*self.name)
+                .set_key(Some(key.0))
+                .consistent_read(true);
             Ok(self.response_or_error("GetItem", call.send().await)?.item)
         })
     }
 
-    /// The items under `keys` of this and other tables, in one call, consistently; those that are absent are left out.
-    /// Keys that DynamoDB leaves unprocessed are asked for again.
-    pub fn get_many<'a>(&'a self, keys: Vec<(&'a Table, Key)>) -> BoxFuture<'a, Result<Vec<Item>, TableError>> {
+    /// The items under `keys` of this and other tables, in one call, consistently; those that are
+    /// absent are left out. Keys that DynamoDB leaves unprocessed are asked for again.
+    pub fn get_many<'a>(
+        &'a self,
+        keys: Vec<(&'a Table, Key)>,
+    ) -> BoxFuture<'a, Result<Vec<Item>, TableError>> {
         Box::pin(async move {
             let mut wanted: HashMap<String, KeysAndAttributes> = HashMap::new();
             for (table, key) in keys {
                 let entry = wanted.remove(table.name()).map_or_else(Vec::new, |entry| entry.keys);
-                let entry = KeysAndAttributes::builder().set_keys(Some([entry, vec![key.0]].concat())).consistent_read(true).build();
-                wanted.insert(table.name().to_owned(), entry.map_err(|error| self.rejected("BatchGetItem", &error))?);
+                let entry = KeysAndAttributes::builder()
+                    .set_keys(Some([entry, vec![key.0]].concat()))
+                    .consistent_read(true)
+                    .build();
+                wanted.insert(
+                    table.name().to_owned(),
+                    entry.map_err(|error| self.rejected("BatchGetItem", &error))?,
+                );
             }
             let mut items = Vec::new();
             for attempt in 0..MAX_ATTEMPTS {
@@ -56,12 +70,18 @@ impl Table {
         Box::pin(async move { Ok(self.page(query, None).await?.items) })
     }
 
-    /// The items that a query finds after a position of the index (none: from the beginning), no more than its limit; and the position
-    /// behind them. The item of a position need not be in the index any more.
-    pub(crate) fn page(&self, query: Query, after: Option<Item>) -> BoxFuture<'_, Result<Page, TableError>> {
+    /// The items that a query finds after a position of the index (none: from the beginning), no
+    /// more than its limit; and the position behind them. The item of a position need not be in the
+    /// index any more.
+    pub(crate) fn page(
+        &self,
+        query: Query,
+        after: Option<Item>,
+    ) -> BoxFuture<'_, Result<Page, TableError>> {
         Box::pin(async move {
             let (attribute, value) = query.partition;
-            let mut condition = Expression::new(format!("#{attribute} = :partition")).value("partition", value);
+            let mut condition =
+                Expression::new(format!("#{attribute} = :partition")).value("partition", value);
             if let Some(sort) = query.sort {
                 condition.text = format!("{} AND {}", condition.text, sort.text);
                 condition.values.extend(sort.values);
@@ -93,9 +113,14 @@ impl Table {
         })
     }
 
-    /// The items that the same query finds in each shard of a partition (`<value>#0`, `<value>#1`, …), merged by the text of `order`.
-    /// The shards are asked at the same time.
-    pub fn query_shards<'a>(&'a self, query: Query, shards: u32, order: &'static str) -> BoxFuture<'a, Result<Vec<Item>, TableError>> {
+    /// The items that the same query finds in each shard of a partition (`<value>#0`, `<value>#1`,
+    /// …), merged by the text of `order`. The shards are asked at the same time.
+    pub fn query_shards<'a>(
+        &'a self,
+        query: Query,
+        shards: u32,
+        order: &'static str,
+    ) -> BoxFuture<'a, Result<Vec<Item>, TableError>> {
         Box::pin(async move {
             let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
             let mut asked = tokio::task::JoinSet::new();
@@ -107,7 +132,9 @@ impl Table {
             while let Some(answer) = asked.join_next().await {
                 items.extend(answer.map_err(|error| self.rejected("Query", &error))??);
             }
-            let key = |item: &Item| item.get(order).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
+            let key = |item: &Item| {
+                item.get(order).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default()
+            };
             items.sort_by_cached_key(key);
             if query.descending {
                 items.reverse();

@@ -5,15 +5,20 @@ use std::{collections::HashMap, sync::Arc};
 use aws_sdk_dynamodb::{
     error::{BuildError, SdkError},
     operation::{
-        delete_item::DeleteItemError, put_item::PutItemError, transact_write_items::TransactWriteItemsError, update_item::UpdateItemError,
+        delete_item::DeleteItemError, put_item::PutItemError,
+        transact_write_items::TransactWriteItemsError, update_item::UpdateItemError,
     },
     types::{
-        CancellationReason, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem, Update,
+        CancellationReason, ConditionCheck, Delete, Put,
+        ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem, Update,
         error::ConditionalCheckFailedException,
     },
 };
 
-use super::{AttributeValue, Conflict, Expression, Item, Key, MAX_ATTEMPTS, Outcome, Table, TableError, TransactionOutcome, backoff};
+use super::{
+    AttributeValue, Conflict, Expression, Item, Key, MAX_ATTEMPTS, Outcome, Table, TableError,
+    TransactionOutcome, backoff,
+};
 use crate::BoxFuture;
 
 /// What happens to an item.
@@ -27,7 +32,8 @@ enum Change {
     Delete(Key),
 }
 
-/// What a part of a transaction does. DynamoDB checks a condition without a change only inside a transaction.
+/// What a part of a transaction does. DynamoDB checks a condition without a change only inside a
+/// transaction.
 #[derive(Clone, Debug)]
 enum Action {
     Change(Change),
@@ -59,14 +65,16 @@ impl WriteParameters {
     /// The terms of an update: the names and values of both expressions.
     fn with_change(table: &str, change: &Expression, condition: Expression) -> Self {
         let names = change.names().into_iter().chain(condition.names()).collect();
-        let values: HashMap<_, _> = change.values.clone().into_iter().chain(condition.values).collect();
+        let values: HashMap<_, _> =
+            change.values.clone().into_iter().chain(condition.values).collect();
         // DynamoDB rejects an empty map.
         let values = (!values.is_empty()).then_some(values);
         Self { table: table.to_owned(), condition: condition.text, names, values }
     }
 }
 
-/// Puts the terms into a request. The SDK has seven types of request for this, with the same methods and no trait in common.
+/// Puts the terms into a request. The SDK has seven types of request for this, with the same
+/// methods and no trait in common.
 macro_rules! with_parameters {
     ($parameters:expr, $request:expr) => {{
         let WriteParameters { table, condition, names, values } = $parameters;
@@ -81,17 +89,30 @@ macro_rules! with_parameters {
 
 impl Table {
     /// Puts an item, if `condition` holds for what stands in its place.
-    pub fn put(&self, item: Item, condition: Expression) -> BoxFuture<'_, Result<Outcome, TableError>> {
+    pub fn put(
+        &self,
+        item: Item,
+        condition: Expression,
+    ) -> BoxFuture<'_, Result<Outcome, TableError>> {
         Box::pin(self.write(Change::Put(item), condition))
     }
 
     /// Changes the item under `key` by an update expression, if `condition` holds for it.
-    pub fn update(&self, key: Key, change: Expression, condition: Expression) -> BoxFuture<'_, Result<Outcome, TableError>> {
+    pub fn update(
+        &self,
+        key: Key,
+        change: Expression,
+        condition: Expression,
+    ) -> BoxFuture<'_, Result<Outcome, TableError>> {
         Box::pin(self.write(Change::Update(key, change), condition))
     }
 
     /// Deletes the item under `key`, if `condition` holds for it.
-    pub fn delete(&self, key: Key, condition: Expression) -> BoxFuture<'_, Result<Outcome, TableError>> {
+    pub fn delete(
+        &self,
+        key: Key,
+        condition: Expression,
+    ) -> BoxFuture<'_, Result<Outcome, TableError>> {
         Box::pin(self.write(Change::Delete(key), condition))
     }
 
@@ -115,23 +136,40 @@ impl Table {
         self.transact_write(Action::Check(key), condition)
     }
 
-    /// Writes all of `writes` (of this and other tables) or none. After a conflict with another transaction, or a throttle, it tries
-    /// again a few times with full jitter.
-    pub fn transact(&self, writes: Vec<Write>) -> BoxFuture<'_, Result<TransactionOutcome, TableError>> {
+    /// Writes all of `writes` (of this and other tables) or none. After a conflict with another
+    /// transaction, or a throttle, it tries again a few times with full jitter.
+    pub fn transact(
+        &self,
+        writes: Vec<Write>,
+    ) -> BoxFuture<'_, Result<TransactionOutcome, TableError>> {
         Box::pin(async move {
-            let items: Result<Vec<TransactWriteItem>, BuildError> = writes.into_iter().map(Write::into_item).collect();
+            let items: Result<Vec<TransactWriteItem>, BuildError> =
+                writes.into_iter().map(Write::into_item).collect();
             let items = items.map_err(|error| self.rejected("TransactWriteItems", &error))?;
             for attempt in 0..MAX_ATTEMPTS {
-                match self.client.transact_write_items().set_transact_items(Some(items.clone())).send().await {
+                match self
+                    .client
+                    .transact_write_items()
+                    .set_transact_items(Some(items.clone()))
+                    .send()
+                    .await
+                {
                     Ok(_) => return Ok(TransactionOutcome::Written),
                     Err(error) => match classify_cancellation(&error) {
-                        Cancellation::ConditionsFailed(conflicts) => return Ok(TransactionOutcome::Cancelled(conflicts)),
+                        Cancellation::ConditionsFailed(conflicts) => {
+                            return Ok(TransactionOutcome::Cancelled(conflicts));
+                        }
                         Cancellation::Retry => backoff(attempt).await,
-                        Cancellation::Failed => return Err(self.call_error("TransactWriteItems", &error)),
+                        Cancellation::Failed => {
+                            return Err(self.call_error("TransactWriteItems", &error));
+                        }
                     },
                 }
             }
-            Err(self.unavailable("TransactWriteItems", "it was in conflict with another transaction each time"))
+            Err(self.unavailable(
+                "TransactWriteItems",
+                "it was in conflict with another transaction each time",
+            ))
         })
     }
 
@@ -144,7 +182,10 @@ impl Table {
         let client = &self.client;
         match change {
             Change::Put(item) => {
-                let call = with_parameters!(WriteParameters::new(&self.name, condition), client.put_item().set_item(Some(item)));
+                let call = with_parameters!(
+                    WriteParameters::new(&self.name, condition),
+                    client.put_item().set_item(Some(item))
+                );
                 self.write_outcome("PutItem", call.send().await, |error| match error {
                     PutItemError::ConditionalCheckFailedException(refused) => Some(refused),
                     _ => None,
@@ -152,14 +193,20 @@ impl Table {
             }
             Change::Update(key, change) => {
                 let parameters = WriteParameters::with_change(&self.name, &change, condition);
-                let call = with_parameters!(parameters, client.update_item().set_key(Some(key.0)).update_expression(change.text));
+                let call = with_parameters!(
+                    parameters,
+                    client.update_item().set_key(Some(key.0)).update_expression(change.text)
+                );
                 self.write_outcome("UpdateItem", call.send().await, |error| match error {
                     UpdateItemError::ConditionalCheckFailedException(refused) => Some(refused),
                     _ => None,
                 })
             }
             Change::Delete(key) => {
-                let call = with_parameters!(WriteParameters::new(&self.name, condition), client.delete_item().set_key(Some(key.0)));
+                let call = with_parameters!(
+                    WriteParameters::new(&self.name, condition),
+                    client.delete_item().set_key(Some(key.0))
+                );
                 self.write_outcome("DeleteItem", call.send().await, |error| match error {
                     DeleteItemError::ConditionalCheckFailedException(refused) => Some(refused),
                     _ => None,
@@ -192,18 +239,36 @@ impl Write {
         let Self { table, action, condition } = self;
         let item = TransactWriteItem::builder();
         let item = match action {
-            Action::Change(Change::Put(put)) => {
-                item.put(with_parameters!(WriteParameters::new(&table, condition), Put::builder().set_item(Some(put))).build()?)
-            }
+            Action::Change(Change::Put(put)) => item.put(
+                with_parameters!(
+                    WriteParameters::new(&table, condition),
+                    Put::builder().set_item(Some(put))
+                )
+                .build()?,
+            ),
             Action::Change(Change::Update(key, change)) => {
                 let parameters = WriteParameters::with_change(&table, &change, condition);
-                item.update(with_parameters!(parameters, Update::builder().set_key(Some(key.0)).update_expression(change.text)).build()?)
+                item.update(
+                    with_parameters!(
+                        parameters,
+                        Update::builder().set_key(Some(key.0)).update_expression(change.text)
+                    )
+                    .build()?,
+                )
             }
-            Action::Change(Change::Delete(key)) => {
-                item.delete(with_parameters!(WriteParameters::new(&table, condition), Delete::builder().set_key(Some(key.0))).build()?)
-            }
+            Action::Change(Change::Delete(key)) => item.delete(
+                with_parameters!(
+                    WriteParameters::new(&table, condition),
+                    Delete::builder().set_key(Some(key.0))
+                )
+                .build()?,
+            ),
             Action::Check(key) => item.condition_check(
-                with_parameters!(WriteParameters::new(&table, condition), ConditionCheck::builder().set_key(Some(key.0))).build()?,
+                with_parameters!(
+                    WriteParameters::new(&table, condition),
+                    ConditionCheck::builder().set_key(Some(key.0))
+                )
+                .build()?,
             ),
         };
         Ok(item.build())
@@ -216,9 +281,12 @@ enum Cancellation {
     Failed,
 }
 
-/// What a failed transaction means: a condition that does not hold decides; only conflicts and throttles are worth another try.
+/// What a failed transaction means: a condition that does not hold decides; only conflicts and
+/// throttles are worth another try.
 fn classify_cancellation<R>(error: &SdkError<TransactWriteItemsError, R>) -> Cancellation {
-    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+        error.as_service_error()
+    else {
         return Cancellation::Failed;
     };
     let reasons = cancelled.cancellation_reasons();
@@ -230,7 +298,8 @@ fn classify_cancellation<R>(error: &SdkError<TransactWriteItemsError, R>) -> Can
         };
         return Cancellation::ConditionsFailed(reasons.iter().map(conflict).collect());
     }
-    if has("TransactionConflict") || has("ThrottlingError") || has("ProvisionedThroughputExceeded") {
+    if has("TransactionConflict") || has("ThrottlingError") || has("ProvisionedThroughputExceeded")
+    {
         return Cancellation::Retry;
     }
     Cancellation::Failed

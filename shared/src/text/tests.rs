@@ -27,7 +27,8 @@ fn joiners_within_words_and_emoji_are_kept() {
         "\u{915}\u{94d}\u{200c}\u{937}",
         // German: no ligature.
         "Auf\u{200c}lage",
-        // A family, a profession with a skin tone, a heart on fire, a rainbow flag, a pirate flag, a person that shakes the head.
+        // A family, a profession with a skin tone, a heart on fire, a rainbow flag, a pirate flag,
+        // a person that shakes the head.
         "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}\u{200d}\u{1f466}",
         "\u{1f469}\u{1f3fd}\u{200d}\u{1f680}",
         "\u{2764}\u{fe0f}\u{200d}\u{1f525}",
@@ -195,7 +196,12 @@ fn invisible_characters_within_text_are_rejected() {
             let expected = Err("invalid_characters".to_owned());
             // A control character at the end may be white space, which is removed.
             assert_eq!(code(&text), expected, "{}", text.escape_unicode());
-            assert_eq!(multi_line(&text, 100).map_err(|violation| violation.code), expected, "{}", text.escape_unicode());
+            assert_eq!(
+                multi_line(&text, 100).map_err(|violation| violation.code),
+                expected,
+                "{}",
+                text.escape_unicode()
+            );
         }
     }
 }
@@ -248,7 +254,14 @@ fn text_is_limited_in_characters_and_bytes() {
 
 #[test]
 fn white_space_around_a_word_is_trimmed() {
-    for text in ["ada", " ada ", "\tada\r\n", "\u{a0}ada\u{3000}", "\u{feff}ada\u{200b}", "\u{200b} \u{feff}ada"] {
+    for text in [
+        "ada",
+        " ada ",
+        "\tada\r\n",
+        "\u{a0}ada\u{3000}",
+        "\u{feff}ada\u{200b}",
+        "\u{200b} \u{feff}ada",
+    ] {
         assert_eq!(trimmed(text), "ada", "{}", text.escape_unicode());
     }
 }

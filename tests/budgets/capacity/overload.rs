@@ -68,7 +68,8 @@ const BATCH: usize = 10;
 const POLL: Duration = Duration::from_millis(100);
 
 impl Overload {
-    /// Sends the commands that `command` makes from their number and how often they were sent before, until all are answered.
+    /// Sends the commands that `command` makes from their number and how often they were sent
+    /// before, until all are answered.
     pub(super) async fn run(self, command: impl Fn(usize, usize) -> Value) -> Outcome {
         let (start, state) = (Instant::now(), Arc::new(Mutex::new(State::default())));
         let end = start + self.duration;
@@ -91,10 +92,16 @@ impl Overload {
     }
 
     /// The senders: new commands at their rate, and repetitions of what has no answer.
-    async fn send(&self, state: &Mutex<State>, start: Instant, command: impl Fn(usize, usize) -> Value) {
+    async fn send(
+        &self,
+        state: &Mutex<State>,
+        start: Instant,
+        command: impl Fn(usize, usize) -> Value,
+    ) {
         let count = (self.rate * self.duration.as_secs_f64()) as usize;
-        let mut due: BinaryHeap<Reverse<(Duration, usize, usize)>> =
-            (0..count).map(|number| Reverse((Duration::from_secs_f64(number as f64 / self.rate), number, 0))).collect();
+        let mut due: BinaryHeap<Reverse<(Duration, usize, usize)>> = (0..count)
+            .map(|number| Reverse((Duration::from_secs_f64(number as f64 / self.rate), number, 0)))
+            .collect();
         while let Some(Reverse((at, number, repeat))) = due.pop() {
             tokio::time::sleep_until(start + at).await;
             let mut state = lock(state);
@@ -104,7 +111,11 @@ impl Overload {
             state.repeats += usize::from(repeat > 0);
             state.send(number, command(number, repeat).to_string());
             if let Some(wait) = self.repeats.get(repeat) {
-                due.push(Reverse((Duration::from_secs_f64(number as f64 / self.rate) + *wait, number, repeat + 1)));
+                due.push(Reverse((
+                    Duration::from_secs_f64(number as f64 / self.rate) + *wait,
+                    number,
+                    repeat + 1,
+                )));
             }
         }
         lock(state).all_sent = true;
@@ -121,8 +132,12 @@ impl Overload {
                 tokio::time::sleep(POLL).await;
                 continue;
             }
-            let messages: Vec<QueuedMessage> = batch.iter().map(|(_, message)| message.clone()).collect();
-            let answer = (self.consumer)(Invocation::with_event(events::sqs(self.queue, &messages))).await.expect("the batch is answered");
+            let messages: Vec<QueuedMessage> =
+                batch.iter().map(|(_, message)| message.clone()).collect();
+            let answer =
+                (self.consumer)(Invocation::with_event(events::sqs(self.queue, &messages)))
+                    .await
+                    .expect("the batch is answered");
             lock(&state).finish_batch(batch, &answer, self.max_receives, Instant::now() <= end);
         }
     }
@@ -132,14 +147,18 @@ impl State {
     fn send(&mut self, number: usize, body: String) {
         let id = format!("message-{}", self.messages.len());
         let index = self.messages.len() as u64;
-        self.messages.push((number, QueuedMessage { id, body, receives: 0, delay_seconds: 0, attributes: BTreeMap::new() }));
+        self.messages.push((
+            number,
+            QueuedMessage { id, body, receives: 0, delay_seconds: 0, attributes: BTreeMap::new() },
+        ));
         self.waiting.push(Reverse((Instant::now(), index)));
         self.unfinished += 1;
     }
 
     fn take(&mut self, now: Instant) -> Vec<(usize, QueuedMessage)> {
         let mut batch = Vec::new();
-        while batch.len() < BATCH && self.waiting.peek().is_some_and(|Reverse((at, _))| *at <= now) {
+        while batch.len() < BATCH && self.waiting.peek().is_some_and(|Reverse((at, _))| *at <= now)
+        {
             if let Some(Reverse((_, index))) = self.waiting.pop() {
                 batch.push(self.messages[index as usize].clone());
             }
@@ -147,19 +166,34 @@ impl State {
         batch
     }
 
-    fn finish_batch(&mut self, batch: Vec<(usize, QueuedMessage)>, answer: &Value, max_receives: u32, is_in_time: bool) {
+    fn finish_batch(
+        &mut self,
+        batch: Vec<(usize, QueuedMessage)>,
+        answer: &Value,
+        max_receives: u32,
+        is_in_time: bool,
+    ) {
         let failed = answer["batchItemFailures"].as_array().cloned().unwrap_or_default();
         for (number, message) in batch {
-            let has_failed = failed.iter().any(|failure| failure["itemIdentifier"] == message.id.as_str());
+            let has_failed =
+                failed.iter().any(|failure| failure["itemIdentifier"] == message.id.as_str());
             self.finish(number, message, has_failed, max_receives, is_in_time);
         }
     }
 
-    fn finish(&mut self, number: usize, message: QueuedMessage, has_failed: bool, max_receives: u32, is_in_time: bool) {
+    fn finish(
+        &mut self,
+        number: usize,
+        message: QueuedMessage,
+        has_failed: bool,
+        max_receives: u32,
+        is_in_time: bool,
+    ) {
         let receives = message.receives + 1;
         self.most_receives = self.most_receives.max(receives);
         if has_failed && receives < max_receives {
-            let index: u64 = message.id.trim_start_matches("message-").parse().expect("our own ids");
+            let index: u64 =
+                message.id.trim_start_matches("message-").parse().expect("our own ids");
             self.messages[index as usize].1.receives = receives;
             self.waiting.push(Reverse((Instant::now() + queue::retry_delay(receives), index)));
             return;

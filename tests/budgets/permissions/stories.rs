@@ -8,12 +8,21 @@ pub(super) async fn users(seen: &Arc<Mutex<Actions>>) {
     watched.call("login-user", sample("login-user")).await;
     for rotation in ["first", "second"] {
         watched.shop.aws.secrets_manager().begin_rotation("signing-key", rotation);
-        for step in ["createSecret", "createSecret", "setSecret", "testSecret", "finishSecret", "finishSecret"] {
+        for step in [
+            "createSecret",
+            "createSecret",
+            "setSecret",
+            "testSecret",
+            "finishSecret",
+            "finishSecret",
+        ] {
             let event = json!({ "Step": step, "SecretId": "ferrocart/signing-key", "ClientRequestToken": rotation });
             assert!(watched.call("rotate-signing-key", event).await.answer.is_ok(), "{step}");
         }
     }
-    assert!(watched.call("rotate-signing-key", json!({ "revoke": "current" })).await.answer.is_ok());
+    assert!(
+        watched.call("rotate-signing-key", json!({ "revoke": "current" })).await.answer.is_ok()
+    );
     let mut pump = watched.pump();
     for status in [201, 409] {
         assert_eq!(watched.cold("register-user", sample("register-user")).await.status(), status);
@@ -25,32 +34,68 @@ pub(super) async fn users(seen: &Arc<Mutex<Actions>>) {
     assert!(watched.cold("authorize-request", events::authorize("a.b.c")).await.answer.is_err());
     watched.cold("get-jwks", sample("get-jwks")).await;
     let first = watched.cold("refresh-token", refresh(&login)).await;
-    assert_eq!((first.status(), watched.call("refresh-token", refresh(&login)).await.status()), (200, 200));
+    assert_eq!(
+        (first.status(), watched.call("refresh-token", refresh(&login)).await.status()),
+        (200, 200)
+    );
     for role in ["admin", "admin", "user"] {
-        assert!(watched.call("grant-role", json!({ "email": ADA, "role": role })).await.answer.is_ok());
+        assert!(
+            watched.call("grant-role", json!({ "email": ADA, "role": role })).await.answer.is_ok()
+        );
     }
-    watched.spoiled(2, Fault::Conflict, "grant-role", json!({ "email": ADA, "role": "admin" })).await;
+    watched
+        .spoiled(2, Fault::Conflict, "grant-role", json!({ "email": ADA, "role": "admin" }))
+        .await;
     let second = watched.cold("refresh-token", refresh(&first)).await;
     assert_eq!(second.status(), 200, "her role is another one: {:?}", second.answer);
-    // By now the first successor was exchanged itself: whoever still has its predecessor ends the session.
+    // By now the first successor was exchanged itself: whoever still has its predecessor ends the
+    // session.
     assert_eq!(watched.cold("refresh-token", refresh(&first)).await.status(), 401);
-    assert_eq!(watched.cold("refresh-token", refresh(&second)).await.status(), 401, "the session is over");
+    assert_eq!(
+        watched.cold("refresh-token", refresh(&second)).await.status(),
+        401,
+        "the session is over"
+    );
 
     let (_, ada) = watched.log_in("correct horse battery staple").await;
     ada_changes(&watched, &mut pump, &ada).await;
     for _ in 0..2 {
-        watched.cold("request-password-reset", post("/users/password-reset", &json!({ "email": KING }))).await;
+        watched
+            .cold(
+                "request-password-reset",
+                post("/users/password-reset", &json!({ "email": KING })),
+            )
+            .await;
         pump.settle().await;
     }
-    watched.call("request-password-reset", post("/users/password-reset", &json!({ "email": "nobody@example.com" }))).await;
-    watched.follow("confirm-password-reset", KING, json!({ "new_password": "correct horse battery staple" }), 204).await;
+    watched
+        .call(
+            "request-password-reset",
+            post("/users/password-reset", &json!({ "email": "nobody@example.com" })),
+        )
+        .await;
+    watched
+        .follow(
+            "confirm-password-reset",
+            KING,
+            json!({ "new_password": "correct horse battery staple" }),
+            204,
+        )
+        .await;
 
     let charles = register(&watched, "charles").await;
     pump.settle().await;
     // An address that was never verified is not reserved when the login leaves it.
-    let body = json!({ "email": "babbage@example.com", "current_password": "difference engine no 2" });
-    let update = events::http("PATCH", "/users/me").caller(&charles).header("content-type", "application/json").header("if-match", "\"1\"");
-    assert_eq!(watched.cold("update-me", update.body(&body.to_string()).event()).await.status(), 200);
+    let body =
+        json!({ "email": "babbage@example.com", "current_password": "difference engine no 2" });
+    let update = events::http("PATCH", "/users/me")
+        .caller(&charles)
+        .header("content-type", "application/json")
+        .header("if-match", "\"1\"");
+    assert_eq!(
+        watched.cold("update-me", update.body(&body.to_string()).event()).await.status(),
+        200
+    );
     pump.settle().await;
     watched.follow("verify-email", "babbage@example.com", json!({}), 204).await;
     watched.shop.clock.advance(SECRETS_KEPT);
@@ -59,23 +104,44 @@ pub(super) async fn users(seen: &Arc<Mutex<Actions>>) {
     let of_ada = |request: Http| request.caller(ADMIN).path_parameter("user_id", id);
     let seen_by_admin = watched.call("get-user", of_ada(events::get("/users")).event()).await;
     let tag = seen_by_admin.header("etag").expect("a profile has a version");
-    let update = of_ada(events::post("/users", &json!({ "is_active": true, "full_name": "Ada King" }))).header("if-match", &tag);
+    let update =
+        of_ada(events::post("/users", &json!({ "is_active": true, "full_name": "Ada King" })))
+            .header("if-match", &tag);
     for status in [200, 412] {
         assert_eq!(watched.call("update-user", update.clone().event()).await.status(), status);
     }
-    assert_eq!(watched.call("logout-user", events::post("/users/logout", &json!({})).authorized(&ada).event()).await.status(), 204);
-    assert_eq!(watched.call("delete-me", events::http("DELETE", "/users/me").authorized(&ada).event()).await.status(), 204);
+    assert_eq!(
+        watched
+            .call("logout-user", events::post("/users/logout", &json!({})).authorized(&ada).event())
+            .await
+            .status(),
+        204
+    );
+    assert_eq!(
+        watched
+            .call("delete-me", events::http("DELETE", "/users/me").authorized(&ada).event())
+            .await
+            .status(),
+        204
+    );
     pump.settle().await;
     watched.call("get-health", events::get("/health").event()).await;
 }
 
 /// What Ada does herself: her profile, another address, another password.
 async fn ada_changes(watched: &Watched, pump: &mut Pump, ada: &Value) {
-    let me = |method: &str, path: &str| events::http(method, path).authorized(ada).header("content-type", "application/json");
+    let me = |method: &str, path: &str| {
+        events::http(method, path).authorized(ada).header("content-type", "application/json")
+    };
     let body = json!({ "full_name": "Ada King", "email": KING, "current_password": "correct horse battery staple" });
-    // A change that is withdrawn before it is confirmed, one that is withdrawn afterwards, and one that stays.
+    // A change that is withdrawn before it is confirmed, one that is withdrawn afterwards, and one
+    // that stays.
     for withdrawn in ["pending", "moved", ""] {
-        let tag = watched.call("get-me", me("GET", "/users/me").event()).await.header("etag").expect("a profile has a version");
+        let tag = watched
+            .call("get-me", me("GET", "/users/me").event())
+            .await
+            .header("etag")
+            .expect("a profile has a version");
         let update = me("PATCH", "/users/me").header("if-match", &tag).body(&body.to_string());
         for status in [200, 412] {
             assert_eq!(watched.cold("update-me", update.clone().event()).await.status(), status);
@@ -91,8 +157,14 @@ async fn ada_changes(watched: &Watched, pump: &mut Pump, ada: &Value) {
         }
     }
     for (password, status) in [("wrong", 422), ("correct horse battery staple", 204)] {
-        let body = json!({ "current_password": password, "new_password": "four score and seven donkeys" });
-        let changed = watched.cold("change-password", me("POST", "/users/me/password").body(&body.to_string()).event()).await;
+        let body =
+            json!({ "current_password": password, "new_password": "four score and seven donkeys" });
+        let changed = watched
+            .cold(
+                "change-password",
+                me("POST", "/users/me/password").body(&body.to_string()).event(),
+            )
+            .await;
         assert_eq!(changed.status(), status, "{:?}", changed.answer);
     }
 }
@@ -109,9 +181,16 @@ pub(super) async fn accounts_of_another_system(seen: &Arc<Mutex<Actions>>) {
     let watched = Watched::new(seen);
     watched.shop.rotate_signing_key().await;
     let _ = register(&watched, "ada").await;
-    for mut item in watched.shop.aws.items("users").into_iter().filter(|item| item.get("password_hash").is_some()) {
+    for mut item in watched
+        .shop
+        .aws
+        .items("users")
+        .into_iter()
+        .filter(|item| item.get("password_hash").is_some())
+    {
         // The first test vector of crypt_blowfish.
-        item["password_hash"]["S"] = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW".into();
+        item["password_hash"]["S"] =
+            "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW".into();
         watched.shop.aws.put("users", &item);
     }
     watched.log_in("U*U").await;
@@ -119,7 +198,8 @@ pub(super) async fn accounts_of_another_system(seen: &Arc<Mutex<Actions>>) {
 
 pub(super) async fn catalogue_and_stock(seen: &Arc<Mutex<Actions>>) {
     let watched = Watched::new(seen);
-    // The same again, with the same key; another product with the same article number; a lost answer.
+    // The same again, with the same key; another product with the same article number; a lost
+    // answer.
     let create = |key: &str, sku: &str| {
         let price = json!({ "amount": 2999, "currency": "USD" });
         let body = json!({ "name": format!("Thing {sku}"), "category": "kitchen", "sku": sku, "price": price });
@@ -131,37 +211,68 @@ pub(super) async fn catalogue_and_stock(seen: &Arc<Mutex<Actions>>) {
     }
     watched.spoiled(0, Fault::LoseResponse, "create-product", create("three", "D")).await;
     watched.call("create-product", create("three", "D")).await;
-    // A SKU that is held for a product that is not there: only then a read says more than the refusal.
+    // A SKU that is held for a product that is not there: only then a read says more than the
+    // refusal.
     let half = Watched::new(seen);
-    let holder = watched.shop.aws.items("products").into_iter().find(|item| item["pk"]["S"] == "SKU#A").expect("the SKU is held");
+    let holder = watched
+        .shop
+        .aws
+        .items("products")
+        .into_iter()
+        .find(|item| item["pk"]["S"] == "SKU#A")
+        .expect("the SKU is held");
     half.shop.aws.put("products", &holder);
     assert_eq!(half.call("create-product", create("one", "A")).await.json()["code"], "sku_taken");
     watched.pages("list-products", "limit=1", None).await;
     watched.pages("list-products", "limit=1&category=kitchen", None).await;
     let product = first.json()["id"].as_str().expect("a product was created").to_owned();
-    watched.call("get-product", events::get("/products").path_parameter("product_id", &product).event()).await;
+    watched
+        .call(
+            "get-product",
+            events::get("/products").path_parameter("product_id", &product).event(),
+        )
+        .await;
 
     let adjust = |key: &str, delta: i64| {
         let request = events::post("/inventory", &json!({ "delta": delta, "reason": "Delivery" }));
-        request.caller(ADMIN).path_parameter("product_id", &product).header("idempotency-key", key).event()
+        request
+            .caller(ADMIN)
+            .path_parameter("product_id", &product)
+            .header("idempotency-key", key)
+            .event()
     };
     // The last but one leaves less than there should be.
-    for (key, delta) in [("one", 15), ("one", 15), ("two", -3), ("three", -19), ("few", -9), ("one", 4)] {
+    for (key, delta) in
+        [("one", 15), ("one", 15), ("two", -3), ("three", -19), ("few", -9), ("one", 4)]
+    {
         watched.call("adjust-stock", adjust(key, delta)).await;
     }
     watched.spoiled(0, Fault::LoseResponse, "adjust-stock", adjust("four", 1)).await;
     watched.call("adjust-stock", adjust("four", 1)).await;
     let divide = |key: &str, shards: u32| {
-        let request = events::post("/inventory", &json!({ "shard_count": shards, "reason": "It sells fast" })).caller(ADMIN);
+        let request = events::post(
+            "/inventory",
+            &json!({ "shard_count": shards, "reason": "It sells fast" }),
+        )
+        .caller(ADMIN);
         request.path_parameter("product_id", &product).header("idempotency-key", key).event()
     };
     let mut pump = watched.pump();
     // First in one place, then in several.
     for (turn, shards) in [1, 4].into_iter().enumerate() {
-        let divided = watched.call("adjust-stock", divide(&format!("divided-{turn}"), shards)).await;
+        let divided =
+            watched.call("adjust-stock", divide(&format!("divided-{turn}"), shards)).await;
         assert_eq!(divided.status(), 201, "{:?}", divided.answer);
         for caller in [USER, ADMIN] {
-            watched.call("get-stock", events::get("/inventory").caller(caller).path_parameter("product_id", &product).event()).await;
+            watched
+                .call(
+                    "get-stock",
+                    events::get("/inventory")
+                        .caller(caller)
+                        .path_parameter("product_id", &product)
+                        .event(),
+                )
+                .await;
         }
         reservations(&watched, &product, turn).await;
         watched.call("adjust-stock", adjust(&format!("more-{turn}"), 1)).await;
@@ -174,15 +285,24 @@ pub(super) async fn catalogue_and_stock(seen: &Arc<Mutex<Actions>>) {
     pump.settle().await;
 }
 
-/// A product is said otherwise, under another SKU and under its own, with lost answers; then it is sold no more, and told once more.
+/// A product is said otherwise, under another SKU and under its own, with lost answers; then it is
+/// sold no more, and told once more.
 async fn product_that_changes(watched: &Watched, product: &str) {
     let to_it = |method: &str, version: usize| {
-        let request = events::http(method, "/products").caller(ADMIN).path_parameter("product_id", product);
-        request.header("content-type", "application/json").header("if-match", &format!("\"{version}\""))
+        let request =
+            events::http(method, "/products").caller(ADMIN).path_parameter("product_id", product);
+        request
+            .header("content-type", "application/json")
+            .header("if-match", &format!("\"{version}\""))
     };
     let update = |version: usize, sku: &str| {
         let price = json!({ "amount": 2999 + version, "currency": "USD" });
-        to_it("PUT", version).body(&json!({ "name": "Thing", "category": "kitchen", "sku": sku, "price": price }).to_string()).event()
+        to_it("PUT", version)
+            .body(
+                &json!({ "name": "Thing", "category": "kitchen", "sku": sku, "price": price })
+                    .to_string(),
+            )
+            .event()
     };
     // The second SKU is another product's.
     for (version, sku, status) in [(1, "Z", 200), (2, "B", 409), (2, "Z", 200), (2, "A", 412)] {
@@ -209,7 +329,8 @@ async fn reservations(watched: &Watched, product: &str, turn: usize) {
     for number in 0..54_usize {
         let order = format!("ord_0199c2a8-0000-7000-8000-000000000{turn}{number:02}");
         let quantity = if number < 27 { 1 } else { 900 };
-        for (attempt, index) in [number % 3, number / 3 % 3, number / 9 % 3].into_iter().enumerate() {
+        for (attempt, index) in [number % 3, number / 3 % 3, number / 9 % 3].into_iter().enumerate()
+        {
             let mut data = json!({ "order_id": order, "attempt": attempt });
             if index == 0 {
                 data["lines"] = json!([{ "product_id": product, "quantity": quantity }]);
@@ -236,7 +357,13 @@ pub(super) async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
 
     // What is held for orders that wait for their money is part of the books.
     assert_eq!(watched.call("reconcile-ledger", json!({})).await.ok()["unbalanced"], json!([]));
-    for (key, token) in [("a", "tok_declined"), ("a", "tok_declined"), ("b", "tok_ok"), ("b", "tok_ok"), ("c", "tok_ok")] {
+    for (key, token) in [
+        ("a", "tok_declined"),
+        ("a", "tok_declined"),
+        ("b", "tok_ok"),
+        ("b", "tok_ok"),
+        ("c", "tok_ok"),
+    ] {
         watched.pay(&later, key, token).await;
     }
     pump.settle().await;
@@ -245,66 +372,120 @@ pub(super) async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
     watched.shop.clock.advance(SECRETS_KEPT);
     watched.pages("list-orders", "limit=1", Some(USER)).await;
     watched.pages("list-orders", "limit=1&status=confirmed", Some(ADMIN)).await;
-    watched.call("list-orders", events::get("/orders?needs_review=true").caller(ADMIN).event()).await;
+    watched
+        .call("list-orders", events::get("/orders?needs_review=true").caller(ADMIN).event())
+        .await;
     watched.shop.clock.advance(SECRETS_KEPT);
     watched.pages("list-notifications", "limit=1", Some(USER)).await;
-    let notification = watched.shop.aws.items("notifications").into_iter().find_map(|item| Some(item.get("notification_id")?["S"].clone()));
-    let notification = notification.and_then(|id| id.as_str().map(str::to_owned)).expect("the buyer was written to");
+    let notification = watched
+        .shop
+        .aws
+        .items("notifications")
+        .into_iter()
+        .find_map(|item| Some(item.get("notification_id")?["S"].clone()));
+    let notification = notification
+        .and_then(|id| id.as_str().map(str::to_owned))
+        .expect("the buyer was written to");
     for _ in 0..2 {
-        let read = events::post("/notifications", &Value::Null).caller(USER).path_parameter("notification_id", &notification);
+        let read = events::post("/notifications", &Value::Null)
+            .caller(USER)
+            .path_parameter("notification_id", &notification);
         assert_eq!(watched.call("read-notification", read.body("").event()).await.status(), 204);
     }
     let payments = format!("order_id={later}");
     watched.pages("list-payments", &format!("{payments}&limit=1"), Some(USER)).await;
-    let listed = watched.call("list-payments", events::get(&format!("/payments?{payments}")).caller(USER).event()).await;
+    let listed = watched
+        .call("list-payments", events::get(&format!("/payments?{payments}")).caller(USER).event())
+        .await;
     let id = listed.json()["items"][0]["id"].as_str().expect("the order has payments").to_owned();
-    watched.call("get-payment", events::get("/payments").caller(USER).path_parameter("payment_id", &id).event()).await;
+    watched
+        .call(
+            "get-payment",
+            events::get("/payments").caller(USER).path_parameter("payment_id", &id).event(),
+        )
+        .await;
     for _ in 0..4 {
         watched.sweep(&mut pump, PAY_WITHIN.as_secs()).await;
     }
-    for (operation, status) in [("deliver-order", 409), ("ship-order", 200), ("cancel-order", 409), ("deliver-order", 200)] {
+    for (operation, status) in
+        [("deliver-order", 409), ("ship-order", 200), ("cancel-order", 409), ("deliver-order", 200)]
+    {
         assert_eq!(watched.step(operation, &confirmed).await, status, "{operation}");
     }
     let paid = watched.payment_of(&confirmed);
-    for (key, cents, status) in [("one", Some(1000), 201), ("one", Some(1000), 201), ("two", Some(9999), 422), ("three", None, 201)] {
+    for (key, cents, status) in [
+        ("one", Some(1000), 201),
+        ("one", Some(1000), 201),
+        ("two", Some(9999), 422),
+        ("three", None, 201),
+    ] {
         let refunded = watched.call("create-refund", refund(&paid, key, cents)).await;
         assert_eq!(refunded.status(), status, "{key}: {:?}", refunded.answer);
     }
     pump.settle().await;
     for event in [json!({}), json!({ "source": "aws.events" }), json!({ "order_id": confirmed })] {
         let report = watched.call("reconcile-ledger", event).await;
-        assert_eq!((&report.ok()["unbalanced"], &report.ok()["not_checked"]), (&json!([]), &json!([])));
+        assert_eq!(
+            (&report.ok()["unbalanced"], &report.ok()["not_checked"]),
+            (&json!([]), &json!([]))
+        );
     }
     repair(&watched, &product).await;
     // Everything is told a second time.
     watched.pump().settle().await;
     // The buyer is called otherwise, and then gone.
     let changed = json!({ "user_id": USER, "version": 2, "name": "Ada King", "email": KING });
-    watched.call("update-buyer", events::message("update-buyer", "user_changed.v1", &changed)).await;
+    watched
+        .call("update-buyer", events::message("update-buyer", "user_changed.v1", &changed))
+        .await;
     for queue in ["update-buyer", "forget-recipient"] {
-        watched.call(queue, events::message(queue, "user_deleted.v1", &json!({ "user_id": USER, "version": 3 }))).await;
+        watched
+            .call(
+                queue,
+                events::message(
+                    queue,
+                    "user_deleted.v1",
+                    &json!({ "user_id": USER, "version": 3 }),
+                ),
+            )
+            .await;
     }
 }
 
 /// The ledger has lost everything about money and goods: an operator lets it be booked again.
 async fn repair(watched: &Watched, product: &str) {
     watched.shop.clock.advance(Duration::from_secs(660));
-    for item in watched.shop.aws.items("ledger").into_iter().filter(|item| item["entry_id"]["S"].is_string()) {
+    for item in watched
+        .shop
+        .aws
+        .items("ledger")
+        .into_iter()
+        .filter(|item| item["entry_id"]["S"].is_string())
+    {
         watched.shop.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
     }
     let report = watched.call("reconcile-ledger", json!({ "repair": true })).await;
-    assert_eq!((&report.ok()["unbalanced"], report.ok()["repaired"].is_array()), (&json!([]), true), "{:?}", report.answer);
-    let again = watched.call("reconcile-ledger", json!({ "repair": true, "product_id": product })).await;
+    assert_eq!(
+        (&report.ok()["unbalanced"], report.ok()["repaired"].is_array()),
+        (&json!([]), true),
+        "{:?}",
+        report.answer
+    );
+    let again =
+        watched.call("reconcile-ledger", json!({ "repair": true, "product_id": product })).await;
     assert!(again.ok().get("repaired").is_none(), "{:?}", again.answer);
 }
 
-/// The buyer's bank asks for something before it pays: the buyer does it, or gives the order up meanwhile; and in the end the bank wants it
-/// all back.
+/// The buyer's bank asks for something before it pays: the buyer does it, or gives the order up
+/// meanwhile; and in the end the bank wants it all back.
 pub(super) async fn banks_that_ask(seen: &Arc<Mutex<Actions>>) {
     let (watched, product) = Watched::with_teapots(seen).await;
     // In several parts: an order that is given up lets them go again.
-    let divide = events::post("/inventory", &json!({ "shard_count": 2, "reason": "It sells fast" })).caller(ADMIN);
-    let divide = divide.path_parameter("product_id", &product).header("idempotency-key", "divide").event();
+    let divide =
+        events::post("/inventory", &json!({ "shard_count": 2, "reason": "It sells fast" }))
+            .caller(ADMIN);
+    let divide =
+        divide.path_parameter("product_id", &product).header("idempotency-key", "divide").event();
     assert_eq!(watched.call("adjust-stock", divide).await.status(), 201);
     let mut pump = watched.pump();
     let (paid, given_up) = (
@@ -339,18 +520,28 @@ pub(super) async fn mails_that_come_back(seen: &Arc<Mutex<Actions>>) {
         ("mail_complained.v1", ses::complained(ADA, Some("abuse"))),
     ] {
         for _ in 0..2 {
-            let told = watched.cold("record-mail-feedback", events::message("record-mail-feedback", kind, &data)).await;
+            let told = watched
+                .cold("record-mail-feedback", events::message("record-mail-feedback", kind, &data))
+                .await;
             assert_eq!(told.ok()["batchItemFailures"], json!([]));
         }
     }
-    assert_eq!(watched.cold("send-notification", sample("send-notification")).await.ok()["batchItemFailures"], json!([]));
+    assert_eq!(
+        watched.cold("send-notification", sample("send-notification")).await.ok()["batchItemFailures"],
+        json!([])
+    );
     assert!(watched.shop.aws.mails().mails().is_empty(), "it is not written to any more");
 }
 
-/// The order is given up while its charge is under way: what was captured is given back, even where answers are lost.
+/// The order is given up while its charge is under way: what was captured is given back, even where
+/// answers are lost.
 pub(super) async fn money_that_goes_back(seen: &Arc<Mutex<Actions>>) {
     let refund = |order: &str, attempt: u64| {
-        events::message("refund-payment", "refund_payment.v1", &json!({ "order_id": order, "attempt": attempt }))
+        events::message(
+            "refund-payment",
+            "refund_payment.v1",
+            &json!({ "order_id": order, "attempt": attempt }),
+        )
     };
     for call in 0..8 {
         for fault in [Fault::LoseRequest, Fault::LoseResponse] {
@@ -375,7 +566,8 @@ pub(super) async fn money_that_goes_back(seen: &Arc<Mutex<Actions>>) {
     }
 }
 
-/// Every call of every consumer and sweep is spoiled in turn, and what was given back is asked for again.
+/// Every call of every consumer and sweep is spoiled in turn, and what was given back is asked for
+/// again.
 pub(super) async fn lost_answers(seen: &Arc<Mutex<Actions>>) {
     for call in (0..24).step_by(2) {
         for fault in [Fault::LoseRequest, Fault::LoseResponse] {
@@ -383,13 +575,16 @@ pub(super) async fn lost_answers(seen: &Arc<Mutex<Actions>>) {
             let mut pump = watched.pump();
             watched.order("one", &product, 1, Some("tok_ok")).await;
             let open = watched.order("two", &product, 1, None).await;
-            // A publisher that fails is asked again by its stream; that is not what is looked at here.
+            // A publisher that fails is asked again by its stream; that is not what is looked at
+            // here.
             pump.publish().await;
             watched.shop.aws.fail(call, fault);
             pump.consume().await;
             watched.shop.aws.heal();
             pump.settle().await;
-            watched.spoiled(call % 8, fault, "create-payment", new_payment("k", &open, "tok_ok")).await;
+            watched
+                .spoiled(call % 8, fault, "create-payment", new_payment("k", &open, "tok_ok"))
+                .await;
             watched.pay(&open, "k", "tok_ok").await;
             watched.shop.clock.advance(RETRY);
             watched.spoiled(call, fault, "resume-orders", json!({})).await;
@@ -416,15 +611,24 @@ pub(super) async fn lost_answers(seen: &Arc<Mutex<Actions>>) {
     }
 }
 
-/// Messages that no consumer can read go to its dead-letter queue. One that this queue does not take comes back later.
+/// Messages that no consumer can read go to its dead-letter queue. One that this queue does not
+/// take comes back later.
 pub(super) async fn messages_that_cannot_be_read(seen: &Arc<Mutex<Actions>>) {
     for operation in queues().map(consumer_of) {
         let watched = Watched::new(seen);
         let mut event = sample(&operation);
         event["Records"][0]["body"] = "not json".into();
-        assert_eq!(watched.call(&operation, event.clone()).await.ok()["batchItemFailures"], json!([]), "{operation}");
+        assert_eq!(
+            watched.call(&operation, event.clone()).await.ok()["batchItemFailures"],
+            json!([]),
+            "{operation}"
+        );
         let failed = watched.spoiled(0, Fault::LoseRequest, &operation, event).await;
-        assert_eq!(failed.ok()["batchItemFailures"].as_array().map(Vec::len), Some(1), "{operation}");
+        assert_eq!(
+            failed.ok()["batchItemFailures"].as_array().map(Vec::len),
+            Some(1),
+            "{operation}"
+        );
     }
 }
 

@@ -1,4 +1,5 @@
-//! The fields of request bodies as the API document states them: where they are, whether they are needed, and which values are too much.
+//! The fields of request bodies as the API document states them: where they are, whether they are
+//! needed, and which values are too much.
 
 use std::sync::OnceLock;
 
@@ -15,9 +16,11 @@ pub struct Field {
     schema: Value,
 }
 
-/// Fields that the document calls optional, and that this operation needs with the rest of its body: the address is in a country with
-/// postal codes, and another address of mail needs the password.
-const NEEDED: [(&str, &str); 2] = [("create-order", "/shipping_address/postal_code"), ("update-me", "/current_password")];
+/// Fields that the document calls optional, and that this operation needs with the rest of its
+/// body: the address is in a country with postal codes, and another address of mail needs the
+/// password.
+const NEEDED: [(&str, &str); 2] =
+    [("create-order", "/shipping_address/postal_code"), ("update-me", "/current_password")];
 
 /// Every field of every body.
 pub fn fields() -> &'static [Field] {
@@ -25,11 +28,23 @@ pub fn fields() -> &'static [Field] {
     FIELDS.get_or_init(|| {
         let document: &Value = &DOCUMENT;
         let mut fields = Vec::new();
-        let operations = document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values());
-        for operation in operations.filter(|operation| operation["operationId"] != "receive-payment-webhook") {
+        let operations = document["paths"]
+            .as_object()
+            .unwrap()
+            .values()
+            .flat_map(|path| path.as_object().unwrap().values());
+        for operation in
+            operations.filter(|operation| operation["operationId"] != "receive-payment-webhook")
+        {
             let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
             if !schema.is_null() {
-                walk(operation["operationId"].as_str().unwrap(), "", true, expanded(document, schema), &mut fields);
+                walk(
+                    operation["operationId"].as_str().unwrap(),
+                    "",
+                    true,
+                    expanded(document, schema),
+                    &mut fields,
+                );
             }
         }
         fields
@@ -38,26 +53,36 @@ pub fn fields() -> &'static [Field] {
 
 /// Whether a field may be null, or an empty text in its place.
 pub fn may_be_null(operation: &str, place: &str) -> bool {
-    !NEEDED.contains(&(operation, place)) && fields().iter().any(|field| field.is(operation, place) && field.is_nullable())
+    !NEEDED.contains(&(operation, place))
+        && fields().iter().any(|field| field.is(operation, place) && field.is_nullable())
 }
 
 /// Whether a field may be left out.
 pub fn may_be_absent(operation: &str, place: &str) -> bool {
-    !NEEDED.contains(&(operation, place)) && fields().iter().any(|field| field.is(operation, place) && !field.required)
+    !NEEDED.contains(&(operation, place))
+        && fields().iter().any(|field| field.is(operation, place) && !field.required)
 }
 
 fn walk(operation: &str, place: &str, required: bool, schema: Value, fields: &mut Vec<Field>) {
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-        let is_required = schema["required"].as_array().is_some_and(|names| names.iter().any(|required| required == name));
+        let is_required = schema["required"]
+            .as_array()
+            .is_some_and(|names| names.iter().any(|required| required == name));
         walk(operation, &format!("{place}/{name}"), is_required, property.clone(), fields);
     }
     if schema["items"].is_object() {
         walk(operation, &format!("{place}/0"), true, schema["items"].clone(), fields);
     }
-    fields.push(Field { operation: operation.to_owned(), place: place.to_owned(), required, schema });
+    fields.push(Field {
+        operation: operation.to_owned(),
+        place: place.to_owned(),
+        required,
+        schema,
+    });
 }
 
-/// A schema without references and alternatives. One that may be null says so in a member of its own.
+/// A schema without references and alternatives. One that may be null says so in a member of its
+/// own.
 fn expanded(document: &Value, schema: &Value) -> Value {
     if let Some(name) = schema["$ref"].as_str() {
         return expanded(document, document.pointer(name.trim_start_matches('#')).unwrap());
@@ -106,7 +131,12 @@ impl Field {
 
     /// The codes of what may be wrong with its value, where that is a rule of its own.
     pub fn codes(&self) -> Vec<&str> {
-        let named: Vec<&str> = self.schema["x-problems"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let named: Vec<&str> = self.schema["x-problems"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         match &self.schema {
             _ if !named.is_empty() => named,
             schema if schema["enum"].is_array() => vec!["unknown_value"],
@@ -118,35 +148,68 @@ impl Field {
     /// The one code, or of several the one that is meant.
     fn code(&self, meant: &[&str]) -> Option<&str> {
         let codes = self.codes();
-        if let [only] = codes[..] { Some(only) } else { codes.into_iter().find(|code| meant.contains(code)) }
+        if let [only] = codes[..] {
+            Some(only)
+        } else {
+            codes.into_iter().find(|code| meant.contains(code))
+        }
     }
 
     /// Values outside the bounds that the document states, each with its code.
     pub fn out_of_bounds(&self) -> Vec<(Value, &str)> {
         let (bound, mut rows) = (|name: &str| self.schema[name].as_i64(), Vec::new());
-        if let (Some(least), Some(most), Some(code)) = (bound("minimum"), bound("maximum"), self.code(&[])) {
-            let outside = [least - 1, most + 1, -1, 4_294_967_295, 4_294_967_296, i64::MIN, i64::MAX];
-            rows.extend(outside.into_iter().filter(|value| !(least..=most).contains(value)).map(|value| (json!(value), code)));
+        if let (Some(least), Some(most), Some(code)) =
+            (bound("minimum"), bound("maximum"), self.code(&[]))
+        {
+            let outside =
+                [least - 1, most + 1, -1, 4_294_967_295, 4_294_967_296, i64::MIN, i64::MAX];
+            rows.extend(
+                outside
+                    .into_iter()
+                    .filter(|value| !(least..=most).contains(value))
+                    .map(|value| (json!(value), code)),
+            );
         }
         let text = |length: i64| json!("x".repeat(usize::try_from(length).unwrap()));
-        if let (Some(most), Some(code)) = (bound("maxLength"), self.code(&["too_long", "password_too_long"])) {
+        if let (Some(most), Some(code)) =
+            (bound("maxLength"), self.code(&["too_long", "password_too_long"]))
+        {
             rows.extend([most + 1, 200_000].map(|length| (text(length), code)));
         }
         // An empty text counts as left out where that may be.
-        if let (Some(least), Some(code)) = (bound("minLength"), self.code(&["blank", "password_too_short"]))
+        if let (Some(least), Some(code)) =
+            (bound("minLength"), self.code(&["blank", "password_too_short"]))
             && !(self.is_nullable() && least == 1)
         {
             rows.push((text(least - 1), code));
         }
         if let (Some(values), Some(code)) = (self.schema["enum"].as_array(), self.code(&[])) {
             let first = values[0].as_str().unwrap();
-            let near =
-                [String::new(), format!("{first} "), format!("{first}\0"), first.to_uppercase(), first.to_lowercase(), first.repeat(999)];
-            rows.extend(near.map(Value::from).into_iter().filter(|value| !values.contains(value)).map(|value| (value, code)));
+            let near = [
+                String::new(),
+                format!("{first} "),
+                format!("{first}\0"),
+                first.to_uppercase(),
+                first.to_lowercase(),
+                first.repeat(999),
+            ];
+            rows.extend(
+                near.map(Value::from)
+                    .into_iter()
+                    .filter(|value| !values.contains(value))
+                    .map(|value| (value, code)),
+            );
         }
         if let (Some(least), Some(most)) = (bound("minItems"), bound("maxItems")) {
-            let item = |length| vec![json!({ "product_id": "prd_0199c2a8-0000-7000-8000-00000000000a", "quantity": 1 }); length as usize];
-            rows.extend([least - 1, most + 1, 3000].map(|length| (json!(item(length)), "out_of_range")));
+            let item = |length| {
+                vec![
+                    json!({ "product_id": "prd_0199c2a8-0000-7000-8000-00000000000a", "quantity": 1 });
+                    length as usize
+                ]
+            };
+            rows.extend(
+                [least - 1, most + 1, 3000].map(|length| (json!(item(length)), "out_of_range")),
+            );
         }
         rows
     }

@@ -2,14 +2,26 @@
 
 use super::*;
 
-/// Texts that no rule of the document's schema keeps apart from good ones by their length, each with the code of its problem: every field
-/// that has this problem gets them.
+/// Texts that no rule of the document's schema keeps apart from good ones by their length, each
+/// with the code of its problem: every field that has this problem gets them.
 const ODD: [(&str, &[&str]); 12] = [
     ("unsupported_currency", &["eur", "EURO", "XXX", "XTS", "BTC", "€", "ＵＳＤ"]),
     ("invalid_country", &["de", "DEU", "D", "D1", "ＤＥ", "É", "UK", "XX", "ZZ", "EU", "AN"]),
     (
         "unknown_value",
-        &["Card", "cash", "credit_card; DROP", "root", "Admin", "ADMIN", " admin", "admin admin", "admin,user", "anonymous", "owner"],
+        &[
+            "Card",
+            "cash",
+            "credit_card; DROP",
+            "root",
+            "Admin",
+            "ADMIN",
+            " admin",
+            "admin admin",
+            "admin,user",
+            "anonymous",
+            "owner",
+        ],
     ),
     (
         "invalid_id",
@@ -48,9 +60,23 @@ const ODD: [(&str, &[&str]); 12] = [
     ("invalid_username", &["", "_ada", "a da", "adä", "<script>", "ada\u{0}"]),
     ("invalid_sku", &[" ", "\u{3164}", "A\nB", "A\tB", "A\u{0}", "A\u{202e}B"]),
     ("invalid_category", &["Upper", "a--b", "-a", "a b", "ä", "active#0"]),
-    ("password_too_short", &["seven77", "", "\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}"]),
+    (
+        "password_too_short",
+        &["seven77", "", "\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}"],
+    ),
     ("password_compromised", &["password", "12345678"]),
-    ("blank", &["   ", "\u{a0}\u{2003}", "\r\n\t", "\u{feff}\u{200b}", "\u{3164}", "\u{2800}\u{2800}", "\u{ad}\u{e0041}\u{fe0f}"]),
+    (
+        "blank",
+        &[
+            "   ",
+            "\u{a0}\u{2003}",
+            "\r\n\t",
+            "\u{feff}\u{200b}",
+            "\u{3164}",
+            "\u{2800}\u{2800}",
+            "\u{ad}\u{e0041}\u{fe0f}",
+        ],
+    ),
 ];
 
 /// Characters that no text may hold.
@@ -74,7 +100,9 @@ fn broken_rules() -> Vec<(&'static str, &'static str, Value, &'static str)> {
     let mut rows = Vec::new();
     let long = |length| "x".repeat(length);
     for field in fields() {
-        let mut row = |value: Value, code: &'static str| rows.push((field.operation.as_str(), field.place.as_str(), value, code));
+        let mut row = |value: Value, code: &'static str| {
+            rows.push((field.operation.as_str(), field.place.as_str(), value, code))
+        };
         for (value, code) in field.out_of_bounds() {
             row(value, code);
         }
@@ -89,7 +117,9 @@ fn broken_rules() -> Vec<(&'static str, &'static str, Value, &'static str)> {
     }
     // What the document cannot say.
     for (operation, place) in [("register-user", "/email"), ("update-me", "/email")] {
-        for email in [format!("{}@b.cd", long(65)), format!("a@{}.cd", long(255)), "@".repeat(50_000)] {
+        for email in
+            [format!("{}@b.cd", long(65)), format!("a@{}.cd", long(255)), "@".repeat(50_000)]
+        {
             rows.push((operation, place, json!(email), "invalid_email"));
         }
     }
@@ -98,8 +128,15 @@ fn broken_rules() -> Vec<(&'static str, &'static str, Value, &'static str)> {
     rows.push(("create-order", "/shipping_address/postal_code", json!(""), "required"));
     rows.push(("register-user", "/password", json!("GRACE@example.org"), "password_is_email"));
     rows.push(("change-password", "/new_password", json!("ADA@example.com"), "password_is_email"));
-    rows.push(("confirm-password-reset", "/new_password", json!("ADA@example.com"), "password_is_email"));
-    for password in ["", "x", "correct horse battery staple ", "\0", "\u{ffff}", "Correct Horse Battery Staple"] {
+    rows.push((
+        "confirm-password-reset",
+        "/new_password",
+        json!("ADA@example.com"),
+        "password_is_email",
+    ));
+    for password in
+        ["", "x", "correct horse battery staple ", "\0", "\u{ffff}", "Correct Horse Battery Staple"]
+    {
         rows.push(("change-password", "/current_password", json!(password), "wrong_password"));
     }
     for card in [
@@ -147,9 +184,14 @@ async fn a_field_that_breaks_a_rule_is_422_with_its_code() {
         *body.pointer_mut(place).unwrap() = value.clone();
         let what = format!("{place} = {value}");
         let event = edge.with_body(operation, &body.to_string());
-        let document = edge.check(&what, operation, event, Expect::Problem(422, code)).await.unwrap_or_default();
+        let document = edge
+            .check(&what, operation, event, Expect::Problem(422, code))
+            .await
+            .unwrap_or_default();
         let pointer = document["errors"][0]["pointer"].as_str();
-        if code != "card_number_rejected" && pointer.is_none_or(|pointer| pointer.is_empty() || !place.starts_with(pointer)) {
+        if code != "card_number_rejected"
+            && pointer.is_none_or(|pointer| pointer.is_empty() || !place.starts_with(pointer))
+        {
             edge.odd(format!("{operation}: {what}: the error points at {pointer:?}"));
         }
         if document.to_string().contains("4242") || document.to_string().contains("37828") {
@@ -160,7 +202,13 @@ async fn a_field_that_breaks_a_rule_is_422_with_its_code() {
     let requests = [vec![line(500), line(500)], vec![line(999), line(999)]];
     for items in requests {
         let event = edge.with_body("create-order", &json!({ "items": items }).to_string());
-        edge.check("an order outside the limits", "create-order", event, Expect::Problem(422, "out_of_range")).await;
+        edge.check(
+            "an order outside the limits",
+            "create-order",
+            event,
+            Expect::Problem(422, "out_of_range"),
+        )
+        .await;
     }
     edge.done();
 }

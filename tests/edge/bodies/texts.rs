@@ -7,16 +7,46 @@ use super::*;
 async fn digits_that_are_no_card_are_accepted() {
     let mut edge = Edge::new("digits").await;
     for (operation, place, value, expect) in [
-        ("login-user", "/password", "4242424242424242", Expect::Problem(401, "invalid_credentials")),
-        ("login-user", "/email", "4242424242424242@example.com", Expect::Problem(401, "invalid_credentials")),
-        ("change-password", "/current_password", "4242424242424242", Expect::Problem(422, "wrong_password")),
+        (
+            "login-user",
+            "/password",
+            "4242424242424242",
+            Expect::Problem(401, "invalid_credentials"),
+        ),
+        (
+            "login-user",
+            "/email",
+            "4242424242424242@example.com",
+            Expect::Problem(401, "invalid_credentials"),
+        ),
+        (
+            "change-password",
+            "/current_password",
+            "4242424242424242",
+            Expect::Problem(422, "wrong_password"),
+        ),
         ("confirm-password-reset", "/new_password", "4242 4242 4242 4242", Expect::Fine),
         ("request-password-reset", "/email", "4242424242424242@example.com", Expect::Fine),
         ("create-product", "/sku", "4242424242424242", Expect::Fine),
         ("ship-order", "/tracking", "4242 4242 4242 4242", Expect::Fine),
-        ("adjust-stock", "/reason", "Barcode 5901234123457, IMEI 490154203237518, call +49 4242 4242 4242 42", Expect::Fine),
-        ("create-refund", "/reason", "Sizes 37 38 39 40 41 42 43, to DE89 3704 0044 0532 0130 00", Expect::Fine),
-        ("cancel-order", "/reason", "0.4242424242424242 of it; ISBN 978-3-16-148410-0", Expect::Fine),
+        (
+            "adjust-stock",
+            "/reason",
+            "Barcode 5901234123457, IMEI 490154203237518, call +49 4242 4242 4242 42",
+            Expect::Fine,
+        ),
+        (
+            "create-refund",
+            "/reason",
+            "Sizes 37 38 39 40 41 42 43, to DE89 3704 0044 0532 0130 00",
+            Expect::Fine,
+        ),
+        (
+            "cancel-order",
+            "/reason",
+            "0.4242424242424242 of it; ISBN 978-3-16-148410-0",
+            Expect::Fine,
+        ),
     ] {
         let mut body = edge.body(operation).unwrap();
         *body.pointer_mut(place).unwrap() = json!(value);
@@ -29,7 +59,10 @@ async fn digits_that_are_no_card_are_accepted() {
 /// What forms send for inputs that were left empty.
 #[tokio::test]
 async fn an_empty_text_in_an_optional_field_counts_as_left_out() {
-    for field in fields().iter().filter(|field| !field.place.is_empty() && may_be_null(&field.operation, &field.place)) {
+    for field in fields()
+        .iter()
+        .filter(|field| !field.place.is_empty() && may_be_null(&field.operation, &field.place))
+    {
         let (operation, place) = (field.operation.as_str(), field.place.as_str());
         let mut edge = Edge::new("empty texts").await;
         let mut body = edge.body(operation).unwrap();
@@ -43,7 +76,8 @@ async fn an_empty_text_in_an_optional_field_counts_as_left_out() {
     body["shipping_address"]["country"] = json!("HK");
     body["shipping_address"]["postal_code"] = json!("");
     let event = edge.with_body("create-order", &body.to_string());
-    let order = edge.check("Hong Kong", "create-order", event, Expect::Fine).await.unwrap_or_default();
+    let order =
+        edge.check("Hong Kong", "create-order", event, Expect::Fine).await.unwrap_or_default();
     assert_eq!(order["shipping_address"]["postal_code"], Value::Null);
     edge.done();
 }
@@ -58,7 +92,13 @@ async fn a_replacement_character_is_400() {
             if body.pointer(&place).unwrap().is_string() {
                 for text in ["\"caf\u{fffd}\"", "\"caf\\ufffd\""] {
                     let event = edge.with_body(operation, &with_text(&body, &place, text));
-                    edge.check(&format!("{place} = {text}"), operation, event, Expect::Problem(400, "malformed_json")).await;
+                    edge.check(
+                        &format!("{place} = {text}"),
+                        operation,
+                        event,
+                        Expect::Problem(400, "malformed_json"),
+                    )
+                    .await;
                 }
             }
         }
@@ -66,7 +106,8 @@ async fn a_replacement_character_is_400() {
     edge.done();
 }
 
-/// What looks like an attack and is only text: taken, and stored as it is. What was pasted from elsewhere is normalized.
+/// What looks like an attack and is only text: taken, and stored as it is. What was pasted from
+/// elsewhere is normalized.
 #[tokio::test]
 async fn text_is_text() {
     let mut edge = Edge::new("odd texts").await;
@@ -105,26 +146,37 @@ async fn text_is_text() {
         body["shipping_address"]["name"] = json!(text);
         let mut event = edge.with_body("create-order", &body.to_string());
         header(&mut event, "idempotency-key", &[&format!("text-{i}")]);
-        let document = edge.check(text, "create-order", event, Expect::Fine).await.unwrap_or_default();
+        let document =
+            edge.check(text, "create-order", event, Expect::Fine).await.unwrap_or_default();
         if document["shipping_address"]["name"] != line {
             edge.odd(format!("{text} became {}", document["shipping_address"]["name"]));
         }
         // Given up at once: nobody has many orders that are not paid.
         let mut event = edge.with_body("cancel-order", &json!({ "reason": text }).to_string());
         event["pathParameters"]["order_id"] = document["id"].clone();
-        let document = edge.check(text, "cancel-order", event, Expect::Fine).await.unwrap_or_default();
+        let document =
+            edge.check(text, "cancel-order", event, Expect::Fine).await.unwrap_or_default();
         if document["cancellation"]["reason"] != lines {
             edge.odd(format!("{text} is another reason afterwards: {}", document["cancellation"]));
         }
-        let mut event =
-            edge.with_body("create-refund", &json!({ "amount": { "amount": 1, "currency": "USD" }, "reason": text }).to_string());
+        let mut event = edge.with_body(
+            "create-refund",
+            &json!({ "amount": { "amount": 1, "currency": "USD" }, "reason": text }).to_string(),
+        );
         header(&mut event, "idempotency-key", &[&format!("text-{i}")]);
-        let document = edge.check(text, "create-refund", event, Expect::Fine).await.unwrap_or_default();
+        let document =
+            edge.check(text, "create-refund", event, Expect::Fine).await.unwrap_or_default();
         if document["reason"] != lines {
             edge.odd(format!("{text} is another reason afterwards: {}", document["reason"]));
         }
-        let document =
-            edge.check(text, "update-me", edge.with_body("update-me", &json!({ "full_name": text }).to_string()), Expect::Fine).await;
+        let document = edge
+            .check(
+                text,
+                "update-me",
+                edge.with_body("update-me", &json!({ "full_name": text }).to_string()),
+                Expect::Fine,
+            )
+            .await;
         edge.next_version();
         if document.unwrap_or_default()["full_name"] != line {
             edge.odd(format!("{text} is another name afterwards"));

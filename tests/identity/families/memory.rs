@@ -1,8 +1,10 @@
 //! The tables as a few variables: fast enough for every story that comes to mind.
 //!
-//! What is judged is the service's own [`Session::token_status`], [`User`] and [`RefreshToken`]; what is repeated here, line by line, are the
-//! conditions of `store/sessions.rs` and the order of calls of `operations/refresh_token.rs`. One step is one call of the database, and
-//! requests that run at the same time take turns between steps. The stories that are played on the real tables keep this honest.
+//! What is judged is the service's own [`Session::token_status`], [`User`] and [`RefreshToken`];
+//! what is repeated here, line by line, are the conditions of `store/sessions.rs` and the order of
+//! calls of `operations/refresh_token.rs`. One step is one call of the database, and requests that
+//! run at the same time take turns between steps. The stories that are played on the real tables
+//! keep this honest.
 
 use std::time::Duration;
 
@@ -15,8 +17,8 @@ use shared::{
 use tests::shop::SESSION_MAX;
 use users::{
     domain::{
-        AdminEdit, Email, EndReason, FullName, ProfileEdit, Registration, SESSION_LIFETIME, Session, TokenStatus, User, Username,
-        VERIFICATION_LIFETIME, session_expiry,
+        AdminEdit, Email, EndReason, FullName, ProfileEdit, Registration, SESSION_LIFETIME,
+        Session, TokenStatus, User, Username, VERIFICATION_LIFETIME, session_expiry,
     },
     tokens::{
         one_time::OneTimeToken,
@@ -81,7 +83,12 @@ impl Memory {
         let (ids, clock) = (Ids::seeded(1), tests::shop::clock());
         let now = clock.now();
         let id = ids.create(now);
-        let link = OneTimeToken::create(id, &ids).link(&SealingKey::new([3; 32]), now, VERIFICATION_LIFETIME, &ids);
+        let link = OneTimeToken::create(id, &ids).link(
+            &SealingKey::new([3; 32]),
+            now,
+            VERIFICATION_LIFETIME,
+            &ids,
+        );
         let registration = Registration {
             email: Email::parse("ada@example.com").unwrap(),
             username: Username::parse("ada").unwrap(),
@@ -112,21 +119,38 @@ impl Memory {
     }
 
     fn held(&self, token: &RefreshToken) -> Held {
-        Held { number: token.sequence, hash: token.secret_hash(), text: token.text(&self.key), user_version: token.subject.version }
+        Held {
+            number: token.sequence,
+            hash: token.secret_hash(),
+            text: token.text(&self.key),
+            user_version: token.subject.version,
+        }
     }
 
-    /// As `Store::rotate_refresh_token`: nothing, if it is written; else the family and the user, where they refused it.
-    fn rotate(&mut self, presented: &RefreshToken, successor: &RefreshToken, now: Timestamp) -> Option<(Option<Session>, Option<User>)> {
+    /// As `Store::rotate_refresh_token`: nothing, if it is written; else the family and the user,
+    /// where they refused it.
+    fn rotate(
+        &mut self,
+        presented: &RefreshToken,
+        successor: &RefreshToken,
+        now: Timestamp,
+    ) -> Option<(Option<Session>, Option<User>)> {
         let session = &self.session;
         let session_agrees = (self.has(Flaw::NoSequence)
-            || session.sequence == presented.sequence && session.secret_hash == presented.secret_hash())
+            || session.sequence == presented.sequence
+                && session.secret_hash == presented.secret_hash())
             && session.user_id == successor.subject.user_id
-            && (self.has(Flaw::NoEpoch) || session.session_epoch == successor.subject.session_epoch)
+            && (self.has(Flaw::NoEpoch)
+                || session.session_epoch == successor.subject.session_epoch)
             && (self.has(Flaw::NoExpiry) || session.expires_at > now)
             && (self.has(Flaw::NoEnd) || session.end_reason.is_none());
-        let user_agrees = self.has(Flaw::NoVersion) || self.user.version == successor.subject.version && self.user.is_active;
+        let user_agrees = self.has(Flaw::NoVersion)
+            || self.user.version == successor.subject.version && self.user.is_active;
         if !session_agrees || !user_agrees {
-            return Some(((!session_agrees).then(|| self.session.clone()), (!user_agrees).then(|| self.user.clone())));
+            return Some((
+                (!session_agrees).then(|| self.session.clone()),
+                (!user_agrees).then(|| self.user.clone()),
+            ));
         }
         self.session.sequence = successor.sequence;
         self.session.secret_hash = successor.secret_hash();
@@ -156,7 +180,8 @@ impl Memory {
 
     /// One call of the database. None: the request goes on.
     fn step(&mut self, running: &mut Running, request: &Request) -> Option<Answer> {
-        let spoil = request.spoil.filter(|(call, _)| *call == running.calls).map(|(_, spoil)| spoil);
+        let spoil =
+            request.spoil.filter(|(call, _)| *call == running.calls).map(|(_, spoil)| spoil);
         running.calls += 1;
         if spoil == Some(Spoil::LoseRequest) {
             return Some(Answer::Busy);
@@ -192,14 +217,23 @@ impl Memory {
                 }
                 let Some(session) = session else {
                     let again = user_changed && *tries < TRIES;
-                    return (!again).then_some(if user_changed { Answer::Busy } else { Answer::Refused });
+                    return (!again).then_some(if user_changed {
+                        Answer::Busy
+                    } else {
+                        Answer::Refused
+                    });
                 };
-                let is_alive = session.is_active(successor.subject.user_id, successor.subject.session_epoch, now);
-                let token_status = if is_alive || self.has(Flaw::OverIsReuse) && session.end_reason.is_none() {
-                    self.token_status(&session, presented, successor, now)
-                } else {
-                    TokenStatus::SessionEnded
-                };
+                let is_alive = session.is_active(
+                    successor.subject.user_id,
+                    successor.subject.session_epoch,
+                    now,
+                );
+                let token_status =
+                    if is_alive || self.has(Flaw::OverIsReuse) && session.end_reason.is_none() {
+                        self.token_status(&session, presented, successor, now)
+                    } else {
+                        TokenStatus::SessionEnded
+                    };
                 match token_status {
                     TokenStatus::JustRotated => Some(Answer::Token(self.held(successor))),
                     TokenStatus::Current if user_changed && *tries < TRIES => None,
@@ -244,10 +278,14 @@ impl Memory {
                 let trace = self.trace.clone();
                 self.user = match act {
                     Act::ChangePassword { .. } => seen.with_changed_password(now, trace),
-                    Act::SetActive(is_active) => {
-                        seen.edited_by_admin(AdminEdit { is_active: Some(*is_active), ..Default::default() }, now, trace)
-                    }
-                    _ => seen.edited(ProfileEdit::default(), now, trace).expect("no address is asked for"),
+                    Act::SetActive(is_active) => seen.edited_by_admin(
+                        AdminEdit { is_active: Some(*is_active), ..Default::default() },
+                        now,
+                        trace,
+                    ),
+                    _ => seen
+                        .edited(ProfileEdit::default(), now, trace)
+                        .expect("no address is asked for"),
                 };
                 if keeps {
                     self.session.session_epoch = self.user.session_epoch;
@@ -257,9 +295,18 @@ impl Memory {
         }
     }
 
-    fn token_status(&self, session: &Session, presented: &RefreshToken, successor: &RefreshToken, now: Timestamp) -> TokenStatus {
+    fn token_status(
+        &self,
+        session: &Session,
+        presented: &RefreshToken,
+        successor: &RefreshToken,
+        now: Timestamp,
+    ) -> TokenStatus {
         match session.token_status(&presented.generation(), &successor.generation(), now) {
-            TokenStatus::Reused if self.has(Flaw::EndlessGrace) && successor.secret_hash() == session.secret_hash => {
+            TokenStatus::Reused
+                if self.has(Flaw::EndlessGrace)
+                    && successor.secret_hash() == session.secret_hash =>
+            {
                 TokenStatus::JustRotated
             }
             TokenStatus::JustRotated if self.has(Flaw::NoGrace) => TokenStatus::Reused,
@@ -306,8 +353,10 @@ impl World for Memory {
         let begin = |request: &Request| {
             let next = match &request.asked {
                 Asked::Refresh(token) => {
-                    let presented = RefreshToken::open(&token.text, &self.key).expect("it is one of ours");
-                    let successor = Box::new(presented.successor(presented.subject.clone(), &self.key));
+                    let presented =
+                        RefreshToken::open(&token.text, &self.key).expect("it is one of ours");
+                    let successor =
+                        Box::new(presented.successor(presented.subject.clone(), &self.key));
                     Next::Rotate { presented: Box::new(presented), successor, tries: 0 }
                 }
                 Asked::Other(Act::Logout) => Next::Logout,
@@ -318,7 +367,8 @@ impl World for Memory {
         let mut running: Vec<Running> = requests.iter().map(begin).collect();
         let mut answers: Vec<Option<Answer>> = requests.iter().map(|_| None).collect();
         loop {
-            let waiting: Vec<usize> = (0..requests.len()).filter(|number| answers[*number].is_none()).collect();
+            let waiting: Vec<usize> =
+                (0..requests.len()).filter(|number| answers[*number].is_none()).collect();
             if waiting.is_empty() {
                 return answers.into_iter().flatten().collect();
             }

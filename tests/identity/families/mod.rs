@@ -38,7 +38,11 @@ const FLAWS: [Flaw; 14] = [
 ];
 
 /// Plays the stories of `seeds`; a story that goes wrong is told again as short as possible.
-fn play_all<W: World>(seeds: Range<u64>, skews: bool, world: impl AsyncFn(u64) -> W + Sync) -> Counts {
+fn play_all<W: World>(
+    seeds: Range<u64>,
+    skews: bool,
+    world: impl AsyncFn(u64) -> W + Sync,
+) -> Counts {
     let counted = seeds::play_all(seeds, async |seed| {
         let (events, mut counts) = (tell(seed, skews), Counts::default());
         if play(&mut world(seed).await, &events, &mut counts).await.is_err() {
@@ -56,9 +60,15 @@ fn play_all<W: World>(seeds: Range<u64>, skews: bool, world: impl AsyncFn(u64) -
 
 fn check(counts: &Counts, stories: u64) {
     assert_eq!(counts.0["stories"] as u64, stories);
-    for what in
-        ["exchanges", "lost answers", "lost answers that came again", "requests at the same time", "refusals", "reuses", "honest stories"]
-    {
+    for what in [
+        "exchanges",
+        "lost answers",
+        "lost answers that came again",
+        "requests at the same time",
+        "refusals",
+        "reuses",
+        "honest stories",
+    ] {
         let happened = counts.0.get(what).copied().unwrap_or_default();
         assert!(happened as u64 > stories / 20, "{what}: {happened}, which shows nothing");
     }
@@ -83,7 +93,10 @@ fn no_condition_can_be_left_out_without_being_noticed() {
     let noticed: BTreeMap<String, u64> = seeds::play_all(0..FLAWS.len() as u64, async |number| {
         let flaw = FLAWS[usize::try_from(number).unwrap()];
         for seed in 0..NOTICED_WITHIN {
-            if play(&mut Memory::new(Some(flaw)), &tell(seed, true), &mut Counts::default()).await.is_err() {
+            if play(&mut Memory::new(Some(flaw)), &tell(seed, true), &mut Counts::default())
+                .await
+                .is_err()
+            {
                 return Some((format!("{flaw:?}"), seed));
             }
         }
@@ -93,6 +106,7 @@ fn no_condition_can_be_left_out_without_being_noticed() {
     .flatten()
     .collect();
     print(&format!("mistakes noticed by the story of seed: {noticed:?}"));
-    let missed: Vec<_> = FLAWS.iter().filter(|flaw| !noticed.contains_key(&format!("{flaw:?}"))).collect();
+    let missed: Vec<_> =
+        FLAWS.iter().filter(|flaw| !noticed.contains_key(&format!("{flaw:?}"))).collect();
     assert!(missed.is_empty(), "nobody notices {missed:?}");
 }

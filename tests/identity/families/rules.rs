@@ -1,7 +1,8 @@
-//! What ought to happen: the promises about refresh tokens, said once more and in other words than the service's own code says them.
+//! What ought to happen: the promises about refresh tokens, said once more and in other words than
+//! the service's own code says them.
 //!
-//! Requests that run at the same time must have come out as if they had run one after the other, in whatever order. One that was answered
-//! "busy" may have been carried out, or not.
+//! Requests that run at the same time must have come out as if they had run one after the other, in
+//! whatever order. One that was answered "busy" may have been carried out, or not.
 
 use std::time::Duration;
 
@@ -90,7 +91,8 @@ impl State {
             }
             Act::Refresh(number) if self.repeats(number, now) => Told::Token(self.sequence),
             Act::Refresh(number) => {
-                // Somebody has a token who should not: a session that is over already has nothing left to lose.
+                // Somebody has a token who should not: a session that is over already has nothing
+                // left to lose.
                 if self.is_alive(now) && number < self.sequence {
                     self.end = End::Reused;
                     self.token_version += 1;
@@ -127,13 +129,20 @@ impl State {
     }
 }
 
-/// Whether requests that ran at the same time can have come out like this: what each was told, and the state that stands after them.
+/// Whether requests that ran at the same time can have come out like this: what each was told, and
+/// the state that stands after them.
 pub fn explains(before: &State, asked: &[(Act, Timestamp)], told: &[Told], after: &State) -> bool {
     let mut left: Vec<usize> = (0..asked.len()).collect();
     some_order(before, asked, told, after, &mut left)
 }
 
-fn some_order(before: &State, asked: &[(Act, Timestamp)], told: &[Told], after: &State, left: &mut Vec<usize>) -> bool {
+fn some_order(
+    before: &State,
+    asked: &[(Act, Timestamp)],
+    told: &[Told],
+    after: &State,
+    left: &mut Vec<usize>,
+) -> bool {
     if left.is_empty() {
         return before == after;
     }
@@ -142,8 +151,13 @@ fn some_order(before: &State, asked: &[(Act, Timestamp)], told: &[Told], after: 
         let (act, now) = asked[next];
         let (done, expected) = before.clone().after(act, now);
         let holds = match told[next] {
-            Told::Busy => some_order(&done, asked, told, after, left) || some_order(before, asked, told, after, left),
-            Told::VersionConflict => asked.len() > 1 && some_order(before, asked, told, after, left),
+            Told::Busy => {
+                some_order(&done, asked, told, after, left)
+                    || some_order(before, asked, told, after, left)
+            }
+            Told::VersionConflict => {
+                asked.len() > 1 && some_order(before, asked, told, after, left)
+            }
             said => said == expected && some_order(&done, asked, told, after, left),
         };
         left.insert(position, next);

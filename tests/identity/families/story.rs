@@ -1,4 +1,5 @@
-//! Stories of one session: its owner, two thieves who take whatever token they get hold of, answers that are lost, and time that goes by.
+//! Stories of one session: its owner, two thieves who take whatever token they get hold of, answers
+//! that are lost, and time that goes by.
 
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
@@ -107,10 +108,24 @@ impl Counts {
 
 const DAY: u64 = 86_400_000;
 
-/// Times around which something changes: the ten seconds in which a lost answer comes again, a session's thirty days, and what is left
-/// of its 180 after [`old_age`].
-const WAITS: [u64; 14] =
-    [1, 1_000, 4_000, 5_000, 9_999, 10_000, 10_001, 60_000, 900_000, 30 * DAY - 1, 30 * DAY, 15 * DAY, 6 * DAY - 1, 6 * DAY];
+/// Times around which something changes: the ten seconds in which a lost answer comes again, a
+/// session's thirty days, and what is left of its 180 after [`old_age`].
+const WAITS: [u64; 14] = [
+    1,
+    1_000,
+    4_000,
+    5_000,
+    9_999,
+    10_000,
+    10_001,
+    60_000,
+    900_000,
+    30 * DAY - 1,
+    30 * DAY,
+    15 * DAY,
+    6 * DAY - 1,
+    6 * DAY,
+];
 
 /// How far clocks differ at most.
 const MOST_SKEW: Duration = Duration::from_millis(200);
@@ -123,7 +138,11 @@ pub fn tell(seed: u64, skews: bool) -> Vec<Event> {
     let mut events = if dice.chance(15) { old_age(&mut dice) } else { Vec::new() };
     for _ in 0..length {
         let event = match dice.within(0..100) {
-            0..30 => Event::Wait(Duration::from_millis(*dice.one(if is_honest { &WAITS[..4] } else { &WAITS[..] }))),
+            0..30 => Event::Wait(Duration::from_millis(*dice.one(if is_honest {
+                &WAITS[..4]
+            } else {
+                &WAITS[..]
+            }))),
             30..45 if !is_honest => Event::Steal(dice.within(0..2), dice.within(0..4)),
             _ => ask(&mut dice, is_honest, is_quiet, skews),
         };
@@ -134,14 +153,20 @@ pub fn tell(seed: u64, skews: bool) -> Vec<Event> {
 
 /// An owner who comes back every 29 days, for 174 days.
 fn old_age(dice: &mut Dice) -> Vec<Event> {
-    let back = || Wish { who: Who::Owner, what: What::Refresh(0), skew: Duration::ZERO, spoil: None };
-    (0..6).flat_map(|_| [Event::Wait(Duration::from_millis(29 * DAY)), Event::Ask(vec![back()], dice.next())]).collect()
+    let back =
+        || Wish { who: Who::Owner, what: What::Refresh(0), skew: Duration::ZERO, spoil: None };
+    (0..6)
+        .flat_map(|_| {
+            [Event::Wait(Duration::from_millis(29 * DAY)), Event::Ask(vec![back()], dice.next())]
+        })
+        .collect()
 }
 
 fn ask(dice: &mut Dice, is_honest: bool, is_quiet: bool, skews: bool) -> Event {
     let many = [1, 1, 1, 2, 2, 3][dice.within(0..6)];
     let wish = |dice: &mut Dice| {
-        let who = if is_honest || dice.chance(50) { Who::Owner } else { Who::Thief(dice.within(0..2)) };
+        let who =
+            if is_honest || dice.chance(50) { Who::Owner } else { Who::Thief(dice.within(0..2)) };
         let other = who == Who::Owner && !is_quiet && dice.chance(14);
         let act = match dice.within(0..10) {
             0 => Act::Logout,
@@ -153,8 +178,11 @@ fn ask(dice: &mut Dice, is_honest: bool, is_quiet: bool, skews: bool) -> Event {
         };
         let act = if is_honest { Act::Rename } else { act };
         let back = if is_honest || dice.chance(75) { 0 } else { dice.within(0..4) };
-        let spoil = dice.chance(25).then(|| (dice.within(0..3), *dice.one(&[Spoil::LoseRequest, Spoil::LoseResponse])));
-        let skew = if skews && dice.chance(25) { dice.milliseconds(0..200) } else { Duration::ZERO };
+        let spoil = dice
+            .chance(25)
+            .then(|| (dice.within(0..3), *dice.one(&[Spoil::LoseRequest, Spoil::LoseResponse])));
+        let skew =
+            if skews && dice.chance(25) { dice.milliseconds(0..200) } else { Duration::ZERO };
         Wish { who, what: if other { What::Other(act) } else { What::Refresh(back) }, skew, spoil }
     };
     Event::Ask((0..many).map(|_| wish(dice)).collect(), dice.next())
@@ -198,21 +226,41 @@ impl Cast {
 ///
 /// # Errors
 /// What is wrong, with all that happened before.
-pub async fn play(world: &mut impl World, events: &[Event], counts: &mut Counts) -> Result<(), String> {
+pub async fn play(
+    world: &mut impl World,
+    events: &[Event],
+    counts: &mut Counts,
+) -> Result<(), String> {
     let first = world.first();
     let mut chain = Chain::default();
     chain.add(&first)?;
     let (state, _) = world.state().await;
-    let mut cast = Cast { state, owner: vec![first], thieves: Default::default(), waiting: None, is_honest: true };
+    let mut cast = Cast {
+        state,
+        owner: vec![first],
+        thieves: Default::default(),
+        waiting: None,
+        is_honest: true,
+    };
     let mut log = String::new();
     for event in events {
         let _ = writeln!(log, "{event:?}");
-        scene(world, event, &mut cast, &mut chain, counts).await.map_err(|wrong| format!("{wrong}\nafter\n{log}"))?;
+        scene(world, event, &mut cast, &mut chain, counts)
+            .await
+            .map_err(|wrong| format!("{wrong}\nafter\n{log}"))?;
     }
-    finale(world, &cast, &chain, counts).await.map_err(|wrong| format!("{wrong}\nat the end of\n{log}"))
+    finale(world, &cast, &chain, counts)
+        .await
+        .map_err(|wrong| format!("{wrong}\nat the end of\n{log}"))
 }
 
-async fn scene(world: &mut impl World, event: &Event, cast: &mut Cast, chain: &mut Chain, counts: &mut Counts) -> Result<(), String> {
+async fn scene(
+    world: &mut impl World,
+    event: &Event,
+    cast: &mut Cast,
+    chain: &mut Chain,
+    counts: &mut Counts,
+) -> Result<(), String> {
     let (wishes, seed) = match event {
         Event::Wait(time) => {
             world.wait(*time);
@@ -225,7 +273,8 @@ async fn scene(world: &mut impl World, event: &Event, cast: &mut Cast, chain: &m
         }
         Event::Ask(wishes, seed) => (wishes, *seed),
     };
-    let asked: Vec<(Who, Request)> = wishes.iter().filter_map(|wish| Some((wish.who, cast.request(wish)?))).collect();
+    let asked: Vec<(Who, Request)> =
+        wishes.iter().filter_map(|wish| Some((wish.who, cast.request(wish)?))).collect();
     let before = cast.state.clone();
     let is_over = before.end != End::None || !before.is_of_today || !before.is_active;
     // Nobody changes a password from a session that is over, nor anything while they are disabled.
@@ -233,7 +282,9 @@ async fn scene(world: &mut impl World, event: &Event, cast: &mut Cast, chain: &m
         Asked::Other(Act::ChangePassword { here: true }) => !is_over && asked.len() == 1,
         Asked::Other(Act::Rename | Act::ChangePassword { .. }) => before.is_active,
         // An admin sees that there is nothing to change.
-        Asked::Other(Act::SetActive(is_active)) => is_active != before.is_active && asked.len() == 1,
+        Asked::Other(Act::SetActive(is_active)) => {
+            is_active != before.is_active && asked.len() == 1
+        }
         _ => true,
     };
     let asked: Vec<_> = asked.iter().filter(|(_, request)| possible(request)).cloned().collect();
@@ -246,13 +297,18 @@ async fn scene(world: &mut impl World, event: &Event, cast: &mut Cast, chain: &m
     let answers = world.carry_out(&requests, &mut Dice::new(seed)).await;
     let (after, hash) = world.state().await;
 
-    let acts: Vec<_> = requests.iter().map(|request| (act(request), now.plus(request.skew))).collect();
+    let acts: Vec<_> =
+        requests.iter().map(|request| (act(request), now.plus(request.skew))).collect();
     let told: Vec<Told> = answers.iter().map(told).collect();
     if told.contains(&Told::Busy) && requests.iter().all(|request| request.spoil.is_none()) {
-        return Err(format!("nothing was spoiled, and somebody was told to come again: {acts:?} {told:?}"));
+        return Err(format!(
+            "nothing was spoiled, and somebody was told to come again: {acts:?} {told:?}"
+        ));
     }
     if !rules::explains(&before, &acts, &told, &after) {
-        return Err(format!("no order of {acts:?} explains {told:?}\nbefore {before:?}\nafter  {after:?}"));
+        return Err(format!(
+            "no order of {acts:?} explains {told:?}\nbefore {before:?}\nafter  {after:?}"
+        ));
     }
 
     let is_honest = |(who, request): &(Who, Request)| match &request.asked {
@@ -265,7 +321,11 @@ async fn scene(world: &mut impl World, event: &Event, cast: &mut Cast, chain: &m
         match answer {
             Answer::Token(token) => {
                 chain.add(token)?;
-                counts.count(if before.sequence == token.number { "lost answers that came again" } else { "exchanges" });
+                counts.count(if before.sequence == token.number {
+                    "lost answers that came again"
+                } else {
+                    "exchanges"
+                });
                 if cast.hand(*who).last() != Some(token) {
                     cast.hand(*who).push(token.clone());
                 }
@@ -279,10 +339,15 @@ async fn scene(world: &mut impl World, event: &Event, cast: &mut Cast, chain: &m
             }
             Answer::Refused if *who == Who::Owner && cast.is_honest => {
                 // Clocks may differ: whoever has ten seconds by all of them is in time.
-                let in_time = cast.waiting.is_none_or(|since| now.plus(MOST_SKEW).since(since) <= Duration::from_secs(10));
+                let in_time = cast.waiting.is_none_or(|since| {
+                    now.plus(MOST_SKEW).since(since) <= Duration::from_secs(10)
+                });
                 let is_last = cast.owner.last() == Some(shown);
                 if in_time && is_last && before.expires_at > now.plus(request.skew) {
-                    return Err(format!("an honest owner is logged out: {shown:?} at {now}, waiting since {:?}", cast.waiting));
+                    return Err(format!(
+                        "an honest owner is logged out: {shown:?} at {now}, waiting since {:?}",
+                        cast.waiting
+                    ));
                 }
                 counts.count("owners who came too late");
             }
@@ -305,15 +370,24 @@ async fn scene(world: &mut impl World, event: &Event, cast: &mut Cast, chain: &m
 }
 
 /// At the end every token that was ever given out is shown once more, and the dead stay dead.
-async fn finale(world: &mut impl World, cast: &Cast, chain: &Chain, counts: &mut Counts) -> Result<(), String> {
+async fn finale(
+    world: &mut impl World,
+    cast: &Cast,
+    chain: &Chain,
+    counts: &mut Counts,
+) -> Result<(), String> {
     let mut before = cast.state.clone();
     for token in chain.tokens.values() {
-        let request = Request { asked: Asked::Refresh(token.clone()), skew: Duration::ZERO, spoil: None };
+        let request =
+            Request { asked: Asked::Refresh(token.clone()), skew: Duration::ZERO, spoil: None };
         let answers = world.carry_out(&[request], &mut Dice::new(0)).await;
         let (after, _) = world.state().await;
         let acts = [(Act::Refresh(token.number), world.now())];
         if !rules::explains(&before, &acts, &[told(&answers[0])], &after) {
-            return Err(format!("{acts:?} was told {:?}\nbefore {before:?}\nafter  {after:?}", answers[0]));
+            return Err(format!(
+                "{acts:?} was told {:?}\nbefore {before:?}\nafter  {after:?}",
+                answers[0]
+            ));
         }
         if before.end == End::Reused && !matches!(answers[0], Answer::Refused) {
             return Err(format!("token {} works after a reuse", token.number));
@@ -344,7 +418,8 @@ fn told(answer: &Answer) -> Told {
     }
 }
 
-/// Every token that was ever given out: one secret for each number, and one text for each version of the user.
+/// Every token that was ever given out: one secret for each number, and one text for each version
+/// of the user.
 #[derive(Default)]
 struct Chain {
     hashes: BTreeMap<u64, String>,
@@ -354,7 +429,8 @@ struct Chain {
 impl Chain {
     fn add(&mut self, token: &Held) -> Result<(), String> {
         let hash = self.hashes.entry(token.number).or_insert_with(|| token.hash.clone());
-        let same = self.tokens.entry((token.number, token.user_version)).or_insert_with(|| token.clone());
+        let same =
+            self.tokens.entry((token.number, token.user_version)).or_insert_with(|| token.clone());
         if *hash != token.hash || same.text != token.text {
             return Err(format!("two tokens have the number {}", token.number));
         }
@@ -363,7 +439,11 @@ impl Chain {
 
     /// At most one secret counts: that of the token with the number that stands in the table.
     fn check(&self, state: &State, stored: &str, now: Timestamp) -> Result<(), String> {
-        let live: Vec<_> = self.hashes.iter().filter(|(number, hash)| state.counts(**number, now) && *hash == stored).collect();
+        let live: Vec<_> = self
+            .hashes
+            .iter()
+            .filter(|(number, hash)| state.counts(**number, now) && *hash == stored)
+            .collect();
         let known = self.hashes.get(&state.sequence);
         if live.len() > 1 || known.is_some_and(|hash| hash != stored) {
             return Err(format!("{} tokens count at the same time", live.len()));
@@ -373,8 +453,12 @@ impl Chain {
 }
 
 /// The shortest part of a story that still goes wrong.
-pub async fn shortest<W: World>(world: impl AsyncFn() -> W, mut events: Vec<Event>) -> (Vec<Event>, String) {
-    let mut wrong = play(&mut world().await, &events, &mut Counts::default()).await.err().unwrap_or_default();
+pub async fn shortest<W: World>(
+    world: impl AsyncFn() -> W,
+    mut events: Vec<Event>,
+) -> (Vec<Event>, String) {
+    let mut wrong =
+        play(&mut world().await, &events, &mut Counts::default()).await.err().unwrap_or_default();
     let mut position = 0;
     while position < events.len() {
         let mut fewer = events.clone();

@@ -46,7 +46,12 @@ impl Tables {
 
     fn held(&self, text: String) -> Held {
         let token = RefreshToken::open(&text, &self.key).expect("it is one of ours");
-        Held { number: token.sequence, hash: token.secret_hash(), user_version: token.subject.version, text }
+        Held {
+            number: token.sequence,
+            hash: token.secret_hash(),
+            user_version: token.subject.version,
+            text,
+        }
     }
 
     async fn other(&mut self, act: Act) -> Called {
@@ -66,14 +71,17 @@ impl Tables {
             }
             Act::Rename | Act::Refresh(_) => {
                 self.renamed += 1;
-                self.shop.edit(&self.session, &json!({ "username": format!("ada{}", self.renamed) })).await
+                self.shop
+                    .edit(&self.session, &json!({ "username": format!("ada{}", self.renamed) }))
+                    .await
             }
         }
     }
 
     fn answer(&self, called: &Called, is_spoiled: bool) -> Answer {
         match called.status() {
-            200 | 204 => Session::of(called).map_or(Answer::Done, |session| Answer::Token(self.held(session.refresh_token))),
+            200 | 204 => Session::of(called)
+                .map_or(Answer::Done, |session| Answer::Token(self.held(session.refresh_token))),
             401 => Answer::Refused,
             // Of a change, what was read for it may have been lost too.
             _ if is_spoiled => Answer::Busy,
@@ -96,19 +104,33 @@ impl World for Tables {
     }
 
     async fn state(&mut self) -> (State, String) {
-        let found = self.shop.users.store.user_and_session(self.session.user_id(), Some(self.session.id())).await.unwrap();
-        let (Some(user), Some(session)) = found else { panic!("the user and the session are there") };
+        let found = self
+            .shop
+            .users
+            .store
+            .user_and_session(self.session.user_id(), Some(self.session.id()))
+            .await
+            .unwrap();
+        let (Some(user), Some(session)) = found else {
+            panic!("the user and the session are there")
+        };
         (memory::state(&session, &user), session.secret_hash)
     }
 
-    /// Requests that exchange tokens run at the same time. Which of them a spoiled call hits is left to chance.
+    /// Requests that exchange tokens run at the same time. Which of them a spoiled call hits is
+    /// left to chance.
     async fn carry_out(&mut self, requests: &[Request], _: &mut Dice) -> Vec<Answer> {
         // What prepares these is no request, and is not to be spoiled.
-        let is_prepared =
-            |request: &Request| matches!(request.asked, Asked::Other(Act::ChangePassword { here: false } | Act::SetActive(_)));
+        let is_prepared = |request: &Request| {
+            matches!(
+                request.asked,
+                Asked::Other(Act::ChangePassword { here: false } | Act::SetActive(_))
+            )
+        };
         let spoiled = requests.iter().filter(|_| !requests.iter().any(is_prepared));
         for (call, spoil) in spoiled.filter_map(|request| request.spoil) {
-            let fault = if spoil == Spoil::LoseRequest { Fault::LoseRequest } else { Fault::LoseResponse };
+            let fault =
+                if spoil == Spoil::LoseRequest { Fault::LoseRequest } else { Fault::LoseResponse };
             self.shop.aws.fail(call * requests.len(), fault);
         }
         let is_spoiled = requests.iter().any(|request| request.spoil.is_some());
@@ -130,7 +152,8 @@ impl World for Tables {
         for request in requests {
             let called = match request.asked {
                 Asked::Refresh(_) => {
-                    let answer = running.next().expect("each has begun").await.expect("no operation panics");
+                    let answer =
+                        running.next().expect("each has begun").await.expect("no operation panics");
                     Called { answer, calls: Vec::new() }
                 }
                 Asked::Other(_) => others.next().expect("each has begun"),

@@ -40,22 +40,45 @@ async fn a_token_is_for_us_from_us_and_of_now() {
     forge.refuses(&forge.with_claim("iat", Value::Null)).await;
 
     let (issuer, audience) = (forge.part(1)["iss"].clone(), forge.part(1)["aud"].clone());
-    for odd in [json!("https://evil"), json!(format!("{}/", issuer.as_str().unwrap())), json!(""), json!([issuer]), Value::Null] {
+    for odd in [
+        json!("https://evil"),
+        json!(format!("{}/", issuer.as_str().unwrap())),
+        json!(""),
+        json!([issuer]),
+        Value::Null,
+    ] {
         forge.refuses(&forge.with_claim("iss", odd)).await;
     }
-    for odd in [json!("other"), json!(""), json!([]), json!(["other"]), json!([[audience]]), json!({ "shop": 1 }), Value::Null] {
+    for odd in [
+        json!("other"),
+        json!(""),
+        json!([]),
+        json!(["other"]),
+        json!([[audience]]),
+        json!({ "shop": 1 }),
+        Value::Null,
+    ] {
         forge.refuses(&forge.with_claim("aud", odd)).await;
     }
     let context = forge.accepts(&format!("Bearer {}", forge.genuine)).await;
     for good in [json!([audience]), json!(["other", audience])] {
-        assert_eq!(forge.accepts(&format!("Bearer {}", forge.with_claim("aud", good))).await, context);
+        assert_eq!(
+            forge.accepts(&format!("Bearer {}", forge.with_claim("aud", good))).await,
+            context
+        );
     }
 }
 
 #[tokio::test]
 async fn a_token_names_a_user_who_is_there_a_session_that_is_alive_and_maybe_a_role() {
     let forge = Forge::new().await;
-    for odd in [json!(""), json!("ada"), json!("ord_0199c2a8-0000-7000-8000-000000000001"), json!(1), Value::Null] {
+    for odd in [
+        json!(""),
+        json!("ada"),
+        json!("ord_0199c2a8-0000-7000-8000-000000000001"),
+        json!(1),
+        Value::Null,
+    ] {
         forge.refuses(&forge.with_claim("sub", odd)).await;
     }
     for odd in [json!(-1), json!("1"), json!(1.5), Value::Null] {
@@ -80,18 +103,24 @@ async fn a_token_names_a_user_who_is_there_a_session_that_is_alive_and_maybe_a_r
         ("tv", json!(2)),
         ("tv", json!(u64::MAX)),
     ] {
-        let called = forge.ask(asked(&format!("Bearer {}", forge.with_claim(name, value.clone())))).await;
+        let called =
+            forge.ask(asked(&format!("Bearer {}", forge.with_claim(name, value.clone())))).await;
         assert_eq!(called.answer, Err(Failure::expected("Unauthorized")), "{name} {value}");
         assert_eq!(called.operations(), ["BatchGetItem"]);
     }
 
     // Known, and allowed nothing.
     for role in [Value::Null, json!("admin admin"), json!("Admin"), json!("")] {
-        let mut context = forge.accepts(&format!("Bearer {}", forge.with_claim("role", role.clone()))).await;
+        let mut context =
+            forge.accepts(&format!("Bearer {}", forge.with_claim("role", role.clone()))).await;
         context["exp"] = "4102444800".into();
         let mut event = events::get("/users/me").event();
         event["requestContext"]["authorizer"] = context;
         let called = forge.shop.call("get-me", event).await;
-        assert_eq!((called.status(), code(&called).as_str()), (403, "insufficient_permissions"), "{role}");
+        assert_eq!(
+            (called.status(), code(&called).as_str()),
+            (403, "insufficient_permissions"),
+            "{role}"
+        );
     }
 }

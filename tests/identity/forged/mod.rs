@@ -1,4 +1,5 @@
-//! Access tokens that are made up, changed, borrowed or too late: the gateway is told `Unauthorized`, exactly, and nothing else.
+//! Access tokens that are made up, changed, borrowed or too late: the gateway is told
+//! `Unauthorized`, exactly, and nothing else.
 
 mod claims;
 mod mutations;
@@ -16,7 +17,8 @@ use tests::{
     events,
     shop::{Shop, accounts::ADA},
 };
-/// A shop with Ada in it, the keys of the shop, and what it takes to sign anything at all with them.
+/// A shop with Ada in it, the keys of the shop, and what it takes to sign anything at all with
+/// them.
 struct Forge {
     shop: Shop,
     gate: Lambda,
@@ -29,7 +31,9 @@ struct Forge {
 impl Forge {
     async fn new() -> Self {
         let shop = Shop::new();
-        let keys = |shop: &Shop| -> Value { serde_json::from_str(&shop.aws.secrets_manager().text("signing-key").unwrap()).unwrap() };
+        let keys = |shop: &Shop| -> Value {
+            serde_json::from_str(&shop.aws.secrets_manager().text("signing-key").unwrap()).unwrap()
+        };
         shop.rotate_signing_key().await;
         let retired = keys(&shop)["keys"][0].clone();
         shop.rotate_signing_key().await;
@@ -72,7 +76,10 @@ impl Forge {
         let called = self.ask(asked(header)).await;
         let shown: String = header.chars().take(200).collect();
         assert_eq!(called.answer, Err(Failure::expected("Unauthorized")), "{shown}");
-        assert!(called.operations_on("users").is_empty() && called.operations_on("sessions").is_empty(), "it costs no read: {shown}");
+        assert!(
+            called.operations_on("users").is_empty() && called.operations_on("sessions").is_empty(),
+            "it costs no read: {shown}"
+        );
     }
 
     async fn accepts(&self, header: &str) -> Value {
@@ -89,7 +96,12 @@ fn asked(header: &str) -> Value {
 fn with_arn(request: events::Http) -> Value {
     let mut event = request.event();
     let part = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
-    event["methodArn"] = format!("arn:aws:execute-api:us-east-1:000000000000:ferrocart/v1/{}{}", part("httpMethod"), part("path")).into();
+    event["methodArn"] = format!(
+        "arn:aws:execute-api:us-east-1:000000000000:ferrocart/v1/{}{}",
+        part("httpMethod"),
+        part("path")
+    )
+    .into();
     event
 }
 
@@ -121,7 +133,8 @@ async fn what_is_no_bearer_token_is_unauthorized() {
     let token = forge.genuine.clone();
     let context = forge.accepts(&format!("Bearer {token}")).await;
     assert_eq!(context["email"], ADA);
-    for same in [format!("bearer {token}"), format!("BEARER {token}"), format!("Bearer   {token} ")] {
+    for same in [format!("bearer {token}"), format!("BEARER {token}"), format!("Bearer   {token} ")]
+    {
         assert_eq!(forge.accepts(&same).await, context, "the scheme is the same in every case");
     }
     for odd in [
@@ -147,18 +160,29 @@ async fn what_is_no_bearer_token_is_unauthorized() {
     for several in [
         events::get("/users/me").header("Authorization", &bearer).header("Authorization", &bearer),
         events::get("/users/me").header("Authorization", &bearer).header("authorization", &bearer),
-        events::get("/users/me").header("Authorization", "Bearer x").header("Authorization", &bearer),
+        events::get("/users/me")
+            .header("Authorization", "Bearer x")
+            .header("Authorization", &bearer),
     ] {
-        assert_eq!(forge.ask(with_arn(several)).await.answer, Err(Failure::expected("Unauthorized")), "two headers");
+        assert_eq!(
+            forge.ask(with_arn(several)).await.answer,
+            Err(Failure::expected("Unauthorized")),
+            "two headers"
+        );
     }
     // Without a header, or with the token elsewhere, somebody is a visitor: nobody.
     for nobody in [
         events::get("/users/me"),
         events::get(&format!("/users/me?access_token={token}&authorization=Bearer%20{token}")),
-        events::get("/users/me").header("Cookie", &format!("access_token={token}")).header("X-Authorization", &bearer),
+        events::get("/users/me")
+            .header("Cookie", &format!("access_token={token}"))
+            .header("X-Authorization", &bearer),
     ] {
         let answer = forge.ask(with_arn(nobody)).await;
-        assert_eq!((&answer.ok()["principalId"], &answer.ok()["context"]), (&json!("anonymous"), &json!({})));
+        assert_eq!(
+            (&answer.ok()["principalId"], &answer.ok()["context"]),
+            (&json!("anonymous"), &json!({}))
+        );
     }
 }
 
@@ -168,7 +192,8 @@ async fn a_token_has_three_parts_in_plain_base64url() {
     let token = forge.genuine.clone();
     let parts: Vec<&str> = token.split('.').collect();
     let padded = |part: &str| BASE64_URL_SAFE.encode(BASE64_URL_SAFE_NO_PAD.decode(part).unwrap());
-    let standard = |part: &str| BASE64_STANDARD.encode(BASE64_URL_SAFE_NO_PAD.decode(part).unwrap());
+    let standard =
+        |part: &str| BASE64_STANDARD.encode(BASE64_URL_SAFE_NO_PAD.decode(part).unwrap());
     let join = |parts: [&str; 3]| parts.join(".");
     for odd in [
         ".".to_owned(),
@@ -206,8 +231,10 @@ async fn a_token_has_three_parts_in_plain_base64url() {
 #[tokio::test]
 async fn only_our_own_keys_sign_and_only_by_ed25519() {
     let forge = Forge::new().await;
-    for algorithm in ["none", "None", "nOnE", "NONE", "", "eddsa", "Ed25519", "HS256", "HS384", "HS512", "ES256", "ES384", "RS256", "PS512"]
-    {
+    for algorithm in [
+        "none", "None", "nOnE", "NONE", "", "eddsa", "Ed25519", "HS256", "HS384", "HS512", "ES256",
+        "ES384", "RS256", "PS512",
+    ] {
         forge.refuses(&forge.with_header("alg", algorithm.into())).await;
         forge.refuses(&format!("{}.", forge.message(&algorithm.into()))).await;
         forge.refuses(&format!("{}.{}", forge.message(&algorithm.into()), encode([0; 64]))).await;
@@ -220,20 +247,35 @@ async fn only_our_own_keys_sign_and_only_by_ed25519() {
     let public = forge.current["public"].as_str().unwrap();
     let raw = BASE64_URL_SAFE_NO_PAD.decode(public).unwrap();
     let der = [&[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0][..], &raw].concat();
-    let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", BASE64_STANDARD.encode(&der));
+    let pem = format!(
+        "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+        BASE64_STANDARD.encode(&der)
+    );
     for secret in [&raw[..], public.as_bytes(), &der, pem.as_bytes(), pem.trim().as_bytes(), b""] {
-        for (name, algorithm) in [("HS256", hmac::HMAC_SHA256), ("HS384", hmac::HMAC_SHA384), ("HS512", hmac::HMAC_SHA512)] {
+        for (name, algorithm) in [
+            ("HS256", hmac::HMAC_SHA256),
+            ("HS384", hmac::HMAC_SHA384),
+            ("HS512", hmac::HMAC_SHA512),
+        ] {
             let message = forge.message(&name.into());
             let mac = hmac::sign(&hmac::Key::new(algorithm, secret), message.as_bytes());
             forge.refuses(&format!("{message}.{}", encode(mac))).await;
         }
     }
     let random = SystemRandom::new();
-    for (name, scheme) in [("ES384", &signature::ECDSA_P384_SHA384_FIXED_SIGNING), ("ES256", &signature::ECDSA_P256_SHA256_FIXED_SIGNING)] {
+    for (name, scheme) in [
+        ("ES384", &signature::ECDSA_P384_SHA384_FIXED_SIGNING),
+        ("ES256", &signature::ECDSA_P256_SHA256_FIXED_SIGNING),
+    ] {
         let pkcs8 = signature::EcdsaKeyPair::generate_pkcs8(scheme, &random).unwrap();
         let pair = signature::EcdsaKeyPair::from_pkcs8(scheme, pkcs8.as_ref(), &random).unwrap();
         let message = forge.message(&name.into());
-        forge.refuses(&format!("{message}.{}", encode(pair.sign(&random, message.as_bytes()).unwrap()))).await;
+        forge
+            .refuses(&format!(
+                "{message}.{}",
+                encode(pair.sign(&random, message.as_bytes()).unwrap())
+            ))
+            .await;
     }
     forge.refuses(&format!("{}.{}", forge.message(&"RS256".into()), encode([0x55; 256]))).await;
 
@@ -247,10 +289,18 @@ async fn only_our_own_keys_sign_and_only_by_ed25519() {
         ("x5u", json!("https://evil.example/cert.pem")),
         ("x5c", json!(["MIIB"])),
     ] {
-        forge.refuses(&sign(&stranger, &with(header.clone(), name, value).to_string(), &claims)).await;
+        forge
+            .refuses(&sign(&stranger, &with(header.clone(), name, value).to_string(), &claims))
+            .await;
     }
     // Ours, but its time is over; and the new key's name over its signature.
-    forge.refuses(&sign(&forge.retired, &with(header.clone(), "kid", forge.retired["kid"].clone()).to_string(), &claims)).await;
+    forge
+        .refuses(&sign(
+            &forge.retired,
+            &with(header.clone(), "kid", forge.retired["kid"].clone()).to_string(),
+            &claims,
+        ))
+        .await;
     forge.refuses(&sign(&forge.retired, &header.to_string(), &claims)).await;
 }
 
@@ -260,13 +310,32 @@ async fn a_key_is_named_exactly() {
     let unknown = "key_0199c2a8-0000-7000-8000-000000000001";
     let long = "k".repeat(10_240);
     let kid = forge.current["kid"].as_str().unwrap();
-    for odd in ["", "../../dev/null", "' OR 1=1", "key_x", "0", unknown, &long, &kid.to_uppercase(), &format!("{kid} "), &kid[4..]] {
+    for odd in [
+        "",
+        "../../dev/null",
+        "' OR 1=1",
+        "key_x",
+        "0",
+        unknown,
+        &long,
+        &kid.to_uppercase(),
+        &format!("{kid} "),
+        &kid[4..],
+    ] {
         forge.refuses(&forge.with_header("kid", odd.into())).await;
     }
     for odd in [Value::Null, json!(0), json!([kid]), json!({}), forge.retired["kid"].clone()] {
         forge.refuses(&forge.with_header("kid", odd)).await;
     }
-    for odd in [Value::Null, json!("JWT"), json!("jwt"), json!("AT+JWT"), json!("application/at+jwt"), json!(""), json!(1)] {
+    for odd in [
+        Value::Null,
+        json!("JWT"),
+        json!("jwt"),
+        json!("AT+JWT"),
+        json!("application/at+jwt"),
+        json!(""),
+        json!(1),
+    ] {
         forge.refuses(&forge.with_header("typ", odd)).await;
     }
     for odd in [json!(["exp"]), json!([]), json!("exp")] {

@@ -11,7 +11,8 @@ use crate::{dice::Dice, print};
 const SEEDS: u64 = 8;
 const MUTATIONS: usize = 12_500;
 /// The characters that tokens are made of, and some that they are not.
-const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ \t\"%,;";
+const LETTERS: &[u8] =
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ \t\"%,;";
 
 /// A change of a token; what comes out may be the token itself.
 fn mutated(dice: &mut Dice, tokens: &[String]) -> String {
@@ -34,18 +35,28 @@ fn mutated(dice: &mut Dice, tokens: &[String]) -> String {
         8 => bytes = [&bytes[..at], &other.as_bytes()[at.min(other.len())..]].concat(),
         9 => bytes = [&bytes[..at], &other.as_bytes()[dice.within(0..other.len())..]].concat(),
         10 => {
-            let (mine, theirs): (Vec<&str>, Vec<&str>) = (token.split('.').collect(), other.split('.').collect());
-            let parts: Vec<&str> = (0..3).map(|part| if dice.chance(50) { mine[part] } else { theirs[part] }).collect();
+            let (mine, theirs): (Vec<&str>, Vec<&str>) =
+                (token.split('.').collect(), other.split('.').collect());
+            let parts: Vec<&str> = (0..3)
+                .map(|part| if dice.chance(50) { mine[part] } else { theirs[part] })
+                .collect();
             bytes = parts.join(".").into_bytes();
         }
-        11 => bytes[at] = if bytes[at].is_ascii_lowercase() { bytes[at].to_ascii_uppercase() } else { bytes[at].to_ascii_lowercase() },
+        11 => {
+            bytes[at] = if bytes[at].is_ascii_lowercase() {
+                bytes[at].to_ascii_uppercase()
+            } else {
+                bytes[at].to_ascii_lowercase()
+            }
+        }
         12 => {
             let padding = *dice.one(&["=", "==", ".", "A", "AA", "AAAA", "%3D", " ", "\u{0}"]);
             bytes = [token.as_bytes(), padding.as_bytes()].concat();
         }
         // The bits of the last character of a part that stand for nothing.
         _ => {
-            let ends: Vec<usize> = token.match_indices('.').map(|(dot, _)| dot - 1).chain([token.len() - 1]).collect();
+            let ends: Vec<usize> =
+                token.match_indices('.').map(|(dot, _)| dot - 1).chain([token.len() - 1]).collect();
             bytes[*dice.one(&ends)] = LETTERS[dice.within(0..64)];
         }
     }
@@ -60,10 +71,13 @@ fn of_a_hundred_thousand_changed_tokens_none_is_let_in() {
         refused += changed;
     }
     assert_eq!(refused, 100_000);
-    print(&format!("{refused} changed tokens refused, none let in; {same} were not changed after all"));
+    print(&format!(
+        "{refused} changed tokens refused, none let in; {same} were not changed after all"
+    ));
 }
 
-/// Changes tokens until so many were refused. Returns how many were the same in spite of it, and how many were refused.
+/// Changes tokens until so many were refused. Returns how many were the same in spite of it, and
+/// how many were refused.
 async fn mutate(seed: u64) -> (usize, usize) {
     let forge = Forge::new().await;
     let mut tokens = vec![forge.genuine.clone()];
@@ -86,7 +100,11 @@ async fn mutate(seed: u64) -> (usize, usize) {
             assert!(answer.is_ok(), "mutation {refused} of seed {seed}: {token:?}");
             same += 1;
         } else {
-            assert_eq!(answer, Err(Failure::expected("Unauthorized")), "mutation {refused} of seed {seed}: {token:?}");
+            assert_eq!(
+                answer,
+                Err(Failure::expected("Unauthorized")),
+                "mutation {refused} of seed {seed}: {token:?}"
+            );
             refused += 1;
         }
     }

@@ -14,14 +14,23 @@ use crate::print;
 
 /// The method and the path of every route of the template that asks who is calling.
 fn guarded_routes() -> Vec<(String, String)> {
-    let made_up = |part: &str| if part.starts_with('{') { "prd_0199c2a8-0000-7000-8000-00000000000a".to_owned() } else { part.to_owned() };
-    let paths = template().resource("Api")["Properties"]["DefinitionBody"]["paths"].as_object().unwrap();
-    let routes =
-        paths.iter().flat_map(|(path, methods)| methods.as_object().unwrap().iter().map(move |(method, route)| (method, path, route)));
+    let made_up = |part: &str| {
+        if part.starts_with('{') {
+            "prd_0199c2a8-0000-7000-8000-00000000000a".to_owned()
+        } else {
+            part.to_owned()
+        }
+    };
+    let paths =
+        template().resource("Api")["Properties"]["DefinitionBody"]["paths"].as_object().unwrap();
+    let routes = paths.iter().flat_map(|(path, methods)| {
+        methods.as_object().unwrap().iter().map(move |(method, route)| (method, path, route))
+    });
     let guarded = routes.filter(|(_, _, route)| route["security"] != json!([{ "NONE": [] }]));
     let named = |(method, path, _): (&String, &String, &Value)| {
         // The function that reads takes every other method too.
-        let method = if method.starts_with("x-") { "GET".to_owned() } else { method.to_uppercase() };
+        let method =
+            if method.starts_with("x-") { "GET".to_owned() } else { method.to_uppercase() };
         (method, path.split('/').map(made_up).collect::<Vec<_>>().join("/"))
     };
     guarded.map(named).collect()
@@ -46,12 +55,18 @@ async fn on_every_route_what_does_not_count_is_refused_alike_and_what_counts_is_
     assert_eq!(shop.refresh(&reused.refresh_token).await.status(), 401);
 
     let (token, now) = (&forge.genuine, shop.clock.now().seconds());
-    let [head, claims, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("a token has three parts") };
+    let [head, claims, signature] = token.split('.').collect::<Vec<_>>()[..] else {
+        panic!("a token has three parts")
+    };
     let stranger = json!({ "private": encode([9; 32]) });
     let public = forge.current["public"].as_str().unwrap();
     let confused = forge.message(&"HS256".into());
-    let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &BASE64_URL_SAFE_NO_PAD.decode(public).unwrap()), confused.as_bytes());
-    let mut headers: Vec<String> = ["Bearer", "Bearer ", "Basic YWRhOng=", token].map(str::to_owned).into();
+    let mac = hmac::sign(
+        &hmac::Key::new(hmac::HMAC_SHA256, &BASE64_URL_SAFE_NO_PAD.decode(public).unwrap()),
+        confused.as_bytes(),
+    );
+    let mut headers: Vec<String> =
+        ["Bearer", "Bearer ", "Basic YWRhOng=", token].map(str::to_owned).into();
     let tokens = [
         head.to_owned(),
         format!("{head}.{claims}"),
@@ -76,7 +91,11 @@ async fn on_every_route_what_does_not_count_is_refused_alike_and_what_counts_is_
         forge.with_claim("sub", json!("usr_0199c2a8-0000-7000-8000-0000000000ff")),
         forge.with_claim("tv", json!(2)),
         forge.with_claim("sid", json!("ses_0199c2a8-0000-7000-8000-0000000000ff")),
-        sign(&stranger, &forge.part(0).to_string(), &with(forge.part(1), "role", "admin".into()).to_string()),
+        sign(
+            &stranger,
+            &forge.part(0).to_string(),
+            &with(forge.part(1), "role", "admin".into()).to_string(),
+        ),
         sign(&forge.retired, &forge.part(0).to_string(), &forge.part(1).to_string()),
         out.access_token,
         disabled.access_token,
@@ -87,15 +106,25 @@ async fn on_every_route_what_does_not_count_is_refused_alike_and_what_counts_is_
 
     let (mut refused, mut let_in) = (0, Vec::new());
     for (method, path) in &routes {
-        let ask = |header: &str| forge.ask(with_arn(events::http(method, path).header("Authorization", header)));
+        let ask = |header: &str| {
+            forge.ask(with_arn(events::http(method, path).header("Authorization", header)))
+        };
         for header in &headers {
             let shown: String = header.chars().take(200).collect();
-            assert_eq!(ask(header).await.answer, Err(Failure::expected("Unauthorized")), "{method} {path} {shown}");
+            assert_eq!(
+                ask(header).await.answer,
+                Err(Failure::expected("Unauthorized")),
+                "{method} {path} {shown}"
+            );
             refused += 1;
         }
         let_in.push(ask(&format!("Bearer {token}")).await.ok().clone());
     }
-    print(&format!("{} headers on {} routes: {refused} refused alike", headers.len(), routes.len()));
+    print(&format!(
+        "{} headers on {} routes: {refused} refused alike",
+        headers.len(),
+        routes.len()
+    ));
     let_in.dedup();
     assert_eq!(let_in.len(), 1, "the gateway keeps an answer for all routes: {let_in:?}");
 }

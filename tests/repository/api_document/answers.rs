@@ -1,4 +1,5 @@
-//! What an operation answers besides what its service says of it: problems, and the headers of all answers.
+//! What an operation answers besides what its service says of it: problems, and the headers of all
+//! answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,13 +10,20 @@ use shared::problem::TYPE_BASE;
 use super::read::{reachable, text};
 
 /// What is answered by everything: by the gateway, or by the edge that all functions stand on.
-const ALWAYS: [&str; 5] = ["malformed_request", "too_many_requests", "internal_error", "temporarily_unavailable", "gateway_timeout"];
+const ALWAYS: [&str; 5] = [
+    "malformed_request",
+    "too_many_requests",
+    "internal_error",
+    "temporarily_unavailable",
+    "gateway_timeout",
+];
 /// What is answered where a token is read, even where none is needed.
 const WITH_TOKEN: [&str; 2] = ["invalid_token", "insufficient_permissions"];
 /// What is answered where a body is read.
 const WITH_BODY: [&str; 2] = ["malformed_body", "payload_too_large"];
 /// What is answered where it is read as what we have described, and not as somebody else's.
-const WITH_OUR_BODY: [&str; 4] = ["card_number_rejected", "duplicate_field", "malformed_json", "unsupported_media_type"];
+const WITH_OUR_BODY: [&str; 4] =
+    ["card_number_rejected", "duplicate_field", "malformed_json", "unsupported_media_type"];
 /// Rules that a field of any body can break.
 const RULES_OF_BODIES: [&str; 4] = ["out_of_range", "required", "unknown_field", "wrong_type"];
 
@@ -111,7 +119,9 @@ impl Code {
 /// The problem of this code.
 fn problem(code: &str) -> Code {
     let known = PROBLEMS.iter().find(|problem| problem.code == code).map(Code::Problem);
-    known.or_else(|| rule(code)).unwrap_or_else(|| panic!("{code} is answered, but functions/platform/src/problems.rs does not explain it"))
+    known.or_else(|| rule(code)).unwrap_or_else(|| {
+        panic!("{code} is answered, but functions/platform/src/problems.rs does not explain it")
+    })
 }
 
 fn rule(code: &str) -> Option<Code> {
@@ -126,7 +136,9 @@ pub fn add(document: &mut Value) {
     for item in document["paths"].as_object_mut().unwrap().values_mut() {
         for operation in item.as_object_mut().unwrap().values_mut() {
             let codes = codes_of(&before, operation);
-            examples.extend(codes.iter().map(|code| (code.key(), json!({ "summary": code.title(), "value": code.example() }))));
+            examples.extend(codes.iter().map(|code| {
+                (code.key(), json!({ "summary": code.title(), "value": code.example() }))
+            }));
             let has_key = has_parameter(operation, "Idempotency-Key");
             complete_successes(operation, has_key);
             let answers = operation["responses"].as_object_mut().unwrap();
@@ -155,7 +167,10 @@ pub fn add(document: &mut Value) {
     for code in ANSWERS_OF_NO_OPERATION.map(problem) {
         examples.insert(code.key(), json!({ "summary": code.title(), "value": code.example() }));
         responses.insert(code.name(), response(&[code], false));
-        elsewhere.insert(code.status().to_string(), json!({ "$ref": format!("#/components/responses/{}", code.name()) }));
+        elsewhere.insert(
+            code.status().to_string(),
+            json!({ "$ref": format!("#/components/responses/{}", code.name()) }),
+        );
     }
     document["x-answers-of-no-operation"] = elsewhere.into();
     document["components"]["examples"] = json!(examples);
@@ -197,7 +212,11 @@ fn codes_of(document: &Value, operation: &Value) -> Vec<Code> {
     for parameter in parameters(operation) {
         match (text(&parameter["in"]), text(&parameter["name"])) {
             ("header", "Idempotency-Key") => {
-                problems.extend(["idempotency_key_required", "idempotency_key_invalid", "idempotency_key_reused"]);
+                problems.extend([
+                    "idempotency_key_required",
+                    "idempotency_key_invalid",
+                    "idempotency_key_reused",
+                ]);
             }
             ("header", "If-Match") => {
                 problems.extend(["invalid_if_match", "precondition_failed"]);
@@ -212,7 +231,9 @@ fn codes_of(document: &Value, operation: &Value) -> Vec<Code> {
         }
     }
     let problems = problems.into_iter().map(problem);
-    let rules = rules.into_iter().map(|code| rule(code).unwrap_or_else(|| panic!("a schema is refused as {code}, which is no rule")));
+    let rules = rules.into_iter().map(|code| {
+        rule(code).unwrap_or_else(|| panic!("a schema is refused as {code}, which is no rule"))
+    });
     let mut all: Vec<Code> = problems.chain(rules).collect();
     all.sort_by_key(|code| (code.status(), code.name(), code.key()));
     all.dedup_by_key(|code| (code.status(), code.name()));
@@ -224,7 +245,8 @@ fn refusals(schema: &Value) -> Vec<&str> {
     match schema {
         Value::Object(members) => {
             let named = members.get("x-problems").and_then(Value::as_array);
-            let one_of_names = (named.is_none() && members.contains_key("enum")).then_some("unknown_value");
+            let one_of_names =
+                (named.is_none() && members.contains_key("enum")).then_some("unknown_value");
             let own = named.into_iter().flatten().map(text).chain(one_of_names);
             own.chain(members.values().flat_map(refusals)).collect()
         }
@@ -237,11 +259,22 @@ fn refusals(schema: &Value) -> Vec<&str> {
 fn response(codes: &[Code], replayed: bool) -> Value {
     let description = match codes {
         [one] => format!("`{}`: {}. {}", one.name(), one.title(), one.explanation()),
-        several => several.iter().map(|code| format!("- `{}`: {}", code.name(), code.explanation())).collect::<Vec<_>>().join("\n"),
+        several => several
+            .iter()
+            .map(|code| format!("- `{}`: {}", code.name(), code.explanation()))
+            .collect::<Vec<_>>()
+            .join("\n"),
     };
     let names: BTreeSet<&str> = codes.iter().map(|code| code.name()).collect();
-    let examples: Map<String, Value> =
-        codes.iter().map(|code| (code.key().to_owned(), json!({ "$ref": format!("#/components/examples/{}", code.key()) }))).collect();
+    let examples: Map<String, Value> = codes
+        .iter()
+        .map(|code| {
+            (
+                code.key().to_owned(),
+                json!({ "$ref": format!("#/components/examples/{}", code.key()) }),
+            )
+        })
+        .collect();
     let mut own = Map::from_iter([("code".to_owned(), json!({ "enum": names }))]);
     for member in codes.iter().flat_map(|code| code.members()) {
         let mut schema: Value = serde_json::from_str(member.schema).unwrap();
@@ -267,11 +300,16 @@ pub fn own_members(answer: &Value) -> impl Iterator<Item = (&String, &Value)> {
     own.as_object().into_iter().flatten().filter(|(name, _)| *name != "code")
 }
 
-/// The headers that follow from what an operation does: all of its answers have an id, what was created is somewhere, and what takes a key
-/// says when it was done before.
+/// The headers that follow from what an operation does: all of its answers have an id, what was
+/// created is somewhere, and what takes a key says when it was done before.
 fn complete_successes(operation: &mut Value, has_key: bool) {
     for (status, answer) in operation["responses"].as_object_mut().unwrap() {
-        let own: Vec<String> = answer["headers"].as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
+        let own: Vec<String> = answer["headers"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.clone())
+            .collect();
         let mut names: BTreeSet<&str> = own.iter().map(String::as_str).collect();
         names.extend(["X-Request-Id", "X-Process-Time"]);
         names.extend((status == "201").then_some("Location"));

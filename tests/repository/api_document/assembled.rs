@@ -1,7 +1,8 @@
 //! The API document, put together from what each service says of its operations.
 //!
-//! The services say what is theirs alone: paths, bodies, successful answers, who may call, and the problems of the trade. Here is added
-//! what follows from that for every operation alike, so that nobody has to repeat it and nobody can forget it.
+//! The services say what is theirs alone: paths, bodies, successful answers, who may call, and the
+//! problems of the trade. Here is added what follows from that for every operation alike, so that
+//! nobody has to repeat it and nobody can forget it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -150,40 +151,57 @@ fn take_merge_patches(operation: &mut Value) {
     content["application/merge-patch+json"] = content["application/json"].clone();
 }
 
-/// The function that serves an operation of the document: of the same name, or of a name that the operation's begins with where a function
-/// serves several routes.
+/// The function that serves an operation of the document: of the same name, or of a name that the
+/// operation's begins with where a function serves several routes.
 pub fn function_of(id: &str) -> Operation {
-    let serves = |operation: &Operation| id == operation.name || id.starts_with(&format!("{}-", operation.name));
-    let found = operations().into_iter().filter(serves).max_by_key(|operation| operation.name.len());
+    let serves = |operation: &Operation| {
+        id == operation.name || id.starts_with(&format!("{}-", operation.name))
+    };
+    let found =
+        operations().into_iter().filter(serves).max_by_key(|operation| operation.name.len());
     found.unwrap_or_else(|| panic!("{id} is described, but there is no such operation"))
 }
 
-/// What a file opens with, without the route before it: `//! The catalogue: what is sold.` gives `What is sold.`
+/// What a file opens with, without the route before it: `//! The catalogue: what is sold.` gives
+/// `What is sold.`
 fn first_sentence(file: &str) -> String {
-    let lines = file.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim).take_while(|line| !line.is_empty());
+    let lines = file
+        .lines()
+        .map_while(|line| line.strip_prefix("//!"))
+        .map(str::trim)
+        .take_while(|line| !line.is_empty());
     let opening = lines.collect::<Vec<_>>().join(" ");
-    let (_, said) = opening.split_once(": ").unwrap_or_else(|| panic!("a file opens with what it is about and a colon: {opening}"));
+    let (_, said) = opening
+        .split_once(": ")
+        .unwrap_or_else(|| panic!("a file opens with what it is about and a colon: {opening}"));
     let end = said.find(". ").map_or(said.len(), |end| end + 1);
     capital(&said[..end])
 }
 
 fn capital(sentence: &str) -> String {
     let mut letters = sentence.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + letters.as_str())
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().collect::<String>() + letters.as_str()
+    })
 }
 
-/// The comment of the operation's function, as running text: utoipa takes its first paragraph for a summary.
+/// The comment of the operation's function, as running text: utoipa takes its first paragraph for a
+/// summary.
 fn description(operation: &Value) -> String {
     let comment = format!("{}\n\n{}", text(&operation["summary"]), text(&operation["description"]));
     let before_errors = comment.split("# Errors").next().unwrap_or_default();
-    let paragraphs = before_errors.split("\n\n").map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
+    let paragraphs = before_errors
+        .split("\n\n")
+        .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
     paragraphs.filter(|paragraph| !paragraph.is_empty()).collect::<Vec<_>>().join("\n\n")
 }
 
 /// The body of the operation's sample event, which another test feeds to the operation itself.
 fn sample_body(operation: &str) -> Value {
     let sample = tests::events::sample(operation);
-    serde_json::from_str(text(&sample["body"])).unwrap_or_else(|_| panic!("events/{operation}.json has no body, which its operation needs"))
+    serde_json::from_str(text(&sample["body"])).unwrap_or_else(|_| {
+        panic!("events/{operation}.json has no body, which its operation needs")
+    })
 }
 
 /// A page spells out what it holds, which has a place of its own.
@@ -209,13 +227,18 @@ fn let_flattened_fields_be_absent(document: &mut Value) {
 
 /// `ProductView` is our word for what its readers call a product.
 fn name_as_readers_do(document: &mut Value) {
-    let names: BTreeMap<String, String> =
-        at(document, "/components/schemas").keys().map(|name| (name.clone(), public_name(name))).collect();
+    let names: BTreeMap<String, String> = at(document, "/components/schemas")
+        .keys()
+        .map(|name| (name.clone(), public_name(name)))
+        .collect();
     let schemas = document["components"]["schemas"].as_object_mut().unwrap();
     for (ours, public) in &names {
         let schema = schemas.remove(ours).unwrap();
         let before = schemas.insert(public.clone(), schema);
-        assert!(before.is_none(), "{ours} would be called {public} in the API document, and something else is called so already");
+        assert!(
+            before.is_none(),
+            "{ours} would be called {public} in the API document, and something else is called so already"
+        );
     }
     for_every_object(document, &mut |members| {
         if let Some(Value::String(reference)) = members.get_mut("$ref")
@@ -231,16 +254,33 @@ fn public_name(name: &str) -> String {
     bare.strip_prefix("Page_").map_or_else(|| bare.to_owned(), |item| format!("{item}Page"))
 }
 
-/// Serde writes an absent value as null: a field of an answer that may be null is always there. One that may be missing is not nullable.
+/// Serde writes an absent value as null: a field of an answer that may be null is always there. One
+/// that may be missing is not nullable.
 fn say_that_nullable_fields_are_there(document: &mut Value) {
     let mut sent = BTreeSet::new();
-    each_operation(document, |_, _, operation| sent.extend(reachable(document, &operation["requestBody"])));
-    let answered = document["components"]["schemas"].as_object_mut().unwrap().iter_mut().filter(|(name, _)| !sent.contains(*name));
+    each_operation(document, |_, _, operation| {
+        sent.extend(reachable(document, &operation["requestBody"]))
+    });
+    let answered = document["components"]["schemas"]
+        .as_object_mut()
+        .unwrap()
+        .iter_mut()
+        .filter(|(name, _)| !sent.contains(*name));
     for (_, schema) in answered {
         for_every_object(schema, &mut |members| {
-            let Some(properties) = members.get("properties").and_then(Value::as_object) else { return };
-            let nullable = properties.iter().filter(|(_, property)| is_nullable(property)).map(|(name, _)| name.clone());
-            let listed = members.get("required").and_then(Value::as_array).into_iter().flatten().map(|name| text(name).to_owned());
+            let Some(properties) = members.get("properties").and_then(Value::as_object) else {
+                return;
+            };
+            let nullable = properties
+                .iter()
+                .filter(|(_, property)| is_nullable(property))
+                .map(|(name, _)| name.clone());
+            let listed = members
+                .get("required")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .map(|name| text(name).to_owned());
             let required: BTreeSet<String> = nullable.chain(listed).collect();
             if !required.is_empty() {
                 members.insert("required".to_owned(), json!(required));
@@ -252,10 +292,14 @@ fn say_that_nullable_fields_are_there(document: &mut Value) {
 fn is_nullable(property: &Value) -> bool {
     let null = |kind: &Value| kind == "null";
     let of_type = property["type"].as_array().is_some_and(|kinds| kinds.iter().any(null));
-    of_type || property["oneOf"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| null(&kind["type"])))
+    of_type
+        || property["oneOf"]
+            .as_array()
+            .is_some_and(|kinds| kinds.iter().any(|kind| null(&kind["type"])))
 }
 
-/// Parameters that several operations have stand in one place. The two headers that every request may have are added to every path.
+/// Parameters that several operations have stand in one place. The two headers that every request
+/// may have are added to every path.
 fn share_parameters(document: &mut Value) {
     let mut shared = Map::new();
     shared.insert(
@@ -274,7 +318,10 @@ fn share_parameters(document: &mut Value) {
             "schema": { "type": "string", "examples": ["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"] },
         }),
     );
-    let of_every_path: Vec<Value> = shared.keys().map(|name| json!({ "$ref": format!("#/components/parameters/{name}") })).collect();
+    let of_every_path: Vec<Value> = shared
+        .keys()
+        .map(|name| json!({ "$ref": format!("#/components/parameters/{name}") }))
+        .collect();
     let mut seen: Vec<(Value, usize)> = Vec::new();
     each_operation(document, |_, _, operation| {
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
@@ -284,10 +331,15 @@ fn share_parameters(document: &mut Value) {
             }
         }
     });
-    let several = seen.into_iter().filter(|(_, times)| *times > 1).map(|(parameter, _)| parameter).collect::<Vec<_>>();
+    let several = seen
+        .into_iter()
+        .filter(|(_, times)| *times > 1)
+        .map(|(parameter, _)| parameter)
+        .collect::<Vec<_>>();
     let one_of = |parameter: &Value| {
         let optional =
-            several.iter().any(|other| other["name"] == parameter["name"] && other != parameter) && parameter["required"] == false;
+            several.iter().any(|other| other["name"] == parameter["name"] && other != parameter)
+                && parameter["required"] == false;
         format!("{}{}", if optional { "Optional-" } else { "" }, text(&parameter["name"]))
     };
     for parameter in &several {
@@ -295,9 +347,12 @@ fn share_parameters(document: &mut Value) {
     }
     for item in document["paths"].as_object_mut().unwrap().values_mut() {
         for operation in item.as_object_mut().unwrap().values_mut() {
-            for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+            for parameter in
+                operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten()
+            {
                 if several.contains(parameter) {
-                    *parameter = json!({ "$ref": format!("#/components/parameters/{}", one_of(parameter)) });
+                    *parameter =
+                        json!({ "$ref": format!("#/components/parameters/{}", one_of(parameter)) });
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! Whoever reads the document can rely on it: schemas say what they mean, examples are good ones, and nothing is left unsaid.
+//! Whoever reads the document can rely on it: schemas say what they mean, examples are good ones,
+//! and nothing is left unsaid.
 
 use jsonschema::Validator;
 use serde_json::{Value, json};
@@ -14,13 +15,16 @@ use crate::none;
 fn validator(document: &Value, schema: &Value) -> Validator {
     let mut whole = schema.clone();
     whole["components"] = document["components"].clone();
-    jsonschema::draft202012::new(&whole).unwrap_or_else(|error| panic!("{schema} is no schema: {error}"))
+    jsonschema::draft202012::new(&whole)
+        .unwrap_or_else(|error| panic!("{schema} is no schema: {error}"))
 }
 
 /// What is wrong with a value, in one line.
 pub fn wrong(document: &Value, schema: &Value, value: &Value) -> Option<String> {
-    let errors: Vec<String> =
-        validator(document, schema).iter_errors(value).map(|error| format!("{error} at {}", error.instance_path())).collect();
+    let errors: Vec<String> = validator(document, schema)
+        .iter_errors(value)
+        .map(|error| format!("{error} at {}", error.instance_path()))
+        .collect();
     (!errors.is_empty()).then(|| errors.join("; "))
 }
 
@@ -33,7 +37,10 @@ fn every_example_of_a_schema_is_one_of_its_values() {
         for (place, schema) in with_examples(schema, name) {
             for example in schema["examples"].as_array().into_iter().flatten() {
                 seen += 1;
-                odd.extend(wrong(&document, schema, example).map(|why| format!("an example of {place} is none: {why}")));
+                odd.extend(
+                    wrong(&document, schema, example)
+                        .map(|why| format!("an example of {place} is none: {why}")),
+                );
             }
         }
     }
@@ -50,9 +57,13 @@ fn with_examples<'a>(schema: &'a Value, place: &str) -> Vec<(String, &'a Value)>
     match schema {
         Value::Object(members) => {
             let inner = members.iter().filter(|(name, _)| *name != "examples");
-            found.extend(inner.flat_map(|(name, member)| with_examples(member, &format!("{place}/{name}"))));
+            found.extend(
+                inner.flat_map(|(name, member)| with_examples(member, &format!("{place}/{name}"))),
+            );
         }
-        Value::Array(items) => found.extend(items.iter().flat_map(|item| with_examples(item, place))),
+        Value::Array(items) => {
+            found.extend(items.iter().flat_map(|item| with_examples(item, place)))
+        }
         _ => {}
     }
     found
@@ -64,13 +75,18 @@ fn the_samples_of_requests_are_what_is_asked_for() {
     let mut odd = Vec::new();
     each_operation(&document, |_, _, operation| {
         let id = text(&operation["operationId"]);
-        let Some(body) = operation["requestBody"]["content"].get("application/json") else { return };
+        let Some(body) = operation["requestBody"]["content"].get("application/json") else {
+            return;
+        };
         odd.extend(
-            wrong(&document, &body["schema"], &body["example"]).map(|why| format!("events/{id}.json has a body that is none: {why}")),
+            wrong(&document, &body["schema"], &body["example"])
+                .map(|why| format!("events/{id}.json has a body that is none: {why}")),
         );
         let mut more = body["example"].clone();
         more["a_field_that_there_is_not"] = json!(1);
-        if is_ours(&document, &operation["requestBody"]) && wrong(&document, &body["schema"], &more).is_none() {
+        if is_ours(&document, &operation["requestBody"])
+            && wrong(&document, &body["schema"], &more).is_none()
+        {
             odd.push(format!("{id} is described as if it took any field"));
         }
     });
@@ -83,7 +99,11 @@ fn the_examples_of_problems_are_problems() {
     let problem = json!({ "$ref": "#/components/schemas/Problem" });
     let examples = at(&document, "/components/examples").iter();
     none(
-        examples.filter_map(|(name, example)| wrong(&document, &problem, &example["value"]).map(|why| format!("{name}: {why}"))).collect(),
+        examples
+            .filter_map(|(name, example)| {
+                wrong(&document, &problem, &example["value"]).map(|why| format!("{name}: {why}"))
+            })
+            .collect(),
     );
 }
 
@@ -96,9 +116,13 @@ fn the_examples_of_problems_have_the_members_that_their_answers_describe() {
         for (status, answer) in operation["responses"].as_object().into_iter().flatten() {
             let content = &resolved(&document, answer)["content"]["application/problem+json"];
             for (name, example) in content["examples"].as_object().into_iter().flatten() {
-                let why = wrong(&document, &content["schema"], &resolved(&document, example)["value"]);
+                let why =
+                    wrong(&document, &content["schema"], &resolved(&document, example)["value"]);
                 // All broken rules share one example, whose code another answer may lack.
-                odd.extend(why.filter(|_| name != "broken_rule").map(|why| format!("{} {status} {name}: {why}", operation["operationId"])));
+                odd.extend(
+                    why.filter(|_| name != "broken_rule")
+                        .map(|why| format!("{} {status} {name}: {why}", operation["operationId"])),
+                );
             }
         }
     });
@@ -108,9 +132,12 @@ fn the_examples_of_problems_have_the_members_that_their_answers_describe() {
 #[test]
 fn every_reference_leads_somewhere_and_everything_shared_is_used() {
     let document = document();
-    let mut odd: Vec<String> = dangling(&document).into_iter().map(|lost| format!("{lost} leads nowhere")).collect();
+    let mut odd: Vec<String> =
+        dangling(&document).into_iter().map(|lost| format!("{lost} leads nowhere")).collect();
     let used = references(&document);
-    for (kind, members) in at(&document, "/components").iter().filter(|(kind, _)| *kind != "securitySchemes") {
+    for (kind, members) in
+        at(&document, "/components").iter().filter(|(kind, _)| *kind != "securitySchemes")
+    {
         for name in members.as_object().into_iter().flatten().map(|(name, _)| name) {
             let reference = format!("#/components/{kind}/{name}");
             if !used.contains(&reference) {
@@ -153,7 +180,9 @@ fn descriptions(value: &Value) -> Vec<&str> {
         Value::Object(members) => members
             .iter()
             .flat_map(|(name, member)| match member {
-                Value::String(text) if name == "description" || name == "summary" => vec![text.as_str()],
+                Value::String(text) if name == "description" || name == "summary" => {
+                    vec![text.as_str()]
+                }
                 member => descriptions(member),
             })
             .collect(),

@@ -1,7 +1,9 @@
-//! The API document: `functions/platform/openapi.json` is what the services say of themselves, and what they say is so.
+//! The API document: `functions/platform/openapi.json` is what the services say of themselves, and
+//! what they say is so.
 //!
-//! [`assembled`] puts it together, [`answers`] adds what all operations answer. [`routes`], [`requests`], [`problems`], [`patterns`] and
-//! [`examples`] hold it against the template, the source files, the list of problems, the parsers of texts, and itself.
+//! [`assembled`] puts it together, [`answers`] adds what all operations answer. [`routes`],
+//! [`requests`], [`problems`], [`patterns`] and [`examples`] hold it against the template, the
+//! source files, the list of problems, the parsers of texts, and itself.
 //!
 //! `UPDATE_API_DOCUMENT=1 cargo test -p tests --test repository api_document` writes it anew.
 
@@ -32,7 +34,11 @@ fn the_committed_document_is_what_the_services_say() {
         std::fs::write(committed(), &text).unwrap();
     }
     let before = std::fs::read_to_string(committed()).unwrap_or_default();
-    let line = text.lines().zip(before.lines()).position(|(new, old)| new != old).map_or(0, |line| line + 1);
+    let line = text
+        .lines()
+        .zip(before.lines())
+        .position(|(new, old)| new != old)
+        .map_or(0, |line| line + 1);
     assert!(
         text == before,
         "functions/platform/openapi.json is not what the operations say (first at line {line}): write it anew with UPDATE_API_DOCUMENT=1 \
@@ -45,11 +51,13 @@ fn asked_to_update() -> bool {
     std::env::var("UPDATE_API_DOCUMENT").is_ok_and(|asked| asked == "1")
 }
 
-/// With the members of every object in the order of their names, whatever else in the workspace makes of objects.
+/// With the members of every object in the order of their names, whatever else in the workspace
+/// makes of objects.
 fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
-            let mut members: Vec<(String, Value)> = members.iter().map(|(name, member)| (name.clone(), sorted(member))).collect();
+            let mut members: Vec<(String, Value)> =
+                members.iter().map(|(name, member)| (name.clone(), sorted(member))).collect();
             members.sort_by(|one, other| one.0.cmp(&other.0));
             Value::Object(members.into_iter().collect())
         }

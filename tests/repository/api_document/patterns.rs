@@ -22,11 +22,20 @@ use crate::none;
 /// Texts that may hold any character. A password is hashed, never shown.
 const ANY_CHARACTER: [&str; 1] = ["Password"];
 /// The texts that `shared::text` parses.
-const OF_PEOPLE: [&str; 8] =
-    ["AddressLine", "CancelReason", "Description", "FullName", "ProductName", "Reason", "RefundReason", "ShippingText"];
+const OF_PEOPLE: [&str; 8] = [
+    "AddressLine",
+    "CancelReason",
+    "Description",
+    "FullName",
+    "ProductName",
+    "Reason",
+    "RefundReason",
+    "ShippingText",
+];
 
 fn validator(pattern: &Value) -> Validator {
-    jsonschema::draft202012::new(&json!({ "pattern": pattern })).unwrap_or_else(|error| panic!("{pattern} is no pattern: {error}"))
+    jsonschema::draft202012::new(&json!({ "pattern": pattern }))
+        .unwrap_or_else(|error| panic!("{pattern} is no pattern: {error}"))
 }
 
 fn pattern_of(name: &str) -> Validator {
@@ -42,49 +51,81 @@ fn basic_plane() -> impl Iterator<Item = char> {
 fn every_text_that_can_be_rejected_has_a_pattern_without_control_characters() {
     let document = document();
     let mut sent = BTreeSet::new();
-    each_operation(&document, |_, _, operation| sent.extend(reachable(&document, &operation["requestBody"])));
+    each_operation(&document, |_, _, operation| {
+        sent.extend(reachable(&document, &operation["requestBody"]))
+    });
     let mut odd = Vec::new();
     let mut of_people = BTreeSet::new();
-    for (name, schema) in at(&document, "/components/schemas").iter().filter(|(name, _)| sent.contains(*name)) {
-        let is_text = schema["type"] == "string" && schema.get("enum").is_none() && schema.get("x-problems").is_some();
+    for (name, schema) in
+        at(&document, "/components/schemas").iter().filter(|(name, _)| sent.contains(*name))
+    {
+        let is_text = schema["type"] == "string"
+            && schema.get("enum").is_none()
+            && schema.get("x-problems").is_some();
         if !is_text || ANY_CHARACTER.contains(&name.as_str()) {
             continue;
         }
         match schema.get("pattern") {
-            None => odd.push(format!("{name} rejects texts and has no pattern: describe it with free_text or .pattern(…)")),
+            None => odd.push(format!(
+                "{name} rejects texts and has no pattern: describe it with free_text or .pattern(…)"
+            )),
             Some(pattern) => {
                 let example = text(&schema["examples"][0]);
                 let middle = example.len() / 2;
                 let pattern_of = validator(pattern);
-                for control in ('\0'..=' ').chain('\u{7f}'..='\u{9f}').filter(|c| c.is_control() && !c.is_whitespace()) {
-                    if pattern_of.is_valid(&json!(format!("{}{control}{}", &example[..middle], &example[middle..]))) {
-                        odd.push(format!("the pattern of {name} accepts {}: {pattern}", control.escape_unicode()));
+                for control in ('\0'..=' ')
+                    .chain('\u{7f}'..='\u{9f}')
+                    .filter(|c| c.is_control() && !c.is_whitespace())
+                {
+                    if pattern_of.is_valid(&json!(format!(
+                        "{}{control}{}",
+                        &example[..middle],
+                        &example[middle..]
+                    ))) {
+                        odd.push(format!(
+                            "the pattern of {name} accepts {}: {pattern}",
+                            control.escape_unicode()
+                        ));
                     }
                 }
             }
         }
-        if schema["x-problems"].as_array().into_iter().flatten().any(|code| code == "invalid_characters") {
+        if schema["x-problems"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|code| code == "invalid_characters")
+        {
             of_people.insert(name.as_str());
         }
     }
     none(odd);
     assert_eq!(of_people, OF_PEOPLE.into());
     for name in of_people {
-        assert_eq!(document["components"]["schemas"][name]["pattern"], json!(patterns::free_text()), "{name}");
+        assert_eq!(
+            document["components"]["schemas"][name]["pattern"],
+            json!(patterns::free_text()),
+            "{name}"
+        );
     }
 }
 
 type Parser = fn(&str, usize) -> Result<String, Violation>;
 const PARSERS: [Parser; 2] = [single_line, multi_line];
 
-/// The pattern rejects only what the code rejects, and everything that the code rejects for its characters.
+/// The pattern rejects only what the code rejects, and everything that the code rejects for its
+/// characters.
 fn agree(pattern: &Validator, text: &str) -> Result<(), String> {
     let matches = pattern.is_valid(&json!(text));
     for parse in PARSERS {
         let parsed = parse(text, 100).map_err(|violation| violation.code);
-        let is_fine = if matches { parsed != Err("invalid_characters".to_owned()) } else { parsed.is_err() };
+        let is_fine =
+            if matches { parsed != Err("invalid_characters".to_owned()) } else { parsed.is_err() };
         if !is_fine {
-            return Err(format!("{}: the pattern says {matches}, the code {parsed:?}", text.escape_unicode()));
+            return Err(format!(
+                "{}: the pattern says {matches}, the code {parsed:?}",
+                text.escape_unicode()
+            ));
         }
     }
     Ok(())
@@ -95,7 +136,8 @@ fn pattern_of_people_agrees_with_the_code_on_every_character() {
     let pattern = pattern_of("FullName");
     for c in basic_plane() {
         // A joiner is accepted behind a letter, a selector behind an emoji or an ideograph.
-        let texts = ["a{}b", "\u{2764}{}", "\u{845b}{}"].map(|around| around.replace("{}", &c.to_string()));
+        let texts =
+            ["a{}b", "\u{2764}{}", "\u{845b}{}"].map(|around| around.replace("{}", &c.to_string()));
         for parse in PARSERS {
             let accepted = texts.iter().any(|text| parse(text, 10).is_ok());
             assert_eq!(pattern.is_valid(&json!(texts[0])), accepted, "{}", c.escape_unicode());
@@ -153,26 +195,53 @@ fn pattern_of_skus_agrees_with_the_code_on_every_character() {
         let around = |around: &str| around.replace("{}", &c.to_string());
         let parses = |text: &str| Sku::parse(text).is_ok();
         let within = ["a{}b", "\u{2764}{}b", "\u{845b}{}b"].map(around);
-        assert_eq!(pattern.is_valid(&json!(within[0])), within.iter().any(|text| parses(text)), "within: {}", c.escape_unicode());
+        assert_eq!(
+            pattern.is_valid(&json!(within[0])),
+            within.iter().any(|text| parses(text)),
+            "within: {}",
+            c.escape_unicode()
+        );
         let outside = ["{}ab", "ab{}", "\u{2764}{}", "\u{845b}{}"].map(around);
-        assert_eq!(pattern.is_valid(&json!(outside[1])), outside.iter().any(|text| parses(text)), "outside: {}", c.escape_unicode());
+        assert_eq!(
+            pattern.is_valid(&json!(outside[1])),
+            outside.iter().any(|text| parses(text)),
+            "outside: {}",
+            c.escape_unicode()
+        );
     }
 }
 
-/// Which characters a domain can have is left to IDNA: the pattern rejects nothing that the code accepts, and everything that is no address
-/// in any spelling.
+/// Which characters a domain can have is left to IDNA: the pattern rejects nothing that the code
+/// accepts, and everything that is no address in any spelling.
 #[test]
 fn pattern_of_addresses_rejects_what_no_address_holds() {
     let pattern = pattern_of("Email");
     for c in basic_plane() {
-        for text in ["{}ada@example.com", "a{}da@example.com", "ada@exa{}mple.com", "ada@example.com{}"] {
+        for text in
+            ["{}ada@example.com", "a{}da@example.com", "ada@exa{}mple.com", "ada@example.com{}"]
+        {
             let text = text.replace("{}", &c.to_string());
             let (matches, parses) = (pattern.is_valid(&json!(text)), Email::parse(&text).is_ok());
-            assert!(matches || !parses, "{}: the pattern rejects what the code accepts", text.escape_unicode());
-            assert!(!matches || parses || !c.is_control(), "{}: the pattern accepts a control character", text.escape_unicode());
+            assert!(
+                matches || !parses,
+                "{}: the pattern rejects what the code accepts",
+                text.escape_unicode()
+            );
+            assert!(
+                !matches || parses || !c.is_control(),
+                "{}: the pattern accepts a control character",
+                text.escape_unicode()
+            );
         }
     }
-    for text in ["ada", "@example.com", "ada@", "jos\u{e9}@example.com", "a da@example.com", "ada@exam\u{202e}ple.com"] {
+    for text in [
+        "ada",
+        "@example.com",
+        "ada@",
+        "jos\u{e9}@example.com",
+        "a da@example.com",
+        "ada@exam\u{202e}ple.com",
+    ] {
         assert!(!pattern.is_valid(&json!(text)), "{text}");
     }
 }

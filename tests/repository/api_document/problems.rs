@@ -15,10 +15,12 @@ use super::{
 };
 use crate::{all_files, functions::routes, none, operations};
 
-/// A problem that is made somewhere: its status, its code, and its title where that stands beside it.
+/// A problem that is made somewhere: its status, its code, and its title where that stands beside
+/// it.
 type Made = (u16, String, Option<String>);
 
-const CONSTRUCTORS: [(&str, u16); 3] = [("bad_request(", 400), ("conflict(", 409), ("unprocessable(", 422)];
+const CONSTRUCTORS: [(&str, u16); 3] =
+    [("bad_request(", 400), ("conflict(", 409), ("unprocessable(", 422)];
 const STATUSES: [(&str, u16); 13] = [
     ("BAD_REQUEST", 400),
     ("UNAUTHORIZED", 401),
@@ -38,29 +40,44 @@ const STATUSES: [(&str, u16); 13] = [
 /// The services that have a route: what the others call wrong stands in their logs alone.
 fn answering() -> BTreeSet<String> {
     let has_route = |name: &str| !routes(name).is_empty();
-    operations().into_iter().filter(|operation| has_route(&operation.name)).map(|operation| operation.service).collect()
+    operations()
+        .into_iter()
+        .filter(|operation| has_route(&operation.name))
+        .map(|operation| operation.service)
+        .collect()
 }
 
 /// The code that is deployed and can answer a request, each file on one line.
 fn deployed() -> Vec<(String, String)> {
-    let files = ["shared/src", "provider/src", "functions"].iter().flat_map(|folder| all_files(folder, "rs"));
-    let files = files.filter(|(file, _)| !file.ends_with("tests.rs") && !file.contains("/tests/") && !file.ends_with("/problems.rs"));
+    let files = ["shared/src", "provider/src", "functions"]
+        .iter()
+        .flat_map(|folder| all_files(folder, "rs"));
+    let files = files.filter(|(file, _)| {
+        !file.ends_with("tests.rs") && !file.contains("/tests/") && !file.ends_with("/problems.rs")
+    });
     let on_one_line = |text: &str| {
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
         lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ").replace("( ", "(")
     };
     let answering = answering();
-    let service_of = |file: &str| file.strip_prefix("functions/").and_then(|file| file.split('/').next()).map(str::to_owned);
-    let can_answer = |file: &str| service_of(file).is_none_or(|service| answering.contains(&service));
-    files.filter(|(file, _)| can_answer(file)).map(|(file, text)| (file, on_one_line(&text))).collect()
+    let service_of = |file: &str| {
+        file.strip_prefix("functions/").and_then(|file| file.split('/').next()).map(str::to_owned)
+    };
+    let can_answer =
+        |file: &str| service_of(file).is_none_or(|service| answering.contains(&service));
+    files
+        .filter(|(file, _)| can_answer(file))
+        .map(|(file, text)| (file, on_one_line(&text)))
+        .collect()
 }
 
 /// Up to two quoted texts at the beginning of `rest`, as the arguments of a call.
 fn arguments(rest: &str) -> (Option<&str>, Option<&str>) {
     let Some(rest) = rest.strip_prefix('"') else { return (None, None) };
     let Some((first, rest)) = rest.split_once('"') else { return (None, None) };
-    let second = rest.strip_prefix(", \"").and_then(|rest| rest.split_once('"')).map(|(second, _)| second);
+    let second =
+        rest.strip_prefix(", \"").and_then(|rest| rest.split_once('"')).map(|(second, _)| second);
     (Some(first), second)
 }
 
@@ -80,12 +97,18 @@ fn made() -> Vec<(String, Made)> {
         }
         for rest in code.split("not_found(").skip(1) {
             if let (Some(thing), _) = arguments(rest) {
-                note(404, &format!("{thing}_not_found"), Some(&format!("There is no such {thing}")));
+                note(
+                    404,
+                    &format!("{thing}_not_found"),
+                    Some(&format!("There is no such {thing}")),
+                );
             }
         }
         for rest in code.split("StatusCode::").skip(1) {
             let Some((constant, rest)) = rest.split_once(", ") else { continue };
-            if let (Some((_, status)), (Some(name), title)) = (STATUSES.iter().find(|(known, _)| *known == constant), arguments(rest)) {
+            if let (Some((_, status)), (Some(name), title)) =
+                (STATUSES.iter().find(|(known, _)| *known == constant), arguments(rest))
+            {
                 note(*status, name, title);
             }
         }
@@ -93,7 +116,10 @@ fn made() -> Vec<(String, Made)> {
             note(500, "internal_error", Some("Something went wrong on our side"));
         }
     }
-    assert!(made.len() > 40, "problems are not made as they were: this test looks for Problem::conflict(\"code\", \"Title\") and the like");
+    assert!(
+        made.len() > 40,
+        "problems are not made as they were: this test looks for Problem::conflict(\"code\", \"Title\") and the like"
+    );
     made
 }
 
@@ -101,7 +127,11 @@ fn made() -> Vec<(String, Made)> {
 fn broken() -> BTreeMap<String, String> {
     let mut broken = BTreeMap::new();
     for (file, code) in deployed() {
-        for rest in code.split("Violation::new(").chain(code.split("Self::new(").filter(|_| file.ends_with("validation.rs"))).skip(1) {
+        for rest in code
+            .split("Violation::new(")
+            .chain(code.split("Self::new(").filter(|_| file.ends_with("validation.rs")))
+            .skip(1)
+        {
             if let (Some(name), _) = arguments(rest) {
                 broken.insert(name.to_owned(), file.clone());
             }
@@ -120,7 +150,12 @@ fn broken() -> BTreeMap<String, String> {
 fn of_the_gateway() -> Vec<Value> {
     let template = template::template();
     let answers = template.resource("Api")["Properties"]["DefinitionBody"]["x-amazon-apigateway-gateway-responses"].as_object().unwrap();
-    answers.values().map(|answer| serde_json::from_str(text(&answer["responseTemplates"]["application/json"])).unwrap()).collect()
+    answers
+        .values()
+        .map(|answer| {
+            serde_json::from_str(text(&answer["responseTemplates"]["application/json"])).unwrap()
+        })
+        .collect()
 }
 
 #[test]
@@ -128,8 +163,13 @@ fn gateway_answers_carry_the_cors_headers_of_functions() {
     let template = template::template();
     let answers = &template.resource("Api")["Properties"]["DefinitionBody"]["x-amazon-apigateway-gateway-responses"];
     for (kind, answer) in answers.as_object().unwrap() {
-        let header = |name: &str| &answer["responseParameters"][format!("gatewayresponse.header.{name}")];
-        assert_eq!(*header("Access-Control-Expose-Headers"), json!(format!("'{}'", shared::http::EXPOSED_HEADERS)), "{kind}");
+        let header =
+            |name: &str| &answer["responseParameters"][format!("gatewayresponse.header.{name}")];
+        assert_eq!(
+            *header("Access-Control-Expose-Headers"),
+            json!(format!("'{}'", shared::http::EXPOSED_HEADERS)),
+            "{kind}"
+        );
         assert_eq!(*header("Vary"), json!("'Origin'"), "{kind}");
     }
 }
@@ -162,7 +202,10 @@ fn every_problem_is_explained_and_has_one_title() {
         }
     }
     for left in PROBLEMS.iter().filter(|known| !seen.contains(&(known.status, known.code))) {
-        odd.push(format!("functions/platform/src/problems.rs explains {} {}, which nothing answers", left.status, left.code));
+        odd.push(format!(
+            "functions/platform/src/problems.rs explains {} {}, which nothing answers",
+            left.status, left.code
+        ));
     }
     none(odd);
 }
@@ -175,20 +218,24 @@ fn every_rule_is_explained() {
     let mut odd: Vec<String> = unexplained
         .map(|(code, file)| format!("{file} refuses something as {code}: explain it in functions/platform/src/problems.rs"))
         .collect();
-    odd.extend(
-        known
-            .iter()
-            .filter(|code| !broken.contains_key(**code))
-            .map(|code| format!("functions/platform/src/problems.rs explains the rule {code}, which nothing asks for")),
-    );
+    odd.extend(known.iter().filter(|code| !broken.contains_key(**code)).map(|code| {
+        format!(
+            "functions/platform/src/problems.rs explains the rule {code}, which nothing asks for"
+        )
+    }));
     none(odd);
-    let code = shared::problem::Problem::invalid_field("/x", &shared::validation::Violation::out_of_range("…")).document("r");
+    let code = shared::problem::Problem::invalid_field(
+        "/x",
+        &shared::validation::Violation::out_of_range("…"),
+    )
+    .document("r");
     assert_eq!(code["title"], RULE_TITLE, "the title of broken rules is another one now");
 }
 
 #[test]
 fn the_lists_are_sorted_and_name_nothing_twice() {
-    let problems: Vec<(u16, &str)> = PROBLEMS.iter().map(|known| (known.status, known.code)).collect();
+    let problems: Vec<(u16, &str)> =
+        PROBLEMS.iter().map(|known| (known.status, known.code)).collect();
     let rules: Vec<&str> = RULES.iter().map(|rule| rule.code).collect();
     assert!(problems.is_sorted_by(|one, next| one < next), "sort PROBLEMS by status and code");
     assert!(rules.is_sorted_by(|one, next| one < next), "sort RULES by code");
@@ -201,25 +248,41 @@ fn every_problem_and_rule_is_answered_by_some_operation() {
     let document = document();
     let mut answered = BTreeSet::new();
     each_operation(&document, |_, _, operation| {
-        let statuses = operation["responses"].as_object().into_iter().flatten().filter_map(|(status, _)| status.parse().ok());
-        answered.extend(statuses.flat_map(|status| codes(&document, operation, status)).map(str::to_owned));
+        let statuses = operation["responses"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter_map(|(status, _)| status.parse().ok());
+        answered.extend(
+            statuses.flat_map(|status| codes(&document, operation, status)).map(str::to_owned),
+        );
     });
     let all = PROBLEMS.iter().map(|known| known.code).chain(RULES.iter().map(|rule| rule.code));
-    let never = all.filter(|code| !answered.contains(*code) && !ANSWERS_OF_NO_OPERATION.contains(code));
+    let never =
+        all.filter(|code| !answered.contains(*code) && !ANSWERS_OF_NO_OPERATION.contains(code));
     let mut odd: Vec<String> =
         never.map(|code| format!("{code} is made somewhere, but no operation says that it answers it: add it to x-problems")).collect();
     let after_all = ANSWERS_OF_NO_OPERATION.into_iter().filter(|code| answered.contains(*code));
-    odd.extend(after_all.map(|code| format!("an operation answers {code} after all: take it out of this test")));
+    odd.extend(
+        after_all
+            .map(|code| format!("an operation answers {code} after all: take it out of this test")),
+    );
     none(odd);
 }
 
 /// Every member that the code adds to a problem, by where.
 fn members_made() -> BTreeMap<String, String> {
     let added = |(file, code): (String, String)| {
-        let names = code.split(".with(").skip(1).filter_map(|rest| arguments(rest).0.map(str::to_owned)).collect::<Vec<_>>();
+        let names = code
+            .split(".with(")
+            .skip(1)
+            .filter_map(|rest| arguments(rest).0.map(str::to_owned))
+            .collect::<Vec<_>>();
         names.into_iter().map(move |name| (name, file.clone()))
     };
-    let files = deployed().into_iter().filter(|(file, _)| file.ends_with("/error.rs") || file.ends_with("/problem.rs"));
+    let files = deployed()
+        .into_iter()
+        .filter(|(file, _)| file.ends_with("/error.rs") || file.ends_with("/problem.rs"));
     files.flat_map(added).collect()
 }
 
@@ -228,7 +291,10 @@ fn every_member_of_a_problem_has_a_type_and_an_example_of_it() {
     let document = document();
     let mut odd = Vec::new();
     let mut described = BTreeSet::from(["errors"]);
-    let members = PROBLEMS.iter().flat_map(|known| known.members).chain(RULES.iter().flat_map(|rule| rule.members));
+    let members = PROBLEMS
+        .iter()
+        .flat_map(|known| known.members)
+        .chain(RULES.iter().flat_map(|rule| rule.members));
     for member in members {
         described.insert(member.name);
         let schema: Value = serde_json::from_str(member.schema).unwrap();
@@ -237,22 +303,32 @@ fn every_member_of_a_problem_has_a_type_and_an_example_of_it() {
             odd.push(format!("the member {} has no type: {schema}", member.name));
         }
         let example = serde_json::from_str(member.example).unwrap();
-        odd.extend(wrong(&document, &schema, &example).map(|why| format!("the example of {}: {why}", member.name)));
+        odd.extend(
+            wrong(&document, &schema, &example)
+                .map(|why| format!("the example of {}: {why}", member.name)),
+        );
     }
     let made = members_made();
     assert!(made.len() >= 9, "members of problems are not added as they were: {made:?}");
     for (name, file) in made.iter().filter(|(name, _)| !described.contains(name.as_str())) {
-        odd.push(format!("{file} adds the member {name}: describe it in functions/platform/src/problems.rs"));
+        odd.push(format!(
+            "{file} adds the member {name}: describe it in functions/platform/src/problems.rs"
+        ));
     }
     for name in described.iter().filter(|name| !made.contains_key(**name)) {
-        odd.push(format!("functions/platform/src/problems.rs describes the member {name}, which nothing adds"));
+        odd.push(format!(
+            "functions/platform/src/problems.rs describes the member {name}, which nothing adds"
+        ));
     }
     // What the list says is what an answer of the document says.
     each_operation(&document, |_, _, operation| {
         for (status, answer) in operation["responses"].as_object().into_iter().flatten() {
             for (name, schema) in own_members(resolved(&document, answer)) {
                 if schema.get("type").is_none() && schema.get("$ref").is_none() {
-                    odd.push(format!("the {status} of {} has the member {name} without a type", operation["operationId"]));
+                    odd.push(format!(
+                        "the {status} of {} has the member {name} without a type",
+                        operation["operationId"]
+                    ));
                 }
             }
         }

@@ -18,7 +18,10 @@ pub fn kebab(name: &str) -> String {
 
 /// The object at a pointer.
 pub fn at<'a>(document: &'a Value, pointer: &str) -> &'a Map<String, Value> {
-    document.pointer(pointer).and_then(Value::as_object).unwrap_or_else(|| panic!("the document has no object at {pointer}"))
+    document
+        .pointer(pointer)
+        .and_then(Value::as_object)
+        .unwrap_or_else(|| panic!("the document has no object at {pointer}"))
 }
 
 /// Every operation: its method, its path and itself.
@@ -74,18 +77,26 @@ pub fn reachable(document: &Value, value: &Value) -> BTreeSet<String> {
 
 /// What a value is, or what it refers to.
 pub fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
-    let referred = value["$ref"].as_str().and_then(|reference| document.pointer(reference.trim_start_matches('#')));
+    let referred = value["$ref"]
+        .as_str()
+        .and_then(|reference| document.pointer(reference.trim_start_matches('#')));
     referred.unwrap_or(value)
 }
 
 /// The parameters of an operation, without those of all paths.
 pub fn parameters<'a>(document: &'a Value, operation: &'a Value) -> Vec<&'a Value> {
-    operation["parameters"].as_array().into_iter().flatten().map(|parameter| resolved(document, parameter)).collect()
+    operation["parameters"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|parameter| resolved(document, parameter))
+        .collect()
 }
 
 /// The codes that an operation answers with a status.
 pub fn codes<'a>(document: &'a Value, operation: &'a Value, status: u16) -> Vec<&'a str> {
     let answer = resolved(document, &operation["responses"][status.to_string()]);
-    let codes = &answer["content"]["application/problem+json"]["schema"]["allOf"][1]["properties"]["code"]["enum"];
+    let codes = &answer["content"]["application/problem+json"]["schema"]["allOf"][1]["properties"]
+        ["code"]["enum"];
     codes.as_array().into_iter().flatten().map(text).collect()
 }

@@ -1,5 +1,6 @@
-//! What the document says of an operation is what its source file does: each call that reads something from the request, or decides what
-//! is answered, has its place in the document, and nothing stands there without such a call.
+//! What the document says of an operation is what its source file does: each call that reads
+//! something from the request, or decides what is answered, has its place in the document, and
+//! nothing stands there without such a call.
 
 use std::collections::BTreeSet;
 
@@ -35,14 +36,16 @@ const SIGNS: [Sign; 17] = [
         calls: &[".admin()", ".caller()"],
         what: "the security bearer and 401",
         shown: |document, operation| {
-            operation["security"] == json!([{ "bearer": [] }]) && answers(document, operation, 401, &["invalid_token"])
+            operation["security"] == json!([{ "bearer": [] }])
+                && answers(document, operation, 401, &["invalid_token"])
         },
     },
     Sign {
         calls: &[".optional_caller()"],
         what: "the security bearer or none",
         shown: |document, operation| {
-            operation["security"] == json!([{}, { "bearer": [] }]) && answers(document, operation, 401, &["invalid_token"])
+            operation["security"] == json!([{}, { "bearer": [] }])
+                && answers(document, operation, 401, &["invalid_token"])
         },
     },
     Sign {
@@ -50,7 +53,12 @@ const SIGNS: [Sign; 17] = [
         what: "a needed Idempotency-Key with its 400 and 422, and Idempotent-Replayed",
         shown: |document, operation| {
             has_parameter(document, operation, "header", "Idempotency-Key", Some(true))
-                && answers(document, operation, 400, &["idempotency_key_required", "idempotency_key_invalid"])
+                && answers(
+                    document,
+                    operation,
+                    400,
+                    &["idempotency_key_required", "idempotency_key_invalid"],
+                )
                 && answers(document, operation, 422, &["idempotency_key_reused"])
                 && has_header(operation, "Idempotent-Replayed")
         },
@@ -78,7 +86,8 @@ const SIGNS: [Sign; 17] = [
         calls: &["header(\"if-none-match\")"],
         what: "If-None-Match and 304",
         shown: |document, operation| {
-            has_parameter(document, operation, "header", "If-None-Match", Some(false)) && has_status(operation, "304")
+            has_parameter(document, operation, "header", "If-None-Match", Some(false))
+                && has_status(operation, "304")
         },
     },
     Sign {
@@ -97,7 +106,12 @@ const SIGNS: [Sign; 17] = [
             is_ours(document, &operation["requestBody"])
                 && answers(document, operation, 400, &["malformed_json", "duplicate_field"])
                 && answers(document, operation, 415, &["unsupported_media_type"])
-                && answers(document, operation, 422, &["required", "unknown_field", "wrong_type", "card_number_rejected"])
+                && answers(
+                    document,
+                    operation,
+                    422,
+                    &["required", "unknown_field", "wrong_type", "card_number_rejected"],
+                )
         },
     },
     Sign {
@@ -116,10 +130,26 @@ const SIGNS: [Sign; 17] = [
         what: "201",
         shown: |_, operation| has_status(operation, "201") && has_header(operation, "Location"),
     },
-    Sign { calls: &["http::accepted("], what: "202", shown: |_, operation| has_status(operation, "202") },
-    Sign { calls: &["http::no_content()"], what: "204", shown: |_, operation| has_status(operation, "204") },
-    Sign { calls: &[".etag("], what: "an answer with an ETag", shown: |_, operation| has_header(operation, "ETag") },
-    Sign { calls: &[".cached("], what: "an answer with Cache-Control", shown: |_, operation| has_header(operation, "Cache-Control") },
+    Sign {
+        calls: &["http::accepted("],
+        what: "202",
+        shown: |_, operation| has_status(operation, "202"),
+    },
+    Sign {
+        calls: &["http::no_content()"],
+        what: "204",
+        shown: |_, operation| has_status(operation, "204"),
+    },
+    Sign {
+        calls: &[".etag("],
+        what: "an answer with an ETag",
+        shown: |_, operation| has_header(operation, "ETag"),
+    },
+    Sign {
+        calls: &[".cached("],
+        what: "an answer with Cache-Control",
+        shown: |_, operation| has_header(operation, "Cache-Control"),
+    },
     Sign {
         calls: &[".with_header(DEVICE_TOKEN"],
         what: "an answer with X-Device-Token",
@@ -139,20 +169,38 @@ fn has_status(operation: &Value, status: &str) -> bool {
 /// Whether an answer that is no problem has this header.
 fn has_header(operation: &Value, name: &str) -> bool {
     let answers = operation["responses"].as_object().into_iter().flatten();
-    answers.filter(|(status, _)| status.starts_with(['2', '3'])).any(|(_, answer)| answer["headers"].get(name).is_some())
+    answers
+        .filter(|(status, _)| status.starts_with(['2', '3']))
+        .any(|(_, answer)| answer["headers"].get(name).is_some())
 }
 
-fn has_parameter(document: &Value, operation: &Value, place: &str, name: &str, required: Option<bool>) -> bool {
-    parameters(document, operation)
-        .iter()
-        .any(|parameter| parameter["in"] == place && parameter["name"] == name && required.is_none_or(|it| parameter["required"] == it))
+fn has_parameter(
+    document: &Value,
+    operation: &Value,
+    place: &str,
+    name: &str,
+    required: Option<bool>,
+) -> bool {
+    parameters(document, operation).iter().any(|parameter| {
+        parameter["in"] == place
+            && parameter["name"] == name
+            && required.is_none_or(|it| parameter["required"] == it)
+    })
 }
 
-/// The part of an operation's file that is deployed, without white space: calls may be laid out over several lines.
+/// The part of an operation's file that is deployed, without white space: calls may be laid out
+/// over several lines.
 fn deployed(operation: &Operation) -> String {
-    let file = source(&format!("functions/{}/src/operations/{}.rs", operation.service, operation.module()));
+    let file = source(&format!(
+        "functions/{}/src/operations/{}.rs",
+        operation.service,
+        operation.module()
+    ));
     let code = file.split("#[cfg(test)]").next().unwrap_or_default();
-    code.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(str::split_whitespace).collect()
+    code.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .flat_map(str::split_whitespace)
+        .collect()
 }
 
 /// The texts that stand in a file between `before` and the next quote.
@@ -171,9 +219,13 @@ fn what_an_operation_reads_and_answers_is_what_is_said_of_it() {
         for Sign { calls, what, shown } in &SIGNS {
             let called = calls.iter().find(|call| code.contains(**call));
             match (called, shown(&document, operation)) {
-                (Some(call), false) => odd.push(format!("{id} calls {call}, but the document does not show {what}")),
+                (Some(call), false) => {
+                    odd.push(format!("{id} calls {call}, but the document does not show {what}"))
+                }
                 // An answer that is put together by hand is like one of those that are not.
-                (None, true) if !(calls[0].starts_with("http::") && code.contains("Response::json(")) => {
+                (None, true)
+                    if !(calls[0].starts_with("http::") && code.contains("Response::json(")) =>
+                {
                     odd.push(format!("{id} is described with {what}, but calls none of {calls:?}"));
                 }
                 _ => {}
@@ -181,27 +233,53 @@ fn what_an_operation_reads_and_answers_is_what_is_said_of_it() {
         }
 
         let said = |place: &str| -> BTreeSet<String> {
-            let of_place = parameters(&document, operation).into_iter().filter(|parameter| parameter["in"] == place);
-            of_place.map(|parameter| text(&parameter["name"]).to_owned()).filter(|name| name != "limit" && name != "cursor").collect()
+            let of_place = parameters(&document, operation)
+                .into_iter()
+                .filter(|parameter| parameter["in"] == place);
+            of_place
+                .map(|parameter| text(&parameter["name"]).to_owned())
+                .filter(|name| name != "limit" && name != "cursor")
+                .collect()
         };
-        let read = |names: BTreeSet<&str>| -> BTreeSet<String> { names.into_iter().map(str::to_owned).collect() };
+        let read = |names: BTreeSet<&str>| -> BTreeSet<String> {
+            names.into_iter().map(str::to_owned).collect()
+        };
         let in_query = read(quoted_after(&code, "request.query(\""));
         if in_query != said("query") {
-            odd.push(format!("{id} reads {in_query:?} from the query, but is described with {:?}", said("query")));
+            odd.push(format!(
+                "{id} reads {in_query:?} from the query, but is described with {:?}",
+                said("query")
+            ));
         }
-        let in_path: BTreeSet<String> = path.split('{').skip(1).filter_map(|rest| rest.split('}').next()).map(str::to_owned).collect();
+        let in_path: BTreeSet<String> = path
+            .split('{')
+            .skip(1)
+            .filter_map(|rest| rest.split('}').next())
+            .map(str::to_owned)
+            .collect();
         if in_path != said("path") {
-            odd.push(format!("the path of {id} has {in_path:?}, but it is described with {:?}", said("path")));
+            odd.push(format!(
+                "the path of {id} has {in_path:?}, but it is described with {:?}",
+                said("path")
+            ));
         }
         let ids = quoted_after(&code, "request.path_id(\"");
-        let parameters = ids.iter().copied().chain(quoted_after(&code, "request.path_parameter(\"")).collect::<BTreeSet<_>>();
+        let parameters = ids
+            .iter()
+            .copied()
+            .chain(quoted_after(&code, "request.path_parameter(\""))
+            .collect::<BTreeSet<_>>();
         if !in_path.iter().all(|name| parameters.contains(name.as_str())) {
             odd.push(format!("the path of {id} has {in_path:?}, but it reads {parameters:?}"));
         }
         for name in &ids {
             let things = quoted_after(&code, &format!("request.path_id(\"{name}\",\""));
-            for thing in things.iter().filter(|thing| !answers(&document, operation, 404, &[&format!("{thing}_not_found")])) {
-                odd.push(format!("{id} answers {thing}_not_found, which its x-problems do not name"));
+            for thing in things.iter().filter(|thing| {
+                !answers(&document, operation, 404, &[&format!("{thing}_not_found")])
+            }) {
+                odd.push(format!(
+                    "{id} answers {thing}_not_found, which its x-problems do not name"
+                ));
             }
         }
     });
@@ -230,15 +308,20 @@ fn a_request_has_no_fields_but_those_that_are_described() {
 #[test]
 fn a_field_that_is_left_out_of_an_answer_is_not_described_as_one_that_is_there() {
     let mut odd = Vec::new();
-    let shown = |file: &str, text: &str| (file.contains("/operations/") || file.ends_with("/view.rs")) && text.contains("utoipa::ToSchema");
-    for (file, text) in all_files("functions", "rs").iter().filter(|(file, text)| shown(file, text)) {
+    let shown = |file: &str, text: &str| {
+        (file.contains("/operations/") || file.ends_with("/view.rs"))
+            && text.contains("utoipa::ToSchema")
+    };
+    for (file, text) in all_files("functions", "rs").iter().filter(|(file, text)| shown(file, text))
+    {
         let mut attributes = String::new();
         for (number, line) in text.lines().enumerate() {
             if line.trim_start().starts_with(['#', '/']) {
                 attributes.push_str(line);
                 continue;
             }
-            let left_out = attributes.contains("Option::is_none") && !attributes.contains("flatten");
+            let left_out =
+                attributes.contains("Option::is_none") && !attributes.contains("flatten");
             if left_out && !attributes.contains("schema(nullable = false") {
                 odd.push(format!(
                     "{file}:{} may be left out: give it #[cfg_attr(feature = \"api-document\", schema(nullable = false))]",

@@ -13,7 +13,11 @@ use crate::{generated, none};
 
 /// Each route that an operation declares, with its function and who may call it.
 fn declared_routes() -> BTreeMap<String, (String, Access)> {
-    generated::routes().map(|(operation, route)| (format!("{} {}", route.method, route.path), (operation.name(), route.access))).collect()
+    generated::routes()
+        .map(|(operation, route)| {
+            (format!("{} {}", route.method, route.path), (operation.name(), route.access))
+        })
+        .collect()
 }
 
 #[test]
@@ -25,9 +29,12 @@ fn every_declared_route_is_described_and_nothing_else() {
         let route = format!("{method} {path}");
         let id = text(&operation["operationId"]);
         match routes.get(&route) {
-            None => odd.push(format!("{id} is described as {route}, which operations! does not declare")),
+            None => odd
+                .push(format!("{id} is described as {route}, which operations! does not declare")),
             Some((function, _)) if *function != function_of(id).name => {
-                odd.push(format!("{route} is described by {id}, but is declared as a route of {function}"));
+                odd.push(format!(
+                    "{route} is described by {id}, but is declared as a route of {function}"
+                ));
             }
             Some(_) => {}
         }
@@ -51,14 +58,20 @@ fn operations_are_named_after_their_functions() {
         let service = text(&operation["tags"][0]);
         let function = function_of(&id);
         if function.service != service {
-            odd.push(format!("{id} is described by {service}, but its function {} is in {}", function.name, function.service));
+            odd.push(format!(
+                "{id} is described by {service}, but its function {} is in {}",
+                function.name, function.service
+            ));
         }
         if !ids.insert(id.clone()) {
             odd.push(format!("{id} is described twice, the second time as {path}"));
         }
     });
-    let without: BTreeSet<String> = ids.iter().map(|id| function_of(id).name).filter(|name| !ids.contains(name)).collect();
-    odd.extend(without.into_iter().map(|name| format!("none of the operations of {name} is called so")));
+    let without: BTreeSet<String> =
+        ids.iter().map(|id| function_of(id).name).filter(|name| !ids.contains(name)).collect();
+    odd.extend(
+        without.into_iter().map(|name| format!("none of the operations of {name} is called so")),
+    );
     none(odd);
 }
 
@@ -75,14 +88,20 @@ fn who_may_call_is_what_the_gateway_asks_for() {
             Access::Token => json!([{ "bearer": [] }]),
         };
         if operation["security"] != expected {
-            odd.push(format!("{id} is described with the security {}, but the gateway asks for {expected}", operation["security"]));
+            odd.push(format!(
+                "{id} is described with the security {}, but the gateway asks for {expected}",
+                operation["security"]
+            ));
         }
-        let roles: Vec<&str> = operation["x-roles"].as_array().into_iter().flatten().map(text).collect();
+        let roles: Vec<&str> =
+            operation["x-roles"].as_array().into_iter().flatten().map(text).collect();
         if roles.is_empty() || roles.iter().any(|role| !ROLES.contains(role)) {
             odd.push(format!("{id} has the x-roles {roles:?}: name some of {ROLES:?}"));
         }
         if roles.contains(&"anonymous") == (expected == json!([{ "bearer": [] }])) {
-            odd.push(format!("{id} has the x-roles {roles:?}, but the gateway asks for {expected}"));
+            odd.push(format!(
+                "{id} has the x-roles {roles:?}, but the gateway asks for {expected}"
+            ));
         }
     });
     none(odd);

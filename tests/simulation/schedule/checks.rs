@@ -11,27 +11,69 @@ impl Schedule {
     pub fn check(&self) -> Vec<String> {
         for queue in QUEUES {
             let rejected = self.shop.aws.queues().waiting(&format!("{queue}-dead-letter"));
-            assert!(rejected.is_empty(), "the consumer of {queue} rejected messages: {rejected:#?}\n{}", self.story());
+            assert!(
+                rejected.is_empty(),
+                "the consumer of {queue} rejected messages: {rejected:#?}\n{}",
+                self.story()
+            );
         }
         let unwanted = self.shop.provider.unwanted_charges();
-        assert!(unwanted.is_empty(), "charged after the order was given up: {unwanted:#?}\n{}", self.story());
-        let lost_charges: BTreeSet<String> = self.shop.provider.lost_charges().iter().map(|charge| charge.order_id.to_string()).collect();
+        assert!(
+            unwanted.is_empty(),
+            "charged after the order was given up: {unwanted:#?}\n{}",
+            self.story()
+        );
+        let lost_charges: BTreeSet<String> = self
+            .shop
+            .provider
+            .lost_charges()
+            .iter()
+            .map(|charge| charge.order_id.to_string())
+            .collect();
         let orders = self.shop.aws.orders();
         assert_eq!(orders.len(), self.orders.len(), "an order was lost\n{}", self.story());
-        let (books, payments) = (self.shop.aws.items("payment-simulator"), self.shop.aws.items("payments"));
+        let (books, payments) =
+            (self.shop.aws.items("payment-simulator"), self.shop.aws.items("payments"));
         let mut sold = 0;
         let ends = orders.iter().map(|order| {
             let (id, status) = (text(order, "order_id"), text(order, "status"));
-            let charges: Vec<&Value> =
-                books.iter().filter(|item| text(item, "pk").starts_with("CHARGE#") && text(item, "order_id") == id).collect();
+            let charges: Vec<&Value> = books
+                .iter()
+                .filter(|item| {
+                    text(item, "pk").starts_with("CHARGE#") && text(item, "order_id") == id
+                })
+                .collect();
             let kept: i64 = charges.iter().map(|charge| number(charge, "refundable")).sum();
             let is_fulfilled = ["confirmed", "shipped", "delivered"].contains(&status.as_str());
-            assert!(is_fulfilled || ["cancelled", "failed"].contains(&status.as_str()), "{id} is {status}\n{}", self.story());
-            let of_it = payments.iter().filter(|item| text(item, "order_id") == id && text(item, "state") == "succeeded");
-            let given_back: i64 = of_it.filter(|item| text(item, "kind") == "requested").map(|refund| number(refund, "amount")).sum();
-            let due = if is_fulfilled { number(&order["totals"]["M"]["total"]["M"], "amount") - given_back } else { 0 };
-            assert!(charges.len() <= 1, "{id} was charged {} times\n{}", charges.len(), self.story());
-            assert_eq!(kept, due, "{id} is {status}, and the provider keeps {kept}\n{}", self.story());
+            assert!(
+                is_fulfilled || ["cancelled", "failed"].contains(&status.as_str()),
+                "{id} is {status}\n{}",
+                self.story()
+            );
+            let of_it = payments
+                .iter()
+                .filter(|item| text(item, "order_id") == id && text(item, "state") == "succeeded");
+            let given_back: i64 = of_it
+                .filter(|item| text(item, "kind") == "requested")
+                .map(|refund| number(refund, "amount"))
+                .sum();
+            let due = if is_fulfilled {
+                number(&order["totals"]["M"]["total"]["M"], "amount") - given_back
+            } else {
+                0
+            };
+            assert!(
+                charges.len() <= 1,
+                "{id} was charged {} times\n{}",
+                charges.len(),
+                self.story()
+            );
+            assert_eq!(
+                kept,
+                due,
+                "{id} is {status}, and the provider keeps {kept}\n{}",
+                self.story()
+            );
             let is_clear = order["needs_review"]["S"].is_null() || self.had_day_outage;
             assert!(is_clear, "{id} needs review: {}\n{}", order["needs_review"], self.story());
             if is_fulfilled {
@@ -39,7 +81,9 @@ impl Schedule {
             }
             let refunded = match charges.first() {
                 Some(charge) if number(charge, "refundable") == 0 => ", refunded",
-                Some(charge) if number(charge, "refundable") < number(charge, "amount") => ", refunded in part",
+                Some(charge) if number(charge, "refundable") < number(charge, "amount") => {
+                    ", refunded in part"
+                }
                 None if lost_charges.contains(&id) => NOT_SENT_AGAIN,
                 _ => "",
             };
@@ -48,40 +92,78 @@ impl Schedule {
         let ends = ends.collect();
         let left = self.came_in() - sold;
         assert_eq!(self.figures(), (left, left), "the stock does not add up\n{}", self.story());
-        // A message that is lost takes its mail with it; what was noted was sent, and now and then once more after a crash.
-        let (noted, sent) = (self.shop.aws.items("notifications").len(), self.shop.aws.mails().mails().len());
-        let lost = self.lost_messages.iter().filter(|(queue, _)| *queue == "send-notification").count();
+        // A message that is lost takes its mail with it; what was noted was sent, and now and then
+        // once more after a crash.
+        let (noted, sent) =
+            (self.shop.aws.items("notifications").len(), self.shop.aws.mails().mails().len());
+        let lost =
+            self.lost_messages.iter().filter(|(queue, _)| *queue == "send-notification").count();
         assert!(sent + lost >= noted, "{noted} mails were noted and {sent} sent\n{}", self.story());
         ends
     }
 
-    /// What holds once nothing is lost any more: everything that has moved is in the books, and every buyer has heard of it.
+    /// What holds once nothing is lost any more: everything that has moved is in the books, and
+    /// every buyer has heard of it.
     pub async fn check_books(&self) {
-        let (mut accounts, mut units): (BTreeMap<String, i64>, BTreeMap<String, i64>) = Default::default();
-        for entry in self.shop.aws.items("ledger").iter().filter(|item| text(item, "pk").starts_with("ENTRY#")) {
-            for line in entry["lines"]["L"].as_array().into_iter().flatten().map(|line| &line["M"]) {
-                // `stock:<product>:<shelf>` and `customer_funds:<order>`: there is one product, and all orders are one sum.
+        let (mut accounts, mut units): (BTreeMap<String, i64>, BTreeMap<String, i64>) =
+            Default::default();
+        for entry in self
+            .shop
+            .aws
+            .items("ledger")
+            .iter()
+            .filter(|item| text(item, "pk").starts_with("ENTRY#"))
+        {
+            for line in entry["lines"]["L"].as_array().into_iter().flatten().map(|line| &line["M"])
+            {
+                // `stock:<product>:<shelf>` and `customer_funds:<order>`: there is one product, and
+                // all orders are one sum.
                 let account = text(line, "account");
-                let account = account.strip_prefix(&format!("stock:{}:", self.product)).unwrap_or(account.split(':').next().unwrap());
+                let account = account
+                    .strip_prefix(&format!("stock:{}:", self.product))
+                    .unwrap_or(account.split(':').next().unwrap());
                 *accounts.entry(account.to_owned()).or_default() += number(line, "amount");
                 *units.entry(text(line, "unit")).or_default() += number(line, "amount");
             }
         }
-        assert!(units.values().all(|sum| *sum == 0), "the ledger does not add up: {units:?}\n{}", self.story());
+        assert!(
+            units.values().all(|sum| *sum == 0),
+            "the ledger does not add up: {units:?}\n{}",
+            self.story()
+        );
         let balance = |account: &str| accounts.get(account).copied().unwrap_or_default();
         let books = self.shop.aws.items("payment-simulator");
-        let kept: i64 = books.iter().filter(|item| text(item, "pk").starts_with("CHARGE#")).map(|item| number(item, "refundable")).sum();
-        assert_eq!((balance("provider_clearing"), balance("customer_funds")), (kept, -kept), "{accounts:?}\n{}", self.story());
+        let kept: i64 = books
+            .iter()
+            .filter(|item| text(item, "pk").starts_with("CHARGE#"))
+            .map(|item| number(item, "refundable"))
+            .sum();
+        assert_eq!(
+            (balance("provider_clearing"), balance("customer_funds")),
+            (kept, -kept),
+            "{accounts:?}\n{}",
+            self.story()
+        );
         let (on_hand, available) = self.figures();
         let sold = self.came_in() - on_hand;
         let shelves = ["available", "held", "shipped_out", "outside"].map(balance);
-        assert_eq!(shelves, [available, 0, sold, -self.came_in()], "{accounts:?}\n{}", self.story());
+        assert_eq!(
+            shelves,
+            [available, 0, sold, -self.came_in()],
+            "{accounts:?}\n{}",
+            self.story()
+        );
 
         // What moved a moment ago is not judged.
         self.shop.clock.advance(ledger::GRACE);
-        // Whatever there is now and then, as that looks into every shard of every index; otherwise each order alone.
+        // Whatever there is now and then, as that looks into every shard of every index; otherwise
+        // each order alone.
         let finds_all = self.seed.is_multiple_of(4);
-        let asked = if finds_all { vec![json!({})] } else { self.orders.iter().map(|order| json!({ "order_id": order })).collect() };
+        let asked = if finds_all {
+            vec![json!({})]
+        } else {
+            self.orders.iter().map(|order| json!({ "order_id": order })).collect()
+        };
         for event in asked {
             let report = self.shop.call("reconcile-ledger", event).await;
             let report = report.ok();
@@ -89,11 +171,20 @@ impl Schedule {
                 assert_eq!(report[named], json!([]), "{named} in {report:#}\n{}", self.story());
             }
             let checked = if finds_all { (self.orders.len(), 1) } else { (1, 0) };
-            assert_eq!((&report["checked"], &report["products_checked"]), (&json!(checked.0), &json!(checked.1)), "{report:#}");
+            assert_eq!(
+                (&report["checked"], &report["products_checked"]),
+                (&json!(checked.0), &json!(checked.1)),
+                "{report:#}"
+            );
         }
 
-        let written: BTreeSet<(String, String)> =
-            self.shop.aws.items("notifications").iter().map(|item| (text(item, "order_id"), text(item, "template"))).collect();
+        let written: BTreeSet<(String, String)> = self
+            .shop
+            .aws
+            .items("notifications")
+            .iter()
+            .map(|item| (text(item, "order_id"), text(item, "template")))
+            .collect();
         for order in self.shop.aws.orders() {
             let (id, status) = (text(&order, "order_id"), text(&order, "status"));
             let due: &[&str] = match status.as_str() {
@@ -104,7 +195,11 @@ impl Schedule {
                 _ => &["order_failed"],
             };
             for template in due {
-                assert!(written.contains(&(id.clone(), (*template).to_owned())), "{id}: nobody wrote {template}\n{}", self.story());
+                assert!(
+                    written.contains(&(id.clone(), (*template).to_owned())),
+                    "{id}: nobody wrote {template}\n{}",
+                    self.story()
+                );
             }
         }
     }
@@ -112,7 +207,11 @@ impl Schedule {
     /// How many of the product were booked in, less those that were written off.
     fn came_in(&self) -> i64 {
         let items = self.shop.aws.items("stock");
-        items.iter().filter(|item| text(item, "pk").starts_with("MOVE#")).map(|movement| number(movement, "delta")).sum()
+        items
+            .iter()
+            .filter(|item| text(item, "pk").starts_with("MOVE#"))
+            .map(|movement| number(movement, "delta"))
+            .sum()
     }
 
     /// How many there are on hand, and how many are available, in all parts together.

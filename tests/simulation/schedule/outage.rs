@@ -1,4 +1,5 @@
-//! The provider is out of reach: for one request, for a while, or for longer than an order waits for its payment.
+//! The provider is out of reach: for one request, for a while, or for longer than an order waits
+//! for its payment.
 
 use serde_json::{Value, json};
 use tests::{events, provider::Network, shop::PAY_WITHIN};
@@ -6,8 +7,8 @@ use tests::{events, provider::Network, shop::PAY_WITHIN};
 use super::Schedule;
 
 impl Schedule {
-    /// The provider does not take charges for a while, and everything else works: an order is placed, and the buyers may cancel, or wait
-    /// until the time to pay is over.
+    /// The provider does not take charges for a while, and everything else works: an order is
+    /// placed, and the buyers may cancel, or wait until the time to pay is over.
     pub(super) async fn outage(&mut self, number: u64) {
         self.network = self.broken_network();
         self.heal();
@@ -61,7 +62,12 @@ impl Schedule {
 
     /// The provider does not answer for about as long as an order waits for its payment, or longer.
     pub(super) async fn provider_is_away(&mut self) {
-        self.network = [Network::RequestsLost, Network::RequestsLost, Network::Unauthorized, Network::Forbidden][self.below(4) as usize];
+        self.network = [
+            Network::RequestsLost,
+            Network::RequestsLost,
+            Network::Unauthorized,
+            Network::Forbidden,
+        ][self.below(4) as usize];
         self.shop.provider.set_network(self.network);
         self.note(&format!("the network to the provider: {:?}", self.network));
         for _ in 0..1 + self.below(3) {
@@ -80,8 +86,15 @@ impl Schedule {
     /// The buyer cancels the order that was placed last.
     async fn cancel(&mut self) {
         let Some(order) = self.orders.last().cloned() else { return };
-        let request = events::post("/orders", &Value::Null).caller(events::USER).body("").path_parameter("order_id", &order);
+        let request = events::post("/orders", &Value::Null)
+            .caller(events::USER)
+            .body("")
+            .path_parameter("order_id", &order);
         let called = self.request("cancel-order", request.event()).await;
-        self.note(&format!("cancel-order of {order}: {} {}", called.status(), called.json()["code"]));
+        self.note(&format!(
+            "cancel-order of {order}: {} {}",
+            called.status(),
+            called.json()["code"]
+        ));
     }
 }

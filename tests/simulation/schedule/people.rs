@@ -24,7 +24,10 @@ impl Schedule {
         let quantity = 1 + self.below(3) as u32;
         let token = if self.chance(70) { Some(self.token()) } else { None };
         loop {
-            let placed = events::new_order(&format!("order-{number}"), &events::order_request(&self.product, quantity, token));
+            let placed = events::new_order(
+                &format!("order-{number}"),
+                &events::order_request(&self.product, quantity, token),
+            );
             let called = self.request("create-order", placed).await;
             if called.status() == 201 {
                 let id = called.json()["id"].as_str().unwrap().to_owned();
@@ -52,14 +55,25 @@ impl Schedule {
         }
         let payment = events::new_payment(&format!("payment-{}", self.payments), &order, token);
         let called = self.request("create-payment", payment).await;
-        self.note(&format!("payment {} of {order} with {token}: {} {}", self.payments, called.status(), called.json()["code"]));
+        self.note(&format!(
+            "payment {} of {order} with {token}: {} {}",
+            self.payments,
+            called.status(),
+            called.json()["code"]
+        ));
     }
 
     /// Somebody gives an order up, sends it, or hears that it has arrived.
     pub(super) async fn step(&mut self) {
         let chosen = self.below(self.orders.len() as u64) as usize;
         let order = self.orders[chosen].clone();
-        let status = self.shop.aws.orders().iter().find(|item| text(item, "order_id") == order).map(|item| text(item, "status"));
+        let status = self
+            .shop
+            .aws
+            .orders()
+            .iter()
+            .find(|item| text(item, "order_id") == order)
+            .map(|item| text(item, "status"));
         // Mostly what comes next, and now and then what must not.
         let operation = match (status.unwrap_or_default().as_str(), self.below(20)) {
             ("confirmed", 0..12) | ("shipped", 0) | ("pending", 0) => "ship-order",
@@ -67,10 +81,17 @@ impl Schedule {
             ("confirmed" | "shipped", _) | (_, 2) => "cancel-order",
             _ => return,
         };
-        let request = events::post("/orders", &json!({ "carrier": "Royal Mail", "tracking": "RM1" })).caller(events::ADMIN);
+        let request =
+            events::post("/orders", &json!({ "carrier": "Royal Mail", "tracking": "RM1" }))
+                .caller(events::ADMIN);
         let request = if operation == "ship-order" { request } else { request.body("") };
-        let called = self.request(operation, request.path_parameter("order_id", &order).event()).await;
-        self.note(&format!("{operation} of {order}: {} {}", called.status(), called.json()["code"]));
+        let called =
+            self.request(operation, request.path_parameter("order_id", &order).event()).await;
+        self.note(&format!(
+            "{operation} of {order}: {} {}",
+            called.status(),
+            called.json()["code"]
+        ));
     }
 
     /// An operator gives back a payment, or a part of it.
@@ -85,19 +106,35 @@ impl Schedule {
         if let Some(cents) = cents {
             body["amount"] = json!({ "amount": cents, "currency": "USD" });
         }
-        let request = events::post("/refunds", &body).caller(events::ADMIN).path_parameter("payment_id", &payment);
+        let request = events::post("/refunds", &body)
+            .caller(events::ADMIN)
+            .path_parameter("payment_id", &payment);
         let request = request.header("idempotency-key", &format!("refund-{}", self.errands));
         let called = self.request("create-refund", request.event()).await;
-        self.note(&format!("refund {} of {payment}, {cents:?}: {} {}", self.errands, called.status(), called.json()["code"]));
+        self.note(&format!(
+            "refund {} of {payment}, {cents:?}: {} {}",
+            self.errands,
+            called.status(),
+            called.json()["code"]
+        ));
     }
 
     /// The provider tells of a payment, whether there is news of it or not.
     pub(super) async fn tell(&mut self) {
         let Some(payment) = self.any_payment() else { return };
         let event_id = format!("evt_{}", self.below(8));
-        let event = events::webhook(self.shop.aws.secrets_manager(), self.shop.clock.now(), &event_id, &payment);
+        let event = events::webhook(
+            self.shop.aws.secrets_manager(),
+            self.shop.clock.now(),
+            &event_id,
+            &payment,
+        );
         let called = self.request("receive-payment-webhook", event).await;
-        self.note(&format!("{event_id} tells of {payment}: {} {}", called.status(), called.json()["code"]));
+        self.note(&format!(
+            "{event_id} tells of {payment}: {} {}",
+            called.status(),
+            called.json()["code"]
+        ));
         assert!([200, 503].contains(&called.status()), "{:?}\n{}", called.answer, self.story());
     }
 
@@ -112,7 +149,8 @@ impl Schedule {
         if kinds > 0 {
             body["delta"] = [-1, 1, 2][self.below(3) as usize].into();
         }
-        let adjustment = events::adjustment(&format!("movement-{}", self.errands), &self.product, &body);
+        let adjustment =
+            events::adjustment(&format!("movement-{}", self.errands), &self.product, &body);
         let called = self.request("adjust-stock", adjustment).await;
         self.note(&format!("the stock, {body}: {} {}", called.status(), called.json()["code"]));
     }
@@ -120,7 +158,8 @@ impl Schedule {
     /// A payment that somebody has tried to make, if there is one.
     fn any_payment(&mut self) -> Option<String> {
         let items = self.shop.aws.items("payments");
-        let attempts: Vec<&Value> = items.iter().filter(|item| text(item, "sk").starts_with("ATTEMPT#")).collect();
+        let attempts: Vec<&Value> =
+            items.iter().filter(|item| text(item, "sk").starts_with("ATTEMPT#")).collect();
         if attempts.is_empty() {
             return None;
         }
@@ -133,7 +172,12 @@ impl Schedule {
         let called = self.shop.call(operation, event).await;
         self.heal();
         let status = called.status();
-        assert!(status < 500 || status == 503, "{operation}: {:?}\n{}", called.answer, self.story());
+        assert!(
+            status < 500 || status == 503,
+            "{operation}: {:?}\n{}",
+            called.answer,
+            self.story()
+        );
         called
     }
 }

@@ -1,7 +1,9 @@
-//! What people do with their accounts in the shop: they register, log in, come back, change and lose what they have.
+//! What people do with their accounts in the shop: they register, log in, come back, change and
+//! lose what they have.
 //!
-//! To hash a password takes its time. [`Shop::enrol`] and [`Shop::enter`] write what a registration and a login would have written, with a
-//! hash that is computed once for all tests of a program; [`Shop::register`] and [`Shop::login`] are the operations themselves.
+//! To hash a password takes its time. [`Shop::enrol`] and [`Shop::enter`] write what a registration
+//! and a login would have written, with a hash that is computed once for all tests of a program;
+//! [`Shop::register`] and [`Shop::login`] are the operations themselves.
 
 mod session;
 mod tables;
@@ -54,13 +56,19 @@ impl Shop {
     /// When no key can be made.
     pub fn open() -> Self {
         static KEYS: OnceLock<String> = OnceLock::new();
-        let keys = || SigningKeys::default().rotated(&Ids::System, clock().now()).expect("a key can be made").text();
+        let keys = || {
+            SigningKeys::default()
+                .rotated(&Ids::System, clock().now())
+                .expect("a key can be made")
+                .text()
+        };
         let aws = Aws::new();
         aws.secrets_manager().set("signing-key", KEYS.get_or_init(keys));
         Self::over(aws, clock()).cold()
     }
 
-    /// As [`Shop::open`], for operations that run at the same time; see [`Aws::crowded_sdk_config`].
+    /// As [`Shop::open`], for operations that run at the same time; see
+    /// [`Aws::crowded_sdk_config`].
     pub fn crowded(seed: u64) -> Self {
         let shop = Self::open();
         shop.with_instance(&shop.aws.crowded_sdk_config(seed), None)
@@ -75,7 +83,9 @@ impl Shop {
     /// As [`Shop::cold`], where the SDK tries each call once more, as it does deployed.
     #[must_use]
     pub fn retrying(&self) -> Self {
-        let retry = RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(1));
+        let retry = RetryConfig::standard()
+            .with_max_attempts(2)
+            .with_initial_backoff(Duration::from_millis(1));
         self.with_instance(&self.aws.sdk_config().to_builder().retry_config(retry).build(), None)
     }
 
@@ -120,9 +130,18 @@ impl Shop {
             username: Username::parse("ada").expect("a name"),
             full_name: FullName::parse("Ada Lovelace").expect("a name"),
         };
-        let link = OneTimeToken::create(id, ids).link(self.mail_keys().await.active(), now, VERIFICATION_LIFETIME, ids);
+        let link = OneTimeToken::create(id, ids).link(
+            self.mail_keys().await.active(),
+            now,
+            VERIFICATION_LIFETIME,
+            ids,
+        );
         let user = User::register(id, registration, link, now, Trace::start(ids));
-        self.users.store.register(&user, password_hash.to_owned()).await.expect("nobody has the address");
+        self.users
+            .store
+            .register(&user, password_hash.to_owned())
+            .await
+            .expect("nobody has the address");
         user
     }
 
@@ -135,10 +154,17 @@ impl Shop {
         let user = self.user(id).await;
         let token = RefreshToken::first(TokenSubject::from(&user), ids, now);
         let end = self.users.session_expiry(&token, now);
-        self.users.store.start_session(&token, end, now, Vec::new()).await.expect("the table takes a session");
-        let keys = SigningKeys::parse(&self.aws.secrets_manager().text("signing-key").expect("a secret")).expect("keys");
+        self.users
+            .store
+            .start_session(&token, end, now, Vec::new())
+            .await
+            .expect("the table takes a session");
+        let keys =
+            SigningKeys::parse(&self.aws.secrets_manager().text("signing-key").expect("a secret"))
+                .expect("keys");
         let claims = Claims::new(&token.subject, token.session_id, &self.users.issuer, ids, now);
-        let access_token = claims.sign(&keys.current().expect("a key that signs")).expect("a token");
+        let access_token =
+            claims.sign(&keys.current().expect("a key that signs")).expect("a token");
         Session { access_token, refresh_token: token.text(&self.refresh_key().await) }
     }
 
@@ -167,11 +193,18 @@ impl Shop {
     /// # Panics
     /// When the secret is missing.
     pub async fn mail_keys(&self) -> KeyRing<SealingKey> {
-        self.users.secrets.keys("mail-token-key").await.expect("a secret").derive("one-time-token").map(SealingKey::new)
+        self.users
+            .secrets
+            .keys("mail-token-key")
+            .await
+            .expect("a secret")
+            .derive("one-time-token")
+            .map(SealingKey::new)
     }
 }
 
-/// What people ask for. Each request comes from the same network unless it says otherwise, and is answered by the operation itself.
+/// What people ask for. Each request comes from the same network unless it says otherwise, and is
+/// answered by the operation itself.
 #[allow(missing_docs, clippy::missing_panics_doc, reason = "each sends what the operation takes")]
 impl Shop {
     /// Sends a body to an operation without a token.
@@ -193,9 +226,18 @@ impl Shop {
     }
 
     /// Logs in from some network, with a device token or without.
-    pub async fn login_from(&self, source: &str, device: Option<&str>, email: &str, password: &str) -> Called {
-        let request = request("login-user", &json!({ "email": email, "password": password })).source_ip(source);
-        let request = device.into_iter().fold(request, |request, token| request.header("X-Device-Token", token));
+    pub async fn login_from(
+        &self,
+        source: &str,
+        device: Option<&str>,
+        email: &str,
+        password: &str,
+    ) -> Called {
+        let request = request("login-user", &json!({ "email": email, "password": password }))
+            .source_ip(source);
+        let request = device
+            .into_iter()
+            .fold(request, |request, token| request.header("X-Device-Token", token));
         self.call("login-user", request.event()).await
     }
 
@@ -214,7 +256,12 @@ impl Shop {
     }
 
     pub async fn change_password(&self, session: &Session, present: &str, new: &str) -> Called {
-        self.send_as(session, "change-password", &json!({ "current_password": present, "new_password": new })).await
+        self.send_as(
+            session,
+            "change-password",
+            &json!({ "current_password": present, "new_password": new }),
+        )
+        .await
     }
 
     pub async fn me(&self, session: &Session) -> Called {
@@ -229,7 +276,8 @@ impl Shop {
 
     /// Changes the profile, with this `If-Match`.
     pub async fn edit_if(&self, session: &Session, tag: &str, body: &Value) -> Called {
-        self.call("update-me", session.request(request("update-me", body).header("If-Match", tag))).await
+        self.call("update-me", session.request(request("update-me", body).header("If-Match", tag)))
+            .await
     }
 
     /// Asks for another address, with the password of everybody.
@@ -269,8 +317,16 @@ impl Shop {
     }
 
     /// Changes somebody's profile as an admin, with this `If-Match`.
-    pub async fn administer_if(&self, admin: &Session, id: UserId, tag: &str, body: &Value) -> Called {
-        let request = request("update-user", body).path_parameter("user_id", &id.to_string()).header("If-Match", tag);
+    pub async fn administer_if(
+        &self,
+        admin: &Session,
+        id: UserId,
+        tag: &str,
+        body: &Value,
+    ) -> Called {
+        let request = request("update-user", body)
+            .path_parameter("user_id", &id.to_string())
+            .header("If-Match", tag);
         self.call("update-user", admin.request(request)).await
     }
 
@@ -289,7 +345,8 @@ impl Shop {
         self.call("rotate-signing-key", event).await
     }
 
-    /// A whole rotation of the signing key: the four steps of Secrets Manager, under a token of its own.
+    /// A whole rotation of the signing key: the four steps of Secrets Manager, under a token of its
+    /// own.
     pub async fn rotate_signing_key(&self) {
         let token = Uuid::from_bytes(Ids::System.bytes()).to_string();
         self.aws.secrets_manager().begin_rotation("signing-key", &token);
@@ -309,7 +366,12 @@ impl Shop {
         let secret = self.aws.secrets_manager().text("signing-key").expect("a secret");
         let keys: Value = serde_json::from_str(&secret).expect("keys are JSON");
         let text = |key: &Value, name: &str| key[name].as_str().unwrap_or_default().to_owned();
-        keys["keys"].as_array().into_iter().flatten().map(|key| (text(key, "kid"), text(key, "status"))).collect()
+        keys["keys"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|key| (text(key, "kid"), text(key, "status")))
+            .collect()
     }
 }
 
@@ -319,7 +381,9 @@ impl Shop {
 /// When it cannot be hashed.
 pub fn hash() -> &'static str {
     static HASH: OnceLock<String> = OnceLock::new();
-    HASH.get_or_init(|| PasswordHasher::default().hash(PASSWORD, [7; 16]).expect("a password can be hashed"))
+    HASH.get_or_init(|| {
+        PasswordHasher::default().hash(PASSWORD, [7; 16]).expect("a password can be hashed")
+    })
 }
 
 /// A request on the route of an operation; without a body where it is null.
@@ -327,10 +391,16 @@ pub fn hash() -> &'static str {
 /// # Panics
 /// When no operation of this name is called over HTTP.
 pub fn request(operation: &str, body: &Value) -> events::Http {
-    let found = operations().find(|found| found.name() == operation).and_then(|found| found.routes().first());
+    let found = operations()
+        .find(|found| found.name() == operation)
+        .and_then(|found| found.routes().first());
     let route = found.unwrap_or_else(|| panic!("{operation} has no route"));
     let request = events::http(route.method, route.path);
-    if body.is_null() { request } else { request.header("content-type", "application/json").body(&body.to_string()) }
+    if body.is_null() {
+        request
+    } else {
+        request.header("content-type", "application/json").body(&body.to_string())
+    }
 }
 
 /// The registration of somebody called Ada.
@@ -349,7 +419,8 @@ pub fn kind(called: &Called) -> &'static str {
     called.answer.as_ref().err().map_or("", |failure| failure.kind)
 }
 
-/// An answer without the one thing that differs each time: how long it took. (Requests of tests all have the same id.)
+/// An answer without the one thing that differs each time: how long it took. (Requests of tests all
+/// have the same id.)
 pub fn seen(called: &Called) -> Value {
     let mut answer = called.ok().clone();
     if let Some(headers) = answer["headers"].as_object_mut() {

@@ -1,4 +1,5 @@
-//! The services over the world in memory, set up as `from_env` sets them up with the template's defaults.
+//! The services over the world in memory, set up as `from_env` sets them up with the template's
+//! defaults.
 
 use std::time::Duration;
 
@@ -19,8 +20,8 @@ pub const MAX_PER_ORDER: u32 = 20;
 pub const PAY_WITHIN: Duration = Duration::from_secs(1800);
 /// When an unsettled record is looked at first.
 pub const RETRY: Duration = Duration::from_secs(60);
-/// How much one network may try at once: more than any story does, all of whose requests come from one. A test of the limit gives
-/// [`users::Users::network_burst`] another value.
+/// How much one network may try at once: more than any story does, all of whose requests come from
+/// one. A test of the limit gives [`users::Users::network_burst`] another value.
 pub const NETWORK_BURST: u32 = 1_000_000;
 /// How long a session lasts at most: as long as the template says.
 pub const SESSION_MAX: Duration = Duration::from_secs(180 * 24 * 3600);
@@ -38,17 +39,34 @@ pub fn users(aws: &Aws, clock: &Clock) -> users::Users {
 
 /// Users, with these clients and ids.
 #[cfg(feature = "users")]
-pub fn users_over(config: &aws_config::SdkConfig, clock: &Clock, ids: shared::ids::Ids) -> users::Users {
+pub fn users_over(
+    config: &aws_config::SdkConfig,
+    clock: &Clock,
+    ids: shared::ids::Ids,
+) -> users::Users {
     let secrets = aws_sdk_secretsmanager::Client::new(config);
     let secrets = shared::secret::Secrets::new(secrets, format!("{STACK}/"), clock.clone());
-    let issuer = users::tokens::access::Issuer { name: "urn:ferrocart:tests".to_owned(), audience: "urn:ferrocart:tests:api".to_owned() };
-    users::Users::new(users_store(config), secrets, clock.clone(), ids, issuer, NETWORK_BURST, SESSION_MAX)
+    let issuer = users::tokens::access::Issuer {
+        name: "urn:ferrocart:tests".to_owned(),
+        audience: "urn:ferrocart:tests:api".to_owned(),
+    };
+    users::Users::new(
+        users_store(config),
+        secrets,
+        clock.clone(),
+        ids,
+        issuer,
+        NETWORK_BURST,
+        SESSION_MAX,
+    )
 }
 
 /// The tables of users, with these clients.
 #[cfg(feature = "users")]
 pub fn users_store(config: &aws_config::SdkConfig) -> users::store::Store {
-    let table = |name: &str| shared::table::Table::new(aws_sdk_dynamodb::Client::new(config), format!("{STACK}-{name}"));
+    let table = |name: &str| {
+        shared::table::Table::new(aws_sdk_dynamodb::Client::new(config), format!("{STACK}-{name}"))
+    };
     users::store::Store { users: table("users"), sessions: table("sessions"), shards: SHARDS }
 }
 
@@ -71,8 +89,8 @@ pub fn inventory(aws: &Aws, clock: &Clock) -> inventory::Inventory {
     inventory::Inventory::new(store, clock.clone(), LOW_STOCK_THRESHOLD)
 }
 
-/// How many orders may be unpaid at once, as the template has it. Only the limit of a network is higher than any story needs, because all
-/// requests come from one.
+/// How many orders may be unpaid at once, as the template has it. Only the limit of a network is
+/// higher than any story needs, because all requests come from one.
 #[cfg(feature = "orders")]
 pub fn limits() -> orders::domain::unpaid::Limits {
     use orders::domain::unpaid::{BuyerLimit, Limits};
@@ -88,7 +106,11 @@ pub fn limits() -> orders::domain::unpaid::Limits {
 #[cfg(feature = "orders")]
 pub fn orders(aws: &Aws, clock: &Clock) -> orders::Orders {
     orders::Orders {
-        store: orders::store::Store { orders: aws.table("orders"), products: aws.table("order-products"), shards: SHARDS },
+        store: orders::store::Store {
+            orders: aws.table("orders"),
+            products: aws.table("order-products"),
+            shards: SHARDS,
+        },
         secrets: aws.secrets_at(clock.clone()),
         clock: clock.clone(),
         ids: aws.ids(400_000),
@@ -99,9 +121,20 @@ pub fn orders(aws: &Aws, clock: &Clock) -> orders::Orders {
 
 /// Payments, with this provider.
 #[cfg(feature = "payments")]
-pub fn payments(aws: &Aws, clock: &Clock, provider: std::sync::Arc<dyn provider::PaymentProvider>) -> payments::Payments {
+pub fn payments(
+    aws: &Aws,
+    clock: &Clock,
+    provider: std::sync::Arc<dyn provider::PaymentProvider>,
+) -> payments::Payments {
     let settings = payments::Settings { shards: SHARDS, first_retry: RETRY };
-    payments::Payments::new(aws.table("payments"), provider, aws.secrets_at(clock.clone()), clock.clone(), aws.ids(500_000), settings)
+    payments::Payments::new(
+        aws.table("payments"),
+        provider,
+        aws.secrets_at(clock.clone()),
+        clock.clone(),
+        aws.ids(500_000),
+        settings,
+    )
 }
 
 /// Notifications.
@@ -131,7 +164,11 @@ pub fn statement(aws: &Aws) -> std::sync::Arc<dyn provider::statement::Statement
 
 /// Ledger, with what the provider says of its own books, if it says anything.
 #[cfg(feature = "ledger")]
-pub fn ledger(aws: &Aws, clock: &Clock, statement: Option<std::sync::Arc<dyn provider::statement::StatementReader>>) -> ledger::Ledger {
+pub fn ledger(
+    aws: &Aws,
+    clock: &Clock,
+    statement: Option<std::sync::Arc<dyn provider::statement::StatementReader>>,
+) -> ledger::Ledger {
     ledger::Ledger {
         store: ledger::store::Store::new(aws.table("ledger"), SHARDS),
         sources: ledger::sources::Sources {
@@ -148,7 +185,10 @@ pub fn ledger(aws: &Aws, clock: &Clock, statement: Option<std::sync::Arc<dyn pro
 /// Platform.
 #[cfg(feature = "platform")]
 pub fn platform(aws: &Aws, clock: &Clock) -> platform::Platform {
-    let service = |name, tables: &[&str]| platform::health::Service { name, tables: tables.iter().map(|table| aws.table(table)).collect() };
+    let service = |name, tables: &[&str]| platform::health::Service {
+        name,
+        tables: tables.iter().map(|table| aws.table(table)).collect(),
+    };
     let services = vec![
         service("users", &["users", "sessions"]),
         service("catalog", &["products"]),

@@ -6,8 +6,9 @@ use super::Shop;
 use crate::{aws::Called, events};
 
 impl Shop {
-    /// Registers Ada as `events/register-user.json` has it, and gives her the id that the samples speak of, [`events::USER`]: it is the
-    /// service that chooses ids. The link that she is sent stays good for the id that she was registered under.
+    /// Registers Ada as `events/register-user.json` has it, and gives her the id that the samples
+    /// speak of, [`events::USER`]: it is the service that chooses ids. The link that she is sent
+    /// stays good for the id that she was registered under.
     ///
     /// # Panics
     /// When she is refused.
@@ -16,7 +17,9 @@ impl Shop {
         assert_eq!(registered.status(), 201, "{:?}", registered.answer);
         let id = registered.json()["id"].as_str().expect("a user has an id").to_owned();
         for item in self.aws.items("users") {
-            let mut adopted: Value = serde_json::from_str(&item.to_string().replace(&id, events::USER)).expect("still JSON");
+            let mut adopted: Value =
+                serde_json::from_str(&item.to_string().replace(&id, events::USER))
+                    .expect("still JSON");
             // Sealed for another id, and worth nothing for this one.
             adopted.as_object_mut().expect("an item").remove("verification");
             self.aws.put("users", &adopted);
@@ -24,7 +27,8 @@ impl Shop {
         self.aws.delete("users", &json!({ "pk": { "S": format!("USER#{id}") } }));
     }
 
-    /// Creates a product with so many in stock, and gives its id. Orders hears of it with the next turn of the pump.
+    /// Creates a product with so many in stock, and gives its id. Orders hears of it with the next
+    /// turn of the pump.
     ///
     /// # Panics
     /// When the shop refuses.
@@ -38,14 +42,24 @@ impl Shop {
         let created = self.call("create-product", events::new_product(name, &body)).await;
         assert_eq!(created.status(), 201, "{:?}", created.answer);
         let id = created.json()["id"].as_str().expect("a product has an id").to_owned();
-        let delivery = events::adjustment(name, &id, &json!({ "delta": in_stock, "reason": "first delivery" }));
+        let delivery = events::adjustment(
+            name,
+            &id,
+            &json!({ "delta": in_stock, "reason": "first delivery" }),
+        );
         let adjusted = self.call("adjust-stock", delivery).await;
         assert_eq!(adjusted.status(), 201, "{:?}", adjusted.answer);
         id
     }
 
     /// Orders `quantity` of a product as [`events::USER`]; pays at once if a token is given.
-    pub async fn order(&self, key: &str, product: &str, quantity: u32, token: Option<&str>) -> Called {
+    pub async fn order(
+        &self,
+        key: &str,
+        product: &str,
+        quantity: u32,
+        token: Option<&str>,
+    ) -> Called {
         let mut body = json!({ "items": [{ "product_id": product, "quantity": quantity }] });
         if let Some(token) = token {
             body["payment_method"] = json!({ "type": "card", "token": token });
@@ -55,7 +69,9 @@ impl Shop {
 
     /// An order as [`events::USER`] reads it.
     pub async fn read_order(&self, id: &str) -> Value {
-        let request = events::get(&format!("/orders/{id}")).caller(events::USER).path_parameter("order_id", id);
+        let request = events::get(&format!("/orders/{id}"))
+            .caller(events::USER)
+            .path_parameter("order_id", id);
         self.call("get-order", request.event()).await.json()
     }
 }

@@ -1,4 +1,5 @@
-//! Changing and archiving a product: nothing that somebody else has said is overwritten unseen, and a SKU is never two products'.
+//! Changing and archiving a product: nothing that somebody else has said is overwritten unseen, and
+//! a SKU is never two products'.
 
 use std::sync::Arc;
 
@@ -28,16 +29,25 @@ impl Catalogue {
     /// That every product has its SKU until it is archived, and every SKU is some product's.
     fn check(&self) {
         let items = self.aws.items("products");
-        let (products, holders): (Vec<_>, Vec<_>) =
-            items.iter().partition(|item| item["pk"]["S"].as_str().unwrap().starts_with("PRODUCT#"));
-        let pair = |sku: &Value, product: &Value| (sku.as_str().unwrap().to_owned(), product.as_str().unwrap().to_owned());
+        let (products, holders): (Vec<_>, Vec<_>) = items
+            .iter()
+            .partition(|item| item["pk"]["S"].as_str().unwrap().starts_with("PRODUCT#"));
+        let pair = |sku: &Value, product: &Value| {
+            (sku.as_str().unwrap().to_owned(), product.as_str().unwrap().to_owned())
+        };
         let sold = products.iter().filter(|item| item["status"]["S"] != "archived");
-        let upper = |item: &Value| Value::from(item["details"]["M"]["sku"]["S"].as_str().unwrap().to_uppercase());
-        let had: BTreeSet<_> = sold.map(|item| pair(&upper(item), &item["product_id"]["S"])).collect();
+        let upper = |item: &Value| {
+            Value::from(item["details"]["M"]["sku"]["S"].as_str().unwrap().to_uppercase())
+        };
+        let had: BTreeSet<_> =
+            sold.map(|item| pair(&upper(item), &item["product_id"]["S"])).collect();
         let held: BTreeSet<_> = holders
             .iter()
             .filter_map(|item| {
-                Some((item["pk"]["S"].as_str()?.strip_prefix("SKU#")?.to_owned(), item["product_id"]["S"].as_str()?.to_owned()))
+                Some((
+                    item["pk"]["S"].as_str()?.strip_prefix("SKU#")?.to_owned(),
+                    item["product_id"]["S"].as_str()?.to_owned(),
+                ))
             })
             .collect();
         assert_eq!(had, held);
@@ -53,7 +63,9 @@ fn put(id: &str, product: &Value) -> events::Http {
 }
 
 fn removal(id: &str, seen: u64) -> Value {
-    let request = events::http("DELETE", &format!("/products/{id}")).path_parameter("product_id", id).caller(events::ADMIN);
+    let request = events::http("DELETE", &format!("/products/{id}"))
+        .path_parameter("product_id", id)
+        .caller(events::ADMIN);
     request.header("if-match", &format!("\"{seen}\"")).event()
 }
 
@@ -99,27 +111,50 @@ async fn a_product_is_changed_as_a_whole_and_its_sku_with_it() {
 async fn whoever_has_not_seen_the_version_that_stands_changes_nothing() {
     let shop = Catalogue::new();
     let id = shop.created("k", &spoon()).await;
-    assert_eq!(shop.update(&id, 1, &product("Elm spoon", "SPOON-OAK", "kitchen")).await.status(), 200);
+    assert_eq!(
+        shop.update(&id, 1, &product("Elm spoon", "SPOON-OAK", "kitchen")).await.status(),
+        200
+    );
     let before = shop.aws.items("products");
     for seen in [0, 1, 3, 7] {
         for answer in [shop.update(&id, seen, &spoon()).await, shop.archive(&id, seen).await] {
-            assert_eq!((answer.status(), answer.code().as_str()), (412, "precondition_failed"), "{seen}");
+            assert_eq!(
+                (answer.status(), answer.code().as_str()),
+                (412, "precondition_failed"),
+                "{seen}"
+            );
             assert_eq!(answer.header("etag"), Some("\"2\"".to_owned()));
         }
     }
-    let delete = || events::http("DELETE", &format!("/products/{id}")).path_parameter("product_id", &id);
-    for (operation, request) in [("update-product", put(&id, &spoon())), ("archive-product", delete())] {
+    let delete =
+        || events::http("DELETE", &format!("/products/{id}")).path_parameter("product_id", &id);
+    for (operation, request) in
+        [("update-product", put(&id, &spoon())), ("archive-product", delete())]
+    {
         let request = request.caller(events::ADMIN);
         let blind = shop.call(operation, request.clone().event()).await;
-        assert_eq!((blind.status(), blind.code().as_str(), blind.calls.len()), (428, "precondition_required", 0));
+        assert_eq!(
+            (blind.status(), blind.code().as_str(), blind.calls.len()),
+            (428, "precondition_required", 0)
+        );
         for other in ["W/\"2\"", "\"02\"", "\"x\"", "\"18446744073709551616\""] {
-            let answer = shop.call(operation, request.clone().header("if-match", other).event()).await;
-            assert_eq!((answer.status(), answer.code().as_str()), (412, "precondition_failed"), "{other}");
+            let answer =
+                shop.call(operation, request.clone().header("if-match", other).event()).await;
+            assert_eq!(
+                (answer.status(), answer.code().as_str()),
+                (412, "precondition_failed"),
+                "{other}"
+            );
             assert_eq!(answer.header("etag"), Some("\"2\"".to_owned()), "{other}");
         }
         for odd in ["*", "2", "\"2\", \"3\"", "\"2", ""] {
-            let answer = shop.call(operation, request.clone().header("if-match", odd).event()).await;
-            assert_eq!((answer.status(), answer.code().as_str(), answer.calls.len()), (400, "invalid_if_match", 0), "{odd}");
+            let answer =
+                shop.call(operation, request.clone().header("if-match", odd).event()).await;
+            assert_eq!(
+                (answer.status(), answer.code().as_str(), answer.calls.len()),
+                (400, "invalid_if_match", 0),
+                "{odd}"
+            );
         }
     }
     assert_eq!(shop.aws.items("products"), before);
@@ -139,23 +174,39 @@ async fn the_same_change_once_more_is_the_same_answer_and_no_change() {
         assert_eq!((answer.body(), answer.header("etag")), (first.body(), first.header("etag")));
     }
     pump.settle().await;
-    let told: Vec<Value> = shop.aws.queues().take("product-changes", 10).iter().map(|message| message.json()["data"].clone()).collect();
-    assert_eq!(told.iter().map(|data| data["version"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2]);
+    let told: Vec<Value> = shop
+        .aws
+        .queues()
+        .take("product-changes", 10)
+        .iter()
+        .map(|message| message.json()["data"].clone())
+        .collect();
+    assert_eq!(
+        told.iter().map(|data| data["version"].as_u64().unwrap()).collect::<Vec<_>>(),
+        [1, 2]
+    );
     insta::assert_json_snapshot!(told);
 }
 
 #[tokio::test]
 async fn a_sku_that_another_product_has_is_not_given_twice() {
     let shop = Catalogue::new();
-    let (oak, elm) = (shop.created("oak", &spoon()).await, shop.created("elm", &product("Elm", "SPOON-ELM", "kitchen")).await);
+    let (oak, elm) = (
+        shop.created("oak", &spoon()).await,
+        shop.created("elm", &product("Elm", "SPOON-ELM", "kitchen")).await,
+    );
     let mut wanted = spoon();
     wanted["sku"] = json!("SPOON-ELM");
     let taken = shop.update(&oak, 1, &wanted).await;
     assert_eq!((taken.status(), taken.code().as_str()), (409, "sku_taken"));
     assert_eq!(shop.get(&oak, None).await.header("etag"), Some("\"1\"".to_owned()));
     shop.check();
-    assert_eq!(shop.create("new", &product("New", "SPOON-ELM", "kitchen")).await.code(), "sku_taken");
-    // Until the one that has it is archived; archiving that one again does not take it from its new owner.
+    assert_eq!(
+        shop.create("new", &product("New", "SPOON-ELM", "kitchen")).await.code(),
+        "sku_taken"
+    );
+    // Until the one that has it is archived; archiving that one again does not take it from its new
+    // owner.
     assert_eq!(shop.archive(&elm, 1).await.status(), 204);
     assert_eq!(shop.update(&oak, 1, &wanted).await.status(), 200);
     assert_eq!(shop.archive(&elm, 1).await.status(), 204);
@@ -172,7 +223,10 @@ async fn an_archived_product_is_gone_for_everybody_and_its_orders_are_told() {
     let mut pump = shop.publisher("products");
     let id = shop.created("k", &spoon()).await;
     let archived = shop.archive(&id, 1).await;
-    assert_eq!((archived.status(), archived.operations(), archived.body()), (204, vec!["GetItem", "TransactWriteItems"], ""));
+    assert_eq!(
+        (archived.status(), archived.operations(), archived.body()),
+        (204, vec!["GetItem", "TransactWriteItems"], "")
+    );
     for seen in [1, 2, 9] {
         let again = shop.archive(&id, seen).await;
         assert_eq!((again.status(), again.operations()), (204, vec!["GetItem"]));
@@ -198,7 +252,10 @@ async fn an_archived_product_is_gone_for_everybody_and_its_orders_are_told() {
     assert_eq!(shop.archive(unknown, 1).await.code(), "product_not_found");
     assert_eq!(shop.update(unknown, 1, &spoon()).await.code(), "product_not_found");
     for odd in ["spoon", "usr_0199c2a8-0000-7000-8000-0000000000cc"] {
-        assert_eq!((shop.archive(odd, 1).await.status(), shop.update(odd, 1, &spoon()).await.status()), (404, 404));
+        assert_eq!(
+            (shop.archive(odd, 1).await.status(), shop.update(odd, 1, &spoon()).await.status()),
+            (404, 404)
+        );
     }
 }
 
@@ -210,16 +267,28 @@ async fn a_sku_is_unique_without_regard_to_case_and_kept_as_written() {
     let other = shop.create("l", &product("Elm spoon", "SPOON / OAK 1", "kitchen")).await;
     assert_eq!((other.status(), other.code().as_str()), (409, "sku_taken"));
     let other = shop.created("m", &product("Elm spoon", "spoon-elm", "kitchen")).await;
-    assert_eq!(shop.update(&other, 1, &product("Elm spoon", "sPOON / OAK 1", "kitchen")).await.code(), "sku_taken");
+    assert_eq!(
+        shop.update(&other, 1, &product("Elm spoon", "sPOON / OAK 1", "kitchen")).await.code(),
+        "sku_taken"
+    );
     // The product itself may write its SKU in another case: it holds it already.
     let renamed = shop.update(&id, 1, &product("Oak spoon", "SPOON / oak 1", "kitchen")).await;
     assert_eq!((renamed.status(), &renamed.json()["sku"]), (200, &json!("SPOON / oak 1")));
     shop.check();
-    assert_eq!(shop.update(&id, 2, &product("Oak spoon", "SPOON-OAK", "kitchen")).await.status(), 200);
-    assert_eq!(shop.update(&other, 1, &product("Elm spoon", "spoon / oak 1", "kitchen")).await.status(), 200);
+    assert_eq!(
+        shop.update(&id, 2, &product("Oak spoon", "SPOON-OAK", "kitchen")).await.status(),
+        200
+    );
+    assert_eq!(
+        shop.update(&other, 1, &product("Elm spoon", "spoon / oak 1", "kitchen")).await.status(),
+        200
+    );
     shop.check();
     assert_eq!(shop.archive(&id, 3).await.status(), 204);
-    assert_eq!(shop.update(&other, 2, &product("Elm spoon", "spoon-Oak", "kitchen")).await.status(), 200);
+    assert_eq!(
+        shop.update(&other, 2, &product("Elm spoon", "spoon-Oak", "kitchen")).await.status(),
+        200
+    );
     shop.check();
 }
 
@@ -228,8 +297,15 @@ async fn only_admins_change_anything_and_what_is_refused_writes_nothing() {
     let shop = Catalogue::new();
     let id = shop.created("k", &spoon()).await;
     let before = shop.aws.items("products");
-    let delete = || events::http("DELETE", "/products").path_parameter("product_id", &id).header("if-match", "\"1\"");
-    for (operation, request) in [("update-product", put(&id, &spoon()).header("if-match", "\"1\"")), ("archive-product", delete())] {
+    let delete = || {
+        events::http("DELETE", "/products")
+            .path_parameter("product_id", &id)
+            .header("if-match", "\"1\"")
+    };
+    for (operation, request) in [
+        ("update-product", put(&id, &spoon()).header("if-match", "\"1\"")),
+        ("archive-product", delete()),
+    ] {
         assert_eq!(shop.call(operation, request.clone().event()).await.status(), 401);
         assert_eq!(shop.call(operation, request.caller(events::USER).event()).await.status(), 403);
     }
@@ -247,15 +323,27 @@ async fn whatever_happens_to_a_call_a_change_is_made_once() {
             let first = shop.update(&id, 1, &wanted).await;
             assert!(matches!(first.status(), 200 | 503), "{fault:?} at {call}: {}", first.status());
             let second = shop.update(&id, 1, &wanted).await;
-            assert_eq!((second.status(), second.header("etag")), (200, Some("\"2\"".to_owned())), "{fault:?} at {call}");
+            assert_eq!(
+                (second.status(), second.header("etag")),
+                (200, Some("\"2\"".to_owned())),
+                "{fault:?} at {call}"
+            );
             shop.check();
             shop.aws.fail(call, fault);
             let first = shop.archive(&id, 2).await;
             assert!(matches!(first.status(), 204 | 503), "{fault:?} at {call}: {}", first.status());
             assert_eq!(shop.archive(&id, 2).await.status(), 204);
             shop.check();
-            let stored = shop.aws.items("products").into_iter().find(|item| item["pk"]["S"] == format!("PRODUCT#{id}")).unwrap();
-            assert_eq!((&stored["version"]["N"], &stored["status"]["S"]), (&json!("3"), &json!("archived")));
+            let stored = shop
+                .aws
+                .items("products")
+                .into_iter()
+                .find(|item| item["pk"]["S"] == format!("PRODUCT#{id}"))
+                .unwrap();
+            assert_eq!(
+                (&stored["version"]["N"], &stored["status"]["S"]),
+                (&json!("3"), &json!("archived"))
+            );
         })
         .await;
     }
@@ -267,8 +355,12 @@ async fn at_once(requests: Vec<(Lambda, Value)>) -> Vec<u64> {
     for (lambda, event) in requests {
         running.spawn(lambda(Invocation::with_event(event)));
     }
-    let mut statuses: Vec<u64> =
-        running.join_all().await.into_iter().map(|answer| answer.unwrap()["statusCode"].as_u64().unwrap()).collect();
+    let mut statuses: Vec<u64> = running
+        .join_all()
+        .await
+        .into_iter()
+        .map(|answer| answer.unwrap()["statusCode"].as_u64().unwrap())
+        .collect();
     statuses.sort_unstable();
     statuses
 }
@@ -282,11 +374,20 @@ async fn of_many_who_change_one_version_one_does() {
         let wanted = |number: usize| {
             product(
                 &format!("Spoon {number}"),
-                &if number.is_multiple_of(2) { "SPOON-OAK".to_owned() } else { format!("SPOON-{number}") },
+                &if number.is_multiple_of(2) {
+                    "SPOON-OAK".to_owned()
+                } else {
+                    format!("SPOON-{number}")
+                },
                 "kitchen",
             )
         };
-        let statuses = at_once((0..12).map(|number| (shop.lambda("update-product"), change(&id, 1, &wanted(number)))).collect()).await;
+        let statuses = at_once(
+            (0..12)
+                .map(|number| (shop.lambda("update-product"), change(&id, 1, &wanted(number))))
+                .collect(),
+        )
+        .await;
         assert_eq!(statuses, [vec![200], vec![412; 11]].concat(), "seed {seed}");
         shop.check();
         assert_eq!(shop.get(&id, None).await.header("etag"), Some("\"2\"".to_owned()));
@@ -302,18 +403,31 @@ async fn no_change_is_lost_however_many_make_them_at_once() {
         let (shop, id) = (shop.clone(), id.clone());
         writers.spawn(async move {
             for round in 0..5 {
-                // Each adds itself to what the others have said, and asks again where somebody was faster.
+                // Each adds itself to what the others have said, and asks again where somebody was
+                // faster.
                 loop {
                     let read = shop.lambda("get-product")(Invocation::with_event(
                         events::get("/products").path_parameter("product_id", &id).event(),
                     ))
                     .await
                     .unwrap();
-                    let seen: u64 = read["headers"]["etag"].as_str().unwrap().trim_matches('"').parse().unwrap();
-                    let standing: Value = serde_json::from_str(read["body"].as_str().unwrap()).unwrap();
-                    let mut wanted = product("Spoon", &format!("SPOON-{writer}-{round}"), "kitchen");
-                    wanted["price"]["amount"] = json!(standing["price"]["amount"].as_i64().unwrap() + 1);
-                    let answer = shop.lambda("update-product")(Invocation::with_event(change(&id, seen, &wanted))).await.unwrap();
+                    let seen: u64 = read["headers"]["etag"]
+                        .as_str()
+                        .unwrap()
+                        .trim_matches('"')
+                        .parse()
+                        .unwrap();
+                    let standing: Value =
+                        serde_json::from_str(read["body"].as_str().unwrap()).unwrap();
+                    let mut wanted =
+                        product("Spoon", &format!("SPOON-{writer}-{round}"), "kitchen");
+                    wanted["price"]["amount"] =
+                        json!(standing["price"]["amount"].as_i64().unwrap() + 1);
+                    let answer = shop.lambda("update-product")(Invocation::with_event(change(
+                        &id, seen, &wanted,
+                    )))
+                    .await
+                    .unwrap();
                     match answer["statusCode"].as_u64() {
                         Some(200) => break,
                         Some(412) => {}
@@ -325,7 +439,10 @@ async fn no_change_is_lost_however_many_make_them_at_once() {
     }
     writers.join_all().await;
     let last = shop.get(&id, None).await;
-    assert_eq!((last.json()["price"]["amount"].as_i64(), last.header("etag")), (Some(2999 + 50), Some("\"51\"".to_owned())));
+    assert_eq!(
+        (last.json()["price"]["amount"].as_i64(), last.header("etag")),
+        (Some(2999 + 50), Some("\"51\"".to_owned()))
+    );
     shop.check();
 }
 
@@ -342,7 +459,10 @@ async fn of_two_products_that_want_one_sku_one_gets_it() {
             (shop.lambda("create-product"), new_product("new", &ash("New"))),
         ])
         .await;
-        assert!(statuses == [200, 409, 409] || statuses == [201, 409, 409], "seed {seed}: {statuses:?}");
+        assert!(
+            statuses == [200, 409, 409] || statuses == [201, 409, 409],
+            "seed {seed}: {statuses:?}"
+        );
         shop.check();
     }
 }
@@ -354,13 +474,20 @@ async fn a_change_and_an_archiving_at_once_are_one_of_them() {
         let shop = Catalogue::crowded(seed);
         let id = shop.created("k", &spoon()).await;
         let statuses = at_once(vec![
-            (shop.lambda("update-product"), change(&id, 1, &product("Elm", "SPOON-ELM", "kitchen"))),
+            (
+                shop.lambda("update-product"),
+                change(&id, 1, &product("Elm", "SPOON-ELM", "kitchen")),
+            ),
             (shop.lambda("archive-product"), removal(&id, 1)),
             (shop.lambda("archive-product"), removal(&id, 1)),
         ])
         .await;
-        // Changed, and both archivings came too late; or archived by both, and nothing is there to be changed.
-        assert!(statuses == [200, 412, 412] || statuses == [204, 204, 404], "seed {seed}: {statuses:?}");
+        // Changed, and both archivings came too late; or archived by both, and nothing is there to
+        // be changed.
+        assert!(
+            statuses == [200, 412, 412] || statuses == [204, 204, 404],
+            "seed {seed}: {statuses:?}"
+        );
         ends.insert(statuses);
         shop.check();
     }

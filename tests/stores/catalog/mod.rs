@@ -1,4 +1,5 @@
-//! The catalogue: creating once, unique SKUs, lists in pages; changes that nobody loses, and rounds that leave nothing out.
+//! The catalogue: creating once, unique SKUs, lists in pages; changes that nobody loses, and rounds
+//! that leave nothing out.
 
 mod changes;
 mod resync_products;
@@ -75,7 +76,12 @@ fn product(name: &str, sku: &str, category: &str) -> Value {
 }
 
 fn names(called: &Called) -> Vec<String> {
-    called.json()["items"].as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
+    called.json()["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["name"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[tokio::test]
@@ -109,7 +115,10 @@ async fn a_repeated_key_answers_the_product_as_it_was_created_whatever_has_becom
     let created = shop.create("k", &spoon).await;
     let id = created.json()["id"].as_str().unwrap().to_owned();
     shop.clock.advance(std::time::Duration::from_secs(3600));
-    assert_eq!(shop.update(&id, 1, &product("Old spoon", "SPOON-OLD", "attic")).await.status(), 200);
+    assert_eq!(
+        shop.update(&id, 1, &product("Old spoon", "SPOON-OLD", "attic")).await.status(),
+        200
+    );
     assert_eq!(shop.archive(&id, 2).await.status(), 204);
 
     let again = shop.create("k", &spoon).await;
@@ -178,7 +187,10 @@ async fn only_admins_create_and_what_is_refused_writes_nothing() {
     let spoon = product("Oak spoon", "SPOON-OAK", "kitchen");
     let post = || events::post("/products", &spoon).header("idempotency-key", "k");
     assert_eq!(shop.call("create-product", post().event()).await.status(), 401);
-    assert_eq!(shop.call("create-product", post().caller(events::USER).event()).await.status(), 403);
+    assert_eq!(
+        shop.call("create-product", post().caller(events::USER).event()).await.status(),
+        403
+    );
     let keyless = events::post("/products", &spoon).caller(events::ADMIN).event();
     assert_eq!(shop.call("create-product", keyless).await.code(), "idempotency_key_required");
     for (field, value, refused) in [
@@ -215,8 +227,14 @@ async fn a_list_goes_through_all_shards_in_the_order_of_the_names() {
     for number in 0..25 {
         let category = if number % 5 == 0 { "garden" } else { "kitchen" };
         // Capitals make no difference to the order.
-        let name = format!("{} {:02}", if number % 2 == 0 { "SPOON" } else { "spoon" }, (number * 7) % 25);
-        assert_eq!(shop.create(&format!("k{number}"), &product(&name, &format!("S-{number}"), category)).await.status(), 201);
+        let name =
+            format!("{} {:02}", if number % 2 == 0 { "SPOON" } else { "spoon" }, (number * 7) % 25);
+        assert_eq!(
+            shop.create(&format!("k{number}"), &product(&name, &format!("S-{number}"), category))
+                .await
+                .status(),
+            201
+        );
     }
     let first = shop.list("/products?limit=10").await;
     assert_eq!(first.operations(), ["Query"; 8]);
@@ -232,8 +250,14 @@ async fn a_list_goes_through_all_shards_in_the_order_of_the_names() {
     assert_eq!(numbers, (0..25).map(|number| format!("spoon {number:02}")).collect::<Vec<_>>());
 
     let garden = shop.list("/products?category=garden").await;
-    assert_eq!((garden.json()["items"].as_array().unwrap().len(), garden.json()["next_cursor"].clone()), (5, Value::Null));
-    assert!(garden.calls.iter().all(|call| call.service == "dynamodb"), "a single page needs no key");
+    assert_eq!(
+        (garden.json()["items"].as_array().unwrap().len(), garden.json()["next_cursor"].clone()),
+        (5, Value::Null)
+    );
+    assert!(
+        garden.calls.iter().all(|call| call.service == "dynamodb"),
+        "a single page needs no key"
+    );
 
     let next = first.json()["next_cursor"].as_str().unwrap().to_owned();
     for (path, refused) in [
@@ -251,7 +275,13 @@ async fn a_list_goes_through_all_shards_in_the_order_of_the_names() {
 #[tokio::test]
 async fn an_id_that_is_none_is_unknown_without_asking_the_table() {
     let shop = Catalogue::new();
-    for id in ["usr_0199c2a8-0000-7000-8000-00000000000a", "PRD_0199c2a8-0000-7000-8000-00000000000a", "x", "", "prd_%2e%2e%2f"] {
+    for id in [
+        "usr_0199c2a8-0000-7000-8000-00000000000a",
+        "PRD_0199c2a8-0000-7000-8000-00000000000a",
+        "x",
+        "",
+        "prd_%2e%2e%2f",
+    ] {
         let answer = shop.get(id, None).await;
         assert_eq!((answer.status(), answer.calls.len()), (404, 0), "{id}");
     }
@@ -270,13 +300,24 @@ async fn each_version_of_a_product_is_told_and_its_sku_is_not() {
     assert_eq!(told[0].json()["data"]["product_id"], created.json()["id"]);
 
     let key = Key::new(format!("PRODUCT#{}", created.json()["id"].as_str().unwrap()));
-    let odd = Expression::new("SET #status = :status, #version = :next").value("status", "announced").value("next", 2);
+    let odd = Expression::new("SET #status = :status, #version = :next")
+        .value("status", "announced")
+        .value("next", 2);
     shop.aws.table("products").update(key.clone(), odd, Expression::version(1)).await.unwrap();
-    let archived = Expression::new("SET #status = :status, #version = :next").value("status", "archived").value("next", 3);
+    let archived = Expression::new("SET #status = :status, #version = :next")
+        .value("status", "archived")
+        .value("next", 3);
     shop.aws.table("products").update(key, archived, Expression::version(2)).await.unwrap();
     pump.settle().await;
     let told = shop.aws.queues().take("product-changes", 10);
     assert_eq!(told.len(), 1);
-    assert_eq!((&told[0].json()["data"]["version"], &told[0].json()["data"]["active"]), (&json!(3), &json!(false)));
-    assert_eq!(shop.aws.queues().waiting("publish-product-dead-letter").len(), 1, "what this release does not know is put aside");
+    assert_eq!(
+        (&told[0].json()["data"]["version"], &told[0].json()["data"]["active"]),
+        (&json!(3), &json!(false))
+    );
+    assert_eq!(
+        shop.aws.queues().waiting("publish-product-dead-letter").len(),
+        1,
+        "what this release does not know is put aside"
+    );
 }

@@ -1,4 +1,5 @@
-//! Rounds: every product is told once more, whatever happens to a call and however often the time runs out.
+//! Rounds: every product is told once more, whatever happens to a call and however often the time
+//! runs out.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,12 @@ impl Catalogue {
     async fn stocked(&self, many: usize) -> BTreeMap<String, u64> {
         let mut versions = BTreeMap::new();
         for number in 0..many {
-            let id = self.created(&number.to_string(), &product(&format!("Spoon {number:03}"), &format!("S-{number}"), "kitchen")).await;
+            let id = self
+                .created(
+                    &number.to_string(),
+                    &product(&format!("Spoon {number:03}"), &format!("S-{number}"), "kitchen"),
+                )
+                .await;
             if number % 3 == 0 {
                 assert_eq!(self.archive(&id, 1).await.status(), 204);
             }
@@ -22,7 +28,8 @@ impl Catalogue {
 
     /// One call with no time for a second page.
     async fn hurried(&self) -> Called {
-        let invocation = Invocation { deadline: Clock::System.now(), ..Invocation::with_event(json!({})) };
+        let invocation =
+            Invocation { deadline: Clock::System.now(), ..Invocation::with_event(json!({})) };
         self.aws.invoke(&self.lambda("resync-products"), invocation).await
     }
 
@@ -34,9 +41,15 @@ impl Catalogue {
             let message = message.json();
             ids.insert(message["id"].as_str().unwrap().to_owned());
             let data = &message["data"];
-            told.entry(data["product_id"].as_str().unwrap().to_owned()).or_default().push(data["version"].as_u64().unwrap());
+            told.entry(data["product_id"].as_str().unwrap().to_owned())
+                .or_default()
+                .push(data["version"].as_u64().unwrap());
         }
-        assert_eq!(ids.len(), told.values().map(Vec::len).sum::<usize>(), "each message has an id of its own");
+        assert_eq!(
+            ids.len(),
+            told.values().map(Vec::len).sum::<usize>(),
+            "each message has an id of its own"
+        );
         told
     }
 }
@@ -55,13 +68,20 @@ async fn each_round_tells_every_product_once_sold_or_archived() {
     assert_eq!(first_told.len(), 30);
     for _ in 0..2 {
         let called = shop.call("resync-products", json!({})).await;
-        assert_eq!(called.ok(), &json!({ "resynced": 30, "failed": 0, "finished": true, "already_running": false }));
+        assert_eq!(
+            called.ok(),
+            &json!({ "resynced": 30, "failed": 0, "finished": true, "already_running": false })
+        );
         pump.settle().await;
         assert_eq!(shop.told(), once(&versions), "in the version that stands");
         shop.clock.advance(std::time::Duration::from_secs(24 * 3600));
     }
     let id = versions.iter().find(|(_, version)| **version == 1).unwrap().0;
-    assert_eq!(shop.get(id, None).await.header("etag"), Some("\"1\"".to_owned()), "nothing has changed");
+    assert_eq!(
+        shop.get(id, None).await.header("etag"),
+        Some("\"1\"".to_owned()),
+        "nothing has changed"
+    );
 }
 
 #[tokio::test]
@@ -85,7 +105,11 @@ async fn a_round_whose_time_runs_out_goes_on_where_it_stopped() {
     assert_eq!(resynced, 240);
     pump.settle().await;
     assert_eq!(shop.told(), once(&versions));
-    assert_eq!(shop.hurried().await.ok()["finished"], false, "the next one begins a round of its own");
+    assert_eq!(
+        shop.hurried().await.ok()["finished"],
+        false,
+        "the next one begins a round of its own"
+    );
 }
 
 #[tokio::test]
@@ -134,7 +158,12 @@ async fn whatever_happens_to_a_call_a_round_leaves_nothing_out() {
 async fn a_schedule_begins_one_round_a_day_and_by_hand_one_begins_at_once() {
     let shop = Catalogue::new();
     shop.stocked(3).await;
-    let tick = || shop.call("resync-products", json!({ "source": "aws.events", "detail-type": "Scheduled Event" }));
+    let tick = || {
+        shop.call(
+            "resync-products",
+            json!({ "source": "aws.events", "detail-type": "Scheduled Event" }),
+        )
+    };
     let quarter = Duration::from_secs(15 * 60);
     let mut told = Vec::new();
     for _ in 0..2 * 96 {
@@ -158,8 +187,12 @@ async fn two_calls_at_once_tell_nothing_twice() {
         let call = || shop.lambda("resync-products")(Invocation::with_event(json!({})));
         let (one, other) = tokio::join!(call(), call());
         let (one, other) = (one.unwrap(), other.unwrap());
-        let ends = [&one, &other].map(|report| (report["finished"] == true, report["already_running"] == true));
-        assert!(ends.contains(&(true, false)) && ends.contains(&(false, true)), "seed {seed}: {one} {other}");
+        let ends = [&one, &other]
+            .map(|report| (report["finished"] == true, report["already_running"] == true));
+        assert!(
+            ends.contains(&(true, false)) && ends.contains(&(false, true)),
+            "seed {seed}: {one} {other}"
+        );
         pump.settle().await;
         let told = shop.told();
         for (id, version) in &versions {
@@ -179,13 +212,15 @@ async fn unreadable_products_do_not_stop_a_round() {
     for shard in 0..8 {
         for number in 0..30 {
             let key = format!("BROKEN#{shard}#{number}");
-            let item =
-                json!({ "pk": { "S": key }, "active_shard": { "S": format!("active#{shard}") }, "name_sort": { "S": format!("!{key}") } });
+            let item = json!({ "pk": { "S": key }, "active_shard": { "S": format!("active#{shard}") }, "name_sort": { "S": format!("!{key}") } });
             shop.aws.put("products", &item);
         }
     }
     let called = shop.call("resync-products", json!({})).await;
-    assert_eq!(called.ok(), &json!({ "resynced": 120, "failed": 240, "finished": true, "already_running": false }));
+    assert_eq!(
+        called.ok(),
+        &json!({ "resynced": 120, "failed": 240, "finished": true, "already_running": false })
+    );
     pump.settle().await;
     assert_eq!(shop.told(), once(&versions));
 }

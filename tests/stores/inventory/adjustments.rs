@@ -20,7 +20,10 @@ async fn goods_come_in_with_one_call_and_everybody_learns_that_there_are_some() 
 
     for caller in [None, Some(events::USER)] {
         let request = caller.map_or(get(), |caller| get().caller(caller)).event();
-        assert_eq!(warehouse.call("get-stock", request).await.json(), json!({ "product_id": SPOON, "in_stock": true }));
+        assert_eq!(
+            warehouse.call("get-stock", request).await.json(),
+            json!({ "product_id": SPOON, "in_stock": true })
+        );
     }
     let admin = warehouse.call("get-stock", get().caller(events::ADMIN).event()).await;
     assert_eq!(
@@ -51,7 +54,10 @@ async fn what_is_held_cannot_be_taken_away() {
     let warehouse = Warehouse::with(5, 5).await;
     assert!(warehouse.ask(RESERVE, ORDER, 0).await.is_done());
     let refused = warehouse.adjust("k", SPOON, -4).await;
-    assert_eq!((refused.status(), refused.code().as_str(), refused.json()["available"].clone()), (409, "insufficient_stock", json!(3)));
+    assert_eq!(
+        (refused.status(), refused.code().as_str(), refused.json()["available"].clone()),
+        (409, "insufficient_stock", json!(3))
+    );
     assert_eq!(warehouse.figures(SPOON).await, (3, 5));
     // A refusal is not remembered: the same request may be carried out later.
     assert!(warehouse.ask(RELEASE, ORDER, 1).await.is_done());
@@ -64,7 +70,8 @@ async fn what_is_held_cannot_be_taken_away() {
 #[tokio::test]
 async fn there_is_a_limit_to_what_can_be_on_hand() {
     let warehouse = Warehouse::with(1_000_000, 0).await;
-    let change = Expression::new("SET #on_hand = :most, #available = :most").value("most", 999_999_999);
+    let change =
+        Expression::new("SET #on_hand = :most, #available = :most").value("most", 999_999_999);
     let spoons = Key::new(format!("STOCK#{SPOON}"));
     warehouse.aws.table("stock").update(spoons, change, Expression::exists()).await.unwrap();
     assert_eq!(warehouse.adjust("two", SPOON, 2).await.code(), "stock_limit_exceeded");
@@ -95,16 +102,29 @@ async fn movements_that_are_none_are_refused_and_write_nothing() {
         let mut odd = good.clone();
         odd[field] = value;
         let answer = warehouse.call("adjust-stock", adjustment("k", SPOON, &odd)).await;
-        assert_eq!((answer.status(), answer.code().as_str(), answer.calls.len()), (422, refused, 0), "{odd}");
+        assert_eq!(
+            (answer.status(), answer.code().as_str(), answer.calls.len()),
+            (422, refused, 0),
+            "{odd}"
+        );
     }
-    let nothing = warehouse.call("adjust-stock", adjustment("k", SPOON, &json!({ "reason": "Nothing" }))).await;
-    assert_eq!((nothing.status(), nothing.code().as_str(), nothing.calls.len()), (422, "nothing_to_change", 0));
+    let nothing = warehouse
+        .call("adjust-stock", adjustment("k", SPOON, &json!({ "reason": "Nothing" })))
+        .await;
+    assert_eq!(
+        (nothing.status(), nothing.code().as_str(), nothing.calls.len()),
+        (422, "nothing_to_change", 0)
+    );
     let post = || {
-        let request = events::post(&format!("/inventory/{SPOON}/adjustments"), &good).header("idempotency-key", "k");
+        let request = events::post(&format!("/inventory/{SPOON}/adjustments"), &good)
+            .header("idempotency-key", "k");
         request.path_parameter("product_id", SPOON)
     };
     assert_eq!(warehouse.call("adjust-stock", post().event()).await.status(), 401);
-    assert_eq!(warehouse.call("adjust-stock", post().caller(events::USER).event()).await.status(), 403);
+    assert_eq!(
+        warehouse.call("adjust-stock", post().caller(events::USER).event()).await.status(),
+        403
+    );
     assert_eq!(warehouse.call("adjust-stock", adjustment("k", "spoon", &good)).await.status(), 404);
     assert!(warehouse.aws.items("stock").is_empty());
 }
@@ -129,7 +149,11 @@ async fn whatever_happens_to_a_call_a_movement_is_made_once() {
 async fn copies_of_a_movement_that_come_at_once_get_one_answer() {
     let warehouse = Warehouse::with(5, 0).await;
     let event = adjustment("k", SPOON, &json!({ "delta": -5, "reason": "Broken" }));
-    let copies: Vec<_> = (0..16).map(|_| tokio::spawn(warehouse.lambda("adjust-stock")(Invocation::with_event(event.clone())))).collect();
+    let copies: Vec<_> = (0..16)
+        .map(|_| {
+            tokio::spawn(warehouse.lambda("adjust-stock")(Invocation::with_event(event.clone())))
+        })
+        .collect();
     let mut bodies = BTreeSet::new();
     for copy in copies {
         let answer = copy.await.unwrap().unwrap();

@@ -1,4 +1,5 @@
-//! Many buyers of one product: whatever happens at the same time, it is sold exactly as far as it goes.
+//! Many buyers of one product: whatever happens at the same time, it is sold exactly as far as it
+//! goes.
 
 use std::sync::Arc;
 
@@ -13,7 +14,8 @@ const BUYERS: u32 = 200;
 const SPOONS: i64 = 50;
 
 impl Warehouse {
-    /// Whose operations, when they run at the same time, take turns between any two calls of AWS. All of them share what they know.
+    /// Whose operations, when they run at the same time, take turns between any two calls of AWS.
+    /// All of them share what they know.
     fn crowded(seed: u64) -> Arc<Self> {
         Arc::new(Self::beside(&Aws::new(), seed))
     }
@@ -26,7 +28,10 @@ impl Warehouse {
     /// Asks as the queue does: again, until it is done.
     async fn ask_as_the_queue_does(&self, command: &str, number: u32, quantity: u32) {
         for _ in 0..20 {
-            let answer = self.lambda(command)(Invocation::with_event(spoons(command, number, quantity))).await.unwrap();
+            let answer =
+                self.lambda(command)(Invocation::with_event(spoons(command, number, quantity)))
+                    .await
+                    .unwrap();
             if answer["batchItemFailures"] == json!([]) {
                 return;
             }
@@ -34,10 +39,14 @@ impl Warehouse {
         panic!("order {number} was given back twenty times");
     }
 
-    /// Settles something at the same time as others order; a busy moment is answered 503, and the same request goes through later.
+    /// Settles something at the same time as others order; a busy moment is answered 503, and the
+    /// same request goes through later.
     async fn settle_in_the_crowd(&self, key: &str, body: &Value) {
         for _ in 0..20 {
-            let answer = self.lambda("adjust-stock")(Invocation::with_event(adjustment(key, SPOON, body))).await.unwrap();
+            let answer =
+                self.lambda("adjust-stock")(Invocation::with_event(adjustment(key, SPOON, body)))
+                    .await
+                    .unwrap();
             match answer["statusCode"].as_u64() {
                 Some(201) => return,
                 Some(503) => {}
@@ -67,7 +76,9 @@ async fn rush(warehouse: &Arc<Warehouse>, seed: u64, switches: &'static [(&'stat
             for _ in 0..20 {
                 tokio::task::yield_now().await;
             }
-            switching.settle_in_the_crowd(key, &json!({ "reason": "Sells fast", "shard_count": shards })).await;
+            switching
+                .settle_in_the_crowd(key, &json!({ "reason": "Sells fast", "shard_count": shards }))
+                .await;
         }
     });
     let reading = other.clone();
@@ -75,7 +86,11 @@ async fn rush(warehouse: &Arc<Warehouse>, seed: u64, switches: &'static [(&'stat
         for _ in 0..40 {
             tokio::task::yield_now().await;
             let (available, on_hand, held) = reading.seen().await;
-            assert_eq!((on_hand, available + held), (SPOONS, SPOONS), "whoever looks meanwhile sees all of them");
+            assert_eq!(
+                (on_hand, available + held),
+                (SPOONS, SPOONS),
+                "whoever looks meanwhile sees all of them"
+            );
         }
     });
     crowd.join_all().await;
@@ -112,7 +127,11 @@ async fn of_two_hundred_buyers_of_fifty_in_eight_parts_exactly_fifty_are_served(
 #[tokio::test]
 async fn the_switch_that_is_thrown_in_the_middle_makes_no_difference() {
     for seed in 0..2 {
-        for switches in [&[("on", 8)][..], &[("on", 8), ("off", 1)], &[("on", 4), ("more", 16), ("off", 1), ("again", 3)]] {
+        for switches in [
+            &[("on", 8)][..],
+            &[("on", 8), ("off", 1)],
+            &[("on", 4), ("more", 16), ("off", 1), ("again", 3)],
+        ] {
             let warehouse = Warehouse::crowded(seed * 1000);
             assert_eq!(warehouse.adjust("first", SPOON, SPOONS).await.status(), 201);
             rush(&warehouse, seed * 1000, switches).await;
@@ -141,7 +160,11 @@ async fn whatever_orders_do_while_the_switch_is_thrown_the_sum_stays() {
                     tokio::task::yield_now().await;
                 }
                 warehouse.ask_as_the_queue_does(RESERVE, number, 1 + number % 5).await;
-                let is_held = warehouse.item(format!("RESERVATION#{}", order_id(number))).await.unwrap()["state"] == "held";
+                let is_held = warehouse
+                    .item(format!("RESERVATION#{}", order_id(number)))
+                    .await
+                    .unwrap()["state"]
+                    == "held";
                 if is_held && number % 3 > 0 {
                     warehouse.ask_as_the_queue_does(COMMIT, number, 0).await;
                 }
@@ -160,9 +183,13 @@ async fn whatever_orders_do_while_the_switch_is_thrown_the_sum_stays() {
         crowd.join_all().await;
         let sum = |state: &str| -> i64 {
             let items = warehouse.aws.items("stock");
-            let lines =
-                items.iter().filter(|item| item["state"]["S"] == state).flat_map(|item| item["lines"]["L"].as_array().unwrap().clone());
-            lines.map(|line| line["M"]["quantity"]["N"].as_str().unwrap().parse::<i64>().unwrap()).sum()
+            let lines = items
+                .iter()
+                .filter(|item| item["state"]["S"] == state)
+                .flat_map(|item| item["lines"]["L"].as_array().unwrap().clone());
+            lines
+                .map(|line| line["M"]["quantity"]["N"].as_str().unwrap().parse::<i64>().unwrap())
+                .sum()
         };
         let (held, sold) = (sum("held"), sum("committed"));
         assert_eq!(held, 0, "seed {seed}: every third order was sold, the others were given back");
@@ -188,8 +215,17 @@ async fn several_who_throw_the_switch_at_once_do_it_one_after_the_other() {
             });
         }
         crowd.join_all().await;
-        assert_eq!(warehouse.seen().await, (came_in + 30, came_in + 30, 0), "seed {seed}: {:?}", warehouse.shards());
+        assert_eq!(
+            warehouse.seen().await,
+            (came_in + 30, came_in + 30, 0),
+            "seed {seed}: {:?}",
+            warehouse.shards()
+        );
         let first = warehouse.item(format!("STOCK#{SPOON}")).await.unwrap();
-        assert_eq!((&first["last_shard"], &first["revision"]), (&json!(16), &json!(6)), "seed {seed}");
+        assert_eq!(
+            (&first["last_shard"], &first["revision"]),
+            (&json!(16), &json!(6)),
+            "seed {seed}"
+        );
     }
 }

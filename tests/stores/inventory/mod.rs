@@ -51,7 +51,10 @@ impl Warehouse {
 
     /// Another instance over these tables.
     fn over(aws: &Aws) -> Self {
-        Self(Shop::over(aws.clone(), Clock::manual(Timestamp::from_milliseconds(1_795_254_529_123))))
+        Self(Shop::over(
+            aws.clone(),
+            Clock::manual(Timestamp::from_milliseconds(1_795_254_529_123)),
+        ))
     }
 
     /// With so many spoons and bowls.
@@ -59,14 +62,24 @@ impl Warehouse {
         let warehouse = Self::new();
         for (product, count) in [(SPOON, spoons), (BOWL, bowls)] {
             if count > 0 {
-                assert_eq!(warehouse.adjust(&format!("first {product}").replace(' ', "-"), product, count).await.status(), 201);
+                assert_eq!(
+                    warehouse
+                        .adjust(&format!("first {product}").replace(' ', "-"), product, count)
+                        .await
+                        .status(),
+                    201
+                );
             }
         }
         warehouse
     }
 
     async fn adjust(&self, key: &str, product: &str, delta: i64) -> Called {
-        self.call("adjust-stock", adjustment(key, product, &json!({ "delta": delta, "reason": "Delivery" }))).await
+        self.call(
+            "adjust-stock",
+            adjustment(key, product, &json!({ "delta": delta, "reason": "Delivery" })),
+        )
+        .await
     }
 
     /// Sends a command for two spoons and three bowls.
@@ -89,7 +102,12 @@ impl Warehouse {
     }
 
     async fn item(&self, pk: String) -> Option<Value> {
-        self.aws.table("stock").get(Key::new(pk)).await.unwrap().map(|item| from_item(item).unwrap())
+        self.aws
+            .table("stock")
+            .get(Key::new(pk))
+            .await
+            .unwrap()
+            .map(|item| from_item(item).unwrap())
     }
 
     /// (available, on hand)
@@ -103,7 +121,9 @@ impl Warehouse {
     }
 
     async fn state(&self) -> Option<String> {
-        self.reservation().await.map(|reservation| reservation["state"].as_str().unwrap().to_owned())
+        self.reservation()
+            .await
+            .map(|reservation| reservation["state"].as_str().unwrap().to_owned())
     }
 
     /// That available and held are what the one reservation says, if so many came in.

@@ -1,7 +1,10 @@
 //! Reservations: reserve, commit and release, once each, in whatever order they arrive.
 
 use inventory::{
-    domain::reservation::{Decision, Reservation, ReservationChange, ReservationCommand, ReservationRequest, State, decide},
+    domain::reservation::{
+        Decision, Reservation, ReservationChange, ReservationCommand, ReservationRequest, State,
+        decide,
+    },
     store::{SaveOutcome, Store},
 };
 use shared::{
@@ -16,9 +19,15 @@ async fn a_reservation_is_one_call_and_its_end_is_two() {
     let warehouse = Warehouse::with(10, 10).await;
     assert_eq!(warehouse.ask(RESERVE, ORDER, 0).await.operations(), ["TransactWriteItems"]);
     warehouse.check(10, 10).await;
-    assert_eq!(warehouse.ask(COMMIT, ORDER, 0).await.operations(), ["GetItem", "TransactWriteItems"]);
+    assert_eq!(
+        warehouse.ask(COMMIT, ORDER, 0).await.operations(),
+        ["GetItem", "TransactWriteItems"]
+    );
     warehouse.check(10, 10).await;
-    assert_eq!(warehouse.ask(RELEASE, ORDER, 0).await.operations(), ["GetItem", "TransactWriteItems"]);
+    assert_eq!(
+        warehouse.ask(RELEASE, ORDER, 0).await.operations(),
+        ["GetItem", "TransactWriteItems"]
+    );
     warehouse.check(10, 10).await;
     assert_eq!(warehouse.ask(RELEASE, ORDER, 0).await.operations(), ["GetItem"]);
     assert_eq!(warehouse.ask(RELEASE, ORDER, 1).await.operations(), ["GetItem", "UpdateItem"]);
@@ -66,8 +75,12 @@ async fn every_sequence_of_three_commands_adds_up_in_the_table_too() {
 
 #[tokio::test]
 async fn whatever_happens_to_a_call_every_command_is_carried_out_once() {
-    let stories =
-        [(5, vec![RESERVE, COMMIT, RELEASE]), (5, vec![RESERVE, RELEASE]), (5, vec![RELEASE, RESERVE]), (1, vec![RESERVE, RELEASE])];
+    let stories = [
+        (5, vec![RESERVE, COMMIT, RELEASE]),
+        (5, vec![RESERVE, RELEASE]),
+        (5, vec![RELEASE, RESERVE]),
+        (1, vec![RESERVE, RELEASE]),
+    ];
     for (spoons, story) in stories {
         for spoiled in 0..story.len() {
             whatever_happens(0..2, async |Mishap { call, fault }| {
@@ -76,11 +89,18 @@ async fn whatever_happens_to_a_call_every_command_is_carried_out_once() {
                     if number == spoiled {
                         warehouse.aws.fail(call, fault);
                     }
-                    assert!(warehouse.ask_until_done(asked, 0).await, "{story:?}, {fault:?} at {call} of {spoiled}");
+                    assert!(
+                        warehouse.ask_until_done(asked, 0).await,
+                        "{story:?}, {fault:?} at {call} of {spoiled}"
+                    );
                     warehouse.aws.heal();
                     warehouse.check(spoons, 5).await;
                 }
-                assert_eq!(warehouse.state().await.as_deref(), Some("released"), "{story:?}, {fault:?} at {call} of {spoiled}");
+                assert_eq!(
+                    warehouse.state().await.as_deref(),
+                    Some("released"),
+                    "{story:?}, {fault:?} at {call} of {spoiled}"
+                );
             })
             .await;
         }
@@ -89,8 +109,15 @@ async fn whatever_happens_to_a_call_every_command_is_carried_out_once() {
 
 /// What follows from a command, as far as the one who decides it knows.
 fn decided(seen: Option<&Reservation>, command: ReservationCommand) -> ReservationChange {
-    let (order_id, at) = (OrderId::parse(ORDER).unwrap(), Timestamp::from_milliseconds(1_795_254_529_123));
-    let request = ReservationRequest { order_id, attempt: 9, command, at, trace: Trace::start(&Ids::seeded(1)) };
+    let (order_id, at) =
+        (OrderId::parse(ORDER).unwrap(), Timestamp::from_milliseconds(1_795_254_529_123));
+    let request = ReservationRequest {
+        order_id,
+        attempt: 9,
+        command,
+        at,
+        trace: Trace::start(&Ids::seeded(1)),
+    };
     match decide(seen, &request, None) {
         Ok(Decision::Write(change)) => change,
         other => panic!("{other:?}"),
@@ -133,17 +160,17 @@ async fn many_orders_for_few_goods_are_served_exactly_as_far_as_they_go() {
         .map(|number| {
             let order = format!("ord_0199c2a8-0000-7000-8000-0000000001{number:02}");
             let data = json!({ "order_id": order, "attempt": 0, "lines": lines });
-            tokio::spawn(warehouse.lambda("reserve-stock")(Invocation::with_event(events::message(
-                "reserve-stock",
-                "reserve_stock.v1",
-                &data,
-            ))))
+            tokio::spawn(warehouse.lambda("reserve-stock")(Invocation::with_event(
+                events::message("reserve-stock", "reserve_stock.v1", &data),
+            )))
         })
         .collect();
     for asked in asking {
         assert_eq!(asked.await.unwrap().unwrap()["batchItemFailures"], json!([]));
     }
-    let state = |name: &str| warehouse.aws.items("stock").iter().filter(|item| item["state"]["S"] == name).count();
+    let state = |name: &str| {
+        warehouse.aws.items("stock").iter().filter(|item| item["state"]["S"] == name).count()
+    };
     assert_eq!((state("held"), state("rejected")), (5, 35));
     assert_eq!(warehouse.figures(SPOON).await, (0, 10));
 }
@@ -164,10 +191,24 @@ async fn what_a_later_release_has_written_is_left_as_it_is() {
     warehouse.ask(RESERVE, ORDER, 0).await;
     let key = || Key::new(format!("RESERVATION#{ORDER}"));
     let table = warehouse.aws.table("stock");
-    table.update(key(), Expression::new("SET #parcel = :new").value("new", "p-1"), Expression::exists()).await.unwrap();
+    table
+        .update(
+            key(),
+            Expression::new("SET #parcel = :new").value("new", "p-1"),
+            Expression::exists(),
+        )
+        .await
+        .unwrap();
     assert!(warehouse.ask(COMMIT, ORDER, 1).await.is_done());
     assert_eq!(warehouse.reservation().await.unwrap()["parcel"], "p-1");
-    table.update(key(), Expression::new("SET #state = :new").value("new", "parcelled"), Expression::exists()).await.unwrap();
+    table
+        .update(
+            key(),
+            Expression::new("SET #state = :new").value("new", "parcelled"),
+            Expression::exists(),
+        )
+        .await
+        .unwrap();
     for asked in [RESERVE, RELEASE, COMMIT] {
         assert!(!warehouse.ask(asked, ORDER, 2).await.is_done(), "{asked:?}");
     }
@@ -179,12 +220,25 @@ async fn what_a_later_release_has_written_is_left_as_it_is() {
 async fn commands_that_cannot_be_read_are_rejected() {
     let warehouse = Warehouse::with(5, 5).await;
     let line = |quantity: i64| json!({ "product_id": SPOON, "quantity": quantity });
-    for lines in [json!([]), json!([line(0)]), json!([line(-1)]), json!([line(4_294_967_296)]), json!("all"), json!([{ "quantity": 1 }])] {
+    for lines in [
+        json!([]),
+        json!([line(0)]),
+        json!([line(-1)]),
+        json!([line(4_294_967_296)]),
+        json!("all"),
+        json!([{ "quantity": 1 }]),
+    ] {
         let data = json!({ "order_id": ORDER, "attempt": 0, "lines": lines });
-        let asked = warehouse.call("reserve-stock", events::message("reserve-stock", "reserve_stock.v1", &data)).await;
+        let asked = warehouse
+            .call("reserve-stock", events::message("reserve-stock", "reserve_stock.v1", &data))
+            .await;
         assert_eq!((asked.rejected(), asked.calls.len()), (1, 1), "{lines}");
     }
-    let foreign = events::message("reserve-stock", "release_stock.v1", &json!({ "order_id": ORDER, "attempt": 0 }));
+    let foreign = events::message(
+        "reserve-stock",
+        "release_stock.v1",
+        &json!({ "order_id": ORDER, "attempt": 0 }),
+    );
     assert_eq!(warehouse.call("reserve-stock", foreign).await.rejected(), 1);
     warehouse.check(5, 5).await;
 }
@@ -207,11 +261,22 @@ async fn an_order_is_told_each_change_once_and_each_time_that_it_asks_again() {
         warehouse.ask(asked, ORDER, attempt).await;
         pump.settle().await;
         let messages = warehouse.aws.queues().take("order-events", 10);
-        let kinds: Vec<Value> = messages.iter().map(|message| message.json()["type"].clone()).collect();
-        assert_eq!(kinds, told.map(Value::from).into_iter().collect::<Vec<_>>(), "{asked:?} {attempt}");
+        let kinds: Vec<Value> =
+            messages.iter().map(|message| message.json()["type"].clone()).collect();
+        assert_eq!(
+            kinds,
+            told.map(Value::from).into_iter().collect::<Vec<_>>(),
+            "{asked:?} {attempt}"
+        );
         for message in messages {
-            assert_eq!(message.json()["traceparent"], "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
-            assert_eq!(message.json()["data"]["version"], warehouse.reservation().await.unwrap()["version"]);
+            assert_eq!(
+                message.json()["traceparent"],
+                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+            );
+            assert_eq!(
+                message.json()["data"]["version"],
+                warehouse.reservation().await.unwrap()["version"]
+            );
         }
     }
     assert!(warehouse.aws.queues().waiting("publish-stock-dead-letter").is_empty());

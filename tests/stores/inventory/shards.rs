@@ -1,4 +1,5 @@
-//! The stock of a product that sells fast, divided into parts: callers notice nothing, and all parts together are what there is.
+//! The stock of a product that sells fast, divided into parts: callers notice nothing, and all
+//! parts together are what there is.
 
 use super::*;
 
@@ -9,14 +10,17 @@ impl Warehouse {
 
     /// Divides the spoons.
     pub(super) async fn reshard(&self, key: &str, shards: u32) {
-        let divided = self.settle(key, &json!({ "reason": "Sells fast", "shard_count": shards })).await;
+        let divided =
+            self.settle(key, &json!({ "reason": "Sells fast", "shard_count": shards })).await;
         assert_eq!(divided.status(), 201, "{:?}", divided.answer);
         assert_eq!(divided.json()["shard_count"], shards);
     }
 
     /// As an admin sees the spoons: (available, on hand, held).
     pub(super) async fn seen(&self) -> (i64, i64, i64) {
-        let request = events::get(&format!("/inventory/{SPOON}")).path_parameter("product_id", SPOON).caller(events::ADMIN);
+        let request = events::get(&format!("/inventory/{SPOON}"))
+            .path_parameter("product_id", SPOON)
+            .caller(events::ADMIN);
         let view = self.call("get-stock", request.event()).await.json();
         let figure = |name: &str| view[name].as_i64().unwrap();
         (figure("available"), figure("on_hand"), figure("held"))
@@ -24,10 +28,15 @@ impl Warehouse {
 
     /// What is available in each part that there is.
     pub(super) fn shards(&self) -> Vec<(i64, i64)> {
-        let number = |item: &Value, name: &str| item[name]["N"].as_str().map_or(0, |text| text.parse::<i64>().unwrap());
+        let number = |item: &Value, name: &str| {
+            item[name]["N"].as_str().map_or(0, |text| text.parse::<i64>().unwrap())
+        };
         let items = self.aws.items("stock");
-        let shards = items.iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with(&format!("STOCK#{SPOON}")));
-        let mut shards: Vec<(i64, i64)> = shards.map(|item| (number(item, "shard"), number(item, "available"))).collect();
+        let shards = items.iter().filter(|item| {
+            item["pk"]["S"].as_str().unwrap().starts_with(&format!("STOCK#{SPOON}"))
+        });
+        let mut shards: Vec<(i64, i64)> =
+            shards.map(|item| (number(item, "shard"), number(item, "available"))).collect();
         shards.sort_unstable();
         shards
     }
@@ -61,17 +70,27 @@ async fn divided_and_put_together_there_are_as_many_as_ever() {
     warehouse.reshard("on", 4).await;
     assert_eq!(warehouse.shards(), [(0, 0), (1, 13), (2, 13), (3, 12), (4, 12)]);
     assert_eq!(warehouse.seen().await, (50, 50, 0));
-    let more = warehouse.settle("more", &json!({ "reason": "Delivery", "delta": 10, "shard_count": 8 })).await;
+    let more = warehouse
+        .settle("more", &json!({ "reason": "Delivery", "delta": 10, "shard_count": 8 }))
+        .await;
     assert_eq!((more.status(), more.json()["delta"].clone()), (201, json!(10)));
     assert_eq!(warehouse.seen().await, (60, 60, 0));
-    assert!(warehouse.shards()[1..].iter().all(|(_, available)| (7..=8).contains(available)), "{:?}", warehouse.shards());
+    assert!(
+        warehouse.shards()[1..].iter().all(|(_, available)| (7..=8).contains(available)),
+        "{:?}",
+        warehouse.shards()
+    );
     // An order that began before goes on as it would have.
     assert!(warehouse.order(RESERVE, 1, 5).await.is_done());
     warehouse.reshard("off", 1).await;
     assert_eq!(warehouse.seen().await, (55, 60, 5));
     assert_eq!(warehouse.shards()[0], (0, 55), "the rest lies in one place again");
     assert!(warehouse.order(RELEASE, 1, 5).await.is_done());
-    assert_eq!(warehouse.seen().await, (60, 60, 0), "and what comes back is counted wherever it lies");
+    assert_eq!(
+        warehouse.seen().await,
+        (60, 60, 0),
+        "and what comes back is counted wherever it lies"
+    );
     // Even if it is all that there is, it can be ordered.
     assert!(warehouse.order(RESERVE, 2, 60).await.is_done());
     assert_eq!((warehouse.seen().await, warehouse.states()["held"]), ((0, 60, 60), 1));
@@ -80,7 +99,10 @@ async fn divided_and_put_together_there_are_as_many_as_ever() {
     assert!(warehouse.order(RELEASE, 2, 60).await.is_done(), "cancelled before it was sent");
     assert_eq!(warehouse.seen().await, (60, 60, 0));
     // The next movement brings everything together.
-    assert_eq!(warehouse.settle("last", &json!({ "reason": "Broken", "delta": -1 })).await.status(), 201);
+    assert_eq!(
+        warehouse.settle("last", &json!({ "reason": "Broken", "delta": -1 })).await.status(),
+        201
+    );
     assert_eq!((warehouse.shards()[0], warehouse.seen().await), ((0, 59), (59, 59, 0)));
 }
 
@@ -89,17 +111,32 @@ async fn whoever_does_not_know_that_a_product_is_divided_learns_it_once() {
     let warehouse = Warehouse::with(50, 0).await;
     assert_eq!(warehouse.order(RESERVE, 1, 1).await.operations(), ["TransactWriteItems"]);
     Warehouse::over(&warehouse.aws).reshard("on", 4).await;
-    assert_eq!(warehouse.order(RESERVE, 2, 1).await.operations()[..2], ["TransactWriteItems", "TransactWriteItems"]);
+    assert_eq!(
+        warehouse.order(RESERVE, 2, 1).await.operations()[..2],
+        ["TransactWriteItems", "TransactWriteItems"]
+    );
     for number in 3..20 {
-        let writes = warehouse.order(RESERVE, number, 1).await.operations().iter().filter(|name| **name == "TransactWriteItems").count();
+        let writes = warehouse
+            .order(RESERVE, number, 1)
+            .await
+            .operations()
+            .iter()
+            .filter(|name| **name == "TransactWriteItems")
+            .count();
         assert_eq!(writes, 1, "it is known now");
     }
     let in_shards = warehouse.shards();
-    assert!(in_shards[1..].iter().all(|(_, available)| *available < 12), "orders go to all parts: {in_shards:?}");
+    assert!(
+        in_shards[1..].iter().all(|(_, available)| *available < 12),
+        "orders go to all parts: {in_shards:?}"
+    );
     assert_eq!(warehouse.seen().await, (31, 50, 19));
     // What is known is forgotten after a while.
     warehouse.clock.advance(std::time::Duration::from_secs(61));
-    assert_eq!(warehouse.order(RESERVE, 20, 1).await.operations()[..2], ["TransactWriteItems", "TransactWriteItems"]);
+    assert_eq!(
+        warehouse.order(RESERVE, 20, 1).await.operations()[..2],
+        ["TransactWriteItems", "TransactWriteItems"]
+    );
 }
 
 #[tokio::test]
@@ -111,7 +148,10 @@ async fn an_order_gets_what_there_is_from_wherever_it_lies() {
     assert_eq!((warehouse.seen().await, warehouse.states()["held"]), ((1, 9, 8), 2));
     let reservation = warehouse.item(format!("RESERVATION#{}", order_id(2))).await.unwrap();
     let lines = reservation["lines"].as_array().unwrap();
-    assert_eq!((lines.len(), lines.iter().map(|line| line["quantity"].as_i64().unwrap()).sum::<i64>()), (2, 5));
+    assert_eq!(
+        (lines.len(), lines.iter().map(|line| line["quantity"].as_i64().unwrap()).sum::<i64>()),
+        (2, 5)
+    );
     assert!(warehouse.order(RESERVE, 3, 2).await.is_done());
     assert_eq!(warehouse.states()["rejected"], 1, "there is only one");
     assert!(warehouse.order(COMMIT, 2, 5).await.is_done());
@@ -129,13 +169,21 @@ async fn what_is_taken_away_by_hand_is_taken_from_where_it_lies() {
     assert!(warehouse.order(RESERVE, 1, 2).await.is_done());
     let stranger = Warehouse::over(&warehouse.aws);
     let refused = stranger.adjust("too-many", SPOON, -9).await;
-    assert_eq!((refused.status(), refused.code(), refused.json()["available"].clone()), (409, "insufficient_stock".to_owned(), json!(8)));
+    assert_eq!(
+        (refused.status(), refused.code(), refused.json()["available"].clone()),
+        (409, "insufficient_stock".to_owned(), json!(8))
+    );
     let taken = stranger.adjust("all", SPOON, -8).await;
     assert_eq!(taken.status(), 201);
     assert_eq!(warehouse.seen().await, (0, 2, 2));
     let again = warehouse.adjust("all", SPOON, -8).await;
-    assert_eq!((again.status(), again.body(), again.header("idempotent-replayed")), (201, taken.body(), Some("true".to_owned())));
-    let other = warehouse.settle("all", &json!({ "delta": -8, "reason": "Delivery", "shard_count": 2 })).await;
+    assert_eq!(
+        (again.status(), again.body(), again.header("idempotent-replayed")),
+        (201, taken.body(), Some("true".to_owned()))
+    );
+    let other = warehouse
+        .settle("all", &json!({ "delta": -8, "reason": "Delivery", "shard_count": 2 }))
+        .await;
     assert_eq!(other.code(), "idempotency_key_reused");
     assert_eq!(warehouse.seen().await, (0, 2, 2));
 }
@@ -145,7 +193,12 @@ async fn there_is_a_limit_to_what_can_be_on_hand_in_all_parts_together() {
     let warehouse = Warehouse::with(1_000_000, 0).await;
     warehouse.reshard("on", 2).await;
     let change = Expression::new("SET #on_hand = :most").value("most", 999_000_000);
-    warehouse.aws.table("stock").update(Key::new(format!("STOCK#{SPOON}#2")), change, Expression::exists()).await.unwrap();
+    warehouse
+        .aws
+        .table("stock")
+        .update(Key::new(format!("STOCK#{SPOON}#2")), change, Expression::exists())
+        .await
+        .unwrap();
     assert_eq!(warehouse.adjust("two", SPOON, 500_001).await.code(), "stock_limit_exceeded");
     assert_eq!(warehouse.adjust("one", SPOON, 500_000).await.status(), 201);
 }
@@ -165,7 +218,12 @@ async fn whatever_happens_to_a_call_the_division_is_made_once() {
             assert_eq!(warehouse.settle("k", &wanted).await.status(), 201);
             assert_eq!(warehouse.seen().await, (53, 57, 4), "{fault:?} at {call}");
             let in_use = if shards == 1 { 0..=0 } else { 1..=4 };
-            assert!(warehouse.shards().iter().all(|(shard, available)| in_use.contains(shard) || *available == 0));
+            assert!(
+                warehouse
+                    .shards()
+                    .iter()
+                    .all(|(shard, available)| in_use.contains(shard) || *available == 0)
+            );
         }
     })
     .await;
@@ -174,7 +232,9 @@ async fn whatever_happens_to_a_call_the_division_is_made_once() {
 #[tokio::test]
 async fn whatever_happens_to_a_call_an_order_of_a_divided_product_is_served_once() {
     whatever_happens(0..8, async |Mishap { call, fault }| {
-        for (asked, quantity) in [(RESERVE, 2), (RESERVE, 7), (RESERVE, 11), (COMMIT, 7), (RELEASE, 7)] {
+        for (asked, quantity) in
+            [(RESERVE, 2), (RESERVE, 7), (RESERVE, 11), (COMMIT, 7), (RELEASE, 7)]
+        {
             let warehouse = Warehouse::with(10, 0).await;
             warehouse.reshard("on", 3).await;
             if asked != RESERVE {
@@ -193,7 +253,11 @@ async fn whatever_happens_to_a_call_an_order_of_a_divided_product_is_served_once
                 COMMIT => (10 - quantity, 10 - quantity, 0),
                 _ => (10, 10, 0),
             };
-            assert_eq!(warehouse.seen().await, expected, "{asked:?} {quantity}, {fault:?} at {call}");
+            assert_eq!(
+                warehouse.seen().await,
+                expected,
+                "{asked:?} {quantity}, {fault:?} at {call}"
+            );
         }
     })
     .await;

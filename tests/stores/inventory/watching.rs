@@ -1,4 +1,5 @@
-//! What others learn of stock: the ledger of what moves, the operator of what is running out, and everybody of what is held for too long.
+//! What others learn of stock: the ledger of what moves, the operator of what is running out, and
+//! everybody of what is held for too long.
 
 use std::time::Duration;
 
@@ -15,7 +16,10 @@ async fn told(warehouse: &Warehouse, pump: &mut Pump) -> Vec<(i64, i64)> {
     let messages = warehouse.aws.queues().take("send-notification", 100);
     let figures = messages.iter().map(|message| {
         let message = message.json();
-        assert_eq!((&message["type"], &message["data"]["template"]), (&json!("send_notification.v1"), &json!("low_stock")));
+        assert_eq!(
+            (&message["type"], &message["data"]["template"]),
+            (&json!("send_notification.v1"), &json!("low_stock"))
+        );
         let data = &message["data"]["data"];
         assert_eq!(data["product_id"], SPOON);
         (data["available"].as_i64().unwrap(), data["threshold"].as_i64().unwrap())
@@ -31,9 +35,15 @@ async fn the_operator_is_told_once_each_time_that_there_is_little_left() {
         if shards > 1 {
             warehouse.reshard("on", shards).await;
         }
-        for (number, expected) in [(1, vec![]), (2, vec![]), (3, vec![(8, 10)]), (4, vec![]), (5, vec![])] {
+        for (number, expected) in
+            [(1, vec![]), (2, vec![]), (3, vec![(8, 10)]), (4, vec![]), (5, vec![])]
+        {
             assert!(warehouse.order(RESERVE, number, 4).await.is_done());
-            assert_eq!(told(&warehouse, &mut pump).await, expected, "order {number}, {shards} parts");
+            assert_eq!(
+                told(&warehouse, &mut pump).await,
+                expected,
+                "order {number}, {shards} parts"
+            );
         }
         // More comes in, and goes: that is another time.
         assert!(warehouse.order(RELEASE, 1, 0).await.is_done());
@@ -58,18 +68,41 @@ async fn how_many_there_should_be_is_settled_for_each_product() {
             wanted["shard_count"] = json!(shards);
         }
         let settled = warehouse.settle("settle", &wanted).await;
-        assert_eq!((settled.status(), settled.json()["low_stock_threshold"].clone(), settled.json().get("delta")), (201, json!(15), None));
+        assert_eq!(
+            (
+                settled.status(),
+                settled.json()["low_stock_threshold"].clone(),
+                settled.json().get("delta")
+            ),
+            (201, json!(15), None)
+        );
         assert_eq!(warehouse.settle("settle", &wanted).await.body(), settled.body());
-        let request = events::get("/inventory").path_parameter("product_id", SPOON).caller(events::ADMIN);
+        let request =
+            events::get("/inventory").path_parameter("product_id", SPOON).caller(events::ADMIN);
         let view = warehouse.call("get-stock", request.event()).await.json();
-        assert_eq!((&view["low_stock_threshold"], &view["shard_count"]), (&json!(15), &json!(shards.unwrap_or(1))));
+        assert_eq!(
+            (&view["low_stock_threshold"], &view["shard_count"]),
+            (&json!(15), &json!(shards.unwrap_or(1)))
+        );
         assert!(warehouse.order(RESERVE, 1, 4).await.is_done());
         assert_eq!(told(&warehouse, &mut pump).await, []);
         assert!(warehouse.order(RESERVE, 2, 4).await.is_done());
         assert_eq!(told(&warehouse, &mut pump).await, [(12, 15)]);
         // Another measure is no news, only goods that go are.
-        assert_eq!(warehouse.settle("less", &json!({ "reason": "Easy to get", "low_stock_threshold": 5 })).await.status(), 201);
-        assert_eq!(warehouse.settle("more", &json!({ "reason": "Hard to get", "low_stock_threshold": 13 })).await.status(), 201);
+        assert_eq!(
+            warehouse
+                .settle("less", &json!({ "reason": "Easy to get", "low_stock_threshold": 5 }))
+                .await
+                .status(),
+            201
+        );
+        assert_eq!(
+            warehouse
+                .settle("more", &json!({ "reason": "Hard to get", "low_stock_threshold": 13 }))
+                .await
+                .status(),
+            201
+        );
         assert_eq!(told(&warehouse, &mut pump).await, [], "{shards:?}");
         assert!(warehouse.order(RESERVE, 3, 1).await.is_done());
         assert_eq!(told(&warehouse, &mut pump).await, []);
@@ -94,25 +127,46 @@ async fn dividing_a_product_is_no_news() {
 async fn the_ledger_learns_of_every_movement_once_and_all_of_it_balances() {
     let warehouse = Warehouse::with(10, 0).await;
     warehouse.reshard("on", 3).await;
-    for (asked, number) in [(RESERVE, 1), (RESERVE, 2), (COMMIT, 1), (COMMIT, 1), (RELEASE, 2), (RELEASE, 1), (RESERVE, 3)] {
+    for (asked, number) in [
+        (RESERVE, 1),
+        (RESERVE, 2),
+        (COMMIT, 1),
+        (COMMIT, 1),
+        (RELEASE, 2),
+        (RELEASE, 1),
+        (RESERVE, 3),
+    ] {
         assert!(warehouse.order(asked, number, 5).await.is_done());
     }
     assert_eq!(warehouse.adjust("lost", SPOON, -1).await.status(), 201);
     let mut pump = publisher(&warehouse);
     pump.settle().await;
-    let entries: Vec<Value> =
-        warehouse.aws.queues().take("record-entry", 100).iter().map(|message| message.json()["data"].clone()).collect();
+    let entries: Vec<Value> = warehouse
+        .aws
+        .queues()
+        .take("record-entry", 100)
+        .iter()
+        .map(|message| message.json()["data"].clone())
+        .collect();
     let kinds: Vec<&str> = entries.iter().map(|entry| entry["kind"].as_str().unwrap()).collect();
-    assert_eq!(kinds, ["adjustment", "hold", "hold", "commit", "release", "restock", "hold", "adjustment"]);
-    let ids: BTreeSet<&str> = entries.iter().map(|entry| entry["entry_id"].as_str().unwrap()).collect();
+    assert_eq!(
+        kinds,
+        ["adjustment", "hold", "hold", "commit", "release", "restock", "hold", "adjustment"]
+    );
+    let ids: BTreeSet<&str> =
+        entries.iter().map(|entry| entry["entry_id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), entries.len());
     let mut balances: BTreeMap<String, i64> = BTreeMap::new();
     for line in entries.iter().flat_map(|entry| entry["lines"].as_array().unwrap()) {
         assert_eq!(line["unit"], format!("pcs:{SPOON}"));
-        *balances.entry(line["account"].as_str().unwrap().to_owned()).or_default() += line["amount"].as_i64().unwrap();
+        *balances.entry(line["account"].as_str().unwrap().to_owned()).or_default() +=
+            line["amount"].as_i64().unwrap();
     }
     let expected = [("available", 4), ("held", 5), ("outside", -9), ("shipped_out", 0)];
-    assert_eq!(balances, expected.map(|(shelf, sum)| (format!("stock:{SPOON}:{shelf}"), sum)).into());
+    assert_eq!(
+        balances,
+        expected.map(|(shelf, sum)| (format!("stock:{SPOON}:{shelf}"), sum)).into()
+    );
     assert_eq!(warehouse.seen().await, (4, 9, 5), "the books say what there is");
 }
 
@@ -126,7 +180,9 @@ async fn an_order_that_holds_goods_for_days_is_named_until_it_lets_them_go() {
     assert!(warehouse.order(RESERVE, 6, 100).await.is_done(), "rejected");
     assert!(warehouse.order(COMMIT, 1, 0).await.is_done());
     assert!(warehouse.order(RELEASE, 2, 0).await.is_done());
-    let check = async || warehouse.call("check-reservations", json!({})).await.ok()["held_too_long"].clone();
+    let check = async || {
+        warehouse.call("check-reservations", json!({})).await.ok()["held_too_long"].clone()
+    };
     for (hours, held) in [(0, 0), (47, 0), (1, 3), (24, 3)] {
         warehouse.clock.advance(Duration::from_secs(hours * 3600));
         assert_eq!(check().await, held, "after {hours} more");
@@ -137,7 +193,9 @@ async fn an_order_that_holds_goods_for_days_is_named_until_it_lets_them_go() {
         assert!(warehouse.order(asked, number, 0).await.is_done());
         assert_eq!(check().await, held);
     }
-    let is_watched = |item: &Value| item["check_shard"]["S"].as_str().is_some_and(|shard| shard.starts_with("held#"));
+    let is_watched = |item: &Value| {
+        item["check_shard"]["S"].as_str().is_some_and(|shard| shard.starts_with("held#"))
+    };
     let left: Vec<Value> = warehouse.aws.items("stock").into_iter().filter(is_watched).collect();
     assert_eq!(left.len(), 1, "nothing stays in the index but what holds goods: {left:?}");
 }
@@ -152,7 +210,10 @@ async fn what_the_index_shows_too_late_is_not_taken_for_true() {
     let late = Expression::new("SET #state = :released").value("released", "released");
     warehouse.aws.table("stock").update(key, late, Expression::exists()).await.unwrap();
     let checked = warehouse.call("check-reservations", json!({})).await;
-    assert_eq!(checked.ok(), &json!({ "held_too_long": 0, "failed": 0, "remaining": 0, "already_running": false }));
+    assert_eq!(
+        checked.ok(),
+        &json!({ "held_too_long": 0, "failed": 0, "remaining": 0, "already_running": false })
+    );
     assert_eq!(checked.operations().iter().filter(|name| **name == "Query").count(), 8);
 }
 
@@ -173,5 +234,8 @@ async fn reservations_behind_250_unreadable_ones_are_named_in_one_run() {
     }
     warehouse.clock.advance(Duration::from_secs(48 * 3600));
     let checked = warehouse.call("check-reservations", json!({})).await;
-    assert_eq!(checked.ok(), &json!({ "held_too_long": 5, "failed": 250, "remaining": 0, "already_running": false }));
+    assert_eq!(
+        checked.ok(),
+        &json!({ "held_too_long": 5, "failed": 250, "remaining": 0, "already_running": false })
+    );
 }

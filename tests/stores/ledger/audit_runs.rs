@@ -6,8 +6,15 @@ use super::{world::*, *};
 
 /// How the round stands: its version, and whether it goes on.
 fn audit_run(world: &World) -> Option<(u64, bool)> {
-    let found = world.aws.items("ledger").into_iter().find(|item| item["pk"]["S"] == "AUDIT" && item["sk"]["S"] == "RUN")?;
-    Some((found["version"]["N"].as_str().unwrap().parse().unwrap(), found["continuation"]["M"].is_object()))
+    let found = world
+        .aws
+        .items("ledger")
+        .into_iter()
+        .find(|item| item["pk"]["S"] == "AUDIT" && item["sk"]["S"] == "RUN")?;
+    Some((
+        found["version"]["N"].as_str().unwrap().parse().unwrap(),
+        found["continuation"]["M"].is_object(),
+    ))
 }
 
 #[tokio::test]
@@ -20,16 +27,25 @@ async fn a_schedule_goes_round_the_shop_once_a_day_in_as_many_calls_as_it_takes(
     // The first call has no time: it only begins.
     let mut invocation = Invocation::with_event(tick());
     invocation.deadline = Clock::System.now().plus(Duration::from_secs(5));
-    assert_eq!(world.aws.invoke(&world.lambda("reconcile-ledger"), invocation).await.ok()["checked"], 0);
+    assert_eq!(
+        world.aws.invoke(&world.lambda("reconcile-ledger"), invocation).await.ok()["checked"],
+        0
+    );
     assert_eq!(audit_run(&world), Some((1, true)));
     // The next goes on; what is broken is named whoever asks.
     let report = world.report(tick()).await;
-    assert_eq!((&report["checked"], unbalanced(&report)), (&json!(4), BTreeSet::from([world.refunded.clone()])));
+    assert_eq!(
+        (&report["checked"], unbalanced(&report)),
+        (&json!(4), BTreeSet::from([world.refunded.clone()]))
+    );
     assert_eq!(audit_run(&world), Some((2, false)));
     // Until the next day there is nothing to do, and that costs one call beside those of the lease.
     world.clock.advance(Duration::from_secs(3600));
     let idle = world.call("reconcile-ledger", tick()).await;
-    assert_eq!((&idle.ok()["checked"], idle.operations()), (&json!(0), vec!["PutItem", "GetItem", "PutItem"]));
+    assert_eq!(
+        (&idle.ok()["checked"], idle.operations()),
+        (&json!(0), vec!["PutItem", "GetItem", "PutItem"])
+    );
     // The next day it begins again, and looks at what moved since.
     world.clock.advance(Duration::from_secs(23 * 3600));
     assert_eq!(unbalanced(&world.report(tick()).await), BTreeSet::from([world.refunded.clone()]));
@@ -46,10 +62,14 @@ async fn a_schedule_goes_round_the_shop_once_a_day_in_as_many_calls_as_it_takes(
     world.aws.fail(2, Fault::Throttle);
     let unread = world.report(tick()).await;
     world.aws.heal();
-    assert_eq!((&unread["not_checked"], unbalanced(&unread)), (&json!([world.refunded]), BTreeSet::new()));
+    assert_eq!(
+        (&unread["not_checked"], unbalanced(&unread)),
+        (&json!([world.refunded]), BTreeSet::new())
+    );
     assert_eq!(audit_run(&world), Some((4, false)));
     world.clock.advance(Duration::from_secs(24 * 3600));
-    // By now it was placed and has moved long ago: it is named until its books are put right, by the schedule and to an operator.
+    // By now it was placed and has moved long ago: it is named until its books are put right, by
+    // the schedule and to an operator.
     assert_eq!(unbalanced(&world.report(tick()).await), BTreeSet::from([world.refunded.clone()]));
     assert_eq!(audit_run(&world), Some((5, false)));
     world.clock.advance(Duration::from_secs(10 * 24 * 3600));

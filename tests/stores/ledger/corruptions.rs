@@ -18,36 +18,162 @@ struct Corruption {
 /// The figures that are stored about money and goods, each changed in turn.
 fn corruptions(world: &World) -> Vec<Corruption> {
     let number = |item: &Value, pointer: &str, by: i64| {
-        let stored: i64 = item.pointer(pointer).unwrap_or_else(|| panic!("{pointer}: {item:#}")).as_str().unwrap().parse().unwrap();
+        let stored: i64 = item
+            .pointer(pointer)
+            .unwrap_or_else(|| panic!("{pointer}: {item:#}"))
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap();
         json!((stored + by).to_string())
     };
     let is = |item: &Value, name: &str, value: &str| item[name]["S"] == value;
-    let begins = |item: &Value, name: &str, with: &str| item[name]["S"].as_str().is_some_and(|text| text.starts_with(with));
+    let begins = |item: &Value, name: &str, with: &str| {
+        item[name]["S"].as_str().is_some_and(|text| text.starts_with(with))
+    };
     let order = |id: &str| world.item("orders", |item| is(item, "order_id", id));
-    let payment = |id: &str, sk: &str| world.item("payments", |item| is(item, "order_id", id) && begins(item, "sk", sk));
-    let provider = |id: &str, pk: &str| world.item("payment-simulator", |item| is(item, "order_id", id) && begins(item, "pk", pk));
+    let payment = |id: &str, sk: &str| {
+        world.item("payments", |item| is(item, "order_id", id) && begins(item, "sk", sk))
+    };
+    let provider = |id: &str, pk: &str| {
+        world.item("payment-simulator", |item| is(item, "order_id", id) && begins(item, "pk", pk))
+    };
     let stock = |pk: String| world.item("stock", |item| is(item, "pk", &pk));
-    let entry = |pk: String, kind: &str| world.item("ledger", |item| is(item, "pk", &pk) && is(item, "kind", kind));
+    let entry = |pk: String, kind: &str| {
+        world.item("ledger", |item| is(item, "pk", &pk) && is(item, "kind", kind))
+    };
     let (confirmed, refunded, failed) = (&world.confirmed, &world.refunded, &world.failed);
     let mut all = Vec::new();
     let mut change = |name, table, item: Value, pointer, by: i64, named: &str, check| {
         let value = number(&item, pointer, by);
         all.push(Corruption { name, table, item, pointer, value, named: named.to_owned(), check });
     };
-    change("order captured_total", "orders", order(confirmed), "/captured_total/N", 1, confirmed, "captured_by_order");
-    change("order refunded_total", "orders", order(confirmed), "/refunded_total/N", 1, confirmed, "refunded_by_order");
-    change("order refunded_total, refunded", "orders", order(refunded), "/refunded_total/N", -1, refunded, "refunded_by_order");
-    change("order captured_total, failed", "orders", order(failed), "/captured_total/N", 500, failed, "captured_by_order");
-    change("order total", "orders", order(confirmed), "/totals/M/total/M/amount/N", 1, confirmed, "one_full_capture");
-    change("order line", "orders", order(confirmed), "/lines/L/0/M/quantity/N", 1, confirmed, "reserved_quantity");
-    change("intent captured_total", "payments", payment(confirmed, "INTENT"), "/captured_total/N", -1, confirmed, "captured_by_payments");
-    change("intent refunded_total", "payments", payment(refunded, "INTENT"), "/refunded_total/N", -1, refunded, "refunded_by_payments");
-    change("intent refundable", "payments", payment(confirmed, "INTENT"), "/refundable/N", 1, confirmed, "refundable");
-    change("intent amount", "payments", payment(confirmed, "INTENT"), "/amount/N", 1, confirmed, "amount_due");
-    change("attempt amount", "payments", payment(confirmed, "ATTEMPT#"), "/amount/N", 1, confirmed, "charge_at_provider");
-    change("attempt refunded", "payments", payment(refunded, "ATTEMPT#"), "/refunded/N", -1, refunded, "refunded_of_payment");
-    change("refund amount", "payments", payment(refunded, "REFUND#"), "/amount/N", -1, refunded, "refund_at_provider");
-    change("simulator charge", "payment-simulator", provider(confirmed, "CHARGE#"), "/amount/N", 1, confirmed, "charge_at_provider");
+    change(
+        "order captured_total",
+        "orders",
+        order(confirmed),
+        "/captured_total/N",
+        1,
+        confirmed,
+        "captured_by_order",
+    );
+    change(
+        "order refunded_total",
+        "orders",
+        order(confirmed),
+        "/refunded_total/N",
+        1,
+        confirmed,
+        "refunded_by_order",
+    );
+    change(
+        "order refunded_total, refunded",
+        "orders",
+        order(refunded),
+        "/refunded_total/N",
+        -1,
+        refunded,
+        "refunded_by_order",
+    );
+    change(
+        "order captured_total, failed",
+        "orders",
+        order(failed),
+        "/captured_total/N",
+        500,
+        failed,
+        "captured_by_order",
+    );
+    change(
+        "order total",
+        "orders",
+        order(confirmed),
+        "/totals/M/total/M/amount/N",
+        1,
+        confirmed,
+        "one_full_capture",
+    );
+    change(
+        "order line",
+        "orders",
+        order(confirmed),
+        "/lines/L/0/M/quantity/N",
+        1,
+        confirmed,
+        "reserved_quantity",
+    );
+    change(
+        "intent captured_total",
+        "payments",
+        payment(confirmed, "INTENT"),
+        "/captured_total/N",
+        -1,
+        confirmed,
+        "captured_by_payments",
+    );
+    change(
+        "intent refunded_total",
+        "payments",
+        payment(refunded, "INTENT"),
+        "/refunded_total/N",
+        -1,
+        refunded,
+        "refunded_by_payments",
+    );
+    change(
+        "intent refundable",
+        "payments",
+        payment(confirmed, "INTENT"),
+        "/refundable/N",
+        1,
+        confirmed,
+        "refundable",
+    );
+    change(
+        "intent amount",
+        "payments",
+        payment(confirmed, "INTENT"),
+        "/amount/N",
+        1,
+        confirmed,
+        "amount_due",
+    );
+    change(
+        "attempt amount",
+        "payments",
+        payment(confirmed, "ATTEMPT#"),
+        "/amount/N",
+        1,
+        confirmed,
+        "charge_at_provider",
+    );
+    change(
+        "attempt refunded",
+        "payments",
+        payment(refunded, "ATTEMPT#"),
+        "/refunded/N",
+        -1,
+        refunded,
+        "refunded_of_payment",
+    );
+    change(
+        "refund amount",
+        "payments",
+        payment(refunded, "REFUND#"),
+        "/amount/N",
+        -1,
+        refunded,
+        "refund_at_provider",
+    );
+    change(
+        "simulator charge",
+        "payment-simulator",
+        provider(confirmed, "CHARGE#"),
+        "/amount/N",
+        1,
+        confirmed,
+        "charge_at_provider",
+    );
     change(
         "simulator refundable",
         "payment-simulator",
@@ -57,22 +183,95 @@ fn corruptions(world: &World) -> Vec<Corruption> {
         refunded,
         "refundable_at_provider",
     );
-    change("simulator refund", "payment-simulator", provider(refunded, "REFUND#"), "/amount/N", -1, refunded, "refund_at_provider");
+    change(
+        "simulator refund",
+        "payment-simulator",
+        provider(refunded, "REFUND#"),
+        "/amount/N",
+        -1,
+        refunded,
+        "refund_at_provider",
+    );
     let reservation = |id: &str| stock(format!("RESERVATION#{id}"));
-    change("reservation quantity", "stock", reservation(confirmed), "/lines/L/0/M/quantity/N", -1, confirmed, "reserved_quantity");
-    change("reservation quantity, refunded", "stock", reservation(refunded), "/lines/L/1/M/quantity/N", 1, refunded, "reserved_quantity");
-    change("held quantity", "stock", reservation(&world.open), "/lines/L/0/M/quantity/N", 1, SPOON, "held_for_orders");
-    change("stock available", "stock", stock(format!("STOCK#{SPOON}")), "/available/N", 1, SPOON, "available_in_ledger");
-    change("stock on_hand", "stock", stock(format!("STOCK#{BOWL}")), "/on_hand/N", -1, BOWL, "held_in_ledger");
+    change(
+        "reservation quantity",
+        "stock",
+        reservation(confirmed),
+        "/lines/L/0/M/quantity/N",
+        -1,
+        confirmed,
+        "reserved_quantity",
+    );
+    change(
+        "reservation quantity, refunded",
+        "stock",
+        reservation(refunded),
+        "/lines/L/1/M/quantity/N",
+        1,
+        refunded,
+        "reserved_quantity",
+    );
+    change(
+        "held quantity",
+        "stock",
+        reservation(&world.open),
+        "/lines/L/0/M/quantity/N",
+        1,
+        SPOON,
+        "held_for_orders",
+    );
+    change(
+        "stock available",
+        "stock",
+        stock(format!("STOCK#{SPOON}")),
+        "/available/N",
+        1,
+        SPOON,
+        "available_in_ledger",
+    );
+    change(
+        "stock on_hand",
+        "stock",
+        stock(format!("STOCK#{BOWL}")),
+        "/on_hand/N",
+        -1,
+        BOWL,
+        "held_in_ledger",
+    );
     let line = "/lines/L/0/M/amount/N";
-    change("ledger line of a capture", "ledger", entry(format!("ORDER#{confirmed}"), "capture"), line, 1, confirmed, "entry_balances");
-    change("ledger line of a refund", "ledger", entry(format!("ORDER#{refunded}"), "refund"), line, -1, refunded, "entry_balances");
-    change("ledger line of a hold", "ledger", entry(format!("ORDER#{confirmed}"), "hold"), line, 1, confirmed, "reserved_in_ledger");
+    change(
+        "ledger line of a capture",
+        "ledger",
+        entry(format!("ORDER#{confirmed}"), "capture"),
+        line,
+        1,
+        confirmed,
+        "entry_balances",
+    );
+    change(
+        "ledger line of a refund",
+        "ledger",
+        entry(format!("ORDER#{refunded}"), "refund"),
+        line,
+        -1,
+        refunded,
+        "entry_balances",
+    );
+    change(
+        "ledger line of a hold",
+        "ledger",
+        entry(format!("ORDER#{confirmed}"), "hold"),
+        line,
+        1,
+        confirmed,
+        "reserved_in_ledger",
+    );
     change(
         "ledger line of a product",
         "ledger",
         world.item("ledger", |item| {
-            item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with(&format!("PRODUCT#{BOWL}#"))) && is(item, "kind", "adjustment")
+            item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with(&format!("PRODUCT#{BOWL}#")))
+                && is(item, "kind", "adjustment")
         }),
         line,
         1,
@@ -81,17 +280,97 @@ fn corruptions(world: &World) -> Vec<Corruption> {
     );
 
     let mut rename = |name, table, item: Value, pointer, value: &str, named: &str, check| {
-        all.push(Corruption { name, table, item, pointer, value: json!(value), named: named.to_owned(), check });
+        all.push(Corruption {
+            name,
+            table,
+            item,
+            pointer,
+            value: json!(value),
+            named: named.to_owned(),
+            check,
+        });
     };
-    rename("order status, confirmed", "orders", order(confirmed), "/status/S", "cancelled", confirmed, "net_zero");
-    rename("order status, failed", "orders", order(failed), "/status/S", "confirmed", failed, "one_full_capture");
-    rename("order status, pending", "orders", order(confirmed), "/status/S", "pending", confirmed, "confirmed");
-    rename("order stock leg", "orders", order(confirmed), "/stock/S", "released", confirmed, "reservation_state");
-    rename("reservation state", "stock", reservation(confirmed), "/state/S", "held", confirmed, "reservation_state");
-    rename("attempt state", "payments", payment(confirmed, "ATTEMPT#"), "/state/S", "declined", confirmed, "charge_at_provider");
-    rename("attempt under review", "payments", payment(confirmed, "ATTEMPT#"), "/state/S", "needs_review", confirmed, "under_review");
-    rename("refund state", "payments", payment(refunded, "REFUND#"), "/state/S", "failed", refunded, "refund_at_provider");
-    rename("currency", "payments", payment(confirmed, "INTENT"), "/currency/S", "EUR", confirmed, "amount_due");
+    rename(
+        "order status, confirmed",
+        "orders",
+        order(confirmed),
+        "/status/S",
+        "cancelled",
+        confirmed,
+        "net_zero",
+    );
+    rename(
+        "order status, failed",
+        "orders",
+        order(failed),
+        "/status/S",
+        "confirmed",
+        failed,
+        "one_full_capture",
+    );
+    rename(
+        "order status, pending",
+        "orders",
+        order(confirmed),
+        "/status/S",
+        "pending",
+        confirmed,
+        "confirmed",
+    );
+    rename(
+        "order stock leg",
+        "orders",
+        order(confirmed),
+        "/stock/S",
+        "released",
+        confirmed,
+        "reservation_state",
+    );
+    rename(
+        "reservation state",
+        "stock",
+        reservation(confirmed),
+        "/state/S",
+        "held",
+        confirmed,
+        "reservation_state",
+    );
+    rename(
+        "attempt state",
+        "payments",
+        payment(confirmed, "ATTEMPT#"),
+        "/state/S",
+        "declined",
+        confirmed,
+        "charge_at_provider",
+    );
+    rename(
+        "attempt under review",
+        "payments",
+        payment(confirmed, "ATTEMPT#"),
+        "/state/S",
+        "needs_review",
+        confirmed,
+        "under_review",
+    );
+    rename(
+        "refund state",
+        "payments",
+        payment(refunded, "REFUND#"),
+        "/state/S",
+        "failed",
+        refunded,
+        "refund_at_provider",
+    );
+    rename(
+        "currency",
+        "payments",
+        payment(confirmed, "INTENT"),
+        "/currency/S",
+        "EUR",
+        confirmed,
+        "amount_due",
+    );
     rename(
         "charge of another order",
         "payment-simulator",
@@ -101,7 +380,15 @@ fn corruptions(world: &World) -> Vec<Corruption> {
         confirmed,
         "order_at_provider",
     );
-    rename("order that cannot be read", "orders", order(confirmed), "/captured_total", "much", confirmed, "readable");
+    rename(
+        "order that cannot be read",
+        "orders",
+        order(confirmed),
+        "/captured_total",
+        "much",
+        confirmed,
+        "readable",
+    );
     all
 }
 
@@ -113,14 +400,23 @@ async fn one_figure_that_is_changed_names_its_order_or_its_product() {
     assert!(corruptions.len() > 30);
     for Corruption { name, table, item, pointer, value, named, check } in corruptions {
         let mut corrupted = item.clone();
-        *corrupted.pointer_mut(pointer).unwrap() = if pointer == "/captured_total" { json!({ "S": value }) } else { value };
+        *corrupted.pointer_mut(pointer).unwrap() =
+            if pointer == "/captured_total" { json!({ "S": value }) } else { value };
         assert_ne!(corrupted, item, "{name}");
-        // Index keys are the service's to set: an order is found by the status that it had, like one whose table was tampered with.
+        // Index keys are the service's to set: an order is found by the status that it had, like
+        // one whose table was tampered with.
         world.aws.put(table, &corrupted);
         let report = world.report(json!({})).await;
         assert!(unbalanced(&report).contains(&named), "{name}: {named} is not named: {report:#}");
-        assert!(checks(&report, &named).contains(check), "{name}: {check} is not among {:?}", checks(&report, &named));
-        for bystander in [&world.confirmed, &world.refunded, &world.failed].into_iter().filter(|id| **id != named) {
+        assert!(
+            checks(&report, &named).contains(check),
+            "{name}: {check} is not among {:?}",
+            checks(&report, &named)
+        );
+        for bystander in [&world.confirmed, &world.refunded, &world.failed]
+            .into_iter()
+            .filter(|id| **id != named)
+        {
             let same_product = named.starts_with("prd_");
             assert!(
                 same_product || !unbalanced(&report).contains(bystander),

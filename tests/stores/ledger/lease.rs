@@ -1,4 +1,5 @@
-//! The schedule's audit: one call works at a time, and an entry that cannot be read does not stop it.
+//! The schedule's audit: one call works at a time, and an entry that cannot be read does not stop
+//! it.
 
 use std::time::Duration;
 
@@ -13,7 +14,10 @@ async fn second_scheduled_call_at_the_same_time_compares_nothing() {
     let (one, other) = tokio::join!(call(), call());
     let idle = [one.unwrap(), other.unwrap()].map(|report| report["already_running"] == true);
     assert_eq!(idle.iter().filter(|idle| **idle).count(), 1, "{idle:?}");
-    assert!(audit(Invocation::with_event(tick())).await.unwrap().get("already_running").is_none(), "the lease is free again");
+    assert!(
+        audit(Invocation::with_event(tick())).await.unwrap().get("already_running").is_none(),
+        "the lease is free again"
+    );
 }
 
 #[tokio::test]
@@ -28,5 +32,9 @@ async fn unreadable_ledger_entries_do_not_stop_the_audit() {
     }
     shop.clock.advance(Duration::from_secs(60));
     let report = shop.call("reconcile-ledger", tick()).await;
-    assert!(report.answer.is_ok() && report.ok().get("continuation").is_none(), "{:?}", report.answer);
+    assert!(
+        report.answer.is_ok() && report.ok().get("continuation").is_none(),
+        "{:?}",
+        report.answer
+    );
 }

@@ -1,4 +1,5 @@
-//! The audit: books that agree are left in peace, and one figure that is changed anywhere names its order or its product.
+//! The audit: books that agree are left in peace, and one figure that is changed anywhere names its
+//! order or its product.
 
 use std::time::Duration;
 
@@ -10,12 +11,19 @@ async fn books_that_agree_are_left_in_peace() {
     let report = world.report(json!({})).await;
     assert_eq!(report["unbalanced"], json!([]), "{report:#}");
     assert_eq!(report["products"], json!([]), "{report:#}");
-    assert_eq!((&report["checked"], &report["balanced"], &report["products_checked"]), (&json!(4), &json!(3), &json!(2)), "{report:#}");
+    assert_eq!(
+        (&report["checked"], &report["balanced"], &report["products_checked"]),
+        (&json!(4), &json!(3), &json!(2)),
+        "{report:#}"
+    );
     assert_eq!(report["not_checked"], json!([]));
     assert_eq!(report["provider"], "the simulated provider's own books");
     assert!(report.get("continuation").is_none());
     let unsettled = report["unsettled"].as_array().unwrap();
-    let open: Vec<_> = unsettled.iter().map(|row| (text(&row["order_id"]), text(&row["status"]), row["findings"].clone())).collect();
+    let open: Vec<_> = unsettled
+        .iter()
+        .map(|row| (text(&row["order_id"]), text(&row["status"]), row["findings"].clone()))
+        .collect();
     assert_eq!(open, [(world.open.clone(), "pending".to_owned(), json!([]))]);
     assert_eq!(world.report(json!({ "order_id": world.confirmed })).await["balanced"], 1);
     // The ledger knows all of the money: what came in, less what went back.
@@ -26,7 +34,9 @@ async fn books_that_agree_are_left_in_peace() {
 #[tokio::test]
 async fn one_record_that_is_missing_names_its_order_or_its_product() {
     let world = World::at_rest().await;
-    let begins = |item: &Value, name: &str, with: &str| item[name]["S"].as_str().is_some_and(|text| text.starts_with(with));
+    let begins = |item: &Value, name: &str, with: &str| {
+        item[name]["S"].as_str().is_some_and(|text| text.starts_with(with))
+    };
     let mut deleted = 0;
     for (table, prefix, has_sort_key) in [
         ("orders", "ORDER#", false),
@@ -39,9 +49,14 @@ async fn one_record_that_is_missing_names_its_order_or_its_product() {
         ("ledger", "PRODUCT#", true),
     ] {
         for item in world.aws.items(table).into_iter().filter(|item| begins(item, "pk", prefix)) {
-            let id = item["order_id"]["S"].as_str().filter(|_| !begins(&item, "pk", "PRODUCT#")).map(str::to_owned);
-            let owner = id.unwrap_or_else(|| text(&item["pk"]["S"]).split('#').nth(1).unwrap().to_owned());
-            // Attempts that came to nothing leave no trace anywhere else; what is open is judged when it is settled.
+            let id = item["order_id"]["S"]
+                .as_str()
+                .filter(|_| !begins(&item, "pk", "PRODUCT#"))
+                .map(str::to_owned);
+            let owner =
+                id.unwrap_or_else(|| text(&item["pk"]["S"]).split('#').nth(1).unwrap().to_owned());
+            // Attempts that came to nothing leave no trace anywhere else; what is open is judged
+            // when it is settled.
             if owner == world.open || item["state"]["S"] == "declined" {
                 continue;
             }
@@ -51,8 +66,9 @@ async fn one_record_that_is_missing_names_its_order_or_its_product() {
             }
             world.aws.delete(table, &key);
             let unbalanced = world.unbalanced().await;
-            // A head that was never paid says nothing that its absence does not; and an order that never moved anything is missed by
-            // nothing that has moved. Whoever asks for it is told.
+            // A head that was never paid says nothing that its absence does not; and an order that
+            // never moved anything is missed by nothing that has moved. Whoever asks for it is
+            // told.
             let says_nothing = table == "payments" && owner == world.failed;
             let asked_for = unbalanced_of(&world, table == "orders" && owner == world.failed).await;
             assert!(
@@ -76,7 +92,10 @@ async fn what_still_moves_is_listed_apart_and_judged_when_it_has_come_to_rest() 
     world.aws.put("orders", &corrupted);
     let young = world.report(json!({})).await;
     assert!(unbalanced(&young).is_empty(), "{young:#}");
-    assert!(checks(&young, &world.open).contains("captured_by_order"), "what is found is shown all the same: {young:#}");
+    assert!(
+        checks(&young, &world.open).contains("captured_by_order"),
+        "what is found is shown all the same: {young:#}"
+    );
     world.clock.advance(AT_REST);
     let later = world.report(json!({})).await;
     assert_eq!(unbalanced(&later), BTreeSet::from([world.open.clone()]));
@@ -87,7 +106,11 @@ async fn what_still_moves_is_listed_apart_and_judged_when_it_has_come_to_rest() 
     spoons["available"] = json!({ "N": "80" });
     world.aws.put("stock", &spoons);
     let young = world.report(json!({})).await;
-    assert_eq!((unbalanced(&young).is_empty(), &young["products"][0]["state"]), (true, &json!("unsettled")), "{young:#}");
+    assert_eq!(
+        (unbalanced(&young).is_empty(), &young["products"][0]["state"]),
+        (true, &json!("unsettled")),
+        "{young:#}"
+    );
     world.clock.advance(AT_REST);
     assert_eq!(world.unbalanced().await, BTreeSet::from([SPOON.to_owned()]));
 }
@@ -95,9 +118,17 @@ async fn what_still_moves_is_listed_apart_and_judged_when_it_has_come_to_rest() 
 #[tokio::test]
 async fn a_lost_entry_is_missed_and_its_message_mends_it() {
     let world = World::at_rest().await;
-    let capture = world.told.iter().find(|entry| entry["kind"] == "capture" && entry["order_id"] == world.confirmed.as_str());
+    let capture = world
+        .told
+        .iter()
+        .find(|entry| entry["kind"] == "capture" && entry["order_id"] == world.confirmed.as_str());
     let capture = capture.unwrap().clone();
-    for item in world.aws.items("ledger").into_iter().filter(|item| item["entry_id"]["S"] == capture["entry_id"]) {
+    for item in world
+        .aws
+        .items("ledger")
+        .into_iter()
+        .filter(|item| item["entry_id"]["S"] == capture["entry_id"])
+    {
         world.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
     }
     let report = world.report(json!({})).await;
@@ -112,7 +143,10 @@ async fn a_lost_entry_is_missed_and_its_message_mends_it() {
 async fn money_that_no_order_knows_of_is_found_by_the_ledger_and_by_payments() {
     let world = World::at_rest().await;
     let stranger = "ord_0199c2a8-0000-7000-8000-0000000000ff";
-    let lines = [line("provider_clearing", "USD", 5), line(&format!("customer_funds:{stranger}"), "USD", -5)];
+    let lines = [
+        line("provider_clearing", "USD", 5),
+        line(&format!("customer_funds:{stranger}"), "USD", -5),
+    ];
     let mut booked = entry(0xc1, "capture", &lines);
     booked["order_id"] = json!(stranger);
     booked["occurred_at"] = json!(world.clock.now());
@@ -125,9 +159,12 @@ async fn money_that_no_order_knows_of_is_found_by_the_ledger_and_by_payments() {
 
     let world = World::at_rest().await;
     let attempt = world.item("payments", |item| {
-        item["order_id"]["S"] == world.confirmed.as_str() && item["sk"]["S"].as_str().unwrap().starts_with("ATTEMPT#")
+        item["order_id"]["S"] == world.confirmed.as_str()
+            && item["sk"]["S"].as_str().unwrap().starts_with("ATTEMPT#")
     });
-    let mut sent: Value = serde_json::from_str(&attempt.to_string().replace(&world.confirmed[4..], &stranger[4..])).unwrap();
+    let mut sent: Value =
+        serde_json::from_str(&attempt.to_string().replace(&world.confirmed[4..], &stranger[4..]))
+            .unwrap();
     sent["state"] = json!({ "S": "sent" });
     sent["next_check_at"] = json!({ "S": "2026-11-21T09:48:49.123Z" });
     sent["check_shard"] = json!({ "S": "due#0" });
@@ -138,7 +175,9 @@ async fn money_that_no_order_knows_of_is_found_by_the_ledger_and_by_payments() {
 #[tokio::test]
 async fn an_order_without_any_record_is_unknown_not_unbalanced() {
     let world = World::at_rest().await;
-    let call = world.call("reconcile-ledger", json!({ "order_id": "ord_0199c2a8-0000-7000-8000-0000000000fe" })).await;
+    let call = world
+        .call("reconcile-ledger", json!({ "order_id": "ord_0199c2a8-0000-7000-8000-0000000000fe" }))
+        .await;
     let failure = call.answer.expect_err("nothing is recorded under this id");
     assert_eq!(failure.kind, "UnknownOrder");
     assert!(failure.message.contains("ord_0199c2a8-0000-7000-8000-0000000000fe"), "{failure:?}");
@@ -148,7 +187,8 @@ async fn an_order_without_any_record_is_unknown_not_unbalanced() {
 async fn where_the_providers_books_are_not_ours_what_payments_recorded_counts() {
     let world = World::at_rest().await;
     let charge = world.item("payment-simulator", |item| {
-        item["order_id"]["S"] == world.confirmed.as_str() && item["pk"]["S"].as_str().unwrap().starts_with("CHARGE#")
+        item["order_id"]["S"] == world.confirmed.as_str()
+            && item["pk"]["S"].as_str().unwrap().starts_with("CHARGE#")
     });
     world.aws.delete("payment-simulator", &json!({ "pk": charge["pk"] }));
     assert_eq!(world.unbalanced().await, BTreeSet::from([world.confirmed.clone()]));
@@ -195,7 +235,11 @@ async fn a_run_ends_in_time_and_says_where_to_go_on() {
     let mut invocation = Invocation::with_event(json!({}));
     invocation.deadline = Clock::System.now().plus(Duration::from_secs(5));
     let late = world.aws.invoke(&world.lambda("reconcile-ledger"), invocation).await;
-    assert_eq!((&late.ok()["checked"], late.calls.len()), (&json!(0), 1), "there is no time to begin");
+    assert_eq!(
+        (&late.ok()["checked"], late.calls.len()),
+        (&json!(0), 1),
+        "there is no time to begin"
+    );
     let event = json!({ "continuation": late.ok()["continuation"] });
     let on = world.report(event).await;
     assert_eq!((&on["checked"], &on["balanced"]), (&json!(4), &json!(3)));
@@ -211,10 +255,16 @@ async fn an_audit_asks_only_for_what_there_is() {
         json!({ "order_id": "1" }),
     ] {
         let refused = world.call("reconcile-ledger", odd.clone()).await;
-        assert_eq!(refused.answer.as_ref().map_err(|failure| failure.kind), Err("MalformedEvent"), "{odd}");
+        assert_eq!(
+            refused.answer.as_ref().map_err(|failure| failure.kind),
+            Err("MalformedEvent"),
+            "{odd}"
+        );
         assert!(refused.calls.is_empty());
     }
-    let nothing = world.report(json!({ "since": "2026-11-01T00:00:00.000Z", "until": "2026-11-02T00:00:00.000Z" })).await;
+    let nothing = world
+        .report(json!({ "since": "2026-11-01T00:00:00.000Z", "until": "2026-11-02T00:00:00.000Z" }))
+        .await;
     assert_eq!(nothing["checked"], 1, "what is unsettled is looked at whenever it was placed");
     assert_eq!(world.report(tick()).await["checked"], 4);
 }
@@ -223,7 +273,8 @@ async fn an_audit_asks_only_for_what_there_is() {
 async fn an_audit_writes_nothing_and_walks_through_no_table() {
     let world = World::at_rest().await;
     let called = world.call("reconcile-ledger", json!({})).await;
-    let mut asked: BTreeSet<(String, String)> = called.calls.iter().flat_map(|call| call.actions.clone()).collect();
+    let mut asked: BTreeSet<(String, String)> =
+        called.calls.iter().flat_map(|call| call.actions.clone()).collect();
     for (action, resource) in [
         ("dynamodb:Query", "orders/index/status-index"),
         ("dynamodb:Query", "orders/index/check-index"),
@@ -253,14 +304,22 @@ async fn what_cannot_be_read_is_named_and_is_neither_right_nor_wrong() {
         world.aws.heal();
         match &called.answer {
             Err(failure) => {
-                assert!(["CandidateReadFailed", "ReservationReadFailed", "AuditRunReadFailed"].contains(&failure.kind), "{failure:?}");
+                assert!(
+                    ["CandidateReadFailed", "ReservationReadFailed", "AuditRunReadFailed"]
+                        .contains(&failure.kind),
+                    "{failure:?}"
+                );
                 failed += 1;
             }
             Ok(report) => {
-                assert!(unbalanced(report).is_empty(), "call {call}: a table that does not answer is not a broken book: {report:#}");
+                assert!(
+                    unbalanced(report).is_empty(),
+                    "call {call}: a table that does not answer is not a broken book: {report:#}"
+                );
                 let not_checked = report["not_checked"].as_array().unwrap().len();
                 assert_eq!(not_checked, 1, "call {call}");
-                let looked_at = report["checked"].as_i64().unwrap() + report["products_checked"].as_i64().unwrap();
+                let looked_at = report["checked"].as_i64().unwrap()
+                    + report["products_checked"].as_i64().unwrap();
                 assert_eq!(looked_at, 5);
                 noted += 1;
             }
@@ -297,8 +356,15 @@ async fn a_product_that_has_sold_for_years_is_counted_in_parts() {
         json!({ "L": [side(from, "-1"), side(to, "1")] })
     };
     for number in 0..600 {
-        let (at, id) = ("2020-01-01T00:00:00.000Z", format!("ent_0199c2a8-0000-8000-8000-000000001{number:03}"));
-        let lines = if number % 2 == 0 { movement("outside", "available") } else { movement("available", "outside") };
+        let (at, id) = (
+            "2020-01-01T00:00:00.000Z",
+            format!("ent_0199c2a8-0000-8000-8000-000000001{number:03}"),
+        );
+        let lines = if number % 2 == 0 {
+            movement("outside", "available")
+        } else {
+            movement("available", "outside")
+        };
         world.aws.put(
             "ledger",
             &json!({
@@ -313,8 +379,11 @@ async fn a_product_that_has_sold_for_years_is_counted_in_parts() {
     let mut dearest = 0;
     loop {
         let called = world.call("reconcile-ledger", event).await;
-        let reads =
-            called.calls.iter().flat_map(|call| &call.actions).filter(|(action, table)| action == "dynamodb:Query" && table == "ledger");
+        let reads = called
+            .calls
+            .iter()
+            .flat_map(|call| &call.actions)
+            .filter(|(action, table)| action == "dynamodb:Query" && table == "ledger");
         dearest = dearest.max(reads.count());
         let piece = called.ok().clone();
         assert!(unbalanced(&piece).is_empty(), "{piece:#}");
@@ -323,14 +392,24 @@ async fn a_product_that_has_sold_for_years_is_counted_in_parts() {
         assert!(pieces < 100, "it never ends");
         let Some(continuation) = piece.get("continuation") else { break };
         let waits = continuation["in_progress"].as_array();
-        parts += usize::from(waits.is_some_and(|counted| counted.iter().any(|product| product["shard"] != 0)));
+        parts += usize::from(
+            waits.is_some_and(|counted| counted.iter().any(|product| product["shard"] != 0)),
+        );
         event = json!({ "limit": 1, "continuation": continuation });
     }
-    assert_eq!((parts, products), (1, 2), "as many pages as a look has, and the rest with the next call");
-    // No call reads more of the ledger for all that is in it: a page of each place without anything, and one look.
+    assert_eq!(
+        (parts, products),
+        (1, 2),
+        "as many pages as a look has, and the rest with the next call"
+    );
+    // No call reads more of the ledger for all that is in it: a page of each place without
+    // anything, and one look.
     assert!(dearest < (3 * DAY_SHARDS + 2 * PRODUCT_SHARDS) as usize, "{dearest}");
     // One piece too few, years ago.
     let first = format!("2020-01-01T00:00:00.000Z#ent_0199c2a8-0000-8000-8000-000000001{:03}", 7);
-    world.aws.delete("ledger", &json!({ "pk": { "S": format!("PRODUCT#{SPOON}#0") }, "sk": { "S": first } }));
+    world.aws.delete(
+        "ledger",
+        &json!({ "pk": { "S": format!("PRODUCT#{SPOON}#0") }, "sk": { "S": first } }),
+    );
     assert_eq!(world.unbalanced().await, BTreeSet::from([SPOON.to_owned()]));
 }

@@ -1,4 +1,5 @@
-//! Missing ledger entries are booked from the records, once, whether or not their messages arrive later.
+//! Missing ledger entries are booked from the records, once, whether or not their messages arrive
+//! later.
 
 use payments::{publish::messages, store::IntentImage};
 
@@ -6,7 +7,12 @@ use super::{world::*, *};
 
 /// Deletes an entry under all its keys.
 fn lose(world: &World, entry: &Value) {
-    for item in world.aws.items("ledger").into_iter().filter(|item| item["entry_id"]["S"] == entry["entry_id"]) {
+    for item in world
+        .aws
+        .items("ledger")
+        .into_iter()
+        .filter(|item| item["entry_id"]["S"] == entry["entry_id"])
+    {
         world.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
     }
 }
@@ -23,7 +29,12 @@ async fn repair(world: &World, event: Value) -> (Vec<String>, Value) {
     let mut event = event;
     event["repair"] = json!(true);
     let report = world.report(event).await;
-    let kinds = report["repaired"].as_array().into_iter().flatten().map(|entry| text(&entry["kind"])).collect();
+    let kinds = report["repaired"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|entry| text(&entry["kind"]))
+        .collect();
     (kinds, report)
 }
 
@@ -41,7 +52,12 @@ fn balances(world: &World) -> BTreeMap<String, i64> {
 
 /// The reasons why differences are left.
 fn reasons(report: &Value) -> Vec<String> {
-    report["not_repaired"].as_array().into_iter().flatten().map(|row| text(&row["reason"])).collect()
+    report["not_repaired"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|row| text(&row["reason"]))
+        .collect()
 }
 
 /// A stored item as plain JSON.
@@ -60,9 +76,12 @@ fn members(item: &Value) -> Value {
     item.as_object().unwrap().iter().map(|(name, value)| (name.clone(), plain(value))).collect()
 }
 
-/// Writes the next version of the confirmed order's payment intent, with these totals, and lets its entries be recorded.
+/// Writes the next version of the confirmed order's payment intent, with these totals, and lets its
+/// entries be recorded.
 async fn next_head(world: &World, totals: &[(&str, i64)]) -> Vec<Value> {
-    let is_intent = |item: &Value| item["sk"]["S"] == "INTENT" && item["order_id"]["S"] == world.confirmed.as_str();
+    let is_intent = |item: &Value| {
+        item["sk"]["S"] == "INTENT" && item["order_id"]["S"] == world.confirmed.as_str()
+    };
     let old = world.item("payments", is_intent);
     let mut new = old.clone();
     let version: u64 = old["version"]["N"].as_str().unwrap().parse().unwrap();
@@ -72,7 +91,9 @@ async fn next_head(world: &World, totals: &[(&str, i64)]) -> Vec<Value> {
     }
     world.aws.put("payments", &new);
     let image = |item: &Value| serde_json::from_value::<IntentImage>(members(item)).unwrap();
-    let told = messages(Some(&image(&old)), &image(&new)).into_iter().filter(|message| message.queue == "record-entry");
+    let told = messages(Some(&image(&old)), &image(&new))
+        .into_iter()
+        .filter(|message| message.queue == "record-entry");
     let told: Vec<Value> = told.map(|message| message.data).collect();
     for entry in &told {
         assert!(world.call("record-entry", message(entry)).await.is_done());
@@ -80,29 +101,44 @@ async fn next_head(world: &World, totals: &[(&str, i64)]) -> Vec<Value> {
     told
 }
 
-/// The confirmed order after a refund that failed later, a second capture that went back at the second try, and a dispute that was won.
+/// The confirmed order after a refund that failed later, a second capture that went back at the
+/// second try, and a dispute that was won.
 async fn eventful() -> (World, Vec<Value>) {
     let world = World::at_rest().await;
     let belongs = |item: &Value, sk: &str| {
-        item["order_id"]["S"] == world.confirmed.as_str() && item["sk"]["S"].as_str().is_some_and(|text| text.starts_with(sk))
+        item["order_id"]["S"] == world.confirmed.as_str()
+            && item["sk"]["S"].as_str().is_some_and(|text| text.starts_with(sk))
     };
     let attempt = world.item("payments", |item| belongs(item, "ATTEMPT#"));
-    let first = world.aws.items("payments").into_iter().find(|item| item["sk"]["S"].as_str().is_some_and(|sk| sk.starts_with("REFUND#")));
+    let first = world
+        .aws
+        .items("payments")
+        .into_iter()
+        .find(|item| item["sk"]["S"].as_str().is_some_and(|sk| sk.starts_with("REFUND#")));
     let refund = |number: u8, payment: &Value, kind: &str, state: &str, amount: i64| {
         let mut refund = first.clone().unwrap();
         let id = format!("ref_0199c2a8-0000-8000-8000-0000000000{number:02x}");
-        for (name, text) in [("refund_id", id.as_str()), ("kind", kind), ("state", state), ("order_id", &world.confirmed)] {
+        for (name, text) in [
+            ("refund_id", id.as_str()),
+            ("kind", kind),
+            ("state", state),
+            ("order_id", &world.confirmed),
+        ] {
             refund[name] = json!({ "S": text });
         }
-        (refund["pk"], refund["sk"]) = (attempt["pk"].clone(), json!({ "S": format!("REFUND#{id}") }));
-        (refund["payment_id"], refund["amount"]) = (payment.clone(), json!({ "N": amount.to_string() }));
+        (refund["pk"], refund["sk"]) =
+            (attempt["pk"].clone(), json!({ "S": format!("REFUND#{id}") }));
+        (refund["payment_id"], refund["amount"]) =
+            (payment.clone(), json!({ "N": amount.to_string() }));
         refund["provider_refund_id"] = json!({ "S": format!("re_{number}") });
         world.aws.put("payments", &refund);
     };
     let mut duplicate = attempt.clone();
     let second = text(&attempt["payment_id"]["S"]).replace("-8", "-9");
-    (duplicate["payment_id"], duplicate["sk"]) = (json!({ "S": second }), json!({ "S": format!("ATTEMPT#{second}") }));
-    (duplicate["duplicate_capture"], duplicate["refunded"]) = (json!({ "BOOL": true }), duplicate["amount"].clone());
+    (duplicate["payment_id"], duplicate["sk"]) =
+        (json!({ "S": second }), json!({ "S": format!("ATTEMPT#{second}") }));
+    (duplicate["duplicate_capture"], duplicate["refunded"]) =
+        (json!({ "BOOL": true }), duplicate["amount"].clone());
     world.aws.put("payments", &duplicate);
     refund(1, &attempt["payment_id"], "requested", "reversed", 1000);
     refund(2, &duplicate["payment_id"], "duplicate_capture", "reversed", 7000);
@@ -145,7 +181,11 @@ async fn each_kind_of_entry_is_booked_again_and_its_late_message_changes_nothing
         lose(&world, entry);
         assert!(!world.unbalanced().await.is_empty(), "{kind} is missed");
         let (booked, report) = repair(&world, json!({})).await;
-        assert_eq!((booked, unbalanced(&report)), (vec![kind.clone()], BTreeSet::new()), "{kind}: {report:#}");
+        assert_eq!(
+            (booked, unbalanced(&report)),
+            (vec![kind.clone()], BTreeSet::new()),
+            "{kind}: {report:#}"
+        );
         assert_eq!(balances(&world), right, "{kind}");
         let (again, _) = repair(&world, json!({})).await;
         assert!(again.is_empty(), "{kind} is booked once: {again:?}");
@@ -179,10 +219,16 @@ async fn a_ledger_that_was_lost_as_a_whole_is_booked_again() {
     lose_all(&world);
     let (booked, report) = repair(&world, json!({ "since": "2026-11-01T00:00:00.000Z" })).await;
     assert_eq!(unbalanced(&report), BTreeSet::new(), "{report:#}");
-    // What is back where it came from needs no entry: the order that was cancelled has no hold and no release.
+    // What is back where it came from needs no entry: the order that was cancelled has no hold and
+    // no release.
     let of = |kind: &str| booked.iter().filter(|booked| *booked == kind).count();
-    assert_eq!((of("capture"), of("refund"), of("hold"), of("commit"), of("release")), (2, 2, 2, 1, 0), "{booked:?}");
-    // A product is found by its entries: one that was never held for an order is asked for by its id.
+    assert_eq!(
+        (of("capture"), of("refund"), of("hold"), of("commit"), of("release")),
+        (2, 2, 2, 1, 0),
+        "{booked:?}"
+    );
+    // A product is found by its entries: one that was never held for an order is asked for by its
+    // id.
     for product in [SPOON, BOWL] {
         let (_, report) = repair(&world, json!({ "product_id": product })).await;
         assert_eq!(unbalanced(&report), BTreeSet::new(), "{report:#}");
@@ -201,22 +247,34 @@ async fn a_repair_and_late_messages_at_the_same_time_book_everything_once() {
     let (world, told) = eventful().await;
     let world = world.with_statement(None);
     let right = balances(&world);
-    let of_order: Vec<&Value> = told.iter().filter(|entry| entry["order_id"] == world.confirmed.as_str()).collect();
+    let of_order: Vec<&Value> =
+        told.iter().filter(|entry| entry["order_id"] == world.confirmed.as_str()).collect();
     assert!(of_order.len() > 8);
     for seed in 0..12 {
         of_order.iter().for_each(|entry| lose(&world, entry));
-        for closed in world.aws.items("ledger").into_iter().filter(|item| item["closed_by"]["S"].is_string()) {
+        for closed in
+            world.aws.items("ledger").into_iter().filter(|item| item["closed_by"]["S"].is_string())
+        {
             world.aws.delete("ledger", &json!({ "pk": closed["pk"], "sk": closed["sk"] }));
         }
-        for item in world.aws.items("ledger").into_iter().filter(|item| item["order_id"]["S"] == world.confirmed.as_str()) {
+        for item in world
+            .aws
+            .items("ledger")
+            .into_iter()
+            .filter(|item| item["order_id"]["S"] == world.confirmed.as_str())
+        {
             world.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
         }
         let crowded = Shop::over(world.aws.crowded(seed), world.clock.clone()).with_statement(None);
         let event = json!({ "repair": true, "order_id": world.confirmed });
         let audit = crowded.lambda("reconcile-ledger");
-        let repairs: Vec<_> = (0..2).map(|_| tokio::spawn(audit(Invocation::with_event(event.clone())))).collect();
+        let repairs: Vec<_> =
+            (0..2).map(|_| tokio::spawn(audit(Invocation::with_event(event.clone())))).collect();
         let record = crowded.lambda("record-entry");
-        let late: Vec<_> = of_order.iter().map(|entry| tokio::spawn(record(Invocation::with_event(message(entry))))).collect();
+        let late: Vec<_> = of_order
+            .iter()
+            .map(|entry| tokio::spawn(record(Invocation::with_event(message(entry)))))
+            .collect();
         for repair in repairs {
             repair.await.unwrap().unwrap();
         }
@@ -232,14 +290,20 @@ async fn a_repair_and_late_messages_at_the_same_time_book_everything_once() {
 async fn a_repair_that_dies_is_finished_by_the_next() {
     let world = World::at_rest().await;
     let right = balances(&world);
-    let capture = world.told.iter().find(|entry| entry["kind"] == "capture" && entry["order_id"] == world.confirmed.as_str()).unwrap();
+    let capture = world
+        .told
+        .iter()
+        .find(|entry| entry["kind"] == "capture" && entry["order_id"] == world.confirmed.as_str())
+        .unwrap();
     let event = json!({ "repair": true, "order_id": world.confirmed });
     lose(&world, capture);
     let calls = world.call("reconcile-ledger", event.clone()).await.calls.len();
     assert_eq!(balances(&world), right);
     for call in 0..calls {
         for item in world.aws.items("ledger").into_iter().filter(|item| {
-            item["closed_by"]["S"].is_string() || item["kind"]["S"] == "capture" && item["order_id"]["S"] == world.confirmed.as_str()
+            item["closed_by"]["S"].is_string()
+                || item["kind"]["S"] == "capture"
+                    && item["order_id"]["S"] == world.confirmed.as_str()
         }) {
             world.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
         }
@@ -259,7 +323,10 @@ async fn what_moved_in_the_last_ten_minutes_is_not_touched() {
     let lost: Vec<&Value> = world
         .told
         .iter()
-        .filter(|entry| entry["order_id"] == world.open.as_str() || entry["kind"] == "hold" && entry["order_id"].is_string())
+        .filter(|entry| {
+            entry["order_id"] == world.open.as_str()
+                || entry["kind"] == "hold" && entry["order_id"].is_string()
+        })
         .collect();
     let of_open = lost.iter().find(|entry| entry["order_id"] == world.open.as_str()).unwrap();
     lose(&world, of_open);
@@ -274,13 +341,21 @@ async fn what_moved_in_the_last_ten_minutes_is_not_touched() {
 #[tokio::test]
 async fn a_difference_with_another_reason_stays_and_says_why() {
     let world = World::at_rest().await;
-    let capture = world.told.iter().find(|entry| entry["kind"] == "capture" && entry["order_id"] == world.confirmed.as_str()).unwrap();
+    let capture = world
+        .told
+        .iter()
+        .find(|entry| entry["kind"] == "capture" && entry["order_id"] == world.confirmed.as_str())
+        .unwrap();
     let of_order = |item: &Value, sk: &str| {
-        item["order_id"]["S"] == world.confirmed.as_str() && item["sk"]["S"].as_str().is_some_and(|text| text.starts_with(sk))
+        item["order_id"]["S"] == world.confirmed.as_str()
+            && item["sk"]["S"].as_str().is_some_and(|text| text.starts_with(sk))
     };
-    let (intent, attempt) =
-        (world.item("payments", |item| of_order(item, "INTENT")), world.item("payments", |item| of_order(item, "ATTEMPT#")));
-    let reservation = world.item("stock", |item| item["pk"]["S"] == format!("RESERVATION#{}", world.confirmed));
+    let (intent, attempt) = (
+        world.item("payments", |item| of_order(item, "INTENT")),
+        world.item("payments", |item| of_order(item, "ATTEMPT#")),
+    );
+    let reservation =
+        world.item("stock", |item| item["pk"]["S"] == format!("RESERVATION#{}", world.confirmed));
     let spoons = world.item("stock", |item| item["pk"]["S"] == format!("STOCK#{SPOON}"));
     let with = |item: &Value, name: &str, value: Value| {
         let mut item = item.clone();
@@ -289,10 +364,38 @@ async fn a_difference_with_another_reason_stays_and_says_why() {
     };
     let held = with(&reservation, "state", json!({ "S": "held" }));
     for (name, is_lost, table, item, changed, reason) in [
-        ("intent and attempts differ", true, "payments", &intent, with(&intent, "captured_total", json!({ "N": "6000" })), "contradict"),
-        ("the provider says less", true, "payments", &attempt, with(&attempt, "amount", json!({ "N": "7001" })), "contradict"),
-        ("written too often", true, "payments", &intent, with(&intent, "version", json!({ "N": "5000" })), "written too often"),
-        ("another state", false, "stock", &reservation, held, "reservation and the order contradict"),
+        (
+            "intent and attempts differ",
+            true,
+            "payments",
+            &intent,
+            with(&intent, "captured_total", json!({ "N": "6000" })),
+            "contradict",
+        ),
+        (
+            "the provider says less",
+            true,
+            "payments",
+            &attempt,
+            with(&attempt, "amount", json!({ "N": "7001" })),
+            "contradict",
+        ),
+        (
+            "written too often",
+            true,
+            "payments",
+            &intent,
+            with(&intent, "version", json!({ "N": "5000" })),
+            "written too often",
+        ),
+        (
+            "another state",
+            false,
+            "stock",
+            &reservation,
+            held,
+            "reservation and the order contradict",
+        ),
     ] {
         if is_lost {
             lose(&world, capture);
@@ -302,13 +405,20 @@ async fn a_difference_with_another_reason_stays_and_says_why() {
         let (booked, report) = repair(&world, json!({ "order_id": world.confirmed })).await;
         assert!(booked.is_empty(), "{name}: {booked:?}");
         assert_eq!(unbalanced(&report), BTreeSet::from([world.confirmed.clone()]), "{name}");
-        assert!(reasons(&report).iter().any(|said| said.contains(reason)), "{name}: {:?}", reasons(&report));
+        assert!(
+            reasons(&report).iter().any(|said| said.contains(reason)),
+            "{name}: {:?}",
+            reasons(&report)
+        );
         assert_eq!(world.aws.items("ledger"), before, "{name}");
         world.aws.put(table, item);
         assert!(world.call("record-entry", message(capture)).await.is_done(), "{name}");
     }
     // Entries are never taken back.
-    let lines = [line("provider_clearing", "USD", 5), line(&format!("customer_funds:{}", world.confirmed), "USD", -5)];
+    let lines = [
+        line("provider_clearing", "USD", 5),
+        line(&format!("customer_funds:{}", world.confirmed), "USD", -5),
+    ];
     let mut more = entry(0xc2, "capture", &lines);
     more["order_id"] = json!(world.confirmed);
     assert!(world.call("record-entry", message(&more)).await.is_done());
@@ -318,7 +428,11 @@ async fn a_difference_with_another_reason_stays_and_says_why() {
     // Stock that no movement explains is not booked away.
     world.aws.put("stock", &with(&spoons, "available", json!({ "N": "1" })));
     let (booked, report) = repair(&world, json!({})).await;
-    assert_eq!((booked, unbalanced(&report)), (vec![], BTreeSet::from([SPOON.to_owned()])), "{report:#}");
+    assert_eq!(
+        (booked, unbalanced(&report)),
+        (vec![], BTreeSet::from([SPOON.to_owned()])),
+        "{report:#}"
+    );
 }
 
 #[tokio::test]

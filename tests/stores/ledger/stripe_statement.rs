@@ -9,11 +9,20 @@ async fn where_stripe_moves_the_money_its_own_books_are_read() {
     let world = World::at_rest().await;
     // As if Stripe had been asked all along: its books say what the simulated provider's do.
     let text_of = |item: &Value, name: &str| text(&item[name]["S"]);
-    let charges: Vec<Value> =
-        world.aws.items("payment-simulator").into_iter().filter(|item| text_of(item, "pk").starts_with("CHARGE#")).collect();
-    let refunds: Vec<Value> =
-        world.aws.items("payment-simulator").into_iter().filter(|item| text_of(item, "pk").starts_with("REFUND#")).collect();
-    let number = |item: &Value, name: &str| item[name]["N"].as_str().unwrap().parse::<i64>().unwrap();
+    let charges: Vec<Value> = world
+        .aws
+        .items("payment-simulator")
+        .into_iter()
+        .filter(|item| text_of(item, "pk").starts_with("CHARGE#"))
+        .collect();
+    let refunds: Vec<Value> = world
+        .aws
+        .items("payment-simulator")
+        .into_iter()
+        .filter(|item| text_of(item, "pk").starts_with("REFUND#"))
+        .collect();
+    let number =
+        |item: &Value, name: &str| item[name]["N"].as_str().unwrap().parse::<i64>().unwrap();
     let intents: Vec<Value> = charges
         .iter()
         .map(|charge| {
@@ -29,7 +38,12 @@ async fn where_stripe_moves_the_money_its_own_books_are_read() {
         })
         .collect();
     assert!(intents.len() == 2 && given_back.len() == 1);
-    for attempt in world.aws.items("payments").into_iter().filter(|item| text_of(item, "sk").starts_with("ATTEMPT#")) {
+    for attempt in world
+        .aws
+        .items("payments")
+        .into_iter()
+        .filter(|item| text_of(item, "sk").starts_with("ATTEMPT#"))
+    {
         let mut at_stripe = attempt.clone();
         at_stripe["provider"] = json!({ "S": "stripe" });
         world.aws.put("payments", &at_stripe);
@@ -39,7 +53,14 @@ async fn where_stripe_moves_the_money_its_own_books_are_read() {
         let stripe = stripe::Double::open(intents.to_vec(), refunds.to_vec());
         let secrets = world.aws.secrets_at(world.clock.clone());
         let statement = provider::StripeStatement::new(stripe.url(), secrets);
-        world.shop.clone().with_statement(Some(Arc::new(statement))).call("reconcile-ledger", json!({})).await.ok().clone()
+        world
+            .shop
+            .clone()
+            .with_statement(Some(Arc::new(statement)))
+            .call("reconcile-ledger", json!({}))
+            .await
+            .ok()
+            .clone()
     };
     let clean = audit(&intents, &given_back).await;
     assert_eq!(
@@ -49,7 +70,8 @@ async fn where_stripe_moves_the_money_its_own_books_are_read() {
     );
     let changed = |list: &[Value], id: &str, pointer: &str, value: Value| {
         let mut list = list.to_vec();
-        let one = list.iter_mut().find(|one| one["metadata"]["order_id"] == id || id.is_empty()).unwrap();
+        let one =
+            list.iter_mut().find(|one| one["metadata"]["order_id"] == id || id.is_empty()).unwrap();
         *one.pointer_mut(pointer).unwrap() = value;
         list
     };
@@ -90,7 +112,13 @@ async fn where_stripe_moves_the_money_its_own_books_are_read() {
             "order_at_provider",
         ),
         ("not given back", intents.clone(), vec![], &world.refunded, "refund_at_provider"),
-        ("by hand", intents.clone(), changed(&given_back, "", "/metadata", json!({})), &world.refunded, "refund_at_provider"),
+        (
+            "by hand",
+            intents.clone(),
+            changed(&given_back, "", "/metadata", json!({})),
+            &world.refunded,
+            "refund_at_provider",
+        ),
         (
             "a lost dispute that payments does not know",
             disputed(&intents, &world.confirmed),
@@ -104,7 +132,14 @@ async fn where_stripe_moves_the_money_its_own_books_are_read() {
         assert!(checks(&report, named).contains(check), "{name}: {:?}", checks(&report, named));
     }
     // A Stripe that does not answer is no broken book.
-    let statement = provider::StripeStatement::new("http://127.0.0.1:9", world.aws.secrets_at(world.clock.clone()));
+    let statement = provider::StripeStatement::new(
+        "http://127.0.0.1:9",
+        world.aws.secrets_at(world.clock.clone()),
+    );
     let silent = world.with_statement(Some(Arc::new(statement))).report(json!({})).await;
-    assert_eq!((unbalanced(&silent).len(), silent["not_checked"].as_array().unwrap().len()), (0, 3), "{silent:#}");
+    assert_eq!(
+        (unbalanced(&silent).len(), silent["not_checked"].as_array().unwrap().len()),
+        (0, 3),
+        "{silent:#}"
+    );
 }

@@ -1,4 +1,5 @@
-//! A shop with all that an audit looks at: the services themselves write it, each by its own functions and publishers.
+//! A shop with all that an audit looks at: the services themselves write it, each by its own
+//! functions and publishers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -72,7 +73,8 @@ impl World {
 
     /// The one item that this is true of.
     pub(super) fn item(&self, table: &str, which: impl Fn(&Value) -> bool) -> Value {
-        let found: Vec<Value> = self.aws.items(table).into_iter().filter(|item| which(item)).collect();
+        let found: Vec<Value> =
+            self.aws.items(table).into_iter().filter(|item| which(item)).collect();
         assert_eq!(found.len(), 1, "{found:#?}");
         found[0].clone()
     }
@@ -80,8 +82,12 @@ impl World {
 
 pub(super) fn unbalanced(report: &Value) -> BTreeSet<String> {
     let orders = report["unbalanced"].as_array().unwrap().iter().map(|row| text(&row["order_id"]));
-    let products =
-        report["products"].as_array().unwrap().iter().filter(|row| row["state"] == "unbalanced").map(|row| text(&row["product_id"]));
+    let products = report["products"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["state"] == "unbalanced")
+        .map(|row| text(&row["product_id"]));
     orders.chain(products).collect()
 }
 
@@ -91,14 +97,22 @@ pub(super) fn text(value: &Value) -> String {
 
 /// Those that are named where the order that never moved anything is asked for by its id.
 pub(super) async fn unbalanced_of(world: &World, failed: bool) -> BTreeSet<String> {
-    if failed { unbalanced(&world.report(json!({ "order_id": world.failed })).await) } else { BTreeSet::new() }
+    if failed {
+        unbalanced(&world.report(json!({ "order_id": world.failed })).await)
+    } else {
+        BTreeSet::new()
+    }
 }
 
 /// The checks that are named for an order or a product.
 pub(super) fn checks(report: &Value, id: &str) -> BTreeSet<String> {
-    let lists = ["unbalanced", "unsettled", "products"].into_iter().flat_map(|list| report[list].as_array().unwrap());
+    let lists = ["unbalanced", "unsettled", "products"]
+        .into_iter()
+        .flat_map(|list| report[list].as_array().unwrap());
     let rows = lists.filter(|row| row["order_id"] == id || row["product_id"] == id);
-    rows.flat_map(|row| row["findings"].as_array().unwrap()).map(|finding| text(&finding["check"])).collect()
+    rows.flat_map(|row| row["findings"].as_array().unwrap())
+        .map(|finding| text(&finding["check"]))
+        .collect()
 }
 
 /// The orders of [`trade`], and what the ledger was told.
@@ -108,10 +122,16 @@ type Traded = ([String; 4], Vec<Value>);
 async fn trade(shop: &Shop) -> Traded {
     let mut pump = shop.pump();
     let adjust = async |key: &str, product: &str, body: Value| {
-        assert_eq!(shop.call("adjust-stock", events::adjustment(key, product, &body)).await.status(), 201);
+        assert_eq!(
+            shop.call("adjust-stock", events::adjustment(key, product, &body)).await.status(),
+            201
+        );
     };
-    for (product, name, cents, delta) in [(SPOON, "spoon", 2000, 100), (SPOON, "spoon", 2000, -10), (BOWL, "bowl", 3000, 50)] {
-        adjust(&format!("{name}{delta}"), product, json!({ "delta": delta, "reason": "Count" })).await;
+    for (product, name, cents, delta) in
+        [(SPOON, "spoon", 2000, 100), (SPOON, "spoon", 2000, -10), (BOWL, "bowl", 3000, 50)]
+    {
+        adjust(&format!("{name}{delta}"), product, json!({ "delta": delta, "reason": "Count" }))
+            .await;
         let price = json!({ "amount": cents, "currency": "USD" });
         let data = json!({ "product_id": product, "version": 1, "sku": name.to_uppercase(), "name": name, "category": "kitchen", "price": price, "max_per_order": 900, "active": true });
         let changed = events::message("product-changes", "product_changed.v1", &data);
@@ -133,7 +153,8 @@ async fn trade(shop: &Shop) -> Traded {
     let failed = order("failed", 1, 900, "tok_ok").await;
     pump.settle().await;
 
-    // The buyer's time is up before anybody has asked the provider: the charge is found, and given back.
+    // The buyer's time is up before anybody has asked the provider: the charge is found, and given
+    // back.
     shop.clock.advance(PAY_WITHIN);
     for _ in 0..4 {
         for sweep in ["resume-orders", "reconcile-payments"] {
@@ -152,12 +173,22 @@ async fn trade(shop: &Shop) -> Traded {
             .find(|item| item["order_id"]["S"] == id)
             .map(|item| (text(&item["status"]["S"]), text(&item["payment"]["S"])))
     };
-    for (id, status, payment) in
-        [(&confirmed, "confirmed", "paid"), (&refunded, "cancelled", "refunded"), (&failed, "failed", "closed"), (&open, "pending", "open")]
-    {
+    for (id, status, payment) in [
+        (&confirmed, "confirmed", "paid"),
+        (&refunded, "cancelled", "refunded"),
+        (&failed, "failed", "closed"),
+        (&open, "pending", "open"),
+    ] {
         assert_eq!(states(id), Some((status.to_owned(), payment.to_owned())));
     }
-    assert!(shop.aws.queues().waiting("record-entry-dead-letter").is_empty(), "the ledger can read what it is told");
-    let told = pump.delivered.iter().filter(|(queue, _)| *queue == "record-entry").map(|(_, message)| message["data"].clone());
+    assert!(
+        shop.aws.queues().waiting("record-entry-dead-letter").is_empty(),
+        "the ledger can read what it is told"
+    );
+    let told = pump
+        .delivered
+        .iter()
+        .filter(|(queue, _)| *queue == "record-entry")
+        .map(|(_, message)| message["data"].clone());
     ([confirmed, refunded, failed, open], told.collect())
 }

@@ -1,4 +1,5 @@
-//! Of a user who is gone nothing stays, whatever happens while it is deleted, and nobody else loses anything.
+//! Of a user who is gone nothing stays, whatever happens while it is deleted, and nobody else loses
+//! anything.
 
 use shared::lambda::Invocation;
 use tests::{aws::Aws, shop::clock};
@@ -13,7 +14,8 @@ fn crowded(seed: u64) -> Stage {
 }
 
 impl Stage {
-    /// Puts so many notifications of a user, as an earlier release or any other may have written them.
+    /// Puts so many notifications of a user, as an earlier release or any other may have written
+    /// them.
     fn put(&self, user: &str, many: u32) {
         for number in 0..many {
             self.aws.put(
@@ -24,7 +26,11 @@ impl Stage {
     }
 
     fn left_of(&self, user: &str) -> usize {
-        self.aws.items("notifications").iter().filter(|item| item["pk"]["S"] == format!("USER#{user}")).count()
+        self.aws
+            .items("notifications")
+            .iter()
+            .filter(|item| item["pk"]["S"] == format!("USER#{user}"))
+            .count()
     }
 
     async fn forget(&self) -> Called {
@@ -33,7 +39,11 @@ impl Stage {
 }
 
 fn message() -> Value {
-    events::message("forget-recipient", "user_deleted.v1", &json!({ "user_id": events::USER, "version": 4 }))
+    events::message(
+        "forget-recipient",
+        "user_deleted.v1",
+        &json!({ "user_id": events::USER, "version": 4 }),
+    )
 }
 
 fn mail() -> Value {
@@ -68,7 +78,10 @@ async fn all_pages_of_a_user_go_and_nothing_of_others() {
         assert!(is_done(called.ok()));
         assert_eq!((stage.left_of(events::USER), stage.left_of(STRANGER)), (0, 3));
         let deletes = usize::try_from(many).unwrap();
-        assert_eq!((count(&called, "Query"), count(&called, "DeleteItem"), called.calls.len()), (pages, deletes, pages + deletes));
+        assert_eq!(
+            (count(&called, "Query"), count(&called, "DeleteItem"), called.calls.len()),
+            (pages, deletes, pages + deletes)
+        );
 
         let again = stage.forget().await;
         assert!(is_done(again.ok()));
@@ -99,7 +112,11 @@ async fn a_run_that_breaks_off_is_taken_up_again() {
         assert_eq!(is_done(first.ok()), !is_hit, "{fault:?} at call {call}");
         stage.aws.heal();
         assert!(is_done(stage.forget().await.ok()));
-        assert_eq!((stage.left_of(events::USER), stage.left_of(STRANGER)), (0, 1), "{fault:?} at call {call}");
+        assert_eq!(
+            (stage.left_of(events::USER), stage.left_of(STRANGER)),
+            (0, 1),
+            "{fault:?} at call {call}"
+        );
     })
     .await;
 }
@@ -109,7 +126,11 @@ async fn copies_that_come_at_once_do_the_work_once_between_them() {
     for seed in 0..5 {
         let stage = crowded(seed);
         stage.put(events::USER, 150);
-        let copies: Vec<_> = (0..3).map(|_| tokio::spawn(stage.lambda("forget-recipient")(Invocation::with_event(message())))).collect();
+        let copies: Vec<_> = (0..3)
+            .map(|_| {
+                tokio::spawn(stage.lambda("forget-recipient")(Invocation::with_event(message())))
+            })
+            .collect();
         for copy in copies {
             assert!(is_done(&copy.await.unwrap().unwrap()));
         }
@@ -117,7 +138,8 @@ async fn copies_that_come_at_once_do_the_work_once_between_them() {
     }
 }
 
-/// A mail under way is not stopped; but its record does not come back to life, and a try that finds its record gone goes no further.
+/// A mail under way is not stopped; but its record does not come back to life, and a try that finds
+/// its record gone goes no further.
 #[tokio::test]
 async fn what_is_forgotten_while_its_mail_goes_out_stays_forgotten() {
     let mut outcomes = [0, 0];
@@ -129,28 +151,46 @@ async fn what_is_forgotten_while_its_mail_goes_out_stays_forgotten() {
         assert!(!is_done(stage.call("send-notification", mail()).await.ok()));
         stage.clock.advance(Duration::from_secs(90));
         let send = tokio::spawn(stage.lambda("send-notification")(Invocation::with_event(mail())));
-        let forget = tokio::spawn(stage.lambda("forget-recipient")(Invocation::with_event(message())));
+        let forget =
+            tokio::spawn(stage.lambda("forget-recipient")(Invocation::with_event(message())));
         let (send, forget) = (send.await.unwrap().unwrap(), forget.await.unwrap().unwrap());
         assert!(is_done(&send) && is_done(&forget), "seed {seed}");
         let mails = stage.aws.mails().mails().len();
         outcomes[mails] += 1;
         // One that stands there is whole: it was recorded anew, and its mail is out.
         for item in stage.aws.items("notifications") {
-            assert_eq!((mails, &item["state"]["S"], &item["subject"]["S"]), (1, &json!("SENT"), &json!("Your password was changed")));
+            assert_eq!(
+                (mails, &item["state"]["S"], &item["subject"]["S"]),
+                (1, &json!("SENT"), &json!("Your password was changed"))
+            );
         }
     }
-    assert!(outcomes.iter().all(|many| *many > 0), "the seeds do not meet both cases: {outcomes:?}");
+    assert!(
+        outcomes.iter().all(|many| *many > 0),
+        "the seeds do not meet both cases: {outcomes:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_message_that_names_no_user_is_rejected_and_deletes_nothing() {
     let stage = stage();
     stage.put(events::USER, 1);
-    for data in [json!({}), json!({ "user_id": null }), json!({ "user_id": "usr_" }), json!({ "user_id": "*" })] {
-        let called = stage.call("forget-recipient", events::message("forget-recipient", "user_deleted.v1", &data)).await;
+    for data in [
+        json!({}),
+        json!({ "user_id": null }),
+        json!({ "user_id": "usr_" }),
+        json!({ "user_id": "*" }),
+    ] {
+        let called = stage
+            .call("forget-recipient", events::message("forget-recipient", "user_deleted.v1", &data))
+            .await;
         assert_eq!((called.rejected(), called.calls.len()), (1, 1), "{data}");
     }
-    let other = events::message("forget-recipient", "user_changed.v1", &json!({ "user_id": events::USER, "version": 4 }));
+    let other = events::message(
+        "forget-recipient",
+        "user_changed.v1",
+        &json!({ "user_id": events::USER, "version": 4 }),
+    );
     assert_eq!(stage.call("forget-recipient", other).await.rejected(), 1);
     assert_eq!(stage.left_of(events::USER), 1);
 }

@@ -11,7 +11,10 @@ const FIRST: &str = "ntf_0199c2a8-0000-7000-8000-000000000001";
 
 async fn read(stage: &Stage, caller: &str, notification: &str) -> Called {
     let path = format!("/notifications/{notification}/read");
-    let event = events::http("POST", &path).caller(caller).path_parameter("notification_id", notification).event();
+    let event = events::http("POST", &path)
+        .caller(caller)
+        .path_parameter("notification_id", notification)
+        .event();
     stage.call("read-notification", event).await
 }
 
@@ -24,7 +27,11 @@ async fn a_notification_is_read_once_however_often_it_is_marked() {
     let called = read(&stage, events::USER, FIRST).await;
     assert_eq!((called.status(), called.operations()), (204, vec!["Query", "UpdateItem"]));
     let listed = stage.listed(events::USER).await;
-    assert_eq!((&listed[0]["read"], &listed[1]["read"]), (&json!(false), &json!(true)), "the other is not");
+    assert_eq!(
+        (&listed[0]["read"], &listed[1]["read"]),
+        (&json!(false), &json!(true)),
+        "the other is not"
+    );
 
     let before = stage.aws.items("notifications");
     stage.clock.advance(Duration::from_secs(60));
@@ -44,12 +51,20 @@ async fn nobody_marks_what_is_not_theirs_or_not_there() {
             (404, Some("notification_not_found"), vec!["Query"])
         );
     }
-    for (unknown, asked) in [("ntf_0199c2a8-0000-7000-8000-0000000000ff", 1), ("ntf_1", 0), (events::USER, 0), ("", 0)] {
+    for (unknown, asked) in
+        [("ntf_0199c2a8-0000-7000-8000-0000000000ff", 1), ("ntf_1", 0), (events::USER, 0), ("", 0)]
+    {
         let called = read(&stage, events::USER, unknown).await;
-        assert_eq!((called.status(), called.json()["code"].as_str()), (404, Some("notification_not_found")), "{unknown}");
+        assert_eq!(
+            (called.status(), called.json()["code"].as_str()),
+            (404, Some("notification_not_found")),
+            "{unknown}"
+        );
         assert_eq!(called.calls.len(), asked, "{unknown}");
     }
-    let anonymous = events::http("POST", "/notifications/x/read").path_parameter("notification_id", FIRST).event();
+    let anonymous = events::http("POST", "/notifications/x/read")
+        .path_parameter("notification_id", FIRST)
+        .event();
     assert_eq!(stage.call("read-notification", anonymous).await.status(), 401);
     assert_eq!(stage.aws.items("notifications"), before);
 }
@@ -62,19 +77,26 @@ async fn what_is_gone_while_it_is_marked_does_not_come_back() {
         let shop = Shop::over(Aws::new().crowded(seed), clock());
         assert!(shop.call("send-notification", message(1)).await.is_done());
 
-        let (user, id) = (UserId::parse(events::USER).unwrap(), NotificationId::parse(FIRST).unwrap());
+        let (user, id) =
+            (UserId::parse(events::USER).unwrap(), NotificationId::parse(FIRST).unwrap());
         let sort_key = shop.aws.items("notifications")[0]["sk"]["S"].as_str().unwrap().to_owned();
         let forgetting = tokio::spawn({
             let service = shop.notifications.clone();
             async move { service.store.delete(user, sort_key).await }
         });
         let service = shop.notifications.clone();
-        let reading = tokio::spawn(async move { service.store.mark_read(user, id, service.clock.now()).await });
+        let reading =
+            tokio::spawn(
+                async move { service.store.mark_read(user, id, service.clock.now()).await },
+            );
         forgetting.await.unwrap().unwrap();
         outcomes[usize::from(reading.await.unwrap().is_ok())] += 1;
         assert_eq!(shop.aws.items("notifications").len(), 0, "seed {seed}");
     }
-    assert!(outcomes.iter().all(|many| *many > 0), "the seeds do not meet both cases: {outcomes:?}");
+    assert!(
+        outcomes.iter().all(|many| *many > 0),
+        "the seeds do not meet both cases: {outcomes:?}"
+    );
 }
 
 #[tokio::test]
@@ -101,5 +123,8 @@ async fn a_mail_that_goes_out_late_does_not_make_its_notification_unread() {
     stage.clock.advance(Duration::from_secs(90));
     assert!(stage.deliver(&message(1)).await);
     let listed = stage.listed(events::USER).await;
-    assert_eq!((&listed[0]["read"], &listed[0]["delivery"], stage.mails()), (&json!(true), &json!("sent"), 1));
+    assert_eq!(
+        (&listed[0]["read"], &listed[0]["delivery"], stage.mails()),
+        (&json!(true), &json!("sent"), 1)
+    );
 }

@@ -39,12 +39,18 @@ async fn who_takes_no_mail_or_wants_none_gets_none_and_sees_it_in_the_shop() {
         assert!(stage.hear(&event).await);
         let called = stage.call("send-notification", message(1)).await;
         assert!(called.is_done());
-        assert_eq!((called.operations(), stage.mails()), (vec!["GetItem", "PutItem", "UpdateItem"], 0));
+        assert_eq!(
+            (called.operations(), stage.mails()),
+            (vec!["GetItem", "PutItem", "UpdateItem"], 0)
+        );
         let record = stage.record();
         assert_eq!(record["state"]["S"], "SUPPRESSED");
         assert!(record.get("locked_by").is_none() && record.get("locked_until").is_none());
         let listed = stage.listed(events::USER).await;
-        assert_eq!((&listed[0]["delivery"], &listed[0]["subject"]), (&json!("suppressed"), &json!("Your order is confirmed")));
+        assert_eq!(
+            (&listed[0]["delivery"], &listed[0]["subject"]),
+            (&json!("suppressed"), &json!("Your order is confirmed"))
+        );
 
         // A second copy finds its record; and what was not sent is not sent later.
         stage.clock.advance(91 * DAY);
@@ -59,7 +65,8 @@ async fn what_passes_or_is_taken_back_keeps_no_mail_from_going_out() {
         feedback("mail_bounced.v1", &bounced("ada@example.com", "Transient")),
         feedback("mail_bounced.v1", &bounced("ada@example.com", "Undetermined")),
         feedback("mail_complained.v1", &complained("ada@example.com", Some("not-spam"))),
-        // The mail to somebody else, which was forwarded, and one to several people, which we do not send.
+        // The mail to somebody else, which was forwarded, and one to several people, which we do
+        // not send.
         permanent("bob@example.com"),
         feedback(
             "mail_bounced.v1",
@@ -100,7 +107,9 @@ async fn after_ninety_days_one_mail_tries_again_and_each_new_bounce_counts_from_
     assert!(stage.deliver(&message(2)).await);
     assert_eq!((stage.mails(), stage.suppressions().len()), (1, 1));
 
-    assert!(stage.hear(&feedback("mail_complained.v1", &complained("ada@example.com", None))).await);
+    assert!(
+        stage.hear(&feedback("mail_complained.v1", &complained("ada@example.com", None))).await
+    );
     stage.clock.advance(90 * DAY - Duration::from_secs(1));
     assert!(stage.deliver(&message(3)).await);
     assert_eq!(stage.mails(), 1);
@@ -122,7 +131,11 @@ async fn copies_change_nothing_and_every_fault_is_survived() {
         }
         let recorded = stage.suppressions();
         assert!(stage.hear(&permanent("ada@example.com")).await);
-        assert_eq!((recorded.len(), stage.suppressions()), (1, recorded.clone()), "{fault:?} at call {call}");
+        assert_eq!(
+            (recorded.len(), stage.suppressions()),
+            (1, recorded.clone()),
+            "{fault:?} at call {call}"
+        );
     })
     .await;
 }
@@ -140,7 +153,11 @@ async fn a_suppressed_mail_survives_every_fault_and_never_goes_out() {
             deliveries += 1;
             assert!(deliveries < 3, "{fault:?} at call {call} keeps it from being recorded");
         }
-        assert_eq!((stage.mails(), &stage.record()["state"]["S"]), (0, &json!("SUPPRESSED")), "{fault:?} at call {call}");
+        assert_eq!(
+            (stage.mails(), &stage.record()["state"]["S"]),
+            (0, &json!("SUPPRESSED")),
+            "{fault:?} at call {call}"
+        );
     })
     .await;
 }
@@ -160,11 +177,17 @@ async fn a_mail_that_broke_off_is_not_sent_when_its_address_bounces_meanwhile() 
 #[tokio::test]
 async fn links_and_mails_to_who_runs_the_shop_are_kept_back_as_well() {
     let low = json!({ "product_id": "prd_0199c2a8-0000-7000-8000-00000000000a", "available": 3, "threshold": 5 });
-    for (template, data) in [("password_reset", good_link()), ("password_changed", json!({})), ("low_stock", low)] {
+    for (template, data) in
+        [("password_reset", good_link()), ("password_changed", json!({})), ("low_stock", low)]
+    {
         let stage = stage();
         assert!(stage.hear(&permanent("ada@example.com")).await);
         assert!(stage.deliver(&message_with(1, template, &data)).await);
-        assert_eq!((stage.mails(), &stage.record()["state"]["S"]), (0, &json!("SUPPRESSED")), "{template}");
+        assert_eq!(
+            (stage.mails(), &stage.record()["state"]["S"]),
+            (0, &json!("SUPPRESSED")),
+            "{template}"
+        );
     }
 }
 
@@ -175,7 +198,10 @@ async fn what_is_no_feedback_is_rejected_and_writes_nothing() {
         ("mail_bounced.v1", json!({})),
         ("mail_bounced.v1", complained("ada@example.com", None)),
         ("mail_complained.v1", bounced("ada@example.com", "Permanent")),
-        ("mail_bounced.v1", json!({ "destination": "ada@example.com", "bounce": { "bounceType": "Permanent" } })),
+        (
+            "mail_bounced.v1",
+            json!({ "destination": "ada@example.com", "bounce": { "bounceType": "Permanent" } }),
+        ),
         ("mail_opened.v1", bounced("ada@example.com", "Permanent")),
     ] {
         let called = stage.call("record-mail-feedback", feedback(kind, &data)).await;
@@ -195,7 +221,11 @@ async fn suppression_and_link_survive_a_rotation_of_their_server_keys() {
     for (number, pause) in [(1, 0), (2, 301), (3, 1_400)] {
         stage.clock.advance(Duration::from_secs(pause));
         let called = stage.call("send-notification", message(number)).await;
-        assert_eq!((called.is_done(), stage.mails()), (true, mails), "{number}: the address stays suppressed");
+        assert_eq!(
+            (called.is_done(), stage.mails()),
+            (true, mails),
+            "{number}: the address stays suppressed"
+        );
         // Sealed under the previous key, to another recipient.
         let mut link = message_with(10 + number, "password_reset", &good_link());
         link = with_recipient(&link, "bob@example.com");
@@ -217,14 +247,21 @@ fn with_recipient(event: &Value, address: &str) -> Value {
 
 #[tokio::test]
 async fn the_first_bounce_or_complaint_stops_mails_with_links_too() {
-    for event in [permanent("ada@example.com"), feedback("mail_complained.v1", &complained("ada@example.com", Some("abuse")))] {
+    for event in [
+        permanent("ada@example.com"),
+        feedback("mail_complained.v1", &complained("ada@example.com", Some("abuse"))),
+    ] {
         let stage = stage();
-        let templates = ["welcome", "verify_email", "password_reset", "email_change_requested", "email_moved"];
+        let templates =
+            ["welcome", "verify_email", "password_reset", "email_change_requested", "email_moved"];
         assert!(stage.deliver(&message_with(1, "welcome", &good_link())).await);
         assert_eq!(stage.mails(), 1, "the verification is the first mail to an address");
         assert!(stage.hear(&event).await);
         for (number, template) in (2..).zip(templates) {
-            assert!(stage.deliver(&message_with(number, template, &good_link())).await, "{template}");
+            assert!(
+                stage.deliver(&message_with(number, template, &good_link())).await,
+                "{template}"
+            );
         }
         assert!(stage.deliver(&message(9)).await);
         assert_eq!(stage.mails(), 1);

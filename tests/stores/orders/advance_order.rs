@@ -10,7 +10,10 @@ async fn an_event_is_one_read_and_one_write_and_the_same_event_again_is_none() {
     let told = desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
     assert_eq!((told.is_done(), told.operations()), (true, vec!["GetItem", "PutItem"]));
     let moved = desk.order(&order).await;
-    assert_eq!((&moved.progress.stock, &moved.progress.payment, moved.version), (&StockState::Reserved, &PaymentState::Open, 2));
+    assert_eq!(
+        (&moved.progress.stock, &moved.progress.payment, moved.version),
+        (&StockState::Reserved, &PaymentState::Open, 2)
+    );
     assert_eq!(serde_json::to_value(&moved.traceparent).unwrap(), trace);
     let again = desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
     assert_eq!((again.is_done(), again.operations()), (true, vec!["GetItem"]));
@@ -24,21 +27,44 @@ async fn events_that_race_both_land() {
         let desk = Desk::crowded(seed).await;
         let order = desk.placed("k").await;
         let reserved = event_message(&order, "stock_reserved.v1", &json!({ "version": 1 }));
-        let paid = event_message(&order, "payment_succeeded.v1", &json!({ "version": 2, "payment_id": "pay_1", "captured_total": 5998 }));
+        let paid = event_message(
+            &order,
+            "payment_succeeded.v1",
+            &json!({ "version": 2, "payment_id": "pay_1", "captured_total": 5998 }),
+        );
         let called = desk.call_both(("advance-order", reserved), ("advance-order", paid)).await;
-        assert_eq!(*called.ok(), json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]), "seed {seed}");
+        assert_eq!(
+            *called.ok(),
+            json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]),
+            "seed {seed}"
+        );
         // A lost race costs a write and no further read.
-        let count = |operation: &str| called.operations().iter().filter(|made| **made == operation).count();
+        let count =
+            |operation: &str| called.operations().iter().filter(|made| **made == operation).count();
         let writes = count("PutItem");
         assert_eq!(count("GetItem"), 2, "seed {seed}");
         conflicts += writes - 2;
         let moved = desk.order(&order).await;
-        let landed = (moved.progress.status, moved.progress.stock, moved.progress.payment, moved.progress.captured_total, moved.version);
-        assert_eq!(landed, (Status::Confirmed, StockState::Committing, PaymentState::Paid, 5998, 3), "seed {seed}");
-        let history: Vec<_> = moved.progress.history.iter().map(|entry| entry.event.as_str()).collect();
+        let landed = (
+            moved.progress.status,
+            moved.progress.stock,
+            moved.progress.payment,
+            moved.progress.captured_total,
+            moved.version,
+        );
+        assert_eq!(
+            landed,
+            (Status::Confirmed, StockState::Committing, PaymentState::Paid, 5998, 3),
+            "seed {seed}"
+        );
+        let history: Vec<_> =
+            moved.progress.history.iter().map(|entry| entry.event.as_str()).collect();
         assert_eq!(history.len(), 4, "{history:?}");
     }
-    assert!(conflicts > 0, "no seed lets both read before one of them writes: this test shows nothing");
+    assert!(
+        conflicts > 0,
+        "no seed lets both read before one of them writes: this test shows nothing"
+    );
 }
 
 #[tokio::test]
@@ -49,9 +75,15 @@ async fn what_was_decided_upon_an_old_version_is_not_written_and_our_own_write_i
     let (now, timing) = (desk.clock.now(), desk.orders.timing);
     let cancelled = order.apply(&cancel(), now, timing).unwrap().unwrap();
     let retried = order.apply(&Event::Retry, now, timing).unwrap().unwrap();
-    assert!(matches!(desk.orders.store.replace(&seen, &cancelled).await.unwrap(), WriteOutcome::Written));
+    assert!(matches!(
+        desk.orders.store.replace(&seen, &cancelled).await.unwrap(),
+        WriteOutcome::Written
+    ));
     assert!(
-        matches!(desk.orders.store.replace(&seen, &cancelled).await.unwrap(), WriteOutcome::Written),
+        matches!(
+            desk.orders.store.replace(&seen, &cancelled).await.unwrap(),
+            WriteOutcome::Written
+        ),
         "the answer to the first write was lost"
     );
     match desk.orders.store.replace(&seen, &retried).await.unwrap() {
@@ -59,9 +91,15 @@ async fn what_was_decided_upon_an_old_version_is_not_written_and_our_own_write_i
         other => panic!("{other:?}"),
     }
     assert_eq!(desk.order(&order.placed.order_id.to_string()).await, cancelled);
-    let gone = PlacedOrder { order_id: OrderId::parse(UNKNOWN_ORDER).unwrap(), ..cancelled.placed.clone() };
+    let gone = PlacedOrder {
+        order_id: OrderId::parse(UNKNOWN_ORDER).unwrap(),
+        ..cancelled.placed.clone()
+    };
     let gone = Order { placed: gone, ..cancelled };
-    assert!(desk.orders.store.replace(&seen, &gone).await.is_err(), "an order that is not there is not made up");
+    assert!(
+        desk.orders.store.replace(&seen, &gone).await.is_err(),
+        "an order that is not there is not made up"
+    );
     assert_eq!(desk.count(), 1);
 }
 
@@ -72,13 +110,18 @@ async fn whatever_happens_to_a_call_an_event_is_applied_once() {
             let desk = if retries { Desk::with_retries().await } else { Desk::new().await };
             let order = desk.placed("k").await;
             desk.aws.fail(call, fault);
-            let first = desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+            let first =
+                desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
             let spoiled = call == 1 || call == 0 && fault != Fault::Conflict;
             // The SDK takes a conflict between transactions for final.
             let is_retried = retries && fault != Fault::Conflict;
             assert_eq!(first.is_done(), !spoiled || is_retried, "{fault:?} at {call}");
             desk.aws.heal();
-            assert!(desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await.is_done());
+            assert!(
+                desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 }))
+                    .await
+                    .is_done()
+            );
             let moved = desk.order(&order).await;
             assert_eq!(
                 (moved.progress.stock, moved.version, moved.progress.history.len()),
@@ -121,12 +164,32 @@ async fn an_order_of_a_later_release_is_given_back_untouched() {
         let order = desk.placed("k").await;
         desk.set(&order, attribute, "parcelled").await;
         let before = desk.item(&order);
-        for kind in ["stock_reserved.v1", "stock_rejected.v1", "payment_succeeded.v1", "payment_closed.v1", "payment_refunded.v1"] {
-            let told = desk.send_event(&order, kind, &json!({ "version": 7, "captured_total": 5998, "refunded_total": 5998 })).await;
-            assert_eq!((told.is_done(), told.operations()), (false, vec!["GetItem"]), "{attribute}: {kind}");
+        for kind in [
+            "stock_reserved.v1",
+            "stock_rejected.v1",
+            "payment_succeeded.v1",
+            "payment_closed.v1",
+            "payment_refunded.v1",
+        ] {
+            let told = desk
+                .send_event(
+                    &order,
+                    kind,
+                    &json!({ "version": 7, "captured_total": 5998, "refunded_total": 5998 }),
+                )
+                .await;
+            assert_eq!(
+                (told.is_done(), told.operations()),
+                (false, vec!["GetItem"]),
+                "{attribute}: {kind}"
+            );
         }
         let cancelled = desk.step(USER, "cancel", &order, &Value::Null).await;
-        assert_eq!((cancelled.status(), cancelled.operations()), (503, vec!["GetItem"]), "{attribute}");
+        assert_eq!(
+            (cancelled.status(), cancelled.operations()),
+            (503, vec!["GetItem"]),
+            "{attribute}"
+        );
         desk.clock.advance(PAY_WITHIN);
         assert_eq!(desk.resume().await, (0, 0, 1), "{attribute}");
         assert_eq!(desk.item(&order), before, "{attribute}");

@@ -7,12 +7,21 @@ async fn an_order_is_placed_at_the_prices_of_the_catalogue() {
     let desk = Desk::new().await;
     let wanted = json!({ "items": [{ "product_id": SPOON, "quantity": 2 }, { "product_id": BOWL, "quantity": 3 }] });
     let placed = desk.post("k", &wanted).await;
-    assert_eq!((placed.status(), placed.operations()), (201, vec!["BatchGetItem", "TransactWriteItems"]));
+    assert_eq!(
+        (placed.status(), placed.operations()),
+        (201, vec!["BatchGetItem", "TransactWriteItems"])
+    );
     let view = placed.json();
     assert_eq!(placed.header("location"), Some(format!("orders/{}", view["id"].as_str().unwrap())));
     let usd = |amount: i64| json!({ "amount": amount, "currency": "USD" });
-    assert_eq!(view["totals"], json!({ "items": usd(8998), "shipping": usd(0), "tax": usd(0), "total": usd(8998) }));
-    assert_eq!((&view["status"], &view["step"], &view["payable"]), (&json!("pending"), &json!("reserving"), &json!(false)));
+    assert_eq!(
+        view["totals"],
+        json!({ "items": usd(8998), "shipping": usd(0), "tax": usd(0), "total": usd(8998) })
+    );
+    assert_eq!(
+        (&view["status"], &view["step"], &view["payable"]),
+        (&json!("pending"), &json!("reserving"), &json!(false))
+    );
     assert_eq!(view["expires_at"], "2026-11-21T10:30:00.000Z");
     assert_eq!(desk.read(view["id"].as_str().unwrap(), USER, None).await.body(), placed.body());
 }
@@ -20,14 +29,19 @@ async fn an_order_is_placed_at_the_prices_of_the_catalogue() {
 #[tokio::test]
 async fn whatever_happens_to_a_call_an_order_is_placed_once_and_answered_the_same() {
     whatever_happens(0..=CALLS, async |Mishap { call, fault }| {
-        for (later_fault, later_call) in
-            [(Fault::LoseRequest, 0), (Fault::LoseRequest, 1), (Fault::LoseResponse, 1), (Fault::Throttle, 1), (Fault::Conflict, 1)]
-        {
+        for (later_fault, later_call) in [
+            (Fault::LoseRequest, 0),
+            (Fault::LoseRequest, 1),
+            (Fault::LoseResponse, 1),
+            (Fault::Throttle, 1),
+            (Fault::Conflict, 1),
+        ] {
             let story = format!("{fault:?} at {call}, then {later_fault:?} at {later_call}");
             let desk = Desk::new().await;
             desk.aws.fail(call, fault);
             let first = desk.post("k", &two_spoons()).await;
-            // A read is not in conflict; a transaction that is, or is throttled, is tried again; and there is no third call.
+            // A read is not in conflict; a transaction that is, or is throttled, is tried again;
+            // and there is no third call.
             let is_retried = matches!(fault, Fault::Conflict | Fault::Throttle);
             let spoiled = call == 0 && fault != Fault::Conflict || call == 1 && !is_retried;
             assert_eq!(first.status(), if spoiled { 503 } else { 201 }, "{story}");
@@ -40,13 +54,23 @@ async fn whatever_happens_to_a_call_an_order_is_placed_once_and_answered_the_sam
             let second = desk.post("k", &two_spoons()).await;
             desk.aws.heal();
             desk.clock.advance(Duration::from_secs(7));
-            let (third, fourth) = (desk.post("k", &two_spoons()).await, desk.post("k", &two_spoons()).await);
+            let (third, fourth) =
+                (desk.post("k", &two_spoons()).await, desk.post("k", &two_spoons()).await);
             assert_eq!((third.status(), fourth.status(), desk.count()), (201, 201, 1), "{story}");
-            let bodies: BTreeSet<_> =
-                [&first, &second, &third, &fourth].into_iter().filter(|answer| answer.status() == 201).map(Called::body).collect();
+            let bodies: BTreeSet<_> = [&first, &second, &third, &fourth]
+                .into_iter()
+                .filter(|answer| answer.status() == 201)
+                .map(Called::body)
+                .collect();
             assert_eq!(bodies.len(), 1, "{story}");
             assert_eq!(fourth.header("idempotent-replayed").as_deref(), Some("true"), "{story}");
-            assert_eq!((desk.order(fourth.json()["id"].as_str().unwrap()).await.version, second.calls.len() <= 3), (1, true));
+            assert_eq!(
+                (
+                    desk.order(fourth.json()["id"].as_str().unwrap()).await.version,
+                    second.calls.len() <= 3
+                ),
+                (1, true)
+            );
         }
     })
     .await;
@@ -57,7 +81,10 @@ async fn an_answer_that_is_lost_and_asked_for_again_by_the_sdk_is_given_by_the_o
     let desk = Desk::with_retries().await;
     desk.aws.fail(1, Fault::LoseResponse);
     let placed = desk.post("k", &two_spoons()).await;
-    assert_eq!((placed.status(), placed.operations()), (201, vec!["BatchGetItem", "TransactWriteItems", "TransactWriteItems"]));
+    assert_eq!(
+        (placed.status(), placed.operations()),
+        (201, vec!["BatchGetItem", "TransactWriteItems", "TransactWriteItems"])
+    );
     assert_eq!((desk.post("k", &two_spoons()).await.body(), desk.count()), (placed.body(), 1));
 }
 
@@ -66,19 +93,35 @@ async fn copies_of_a_request_that_come_at_once_place_one_order_and_get_one_answe
     let mut races = 0;
     for seed in 0..10 {
         let desk = Desk::crowded(seed).await;
-        let copies = desk.call_all("create-order", vec![events::order("k", &two_spoons()).event(); 16]).await;
+        let copies = desk
+            .call_all("create-order", vec![events::order("k", &two_spoons()).event(); 16])
+            .await;
         assert_eq!(statuses(&copies), BTreeMap::from([(201, 16)]), "seed {seed}");
-        let first = copies.iter().filter(|answer| answer["headers"].get("idempotent-replayed").is_none()).count();
-        let bodies: BTreeSet<_> = copies.iter().map(|answer| answer["body"].as_str().unwrap()).collect();
+        let first = copies
+            .iter()
+            .filter(|answer| answer["headers"].get("idempotent-replayed").is_none())
+            .count();
+        let bodies: BTreeSet<_> =
+            copies.iter().map(|answer| answer["body"].as_str().unwrap()).collect();
         assert_eq!((bodies.len(), first, desk.count()), (1, 1, 1), "seed {seed}");
 
         // Two that are not copies: one of them has the key.
         let other = json!({ "items": [{ "product_id": SPOON, "quantity": 3 }] });
-        let [one, other] = [two_spoons(), other].map(|body| ("create-order", events::order("another", &body).event()));
+        let [one, other] = [two_spoons(), other]
+            .map(|body| ("create-order", events::order("another", &body).event()));
         let called = desk.call_both(one, other).await;
-        assert_eq!((statuses(called.ok().as_array().unwrap()), desk.count()), (BTreeMap::from([(201, 1), (422, 1)]), 2), "seed {seed}");
-        let before_the_first_write = called.operations().into_iter().take_while(|operation| *operation != "TransactWriteItems");
-        races += usize::from(before_the_first_write.filter(|operation| *operation == "BatchGetItem").count() == 2);
+        assert_eq!(
+            (statuses(called.ok().as_array().unwrap()), desk.count()),
+            (BTreeMap::from([(201, 1), (422, 1)]), 2),
+            "seed {seed}"
+        );
+        let before_the_first_write = called
+            .operations()
+            .into_iter()
+            .take_while(|operation| *operation != "TransactWriteItems");
+        races += usize::from(
+            before_the_first_write.filter(|operation| *operation == "BatchGetItem").count() == 2,
+        );
     }
     assert!(races > 0, "no seed lets both look before one of them writes: this test shows nothing");
 }
@@ -97,7 +140,11 @@ async fn a_key_names_one_request_of_one_buyer() {
         let mut other = two_spoons();
         other[field] = value;
         let refused = desk.post("k", &other).await;
-        assert_eq!((refused.status(), refused.code().as_str()), (422, "idempotency_key_reused"), "{field}");
+        assert_eq!(
+            (refused.status(), refused.code().as_str()),
+            (422, "idempotency_key_reused"),
+            "{field}"
+        );
         assert_eq!(refused.operations(), ["BatchGetItem"]);
     }
     assert_eq!(desk.count(), 1);
@@ -119,7 +166,10 @@ async fn a_repeated_request_is_answered_the_same_whatever_has_become_of_products
         let again = desk.post("k", &wish).await;
         assert_eq!((again.status(), again.body()), (201, first.body()), "after {what}");
         assert_eq!(again.header("idempotent-replayed").as_deref(), Some("true"));
-        assert_eq!((again.header("location"), again.operations()), (first.header("location"), vec!["BatchGetItem"]));
+        assert_eq!(
+            (again.header("location"), again.operations()),
+            (first.header("location"), vec!["BatchGetItem"])
+        );
     };
     repeated("a minute").await;
 
@@ -142,7 +192,12 @@ async fn a_repeated_request_is_answered_the_same_whatever_has_become_of_products
     desk.confirm(&order).await;
     assert_eq!(desk.order(&order).await.progress.status, Status::Confirmed);
     repeated("the payment").await;
-    desk.send_event(&order, "payment_refunded.v1", &json!({ "version": 3, "captured_total": 5998, "refunded_total": 1 })).await;
+    desk.send_event(
+        &order,
+        "payment_refunded.v1",
+        &json!({ "version": 3, "captured_total": 5998, "refunded_total": 1 }),
+    )
+    .await;
     desk.send_event(&order, "stock_released.v1", &json!({ "version": 9 })).await;
     assert!(desk.order(&order).await.progress.needs_review.is_some());
     repeated("an alarm").await;

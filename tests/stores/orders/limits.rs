@@ -1,4 +1,5 @@
-//! What a buyer may not have: too many unpaid orders, for too long, and more of a product than one order may have.
+//! What a buyer may not have: too many unpaid orders, for too long, and more of a product than one
+//! order may have.
 
 use super::*;
 
@@ -23,12 +24,15 @@ fn unverified(who: &str, key: &str) -> Value {
 fn listed(desk: &Desk, user: &str) -> usize {
     let pk = format!("UNPAID#{user}");
     let item = desk.aws.items("orders").into_iter().find(|item| item["pk"]["S"] == pk.as_str());
-    item.map_or(0, |item| item.as_object().unwrap().keys().filter(|name| name.starts_with("ord_")).count())
+    item.map_or(0, |item| {
+        item.as_object().unwrap().keys().filter(|name| name.starts_with("ord_")).count()
+    })
 }
 
 /// The same order of the buyer number `who`.
 fn of_buyer(who: u32) -> events::Http {
-    events::order("k", &two_spoons()).caller(&format!("usr_0199c2a8-0000-7000-8000-0000000001{who:02}"))
+    events::order("k", &two_spoons())
+        .caller(&format!("usr_0199c2a8-0000-7000-8000-0000000001{who:02}"))
 }
 
 #[tokio::test]
@@ -36,13 +40,26 @@ async fn a_sixth_unpaid_order_is_refused() {
     let desk = Desk::new().await;
     leave_unpaid(&desk, MOST).await;
     let refused = desk.post("one-more", &two_spoons()).await;
-    assert_eq!((refused.status(), refused.code().as_str(), &refused.json()["maximum"]), (409, "too_many_open_orders", &json!(5)));
-    assert_eq!(refused.json()["detail"], "Pay one of them or cancel it, and send the same request again.");
-    assert_eq!((refused.operations(), desk.count()), (vec!["BatchGetItem", "BatchGetItem"], MOST), "the second reads the listed orders");
+    assert_eq!(
+        (refused.status(), refused.code().as_str(), &refused.json()["maximum"]),
+        (409, "too_many_open_orders", &json!(5))
+    );
+    assert_eq!(
+        refused.json()["detail"],
+        "Pay one of them or cancel it, and send the same request again."
+    );
+    assert_eq!(
+        (refused.operations(), desk.count()),
+        (vec!["BatchGetItem", "BatchGetItem"], MOST),
+        "the second reads the listed orders"
+    );
 
     // What was placed is answered again, and others are not concerned.
     let again = desk.post("unpaid-0", &two_spoons()).await;
-    assert_eq!((again.status(), again.header("idempotent-replayed").as_deref()), (201, Some("true")));
+    assert_eq!(
+        (again.status(), again.header("idempotent-replayed").as_deref()),
+        (201, Some("true"))
+    );
     let strangers = events::order("k", &two_spoons()).caller(STRANGER).event();
     assert_eq!(desk.call("create-order", strangers).await.status(), 201);
     // What is wrong with the request itself is said first.
@@ -54,19 +71,33 @@ async fn a_sixth_unpaid_order_is_refused() {
 async fn an_unverified_account_has_one_unpaid_order_for_ten_minutes() {
     let desk = Desk::new().await;
     let first = desk.call("create-order", unverified(USER, "one")).await;
-    assert_eq!((first.status(), &first.json()["expires_at"]), (201, &json!("2026-11-21T10:10:00.000Z")));
+    assert_eq!(
+        (first.status(), &first.json()["expires_at"]),
+        (201, &json!("2026-11-21T10:10:00.000Z"))
+    );
     let mut without = unverified(USER, "two");
     without["requestContext"]["authorizer"].as_object_mut().unwrap().remove("email_verified");
     for event in [unverified(USER, "two"), without] {
         let refused = desk.call("create-order", event).await;
-        assert_eq!((refused.status(), refused.code().as_str(), &refused.json()["maximum"]), (409, "too_many_open_orders", &json!(1)));
+        assert_eq!(
+            (refused.status(), refused.code().as_str(), &refused.json()["maximum"]),
+            (409, "too_many_open_orders", &json!(1))
+        );
         let detail = refused.json()["detail"].as_str().unwrap().to_owned();
-        assert!(detail.ends_with("verify your e-mail address: up to 5 orders may wait for their payment then."), "{detail}");
+        assert!(
+            detail.ends_with(
+                "verify your e-mail address: up to 5 orders may wait for their payment then."
+            ),
+            "{detail}"
+        );
     }
     let again = desk.call("create-order", unverified(USER, "one")).await;
     assert_eq!((again.status(), again.body()), (201, first.body()));
     // The address is verified: the same request is good for four more.
-    assert_eq!(desk.post("two", &two_spoons()).await.json()["expires_at"], "2026-11-21T10:30:00.000Z");
+    assert_eq!(
+        desk.post("two", &two_spoons()).await.json()["expires_at"],
+        "2026-11-21T10:30:00.000Z"
+    );
 
     let order = first.json()["id"].as_str().unwrap().to_owned();
     desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
@@ -79,46 +110,87 @@ async fn an_unverified_account_has_one_unpaid_order_for_ten_minutes() {
 async fn payments_are_told_the_deadline_of_the_order() {
     let desk = Desk::new().await;
     let mut stream = desk.stream();
-    for (event, deadline) in
-        [(unverified(STRANGER, "k"), "2026-11-21T10:10:00.000Z"), (events::order("k", &two_spoons()).event(), "2026-11-21T10:30:00.000Z")]
-    {
-        let order = desk.call("create-order", event).await.json()["id"].as_str().unwrap().to_owned();
+    for (event, deadline) in [
+        (unverified(STRANGER, "k"), "2026-11-21T10:10:00.000Z"),
+        (events::order("k", &two_spoons()).event(), "2026-11-21T10:30:00.000Z"),
+    ] {
+        let order =
+            desk.call("create-order", event).await.json()["id"].as_str().unwrap().to_owned();
         desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
         stream.publish().await;
         let opened = desk.aws.queues().take("open-payment", usize::MAX);
-        assert_eq!(opened.iter().map(|message| message.json()["data"]["expires_at"].clone()).collect::<Vec<_>>(), [deadline]);
+        assert_eq!(
+            opened
+                .iter()
+                .map(|message| message.json()["data"]["expires_at"].clone())
+                .collect::<Vec<_>>(),
+            [deadline]
+        );
     }
 }
 
 #[tokio::test]
 async fn an_order_that_is_no_longer_unpaid_makes_room_and_the_key_is_still_good() {
-    for way in ["paid before its stock is held", "paid", "unknown", "given up", "failed", "rejected", "expired"] {
+    for way in [
+        "paid before its stock is held",
+        "paid",
+        "unknown",
+        "given up",
+        "failed",
+        "rejected",
+        "expired",
+    ] {
         let desk = Desk::new().await;
         let unpaid = leave_unpaid(&desk, MOST).await;
         for order in unpaid.iter().skip(1) {
             // A started payment may wait for the buyer's bank: the order still counts.
             desk.send_event(order, "stock_reserved.v1", &json!({ "version": 1 })).await;
-            desk.send_event(order, "payment_started.v1", &json!({ "version": 1, "payment_id": "pay_1" })).await;
+            desk.send_event(
+                order,
+                "payment_started.v1",
+                &json!({ "version": 1, "payment_id": "pay_1" }),
+            )
+            .await;
         }
         assert_eq!(desk.post("next", &two_spoons()).await.code(), "too_many_open_orders");
         let order = &unpaid[2];
         match way {
             "paid" => desk.confirm(order).await,
             // It waits for us.
-            "unknown" => assert!(desk.send_event(order, "payment_unknown.v1", &json!({ "version": 2 })).await.is_done()),
-            "given up" => assert_eq!(desk.step(USER, "cancel", order, &Value::Null).await.status(), 202),
-            "failed" => assert!(desk.send_event(order, "payment_closed.v1", &json!({ "version": 2 })).await.is_done()),
-            "rejected" => assert!(desk.send_event(&unpaid[0], "stock_rejected.v1", &json!({ "version": 1 })).await.is_done()),
+            "unknown" => assert!(
+                desk.send_event(order, "payment_unknown.v1", &json!({ "version": 2 }))
+                    .await
+                    .is_done()
+            ),
+            "given up" => {
+                assert_eq!(desk.step(USER, "cancel", order, &Value::Null).await.status(), 202)
+            }
+            "failed" => assert!(
+                desk.send_event(order, "payment_closed.v1", &json!({ "version": 2 }))
+                    .await
+                    .is_done()
+            ),
+            "rejected" => assert!(
+                desk.send_event(&unpaid[0], "stock_rejected.v1", &json!({ "version": 1 }))
+                    .await
+                    .is_done()
+            ),
             // Nobody has looked at them yet, and they can be paid no more.
             "expired" => desk.clock.advance(PAY_WITHIN),
             _ => {
                 let captured = json!({ "version": 1, "captured_total": 5998 });
-                assert!(desk.send_event(&unpaid[0], "payment_succeeded.v1", &captured).await.is_done());
+                assert!(
+                    desk.send_event(&unpaid[0], "payment_succeeded.v1", &captured).await.is_done()
+                );
             }
         }
         // An order whose payment has no outcome stays listed: it counts again if that is a decline.
         let stays = usize::from(way == "unknown");
-        assert_eq!(listed(&desk, USER), if way == "expired" { MOST } else { MOST - 1 + stays }, "{way}");
+        assert_eq!(
+            listed(&desk, USER),
+            if way == "expired" { MOST } else { MOST - 1 + stays },
+            "{way}"
+        );
         assert_eq!(desk.post("next", &two_spoons()).await.status(), 201, "{way}");
         assert_eq!(listed(&desk, USER), if way == "expired" { 1 } else { MOST + stays }, "{way}");
         let code = if way == "expired" { "" } else { "too_many_open_orders" };
@@ -134,17 +206,27 @@ async fn orders_whose_payment_is_stuck_in_flight_do_not_count_and_those_at_the_b
         let unpaid = leave_unpaid(&desk, MOST).await;
         for order in &unpaid {
             desk.send_event(order, "stock_reserved.v1", &json!({ "version": 1 })).await;
-            let started = json!({ "version": 2, "payment_id": "pay_1", "requires_action": requires_action });
+            let started =
+                json!({ "version": 2, "payment_id": "pay_1", "requires_action": requires_action });
             assert!(desk.send_event(order, "payment_started.v1", &started).await.is_done());
         }
-        assert_eq!(desk.post("next", &two_spoons()).await.code(), "too_many_open_orders", "a call takes its time");
+        assert_eq!(
+            desk.post("next", &two_spoons()).await.code(),
+            "too_many_open_orders",
+            "a call takes its time"
+        );
         desk.clock.advance(Duration::from_secs(31));
         let next = desk.post("next", &two_spoons()).await;
         assert_eq!(next.status(), if waits_for_us { 201 } else { 409 }, "{:?}", next.answer);
 
         // What turns out to be declined is the buyer's to pay again.
         for order in &unpaid {
-            desk.send_event(order, "payment_declined.v1", &json!({ "version": 3, "payment_id": "pay_1" })).await;
+            desk.send_event(
+                order,
+                "payment_declined.v1",
+                &json!({ "version": 3, "payment_id": "pay_1" }),
+            )
+            .await;
         }
         assert_eq!(desk.post("one-more", &two_spoons()).await.code(), "too_many_open_orders");
     }
@@ -157,9 +239,17 @@ async fn a_lost_removal_stops_neither_the_order_nor_the_next_one() {
         let unpaid = leave_unpaid(&desk, MOST).await;
         // The read, the removal, the write.
         desk.aws.fail(1, fault);
-        assert_eq!(desk.step(USER, "cancel", &unpaid[0], &Value::Null).await.status(), 202, "{fault:?}");
+        assert_eq!(
+            desk.step(USER, "cancel", &unpaid[0], &Value::Null).await.status(),
+            202,
+            "{fault:?}"
+        );
         desk.aws.heal();
-        assert_eq!(listed(&desk, USER), if fault == Fault::LoseResponse { MOST - 1 } else { MOST }, "{fault:?}");
+        assert_eq!(
+            listed(&desk, USER),
+            if fault == Fault::LoseResponse { MOST - 1 } else { MOST },
+            "{fault:?}"
+        );
         assert_eq!(desk.post("next", &two_spoons()).await.status(), 201, "{fault:?}");
         desk.clock.advance(PAY_WITHIN);
         assert_eq!(desk.post("later", &two_spoons()).await.status(), 201, "{fault:?}");
@@ -174,10 +264,18 @@ async fn of_twenty_orders_at_the_same_time_exactly_the_limit_is_written() {
             let desk = Desk::crowded(seed).await;
             let event = |number: usize| {
                 let key = format!("k-{number}");
-                if verified { events::order(&key, &two_spoons()).event() } else { unverified(USER, &key) }
+                if verified {
+                    events::order(&key, &two_spoons()).event()
+                } else {
+                    unverified(USER, &key)
+                }
             };
             let answers = desk.call_all("create-order", (0..20).map(event)).await;
-            assert_eq!(statuses(&answers), BTreeMap::from([(201, most), (409, 20 - most)]), "seed {seed}");
+            assert_eq!(
+                statuses(&answers),
+                BTreeMap::from([(201, most), (409, 20 - most)]),
+                "seed {seed}"
+            );
             assert_eq!((desk.count(), listed(&desk, USER)), (most, most), "seed {seed}");
         }
     }
@@ -188,9 +286,11 @@ async fn copies_of_the_last_request_that_is_allowed_get_one_answer() {
     for seed in 0..10 {
         let desk = Desk::crowded(seed).await;
         leave_unpaid(&desk, MOST - 1).await;
-        let copies = desk.call_all("create-order", vec![events::order("k", &two_spoons()).event(); 8]).await;
+        let copies =
+            desk.call_all("create-order", vec![events::order("k", &two_spoons()).event(); 8]).await;
         assert_eq!(statuses(&copies), BTreeMap::from([(201, 8)]), "seed {seed}");
-        let bodies: BTreeSet<_> = copies.iter().map(|answer| answer["body"].as_str().unwrap()).collect();
+        let bodies: BTreeSet<_> =
+            copies.iter().map(|answer| answer["body"].as_str().unwrap()).collect();
         assert_eq!((bodies.len(), desk.count()), (1, MOST), "seed {seed}");
     }
 }
@@ -213,10 +313,14 @@ async fn a_transaction_in_conflict_is_retried_and_then_refused_as_unavailable() 
 #[tokio::test]
 async fn a_network_has_a_limited_number_of_unpaid_orders_whoever_places_them() {
     let desk = Desk::new().await.with_network_limit(3).await;
-    let order = async |who: u32, address: &str| desk.call("create-order", of_buyer(who).source_ip(address).event()).await;
+    let order = async |who: u32, address: &str| {
+        desk.call("create-order", of_buyer(who).source_ip(address).event()).await
+    };
     let mut orders = Vec::new();
     // One customer of a provider has 64 bits of addresses to choose from.
-    for (who, address) in [(1, "2001:db8:1:2::1"), (2, "2001:db8:1:2::2"), (3, "2001:db8:1:2:ffff::3")] {
+    for (who, address) in
+        [(1, "2001:db8:1:2::1"), (2, "2001:db8:1:2::2"), (3, "2001:db8:1:2:ffff::3")]
+    {
         let placed = order(who, address).await;
         assert_eq!(placed.status(), 201, "{:?}", placed.answer);
         orders.push(placed.json()["id"].as_str().unwrap().to_owned());
@@ -224,9 +328,16 @@ async fn a_network_has_a_limited_number_of_unpaid_orders_whoever_places_them() {
     for who in [4, 5] {
         let refused = order(who, "2001:db8:1:2::4").await;
         assert_eq!((refused.status(), refused.code().as_str()), (429, "too_many_requests"));
-        assert_eq!((refused.header("retry-after").as_deref(), refused.operations()), (Some("600"), vec!["BatchGetItem"]));
+        assert_eq!(
+            (refused.header("retry-after").as_deref(), refused.operations()),
+            (Some("600"), vec!["BatchGetItem"])
+        );
     }
-    assert_eq!(order(1, "2001:db8:1:2::1").await.header("idempotent-replayed").as_deref(), Some("true"), "a replay costs nothing");
+    assert_eq!(
+        order(1, "2001:db8:1:2::1").await.header("idempotent-replayed").as_deref(),
+        Some("true"),
+        "a replay costs nothing"
+    );
     assert_eq!(order(6, "2001:db8:1:3::1").await.status(), 201, "another network");
 
     // An order that is given up stays charged; one that is paid does not.
@@ -247,7 +358,11 @@ async fn a_network_has_a_limited_number_of_unpaid_orders_whoever_places_them() {
 async fn only_an_order_that_is_written_is_charged_to_its_network() {
     let desk = Desk::new().await.with_network_limit(2).await;
     let arrival = || {
-        let networks = desk.aws.items("orders").into_iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("NETWORK#"));
+        let networks = desk
+            .aws
+            .items("orders")
+            .into_iter()
+            .filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("NETWORK#"));
         networks.map(|item| item["tat"]["N"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let wrong = json!({ "items": [{ "product_id": SPOON, "quantity": 2 }], "expected_total": { "amount": 1, "currency": "USD" } });
@@ -274,8 +389,12 @@ async fn orders_of_one_network_at_the_same_time_use_up_its_limit_exactly() {
 async fn lists_of_unpaid_orders_are_published_to_nobody_and_expire() {
     let desk = Desk::new().await;
     let order = desk.placed("k").await;
-    let beside: Vec<_> = desk.aws.items("orders").into_iter().filter(|item| item["order_id"].is_null()).collect();
-    let mut kinds: Vec<_> = beside.iter().map(|item| item["pk"]["S"].as_str().unwrap().split('#').next().unwrap()).collect();
+    let beside: Vec<_> =
+        desk.aws.items("orders").into_iter().filter(|item| item["order_id"].is_null()).collect();
+    let mut kinds: Vec<_> = beside
+        .iter()
+        .map(|item| item["pk"]["S"].as_str().unwrap().split('#').next().unwrap())
+        .collect();
     kinds.sort_unstable();
     assert_eq!(kinds, ["NETWORK", "UNPAID"]);
     for item in &beside {
@@ -308,8 +427,14 @@ async fn a_product_says_how_many_of_it_one_order_may_have_and_the_shop_says_it_f
     ] {
         let refused = desk.post("k", &json!({ "items": items })).await;
         let problem = refused.json();
-        assert_eq!((refused.status(), &problem["errors"][0]["code"]), (422, &json!("too_many_of_product")));
-        assert_eq!((&problem["errors"][0]["pointer"], &problem["maximum"]), (&json!(pointer), &json!(maximum)));
+        assert_eq!(
+            (refused.status(), &problem["errors"][0]["code"]),
+            (422, &json!("too_many_of_product"))
+        );
+        assert_eq!(
+            (&problem["errors"][0]["pointer"], &problem["maximum"]),
+            (&json!(pointer), &json!(maximum))
+        );
     }
     let wish = json!({ "items": [bowls(20), spoons(1), spoons(2)] });
     let placed = desk.post("k", &wish).await;
@@ -318,7 +443,11 @@ async fn a_product_says_how_many_of_it_one_order_may_have_and_the_shop_says_it_f
     few["max_per_order"] = 1.into();
     few["version"] = 3.into();
     assert!(desk.replicate(&few).await);
-    assert_eq!(desk.post("k", &wish).await.body(), placed.body(), "what was placed is answered again");
+    assert_eq!(
+        desk.post("k", &wish).await.body(),
+        placed.body(),
+        "what was placed is answered again"
+    );
     assert_eq!(desk.post("new", &wish).await.status(), 422);
 
     // A product may also allow more than the shop does for others.

@@ -1,4 +1,5 @@
-//! Orders: placed once, moved on by every event once, looked at until they are settled, and shown to those whom they concern.
+//! Orders: placed once, moved on by every event once, looked at until they are settled, and shown
+//! to those whom they concern.
 
 mod advance_order;
 mod catch_up;
@@ -21,7 +22,10 @@ use std::{
 
 use orders::{
     Orders,
-    domain::{Goal, Order, PaymentState, PlacedOrder, Placement, Status, StockState, actions, buyer::Contact, saga::Event},
+    domain::{
+        Goal, Order, PaymentState, PlacedOrder, Placement, Status, StockState, actions,
+        buyer::Contact, saga::Event,
+    },
     operations::publish_order_events::QUEUES,
     store::{StoredOrder, WriteOutcome, placement::PlaceOutcome},
 };
@@ -64,7 +68,8 @@ impl Desk {
         Self::over(Aws::new()).await
     }
 
-    /// Whose operations, when they run at the same time, take turns between any two calls of a table.
+    /// Whose operations, when they run at the same time, take turns between any two calls of a
+    /// table.
     async fn crowded(seed: u64) -> Self {
         Self::over(Aws::new().crowded(seed)).await
     }
@@ -84,22 +89,38 @@ impl Desk {
     /// With another limit for a network: so many orders within half an hour.
     async fn with_network_limit(self, orders: u32) -> Self {
         let service = shop::orders(&self.aws, &self.clock);
-        let limits = orders::domain::unpaid::Limits { network: Limit::within(orders, PAY_WITHIN), ..service.limits };
-        Self(self.0.with(|shop| shop.orders = Arc::new(Orders { limits, ..service }))).ready_to_place().await
+        let limits = orders::domain::unpaid::Limits {
+            network: Limit::within(orders, PAY_WITHIN),
+            ..service.limits
+        };
+        Self(self.0.with(|shop| shop.orders = Arc::new(Orders { limits, ..service })))
+            .ready_to_place()
+            .await
     }
 
-    /// The key that names networks is at hand, as in every instance that has placed an order of late.
+    /// The key that names networks is at hand, as in every instance that has placed an order of
+    /// late.
     async fn ready_to_place(self) -> Self {
         assert!(self.orders.secrets.get("orders-key").await.is_ok());
         self
     }
 
     async fn replicate(&self, product: &Value) -> bool {
-        self.call("replicate-product", events::message("product-changes", "product_changed.v1", product)).await.is_done()
+        self.call(
+            "replicate-product",
+            events::message("product-changes", "product_changed.v1", product),
+        )
+        .await
+        .is_done()
     }
 
     async fn known(&self, product: &str) -> Value {
-        let item = self.aws.table("order-products").get(Key::new(format!("PRODUCT#{product}"))).await.unwrap();
+        let item = self
+            .aws
+            .table("order-products")
+            .get(Key::new(format!("PRODUCT#{product}")))
+            .await
+            .unwrap();
         from_item(item.expect("the product is known")).unwrap()
     }
 
@@ -114,23 +135,37 @@ impl Desk {
         called.json()["id"].as_str().unwrap().to_owned()
     }
 
-    /// As [`Desk::placed`], for more orders than a buyer may leave unpaid: past the door, and of whatever is wished for.
+    /// As [`Desk::placed`], for more orders than a buyer may leave unpaid: past the door, and of
+    /// whatever is wished for.
     async fn stored(&self, key: &str, request: &Value) -> String {
-        let products = [self.known(SPOON).await, self.known(BOWL).await].map(|product| serde_json::from_value(product).unwrap());
+        let products = [self.known(SPOON).await, self.known(BOWL).await]
+            .map(|product| serde_json::from_value(product).unwrap());
         let placement = Placement {
             order_id: ids::derive(&[key]),
             user_id: UserId::parse(USER).unwrap(),
-            buyer: Contact { name: "Ada Lovelace".to_owned(), email: "ada@example.com".to_owned(), version: 0 },
+            buyer: Contact {
+                name: "Ada Lovelace".to_owned(),
+                email: "ada@example.com".to_owned(),
+                version: 0,
+            },
             fingerprint: "made of the request".to_owned(),
             terms: self.orders.limits.terms(true),
             network: None,
             trace: Trace::start(&Ids::seeded(1)),
         };
         let order_request = serde_json::from_value(request.clone()).unwrap();
-        let order = Order::place(placement, order_request, &products, self.clock.now(), self.orders.timing).unwrap();
+        let order =
+            Order::place(placement, order_request, &products, self.clock.now(), self.orders.timing)
+                .unwrap();
         let store = &self.orders.store;
-        let snapshot = store.read_for_placement(order.placed.order_id, &[], order.placed.user_id, "nowhere").await.unwrap();
-        let placed = store.place(&order, &snapshot.usage, self.orders.limits.network, self.clock.now()).await.unwrap();
+        let snapshot = store
+            .read_for_placement(order.placed.order_id, &[], order.placed.user_id, "nowhere")
+            .await
+            .unwrap();
+        let placed = store
+            .place(&order, &snapshot.usage, self.orders.limits.network, self.clock.now())
+            .await
+            .unwrap();
         assert!(matches!(placed, PlaceOutcome::Written), "{placed:?}");
         order.placed.order_id.to_string()
     }
@@ -143,7 +178,10 @@ impl Desk {
     async fn confirm(&self, order: &str) {
         for (kind, more) in [
             ("stock_reserved.v1", json!({ "version": 1 })),
-            ("payment_succeeded.v1", json!({ "version": 2, "payment_id": "pay_1", "captured_total": 5998 })),
+            (
+                "payment_succeeded.v1",
+                json!({ "version": 2, "payment_id": "pay_1", "captured_total": 5998 }),
+            ),
         ] {
             assert!(self.send_event(order, kind, &more).await.is_done());
         }
@@ -152,10 +190,13 @@ impl Desk {
     /// Takes an order to `confirmed`, and its stock out of the books.
     async fn settle(&self, order: &str) {
         self.confirm(order).await;
-        assert!(self.send_event(order, "stock_committed.v1", &json!({ "version": 2 })).await.is_done());
+        assert!(
+            self.send_event(order, "stock_committed.v1", &json!({ "version": 2 })).await.is_done()
+        );
     }
 
-    /// As [`Desk::stored`], with an address, paid, and its stock out of the books: ready to be sent.
+    /// As [`Desk::stored`], with an address, paid, and its stock out of the books: ready to be
+    /// sent.
     async fn ready(&self, key: &str) -> String {
         let order = self.stored(key, &addressed()).await;
         self.settle(&order).await;
@@ -168,13 +209,16 @@ impl Desk {
     }
 
     async fn read(&self, order: &str, reader: &str, tag: Option<&str>) -> Called {
-        let request = events::get(&format!("/orders/{order}")).path_parameter("order_id", order).caller(reader);
+        let request = events::get(&format!("/orders/{order}"))
+            .path_parameter("order_id", order)
+            .caller(reader);
         let request = tag.map_or(request.clone(), |tag| request.header("if-none-match", tag));
         self.call("get-order", request.event()).await
     }
 
     async fn page(&self, query: &str, reader: &str) -> Called {
-        self.call("list-orders", events::get(&format!("/orders?{query}")).caller(reader).event()).await
+        self.call("list-orders", events::get(&format!("/orders?{query}")).caller(reader).event())
+            .await
     }
 
     async fn resume(&self) -> (u64, u64, u64) {
@@ -184,7 +228,12 @@ impl Desk {
     }
 
     async fn seen(&self, id: &str) -> StoredOrder {
-        self.orders.store.find(OrderId::parse(id).unwrap()).await.unwrap().expect("the order is there")
+        self.orders
+            .store
+            .find(OrderId::parse(id).unwrap())
+            .await
+            .unwrap()
+            .expect("the order is there")
     }
 
     async fn order(&self, id: &str) -> Order {
@@ -198,7 +247,11 @@ impl Desk {
     /// Writes an attribute behind the service's back.
     async fn set(&self, order: &str, attribute: &str, value: &str) {
         let change = Expression::new(format!("SET #{attribute} = :value")).value("value", value);
-        self.aws.table("orders").update(Key::new(format!("ORDER#{order}")), change, Expression::exists()).await.unwrap();
+        self.aws
+            .table("orders")
+            .update(Key::new(format!("ORDER#{order}")), change, Expression::exists())
+            .await
+            .unwrap();
     }
 
     /// The stream of orders, from its beginning.
@@ -208,12 +261,20 @@ impl Desk {
 
     /// How many messages its changes have sent, whether they could be translated or not.
     fn sent(&self) -> usize {
-        QUEUES.iter().chain(&["publish-order-dead-letter"]).map(|queue| self.aws.queues().waiting(queue).len()).sum()
+        QUEUES
+            .iter()
+            .chain(&["publish-order-dead-letter"])
+            .map(|queue| self.aws.queues().waiting(queue).len())
+            .sum()
     }
 
     fn item(&self, order: &str) -> Value {
         let pk = format!("ORDER#{order}");
-        self.aws.items("orders").into_iter().find(|item| item["pk"]["S"] == pk.as_str()).expect("the order is there")
+        self.aws
+            .items("orders")
+            .into_iter()
+            .find(|item| item["pk"]["S"] == pk.as_str())
+            .expect("the order is there")
     }
 }
 
@@ -235,7 +296,8 @@ fn addressed() -> Value {
 /// What somebody sends who takes a step with an order; without a body where that is null.
 fn action_request(who: &str, step: &str, order: &str, body: &Value) -> Value {
     let path = format!("/orders/{order}/{step}");
-    let request = if body.is_null() { events::http("POST", &path) } else { events::post(&path, body) };
+    let request =
+        if body.is_null() { events::http("POST", &path) } else { events::post(&path, body) };
     request.caller(who).path_parameter("order_id", order).event()
 }
 
@@ -256,7 +318,12 @@ fn event_message(order: &str, kind: &str, more: &Value) -> Value {
 
 fn ids(page: &Called) -> Vec<String> {
     assert_eq!(page.status(), 200, "{:?}", page.answer);
-    page.json()["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+    page.json()["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// How many answers have each status.

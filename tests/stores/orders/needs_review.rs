@@ -14,11 +14,13 @@ fn set(orders: &[&String]) -> BTreeSet<String> {
 #[tokio::test]
 async fn the_shop_finds_what_is_odd_and_nothing_else_and_no_longer_than_it_is() {
     let desk = Desk::new().await;
-    let (plain, disputed, failing) = (desk.ready("plain").await, desk.ready("disputed").await, desk.ready("failing").await);
+    let (plain, disputed, failing) =
+        (desk.ready("plain").await, desk.ready("disputed").await, desk.ready("failing").await);
     let stuck = desk.stored("stuck", &two_spoons()).await;
     assert_eq!(listed(&desk, "needs_review=true").await, set(&[]));
     let money = |version: u64, refunded: i64| json!({ "version": version, "captured_total": 5998, "refunded_total": refunded });
-    let open_dispute = |version: u64| json!({ "version": version, "captured_total": 5998, "dispute": "open" });
+    let open_dispute =
+        |version: u64| json!({ "version": version, "captured_total": 5998, "dispute": "open" });
     desk.send_event(&disputed, "payment_disputed.v1", &open_dispute(3)).await;
     desk.step(USER, "cancel", &failing, &Value::Null).await;
     desk.send_event(&failing, "payment_refund_failed.v1", &money(3, 0)).await;
@@ -53,14 +55,22 @@ async fn the_shop_finds_what_is_odd_and_nothing_else_and_no_longer_than_it_is() 
         assert_eq!(listed(&desk, query).await, set(orders), "{query}");
     }
     let page = desk.page("needs_review=true", ADMIN).await;
-    assert_eq!(page.operations(), vec!["Query"; SHARDS as usize], "no more than the odd ones are read");
+    assert_eq!(
+        page.operations(),
+        vec!["Query"; SHARDS as usize],
+        "no more than the odd ones are read"
+    );
     let why: BTreeMap<String, Value> = page.json()["items"]
         .as_array()
         .unwrap()
         .iter()
         .map(|item| (item["id"].as_str().unwrap().to_owned(), item["needs_review"].clone()))
         .collect();
-    let expected = [(&disputed, "payment_disputed"), (&failing, "refund_failed"), (&theirs, "payment_disputed")];
+    let expected = [
+        (&disputed, "payment_disputed"),
+        (&failing, "refund_failed"),
+        (&theirs, "payment_disputed"),
+    ];
     assert_eq!(why, expected.map(|(order, why)| (order.clone(), json!(why))).into());
 
     // What is over is no longer listed; a dispute is over when somebody has looked.
@@ -81,7 +91,12 @@ async fn pages_of_odd_orders_lead_through_all_of_them() {
     for number in 0..12 {
         let order = desk.ready(&format!("k-{number}")).await;
         if number % 3 != 0 {
-            desk.send_event(&order, "payment_disputed.v1", &json!({ "version": 3, "captured_total": 5998, "dispute": "open" })).await;
+            desk.send_event(
+                &order,
+                "payment_disputed.v1",
+                &json!({ "version": 3, "captured_total": 5998, "dispute": "open" }),
+            )
+            .await;
             odd.push(order);
         }
         desk.clock.advance(Duration::from_secs(1));
@@ -108,17 +123,35 @@ async fn order_without_an_answer_at_its_second_check_is_stuck_until_the_answer_c
     for (wait, stuck) in [(60, false), (120, true), (240, true)] {
         desk.clock.advance(Duration::from_secs(wait));
         desk.resume().await;
-        assert_eq!(listed(&desk, "stuck=true").await, if stuck { set(&[&order]) } else { set(&[]) }, "after {wait} seconds more");
+        assert_eq!(
+            listed(&desk, "stuck=true").await,
+            if stuck { set(&[&order]) } else { set(&[]) },
+            "after {wait} seconds more"
+        );
     }
     let view = desk.read(&order, USER, None).await.json();
     let since = json!(started.to_string());
     let next = json!(desk.order(&order).await.schedule.next_check_at);
-    assert_eq!(view["waiting_for"], json!({ "commands": ["reserve_stock"], "since": since, "next_check_at": next }));
-    let entries =
-        |view: &Value| view["history"].as_array().unwrap().iter().filter(|entry| entry["event"] == "waiting").cloned().collect::<Vec<_>>();
+    assert_eq!(
+        view["waiting_for"],
+        json!({ "commands": ["reserve_stock"], "since": since, "next_check_at": next })
+    );
+    let entries = |view: &Value| {
+        view["history"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|entry| entry["event"] == "waiting")
+            .cloned()
+            .collect::<Vec<_>>()
+    };
     let at = started.plus(Duration::from_secs(180)).to_string();
     let waiting = json!({ "at": at, "event": "waiting", "status": "pending", "pending_command": "reserve_stock", "since": since, "next_check_at": next });
-    assert_eq!(entries(&view), std::slice::from_ref(&waiting), "one entry, however often it is asked again");
+    assert_eq!(
+        entries(&view),
+        std::slice::from_ref(&waiting),
+        "one entry, however often it is asked again"
+    );
 
     // The time to pay is over, and inventory still does not answer.
     desk.clock.advance(PAY_WITHIN);
@@ -131,7 +164,13 @@ async fn order_without_an_answer_at_its_second_check_is_stuck_until_the_answer_c
     desk.send_event(&order, "stock_released.v1", &json!({ "version": 1 })).await;
     let view = desk.read(&order, USER, None).await.json();
     assert_eq!(listed(&desk, "stuck=true").await, set(&[]));
-    assert!(view.get("waiting_for").is_none() && desk.item(&order).get("review_shard").is_none(), "{view}");
+    assert!(
+        view.get("waiting_for").is_none() && desk.item(&order).get("review_shard").is_none(),
+        "{view}"
+    );
     let [entry] = &entries(&view)[..] else { panic!("{view}") };
-    assert_eq!((&entry["answered_at"], entry.get("next_check_at")), (&json!(desk.clock.now().to_string()), None));
+    assert_eq!(
+        (&entry["answered_at"], entry.get("next_check_at")),
+        (&json!(desk.clock.now().to_string()), None)
+    );
 }

@@ -1,5 +1,5 @@
-//! What people do with an order: they give it up, send it and hand it over, each once, whatever happens to a call and whoever else does
-//! something at the same time.
+//! What people do with an order: they give it up, send it and hand it over, each once, whatever
+//! happens to a call and whoever else does something at the same time.
 
 use super::*;
 
@@ -21,38 +21,69 @@ async fn an_order_is_given_up_by_its_buyer_or_the_shop_and_by_nobody_else() {
     for (who, by) in [(USER, "customer"), (ADMIN, "admin")] {
         let order = desk.stored(by, &two_spoons()).await;
         let hidden = desk.step(STRANGER, "cancel", &order, &Value::Null).await;
-        assert_eq!((hidden.status(), hidden.code().as_str(), hidden.operations()), (404, "order_not_found", vec!["GetItem"]));
-        assert_eq!(hidden.json(), desk.step(STRANGER, "cancel", UNKNOWN_ORDER, &Value::Null).await.json());
+        assert_eq!(
+            (hidden.status(), hidden.code().as_str(), hidden.operations()),
+            (404, "order_not_found", vec!["GetItem"])
+        );
+        assert_eq!(
+            hidden.json(),
+            desk.step(STRANGER, "cancel", UNKNOWN_ORDER, &Value::Null).await.json()
+        );
 
-        let given_up = desk.step(who, "cancel", &order, &json!({ "reason": "It is the wrong colour." })).await;
-        assert_eq!((given_up.status(), given_up.operations()), (202, vec!["GetItem", "UpdateItem", "PutItem"]));
+        let given_up =
+            desk.step(who, "cancel", &order, &json!({ "reason": "It is the wrong colour." })).await;
+        assert_eq!(
+            (given_up.status(), given_up.operations()),
+            (202, vec!["GetItem", "UpdateItem", "PutItem"])
+        );
         let view = given_up.json();
-        assert_eq!((&view["status"], &view["step"], &view["reason"]), (&json!("pending"), &json!("releasing"), &json!("cancelled")));
+        assert_eq!(
+            (&view["status"], &view["step"], &view["reason"]),
+            (&json!("pending"), &json!("releasing"), &json!("cancelled"))
+        );
         assert_eq!(view["cancellation"], json!({ "by": by, "reason": "It is the wrong colour." }));
-        assert_eq!((&view["history"][1]["event"], &view["history"][1]["by"]), (&json!("cancel_requested"), &json!(by)));
+        assert_eq!(
+            (&view["history"][1]["event"], &view["history"][1]["by"]),
+            (&json!("cancel_requested"), &json!(by))
+        );
         assert_eq!(desk.read(&order, USER, None).await.body(), given_up.body());
 
         // Again, also by somebody else, and for another reason: the first one counts.
         for again in [USER, ADMIN] {
             let again = desk.step(again, "cancel", &order, &json!({ "reason": "Too late." })).await;
-            assert_eq!((again.status(), again.operations(), again.body()), (202, vec!["GetItem"], given_up.body()));
+            assert_eq!(
+                (again.status(), again.operations(), again.body()),
+                (202, vec!["GetItem"], given_up.body())
+            );
         }
         desk.send_event(&order, "stock_released.v1", &json!({ "version": 1 })).await;
         let over = desk.step(who, "cancel", &order, &Value::Null).await;
-        assert_eq!((over.status(), over.operations(), &over.json()["status"]), (202, vec!["GetItem"], &json!("cancelled")));
+        assert_eq!(
+            (over.status(), over.operations(), &over.json()["status"]),
+            (202, vec!["GetItem"], &json!("cancelled"))
+        );
     }
 }
 
 #[tokio::test]
 async fn a_cancellation_needs_no_words() {
     let desk = Desk::new().await;
-    for (number, body) in ["", " \n", "null", "{}", r#"{"reason":null}"#, r#"{"reason":""}"#].into_iter().enumerate() {
+    for (number, body) in
+        ["", " \n", "null", "{}", r#"{"reason":null}"#, r#"{"reason":""}"#].into_iter().enumerate()
+    {
         let order = desk.stored(&format!("wordless-{number}"), &two_spoons()).await;
         let request = events::http("POST", "/").caller(USER).path_parameter("order_id", &order);
-        let request =
-            if body.trim().is_empty() { request.body(body) } else { request.header("content-type", "application/json").body(body) };
+        let request = if body.trim().is_empty() {
+            request.body(body)
+        } else {
+            request.header("content-type", "application/json").body(body)
+        };
         let given_up = desk.call("cancel-order", request.event()).await;
-        assert_eq!((given_up.status(), &given_up.json()["cancellation"]["reason"]), (202, &Value::Null), "{body:?}");
+        assert_eq!(
+            (given_up.status(), &given_up.json()["cancellation"]["reason"]),
+            (202, &Value::Null),
+            "{body:?}"
+        );
     }
 }
 
@@ -76,14 +107,24 @@ async fn an_order_that_is_given_up_asks_for_what_undoes_what_was_begun() {
         let mut stream = desk.stream();
         let order = desk.placed("k").await;
         for (number, (kind, captured)) in before.iter().enumerate() {
-            let more = json!({ "version": number + 1, "payment_id": "pay_1", "captured_total": captured });
+            let more =
+                json!({ "version": number + 1, "payment_id": "pay_1", "captured_total": captured });
             assert!(desk.send_event(&order, kind, &more).await.is_done());
         }
-        assert_eq!(desk.step(USER, "cancel", &order, &Value::Null).await.status(), 202, "{before:?}");
+        assert_eq!(
+            desk.step(USER, "cancel", &order, &Value::Null).await.status(),
+            202,
+            "{before:?}"
+        );
         stream.publish().await;
         let queues = ["cancel-payment", "refund-payment", "release-stock"];
-        let asked: Vec<_> = queues.into_iter().flat_map(|queue| desk.aws.queues().take(queue, 100)).collect();
-        assert_eq!(asked.iter().map(|message| message.json()["type"].clone()).collect::<Vec<_>>(), [money, release], "{before:?}");
+        let asked: Vec<_> =
+            queues.into_iter().flat_map(|queue| desk.aws.queues().take(queue, 100)).collect();
+        assert_eq!(
+            asked.iter().map(|message| message.json()["type"].clone()).collect::<Vec<_>>(),
+            [money, release],
+            "{before:?}"
+        );
     }
 }
 
@@ -95,23 +136,39 @@ async fn goods_are_sent_by_the_shop_with_a_carrier_and_a_number_and_then_handed_
 
     let shipped = desk.step(ADMIN, "ship", &order, &parcel()).await;
     assert_eq!((shipped.status(), shipped.operations()), (200, vec!["GetItem", "PutItem"]));
-    assert_eq!((&shipped.json()["status"], &shipped.json()["shipment"]), (&json!("shipped"), &parcel()));
+    assert_eq!(
+        (&shipped.json()["status"], &shipped.json()["shipment"]),
+        (&json!("shipped"), &parcel())
+    );
     let again = desk.step(ADMIN, "ship", &order, &parcel()).await;
-    assert_eq!((again.status(), again.operations(), again.body()), (200, vec!["GetItem"], shipped.body()));
-    let other = desk.step(ADMIN, "ship", &order, &json!({ "carrier": "Royal Mail", "tracking": "2" })).await;
-    assert_eq!(refusal(&other), (409, "invalid_transition".to_owned(), json!("shipped"), json!(["deliver"])));
+    assert_eq!(
+        (again.status(), again.operations(), again.body()),
+        (200, vec!["GetItem"], shipped.body())
+    );
+    let other = desk
+        .step(ADMIN, "ship", &order, &json!({ "carrier": "Royal Mail", "tracking": "2" }))
+        .await;
+    assert_eq!(
+        refusal(&other),
+        (409, "invalid_transition".to_owned(), json!("shipped"), json!(["deliver"]))
+    );
 
     let delivered = desk.step(ADMIN, "deliver", &order, &Value::Null).await;
     assert_eq!((delivered.status(), delivered.operations()), (200, vec!["GetItem", "PutItem"]));
     let again = desk.step(ADMIN, "deliver", &order, &Value::Null).await;
-    assert_eq!((again.status(), again.operations(), again.body()), (200, vec!["GetItem"], delivered.body()));
+    assert_eq!(
+        (again.status(), again.operations(), again.body()),
+        (200, vec!["GetItem"], delivered.body())
+    );
     assert_eq!(told(&desk, &order, 2).await, ["shipped", "delivered"]);
     assert_eq!(desk.read(&order, USER, None).await.body(), delivered.body());
 }
 
 #[tokio::test]
 async fn whatever_happens_to_a_call_a_step_is_taken_once_and_can_be_asked_for_again() {
-    for (step, answered, body) in [("cancel", 202, Value::Null), ("ship", 200, parcel()), ("deliver", 200, Value::Null)] {
+    for (step, answered, body) in
+        [("cancel", 202, Value::Null), ("ship", 200, parcel()), ("deliver", 200, Value::Null)]
+    {
         whatever_happens(0..CALLS, async |Mishap { call, fault }| {
             for retries in [false, true] {
                 let desk = if retries { Desk::with_retries().await } else { Desk::new().await };
@@ -128,11 +185,19 @@ async fn whatever_happens_to_a_call_a_step_is_taken_once_and_can_be_asked_for_ag
                 let expected = if spoiled && !is_retried { 503 } else { answered };
                 assert_eq!(first.status(), expected, "{step}: {fault:?} at {call}");
                 desk.aws.heal();
-                assert_eq!(desk.step(ADMIN, step, &order, &body).await.status(), answered, "{step}: {fault:?} at {call}");
+                assert_eq!(
+                    desk.step(ADMIN, step, &order, &body).await.status(),
+                    answered,
+                    "{step}: {fault:?} at {call}"
+                );
                 let after = desk.order(&order).await;
                 assert_eq!(after.version, before.version + 1, "{step}: {fault:?} at {call}");
                 let lines = if step == "cancel" { 2 } else { 1 };
-                assert_eq!(after.progress.history.len(), before.progress.history.len() + lines, "{step}: {fault:?} at {call}");
+                assert_eq!(
+                    after.progress.history.len(),
+                    before.progress.history.len() + lines,
+                    "{step}: {fault:?} at {call}"
+                );
             }
         })
         .await;
@@ -160,14 +225,21 @@ async fn of_two_people_who_do_different_things_at_the_same_time_one_is_refused()
                 sent += 1;
             }
             _ => {
-                assert_eq!((statuses, &landed.progress.status, landed.progress.shipment), (vec![202, 409], &Status::Confirmed, None));
+                assert_eq!(
+                    (statuses, &landed.progress.status, landed.progress.shipment),
+                    (vec![202, 409], &Status::Confirmed, None)
+                );
                 given_up += 1;
             }
         }
         assert_eq!(landed.version, 5, "seed {seed}");
-        races += called.operations().iter().filter(|operation| **operation == "PutItem").count() - 1;
+        races +=
+            called.operations().iter().filter(|operation| **operation == "PutItem").count() - 1;
     }
-    assert!(sent > 0 && given_up > 0 && races > 0, "{sent} sent, {given_up} given up, {races} races");
+    assert!(
+        sent > 0 && given_up > 0 && races > 0,
+        "{sent} sent, {given_up} given up, {races} races"
+    );
 }
 
 #[tokio::test]
@@ -177,14 +249,27 @@ async fn an_order_that_is_given_up_while_it_is_paid_gives_the_money_back() {
         let desk = Desk::crowded(seed).await;
         let order = desk.placed("k").await;
         desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
-        let paid = event_message(&order, "payment_succeeded.v1", &json!({ "version": 2, "payment_id": "pay_1", "captured_total": 5998 }));
+        let paid = event_message(
+            &order,
+            "payment_succeeded.v1",
+            &json!({ "version": 2, "payment_id": "pay_1", "captured_total": 5998 }),
+        );
         let cancel = ("cancel-order", action_request(USER, "cancel", &order, &Value::Null));
         let called = desk.call_both(("advance-order", paid), cancel).await;
         assert_eq!(called.ok()[1]["statusCode"], 202, "seed {seed}");
-        races += called.operations().iter().filter(|operation| **operation == "PutItem").count() - 2;
+        races +=
+            called.operations().iter().filter(|operation| **operation == "PutItem").count() - 2;
         let landed = desk.order(&order).await;
-        assert_eq!((&landed.progress.goal, &landed.progress.stock), (&Goal::Cancel, &StockState::Releasing), "seed {seed}");
-        assert_eq!((&landed.progress.payment, landed.progress.captured_total), (&PaymentState::Refunding, 5998), "seed {seed}");
+        assert_eq!(
+            (&landed.progress.goal, &landed.progress.stock),
+            (&Goal::Cancel, &StockState::Releasing),
+            "seed {seed}"
+        );
+        assert_eq!(
+            (&landed.progress.payment, landed.progress.captured_total),
+            (&PaymentState::Refunding, 5998),
+            "seed {seed}"
+        );
     }
     assert!(races > 0, "no seed lets both read before one of them writes: this test shows nothing");
 }
@@ -196,22 +281,31 @@ async fn buyers_hear_of_everything_that_becomes_of_their_order() {
     let mails = async |stream: &mut Pump| {
         stream.publish().await;
         let sent = desk.aws.queues().take("send-notification", 100);
-        let mut mails: Vec<Value> = sent.iter().map(|message| message.json()["data"].clone()).collect();
+        let mut mails: Vec<Value> =
+            sent.iter().map(|message| message.json()["data"].clone()).collect();
         mails.sort_by_key(|mail| mail["template"].to_string());
-        mails.into_iter().map(|mail| (mail["template"].as_str().unwrap().to_owned(), mail["data"].clone())).collect::<Vec<_>>()
+        mails
+            .into_iter()
+            .map(|mail| (mail["template"].as_str().unwrap().to_owned(), mail["data"].clone()))
+            .collect::<Vec<_>>()
     };
-    let templates = |mails: &[(String, Value)]| mails.iter().map(|mail| mail.0.clone()).collect::<Vec<_>>();
+    let templates =
+        |mails: &[(String, Value)]| mails.iter().map(|mail| mail.0.clone()).collect::<Vec<_>>();
     let money = |version: u64, refunded: i64| json!({ "version": version, "payment_id": "pay_1", "captured_total": 5998, "refunded_total": refunded });
 
     let order = desk.stored("arrives", &addressed()).await;
     desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
     assert_eq!(templates(&mails(&mut stream).await), [""; 0]);
-    let declined = json!({ "version": 2, "payment_id": "pay_0", "failure_reason": "card_declined" });
+    let declined =
+        json!({ "version": 2, "payment_id": "pay_0", "failure_reason": "card_declined" });
     for _ in 0..2 {
         desk.send_event(&order, "payment_declined.v1", &declined).await;
     }
     let told = mails(&mut stream).await;
-    assert_eq!((templates(&told), &told[0].1["reason"]), (vec!["payment_declined".to_owned()], &json!("card_declined")));
+    assert_eq!(
+        (templates(&told), &told[0].1["reason"]),
+        (vec!["payment_declined".to_owned()], &json!("card_declined"))
+    );
     desk.send_event(&order, "payment_succeeded.v1", &money(3, 0)).await;
     assert_eq!(templates(&mails(&mut stream).await), ["order_confirmed"]);
     desk.send_event(&order, "stock_committed.v1", &json!({ "version": 2 })).await;
@@ -219,11 +313,17 @@ async fn buyers_hear_of_everything_that_becomes_of_their_order() {
     desk.step(ADMIN, "ship", &order, &parcel()).await;
     let told = mails(&mut stream).await;
     assert_eq!(templates(&told), ["order_shipped"]);
-    assert_eq!((&told[0].1["carrier"], &told[0].1["tracking"]), (&json!("Royal Mail"), &json!("RM 1234 5678 9GB")));
+    assert_eq!(
+        (&told[0].1["carrier"], &told[0].1["tracking"]),
+        (&json!("Royal Mail"), &json!("RM 1234 5678 9GB"))
+    );
     desk.send_event(&order, "payment_succeeded.v1", &money(4, 1000)).await;
     desk.send_event(&order, "payment_succeeded.v1", &money(4, 1000)).await;
     let told = mails(&mut stream).await;
-    assert_eq!((templates(&told), &told[0].1["refunded"]["amount"]), (vec!["order_refunded".to_owned()], &json!(1000)));
+    assert_eq!(
+        (templates(&told), &told[0].1["refunded"]["amount"]),
+        (vec!["order_refunded".to_owned()], &json!(1000))
+    );
     desk.step(ADMIN, "deliver", &order, &Value::Null).await;
     assert_eq!(templates(&mails(&mut stream).await), ["order_delivered"]);
 
@@ -235,12 +335,19 @@ async fn buyers_hear_of_everything_that_becomes_of_their_order() {
     desk.send_event(&order, "payment_refunded.v1", &money(4, 5998)).await;
     let told = mails(&mut stream).await;
     assert_eq!(templates(&told), ["order_cancelled", "order_refunded"]);
-    assert_eq!((&told[0].1["reason"], &told[1].1["refunded"]["amount"]), (&json!("cancelled"), &json!(5998)));
+    assert_eq!(
+        (&told[0].1["reason"], &told[1].1["refunded"]["amount"]),
+        (&json!("cancelled"), &json!(5998))
+    );
 
     let order = desk.stored("fails", &addressed()).await;
-    desk.send_event(&order, "stock_rejected.v1", &json!({ "version": 1, "product_id": SPOON })).await;
+    desk.send_event(&order, "stock_rejected.v1", &json!({ "version": 1, "product_id": SPOON }))
+        .await;
     let told = mails(&mut stream).await;
-    assert_eq!((templates(&told), &told[0].1["reason"]), (vec!["order_failed".to_owned()], &json!("out_of_stock")));
+    assert_eq!(
+        (templates(&told), &told[0].1["reason"]),
+        (vec!["order_failed".to_owned()], &json!("out_of_stock"))
+    );
     assert_eq!(told[0].1["unavailable"], "Oak spoon");
     assert_eq!(desk.aws.queues().waiting("publish-order-dead-letter").len(), 0);
 }
@@ -261,7 +368,10 @@ async fn the_history_tells_what_happened_in_every_service_and_why() {
         ("payment_started.v1", pay("pay_1", 4, 0, 0, Value::Null)),
         ("payment_succeeded.v1", pay("pay_1", 5, 5998, 0, Value::Null)),
         ("stock_committed.v1", json!({ "version": 2 })),
-        ("payment_disputed.v1", json!({ "version": 6, "payment_id": "pay_1", "captured_total": 5998, "dispute": "open" })),
+        (
+            "payment_disputed.v1",
+            json!({ "version": 6, "payment_id": "pay_1", "captured_total": 5998, "dispute": "open" }),
+        ),
     ] {
         desk.clock.advance(Duration::from_secs(1));
         assert!(desk.send_event(&order, kind, &more).await.is_done(), "{kind}");
@@ -287,5 +397,8 @@ async fn the_history_tells_what_happened_in_every_service_and_why() {
             { "at": at(8), "event": "refund_started", "status": "confirmed", "payment_id": "pay_1", "amount": usd(5998) },
         ])
     );
-    assert_eq!((&view["needs_review"], &view["payment_id"]), (&json!("payment_disputed"), &json!("pay_1")));
+    assert_eq!(
+        (&view["needs_review"], &view["payment_id"]),
+        (&json!("payment_disputed"), &json!("pay_1"))
+    );
 }

@@ -30,7 +30,11 @@ async fn an_order_that_has_not_changed_is_not_sent_again() {
     desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
     for given in [&*tag, "1", "\"11\""] {
         let changed = desk.read(&order, USER, Some(given)).await;
-        assert_eq!((changed.status(), changed.json()["payable"].as_bool()), (200, Some(true)), "{given}");
+        assert_eq!(
+            (changed.status(), changed.json()["payable"].as_bool()),
+            (200, Some(true)),
+            "{given}"
+        );
         assert_ne!(changed.header("etag").as_ref(), Some(&tag));
     }
     // Nothing is written when the time to pay is over, and yet the order is no longer what it was.
@@ -73,7 +77,11 @@ async fn pages_lead_through_all_orders_the_newest_first() {
                     break;
                 }
             }
-            assert_eq!((&seen, &pages[..]), (&newest_first, sizes), "{filter}limit={limit} as {reader}");
+            assert_eq!(
+                (&seen, &pages[..]),
+                (&newest_first, sizes),
+                "{filter}limit={limit} as {reader}"
+            );
         }
     }
     assert_eq!(ids(&desk.page("", USER).await).len(), 20);
@@ -85,10 +93,14 @@ async fn lists_are_filtered_and_show_customers_their_own_orders_only() {
     let (pending, confirmed) = (desk.placed("one").await, desk.placed("two").await);
     desk.confirm(&confirmed).await;
     let strangers = events::order("k", &two_spoons()).caller(STRANGER).event();
-    let theirs = desk.call("create-order", strangers).await.json()["id"].as_str().unwrap().to_owned();
+    let theirs =
+        desk.call("create-order", strangers).await.json()["id"].as_str().unwrap().to_owned();
     let of_user = format!("user_id={USER}");
-    let listed = async |query: &str, reader: &str| ids(&desk.page(query, reader).await).into_iter().collect::<BTreeSet<_>>();
-    let set = |orders: &[&String]| orders.iter().map(|order| (*order).clone()).collect::<BTreeSet<_>>();
+    let listed = async |query: &str, reader: &str| {
+        ids(&desk.page(query, reader).await).into_iter().collect::<BTreeSet<_>>()
+    };
+    let set =
+        |orders: &[&String]| orders.iter().map(|order| (*order).clone()).collect::<BTreeSet<_>>();
     assert_eq!(listed("", USER).await, set(&[&pending, &confirmed]));
     assert_eq!(listed("", STRANGER).await, set(&[&theirs]));
     assert_eq!(listed("status=pending", USER).await, set(&[&pending]));
@@ -108,10 +120,17 @@ async fn lists_are_filtered_and_show_customers_their_own_orders_only() {
         ("needs_review=false", ADMIN, 422, "filter_required"),
     ] {
         let answer = desk.page(query, reader).await;
-        assert_eq!((answer.status(), answer.code().as_str(), answer.operations().len()), (status, refused, 0), "{query} as {reader}");
+        assert_eq!(
+            (answer.status(), answer.code().as_str(), answer.operations().len()),
+            (status, refused, 0),
+            "{query} as {reader}"
+        );
     }
     let item = desk.page("status=confirmed", ADMIN).await.json()["items"][0].clone();
-    assert_eq!((&item["payment_status"], &item["item_count"], &item["step"]), (&json!("paid"), &json!(2), &Value::Null));
+    assert_eq!(
+        (&item["payment_status"], &item["item_count"], &item["step"]),
+        (&json!("paid"), &json!(2), &Value::Null)
+    );
 }
 
 #[tokio::test]

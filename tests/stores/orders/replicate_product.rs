@@ -10,7 +10,12 @@ async fn a_product_is_kept_as_the_newest_message_has_it() {
     let kept = desk.known(SPOON).await;
     assert_eq!((&kept["price"]["amount"], &kept["version"]), (&json!(3999), &json!(3)));
     for late in [&old, &new, &product(SPOON, 3, 1, false)] {
-        let heard = desk.call("replicate-product", events::message("product-changes", "product_changed.v1", late)).await;
+        let heard = desk
+            .call(
+                "replicate-product",
+                events::message("product-changes", "product_changed.v1", late),
+            )
+            .await;
         assert_eq!((heard.is_done(), heard.operations()), (true, vec!["PutItem"]));
         assert_eq!(desk.known(SPOON).await, kept, "{late}");
     }
@@ -28,13 +33,15 @@ async fn a_product_that_is_no_longer_sold_stays_as_a_tombstone() {
 }
 
 #[tokio::test]
-async fn whatever_happens_to_a_call_and_in_whatever_order_messages_come_the_newest_product_is_kept() {
+async fn whatever_happens_to_a_call_and_in_whatever_order_messages_come_the_newest_product_is_kept()
+{
     for order in [[2, 3, 4], [4, 3, 2], [3, 4, 2]] {
         for spoiled in 0..order.len() {
             whatever_happens([0], async |Mishap { call, fault }| {
                 let desk = Desk::new().await;
                 for (number, version) in order.into_iter().enumerate() {
-                    let message = product(SPOON, version, 1000 + i64::try_from(version).unwrap(), true);
+                    let message =
+                        product(SPOON, version, 1000 + i64::try_from(version).unwrap(), true);
                     if number == spoiled {
                         desk.aws.fail(call, fault);
                         assert!(!desk.replicate(&message).await, "{fault:?}: it comes back");
@@ -42,7 +49,11 @@ async fn whatever_happens_to_a_call_and_in_whatever_order_messages_come_the_newe
                     assert!(desk.replicate(&message).await);
                 }
                 let kept = desk.known(SPOON).await;
-                assert_eq!((&kept["version"], &kept["price"]["amount"]), (&json!(4), &json!(1004)), "{fault:?} {order:?}");
+                assert_eq!(
+                    (&kept["version"], &kept["price"]["amount"]),
+                    (&json!(4), &json!(1004)),
+                    "{fault:?} {order:?}"
+                );
             })
             .await;
         }

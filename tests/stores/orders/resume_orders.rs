@@ -19,9 +19,15 @@ async fn only_orders_that_are_due_are_asked_after_again_and_then_later_each_time
             (retried.schedule.attempt, retried.schedule.retries, retried.version),
             (retry, u32::try_from(retry).unwrap(), retry + 1)
         );
-        assert_eq!(retried.schedule.next_check_at, Some(desk.clock.now().plus(wait)).min(Some(retried.placed.expires_at)));
+        assert_eq!(
+            retried.schedule.next_check_at,
+            Some(desk.clock.now().plus(wait)).min(Some(retried.placed.expires_at))
+        );
         // The second check without an answer is written down, once.
-        assert_eq!((retried.progress.status, retried.progress.history.len()), (Status::Pending, if retry < 2 { 1 } else { 2 }));
+        assert_eq!(
+            (retried.progress.status, retried.progress.history.len()),
+            (Status::Pending, if retry < 2 { 1 } else { 2 })
+        );
         assert_eq!(desk.resume().await, (0, 0, 0), "retry {retry}");
         desk.clock.advance(wait - Duration::from_millis(1));
         assert_eq!(desk.resume().await, (0, 0, 0), "retry {retry}");
@@ -32,25 +38,40 @@ async fn only_orders_that_are_due_are_asked_after_again_and_then_later_each_time
 #[tokio::test]
 async fn an_order_that_was_not_paid_in_time_is_given_up_and_a_paid_one_is_not() {
     let desk = Desk::new().await;
-    let (unpaid, paid, settled) = (desk.placed("unpaid").await, desk.placed("paid").await, desk.placed("settled").await);
+    let (unpaid, paid, settled) =
+        (desk.placed("unpaid").await, desk.placed("paid").await, desk.placed("settled").await);
     desk.send_event(&unpaid, "stock_reserved.v1", &json!({ "version": 1 })).await;
     // The money comes before the stock is held.
-    desk.send_event(&paid, "payment_succeeded.v1", &json!({ "version": 2, "captured_total": 5998 })).await;
+    desk.send_event(
+        &paid,
+        "payment_succeeded.v1",
+        &json!({ "version": 2, "captured_total": 5998 }),
+    )
+    .await;
     desk.settle(&settled).await;
     let before = desk.item(&settled);
-    assert!(before.get("next_check_at").is_none() && before.get("check_shard").is_none(), "{before}");
+    assert!(
+        before.get("next_check_at").is_none() && before.get("check_shard").is_none(),
+        "{before}"
+    );
 
     desk.clock.advance(PAY_WITHIN);
     assert_eq!(desk.resume().await, (2, 0, 0));
     let expired = desk.order(&unpaid).await;
-    assert_eq!((&expired.progress.goal, expired.progress.reason.as_deref()), (&Goal::Cancel, Some("not_paid_in_time")));
+    assert_eq!(
+        (&expired.progress.goal, expired.progress.reason.as_deref()),
+        (&Goal::Cancel, Some("not_paid_in_time"))
+    );
     assert_eq!(
         (&expired.progress.stock, &expired.progress.payment, &expired.progress.status),
         (&StockState::Releasing, &PaymentState::Closing, &Status::Pending)
     );
     assert_eq!(expired.progress.history.last().map(|entry| entry.event.as_str()), Some("expired"));
     let waiting = desk.order(&paid).await;
-    assert_eq!((waiting.progress.goal, waiting.progress.payment, waiting.schedule.retries), (Goal::Fulfil, PaymentState::Paid, 1));
+    assert_eq!(
+        (waiting.progress.goal, waiting.progress.payment, waiting.schedule.retries),
+        (Goal::Fulfil, PaymentState::Paid, 1)
+    );
     assert_eq!(desk.item(&settled), before);
 }
 
@@ -64,7 +85,10 @@ async fn more_orders_than_are_found_at_once_are_all_looked_at_in_one_run() {
         desk.clock.advance(PAY_WITHIN);
         assert_eq!(desk.resume().await, (many, 0, 0));
         for item in desk.aws.orders() {
-            assert_eq!((&item["goal"]["S"], &item["version"]["N"]), (&json!("cancel"), &json!("2")));
+            assert_eq!(
+                (&item["goal"]["S"], &item["version"]["N"]),
+                (&json!("cancel"), &json!("2"))
+            );
         }
         assert_eq!(desk.resume().await, (0, 0, 0));
     }
@@ -97,17 +121,23 @@ async fn an_order_that_fails_does_not_stop_the_others() {
         desk.stored(&format!("k-{number:03}"), &two_spoons()).await;
     }
     let items = desk.aws.orders();
-    let broken: Vec<&str> = items.iter().take(30).map(|item| item["pk"]["S"].as_str().unwrap().trim_start_matches("ORDER#")).collect();
+    let broken: Vec<&str> = items
+        .iter()
+        .take(30)
+        .map(|item| item["pk"]["S"].as_str().unwrap().trim_start_matches("ORDER#"))
+        .collect();
     for (number, order) in broken.iter().enumerate() {
         // Of a later release, or not readable at all; and they have waited longest.
-        let (attribute, value) = if number % 2 == 0 { ("stock", "parcelled") } else { ("created_at", "yesterday") };
+        let (attribute, value) =
+            if number % 2 == 0 { ("stock", "parcelled") } else { ("created_at", "yesterday") };
         desk.set(order, attribute, value).await;
         desk.set(order, "next_check_at", "2026-11-21T09:00:00.000Z").await;
     }
     desk.clock.advance(RETRY);
     assert_eq!(desk.resume().await, (100, 0, 30));
     for item in desk.aws.orders() {
-        let is_broken = broken.contains(&item["pk"]["S"].as_str().unwrap().trim_start_matches("ORDER#"));
+        let is_broken =
+            broken.contains(&item["pk"]["S"].as_str().unwrap().trim_start_matches("ORDER#"));
         assert_eq!(item["version"]["N"], if is_broken { "1" } else { "2" });
     }
 }
@@ -131,21 +161,33 @@ async fn more_orders_that_cannot_be_moved_than_are_found_at_once_do_not_keep_the
 async fn whatever_happens_to_a_call_a_due_order_is_resumed_by_this_run_or_the_next() {
     // The lease, one query for each shard, the read and the write, the lease.
     let queries = SHARDS as usize;
-    whatever_happens([0, 1, queries, queries + 1, queries + 2, queries + 3], async |Mishap { call, fault }| {
-        for retries in [false, true] {
-            let desk = if retries { Desk::with_retries().await } else { Desk::new().await };
-            let order = desk.placed("k").await;
-            desk.clock.advance(PAY_WITHIN);
-            desk.aws.fail(call, fault);
-            let first = desk.call("resume-orders", json!({})).await;
-            if retries && fault != Fault::Conflict {
-                assert_eq!(first.ok()["resumed"], 1, "{fault:?} at {call}: also where the answer to our own write was lost");
+    whatever_happens(
+        [0, 1, queries, queries + 1, queries + 2, queries + 3],
+        async |Mishap { call, fault }| {
+            for retries in [false, true] {
+                let desk = if retries { Desk::with_retries().await } else { Desk::new().await };
+                let order = desk.placed("k").await;
+                desk.clock.advance(PAY_WITHIN);
+                desk.aws.fail(call, fault);
+                let first = desk.call("resume-orders", json!({})).await;
+                if retries && fault != Fault::Conflict {
+                    assert_eq!(
+                        first.ok()["resumed"],
+                        1,
+                        "{fault:?} at {call}: also where the answer to our own write was lost"
+                    );
+                }
+                desk.aws.heal();
+                desk.resume().await;
+                let moved = desk.order(&order).await;
+                assert_eq!(
+                    (moved.progress.goal, moved.version),
+                    (Goal::Cancel, 2),
+                    "{fault:?} at {call}: {:?}",
+                    first.answer
+                );
             }
-            desk.aws.heal();
-            desk.resume().await;
-            let moved = desk.order(&order).await;
-            assert_eq!((moved.progress.goal, moved.version), (Goal::Cancel, 2), "{fault:?} at {call}: {:?}", first.answer);
-        }
-    })
+        },
+    )
     .await;
 }

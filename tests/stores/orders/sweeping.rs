@@ -4,7 +4,8 @@ use shared::lambda::Failure;
 
 use super::*;
 
-/// How long a killed run keeps its lease: the function's time limit, and the margin for clocks that differ.
+/// How long a killed run keeps its lease: the function's time limit, and the margin for clocks that
+/// differ.
 const LEASE: Duration = Duration::from_secs(300 + 10);
 
 impl Desk {
@@ -33,13 +34,15 @@ async fn orders_behind_250_broken_ones_are_resumed_in_one_run() {
     let orders = desk.due(255).await;
     let (broken, good) = orders.split_at(250);
     for (number, order) in broken.iter().enumerate() {
-        let (attribute, value) = if number % 2 == 0 { ("stock", "parcelled") } else { ("created_at", "yesterday") };
+        let (attribute, value) =
+            if number % 2 == 0 { ("stock", "parcelled") } else { ("created_at", "yesterday") };
         desk.set(order, attribute, value).await;
         // All since the same moment.
         desk.set(order, "next_check_at", "2026-11-21T09:00:00.000Z").await;
     }
     // Items of the index that are no orders at all.
-    for (pk, next_check_at) in [("ORDER#nonsense", "2026-11-21T09:00:00.000Z"), ("SOMETHING", "0")] {
+    for (pk, next_check_at) in [("ORDER#nonsense", "2026-11-21T09:00:00.000Z"), ("SOMETHING", "0")]
+    {
         desk.aws.put("orders", &json!({ "pk": { "S": pk }, "check_shard": { "S": "due#0" }, "next_check_at": { "S": next_check_at } }));
     }
     assert_eq!(desk.resume().await, (5, 0, 252));
@@ -54,11 +57,16 @@ async fn second_run_at_the_same_time_reports_the_lease_and_touches_no_order() {
     for seed in 0..6 {
         let desk = Desk::crowded(seed).await;
         let orders = desk.due(20).await;
-        let called = desk.call_both(("resume-orders", json!({})), ("resume-orders", json!({}))).await;
+        let called =
+            desk.call_both(("resume-orders", json!({})), ("resume-orders", json!({}))).await;
         let mut reports = called.ok().as_array().unwrap().clone();
         reports.sort_by_key(|report| report["already_running"] == true);
         let idle = json!({ "resumed": 0, "skipped": 0, "failed": 0, "remaining": 0, "already_running": true });
-        assert_eq!((&reports[0]["resumed"], &reports[0]["failed"], &reports[1]), (&json!(20), &json!(0), &idle), "seed {seed}");
+        assert_eq!(
+            (&reports[0]["resumed"], &reports[0]["failed"], &reports[1]),
+            (&json!(20), &json!(0), &idle),
+            "seed {seed}"
+        );
         // Each order is read and written once. The lease is asked for twice and released once.
         let calls = |name: &str| called.operations().iter().filter(|call| **call == name).count();
         assert_eq!((calls("GetItem"), calls("PutItem")), (20, 20 + 3), "seed {seed}");
@@ -85,10 +93,17 @@ async fn lease_of_a_killed_run_expires() {
     }
     assert_eq!(desk.report().await["already_running"], true);
     desk.clock.advance(LEASE - Duration::from_secs(5));
-    assert_eq!(desk.report().await["already_running"], true, "the killed run may still have its last call under way");
+    assert_eq!(
+        desk.report().await["already_running"],
+        true,
+        "the killed run may still have its last call under way"
+    );
     desk.clock.advance(Duration::from_secs(5));
     assert_eq!(desk.report().await["already_running"], false);
-    assert!(desk.aws.orders().iter().all(|order| order["attempt"]["N"] != "0"), "every order was resumed");
+    assert!(
+        desk.aws.orders().iter().all(|order| order["attempt"]["N"] != "0"),
+        "every order was resumed"
+    );
 }
 
 #[tokio::test]
@@ -96,16 +111,26 @@ async fn run_without_time_leaves_the_rest_due_and_releases_the_lease() {
     let desk = Desk::new().await;
     desk.due(200).await;
     // Less than the last order needs.
-    let short = Invocation { deadline: Clock::System.now().plus(Duration::from_secs(19)), ..Invocation::with_event(json!({})) };
+    let short = Invocation {
+        deadline: Clock::System.now().plus(Duration::from_secs(19)),
+        ..Invocation::with_event(json!({}))
+    };
     let report = desk.aws.invoke(&desk.lambda("resume-orders"), short).await.ok().clone();
-    assert_eq!(report, json!({ "resumed": 0, "skipped": 0, "failed": 0, "remaining": 200, "already_running": false }));
+    assert_eq!(
+        report,
+        json!({ "resumed": 0, "skipped": 0, "failed": 0, "remaining": 200, "already_running": false })
+    );
 
     // The time is up after some of them.
     desk.aws.take_time(Duration::from_millis(20));
-    let short = Invocation { deadline: Clock::System.now().plus(Duration::from_millis(20_100)), ..Invocation::with_event(json!({})) };
+    let short = Invocation {
+        deadline: Clock::System.now().plus(Duration::from_millis(20_100)),
+        ..Invocation::with_event(json!({}))
+    };
     let report = desk.aws.invoke(&desk.lambda("resume-orders"), short).await.ok().clone();
     desk.aws.take_time(Duration::ZERO);
-    let (resumed, left) = (report["resumed"].as_u64().unwrap(), report["remaining"].as_u64().unwrap());
+    let (resumed, left) =
+        (report["resumed"].as_u64().unwrap(), report["remaining"].as_u64().unwrap());
     assert!(left > 0 && resumed + left == 200, "{report}");
     assert_eq!(desk.resume().await, (left, 0, 0), "what was left is due, and the lease is free");
 }
@@ -119,7 +144,11 @@ async fn run_that_fails_releases_the_lease() {
         desk.aws.fail(call, Fault::LoseRequest);
     }
     let failed = desk.call("resume-orders", json!({})).await;
-    assert!(matches!(&failed.answer, Err(Failure { kind: "BacklogReadFailed", .. })), "{:?}", failed.answer);
+    assert!(
+        matches!(&failed.answer, Err(Failure { kind: "BacklogReadFailed", .. })),
+        "{:?}",
+        failed.answer
+    );
     desk.aws.heal();
     assert_eq!(desk.resume().await, (1, 0, 0));
 }

@@ -1,12 +1,19 @@
-//! What orders keep of a buyer whose account was changed or deleted: at once where nothing is owed, otherwise with the write that
-//! settles the order.
+//! What orders keep of a buyer whose account was changed or deleted: at once where nothing is owed,
+//! otherwise with the write that settles the order.
 
 use orders::domain::buyer::{Buyer, BuyerChange, Contact};
 
 use super::*;
 
 /// What Ada's orders hold of her, and nothing else in them does.
-const PLANTED: [&str; 6] = ["Ada Lovelace", "ada@example.com", "12 St James's Square", "SW1Y 4JH", "tok_insufficient_funds", "Augusta"];
+const PLANTED: [&str; 6] = [
+    "Ada Lovelace",
+    "ada@example.com",
+    "12 St James's Square",
+    "SW1Y 4JH",
+    "tok_insufficient_funds",
+    "Augusta",
+];
 
 fn changed(version: u64) -> Value {
     let data = json!({
@@ -23,11 +30,19 @@ fn deleted() -> Value {
 }
 
 fn contact(version: u64) -> Contact {
-    Contact { name: format!("Augusta King {version}"), email: format!("augusta-{version}@example.com"), version }
+    Contact {
+        name: format!("Augusta King {version}"),
+        email: format!("augusta-{version}@example.com"),
+        version,
+    }
 }
 
 fn ada() -> Buyer {
-    Buyer::Known(Contact { name: "Ada Lovelace".to_owned(), email: "ada@example.com".to_owned(), version: 0 })
+    Buyer::Known(Contact {
+        name: "Ada Lovelace".to_owned(),
+        email: "ada@example.com".to_owned(),
+        version: 0,
+    })
 }
 
 fn writes(called: &Called) -> usize {
@@ -87,17 +102,30 @@ async fn every_order_on_every_page_hears_of_it_once() {
 
     let first = desk.hear(changed(3)).await;
     assert!(first.is_done());
-    let reads = |called: &Called, operation: &str| called.operations().iter().filter(|made| **made == operation).count();
-    assert_eq!((reads(&first, "Query"), reads(&first, "BatchGetItem"), writes(&first)), (3, 2, 200));
+    let reads = |called: &Called, operation: &str| {
+        called.operations().iter().filter(|made| **made == operation).count()
+    };
+    assert_eq!(
+        (reads(&first, "Query"), reads(&first, "BatchGetItem"), writes(&first)),
+        (3, 2, 200)
+    );
     assert_eq!(first.operations().len(), 205);
     for order in &settled {
         let order = desk.order(order).await;
-        assert_eq!((&order.customer.buyer, &order.customer.buyer_change), (&Buyer::Known(contact(3)), &None));
-        assert!(order.customer.shipping_address.is_some() && order.customer.payment_method.is_some());
+        assert_eq!(
+            (&order.customer.buyer, &order.customer.buyer_change),
+            (&Buyer::Known(contact(3)), &None)
+        );
+        assert!(
+            order.customer.shipping_address.is_some() && order.customer.payment_method.is_some()
+        );
     }
     for order in &open {
         let order = desk.order(order).await;
-        assert_eq!((&order.customer.buyer, &order.customer.buyer_change), (&ada(), &Some(BuyerChange::Changed(contact(3)))));
+        assert_eq!(
+            (&order.customer.buyer, &order.customer.buyer_change),
+            (&ada(), &Some(BuyerChange::Changed(contact(3))))
+        );
     }
     let stored = desk.aws.items("orders");
     for old in [changed(3), changed(2)] {
@@ -114,18 +142,29 @@ async fn every_order_on_every_page_hears_of_it_once() {
     }
     for order in &settled {
         let order = desk.order(order).await;
-        assert_eq!((&order.customer.buyer, &order.customer.payment_method, order.version), (&Buyer::Redacted, &None, 6));
+        assert_eq!(
+            (&order.customer.buyer, &order.customer.payment_method, order.version),
+            (&Buyer::Redacted, &None, 6)
+        );
         assert!(order.customer.shipping_address.is_some(), "the goods have not come yet");
     }
     for order in &open {
         desk.confirm(order).await;
         assert_eq!(desk.order(order).await.customer.buyer, ada(), "not yet");
-        assert!(desk.send_event(order, "stock_committed.v1", &json!({ "version": 2 })).await.is_done());
+        assert!(
+            desk.send_event(order, "stock_committed.v1", &json!({ "version": 2 })).await.is_done()
+        );
         assert_eq!(desk.order(order).await.customer.buyer, Buyer::Redacted);
     }
     assert_eq!(desk.item(&theirs), theirs_before);
-    // The stranger of these tests goes by Ada's name; of hers only the address is left, where the goods go.
-    desk.hear(events::message("update-buyer", "user_deleted.v1", &json!({ "user_id": STRANGER, "version": 2 }))).await;
+    // The stranger of these tests goes by Ada's name; of hers only the address is left, where the
+    // goods go.
+    desk.hear(events::message(
+        "update-buyer",
+        "user_deleted.v1",
+        &json!({ "user_id": STRANGER, "version": 2 }),
+    ))
+    .await;
     desk.send_event(&theirs, "stock_rejected.v1", &json!({ "version": 1 })).await;
     assert_eq!(desk.left(), ["Ada Lovelace", "12 St James's Square", "SW1Y 4JH"]);
     for order in settled.iter().chain(&open) {
@@ -142,16 +181,30 @@ async fn a_buyer_who_is_deleted_while_they_pay_is_forgotten_by_the_event_that_se
     let ends: [(Facts, Status); 3] = [
         (&[("payment_closed.v1", 0, 0), ("stock_released.v1", 0, 0)], Status::Failed),
         (&[("payment_succeeded.v1", 5998, 0), ("stock_committed.v1", 0, 0)], Status::Confirmed),
-        (&[("payment_declined.v1", 0, 0), ("payment_closed.v1", 0, 0), ("stock_released.v1", 0, 0)], Status::Failed),
+        (
+            &[
+                ("payment_declined.v1", 0, 0),
+                ("payment_closed.v1", 0, 0),
+                ("stock_released.v1", 0, 0),
+            ],
+            Status::Failed,
+        ),
     ];
     for (facts, end) in ends {
         let desk = Desk::new().await;
         let order = desk.placed_in_full("k").await;
         for kind in ["stock_reserved.v1", "payment_started.v1"] {
-            assert!(desk.send_event(&order, kind, &json!({ "version": 1, "payment_id": "pay_1" })).await.is_done());
+            assert!(
+                desk.send_event(&order, kind, &json!({ "version": 1, "payment_id": "pay_1" }))
+                    .await
+                    .is_done()
+            );
         }
         let noted = desk.hear(deleted()).await;
-        assert_eq!((noted.is_done(), noted.operations()), (true, vec!["Query", "BatchGetItem", "PutItem"]));
+        assert_eq!(
+            (noted.is_done(), noted.operations()),
+            (true, vec!["Query", "BatchGetItem", "PutItem"])
+        );
         assert_eq!(desk.left().len(), 5);
         for (number, (kind, captured, refunded)) in facts.iter().enumerate() {
             assert_eq!(desk.order(&order).await.customer.buyer, ada(), "{kind} is still to come");
@@ -166,12 +219,22 @@ async fn a_buyer_who_is_deleted_while_they_pay_is_forgotten_by_the_event_that_se
             assert_eq!((told.is_done(), writes(&told)), (true, 1), "in one write");
         }
         let settled = desk.order(&order).await;
-        assert_eq!((&settled.progress.status, &settled.customer.buyer, settled.schedule.next_check_at), (&end, &Buyer::Redacted, None));
-        let address = if end == Status::Confirmed { vec!["Ada Lovelace", "12 St James's Square", "SW1Y 4JH"] } else { vec![] };
+        assert_eq!(
+            (&settled.progress.status, &settled.customer.buyer, settled.schedule.next_check_at),
+            (&end, &Buyer::Redacted, None)
+        );
+        let address = if end == Status::Confirmed {
+            vec!["Ada Lovelace", "12 St James's Square", "SW1Y 4JH"]
+        } else {
+            vec![]
+        };
         assert_eq!(desk.left(), address);
 
         let read = desk.read(&order, ADMIN, None).await;
-        assert_eq!((read.status(), &read.json()["buyer"], &read.json()["user_id"]), (200, &Value::Null, &json!(USER)));
+        assert_eq!(
+            (read.status(), &read.json()["buyer"], &read.json()["user_id"]),
+            (200, &Value::Null, &json!(USER))
+        );
         assert_eq!(read.json()["shipping_address"].is_null(), end != Status::Confirmed);
         assert_eq!(ids(&desk.page(&format!("user_id={USER}"), ADMIN).await), [order]);
     }
@@ -185,8 +248,13 @@ async fn news_of_the_buyer_and_of_the_order_that_race_both_land() {
         let order = desk.placed_in_full("k").await;
         desk.confirm(&order).await;
         let committed = event_message(&order, "stock_committed.v1", &json!({ "version": 2 }));
-        let called = desk.call_both(("update-buyer", deleted()), ("advance-order", committed)).await;
-        assert_eq!(*called.ok(), json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]), "seed {seed}");
+        let called =
+            desk.call_both(("update-buyer", deleted()), ("advance-order", committed)).await;
+        assert_eq!(
+            *called.ok(),
+            json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]),
+            "seed {seed}"
+        );
         overtaken += writes(&called) - 2;
         let landed = desk.order(&order).await;
         assert_eq!(
@@ -196,7 +264,10 @@ async fn news_of_the_buyer_and_of_the_order_that_race_both_land() {
         );
         assert_eq!((landed.customer.payment_method, landed.customer.buyer_change), (None, None));
     }
-    assert!(overtaken > 0, "no seed lets both read before one of them writes: this test shows nothing");
+    assert!(
+        overtaken > 0,
+        "no seed lets both read before one of them writes: this test shows nothing"
+    );
 }
 
 #[tokio::test]
@@ -205,17 +276,32 @@ async fn the_same_news_twice_at_the_same_time_is_written_once() {
     for seed in 0..10 {
         let desk = Desk::crowded(seed).await;
         let order = desk.settled_in_full("k").await;
-        let called = desk.call_both(("update-buyer", deleted()), ("update-buyer", changed(3))).await;
-        assert_eq!(*called.ok(), json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]), "seed {seed}");
+        let called =
+            desk.call_both(("update-buyer", deleted()), ("update-buyer", changed(3))).await;
+        assert_eq!(
+            *called.ok(),
+            json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]),
+            "seed {seed}"
+        );
         assert_eq!(desk.order(&order).await.customer.buyer, Buyer::Redacted);
 
         let other = desk.settled_in_full("other").await;
         let called = desk.call_both(("update-buyer", deleted()), ("update-buyer", deleted())).await;
-        assert_eq!(*called.ok(), json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]), "seed {seed}");
+        assert_eq!(
+            *called.ok(),
+            json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]),
+            "seed {seed}"
+        );
         overtaken += writes(&called) - 1;
-        assert_eq!((desk.order(&other).await.version, desk.order(&other).await.customer.buyer), (5, Buyer::Redacted));
+        assert_eq!(
+            (desk.order(&other).await.version, desk.order(&other).await.customer.buyer),
+            (5, Buyer::Redacted)
+        );
     }
-    assert!(overtaken > 0, "no seed lets both read before one of them writes: this test shows nothing");
+    assert!(
+        overtaken > 0,
+        "no seed lets both read before one of them writes: this test shows nothing"
+    );
 }
 
 #[tokio::test]
@@ -229,20 +315,32 @@ async fn an_order_that_only_the_index_takes_for_theirs_is_left_alone() {
         let give_away: Lambda = Arc::new(move |_| {
             let (table, key) = (table.clone(), key.clone());
             Box::pin(async move {
-                let change = Expression::new("SET #user_id = :stranger, #version = :next").value("stranger", STRANGER).value("next", 40);
+                let change = Expression::new("SET #user_id = :stranger, #version = :next")
+                    .value("stranger", STRANGER)
+                    .value("next", 40);
                 table.update(Key::new(key), change, Expression::version(4)).await.unwrap();
                 Ok(Value::Null)
             })
         });
-        let called = desk.aws.call_both((desk.lambda("update-buyer"), deleted()), (give_away, Value::Null)).await;
+        let called = desk
+            .aws
+            .call_both((desk.lambda("update-buyer"), deleted()), (give_away, Value::Null))
+            .await;
         assert_eq!(called.ok()[0], json!({ "batchItemFailures": [] }), "seed {seed}");
         let standing = desk.order(&order).await;
         if standing.placed.user_id.to_string() == STRANGER {
             assert_eq!((standing.customer.buyer, standing.version), (ada(), 40), "seed {seed}");
-            too_late_for_the_index += called.operations().iter().filter(|operation| **operation == "BatchGetItem").count();
+            too_late_for_the_index += called
+                .operations()
+                .iter()
+                .filter(|operation| **operation == "BatchGetItem")
+                .count();
         }
     }
-    assert!(too_late_for_the_index > 0, "in no seed does the order change hands after the index has named it: this test shows nothing");
+    assert!(
+        too_late_for_the_index > 0,
+        "in no seed does the order change hands after the index has named it: this test shows nothing"
+    );
 }
 
 #[tokio::test]
@@ -251,7 +349,8 @@ async fn whatever_happens_to_a_call_the_message_comes_back_until_all_is_done_onc
     whatever_happens(0..5, async |Mishap { call, fault }| {
         for retries in [false, true] {
             let desk = if retries { Desk::with_retries().await } else { Desk::new().await };
-            let (settled, open) = (desk.settled_in_full("settled").await, desk.placed_in_full("open").await);
+            let (settled, open) =
+                (desk.settled_in_full("settled").await, desk.placed_in_full("open").await);
             desk.aws.fail(call, fault);
             let first = desk.hear(deleted()).await;
             let spoiled = call < 4 && (fault != Fault::Conflict || call > 1);
@@ -261,8 +360,16 @@ async fn whatever_happens_to_a_call_the_message_comes_back_until_all_is_done_onc
             assert!(desk.hear(deleted()).await.is_done());
             assert_eq!(writes(&desk.hear(deleted()).await), 0);
             let (settled, open) = (desk.order(&settled).await, desk.order(&open).await);
-            assert_eq!((settled.customer.buyer, settled.version), (Buyer::Redacted, 5), "{fault:?} at {call}");
-            assert_eq!((open.customer.buyer_change, open.version), (Some(BuyerChange::Deleted), 2), "{fault:?} at {call}");
+            assert_eq!(
+                (settled.customer.buyer, settled.version),
+                (Buyer::Redacted, 5),
+                "{fault:?} at {call}"
+            );
+            assert_eq!(
+                (open.customer.buyer_change, open.version),
+                (Some(BuyerChange::Deleted), 2),
+                "{fault:?} at {call}"
+            );
         }
     })
     .await;
@@ -288,15 +395,29 @@ async fn what_cannot_be_done_in_time_is_done_when_the_message_comes_again() {
                 Ok(Value::Null)
             })
         });
-        let called = desk.aws.call_both((desk.lambda("update-buyer"), deleted()), (time_flies, Value::Null)).await;
+        let called = desk
+            .aws
+            .call_both((desk.lambda("update-buyer"), deleted()), (time_flies, Value::Null))
+            .await;
         let done = writes(&called);
-        assert_eq!(called.ok()[0]["batchItemFailures"].as_array().map(Vec::len), Some(usize::from(done < 150)), "{done} were done");
+        assert_eq!(
+            called.ok()[0]["batchItemFailures"].as_array().map(Vec::len),
+            Some(usize::from(done < 150)),
+            "{done} were done"
+        );
         cut_short += usize::from(done > 0 && done < 150);
         let again = desk.hear(deleted()).await;
-        assert_eq!((again.is_done(), writes(&again)), (true, 150 - done), "what was done stays done");
+        assert_eq!(
+            (again.is_done(), writes(&again)),
+            (true, 150 - done),
+            "what was done stays done"
+        );
         for order in all {
             let order = desk.order(&order).await;
-            assert_eq!((order.customer.buyer_change, order.version), (Some(BuyerChange::Deleted), 2));
+            assert_eq!(
+                (order.customer.buyer_change, order.version),
+                (Some(BuyerChange::Deleted), 2)
+            );
         }
     }
     assert!(cut_short > 0, "no message was cut short in the middle: this test shows nothing");
@@ -317,14 +438,19 @@ async fn an_order_that_fails_keeps_the_message_but_not_the_other_orders() {
     let again = desk.hear(deleted()).await;
     assert_eq!((again.is_done(), writes(&again)), (false, 0));
     desk.set(&all[3], "stock", "reserving").await;
-    desk.aws.table("orders").update(Key::new(format!("ORDER#{}", all[110])), named(), Expression::exists()).await.unwrap();
+    desk.aws
+        .table("orders")
+        .update(Key::new(format!("ORDER#{}", all[110])), named(), Expression::exists())
+        .await
+        .unwrap();
     let mended = desk.hear(deleted()).await;
     assert_eq!((mended.is_done(), writes(&mended)), (true, 2));
 }
 
 /// The buyer as orders of an earlier release have them.
 fn named() -> Expression {
-    Expression::new("SET #buyer = :buyer").value("buyer", json!({ "name": "Ada Lovelace", "email": "ada@example.com" }))
+    Expression::new("SET #buyer = :buyer")
+        .value("buyer", json!({ "name": "Ada Lovelace", "email": "ada@example.com" }))
 }
 
 #[tokio::test]
@@ -340,7 +466,10 @@ async fn orders_of_an_earlier_release_are_read_and_brought_up_to_date() {
     assert!(desk.hear(changed(1)).await.is_done());
     assert_eq!(desk.order(&order).await.customer.buyer, Buyer::Known(contact(1)));
     let view = desk.read(&order, USER, None).await.json();
-    assert_eq!(view["buyer"], json!({ "name": "Augusta King 1", "email": "augusta-1@example.com" }));
+    assert_eq!(
+        view["buyer"],
+        json!({ "name": "Augusta King 1", "email": "augusta-1@example.com" })
+    );
 }
 
 #[tokio::test]
@@ -365,7 +494,10 @@ async fn news_that_cannot_be_read_is_rejected_and_changes_nothing() {
         ("user_deleted.v2", user.clone()),
         ("user_vanished.v1", user.clone()),
         ("user_changed.v1", user),
-        ("user_changed.v1", json!({ "user_id": USER, "version": "1", "name": "Ada", "email": "ada@example.com" })),
+        (
+            "user_changed.v1",
+            json!({ "user_id": USER, "version": "1", "name": "Ada", "email": "ada@example.com" }),
+        ),
         ("user_deleted.v1", json!({ "user_id": "ada", "version": 1 })),
         ("user_deleted.v1", json!({})),
     ] {
@@ -385,7 +517,8 @@ async fn somebody_who_never_ordered_costs_one_query() {
 async fn mails_go_to_whom_the_order_knew_and_nobody_hears_that_a_buyer_was_forgotten() {
     let desk = Desk::new().await;
     let mut stream = desk.stream();
-    let (open, settled) = (desk.placed_in_full("open").await, desk.settled_in_full("settled").await);
+    let (open, settled) =
+        (desk.placed_in_full("open").await, desk.settled_in_full("settled").await);
     desk.send_event(&open, "stock_reserved.v1", &json!({ "version": 1 })).await;
     stream.publish().await;
     let before = desk.sent();
@@ -394,16 +527,29 @@ async fn mails_go_to_whom_the_order_knew_and_nobody_hears_that_a_buyer_was_forgo
         stream.publish().await;
         assert_eq!(desk.sent(), before);
     }
-    let mails =
-        || desk.aws.queues().take("send-notification", 100).iter().map(|message| message.json()["data"].clone()).collect::<Vec<_>>();
+    let mails = || {
+        desk.aws
+            .queues()
+            .take("send-notification", 100)
+            .iter()
+            .map(|message| message.json()["data"].clone())
+            .collect::<Vec<_>>()
+    };
     mails();
     desk.send_event(&open, "payment_closed.v1", &json!({ "version": 2 })).await;
     desk.send_event(&open, "stock_released.v1", &json!({ "version": 2 })).await;
     desk.send(&settled).await;
     desk.hand_over(&settled).await;
     stream.publish().await;
-    let told: Vec<_> =
-        mails().iter().map(|mail| [mail["template"].clone(), mail["email"].clone(), mail["data"]["order_id"].clone()]).collect();
+    let told: Vec<_> = mails()
+        .iter()
+        .map(|mail| {
+            [mail["template"].clone(), mail["email"].clone(), mail["data"]["order_id"].clone()]
+        })
+        .collect();
     assert_eq!(told, [[json!("order_failed"), json!("ada@example.com"), json!(open)]]);
-    assert_eq!((desk.left(), desk.aws.queues().waiting("publish-order-dead-letter").len()), (vec![], 0));
+    assert_eq!(
+        (desk.left(), desk.aws.queues().waiting("publish-order-dead-letter").len()),
+        (vec![], 0)
+    );
 }

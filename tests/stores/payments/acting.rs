@@ -16,10 +16,18 @@ async fn a_payment_waits_for_its_customer_and_goes_on_when_they_have_acted() {
     let first = till.pay("key", "tok_3ds").await;
     assert_eq!((first.status(), first.json()["status"].as_str()), (202, Some("requires_action")));
     assert_eq!(first.json()["next_action"]["type"], "redirect");
-    assert!(first.json()["next_action"]["url"].as_str().is_some_and(|url| url.starts_with("https://")));
-    assert_eq!(first.operations_on("payments"), ["BatchGetItem", "TransactWriteItems", "PutItem", "TransactWriteItems"]);
+    assert!(
+        first.json()["next_action"]["url"].as_str().is_some_and(|url| url.starts_with("https://"))
+    );
+    assert_eq!(
+        first.operations_on("payments"),
+        ["BatchGetItem", "TransactWriteItems", "PutItem", "TransactWriteItems"]
+    );
     let told = till.said(&mut pump).await;
-    let waits: Vec<_> = told[1..].iter().map(|data| data["requires_action"].as_bool().unwrap_or_default()).collect();
+    let waits: Vec<_> = told[1..]
+        .iter()
+        .map(|data| data["requires_action"].as_bool().unwrap_or_default())
+        .collect();
     assert_eq!(waits, [false, true], "a call in flight, then the buyer's turn: {told:?}");
     let again = till.pay("key", "tok_3ds").await;
     assert_eq!((again.status(), &again.ok()["body"]), (202, &first.ok()["body"]));
@@ -39,8 +47,14 @@ async fn a_customer_who_fails_may_try_again_and_one_who_never_acts_is_called_off
     let mut pump = till.stream();
     assert_eq!(till.pay("failing", "tok_3ds_declined").await.status(), 202);
     till.reconcile_after(61).await;
-    assert_eq!(till.pay("failing", "tok_3ds_declined").await.json()["failure_reason"], "authentication_failed");
-    assert_eq!(till.told(&mut pump).await, ["payment_opened", "payment_started", "payment_started", "payment_declined"]);
+    assert_eq!(
+        till.pay("failing", "tok_3ds_declined").await.json()["failure_reason"],
+        "authentication_failed"
+    );
+    assert_eq!(
+        till.told(&mut pump).await,
+        ["payment_opened", "payment_started", "payment_started", "payment_declined"]
+    );
 
     assert_eq!(till.pay("idle", "tok_3ds_abandoned").await.status(), 202);
     for _ in 0..9 {
@@ -49,7 +63,10 @@ async fn a_customer_who_fails_may_try_again_and_one_who_never_acts_is_called_off
     }
     till.reconcile_after(61).await;
     assert_eq!(till.intent().await.state, IntentState::Open);
-    assert_eq!(till.pay("idle", "tok_3ds_abandoned").await.json()["failure_reason"], "action_not_taken");
+    assert_eq!(
+        till.pay("idle", "tok_3ds_abandoned").await.json()["failure_reason"],
+        "action_not_taken"
+    );
     assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
     assert_eq!(till.pay("third", "tok_ok").await.status(), 201);
 }
@@ -62,7 +79,11 @@ async fn an_order_that_is_given_up_has_the_payment_called_off_before_it_hears_so
         assert!(till.charge(token, 0).await);
         assert_eq!(till.attempt_state().await, AttemptState::RequiresAction);
         assert!(till.cancel(1).await);
-        assert_eq!((till.attempt_state().await, till.intent().await.state), (AttemptState::Abandoned, IntentState::Closed), "{token}");
+        assert_eq!(
+            (till.attempt_state().await, till.intent().await.state),
+            (AttemptState::Abandoned, IntentState::Closed),
+            "{token}"
+        );
         assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_closed");
         // Nothing that the customer does now charges them.
         till.reconcile_after(3600).await;
@@ -87,7 +108,11 @@ async fn calling_off_survives_each_fault() {
             till.cancel(attempt).await;
             till.reconcile_after(1).await;
         }
-        assert_eq!((till.intent().await.state, till.books(), till.unsettled()), (IntentState::Closed, (0, 0), 0), "{fault:?} at {call}");
+        assert_eq!(
+            (till.intent().await.state, till.books(), till.unsettled()),
+            (IntentState::Closed, (0, 0), 0),
+            "{fault:?} at {call}"
+        );
     })
     .await;
 }
@@ -103,7 +128,11 @@ async fn a_customer_who_was_quicker_than_the_cancel_gets_their_money_back() {
     assert_eq!(till.books(), (1, 0));
     assert!(till.cancel(1).await);
     assert_eq!(till.intent().await.state, IntentState::Captured);
-    assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_succeeded", "and the order asks for it back");
+    assert_eq!(
+        till.told(&mut pump).await.last().unwrap(),
+        "payment_succeeded",
+        "and the order asks for it back"
+    );
     assert!(till.refund(2).await);
     assert_eq!(till.books(), (1, PRICE));
 }

@@ -1,4 +1,5 @@
-//! The breaker before the provider: all instances see the same one, nobody waits for a provider that does not answer, and nothing is lost.
+//! The breaker before the provider: all instances see the same one, nobody waits for a provider
+//! that does not answer, and nothing is lost.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +20,11 @@ async fn silence(till: &Till, calls: usize) {
     let now = till.clock.now();
     for _ in 0..calls {
         let store = till.payments.store();
-        let breaker = store.breaker().await.unwrap().unwrap_or_else(|| payments::domain::Breaker::new("simulated", now));
+        let breaker = store
+            .breaker()
+            .await
+            .unwrap()
+            .unwrap_or_else(|| payments::domain::Breaker::new("simulated", now));
         store.write_breaker(&breaker.after_timeout("", now).unwrap()).await.unwrap().unwrap();
     }
 }
@@ -43,7 +48,8 @@ async fn five_calls_without_an_answer_open_it_for_everybody() {
     assert!(is_open(&till).await);
 }
 
-/// Each call of AWS takes nine seconds, those of the simulated provider's table too: its answer takes longer than a call may take.
+/// Each call of AWS takes nine seconds, those of the simulated provider's table too: its answer
+/// takes longer than a call may take.
 #[tokio::test(start_paused = true)]
 async fn call_that_our_own_time_limit_cuts_short_does_not_count_as_a_failure() {
     for (seconds, failures) in [(5, None), (28, Some(1))] {
@@ -61,7 +67,10 @@ async fn at_the_door_nothing_begins_and_the_answer_says_when_to_come_back() {
     let till = left_alone().await;
     let before = till.aws.items("payments");
     let answer = till.pay("key", "tok_ok").await;
-    assert_eq!((answer.status(), answer.json()["code"].as_str()), (503, Some("provider_unavailable")));
+    assert_eq!(
+        (answer.status(), answer.json()["code"].as_str()),
+        (503, Some("provider_unavailable"))
+    );
     assert_eq!(answer.header("retry-after").as_deref(), Some("30"));
     assert!(answer.operations_on("payment-simulator").is_empty());
     assert_eq!(till.aws.items("payments"), before);
@@ -72,7 +81,10 @@ async fn at_the_door_nothing_begins_and_the_answer_says_when_to_come_back() {
     let payment = till.pay("key", "tok_ok").await.json()["id"].as_str().unwrap().to_owned();
     silence(&till, 5).await;
     let before = till.aws.items("payments");
-    assert_eq!(till.ask_back("refund", &payment, None).await.json()["code"], "provider_unavailable");
+    assert_eq!(
+        till.ask_back("refund", &payment, None).await.json()["code"],
+        "provider_unavailable"
+    );
     assert_eq!(till.aws.items("payments"), before);
     till.clock.advance(Duration::from_secs(30));
     assert_eq!(till.ask_back("refund", &payment, None).await.status(), 201);
@@ -84,7 +96,10 @@ async fn what_queues_ask_for_is_recorded_and_done_when_the_provider_answers_agai
     let till = left_alone().await;
     assert!(till.charge("tok_ok", 1).await, "the queue is not the timer");
     let attempts = till.payments.store().intent_and_attempts(order()).await.unwrap().1;
-    assert_eq!((attempts[0].state.clone(), attempts[0].status()), (AttemptState::New, PaymentStatus::Processing));
+    assert_eq!(
+        (attempts[0].state.clone(), attempts[0].status()),
+        (AttemptState::New, PaymentStatus::Processing)
+    );
     assert_eq!(till.reconcile_after(10).await["examined"], 0, "not yet");
     assert!(till.charge("tok_ok", 2).await);
     assert_eq!((till.books(), till.attempt_state().await), ((0, 0), AttemptState::New));
@@ -110,11 +125,18 @@ async fn an_attempt_that_waits_for_the_provider_is_not_given_up_and_can_be_cance
         let now = till.clock.now();
         let probed = store.breaker().await.unwrap().unwrap().start_probe("somebody", now);
         store.write_breaker(&probed).await.unwrap().unwrap();
-        store.write_breaker(&probed.after_timeout("somebody", now).unwrap()).await.unwrap().unwrap();
+        store
+            .write_breaker(&probed.after_timeout("somebody", now).unwrap())
+            .await
+            .unwrap()
+            .unwrap();
     }
     assert_eq!(till.attempt_state().await, AttemptState::New, "ten minutes have gone by");
     assert!(till.cancel(2).await);
-    assert_eq!((till.attempt_state().await, till.intent().await.state), (AttemptState::Abandoned, IntentState::Closed));
+    assert_eq!(
+        (till.attempt_state().await, till.intent().await.state),
+        (AttemptState::Abandoned, IntentState::Closed)
+    );
     till.reconcile_after(3600).await;
     assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
 }

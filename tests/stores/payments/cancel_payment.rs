@@ -20,7 +20,10 @@ async fn the_fence_stops_what_was_not_sent_and_what_comes_late() {
     till.aws.heal();
     assert_eq!(till.attempt_state().await, AttemptState::New);
     assert!(till.cancel(0).await);
-    assert_eq!((till.intent().await.state, till.attempt_state().await), (IntentState::Closed, AttemptState::Abandoned));
+    assert_eq!(
+        (till.intent().await.state, till.attempt_state().await),
+        (IntentState::Closed, AttemptState::Abandoned)
+    );
     till.clock.advance(Duration::from_secs(60));
     assert!(till.charge("tok_ok", 1).await);
     assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
@@ -54,9 +57,16 @@ async fn cancelled_order_whose_charge_never_arrived_is_never_charged() {
         let mut pump = till.stream();
         assert!(till.charge(token, 0).await);
         assert!(till.cancel(1).await);
-        assert_eq!(till.told(&mut pump).await, ["payment_started", "payment_unknown", "payment_unknown"]);
+        assert_eq!(
+            till.told(&mut pump).await,
+            ["payment_started", "payment_unknown", "payment_unknown"]
+        );
         till.reconcile_after(61).await;
-        assert_eq!(till.books(), (0, 0), "{token}: the order was cancelled before the charge arrived");
+        assert_eq!(
+            till.books(),
+            (0, 0),
+            "{token}: the order was cancelled before the charge arrived"
+        );
         assert_eq!(till.told(&mut pump).await, ["payment_closed"], "{token}");
         assert_eq!((till.attempt_state().await, till.unsettled()), (AttemptState::Abandoned, 0));
         till.reconcile_after(3600).await;
@@ -75,6 +85,9 @@ async fn a_declined_attempt_under_a_cancelled_order_closes_it() {
     assert_eq!(till.attempt_state().await, AttemptState::Sent);
     assert!(till.cancel(1).await);
     till.reconcile_after(61).await;
-    assert_eq!(till.told(&mut pump).await, ["payment_started", "payment_started", "payment_closed"]);
+    assert_eq!(
+        till.told(&mut pump).await,
+        ["payment_started", "payment_started", "payment_closed"]
+    );
     assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
 }

@@ -1,4 +1,5 @@
-//! What it costs to settle many payments: `CATCH_UP_RECORDS=2000 cargo test -p tests --test stores catch_up`.
+//! What it costs to settle many payments: `CATCH_UP_RECORDS=2000 cargo test -p tests --test stores
+//! catch_up`.
 
 use std::io::Write;
 
@@ -6,7 +7,8 @@ use tests::metering::{Meter, Terms, records};
 
 use super::*;
 
-/// One run over many stuck payments: the calls of DynamoDB and of the provider for each, and microseconds of CPU time.
+/// One run over many stuck payments: the calls of DynamoDB and of the provider for each, and
+/// microseconds of CPU time.
 async fn caught_up(token: &str) -> (usize, usize, u64) {
     let many = records();
     let aws = Aws::new();
@@ -18,20 +20,31 @@ async fn caught_up(token: &str) -> (usize, usize, u64) {
     let called = till.aws.call(&lambda, json!({})).await;
     let cpu = (meter.microseconds() - before) / u64::from(many);
     let report = called.ok();
-    assert_eq!((&report["settled"], &report["failed"], &report["remaining"]), (&json!(many), &json!(0), &json!(0)));
-    // The provider's books are a table here: it reads them for a question, and writes them for a charge.
+    assert_eq!(
+        (&report["settled"], &report["failed"], &report["remaining"]),
+        (&json!(many), &json!(0), &json!(0))
+    );
+    // The provider's books are a table here: it reads them for a question, and writes them for a
+    // charge.
     let provider = called.operations_on("payment-simulator");
-    let asked = provider.iter().filter(|call| ["GetItem", "TransactWriteItems"].contains(call)).count();
-    let tables = called.operations_on("payments").iter().filter(|call| **call != "Query").count() - 2;
-    assert_eq!((tables % many as usize, asked % many as usize), (0, 0), "each payment costs the same");
+    let asked =
+        provider.iter().filter(|call| ["GetItem", "TransactWriteItems"].contains(call)).count();
+    let tables =
+        called.operations_on("payments").iter().filter(|call| **call != "Query").count() - 2;
+    assert_eq!(
+        (tables % many as usize, asked % many as usize),
+        (0, 0),
+        "each payment costs the same"
+    );
     (tables / many as usize, asked / many as usize, cpu)
 }
 
 #[tokio::test]
 async fn catch_up_of_payments_costs_one_or_two_calls_of_the_provider() {
-    for (what, token, expected) in
-        [("answer lost", "tok_timeout_after_charge", (2, 1)), ("request lost", "tok_timeout_before_charge", (3, 2))]
-    {
+    for (what, token, expected) in [
+        ("answer lost", "tok_timeout_after_charge", (2, 1)),
+        ("request lost", "tok_timeout_before_charge", (3, 2)),
+    ] {
         let (tables, asked, cpu) = caught_up(token).await;
         assert_eq!((tables, asked), expected, "{what}");
         for (takes, per_second) in [(25, 15.0), (100, 60.0)] {

@@ -7,7 +7,8 @@ use tests::faults::FAULTS;
 
 use super::{CALLS, LATER_FAULTS, Till, USUAL_CALLS};
 
-/// Whatever became of the first delivery: messages that come again, nudges and the schedule bring the order to its end.
+/// Whatever became of the first delivery: messages that come again, nudges and the schedule bring
+/// the order to its end.
 async fn until_settled(till: &Till, token: &str) {
     till.aws.heal();
     for attempt in 1..5 {
@@ -19,7 +20,9 @@ async fn until_settled(till: &Till, token: &str) {
 
 #[tokio::test]
 async fn a_charge_that_dies_anywhere_charges_once_in_the_end() {
-    for token in ["tok_ok", "tok_timeout_after_charge", "tok_timeout_before_charge", "tok_5xx_then_ok"] {
+    for token in
+        ["tok_ok", "tok_timeout_after_charge", "tok_timeout_before_charge", "tok_5xx_then_ok"]
+    {
         for calls in 0..CALLS {
             let till = Till::new();
             till.die_after(calls);
@@ -40,7 +43,10 @@ async fn a_charge_survives_each_fault_and_each_pair_of_faults() {
     for token in ["tok_ok", "tok_timeout_before_charge"] {
         for first in 0..USUAL_CALLS {
             for second in first + 1..=USUAL_CALLS {
-                for (fault, other) in FAULTS.iter().flat_map(|fault| LATER_FAULTS.iter().map(move |other| (*fault, *other))) {
+                for (fault, other) in FAULTS
+                    .iter()
+                    .flat_map(|fault| LATER_FAULTS.iter().map(move |other| (*fault, *other)))
+                {
                     let till = Till::new();
                     till.aws.fail(first, fault);
                     till.aws.fail(second, other);
@@ -74,7 +80,11 @@ async fn what_was_asked_before_is_answered_again_once_for_each_drive() {
     let till = Till::with_open_order().await;
     let mut pump = till.stream();
     assert!(till.open(1).await);
-    assert_eq!(till.told(&mut pump).await, ["payment_opened", "payment_opened"], "the order hears that it can be paid");
+    assert_eq!(
+        till.told(&mut pump).await,
+        ["payment_opened", "payment_opened"],
+        "the order hears that it can be paid"
+    );
     assert!(till.cancel(2).await && till.cancel(3).await && till.open(4).await);
     assert_eq!(till.told(&mut pump).await, ["payment_closed", "payment_closed", "payment_closed"]);
 }
@@ -92,18 +102,26 @@ async fn a_charge_that_comes_after_its_time_charges_nobody() {
 #[tokio::test]
 async fn a_key_that_the_provider_may_have_forgotten_is_never_sent_again() {
     let till = Till::new();
-    // Dies between marking the attempt as sent and asking the provider, and the books stay out of reach until the key is old.
+    // Dies between marking the attempt as sent and asking the provider, and the books stay out of
+    // reach until the key is old.
     till.die_after(3);
     till.charge("tok_ok", 0).await;
     till.aws.heal();
     assert_eq!(till.attempt_state().await, AttemptState::Sent);
     let hours = |hours: u64| hours * 3600;
     till.reconcile_after(hours(23) + 60).await;
-    assert_eq!((till.attempt_state().await, till.books().0), (AttemptState::Sent, 0), "the provider's list is read twice");
+    assert_eq!(
+        (till.attempt_state().await, till.books().0),
+        (AttemptState::Sent, 0),
+        "the provider's list is read twice"
+    );
     till.reconcile_after(599).await;
     assert_eq!(till.attempt_state().await, AttemptState::Sent);
     till.reconcile_after(1).await;
-    assert_eq!((till.attempt_state().await, till.intent().await.state), (AttemptState::Abandoned, IntentState::Closed));
+    assert_eq!(
+        (till.attempt_state().await, till.intent().await.state),
+        (AttemptState::Abandoned, IntentState::Closed)
+    );
     assert!(till.charge("tok_ok", 1).await);
     assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
 }

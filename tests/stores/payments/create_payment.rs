@@ -16,17 +16,26 @@ async fn a_payment_takes_four_round_trips_and_is_answered_the_same_again() {
     let till = Till::with_open_order().await;
     let first = till.pay("key", "tok_ok").await;
     assert_eq!(first.status(), 201);
-    assert_eq!(first.operations_on("payments"), ["BatchGetItem", "TransactWriteItems", "PutItem", "TransactWriteItems"]);
+    assert_eq!(
+        first.operations_on("payments"),
+        ["BatchGetItem", "TransactWriteItems", "PutItem", "TransactWriteItems"]
+    );
     assert_eq!(first.json()["status"], "completed");
     assert_eq!(first.json()["amount"], json!({ "amount": PRICE, "currency": "USD" }));
-    assert_eq!(first.header("location"), Some(format!("payments/{}", first.json()["id"].as_str().unwrap())));
+    assert_eq!(
+        first.header("location"),
+        Some(format!("payments/{}", first.json()["id"].as_str().unwrap()))
+    );
 
     // Later events change the payment, not the answer.
     till.clock.advance(Duration::from_secs(100_000));
     assert!(till.refund(1).await);
     let again = till.pay("key", "tok_ok").await;
     assert_eq!(again.ok()["body"], first.ok()["body"]);
-    assert_eq!((again.status(), again.header("idempotent-replayed").as_deref()), (201, Some("true")));
+    assert_eq!(
+        (again.status(), again.header("idempotent-replayed").as_deref()),
+        (201, Some("true"))
+    );
     assert_eq!(till.pay("key", "tok_declined").await.json()["code"], "idempotency_key_reused");
     let other = json!({ "order_id": "ord_0199c2a8-0000-7000-8000-0000000000f2", "payment_method": { "type": "card", "token": "tok_ok" } });
     assert_eq!(till.post("key", &other).await.json()["code"], "idempotency_key_reused");
@@ -37,10 +46,13 @@ async fn a_payment_takes_four_round_trips_and_is_answered_the_same_again() {
 #[tokio::test]
 async fn a_decline_is_402_byte_for_byte_and_the_last_one_closes_the_order() {
     let till = Till::with_open_order().await;
-    for (number, (token, reason)) in
-        [("tok_declined", "card_declined"), ("tok_insufficient_funds", "insufficient_funds"), ("nonsense", "invalid_payment_method")]
-            .iter()
-            .enumerate()
+    for (number, (token, reason)) in [
+        ("tok_declined", "card_declined"),
+        ("tok_insufficient_funds", "insufficient_funds"),
+        ("nonsense", "invalid_payment_method"),
+    ]
+    .iter()
+    .enumerate()
     {
         let key = format!("key-{number}");
         let first = till.pay(&key, token).await;
@@ -59,7 +71,11 @@ async fn an_unknown_outcome_is_202_and_is_settled_by_asking() {
     for token in ["tok_timeout_after_charge", "tok_timeout_before_charge", "tok_5xx_then_ok"] {
         let till = Till::with_open_order().await;
         let first = till.pay("key", token).await;
-        assert_eq!((first.status(), first.json()["status"].as_str()), (202, Some("unknown")), "{token}");
+        assert_eq!(
+            (first.status(), first.json()["status"].as_str()),
+            (202, Some("unknown")),
+            "{token}"
+        );
         assert_eq!(till.pay("key", token).await.status(), 202);
         assert_eq!(till.pay("another", "tok_ok").await.json()["code"], "payment_in_progress");
         assert_eq!(till.reconcile_after(10).await["examined"], 0, "not yet");
@@ -85,13 +101,21 @@ async fn a_post_survives_each_fault_and_its_repetition_tells_the_truth() {
         let till = Till::with_open_order().await;
         till.aws.fail(call, fault);
         let first = till.pay("key", "tok_ok").await;
-        assert!([201, 202, 409, 503].contains(&first.status()), "{fault:?} at {call}: {:?}", first.answer);
+        assert!(
+            [201, 202, 409, 503].contains(&first.status()),
+            "{fault:?} at {call}: {:?}",
+            first.answer
+        );
         till.aws.heal();
         till.clock.advance(Duration::from_secs(31));
         till.pay("key", "tok_ok").await;
         till.reconcile_after(60).await;
         assert_eq!(till.pay("key", "tok_ok").await.status(), 201, "{fault:?} at {call}");
-        assert_eq!((till.intent().await.state, till.books(), till.unsettled()), (IntentState::Captured, (1, 0), 0), "{fault:?} at {call}");
+        assert_eq!(
+            (till.intent().await.state, till.books(), till.unsettled()),
+            (IntentState::Captured, (1, 0), 0),
+            "{fault:?} at {call}"
+        );
     })
     .await;
 }
@@ -112,7 +136,8 @@ async fn an_attempt_that_was_never_sent_is_given_up_and_the_order_can_be_paid_ag
     assert_eq!(till.books().0, 1);
 }
 
-/// A function that is killed during the call of the provider leaves the attempt locked for as long as that call may take.
+/// A function that is killed during the call of the provider leaves the attempt locked for as long
+/// as that call may take.
 #[tokio::test]
 async fn payment_whose_function_was_killed_is_settled_once_its_call_can_be_running_no_more() {
     for (calls, token) in [(3, "tok_ok"), (4, "tok_ok"), (4, "tok_declined")] {
@@ -120,10 +145,19 @@ async fn payment_whose_function_was_killed_is_settled_once_its_call_can_be_runni
         till.die_after(calls);
         till.pay("killed", token).await;
         till.aws.heal();
-        assert_eq!(till.pay("another", "tok_ok").await.json()["code"], "payment_in_progress", "{calls}");
-        assert_eq!(till.reconcile_after(8).await["examined"], 0, "{calls}: the call may be running");
+        assert_eq!(
+            till.pay("another", "tok_ok").await.json()["code"],
+            "payment_in_progress",
+            "{calls}"
+        );
+        assert_eq!(
+            till.reconcile_after(8).await["examined"],
+            0,
+            "{calls}: the call may be running"
+        );
         assert_eq!(till.reconcile_after(4).await["settled"], 1, "{calls} {token}");
-        let expected = if token == "tok_ok" { (409, json!("already_paid")) } else { (201, json!(null)) };
+        let expected =
+            if token == "tok_ok" { (409, json!("already_paid")) } else { (201, json!(null)) };
         let again = till.pay("another", "tok_ok").await;
         assert_eq!((again.status(), again.json()["code"].clone()), expected, "{calls} {token}");
         assert_eq!((till.books(), till.unsettled()), ((1, 0), 0), "{calls} {token}");
@@ -149,7 +183,14 @@ async fn an_answer_that_is_lost_and_asked_for_again_by_the_sdk_changes_nothing()
         let till = Till::over(aws.retrying());
         till.open(0).await;
         aws.fail(call, Fault::LoseResponse);
-        assert_eq!(till.pay("key", "tok_ok").await.status(), 201, "the answer to call {call} was lost");
-        assert_eq!((till.intent().await.state, till.books(), till.unsettled()), (IntentState::Captured, (1, 0), 0));
+        assert_eq!(
+            till.pay("key", "tok_ok").await.status(),
+            201,
+            "the answer to call {call} was lost"
+        );
+        assert_eq!(
+            (till.intent().await.state, till.books(), till.unsettled()),
+            (IntentState::Captured, (1, 0), 0)
+        );
     }
 }

@@ -19,7 +19,10 @@ async fn paid() -> (Till, String) {
 
 fn told(answer: &Called) -> (u64, String) {
     let json = answer.json();
-    (answer.status(), json["code"].as_str().or(json["status"].as_str()).unwrap_or_default().to_owned())
+    (
+        answer.status(),
+        json["code"].as_str().or(json["status"].as_str()).unwrap_or_default().to_owned(),
+    )
 }
 
 fn is(status: u64, code: &str) -> (u64, String) {
@@ -32,18 +35,28 @@ async fn a_part_and_the_rest_go_back_and_each_answer_stays_what_it_was() {
     let mut pump = till.stream();
     till.told(&mut pump).await;
     let part = till.ask_back("part", &payment, Some(1000)).await;
-    assert_eq!(part.operations_on("payments"), ["BatchGetItem", "TransactWriteItems", "PutItem", "TransactWriteItems"]);
+    assert_eq!(
+        part.operations_on("payments"),
+        ["BatchGetItem", "TransactWriteItems", "PutItem", "TransactWriteItems"]
+    );
     assert_eq!(told(&part), is(201, "completed"));
     assert_eq!(part.header("location"), Some(format!("../{payment}")));
     assert_eq!(
         (&part.json()["amount"], &part.json()["reason"]),
         (&json!({ "amount": 1000, "currency": "USD" }), &json!("The lid was broken"))
     );
-    assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_succeeded", "the totals have changed");
+    assert_eq!(
+        till.told(&mut pump).await.last().unwrap(),
+        "payment_succeeded",
+        "the totals have changed"
+    );
     assert_eq!(till.read(&payment, ADMIN).await.json()["refunded"]["amount"], 1000);
 
     let rest = till.ask_back("rest", &payment, None).await;
-    assert_eq!((told(&rest), &rest.json()["amount"]["amount"]), (is(201, "completed"), &json!(PRICE - 1000)));
+    assert_eq!(
+        (told(&rest), &rest.json()["amount"]["amount"]),
+        (is(201, "completed"), &json!(PRICE - 1000))
+    );
     assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_refunded");
     till.clock.advance(Duration::from_secs(100_000));
     for (key, cents, first) in [("part", Some(1000), &part), ("rest", None, &rest)] {
@@ -57,14 +70,24 @@ async fn a_part_and_the_rest_go_back_and_each_answer_stays_what_it_was() {
 #[tokio::test]
 async fn what_cannot_be_given_back_is_refused_and_writes_nothing() {
     let till = Till::with_open_order().await;
-    let declined = till.pay("declined", "tok_declined").await.json()["payment_id"].as_str().unwrap().to_owned();
+    let declined = till.pay("declined", "tok_declined").await.json()["payment_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let payment = till.pay("paid", "tok_ok").await.json()["id"].as_str().unwrap().to_owned();
     assert_eq!(till.ask_back("half", &payment, Some(3000)).await.status(), 201);
     let before = till.aws.items("payments");
-    let usd = |amount: i64| json!({ "amount": { "amount": amount, "currency": "USD" }, "reason": "why" });
+    let usd =
+        |amount: i64| json!({ "amount": { "amount": amount, "currency": "USD" }, "reason": "why" });
     assert_eq!(told(&till.post_refund("key", &declined, &usd(1)).await), is(409, "not_refundable"));
-    assert_eq!(till.post_refund("half", &payment, &usd(1)).await.json()["code"], "idempotency_key_reused");
-    assert_eq!(till.post_refund("half", &declined, &usd(3000)).await.json()["code"], "idempotency_key_reused");
+    assert_eq!(
+        till.post_refund("half", &payment, &usd(1)).await.json()["code"],
+        "idempotency_key_reused"
+    );
+    assert_eq!(
+        till.post_refund("half", &declined, &usd(3000)).await.json()["code"],
+        "idempotency_key_reused"
+    );
     assert_eq!(till.aws.items("payments"), before);
 
     assert_eq!(told(&till.ask_back("rest", &payment, None).await), is(201, "completed"));
@@ -92,9 +115,15 @@ async fn of_fifty_at_once_that_ask_for_sixty_of_a_hundred_one_is_given() {
             [is(409, "not_refundable"), is(422, "exceeds_refundable")].to_vec()
         };
         let given = answers.iter().filter(|answer| **answer == is(201, "completed")).count();
-        assert!(answers.iter().all(|answer| refusals.contains(answer) || answer.0 == 201), "{answers:?}");
+        assert!(
+            answers.iter().all(|answer| refusals.contains(answer) || answer.0 == 201),
+            "{answers:?}"
+        );
         assert!(given == 1 || same_key && given > 1, "{answers:?}");
-        assert_eq!((till.books(), till.unsettled(), till.intent().await.refundable), ((1, MOST), 0, PRICE - MOST));
+        assert_eq!(
+            (till.books(), till.unsettled(), till.intent().await.refundable),
+            ((1, MOST), 0, PRICE - MOST)
+        );
     }
 }
 
@@ -110,7 +139,10 @@ async fn two_equal_parts_under_two_keys_both_go_back() {
             asked.spawn(async move { told(&till.ask_back(key, &payment, Some(PRICE / 2)).await) });
         }
         assert_eq!(asked.join_all().await, [is(201, "completed"), is(201, "completed")]);
-        assert_eq!((till.books(), till.unsettled(), till.intent().await.refunded_total), ((1, PRICE), 0, PRICE));
+        assert_eq!(
+            (till.books(), till.unsettled(), till.intent().await.refunded_total),
+            ((1, PRICE), 0, PRICE)
+        );
     }
 }
 
@@ -122,7 +154,10 @@ async fn a_refund_that_fails_gives_back_what_it_took_and_is_answered_the_same_ag
     let first = till.ask_back("key", &payment, Some(1000)).await;
     assert_eq!(told(&first), is(409, "refund_failed"));
     let again = till.ask_back("key", &payment, Some(1000)).await;
-    assert_eq!((&again.ok()["body"], again.header("idempotent-replayed").as_deref()), (&first.ok()["body"], Some("true")));
+    assert_eq!(
+        (&again.ok()["body"], again.header("idempotent-replayed").as_deref()),
+        (&first.ok()["body"], Some("true"))
+    );
     assert_eq!((till.intent().await.refundable, till.unsettled()), (PRICE, 0));
     // The order did not ask for it: what it hears is how its payment stands.
     assert!(!till.told(&mut pump).await.contains(&"payment_refund_failed".to_owned()));
@@ -135,7 +170,10 @@ async fn a_refund_that_fails_gives_back_what_it_took_and_is_answered_the_same_ag
 async fn a_refund_survives_each_pair_of_faults_and_its_repetition_tells_the_truth() {
     for first in 0..USUAL_CALLS {
         for second in first + 1..=USUAL_CALLS {
-            for (fault, other) in FAULTS.iter().flat_map(|fault| LATER_FAULTS.iter().map(move |other| (*fault, *other))) {
+            for (fault, other) in FAULTS
+                .iter()
+                .flat_map(|fault| LATER_FAULTS.iter().map(move |other| (*fault, *other)))
+            {
                 let (till, payment) = paid().await;
                 till.aws.fail(first, fault);
                 till.aws.fail(second, other);
@@ -148,8 +186,16 @@ async fn a_refund_survives_each_pair_of_faults_and_its_repetition_tells_the_trut
                     till.reconcile_after(1).await;
                 }
                 let at = format!("{fault:?} at {first}, {other:?} at {second}");
-                assert_eq!(told(&till.ask_back("key", &payment, Some(1000)).await), is(201, "completed"), "{at}");
-                assert_eq!((till.intent().await.refunded_total, till.books(), till.unsettled()), (1000, (1, 1000), 0), "{at}");
+                assert_eq!(
+                    told(&till.ask_back("key", &payment, Some(1000)).await),
+                    is(201, "completed"),
+                    "{at}"
+                );
+                assert_eq!(
+                    (till.intent().await.refunded_total, till.books(), till.unsettled()),
+                    (1000, (1, 1000), 0),
+                    "{at}"
+                );
             }
         }
     }
@@ -169,7 +215,11 @@ async fn an_order_that_is_given_up_takes_back_what_parts_have_left() {
         assert_eq!(till.intent().await.refundable, PRICE - 1000);
         assert!(till.refund(1).await);
         let told = till.told(&mut pump).await;
-        assert_eq!(told.contains(&"payment_refunded".to_owned()), dies_after.is_none(), "only when everything is settled: {told:?}");
+        assert_eq!(
+            told.contains(&"payment_refunded".to_owned()),
+            dies_after.is_none(),
+            "only when everything is settled: {told:?}"
+        );
         if fails {
             till.may_give_back(0);
             till.reconcile_after(65).await;
@@ -196,6 +246,10 @@ async fn a_refund_that_nobody_waits_for_is_sent_by_the_schedule() {
         for _ in 0..3 {
             till.reconcile_after(65).await;
         }
-        assert_eq!((till.books(), till.unsettled()), ((1, if recorded { 1000 } else { 0 }), 0), "died after {calls}");
+        assert_eq!(
+            (till.books(), till.unsettled()),
+            ((1, if recorded { 1000 } else { 0 }), 0),
+            "died after {calls}"
+        );
     }
 }

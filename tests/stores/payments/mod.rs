@@ -1,4 +1,5 @@
-//! Payments: exactly one charge, whatever happens to a call, whoever asks how often, and however the provider behaves.
+//! Payments: exactly one charge, whatever happens to a call, whoever asks how often, and however
+//! the provider behaves.
 
 mod acting;
 mod breaking;
@@ -55,7 +56,8 @@ impl Till {
         Self::over(Aws::new())
     }
 
-    /// A till whose calls of tables let others go first, now once, now several times, as `seed` has it.
+    /// A till whose calls of tables let others go first, now once, now several times, as `seed` has
+    /// it.
     fn crowded(seed: u64) -> Self {
         Self::over(Aws::new().crowded(seed))
     }
@@ -118,7 +120,8 @@ impl Till {
     /// As a function that is stopped after so many seconds.
     async fn post_within(&self, seconds: u64, key: &str, body: &Value) -> Called {
         let deadline = Clock::System.now().plus(Duration::from_secs(seconds));
-        let invocation = Invocation { deadline, ..Invocation::with_event(payment_request(key, body).event()) };
+        let invocation =
+            Invocation { deadline, ..Invocation::with_event(payment_request(key, body).event()) };
         self.aws.invoke(&self.lambda("create-payment"), invocation).await
     }
 
@@ -127,7 +130,12 @@ impl Till {
     }
 
     async fn pay_within(&self, seconds: u64, key: &str, token: &str) -> Called {
-        self.post_within(seconds, key, &json!({ "order_id": ORDER, "payment_method": { "type": "card", "token": token } })).await
+        self.post_within(
+            seconds,
+            key,
+            &json!({ "order_id": ORDER, "payment_method": { "type": "card", "token": token } }),
+        )
+        .await
     }
 
     /// Asks for so much of a payment back, or for all of it; the reason is the same each time.
@@ -140,12 +148,16 @@ impl Till {
     }
 
     async fn post_refund(&self, key: &str, payment: &str, body: &Value) -> Called {
-        let request = events::post(&format!("/payments/{payment}/refunds"), body).caller(ADMIN).path_parameter("payment_id", payment);
+        let request = events::post(&format!("/payments/{payment}/refunds"), body)
+            .caller(ADMIN)
+            .path_parameter("payment_id", payment);
         self.call("create-refund", request.header("idempotency-key", key).event()).await
     }
 
     async fn read(&self, payment: &str, reader: &str) -> Called {
-        let request = events::get(&format!("/payments/{payment}")).caller(reader).path_parameter("payment_id", payment);
+        let request = events::get(&format!("/payments/{payment}"))
+            .caller(reader)
+            .path_parameter("payment_id", payment);
         self.call("get-payment", request.event()).await
     }
 
@@ -161,13 +173,28 @@ impl Till {
     /// What the provider really did: charges, and what it gave back.
     fn books(&self) -> (usize, i64) {
         let items = self.aws.items("payment-simulator");
-        let of = |kind: &'static str| items.iter().filter(move |item| item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with(kind)));
-        (of("CHARGE#").count(), of("REFUND#").map(|item| item["amount"]["N"].as_str().unwrap().parse::<i64>().unwrap()).sum())
+        let of = |kind: &'static str| {
+            items
+                .iter()
+                .filter(move |item| item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with(kind)))
+        };
+        (
+            of("CHARGE#").count(),
+            of("REFUND#")
+                .map(|item| item["amount"]["N"].as_str().unwrap().parse::<i64>().unwrap())
+                .sum(),
+        )
     }
 
     /// What the provider may give back of the automatic payment, from here on.
     fn may_give_back(&self, amount: i64) {
-        let mut charge = self.aws.item("payment-simulator", &json!({ "pk": { "S": format!("CHARGE#{}", transaction()) } })).unwrap();
+        let mut charge = self
+            .aws
+            .item(
+                "payment-simulator",
+                &json!({ "pk": { "S": format!("CHARGE#{}", transaction()) } }),
+            )
+            .unwrap();
         charge["refundable"]["N"] = amount.to_string().into();
         self.aws.put("payment-simulator", &charge);
     }
@@ -185,7 +212,10 @@ impl Till {
     /// What orders was told since it was last asked.
     async fn told(&self, pump: &mut Pump) -> Vec<String> {
         let messages = self.events(pump).await;
-        messages.iter().map(|message| message["type"].as_str().unwrap().trim_end_matches(".v1").to_owned()).collect()
+        messages
+            .iter()
+            .map(|message| message["type"].as_str().unwrap().trim_end_matches(".v1").to_owned())
+            .collect()
     }
 
     /// The data of the same messages.

@@ -24,8 +24,14 @@ async fn fifty_at_once_charge_once() {
             });
         }
         let answers = asked.join_all().await;
-        let refusals = if same_key { ["request_in_progress", "request_in_progress"] } else { ["payment_in_progress", "already_paid"] };
-        let allowed = |(status, code): &(u64, String)| *status == 201 || *status == 409 && refusals.contains(&code.as_str());
+        let refusals = if same_key {
+            ["request_in_progress", "request_in_progress"]
+        } else {
+            ["payment_in_progress", "already_paid"]
+        };
+        let allowed = |(status, code): &(u64, String)| {
+            *status == 201 || *status == 409 && refusals.contains(&code.as_str())
+        };
         assert!(answers.iter().all(allowed), "{answers:?}");
         let completed = answers.iter().filter(|(status, _)| *status == 201).count();
         assert!(completed == 1 || same_key && completed > 1, "{answers:?}");
@@ -37,7 +43,13 @@ async fn fifty_at_once_charge_once() {
 
 #[tokio::test]
 async fn whoever_meets_whom_the_order_that_gave_up_keeps_no_money() {
-    let tokens = ["tok_ok", "tok_declined", "tok_timeout_after_charge", "tok_timeout_before_charge", "tok_5xx_then_ok"];
+    let tokens = [
+        "tok_ok",
+        "tok_declined",
+        "tok_timeout_after_charge",
+        "tok_timeout_before_charge",
+        "tok_5xx_then_ok",
+    ];
     for seed in 0..60 {
         let till = Arc::new(Till::crowded(seed * 1000));
         let token = tokens[usize::try_from(seed).unwrap() % tokens.len()];
@@ -78,7 +90,11 @@ async fn whoever_meets_whom_the_order_that_gave_up_keeps_no_money() {
             (charged, charged, charged, 0),
             "{token}, seed {seed}"
         );
-        assert_eq!(intent.state, if charges == 1 { IntentState::Captured } else { IntentState::Closed }, "{token}, seed {seed}");
+        assert_eq!(
+            intent.state,
+            if charges == 1 { IntentState::Captured } else { IntentState::Closed },
+            "{token}, seed {seed}"
+        );
     }
 }
 
@@ -90,7 +106,9 @@ async fn what_follows_from_an_old_reading_is_refused_whole() {
     assert!(till.open(1).await, "somebody else answers meanwhile");
     let now = till.clock.now();
     let stale = read.close(None, 2, now, Duration::from_secs(60), &read.traceparent);
-    let WriteOutcome::Conflict(records) = store.write(&stale, None).await.unwrap() else { panic!("a stale write is refused") };
+    let WriteOutcome::Conflict(records) = store.write(&stale, None).await.unwrap() else {
+        panic!("a stale write is refused")
+    };
     assert_eq!(records.intent, Some(till.intent().await), "what stands there comes back");
     assert_eq!(till.intent().await.state, IntentState::Open);
 
@@ -102,6 +120,9 @@ async fn what_follows_from_an_old_reading_is_refused_whole() {
         attempt: Some(attempt.clone()),
         ..Change::default()
     };
-    assert!(matches!(store.write(&outdated, None).await.unwrap(), WriteOutcome::Conflict(_)), "an old attempt holds back its intent");
+    assert!(
+        matches!(store.write(&outdated, None).await.unwrap(), WriteOutcome::Conflict(_)),
+        "an old attempt holds back its intent"
+    );
     assert_eq!(till.intent().await, intent);
 }

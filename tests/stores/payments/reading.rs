@@ -18,22 +18,46 @@ async fn payments_are_shown_to_their_payer_and_to_the_shop_alone() {
     let paid = till.pay("two", "tok_ok").await.json();
     let id = paid["id"].as_str().unwrap();
     let mine = till.read(id, USER).await;
-    assert_eq!((mine.status(), mine.json(), mine.operations()), (200, paid.clone(), vec!["GetItem"]));
+    assert_eq!(
+        (mine.status(), mine.json(), mine.operations()),
+        (200, paid.clone(), vec!["GetItem"])
+    );
     assert_eq!(till.read(id, ADMIN).await.status(), 200);
     let unknown = format!("pay_{}_{}", &ORDER[4..], &ORDER[4..]);
     assert_eq!(till.read(id, STRANGER).await.json(), till.read(&unknown, USER).await.json());
     let page = async |query: &str, reader: &str| {
-        till.call("list-payments", events::get(&format!("/payments?{query}")).caller(reader).event()).await
+        till.call(
+            "list-payments",
+            events::get(&format!("/payments?{query}")).caller(reader).event(),
+        )
+        .await
     };
     let all = page(&format!("order_id={ORDER}"), USER).await;
     let statuses = |answer: &Called| {
-        answer.json()["items"].as_array().unwrap().iter().map(|item| item["status"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        answer.json()["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["status"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
-    assert_eq!((statuses(&all), all.operations()), (vec!["failed".to_owned(), "completed".to_owned()], vec!["Query"]));
+    assert_eq!(
+        (statuses(&all), all.operations()),
+        (vec!["failed".to_owned(), "completed".to_owned()], vec!["Query"])
+    );
     let first = page(&format!("order_id={ORDER}&limit=1"), ADMIN).await.json();
     let cursor = first["next_cursor"].as_str().expect("there is more");
     let second = page(&format!("order_id={ORDER}&limit=1&cursor={cursor}"), ADMIN).await;
-    assert_eq!((statuses(&second), second.json()["next_cursor"].clone()), (vec!["completed".to_owned()], Value::Null));
-    assert_eq!(page(&format!("order_id={ORDER}&limit=1&cursor={cursor}"), USER).await.json()["code"], "invalid_cursor");
-    assert_eq!(page(&format!("order_id={ORDER}"), STRANGER).await.json()["code"], "order_not_found");
+    assert_eq!(
+        (statuses(&second), second.json()["next_cursor"].clone()),
+        (vec!["completed".to_owned()], Value::Null)
+    );
+    assert_eq!(
+        page(&format!("order_id={ORDER}&limit=1&cursor={cursor}"), USER).await.json()["code"],
+        "invalid_cursor"
+    );
+    assert_eq!(
+        page(&format!("order_id={ORDER}"), STRANGER).await.json()["code"],
+        "order_not_found"
+    );
 }

@@ -1,4 +1,5 @@
-//! `POST /webhooks/payments/{provider}`: what the provider tells is asked about, once or often, in whatever order.
+//! `POST /webhooks/payments/{provider}`: what the provider tells is asked about, once or often, in
+//! whatever order.
 
 use payments::domain::{AttemptState, IntentState};
 use serde_json::json;
@@ -19,7 +20,11 @@ fn of_payment(id: &str) -> String {
 }
 
 fn of_dispute(id: &str) -> String {
-    event(id, "charge.dispute.created", &json!({ "object": "dispute", "id": "dp_1", "payment_intent": transaction() }))
+    event(
+        id,
+        "charge.dispute.created",
+        &json!({ "object": "dispute", "id": "dp_1", "payment_intent": transaction() }),
+    )
 }
 
 impl Till {
@@ -31,7 +36,8 @@ impl Till {
     }
 
     async fn hear(&self, provider: &str, signature: &str, body: &str) -> Called {
-        self.call("receive-payment-webhook", events::webhook_request(provider, signature, body)).await
+        self.call("receive-payment-webhook", events::webhook_request(provider, signature, body))
+            .await
     }
 
     async fn is_told(&self, body: &str) -> Called {
@@ -41,7 +47,8 @@ impl Till {
 
 #[tokio::test]
 async fn what_the_provider_tells_ends_a_payment_once_however_often_it_is_told() {
-    for (token, times) in [("tok_3ds", 1), ("tok_timeout_after_charge", 1), ("tok_late_webhook", 2)] {
+    for (token, times) in [("tok_3ds", 1), ("tok_timeout_after_charge", 1), ("tok_late_webhook", 2)]
+    {
         let till = Till::with_webhooks();
         let mut pump = till.stream();
         assert!(till.charge(token, 0).await);
@@ -49,10 +56,18 @@ async fn what_the_provider_tells_ends_a_payment_once_however_often_it_is_told() 
         for number in 0..times {
             assert_eq!(till.is_told(&of_payment(&format!("evt_{number}"))).await.status(), 200);
         }
-        assert_eq!((till.attempt_state().await, till.intent().await.state), (AttemptState::Succeeded, IntentState::Captured), "{token}");
+        assert_eq!(
+            (till.attempt_state().await, till.intent().await.state),
+            (AttemptState::Succeeded, IntentState::Captured),
+            "{token}"
+        );
         assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_succeeded");
         let again = till.is_told(&of_payment("evt_0")).await;
-        assert_eq!((again.status(), again.operations_on("payments")), (200, vec!["GetItem"]), "it was heard before");
+        assert_eq!(
+            (again.status(), again.operations_on("payments")),
+            (200, vec!["GetItem"]),
+            "it was heard before"
+        );
         assert_eq!(till.is_told(&of_payment("evt_other")).await.status(), 200);
         assert!(till.told(&mut pump).await.is_empty());
         assert_eq!((till.books(), till.unsettled()), ((1, 0), 0));
@@ -61,9 +76,11 @@ async fn what_the_provider_tells_ends_a_payment_once_however_often_it_is_told() 
 
 #[tokio::test]
 async fn webhook_during_the_charge_call_records_a_success_and_nothing_else() {
-    for (token, state) in
-        [("tok_declined", AttemptState::Sent), ("tok_3ds_abandoned", AttemptState::Sent), ("tok_ok", AttemptState::Succeeded)]
-    {
+    for (token, state) in [
+        ("tok_declined", AttemptState::Sent),
+        ("tok_3ds_abandoned", AttemptState::Sent),
+        ("tok_ok", AttemptState::Succeeded),
+    ] {
         let till = Till::with_webhooks();
         let mut pump = till.stream();
         // The provider has the charge, and its answer is not recorded yet.
@@ -77,7 +94,11 @@ async fn webhook_during_the_charge_call_records_a_success_and_nothing_else() {
         let told = till.told(&mut pump).await;
         assert!(!told.iter().any(|kind| kind == "payment_declined"), "{token}: {told:?}");
         till.reconcile_after(61).await;
-        assert_ne!(till.attempt_state().await, AttemptState::Sent, "{token}: the outcome is found later");
+        assert_ne!(
+            till.attempt_state().await,
+            AttemptState::Sent,
+            "{token}: the outcome is found later"
+        );
     }
 }
 
@@ -91,7 +112,8 @@ async fn an_event_that_is_told_twice_tells_nothing_new() {
         assert_eq!(till.is_told(&body).await.json(), json!({ "received": true }));
     }
     assert_eq!((till.intent().await, till.books()), (before, (1, 0)));
-    let remembered = till.aws.items("payments").into_iter().find(|item| item["sk"]["S"] == "EVENT").unwrap();
+    let remembered =
+        till.aws.items("payments").into_iter().find(|item| item["sk"]["S"] == "EVENT").unwrap();
     let month = 30 * 24 * 3600;
     assert_eq!(remembered["ttl"]["N"], (till.clock.now().seconds() + month).to_string());
 }
@@ -123,7 +145,11 @@ async fn an_event_that_dies_anywhere_is_told_again_and_heard_then() {
                 }
                 till.aws.fail(call, fault);
                 let answer = till.is_told(&body).await;
-                assert!([200, 503].contains(&answer.status()), "{fault:?} at {call}: {:?}", answer.answer);
+                assert!(
+                    [200, 503].contains(&answer.status()),
+                    "{fault:?} at {call}: {:?}",
+                    answer.answer
+                );
                 till.aws.heal();
                 assert_eq!(till.is_told(&body).await.status(), 200, "{fault:?} at {call}");
                 let intent = till.intent().await;
@@ -144,7 +170,12 @@ async fn a_refund_that_is_told_of_is_settled() {
     // The refund is sent, and its answer is lost.
     till.aws.fail(3, Fault::LoseResponse);
     till.ask_back("key", &automatic().to_string(), Some(1000)).await;
-    let refund = till.aws.items("payments").into_iter().find_map(|item| item.get("refund_id")?["S"].as_str().map(str::to_owned)).unwrap();
+    let refund = till
+        .aws
+        .items("payments")
+        .into_iter()
+        .find_map(|item| item.get("refund_id")?["S"].as_str().map(str::to_owned))
+        .unwrap();
     assert_eq!((till.books(), till.intent().await.refunded_total), ((1, 1000), 0));
     let object = json!({ "object": "refund", "id": "re_1", "metadata": { "payment_id": automatic(), "refund_id": refund } });
     assert_eq!(till.is_told(&event("evt_1", "refund.updated", &object)).await.status(), 200);

@@ -1,4 +1,5 @@
-//! A run over the due payments reaches each of them, asks the provider about each once, works alone, and stops in time.
+//! A run over the due payments reaches each of them, asks the provider about each once, works
+//! alone, and stops in time.
 
 use payments::domain::IntentState;
 use shared::{
@@ -14,13 +15,17 @@ fn order_number(number: u32) -> OrderId {
 }
 
 impl Till {
-    /// So many orders whose charge went out with this token, and whose outcome is due to be asked for.
+    /// So many orders whose charge went out with this token, and whose outcome is due to be asked
+    /// for.
     pub(super) async fn stuck(&self, many: u32, token: &str) {
         for number in 0..many {
             assert!(self.charge_order(&order_number(number).to_string(), token, 0).await);
             // Five without an answer would open the breaker.
             if number % 4 == 3 {
-                self.aws.delete("payments", &json!({ "pk": { "S": "BREAKER#simulated" }, "sk": { "S": "BREAKER" } }));
+                self.aws.delete(
+                    "payments",
+                    &json!({ "pk": { "S": "BREAKER#simulated" }, "sk": { "S": "BREAKER" } }),
+                );
             }
         }
         self.clock.advance(Duration::from_secs(61));
@@ -29,9 +34,15 @@ impl Till {
     /// Makes an attempt unreadable, and due since a moment that it shares with all others.
     async fn break_attempt(&self, number: u32) {
         let order = order_number(number);
-        let key = Key::composite(format!("ORDER#{order}"), format!("ATTEMPT#{}", PaymentId::automatic(order).attempt()));
-        let change = Expression::new("SET #created_at = :created_at, #next_check_at = :next_check_at");
-        let change = change.value("created_at", "yesterday").value("next_check_at", Timestamp::from_milliseconds(0));
+        let key = Key::composite(
+            format!("ORDER#{order}"),
+            format!("ATTEMPT#{}", PaymentId::automatic(order).attempt()),
+        );
+        let change =
+            Expression::new("SET #created_at = :created_at, #next_check_at = :next_check_at");
+        let change = change
+            .value("created_at", "yesterday")
+            .value("next_check_at", Timestamp::from_milliseconds(0));
         self.aws.table("payments").update(key, change, Expression::exists()).await.unwrap();
     }
 }
@@ -49,13 +60,20 @@ async fn payments_behind_250_broken_ones_are_settled_in_one_run() {
         till.aws.put("payments", &item);
     }
     let report = till.reconcile().await;
-    assert_eq!((&report["settled"], &report["failed"], &report["remaining"]), (&json!(5), &json!(252), &json!(0)));
+    assert_eq!(
+        (&report["settled"], &report["failed"], &report["remaining"]),
+        (&json!(5), &json!(252), &json!(0))
+    );
     for number in 250..255 {
         let intent = till.payments.store().intent(order_number(number)).await.unwrap().unwrap();
         assert_eq!(intent.state, IntentState::Captured, "order {number}");
     }
     let again = till.reconcile().await;
-    assert_eq!((&again["settled"], &again["failed"]), (&json!(0), &json!(252)), "the broken ones stay due");
+    assert_eq!(
+        (&again["settled"], &again["failed"]),
+        (&json!(0), &json!(252)),
+        "the broken ones stay due"
+    );
 }
 
 #[tokio::test]
@@ -63,12 +81,22 @@ async fn second_run_at_the_same_time_asks_the_provider_nothing() {
     for seed in 0..6 {
         let till = Till::crowded(seed);
         till.stuck(20, "tok_timeout_after_charge").await;
-        let called = till.call_both(("reconcile-payments", json!({})), ("reconcile-payments", json!({}))).await;
+        let called = till
+            .call_both(("reconcile-payments", json!({})), ("reconcile-payments", json!({})))
+            .await;
         let mut reports = called.ok().as_array().unwrap().clone();
         reports.sort_by_key(|report| report["already_running"] == true);
-        assert_eq!((&reports[0]["settled"], &reports[1]["examined"]), (&json!(20), &json!(0)), "seed {seed}: {reports:?}");
+        assert_eq!(
+            (&reports[0]["settled"], &reports[1]["examined"]),
+            (&json!(20), &json!(0)),
+            "seed {seed}: {reports:?}"
+        );
         assert_eq!(reports[1]["already_running"], true, "seed {seed}");
-        assert_eq!(called.operations_on("payment-simulator"), ["GetItem"; 20], "seed {seed}: each charge is asked about once");
+        assert_eq!(
+            called.operations_on("payment-simulator"),
+            ["GetItem"; 20],
+            "seed {seed}: each charge is asked about once"
+        );
     }
 }
 
@@ -99,9 +127,16 @@ async fn lease_of_a_killed_reconciliation_expires() {
 async fn reconciliation_without_time_leaves_the_rest_due_and_releases_the_lease() {
     let till = Till::new();
     till.stuck(30, "tok_timeout_after_charge").await;
-    let short = Invocation { deadline: Clock::System.now().plus(Duration::from_secs(29)), ..Invocation::with_event(json!({})) };
+    let short = Invocation {
+        deadline: Clock::System.now().plus(Duration::from_secs(29)),
+        ..Invocation::with_event(json!({}))
+    };
     let report = till.aws.invoke(&till.lambda("reconcile-payments"), short).await.ok().clone();
-    assert_eq!((&report["examined"], &report["remaining"]), (&json!(0), &json!(30)), "two calls of the provider may take longer");
+    assert_eq!(
+        (&report["examined"], &report["remaining"]),
+        (&json!(0), &json!(30)),
+        "two calls of the provider may take longer"
+    );
     let report = till.reconcile().await;
     assert_eq!((&report["settled"], &report["remaining"]), (&json!(30), &json!(0)));
 }
@@ -118,7 +153,10 @@ async fn backlog_returns_each_record_once_and_the_longest_overdue_first() {
         since.push(text("next_check_at"));
         // What leaves the index meanwhile does not move the others.
         if keys.len() % 3 == 0 {
-            till.aws.delete("payments", &json!({ "pk": { "S": text("pk") }, "sk": { "S": text("sk") } }));
+            till.aws.delete(
+                "payments",
+                &json!({ "pk": { "S": text("pk") }, "sk": { "S": text("sk") } }),
+            );
         }
     }
     assert!(since.is_sorted());

@@ -32,7 +32,10 @@ async fn a_refund_that_dies_anywhere_refunds_once_in_the_end() {
 async fn a_refund_survives_each_pair_of_faults() {
     for first in 0..USUAL_CALLS {
         for second in first + 1..=USUAL_CALLS {
-            for (fault, other) in FAULTS.iter().flat_map(|fault| LATER_FAULTS.iter().map(move |other| (*fault, *other))) {
+            for (fault, other) in FAULTS
+                .iter()
+                .flat_map(|fault| LATER_FAULTS.iter().map(move |other| (*fault, *other)))
+            {
                 let till = Till::new();
                 assert!(till.charge("tok_ok", 0).await);
                 till.aws.fail(first, fault);

@@ -1,4 +1,5 @@
-//! Changes of the address: they need the password, the present address hears of them at once, and its reader can withdraw them.
+//! Changes of the address: they need the password, the present address hears of them at once, and
+//! its reader can withdraw them.
 
 use std::time::Duration;
 
@@ -36,7 +37,12 @@ async fn moved(shop: &Shop) -> (UserId, Session) {
 
 #[track_caller]
 fn refused(called: &Called) {
-    assert_eq!((called.status(), code(called).as_str()), (400, "invalid_one_time_token"), "{:?}", called.answer);
+    assert_eq!(
+        (called.status(), code(called).as_str()),
+        (400, "invalid_one_time_token"),
+        "{:?}",
+        called.answer
+    );
 }
 
 #[tokio::test]
@@ -51,11 +57,19 @@ async fn another_address_needs_the_present_password() {
         (json!({ "email": NEW, "current_password": "" }), "wrong_password"),
     ] {
         let called = shop.edit(&session, &body).await;
-        assert_eq!((called.status(), called.json()["errors"][0]["pointer"].clone()), (422, json!("/current_password")), "{body}");
+        assert_eq!(
+            (called.status(), called.json()["errors"][0]["pointer"].clone()),
+            (422, json!("/current_password")),
+            "{body}"
+        );
         assert_eq!(called.json()["errors"][0]["code"], reason, "{body}");
     }
     assert_eq!(shop.aws.items("users"), before);
-    for body in [json!({ "email": ADA }), json!({ "email": "ADA@Example.com" }), json!({ "full_name": "Ada King" })] {
+    for body in [
+        json!({ "email": ADA }),
+        json!({ "email": "ADA@Example.com" }),
+        json!({ "full_name": "Ada King" }),
+    ] {
         assert_eq!(shop.edit(&session, &body).await.status(), 200, "{body}");
     }
     let alone = shop.edit(&session, &json!({ "current_password": PASSWORD })).await;
@@ -98,7 +112,11 @@ async fn one_user_has_five_mails_sent_to_addresses_and_waits_for_more() {
     }
     assert_eq!(shop.edit(&session, &json!({ "email": ADA })).await.status(), 429);
     assert_eq!(shop.ask_for_address(&session, NEW).await.status(), 429);
-    assert_eq!(shop.edit(&session, &json!({ "full_name": "Ada King" })).await.status(), 200, "no mail, no limit");
+    assert_eq!(
+        shop.edit(&session, &json!({ "full_name": "Ada King" })).await.status(),
+        200,
+        "no mail, no limit"
+    );
     shop.clock.advance(Duration::from_secs(15 * 60));
     assert_eq!(shop.edit(&session, &json!({ "email": ADA })).await.status(), 200);
 }
@@ -107,7 +125,8 @@ async fn one_user_has_five_mails_sent_to_addresses_and_waits_for_more() {
 async fn a_withdrawn_change_is_gone_and_everybody_is_logged_out() {
     let shop = Shop::open();
     let (id, session) = verified(&shop).await;
-    let device = shop.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
+    let device =
+        shop.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
     assert_eq!(shop.ask_for_address(&session, NEW).await.status(), 200);
     let (link, withdraw) = (shop.verification_token(id).await, shop.withdraw_token(id).await);
     refused(&shop.verify_email(&withdraw).await);
@@ -122,7 +141,10 @@ async fn a_withdrawn_change_is_gone_and_everybody_is_logged_out() {
     assert_eq!(kind(&shop.authorize(&session.access_token).await), "Unauthorized");
     assert_eq!(shop.refresh(&session.refresh_token).await.status(), 401);
     let login = shop.login_from("192.0.2.1", Some(&device), ADA, PASSWORD).await;
-    assert!(login.status() == 200 && login.header("x-device-token").is_some(), "the device is a stranger");
+    assert!(
+        login.status() == 200 && login.header("x-device-token").is_some(),
+        "the device is a stranger"
+    );
     assert_eq!(shop.user(id).await.pending_email(), None);
     shop.check_accounts();
 }
@@ -158,7 +180,10 @@ async fn a_thief_with_the_password_cannot_keep_an_account_that_has_moved() {
     assert_eq!(shop.login(NEW, "the thief's password").await.status(), 401);
     assert_eq!(shop.refresh(&thief.refresh_token).await.status(), 401);
     assert_eq!(shop.request_reset(ADA).await.status(), 202);
-    assert_eq!(shop.confirm_reset(&shop.reset_token(id).await, "the owner's new password").await.status(), 204);
+    assert_eq!(
+        shop.confirm_reset(&shop.reset_token(id).await, "the owner's new password").await.status(),
+        204
+    );
     assert_eq!(shop.login(ADA, "the owner's new password").await.status(), 200);
 }
 
@@ -184,10 +209,18 @@ async fn an_address_that_was_left_is_free_after_two_days_or_after_a_deletion() {
     assert_eq!(shop.register(ADA).await.status(), 409);
     shop.clock.advance(Duration::from_millis(1));
     refused(&shop.withdraw(&withdraw).await);
-    assert_eq!(shop.register(ADA).await.status(), 201, "the reservation has expired, whether it is deleted or not");
+    assert_eq!(
+        shop.register(ADA).await.status(),
+        201,
+        "the reservation has expired, whether it is deleted or not"
+    );
     assert_eq!(shop.login(ADA, PASSWORD).await.status(), 200);
     assert_eq!(shop.delete_me(&session).await.status(), 204);
-    assert_eq!(shop.login(ADA, PASSWORD).await.status(), 200, "it is another account's address now");
+    assert_eq!(
+        shop.login(ADA, PASSWORD).await.status(),
+        200,
+        "it is another account's address now"
+    );
     shop.check_accounts();
 
     let shop = Shop::open();
@@ -207,9 +240,14 @@ async fn a_withdrawal_wins_against_a_confirmation_at_the_same_time() {
         let (id, session) = verified(&shop).await;
         assert_eq!(shop.ask_for_address(&session, NEW).await.status(), 200);
         let (link, withdraw) = (shop.verification_token(id).await, shop.withdraw_token(id).await);
-        let (confirmed, withdrawn) = tokio::join!(shop.verify_email(&link), shop.withdraw(&withdraw));
+        let (confirmed, withdrawn) =
+            tokio::join!(shop.verify_email(&link), shop.withdraw(&withdraw));
         assert_eq!(withdrawn.status(), 204, "seed {seed}");
-        assert!([204, 400, 503].contains(&confirmed.status()), "seed {seed}: {}", confirmed.status());
+        assert!(
+            [204, 400, 503].contains(&confirmed.status()),
+            "seed {seed}: {}",
+            confirmed.status()
+        );
         assert_eq!(shop.user(id).await.email, ADA, "seed {seed}");
         refused(&shop.verify_email(&link).await);
         shop.check_accounts();
@@ -225,9 +263,16 @@ async fn of_a_reset_and_a_confirmation_at_the_same_time_one_wins() {
         let link = shop.verification_token(id).await;
         assert_eq!(shop.request_reset(ADA).await.status(), 202);
         let reset = shop.reset_token(id).await;
-        let (confirmed, done) = tokio::join!(shop.verify_email(&link), shop.confirm_reset(&reset, "the owner's new password"));
+        let (confirmed, done) = tokio::join!(
+            shop.verify_email(&link),
+            shop.confirm_reset(&reset, "the owner's new password")
+        );
         let email = shop.user(id).await.email;
-        assert_eq!((confirmed.status() == 204, done.status() == 204), (email == NEW, email == ADA), "seed {seed}");
+        assert_eq!(
+            (confirmed.status() == 204, done.status() == 204),
+            (email == NEW, email == ADA),
+            "seed {seed}"
+        );
         refused(&shop.verify_email(&link).await);
         refused(&shop.confirm_reset(&reset, "the owner's new password").await);
         shop.check_accounts();
@@ -238,9 +283,13 @@ async fn of_a_reset_and_a_confirmation_at_the_same_time_one_wins() {
 async fn a_device_token_ends_with_its_account() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
-    let device = shop.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
+    let device =
+        shop.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
     assert_eq!(shop.delete_me(&shop.enter(user.id).await).await.status(), 204);
     shop.enrol(ADA).await;
     let login = shop.login_from("192.0.2.1", Some(&device), ADA, PASSWORD).await;
-    assert!(login.status() == 200 && login.header("x-device-token").is_some(), "a stranger to the new account");
+    assert!(
+        login.status() == 200 && login.header("x-device-token").is_some(),
+        "a stranger to the new account"
+    );
 }

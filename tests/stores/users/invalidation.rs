@@ -1,4 +1,5 @@
-//! Everything pending meets every event, through the operations: what the table of the domain says is what happens.
+//! Everything pending meets every event, through the operations: what the table of the domain says
+//! is what happens.
 
 use serde_json::json;
 use shared::ids::{Ids, UserId};
@@ -41,7 +42,8 @@ impl Account {
         let admin = shop.admin("grace@example.com").await;
         let id = shop.enrol(ADA).await.id;
         let stays_unverified =
-            matches!(revocable, Revocable::EmailVerification | Revocable::UnverifiedWithdrawLink) || event == AccountEvent::EmailVerified;
+            matches!(revocable, Revocable::EmailVerification | Revocable::UnverifiedWithdrawLink)
+                || event == AccountEvent::EmailVerified;
         if !stays_unverified {
             assert_eq!(shop.verify_email(&shop.verification_token(id).await).await.status(), 204);
         }
@@ -82,10 +84,24 @@ impl Account {
             Revocable::Sessions => Held::Session(shop.enter(self.id).await),
             Revocable::AccessTokens => Held::Access(shop.enter(self.id).await),
             Revocable::DeviceTokens => {
-                let key = shop.users.secrets.keys("users-key").await.unwrap().derive("device-token").map(DeviceTokenKey::new);
+                let key = shop
+                    .users
+                    .secrets
+                    .keys("users-key")
+                    .await
+                    .unwrap()
+                    .derive("device-token")
+                    .map(DeviceTokenKey::new);
                 let user = shop.user(self.id).await;
                 Held::Device(
-                    DeviceToken::issue(&user.email, user.id, user.session_epoch, &Ids::System, shop.clock.now()).text(key.active()),
+                    DeviceToken::issue(
+                        &user.email,
+                        user.id,
+                        user.session_epoch,
+                        &Ids::System,
+                        shop.clock.now(),
+                    )
+                    .text(key.active()),
                 )
             }
             Revocable::WithdrawLink | Revocable::UnverifiedWithdrawLink => {
@@ -102,7 +118,9 @@ impl Account {
     async fn happen(&mut self, event: AccountEvent) {
         let shop = &self.shop;
         let status = match event {
-            AccountEvent::RegisteredAgain => return assert_eq!(shop.register(ADA).await.status(), 409),
+            AccountEvent::RegisteredAgain => {
+                return assert_eq!(shop.register(ADA).await.status(), 409);
+            }
             AccountEvent::EmailVerified => {
                 self.restore_verification().await;
                 shop.verify_email(&shop.verification_token(self.id).await).await.status()
@@ -117,13 +135,18 @@ impl Account {
                 shop.change_password(&self.caller, PASSWORD, NEW_PASSWORD).await.status()
             }
             AccountEvent::EmailChangeRequested => return self.ask(OTHER).await,
-            AccountEvent::EmailChanged => shop.verify_email(&shop.verification_token(self.id).await).await.status(),
-            AccountEvent::EmailChangeWithdrawn => shop.withdraw(&shop.withdraw_token(self.id).await).await.status(),
+            AccountEvent::EmailChanged => {
+                shop.verify_email(&shop.verification_token(self.id).await).await.status()
+            }
+            AccountEvent::EmailChangeWithdrawn => {
+                shop.withdraw(&shop.withdraw_token(self.id).await).await.status()
+            }
             AccountEvent::Disabled => return self.set_active(false).await,
             AccountEvent::Enabled => return self.set_active(true).await,
             AccountEvent::Deleted => shop.delete_me(&self.caller).await.status(),
             AccountEvent::RoleChanged => {
-                let changed = shop.administer(&self.admin, self.id, &json!({ "role": "admin" })).await;
+                let changed =
+                    shop.administer(&self.admin, self.id, &json!({ "role": "admin" })).await;
                 return assert_eq!(changed.status(), 200);
             }
         };
@@ -135,13 +158,22 @@ impl Account {
         let shop = &self.shop;
         match held {
             Held::Verification(token) => shop.verify_email(token).await.status() == 204,
-            Held::Reset(token) => shop.confirm_reset(token, "yet another horse").await.status() == 204,
+            Held::Reset(token) => {
+                shop.confirm_reset(token, "yet another horse").await.status() == 204
+            }
             Held::Withdrawal(token) => shop.withdraw(token).await.status() == 204,
             Held::Session(session) => shop.refresh(&session.refresh_token).await.status() == 200,
             Held::Access(session) => shop.authorize(&session.access_token).await.answer.is_ok(),
             Held::Device(token) => {
-                let address = shop.users.store.user(self.id).await.unwrap().map_or(ADA.to_owned(), |user| user.email);
-                let login = shop.login_from("192.0.2.1", Some(token), &address, self.password).await;
+                let address = shop
+                    .users
+                    .store
+                    .user(self.id)
+                    .await
+                    .unwrap()
+                    .map_or(ADA.to_owned(), |user| user.email);
+                let login =
+                    shop.login_from("192.0.2.1", Some(token), &address, self.password).await;
                 login.status() == 200 && login.header("x-device-token").is_none()
             }
         }
@@ -158,7 +190,12 @@ async fn every_pending_thing_meets_every_event_as_the_table_says() {
                 continue;
             }
             let mut account = Account::open(revocable, event).await;
-            let is_link = matches!(revocable, Revocable::EmailVerification | Revocable::WithdrawLink | Revocable::UnverifiedWithdrawLink);
+            let is_link = matches!(
+                revocable,
+                Revocable::EmailVerification
+                    | Revocable::WithdrawLink
+                    | Revocable::UnverifiedWithdrawLink
+            );
             // What an account loses when it is disabled is acquired afterwards.
             let held = if event == AccountEvent::Enabled && !is_link {
                 account.set_active(false).await;
@@ -176,9 +213,16 @@ async fn every_pending_thing_meets_every_event_as_the_table_says() {
             }
             let caller = Held::Access(account.caller.clone());
             if expected == Effect::RevokedElsewhere {
-                assert!(account.works(&caller).await, "{revocable:?} x {event:?}: the caller's session");
+                assert!(
+                    account.works(&caller).await,
+                    "{revocable:?} x {event:?}: the caller's session"
+                );
             }
-            assert_eq!(account.works(&held).await, expected == Effect::Kept, "{revocable:?} x {event:?}");
+            assert_eq!(
+                account.works(&held).await,
+                expected == Effect::Kept,
+                "{revocable:?} x {event:?}"
+            );
             account.shop.check_accounts();
             met += 1;
         }

@@ -24,7 +24,11 @@ const OLD_HASHES: [&str; 3] = [
 
 /// Everything that a function asks of AWS, whatever the order.
 fn asked(called: &Called) -> Vec<String> {
-    let mut asked: Vec<_> = called.calls.iter().map(|call| format!("{} {:?} {:?}", call.operation, call.tables, call.actions)).collect();
+    let mut asked: Vec<_> = called
+        .calls
+        .iter()
+        .map(|call| format!("{} {:?} {:?}", call.operation, call.tables, call.actions))
+        .collect();
     asked.sort();
     asked
 }
@@ -36,25 +40,49 @@ async fn a_login_gives_tokens_that_count() {
     let login = shop.login("ADA@example.com", PASSWORD).await;
     assert_eq!(login.status(), 200);
     let calls: BTreeSet<_> = login.operations().into_iter().collect();
-    assert_eq!((login.operations().len(), calls), (4, BTreeSet::from(["GetItem", "TransactWriteItems", "UpdateItem"])));
-    assert_eq!((&login.json()["token_type"], &login.json()["expires_in"]), (&json!("Bearer"), &json!(900)));
+    assert_eq!(
+        (login.operations().len(), calls),
+        (4, BTreeSet::from(["GetItem", "TransactWriteItems", "UpdateItem"]))
+    );
+    assert_eq!(
+        (&login.json()["token_type"], &login.json()["expires_in"]),
+        (&json!("Bearer"), &json!(900))
+    );
     let session = Session::of(&login).unwrap();
     let authorized = shop.authorize(&session.access_token).await;
     let context = &authorized.ok()["context"];
     let profile = shop.profiles().remove(0);
-    assert_eq!((&context["sub"], &context["role"], &context["tv"]), (&profile["user_id"]["S"], &json!("user"), &json!("1")));
-    assert_eq!((&context["sid"], &context["email"]), (&json!(session.id().to_string()), &json!(ADA)));
+    assert_eq!(
+        (&context["sub"], &context["role"], &context["tv"]),
+        (&profile["user_id"]["S"], &json!("user"), &json!("1"))
+    );
+    assert_eq!(
+        (&context["sid"], &context["email"]),
+        (&json!(session.id().to_string()), &json!(ADA))
+    );
     assert_eq!(authorized.operations(), ["BatchGetItem"]);
 
     let sessions = shop.aws.items("sessions");
-    let stored_session = sessions.iter().find(|item| item["pk"]["S"] == format!("SESSION#{}", session.id())).unwrap();
+    let stored_session = sessions
+        .iter()
+        .find(|item| item["pk"]["S"] == format!("SESSION#{}", session.id()))
+        .unwrap();
     let expires = shop.clock.now().plus(SESSION_LIFETIME).seconds().to_string();
-    assert_eq!((&stored_session["user_id"], &stored_session["ttl"]["N"]), (&profile["user_id"], &json!(expires)));
+    assert_eq!(
+        (&stored_session["user_id"], &stored_session["ttl"]["N"]),
+        (&profile["user_id"], &json!(expires))
+    );
     let everything = format!("{sessions:?}{:?}", shop.aws.items("users"));
     for secret in session.refresh_token.split('.').skip(2) {
-        assert!(!everything.contains(secret) && !everything.contains(&secret[..40]), "the table gives no token away");
+        assert!(
+            !everything.contains(secret) && !everything.contains(&secret[..40]),
+            "the table gives no token away"
+        );
     }
-    assert_eq!(stored_session["secret_hash"]["S"].as_str().map(str::len), Some(sha256_hex("").len()));
+    assert_eq!(
+        stored_session["secret_hash"]["S"].as_str().map(str::len),
+        Some(sha256_hex("").len())
+    );
     assert!(!everything.contains("203.0.113.7"), "nor where somebody logged in from");
 }
 
@@ -63,7 +91,9 @@ async fn the_authorizer_reads_whether_the_address_is_verified_at_each_request() 
     let shop = Shop::open();
     shop.enrol(ADA).await;
     let session = Session::of(&shop.login(ADA, PASSWORD).await).unwrap();
-    let verified = async || shop.authorize(&session.access_token).await.ok()["context"]["email_verified"].clone();
+    let verified = async || {
+        shop.authorize(&session.access_token).await.ok()["context"]["email_verified"].clone()
+    };
     assert_eq!(verified().await, "false");
     let mut profile = shop.profiles().remove(0);
     profile["email_verified"] = json!({ "BOOL": true });
@@ -75,12 +105,21 @@ async fn the_authorizer_reads_whether_the_address_is_verified_at_each_request() 
 async fn white_space_around_an_address_does_not_matter() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
-    for (number, email) in
-        [" ada@example.com", "ada@example.com ", "\tAda@example.com\r\n", "\u{feff}ada@example.com\u{200b}", "\u{a0}ada@example.com"]
-            .iter()
-            .enumerate()
+    for (number, email) in [
+        " ada@example.com",
+        "ada@example.com ",
+        "\tAda@example.com\r\n",
+        "\u{feff}ada@example.com\u{200b}",
+        "\u{a0}ada@example.com",
+    ]
+    .iter()
+    .enumerate()
     {
-        assert_eq!(shop.login_from(&format!("198.51.100.{number}"), None, email, PASSWORD).await.status(), 200, "{email:?}");
+        assert_eq!(
+            shop.login_from(&format!("198.51.100.{number}"), None, email, PASSWORD).await.status(),
+            200,
+            "{email:?}"
+        );
         assert_eq!(code(&shop.register(email).await), "email_taken", "{email:?}");
         assert!(shop.grant(email, "user").await.answer.is_ok(), "{email:?}");
     }
@@ -90,7 +129,10 @@ async fn white_space_around_an_address_does_not_matter() {
     let session = shop.enter(user.id).await;
     let asked =
         shop.edit(&session, &json!({ "email": " Countess@Example.com\t", "current_password": "another horse, another battery" })).await;
-    assert_eq!((asked.status(), &asked.json()["pending_email"]), (200, &json!("countess@example.com")));
+    assert_eq!(
+        (asked.status(), &asked.json()["pending_email"]),
+        (200, &json!("countess@example.com"))
+    );
 }
 
 #[tokio::test]
@@ -135,7 +177,10 @@ async fn an_unknown_address_a_wrong_password_and_a_disabled_user_are_one_and_the
         assert_eq!(disabled.status(), 200);
     }
     // The first use of an instance reads the secrets: that happens once, whoever it is.
-    assert_eq!(shop.login_from("198.51.100.9", None, "grace@example.com", PASSWORD).await.status(), 200);
+    assert_eq!(
+        shop.login_from("198.51.100.9", None, "grace@example.com", PASSWORD).await.status(),
+        200
+    );
 
     let wrong = shop.login_from("198.51.100.1", None, ADA, WRONG).await;
     assert_eq!((wrong.status(), code(&wrong).as_str()), (401, "invalid_credentials"));
@@ -151,19 +196,31 @@ async fn an_unknown_address_a_wrong_password_and_a_disabled_user_are_one_and_the
     .into_iter()
     .enumerate()
     {
-        others.push(shop.login_from(&format!("198.51.100.{}", 20 + number), None, email, password).await);
+        others.push(
+            shop.login_from(&format!("198.51.100.{}", 20 + number), None, email, password).await,
+        );
     }
     for other in &others {
-        assert_eq!((seen(other).to_string(), asked(other)), (seen(&wrong).to_string(), asked(&wrong)));
+        assert_eq!(
+            (seen(other).to_string(), asked(other)),
+            (seen(&wrong).to_string(), asked(&wrong))
+        );
     }
     assert_eq!(asked(&wrong).len(), 3, "two buckets and one read: {:?}", asked(&wrong));
     // The second try of each, too.
     let again = shop.login_from("198.51.100.1", None, ADA, WRONG).await;
     for (number, email) in [(20, "eve@example.com"), (24, "dora@example.com")] {
         let other = shop.login_from(&format!("198.51.100.{number}"), None, email, WRONG).await;
-        assert_eq!((seen(&other).to_string(), asked(&other)), (seen(&again).to_string(), asked(&again)));
+        assert_eq!(
+            (seen(&other).to_string(), asked(&other)),
+            (seen(&again).to_string(), asked(&again))
+        );
     }
-    let session_items = shop.aws.items("sessions").into_iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("SESSION#"));
+    let session_items = shop
+        .aws
+        .items("sessions")
+        .into_iter()
+        .filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("SESSION#"));
     assert_eq!(session_items.count(), 2, "the admin's two");
 }
 
@@ -177,7 +234,9 @@ async fn the_eleventh_try_waits_whoever_it_is_for_and_the_owner_does_not() {
     let mut refused = Vec::new();
     for (block, email) in [ADA, "eve@example.com", "no address at all"].into_iter().enumerate() {
         for number in 0..11 {
-            let tried = shop.login_from(&format!("2001:db8:{}:{number}::1", block), None, email, WRONG).await;
+            let tried = shop
+                .login_from(&format!("2001:db8:{}:{number}::1", block), None, email, WRONG)
+                .await;
             assert_eq!(tried.status(), if number < 10 { 401 } else { 429 }, "{email} {number}");
             if number == 10 {
                 refused.push(tried);
@@ -185,16 +244,37 @@ async fn the_eleventh_try_waits_whoever_it_is_for_and_the_owner_does_not() {
         }
     }
     for other in &refused {
-        assert_eq!((seen(other).to_string(), asked(other)), (seen(&refused[0]).to_string(), asked(&refused[0])));
+        assert_eq!(
+            (seen(other).to_string(), asked(other)),
+            (seen(&refused[0]).to_string(), asked(&refused[0]))
+        );
         assert_eq!(other.header("retry-after").as_deref(), Some("900"));
     }
-    assert_eq!(shop.login_from("192.0.2.1", None, ADA, "correct horse").await.status(), 429, "without the token the owner is a stranger");
+    assert_eq!(
+        shop.login_from("192.0.2.1", None, ADA, "correct horse").await.status(),
+        429,
+        "without the token the owner is a stranger"
+    );
     let entered = shop.login_from("192.0.2.1", Some(&device), ADA, "correct horse").await;
     assert_eq!((entered.status(), entered.header("x-device-token")), (200, None));
-    for made_up in ["", "x", &device[1..], &format!("{device}A"), "dev_0199c2a8-0000-7000-8000-000000000001.1700000000.AAAA"] {
-        assert_eq!(shop.login_from("192.0.2.1", Some(made_up), ADA, "correct horse").await.status(), 429, "{made_up}");
+    for made_up in [
+        "",
+        "x",
+        &device[1..],
+        &format!("{device}A"),
+        "dev_0199c2a8-0000-7000-8000-000000000001.1700000000.AAAA",
+    ] {
+        assert_eq!(
+            shop.login_from("192.0.2.1", Some(made_up), ADA, "correct horse").await.status(),
+            429,
+            "{made_up}"
+        );
     }
-    assert_eq!(shop.login_from("192.0.2.1", Some(&device), "eve@example.com", WRONG).await.status(), 429, "it is Ada's device");
+    assert_eq!(
+        shop.login_from("192.0.2.1", Some(&device), "eve@example.com", WRONG).await.status(),
+        429,
+        "it is Ada's device"
+    );
 }
 
 #[tokio::test]
@@ -203,7 +283,9 @@ async fn whoever_knows_the_password_is_never_counted() {
     shop.enrol(ADA).await;
     let mut device = None;
     for number in 0..24 {
-        let login = shop.login_from("192.0.2.1", device.as_deref().filter(|_| number > 11), ADA, PASSWORD).await;
+        let login = shop
+            .login_from("192.0.2.1", device.as_deref().filter(|_| number > 11), ADA, PASSWORD)
+            .await;
         assert_eq!(login.status(), 200, "{number}");
         device = login.header("x-device-token").or(device);
     }
@@ -235,15 +317,24 @@ async fn a_login_whose_answer_is_lost_on_its_way_to_the_function_begins_one_sess
     let shop = Shop::open().retrying();
     shop.enrol(ADA).await;
     let usual = shop.login_from("192.0.2.1", None, ADA, PASSWORD).await;
-    let usual = shop.login_from("192.0.2.2", None, ADA, PASSWORD).await.calls.len().min(usual.calls.len());
-    let session_items =
-        || shop.aws.items("sessions").iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("SESSION#")).count();
+    let usual =
+        shop.login_from("192.0.2.2", None, ADA, PASSWORD).await.calls.len().min(usual.calls.len());
+    let session_items = || {
+        shop.aws
+            .items("sessions")
+            .iter()
+            .filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("SESSION#"))
+            .count()
+    };
     assert_eq!(session_items(), 2);
     // The last call writes the session.
     shop.aws.fail(usual - 1, Fault::LoseResponse);
     let login = shop.login_from("192.0.2.3", None, ADA, PASSWORD).await;
     assert_eq!(login.status(), 200);
-    assert_eq!(login.operations().iter().filter(|operation| **operation == "TransactWriteItems").count(), 2);
+    assert_eq!(
+        login.operations().iter().filter(|operation| **operation == "TransactWriteItems").count(),
+        2
+    );
     assert_eq!(session_items(), 3);
 }
 
@@ -254,11 +345,18 @@ async fn before_the_first_rotation_nobody_can_log_in_and_right_after_it_everybod
     for password in [PASSWORD, WRONG] {
         let early = shop.login(ADA, password).await;
         assert_eq!((early.status(), code(&early).as_str()), (503, "no_signing_key"));
-        assert_eq!((early.header("retry-after").as_deref(), early.operations().len()), (Some("5"), 0));
+        assert_eq!(
+            (early.header("retry-after").as_deref(), early.operations().len()),
+            (Some("5"), 0)
+        );
     }
     assert_eq!(kind(&shop.authorize("a.b.c").await), "Unauthorized");
     shop.rotate_signing_key().await;
-    assert_eq!(shop.login(ADA, PASSWORD).await.status(), 200, "the same instance, which has seen that there is no key");
+    assert_eq!(
+        shop.login(ADA, PASSWORD).await.status(),
+        200,
+        "the same instance, which has seen that there is no key"
+    );
 }
 
 #[tokio::test]
@@ -267,15 +365,26 @@ async fn an_old_hash_is_verified_and_replaced_by_one_of_today() {
         let shop = Shop::open();
         shop.enrol_with(ADA, old).await;
         assert_eq!(shop.login(ADA, "correct house").await.status(), 401);
-        assert_eq!(shop.credentials()[0]["password_hash"]["S"], old, "a wrong password replaces nothing");
+        assert_eq!(
+            shop.credentials()[0]["password_hash"]["S"],
+            old,
+            "a wrong password replaces nothing"
+        );
         let login = shop.login(ADA, "correct horse").await;
-        assert_eq!((login.status(), login.operations_on("users")), (200, vec!["GetItem", "UpdateItem"]), "{old}");
+        assert_eq!(
+            (login.status(), login.operations_on("users")),
+            (200, vec!["GetItem", "UpdateItem"]),
+            "{old}"
+        );
         let new = shop.credentials()[0]["password_hash"]["S"].as_str().unwrap().to_owned();
         assert!(new.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{new}");
         let again = shop.login(ADA, "correct horse").await;
         assert_eq!((again.status(), again.operations_on("users")), (200, vec!["GetItem"]));
         assert_eq!(
-            (shop.login(ADA, "correct house").await.status(), shop.users.store.credentials(ADA).await.unwrap().unwrap().version),
+            (
+                shop.login(ADA, "correct house").await.status(),
+                shop.users.store.credentials(ADA).await.unwrap().unwrap().version
+            ),
             (401, 1)
         );
         shop.check_accounts();
@@ -290,7 +399,10 @@ async fn an_old_hash_does_not_come_back_over_a_password_that_was_changed_meanwhi
     let session = shop.enter(seen.user_id).await;
     assert_eq!(shop.change_password(&session, "correct horse", PASSWORD).await.status(), 204);
     let changed = shop.credentials();
-    assert!(matches!(shop.users.store.update_password_hash(&seen, hash()).await.unwrap(), Outcome::ConditionFailed(Some(_))));
+    assert!(matches!(
+        shop.users.store.update_password_hash(&seen, hash()).await.unwrap(),
+        Outcome::ConditionFailed(Some(_))
+    ));
     assert_eq!(shop.credentials(), changed);
 }
 
@@ -309,6 +421,9 @@ async fn a_hash_that_cannot_be_replaced_keeps_nobody_out() {
         other.aws.heal();
         assert_eq!(instance.login(ADA, "correct horse").await.status(), 200);
         let new = other.credentials()[0]["password_hash"]["S"].as_str().unwrap().to_owned();
-        assert!(new.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "the next login has replaced it");
+        assert!(
+            new.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "the next login has replaced it"
+        );
     }
 }

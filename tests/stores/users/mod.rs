@@ -1,5 +1,5 @@
-//! Users: one account for each address, tokens that count exactly as long as they should, changes that are made as a whole, and keys that
-//! rotate without logging anybody out.
+//! Users: one account for each address, tokens that count exactly as long as they should, changes
+//! that are made as a whole, and keys that rotate without logging anybody out.
 
 mod address_change;
 mod invalidation;

@@ -1,4 +1,5 @@
-//! Profiles and roles: changes are made as a whole and upon what was seen; who goes leaves nothing behind.
+//! Profiles and roles: changes are made as a whole and upon what was seen; who goes leaves nothing
+//! behind.
 
 use std::sync::Arc;
 
@@ -31,12 +32,18 @@ async fn a_change_says_which_version_it_starts_from() {
     let body = json!({ "full_name": "Ada King" });
     let before = shop.aws.items("users");
     let mine = |tags: &[&str]| {
-        let request = tags.iter().fold(request("update-me", &body), |request, tag| request.header("If-Match", tag));
+        let request = tags
+            .iter()
+            .fold(request("update-me", &body), |request, tag| request.header("If-Match", tag));
         shop.call("update-me", session.request(request))
     };
     let theirs = |tags: &[&str]| {
         let request = request("update-user", &body).path_parameter("user_id", &user.id.to_string());
-        shop.call("update-user", admin.request(tags.iter().fold(request, |request, tag| request.header("If-Match", tag))))
+        shop.call(
+            "update-user",
+            admin
+                .request(tags.iter().fold(request, |request, tag| request.header("If-Match", tag))),
+        )
     };
     for (tags, status, problem) in [
         (&[][..], 428, "precondition_required"),
@@ -57,7 +64,11 @@ async fn a_change_says_which_version_it_starts_from() {
     ] {
         for called in [mine(tags).await, theirs(tags).await] {
             assert_eq!((called.status(), code(&called).as_str()), (status, problem), "{tags:?}");
-            assert_eq!(called.header("etag").as_deref(), (status == 412).then_some("\"1\""), "{tags:?}");
+            assert_eq!(
+                called.header("etag").as_deref(),
+                (status == 412).then_some("\"1\""),
+                "{tags:?}"
+            );
         }
     }
     assert_eq!(shop.aws.items("users"), before);
@@ -65,7 +76,11 @@ async fn a_change_says_which_version_it_starts_from() {
     assert_eq!((changed.status(), changed.header("etag").as_deref()), (200, Some("\"2\"")));
     assert_eq!(changed.operations(), ["GetItem", "TransactWriteItems"]);
     assert_eq!(changed.json(), shop.me(&session).await.json());
-    assert_eq!(mine(&["\"1\""]).await.header("etag").as_deref(), Some("\"2\""), "the same once more starts from an old version");
+    assert_eq!(
+        mine(&["\"1\""]).await.header("etag").as_deref(),
+        Some("\"2\""),
+        "the same once more starts from an old version"
+    );
     assert_eq!(theirs(&["\"2\""]).await.header("etag").as_deref(), Some("\"3\""));
     shop.check_accounts();
 }
@@ -89,7 +104,11 @@ async fn what_may_not_be_changed_is_refused_and_writes_nothing() {
         (json!({ "username": "_" }), "invalid_username"),
     ] {
         let called = shop.edit_if(&session, "\"1\"", &body).await;
-        assert_eq!((called.status(), code(&called).as_str(), called.calls.len()), (422, refused, 0), "{body}");
+        assert_eq!(
+            (called.status(), code(&called).as_str(), called.calls.len()),
+            (422, refused, 0),
+            "{body}"
+        );
     }
     for (body, refused) in [
         (json!({}), "nothing_to_change"),
@@ -100,7 +119,11 @@ async fn what_may_not_be_changed_is_refused_and_writes_nothing() {
         (json!({ "is_active": null, "role": "admin" }), "wrong_type"),
     ] {
         let called = shop.administer_if(&admin, user.id, "\"1\"", &body).await;
-        assert_eq!((called.status(), code(&called).as_str(), called.calls.len()), (422, refused, 0), "{body}");
+        assert_eq!(
+            (called.status(), code(&called).as_str(), called.calls.len()),
+            (422, refused, 0),
+            "{body}"
+        );
     }
     for (role, refused) in [
         (json!("owner"), "unknown_value"),
@@ -125,32 +148,57 @@ async fn only_an_admin_changes_others_and_nobody_takes_the_shop_from_themselves(
     let session = shop.enter(user.id).await;
     for (id, tag) in [(user.id, "\"1\""), (admin.user_id(), "\"2\"")] {
         let called = shop.administer_if(&session, id, tag, &json!({ "role": "admin" })).await;
-        assert_eq!((called.status(), code(&called).as_str(), called.calls.len()), (403, "insufficient_permissions", 0));
+        assert_eq!(
+            (called.status(), code(&called).as_str(), called.calls.len()),
+            (403, "insufficient_permissions", 0)
+        );
     }
-    for body in [json!({ "role": "user" }), json!({ "is_active": false }), json!({ "is_active": false, "full_name": "x" })] {
+    for body in [
+        json!({ "role": "user" }),
+        json!({ "is_active": false }),
+        json!({ "is_active": false, "full_name": "x" }),
+    ] {
         let called = shop.administer(&admin, admin.user_id(), &body).await;
         assert_eq!((called.status(), code(&called).as_str()), (409, "own_account"), "{body}");
     }
-    for body in [json!({ "role": "admin" }), json!({ "is_active": true }), json!({ "full_name": "Grace Hopper" })] {
+    for body in [
+        json!({ "role": "admin" }),
+        json!({ "is_active": true }),
+        json!({ "full_name": "Grace Hopper" }),
+    ] {
         assert_eq!(shop.administer(&admin, admin.user_id(), &body).await.status(), 200, "{body}");
     }
-    assert!(shop.authorize(&admin.access_token).await.answer.is_ok(), "what changes no right logs nobody out");
+    assert!(
+        shop.authorize(&admin.access_token).await.answer.is_ok(),
+        "what changes no right logs nobody out"
+    );
 
     let get = |session: &Session, id: &str| {
-        let event = session.request(events::get(&format!("/users/{id}")).path_parameter("user_id", id));
+        let event =
+            session.request(events::get(&format!("/users/{id}")).path_parameter("user_id", id));
         shop.call("get-user", event)
     };
     let nobody = "usr_0199c2a8-0000-7000-8000-0000000000ff";
-    let (foreign, unknown) = (get(&session, &admin.user_id().to_string()).await, get(&session, nobody).await);
-    assert_eq!((foreign.status(), code(&foreign).as_str(), foreign.calls.len()), (404, "user_not_found", 0));
-    for other in
-        [&unknown, &get(&admin, nobody).await, &get(&session, "ord_0199c2a8-0000-7000-8000-0000000000ff").await, &get(&session, "x").await]
-    {
+    let (foreign, unknown) =
+        (get(&session, &admin.user_id().to_string()).await, get(&session, nobody).await);
+    assert_eq!(
+        (foreign.status(), code(&foreign).as_str(), foreign.calls.len()),
+        (404, "user_not_found", 0)
+    );
+    for other in [
+        &unknown,
+        &get(&admin, nobody).await,
+        &get(&session, "ord_0199c2a8-0000-7000-8000-0000000000ff").await,
+        &get(&session, "x").await,
+    ] {
         assert_eq!(seen(other), seen(&foreign));
     }
-    let (own, seen_by_admin) = (get(&session, &user.id.to_string()).await, get(&admin, &user.id.to_string()).await);
+    let (own, seen_by_admin) =
+        (get(&session, &user.id.to_string()).await, get(&admin, &user.id.to_string()).await);
     assert_eq!((own.status(), seen(&own)), (200, seen(&seen_by_admin)));
-    let missing = request("update-user", &json!({ "role": "user" })).path_parameter("user_id", nobody).header("If-Match", "\"1\"");
+    let missing = request("update-user", &json!({ "role": "user" }))
+        .path_parameter("user_id", nobody)
+        .header("If-Match", "\"1\"");
     let missing = shop.call("update-user", admin.request(missing)).await;
     assert_eq!(seen(&missing), seen(&foreign));
 }
@@ -165,14 +213,20 @@ async fn admins_read_everybody_page_by_page_the_newest_first() {
         expected.push(shop.enrol(&format!("user{number}@example.com")).await.id.to_string());
     }
     expected.push(admin.user_id().to_string());
-    let list = |session: &Session, query: &str| shop.call("list-users", session.request(events::get(&format!("/users{query}"))));
+    let list = |session: &Session, query: &str| {
+        shop.call("list-users", session.request(events::get(&format!("/users{query}"))))
+    };
     let (mut found, mut cursor, mut last) = (Vec::new(), String::new(), None::<String>);
     for _ in 0..4 {
         let page = list(&admin, &format!("?limit=10{cursor}")).await;
         assert_eq!(page.status(), 200);
         let body = page.json();
         for item in body["items"].as_array().unwrap() {
-            let key = format!("{}#{}", item["created_at"].as_str().unwrap(), item["id"].as_str().unwrap());
+            let key = format!(
+                "{}#{}",
+                item["created_at"].as_str().unwrap(),
+                item["id"].as_str().unwrap()
+            );
             assert!(last.is_none_or(|last| key < last), "the newest first");
             last = Some(key);
             found.push(item["id"].as_str().unwrap().to_owned());
@@ -185,13 +239,22 @@ async fn admins_read_everybody_page_by_page_the_newest_first() {
     found.sort();
     expected.sort();
     assert_eq!(found, expected);
-    let session = shop.enter(shop.profiles()[0]["user_id"]["S"].as_str().and_then(shared::ids::PrefixedId::parse).unwrap()).await;
+    let session = shop
+        .enter(
+            shop.profiles()[0]["user_id"]["S"]
+                .as_str()
+                .and_then(shared::ids::PrefixedId::parse)
+                .unwrap(),
+        )
+        .await;
     if session.claims()["role"] == "user" {
         assert_eq!(list(&session, "").await.status(), 403);
     }
     let second = shop.admin("second@example.com").await;
     let first_page = list(&admin, "?limit=1").await.json();
-    let foreign = list(&second, &format!("?limit=1&cursor={}", first_page["next_cursor"].as_str().unwrap())).await;
+    let foreign =
+        list(&second, &format!("?limit=1&cursor={}", first_page["next_cursor"].as_str().unwrap()))
+            .await;
     assert_eq!((foreign.status(), code(&foreign).as_str()), (400, "invalid_cursor"));
 }
 
@@ -211,7 +274,8 @@ async fn who_goes_leaves_nothing_behind_and_may_come_back_as_somebody_new() {
         .status(),
         200
     );
-    let (reset, verification) = (shop.reset_token(user.id).await, shop.verification_token(user.id).await);
+    let (reset, verification) =
+        (shop.reset_token(user.id).await, shop.verification_token(user.id).await);
     let everything = || format!("{:?}{:?}", shop.aws.items("users"), shop.aws.items("sessions"));
     let traces = [
         "ada@example.com",
@@ -229,15 +293,36 @@ async fn who_goes_leaves_nothing_behind_and_may_come_back_as_somebody_new() {
     .map(str::to_owned);
     assert!(traces[..5].iter().filter(|trace| everything().contains(*trace)).count() >= 4);
 
-    let stale = shop.call("delete-me", session.request(request("delete-me", &Value::Null).header("If-Match", "\"1\""))).await;
+    let stale = shop
+        .call(
+            "delete-me",
+            session.request(request("delete-me", &Value::Null).header("If-Match", "\"1\"")),
+        )
+        .await;
     let current = format!("\"{}\"", shop.user(user.id).await.version);
-    assert_eq!((stale.status(), code(&stale).as_str(), stale.header("etag")), (412, "precondition_failed", Some(current.clone())));
+    assert_eq!(
+        (stale.status(), code(&stale).as_str(), stale.header("etag")),
+        (412, "precondition_failed", Some(current.clone()))
+    );
     assert_eq!(shop.login(ADA, PASSWORD).await.status(), 200);
-    let weak = shop.call("delete-me", session.request(request("delete-me", &Value::Null).header("If-Match", "*"))).await;
+    let weak = shop
+        .call(
+            "delete-me",
+            session.request(request("delete-me", &Value::Null).header("If-Match", "*")),
+        )
+        .await;
     assert_eq!(weak.status(), 400);
 
-    let gone = shop.call("delete-me", session.request(request("delete-me", &Value::Null).header("If-Match", &current))).await;
-    assert_eq!((gone.status(), gone.operations(), &gone.ok()["body"]), (204, vec!["GetItem", "TransactWriteItems"], &json!("")));
+    let gone = shop
+        .call(
+            "delete-me",
+            session.request(request("delete-me", &Value::Null).header("If-Match", &current)),
+        )
+        .await;
+    assert_eq!(
+        (gone.status(), gone.operations(), &gone.ok()["body"]),
+        (204, vec!["GetItem", "TransactWriteItems"], &json!(""))
+    );
     for trace in traces {
         assert!(!everything().contains(&trace), "{trace}");
     }
@@ -248,13 +333,24 @@ async fn who_goes_leaves_nothing_behind_and_may_come_back_as_somebody_new() {
     assert_eq!(seen(&shop.refresh(&session.refresh_token).await), seen(&nobody));
     assert_eq!(kind(&shop.authorize(&session.access_token).await), "Unauthorized");
     // While the gateway still remembers the token.
-    for called in
-        [shop.me(&session).await, shop.delete_me(&session).await, shop.edit_if(&session, &current, &json!({ "username": "ada" })).await]
-    {
+    for called in [
+        shop.me(&session).await,
+        shop.delete_me(&session).await,
+        shop.edit_if(&session, &current, &json!({ "username": "ada" })).await,
+    ] {
         assert_eq!(seen(&called), seen(&nobody));
     }
-    assert_eq!(shop.change_password(&session, PASSWORD, "another horse, another battery").await.status(), 401);
-    assert_eq!((shop.confirm_reset(&reset, PASSWORD).await.status(), shop.verify_email(&verification).await.status()), (400, 400));
+    assert_eq!(
+        shop.change_password(&session, PASSWORD, "another horse, another battery").await.status(),
+        401
+    );
+    assert_eq!(
+        (
+            shop.confirm_reset(&reset, PASSWORD).await.status(),
+            shop.verify_email(&verification).await.status()
+        ),
+        (400, 400)
+    );
     assert_eq!(shop.login(ADA, PASSWORD).await.status(), 401);
     assert_eq!(shop.request_reset(ADA).await.status(), 202);
 
@@ -284,7 +380,10 @@ async fn a_role_is_changed_in_both_items_and_makes_the_old_tokens_worthless() {
     assert_eq!(granted.operations(), ["GetItem", "GetItem", "TransactWriteItems"]);
     shop.check_accounts();
     let changed = shop.user(user.id).await;
-    assert_eq!((changed.role.as_str(), changed.token_version, changed.session_epoch, changed.version), ("admin", 2, 1, 2));
+    assert_eq!(
+        (changed.role.as_str(), changed.token_version, changed.session_epoch, changed.version),
+        ("admin", 2, 1, 2)
+    );
     assert_eq!(changed.updated_at.to_string(), "2026-11-21T10:01:00.000Z");
     assert_eq!(kind(&shop.authorize(&session.access_token).await), "Unauthorized");
     let next = Session::of(&shop.refresh(&session.refresh_token).await).unwrap();
@@ -294,7 +393,10 @@ async fn a_role_is_changed_in_both_items_and_makes_the_old_tokens_worthless() {
     let again = shop.grant(ADA, "admin").await;
     assert_eq!((again.ok(), again.operations()), (granted.ok(), vec!["GetItem", "GetItem"]));
     assert_eq!(shop.aws.items("users"), before);
-    assert!(shop.authorize(&next.access_token).await.answer.is_ok(), "what changes nothing logs nobody out");
+    assert!(
+        shop.authorize(&next.access_token).await.answer.is_ok(),
+        "what changes nothing logs nobody out"
+    );
     assert!(shop.grant(ADA, "user").await.answer.is_ok());
     shop.check_accounts();
     let changed = shop.user(user.id).await;
@@ -329,13 +431,21 @@ async fn whatever_happens_to_a_call_a_role_changes_in_both_items_or_in_none_and_
         let first = shop.grant(ADA, "admin").await;
         let is_lost = matches!(fault, Fault::LoseRequest | Fault::LoseResponse);
         let is_spoiled = call < 2 && fault != Fault::Conflict || call == 2 && is_lost;
-        assert_eq!(kind(&first), if is_spoiled { "Unavailable" } else { "" }, "{fault:?} at {call}");
+        assert_eq!(
+            kind(&first),
+            if is_spoiled { "Unavailable" } else { "" },
+            "{fault:?} at {call}"
+        );
         shop.check_accounts();
         shop.aws.heal();
         assert!(shop.grant(ADA, "admin").await.answer.is_ok());
         shop.check_accounts();
         let changed = shop.user(user.id).await;
-        assert_eq!((changed.role.as_str(), changed.token_version), ("admin", 2), "{fault:?} at {call}");
+        assert_eq!(
+            (changed.role.as_str(), changed.token_version),
+            ("admin", 2),
+            "{fault:?} at {call}"
+        );
         first
     })
     .await;
@@ -353,14 +463,22 @@ async fn a_change_that_was_decided_upon_an_old_state_is_not_written() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let (now, trace) = (shop.clock.now(), Trace::start(&Ids::System));
-    let promoted =
-        |user: &User| user.edited_by_admin(AdminEdit { role: Some(shared::auth::Role::Admin), ..Default::default() }, now, trace.clone());
+    let promoted = |user: &User| {
+        user.edited_by_admin(
+            AdminEdit { role: Some(shared::auth::Role::Admin), ..Default::default() },
+            now,
+            trace.clone(),
+        )
+    };
     let late = promoted(&user);
     assert!(shop.grant(ADA, "admin").await.answer.is_ok());
     assert!(shop.grant(ADA, "user").await.answer.is_ok());
     let before = shop.aws.items("users");
     let store = &shop.users.store;
-    assert_eq!(store.update_user(UserChange::new(&user, &late)).await.unwrap(), UpdateOutcome::VersionConflict);
+    assert_eq!(
+        store.update_user(UserChange::new(&user, &late)).await.unwrap(),
+        UpdateOutcome::VersionConflict
+    );
     assert_eq!(store.erase(&user, now, &trace).await.unwrap(), UpdateOutcome::VersionConflict);
     // Somebody else has the address by now: their credentials are not touched.
     let present = shop.user(user.id).await;
@@ -368,13 +486,19 @@ async fn a_change_that_was_decided_upon_an_old_state_is_not_written() {
     foreign["user_id"] = json!({ "S": "usr_0199c2a8-0000-7000-8000-0000000000ff" });
     let own = shop.credentials().remove(0);
     shop.aws.put("users", &foreign);
-    assert_eq!(store.update_user(UserChange::new(&present, &promoted(&present))).await.unwrap(), UpdateOutcome::VersionConflict);
+    assert_eq!(
+        store.update_user(UserChange::new(&present, &promoted(&present))).await.unwrap(),
+        UpdateOutcome::VersionConflict
+    );
     assert_eq!(store.erase(&present, now, &trace).await.unwrap(), UpdateOutcome::VersionConflict);
     shop.aws.put("users", &own);
     assert_eq!(shop.aws.items("users"), before);
 
     let after = promoted(&present);
-    assert_eq!(store.update_user(UserChange::new(&present, &after)).await.unwrap(), UpdateOutcome::Written);
+    assert_eq!(
+        store.update_user(UserChange::new(&present, &after)).await.unwrap(),
+        UpdateOutcome::Written
+    );
     let written = shop.aws.items("users");
     assert_eq!(
         store.update_user(UserChange::new(&present, &after)).await.unwrap(),
@@ -394,7 +518,10 @@ async fn grants_that_race_move_the_token_version_once() {
         let lambda = shop.lambda("grant-role");
         let event = json!({ "email": ADA, "role": "admin" });
         let both: Lambda = Arc::new(move |_| {
-            let (one, other) = (lambda(Invocation::with_event(event.clone())), lambda(Invocation::with_event(event.clone())));
+            let (one, other) = (
+                lambda(Invocation::with_event(event.clone())),
+                lambda(Invocation::with_event(event.clone())),
+            );
             Box::pin(async move {
                 let (one, other) = tokio::join!(one, other);
                 Ok::<_, Failure>(json!([one?, other?]))
@@ -404,7 +531,14 @@ async fn grants_that_race_move_the_token_version_once() {
         assert_eq!(called.ok()[0], called.ok()[1], "seed {seed}");
         shop.check_accounts();
         assert_eq!(shop.user(user.id).await.token_version, 2, "seed {seed}");
-        races += usize::from(called.operations().iter().filter(|operation| **operation == "TransactWriteItems").count() == 2);
+        races += usize::from(
+            called
+                .operations()
+                .iter()
+                .filter(|operation| **operation == "TransactWriteItems")
+                .count()
+                == 2,
+        );
     }
     assert!(races > 0, "no seed lets both read before one of them writes: this test shows nothing");
 }
@@ -414,7 +548,9 @@ async fn who_is_not_logged_in_changes_nothing() {
     let shop = Shop::open();
     let nobody = shop.refresh("x").await;
     for operation in ["update-me", "update-user", "delete-me", "get-user", "list-users"] {
-        let called = shop.call(operation, request(operation, &json!({})).header("If-Match", "\"1\"").event()).await;
+        let called = shop
+            .call(operation, request(operation, &json!({})).header("If-Match", "\"1\"").event())
+            .await;
         assert_eq!((seen(&called), called.calls.len()), (seen(&nobody), 0));
     }
 }

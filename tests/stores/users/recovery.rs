@@ -1,4 +1,5 @@
-//! Links in mails: they work once, for whom they were sent, for as long as they say; and whether anybody got one shows nowhere.
+//! Links in mails: they work once, for whom they were sent, for as long as they say; and whether
+//! anybody got one shows nowhere.
 
 use std::time::Duration;
 
@@ -27,11 +28,18 @@ async fn mails(shop: &Shop, publisher: &mut Pump) -> Vec<Value> {
 }
 
 fn templates(mails: &[Value]) -> Vec<(&str, &str)> {
-    mails.iter().map(|mail| (mail["template"].as_str().unwrap(), mail["email"].as_str().unwrap())).collect()
+    mails
+        .iter()
+        .map(|mail| (mail["template"].as_str().unwrap(), mail["email"].as_str().unwrap()))
+        .collect()
 }
 
 fn operations(called: &Called) -> Vec<String> {
-    let mut asked: Vec<_> = called.calls.iter().map(|call| format!("{} {:?} {:?}", call.operation, call.tables, call.actions)).collect();
+    let mut asked: Vec<_> = called
+        .calls
+        .iter()
+        .map(|call| format!("{} {:?} {:?}", call.operation, call.tables, call.actions))
+        .collect();
     asked.sort();
     asked
 }
@@ -39,7 +47,12 @@ fn operations(called: &Called) -> Vec<String> {
 /// A link that does not work, whatever is wrong with it.
 #[track_caller]
 fn refused(called: &Called) {
-    assert_eq!((called.status(), code(called).as_str()), (400, "invalid_one_time_token"), "{:?}", called.answer);
+    assert_eq!(
+        (called.status(), code(called).as_str()),
+        (400, "invalid_one_time_token"),
+        "{:?}",
+        called.answer
+    );
 }
 
 #[tokio::test]
@@ -50,10 +63,14 @@ async fn another_address_counts_only_after_its_link() {
     let session = shop.enter(user.id).await;
     let welcome = mails(&shop, &mut publisher).await;
     assert_eq!(templates(&welcome), [("welcome", ADA)]);
-    let first_link = shop.unseal(welcome[0]["data"]["sealed_token"].as_str().unwrap(), user.id).await;
+    let first_link =
+        shop.unseal(welcome[0]["data"]["sealed_token"].as_str().unwrap(), user.id).await;
 
     let asked = shop.ask_for_address(&session, "Countess@Example.com").await;
-    assert_eq!((asked.status(), &asked.json()["email"], &asked.json()["pending_email"]), (200, &json!(ADA), &json!(NEW)));
+    assert_eq!(
+        (asked.status(), &asked.json()["email"], &asked.json()["pending_email"]),
+        (200, &json!(ADA), &json!(NEW))
+    );
     let sent = mails(&shop, &mut publisher).await;
     assert_eq!(templates(&sent), [("verify_email", NEW), ("email_change_requested", ADA)]);
     let token = shop.unseal(sent[0]["data"]["sealed_token"].as_str().unwrap(), user.id).await;
@@ -68,10 +85,16 @@ async fn another_address_counts_only_after_its_link() {
     assert_eq!(shop.login(ADA, PASSWORD).await.status(), 401);
     let session = shop.log_in(NEW).await;
     let me = shop.me(&session).await.json();
-    assert_eq!((&me["email"], &me["email_verified"], &me["pending_email"]), (&json!(NEW), &json!(true), &Value::Null));
+    assert_eq!(
+        (&me["email"], &me["email_verified"], &me["pending_email"]),
+        (&json!(NEW), &json!(true), &Value::Null)
+    );
     assert_eq!(templates(&mails(&shop, &mut publisher).await), [("email_changed", ADA)]);
     let told = shop.aws.queues().take("update-buyer", 10);
-    assert_eq!(told.iter().map(|message| message.json()["data"]["email"].clone()).collect::<Vec<_>>(), [json!(NEW)]);
+    assert_eq!(
+        told.iter().map(|message| message.json()["data"]["email"].clone()).collect::<Vec<_>>(),
+        [json!(NEW)]
+    );
     refused(&shop.verify_email(&token).await);
     assert_eq!(shop.register(ADA).await.status(), 201, "the address before is free again");
     shop.check_accounts();
@@ -79,7 +102,9 @@ async fn another_address_counts_only_after_its_link() {
 
 #[tokio::test]
 async fn a_link_to_an_address_is_good_for_two_days() {
-    for (later, status) in [(VERIFICATION_LIFETIME - Duration::from_millis(1), 204), (VERIFICATION_LIFETIME, 400)] {
+    for (later, status) in
+        [(VERIFICATION_LIFETIME - Duration::from_millis(1), 204), (VERIFICATION_LIFETIME, 400)]
+    {
         let shop = Shop::open();
         let user = shop.enrol(ADA).await;
         let token = shop.verification_token(user.id).await;
@@ -100,19 +125,25 @@ async fn of_two_who_want_one_address_one_gets_it_and_the_other_keeps_their_own()
             assert_eq!(shop.ask_for_address(&session, NEW).await.status(), 200);
             tokens.push(shop.verification_token(user.id).await);
         }
-        let (one, other) = tokio::join!(shop.verify_email(&tokens[0]), shop.verify_email(&tokens[1]));
+        let (one, other) =
+            tokio::join!(shop.verify_email(&tokens[0]), shop.verify_email(&tokens[1]));
         let mut statuses = [one.status(), other.status()];
         statuses.sort_unstable();
         assert_eq!(statuses, [204, 409], "seed {seed}");
         shop.check_accounts();
-        let (loser, own) = if one.status() == 409 { (&one, ADA) } else { (&other, "bob@example.com") };
+        let (loser, own) =
+            if one.status() == 409 { (&one, ADA) } else { (&other, "bob@example.com") };
         assert_eq!(code(loser), "email_taken");
-        assert_eq!((shop.login(own, PASSWORD).await.status(), shop.login(NEW, PASSWORD).await.status()), (200, 200));
+        assert_eq!(
+            (shop.login(own, PASSWORD).await.status(), shop.login(NEW, PASSWORD).await.status()),
+            (200, 200)
+        );
     }
 }
 
 #[tokio::test]
-async fn an_address_that_was_registered_meanwhile_is_taken_and_a_link_followed_twice_at_once_works_once() {
+async fn an_address_that_was_registered_meanwhile_is_taken_and_a_link_followed_twice_at_once_works_once()
+ {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let session = shop.enter(user.id).await;
@@ -132,7 +163,11 @@ async fn an_address_that_was_registered_meanwhile_is_taken_and_a_link_followed_t
         let token = shop.verification_token(user.id).await;
         let (one, other) = tokio::join!(shop.verify_email(&token), shop.verify_email(&token));
         let statuses = [one.status(), other.status()];
-        assert_eq!(statuses.iter().filter(|status| **status == 204).count(), 1, "seed {seed}: {statuses:?}");
+        assert_eq!(
+            statuses.iter().filter(|status| **status == 204).count(),
+            1,
+            "seed {seed}: {statuses:?}"
+        );
         assert_eq!(shop.user(user.id).await.token_version, 2);
         shop.check_accounts();
     }
@@ -150,13 +185,19 @@ async fn a_reset_ends_every_session_works_once_and_lets_its_owner_in() {
     let sent = mails(&shop, &mut publisher).await;
     assert_eq!(templates(&sent), [("password_reset", ADA)]);
     let token = shop.unseal(sent[0]["data"]["sealed_token"].as_str().unwrap(), user.id).await;
-    assert_eq!(shop.refresh(&session.refresh_token).await.status(), 200, "to ask for a link ends nothing");
+    assert_eq!(
+        shop.refresh(&session.refresh_token).await.status(),
+        200,
+        "to ask for a link ends nothing"
+    );
 
     // What is refused uses nothing up.
     for odd in ["", "x", &token[..token.len() - 1], &format!("{token}A"), &token.to_uppercase()] {
         refused(&shop.confirm_reset(odd, NEW_PASSWORD).await);
     }
-    for (weak, reason) in [("seven77", "password_too_short"), ("ADA@example.com", "password_is_email")] {
+    for (weak, reason) in
+        [("seven77", "password_too_short"), ("ADA@example.com", "password_is_email")]
+    {
         let called = shop.confirm_reset(&token, weak).await;
         assert_eq!((called.status(), code(&called).as_str()), (422, reason));
     }
@@ -171,9 +212,16 @@ async fn a_reset_ends_every_session_works_once_and_lets_its_owner_in() {
     assert_eq!(kind(&shop.authorize(&session.access_token).await), "Unauthorized");
     assert_eq!(shop.login(ADA, PASSWORD).await.status(), 401);
     let entered = shop.login_from("192.0.2.1", Some(&device), ADA, NEW_PASSWORD).await;
-    assert_eq!((entered.status(), entered.header("x-device-token")), (200, None), "it is a device that is known");
+    assert_eq!(
+        (entered.status(), entered.header("x-device-token")),
+        (200, None),
+        "it is a device that is known"
+    );
     refused(&shop.confirm_reset(&token, PASSWORD).await);
-    assert_eq!(templates(&mails(&shop, &mut publisher).await)[..1], [("welcome", "bob@example.com")]);
+    assert_eq!(
+        templates(&mails(&shop, &mut publisher).await)[..1],
+        [("welcome", "bob@example.com")]
+    );
     assert!(shop.user(user.id).await.email_verified, "whoever read the link reads the mailbox");
     shop.check_accounts();
 }
@@ -181,7 +229,8 @@ async fn a_reset_ends_every_session_works_once_and_lets_its_owner_in() {
 #[tokio::test]
 async fn a_reset_link_is_good_for_half_an_hour_and_sent_again_or_replaced() {
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-    for (later, status) in [(RESET_LIFETIME - Duration::from_millis(1), 204), (RESET_LIFETIME, 400)] {
+    for (later, status) in [(RESET_LIFETIME - Duration::from_millis(1), 204), (RESET_LIFETIME, 400)]
+    {
         let shop = Shop::open();
         let user = shop.enrol(ADA).await;
         assert_eq!(shop.request_reset(ADA).await.status(), 202);
@@ -219,7 +268,8 @@ async fn a_changed_password_takes_a_reset_link_away_and_a_disabled_user_has_none
     refused(&shop.confirm_reset(&token, PASSWORD).await);
 
     assert_eq!(shop.request_reset(ADA).await.status(), 202);
-    let (token, verification) = (shop.reset_token(user.id).await, shop.verification_token(user.id).await);
+    let (token, verification) =
+        (shop.reset_token(user.id).await, shop.verification_token(user.id).await);
     assert_eq!(shop.set_active(&admin, user.id, false).await.status(), 200);
     refused(&shop.confirm_reset(&token, PASSWORD).await);
     refused(&shop.verify_email(&verification).await);
@@ -247,11 +297,18 @@ async fn whether_a_link_was_sent_shows_neither_in_the_answer_nor_in_the_work() {
         let before = shop.aws.items("users");
         for email in ["dora@example.com", "eve@example.com", "no address at all", ""] {
             let other = reset(email).await;
-            assert_eq!((seen(&other).to_string(), operations(&other)), (seen(&known).to_string(), operations(&known)), "{email} {round}");
+            assert_eq!(
+                (seen(&other).to_string(), operations(&other)),
+                (seen(&known).to_string(), operations(&known)),
+                "{email} {round}"
+            );
         }
         assert_eq!(shop.aws.items("users"), before, "nothing is written for them");
         let sent = mails(&shop, &mut publisher).await;
-        assert_eq!(templates(&sent), if known.status() == 202 { vec![("password_reset", ADA)] } else { vec![] });
+        assert_eq!(
+            templates(&sent),
+            if known.status() == 202 { vec![("password_reset", ADA)] } else { vec![] }
+        );
     }
     assert_eq!(shop.user(ada.id).await.reset.map(|link| link.send_count), Some(5));
 }
@@ -265,26 +322,53 @@ async fn the_token_of_a_link_stands_nowhere_in_clear() {
     let welcome = shop.verification_token(user.id).await;
     assert_eq!(shop.request_reset(ADA).await.status(), 202);
     assert_eq!(shop.ask_for_address(&session, NEW).await.status(), 200);
-    let tokens = [welcome, shop.reset_token(user.id).await, shop.verification_token(user.id).await, shop.withdraw_token(user.id).await];
+    let tokens = [
+        welcome,
+        shop.reset_token(user.id).await,
+        shop.verification_token(user.id).await,
+        shop.withdraw_token(user.id).await,
+    ];
     publisher.publish().await;
-    let messages: String = ["send-account-notification", "update-buyer", "forget-recipient", "publish-user-dead-letter"]
-        .into_iter()
-        .flat_map(|queue| shop.aws.queues().waiting(queue))
-        .map(|message| message.body)
-        .collect();
+    let messages: String = [
+        "send-account-notification",
+        "update-buyer",
+        "forget-recipient",
+        "publish-user-dead-letter",
+    ]
+    .into_iter()
+    .flat_map(|queue| shop.aws.queues().waiting(queue))
+    .map(|message| message.body)
+    .collect();
     let (changes, _) = shop.aws.database().changes("ferrocart-users", None);
-    let everything = format!("{messages}{changes:?}{:?}{:?}", shop.aws.items("users"), shop.aws.items("sessions"));
+    let everything = format!(
+        "{messages}{changes:?}{:?}{:?}",
+        shop.aws.items("users"),
+        shop.aws.items("sessions")
+    );
     assert_eq!(messages.matches("sealed_token").count(), 4);
     for token in tokens {
         let secret = token.split_once('.').unwrap().1;
-        assert!(!everything.contains(&token) && !everything.contains(secret) && !everything.contains(&secret[..20]));
-        assert!(everything.contains(&shared::ids::sha256_hex(&token)), "what the table knows it by");
+        assert!(
+            !everything.contains(&token)
+                && !everything.contains(secret)
+                && !everything.contains(&secret[..20])
+        );
+        assert!(
+            everything.contains(&shared::ids::sha256_hex(&token)),
+            "what the table knows it by"
+        );
     }
-    let device = shop.confirm_reset(&shop.reset_token(user.id).await, NEW_PASSWORD).await.header("x-device-token").unwrap();
+    let device = shop
+        .confirm_reset(&shop.reset_token(user.id).await, NEW_PASSWORD)
+        .await
+        .header("x-device-token")
+        .unwrap();
     let login = shop.login_from("192.0.2.1", Some(&device), ADA, NEW_PASSWORD).await;
     let later = Session::of(&login).unwrap();
     let everything = format!("{:?}{:?}", shop.aws.items("users"), shop.aws.items("sessions"));
-    for secret in [device.as_str(), &later.refresh_token, &later.access_token, "203.0.113.7", "192.0.2.1"] {
+    for secret in
+        [device.as_str(), &later.refresh_token, &later.access_token, "203.0.113.7", "192.0.2.1"]
+    {
         assert!(!everything.contains(secret));
     }
 }

@@ -21,7 +21,10 @@ use users::{
 async fn a_user_is_registered_as_a_customer_whose_address_waits_to_be_verified() {
     let shop = Shop::open();
     let registered = shop.register("Ada@Example.com").await;
-    assert_eq!((registered.status(), registered.operations()), (201, vec!["UpdateItem", "TransactWriteItems"]));
+    assert_eq!(
+        (registered.status(), registered.operations()),
+        (201, vec!["UpdateItem", "TransactWriteItems"])
+    );
     assert_eq!(registered.operations_on("users"), ["TransactWriteItems"]);
     assert_eq!(registered.header("location").as_deref(), Some("users/me"));
     let view = registered.json();
@@ -45,7 +48,10 @@ async fn a_user_is_registered_as_a_customer_whose_address_waits_to_be_verified()
     assert_eq!(shop.aws.items("users").len(), 2);
     let session = shop.log_in(ADA).await;
     let me = shop.me(&session).await;
-    assert_eq!((me.json(), me.header("etag").as_deref(), me.operations()), (view, Some("\"1\""), vec!["GetItem"]));
+    assert_eq!(
+        (me.json(), me.header("etag").as_deref(), me.operations()),
+        (view, Some("\"1\""), vec!["GetItem"])
+    );
 }
 
 #[tokio::test]
@@ -66,7 +72,8 @@ async fn what_breaks_a_rule_is_refused_before_anything_is_read_counted_or_hashed
         ("role", json!("admin"), "unknown_field"),
         ("id", json!(events::USER), "unknown_field"),
     ] {
-        let mut body: Value = serde_json::from_str(registration(ADA)["body"].as_str().unwrap()).unwrap();
+        let mut body: Value =
+            serde_json::from_str(registration(ADA)["body"].as_str().unwrap()).unwrap();
         body[field] = value;
         let called = shop.call("register-user", events::post("/users", &body).event()).await;
         assert_eq!((called.status(), called.calls.len()), (422, 0), "{body}");
@@ -85,7 +92,11 @@ async fn whatever_happens_to_a_call_there_is_one_account_or_none() {
         let written = shop.aws.items("users").len();
         match first.status() {
             201 => assert_eq!(written, 2, "{fault:?} at {call}"),
-            503 => assert_eq!(written, if is_last && fault == Fault::LoseResponse { 2 } else { 0 }, "{fault:?} at {call}"),
+            503 => assert_eq!(
+                written,
+                if is_last && fault == Fault::LoseResponse { 2 } else { 0 },
+                "{fault:?} at {call}"
+            ),
             other => panic!("{other} after {fault:?} at {call}"),
         }
         shop.aws.heal();
@@ -105,7 +116,10 @@ async fn a_registration_whose_answer_is_lost_on_its_way_to_the_function_succeeds
     // The keys, the network's bucket, and then the account.
     shop.aws.fail(3, Fault::LoseResponse);
     let registered = shop.register(ADA).await;
-    assert_eq!((registered.status(), registered.operations_on("users")), (201, vec!["TransactWriteItems"; 2]));
+    assert_eq!(
+        (registered.status(), registered.operations_on("users")),
+        (201, vec!["TransactWriteItems"; 2])
+    );
     assert_eq!(shop.profiles()[0]["user_id"]["S"], registered.json()["id"]);
 }
 
@@ -127,8 +141,14 @@ async fn our_own_registration_is_recognised_and_another_one_is_not() {
     let store = &shop.users.store;
     assert!(store.register(&user(1).await, "hash".to_owned()).await.is_ok());
     let before = shop.aws.items("users");
-    assert!(store.register(&user(1).await, "hash".to_owned()).await.is_ok(), "the answer to the first write was lost");
-    assert!(matches!(store.register(&user(2).await, "hash".to_owned()).await, Err(UsersError::EmailTaken)));
+    assert!(
+        store.register(&user(1).await, "hash".to_owned()).await.is_ok(),
+        "the answer to the first write was lost"
+    );
+    assert!(matches!(
+        store.register(&user(2).await, "hash".to_owned()).await,
+        Err(UsersError::EmailTaken)
+    ));
     assert_eq!(shop.aws.items("users"), before);
 }
 
@@ -150,7 +170,10 @@ async fn a_network_that_registers_too_many_waits_and_no_other_does() {
     let refused = shop.call("register-user", bucket("203.0.113.7")).await;
     let wait = 900 / 300;
     assert_eq!((refused.status(), code(&refused).as_str()), (429, "too_many_requests"));
-    assert_eq!((refused.header("retry-after"), refused.operations_on("users")), (Some(wait.to_string()), vec![]));
+    assert_eq!(
+        (refused.header("retry-after"), refused.operations_on("users")),
+        (Some(wait.to_string()), vec![])
+    );
     assert_eq!(shop.call("register-user", bucket("203.0.113.8")).await.status(), 409);
     shop.clock.advance(std::time::Duration::from_secs(wait));
     assert_eq!(shop.call("register-user", bucket("203.0.113.7")).await.status(), 409);

@@ -1,4 +1,5 @@
-//! The keys that sign: a rotation makes one, repeated or not, and tokens of the one before count until they expire.
+//! The keys that sign: a rotation makes one, repeated or not, and tokens of the one before count
+//! until they expire.
 
 use std::time::Duration;
 
@@ -28,7 +29,10 @@ fn head(session: &Session) -> &str {
 
 async fn published(shop: &Shop) -> Vec<Value> {
     let called = shop.send("get-jwks", &Value::Null).await;
-    assert_eq!((called.status(), called.header("cache-control").as_deref()), (200, Some("public, max-age=30")));
+    assert_eq!(
+        (called.status(), called.header("cache-control").as_deref()),
+        (200, Some("public, max-age=30"))
+    );
     called.json()["keys"].as_array().unwrap().clone()
 }
 
@@ -39,7 +43,12 @@ async fn every_step_of_a_rotation_may_be_repeated() {
     assert_eq!(first.len(), 1);
     shop.aws.secrets_manager().begin_rotation("signing-key", "second");
     let mut after_step = Vec::new();
-    for (step, calls_of_the_repetition) in STEPS.into_iter().zip([&["GetSecretValue"][..], &[], &["GetSecretValue"], &["DescribeSecret"]]) {
+    for (step, calls_of_the_repetition) in STEPS.into_iter().zip([
+        &["GetSecretValue"][..],
+        &[],
+        &["GetSecretValue"],
+        &["DescribeSecret"],
+    ]) {
         for repeated in [false, true] {
             let called = shop.rotation_step(step, "second").await;
             assert!(called.answer.is_ok(), "{step}");
@@ -73,7 +82,11 @@ async fn whatever_happens_to_a_call_a_rotation_makes_one_key() {
                     if now == step {
                         shop.aws.fail(call, fault);
                         let spoiled = shop.rotation_step(now, "second").await;
-                        assert!(["", "SecretsManagerFailed"].contains(&kind(&spoiled)), "{:?}", spoiled.answer);
+                        assert!(
+                            ["", "SecretsManagerFailed"].contains(&kind(&spoiled)),
+                            "{:?}",
+                            spoiled.answer
+                        );
                         // Steps make three calls, one and four.
                         let calls = match now {
                             "createSecret" => 3,
@@ -81,16 +94,33 @@ async fn whatever_happens_to_a_call_a_rotation_makes_one_key() {
                             "testSecret" => 1,
                             _ => 4,
                         };
-                        assert_eq!(kind(&spoiled).is_empty(), call >= calls, "{fault:?} at {call} of {now}");
+                        assert_eq!(
+                            kind(&spoiled).is_empty(),
+                            call >= calls,
+                            "{fault:?} at {call} of {now}"
+                        );
                         shop.aws.heal();
-                        let is_moved = now == "finishSecret" && (call, fault) == (3, Fault::LoseResponse);
-                        assert_eq!(shop.signing_keys() == before, !is_moved, "{fault:?} at {call} of {now}");
+                        let is_moved =
+                            now == "finishSecret" && (call, fault) == (3, Fault::LoseResponse);
+                        assert_eq!(
+                            shop.signing_keys() == before,
+                            !is_moved,
+                            "{fault:?} at {call} of {now}"
+                        );
                     }
                     let done = shop.rotation_step(now, "second").await;
-                    assert!(done.answer.is_ok(), "{fault:?} at {call} of {step}: {now}: {:?}", done.answer);
+                    assert!(
+                        done.answer.is_ok(),
+                        "{fault:?} at {call} of {step}: {now}: {:?}",
+                        done.answer
+                    );
                 }
                 let (old, keys) = (before.keys().next().unwrap(), shop.signing_keys());
-                assert_eq!((keys.len(), keys[old].as_str()), (2, "retired"), "{fault:?} at {call} of {step}");
+                assert_eq!(
+                    (keys.len(), keys[old].as_str()),
+                    (2, "retired"),
+                    "{fault:?} at {call} of {step}"
+                );
                 assert_eq!(keys.values().filter(|status| *status == "current").count(), 1);
             }
         }
@@ -129,7 +159,10 @@ async fn tokens_that_were_signed_before_a_rotation_count_until_they_expire() {
     let counts = async || {
         let mut all = Vec::new();
         for session in [&first, &late, &new] {
-            let (warm, cold) = (shop.authorize(&session.access_token).await, shop.cold().authorize(&session.access_token).await);
+            let (warm, cold) = (
+                shop.authorize(&session.access_token).await,
+                shop.cold().authorize(&session.access_token).await,
+            );
             assert_eq!(kind(&warm), kind(&cold));
             all.push(cold.answer.is_ok());
         }
@@ -144,7 +177,8 @@ async fn tokens_that_were_signed_before_a_rotation_count_until_they_expire() {
     shop.rotate_signing_key().await;
     shop.clock.advance(CACHE_TTL - Duration::from_secs(2));
     assert_eq!(counts().await, [false, true, true]);
-    // A token's time has whole seconds: that of the late one began one second before the copy of the keys was too old.
+    // A token's time has whole seconds: that of the late one began one second before the copy of
+    // the keys was too old.
     shop.clock.advance(Duration::from_secs(1));
     assert_eq!(counts().await, [false, false, true]);
     shop.clock.advance(Duration::from_secs(1));
@@ -188,7 +222,10 @@ async fn keys_that_nobody_knows_are_looked_for_a_few_times_and_then_every_thirty
 async fn the_keys_that_vouch_are_published_and_verify_our_tokens() {
     let shop = Shop::new();
     let early = shop.send("get-jwks", &Value::Null).await;
-    assert_eq!((early.status(), code(&early).as_str(), early.header("retry-after").as_deref()), (503, "no_signing_key", Some("5")));
+    assert_eq!(
+        (early.status(), code(&early).as_str(), early.header("retry-after").as_deref()),
+        (503, "no_signing_key", Some("5"))
+    );
     shop.rotate_signing_key().await;
     shop.clock.advance(JWKS_CACHE_TTL);
     let one = published(&shop).await;
@@ -196,7 +233,11 @@ async fn the_keys_that_vouch_are_published_and_verify_our_tokens() {
     let user = shop.enrol(ADA).await;
     let before = shop.enter(user.id).await;
     shop.rotate_signing_key().await;
-    assert_eq!(published(&shop).await, one, "for a few seconds, so that whoever asks does not ask Secrets Manager");
+    assert_eq!(
+        published(&shop).await,
+        one,
+        "for a few seconds, so that whoever asks does not ask Secrets Manager"
+    );
     shop.clock.advance(JWKS_CACHE_TTL);
     let two = published(&shop).await;
     let after = shop.enter(user.id).await;
@@ -207,7 +248,11 @@ async fn the_keys_that_vouch_are_published_and_verify_our_tokens() {
         let header: Value = serde_json::from_slice(&decoded(head(session))).unwrap();
         let key = two.iter().find(|key| key["kid"] == header["kid"]).unwrap();
         let members = [("kty", "OKP"), ("crv", "Ed25519"), ("alg", "EdDSA"), ("use", "sig")];
-        assert!(members.iter().all(|(name, value)| key[name] == *value) && key.as_object().unwrap().len() == 6, "{key}");
+        assert!(
+            members.iter().all(|(name, value)| key[name] == *value)
+                && key.as_object().unwrap().len() == 6,
+            "{key}"
+        );
         let public = UnparsedPublicKey::new(&ED25519, decoded(key["x"].as_str().unwrap()));
         assert!(public.verify(message.as_bytes(), &decoded(signature)).is_ok());
         let other = two.iter().find(|key| key["kid"] != header["kid"]).unwrap();
@@ -217,7 +262,10 @@ async fn the_keys_that_vouch_are_published_and_verify_our_tokens() {
     shop.clock.advance(RETIRED_KEY_RETENTION - JWKS_CACHE_TTL - Duration::from_millis(1));
     assert_eq!(published(&shop).await.len(), 2);
     shop.clock.advance(Duration::from_millis(1));
-    assert_eq!(published(&shop).await, two.into_iter().filter(|key| *key != one[0]).collect::<Vec<_>>());
+    assert_eq!(
+        published(&shop).await,
+        two.into_iter().filter(|key| *key != one[0]).collect::<Vec<_>>()
+    );
     assert_eq!(shop.signing_keys().len(), 2, "in the secret it stays until the next rotation");
 }
 
@@ -225,18 +273,30 @@ async fn the_keys_that_vouch_are_published_and_verify_our_tokens() {
 async fn nothing_private_is_published() {
     let shop = Shop::open();
     shop.rotate_signing_key().await;
-    let secret: Value = serde_json::from_str(&shop.aws.secrets_manager().text("signing-key").unwrap()).unwrap();
-    let private: Vec<_> = secret["keys"].as_array().unwrap().iter().filter_map(|key| key["private"].as_str()).collect();
+    let secret: Value =
+        serde_json::from_str(&shop.aws.secrets_manager().text("signing-key").unwrap()).unwrap();
+    let private: Vec<_> = secret["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|key| key["private"].as_str())
+        .collect();
     assert_eq!(private.len(), 1);
     let called = shop.send("get-jwks", &Value::Null).await;
-    assert!(!called.ok().to_string().contains(private[0]) && !called.ok().to_string().contains("private"));
+    assert!(
+        !called.ok().to_string().contains(private[0])
+            && !called.ok().to_string().contains("private")
+    );
     assert_eq!(json!(called.status()), json!(200));
 }
 
 /// The status of a key, and how many keys sign.
 fn status(shop: &Shop, kid: &str) -> (String, usize) {
     let keys = shop.signing_keys();
-    (keys.get(kid).cloned().unwrap_or_default(), keys.values().filter(|status| *status == "current").count())
+    (
+        keys.get(kid).cloned().unwrap_or_default(),
+        keys.values().filter(|status| *status == "current").count(),
+    )
 }
 
 #[tokio::test]
@@ -245,14 +305,21 @@ async fn revocation_names_the_revoked_and_the_new_key_and_may_be_repeated() {
     shop.rotate_signing_key().await;
     let before = shop.signing_keys();
     for wanted in ["retired", "current"] {
-        let kid = before.iter().find(|(_, status)| *status == wanted).map(|(kid, _)| kid.clone()).unwrap();
+        let kid = before
+            .iter()
+            .find(|(_, status)| *status == wanted)
+            .map(|(kid, _)| kid.clone())
+            .unwrap();
         let called = shop.revoke_key(&kid).await;
         let answer = called.ok().clone();
         assert_eq!(
             called.calls.iter().map(|call| call.operation.as_str()).collect::<Vec<_>>(),
             ["DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"]
         );
-        assert_eq!((&answer["revoked"], status(&shop, &kid)), (&json!(kid), ("revoked".to_owned(), 1)));
+        assert_eq!(
+            (&answer["revoked"], status(&shop, &kid)),
+            (&json!(kid), ("revoked".to_owned(), 1))
+        );
         assert_eq!(status(&shop, answer["current"].as_str().unwrap()).0, "current");
         let keys = shop.signing_keys();
         let again = shop.revoke_key(&kid).await;
@@ -261,13 +328,18 @@ async fn revocation_names_the_revoked_and_the_new_key_and_may_be_repeated() {
         shop.clock.advance(JWKS_CACHE_TTL);
         assert!(published(&shop).await.iter().all(|key| key["kid"] != *kid));
     }
-    let signing = shop.signing_keys().into_iter().find(|(_, status)| status == "current").unwrap().0;
+    let signing =
+        shop.signing_keys().into_iter().find(|(_, status)| status == "current").unwrap().0;
     assert_eq!(shop.revoke_key("current").await.ok()["revoked"], json!(signing));
     let keys = shop.signing_keys();
     for unknown in ["", "CURRENT", "key_0199c2a8-0000-7000-8000-000000000001", "key_x", "*"] {
         assert_eq!(kind(&shop.revoke_key(unknown).await), "UnknownKey", "{unknown}");
     }
-    assert_eq!(kind(&Shop::new().revoke_key("current").await), "UnknownKey", "before the first rotation");
+    assert_eq!(
+        kind(&Shop::new().revoke_key("current").await),
+        "UnknownKey",
+        "before the first rotation"
+    );
     assert_eq!(shop.signing_keys(), keys);
 }
 
@@ -297,7 +369,11 @@ async fn revocation_survives_faults_and_a_rotation_that_finishes_first() {
             let kid = shop.signing_keys().keys().next().unwrap().clone();
             shop.aws.fail(call, fault);
             let called = shop.revoke_key(&kid).await;
-            assert!(["", "SecretsManagerFailed"].contains(&kind(&called)), "{fault:?} at {call}: {:?}", called.answer);
+            assert!(
+                ["", "SecretsManagerFailed"].contains(&kind(&called)),
+                "{fault:?} at {call}: {:?}",
+                called.answer
+            );
             // Only the last call is tried again, from the start.
             assert_eq!(called.answer.is_ok(), call == 3, "{fault:?} at {call}");
             shop.aws.heal();
@@ -312,7 +388,11 @@ async fn revocation_survives_faults_and_a_rotation_that_finishes_first() {
     assert!(shop.rotation_step("createSecret", "quick").await.answer.is_ok());
     shop.aws.secrets_manager().overtake("signing-key", "quick");
     let called = shop.revoke_key("current").await;
-    assert_eq!(called.ok()["revoked"], json!(kid), "the key that was meant, and not the one that signs by then");
+    assert_eq!(
+        called.ok()["revoked"],
+        json!(kid),
+        "the key that was meant, and not the one that signs by then"
+    );
     assert_eq!(called.calls.len(), 8);
     assert_eq!(status(&shop, &kid), ("revoked".to_owned(), 1));
     assert_eq!(shop.signing_keys().len(), 3, "the key of the rotation is not thrown away");

@@ -38,8 +38,14 @@ async fn a_refresh_costs_one_transaction_and_no_read() {
     shop.enrol(ADA).await;
     let session = shop.log_in(ADA).await;
     let first = shop.refresh(&session.refresh_token).await;
-    assert_eq!((first.status(), first.operations(), first.calls.len()), (200, vec!["TransactWriteItems"], 1));
-    assert_eq!((&first.json()["token_type"], &first.json()["expires_in"]), (&json!("Bearer"), &json!(900)));
+    assert_eq!(
+        (first.status(), first.operations(), first.calls.len()),
+        (200, vec!["TransactWriteItems"], 1)
+    );
+    assert_eq!(
+        (&first.json()["token_type"], &first.json()["expires_in"]),
+        (&json!("Bearer"), &json!(900))
+    );
     let mut last = Session::of(&first).unwrap();
     assert!(is_in(&shop, &last).await && is_in(&shop, &session).await);
     for _ in 0..5 {
@@ -61,7 +67,10 @@ async fn session_ends_180_days_after_its_login_however_often_it_is_used() {
     let mut session = shop.enter(user.id).await;
     let stored = || {
         let item = shop.aws.items("sessions").remove(0);
-        (item["expires_at"]["S"].as_str().unwrap().to_owned(), item["ttl"]["N"].as_str().unwrap().parse::<i64>().unwrap())
+        (
+            item["expires_at"]["S"].as_str().unwrap().to_owned(),
+            item["ttl"]["N"].as_str().unwrap().parse::<i64>().unwrap(),
+        )
     };
     for days in (20..180).step_by(20) {
         shop.clock.advance(Duration::from_secs(20 * 24 * 3600));
@@ -76,7 +85,10 @@ async fn session_ends_180_days_after_its_login_however_often_it_is_used() {
     assert!(!is_in(&shop, &last).await);
     for token in [&last, &session] {
         let called = shop.refresh(&token.refresh_token).await;
-        assert_eq!((called.status(), code(&called).as_str(), called.operations().len()), (401, "invalid_token", 0));
+        assert_eq!(
+            (called.status(), code(&called).as_str(), called.operations().len()),
+            (401, "invalid_token", 0)
+        );
     }
     assert_eq!(shop.user(user.id).await.token_version, 1, "an old token is no reuse");
     assert!(is_in(&shop, &shop.enter(user.id).await).await, "a login begins another session");
@@ -113,16 +125,23 @@ async fn whatever_is_wrong_with_a_refresh_token_the_answer_is_that_for_an_access
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let nobody = shop.send("get-me", &Value::Null).await;
-    assert_eq!((nobody.status(), nobody.header("www-authenticate").as_deref()), (401, Some("Bearer error=\"invalid_token\"")));
+    assert_eq!(
+        (nobody.status(), nobody.header("www-authenticate").as_deref()),
+        (401, Some("Bearer error=\"invalid_token\""))
+    );
     let expected = seen(&nobody);
     let check = |called: &Called, what: &str| assert_eq!(seen(called), expected, "{what}");
 
     let (session, other) = (shop.enter(user.id).await, shop.enter(user.id).await);
     let before = (shop.aws.items("users"), shop.aws.items("sessions"));
-    let (mine, theirs): (Vec<&str>, Vec<&str>) = (session.refresh_token.split('.').collect(), other.refresh_token.split('.').collect());
+    let (mine, theirs): (Vec<&str>, Vec<&str>) =
+        (session.refresh_token.split('.').collect(), other.refresh_token.split('.').collect());
     let mac = mine[3];
     let changed_mac = format!("{}{}", if mac.starts_with('A') { 'B' } else { 'A' }, &mac[1..]);
-    let padded = BASE64_URL_SAFE_NO_PAD.decode(mac).map(|bytes| base64::prelude::BASE64_URL_SAFE.encode(bytes)).unwrap();
+    let padded = BASE64_URL_SAFE_NO_PAD
+        .decode(mac)
+        .map(|bytes| base64::prelude::BASE64_URL_SAFE.encode(bytes))
+        .unwrap();
     for (what, token) in [
         ("none", String::new()),
         ("an access token", session.access_token.clone()),
@@ -146,7 +165,11 @@ async fn whatever_is_wrong_with_a_refresh_token_the_answer_is_that_for_an_access
         token.text(&shop.refresh_key().await)
     };
     check(&shop.refresh(&stray).await, "unknown");
-    assert_eq!((shop.aws.items("users"), shop.aws.items("sessions")), before, "and nothing of it changes anything");
+    assert_eq!(
+        (shop.aws.items("users"), shop.aws.items("sessions")),
+        before,
+        "and nothing of it changes anything"
+    );
 
     let revoked = shop.enter(user.id).await;
     shop.logout(&revoked).await;
@@ -157,7 +180,11 @@ async fn whatever_is_wrong_with_a_refresh_token_the_answer_is_that_for_an_access
     check(&shop.refresh(&other.refresh_token).await, "expired");
     assert_eq!(shop.user(user.id).await.token_version, 1, "an expired token is no reuse");
     shop.clock.advance(SESSION_LIFETIME - Duration::from_millis(2));
-    assert_eq!(shop.refresh(&last.refresh_token).await.status(), 200, "thirty days from the last exchange");
+    assert_eq!(
+        shop.refresh(&last.refresh_token).await.status(),
+        200,
+        "thirty days from the last exchange"
+    );
 }
 
 #[tokio::test]
@@ -193,7 +220,10 @@ async fn what_becomes_of_a_user_shows_at_the_next_refresh() {
     assert_eq!(shop.administer(&admin, user.id, &json!({ "role": "admin" })).await.status(), 200);
     assert!(!is_in(&shop, &renamed).await, "a token with the old role");
     let promoted = refreshed(&shop, &renamed).await;
-    assert_eq!((&promoted.claims()["role"], is_in(&shop, &promoted).await), (&json!("admin"), true));
+    assert_eq!(
+        (&promoted.claims()["role"], is_in(&shop, &promoted).await),
+        (&json!("admin"), true)
+    );
     assert_eq!(shop.administer(&admin, user.id, &json!({ "role": "user" })).await.status(), 200);
     assert!(!is_in(&shop, &promoted).await);
     let demoted = refreshed(&shop, &promoted).await;
@@ -205,14 +235,21 @@ async fn what_becomes_of_a_user_shows_at_the_next_refresh() {
     assert_eq!(shop.verify_email(&shop.verification_token(user.id).await).await.status(), 204);
     assert!(!is_in(&shop, &waiting).await, "a token with the old address");
     let moved = refreshed(&shop, &waiting).await;
-    assert_eq!((&moved.claims()["email"], is_in(&shop, &moved).await), (&json!("countess@example.com"), true));
+    assert_eq!(
+        (&moved.claims()["email"], is_in(&shop, &moved).await),
+        (&json!("countess@example.com"), true)
+    );
 
     assert_eq!(shop.set_active(&admin, user.id, false).await.status(), 200);
     assert!(!is_in(&shop, &moved).await);
     let (out, nobody) = (shop.refresh(&moved.refresh_token).await, shop.refresh("x").await);
     assert_eq!(seen(&out), seen(&nobody));
     assert_eq!(shop.set_active(&admin, user.id, true).await.status(), 200);
-    assert_eq!(seen(&shop.refresh(&moved.refresh_token).await), seen(&nobody), "who is let in again logs in again");
+    assert_eq!(
+        seen(&shop.refresh(&moved.refresh_token).await),
+        seen(&nobody),
+        "who is let in again logs in again"
+    );
     assert!(!is_in(&shop, &moved).await);
     assert!(is_in(&shop, &shop.enter(user.id).await).await);
 }
@@ -224,7 +261,10 @@ async fn a_session_that_is_logged_out_is_over_and_no_other_is() {
     let (session, other) = (shop.enter(user.id).await, shop.enter(user.id).await);
     let later = refreshed(&shop, &session).await;
     let out = shop.logout(&later).await;
-    assert_eq!((out.status(), out.operations(), &out.ok()["body"]), (204, vec!["UpdateItem"], &json!("")));
+    assert_eq!(
+        (out.status(), out.operations(), &out.ok()["body"]),
+        (204, vec!["UpdateItem"], &json!(""))
+    );
     for dead in [&session, &later] {
         assert!(!is_in(&shop, dead).await);
         assert_eq!(shop.refresh(&dead.refresh_token).await.status(), 401);
@@ -233,7 +273,11 @@ async fn a_session_that_is_logged_out_is_over_and_no_other_is() {
     let before = shop.aws.items("sessions");
     assert_eq!(seen(&shop.logout(&later).await), seen(&out), "the second time");
     assert_eq!(shop.aws.items("sessions"), before);
-    assert_eq!(shop.user(user.id).await.token_version, 1, "a session that is over is no reuse of its tokens");
+    assert_eq!(
+        shop.user(user.id).await.token_version,
+        1,
+        "a session that is over is no reuse of its tokens"
+    );
     assert_eq!(shop.refresh(&other.refresh_token).await.status(), 200);
 }
 
@@ -243,7 +287,12 @@ async fn nobody_ends_the_session_of_another_or_one_that_never_was() {
     let (ada, bob) = (shop.enrol(ADA).await, shop.enrol("bob@example.com").await);
     let (adas, bobs) = (shop.enter(ada.id).await, shop.enter(bob.id).await);
     let before = shop.aws.items("sessions");
-    for session in [json!(adas.id().to_string()), json!("ses_0199c2a8-0000-7000-8000-000000000001"), json!("x"), Value::Null] {
+    for session in [
+        json!(adas.id().to_string()),
+        json!("ses_0199c2a8-0000-7000-8000-000000000001"),
+        json!("x"),
+        Value::Null,
+    ] {
         let mut event = bobs.request(request("logout-user", &Value::Null));
         event["requestContext"]["authorizer"]["sid"] = session;
         assert_eq!(shop.call("logout-user", event).await.status(), 204);
@@ -255,7 +304,8 @@ async fn nobody_ends_the_session_of_another_or_one_that_never_was() {
 async fn a_changed_password_ends_every_other_session_and_not_this_one() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
-    let (session, other, third) = (shop.enter(user.id).await, shop.enter(user.id).await, shop.enter(user.id).await);
+    let (session, other, third) =
+        (shop.enter(user.id).await, shop.enter(user.id).await, shop.enter(user.id).await);
     let third = refreshed(&shop, &third).await;
     assert_eq!(shop.change_password(&session, PASSWORD, NEW_PASSWORD).await.status(), 204);
     assert!(is_in(&shop, &session).await);
@@ -285,14 +335,24 @@ async fn who_does_not_know_the_present_password_changes_nothing_and_cannot_try_f
     let (session, other) = (shop.enter(user.id).await, shop.enter(user.id).await);
     let before = shop.aws.items("users");
     for number in 0..10 {
-        let wrong = shop.change_password(if number % 2 == 0 { &session } else { &other }, "correct house", NEW_PASSWORD).await;
+        let wrong = shop
+            .change_password(
+                if number % 2 == 0 { &session } else { &other },
+                "correct house",
+                NEW_PASSWORD,
+            )
+            .await;
         assert_eq!((wrong.status(), code(&wrong).as_str()), (422, "wrong_password"), "{number}");
         assert_eq!(wrong.json()["errors"][0]["pointer"], "/current_password");
     }
     let throttled = shop.change_password(&session, "correct house", NEW_PASSWORD).await;
     assert_eq!((throttled.status(), code(&throttled).as_str()), (429, "too_many_requests"));
     assert_eq!(throttled.header("retry-after").as_deref(), Some("900"));
-    assert_eq!(shop.change_password(&other, "correct horse", NEW_PASSWORD).await.status(), 429, "nor does guessing right help");
+    assert_eq!(
+        shop.change_password(&other, "correct horse", NEW_PASSWORD).await.status(),
+        429,
+        "nor does guessing right help"
+    );
     assert_eq!(shop.aws.items("users"), before);
     assert!(is_in(&shop, &session).await && is_in(&shop, &other).await);
     shop.clock.advance(Duration::from_secs(900));
@@ -337,7 +397,11 @@ async fn a_user_who_is_gone_or_disabled_or_whose_token_version_moved_on_is_out()
     ] {
         for value in bad {
             shop.set_in_profile(attribute, value.clone());
-            assert_eq!(shop.authorize(&session.access_token).await.answer, unauthorized, "{attribute} {value}");
+            assert_eq!(
+                shop.authorize(&session.access_token).await.answer,
+                unauthorized,
+                "{attribute} {value}"
+            );
         }
         shop.set_in_profile(attribute, good);
         assert!(is_in(&shop, &session).await);
@@ -363,7 +427,11 @@ async fn trouble_with_table_or_secret_logs_nobody_out() {
         for call in 0..2 {
             let cold = shop.cold();
             cold.aws.fail(call, fault);
-            assert_eq!(kind(&cold.authorize(&session.access_token).await), "Unavailable", "{fault:?} at {call}");
+            assert_eq!(
+                kind(&cold.authorize(&session.access_token).await),
+                "Unavailable",
+                "{fault:?} at {call}"
+            );
             assert!(is_in(&cold, &session).await, "{fault:?} at {call}");
         }
         // And a refresh the signing key, its own keys, then the session.
@@ -372,8 +440,16 @@ async fn trouble_with_table_or_secret_logs_nobody_out() {
             cold.aws.fail(call, fault);
             // A transaction that is throttled is tried again by the table itself.
             let spoiled = if call == 2 && fault == Fault::Throttle { 200 } else { 503 };
-            assert_eq!(cold.refresh(&session.refresh_token).await.status(), spoiled, "{fault:?} at {call}");
-            assert_eq!(cold.refresh(&session.refresh_token).await.status(), 200, "{fault:?} at {call}");
+            assert_eq!(
+                cold.refresh(&session.refresh_token).await.status(),
+                spoiled,
+                "{fault:?} at {call}"
+            );
+            assert_eq!(
+                cold.refresh(&session.refresh_token).await.status(),
+                200,
+                "{fault:?} at {call}"
+            );
         }
     }
     // A token of a key that is newer than the copy: the keys cannot be read again.

@@ -1,8 +1,10 @@
-//! Rounds in which every product is told once more, so that whoever keeps a copy and has missed a message gets it in the end.
+//! Rounds in which every product is told once more, so that whoever keeps a copy and has missed a
+//! message gets it in the end.
 //!
-//! A round goes from place to place: first through all that is sold, then through all that is archived, each over the partitions of
-//! its index. A product that is archived meanwhile goes from what was not reached yet to what is still to come, never the other way round.
-//! One that is renamed meanwhile may be passed over: it was told just then, in a version of its own.
+//! A round goes from place to place: first through all that is sold, then through all that is
+//! archived, each over the partitions of its index. A product that is archived meanwhile goes from
+//! what was not reached yet to what is still to come, never the other way round. One that is
+//! renamed meanwhile may be passed over: it was told just then, in a version of its own.
 
 use std::time::Duration;
 
@@ -40,7 +42,8 @@ impl BackfillRun {
     pub fn start(last: Option<&Self>, now: Timestamp) -> Self {
         let milliseconds_now = u64::try_from(now.milliseconds()).unwrap_or(0);
         Self {
-            // Versions are counted and rounds take the time, so that a message of a round never has the number of a version's.
+            // Versions are counted and rounds take the time, so that a message of a round never has
+            // the number of a version's.
             number: last.map_or(milliseconds_now, |last| milliseconds_now.max(last.number + 1)),
             cursor: Some(Cursor::default()),
             version: last.map_or(1, |last| last.version + 1),
@@ -49,7 +52,8 @@ impl BackfillRun {
         }
     }
 
-    /// Whether all is told, and it is too early for the next round: whoever asks for one has to let `cooldown` pass from the beginning of this.
+    /// Whether all is told, and it is too early for the next round: whoever asks for one has to let
+    /// `cooldown` pass from the beginning of this.
     pub fn is_cooling_down(&self, cooldown: Duration, now: Timestamp) -> bool {
         self.cursor.is_none() && now.since(self.started_at) < cooldown
     }
@@ -62,8 +66,8 @@ impl BackfillRun {
 }
 
 impl Cursor {
-    /// The place behind a page that was found here and ended with `last`, if `more` may follow in the same partition. There are
-    /// `partitions` in all; none: that was the last.
+    /// The place behind a page that was found here and ended with `last`, if `more` may follow in
+    /// the same partition. There are `partitions` in all; none: that was the last.
     pub fn after_page(&self, last: Option<String>, more: bool, partitions: u32) -> Option<Self> {
         if more {
             return Some(Self { partition: self.partition, after: last });

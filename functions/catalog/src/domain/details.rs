@@ -36,7 +36,8 @@ checked_text!(
     "desk-lamps"
 );
 checked_text!(
-    /// The shop's own number of a product, as it is written: `LAMP-01`. No other product has it, in upper or lower case.
+    /// The shop's own number of a product, as it is written: `LAMP-01`. No other product has it, in
+    /// upper or lower case.
     Sku: by(
         sku,
         text("The shop's own number of a product: visible characters. No other product has it, in upper or lower case.", "LAMP-01")
@@ -47,7 +48,9 @@ checked_text!(
 );
 
 fn is_slug(text: &str) -> bool {
-    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let is_word = |word: &str| {
+        !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    };
     text.split('-').all(is_word)
 }
 
@@ -56,12 +59,18 @@ fn is_cell_break(c: char) -> bool {
     c.is_control() || text::is_dropped(c) || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// 1 to 64 visible characters in one line, with spaces between them. White space around them is removed.
+/// 1 to 64 visible characters in one line, with spaces between them. White space around them is
+/// removed.
 fn sku(text: &str) -> Result<String, Violation> {
     let text = text::trimmed(text);
     let is_one_cell = !text.contains(is_cell_break);
     let sku = text::single_line(text, MAX_SKU).ok().filter(|_| is_one_cell);
-    sku.ok_or_else(|| Violation::new("invalid_sku", format!("A SKU has 1 to {MAX_SKU} visible characters, in one line.")))
+    sku.ok_or_else(|| {
+        Violation::new(
+            "invalid_sku",
+            format!("A SKU has 1 to {MAX_SKU} visible characters, in one line."),
+        )
+    })
 }
 
 impl Sku {
@@ -101,7 +110,9 @@ impl utoipa::PartialSchema for Price {
 
 #[cfg(feature = "api-document")]
 impl utoipa::ToSchema for Price {
-    fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>) {
+    fn schemas(
+        schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>,
+    ) {
         schemas.push(("Money".to_owned(), <Money as utoipa::PartialSchema>::schema()));
         <Money as utoipa::ToSchema>::schemas(schemas);
     }
@@ -111,7 +122,11 @@ impl TryFrom<Money> for Price {
     type Error = Violation;
 
     fn try_from(money: Money) -> Result<Self, Violation> {
-        if money.amount > 0 { Ok(Self(money)) } else { Err(Violation::out_of_range("A price is above zero.")) }
+        if money.amount > 0 {
+            Ok(Self(money))
+        } else {
+            Err(Violation::out_of_range("A price is above zero."))
+        }
     }
 }
 
@@ -146,7 +161,9 @@ impl TryFrom<u32> for MaxPerOrder {
         if (1..=MAX_QUANTITY).contains(&count) {
             return Ok(Self(count));
         }
-        Err(Violation::out_of_range(format!("An order has 1 to {MAX_QUANTITY} pieces of a product.")))
+        Err(Violation::out_of_range(format!(
+            "An order has 1 to {MAX_QUANTITY} pieces of a product."
+        )))
     }
 }
 
@@ -161,7 +178,8 @@ impl From<MaxPerOrder> for u32 {
 pub struct Details {
     /// What it is called.
     pub name: ProductName,
-    /// What there is to say about it. Left out where there is nothing: two requests that say the same then have one fingerprint.
+    /// What there is to say about it. Left out where there is nothing: two requests that say the
+    /// same then have one fingerprint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<Description>,
     /// The shelf it stands on.
@@ -170,7 +188,8 @@ pub struct Details {
     pub sku: Sku,
     /// What one piece costs.
     pub price: Price,
-    /// The most pieces of it that one order may have. `None`: the shop's own limit, which a parameter of the deployment sets.
+    /// The most pieces of it that one order may have. `None`: the shop's own limit, which a
+    /// parameter of the deployment sets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_per_order: Option<MaxPerOrder>,
 }
@@ -218,7 +237,12 @@ mod tests {
             "A \u{200d}B",
             &"X".repeat(65),
         ] {
-            assert_eq!(Sku::parse(bad).unwrap_err().code, "invalid_sku", "{}", bad.escape_unicode());
+            assert_eq!(
+                Sku::parse(bad).unwrap_err().code,
+                "invalid_sku",
+                "{}",
+                bad.escape_unicode()
+            );
         }
     }
 
@@ -247,7 +271,17 @@ mod tests {
         for good in ["lamps", "desk-lamps", "3d", &"x".repeat(50)] {
             assert!(Category::parse(good).is_ok(), "{good}");
         }
-        for bad in ["", "Lamps", "-lamps", "lamps-", "desk--lamps", "lamps#1", "desk lamps", "é", &"x".repeat(51)] {
+        for bad in [
+            "",
+            "Lamps",
+            "-lamps",
+            "lamps-",
+            "desk--lamps",
+            "lamps#1",
+            "desk lamps",
+            "é",
+            &"x".repeat(51),
+        ] {
             assert_eq!(Category::parse(bad).unwrap_err().code, "invalid_category", "{bad}");
         }
     }
@@ -257,14 +291,18 @@ mod tests {
         assert_eq!(ProductName::parse("  Desk lamp ").unwrap().as_str(), "Desk lamp");
         assert_eq!(ProductName::parse("two\nlines").unwrap().as_str(), "two lines");
         assert_eq!(Description::parse("two\nlines").unwrap().as_str(), "two\nlines");
-        assert_eq!(Description::parse("\u{feff}pasted\r\nlines\rof\ta table\u{2028}").unwrap().as_str(), "pasted\nlines\nof a table");
+        assert_eq!(
+            Description::parse("\u{feff}pasted\r\nlines\rof\ta table\u{2028}").unwrap().as_str(),
+            "pasted\nlines\nof a table"
+        );
         assert_eq!(ProductName::parse("\u{3164}").unwrap_err().code, "blank");
         assert_eq!(Description::parse("a\u{202e}b").unwrap_err().code, "invalid_characters");
     }
 
     #[test]
     fn nothing_is_given_away() {
-        let price = |amount: i64| from_value::<Price>(json!({ "amount": amount, "currency": "USD" }));
+        let price =
+            |amount: i64| from_value::<Price>(json!({ "amount": amount, "currency": "USD" }));
         assert!(price(0).is_err());
         assert!(price(-1).is_err());
         assert_eq!(price(1).unwrap().money().amount, 1);
@@ -274,7 +312,9 @@ mod tests {
     fn an_order_has_one_to_999_pieces_of_a_product() {
         let most = |count: Value| from_value::<MaxPerOrder>(count).map(MaxPerOrder::count).ok();
         assert_eq!((most(json!(1)), most(json!(999))), (Some(1), Some(999)));
-        for bad in [json!(0), json!(1000), json!(-1), json!(1.0), json!("10"), json!(4_294_967_296_u64)] {
+        for bad in
+            [json!(0), json!(1000), json!(-1), json!(1.0), json!("10"), json!(4_294_967_296_u64)]
+        {
             assert_eq!(most(bad.clone()), None, "{bad}");
         }
     }
@@ -284,6 +324,10 @@ mod tests {
         let before = json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-01", "price": { "amount": 2999, "currency": "USD" } });
         let details: Details = from_value(before.clone()).unwrap();
         assert_eq!(details.max_per_order, None);
-        assert_eq!(serde_json::to_value(&details).unwrap(), before, "a repeated request has the fingerprint that it had");
+        assert_eq!(
+            serde_json::to_value(&details).unwrap(),
+            before,
+            "a repeated request has the fingerprint that it had"
+        );
     }
 }

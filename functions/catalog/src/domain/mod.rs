@@ -53,7 +53,8 @@ pub struct Product {
     pub status: Status,
     /// What the shop says about it now.
     pub details: Details,
-    /// What the shop said about it first: the answer to the request that created it, however often that is repeated.
+    /// What the shop said about it first: the answer to the request that created it, however often
+    /// that is repeated.
     pub initial_details: Details,
     /// Tells that request from another with the same key.
     pub fingerprint: String,
@@ -63,14 +64,21 @@ pub struct Product {
     pub updated_at: Timestamp,
     /// The trace that wrote it last.
     pub traceparent: Trace,
-    /// The last round in which it was told once more, though nothing had changed; zero: there was none.
+    /// The last round in which it was told once more, though nothing had changed; zero: there was
+    /// none.
     #[serde(default)]
     pub backfill_run: u64,
 }
 
 impl Product {
     /// A new product.
-    pub fn create(product_id: ProductId, details: Details, fingerprint: String, now: Timestamp, trace: Trace) -> Self {
+    pub fn create(
+        product_id: ProductId,
+        details: Details,
+        fingerprint: String,
+        now: Timestamp,
+        trace: Trace,
+    ) -> Self {
         Self {
             product_id,
             version: 1,
@@ -88,22 +96,41 @@ impl Product {
     /// The product in its next version, of which this is said.
     #[must_use]
     pub fn updated(&self, details: Details, now: Timestamp, trace: Trace) -> Self {
-        Self { version: self.version + 1, details, updated_at: now, traceparent: trace, ..self.clone() }
+        Self {
+            version: self.version + 1,
+            details,
+            updated_at: now,
+            traceparent: trace,
+            ..self.clone()
+        }
     }
 
     /// The product in its next version, in which it is no longer sold.
     #[must_use]
     pub fn archived(&self, now: Timestamp, trace: Trace) -> Self {
-        Self { version: self.version + 1, status: Status::Archived, updated_at: now, traceparent: trace, ..self.clone() }
+        Self {
+            version: self.version + 1,
+            status: Status::Archived,
+            updated_at: now,
+            traceparent: trace,
+            ..self.clone()
+        }
     }
 
     /// The product as it was when it was created.
     #[must_use]
     pub fn as_created(self) -> Self {
-        Self { version: 1, status: Status::Active, details: self.initial_details.clone(), updated_at: self.created_at, ..self }
+        Self {
+            version: 1,
+            status: Status::Active,
+            details: self.initial_details.clone(),
+            updated_at: self.created_at,
+            ..self
+        }
     }
 
-    /// Whether this is what became of version `seen` when it was changed to say `details`: whoever asks for that again has it already.
+    /// Whether this is what became of version `seen` when it was changed to say `details`: whoever
+    /// asks for that again has it already.
     pub fn is_result_of(&self, seen: u64, details: &Details) -> bool {
         seen.checked_add(1) == Some(self.version) && self.details == *details
     }
@@ -113,7 +140,8 @@ impl Product {
         (self.status != Status::Archived).then_some(&self.details.sku)
     }
 
-    /// Whether it is sold. What a later release calls by another name is not, until this one learns of it.
+    /// Whether it is sold. What a later release calls by another name is not, until this one learns
+    /// of it.
     pub fn is_active(&self) -> bool {
         self.status == Status::Active
     }
@@ -130,7 +158,13 @@ pub(crate) mod tests {
         let details = json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-01", "price": { "amount": 2999, "currency": "USD" } });
         let details = from_value(details).unwrap();
         let now = Timestamp::from_milliseconds(1_700_000_000_000);
-        Product::create(derive(&["lamp"]), details, "f".to_owned(), now, Trace::start(&Ids::seeded(1)))
+        Product::create(
+            derive(&["lamp"]),
+            details,
+            "f".to_owned(),
+            now,
+            Trace::start(&Ids::seeded(1)),
+        )
     }
 
     #[test]
@@ -153,15 +187,29 @@ pub(crate) mod tests {
 
     #[test]
     fn each_change_is_a_version_and_leaves_the_rest_alone() {
-        let (first, later, trace) = (lamp(), Timestamp::from_milliseconds(1_800_000_000_000), Trace::start(&Ids::seeded(2)));
+        let (first, later, trace) = (
+            lamp(),
+            Timestamp::from_milliseconds(1_800_000_000_000),
+            Trace::start(&Ids::seeded(2)),
+        );
         let mut details = first.details.clone();
         details.sku = Sku::parse("LAMP-02").unwrap();
         let changed = first.updated(details.clone(), later, trace.clone());
         assert_eq!(
             changed,
-            Product { version: 2, details: details.clone(), updated_at: later, traceparent: trace.clone(), ..first.clone() }
+            Product {
+                version: 2,
+                details: details.clone(),
+                updated_at: later,
+                traceparent: trace.clone(),
+                ..first.clone()
+            }
         );
-        assert!(changed.is_result_of(1, &details) && !changed.is_result_of(2, &details) && !changed.is_result_of(1, &first.details));
+        assert!(
+            changed.is_result_of(1, &details)
+                && !changed.is_result_of(2, &details)
+                && !changed.is_result_of(1, &first.details)
+        );
         let archived = changed.archived(later, trace);
         assert_eq!((changed.sku_held(), archived.sku_held()), (Some(&details.sku), None));
         assert_eq!(archived, Product { version: 3, status: Status::Archived, ..changed });

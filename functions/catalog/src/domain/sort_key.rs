@@ -1,25 +1,30 @@
-//! The order in which products are listed: by name as people sort it, without regard to case and accents.
+//! The order in which products are listed: by name as people sort it, without regard to case and
+//! accents.
 
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
 /// Below every character that a name may hold: a name that another one continues comes before it.
 const SEPARATOR: char = '\u{1}';
 
-/// The longest folded name that counts, in bytes. With name (at most 400) and id (40) a key stays below the 1,024 bytes that DynamoDB
-/// allows a sort key.
+/// The longest folded name that counts, in bytes. With name (at most 400) and id (40) a key stays
+/// below the 1,024 bytes that DynamoDB allows a sort key.
 const MAX_FOLDED_BYTES: usize = 512;
 
-/// The sort key of a product: the folded name, then the name as it is written, then the id, which tells equal names apart.
+/// The sort key of a product: the folded name, then the name as it is written, then the id, which
+/// tells equal names apart.
 pub fn sort_key(name: &str, id: &str) -> String {
     format!("{}{SEPARATOR}{name}{SEPARATOR}{id}", folded(name))
 }
 
-/// Compatibility decomposition (Unicode Standard Annex #15, form NFKD) without combining marks, case folded. Upper case first, because
-/// `ß` and `SS`, or the two small sigmas, differ in lower case alone.
+/// Compatibility decomposition (Unicode Standard Annex #15, form NFKD) without combining marks,
+/// case folded. Upper case first, because `ß` and `SS`, or the two small sigmas, differ in lower
+/// case alone.
 fn folded(name: &str) -> String {
     let without_marks: String = name.nfkd().filter(|c| !is_combining_mark(*c)).collect();
     let mut folded = without_marks.to_uppercase().to_lowercase();
-    let length_limit = (0..=MAX_FOLDED_BYTES.min(folded.len())).rev().find(|length| folded.is_char_boundary(*length));
+    let length_limit = (0..=MAX_FOLDED_BYTES.min(folded.len()))
+        .rev()
+        .find(|length| folded.is_char_boundary(*length));
     folded.truncate(length_limit.unwrap_or_default());
     folded
 }

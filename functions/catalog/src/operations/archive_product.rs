@@ -15,12 +15,12 @@ use crate::{
     store::ReplaceOutcome,
 };
 
-/// Answers `204`, and again `204` for whatever is archived already. Nobody sees the product any more, and its SKU is free for another one;
-/// orders that have it keep what they know.
+/// Answers `204`, and again `204` for whatever is archived already. Nobody sees the product any
+/// more, and its SKU is free for another one; orders that have it keep what they know.
 ///
 /// # Errors
-/// 401 and 403 for everybody but admins, 404 for what was never a product, 428 without `If-Match`, 412 when somebody has changed the
-/// product since.
+/// 401 and 403 for everybody but admins, 404 for what was never a product, 428 without `If-Match`,
+/// 412 when somebody has changed the product since.
 #[cfg_attr(feature = "api-document", utoipa::path(
     delete,
     path = "/products/{product_id}",
@@ -44,7 +44,9 @@ pub async fn archive_product(catalog: Arc<Catalog>, request: Request) -> Result<
     let after = product.archived(catalog.clock.now(), request.trace().clone());
     match catalog.store.replace(&product, &after).await? {
         ReplaceOutcome::Written => Ok(http::no_content()),
-        ReplaceOutcome::VersionConflict(current) if current.status == Status::Archived => Ok(http::no_content()),
+        ReplaceOutcome::VersionConflict(current) if current.status == Status::Archived => {
+            Ok(http::no_content())
+        }
         ReplaceOutcome::VersionConflict(current) => Err(refusal(&current)),
         // It takes no SKU: it lets one go.
         ReplaceOutcome::SkuTaken => Err(refusal(&product)),
@@ -53,5 +55,9 @@ pub async fn archive_product(catalog: Arc<Catalog>, request: Request) -> Result<
 
 /// What is on sale has been changed; of what a later release calls by another name nobody is told.
 fn refusal(product: &Product) -> Problem {
-    if product.is_active() { CatalogError::Stale { current: product.version }.into() } else { CatalogError::NotFound.into() }
+    if product.is_active() {
+        CatalogError::Stale { current: product.version }.into()
+    } else {
+        CatalogError::NotFound.into()
+    }
 }

@@ -15,7 +15,8 @@ use crate::{
     store::CreateOutcome,
 };
 
-/// Answers `201` with the product; a repeated `Idempotency-Key` answers the product as it was created, whatever has become of it since.
+/// Answers `201` with the product; a repeated `Idempotency-Key` answers the product as it was
+/// created, whatever has become of it since.
 ///
 /// # Errors
 /// 401 and 403 for everybody but admins, 400 and 422 for a request that is none, 409 `sku_taken`.
@@ -35,10 +36,14 @@ pub async fn create_product(catalog: Arc<Catalog>, request: Request) -> Result<R
 
     let id = key.derive_id(&admin, "create-product");
     let fingerprint = fingerprint(&details);
-    let product = Product::create(id, details, fingerprint, catalog.clock.now(), request.trace().clone());
+    let product =
+        Product::create(id, details, fingerprint, catalog.clock.now(), request.trace().clone());
 
     let location = request.location(&format!("/products/{id}"));
-    let answer = |product: &Product| http::created(&location, &ProductView::new(product, catalog.max_per_order)).etag(product.version);
+    let answer = |product: &Product| {
+        http::created(&location, &ProductView::new(product, catalog.max_per_order))
+            .etag(product.version)
+    };
     match catalog.store.create(&product).await? {
         CreateOutcome::Created => Ok(answer(&product)),
         CreateOutcome::Replayed(before) => Ok(http::replayed(answer(&before.as_created()))),

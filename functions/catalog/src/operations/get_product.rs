@@ -30,6 +30,8 @@ pub async fn get_product(catalog: Arc<Catalog>, request: Request) -> Result<Resp
     let found = catalog.store.find(id).await?;
     let product = found.filter(|product| product.is_active()).ok_or(CatalogError::NotFound)?;
 
-    let answer = http::ok(&ProductView::new(&product, catalog.max_per_order)).etag(product.version).cached("public, max-age=30");
+    let answer = http::ok(&ProductView::new(&product, catalog.max_per_order))
+        .etag(product.version)
+        .cached("public, max-age=30");
     Ok(answer.unless_matching(request.header("if-none-match")))
 }

@@ -29,16 +29,23 @@ pub async fn list_products(catalog: Arc<Catalog>, request: Request) -> Result<Re
     let scope = ["list-products", category.as_ref().map_or("", Category::as_str)];
     let now = catalog.clock.now();
 
-    let after = if page.has_cursor() { page.after(&catalog.cursor_key().await?, &scope, now)? } else { None };
+    let after = if page.has_cursor() {
+        page.after(&catalog.cursor_key().await?, &scope, now)?
+    } else {
+        None
+    };
     let mut found = catalog.store.list(category.as_ref(), after, page.limit_plus_one()).await?;
 
     let has_next = found.len() > page.limit as usize;
     found.truncate(page.limit as usize);
     let next_cursor = match found.last() {
-        Some((last, _)) if has_next => Some(page.next(&catalog.cursor_key().await?, &scope, last, now, &catalog.ids)),
+        Some((last, _)) if has_next => {
+            Some(page.next(&catalog.cursor_key().await?, &scope, last, now, &catalog.ids))
+        }
         _ => None,
     };
-    let items = found.iter().map(|(_, product)| ProductView::new(product, catalog.max_per_order)).collect();
+    let items =
+        found.iter().map(|(_, product)| ProductView::new(product, catalog.max_per_order)).collect();
     Ok(http::ok(&Page { items, next_cursor }).cached("public, max-age=30"))
 }
 

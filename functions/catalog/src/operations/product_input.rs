@@ -39,14 +39,24 @@ mod tests {
     #[test]
     fn requests_that_say_the_same_have_one_fingerprint() {
         let price = json!({ "amount": 2999, "currency": "USD" });
-        let plain = details(json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-01", "price": price })).unwrap();
+        let plain = details(
+            json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-01", "price": price }),
+        )
+        .unwrap();
         let odd = json!({ "sku": "LAMP-01", "price": price, "description": null, "name": " Desk lamp ", "category": "lamps" });
         assert_eq!(fingerprint(&plain), fingerprint(&details(odd).unwrap()));
         let mut limited = json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-01", "price": price, "max_per_order": null });
-        assert_eq!(fingerprint(&plain), fingerprint(&details(limited.clone()).unwrap()), "null is the same as absent");
+        assert_eq!(
+            fingerprint(&plain),
+            fingerprint(&details(limited.clone()).unwrap()),
+            "null is the same as absent"
+        );
         limited["max_per_order"] = json!(2);
         assert_ne!(fingerprint(&plain), fingerprint(&details(limited).unwrap()));
-        let other = details(json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-02", "price": price })).unwrap();
+        let other = details(
+            json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-02", "price": price }),
+        )
+        .unwrap();
         assert_ne!(fingerprint(&plain), fingerprint(&other));
     }
 
@@ -56,7 +66,10 @@ mod tests {
         for field in ["id", "version", "status", "active", "created_at"] {
             let mut request = json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-01", "price": price });
             request[field] = json!("x");
-            assert!(details(request).unwrap_err().to_string().starts_with("unknown field"), "{field}");
+            assert!(
+                details(request).unwrap_err().to_string().starts_with("unknown field"),
+                "{field}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Once a day, and by hand: tells every product once more, sold or archived, for those who keep a copy and have missed a message.
+//! Once a day, and by hand: tells every product once more, sold or archived, for those who keep a
+//! copy and have missed a message.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,7 +22,8 @@ use crate::{Catalog, store::Page};
 pub struct Report {
     /// Products that it has told once more.
     pub resynced: u32,
-    /// Products that could not be read or written: the log names each, and the next round tries them again.
+    /// Products that could not be read or written: the log names each, and the next round tries
+    /// them again.
     pub failed: u32,
     /// Whether the round is over. Otherwise the next call goes on where this one stopped.
     pub finished: bool,
@@ -29,7 +31,8 @@ pub struct Report {
     pub already_running: bool,
 }
 
-/// A schedule's round begins a day after the one before; a little earlier, because the schedule does not come to the second.
+/// A schedule's round begins a day after the one before; a little earlier, because the schedule
+/// does not come to the second.
 const RUN_INTERVAL: Duration = Duration::from_secs(24 * 3600 - 300);
 /// How many products are found at once, and written at the same time.
 const PAGE_SIZE: u32 = 100;
@@ -37,14 +40,20 @@ const WRITE_CONCURRENCY: usize = 16;
 /// What must be left of the function's time for another page.
 const MIN_TIME_LEFT: Duration = Duration::from_secs(10);
 
-/// Goes on with the round that is under way, or begins one, until all have been told or the time is up. A schedule comes more often than it
-/// begins a round: large catalogues take several calls. How far a round is stands in the table, so that neither the time nor a trouble with the table ever sends it back to the beginning.
+/// Goes on with the round that is under way, or begins one, until all have been told or the time is
+/// up. A schedule comes more often than it begins a round: large catalogues take several calls. How
+/// far a round is stands in the table, so that neither the time nor a trouble with the table ever
+/// sends it back to the beginning.
 ///
 /// # Errors
 /// When the table fails: the next call takes up the page that was not done.
-pub async fn resync_products(catalog: Arc<Catalog>, call: Call<ScheduledEvent>) -> Result<Report, Failure> {
+pub async fn resync_products(
+    catalog: Arc<Catalog>,
+    call: Call<ScheduledEvent>,
+) -> Result<Report, Failure> {
     let (lease, deadline) = (catalog.store.lease(), call.deadline);
-    let report = lease.hold(&catalog.clock, deadline, Box::pin(continue_run(catalog.clone(), call))).await?;
+    let report =
+        lease.hold(&catalog.clock, deadline, Box::pin(continue_run(catalog.clone(), call))).await?;
     let report = report.unwrap_or_else(|| Report { already_running: true, ..Report::default() });
     if report.failed > 0 {
         telemetry::count("SweepFailed", "catalog", &Clock::System);
@@ -52,13 +61,17 @@ pub async fn resync_products(catalog: Arc<Catalog>, call: Call<ScheduledEvent>) 
     Ok(report)
 }
 
-async fn continue_run(catalog: Arc<Catalog>, call: Call<ScheduledEvent>) -> Result<Report, Failure> {
+async fn continue_run(
+    catalog: Arc<Catalog>,
+    call: Call<ScheduledEvent>,
+) -> Result<Report, Failure> {
     let failed = |error: TableError| Failure::from_error("ResyncFailed", &error);
     let mut report = Report::default();
     let cooldown = if call.event["source"] == "aws.events" { RUN_INTERVAL } else { Duration::ZERO };
     let mut run = catalog.store.current_run(cooldown, catalog.clock.now()).await.map_err(failed)?;
     while let Some(cursor) = &run.cursor {
-        let Page { products, unreadable, next } = catalog.store.page(cursor, PAGE_SIZE).await.map_err(failed)?;
+        let Page { products, unreadable, next } =
+            catalog.store.page(cursor, PAGE_SIZE).await.map_err(failed)?;
         for group in products.chunks(WRITE_CONCURRENCY) {
             resync(&catalog, group, run.number, &call.trace, &mut report).await.map_err(failed)?;
         }
@@ -75,7 +88,8 @@ async fn continue_run(catalog: Arc<Catalog>, call: Call<ScheduledEvent>) -> Resu
                 return Ok(report);
             }
             run = next;
-            // Only after a note: a call that stopped behind empty partitions would leave the next one where it began.
+            // Only after a note: a call that stopped behind empty partitions would leave the next
+            // one where it began.
             if !is_over && call.deadline.since(Clock::System.now()) < MIN_TIME_LEFT {
                 return Ok(report);
             }
@@ -86,12 +100,18 @@ async fn continue_run(catalog: Arc<Catalog>, call: Call<ScheduledEvent>) -> Resu
     Ok(Report { finished: true, ..report })
 }
 
-/// Marks these products at the same time, and counts those that had not been marked in this round before. One that can never be marked is
-/// passed over.
+/// Marks these products at the same time, and counts those that had not been marked in this round
+/// before. One that can never be marked is passed over.
 ///
 /// # Errors
 /// When the table does not take a write now. The others are marked.
-async fn resync(catalog: &Arc<Catalog>, products: &[ProductId], run: u64, trace: &Trace, report: &mut Report) -> Result<(), TableError> {
+async fn resync(
+    catalog: &Arc<Catalog>,
+    products: &[ProductId],
+    run: u64,
+    trace: &Trace,
+    report: &mut Report,
+) -> Result<(), TableError> {
     let mut running = JoinSet::new();
     for product_id in products {
         let (catalog, product_id, trace) = (catalog.clone(), *product_id, trace.clone());

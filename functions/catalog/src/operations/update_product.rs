@@ -16,12 +16,14 @@ use crate::{
     store::ReplaceOutcome,
 };
 
-/// Answers `200` with the product in its next version. What the request leaves out is not said of it any more. Another SKU is taken, and
-/// the one before is free again, in the same moment. The same request once more is answered `200` once more, and changes nothing.
+/// Answers `200` with the product in its next version. What the request leaves out is not said of
+/// it any more. Another SKU is taken, and the one before is free again, in the same moment. The
+/// same request once more is answered `200` once more, and changes nothing.
 ///
 /// # Errors
-/// 401 and 403 for everybody but admins, 400 and 422 for a request that is none, 404 for a product that is not sold, 428 without
-/// `If-Match`, 412 when somebody else has changed the product since, 409 `sku_taken`.
+/// 401 and 403 for everybody but admins, 400 and 422 for a request that is none, 404 for a product
+/// that is not sold, 428 without `If-Match`, 412 when somebody else has changed the product since,
+/// 409 `sku_taken`.
 #[cfg_attr(feature = "api-document", utoipa::path(
     put,
     path = "/products/{product_id}",
@@ -37,8 +39,11 @@ pub async fn update_product(catalog: Arc<Catalog>, request: Request) -> Result<R
     let seen = request.if_match()?;
     let wanted: Details = request.json::<ProductInput>()?.into();
 
-    let answer = |product: &Product| Ok(http::ok(&ProductView::new(product, catalog.max_per_order)).etag(product.version));
-    let product = catalog.store.find(id).await?.filter(Product::is_active).ok_or(CatalogError::NotFound)?;
+    let answer = |product: &Product| {
+        Ok(http::ok(&ProductView::new(product, catalog.max_per_order)).etag(product.version))
+    };
+    let product =
+        catalog.store.find(id).await?.filter(Product::is_active).ok_or(CatalogError::NotFound)?;
     if product.is_result_of(seen, &wanted) {
         return answer(&product);
     }
@@ -52,8 +57,14 @@ pub async fn update_product(catalog: Arc<Catalog>, request: Request) -> Result<R
     let after = product.updated(wanted, catalog.clock.now(), request.trace().clone());
     match catalog.store.replace(&product, &after).await? {
         ReplaceOutcome::Written => answer(&after),
-        ReplaceOutcome::VersionConflict(current) if current.is_active() && current.is_result_of(seen, &after.details) => answer(&current),
-        ReplaceOutcome::VersionConflict(current) if current.is_active() => Err(CatalogError::Stale { current: current.version }.into()),
+        ReplaceOutcome::VersionConflict(current)
+            if current.is_active() && current.is_result_of(seen, &after.details) =>
+        {
+            answer(&current)
+        }
+        ReplaceOutcome::VersionConflict(current) if current.is_active() => {
+            Err(CatalogError::Stale { current: current.version }.into())
+        }
         ReplaceOutcome::VersionConflict(_) => Err(CatalogError::NotFound.into()),
         ReplaceOutcome::SkuTaken => Err(CatalogError::SkuTaken.into()),
     }

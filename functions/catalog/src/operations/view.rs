@@ -35,7 +35,10 @@ impl ProductView {
             id: product.product_id,
             sku: details.sku.as_str().to_owned(),
             name: details.name.as_str().to_owned(),
-            description: details.description.as_ref().map(|description| description.as_str().to_owned()),
+            description: details
+                .description
+                .as_ref()
+                .map(|description| description.as_str().to_owned()),
             category: details.category.as_str().to_owned(),
             price: details.price.money(),
             max_per_order: details.max_per_order.map_or(max_per_order, MaxPerOrder::count),

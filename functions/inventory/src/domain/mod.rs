@@ -1,7 +1,8 @@
 //! Stock and its rules. Nothing here waits, stores or sends.
 //!
-//! Of each product so many are *on hand*, and so many of these are *available*: the others are *held* for orders. A hold takes from
-//! `available`, a commit takes from `on_hand`, a release gives back what was taken.
+//! Of each product so many are *on hand*, and so many of these are *available*: the others are
+//! *held* for orders. A hold takes from `available`, a commit takes from `on_hand`, a release gives
+//! back what was taken.
 
 pub mod movement;
 pub mod reservation;
@@ -35,7 +36,8 @@ impl Stock {
     }
 }
 
-/// What a write adds to the figures of one part of a product's stock, or takes from them. Neither figure can fall below zero.
+/// What a write adds to the figures of one part of a product's stock, or takes from them. Neither
+/// figure can fall below zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StockChange {
     /// The product.
@@ -46,6 +48,7 @@ pub struct StockChange {
     pub available: i64,
     /// Added to what is on hand.
     pub on_hand: i64,
-    /// Whether it is meant for a product that was never divided: whoever has not looked learns so that this one was.
+    /// Whether it is meant for a product that was never divided: whoever has not looked learns so
+    /// that this one was.
     pub requires_unsharded: bool,
 }

@@ -1,5 +1,6 @@
-//! The whole of stock as a model: orders and movements that decide on what was so a moment ago, and writes that hold or do not, in any
-//! order. Whatever happens, nothing is sold that is not there, and all parts together are what has come in less what was sold.
+//! The whole of stock as a model: orders and movements that decide on what was so a moment ago, and
+//! writes that hold or do not, in any order. Whatever happens, nothing is sold that is not there,
+//! and all parts together are what has come in less what was sold.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,10 @@ use shared::{
 use super::{
     StockChange,
     movement::{Movement, Threshold},
-    reservation::{Decision, Lines, Reservation, ReservationChange, ReservationCommand, ReservationRequest, State, decide},
+    reservation::{
+        Decision, Lines, Reservation, ReservationChange, ReservationCommand, ReservationRequest,
+        State, decide,
+    },
     shards::{Allocation, AllocationError, Precondition, ShardLayout, ShardStock, ShardedStock},
 };
 
@@ -64,7 +68,11 @@ fn at() -> Timestamp {
 
 impl World {
     fn new() -> Self {
-        Self { sharded_stock: ShardedStock::empty(product()), reservations: BTreeMap::new(), came_in: 0 }
+        Self {
+            sharded_stock: ShardedStock::empty(product()),
+            reservations: BTreeMap::new(),
+            came_in: 0,
+        }
     }
 
     fn shard_stock(&mut self, shard: u32) -> &mut ShardStock {
@@ -125,9 +133,15 @@ impl World {
     /// An order asks, having read `read`. Whether it is decided in the end, and how.
     fn ask(&mut self, read: &Self, number: u8, command: &ReservationCommand) -> Option<State> {
         let order_id = order(number);
-        let mut request =
-            ReservationRequest { order_id, attempt: 1, command: command.clone(), at: at(), trace: Trace::start(&Ids::seeded(1)) };
-        let (mut read, mut stored, mut out_of_stock) = (read.clone(), read.reservations.get(&order_id).cloned(), None);
+        let mut request = ReservationRequest {
+            order_id,
+            attempt: 1,
+            command: command.clone(),
+            at: at(),
+            trace: Trace::start(&Ids::seeded(1)),
+        };
+        let (mut read, mut stored, mut out_of_stock) =
+            (read.clone(), read.reservations.get(&order_id).cloned(), None);
         for _ in 0..10 {
             let change = match decide(stored.as_ref(), &request, out_of_stock) {
                 Err(_) => return None,
@@ -137,7 +151,9 @@ impl World {
             if self.save(&change) {
                 return Some(change.next.state);
             }
-            if self.reservations.get(&order_id).map(|current| current.version) != change.expected_version {
+            if self.reservations.get(&order_id).map(|current| current.version)
+                != change.expected_version
+            {
                 stored = self.reservations.get(&order_id).cloned();
                 continue;
             }
@@ -157,7 +173,9 @@ impl World {
     /// A movement, planned on what `read` shows. The plan that fails is made anew.
     fn adjust(&mut self, read: &Self, movement: &Movement) -> Result<(), AllocationError> {
         let mut allocation = match movement.delta {
-            Some(delta) if !movement.changes_settings() => Allocation::unsharded(product(), delta.count()),
+            Some(delta) if !movement.changes_settings() => {
+                Allocation::unsharded(product(), delta.count())
+            }
             _ => read.sharded_stock.allocate_movement(movement, 10, true)?,
         };
         for attempt in 0..10 {
@@ -171,24 +189,36 @@ impl World {
 
     fn check(&self) {
         let sum = |state: State| -> i64 {
-            let lines =
-                self.reservations.values().filter(|reservation| reservation.state == state).flat_map(|reservation| &reservation.lines);
+            let lines = self
+                .reservations
+                .values()
+                .filter(|reservation| reservation.state == state)
+                .flat_map(|reservation| &reservation.lines);
             lines.map(|line| i64::from(line.quantity)).sum()
         };
         let total = self.sharded_stock.total();
         assert_eq!(total.held(), sum(State::Held), "{self:?}");
         assert_eq!(total.on_hand + sum(State::Committed), self.came_in, "{self:?}");
         assert!(
-            self.sharded_stock.shards.iter().all(|shard_stock| shard_stock.available >= 0 && shard_stock.on_hand >= shard_stock.available),
+            self.sharded_stock.shards.iter().all(|shard_stock| shard_stock.available >= 0
+                && shard_stock.on_hand >= shard_stock.available),
             "{self:?}"
         );
         let all_shards = self.sharded_stock.layout.all_shards();
-        assert!(self.sharded_stock.shards.iter().all(|shard_stock| all_shards.contains(&shard_stock.shard)), "{self:?}");
+        assert!(
+            self.sharded_stock
+                .shards
+                .iter()
+                .all(|shard_stock| all_shards.contains(&shard_stock.shard)),
+            "{self:?}"
+        );
     }
 }
 
 fn wanted(quantity: u32) -> ReservationCommand {
-    ReservationCommand::Reserve(from_value::<Lines>(json!([{ "product_id": product(), "quantity": quantity }])).unwrap())
+    ReservationCommand::Reserve(
+        from_value::<Lines>(json!([{ "product_id": product(), "quantity": quantity }])).unwrap(),
+    )
 }
 
 fn movement(delta: Option<i64>, shard_count: Option<u32>) -> Option<Movement> {
@@ -312,8 +342,13 @@ proptest! {
 fn orders_are_spread_over_the_parts_in_use() {
     let mut seen = BTreeMap::new();
     for number in 0..200 {
-        *seen.entry(ShardLayout { shard_count: 8, last_shard: 12 }.preferred_shard(order(number))).or_insert(0) += 1;
-        assert_eq!(ShardLayout { shard_count: 1, last_shard: 12 }.preferred_shard(order(number)), 0);
+        *seen
+            .entry(ShardLayout { shard_count: 8, last_shard: 12 }.preferred_shard(order(number)))
+            .or_insert(0) += 1;
+        assert_eq!(
+            ShardLayout { shard_count: 1, last_shard: 12 }.preferred_shard(order(number)),
+            0
+        );
     }
     assert_eq!(seen.keys().copied().collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
     assert!(seen.values().all(|count| (10..=45).contains(count)), "{seen:?}");

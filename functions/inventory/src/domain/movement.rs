@@ -1,4 +1,5 @@
-//! Movements: goods that come in or are written off, by hand; and what is settled for a product along with that.
+//! Movements: goods that come in or are written off, by hand; and what is settled for a product
+//! along with that.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -35,7 +36,11 @@ impl Delta {
     }
 }
 
-shared::describe!(Delta, number("How many come in (above zero) or go (below zero): not 0.", 25).within(-MAX_DELTA..=MAX_DELTA));
+shared::describe!(
+    Delta,
+    number("How many come in (above zero) or go (below zero): not 0.", 25)
+        .within(-MAX_DELTA..=MAX_DELTA)
+);
 
 impl TryFrom<i64> for Delta {
     type Error = Violation;
@@ -44,7 +49,9 @@ impl TryFrom<i64> for Delta {
         if count != 0 && (-MAX_DELTA..=MAX_DELTA).contains(&count) {
             return Ok(Self(count));
         }
-        Err(Violation::out_of_range(format!("A delta is a whole number from -{MAX_DELTA} to {MAX_DELTA}, but not 0.")))
+        Err(Violation::out_of_range(format!(
+            "A delta is a whole number from -{MAX_DELTA} to {MAX_DELTA}, but not 0."
+        )))
     }
 }
 
@@ -54,12 +61,17 @@ impl From<Delta> for i64 {
     }
 }
 
-/// So many of a product should be available at least: when there are that many or fewer, somebody should order more.
+/// So many of a product should be available at least: when there are that many or fewer, somebody
+/// should order more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "i64", into = "i64")]
 pub struct Threshold(i64);
 
-shared::describe!(Threshold, number("The operator is told when no more than so many are available.", 10).within(0..=MAX_DELTA));
+shared::describe!(
+    Threshold,
+    number("The operator is told when no more than so many are available.", 10)
+        .within(0..=MAX_DELTA)
+);
 
 impl Threshold {
     /// The number.
@@ -75,7 +87,9 @@ impl TryFrom<i64> for Threshold {
         if (0..=MAX_DELTA).contains(&count) {
             return Ok(Self(count));
         }
-        Err(Violation::out_of_range(format!("A threshold is a whole number from 0 to {MAX_DELTA}.")))
+        Err(Violation::out_of_range(format!(
+            "A threshold is a whole number from 0 to {MAX_DELTA}."
+        )))
     }
 }
 
@@ -92,7 +106,11 @@ pub struct ShardCount(u32);
 
 shared::describe!(
     ShardCount,
-    number("Into how many parts the stock of a product that sells fast is divided; 1: it is not.", 8).within(1..=i64::from(MAX_SHARDS))
+    number(
+        "Into how many parts the stock of a product that sells fast is divided; 1: it is not.",
+        8
+    )
+    .within(1..=i64::from(MAX_SHARDS))
 );
 
 impl ShardCount {
@@ -109,7 +127,9 @@ impl TryFrom<u32> for ShardCount {
         if (1..=MAX_SHARDS).contains(&count) {
             return Ok(Self(count));
         }
-        Err(Violation::out_of_range(format!("The stock of a product is divided into 1 to {MAX_SHARDS} parts.")))
+        Err(Violation::out_of_range(format!(
+            "The stock of a product is divided into 1 to {MAX_SHARDS} parts."
+        )))
     }
 }
 
@@ -124,8 +144,8 @@ checked_text!(
     Reason: multi_line(200), "Why goods move, in one or more lines.", "Delivery of 12 March"
 );
 
-/// A movement that was made. It never changes, and it says nothing of the figures that it led to: whoever repeats the request gets the
-/// same answer, however fast the product sells meanwhile.
+/// A movement that was made. It never changes, and it says nothing of the figures that it led to:
+/// whoever repeats the request gets the same answer, however fast the product sells meanwhile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Movement {
     /// Derived from the request that asked for it.
@@ -175,18 +195,30 @@ mod tests {
         for bad in [0, MAX_DELTA + 1, -MAX_DELTA - 1, i64::MIN, i64::MAX] {
             assert_eq!(Delta::try_from(bad).unwrap_err().code, "out_of_range");
         }
-        assert_eq!((Threshold::try_from(0).map(Threshold::count), Threshold::try_from(-1).is_err()), (Ok(0), true));
         assert_eq!(
-            (ShardCount::try_from(16).map(ShardCount::count), ShardCount::try_from(0).is_err(), ShardCount::try_from(17).is_err()),
+            (Threshold::try_from(0).map(Threshold::count), Threshold::try_from(-1).is_err()),
+            (Ok(0), true)
+        );
+        assert_eq!(
+            (
+                ShardCount::try_from(16).map(ShardCount::count),
+                ShardCount::try_from(0).is_err(),
+                ShardCount::try_from(17).is_err()
+            ),
             (Ok(16), true, true)
         );
     }
 
     #[test]
     fn a_reason_is_readable_text_of_one_or_more_lines() {
-        let reason = |text: &str| Reason::try_from(text.to_owned()).map(String::from).map_err(|violation| violation.code);
+        let reason = |text: &str| {
+            Reason::try_from(text.to_owned()).map(String::from).map_err(|violation| violation.code)
+        };
         assert_eq!(reason("Delivery\r\nof 12 March\r").as_deref(), Ok("Delivery\nof 12 March"));
-        assert_eq!((reason("\u{3164}"), reason("a\u{202e}b")), (Err("blank".to_owned()), Err("invalid_characters".to_owned())));
+        assert_eq!(
+            (reason("\u{3164}"), reason("a\u{202e}b")),
+            (Err("blank".to_owned()), Err("invalid_characters".to_owned()))
+        );
     }
 
     #[test]
@@ -196,7 +228,10 @@ mod tests {
             "user_id": derive::<UserId>(&["u"]), "created_at": "2026-11-21T09:48:49.123Z", "fingerprint": "f",
         });
         let movement: Movement = from_value(stored.clone()).unwrap();
-        assert_eq!((movement.delta.map(Delta::count), movement.changes_settings()), (Some(5), false));
+        assert_eq!(
+            (movement.delta.map(Delta::count), movement.changes_settings()),
+            (Some(5), false)
+        );
         assert_eq!(serde_json::to_value(movement).unwrap(), stored);
     }
 }

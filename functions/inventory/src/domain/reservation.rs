@@ -1,7 +1,8 @@
 //! Reservations: what is held for an order, and what follows when the order asks for something.
 //!
-//! An order asks three things: *reserve* (hold all of these, or none), *release* (I need them no more) and *commit* (they are sold). Each
-//! may come twice, late, or before the one it follows from. [`decide`] says what is to be written:
+//! An order asks three things: *reserve* (hold all of these, or none), *release* (I need them no
+//! more) and *commit* (they are sold). Each may come twice, late, or before the one it follows
+//! from. [`decide`] says what is to be written:
 //!
 //! | stored | reserve | release | commit |
 //! |---|---|---|---|
@@ -11,8 +12,9 @@
 //! | released | answered again | answered again | answered again: a commit that comes too late changes nothing |
 //! | committed | answered again | given back, released | answered again |
 //!
-//! *Answered again*: nothing but `answered_attempt` grows, and only if the order has asked once more; the stream then tells it the present
-//! state. A refusal is a stored state too, so that it can be told as often as it is asked for.
+//! *Answered again*: nothing but `answered_attempt` grows, and only if the order has asked once
+//! more; the stream then tells it the present state. A refusal is a stored state too, so that it
+//! can be told as often as it is asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,7 +47,8 @@ pub struct Line {
     pub shard: u32,
 }
 
-/// What an order wants held: one line for each product, in the order of their ids; or several, where it comes from several parts.
+/// What an order wants held: one line for each product, in the order of their ids; or several,
+/// where it comes from several parts.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Vec<RequestedLine>")]
 pub struct Lines {
@@ -67,12 +70,24 @@ impl Lines {
 
     /// How many of a product are wanted.
     pub fn quantity_of(&self, product_id: ProductId) -> u32 {
-        self.lines.iter().filter(|line| line.product_id == product_id).map(|line| line.quantity).sum()
+        self.lines
+            .iter()
+            .filter(|line| line.product_id == product_id)
+            .map(|line| line.quantity)
+            .sum()
     }
 
     /// Lets a product come from the part that the order looks at first.
-    pub fn allocate_preferred(&mut self, product_id: ProductId, layout: ShardLayout, order_id: OrderId) {
-        let allocation = ShardAllocation { shard: layout.preferred_shard(order_id), quantity: self.quantity_of(product_id) };
+    pub fn allocate_preferred(
+        &mut self,
+        product_id: ProductId,
+        layout: ShardLayout,
+        order_id: OrderId,
+    ) {
+        let allocation = ShardAllocation {
+            shard: layout.preferred_shard(order_id),
+            quantity: self.quantity_of(product_id),
+        };
         self.allocate(product_id, &[allocation]);
     }
 
@@ -83,7 +98,11 @@ impl Lines {
             return false;
         }
         self.lines.retain(|line| line.product_id != product_id);
-        self.lines.extend(allocations.iter().map(|allocation| Line { product_id, quantity: allocation.quantity, shard: allocation.shard }));
+        self.lines.extend(allocations.iter().map(|allocation| Line {
+            product_id,
+            quantity: allocation.quantity,
+            shard: allocation.shard,
+        }));
         self.lines.sort_by_key(|line| (line.product_id, line.shard));
         self.allocated.insert(product_id);
         true
@@ -110,9 +129,15 @@ impl TryFrom<Vec<RequestedLine>> for Lines {
             *sum = more.ok_or_else(|| Violation::out_of_range("A quantity is above zero."))?;
         }
         if !(1..=MAX_LINES).contains(&quantities.len()) {
-            return Err(Violation::out_of_range(format!("A reservation has 1 to {MAX_LINES} lines.")));
+            return Err(Violation::out_of_range(format!(
+                "A reservation has 1 to {MAX_LINES} lines."
+            )));
         }
-        let lines = quantities.into_iter().map(|(product_id, quantity)| Line { product_id, quantity, shard: 0 });
+        let lines = quantities.into_iter().map(|(product_id, quantity)| Line {
+            product_id,
+            quantity,
+            shard: 0,
+        });
         Ok(Self { lines: lines.collect(), allocated: BTreeSet::new() })
     }
 }
@@ -245,7 +270,8 @@ pub enum DecideError {
     UnknownState(String),
 }
 
-/// What follows when `stored` stands and `request` comes. `out_of_stock` is the product that a hold has just run short of.
+/// What follows when `stored` stands and `request` comes. `out_of_stock` is the product that a hold
+/// has just run short of.
 ///
 /// # Errors
 /// When nothing can be decided yet.
@@ -257,32 +283,53 @@ pub fn decide(
     let Some(stored) = stored else { return decide_first(request, out_of_stock) };
     match (&stored.state, &request.command) {
         (State::Unknown(name), _) => Err(DecideError::UnknownState(name.clone())),
-        (State::Held, ReservationCommand::Commit) => Ok(transition(stored, State::Committed, |quantity| (0, -quantity), request)),
-        (State::Held, ReservationCommand::Release) => Ok(transition(stored, State::Released, |quantity| (quantity, 0), request)),
+        (State::Held, ReservationCommand::Commit) => {
+            Ok(transition(stored, State::Committed, |quantity| (0, -quantity), request))
+        }
+        (State::Held, ReservationCommand::Release) => {
+            Ok(transition(stored, State::Released, |quantity| (quantity, 0), request))
+        }
         (State::Committed, ReservationCommand::Release) => {
             Ok(transition(stored, State::Released, |quantity| (quantity, quantity), request))
         }
-        (State::Rejected, ReservationCommand::Release) => Ok(acknowledge(stored, State::Released, request)),
+        (State::Rejected, ReservationCommand::Release) => {
+            Ok(acknowledge(stored, State::Released, request))
+        }
         (_, ReservationCommand::Reserve(_))
         | (State::Released, ReservationCommand::Release)
         | (State::Committed | State::Rejected | State::Released, ReservationCommand::Commit) => {
             let is_new = stored.answered_attempt < request.attempt;
-            Ok(if is_new { acknowledge(stored, stored.state.clone(), request) } else { Decision::NoChange })
+            Ok(if is_new {
+                acknowledge(stored, stored.state.clone(), request)
+            } else {
+                Decision::NoChange
+            })
         }
     }
 }
 
 /// The first command that comes for an order.
-fn decide_first(request: &ReservationRequest, out_of_stock: Option<ProductId>) -> Result<Decision, DecideError> {
+fn decide_first(
+    request: &ReservationRequest,
+    out_of_stock: Option<ProductId>,
+) -> Result<Decision, DecideError> {
     let (state, lines, rejected_product) = match (&request.command, out_of_stock) {
         (ReservationCommand::Commit, _) => return Err(DecideError::NotReservedYet),
         (ReservationCommand::Release, _) => (State::Released, Vec::new(), None),
         (ReservationCommand::Reserve(wanted), None) => (State::Held, wanted.lines.clone(), None),
-        (ReservationCommand::Reserve(wanted), Some(product_id)) => (State::Rejected, wanted.lines.clone(), Some(product_id)),
+        (ReservationCommand::Reserve(wanted), Some(product_id)) => {
+            (State::Rejected, wanted.lines.clone(), Some(product_id))
+        }
     };
-    let mut stock = if state == State::Held { stock_changes(&lines, |quantity| (-quantity, 0)) } else { Vec::new() };
+    let mut stock = if state == State::Held {
+        stock_changes(&lines, |quantity| (-quantity, 0))
+    } else {
+        Vec::new()
+    };
     if let ReservationCommand::Reserve(wanted) = &request.command {
-        stock.iter_mut().for_each(|change| change.requires_unsharded = !wanted.is_allocated(change.product_id));
+        stock
+            .iter_mut()
+            .for_each(|change| change.requires_unsharded = !wanted.is_allocated(change.product_id));
     }
     let next = Reservation {
         order_id: request.order_id,
@@ -299,9 +346,17 @@ fn decide_first(request: &ReservationRequest, out_of_stock: Option<ProductId>) -
 }
 
 /// The goods move, and the state with them.
-fn transition(stored: &Reservation, state: State, figures: fn(i64) -> (i64, i64), request: &ReservationRequest) -> Decision {
+fn transition(
+    stored: &Reservation,
+    state: State,
+    figures: fn(i64) -> (i64, i64),
+    request: &ReservationRequest,
+) -> Decision {
     match acknowledge(stored, state, request) {
-        Decision::Write(change) => Decision::Write(ReservationChange { stock: stock_changes(&stored.lines, figures), ..change }),
+        Decision::Write(change) => Decision::Write(ReservationChange {
+            stock: stock_changes(&stored.lines, figures),
+            ..change
+        }),
         settled => settled,
     }
 }
@@ -316,14 +371,24 @@ fn acknowledge(stored: &Reservation, state: State, request: &ReservationRequest)
         traceparent: request.trace.clone(),
         ..stored.clone()
     };
-    Decision::Write(ReservationChange { expected_version: Some(stored.version), next, stock: Vec::new() })
+    Decision::Write(ReservationChange {
+        expected_version: Some(stored.version),
+        next,
+        stock: Vec::new(),
+    })
 }
 
 /// What becomes of each line's stock: `figures` says it for a quantity, as (available, on hand).
 fn stock_changes(lines: &[Line], figures: fn(i64) -> (i64, i64)) -> Vec<StockChange> {
     let change = |line: &Line| {
         let (available, on_hand) = figures(i64::from(line.quantity));
-        StockChange { product_id: line.product_id, shard: line.shard, available, on_hand, requires_unsharded: false }
+        StockChange {
+            product_id: line.product_id,
+            shard: line.shard,
+            available,
+            on_hand,
+            requires_unsharded: false,
+        }
     };
     lines.iter().map(change).collect()
 }

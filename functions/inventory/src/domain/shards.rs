@@ -1,9 +1,12 @@
-//! Parts: the stock of a product that sells fast is divided, so that orders for it do not wait for one another.
+//! Parts: the stock of a product that sells fast is divided, so that orders for it do not wait for
+//! one another.
 //!
-//! Part 0 is where all of a product lies until somebody divides it, and where it is written how it is divided. Divided into *n*, it lies in
-//! the parts 1 to *n*, and part 0 is left in peace. Each order has a part that it looks at first; where that one has too few, the others
-//! are asked, and in the end the goods come from several. What was held goes back to where it came from, however the product is divided by
-//! then: so a part that was once used is always counted, and the next movement brings what lies in it back to the others.
+//! Part 0 is where all of a product lies until somebody divides it, and where it is written how it
+//! is divided. Divided into *n*, it lies in the parts 1 to *n*, and part 0 is left in peace. Each
+//! order has a part that it looks at first; where that one has too few, the others are asked, and
+//! in the end the goods come from several. What was held goes back to where it came from, however
+//! the product is divided by then: so a part that was once used is always counted, and the next
+//! movement brings what lies in it back to the others.
 
 use std::{cmp::Reverse, ops::RangeInclusive};
 
@@ -49,7 +52,8 @@ impl ShardLayout {
 
     /// The same stock, divided into so many from now on.
     fn with_shard_count(self, shard_count: u32) -> Self {
-        let last_shard = if shard_count > 1 { self.last_shard.max(shard_count) } else { self.last_shard };
+        let last_shard =
+            if shard_count > 1 { self.last_shard.max(shard_count) } else { self.last_shard };
         Self { shard_count, last_shard }
     }
 }
@@ -81,11 +85,13 @@ pub struct ShardedStock {
     pub product_id: ProductId,
     /// How it is divided.
     pub layout: ShardLayout,
-    /// Grows whenever goods go from part to part, or something is settled for the product: who plans such a thing says what they have seen.
+    /// Grows whenever goods go from part to part, or something is settled for the product: who
+    /// plans such a thing says what they have seen.
     pub revision: u64,
     /// So many should be available at least; none: as many as of every product.
     pub low_stock_threshold: Option<i64>,
-    /// Whether it is known that there are fewer. Only of a product that was divided: of any other its one figure says it.
+    /// Whether it is known that there are fewer. Only of a product that was divided: of any other
+    /// its one figure says it.
     pub is_low_stock: bool,
     /// What lies where: every part of the layout once, in their order.
     pub shards: Vec<ShardStock>,
@@ -100,8 +106,8 @@ pub struct Allocation {
     pub layout: Option<ShardLayout>,
     /// How many should be available from now on, if that changes.
     pub low_stock_threshold: Option<i64>,
-    /// Whether there are too few as things stand before the goods move; said where the measure changes, so that the change of the measure
-    /// alone does not look as if goods had gone.
+    /// Whether there are too few as things stand before the goods move; said where the measure
+    /// changes, so that the change of the measure alone does not look as if goods had gone.
     pub is_low_stock: Option<bool>,
     /// What comes and goes in each part; part 0 is always there, and first.
     pub changes: Vec<StockChange>,
@@ -126,10 +132,23 @@ pub enum AllocationError {
 }
 
 impl Allocation {
-    /// The plan for a product about which nothing is known but that it lies in one place, as nearly all do.
+    /// The plan for a product about which nothing is known but that it lies in one place, as nearly
+    /// all do.
     pub fn unsharded(product_id: ProductId, delta: i64) -> Self {
-        let changes = vec![StockChange { product_id, shard: 0, available: delta, on_hand: delta, requires_unsharded: true }];
-        Self { precondition: Precondition::NeverSharded, layout: None, low_stock_threshold: None, is_low_stock: None, changes }
+        let changes = vec![StockChange {
+            product_id,
+            shard: 0,
+            available: delta,
+            on_hand: delta,
+            requires_unsharded: true,
+        }];
+        Self {
+            precondition: Precondition::NeverSharded,
+            layout: None,
+            low_stock_threshold: None,
+            is_low_stock: None,
+            changes,
+        }
     }
 }
 
@@ -137,7 +156,14 @@ impl ShardedStock {
     /// A product that nothing is known of.
     pub fn empty(product_id: ProductId) -> Self {
         let shards = vec![ShardStock { shard: 0, available: 0, on_hand: 0 }];
-        Self { product_id, layout: ShardLayout::UNSHARDED, revision: 0, low_stock_threshold: None, is_low_stock: false, shards }
+        Self {
+            product_id,
+            layout: ShardLayout::UNSHARDED,
+            revision: 0,
+            low_stock_threshold: None,
+            is_low_stock: false,
+            shards,
+        }
     }
 
     /// How many there are in all parts together.
@@ -150,20 +176,23 @@ impl ShardedStock {
         }
     }
 
-    /// Where so many for an order come from: the part that it looks at first, another one, or several. None: there are not so many.
+    /// Where so many for an order come from: the part that it looks at first, another one, or
+    /// several. None: there are not so many.
     pub fn allocate_order(&self, quantity: u32, order_id: OrderId) -> Option<Vec<ShardAllocation>> {
         let wanted = i64::from(quantity);
         if self.total().available < wanted {
             return None;
         }
         let (first, active) = (self.layout.preferred_shard(order_id), self.layout.active_shards());
-        let mut shards: Vec<&ShardStock> = self.shards.iter().filter(|shard_stock| shard_stock.available > 0).collect();
+        let mut shards: Vec<&ShardStock> =
+            self.shards.iter().filter(|shard_stock| shard_stock.available > 0).collect();
         // Round from the first one; what lies in no part that is in use comes last.
         shards.sort_by_key(|shard_stock| match active.contains(&shard_stock.shard) {
             true => (shard_stock.shard + self.layout.shard_count - first) % self.layout.shard_count,
             false => self.layout.shard_count + shard_stock.shard,
         });
-        if let Some(shard_stock) = shards.iter().find(|shard_stock| shard_stock.available >= wanted) {
+        if let Some(shard_stock) = shards.iter().find(|shard_stock| shard_stock.available >= wanted)
+        {
             return Some(vec![ShardAllocation { shard: shard_stock.shard, quantity }]);
         }
         shards.sort_by_key(|shard_stock| Reverse(shard_stock.available));
@@ -179,12 +208,19 @@ impl ShardedStock {
         Some(allocations)
     }
 
-    /// What a movement does. `default_threshold`: so many should be available of a product that nothing else is said of. `rebalance`: all that is available is spread evenly over the parts in use. That fails where orders are faster;
-    /// what does not touch more than it must comes through.
+    /// What a movement does. `default_threshold`: so many should be available of a product that
+    /// nothing else is said of. `rebalance`: all that is available is spread evenly over the parts
+    /// in use. That fails where orders are faster; what does not touch more than it must comes
+    /// through.
     ///
     /// # Errors
     /// When there are not so many to take away, or there would be too many.
-    pub fn allocate_movement(&self, movement: &Movement, default_threshold: i64, rebalance: bool) -> Result<Allocation, AllocationError> {
+    pub fn allocate_movement(
+        &self,
+        movement: &Movement,
+        default_threshold: i64,
+        rebalance: bool,
+    ) -> Result<Allocation, AllocationError> {
         let (total, delta) = (self.total(), movement.delta.map_or(0, Delta::count));
         if total.available + delta < 0 {
             return Err(AllocationError::InsufficientStock(total.available));
@@ -192,8 +228,14 @@ impl ShardedStock {
         if delta > 0 && total.on_hand + delta > MAX_ON_HAND {
             return Err(AllocationError::LimitExceeded);
         }
-        let layout = movement.shard_count.map_or(self.layout, |shard_count| self.layout.with_shard_count(shard_count.count()));
-        let moves = if rebalance { self.rebalance_moves(layout, total.available + delta) } else { self.minimal_moves(layout, delta) };
+        let layout = movement
+            .shard_count
+            .map_or(self.layout, |shard_count| self.layout.with_shard_count(shard_count.count()));
+        let moves = if rebalance {
+            self.rebalance_moves(layout, total.available + delta)
+        } else {
+            self.minimal_moves(layout, delta)
+        };
         let change = |(shard, moved)| StockChange {
             product_id: self.product_id,
             shard,
@@ -202,14 +244,20 @@ impl ShardedStock {
             requires_unsharded: false,
         };
         let threshold = movement.low_stock_threshold.map(Threshold::count);
-        let effective_threshold = threshold.or(self.low_stock_threshold).unwrap_or(default_threshold);
+        let effective_threshold =
+            threshold.or(self.low_stock_threshold).unwrap_or(default_threshold);
         let threshold_changed = threshold.is_some() || layout != self.layout;
         Ok(Allocation {
             precondition: Precondition::Revision(self.revision),
             layout: (layout != self.layout).then_some(layout),
             low_stock_threshold: threshold,
-            is_low_stock: (threshold_changed && layout.was_sharded()).then_some(total.available <= effective_threshold),
-            changes: moves.into_iter().filter(|(shard, moved)| *shard == 0 || *moved != 0).map(change).collect(),
+            is_low_stock: (threshold_changed && layout.was_sharded())
+                .then_some(total.available <= effective_threshold),
+            changes: moves
+                .into_iter()
+                .filter(|(shard, moved)| *shard == 0 || *moved != 0)
+                .map(change)
+                .collect(),
         })
     }
 
@@ -225,13 +273,15 @@ impl ShardedStock {
         layout.all_shards().map(|shard| (shard, target(shard) - self.available_in(shard))).collect()
     }
 
-    /// What goes where, if as little moves as possible: what comes is spread over the parts in use, what goes is taken where most is.
+    /// What goes where, if as little moves as possible: what comes is spread over the parts in use,
+    /// what goes is taken where most is.
     fn minimal_moves(&self, layout: ShardLayout, delta: i64) -> Vec<(u32, i64)> {
         let mut moves: Vec<(u32, i64)> = layout.all_shards().map(|shard| (shard, 0)).collect();
         if delta >= 0 {
             let (active, count) = (layout.active_shards(), i64::from(layout.shard_count));
             for (shard, moved) in moves.iter_mut().filter(|(shard, _)| active.contains(shard)) {
-                *moved = delta / count + i64::from(i64::from(*shard - active.start()) < delta % count);
+                *moved =
+                    delta / count + i64::from(i64::from(*shard - active.start()) < delta % count);
             }
             return moves;
         }
@@ -247,6 +297,9 @@ impl ShardedStock {
     }
 
     fn available_in(&self, shard: u32) -> i64 {
-        self.shards.iter().find(|shard_stock| shard_stock.shard == shard).map_or(0, |shard_stock| shard_stock.available)
+        self.shards
+            .iter()
+            .find(|shard_stock| shard_stock.shard == shard)
+            .map_or(0, |shard_stock| shard_stock.available)
     }
 }

@@ -1,4 +1,5 @@
-//! `POST /inventory/{product_id}/adjustments`: books goods in, or writes them off; and settles how a product is kept.
+//! `POST /inventory/{product_id}/adjustments`: books goods in, or writes them off; and settles how
+//! a product is kept.
 
 use std::sync::Arc;
 
@@ -17,7 +18,8 @@ use crate::{
     domain::movement::{Delta, Movement, MovementId, Reason, ShardCount, Threshold},
 };
 
-/// How many come or go, and why. What is settled along with that stays so until it is settled otherwise.
+/// How many come or go, and why. What is settled along with that stays so until it is settled
+/// otherwise.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -35,7 +37,8 @@ struct AdjustStock {
     low_stock_threshold: Option<Threshold>,
 }
 
-/// A movement as clients see it: only what never changes. The figures that it led to are at its `Location`.
+/// A movement as clients see it: only what never changes. The figures that it led to are at its
+/// `Location`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct MovementView {
@@ -55,12 +58,13 @@ pub struct MovementView {
     updated_at: Timestamp,
 }
 
-/// Answers `201` with the movement; a repeated `Idempotency-Key` answers the first one again and moves nothing. Dividing the stock of a
-/// product, or putting it together again, changes nothing for those who order, not even for those who are at it.
+/// Answers `201` with the movement; a repeated `Idempotency-Key` answers the first one again and
+/// moves nothing. Dividing the stock of a product, or putting it together again, changes nothing
+/// for those who order, not even for those who are at it.
 ///
 /// # Errors
-/// 401 and 403 for everybody but admins, 400 and 422 for a request that is none, 409 `insufficient_stock` where more would go than is
-/// available.
+/// 401 and 403 for everybody but admins, 400 and 422 for a request that is none, 409
+/// `insufficient_stock` where more would go than is available.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/inventory/{product_id}/adjustments",
@@ -70,12 +74,18 @@ pub struct MovementView {
     security(("bearer" = [])),
     extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["product_not_found", "insufficient_stock", "stock_limit_exceeded", "nothing_to_change"]))),
 ))]
-pub async fn adjust_stock(inventory: Arc<Inventory>, request: Request) -> Result<Response, Problem> {
+pub async fn adjust_stock(
+    inventory: Arc<Inventory>,
+    request: Request,
+) -> Result<Response, Problem> {
     let admin = request.admin()?;
     let product_id: ProductId = request.path_id("product_id", "product")?;
     let key = request.idempotency_key()?;
     let wanted = request.json::<AdjustStock>()?;
-    if wanted.delta.is_none() && wanted.shard_count.is_none() && wanted.low_stock_threshold.is_none() {
+    if wanted.delta.is_none()
+        && wanted.shard_count.is_none()
+        && wanted.low_stock_threshold.is_none()
+    {
         return Err(nothing_to_change());
     }
 
@@ -95,12 +105,17 @@ pub async fn adjust_stock(inventory: Arc<Inventory>, request: Request) -> Result
     let location = request.location(&format!("/inventory/{product_id}"));
     match inventory.adjust(&movement).await? {
         AdjustmentResult::Applied => Ok(http::created(&location, &MovementView::from(&movement))),
-        AdjustmentResult::Replayed(before) => Ok(http::replayed(http::created(&location, &MovementView::from(&*before)))),
+        AdjustmentResult::Replayed(before) => {
+            Ok(http::replayed(http::created(&location, &MovementView::from(&*before))))
+        }
     }
 }
 
 fn nothing_to_change() -> Problem {
-    Problem::invalid_field("", &Violation::new("nothing_to_change", "Send at least one field that is to change."))
+    Problem::invalid_field(
+        "",
+        &Violation::new("nothing_to_change", "Send at least one field that is to change."),
+    )
 }
 
 impl From<&Movement> for MovementView {

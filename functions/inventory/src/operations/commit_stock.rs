@@ -28,14 +28,23 @@ impl FromMessage for CommitStock {
     }
 }
 
-/// Looks at what is held. Where nothing was reserved yet, the command waits for the one that it has overtaken.
+/// Looks at what is held. Where nothing was reserved yet, the command waits for the one that it has
+/// overtaken.
 ///
 /// # Errors
 /// When the command has to come back.
-pub async fn commit_stock(inventory: Arc<Inventory>, received: Received<CommitStock>) -> Result<(), InventoryError> {
+pub async fn commit_stock(
+    inventory: Arc<Inventory>,
+    received: Received<CommitStock>,
+) -> Result<(), InventoryError> {
     let CommitStock { order_id, attempt } = received.message;
-    let request =
-        ReservationRequest { order_id, attempt, command: ReservationCommand::Commit, at: inventory.clock.now(), trace: received.trace };
+    let request = ReservationRequest {
+        order_id,
+        attempt,
+        command: ReservationCommand::Commit,
+        at: inventory.clock.now(),
+        trace: received.trace,
+    };
 
     let reservation = inventory.store.reservation_of(order_id).await?;
     inventory.execute(request, reservation).await

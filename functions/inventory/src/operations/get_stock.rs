@@ -1,4 +1,5 @@
-//! `GET /inventory/{product_id}`: says whether a product can be had; to those who run the shop, how many there are.
+//! `GET /inventory/{product_id}`: says whether a product can be had; to those who run the shop, how
+//! many there are.
 
 use std::sync::Arc;
 
@@ -38,7 +39,8 @@ struct StockLevels {
     held: i64,
     /// The operator is told when no more than so many are available.
     low_stock_threshold: i64,
-    /// Into how many parts the stock is divided; 1: it is not. That makes no difference to anybody who orders.
+    /// Into how many parts the stock is divided; 1: it is not. That makes no difference to anybody
+    /// who orders.
     shard_count: u32,
 }
 
@@ -61,7 +63,11 @@ pub async fn get_stock(inventory: Arc<Inventory>, request: Request) -> Result<Re
 
     let is_admin = caller.as_ref().is_some_and(Caller::is_admin);
     let public = StockView::from(&sharded_stock.total());
-    Ok(http::ok(&if is_admin { public.with_levels(&sharded_stock, inventory.threshold_of(&sharded_stock)) } else { public }))
+    Ok(http::ok(&if is_admin {
+        public.with_levels(&sharded_stock, inventory.threshold_of(&sharded_stock))
+    } else {
+        public
+    }))
 }
 
 impl From<&Stock> for StockView {
@@ -73,8 +79,13 @@ impl From<&Stock> for StockView {
 impl StockView {
     fn with_levels(self, sharded_stock: &ShardedStock, low_stock_threshold: i64) -> Self {
         let (stock, shard_count) = (sharded_stock.total(), sharded_stock.layout.shard_count);
-        let levels =
-            StockLevels { on_hand: stock.on_hand, available: stock.available, held: stock.held(), low_stock_threshold, shard_count };
+        let levels = StockLevels {
+            on_hand: stock.on_hand,
+            available: stock.available,
+            held: stock.held(),
+            low_stock_threshold,
+            shard_count,
+        };
         Self { levels: Some(levels), ..self }
     }
 }
@@ -91,15 +102,24 @@ mod tests {
         let product_id = derive(&["lamp"]);
         let shard_stock = |shard, available, on_hand| ShardStock { shard, available, on_hand };
         let shards = vec![shard_stock(0, 0, 1), shard_stock(1, 3, 3), shard_stock(2, 0, 1)];
-        let sharded_stock =
-            ShardedStock { layout: ShardLayout { shard_count: 2, last_shard: 2 }, shards, ..ShardedStock::empty(product_id) };
+        let sharded_stock = ShardedStock {
+            layout: ShardLayout { shard_count: 2, last_shard: 2 },
+            shards,
+            ..ShardedStock::empty(product_id)
+        };
         let view = || StockView::from(&sharded_stock.total());
-        assert_eq!(to_value(view()).unwrap(), json!({ "product_id": product_id, "in_stock": true }));
+        assert_eq!(
+            to_value(view()).unwrap(),
+            json!({ "product_id": product_id, "in_stock": true })
+        );
         let levels = json!({
             "product_id": product_id, "in_stock": true, "on_hand": 5, "available": 3, "held": 2, "low_stock_threshold": 10, "shard_count": 2,
         });
         assert_eq!(to_value(view().with_levels(&sharded_stock, 10)).unwrap(), levels);
         let none = json!({ "product_id": product_id, "in_stock": false });
-        assert_eq!(to_value(StockView::from(&ShardedStock::empty(product_id).total())).unwrap(), none);
+        assert_eq!(
+            to_value(StockView::from(&ShardedStock::empty(product_id).total())).unwrap(),
+            none
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The queue `release-stock`: gives back what an order no longer needs, whether it was held or sold.
+//! The queue `release-stock`: gives back what an order no longer needs, whether it was held or
+//! sold.
 
 use std::sync::Arc;
 
@@ -28,14 +29,23 @@ impl FromMessage for ReleaseStock {
     }
 }
 
-/// Looks at what there is to give back. Where nothing was reserved yet, a tombstone keeps the late command from holding anything.
+/// Looks at what there is to give back. Where nothing was reserved yet, a tombstone keeps the late
+/// command from holding anything.
 ///
 /// # Errors
 /// When the command has to come back.
-pub async fn release_stock(inventory: Arc<Inventory>, received: Received<ReleaseStock>) -> Result<(), InventoryError> {
+pub async fn release_stock(
+    inventory: Arc<Inventory>,
+    received: Received<ReleaseStock>,
+) -> Result<(), InventoryError> {
     let ReleaseStock { order_id, attempt } = received.message;
-    let request =
-        ReservationRequest { order_id, attempt, command: ReservationCommand::Release, at: inventory.clock.now(), trace: received.trace };
+    let request = ReservationRequest {
+        order_id,
+        attempt,
+        command: ReservationCommand::Release,
+        at: inventory.clock.now(),
+        trace: received.trace,
+    };
 
     let reservation = inventory.store.reservation_of(order_id).await?;
     inventory.execute(request, reservation).await

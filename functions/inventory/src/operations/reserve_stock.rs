@@ -29,13 +29,17 @@ impl FromMessage for ReserveStock {
     }
 }
 
-/// Writes the reservation without reading first, because nearly always none exists yet. A repeated command reads first: a transaction that is
-/// cancelled by its condition costs the product's partition as much as one that succeeds, and orders repeat their commands when that
-/// partition is overloaded.
+/// Writes the reservation without reading first, because nearly always none exists yet. A repeated
+/// command reads first: a transaction that is cancelled by its condition costs the product's
+/// partition as much as one that succeeds, and orders repeat their commands when that partition is
+/// overloaded.
 ///
 /// # Errors
 /// When the command has to come back.
-pub async fn reserve_stock(inventory: Arc<Inventory>, received: Received<ReserveStock>) -> Result<(), InventoryError> {
+pub async fn reserve_stock(
+    inventory: Arc<Inventory>,
+    received: Received<ReserveStock>,
+) -> Result<(), InventoryError> {
     let ReserveStock { order_id, attempt, lines } = received.message;
     let request = ReservationRequest {
         order_id,
@@ -45,6 +49,7 @@ pub async fn reserve_stock(inventory: Arc<Inventory>, received: Received<Reserve
         trace: received.trace,
     };
 
-    let reservation = if attempt == 0 { None } else { inventory.store.reservation_of(order_id).await? };
+    let reservation =
+        if attempt == 0 { None } else { inventory.store.reservation_of(order_id).await? };
     inventory.execute(request, reservation).await
 }

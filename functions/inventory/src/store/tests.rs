@@ -5,8 +5,14 @@ use crate::domain::reservation::tests::held;
 
 #[test]
 fn a_reservation_is_read_as_it_was_stored() {
-    let rejected = Reservation { state: State::Rejected, rejected_product: Some(held().lines[0].product_id), ..held() };
-    for reservation in [held(), rejected, Reservation { state: State::Unknown("parcelled".to_owned()), ..held() }] {
+    let rejected = Reservation {
+        state: State::Rejected,
+        rejected_product: Some(held().lines[0].product_id),
+        ..held()
+    };
+    for reservation in
+        [held(), rejected, Reservation { state: State::Unknown("parcelled".to_owned()), ..held() }]
+    {
         let item = keyed(reservation_key_text(reservation.order_id), &reservation);
         assert_eq!(from_item::<Reservation>(item).ok(), Some(reservation));
     }

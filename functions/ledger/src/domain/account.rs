@@ -15,7 +15,8 @@ use shared::{
 pub enum Account {
     /// `provider_clearing`: what the provider has taken for the shop and not given back.
     ProviderClearing,
-    /// `customer_funds:<order>`: what was taken for an order. It is owed to whoever paid, so it stands below zero.
+    /// `customer_funds:<order>`: what was taken for an order. It is owed to whoever paid, so it
+    /// stands below zero.
     CustomerFunds(OrderId),
     /// `stock:<product>:<bucket>`: goods.
     Stock(ProductId, StockBucket),
@@ -30,7 +31,8 @@ pub enum StockBucket {
     Held,
     /// Sold.
     ShippedOut,
-    /// Where deliveries come from and what is written off goes to. It stands below zero by whatever is or was in the house.
+    /// Where deliveries come from and what is written off goes to. It stands below zero by whatever
+    /// is or was in the house.
     Outside,
 }
 
@@ -105,7 +107,8 @@ impl From<Account> for String {
     }
 }
 
-/// What is counted: `USD` in minor units, `pcs:<product>` in pieces. Two units never make up for each other.
+/// What is counted: `USD` in minor units, `pcs:<product>` in pieces. Two units never make up for
+/// each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Unit {
@@ -121,7 +124,9 @@ impl Unit {
     /// # Errors
     /// When no unit has it.
     pub fn parse(name: &str) -> Result<Self, Violation> {
-        let unknown = || Violation::new("unknown_unit", "A unit is a currency such as USD, or pcs:<product>.");
+        let unknown = || {
+            Violation::new("unknown_unit", "A unit is a currency such as USD, or pcs:<product>.")
+        };
         match name.strip_prefix("pcs:") {
             Some(product) => ProductId::parse(product).map(Self::Pieces).ok_or_else(unknown),
             None => Currency::parse(name).map(Self::Money).map_err(|_| unknown()),
@@ -181,7 +186,10 @@ mod tests {
     #[test]
     fn accounts_and_units_round_trip_through_text() {
         let stock = StockBucket::ALL.map(|bucket| format!("stock:{SPOON}:{}", bucket.name()));
-        for name in ["provider_clearing".to_owned(), format!("customer_funds:{ORDER}")].into_iter().chain(stock) {
+        for name in ["provider_clearing".to_owned(), format!("customer_funds:{ORDER}")]
+            .into_iter()
+            .chain(stock)
+        {
             assert_eq!(Account::parse(&name).map(|account| account.to_string()), Ok(name));
         }
         for name in ["USD".to_owned(), "JPY".to_owned(), format!("pcs:{SPOON}")] {
@@ -204,16 +212,25 @@ mod tests {
             format!("Stock:{SPOON}:held"),
         ];
         for name in odd {
-            assert_eq!(Account::parse(&name).map_err(|violation| violation.code), Err("unknown_account".to_owned()), "{name}");
+            assert_eq!(
+                Account::parse(&name).map_err(|violation| violation.code),
+                Err("unknown_account".to_owned()),
+                "{name}"
+            );
         }
         for name in ["", "usd", "XXX", "pcs", "pcs:", "pcs:spoon"] {
-            assert_eq!(Unit::parse(name).map_err(|violation| violation.code), Err("unknown_unit".to_owned()), "{name}");
+            assert_eq!(
+                Unit::parse(name).map_err(|violation| violation.code),
+                Err("unknown_unit".to_owned()),
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn account_accepts_only_its_own_unit() {
-        let (usd, spoons) = (Unit::parse("USD").unwrap(), Unit::parse(&format!("pcs:{SPOON}")).unwrap());
+        let (usd, spoons) =
+            (Unit::parse("USD").unwrap(), Unit::parse(&format!("pcs:{SPOON}")).unwrap());
         for (account, money, pieces) in [
             ("provider_clearing".to_owned(), true, false),
             (format!("customer_funds:{ORDER}"), true, false),
@@ -221,7 +238,11 @@ mod tests {
             (format!("stock:{BOWL}:held"), false, false),
         ] {
             let account = Account::parse(&account).unwrap();
-            assert_eq!((account.accepts(usd), account.accepts(spoons)), (money, pieces), "{account}");
+            assert_eq!(
+                (account.accepts(usd), account.accepts(spoons)),
+                (money, pieces),
+                "{account}"
+            );
         }
     }
 }

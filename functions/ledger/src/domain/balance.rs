@@ -23,7 +23,8 @@ impl Turnover {
     }
 }
 
-/// What lines come to in each account and unit. Written down it is a list, for a count that another call goes on with.
+/// What lines come to in each account and unit. Written down it is a list, for a count that another
+/// call goes on with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<AccountTurnover>", into = "Vec<AccountTurnover>")]
 pub struct Balances(BTreeMap<(Account, Unit), Turnover>);
@@ -39,14 +40,21 @@ struct AccountTurnover {
 
 impl From<Vec<AccountTurnover>> for Balances {
     fn from(all: Vec<AccountTurnover>) -> Self {
-        let turnover = |one: AccountTurnover| ((one.account, one.unit), Turnover { debits: one.debits, credits: one.credits });
+        let turnover = |one: AccountTurnover| {
+            ((one.account, one.unit), Turnover { debits: one.debits, credits: one.credits })
+        };
         Self(all.into_iter().map(turnover).collect())
     }
 }
 
 impl From<Balances> for Vec<AccountTurnover> {
     fn from(balances: Balances) -> Self {
-        let row = |((account, unit), Turnover { debits, credits })| AccountTurnover { account, unit, debits, credits };
+        let row = |((account, unit), Turnover { debits, credits })| AccountTurnover {
+            account,
+            unit,
+            debits,
+            credits,
+        };
         balances.0.into_iter().map(row).collect()
     }
 }
@@ -78,7 +86,9 @@ impl Balances {
 
     /// The products that any of it is about.
     pub fn products(&self) -> impl Iterator<Item = ProductId> {
-        let product = |(account, _): &(Account, Unit)| if let Account::Stock(product, _) = account { Some(*product) } else { None };
+        let product = |(account, _): &(Account, Unit)| {
+            if let Account::Stock(product, _) = account { Some(*product) } else { None }
+        };
         self.0.keys().filter_map(product)
     }
 

@@ -18,7 +18,8 @@ prefixed_id!(
     "ent"
 );
 
-/// The most lines of one entry: two for each product of an order, and some room. They fit into one transaction under every key.
+/// The most lines of one entry: two for each product of an order, and some room. They fit into one
+/// transaction under every key.
 pub const MAX_LINES: usize = 100;
 
 /// The most that one line moves.
@@ -35,7 +36,8 @@ pub struct Line {
     pub amount: i64,
 }
 
-/// What an entry is about: `capture`, `hold`, … Emitters choose it; for the ledger it is a name to read.
+/// What an entry is about: `capture`, `hold`, … Emitters choose it; for the ledger it is a name to
+/// read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Kind(String);
@@ -52,8 +54,11 @@ impl TryFrom<String> for Kind {
 
     fn try_from(name: String) -> Result<Self, Violation> {
         const LONGEST: usize = 40;
-        let fits = (1..=LONGEST).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-        let detail = || format!("The kind of an entry is 1 to {LONGEST} lower-case letters and underscores.");
+        let fits = (1..=LONGEST).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        let detail = || {
+            format!("The kind of an entry is 1 to {LONGEST} lower-case letters and underscores.")
+        };
         if fits { Ok(Self(name)) } else { Err(Violation::new("invalid_kind", detail())) }
     }
 }
@@ -93,7 +98,8 @@ pub enum InvalidEntry {
         /// So much.
         amount: i64,
     },
-    /// Money in an account of goods, or the other way round, or one product on the shelf of another.
+    /// Money in an account of goods, or the other way round, or one product on the shelf of
+    /// another.
     #[error("{account} is not counted in {unit}")]
     UnitMismatch {
         /// The account.
@@ -118,7 +124,8 @@ pub enum InvalidEntry {
 }
 
 impl Entry {
-    /// The entry with these lines, if what comes in equals what goes out in every unit. This is the only way to make one.
+    /// The entry with these lines, if what comes in equals what goes out in every unit. This is the
+    /// only way to make one.
     ///
     /// The lines are sorted, so that the same movements are the same entry.
     ///
@@ -228,17 +235,35 @@ pub(crate) mod tests {
     }
 
     fn goods(name: &str, bucket: StockBucket, amount: i64) -> Line {
-        Line { account: Account::Stock(product(name), bucket), unit: Unit::Pieces(product(name)), amount }
+        Line {
+            account: Account::Stock(product(name), bucket),
+            unit: Unit::Pieces(product(name)),
+            amount,
+        }
     }
 
     fn entry(lines: Vec<Line>) -> Result<Entry, InvalidEntry> {
-        Entry::balanced(derive(&["entry"]), NOW, "capture".to_owned().try_into().unwrap(), Some(order()), lines)
+        Entry::balanced(
+            derive(&["entry"]),
+            NOW,
+            "capture".to_owned().try_into().unwrap(),
+            Some(order()),
+            lines,
+        )
     }
 
     #[test]
     fn balanced_lines_make_an_entry() {
-        let capture = entry(vec![money(Account::ProviderClearing, 500), money(Account::CustomerFunds(order()), -500)]).unwrap();
-        let turned = entry(vec![money(Account::CustomerFunds(order()), -500), money(Account::ProviderClearing, 500)]).unwrap();
+        let capture = entry(vec![
+            money(Account::ProviderClearing, 500),
+            money(Account::CustomerFunds(order()), -500),
+        ])
+        .unwrap();
+        let turned = entry(vec![
+            money(Account::CustomerFunds(order()), -500),
+            money(Account::ProviderClearing, 500),
+        ])
+        .unwrap();
         assert_eq!(capture, turned, "the order of the lines says nothing");
         let hold = entry(vec![
             goods("spoon", StockBucket::Held, 2),
@@ -255,19 +280,41 @@ pub(crate) mod tests {
         let funds = Account::CustomerFunds(order());
         let foreign = Account::CustomerFunds(derive(&["another order"]));
         assert_eq!(entry(vec![]), Err(InvalidEntry::NoLines));
-        assert_eq!(entry(vec![money(clearing, 500)]), Err(InvalidEntry::Unbalanced { unit: usd(), sum: 500 }));
-        assert_eq!(entry(vec![money(clearing, 500), money(funds, -499)]), Err(InvalidEntry::Unbalanced { unit: usd(), sum: 1 }));
-        assert_eq!(entry(vec![money(clearing, 0), money(funds, 0)]), Err(InvalidEntry::InvalidAmount { amount: 0 }));
-        assert_eq!(entry(vec![money(clearing, i64::MIN), money(funds, i64::MAX)]), Err(InvalidEntry::InvalidAmount { amount: i64::MIN }));
-        assert_eq!(entry(vec![money(clearing, 5), money(foreign, -5)]), Err(InvalidEntry::OrderMismatch { account: foreign }));
+        assert_eq!(
+            entry(vec![money(clearing, 500)]),
+            Err(InvalidEntry::Unbalanced { unit: usd(), sum: 500 })
+        );
+        assert_eq!(
+            entry(vec![money(clearing, 500), money(funds, -499)]),
+            Err(InvalidEntry::Unbalanced { unit: usd(), sum: 1 })
+        );
+        assert_eq!(
+            entry(vec![money(clearing, 0), money(funds, 0)]),
+            Err(InvalidEntry::InvalidAmount { amount: 0 })
+        );
+        assert_eq!(
+            entry(vec![money(clearing, i64::MIN), money(funds, i64::MAX)]),
+            Err(InvalidEntry::InvalidAmount { amount: i64::MIN })
+        );
+        assert_eq!(
+            entry(vec![money(clearing, 5), money(foreign, -5)]),
+            Err(InvalidEntry::OrderMismatch { account: foreign })
+        );
         // Two dollars for two spoons: units do not make up for each other.
         let swapped = entry(vec![money(clearing, 2), goods("spoon", StockBucket::Available, -2)]);
         assert!(matches!(swapped, Err(InvalidEntry::Unbalanced { .. })), "{swapped:?}");
         let euro = Line { unit: Unit::parse("EUR").unwrap(), ..money(funds, -5) };
-        assert!(matches!(entry(vec![money(clearing, 5), euro]), Err(InvalidEntry::Unbalanced { .. })));
+        assert!(matches!(
+            entry(vec![money(clearing, 5), euro]),
+            Err(InvalidEntry::Unbalanced { .. })
+        ));
         let odd = Line { unit: usd(), ..goods("spoon", StockBucket::Held, 5) };
-        assert_eq!(entry(vec![money(clearing, -5), odd]), Err(InvalidEntry::UnitMismatch { account: odd.account, unit: usd() }));
-        let long: Vec<Line> = (0..=MAX_LINES / 2).flat_map(|_| [money(clearing, 1), money(funds, -1)]).collect();
+        assert_eq!(
+            entry(vec![money(clearing, -5), odd]),
+            Err(InvalidEntry::UnitMismatch { account: odd.account, unit: usd() })
+        );
+        let long: Vec<Line> =
+            (0..=MAX_LINES / 2).flat_map(|_| [money(clearing, 1), money(funds, -1)]).collect();
         assert_eq!(entry(long), Err(InvalidEntry::TooManyLines { lines: MAX_LINES + 2 }));
     }
 
@@ -283,11 +330,20 @@ pub(crate) mod tests {
 
     /// Lines as they come, balanced or not.
     fn lines() -> impl Strategy<Value = Vec<Line>> {
-        let bucket = select(vec![StockBucket::Available, StockBucket::Held, StockBucket::ShippedOut, StockBucket::Outside]);
+        let bucket = select(vec![
+            StockBucket::Available,
+            StockBucket::Held,
+            StockBucket::ShippedOut,
+            StockBucket::Outside,
+        ]);
         let amount = prop_oneof![-3_i64..=3, any::<i64>(), Just(MAX_AMOUNT), Just(-MAX_AMOUNT)];
-        let of_money = (select(vec![Account::ProviderClearing, Account::CustomerFunds(order())]), amount.clone())
+        let of_money = (
+            select(vec![Account::ProviderClearing, Account::CustomerFunds(order())]),
+            amount.clone(),
+        )
             .prop_map(|(account, amount)| money(account, amount));
-        let of_goods = (select(vec!["spoon", "bowl"]), bucket, amount).prop_map(|(name, bucket, amount)| goods(name, bucket, amount));
+        let of_goods = (select(vec!["spoon", "bowl"]), bucket, amount)
+            .prop_map(|(name, bucket, amount)| goods(name, bucket, amount));
         prop::collection::vec(prop_oneof![of_money, of_goods], 0..8)
     }
 

@@ -1,4 +1,5 @@
-//! Double entry, and what the books of all services have to say to each other. Nothing here waits, asks or stores.
+//! Double entry, and what the books of all services have to say to each other. Nothing here waits,
+//! asks or stores.
 //!
 //! - [`account`]: where money and goods can be, and in what they are counted.
 //! - [`entry`]: what moved from where to where. One that does not balance cannot be made.

@@ -1,12 +1,16 @@
-//! Every day in small steps, and whenever an operator asks: compares what everybody has written about orders, money and goods.
+//! Every day in small steps, and whenever an operator asks: compares what everybody has written
+//! about orders, money and goods.
 //!
-//! Without anything: what was placed or has moved in the last two days, what is unsettled, what was broken the last time, and all products. `{"since", "until"}`: another
-//! time. `{"order_id"}`: one order. `{"limit"}`: about so many looks at orders and products with this call. `{"continuation"}`: goes on
-//! where a report ended that has one. `{"product_id"}`: one product. `{"repair": true}` beside any of these: books the ledger entries that
-//! are missing; see [`crate::domain::repair`].
+//! Without anything: what was placed or has moved in the last two days, what is unsettled, what was
+//! broken the last time, and all products. `{"since", "until"}`: another time. `{"order_id"}`: one
+//! order. `{"limit"}`: about so many looks at orders and products with this call.
+//! `{"continuation"}`: goes on where a report ended that has one. `{"product_id"}`: one product.
+//! `{"repair": true}` beside any of these: books the ledger entries that are missing; see
+//! [`crate::domain::repair`].
 //!
-//! A schedule's call takes the day's round a step further: where it stands is kept in the ledger's own table, so that no call takes longer
-//! than the one before because the shop has grown, and one that fails is made up for by the next.
+//! A schedule's call takes the day's round a step further: where it stands is kept in the ledger's
+//! own table, so that no call takes longer than the one before because the shop has grown, and one
+//! that fails is made up for by the next.
 
 mod report;
 
@@ -83,27 +87,41 @@ const REPAIR_PAGE_SIZE: u32 = 16;
 /// What must be left of the function's time for another page.
 const MIN_TIME_LEFT: Duration = Duration::from_secs(20);
 
-/// The same for a page of a repair: two hundred versions of a record cost up to 600 writes, one after another.
+/// The same for a page of a repair: two hundred versions of a record cost up to 600 writes, one
+/// after another.
 const MIN_TIME_LEFT_TO_REPAIR: Duration = Duration::from_secs(60);
 
-/// Reads and compares, and changes nothing of what it reads; asked to repair, it books entries that the ledger lacks. Where time or room runs out it says where to go on.
+/// Reads and compares, and changes nothing of what it reads; asked to repair, it books entries that
+/// the ledger lacks. Where time or room runs out it says where to go on.
 ///
 /// # Errors
-/// When the event asks for something that there is not, or it cannot be found out what there is to look at.
-pub async fn reconcile_ledger(ledger: Arc<Ledger>, call: Call<ReconcileLedger>) -> Result<Report, Failure> {
+/// When the event asks for something that there is not, or it cannot be found out what there is to
+/// look at.
+pub async fn reconcile_ledger(
+    ledger: Arc<Ledger>,
+    call: Call<ReconcileLedger>,
+) -> Result<Report, Failure> {
     let request = match call.event {
         ReconcileLedger::Scheduled => {
             let (lease, clock) = (ledger.store.lease(), ledger.clock.clone());
-            let report = lease.hold(&clock, call.deadline, Box::pin(advance_run(ledger.clone(), call.deadline))).await?;
-            return Ok(report.unwrap_or_else(|| Audit::new(ledger, Window::before(clock.now()), call.deadline).skipped()));
+            let report = lease
+                .hold(&clock, call.deadline, Box::pin(advance_run(ledger.clone(), call.deadline)))
+                .await?;
+            return Ok(report.unwrap_or_else(|| {
+                Audit::new(ledger, Window::before(clock.now()), call.deadline).skipped()
+            }));
         }
         ReconcileLedger::Requested(request) => request,
     };
     let continuation = request.continuation;
     let (since, until) =
-        continuation.as_ref().map_or((request.since, request.until), |continuation| (Some(continuation.since), Some(continuation.until)));
+        continuation.as_ref().map_or((request.since, request.until), |continuation| {
+            (Some(continuation.since), Some(continuation.until))
+        });
     let window = Window::of(since, until, ledger.clock.now());
-    let window = window.ok_or_else(|| Failure::new("MalformedEvent", "since comes before until, by 400 days at the most"))?;
+    let window = window.ok_or_else(|| {
+        Failure::new("MalformedEvent", "since comes before until, by 400 days at the most")
+    })?;
     let repair = request.repair.then_some(call.trace);
     let mut audit = Audit { repair, ..Audit::new(ledger, window, call.deadline) };
     match request.order_id {
@@ -118,8 +136,16 @@ pub async fn reconcile_ledger(ledger: Arc<Ledger>, call: Call<ReconcileLedger>) 
             let continuation = match (continuation, request.product_id) {
                 (Some(continuation), _) => continuation,
                 (None, Some(product)) => audit.start_with_product(product),
-                (None, None) => window
-                    .start(audit.ledger.store.audit_run().await.map_err(run_read_failed)?.map(|run| run.recheck_next).unwrap_or_default()),
+                (None, None) => window.start(
+                    audit
+                        .ledger
+                        .store
+                        .audit_run()
+                        .await
+                        .map_err(run_read_failed)?
+                        .map(|run| run.recheck_next)
+                        .unwrap_or_default(),
+                ),
             };
             audit.sweep(continuation, request.limit.unwrap_or(u32::MAX).max(1)).await?;
         }
@@ -143,9 +169,15 @@ async fn advance_run(ledger: Arc<Ledger>, deadline: Timestamp) -> Result<Report,
     let unread = audit.report.not_checked.iter().filter_map(|id| OrderId::parse(id));
     run.add_recheck(audit.report.unbalanced.iter().map(|row| row.order_id).chain(unread));
     let is_overdue = run.continuation.is_some() && run.is_overdue(now);
-    let is_saved = ledger.store.save_audit_run(&run).await.map_err(|error| Failure::from_error("AuditRunSaveFailed", &error))?;
+    let is_saved = ledger
+        .store
+        .save_audit_run(&run)
+        .await
+        .map_err(|error| Failure::from_error("AuditRunSaveFailed", &error))?;
     if !is_saved {
-        tracing::warn!("another call has taken the round further meanwhile: what this one looked at is looked at twice");
+        tracing::warn!(
+            "another call has taken the round further meanwhile: what this one looked at is looked at twice"
+        );
     }
     Ok(audit.finish(is_overdue))
 }
@@ -172,7 +204,8 @@ struct Audit {
     repair: Option<Trace>,
 }
 
-/// How many of each product are held for orders; none where there was no time to ask for all of them.
+/// How many of each product are held for orders; none where there was no time to ask for all of
+/// them.
 type HeldQuantities = Option<Arc<BTreeMap<ProductId, i64>>>;
 
 impl Audit {
@@ -195,7 +228,11 @@ impl Audit {
     fn start_with_product(&self, product: ProductId) -> Continuation {
         let source = candidate_sources(self.window, self.ledger.sources.shards).len();
         let in_progress = vec![AuditProgress::new(product, self.ledger.clock.now())];
-        Continuation { cursor: Cursor { source, after: None }, in_progress, ..self.window.start(Vec::new()) }
+        Continuation {
+            cursor: Cursor { source, after: None },
+            in_progress,
+            ..self.window.start(Vec::new())
+        }
     }
 
     /// Walks on until all is looked at or enough is.
@@ -209,8 +246,10 @@ impl Audit {
                 return Ok(());
             }
             if self.items_checked >= limit || self.is_full() || !self.has_time() {
-                let (Window { since, until }, in_progress) = (self.window, std::mem::take(&mut self.in_progress));
-                self.report.continuation = Some(Continuation { since, until, cursor, recheck, in_progress });
+                let (Window { since, until }, in_progress) =
+                    (self.window, std::mem::take(&mut self.in_progress));
+                self.report.continuation =
+                    Some(Continuation { since, until, cursor, recheck, in_progress });
                 return Ok(());
             }
             if !recheck.is_empty() {
@@ -224,13 +263,18 @@ impl Audit {
                 continue;
             };
             let page_size = self.page_size().min(limit - self.items_checked);
-            let page = self.ledger.page(source, self.window, cursor.after.as_deref(), page_size).await;
-            let (candidates, next) = page.map_err(|error| Failure::from_error("CandidateReadFailed", &error))?;
+            let page =
+                self.ledger.page(source, self.window, cursor.after.as_deref(), page_size).await;
+            let (candidates, next) =
+                page.map_err(|error| Failure::from_error("CandidateReadFailed", &error))?;
             match candidates {
                 Candidates::Orders(orders) => self.audit_orders(orders).await?,
                 Candidates::Products(products) => {
                     let now = self.ledger.clock.now();
-                    self.in_progress = products.into_iter().map(|product| AuditProgress::new(product, now)).collect();
+                    self.in_progress = products
+                        .into_iter()
+                        .map(|product| AuditProgress::new(product, now))
+                        .collect();
                 }
             }
             cursor = match next {
@@ -245,7 +289,8 @@ impl Audit {
     }
 
     fn has_time(&self) -> bool {
-        self.time_left() >= if self.repair.is_some() { MIN_TIME_LEFT_TO_REPAIR } else { MIN_TIME_LEFT }
+        self.time_left()
+            >= if self.repair.is_some() { MIN_TIME_LEFT_TO_REPAIR } else { MIN_TIME_LEFT }
     }
 
     fn page_size(&self) -> u32 {
@@ -257,20 +302,27 @@ impl Audit {
     }
 
     async fn audit_orders(&mut self, orders: Vec<OrderId>) -> Result<(), Failure> {
-        let orders: Vec<OrderId> = orders.into_iter().filter(|order| self.checked_orders.insert(*order)).collect();
+        let orders: Vec<OrderId> =
+            orders.into_iter().filter(|order| self.checked_orders.insert(*order)).collect();
         let (ledger, repair) = (self.ledger.clone(), self.repair.clone());
         let results = run_concurrently(orders, move |order| {
             let (ledger, repair) = (ledger.clone(), repair.clone());
             async move {
                 match repair {
                     Some(trace) => ledger.audit_and_repair_order(order, &trace).await,
-                    None => ledger.audit_order(order).await.map(|result| (result, Repairs::default())),
+                    None => {
+                        ledger.audit_order(order).await.map(|result| (result, Repairs::default()))
+                    }
                 }
             }
         });
         for (order_id, result) in results.await {
             self.items_checked += 1;
-            let Some(((verdict, summary), repairs)) = self.read_or_skip(&order_id.to_string(), result)? else { continue };
+            let Some(((verdict, summary), repairs)) =
+                self.read_or_skip(&order_id.to_string(), result)?
+            else {
+                continue;
+            };
             self.report.add_repairs(&order_id.to_string(), repairs);
             self.report.checked += 1;
             let row = OrderRow {
@@ -292,11 +344,17 @@ impl Audit {
         Ok(())
     }
 
-    /// Counts on those products whose entries are not all counted, and compares those where they are then.
+    /// Counts on those products whose entries are not all counted, and compares those where they
+    /// are then.
     async fn audit_products(&mut self) -> Result<(), Failure> {
-        let held = self.held().await.map_err(|error| Failure::from_error("ReservationReadFailed", &error))?;
+        let held = self
+            .held()
+            .await
+            .map_err(|error| Failure::from_error("ReservationReadFailed", &error))?;
         let ledger = self.ledger.clone();
-        let in_progress = std::mem::take(&mut self.in_progress).into_iter().map(|progress| (progress.product_id, progress));
+        let in_progress = std::mem::take(&mut self.in_progress)
+            .into_iter()
+            .map(|progress| (progress.product_id, progress));
         let in_progress: Arc<BTreeMap<ProductId, AuditProgress>> = Arc::new(in_progress.collect());
         let results = run_concurrently(in_progress.keys().copied().collect(), move |product| {
             let (ledger, in_progress) = (ledger.clone(), in_progress.get(&product).cloned());
@@ -335,14 +393,17 @@ impl Audit {
     async fn has_repaired(&mut self, product: ProductId) -> Result<bool, Failure> {
         let Some(trace) = &self.repair else { return Ok(false) };
         let repaired = self.ledger.repair_product(product, trace).await;
-        let Some(repairs) = self.read_or_skip(&product.to_string(), repaired)? else { return Ok(false) };
+        let Some(repairs) = self.read_or_skip(&product.to_string(), repaired)? else {
+            return Ok(false);
+        };
         let has_booked = !repairs.repaired.is_empty();
         self.report.add_repairs(&product.to_string(), repairs);
         Ok(has_booked)
     }
 
-    /// How many of each product are held for orders. Whoever holds something is unsettled, so that the index of these has all of them.
-    /// It is read for as long as half of the time that is left; products whose reservations are not known are compared without them.
+    /// How many of each product are held for orders. Whoever holds something is unsettled, so that
+    /// the index of these has all of them. It is read for as long as half of the time that is left;
+    /// products whose reservations are not known are compared without them.
     async fn held(&mut self) -> Result<HeldQuantities, TableError> {
         if let Some(held) = &self.held {
             return Ok(held.clone());
@@ -358,9 +419,11 @@ impl Audit {
                     return Ok(self.held.insert(None).clone());
                 }
                 let source = CandidateSource::UnsettledOrders(shard);
-                let (candidates, next) = self.ledger.page(&source, self.window, after.as_deref(), PAGE_SIZE).await?;
+                let (candidates, next) =
+                    self.ledger.page(&source, self.window, after.as_deref(), PAGE_SIZE).await?;
                 if let Candidates::Orders(orders) = candidates {
-                    let orders: Vec<OrderId> = orders.into_iter().filter(|order| seen.insert(*order)).collect();
+                    let orders: Vec<OrderId> =
+                        orders.into_iter().filter(|order| seen.insert(*order)).collect();
                     self.ledger.sources.add_held(&orders, &mut held).await?;
                 }
                 after = match next {
@@ -372,13 +435,24 @@ impl Audit {
         Ok(self.held.insert(Some(Arc::new(held))).clone())
     }
 
-    /// What came of a look. What could not be read now is noted; what can never be read fails the run, or every order would be noted.
-    fn read_or_skip<T>(&mut self, id: &str, result: Result<T, ReadError>) -> Result<Option<T>, Failure> {
+    /// What came of a look. What could not be read now is noted; what can never be read fails the
+    /// run, or every order would be noted.
+    fn read_or_skip<T>(
+        &mut self,
+        id: &str,
+        result: Result<T, ReadError>,
+    ) -> Result<Option<T>, Failure> {
         match result {
             Ok(seen) => Ok(Some(seen)),
-            Err(ReadError::Table(error)) if !error.is_transient() => Err(Failure::from_error("RecordReadFailed", &error)),
+            Err(ReadError::Table(error)) if !error.is_transient() => {
+                Err(Failure::from_error("RecordReadFailed", &error))
+            }
             Err(error) => {
-                tracing::warn!(id, error = telemetry::causes(&error), "the books could not be read: they are not compared");
+                tracing::warn!(
+                    id,
+                    error = telemetry::causes(&error),
+                    "the books could not be read: they are not compared"
+                );
                 self.report.not_checked.push(id.to_owned());
                 Ok(None)
             }
@@ -392,7 +466,11 @@ impl Audit {
 
     fn finish(self, is_overdue: bool) -> Report {
         if is_overdue || !self.report.not_checked.is_empty() {
-            tracing::error!(is_overdue, not_checked = self.report.not_checked.len(), "not all books were compared");
+            tracing::error!(
+                is_overdue,
+                not_checked = self.report.not_checked.len(),
+                "not all books were compared"
+            );
             telemetry::count("AuditIncomplete", "ledger", &self.ledger.clock);
         }
         self.report
@@ -422,10 +500,16 @@ mod tests {
         assert_eq!(read(tick), Some(ReconcileLedger::Scheduled));
         assert_eq!(read(json!({})), Some(ReconcileLedger::Requested(AuditRequest::default())));
         let since = json!({ "since": "2026-11-20T00:00:00.000Z", "limit": 5 });
-        assert!(matches!(read(since), Some(ReconcileLedger::Requested(AuditRequest { limit: Some(5), .. }))));
-        for odd in
-            [json!({ "sinse": "2026-11-20T00:00:00.000Z" }), json!({ "since": "yesterday" }), json!({ "order_id": "ord_1" }), json!([])]
-        {
+        assert!(matches!(
+            read(since),
+            Some(ReconcileLedger::Requested(AuditRequest { limit: Some(5), .. }))
+        ));
+        for odd in [
+            json!({ "sinse": "2026-11-20T00:00:00.000Z" }),
+            json!({ "since": "yesterday" }),
+            json!({ "order_id": "ord_1" }),
+            json!([]),
+        ] {
             assert_eq!(read(odd.clone()), None, "{odd}: a slip must not compare something else");
         }
     }

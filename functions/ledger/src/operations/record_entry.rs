@@ -37,7 +37,8 @@ impl TryFrom<RecordEntryMessage> for RecordEntry {
     type Error = crate::domain::InvalidEntry;
 
     fn try_from(wire: RecordEntryMessage) -> Result<Self, Self::Error> {
-        Entry::balanced(wire.entry_id, wire.occurred_at, wire.kind, wire.order_id, wire.lines).map(Self)
+        Entry::balanced(wire.entry_id, wire.occurred_at, wire.kind, wire.order_id, wire.lines)
+            .map(Self)
     }
 }
 
@@ -47,11 +48,16 @@ impl FromMessage for RecordEntry {
     }
 }
 
-/// Writes the entry under its id, its order, its day and its products, all or nothing. The same message again finds it written.
+/// Writes the entry under its id, its order, its day and its products, all or nothing. The same
+/// message again finds it written.
 ///
 /// # Errors
-/// When another entry has its id: the message is rejected. When nothing could be written: the message is retried.
-pub async fn record_entry(ledger: Arc<Ledger>, received: Received<RecordEntry>) -> Result<(), LedgerError> {
+/// When another entry has its id: the message is rejected. When nothing could be written: the
+/// message is retried.
+pub async fn record_entry(
+    ledger: Arc<Ledger>,
+    received: Received<RecordEntry>,
+) -> Result<(), LedgerError> {
     let RecordEntry(entry) = received.message;
     match ledger.store.record(&entry, &received.trace, ledger.clock.now()).await {
         Ok(_) => Ok(()),

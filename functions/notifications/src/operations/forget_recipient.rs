@@ -28,15 +28,19 @@ impl FromMessage for UserDeleted {
 /// How many notifications are found at once, and deleted at the same time.
 const PAGE_SIZE: u32 = 100;
 const DELETE_CONCURRENCY: usize = 16;
-/// After how many pages the message is given back, so that no user holds up the others of the batch: 2,000 notifications take seconds.
+/// After how many pages the message is given back, so that no user holds up the others of the
+/// batch: 2,000 notifications take seconds.
 const MAX_PAGES: u32 = 20;
 
-/// Deletes all notifications of the user. What was deleted stays so: a second copy of the message finds nothing, and a run that broke off
-/// is taken up where it ended.
+/// Deletes all notifications of the user. What was deleted stays so: a second copy of the message
+/// finds nothing, and a run that broke off is taken up where it ended.
 ///
 /// # Errors
 /// When there may be some left: the message comes back.
-pub async fn forget_recipient(notifications: Arc<Notifications>, received: Received<UserDeleted>) -> Result<(), NotificationError> {
+pub async fn forget_recipient(
+    notifications: Arc<Notifications>,
+    received: Received<UserDeleted>,
+) -> Result<(), NotificationError> {
     let user = received.message.user_id;
     for _ in 0..MAX_PAGES {
         let sort_keys = notifications.store.sort_keys(user, PAGE_SIZE).await?;
@@ -49,13 +53,20 @@ pub async fn forget_recipient(notifications: Arc<Notifications>, received: Recei
     Err(NotificationError::DeletionIncomplete)
 }
 
-/// Deletes these, a few at the same time, and goes no further than to the first that cannot be deleted.
-async fn delete_page(notifications: &Arc<Notifications>, user: UserId, sort_keys: Vec<String>) -> Result<(), NotificationError> {
+/// Deletes these, a few at the same time, and goes no further than to the first that cannot be
+/// deleted.
+async fn delete_page(
+    notifications: &Arc<Notifications>,
+    user: UserId,
+    sort_keys: Vec<String>,
+) -> Result<(), NotificationError> {
     let (mut waiting, mut running) = (sort_keys.into_iter(), JoinSet::new());
     loop {
         for sort_key in waiting.by_ref().take(DELETE_CONCURRENCY - running.len()) {
             let notifications = notifications.clone();
-            running.spawn(async move { notifications.store.delete(user, sort_key).await }.in_current_span());
+            running.spawn(
+                async move { notifications.store.delete(user, sort_key).await }.in_current_span(),
+            );
         }
         match running.join_next().await {
             None => return Ok(()),
@@ -76,6 +87,12 @@ mod tests {
         let user = json!({ "user_id": "usr_0199c2a8-0000-7000-8000-000000000001", "version": 7 });
         assert!(UserDeleted::from_message("user_deleted.v1", user.clone()).is_ok());
         assert!(UserDeleted::from_message("user_changed.v1", user).is_err());
-        assert!(UserDeleted::from_message("user_deleted.v1", json!({ "user_id": "ord_0199c2a8-0000-7000-8000-000000000001" })).is_err());
+        assert!(
+            UserDeleted::from_message(
+                "user_deleted.v1",
+                json!({ "user_id": "ord_0199c2a8-0000-7000-8000-000000000001" })
+            )
+            .is_err()
+        );
     }
 }

@@ -24,7 +24,10 @@ use crate::{
     security(("bearer" = [])),
     extensions(("x-roles" = json!(["user", "admin"]))),
 ))]
-pub async fn list_notifications(notifications: Arc<Notifications>, request: Request) -> Result<Response, Problem> {
+pub async fn list_notifications(
+    notifications: Arc<Notifications>,
+    request: Request,
+) -> Result<Response, Problem> {
     let caller = request.caller()?;
     let page = request.page()?;
 
@@ -41,16 +44,29 @@ pub async fn list_notifications(notifications: Arc<Notifications>, request: Requ
     if found.len() > limit {
         found.truncate(limit);
         let last = found.last().map_or("", |(sort_key, _)| sort_key);
-        next_cursor = Some(page.next(&cursor_key(&notifications).await?, &scope, last, now, &notifications.ids));
+        next_cursor = Some(page.next(
+            &cursor_key(&notifications).await?,
+            &scope,
+            last,
+            now,
+            &notifications.ids,
+        ));
     }
     Ok(http::ok(&Page {
-        items: found.into_iter().map(|(_, notification)| notification.into()).collect::<Vec<NotificationView>>(),
+        items: found
+            .into_iter()
+            .map(|(_, notification)| notification.into())
+            .collect::<Vec<NotificationView>>(),
         next_cursor,
     }))
 }
 
 async fn cursor_key(notifications: &Notifications) -> Result<CursorKey, Problem> {
-    let keys = notifications.secrets.keys("notifications-key").await.map_err(|error| Problem::unavailable().caused_by(&error))?;
+    let keys = notifications
+        .secrets
+        .keys("notifications-key")
+        .await
+        .map_err(|error| Problem::unavailable().caused_by(&error))?;
     Ok(CursorKey::new(keys.derive("cursor")))
 }
 

@@ -9,8 +9,8 @@ use shared::{
 
 use crate::Notifications;
 
-/// Answers `204`, and so it does again when the notification was read before: the first time is kept. An admin reads their own alone,
-/// as everybody does.
+/// Answers `204`, and so it does again when the notification was read before: the first time is
+/// kept. An admin reads their own alone, as everybody does.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/notifications/{notification_id}/read",
@@ -19,10 +19,16 @@ use crate::Notifications;
     security(("bearer" = [])),
     extensions(("x-roles" = json!(["owner"])), ("x-problems" = json!(["notification_not_found"]))),
 ))]
-pub async fn read_notification(notifications: Arc<Notifications>, request: Request) -> Result<Response, Problem> {
+pub async fn read_notification(
+    notifications: Arc<Notifications>,
+    request: Request,
+) -> Result<Response, Problem> {
     let caller = request.caller()?;
     let notification_id = request.path_id("notification_id", "notification")?;
 
-    notifications.store.mark_read(caller.user_id, notification_id, notifications.clock.now()).await?;
+    notifications
+        .store
+        .mark_read(caller.user_id, notification_id, notifications.clock.now())
+        .await?;
     Ok(http::no_content())
 }

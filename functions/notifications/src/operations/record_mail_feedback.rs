@@ -1,7 +1,8 @@
-//! Queue `record-mail-feedback`: remembers whose mails come back, or are called spam, so that nobody goes on writing to them.
+//! Queue `record-mail-feedback`: remembers whose mails come back, or are called spam, so that
+//! nobody goes on writing to them.
 //!
-//! SES tells of both through EventBridge, whose rules put what this function reads of it into our envelope, and leave the rest of the
-//! mail where it was.
+//! SES tells of both through EventBridge, whose rules put what this function reads of it into our
+//! envelope, and leave the rest of the mail where it was.
 
 use std::sync::Arc;
 
@@ -67,18 +68,23 @@ impl FromMessage for MailFeedback {
 impl MailFeedback {
     /// Why its address is not to be written to any more, if so.
     ///
-    /// What came back for the moment, or nobody knows why, may arrive the next time; and `not-spam` takes a complaint back.
+    /// What came back for the moment, or nobody knows why, may arrive the next time; and `not-spam`
+    /// takes a complaint back.
     fn reason(&self) -> Option<Reason> {
         match self {
             Self::Bounced(mail) => (mail.bounce.kind == "Permanent").then_some(Reason::Bounce),
-            Self::Complained(mail) => (mail.complaint.kind.as_deref() != Some("not-spam")).then_some(Reason::Complaint),
+            Self::Complained(mail) => {
+                (mail.complaint.kind.as_deref() != Some("not-spam")).then_some(Reason::Complaint)
+            }
         }
     }
 
-    /// The address that the mail was sent to. Not the one that the report names: the mail may have been forwarded there. Each of our mails
-    /// goes to one address; who came back of several, nobody can tell.
+    /// The address that the mail was sent to. Not the one that the report names: the mail may have
+    /// been forwarded there. Each of our mails goes to one address; who came back of several,
+    /// nobody can tell.
     fn address(&self) -> Option<&str> {
-        let (Self::Bounced(MailBounced { destination, .. }) | Self::Complained(MailComplained { destination, .. })) = self;
+        let (Self::Bounced(MailBounced { destination, .. })
+        | Self::Complained(MailComplained { destination, .. })) = self;
         match destination.as_slice() {
             [address] => Some(address),
             _ => None,
@@ -93,18 +99,28 @@ impl MailFeedback {
     }
 }
 
-/// Remembers the mail's address, by its MAC, as one that is not written to. A second copy of the message says what is known already.
+/// Remembers the mail's address, by its MAC, as one that is not written to. A second copy of the
+/// message says what is known already.
 ///
 /// # Errors
 /// When it could not be remembered: the message comes back.
-pub async fn record_mail_feedback(notifications: Arc<Notifications>, received: Received<MailFeedback>) -> Result<(), NotificationError> {
+pub async fn record_mail_feedback(
+    notifications: Arc<Notifications>,
+    received: Received<MailFeedback>,
+) -> Result<(), NotificationError> {
     let feedback = received.message;
     let Some(reason) = feedback.reason() else {
-        tracing::info!(feedback = feedback.metric(), "it may arrive the next time: its address is written to as before");
+        tracing::info!(
+            feedback = feedback.metric(),
+            "it may arrive the next time: its address is written to as before"
+        );
         return Ok(());
     };
     let Some(address) = feedback.address() else {
-        tracing::warn!(feedback = feedback.metric(), "it went to several addresses: it is none of our mails");
+        tracing::warn!(
+            feedback = feedback.metric(),
+            "it went to several addresses: it is none of our mails"
+        );
         return Ok(());
     };
 
@@ -128,17 +144,26 @@ mod tests {
 
     #[test]
     fn permanent_bounces_and_complaints_suppress_the_address() {
-        let bounced =
-            |kind: &str| json!({ "destination": ["ada@example.com"], "bounce": { "bounceType": kind, "bounceSubType": "General" } });
+        let bounced = |kind: &str| json!({ "destination": ["ada@example.com"], "bounce": { "bounceType": kind, "bounceSubType": "General" } });
         assert_eq!(reason("mail_bounced.v1", bounced("Permanent")), Some(Reason::Bounce));
         for passing in ["Transient", "Undetermined", "A kind of tomorrow"] {
             assert_eq!(reason("mail_bounced.v1", bounced(passing)), None, "{passing}");
         }
         let complained = |complaint: Value| json!({ "destination": ["ada@example.com"], "complaint": complaint });
-        for serious in [json!({}), json!({ "complaintFeedbackType": null }), json!({ "complaintFeedbackType": "abuse" })] {
+        for serious in [
+            json!({}),
+            json!({ "complaintFeedbackType": null }),
+            json!({ "complaintFeedbackType": "abuse" }),
+        ] {
             assert_eq!(reason("mail_complained.v1", complained(serious)), Some(Reason::Complaint));
         }
-        assert_eq!(reason("mail_complained.v1", complained(json!({ "complaintFeedbackType": "not-spam" }))), None);
+        assert_eq!(
+            reason(
+                "mail_complained.v1",
+                complained(json!({ "complaintFeedbackType": "not-spam" }))
+            ),
+            None
+        );
     }
 
     #[test]
@@ -146,7 +171,11 @@ mod tests {
         let address = |destination: Value| {
             let recipients = json!([{ "emailAddress": "forwarded@example.org" }]);
             let data = json!({ "destination": destination, "bounce": { "bounceType": "Permanent", "bouncedRecipients": recipients } });
-            MailFeedback::from_message("mail_bounced.v1", data).ok().unwrap().address().map(str::to_owned)
+            MailFeedback::from_message("mail_bounced.v1", data)
+                .ok()
+                .unwrap()
+                .address()
+                .map(str::to_owned)
         };
         assert_eq!(address(json!(["ada@example.com"])).as_deref(), Some("ada@example.com"));
         assert_eq!(address(json!(["ada@example.com", "bob@example.com"])), None);
@@ -155,10 +184,23 @@ mod tests {
 
     #[test]
     fn other_messages_are_not_read() {
-        let bounced = json!({ "destination": ["ada@example.com"], "bounce": { "bounceType": "Permanent" } });
+        let bounced =
+            json!({ "destination": ["ada@example.com"], "bounce": { "bounceType": "Permanent" } });
         assert!(MailFeedback::from_message("mail_complained.v1", bounced.clone()).is_err());
         assert!(MailFeedback::from_message("mail_opened.v1", bounced).is_err());
-        assert!(MailFeedback::from_message("mail_bounced.v1", json!({ "destination": ["ada@example.com"] })).is_err());
-        assert!(MailFeedback::from_message("mail_bounced.v1", json!({ "bounce": { "bounceType": "Permanent" } })).is_err());
+        assert!(
+            MailFeedback::from_message(
+                "mail_bounced.v1",
+                json!({ "destination": ["ada@example.com"] })
+            )
+            .is_err()
+        );
+        assert!(
+            MailFeedback::from_message(
+                "mail_bounced.v1",
+                json!({ "bounce": { "bounceType": "Permanent" } })
+            )
+            .is_err()
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Queue `send-account-notification`: mails about accounts, apart from all others.
 //!
-//! It does what `send-notification` does. A queue and a concurrency of its own keep a backlog of order mails from delaying a password reset.
+//! It does what `send-notification` does. A queue and a concurrency of its own keep a backlog of
+//! order mails from delaying a password reset.
 
 use std::sync::Arc;
 

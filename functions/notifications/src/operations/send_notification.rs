@@ -18,10 +18,11 @@ use crate::{
     templates::{RenderedEmail, Shop, link, notice, order, stock},
 };
 
-/// Records the notification before the mail leaves, sends it, and records that it was sent, or that SES refuses it for good.
+/// Records the notification before the mail leaves, sends it, and records that it was sent, or that
+/// SES refuses it for good.
 ///
-/// A mail whose link works no longer would help nobody: it is neither sent nor recorded. One to an address that takes no mails, or whose
-/// owner wants none, is recorded without being sent.
+/// A mail whose link works no longer would help nobody: it is neither sent nor recorded. One to an
+/// address that takes no mails, or whose owner wants none, is recorded without being sent.
 ///
 /// # Errors
 /// When the mail was not sent by this try: the message comes back.
@@ -49,7 +50,10 @@ pub async fn send_notification(
         created_at: now,
         updated_at: now,
         read_at: None,
-        delivery: Delivery::Pending { locked_by: attempt_id.clone(), locked_until: now.plus(LOCK_DURATION) },
+        delivery: Delivery::Pending {
+            locked_by: attempt_id.clone(),
+            locked_until: now.plus(LOCK_DURATION),
+        },
     };
 
     match notifications.store.lock_for_sending(&notification, &attempt_id, now).await? {
@@ -66,29 +70,49 @@ pub async fn send_notification(
     match notifications.mailer.send(&message.email, &mail).await {
         Ok(()) => {
             // The mail is out. To give the message back because of the record would send it again.
-            if let Err(error) = notifications.store.mark_sent(&notification, &attempt_id, notifications.clock.now()).await {
-                tracing::warn!(error = telemetry::causes(&error), "the mail was sent, but its record does not say so");
+            if let Err(error) = notifications
+                .store
+                .mark_sent(&notification, &attempt_id, notifications.clock.now())
+                .await
+            {
+                tracing::warn!(
+                    error = telemetry::causes(&error),
+                    "the mail was sent, but its record does not say so"
+                );
             }
             Ok(())
         }
         Err(MailError::Rejected { code }) => {
-            notifications.store.mark_failed(&notification, &attempt_id, &code, notifications.clock.now()).await?;
+            notifications
+                .store
+                .mark_failed(&notification, &attempt_id, &code, notifications.clock.now())
+                .await?;
             tracing::error!(notification.id = %notification.id, code, "SES refuses the mail: it is given up");
             telemetry::count("MailRejected", "notifications", &Clock::System);
             Ok(())
         }
         Err(error @ MailError::SendFailed { .. }) => {
-            if let Err(release_error) = notifications.store.release_lock(&notification, &attempt_id, now).await {
-                tracing::warn!(error = telemetry::causes(&release_error), "the next try waits until the lock is over");
+            if let Err(release_error) =
+                notifications.store.release_lock(&notification, &attempt_id, now).await
+            {
+                tracing::warn!(
+                    error = telemetry::causes(&release_error),
+                    "the next try waits until the lock is over"
+                );
             }
             Err(error.into())
         }
     }
 }
 
-/// Whether the address is suppressed, under the current or the previous server key. Only for 90 days after a rotation does an entry
-/// under the previous key count; the second read is made whenever there is such a key.
-async fn is_suppressed(notifications: &Notifications, address: &str, now: Timestamp) -> Result<bool, NotificationError> {
+/// Whether the address is suppressed, under the current or the previous server key. Only for 90
+/// days after a rotation does an entry under the previous key count; the second read is made
+/// whenever there is such a key.
+async fn is_suppressed(
+    notifications: &Notifications,
+    address: &str,
+    now: Timestamp,
+) -> Result<bool, NotificationError> {
     for mac in notifications.address_macs(address).await?.accepted() {
         if notifications.store.is_suppressed(mac, now).await? {
             return Ok(true);
@@ -98,15 +122,30 @@ async fn is_suppressed(notifications: &Notifications, address: &str, now: Timest
 }
 
 /// The mail. A link is opened for it alone.
-async fn render(notifications: &Notifications, message: &SendNotification) -> Result<RenderedEmail, NotificationError> {
+async fn render(
+    notifications: &Notifications,
+    message: &SendNotification,
+) -> Result<RenderedEmail, NotificationError> {
     let shop = Shop { name: &notifications.shop_name, url: &notifications.store_url };
     let mail = match &message.content {
         Content::Order(template, about) => order::render(*template, &message.name, about, shop),
         Content::Stock(template, about) => stock::render(*template, &message.name, about, shop),
         Content::Link(template, link) => {
-            let keys = notifications.secrets.keys("mail-token-key").await?.derive("one-time-token").map(SealingKey::new);
-            let token = keys.open(|key| key.open(&link.sealed_token, &["one-time-token", &message.user_id.to_string()]));
-            link::render(*template, &token.ok_or(NotificationError::UnsealFailed)?, link.expires_at, shop)
+            let keys = notifications
+                .secrets
+                .keys("mail-token-key")
+                .await?
+                .derive("one-time-token")
+                .map(SealingKey::new);
+            let token = keys.open(|key| {
+                key.open(&link.sealed_token, &["one-time-token", &message.user_id.to_string()])
+            });
+            link::render(
+                *template,
+                &token.ok_or(NotificationError::UnsealFailed)?,
+                link.expires_at,
+                shop,
+            )
         }
         Content::Notice(template) => notice::render(*template, shop),
     };

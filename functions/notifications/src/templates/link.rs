@@ -15,15 +15,23 @@ pub enum Template {
     VerifyEmail,
     /// Somebody does not know their password: the link lets them choose one.
     PasswordReset,
-    /// Another address was requested for the account: the link withdraws the request. This goes to the present address.
+    /// Another address was requested for the account: the link withdraws the request. This goes to
+    /// the present address.
     EmailChangeRequested,
-    /// The account has another address: the link returns the account to the one before, where this goes.
+    /// The account has another address: the link returns the account to the one before, where this
+    /// goes.
     EmailMoved,
 }
 
 impl Template {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Welcome, Self::VerifyEmail, Self::PasswordReset, Self::EmailChangeRequested, Self::EmailMoved];
+    pub const ALL: [Self; 5] = [
+        Self::Welcome,
+        Self::VerifyEmail,
+        Self::PasswordReset,
+        Self::EmailChangeRequested,
+        Self::EmailMoved,
+    ];
 
     /// The name that messages and records use.
     pub fn name(self) -> &'static str {
@@ -59,11 +67,17 @@ impl Template {
 
 /// The mail from `template` with the link that `token` makes, which works until `expires_at`.
 ///
-/// The token is the address's fragment: browsers send that to nobody, so that it is in no server's log and no `Referer`.
+/// The token is the address's fragment: browsers send that to nobody, so that it is in no server's
+/// log and no `Referer`.
 ///
 /// # Errors
 /// When a template fails: none of ours can.
-pub fn render(template: Template, token: &str, expires_at: Timestamp, shop: Shop<'_>) -> Result<RenderedEmail, askama::Error> {
+pub fn render(
+    template: Template,
+    token: &str,
+    expires_at: Timestamp,
+    shop: Shop<'_>,
+) -> Result<RenderedEmail, askama::Error> {
     let email = EmailTemplate {
         subject: template.subject(),
         shop: shop.name,

@@ -1,14 +1,18 @@
-//! The texts of mails: one HTML and one text file for each template, in `templates/`. What the shop's pages show of a mail is a part of
-//! its text, or where that has a link that nobody else may have, a file of its own.
+//! The texts of mails: one HTML and one text file for each template, in `templates/`. What the
+//! shop's pages show of a mail is a part of its text, or where that has a link that nobody else may
+//! have, a file of its own.
 //!
-//! Askama checks them when the crate is compiled, and escapes every value in the HTML ones. Links are made from the shop's own address
-//! and an id or a token of ours; nothing that a person typed is part of one.
+//! Askama checks them when the crate is compiled, and escapes every value in the HTML ones. Links
+//! are made from the shop's own address and an id or a token of ours; nothing that a person typed
+//! is part of one.
 //!
-//! There are four kinds: about an [`order`], about [`stock`], with a [`link`] that does something once, and a [`notice`] of a change. The
-//! last two are about an account, and greet nobody by name: whoever registers with somebody else's address chooses the name, and must not be able to
-//! have the shop send a text of theirs to a stranger.
+//! There are four kinds: about an [`order`], about [`stock`], with a [`link`] that does something
+//! once, and a [`notice`] of a change. The last two are about an account, and greet nobody by name:
+//! whoever registers with somebody else's address chooses the name, and must not be able to have
+//! the shop send a text of theirs to a stranger.
 
-/// One module for each template, with its two files; and where that stands which the shop's pages show.
+/// One module for each template, with its two files; and where that stands which the shop's pages
+/// show.
 macro_rules! templates {
     ($($name:ident: $html:literal, $text:literal, body($($body:tt)*);)*) => {$(
         mod $name {
@@ -66,7 +70,8 @@ pub struct RenderedEmail {
     pub html: String,
     /// For all others.
     pub text: String,
-    /// What the shop's pages show: the text without salutation and footer; instead of a link, that there is one.
+    /// What the shop's pages show: the text without salutation and footer; instead of a link, that
+    /// there is one.
     pub body: String,
 }
 

@@ -1,4 +1,5 @@
-//! Mails that tell of a change to an account, so that its owner hears of one that somebody else made.
+//! Mails that tell of a change to an account, so that its owner hears of one that somebody else
+//! made.
 
 use serde::Deserialize;
 
@@ -18,7 +19,8 @@ pub enum Template {
 
 impl Template {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::PasswordChanged, Self::EmailChanged, Self::EmailChangeWithdrawn];
+    pub const ALL: [Self; 3] =
+        [Self::PasswordChanged, Self::EmailChanged, Self::EmailChangeWithdrawn];
 
     /// The name that messages and records use.
     pub fn name(self) -> &'static str {

@@ -49,7 +49,12 @@ pub struct Context {
 ///
 /// # Errors
 /// When a template fails: none of ours can.
-pub fn render(template: Template, name: &str, context: &Context, shop: Shop<'_>) -> Result<RenderedEmail, askama::Error> {
+pub fn render(
+    template: Template,
+    name: &str,
+    context: &Context,
+    shop: Shop<'_>,
+) -> Result<RenderedEmail, askama::Error> {
     let email = EmailTemplate {
         subject: template.subject(),
         shop: shop.name,

@@ -39,16 +39,27 @@ fn order_emails(name: &str) -> Vec<RenderedEmail> {
         order::Template::PaymentDeclined => "insufficient_funds",
         _ => "unknown_reason",
     };
-    order::Template::ALL.iter().map(|template| order::render(*template, name, &context(reason(*template)), SHOP).unwrap()).collect()
+    order::Template::ALL
+        .iter()
+        .map(|template| order::render(*template, name, &context(reason(*template)), SHOP).unwrap())
+        .collect()
 }
 
 fn stock_emails() -> Vec<RenderedEmail> {
-    stock::Template::ALL.iter().map(|template| stock::render(*template, "Operator", &low(Some("SPOON & BOWL")), SHOP).unwrap()).collect()
+    stock::Template::ALL
+        .iter()
+        .map(|template| {
+            stock::render(*template, "Operator", &low(Some("SPOON & BOWL")), SHOP).unwrap()
+        })
+        .collect()
 }
 
 fn link_emails() -> Vec<RenderedEmail> {
     let expires_at: Timestamp = "2026-11-21T10:48:49.123Z".parse().unwrap();
-    link::Template::ALL.iter().map(|template| link::render(*template, TOKEN, expires_at, SHOP).unwrap()).collect()
+    link::Template::ALL
+        .iter()
+        .map(|template| link::render(*template, TOKEN, expires_at, SHOP).unwrap())
+        .collect()
 }
 
 fn notice_emails() -> Vec<RenderedEmail> {
@@ -68,7 +79,10 @@ fn each_template_matches_its_snapshot() {
     for mail in all_emails() {
         insta::assert_snapshot!(
             mail.template,
-            format!("{}\n\n--- text\n{}\n--- body\n{}\n--- html\n{}", mail.subject, mail.text, mail.body, mail.html)
+            format!(
+                "{}\n\n--- text\n{}\n--- body\n{}\n--- html\n{}",
+                mail.subject, mail.text, mail.body, mail.html
+            )
         );
     }
 }
@@ -77,7 +91,11 @@ fn each_template_matches_its_snapshot() {
 fn template_names_are_unique_and_parse() {
     fn check<T: DeserializeOwned + PartialEq + Copy>(all: &[T], name: fn(T) -> &'static str) {
         for template in all {
-            assert!(serde_json::from_value::<T>(json!(name(*template))).unwrap() == *template, "{}", name(*template));
+            assert!(
+                serde_json::from_value::<T>(json!(name(*template))).unwrap() == *template,
+                "{}",
+                name(*template)
+            );
         }
     }
     check(&order::Template::ALL, order::Template::name);
@@ -114,25 +132,42 @@ fn user_input_is_escaped_in_html() {
 #[test]
 fn product_without_sku_is_named_by_its_id() {
     let mail = stock::render(stock::Template::LowStock, "Operator", &low(None), SHOP).unwrap();
-    assert!(mail.body.starts_with("There is little left of prd_0199c2a8-0000-7000-8000-00000000000a: 3 can"), "{}", mail.body);
+    assert!(
+        mail.body
+            .starts_with("There is little left of prd_0199c2a8-0000-7000-8000-00000000000a: 3 can"),
+        "{}",
+        mail.body
+    );
 }
 
 #[test]
 fn refund_email_contains_the_refunded_amounts() {
     let mail = order::render(order::Template::OrderRefunded, "Ada", &context(""), SHOP).unwrap();
     for text in [&mail.html, &mail.text, &mail.body] {
-        assert!(["4.00 USD", "10.00 USD", "59.98 USD", "Teapot"].iter().all(|said| text.contains(said)), "{text}");
+        assert!(
+            ["4.00 USD", "10.00 USD", "59.98 USD", "Teapot"].iter().all(|said| text.contains(said)),
+            "{text}"
+        );
     }
-    let others = order::Template::ALL.into_iter().filter(|template| *template != order::Template::OrderRefunded);
+    let others = order::Template::ALL
+        .into_iter()
+        .filter(|template| *template != order::Template::OrderRefunded);
     for mail in others.map(|template| order::render(template, "Ada", &context(""), SHOP).unwrap()) {
-        assert!(!mail.html.contains("10.00 USD") && !mail.text.contains("10.00 USD"), "{}", mail.text);
+        assert!(
+            !mail.html.contains("10.00 USD") && !mail.text.contains("10.00 USD"),
+            "{}",
+            mail.text
+        );
     }
 }
 
 #[test]
 fn out_of_stock_email_names_the_product() {
     let fail = |unavailable: Option<&str>| {
-        let context = order::Context { unavailable: unavailable.map(str::to_owned), ..context("out_of_stock") };
+        let context = order::Context {
+            unavailable: unavailable.map(str::to_owned),
+            ..context("out_of_stock")
+        };
         order::render(order::Template::OrderFailed, "Ada", &context, SHOP).unwrap()
     };
     let mail = fail(Some("Teapot & lid"));
@@ -154,10 +189,16 @@ fn each_email_contains_the_shop_name() {
 #[test]
 fn links_point_only_to_the_shop() {
     for mail in order_emails("see http://evil.example") {
-        assert_eq!(links(&mail), ["https://shop.example.com/orders/ord_0199c2a8-0000-7000-8000-0000000000f1"]);
+        assert_eq!(
+            links(&mail),
+            ["https://shop.example.com/orders/ord_0199c2a8-0000-7000-8000-0000000000f1"]
+        );
     }
     for mail in stock_emails() {
-        assert_eq!(links(&mail), ["https://shop.example.com/products/prd_0199c2a8-0000-7000-8000-00000000000a"]);
+        assert_eq!(
+            links(&mail),
+            ["https://shop.example.com/products/prd_0199c2a8-0000-7000-8000-00000000000a"]
+        );
     }
     for mail in link_emails() {
         let page = match mail.template {

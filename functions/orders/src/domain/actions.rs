@@ -60,14 +60,26 @@ mod tests {
     fn a_cancellation_is_read_as_it_was_written_whoever_it_was_by() {
         let reason = Some(CancelReason("It is the wrong colour.".to_owned()));
         for (cancellation, stored) in [
-            (Cancellation { by: Actor::Customer, reason }, json!({ "by": "customer", "reason": "It is the wrong colour." })),
-            (Cancellation { by: Actor::Admin, reason: None }, json!({ "by": "admin", "reason": null })),
-            (Cancellation { by: Actor::Unknown("robot".to_owned()), reason: None }, json!({ "by": "robot", "reason": null })),
+            (
+                Cancellation { by: Actor::Customer, reason },
+                json!({ "by": "customer", "reason": "It is the wrong colour." }),
+            ),
+            (
+                Cancellation { by: Actor::Admin, reason: None },
+                json!({ "by": "admin", "reason": null }),
+            ),
+            (
+                Cancellation { by: Actor::Unknown("robot".to_owned()), reason: None },
+                json!({ "by": "robot", "reason": null }),
+            ),
         ] {
             assert_eq!(to_value(&cancellation).unwrap(), stored);
             assert_eq!(from_value::<Cancellation>(stored).unwrap(), cancellation);
         }
-        assert_eq!(from_value::<Cancellation>(json!({ "by": "admin" })).unwrap(), Cancellation { by: Actor::Admin, reason: None });
+        assert_eq!(
+            from_value::<Cancellation>(json!({ "by": "admin" })).unwrap(),
+            Cancellation { by: Actor::Admin, reason: None }
+        );
     }
 
     #[test]
@@ -77,10 +89,14 @@ mod tests {
             assert!(ShippingText::try_from(odd.to_owned()).is_err(), "{odd:?}");
         }
         assert!(ShippingText::try_from("x".repeat(101)).is_err());
-        let shipment = |text: &str| from_value::<Shipment>(json!({ "carrier": text, "tracking": text }));
+        let shipment =
+            |text: &str| from_value::<Shipment>(json!({ "carrier": text, "tracking": text }));
         assert!(shipment("1Z 999 AA1 01 2345 6784").is_ok());
         assert!(shipment("Österreichische Post").is_ok());
-        assert_eq!(String::from(CancelReason::try_from("two\r\nlines".to_owned()).unwrap()), "two\nlines");
+        assert_eq!(
+            String::from(CancelReason::try_from("two\r\nlines".to_owned()).unwrap()),
+            "two\nlines"
+        );
         assert_eq!(String::from(shipment("1Z\t999\r\n").unwrap().tracking), "1Z 999");
     }
 }

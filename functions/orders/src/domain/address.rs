@@ -44,7 +44,8 @@ struct Fields {
 
 impl<'de> Deserialize<'de> for Address {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Fields { name, line1, line2, city, region, postal_code, country } = Fields::deserialize(deserializer)?;
+        let Fields { name, line1, line2, city, region, postal_code, country } =
+            Fields::deserialize(deserializer)?;
         if postal_code.is_none() && country.has_postal_codes() {
             return Err(D::Error::missing_field("postal_code"));
         }
@@ -90,15 +91,23 @@ mod tests {
 
     #[test]
     fn a_postal_code_is_optional_where_the_country_has_none() {
-        for country in ["AE", "AG", "AO", "BS", "BZ", "CI", "FJ", "GY", "HK", "JM", "KP", "MO", "QA", "RW", "UG", "YE", "ZW"] {
+        for country in [
+            "AE", "AG", "AO", "BS", "BZ", "CI", "FJ", "GY", "HK", "JM", "KP", "MO", "QA", "RW",
+            "UG", "YE", "ZW",
+        ] {
             let without = read(|address| {
                 address["country"] = json!(country);
                 address.as_object_mut().unwrap().remove("postal_code");
             });
             assert_eq!(without.unwrap().postal_code, None, "{country}");
-            let null = read(|address| (address["country"], address["postal_code"]) = (json!(country), Value::Null));
+            let null = read(|address| {
+                (address["country"], address["postal_code"]) = (json!(country), Value::Null)
+            });
             assert_eq!(null.unwrap().postal_code, None, "{country}");
-            assert!(read(|address| address["country"] = json!(country)).unwrap().postal_code.is_some(), "{country}");
+            assert!(
+                read(|address| address["country"] = json!(country)).unwrap().postal_code.is_some(),
+                "{country}"
+            );
         }
         for country in ["GB", "DE", "US", "JP", "FR", "IN", "BR", "CA", "CH", "AU"] {
             let error = read(|address| {
@@ -112,8 +121,15 @@ mod tests {
     #[test]
     fn an_address_is_read_as_it_was_written() {
         let address = read(|address| address["country"] = json!("HK")).unwrap();
-        assert_eq!(serde_json::from_value::<Address>(to_value(&address).unwrap()).unwrap(), address);
-        assert!(read(|address| address["planet"] = json!("Earth")).unwrap_err().starts_with("unknown field"));
+        assert_eq!(
+            serde_json::from_value::<Address>(to_value(&address).unwrap()).unwrap(),
+            address
+        );
+        assert!(
+            read(|address| address["planet"] = json!("Earth"))
+                .unwrap_err()
+                .starts_with("unknown field")
+        );
     }
 
     #[test]
@@ -122,16 +138,24 @@ mod tests {
             assert!(CountryCode::try_from(code.to_owned()).is_ok(), "{code}");
         }
         for code in [
-            "UK", "XX", "ZZ", "EU", "XK", "AN", "CS", "SU", "YU", "AA", "QM", "AC", "IC", "", "de", "De", "DEU", "D", "D1", "ＤＥ", "É",
-            "DE ",
+            "UK", "XX", "ZZ", "EU", "XK", "AN", "CS", "SU", "YU", "AA", "QM", "AC", "IC", "", "de",
+            "De", "DEU", "D", "D1", "ＤＥ", "É", "DE ",
         ] {
-            assert_eq!(CountryCode::try_from(code.to_owned()).unwrap_err().code, "invalid_country", "{code}");
+            assert_eq!(
+                CountryCode::try_from(code.to_owned()).unwrap_err().code,
+                "invalid_country",
+                "{code}"
+            );
         }
     }
 
     #[test]
     fn address_lines_are_single_lines() {
-        let line = |text: &str| AddressLine::try_from(text.to_owned()).map(String::from).map_err(|violation| violation.code);
+        let line = |text: &str| {
+            AddressLine::try_from(text.to_owned())
+                .map(String::from)
+                .map_err(|violation| violation.code)
+        };
         assert_eq!(line("12 Square\r\nFlat 3\t").as_deref(), Ok("12 Square Flat 3"));
         assert_eq!(line("\u{3164}"), Err("blank".to_owned()));
         assert_eq!(line("a\u{202e}b"), Err("invalid_characters".to_owned()));

@@ -1,7 +1,8 @@
 //! Who bought, and what becomes of that when their account changes or is deleted.
 //!
-//! While an order is not settled, a change of the account is only noted in it. The write that settles the order carries the change out:
-//! every [`Order::apply`](super::Order::apply) ends with it.
+//! While an order is not settled, a change of the account is only noted in it. The write that
+//! settles the order carries the change out: every [`Order::apply`](super::Order::apply) ends with
+//! it.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +26,8 @@ pub struct Contact {
     pub name: String,
     /// Their e-mail address.
     pub email: String,
-    /// The version of their account that says so; 0 where it is their token that said so, when they ordered.
+    /// The version of their account that says so; 0 where it is their token that said so, when they
+    /// ordered.
     #[serde(default)]
     pub version: u64,
 }
@@ -45,26 +47,33 @@ pub enum BuyerChange {
 pub struct Customer {
     /// Who bought, as far as orders may still know: mails about the order go there.
     pub buyer: Buyer,
-    /// What became of the buyer's account while a command was pending: the write that settles the order carries it out.
+    /// What became of the buyer's account while a command was pending: the write that settles the
+    /// order carries it out.
     pub buyer_change: Option<BuyerChange>,
-    /// Where it goes. Of a buyer who is redacted it is kept as long as something is still to go there.
+    /// Where it goes. Of a buyer who is redacted it is kept as long as something is still to go
+    /// there.
     pub shipping_address: Option<Address>,
     /// What to charge as soon as the stock is held; none if the buyer pays by a request of its own.
     pub payment_method: Option<PaymentMethod>,
-    /// What tells the request that placed it from another with the same key; empty where the buyer is redacted.
+    /// What tells the request that placed it from another with the same key; empty where the buyer
+    /// is redacted.
     pub fingerprint: String,
-    /// The name of the network that it came from, while it counts against that network's limit: until it is paid or cancelled.
+    /// The name of the network that it came from, while it counts against that network's limit:
+    /// until it is paid or cancelled.
     pub network: Option<String>,
 }
 
 impl Customer {
-    /// Notes what became of the buyer's account, unless something later is known: a deletion is later than everything.
+    /// Notes what became of the buyer's account, unless something later is known: a deletion is
+    /// later than everything.
     pub(super) fn record_change(&mut self, change: &BuyerChange) {
         let Buyer::Known(copy) = &self.buyer else { return };
         let is_new = match (&self.buyer_change, change) {
             (Some(BuyerChange::Deleted), _) => false,
             (_, BuyerChange::Deleted) => true,
-            (Some(BuyerChange::Changed(recorded)), BuyerChange::Changed(contact)) => contact.version > recorded.version.max(copy.version),
+            (Some(BuyerChange::Changed(recorded)), BuyerChange::Changed(contact)) => {
+                contact.version > recorded.version.max(copy.version)
+            }
             (None, BuyerChange::Changed(contact)) => contact.version > copy.version,
         };
         if is_new {
@@ -86,7 +95,8 @@ impl Customer {
             if let Some(cancellation) = &mut progress.cancellation {
                 cancellation.reason = None;
             }
-            // Derived from the address, among other things: anyone who guesses the address could verify the guess with it.
+            // Derived from the address, among other things: anyone who guesses the address could
+            // verify the guess with it.
             self.fingerprint.clear();
             if matches!(progress.status, Status::Delivered | Status::Cancelled | Status::Failed) {
                 self.shipping_address = None;
@@ -103,22 +113,30 @@ mod tests {
     #[test]
     fn a_buyer_of_an_earlier_release_is_read_as_known() {
         let stored = json!({ "name": "Ada", "email": "ada@example.com" });
-        let contact = Contact { name: "Ada".to_owned(), email: "ada@example.com".to_owned(), version: 0 };
+        let contact =
+            Contact { name: "Ada".to_owned(), email: "ada@example.com".to_owned(), version: 0 };
         assert_eq!(from_value::<Buyer>(stored).unwrap(), Buyer::Known(contact));
     }
 
     #[test]
     fn buyers_and_their_changes_are_read_as_they_were_written() {
-        let contact = Contact { name: "Ada".to_owned(), email: "ada@example.com".to_owned(), version: 3 };
+        let contact =
+            Contact { name: "Ada".to_owned(), email: "ada@example.com".to_owned(), version: 3 };
         for (buyer, stored) in [
-            (Buyer::Known(contact.clone()), json!({ "name": "Ada", "email": "ada@example.com", "version": 3 })),
+            (
+                Buyer::Known(contact.clone()),
+                json!({ "name": "Ada", "email": "ada@example.com", "version": 3 }),
+            ),
             (Buyer::Redacted, json!("redacted")),
         ] {
             assert_eq!(to_value(&buyer).unwrap(), stored);
             assert_eq!(from_value::<Buyer>(stored).unwrap(), buyer);
         }
         for (change, stored) in [
-            (BuyerChange::Changed(contact), json!({ "changed": { "name": "Ada", "email": "ada@example.com", "version": 3 } })),
+            (
+                BuyerChange::Changed(contact),
+                json!({ "changed": { "name": "Ada", "email": "ada@example.com", "version": 3 } }),
+            ),
             (BuyerChange::Deleted, json!("deleted")),
         ] {
             assert_eq!(to_value(&change).unwrap(), stored);
@@ -128,7 +146,14 @@ mod tests {
 
     #[test]
     fn a_buyer_that_cannot_be_read_is_not_taken_for_redacted() {
-        for odd in [json!(null), json!({}), json!({ "name": "Ada" }), json!("deleted"), json!(false), json!([])] {
+        for odd in [
+            json!(null),
+            json!({}),
+            json!({ "name": "Ada" }),
+            json!("deleted"),
+            json!(false),
+            json!([]),
+        ] {
             assert!(from_value::<Buyer>(odd.clone()).is_err(), "{odd}");
         }
     }

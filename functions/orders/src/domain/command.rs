@@ -18,7 +18,8 @@ pub enum PendingCommand {
 }
 
 impl PendingCommand {
-    /// The name of the command, as the history shows it. `has_method`: the order is charged without a request of the buyer.
+    /// The name of the command, as the history shows it. `has_method`: the order is charged without
+    /// a request of the buyer.
     pub fn name(self, has_method: bool) -> &'static str {
         match self {
             Self::ReserveStock => "reserve_stock",

@@ -1,11 +1,13 @@
-//! What happened to an order, across the services, in the order in which orders heard of it. Kept for ever: it says nothing of a person.
+//! What happened to an order, across the services, in the order in which orders heard of it. Kept
+//! for ever: it says nothing of a person.
 
 use serde::{Deserialize, Serialize};
 use shared::clock::Timestamp;
 
 use super::{actions::Actor, state::Status};
 
-/// The most entries that are kept: the first half and the last half of them. Only a great many refunds can lead there.
+/// The most entries that are kept: the first half and the last half of them. Only a great many
+/// refunds can lead there.
 pub const MAX_HISTORY: usize = 200;
 
 /// Something that happened to an order.
@@ -17,7 +19,8 @@ pub struct HistoryEntry {
     pub event: String,
     /// The status afterwards.
     pub status: Status,
-    /// Why, or what else there is to know: why a payment was declined, which product was short, who carries the goods.
+    /// Why, or what else there is to know: why a payment was declined, which product was short, who
+    /// carries the goods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// Who wanted it.
@@ -90,7 +93,18 @@ impl NewEntry {
     pub(super) fn at(self, at: Timestamp, status: &Status) -> HistoryEntry {
         let Self { event, detail, by, payment_id, amount } = self;
         let (event, status) = (event.to_owned(), status.clone());
-        HistoryEntry { at, event, status, detail, by, payment_id, amount, pending_command: None, since: None, answered_at: None }
+        HistoryEntry {
+            at,
+            event,
+            status,
+            detail,
+            by,
+            payment_id,
+            amount,
+            pending_command: None,
+            since: None,
+            answered_at: None,
+        }
     }
 }
 
@@ -101,7 +115,8 @@ mod tests {
 
     #[test]
     fn an_entry_is_read_as_it_was_written_and_so_is_one_of_an_earlier_release() {
-        let placed = json!({ "at": "2026-11-21T09:48:49.123Z", "event": "placed", "status": "pending" });
+        let placed =
+            json!({ "at": "2026-11-21T09:48:49.123Z", "event": "placed", "status": "pending" });
         let refunded = json!({
             "at": "2026-11-21T09:48:49.123Z",
             "event": "payment_refunded",

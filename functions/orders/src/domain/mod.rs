@@ -1,8 +1,11 @@
-//! The order: placed once, then moved on by events until it is settled. Pure: no AWS, HTTP, JSON or clock.
+//! The order: placed once, then moved on by events until it is settled. Pure: no AWS, HTTP, JSON or
+//! clock.
 //!
-//! - [`order`]: the order, in its four parts: [`placement`] (what was placed, which never changes), [`buyer`] (who placed it, which is forgotten
-//!   with their account), [`progress`] (how far it has come, in the words of [`state`]), and [`schedule`] (when it is checked next).
-//! - [`saga`]: from an order and an event to the next order. [`command`]: what an order asks of other services.
+//! - [`order`]: the order, in its four parts: [`placement`] (what was placed, which never changes),
+//!   [`buyer`] (who placed it, which is forgotten with their account), [`progress`] (how far it has
+//!   come, in the words of [`state`]), and [`schedule`] (when it is checked next).
+//! - [`saga`]: from an order and an event to the next order. [`command`]: what an order asks of
+//!   other services.
 //! - [`order_request`]: what a buyer may ask for. [`address`]: where it goes.
 //! - [`unpaid`]: how many orders may be unpaid at once, and for how long.
 //! - [`actions`]: what people do with an order: cancel it, and ship it.

@@ -33,8 +33,8 @@ impl Order {
     /// Places an order for what is in the basket, at the catalogue's prices.
     ///
     /// # Errors
-    /// When a product is unknown, there is too much of one, the currencies differ, the sum is too large, or it is not what the buyer
-    /// expected.
+    /// When a product is unknown, there is too much of one, the currencies differ, the sum is too
+    /// large, or it is not what the buyer expected.
     pub fn place(
         placement: Placement,
         order_request: OrderRequest,
@@ -54,8 +54,9 @@ impl Order {
         Ok(Self::begin(placed, customer, placement.trace, timing))
     }
 
-    /// The order as it was when it was placed: what a repeated request is answered with, whatever has happened since. Only the customer
-    /// is the one that is known now: what was corrected or forgotten is not kept for this.
+    /// The order as it was when it was placed: what a repeated request is answered with, whatever
+    /// has happened since. Only the customer is the one that is known now: what was corrected or
+    /// forgotten is not kept for this.
     pub fn as_placed(&self, timing: Timing) -> Self {
         Self::begin(self.placed.clone(), self.customer.clone(), self.traceparent.clone(), timing)
     }

@@ -1,11 +1,13 @@
-//! What a buyer may ask for. Reading these types from outside checks every rule that needs no stored data.
+//! What a buyer may ask for. Reading these types from outside checks every rule that needs no
+//! stored data.
 
 use serde::{Deserialize, Serialize};
 use shared::{checked_text, ids::ProductId, money::Money, validation::Violation};
 
 use super::address::Address;
 
-/// The most different products in one order: one transaction of DynamoDB takes the stock of all of them.
+/// The most different products in one order: one transaction of DynamoDB takes the stock of all of
+/// them.
 pub const MAX_LINES: usize = 40;
 /// The most pieces of one product.
 pub const MAX_QUANTITY: u32 = 999;
@@ -28,7 +30,8 @@ pub struct OrderRequest {
 }
 
 impl OrderRequest {
-    /// The lines, one for each product and sorted by it: where it first stood in the request, what, and how many.
+    /// The lines, one for each product and sorted by it: where it first stood in the request, what,
+    /// and how many.
     pub fn lines(&self) -> impl Iterator<Item = (usize, ProductId, u32)> {
         self.items.merged().into_iter()
     }
@@ -79,7 +82,9 @@ impl TryFrom<Vec<RequestedItem>> for Items {
         }
         let items = Self(items);
         if items.merged().iter().any(|line| line.2 > MAX_QUANTITY) {
-            return Err(Violation::out_of_range(format!("An order has at most {MAX_QUANTITY} of one product, all its lines together.")));
+            return Err(Violation::out_of_range(format!(
+                "An order has at most {MAX_QUANTITY} of one product, all its lines together."
+            )));
         }
         Ok(items)
     }
@@ -102,8 +107,11 @@ impl utoipa::ToSchema for Items {
         "OrderRequestItems".into()
     }
 
-    fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>) {
-        schemas.push(("RequestedItem".to_owned(), <RequestedItem as utoipa::PartialSchema>::schema()));
+    fn schemas(
+        schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>,
+    ) {
+        schemas
+            .push(("RequestedItem".to_owned(), <RequestedItem as utoipa::PartialSchema>::schema()));
         <RequestedItem as utoipa::ToSchema>::schemas(schemas);
     }
 }
@@ -121,9 +129,11 @@ impl TryFrom<u32> for Quantity {
 
     fn try_from(quantity: u32) -> Result<Self, Violation> {
         let within = (1..=MAX_QUANTITY).contains(&quantity);
-        within
-            .then_some(Self(quantity))
-            .ok_or_else(|| Violation::out_of_range(format!("A quantity is a whole number from 1 to {MAX_QUANTITY}.")))
+        within.then_some(Self(quantity)).ok_or_else(|| {
+            Violation::out_of_range(format!(
+                "A quantity is a whole number from 1 to {MAX_QUANTITY}."
+            ))
+        })
     }
 }
 
@@ -154,7 +164,8 @@ pub enum MethodType {
 }
 
 checked_text!(
-    /// A provider's token: 1 to 255 visible ASCII characters. It stands for a card, and keeps itself out of logs.
+    /// A provider's token: 1 to 255 visible ASCII characters. It stands for a card, and keeps
+    /// itself out of logs.
     secret Token as "CardToken": code(
         1..=255,
         "^[!-~]+$",
@@ -184,8 +195,11 @@ mod tests {
             { "product_id": SPOON, "quantity": 2 },
             { "product_id": FORK, "quantity": 3 },
         ]));
-        let lines: Vec<_> =
-            order_request.unwrap().lines().map(|(position, product, quantity)| (position, product.to_string(), quantity)).collect();
+        let lines: Vec<_> = order_request
+            .unwrap()
+            .lines()
+            .map(|(position, product, quantity)| (position, product.to_string(), quantity))
+            .collect();
         assert_eq!(lines, [(1, SPOON.to_owned(), 2), (0, FORK.to_owned(), 4)]);
     }
 
@@ -193,9 +207,14 @@ mod tests {
     fn baskets_outside_the_limits_are_refused() {
         let line = |quantity: i64| json!({ "product_id": SPOON, "quantity": quantity });
         assert!(read(json!([line(999)])).is_ok());
-        for items in
-            [json!([]), json!(vec![line(1); 41]), json!([line(0)]), json!([line(1000)]), json!([line(-1)]), json!([line(500), line(500)])]
-        {
+        for items in [
+            json!([]),
+            json!(vec![line(1); 41]),
+            json!([line(0)]),
+            json!([line(1000)]),
+            json!([line(-1)]),
+            json!([line(500), line(500)]),
+        ] {
             assert!(read(items.clone()).is_err(), "{items}");
         }
     }

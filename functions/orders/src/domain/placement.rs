@@ -1,4 +1,5 @@
-//! Placing an order: from the request and the catalogue to what was bought, or to the rule that it breaks.
+//! Placing an order: from the request and the catalogue to what was bought, or to the rule that it
+//! breaks.
 
 use std::time::Duration;
 
@@ -168,14 +169,17 @@ impl PlacedOrder {
         now: Timestamp,
     ) -> Result<Self, PlacementError> {
         let lines = order_request.lines().map(|(position, product_id, quantity)| {
-            let product = products.iter().find(|product| product.product_id == product_id && product.active);
+            let product =
+                products.iter().find(|product| product.product_id == product_id && product.active);
             let product = product.ok_or(PlacementError::UnknownProduct { position })?;
             let maximum = product.max_per_order.unwrap_or(placement.terms.max_per_order);
             if quantity > maximum {
                 return Err(PlacementError::TooManyOfProduct { position, maximum });
             }
-            let line_total = product.price.checked_mul(quantity).ok_or(PlacementError::AmountTooLarge)?;
-            let (sku, name, unit_price) = (product.sku.clone(), product.name.clone(), product.price);
+            let line_total =
+                product.price.checked_mul(quantity).ok_or(PlacementError::AmountTooLarge)?;
+            let (sku, name, unit_price) =
+                (product.sku.clone(), product.name.clone(), product.price);
             Ok(OrderLine { product_id, sku, name, unit_price, quantity, line_total })
         });
         let lines = lines.collect::<Result<Vec<_>, PlacementError>>()?;
@@ -197,12 +201,16 @@ impl PlacedOrder {
 
 impl Totals {
     fn of(lines: &[OrderLine]) -> Result<Self, PlacementError> {
-        let currency = lines.first().map(|line| line.unit_price.currency).ok_or(PlacementError::NoItems)?;
+        let currency =
+            lines.first().map(|line| line.unit_price.currency).ok_or(PlacementError::NoItems)?;
         if lines.iter().any(|line| line.unit_price.currency != currency) {
             return Err(PlacementError::CurrencyMismatch);
         }
         let nothing = Money::new(0, currency);
-        let items = lines.iter().try_fold(nothing, |sum, line| sum.checked_add(line.line_total)).ok_or(PlacementError::AmountTooLarge)?;
+        let items = lines
+            .iter()
+            .try_fold(nothing, |sum, line| sum.checked_add(line.line_total))
+            .ok_or(PlacementError::AmountTooLarge)?;
         Ok(Self { items, shipping: nothing, tax: nothing, total: items })
     }
 }

@@ -47,7 +47,8 @@ pub struct Progress {
     pub last_declined: Option<String>,
     /// Whether payments has confirmed that the order can be paid.
     pub payment_opened: bool,
-    /// Since when an attempt is under way that waits for payments and its provider. `None` while it waits for the buyer (3-D Secure).
+    /// Since when an attempt is under way that waits for payments and its provider. `None` while it
+    /// waits for the buyer (3-D Secure).
     pub payment_in_flight_since: Option<Timestamp>,
     /// Why an operator should review this order: the oldest reason that still holds.
     pub needs_review: Option<String>,
@@ -110,7 +111,8 @@ impl Progress {
     pub(super) fn clear(&mut self, what: &str) {
         self.further_review_reasons.retain(|known| known != what);
         if self.needs_review.as_deref() == Some(what) {
-            self.needs_review = (!self.further_review_reasons.is_empty()).then(|| self.further_review_reasons.remove(0));
+            self.needs_review = (!self.further_review_reasons.is_empty())
+                .then(|| self.further_review_reasons.remove(0));
         }
     }
 

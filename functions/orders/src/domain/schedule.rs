@@ -1,4 +1,5 @@
-//! When an unsettled order is checked next, and which of its commands have no answer. No state of the order depends on this.
+//! When an unsettled order is checked next, and which of its commands have no answer. No state of
+//! the order depends on this.
 
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ pub struct Timing {
 /// When an order is checked next.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
-    /// How often the pending commands were sent: commands carry it, so that an answer can be told from an old one.
+    /// How often the pending commands were sent: commands carry it, so that an answer can be told
+    /// from an old one.
     pub attempt: u64,
     /// How often they were sent again since something last moved.
     pub retries: u32,
@@ -40,8 +42,8 @@ impl Schedule {
     }
 }
 
-/// Scheduled checks without an answer after which an order counts as stuck: with checks after one and three minutes, that is
-/// three minutes.
+/// Scheduled checks without an answer after which an order counts as stuck: with checks after one
+/// and three minutes, that is three minutes.
 const CHECKS_WITHOUT_ANSWER: u32 = 2;
 
 /// A command that has no answer yet.

@@ -34,9 +34,16 @@ shared::describe!(
 impl Status {
     /// The status with this name.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Pending, Self::Confirmed, Self::Shipped, Self::Delivered, Self::Cancelled, Self::Failed]
-            .into_iter()
-            .find(|status| status.name() == name)
+        [
+            Self::Pending,
+            Self::Confirmed,
+            Self::Shipped,
+            Self::Delivered,
+            Self::Cancelled,
+            Self::Failed,
+        ]
+        .into_iter()
+        .find(|status| status.name() == name)
     }
 
     /// The name as the public knows it.

@@ -1,7 +1,8 @@
-//! Orders and events to try the domain with, the states that they reach, and what holds for every step.
+//! Orders and events to try the domain with, the states that they reach, and what holds for every
+//! step.
 //!
-//! [`machine`]: the whole state machine. [`placement`]: what the catalogue decides. [`waiting`]: commands without an answer. The others are
-//! named after what they try.
+//! [`machine`]: the whole state machine. [`placement`]: what the catalogue decides. [`waiting`]:
+//! commands without an answer. The others are named after what they try.
 
 mod actions;
 mod buyer;
@@ -97,7 +98,13 @@ fn without_address(order: &Order) -> Order {
 }
 
 fn money(captured_total: i64, refunded_total: i64) -> PaymentUpdate {
-    PaymentUpdate { version: 9, payment_id: Some("pay_1".to_owned()), captured_total, refunded_total, ..PaymentUpdate::default() }
+    PaymentUpdate {
+        version: 9,
+        payment_id: Some("pay_1".to_owned()),
+        captured_total,
+        refunded_total,
+        ..PaymentUpdate::default()
+    }
 }
 
 /// The whole was refunded, and the refund failed later.
@@ -108,7 +115,12 @@ fn reversed() -> PaymentUpdate {
 /// A dispute stands so; the bank took so much and gave so much back.
 fn disputed(dispute: DisputeStatus, taken: i64, given_back: i64) -> PaymentUpdate {
     let (dispute_withdrawn_total, dispute_reinstated_total) = (taken, given_back);
-    PaymentUpdate { dispute: Some(dispute), dispute_withdrawn_total, dispute_reinstated_total, ..money(TOTAL, 0) }
+    PaymentUpdate {
+        dispute: Some(dispute),
+        dispute_withdrawn_total,
+        dispute_reinstated_total,
+        ..money(TOTAL, 0)
+    }
 }
 
 fn stock(version: u64) -> StockUpdate {
@@ -150,7 +162,10 @@ pub(crate) fn events() -> Vec<Event> {
         Event::RefundFailed(money(TOTAL, PARTIAL_REFUND)),
         Event::RefundFailed(reversed()),
         Event::RefundFailed(PaymentUpdate { refund_refused: true, ..money(TOTAL, 0) }),
-        Event::PaymentSucceeded(PaymentUpdate { duplicate_capture_refund_refused: true, ..money(TOTAL, 0) }),
+        Event::PaymentSucceeded(PaymentUpdate {
+            duplicate_capture_refund_refused: true,
+            ..money(TOTAL, 0)
+        }),
         Event::PaymentDisputed(disputed(DisputeStatus::Open, 0, 0)),
         Event::PaymentDisputed(disputed(DisputeStatus::Won, TOTAL, TOTAL)),
         Event::PaymentDisputed(disputed(DisputeStatus::Lost, TOTAL, 0)),
@@ -183,27 +198,50 @@ pub(crate) fn after(order: &Order, event: &Event) -> Order {
 
 fn check_step(before: &Order, event: &Event, next: &Order) {
     let context = || format!("{event:?}: {:?} -> {:?}", state_key(before), state_key(next));
-    let is_final = |order: &Order| matches!(order.progress.status, Status::Cancelled | Status::Failed | Status::Delivered);
-    assert!(!is_final(before) || before.progress.status == next.progress.status, "a final status changed: {}", context());
-    assert!(before.progress.goal == Goal::Fulfil || before.progress.goal == next.progress.goal, "the goal turned back: {}", context());
+    let is_final = |order: &Order| {
+        matches!(order.progress.status, Status::Cancelled | Status::Failed | Status::Delivered)
+    };
+    assert!(
+        !is_final(before) || before.progress.status == next.progress.status,
+        "a final status changed: {}",
+        context()
+    );
+    assert!(
+        before.progress.goal == Goal::Fulfil || before.progress.goal == next.progress.goal,
+        "the goal turned back: {}",
+        context()
+    );
     let sums = sums(before).into_iter().zip(sums(next));
-    assert!(sums.into_iter().all(|(before, next)| next >= before), "money was forgotten: {}", context());
-    assert!(rank(&next.progress.status) >= rank(&before.progress.status), "the status moved back: {}", context());
+    assert!(
+        sums.into_iter().all(|(before, next)| next >= before),
+        "money was forgotten: {}",
+        context()
+    );
+    assert!(
+        rank(&next.progress.status) >= rank(&before.progress.status),
+        "the status moved back: {}",
+        context()
+    );
     assert_eq!(
         next.schedule.next_check_at.is_none(),
         next.progress.is_idle(),
         "unsettled orders are looked at, settled ones are not: {}",
         context()
     );
-    let ends = ["refund_failed", "payment_disputed", "dispute_lost", "duplicate_capture_refund_failed"];
+    let ends =
+        ["refund_failed", "payment_disputed", "dispute_lost", "duplicate_capture_refund_failed"];
     assert!(
-        before.progress.review_reasons().all(|what| ends.contains(&what) || next.progress.review_reasons().any(|still| still == what)),
+        before.progress.review_reasons().all(|what| ends.contains(&what)
+            || next.progress.review_reasons().any(|still| still == what)),
         "{}",
         context()
     );
-    let all_is_back = next.progress.captured_total > 0 && next.progress.returned_total() >= next.progress.captured_total;
+    let all_is_back = next.progress.captured_total > 0
+        && next.progress.returned_total() >= next.progress.captured_total;
     assert!(
-        next.progress.goal != Goal::Fulfil || next.progress.status != Status::Pending || !all_is_back,
+        next.progress.goal != Goal::Fulfil
+            || next.progress.status != Status::Pending
+            || !all_is_back,
         "nothing is paid, and it goes on: {}",
         context()
     );
@@ -238,10 +276,14 @@ fn stored(order: &Order) -> String {
 fn state_key(order: &Order) -> String {
     let Progress { goal, status, stock, payment, refund_refused, .. } = &order.progress;
     let refused = if *refund_refused { " refused" } else { "" };
-    format!("{goal:?}/{status:?} stock {stock:?} payment {payment:?} money {:?}{refused}", sums(order))
+    format!(
+        "{goal:?}/{status:?} stock {stock:?} payment {payment:?} money {:?}{refused}",
+        sums(order)
+    )
 }
 
-/// Whether [`state_key`] says the same of both. It is asked at every step of millions of ways, where texts would take most of the time.
+/// Whether [`state_key`] says the same of both. It is asked at every step of millions of ways,
+/// where texts would take most of the time.
 fn has_same_state(one: &Order, other: &Order) -> bool {
     let (left, right) = (&one.progress, &other.progress);
     (&left.goal, &left.status, &left.stock, &left.payment, left.refund_refused)
@@ -251,12 +293,20 @@ fn has_same_state(one: &Order, other: &Order) -> bool {
 
 /// All sums of money.
 fn sums(order: &Order) -> [i64; 5] {
-    let disputes = [order.progress.dispute_withdrawn_total, order.progress.dispute_reinstated_total];
-    [order.progress.captured_total, order.progress.refunded_total, order.progress.refunds_reversed_total, disputes[0], disputes[1]]
+    let disputes =
+        [order.progress.dispute_withdrawn_total, order.progress.dispute_reinstated_total];
+    [
+        order.progress.captured_total,
+        order.progress.refunded_total,
+        order.progress.refunds_reversed_total,
+        disputes[0],
+        disputes[1],
+    ]
 }
 
-/// Every state that events can lead to, as far as the order can know: events come in any order, and more than once. The buyer stays as
-/// they were: what becomes of them leads nowhere else. Explored once for all tests.
+/// Every state that events can lead to, as far as the order can know: events come in any order, and
+/// more than once. The buyer stays as they were: what becomes of them leads nowhere else. Explored
+/// once for all tests.
 pub(crate) fn reachable() -> &'static BTreeMap<String, Order> {
     static STATES: OnceLock<BTreeMap<String, Order>> = OnceLock::new();
     STATES.get_or_init(explore)
@@ -281,27 +331,46 @@ fn explore() -> BTreeMap<String, Order> {
     found
 }
 
-/// What the others promise: a payment that has captured never says closed, and one that has said so never captures; no more is given back
-/// than was captured. Facts about money come late, and by whatever name.
+/// What the others promise: a payment that has captured never says closed, and one that has said so
+/// never captures; no more is given back than was captured. Facts about money come late, and by
+/// whatever name.
 fn is_possible(order: &Order, event: &Event) -> bool {
     match event {
         Event::PaymentClosed(_) => order.progress.captured_total == 0,
-        Event::PaymentSucceeded(_) | Event::PaymentRefunded(_) | Event::RefundFailed(_) | Event::PaymentDisputed(_) => {
+        Event::PaymentSucceeded(_)
+        | Event::PaymentRefunded(_)
+        | Event::RefundFailed(_)
+        | Event::PaymentDisputed(_) => {
             order.progress.payment != PaymentState::Closed || order.progress.goal != Goal::Fulfil
         }
         _ => true,
     }
 }
 
-/// What the one who is asked can answer: payments tells how the payment stands, and that is not always what was asked for.
+/// What the one who is asked can answer: payments tells how the payment stands, and that is not
+/// always what was asked for.
 fn answers(order: &Order, command: PendingCommand) -> Vec<Event> {
     // What payments knows is at least what the order has heard.
-    let update = |captured_total, refunded_total| PaymentUpdate { version: 99, captured_total, refunded_total, ..update_of(order) };
+    let update = |captured_total, refunded_total| PaymentUpdate {
+        version: 99,
+        captured_total,
+        refunded_total,
+        ..update_of(order)
+    };
     let of_money = || {
-        let (refunded, all) = (order.progress.refunded_total, order.progress.refunded_total + TOTAL - order.progress.returned_total());
-        let mut updates = vec![Event::PaymentRefunded(update(TOTAL, all)), Event::PaymentDisputed(update(TOTAL, all))];
+        let (refunded, all) = (
+            order.progress.refunded_total,
+            order.progress.refunded_total + TOTAL - order.progress.returned_total(),
+        );
+        let mut updates = vec![
+            Event::PaymentRefunded(update(TOTAL, all)),
+            Event::PaymentDisputed(update(TOTAL, all)),
+        ];
         if command == PendingCommand::RefundPayment {
-            updates.push(Event::RefundFailed(PaymentUpdate { refund_refused: true, ..update(TOTAL, refunded) }));
+            updates.push(Event::RefundFailed(PaymentUpdate {
+                refund_refused: true,
+                ..update(TOTAL, refunded)
+            }));
         }
         if refunded < TOTAL && command != PendingCommand::RefundPayment {
             updates.push(Event::PaymentSucceeded(update(TOTAL, refunded)));
@@ -312,12 +381,22 @@ fn answers(order: &Order, command: PendingCommand) -> Vec<Event> {
         updates
     };
     match command {
-        PendingCommand::ReserveStock => vec![Event::StockReserved(stock(99)), Event::StockRejected(stock(99))],
+        PendingCommand::ReserveStock => {
+            vec![Event::StockReserved(stock(99)), Event::StockRejected(stock(99))]
+        }
         PendingCommand::CommitStock => vec![Event::StockCommitted(stock(99))],
         PendingCommand::ReleaseStock => vec![Event::StockReleased(stock(99))],
-        PendingCommand::OpenPayment | PendingCommand::CancelPayment if order.progress.captured_total > 0 => of_money(),
-        PendingCommand::OpenPayment => [vec![Event::PaymentClosed(update(0, 0)), Event::Deadline], of_money()].concat(),
-        PendingCommand::CancelPayment => [vec![Event::PaymentClosed(update(0, 0))], of_money()].concat(),
+        PendingCommand::OpenPayment | PendingCommand::CancelPayment
+            if order.progress.captured_total > 0 =>
+        {
+            of_money()
+        }
+        PendingCommand::OpenPayment => {
+            [vec![Event::PaymentClosed(update(0, 0)), Event::Deadline], of_money()].concat()
+        }
+        PendingCommand::CancelPayment => {
+            [vec![Event::PaymentClosed(update(0, 0))], of_money()].concat()
+        }
         PendingCommand::RefundPayment => of_money(),
     }
 }
@@ -342,7 +421,10 @@ fn settle(order: &Order, depth: u32, at_the_end: &mut impl FnMut(&Order)) {
         // A person refunds it; payments says so.
         assert!(order.progress.pending_commands().is_empty(), "{}", state_key(order));
         let back = PaymentUpdate { version: 99, ..update_of(order) };
-        let back = PaymentUpdate { refunded_total: order.progress.refunded_total + TOTAL - order.progress.returned_total(), ..back };
+        let back = PaymentUpdate {
+            refunded_total: order.progress.refunded_total + TOTAL - order.progress.returned_total(),
+            ..back
+        };
         return settle(&after(order, &Event::PaymentRefunded(back)), depth + 1, at_the_end);
     }
     assert!(depth < 12, "no end in sight: {}", state_key(order));
@@ -351,7 +433,11 @@ fn settle(order: &Order, depth: u32, at_the_end: &mut impl FnMut(&Order)) {
     for command in pending {
         for answer in answers(order, command) {
             let next = after(order, &answer);
-            assert!(!has_same_state(&next, order), "the answer {answer:?} to {command:?} changes nothing: {}", state_key(order));
+            assert!(
+                !has_same_state(&next, order),
+                "the answer {answer:?} to {command:?} changes nothing: {}",
+                state_key(order)
+            );
             settle(&next, depth + 1, at_the_end);
         }
     }

@@ -1,7 +1,9 @@
-//! Unpaid orders hold stock. Their number is limited per buyer and per network, and each one expires.
+//! Unpaid orders hold stock. Their number is limited per buyer and per network, and each one
+//! expires.
 //!
-//! A buyer's unpaid orders are listed in one item with the deadline of each ([`UnpaidOrders`]). An entry past its deadline does not count.
-//! The write that settles an order removes its entry; where that removal is lost, the deadline ends it.
+//! A buyer's unpaid orders are listed in one item with the deadline of each ([`UnpaidOrders`]). An
+//! entry past its deadline does not count. The write that settles an order removes its entry; where
+//! that removal is lost, the deadline ends it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,7 +15,8 @@ use super::{
     state::{Goal, PaymentState, Status},
 };
 
-/// How long the call of a payment may be in flight: longer than a function of payments lives. After that its order waits for the shop.
+/// How long the call of a payment may be in flight: longer than a function of payments lives. After
+/// that its order waits for the shop.
 const MAX_CALL_TIME: Duration = Duration::from_secs(30);
 
 /// How many unpaid orders one buyer may have at once, and for how long each.
@@ -46,17 +49,26 @@ impl Limits {
 
     /// What the shop grants this buyer for one order.
     pub fn terms(&self, email_verified: bool) -> Terms {
-        Terms { pay_within: self.buyer_limit(email_verified).pay_within, max_per_order: self.max_per_order }
+        Terms {
+            pay_within: self.buyer_limit(email_verified).pay_within,
+            max_per_order: self.max_per_order,
+        }
     }
 
     /// Checks that the buyer and their network may have one more unpaid order.
     ///
     /// # Errors
     /// When either has as many as it may have.
-    pub fn check(&self, email_verified: bool, usage: &LimitUsage, now: Timestamp) -> Result<(), PlacementError> {
+    pub fn check(
+        &self,
+        email_verified: bool,
+        usage: &LimitUsage,
+        now: Timestamp,
+    ) -> Result<(), PlacementError> {
         let limit = self.buyer_limit(email_verified);
         if usage.unpaid.count_at(now) >= usize::try_from(limit.orders).unwrap_or(usize::MAX) {
-            let if_verified = Some(self.verified.orders).filter(|more| !email_verified && *more > limit.orders);
+            let if_verified =
+                Some(self.verified.orders).filter(|more| !email_verified && *more > limit.orders);
             return Err(PlacementError::TooManyUnpaid { maximum: limit.orders, if_verified });
         }
         match self.network.check(usage.network, now) {
@@ -92,7 +104,10 @@ impl UnpaidOrders {
 
     /// The orders that count at `now`.
     pub fn orders_at(&self, now: Timestamp) -> impl Iterator<Item = OrderId> {
-        self.deadlines.iter().filter(move |(_, deadline)| **deadline > now).map(|(order_id, _)| *order_id)
+        self.deadlines
+            .iter()
+            .filter(move |(_, deadline)| **deadline > now)
+            .map(|(order_id, _)| *order_id)
     }
 
     /// The list without these orders.
@@ -105,7 +120,10 @@ impl UnpaidOrders {
 
     /// Those that count no more.
     pub fn expired_at(&self, now: Timestamp) -> impl Iterator<Item = OrderId> {
-        self.deadlines.iter().filter(move |(_, deadline)| **deadline <= now).map(|(order_id, _)| *order_id)
+        self.deadlines
+            .iter()
+            .filter(move |(_, deadline)| **deadline <= now)
+            .map(|(order_id, _)| *order_id)
     }
 }
 
@@ -114,21 +132,27 @@ impl UnpaidOrders {
 pub struct ReleasedLimits {
     /// The order no longer counts against its buyer.
     pub buyer: bool,
-    /// The network that the order was charged to, now that it is paid. An order that is given up stays charged: otherwise a script could
-    /// place and cancel orders without an end.
+    /// The network that the order was charged to, now that it is paid. An order that is given up
+    /// stays charged: otherwise a script could place and cancel orders without an end.
     pub network: Option<String>,
 }
 
 impl Order {
     /// Whether its buyer's list of unpaid orders has it: until it is paid, cancelled or failed.
     pub fn is_unpaid(&self) -> bool {
-        let can_be_paid =
-            matches!(self.progress.payment, PaymentState::None | PaymentState::Open | PaymentState::Processing | PaymentState::Unknown);
+        let can_be_paid = matches!(
+            self.progress.payment,
+            PaymentState::None
+                | PaymentState::Open
+                | PaymentState::Processing
+                | PaymentState::Unknown
+        );
         self.progress.goal == Goal::Fulfil && self.progress.status == Status::Pending && can_be_paid
     }
 
-    /// Whether it counts against its buyer. It does not while it waits for the shop: the outcome of a payment is unknown, or its call is in
-    /// flight for longer than a function lives. A payment that waits for the buyer's bank counts.
+    /// Whether it counts against its buyer. It does not while it waits for the shop: the outcome of
+    /// a payment is unknown, or its call is in flight for longer than a function lives. A payment
+    /// that waits for the buyer's bank counts.
     pub fn counts_as_unpaid(&self, now: Timestamp) -> bool {
         let is_lost = |since: Timestamp| now.since(since) >= MAX_CALL_TIME;
         let waits_for_shop = match self.progress.payment {
@@ -141,16 +165,23 @@ impl Order {
 
     /// What the change from this order to `next` frees.
     pub fn released_limits(&self, next: &Self) -> ReleasedLimits {
-        let is_paid = next.progress.goal == Goal::Fulfil && next.progress.payment == PaymentState::Paid;
+        let is_paid =
+            next.progress.goal == Goal::Fulfil && next.progress.payment == PaymentState::Paid;
         ReleasedLimits {
             buyer: self.is_unpaid() && !next.is_unpaid(),
-            network: self.customer.network.clone().filter(|_| is_paid && next.customer.network.is_none()),
+            network: self
+                .customer
+                .network
+                .clone()
+                .filter(|_| is_paid && next.customer.network.is_none()),
         }
     }
 
     /// Forgets the network of an order that is paid or given up.
     pub(super) fn forget_network(&mut self) {
-        if self.progress.goal != Goal::Fulfil || matches!(self.progress.payment, PaymentState::Paid | PaymentState::Refunded) {
+        if self.progress.goal != Goal::Fulfil
+            || matches!(self.progress.payment, PaymentState::Paid | PaymentState::Refunded)
+        {
             self.customer.network = None;
         }
     }

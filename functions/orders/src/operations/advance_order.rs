@@ -92,8 +92,12 @@ impl FromMessage for OrderEvent {
     }
 }
 
-/// Applies the event to the order. An event for an order that is not there comes back: it may be ahead of a replica.
-pub async fn advance_order(orders: Arc<Orders>, received: Received<OrderEvent>) -> Result<(), OrderError> {
+/// Applies the event to the order. An event for an order that is not there comes back: it may be
+/// ahead of a replica.
+pub async fn advance_order(
+    orders: Arc<Orders>,
+    received: Received<OrderEvent>,
+) -> Result<(), OrderError> {
     let OrderEvent { order_id, event } = received.message;
     let order = orders.store.find(order_id).await?.ok_or(OrderError::NotFound)?;
     match orders.advance(order, &event, &received.trace).await {

@@ -1,7 +1,8 @@
-//! `POST /orders/{order_id}/cancel`: gives an order up, whatever it is at: waiting for its stock, its payment, or its parcel.
+//! `POST /orders/{order_id}/cancel`: gives an order up, whatever it is at: waiting for its stock,
+//! its payment, or its parcel.
 //!
-//! This only turns the order round. Its stream then has the stock given back and the payment stopped or refunded, each on its own; the
-//! order is `cancelled` when both have happened.
+//! This only turns the order round. Its stream then has the stock given back and the payment
+//! stopped or refunded, each on its own; the order is `cancelled` when both have happened.
 
 use std::sync::Arc;
 
@@ -29,8 +30,8 @@ struct CancelOrder {
     reason: Option<CancelReason>,
 }
 
-/// Answers `202` with the order, and so it does again when the order is given up already: read it until its status is `cancelled`.
-/// What was shipped or has failed is not given up any more.
+/// Answers `202` with the order, and so it does again when the order is given up already: read it
+/// until its status is `cancelled`. What was shipped or has failed is not given up any more.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/orders/{order_id}/cancel",
@@ -48,8 +49,10 @@ pub async fn cancel_order(orders: Arc<Orders>, request: Request) -> Result<Respo
     let reason = body.and_then(|body| body.reason);
 
     let order = orders.store.find_for(&caller, order_id).await?;
-    let by = if order.order.placed.user_id == caller.user_id { Actor::Customer } else { Actor::Admin };
-    let order = orders.advance(order, &Event::Cancel(Cancellation { by, reason }), request.trace()).await?;
+    let by =
+        if order.order.placed.user_id == caller.user_id { Actor::Customer } else { Actor::Admin };
+    let order =
+        orders.advance(order, &Event::Cancel(Cancellation { by, reason }), request.trace()).await?;
 
     Ok(http::accepted(&OrderView::new(&order, orders.clock.now())))
 }

@@ -1,9 +1,11 @@
 //! `POST /orders`: places an order.
 //!
-//! The stream of the new order asks inventory to hold the stock, and payments to charge, if a payment method came along.
+//! The stream of the new order asks inventory to hold the stock, and payments to charge, if a
+//! payment method came along.
 //!
-//! An unpaid order holds stock. A buyer therefore has a limited number of them at once, and so has a network; both are part of the read and
-//! of the transaction that writes the order, so the limits are exact. A rejected or replayed request is not charged.
+//! An unpaid order holds stock. A buyer therefore has a limited number of them at once, and so has
+//! a network; both are part of the read and of the transaction that writes the order, so the limits
+//! are exact. A rejected or replayed request is not charged.
 
 use std::sync::Arc;
 
@@ -19,17 +21,21 @@ use shared::{
 use super::view::OrderView;
 use crate::{
     Orders,
-    domain::{Order, Placement, buyer::Contact, order_request::OrderRequest, placement::PlacementError, unpaid::LimitUsage},
+    domain::{
+        Order, Placement, buyer::Contact, order_request::OrderRequest, placement::PlacementError,
+        unpaid::LimitUsage,
+    },
     error::OrderError,
     store::placement::PlaceOutcome,
 };
 
-/// How often the transaction is tried. Each refusal means that another order of the buyer was written, or that their network's limit filled
-/// up; `MaxUnpaidOrders` allows 20 at most.
+/// How often the transaction is tried. Each refusal means that another order of the buyer was
+/// written, or that their network's limit filled up; `MaxUnpaidOrders` allows 20 at most.
 const MAX_PLACE_ATTEMPTS: u32 = 24;
 
-/// Answers `201` with the order; a repeated `Idempotency-Key` answers the first result again. The order must be paid until `expires_at`:
-/// an account whose e-mail address is not verified has less time, and fewer unpaid orders at once.
+/// Answers `201` with the order; a repeated `Idempotency-Key` answers the first result again. The
+/// order must be paid until `expires_at`: an account whose e-mail address is not verified has less
+/// time, and fewer unpaid orders at once.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/orders",
@@ -53,7 +59,10 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
     let fingerprint = ids::fingerprint(&order_request);
     let now = orders.clock.now();
     let network = network_name(&orders, request.source_ip()).await.map_err(OrderError::from)?;
-    let snapshot = orders.store.read_for_placement(order_id, &order_request.products(), buyer.user_id, &network).await?;
+    let snapshot = orders
+        .store
+        .read_for_placement(order_id, &order_request.products(), buyer.user_id, &network)
+        .await?;
     if let Some(order) = snapshot.existing {
         return replay(&orders, &request, &order, &fingerprint);
     }
@@ -66,13 +75,16 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
         network: Some(network),
         trace: request.trace().clone(),
     };
-    let order = Order::place(placement, order_request, &snapshot.products, now, orders.timing).map_err(OrderError::from)?;
+    let order = Order::place(placement, order_request, &snapshot.products, now, orders.timing)
+        .map_err(OrderError::from)?;
     let mut usage = snapshot.usage;
     for _ in 0..MAX_PLACE_ATTEMPTS {
         check_limits(&orders, buyer.email_verified, &usage, now).await?;
         match orders.store.place(&order, &usage, orders.limits.network, now).await? {
             PlaceOutcome::Written => return Ok(created(&orders, &request, &order)),
-            PlaceOutcome::AlreadyPlaced(order) => return replay(&orders, &request, &order, &fingerprint),
+            PlaceOutcome::AlreadyPlaced(order) => {
+                return replay(&orders, &request, &order, &fingerprint);
+            }
             PlaceOutcome::VersionConflict(by_others) => usage = by_others,
         }
     }
@@ -85,9 +97,14 @@ async fn network_name(orders: &Orders, source_ip: &str) -> Result<String, Secret
     Ok(throttle::network_name(*keys.active(), source_ip))
 }
 
-/// Checks that the buyer and their network may have one more unpaid order. The listed orders are read only where there are too many of
-/// them: those that wait for the shop do not count.
-async fn check_limits(orders: &Orders, email_verified: bool, usage: &LimitUsage, now: Timestamp) -> Result<(), OrderError> {
+/// Checks that the buyer and their network may have one more unpaid order. The listed orders are
+/// read only where there are too many of them: those that wait for the shop do not count.
+async fn check_limits(
+    orders: &Orders,
+    email_verified: bool,
+    usage: &LimitUsage,
+    now: Timestamp,
+) -> Result<(), OrderError> {
     let reached = match orders.limits.check(email_verified, usage, now) {
         Err(reached @ PlacementError::TooManyUnpaid { .. }) => reached,
         other => return Ok(other?),
@@ -96,11 +113,20 @@ async fn check_limits(orders: &Orders, email_verified: bool, usage: &LimitUsage,
     if uncounted.is_empty() {
         return Err(reached.into());
     }
-    Ok(orders.limits.check(email_verified, &LimitUsage { unpaid: usage.unpaid.without(&uncounted), ..usage.clone() }, now)?)
+    Ok(orders.limits.check(
+        email_verified,
+        &LimitUsage { unpaid: usage.unpaid.without(&uncounted), ..usage.clone() },
+        now,
+    )?)
 }
 
 /// The first answer again, byte for byte, if this is the same request.
-fn replay(orders: &Orders, request: &Request, order: &Order, fingerprint: &str) -> Result<Response, Problem> {
+fn replay(
+    orders: &Orders,
+    request: &Request,
+    order: &Order,
+    fingerprint: &str,
+) -> Result<Response, Problem> {
     if order.customer.fingerprint != fingerprint {
         return Err(OrderError::KeyReused.into());
     }
@@ -109,5 +135,8 @@ fn replay(orders: &Orders, request: &Request, order: &Order, fingerprint: &str) 
 
 fn created(orders: &Orders, request: &Request, order: &Order) -> Response {
     let location = request.location(&format!("/orders/{}", order.placed.order_id));
-    http::created(&location, &OrderView::new(&order.as_placed(orders.timing), order.placed.created_at))
+    http::created(
+        &location,
+        &OrderView::new(&order.as_placed(orders.timing), order.placed.created_at),
+    )
 }

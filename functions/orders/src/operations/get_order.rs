@@ -10,7 +10,8 @@ use shared::{
 use super::view::OrderView;
 use crate::Orders;
 
-/// Answers `200` with the order to its buyer and to the shop; to everybody else there is no such order.
+/// Answers `200` with the order to its buyer and to the shop; to everybody else there is no such
+/// order.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/orders/{order_id}",

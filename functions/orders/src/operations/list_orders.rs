@@ -1,7 +1,8 @@
-//! `GET /orders`: the caller's orders, or for the shop those of a user, with a status, or that somebody should look at; the newest first.
+//! `GET /orders`: the caller's orders, or for the shop those of a user, with a status, or that
+//! somebody should look at; the newest first.
 //!
-//! Where several things are asked for, a page is taken from what one index has and then narrowed: it may hold fewer than `limit` orders,
-//! even none, while `next_cursor` still leads on.
+//! Where several things are asked for, a page is taken from what one index has and then narrowed:
+//! it may hold fewer than `limit` orders, even none, while `next_cursor` still leads on.
 
 use std::sync::Arc;
 
@@ -45,7 +46,8 @@ pub async fn list_orders(orders: Arc<Orders>, request: Request) -> Result<Respon
     let page = request.page()?;
 
     let now = orders.clock.now();
-    let (caller_id, source, narrowed) = (caller.user_id.to_string(), format!("{list_scope:?}"), filter.name());
+    let (caller_id, source, narrowed) =
+        (caller.user_id.to_string(), format!("{list_scope:?}"), filter.name());
     let scope = ["list-orders", &caller_id, &source, &narrowed];
     let mut key = None;
     let mut after = None;
@@ -82,8 +84,10 @@ struct Filter {
 impl Filter {
     fn of(request: &Request) -> Result<Self, Problem> {
         let user_id = request.query("user_id")?;
-        let user_id =
-            user_id.map(|id| UserId::parse(id).ok_or_else(|| parameter("user_id", "invalid_id", "A user's id begins with usr_.")));
+        let user_id = user_id.map(|id| {
+            UserId::parse(id)
+                .ok_or_else(|| parameter("user_id", "invalid_id", "A user's id begins with usr_."))
+        });
         Ok(Self {
             status: request.query("status")?.map(parse_status).transpose()?,
             user_id: user_id.transpose()?,
@@ -92,7 +96,8 @@ impl Filter {
         })
     }
 
-    /// Where they are found. Customers see their own orders; the shop says whose, or with which status, or what is wrong with them.
+    /// Where they are found. Customers see their own orders; the shop says whose, or with which
+    /// status, or what is wrong with them.
     fn scope(&self, caller: &Caller) -> Result<ListScope, Problem> {
         let is_flagged = self.needs_review || self.stuck;
         match (self.user_id, &self.status) {
@@ -102,10 +107,8 @@ impl Filter {
             (Some(user_id), _) => Ok(ListScope::User(user_id)),
             (None, _) if !caller.is_admin() => Ok(ListScope::User(caller.user_id)),
             (None, Some(status)) => Ok(ListScope::Status(status.clone())),
-            (None, None) => {
-                Err(Problem::unprocessable("filter_required", "A filter is needed")
-                    .detail("Give a status, a user_id, needs_review or stuck."))
-            }
+            (None, None) => Err(Problem::unprocessable("filter_required", "A filter is needed")
+                .detail("Give a status, a user_id, needs_review or stuck.")),
         }
     }
 
@@ -145,6 +148,10 @@ fn parameter(name: &str, code: &str, detail: &str) -> Problem {
 }
 
 async fn cursor_key(orders: &Orders) -> Result<CursorKey, Problem> {
-    let keys = orders.secrets.keys("orders-key").await.map_err(|error| Problem::unavailable().caused_by(&error))?;
+    let keys = orders
+        .secrets
+        .keys("orders-key")
+        .await
+        .map_err(|error| Problem::unavailable().caused_by(&error))?;
     Ok(CursorKey::new(keys.derive("cursor")))
 }

@@ -1,4 +1,5 @@
-//! The stream of `orders`: tells inventory, payments and notifications what a change of an order asks of them.
+//! The stream of `orders`: tells inventory, payments and notifications what a change of an order
+//! asks of them.
 
 use shared::stream::StreamFilter;
 

@@ -1,4 +1,5 @@
-//! Queue `product-changes`: keeps orders' own copy of the catalogue, so that placing an order asks nobody.
+//! Queue `product-changes`: keeps orders' own copy of the catalogue, so that placing an order asks
+//! nobody.
 
 use std::sync::Arc;
 
@@ -20,9 +21,12 @@ impl FromMessage for ProductChanged {
     }
 }
 
-/// Keeps the product. What is older than the copy changes nothing; a product that is no longer sold stays as inactive, so that a late
-/// message cannot bring it back.
-pub async fn replicate_product(orders: Arc<Orders>, received: Received<ProductChanged>) -> Result<(), TableError> {
+/// Keeps the product. What is older than the copy changes nothing; a product that is no longer sold
+/// stays as inactive, so that a late message cannot bring it back.
+pub async fn replicate_product(
+    orders: Arc<Orders>,
+    received: Received<ProductChanged>,
+) -> Result<(), TableError> {
     let ProductChanged(product) = received.message;
     orders.store.store_product(&product).await.map(drop)
 }

@@ -1,4 +1,5 @@
-//! Every minute: asks again for what unsettled orders owe, and gives up those that were not paid in time.
+//! Every minute: asks again for what unsettled orders owe, and gives up those that were not paid in
+//! time.
 //!
 //! The stream is the fast path; this is what makes it safe to lose a message.
 
@@ -37,17 +38,23 @@ pub struct Report {
     pub already_running: bool,
 }
 
-/// How many orders are worked on at the same time. An order is a read and a write of two different items, so that no partition gets hot.
+/// How many orders are worked on at the same time. An order is a read and a write of two different
+/// items, so that no partition gets hot.
 const CONCURRENCY: usize = 16;
 
-/// What one order and the end of the run may take: three calls of DynamoDB with all their tries, and some time to spare.
+/// What one order and the end of the run may take: three calls of DynamoDB with all their tries,
+/// and some time to spare.
 const MIN_TIME_LEFT: Duration = Duration::from_secs(20);
 
-/// Works through the orders that are due, the longest overdue first, until there are none or the time is up.
+/// Works through the orders that are due, the longest overdue first, until there are none or the
+/// time is up.
 ///
 /// # Errors
 /// When the lease cannot be taken or the index cannot be read.
-pub async fn resume_orders(orders: Arc<Orders>, call: Call<ScheduledEvent>) -> Result<Report, Failure> {
+pub async fn resume_orders(
+    orders: Arc<Orders>,
+    call: Call<ScheduledEvent>,
+) -> Result<Report, Failure> {
     let sweep = Sweep {
         lease: orders.store.lease(),
         backlog: orders.store.due(orders.clock.now()),
@@ -73,9 +80,11 @@ pub async fn resume_orders(orders: Arc<Orders>, call: Call<ScheduledEvent>) -> R
     })
 }
 
-/// One order: the deadline, if it has passed; otherwise a nudge. `false` if there was nothing to do.
+/// One order: the deadline, if it has passed; otherwise a nudge. `false` if there was nothing to
+/// do.
 ///
-/// The time is that of this order's turn: a run may take minutes, and a check that is planned from its beginning would be due at once.
+/// The time is that of this order's turn: a run may take minutes, and a check that is planned from
+/// its beginning would be due at once.
 async fn resume(orders: Arc<Orders>, order_id: OrderId, trace: Trace) -> Result<bool, OrderError> {
     let seen = orders.store.find(order_id).await?.ok_or(OrderError::NotFound)?;
     let now = orders.clock.now();
@@ -89,8 +98,10 @@ async fn resume(orders: Arc<Orders>, order_id: OrderId, trace: Trace) -> Result<
     };
     let Some(next) = next else { return Ok(false) };
     if next.is_stuck() {
-        let unanswered: Vec<&str> =
-            next.overdue_commands().map(|(command, _)| command.name(next.customer.payment_method.is_some())).collect();
+        let unanswered: Vec<&str> = next
+            .overdue_commands()
+            .map(|(command, _)| command.name(next.customer.payment_method.is_some()))
+            .collect();
         let unanswered = unanswered.join(" ");
         tracing::warn!(order.id = %order_id, retries = next.schedule.retries, unanswered, "order does not move on, asking again");
         telemetry::count("RetriesExhausted", "orders", &Clock::System);

@@ -1,6 +1,8 @@
-//! `POST /orders/{order_id}/ship`: the goods are on their way to the buyer, who hears of it by mail.
+//! `POST /orders/{order_id}/ship`: the goods are on their way to the buyer, who hears of it by
+//! mail.
 //!
-//! An order ships as soon as it is `confirmed`. Its stock may still be committing: the order keeps asking for the commit until it comes.
+//! An order ships as soon as it is `confirmed`. Its stock may still be committing: the order keeps
+//! asking for the commit until it comes.
 
 use std::sync::Arc;
 
@@ -29,8 +31,8 @@ struct ShipOrder {
     tracking: ShippingText,
 }
 
-/// Answers `200` with the order. An order can ship as soon as it is `confirmed`; the same data again change nothing, and other data are
-/// refused.
+/// Answers `200` with the order. An order can ship as soon as it is `confirmed`; the same data
+/// again change nothing, and other data are refused.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/orders/{order_id}/ship",
@@ -49,7 +51,9 @@ pub async fn ship_order(orders: Arc<Orders>, request: Request) -> Result<Respons
     let ShipOrder { carrier, tracking } = request.json()?;
 
     let order = orders.store.find(order_id).await?.ok_or(OrderError::NotFound)?;
-    let order = orders.advance(order, &Event::Ship(Shipment { carrier, tracking }), request.trace()).await?;
+    let order = orders
+        .advance(order, &Event::Ship(Shipment { carrier, tracking }), request.trace())
+        .await?;
 
     Ok(http::ok(&OrderView::new(&order, orders.clock.now())))
 }

@@ -1,7 +1,9 @@
-//! Queue `update-buyer`: brings the orders of a user up to date when their account was changed or deleted.
+//! Queue `update-buyer`: brings the orders of a user up to date when their account was changed or
+//! deleted.
 //!
-//! An order that owes nothing is rewritten at once. One that still does takes a note, which the write that settles it carries out; see
-//! [`buyer`](crate::domain::buyer). What is done is done: a message that comes again reads the user's orders and writes nothing.
+//! An order that owes nothing is rewritten at once. One that still does takes a note, which the
+//! write that settles it carries out; see [`buyer`](crate::domain::buyer). What is done is done: a
+//! message that comes again reads the user's orders and writes nothing.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,7 +30,8 @@ use crate::{
     store::{StoredOrder, WriteOutcome},
 };
 
-/// `user_changed.v1` or `user_deleted.v1`: what became of the account of somebody who may have ordered.
+/// `user_changed.v1` or `user_deleted.v1`: what became of the account of somebody who may have
+/// ordered.
 #[derive(Clone, Debug)]
 pub struct AccountChange {
     user_id: UserId,
@@ -53,7 +56,8 @@ impl FromMessage for AccountChange {
     fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage> {
         match kind {
             "user_changed.v1" => {
-                let UserChanged { user_id, version, name, email } = queue::read_as(kind, kind, data)?;
+                let UserChanged { user_id, version, name, email } =
+                    queue::read_as(kind, kind, data)?;
                 Ok(Self { user_id, change: BuyerChange::Changed(Contact { name, email, version }) })
             }
             "user_deleted.v1" => {
@@ -69,24 +73,33 @@ impl FromMessage for AccountChange {
 const PAGE_SIZE: u32 = 100;
 /// How many are written at the same time.
 const WRITE_CONCURRENCY: usize = 16;
-/// For how long one message is worked on. What is left of the function's time is enough for the calls that are under way then, and for
-/// giving the message back.
+/// For how long one message is worked on. What is left of the function's time is enough for the
+/// calls that are under way then, and for giving the message back.
 const WORK_TIME: Duration = Duration::from_secs(35);
 
-/// Tells every order of the user what became of their account. The message comes back when there are too many for the time, or when
-/// some of them failed; those are no reason to leave the others as they were.
-pub async fn update_buyer(orders: Arc<Orders>, received: Received<AccountChange>) -> Result<(), OrderError> {
+/// Tells every order of the user what became of their account. The message comes back when there
+/// are too many for the time, or when some of them failed; those are no reason to leave the others
+/// as they were.
+pub async fn update_buyer(
+    orders: Arc<Orders>,
+    received: Received<AccountChange>,
+) -> Result<(), OrderError> {
     let stop_at = orders.clock.now().plus(WORK_TIME);
     let (mut after, mut failed) = (None, 0);
     loop {
         let page = orders.store.order_ids_of(received.message.user_id, after, PAGE_SIZE).await?;
-        let found = if page.order_ids.is_empty() { Vec::new() } else { orders.store.find_many(&page.order_ids).await? };
+        let found = if page.order_ids.is_empty() {
+            Vec::new()
+        } else {
+            orders.store.find_many(&page.order_ids).await?
+        };
         let mut found = found.into_iter();
         while found.len() > 0 {
             if orders.clock.now() >= stop_at {
                 return Err(OrderError::OutOfTime);
             }
-            failed += update_group(&orders, found.by_ref().take(WRITE_CONCURRENCY), &received).await;
+            failed +=
+                update_group(&orders, found.by_ref().take(WRITE_CONCURRENCY), &received).await;
         }
         after = page.next;
         if after.is_none() {
@@ -122,7 +135,10 @@ async fn update_group(
                 failed += 1;
             }
             Err(panic) => {
-                tracing::error!(error = panic.to_string(), "bringing an order's buyer up to date panicked");
+                tracing::error!(
+                    error = panic.to_string(),
+                    "bringing an order's buyer up to date panicked"
+                );
                 failed += 1;
             }
         }
@@ -130,14 +146,22 @@ async fn update_group(
     failed
 }
 
-/// One order. One that knows already is not written; one that only the index takes for theirs is left alone.
-async fn update_order(orders: &Orders, mut seen: StoredOrder, account_change: &AccountChange, trace: &Trace) -> Result<(), OrderError> {
+/// One order. One that knows already is not written; one that only the index takes for theirs is
+/// left alone.
+async fn update_order(
+    orders: &Orders,
+    mut seen: StoredOrder,
+    account_change: &AccountChange,
+    trace: &Trace,
+) -> Result<(), OrderError> {
     let event = Event::BuyerChanged(account_change.change.clone());
     for _ in 0..MAX_WRITE_ATTEMPTS {
         if seen.order.placed.user_id != account_change.user_id {
             return Ok(());
         }
-        let Some(next) = seen.order.apply(&event, orders.clock.now(), orders.timing)? else { return Ok(()) };
+        let Some(next) = seen.order.apply(&event, orders.clock.now(), orders.timing)? else {
+            return Ok(());
+        };
         match orders.store.replace(&seen, &Order { traceparent: trace.clone(), ..next }).await? {
             WriteOutcome::Written => return Ok(()),
             WriteOutcome::VersionConflict(current) => seen = *current,

@@ -66,7 +66,11 @@ impl<'a> OrderView<'a> {
             user_id: order.placed.user_id,
             status: order.progress.status.name(),
             step: step(&order.progress.goal, &order.progress.stock, &order.progress.payment),
-            payment_status: payment_status(&order.progress.payment, order.progress.captured_total, order.progress.refunded_net()),
+            payment_status: payment_status(
+                &order.progress.payment,
+                order.progress.captured_total,
+                order.progress.refunded_net(),
+            ),
             payable: order.is_payable(now),
             reason: order.progress.reason.as_deref(),
             cancellation: order.progress.cancellation.as_ref(),
@@ -78,7 +82,12 @@ impl<'a> OrderView<'a> {
             shipment: order.progress.shipment.as_ref(),
             payment_id: order.progress.payment_id.as_deref(),
             waiting_for: WaitingForView::of(order),
-            history: order.progress.history.iter().map(|entry| HistoryEntryView::new(entry, order)).collect(),
+            history: order
+                .progress
+                .history
+                .iter()
+                .map(|entry| HistoryEntryView::new(entry, order))
+                .collect(),
             history_omitted: Some(order.progress.history_omitted).filter(|omitted| *omitted > 0),
             created_at: order.placed.created_at,
             updated_at: order.updated_at,
@@ -87,8 +96,8 @@ impl<'a> OrderView<'a> {
     }
 }
 
-/// What the order waits for, where a part of the shop has not answered at two scheduled checks. It is asked again until it answers; the
-/// buyer has nothing to do.
+/// What the order waits for, where a part of the shop has not answered at two scheduled checks. It
+/// is asked again until it answers; the buyer has nothing to do.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 struct WaitingForView {
@@ -105,7 +114,10 @@ impl WaitingForView {
     fn of(order: &Order) -> Option<Self> {
         let overdue: Vec<(PendingCommand, Timestamp)> = order.overdue_commands().collect();
         let since = overdue.iter().map(|(_, since)| *since).min()?;
-        let commands = overdue.iter().map(|(command, _)| command.name(order.customer.payment_method.is_some())).collect();
+        let commands = overdue
+            .iter()
+            .map(|(command, _)| command.name(order.customer.payment_method.is_some()))
+            .collect();
         Some(Self { commands, since, next_check_at: order.schedule.next_check_at? })
     }
 }
@@ -116,8 +128,8 @@ impl WaitingForView {
 struct HistoryEntryView<'a> {
     /// When.
     at: Timestamp,
-    /// What: `placed`, `stock_reserved`, `payment_declined`, … An entry `waiting` says that a part of the shop does not answer; it is one
-    /// entry for each wait.
+    /// What: `placed`, `stock_reserved`, `payment_declined`, … An entry `waiting` says that a part
+    /// of the shop does not answer; it is one entry for each wait.
     event: &'a str,
     /// The status afterwards.
     #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::Status))]
@@ -165,7 +177,9 @@ impl<'a> HistoryEntryView<'a> {
             detail: entry.detail.as_deref(),
             by: entry.by.as_ref(),
             payment_id: entry.payment_id.as_deref(),
-            amount: entry.amount.map(|amount| Money::new(amount, order.placed.totals.total.currency)),
+            amount: entry
+                .amount
+                .map(|amount| Money::new(amount, order.placed.totals.total.currency)),
             pending_command: entry.pending_command.as_deref(),
             since: entry.since,
             next_check_at: order.schedule.next_check_at.filter(|_| entry.is_open_wait()),
@@ -219,7 +233,11 @@ impl From<OrderSummary> for OrderSummaryView {
             user_id: order.user_id,
             status: order.status.name().to_owned(),
             step: step(&order.goal, &order.stock, &order.payment),
-            payment_status: payment_status(&order.payment, order.captured_total, order.refunded_total - order.refunds_reversed_total),
+            payment_status: payment_status(
+                &order.payment,
+                order.captured_total,
+                order.refunded_total - order.refunds_reversed_total,
+            ),
             needs_review: order.needs_review,
             item_count: order.item_count,
             totals: order.totals,

@@ -1,6 +1,7 @@
 //! The item of an order: all of its attributes, side by side.
 //!
-//! The parts of an order are spelled out here, because serde's `flatten` reads numbers without their type and could change sums of money.
+//! The parts of an order are spelled out here, because serde's `flatten` reads numbers without
+//! their type and could change sums of money.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use shared::{
@@ -89,7 +90,8 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-// On the order itself: the stream of the table and the store read and write orders, and never an item.
+// On the order itself: the stream of the table and the store read and write orders, and never an
+// item.
 impl Serialize for Order {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         OrderItem::from(self.clone()).serialize(serializer)
@@ -105,9 +107,18 @@ impl<'de> Deserialize<'de> for Order {
 impl From<Order> for OrderItem {
     // Taken apart without `..`: a new field does not compile until it has an attribute.
     fn from(order: Order) -> Self {
-        let Order { placed, customer, progress, schedule, updated_at, version, traceparent } = order;
-        let PlacedOrder { order_id, user_id, lines, item_count, totals, created_at, expires_at } = placed;
-        let Customer { buyer, buyer_change, shipping_address, payment_method, fingerprint, network } = customer;
+        let Order { placed, customer, progress, schedule, updated_at, version, traceparent } =
+            order;
+        let PlacedOrder { order_id, user_id, lines, item_count, totals, created_at, expires_at } =
+            placed;
+        let Customer {
+            buyer,
+            buyer_change,
+            shipping_address,
+            payment_method,
+            fingerprint,
+            network,
+        } = customer;
         let Progress {
             status,
             goal,
@@ -133,7 +144,8 @@ impl From<Order> for OrderItem {
             history,
             history_omitted,
         } = progress;
-        let Schedule { attempt, retries, next_check_at, stock_unanswered, payment_unanswered } = schedule;
+        let Schedule { attempt, retries, next_check_at, stock_unanswered, payment_unanswered } =
+            schedule;
         Self {
             order_id,
             user_id,

@@ -2,17 +2,21 @@
 //!
 //! The table also holds two kinds of small items. They are in no index and are not published:
 //!
-//! - `UNPAID#<user>`: one attribute for each unpaid order of a buyer, named after the order, with its deadline. Placing an order is a
-//!   conditional update of the version, so that no two orders take the last place; removing an entry touches that entry alone.
-//! - `NETWORK#<name>`: how far the limit of a network is used up. Its condition asks for room, and not for what was read: orders of several
-//!   buyers do not overtake each other there.
+//! - `UNPAID#<user>`: one attribute for each unpaid order of a buyer, named after the order, with
+//!   its deadline. Placing an order is a conditional update of the version, so that no two orders
+//!   take the last place; removing an entry touches that entry alone.
+//! - `NETWORK#<name>`: how far the limit of a network is used up. Its condition asks for room, and
+//!   not for what was read: orders of several buyers do not overtake each other there.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use shared::{
     clock::Timestamp,
     ids::{OrderId, PrefixedId, ProductId, UserId, Uuid},
-    table::{AttributeValue, Conflict, Expression, Item, Key, TableError, TransactionOutcome, Write, from_item},
+    table::{
+        AttributeValue, Conflict, Expression, Item, Key, TableError, TransactionOutcome, Write,
+        from_item,
+    },
     throttle::Limit,
 };
 
@@ -22,7 +26,8 @@ use crate::domain::{
     unpaid::{LimitUsage, UnpaidOrders},
 };
 
-/// How long both kinds of items stay once they mean nothing: clocks of other instances may be behind.
+/// How long both kinds of items stay once they mean nothing: clocks of other instances may be
+/// behind.
 const RETENTION: Duration = Duration::from_secs(3600);
 
 /// How many listed orders are read at most: one call of DynamoDB.
@@ -51,8 +56,8 @@ pub enum PlaceOutcome {
 }
 
 impl Store {
-    /// Reads all that placing an order depends on, in one call: so that a repeated request finds its order whatever has become of prices
-    /// and limits.
+    /// Reads all that placing an order depends on, in one call: so that a repeated request finds
+    /// its order whatever has become of prices and limits.
     pub async fn read_for_placement(
         &self,
         order_id: OrderId,
@@ -60,10 +65,15 @@ impl Store {
         user_id: UserId,
         network: &str,
     ) -> Result<PlacementSnapshot, TableError> {
-        let own = [order_key(order_id), unpaid_key(user_id), network_key(network)].map(|key| (&self.orders, key));
+        let own = [order_key(order_id), unpaid_key(user_id), network_key(network)]
+            .map(|key| (&self.orders, key));
         let keys = products.iter().map(|product| (&self.products, product_key(*product)));
         let items = self.orders.get_many(own.into_iter().chain(keys).collect()).await?;
-        let mut snapshot = PlacementSnapshot { existing: None, products: Vec::new(), usage: LimitUsage::default() };
+        let mut snapshot = PlacementSnapshot {
+            existing: None,
+            products: Vec::new(),
+            usage: LimitUsage::default(),
+        };
         for item in items {
             match text(&item, "pk").split('#').next() {
                 Some("ORDER") => snapshot.existing = Some(from_item(item)?),
@@ -75,15 +85,29 @@ impl Store {
         Ok(snapshot)
     }
 
-    /// Writes a new order, its entry among the buyer's unpaid orders and its charge to the network: all three or none, if `usage` is
-    /// still what the buyer has and the network still has room.
-    pub async fn place(&self, order: &Order, usage: &LimitUsage, limit: Limit, now: Timestamp) -> Result<PlaceOutcome, TableError> {
+    /// Writes a new order, its entry among the buyer's unpaid orders and its charge to the network:
+    /// all three or none, if `usage` is still what the buyer has and the network still has room.
+    pub async fn place(
+        &self,
+        order: &Order,
+        usage: &LimitUsage,
+        limit: Limit,
+        now: Timestamp,
+    ) -> Result<PlaceOutcome, TableError> {
         let mut writes = vec![
             self.orders.transact_put(self.order_item(order), Expression::not_exists()),
             self.unpaid_entry_write(order, &usage.unpaid, now),
         ];
-        writes.extend(order.customer.network.as_ref().map(|network| self.network_limit_write(network, usage.network, limit, now)));
-        let TransactionOutcome::Cancelled(conflicts) = self.orders.transact(writes).await? else { return Ok(PlaceOutcome::Written) };
+        writes.extend(
+            order
+                .customer
+                .network
+                .as_ref()
+                .map(|network| self.network_limit_write(network, usage.network, limit, now)),
+        );
+        let TransactionOutcome::Cancelled(conflicts) = self.orders.transact(writes).await? else {
+            return Ok(PlaceOutcome::Written);
+        };
         let mut conflicts = conflicts.into_iter();
         let mut next = || conflicts.next().flatten();
         // A rejected condition returns the stored item: no second read is needed.
@@ -100,33 +124,61 @@ impl Store {
         Ok(PlaceOutcome::VersionConflict(usage))
     }
 
-    /// The listed orders that do not count against their buyer at `now`: they wait for the shop, or their removal was lost. One that cannot
-    /// be read counts.
-    pub async fn uncounted(&self, unpaid: &UnpaidOrders, now: Timestamp) -> Result<Vec<OrderId>, TableError> {
+    /// The listed orders that do not count against their buyer at `now`: they wait for the shop, or
+    /// their removal was lost. One that cannot be read counts.
+    pub async fn uncounted(
+        &self,
+        unpaid: &UnpaidOrders,
+        now: Timestamp,
+    ) -> Result<Vec<OrderId>, TableError> {
         let listed: Vec<OrderId> = unpaid.orders_at(now).take(BATCH_GET_SIZE).collect();
         let found = self.find_many(&listed).await?;
-        let is_free = |found: &Result<StoredOrder, TableError>| found.as_ref().is_ok_and(|found| !found.order.counts_as_unpaid(now));
-        Ok(found.into_iter().filter(|(_, found)| is_free(found)).map(|(order_id, _)| order_id).collect())
+        let is_free = |found: &Result<StoredOrder, TableError>| {
+            found.as_ref().is_ok_and(|found| !found.order.counts_as_unpaid(now))
+        };
+        Ok(found
+            .into_iter()
+            .filter(|(_, found)| is_free(found))
+            .map(|(order_id, _)| order_id)
+            .collect())
     }
 
-    /// Removes an order from the buyer's unpaid orders, whether it is listed or not. Where the buyer has no list there is nothing to remove.
+    /// Removes an order from the buyer's unpaid orders, whether it is listed or not. Where the
+    /// buyer has no list there is nothing to remove.
     pub async fn remove_unpaid_order(&self, order: &Order) -> Result<(), TableError> {
-        let change = Expression::new(format!("REMOVE #{}", unpaid_attribute(order.placed.order_id)));
-        self.orders.update(unpaid_key(order.placed.user_id), change, Expression::exists()).await.map(drop)
+        let change =
+            Expression::new(format!("REMOVE #{}", unpaid_attribute(order.placed.order_id)));
+        self.orders
+            .update(unpaid_key(order.placed.user_id), change, Expression::exists())
+            .await
+            .map(drop)
     }
 
     /// Takes the charge of one order back from a network.
-    pub async fn refund_network_limit(&self, network: &str, limit: Limit, now: Timestamp) -> Result<(), TableError> {
-        let change = Expression::new("SET #tat = #tat - :interval").value("interval", milliseconds(limit.interval()));
+    pub async fn refund_network_limit(
+        &self,
+        network: &str,
+        limit: Limit,
+        now: Timestamp,
+    ) -> Result<(), TableError> {
+        let change = Expression::new("SET #tat = #tat - :interval")
+            .value("interval", milliseconds(limit.interval()));
         // An empty bucket needs no refund.
         let condition = Expression::new("#tat > :now").value("now", now.milliseconds());
         self.orders.update(network_key(network), change, condition).await.map(drop)
     }
 
     fn unpaid_entry_write(&self, order: &Order, unpaid: &UnpaidOrders, now: Timestamp) -> Write {
-        let latest = unpaid.deadlines.values().copied().fold(order.placed.expires_at, Timestamp::max);
-        let mut text = format!("SET #version = :next, #ttl = :ttl, #{} = :deadline", unpaid_attribute(order.placed.order_id));
-        let expired: Vec<String> = unpaid.expired_at(now).map(|order_id| format!("#{}", unpaid_attribute(order_id))).collect();
+        let latest =
+            unpaid.deadlines.values().copied().fold(order.placed.expires_at, Timestamp::max);
+        let mut text = format!(
+            "SET #version = :next, #ttl = :ttl, #{} = :deadline",
+            unpaid_attribute(order.placed.order_id)
+        );
+        let expired: Vec<String> = unpaid
+            .expired_at(now)
+            .map(|order_id| format!("#{}", unpaid_attribute(order_id)))
+            .collect();
         if !expired.is_empty() {
             text = format!("{text} REMOVE {}", expired.join(", "));
         }
@@ -138,20 +190,33 @@ impl Store {
         self.orders.transact_update(unpaid_key(order.placed.user_id), change, condition)
     }
 
-    fn network_limit_write(&self, network: &str, arrival: Option<Timestamp>, limit: Limit, now: Timestamp) -> Write {
+    fn network_limit_write(
+        &self,
+        network: &str,
+        arrival: Option<Timestamp>,
+        limit: Limit,
+        now: Timestamp,
+    ) -> Write {
         let ttl = limit.full(now).plus(RETENTION).seconds();
         let (change, condition) = if arrival.is_none_or(|arrival| arrival <= now) {
             (
-                Expression::new("SET #tat = :next, #ttl = :ttl").value("next", now.plus(limit.interval()).milliseconds()),
+                Expression::new("SET #tat = :next, #ttl = :ttl")
+                    .value("next", now.plus(limit.interval()).milliseconds()),
                 Expression::new("attribute_not_exists(#tat) OR #tat <= :now"),
             )
         } else {
             (
-                Expression::new("SET #tat = #tat + :interval, #ttl = :ttl").value("interval", milliseconds(limit.interval())),
-                Expression::new("#tat > :now AND #tat <= :latest").value("latest", limit.latest(now).milliseconds()),
+                Expression::new("SET #tat = #tat + :interval, #ttl = :ttl")
+                    .value("interval", milliseconds(limit.interval())),
+                Expression::new("#tat > :now AND #tat <= :latest")
+                    .value("latest", limit.latest(now).milliseconds()),
             )
         };
-        self.orders.transact_update(network_key(network), change.value("ttl", ttl), condition.value("now", now.milliseconds()))
+        self.orders.transact_update(
+            network_key(network),
+            change.value("ttl", ttl),
+            condition.value("now", now.milliseconds()),
+        )
     }
 }
 
@@ -171,7 +236,10 @@ fn unpaid_attribute(order_id: OrderId) -> String {
 fn unpaid_orders(item: &Item) -> Result<UnpaidOrders, TableError> {
     let deadline = |(name, value): (&String, &AttributeValue)| {
         let uuid = Uuid::try_parse(name.strip_prefix(OrderId::PREFIX)?.strip_prefix('_')?).ok()?;
-        Some((OrderId::from_uuid(uuid), Timestamp::from_milliseconds(value.as_n().ok()?.parse().ok()?)))
+        Some((
+            OrderId::from_uuid(uuid),
+            Timestamp::from_milliseconds(value.as_n().ok()?.parse().ok()?),
+        ))
     };
     let deadlines: BTreeMap<_, _> = item.iter().filter_map(deadline).collect();
     Ok(UnpaidOrders { version: Some(number(item, "version")?), deadlines })
@@ -183,8 +251,10 @@ fn arrival(item: &Item) -> Result<Timestamp, TableError> {
 }
 
 fn number<N: std::str::FromStr>(item: &Item, name: &str) -> Result<N, TableError> {
-    let number = item.get(name).and_then(|value| value.as_n().ok()).and_then(|digits| digits.parse().ok());
-    number.ok_or(TableError::Unreadable { expected: "list of unpaid orders, or limit of a network" })
+    let number =
+        item.get(name).and_then(|value| value.as_n().ok()).and_then(|digits| digits.parse().ok());
+    number
+        .ok_or(TableError::Unreadable { expected: "list of unpaid orders, or limit of a network" })
 }
 
 fn text<'a>(item: &'a Item, name: &str) -> &'a str {

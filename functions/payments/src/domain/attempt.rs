@@ -14,7 +14,10 @@ use shared::{
     telemetry::Trace,
 };
 
-use super::{ACTION_TIMEOUT, Dispatch, IntentState, Lock, NEW_LOCK, PaymentIntent, PaymentMethod, intent::ORDER_CLOSED};
+use super::{
+    ACTION_TIMEOUT, Dispatch, IntentState, Lock, NEW_LOCK, PaymentIntent, PaymentMethod,
+    intent::ORDER_CLOSED,
+};
 
 stored_enum!(
     /// How far an attempt has come.
@@ -27,8 +30,8 @@ stored_enum!(
         RequiresAction = "requires_action",
         /// The provider did not say what became of it.
         OutcomeUnknown = "unknown",
-        /// The order no longer wants the charge, and the provider is asked to void it. The charge may have arrived. This state does not lead
-        /// back to sending.
+        /// The order no longer wants the charge, and the provider is asked to void it. The charge
+        /// may have arrived. This state does not lead back to sending.
         Voiding = "voiding",
         /// Charged.
         Succeeded = "succeeded",
@@ -76,10 +79,12 @@ pub struct Attempt {
     /// When it was sent last.
     #[serde(default)]
     pub last_sent_at: Option<Timestamp>,
-    /// Where the provider returns the customer to. Part of the request under the idempotency key, so it never changes.
+    /// Where the provider returns the customer to. Part of the request under the idempotency key,
+    /// so it never changes.
     #[serde(default)]
     pub return_url: Option<String>,
-    /// Whether the provider stored a server error under the idempotency key: it repeats that error, so the outcome must be listed.
+    /// Whether the provider stored a server error under the idempotency key: it repeats that error,
+    /// so the outcome must be listed.
     #[serde(default)]
     pub key_failed: bool,
     /// When the provider's list of charges first did not contain it.
@@ -182,7 +187,10 @@ impl Attempt {
             payment_method: new.payment_method,
             provider: new.provider.to_owned(),
             livemode: new.livemode,
-            dispatch: Dispatch::unsent(Lock::of(new.lock_owner, now, NEW_LOCK), now.plus(new.abandoned_after)),
+            dispatch: Dispatch::unsent(
+                Lock::of(new.lock_owner, now, NEW_LOCK),
+                now.plus(new.abandoned_after),
+            ),
             last_sent_at: None,
             return_url: new.return_url.map(str::to_owned),
             key_failed: false,
@@ -213,7 +221,11 @@ impl Attempt {
     pub fn is_in_flight(&self) -> bool {
         matches!(
             self.state,
-            AttemptState::New | AttemptState::Sent | AttemptState::RequiresAction | AttemptState::OutcomeUnknown | AttemptState::Voiding
+            AttemptState::New
+                | AttemptState::Sent
+                | AttemptState::RequiresAction
+                | AttemptState::OutcomeUnknown
+                | AttemptState::Voiding
         )
     }
 
@@ -224,12 +236,14 @@ impl Attempt {
 
     /// Whether the customer has had all the time they have.
     pub fn is_overdue(&self, now: Timestamp) -> bool {
-        self.state == AttemptState::RequiresAction && self.action_until.is_none_or(|until| now >= until)
+        self.state == AttemptState::RequiresAction
+            && self.action_until.is_none_or(|until| now >= until)
     }
 
     /// Whether somebody may be sending it at this moment.
     pub fn is_locked(&self, now: Timestamp) -> bool {
-        self.dispatch.lock.is_held(now) && matches!(self.state, AttemptState::New | AttemptState::Sent)
+        self.dispatch.lock.is_held(now)
+            && matches!(self.state, AttemptState::New | AttemptState::Sent)
     }
 
     /// Whether it was never sent and nobody is about to.
@@ -239,7 +253,8 @@ impl Attempt {
 
     /// Whether it was never sent, and no function that could send it is running.
     pub fn was_never_sent(&self, now: Timestamp) -> bool {
-        self.can_be_taken_over(now) && self.dispatch.next_check_at.is_none_or(|next_check_at| now >= next_check_at)
+        self.can_be_taken_over(now)
+            && self.dispatch.next_check_at.is_none_or(|next_check_at| now >= next_check_at)
     }
 
     /// Whether `owner` has recorded it and not sent it yet.
@@ -254,20 +269,28 @@ impl Attempt {
 
     /// Whether the order gave up before it was sent.
     pub fn was_abandoned_by_order(&self) -> bool {
-        self.state == AttemptState::Abandoned && self.failure_reason.as_deref() == Some(ORDER_CLOSED)
+        self.state == AttemptState::Abandoned
+            && self.failure_reason.as_deref() == Some(ORDER_CLOSED)
     }
 
-    /// Whether a charge that waits for its customer must be cancelled: the customer's time is over, or the order no longer wants the charge.
+    /// Whether a charge that waits for its customer must be cancelled: the customer's time is over,
+    /// or the order no longer wants the charge.
     pub fn must_be_cancelled(&self, intent: &PaymentIntent, now: Timestamp) -> bool {
-        self.is_overdue(now) || self.state == AttemptState::RequiresAction && self.is_unwanted(intent, now)
+        self.is_overdue(now)
+            || self.state == AttemptState::RequiresAction && self.is_unwanted(intent, now)
     }
 
     /// Why the provider is told to call it off.
     pub fn cancellation_reason(&self, intent: &PaymentIntent, now: Timestamp) -> &'static str {
-        if self.is_overdue(now) && intent.state != IntentState::Closing { "action_not_taken" } else { ORDER_CLOSED }
+        if self.is_overdue(now) && intent.state != IntentState::Closing {
+            "action_not_taken"
+        } else {
+            ORDER_CLOSED
+        }
     }
 
-    /// The attempt once `owner` is about to send it, for the first time or again under the same key; see [`Dispatch::sent_by`].
+    /// The attempt once `owner` is about to send it, for the first time or again under the same
+    /// key; see [`Dispatch::sent_by`].
     #[must_use]
     pub fn sending(&self, owner: &str, now: Timestamp, lock: Duration) -> Self {
         Self {
@@ -279,7 +302,8 @@ impl Attempt {
         }
     }
 
-    /// The attempt as it is recorded while the provider does not answer: it is looked at when that is worth asking again.
+    /// The attempt as it is recorded while the provider does not answer: it is looked at when that
+    /// is worth asking again.
     #[must_use]
     pub fn delayed(&self, until: Timestamp, now: Timestamp) -> Self {
         Self {
@@ -290,29 +314,47 @@ impl Attempt {
         }
     }
 
-    /// The attempt once its order has given it up: it is checked soon, however long it has been waiting. While its call runs, that check stays
-    /// as it is scheduled. The new version refuses a send that was decided before, by an intent that still wanted the charge.
+    /// The attempt once its order has given it up: it is checked soon, however long it has been
+    /// waiting. While its call runs, that check stays as it is scheduled. The new version refuses a
+    /// send that was decided before, by an intent that still wanted the charge.
     pub(super) fn unwanted(&self, now: Timestamp, first_retry: Duration) -> Self {
         if self.is_locked(now) {
             return self.written(now);
         }
-        Self { dispatch: Dispatch { checks: 0, ..self.dispatch.checked_after(first_retry, now) }, ..self.written(now) }
+        Self {
+            dispatch: Dispatch { checks: 0, ..self.dispatch.checked_after(first_retry, now) },
+            ..self.written(now)
+        }
     }
 
-    /// The attempt after a call whose outcome is not known: unlocked, and checked again after twice the wait. The states that say more than
-    /// that are kept.
+    /// The attempt after a call whose outcome is not known: unlocked, and checked again after twice
+    /// the wait. The states that say more than that are kept.
     pub(super) fn unknown(&self, now: Timestamp, first_retry: Duration) -> Self {
         let kept = matches!(self.state, AttemptState::RequiresAction | AttemptState::Voiding);
-        Self { state: if kept { self.state.clone() } else { AttemptState::OutcomeUnknown }, ..self.rescheduled(now, first_retry) }
+        Self {
+            state: if kept { self.state.clone() } else { AttemptState::OutcomeUnknown },
+            ..self.rescheduled(now, first_retry)
+        }
     }
 
     /// The attempt whose charge the provider has and is still working on.
-    pub(super) fn processing(&self, transaction_id: &str, now: Timestamp, first_retry: Duration) -> Self {
+    pub(super) fn processing(
+        &self,
+        transaction_id: &str,
+        now: Timestamp,
+        first_retry: Duration,
+    ) -> Self {
         Self { transaction_id: Some(transaction_id.to_owned()), ..self.unknown(now, first_retry) }
     }
 
     /// The attempt while the provider waits for the customer.
-    pub(super) fn awaiting_action(&self, transaction_id: &str, next_action: &NextAction, now: Timestamp, first_retry: Duration) -> Self {
+    pub(super) fn awaiting_action(
+        &self,
+        transaction_id: &str,
+        next_action: &NextAction,
+        now: Timestamp,
+        first_retry: Duration,
+    ) -> Self {
         Self {
             state: AttemptState::RequiresAction,
             transaction_id: Some(transaction_id.to_owned()),
@@ -322,24 +364,39 @@ impl Attempt {
         }
     }
 
-    /// The attempt after a check that did not find its end: unlocked, and checked again later, in time for what it waits for.
+    /// The attempt after a check that did not find its end: unlocked, and checked again later, in
+    /// time for what it waits for.
     fn rescheduled(&self, now: Timestamp, first_retry: Duration) -> Self {
-        Self { dispatch: self.dispatch.released(now).checked(self.action_until, now, first_retry), ..self.written(now) }
+        Self {
+            dispatch: self.dispatch.released(now).checked(self.action_until, now, first_retry),
+            ..self.written(now)
+        }
     }
 
     pub(super) fn succeeded(&self, transaction_id: &str, now: Timestamp) -> Self {
-        Self { transaction_id: Some(transaction_id.to_owned()), failure_reason: None, ..self.settled(AttemptState::Succeeded, now) }
+        Self {
+            transaction_id: Some(transaction_id.to_owned()),
+            failure_reason: None,
+            ..self.settled(AttemptState::Succeeded, now)
+        }
     }
 
     pub(super) fn declined(&self, reason: &str, now: Timestamp) -> Self {
-        Self { failure_reason: Some(reason.to_owned()), ..self.settled(AttemptState::Declined, now) }
+        Self {
+            failure_reason: Some(reason.to_owned()),
+            ..self.settled(AttemptState::Declined, now)
+        }
     }
 
     pub(super) fn abandoned(&self, reason: &str, now: Timestamp) -> Self {
-        Self { failure_reason: Some(reason.to_owned()), ..self.settled(AttemptState::Abandoned, now) }
+        Self {
+            failure_reason: Some(reason.to_owned()),
+            ..self.settled(AttemptState::Abandoned, now)
+        }
     }
 
-    /// The provider says something that does not fit: kept for a person, and charged to nobody's account.
+    /// The provider says something that does not fit: kept for a person, and charged to nobody's
+    /// account.
     pub(super) fn under_review(&self, transaction_id: &str, now: Timestamp) -> Self {
         Self {
             transaction_id: Some(transaction_id.to_owned()),
@@ -354,7 +411,13 @@ impl Attempt {
     }
 
     fn settled(&self, state: AttemptState, now: Timestamp) -> Self {
-        Self { state, dispatch: self.dispatch.settled(now), next_action: None, settled_at: Some(now), ..self.written(now) }
+        Self {
+            state,
+            dispatch: self.dispatch.settled(now),
+            next_action: None,
+            settled_at: Some(now),
+            ..self.written(now)
+        }
     }
 
     fn written(&self, now: Timestamp) -> Self {
@@ -371,7 +434,9 @@ impl Attempt {
             AttemptState::Succeeded => PaymentStatus::Completed,
             AttemptState::Declined | AttemptState::Abandoned => PaymentStatus::Failed,
             AttemptState::NeedsReview => PaymentStatus::NeedsReview,
-            AttemptState::OutcomeUnknown | AttemptState::Voiding | AttemptState::Unknown(_) => PaymentStatus::Unknown,
+            AttemptState::OutcomeUnknown | AttemptState::Voiding | AttemptState::Unknown(_) => {
+                PaymentStatus::Unknown
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
-//! The breaker before a provider: while the provider does not answer it is left alone, and nobody waits for it.
+//! The breaker before a provider: while the provider does not answer it is left alone, and nobody
+//! waits for it.
 //!
-//! Its state is a record like the others, so that all instances see the same one. A provider that refuses or declines is one that answers.
+//! Its state is a record like the others, so that all instances see the same one. A provider that
+//! refuses or declines is one that answers.
 
 use std::time::Duration;
 
@@ -9,7 +11,8 @@ use shared::{clock::Timestamp, stored_enum};
 
 use super::Lock;
 
-/// After so many calls in a row without an answer, within [`FAILURE_WINDOW`], the provider is left alone.
+/// After so many calls in a row without an answer, within [`FAILURE_WINDOW`], the provider is left
+/// alone.
 const FAILURE_THRESHOLD: u32 = 5;
 
 /// Failures that lie further apart are no trouble of the provider's.
@@ -72,13 +75,19 @@ mod stored_probe {
         probe_until: Option<Timestamp>,
     }
 
-    pub(super) fn serialize<S: Serializer>(probe: &Option<Lock>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        probe: &Option<Lock>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         let (probe_owner, probe_until) = probe.clone().map(|lock| (lock.owner, lock.until)).unzip();
         ProbeAttributes { probe_owner, probe_until }.serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Lock>, D::Error> {
-        let ProbeAttributes { probe_owner, probe_until } = ProbeAttributes::deserialize(deserializer)?;
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Lock>, D::Error> {
+        let ProbeAttributes { probe_owner, probe_until } =
+            ProbeAttributes::deserialize(deserializer)?;
         Ok(probe_owner.zip(probe_until).map(|(owner, until)| Lock { owner, until }))
     }
 }
@@ -122,7 +131,9 @@ impl Breaker {
         };
         // A record from another clock keeps nobody waiting for longer than it could itself.
         match until {
-            Some(until) if now < until && until <= now.plus(at_most) => BreakerDecision::Reject { until },
+            Some(until) if now < until && until <= now.plus(at_most) => {
+                BreakerDecision::Reject { until }
+            }
             _ => BreakerDecision::Probe,
         }
     }
@@ -130,7 +141,11 @@ impl Breaker {
     /// The breaker once `owner` makes the one call.
     #[must_use]
     pub fn start_probe(&self, owner: &str, now: Timestamp) -> Self {
-        Self { state: BreakerState::HalfOpen, probe: Some(Lock::of(owner, now, PROBE_TIMEOUT)), ..self.written(now) }
+        Self {
+            state: BreakerState::HalfOpen,
+            probe: Some(Lock::of(owner, now, PROBE_TIMEOUT)),
+            ..self.written(now)
+        }
     }
 
     /// The breaker after a call of `owner` that had an answer; `None` where that is nothing new.
@@ -146,13 +161,28 @@ impl Breaker {
 
     /// The breaker after a call of `owner` that had no answer; `None` where that is nothing new.
     pub fn after_timeout(&self, owner: &str, now: Timestamp) -> Option<Self> {
-        let opened = |failures| Self { state: BreakerState::Open, failures, opened_at: Some(now), probe: None, ..self.written(now) };
+        let opened = |failures| Self {
+            state: BreakerState::Open,
+            failures,
+            opened_at: Some(now),
+            probe: None,
+            ..self.written(now)
+        };
         match self.state {
             BreakerState::Closed => {
-                let in_window = self.failing_since.is_some_and(|since| now.since(since) < FAILURE_WINDOW);
-                let (failures, since) = if in_window { (self.failures + 1, self.failing_since) } else { (1, Some(now)) };
+                let in_window =
+                    self.failing_since.is_some_and(|since| now.since(since) < FAILURE_WINDOW);
+                let (failures, since) = if in_window {
+                    (self.failures + 1, self.failing_since)
+                } else {
+                    (1, Some(now))
+                };
                 let failing = Self { failures, failing_since: since, ..self.written(now) };
-                Some(if failures >= FAILURE_THRESHOLD { Self { failing_since: since, ..opened(failures) } } else { failing })
+                Some(if failures >= FAILURE_THRESHOLD {
+                    Self { failing_since: since, ..opened(failures) }
+                } else {
+                    failing
+                })
             }
             BreakerState::HalfOpen => self.is_probed_by(owner).then(|| opened(self.failures)),
             BreakerState::Open | BreakerState::Unknown(_) => None,
@@ -184,7 +214,9 @@ mod tests {
 
     /// A breaker that was opened at `at`.
     fn opened(at: Timestamp) -> Breaker {
-        (0..FAILURE_THRESHOLD).fold(Breaker::new("double", at), |breaker, _| breaker.after_timeout("me", at).expect("a change"))
+        (0..FAILURE_THRESHOLD).fold(Breaker::new("double", at), |breaker, _| {
+            breaker.after_timeout("me", at).expect("a change")
+        })
     }
 
     #[test]
@@ -192,7 +224,10 @@ mod tests {
         let mut breaker = Breaker::new("double", NOW);
         for number in 1..5 {
             breaker = breaker.after_timeout("me", seconds(number * 10)).expect("a change");
-            assert_eq!((breaker.decide(NOW), breaker.failures), (BreakerDecision::Allow, u32::try_from(number).expect("small")));
+            assert_eq!(
+                (breaker.decide(NOW), breaker.failures),
+                (BreakerDecision::Allow, u32::try_from(number).expect("small"))
+            );
         }
         let open = breaker.after_timeout("me", seconds(69)).expect("a change");
         assert_eq!((open.is_open(), open.version), (true, 5));
@@ -200,24 +235,37 @@ mod tests {
         assert_eq!((slower.is_open(), slower.failures), (false, 1), "they lie too far apart");
         let answered = breaker.after_response("me", NOW).expect("a change");
         assert_eq!((answered.failures, answered.failing_since), (0, None));
-        assert_eq!(answered.after_response("me", NOW), None, "a provider that answers costs no write");
+        assert_eq!(
+            answered.after_response("me", NOW),
+            None,
+            "a provider that answers costs no write"
+        );
     }
 
     #[test]
     fn open_breaker_allows_one_probe_after_thirty_seconds() {
         let open = opened(NOW);
         assert_eq!(open.decide(seconds(29)), BreakerDecision::Reject { until: seconds(30) });
-        assert_eq!((open.after_timeout("late", seconds(1)), open.after_response("late", seconds(1))), (None, None));
+        assert_eq!(
+            (open.after_timeout("late", seconds(1)), open.after_response("late", seconds(1))),
+            (None, None)
+        );
         assert_eq!(open.decide(seconds(30)), BreakerDecision::Probe);
         let probed = open.start_probe("me", seconds(30));
         assert_eq!(probed.decide(seconds(31)), BreakerDecision::Reject { until: seconds(45) });
         assert_eq!(probed.decide(seconds(45)), BreakerDecision::Probe, "whoever probed has died");
-        assert_eq!((probed.after_timeout("late", seconds(31)), probed.after_response("late", seconds(31))), (None, None));
+        assert_eq!(
+            (probed.after_timeout("late", seconds(31)), probed.after_response("late", seconds(31))),
+            (None, None)
+        );
         assert!(
             probed.after_timeout("me", seconds(38)).expect("a change").decide(seconds(67))
                 == BreakerDecision::Reject { until: seconds(68) }
         );
-        assert_eq!(probed.after_response("me", seconds(31)).expect("a change").decide(seconds(31)), BreakerDecision::Allow);
+        assert_eq!(
+            probed.after_response("me", seconds(31)).expect("a change").decide(seconds(31)),
+            BreakerDecision::Allow
+        );
     }
 
     #[test]

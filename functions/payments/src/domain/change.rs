@@ -2,7 +2,8 @@
 
 use super::{Attempt, PaymentIntent, Refund};
 
-/// What follows from a fact or command: the records to be written, all or none, each only if it still stands in the version before.
+/// What follows from a fact or command: the records to be written, all or none, each only if it
+/// still stands in the version before.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Change {
     /// The intent, if it changes.
@@ -20,6 +21,9 @@ pub struct Change {
 impl Change {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.intent.is_none() && self.attempt.is_none() && self.refund.is_none() && self.next_refund.is_none()
+        self.intent.is_none()
+            && self.attempt.is_none()
+            && self.refund.is_none()
+            && self.next_refund.is_none()
     }
 }

@@ -1,11 +1,13 @@
-//! What was sent to the provider about a record: who sends it, since when, how often its outcome was checked, and when the next check is due.
+//! What was sent to the provider about a record: who sends it, since when, how often its outcome
+//! was checked, and when the next check is due.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared::{clock::Timestamp, retry};
 
-/// The right of one function to call the provider: until it expires no other function calls about the same record.
+/// The right of one function to call the provider: until it expires no other function calls about
+/// the same record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lock {
     /// Who calls: differs for each caller, so that each recognizes its own write.
@@ -61,12 +63,18 @@ impl Dispatch {
         self.sent_at.map_or(Duration::ZERO, |sent_at| now.since(sent_at))
     }
 
-    /// Once `owner` sends it, for the first time or again under the same key. `lock` is longer than the call takes. It is checked as soon as
-    /// the lock has expired: a call whose outcome was not recorded by then has lost its function.
+    /// Once `owner` sends it, for the first time or again under the same key. `lock` is longer than
+    /// the call takes. It is checked as soon as the lock has expired: a call whose outcome was not
+    /// recorded by then has lost its function.
     #[must_use]
     pub fn sent_by(&self, owner: &str, now: Timestamp, lock: Duration) -> Self {
         let lock = Lock::of(owner, now, lock);
-        Self { next_check_at: Some(lock.until), sent_at: self.sent_at.or(Some(now)), lock, ..self.clone() }
+        Self {
+            next_check_at: Some(lock.until),
+            sent_at: self.sent_at.or(Some(now)),
+            lock,
+            ..self.clone()
+        }
     }
 
     /// Without a lock.
@@ -75,12 +83,22 @@ impl Dispatch {
         Self { lock: Lock { until: now, ..self.lock.clone() }, ..self.clone() }
     }
 
-    /// After a check that did not find the outcome: the next one comes after twice the wait, but no later than `deadline`.
+    /// After a check that did not find the outcome: the next one comes after twice the wait, but no
+    /// later than `deadline`.
     #[must_use]
-    pub fn checked(&self, deadline: Option<Timestamp>, now: Timestamp, first_retry: Duration) -> Self {
+    pub fn checked(
+        &self,
+        deadline: Option<Timestamp>,
+        now: Timestamp,
+        first_retry: Duration,
+    ) -> Self {
         let next = now.plus(retry::exponential_backoff(self.checks, first_retry));
         let in_time = deadline.filter(|deadline| now < *deadline && *deadline < next);
-        Self { checks: self.checks + 1, next_check_at: Some(in_time.unwrap_or(next)), ..self.clone() }
+        Self {
+            checks: self.checks + 1,
+            next_check_at: Some(in_time.unwrap_or(next)),
+            ..self.clone()
+        }
     }
 
     /// Checked again at a fixed time.
@@ -128,7 +146,10 @@ mod tests {
         let unused = Breaker::new("double", NOW);
         let probed = unused.start_probe("me", NOW);
         let stored = serde_json::to_value(&probed).expect("a record");
-        assert_eq!((&stored["probe_owner"], stored["probe_until"].is_string()), (&json!("me"), true));
+        assert_eq!(
+            (&stored["probe_owner"], stored["probe_until"].is_string()),
+            (&json!("me"), true)
+        );
         assert_eq!((stored.get("probe"), stored.get("lock_owner")), (None, None));
         assert_eq!(serde_json::from_value::<Breaker>(stored).expect("a record"), probed);
         let mut stored = serde_json::to_value(&unused).expect("a record");

@@ -1,4 +1,5 @@
-//! The intent: payments' own copy of what an order costs, and how far its payment has come. One for each order.
+//! The intent: payments' own copy of what an order costs, and how far its payment has come. One for
+//! each order.
 
 use provider::PaymentId;
 use serde::{Deserialize, Serialize};
@@ -77,7 +78,8 @@ pub struct PaymentIntent {
     pub latest_attempt: Option<PaymentId>,
     /// What was last to be told.
     pub last_event: IntentEvent,
-    /// How much was captured for the order: by one attempt at most, a duplicate capture is not counted.
+    /// How much was captured for the order: by one attempt at most, a duplicate capture is not
+    /// counted.
     pub captured_total: i64,
     /// How much was captured beyond that, by attempts that came too late: all of it goes back.
     #[serde(default)]
@@ -85,21 +87,25 @@ pub struct PaymentIntent {
     /// How much of that was given back.
     #[serde(default)]
     pub duplicate_refunded_total: i64,
-    /// How much of what duplicate refunds gave back came back to the provider, because the refund failed later. It only grows.
+    /// How much of what duplicate refunds gave back came back to the provider, because the refund
+    /// failed later. It only grows.
     #[serde(default)]
     pub duplicate_refunds_reversed_total: i64,
     /// Duplicate captures whose automatic refunds failed too often: a person has to refund them.
     #[serde(default)]
     pub duplicate_refunds_refused: Vec<PaymentId>,
-    /// How much refunds of the order's own capture gave back. It only grows: see `refunds_reversed_total`.
+    /// How much refunds of the order's own capture gave back. It only grows: see
+    /// `refunds_reversed_total`.
     pub refunded_total: i64,
-    /// How much of that came back to the provider, because the refund failed later. It only grows, so facts merge by maximum.
+    /// How much of that came back to the provider, because the refund failed later. It only grows,
+    /// so facts merge by maximum.
     #[serde(default)]
     pub refunds_reversed_total: i64,
     /// How much refunds hold that have not come to their end, or that a person has to look at.
     #[serde(default)]
     pub refunds_pending: i64,
-    /// How much may still be given back: what was captured, less what was refunded, is pending or was taken by disputes.
+    /// How much may still be given back: what was captured, less what was refunded, is pending or
+    /// was taken by disputes.
     pub refundable: i64,
     /// The attempt that paid.
     #[serde(default)]
@@ -113,7 +119,8 @@ pub struct PaymentIntent {
     /// How many refunds failed for good: the next one has another id.
     #[serde(default)]
     pub failed_refunds: u32,
-    /// How many automatic refunds of the order's own capture failed for good; see [`MAX_FAILED_AUTOMATIC_REFUNDS`].
+    /// How many automatic refunds of the order's own capture failed for good; see
+    /// [`MAX_FAILED_AUTOMATIC_REFUNDS`].
     #[serde(default)]
     pub automatic_refunds_failed: u32,
     /// The disputes of the order's payments.
@@ -216,8 +223,14 @@ impl PaymentIntent {
         }
     }
 
-    /// The intent of an order that can never be paid: it stands in the way of a command that comes late.
-    pub fn unpayable(expected: &ExpectedPayment, reason: &str, now: Timestamp, trace: &Trace) -> Self {
+    /// The intent of an order that can never be paid: it stands in the way of a command that comes
+    /// late.
+    pub fn unpayable(
+        expected: &ExpectedPayment,
+        reason: &str,
+        now: Timestamp,
+        trace: &Trace,
+    ) -> Self {
         Self {
             state: IntentState::Closed,
             last_event: IntentEvent::Closed,
@@ -239,16 +252,21 @@ impl PaymentIntent {
     pub fn may_start(&self, now: Timestamp) -> Result<(), StartError> {
         match self.state {
             IntentState::Open if now < self.expires_at && self.attempts_left > 0 => Ok(()),
-            IntentState::Open | IntentState::Closing | IntentState::Closed => Err(StartError::Closed),
+            IntentState::Open | IntentState::Closing | IntentState::Closed => {
+                Err(StartError::Closed)
+            }
             IntentState::Processing => Err(StartError::InProgress),
             IntentState::Captured => Err(StartError::AlreadyPaid),
             IntentState::Unknown(_) => Err(StartError::UnknownState),
         }
     }
 
-    /// Whether the order still wants to be charged by this attempt: it has not been cancelled or paid otherwise, and has not expired.
+    /// Whether the order still wants to be charged by this attempt: it has not been cancelled or
+    /// paid otherwise, and has not expired.
     pub fn allows_charge(&self, payment: PaymentId, now: Timestamp) -> bool {
-        self.state == IntentState::Processing && self.active_attempt == Some(payment) && now < self.expires_at
+        self.state == IntentState::Processing
+            && self.active_attempt == Some(payment)
+            && now < self.expires_at
     }
 
     /// Whether `amount` is what the order costs. Nothing said is nothing wrong.
@@ -263,21 +281,30 @@ impl PaymentIntent {
         }
     }
 
-    /// The intent once it has answered `command_attempt` again; `None` if it has answered that or a later one before.
+    /// The intent once it has answered `command_attempt` again; `None` if it has answered that or a
+    /// later one before.
     pub fn answering(&self, command_attempt: u64, now: Timestamp, trace: &Trace) -> Option<Self> {
-        (command_attempt > self.answered_attempt)
-            .then(|| Self { traceparent: trace.clone(), ..self.written(now) }.with_answered_attempt(command_attempt))
+        (command_attempt > self.answered_attempt).then(|| {
+            Self { traceparent: trace.clone(), ..self.written(now) }
+                .with_answered_attempt(command_attempt)
+        })
     }
 
     /// What there is to tell: follows from the state, so that it can be told again at any time.
     pub fn event(&self) -> IntentEvent {
         match &self.state {
-            _ if self.captured_total > 0 && self.refunded_net() + self.disputed_amount() >= self.captured_total => IntentEvent::Refunded,
+            _ if self.captured_total > 0
+                && self.refunded_net() + self.disputed_amount() >= self.captured_total =>
+            {
+                IntentEvent::Refunded
+            }
             IntentState::Captured if self.refund_failed => IntentEvent::RefundFailed,
             IntentState::Captured => IntentEvent::Succeeded,
             IntentState::Closed => IntentEvent::Closed,
             IntentState::Processing | IntentState::Closing => match self.last_event {
-                IntentEvent::OutcomeUnknown | IntentEvent::ActionRequired => self.last_event.clone(),
+                IntentEvent::OutcomeUnknown | IntentEvent::ActionRequired => {
+                    self.last_event.clone()
+                }
                 _ => IntentEvent::Started,
             },
             IntentState::Open if self.latest_attempt.is_some() => IntentEvent::Declined,
@@ -308,7 +335,10 @@ impl PaymentIntent {
 
     /// The intent with `refundable` as its totals say.
     pub(super) fn with_refundable(self) -> Self {
-        let left = self.captured_total - self.refunded_net() - self.refunds_pending - self.disputed_amount();
+        let left = self.captured_total
+            - self.refunded_net()
+            - self.refunds_pending
+            - self.disputed_amount();
         Self { refundable: left.max(0), ..self }
     }
 
@@ -346,7 +376,10 @@ mod tests {
         let open = intent();
         assert_eq!(open.may_start(NOW), Ok(()));
         assert_eq!(open.may_start(open.expires_at), Err(StartError::Closed));
-        assert_eq!(PaymentIntent { attempts_left: 0, ..open.clone() }.may_start(NOW), Err(StartError::Closed));
+        assert_eq!(
+            PaymentIntent { attempts_left: 0, ..open.clone() }.may_start(NOW),
+            Err(StartError::Closed)
+        );
         for (state, refused) in [
             (IntentState::Processing, StartError::InProgress),
             (IntentState::Captured, StartError::AlreadyPaid),

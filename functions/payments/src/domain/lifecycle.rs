@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use shared::{clock::Timestamp, telemetry::Trace};
 
-use super::{Attempt, AttemptState, Change, IntentEvent, IntentState, PaymentIntent, intent::ORDER_CLOSED};
+use super::{
+    Attempt, AttemptState, Change, IntentEvent, IntentState, PaymentIntent, intent::ORDER_CLOSED,
+};
 
 impl PaymentIntent {
     /// The intent once `attempt` has begun. Ask [`PaymentIntent::may_start`] first.
@@ -23,36 +25,64 @@ impl PaymentIntent {
         }
     }
 
-    /// The fence: from here on no attempt starts. `active` is the attempt that is alive, where there is one.
+    /// The fence: from here on no attempt starts. `active` is the attempt that is alive, where
+    /// there is one.
     ///
-    /// An attempt that was not sent yet is abandoned in the same write, which its sender runs into; one that was sent decides by its outcome,
-    /// and is to be called back; one that a person has to look at holds nothing up. An intent that is decided already answers again.
-    pub fn close(&self, active: Option<&Attempt>, command_attempt: u64, now: Timestamp, first_retry: Duration, trace: &Trace) -> Change {
+    /// An attempt that was not sent yet is abandoned in the same write, which its sender runs into;
+    /// one that was sent decides by its outcome, and is to be called back; one that a person has to
+    /// look at holds nothing up. An intent that is decided already answers again.
+    pub fn close(
+        &self,
+        active: Option<&Attempt>,
+        command_attempt: u64,
+        now: Timestamp,
+        first_retry: Duration,
+        trace: &Trace,
+    ) -> Change {
         let closed = |state, last_event| {
-            let intent = Self { state, last_event, traceparent: trace.clone(), ..self.written(now) };
+            let intent =
+                Self { state, last_event, traceparent: trace.clone(), ..self.written(now) };
             Some(intent.with_answered_attempt(command_attempt))
         };
-        let answering = |intent: Self| Some(Self { traceparent: trace.clone(), ..intent }.with_answered_attempt(command_attempt));
+        let answering = |intent: Self| {
+            Some(
+                Self { traceparent: trace.clone(), ..intent }
+                    .with_answered_attempt(command_attempt),
+            )
+        };
         match (&self.state, active) {
-            (IntentState::Open, _) => Change { intent: closed(IntentState::Closed, IntentEvent::Closed), ..Change::default() },
-            (IntentState::Processing, Some(attempt)) if attempt.state == AttemptState::New => Change {
-                intent: closed(IntentState::Closed, IntentEvent::Closed).map(|intent| Self { active_attempt: None, ..intent }),
-                attempt: Some(attempt.abandoned(ORDER_CLOSED, now)),
+            (IntentState::Open, _) => Change {
+                intent: closed(IntentState::Closed, IntentEvent::Closed),
                 ..Change::default()
             },
-            (IntentState::Processing | IntentState::Closing, Some(attempt)) if attempt.state == AttemptState::NeedsReview => {
+            (IntentState::Processing, Some(attempt)) if attempt.state == AttemptState::New => {
+                Change {
+                    intent: closed(IntentState::Closed, IntentEvent::Closed)
+                        .map(|intent| Self { active_attempt: None, ..intent }),
+                    attempt: Some(attempt.abandoned(ORDER_CLOSED, now)),
+                    ..Change::default()
+                }
+            }
+            (IntentState::Processing | IntentState::Closing, Some(attempt))
+                if attempt.state == AttemptState::NeedsReview =>
+            {
                 Change { intent: answering(self.closed_with(attempt, now)), ..Change::default() }
             }
             (IntentState::Processing, active) => Change {
                 intent: closed(IntentState::Closing, self.last_event.clone()),
-                attempt: active.filter(|attempt| attempt.is_in_flight()).map(|attempt| attempt.unwanted(now, first_retry)),
+                attempt: active
+                    .filter(|attempt| attempt.is_in_flight())
+                    .map(|attempt| attempt.unwanted(now, first_retry)),
                 ..Change::default()
             },
-            _ => Change { intent: self.answering(command_attempt, now, trace), ..Change::default() },
+            _ => {
+                Change { intent: self.answering(command_attempt, now, trace), ..Change::default() }
+            }
         }
     }
 
-    /// The intent once it is closed although its attempt did not come to an end that the books could hold.
+    /// The intent once it is closed although its attempt did not come to an end that the books
+    /// could hold.
     pub(super) fn closed_with(&self, attempt: &Attempt, now: Timestamp) -> Self {
         Self {
             state: IntentState::Closed,
@@ -73,13 +103,19 @@ mod tests {
     fn close_ends_open_intents_and_unsent_attempts() {
         let open = intent();
         let closed = open.close(None, 7, NOW, MINUTE, &trace()).intent.expect("a change");
-        assert_eq!((closed.state, closed.answered_attempt, closed.version), (IntentState::Closed, 7, 2));
+        assert_eq!(
+            (closed.state, closed.answered_attempt, closed.version),
+            (IntentState::Closed, 7, 2)
+        );
 
         let new = attempt(1);
         let change = open.processing_with(&new, NOW).close(Some(&new), 7, NOW, MINUTE, &trace());
         assert_eq!(change.intent.expect("a change").state, IntentState::Closed);
         let abandoned = change.attempt.expect("the attempt is abandoned in the same write");
-        assert_eq!((abandoned.state, abandoned.dispatch.next_check_at), (AttemptState::Abandoned, None));
+        assert_eq!(
+            (abandoned.state, abandoned.dispatch.next_check_at),
+            (AttemptState::Abandoned, None)
+        );
     }
 
     #[test]
@@ -90,8 +126,14 @@ mod tests {
         let counted = change.attempt.expect("a send that was decided before is refused");
         assert_eq!(counted, Attempt { version: sent.version + 1, ..sent.clone() });
         let closing = change.intent.expect("a change");
-        assert_eq!((&closing.state, closing.event()), (&IntentState::Closing, IntentEvent::Started));
+        assert_eq!(
+            (&closing.state, closing.event()),
+            (&IntentState::Closing, IntentEvent::Started)
+        );
         assert!(closing.close(Some(&sent), 7, NOW, MINUTE, &trace()).is_empty(), "answered before");
-        assert_eq!(closing.close(Some(&sent), 8, NOW, MINUTE, &trace()).intent.expect("again").state, IntentState::Closing);
+        assert_eq!(
+            closing.close(Some(&sent), 8, NOW, MINUTE, &trace()).intent.expect("again").state,
+            IntentState::Closing
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! The rules of paying: an intent for each order, its attempts and its refunds, and the one way in which facts about money change them.
+//! The rules of paying: an intent for each order, its attempts and its refunds, and the one way in
+//! which facts about money change them.
 //!
-//! Nothing here waits, asks or stores: functions take records and a moment, and answer with the records that follow. Every record counts its
-//! writes in `version`; what a function answers is to be written only if nobody else has written meanwhile.
+//! Nothing here waits, asks or stores: functions take records and a moment, and answer with the
+//! records that follow. Every record counts its writes in `version`; what a function answers is to
+//! be written only if nobody else has written meanwhile.
 
 mod attempt;
 mod breaker;
@@ -31,23 +33,29 @@ pub use provider_result::apply_provider_result;
 pub use refund::{Refund, RefundInitiator, RefundKind, RefundState, RefundStatus};
 pub use refund_adoption::adopt_refund;
 pub use refund_reason::RefundReason;
-pub use refund_result::{RefundError, RequestedRefund, apply_refund_result, begin_refund, begin_requested_refund};
+pub use refund_result::{
+    RefundError, RequestedRefund, apply_refund_result, begin_refund, begin_requested_refund,
+};
 
 use std::time::Duration;
 
-/// How long the one who put a new record has to begin sending it. Short: whoever comes second is stopped by the version, not by the lock.
+/// How long the one who put a new record has to begin sending it. Short: whoever comes second is
+/// stopped by the version, not by the lock.
 pub const NEW_LOCK: Duration = Duration::from_secs(5);
 
-/// An attempt that a message began, and that was never sent, is abandoned when it is this old: the message comes back earlier.
+/// An attempt that a message began, and that was never sent, is abandoned when it is this old: the
+/// message comes back earlier.
 pub const UNSENT_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// How long the customer has to do what the provider asks of them.
 pub const ACTION_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// The most automatic refunds of an order, or of a duplicate capture, that may fail definitively. After that a person decides.
+/// The most automatic refunds of an order, or of a duplicate capture, that may fail definitively.
+/// After that a person decides.
 pub const MAX_FAILED_AUTOMATIC_REFUNDS: u32 = 5;
 
-/// Up to this age an idempotency key is sure to be known to the provider still, and sending it again is safe.
+/// Up to this age an idempotency key is sure to be known to the provider still, and sending it
+/// again is safe.
 pub const KEY_REUSE_AGE: Duration = Duration::from_secs(23 * 3600);
 
 /// From this age on nothing that was sent under a key can still turn into a charge.

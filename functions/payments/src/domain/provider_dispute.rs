@@ -1,19 +1,31 @@
-//! The single way in for what becomes known about a dispute. The provider decides its state; this module records it and counts the money.
+//! The single way in for what becomes known about a dispute. The provider decides its state; this
+//! module records it and counts the money.
 //!
-//! A dispute has a state, and states have ranks: a later state replaces an earlier one, never the other way round. So two lookups whose
-//! results are recorded in the wrong order, or twice, end in the same record.
+//! A dispute has a state, and states have ranks: a later state replaces an earlier one, never the
+//! other way round. So two lookups whose results are recorded in the wrong order, or twice, end in
+//! the same record.
 
 use provider::{DisputeState, ProviderDispute};
 use shared::{clock::Timestamp, telemetry::Trace};
 
 use super::{Change, Dispute, IntentState, PaymentIntent};
 
-/// The change that `reported` makes: the dispute's state, and the money that the bank took or gave back.
+/// The change that `reported` makes: the dispute's state, and the money that the bank took or gave
+/// back.
 ///
-/// Only disputes of the payment that paid the order move its totals. A dispute of another payment is recorded, and a person has to look.
-pub fn apply_provider_dispute(intent: &PaymentIntent, reported: &ProviderDispute, now: Timestamp, trace: &Trace) -> Change {
+/// Only disputes of the payment that paid the order move its totals. A dispute of another payment
+/// is recorded, and a person has to look.
+pub fn apply_provider_dispute(
+    intent: &PaymentIntent,
+    reported: &ProviderDispute,
+    now: Timestamp,
+    trace: &Trace,
+) -> Change {
     let needs_review = Change { needs_review: true, ..Change::default() };
-    if matches!(intent.state, IntentState::Unknown(_)) || rank(&reported.state).is_none() || reported.amount.currency != intent.currency {
+    if matches!(intent.state, IntentState::Unknown(_))
+        || rank(&reported.state).is_none()
+        || reported.amount.currency != intent.currency
+    {
         return needs_review;
     }
     let known = intent.disputes.iter().find(|dispute| dispute.dispute_id == reported.dispute_id);
@@ -22,7 +34,11 @@ pub fn apply_provider_dispute(intent: &PaymentIntent, reported: &ProviderDispute
     }
     let is_of_order = intent.captured_payment == Some(reported.payment_id);
     let before = known.map_or(0, |known| known.held_amount);
-    let held_amount = if is_of_order && reported.state.funds_withdrawn() { reported.amount.amount.max(0) } else { 0 };
+    let held_amount = if is_of_order && reported.state.funds_withdrawn() {
+        reported.amount.amount.max(0)
+    } else {
+        0
+    };
     let dispute = Dispute {
         dispute_id: reported.dispute_id.clone(),
         payment_id: reported.payment_id,
@@ -30,7 +46,8 @@ pub fn apply_provider_dispute(intent: &PaymentIntent, reported: &ProviderDispute
         held_amount,
         updated_at: now,
     };
-    let others = intent.disputes.iter().filter(|dispute| dispute.dispute_id != reported.dispute_id).cloned();
+    let others =
+        intent.disputes.iter().filter(|dispute| dispute.dispute_id != reported.dispute_id).cloned();
     let after = PaymentIntent {
         disputes: others.chain([dispute]).collect(),
         dispute_withdrawn_total: intent.dispute_withdrawn_total + (held_amount - before).max(0),
@@ -38,10 +55,15 @@ pub fn apply_provider_dispute(intent: &PaymentIntent, reported: &ProviderDispute
         traceparent: trace.clone(),
         ..intent.written(now)
     };
-    Change { intent: Some(after.with_refundable()), needs_review: !is_of_order, ..Change::default() }
+    Change {
+        intent: Some(after.with_refundable()),
+        needs_review: !is_of_order,
+        ..Change::default()
+    }
 }
 
-/// The order of states: a state replaces only states of a lower rank. `None` for a state that this release does not know.
+/// The order of states: a state replaces only states of a lower rank. `None` for a state that this
+/// release does not know.
 fn rank(state: &DisputeState) -> Option<u8> {
     match state {
         DisputeState::Inquiry => Some(0),
@@ -53,7 +75,8 @@ fn rank(state: &DisputeState) -> Option<u8> {
     }
 }
 
-/// Whether `state` replaces `earlier`. A decided dispute changes only if the provider reverses the decision.
+/// Whether `state` replaces `earlier`. A decided dispute changes only if the provider reverses the
+/// decision.
 fn replaces(state: &DisputeState, earlier: &DisputeState) -> bool {
     state != earlier
         && match (rank(state), rank(earlier)) {

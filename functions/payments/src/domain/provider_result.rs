@@ -1,7 +1,9 @@
-//! The single way in for what becomes known about a charge, whoever learns it: the answer to our call, a look-up, reconciliation.
+//! The single way in for what becomes known about a charge, whoever learns it: the answer to our
+//! call, a look-up, reconciliation.
 //!
-//! Facts need no lock and may come twice, late and in any order. They are ranked: a success outranks a decline and an abandonment, which
-//! outrank not knowing. So the attempt ends the same whatever the order, and no capture is ever lost.
+//! Facts need no lock and may come twice, late and in any order. They are ranked: a success
+//! outranks a decline and an abandonment, which outrank not knowing. So the attempt ends the same
+//! whatever the order, and no capture is ever lost.
 
 use std::time::Duration;
 
@@ -12,8 +14,8 @@ use super::{Attempt, AttemptState, Change, IntentEvent, IntentState, PaymentInte
 
 /// What `result` about `attempt` changes. `intent` is the intent of its order.
 ///
-/// Where an attempt that is alive comes to its end the intent is always part of the change: should the two have been read at different
-/// moments, the intent's version refuses the write.
+/// Where an attempt that is alive comes to its end the intent is always part of the change: should
+/// the two have been read at different moments, the intent's version refuses the write.
 pub fn apply_provider_result(
     intent: &PaymentIntent,
     attempt: &Attempt,
@@ -21,7 +23,9 @@ pub fn apply_provider_result(
     now: Timestamp,
     first_retry: Duration,
 ) -> Change {
-    if matches!(attempt.state, AttemptState::Unknown(_)) || matches!(intent.state, IntentState::Unknown(_)) {
+    if matches!(attempt.state, AttemptState::Unknown(_))
+        || matches!(intent.state, IntentState::Unknown(_))
+    {
         return Change { needs_review: true, ..Change::default() };
     }
     match result {
@@ -29,21 +33,37 @@ pub fn apply_provider_result(
             let fits = *amount == attempt.money() && *order_id == Some(attempt.order_id);
             succeed(intent, attempt, transaction_id, fits, now)
         }
-        ProviderResult::Declined { reason } if attempt.is_in_flight() => end(intent, attempt.declined(reason, now), now),
-        ProviderResult::Abandoned { reason } if attempt.is_in_flight() => end(intent, attempt.abandoned(reason, now), now),
-        ProviderResult::NeverCreated if attempt.is_in_flight() => {
-            Change { needs_review: true, ..end(intent, attempt.abandoned("never_charged", now), now) }
+        ProviderResult::Declined { reason } if attempt.is_in_flight() => {
+            end(intent, attempt.declined(reason, now), now)
         }
+        ProviderResult::Abandoned { reason } if attempt.is_in_flight() => {
+            end(intent, attempt.abandoned(reason, now), now)
+        }
+        ProviderResult::NeverCreated if attempt.is_in_flight() => Change {
+            needs_review: true,
+            ..end(intent, attempt.abandoned("never_charged", now), now)
+        },
         ProviderResult::NotSent if attempt.is_in_flight() => {
-            let with_attempt_restored = PaymentIntent { attempts_left: intent.attempts_left + 1, ..intent.clone() };
+            let with_attempt_restored =
+                PaymentIntent { attempts_left: intent.attempts_left + 1, ..intent.clone() };
             end(&with_attempt_restored, attempt.abandoned("not_sent", now), now)
         }
-        ProviderResult::ActionRequired { transaction_id, next_action } if attempt.is_in_flight() => Change {
-            intent: with_event(intent, attempt, IntentEvent::ActionRequired, now),
-            attempt: Some(attempt.awaiting_action(transaction_id, next_action, now, first_retry)),
-            ..Change::default()
-        },
-        // Of an attempt that waits for its customer it is known what it does: the provider only did not say it once more.
+        ProviderResult::ActionRequired { transaction_id, next_action }
+            if attempt.is_in_flight() =>
+        {
+            Change {
+                intent: with_event(intent, attempt, IntentEvent::ActionRequired, now),
+                attempt: Some(attempt.awaiting_action(
+                    transaction_id,
+                    next_action,
+                    now,
+                    first_retry,
+                )),
+                ..Change::default()
+            }
+        }
+        // Of an attempt that waits for its customer it is known what it does: the provider only did
+        // not say it once more.
         ProviderResult::OutcomeUnknown if attempt.state == AttemptState::RequiresAction => {
             Change { attempt: Some(attempt.unknown(now, first_retry)), ..Change::default() }
         }
@@ -55,7 +75,9 @@ pub fn apply_provider_result(
         ProviderResult::Processing { transaction_id } if attempt.is_in_flight() => {
             let is_reported = attempt.state != AttemptState::RequiresAction;
             Change {
-                intent: is_reported.then(|| with_event(intent, attempt, IntentEvent::OutcomeUnknown, now)).flatten(),
+                intent: is_reported
+                    .then(|| with_event(intent, attempt, IntentEvent::OutcomeUnknown, now))
+                    .flatten(),
                 attempt: Some(attempt.processing(transaction_id, now, first_retry)),
                 ..Change::default()
             }
@@ -71,13 +93,24 @@ pub fn apply_provider_result(
 }
 
 /// The intent with something to tell of the attempt that is alive; `None` where that was told last.
-fn with_event(intent: &PaymentIntent, attempt: &Attempt, event: IntentEvent, now: Timestamp) -> Option<PaymentIntent> {
+fn with_event(
+    intent: &PaymentIntent,
+    attempt: &Attempt,
+    event: IntentEvent,
+    now: Timestamp,
+) -> Option<PaymentIntent> {
     let is_new = is_active(intent, attempt) && awaits_outcome(intent) && intent.last_event != event;
     is_new.then(|| PaymentIntent { last_event: event, ..intent.written(now) })
 }
 
 /// Money has moved. That is never ignored, whatever state intent and attempt are in.
-fn succeed(intent: &PaymentIntent, attempt: &Attempt, transaction_id: &str, fits: bool, now: Timestamp) -> Change {
+fn succeed(
+    intent: &PaymentIntent,
+    attempt: &Attempt,
+    transaction_id: &str,
+    fits: bool,
+    now: Timestamp,
+) -> Change {
     if attempt.state == AttemptState::Succeeded {
         let same = fits && attempt.transaction_id.as_deref() == Some(transaction_id);
         return Change { needs_review: !same, ..Change::default() };
@@ -86,17 +119,25 @@ fn succeed(intent: &PaymentIntent, attempt: &Attempt, transaction_id: &str, fits
         if attempt.state == AttemptState::NeedsReview {
             return Change::default();
         }
-        // No other attempt starts as long as the order is to be paid. Once it is given up, before or after, the intent closes: nothing that
-        // fits was captured, and what did not fit is for a person to settle. (The intent is written in any case; see above.)
+        // No other attempt starts as long as the order is to be paid. Once it is given up, before
+        // or after, the intent closes: nothing that fits was captured, and what did not fit is for
+        // a person to settle. (The intent is written in any case; see above.)
         let under_review = attempt.under_review(transaction_id, now);
         let after = match intent.state {
             IntentState::Processing if is_active(intent, attempt) => {
                 PaymentIntent { last_event: IntentEvent::OutcomeUnknown, ..intent.written(now) }
             }
-            IntentState::Closing if is_active(intent, attempt) => intent.closed_with(&under_review, now),
+            IntentState::Closing if is_active(intent, attempt) => {
+                intent.closed_with(&under_review, now)
+            }
             _ => intent.written(now),
         };
-        return Change { intent: Some(after), attempt: Some(under_review), needs_review: true, ..Change::default() };
+        return Change {
+            intent: Some(after),
+            attempt: Some(under_review),
+            needs_review: true,
+            ..Change::default()
+        };
     }
     let succeeded = attempt.succeeded(transaction_id, now);
     let active_attempt = intent.active_attempt.filter(|_| !is_active(intent, attempt));
@@ -115,14 +156,20 @@ fn succeed(intent: &PaymentIntent, attempt: &Attempt, transaction_id: &str, fits
             attempt: Some(succeeded),
             ..Change::default()
         },
-        Some(paid) if paid == attempt.payment_id => {
-            Change { intent: Some(PaymentIntent { active_attempt, ..intent.written(now) }), attempt: Some(succeeded), ..Change::default() }
-        }
+        Some(paid) if paid == attempt.payment_id => Change {
+            intent: Some(PaymentIntent { active_attempt, ..intent.written(now) }),
+            attempt: Some(succeeded),
+            ..Change::default()
+        },
         Some(_) => {
             let duplicate = Attempt { duplicate_capture: true, ..succeeded };
             let duplicate_captured_total = intent.duplicate_captured_total + attempt.amount;
             Change {
-                intent: Some(PaymentIntent { active_attempt, duplicate_captured_total, ..intent.written(now) }),
+                intent: Some(PaymentIntent {
+                    active_attempt,
+                    duplicate_captured_total,
+                    ..intent.written(now)
+                }),
                 refund: Some(Refund::for_duplicate_capture(&duplicate, 0, now)),
                 attempt: Some(duplicate),
                 ..Change::default()
@@ -138,9 +185,14 @@ fn end(intent: &PaymentIntent, attempt: Attempt, now: Timestamp) -> Change {
         after.active_attempt = None;
         if awaits_outcome(intent) {
             after.failure_reason = attempt.failure_reason.clone();
-            let may_retry = intent.state == IntentState::Processing && intent.attempts_left > 0 && now < intent.expires_at;
-            (after.state, after.last_event) =
-                if may_retry { (IntentState::Open, IntentEvent::Declined) } else { (IntentState::Closed, IntentEvent::Closed) };
+            let may_retry = intent.state == IntentState::Processing
+                && intent.attempts_left > 0
+                && now < intent.expires_at;
+            (after.state, after.last_event) = if may_retry {
+                (IntentState::Open, IntentEvent::Declined)
+            } else {
+                (IntentState::Closed, IntentEvent::Closed)
+            };
         }
     }
     Change { intent: Some(after), attempt: Some(attempt), ..Change::default() }

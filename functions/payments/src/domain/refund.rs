@@ -51,7 +51,8 @@ stored_enum!(
     RefundInitiator {
         /// The shop, through this service.
         Shop = "shop",
-        /// Somebody at the provider itself, for example in its dashboard: this service has only recorded it.
+        /// Somebody at the provider itself, for example in its dashboard: this service has only
+        /// recorded it.
         Provider = "provider",
     }
 );
@@ -130,21 +131,37 @@ pub struct Refund {
 }
 
 impl Refund {
-    /// The id of the automatic refund that is under way or comes next: another one only after the one before has failed.
+    /// The id of the automatic refund that is under way or comes next: another one only after the
+    /// one before has failed.
     pub fn automatic_id(intent: &PaymentIntent) -> RefundId {
-        ids::derive(&[&intent.order_id.to_string(), "automatic", &intent.failed_refunds.to_string()])
+        ids::derive(&[
+            &intent.order_id.to_string(),
+            "automatic",
+            &intent.failed_refunds.to_string(),
+        ])
     }
 
     /// The refund of a capture that was one too many, after `number` that failed.
     pub(super) fn for_duplicate_capture(duplicate: &Attempt, number: u32, now: Timestamp) -> Self {
         const MINUTE: Duration = Duration::from_secs(60);
-        let id = ids::derive(&[&duplicate.payment_id.to_string(), "duplicate_capture", &number.to_string()]);
-        let wait = if number == 0 { Duration::ZERO } else { retry::exponential_backoff(number, MINUTE) };
+        let id = ids::derive(&[
+            &duplicate.payment_id.to_string(),
+            "duplicate_capture",
+            &number.to_string(),
+        ]);
+        let wait =
+            if number == 0 { Duration::ZERO } else { retry::exponential_backoff(number, MINUTE) };
         let refund = Self::new(duplicate, id, RefundKind::DuplicateCapture, number, now);
         Self { dispatch: refund.dispatch.checked_after(wait, now), ..refund }
     }
 
-    pub(super) fn new(paid: &Attempt, refund_id: RefundId, kind: RefundKind, number: u32, now: Timestamp) -> Self {
+    pub(super) fn new(
+        paid: &Attempt,
+        refund_id: RefundId,
+        kind: RefundKind,
+        number: u32,
+        now: Timestamp,
+    ) -> Self {
         Self {
             refund_id,
             order_id: paid.order_id,
@@ -195,9 +212,12 @@ impl Refund {
         if self.kind == RefundKind::DuplicateCapture { 0 } else { self.amount }
     }
 
-    /// Whether payments may send it again under its key. A refund that was made at the provider is never sent.
+    /// Whether payments may send it again under its key. A refund that was made at the provider is
+    /// never sent.
     pub fn may_be_resent(&self, now: Timestamp) -> bool {
-        self.initiated_by == RefundInitiator::Shop && self.dispatch.key_age(now) < KEY_REUSE_AGE && !self.is_locked(now)
+        self.initiated_by == RefundInitiator::Shop
+            && self.dispatch.key_age(now) < KEY_REUSE_AGE
+            && !self.is_locked(now)
     }
 
     /// Whether it never will succeed if the provider does not know it by now.
@@ -217,7 +237,8 @@ impl Refund {
 
     /// Whether somebody may be sending it at this moment.
     pub fn is_locked(&self, now: Timestamp) -> bool {
-        self.dispatch.lock.is_held(now) && matches!(self.state, RefundState::New | RefundState::Sent)
+        self.dispatch.lock.is_held(now)
+            && matches!(self.state, RefundState::New | RefundState::Sent)
     }
 
     /// What the API calls its state.
@@ -232,10 +253,15 @@ impl Refund {
         }
     }
 
-    /// The refund once `owner` is about to send it, for the first time or again under the same key; see [`Dispatch::sent_by`].
+    /// The refund once `owner` is about to send it, for the first time or again under the same key;
+    /// see [`Dispatch::sent_by`].
     #[must_use]
     pub fn sending(&self, owner: &str, now: Timestamp, lock: Duration) -> Self {
-        Self { state: RefundState::Sent, dispatch: self.dispatch.sent_by(owner, now, lock), ..self.written(now) }
+        Self {
+            state: RefundState::Sent,
+            dispatch: self.dispatch.sent_by(owner, now, lock),
+            ..self.written(now)
+        }
     }
 
     pub(super) fn unknown(&self, now: Timestamp, first_retry: Duration) -> Self {
@@ -247,7 +273,12 @@ impl Refund {
     }
 
     pub(super) fn settled(&self, state: RefundState, now: Timestamp) -> Self {
-        Self { state, dispatch: self.dispatch.settled(now), settled_at: Some(now), ..self.written(now) }
+        Self {
+            state,
+            dispatch: self.dispatch.settled(now),
+            settled_at: Some(now),
+            ..self.written(now)
+        }
     }
 
     fn written(&self, now: Timestamp) -> Self {

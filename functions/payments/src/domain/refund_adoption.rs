@@ -1,4 +1,5 @@
-//! Refunds made at the provider itself, for example in its dashboard: they are recorded like refunds of the shop.
+//! Refunds made at the provider itself, for example in its dashboard: they are recorded like
+//! refunds of the shop.
 
 use std::time::Duration;
 
@@ -6,11 +7,13 @@ use provider::ProviderRefund;
 use shared::{clock::Timestamp, telemetry::Trace};
 
 use super::{
-    Attempt, AttemptState, Change, Dispatch, PaymentIntent, Refund, RefundInitiator, RefundKind, RefundState, apply_refund_result,
+    Attempt, AttemptState, Change, Dispatch, PaymentIntent, Refund, RefundInitiator, RefundKind,
+    RefundState, apply_refund_result,
 };
 
-/// Records a refund of `paid` that was made at the provider, with what became of it. The change is to be written only if no record of it
-/// exists; where one does, its fact goes through [`apply_refund_result`] like any other.
+/// Records a refund of `paid` that was made at the provider, with what became of it. The change is
+/// to be written only if no record of it exists; where one does, its fact goes through
+/// [`apply_refund_result`] like any other.
 pub fn adopt_refund(
     intent: &PaymentIntent,
     paid: &Attempt,
@@ -19,11 +22,14 @@ pub fn adopt_refund(
     first_retry: Duration,
     trace: &Trace,
 ) -> Change {
-    let fits = paid.state == AttemptState::Succeeded && found.amount.currency == paid.currency && found.amount.amount > 0;
+    let fits = paid.state == AttemptState::Succeeded
+        && found.amount.currency == paid.currency
+        && found.amount.amount > 0;
     if !fits {
         return Change { needs_review: true, ..Change::default() };
     }
-    let kind = if paid.duplicate_capture { RefundKind::DuplicateCapture } else { RefundKind::Requested };
+    let kind =
+        if paid.duplicate_capture { RefundKind::DuplicateCapture } else { RefundKind::Requested };
     let refund = Refund::new(paid, found.refund_id(), kind, 0, now);
     let recorded = Refund {
         state: RefundState::Sent,
@@ -37,9 +43,17 @@ pub fn adopt_refund(
     };
     // As if it had been recorded before it was sent: its fact then moves it on. Both are one write.
     let pending = if paid.duplicate_capture { 0 } else { recorded.amount };
-    let taken =
-        PaymentIntent { refunds_pending: intent.refunds_pending + pending, traceparent: trace.clone(), ..intent.clone() }.with_refundable();
+    let taken = PaymentIntent {
+        refunds_pending: intent.refunds_pending + pending,
+        traceparent: trace.clone(),
+        ..intent.clone()
+    }
+    .with_refundable();
     let change = apply_refund_result(&taken, paid, &recorded, &found.result, now, first_retry);
-    let intent = if change.is_empty() { None } else { Some(change.intent.unwrap_or_else(|| taken.written(now))) };
+    let intent = if change.is_empty() {
+        None
+    } else {
+        Some(change.intent.unwrap_or_else(|| taken.written(now)))
+    };
     Change { intent, ..change }
 }

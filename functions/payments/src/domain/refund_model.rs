@@ -1,15 +1,20 @@
-//! Refunds and disputes against a provider that has a truth of its own: it makes refunds, refuses them, lets them fail days later; its staff
-//! refunds by hand; banks dispute the charge and decide. What is looked up is recorded at once, later, twice, or after something newer.
+//! Refunds and disputes against a provider that has a truth of its own: it makes refunds, refuses
+//! them, lets them fail days later; its staff refunds by hand; banks dispute the charge and decide.
+//! What is looked up is recorded at once, later, twice, or after something newer.
 //!
-//! Every reachable state is visited. Whenever everything is looked up once more, the books say what the provider says.
+//! Every reachable state is visited. Whenever everything is looked up once more, the books say what
+//! the provider says.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
-use provider::{DisputeState, ProviderDispute, ProviderRefund, ProviderResult, RefundId, RefundResult};
+use provider::{
+    DisputeState, ProviderDispute, ProviderRefund, ProviderResult, RefundId, RefundResult,
+};
 
 use super::{
-    Attempt, Change, IntentEvent, MAX_FAILED_AUTOMATIC_REFUNDS, PaymentIntent, Refund, RefundKind, RefundState, adopt_refund,
-    apply_provider_dispute, apply_provider_result, apply_refund_result, begin_refund, begin_requested_refund,
+    Attempt, Change, IntentEvent, MAX_FAILED_AUTOMATIC_REFUNDS, PaymentIntent, Refund, RefundKind,
+    RefundState, adopt_refund, apply_provider_dispute, apply_provider_result, apply_refund_result,
+    begin_refund, begin_requested_refund,
     model::{MINUTE, NOW, PRICE, attempt, intent, nth_payment, requested, trace, usd},
 };
 
@@ -43,10 +48,22 @@ impl World {
     /// The order is paid; `failed` automatic refunds have failed before.
     fn paid(failed: u32) -> Self {
         let sent = attempt(0).sending("me", NOW, MINUTE);
-        let result = ProviderResult::Succeeded { transaction_id: "ch".to_owned(), amount: usd(PRICE), order_id: Some(sent.order_id) };
-        let change = apply_provider_result(&intent().processing_with(&sent, NOW), &sent, &result, NOW, MINUTE);
-        let (intent, paid) = (change.intent.expect("an intent"), change.attempt.expect("an attempt"));
-        let intent = PaymentIntent { automatic_refunds_failed: failed, failed_refunds: failed, ..intent };
+        let result = ProviderResult::Succeeded {
+            transaction_id: "ch".to_owned(),
+            amount: usd(PRICE),
+            order_id: Some(sent.order_id),
+        };
+        let change = apply_provider_result(
+            &intent().processing_with(&sent, NOW),
+            &sent,
+            &result,
+            NOW,
+            MINUTE,
+        );
+        let (intent, paid) =
+            (change.intent.expect("an intent"), change.attempt.expect("an attempt"));
+        let intent =
+            PaymentIntent { automatic_refunds_failed: failed, failed_refunds: failed, ..intent };
         let (refunds, provider, lookups) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         Self { intent, paid, refunds, provider, dispute: None, lookups, made: [0; 3] }
     }
@@ -62,18 +79,32 @@ impl World {
             world.paid = paid;
         }
         if let Some(refund) = change.refund {
-            assert_eq!(refund.version, self.refunds.get(&refund.refund_id).map_or(0, |before| before.version) + 1);
+            assert_eq!(
+                refund.version,
+                self.refunds.get(&refund.refund_id).map_or(0, |before| before.version) + 1
+            );
             world.refunds.insert(refund.refund_id, refund);
         }
         assert_eq!(change.next_refund, None, "there is no surplus here");
         let (before, after) = (&self.intent, &world.intent);
         let totals = |intent: &PaymentIntent| {
-            [intent.refunded_total, intent.refunds_reversed_total, intent.dispute_withdrawn_total, intent.dispute_reinstated_total]
+            [
+                intent.refunded_total,
+                intent.refunds_reversed_total,
+                intent.dispute_withdrawn_total,
+                intent.dispute_reinstated_total,
+            ]
         };
-        assert!(totals(after).iter().zip(totals(before)).all(|(after, before)| *after >= before), "totals only grow");
+        assert!(
+            totals(after).iter().zip(totals(before)).all(|(after, before)| *after >= before),
+            "totals only grow"
+        );
         assert!(after.refunded_net() >= 0, "{world:#?}");
         assert_eq!(world.paid.refunded, after.refunded_net(), "{world:#?}");
-        let left = after.captured_total - after.refunded_net() - after.refunds_pending - after.disputed_amount();
+        let left = after.captured_total
+            - after.refunded_net()
+            - after.refunds_pending
+            - after.disputed_amount();
         assert_eq!(after.refundable, left.max(0), "{world:#?}");
         world
     }
@@ -101,7 +132,12 @@ impl World {
         match lookup {
             Lookup::Dispute(state) => {
                 let (dispute_id, payment_id) = (DISPUTE.to_owned(), nth_payment(0));
-                let result = ProviderDispute { dispute_id, payment_id, amount: usd(PRICE), state: state.clone() };
+                let result = ProviderDispute {
+                    dispute_id,
+                    payment_id,
+                    amount: usd(PRICE),
+                    state: state.clone(),
+                };
                 let change = apply_provider_dispute(&self.intent, &result, NOW, &trace());
                 assert!(!change.needs_review);
                 self.after(change)
@@ -110,11 +146,29 @@ impl World {
                 let (amount, _) = self.provider[name];
                 let result = Self::result(name, amount, *failed);
                 match self.refunds.values().find(|refund| Self::name_of(refund) == *name) {
-                    Some(refund) => self.after(apply_refund_result(&self.intent, &self.paid, refund, &result, NOW, MINUTE)),
+                    Some(refund) => self.after(apply_refund_result(
+                        &self.intent,
+                        &self.paid,
+                        refund,
+                        &result,
+                        NOW,
+                        MINUTE,
+                    )),
                     None => {
-                        let found =
-                            ProviderRefund { provider_refund_id: name.clone(), payment_id: nth_payment(0), amount: usd(amount), result };
-                        self.after(adopt_refund(&self.intent, &self.paid, &found, NOW, MINUTE, &trace()))
+                        let found = ProviderRefund {
+                            provider_refund_id: name.clone(),
+                            payment_id: nth_payment(0),
+                            amount: usd(amount),
+                            result,
+                        };
+                        self.after(adopt_refund(
+                            &self.intent,
+                            &self.paid,
+                            &found,
+                            NOW,
+                            MINUTE,
+                            &trace(),
+                        ))
                     }
                 }
             }
@@ -123,23 +177,35 @@ impl World {
 
     /// Everything that there is to look up at this moment.
     fn truth(&self) -> Vec<Lookup> {
-        let refunds = self.provider.iter().map(|(name, (_, failed))| Lookup::Refund(name.clone(), *failed));
+        let refunds =
+            self.provider.iter().map(|(name, (_, failed))| Lookup::Refund(name.clone(), *failed));
         refunds.chain(self.dispute.clone().map(Lookup::Dispute)).collect()
     }
 
     /// The provider accepts a refund if the charge has that much left and is not disputed.
     fn accepts(&self, amount: i64) -> bool {
-        let is_disputed = matches!(self.dispute, Some(DisputeState::Open | DisputeState::Withdrawn | DisputeState::Lost));
+        let is_disputed = matches!(
+            self.dispute,
+            Some(DisputeState::Open | DisputeState::Withdrawn | DisputeState::Lost)
+        );
         !is_disputed && self.refunded_at_provider() + amount <= PRICE
     }
 
     fn steps(&self) -> Vec<Self> {
         let mut steps = Vec::new();
-        if let Some(change) = begin_refund(&self.intent, &self.paid, self.intent.answered_attempt + 1, "me", NOW, &trace()) {
+        if let Some(change) = begin_refund(
+            &self.intent,
+            &self.paid,
+            self.intent.answered_attempt + 1,
+            "me",
+            NOW,
+            &trace(),
+        ) {
             steps.push(self.after(change));
         }
         if self.made[1] == 0
-            && let Ok(change) = begin_requested_refund(&self.intent, &self.paid, &requested(), "me", NOW, &trace())
+            && let Ok(change) =
+                begin_requested_refund(&self.intent, &self.paid, &requested(), "me", NOW, &trace())
         {
             steps.push(Self { made: [self.made[0], 1, self.made[2]], ..self.after(change) });
         }
@@ -154,7 +220,14 @@ impl World {
                 steps.push(world);
             } else {
                 let result = RefundResult::Rejected { reason: "charge_disputed".to_owned() };
-                steps.push(self.after(apply_refund_result(&self.intent, &self.paid, refund, &result, NOW, MINUTE)));
+                steps.push(self.after(apply_refund_result(
+                    &self.intent,
+                    &self.paid,
+                    refund,
+                    &result,
+                    NOW,
+                    MINUTE,
+                )));
             }
         }
         if self.made[0] == 0 && self.accepts(PRICE / 2) {
@@ -192,7 +265,11 @@ impl World {
         for lookup in &self.lookups {
             let world = self.recorded(lookup);
             let twice = world.recorded(lookup);
-            assert_eq!((&world.intent, &world.refunds), (&twice.intent, &twice.refunds), "{lookup:?} twice");
+            assert_eq!(
+                (&world.intent, &world.refunds),
+                (&twice.intent, &twice.refunds),
+                "{lookup:?} twice"
+            );
             // It is recorded for the last time, or will be recorded again.
             let mut last = world.clone();
             last.lookups.remove(lookup);
@@ -204,8 +281,13 @@ impl World {
     /// What tells this world from others, leaving out what only counts or dates.
     fn name(&self) -> String {
         let intent = &self.intent;
-        let refunds: Vec<_> = self.refunds.values().map(|r| (&r.kind, r.amount, &r.state, r.provider_refund_id.is_some())).collect();
-        let disputes: Vec<_> = intent.disputes.iter().map(|dispute| (&dispute.state, dispute.held_amount)).collect();
+        let refunds: Vec<_> = self
+            .refunds
+            .values()
+            .map(|r| (&r.kind, r.amount, &r.state, r.provider_refund_id.is_some()))
+            .collect();
+        let disputes: Vec<_> =
+            intent.disputes.iter().map(|dispute| (&dispute.state, dispute.held_amount)).collect();
         let money = (
             intent.refunded_total,
             intent.refunds_reversed_total,
@@ -214,7 +296,10 @@ impl World {
             intent.automatic_refunds_failed,
         );
         let taken = (intent.dispute_withdrawn_total, intent.dispute_reinstated_total);
-        format!("{money:?} {taken:?} {disputes:?} {refunds:?} {:?} {:?} {:?} {:?}", self.provider, self.dispute, self.lookups, self.made)
+        format!(
+            "{money:?} {taken:?} {disputes:?} {refunds:?} {:?} {:?} {:?} {:?}",
+            self.provider, self.dispute, self.lookups, self.made
+        )
     }
 
     /// The world once everything is looked up and recorded.
@@ -230,20 +315,45 @@ impl World {
     fn check(&self) {
         let known = self.up_to_date();
         let (intent, refunded_at_provider) = (&known.intent, known.refunded_at_provider());
-        assert_eq!(intent.refunded_net(), refunded_at_provider, "the books say what the provider says: {known:#?}");
-        let taken = if matches!(self.dispute, Some(DisputeState::Withdrawn | DisputeState::Lost)) { PRICE } else { 0 };
+        assert_eq!(
+            intent.refunded_net(),
+            refunded_at_provider,
+            "the books say what the provider says: {known:#?}"
+        );
+        let taken = if matches!(self.dispute, Some(DisputeState::Withdrawn | DisputeState::Lost)) {
+            PRICE
+        } else {
+            0
+        };
         assert_eq!(intent.disputed_amount(), taken, "{known:#?}");
-        let in_flight: i64 = known.refunds.values().filter(|refund| refund.is_in_flight()).map(|refund| refund.amount).sum();
-        assert_eq!(intent.refundable, (PRICE - refunded_at_provider - taken - in_flight).max(0), "{known:#?}");
+        let in_flight: i64 = known
+            .refunds
+            .values()
+            .filter(|refund| refund.is_in_flight())
+            .map(|refund| refund.amount)
+            .sum();
+        assert_eq!(
+            intent.refundable,
+            (PRICE - refunded_at_provider - taken - in_flight).max(0),
+            "{known:#?}"
+        );
         let is_back = refunded_at_provider + taken >= PRICE;
         assert_eq!(intent.event() == IntentEvent::Refunded, is_back, "{known:#?}");
         let reversed = known.refunds.values().any(|refund| refund.state == RefundState::Reversed);
         assert!(
-            !reversed || in_flight > 0 || intent.refund_failed || intent.refunded_total > intent.refunds_reversed_total || is_back,
+            !reversed
+                || in_flight > 0
+                || intent.refund_failed
+                || intent.refunded_total > intent.refunds_reversed_total
+                || is_back,
             "it is flagged: {known:#?}"
         );
         for refund in known.refunds.values() {
-            assert_eq!(refund.is_in_flight(), refund.dispatch.next_check_at.is_some(), "{refund:#?}");
+            assert_eq!(
+                refund.is_in_flight(),
+                refund.dispatch.next_check_at.is_some(),
+                "{refund:#?}"
+            );
         }
     }
 }
@@ -271,8 +381,21 @@ fn totals_match_the_provider_after_failures_disputes_and_manual_refunds() {
     assert!(worlds.len() > 1000, "{}", worlds.len());
     assert!(some(&|world| world.intent.refunds_reversed_total > 0), "refunds fail late");
     assert!(some(&|world| world.intent.dispute_reinstated_total > 0), "disputes are won");
-    assert!(some(&|world| world.intent.disputes.iter().any(|dispute| dispute.state == DisputeState::Lost)), "and lost");
-    assert!(some(&|world| world.refunds.values().any(|refund| refund.provider_refund_id.as_deref() == Some(BY_HAND))), "adopted");
+    assert!(
+        some(&|world| world
+            .intent
+            .disputes
+            .iter()
+            .any(|dispute| dispute.state == DisputeState::Lost)),
+        "and lost"
+    );
+    assert!(
+        some(&|world| world
+            .refunds
+            .values()
+            .any(|refund| refund.provider_refund_id.as_deref() == Some(BY_HAND))),
+        "adopted"
+    );
     assert!(some(&|world| world.intent.is_refund_refused()), "and automatic refunds stop");
 }
 
@@ -280,15 +403,38 @@ fn totals_match_the_provider_after_failures_disputes_and_manual_refunds() {
 fn automatic_refunds_stop_at_the_limit_and_requests_still_work() {
     let mut world = World::paid(0);
     for tries in 0..MAX_FAILED_AUTOMATIC_REFUNDS {
-        assert_eq!((world.intent.automatic_refunds_failed, world.intent.is_refund_refused()), (tries, false));
-        let change = begin_refund(&world.intent, &world.paid, u64::from(tries) + 1, "me", NOW, &trace()).expect("a refund");
+        assert_eq!(
+            (world.intent.automatic_refunds_failed, world.intent.is_refund_refused()),
+            (tries, false)
+        );
+        let change =
+            begin_refund(&world.intent, &world.paid, u64::from(tries) + 1, "me", NOW, &trace())
+                .expect("a refund");
         world = world.after(change);
-        let refund = world.refunds.values().find(|refund| refund.is_in_flight()).expect("one is alive").clone();
+        let refund = world
+            .refunds
+            .values()
+            .find(|refund| refund.is_in_flight())
+            .expect("one is alive")
+            .clone();
         assert_eq!(refund.kind, RefundKind::Automatic);
         let refused = RefundResult::Rejected { reason: "charge_disputed".to_owned() };
-        world = world.after(apply_refund_result(&world.intent, &world.paid, &refund, &refused, NOW, MINUTE));
+        world = world.after(apply_refund_result(
+            &world.intent,
+            &world.paid,
+            &refund,
+            &refused,
+            NOW,
+            MINUTE,
+        ));
     }
-    assert_eq!((world.intent.is_refund_refused(), world.intent.event(), world.intent.refundable), (true, IntentEvent::RefundFailed, PRICE));
+    assert_eq!(
+        (world.intent.is_refund_refused(), world.intent.event(), world.intent.refundable),
+        (true, IntentEvent::RefundFailed, PRICE)
+    );
     assert_eq!(begin_refund(&world.intent, &world.paid, 99, "me", NOW, &trace()), None);
-    assert!(begin_requested_refund(&world.intent, &world.paid, &requested(), "me", NOW, &trace()).is_ok());
+    assert!(
+        begin_requested_refund(&world.intent, &world.paid, &requested(), "me", NOW, &trace())
+            .is_ok()
+    );
 }

@@ -1,4 +1,5 @@
-//! Why somebody who runs the shop gives money back: a sentence for whoever looks at the payment later.
+//! Why somebody who runs the shop gives money back: a sentence for whoever looks at the payment
+//! later.
 
 use shared::checked_text;
 
@@ -14,7 +15,9 @@ mod tests {
     #[test]
     fn reason_is_readable_multi_line_text() {
         assert!(RefundReason::try_from("The lid was broken <b>".to_owned()).is_ok());
-        let pasted = RefundReason::try_from(" The lid\r\nwas\tbroken\u{2028}twice.\u{feff} ".to_owned()).expect("a reason");
+        let pasted =
+            RefundReason::try_from(" The lid\r\nwas\tbroken\u{2028}twice.\u{feff} ".to_owned())
+                .expect("a reason");
         assert_eq!(String::from(pasted), "The lid\nwas broken\ntwice.");
         for odd in ["", " ", "\u{2800}", "a\u{0}", "a\u{202e}b", &"x".repeat(201)] {
             assert!(RefundReason::try_from(odd.to_owned()).is_err(), "{odd:?}");

@@ -1,5 +1,6 @@
-//! Voiding, tried out exhaustively: one attempt whose order may be cancelled or expire, a charge request that may arrive late, twice or
-//! never, answers that may be lost, searches that may lag, and a provider that forgets keys after a day.
+//! Voiding, tried out exhaustively: one attempt whose order may be cancelled or expire, a charge
+//! request that may arrive late, twice or never, answers that may be lost, searches that may lag,
+//! and a provider that forgets keys after a day.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
@@ -14,8 +15,14 @@ use super::{
     model::{MINUTE, NOW, attempt, intent, results, trace},
 };
 
-/// When things happen: in time; after the order's deadline; when the key is too old to be used; when the provider has forgotten it.
-const TIMES: [Duration; 4] = [Duration::ZERO, Duration::from_secs(3600), Duration::from_secs(23 * 3600), Duration::from_secs(25 * 3600)];
+/// When things happen: in time; after the order's deadline; when the key is too old to be used;
+/// when the provider has forgotten it.
+const TIMES: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::from_secs(3600),
+    Duration::from_secs(23 * 3600),
+    Duration::from_secs(25 * 3600),
+];
 const KEY_TOO_OLD: usize = 2;
 const KEY_FORGOTTEN: usize = 3;
 
@@ -80,12 +87,21 @@ impl World {
     fn check(&self) {
         let charged = self.made == Some(ChargeOutcome::Charged);
         let ended = matches!(self.attempt.state, AttemptState::Declined | AttemptState::Abandoned);
-        assert!(!charged || !ended && self.intent.state != IntentState::Closed, "charged after it was given up: {self:#?}");
+        assert!(
+            !charged || !ended && self.intent.state != IntentState::Closed,
+            "charged after it was given up: {self:#?}"
+        );
         assert!(self.attempt.state != AttemptState::Succeeded || charged, "{self:#?}");
     }
 
     fn cancelled(&self) -> Self {
-        self.after(self.intent.close(Some(&self.attempt), self.intent.answered_attempt, self.now(), MINUTE, &trace()))
+        self.after(self.intent.close(
+            Some(&self.attempt),
+            self.intent.answered_attempt,
+            self.now(),
+            MINUTE,
+            &trace(),
+        ))
     }
 
     /// A charge request reaches the provider.
@@ -111,7 +127,9 @@ impl World {
 
     /// Cancels what waits, or records what became of it meanwhile.
     fn cancelled_charge(&self) -> Self {
-        let made = self.made.map(|made| if made == ChargeOutcome::Waiting { ChargeOutcome::Cancelled } else { made });
+        let made = self.made.map(|made| {
+            if made == ChargeOutcome::Waiting { ChargeOutcome::Cancelled } else { made }
+        });
         let world = Self { made, ..self.clone() };
         match world.shown() {
             Some(result) => world.apply(&result),
@@ -121,14 +139,20 @@ impl World {
 
     /// What is found of a charge is recorded.
     fn found(&self, result: &ProviderResult) -> Self {
-        if result.is_pending() && self.attempt.is_unwanted(&self.intent, self.now()) { self.cancelled_charge() } else { self.apply(result) }
+        if result.is_pending() && self.attempt.is_unwanted(&self.intent, self.now()) {
+            self.cancelled_charge()
+        } else {
+            self.apply(result)
+        }
     }
 
     /// The provider's list of charges is read.
     fn listed(&self) -> Self {
         match self.shown() {
             Some(result) => self.apply(&result),
-            None if self.attempt.is_missing_twice(self.now()) => self.apply(&ProviderResult::NeverCreated),
+            None if self.attempt.is_missing_twice(self.now()) => {
+                self.apply(&ProviderResult::NeverCreated)
+            }
             None => self.with(self.attempt.missing(self.now())),
         }
     }
@@ -137,9 +161,8 @@ impl World {
     fn voided(&self) -> Self {
         assert_eq!(self.attempt.state, AttemptState::Voiding, "the attempt is marked first");
         match self.key {
-            Key::Unused | Key::Probe => {
-                Self { key: Key::Probe, ..self.clone() }.apply(&ProviderResult::Abandoned { reason: "order_closed" })
-            }
+            Key::Unused | Key::Probe => Self { key: Key::Probe, ..self.clone() }
+                .apply(&ProviderResult::Abandoned { reason: "order_closed" }),
             // The stored answer is read: that charges nothing new.
             Key::Charge => match self.shown() {
                 Some(result) => self.apply(&result),
@@ -150,7 +173,9 @@ impl World {
 
     fn can_be_voided(&self) -> bool {
         let state = matches!(self.attempt.state, AttemptState::Sent | AttemptState::OutcomeUnknown);
-        state && self.attempt.is_unwanted(&self.intent, self.now()) && !self.attempt.must_be_listed(self.now())
+        state
+            && self.attempt.is_unwanted(&self.intent, self.now())
+            && !self.attempt.must_be_listed(self.now())
     }
 
     /// Every world that one step leads to.
@@ -165,8 +190,13 @@ impl World {
         }
         if self.on_its_way {
             steps.extend(
-                [ChargeOutcome::Charged, ChargeOutcome::Declined, ChargeOutcome::Waiting, ChargeOutcome::ServerError]
-                    .map(|made| self.arrives(made)),
+                [
+                    ChargeOutcome::Charged,
+                    ChargeOutcome::Declined,
+                    ChargeOutcome::Waiting,
+                    ChargeOutcome::ServerError,
+                ]
+                .map(|made| self.arrives(made)),
             );
             steps.push(Self { on_its_way: false, ..self.clone() });
         }
@@ -176,7 +206,10 @@ impl World {
         // The search lags or not, so nothing below depends on what it finds.
         if self.attempt.may_be_sent(&self.intent, self.now()) {
             assert!(self.intent.allows_charge(self.attempt.payment_id, self.now()));
-            steps.push(Self { on_its_way: true, ..self.with(self.attempt.sending("me", self.now(), MINUTE)) });
+            steps.push(Self {
+                on_its_way: true,
+                ..self.with(self.attempt.sending("me", self.now(), MINUTE))
+            });
         }
         if self.attempt.is_in_flight() && self.attempt.dispatch.sent_at.is_some() {
             steps.extend(self.shown().map(|result| self.found(&result)));
@@ -188,9 +221,15 @@ impl World {
         if self.attempt.state == AttemptState::Voiding && !self.attempt.must_be_listed(self.now()) {
             steps.push(self.voided());
             // The key is taken, and the answer is lost.
-            steps.push(Self { key: if self.key == Key::Unused { Key::Probe } else { self.key }, ..self.clone() });
+            steps.push(Self {
+                key: if self.key == Key::Unused { Key::Probe } else { self.key },
+                ..self.clone()
+            });
         }
-        if self.attempt.is_in_flight() && self.attempt.dispatch.sent_at.is_some() && self.attempt.must_be_listed(self.now()) {
+        if self.attempt.is_in_flight()
+            && self.attempt.dispatch.sent_at.is_some()
+            && self.attempt.must_be_listed(self.now())
+        {
             steps.push(self.listed());
         }
         steps
@@ -199,9 +238,14 @@ impl World {
     /// What reconciliation does, where every call is answered.
     fn reconciled(&self) -> Self {
         match (&self.attempt.state, self.shown()) {
-            (AttemptState::New, _) => self.apply(&ProviderResult::Abandoned { reason: "order_closed" }),
+            (AttemptState::New, _) => {
+                self.apply(&ProviderResult::Abandoned { reason: "order_closed" })
+            }
             (AttemptState::Voiding, _) if !self.attempt.must_be_listed(self.now()) => self.voided(),
-            (AttemptState::Sent | AttemptState::OutcomeUnknown | AttemptState::RequiresAction, Some(result)) => self.found(&result),
+            (
+                AttemptState::Sent | AttemptState::OutcomeUnknown | AttemptState::RequiresAction,
+                Some(result),
+            ) => self.found(&result),
             _ if self.can_be_voided() => self.with(self.attempt.voiding(self.now(), MINUTE)),
             _ => self.listed(),
         }
@@ -209,8 +253,19 @@ impl World {
 
     fn name(&self) -> String {
         let attempt = &self.attempt;
-        let marks = (attempt.dispatch.sent_at, attempt.key_failed, attempt.missing_since, attempt.transaction_id.is_some());
-        format!("{} {:?} {:?} {:?}", self.time, (&self.intent.state, &attempt.state), marks, (self.on_its_way, self.key, self.made))
+        let marks = (
+            attempt.dispatch.sent_at,
+            attempt.key_failed,
+            attempt.missing_since,
+            attempt.transaction_id.is_some(),
+        );
+        format!(
+            "{} {:?} {:?} {:?}",
+            self.time,
+            (&self.intent.state, &attempt.state),
+            marks,
+            (self.on_its_way, self.key, self.made)
+        )
     }
 }
 
@@ -233,8 +288,17 @@ fn reachable() -> Vec<World> {
 fn cancelled_attempt_is_never_charged_and_always_ends() {
     let worlds = reachable();
     let has = |state: AttemptState| worlds.iter().any(|world| world.attempt.state == state);
-    assert!([AttemptState::Voiding, AttemptState::Abandoned, AttemptState::Succeeded].into_iter().all(has));
-    assert!(worlds.iter().any(|world| world.attempt.state == AttemptState::Abandoned && world.on_its_way), "a request is still on its way");
+    assert!(
+        [AttemptState::Voiding, AttemptState::Abandoned, AttemptState::Succeeded]
+            .into_iter()
+            .all(has)
+    );
+    assert!(
+        worlds
+            .iter()
+            .any(|world| world.attempt.state == AttemptState::Abandoned && world.on_its_way),
+        "a request is still on its way"
+    );
     assert!(worlds.len() > 200, "{}", worlds.len());
     for world in worlds {
         let mut world = World { on_its_way: false, ..world.cancelled() };

@@ -1,4 +1,5 @@
-//! Queue `charge-payment`: an order can be paid, and is to be charged at once with the method given when it was placed.
+//! Queue `charge-payment`: an order can be paid, and is to be charged at once with the method given
+//! when it was placed.
 
 use std::sync::Arc;
 
@@ -14,12 +15,15 @@ use crate::{
     store::WriteOutcome,
 };
 
-/// Makes the one automatic attempt. A second copy of the message finds the first one's attempt: not sent yet and left alone, it is sent
-/// now; else the intent answers again.
+/// Makes the one automatic attempt. A second copy of the message finds the first one's attempt: not
+/// sent yet and left alone, it is sent now; else the intent answers again.
 ///
-/// The queue is not the timer: an outcome that nobody knows is recorded and the message is done. So is an attempt that waits because the
-/// provider does not answer: the schedule sends it.
-pub async fn charge_payment(payments: Arc<Payments>, received: Received<ChargePayment>) -> Result<(), PaymentError> {
+/// The queue is not the timer: an outcome that nobody knows is recorded and the message is done. So
+/// is an attempt that waits because the provider does not answer: the schedule sends it.
+pub async fn charge_payment(
+    payments: Arc<Payments>,
+    received: Received<ChargePayment>,
+) -> Result<(), PaymentError> {
     let expected = received.message.expected();
     let payment_id = PaymentId::automatic(expected.order_id);
     let lock_owner = payments.lock_owner();
@@ -29,16 +33,26 @@ pub async fn charge_payment(payments: Arc<Payments>, received: Received<ChargePa
         let now = payments.clock.now();
         let mut permit = None;
         let change = match (records.intent, records.attempt) {
-            (Some(intent), Some(attempt)) if attempt.can_be_taken_over(now) || attempt.is_unsent_by(&lock_owner) => {
+            (Some(intent), Some(attempt))
+                if attempt.can_be_taken_over(now) || attempt.is_unsent_by(&lock_owner) =>
+            {
                 match payments.try_acquire(records.breaker, received.deadline).await {
-                    Permit::Granted(call) => return payments.send(&call, intent, attempt).await.map(|_| ()),
+                    Permit::Granted(call) => {
+                        return payments.send(&call, intent, attempt).await.map(|_| ());
+                    }
                     // The schedule sends it.
                     Permit::Denied { .. } => answering(&intent, &received, now),
                 }
             }
-            (_, Some(attempt)) if attempt.is_about_to_be_sent(now) => return Err(PaymentError::SendInProgress),
-            (Some(intent), None) if intent.may_start(now).is_ok() && intent.check_amount(Some(expected.amount)).is_ok() => {
-                let (change, call) = begin(&payments, &received, &intent, &lock_owner, records.breaker).await;
+            (_, Some(attempt)) if attempt.is_about_to_be_sent(now) => {
+                return Err(PaymentError::SendInProgress);
+            }
+            (Some(intent), None)
+                if intent.may_start(now).is_ok()
+                    && intent.check_amount(Some(expected.amount)).is_ok() =>
+            {
+                let (change, call) =
+                    begin(&payments, &received, &intent, &lock_owner, records.breaker).await;
                 permit = call;
                 Some(change)
             }
@@ -47,19 +61,27 @@ pub async fn charge_payment(payments: Arc<Payments>, received: Received<ChargePa
             (None, None) => {
                 let intent = PaymentIntent::opened(&expected, now, &received.trace);
                 if intent.may_start(now).is_ok() {
-                    let (Change { intent, attempt, .. }, call) = begin(&payments, &received, &intent, &lock_owner, records.breaker).await;
+                    let (Change { intent, attempt, .. }, call) =
+                        begin(&payments, &received, &intent, &lock_owner, records.breaker).await;
                     permit = call;
                     // The intent's first write: as if it had been busy from the start.
-                    Some(Change { intent: intent.map(|intent| PaymentIntent { version: 1, ..intent }), attempt, ..Change::default() })
+                    Some(Change {
+                        intent: intent.map(|intent| PaymentIntent { version: 1, ..intent }),
+                        attempt,
+                        ..Change::default()
+                    })
                 } else {
-                    let intent = PaymentIntent::unpayable(&expected, "expired", now, &received.trace);
+                    let intent =
+                        PaymentIntent::unpayable(&expected, "expired", now, &received.trace);
                     Some(Change { intent: Some(intent), ..Change::default() })
                 }
             }
         };
         let Some(change) = change else { return Ok(()) };
         if payments.store.write(&change, None).await? == WriteOutcome::Written {
-            if let (Some(intent), Some(attempt), Some(call)) = (change.intent, change.attempt, permit) {
+            if let (Some(intent), Some(attempt), Some(call)) =
+                (change.intent, change.attempt, permit)
+            {
                 payments.send(&call, intent, attempt).await?;
             }
             return Ok(());
@@ -68,7 +90,8 @@ pub async fn charge_payment(payments: Arc<Payments>, received: Received<ChargePa
     Err(PaymentError::Contention)
 }
 
-/// The attempt, and the intent that is busy with it. Without leave to ask the provider it is recorded as one that waits.
+/// The attempt, and the intent that is busy with it. Without leave to ask the provider it is
+/// recorded as one that waits.
 async fn begin(
     payments: &Payments,
     received: &Received<ChargePayment>,
@@ -93,11 +116,23 @@ async fn begin(
         Permit::Granted(call) => (attempt, Some(call)),
         Permit::Denied { until } => (attempt.delayed(until, now), None),
     };
-    (Change { intent: Some(intent.processing_with(&attempt, now)), attempt: Some(attempt), ..Change::default() }, call)
+    (
+        Change {
+            intent: Some(intent.processing_with(&attempt, now)),
+            attempt: Some(attempt),
+            ..Change::default()
+        },
+        call,
+    )
 }
 
 /// The intent once it has answered again; `None` if it has done so before.
-fn answering(intent: &PaymentIntent, received: &Received<ChargePayment>, now: Timestamp) -> Option<Change> {
-    let intent = intent.answering(received.message.expected().command_attempt, now, &received.trace);
+fn answering(
+    intent: &PaymentIntent,
+    received: &Received<ChargePayment>,
+    now: Timestamp,
+) -> Option<Change> {
+    let intent =
+        intent.answering(received.message.expected().command_attempt, now, &received.trace);
     intent.map(|intent| Change { intent: Some(intent), ..Change::default() })
 }

@@ -15,7 +15,9 @@ use shared::{
 use crate::{
     MAX_WRITE_ATTEMPTS, Payments,
     circuit_breaker::{ProviderCall, sender_stops_in},
-    domain::{Attempt, AttemptState, Change, NewAttempt, PaymentIntent, PaymentMethod, PaymentMethodType},
+    domain::{
+        Attempt, AttemptState, Change, NewAttempt, PaymentIntent, PaymentMethod, PaymentMethodType,
+    },
     error::PaymentError,
     store::{IdempotencyRecord, Records, WriteOutcome},
     view::PaymentView,
@@ -43,9 +45,10 @@ struct RequestedMethod {
     token: CardToken,
 }
 
-/// Answers `201` with the completed payment, `202` where its outcome is not known yet or the customer has to do something first
-/// (`next_action` says where), `402` where it was declined. A repeated `Idempotency-Key` answers what became of the first request, and
-/// charges nothing. While the provider is left alone nothing begins: `503` says when to come back.
+/// Answers `201` with the completed payment, `202` where its outcome is not known yet or the
+/// customer has to do something first (`next_action` says where), `402` where it was declined. A
+/// repeated `Idempotency-Key` answers what became of the first request, and charges nothing. While
+/// the provider is left alone nothing begins: `503` says when to come back.
 ///
 /// Four round trips to the table: read, begin, mark as sent, record the outcome.
 #[cfg_attr(feature = "api-document", utoipa::path(
@@ -67,7 +70,10 @@ struct RequestedMethod {
         ])),
     ),
 ))]
-pub async fn create_payment(payments: Arc<Payments>, request: Request) -> Result<Response, Problem> {
+pub async fn create_payment(
+    payments: Arc<Payments>,
+    request: Request,
+) -> Result<Response, Problem> {
     let payer = request.caller()?;
     let key = request.idempotency_key()?;
     let wanted = request.json::<CreatePayment>()?;
@@ -79,7 +85,8 @@ pub async fn create_payment(payments: Arc<Payments>, request: Request) -> Result
         lock_owner: payments.lock_owner(),
         wanted,
     };
-    let mut records = payments.store.records_for_payment(payment.payment_id).await.map_err(PaymentError::from)?;
+    let mut records =
+        payments.store.records_for_payment(payment.payment_id).await.map_err(PaymentError::from)?;
     let mut permit = None;
     for _ in 0..MAX_WRITE_ATTEMPTS {
         let now = payments.clock.now();
@@ -110,7 +117,8 @@ enum Decision {
     Send(Box<(PaymentIntent, Attempt)>),
     /// The request was handled before: repeat its answer.
     Replay(Box<Attempt>),
-    /// The key was used, but intent and attempt were read just before they were written: read them again.
+    /// The key was used, but intent and attempt were read just before they were written: read them
+    /// again.
     ReadAgain,
 }
 
@@ -126,7 +134,11 @@ impl RequestedPayment {
     /// Decides by what is recorded.
     fn decide(&self, records: &Records, now: Timestamp) -> Result<Decision, PaymentError> {
         let Some(idempotency_record) = &records.idempotency_record else {
-            let intent = records.intent.as_ref().filter(|intent| intent.user_id == self.payer).ok_or(PaymentError::OrderNotFound)?;
+            let intent = records
+                .intent
+                .as_ref()
+                .filter(|intent| intent.user_id == self.payer)
+                .ok_or(PaymentError::OrderNotFound)?;
             let refused = |reason| PaymentError::NotPayable { reason, state: intent.state.clone() };
             intent.may_start(now).map_err(refused)?;
             intent.check_amount(self.wanted.amount).map_err(refused)?;
@@ -135,8 +147,11 @@ impl RequestedPayment {
         if idempotency_record.fingerprint != self.fingerprint {
             return Err(PaymentError::KeyReused);
         }
-        let (Some(intent), Some(attempt)) = (&records.intent, &records.attempt) else { return Ok(Decision::ReadAgain) };
-        let is_to_be_sent = attempt.can_be_taken_over(now) || attempt.is_unsent_by(&self.lock_owner);
+        let (Some(intent), Some(attempt)) = (&records.intent, &records.attempt) else {
+            return Ok(Decision::ReadAgain);
+        };
+        let is_to_be_sent =
+            attempt.can_be_taken_over(now) || attempt.is_unsent_by(&self.lock_owner);
         Ok(if is_to_be_sent {
             Decision::Send(Box::new((intent.clone(), attempt.clone())))
         } else {
@@ -156,27 +171,49 @@ impl RequestedPayment {
     ) -> Result<Performed, Problem> {
         let attempt = match decision {
             Decision::ReadAgain => {
-                let records = payments.store.records_for_payment(self.payment_id).await.map_err(PaymentError::from)?;
+                let records = payments
+                    .store
+                    .records_for_payment(self.payment_id)
+                    .await
+                    .map_err(PaymentError::from)?;
                 return Ok(Performed::VersionConflict(Box::new(records)));
             }
-            Decision::Replay(attempt) => return answer(payments, request, &attempt).map(http::replayed).map(Performed::Answered),
+            Decision::Replay(attempt) => {
+                return answer(payments, request, &attempt)
+                    .map(http::replayed)
+                    .map(Performed::Answered);
+            }
             Decision::Send(known) => {
                 let (intent, attempt) = *known;
-                let call = payments.reuse_or_acquire(permit.take(), records.breaker.clone(), request.deadline()).await?;
+                let call = payments
+                    .reuse_or_acquire(permit.take(), records.breaker.clone(), request.deadline())
+                    .await?;
                 payments.send(&call, intent, attempt).await?
             }
             Decision::Begin(intent) => {
-                let call = payments.reuse_or_acquire(permit.take(), records.breaker.clone(), request.deadline()).await?;
+                let call = payments
+                    .reuse_or_acquire(permit.take(), records.breaker.clone(), request.deadline())
+                    .await?;
                 let attempt = self.new_attempt(payments, request, &intent, now);
                 let processing = intent.processing_with(&attempt, now);
-                let change = Change { intent: Some(processing.clone()), attempt: Some(attempt.clone()), ..Change::default() };
+                let change = Change {
+                    intent: Some(processing.clone()),
+                    attempt: Some(attempt.clone()),
+                    ..Change::default()
+                };
                 let (payment_id, fingerprint) = (self.payment_id, self.fingerprint.clone());
-                let idempotency_record = IdempotencyRecord { payment_id, refund_id: None, fingerprint, created_at: now };
-                if let WriteOutcome::Conflict(newer) =
-                    payments.store.write(&change, Some(&idempotency_record)).await.map_err(PaymentError::from)?
+                let idempotency_record =
+                    IdempotencyRecord { payment_id, refund_id: None, fingerprint, created_at: now };
+                if let WriteOutcome::Conflict(newer) = payments
+                    .store
+                    .write(&change, Some(&idempotency_record))
+                    .await
+                    .map_err(PaymentError::from)?
                 {
                     *permit = Some(call);
-                    return Ok(Performed::VersionConflict(Box::new(records.clone().updated(*newer))));
+                    return Ok(Performed::VersionConflict(Box::new(
+                        records.clone().updated(*newer),
+                    )));
                 }
                 payments.send(&call, processing, attempt).await?
             }
@@ -184,7 +221,13 @@ impl RequestedPayment {
         answer(payments, request, &attempt).map(Performed::Answered)
     }
 
-    fn new_attempt(&self, payments: &Payments, request: &Request, intent: &PaymentIntent, now: Timestamp) -> Attempt {
+    fn new_attempt(
+        &self,
+        payments: &Payments,
+        request: &Request,
+        intent: &PaymentIntent,
+        now: Timestamp,
+    ) -> Attempt {
         let method = &self.wanted.payment_method;
         let new = NewAttempt {
             payment_id: self.payment_id,
@@ -201,7 +244,8 @@ impl RequestedPayment {
     }
 }
 
-/// What there is to say of an attempt: the same for the request that made it and for each repetition.
+/// What there is to say of an attempt: the same for the request that made it and for each
+/// repetition.
 fn answer(payments: &Payments, request: &Request, attempt: &Attempt) -> Result<Response, Problem> {
     let now = payments.clock.now();
     match &attempt.state {
@@ -216,7 +260,8 @@ fn answer(payments: &Payments, request: &Request, attempt: &Attempt) -> Result<R
             } else {
                 PaymentError::Declined { payment_id: attempt.payment_id, reason }
             };
-            // The document carries the id of the request that made the attempt, so that it is the same each time.
+            // The document carries the id of the request that made the attempt, so that it is the
+            // same each time.
             let request_id = attempt.request_id.as_deref().unwrap_or(request.id());
             Ok(Response::from_problem(&error.into(), request_id))
         }

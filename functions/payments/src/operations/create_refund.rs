@@ -17,7 +17,10 @@ use shared::{
 use crate::{
     MAX_WRITE_ATTEMPTS, Payments,
     circuit_breaker::ProviderCall,
-    domain::{Attempt, Change, PaymentIntent, Refund, RefundReason, RefundState, RequestedRefund, begin_requested_refund},
+    domain::{
+        Attempt, Change, PaymentIntent, Refund, RefundReason, RefundState, RequestedRefund,
+        begin_requested_refund,
+    },
     error::PaymentError,
     store::{IdempotencyRecord, Records, WriteOutcome},
     view::RefundView,
@@ -47,14 +50,24 @@ struct RefundAmount {
 
 fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     let amount = i64::deserialize(deserializer)?;
-    let violation = || Violation::out_of_range(format!("A refund is a whole number of minor units from 1 to {MAX_AMOUNT}."));
-    if (1..=MAX_AMOUNT).contains(&amount) { Ok(amount) } else { Err(serde::de::Error::custom(violation())) }
+    let violation = || {
+        Violation::out_of_range(format!(
+            "A refund is a whole number of minor units from 1 to {MAX_AMOUNT}."
+        ))
+    };
+    if (1..=MAX_AMOUNT).contains(&amount) {
+        Ok(amount)
+    } else {
+        Err(serde::de::Error::custom(violation()))
+    }
 }
 
-/// Answers `201` with the refund that is done, `202` with one whose outcome is not known yet. A repeated `Idempotency-Key` answers what
-/// became of the first request, and gives nothing back twice.
+/// Answers `201` with the refund that is done, `202` with one whose outcome is not known yet. A
+/// repeated `Idempotency-Key` answers what became of the first request, and gives nothing back
+/// twice.
 ///
-/// What it takes it takes in the write that records it, before anything leaves: refunds never sum above what was captured.
+/// What it takes it takes in the write that records it, before anything leaves: refunds never sum
+/// above what was captured.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/payments/{payment_id}/refunds",
@@ -76,7 +89,10 @@ fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Er
 ))]
 pub async fn create_refund(payments: Arc<Payments>, request: Request) -> Result<Response, Problem> {
     let admin = request.admin()?;
-    let payment_id = request.path_parameter("payment_id").and_then(PaymentId::parse).ok_or(PaymentError::PaymentNotFound)?;
+    let payment_id = request
+        .path_parameter("payment_id")
+        .and_then(PaymentId::parse)
+        .ok_or(PaymentError::PaymentNotFound)?;
     let key = request.idempotency_key()?;
     let wanted = request.json::<CreateRefund>()?;
 
@@ -93,7 +109,11 @@ pub async fn create_refund(payments: Arc<Payments>, request: Request) -> Result<
             request_id: request.id().to_owned(),
         },
     };
-    let mut records = payments.store.records_for_refund(payment_id, refund_id).await.map_err(PaymentError::from)?;
+    let mut records = payments
+        .store
+        .records_for_refund(payment_id, refund_id)
+        .await
+        .map_err(PaymentError::from)?;
     let mut permit = None;
     for _ in 0..MAX_WRITE_ATTEMPTS {
         let now = payments.clock.now();
@@ -136,17 +156,27 @@ enum Performed {
 
 impl IncomingRefund {
     /// Decides by what is recorded.
-    fn decide(&self, records: &Records, now: Timestamp, trace: &Trace) -> Result<Decision, PaymentError> {
+    fn decide(
+        &self,
+        records: &Records,
+        now: Timestamp,
+        trace: &Trace,
+    ) -> Result<Decision, PaymentError> {
         let Some(idempotency_record) = &records.idempotency_record else {
-            let (Some(intent), Some(paid)) = (&records.intent, &records.attempt) else { return Err(PaymentError::PaymentNotFound) };
-            let change = begin_requested_refund(intent, paid, &self.requested, &self.lock_owner, now, trace);
+            let (Some(intent), Some(paid)) = (&records.intent, &records.attempt) else {
+                return Err(PaymentError::PaymentNotFound);
+            };
+            let change =
+                begin_requested_refund(intent, paid, &self.requested, &self.lock_owner, now, trace);
             let change = change.map_err(PaymentError::NotRefundable)?;
             return Ok(Decision::Begin(Box::new((intent.clone(), paid.clone(), change))));
         };
         if idempotency_record.fingerprint != self.fingerprint {
             return Err(PaymentError::KeyReused);
         }
-        let (Some(intent), Some(paid), Some(refund)) = (&records.intent, &records.attempt, &records.refund) else {
+        let (Some(intent), Some(paid), Some(refund)) =
+            (&records.intent, &records.attempt, &records.refund)
+        else {
             return Ok(Decision::ReadAgain);
         };
         let is_to_be_sent = refund.can_be_taken_over(now) || refund.is_unsent_by(&self.lock_owner);
@@ -170,27 +200,52 @@ impl IncomingRefund {
         let refund_id = self.requested.refund_id;
         let refund = match decision {
             Decision::ReadAgain => {
-                let records = payments.store.records_for_refund(self.payment_id, refund_id).await.map_err(PaymentError::from)?;
+                let records = payments
+                    .store
+                    .records_for_refund(self.payment_id, refund_id)
+                    .await
+                    .map_err(PaymentError::from)?;
                 return Ok(Performed::VersionConflict(Box::new(records)));
             }
-            Decision::Replay(refund) => return answer(payments, request, &refund).map(http::replayed).map(Performed::Answered),
+            Decision::Replay(refund) => {
+                return answer(payments, request, &refund)
+                    .map(http::replayed)
+                    .map(Performed::Answered);
+            }
             Decision::Send(known) => {
                 let (intent, paid, refund) = *known;
-                let call = payments.reuse_or_acquire(permit.take(), records.breaker.clone(), request.deadline()).await?;
+                let call = payments
+                    .reuse_or_acquire(permit.take(), records.breaker.clone(), request.deadline())
+                    .await?;
                 payments.send_refund(&call, intent, paid, refund).await?
             }
             Decision::Begin(begun) => {
                 let (intent, paid, change) = *begun;
-                let call = payments.reuse_or_acquire(permit.take(), records.breaker.clone(), request.deadline()).await?;
+                let call = payments
+                    .reuse_or_acquire(permit.take(), records.breaker.clone(), request.deadline())
+                    .await?;
                 let (payment_id, fingerprint) = (self.payment_id, self.fingerprint.clone());
-                let idempotency_record = IdempotencyRecord { payment_id, refund_id: Some(refund_id), fingerprint, created_at: now };
-                if let WriteOutcome::Conflict(newer) =
-                    payments.store.write(&change, Some(&idempotency_record)).await.map_err(PaymentError::from)?
+                let idempotency_record = IdempotencyRecord {
+                    payment_id,
+                    refund_id: Some(refund_id),
+                    fingerprint,
+                    created_at: now,
+                };
+                if let WriteOutcome::Conflict(newer) = payments
+                    .store
+                    .write(&change, Some(&idempotency_record))
+                    .await
+                    .map_err(PaymentError::from)?
                 {
                     *permit = Some(call);
-                    return Ok(Performed::VersionConflict(Box::new(records.clone().updated(*newer))));
+                    return Ok(Performed::VersionConflict(Box::new(
+                        records.clone().updated(*newer),
+                    )));
                 }
-                let (intent, refund) = (change.intent.unwrap_or(intent), change.refund.ok_or(PaymentError::UnknownState)?);
+                let (intent, refund) = (
+                    change.intent.unwrap_or(intent),
+                    change.refund.ok_or(PaymentError::UnknownState)?,
+                );
                 payments.send_refund(&call, intent, paid, refund).await?
             }
         };
@@ -211,7 +266,8 @@ fn answer(payments: &Payments, request: &Request, refund: &Refund) -> Result<Res
         RefundState::Failed | RefundState::Reversed => {
             let reason = refund.failure_reason.clone().unwrap_or_default();
             let error = PaymentError::RefundFailed { refund_id: refund.refund_id, reason };
-            // The document carries the id of the request that asked for it, so that it is the same each time.
+            // The document carries the id of the request that asked for it, so that it is the same
+            // each time.
             let request_id = refund.request_id.as_deref().unwrap_or(request.id());
             Ok(Response::from_problem(&error.into(), request_id))
         }

@@ -10,7 +10,8 @@ use shared::{
 
 use crate::{Payments, error::PaymentError, view::PaymentView};
 
-/// Answers `200` with the payment, to its payer and to those who run the shop; `404` to everybody else.
+/// Answers `200` with the payment, to its payer and to those who run the shop; `404` to everybody
+/// else.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/payments/{payment_id}",
@@ -21,10 +22,15 @@ use crate::{Payments, error::PaymentError, view::PaymentView};
 ))]
 pub async fn get_payment(payments: Arc<Payments>, request: Request) -> Result<Response, Problem> {
     let reader = request.caller()?;
-    let id = request.path_parameter("payment_id").and_then(PaymentId::parse).ok_or(PaymentError::PaymentNotFound)?;
+    let id = request
+        .path_parameter("payment_id")
+        .and_then(PaymentId::parse)
+        .ok_or(PaymentError::PaymentNotFound)?;
 
     let attempt = payments.store.attempt(id).await.map_err(PaymentError::from)?;
-    let attempt = attempt.filter(|attempt| reader.may_see(attempt.user_id)).ok_or(PaymentError::PaymentNotFound)?;
+    let attempt = attempt
+        .filter(|attempt| reader.may_see(attempt.user_id))
+        .ok_or(PaymentError::PaymentNotFound)?;
 
     Ok(http::ok(&PaymentView::from(&attempt)))
 }

@@ -13,7 +13,8 @@ use crate::{Payments, domain::Attempt, error::PaymentError, view::PaymentView};
 
 /// Answers `200` with a page of payments, to the order's owner and to those who run the shop.
 ///
-/// An order has no more payments than it allowed tries: they are read at once and put in order here.
+/// An order has no more payments than it allowed tries: they are read at once and put in order
+/// here.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/payments",
@@ -25,9 +26,12 @@ use crate::{Payments, domain::Attempt, error::PaymentError, view::PaymentView};
 ))]
 pub async fn list_payments(payments: Arc<Payments>, request: Request) -> Result<Response, Problem> {
     let reader = request.caller()?;
-    let wanted = request
-        .query("order_id")?
-        .ok_or_else(|| Problem::invalid_field("?order_id", &Violation::new("required", "Say whose payments: order_id is needed.")))?;
+    let wanted = request.query("order_id")?.ok_or_else(|| {
+        Problem::invalid_field(
+            "?order_id",
+            &Violation::new("required", "Say whose payments: order_id is needed."),
+        )
+    })?;
     let page = request.page()?;
     let order = OrderId::parse(wanted).ok_or(PaymentError::OrderNotFound)?;
     let (reader_id, order_id) = (reader.user_id.to_string(), order.to_string());
@@ -38,16 +42,25 @@ pub async fn list_payments(payments: Arc<Payments>, request: Request) -> Result<
         false => None,
     };
 
-    let (intent, mut attempts) = payments.store.intent_and_attempts(order).await.map_err(PaymentError::from)?;
+    let (intent, mut attempts) =
+        payments.store.intent_and_attempts(order).await.map_err(PaymentError::from)?;
     intent.filter(|intent| reader.may_see(intent.user_id)).ok_or(PaymentError::OrderNotFound)?;
     attempts.sort_by_cached_key(position);
-    let remaining = attempts.iter().filter(|attempt| after.as_ref().is_none_or(|after| position(attempt) > *after));
+    let remaining = attempts
+        .iter()
+        .filter(|attempt| after.as_ref().is_none_or(|after| position(attempt) > *after));
     let mut found: Vec<&Attempt> = remaining.take(page.limit_plus_one() as usize).collect();
 
     let more = found.len() > page.limit as usize;
     found.truncate(page.limit as usize);
     let next_cursor = match found.last() {
-        Some(last) if more => Some(page.next(&payments.cursor_key().await?, &scope, &position(last), now, &payments.ids)),
+        Some(last) if more => Some(page.next(
+            &payments.cursor_key().await?,
+            &scope,
+            &position(last),
+            now,
+            &payments.ids,
+        )),
         _ => None,
     };
     Ok(http::ok(&Page { items: found.into_iter().map(PaymentView::from).collect(), next_cursor }))

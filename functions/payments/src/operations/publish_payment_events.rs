@@ -1,4 +1,5 @@
-//! Stream of the table payments: tells orders how their payments stand, and the ledger what money has moved.
+//! Stream of the table payments: tells orders how their payments stand, and the ledger what money
+//! has moved.
 
 use shared::stream::StreamFilter;
 

@@ -30,9 +30,9 @@ struct WebhookReceipt {
     received: bool,
 }
 
-/// Answers `200` to every body that the provider has signed: to an event that was heard before, to one that is about nothing of ours, to
-/// one whose payment is unknown, and to a body of another shape, which the provider would repeat for days; `503` where it is to be told
-/// again.
+/// Answers `200` to every body that the provider has signed: to an event that was heard before, to
+/// one that is about nothing of ours, to one whose payment is unknown, and to a body of another
+/// shape, which the provider would repeat for days; `503` where it is to be told again.
 ///
 /// An event is not believed but asked about: so neither their order nor their copies matter.
 #[cfg_attr(feature = "api-document", utoipa::path(
@@ -51,7 +51,10 @@ struct WebhookReceipt {
         ("x-problems" = json!(["bad_signature", "provider_not_found", "provider_unavailable"])),
     ),
 ))]
-pub async fn receive_payment_webhook(payments: Arc<Payments>, request: Request) -> Result<Response, Problem> {
+pub async fn receive_payment_webhook(
+    payments: Arc<Payments>,
+    request: Request,
+) -> Result<Response, Problem> {
     if request.path_parameter("provider") != Some(payments.provider.name()) {
         return Err(PaymentError::ProviderNotFound.into());
     }
@@ -61,14 +64,21 @@ pub async fn receive_payment_webhook(payments: Arc<Payments>, request: Request) 
     }
     let secret = payments.secrets.get(WEBHOOK_SECRET).await.map_err(PaymentError::from)?;
     let Some(event) = payments.signed_event(&request, &body, &secret)? else {
-        tracing::warn!(bytes = body.len(), "webhook has another shape than the events of the provider, ignored");
+        tracing::warn!(
+            bytes = body.len(),
+            "webhook has another shape than the events of the provider, ignored"
+        );
         payments.count("WebhookIgnored");
         return Ok(receipt());
     };
 
     if !payments.store.has_event(&event.id).await.map_err(PaymentError::from)? {
         payments.handle(&event, &request).await?;
-        payments.store.record_event(&event.id, payments.clock.now()).await.map_err(PaymentError::from)?;
+        payments
+            .store
+            .record_event(&event.id, payments.clock.now())
+            .await
+            .map_err(PaymentError::from)?;
     }
     Ok(receipt())
 }
@@ -79,29 +89,54 @@ fn receipt() -> Response {
 
 impl Payments {
     /// The event, if the provider signed it; `None` if its body has another shape.
-    fn signed_event(&self, request: &Request, body: &[u8], secret: &str) -> Result<Option<WebhookEvent>, PaymentError> {
-        let request = WebhookRequest { header: &|name| request.header(name), body, received_at: self.clock.now() };
+    fn signed_event(
+        &self,
+        request: &Request,
+        body: &[u8],
+        secret: &str,
+    ) -> Result<Option<WebhookEvent>, PaymentError> {
+        let request = WebhookRequest {
+            header: &|name| request.header(name),
+            body,
+            received_at: self.clock.now(),
+        };
         Ok(self.provider.webhook_event(&request, secret)?)
     }
 
     async fn handle(&self, event: &WebhookEvent, request: &Request) -> Result<(), PaymentError> {
         let (trace, deadline) = (request.trace(), request.deadline());
         match &event.subject {
-            EventSubject::Payment { payment_id, transaction_id } => self.handle_payment_event(*payment_id, transaction_id, deadline).await,
-            EventSubject::Refund { payment_id, refund_id, provider_refund_id } => {
-                self.handle_refund_event(*payment_id, *refund_id, provider_refund_id, deadline).await
+            EventSubject::Payment { payment_id, transaction_id } => {
+                self.handle_payment_event(*payment_id, transaction_id, deadline).await
             }
-            EventSubject::ProviderRefund { provider_refund_id } => self.adopt_provider_refund(provider_refund_id, trace, deadline).await,
-            EventSubject::Dispute { dispute_id } => self.record_dispute(dispute_id, trace, deadline).await,
+            EventSubject::Refund { payment_id, refund_id, provider_refund_id } => {
+                self.handle_refund_event(*payment_id, *refund_id, provider_refund_id, deadline)
+                    .await
+            }
+            EventSubject::ProviderRefund { provider_refund_id } => {
+                self.adopt_provider_refund(provider_refund_id, trace, deadline).await
+            }
+            EventSubject::Dispute { dispute_id } => {
+                self.record_dispute(dispute_id, trace, deadline).await
+            }
             EventSubject::Other => {
-                tracing::info!(event.id, event.kind = event.kind, "webhook is about nothing of ours, ignored");
+                tracing::info!(
+                    event.id,
+                    event.kind = event.kind,
+                    "webhook is about nothing of ours, ignored"
+                );
                 self.count("WebhookIgnored");
                 Ok(())
             }
         }
     }
 
-    async fn handle_payment_event(&self, payment_id: PaymentId, transaction_id: &str, deadline: Timestamp) -> Result<(), PaymentError> {
+    async fn handle_payment_event(
+        &self,
+        payment_id: PaymentId,
+        transaction_id: &str,
+        deadline: Timestamp,
+    ) -> Result<(), PaymentError> {
         let records = self.store.intent_and_attempt(payment_id).await?;
         let (Some(intent), Some(attempt)) = (records.intent, records.attempt) else {
             tracing::warn!(payment.id = %payment_id, "the provider tells of a payment that is not known here");
@@ -125,7 +160,9 @@ impl Payments {
         deadline: Timestamp,
     ) -> Result<(), PaymentError> {
         let records = self.store.records_for_refund(payment_id, refund_id).await?;
-        let (Some(intent), Some(paid), Some(refund)) = (records.intent, records.attempt, records.refund) else {
+        let (Some(intent), Some(paid), Some(refund)) =
+            (records.intent, records.attempt, records.refund)
+        else {
             tracing::warn!(refund.id = %refund_id, "the provider tells of a refund that is not known here");
             return Ok(());
         };

@@ -23,19 +23,26 @@ use crate::{
 /// After so many looks without an end somebody should know.
 const CHECKS_BEFORE_ALARM: u32 = 5;
 
-/// What one record and the end of the run may take: two calls of the provider, and the reads and writes around them.
-const MIN_TIME_LEFT: Duration = PROVIDER_BUDGET.saturating_mul(2).saturating_add(Duration::from_secs(14));
+/// What one record and the end of the run may take: two calls of the provider, and the reads and
+/// writes around them.
+const MIN_TIME_LEFT: Duration =
+    PROVIDER_BUDGET.saturating_mul(2).saturating_add(Duration::from_secs(14));
 
-/// Checks each record that is due: asks the provider, sends again what its order still wants, voids or cancels what it no longer wants,
-/// and abandons what was never sent. While the breaker is open, records that need the provider stay due.
+/// Checks each record that is due: asks the provider, sends again what its order still wants, voids
+/// or cancels what it no longer wants, and abandons what was never sent. While the breaker is open,
+/// records that need the provider stay due.
 ///
-/// It works on as many records at once as the provider takes calls per second ([`crate::Payments`]): a record has one call under way at a
-/// time, and a call rarely takes longer than a second. What a record becomes is decided by its version, and who sends by its lock: the
+/// It works on as many records at once as the provider takes calls per second
+/// ([`crate::Payments`]): a record has one call under way at a time, and a call rarely takes longer
+/// than a second. What a record becomes is decided by its version, and who sends by its lock: the
 /// lease only saves the second run the work.
 ///
 /// # Errors
 /// When the lease cannot be taken or the index cannot be read.
-pub async fn reconcile_payments(payments: Arc<Payments>, call: Call<ScheduledEvent>) -> Result<Report, Failure> {
+pub async fn reconcile_payments(
+    payments: Arc<Payments>,
+    call: Call<ScheduledEvent>,
+) -> Result<Report, Failure> {
     let sweep = Sweep {
         lease: payments.store.lease(),
         backlog: payments.store.due(payments.clock.now()),
@@ -66,7 +73,9 @@ impl Payments {
 
     async fn reconcile_attempt(&self, payment: PaymentId) -> Result<bool, PaymentError> {
         let records = self.store.intent_and_attempt(payment).await?;
-        let (Some(intent), Some(attempt)) = (records.intent, records.attempt) else { return Ok(false) };
+        let (Some(intent), Some(attempt)) = (records.intent, records.attempt) else {
+            return Ok(false);
+        };
         let now = self.clock.now();
         let deadline = Clock::System.now().plus(MIN_TIME_LEFT);
         let needs_no_call = match attempt.state {
@@ -74,24 +83,35 @@ impl Payments {
             AttemptState::New => true,
             _ => !attempt.is_in_flight(),
         };
-        let settled = if attempt.state == AttemptState::New && attempt.is_unwanted(&intent, now) && !attempt.is_locked(now) {
+        let settled = if attempt.state == AttemptState::New
+            && attempt.is_unwanted(&intent, now)
+            && !attempt.is_locked(now)
+        {
             self.abandon(intent, attempt).await?
         } else if needs_no_call {
             if attempt.was_never_sent(now) {
-                self.settle(intent, attempt, &ProviderResult::Abandoned { reason: "never_sent" }).await?
+                self.settle(intent, attempt, &ProviderResult::Abandoned { reason: "never_sent" })
+                    .await?
             } else {
                 attempt
             }
         } else {
             // While the provider is left alone it stays due.
-            let Permit::Granted(call) = self.try_acquire(records.breaker, deadline).await else { return Ok(false) };
+            let Permit::Granted(call) = self.try_acquire(records.breaker, deadline).await else {
+                return Ok(false);
+            };
             self.resolve_attempt(&call, intent, attempt).await?
         };
         self.count_exhausted_retries(settled.is_in_flight(), settled.dispatch.checks);
         Ok(!settled.is_in_flight())
     }
 
-    async fn resolve_attempt(&self, call: &ProviderCall, intent: PaymentIntent, attempt: Attempt) -> Result<Attempt, PaymentError> {
+    async fn resolve_attempt(
+        &self,
+        call: &ProviderCall,
+        intent: PaymentIntent,
+        attempt: Attempt,
+    ) -> Result<Attempt, PaymentError> {
         let now = self.clock.now();
         if attempt.is_delayed() {
             return self.send(call, intent, attempt).await;
@@ -115,8 +135,12 @@ impl Payments {
                 self.cancel_charge(call, intent, attempt, &result).await
             }
             Ok(Some(result)) => self.settle_observed(intent, attempt, &result).await,
-            Ok(None) if attempt.transaction_id.is_some() => self.settle(intent, attempt, &ProviderResult::OutcomeUnknown).await,
-            Ok(None) if attempt.must_be_listed(now) => self.find_in_list(call, intent, attempt).await,
+            Ok(None) if attempt.transaction_id.is_some() => {
+                self.settle(intent, attempt, &ProviderResult::OutcomeUnknown).await
+            }
+            Ok(None) if attempt.must_be_listed(now) => {
+                self.find_in_list(call, intent, attempt).await
+            }
             Ok(None) if is_unwanted => self.void_charge(call, intent, attempt).await,
             Ok(None) => self.send(call, intent, attempt).await,
             Err(_) => self.settle(intent, attempt, &ProviderResult::OutcomeUnknown).await,
@@ -130,15 +154,23 @@ impl Payments {
         }
     }
 
-    async fn reconcile_refund(&self, order: OrderId, refund: RefundId) -> Result<bool, PaymentError> {
+    async fn reconcile_refund(
+        &self,
+        order: OrderId,
+        refund: RefundId,
+    ) -> Result<bool, PaymentError> {
         let records = self.store.intent_and_refund(order, refund).await?;
-        let (Some(intent), Some(refund)) = (records.intent, records.refund) else { return Ok(false) };
+        let (Some(intent), Some(refund)) = (records.intent, records.refund) else {
+            return Ok(false);
+        };
         let now = self.clock.now();
         if !refund.is_in_flight() || refund.state == RefundState::New && refund.is_locked(now) {
             return Ok(!refund.is_in_flight());
         }
         let Some(paid) = self.store.attempt(refund.payment_id).await? else { return Ok(false) };
-        let Permit::Granted(call) = self.try_acquire(records.breaker, Clock::System.now().plus(MIN_TIME_LEFT)).await else {
+        let Permit::Granted(call) =
+            self.try_acquire(records.breaker, Clock::System.now().plus(MIN_TIME_LEFT)).await
+        else {
             return Ok(false);
         };
         let settled = self.resolve_refund(&call, intent, paid, refund).await?;
@@ -163,9 +195,13 @@ impl Payments {
                 let result = RefundResult::Rejected { reason: "never_refunded".to_owned() };
                 self.settle_refund(intent, paid, refund, &result).await
             }
-            Ok(None) if refund.may_be_resent(now) => self.send_refund(call, intent, paid, refund).await,
+            Ok(None) if refund.may_be_resent(now) => {
+                self.send_refund(call, intent, paid, refund).await
+            }
             Ok(None) | Err(_) if refund.is_locked(now) => Ok(refund),
-            Ok(None) | Err(_) => self.settle_refund(intent, paid, refund, &RefundResult::OutcomeUnknown).await,
+            Ok(None) | Err(_) => {
+                self.settle_refund(intent, paid, refund, &RefundResult::OutcomeUnknown).await
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Queue `refund-payment`: an order gave up after it was paid. All that was captured for it goes back.
+//! Queue `refund-payment`: an order gave up after it was paid. All that was captured for it goes
+//! back.
 
 use std::sync::Arc;
 
@@ -13,9 +14,13 @@ use crate::{
     store::WriteOutcome,
 };
 
-/// Gives back all that no refund has taken yet. A refund that is under way, and an intent without anything to give back, answer again. While
-/// the provider is left alone the refund is recorded, and the schedule sends it.
-pub async fn refund_payment(payments: Arc<Payments>, received: Received<RefundPayment>) -> Result<(), PaymentError> {
+/// Gives back all that no refund has taken yet. A refund that is under way, and an intent without
+/// anything to give back, answer again. While the provider is left alone the refund is recorded,
+/// and the schedule sends it.
+pub async fn refund_payment(
+    payments: Arc<Payments>,
+    received: Received<RefundPayment>,
+) -> Result<(), PaymentError> {
     let RefundPayment { order_id, attempt: command_attempt } = received.message;
     let lock_owner = payments.lock_owner();
 
@@ -29,19 +34,36 @@ pub async fn refund_payment(payments: Arc<Payments>, received: Received<RefundPa
         let now = payments.clock.now();
         let change = match (records.attempt, records.refund) {
             (Some(paid), Some(refund))
-                if refund.state == RefundState::New && (!refund.is_locked(now) || refund.dispatch.lock.owner == lock_owner) =>
+                if refund.state == RefundState::New
+                    && (!refund.is_locked(now) || refund.dispatch.lock.owner == lock_owner) =>
             {
                 match payments.try_acquire(records.breaker, received.deadline).await {
-                    Permit::Granted(call) => return payments.send_refund(&call, intent, paid, refund).await.map(|_| ()),
+                    Permit::Granted(call) => {
+                        return payments.send_refund(&call, intent, paid, refund).await.map(|_| ());
+                    }
                     // The schedule sends it.
-                    Permit::Denied { .. } => intent.answering(command_attempt, now, &received.trace),
+                    Permit::Denied { .. } => {
+                        intent.answering(command_attempt, now, &received.trace)
+                    }
                 }
             }
-            (Some(paid), None) => match begin_refund(&intent, &paid, command_attempt, &lock_owner, now, &received.trace) {
+            (Some(paid), None) => match begin_refund(
+                &intent,
+                &paid,
+                command_attempt,
+                &lock_owner,
+                now,
+                &received.trace,
+            ) {
                 Some(change) => {
                     if payments.store.write(&change, None).await? == WriteOutcome::Written {
-                        let (intent, refund) = (change.intent.unwrap_or(intent), change.refund.ok_or(PaymentError::UnknownState)?);
-                        if let Permit::Granted(call) = payments.try_acquire(records.breaker, received.deadline).await {
+                        let (intent, refund) = (
+                            change.intent.unwrap_or(intent),
+                            change.refund.ok_or(PaymentError::UnknownState)?,
+                        );
+                        if let Permit::Granted(call) =
+                            payments.try_acquire(records.breaker, received.deadline).await
+                        {
                             payments.send_refund(&call, intent, paid, refund).await?;
                         }
                         return Ok(());
@@ -53,7 +75,12 @@ pub async fn refund_payment(payments: Arc<Payments>, received: Received<RefundPa
             _ => intent.answering(command_attempt, now, &received.trace),
         };
         let Some(answering) = change else { return Ok(()) };
-        if payments.store.write(&Change { intent: Some(answering), ..Change::default() }, None).await? == WriteOutcome::Written {
+        if payments
+            .store
+            .write(&Change { intent: Some(answering), ..Change::default() }, None)
+            .await?
+            == WriteOutcome::Written
+        {
             return Ok(());
         }
     }

@@ -14,7 +14,8 @@ use crate::{
     health::{Health, HealthByService},
 };
 
-/// Answers `200` when all that was asked about is healthy, else `503` with the names of those that are not.
+/// Answers `200` when all that was asked about is healthy, else `503` with the names of those that
+/// are not.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/health",
@@ -27,8 +28,11 @@ use crate::{
 ))]
 pub async fn get_health(platform: Arc<Platform>, request: Request) -> Result<Response, Problem> {
     let statuses = platform.checks.all().await;
-    let Some(service) = request.path_parameter("service") else { return Ok(answer(&ShopView::from(&statuses), statuses.values())) };
-    let (&service, &status) = statuses.get_key_value(service).ok_or_else(|| Problem::not_found("service"))?;
+    let Some(service) = request.path_parameter("service") else {
+        return Ok(answer(&ShopView::from(&statuses), statuses.values()));
+    };
+    let (&service, &status) =
+        statuses.get_key_value(service).ok_or_else(|| Problem::not_found("service"))?;
     Ok(answer(&ServiceView { service, status }, [status].iter()))
 }
 
@@ -53,8 +57,16 @@ struct ShopView {
 
 impl From<&HealthByService> for ShopView {
     fn from(statuses: &HealthByService) -> Self {
-        let unhealthy: Vec<_> = statuses.iter().filter(|(_, health)| **health == Health::Unhealthy).map(|(name, _)| *name).collect();
-        Self { status: if unhealthy.is_empty() { "healthy" } else { "degraded" }, unhealthy, services: statuses.clone() }
+        let unhealthy: Vec<_> = statuses
+            .iter()
+            .filter(|(_, health)| **health == Health::Unhealthy)
+            .map(|(name, _)| *name)
+            .collect();
+        Self {
+            status: if unhealthy.is_empty() { "healthy" } else { "degraded" },
+            unhealthy,
+            services: statuses.clone(),
+        }
     }
 }
 
@@ -68,7 +80,8 @@ struct ServiceView {
 
 #[cfg(feature = "api-document")]
 fn shop_status() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-    shared::api_document::one_of("Whether all services are healthy.", &["healthy", "degraded"]).build_for::<String>()
+    shared::api_document::one_of("Whether all services are healthy.", &["healthy", "degraded"])
+        .build_for::<String>()
 }
 
 /// Answers `200` when the service is healthy, else `503`.

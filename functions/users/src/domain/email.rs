@@ -12,9 +12,11 @@ const MAX_ADDRESS: usize = 254;
 checked_text!(
     /// An e-mail address in its normal form.
     ///
-    /// White space around it is removed. The domain is mapped by UTS #46 and written with A-labels (`ｅｘ.com` is `ex.com`, `münchen.de`
-    /// is `xn--mnchen-3ya.de`). The local part is ASCII in lower case: strictly speaking a server may distinguish `Ada` from `ada`, but
-    /// none does. SES cannot send to a local part beyond ASCII (it does not support SMTPUTF8), so such an address is rejected.
+    /// White space around it is removed. The domain is mapped by UTS #46 and written with A-labels
+    /// (`ｅｘ.com` is `ex.com`, `münchen.de` is `xn--mnchen-3ya.de`). The local part is ASCII in
+    /// lower case: strictly speaking a server may distinguish `Ada` from `ada`, but none does. SES
+    /// cannot send to a local part beyond ASCII (it does not support SMTPUTF8), so such an address
+    /// is rejected.
     Email: by(
         address,
         text("An e-mail address. Case, spelling and white space around it do not matter: it is kept, and answered, in one normal form. Before the `@` it is ASCII.", "ada@example.com")
@@ -29,10 +31,11 @@ fn address(text: &str) -> Result<String, Violation> {
     let text = text::trimmed(text);
     let invalid = |detail: &str| Violation::new("invalid_email", detail);
     match text.rsplit_once('@') {
-        Some((local, _)) if !local.is_ascii() => {
-            Err(invalid("Only letters, digits and signs of ASCII can stand before the @: other addresses cannot receive mail from here."))
-        }
-        _ => normal_form(text).ok_or_else(|| invalid("An e-mail address looks like name@example.com.")),
+        Some((local, _)) if !local.is_ascii() => Err(invalid(
+            "Only letters, digits and signs of ASCII can stand before the @: other addresses cannot receive mail from here.",
+        )),
+        _ => normal_form(text)
+            .ok_or_else(|| invalid("An e-mail address looks like name@example.com.")),
     }
 }
 
@@ -44,8 +47,10 @@ fn normal_form(text: &str) -> Option<String> {
     let (local, domain) = text.rsplit_once('@')?;
     let (local, domain) = (normal_local_part(local)?, normal_domain(domain)?);
     let address = format!("{local}@{domain}");
-    let options = Options::default().with_required_tld().without_domain_literal().without_display_text();
-    let valid = address.len() <= MAX_ADDRESS && EmailAddress::parse_with_options(&address, options).is_ok();
+    let options =
+        Options::default().with_required_tld().without_domain_literal().without_display_text();
+    let valid =
+        address.len() <= MAX_ADDRESS && EmailAddress::parse_with_options(&address, options).is_ok();
     valid.then_some(address)
 }
 
@@ -61,7 +66,14 @@ fn normal_local_part(local: &str) -> Option<String> {
 
 /// A name under a top-level domain: no address in numbers, and no single label.
 fn normal_domain(domain: &str) -> Option<String> {
-    let ascii = Uts46::new().to_ascii(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify).ok()?;
+    let ascii = Uts46::new()
+        .to_ascii(
+            domain.as_bytes(),
+            AsciiDenyList::STD3,
+            Hyphens::CheckFirstLast,
+            DnsLength::Verify,
+        )
+        .ok()?;
     let (_, top) = ascii.rsplit_once('.')?;
     let is_number = top.bytes().all(|b| b.is_ascii_digit());
     (!is_number).then(|| ascii.into_owned())
@@ -74,8 +86,15 @@ mod tests {
     #[test]
     fn malformed_addresses_are_rejected() {
         let long_local = format!("{}@example.com", "a".repeat(65));
-        let long = format!("a@{}.com", ["d".repeat(60), "d".repeat(60), "d".repeat(60), "d".repeat(67)].join("."));
-        let long_in_all = format!("{}@{}.com", "a".repeat(64), ["d".repeat(62), "d".repeat(62), "d".repeat(62)].join("."));
+        let long = format!(
+            "a@{}.com",
+            ["d".repeat(60), "d".repeat(60), "d".repeat(60), "d".repeat(67)].join(".")
+        );
+        let long_in_all = format!(
+            "{}@{}.com",
+            "a".repeat(64),
+            ["d".repeat(62), "d".repeat(62), "d".repeat(62)].join(".")
+        );
         let huge = format!("a@{}", "é.".repeat(100_000));
         for text in [
             "",
@@ -142,7 +161,12 @@ mod tests {
             &huge,
         ] {
             let refused = Email::parse(text).map(String::from).map_err(|violation| violation.code);
-            assert_eq!(refused, Err("invalid_email".to_owned()), "{:?}", text.chars().take(40).collect::<String>());
+            assert_eq!(
+                refused,
+                Err("invalid_email".to_owned()),
+                "{:?}",
+                text.chars().take(40).collect::<String>()
+            );
         }
     }
 
@@ -158,7 +182,10 @@ mod tests {
             ("\t\u{a0}user@ex.com\u{3000}", "user@ex.com"),
             ("\u{feff}user@ex.com\u{200b}", "user@ex.com"),
             // A joiner within a Persian label.
-            ("a@\u{646}\u{627}\u{645}\u{647}\u{200c}\u{627}\u{6cc}.com", "a@xn--mgba3gch31f060k.com"),
+            (
+                "a@\u{646}\u{627}\u{645}\u{647}\u{200c}\u{627}\u{6cc}.com",
+                "a@xn--mgba3gch31f060k.com",
+            ),
             ("a@m\u{fc}nchen.de", "a@xn--mnchen-3ya.de"),
             ("a@mu\u{308}nchen.DE", "a@xn--mnchen-3ya.de"),
             ("a@XN--MNCHEN-3YA.de", "a@xn--mnchen-3ya.de"),
@@ -166,13 +193,24 @@ mod tests {
             ("a@b.c", "a@b.c"),
             ("a/b=c@d-e.f2g", "a/b=c@d-e.f2g"),
         ] {
-            assert_eq!(Email::parse(spelling).map(String::from).as_deref(), Ok(normal), "{spelling}");
+            assert_eq!(
+                Email::parse(spelling).map(String::from).as_deref(),
+                Ok(normal),
+                "{spelling}"
+            );
         }
     }
 
     #[test]
     fn non_ascii_local_part_is_rejected_with_its_reason() {
-        for text in ["jos\u{e9}@ex.com", "jose\u{301}@ex.com", "\u{909}\u{924}@ex.com", "\u{ff41}@b.cd", "\u{131}@b.cd", "a\u{200d}@b.cd"] {
+        for text in [
+            "jos\u{e9}@ex.com",
+            "jose\u{301}@ex.com",
+            "\u{909}\u{924}@ex.com",
+            "\u{ff41}@b.cd",
+            "\u{131}@b.cd",
+            "a\u{200d}@b.cd",
+        ] {
             let violation = Email::parse(text).unwrap_err();
             assert_eq!(violation.code, "invalid_email", "{text}");
             assert!(violation.detail.contains("before the @"), "{text}: {}", violation.detail);
@@ -181,7 +219,8 @@ mod tests {
 
     #[test]
     fn normalization_is_idempotent() {
-        for text in ["USER@Ex.COM", " JOSE@ｅｘ.com", "a@STRA\u{1e9e}E.com", "a@\u{3a3}\u{3a3}.com"] {
+        for text in ["USER@Ex.COM", " JOSE@ｅｘ.com", "a@STRA\u{1e9e}E.com", "a@\u{3a3}\u{3a3}.com"]
+        {
             let once = Email::parse(text).unwrap();
             assert_eq!(Email::parse(once.as_str()).as_ref(), Ok(&once), "{text}");
         }

@@ -1,7 +1,9 @@
-//! What survives which event: one table for everything that an account has pending or has given out.
+//! What survives which event: one table for everything that an account has pending or has given
+//! out.
 //!
-//! [`effect`] is the table, and [`super::User`] applies it: no transition decides for itself. `+` survives, `-` ends, `o` ends except for the
-//! session that made the request, blank cannot occur together.
+//! [`effect`] is the table, and [`super::User`] applies it: no transition decides for itself. `+`
+//! survives, `-` ends, `o` ends except for the session that made the request, blank cannot occur
+//! together.
 //!
 //! | | again | verified | reset | password | requested | changed | withdrawn | disabled | enabled | deleted | role |
 //! |---|---|---|---|---|---|---|---|---|---|---|---|
@@ -16,20 +18,28 @@
 //!
 //! The columns are the events of [`AccountEvent`] in its order. The reasons:
 //!
-//! - *again*: registering a registered address is refused and changes nothing, or a stranger could cancel what the owner started.
-//! - *reset*: the reader of the mailbox is the owner. Whatever a thief started before ends; the registered address is verified by it.
-//! - *password*: the same for an owner who is logged in, who keeps the session that made the request. The link that verifies the registered
-//!   address leads only to that mailbox, so it stays.
-//! - *requested*: one address waits at a time. A reset stays: its link is in the owner's mailbox, and a thief must not cancel it.
-//! - *changed*: the reset link is in the mailbox of the address before, which is not the login any more. Access tokens carry the address, and
-//!   device tokens are bound to it. Sessions stay: the change was asked for with the password.
-//! - *withdrawn*: another person may know the password, so everything ends, and the mail says to reset the password.
-//! - *disabled*: an account that is enabled again starts without sessions and without changes that waited. The two links that lead only to
-//!   the mailboxes of the account stay.
-//! - *role*: the role is given to the person at the present address, so no address that waits can inherit it. Access tokens carry the role.
-//! - The withdraw link only takes away: it ends sessions and returns the login to a mailbox that held it before. A thief with the password
-//!   must not be able to cancel it, so only its use, its time and the deletion of the account end it. Where the address before was never
-//!   verified, nobody has shown to own it, and the link ends when the address moves.
+//! - *again*: registering a registered address is refused and changes nothing, or a stranger could
+//!   cancel what the owner started.
+//! - *reset*: the reader of the mailbox is the owner. Whatever a thief started before ends; the
+//!   registered address is verified by it.
+//! - *password*: the same for an owner who is logged in, who keeps the session that made the
+//!   request. The link that verifies the registered address leads only to that mailbox, so it
+//!   stays.
+//! - *requested*: one address waits at a time. A reset stays: its link is in the owner's mailbox,
+//!   and a thief must not cancel it.
+//! - *changed*: the reset link is in the mailbox of the address before, which is not the login any
+//!   more. Access tokens carry the address, and device tokens are bound to it. Sessions stay: the
+//!   change was asked for with the password.
+//! - *withdrawn*: another person may know the password, so everything ends, and the mail says to
+//!   reset the password.
+//! - *disabled*: an account that is enabled again starts without sessions and without changes that
+//!   waited. The two links that lead only to the mailboxes of the account stay.
+//! - *role*: the role is given to the person at the present address, so no address that waits can
+//!   inherit it. Access tokens carry the role.
+//! - The withdraw link only takes away: it ends sessions and returns the login to a mailbox that
+//!   held it before. A thief with the password must not be able to cancel it, so only its use, its
+//!   time and the deletion of the account end it. Where the address before was never verified,
+//!   nobody has shown to own it, and the link ends when the address moves.
 
 /// Something that an account has pending or has given out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,20 +133,38 @@ impl AccountEvent {
     ];
 }
 
-/// What `event` does to `revocable`. There is no wildcard: a new event does not compile without a cell for everything pending.
+/// What `event` does to `revocable`. There is no wildcard: a new event does not compile without a
+/// cell for everything pending.
 pub const fn effect(revocable: Revocable, event: AccountEvent) -> Effect {
     use Effect::{Kept, NotApplicable, Revoked, RevokedElsewhere};
-    let [verification, change, reset, sessions, access, device, withdraw, unverified] = match event {
+    let [verification, change, reset, sessions, access, device, withdraw, unverified] = match event
+    {
         AccountEvent::RegisteredAgain => [Kept, Kept, Kept, Kept, Kept, Kept, Kept, Kept],
-        AccountEvent::EmailVerified => [Revoked, NotApplicable, Kept, Kept, Kept, Kept, NotApplicable, Kept],
-        AccountEvent::PasswordReset => [Revoked, Revoked, Revoked, Revoked, Revoked, Revoked, Kept, Kept],
-        AccountEvent::PasswordChanged => [Kept, Revoked, Revoked, RevokedElsewhere, RevokedElsewhere, Revoked, Kept, Kept],
-        AccountEvent::EmailChangeRequested => [Revoked, Revoked, Kept, Kept, Kept, Kept, Kept, Kept],
-        AccountEvent::EmailChanged => [NotApplicable, Revoked, Revoked, Kept, Revoked, Revoked, Kept, Revoked],
-        AccountEvent::EmailChangeWithdrawn => [Revoked, Revoked, Revoked, Revoked, Revoked, Revoked, Revoked, Revoked],
+        AccountEvent::EmailVerified => {
+            [Revoked, NotApplicable, Kept, Kept, Kept, Kept, NotApplicable, Kept]
+        }
+        AccountEvent::PasswordReset => {
+            [Revoked, Revoked, Revoked, Revoked, Revoked, Revoked, Kept, Kept]
+        }
+        AccountEvent::PasswordChanged => {
+            [Kept, Revoked, Revoked, RevokedElsewhere, RevokedElsewhere, Revoked, Kept, Kept]
+        }
+        AccountEvent::EmailChangeRequested => {
+            [Revoked, Revoked, Kept, Kept, Kept, Kept, Kept, Kept]
+        }
+        AccountEvent::EmailChanged => {
+            [NotApplicable, Revoked, Revoked, Kept, Revoked, Revoked, Kept, Revoked]
+        }
+        AccountEvent::EmailChangeWithdrawn => {
+            [Revoked, Revoked, Revoked, Revoked, Revoked, Revoked, Revoked, Revoked]
+        }
         AccountEvent::Disabled => [Kept, Revoked, Revoked, Revoked, Revoked, Revoked, Kept, Kept],
-        AccountEvent::Enabled => [Kept, NotApplicable, NotApplicable, Revoked, Revoked, Revoked, Kept, Kept],
-        AccountEvent::Deleted => [Revoked, Revoked, Revoked, Revoked, Revoked, Revoked, Revoked, Revoked],
+        AccountEvent::Enabled => {
+            [Kept, NotApplicable, NotApplicable, Revoked, Revoked, Revoked, Kept, Kept]
+        }
+        AccountEvent::Deleted => {
+            [Revoked, Revoked, Revoked, Revoked, Revoked, Revoked, Revoked, Revoked]
+        }
         AccountEvent::RoleChanged => [Kept, Revoked, Kept, Kept, Revoked, Kept, Kept, Kept],
     };
     match revocable {
@@ -187,16 +215,31 @@ mod tests {
 
     #[test]
     fn all_lists_hold_every_variant_in_order() {
-        assert!(Revocable::ALL.iter().enumerate().all(|(position, revocable)| position_of_revocable(*revocable) == position));
-        assert!(AccountEvent::ALL.iter().enumerate().all(|(position, event)| position_of_event(*event) == position));
+        assert!(
+            Revocable::ALL
+                .iter()
+                .enumerate()
+                .all(|(position, revocable)| position_of_revocable(*revocable) == position)
+        );
+        assert!(
+            AccountEvent::ALL
+                .iter()
+                .enumerate()
+                .all(|(position, event)| position_of_event(*event) == position)
+        );
     }
 
     #[test]
     fn documented_table_matches_the_code() {
-        let rows: Vec<&str> = include_str!("invalidation.rs").lines().filter(|line| line.starts_with("//! | ")).skip(1).collect();
+        let rows: Vec<&str> = include_str!("invalidation.rs")
+            .lines()
+            .filter(|line| line.starts_with("//! | "))
+            .skip(1)
+            .collect();
         assert_eq!(rows.len(), Revocable::ALL.len());
         for (row, revocable) in rows.into_iter().zip(Revocable::ALL) {
-            let cells: Vec<&str> = row.trim_end_matches('|').split('|').skip(2).map(str::trim).collect();
+            let cells: Vec<&str> =
+                row.trim_end_matches('|').split('|').skip(2).map(str::trim).collect();
             let expected = AccountEvent::ALL.map(|event| match effect(revocable, event) {
                 Effect::Kept => "+",
                 Effect::Revoked => "-",

@@ -9,13 +9,16 @@ use unicode_normalization::UnicodeNormalization;
 const MIN_CHARACTERS: usize = 8;
 const MAX_BYTES: usize = 1024;
 
-/// The passwords of eight and more characters that lists of stolen ones show most often, in lower case and in the order of their bytes.
-/// To look through all of them takes a thousandth of what it takes to hash one, so that nothing is built for it first.
+/// The passwords of eight and more characters that lists of stolen ones show most often, in lower
+/// case and in the order of their bytes. To look through all of them takes a thousandth of what it
+/// takes to hash one, so that nothing is built for it first.
 const COMMON: &str = include_str!("common_passwords.txt");
 
-/// A password that a user chooses, in composed form (NFC): keyboards differ in how they compose `é`. White space and case are part of it.
+/// A password that a user chooses, in composed form (NFC): keyboards differ in how they compose
+/// `é`. White space and case are part of it.
 ///
-/// There are no rules about kinds of characters: they make passwords worse (NIST SP 800-63B, section 3.1.1.2).
+/// There are no rules about kinds of characters: they make passwords worse (NIST SP 800-63B,
+/// section 3.1.1.2).
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Password(String);
@@ -28,14 +31,23 @@ impl Password {
     pub fn parse(text: &str) -> Result<Self, Violation> {
         let text: String = text.nfc().collect();
         if text.chars().count() < MIN_CHARACTERS {
-            return Err(Violation::new("password_too_short", format!("A password has at least {MIN_CHARACTERS} characters.")));
+            return Err(Violation::new(
+                "password_too_short",
+                format!("A password has at least {MIN_CHARACTERS} characters."),
+            ));
         }
         if text.len() > MAX_BYTES {
-            return Err(Violation::new("password_too_long", format!("A password has at most {MAX_BYTES} bytes.")));
+            return Err(Violation::new(
+                "password_too_long",
+                format!("A password has at most {MAX_BYTES} bytes."),
+            ));
         }
         let lower = text.to_lowercase();
         if COMMON.lines().any(|common| common == lower) {
-            return Err(Violation::new("password_compromised", "This password is among those that are tried first. Choose another."));
+            return Err(Violation::new(
+                "password_compromised",
+                "This password is among those that are tried first. Choose another.",
+            ));
         }
         Ok(Self(text))
     }
@@ -88,9 +100,13 @@ mod tests {
 
     #[test]
     fn white_space_case_and_control_characters_are_kept() {
-        for text in
-            [" ".repeat(12), "😀".repeat(15), "with\0nul inside".to_owned(), "  spaces around  ".to_owned(), "4242424242424242".to_owned()]
-        {
+        for text in [
+            " ".repeat(12),
+            "😀".repeat(15),
+            "with\0nul inside".to_owned(),
+            "  spaces around  ".to_owned(),
+            "4242424242424242".to_owned(),
+        ] {
             assert_eq!(code(&text), Ok(text));
         }
     }
@@ -126,7 +142,10 @@ mod tests {
     fn common_password_list_is_sorted_unique_and_relevant() {
         let common: Vec<&str> = COMMON.lines().collect();
         for password in &common {
-            assert!(password.chars().count() >= MIN_CHARACTERS && *password == password.to_lowercase(), "{password}");
+            assert!(
+                password.chars().count() >= MIN_CHARACTERS && *password == password.to_lowercase(),
+                "{password}"
+            );
             assert!(password.trim() == *password, "{password}");
         }
         assert!(common.is_sorted_by(|one, next| one < next));

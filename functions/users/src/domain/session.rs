@@ -8,11 +8,13 @@ use subtle::ConstantTimeEq;
 
 /// How long somebody stays logged in who does not come back.
 pub const SESSION_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
-/// For how long the token before the one that counts is answered with its successor once more: the answer may have been lost on its
-/// way, or two pages of the shop may have asked at the same moment.
+/// For how long the token before the one that counts is answered with its successor once more: the
+/// answer may have been lost on its way, or two pages of the shop may have asked at the same
+/// moment.
 pub const ROTATION_GRACE: Duration = Duration::from_secs(10);
 
-/// When a session ends that is used at `now` and not again: [`SESSION_LIFETIME`] later, and at most `max` after its start.
+/// When a session ends that is used at `now` and not again: [`SESSION_LIFETIME`] later, and at most
+/// `max` after its start.
 pub fn session_expiry(started_at: Timestamp, max: Duration, now: Timestamp) -> Timestamp {
     now.plus(SESSION_LIFETIME).min(started_at.plus(max))
 }
@@ -78,7 +80,13 @@ pub struct TokenGeneration {
 
 impl Session {
     /// The family that a login of this user begins with its first token.
-    pub fn start(user_id: UserId, session_epoch: u64, first: TokenGeneration, expires_at: Timestamp, now: Timestamp) -> Self {
+    pub fn start(
+        user_id: UserId,
+        session_epoch: u64,
+        first: TokenGeneration,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Self {
         Self {
             user_id,
             session_epoch,
@@ -93,20 +101,32 @@ impl Session {
 
     /// Whether it counts, for a user who is in this epoch.
     pub fn is_active(&self, user_id: UserId, session_epoch: u64, now: Timestamp) -> bool {
-        self.user_id == user_id && self.session_epoch == session_epoch && self.end_reason.is_none() && now < self.expires_at
+        self.user_id == user_id
+            && self.session_epoch == session_epoch
+            && self.end_reason.is_none()
+            && now < self.expires_at
     }
 
     /// What `presented`, whose successor would be `successor`, is to this family.
-    pub fn token_status(&self, presented: &TokenGeneration, successor: &TokenGeneration, now: Timestamp) -> TokenStatus {
+    pub fn token_status(
+        &self,
+        presented: &TokenGeneration,
+        successor: &TokenGeneration,
+        now: Timestamp,
+    ) -> TokenStatus {
         let counts = |token: &TokenGeneration| {
-            let same_secret = bool::from(self.secret_hash.as_bytes().ct_eq(token.secret_hash.as_bytes()));
+            let same_secret =
+                bool::from(self.secret_hash.as_bytes().ct_eq(token.secret_hash.as_bytes()));
             token.sequence == self.sequence && same_secret
         };
-        if self.end_reason.is_some() || now >= self.expires_at || presented.sequence > self.sequence {
+        if self.end_reason.is_some() || now >= self.expires_at || presented.sequence > self.sequence
+        {
             TokenStatus::SessionEnded
         } else if counts(presented) {
             TokenStatus::Current
-        } else if counts(successor) && self.rotated_at.is_some_and(|at| now.since(at) <= ROTATION_GRACE) {
+        } else if counts(successor)
+            && self.rotated_at.is_some_and(|at| now.since(at) <= ROTATION_GRACE)
+        {
             TokenStatus::JustRotated
         } else {
             TokenStatus::Reused

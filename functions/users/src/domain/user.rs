@@ -13,17 +13,19 @@ use super::{
 
 /// How long the link that verifies an address is good for.
 pub const VERIFICATION_LIFETIME: Duration = Duration::from_secs(48 * 3600);
-/// How long the link that withdraws an address change works, counted from the request and again from the move.
+/// How long the link that withdraws an address change works, counted from the request and again
+/// from the move.
 pub const WITHDRAWAL_LIFETIME: Duration = Duration::from_secs(48 * 3600);
 /// How long the link that resets a password is good for.
 pub const RESET_LIFETIME: Duration = Duration::from_secs(30 * 60);
-/// A reset link that is good for this long is sent once more; a shorter one is replaced. So nobody who keeps asking for links can make
-/// the owner's last one worthless while it is being read.
+/// A reset link that is good for this long is sent once more; a shorter one is replaced. So nobody
+/// who keeps asking for links can make the owner's last one worthless while it is being read.
 const MIN_RESEND_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
 /// Somebody who is registered.
 ///
-/// What was validated at registration is kept as text: a rule that becomes stricter later does not lock anybody out.
+/// What was validated at registration is kept as text: a rule that becomes stricter later does not
+/// lock anybody out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// Who.
@@ -34,7 +36,8 @@ pub struct User {
     pub username: String,
     /// What they are called.
     pub full_name: String,
-    /// The name of what they may do: a role that a newer release has given is passed on as it stands.
+    /// The name of what they may do: a role that a newer release has given is passed on as it
+    /// stands.
     pub role: String,
     /// Whether they may use the shop at all.
     pub is_active: bool,
@@ -64,7 +67,8 @@ pub struct User {
     pub trace: Option<Trace>,
 }
 
-/// A one-time token on its way to its owner: its hash to know it by, and the token itself, sealed until the mail is written.
+/// A one-time token on its way to its owner: its hash to know it by, and the token itself, sealed
+/// until the mail is written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// SHA-256 of the token.
@@ -89,7 +93,8 @@ pub struct Verification {
 /// The link that withdraws an address change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Withdrawal {
-    /// The address that was the login when the change was asked for. The link was sent there, and a withdrawal returns the login to it.
+    /// The address that was the login when the change was asked for. The link was sent there, and a
+    /// withdrawal returns the login to it.
     pub email: String,
     /// The link.
     pub link: Link,
@@ -143,7 +148,13 @@ pub struct AdminEdit {
 
 impl User {
     /// A new customer, to whose address a link is sent.
-    pub fn register(id: UserId, registration: Registration, link: Link, now: Timestamp, trace: Trace) -> Self {
+    pub fn register(
+        id: UserId,
+        registration: Registration,
+        link: Link,
+        now: Timestamp,
+        trace: Trace,
+    ) -> Self {
         let email = String::from(registration.email);
         Self {
             id,
@@ -169,7 +180,10 @@ impl User {
 
     /// The address that becomes theirs once they have followed the link that was sent there.
     pub fn pending_email(&self) -> Option<&str> {
-        self.verification.as_ref().map(|verification| verification.email.as_str()).filter(|email| *email != self.email)
+        self.verification
+            .as_ref()
+            .map(|verification| verification.email.as_str())
+            .filter(|email| *email != self.email)
     }
 
     /// The address before the present one, as long as a withdrawal can return the login to it.
@@ -179,43 +193,70 @@ impl User {
 
     /// The withdrawal that would return the login to the address before the present one.
     fn restorable_withdrawal(&self, now: Timestamp) -> Option<&Withdrawal> {
-        self.withdrawal.as_ref().filter(|withdrawal| withdrawal.link.is_valid(now) && withdrawal.email != self.email)
+        self.withdrawal
+            .as_ref()
+            .filter(|withdrawal| withdrawal.link.is_valid(now) && withdrawal.email != self.email)
     }
 
-    /// With changes of their own. Another address counts only once it is verified; the present one takes an earlier request back.
+    /// With changes of their own. Another address counts only once it is verified; the present one
+    /// takes an earlier request back.
     ///
     /// # Errors
-    /// [`ChangeError::EmailChangedRecently`] when the address before the present one can still be restored. A second move would put a third
-    /// address between the login and the owner of the first.
-    pub fn edited(&self, edit: ProfileEdit, now: Timestamp, trace: Trace) -> Result<Self, ChangeError> {
+    /// [`ChangeError::EmailChangedRecently`] when the address before the present one can still be
+    /// restored. A second move would put a third address between the login and the owner of the
+    /// first.
+    pub fn edited(
+        &self,
+        edit: ProfileEdit,
+        now: Timestamp,
+        trace: Trace,
+    ) -> Result<Self, ChangeError> {
         let mut user = self.next_version(now, trace);
         user.username = edit.username.map_or(user.username, String::from);
         user.full_name = edit.full_name.map_or(user.full_name, String::from);
-        let Some(EmailEdit { email, verification, withdrawal }) = edit.email else { return Ok(user) };
+        let Some(EmailEdit { email, verification, withdrawal }) = edit.email else {
+            return Ok(user);
+        };
         let email = String::from(email);
         if email == user.email {
-            user.verification = (!user.email_verified).then_some(Verification { email, link: verification });
+            user.verification =
+                (!user.email_verified).then_some(Verification { email, link: verification });
             return Ok(user);
         }
         if let Some(restorable_withdrawal) = self.restorable_withdrawal(now) {
-            return Err(ChangeError::EmailChangedRecently { revertible_until: restorable_withdrawal.link.expires_at });
+            return Err(ChangeError::EmailChangedRecently {
+                revertible_until: restorable_withdrawal.link.expires_at,
+            });
         }
         user.apply_event(AccountEvent::EmailChangeRequested);
-        user.withdrawal = Some(Withdrawal { email: user.email.clone(), link: self.withdraw_link(withdrawal, now) });
+        user.withdrawal = Some(Withdrawal {
+            email: user.email.clone(),
+            link: self.withdraw_link(withdrawal, now),
+        });
         user.verification = Some(Verification { email, link: verification });
         Ok(user)
     }
 
-    /// The link that is sent to the present address: the one that was sent there before, for longer, or `fresh`. So repeated requests do
-    /// not invalidate the link that the owner is reading.
+    /// The link that is sent to the present address: the one that was sent there before, for
+    /// longer, or `fresh`. So repeated requests do not invalidate the link that the owner is
+    /// reading.
     fn withdraw_link(&self, fresh: Link, now: Timestamp) -> Link {
-        match self.withdrawal.as_ref().filter(|sent| sent.email == self.email && sent.link.is_valid(now)) {
-            Some(sent) => Link { expires_at: fresh.expires_at, send_count: sent.link.send_count + 1, ..sent.link.clone() },
+        match self
+            .withdrawal
+            .as_ref()
+            .filter(|sent| sent.email == self.email && sent.link.is_valid(now))
+        {
+            Some(sent) => Link {
+                expires_at: fresh.expires_at,
+                send_count: sent.link.send_count + 1,
+                ..sent.link.clone()
+            },
             None => fresh,
         }
     }
 
-    /// With changes by an admin. Another role makes access tokens with the old one worthless; who is disabled has no session left.
+    /// With changes by an admin. Another role makes access tokens with the old one worthless; who
+    /// is disabled has no session left.
     #[must_use]
     pub fn edited_by_admin(&self, change: AdminEdit, now: Timestamp, trace: Trace) -> Self {
         let mut user = self.next_version(now, trace);
@@ -227,18 +268,33 @@ impl User {
         }
         if let Some(is_active) = change.is_active.filter(|is_active| *is_active != self.is_active) {
             user.is_active = is_active;
-            user.apply_event(if is_active { AccountEvent::Enabled } else { AccountEvent::Disabled });
+            user.apply_event(if is_active {
+                AccountEvent::Enabled
+            } else {
+                AccountEvent::Disabled
+            });
         }
         user
     }
 
-    /// After somebody followed the link to an address: it is theirs, and verified. Access tokens with another address stop to count.
+    /// After somebody followed the link to an address: it is theirs, and verified. Access tokens
+    /// with another address stop to count.
     ///
     /// # Errors
-    /// [`ChangeError::InvalidLink`] when this is not the link that was sent last, or its time is over.
-    pub fn with_verified_email(&self, token_hash: &str, now: Timestamp, trace: Trace) -> Result<Self, ChangeError> {
-        let verification = self.verification.as_ref().filter(|verification| verification.link.matches(token_hash, now));
-        let verification = verification.filter(|_| self.is_active).ok_or(ChangeError::InvalidLink)?;
+    /// [`ChangeError::InvalidLink`] when this is not the link that was sent last, or its time is
+    /// over.
+    pub fn with_verified_email(
+        &self,
+        token_hash: &str,
+        now: Timestamp,
+        trace: Trace,
+    ) -> Result<Self, ChangeError> {
+        let verification = self
+            .verification
+            .as_ref()
+            .filter(|verification| verification.link.matches(token_hash, now));
+        let verification =
+            verification.filter(|_| self.is_active).ok_or(ChangeError::InvalidLink)?;
         let mut user = self.next_version(now, trace);
         if verification.email == self.email {
             user.apply_event(AccountEvent::EmailVerified);
@@ -253,14 +309,21 @@ impl User {
         Ok(user)
     }
 
-    /// After the link that withdraws an address change was followed: the login is the address that the link was sent to, which is thereby
-    /// verified, and whoever asked for the change is logged out. It works for a disabled account too: otherwise disabling a stolen account
-    /// would let the link expire.
+    /// After the link that withdraws an address change was followed: the login is the address that
+    /// the link was sent to, which is thereby verified, and whoever asked for the change is logged
+    /// out. It works for a disabled account too: otherwise disabling a stolen account would let the
+    /// link expire.
     ///
     /// # Errors
     /// [`ChangeError::InvalidLink`] when this is not the link that was sent, or it has expired.
-    pub fn with_email_change_withdrawn(&self, token_hash: &str, now: Timestamp, trace: Trace) -> Result<Self, ChangeError> {
-        let withdrawal = self.withdrawal.as_ref().filter(|withdrawal| withdrawal.link.matches(token_hash, now));
+    pub fn with_email_change_withdrawn(
+        &self,
+        token_hash: &str,
+        now: Timestamp,
+        trace: Trace,
+    ) -> Result<Self, ChangeError> {
+        let withdrawal =
+            self.withdrawal.as_ref().filter(|withdrawal| withdrawal.link.matches(token_hash, now));
         let withdrawal = withdrawal.ok_or(ChangeError::InvalidLink)?;
         let mut user = self.next_version(now, trace);
         user.email.clone_from(&withdrawal.email);
@@ -270,21 +333,31 @@ impl User {
         Ok(user)
     }
 
-    /// The link that is sent to who has forgotten the password: the one that was sent before, as long as it is good for a while, or
-    /// `fresh`.
+    /// The link that is sent to who has forgotten the password: the one that was sent before, as
+    /// long as it is good for a while, or `fresh`.
     pub fn reset_link(&self, fresh: Link, now: Timestamp) -> Link {
         match &self.reset {
-            Some(sent) if now.plus(MIN_RESEND_LIFETIME) < sent.expires_at => Link { send_count: sent.send_count + 1, ..sent.clone() },
+            Some(sent) if now.plus(MIN_RESEND_LIFETIME) < sent.expires_at => {
+                Link { send_count: sent.send_count + 1, ..sent.clone() }
+            }
             _ => fresh,
         }
     }
 
-    /// After a new password was set by the link: all sessions are over, and the address is verified, because the link was read there.
+    /// After a new password was set by the link: all sessions are over, and the address is
+    /// verified, because the link was read there.
     ///
     /// # Errors
-    /// [`ChangeError::InvalidLink`] when this is not the link that was sent last, or its time is over.
-    pub fn with_reset_password(&self, token_hash: &str, now: Timestamp, trace: Trace) -> Result<Self, ChangeError> {
-        let is_good = self.is_active && self.reset.as_ref().is_some_and(|link| link.matches(token_hash, now));
+    /// [`ChangeError::InvalidLink`] when this is not the link that was sent last, or its time is
+    /// over.
+    pub fn with_reset_password(
+        &self,
+        token_hash: &str,
+        now: Timestamp,
+        trace: Trace,
+    ) -> Result<Self, ChangeError> {
+        let is_good =
+            self.is_active && self.reset.as_ref().is_some_and(|link| link.matches(token_hash, now));
         if !is_good {
             return Err(ChangeError::InvalidLink);
         }
@@ -295,7 +368,8 @@ impl User {
         Ok(user)
     }
 
-    /// After they have changed their password: sessions of earlier epochs are over, and so is a link that would set another one.
+    /// After they have changed their password: sessions of earlier epochs are over, and so is a
+    /// link that would set another one.
     #[must_use]
     pub fn with_changed_password(&self, now: Timestamp, trace: Trace) -> Self {
         let mut user = self.next_version(now, trace);
@@ -304,7 +378,8 @@ impl User {
         user
     }
 
-    /// After a refresh token was used by somebody who should not have had it: access tokens stop to count.
+    /// After a refresh token was used by somebody who should not have had it: access tokens stop to
+    /// count.
     #[must_use]
     pub fn with_tokens_revoked(&self, trace: Trace) -> Self {
         let mut user = self.next_version(self.updated_at, trace);
@@ -312,20 +387,31 @@ impl User {
         user
     }
 
-    /// Ends what does not survive the event: links are removed, tokens and sessions get a number that they do not carry. Device tokens are
-    /// bound to the session epoch and to the address, so they end with either.
+    /// Ends what does not survive the event: links are removed, tokens and sessions get a number
+    /// that they do not carry. Device tokens are bound to the session epoch and to the address, so
+    /// they end with either.
     fn apply_event(&mut self, event: AccountEvent) {
         let ends = |revocable| !matches!(effect(revocable, event), Effect::Kept);
-        let verifies_present = self.verification.as_ref().is_some_and(|verification| verification.email == self.email);
-        if ends(if verifies_present { Revocable::EmailVerification } else { Revocable::EmailChange }) {
+        let verifies_present =
+            self.verification.as_ref().is_some_and(|verification| verification.email == self.email);
+        if ends(if verifies_present {
+            Revocable::EmailVerification
+        } else {
+            Revocable::EmailChange
+        }) {
             self.verification = None;
         }
         if ends(Revocable::PasswordReset) {
             self.reset = None;
         }
         // A link to the address before the present one exists only where that one was verified.
-        let was_verified = self.email_verified || self.withdrawal.as_ref().is_some_and(|withdrawal| withdrawal.email != self.email);
-        if ends(if was_verified { Revocable::WithdrawLink } else { Revocable::UnverifiedWithdrawLink }) {
+        let was_verified = self.email_verified
+            || self.withdrawal.as_ref().is_some_and(|withdrawal| withdrawal.email != self.email);
+        if ends(if was_verified {
+            Revocable::WithdrawLink
+        } else {
+            Revocable::UnverifiedWithdrawLink
+        }) {
             self.withdrawal = None;
         }
         if ends(Revocable::Sessions) {
@@ -379,7 +465,10 @@ pub struct Credentials {
 
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Credentials").field("user_id", &self.user_id).finish_non_exhaustive()
+        formatter
+            .debug_struct("Credentials")
+            .field("user_id", &self.user_id)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,16 +1,20 @@
 //! API Gateway's REQUEST authorizer: who is calling?
 //!
-//! - A token that counts is answered with a policy for *every* route of the stage, because the gateway keeps the answer for 30 seconds by
-//!   the `Authorization` header alone: a policy for one route would refuse the next. What a user may do is judged in the functions,
-//!   from the context: `sub`, `role`, `name`, `email`, `email_verified`, `tv`, `sid`, `exp`. All but `email_verified` come from the token;
-//!   that one is read from the user, because the link is followed while the token is in use.
-//! - A token that does not count fails the invocation with exactly `Unauthorized`, which the gateway turns into 401. A policy that denies
-//!   would be 403.
-//! - A request without any `Authorization` header reaches this function only from a route that is open to visitors, whose authorizer
-//!   `OptionalBearer` has no identity source. It is answered with a policy for this method below the first part of the path (what follows
-//!   is the visitor's own text, and a policy is no place for it) and an empty context: the
-//!   function behind it then sees no caller. The authorizer of all other routes has the header for its identity source, so that the
-//!   gateway refuses by itself what lacks it; and even past it, `request.caller()` would answer 401.
+//! - A token that counts is answered with a policy for *every* route of the stage, because the
+//!   gateway keeps the answer for 30 seconds by the `Authorization` header alone: a policy for one
+//!   route would refuse the next. What a user may do is judged in the functions, from the context:
+//!   `sub`, `role`, `name`, `email`, `email_verified`, `tv`, `sid`, `exp`. All but `email_verified`
+//!   come from the token; that one is read from the user, because the link is followed while the
+//!   token is in use.
+//! - A token that does not count fails the invocation with exactly `Unauthorized`, which the
+//!   gateway turns into 401. A policy that denies would be 403.
+//! - A request without any `Authorization` header reaches this function only from a route that is
+//!   open to visitors, whose authorizer `OptionalBearer` has no identity source. It is answered
+//!   with a policy for this method below the first part of the path (what follows is the visitor's
+//!   own text, and a policy is no place for it) and an empty context: the function behind it then
+//!   sees no caller. The authorizer of all other routes has the header for its identity source, so
+//!   that the gateway refuses by itself what lacks it; and even past it, `request.caller()` would
+//!   answer 401.
 //! - Trouble with table or secret is another failure, and 500: nobody is logged out by it.
 
 use std::{collections::HashMap, sync::Arc};
@@ -26,8 +30,8 @@ use crate::{
     tokens::access::{self, Claims, TokenError},
 };
 
-/// A request as the gateway describes it, as far as it matters here. The gateway keeps the case of header names that the client chose,
-/// and writes `null` for what is empty.
+/// A request as the gateway describes it, as far as it matters here. The gateway keeps the case of
+/// header names that the client chose, and writes `null` for what is empty.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthorizeRequest {
@@ -41,9 +45,12 @@ pub struct AuthorizeRequest {
 /// Answers the policy; see the module.
 ///
 /// # Errors
-/// `Unauthorized` for a token that does not count, `Unavailable` when that could not be found out, `MalformedEvent` for an event that no
-/// gateway sends.
-pub async fn authorize_request(users: Arc<Users>, call: Call<AuthorizeRequest>) -> Result<Value, Failure> {
+/// `Unauthorized` for a token that does not count, `Unavailable` when that could not be found out,
+/// `MalformedEvent` for an event that no gateway sends.
+pub async fn authorize_request(
+    users: Arc<Users>,
+    call: Call<AuthorizeRequest>,
+) -> Result<Value, Failure> {
     let request = call.event;
     let token = match authorization(&request) {
         Authorization::None => {
@@ -62,7 +69,8 @@ pub async fn authorize_request(users: Arc<Users>, call: Call<AuthorizeRequest>) 
         return Err(unauthorized("the user is gone, disabled, or has a newer token version"));
     };
     // A token of an earlier release names no session.
-    let is_over = |session: Session| !session.is_active(user.id, user.session_epoch, users.clock.now());
+    let is_over =
+        |session: Session| !session.is_active(user.id, user.session_epoch, users.clock.now());
     if claims.sid.is_some() && session.is_none_or(is_over) {
         return Err(unauthorized("its session is over"));
     }
@@ -70,8 +78,8 @@ pub async fn authorize_request(users: Arc<Users>, call: Call<AuthorizeRequest>) 
     Ok(policy(&claims.sub.to_string(), &routes, context(&claims, user.email_verified)))
 }
 
-/// What the token says. An unknown key may be newer than the copy of the keys that is kept here: then the secret is read again, but not
-/// each time somebody makes up a key.
+/// What the token says. An unknown key may be newer than the copy of the keys that is kept here:
+/// then the secret is read again, but not each time somebody makes up a key.
 async fn verify_token(users: &Users, token: &str) -> Result<Claims, Failure> {
     let unavailable = |error: UsersError| Failure::from_error("Unavailable", &error);
     let now = users.clock.now();
@@ -100,11 +108,13 @@ enum Authorization<'a> {
     Malformed,
 }
 
-/// What the `Authorization` header holds. Two of them are no token: who knows which one somebody else looked at.
+/// What the `Authorization` header holds. Two of them are no token: who knows which one somebody
+/// else looked at.
 fn authorization(request: &AuthorizeRequest) -> Authorization<'_> {
     let is_it = |name: &str| name.eq_ignore_ascii_case("authorization");
     let several = request.multi_value_headers.iter().flatten().filter(|(name, _)| is_it(name));
-    let mut values: Vec<&str> = several.flat_map(|(_, values)| values.iter().flatten()).map(String::as_str).collect();
+    let mut values: Vec<&str> =
+        several.flat_map(|(_, values)| values.iter().flatten()).map(String::as_str).collect();
     if values.is_empty() {
         let single = request.headers.iter().flatten().filter(|(name, _)| is_it(name));
         values = single.filter_map(|(_, value)| value.as_deref()).collect();
@@ -112,7 +122,9 @@ fn authorization(request: &AuthorizeRequest) -> Authorization<'_> {
     match values[..] {
         [] => Authorization::None,
         [value] => match value.split_once(' ') {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Authorization::Bearer(token.trim()),
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+                Authorization::Bearer(token.trim())
+            }
             _ => Authorization::Malformed,
         },
         _ => Authorization::Malformed,
@@ -123,7 +135,9 @@ fn authorization(request: &AuthorizeRequest) -> Authorization<'_> {
 fn all_routes(method_arn: &str) -> Option<String> {
     let mut parts = method_arn.split('/');
     let (api, stage, _method) = (parts.next()?, parts.next()?, parts.next()?);
-    let is_method = api.starts_with("arn:") && api.split(':').nth(2) == Some("execute-api") && !stage.is_empty();
+    let is_method = api.starts_with("arn:")
+        && api.split(':').nth(2) == Some("execute-api")
+        && !stage.is_empty();
     is_method.then(|| format!("{api}/{stage}/*/*"))
 }
 
@@ -131,7 +145,10 @@ fn all_routes(method_arn: &str) -> Option<String> {
 fn sibling_routes(method_arn: &str) -> Option<String> {
     let mut parts = method_arn.split('/');
     let (api, stage, method, first) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let is_plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    let is_plain = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
     all_routes(method_arn)?;
     (is_plain(method) && is_plain(first)).then(|| format!("{api}/{stage}/{method}/{first}/*"))
 }
@@ -150,7 +167,8 @@ fn context(claims: &Claims, email_verified: bool) -> Map<String, Value> {
     if let Some(session) = claims.sid {
         context.insert("sid".to_owned(), session.to_string().into());
     }
-    for (name, value) in [("role", &claims.role), ("name", &claims.name), ("email", &claims.email)] {
+    for (name, value) in [("role", &claims.role), ("name", &claims.name), ("email", &claims.email)]
+    {
         if let Some(value) = value {
             context.insert(name.to_owned(), value.as_str().into());
         }
@@ -189,7 +207,11 @@ mod tests {
             json!({ "headers": { "Authorization": "Bearer a.b.c" }, "multiValueHeaders": { "Authorization": ["Bearer a.b.c"] } }),
             json!({ "headers": { "authorization": "Bearer a.b.c", "x-odd": null }, "multiValueHeaders": { "x-odd": null } }),
         ] {
-            assert_eq!(authorization(&request(headers.clone())), Authorization::Bearer("a.b.c"), "{headers}");
+            assert_eq!(
+                authorization(&request(headers.clone())),
+                Authorization::Bearer("a.b.c"),
+                "{headers}"
+            );
         }
     }
 
@@ -205,14 +227,23 @@ mod tests {
             json!({ "multiValueHeaders": { "Authorization": ["Bearer a.b.c"], "authorization": ["Bearer d.e.f"] } }),
             json!({ "headers": { "Authorization": "Bearer a.b.c", "authorization": "Bearer d.e.f" } }),
         ] {
-            assert_eq!(authorization(&request(headers.clone())), Authorization::Malformed, "{headers}");
+            assert_eq!(
+                authorization(&request(headers.clone())),
+                Authorization::Malformed,
+                "{headers}"
+            );
         }
-        assert_eq!(authorization(&request(json!({ "headers": { "authorization": "Bearer " } }))), Authorization::Bearer(""));
+        assert_eq!(
+            authorization(&request(json!({ "headers": { "authorization": "Bearer " } }))),
+            Authorization::Bearer("")
+        );
     }
 
     #[test]
     fn token_in_the_query_is_ignored() {
-        for more in [json!({}), json!({ "headers": null }), json!({ "headers": { "authorization": null } })] {
+        for more in
+            [json!({}), json!({ "headers": null }), json!({ "headers": { "authorization": null } })]
+        {
             assert_eq!(authorization(&request(more)), Authorization::None);
         }
         let query = json!({ "queryStringParameters": { "authorization": "Bearer a.b.c", "access_token": "a.b.c" } });
@@ -221,8 +252,12 @@ mod tests {
 
     #[test]
     fn policy_covers_all_routes_of_its_stage_only() {
-        let arn = "arn:aws:execute-api:eu-central-1:123456789012:abcdef/v1/POST/orders/ord_1/cancel";
-        assert_eq!(all_routes(arn).as_deref(), Some("arn:aws:execute-api:eu-central-1:123456789012:abcdef/v1/*/*"));
+        let arn =
+            "arn:aws:execute-api:eu-central-1:123456789012:abcdef/v1/POST/orders/ord_1/cancel";
+        assert_eq!(
+            all_routes(arn).as_deref(),
+            Some("arn:aws:execute-api:eu-central-1:123456789012:abcdef/v1/*/*")
+        );
         assert_eq!(
             all_routes("arn:aws-cn:execute-api:cn-north-1:1:a/v1/GET/").as_deref(),
             Some("arn:aws-cn:execute-api:cn-north-1:1:a/v1/*/*")

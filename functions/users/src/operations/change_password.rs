@@ -1,4 +1,5 @@
-//! `POST /users/me/password`: a new password for somebody who knows the present one. All their other sessions end.
+//! `POST /users/me/password`: a new password for somebody who knows the present one. All their
+//! other sessions end.
 
 use std::sync::Arc;
 
@@ -28,8 +29,10 @@ struct ChangePassword {
     new_password: Password,
 }
 
-/// Answers `204` with a device token, because the earlier ones end. The session of this request goes on; refresh tokens of all others are worthless at once, their access tokens as soon as
-/// the gateway asks again. Whoever has got hold of an access token cannot try passwords with it for long: `429`.
+/// Answers `204` with a device token, because the earlier ones end. The session of this request
+/// goes on; refresh tokens of all others are worthless at once, their access tokens as soon as the
+/// gateway asks again. Whoever has got hold of an access token cannot try passwords with it for
+/// long: `429`.
 ///
 /// # Errors
 /// The problem that is answered.
@@ -48,28 +51,46 @@ pub async fn change_password(users: Arc<Users>, request: Request) -> Result<Resp
     let caller = request.caller()?;
     let ChangePassword { current_password, new_password } = request.json()?;
 
-    let user = users.store.user(caller.user_id).await?.filter(|user| user.is_active).ok_or_else(Problem::unauthorized)?;
+    let user = users
+        .store
+        .user(caller.user_id)
+        .await?
+        .filter(|user| user.is_active)
+        .ok_or_else(Problem::unauthorized)?;
     check_password_differs(&new_password, &user.email).map_err(UsersError::NewPassword)?;
     let bucket = users.buckets().await?.password_confirmation(user.id);
-    let credentials = users.confirm_password(&user, &current_password, std::slice::from_ref(&bucket)).await?;
+    let credentials =
+        users.confirm_password(&user, &current_password, std::slice::from_ref(&bucket)).await?;
 
     let now = users.clock.now();
     let after = user.with_changed_password(now, request.trace().clone());
     let mut change = UserChange::new(&user, &after);
-    change.password_hash = Some(users.hasher().hash(new_password.as_str(), users.ids.bytes()).map_err(UsersError::from)?);
+    change.password_hash = Some(
+        users.hasher().hash(new_password.as_str(), users.ids.bytes()).map_err(UsersError::from)?,
+    );
     change.credentials = Some(&credentials);
     change.extra_writes = vec![users.store.transact_refund_attempt(&bucket, now)];
     let session = caller.session.as_deref().and_then(SessionId::parse);
     if let Some(session) = session {
-        change.extra_writes.push(users.store.transact_keep_session(session, user.id, after.session_epoch));
+        change.extra_writes.push(users.store.transact_keep_session(
+            session,
+            user.id,
+            after.session_epoch,
+        ));
     }
     match users.store.update_user(change).await? {
         UpdateOutcome::Written => {
-            let device = DeviceToken::issue(&after.email, after.id, after.session_epoch, &users.ids, now);
-            Ok(http::no_content().with_header(DEVICE_TOKEN_HEADER, &device.text(users.device_token_keys().await?.active())))
+            let device =
+                DeviceToken::issue(&after.email, after.id, after.session_epoch, &users.ids, now);
+            Ok(http::no_content().with_header(
+                DEVICE_TOKEN_HEADER,
+                &device.text(users.device_token_keys().await?.active()),
+            ))
         }
         UpdateOutcome::VersionConflict | UpdateOutcome::EmailTaken => match session {
-            Some(session) if !users.is_session_active(session, &user).await? => Err(Problem::unauthorized()),
+            Some(session) if !users.is_session_active(session, &user).await? => {
+                Err(Problem::unauthorized())
+            }
             _ => Err(UsersError::Contended.into()),
         },
     }

@@ -26,12 +26,13 @@ struct ConfirmPasswordReset {
     new_password: Password,
 }
 
-/// Answers `204` with a device token: who reads the mailbox is the owner, and gets in even while strangers use up the tries of the
-/// account. All sessions and earlier device tokens end, and an address change that waits is cancelled.
+/// Answers `204` with a device token: who reads the mailbox is the owner, and gets in even while
+/// strangers use up the tries of the account. All sessions and earlier device tokens end, and an
+/// address change that waits is cancelled.
 ///
 /// # Errors
-/// The problem that is answered: `400` for a link that does not work, whatever is wrong with it; `429` to a network that
-/// uses too many.
+/// The problem that is answered: `400` for a link that does not work, whatever is wrong with it;
+/// `429` to a network that uses too many.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/users/password-reset/confirm",
@@ -40,7 +41,10 @@ struct ConfirmPasswordReset {
     security(()),
     extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["invalid_one_time_token", "password_is_email", "too_many_requests"]))),
 ))]
-pub async fn confirm_password_reset(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
+pub async fn confirm_password_reset(
+    users: Arc<Users>,
+    request: Request,
+) -> Result<Response, Problem> {
     let ConfirmPasswordReset { token, new_password } = request.json()?;
     let token = OneTimeToken::parse(&token).ok_or(ChangeError::InvalidLink)?;
     users.check_link_rate_limit(&request).await?;
@@ -51,13 +55,25 @@ pub async fn confirm_password_reset(users: Arc<Users>, request: Request) -> Resu
     check_password_differs(&new_password, &user.email).map_err(UsersError::NewPassword)?;
 
     let mut change = UserChange::new(&user, &after);
-    change.password_hash = Some(users.hasher().hash(new_password.as_str(), users.ids.bytes()).map_err(UsersError::from)?);
-    change.extra_writes = vec![users.store.transact_clear_bucket(&users.buckets().await?.login_unknown_device(&user.email))];
+    change.password_hash = Some(
+        users.hasher().hash(new_password.as_str(), users.ids.bytes()).map_err(UsersError::from)?,
+    );
+    change.extra_writes = vec![
+        users
+            .store
+            .transact_clear_bucket(&users.buckets().await?.login_unknown_device(&user.email)),
+    ];
     match users.store.update_user(change).await? {
         UpdateOutcome::Written => {
-            let device = DeviceToken::issue(&after.email, after.id, after.session_epoch, &users.ids, now);
-            Ok(http::no_content().with_header(DEVICE_TOKEN_HEADER, &device.text(users.device_token_keys().await?.active())))
+            let device =
+                DeviceToken::issue(&after.email, after.id, after.session_epoch, &users.ids, now);
+            Ok(http::no_content().with_header(
+                DEVICE_TOKEN_HEADER,
+                &device.text(users.device_token_keys().await?.active()),
+            ))
         }
-        UpdateOutcome::VersionConflict | UpdateOutcome::EmailTaken => Err(UsersError::Contended.into()),
+        UpdateOutcome::VersionConflict | UpdateOutcome::EmailTaken => {
+            Err(UsersError::Contended.into())
+        }
     }
 }

@@ -12,8 +12,9 @@ use crate::{Users, error::UsersError, store::UpdateOutcome};
 /// How often a change is tried that others get in the way of.
 const MAX_ATTEMPTS: u32 = 3;
 
-/// Answers `204`. Credentials and profile are erased at once, and every session is over; the address is free again. The other services
-/// hear of it and erase their copies: an order that is not settled yet runs on with its own, and is redacted when it is.
+/// Answers `204`. Credentials and profile are erased at once, and every session is over; the
+/// address is free again. The other services hear of it and erase their copies: an order that is
+/// not settled yet runs on with its own, and is redacted when it is.
 ///
 /// # Errors
 /// The problem that is answered: `412` when `If-Match` is given and the profile has changed since.
@@ -30,11 +31,18 @@ pub async fn delete_me(users: Arc<Users>, request: Request) -> Result<Response, 
     let seen = request.if_match_optional()?;
 
     for _ in 0..MAX_ATTEMPTS {
-        let user = users.store.user(caller.user_id).await?.filter(|user| user.is_active).ok_or_else(Problem::unauthorized)?;
+        let user = users
+            .store
+            .user(caller.user_id)
+            .await?
+            .filter(|user| user.is_active)
+            .ok_or_else(Problem::unauthorized)?;
         if seen.is_some_and(|seen| seen != user.version) {
             return Err(UsersError::VersionMismatch { current: user.version }.into());
         }
-        if users.store.erase(&user, users.clock.now(), request.trace()).await? == UpdateOutcome::Written {
+        if users.store.erase(&user, users.clock.now(), request.trace()).await?
+            == UpdateOutcome::Written
+        {
             return Ok(http::no_content());
         }
     }

@@ -10,8 +10,8 @@ use shared::{
 use super::view::UserView;
 use crate::Users;
 
-/// Answers `200` with the profile and its version. Somebody who is gone or disabled while the gateway still remembers the token gets the
-/// same `401` as with any token that does not count.
+/// Answers `200` with the profile and its version. Somebody who is gone or disabled while the
+/// gateway still remembers the token gets the same `401` as with any token that does not count.
 ///
 /// # Errors
 /// The problem that is answered.
@@ -25,7 +25,12 @@ use crate::Users;
 pub async fn get_me(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
     let caller = request.caller()?;
 
-    let user = users.store.user(caller.user_id).await?.filter(|user| user.is_active).ok_or_else(Problem::unauthorized)?;
+    let user = users
+        .store
+        .user(caller.user_id)
+        .await?
+        .filter(|user| user.is_active)
+        .ok_or_else(Problem::unauthorized)?;
 
     Ok(http::ok(&UserView::from(&user)).etag(user.version))
 }

@@ -1,4 +1,5 @@
-//! Direct invocation: gives a registered user a role. Who may invoke it is IAM's business; this is how the first admin comes about.
+//! Direct invocation: gives a registered user a role. Who may invoke it is IAM's business; this is
+//! how the first admin comes about.
 
 use std::sync::Arc;
 
@@ -30,26 +31,45 @@ pub struct RoleView {
     role: &'static str,
 }
 
-/// Answers the user's id and role. Access tokens that the user had stop to count; granting the role that they have changes nothing.
+/// Answers the user's id and role. Access tokens that the user had stop to count; granting the role
+/// that they have changes nothing.
 ///
 /// # Errors
-/// `UnknownRole`, `UnknownEmail`, or `Unavailable` when the table failed and the same call may succeed later.
+/// `UnknownRole`, `UnknownEmail`, or `Unavailable` when the table failed and the same call may
+/// succeed later.
 pub async fn grant_role(users: Arc<Users>, call: Call<GrantRole>) -> Result<RoleView, Failure> {
-    let role = Role::parse(&call.event.role).ok_or_else(|| Failure::new("UnknownRole", "There is no such role: use user or admin."))?;
+    let role = Role::parse(&call.event.role)
+        .ok_or_else(|| Failure::new("UnknownRole", "There is no such role: use user or admin."))?;
     let unknown = || Failure::new("UnknownEmail", "Nobody is registered with this e-mail address.");
     let email = Email::parse(&call.event.email).map_err(|_| unknown())?;
     let unavailable = |error: &dyn std::error::Error| Failure::from_error("Unavailable", error);
 
     for _ in 0..MAX_ATTEMPTS {
-        let credentials = users.store.credentials(email.as_str()).await.map_err(|error| unavailable(&error))?.ok_or_else(unknown)?;
-        let user = users.store.user(credentials.user_id).await.map_err(|error| unavailable(&error))?.ok_or_else(unknown)?;
+        let credentials = users
+            .store
+            .credentials(email.as_str())
+            .await
+            .map_err(|error| unavailable(&error))?
+            .ok_or_else(unknown)?;
+        let user = users
+            .store
+            .user(credentials.user_id)
+            .await
+            .map_err(|error| unavailable(&error))?
+            .ok_or_else(unknown)?;
         let granted = RoleView { user_id: user.id, role: role.name() };
         if user.role == role.name() {
             return Ok(granted);
         }
         let change = AdminEdit { role: Some(role), ..AdminEdit::default() };
         let after = user.edited_by_admin(change, users.clock.now(), Trace::start(&users.ids));
-        if users.store.update_user(UserChange::new(&user, &after)).await.map_err(|error| unavailable(&error))? == UpdateOutcome::Written {
+        if users
+            .store
+            .update_user(UserChange::new(&user, &after))
+            .await
+            .map_err(|error| unavailable(&error))?
+            == UpdateOutcome::Written
+        {
             return Ok(granted);
         }
     }

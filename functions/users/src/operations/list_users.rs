@@ -41,10 +41,14 @@ pub async fn list_users(users: Arc<Users>, request: Request) -> Result<Response,
         let last = found.last().map(|listed| listed.listed_at.clone()).unwrap_or_default();
         next_cursor = Some(page.next(&cursor_key(&users).await?, &scope, &last, now, &users.ids));
     }
-    Ok(http::ok(&Page { items: found.iter().map(|listed| UserView::from(&listed.user)).collect(), next_cursor }))
+    Ok(http::ok(&Page {
+        items: found.iter().map(|listed| UserView::from(&listed.user)).collect(),
+        next_cursor,
+    }))
 }
 
 async fn cursor_key(users: &Users) -> Result<CursorKey, Problem> {
-    let keys = users.server_keys().await.map_err(|error| Problem::unavailable().caused_by(&error))?;
+    let keys =
+        users.server_keys().await.map_err(|error| Problem::unavailable().caused_by(&error))?;
     Ok(CursorKey::new(keys.derive("cursor")))
 }

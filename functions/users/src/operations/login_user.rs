@@ -30,12 +30,14 @@ struct LoginUser {
     password: String,
 }
 
-/// Answers `200` with the tokens. An address that is malformed, unknown or disabled and a wrong password are one and the same `401`,
-/// after the same work: one read and one hash (two for a password that was not typed in composed form).
+/// Answers `200` with the tokens. An address that is malformed, unknown or disabled and a wrong
+/// password are one and the same `401`, after the same work: one read and one hash (two for a
+/// password that was not typed in composed form).
 ///
-/// Tries are counted, and too many are `429`, whoever's address it is: those of strangers by account and by network, those of a device
-/// that has logged in to this account before by the device token that it got then. So strangers who try passwords keep themselves out
-/// and not the owner.
+/// Tries are counted, and too many are `429`, whoever's address it is: those of strangers by
+/// account and by network, those of a device that has logged in to this account before by the
+/// device token that it got then. So strangers who try passwords keep themselves out and not the
+/// owner.
 ///
 /// # Errors
 /// The problem that is answered.
@@ -60,42 +62,78 @@ pub async fn login_user(users: Arc<Users>, request: Request) -> Result<Response,
     let address = Email::parse(&email).map_or(email, String::from);
     let device_keys = users.device_token_keys().await?;
     let header = request.header(DEVICE_TOKEN_HEADER);
-    let presented = header.and_then(|text| device_keys.open(|key| DeviceToken::open(text, &address, key, now)));
+    let presented =
+        header.and_then(|text| device_keys.open(|key| DeviceToken::open(text, &address, key, now)));
     let buckets = users.buckets().await?;
-    let unknown_device = || vec![buckets.login_network(request.source_ip()), buckets.login_unknown_device(&address)];
-    let mut login_buckets = presented.as_ref().map_or_else(unknown_device, |device| vec![buckets.login_known_device(device)]);
-    let (allowed, credentials) = tokio::join!(users.check_rate_limits(&login_buckets), users.store.credentials(&address));
+    let unknown_device =
+        || vec![buckets.login_network(request.source_ip()), buckets.login_unknown_device(&address)];
+    let mut login_buckets = presented
+        .as_ref()
+        .map_or_else(unknown_device, |device| vec![buckets.login_known_device(device)]);
+    let (allowed, credentials) =
+        tokio::join!(users.check_rate_limits(&login_buckets), users.store.credentials(&address));
     allowed?;
 
     let credentials = credentials?;
-    let is_current = |device: &DeviceToken| credentials.as_ref().is_some_and(|user| device.belongs_to(user.user_id, user.session_epoch));
+    let is_current = |device: &DeviceToken| {
+        credentials.as_ref().is_some_and(|user| device.belongs_to(user.user_id, user.session_epoch))
+    };
     let device = presented.clone().filter(is_current);
     if presented.is_some() && device.is_none() {
-        // It was issued before the last reset, or to a user before this one: whoever has it is a stranger.
+        // It was issued before the last reset, or to a user before this one: whoever has it is a
+        // stranger.
         login_buckets = unknown_device();
         users.check_rate_limits(&login_buckets).await?;
     }
     let stored_hash = credentials.as_ref().map(|credentials| credentials.password_hash.as_str());
-    let normalization = users.hasher().matching_normalization(&password, stored_hash).map_err(UsersError::from)?;
-    let (user, normalization) = credentials.filter(|user| user.is_active).zip(normalization).ok_or(UsersError::InvalidCredentials)?;
+    let normalization =
+        users.hasher().matching_normalization(&password, stored_hash).map_err(UsersError::from)?;
+    let (user, normalization) = credentials
+        .filter(|user| user.is_active)
+        .zip(normalization)
+        .ok_or(UsersError::InvalidCredentials)?;
 
     let refresh_token = RefreshToken::first(TokenSubject::from(&user), &users.ids, now);
     let refresh_token_keys = users.refresh_token_keys().await?;
-    // A try that was right does not count for the account or device, which is charged last. The network's does: many would change it at the
-    // same moment.
-    let refund = login_buckets.last().map(|bucket| users.store.transact_refund_attempt(bucket, now)).into_iter().collect();
-    users.store.start_session(&refresh_token, users.session_expiry(&refresh_token, now), now, refund).await?;
+    // A try that was right does not count for the account or device, which is charged last. The
+    // network's does: many would change it at the same moment.
+    let refund = login_buckets
+        .last()
+        .map(|bucket| users.store.transact_refund_attempt(bucket, now))
+        .into_iter()
+        .collect();
+    users
+        .store
+        .start_session(&refresh_token, users.session_expiry(&refresh_token, now), now, refund)
+        .await?;
     upgrade_password_hash(&users, &user, &password, normalization).await;
 
-    let answer = http::ok(&TokensView::new(&refresh_token, refresh_token_keys.active(), &signing_key, &users, now)?);
-    // A token under the previous server key is replaced, so that it survives the next rotation of that key too.
+    let answer = http::ok(&TokensView::new(
+        &refresh_token,
+        refresh_token_keys.active(),
+        &signing_key,
+        &users,
+        now,
+    )?);
+    // A token under the previous server key is replaced, so that it survives the next rotation of
+    // that key too.
     let issued = || DeviceToken::issue(&address, user.user_id, user.session_epoch, &users.ids, now);
     let device = device.unwrap_or_else(issued).text(device_keys.active());
-    Ok(if header == Some(device.as_str()) { answer } else { answer.with_header(DEVICE_TOKEN_HEADER, &device) })
+    Ok(if header == Some(device.as_str()) {
+        answer
+    } else {
+        answer.with_header(DEVICE_TOKEN_HEADER, &device)
+    })
 }
 
-/// Hashes the password again where the stored hash has old parameters or is of the password as typed. If that fails, the next login retries.
-async fn upgrade_password_hash(users: &Users, user: &Credentials, password: &str, normalization: Normalization) {
+/// Hashes the password again where the stored hash has old parameters or is of the password as
+/// typed. If that fails, the next login retries.
+async fn upgrade_password_hash(
+    users: &Users,
+    user: &Credentials,
+    password: &str,
+    normalization: Normalization,
+) {
     if normalization == Normalization::Nfc && !PasswordHasher::needs_rehash(&user.password_hash) {
         return;
     }

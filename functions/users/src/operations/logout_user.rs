@@ -10,8 +10,8 @@ use shared::{
 
 use crate::{Users, domain::EndReason, tokens::refresh::SessionId};
 
-/// Answers `204`, also to who has logged out before. The refresh token is worthless at once, access tokens of the session as soon as the
-/// gateway asks again: within a minute.
+/// Answers `204`, also to who has logged out before. The refresh token is worthless at once, access
+/// tokens of the session as soon as the gateway asks again: within a minute.
 ///
 /// # Errors
 /// The problem that is answered.

@@ -1,8 +1,10 @@
-//! `POST /users/token/refresh`: a new access token and a new refresh token for the refresh token that counts.
+//! `POST /users/token/refresh`: a new access token and a new refresh token for the refresh token
+//! that counts.
 //!
-//! Each token is good once. One that is used again shows that two have it, and nobody can tell which of them is the owner: the whole
-//! session ends, and the user's access tokens with it. The exception is the token before the one that counts, for ten seconds: it gets
-//! the same successor again, so that an answer that was lost on its way logs nobody out (RFC 9700, section 4.14.2).
+//! Each token is good once. One that is used again shows that two have it, and nobody can tell
+//! which of them is the owner: the whole session ends, and the user's access tokens with it. The
+//! exception is the token before the one that counts, for ten seconds: it gets the same successor
+//! again, so that an answer that was lost on its way logs nobody out (RFC 9700, section 4.14.2).
 
 use std::sync::Arc;
 
@@ -75,31 +77,41 @@ async fn exchange(
     }
     let mut successor = presented.successor(presented.subject.clone(), keys.active());
     for _ in 0..MAX_ATTEMPTS {
-        let (session, user) = match users.store.rotate_refresh_token(presented, &successor, expires_at, now).await? {
-            RotationOutcome::Written => return Ok(successor),
-            RotationOutcome::Conflict { session, user } => (session, user),
-        };
+        let (session, user) =
+            match users.store.rotate_refresh_token(presented, &successor, expires_at, now).await? {
+                RotationOutcome::Written => return Ok(successor),
+                RotationOutcome::Conflict { session, user } => (session, user),
+            };
         let user_changed = user.is_some();
         if let Some(user) = user {
-            let user = user.filter(|user| user.is_active).ok_or(UsersError::InvalidRefreshToken("its user is gone or disabled"))?;
+            let user = user
+                .filter(|user| user.is_active)
+                .ok_or(UsersError::InvalidRefreshToken("its user is gone or disabled"))?;
             successor = presented.successor(TokenSubject::from(&*user), keys.active());
         }
         let Some(session) = session else {
-            // Without a family that refused it, a user who has moved on was the reason, or the session is none.
+            // Without a family that refused it, a user who has moved on was the reason, or the
+            // session is none.
             if user_changed {
                 continue;
             }
             return Err(UsersError::InvalidRefreshToken("there is no such session"));
         };
-        // The exchange may have been made under the other server key: just before a rotation of that key took effect.
-        let successors = keys.accepted().map(|key| presented.successor(successor.subject.clone(), key));
-        let is_repeated = |successor: &RefreshToken| token_status(&session, presented, successor, now) == TokenStatus::JustRotated;
+        // The exchange may have been made under the other server key: just before a rotation of
+        // that key took effect.
+        let successors =
+            keys.accepted().map(|key| presented.successor(successor.subject.clone(), key));
+        let is_repeated = |successor: &RefreshToken| {
+            token_status(&session, presented, successor, now) == TokenStatus::JustRotated
+        };
         if let Some(repeated) = successors.into_iter().find(is_repeated) {
             return Ok(repeated);
         }
         match token_status(&session, presented, &successor, now) {
             TokenStatus::Current if user_changed => {}
-            TokenStatus::Current | TokenStatus::SessionEnded => return Err(UsersError::InvalidRefreshToken("its session is over")),
+            TokenStatus::Current | TokenStatus::SessionEnded => {
+                return Err(UsersError::InvalidRefreshToken("its session is over"));
+            }
             TokenStatus::JustRotated | TokenStatus::Reused => {
                 revoke(users, presented, trace).await?;
                 return Err(UsersError::InvalidRefreshToken("it was used before"));
@@ -109,8 +121,14 @@ async fn exchange(
     Err(UsersError::Contended)
 }
 
-/// What the token is to a family that refused it. Its user's epoch counts too: a new password ends a session without touching it.
-fn token_status(session: &Session, presented: &RefreshToken, successor: &RefreshToken, now: Timestamp) -> TokenStatus {
+/// What the token is to a family that refused it. Its user's epoch counts too: a new password ends
+/// a session without touching it.
+fn token_status(
+    session: &Session,
+    presented: &RefreshToken,
+    successor: &RefreshToken,
+    now: Timestamp,
+) -> TokenStatus {
     if session.is_active(successor.subject.user_id, successor.subject.session_epoch, now) {
         session.token_status(&presented.generation(), &successor.generation(), now)
     } else {
@@ -122,11 +140,18 @@ fn token_status(session: &Session, presented: &RefreshToken, successor: &Refresh
 async fn revoke(users: &Users, presented: &RefreshToken, trace: &Trace) -> Result<(), UsersError> {
     let user_id = presented.subject.user_id;
     for _ in 0..MAX_ATTEMPTS {
-        let (user, session) = users.store.user_and_session(user_id, Some(presented.session_id)).await?;
-        let (Some(user), Some(Session { end_reason: None, .. })) = (user, session) else { return Ok(()) };
+        let (user, session) =
+            users.store.user_and_session(user_id, Some(presented.session_id)).await?;
+        let (Some(user), Some(Session { end_reason: None, .. })) = (user, session) else {
+            return Ok(());
+        };
         let after: User = user.with_tokens_revoked(trace.clone());
         let mut change = UserChange::new(&user, &after);
-        change.extra_writes = vec![users.store.transact_end_session(presented.session_id, user_id, EndReason::TokenReused)];
+        change.extra_writes = vec![users.store.transact_end_session(
+            presented.session_id,
+            user_id,
+            EndReason::TokenReused,
+        )];
         if users.store.update_user(change).await? == UpdateOutcome::Written {
             tracing::warn!(session = %presented.session_id, "a refresh token was used twice: its session is over");
             telemetry::count("RefreshTokenReused", "users", &users.clock);

@@ -11,7 +11,10 @@ use shared::{
 use super::view::UserView;
 use crate::{
     Users,
-    domain::{Email, FullName, Password, Registration, User, Username, VERIFICATION_LIFETIME, check_password_differs},
+    domain::{
+        Email, FullName, Password, Registration, User, Username, VERIFICATION_LIFETIME,
+        check_password_differs,
+    },
     error::UsersError,
     tokens::one_time::OneTimeToken,
 };
@@ -27,8 +30,8 @@ struct RegisterUser {
     password: Password,
 }
 
-/// Answers `201` with the user, who is sent a link to show that the address is theirs; `409` where it is taken, in whatever spelling;
-/// `429` to a network that registers too many.
+/// Answers `201` with the user, who is sent a link to show that the address is theirs; `409` where
+/// it is taken, in whatever spelling; `429` to a network that registers too many.
 ///
 /// # Errors
 /// The problem that is answered.
@@ -43,13 +46,27 @@ struct RegisterUser {
 pub async fn register_user(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
     let RegisterUser { email, username, full_name, password } = request.json()?;
     check_password_differs(&password, email.as_str()).map_err(UsersError::Password)?;
-    users.check_rate_limits(&[users.buckets().await?.register_network(request.source_ip())]).await?;
+    users
+        .check_rate_limits(&[users.buckets().await?.register_network(request.source_ip())])
+        .await?;
 
     let now = users.clock.now();
     let id = users.ids.create(now);
-    let link = OneTimeToken::create(id, &users.ids).link(&users.one_time_token_key().await?, now, VERIFICATION_LIFETIME, &users.ids);
-    let user = User::register(id, Registration { email, username, full_name }, link, now, request.trace().clone());
-    let password_hash = users.hasher().hash(password.as_str(), users.ids.bytes()).map_err(UsersError::from)?;
+    let link = OneTimeToken::create(id, &users.ids).link(
+        &users.one_time_token_key().await?,
+        now,
+        VERIFICATION_LIFETIME,
+        &users.ids,
+    );
+    let user = User::register(
+        id,
+        Registration { email, username, full_name },
+        link,
+        now,
+        request.trace().clone(),
+    );
+    let password_hash =
+        users.hasher().hash(password.as_str(), users.ids.bytes()).map_err(UsersError::from)?;
     users.store.register(&user, password_hash).await?;
 
     Ok(http::created(&request.location("/users/me"), &UserView::from(&user)))
@@ -66,7 +83,12 @@ mod tests {
         let good = json!({ "email": "Ada@Example.com", "username": "ada", "full_name": "Ada Lovelace", "password": "correct horse" });
         let read = serde_json::from_value::<RegisterUser>(good.clone()).unwrap();
         assert_eq!(read.email.as_str(), "ada@example.com");
-        for (field, value) in [("role", json!("admin")), ("is_active", json!(true)), ("version", json!(1)), ("id", json!("usr_x"))] {
+        for (field, value) in [
+            ("role", json!("admin")),
+            ("is_active", json!(true)),
+            ("version", json!(1)),
+            ("id", json!("usr_x")),
+        ] {
             let mut more = good.clone();
             more[field] = value;
             assert!(serde_json::from_value::<RegisterUser>(more).is_err(), "{field}");

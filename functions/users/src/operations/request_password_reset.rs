@@ -1,7 +1,7 @@
 //! `POST /users/password-reset`: a link that sets a new password, by mail.
 //!
-//! Whether somebody is registered shows neither in the answer nor in the work that is done for it: two reads and one write, which for
-//! nobody is refused.
+//! Whether somebody is registered shows neither in the answer nor in the work that is done for it:
+//! two reads and one write, which for nobody is refused.
 
 use std::sync::Arc;
 
@@ -44,22 +44,38 @@ struct RequestPasswordReset {
     security(()),
     extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["too_many_requests"]))),
 ))]
-pub async fn request_password_reset(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
+pub async fn request_password_reset(
+    users: Arc<Users>,
+    request: Request,
+) -> Result<Response, Problem> {
     let RequestPasswordReset { email } = request.json()?;
     let address = Email::parse(&email).map_or(email, String::from);
     let buckets = users.buckets().await?;
-    users.check_rate_limits(&[buckets.reset_network(request.source_ip()), buckets.reset_account(&address)]).await?;
+    users
+        .check_rate_limits(&[
+            buckets.reset_network(request.source_ip()),
+            buckets.reset_account(&address),
+        ])
+        .await?;
 
     let known = users.store.credentials(&address).await?;
-    let user_id = known.map_or_else(|| ids::derive::<UserId>(&["nobody", &address]), |known| known.user_id);
-    let user = users.store.user(user_id).await?.filter(|user| user.is_active && user.email == address);
+    let user_id =
+        known.map_or_else(|| ids::derive::<UserId>(&["nobody", &address]), |known| known.user_id);
+    let user =
+        users.store.user(user_id).await?.filter(|user| user.is_active && user.email == address);
     let now = users.clock.now();
-    let fresh = OneTimeToken::create(user_id, &users.ids).link(&users.one_time_token_key().await?, now, RESET_LIFETIME, &users.ids);
+    let fresh = OneTimeToken::create(user_id, &users.ids).link(
+        &users.one_time_token_key().await?,
+        now,
+        RESET_LIFETIME,
+        &users.ids,
+    );
     let (seen, link) = match user {
         Some(user) => (user.version, user.reset_link(fresh, now)),
         None => (0, fresh),
     };
-    // Refused for nobody always, and for somebody who is changing at this very moment: they ask again.
+    // Refused for nobody always, and for somebody who is changing at this very moment: they ask
+    // again.
     let _ = users.store.store_reset_link(user_id, seen, &link, request.trace()).await?;
 
     Ok(http::accepted(&json!({ "status": "accepted" })))

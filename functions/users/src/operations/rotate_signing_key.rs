@@ -1,11 +1,15 @@
-//! Secrets Manager's rotation of the secret `signing-key`: makes the key that signs access tokens from now on.
+//! Secrets Manager's rotation of the secret `signing-key`: makes the key that signs access tokens
+//! from now on.
 //!
-//! Secrets Manager calls it four times with the same token, which names the new version, and repeats a step that failed: `createSecret`
-//! puts the new keys beside the present ones (`AWSPENDING`), `setSecret` has nothing to do (no other system holds the key), `testSecret`
-//! signs and verifies with them, `finishSecret` makes them the present ones (`AWSCURRENT`). Every step may be repeated, and come late.
+//! Secrets Manager calls it four times with the same token, which names the new version, and
+//! repeats a step that failed: `createSecret` puts the new keys beside the present ones
+//! (`AWSPENDING`), `setSecret` has nothing to do (no other system holds the key), `testSecret`
+//! signs and verifies with them, `finishSecret` makes them the present ones (`AWSCURRENT`). Every
+//! step may be repeated, and come late.
 //!
-//! An operator invokes it directly with `{"revoke": "<kid>"}` or `{"revoke": "current"}` when a key may be known to somebody else. The key
-//! is revoked at once and a new one signs. Refresh tokens are not signed by these keys: clients get their next access token as always.
+//! An operator invokes it directly with `{"revoke": "<kid>"}` or `{"revoke": "current"}` when a key
+//! may be known to somebody else. The key is revoked at once and a new one signs. Refresh tokens
+//! are not signed by these keys: clients get their next access token as always.
 
 use std::sync::Arc;
 
@@ -25,7 +29,8 @@ use crate::{
 
 const CURRENT: &str = "AWSCURRENT";
 const PENDING: &str = "AWSPENDING";
-/// Marks the keys of a revocation until they are current. Not `AWSPENDING`: Secrets Manager would take it for a rotation of its own.
+/// Marks the keys of a revocation until they are current. Not `AWSPENDING`: Secrets Manager would
+/// take it for a rotation of its own.
 const REVOKING: &str = "REVOKING";
 /// How often a revocation is tried that a rotation gets ahead of.
 const MAX_ATTEMPTS: u32 = 5;
@@ -67,13 +72,18 @@ enum Step {
     FinishSecret,
 }
 
-/// Carries out one step of a rotation and answers an empty object, or revokes a key and answers `{"revoked", "current"}`.
+/// Carries out one step of a rotation and answers an empty object, or revokes a key and answers
+/// `{"revoked", "current"}`.
 ///
 /// # Errors
-/// `SecretsManagerFailed`; `UnknownKey` when there is no key to revoke under that name; `UnreadableKeys` when a version holds no keys;
-/// `UnusableKeys` when the new ones do not work; `Superseded` when
-/// another rotation was finished since this one began: finishing it would throw away the key that signs.
-pub async fn rotate_signing_key(users: Arc<Users>, call: Call<RotateSigningKey>) -> Result<Value, Failure> {
+/// `SecretsManagerFailed`; `UnknownKey` when there is no key to revoke under that name;
+/// `UnreadableKeys` when a version holds no keys; `UnusableKeys` when the new ones do not work;
+/// `Superseded` when another rotation was finished since this one began: finishing it would throw
+/// away the key that signs.
+pub async fn rotate_signing_key(
+    users: Arc<Users>,
+    call: Call<RotateSigningKey>,
+) -> Result<Value, Failure> {
     let RotateSecret { step, secret_id, client_request_token } = match call.event {
         RotateSigningKey::Rotate(step) => step,
         RotateSigningKey::Revoke(RevokeKey { revoke }) => return revoke_key(&users, &revoke).await,
@@ -93,12 +103,15 @@ async fn create_secret(users: &Users, secret: &Secret<'_>, token: &str) -> Resul
         return Ok(());
     }
     let current_keys = secret.current_keys().await?;
-    let next = current_keys.rotated(&users.ids, users.clock.now()).map_err(|error| Failure::from_error("UnusableKeys", &error))?;
+    let next = current_keys
+        .rotated(&users.ids, users.clock.now())
+        .map_err(|error| Failure::from_error("UnusableKeys", &error))?;
     secret.put(token, PENDING, next.text()).await
 }
 
-/// Makes keys current in which the named one is revoked. A rotation that finishes meanwhile is not overwritten: the key is then revoked
-/// in its keys. A key that is revoked already stays so, and nothing is written: a repeated invocation is answered like the first.
+/// Makes keys current in which the named one is revoked. A rotation that finishes meanwhile is not
+/// overwritten: the key is then revoked in its keys. A key that is revoked already stays so, and
+/// nothing is written: a repeated invocation is answered like the first.
 async fn revoke_key(users: &Users, name: &str) -> Result<Value, Failure> {
     let secret_id = users.secrets.full_name(signing_keys::SECRET_NAME);
     let secret = Secret { client: users.secrets.client(), id: &secret_id };
@@ -108,7 +121,13 @@ async fn revoke_key(users: &Users, name: &str) -> Result<Value, Failure> {
         let version = secret.current_version().await?;
         let current_keys = secret.version(&version).await?.unwrap_or_default();
         // The key that signs at the first try, also when a rotation has retired it since.
-        let kid = named.or_else(|| if name == "current" { current_keys.current().map(|key| key.kid) } else { KeyId::parse(name) });
+        let kid = named.or_else(|| {
+            if name == "current" {
+                current_keys.current().map(|key| key.kid)
+            } else {
+                KeyId::parse(name)
+            }
+        });
         let kid = kid.filter(|kid| current_keys.contains(*kid)).ok_or_else(|| {
             Failure::new("UnknownKey", "There is no such signing key: GET /.well-known/jwks.json lists those that verify tokens.")
         })?;
@@ -117,7 +136,9 @@ async fn revoke_key(users: &Users, name: &str) -> Result<Value, Failure> {
             return Ok(revoked(kid, &current_keys));
         }
         let now = users.clock.now();
-        let next = current_keys.revoked(kid, &users.ids, now).map_err(|error| Failure::from_error("UnusableKeys", &error))?;
+        let next = current_keys
+            .revoked(kid, &users.ids, now)
+            .map_err(|error| Failure::from_error("UnusableKeys", &error))?;
         check(&next, users)?;
         let token = users.ids.create::<KeyId>(now).to_string();
         secret.put(&token, REVOKING, next.text()).await?;
@@ -149,14 +170,18 @@ async fn finish_secret(secret: &Secret<'_>, token: &str) -> Result<(), Failure> 
     let current_keys = secret.version(&current).await?.unwrap_or_default();
     let next = secret.version(token).await?.ok_or_else(no_version)?;
     if !next.is_successor_of(&current_keys) {
-        return Err(Failure::new("Superseded", "Another rotation was finished since this one began; begin a new one."));
+        return Err(Failure::new(
+            "Superseded",
+            "Another rotation was finished since this one began; begin a new one.",
+        ));
     }
     secret.make_current(token, &current).await
 }
 
 /// That the key which is to sign does, and that what it signs is accepted.
 fn check(keys: &SigningKeys, users: &Users) -> Result<(), Failure> {
-    let unusable = |cause: &str| Failure::new("UnusableKeys", format!("the new keys do not work: {cause}"));
+    let unusable =
+        |cause: &str| Failure::new("UnusableKeys", format!("the new keys do not work: {cause}"));
     let (ids, now) = (&users.ids, users.clock.now());
     let key = keys.current().ok_or_else(|| unusable("none of them signs"))?;
     let issuer = Issuer { name: "rotation".to_owned(), audience: "rotation".to_owned() };
@@ -190,46 +215,76 @@ impl Secret<'_> {
     async fn version(&self, token: &str) -> Result<Option<SigningKeys>, Failure> {
         match self.client.get_secret_value().secret_id(self.id).version_id(token).send().await {
             Ok(answer) => read(answer.secret_string()).map(Some),
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => Ok(None),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|error| error.is_resource_not_found_exception()) =>
+            {
+                Ok(None)
+            }
             Err(error) => Err(failed("GetSecretValue", &error)),
         }
     }
 
     /// The keys that count now.
     async fn current_keys(&self) -> Result<SigningKeys, Failure> {
-        let answer = self.client.get_secret_value().secret_id(self.id).version_stage(CURRENT).send().await;
+        let answer =
+            self.client.get_secret_value().secret_id(self.id).version_stage(CURRENT).send().await;
         read(answer.map_err(|error| failed("GetSecretValue", &error))?.secret_string())
     }
 
     /// The name of the version that counts now.
     async fn current_version(&self) -> Result<String, Failure> {
-        let answer = self.client.describe_secret().secret_id(self.id).send().await.map_err(|error| failed("DescribeSecret", &error))?;
+        let answer = self
+            .client
+            .describe_secret()
+            .secret_id(self.id)
+            .send()
+            .await
+            .map_err(|error| failed("DescribeSecret", &error))?;
         let versions = answer.version_ids_to_stages().into_iter().flatten();
-        let current = versions.filter(|(_, stages)| stages.iter().any(|stage| stage == CURRENT)).map(|(version, _)| version.clone());
-        current.last().ok_or_else(|| Failure::new("UnreadableKeys", "The secret has no current version."))
+        let current = versions
+            .filter(|(_, stages)| stages.iter().any(|stage| stage == CURRENT))
+            .map(|(version, _)| version.clone());
+        current
+            .last()
+            .ok_or_else(|| Failure::new("UnreadableKeys", "The secret has no current version."))
     }
 
-    /// Writes the version that a token names, marked by `stage`. A copy of this step that was quicker has written other keys under the
-    /// same name: they are as good.
+    /// Writes the version that a token names, marked by `stage`. A copy of this step that was
+    /// quicker has written other keys under the same name: they are as good.
     async fn put(&self, token: &str, stage: &str, text: String) -> Result<(), Failure> {
-        let put = self.client.put_secret_value().secret_id(self.id).client_request_token(token).secret_string(text);
+        let put = self
+            .client
+            .put_secret_value()
+            .secret_id(self.id)
+            .client_request_token(token)
+            .secret_string(text);
         match put.version_stages(stage).send().await {
             Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_exists_exception()) => Ok(()),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|error| error.is_resource_exists_exception()) =>
+            {
+                Ok(())
+            }
             Err(error) => Err(failed("PutSecretValue", &error)),
         }
     }
 
     /// Makes a version the one that counts, unless another one than `current` does meanwhile.
     async fn make_current(&self, token: &str, current: &str) -> Result<(), Failure> {
-        let update = self.client.update_secret_version_stage().secret_id(self.id).version_stage(CURRENT);
+        let update =
+            self.client.update_secret_version_stage().secret_id(self.id).version_stage(CURRENT);
         let moved = update.move_to_version_id(token).remove_from_version_id(current).send().await;
         moved.map(|_| ()).map_err(|error| failed("UpdateSecretVersionStage", &error))
     }
 }
 
 fn read(text: Option<&str>) -> Result<SigningKeys, Failure> {
-    SigningKeys::parse(text.unwrap_or_default()).map_err(|error| Failure::from_error("UnreadableKeys", &error))
+    SigningKeys::parse(text.unwrap_or_default())
+        .map_err(|error| Failure::from_error("UnreadableKeys", &error))
 }
 
 fn failed(call: &str, error: &(dyn std::error::Error + 'static)) -> Failure {

@@ -12,7 +12,10 @@ use shared::{
 use super::view::UserView;
 use crate::{
     Users,
-    domain::{Email, EmailEdit, FullName, ProfileEdit, Username, VERIFICATION_LIFETIME, WITHDRAWAL_LIFETIME},
+    domain::{
+        Email, EmailEdit, FullName, ProfileEdit, Username, VERIFICATION_LIFETIME,
+        WITHDRAWAL_LIFETIME,
+    },
     error::UsersError,
     store::{UpdateOutcome, UserChange},
     tokens::one_time::OneTimeToken,
@@ -38,12 +41,15 @@ struct UpdateMe {
     current_password: Option<String>,
 }
 
-/// Answers `200` with the profile. Another address needs `current_password` and is only `pending_email` until the link that is sent there
-/// was followed; whether somebody else has it is not said before. The present address gets a mail with a link that withdraws the change.
-/// The present address, sent again, cancels a change that waits, and is sent a new link if it was never verified.
+/// Answers `200` with the profile. Another address needs `current_password` and is only
+/// `pending_email` until the link that is sent there was followed; whether somebody else has it is
+/// not said before. The present address gets a mail with a link that withdraws the change. The
+/// present address, sent again, cancels a change that waits, and is sent a new link if it was never
+/// verified.
 ///
 /// # Errors
-/// The problem that is answered: `428` without `If-Match`, `412` when the profile has changed since, `409` for 48 hours after a move.
+/// The problem that is answered: `428` without `If-Match`, `412` when the profile has changed
+/// since, `409` for 48 hours after a move.
 #[cfg_attr(feature = "api-document", utoipa::path(
     patch,
     path = "/users/me",
@@ -63,7 +69,12 @@ pub async fn update_me(users: Arc<Users>, request: Request) -> Result<Response, 
         return Err(nothing_to_change());
     }
 
-    let user = users.store.user(caller.user_id).await?.filter(|user| user.is_active).ok_or_else(Problem::unauthorized)?;
+    let user = users
+        .store
+        .user(caller.user_id)
+        .await?
+        .filter(|user| user.is_active)
+        .ok_or_else(Problem::unauthorized)?;
     if user.version != seen {
         return Err(UsersError::VersionMismatch { current: user.version }.into());
     }
@@ -76,30 +87,52 @@ pub async fn update_me(users: Arc<Users>, request: Request) -> Result<Response, 
             let buckets = users.buckets().await?;
             let bucket = buckets.password_confirmation(user.id);
             extra_writes.push(users.store.transact_refund_attempt(&bucket, now));
-            credentials = Some(users.confirm_password(&user, &password, &[buckets.verification_mails(user.id), bucket]).await?);
+            credentials = Some(
+                users
+                    .confirm_password(
+                        &user,
+                        &password,
+                        &[buckets.verification_mails(user.id), bucket],
+                    )
+                    .await?,
+            );
         }
-        Some(_) if !user.email_verified => users.check_rate_limits(&[users.buckets().await?.verification_mails(user.id)]).await?,
+        Some(_) if !user.email_verified => {
+            users.check_rate_limits(&[users.buckets().await?.verification_mails(user.id)]).await?
+        }
         _ => {}
     }
     let email = match email {
         None => None,
         Some(email) => {
             let key = users.one_time_token_key().await?;
-            let link = |lifetime| OneTimeToken::create(user.id, &users.ids).link(&key, now, lifetime, &users.ids);
-            Some(EmailEdit { email, verification: link(VERIFICATION_LIFETIME), withdrawal: link(WITHDRAWAL_LIFETIME) })
+            let link = |lifetime| {
+                OneTimeToken::create(user.id, &users.ids).link(&key, now, lifetime, &users.ids)
+            };
+            Some(EmailEdit {
+                email,
+                verification: link(VERIFICATION_LIFETIME),
+                withdrawal: link(WITHDRAWAL_LIFETIME),
+            })
         }
     };
-    let after = user.edited(ProfileEdit { email, username, full_name }, now, request.trace().clone())?;
+    let after =
+        user.edited(ProfileEdit { email, username, full_name }, now, request.trace().clone())?;
     let mut change = UserChange::new(&user, &after);
     change.credentials = credentials.as_ref();
     change.extra_writes = extra_writes;
     match users.store.update_user(change).await? {
         UpdateOutcome::Written => Ok(http::ok(&UserView::from(&after)).etag(after.version)),
-        UpdateOutcome::VersionConflict | UpdateOutcome::EmailTaken => Err(users.version_mismatch(user.id).await?),
+        UpdateOutcome::VersionConflict | UpdateOutcome::EmailTaken => {
+            Err(users.version_mismatch(user.id).await?)
+        }
     }
 }
 
 /// 422 for a change that changes nothing.
 pub(super) fn nothing_to_change() -> Problem {
-    Problem::invalid_field("", &Violation::new("nothing_to_change", "Send at least one field that is to change."))
+    Problem::invalid_field(
+        "",
+        &Violation::new("nothing_to_change", "Send at least one field that is to change."),
+    )
 }

@@ -1,4 +1,5 @@
-//! `PUT /users/{user_id}`: what somebody may do, whether they may use the shop at all, and what they are called. For admins.
+//! `PUT /users/{user_id}`: what somebody may do, whether they may use the shop at all, and what
+//! they are called. For admins.
 
 use std::sync::Arc;
 
@@ -37,17 +38,20 @@ struct UpdateUser {
     full_name: Option<FullName>,
 }
 
-/// A role is read as a text first: serde_json calls what is no text at all, where it expects an enum, malformed.
+/// A role is read as a text first: serde_json calls what is no text at all, where it expects an
+/// enum, malformed.
 fn role_by_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Role>, D::Error> {
     let name = String::deserialize(deserializer)?;
     Role::parse(&name).map(Some).ok_or_else(|| D::Error::unknown_variant(&name, &["user", "admin"]))
 }
 
-/// Answers `200` with the profile. Another role, or none any more, counts at the next exchange of a refresh token at once, and at the
-/// gateway within a minute. Nobody changes their own role or disables themselves: `409`, so that the last admin does not lock the shop.
+/// Answers `200` with the profile. Another role, or none any more, counts at the next exchange of a
+/// refresh token at once, and at the gateway within a minute. Nobody changes their own role or
+/// disables themselves: `409`, so that the last admin does not lock the shop.
 ///
 /// # Errors
-/// The problem that is answered: `428` without `If-Match`, `412` when the profile has changed since.
+/// The problem that is answered: `428` without `If-Match`, `412` when the profile has changed
+/// since.
 #[cfg_attr(feature = "api-document", utoipa::path(
     put,
     path = "/users/{user_id}",
@@ -70,7 +74,8 @@ pub async fn update_user(users: Arc<Users>, request: Request) -> Result<Response
     if user.version != seen {
         return Err(UsersError::VersionMismatch { current: user.version }.into());
     }
-    let loses_rights = role.is_some_and(|role| role.name() != user.role) || is_active == Some(false);
+    let loses_rights =
+        role.is_some_and(|role| role.name() != user.role) || is_active == Some(false);
     if admin.user_id == id && loses_rights {
         return Err(UsersError::OwnAccount.into());
     }
@@ -78,6 +83,8 @@ pub async fn update_user(users: Arc<Users>, request: Request) -> Result<Response
     let after = user.edited_by_admin(change, users.clock.now(), request.trace().clone());
     match users.store.update_user(UserChange::new(&user, &after)).await? {
         UpdateOutcome::Written => Ok(http::ok(&UserView::from(&after)).etag(after.version)),
-        UpdateOutcome::VersionConflict | UpdateOutcome::EmailTaken => Err(users.version_mismatch(id).await?),
+        UpdateOutcome::VersionConflict | UpdateOutcome::EmailTaken => {
+            Err(users.version_mismatch(id).await?)
+        }
     }
 }

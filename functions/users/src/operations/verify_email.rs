@@ -1,4 +1,5 @@
-//! `POST /users/verify-email`: an address is its owner's from now on, who has followed the link that was sent there.
+//! `POST /users/verify-email`: an address is its owner's from now on, who has followed the link
+//! that was sent there.
 
 use std::sync::Arc;
 
@@ -24,12 +25,13 @@ struct VerifyEmail {
     token: String,
 }
 
-/// Answers `204`. If the link went to another address than the one before, that is the user's from now on: they log in with it, and mails
-/// go there; `409` if somebody else has registered with it meanwhile.
+/// Answers `204`. If the link went to another address than the one before, that is the user's from
+/// now on: they log in with it, and mails go there; `409` if somebody else has registered with it
+/// meanwhile.
 ///
 /// # Errors
-/// The problem that is answered: `400` for a link that does not work, whatever is wrong with it; `429` to a network that
-/// uses too many.
+/// The problem that is answered: `400` for a link that does not work, whatever is wrong with it;
+/// `429` to a network that uses too many.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/users/verify-email",
@@ -44,9 +46,14 @@ pub async fn verify_email(users: Arc<Users>, request: Request) -> Result<Respons
     users.check_link_rate_limit(&request).await?;
 
     let user = users.store.user(token.user_id).await?.ok_or(ChangeError::InvalidLink)?;
-    let after = user.with_verified_email(&token.hash(), users.clock.now(), request.trace().clone())?;
+    let after =
+        user.with_verified_email(&token.hash(), users.clock.now(), request.trace().clone())?;
     let moves = user.email != after.email;
-    let credentials = if moves { Some(users.store.credentials(&user.email).await?.ok_or(UsersError::Contended)?) } else { None };
+    let credentials = if moves {
+        Some(users.store.credentials(&user.email).await?.ok_or(UsersError::Contended)?)
+    } else {
+        None
+    };
 
     let mut change = UserChange::new(&user, &after);
     change.credentials = credentials.as_ref();

@@ -1,4 +1,5 @@
-//! Views that several operations answer with, and the header in which a device token comes and goes.
+//! Views that several operations answer with, and the header in which a device token comes and
+//! goes.
 
 use serde::Serialize;
 use shared::{clock::Timestamp, ids::UserId};
@@ -40,7 +41,13 @@ impl TokensView {
         users: &Users,
         now: Timestamp,
     ) -> Result<Self, UsersError> {
-        let claims = Claims::new(&refresh_token.subject, refresh_token.session_id, &users.issuer, &users.ids, now);
+        let claims = Claims::new(
+            &refresh_token.subject,
+            refresh_token.session_id,
+            &users.issuer,
+            &users.ids,
+            now,
+        );
         Ok(Self {
             access_token: claims.sign(signing_key)?,
             token_type: "Bearer",

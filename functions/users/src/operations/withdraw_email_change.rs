@@ -27,11 +27,13 @@ struct WithdrawEmailChange {
     token: String,
 }
 
-/// Answers `204`. The login is the address that the link was sent to, also where it has moved meanwhile. All sessions, access tokens and
-/// device tokens end. The password stays: the mails say to reset it.
+/// Answers `204`. The login is the address that the link was sent to, also where it has moved
+/// meanwhile. All sessions, access tokens and device tokens end. The password stays: the mails say
+/// to reset it.
 ///
 /// # Errors
-/// The problem that is answered: `400` for a link that does not work, whatever is wrong with it; `429` to a network that tries too many.
+/// The problem that is answered: `400` for a link that does not work, whatever is wrong with it;
+/// `429` to a network that tries too many.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/users/email-change/withdraw",
@@ -40,14 +42,21 @@ struct WithdrawEmailChange {
     security(()),
     extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["invalid_one_time_token", "too_many_requests"]))),
 ))]
-pub async fn withdraw_email_change(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
+pub async fn withdraw_email_change(
+    users: Arc<Users>,
+    request: Request,
+) -> Result<Response, Problem> {
     let WithdrawEmailChange { token } = request.json()?;
     users.check_link_rate_limit(&request).await?;
     let token = OneTimeToken::parse(&token).ok_or(ChangeError::InvalidLink)?;
 
     for _ in 0..MAX_ATTEMPTS {
         let user = users.store.user(token.user_id).await?.ok_or(ChangeError::InvalidLink)?;
-        let after = user.with_email_change_withdrawn(&token.hash(), users.clock.now(), request.trace().clone())?;
+        let after = user.with_email_change_withdrawn(
+            &token.hash(),
+            users.clock.now(),
+            request.trace().clone(),
+        )?;
         let moves = user.email != after.email;
         let credentials = if moves { users.store.credentials(&user.email).await? } else { None };
         if moves && credentials.is_none() {
@@ -57,7 +66,8 @@ pub async fn withdraw_email_change(users: Arc<Users>, request: Request) -> Resul
         change.credentials = credentials.as_ref();
         match users.store.update_user(change).await? {
             UpdateOutcome::Written => return Ok(http::no_content()),
-            // The address is reserved until the link expires, and it has expired on another machine's clock.
+            // The address is reserved until the link expires, and it has expired on another
+            // machine's clock.
             UpdateOutcome::EmailTaken => return Err(ChangeError::InvalidLink.into()),
             UpdateOutcome::VersionConflict => {}
         }

@@ -41,21 +41,33 @@ fn password_matches_in_any_unicode_composition() {
     for typed in [composed, decomposed] {
         let stored = hasher.hash(typed, [7; 16]).unwrap();
         for password in [composed, decomposed] {
-            assert_eq!(hasher.matching_normalization(password, Some(&stored)).unwrap(), Some(Normalization::Nfc), "{password:?}");
+            assert_eq!(
+                hasher.matching_normalization(password, Some(&stored)).unwrap(),
+                Some(Normalization::Nfc),
+                "{password:?}"
+            );
         }
         assert_eq!(hasher.matching_normalization("cafe au lait", Some(&stored)).unwrap(), None);
     }
     let old = hasher.hash_raw(decomposed, [7; 16]).unwrap();
-    assert_eq!(hasher.matching_normalization(decomposed, Some(&old)).unwrap(), Some(Normalization::Raw));
+    assert_eq!(
+        hasher.matching_normalization(decomposed, Some(&old)).unwrap(),
+        Some(Normalization::Raw)
+    );
     assert_eq!(hasher.matching_normalization(composed, Some(&old)).unwrap(), None);
-    assert!(hasher.verify(decomposed, Some(&old)).unwrap() && !hasher.verify(decomposed, None).unwrap());
+    assert!(
+        hasher.verify(decomposed, Some(&old)).unwrap() && !hasher.verify(decomposed, None).unwrap()
+    );
 }
 
 #[test]
 fn cached_memory_does_not_change_hashes() {
     let (used, fresh) = (PasswordHasher::default(), PasswordHasher::default());
     used.hash("something else", [1; 16]).unwrap();
-    assert_eq!(used.hash("a password", [2; 16]).unwrap(), fresh.hash("a password", [2; 16]).unwrap());
+    assert_eq!(
+        used.hash("a password", [2; 16]).unwrap(),
+        fresh.hash("a password", [2; 16]).unwrap()
+    );
     for stored in OTHER_ARGON2 {
         assert!(used.verify("correct horse", Some(stored)).unwrap(), "{stored}");
     }
@@ -114,8 +126,13 @@ fn unknown_account_costs_the_same_work_and_never_matches() {
     assert_eq!(hasher.memory.lock().unwrap().len(), 19_456);
     let dummy = PasswordHash::new(DUMMY_HASH).unwrap();
     let real = PasswordHash::new(&hasher.hash("anything", [3; 16]).unwrap()).unwrap();
-    assert_eq!((dummy.params, dummy.version, dummy.algorithm), (real.params, real.version, real.algorithm));
-    let lengths = |hash: &PasswordHash| (hash.salt.as_ref().unwrap().len(), hash.hash.as_ref().unwrap().len());
+    assert_eq!(
+        (dummy.params, dummy.version, dummy.algorithm),
+        (real.params, real.version, real.algorithm)
+    );
+    let lengths = |hash: &PasswordHash| {
+        (hash.salt.as_ref().unwrap().len(), hash.hash.as_ref().unwrap().len())
+    };
     assert_eq!(lengths(&PasswordHash::new(DUMMY_HASH).unwrap()), (SALT_BYTES, HASH_BYTES));
 }
 
@@ -127,26 +144,43 @@ fn bcrypt_hashes_are_verified() {
             assert!(!verify(other, stored), "{other:?} {stored}");
         }
     }
-    assert!(verify("correct horse battery staple", "$2b$10$OrpheanBeholderScryDouQ4xAbAjRsjz96hGKrW7Z6aAxU8pF32q"));
+    assert!(verify(
+        "correct horse battery staple",
+        "$2b$10$OrpheanBeholderScryDouQ4xAbAjRsjz96hGKrW7Z6aAxU8pF32q"
+    ));
     for version in ["2a", "2y"] {
         let stored = format!("${version}$04$abcdefghijklmnopqrstuunMnrCFoE6AQsh7.lKZNylweoNA51Sqq");
         assert!(verify("paßwort € 😀", &stored) && !verify("paswort € 😀", &stored));
     }
     // The bits that nobody needs differ.
-    assert!(verify("correct horse", "$2b$04$abcdefghijklmnopqrstuvjydOTSfIH/d5oUHpsygqV5X9xJLQc6e"));
+    assert!(verify(
+        "correct horse",
+        "$2b$04$abcdefghijklmnopqrstuvjydOTSfIH/d5oUHpsygqV5X9xJLQc6e"
+    ));
 }
 
 #[test]
 fn bcrypt_truncates_at_nul_and_72_bytes() {
     let with = "$2b$04$abcdefghijklmnopqrstuu9TuCRtjgnx0nBD6HCbneFBvkPtNdBMa";
-    assert!(verify("with", with) && verify("with\0nul", with) && !verify("wit", with) && !verify("with nul", with));
+    assert!(
+        verify("with", with)
+            && verify("with\0nul", with)
+            && !verify("wit", with)
+            && !verify("with nul", with)
+    );
     let empty = "$2b$04$abcdefghijklmnopqrstuubyCG3zY1GIXMyxfivm.ClDiInHzxjiq";
     assert!(verify("", empty) && verify("\0", empty) && !verify("x", empty));
-    let (seventy_one, longer) =
-        ("$2b$04$abcdefghijklmnopqrstuu.gc7UY/21CSNJGJg21jJzx9QiOpJ9bO", "$2b$04$abcdefghijklmnopqrstuubzadhGtS2zEF.gu0yd0opP6cVzb.e0i");
+    let (seventy_one, longer) = (
+        "$2b$04$abcdefghijklmnopqrstuu.gc7UY/21CSNJGJg21jJzx9QiOpJ9bO",
+        "$2b$04$abcdefghijklmnopqrstuubzadhGtS2zEF.gu0yd0opP6cVzb.e0i",
+    );
     for length in [70, 71, 72, 73, 255, 256, 1024] {
         let password = "x".repeat(length);
-        assert_eq!((verify(&password, seventy_one), verify(&password, longer)), (length == 71, length >= 72), "{length}");
+        assert_eq!(
+            (verify(&password, seventy_one), verify(&password, longer)),
+            (length == 71, length >= 72),
+            "{length}"
+        );
     }
     assert!(verify(&format!("{}é", "x".repeat(72)), longer));
 }
@@ -154,7 +188,9 @@ fn bcrypt_truncates_at_nul_and_72_bytes() {
 #[test]
 fn outdated_hashes_need_rehash() {
     assert!(!PasswordHasher::needs_rehash(CURRENT_HASH));
-    assert!(!PasswordHasher::needs_rehash(&PasswordHasher::default().hash("a password", [1; 16]).unwrap()));
+    assert!(!PasswordHasher::needs_rehash(
+        &PasswordHasher::default().hash("a password", [1; 16]).unwrap()
+    ));
     for stored in OTHER_ARGON2.into_iter().chain(BCRYPT_HASHES) {
         assert!(PasswordHasher::needs_rehash(stored), "{stored}");
     }
@@ -167,7 +203,10 @@ fn outdated_hashes_need_rehash() {
         ("argon2id", "argon2i"),
         // The first twelve bytes of the salt; one byte less of the hash.
         ("c2FsdHNhbHRzYWx0c2FsdA", "c2FsdHNhbHRzYWx0"),
-        ("AdweBLwcflnNX2HVW8i1Mtu7frrn4Ki7h/rYSGuU7Is", "AdweBLwcflnNX2HVW8i1Mtu7frrn4Ki7h/rYSGuU7A"),
+        (
+            "AdweBLwcflnNX2HVW8i1Mtu7frrn4Ki7h/rYSGuU7Is",
+            "AdweBLwcflnNX2HVW8i1Mtu7frrn4Ki7h/rYSGuU7A",
+        ),
     ] {
         let stored = CURRENT_HASH.replace(present, other);
         assert!(stored != CURRENT_HASH && PasswordHasher::needs_rehash(&stored), "{stored}");

@@ -1,7 +1,8 @@
 //! Buckets: what somebody, or some network, has tried of late.
 //!
-//! Nothing is read before it is written: a try is one conditional update where nobody has tried for a while, and two where somebody has.
-//! Whether it is refused is decided from the item that a refused condition brings along.
+//! Nothing is read before it is written: a try is one conditional update where nobody has tried for
+//! a while, and two where somebody has. Whether it is refused is decided from the item that a
+//! refused condition brings along.
 
 use std::time::Duration;
 
@@ -30,15 +31,23 @@ struct BucketItem {
 impl Store {
     /// Judges a try, and pays for it if it is admitted.
     ///
-    /// A try whose answer gets lost may be paid for without having been made; never is one made without having been paid for.
+    /// A try whose answer gets lost may be paid for without having been made; never is one made
+    /// without having been paid for.
     ///
     /// # Errors
     /// When the table fails: then nobody knows, and the try must not go on.
-    pub async fn consume_attempt(&self, bucket: &Bucket, now: Timestamp) -> Result<RateLimitDecision, TableError> {
+    pub async fn consume_attempt(
+        &self,
+        bucket: &Bucket,
+        now: Timestamp,
+    ) -> Result<RateLimitDecision, TableError> {
         let mut arrival = None;
         for _ in 0..MAX_ATTEMPTS {
-            let (change, condition) =
-                if arrival.is_none_or(|arrival| arrival <= now) { first_attempt(bucket, now) } else { further_attempt(bucket, now) };
+            let (change, condition) = if arrival.is_none_or(|arrival| arrival <= now) {
+                first_attempt(bucket, now)
+            } else {
+                further_attempt(bucket, now)
+            };
             match self.sessions.update(key(bucket), change, condition).await? {
                 Outcome::Written => return Ok(RateLimitDecision::Allowed),
                 Outcome::ConditionFailed(stored) => {
@@ -51,19 +60,29 @@ impl Store {
             }
         }
         let table = self.sessions.name().to_owned();
-        Err(TableError::Unavailable { table, call: "UpdateItem", cause: "a bucket changed each time".to_owned() })
+        Err(TableError::Unavailable {
+            table,
+            call: "UpdateItem",
+            cause: "a bucket changed each time".to_owned(),
+        })
     }
 
-    /// Charges one attempt to every bucket, or to none: an attempt that a later bucket refuses is refunded to the earlier ones. The
-    /// bucket of the network comes first. Otherwise one address could use up the attempts of every account.
+    /// Charges one attempt to every bucket, or to none: an attempt that a later bucket refuses is
+    /// refunded to the earlier ones. The bucket of the network comes first. Otherwise one address
+    /// could use up the attempts of every account.
     ///
-    /// One bucket after the other, and not one transaction: a transaction fails while another one changes the bucket of a busy network.
-    /// A refusal by the second bucket costs one more update. If that update fails, or the function dies before it, the network has one
-    /// attempt less until its bucket has drained: never the account, and never another network.
+    /// One bucket after the other, and not one transaction: a transaction fails while another one
+    /// changes the bucket of a busy network. A refusal by the second bucket costs one more update.
+    /// If that update fails, or the function dies before it, the network has one attempt less until
+    /// its bucket has drained: never the account, and never another network.
     ///
     /// # Errors
     /// When the table fails: the attempt must not go on. What was charged before stays charged.
-    pub async fn consume_attempts(&self, buckets: &[Bucket], now: Timestamp) -> Result<RateLimitDecision, TableError> {
+    pub async fn consume_attempts(
+        &self,
+        buckets: &[Bucket],
+        now: Timestamp,
+    ) -> Result<RateLimitDecision, TableError> {
         for (position, bucket) in buckets.iter().enumerate() {
             let decision = self.consume_attempt(bucket, now).await?;
             if decision == RateLimitDecision::Allowed {
@@ -71,7 +90,10 @@ impl Store {
             }
             for charged in &buckets[..position] {
                 if let Err(error) = self.refund_attempt(charged, now).await {
-                    tracing::warn!(error = telemetry::causes(&error), "throttle bucket not refunded, its network has one attempt less");
+                    tracing::warn!(
+                        error = telemetry::causes(&error),
+                        "throttle bucket not refunded, its network has one attempt less"
+                    );
                 }
             }
             return Ok(decision);
@@ -88,14 +110,15 @@ impl Store {
         self.sessions.update(key(bucket), change, condition).await.map(drop)
     }
 
-    /// For a transaction: gives a try back that was admitted just now. It never stands in the way of the others' writes: where the
-    /// bucket was emptied meanwhile it stays empty.
+    /// For a transaction: gives a try back that was admitted just now. It never stands in the way
+    /// of the others' writes: where the bucket was emptied meanwhile it stays empty.
     pub fn transact_refund_attempt(&self, bucket: &Bucket, now: Timestamp) -> Write {
         let (change, condition) = refund(bucket, now);
         self.sessions.transact_update(key(bucket), change, condition)
     }
 
-    /// For a transaction: empties a bucket, whether anybody has tried or not. Nor does this ever stand in the others' way.
+    /// For a transaction: empties a bucket, whether anybody has tried or not. Nor does this ever
+    /// stand in the others' way.
     pub fn transact_clear_bucket(&self, bucket: &Bucket) -> Write {
         self.sessions.transact_delete(key(bucket), bucket_or_absent())
     }
@@ -106,27 +129,33 @@ fn first_attempt(bucket: &Bucket, now: Timestamp) -> (Expression, Expression) {
     let change = Expression::new("SET #tat = :next, #ttl = :ttl")
         .value("next", now.plus(bucket.limit().interval()).milliseconds())
         .value("ttl", ttl(bucket, now));
-    let condition = Expression::new("attribute_not_exists(#tat) OR #tat <= :now").value("now", now.milliseconds());
+    let condition = Expression::new("attribute_not_exists(#tat) OR #tat <= :now")
+        .value("now", now.milliseconds());
     (change, condition)
 }
 
-/// A try on top of others. The condition asks for room, and not for the number that was seen: of many tries at the same time each finds
-/// the room that the ones before it have left, and none has to come again.
+/// A try on top of others. The condition asks for room, and not for the number that was seen: of
+/// many tries at the same time each finds the room that the ones before it have left, and none has
+/// to come again.
 fn further_attempt(bucket: &Bucket, now: Timestamp) -> (Expression, Expression) {
-    let change =
-        Expression::new("SET #tat = #tat + :interval, #ttl = :ttl").value("interval", interval(bucket)).value("ttl", ttl(bucket, now));
+    let change = Expression::new("SET #tat = #tat + :interval, #ttl = :ttl")
+        .value("interval", interval(bucket))
+        .value("ttl", ttl(bucket, now));
     let condition = Expression::new("#tat > :now AND #tat <= :latest")
         .value("now", now.milliseconds())
         .value("latest", bucket.limit().latest(now).milliseconds());
     (change, condition)
 }
 
-/// A bucket that stands before now is as empty as one that stands at now: nobody gets more back than they have paid.
+/// A bucket that stands before now is as empty as one that stands at now: nobody gets more back
+/// than they have paid.
 fn refund(bucket: &Bucket, now: Timestamp) -> (Expression, Expression) {
-    let change = Expression::new("SET #tat = if_not_exists(#tat, :now) - :interval, #ttl = if_not_exists(#ttl, :ttl)")
-        .value("now", now.milliseconds())
-        .value("interval", interval(bucket))
-        .value("ttl", ttl(bucket, now));
+    let change = Expression::new(
+        "SET #tat = if_not_exists(#tat, :now) - :interval, #ttl = if_not_exists(#ttl, :ttl)",
+    )
+    .value("now", now.milliseconds())
+    .value("interval", interval(bucket))
+    .value("ttl", ttl(bucket, now));
     (change, bucket_or_absent())
 }
 

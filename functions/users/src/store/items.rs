@@ -71,7 +71,8 @@ pub(super) struct CredentialsItem {
     pub(super) version: u64,
 }
 
-/// An address that a login has left. Nobody else can register it before `reserved_until`, or a thief could block the withdrawal.
+/// An address that a login has left. Nobody else can register it before `reserved_until`, or a
+/// thief could block the withdrawal.
 #[derive(Serialize, Deserialize)]
 pub(super) struct ReservedItem {
     pub(super) pk: String,
@@ -128,9 +129,9 @@ impl From<StoredUser> for Image {
     fn from(stored: StoredUser) -> Self {
         match stored {
             StoredUser::Present(item) => Self::Present(Box::new((*item).into())),
-            StoredUser::Deleted(DeletedItem { user_id, deleted_at, version, traceparent, .. }) => {
-                Self::Deleted { user_id, deleted_at, version, trace: traceparent }
-            }
+            StoredUser::Deleted(DeletedItem {
+                user_id, deleted_at, version, traceparent, ..
+            }) => Self::Deleted { user_id, deleted_at, version, trace: traceparent },
         }
     }
 }

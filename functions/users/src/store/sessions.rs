@@ -3,7 +3,10 @@
 use shared::{
     clock::Timestamp,
     ids::UserId,
-    table::{AttributeValue, Conflict, Expression, Item, Key, Outcome, TableError, TransactionOutcome, Write, from_item, to_item},
+    table::{
+        AttributeValue, Conflict, Expression, Item, Key, Outcome, TableError, TransactionOutcome,
+        Write, from_item, to_item,
+    },
 };
 
 use super::{Store, items::Image, session_key, users::user_unchanged};
@@ -39,7 +42,13 @@ impl Store {
         now: Timestamp,
         extra_writes: Vec<Write>,
     ) -> Result<(), UsersError> {
-        let session = Session::start(token.subject.user_id, token.subject.session_epoch, token.generation(), expires_at, now);
+        let session = Session::start(
+            token.subject.user_id,
+            token.subject.session_epoch,
+            token.generation(),
+            expires_at,
+            now,
+        );
         let item = session_item(token.session_id, &session);
         if extra_writes.is_empty() {
             return match self.sessions.put(item, Expression::not_exists()).await? {
@@ -47,16 +56,21 @@ impl Store {
                 Outcome::ConditionFailed(stored) => check_own_write(stored, &session),
             };
         }
-        let writes = [self.sessions.transact_put(item, Expression::not_exists())].into_iter().chain(extra_writes).collect();
+        let writes = [self.sessions.transact_put(item, Expression::not_exists())]
+            .into_iter()
+            .chain(extra_writes)
+            .collect();
         match self.sessions.transact(writes).await? {
             TransactionOutcome::Written => Ok(()),
-            TransactionOutcome::Cancelled(conflicts) => {
-                check_own_write(conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item), &session)
-            }
+            TransactionOutcome::Cancelled(conflicts) => check_own_write(
+                conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item),
+                &session,
+            ),
         }
     }
 
-    /// Puts `successor` in the place of `presented` until `expires_at`, if that is the token that counts and the user is as it says.
+    /// Puts `successor` in the place of `presented` until `expires_at`, if that is the token that
+    /// counts and the user is as it says.
     ///
     /// # Errors
     /// When a table fails.
@@ -84,14 +98,24 @@ impl Store {
         .value("epoch", successor.subject.session_epoch)
         .value("at", now);
         let writes = vec![
-            self.sessions.transact_update(Key::new(session_key(presented.session_id)), change, condition),
+            self.sessions.transact_update(
+                Key::new(session_key(presented.session_id)),
+                change,
+                condition,
+            ),
             user_unchanged(&self.users, successor.subject.user_id, successor.subject.version),
         ];
         match self.sessions.transact(writes).await? {
             TransactionOutcome::Written => Ok(RotationOutcome::Written),
             TransactionOutcome::Cancelled(conflicts) => {
                 let mut conflicts = conflicts.into_iter();
-                let session = conflicts.next().flatten().and_then(|conflict| conflict.item).map(from_item).transpose()?.map(Box::new);
+                let session = conflicts
+                    .next()
+                    .flatten()
+                    .and_then(|conflict| conflict.item)
+                    .map(from_item)
+                    .transpose()?
+                    .map(Box::new);
                 let user = conflicts.next().flatten().map(current_user).transpose()?;
                 Ok(RotationOutcome::Conflict { session, user })
             }
@@ -110,28 +134,42 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn end_session(&self, id: SessionId, user_id: UserId, end_reason: EndReason) -> Result<Outcome, TableError> {
+    pub async fn end_session(
+        &self,
+        id: SessionId,
+        user_id: UserId,
+        end_reason: EndReason,
+    ) -> Result<Outcome, TableError> {
         let (change, condition) = end_expressions(user_id, end_reason);
         self.sessions.update(Key::new(session_key(id)), change, condition).await
     }
 
     /// For a transaction: ends a session; it goes on only if the session was still alive.
-    pub fn transact_end_session(&self, id: SessionId, user_id: UserId, end_reason: EndReason) -> Write {
+    pub fn transact_end_session(
+        &self,
+        id: SessionId,
+        user_id: UserId,
+        end_reason: EndReason,
+    ) -> Write {
         let (change, condition) = end_expressions(user_id, end_reason);
         self.sessions.transact_update(Key::new(session_key(id)), change, condition)
     }
 
-    /// For a transaction: takes a session over into another epoch of its user, so that it outlives the others.
+    /// For a transaction: takes a session over into another epoch of its user, so that it outlives
+    /// the others.
     pub fn transact_keep_session(&self, id: SessionId, user_id: UserId, epoch: u64) -> Write {
         let change = Expression::new("SET #session_epoch = :epoch").value("epoch", epoch);
-        let condition = Expression::new("#user_id = :user_id AND attribute_not_exists(#end_reason)").value("user_id", user_id);
+        let condition =
+            Expression::new("#user_id = :user_id AND attribute_not_exists(#end_reason)")
+                .value("user_id", user_id);
         self.sessions.transact_update(Key::new(session_key(id)), change, condition)
     }
 }
 
 fn end_expressions(user_id: UserId, end_reason: EndReason) -> (Expression, Expression) {
     let change = Expression::new("SET #end_reason = :end_reason").value("end_reason", end_reason);
-    let condition = Expression::new("#user_id = :user_id AND attribute_not_exists(#end_reason)").value("user_id", user_id);
+    let condition = Expression::new("#user_id = :user_id AND attribute_not_exists(#end_reason)")
+        .value("user_id", user_id);
     (change, condition)
 }
 
@@ -147,8 +185,13 @@ fn current_user(conflict: Conflict) -> Result<Option<Box<User>>, TableError> {
     Ok(conflict.item.map(from_item::<Image>).transpose()?.and_then(Image::into_user).map(Box::new))
 }
 
-/// A family that stands there already is ours if the answer to an earlier try was lost; two families never share a secret.
+/// A family that stands there already is ours if the answer to an earlier try was lost; two
+/// families never share a secret.
 fn check_own_write(stored: Option<Item>, session: &Session) -> Result<(), UsersError> {
     let stored = stored.map(from_item::<Session>).transpose()?;
-    if stored.is_some_and(|stored| stored.secret_hash == session.secret_hash) { Ok(()) } else { Err(UsersError::Contended) }
+    if stored.is_some_and(|stored| stored.secret_hash == session.secret_hash) {
+        Ok(())
+    } else {
+        Err(UsersError::Contended)
+    }
 }

@@ -3,7 +3,10 @@
 use shared::{
     clock::Timestamp,
     ids::{self, UserId},
-    table::{Expression, Item, Key, Outcome, Query, Table, TableError, TransactionOutcome, Write, from_item, to_item},
+    table::{
+        Expression, Item, Key, Outcome, Query, Table, TableError, TransactionOutcome, Write,
+        from_item, to_item,
+    },
     telemetry::Trace,
 };
 
@@ -27,7 +30,8 @@ pub struct UserChange<'a> {
     pub after: &'a User,
     /// The hash of a new password.
     pub password_hash: Option<String>,
-    /// The credentials as they were read: needed where the address changes, or where the new password depends on the old one.
+    /// The credentials as they were read: needed where the address changes, or where the new
+    /// password depends on the old one.
     pub credentials: Option<&'a Credentials>,
     /// What else is written, or nothing of it.
     pub extra_writes: Vec<Write>,
@@ -74,10 +78,19 @@ impl Store {
         match self.users.transact(writes).await? {
             TransactionOutcome::Written => Ok(()),
             TransactionOutcome::Cancelled(conflicts) => {
-                // The answer to our own write may have been lost on its way: then what stands there is ours.
+                // The answer to our own write may have been lost on its way: then what stands there
+                // is ours.
                 let first = conflicts.into_iter().next().flatten();
-                let stored = first.and_then(|conflict| conflict.item).map(parse_credentials).transpose()?.flatten();
-                if stored.is_some_and(|stored| stored.user_id == user.id) { Ok(()) } else { Err(UsersError::EmailTaken) }
+                let stored = first
+                    .and_then(|conflict| conflict.item)
+                    .map(parse_credentials)
+                    .transpose()?
+                    .flatten();
+                if stored.is_some_and(|stored| stored.user_id == user.id) {
+                    Ok(())
+                } else {
+                    Err(UsersError::EmailTaken)
+                }
             }
         }
     }
@@ -96,14 +109,24 @@ impl Store {
     /// # Errors
     /// When the table fails.
     pub async fn user(&self, id: UserId) -> Result<Option<User>, TableError> {
-        Ok(self.users.get(Key::new(profile_key(id))).await?.map(from_item::<Image>).transpose()?.and_then(Image::into_user))
+        Ok(self
+            .users
+            .get(Key::new(profile_key(id)))
+            .await?
+            .map(from_item::<Image>)
+            .transpose()?
+            .and_then(Image::into_user))
     }
 
     /// A user's profile and one of their sessions, in one call.
     ///
     /// # Errors
     /// When a table fails.
-    pub async fn user_and_session(&self, id: UserId, session: Option<SessionId>) -> Result<(Option<User>, Option<Session>), TableError> {
+    pub async fn user_and_session(
+        &self,
+        id: UserId,
+        session: Option<SessionId>,
+    ) -> Result<(Option<User>, Option<Session>), TableError> {
         let session = session.map(|session| (&self.sessions, Key::new(session_key(session))));
         let keys = [(&self.users, Key::new(profile_key(id)))].into_iter().chain(session).collect();
         let (mut user, mut found) = (None, None);
@@ -121,13 +144,21 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn list(&self, after: Option<String>, limit: u32) -> Result<Vec<ListedUser>, TableError> {
-        let mut query = Query::new(Some("listed-index"), "listed_shard", "listed", limit).descending();
+    pub async fn list(
+        &self,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<Vec<ListedUser>, TableError> {
+        let mut query =
+            Query::new(Some("listed-index"), "listed_shard", "listed", limit).descending();
         if let Some(after) = after {
             query = query.sort(Expression::new("#listed_at < :after").value("after", after));
         }
         let items = self.users.query_shards(query, self.shards, "listed_at").await?;
-        let listed = |item| from_item::<ProfileItem>(item).map(|item| ListedUser { listed_at: item.listed_at.clone(), user: item.into() });
+        let listed = |item| {
+            from_item::<ProfileItem>(item)
+                .map(|item| ListedUser { listed_at: item.listed_at.clone(), user: item.into() })
+        };
         items.into_iter().map(listed).collect()
     }
 
@@ -137,7 +168,9 @@ impl Store {
     /// When the table fails.
     pub async fn update_user(&self, change: UserChange<'_>) -> Result<UpdateOutcome, TableError> {
         let UserChange { before, after, password_hash, credentials, extra_writes } = change;
-        let mut writes = vec![self.users.transact_put(self.profile_item(after), Expression::version(before.version))];
+        let mut writes = vec![
+            self.users.transact_put(self.profile_item(after), Expression::version(before.version)),
+        ];
         if after.email == before.email {
             writes.push(self.credentials_update(after, password_hash.as_deref(), credentials));
         } else {
@@ -148,19 +181,36 @@ impl Store {
         match self.users.transact(writes).await? {
             TransactionOutcome::Written => Ok(UpdateOutcome::Written),
             TransactionOutcome::Cancelled(mut conflicts) => {
-                if let Some(stored) = conflicts.first_mut().and_then(Option::take).and_then(|conflict| conflict.item) {
+                if let Some(stored) =
+                    conflicts.first_mut().and_then(Option::take).and_then(|conflict| conflict.item)
+                {
                     // Our own write, whose answer was lost on the way.
                     let is_own_write = stored == self.profile_item(after);
-                    return Ok(if is_own_write { UpdateOutcome::Written } else { UpdateOutcome::VersionConflict });
+                    return Ok(if is_own_write {
+                        UpdateOutcome::Written
+                    } else {
+                        UpdateOutcome::VersionConflict
+                    });
                 }
-                let is_taken = after.email != before.email && conflicts.get(own - 1).is_some_and(Option::is_some);
-                Ok(if is_taken { UpdateOutcome::EmailTaken } else { UpdateOutcome::VersionConflict })
+                let is_taken = after.email != before.email
+                    && conflicts.get(own - 1).is_some_and(Option::is_some);
+                Ok(if is_taken {
+                    UpdateOutcome::EmailTaken
+                } else {
+                    UpdateOutcome::VersionConflict
+                })
             }
         }
     }
 
-    /// What the credentials repeat of the profile, so that neither a login nor the exchange of its first token needs a second read.
-    fn credentials_update(&self, after: &User, password_hash: Option<&str>, seen: Option<&Credentials>) -> Write {
+    /// What the credentials repeat of the profile, so that neither a login nor the exchange of its
+    /// first token needs a second read.
+    fn credentials_update(
+        &self,
+        after: &User,
+        password_hash: Option<&str>,
+        seen: Option<&Credentials>,
+    ) -> Write {
         let password = password_hash.map_or("", |_| ", #password_hash = :password_hash");
         let text = format!(
             "SET #full_name = :full_name, #role = :role, #is_active = :is_active, #token_version = :token_version, #session_epoch = :epoch, \
@@ -176,32 +226,60 @@ impl Store {
         if let Some(hash) = password_hash {
             change = change.value("password_hash", hash);
         }
-        self.users.transact_update(Key::new(credentials_key(&after.email)), change, credentials_unchanged(after, seen))
+        self.users.transact_update(
+            Key::new(credentials_key(&after.email)),
+            change,
+            credentials_unchanged(after, seen),
+        )
     }
 
-    /// The credentials under another address. The address before is reserved as long as a withdrawal can return to it. The last write is
-    /// the one that another owner of the address refuses.
-    fn credentials_move(&self, before: &User, after: &User, password_hash: Option<String>, seen: Option<&Credentials>) -> Vec<Write> {
-        let hash = password_hash.or_else(|| seen.map(|seen| seen.password_hash.clone())).unwrap_or_default();
+    /// The credentials under another address. The address before is reserved as long as a
+    /// withdrawal can return to it. The last write is the one that another owner of the address
+    /// refuses.
+    fn credentials_move(
+        &self,
+        before: &User,
+        after: &User,
+        password_hash: Option<String>,
+        seen: Option<&Credentials>,
+    ) -> Vec<Write> {
+        let hash = password_hash
+            .or_else(|| seen.map(|seen| seen.password_hash.clone()))
+            .unwrap_or_default();
         let moved = to_item(&CredentialsItem::new(after, hash));
-        let left = match after.withdrawal.as_ref().filter(|withdrawal| withdrawal.email == before.email) {
-            Some(withdrawal) => {
-                let reserved_until = withdrawal.link.expires_at;
-                let pk = credentials_key(&before.email);
-                let reserved = ReservedItem { pk, user_id: before.id, reserved_until, ttl: reserved_until.seconds() };
-                self.users.transact_put(to_item(&reserved), credentials_unchanged(before, seen))
-            }
-            None => self.users.transact_delete(Key::new(credentials_key(&before.email)), credentials_unchanged(before, seen)),
-        };
+        let left =
+            match after.withdrawal.as_ref().filter(|withdrawal| withdrawal.email == before.email) {
+                Some(withdrawal) => {
+                    let reserved_until = withdrawal.link.expires_at;
+                    let pk = credentials_key(&before.email);
+                    let reserved = ReservedItem {
+                        pk,
+                        user_id: before.id,
+                        reserved_until,
+                        ttl: reserved_until.seconds(),
+                    };
+                    self.users.transact_put(to_item(&reserved), credentials_unchanged(before, seen))
+                }
+                None => self.users.transact_delete(
+                    Key::new(credentials_key(&before.email)),
+                    credentials_unchanged(before, seen),
+                ),
+            };
         vec![left, self.users.transact_put(moved, email_available(after))]
     }
 
-    /// Puts the link that resets a password into the profile, if that still has the version that was seen. Nobody's profile refuses, by
-    /// the same call.
+    /// Puts the link that resets a password into the profile, if that still has the version that
+    /// was seen. Nobody's profile refuses, by the same call.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn store_reset_link(&self, id: UserId, seen: u64, link: &Link, trace: &Trace) -> Result<Outcome, TableError> {
+    pub async fn store_reset_link(
+        &self,
+        id: UserId,
+        seen: u64,
+        link: &Link,
+        trace: &Trace,
+    ) -> Result<Outcome, TableError> {
         let change = Expression::new("SET #reset = :link, #version = :next, #traceparent = :trace")
             .value("link", link)
             .value("next", seen + 1)
@@ -209,23 +287,35 @@ impl Store {
         self.users.update(Key::new(profile_key(id)), change, Expression::version(seen)).await
     }
 
-    /// Replaces the hash of a password that was found right by a newer kind of hash, unless it was changed meanwhile.
+    /// Replaces the hash of a password that was found right by a newer kind of hash, unless it was
+    /// changed meanwhile.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn update_password_hash(&self, user: &Credentials, password_hash: &str) -> Result<Outcome, TableError> {
-        let change = Expression::new("SET #password_hash = :password_hash").value("password_hash", password_hash);
+    pub async fn update_password_hash(
+        &self,
+        user: &Credentials,
+        password_hash: &str,
+    ) -> Result<Outcome, TableError> {
+        let change = Expression::new("SET #password_hash = :password_hash")
+            .value("password_hash", password_hash);
         let condition = Expression::new("#user_id = :user_id AND #password_hash = :seen_hash")
             .value("user_id", user.user_id)
             .value("seen_hash", &user.password_hash);
         self.users.update(Key::new(credentials_key(&user.email)), change, condition).await
     }
 
-    /// Erases a user: the credentials are gone, and of the profile stays that there was one. `VersionConflict`: they were changed meanwhile.
+    /// Erases a user: the credentials are gone, and of the profile stays that there was one.
+    /// `VersionConflict`: they were changed meanwhile.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn erase(&self, user: &User, now: Timestamp, trace: &Trace) -> Result<UpdateOutcome, TableError> {
+    pub async fn erase(
+        &self,
+        user: &User,
+        now: Timestamp,
+        trace: &Trace,
+    ) -> Result<UpdateOutcome, TableError> {
         let deleted = to_item(&DeletedItem {
             pk: profile_key(user.id),
             user_id: user.id,
@@ -235,16 +325,27 @@ impl Store {
         });
         let mut writes = vec![
             self.users.transact_put(deleted.clone(), Expression::version(user.version)),
-            self.users.transact_delete(Key::new(credentials_key(&user.email)), credentials_unchanged(user, None)),
+            self.users.transact_delete(
+                Key::new(credentials_key(&user.email)),
+                credentials_unchanged(user, None),
+            ),
         ];
         if let Some(former) = user.previous_email(now) {
-            writes.push(self.users.transact_delete(Key::new(credentials_key(former)), credentials_unchanged(user, None)));
+            writes.push(self.users.transact_delete(
+                Key::new(credentials_key(former)),
+                credentials_unchanged(user, None),
+            ));
         }
         match self.users.transact(writes).await? {
             TransactionOutcome::Written => Ok(UpdateOutcome::Written),
             TransactionOutcome::Cancelled(conflicts) => {
-                let stored = conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item);
-                Ok(if stored == Some(deleted) { UpdateOutcome::Written } else { UpdateOutcome::VersionConflict })
+                let stored =
+                    conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item);
+                Ok(if stored == Some(deleted) {
+                    UpdateOutcome::Written
+                } else {
+                    UpdateOutcome::VersionConflict
+                })
             }
         }
     }
@@ -276,9 +377,12 @@ impl Store {
     }
 }
 
-/// For a transaction that changes something else: goes on only if the user is active and still has this version.
+/// For a transaction that changes something else: goes on only if the user is active and still has
+/// this version.
 pub(super) fn user_unchanged(users: &Table, id: UserId, version: u64) -> Write {
-    let condition = Expression::new("#version = :version AND #is_active = :active").value("version", version).value("active", true);
+    let condition = Expression::new("#version = :version AND #is_active = :active")
+        .value("version", version)
+        .value("active", true);
     users.transact_check(Key::new(profile_key(id)), condition)
 }
 
@@ -293,5 +397,7 @@ fn email_available(user: &User) -> Expression {
 fn credentials_unchanged(user: &User, seen: Option<&Credentials>) -> Expression {
     let owner = Expression::new("#user_id = :user_id").value("user_id", user.id);
     let Some(seen) = seen else { return owner };
-    Expression::new("#user_id = :user_id AND #password_hash = :seen_hash").value("user_id", user.id).value("seen_hash", &seen.password_hash)
+    Expression::new("#user_id = :user_id AND #password_hash = :seen_hash")
+        .value("user_id", user.id)
+        .value("seen_hash", &seen.password_hash)
 }

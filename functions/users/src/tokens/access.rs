@@ -1,7 +1,9 @@
-//! Access tokens: JSON Web Tokens of fifteen minutes (RFC 9068), signed with Ed25519 and with nothing else.
+//! Access tokens: JSON Web Tokens of fifteen minutes (RFC 9068), signed with Ed25519 and with
+//! nothing else.
 //!
-//! Whoever verifies one decides by what we know (algorithm, type, keys, issuer, audience), never by what the token says about itself
-//! (RFC 8725). Times are compared here and not by the JWT crate, which reads the machine's clock.
+//! Whoever verifies one decides by what we know (algorithm, type, keys, issuer, audience), never by
+//! what the token says about itself (RFC 8725). Times are compared here and not by the JWT crate,
+//! which reads the machine's clock.
 
 use std::time::Duration;
 
@@ -55,7 +57,8 @@ pub struct Claims {
     pub email: Option<String>,
     /// The token version of the user for which it counts.
     pub tv: u64,
-    /// The session that it belongs to (OpenID Connect Front-Channel Logout, section 3, has the name).
+    /// The session that it belongs to (OpenID Connect Front-Channel Logout, section 3, has the
+    /// name).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sid: Option<SessionId>,
     iat: i64,
@@ -86,7 +89,13 @@ pub enum TokenError {
 
 impl Claims {
     /// What a token says about `subject`, in one of their sessions.
-    pub fn new(subject: &TokenSubject, session: SessionId, issuer: &Issuer, ids: &Ids, now: Timestamp) -> Self {
+    pub fn new(
+        subject: &TokenSubject,
+        session: SessionId,
+        issuer: &Issuer,
+        ids: &Ids,
+        now: Timestamp,
+    ) -> Self {
         Self {
             iss: issuer.name.clone(),
             aud: Audience::One(issuer.audience.clone()),
@@ -115,12 +124,17 @@ impl Claims {
     }
 }
 
-/// What `token` says, if it is one of ours and counts at `now`. Whether its user still exists, is active and has this token version is
-/// for the caller to find out.
+/// What `token` says, if it is one of ours and counts at `now`. Whether its user still exists, is
+/// active and has this token version is for the caller to find out.
 ///
 /// # Errors
 /// Why not.
-pub fn verify(token: &str, keys: &SigningKeys, issuer: &Issuer, now: Timestamp) -> Result<Claims, TokenError> {
+pub fn verify(
+    token: &str,
+    keys: &SigningKeys,
+    issuer: &Issuer,
+    now: Timestamp,
+) -> Result<Claims, TokenError> {
     use TokenError::Invalid;
 
     if token.len() > MAX_BYTES {
@@ -139,10 +153,16 @@ pub fn verify(token: &str, keys: &SigningKeys, issuer: &Issuer, now: Timestamp) 
     // A key that we never could have made is not looked for.
     let kid = header.kid.as_deref().and_then(KeyId::parse).ok_or(Invalid("no key of ours"))?;
     let Some(key) = keys.verification_key(kid, now) else {
-        return Err(if keys.contains(kid) { Invalid("a retired key") } else { TokenError::UnknownKey });
+        return Err(if keys.contains(kid) {
+            Invalid("a retired key")
+        } else {
+            TokenError::UnknownKey
+        });
     };
 
-    let claims = jsonwebtoken::decode::<Claims>(token, &key, &signature_only()).map_err(|_| Invalid("forged or malformed"))?.claims;
+    let claims = jsonwebtoken::decode::<Claims>(token, &key, &signature_only())
+        .map_err(|_| Invalid("forged or malformed"))?
+        .claims;
     let now = now.seconds();
     let is_for_us = match &claims.aud {
         Audience::One(name) => *name == issuer.audience,

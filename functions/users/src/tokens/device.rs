@@ -1,14 +1,16 @@
 //! Device tokens: `device.issued.binding.mac`, in the header `X-Device-Token`.
 //!
-//! A login that succeeds earns one, and brings it along the next time: then its tries are counted apart from those of strangers, who
-//! could otherwise keep the owner out by using theirs up. It proves that somebody knew the password once, and nothing else: it logs nobody
-//! in, and whoever steals it gets the few tries of that one device. So nothing of it is stored.
+//! A login that succeeds earns one, and brings it along the next time: then its tries are counted
+//! apart from those of strangers, who could otherwise keep the owner out by using theirs up. It
+//! proves that somebody knew the password once, and nothing else: it logs nobody in, and whoever
+//! steals it gets the few tries of that one device. So nothing of it is stored.
 //!
-//! It counts for one user in one session epoch, which the binding is a hash of: a new password, a withdrawn address change and a disabled
-//! account end it, and whoever registers the address after a deletion does not inherit the devices of the user before.
+//! It counts for one user in one session epoch, which the binding is a hash of: a new password, a
+//! withdrawn address change and a disabled account end it, and whoever registers the address after
+//! a deletion does not inherit the devices of the user before.
 //!
-//! The MAC, under the service's own key, is over the account's address too, which the token does not show: with another account it is
-//! worth nothing.
+//! The MAC, under the service's own key, is over the account's address too, which the token does
+//! not show: with another account it is worth nothing.
 
 use std::time::Duration;
 
@@ -56,20 +58,33 @@ pub struct DeviceToken {
 }
 
 impl DeviceToken {
-    /// A token of a new device, for the account with this address in its normal form, as long as its user is in this session epoch.
-    pub fn issue(account: &str, user_id: UserId, session_epoch: u64, ids: &Ids, now: Timestamp) -> Self {
-        Self { device: ids.create(now), account: account.to_owned(), binding: binding(user_id, session_epoch), issued: now.seconds() }
+    /// A token of a new device, for the account with this address in its normal form, as long as
+    /// its user is in this session epoch.
+    pub fn issue(
+        account: &str,
+        user_id: UserId,
+        session_epoch: u64,
+        ids: &Ids,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            device: ids.create(now),
+            account: account.to_owned(),
+            binding: binding(user_id, session_epoch),
+            issued: now.seconds(),
+        }
     }
 
     /// The token as the client gets it.
     pub fn text(&self, key: &DeviceTokenKey) -> String {
         let body = format!("{}.{}.{}", self.device, self.issued, self.binding);
-        let mac = BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&key.0, &mac_input(&body, &self.account)));
+        let mac =
+            BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&key.0, &mac_input(&body, &self.account)));
         format!("{body}.{mac}")
     }
 
-    /// The token that `text` spells, if it was made under `key` for this account and still counts. Anything else is no token, and not
-    /// told apart.
+    /// The token that `text` spells, if it was made under `key` for this account and still counts.
+    /// Anything else is no token, and not told apart.
     pub fn open(text: &str, account: &str, key: &DeviceTokenKey, now: Timestamp) -> Option<Self> {
         if text.len() > MAX_BYTES {
             return None;
@@ -104,7 +119,9 @@ impl DeviceToken {
     }
 
     fn is_valid(&self, now: Timestamp) -> bool {
-        let end = u64::try_from(self.issued).ok().and_then(|issued| issued.checked_add(LIFETIME.as_secs()));
+        let end = u64::try_from(self.issued)
+            .ok()
+            .and_then(|issued| issued.checked_add(LIFETIME.as_secs()));
         end.is_some_and(|end| i64::try_from(end).is_ok_and(|end| now.seconds() < end))
     }
 }
@@ -153,7 +170,9 @@ mod tests {
         assert_eq!(text.split('.').count(), 4);
         assert_eq!(DeviceToken::open(&text, ADA, &key(), NOW), Some(token()));
         assert_eq!(DeviceToken::open(&text, ADA, &DeviceTokenKey::new([2; 32]), NOW), None);
-        for other in ["bob@example.com", "ada@example.co", "ada@example.com ", "Ada@example.com", ""] {
+        for other in
+            ["bob@example.com", "ada@example.co", "ada@example.com ", "Ada@example.com", ""]
+        {
             assert_eq!(DeviceToken::open(&text, other, &key(), NOW), None, "{other}");
         }
     }
@@ -166,22 +185,43 @@ mod tests {
                 let mut forged = text.clone().into_bytes();
                 if forged[position] != replacement {
                     forged[position] = replacement;
-                    assert_eq!(DeviceToken::open(&String::from_utf8(forged).unwrap(), ADA, &key(), NOW), None, "{position}");
+                    assert_eq!(
+                        DeviceToken::open(&String::from_utf8(forged).unwrap(), ADA, &key(), NOW),
+                        None,
+                        "{position}"
+                    );
                 }
             }
         }
-        let other = DeviceToken::issue(ADA, ada(), 1, &Ids::seeded(100), NOW.plus(Duration::from_secs(1))).text(&key());
-        let (mine, theirs): (Vec<&str>, Vec<&str>) = (text.split('.').collect(), other.split('.').collect());
+        let other =
+            DeviceToken::issue(ADA, ada(), 1, &Ids::seeded(100), NOW.plus(Duration::from_secs(1)))
+                .text(&key());
+        let (mine, theirs): (Vec<&str>, Vec<&str>) =
+            (text.split('.').collect(), other.split('.').collect());
         let spliced = format!("{}.{}.{}.{}", theirs[0], mine[1], mine[2], mine[3]);
         let younger = format!("{}.{}.{}.{}", mine[0], theirs[1], mine[2], mine[3]);
         // Moves what stands at the end of one part to the beginning of the next.
         let moved = format!("{}.{}.{}", mine[0], mine[2], mine[3]);
         let with_space = format!("{text} ");
-        for odd in ["", ".", "..", "...", &spliced, &younger, &moved, &with_space, &format!("{text}."), &format!("{text}=")] {
+        for odd in [
+            "",
+            ".",
+            "..",
+            "...",
+            &spliced,
+            &younger,
+            &moved,
+            &with_space,
+            &format!("{text}."),
+            &format!("{text}="),
+        ] {
             assert_eq!(DeviceToken::open(odd, ADA, &key(), NOW), None, "{odd}");
         }
         let moved_account = format!("{}.{}.{}", mine[1], mine[2], ADA);
-        assert_eq!(DeviceToken::open(&format!("{}.{}", mine[0], mine[3]), &moved_account, &key(), NOW), None);
+        assert_eq!(
+            DeviceToken::open(&format!("{}.{}", mine[0], mine[3]), &moved_account, &key(), NOW),
+            None
+        );
     }
 
     #[test]
@@ -202,9 +242,16 @@ mod tests {
             assert!(odd.text(&key()).len() <= MAX_BYTES);
             assert_eq!(DeviceToken::open(&odd.text(&key()), ADA, &key(), NOW), None);
         }
-        let last = DeviceToken { issued: i64::MAX - i64::try_from(LIFETIME.as_secs()).unwrap(), ..token() };
+        let last = DeviceToken {
+            issued: i64::MAX - i64::try_from(LIFETIME.as_secs()).unwrap(),
+            ..token()
+        };
         assert!(DeviceToken::open(&last.text(&key()), ADA, &key(), NOW).is_some());
-        for odd in ["a".repeat(MAX_BYTES + 1), "a.".repeat(100_000), format!("{}.{}", ".".repeat(64), "A".repeat(43))] {
+        for odd in [
+            "a".repeat(MAX_BYTES + 1),
+            "a.".repeat(100_000),
+            format!("{}.{}", ".".repeat(64), "A".repeat(43)),
+        ] {
             assert_eq!(DeviceToken::open(&odd, ADA, &key(), NOW), None);
         }
     }
@@ -215,6 +262,9 @@ mod tests {
         assert!(!text.contains("ada") && !text.contains("example"));
         let other = DeviceToken::issue(ADA, ada(), 1, &Ids::seeded(2), NOW);
         assert_ne!(token().device_id(), other.device_id());
-        assert_eq!(DeviceToken::open(&text, ADA, &key(), NOW).unwrap().device_id(), token().device_id());
+        assert_eq!(
+            DeviceToken::open(&text, ADA, &key(), NOW).unwrap().device_id(),
+            token().device_id()
+        );
     }
 }

@@ -1,7 +1,8 @@
-//! One-time tokens: what the link in a mail carries, to show that somebody reads what is sent to an address.
+//! One-time tokens: what the link in a mail carries, to show that somebody reads what is sent to an
+//! address.
 //!
-//! The token names its user, so that a made-up one costs one read by key, and has 256 random bits. The table holds its hash, and the token
-//! itself only sealed, until the mail is written.
+//! The token names its user, so that a made-up one costs one read by key, and has 256 random bits.
+//! The table holds its hash, and the token itself only sealed, until the mail is written.
 
 use std::time::Duration;
 
@@ -52,8 +53,14 @@ impl OneTimeToken {
 
     /// The token as the table keeps it until it is sent.
     pub fn link(&self, key: &SealingKey, now: Timestamp, lifetime: Duration, ids: &Ids) -> Link {
-        let sealed_token = key.seal(&self.text(), &["one-time-token", &self.user_id.to_string()], ids);
-        Link { token_hash: self.hash(), sealed_token, expires_at: now.plus(lifetime), send_count: 1 }
+        let sealed_token =
+            key.seal(&self.text(), &["one-time-token", &self.user_id.to_string()], ids);
+        Link {
+            token_hash: self.hash(),
+            sealed_token,
+            expires_at: now.plus(lifetime),
+            send_count: 1,
+        }
     }
 }
 
@@ -63,12 +70,16 @@ mod tests {
 
     #[test]
     fn link_opens_only_for_its_user() {
-        let (ids, key, now) = (Ids::seeded(1), SealingKey::new([1; 32]), Timestamp::from_milliseconds(0));
+        let (ids, key, now) =
+            (Ids::seeded(1), SealingKey::new([1; 32]), Timestamp::from_milliseconds(0));
         let user_id: UserId = ids::derive(&["ada"]);
         let token = OneTimeToken::create(user_id, &ids);
         let link = token.link(&key, now, Duration::from_secs(60), &ids);
         let text = key.open(&link.sealed_token, &["one-time-token", &user_id.to_string()]).unwrap();
-        assert_eq!(OneTimeToken::parse(&text).map(|read| (read.hash(), read.user_id)), Some((link.token_hash.clone(), user_id)));
+        assert_eq!(
+            OneTimeToken::parse(&text).map(|read| (read.hash(), read.user_id)),
+            Some((link.token_hash.clone(), user_id))
+        );
         assert!(!format!("{link:?}{token:?}").contains(&text));
         let other = ids::derive::<UserId>(&["bob"]).to_string();
         assert_eq!(key.open(&link.sealed_token, &["one-time-token", &other]), None);
@@ -78,7 +89,16 @@ mod tests {
     fn malformed_token_is_rejected() {
         let token = OneTimeToken::create(ids::derive(&["ada"]), &Ids::seeded(1)).text();
         assert!(OneTimeToken::parse(&token).is_some());
-        for odd in ["", ".", "usr_.x", &token[..80], &format!("{token}A"), &format!("{token}.x"), &"a".repeat(100_000), "\u{e9}.\u{e9}"] {
+        for odd in [
+            "",
+            ".",
+            "usr_.x",
+            &token[..80],
+            &format!("{token}A"),
+            &format!("{token}.x"),
+            &"a".repeat(100_000),
+            "\u{e9}.\u{e9}",
+        ] {
             assert_eq!(OneTimeToken::parse(odd), None, "{odd}");
         }
     }

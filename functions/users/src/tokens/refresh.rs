@@ -1,13 +1,16 @@
 //! Refresh tokens: `session_id.sequence.secret.mac`.
 //!
-//! A login begins a family; each refresh gives out the next number of it with a new secret. The table holds the hash of the secret that
-//! counts, so that it gives no token away. The MAC, under the service's own key, lets a made-up token be told without a read, and without
-//! a change of state that a stranger could bring about.
+//! A login begins a family; each refresh gives out the next number of it with a new secret. The
+//! table holds the hash of the secret that counts, so that it gives no token away. The MAC, under
+//! the service's own key, lets a made-up token be told without a read, and without a change of
+//! state that a stranger could bring about.
 //!
-//! - The secret of a successor follows from the token before it: whoever repeats an exchange whose answer was lost gets the same one.
-//! - After the 32 bytes of the secret stands what the next access token is to say of its bearer, as it was when the token was made. With
-//!   it the exchange is one transaction and no read: the user's version is one of its conditions, and where it has moved on, the
-//!   refusal brings the user as they are now.
+//! - The secret of a successor follows from the token before it: whoever repeats an exchange whose
+//!   answer was lost gets the same one.
+//! - After the 32 bytes of the secret stands what the next access token is to say of its bearer, as
+//!   it was when the token was made. With it the exchange is one transaction and no read: the
+//!   user's version is one of its conditions, and where it has moved on, the refusal brings the
+//!   user as they are now.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::hmac;
@@ -21,7 +24,8 @@ use shared::{
 use super::encoding::Bytes32;
 use crate::domain::{Credentials, TokenGeneration, User};
 
-/// The longest token that we make has less: name and address take up to 654 bytes before they are encoded.
+/// The longest token that we make has less: name and address take up to 654 bytes before they are
+/// encoded.
 const MAX_BYTES: usize = 2048;
 const SECRET_BYTES: usize = 32;
 
@@ -40,7 +44,10 @@ pub struct RefreshTokenKey {
 impl RefreshTokenKey {
     /// Two keys of 256 bits; see [`shared::secret::Secrets::keys`].
     pub fn new(mac: [u8; 32], successor: [u8; 32]) -> Self {
-        Self { mac: hmac::Key::new(hmac::HMAC_SHA256, &mac), successor: hmac::Key::new(hmac::HMAC_SHA256, &successor) }
+        Self {
+            mac: hmac::Key::new(hmac::HMAC_SHA256, &mac),
+            successor: hmac::Key::new(hmac::HMAC_SHA256, &successor),
+        }
     }
 }
 
@@ -81,18 +88,28 @@ impl RefreshToken {
         Self { session_id: ids.create(now), sequence: 1, secret: Bytes32(ids.bytes()), subject }
     }
 
-    /// When its session began, which is when the id of the session was made. The MAC covers that id.
+    /// When its session began, which is when the id of the session was made. The MAC covers that
+    /// id.
     pub fn started_at(&self) -> Timestamp {
         ids::created_at(self.session_id.uuid()).unwrap_or(Timestamp::from_milliseconds(0))
     }
 
-    /// The token that takes the place of this one: the same each time, but for what it says of its bearer.
+    /// The token that takes the place of this one: the same each time, but for what it says of its
+    /// bearer.
     #[must_use]
     pub fn successor(&self, subject: TokenSubject, key: &RefreshTokenKey) -> Self {
-        let mac = hmac::sign(&key.successor, format!("{}.{}.{}", self.session_id, self.sequence, self.secret.text()).as_bytes());
+        let mac = hmac::sign(
+            &key.successor,
+            format!("{}.{}.{}", self.session_id, self.sequence, self.secret.text()).as_bytes(),
+        );
         let mut secret = [0; SECRET_BYTES];
         secret.copy_from_slice(mac.as_ref());
-        Self { session_id: self.session_id, sequence: self.sequence.saturating_add(1), secret: Bytes32(secret), subject }
+        Self {
+            session_id: self.session_id,
+            sequence: self.sequence.saturating_add(1),
+            secret: Bytes32(secret),
+            subject,
+        }
     }
 
     /// The token as the client gets it.
@@ -107,7 +124,8 @@ impl RefreshToken {
         format!("{body}.{mac}")
     }
 
-    /// The token that `text` spells, if it was made under `key`. That it was made says nothing about whether it still counts.
+    /// The token that `text` spells, if it was made under `key`. That it was made says nothing
+    /// about whether it still counts.
     pub fn open(text: &str, key: &RefreshTokenKey) -> Option<Self> {
         if text.len() > MAX_BYTES {
             return None;
@@ -183,7 +201,11 @@ mod tests {
     }
 
     fn token() -> RefreshToken {
-        RefreshToken::first(subject(), &Ids::seeded(1), Timestamp::from_milliseconds(1_700_000_000_000))
+        RefreshToken::first(
+            subject(),
+            &Ids::seeded(1),
+            Timestamp::from_milliseconds(1_700_000_000_000),
+        )
     }
 
     fn key() -> RefreshTokenKey {
@@ -206,14 +228,33 @@ mod tests {
                 let mut forged = text.clone().into_bytes();
                 if forged[position] != replacement {
                     forged[position] = replacement;
-                    assert_eq!(RefreshToken::open(&String::from_utf8(forged).unwrap(), &key()), None, "{position}");
+                    assert_eq!(
+                        RefreshToken::open(&String::from_utf8(forged).unwrap(), &key()),
+                        None,
+                        "{position}"
+                    );
                 }
             }
         }
-        let other = RefreshToken::first(subject(), &Ids::seeded(100), Timestamp::from_milliseconds(1_700_000_000_000)).text(&key());
-        let (mine, theirs): (Vec<&str>, Vec<&str>) = (text.split('.').collect(), other.split('.').collect());
+        let other = RefreshToken::first(
+            subject(),
+            &Ids::seeded(100),
+            Timestamp::from_milliseconds(1_700_000_000_000),
+        )
+        .text(&key());
+        let (mine, theirs): (Vec<&str>, Vec<&str>) =
+            (text.split('.').collect(), other.split('.').collect());
         let spliced = format!("{}.{}.{}.{}", mine[0], mine[1], theirs[2], mine[3]);
-        for odd in ["", ".", "...", "....", &spliced, &format!("{text}."), &format!("{text}="), &"a".repeat(100_000)] {
+        for odd in [
+            "",
+            ".",
+            "...",
+            "....",
+            &spliced,
+            &format!("{text}."),
+            &format!("{text}="),
+            &"a".repeat(100_000),
+        ] {
             assert_eq!(RefreshToken::open(odd, &key()), None);
         }
     }
@@ -221,16 +262,25 @@ mod tests {
     #[test]
     fn successor_secret_depends_only_on_token_and_key() {
         let renamed = TokenSubject { full_name: "Ada King".to_owned(), version: 4, ..subject() };
-        let (one, other) = (token().successor(subject(), &key()), token().successor(renamed, &key()));
+        let (one, other) =
+            (token().successor(subject(), &key()), token().successor(renamed, &key()));
         assert_eq!(one, token().successor(subject(), &key()));
         assert_eq!((one.secret_hash(), one.sequence), (other.secret_hash(), 2));
         assert_ne!(one.secret_hash(), token().secret_hash());
-        assert_ne!(one.secret_hash(), token().successor(subject(), &RefreshTokenKey::new([1; 32], [4; 32])).secret_hash());
+        assert_ne!(
+            one.secret_hash(),
+            token().successor(subject(), &RefreshTokenKey::new([1; 32], [4; 32])).secret_hash()
+        );
     }
 
     #[test]
     fn longest_token_is_accepted() {
-        let longest = TokenSubject { full_name: "\u{1f600}".repeat(100), email: "e".repeat(254), version: u64::MAX, ..subject() };
+        let longest = TokenSubject {
+            full_name: "\u{1f600}".repeat(100),
+            email: "e".repeat(254),
+            version: u64::MAX,
+            ..subject()
+        };
         let last = RefreshToken { sequence: u64::MAX, subject: longest, ..token() };
         assert!(RefreshToken::open(&last.text(&key()), &key()).is_some());
     }

@@ -1,11 +1,13 @@
-//! The keys that sign access tokens, as they stand in the secret `signing-key`: one that signs, and those that signed before it for as
-//! long as a token of theirs may be alive.
+//! The keys that sign access tokens, as they stand in the secret `signing-key`: one that signs, and
+//! those that signed before it for as long as a token of theirs may be alive.
 //!
-//! A rotation keeps no private key but the new one. A login may sign with the old one for as long as it keeps its copy of the secret
-//! ([`CACHE_TTL`]), and an access token lives for fifteen minutes; [`RETIRED_KEY_RETENTION`] covers both.
+//! A rotation keeps no private key but the new one. A login may sign with the old one for as long
+//! as it keeps its copy of the secret ([`CACHE_TTL`]), and an access token lives for fifteen
+//! minutes; [`RETIRED_KEY_RETENTION`] covers both.
 //!
-//! A revocation is a rotation after which the revoked key verifies nothing. Functions read the secret again every [`CACHE_TTL`], and the
-//! gateway keeps the authorizer's answer for another 30 seconds: no token of a revoked key passes after a minute.
+//! A revocation is a rotation after which the revoked key verifies nothing. Functions read the
+//! secret again every [`CACHE_TTL`], and the gateway keeps the authorizer's answer for another 30
+//! seconds: no token of a revoked key passes after a minute.
 
 use std::time::Duration;
 
@@ -20,17 +22,21 @@ use super::encoding::Bytes32;
 
 /// The name of the secret, without the stack's prefix.
 pub const SECRET_NAME: &str = "signing-key";
-/// How old a function's copy of the keys may be. Together with the 30 seconds that the gateway keeps the authorizer's answer, it bounds
-/// how long a revoked key is accepted: a minute. While Secrets Manager does not answer, a copy is used for up to an hour.
+/// How old a function's copy of the keys may be. Together with the 30 seconds that the gateway
+/// keeps the authorizer's answer, it bounds how long a revoked key is accepted: a minute. While
+/// Secrets Manager does not answer, a copy is used for up to an hour.
 pub const CACHE_TTL: Duration = Duration::from_secs(30);
-/// How long a key that was rotated out still verifies tokens: the 15 minutes that its last token lives, and 10 for a login that used an
-/// old copy of the keys. A revoked key is remembered for as long, so that its tokens are rejected without another read of the secret.
+/// How long a key that was rotated out still verifies tokens: the 15 minutes that its last token
+/// lives, and 10 for a login that used an old copy of the keys. A revoked key is remembered for as
+/// long, so that its tokens are rejected without another read of the secret.
 pub const RETIRED_KEY_RETENTION: Duration = Duration::from_secs(25 * 60);
-/// How often the secret is read again, at most, because a token names a key that is not known: every 30 seconds, and a few times at once
-/// after a rest, so that one made-up key id does not make a rotation at the same moment look like another.
+/// How often the secret is read again, at most, because a token names a key that is not known:
+/// every 30 seconds, and a few times at once after a rest, so that one made-up key id does not make
+/// a rotation at the same moment look like another.
 pub const RELOAD_LIMIT: Limit = Limit::new(4, Duration::from_secs(30));
 
-/// How old the keys may be that are shown to the public: everybody may ask, and Secrets Manager is not to be asked each time.
+/// How old the keys may be that are shown to the public: everybody may ask, and Secrets Manager is
+/// not to be asked each time.
 pub const JWKS_CACHE_TTL: Duration = Duration::from_secs(5);
 
 prefixed_id!(
@@ -113,7 +119,12 @@ impl SigningKeys {
     /// When it is something else. What stands there is not repeated.
     pub fn parse(text: &str) -> Result<Self, SigningKeysError> {
         serde_json::from_str(text).map_err(|error| {
-            let cause = format!("{:?} error at line {} column {}", error.classify(), error.line(), error.column());
+            let cause = format!(
+                "{:?} error at line {} column {}",
+                error.classify(),
+                error.line(),
+                error.column()
+            );
             SigningKeysError { cause }
         })
     }
@@ -139,10 +150,17 @@ impl SigningKeys {
         Some(DecodingKey::from_ed_der(&key.public.0))
     }
 
-    /// The public halves of all keys that vouch for anything, as a JSON Web Key Set (RFC 7517; RFC 8037 for Ed25519).
+    /// The public halves of all keys that vouch for anything, as a JSON Web Key Set (RFC 7517; RFC
+    /// 8037 for Ed25519).
     pub fn jwks(&self, now: Timestamp) -> PublicKeys {
-        let public =
-            |key: &SigningKey| PublicKey { kty: "OKP", crv: "Ed25519", alg: "EdDSA", usage: "sig", kid: key.kid, x: key.public.text() };
+        let public = |key: &SigningKey| PublicKey {
+            kty: "OKP",
+            crv: "Ed25519",
+            alg: "EdDSA",
+            usage: "sig",
+            kid: key.kid,
+            x: key.public.text(),
+        };
         PublicKeys { keys: self.keys.iter().filter(|key| key.verifies(now)).map(public).collect() }
     }
 
@@ -151,22 +169,30 @@ impl SigningKeys {
         self.keys.iter().any(|key| key.kid == kid)
     }
 
-    /// These keys after a rotation: a new one signs, the one before is retired and loses its private half, and those whose last token
-    /// has expired are gone.
+    /// These keys after a rotation: a new one signs, the one before is retired and loses its
+    /// private half, and those whose last token has expired are gone.
     ///
     /// # Errors
     /// When no key can be made.
     pub fn rotated(&self, ids: &Ids, now: Timestamp) -> Result<Self, SigningKeysError> {
         let seed = Bytes32(ids.bytes());
         let public = public_key(&seed)?;
-        let new =
-            SigningKey { kid: ids.create(now), status: Status::Current, private: Some(seed), public, created_at: now, retired_at: None };
-        let earlier = self.keys.iter().cloned().map(|key| key.retire(now)).filter(|key| key.is_retained(now));
+        let new = SigningKey {
+            kid: ids.create(now),
+            status: Status::Current,
+            private: Some(seed),
+            public,
+            created_at: now,
+            retired_at: None,
+        };
+        let earlier =
+            self.keys.iter().cloned().map(|key| key.retire(now)).filter(|key| key.is_retained(now));
         Ok(Self { keys: earlier.chain([new]).collect() })
     }
 
-    /// These keys after a revocation: `kid` verifies nothing from now on, and a new key signs, whichever key was revoked. The new key makes
-    /// a rotation that began before this one fail: it would bring the revoked key back.
+    /// These keys after a revocation: `kid` verifies nothing from now on, and a new key signs,
+    /// whichever key was revoked. The new key makes a rotation that began before this one fail: it
+    /// would bring the revoked key back.
     ///
     /// # Errors
     /// When no key can be made.
@@ -184,13 +210,17 @@ impl SigningKeys {
         self.keys.iter().any(|key| key.kid == kid && key.status == Status::Revoked)
     }
 
-    /// Whether these keys come from a rotation of exactly `earlier`: then no token that counts now is lost by moving on to them.
+    /// Whether these keys come from a rotation of exactly `earlier`: then no token that counts now
+    /// is lost by moving on to them.
     pub fn is_successor_of(&self, earlier: &Self) -> bool {
         earlier.signing_key().is_none_or(|before| self.keys.iter().any(|key| key.kid == before.kid))
     }
 
     fn signing_key(&self) -> Option<&SigningKey> {
-        self.keys.iter().filter(|key| key.status == Status::Current).max_by_key(|key| (key.created_at, key.kid))
+        self.keys
+            .iter()
+            .filter(|key| key.status == Status::Current)
+            .max_by_key(|key| (key.created_at, key.kid))
     }
 }
 
@@ -202,7 +232,9 @@ impl SigningKey {
     fn is_retained(&self, now: Timestamp) -> bool {
         match self.status {
             Status::Current => true,
-            Status::Retired | Status::Revoked => self.retired_at.is_some_and(|at| now < at.plus(RETIRED_KEY_RETENTION)),
+            Status::Retired | Status::Revoked => {
+                self.retired_at.is_some_and(|at| now < at.plus(RETIRED_KEY_RETENTION))
+            }
             Status::Unknown(_) => false,
         }
     }
@@ -219,14 +251,18 @@ impl SigningKey {
 
 /// An Ed25519 seed as PKCS #8, the form that the signer takes: RFC 8410, section 7.
 fn private_key(seed: &Bytes32) -> EncodingKey {
-    const PKCS8_ED25519: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+    const PKCS8_ED25519: [u8; 16] =
+        [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
     EncodingKey::from_ed_der(&[&PKCS8_ED25519[..], &seed.0].concat())
 }
 
 fn public_key(seed: &Bytes32) -> Result<Bytes32, SigningKeysError> {
     let failed = |cause: String| SigningKeysError { cause };
-    let jwk = Jwk::from_encoding_key(&private_key(seed), Algorithm::EdDSA).map_err(|error| failed(error.to_string()))?;
-    let AlgorithmParameters::OctetKeyPair(pair) = jwk.algorithm else { return Err(failed("no octet key pair was made".to_owned())) };
+    let jwk = Jwk::from_encoding_key(&private_key(seed), Algorithm::EdDSA)
+        .map_err(|error| failed(error.to_string()))?;
+    let AlgorithmParameters::OctetKeyPair(pair) = jwk.algorithm else {
+        return Err(failed("no octet key pair was made".to_owned()));
+    };
     Bytes32::parse(&pair.x).ok_or_else(|| failed("the public key has not 32 bytes".to_owned()))
 }
 
@@ -287,11 +323,18 @@ mod tests {
             let revoked = second.revoked(kid, &ids, at(11)).unwrap();
             let signing = revoked.current().unwrap().kid;
             assert!(signing != kid && !second.contains(signing), "a new key signs");
-            assert!(revoked.is_revoked(kid) && revoked.contains(kid) && revoked.verification_key(kid, at(11)).is_none());
+            assert!(
+                revoked.is_revoked(kid)
+                    && revoked.contains(kid)
+                    && revoked.verification_key(kid, at(11)).is_none()
+            );
             assert_eq!(revoked.jwks(at(11)).keys.len(), 2, "the other key verifies as before");
             assert_eq!(SigningKeys::parse(&revoked.text()).unwrap(), revoked);
             assert_eq!(revoked.text().matches("private").count(), 1);
-            assert!(revoked.rotated(&ids, at(35)).unwrap().is_revoked(kid), "a rotation does not bring it back");
+            assert!(
+                revoked.rotated(&ids, at(35)).unwrap().is_revoked(kid),
+                "a rotation does not bring it back"
+            );
             assert!(!revoked.rotated(&ids, at(36)).unwrap().contains(kid));
             // A rotation that began before the revocation.
             assert!(!second.rotated(&ids, at(11)).unwrap().is_successor_of(&revoked));
@@ -313,13 +356,19 @@ mod tests {
         let keys = empty().rotated(&Ids::seeded(1), at(0)).unwrap();
         let kid = keys.current().unwrap().kid;
         let paused = SigningKeys::parse(&keys.text().replace("\"current\"", "\"paused\"")).unwrap();
-        assert!(paused.current().is_none() && paused.verification_key(kid, at(0)).is_none() && paused.contains(kid));
+        assert!(
+            paused.current().is_none()
+                && paused.verification_key(kid, at(0)).is_none()
+                && paused.contains(kid)
+        );
         assert!(paused.text().contains("\"paused\""));
     }
 
     #[test]
     fn unreadable_secret_is_not_repeated_in_the_error() {
-        for odd in ["", "hunter2hunter2", "[]", "{}", r#"{"keys":[{"kid":"x"}]}"#, r#"{"keys":"hunter2"}"#] {
+        for odd in
+            ["", "hunter2hunter2", "[]", "{}", r#"{"keys":[{"kid":"x"}]}"#, r#"{"keys":"hunter2"}"#]
+        {
             let error = SigningKeys::parse(odd).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
         }
@@ -328,9 +377,13 @@ mod tests {
     #[test]
     fn public_key_matches_rfc_8032_test_vector() {
         // RFC 8032, section 7.1, test 1.
-        let bytes = |hex: &str| -> [u8; 32] { std::array::from_fn(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()) };
-        let seed = Bytes32(bytes("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"));
-        let public = Bytes32(bytes("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"));
+        let bytes = |hex: &str| -> [u8; 32] {
+            std::array::from_fn(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap())
+        };
+        let seed =
+            Bytes32(bytes("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"));
+        let public =
+            Bytes32(bytes("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"));
         assert_eq!(public_key(&seed).unwrap(), public);
     }
 }

@@ -1,4 +1,5 @@
-//! The loop over records of every kind: what is acknowledged, what comes back, and what is rejected.
+//! The loop over records of every kind: what is acknowledged, what comes back, and what is
+//! rejected.
 
 //! What a consumer answers to each kind of record, and what it asks of SQS.
 
@@ -12,7 +13,10 @@ use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_sqs::Client;
 use aws_smithy_runtime_api::{
     client::{
-        http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+        http::{
+            HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings,
+            SharedHttpConnector,
+        },
         orchestrator::{HttpRequest, HttpResponse},
         result::ConnectorError,
         runtime_components::RuntimeComponents,
@@ -38,15 +42,21 @@ struct Sqs {
 }
 
 impl HttpClient for Sqs {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
 }
 
 impl HttpConnector for Sqs {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let operation = request.headers().get("x-amz-target").unwrap_or_default().replace("AmazonSQS.", "");
-        let body = serde_json::from_slice(request.body().bytes().unwrap_or_default()).unwrap_or_default();
+        let operation =
+            request.headers().get("x-amz-target").unwrap_or_default().replace("AmazonSQS.", "");
+        let body =
+            serde_json::from_slice(request.body().bytes().unwrap_or_default()).unwrap_or_default();
         let is_refused = self.is_full && operation == "SendMessage";
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).push((operation, body));
         if is_refused {
@@ -68,7 +78,9 @@ impl Sqs {
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "tests")))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+                "test", "test", None, None, "tests",
+            )))
             .retry_config(RetryConfig::disabled())
             .identity_cache(IdentityCache::no_cache())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
@@ -83,7 +95,9 @@ impl Sqs {
 
     /// The answer to a batch.
     async fn answer(&self, records: Vec<Value>) -> Value {
-        self.consumer()(Invocation::with_event(json!({ "Records": records }))).await.expect("the batch is answered")
+        self.consumer()(Invocation::with_event(json!({ "Records": records })))
+            .await
+            .expect("the batch is answered")
     }
 }
 
@@ -159,8 +173,17 @@ async fn permanent_failure_is_acknowledged_and_dead_lettered() {
     for (body, reason) in rejected_bodies() {
         for position in 0..10 {
             let sqs = Sqs::default();
-            let records = (0..10).map(|i| record(&format!("m{i}"), if i == position { body.clone() } else { words(1) }.as_str()));
-            assert_eq!(sqs.answer(records.collect()).await, json!({ "batchItemFailures": [] }), "{reason}");
+            let records = (0..10).map(|i| {
+                record(
+                    &format!("m{i}"),
+                    if i == position { body.clone() } else { words(1) }.as_str(),
+                )
+            });
+            assert_eq!(
+                sqs.answer(records.collect()).await,
+                json!({ "batchItemFailures": [] }),
+                "{reason}"
+            );
             let dead_letter = json!({
                 "QueueUrl": DEAD_LETTER_URL,
                 "MessageBody": body,
@@ -179,7 +202,11 @@ async fn message_is_retried_if_dead_lettering_fails() {
     for (body, reason) in rejected_bodies() {
         let sqs = Sqs { is_full: true, ..Sqs::default() };
         let answer = sqs.answer(vec![record("good", &words(1)), record("bad", &body)]).await;
-        assert_eq!(answer, json!({ "batchItemFailures": [{ "itemIdentifier": "bad" }] }), "{reason}");
+        assert_eq!(
+            answer,
+            json!({ "batchItemFailures": [{ "itemIdentifier": "bad" }] }),
+            "{reason}"
+        );
         let calls: Vec<String> = sqs.calls().into_iter().map(|(operation, _)| operation).collect();
         assert_eq!(calls, ["SendMessage", "ChangeMessageVisibility"], "{reason}");
     }
@@ -187,7 +214,9 @@ async fn message_is_retried_if_dead_lettering_fails() {
 
 #[tokio::test]
 async fn transient_failure_is_retried_with_growing_delay() {
-    for (times, waits) in [(1, 1..=2), (2, 2..=4), (5, 16..=32), (9, 256..=512), (10, 450..=900), (499, 450..=900)] {
+    for (times, waits) in
+        [(1, 1..=2), (2, 2..=4), (5, 16..=32), (9, 256..=512), (10, 450..=900), (499, 450..=900)]
+    {
         let sqs = Sqs::default();
         let answer = sqs.answer(vec![received("m", &words(7), times)]).await;
         assert_eq!(answer, json!({ "batchItemFailures": [{ "itemIdentifier": "m" }] }));
@@ -213,12 +242,19 @@ async fn third_panic_dead_letters_the_message() {
             (4, json!([]), "SendMessage"),
         ] {
             let sqs = Sqs::default();
-            let answer = sqs.answer(vec![received("m", &body, times), record("good", &words(1))]).await;
+            let answer =
+                sqs.answer(vec![received("m", &body, times), record("good", &words(1))]).await;
             assert_eq!(answer, json!({ "batchItemFailures": failures }), "{body} {times}");
             let calls = sqs.calls();
-            assert_eq!(calls.iter().map(|(operation, _)| operation.as_str()).collect::<Vec<_>>(), [call]);
+            assert_eq!(
+                calls.iter().map(|(operation, _)| operation.as_str()).collect::<Vec<_>>(),
+                [call]
+            );
             if times >= 3 {
-                assert_eq!(calls[0].1["MessageAttributes"]["reason"]["StringValue"], "the operation panicked");
+                assert_eq!(
+                    calls[0].1["MessageAttributes"]["reason"]["StringValue"],
+                    "the operation panicked"
+                );
             }
         }
     }
@@ -228,9 +264,18 @@ async fn third_panic_dead_letters_the_message() {
 async fn one_failed_record_does_not_delay_the_others() {
     for body in [words(7), words(13)] {
         for position in 0..10 {
-            let records = (0..10).map(|i| record(&format!("m{i}"), if i == position { body.clone() } else { words(1) }.as_str()));
+            let records = (0..10).map(|i| {
+                record(
+                    &format!("m{i}"),
+                    if i == position { body.clone() } else { words(1) }.as_str(),
+                )
+            });
             let failures = json!([{ "itemIdentifier": format!("m{position}") }]);
-            assert_eq!(Sqs::default().answer(records.collect()).await, json!({ "batchItemFailures": failures }), "{body}");
+            assert_eq!(
+                Sqs::default().answer(records.collect()).await,
+                json!({ "batchItemFailures": failures }),
+                "{body}"
+            );
         }
     }
 }
@@ -251,8 +296,13 @@ async fn empty_batch_succeeds_and_malformed_batch_fails() {
 
 #[tokio::test]
 async fn records_are_retried_when_time_runs_out() {
-    let mut invocation = Invocation::with_event(json!({ "Records": [record("a", &words(1)), record("b", &words(1))] }));
+    let mut invocation = Invocation::with_event(
+        json!({ "Records": [record("a", &words(1)), record("b", &words(1))] }),
+    );
     invocation.deadline = Clock::System.now();
     let answer = Sqs::default().consumer()(invocation).await.expect("the batch is answered");
-    assert_eq!(answer, json!({ "batchItemFailures": [{ "itemIdentifier": "a" }, { "itemIdentifier": "b" }] }));
+    assert_eq!(
+        answer,
+        json!({ "batchItemFailures": [{ "itemIdentifier": "a" }, { "itemIdentifier": "b" }] })
+    );
 }

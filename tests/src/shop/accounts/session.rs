@@ -30,7 +30,8 @@ impl Session {
     /// When it is none of ours.
     pub fn claims(&self) -> Value {
         let part = self.access_token.split('.').nth(1).expect("a token has three parts");
-        serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).expect("a part is base64url")).expect("claims are JSON")
+        serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).expect("a part is base64url"))
+            .expect("claims are JSON")
     }
 
     /// Whose it is.
@@ -52,9 +53,13 @@ impl Session {
     /// A request with the context that the authorizer would give it.
     pub fn request(&self, request: events::Http) -> Value {
         let claims = self.claims();
-        let text = |name: &str| claims[name].as_str().map_or_else(|| claims[name].to_string(), str::to_owned);
-        let context: Map<String, Value> =
-            ["sub", "role", "name", "email", "tv", "sid"].into_iter().map(|name| (name.to_owned(), text(name).into())).collect();
+        let text = |name: &str| {
+            claims[name].as_str().map_or_else(|| claims[name].to_string(), str::to_owned)
+        };
+        let context: Map<String, Value> = ["sub", "role", "name", "email", "tv", "sid"]
+            .into_iter()
+            .map(|name| (name.to_owned(), text(name).into()))
+            .collect();
         request.authorized(&json!({ "context": context })).event()
     }
 }

@@ -23,7 +23,8 @@ impl Shop {
     /// When it is none of this user's.
     pub async fn unseal(&self, sealed: &str, id: UserId) -> String {
         let keys = self.mail_keys().await;
-        keys.open(|key| key.open(sealed, &["one-time-token", &id.to_string()])).expect("it was sealed for this user")
+        keys.open(|key| key.open(sealed, &["one-time-token", &id.to_string()]))
+            .expect("it was sealed for this user")
     }
 
     /// What the link says that resets somebody's password.
@@ -31,7 +32,8 @@ impl Shop {
     /// # Panics
     /// When there is none.
     pub async fn reset_token(&self, id: UserId) -> String {
-        self.unseal(&self.user(id).await.reset.expect("a link was asked for").sealed_token, id).await
+        self.unseal(&self.user(id).await.reset.expect("a link was asked for").sealed_token, id)
+            .await
     }
 
     /// What the link says that withdraws an address change.
@@ -39,7 +41,11 @@ impl Shop {
     /// # Panics
     /// When there is none.
     pub async fn withdraw_token(&self, id: UserId) -> String {
-        self.unseal(&self.user(id).await.withdrawal.expect("a change was asked for").link.sealed_token, id).await
+        self.unseal(
+            &self.user(id).await.withdrawal.expect("a change was asked for").link.sealed_token,
+            id,
+        )
+        .await
     }
 
     /// What the link says that verifies somebody's address.
@@ -47,7 +53,11 @@ impl Shop {
     /// # Panics
     /// When there is none.
     pub async fn verification_token(&self, id: UserId) -> String {
-        self.unseal(&self.user(id).await.verification.expect("an address waits").link.sealed_token, id).await
+        self.unseal(
+            &self.user(id).await.verification.expect("an address waits").link.sealed_token,
+            id,
+        )
+        .await
     }
 
     /// Every profile, as it stands in the table.
@@ -57,30 +67,52 @@ impl Shop {
 
     /// Everybody's credentials, as they stand in the table.
     pub fn credentials(&self) -> Vec<Value> {
-        self.of_kind("EMAIL#").into_iter().filter(|item| item.get("reserved_until").is_none()).collect()
+        self.of_kind("EMAIL#")
+            .into_iter()
+            .filter(|item| item.get("reserved_until").is_none())
+            .collect()
     }
 
     /// Addresses that are reserved for the withdrawal of a change.
     pub fn reservations(&self) -> Vec<Value> {
-        self.of_kind("EMAIL#").into_iter().filter(|item| item.get("reserved_until").is_some()).collect()
+        self.of_kind("EMAIL#")
+            .into_iter()
+            .filter(|item| item.get("reserved_until").is_some())
+            .collect()
     }
 
     fn of_kind(&self, prefix: &str) -> Vec<Value> {
         let items = self.aws.items("users").into_iter();
-        items.filter(|item| item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with(prefix))).collect()
+        items
+            .filter(|item| item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with(prefix)))
+            .collect()
     }
 
-    /// That profiles and credentials belong together, one to one, and say the same; nothing but what is left of those who have gone
-    /// stands beside them.
+    /// That profiles and credentials belong together, one to one, and say the same; nothing but
+    /// what is left of those who have gone stands beside them.
     ///
     /// # Panics
     /// When they do not.
     #[track_caller]
     pub fn check_accounts(&self) {
-        const SHARED: [&str; 7] = ["user_id", "email", "full_name", "role", "is_active", "token_version", "session_epoch"];
-        let said = |items: &[Value]| items.iter().map(|item| SHARED.map(|name| item[name].to_string())).collect::<BTreeSet<_>>();
+        const SHARED: [&str; 7] = [
+            "user_id",
+            "email",
+            "full_name",
+            "role",
+            "is_active",
+            "token_version",
+            "session_epoch",
+        ];
+        let said = |items: &[Value]| {
+            items
+                .iter()
+                .map(|item| SHARED.map(|name| item[name].to_string()))
+                .collect::<BTreeSet<_>>()
+        };
         let (profiles, credentials) = (self.profiles(), self.credentials());
-        let (gone, profiles): (Vec<_>, Vec<_>) = profiles.into_iter().partition(|item| item.get("deleted_at").is_some());
+        let (gone, profiles): (Vec<_>, Vec<_>) =
+            profiles.into_iter().partition(|item| item.get("deleted_at").is_some());
         assert_eq!(profiles.len(), credentials.len(), "profiles and credentials");
         let all = gone.len() + profiles.len() + credentials.len() + self.reservations().len();
         assert_eq!(all, self.aws.items("users").len(), "nothing else stands there");
@@ -89,7 +121,10 @@ impl Shop {
             assert_eq!(item["pk"]["S"], format!("EMAIL#{}", sha256_hex(email)));
         }
         for item in profiles.iter().chain(&gone) {
-            assert_eq!(item["pk"]["S"], format!("USER#{}", item["user_id"]["S"].as_str().unwrap_or_default()));
+            assert_eq!(
+                item["pk"]["S"],
+                format!("USER#{}", item["user_id"]["S"].as_str().unwrap_or_default())
+            );
         }
         assert_eq!(said(&profiles), said(&credentials));
     }

@@ -1,4 +1,5 @@
-//! Every sequence of commands for one order, in any order and repeated: a reservation holds each piece once and gives it back once.
+//! Every sequence of commands for one order, in any order and repeated: a reservation holds each
+//! piece once and gives it back once.
 
 use super::*;
 use crate::domain::Stock;
@@ -20,7 +21,8 @@ fn product(name: &str) -> ProductId {
 
 /// Two lamps and three shades.
 fn lines() -> Lines {
-    let wanted = [("lamp", 2), ("shade", 3)].map(|(name, quantity)| RequestedLine { product_id: product(name), quantity });
+    let wanted = [("lamp", 2), ("shade", 3)]
+        .map(|(name, quantity)| RequestedLine { product_id: product(name), quantity });
     Lines::try_from(wanted.to_vec()).unwrap()
 }
 
@@ -31,7 +33,13 @@ fn request(asked: Asked, attempt: u64) -> ReservationRequest {
         Commit => ReservationCommand::Commit,
     };
     let at = Timestamp::from_milliseconds(1_700_000_000_000 + i64::try_from(attempt).unwrap());
-    ReservationRequest { order_id: derive(&["order"]), attempt, command, at, trace: Trace::start(&Ids::seeded(attempt)) }
+    ReservationRequest {
+        order_id: derive(&["order"]),
+        attempt,
+        command,
+        at,
+        trace: Trace::start(&Ids::seeded(attempt)),
+    }
 }
 
 /// A reservation as other tests need one.
@@ -51,7 +59,11 @@ struct World {
 
 impl World {
     fn with(lamps: i64, shades: i64) -> Self {
-        let stock = |name: &str, count| Stock { product_id: product(name), available: count, on_hand: count };
+        let stock = |name: &str, count| Stock {
+            product_id: product(name),
+            available: count,
+            on_hand: count,
+        };
         Self { stock: vec![stock("lamp", lamps), stock("shade", shades)], reservation: None }
     }
 
@@ -72,10 +84,16 @@ impl World {
     }
 
     fn write(&mut self, change: &ReservationChange) -> Result<(), ProductId> {
-        assert_eq!(change.expected_version, self.reservation.as_ref().map(|reservation| reservation.version));
+        assert_eq!(
+            change.expected_version,
+            self.reservation.as_ref().map(|reservation| reservation.version)
+        );
         let mut after = self.stock.clone();
         for change in &change.stock {
-            let stock = after.iter_mut().find(|stock| stock.product_id == change.product_id).ok_or(change.product_id)?;
+            let stock = after
+                .iter_mut()
+                .find(|stock| stock.product_id == change.product_id)
+                .ok_or(change.product_id)?;
             stock.available += change.available;
             stock.on_hand += change.on_hand;
             if stock.available < 0 || stock.on_hand < 0 {
@@ -95,7 +113,8 @@ impl World {
     fn check(&self, came_in: &Self) {
         let is = |state| self.state() == Some(state);
         for (stock, before) in self.stock.iter().zip(&came_in.stock) {
-            let line = lines().lines.into_iter().find(|line| line.product_id == stock.product_id).unwrap();
+            let line =
+                lines().lines.into_iter().find(|line| line.product_id == stock.product_id).unwrap();
             let quantity = i64::from(line.quantity);
             assert!(stock.available >= 0, "{self:?}");
             assert_eq!(stock.held(), if is(State::Held) { quantity } else { 0 }, "{self:?}");
@@ -138,9 +157,15 @@ fn every_pair_of_commands_in_both_orders_and_each_twice_adds_up() {
             (Release, Commit, State::Released),
         ] {
             for (one, other) in [(first, second), (second, first)] {
-                for order in [[one, other, one, other], [one, one, other, other], [one, other, other, one]] {
+                for order in
+                    [[one, other, one, other], [one, one, other, other], [one, other, other, one]]
+                {
                     let world = after(&came_in, &order.map(|asked| (asked, 1)));
-                    assert_eq!(world.state(), Some(last.clone()), "{order:?} of {lamps} and {shades}");
+                    assert_eq!(
+                        world.state(),
+                        Some(last.clone()),
+                        "{order:?} of {lamps} and {shades}"
+                    );
                 }
             }
         }
@@ -152,7 +177,9 @@ fn every_sequence_of_commands_adds_up_and_a_release_gives_everything_back() {
     let came_in = World::with(5, 5);
     let mut sequences: Vec<Vec<Asked>> = vec![Vec::new()];
     for _ in 0..6 {
-        let longer = |sequence: &Vec<Asked>| [Reserve, Release, Commit].map(|asked| [&sequence[..], &[asked]].concat());
+        let longer = |sequence: &Vec<Asked>| {
+            [Reserve, Release, Commit].map(|asked| [&sequence[..], &[asked]].concat())
+        };
         sequences = sequences.iter().flat_map(longer).collect();
         for sequence in &sequences {
             let attempts: Vec<(Asked, u64)> = sequence.iter().copied().zip(1..).collect();
@@ -167,12 +194,17 @@ fn every_sequence_of_commands_adds_up_and_a_release_gives_everything_back() {
 
 #[test]
 fn a_command_that_was_carried_out_settles_its_second_copy() {
-    for before in [vec![], vec![(Reserve, 1)], vec![(Reserve, 1), (Commit, 2)], vec![(Release, 1)]] {
+    for before in [vec![], vec![(Reserve, 1)], vec![(Reserve, 1), (Commit, 2)], vec![(Release, 1)]]
+    {
         for asked in [Reserve, Release, Commit] {
             let mut world = after(&World::with(5, 5), &before);
             let request = request(asked, 3);
             if world.execute(&request) {
-                assert_eq!(decide(world.reservation.as_ref(), &request, None), Ok(Decision::NoChange), "{before:?}, {asked:?}");
+                assert_eq!(
+                    decide(world.reservation.as_ref(), &request, None),
+                    Ok(Decision::NoChange),
+                    "{before:?}, {asked:?}"
+                );
             }
         }
     }
@@ -184,10 +216,15 @@ fn whoever_asks_once_more_is_answered_once_more() {
         let world = after(&World::with(5, 5), &before);
         let (asked, _) = *before.last().unwrap();
         for attempt in [2, 3] {
-            assert_eq!(decide(world.reservation.as_ref(), &request(asked, attempt), None), Ok(Decision::NoChange));
+            assert_eq!(
+                decide(world.reservation.as_ref(), &request(asked, attempt), None),
+                Ok(Decision::NoChange)
+            );
         }
         let stored = world.reservation.unwrap();
-        let Ok(Decision::Write(change)) = decide(Some(&stored), &request(asked, 4), None) else { panic!("not answered") };
+        let Ok(Decision::Write(change)) = decide(Some(&stored), &request(asked, 4), None) else {
+            panic!("not answered")
+        };
         assert_eq!(change.expected_version, Some(stored.version));
         assert_eq!((change.next.version, change.next.answered_attempt), (stored.version + 1, 4));
         assert_eq!((change.next.state, change.stock), (stored.state, vec![]));
@@ -204,7 +241,10 @@ fn an_answer_to_an_old_asking_does_not_hide_that_a_newer_one_was_answered() {
 #[test]
 fn a_rejection_names_what_was_short_and_stays_when_more_comes_in() {
     let mut world = after(&World::with(10, 2), &[(Reserve, 1)]);
-    assert_eq!(world.reservation.as_ref().and_then(|reservation| reservation.rejected_product), Some(product("shade")));
+    assert_eq!(
+        world.reservation.as_ref().and_then(|reservation| reservation.rejected_product),
+        Some(product("shade"))
+    );
     world.stock = World::with(10, 10).stock;
     assert!(world.execute(&request(Reserve, 2)));
     assert_eq!(world.state(), Some(State::Rejected));
@@ -228,14 +268,17 @@ fn a_state_of_a_later_release_survives_and_is_not_touched() {
 
 #[test]
 fn lines_are_merged_and_sorted_and_there_are_neither_none_nor_too_many() {
-    let line = |name: &str, quantity: u32| json!({ "product_id": product(name), "quantity": quantity });
+    let line =
+        |name: &str, quantity: u32| json!({ "product_id": product(name), "quantity": quantity });
     let read = |lines: Vec<serde_json::Value>| from_value::<Lines>(json!(lines));
     let merged = read(vec![line("lamp", 1), line("shade", 3), line("lamp", 1)]).unwrap();
     assert_eq!(merged, lines());
     assert!(merged.lines.is_sorted_by_key(|line| line.product_id));
     let many = |count: usize| (0..count).map(|i| line(&i.to_string(), 1)).collect();
     assert!(read(many(40)).is_ok());
-    for bad in [vec![], many(41), vec![line("lamp", 0)], vec![line("lamp", u32::MAX), line("lamp", 1)]] {
+    for bad in
+        [vec![], many(41), vec![line("lamp", 0)], vec![line("lamp", u32::MAX), line("lamp", 1)]]
+    {
         assert!(read(bad).is_err());
     }
 }

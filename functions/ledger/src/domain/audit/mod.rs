@@ -1,4 +1,5 @@
-//! The rules that tie the books together: what each of them must say for an order, and for a product, if the others are right.
+//! The rules that tie the books together: what each of them must say for an order, and for a
+//! product, if the others are right.
 //!
 //! | check | expected (who says it) | found (where) |
 //! |---|---|---|
@@ -28,7 +29,8 @@
 //! | `available_in_ledger`, `held_in_ledger` | the product's figures | the ledger |
 //! | `possible_stock` | neither less than none nor more available than there are | the product's figures |
 //!
-//! Books of different services are written one after the other: what contradicts itself while it is still moving is unsettled, not broken.
+//! Books of different services are written one after the other: what contradicts itself while it is
+//! still moving is unsettled, not broken.
 
 pub mod order;
 pub mod product;
@@ -102,8 +104,15 @@ pub struct Verdict {
 
 impl Verdict {
     /// Contradictions count once nothing has moved for as long as `grace`.
-    fn of(findings: Vec<Finding>, settled: bool, last_changed_at: Option<Timestamp>, now: Timestamp, grace: Duration) -> Self {
-        let moving = last_changed_at.is_some_and(|last_changed_at| now.since(last_changed_at) < grace);
+    fn of(
+        findings: Vec<Finding>,
+        settled: bool,
+        last_changed_at: Option<Timestamp>,
+        now: Timestamp,
+        grace: Duration,
+    ) -> Self {
+        let moving =
+            last_changed_at.is_some_and(|last_changed_at| now.since(last_changed_at) < grace);
         let status = match (findings.is_empty(), settled) {
             (true, true) => AuditStatus::Balanced,
             (true, false) => AuditStatus::Unsettled,
@@ -115,7 +124,12 @@ impl Verdict {
 
     /// What follows where a book cannot be read: `what` is the book.
     pub fn unreadable(what: &str) -> Self {
-        let finding = Finding { check: "readable", subject: None, expected: "a record that can be read".into(), found: what.into() };
+        let finding = Finding {
+            check: "readable",
+            subject: None,
+            expected: "a record that can be read".into(),
+            found: what.into(),
+        };
         Self { status: AuditStatus::Unbalanced, findings: vec![finding], last_changed_at: None }
     }
 }
@@ -126,7 +140,12 @@ struct Findings(Vec<Finding>);
 
 impl Findings {
     /// Notes it if the two are not the same.
-    fn expect(&mut self, check: &'static str, expected: impl Into<FindingValue>, found: impl Into<FindingValue>) {
+    fn expect(
+        &mut self,
+        check: &'static str,
+        expected: impl Into<FindingValue>,
+        found: impl Into<FindingValue>,
+    ) {
         self.compare(check, None, expected.into(), found.into());
     }
 
@@ -141,7 +160,13 @@ impl Findings {
         self.compare(check, Some(subject.to_string()), expected.into(), found.into());
     }
 
-    fn compare(&mut self, check: &'static str, subject: Option<String>, expected: FindingValue, found: FindingValue) {
+    fn compare(
+        &mut self,
+        check: &'static str,
+        subject: Option<String>,
+        expected: FindingValue,
+        found: FindingValue,
+    ) {
         if expected != found {
             self.0.push(Finding { check, subject, expected, found });
         }

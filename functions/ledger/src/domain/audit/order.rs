@@ -11,8 +11,8 @@ use shared::{
 use super::{
     Findings, Verdict,
     record::{
-        AttemptRecord, Goal, IntentRecord, OrderRecord, Outcome, PaymentState, Posting, Quantity, RefundRecord, ReservationRecord,
-        ReservationState, Status, StockState,
+        AttemptRecord, Goal, IntentRecord, OrderRecord, Outcome, PaymentState, Posting, Quantity,
+        RefundRecord, ReservationRecord, ReservationState, Status, StockState,
     },
 };
 use crate::domain::{Balances, StockBucket, Unit, entry::sums_by_unit};
@@ -32,7 +32,8 @@ pub struct OrderSnapshot {
     pub attempts: Vec<AttemptRecord>,
     /// What was given back.
     pub refunds: Vec<RefundRecord>,
-    /// The provider's own books; none where they are not ours to read: what payments recorded of its answers counts then.
+    /// The provider's own books; none where they are not ours to read: what payments recorded of
+    /// its answers counts then.
     pub provider: Option<Statement>,
     /// As the ledger has it.
     pub postings: Vec<Posting>,
@@ -59,14 +60,21 @@ impl OrderSnapshot {
     fn is_settled(&self) -> bool {
         let Some(order) = &self.order else { return true };
         let at_rest = match order.goal {
-            Goal::Fulfil => order.stock == StockState::Committed && matches!(order.payment, PaymentState::Paid | PaymentState::Refunded),
+            Goal::Fulfil => {
+                order.stock == StockState::Committed
+                    && matches!(order.payment, PaymentState::Paid | PaymentState::Refunded)
+            }
             Goal::Compensate => {
                 matches!(order.stock, StockState::Released | StockState::Rejected)
                     && matches!(order.payment, PaymentState::Closed | PaymentState::Refunded)
             }
             Goal::Unknown => false,
         };
-        let outcomes = self.attempts.iter().map(|attempt| attempt.state).chain(self.refunds.iter().map(|refund| refund.state));
+        let outcomes = self
+            .attempts
+            .iter()
+            .map(|attempt| attempt.state)
+            .chain(self.refunds.iter().map(|refund| refund.state));
         at_rest && outcomes.into_iter().all(|state| state != Outcome::Open)
     }
 
@@ -82,26 +90,37 @@ impl OrderSnapshot {
 
     /// The captures that succeeded: the order's own, or those that were one too many.
     fn captured(&self, duplicate: bool) -> impl Iterator<Item = &AttemptRecord> {
-        self.attempts.iter().filter(move |attempt| attempt.state == Outcome::Succeeded && attempt.duplicate_capture == duplicate)
+        self.attempts.iter().filter(move |attempt| {
+            attempt.state == Outcome::Succeeded && attempt.duplicate_capture == duplicate
+        })
     }
 
     /// What refunds gave back, likewise; of those that failed later too.
     fn refunded_sum(&self, duplicate: bool) -> i64 {
-        let is_refunded = |refund: &&RefundRecord| matches!(refund.state, Outcome::Succeeded | Outcome::Reversed);
+        let is_refunded =
+            |refund: &&RefundRecord| matches!(refund.state, Outcome::Succeeded | Outcome::Reversed);
         total(
-            self.refunds.iter().filter(is_refunded).filter(|refund| refund.is_duplicate_capture() == duplicate).map(|refund| refund.amount),
+            self.refunds
+                .iter()
+                .filter(is_refunded)
+                .filter(|refund| refund.is_duplicate_capture() == duplicate)
+                .map(|refund| refund.amount),
         )
     }
 
     /// How much of that came back because the refund failed later.
     fn reversed_sum(&self, duplicate: bool) -> i64 {
-        let reversed = self.refunds.iter().filter(|refund| refund.state == Outcome::Reversed && refund.is_duplicate_capture() == duplicate);
+        let reversed = self.refunds.iter().filter(|refund| {
+            refund.state == Outcome::Reversed && refund.is_duplicate_capture() == duplicate
+        });
         total(reversed.map(|refund| refund.amount))
     }
 
     /// What is still with the provider of the captures, as far as refunds go.
     fn retained_sum(&self, duplicate: bool) -> i64 {
-        self.captured_sum(duplicate).saturating_sub(self.refunded_sum(duplicate)).saturating_add(self.reversed_sum(duplicate))
+        self.captured_sum(duplicate)
+            .saturating_sub(self.refunded_sum(duplicate))
+            .saturating_add(self.reversed_sum(duplicate))
     }
 
     fn captured_sum(&self, duplicate: bool) -> i64 {
@@ -110,22 +129,42 @@ impl OrderSnapshot {
 
     /// Order, intent, attempts and refunds.
     fn payment_totals(&self, findings: &mut Findings) {
-        let (captured, refunded) = self.intent.as_ref().map_or((0, 0), |intent| (intent.captured_total, intent.refunded_total));
+        let (captured, refunded) = self
+            .intent
+            .as_ref()
+            .map_or((0, 0), |intent| (intent.captured_total, intent.refunded_total));
         if let Some(order) = &self.order {
             findings.expect("captured_by_order", captured, order.captured_total);
             findings.expect("refunded_by_order", refunded, order.refunded_total);
-            let of_intent = self
-                .intent
-                .as_ref()
-                .map_or([0; 3], |intent| [intent.refunds_reversed_total, intent.dispute_withdrawn_total, intent.dispute_reinstated_total]);
+            let of_intent = self.intent.as_ref().map_or([0; 3], |intent| {
+                [
+                    intent.refunds_reversed_total,
+                    intent.dispute_withdrawn_total,
+                    intent.dispute_reinstated_total,
+                ]
+            });
             findings.expect("reversed_by_order", of_intent[0], order.refunds_reversed_total);
-            findings.expect_for("disputed_by_order", "withdrawn", of_intent[1], order.dispute_withdrawn_total);
-            findings.expect_for("disputed_by_order", "reinstated", of_intent[2], order.dispute_reinstated_total);
+            findings.expect_for(
+                "disputed_by_order",
+                "withdrawn",
+                of_intent[1],
+                order.dispute_withdrawn_total,
+            );
+            findings.expect_for(
+                "disputed_by_order",
+                "reinstated",
+                of_intent[2],
+                order.dispute_reinstated_total,
+            );
         }
         findings.expect("captured_by_payments", self.captured_sum(false), captured);
         findings.expect("refunded_by_payments", self.refunded_sum(false), refunded);
         if let Some(intent) = &self.intent {
-            findings.expect("reversed_by_payments", self.reversed_sum(false), intent.refunds_reversed_total);
+            findings.expect(
+                "reversed_by_payments",
+                self.reversed_sum(false),
+                intent.refunds_reversed_total,
+            );
             findings.expect_for(
                 "reversed_by_payments",
                 "duplicate_capture",
@@ -146,7 +185,12 @@ impl OrderSnapshot {
             counted.into_iter().zip([self.captured_sum(true), self.refunded_sum(true)])
         });
         for ((subject, counted), sum) in duplicates {
-            findings.expect_for("duplicate_captures_by_payments", subject, sum, counted.unwrap_or(sum));
+            findings.expect_for(
+                "duplicate_captures_by_payments",
+                subject,
+                sum,
+                counted.unwrap_or(sum),
+            );
         }
         if let (Some(order), Some(intent)) = (&self.order, &self.intent) {
             let due = order.totals.total;
@@ -154,19 +198,35 @@ impl OrderSnapshot {
             findings.expect("amount_due", due.currency.code(), intent.currency.code());
         }
         if let Some(intent) = &self.intent {
-            let holds = |refund: &&RefundRecord| !matches!(refund.state, Outcome::Failed | Outcome::Reversed);
-            let taken =
-                total(self.refunds.iter().filter(holds).filter(|refund| !refund.is_duplicate_capture()).map(|refund| refund.amount));
+            let holds = |refund: &&RefundRecord| {
+                !matches!(refund.state, Outcome::Failed | Outcome::Reversed)
+            };
+            let taken = total(
+                self.refunds
+                    .iter()
+                    .filter(holds)
+                    .filter(|refund| !refund.is_duplicate_capture())
+                    .map(|refund| refund.amount),
+            );
             let left = captured.saturating_sub(taken).saturating_sub(intent.disputed_amount());
             findings.expect("refundable", left.max(0), intent.refundable);
         }
         for attempt in self.attempts.iter().filter(|attempt| attempt.state == Outcome::Succeeded) {
             let refunds = self.refunds.iter().filter(|refund| refund.state == Outcome::Succeeded);
-            let of_it = refunds.filter(|refund| refund.payment_id == attempt.payment_id).map(|refund| refund.amount);
-            findings.expect_for("refunded_of_payment", &attempt.payment_id, total(of_it), attempt.refunded);
+            let of_it = refunds
+                .filter(|refund| refund.payment_id == attempt.payment_id)
+                .map(|refund| refund.amount);
+            findings.expect_for(
+                "refunded_of_payment",
+                &attempt.payment_id,
+                total(of_it),
+                attempt.refunded,
+            );
         }
         let attempts = self.attempts.iter().map(|attempt| (&attempt.payment_id, attempt.state));
-        for (subject, state) in attempts.chain(self.refunds.iter().map(|refund| (&refund.refund_id, refund.state))) {
+        for (subject, state) in
+            attempts.chain(self.refunds.iter().map(|refund| (&refund.refund_id, refund.state)))
+        {
             if state == Outcome::NeedsReview {
                 findings.expect_for("under_review", subject, "an end that fits", "needs_review");
             }
@@ -178,11 +238,14 @@ impl OrderSnapshot {
         let Some(provider) = &self.provider else { return };
         let ended = |state: Outcome| state != Outcome::Open;
         for attempt in self.attempts.iter().filter(|attempt| ended(attempt.state)) {
-            let charged = provider.charges.get(&attempt.payment_id).map_or(0, |charge| charge.amount);
+            let charged =
+                provider.charges.get(&attempt.payment_id).map_or(0, |charge| charge.amount);
             let recorded = if attempt.state == Outcome::Succeeded { attempt.amount } else { 0 };
             findings.expect_for("charge_at_provider", &attempt.payment_id, charged, recorded);
         }
-        let by_name = |refund: &RefundRecord| refund.provider_refund_id.as_ref().and_then(|name| provider.refunds.get(name));
+        let by_name = |refund: &RefundRecord| {
+            refund.provider_refund_id.as_ref().and_then(|name| provider.refunds.get(name))
+        };
         for refund in self.refunds.iter().filter(|refund| ended(refund.state)) {
             let found = provider.refunds.get(&refund.refund_id).or_else(|| by_name(refund));
             let refunded = found.map_or(0, |refund| refund.amount);
@@ -191,23 +254,51 @@ impl OrderSnapshot {
         }
         // Refunds made at the provider that payments has not recorded.
         for (name, refunded) in &provider.refunds {
-            let is_known = |refund: &RefundRecord| refund.refund_id == *name || refund.provider_refund_id.as_ref() == Some(name);
+            let is_known = |refund: &RefundRecord| {
+                refund.refund_id == *name || refund.provider_refund_id.as_ref() == Some(name)
+            };
             if !self.refunds.iter().any(is_known) {
                 findings.expect_for("refund_at_provider", name, refunded.amount, 0);
             }
         }
-        let recorded = self.intent.iter().flat_map(|intent| &intent.disputes).filter(|dispute| self.is_of_order(&dispute.payment_id));
-        let recorded: BTreeMap<&String, i64> = recorded.map(|dispute| (&dispute.dispute_id, dispute.held_amount)).collect();
-        for name in provider.disputes.keys().chain(recorded.keys().copied().filter(|name| !provider.disputes.contains_key(*name))) {
-            let (theirs, ours) = (provider.disputes.get(name).copied().unwrap_or(0), recorded.get(name).copied().unwrap_or(0));
+        let recorded = self
+            .intent
+            .iter()
+            .flat_map(|intent| &intent.disputes)
+            .filter(|dispute| self.is_of_order(&dispute.payment_id));
+        let recorded: BTreeMap<&String, i64> =
+            recorded.map(|dispute| (&dispute.dispute_id, dispute.held_amount)).collect();
+        for name in provider
+            .disputes
+            .keys()
+            .chain(recorded.keys().copied().filter(|name| !provider.disputes.contains_key(*name)))
+        {
+            let (theirs, ours) = (
+                provider.disputes.get(name).copied().unwrap_or(0),
+                recorded.get(name).copied().unwrap_or(0),
+            );
             findings.expect_for("dispute_at_provider", name, theirs, ours);
         }
         for charge in provider.charges.values() {
-            let refunds = provider.refunds.values().filter(|refund| refund.charge_id == charge.charge_id);
+            let refunds =
+                provider.refunds.values().filter(|refund| refund.charge_id == charge.charge_id);
             let left = charge.amount.saturating_sub(total(refunds.map(|refund| refund.amount)));
-            findings.expect_for("refundable_at_provider", &charge.charge_id, left, charge.refundable);
-            let (ours, theirs) = (self.order_id.to_string(), charge.order_id.map_or_else(|| "none".to_owned(), |id| id.to_string()));
-            findings.expect_for("order_at_provider", &charge.charge_id, ours.as_str(), theirs.as_str());
+            findings.expect_for(
+                "refundable_at_provider",
+                &charge.charge_id,
+                left,
+                charge.refundable,
+            );
+            let (ours, theirs) = (
+                self.order_id.to_string(),
+                charge.order_id.map_or_else(|| "none".to_owned(), |id| id.to_string()),
+            );
+            findings.expect_for(
+                "order_at_provider",
+                &charge.charge_id,
+                ours.as_str(),
+                theirs.as_str(),
+            );
         }
     }
 
@@ -222,7 +313,12 @@ impl OrderSnapshot {
         for posting in &self.postings {
             for (unit, sum) in sums_by_unit(&posting.lines) {
                 let sum = i64::try_from(sum).unwrap_or(i64::MAX);
-                findings.expect_for("entry_balances", format!("{} in {unit}", posting.entry_id), 0, sum);
+                findings.expect_for(
+                    "entry_balances",
+                    format!("{} in {unit}", posting.entry_id),
+                    0,
+                    sum,
+                );
             }
             balances.add(&posting.lines);
         }
@@ -234,18 +330,22 @@ impl OrderSnapshot {
             self.captured_sum(false).saturating_add(self.captured_sum(true)),
             self.refunded_sum(false).saturating_add(self.refunded_sum(true)),
         );
-        // Refunds that failed later and disputes that were won come in again; what disputes took goes out.
+        // Refunds that failed later and disputes that were won come in again; what disputes took
+        // goes out.
         let reversed = self.reversed_sum(false).saturating_add(self.reversed_sum(true));
-        let (withdrawn, reinstated) =
-            self.intent.as_ref().map_or((0, 0), |intent| (intent.dispute_withdrawn_total, intent.dispute_reinstated_total));
+        let (withdrawn, reinstated) = self.intent.as_ref().map_or((0, 0), |intent| {
+            (intent.dispute_withdrawn_total, intent.dispute_reinstated_total)
+        });
         let captured = captured.saturating_add(reversed).saturating_add(reinstated);
         let refunded = refunded.saturating_add(withdrawn);
         let order = self.order.iter().map(|order| order.totals.total.currency);
         let intent = self.intent.iter().map(|intent| intent.currency);
-        let currency = intent.chain(order).chain(self.attempts.iter().map(|attempt| attempt.currency)).next();
+        let currency =
+            intent.chain(order).chain(self.attempts.iter().map(|attempt| attempt.currency)).next();
         let unit = currency.map(Unit::Money);
         for foreign in balances.currencies().filter(|found| Some(*found) != unit) {
-            let (expected, found) = (unit.map(|unit| unit.to_string()).unwrap_or_default(), foreign.to_string());
+            let (expected, found) =
+                (unit.map(|unit| unit.to_string()).unwrap_or_default(), foreign.to_string());
             findings.expect("currency_in_ledger", expected.as_str(), found.as_str());
         }
         let Some(unit) = unit else { return };
@@ -262,21 +362,34 @@ impl OrderSnapshot {
         let captures: Vec<i64> = self.captured(false).map(|attempt| attempt.amount).collect();
         match order.status {
             Status::Confirmed | Status::Shipped | Status::Delivered if captures != [due] => {
-                let found = format!("{} of {} in all", captures.len(), total(captures.iter().copied()));
-                findings.expect("one_full_capture", format!("1 of {due} in all").as_str(), found.as_str());
+                let found =
+                    format!("{} of {} in all", captures.len(), total(captures.iter().copied()));
+                findings.expect(
+                    "one_full_capture",
+                    format!("1 of {due} in all").as_str(),
+                    found.as_str(),
+                );
             }
             Status::Pending if order.goal == Goal::Fulfil && captures == [due] => {
                 findings.expect("confirmed", Status::Confirmed.name(), order.status.name());
             }
             Status::Cancelled | Status::Failed if self.is_settled() => {
-                // A lost dispute takes what is left; it may take more than that, and then the shop has lost it.
+                // A lost dispute takes what is left; it may take more than that, and then the shop
+                // has lost it.
                 let retained = self.retained_sum(false);
                 let lost = self.intent.as_ref().map_or(0, IntentRecord::disputed_amount);
-                findings.expect("net_zero", 0, if retained > 0 { retained.saturating_sub(lost).max(0) } else { retained });
+                findings.expect(
+                    "net_zero",
+                    0,
+                    if retained > 0 { retained.saturating_sub(lost).max(0) } else { retained },
+                );
             }
             _ => {}
         }
-        let duplicate_refund_is_pending = self.refunds.iter().any(|refund| refund.is_duplicate_capture() && refund.state == Outcome::Open);
+        let duplicate_refund_is_pending = self
+            .refunds
+            .iter()
+            .any(|refund| refund.is_duplicate_capture() && refund.state == Outcome::Open);
         if !duplicate_refund_is_pending {
             findings.expect("duplicate_captures_refunded", 0, self.retained_sum(true));
         }
@@ -296,13 +409,25 @@ impl OrderSnapshot {
         let state = self.reservation.as_ref().map(|reservation| reservation.state);
         if !fits.is_empty() && !state.is_some_and(|state| fits.contains(&state)) {
             let expected: Vec<&str> = fits.iter().map(|state| state.name()).collect();
-            findings.expect("reservation_state", expected.join(" or ").as_str(), state.map_or("none", ReservationState::name));
+            findings.expect(
+                "reservation_state",
+                expected.join(" or ").as_str(),
+                state.map_or("none", ReservationState::name),
+            );
         }
         // A reservation that was released before it was made has no lines.
-        let Some(reservation) = self.reservation.as_ref().filter(|it| !(it.lines.is_empty() && it.state == Released)) else { return };
+        let Some(reservation) =
+            self.reservation.as_ref().filter(|it| !(it.lines.is_empty() && it.state == Released))
+        else {
+            return;
+        };
         let (wanted, reserved) = (by_product(&order.lines), by_product(&reservation.lines));
-        for product in wanted.keys().chain(reserved.keys().filter(|product| !wanted.contains_key(*product))) {
-            let of = |quantities: &BTreeMap<ProductId, i64>| quantities.get(product).copied().unwrap_or(0);
+        for product in
+            wanted.keys().chain(reserved.keys().filter(|product| !wanted.contains_key(*product)))
+        {
+            let of = |quantities: &BTreeMap<ProductId, i64>| {
+                quantities.get(product).copied().unwrap_or(0)
+            };
             findings.expect_for("reserved_quantity", product, of(&wanted), of(&reserved));
         }
     }
@@ -310,23 +435,32 @@ impl OrderSnapshot {
     /// Whether the ledger has moved what the reservation says.
     fn stock_in_ledger(&self, balances: &Balances, findings: &mut Findings) {
         let reservation = self.reservation.as_ref();
-        let reserved = reservation.map(|reservation| by_product(&reservation.lines)).unwrap_or_default();
+        let reserved =
+            reservation.map(|reservation| by_product(&reservation.lines)).unwrap_or_default();
         let (held, shipped_out) = match reservation.map(|reservation| reservation.state) {
             Some(ReservationState::Held) => (1, 0),
             Some(ReservationState::Committed) => (0, 1),
             Some(ReservationState::Released | ReservationState::Rejected) | None => (0, 0),
             Some(ReservationState::Unknown) => return,
         };
-        let mut products: Vec<ProductId> = reserved.keys().copied().chain(balances.products()).collect();
+        let mut products: Vec<ProductId> =
+            reserved.keys().copied().chain(balances.products()).collect();
         products.sort_unstable();
         products.dedup();
         for product in products {
             let quantity = reserved.get(&product).copied().unwrap_or(0);
-            for (bucket, share) in
-                [(StockBucket::Available, -held - shipped_out), (StockBucket::Held, held), (StockBucket::ShippedOut, shipped_out)]
-            {
+            for (bucket, share) in [
+                (StockBucket::Available, -held - shipped_out),
+                (StockBucket::Held, held),
+                (StockBucket::ShippedOut, shipped_out),
+            ] {
                 let subject = format!("{product} {}", bucket.name());
-                findings.expect_for("reserved_in_ledger", subject, quantity.saturating_mul(share), balances.stock(product, bucket));
+                findings.expect_for(
+                    "reserved_in_ledger",
+                    subject,
+                    quantity.saturating_mul(share),
+                    balances.stock(product, bucket),
+                );
             }
         }
     }

@@ -1,4 +1,5 @@
-//! The books of one product: what inventory has on its shelves, what reservations hold, and what the ledger says of both.
+//! The books of one product: what inventory has on its shelves, what reservations hold, and what
+//! the ledger says of both.
 
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ pub struct ProductSnapshot {
     pub product_id: ProductId,
     /// Its figures: one record for each part of its stock.
     pub shards: Vec<StockRecord>,
-    /// How many the reservations that hold some of it hold together; none where there was no time to ask all of them.
+    /// How many the reservations that hold some of it hold together; none where there was no time
+    /// to ask all of them.
     pub reserved: Option<i64>,
     /// What the ledger's lines about it come to.
     pub balances: Balances,
@@ -23,14 +25,20 @@ pub struct ProductSnapshot {
 impl ProductSnapshot {
     /// Compares them. A product that moved a moment ago is judged when it has come to rest.
     pub fn reconcile(&self, now: Timestamp, grace: Duration) -> Verdict {
-        let sum = |figure: fn(&StockRecord) -> i64| self.shards.iter().map(figure).fold(0, i64::saturating_add);
+        let sum = |figure: fn(&StockRecord) -> i64| {
+            self.shards.iter().map(figure).fold(0, i64::saturating_add)
+        };
         let (available, on_hand) = (sum(|shard| shard.available), sum(|shard| shard.on_hand));
         let held = on_hand.saturating_sub(available);
         let balance = |bucket| self.balances.stock(self.product_id, bucket);
         let mut findings = Findings::default();
         if self.shards.iter().any(|shard| shard.available < 0 || shard.on_hand < shard.available) {
             let found = format!("{available} available of {on_hand}");
-            findings.expect("possible_stock", "none below zero, no more available than there are", found.as_str());
+            findings.expect(
+                "possible_stock",
+                "none below zero, no more available than there are",
+                found.as_str(),
+            );
         }
         if let Some(reserved) = self.reserved {
             findings.expect("held_for_orders", reserved, held);

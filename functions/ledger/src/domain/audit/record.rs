@@ -1,4 +1,5 @@
-//! What stands in the tables of the others, as far as the audit looks at it. States that a later release adds count as not settled.
+//! What stands in the tables of the others, as far as the audit looks at it. States that a later
+//! release adds count as not settled.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -60,8 +61,16 @@ pub enum Status {
 }
 
 impl Status {
-    /// In the order in which an order can take them: who looks for orders by status in this order misses none that moves on meanwhile.
-    pub const ALL: [Self; 6] = [Self::Pending, Self::Confirmed, Self::Shipped, Self::Delivered, Self::Cancelled, Self::Failed];
+    /// In the order in which an order can take them: who looks for orders by status in this order
+    /// misses none that moves on meanwhile.
+    pub const ALL: [Self; 6] = [
+        Self::Pending,
+        Self::Confirmed,
+        Self::Shipped,
+        Self::Delivered,
+        Self::Cancelled,
+        Self::Failed,
+    ];
 
     /// The name.
     pub const fn name(self) -> &'static str {
@@ -155,7 +164,8 @@ pub struct IntentRecord {
     pub captured_total: i64,
     /// How much of that was given back.
     pub refunded_total: i64,
-    /// How much was captured once too often, and given back of that; none: it was not counted yet when the intent was written last.
+    /// How much was captured once too often, and given back of that; none: it was not counted yet
+    /// when the intent was written last.
     #[serde(default)]
     pub duplicate_captured_total: Option<i64>,
     /// See above.
@@ -185,7 +195,8 @@ pub struct IntentRecord {
 }
 
 impl IntentRecord {
-    /// What has come to the provider (above zero) or has gone from it, by the kind of the entries that say so.
+    /// What has come to the provider (above zero) or has gone from it, by the kind of the entries
+    /// that say so.
     pub fn movements(&self) -> [(&'static str, i64); 8] {
         [
             ("capture", self.captured_total),
@@ -310,7 +321,9 @@ pub struct ReservationRecord {
 impl ReservationRecord {
     /// Whether nothing was ever held: it was rejected, or released before it was made.
     pub fn never_held(&self) -> bool {
-        self.lines.is_empty() || self.rejected_product.is_some() || self.state == ReservationState::Rejected
+        self.lines.is_empty()
+            || self.rejected_product.is_some()
+            || self.state == ReservationState::Rejected
     }
 }
 

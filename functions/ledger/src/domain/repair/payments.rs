@@ -1,4 +1,5 @@
-//! What is missing of an order's money: the totals of its payment intent, less what the ledger has of each kind.
+//! What is missing of an order's money: the totals of its payment intent, less what the ledger has
+//! of each kind.
 
 use super::{EntrySeries, Repair, has_any, later_versions, reasons};
 use crate::domain::{
@@ -28,8 +29,13 @@ const MISSING: [&str; 3] = ["captured_by_ledger", "refunded_by_ledger", "funds_i
 ///
 /// # Errors
 /// Why the difference is not booked.
-pub fn missing_entries(snapshot: &OrderSnapshot, findings: &[Finding]) -> Result<Vec<Repair>, &'static str> {
-    let Some(intent) = snapshot.intent.as_ref().filter(|_| has_any(findings, &MISSING)) else { return Ok(Vec::new()) };
+pub fn missing_entries(
+    snapshot: &OrderSnapshot,
+    findings: &[Finding],
+) -> Result<Vec<Repair>, &'static str> {
+    let Some(intent) = snapshot.intent.as_ref().filter(|_| has_any(findings, &MISSING)) else {
+        return Ok(Vec::new());
+    };
     if has_any(findings, &CONTRADICTIONS) {
         return Err(reasons::PAYMENT_RECORDS_CONFLICT);
     }
@@ -37,9 +43,13 @@ pub fn missing_entries(snapshot: &OrderSnapshot, findings: &[Finding]) -> Result
     let unit = Unit::Money(intent.currency);
     let mut repairs = Vec::new();
     for (kind, total) in intent.movements() {
-        let postings: Vec<_> = snapshot.postings.iter().filter(|posting| posting.kind.name() == kind).collect();
+        let postings: Vec<_> =
+            snapshot.postings.iter().filter(|posting| posting.kind.name() == kind).collect();
         let lines = postings.iter().flat_map(|posting| &posting.lines);
-        let booked: i64 = lines.filter(|line| line.account == Account::ProviderClearing && line.unit == unit).map(|line| line.amount).sum();
+        let booked: i64 = lines
+            .filter(|line| line.account == Account::ProviderClearing && line.unit == unit)
+            .map(|line| line.amount)
+            .sum();
         let amount = total.saturating_sub(booked);
         if amount == 0 {
             continue;
@@ -47,14 +57,22 @@ pub fn missing_entries(snapshot: &OrderSnapshot, findings: &[Finding]) -> Result
         if amount.signum() != total.signum() {
             return Err(reasons::LEDGER_EXCEEDS_RECORDS);
         }
-        let series =
-            EntrySeries { service: "payments", record: snapshot.order_id.to_string(), kinds: vec![kind], versions: versions.clone() };
+        let series = EntrySeries {
+            service: "payments",
+            record: snapshot.order_id.to_string(),
+            kinds: vec![kind],
+            versions: versions.clone(),
+        };
         if !postings.iter().all(|posting| series.explains(posting)) {
             return Err(reasons::UNEXPLAINED_ENTRY);
         }
         let line = |account, amount| Line { account, unit, amount };
-        let lines = vec![line(Account::ProviderClearing, amount), line(Account::CustomerFunds(snapshot.order_id), -amount)];
-        let repair = series.repair(kind, intent.updated_at, snapshot.order_id, lines, &snapshot.postings);
+        let lines = vec![
+            line(Account::ProviderClearing, amount),
+            line(Account::CustomerFunds(snapshot.order_id), -amount),
+        ];
+        let repair =
+            series.repair(kind, intent.updated_at, snapshot.order_id, lines, &snapshot.postings);
         repairs.push(repair.ok_or(reasons::UNEXPLAINED_ENTRY)?);
     }
     Ok(repairs)

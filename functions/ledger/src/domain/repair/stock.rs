@@ -1,7 +1,9 @@
-//! What is missing of an order's goods: where its reservation says they are, less where the ledger has put them.
+//! What is missing of an order's goods: where its reservation says they are, less where the ledger
+//! has put them.
 //!
-//! Goods are held once, by the first version of the reservation, and go to one other place later. So at most two entries are missing: the
-//! hold, which is known exactly, and one for the way from where the ledger sees the goods to where they are.
+//! Goods are held once, by the first version of the reservation, and go to one other place later.
+//! So at most two entries are missing: the hold, which is known exactly, and one for the way from
+//! where the ledger sees the goods to where they are.
 
 use std::collections::BTreeMap;
 
@@ -30,20 +32,33 @@ const TRANSFERS: [(&str, StockBucket, StockBucket); 3] = [
 ///
 /// # Errors
 /// Why the difference is not booked.
-pub fn missing_entries(snapshot: &OrderSnapshot, findings: &[Finding]) -> Result<Vec<Repair>, &'static str> {
+pub fn missing_entries(
+    snapshot: &OrderSnapshot,
+    findings: &[Finding],
+) -> Result<Vec<Repair>, &'static str> {
     let is_missing = has_any(findings, &["reserved_in_ledger"]);
-    let Some(reservation) = snapshot.reservation.as_ref().filter(|_| is_missing) else { return Ok(Vec::new()) };
+    let Some(reservation) = snapshot.reservation.as_ref().filter(|_| is_missing) else {
+        return Ok(Vec::new());
+    };
     if has_any(findings, &CONTRADICTIONS) {
         return Err(reasons::STOCK_RECORDS_CONFLICT);
     }
     let order_id = snapshot.order_id;
-    let series = |kinds, versions| EntrySeries { service: "inventory", record: order_id.to_string(), kinds, versions };
+    let series = |kinds, versions| EntrySeries {
+        service: "inventory",
+        record: order_id.to_string(),
+        kinds,
+        versions,
+    };
     let hold = series(vec!["hold"], vec![1]);
     let versions = later_versions(reservation.version).ok_or(reasons::TOO_MANY_VERSIONS)?;
     let later = series(TRANSFERS.map(|(kind, ..)| kind).to_vec(), versions);
-    let is_goods = |posting: &&Posting| posting.lines.iter().any(|line| matches!(line.unit, Unit::Pieces(_)));
+    let is_goods =
+        |posting: &&Posting| posting.lines.iter().any(|line| matches!(line.unit, Unit::Pieces(_)));
     let postings: Vec<&Posting> = snapshot.postings.iter().filter(is_goods).collect();
-    if reservation.never_held() || !postings.iter().all(|posting| hold.explains(posting) || later.explains(posting)) {
+    if reservation.never_held()
+        || !postings.iter().all(|posting| hold.explains(posting) || later.explains(posting))
+    {
         return Err(reasons::UNEXPLAINED_ENTRY);
     }
     let quantities = by_product(&reservation.lines);
@@ -53,17 +68,25 @@ pub fn missing_entries(snapshot: &OrderSnapshot, findings: &[Finding]) -> Result
     if !postings.iter().any(|posting| hold.explains(posting)) {
         let lines = transfer_lines(&quantities, StockBucket::Available, StockBucket::Held);
         balances.add(&lines);
-        repairs.extend(hold.repair("hold", reservation.created_at, order_id, lines, &snapshot.postings));
+        repairs.extend(hold.repair(
+            "hold",
+            reservation.created_at,
+            order_id,
+            lines,
+            &snapshot.postings,
+        ));
     }
     if let Some((kind, from, to)) = missing_transfer(reservation, &quantities, &balances)? {
         let lines = transfer_lines(&quantities, from, to);
-        let repair = later.repair(kind, reservation.updated_at, order_id, lines, &snapshot.postings);
+        let repair =
+            later.repair(kind, reservation.updated_at, order_id, lines, &snapshot.postings);
         repairs.push(repair.ok_or(reasons::NO_SINGLE_TRANSFER)?);
     }
     Ok(repairs)
 }
 
-/// The way that is missing for the ledger to see the goods where the reservation says they are; none where it sees them there.
+/// The way that is missing for the ledger to see the goods where the reservation says they are;
+/// none where it sees them there.
 fn missing_transfer(
     reservation: &ReservationRecord,
     quantities: &BTreeMap<ProductId, i64>,
@@ -82,7 +105,9 @@ fn missing_transfer(
     // All goods of a reservation move together.
     let matches_reservation = |balances: &Balances| {
         let buckets = [StockBucket::Available, StockBucket::Held, StockBucket::ShippedOut];
-        let fits = |product, quantity: i64| buckets.into_iter().all(|of| balances.stock(product, of) == share(of) * quantity);
+        let fits = |product, quantity: i64| {
+            buckets.into_iter().all(|of| balances.stock(product, of) == share(of) * quantity)
+        };
         quantities.iter().all(|(product, quantity)| fits(*product, *quantity))
     };
     if matches_reservation(balances) {
@@ -97,9 +122,22 @@ fn missing_transfer(
     transfer.map(Some).ok_or(reasons::NO_SINGLE_TRANSFER)
 }
 
-fn transfer_lines(quantities: &BTreeMap<ProductId, i64>, from: StockBucket, to: StockBucket) -> Vec<Line> {
-    let line = |product: ProductId, bucket, amount| Line { account: Account::Stock(product, bucket), unit: Unit::Pieces(product), amount };
-    quantities.iter().flat_map(|(product, quantity)| [line(*product, to, *quantity), line(*product, from, -quantity)]).collect()
+fn transfer_lines(
+    quantities: &BTreeMap<ProductId, i64>,
+    from: StockBucket,
+    to: StockBucket,
+) -> Vec<Line> {
+    let line = |product: ProductId, bucket, amount| Line {
+        account: Account::Stock(product, bucket),
+        unit: Unit::Pieces(product),
+        amount,
+    };
+    quantities
+        .iter()
+        .flat_map(|(product, quantity)| {
+            [line(*product, to, *quantity), line(*product, from, -quantity)]
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -109,17 +147,26 @@ mod tests {
 
     use super::*;
 
-    /// What a repair books for a reservation in this state and version, if the ledger has entries of these kinds and versions.
-    fn booked(state: &str, version: u64, recorded: &[(&str, u64)]) -> Result<Vec<(String, bool)>, &'static str> {
+    /// What a repair books for a reservation in this state and version, if the ledger has entries
+    /// of these kinds and versions.
+    fn booked(
+        state: &str,
+        version: u64,
+        recorded: &[(&str, u64)],
+    ) -> Result<Vec<(String, bool)>, &'static str> {
         let order_id: OrderId = ids::derive(&["order"]);
         let product: ProductId = ids::derive(&["spoon"]);
         let at = "2026-11-21T09:48:49.123Z";
-        let id = |kind: &str, version: u64| ids::derive(&["inventory", &order_id.to_string(), &version.to_string(), kind]);
+        let id = |kind: &str, version: u64| {
+            ids::derive(&["inventory", &order_id.to_string(), &version.to_string(), kind])
+        };
         let posting = |(kind, version): &(&str, u64)| {
             let (from, to) = TRANSFERS
                 .iter()
                 .find(|transfer| transfer.0 == *kind)
-                .map_or((StockBucket::Available, StockBucket::Held), |transfer| (transfer.1, transfer.2));
+                .map_or((StockBucket::Available, StockBucket::Held), |transfer| {
+                    (transfer.1, transfer.2)
+                });
             Posting {
                 entry_id: id(kind, *version),
                 occurred_at: at.parse().unwrap(),
@@ -142,12 +189,21 @@ mod tests {
             provider: None,
             postings: recorded.iter().map(posting).collect(),
         };
-        let finding = Finding { check: "reserved_in_ledger", subject: None, expected: 1.into(), found: 0.into() };
+        let finding = Finding {
+            check: "reserved_in_ledger",
+            subject: None,
+            expected: 1.into(),
+            found: 0.into(),
+        };
         let repairs = missing_entries(&snapshot, &[finding])?;
         let kind_and_certainty = |repair: &Repair| {
             let kind = repair.entry.kind().name();
             let is_published = (1..=version).any(|version| id(kind, version) == repair.entry.id());
-            assert_eq!(is_published, repair.closes.is_empty(), "{kind}: ids are closed only where the entry has its own");
+            assert_eq!(
+                is_published,
+                repair.closes.is_empty(),
+                "{kind}: ids are closed only where the entry has its own"
+            );
             (kind.to_owned(), is_published)
         };
         Ok(repairs.iter().map(kind_and_certainty).collect())
@@ -169,7 +225,10 @@ mod tests {
             ("released", 3, &[("hold", 1), ("restock", 3)], vec![("commit", derived)]),
             ("released", 3, &[("release", 3)], vec![("hold", exact)]),
         ] {
-            let expected: Vec<_> = expected.into_iter().map(|(kind, certainty)| (kind.to_owned(), certainty)).collect();
+            let expected: Vec<_> = expected
+                .into_iter()
+                .map(|(kind, certainty)| (kind.to_owned(), certainty))
+                .collect();
             let found = booked(state, version, recorded);
             assert_eq!(found, Ok(expected), "{state} {version} {recorded:?}");
         }
@@ -177,9 +236,18 @@ mod tests {
 
     #[test]
     fn difference_of_several_transfers_is_not_posted() {
-        assert_eq!(booked("held", 2, &[("hold", 1), ("commit", 2)]), Err(reasons::NO_SINGLE_TRANSFER));
-        assert_eq!(booked("committed", 3, &[("hold", 1), ("release", 2)]), Err(reasons::NO_SINGLE_TRANSFER));
-        assert_eq!(booked("committed", 2, &[("hold", 1), ("commit", 3)]), Err(reasons::UNEXPLAINED_ENTRY));
+        assert_eq!(
+            booked("held", 2, &[("hold", 1), ("commit", 2)]),
+            Err(reasons::NO_SINGLE_TRANSFER)
+        );
+        assert_eq!(
+            booked("committed", 3, &[("hold", 1), ("release", 2)]),
+            Err(reasons::NO_SINGLE_TRANSFER)
+        );
+        assert_eq!(
+            booked("committed", 2, &[("hold", 1), ("commit", 3)]),
+            Err(reasons::UNEXPLAINED_ENTRY)
+        );
         assert_eq!(booked("rejected", 1, &[("hold", 1)]), Err(reasons::UNEXPLAINED_ENTRY));
         assert_eq!(booked("committed", 900, &[("hold", 1)]), Err(reasons::TOO_MANY_VERSIONS));
     }

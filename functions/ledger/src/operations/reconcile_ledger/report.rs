@@ -19,7 +19,8 @@ pub struct Report {
     pub(super) until: Timestamp,
     /// Where it was read what the provider has done.
     pub(super) provider: &'static str,
-    /// Orders that were checked. An order that is found in two ways may count twice if a run is continued.
+    /// Orders that were checked. An order that is found in two ways may count twice if a run is
+    /// continued.
     pub(super) checked: u32,
     /// Those of them whose books agree and that are settled.
     pub(super) balanced: u32,
@@ -63,7 +64,8 @@ pub struct OrderRow {
 impl OrderRow {
     /// Whether no table has a record under the id: then nothing is wrong but the id.
     pub(super) fn has_no_record(&self) -> bool {
-        self.last_changed_at.is_none() && matches!(&self.findings[..], [only] if only.check == "order_exists")
+        self.last_changed_at.is_none()
+            && matches!(&self.findings[..], [only] if only.check == "order_exists")
     }
 }
 
@@ -99,13 +101,20 @@ impl Report {
 
     /// How many orders, products and entries it names.
     pub(super) fn rows(&self) -> usize {
-        let rows = [self.unsettled.len(), self.unbalanced.len(), self.products.len(), self.not_checked.len()];
+        let rows = [
+            self.unsettled.len(),
+            self.unbalanced.len(),
+            self.products.len(),
+            self.not_checked.len(),
+        ];
         rows.into_iter().sum::<usize>() + self.repaired.len() + self.not_repaired.len()
     }
 
     /// Adds what a repair of this order or product has done.
     pub(super) fn add_repairs(&mut self, id: &str, repairs: Repairs) {
         self.repaired.extend(repairs.repaired);
-        self.not_repaired.extend(repairs.rejected.into_iter().map(|reason| NotRepaired { id: id.to_owned(), reason }));
+        self.not_repaired.extend(
+            repairs.rejected.into_iter().map(|reason| NotRepaired { id: id.to_owned(), reason }),
+        );
     }
 }

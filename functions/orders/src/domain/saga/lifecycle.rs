@@ -1,11 +1,14 @@
-//! The life of an order: people cancel, ship and deliver it; the clock ends it where it is not paid, and has its commands sent again.
+//! The life of an order: people cancel, ship and deliver it; the clock ends it where it is not
+//! paid, and has its commands sent again.
 //!
-//! Which commands have no answer is bookkeeping: no state of the order depends on it.
-//! Stock and payment are counted each on its own. Their count begins when a command becomes pending and begins anew with each answer. It
-//! continues where one unanswered command takes the place of another (an order that expires before its stock was reserved has it
-//! released): the same service does not answer.
+//! Which commands have no answer is bookkeeping: no state of the order depends on it. Stock and
+//! payment are counted each on its own. Their count begins when a command becomes pending and
+//! begins anew with each answer. It continues where one unanswered command takes the place of
+//! another (an order that expires before its stock was reserved has it released): the same service
+//! does not answer.
 //!
-//! An answer of inventory always moves the stock. Payments also answers how far a payment is, which moves nothing: its newer version counts.
+//! An answer of inventory always moves the stock. Payments also answers how far a payment is, which
+//! moves nothing: its newer version counts.
 
 use shared::{clock::Timestamp, retry};
 
@@ -19,7 +22,8 @@ use crate::domain::{
     state::{Goal, PaymentState, Status, StockState},
 };
 
-/// After this many checks without progress an operator has to review the order, even if every command was answered.
+/// After this many checks without progress an operator has to review the order, even if every
+/// command was answered.
 const CHECKS_BEFORE_REVIEW: u32 = 5;
 
 /// Why an order does not take an event.
@@ -73,24 +77,31 @@ struct Wait {
 
 // The steps of people.
 impl Order {
-    /// Cancels the order, however far it has come, until it is shipped. Stock and payment are undone, each on its own.
-    pub(super) fn cancel(&mut self, cancellation: &Cancellation) -> Result<Vec<NewEntry>, Rejection> {
+    /// Cancels the order, however far it has come, until it is shipped. Stock and payment are
+    /// undone, each on its own.
+    pub(super) fn cancel(
+        &mut self,
+        cancellation: &Cancellation,
+    ) -> Result<Vec<NewEntry>, Rejection> {
         match (&self.progress.goal, &self.progress.status) {
             (Goal::Fulfil, Status::Pending | Status::Confirmed) => {
                 self.progress.compensate(Goal::Cancel, "cancelled");
                 self.progress.cancellation = Some(cancellation.clone());
                 Ok(vec![NewEntry::new("cancel_requested").by(&cancellation.by)])
             }
-            (Goal::Fulfil, _) | (_, Status::Failed) => {
-                Err(Rejection::NotCancellable { current: self.progress.status.name().to_owned(), allowed: self.allowed_actions() })
-            }
+            (Goal::Fulfil, _) | (_, Status::Failed) => Err(Rejection::NotCancellable {
+                current: self.progress.status.name().to_owned(),
+                allowed: self.allowed_actions(),
+            }),
             // It is cancelled already, or will be.
             _ => Ok(Vec::new()),
         }
     }
 
     pub(super) fn ship(&mut self, shipment: &Shipment) -> Result<Vec<NewEntry>, Rejection> {
-        if self.progress.status == Status::Shipped && self.progress.shipment.as_ref() == Some(shipment) {
+        if self.progress.status == Status::Shipped
+            && self.progress.shipment.as_ref() == Some(shipment)
+        {
             return Ok(Vec::new());
         }
         let (current, allowed) = (self.progress.status.name().to_owned(), self.allowed_actions());
@@ -112,14 +123,19 @@ impl Order {
                 Ok(vec![NewEntry::new("delivered")])
             }
             Status::Delivered => Ok(Vec::new()),
-            _ => Err(Rejection::InvalidTransition { current: self.progress.status.name().to_owned(), allowed: self.allowed_actions() }),
+            _ => Err(Rejection::InvalidTransition {
+                current: self.progress.status.name().to_owned(),
+                allowed: self.allowed_actions(),
+            }),
         }
     }
 
     /// What people may do with it now.
     fn allowed_actions(&self) -> Vec<&'static str> {
         match (&self.progress.goal, &self.progress.status) {
-            (Goal::Fulfil, Status::Confirmed) if self.is_ready_to_ship() && self.customer.shipping_address.is_some() => {
+            (Goal::Fulfil, Status::Confirmed)
+                if self.is_ready_to_ship() && self.customer.shipping_address.is_some() =>
+            {
                 vec!["cancel", "ship"]
             }
             (Goal::Fulfil, Status::Pending | Status::Confirmed) => vec!["cancel"],
@@ -128,10 +144,12 @@ impl Order {
         }
     }
 
-    /// Whether the goods may leave: they are paid for and reserved for this order. A partly refunded order stays `Paid`. The commit may
-    /// still be pending: nothing but a cancellation releases the stock, and an order that has shipped refuses one.
+    /// Whether the goods may leave: they are paid for and reserved for this order. A partly
+    /// refunded order stays `Paid`. The commit may still be pending: nothing but a cancellation
+    /// releases the stock, and an order that has shipped refuses one.
     fn is_ready_to_ship(&self) -> bool {
-        let confirmed = self.progress.status == Status::Confirmed && self.progress.goal == Goal::Fulfil;
+        let confirmed =
+            self.progress.status == Status::Confirmed && self.progress.goal == Goal::Fulfil;
         confirmed
             && matches!(self.progress.stock, StockState::Committing | StockState::Committed)
             && self.progress.payment == PaymentState::Paid
@@ -142,7 +160,9 @@ impl Order {
 impl Order {
     /// Cancels an order that was not paid in time.
     pub(super) fn expire(&mut self, now: Timestamp) -> Vec<NewEntry> {
-        let overdue = now >= self.placed.expires_at && self.progress.goal == Goal::Fulfil && self.progress.status == Status::Pending;
+        let overdue = now >= self.placed.expires_at
+            && self.progress.goal == Goal::Fulfil
+            && self.progress.status == Status::Pending;
         // A paid order that waits for its stock is no longer the buyer's to lose.
         if !overdue || self.progress.payment == PaymentState::Paid {
             return Vec::new();
@@ -159,8 +179,15 @@ impl Order {
         Vec::new()
     }
 
-    pub(super) fn schedule_next_check(&mut self, moved: bool, checked: bool, now: Timestamp, timing: Timing) {
-        let (progress, schedule, expires_at) = (&self.progress, &mut self.schedule, self.placed.expires_at);
+    pub(super) fn schedule_next_check(
+        &mut self,
+        moved: bool,
+        checked: bool,
+        now: Timestamp,
+        timing: Timing,
+    ) {
+        let (progress, schedule, expires_at) =
+            (&self.progress, &mut self.schedule, self.placed.expires_at);
         if progress.is_idle() {
             schedule.next_check_at = None;
             schedule.retries = 0;
@@ -174,21 +201,30 @@ impl Order {
             return;
         }
         let next = now.plus(retry::exponential_backoff(schedule.retries, timing.first_retry));
-        let is_unpaid = progress.goal == Goal::Fulfil && progress.status == Status::Pending && progress.payment != PaymentState::Paid;
-        schedule.next_check_at = Some(if is_unpaid && now < expires_at { next.min(expires_at) } else { next });
+        let is_unpaid = progress.goal == Goal::Fulfil
+            && progress.status == Status::Pending
+            && progress.payment != PaymentState::Paid;
+        schedule.next_check_at =
+            Some(if is_unpaid && now < expires_at { next.min(expires_at) } else { next });
     }
 
-    /// Whether a command had no answer at its second scheduled check, or nothing has moved for long although all were answered. An order
-    /// that waits for its buyer is not stuck.
+    /// Whether a command had no answer at its second scheduled check, or nothing has moved for long
+    /// although all were answered. An order that waits for its buyer is not stuck.
     pub fn is_stuck(&self) -> bool {
         let idle = self.progress.is_idle() || self.progress.awaits_buyer();
-        self.overdue_commands().next().is_some() || !idle && self.schedule.retries >= CHECKS_BEFORE_REVIEW
+        self.overdue_commands().next().is_some()
+            || !idle && self.schedule.retries >= CHECKS_BEFORE_REVIEW
     }
 
-    /// The commands that had no answer at their second scheduled check, each with the time since which it has none.
+    /// The commands that had no answer at their second scheduled check, each with the time since
+    /// which it has none.
     pub fn overdue_commands(&self) -> impl Iterator<Item = (PendingCommand, Timestamp)> {
         self.progress.pending_commands().into_iter().filter_map(move |command| {
-            let unanswered = if command.is_for_stock() { self.schedule.stock_unanswered } else { self.schedule.payment_unanswered };
+            let unanswered = if command.is_for_stock() {
+                self.schedule.stock_unanswered
+            } else {
+                self.schedule.payment_unanswered
+            };
             unanswered.filter(Unanswered::is_overdue).map(|unanswered| (command, unanswered.since))
         })
     }
@@ -197,23 +233,30 @@ impl Order {
     pub(super) fn track_answers(&mut self, before: &Progress, source: Source, now: Timestamp) {
         let (progress, pending) = (&self.progress, self.progress.pending_commands());
         let stock_answered = source == Source::Inventory && progress.stock != before.stock;
-        let payment_moved = progress.payment != before.payment || progress.payment_version > before.payment_version;
+        let payment_moved =
+            progress.payment != before.payment || progress.payment_version > before.payment_version;
         let payment_answered = source == Source::Payments && payment_moved;
-        let next = |is_pending: bool, is_answered: bool, unanswered: Option<Unanswered>| match unanswered {
-            _ if !is_pending => None,
-            Some(unanswered) if !is_answered => {
-                Some(Unanswered { checks: unanswered.checks + u32::from(source == Source::ScheduledCheck), ..unanswered })
+        let next = |is_pending: bool, is_answered: bool, unanswered: Option<Unanswered>| {
+            match unanswered {
+                _ if !is_pending => None,
+                Some(unanswered) if !is_answered => Some(Unanswered {
+                    checks: unanswered.checks + u32::from(source == Source::ScheduledCheck),
+                    ..unanswered
+                }),
+                _ => Some(Unanswered::since(now)),
             }
-            _ => Some(Unanswered::since(now)),
         };
         let stock_pending = pending.iter().any(|command| command.is_for_stock());
-        let payment_pending = pending.iter().any(|command| !command.is_for_stock()) && !progress.awaits_buyer();
-        self.schedule.stock_unanswered = next(stock_pending, stock_answered, self.schedule.stock_unanswered);
-        self.schedule.payment_unanswered = next(payment_pending, payment_answered, self.schedule.payment_unanswered);
+        let payment_pending =
+            pending.iter().any(|command| !command.is_for_stock()) && !progress.awaits_buyer();
+        self.schedule.stock_unanswered =
+            next(stock_pending, stock_answered, self.schedule.stock_unanswered);
+        self.schedule.payment_unanswered =
+            next(payment_pending, payment_answered, self.schedule.payment_unanswered);
     }
 
-    /// Records for which commands the order waits, and which of them are answered: one entry for each wait, however often the command is
-    /// sent again. Returns whether the history changed.
+    /// Records for which commands the order waits, and which of them are answered: one entry for
+    /// each wait, however often the command is sent again. Returns whether the history changed.
     pub(super) fn record_waiting(&mut self, now: Timestamp) -> bool {
         let has_method = self.customer.payment_method.is_some();
         let wait = |(command, since): (PendingCommand, Timestamp)| Wait {
@@ -241,12 +284,19 @@ impl Progress {
     /// Whether everything is carried out: the order needs no more checks.
     pub fn is_settled(&self) -> bool {
         match self.goal {
-            Goal::Fulfil => self.stock == StockState::Committed && matches!(self.payment, PaymentState::Paid | PaymentState::Refunded),
-            _ => self.has_released_stock() && matches!(self.payment, PaymentState::Closed | PaymentState::Refunded),
+            Goal::Fulfil => {
+                self.stock == StockState::Committed
+                    && matches!(self.payment, PaymentState::Paid | PaymentState::Refunded)
+            }
+            _ => {
+                self.has_released_stock()
+                    && matches!(self.payment, PaymentState::Closed | PaymentState::Refunded)
+            }
         }
     }
 
-    /// Whether there is nothing to ask another service for: it is settled, or only a person can refund it.
+    /// Whether there is nothing to ask another service for: it is settled, or only a person can
+    /// refund it.
     pub fn is_idle(&self) -> bool {
         let is_refused = self.goal != Goal::Fulfil && self.payment == PaymentState::RefundRefused;
         self.is_settled() || is_refused && self.has_released_stock()
@@ -266,7 +316,8 @@ impl Progress {
         self.undo_payment();
     }
 
-    /// An order that is turned round becomes cancelled or failed only when its stock and its payment are both undone.
+    /// An order that is turned round becomes cancelled or failed only when its stock and its
+    /// payment are both undone.
     pub(super) fn finalize(&mut self) {
         let open = matches!(self.status, Status::Pending | Status::Confirmed);
         if open && self.is_settled() {
@@ -278,7 +329,8 @@ impl Progress {
         }
     }
 
-    /// What the history records of the order as a whole, after its stock or its payment has moved from `before`.
+    /// What the history records of the order as a whole, after its stock or its payment has moved
+    /// from `before`.
     pub(super) fn status_entries(&self, before: &Self) -> Vec<NewEntry> {
         let mut entries = Vec::new();
         let became = |status: Status| before.status != status && self.status == status;
@@ -287,7 +339,9 @@ impl Progress {
         }
         if before.payment != PaymentState::Refunding && self.payment == PaymentState::Refunding {
             let amount = self.captured_total - self.returned_total();
-            entries.push(NewEntry::new("refund_started").payment(self.payment_id.as_ref()).amount(amount));
+            entries.push(
+                NewEntry::new("refund_started").payment(self.payment_id.as_ref()).amount(amount),
+            );
         }
         for (status, event) in [(Status::Cancelled, "cancelled"), (Status::Failed, "failed")] {
             if became(status) {
@@ -298,7 +352,8 @@ impl Progress {
     }
 
     pub(super) fn has_moved_since(&self, before: &Self) -> bool {
-        (&self.status, &self.goal, &self.stock, &self.payment) != (&before.status, &before.goal, &before.stock, &before.payment)
+        (&self.status, &self.goal, &self.stock, &self.payment)
+            != (&before.status, &before.goal, &before.stock, &before.payment)
     }
 
     pub(super) fn reject_unknown_states(&self) -> Result<(), Rejection> {
@@ -309,9 +364,13 @@ impl Progress {
         if unknown { Err(Rejection::UnknownState) } else { Ok(()) }
     }
 
-    /// Keeps one entry for each wait: begins it, names the command that is pending now, and ends it with the answer.
+    /// Keeps one entry for each wait: begins it, names the command that is pending now, and ends it
+    /// with the answer.
     fn record_wait(&mut self, is_for_stock: bool, wait: Option<&Wait>, now: Timestamp) -> bool {
-        let open = self.history.iter_mut().rfind(|entry| entry.is_open_wait() && entry.is_about_stock() == is_for_stock);
+        let open = self
+            .history
+            .iter_mut()
+            .rfind(|entry| entry.is_open_wait() && entry.is_about_stock() == is_for_stock);
         match (wait, open) {
             (Some(wait), Some(entry)) if entry.since == Some(wait.since) => {
                 let is_other = entry.pending_command.as_deref() != Some(wait.command);
@@ -325,7 +384,11 @@ impl Progress {
                 }
                 if let Some(wait) = wait {
                     let entry = NewEntry::new(WAITING).at(now, &self.status);
-                    self.record([HistoryEntry { pending_command: Some(wait.command.to_owned()), since: Some(wait.since), ..entry }]);
+                    self.record([HistoryEntry {
+                        pending_command: Some(wait.command.to_owned()),
+                        since: Some(wait.since),
+                        ..entry
+                    }]);
                 }
                 true
             }

@@ -1,15 +1,18 @@
-//! The order's state machine: a goal, and two states (of stock and of payment) that settle on their own.
+//! The order's state machine: a goal, and two states (of stock and of payment) that settle on their
+//! own.
 //!
-//! [`Order::apply`] is total: every event has an answer in every state, however late, early or often it comes. What an order asks of other
-//! services follows from its present state alone ([`pending_commands`](super::progress::Progress::pending_commands)), so a lost message loses
+//! [`Order::apply`] is total: every event has an answer in every state, however late, early or
+//! often it comes. What an order asks of other services follows from its present state alone
+//! ([`pending_commands`](super::progress::Progress::pending_commands)), so a lost message loses
 //! nothing: a scheduled check sends the command again.
 //!
-//! Facts are merged, not counted. A fact that is older than the latest one is ignored, unless it is about money: every sum only grows
-//! (what came back of refunds and disputes is a sum of its own), and a capture counts whenever it comes. So copies and reordered facts
-//! end in the same sums.
+//! Facts are merged, not counted. A fact that is older than the latest one is ignored, unless it is
+//! about money: every sum only grows (what came back of refunds and disputes is a sum of its own),
+//! and a capture counts whenever it comes. So copies and reordered facts end in the same sums.
 //!
-//! In reading order: this file (the events, and how one is applied), `stock` (every rule about the stock), `payment` (every rule about the
-//! payment), `lifecycle` (every rule about the order as a whole: cancel, ship, deliver, expire, send again, finish).
+//! In reading order: this file (the events, and how one is applied), `stock` (every rule about the
+//! stock), `payment` (every rule about the payment), `lifecycle` (every rule about the order as a
+//! whole: cancel, ship, deliver, expire, send again, finish).
 
 mod lifecycle;
 mod payment;
@@ -79,7 +82,10 @@ pub enum Event {
 impl Event {
     fn source(&self) -> Source {
         match self {
-            Self::StockReserved(_) | Self::StockRejected(_) | Self::StockCommitted(_) | Self::StockReleased(_) => Source::Inventory,
+            Self::StockReserved(_)
+            | Self::StockRejected(_)
+            | Self::StockCommitted(_)
+            | Self::StockReleased(_) => Source::Inventory,
             Self::PaymentOpened(_)
             | Self::PaymentStarted(_)
             | Self::PaymentUnknown(_)
@@ -90,7 +96,9 @@ impl Event {
             | Self::RefundFailed(_)
             | Self::PaymentDisputed(_) => Source::Payments,
             Self::Deadline | Self::Retry => Source::ScheduledCheck,
-            Self::Cancel(_) | Self::Ship(_) | Self::Deliver | Self::BuyerChanged(_) => Source::Person,
+            Self::Cancel(_) | Self::Ship(_) | Self::Deliver | Self::BuyerChanged(_) => {
+                Source::Person
+            }
         }
     }
 }
@@ -100,7 +108,12 @@ impl Order {
     ///
     /// # Errors
     /// When a person asks for a step that is not allowed, or a later release has written the order.
-    pub fn apply(&self, event: &Event, now: Timestamp, timing: Timing) -> Result<Option<Self>, Rejection> {
+    pub fn apply(
+        &self,
+        event: &Event,
+        now: Timestamp,
+        timing: Timing,
+    ) -> Result<Option<Self>, Rejection> {
         self.progress.reject_unknown_states()?;
         let mut next = self.clone();
         let mut entries = next.apply_event(event, now)?;
@@ -118,7 +131,9 @@ impl Order {
             next.progress.record(entries.into_iter().map(|entry| entry.at(now, &status)));
             next.updated_at = now;
         }
-        if (&next.customer.buyer, &next.customer.shipping_address) != (&self.customer.buyer, &self.customer.shipping_address) {
+        if (&next.customer.buyer, &next.customer.shipping_address)
+            != (&self.customer.buyer, &self.customer.shipping_address)
+        {
             next.updated_at = now;
         }
         if next.record_waiting(now) {
@@ -139,12 +154,18 @@ impl Order {
             Event::StockCommitted(update) => progress.apply_committed(*update),
             Event::StockReleased(update) => progress.apply_released(*update),
             Event::PaymentOpened(update) => progress.apply_opened(update),
-            Event::PaymentStarted(update) => progress.apply_attempt(update, "payment_started", PaymentState::Processing, now),
-            Event::PaymentUnknown(update) => progress.apply_attempt(update, "payment_unknown", PaymentState::Unknown, now),
-            Event::PaymentDeclined(update) => progress.apply_attempt(update, "payment_declined", PaymentState::Open, now),
-            Event::PaymentSucceeded(update) | Event::PaymentRefunded(update) | Event::PaymentDisputed(update) => {
-                progress.apply_payment(update)
+            Event::PaymentStarted(update) => {
+                progress.apply_attempt(update, "payment_started", PaymentState::Processing, now)
             }
+            Event::PaymentUnknown(update) => {
+                progress.apply_attempt(update, "payment_unknown", PaymentState::Unknown, now)
+            }
+            Event::PaymentDeclined(update) => {
+                progress.apply_attempt(update, "payment_declined", PaymentState::Open, now)
+            }
+            Event::PaymentSucceeded(update)
+            | Event::PaymentRefunded(update)
+            | Event::PaymentDisputed(update) => progress.apply_payment(update),
             Event::PaymentClosed(update) => progress.apply_closed(update),
             Event::RefundFailed(update) => progress.apply_refund_failed(update),
             Event::Cancel(cancellation) => self.cancel(cancellation)?,

@@ -1,7 +1,8 @@
 //! The payment of an order: what payments says of it, and what the order asks for.
 //!
-//! Payments reports the present state of an order's payment, whatever it was asked for: once a payment is refunded or disputed, or its refund
-//! has failed, no fact says any more that it succeeded. So each of these facts counts for its sums, and not for its name.
+//! Payments reports the present state of an order's payment, whatever it was asked for: once a
+//! payment is refunded or disputed, or its refund has failed, no fact says any more that it
+//! succeeded. So each of these facts counts for its sums, and not for its name.
 
 use shared::clock::Timestamp;
 
@@ -59,7 +60,8 @@ pub enum DisputeStatus {
 }
 
 impl Progress {
-    /// Payments knows what the order costs: from here on the order waits for its buyer. A repeat changes nothing.
+    /// Payments knows what the order costs: from here on the order waits for its buyer. A repeat
+    /// changes nothing.
     pub(super) fn apply_opened(&mut self, update: &PaymentUpdate) -> Vec<NewEntry> {
         if !self.payment_opened && self.accept_payment_version(update) {
             self.payment_opened = true;
@@ -67,7 +69,8 @@ impl Progress {
         Vec::new()
     }
 
-    /// An attempt without money: it moves the payment only while the order is on its way to the buyer.
+    /// An attempt without money: it moves the payment only while the order is on its way to the
+    /// buyer.
     pub(super) fn apply_attempt(
         &mut self,
         update: &PaymentUpdate,
@@ -79,17 +82,24 @@ impl Progress {
             return Vec::new();
         }
         let alive = self.is_being_paid();
-        // Two declines may follow each other with no fact between them. The same one is reported again when the command is sent again.
-        let another_decline = state == PaymentState::Open && update.payment_id != self.last_declined;
+        // Two declines may follow each other with no fact between them. The same one is reported
+        // again when the command is sent again.
+        let another_decline =
+            state == PaymentState::Open && update.payment_id != self.last_declined;
         let changes = self.payment != state || another_decline;
         if another_decline {
             self.last_declined = update.payment_id.clone();
         }
         if self.goal == Goal::Fulfil && alive {
-            self.payment_in_flight_since = (!update.requires_action).then(|| self.payment_in_flight_since.unwrap_or(now));
+            self.payment_in_flight_since =
+                (!update.requires_action).then(|| self.payment_in_flight_since.unwrap_or(now));
             self.payment = state;
         }
-        if alive && changes { vec![update.entry(name).detail(update.reason.clone())] } else { Vec::new() }
+        if alive && changes {
+            vec![update.entry(name).detail(update.reason.clone())]
+        } else {
+            Vec::new()
+        }
     }
 
     pub(super) fn apply_closed(&mut self, update: &PaymentUpdate) -> Vec<NewEntry> {
@@ -109,7 +119,11 @@ impl Progress {
             }
             _ => false,
         };
-        if is_new { vec![update.entry("payment_closed").detail(update.reason.clone())] } else { Vec::new() }
+        if is_new {
+            vec![update.entry("payment_closed").detail(update.reason.clone())]
+        } else {
+            Vec::new()
+        }
     }
 
     /// Money has moved: the sums are merged, and the state follows them.
@@ -119,9 +133,12 @@ impl Progress {
         let before = self.movements();
         self.captured_total = captured.max(update.captured_total);
         self.refunded_total = self.refunded_total.max(update.refunded_total);
-        self.refunds_reversed_total = self.refunds_reversed_total.max(update.refunds_reversed_total);
-        self.dispute_withdrawn_total = self.dispute_withdrawn_total.max(update.dispute_withdrawn_total);
-        self.dispute_reinstated_total = self.dispute_reinstated_total.max(update.dispute_reinstated_total);
+        self.refunds_reversed_total =
+            self.refunds_reversed_total.max(update.refunds_reversed_total);
+        self.dispute_withdrawn_total =
+            self.dispute_withdrawn_total.max(update.dispute_withdrawn_total);
+        self.dispute_reinstated_total =
+            self.dispute_reinstated_total.max(update.dispute_reinstated_total);
         let newly_refused = update.refund_refused && !self.refund_refused;
         self.refund_refused |= update.refund_refused;
         self.payment_id = self.payment_id.take().or_else(|| update.payment_id.clone());
@@ -150,7 +167,9 @@ impl Progress {
         if is_fresh {
             entries.extend(self.apply_dispute(update));
             match update.duplicate_capture_refund_refused {
-                true if self.raise(DUPLICATE_CAPTURE_REFUND_FAILED) => entries.push(update.entry(DUPLICATE_CAPTURE_REFUND_FAILED)),
+                true if self.raise(DUPLICATE_CAPTURE_REFUND_FAILED) => {
+                    entries.push(update.entry(DUPLICATE_CAPTURE_REFUND_FAILED))
+                }
                 true => {}
                 false => self.clear(DUPLICATE_CAPTURE_REFUND_FAILED),
             }
@@ -158,7 +177,8 @@ impl Progress {
         entries
     }
 
-    /// The sums of money that went back or came back, by the event that the history records of each.
+    /// The sums of money that went back or came back, by the event that the history records of
+    /// each.
     fn movements(&self) -> [(&'static str, i64); 4] {
         [
             ("payment_refunded", self.refunded_total),
@@ -168,11 +188,14 @@ impl Progress {
         ]
     }
 
-    /// An open dispute needs a person. One that was won or withdrawn does not; one that was lost is shown.
+    /// An open dispute needs a person. One that was won or withdrawn does not; one that was lost is
+    /// shown.
     fn apply_dispute(&mut self, update: &PaymentUpdate) -> Option<NewEntry> {
         let was_open = self.review_reasons().any(|what| what == PAYMENT_DISPUTED);
         match update.dispute? {
-            DisputeStatus::Open => self.raise(PAYMENT_DISPUTED).then(|| update.entry(PAYMENT_DISPUTED)),
+            DisputeStatus::Open => {
+                self.raise(PAYMENT_DISPUTED).then(|| update.entry(PAYMENT_DISPUTED))
+            }
             DisputeStatus::Won => {
                 self.clear(PAYMENT_DISPUTED);
                 self.clear(DISPUTE_LOST);
@@ -185,7 +208,8 @@ impl Progress {
         }
     }
 
-    /// The provider did not refund. The stock does not wait for that. A refund that the order asked for is sent again.
+    /// The provider did not refund. The stock does not wait for that. A refund that the order asked
+    /// for is sent again.
     pub(super) fn apply_refund_failed(&mut self, update: &PaymentUpdate) -> Vec<NewEntry> {
         let fresh = update.version >= self.payment_version;
         let mut entries = self.apply_payment(update);
@@ -199,8 +223,11 @@ impl Progress {
         let all_is_back = self.returned_total() >= self.captured_total;
         let is_uncaptured = self.payment == PaymentState::None || self.is_being_paid();
         match self.goal {
-            Goal::Fulfil if all_is_back && (is_uncaptured || self.payment == PaymentState::Paid) => {
-                // An operator refunded the money before the order was confirmed: there is nothing to confirm it with.
+            Goal::Fulfil
+                if all_is_back && (is_uncaptured || self.payment == PaymentState::Paid) =>
+            {
+                // An operator refunded the money before the order was confirmed: there is nothing
+                // to confirm it with.
                 if self.status == Status::Pending {
                     self.compensate(Goal::Cancel, "refunded");
                 }
@@ -212,10 +239,14 @@ impl Progress {
                     self.confirm();
                 }
             }
-            // A refund failed after it had succeeded, or a dispute was won: the shop has the money again.
-            Goal::Fulfil if !all_is_back && self.payment == PaymentState::Refunded => self.payment = PaymentState::Paid,
+            // A refund failed after it had succeeded, or a dispute was won: the shop has the money
+            // again.
+            Goal::Fulfil if !all_is_back && self.payment == PaymentState::Refunded => {
+                self.payment = PaymentState::Paid
+            }
             Goal::Fulfil => {}
-            // Money that comes after the order was cancelled is refunded, whatever state the payment was in.
+            // Money that comes after the order was cancelled is refunded, whatever state the
+            // payment was in.
             _ => self.payment = if all_is_back { PaymentState::Refunded } else { self.refunding() },
         }
     }
@@ -223,29 +254,36 @@ impl Progress {
     /// The command that payments has to carry out in the present state.
     pub(super) fn pending_payment_command(&self) -> Option<PendingCommand> {
         match self.payment {
-            PaymentState::Open | PaymentState::Processing | PaymentState::Unknown => Some(PendingCommand::OpenPayment),
+            PaymentState::Open | PaymentState::Processing | PaymentState::Unknown => {
+                Some(PendingCommand::OpenPayment)
+            }
             PaymentState::Closing => Some(PendingCommand::CancelPayment),
             PaymentState::Refunding => Some(PendingCommand::RefundPayment),
             _ => None,
         }
     }
 
-    /// The order is turned round: no charge may start any more, and money that was captured is refunded.
+    /// The order is turned round: no charge may start any more, and money that was captured is
+    /// refunded.
     pub(super) fn undo_payment(&mut self) {
         self.payment = match self.payment {
             PaymentState::None => PaymentState::Closed,
             PaymentState::Paid => self.refunding(),
-            PaymentState::Open | PaymentState::Processing | PaymentState::Unknown => PaymentState::Closing,
+            PaymentState::Open | PaymentState::Processing | PaymentState::Unknown => {
+                PaymentState::Closing
+            }
             _ => return,
         };
     }
 
-    /// The state of a payment that has to be refunded: by payments, or by a person after payments has stopped trying.
+    /// The state of a payment that has to be refunded: by payments, or by a person after payments
+    /// has stopped trying.
     fn refunding(&self) -> PaymentState {
         if self.refund_refused { PaymentState::RefundRefused } else { PaymentState::Refunding }
     }
 
-    /// Minor units that went back to the buyer: by refunds that did not fail later, and by disputes that were not won.
+    /// Minor units that went back to the buyer: by refunds that did not fail later, and by disputes
+    /// that were not won.
     pub fn returned_total(&self) -> i64 {
         self.refunded_net() + self.dispute_withdrawn_total - self.dispute_reinstated_total
     }
@@ -255,7 +293,8 @@ impl Progress {
         self.refunded_total - self.refunds_reversed_total
     }
 
-    /// Whether it is the buyer's turn, who may take their time: to pay, to pay again after a decline, or to act at their bank.
+    /// Whether it is the buyer's turn, who may take their time: to pay, to pay again after a
+    /// decline, or to act at their bank.
     pub fn awaits_buyer(&self) -> bool {
         let can_be_paid = self.goal == Goal::Fulfil && self.stock == StockState::Reserved;
         can_be_paid
@@ -275,7 +314,10 @@ impl Progress {
 
     /// Whether it can be paid or is being paid, as far as the order has heard.
     fn is_being_paid(&self) -> bool {
-        matches!(self.payment, PaymentState::Open | PaymentState::Processing | PaymentState::Unknown)
+        matches!(
+            self.payment,
+            PaymentState::Open | PaymentState::Processing | PaymentState::Unknown
+        )
     }
 
     /// Notes how new the fact is; `false` if it is older than the latest that the order knows.
@@ -290,7 +332,9 @@ impl Order {
     /// Whether `POST /payments` can pay it.
     pub fn is_payable(&self, now: Timestamp) -> bool {
         let Progress { goal, stock, payment, .. } = &self.progress;
-        let waiting = *goal == Goal::Fulfil && *stock == StockState::Reserved && *payment == PaymentState::Open;
+        let waiting = *goal == Goal::Fulfil
+            && *stock == StockState::Reserved
+            && *payment == PaymentState::Open;
         waiting && now < self.placed.expires_at
     }
 }

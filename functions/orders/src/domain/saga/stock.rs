@@ -20,7 +20,9 @@ pub struct StockUpdate {
 
 impl Progress {
     pub(super) fn apply_reserved(&mut self, update: StockUpdate) -> Vec<NewEntry> {
-        let awaited = self.accept_stock_version(update) && self.goal == Goal::Fulfil && self.stock == StockState::Reserving;
+        let awaited = self.accept_stock_version(update)
+            && self.goal == Goal::Fulfil
+            && self.stock == StockState::Reserving;
         if awaited {
             self.stock = StockState::Reserved;
             match self.payment {
@@ -45,11 +47,15 @@ impl Progress {
             (Goal::Cancel | Goal::Fail, StockState::Releasing) => self.stock = StockState::Released,
             _ => return Vec::new(),
         }
-        vec![NewEntry::new("stock_rejected").detail(update.short.map(|product| product.to_string()))]
+        vec![
+            NewEntry::new("stock_rejected").detail(update.short.map(|product| product.to_string())),
+        ]
     }
 
     pub(super) fn apply_committed(&mut self, update: StockUpdate) -> Vec<NewEntry> {
-        let awaited = self.accept_stock_version(update) && self.goal == Goal::Fulfil && self.stock == StockState::Committing;
+        let awaited = self.accept_stock_version(update)
+            && self.goal == Goal::Fulfil
+            && self.stock == StockState::Committing;
         if awaited {
             self.stock = StockState::Committed;
         }
@@ -81,7 +87,13 @@ impl Progress {
 
     /// The order is turned round: whatever is or may be reserved is released.
     pub(super) fn undo_stock(&mut self) {
-        if matches!(self.stock, StockState::Reserving | StockState::Reserved | StockState::Committing | StockState::Committed) {
+        if matches!(
+            self.stock,
+            StockState::Reserving
+                | StockState::Reserved
+                | StockState::Committing
+                | StockState::Committed
+        ) {
             self.stock = StockState::Releasing;
         }
     }

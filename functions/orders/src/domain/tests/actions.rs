@@ -8,14 +8,27 @@ fn after_all<'a>(order: &Order, events: impl IntoIterator<Item = &'a Event>) -> 
 
 /// Paid, and its stock out of the books.
 fn confirmed() -> Order {
-    after_all(&placed(), &[Event::StockReserved(stock(9)), Event::PaymentSucceeded(money(TOTAL, 0)), Event::StockCommitted(stock(9))])
+    after_all(
+        &placed(),
+        &[
+            Event::StockReserved(stock(9)),
+            Event::PaymentSucceeded(money(TOTAL, 0)),
+            Event::StockCommitted(stock(9)),
+        ],
+    )
 }
 
 fn refusal(order: &Order, event: &Event) -> (&'static str, String, Vec<&'static str>) {
     match order.apply(event, LATER, TIMING) {
-        Err(Rejection::InvalidTransition { current, allowed }) => ("invalid_transition", current, allowed),
-        Err(Rejection::NotCancellable { current, allowed }) => ("not_cancellable", current, allowed),
-        Err(Rejection::NoShippingAddress { current, allowed }) => ("no_shipping_address", current, allowed),
+        Err(Rejection::InvalidTransition { current, allowed }) => {
+            ("invalid_transition", current, allowed)
+        }
+        Err(Rejection::NotCancellable { current, allowed }) => {
+            ("not_cancellable", current, allowed)
+        }
+        Err(Rejection::NoShippingAddress { current, allowed }) => {
+            ("no_shipping_address", current, allowed)
+        }
         other => panic!("{event:?} is taken: {other:?}"),
     }
 }
@@ -26,8 +39,12 @@ fn an_order_can_be_given_up_in_every_state_until_it_is_shipped_and_everything_co
     for order in reachable().values() {
         let cancelled = order.apply(&cancel(), LATER, TIMING);
         if matches!(order.progress.status, Status::Shipped | Status::Delivered | Status::Failed) {
-            let allowed = if order.progress.status == Status::Shipped { vec!["deliver"] } else { vec![] };
-            assert_eq!(refusal(order, &cancel()), ("not_cancellable", order.progress.status.name().to_owned(), allowed));
+            let allowed =
+                if order.progress.status == Status::Shipped { vec!["deliver"] } else { vec![] };
+            assert_eq!(
+                refusal(order, &cancel()),
+                ("not_cancellable", order.progress.status.name().to_owned(), allowed)
+            );
             refused += 1;
             continue;
         }
@@ -37,17 +54,30 @@ fn an_order_can_be_given_up_in_every_state_until_it_is_shipped_and_everything_co
             continue;
         };
         given_up += 1;
-        assert_eq!((&cancelled.progress.goal, cancelled.progress.reason.as_deref()), (&Goal::Cancel, Some("cancelled")));
+        assert_eq!(
+            (&cancelled.progress.goal, cancelled.progress.reason.as_deref()),
+            (&Goal::Cancel, Some("cancelled"))
+        );
         assert_eq!(cancelled.apply(&cancel(), LATER, TIMING), Ok(None), "again");
         settle(&cancelled, 0, &mut |end| {
             ways += 1;
             assert_eq!(end.progress.status, Status::Cancelled);
-            assert!(end.progress.captured_total <= end.progress.returned_total(), "{}", state_key(end));
-            assert!(matches!(end.progress.stock, StockState::Released | StockState::Rejected), "{}", state_key(end));
+            assert!(
+                end.progress.captured_total <= end.progress.returned_total(),
+                "{}",
+                state_key(end)
+            );
+            assert!(
+                matches!(end.progress.stock, StockState::Released | StockState::Rejected),
+                "{}",
+                state_key(end)
+            );
             assert_eq!(end.apply(&cancel(), LATER, TIMING), Ok(None), "and again");
         });
     }
-    print_line(&format!("order state machine: given up in {given_up} states on {ways} ways, refused in {refused}"));
+    print_line(&format!(
+        "order state machine: given up in {given_up} states on {ways} ways, refused in {refused}"
+    ));
     assert!(given_up >= 9 && refused >= 4 && ways > 30, "{given_up} {refused} {ways}");
 }
 
@@ -65,25 +95,42 @@ fn stock_and_money_of_a_confirmed_order_come_back_each_on_its_own() {
         (vec![PendingCommand::RefundPayment], &Status::Confirmed)
     );
     assert_eq!(released.progress.needs_review.as_deref(), Some("refund_failed"));
-    let end = after(&released, &Event::PaymentRefunded(PaymentUpdate { version: 99, ..money(TOTAL, TOTAL) }));
-    assert_eq!((&end.progress.status, end.progress.needs_review.as_deref(), end.schedule.next_check_at), (&Status::Cancelled, None, None));
+    let end = after(
+        &released,
+        &Event::PaymentRefunded(PaymentUpdate { version: 99, ..money(TOTAL, TOTAL) }),
+    );
+    assert_eq!(
+        (&end.progress.status, end.progress.needs_review.as_deref(), end.schedule.next_check_at),
+        (&Status::Cancelled, None, None)
+    );
 }
 
 #[test]
 fn who_gave_an_order_up_is_known_and_what_they_wrote_goes_with_them() {
     for by in [Actor::Customer, Actor::Admin] {
         let reason = Some("Wrong address".to_owned().try_into().unwrap());
-        let cancelled = after(&placed(), &Event::Cancel(Cancellation { by: by.clone(), reason: reason.clone() }));
+        let cancelled = after(
+            &placed(),
+            &Event::Cancel(Cancellation { by: by.clone(), reason: reason.clone() }),
+        );
         assert_eq!(cancelled.progress.cancellation, Some(Cancellation { by: by.clone(), reason }));
-        assert_eq!(cancelled.progress.history.last().and_then(|entry| entry.by.clone()), Some(by.clone()));
+        assert_eq!(
+            cancelled.progress.history.last().and_then(|entry| entry.by.clone()),
+            Some(by.clone())
+        );
         let rest = Progress { cancellation: None, ..cancelled.progress.clone() };
         let elsewhere = stored(&Order { progress: rest, ..cancelled.clone() });
-        assert!(!elsewhere.contains("Wrong"), "what they wrote stands in one place only: {elsewhere}");
-        let again = after(&cancelled, &Event::Cancel(Cancellation { by: Actor::Admin, reason: None }));
+        assert!(
+            !elsewhere.contains("Wrong"),
+            "what they wrote stands in one place only: {elsewhere}"
+        );
+        let again =
+            after(&cancelled, &Event::Cancel(Cancellation { by: Actor::Admin, reason: None }));
         assert_eq!(again, cancelled, "the first one counts");
 
         let gone = after(&cancelled, &Event::BuyerChanged(BuyerChange::Deleted));
-        let settled = after_all(&gone, &[Event::StockReleased(stock(99)), Event::PaymentClosed(money(0, 0))]);
+        let settled =
+            after_all(&gone, &[Event::StockReleased(stock(99)), Event::PaymentClosed(money(0, 0))]);
         assert_eq!(
             (settled.customer.buyer.clone(), settled.progress.cancellation),
             (Buyer::Redacted, Some(Cancellation { by, reason: None }))
@@ -98,28 +145,53 @@ fn only_a_confirmed_order_with_reserved_stock_and_kept_money_ships() {
     for order in reachable().values() {
         let next = after(order, &ship());
         if next.progress.status == Status::Shipped && order.progress.status != Status::Shipped {
-            *shipped.get_mut(&format!("{:?}", order.progress.stock)).expect("the stock is committing or committed") += 1;
-            assert_eq!((&order.progress.status, &order.progress.payment), (&Status::Confirmed, &PaymentState::Paid));
-            assert!(order.progress.captured_total > order.progress.returned_total(), "{}", state_key(order));
+            *shipped
+                .get_mut(&format!("{:?}", order.progress.stock))
+                .expect("the stock is committing or committed") += 1;
+            assert_eq!(
+                (&order.progress.status, &order.progress.payment),
+                (&Status::Confirmed, &PaymentState::Paid)
+            );
+            assert!(
+                order.progress.captured_total > order.progress.returned_total(),
+                "{}",
+                state_key(order)
+            );
         } else if order.progress.status != Status::Shipped {
             let (code, current, allowed) = refusal(order, &ship());
-            assert_eq!((code, current.as_str()), ("invalid_transition", order.progress.status.name()));
+            assert_eq!(
+                (code, current.as_str()),
+                ("invalid_transition", order.progress.status.name())
+            );
             assert!(!allowed.contains(&"ship"), "{}", state_key(order));
         }
     }
-    assert!(shipped.values().all(|states| *states >= 2), "paid in full, and refunded in part: {shipped:?}");
+    assert!(
+        shipped.values().all(|states| *states >= 2),
+        "paid in full, and refunded in part: {shipped:?}"
+    );
 }
 
 #[test]
 fn an_order_ships_and_is_delivered_while_its_stock_is_committing() {
-    let confirmed = after_all(&placed(), &[Event::StockReserved(stock(9)), Event::PaymentSucceeded(money(TOTAL, 0))]);
+    let confirmed = after_all(
+        &placed(),
+        &[Event::StockReserved(stock(9)), Event::PaymentSucceeded(money(TOTAL, 0))],
+    );
     assert_eq!(confirmed.progress.stock, StockState::Committing);
-    assert_eq!(refusal(&confirmed, &Event::Deliver), ("invalid_transition", "confirmed".to_owned(), vec!["cancel", "ship"]));
+    assert_eq!(
+        refusal(&confirmed, &Event::Deliver),
+        ("invalid_transition", "confirmed".to_owned(), vec!["cancel", "ship"])
+    );
     let shipped = after(&confirmed, &ship());
     let delivered = after(&shipped, &Event::Deliver);
     for order in [&shipped, &delivered] {
         assert_eq!(
-            (order.progress.pending_commands(), order.progress.is_settled(), order.schedule.next_check_at.is_some()),
+            (
+                order.progress.pending_commands(),
+                order.progress.is_settled(),
+                order.schedule.next_check_at.is_some()
+            ),
             (vec![PendingCommand::CommitStock], false, true)
         );
         // The commit or its answer is lost: each scheduled check asks for it again.
@@ -130,33 +202,57 @@ fn an_order_ships_and_is_delivered_while_its_stock_is_committing() {
         );
         let settled = after(&retried, &Event::StockCommitted(stock(99)));
         assert_eq!(
-            (&settled.progress.status, settled.progress.is_settled(), settled.schedule.next_check_at),
+            (
+                &settled.progress.status,
+                settled.progress.is_settled(),
+                settled.schedule.next_check_at
+            ),
             (&order.progress.status, true, None)
         );
     }
-    assert_eq!(refusal(&shipped, &cancel()), ("not_cancellable", "shipped".to_owned(), vec!["deliver"]));
+    assert_eq!(
+        refusal(&shipped, &cancel()),
+        ("not_cancellable", "shipped".to_owned(), vec!["deliver"])
+    );
     let refunded = after(&shipped, &Event::PaymentRefunded(money(TOTAL, TOTAL)));
-    assert_eq!((refunded.progress.pending_commands(), &refunded.progress.status), (vec![PendingCommand::CommitStock], &Status::Shipped));
+    assert_eq!(
+        (refunded.progress.pending_commands(), &refunded.progress.status),
+        (vec![PendingCommand::CommitStock], &Status::Shipped)
+    );
 }
 
 #[test]
 fn the_stock_of_a_shipped_order_is_never_released() {
     let (mut shipped, mut ways) = (0, 0);
-    for order in reachable().values().filter(|order| matches!(order.progress.status, Status::Shipped | Status::Delivered)) {
+    for order in reachable()
+        .values()
+        .filter(|order| matches!(order.progress.status, Status::Shipped | Status::Delivered))
+    {
         shipped += 1;
         for event in events() {
             let next = after(order, &event);
             assert_eq!(next.progress.goal, Goal::Fulfil, "{event:?}: {}", state_key(order));
-            assert!(matches!(next.progress.stock, StockState::Committing | StockState::Committed), "{event:?}: {}", state_key(order));
             assert!(
-                !next.progress.pending_commands().iter().any(|command| *command != PendingCommand::CommitStock),
+                matches!(next.progress.stock, StockState::Committing | StockState::Committed),
+                "{event:?}: {}",
+                state_key(order)
+            );
+            assert!(
+                !next
+                    .progress
+                    .pending_commands()
+                    .iter()
+                    .any(|command| *command != PendingCommand::CommitStock),
                 "{event:?}: {}",
                 state_key(order)
             );
         }
         settle(order, 0, &mut |end| {
             ways += 1;
-            assert_eq!((&end.progress.status, &end.progress.stock), (&order.progress.status, &StockState::Committed));
+            assert_eq!(
+                (&end.progress.status, &end.progress.stock),
+                (&order.progress.status, &StockState::Committed)
+            );
         });
     }
     assert!(shipped >= 8 && ways >= shipped, "{shipped} {ways}");
@@ -167,18 +263,36 @@ fn the_same_shipment_again_changes_nothing_and_another_one_is_refused() {
     let shipped = after(&confirmed(), &ship());
     assert_eq!(shipped.apply(&ship(), LATER, TIMING), Ok(None));
     let other = Event::Ship(shipment("2"));
-    assert_eq!(refusal(&shipped, &other), ("invalid_transition", "shipped".to_owned(), vec!["deliver"]));
+    assert_eq!(
+        refusal(&shipped, &other),
+        ("invalid_transition", "shipped".to_owned(), vec!["deliver"])
+    );
     let delivered = after(&shipped, &Event::Deliver);
-    assert_eq!((&delivered.progress.status, delivered.apply(&Event::Deliver, LATER, TIMING)), (&Status::Delivered, Ok(None)));
-    assert_eq!(refusal(&delivered, &ship()), ("invalid_transition", "delivered".to_owned(), vec![]));
-    assert_eq!(refusal(&confirmed(), &Event::Deliver), ("invalid_transition", "confirmed".to_owned(), vec!["cancel", "ship"]));
-    assert_eq!(refusal(&placed(), &Event::Deliver), ("invalid_transition", "pending".to_owned(), vec!["cancel"]));
+    assert_eq!(
+        (&delivered.progress.status, delivered.apply(&Event::Deliver, LATER, TIMING)),
+        (&Status::Delivered, Ok(None))
+    );
+    assert_eq!(
+        refusal(&delivered, &ship()),
+        ("invalid_transition", "delivered".to_owned(), vec![])
+    );
+    assert_eq!(
+        refusal(&confirmed(), &Event::Deliver),
+        ("invalid_transition", "confirmed".to_owned(), vec!["cancel", "ship"])
+    );
+    assert_eq!(
+        refusal(&placed(), &Event::Deliver),
+        ("invalid_transition", "pending".to_owned(), vec!["cancel"])
+    );
 }
 
 #[test]
 fn an_order_without_an_address_is_not_sent_anywhere() {
     let nowhere = without_address(&confirmed());
-    assert_eq!(refusal(&nowhere, &ship()), ("no_shipping_address", "confirmed".to_owned(), vec!["cancel"]));
+    assert_eq!(
+        refusal(&nowhere, &ship()),
+        ("no_shipping_address", "confirmed".to_owned(), vec!["cancel"])
+    );
     let pending = without_address(&placed());
     assert_eq!(refusal(&pending, &ship()).0, "invalid_transition", "first things first");
 }
@@ -186,7 +300,13 @@ fn an_order_without_an_address_is_not_sent_anywhere() {
 #[test]
 fn what_two_people_do_at_the_same_time_ends_the_same_for_who_comes_second() {
     let cancelled = after(&confirmed(), &cancel());
-    assert_eq!(refusal(&cancelled, &ship()), ("invalid_transition", "confirmed".to_owned(), vec![]));
+    assert_eq!(
+        refusal(&cancelled, &ship()),
+        ("invalid_transition", "confirmed".to_owned(), vec![])
+    );
     let shipped = after(&confirmed(), &ship());
-    assert_eq!(refusal(&shipped, &cancel()), ("not_cancellable", "shipped".to_owned(), vec!["deliver"]));
+    assert_eq!(
+        refusal(&shipped, &cancel()),
+        ("not_cancellable", "shipped".to_owned(), vec!["deliver"])
+    );
 }

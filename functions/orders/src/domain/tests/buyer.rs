@@ -1,4 +1,5 @@
-//! What becomes of the buyer: whenever it is heard, in whatever order, and however the order goes on.
+//! What becomes of the buyer: whenever it is heard, in whatever order, and however the order goes
+//! on.
 
 use super::*;
 
@@ -16,8 +17,14 @@ fn after_all<'a>(order: &Order, events: impl IntoIterator<Item = &'a Event>) -> 
 
 /// An order that was paid and whose stock is out of the books; it waits to be shipped.
 fn confirmed() -> Order {
-    let order =
-        after_all(&placed(), &[Event::StockReserved(stock(9)), Event::PaymentSucceeded(money(TOTAL, 0)), Event::StockCommitted(stock(9))]);
+    let order = after_all(
+        &placed(),
+        &[
+            Event::StockReserved(stock(9)),
+            Event::PaymentSucceeded(money(TOTAL, 0)),
+            Event::StockCommitted(stock(9)),
+        ],
+    );
     assert_eq!((&order.progress.status, order.progress.is_settled()), (&Status::Confirmed, true));
     order
 }
@@ -31,7 +38,12 @@ fn assert_forgotten(order: &Order) {
         state_key(order)
     );
     let goods = matches!(order.progress.status, Status::Confirmed | Status::Shipped);
-    assert_eq!(order.customer.shipping_address.is_some(), goods || !order.progress.is_settled(), "{}", state_key(order));
+    assert_eq!(
+        order.customer.shipping_address.is_some(),
+        goods || !order.progress.is_settled(),
+        "{}",
+        state_key(order)
+    );
     let rest = stored(&without_address(order));
     for personal in ["Ada", "ada-", "tok_ada", "made-of-all-that"] {
         assert!(!rest.contains(personal), "{personal} is left: {rest}");
@@ -64,7 +76,11 @@ fn from_every_reachable_state_a_deletion_ends_in_an_order_without_its_buyer() {
                     let next = after(settled, event);
                     check_step(settled, event, &next);
                     assert_eq!(
-                        (&next.customer.buyer, &next.customer.buyer_change, &next.customer.payment_method),
+                        (
+                            &next.customer.buyer,
+                            &next.customer.buyer_change,
+                            &next.customer.payment_method
+                        ),
                         (&Buyer::Redacted, &None, &None),
                         "{event:?}"
                     );
@@ -109,10 +125,13 @@ fn from_every_reachable_state_the_latest_change_ends_in_the_order() {
 
 #[test]
 fn what_is_known_already_or_older_is_no_news() {
-    let is_new = |order: &Order, event: &Event| order.apply(event, LATER, TIMING).unwrap().is_some();
+    let is_new =
+        |order: &Order, event: &Event| order.apply(event, LATER, TIMING).unwrap().is_some();
     for order in reachable().values() {
         let recorded = after(order, &changed(3));
-        for (event, news) in [(changed(2), false), (changed(3), false), (changed(4), true), (deleted(), true)] {
+        for (event, news) in
+            [(changed(2), false), (changed(3), false), (changed(4), true), (deleted(), true)]
+        {
             assert_eq!(is_new(&recorded, &event), news, "{event:?}: {}", state_key(order));
         }
         let gone = after(order, &deleted());
@@ -125,7 +144,10 @@ fn what_is_known_already_or_older_is_no_news() {
     for (version, news) in [(3, false), (4, false), (5, false), (6, true)] {
         assert_eq!(is_new(&refunded, &changed(version)), news, "{version}");
     }
-    assert!(!is_new(&after(&confirmed(), &cancel()), &changed(0)), "the token that placed it said so");
+    assert!(
+        !is_new(&after(&confirmed(), &cancel()), &changed(0)),
+        "the token that placed it said so"
+    );
 }
 
 #[test]
@@ -157,9 +179,15 @@ fn the_address_is_kept_until_the_goods_are_there() {
     let order = after(&confirmed(), &deleted());
     assert!(order.customer.shipping_address.is_some());
     let shipped = after(&order, &ship());
-    assert_eq!((&shipped.progress.status, &shipped.customer.shipping_address), (&Status::Shipped, &order.customer.shipping_address));
+    assert_eq!(
+        (&shipped.progress.status, &shipped.customer.shipping_address),
+        (&Status::Shipped, &order.customer.shipping_address)
+    );
     let delivered = after(&shipped, &Event::Deliver);
-    assert_eq!((&delivered.progress.status, &delivered.customer.shipping_address), (&Status::Delivered, &None));
+    assert_eq!(
+        (&delivered.progress.status, &delivered.customer.shipping_address),
+        (&Status::Delivered, &None)
+    );
 
     for heard_at in 0..3 {
         let mut events = vec![ship(), Event::Deliver];
@@ -174,12 +202,21 @@ fn the_address_of_an_order_that_is_given_up_is_kept_until_it_is_settled() {
     assert!(given_up.customer.shipping_address.is_some() && !given_up.progress.is_settled());
     let released = after(&given_up, &Event::StockReleased(stock(99)));
     assert!(released.customer.shipping_address.is_some());
-    let refunded = after(&released, &Event::PaymentRefunded(PaymentUpdate { version: 99, ..money(TOTAL, TOTAL) }));
-    assert_eq!((&refunded.progress.status, &refunded.customer.shipping_address), (&Status::Cancelled, &None));
+    let refunded = after(
+        &released,
+        &Event::PaymentRefunded(PaymentUpdate { version: 99, ..money(TOTAL, TOTAL) }),
+    );
+    assert_eq!(
+        (&refunded.progress.status, &refunded.customer.shipping_address),
+        (&Status::Cancelled, &None)
+    );
 }
 
 #[test]
 fn an_order_of_a_later_release_is_not_touched_for_its_buyer() {
-    let odd = moved(Progress { payment: PaymentState::Unreadable("in_escrow".to_owned()), ..placed().progress });
+    let odd = moved(Progress {
+        payment: PaymentState::Unreadable("in_escrow".to_owned()),
+        ..placed().progress
+    });
     assert_eq!(odd.apply(&deleted(), LATER, TIMING), Err(Rejection::UnknownState));
 }

@@ -11,7 +11,13 @@ fn lines(order: &Order) -> Vec<Line<'_>> {
         let by = entry.by.as_ref().map(|by| if *by == Actor::Admin { "admin" } else { "customer" });
         // Borrowed from the order, not from the closure's argument.
         let entry = order.progress.history.iter().find(|one| std::ptr::eq(*one, entry)).unwrap();
-        (&entry.event, entry.status.name(), entry.detail.as_deref().or(by), entry.payment_id.as_deref(), entry.amount)
+        (
+            &entry.event,
+            entry.status.name(),
+            entry.detail.as_deref().or(by),
+            entry.payment_id.as_deref(),
+            entry.amount,
+        )
     };
     order.progress.history.iter().map(line).collect()
 }
@@ -28,10 +34,16 @@ const P: Option<&str> = Some("pay_1");
 
 #[test]
 fn the_story_of_an_order_that_arrives() {
-    let first = PaymentUpdate { payment_id: Some("pay_0".to_owned()), ..said(money(0, 0), "card_declined") };
+    let first = PaymentUpdate {
+        payment_id: Some("pay_0".to_owned()),
+        ..said(money(0, 0), "card_declined")
+    };
     let order = story(&[
         Event::StockReserved(stock(9)),
-        Event::PaymentStarted(PaymentUpdate { payment_id: Some("pay_0".to_owned()), ..money(0, 0) }),
+        Event::PaymentStarted(PaymentUpdate {
+            payment_id: Some("pay_0".to_owned()),
+            ..money(0, 0)
+        }),
         Event::PaymentDeclined(first),
         Event::PaymentStarted(money(0, 0)),
         Event::PaymentUnknown(money(0, 0)),
@@ -39,7 +51,10 @@ fn the_story_of_an_order_that_arrives() {
         Event::StockCommitted(stock(9)),
         ship(),
         Event::PaymentSucceeded(money(TOTAL, PARTIAL_REFUND)),
-        Event::PaymentDisputed(PaymentUpdate { dispute: Some(DisputeStatus::Open), ..money(TOTAL, PARTIAL_REFUND) }),
+        Event::PaymentDisputed(PaymentUpdate {
+            dispute: Some(DisputeStatus::Open),
+            ..money(TOTAL, PARTIAL_REFUND)
+        }),
         Event::Deliver,
     ]);
     assert_eq!(
@@ -95,7 +110,10 @@ fn the_stories_of_orders_that_come_to_nothing() {
     let short = short.to_string();
     assert_eq!(
         lines(&order)[1..],
-        [("stock_rejected", "failed", Some(&*short), None, None), ("failed", "failed", Some("out_of_stock"), None, None)]
+        [
+            ("stock_rejected", "failed", Some(&*short), None, None),
+            ("failed", "failed", Some("out_of_stock"), None, None)
+        ]
     );
     let order = story(&[
         Event::StockReserved(stock(9)),
@@ -126,27 +144,49 @@ fn nothing_happens_without_a_line_and_no_line_is_of_nothing() {
     for order in reachable().values() {
         for event in events() {
             let next = after(order, &event);
-            let (recorded, moved) = (next.progress.history.len() > order.progress.history.len(), state_key(&next) != state_key(order));
+            let (recorded, moved) = (
+                next.progress.history.len() > order.progress.history.len(),
+                state_key(&next) != state_key(order),
+            );
             assert!(!moved || recorded, "{event:?}: {} -> {}", state_key(order), state_key(&next));
-            let flagged = next.progress.review_reasons().count() != order.progress.review_reasons().count();
-            assert!(!recorded || moved || flagged || matches!(event, Event::PaymentDeclined(_)), "{event:?}: {}", state_key(order));
+            let flagged =
+                next.progress.review_reasons().count() != order.progress.review_reasons().count();
+            assert!(
+                !recorded || moved || flagged || matches!(event, Event::PaymentDeclined(_)),
+                "{event:?}: {}",
+                state_key(order)
+            );
         }
     }
 }
 
 #[test]
 fn a_history_that_grows_without_end_keeps_its_beginning_and_its_end() {
-    let mut order = story(&[Event::StockReserved(stock(9)), Event::PaymentDeclined(money(0, 0)), Event::PaymentSucceeded(money(TOTAL, 0))]);
+    let mut order = story(&[
+        Event::StockReserved(stock(9)),
+        Event::PaymentDeclined(money(0, 0)),
+        Event::PaymentSucceeded(money(TOTAL, 0)),
+    ]);
     let beginning = order.progress.history.clone();
     for refunded in 1..=500 {
         order = after(&order, &Event::PaymentSucceeded(money(TOTAL, refunded)));
-        let entries = order.progress.history.len() + usize::try_from(order.progress.history_omitted).unwrap();
+        let entries =
+            order.progress.history.len() + usize::try_from(order.progress.history_omitted).unwrap();
         assert_eq!(entries, beginning.len() + usize::try_from(refunded).unwrap());
         assert!(order.progress.history.len() <= MAX_HISTORY);
     }
     assert_eq!(order.progress.history[..beginning.len()], beginning);
     assert_eq!((order.progress.history.len(), order.progress.history_omitted), (MAX_HISTORY, 305));
     order = after(&order, &Event::StockCommitted(stock(9)));
-    assert_eq!(order.progress.history.last().map(|entry| entry.event.as_str()), Some("stock_committed"));
-    assert_eq!((order.as_placed(TIMING).progress.history.len(), order.as_placed(TIMING).progress.history_omitted), (1, 0));
+    assert_eq!(
+        order.progress.history.last().map(|entry| entry.event.as_str()),
+        Some("stock_committed")
+    );
+    assert_eq!(
+        (
+            order.as_placed(TIMING).progress.history.len(),
+            order.as_placed(TIMING).progress.history_omitted
+        ),
+        (1, 0)
+    );
 }

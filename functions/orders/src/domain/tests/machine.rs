@@ -1,5 +1,5 @@
-//! The state machine, taken through everything: each state x event, each event twice, each pair in both orders, and from each reachable
-//! state to settlement.
+//! The state machine, taken through everything: each state x event, each event twice, each pair in
+//! both orders, and from each reachable state to settlement.
 
 use super::*;
 
@@ -26,7 +26,14 @@ fn every_state() -> Vec<Order> {
         PaymentState::Refunded,
         PaymentState::RefundRefused,
     ];
-    let statuses = [Status::Pending, Status::Confirmed, Status::Shipped, Status::Delivered, Status::Cancelled, Status::Failed];
+    let statuses = [
+        Status::Pending,
+        Status::Confirmed,
+        Status::Shipped,
+        Status::Delivered,
+        Status::Cancelled,
+        Status::Failed,
+    ];
     let mut all = Vec::new();
     for goal in &goals {
         for stock in &stocks {
@@ -56,12 +63,26 @@ fn every_event_has_an_answer_in_every_state_and_the_second_copy_changes_nothing(
             changes += u32::from(once != *state);
             if *event != Event::Retry {
                 let twice = after(&once, event);
-                assert_eq!(state_key(&once), state_key(&twice), "{event:?} twice from {}", state_key(state));
-                assert_eq!(once.progress.history, twice.progress.history, "{event:?} twice from {}", state_key(state));
+                assert_eq!(
+                    state_key(&once),
+                    state_key(&twice),
+                    "{event:?} twice from {}",
+                    state_key(state)
+                );
+                assert_eq!(
+                    once.progress.history,
+                    twice.progress.history,
+                    "{event:?} twice from {}",
+                    state_key(state)
+                );
             }
         }
     }
-    print_line(&format!("order state machine: {} states x {} events, each twice: {changes} changes", states.len(), events.len()));
+    print_line(&format!(
+        "order state machine: {} states x {} events, each twice: {changes} changes",
+        states.len(),
+        events.len()
+    ));
 }
 
 #[test]
@@ -81,7 +102,10 @@ fn every_pair_of_events_in_both_orders_keeps_the_promises() {
             }
         }
     }
-    print_line(&format!("order state machine: {} reachable states x {pairs} ordered pairs", reachable.len()));
+    print_line(&format!(
+        "order state machine: {} reachable states x {pairs} ordered pairs",
+        reachable.len()
+    ));
 }
 
 #[test]
@@ -92,7 +116,10 @@ fn from_every_reachable_state_the_answers_to_what_is_owed_lead_to_settlement() {
         // The time to pay is over in this test: an order that waits for its buyer expires.
         settle(order, 0, &mut |_| paths += 1);
     }
-    print_line(&format!("order state machine: {} reachable states, {paths} ways to settlement, none stuck", reachable.len()));
+    print_line(&format!(
+        "order state machine: {} reachable states, {paths} ways to settlement, none stuck",
+        reachable.len()
+    ));
     assert!(reachable.len() > 30, "the search must find more than the happy path");
 }
 
@@ -103,8 +130,15 @@ fn confirmed_is_never_without_money_and_cancelled_or_failed_never_with_it() {
             assert!(order.progress.captured_total > 0, "{}", state_key(order));
         }
         if matches!(order.progress.status, Status::Cancelled | Status::Failed) {
-            let goes_back = matches!(order.progress.payment, PaymentState::Refunding | PaymentState::RefundRefused);
-            assert!(order.progress.captured_total <= order.progress.returned_total() || goes_back, "{}", state_key(order));
+            let goes_back = matches!(
+                order.progress.payment,
+                PaymentState::Refunding | PaymentState::RefundRefused
+            );
+            assert!(
+                order.progress.captured_total <= order.progress.returned_total() || goes_back,
+                "{}",
+                state_key(order)
+            );
         }
     }
 }
@@ -114,10 +148,16 @@ fn an_older_fact_changes_nothing_but_a_capture_is_believed_whenever_it_comes() {
     let held = after(&placed(), &Event::StockReserved(stock(9)));
     let declined = after(&held, &Event::PaymentDeclined(money(0, 0)));
     let late = PaymentUpdate { version: 3, ..money(0, 0) };
-    assert_eq!(state_key(&after(&declined, &Event::PaymentStarted(late.clone()))), state_key(&declined));
+    assert_eq!(
+        state_key(&after(&declined, &Event::PaymentStarted(late.clone()))),
+        state_key(&declined)
+    );
     assert_eq!(state_key(&after(&declined, &Event::PaymentClosed(late))), state_key(&declined));
     let capture = PaymentUpdate { version: 3, ..money(TOTAL, 0) };
-    assert_eq!(after(&declined, &Event::PaymentSucceeded(capture)).progress.status, Status::Confirmed);
+    assert_eq!(
+        after(&declined, &Event::PaymentSucceeded(capture)).progress.status,
+        Status::Confirmed
+    );
 }
 
 #[test]
@@ -131,24 +171,36 @@ fn a_capture_after_cancellation_is_refunded_and_the_status_stays() {
         (Status::Cancelled, vec![PendingCommand::RefundPayment])
     );
     let order = after(&order, &Event::PaymentRefunded(money(TOTAL, TOTAL)));
-    assert_eq!((order.progress.status.clone(), order.schedule.next_check_at), (Status::Cancelled, None));
+    assert_eq!(
+        (order.progress.status.clone(), order.schedule.next_check_at),
+        (Status::Cancelled, None)
+    );
 }
 
 #[test]
 fn a_refund_that_is_heard_of_before_its_capture_settles_a_cancelled_order() {
     let mut order = after(&placed(), &Event::StockReserved(stock(9)));
-    for event in [cancel(), Event::PaymentRefunded(money(TOTAL, TOTAL)), Event::StockReleased(stock(9))] {
+    for event in
+        [cancel(), Event::PaymentRefunded(money(TOTAL, TOTAL)), Event::StockReleased(stock(9))]
+    {
         order = after(&order, &event);
     }
     assert_eq!(
-        (order.progress.status.clone(), order.progress.payment.clone(), order.schedule.next_check_at),
+        (
+            order.progress.status.clone(),
+            order.progress.payment.clone(),
+            order.schedule.next_check_at
+        ),
         (Status::Cancelled, PaymentState::Refunded, None)
     );
 }
 
 #[test]
 fn a_state_of_a_later_release_is_left_alone_and_survives() {
-    let odd = moved(Progress { stock: StockState::Unknown("backordered".to_owned()), ..placed().progress });
+    let odd = moved(Progress {
+        stock: StockState::Unknown("backordered".to_owned()),
+        ..placed().progress
+    });
     assert_eq!(odd.apply(&cancel(), LATER, TIMING), Err(Rejection::UnknownState));
     let text = serde_json::to_string(&odd).unwrap();
     assert_eq!(serde_json::from_str::<Order>(&text).unwrap(), odd);

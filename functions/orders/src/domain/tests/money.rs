@@ -1,4 +1,5 @@
-//! Money that moves otherwise than by the order's own wish: given back by an operator, not given back by the provider, disputed.
+//! Money that moves otherwise than by the order's own wish: given back by an operator, not given
+//! back by the provider, disputed.
 
 use super::*;
 
@@ -23,9 +24,15 @@ fn updates(captured: i64, refunded: i64) -> [Event; 4] {
 #[test]
 fn an_order_whose_money_went_back_before_it_was_confirmed_is_given_up() {
     let mut pending = 0;
-    let is_plain = |order: &Order| order.progress.refunds_reversed_total == 0 && order.progress.dispute_reinstated_total == 0;
+    let is_plain = |order: &Order| {
+        order.progress.refunds_reversed_total == 0 && order.progress.dispute_reinstated_total == 0
+    };
     let pending_orders = reachable();
-    let is_pending = |order: &&Order| order.progress.goal == Goal::Fulfil && order.progress.status == Status::Pending && is_plain(order);
+    let is_pending = |order: &&Order| {
+        order.progress.goal == Goal::Fulfil
+            && order.progress.status == Status::Pending
+            && is_plain(order)
+    };
     for order in pending_orders.values().filter(is_pending) {
         for update in updates(TOTAL, TOTAL) {
             if !is_possible(order, &update) {
@@ -46,11 +53,21 @@ fn an_order_whose_money_went_back_before_it_was_confirmed_is_given_up() {
                 state_key(order)
             );
             let end = after(&given_up, &Event::StockReleased(stock(99)));
-            assert_eq!((&end.progress.status, end.schedule.next_check_at), (&Status::Cancelled, None));
+            assert_eq!(
+                (&end.progress.status, end.schedule.next_check_at),
+                (&Status::Cancelled, None)
+            );
             // What was on its way arrives late.
-            for late in updates(TOTAL, 0).iter().chain(&[Event::StockReserved(stock(9)), Event::PaymentStarted(money(0, 0))]) {
+            for late in updates(TOTAL, 0)
+                .iter()
+                .chain(&[Event::StockReserved(stock(9)), Event::PaymentStarted(money(0, 0))])
+            {
                 assert_eq!(state_key(&after(&end, late)), state_key(&end), "{late:?}");
-                assert_eq!(state_key(&after(&after(&given_up, late), &Event::StockReleased(stock(99)))), state_key(&end), "{late:?}");
+                assert_eq!(
+                    state_key(&after(&after(&given_up, late), &Event::StockReleased(stock(99)))),
+                    state_key(&end),
+                    "{late:?}"
+                );
             }
         }
     }
@@ -65,7 +82,11 @@ fn a_confirmed_order_whose_money_goes_back_keeps_its_status_but_is_not_sent() {
         (&Status::Confirmed, &PaymentState::Paid, PARTIAL_REFUND)
     );
     assert_eq!(after(&part, &ship()).progress.status, Status::Shipped);
-    for stage in [confirmed(), after(&confirmed(), &ship()), after_all(&confirmed(), &[ship(), Event::Deliver])] {
+    for stage in [
+        confirmed(),
+        after(&confirmed(), &ship()),
+        after_all(&confirmed(), &[ship(), Event::Deliver]),
+    ] {
         let back = after(&stage, &Event::PaymentRefunded(money(TOTAL, TOTAL)));
         assert_eq!(
             (&back.progress.status, &back.progress.payment, back.schedule.next_check_at),
@@ -75,15 +96,26 @@ fn a_confirmed_order_whose_money_goes_back_keeps_its_status_but_is_not_sent() {
     let back = after(&confirmed(), &Event::PaymentRefunded(money(TOTAL, TOTAL)));
     assert_eq!(after(&back, &ship()), back);
     let cancelled = after(&back, &cancel());
-    assert_eq!(cancelled.progress.pending_commands(), [PendingCommand::ReleaseStock], "there is no money left to give back");
-    assert_eq!(after(&cancelled, &Event::StockReleased(stock(99))).progress.status, Status::Cancelled);
+    assert_eq!(
+        cancelled.progress.pending_commands(),
+        [PendingCommand::ReleaseStock],
+        "there is no money left to give back"
+    );
+    assert_eq!(
+        after(&cancelled, &Event::StockReleased(stock(99))).progress.status,
+        Status::Cancelled
+    );
 }
 
 #[test]
 fn whatever_name_the_news_of_a_capture_goes_by_the_order_is_paid() {
     for update in updates(TOTAL, 0).into_iter().chain(updates(TOTAL, PARTIAL_REFUND)) {
         let paid = after(&held(), &update);
-        assert_eq!((&paid.progress.status, &paid.progress.payment), (&Status::Confirmed, &PaymentState::Paid), "{update:?}");
+        assert_eq!(
+            (&paid.progress.status, &paid.progress.payment),
+            (&Status::Confirmed, &PaymentState::Paid),
+            "{update:?}"
+        );
         let closing = after_all(&held(), &[cancel(), update.clone()]);
         assert_eq!(closing.progress.payment, PaymentState::Refunding, "{update:?}");
     }
@@ -96,37 +128,63 @@ fn whatever_name_the_news_of_a_capture_goes_by_the_order_is_paid() {
 #[test]
 fn a_refund_that_fails_is_shown_and_asked_for_again_until_it_is_done() {
     let mut order = after(&confirmed(), &cancel());
-    let failed = Event::RefundFailed(PaymentUpdate { reason: Some("card_closed".to_owned()), ..money(TOTAL, 0) });
+    let failed = Event::RefundFailed(PaymentUpdate {
+        reason: Some("card_closed".to_owned()),
+        ..money(TOTAL, 0)
+    });
     for event in [&Event::StockReleased(stock(9)), &failed] {
         order = after(&order, event);
     }
     let noted = order.progress.history.len();
     for attempt in 1..=6 {
-        order = order.apply(&Event::Retry, order.schedule.next_check_at.unwrap(), TIMING).unwrap().unwrap();
+        order = order
+            .apply(&Event::Retry, order.schedule.next_check_at.unwrap(), TIMING)
+            .unwrap()
+            .unwrap();
         assert_eq!((order.schedule.attempt, order.is_stuck()), (attempt, attempt >= 5));
         // Payments tries again, and fails again: it answers each time.
-        let said = PaymentUpdate { version: 9 + attempt, reason: Some("card_closed".to_owned()), ..money(TOTAL, 0) };
+        let said = PaymentUpdate {
+            version: 9 + attempt,
+            reason: Some("card_closed".to_owned()),
+            ..money(TOTAL, 0)
+        };
         for update in [Event::PaymentSucceeded(said.clone()), Event::RefundFailed(said)] {
             order = after(&order, &update);
         }
-        assert_eq!((order.progress.needs_review.as_deref(), order.progress.history.len()), (Some("refund_failed"), noted), "recorded once");
+        assert_eq!(
+            (order.progress.needs_review.as_deref(), order.progress.history.len()),
+            (Some("refund_failed"), noted),
+            "recorded once"
+        );
     }
     let part = after(&order, &Event::PaymentSucceeded(money(TOTAL, PARTIAL_REFUND)));
     assert_eq!(
-        (part.progress.needs_review.as_deref(), part.progress.pending_commands().contains(&PendingCommand::RefundPayment)),
+        (
+            part.progress.needs_review.as_deref(),
+            part.progress.pending_commands().contains(&PendingCommand::RefundPayment)
+        ),
         (None, true)
     );
     let done = after(&order, &Event::PaymentRefunded(money(TOTAL, TOTAL)));
-    assert_eq!((done.progress.needs_review.as_deref(), &done.progress.payment), (None, &PaymentState::Refunded));
+    assert_eq!(
+        (done.progress.needs_review.as_deref(), &done.progress.payment),
+        (None, &PaymentState::Refunded)
+    );
     // An operator's own refund, of an order that goes on.
     let shown = after(&confirmed(), &failed);
     assert_eq!(
         (shown.progress.needs_review.as_deref(), shown.progress.is_settled(), shown.is_stuck()),
         (Some("refund_failed"), true, false)
     );
-    assert_eq!(after(&shown, &Event::PaymentSucceeded(money(TOTAL, PARTIAL_REFUND))).progress.needs_review, None);
+    assert_eq!(
+        after(&shown, &Event::PaymentSucceeded(money(TOTAL, PARTIAL_REFUND))).progress.needs_review,
+        None
+    );
     // One that is out of date says nothing.
-    let newer = after(&confirmed(), &Event::PaymentSucceeded(PaymentUpdate { version: 50, ..money(TOTAL, 0) }));
+    let newer = after(
+        &confirmed(),
+        &Event::PaymentSucceeded(PaymentUpdate { version: 50, ..money(TOTAL, 0) }),
+    );
     assert_eq!(after(&newer, &failed).progress.needs_review, None);
 }
 
@@ -134,10 +192,16 @@ fn a_refund_that_fails_is_shown_and_asked_for_again_until_it_is_done() {
 fn an_open_dispute_stays_flagged_whatever_else_needs_attention() {
     let open = Event::PaymentDisputed(disputed(DisputeStatus::Open, 0, 0));
     let flagged = after(&confirmed(), &open);
-    assert_eq!((flagged.progress.needs_review.as_deref(), &flagged.progress.status), (Some("payment_disputed"), &Status::Confirmed));
+    assert_eq!(
+        (flagged.progress.needs_review.as_deref(), &flagged.progress.status),
+        (Some("payment_disputed"), &Status::Confirmed)
+    );
     assert_eq!(after(&flagged, &open), flagged);
     let by_another_name = Event::PaymentSucceeded(disputed(DisputeStatus::Open, 0, 0));
-    assert_eq!(after(&confirmed(), &by_another_name).progress.needs_review.as_deref(), Some("payment_disputed"));
+    assert_eq!(
+        after(&confirmed(), &by_another_name).progress.needs_review.as_deref(),
+        Some("payment_disputed")
+    );
 
     for order in [
         after_all(&flagged, &[cancel(), Event::RefundFailed(money(TOTAL, 0))]),
@@ -145,7 +209,10 @@ fn an_open_dispute_stays_flagged_whatever_else_needs_attention() {
     ] {
         let both: std::collections::BTreeSet<_> = order.progress.review_reasons().collect();
         assert_eq!(both, ["payment_disputed", "refund_failed"].into());
-        let done = after_all(&order, &[Event::PaymentRefunded(money(TOTAL, TOTAL)), Event::StockReleased(stock(99))]);
+        let done = after_all(
+            &order,
+            &[Event::PaymentRefunded(money(TOTAL, TOTAL)), Event::StockReleased(stock(99))],
+        );
         assert_eq!(
             (&done.progress.status, done.progress.review_reasons().collect::<Vec<_>>()),
             (&Status::Cancelled, vec!["payment_disputed"])

@@ -1,15 +1,23 @@
-//! What an order is made of: the catalogue decides its prices and how much of a product it may have.
+//! What an order is made of: the catalogue decides its prices and how much of a product it may
+//! have.
 
 use super::*;
 
 #[test]
 fn the_catalogue_decides_the_price() {
-    let place = |extra, products: &[Product]| Order::place(placement(), order_request(extra), products, START, TIMING);
+    let place = |extra, products: &[Product]| {
+        Order::place(placement(), order_request(extra), products, START, TIMING)
+    };
     assert_eq!(place(json!({}), &[product()]).unwrap().placed.totals.total.amount, TOTAL);
     let expected = json!({ "expected_total": { "amount": 1, "currency": "USD" } });
-    assert!(matches!(place(expected, &[product()]), Err(PlacementError::PriceChanged { total }) if total.amount == TOTAL));
+    assert!(
+        matches!(place(expected, &[product()]), Err(PlacementError::PriceChanged { total }) if total.amount == TOTAL)
+    );
     assert!(matches!(place(json!({}), &[]), Err(PlacementError::UnknownProduct { position: 0 })));
-    assert!(matches!(place(json!({}), &[Product { active: false, ..product() }]), Err(PlacementError::UnknownProduct { .. })));
+    assert!(matches!(
+        place(json!({}), &[Product { active: false, ..product() }]),
+        Err(PlacementError::UnknownProduct { .. })
+    ));
 }
 
 #[test]
@@ -19,10 +27,19 @@ fn the_catalogue_decides_how_many_one_order_may_have_of_a_product_in_all_its_lin
     for (items, position) in [
         (json!([line(&product(), 3)]), Some(0)),
         (json!([line(&other, 9), line(&product(), 3)]), Some(1)),
-        (json!([line(&other, 9), line(&product(), 1), line(&other, 1), line(&product(), 2)]), Some(1)),
+        (
+            json!([line(&other, 9), line(&product(), 1), line(&other, 1), line(&product(), 2)]),
+            Some(1),
+        ),
         (json!([line(&other, 20), line(&product(), 1), line(&product(), 1)]), None),
     ] {
-        let placed = Order::place(placement(), order_request(json!({ "items": items })), &[product(), other.clone()], START, TIMING);
+        let placed = Order::place(
+            placement(),
+            order_request(json!({ "items": items })),
+            &[product(), other.clone()],
+            START,
+            TIMING,
+        );
         let refused = match placed {
             Err(PlacementError::TooManyOfProduct { position, maximum: 2 }) => Some(position),
             Ok(_) => None,
@@ -38,11 +55,21 @@ fn a_product_without_a_limit_of_its_own_has_the_shops() {
     recorded.as_object_mut().unwrap().remove("max_per_order");
     let unlimited: Product = serde_json::from_value(recorded).unwrap();
     let place = |quantity: u32| {
-        let items = json!({ "items": [{ "product_id": unlimited.product_id, "quantity": quantity }] });
-        Order::place(placement(), order_request(items), std::slice::from_ref(&unlimited), START, TIMING)
+        let items =
+            json!({ "items": [{ "product_id": unlimited.product_id, "quantity": quantity }] });
+        Order::place(
+            placement(),
+            order_request(items),
+            std::slice::from_ref(&unlimited),
+            START,
+            TIMING,
+        )
     };
     assert!(place(20).is_ok());
-    assert!(matches!(place(21), Err(PlacementError::TooManyOfProduct { position: 0, maximum: 20 })));
+    assert!(matches!(
+        place(21),
+        Err(PlacementError::TooManyOfProduct { position: 0, maximum: 20 })
+    ));
 }
 
 #[test]

@@ -17,7 +17,8 @@ const LIMITS: Limits = Limits {
 /// So many unpaid orders that count for another minute.
 fn usage(orders: u64) -> LimitUsage {
     let id = |number: u64| ids::derive::<OrderId>(&[&number.to_string()]);
-    let deadlines = (0..orders).map(|number| (id(number), START.plus(Duration::from_secs(60)))).collect();
+    let deadlines =
+        (0..orders).map(|number| (id(number), START.plus(Duration::from_secs(60)))).collect();
     LimitUsage { unpaid: UnpaidOrders { version: Some(orders), deadlines }, network: None }
 }
 
@@ -25,12 +26,18 @@ fn usage(orders: u64) -> LimitUsage {
 fn a_verified_address_allows_more_unpaid_orders_for_longer() {
     assert_eq!(LIMITS.terms(true).pay_within, Duration::from_secs(1800));
     assert_eq!(LIMITS.terms(false).pay_within, Duration::from_secs(600));
-    for (verified, orders, refused) in
-        [(true, 4, None), (true, 5, Some((5, None))), (true, 9, Some((5, None))), (false, 0, None), (false, 1, Some((1, Some(5))))]
-    {
+    for (verified, orders, refused) in [
+        (true, 4, None),
+        (true, 5, Some((5, None))),
+        (true, 9, Some((5, None))),
+        (false, 0, None),
+        (false, 1, Some((1, Some(5)))),
+    ] {
         let admitted = match LIMITS.check(verified, &usage(orders), START) {
             Ok(()) => None,
-            Err(PlacementError::TooManyUnpaid { maximum, if_verified }) => Some((maximum, if_verified)),
+            Err(PlacementError::TooManyUnpaid { maximum, if_verified }) => {
+                Some((maximum, if_verified))
+            }
             Err(other) => panic!("{other}"),
         };
         assert_eq!(admitted, refused, "{verified} {orders}");
@@ -44,13 +51,19 @@ fn an_entry_counts_until_its_deadline_and_not_at_it() {
     let just_before = Timestamp::from_milliseconds(deadline.milliseconds() - 1);
     assert!(LIMITS.check(true, &full, just_before).is_err());
     assert!(LIMITS.check(true, &full, deadline).is_ok());
-    assert_eq!((full.unpaid.expired_at(just_before).count(), full.unpaid.expired_at(deadline).count()), (0, 5));
+    assert_eq!(
+        (full.unpaid.expired_at(just_before).count(), full.unpaid.expired_at(deadline).count()),
+        (0, 5)
+    );
 }
 
 #[test]
 fn a_network_with_too_many_unpaid_orders_waits_for_as_long_as_it_is_told() {
     let full = LimitUsage { network: Some(LIMITS.network.full(START)), ..LimitUsage::default() };
-    let Err(PlacementError::NetworkLimitReached { retry_after }) = LIMITS.check(true, &full, START) else { panic!("it is admitted") };
+    let Err(PlacementError::NetworkLimitReached { retry_after }) = LIMITS.check(true, &full, START)
+    else {
+        panic!("it is admitted")
+    };
     assert_eq!(retry_after, Duration::from_secs(600));
     assert!(LIMITS.check(true, &full, START.plus(retry_after)).is_ok());
 }
@@ -85,11 +98,17 @@ fn every_order_frees_its_buyer_once_on_its_way_to_the_end() {
             let released_limits = order.released_limits(&next);
             assert_eq!(released_limits.buyer, order.is_unpaid() && !next.is_unpaid());
             assert!(
-                released_limits.network.is_none() || next.progress.captured_total > next.progress.returned_total(),
+                released_limits.network.is_none()
+                    || next.progress.captured_total > next.progress.returned_total(),
                 "{event:?}: {}",
                 state_key(&next)
             );
-            assert!(!next.progress.is_settled() || (!next.is_unpaid() && next.customer.network.is_none()), "{}", state_key(&next));
+            assert!(
+                !next.progress.is_settled()
+                    || (!next.is_unpaid() && next.customer.network.is_none()),
+                "{}",
+                state_key(&next)
+            );
             released += u32::from(released_limits.buyer);
         }
     }
@@ -103,17 +122,30 @@ fn a_payment_without_an_outcome_counts_while_its_call_may_run_or_the_buyer_has_t
     let started = after(&held, &Event::PaymentStarted(money(0, 0)));
     let later = |seconds: u64| LATER.plus(Duration::from_secs(seconds));
     assert!(started.counts_as_unpaid(later(29)) && !started.counts_as_unpaid(later(30)));
-    let told_again =
-        started.apply(&Event::PaymentStarted(PaymentUpdate { version: 10, ..money(0, 0) }), later(20), TIMING).unwrap().unwrap();
+    let told_again = started
+        .apply(
+            &Event::PaymentStarted(PaymentUpdate { version: 10, ..money(0, 0) }),
+            later(20),
+            TIMING,
+        )
+        .unwrap()
+        .unwrap();
     assert!(!told_again.counts_as_unpaid(later(30)), "the time is that of the first");
 
-    let at_the_bank = after(&started, &Event::PaymentStarted(PaymentUpdate { version: 10, requires_action: true, ..money(0, 0) }));
+    let at_the_bank = after(
+        &started,
+        &Event::PaymentStarted(PaymentUpdate { version: 10, requires_action: true, ..money(0, 0) }),
+    );
     assert!(at_the_bank.counts_as_unpaid(later(600)));
     let unknown = after(&started, &Event::PaymentUnknown(money(0, 0)));
     assert!(!unknown.counts_as_unpaid(LATER));
     for order in [&started, &at_the_bank, &unknown] {
-        let declined = after(order, &Event::PaymentDeclined(PaymentUpdate { version: 11, ..money(0, 0) }));
-        assert!(declined.counts_as_unpaid(later(3600)) && declined.progress.payment_in_flight_since.is_none());
+        let declined =
+            after(order, &Event::PaymentDeclined(PaymentUpdate { version: 11, ..money(0, 0) }));
+        assert!(
+            declined.counts_as_unpaid(later(3600))
+                && declined.progress.payment_in_flight_since.is_none()
+        );
         assert!(!after(order, &cancel()).counts_as_unpaid(LATER));
     }
 }

@@ -1,4 +1,5 @@
-//! Commands without an answer: when they are sent again, when their order counts as stuck, and when it no longer does.
+//! Commands without an answer: when they are sent again, when their order counts as stuck, and when
+//! it no longer does.
 
 use super::*;
 
@@ -22,7 +23,9 @@ fn nudges_wait_longer_each_time_and_never_past_the_deadline() {
 fn checked(order: &Order) -> Order {
     let now = order.schedule.next_check_at.expect("a check is scheduled");
     let expired = order.apply(&Event::Deadline, now, TIMING).unwrap();
-    expired.or_else(|| order.apply(&Event::Retry, now, TIMING).unwrap()).expect("a check is counted")
+    expired
+        .or_else(|| order.apply(&Event::Retry, now, TIMING).unwrap())
+        .expect("a check is counted")
 }
 
 /// The order after what happens a second after its last change.
@@ -50,13 +53,18 @@ fn version(version: u64, captured: i64, refunded: i64) -> PaymentUpdate {
 }
 
 fn overdue(order: &Order) -> Vec<&'static str> {
-    order.overdue_commands().map(|(command, _)| command.name(order.customer.payment_method.is_some())).collect()
+    order
+        .overdue_commands()
+        .map(|(command, _)| command.name(order.customer.payment_method.is_some()))
+        .collect()
 }
 
 /// The waits that the history shows: for what, and whether they are over.
 fn waits(order: &Order) -> Vec<(&str, bool)> {
     let waiting = order.progress.history.iter().filter(|entry| entry.event == "waiting");
-    waiting.map(|entry| (entry.pending_command.as_deref().unwrap(), entry.answered_at.is_some())).collect()
+    waiting
+        .map(|entry| (entry.pending_command.as_deref().unwrap(), entry.answered_at.is_some()))
+        .collect()
 }
 
 #[test]
@@ -67,12 +75,32 @@ fn command_without_an_answer_is_overdue_from_its_second_check_until_it_is_answer
     for (name, order, answer) in [
         ("reserve_stock", placed(), reserved()),
         ("reserve_stock", placed(), Event::StockRejected(stock(1))),
-        ("open_payment", story(placed_without_card(), &[reserved()]), Event::PaymentOpened(version(1, 0, 0))),
+        (
+            "open_payment",
+            story(placed_without_card(), &[reserved()]),
+            Event::PaymentOpened(version(1, 0, 0)),
+        ),
         ("charge_payment", story(placed(), &[reserved()]), Event::PaymentStarted(version(1, 0, 0))),
-        ("charge_payment", story(placed(), &[reserved()]), Event::PaymentDeclined(version(1, 0, 0))),
-        ("commit_stock", story(placed(), &[reserved(), paid.clone()]), Event::StockCommitted(stock(2))),
-        ("release_stock", story(placed(), &[reserved(), cancel(), Event::PaymentClosed(version(2, 0, 0))]), released.clone()),
-        ("cancel_payment", story(placed(), &[reserved(), cancel(), released.clone()]), Event::PaymentClosed(version(2, 0, 0))),
+        (
+            "charge_payment",
+            story(placed(), &[reserved()]),
+            Event::PaymentDeclined(version(1, 0, 0)),
+        ),
+        (
+            "commit_stock",
+            story(placed(), &[reserved(), paid.clone()]),
+            Event::StockCommitted(stock(2)),
+        ),
+        (
+            "release_stock",
+            story(placed(), &[reserved(), cancel(), Event::PaymentClosed(version(2, 0, 0))]),
+            released.clone(),
+        ),
+        (
+            "cancel_payment",
+            story(placed(), &[reserved(), cancel(), released.clone()]),
+            Event::PaymentClosed(version(2, 0, 0)),
+        ),
         (
             "refund_payment",
             story(story(placed(), &committed), &[cancel(), released.clone()]),
@@ -80,22 +108,50 @@ fn command_without_an_answer_is_overdue_from_its_second_check_until_it_is_answer
         ),
     ] {
         let once = checked(&order);
-        assert!(!once.is_stuck() && waits(&once).is_empty() && overdue(&once).is_empty(), "{name} after one check");
-        let since = order.schedule.stock_unanswered.or(order.schedule.payment_unanswered).unwrap().since;
+        assert!(
+            !once.is_stuck() && waits(&once).is_empty() && overdue(&once).is_empty(),
+            "{name} after one check"
+        );
+        let since =
+            order.schedule.stock_unanswered.or(order.schedule.payment_unanswered).unwrap().since;
         let mut order = checked(&once);
-        assert!(order.updated_at.since(since) < Duration::from_secs(240), "{name}: within four minutes, and a minute of the schedule");
+        assert!(
+            order.updated_at.since(since) < Duration::from_secs(240),
+            "{name}: within four minutes, and a minute of the schedule"
+        );
         let lines = order.progress.history.len();
         for check in 2..4 {
-            assert_eq!((order.is_stuck(), overdue(&order), waits(&order)), (true, vec![name], vec![(name, false)]), "check {check}");
-            assert_eq!(order.overdue_commands().next().unwrap().1, since, "{name} at check {check}");
-            assert_eq!(order.progress.history.len(), lines, "{name}: the entry stays one at check {check}");
+            assert_eq!(
+                (order.is_stuck(), overdue(&order), waits(&order)),
+                (true, vec![name], vec![(name, false)]),
+                "check {check}"
+            );
+            assert_eq!(
+                order.overdue_commands().next().unwrap().1,
+                since,
+                "{name} at check {check}"
+            );
+            assert_eq!(
+                order.progress.history.len(),
+                lines,
+                "{name}: the entry stays one at check {check}"
+            );
             order = checked(&order);
         }
         let answered = soon(&order, &answer);
-        assert_eq!((answered.is_stuck(), overdue(&answered)), (false, vec![]), "{name} after {answer:?}");
+        assert_eq!(
+            (answered.is_stuck(), overdue(&answered)),
+            (false, vec![]),
+            "{name} after {answer:?}"
+        );
         assert_eq!(waits(&answered), [(name, true)], "{name} after {answer:?}");
-        let entry = answered.progress.history.iter().find(|entry| entry.event == "waiting").unwrap();
-        assert_eq!((entry.since, entry.answered_at), (Some(since), Some(answered.updated_at)), "{name}");
+        let entry =
+            answered.progress.history.iter().find(|entry| entry.event == "waiting").unwrap();
+        assert_eq!(
+            (entry.since, entry.answered_at),
+            (Some(since), Some(answered.updated_at)),
+            "{name}"
+        );
     }
 }
 
@@ -110,7 +166,11 @@ fn expiry_and_cancellation_do_not_hide_a_service_that_does_not_answer() {
         let stuck = checked(&checked(&order));
         assert_eq!((overdue(&stuck), stuck.progress.goal.clone()), (vec![before], Goal::Fulfil));
         let cancelled = soon(&stuck, &cancel());
-        assert_eq!((overdue(&cancelled), cancelled.is_stuck()), (vec![after], true), "{before}, cancelled");
+        assert_eq!(
+            (overdue(&cancelled), cancelled.is_stuck()),
+            (vec![after], true),
+            "{before}, cancelled"
+        );
 
         let mut expiring = stuck;
         while expiring.progress.goal == Goal::Fulfil {
@@ -119,8 +179,14 @@ fn expiry_and_cancellation_do_not_hide_a_service_that_does_not_answer() {
         }
         assert_eq!(expiring.progress.reason.as_deref(), Some("not_paid_in_time"));
         for _ in 0..4 {
-            assert!(expiring.is_stuck() && overdue(&expiring).contains(&after), "{before}, expired");
-            assert!(expiring.overdue_commands().any(|(_, began)| began == since), "{before}, expired");
+            assert!(
+                expiring.is_stuck() && overdue(&expiring).contains(&after),
+                "{before}, expired"
+            );
+            assert!(
+                expiring.overdue_commands().any(|(_, began)| began == since),
+                "{before}, expired"
+            );
             expiring = checked(&expiring);
         }
         assert_eq!(waits(&expiring)[0], (after, false), "the same wait: {:?}", waits(&expiring));
@@ -130,11 +196,17 @@ fn expiry_and_cancellation_do_not_hide_a_service_that_does_not_answer() {
 #[test]
 fn order_that_waits_for_its_buyer_is_never_stuck() {
     let opened = Event::PaymentOpened(version(1, 0, 0));
-    let at_the_bank = Event::PaymentStarted(PaymentUpdate { requires_action: true, ..version(2, 0, 0) });
+    let at_the_bank =
+        Event::PaymentStarted(PaymentUpdate { requires_action: true, ..version(2, 0, 0) });
     for events in [
         vec![reserved(), opened.clone()],
         vec![reserved(), opened.clone(), at_the_bank],
-        vec![reserved(), opened, Event::PaymentStarted(version(2, 0, 0)), Event::PaymentDeclined(version(3, 0, 0))],
+        vec![
+            reserved(),
+            opened,
+            Event::PaymentStarted(version(2, 0, 0)),
+            Event::PaymentDeclined(version(3, 0, 0)),
+        ],
     ] {
         let mut order = story(placed_without_card(), &events);
         while order.progress.goal == Goal::Fulfil {
@@ -149,16 +221,28 @@ fn order_that_waits_for_its_buyer_is_never_stuck() {
 fn payment_that_is_answered_without_an_outcome_is_stuck_only_after_long() {
     let patient = Terms { pay_within: Duration::from_secs(24 * 3600), ..TERMS };
     let order = placed();
-    let order = Order { placed: PlacedOrder { expires_at: START.plus(patient.pay_within), ..order.placed }, ..order };
-    let unknown = |order: &Order, number: u64| soon(order, &Event::PaymentUnknown(version(number, 0, 0)));
+    let order = Order {
+        placed: PlacedOrder { expires_at: START.plus(patient.pay_within), ..order.placed },
+        ..order
+    };
+    let unknown =
+        |order: &Order, number: u64| soon(order, &Event::PaymentUnknown(version(number, 0, 0)));
     let mut answered = unknown(&soon(&order, &reserved()), 1);
     let silent = checked(&checked(&answered));
-    assert_eq!((silent.is_stuck(), overdue(&silent)), (true, vec!["charge_payment"]), "payments does not answer any more");
+    assert_eq!(
+        (silent.is_stuck(), overdue(&silent)),
+        (true, vec!["charge_payment"]),
+        "payments does not answer any more"
+    );
     for check in 1..=CHECKS {
         assert!(!answered.is_stuck(), "check {check}");
         answered = unknown(&checked(&answered), 1 + check);
     }
-    assert_eq!((answered.is_stuck(), overdue(&answered)), (true, vec![]), "nothing has moved for half an hour");
+    assert_eq!(
+        (answered.is_stuck(), overdue(&answered)),
+        (true, vec![]),
+        "nothing has moved for half an hour"
+    );
     assert!(!soon(&answered, &Event::PaymentSucceeded(version(99, TOTAL, 0))).is_stuck());
 }
 
@@ -173,13 +257,19 @@ fn late_answer_to_an_earlier_command_does_not_answer_the_one_that_is_pending() {
 #[test]
 fn changes_of_the_buyer_and_repeated_facts_neither_count_nor_answer() {
     let stuck = checked(&checked(&story(placed(), &[reserved()])));
-    for event in [Event::BuyerChanged(BuyerChange::Changed(contact(9))), reserved(), Event::Deadline] {
+    for event in
+        [Event::BuyerChanged(BuyerChange::Changed(contact(9))), reserved(), Event::Deadline]
+    {
         let same = soon(&stuck, &event);
-        let counted = |order: &Order| (order.schedule.stock_unanswered, order.schedule.payment_unanswered);
+        let counted =
+            |order: &Order| (order.schedule.stock_unanswered, order.schedule.payment_unanswered);
         assert_eq!((counted(&same), waits(&same)), (counted(&stuck), waits(&stuck)), "{event:?}");
     }
     let unanswered = stuck.schedule.payment_unanswered.unwrap();
-    assert_eq!((unanswered, stuck.schedule.stock_unanswered), (Unanswered { since: unanswered.since, checks: 2 }, None));
+    assert_eq!(
+        (unanswered, stuck.schedule.stock_unanswered),
+        (Unanswered { since: unanswered.since, checks: 2 }, None)
+    );
 }
 
 #[test]

@@ -7,7 +7,8 @@ use super::*;
 
 const NOW: Timestamp = Timestamp::from_milliseconds(1_700_000_000_500);
 
-/// Two keys, the older one retired a minute ago, and what it takes to sign anything at all with them.
+/// Two keys, the older one retired a minute ago, and what it takes to sign anything at all with
+/// them.
 struct Forge {
     keys: SigningKeys,
     issuer: Issuer,
@@ -94,7 +95,10 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
 }
 
 fn sign(seed: &str, header: &str, claims: &str) -> String {
-    let pair = signature::Ed25519KeyPair::from_seed_unchecked(&BASE64_URL_SAFE_NO_PAD.decode(seed).unwrap()).unwrap();
+    let pair = signature::Ed25519KeyPair::from_seed_unchecked(
+        &BASE64_URL_SAFE_NO_PAD.decode(seed).unwrap(),
+    )
+    .unwrap();
     let message = format!("{}.{}", encode(header), encode(claims));
     let signature = encode(pair.sign(message.as_bytes()));
     format!("{message}.{signature}")
@@ -112,10 +116,19 @@ fn signed_claims_are_accepted_and_read_back() {
         full_name: "Ada \u{1f600} \"Lovelace\"".to_owned(),
         email: "ada@example.com".to_owned(),
     };
-    let claims = Claims::new(&subject, shared::ids::derive(&["session"]), &forge.issuer, &Ids::seeded(5), NOW);
+    let claims = Claims::new(
+        &subject,
+        shared::ids::derive(&["session"]),
+        &forge.issuer,
+        &Ids::seeded(5),
+        NOW,
+    );
     let token = claims.sign(&forge.keys.current().unwrap()).unwrap();
     assert_eq!(forge.verify(&token), Ok(claims.clone()));
-    assert_eq!((claims.tv, claims.role.as_deref(), claims.exp), (7, Some("admin"), NOW.seconds() + 900));
+    assert_eq!(
+        (claims.tv, claims.role.as_deref(), claims.exp),
+        (7, Some("admin"), NOW.seconds() + 900)
+    );
     forge.accepts(&forge.token(&forge.header(), &forge.claims()));
 }
 
@@ -155,10 +168,16 @@ fn malformed_encodings_are_rejected() {
 #[test]
 fn algorithms_other_than_ed25519_are_rejected() {
     let forge = Forge::new();
-    for algorithm in ["none", "None", "nOnE", "NONE", "", "eddsa", "Ed25519", "HS256", "HS512", "ES256", "ES384", "RS256", "PS256"] {
+    for algorithm in [
+        "none", "None", "nOnE", "NONE", "", "eddsa", "Ed25519", "HS256", "HS512", "ES256", "ES384",
+        "RS256", "PS256",
+    ] {
         forge.refuses(&forge.with_header("alg", algorithm.into()));
-        let unsigned =
-            format!("{}.{}.", encode(with(forge.header(), "alg", algorithm.into()).to_string()), encode(forge.claims().to_string()));
+        let unsigned = format!(
+            "{}.{}.",
+            encode(with(forge.header(), "alg", algorithm.into()).to_string()),
+            encode(forge.claims().to_string())
+        );
         forge.refuses(&unsigned);
     }
     for odd in [Value::Null, json!(5), json!(["EdDSA"])] {
@@ -176,7 +195,10 @@ fn public_key_as_hmac_secret_and_foreign_keys_are_rejected() {
     let public = forge.current["public"].as_str().unwrap();
     let raw = BASE64_URL_SAFE_NO_PAD.decode(public).unwrap();
     let der = [&[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0][..], &raw].concat();
-    let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", base64::prelude::BASE64_STANDARD.encode(&der));
+    let pem = format!(
+        "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+        base64::prelude::BASE64_STANDARD.encode(&der)
+    );
     for secret in [&raw[..], public.as_bytes(), &der, pem.as_bytes()] {
         let message = message("HS256");
         let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), message.as_bytes());
@@ -193,7 +215,11 @@ fn public_key_as_hmac_secret_and_foreign_keys_are_rejected() {
 
     let stranger = encode([9; 32]);
     forge.refuses(&sign(&stranger, &forge.header().to_string(), &forge.claims().to_string()));
-    let own_key = with(forge.header(), "jwk", json!({ "kty": "OKP", "crv": "Ed25519", "x": encode([9; 32]) }));
+    let own_key = with(
+        forge.header(),
+        "jwk",
+        json!({ "kty": "OKP", "crv": "Ed25519", "x": encode([9; 32]) }),
+    );
     forge.refuses(&sign(&stranger, &own_key.to_string(), &forge.claims().to_string()));
 }
 
@@ -202,7 +228,13 @@ fn key_id_must_match_exactly() {
     let forge = Forge::new();
     let long = "k".repeat(10_240);
     for kid in ["", "../../dev/null", "' OR 1=1", "key_x", "0", &long] {
-        assert!(matches!(forge.verify(&forge.with_header("kid", kid.into())), Err(TokenError::Invalid(_))), "{kid}");
+        assert!(
+            matches!(
+                forge.verify(&forge.with_header("kid", kid.into())),
+                Err(TokenError::Invalid(_))
+            ),
+            "{kid}"
+        );
     }
     for odd in [Value::Null, json!(0), json!([forge.current["kid"]]), json!({})] {
         forge.refuses(&forge.with_header("kid", odd));
@@ -228,7 +260,15 @@ fn retired_key_verifies_until_its_last_token_expires() {
 #[test]
 fn other_token_types_and_critical_headers_are_rejected() {
     let forge = Forge::new();
-    for odd in [Value::Null, json!("JWT"), json!("jwt"), json!("AT+JWT"), json!("application/at+jwt"), json!(""), json!(1)] {
+    for odd in [
+        Value::Null,
+        json!("JWT"),
+        json!("jwt"),
+        json!("AT+JWT"),
+        json!("application/at+jwt"),
+        json!(""),
+        json!(1),
+    ] {
         forge.refuses(&forge.with_header("typ", odd));
     }
     forge.refuses(&forge.with_header("crit", json!(["exp"])));
@@ -254,7 +294,8 @@ fn token_is_valid_between_not_before_and_expiry() {
     ] {
         forge.refuses(&forge.with_claim("exp", exp));
     }
-    let infinite = forge.claims().to_string().replace(&format!("\"exp\":{}", now + 900), "\"exp\":1e400");
+    let infinite =
+        forge.claims().to_string().replace(&format!("\"exp\":{}", now + 900), "\"exp\":1e400");
     assert!(infinite.contains("1e400"));
     forge.refuses(&sign(forge.seed(), &forge.header().to_string(), &infinite));
     forge.accepts(&forge.with_claim("exp", json!(now + 1)));
@@ -275,10 +316,24 @@ fn token_is_valid_between_not_before_and_expiry() {
 #[test]
 fn issuer_and_audience_must_match() {
     let forge = Forge::new();
-    for odd in [json!("https://evil"), json!("https://issuer/"), json!(""), json!(["https://issuer"]), Value::Null] {
+    for odd in [
+        json!("https://evil"),
+        json!("https://issuer/"),
+        json!(""),
+        json!(["https://issuer"]),
+        Value::Null,
+    ] {
         forge.refuses(&forge.with_claim("iss", odd));
     }
-    for odd in [json!("other"), json!(""), json!([]), json!(["other"]), json!([["shop"]]), json!({ "shop": 1 }), Value::Null] {
+    for odd in [
+        json!("other"),
+        json!(""),
+        json!([]),
+        json!(["other"]),
+        json!([["shop"]]),
+        json!({ "shop": 1 }),
+        Value::Null,
+    ] {
         forge.refuses(&forge.with_claim("aud", odd));
     }
     for good in [json!(["shop"]), json!(["other", "shop"])] {
@@ -289,7 +344,13 @@ fn issuer_and_audience_must_match() {
 #[test]
 fn token_requires_a_user_and_not_a_role() {
     let forge = Forge::new();
-    for odd in [json!(""), json!("ada"), json!("ord_0199c2a8-0000-7000-8000-000000000001"), json!(1), Value::Null] {
+    for odd in [
+        json!(""),
+        json!("ada"),
+        json!("ord_0199c2a8-0000-7000-8000-000000000001"),
+        json!(1),
+        Value::Null,
+    ] {
         forge.refuses(&forge.with_claim("sub", odd));
     }
     for odd in [json!(-1), json!("1"), json!(1.5), Value::Null] {
@@ -299,7 +360,10 @@ fn token_requires_a_user_and_not_a_role() {
         forge.refuses(&forge.with_claim("role", odd));
     }
     assert_eq!(forge.verify(&forge.with_claim("role", Value::Null)).unwrap().role, None);
-    assert_eq!(forge.verify(&forge.with_claim("role", "admin admin".into())).unwrap().role.as_deref(), Some("admin admin"));
+    assert_eq!(
+        forge.verify(&forge.with_claim("role", "admin admin".into())).unwrap().role.as_deref(),
+        Some("admin admin")
+    );
     let twice = forge.claims().to_string().replacen('{', "{\"role\":\"admin\",", 1);
     forge.refuses(&sign(forge.seed(), &forge.header().to_string(), &twice));
 }
@@ -315,7 +379,11 @@ fn altered_token_is_rejected() {
         let position = usize::from(u16::from_be_bytes([high, low])) % token.len();
         let mut forged = token.clone().into_bytes();
         match kind % 5 {
-            0 => forged[position] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.="[usize::from(byte) % 66],
+            0 => {
+                forged[position] =
+                    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.="
+                        [usize::from(byte) % 66]
+            }
             1 => forged[position] ^= 1 << (byte % 7),
             2 => drop(forged.remove(position)),
             3 => forged.insert(position, byte % 128),
