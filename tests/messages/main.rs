@@ -31,7 +31,11 @@ use tests::template;
 fn generated() -> BTreeMap<&'static str, Value> {
     emitters::all()
         .into_iter()
-        .map(|(kind, emitters)| (kind, schemas::document(kind, &emitters)))
+        .map(|(kind, emitters)| {
+            let mut schema = schemas::document(kind, &emitters);
+            tests::prose::join_lines(&mut schema);
+            (kind, schema)
+        })
         .collect()
 }
 

@@ -35,6 +35,7 @@
 //!   charges that no order wanted any more.
 //! - [`shop`]: the services over that world, with a clock that a test holds, and every operation by
 //!   its name.
+//! - [`prose`]: documentation comments as running text.
 //! - [`seeds`]: the seeds of a test, played on all cores.
 //!
 //! Two things exist in no emulator and are made here: throttling and transaction conflicts
@@ -47,6 +48,7 @@ pub mod events;
 pub mod faults;
 pub mod metering;
 pub mod partitions;
+pub mod prose;
 #[cfg(feature = "payments")]
 pub mod provider;
 pub mod pump;

@@ -1,4 +1,4 @@
-//! Products and prices; the text below is the README of the service.
+//! Catalog: products and prices.
 //!
 #![doc = include_str!("../README.md")]
 

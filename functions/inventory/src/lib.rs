@@ -1,4 +1,4 @@
-//! Stock and reservations; the text below is the README of the service.
+//! Inventory: stock and reservations.
 //!
 #![doc = include_str!("../README.md")]
 

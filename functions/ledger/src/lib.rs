@@ -1,4 +1,4 @@
-//! The double-entry ledger and its reconciliation; the text below is the README of the service.
+//! Ledger: double-entry bookkeeping and its reconciliation.
 //!
 #![doc = include_str!("../README.md")]
 

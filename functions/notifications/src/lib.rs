@@ -1,4 +1,4 @@
-//! Mails to customers; the text below is the README of the service.
+//! Notifications: mails to customers, and the list of them that customers see.
 //!
 #![doc = include_str!("../README.md")]
 

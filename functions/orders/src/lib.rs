@@ -1,4 +1,4 @@
-//! Orders and their saga; the text below is the README of the service.
+//! Orders: placement, the saga that settles orders, shipping and cancellation.
 //!
 #![doc = include_str!("../README.md")]
 

@@ -1,4 +1,4 @@
-//! Charges, refunds and disputes; the text below is the README of the service.
+//! Payments: charges, refunds and disputes.
 //!
 #![doc = include_str!("../README.md")]
 

@@ -1,4 +1,4 @@
-//! Health and the API document; the text below is the README of the service.
+//! Platform: health and the API document.
 //!
 #![doc = include_str!("../README.md")]
 

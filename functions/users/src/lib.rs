@@ -1,4 +1,4 @@
-//! Accounts, passwords, sessions and tokens; the text below is the README of the service.
+//! Users: accounts, passwords, sessions and tokens.
 //!
 #![doc = include_str!("../README.md")]
 

@@ -70,7 +70,8 @@ pub fn document() -> Value {
     let mut schemas = Map::new();
     let mut tags = Vec::new();
     for (service, described) in services() {
-        let described = serde_json::to_value(described).unwrap();
+        let mut described = serde_json::to_value(described).unwrap();
+        tests::prose::join_lines(&mut described);
         tags.push(json!({ "name": service, "description": first_sentence(&source(&format!("functions/{service}/src/lib.rs"))) }));
         for (path, item) in described["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap() {

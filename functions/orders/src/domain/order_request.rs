@@ -149,7 +149,7 @@ impl From<Quantity> for u32 {
 #[serde(deny_unknown_fields)]
 pub struct PaymentMethod {
     /// The kind of method.
-    pub r#type: MethodType,
+    pub r#type: PaymentMethodType,
     /// The provider's token.
     pub token: Token,
 }
@@ -158,7 +158,7 @@ pub struct PaymentMethod {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum MethodType {
+pub enum PaymentMethodType {
     /// A card.
     Card,
 }
