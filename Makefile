@@ -1,4 +1,4 @@
-# Everything that is done with Ferrocart, in one place. `make` alone lists it.
+# Every command of the project. `make` alone lists them.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -22,7 +22,7 @@ build: ## Builds every function for this machine, quickly.
 	@echo "Building the functions; the first time takes a few minutes." >&2
 	@cargo build --profile quick $(SERVICES)
 
-up: ## Starts the local stack with sample data and plays the demo. PORT=4567 moves it.
+up: ## Starts the local stack with sample data and runs the demo. PORT=4567 moves it.
 	@$(STACK) check
 	@$(MAKE) setup build
 	@$(STACK) start
@@ -31,7 +31,7 @@ up: ## Starts the local stack with sample data and plays the demo. PORT=4567 mov
 	@$(MAKE) demo URL=
 	@$(STACK) greet
 
-demo: ## Plays orders to all their ends: delivered, declined, given up, refunded. URL= plays against any deployment.
+demo: ## Runs demo orders end to end: delivered, declined, cancelled, refunded. URL= runs them against any deployment.
 	@url="$(URL)"; url="$${url:-$$($(STACK) url)}" && \
 		python3 localstack/demo.py "$$url" $(if $(ADMIN_EMAIL),--admin "$(ADMIN_EMAIL)" "$(ADMIN_PASSWORD)")
 
@@ -46,7 +46,7 @@ test: setup build ## Runs all tests, against a stack of their own with IAM enfor
 	@python3 localstack/localstripe.py \
 		$(STACK) run --auth --parameter RetrySeconds=2 -- sh -c "$(TESTS) && $(STACK) seed --name test && python3 localstack/samples.py --all --name test && localstack/.venv/bin/python tests/leaks.py"
 
-bench: setup build ## Measures cold starts of the functions as released, and what logins take; builds for a quarter of an hour the first time.
+bench: setup build ## Measures cold starts of release builds and login times; the first build takes a quarter of an hour.
 	cargo build --release $(SERVICES)
 	@$(STACK) run --name bench -- python3 tests/benchmarks/cold_start.py target/release
 	cargo bench -p tests --bench login_timing
@@ -54,11 +54,11 @@ bench: setup build ## Measures cold starts of the functions as released, and wha
 new: ## Writes the skeleton of an operation: make new OP=orders/hold-order ROUTE="POST /orders/{order_id}/hold".
 	@python3 localstack/new_operation.py "$(if $(OP),$(OP),$(error Say which operation: make new OP=orders/hold-order ROUTE="POST /orders/{order_id}/hold"))" "$(ROUTE)"
 
-template: ## Writes what follows from the operations: the API and its permissions, the API document, the table in functions/README.md.
+template: ## Generates what follows from the operations: the API, its permissions, the API document, the table in functions/README.md.
 	@# The table of operations reads the API document: one after the other.
 	@UPDATE_API_DOCUMENT=1 UPDATE_TEMPLATES=1 cargo test --quiet -p tests --test repository -- --test-threads 1 committed_document generated_parts
 
-lint: setup ## Checks format, lints, template and dependencies.
+lint: setup ## Checks format, lints, templates, documentation and dependencies.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	localstack/.venv-sam/bin/cfn-lint template.yaml functions/*/template.yaml
@@ -75,7 +75,7 @@ advisories: ## Checks the dependencies for known vulnerabilities. Compiles cargo
 invoke: ## Invokes one function with its sample event: make invoke OP=create-order. VIA=docker takes Lambda's own image.
 	@python3 localstack/samples.py $(if $(OP),$(OP),$(error Say which operation: make invoke OP=create-order)) $(if $(VIA),--via $(VIA))
 
-logs: ## Shows what the functions log, as it happens. OP=create-order, ORDER=ord_..., TRACE=, LEVEL=warn, SINCE=12h choose; LOG=json prints the raw entries.
+logs: ## Follows the logs of the functions. OP=create-order, ORDER=ord_..., TRACE=, LEVEL=warn, SINCE=12h choose; LOG=json prints the raw entries.
 	@python3 localstack/logs.py --follow $(OP) $(if $(ORDER),--order $(ORDER)) $(if $(TRACE),--trace $(TRACE)) $(if $(LEVEL),--level $(LEVEL)) \
 		$(if $(SINCE),--since $(SINCE)) $(if $(filter json,$(LOG)),--json) $(ARGS)
 
@@ -96,10 +96,10 @@ preview: ## Writes every mail with sample data to target/preview and prints the 
 mails: ## Lists the mails of the local stack, the newest first. N=3 prints one and writes its HTML to target/mails.
 	@python3 localstack/mails.py $(if $(N),"$(N)")
 
-reconcile: ## Compares all books and names what does not balance. ARGS="--order ord_..." or "--stack NAME" on AWS.
+reconcile: ## Reconciles all records and lists mismatches. ARGS="--order ord_..." or "--stack NAME" on AWS.
 	@python3 localstack/reconcile.py $(ARGS)
 
-redrive: ## Puts the dead letters of a queue back: make redrive QUEUE=reserve-stock. DRY_RUN=1 only shows them; ARGS="--stack NAME" on AWS.
+redrive: ## Redrives the dead letters of a queue: make redrive QUEUE=reserve-stock. DRY_RUN=1 only shows them; ARGS="--stack NAME" on AWS.
 	@python3 localstack/redrive.py $(QUEUE) $(if $(DRY_RUN),--dry-run) $(ARGS)
 
 rotate-key: ## Makes a new server key and keeps the previous one: make rotate-key KEY=users-key. ARGS="--stack NAME" on AWS.
@@ -108,7 +108,7 @@ rotate-key: ## Makes a new server key and keeps the previous one: make rotate-ke
 revoke-signing-key: ## Revokes the key that signs access tokens, or the one with this KID, at once. ARGS="--stack NAME" on AWS.
 	@python3 localstack/keys.py revoke $(KID) $(ARGS)
 
-down: ## Stops the local stack and forgets what was in it.
+down: ## Stops the local stack and deletes its data.
 	@$(STACK) stop
 
 deploy: setup ## Checks the account, asks five questions the first time, builds for AWS and deploys. CONFIG= names another samconfig.toml.

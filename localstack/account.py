@@ -5,7 +5,7 @@ import time
 
 import stack as local
 
-Trouble = local.Trouble
+CommandError = local.CommandError
 LEAST_CONCURRENCY = 100
 CONCURRENCY_QUOTA = "L-B99A9384"  # "Concurrent executions" of Lambda
 LOG_ROLE = "api-gateway-logs"
@@ -22,24 +22,24 @@ def check_credentials(client):
     try:
         return client("sts").get_caller_identity()["Account"]
     except missing as error:
-        raise Trouble(f"There are no AWS credentials ({error}): run aws configure sso, or set AWS_PROFILE, then try again.") from None
+        raise CommandError(f"There are no AWS credentials ({error}): run aws configure sso, or set AWS_PROFILE, then try again.") from None
     except boto.ClientError as error:
         code = error.response["Error"]["Code"]
-        raise Trouble(f"AWS does not accept the credentials ({code}): log in again, then try again.") from None
+        raise CommandError(f"AWS does not accept the credentials ({code}): log in again, then try again.") from None
 
 
 def concurrency(client, region, steps, chosen=None, force=False):
     """The value for AccountConcurrency: what the account allows, or what is chosen and the account bears."""
     limit = client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
     if limit < LEAST_CONCURRENCY and not force:
-        raise Trouble(
+        raise CommandError(
             f"The account allows {limit} concurrent Lambda executions in {region}, and Ferrocart needs at least {LEAST_CONCURRENCY}. Ask for"
             f" more: aws service-quotas request-service-quota-increase --service-code lambda --quota-code {CONCURRENCY_QUOTA}"
             f" --desired-value 1000 --region {region}. For a trial: make deploy FORCE=1.")
     if chosen is None:
         return max([step for step in steps if step <= limit], default=min(steps))
     if int(chosen) > limit and not force:
-        raise Trouble(f"AccountConcurrency is {chosen}, but the account allows {limit} concurrent Lambda executions in {region}.")
+        raise CommandError(f"AccountConcurrency is {chosen}, but the account allows {limit} concurrent Lambda executions in {region}.")
     return int(chosen)
 
 

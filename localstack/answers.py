@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import stack as local
 
-Trouble = local.Trouble
+CommandError = local.CommandError
 CONFIG = local.ROOT / "samconfig.toml"
 SECTION = "[default.deploy.parameters]"
 # Roles are named <stack>-<region>-<operation>, and IAM takes 64 characters.
@@ -60,7 +60,7 @@ def ask(definitions, region, path, read=input, show=print):
             try:
                 given = read(f"   {question.name}{f' [{question.default}]' if question.default else ''}: ").strip() or question.default
             except EOFError:
-                raise Trouble(f"There is no terminal to ask on: write {path} first, as localstack/README.md shows.") from None
+                raise CommandError(f"There is no terminal to ask on: write {path} first, as localstack/README.md shows.") from None
             wrong = complaint(given, rules[question.name])
             if not wrong:
                 break
@@ -108,31 +108,31 @@ def read(path):
         pairs = shlex.split(overrides) if isinstance(overrides, str) else overrides
         return Answers(section["stack_name"], section["region"], dict(pair.split("=", 1) for pair in pairs))
     except (tomllib.TOMLDecodeError, KeyError, ValueError, TypeError) as error:
-        raise Trouble(f"{path} cannot be read ({error}): it needs {SECTION} with stack_name, region and parameter_overrides.") from None
+        raise CommandError(f"{path} cannot be read ({error}): it needs {SECTION} with stack_name, region and parameter_overrides.") from None
 
 
 def check(answers, definitions, path):
     """Rejects what CloudFormation would reject, before anything is built."""
     for name, value, rule in [("stack_name", answers.stack, STACK_NAME), ("region", answers.region, REGION)]:
         if complaint(value, rule):
-            raise Trouble(f"{name} in {path} is {value!r}. {complaint(value, rule)}")
+            raise CommandError(f"{name} in {path} is {value!r}. {complaint(value, rule)}")
     for name, value in answers.parameters.items():
         if name not in definitions:
             near = difflib.get_close_matches(name, definitions, 1)
-            raise Trouble(f"{path} sets {name}, which is no parameter of template.yaml." + (f" Did you mean {near[0]}?" if near else ""))
+            raise CommandError(f"{path} sets {name}, which is not a parameter of template.yaml." + (f" Did you mean {near[0]}?" if near else ""))
         wrong = complaint(value, definitions[name])
         if wrong:
-            raise Trouble(f"{name} in {path} is {value!r}. {wrong}")
+            raise CommandError(f"{name} in {path} is {value!r}. {wrong}")
     values = {name: str(rule["Default"]) for name, rule in definitions.items() if "Default" in rule} | answers.parameters
     missing = [name for name in definitions if name not in values]
     if missing:
-        raise Trouble(f"{path} does not set {', '.join(missing)}.")
+        raise CommandError(f"{path} does not set {', '.join(missing)}.")
     if values["Stage"] == "prod":
         if values["PaymentProvider"] == "simulated":
-            raise Trouble(f"Stage is prod, and the simulated provider moves no money: set PaymentProvider=stripe in {path}.")
+            raise CommandError(f"Stage is prod, and the simulated provider moves no money: set PaymentProvider=stripe in {path}.")
         insecure = [name for name in ("StoreUrl", "CorsOrigin") if not values[name].startswith("https://")]
         if insecure:
-            raise Trouble(f"Stage is prod, so {' and '.join(insecure)} must be https addresses: set them in {path}.")
+            raise CommandError(f"Stage is prod, so {' and '.join(insecure)} must be https addresses: set them in {path}.")
 
 
 @functools.cache

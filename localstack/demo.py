@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Stories of orders, told through the public API: paid and delivered, declined, given up, charged without an answer, given back,
-and never charged because the provider could not be reached.
+"""Runs demo orders through the public API: delivered, declined, cancelled, charged after a timeout, refunded, and never charged
+because the provider was unreachable.
 
     demo.py URL [--admin EMAIL PASSWORD]
 
-It runs against any deployment. Where that is a local stack, mails are read from the emulator's catcher (elsewhere from GET
-/notifications), nobody waits for the minute in which the shop looks after payments without an end, and at the end all books are compared.
-A story that ends otherwise makes the exit code 1.
+It runs against any deployment. On a local stack it reads mails from the emulator (elsewhere from GET /notifications), invokes
+the sweep of unsettled payments at once instead of waiting a minute, and reconciles all records at the end.
+The exit code is 1 if a scenario ends in an unexpected state.
 """
 
 import json
@@ -23,16 +23,16 @@ from arguments import Parser
 from client import Api, ApiError, money
 
 HERE = Path(__file__).parent
-PATIENCE_SECONDS = 60
-SWEEP_SECONDS = 240  # a payment without an answer is asked about after a minute, by what runs every minute
+TIMEOUT_SECONDS = 60
+SWEEP_SECONDS = 240  # the provider is queried about an unknown outcome after a minute, by a sweep that runs every minute
 ADDRESS = {"name": "Dana Demo", "line1": "12 Harbour Street", "city": "Portsmouth", "postal_code": "PO1 2AB", "country": "GB"}
 
 
-class OtherEnd(Exception):
-    """A story did not end as it should."""
+class UnexpectedResult(Exception):
+    """A scenario ended in an unexpected state."""
 
 
-class Theatre:
+class Demo:
     def __init__(self, url, admin_login):
         self.public = Api(url)
         known = json.loads((HERE / "sample-data.json").read_text())["users"]["admin"]
@@ -40,8 +40,8 @@ class Theatre:
         self.local = local_stack(url)
         self.began = datetime.now(timezone.utc)
         self.run = uuid.uuid4().hex[:8]
-        self.told = {}  # how many lines of an order's history were printed
-        self.touched = set()  # products that were ordered
+        self.printed = {}  # number of history entries printed, by order
+        self.products_ordered = set()
         self.email = f"demo-{self.run}@ferrocart.example"
         password = f"demo-password-{self.run}"
         self.public.register({"email": self.email, "username": f"demo-{self.run}", "full_name": "Dana Demo", "password": password})
@@ -49,18 +49,18 @@ class Theatre:
         self.products = {each["sku"]: each for each in self.public.items("/products?limit=100") if each["category"] != "demo"}
 
     def product(self, number):
-        """A product with goods on the shelf, and what the shelf holds. It is filled when a visitor before us emptied it."""
+        """A product and its stock levels. Restocks a product that earlier runs have nearly sold out."""
         if not self.products:
-            raise OtherEnd("the catalogue is empty: run make up, or python3 localstack/stack.py seed")
+            raise UnexpectedResult("the catalogue is empty: run make up, or python3 localstack/stack.py seed")
         each = sorted(self.products.values(), key=lambda product: product["sku"])[number % len(self.products)]
         if self.stock(each).get("available", 0) < 5:
             self.admin.call("POST", f"/inventory/{each['id']}/adjustments", {"delta": 10, "reason": "demo"}, key=str(uuid.uuid4()))
-        shelf_before = self.stock(each)
-        print(f"  on the shelf before: {shelf(shelf_before)}")
-        return each, shelf_before
+        stock_before = self.stock(each)
+        print(f"  stock before: {levels(stock_before)}")
+        return each, stock_before
 
     def sold_out(self):
-        """A product that nobody has on the shelf."""
+        """A product without stock."""
         price = {"amount": 12900, "currency": "USD"}
         product = {"name": f"Sold out {self.run}", "category": "demo", "sku": f"DEMO-{self.run}".upper(), "price": price}
         return self.admin.call("POST", "/products", product, key=f"demo-{self.run}").body
@@ -69,22 +69,22 @@ class Theatre:
         answer = self.admin.call("GET", f"/inventory/{product['id']}", expect=(200, 404))
         return answer.body if answer.status == 200 else {}
 
-    def shelf_after(self, product, before, left):
-        """Prints the shelf once so many goods have left it for good, and nothing is held for this order any more."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+    def stock_after(self, product, before, left):
+        """Waits until `left` pieces are sold and nothing is held for the order, then prints the stock levels."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while True:
             stock = self.stock(product)
             if stock.get("on_hand", 0) <= before["on_hand"] - left and stock.get("available", 0) >= before["available"] - left:
-                print(f"  on the shelf after:  {shelf(stock)}")
+                print(f"  stock after:  {levels(stock)}")
                 return
             if time.monotonic() > deadline:
-                raise OtherEnd(f"{left} should have left the shelf ({shelf(before)}), but it holds {shelf(stock)}")
+                raise UnexpectedResult(f"expected {left} fewer pieces than before ({levels(before)}), found {levels(stock)}")
             time.sleep(0.2)
 
     def order(self, product, quantity, **more):
-        """Places an order. A product that is new takes a moment until orders know it, hence the patience."""
+        """Places an order. Repeats the request while orders has not yet received a new product."""
         body = {"items": [{"product_id": product["id"], "quantity": quantity}], **more}
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while True:
             answer = self.customer.call("POST", "/orders", body, key=str(uuid.uuid4()), expect=(201, 422))
             if answer.status == 201:
@@ -92,42 +92,42 @@ class Theatre:
             if answer.code != "unknown_product" or time.monotonic() > deadline:
                 raise ApiError(f"POST /orders answered {answer}")
             time.sleep(0.2)
-        self.touched.add(product["id"])
+        self.products_ordered.add(product["id"])
         print(f"  ordered {quantity} x {product['name']} for {money(answer.body.get('totals', {}).get('total'))}: {answer.body['id']}")
         return answer.body
 
-    def follow(self, order, until, meanwhile=lambda: time.sleep(0.1), patience=PATIENCE_SECONDS):
-        """Prints each line of the order's history as it is written, until the order is as wanted."""
-        deadline = time.monotonic() + patience
+    def follow(self, order, until, meanwhile=lambda: time.sleep(0.1), timeout=TIMEOUT_SECONDS):
+        """Prints each history entry as it is written, until the order reaches the expected state."""
+        deadline = time.monotonic() + timeout
         while True:
             seen = self.customer.call("GET", f"/orders/{order['id']}").body
             history = seen.get("history", [])
-            for line in history[self.told.get(order["id"], 0):]:
+            for line in history[self.printed.get(order["id"], 0):]:
                 print(f"    {clock(line.get('at'))}  {line.get('event', '?'):18} {line.get('status', ''):10} {line.get('detail') or ''}".rstrip())
-            self.told[order["id"]] = len(history)
+            self.printed[order["id"]] = len(history)
             if until(seen):
                 return seen
             if seen["status"] in ("failed", "cancelled") or time.monotonic() > deadline:
-                raise OtherEnd(f"order {order['id']} stands at {state(seen)}")
+                raise UnexpectedResult(f"order {order['id']} is in state: {state(seen)}")
             meanwhile()
 
-    def cancel(self, order, reason, **patience):
-        """Gives the order up, and follows it until stock and money are back."""
+    def cancel(self, order, reason, **options):
+        """Cancels the order, and follows it until its stock is released and its payment refunded."""
         answer = self.customer.call("POST", f"/orders/{order['id']}/cancel", {"reason": reason})
         print(f"  POST /orders/{{id}}/cancel: {answer.status}")
-        return self.follow(order, lambda seen: seen["status"] == "cancelled", **patience)
+        return self.follow(order, lambda seen: seen["status"] == "cancelled", **options)
 
     def step(self, order, name, body=None):
-        """What the shop does with an order: `ship`, then `deliver`."""
+        """Performs an admin action on an order: `ship` or `deliver`."""
         answer = self.admin.call("POST", f"/orders/{order['id']}/{name}", body)
         print(f"  POST /orders/{{id}}/{name}: {answer.status} {answer.body['status']}")
         return self.follow(order, lambda seen: seen["status"] == answer.body["status"])
 
     def payment(self, order):
-        """The one payment that has paid the order."""
+        """The completed payment of the order."""
         paid = [each for each in self.customer.items(f"/payments?order_id={order['id']}") if each["status"] == "completed"]
         if len(paid) != 1:
-            raise OtherEnd(f"order {order['id']} should have one completed payment, but it has {len(paid)}")
+            raise UnexpectedResult(f"order {order['id']} should have one completed payment, but it has {len(paid)}")
         return paid[0]
 
     def statement(self, order):
@@ -140,7 +140,7 @@ class Theatre:
         return payments
 
     def refund(self, payment, amount, reason):
-        """Gives back an amount, or with None all that is left."""
+        """Refunds an amount, or the remaining amount with None."""
         body = {"reason": reason} | ({"amount": {"amount": amount, "currency": payment["amount"]["currency"]}} if amount else {})
         path, key = f"/payments/{payment['id']}/refunds", str(uuid.uuid4())
         answer = self.admin.call("POST", path, body, key=key, expect=(201, 202, 409, 422))
@@ -151,23 +151,23 @@ class Theatre:
         return answer
 
     def sweep(self):
-        """What the shop does every minute, now, where that is in our hands."""
+        """Runs the sweep of unsettled payments now, on a local stack."""
         if self.local:
-            self.inside("samples.py", "reconcile-payments")
+            self.run_tool("samples.py", "reconcile-payments")
         time.sleep(0.5)
 
-    def inside(self, tool, *arguments, expect=(0,)):
-        """What a tool of the local stack says."""
+    def run_tool(self, tool, *arguments, expect=(0,)):
+        """Runs a tool of the local stack and returns its output."""
         command = [sys.executable, HERE / tool, *arguments, "--name", self.local]
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if result.returncode not in expect:
-            raise OtherEnd(f"{tool} {' '.join(arguments)} failed: {(result.stderr or result.stdout).strip()}")
+            raise UnexpectedResult(f"{tool} {' '.join(arguments)} failed: {(result.stderr or result.stdout).strip()}")
         return result.stdout
 
     def pay(self, order, token):
-        """Pays through POST /payments. 404 and 409 say that the order is not payable at this moment: ask again."""
+        """Pays through POST /payments. Repeats the request on 404 and 409: the order is not payable yet."""
         body = {"order_id": order["id"], "payment_method": card(token)}
-        key, deadline = str(uuid.uuid4()), time.monotonic() + PATIENCE_SECONDS
+        key, deadline = str(uuid.uuid4()), time.monotonic() + TIMEOUT_SECONDS
         while True:
             answer = self.customer.call("POST", "/payments", body, key=key, expect=(200, 201, 202, 402, 404, 409))
             waiting = answer.status == 404 or answer.code in ("payment_in_progress", "request_in_progress")
@@ -176,11 +176,11 @@ class Theatre:
             time.sleep(min(float(answer.headers.get("Retry-After") or 0.2), 2))
         print(f"  POST /payments with {token}: {answer.status} {answer.body.get('status') or answer.code}")
         if answer.status not in (200, 201, 202):
-            raise OtherEnd(f"the payment was answered {answer}")
+            raise UnexpectedResult(f"the payment was answered {answer}")
 
     def mails(self, order, wanted):
-        """The subjects of the mails about this order. They come a moment after the order is as it should be."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        """Waits for the mails about this order and prints their subjects."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while True:
             subjects = self.caught(order) if self.catcher() else self.notified(order)
             if len(subjects) >= wanted or time.monotonic() > deadline:
@@ -189,7 +189,7 @@ class Theatre:
         for subject in subjects:
             print(f"  mail to {self.email}: {subject}")
         if len(subjects) < wanted:
-            raise OtherEnd(f"{wanted} mails about order {order['id']} were expected, {len(subjects)} came")
+            raise UnexpectedResult(f"{wanted} mails about order {order['id']} were expected, {len(subjects)} arrived")
 
     def catcher(self):
         place = re.match(r"(https?://[^/]+)/_aws/execute-api/", self.public.url)
@@ -226,7 +226,7 @@ def state(order):
     return ", ".join(f"{name} {order[name]}" for name in ("status", "step", "payment_status") if order.get(name))
 
 
-def shelf(stock):
+def levels(stock):
     return ", ".join(f"{stock[name]} {word}" for name, word in
                      (("on_hand", "on hand"), ("available", "available"), ("held", "held")) if name in stock) or "nothing"
 
@@ -235,135 +235,135 @@ def confirmed(order):
     return order["status"] == "confirmed"
 
 
-def paid_and_delivered(theatre):
-    product, before = theatre.product(0)
-    order = theatre.order(product, 2, payment_method=card("tok_ok"), shipping_address=ADDRESS)
-    theatre.follow(order, confirmed)
-    theatre.step(order, "ship", {"carrier": "Harbour Post", "tracking": f"HP-{theatre.run}"})
-    theatre.step(order, "deliver")
-    theatre.shelf_after(product, before, left=2)
-    theatre.mails(order, 3)
+def paid_and_delivered(demo):
+    product, before = demo.product(0)
+    order = demo.order(product, 2, payment_method=card("tok_ok"), shipping_address=ADDRESS)
+    demo.follow(order, confirmed)
+    demo.step(order, "ship", {"carrier": "Harbour Post", "tracking": f"HP-{demo.run}"})
+    demo.step(order, "deliver")
+    demo.stock_after(product, before, left=2)
+    demo.mails(order, 3)
 
 
-def declined_then_paid(theatre):
-    product, before = theatre.product(1)
-    order = theatre.order(product, 1, payment_method=card("tok_declined"))
-    theatre.follow(order, lambda seen: seen.get("payable") and any("declined" in json.dumps(line) for line in seen.get("history", [])))
-    print("  the card was declined; the order waits for another one")
-    theatre.pay(order, "tok_ok")
-    theatre.follow(order, confirmed)
-    theatre.shelf_after(product, before, left=1)
-    theatre.mails(order, 2)
+def declined_then_paid(demo):
+    product, before = demo.product(1)
+    order = demo.order(product, 1, payment_method=card("tok_declined"))
+    demo.follow(order, lambda seen: seen.get("payable") and any("declined" in json.dumps(line) for line in seen.get("history", [])))
+    print("  the card was declined; the order awaits another payment")
+    demo.pay(order, "tok_ok")
+    demo.follow(order, confirmed)
+    demo.stock_after(product, before, left=1)
+    demo.mails(order, 2)
 
 
-def out_of_stock(theatre):
-    product = theatre.sold_out()
-    print(f"  on the shelf before: {shelf(theatre.stock(product))}")
-    order = theatre.order(product, 1, payment_method=card("tok_ok"))
-    seen = theatre.follow(order, lambda seen: seen["status"] == "failed")
+def out_of_stock(demo):
+    product = demo.sold_out()
+    print(f"  stock before: {levels(demo.stock(product))}")
+    order = demo.order(product, 1, payment_method=card("tok_ok"))
+    seen = demo.follow(order, lambda seen: seen["status"] == "failed")
     nothing_charged(seen)
-    theatre.mails(order, 1)
+    demo.mails(order, 1)
 
 
-def given_up_before_paying(theatre):
-    product, before = theatre.product(2)
-    order = theatre.order(product, 1)
-    theatre.follow(order, lambda seen: seen.get("payable"))
-    seen = theatre.cancel(order, "I have one already.")
+def cancelled_before_payment(demo):
+    product, before = demo.product(2)
+    order = demo.order(product, 1)
+    demo.follow(order, lambda seen: seen.get("payable"))
+    seen = demo.cancel(order, "I have one already.")
     nothing_charged(seen)
-    theatre.shelf_after(product, before, left=0)
-    theatre.mails(order, 1)
+    demo.stock_after(product, before, left=0)
+    demo.mails(order, 1)
 
 
-def given_up_after_paying(theatre):
-    product, before = theatre.product(3)
-    order = theatre.order(product, 3, payment_method=card("tok_ok"))
-    theatre.follow(order, confirmed)
-    seen = theatre.cancel(order, "It is the wrong roast.")
+def cancelled_after_payment(demo):
+    product, before = demo.product(3)
+    order = demo.order(product, 3, payment_method=card("tok_ok"))
+    demo.follow(order, confirmed)
+    seen = demo.cancel(order, "It is the wrong roast.")
     if seen["payment_status"] != "refunded":
-        raise OtherEnd(f"the money should be back, but order {order['id']} stands at {state(seen)}")
-    print(f"  all {money(seen['totals']['total'])} are back with the buyer")
-    theatre.shelf_after(product, before, left=0)
-    theatre.mails(order, 3)
+        raise UnexpectedResult(f"the payment should be refunded, but order {order['id']} is in state: {state(seen)}")
+    print(f"  all {money(seen['totals']['total'])} are refunded")
+    demo.stock_after(product, before, left=0)
+    demo.mails(order, 3)
 
 
-def charged_without_an_answer(theatre):
-    product, before = theatre.product(4)
-    order = theatre.order(product, 1, payment_method=card("tok_timeout_after_charge"))
-    theatre.follow(order, lambda seen: any(line.get("event") == "payment_unknown" for line in seen.get("history", [])) or confirmed(seen))
-    print("  the provider charged, and its answer was lost: the shop asks what became of the charge, and does not repeat it")
-    theatre.follow(order, confirmed, meanwhile=theatre.sweep, patience=SWEEP_SECONDS)
-    print(f"  charged once: {theatre.payment(order)['transaction_id']}")
-    theatre.shelf_after(product, before, left=1)
-    theatre.mails(order, 1)
+def charge_with_lost_answer(demo):
+    product, before = demo.product(4)
+    order = demo.order(product, 1, payment_method=card("tok_timeout_after_charge"))
+    demo.follow(order, lambda seen: any(line.get("event") == "payment_unknown" for line in seen.get("history", [])) or confirmed(seen))
+    print("  the provider charged and its answer was lost: the shop queries the outcome and does not charge again")
+    demo.follow(order, confirmed, meanwhile=demo.sweep, timeout=SWEEP_SECONDS)
+    print(f"  charged once: {demo.payment(order)['transaction_id']}")
+    demo.stock_after(product, before, left=1)
+    demo.mails(order, 1)
 
 
-def given_up_while_the_provider_is_away(theatre):
-    product, before = theatre.product(6)
-    order = theatre.order(product, 1, payment_method=card("tok_unreachable"))
-    theatre.follow(order, lambda seen: any(line.get("event") == "payment_unknown" for line in seen.get("history", [])))
-    print("  the charge request got no answer: the provider cannot be reached, and the buyer cancels")
-    seen = theatre.cancel(order, "It takes too long.", meanwhile=theatre.sweep, patience=SWEEP_SECONDS)
-    print("  the provider is back: the shop voids the charge and does not send it again")
+def cancelled_while_provider_unreachable(demo):
+    product, before = demo.product(6)
+    order = demo.order(product, 1, payment_method=card("tok_unreachable"))
+    demo.follow(order, lambda seen: any(line.get("event") == "payment_unknown" for line in seen.get("history", [])))
+    print("  the charge request timed out: the provider is unreachable, and the buyer cancels")
+    seen = demo.cancel(order, "It takes too long.", meanwhile=demo.sweep, timeout=SWEEP_SECONDS)
+    print("  the provider is reachable again: the shop voids the charge and does not send it again")
     nothing_charged(seen)
-    for payment in theatre.statement(order):
+    for payment in demo.statement(order):
         if payment["status"] != "failed" or payment.get("transaction_id") or payment["refunded"]["amount"]:
-            raise OtherEnd(f"payment {payment['id']} should be failed, without a charge and a refund, but it is {payment}")
-    theatre.shelf_after(product, before, left=0)
-    theatre.mails(order, 1)
+            raise UnexpectedResult(f"payment {payment['id']} should be failed, without a charge and a refund, but it is {payment}")
+    demo.stock_after(product, before, left=0)
+    demo.mails(order, 1)
 
 
-def given_back(theatre):
-    product, before = theatre.product(5)
-    order = theatre.order(product, 2, payment_method=card("tok_ok"))
-    theatre.follow(order, confirmed)
-    payment = theatre.payment(order)
-    theatre.refund(payment, 1000, "The lid was broken.")
-    theatre.follow(order, lambda seen: seen["payment_status"] == "partially_refunded")
-    if theatre.refund(payment, payment["amount"]["amount"], "All of it once more?").code != "exceeds_refundable":
-        raise OtherEnd("more was given back than is left")
-    theatre.refund(payment, None, "The rest was broken too.")
-    theatre.follow(order, lambda seen: seen["payment_status"] == "refunded")
-    theatre.shelf_after(product, before, left=2)
-    theatre.mails(order, 3)
+def refunded_in_parts(demo):
+    product, before = demo.product(5)
+    order = demo.order(product, 2, payment_method=card("tok_ok"))
+    demo.follow(order, confirmed)
+    payment = demo.payment(order)
+    demo.refund(payment, 1000, "The lid was broken.")
+    demo.follow(order, lambda seen: seen["payment_status"] == "partially_refunded")
+    if demo.refund(payment, payment["amount"]["amount"], "The whole amount again?").code != "exceeds_refundable":
+        raise UnexpectedResult("the refund exceeds the remaining amount")
+    demo.refund(payment, None, "The rest was broken too.")
+    demo.follow(order, lambda seen: seen["payment_status"] == "refunded")
+    demo.stock_after(product, before, left=2)
+    demo.mails(order, 3)
 
 
 def nothing_charged(order):
     if order.get("payment_status") != "unpaid":
-        raise OtherEnd(f"nothing should be charged, but order {order['id']} stands at {state(order)}")
+        raise UnexpectedResult(f"nothing should be charged, but order {order['id']} is in state: {state(order)}")
     print("  nothing was charged")
 
 
-def check_reconciliation(theatre):
-    """Orders, payments, stock, the provider and the ledger say the same of every order, once the last entry has come."""
-    since = ("--since", theatre.began.isoformat())
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def check_reconciliation(demo):
+    """Reconciles orders, payments, stock, the provider and the ledger, once the last entry is recorded."""
+    since = ("--since", demo.began.isoformat())
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
-        reports = [json.loads(line) for line in theatre.inside("reconcile.py", "--json", *since, expect=(0, 1, 2)).splitlines()]
+        reports = [json.loads(line) for line in demo.run_tool("reconcile.py", "--json", *since, expect=(0, 1, 2)).splitlines()]
         unbalanced = {row["order_id"] for report in reports for row in report["unbalanced"]}
         unbalanced |= {row["product_id"] for report in reports for row in report["products"] if row["state"] == "unbalanced"}
         in_flight = {row["order_id"] for report in reports for row in report["unsettled"]}
         in_flight |= {row["product_id"] for report in reports for row in report["products"]} - unbalanced
-        ours = set(theatre.told) | theatre.touched
+        ours = set(demo.printed) | demo.products_ordered
         if not ours & (unbalanced | in_flight) or time.monotonic() > deadline:
             break
         time.sleep(0.5)
-    print("".join(f"  {line}\n" for line in theatre.inside("reconcile.py", *since, expect=(0, 1, 2)).splitlines()), end="")
+    print("".join(f"  {line}\n" for line in demo.run_tool("reconcile.py", *since, expect=(0, 1, 2)).splitlines()), end="")
     if ours & unbalanced:
-        raise OtherEnd(f"the books of {', '.join(sorted(ours & unbalanced))} do not balance")
+        raise UnexpectedResult(f"the records of {', '.join(sorted(ours & unbalanced))} do not reconcile")
     if ours & in_flight:
-        print(f"  still in flight, compared later: {', '.join(sorted(ours & in_flight))}")
+        print(f"  still in flight, not reconciled yet: {', '.join(sorted(ours & in_flight))}")
 
 
-STORIES = (
+SCENARIOS = (
     ("an order is paid, shipped and delivered", paid_and_delivered),
     ("a card is declined, another one pays", declined_then_paid),
-    ("the shelf is empty", out_of_stock),
-    ("the buyer thinks better of it before paying", given_up_before_paying),
-    ("and after paying", given_up_after_paying),
-    ("the provider charges, and its answer is lost", charged_without_an_answer),
-    ("the provider is away, and the buyer thinks better of it meanwhile", given_up_while_the_provider_is_away),
-    ("money is given back, a part and then the rest", given_back),
+    ("a product is out of stock", out_of_stock),
+    ("the buyer cancels before payment", cancelled_before_payment),
+    ("the buyer cancels after payment", cancelled_after_payment),
+    ("the provider charges and its answer is lost", charge_with_lost_answer),
+    ("the provider is unreachable and the buyer cancels", cancelled_while_provider_unreachable),
+    ("a payment is refunded in two parts", refunded_in_parts),
 )
 
 
@@ -374,15 +374,15 @@ def main():
     args = parser.parse_args()
     started = time.monotonic()
     try:
-        theatre = Theatre(args.url, args.admin)
-        stories = STORIES + ((("all books balance", check_reconciliation),) if theatre.local else ())
-        for number, (title, story) in enumerate(stories, 1):
+        demo = Demo(args.url, args.admin)
+        scenarios = SCENARIOS + ((("all records reconcile", check_reconciliation),) if demo.local else ())
+        for number, (title, scenario) in enumerate(scenarios, 1):
             print(f"\n{number}. {title}", flush=True)
-            story(theatre)
-    except (ApiError, OtherEnd) as error:
+            scenario(demo)
+    except (ApiError, UnexpectedResult) as error:
         print(f"\nerror: {error}", file=sys.stderr)
         return 1
-    print(f"\nAll {len(stories)} stories ended as they should, in {time.monotonic() - started:.1f} s.")
+    print(f"\nAll {len(scenarios)} scenarios ended as expected, in {time.monotonic() - started:.1f} s.")
     return 0
 
 

@@ -18,7 +18,7 @@ import answers as config
 import deployment
 import stack as local
 
-Trouble, say = local.Trouble, local.say
+CommandError, say = local.CommandError, local.say
 SENDER = "SenderEmailIdentity"  # the logical id of the identity that the stack may own
 POLL_SECONDS = 5
 PATIENCE_SECONDS = 1800
@@ -38,7 +38,7 @@ def deploy(clients, args):
     parameters = dict(answers.parameters)
     remembered = parameters.setdefault("Architecture", definitions["Architecture"]["Default"])
     if args.architecture and args.architecture != remembered:
-        raise Trouble(f"{args.config} says Architecture={remembered}: change it there.")
+        raise CommandError(f"{args.config} says Architecture={remembered}: change it there.")
 
     client = clients(answers.region)
     say(f"deploying {answers.stack} to account {number}, {answers.region}")
@@ -55,7 +55,7 @@ def deploy(clients, args):
     if not args.templates:
         build = subprocess.run(["make", "release", f"ARCHITECTURE={remembered}"], cwd=local.ROOT)
         if build.returncode != 0:
-            raise Trouble("The functions could not be built: read cargo's lines above.")
+            raise CommandError("The functions could not be built: read cargo's lines above.")
     import templates
 
     template = templates.write(args.templates or local.ROOT, local.ROOT / "target/deploy" / answers.stack, parameters)
@@ -66,7 +66,7 @@ def deploy(clients, args):
 
 
 def sam_deploy(answers, parameters, template, stacks):
-    # localstack/samconfig.toml is empty: all that sam needs stands in the command.
+    # localstack/samconfig.toml is empty: the command passes all settings to sam.
     command = [
         local.TOOLS / "bin/sam", "deploy", "--template-file", template, "--config-file", local.HERE / "samconfig.toml",
         "--stack-name", answers.stack, "--region", answers.region, "--resolve-s3", "--no-confirm-changeset", "--no-fail-on-empty-changeset",
@@ -81,8 +81,8 @@ def sam_deploy(answers, parameters, template, stacks):
         say(why)
         stacks.clear_the_way()
     if state == "ROLLBACK_COMPLETE":
-        raise Trouble(f"The first deployment failed and is rolled back. {why} Then run make deploy again: it deletes the empty stack.")
-    raise Trouble(f"sam deploy failed, and the stack is {state or 'not there'}. {why}")
+        raise CommandError(f"The first deployment failed and is rolled back. {why} Then run make deploy again: it deletes the empty stack.")
+    raise CommandError(f"sam deploy failed, and the stack is {state or 'not there'}. {why}")
 
 
 def greet(client, stacks, answers):
@@ -132,7 +132,7 @@ class Stacks:
                     break
             elif status.endswith("_FAILED") and "cancelled" not in reason:
                 failed = f"{event['LogicalResourceId']}: {reason}"
-        return f"Mend the cause: {failed.rstrip('.')}." if failed else "sam says why above."
+        return f"Fix the cause: {failed.rstrip('.')}." if failed else "sam says why above."
 
     def clear_the_way(self):
         """Leaves the stack in a state that can be deployed to, or says what to do."""
@@ -143,13 +143,13 @@ class Stacks:
             say(f"the first deployment of {self.name} had failed and nothing is left of it but its name: deleting the stack")
             self.delete(stack["StackId"])
         elif state == "UPDATE_ROLLBACK_FAILED":
-            raise Trouble(f"An earlier deployment of {self.name} could not be rolled back. Mend the cause that its events name, then run:"
+            raise CommandError(f"An earlier deployment of {self.name} could not be rolled back. Fix the cause that its events name, then run:"
                           f" aws cloudformation continue-update-rollback {where}")
         elif state in ("ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"):
-            raise Trouble(f"The stack {self.name} is {state}. Mend the cause that its events name, then run:"
+            raise CommandError(f"The stack {self.name} is {state}. Fix the cause that its events name, then run:"
                           f" aws cloudformation delete-stack {where}")
         elif state.endswith("_IN_PROGRESS") and state != "REVIEW_IN_PROGRESS":
-            raise Trouble(f"The stack {self.name} is {state}: wait until that has ended, then try again.")
+            raise CommandError(f"The stack {self.name} is {state}: wait until that has ended, then try again.")
 
     def delete(self, stack_id):
         self.cloudformation.delete_stack(StackName=stack_id)
@@ -158,9 +158,9 @@ class Stacks:
             if not stack or stack["StackStatus"] == "DELETE_COMPLETE":
                 return
             if stack["StackStatus"] == "DELETE_FAILED":
-                raise Trouble(f"The stack {self.name} could not be deleted: {stack.get('StackStatusReason', 'see its events')}")
+                raise CommandError(f"The stack {self.name} could not be deleted: {stack.get('StackStatusReason', 'see its events')}")
             self.sleep(POLL_SECONDS)
-        raise Trouble(f"The stack {self.name} is still being deleted: see its events.")
+        raise CommandError(f"The stack {self.name} is still being deleted: see its events.")
 
     def resources(self):
         """The resources of the stack and of those nested in it."""
@@ -206,13 +206,13 @@ class Stacks:
 def destroy(clients, args):
     answers = config.read(args.config)
     if not answers:
-        raise Trouble(f"There is no {args.config}, which says what is deployed.")
+        raise CommandError(f"There is no {args.config}, which says what is deployed.")
     client = clients(answers.region)
     number = account.check_credentials(client)
     stacks = Stacks(client, answers)
     stack = stacks.find()
     if not stack:
-        raise Trouble(f"There is no stack {answers.stack} in account {number}, {answers.region}.")
+        raise CommandError(f"There is no stack {answers.stack} in account {number}, {answers.region}.")
     if stack["StackStatus"].endswith("_IN_PROGRESS"):
         stacks.clear_the_way()
     print(f"This deletes the stack {answers.stack} in account {number}, {answers.region}, and every item of {len(stacks.tables())} tables."
@@ -222,7 +222,7 @@ def destroy(clients, args):
     except EOFError:
         typed = ""
     if typed != answers.stack:
-        raise Trouble("That is not the name of the stack: nothing is deleted.")
+        raise CommandError("That is not the name of the stack: nothing is deleted.")
     say("turning off deletion protection")
     stacks.protect(False)
     say("deleting the tables")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import stack as local
 
-Trouble, ALIAS = local.Trouble, local.ALIAS
+CommandError, ALIAS = local.CommandError, local.ALIAS
 
 
 class Deployment:
@@ -33,7 +33,7 @@ def chosen(args):
         return Deployment(local.STACK, stack.client)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or region_of_profile()
     if not region:
-        raise Trouble("No region is chosen: set AWS_REGION to the one that the stack is in.")
+        raise CommandError("No region is chosen: set AWS_REGION to the one that the stack is in.")
     return Deployment(args.stack, clients(region))
 
 
@@ -52,7 +52,7 @@ def clients(region):
 
 
 def main(parser, command, choose=chosen):
-    """Runs `command` with boto3 at hand, and tells trouble in one sentence."""
+    """Runs `command` with boto3 available, and prints an error as one sentence."""
     try:
         import boto3  # noqa: F401
     except ImportError:
@@ -66,8 +66,8 @@ def main(parser, command, choose=chosen):
     args = parser.parse_args()
     try:
         return command(choose(args), args) or 0
-    except Trouble as trouble:
-        print(f"error: {trouble}", file=sys.stderr)
+    except CommandError as error:
+        print(f"error: {error}", file=sys.stderr)
     except (BotoCoreError, ClientError) as error:
         print(f"error: AWS refused: {' '.join(str(error).split())}", file=sys.stderr)
     except KeyboardInterrupt:

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta, timezone
 
 from arguments import Parser
 import deployment
-from deployment import Trouble
+from deployment import CommandError
 
 KEYS = ("users-key", "mail-token-key", "catalog-key", "orders-key", "payments-key", "notifications-key")
 LENGTH = 64
@@ -36,7 +36,7 @@ def rotate(shop, args):
     try:
         present = json.loads(client.get_secret_value(SecretId=name)["SecretString"])
     except client.exceptions.ResourceNotFoundException:
-        raise Trouble(f"There is no secret {name}: is the stack deployed here?") from None
+        raise CommandError(f"There is no secret {name}: is the stack deployed here?") from None
     now = datetime.now(timezone.utc)
     new = next_key(present, now, new_text(), args.revoke, args.force)
     client.put_secret_value(SecretId=name, SecretString=json.dumps(new), ClientRequestToken=str(uuid.uuid4()))
@@ -53,7 +53,7 @@ def next_key(present, now, text, revoke=False, force=False):
     if rotated_at and not (revoke or force):
         due = datetime.fromisoformat(rotated_at.replace("Z", "+00:00")) + LONGEST_VALID
         if now < due:
-            raise Trouble(f"The key was rotated at {rotated_at}. A rotation before {due:%Y-%m-%d} invalidates what the previous key has"
+            raise CommandError(f"The key was rotated at {rotated_at}. A rotation before {due:%Y-%m-%d} invalidates what the previous key has"
                           " made: sessions, device tokens, links, cursors. Use --force to do it all the same.")
     at = now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03}Z"
     return {"current": text, "previous": "" if revoke else present["current"], "rotated_at": at}
@@ -68,10 +68,10 @@ def revoke(shop, args):
     try:
         answer = client.invoke(FunctionName=function, Qualifier=deployment.ALIAS, Payload=json.dumps({"revoke": args.key}).encode())
     except client.exceptions.ResourceNotFoundException:
-        raise Trouble(f"There is no function {function}: is this version deployed here?") from None
+        raise CommandError(f"There is no function {function}: is this version deployed here?") from None
     said = json.loads(answer["Payload"].read() or b"null") or {}
     if answer.get("FunctionError"):
-        raise Trouble(f"{function} failed: {said.get('errorType', '')} {said.get('errorMessage', said)}")
+        raise CommandError(f"{function} failed: {said.get('errorType', '')} {said.get('errorMessage', said)}")
     print(f"{said['revoked']} is revoked, {said['current']} signs. Access tokens of the revoked key are rejected within 60 seconds.")
     return 0
 
@@ -81,7 +81,7 @@ if __name__ == "__main__":
     commands = parser.add_subparsers(dest="command", required=True)
     rotating = commands.add_parser("rotate", help="make a new server key")
     rotating.add_argument("key", choices=KEYS)
-    rotating.add_argument("--revoke", action="store_true", help="keep no previous key: everybody logs in again")
+    rotating.add_argument("--revoke", action="store_true", help="keep no previous key: all users log in again")
     rotating.add_argument("--force", action="store_true", help="although the last rotation is less than 180 days ago")
     deployment.options(rotating)
     revoking = commands.add_parser("revoke", help="revoke a key that signs access tokens")

@@ -22,7 +22,7 @@ from datetime import datetime, timedelta, timezone
 
 from arguments import Parser, duration, order_id, trace_id
 import deployment
-from deployment import Trouble
+from deployment import CommandError
 from stack import ROOT
 
 PLATFORM = ("INIT_START ", "START RequestId", "END RequestId", "REPORT RequestId")  # lines that Lambda itself writes
@@ -47,7 +47,7 @@ def known_operation(name):
         return name
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     hint = f"Did you mean {near[0]}?" if near else f"OP is one of {', '.join(known)}."
-    raise Trouble(f"There is no operation {name}. {hint}")
+    raise CommandError(f"There is no operation {name}. {hint}")
 
 
 class Entry:

@@ -16,7 +16,7 @@ import urllib.request
 from arguments import Parser
 import deployment
 import stack as local
-from deployment import Trouble
+from deployment import CommandError
 
 FOLDER = local.ROOT / "target/mails"
 
@@ -44,7 +44,7 @@ def kept_by(stack):
 def chosen(mails, args):
     """The mail that was asked for, or None for the list."""
     if not mails:
-        raise Trouble("No mails yet: the local stack has sent none. make demo sends some.")
+        raise CommandError("No mails yet: the local stack has sent none. make demo sends some.")
     if args.last:
         return mails[-1]
     if args.number is None:
@@ -52,9 +52,9 @@ def chosen(mails, args):
     try:
         number = int(args.number)
     except ValueError:
-        raise Trouble(f"N must be the number of a mail: {args.number!r} is not a number.") from None
+        raise CommandError(f"N must be the number of a mail: {args.number!r} is not a number.") from None
     if not 1 <= number <= len(mails):
-        raise Trouble(f"There is no mail {number}: the numbers are 1 to {len(mails)}.")
+        raise CommandError(f"There is no mail {number}: the numbers are 1 to {len(mails)}.")
     return mails[number - 1]
 
 
@@ -88,8 +88,8 @@ def main(given=None):
     args = arguments(given)
     try:
         mails(local.Stack(args.name), args)
-    except Trouble as trouble:
-        print(f"error: {trouble}", file=sys.stderr)
+    except CommandError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader, for example head, has enough
         return 0

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from arguments import Parser
-from stack import Trouble
+from stack import CommandError
 
 ROOT = Path(__file__).parents[1]
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -26,14 +26,14 @@ class Operation:
         self.root = root
         found = re.fullmatch(r"([a-z]+)/([a-z]+(?:-[a-z]+)+)", name)
         if not found:
-            raise Trouble(f"{name} is not an operation: write the service and a verb with a noun, such as OP=orders/hold-order.")
+            raise CommandError(f"{name} is not an operation: write the service and a verb with a noun, such as OP=orders/hold-order.")
         self.service, self.name = found.groups()
         services = sorted(path.parent.name for path in root.glob("functions/*/Cargo.toml"))
         if self.service not in services:
-            raise Trouble(f"There is no service {self.service}: write one of {', '.join(services)}.")
+            raise CommandError(f"There is no service {self.service}: write one of {', '.join(services)}.")
         found = re.fullmatch(r"([A-Z]+) (/[a-z0-9/{}_.-]*)", route)
         if not found or found[1] not in METHODS:
-            raise Trouble(f'{route} is not a route: write a method and a path, such as ROUTE="POST /orders/{{order_id}}/hold".')
+            raise CommandError(f'{route} is not a route: write a method and a path, such as ROUTE="POST /orders/{{order_id}}/hold".')
         self.method, self.path = found.groups()
         self.module = self.name.replace("-", "_")
         self.function = self.name.title().replace("-", "") + "Function"
@@ -51,10 +51,10 @@ class Operation:
     def check(self):
         """Refuses a name or a route that is taken."""
         if list(self.root.glob(f"functions/*/src/bin/{self.name}.rs")):
-            raise Trouble(f"There is an operation {self.name} already.")
+            raise CommandError(f"There is an operation {self.name} already.")
         for path in self.root.glob("functions/*/src/operations/mod.rs"):
             if f'{self.method} "{self.path}"' in path.read_text():
-                raise Trouble(f"{self.method} {self.path} is a route of {path.parts[-4]} already.")
+                raise CommandError(f"{self.method} {self.path} is a route of {path.parts[-4]} already.")
 
     def write(self):
         written = [self.code(), self.line(), self.binary(), self.block(), self.sample()]
@@ -151,7 +151,7 @@ fn main() -> Result<(), lambda_http::Error> {{
 
 
 def insert(text, pattern, key, line, first=None):
-    """Puts a line where the alphabet has it among the lines that match, or after `first` where there are none."""
+    """Inserts a line in alphabetical order among the lines that match, or after `first` if none match."""
     matches = list(re.finditer(pattern, text, re.MULTILINE))
     later = [match.start() for match in matches if match[1] > key]
     place = later[0] if later else matches[-1].end() if matches else re.search(first, text, re.MULTILINE).end()
@@ -166,8 +166,8 @@ def main():
     try:
         operation = Operation(args.operation, args.route)
         operation.check()
-    except Trouble as trouble:
-        print(f"error: {trouble}", file=sys.stderr)
+    except CommandError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
     written = operation.write()
     print("Writing what follows from the operations; this builds the tests.", file=sys.stderr)

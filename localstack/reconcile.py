@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares all books, and prints what does not balance.
+"""Reconciles all records, and prints the mismatches.
 
     reconcile.py                     what was placed or has moved in the last two days, what is unsettled, and all products
     reconcile.py --since 2026-11-01  since then (--until 2026-11-08: and before that)
@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 
 from arguments import Parser, order_id
 import deployment
-from deployment import Trouble
+from deployment import CommandError
 
 FUNCTION = "reconcile-ledger"
 REJECTED = ("MalformedEvent", "UnknownOrder")  # the request is at fault: the message says how to correct it
@@ -63,7 +63,7 @@ def moment(text):
     try:
         at = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
-        raise Trouble(f"{text} is not a time: write 2026-11-01 or 2026-11-01T10:00:00Z.") from None
+        raise CommandError(f"{text} is not a time: write 2026-11-01 or 2026-11-01T10:00:00Z.") from None
     at = at.astimezone(timezone.utc) if at.tzinfo else at.replace(tzinfo=timezone.utc)
     return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03}Z"
 
@@ -72,11 +72,11 @@ def invoke(client, function, event):
     try:
         answer = client.invoke(FunctionName=function, Qualifier=deployment.ALIAS, Payload=json.dumps(event).encode())
     except client.exceptions.ResourceNotFoundException:
-        raise Trouble(f"There is no function {function}: is this version deployed here?") from None
+        raise CommandError(f"There is no function {function}: is this version deployed here?") from None
     said = json.loads(answer["Payload"].read() or b"null")
     if answer.get("FunctionError"):
         message = (said or {}).get("errorMessage", said)
-        raise Trouble(message if (said or {}).get("errorType") in REJECTED else f"{function} failed: {message}")
+        raise CommandError(message if (said or {}).get("errorType") in REJECTED else f"{function} failed: {message}")
     return said
 
 
@@ -101,7 +101,7 @@ def show(first, totals):
              each["expected"], each["found"]) for row in totals["unbalanced"] + unbalanced_products for each in row["findings"]]
     if rows:
         print()
-        deployment.table(("whose books", "status", "check", "of", "expected", "found"), rows)
+        deployment.table(("records of", "status", "check", "of", "expected", "found"), rows)
     reviews = [(row["order_id"], row.get("status") or "-", row["needs_review"]) for row in totals["unsettled"] + totals["unbalanced"]
                  if row.get("needs_review")]
     if reviews:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Puts the dead letters of a queue back where they came from, when what killed them is mended.
+"""Sends the dead letters of a queue to its source again, after their cause is fixed.
 
     redrive.py                  lists the queues, and how many dead letters each has
     redrive.py QUEUE            sends each dead letter of QUEUE to QUEUE again, then deletes it
@@ -21,22 +21,22 @@ from email.utils import parsedate_to_datetime
 
 from arguments import Parser
 import deployment
-from deployment import Trouble
+from deployment import CommandError
 
 DEAD = "-dead-letter"
-HIDDEN_SECONDS = 300  # while a letter is looked at
-EXPLAINED = 25  # for so many letters the logs are asked for the reason
-OF_REJECTION = ("reason", "consumer")  # what a consumer says of a message that it rejects
+HIDDEN_SECONDS = 300  # visibility timeout of received dead letters
+EXPLAINED = 25  # number of dead letters whose reason is looked up in the logs
+OF_REJECTION = ("reason", "consumer")  # attributes of a rejected message
 
-# What is lost with a piece of a stream, and how it comes back.
+# What is lost with a range of a stream, and how to recover it.
 BY_HAND = {
-    "publish-order": "nothing: resume-orders asks again for all that an unsettled order is owed, within an hour. Mails of these changes"
+    "publish-order": "nothing: resume-orders re-sends the pending commands of unsettled orders within an hour. Mails of these changes"
                      " are not sent.",
-    "publish-payment": "nothing for orders: resume-orders asks, and payments answers again. Run make reconcile: it names orders whose"
+    "publish-payment": "nothing for orders: resume-orders re-sends the commands, and payments answers again. Run make reconcile: it lists orders whose"
                        " entries in the ledger are missing.",
-    "publish-stock": "nothing for orders: resume-orders asks, and inventory answers again. Run make reconcile: it names orders and"
+    "publish-stock": "nothing for orders: resume-orders re-sends the commands, and inventory answers again. Run make reconcile: it lists orders and"
                      " products whose entries in the ledger are missing.",
-    "publish-product": "invoke resync-products: it tells the present version of every product again.",
+    "publish-product": "invoke resync-products: it publishes the current version of every product.",
     "publish-user": "mails of these changes are not sent: users ask for their links again. Look at the users table for accounts that were"
                     " changed or deleted at that time, and update them once more.",
 }
@@ -46,13 +46,13 @@ def redrive(shop, args):
     sqs = shop.client("sqs")
     known = dead_letter_queues(sqs, shop.name)
     if not known:
-        raise Trouble(f"There is no queue with dead letters in the stack {shop.name}: is it deployed here?")
+        raise CommandError(f"There is no queue with dead letters in the stack {shop.name}: is it deployed here?")
     if not args.queue:
         return overview(sqs, known)
     queue = args.queue.removeprefix(f"{shop.name}-").removesuffix(DEAD)
     queue = queue.removesuffix("-events") if queue.startswith("publish-") else queue
     if queue not in known:
-        raise Trouble(f"There is no queue called {args.queue} with dead letters: QUEUE is one of {', '.join(sorted(known))}.")
+        raise CommandError(f"There is no queue called {args.queue} with dead letters: QUEUE is one of {', '.join(sorted(known))}.")
     run = Run(shop, sqs, queue, known[queue], args)
     try:
         run.all()
@@ -82,7 +82,7 @@ class Run:
         self.publisher = f"{queue}-events" if queue.startswith("publish-") else None
         self.began = now_there(sqs, dead_url)
         self.sent = set()  # the bodies of letters that were put back
-        self.hidden = {}  # letters that nobody else sees now: id -> receipt
+        self.hidden = {}  # dead letters that this command has received: id -> receipt
         self.rows, self.pointers, self.moved, self.failed = [], [], 0, []
         self.why = Reasons(shop, queue) if not self.publisher else None
         if self.publisher:
@@ -122,9 +122,9 @@ class Run:
             if self.args.forget and not self.args.dry_run:
                 self.delete(letter)
         elif not self.args.dry_run:
-            trouble = self.invoke(content) if kind == "change" else self.send(letter)
-            if trouble:
-                self.failed.append(trouble)
+            error = self.invoke(content) if kind == "change" else self.send(letter)
+            if error:
+                self.failed.append(error)
                 done = "stays"
             else:
                 self.delete(letter)
@@ -141,7 +141,7 @@ class Run:
         if self.why:
             return self.why.of(letter, content)
         if isinstance(content, dict) and "DDBStreamBatchInfo" in content:
-            return (content.get("requestContext") or {}).get("condition", "Lambda gave up")
+            return (content.get("requestContext") or {}).get("condition", "Lambda exhausted its retries")
         return "its change could not be turned into messages"
 
     def send(self, letter):
@@ -157,7 +157,7 @@ class Run:
             event = json.dumps({"Records": [record]}).encode()
             answer = self.shop.client("lambda").invoke(FunctionName=self.target, Qualifier=deployment.ALIAS, Payload=event)
             if answer.get("FunctionError"):
-                raise Trouble(f"{self.publisher} failed: {answer['Payload'].read().decode()[:200]}")
+                raise CommandError(f"{self.publisher} failed: {answer['Payload'].read().decode()[:200]}")
 
         return attempt(publish, denied=f"You may not invoke {self.publisher}.")
 
@@ -166,7 +166,7 @@ class Run:
         self.hidden.pop(letter["MessageId"], None)
 
     def show_again(self):
-        """Lets everybody see what was not deleted, at once and not only in five minutes."""
+        """Makes messages that were not deleted visible at once, instead of after five minutes."""
         receipts = list(self.hidden.values())
         for start in range(0, len(receipts), 10):
             entries = [{"Id": str(number), "ReceiptHandle": receipt, "VisibilityTimeout": 0}
@@ -177,7 +177,7 @@ class Run:
         if not self.rows:
             print(f"{self.queue} has no dead letters.")
             return 0
-        deployment.table(("type", "id", "about", "first received", "reason", "what becomes of it"), self.rows)
+        deployment.table(("type", "id", "about", "first received", "reason", "action"), self.rows)
         where = self.publisher or self.queue
         print()
         if self.args.dry_run:
@@ -186,14 +186,14 @@ class Run:
             print(f"{self.moved} of {len(self.rows)} went to {where}.")
         for content in self.pointers if not self.args.forget or self.args.dry_run else []:
             info = content["DDBStreamBatchInfo"]
-            print(f"\nLambda gave up on {info.get('batchSize', 'some')} changes between {info.get('approximateArrivalOfFirstRecord', '?')} and"
+            print(f"\nLambda exhausted its retries for {info.get('batchSize', 'some')} changes between {info.get('approximateArrivalOfFirstRecord', '?')} and"
                   f" {info.get('approximateArrivalOfLastRecord', '?')} (shard {info.get('shardId', '?')}, from"
                   f" {info.get('startSequenceNumber', '?')} to {info.get('endSequenceNumber', '?')}).")
-            print(f"To be done: {BY_HAND.get(self.queue, 'see what these changes were to tell, and to whom')}")
+            print(f"To do: {BY_HAND.get(self.queue, 'find out which messages these changes should have sent')}")
             if not self.args.forget:
                 print(f"When that is done: make redrive QUEUE={self.queue} ARGS=--forget")
         if self.failed:
-            raise Trouble(f"{len(self.failed)} could not be sent and stay where they are: {self.failed[-1]}")
+            raise CommandError(f"{len(self.failed)} could not be sent and stay where they are: {self.failed[-1]}")
         return 0
 
 
@@ -208,7 +208,7 @@ class Reasons:
         if stated:
             return stated[:100]
         if not isinstance(content, dict) or "data" not in content:
-            return "it is no envelope"
+            return "not a message envelope"
         self.asked += 1
         return self.logged(letter) or "not known" if self.asked <= EXPLAINED else "not looked up"
 
@@ -249,7 +249,7 @@ def attempt(call, denied):
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         return denied if "AccessDenied" in code else " ".join(str(error).split())
-    except (BotoCoreError, Trouble) as error:
+    except (BotoCoreError, CommandError) as error:
         return " ".join(str(error).split())
     return None
 
@@ -276,7 +276,7 @@ def describe(kind, content, letter):
 
 
 def now_there(sqs, url):
-    """The time that the queue lives in, which need not be this machine's; a second is what its clock tells apart."""
+    """The current time of the queue's service, which may differ from this machine's clock; its resolution is one second."""
     date = sqs.get_queue_attributes(QueueUrl=url)["ResponseMetadata"]["HTTPHeaders"].get("date")
     return parsedate_to_datetime(date).timestamp() + 1 if date else time.time()
 

@@ -29,7 +29,7 @@ from datetime import datetime
 
 from arguments import Parser
 import deployment
-from deployment import Trouble
+from deployment import CommandError
 from reconcile import moment
 
 EPOCH = 1_000_000
@@ -42,21 +42,21 @@ PATIENCE_SECONDS = 24 * 3600
 
 TABLES = ("users", "products", "stock", "orders", "payments", "notifications", "ledger")
 NOT_RESTORED = {
-    "sessions": "sessions that have ended would be valid again. Leave it empty: everybody logs in again.",
+    "sessions": "sessions that have ended would be valid again. Leave it empty: all users log in again.",
     "order-products": "it is a copy of the catalogue. Invoke resync-products instead.",
 }
 
 
 def restore(shop, args):
     if args.missing and args.overwrite:
-        raise Trouble("--missing and --overwrite exclude each other: --missing overwrites nothing.")
+        raise CommandError("--missing and --overwrite exclude each other: --missing overwrites nothing.")
     if args.table in NOT_RESTORED:
-        raise Trouble(f"{args.table} is not restored: {NOT_RESTORED[args.table]}")
+        raise CommandError(f"{args.table} is not restored: {NOT_RESTORED[args.table]}")
     dynamodb = shop.client("dynamodb")
     present = f"{shop.name}-{args.table}"
     source = getattr(args, "from") or from_point_in_time(dynamodb, present, args.at)
     if source == present:
-        raise Trouble(f"{source} is the table of the deployment itself: --from names another one.")
+        raise CommandError(f"{source} is the table of the deployment itself: --from names another one.")
     copy = Copy(dynamodb, source, present, args.missing, args.dry_run)
     show_later_items(copy, args)
     counts = copy.run()
@@ -78,14 +78,14 @@ def show_later_items(copy, args):
                " use --missing, which is safe because it changes no present item, or --overwrite after reading section 8 of"
                " localstack/README.md.")
     if not args.dry_run:
-        raise Trouble(refusal)
+        raise CommandError(refusal)
     print(refusal)
 
 
 def from_point_in_time(dynamodb, present, at):
     """Restores `present` as it was at `at` into a table of its own; one that an earlier run has begun is used again."""
     if not at:
-        raise Trouble("Say which time: --at 2026-11-28T10:00, in UTC. Or --from, if the restored table is there already.")
+        raise CommandError("Say which time: --at 2026-11-28T10:00, in UTC. Or --from, if the restored table is there already.")
     at = datetime.fromisoformat(moment(at).replace("Z", "+00:00"))
     target = f"{present}-at-{at:%Y%m%d-%H%M%S}"
     if state_of(dynamodb, target) is None:
@@ -94,7 +94,7 @@ def from_point_in_time(dynamodb, present, at):
     until = time.monotonic() + PATIENCE_SECONDS
     while state_of(dynamodb, target) != "ACTIVE":
         if time.monotonic() > until:
-            raise Trouble(f"{target} is not ready after a day. Run the same command again, or look at it in the console.")
+            raise CommandError(f"{target} is not ready after a day. Run the same command again, or look at it in the console.")
         time.sleep(POLL_SECONDS)
     return target
 
@@ -112,7 +112,7 @@ class Copy:
         self.only_missing, self.is_dry_run = only_missing, is_dry_run
         for table in (source, target):
             if state_of(dynamodb, table) is None:
-                raise Trouble(f"There is no table {table}.")
+                raise CommandError(f"There is no table {table}.")
         keys = dynamodb.describe_table(TableName=target)["Table"]["KeySchema"]
         self.keys = [key["AttributeName"] for key in keys]
         self.epochs, self.only_present = self.compared()

@@ -29,7 +29,7 @@ from pathlib import Path
 from arguments import Parser
 import deployment
 import stack as local
-from deployment import Trouble
+from deployment import CommandError
 
 EVENTS = local.ROOT / "events"
 # The ids that the files in events/ use.
@@ -57,7 +57,7 @@ def sample(operation):
     known = sorted(path.stem for path in EVENTS.glob("*.json"))
     if operation not in known:
         near = difflib.get_close_matches(operation, known, n=1, cutoff=0.4)
-        raise Trouble(f"There is no operation {operation}. " + (f"Did you mean {near[0]}?" if near else f"OP is one of {', '.join(known)}."))
+        raise CommandError(f"There is no operation {operation}. " + (f"Did you mean {near[0]}?" if near else f"OP is one of {', '.join(known)}."))
     return json.loads(file.read_text())
 
 
@@ -87,7 +87,7 @@ class Samples:
                 self.password, self.ada = password, self.public.as_caller(answer.body["access_token"], answer.body["refresh_token"])
                 self.me = self.ada.call("GET", "/users/me")
                 return
-        raise Trouble(f"{self.register['email']} has a password that no sample uses: run make down, then make up.")
+        raise CommandError(f"{self.register['email']} has a password that no sample uses: run make down, then make up.")
 
     def fresh_ada(self):
         """Deletes Ada and registers her again: a new account has a verification link."""
@@ -156,7 +156,7 @@ class Samples:
             if answer.status == 201:
                 return self.reaches(answer.body, state)
             if answer.code not in ("unknown_product", "too_many_open_orders") or time.monotonic() > deadline:
-                raise Trouble(f"POST /orders answered {answer}.")
+                raise CommandError(f"POST /orders answered {answer}.")
             time.sleep(0.3)
 
     def end_unpaid_orders(self):
@@ -379,7 +379,7 @@ def invoke(_shop, args):
     if args.all:
         return invoke_all(stack)
     if not args.operation:
-        raise Trouble("Say which operation: make invoke OP=create-order.")
+        raise CommandError("Say which operation: make invoke OP=create-order.")
     if args.event:
         event = json.loads(Path(args.event).read_text())
     else:
@@ -403,12 +403,12 @@ def invoke_all(stack):
         if problem is not None:
             failed.append(operation)
     if failed:
-        raise Trouble(f"{len(failed)} of {len(operations)} samples do not succeed: {', '.join(failed)}.")
+        raise CommandError(f"{len(failed)} of {len(operations)} samples do not succeed: {', '.join(failed)}.")
     print(f"All {len(operations)} samples succeed. Stock, payments and ledger of what they touched:")
     command = [sys.executable, local.HERE / "reconcile.py", "--name", stack.name, "--since", began.isoformat()]
     environment = {name: value for name, value in os.environ.items() if name != "FERROCART_STACK"}
     if subprocess.run(command, env=environment).returncode != 0:
-        raise Trouble("The samples left records that do not balance: see above.")
+        raise CommandError("The samples left records that do not balance: see above.")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ from arguments import Parser
 from client import Api, ApiError  # noqa: E402
 
 
-class Trouble(Exception):
+class CommandError(Exception):
     """Something the reader can put right. The message says how."""
 
 
@@ -66,7 +66,7 @@ def say(text):
 def setup(_args=None):
     """Installs what is missing. A venv is as it should be when its stamp is the hash of its requirements."""
     if not shutil.which("cargo"):
-        raise Trouble("Rust is missing: install it from https://rustup.rs, then open a new shell.")
+        raise CommandError("Rust is missing: install it from https://rustup.rs, then open a new shell.")
     wanted = [(EMULATOR, "requirements-emulator.txt", "the emulator"), (TOOLS, "requirements-tools.txt", "the SAM tools")]
     install([each for each in wanted if stamp(each[0]) != digest(each[1])])
 
@@ -85,7 +85,7 @@ def install(wanted):
         import ensurepip  # noqa: F401 (Debian keeps it in a package of its own)
         import venv  # noqa: F401
     except ImportError:
-        raise Trouble("Python cannot make virtual environments here: run apt-get install -y python3-venv.") from None
+        raise CommandError("Python cannot make virtual environments here: run apt-get install -y python3-venv.") from None
     running = []
     for place, requirements, what in wanted:
         say(f"installing {what} into {place.relative_to(ROOT)} (once, about half a minute)")
@@ -95,7 +95,7 @@ def install(wanted):
         running.append((place, requirements, what, subprocess.Popen(["sh", "-c", script], stdout=2)))
     for place, requirements, what, process in running:
         if process.wait() != 0:
-            raise Trouble(f"{what} could not be installed: read pip's lines above, then run make again.")
+            raise CommandError(f"{what} could not be installed: read pip's lines above, then run make again.")
         (place / ".stamp").write_text(digest(requirements))
 
 
@@ -108,12 +108,12 @@ def digest(requirements):
 
 
 def in_the_venv():
-    """Goes on in the emulator's Python, which has boto3."""
+    """Continues in the emulator's Python, which has boto3."""
     python = EMULATOR / "bin/python"
     if Path(sys.prefix) == EMULATOR:
         return
     if not python.exists():
-        raise Trouble("The tools are not installed yet: run python3 localstack/stack.py setup.")
+        raise CommandError("The tools are not installed yet: run python3 localstack/stack.py setup.")
     os.execv(python, [str(python), os.path.abspath(__file__), *sys.argv[1:]])
 
 
@@ -143,17 +143,17 @@ class Stack:
         return self.folder / "emulator.log"
 
     def running(self):
-        """Whether the emulator that this state speaks of lives and answers. Its key tells it from a stranger on the port."""
+        """Whether the recorded emulator runs and answers. Its key identifies it among processes on the port."""
         return bool(self.state.get("pid")) and alive(self.state["pid"]) and answers(self.endpoint)
 
     def must_run(self):
         if not self.running():
-            raise Trouble("The local stack is not running: run make up.")
+            raise CommandError("The local stack is not running: run make up.")
 
     def must_be_deployed(self):
         self.must_run()
         if not self.state.get("url"):
-            raise Trouble("The local stack is running but nothing is deployed to it: run make up.")
+            raise CommandError("The local stack is running but nothing is deployed to it: run make up.")
 
     def environment(self):
         """What a program needs to talk to this stack and to nothing else: no profile, no real account."""
@@ -210,7 +210,7 @@ def wait_for(what, ready, seconds=30, pause=0.05):
         if result:
             return result
         time.sleep(pause)
-    raise Trouble(f"{what} did not become ready within {seconds} s: see make logs.")
+    raise CommandError(f"{what} did not become ready within {seconds} s: see make logs.")
 
 
 # --- start and stop ----------------------------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ def wanted_port(args):
     if not text:
         return None
     if not text.isdecimal() or int(text) > 65535:
-        raise Trouble(f"PORT={text} is not a port: write a number from 1 to 65535, for example PORT=4567.")
+        raise CommandError(f"PORT={text} is not a port: write a number from 1 to 65535, for example PORT=4567.")
     return int(text)
 
 
@@ -231,11 +231,11 @@ def check(args):
     stack, port = Stack(args.name), wanted_port(args)
     if stack.running():
         if port not in (None, 0, stack.state["port"]):
-            raise Trouble(f"The local stack is already running on port {stack.state['port']}: run make down first to start it on {port}.")
+            raise CommandError(f"The local stack is already running on port {stack.state['port']}: run make down first to start it on {port}.")
         return
     port = DEFAULT_PORT if port is None else port
     if port and in_use(port):
-        raise Trouble(f"Port {port} is in use by another program: stop that one, or choose another port with PORT=4567.")
+        raise CommandError(f"Port {port} is in use by another program: stop that one, or choose another port with PORT=4567.")
 
 
 def start(args):
@@ -284,7 +284,7 @@ def start(args):
     def ready():
         if process.poll() is not None:
             last = "\n".join(stack.log.read_text(errors="replace").splitlines()[-5:])
-            raise Trouble(f"The emulator died at its start. Its last lines, from {stack.log}:\n{last}")
+            raise CommandError(f"The emulator died at its start. Its last lines, from {stack.log}:\n{last}")
         return answers(endpoint)
 
     wait_for("The emulator", ready)
@@ -352,10 +352,10 @@ def deploy(args):
         "Architecture": "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64",
         "PaymentProvider": "simulated",
         "SenderAddress": "shop@ferrocart.example",
-        "NetworkBurst": "1000000",  # everybody comes from one address here
+        "NetworkBurst": "1000000",  # all clients have one address here
         "NetworkUnpaidOrders": "1000000",
         "AccountConcurrency": "100",  # an execution is a process here
-        "RetrySeconds": "5",  # nobody waits a minute here for what was lost
+        "RetrySeconds": "5",  # lost messages are re-sent sooner here
         "LogLevel": os.environ.get("LOG_LEVEL", "info"),
     } | dict(each.split("=", 1) for each in args.parameter)
     import templates
@@ -380,10 +380,10 @@ def deploy(args):
         show_progress(stack, process)
     if process.returncode != 0:
         if not stack.running():
-            raise Trouble(f"The emulator died during the deployment: its last lines are in {stack.log}. Run make down, then make up.")
+            raise CommandError(f"The emulator died during the deployment: its last lines are in {stack.log}. Run make down, then make up.")
         lines = Path(log.name).read_text(errors="replace").splitlines()
         told = [line for line in lines if "FAILED" in line or "Error" in line] or lines
-        raise Trouble("sam deploy failed, its whole output is in " + log.name + ":\n" + "\n".join(told[-12:]))
+        raise CommandError("sam deploy failed, its whole output is in " + log.name + ":\n" + "\n".join(told[-12:]))
     say(f"sam deploy took {time.monotonic() - started:.1f} s")
     outputs = {each["OutputKey"]: each["OutputValue"]
                for each in stack.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0].get("Outputs", [])}
@@ -399,14 +399,14 @@ def deploy(args):
 
     try:
         wait_for("GET /health", healthy, pause=0.2)
-    except Trouble as trouble:
-        raise Trouble(f"{trouble} It answered {health[0]}.") from None
+    except CommandError as error:
+        raise CommandError(f"{error} It answered {health[0]}.") from None
     stack.save(version=version)
     say(f"deployed: {stack.state['url']}")
 
 
 def deployed_version(template, parameters):
-    """What tells one deployment from another: the templates, the zips beside them, and the parameters."""
+    """Identifies a deployment: the templates, the zips beside them, and the parameters."""
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode() + Path(__file__).read_bytes())
     for file in [template, *sorted(template.parent.glob("functions/*/template.yaml")), *sorted(template.parent.glob("*.zip"))]:
         digest.update(file.read_bytes())
@@ -424,7 +424,7 @@ def show_progress(stack, process):
             pass
         try:
             done = sum(each["ResourceStatus"].endswith("_COMPLETE") for each in stack_resources(client, STACK))
-        except Exception:  # the stack does not exist yet, or the emulator is busy: the next look says more
+        except Exception:  # the stack does not exist yet, or the emulator is busy: the next check decides
             done = 0
         if done != said:
             say(f"  {done} resources done" if done else "  uploading the functions")
@@ -451,7 +451,7 @@ def package(profile):
     built = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / profile
     missing = [name for name in names if not (built / name).exists()]
     if missing:
-        raise Trouble(f"{', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''} is not built: run make build.")
+        raise CommandError(f"{', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''} is not built: run make build.")
     place = ROOT / "target/lambda"
 
     def pack(name):
@@ -511,14 +511,14 @@ def rotate_signing_key(stack):
 
 
 def call(stack, function, event):
-    """Invokes a function and returns its answer. An error of the function is ours to tell."""
+    """Invokes a function and returns its answer. Raises the error of the function."""
     try:
         result = stack.client("lambda").invoke(FunctionName=f"{function}:{ALIAS}", Payload=json.dumps(event).encode())
     except Exception as error:  # botocore makes its classes at run time
-        raise Trouble(f"{function} could not be invoked: {error}") from error
+        raise CommandError(f"{function} could not be invoked: {error}") from error
     payload = result["Payload"].read().decode()
     if result.get("FunctionError"):
-        raise Trouble(f"{function} failed: {payload}")
+        raise CommandError(f"{function} failed: {payload}")
     return json.loads(payload) if payload else None
 
 
@@ -594,7 +594,7 @@ Next: make demo, make logs, make invoke OP=create-order, make test, and make dow
 def token(args):
     user = sample()["users"].get(args.user)
     if not user:
-        raise Trouble(f"There is no user called {args.user}: say USER=admin or USER=customer.")
+        raise CommandError(f"There is no user called {args.user}: say USER=admin or USER=customer.")
     print(Stack(args.name).api().log_in(user["email"], user["password"]).token)
 
 
@@ -620,10 +620,10 @@ def write_for_sam_local(stack):
     import templates
 
     if platform.system() != "Linux":
-        raise Trouble("Lambda's image runs Linux, but the functions are built for this machine: invoke them without Docker.")
+        raise CommandError("Lambda's image runs Linux, but the functions are built for this machine: invoke them without Docker.")
     if stack.state["bind"] == "127.0.0.1":
-        raise Trouble("The stack listens on 127.0.0.1, where containers do not reach it: run make down, then make up BIND_HOST=0.0.0.0."
-                      " Whoever reaches this machine then reaches the stack.")
+        raise CommandError("The stack listens on 127.0.0.1, where containers do not reach it: run make down, then make up BIND_HOST=0.0.0.0."
+                      " Every host that reaches this machine then reaches the stack.")
     place = stack.folder / "sam-local"
     place.mkdir(exist_ok=True)
     reach = {"AWS_ENDPOINT_URL": f"http://host.docker.internal:{stack.state['port']}", "AWS_REGION": REGION,
@@ -651,11 +651,11 @@ def call_in_docker(stack, function, event):
     result = subprocess.run(command, cwd=ROOT, input=json.dumps(event), stdout=subprocess.PIPE, text=True,
                             env=stack.environment() | {"SAM_CLI_TELEMETRY": "0"})
     if result.returncode != 0:
-        raise Trouble("sam local could not run the function: it says why above.")
+        raise CommandError("sam local could not run the function: it says why above.")
     lines = result.stdout.strip().splitlines()
     answer = json.loads(lines[-1]) if lines else None
     if isinstance(answer, dict) and "errorType" in answer:
-        raise Trouble(f"{function} failed: {lines[-1]}")
+        raise CommandError(f"{function} failed: {lines[-1]}")
     return answer
 
 
@@ -726,8 +726,8 @@ def main():
     try:
         result = args.function(args)
         return result if isinstance(result, int) else 0
-    except (Trouble, ApiError) as trouble:
-        print(f"error: {trouble}", file=sys.stderr)
+    except (CommandError, ApiError) as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

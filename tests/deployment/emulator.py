@@ -168,14 +168,14 @@ class Trial:
 
 def expect(holds, what):
     if not holds:
-        raise local.Trouble(what)
+        raise local.CommandError(what)
 
 
 def trial(stack, folder):
     trial = Trial(stack, folder)
     count = len(trial.tables)
     trial.deploys_alone("catalog")
-    trial.deploy(FAILING.format(", ".join(service.title() for service in trial.services), TAKEN), 1, "Mend the cause: LastResource: ")
+    trial.deploy(FAILING.format(", ".join(service.title() for service in trial.services), TAKEN), 1, "Fix the cause: LastResource: ")
     trial.finds("ROLLBACK_COMPLETE", 0)
     trial.deploy("", 0, "deleting the stack")
     trial.finds("CREATE_COMPLETE", count)
@@ -198,8 +198,8 @@ def main():
     try:
         with tempfile.TemporaryDirectory() as folder:
             trial(local.Stack(NAME), folder)
-    except local.Trouble as trouble:
-        print(f"error: {trouble}", file=sys.stderr)
+    except local.CommandError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
     finally:
         subprocess.run([*stack_py, "stop", "--name", NAME], check=True)

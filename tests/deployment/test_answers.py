@@ -7,7 +7,7 @@ from pathlib import Path
 import fakes  # noqa: F401 (it says where the scripts are)
 
 import answers as config  # noqa: E402
-from answers import Answers, Trouble  # noqa: E402
+from answers import Answers, CommandError  # noqa: E402
 
 DEFINITIONS = config.definitions()
 GOOD = {"Stage": "dev", "SenderAddress": "shop@example.com", "PaymentProvider": "simulated"}
@@ -38,7 +38,7 @@ class Questions(unittest.TestCase):
         self.assertIn("   It must be one of simulated, stripe.", self.shown)
 
     def test_without_a_terminal_the_file_is_asked_for(self):
-        with self.assertRaisesRegex(Trouble, "write samconfig.toml first"):
+        with self.assertRaisesRegex(CommandError, "write samconfig.toml first"):
             self.ask("shop")
 
 
@@ -71,7 +71,7 @@ class File(unittest.TestCase):
     def test_a_file_that_cannot_be_read_is_named(self):
         for text in ("", "version = ", "[default.deploy.parameters]\nstack_name = 'shop'\n"):
             self.path.write_text(text)
-            with self.assertRaisesRegex(Trouble, "samconfig.toml cannot be read"):
+            with self.assertRaisesRegex(CommandError, "samconfig.toml cannot be read"):
                 config.read(self.path)
 
     def test_good_parameters_pass(self):
@@ -80,7 +80,7 @@ class File(unittest.TestCase):
 
     def test_bad_parameters_are_rejected_with_a_sentence(self):
         for parameters, said in [
-            ({"StoreURL": "https://shop.example"}, "no parameter of template.yaml. Did you mean StoreUrl?"),
+            ({"StoreURL": "https://shop.example"}, "not a parameter of template.yaml. Did you mean StoreUrl?"),
             ({"Stage": "production"}, "Stage in samconfig.toml is 'production'. It must be one of dev, staging, prod."),
             ({"SenderAddress": "shop"}, "It must be one e-mail address."),
             ({"OrderPaymentSeconds": "half an hour"}, "It must be a whole number."),
@@ -89,12 +89,12 @@ class File(unittest.TestCase):
             ({"Stage": "prod"}, "set PaymentProvider=stripe"),
             ({"Stage": "prod", "PaymentProvider": "stripe"}, "StoreUrl and CorsOrigin must be https addresses"),
         ]:
-            with self.subTest(parameters), self.assertRaises(Trouble) as trouble:
+            with self.subTest(parameters), self.assertRaises(CommandError) as error:
                 self.check(**parameters)
-            self.assertIn(said, str(trouble.exception))
+            self.assertIn(said, str(error.exception))
 
     def test_a_missing_parameter_is_named(self):
-        with self.assertRaisesRegex(Trouble, "does not set PaymentProvider"):
+        with self.assertRaisesRegex(CommandError, "does not set PaymentProvider"):
             config.check(Answers("shop", "eu-west-1", {"SenderAddress": "shop@example.com"}), DEFINITIONS, "samconfig.toml")
 
 

@@ -16,7 +16,7 @@ from fakes import Aws, error
 import account  # noqa: E402 (fakes.py says where it is)
 import answers as config  # noqa: E402
 import deploy  # noqa: E402
-from deploy import Stacks, Trouble  # noqa: E402
+from deploy import Stacks, CommandError  # noqa: E402
 
 STEPS = [100, 200, 500, 1000, 2000, 5000]
 ANSWERS = config.Answers("shop", "eu-west-1", {"Stage": "dev", "SenderAddress": "a@example.com", "PaymentProvider": "simulated"})
@@ -31,18 +31,18 @@ class Account(unittest.TestCase):
         def client(_service):
             raise NoCredentialsError
 
-        with self.assertRaisesRegex(Trouble, "^There are no AWS credentials .*: run aws configure sso, or set AWS_PROFILE, then try again.$"):
+        with self.assertRaisesRegex(CommandError, "^There are no AWS credentials .*: run aws configure sso, or set AWS_PROFILE, then try again.$"):
             account.check_credentials(client)
 
     def test_expired_credentials_are_named_in_one_sentence(self):
         aws = Aws()
         aws.get_caller_identity = mock.Mock(side_effect=error("ExpiredToken"))
-        with self.assertRaisesRegex(Trouble, r"^AWS does not accept the credentials \(ExpiredToken\): log in again"):
+        with self.assertRaisesRegex(CommandError, r"^AWS does not accept the credentials \(ExpiredToken\): log in again"):
             account.check_credentials(aws)
 
     def test_too_little_concurrency_is_refused_unless_forced(self):
         aws = Aws(limit=10)
-        with self.assertRaisesRegex(Trouble, "allows 10 concurrent .*request-service-quota-increase .*--region eu-west-1.*FORCE=1"):
+        with self.assertRaisesRegex(CommandError, "allows 10 concurrent .*request-service-quota-increase .*--region eu-west-1.*FORCE=1"):
             account.concurrency(aws, "eu-west-1", STEPS)
         self.assertEqual(account.concurrency(aws, "eu-west-1", STEPS, force=True), 100)
 
@@ -52,7 +52,7 @@ class Account(unittest.TestCase):
 
     def test_chosen_concurrency_must_fit_into_the_account(self):
         self.assertEqual(account.concurrency(Aws(limit=1000), "eu-west-1", STEPS, "500"), 500)
-        with self.assertRaisesRegex(Trouble, "AccountConcurrency is 2000, but the account allows 1000"):
+        with self.assertRaisesRegex(CommandError, "AccountConcurrency is 2000, but the account allows 1000"):
             account.concurrency(Aws(limit=1000), "eu-west-1", STEPS, "2000")
 
     def test_sender_identity_is_created_unless_the_account_has_it(self):
@@ -71,7 +71,7 @@ class TheWay(unittest.TestCase):
 
     def test_a_failed_rollback_names_the_one_command(self):
         aws = Aws("UPDATE_ROLLBACK_FAILED")
-        with self.assertRaisesRegex(Trouble, "run: aws cloudformation continue-update-rollback --stack-name shop --region eu-west-1$"):
+        with self.assertRaisesRegex(CommandError, "run: aws cloudformation continue-update-rollback --stack-name shop --region eu-west-1$"):
             stacks(aws).clear_the_way()
         self.assertEqual(aws.changes, [])
 
@@ -81,12 +81,12 @@ class TheWay(unittest.TestCase):
             stacks(aws).clear_the_way()
             self.assertEqual(aws.changes, [])
         for state in ("UPDATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "DELETE_FAILED", "ROLLBACK_FAILED"):
-            with self.assertRaisesRegex(Trouble, state):
+            with self.assertRaisesRegex(CommandError, state):
                 stacks(Aws(state)).clear_the_way()
 
 
     def test_the_first_failure_of_the_last_deployment_is_named(self):
-        self.assertEqual(stacks(Aws("ROLLBACK_COMPLETE")).why_it_failed(), "Mend the cause: Queue: queue already exists.")
+        self.assertEqual(stacks(Aws("ROLLBACK_COMPLETE")).why_it_failed(), "Fix the cause: Queue: queue already exists.")
 
 
 class Protection(unittest.TestCase):
@@ -132,7 +132,7 @@ class Deploy(unittest.TestCase):
         self.assertIn("AccountConcurrency=1000", sam)
         self.assertIn("SenderIdentity=create", sam)
         self.assertEqual(aws.changes, ["protect orders"])
-        with self.assertRaisesRegex(Trouble, "allows 50 concurrent"):
+        with self.assertRaisesRegex(CommandError, "allows 50 concurrent"):
             self.deploy(Aws(limit=50))
         self.assertEqual(self.commands, [])
 
@@ -144,12 +144,12 @@ class Deploy(unittest.TestCase):
             def fail(*_args, aws=aws, state=state, **_kwargs):
                 aws.stack_state = state
 
-            with mock.patch.object(Stacks, "owns", side_effect=fail), self.assertRaisesRegex(Trouble, said):
+            with mock.patch.object(Stacks, "owns", side_effect=fail), self.assertRaisesRegex(CommandError, said):
                 self.deploy(aws, sam=1)
             self.assertEqual(aws.changes, [])
 
     def test_another_architecture_than_the_remembered_one_is_refused(self):
-        with self.assertRaisesRegex(Trouble, "says Architecture=arm64"):
+        with self.assertRaisesRegex(CommandError, "says Architecture=arm64"):
             self.deploy(Aws(), architecture="x86_64")
 
 
@@ -171,7 +171,7 @@ class Destroy(unittest.TestCase):
     def test_another_name_deletes_nothing(self):
         for typed in ("", "yes", "shop2"):
             aws = Aws("UPDATE_COMPLETE", {"orders": True})
-            with self.assertRaisesRegex(Trouble, "nothing is deleted"):
+            with self.assertRaisesRegex(CommandError, "nothing is deleted"):
                 self.destroy(aws, typed)
             self.assertEqual(aws.changes, [])
 
@@ -182,7 +182,7 @@ class Destroy(unittest.TestCase):
 
     def test_a_stack_that_is_being_changed_is_not_deleted(self):
         aws = Aws("UPDATE_IN_PROGRESS", {"orders": True})
-        with self.assertRaisesRegex(Trouble, "wait until that has ended"):
+        with self.assertRaisesRegex(CommandError, "wait until that has ended"):
             self.destroy(aws, "shop")
         self.assertEqual(aws.changes, [])
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import fakes  # noqa: F401
 import templates
 from new_operation import ROOT, Operation
-from stack import Trouble
+from stack import CommandError
 
 NAME, ROUTE = "orders/hold-order", "POST /orders/{order_id}/hold"
 
@@ -63,7 +63,7 @@ class NewOperation(unittest.TestCase):
             ("orders/create-order", ROUTE, "There is an operation create-order already"),
             (NAME, "POST /orders", "POST /orders is a route of orders already"),
         ]:
-            with self.subTest((name, route)), self.assertRaisesRegex(Trouble, said):
+            with self.subTest((name, route)), self.assertRaisesRegex(CommandError, said):
                 self.written(name, route)
         self.assertEqual(before, {path: path.read_text() for path in self.root.rglob("*") if path.is_file()})
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import fakes
 import restore
 import templates
-from deployment import Trouble
+from deployment import CommandError
 
 ROOT = Path(__file__).parents[2]
 
@@ -157,7 +157,7 @@ class Restore(unittest.TestCase):
     def test_items_written_after_the_restored_time_are_listed_and_refused(self):
         later = [record("RESERVATION#1", "", version=2), record("RESERVATION#2", "", version=1), record("MOVE#1", "")]
         tables = Tables(shop_stock=[record("STOCK#1", "", version=7), *later], earlier=[record("STOCK#1", "", version=4)])
-        with self.assertRaisesRegex(Trouble, "use --missing, which is safe .* or --overwrite"):
+        with self.assertRaisesRegex(CommandError, "use --missing, which is safe .* or --overwrite"):
             run(tables, "stock", "--from", "earlier")
         self.assertEqual(tables.writes, [])
         said = run(tables, "stock", "--from", "earlier", "--overwrite")
@@ -197,11 +197,11 @@ class Restore(unittest.TestCase):
         self.assertEqual(tables.restored, [("shop-payments", "shop-payments-at-20261128-100000", "2026-11-28 10:00:00+00:00")])
 
     def test_what_must_not_be_restored_is_refused_with_a_sentence(self):
-        for words, said in [(["sessions", "--at", "2026-11-28"], "everybody logs in again"), (["order-products"], "resync-products"),
+        for words, said in [(["sessions", "--at", "2026-11-28"], "all users log in again"), (["order-products"], "resync-products"),
                             (["orders"], "Say which time"), (["payments", "--from", "shop-payments"], "the table of the deployment itself"),
                             (["payments", "--from", "other"], "There is no table other"),
                             (["payments", "--missing", "--overwrite"], "exclude each other")]:
-            with self.assertRaisesRegex(Trouble, said):
+            with self.assertRaisesRegex(CommandError, said):
                 run(self.tables(), *words)
 
     def test_every_table_of_the_template_is_restored_or_refused(self):

@@ -89,7 +89,12 @@ fn a_binary_is_three_lines_that_name_their_operation() {
         let Operation { service, name } = &operation;
         let path = format!("functions/{service}/src/bin/{name}.rs");
         let text = std::fs::read_to_string(template::root().join(&path)).unwrap_or_default();
-        let words: Vec<&str> = text.split_whitespace().collect();
+        let words: Vec<&str> = text
+            .split_whitespace()
+            .enumerate()
+            .filter(|(at, word)| *at == 0 || *word != "//!")
+            .map(|(_, word)| word)
+            .collect();
         let module = operation.module();
         let expected = format!(
             "//! The function `{name}`; see [`{service}::operations::{module}`]. fn main() -> Result<(), lambda_http::Error> {{ {service}::operations::run::{module}() }}"
