@@ -7,6 +7,7 @@ mod functions;
 mod gateway;
 mod generated;
 mod operations;
+mod prose;
 mod queues;
 mod size;
 mod templates;

@@ -1,0 +1,105 @@
+//! The language of the repository: every sentence that a person reads uses the terms of the field.
+//!
+//! Comments, documentation, log lines, problems, mails, templates and the texts of the tools are
+//! read line by line. A failure names the file, the line and the better word.
+
+use std::{path::Path, process::Command};
+
+use regex::Regex;
+use tests::template::root;
+
+/// What is not written, and what to write instead.
+const PATTERNS: &[(&str, &str)] = &[
+    (r"\bwho(m|se)?ever\b", "name the actor: the caller, the client, the operator"),
+    (r"\b(no|some|every|any)body\b", "name the actor, or use the passive"),
+    (r"(?-i:\b(is|are) none\b)", "\"is not a ...\""),
+    (r"\b(it|that|which|this) is no [a-kmn-z]\w*", "\"is not a ...\""),
+    (r"\b(tell|tells|telling|told)\b", "publishes, reports, notifies, records"),
+    (r"\b(stands|stood)\b", "\"is\", \"is listed\", \"is stored\""),
+    (r"\b(goes|went) on\b", "continues, keeps"),
+    (r"\bg(ive|ives|iving|ave|iven) (it |them |an order |orders )?up\b", "cancels, gives up is not a state"),
+    (r"\bg(ive|ives|iving|ave|iven) (it |them |money |goods )?back\b", "refunds, releases, returns"),
+    (r"\bso many\b", "the number, the quantity, the limit"),
+    (r"\bow(e|es|ed)\b", "pending command"),
+    (r"\b(a|next|last) look\b", "check, scheduled check"),
+    (r"\bnews\b", "event, history entry"),
+    (r"\bnudg\w+", "retry, scheduled check"),
+    (r"\bbooks\b", "ledger, reconciliation"),
+    (r"\bbaskets?\b", "order request, cart"),
+    (r"\bfenc(e|es|ed|ing)\b", "payment lock"),
+    (r"\bl(eft|eaves|eave) alone\b", "circuit breaker open; unchanged"),
+    (r"\bshel(f|ves)\b", "stock, category"),
+    (r"\bdice\b", "random number generator"),
+    (r"\b(drawer|doorstep)\b", "module, table, end to end"),
+    (r"\bhear(s|d)? (of|from)\b", "receives, is notified of"),
+    (r"\b(came|comes|become|becomes|became) of\b", "outcome, result"),
+    (r"\bmend(s|ed|ing)?\b", "repair"),
+    (r"\bof (its|their) own accord\b", "unsolicited; by webhook"),
+    (r"\b(anew|afresh)\b", "again"),
+    (r"\bput(s)? aside\b", "moves to the dead-letter queue"),
+    (r"\btroubles?\b", "error, failure"),
+    (r"\bspoil(s|ed|ing|t)?\b", "inject a fault, fail"),
+    (r"\b(can|to) be had\b", "available"),
+    (r"\bmakes? up for\b", "compensates, retries"),
+    (r"\bin clear\b", "in plain text"),
+    (r"\bwho(m)? it is\b", "the identity"),
+    (r"\bwhat is what\b|\bas it has it\b", "say it literally"),
+];
+
+/// Files whose text is not ours, or is about words.
+const EXEMPT: &[&str] = &["Cargo.lock", "LICENSE", "tests/repository/prose.rs", ".github/CONTRIBUTING.md"];
+
+#[test]
+fn sentences_use_the_terms_of_the_field() {
+    let patterns: Vec<(Regex, &str)> =
+        PATTERNS.iter().map(|(pattern, better)| (Regex::new(&format!("(?i){pattern}")).unwrap(), *better)).collect();
+    let mut found = Vec::new();
+    for file in tracked_files() {
+        let Ok(text) = std::fs::read_to_string(root().join(&file)) else { continue };
+        for (number, line) in text.lines().enumerate() {
+            let Some(prose) = prose_of(&file, line) else { continue };
+            for (pattern, better) in &patterns {
+                if let Some(word) = pattern.find(&prose) {
+                    found.push(format!("{file}:{}: \"{}\": better: {better}", number + 1, word.as_str()));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "{} sentences:\n{}", found.len(), found.join("\n"));
+}
+
+/// Every file of the repository that is under version control and not exempt.
+fn tracked_files() -> Vec<String> {
+    let listed = Command::new("git").args(["ls-files"]).current_dir(root()).output().expect("git lists the files");
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    listed.lines().filter(|file| !EXEMPT.contains(file)).map(str::to_owned).collect()
+}
+
+/// The part of a line that people read; nothing where a line is code only.
+fn prose_of(file: &str, line: &str) -> Option<String> {
+    match Path::new(file).extension().and_then(|extension| extension.to_str()) {
+        Some("rs") => {
+            let comment = line.find("//").filter(|at| !line[..*at].ends_with(':'));
+            match comment {
+                Some(at) => Some(line[at..].to_owned()),
+                // What tests send is input, not prose.
+                None if file.starts_with("tests/") => None,
+                None => Some(texts(line)),
+            }
+        }
+        Some("py") => Some(match line.find('#') {
+            Some(at) => line[at..].to_owned(),
+            None if line.contains("\"\"\"") => line.to_owned(),
+            None => texts(line),
+        }),
+        Some("toml") => line.find('#').map(|at| line[at..].to_owned()),
+        Some("md" | "yaml" | "yml" | "html" | "txt") => Some(line.to_owned()),
+        None if file.ends_with("Makefile") => Some(line.to_owned()),
+        _ => None,
+    }
+}
+
+/// What is between double quotes and has a space: a text, not a name.
+fn texts(line: &str) -> String {
+    line.split('"').skip(1).step_by(2).filter(|text| text.contains(' ')).collect::<Vec<_>>().join(" ")
+}
