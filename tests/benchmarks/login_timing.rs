@@ -1,8 +1,8 @@
-//! Whether the time that a refused login takes tells why it was refused.
+//! Whether the duration of a rejected login reveals the reason.
 //!
 //! Tries with an unknown address, a wrong password and a disabled account take turns, in this
 //! process, over DynamoDB in memory: no network is in the way of a difference. Printed is, for each
-//! pair, the chance that a try of one kind takes longer than one of the other (0.5: the time tells
+//! pair, the chance that a try of one kind takes longer than one of the other (0.5: the time reveals
 //! nothing) with its 95 % interval, beside the medians.
 
 #![expect(
@@ -61,7 +61,7 @@ async fn measure() -> [Vec<f64>; 3] {
     let login = shop.lambda("login-user");
     let mut times = [Vec::new(), Vec::new(), Vec::new()];
     for round in 0..TRIES {
-        // Nobody tries more often than they may.
+        // No client exceeds its limit.
         shop.clock.advance(Duration::from_secs(15 * 60));
         for step in 0..KINDS.len() {
             let kind = (round + step) % KINDS.len();

@@ -14,7 +14,7 @@ use tests::{
     shop::{SHARDS, Shop, operation_names},
 };
 
-/// A shop with Ada, logged in, and a product that orders has heard of.
+/// A shop with Ada, logged in, and a product that orders has received.
 async fn shop() -> (Shop, String) {
     let shop = Shop::new();
     let product = shop.product("teapot", 2999, 50).await;
@@ -219,7 +219,7 @@ async fn login_costs_three_round_trips_of_four_calls_or_two_of_three_from_a_know
     let body = json!({ "email": "ada@example.com", "password": "correct horse battery staple" });
     let login = events::post("/users/login", &body);
     let from_known = login.clone().header("x-device-token", &device);
-    // Nobody has tried for a while, and the secrets have been read.
+    // No attempt for a while, and the secrets have been read.
     shop.clock.advance(Duration::from_secs(3600));
     assert_eq!(shop.call("login-user", from_known.clone().event()).await.status(), 200);
     let stranger = &["UpdateItem", "UpdateItem", "GetItem", "TransactWriteItems"][..];
@@ -301,7 +301,7 @@ async fn what_somebody_does_with_their_account_costs_a_read_and_a_write_for_each
     let known = events::post("/users/password-reset", &json!({ "email": "king@example.com" }));
     let unknown = events::post("/users/password-reset", &json!({ "email": "nobody@example.com" }));
     for request in [unknown, known] {
-        // Nobody has asked for a while.
+        // No request for a while.
         shop.clock.advance(Duration::from_secs(3600));
         let asked = shop.call("request-password-reset", request.event()).await;
         costs(&asked, &["UpdateItem", "UpdateItem", "GetItem", "GetItem", "UpdateItem"]);
@@ -338,7 +338,7 @@ async fn an_admins_look_at_users_costs_one_call_for_one_and_one_for_each_shard_f
     );
 }
 
-/// The keys are read at most once in a few seconds, whoever asks.
+/// The keys are read at most once in a few seconds, for all callers.
 #[tokio::test]
 async fn the_public_keys_cost_no_call_of_a_table() {
     let shop = Shop::new();
@@ -385,7 +385,7 @@ async fn to_give_money_back_costs_one_read_and_three_writes_and_a_repetition_the
     let refund = refund.path_parameter("payment_id", &payment).event();
     let refunded = shop.call("create-refund", refund.clone()).await;
     assert_eq!(refunded.status(), 201, "{:?}", refunded.answer);
-    // The refund with what it takes, that it is sent, and what became of it.
+    // The refund with what it takes, that it is sent, and its outcome.
     let own = ["BatchGetItem", "TransactWriteItems", "PutItem", "TransactWriteItems"];
     assert_eq!(refunded.operations_on("payments"), own);
     assert_eq!(refunded.operations_on("payment-simulator").len(), 1);

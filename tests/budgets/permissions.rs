@@ -58,7 +58,7 @@ impl Watched {
         Self { shop: Shop::new(), seen: seen.clone() }
     }
 
-    /// With 10 teapots that orders has heard of.
+    /// With 10 teapots that orders has received.
     async fn with_teapots(seen: &Arc<Mutex<Actions>>) -> (Self, String) {
         let watched = Self::new(seen);
         let product = watched.shop.product("teapot", 2999, 10).await;
@@ -119,7 +119,7 @@ impl Watched {
         assert_eq!(followed.status(), status, "{operation}: {:?}", followed.answer);
     }
 
-    /// As [`Watched::call`], with the call number `call` spoiled.
+    /// As [`Watched::call`], with a fault injected into call number `call`.
     async fn spoiled(&self, call: usize, fault: Fault, operation: &str, event: Value) -> Called {
         self.shop.aws.fail(call, fault);
         let called = self.call(operation, event).await;
@@ -146,7 +146,7 @@ impl Watched {
         self.call("create-payment", new_payment(key, order, token)).await
     }
 
-    /// What somebody of the shop does with an order: the status of the answer.
+    /// The result of an action on an order: the status of the answer.
     async fn step(&self, operation: &str, order: &str) -> u64 {
         let parcel = json!({ "carrier": "Royal Mail", "tracking": "RM1" });
         let request =
@@ -168,7 +168,7 @@ impl Watched {
             .to_owned()
     }
 
-    /// The provider tells of a payment; the secrets are not at hand.
+    /// The provider sends a webhook about a payment; the secrets are not at hand.
     async fn told(&self, event_id: &str, payment: &str) -> Called {
         self.shop.clock.advance(SECRETS_KEPT);
         let event = events::webhook(

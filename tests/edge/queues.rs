@@ -218,7 +218,7 @@ async fn a_record_that_cannot_be_read_is_rejected_alone() {
     assert!(odd.is_empty(), "{odd:#?}");
 }
 
-/// Gives a consumer messages of which one field is odd, each beside a good one. Its messages are
+/// Gives a consumer messages of which one field is invalid, each beside a good one. Its messages are
 /// divided into `parts`, and this is one.
 async fn check_odd_fields(operation: &str, part: usize, parts: usize) {
     let wrong = [

@@ -682,7 +682,7 @@ async fn a_policy_for_a_visitor_never_depends_on_what_the_visitor_typed() {
     edge.done();
 }
 
-/// Every odd token is the same refusal, whatever is wrong with the event around it.
+/// Every invalid token is the same refusal, whatever is wrong with the event around it.
 #[tokio::test]
 async fn an_authorizer_says_unauthorized_or_that_the_event_is_none() {
     let mut edge = Edge::new("tokens").await;

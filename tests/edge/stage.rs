@@ -14,7 +14,7 @@ use crate::routes::{IfMatch, Route};
 
 /// Stands in inputs so that it can be looked for in answers.
 pub const ECHO: &str = "zqxEchoxqz";
-/// Somebody to whom nothing belongs.
+/// A person to whom nothing belongs.
 pub const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-0000000000ff";
 const TABLES: [&str; 10] = [
     "users",
@@ -39,11 +39,11 @@ pub enum Expect {
     Problem(u64, &'static str),
     /// A problem of one of these codes; its status is 400 or 422.
     OneOf(&'static [&'static str]),
-    /// Nothing bad: the input is odd, and taken all the same.
+    /// Nothing bad: the input is invalid, and taken all the same.
     Fine,
 }
 
-/// The shop, what stood in it at the beginning, and what was odd.
+/// The shop, what stood in it at the beginning, and what was invalid.
 #[derive(Clone)]
 pub struct Edge {
     pub shop: Shop,
@@ -375,15 +375,15 @@ impl Edge {
         self.writes = self.shop.aws.writes();
     }
 
-    /// Notes something odd that [`Edge::check`] cannot see.
+    /// Notes something invalid that [`Edge::check`] cannot see.
     pub fn odd(&mut self, what: String) {
         self.odd.push(what);
     }
 
-    /// Tells how many inputs were checked, and fails if something was odd.
+    /// Tells how many inputs were checked, and fails if something was invalid.
     ///
     /// # Panics
-    /// When something was odd.
+    /// When something was invalid.
     #[track_caller]
     pub fn done(self) {
         eprintln!("edge: {}: {} inputs, {} odd", self.about, self.checked, self.odd.len());

@@ -739,7 +739,7 @@ async fn a_decline_that_is_told_again_is_no_second_decline() {
     edge.done();
 }
 
-/// Somebody else's broken records must not stand in the way of a healthy one.
+/// A person else's broken records must not stand in the way of a healthy one.
 #[tokio::test]
 async fn orders_that_cannot_be_read_do_not_keep_others_from_being_resumed() {
     let edge = Edge::new("unreadable orders").await;

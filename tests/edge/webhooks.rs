@@ -1,4 +1,4 @@
-//! What claims to come from the payment provider, and what comes from it and is odd all the same.
+//! What claims to come from the payment provider, and what comes from it and is invalid all the same.
 
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ use tests::{
     template,
 };
 
-/// What stands before the event comes.
+/// The state before the event.
 #[derive(Clone, Copy, Debug)]
 enum Before {
     /// A key that signs tokens.
@@ -27,7 +27,7 @@ enum Before {
     Rotation,
     /// The item that the sample of this publisher shows, in this table.
     Shown(&'static str, &'static str),
-    /// The order of the samples with this status: paid, its goods out of the books, and an address
+    /// The order of the samples with this status: paid, its stock committed, and an address
     /// to send them to.
     Order(&'static str),
     /// The secret that the sample of the provider's event is signed with.
@@ -36,11 +36,11 @@ enum Before {
     Done(&'static str),
     /// A payment of the order of the samples, under the id that they speak of.
     Paid,
-    /// So many of each product that the samples speak of.
+    /// The stock of each product of the samples.
     Stock,
 }
 
-/// What comes of it.
+/// Its outcome.
 #[derive(Clone, Debug)]
 enum Then {
     /// An HTTP answer that is a success.
@@ -64,7 +64,7 @@ const PENDING: Before = Shown("publish-order-events", "orders");
 const PRODUCT: Before = Shown("publish-product-events", "products");
 const INTENT: Before = Done("open-payment");
 
-/// What stands before each sample and what comes of it. An operation without a row needs nothing,
+/// The state before each sample and its outcome. An operation without a row needs nothing,
 /// and succeeds.
 fn rows() -> Vec<(&'static str, Vec<Before>, Then)> {
     vec![

@@ -45,7 +45,7 @@ pub struct Shop {
     _held: SemaphorePermit<'static>,
 }
 
-/// Somebody with a token; without one, a visitor.
+/// A person with a token; without one, a visitor.
 #[derive(Clone)]
 pub struct Person {
     pub url: String,
@@ -149,7 +149,7 @@ impl Shop {
         }
     }
 
-    /// Somebody without a token.
+    /// A person without a token.
     pub fn visitor(&self) -> Person {
         Person {
             url: self.url.clone(),

@@ -1,4 +1,4 @@
-//! Orders that take another way than from the cart to the confirmation: given up, given back, asked
+//! Orders that take another way than from the cart to the confirmation: cancelled, refunded, asked
 //! about, sent and delivered.
 
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use tests::{
 
 use super::{at_rest, books_balance, pay, placed, shop, stock, subjects, time_passes};
 
-/// What somebody does with an order: the status of the answer, and its body.
+/// The result of an action on an order: the status of the answer, and its body.
 async fn step(
     shop: &Shop,
     operation: &str,
@@ -24,7 +24,7 @@ async fn step(
     (called.status(), called.json())
 }
 
-/// The buyer gives an order up, and what follows from that happens.
+/// Cancels an order, and drains the queues.
 pub async fn give_up(shop: &Shop, pump: &mut Pump, order: &str) -> Value {
     let (status, given_up) = step(
         shop,
@@ -50,7 +50,7 @@ async fn ship(shop: &Shop, order: &str, tracking: &str) -> (u64, Value) {
     .await
 }
 
-/// The status of an order, and how its payment stands.
+/// The status of an order, and the state of its payment.
 pub fn standing(order: &Value) -> (&str, &str) {
     (
         order["status"].as_str().unwrap_or_default(),
@@ -78,7 +78,7 @@ pub async fn payment_of(shop: &Shop, order: &str) -> String {
     list.json()["items"][0]["id"].as_str().expect("the order has a payment").to_owned()
 }
 
-/// An operator gives back so many cents, or all that is left.
+/// An operator refunds an amount in cents, or the remaining amount.
 pub async fn give_back(shop: &Shop, key: &str, payment: &str, cents: Option<i64>) -> (u64, Value) {
     let mut body = json!({ "reason": "The lid was broken" });
     if let Some(cents) = cents {
@@ -96,7 +96,7 @@ async fn told_by_provider(shop: &Shop, event_id: &str, payment: &str) {
     assert_eq!(heard.status(), 200, "{:?}", heard.answer);
 }
 
-/// What the provider has charged, and how much of it it could still give back.
+/// What the provider has charged, and how much of it is still refundable.
 pub fn charges(shop: &Shop) -> Vec<(i64, i64)> {
     let number = |item: &Value, name: &str| {
         item[name]["N"].as_str().and_then(|digits| digits.parse().ok()).expect("a number")
@@ -204,7 +204,7 @@ async fn a_confirmed_order_that_is_given_up_brings_goods_and_money_back() {
     at_rest(&shop).await;
 }
 
-/// The provider has paid the money out already: the goods do not wait for it, and somebody is asked
+/// The provider has paid the money out already: the goods do not wait for it, and a person is asked
 /// to look.
 #[tokio::test]
 async fn a_refund_that_fails_keeps_the_order_in_sight_and_not_its_goods() {
@@ -231,7 +231,7 @@ async fn a_refund_that_fails_keeps_the_order_in_sight_and_not_its_goods() {
         .call("list-orders", events::get("/orders?needs_review=true").caller(events::ADMIN).event())
         .await;
     assert_eq!(odd.json()["items"][0]["id"], order.as_str(), "{:?}", odd.answer);
-    // Somebody has settled it with the provider: it is asked again, and the order comes to its end.
+    // A person has settled it with the provider: it is asked again, and the order comes to its end.
     charge["refundable"]["N"] = "5998".into();
     shop.aws.put("payment-simulator", &charge);
     for _ in 0..4 {
@@ -291,7 +291,7 @@ async fn money_is_given_back_in_parts_never_more_than_was_paid_and_the_order_sta
     at_rest(&shop).await;
 }
 
-/// What was given back in part goes back as a whole where the order is given up: no more than was
+/// A partially refunded payment is refunded in full where the order is cancelled: no more than was
 /// paid.
 #[tokio::test]
 async fn an_order_that_was_refunded_in_part_gives_the_rest_back_when_it_is_given_up() {
@@ -300,7 +300,7 @@ async fn an_order_that_was_refunded_in_part_gives_the_rest_back_when_it_is_given
     let mut pump = shop.pump();
     pump.settle().await;
     assert_eq!(give_back(&shop, "one", &payment_of(&shop, &order).await, Some(1000)).await.0, 201);
-    // Nobody has told the order of the refund yet.
+    // The order has not received the refund event yet.
     let read = give_up(&shop, &mut pump, &order).await;
     assert_eq!(
         (standing(&read), charges(&shop)),
@@ -322,7 +322,7 @@ async fn an_order_that_is_refunded_in_full_before_it_is_confirmed_is_cancelled()
     assert_eq!(paid["http"], 201, "{paid}");
     assert_eq!(give_back(&shop, "all", paid["body"]["id"].as_str().unwrap(), None).await.0, 201);
     pump.publish().await;
-    // The news of the refund overtakes that of the payment.
+    // The refund event overtakes the payment event.
     for message in shop.aws.queues().take("order-events", 10).into_iter().rev() {
         shop.aws.queues().give_back("order-events", message);
     }
@@ -403,7 +403,7 @@ async fn an_order_ships_right_after_its_confirmation_though_the_commit_is_lost()
             "nothing moves, and the order is not confirmed"
         );
     }
-    // What the warehouse does as soon as it hears of the confirmation.
+    // What the warehouse does as soon as it receives the confirmation.
     let (status, shipped) = ship(&shop, &order, "RM1").await;
     assert_eq!(
         (status, history(&shipped).contains(&"stock_committed")),

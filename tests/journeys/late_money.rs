@@ -1,5 +1,5 @@
 //! Money that moves at the provider days later: refunds that fail, refunds made by hand, disputes.
-//! The books follow.
+//! The ledger follows.
 
 use serde_json::{Value, json};
 use tests::{bank, events, pump::Pump, shop::Shop};
@@ -68,7 +68,7 @@ async fn a_refund_that_fails_days_later_is_refunded_again_for_a_cancelled_order(
         history(&read).contains(&"refund_reversed") && history(&read).contains(&"refund_failed"),
         "{read:#}"
     );
-    // The order asked for it again, and the provider gave it back.
+    // The order asked for it again, and the provider refunded it.
     for _ in 0..3 {
         time_passes(&shop, &mut pump, 3600).await;
     }
@@ -181,7 +181,7 @@ async fn a_dispute_that_is_won_leaves_the_order_as_it_was_and_one_that_is_lost_t
             );
             at_rest(&shop).await;
         }
-        // What was sent before comes late: it only asks for a look-up.
+        // What was sent before comes late: it only triggers a query.
         told(&shop, &mut pump, "evt_late", "charge.dispute.created", &object).await;
         let (status, refund) = give_back(&shop, "refund", &payment, None).await;
         let expected = if won { (201, Value::Null) } else { (409, json!("not_refundable")) };

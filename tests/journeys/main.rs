@@ -92,7 +92,7 @@ fn is_product(item: &Value) -> bool {
     item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("PRODUCT#"))
 }
 
-/// Nothing is owed any more, nothing lies among the dead letters, and the books balance.
+/// No command is pending, no dead letter exists, and the ledger reconciles.
 async fn at_rest(shop: &Shop) {
     for order in shop.aws.orders() {
         assert!(order.get("next_check_at").is_none(), "something is still owed: {order}");
@@ -270,7 +270,7 @@ async fn a_paid_order_costs_what_the_readme_says() {
     pump.settle().await;
     assert_eq!(shop.read_order(&order).await["status"], "confirmed");
     let mut calls: BTreeMap<String, u32> = BTreeMap::new();
-    // The simulated provider keeps its books in a table of its own: a real one is asked over the
+    // The simulated provider keeps its records in a table of its own: a real one is asked over the
     // network.
     for call in
         shop.aws.calls()[before..].iter().filter(|call| !call.tables.contains("payment-simulator"))

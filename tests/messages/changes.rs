@@ -1,5 +1,5 @@
 //! Changes of items as streams show them, and what their publishers send: the items of `events/`,
-//! put into the states that tell something.
+//! put into the states that are published.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -56,7 +56,7 @@ pub fn sent() -> Vec<Sent> {
     all
 }
 
-/// As inventory tells in a shop that somebody runs.
+/// As inventory publishes with an operator's address.
 fn from_inventory(
     old: Option<&inventory::store::Image>,
     new: &inventory::store::Image,
@@ -111,7 +111,7 @@ fn publish<T: DeserializeOwned>(
 
 type Change = (&'static str, Option<Value>, Value);
 
-/// What stands in an order at the end of its history.
+/// The attributes of an order at the end of its history.
 fn happened(event: &str, status: &str, detail: Option<&str>) -> Value {
     let mut entry = json!({ "at": "2026-11-21T09:50:00.000Z", "event": event, "status": status });
     if let Some(detail) = detail {

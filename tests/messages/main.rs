@@ -6,7 +6,7 @@
 //!   each shape that the type has had. They stay: a message of an earlier release may wait in a
 //!   queue, and every consumer must still read it.
 //!
-//! A field that is gone, may be missing now or has another type breaks whoever reads it: that is
+//! A field that is gone, may be missing now or has another type breaks its consumers: that is
 //! another version (`stock_reserved.v2`), whose consumers come before its emitters. What is only
 //! new is written down with `UPDATE_MESSAGES=1 cargo test -p tests --test messages`, which never
 //! changes a sample and never writes a schema that breaks the last.

@@ -236,7 +236,7 @@ pub fn paths(schema: &Value) -> BTreeSet<String> {
     found
 }
 
-/// The paths of all fields that there are, each with the type of what stands there.
+/// The paths of all fields that there are, each with its type.
 pub fn shape(value: &Value) -> BTreeSet<(String, &'static str)> {
     fn walk(place: &str, value: &Value, found: &mut BTreeSet<(String, &'static str)>) {
         let kind = match value {

@@ -36,7 +36,7 @@ pub trait World: Sync {
         Clock::System.now()
     }
 
-    /// Somebody refunds a charge at the provider itself; answers the provider's name for the
+    /// Refunds a charge at the provider's dashboard itself; answers the provider's name for the
     /// refund.
     fn refund_by_hand<'a>(&'a self, transaction_id: &'a str, amount: i64) -> BoxFuture<'a, String>;
 

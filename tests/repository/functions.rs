@@ -7,11 +7,11 @@ use tests::template;
 
 use super::{functions, generated, none, operations, timeout, transformed};
 
-/// Routes that anybody may call. To put one here is a decision about security.
+/// Public routes. To put one here is a decision about security.
 const PUBLIC: [&str; 13] = [
     "POST /users",
     "POST /users/login",
-    // The token in the body says who it is.
+    // The token in the body identifies the caller.
     "POST /users/token/refresh",
     "POST /users/password-reset/confirm",
     "POST /users/verify-email",
@@ -22,11 +22,11 @@ const PUBLIC: [&str; 13] = [
     "GET /products/{product_id}",
     "GET /health",
     "GET /health/{service}",
-    // The provider's signature says who it is.
+    // The provider's signature identifies the sender.
     "POST /webhooks/payments/{provider}",
 ];
 
-/// Routes that anybody may call and that show an admin more.
+/// Public routes that show an admin more.
 const PUBLIC_WITH_TOKEN: [&str; 1] = ["GET /inventory/{product_id}"];
 
 /// The one resource with a wildcard: the identities of SES.
@@ -35,7 +35,7 @@ const ANY_IDENTITY: &str = "arn:aws:ses:us-east-1:000000000000:identity/*";
 /// The functions that send mails.
 const SENDERS_OF_MAIL: [&str; 2] = ["send-notification", "send-account-notification"];
 
-/// API Gateway gives up after this many seconds.
+/// API Gateway times out after this many seconds.
 const GATEWAY_SECONDS: u64 = 29;
 
 /// The routes of a function: method and path.
@@ -45,7 +45,7 @@ pub fn routes(function: &str) -> Vec<(String, String)> {
 }
 
 /// The authorizer of each route of the API, as SAM transforms it: by method and path. A method of a
-/// path that stands for all others is `GET`.
+/// path that represents all others is `GET`.
 fn authorizers_of_routes() -> BTreeMap<String, String> {
     let (_, api) = transformed().resources("AWS::ApiGateway::RestApi").next().unwrap();
     let mut authorizers = BTreeMap::new();
@@ -292,7 +292,7 @@ fn a_table_is_written_by_exactly_one_service() {
     }
 }
 
-/// What runs here is the simulated provider: nobody would notice that somebody cannot ask the real
+/// What runs here is the simulated provider: no test would notice that a function cannot reach the real
 /// one.
 #[test]
 fn whoever_asks_the_simulated_provider_may_ask_the_real_one() {

@@ -162,7 +162,7 @@ pub fn timeout(properties: &Value) -> u64 {
     properties["Timeout"].as_u64().expect("a function has a time limit")
 }
 
-/// Fails with all complaints at once: whoever adds an operation sees the whole list.
+/// Fails with all complaints at once, so that the author of an operation sees the whole list.
 #[track_caller]
 pub fn none(complaints: Vec<String>) {
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));

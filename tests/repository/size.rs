@@ -3,7 +3,7 @@
 
 use super::transformed_files;
 
-/// Above this somebody has to divide the service, while there is still room to do it in peace.
+/// Above this number a service must be divided, before CloudFormation's limit forces it.
 const MOST: usize = 450;
 
 #[test]

@@ -1,9 +1,9 @@
 //! The whole shop against chance: messages lost, repeated and out of order, calls of AWS throttled,
-//! lost or answered into the void, buyers who pay twice or never or give up, banks that ask and
-//! providers that tell, money that an operator gives back, parcels, goods that are divided and put
+//! lost or answered into the void, buyers who pay twice, never pay, or cancel, banks that ask and
+//! provider webhooks, money that an operator gives back, parcels, goods that are divided and put
 //! together again, and a clock that jumps.
 //!
-//! Every order settles though what was lost stays lost; the books balance once somebody has put it
+//! Every order settles though what was lost stays lost; the ledger reconciles once an operator has sent it
 //! back.
 //!
 //! One seed is one schedule: a failure prints the seed and what happened, and comes again with it.
@@ -27,7 +27,7 @@ fn setting(name: &str) -> Option<u64> {
         .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
 }
 
-/// Schedules that once sent a charge after its order was given up: one whose time to pay had passed
+/// Schedules that once sent a charge after its order was cancelled: one whose time to pay had passed
 /// (23), one that was cancelled while the provider was unreachable (32).
 const CHARGED_TOO_LATE: [u64; 2] = [23, 32];
 

@@ -32,7 +32,7 @@ const QUEUES: [&str; 10] = [
 /// The tables whose changes trade publishes, in an order that seeds rely on as well.
 const TABLES: [&str; 3] = ["orders", "stock", "payments"];
 const PRICE: i64 = 2999;
-/// How an order ends whose charge request did not arrive, and which was given up before it was sent
+/// How an order ends whose charge request did not arrive, and which was cancelled before it was sent
 /// again.
 pub const NOT_SENT_AGAIN: &str = ", its charge was lost and not sent again";
 
@@ -48,7 +48,7 @@ pub struct Schedule {
     payments: u32,
     /// What people of the shop did: each thing has a key of its own.
     errands: u32,
-    /// How many calls of a hundred are spoiled while things go wrong.
+    /// Percentage of calls with an injected fault.
     faults: u64,
     /// What happens to requests to the provider, until the schedule changes it.
     network: Network,
@@ -115,7 +115,7 @@ impl Schedule {
         }
     }
 
-    /// What is confirmed is not over: it is sent, or given up, or given back, and everything goes
+    /// What is confirmed is not over: it can be shipped, cancelled or refunded, and everything continues
     /// wrong once more.
     pub async fn carry_on(&mut self) {
         if self.shop.aws.orders().iter().any(|order| text(order, "status") == "confirmed") {
@@ -150,7 +150,7 @@ impl Schedule {
         self.note(&format!("{seconds} seconds pass"));
     }
 
-    /// The faults end; what was sent arrives; the schedules run. Nothing else happens: nobody pays
+    /// The faults end; what was sent arrives; the schedules run. Nothing else happens: no buyer pays
     /// any more.
     pub async fn calm_down(&mut self) {
         self.network = Network::Up;
@@ -177,7 +177,7 @@ impl Schedule {
         panic!("not settled: {:#?}\n{}", self.unsettled(), self.story());
     }
 
-    /// Somebody puts back what lies among the dead letters: late, and on top of all that has made
+    /// An operator redrives the dead letters: late, and on top of everything that has
     /// up for it since.
     pub async fn redrive(&mut self) {
         for (table, records) in std::mem::take(&mut self.lost_changes) {
@@ -268,7 +268,7 @@ impl Schedule {
         }
     }
 
-    /// Spoils some of the next calls; now and then all from one on, as if the function had died
+    /// Injects faults into some of the next calls; sometimes into all from one on, as if the function had died
     /// there.
     fn spoil(&mut self) {
         if self.chance(self.faults / 2) {

@@ -1,5 +1,5 @@
 //! AWS as one HTTP client below the real SDK clients: it answers from memory, records every call,
-//! and spoils the ones it is told to.
+//! and injects faults on request.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -111,7 +111,7 @@ impl Called {
     /// The HTTP status.
     ///
     /// # Panics
-    /// When it is no answer of an HTTP function.
+    /// When it is not an answer of an HTTP function.
     pub fn status(&self) -> u64 {
         self.ok()["statusCode"].as_u64().expect("an HTTP answer has a status")
     }
@@ -127,12 +127,12 @@ impl Called {
     /// The body as it is sent.
     ///
     /// # Panics
-    /// When it is no answer of an HTTP function.
+    /// When it is not an answer of an HTTP function.
     pub fn body(&self) -> &str {
         self.ok()["body"].as_str().expect("an HTTP answer has a body")
     }
 
-    /// The code of a problem; empty where the answer is none.
+    /// The code of a problem; empty for other answers.
     pub fn code(&self) -> String {
         self.json()["code"].as_str().unwrap_or_default().to_owned()
     }
@@ -408,7 +408,7 @@ impl Aws {
         self.0.writes.load(Ordering::SeqCst)
     }
 
-    /// Puts an item, as DynamoDB's JSON, whatever stands in its place; without recording the call.
+    /// Puts an item, as DynamoDB's JSON, replacing any existing item; without recording the call.
     ///
     /// # Panics
     /// When DynamoDB refuses it.
@@ -432,7 +432,7 @@ impl Aws {
         assert_eq!(status, 200, "{key} cannot be deleted: {body}");
     }
 
-    /// Spoils the call number `call` from now: 0 is the next one, whatever it is.
+    /// Injects a fault into the call number `call` from now: 0 is the next one.
     pub fn fail(&self, call: usize, fault: Fault) {
         lock(&self.0.faults).insert(self.0.next_call.load(Ordering::SeqCst) + call, fault);
     }
@@ -480,7 +480,7 @@ impl Aws {
         lock(&self.0.calls).clone()
     }
 
-    /// Calls a function with an event, and tells which calls of AWS it made. Calls of functions
+    /// Calls a function with an event, and records its AWS calls. Calls of functions
     /// that run at the same time would be mixed up: one at a time.
     pub async fn call(&self, lambda: &Lambda, event: Value) -> Called {
         self.invoke(lambda, Invocation::with_event(event)).await
@@ -530,7 +530,7 @@ impl Aws {
         })
     }
 
-    /// Answers one request, or spoils it.
+    /// Answers one request, or injects the fault.
     fn answer(&self, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let body = request.body().bytes().unwrap_or_default();
         let json: Value = serde_json::from_slice(body).unwrap_or_default();

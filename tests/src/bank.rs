@@ -26,7 +26,7 @@ fn change_refundable(aws: &Aws, transaction_id: &str, by: i64) -> Value {
     charge
 }
 
-/// Somebody refunds a charge at the provider, under this name.
+/// Refunds a charge at the provider's dashboard, under this name.
 pub fn refund_by_hand(aws: &Aws, transaction_id: &str, name: &str, amount: i64) -> String {
     let charge = change_refundable(aws, transaction_id, -amount);
     let refund = json!({

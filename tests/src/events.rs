@@ -92,7 +92,7 @@ pub fn http(method: &str, path: &str) -> Http {
 
 impl Http {
     /// As [`USER`], [`ADMIN`] or another user, whose token the authorizer accepted and whose
-    /// address is verified. [`ADMIN`] is an admin, everybody else is not.
+    /// address is verified. [`ADMIN`] is an admin, all others are not.
     #[must_use]
     pub fn caller(mut self, user_id: &str) -> Self {
         let (role, name, email) = match user_id {
@@ -120,7 +120,7 @@ impl Http {
         self
     }
 
-    /// As somebody about whom the authorizer has answered this.
+    /// With this authorizer context.
     ///
     /// The token is of the story's time, and whether it has expired is judged by the machine's:
     /// here it has not.
@@ -150,7 +150,7 @@ impl Http {
         self
     }
 
-    /// A part of the path: what `{order_id}` stands for.
+    /// A part of the path: the value of `{order_id}`.
     #[must_use]
     pub fn path_parameter(mut self, name: &str, value: &str) -> Self {
         self.0["pathParameters"][name] = value.into();
@@ -163,7 +163,7 @@ impl Http {
     }
 }
 
-/// A basket with so many of a product, to be sent to Ada; paid with `token`, if there is one.
+/// An order request for a quantity of a product, shipped to Ada; paid with `token` if given.
 pub fn order_request(product: &str, quantity: u32, token: Option<&str>) -> Value {
     let mut order_request = json!({
         "items": [{ "product_id": product, "quantity": quantity }],
@@ -207,7 +207,7 @@ pub fn webhook_request(provider: &str, signature: &str, body: &str) -> Value {
     request.header("stripe-signature", signature).body(body).event()
 }
 
-/// What the payment provider tells of its own accord about one of our payments, at `now`: signed
+/// A webhook event of the provider about one of our payments, at `now`: signed
 /// with the present secret.
 ///
 /// # Panics
@@ -246,7 +246,7 @@ pub fn signed_webhook(secrets: &SecretsManager, now: Timestamp, body: &str) -> V
 }
 
 /// What a queue sends to its consumer. Records carry no receipt handle, so that nothing but the
-/// answer tells what comes back.
+/// answer is what comes back.
 pub fn sqs(queue: &str, messages: &[QueuedMessage]) -> Value {
     let record = |message: &QueuedMessage| {
         json!({

@@ -43,8 +43,8 @@ pub async fn whatever_happens(
     }
 }
 
-/// Plays a story for each fault at every call that its operation makes: it returns what the spoiled
-/// operation answered. The last time nothing is spoiled.
+/// Plays a story for each fault at every call that its operation makes: it returns what the faulty
+/// operation answered. The last time no fault is injected.
 pub async fn whatever_happens_to_any_call(mut story: impl AsyncFnMut(Mishap) -> Called) {
     for fault in FAULTS {
         for call in 0.. {

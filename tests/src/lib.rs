@@ -18,7 +18,7 @@
 //!
 //! In reading order:
 //!
-//! - [`aws`]: the one HTTP client below every SDK client; it records each call and can spoil the
+//! - [`aws`]: the one HTTP client below every SDK client; it records each call and can inject a fault into the
 //!   k-th one. SDK retries are off.
 //! - [`dynamodb`]: dynoxide in memory. Its tables come from [`template`], so that a test never sees
 //!   another schema than a deployment.

@@ -1,7 +1,7 @@
 //! The simulated payment provider behind a network that fails on command, and a record of charges
 //! that no order wanted any more.
 //!
-//! A charge is *unwanted* when its request **leaves** after the order was given up: its payment
+//! A charge is *unwanted* when its request **leaves** after the order was cancelled: its payment
 //! intent is closing or closed, or its time to pay is over. A request that leaves before and
 //! arrives late is legitimate: what it charges is refunded. What a customer completes at their bank
 //! needs no request of ours and is not counted either.
@@ -63,7 +63,7 @@ struct State {
     unwanted: Vec<String>,
 }
 
-/// A charge request, and why its order was given up already when it left.
+/// A charge request, and why its order was already cancelled at that time.
 #[derive(Clone)]
 struct Sent {
     order: ChargeRequest,
@@ -92,7 +92,7 @@ impl RemoteProvider {
         self.state().lost.clone()
     }
 
-    /// The charges that a request made which left after its order was given up, each with the
+    /// The charges that a request made which left after its order was cancelled, each with the
     /// moment and the reason.
     pub fn unwanted_charges(&self) -> Vec<String> {
         self.state().unwanted.clone()
@@ -143,7 +143,7 @@ impl RemoteProvider {
     }
 
     /// Has the provider carry out a charge request, and records whether it charged for an order
-    /// that was given up.
+    /// that was cancelled.
     async fn carry_out(&self, sent: Sent) -> Result<ProviderResult, ProviderError> {
         let Some(reason) = sent.given_up else { return self.inner.charge(&sent.order).await };
         let before = self.charges(sent.order.payment_id);
@@ -182,7 +182,7 @@ impl RemoteProvider {
         }
     }
 
-    /// Why the order of a charge is given up at this moment; `None` where it still wants the
+    /// Why the order of a charge is cancelled at this moment; `None` where it still wants the
     /// charge.
     fn given_up(&self, order: &ChargeRequest) -> Option<String> {
         let intent = self.aws.item(

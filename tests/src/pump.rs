@@ -58,7 +58,7 @@ impl Pump {
         self
     }
 
-    /// Stops the consumer of a queue, whose messages wait until [`Pump::start`] gives it back.
+    /// Stops the consumer of a queue; its messages wait until [`Pump::start`].
     ///
     /// # Panics
     /// When the queue has no consumer.
@@ -71,7 +71,7 @@ impl Pump {
         self.consumers.insert(queue, lambda);
     }
 
-    /// Moves changes and messages until there are none left.
+    /// Moves changes and messages until all are processed.
     ///
     /// # Panics
     /// When they never come to an end, or when a publisher fails.

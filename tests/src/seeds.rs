@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Plays these seeds, on as many threads as there are cores; each has its own time, which is
-/// paused. Returns what came of them, in no order.
+/// paused. Returns the results, in no order.
 ///
 /// # Panics
 /// When a seed panics, or no runtime can be made.

@@ -45,7 +45,7 @@ impl Ses {
     /// The one-time token of the last mail with a link that went to `address`.
     ///
     /// # Panics
-    /// When there is none.
+    /// When it does not exist.
     pub fn token_for(&self, address: &str) -> String {
         let is_token = |letter: char| letter.is_ascii_alphanumeric() || "_-.".contains(letter);
         let token = |mail: &Mail| {
@@ -123,7 +123,7 @@ pub fn bounced(address: &str, kind: &str) -> Value {
     })
 }
 
-/// What it is sent when whoever got a mail at `address` complains: `kind` is their provider's word,
+/// The event when the recipient at `address` complains: `kind` is their provider's word,
 /// where it has one.
 pub fn complained(address: &str, kind: Option<&str>) -> Value {
     let mut complaint = json!({

@@ -95,7 +95,7 @@ pub fn queues() -> impl Iterator<Item = &'static str> {
 /// The name of the operation that consumes a queue.
 ///
 /// # Panics
-/// When there is none.
+/// When it does not exist.
 pub fn consumer_of(queue: &str) -> String {
     let consumes =
         |operation: &&Operation| matches!(operation.trigger, Trigger::Queue(name) if name == queue);
@@ -105,7 +105,7 @@ pub fn consumer_of(queue: &str) -> String {
 /// The name of the operation that publishes the changes of a table.
 ///
 /// # Panics
-/// When there is none.
+/// When it does not exist.
 pub fn publisher_of(table: &str) -> String {
     let publishes = |operation: &&Operation| matches!(operation.trigger, Trigger::Stream { table: name, .. } if name == table);
     operations().find(publishes).unwrap_or_else(|| panic!("{table} has no publisher")).name()
@@ -166,7 +166,7 @@ impl Shop {
         }
     }
 
-    /// The same shop with another instance of a service: its functions are made anew.
+    /// The same shop with another instance of a service: its functions are rebuilt.
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
@@ -199,7 +199,7 @@ impl Shop {
         }
     }
 
-    /// The publisher of stock where an operator is told of products that run out, whose address
+    /// The publisher of stock where an operator is notified of low stock, whose address
     /// only the environment has otherwise.
     #[cfg(feature = "inventory")]
     pub fn stock_publisher_with_operator(&self) -> Lambda {
@@ -221,7 +221,7 @@ impl Shop {
     /// The function of an operation.
     ///
     /// # Panics
-    /// When there is none of this name.
+    /// When no operation has this name.
     pub fn lambda(&self, name: &str) -> Lambda {
         let mut lambdas = self.lambdas.lock().unwrap_or_else(PoisonError::into_inner);
         lambdas.entry(name.to_owned()).or_insert_with(|| self.new_lambda(name)).clone()

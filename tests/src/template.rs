@@ -114,7 +114,7 @@ impl Template {
     /// Reads a template's text.
     ///
     /// # Panics
-    /// When it is no YAML.
+    /// When it is not YAML.
     pub fn parse(text: &str) -> Self {
         let yaml: Yaml = serde_yaml_ng::from_str(text).expect("a template is YAML");
         Self { document: spelled_out(yaml) }
@@ -176,7 +176,7 @@ impl Template {
             .map(|(id, resource)| (id.as_str(), resource))
     }
 
-    /// The resource with this logical id; null if there is none.
+    /// The resource with this logical id; null if it does not exist.
     pub fn resource(&self, id: &str) -> &Value {
         &self.document["Resources"][id]
     }

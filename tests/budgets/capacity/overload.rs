@@ -33,7 +33,7 @@ pub(super) struct Overload {
     pub repeats: &'static [Duration],
 }
 
-/// What became of the commands.
+/// The outcome of the commands.
 #[derive(Debug)]
 pub(super) struct Outcome {
     /// How many were carried out.

@@ -48,7 +48,7 @@ pub(super) async fn users(seen: &Arc<Mutex<Actions>>) {
         .await;
     let second = watched.cold("refresh-token", refresh(&first)).await;
     assert_eq!(second.status(), 200, "her role is another one: {:?}", second.answer);
-    // By now the first successor was exchanged itself: whoever still has its predecessor ends the
+    // By now the first successor was exchanged itself: the holder of its predecessor ends the
     // session.
     assert_eq!(watched.cold("refresh-token", refresh(&first)).await.status(), 401);
     assert_eq!(
@@ -286,7 +286,7 @@ pub(super) async fn catalogue_and_stock(seen: &Arc<Mutex<Actions>>) {
 }
 
 /// A product is said otherwise, under another SKU and under its own, with lost answers; then it is
-/// sold no more, and told once more.
+/// archived, and published again.
 async fn product_that_changes(watched: &Watched, product: &str) {
     let to_it = |method: &str, version: usize| {
         let request =
@@ -355,7 +355,7 @@ pub(super) async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
     watched.order("before", &product, 1, Some("tok_timeout_before_charge")).await;
     pump.settle().await;
 
-    // What is held for orders that wait for their money is part of the books.
+    // What is held for orders that wait for their money is part of the ledger.
     assert_eq!(watched.call("reconcile-ledger", json!({})).await.ok()["unbalanced"], json!([]));
     for (key, token) in [
         ("a", "tok_declined"),
@@ -431,7 +431,7 @@ pub(super) async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
         );
     }
     repair(&watched, &product).await;
-    // Everything is told a second time.
+    // Everything is published a second time.
     watched.pump().settle().await;
     // The buyer is called otherwise, and then gone.
     let changed = json!({ "user_id": USER, "version": 2, "name": "Ada King", "email": KING });
@@ -480,7 +480,7 @@ async fn repair(watched: &Watched, product: &str) {
 /// meanwhile; and in the end the bank wants it all back.
 pub(super) async fn banks_that_ask(seen: &Arc<Mutex<Actions>>) {
     let (watched, product) = Watched::with_teapots(seen).await;
-    // In several parts: an order that is given up lets them go again.
+    // In several parts: a cancelled order lets them go again.
     let divide =
         events::post("/inventory", &json!({ "shard_count": 2, "reason": "It sells fast" }))
             .caller(ADMIN);
@@ -511,7 +511,7 @@ pub(super) async fn banks_that_ask(seen: &Arc<Mutex<Actions>>) {
     }
 }
 
-/// Mails that come back, and one whose reader complains; each is told twice.
+/// Bounced mails, and one complaint; each is reported twice.
 pub(super) async fn mails_that_come_back(seen: &Arc<Mutex<Actions>>) {
     let watched = Watched::new(seen);
     for (kind, data) in [
@@ -533,7 +533,7 @@ pub(super) async fn mails_that_come_back(seen: &Arc<Mutex<Actions>>) {
     assert!(watched.shop.aws.mails().mails().is_empty(), "it is not written to any more");
 }
 
-/// The order is given up while its charge is under way: what was captured is given back, even where
+/// The order is cancelled while its charge is in flight: the capture is refunded, even where
 /// answers are lost.
 pub(super) async fn money_that_goes_back(seen: &Arc<Mutex<Actions>>) {
     let refund = |order: &str, attempt: u64| {
@@ -549,7 +549,7 @@ pub(super) async fn money_that_goes_back(seen: &Arc<Mutex<Actions>>) {
             let mut pump = watched.pump();
             let order = watched.order("late", &product, 1, Some("tok_timeout_after_charge")).await;
             pump.settle().await;
-            // The buyer's time is up before anybody has asked the provider.
+            // The buyer's time is up before the provider is queried.
             watched.shop.clock.advance(PAY_WITHIN);
             watched.call("resume-orders", json!({})).await;
             pump.settle().await;
@@ -566,7 +566,7 @@ pub(super) async fn money_that_goes_back(seen: &Arc<Mutex<Actions>>) {
     }
 }
 
-/// Every call of every consumer and sweep is spoiled in turn, and what was given back is asked for
+/// A fault is injected into every call of every consumer and sweep in turn, and rejected work is requested
 /// again.
 pub(super) async fn lost_answers(seen: &Arc<Mutex<Actions>>) {
     for call in (0..24).step_by(2) {
@@ -599,7 +599,7 @@ pub(super) async fn lost_answers(seen: &Arc<Mutex<Actions>>) {
             let watched = Watched::new(seen);
             let event = || {
                 let mut event = sample("send-notification");
-                // Without a receipt nothing is told to the queue.
+                // Without a receipt nothing is reported to the queue.
                 event["Records"][0].as_object_mut().expect("a record").remove("receiptHandle");
                 event
             };
@@ -645,7 +645,7 @@ pub(super) async fn mails_about_accounts(seen: &Arc<Mutex<Actions>>) {
     }
 }
 
-/// Changes that no publisher of this release can tell of go to its dead letters.
+/// Changes that no publisher of this release can publish go to its dead letters.
 pub(super) async fn changes_that_cannot_be_read(seen: &Arc<Mutex<Actions>>) {
     for (operation, table) in [
         ("publish-user-events", "users"),

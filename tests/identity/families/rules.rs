@@ -58,7 +58,7 @@ pub enum Told {
     /// 401.
     Refused,
     Done,
-    /// Somebody else was quicker: nothing is done.
+    /// A person else was quicker: nothing is done.
     VersionConflict,
     /// Nobody knows.
     Busy,
@@ -91,7 +91,7 @@ impl State {
             }
             Act::Refresh(number) if self.repeats(number, now) => Told::Token(self.sequence),
             Act::Refresh(number) => {
-                // Somebody has a token who should not: a session that is over already has nothing
+                // A person has a token who should not: a session that is over already has nothing
                 // left to lose.
                 if self.is_alive(now) && number < self.sequence {
                     self.end = End::Reused;

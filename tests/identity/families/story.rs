@@ -32,7 +32,7 @@ pub struct Request {
     pub asked: Asked,
     /// How far the clock of the instance that carries it out is ahead.
     pub skew: Duration,
-    /// Which of its calls is spoiled.
+    /// Which of its calls is faulty.
     pub spoil: Option<(usize, Spoil)>,
 }
 

@@ -117,10 +117,10 @@ impl World for Tables {
         (memory::state(&session, &user), session.secret_hash)
     }
 
-    /// Requests that exchange tokens run at the same time. Which of them a spoiled call hits is
+    /// Requests that exchange tokens run at the same time. Which of them a faulty call hits is
     /// left to chance.
     async fn carry_out(&mut self, requests: &[Request], _: &mut Dice) -> Vec<Answer> {
-        // What prepares these is no request, and is not to be spoiled.
+        // What prepares these is no request, and is not to be faulty.
         let is_prepared = |request: &Request| {
             matches!(
                 request.asked,

@@ -21,7 +21,7 @@ const ALWAYS: [&str; 5] = [
 const WITH_TOKEN: [&str; 2] = ["invalid_token", "insufficient_permissions"];
 /// What is answered where a body is read.
 const WITH_BODY: [&str; 2] = ["malformed_body", "payload_too_large"];
-/// What is answered where it is read as what we have described, and not as somebody else's.
+/// What is answered where it is read as what we have described, and not as a foreign one.
 const WITH_OUR_BODY: [&str; 4] =
     ["card_number_rejected", "duplicate_field", "malformed_json", "unsupported_media_type"];
 /// Rules that a field of any body can break.
@@ -80,7 +80,7 @@ impl Code {
         }
     }
 
-    /// Where its example stands among the components. All broken rules look alike.
+    /// Where its example is listed among the components. All broken rules look alike.
     fn key(self) -> &'static str {
         match self {
             Self::Problem(problem) => problem.code,
@@ -185,7 +185,7 @@ fn parameters(operation: &Value) -> impl Iterator<Item = &Value> {
     operation["parameters"].as_array().into_iter().flatten()
 }
 
-/// Whether a body has a form that we have described: somebody else's is any object.
+/// Whether a body has a form that we have described: a foreign one is any object.
 pub fn is_ours(document: &Value, body: &Value) -> bool {
     !reachable(document, body).is_empty()
 }

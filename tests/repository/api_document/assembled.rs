@@ -2,7 +2,7 @@
 //!
 //! The services say what is theirs alone: paths, bodies, successful answers, who may call, and the
 //! problems of the trade. Here is added what follows from that for every operation alike, so that
-//! nobody has to repeat it and nobody can forget it.
+//! it need not be repeated and cannot be forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,12 +15,12 @@ use super::{
 };
 use crate::{Operation, operations, source};
 
-/// Whoever may call, as far as `x-roles` says it.
+/// Who may call, as `x-roles` lists it.
 pub const ROLES: [&str; 4] = ["anonymous", "user", "admin", "owner"];
 
 const PREFIX: &str = "#/components/schemas/";
 
-/// What stands before everything else.
+/// The text before everything else.
 const ABOUT: &str = "\
 A shop: accounts, a catalogue, stock, orders, payments and notifications.
 

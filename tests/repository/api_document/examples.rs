@@ -1,4 +1,4 @@
-//! Whoever reads the document can rely on it: schemas say what they mean, examples are good ones,
+//! Readers of the document can rely on it: schemas say what they mean, examples are good ones,
 //! and nothing is left unsaid.
 
 use jsonschema::Validator;
@@ -48,7 +48,7 @@ fn every_example_of_a_schema_is_one_of_its_values() {
     none(odd);
 }
 
-/// Every schema within a schema that has examples, with where it stands.
+/// Every schema within a schema that has examples, with its position.
 fn with_examples<'a>(schema: &'a Value, place: &str) -> Vec<(String, &'a Value)> {
     let mut found = Vec::new();
     if schema.get("examples").is_some_and(Value::is_array) {

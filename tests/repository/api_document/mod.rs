@@ -5,7 +5,7 @@
 //! [`requests`], [`problems`], [`patterns`] and [`examples`] hold it against the template, the
 //! source files, the list of problems, the parsers of texts, and itself.
 //!
-//! `UPDATE_API_DOCUMENT=1 cargo test -p tests --test repository api_document` writes it anew.
+//! `UPDATE_API_DOCUMENT=1 cargo test -p tests --test repository api_document` rewrites it.
 
 mod answers;
 mod assembled;
@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use tests::template;
 
-/// Where the document stands.
+/// The path of the document.
 fn committed() -> PathBuf {
     template::root().join("functions/platform/openapi.json")
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{all_files, functions::routes, none, operations};
 
-/// A problem that is made somewhere: its status, its code, and its title where that stands beside
+/// A problem that is made somewhere: its status, its code, and its title where that is written beside
 /// it.
 type Made = (u16, String, Option<String>);
 
@@ -37,7 +37,7 @@ const STATUSES: [(&str, u16); 13] = [
     ("SERVICE_UNAVAILABLE", 503),
 ];
 
-/// The services that have a route: what the others call wrong stands in their logs alone.
+/// The services that have a route: the errors of the others are only in their logs.
 fn answering() -> BTreeSet<String> {
     let has_route = |name: &str| !routes(name).is_empty();
     operations()
@@ -136,7 +136,7 @@ fn broken() -> BTreeMap<String, String> {
                 broken.insert(name.to_owned(), file.clone());
             }
         }
-        // A parameter of the query, whose name stands first.
+        // A parameter of the query, whose name comes first.
         for rest in code.split(" parameter(").skip(1) {
             if let (Some(_), Some(name)) = arguments(rest) {
                 broken.insert(name.to_owned(), file.clone());

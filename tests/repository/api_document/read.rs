@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
-/// The text that a value is; empty if it is none.
+/// The text that a value is; empty if absent.
 pub fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }

@@ -1,6 +1,6 @@
 //! What the document says of an operation is what its source file does: each call that reads
 //! something from the request, or decides what is answered, has its place in the document, and
-//! nothing stands there without such a call.
+//! nothing is listed without such a call.
 
 use std::collections::BTreeSet;
 
@@ -166,7 +166,7 @@ fn has_status(operation: &Value, status: &str) -> bool {
     operation["responses"].get(status).is_some()
 }
 
-/// Whether an answer that is no problem has this header.
+/// Whether an answer that is not a problem has this header.
 fn has_header(operation: &Value, name: &str) -> bool {
     let answers = operation["responses"].as_object().into_iter().flatten();
     answers

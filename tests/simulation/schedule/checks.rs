@@ -1,4 +1,4 @@
-//! What must hold in the end: the promises of every order, and the books.
+//! What must hold in the end: the invariants of every order, and the ledger.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -102,8 +102,8 @@ impl Schedule {
         ends
     }
 
-    /// What holds once nothing is lost any more: everything that has moved is in the books, and
-    /// every buyer has heard of it.
+    /// What holds once nothing is lost any more: every movement is in the ledger, and
+    /// every buyer is notified.
     pub async fn check_books(&self) {
         let (mut accounts, mut units): (BTreeMap<String, i64>, BTreeMap<String, i64>) =
             Default::default();
@@ -116,7 +116,7 @@ impl Schedule {
         {
             for line in entry["lines"]["L"].as_array().into_iter().flatten().map(|line| &line["M"])
             {
-                // `stock:<product>:<shelf>` and `customer_funds:<order>`: there is one product, and
+                // `stock:<product>:<bucket>` and `customer_funds:<order>`: there is one product, and
                 // all orders are one sum.
                 let account = text(line, "account");
                 let account = account

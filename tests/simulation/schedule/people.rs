@@ -63,7 +63,7 @@ impl Schedule {
         ));
     }
 
-    /// Somebody gives an order up, sends it, or hears that it has arrived.
+    /// A person cancels, ships or delivers an order.
     pub(super) async fn step(&mut self) {
         let chosen = self.below(self.orders.len() as u64) as usize;
         let order = self.orders[chosen].clone();
@@ -94,7 +94,7 @@ impl Schedule {
         ));
     }
 
-    /// An operator gives back a payment, or a part of it.
+    /// An operator refunds a payment, or a part of it.
     pub(super) async fn give_back(&mut self) {
         let Some(payment) = self.any_payment() else { return };
         // Now and then the same request again.
@@ -119,7 +119,7 @@ impl Schedule {
         ));
     }
 
-    /// The provider tells of a payment, whether there is news of it or not.
+    /// The provider sends a webhook about a payment, changed or not.
     pub(super) async fn tell(&mut self) {
         let Some(payment) = self.any_payment() else { return };
         let event_id = format!("evt_{}", self.below(8));
@@ -155,7 +155,7 @@ impl Schedule {
         self.note(&format!("the stock, {body}: {} {}", called.status(), called.json()["code"]));
     }
 
-    /// A payment that somebody has tried to make, if there is one.
+    /// A payment that a buyer has attempted, if there is one.
     fn any_payment(&mut self) -> Option<String> {
         let items = self.shop.aws.items("payments");
         let attempts: Vec<&Value> =
@@ -166,7 +166,7 @@ impl Schedule {
         Some(text(attempts[self.below(attempts.len() as u64) as usize], "payment_id"))
     }
 
-    /// A request, some of whose calls are spoiled: it is answered, or is to be made again.
+    /// A request with injected faults: it is answered, or must be repeated.
     pub(super) async fn request(&mut self, operation: &str, event: Value) -> Called {
         self.spoil();
         let called = self.shop.call(operation, event).await;

@@ -41,7 +41,7 @@ use crate::{
     pump::Pump,
 };
 
-/// Everybody's password.
+/// The password of all accounts.
 pub const PASSWORD: &str = "correct horse battery staple";
 /// The first customer.
 pub const ADA: &str = "ada@example.com";
@@ -110,10 +110,10 @@ impl Shop {
 
 /// People who are there without a call that is counted.
 impl Shop {
-    /// Somebody who is registered.
+    /// A registered user.
     ///
     /// # Panics
-    /// When the address is none, or taken.
+    /// When the address is invalid or taken.
     pub async fn enrol(&self, email: &str) -> User {
         self.enrol_with(email, hash()).await
     }
@@ -121,7 +121,7 @@ impl Shop {
     /// As [`Shop::enrol`], with a hash of another kind.
     ///
     /// # Panics
-    /// When the address is none, or taken.
+    /// When the address is invalid or taken.
     pub async fn enrol_with(&self, email: &str, password_hash: &str) -> User {
         let (now, ids) = (self.clock.now(), &Ids::System);
         let id = ids.create(now);
@@ -145,7 +145,7 @@ impl Shop {
         user
     }
 
-    /// Another session of somebody, as a login begins it.
+    /// Another session of a user, as a login starts it.
     ///
     /// # Panics
     /// When there is no such user, or no key that signs.
@@ -168,10 +168,10 @@ impl Shop {
         Session { access_token, refresh_token: token.text(&self.refresh_key().await) }
     }
 
-    /// Somebody who runs the shop, and their session.
+    /// An admin, and their session.
     ///
     /// # Panics
-    /// When the address is none, or taken.
+    /// When the address is invalid or taken.
     pub async fn admin(&self, email: &str) -> Session {
         let user = self.enrol(email).await;
         assert!(self.grant(email, "admin").await.answer.is_ok(), "{email} is registered");
@@ -212,7 +212,7 @@ impl Shop {
         self.call(operation, request(operation, body).event()).await
     }
 
-    /// Sends a body to an operation as somebody.
+    /// Sends a body to an operation as this user.
     pub async fn send_as(&self, session: &Session, operation: &str, body: &Value) -> Called {
         self.call(operation, session.request(request(operation, body))).await
     }
@@ -268,7 +268,7 @@ impl Shop {
         self.send_as(session, "get-me", &Value::Null).await
     }
 
-    /// Changes the version of the profile that stands.
+    /// Changes the stored version of the profile.
     pub async fn edit(&self, session: &Session, body: &Value) -> Called {
         let tag = self.me(session).await.header("etag").unwrap_or_default();
         self.edit_if(session, &tag, body).await
@@ -280,7 +280,7 @@ impl Shop {
             .await
     }
 
-    /// Asks for another address, with the password of everybody.
+    /// Asks for another address, with the common password.
     pub async fn ask_for_address(&self, session: &Session, email: &str) -> Called {
         self.edit(session, &json!({ "email": email, "current_password": PASSWORD })).await
     }
@@ -310,13 +310,13 @@ impl Shop {
         self.call("authorize-request", events::authorize(token)).await
     }
 
-    /// Changes the version of somebody's profile that stands, as an admin.
+    /// Changes the stored version of a user's profile, as an admin.
     pub async fn administer(&self, admin: &Session, id: UserId, body: &Value) -> Called {
         let tag = format!("\"{}\"", self.user(id).await.version);
         self.administer_if(admin, id, &tag, body).await
     }
 
-    /// Changes somebody's profile as an admin, with this `If-Match`.
+    /// Changes a user's profile as an admin, with this `If-Match`.
     pub async fn administer_if(
         &self,
         admin: &Session,
@@ -403,18 +403,18 @@ pub fn request(operation: &str, body: &Value) -> events::Http {
     }
 }
 
-/// The registration of somebody called Ada.
+/// The registration of a user called Ada.
 pub fn registration(email: &str) -> Value {
     let body = json!({ "email": email, "username": "ada", "full_name": "Ada Lovelace", "password": PASSWORD });
     request("register-user", &body).event()
 }
 
-/// The `code` of a problem; empty if it is none.
+/// The `code` of a problem; empty if absent.
 pub fn code(called: &Called) -> String {
     called.json()["code"].as_str().unwrap_or_default().to_owned()
 }
 
-/// The name of a failure; empty if there is none.
+/// The name of a failure; empty if absent.
 pub fn kind(called: &Called) -> &'static str {
     called.answer.as_ref().err().map_or("", |failure| failure.kind)
 }

@@ -26,7 +26,7 @@ pub const NETWORK_BURST: u32 = 1_000_000;
 /// How long a session lasts at most: as long as the template says.
 pub const SESSION_MAX: Duration = Duration::from_secs(180 * 24 * 3600);
 
-/// A clock that stands at the beginning of the story: 2026-11-21T10:00:00Z.
+/// A clock that starts at the beginning of the scenario: 2026-11-21T10:00:00Z.
 pub fn clock() -> Clock {
     Clock::manual(Timestamp::from_milliseconds(1_795_255_200_000))
 }
@@ -156,13 +156,13 @@ pub fn notifications(aws: &Aws, clock: &Clock) -> notifications::Notifications {
     }
 }
 
-/// What the simulated provider says of its own books.
+/// The statement of the simulated provider.
 #[cfg(feature = "ledger")]
 pub fn statement(aws: &Aws) -> std::sync::Arc<dyn provider::statement::StatementReader> {
     std::sync::Arc::new(provider::SimulatedStatement::new(aws.table("payment-simulator")))
 }
 
-/// Ledger, with what the provider says of its own books, if it says anything.
+/// Ledger, with the provider's statement, if it offers one.
 #[cfg(feature = "ledger")]
 pub fn ledger(
     aws: &Aws,

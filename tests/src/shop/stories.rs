@@ -27,7 +27,7 @@ impl Shop {
         self.aws.delete("users", &json!({ "pk": { "S": format!("USER#{id}") } }));
     }
 
-    /// Creates a product with so many in stock, and gives its id. Orders hears of it with the next
+    /// Creates a product with this stock, and returns its id. Orders receives it with the next
     /// turn of the pump.
     ///
     /// # Panics

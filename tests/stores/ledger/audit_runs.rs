@@ -32,7 +32,7 @@ async fn a_schedule_goes_round_the_shop_once_a_day_in_as_many_calls_as_it_takes(
         0
     );
     assert_eq!(audit_run(&world), Some((1, true)));
-    // The next goes on; what is broken is named whoever asks.
+    // The next goes on; what is broken is named for all callers.
     let report = world.report(tick()).await;
     assert_eq!(
         (&report["checked"], unbalanced(&report)),

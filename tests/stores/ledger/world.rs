@@ -153,7 +153,7 @@ async fn trade(shop: &Shop) -> Traded {
     let failed = order("failed", 1, 900, "tok_ok").await;
     pump.settle().await;
 
-    // The buyer's time is up before anybody has asked the provider: the charge is found, and given
+    // The buyer's time is up before the provider is queried: the charge is found, and given
     // back.
     shop.clock.advance(PAY_WITHIN);
     for _ in 0..4 {

@@ -203,7 +203,7 @@ impl Desk {
         order
     }
 
-    /// Somebody takes a step with an order: `cancel`, `ship` or `deliver`.
+    /// A person takes a step with an order: `cancel`, `ship` or `deliver`.
     async fn step(&self, who: &str, step: &str, order: &str, body: &Value) -> Called {
         self.call(&format!("{step}-order"), action_request(who, step, order, body)).await
     }

@@ -30,7 +30,7 @@ async fn the_shop_finds_what_is_odd_and_nothing_else_and_no_longer_than_it_is() 
         desk.clock.advance(Duration::from_secs(3600));
         desk.resume().await;
     }
-    // Somebody else's, and odd in both ways.
+    // A person else's, and invalid in both ways.
     let theirs = events::order("k", &two_spoons()).caller(STRANGER).event();
     let theirs = desk.call("create-order", theirs).await.json()["id"].as_str().unwrap().to_owned();
     desk.send_event(&theirs, "payment_disputed.v1", &open_dispute(1)).await;

@@ -120,7 +120,7 @@ async fn an_attempt_that_waits_for_the_provider_is_not_given_up_and_can_be_cance
     assert!(till.charge("tok_ok", 1).await);
     for _ in 0..20 {
         till.reconcile_after(30 - 1).await;
-        // Somebody else finds out that it still does not answer.
+        // A person else finds out that it still does not answer.
         till.clock.advance(Duration::from_secs(1));
         let now = till.clock.now();
         let probed = store.breaker().await.unwrap().unwrap().start_probe("somebody", now);

@@ -159,7 +159,7 @@ async fn a_refund_that_fails_gives_back_what_it_took_and_is_answered_the_same_ag
         (&first.ok()["body"], Some("true"))
     );
     assert_eq!((till.intent().await.refundable, till.unsettled()), (PRICE, 0));
-    // The order did not ask for it: what it hears is how its payment stands.
+    // The order did not ask for it: what it hears is the state of its payment.
     assert!(!till.told(&mut pump).await.contains(&"payment_refund_failed".to_owned()));
     till.may_give_back(PRICE);
     assert_eq!(told(&till.ask_back("another", &payment, Some(1000)).await), is(201, "completed"));

@@ -1,4 +1,4 @@
-//! Payments: exactly one charge, whatever happens to a call, whoever asks how often, and however
+//! Payments: exactly one charge, whatever happens to a call, for all callers how often, and however
 //! the provider behaves.
 
 mod acting;

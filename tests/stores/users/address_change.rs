@@ -20,7 +20,7 @@ use users::{
 const NEW: &str = "countess@example.com";
 const WRONG: &str = "wrong horse battery staple";
 
-/// Somebody whose address is verified, and a session of theirs.
+/// A person whose address is verified, and a session of theirs.
 async fn verified(shop: &Shop) -> (UserId, Session) {
     let id = shop.enrol(ADA).await.id;
     assert_eq!(shop.verify_email(&shop.verification_token(id).await).await.status(), 204);

@@ -480,7 +480,7 @@ async fn a_change_that_was_decided_upon_an_old_state_is_not_written() {
         UpdateOutcome::VersionConflict
     );
     assert_eq!(store.erase(&user, now, &trace).await.unwrap(), UpdateOutcome::VersionConflict);
-    // Somebody else has the address by now: their credentials are not touched.
+    // A person else has the address by now: their credentials are not touched.
     let present = shop.user(user.id).await;
     let mut foreign = shop.credentials().remove(0);
     foreign["user_id"] = json!({ "S": "usr_0199c2a8-0000-7000-8000-0000000000ff" });

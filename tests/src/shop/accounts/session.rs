@@ -1,4 +1,4 @@
-//! The tokens of somebody who is logged in.
+//! The tokens of a logged-in user.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
@@ -27,7 +27,7 @@ impl Session {
     /// What the access token says.
     ///
     /// # Panics
-    /// When it is none of ours.
+    /// When the token is not one of ours.
     pub fn claims(&self) -> Value {
         let part = self.access_token.split('.').nth(1).expect("a token has three parts");
         serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).expect("a part is base64url"))
@@ -37,7 +37,7 @@ impl Session {
     /// Whose it is.
     ///
     /// # Panics
-    /// When the token is none of ours.
+    /// When the token is not one of ours.
     pub fn user_id(&self) -> UserId {
         self.claims()["sub"].as_str().and_then(UserId::parse).expect("a token names its user")
     }
@@ -45,7 +45,7 @@ impl Session {
     /// The session's id.
     ///
     /// # Panics
-    /// When the token is none of ours.
+    /// When the token is not one of ours.
     pub fn id(&self) -> SessionId {
         self.claims()["sid"].as_str().and_then(SessionId::parse).expect("a token names its session")
     }

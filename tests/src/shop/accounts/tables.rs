@@ -1,4 +1,4 @@
-//! What stands in the tables of the accounts, and the links that were sent.
+//! The tables of the accounts, and the links that were sent.
 
 use std::collections::BTreeSet;
 
@@ -9,28 +9,28 @@ use users::domain::User;
 use super::super::Shop;
 
 impl Shop {
-    /// Somebody's profile as it stands.
+    /// A profile as stored.
     ///
     /// # Panics
-    /// When there is none.
+    /// When it does not exist.
     pub async fn user(&self, id: UserId) -> User {
         self.users.store.user(id).await.expect("the table answers").expect("there is such a user")
     }
 
-    /// The one-time token that stands sealed in a profile or in a message, as the mail shows it.
+    /// The one-time token that a profile or a message holds sealed, as the mail shows it.
     ///
     /// # Panics
-    /// When it is none of this user's.
+    /// When it does not belong to this user.
     pub async fn unseal(&self, sealed: &str, id: UserId) -> String {
         let keys = self.mail_keys().await;
         keys.open(|key| key.open(sealed, &["one-time-token", &id.to_string()]))
             .expect("it was sealed for this user")
     }
 
-    /// What the link says that resets somebody's password.
+    /// The token of the link that resets a user's password.
     ///
     /// # Panics
-    /// When there is none.
+    /// When it does not exist.
     pub async fn reset_token(&self, id: UserId) -> String {
         self.unseal(&self.user(id).await.reset.expect("a link was asked for").sealed_token, id)
             .await
@@ -39,7 +39,7 @@ impl Shop {
     /// What the link says that withdraws an address change.
     ///
     /// # Panics
-    /// When there is none.
+    /// When it does not exist.
     pub async fn withdraw_token(&self, id: UserId) -> String {
         self.unseal(
             &self.user(id).await.withdrawal.expect("a change was asked for").link.sealed_token,
@@ -48,10 +48,10 @@ impl Shop {
         .await
     }
 
-    /// What the link says that verifies somebody's address.
+    /// The token of the link that verifies a user's address.
     ///
     /// # Panics
-    /// When there is none.
+    /// When it does not exist.
     pub async fn verification_token(&self, id: UserId) -> String {
         self.unseal(
             &self.user(id).await.verification.expect("an address waits").link.sealed_token,
@@ -60,12 +60,12 @@ impl Shop {
         .await
     }
 
-    /// Every profile, as it stands in the table.
+    /// Every profile, as stored.
     pub fn profiles(&self) -> Vec<Value> {
         self.of_kind("USER#")
     }
 
-    /// Everybody's credentials, as they stand in the table.
+    /// All credentials, as stored.
     pub fn credentials(&self) -> Vec<Value> {
         self.of_kind("EMAIL#")
             .into_iter()
@@ -89,7 +89,7 @@ impl Shop {
     }
 
     /// That profiles and credentials belong together, one to one, and say the same; nothing but
-    /// what is left of those who have gone stands beside them.
+    /// the remains of deleted accounts are listed beside them.
     ///
     /// # Panics
     /// When they do not.
@@ -132,7 +132,7 @@ impl Shop {
     /// Changes the first profile behind the service's back.
     ///
     /// # Panics
-    /// When there is none.
+    /// When it does not exist.
     pub fn set_in_profile(&self, attribute: &str, value: Value) {
         let mut profile = self.profiles().remove(0);
         profile[attribute] = value;
