@@ -35,16 +35,19 @@ demo: ## Runs demo orders end to end: delivered, declined, cancelled, refunded. 
 	@url="$(URL)"; url="$${url:-$$($(STACK) url)}" && \
 		python3 localstack/demo.py "$$url" $(if $(ADMIN_EMAIL),--admin "$(ADMIN_EMAIL)" "$(ADMIN_PASSWORD)")
 
-# Every library and every test target; the binaries hold three lines each, and nothing to test.
-TESTS := cargo test --workspace --lib --test '*'
+# Every library and every test target but `integration`; the binaries hold three lines each, and nothing to test.
+TESTS := cargo test --workspace --lib $(patsubst tests/%/main.rs,--test %,$(filter-out tests/integration/%,$(wildcard tests/*/main.rs)))
+# Integration tests wait for the stack, not for a core: all start at once, and share the stack as it allows.
+INTEGRATION := cargo test --workspace --test integration
 
 test: setup build ## Runs all tests, against a stack of their own with IAM enforced.
 	@localstack/.venv/bin/python -m unittest discover --quiet --start-directory tests/deployment
 	@localstack/.venv/bin/python tests/deployment/emulator.py
 	@echo "Building the tests; the first time takes a few minutes." >&2
 	@$(TESTS) --no-run
+	@$(INTEGRATION) --no-run
 	@python3 localstack/localstripe.py \
-		$(STACK) run --auth --parameter RetrySeconds=2 -- sh -c "$(TESTS) && $(STACK) seed --name test && python3 localstack/samples.py --all --name test && localstack/.venv/bin/python tests/leaks.py"
+		$(STACK) run --auth --parameter RetrySeconds=2 -- sh -c "$(TESTS) && RUST_TEST_THREADS=100 $(INTEGRATION) && $(STACK) seed --name test && python3 localstack/samples.py --all --name test && localstack/.venv/bin/python tests/leaks.py"
 
 bench: setup build ## Measures cold starts of release builds and login times; the first build takes a quarter of an hour.
 	cargo build --release $(SERVICES)
@@ -61,6 +64,7 @@ template: ## Generates what follows from the operations: the API, its permission
 lint: setup ## Checks format, lints, templates, documentation and dependencies.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	localstack/.venv-sam/bin/cfn-lint template.yaml functions/*/template.yaml
 	$(SAM) validate --lint --region us-east-1
 	python3 localstack/dependencies.py

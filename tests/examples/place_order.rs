@@ -6,7 +6,7 @@
 use tests::{events, shop::Shop};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() {
+pub async fn main() {
     let shop = Shop::new();
     let mut pump = shop.pump();
 

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod afterwards;
+#[path = "../examples/place_order.rs"]
+mod example;
 mod late_money;
 mod provider_away;
 mod stopped;
@@ -14,6 +16,11 @@ use tests::{
     pump::Pump,
     shop::{PAY_WITHIN, Shop},
 };
+
+#[test]
+fn example_runs() {
+    example::main();
+}
 
 /// A shop with 10 teapots at 29.99.
 async fn shop() -> (Shop, String) {

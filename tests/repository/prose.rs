@@ -17,8 +17,14 @@ const PATTERNS: &[(&str, &str)] = &[
     (r"\b(tell|tells|telling|told)\b", "publishes, reports, notifies, records"),
     (r"\b(stands|stood)\b", "\"is\", \"is listed\", \"is stored\""),
     (r"\b(goes|went) on\b", "continues, keeps"),
-    (r"\bg(ive|ives|iving|ave|iven) (it |them |an order |orders )?up\b", "cancels, gives up is not a state"),
-    (r"\bg(ive|ives|iving|ave|iven) (it |them |money |goods )?back\b", "refunds, releases, returns"),
+    (
+        r"\bg(ive|ives|iving|ave|iven) (it |them |an order |orders )?up\b",
+        "cancels, gives up is not a state",
+    ),
+    (
+        r"\bg(ive|ives|iving|ave|iven) (it |them |money |goods )?back\b",
+        "refunds, releases, returns",
+    ),
     (r"\bso many\b", "the number, the quantity, the limit"),
     (r"\bow(e|es|ed)\b", "pending command"),
     (r"\b(a|next|last) look\b", "check, scheduled check"),
@@ -47,12 +53,15 @@ const PATTERNS: &[(&str, &str)] = &[
 ];
 
 /// Files whose text is not ours, or is about words.
-const EXEMPT: &[&str] = &["Cargo.lock", "LICENSE", "tests/repository/prose.rs", ".github/CONTRIBUTING.md"];
+const EXEMPT: &[&str] =
+    &["Cargo.lock", "LICENSE", "tests/repository/prose.rs", ".github/CONTRIBUTING.md"];
 
 #[test]
 fn sentences_use_the_terms_of_the_field() {
-    let patterns: Vec<(Regex, &str)> =
-        PATTERNS.iter().map(|(pattern, better)| (Regex::new(&format!("(?i){pattern}")).unwrap(), *better)).collect();
+    let patterns: Vec<(Regex, &str)> = PATTERNS
+        .iter()
+        .map(|(pattern, better)| (Regex::new(&format!("(?i){pattern}")).unwrap(), *better))
+        .collect();
     let mut found = Vec::new();
     for file in tracked_files() {
         let Ok(text) = std::fs::read_to_string(root().join(&file)) else { continue };
@@ -60,7 +69,11 @@ fn sentences_use_the_terms_of_the_field() {
             let Some(prose) = prose_of(&file, line) else { continue };
             for (pattern, better) in &patterns {
                 if let Some(word) = pattern.find(&prose) {
-                    found.push(format!("{file}:{}: \"{}\": better: {better}", number + 1, word.as_str()));
+                    found.push(format!(
+                        "{file}:{}: \"{}\": better: {better}",
+                        number + 1,
+                        word.as_str()
+                    ));
                 }
             }
         }
@@ -70,7 +83,11 @@ fn sentences_use_the_terms_of_the_field() {
 
 /// Every file of the repository that is under version control and not exempt.
 fn tracked_files() -> Vec<String> {
-    let listed = Command::new("git").args(["ls-files"]).current_dir(root()).output().expect("git lists the files");
+    let listed = Command::new("git")
+        .args(["ls-files"])
+        .current_dir(root())
+        .output()
+        .expect("git lists the files");
     let listed = String::from_utf8(listed.stdout).unwrap();
     listed.lines().filter(|file| !EXEMPT.contains(file)).map(str::to_owned).collect()
 }
@@ -101,5 +118,10 @@ fn prose_of(file: &str, line: &str) -> Option<String> {
 
 /// What is between double quotes and has a space: a text, not a name.
 fn texts(line: &str) -> String {
-    line.split('"').skip(1).step_by(2).filter(|text| text.contains(' ')).collect::<Vec<_>>().join(" ")
+    line.split('"')
+        .skip(1)
+        .step_by(2)
+        .filter(|text| text.contains(' '))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
