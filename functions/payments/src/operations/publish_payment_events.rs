@@ -4,8 +4,8 @@ use shared::stream::StreamFilter;
 
 use crate::publish;
 
-/// Attempts and refunds publish no messages of their own. Every change of them also changes the
-/// intent.
+/// Attempts and refunds publish no messages of their own: whatever is published of them is also
+/// recorded in the intent.
 pub const STREAM_FILTER: StreamFilter = StreamFilter::SortKey("INTENT");
 
 /// Queues that the function sends to.
