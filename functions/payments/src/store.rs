@@ -297,7 +297,7 @@ impl Store {
             }))
             .collect();
         if let [_] = &records[..] {
-            let [(item, condition)] = <[_; 1]>::try_from(records).expect("there is one");
+            let [(item, condition)] = <[_; 1]>::try_from(records).expect("exactly one record");
             return match self.table.put(item, condition).await? {
                 Outcome::Written => Ok(WriteOutcome::Written),
                 Outcome::ConditionFailed(item) => {

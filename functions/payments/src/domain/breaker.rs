@@ -218,7 +218,7 @@ mod tests {
             breaker = breaker.after_timeout("me", seconds(number * 10)).expect("a change");
             assert_eq!(
                 (breaker.decide(NOW), breaker.failures),
-                (BreakerDecision::Allow, u32::try_from(number).expect("small"))
+                (BreakerDecision::Allow, u32::try_from(number).expect("a small number"))
             );
         }
         let open = breaker.after_timeout("me", seconds(69)).expect("a change");

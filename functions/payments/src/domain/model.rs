@@ -356,7 +356,7 @@ impl World {
     /// Every state that one transition leads to.
     fn steps(&self) -> Vec<Self> {
         let mut steps = vec![self.cancelled()];
-        let number = u8::try_from(self.attempts.len()).expect("few");
+        let number = u8::try_from(self.attempts.len()).expect("a small number");
         if number < ATTEMPTS && self.intent.may_start(NOW).is_ok() {
             let attempt = attempt(number);
             steps.push(self.after(Change {
