@@ -1,4 +1,4 @@
-//! Sending an attempt, and recording what becomes of it: the steps 2 to 4 of a charge.
+//! Sends charges to the provider, voids them and records their results.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use crate::{
     store::{Records, WriteOutcome},
 };
 
-/// A request under the key is running: its outcome is asked for after so long.
+/// Delay before the next check while another request under the same key is running.
 const RUNNING_RECHECK: Duration = Duration::from_secs(60);
 
 impl Payments {
-    /// Sends the charge of an attempt that its order still wants, unless somebody else has changed
-    /// the attempt since it was read. Returns the attempt as it is then.
+    /// Sends the charge of an attempt that its order still wants, unless another writer has changed
+    /// the attempt since it was read. Returns the current attempt.
     ///
     /// A charge is never created for an order that is closing or past its deadline. An attempt that
-    /// was not sent is abandoned instead; one that was sent before is left for reconciliation,
+    /// was never sent is abandoned instead. One that was sent before is left to reconciliation,
     /// which voids it.
     pub(crate) async fn send(
         &self,
@@ -46,15 +46,15 @@ impl Payments {
         let result =
             match self.call_provider_within(time, call, self.provider.charge(&request)).await {
                 Ok(result) => result,
-                // Of an attempt that was sent before, this says only that the request now did
-                // nothing.
+                // For an attempt that was sent before, the error covers only this request: the
+                // earlier one may have charged.
                 Err(ProviderError::CredentialsRejected(_)) if is_first => ProviderResult::NotSent,
                 Err(_) => ProviderResult::OutcomeUnknown,
             };
         self.settle(intent, sending, &result).await
     }
 
-    /// Abandons an attempt that was not sent and that its order no longer wants.
+    /// Abandons an attempt that was never sent and that its order no longer wants.
     pub(crate) async fn abandon(
         &self,
         intent: PaymentIntent,
@@ -63,11 +63,11 @@ impl Payments {
         self.settle(intent, attempt, &ProviderResult::Abandoned { reason: ORDER_CLOSED }).await
     }
 
-    /// Voids a charge that its order no longer wants if it never arrived at the provider, and
-    /// records its outcome where it did. Returns the attempt as it is then.
+    /// Voids a charge that its order no longer wants if it never reached the provider, and records
+    /// its outcome if it did. Returns the current attempt.
     ///
-    /// The attempt is marked before the provider is asked. From then on its charge is sent only to
-    /// read the answer that the provider has stored under the key, which charges nothing new.
+    /// The attempt is marked before the provider is called. From then on its charge is sent only to
+    /// read the answer that the provider has stored under the key. That creates no new charge.
     pub(crate) async fn void_charge(
         &self,
         call: &ProviderCall,
@@ -87,8 +87,8 @@ impl Payments {
                 self.settle(intent, voiding, &ProviderResult::Abandoned { reason: ORDER_CLOSED })
                     .await
             }
-            // The first check has asked twice already: the next one, a minute later, reads the
-            // stored answer.
+            // The first check has already called the provider twice. The next check, a minute
+            // later, reads the stored answer.
             Ok(KeyState::Used) if is_marked => {
                 self.replay_stored_answer(call, intent, voiding, &request).await
             }
@@ -103,8 +103,8 @@ impl Payments {
         }
     }
 
-    /// Sends a charge that the provider is known to have, once more under its key: the provider
-    /// returns the answer it has stored.
+    /// Sends a charge that the provider already has again under its key. The provider returns its
+    /// stored answer.
     async fn replay_stored_answer(
         &self,
         call: &ProviderCall,
@@ -125,8 +125,8 @@ impl Payments {
         }
     }
 
-    /// Looks for a charge in the provider's list, where its key cannot be used any more. A charge
-    /// that is missing twice was never made.
+    /// Searches the provider's list for a charge whose key can no longer be used. A charge that is
+    /// missing from two lists was never created.
     pub(crate) async fn find_in_list(
         &self,
         call: &ProviderCall,
@@ -137,7 +137,7 @@ impl Payments {
         let found = self.call_provider(call, self.provider.find_by_time(&request)).await;
         let now = self.clock.now();
         match found {
-            // A pending charge is cancelled at the next check: it is known by its id then.
+            // A pending charge is cancelled at the next check, when its id is known.
             Ok(Some(result)) => self.settle(intent, attempt, &result).await,
             Ok(None) if attempt.is_missing_twice(now) => {
                 self.settle(intent, attempt, &ProviderResult::NeverCreated).await
@@ -147,7 +147,7 @@ impl Payments {
         }
     }
 
-    /// Writes an attempt whose next check is scheduled; returns the attempt as it is then.
+    /// Writes an attempt with its next check scheduled. Returns the current attempt.
     async fn write_next_check(
         &self,
         next: Attempt,
@@ -156,8 +156,8 @@ impl Payments {
         Ok(self.write_attempt(&attempt, &next).await?.unwrap_or(next))
     }
 
-    /// Writes the next version of an attempt. Returns the attempt that another writer has put there
-    /// instead.
+    /// Writes the next version of an attempt. Returns the stored attempt if another writer was
+    /// faster.
     async fn write_attempt(
         &self,
         attempt: &Attempt,
@@ -166,7 +166,7 @@ impl Payments {
         let change = Change { attempt: Some(next.clone()), ..Change::default() };
         Ok(match self.store.write(&change, None).await? {
             WriteOutcome::Written => None,
-            // The same record: the answer to an earlier try of this write was lost.
+            // The same record: an earlier try of this write succeeded, but its response was lost.
             WriteOutcome::Conflict(records) => {
                 Some(records.attempt.unwrap_or_else(|| attempt.clone()))
                     .filter(|other| other != next)
@@ -174,7 +174,7 @@ impl Payments {
         })
     }
 
-    /// Records a fact about an attempt; answers the attempt as it stands then.
+    /// Records a result for an attempt. Returns the current attempt.
     pub(crate) async fn settle(
         &self,
         intent: PaymentIntent,
@@ -184,9 +184,9 @@ impl Payments {
         self.settle_if(intent, attempt, result, |_| true).await
     }
 
-    /// Records a fact that was learned beside the attempt's own call. While that call runs, it
-    /// reports every outcome itself, and what the provider shows may be an intermediate state: only
-    /// a success is recorded.
+    /// Records a result that was observed outside the attempt's own call. While that call runs it
+    /// reports every outcome itself, and what the provider shows may be an intermediate state.
+    /// Until the call ends, only a success is recorded.
     pub(crate) async fn settle_observed(
         &self,
         intent: PaymentIntent,
@@ -228,7 +228,7 @@ impl Payments {
                     let attempt = change.attempt.unwrap_or(attempt);
                     self.report_review(change.needs_review, &attempt);
                     if attempt.duplicate_capture {
-                        tracing::error!(payment.id = %attempt.payment_id, "the order was paid twice: the second capture is given back");
+                        tracing::error!(payment.id = %attempt.payment_id, "order paid twice, refunding the duplicate capture");
                         self.count("DuplicateCapture");
                     }
                     return Ok(attempt);
@@ -248,8 +248,8 @@ impl Payments {
         Err(PaymentError::Contention)
     }
 
-    /// Asks the provider what became of an attempt. `None`: it knows of none. An error: it did not
-    /// say.
+    /// Looks up an attempt at the provider. `None` means that the provider has no such charge; an
+    /// error means that the outcome is unknown.
     pub(crate) async fn look_up(
         &self,
         call: &ProviderCall,
@@ -259,8 +259,8 @@ impl Payments {
         self.call_provider(call, self.provider.retrieve(&request)).await
     }
 
-    /// Cancels a charge that the provider has not finished, `found` being what the provider says of
-    /// it. Returns the attempt as it is then.
+    /// Cancels a charge that the provider has not completed. `found` is the result of the last
+    /// lookup. Returns the current attempt.
     pub(crate) async fn cancel_charge(
         &self,
         call: &ProviderCall,
@@ -283,7 +283,7 @@ impl Payments {
 
     fn report_review(&self, needed: bool, attempt: &Attempt) {
         if needed {
-            tracing::error!(payment.id = %attempt.payment_id, "what the provider says of this payment does not fit: somebody has to look");
+            tracing::error!(payment.id = %attempt.payment_id, "provider contradicts the payment record, review needed");
             self.count("NeedsReview");
         }
     }

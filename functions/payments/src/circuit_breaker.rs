@@ -1,5 +1,4 @@
-//! Asking the provider: only with the breaker's leave, no longer than may be, and what came of it
-//! is the breaker's to know.
+//! Calls the provider through the circuit breaker, with a timeout, and records the outcome.
 
 use std::{future::Future, time::Duration};
 
@@ -12,87 +11,85 @@ use crate::{
     error::PaymentError,
 };
 
-/// How often the breaker is written anew because others wrote meanwhile. It only counts: one call
-/// more or less does not matter.
+/// Attempts to write the breaker when other writers change it. The failure count may be off by a
+/// few calls.
 const MAX_WRITE_ATTEMPTS: u32 = 3;
 
-/// With less than this left of the function's time, a call is not begun.
+/// Time that must remain before the function's deadline to start a call.
 const MIN_CALL_TIME: Duration = Duration::from_secs(2);
 
-/// What must be left of the function's time after a call, to record its outcome.
+/// Time reserved after a call to record its outcome.
 const OUTCOME_WRITE_TIME: Duration = Duration::from_secs(1);
 
-/// How much longer than its call a lock lasts: for the write of the outcome, and because clocks
-/// differ.
+/// Time by which a lock outlives its call. It covers the write of the outcome and clock skew.
 const LOCK_MARGIN: Duration = Duration::from_secs(3);
 
-/// Whoever asks while one call finds out whether the provider answers again comes back after so
-/// long.
+/// Retry delay for callers while another call probes the provider.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// A call that had this much less than the budget, because of our own writes or the function's time
-/// limit, and then ran out of time says nothing about the provider: the breaker does not count it.
+/// A call whose time was shorter than the budget by this much was cut short by our own writes or by
+/// the function's deadline. Its timeout does not reveal the provider's health, so the breaker
+/// ignores it.
 const CUT_SHORT_BY: Duration = Duration::from_secs(1);
 
-/// Whether the provider may be asked.
+/// The breaker's answer to a request for a provider call.
 #[derive(Clone, Debug)]
 pub(crate) enum Permit {
-    /// It may.
     Granted(ProviderCall),
-    /// Not before this moment.
-    Denied { until: Timestamp },
+    /// No call may start before `until`.
+    Denied {
+        until: Timestamp,
+    },
 }
 
-/// Somebody who has leave to ask.
+/// A permitted provider call.
 #[derive(Clone, Debug)]
 pub(crate) struct ProviderCall {
     breaker: Breaker,
     owner: String,
-    /// When the function that asks is stopped.
+    /// The deadline of the calling function.
     deadline: Timestamp,
 }
 
-/// The time within which one call of the provider begins and ends.
+/// The time limit of one provider call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CallTime {
     ends_at: Timestamp,
-    /// How long others have to leave the record alone, from the moment at which this was made: the
-    /// call is over before that.
+    /// Duration of the lock on the record, from the creation of this value. The call ends before
+    /// the lock does.
     pub(crate) lock: Duration,
 }
 
 impl CallTime {
-    /// What a call has that begins now, in a function that is stopped at `deadline`. The provider's
-    /// budget is an upper limit.
+    /// The time limit of a call that starts now, in a function with this deadline.
+    /// [`PROVIDER_BUDGET`] is the upper limit.
     fn before(deadline: Timestamp) -> Self {
         let now = Clock::System.now();
         let call = deadline.since(now).saturating_sub(OUTCOME_WRITE_TIME).min(PROVIDER_BUDGET);
         Self { ends_at: now.plus(call), lock: call + LOCK_MARGIN }
     }
 
-    /// What is left of it.
+    /// Time left until the limit.
     fn remaining(self) -> Duration {
         self.ends_at.since(Clock::System.now())
     }
 }
 
 impl ProviderCall {
-    /// The time for a call that begins now.
+    /// The time limit of a call that starts now.
     pub(crate) fn call_time(&self) -> CallTime {
         CallTime::before(self.deadline)
     }
 }
 
-/// How long from now until a function that is stopped at `deadline` is sure to send nothing any
-/// more.
+/// Duration after which a function with this deadline can no longer send anything.
 pub(crate) fn sender_stops_in(deadline: Timestamp) -> Duration {
     deadline.since(Clock::System.now()) + LOCK_MARGIN
 }
 
 impl Payments {
-    /// Whether the provider may be asked, by what was read of its breaker and of the time until the
-    /// function is stopped at `deadline`. If the breaker cannot be written, the call is made all
-    /// the same.
+    /// Requests a permit for a provider call. `breaker` is the stored breaker, `deadline` the
+    /// deadline of the function. If the breaker cannot be written, the call is permitted.
     pub(crate) async fn try_acquire(
         &self,
         breaker: Option<Breaker>,
@@ -115,7 +112,7 @@ impl Payments {
                     Ok(Ok(())) => {
                         Permit::Granted(ProviderCall { breaker: probed, owner, deadline })
                     }
-                    // The answer to an earlier try of this very write was lost.
+                    // An earlier try of this write succeeded, but its response was lost.
                     Ok(Err(Some(current))) if current == probed => {
                         Permit::Granted(ProviderCall { breaker: probed, owner, deadline })
                     }
@@ -123,7 +120,7 @@ impl Payments {
                     Err(error) => {
                         shared::http::warn(
                             &error,
-                            "the breaker cannot be written: the provider is asked all the same",
+                            "failed to write circuit breaker, calling the provider anyway",
                         );
                         Permit::Granted(ProviderCall { breaker, owner, deadline })
                     }
@@ -132,7 +129,7 @@ impl Payments {
         }
     }
 
-    /// Leave to ask, for those who wait at the door.
+    /// Requests a permit, and fails with a retry delay if it is denied.
     pub(crate) async fn acquire(
         &self,
         breaker: Option<Breaker>,
@@ -149,7 +146,8 @@ impl Payments {
         }
     }
 
-    /// The leave that was given before, or leave now: whoever has it does not ask for it twice.
+    /// Reuses a permit from an earlier write attempt, so that a conflict does not probe the
+    /// provider twice.
     pub(crate) async fn reuse_or_acquire(
         &self,
         held: Option<ProviderCall>,
@@ -162,7 +160,7 @@ impl Payments {
         }
     }
 
-    /// Waits for the provider no longer than may be, notes what it would not say, and tells the
+    /// Calls the provider within the time limit, logs failures and records the outcome in the
     /// breaker.
     pub(crate) async fn call_provider<T>(
         &self,
@@ -172,8 +170,8 @@ impl Payments {
         self.call_provider_within(call.call_time(), call, request).await
     }
 
-    /// As [`Payments::call_provider`], within a time that began before: the call never outlives a
-    /// lock that was taken for it.
+    /// Like [`Payments::call_provider`], with a time limit that has already started. The call never
+    /// outlives the lock that was taken for it.
     pub(crate) async fn call_provider_within<T>(
         &self,
         time: CallTime,
@@ -182,28 +180,26 @@ impl Payments {
     ) -> Result<T, ProviderError> {
         let remaining = time.remaining();
         if remaining.is_zero() {
-            tracing::warn!("no time is left to ask the provider: the outcome is unknown");
-            return Err(ProviderError::Busy(
-                "the function has no time left for the call".to_owned(),
-            ));
+            tracing::warn!("no time left for the provider call, outcome unknown");
+            return Err(ProviderError::Busy("no time left for the call".to_owned()));
         }
         let answer = tokio::time::timeout(remaining, request).await;
         let was_cut_short = answer.is_err() && remaining + CUT_SHORT_BY < PROVIDER_BUDGET;
-        let answer = answer
-            .unwrap_or_else(|_| Err(ProviderError::Indeterminate("it took too long".to_owned())));
+        let answer =
+            answer.unwrap_or_else(|_| Err(ProviderError::Indeterminate("timed out".to_owned())));
         match &answer {
             Err(ProviderError::Indeterminate(cause)) => {
-                tracing::warn!(cause, "the provider gave no answer: the outcome is unknown")
+                tracing::warn!(cause, "provider call failed or timed out, outcome unknown")
             }
             Err(ProviderError::Busy(cause)) => {
-                tracing::warn!(cause, "provider does not take the request now, retrying later")
+                tracing::warn!(cause, "provider busy, retrying later")
             }
             Err(ProviderError::Rejected(cause)) => {
-                tracing::error!(cause, "the provider refuses our request: the outcome is unknown");
+                tracing::error!(cause, "provider rejected the request as invalid, outcome unknown");
                 self.count("ProviderRequestRejected");
             }
             Err(ProviderError::CredentialsRejected(cause)) => {
-                tracing::error!(cause, "provider rejects our credentials, request not carried out");
+                tracing::error!(cause, "provider rejected the credentials, request not executed");
                 self.count("ProviderRequestRejected");
             }
             Err(ProviderError::KeyMismatch(cause)) => tracing::warn!(
@@ -211,7 +207,7 @@ impl Payments {
                 "idempotency key belongs to another request, request rejected"
             ),
             Err(ProviderError::StoredFailure(cause)) => {
-                tracing::warn!(cause, "provider repeats a stored server error: outcome unknown")
+                tracing::warn!(cause, "provider repeats a stored server error, outcome unknown")
             }
             Ok(_) => {}
         }
@@ -221,7 +217,8 @@ impl Payments {
         answer
     }
 
-    /// Tells the breaker how a call went. That it cannot be told stops nobody either.
+    /// Records the outcome of a call in the breaker. A failed write is logged and does not fail the
+    /// call.
     async fn record_outcome(&self, call: &ProviderCall, timed_out: bool) {
         let mut breaker = call.breaker.clone();
         for _ in 0..MAX_WRITE_ATTEMPTS {
@@ -237,7 +234,7 @@ impl Payments {
                     if next.is_open() {
                         tracing::error!(
                             provider = next.provider,
-                            "the provider does not answer: it is left alone for a while"
+                            "circuit breaker opened, provider calls paused"
                         );
                         self.count("CircuitBreakerOpened");
                     }
@@ -248,7 +245,7 @@ impl Payments {
                 Err(error) => {
                     return shared::http::warn(
                         &error,
-                        "the breaker could not be told how a call went",
+                        "failed to record call outcome in circuit breaker",
                     );
                 }
             }

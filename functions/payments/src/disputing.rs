@@ -1,4 +1,4 @@
-//! What happens to money at the provider without this service: disputes, and refunds made in its
+//! Records what happens at the provider without a request: disputes, and refunds made in its
 //! dashboard.
 
 use shared::{clock::Timestamp, telemetry::Trace};
@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl Payments {
-    /// Looks the dispute up at the provider and records its state.
+    /// Looks up a dispute at the provider and records its state.
     pub(crate) async fn record_dispute(
         &self,
         dispute_id: &str,
@@ -24,21 +24,21 @@ impl Payments {
             .await
             .map_err(PaymentError::redeliver)?;
         let Some(reported) = found else {
-            tracing::warn!("the provider reports a dispute about a charge that is not known here");
+            tracing::warn!("ignoring dispute of an unknown charge");
             return Ok(());
         };
         let Some(mut intent) = self.store.intent(reported.payment_id.order_id()).await? else {
-            tracing::warn!(payment.id = %reported.payment_id, "the provider reports a dispute about a payment that is not known here");
+            tracing::warn!(payment.id = %reported.payment_id, "ignoring dispute of an unknown payment");
             return Ok(());
         };
         for _ in 0..MAX_WRITE_ATTEMPTS {
             if intent.captured_payment.is_none() && intent.active_attempt.is_some() {
-                // The charge is not recorded yet: the dispute counts once it is.
+                // The charge is not recorded yet. The redelivered event finds it recorded.
                 return Err(PaymentError::ProviderUnavailable { retry_after_seconds: 60 });
             }
             let change = apply_provider_dispute(&intent, &reported, self.clock.now(), trace);
             if change.needs_review {
-                tracing::error!(payment.id = %reported.payment_id, "dispute does not fit the payment: it needs review");
+                tracing::error!(payment.id = %reported.payment_id, "dispute contradicts the payment record, review needed");
                 self.count("NeedsReview");
             }
             if change.is_empty() {
@@ -46,7 +46,7 @@ impl Payments {
             }
             match self.store.write(&change, None).await? {
                 WriteOutcome::Written => {
-                    tracing::error!(order.id = %intent.order_id, dispute.state = reported.state.name(), "state of a dispute changed");
+                    tracing::error!(order.id = %intent.order_id, dispute.state = reported.state.name(), "dispute state changed");
                     self.count("PaymentDisputed");
                     return Ok(());
                 }
@@ -56,8 +56,8 @@ impl Payments {
         Err(PaymentError::Contention)
     }
 
-    /// Looks a refund up that this service did not ask for, and records it if it refunds one of its
-    /// payments.
+    /// Looks up a refund that this service did not request, and records it if it belongs to one of
+    /// its payments.
     pub(crate) async fn adopt_provider_refund(
         &self,
         provider_refund_id: &str,
@@ -70,7 +70,7 @@ impl Payments {
             .await
             .map_err(PaymentError::redeliver)?;
         let Some(found) = found else {
-            tracing::info!("the provider reports a refund of a charge that is not known here");
+            tracing::info!("ignoring refund of an unknown charge");
             return Ok(());
         };
         let mut records =
@@ -78,20 +78,20 @@ impl Payments {
         for _ in 0..MAX_WRITE_ATTEMPTS {
             let (Some(intent), Some(paid)) = (records.intent.clone(), records.attempt.clone())
             else {
-                tracing::warn!(payment.id = %found.payment_id, "the provider reports a refund of a payment that is not known here");
+                tracing::warn!(payment.id = %found.payment_id, "ignoring refund of an unknown payment");
                 return Ok(());
             };
             if let Some(refund) = records.refund {
                 return self.settle_refund(intent, paid, refund, &found.result).await.map(drop);
             }
             if paid.is_in_flight() {
-                // The charge is not recorded yet: its refund counts once it is.
+                // The charge is not recorded yet. The redelivered event finds it recorded.
                 return Err(PaymentError::ProviderUnavailable { retry_after_seconds: 60 });
             }
             let change =
                 adopt_refund(&intent, &paid, &found, self.clock.now(), self.first_retry, trace);
             if change.needs_review {
-                tracing::error!(payment.id = %found.payment_id, "refund made at the provider does not fit the payment: it needs review");
+                tracing::error!(payment.id = %found.payment_id, "refund made at the provider contradicts the payment record, review needed");
                 self.count("NeedsReview");
             }
             if change.is_empty() {
@@ -99,7 +99,7 @@ impl Payments {
             }
             match self.store.write(&change, None).await? {
                 WriteOutcome::Written => {
-                    tracing::info!(order.id = %intent.order_id, "refund made at the provider recorded");
+                    tracing::info!(order.id = %intent.order_id, "recorded refund made at the provider");
                     return Ok(());
                 }
                 WriteOutcome::Conflict(newer) => {

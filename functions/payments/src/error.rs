@@ -1,5 +1,4 @@
-//! What can go wrong with a payment, in the trade's words; and, in the last lines, what clients are
-//! told of it.
+//! Errors of payments and, at the end, their mapping to API problems.
 
 use lambda_http::http::StatusCode;
 use provider::{
@@ -17,96 +16,78 @@ use crate::domain::{IntentState, RefundError, StartError};
 /// Why a payment cannot be made, shown or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum PaymentError {
-    /// There is no such order, it is another's, or it cannot be paid yet: all the same to the
-    /// caller.
-    #[error("there is no such order to pay")]
+    /// The order does not exist, belongs to another user or cannot be paid yet. The caller cannot
+    /// distinguish these cases.
+    #[error("the order does not exist or cannot be paid yet")]
     OrderNotFound,
-    /// There is no such payment, or it is another's.
-    #[error("there is no such payment")]
+    /// The payment does not exist or belongs to another user.
+    #[error("the payment does not exist")]
     PaymentNotFound,
     /// No attempt may start.
-    #[error("no attempt may start: {reason}")]
+    #[error("the attempt cannot start: {reason}")]
     NotPayable {
-        /// Why.
         reason: StartError,
-        /// The state of the order's payment.
+        /// State of the order's payment.
         state: IntentState,
     },
-    /// The idempotency key stands for another request.
+    /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
-    /// The same request is being worked on.
-    #[error("the same request is being worked on")]
-    RequestInProgress {
-        /// When to ask again.
-        retry_after_seconds: u64,
-    },
-    /// The attempt came to nothing.
+    /// The same request is still running.
+    #[error("the same request is in progress")]
+    RequestInProgress { retry_after_seconds: u64 },
+    /// The provider declined the attempt, or it was abandoned.
     #[error("the payment {payment_id} was declined: {reason}")]
-    Declined {
-        /// The attempt.
-        payment_id: PaymentId,
-        /// Why.
-        reason: String,
-    },
-    /// The payment, or so much of it, cannot be given back.
-    #[error("no refund may begin: {0}")]
+    Declined { payment_id: PaymentId, reason: String },
+    /// The payment, or the requested amount, cannot be refunded.
+    #[error("the refund cannot start: {0}")]
     NotRefundable(RefundError),
-    /// The provider did not give it back.
+    /// The provider did not make the refund.
     #[error("the refund {refund_id} failed: {reason}")]
-    RefundFailed {
-        /// The refund.
-        refund_id: RefundId,
-        /// Why.
-        reason: String,
-    },
-    /// The provider does not answer, and is left alone for a while.
-    #[error("the provider does not answer, and is left alone")]
-    ProviderUnavailable {
-        /// When to ask again.
-        retry_after_seconds: u64,
-    },
-    /// No such provider tells this shop anything.
-    #[error("there is no such payment provider")]
+    RefundFailed { refund_id: RefundId, reason: String },
+    /// The circuit breaker is open: the provider does not answer.
+    #[error("the payment provider is unavailable")]
+    ProviderUnavailable { retry_after_seconds: u64 },
+    /// The webhook's path names another provider than the configured one.
+    #[error("the payment provider does not exist")]
     ProviderNotFound,
-    /// What claims to come from the provider does not.
-    #[error("the signature is not the provider's: {0}")]
+    /// The webhook's signature is missing, wrong or outdated.
+    #[error("invalid webhook signature: {0}")]
     BadSignature(BadSignature),
-    /// What claims to come from the provider is larger than any event.
-    #[error("the provider's event is too large")]
+    /// The webhook's body exceeds the size limit.
+    #[error("the webhook event is too large")]
     EventTooLarge,
-    /// The secret of the webhooks does not hold what it should. What it holds instead stays untold.
-    #[error("the secret of the webhooks cannot be read")]
+    /// The webhook secret is malformed. Its content is never logged.
+    #[error("the webhook secret is malformed")]
     WebhookSecretsUnreadable,
-    /// The attempt was abandoned because the order gave up.
-    #[error("the order gave up while it was about to be paid")]
+    /// The attempt was abandoned because the order was cancelled.
+    #[error("the order was cancelled before the charge was sent")]
     OrderClosed,
-    /// Somebody else is about to send the attempt: the message is given back until that is done or
-    /// its lock is over.
-    #[error("the attempt is about to be sent by somebody else")]
+    /// Another function is about to send the attempt. The message is retried until that is done or
+    /// the lock expires.
+    #[error("another function is about to send the attempt")]
     SendInProgress,
-    /// A command about the money of an order whose payment was never opened.
+    /// A command refers to an order whose payment was never opened.
     #[error("the order has no payment yet")]
     IntentNotFound,
-    /// A record is in a state that only a newer release can judge.
-    #[error("a record is in a state that this release does not know")]
+    /// A record is in a state that only a newer release knows.
+    #[error("a record has a state that this release does not know")]
     UnknownState,
-    /// Others wrote the same records each time.
-    #[error("others wrote the same records each time")]
+    /// Every write attempt conflicted with another writer.
+    #[error("every write attempt conflicted with another writer")]
     Contention,
-    /// The table did not do as it was told.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// The key of the cursors could not be had.
+    /// The key that seals cursors is unavailable.
     #[error(transparent)]
     Secret(#[from] SecretError),
 }
 
-/// Each may pass: the payment is opened a moment later, a transaction ends, the provider answers.
+/// Every error may pass: a payment is opened later, a transaction ends, the provider recovers.
 impl Retryable for PaymentError {}
 
 impl PaymentError {
-    /// The provider did not answer while its event was handled: it redelivers the event.
+    /// The lookup for a webhook event failed: the provider redelivers the event.
     pub(crate) fn redeliver(_: ProviderError) -> Self {
         Self::ProviderUnavailable { retry_after_seconds: 5 }
     }
@@ -125,36 +106,36 @@ impl From<PaymentError> for Problem {
     fn from(error: PaymentError) -> Self {
         match error {
             PaymentError::OrderNotFound => Problem::not_found("order")
-                .detail("If the order was placed a moment ago, read it until it awaits payment, and repeat this request."),
+                .detail("If the order was just placed, read it until it awaits payment, then repeat this request."),
             PaymentError::PaymentNotFound => Problem::not_found("payment"),
             PaymentError::NotPayable { reason, state } => not_payable(reason, &state),
             PaymentError::KeyReused => IdempotencyKey::reused(),
             PaymentError::RequestInProgress { retry_after_seconds } => {
-                Problem::conflict("request_in_progress", "The same request is being worked on")
-                    .detail("Repeat it with the same Idempotency-Key a little later: it will answer what became of it.")
+                Problem::conflict("request_in_progress", "Request in progress")
+                    .detail("Repeat it with the same Idempotency-Key after Retry-After to get its result.")
                     .retry_after(retry_after_seconds)
             }
             PaymentError::Declined { payment_id, reason } => {
-                Problem::new(StatusCode::PAYMENT_REQUIRED, "payment_declined", "The payment was declined")
-                    .detail("Nothing was charged. To try again, send another payment method under a new Idempotency-Key.")
+                Problem::new(StatusCode::PAYMENT_REQUIRED, "payment_declined", "Payment declined")
+                    .detail("Nothing was charged. Try another payment method under a new Idempotency-Key.")
                     .with("payment_id", payment_id.to_string())
                     .with("failure_reason", reason)
             }
             PaymentError::NotRefundable(reason) => not_refundable(reason),
             PaymentError::RefundFailed { refund_id, reason } => Problem::conflict(
                 "refund_failed",
-                "The provider did not give the money back",
+                "Refund failed",
             )
-            .detail("Nothing was given back. What stands in the way is for the provider to say; to try again, use a new Idempotency-Key.")
+            .detail("Nothing was refunded. Check failure_reason with the provider, then try again under a new Idempotency-Key.")
             .with("refund_id", refund_id.to_string())
             .with("failure_reason", reason),
             PaymentError::ProviderUnavailable { retry_after_seconds } => {
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable", "The payment provider does not answer")
-                    .detail("Nothing was begun. Repeat the request later, with the same Idempotency-Key.")
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable", "Payment provider unavailable")
+                    .detail("Nothing was started. Repeat the request with the same Idempotency-Key after Retry-After.")
                     .retry_after(retry_after_seconds)
             }
             PaymentError::ProviderNotFound => Problem::not_found("provider"),
-            PaymentError::BadSignature(_) => Problem::bad_request("bad_signature", "The signature is not the provider's").caused_by(&error),
+            PaymentError::BadSignature(_) => Problem::bad_request("bad_signature", "Invalid webhook signature").caused_by(&error),
             PaymentError::EventTooLarge => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "The body is too large")
                 .detail("A body may have 262,144 bytes."),
             PaymentError::OrderClosed => not_payable(StartError::Closed, &IntentState::Closed),
@@ -171,21 +152,21 @@ impl From<PaymentError> for Problem {
 fn not_payable(reason: StartError, state: &IntentState) -> Problem {
     let problem = match reason {
         StartError::InProgress => {
-            Problem::conflict("payment_in_progress", "Another payment of this order is in progress")
-                .detail("Wait for its outcome: GET /payments?order_id=… shows it.")
+            Problem::conflict("payment_in_progress", "Payment in progress")
+                .detail("Another payment of this order is in progress. Wait for its outcome in GET /payments?order_id=….")
                 .retry_after(2)
         }
-        StartError::AlreadyPaid => Problem::conflict("already_paid", "The order is paid already"),
+        StartError::AlreadyPaid => Problem::conflict("already_paid", "Order already paid"),
         StartError::Closed => {
-            Problem::conflict("order_closed", "The order takes no payment any more")
+            Problem::conflict("order_closed", "The order can no longer be paid")
         }
         StartError::AmountMismatch => {
-            Problem::unprocessable("amount_mismatch", "The amount is not what the order costs")
-                .detail("Leave the amount out, or send the order's total.")
+            Problem::unprocessable("amount_mismatch", "Amount mismatch")
+                .detail("Omit the amount, or send the order's total.")
         }
         StartError::CurrencyMismatch => {
             Problem::unprocessable("currency_mismatch", "The currencies differ")
-                .detail("Leave the amount out, or send the order's total.")
+                .detail("Omit the amount, or send the order's total.")
         }
         StartError::UnknownState => {
             return Problem::internal().caused_by(&PaymentError::UnknownState);
@@ -195,23 +176,23 @@ fn not_payable(reason: StartError, state: &IntentState) -> Problem {
 }
 
 fn not_refundable(reason: RefundError) -> Problem {
-    let conflict = || Problem::conflict("not_refundable", "The payment cannot be given back");
+    let conflict = || Problem::conflict("not_refundable", "Payment not refundable");
     let money = |money: Money| json!({ "amount": money.amount, "currency": money.currency });
     match reason {
-        RefundError::NothingCaptured => conflict().detail("It captured nothing for its order."),
-        RefundError::NothingLeft => conflict().detail("All of it is given back, on its way back, or taken by a dispute."),
+        RefundError::NothingCaptured => conflict().detail("The payment captured nothing for its order. Refund the payment that paid the order."),
+        RefundError::NothingLeft => conflict().detail("The whole payment is refunded, being refunded, or withdrawn by a dispute."),
         RefundError::UnderWay { refundable } => conflict()
-            .detail("Other refunds of it are under way. Wait for their outcome, or ask for no more than they leave.")
+            .detail("Other refunds of the payment are pending. Wait for their outcome, or request at most `refundable`.")
             .with("refundable", money(refundable))
             .retry_after(2),
-        RefundError::Exceeds { at_most } => Problem::unprocessable("exceeds_refundable", "The amount is more than can be given back")
-            .detail("Ask for no more than was captured and not given back yet, or leave the amount out.")
+        RefundError::Exceeds { at_most } => Problem::unprocessable("exceeds_refundable", "Refund exceeds the refundable amount")
+            .detail("Request at most `refundable`, or omit the amount.")
             .with("refundable", money(at_most)),
-        RefundError::OnlyWhole { amount } => Problem::unprocessable("exceeds_refundable", "The amount is more than can be given back")
-            .detail("The order was paid twice. The second payment is refunded whole: leave the amount out.")
+        RefundError::OnlyWhole { amount } => Problem::unprocessable("exceeds_refundable", "Refund exceeds the refundable amount")
+            .detail("A duplicate capture is refunded in full. Omit the amount.")
             .with("refundable", money(amount)),
         RefundError::CurrencyMismatch => Problem::unprocessable("currency_mismatch", "The currencies differ")
-            .detail("Ask for the currency that was paid, or leave the amount out."),
+            .detail("Use the currency of the payment, or omit the amount."),
         RefundError::UnknownState => Problem::internal().caused_by(&PaymentError::UnknownState),
     }
 }

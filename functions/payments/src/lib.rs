@@ -22,7 +22,7 @@ mod view;
 
 use store::Store;
 
-/// The service, as its operations are given it.
+/// The dependencies and settings that every operation of payments shares.
 pub struct Payments {
     store: Store,
     provider: Arc<dyn PaymentProvider>,
@@ -30,25 +30,23 @@ pub struct Payments {
     clock: Clock,
     ids: Ids,
     first_retry: Duration,
-    /// How many due records are looked after at once.
+    /// Due records that a sweep processes at the same time.
     concurrency: usize,
 }
 
-/// What can be set.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// How many shards the index of due records has.
+    /// Shards of the index of due records.
     pub shards: u32,
-    /// How long after it was sent an unsettled record is looked at first; then twice as long each
-    /// time.
+    /// Delay from sending an unsettled record to its first check. It doubles with each check.
     pub first_retry: Duration,
 }
 
 impl Payments {
-    /// The service as the environment describes it.
+    /// Builds the service from environment variables.
     ///
     /// # Panics
-    /// When the environment lacks something, or names a provider that there is not.
+    /// When a variable is missing, or when it names an unknown provider.
     pub fn from_env() -> Self {
         let sdk = aws::sdk_config();
         let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
@@ -58,7 +56,7 @@ impl Payments {
             let client = aws_sdk_secretsmanager::Client::new(&sdk);
             Secrets::new(client, config::required("SERVER_KEYS_PREFIX"), clock.clone())
         };
-        // Only the sweep has a pace: other functions make the calls of one request.
+        // Only the sweep limits its rate: every other function makes the calls of one request.
         let calls_per_second = config::optional("PROVIDER_CALLS_PER_SECOND")
             .map(|_| config::parsed("PROVIDER_CALLS_PER_SECOND"));
         let provider = factory::payment_provider(
@@ -79,7 +77,6 @@ impl Payments {
         }
     }
 
-    /// The service over these surroundings.
     pub fn new(
         table: Table,
         provider: Arc<dyn PaymentProvider>,
@@ -100,28 +97,28 @@ impl Payments {
         }
     }
 
-    /// The records, for those who look from outside.
+    /// The records, for tests and tools that read them.
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// Counts something that an alarm watches.
+    /// Counts a metric that an alarm watches.
     fn count(&self, metric: &'static str) {
         shared::telemetry::count(metric, "payments", &self.clock);
     }
 
-    /// A name for one who is about to send: no two are alike.
+    /// A random lock owner, unique to each invocation.
     fn lock_owner(&self) -> String {
         self.ids.bytes::<8>().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
-/// How long one call of the provider may take, whatever it does: with the writes around it less
-/// than the function's own time.
+/// Upper limit of one provider call, including all HTTP requests it makes. The call and the writes
+/// around it take less than the function's timeout.
 const PROVIDER_BUDGET: Duration = Duration::from_secs(8);
 
-/// How many due records are looked after at once, unless a pace is set.
+/// Due records that a sweep processes at the same time when no rate limit is set.
 const CONCURRENCY: usize = 15;
 
-/// How often a change is worked out anew because others wrote meanwhile.
+/// Attempts to apply a change when other writers change the same records.
 const MAX_WRITE_ATTEMPTS: u32 = 8;

@@ -1,5 +1,4 @@
-//! What payments tells orders and the ledger, and what orders asks of payments: the data of the
-//! messages, as it stands on the wire.
+//! Payloads of the messages that payments publishes to orders and ledger and consumes from orders.
 
 use provider::PaymentId;
 use serde::{Deserialize, Serialize};
@@ -15,97 +14,98 @@ use shared::{
 use crate::domain::{DisputeStatus, ExpectedPayment, PaymentMethod};
 
 /// `payment_opened.v1`, `payment_started.v1`, `payment_declined.v1`, `payment_unknown.v1`,
-/// `payment_succeeded.v1`, `payment_closed.v1`, `payment_refunded.v1`, `payment_refund_failed.v1`:
-/// how the payment of an order stands. `payment_disputed.v1`: the state of a dispute has changed.
+/// `payment_succeeded.v1`, `payment_closed.v1`, `payment_refunded.v1` and
+/// `payment_refund_failed.v1` report the payment state of an order. `payment_disputed.v1` reports
+/// that the state of a dispute changed.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct PaymentEvent {
-    /// The order.
     pub order_id: OrderId,
-    /// The intent's version: what is told with an older one is out of date.
+    /// Version of the payment intent. An event with a lower version than one already seen is
+    /// outdated.
     pub version: u64,
-    /// The attempt that paid, else the one that began last.
+    /// The attempt that paid the order, otherwise the latest attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment_id: Option<PaymentId>,
-    /// How much was captured for the order, in minor units.
+    /// Amount captured for the order, in minor units.
     pub captured_total: i64,
-    /// How much refunds gave back. It only grows.
+    /// Amount refunded. It only grows.
     pub refunded_total: i64,
-    /// How much of that came back, because refunds failed after they had succeeded. It only grows.
+    /// Part of `refunded_total` whose refunds failed after they had succeeded. It only grows.
     #[serde(skip_serializing_if = "is_zero")]
     pub refunds_reversed_total: i64,
-    /// How much banks took because of disputes. It only grows.
+    /// Amount that banks have withdrawn because of disputes. It only grows.
     #[serde(skip_serializing_if = "is_zero")]
     pub dispute_withdrawn_total: i64,
-    /// How much of that banks gave back. It only grows.
+    /// Part of `dispute_withdrawn_total` that banks have returned. It only grows.
     #[serde(skip_serializing_if = "is_zero")]
     pub dispute_reinstated_total: i64,
-    /// Whether payments tries no further automatic refund: a person has to request one.
+    /// Whether payments has stopped automatic refunds. An admin must request one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub refund_refused: bool,
-    /// Whether a second capture of the order could not be refunded: a person has to.
+    /// Whether a duplicate capture of the order could not be refunded. An admin must refund it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub duplicate_capture_refund_refused: bool,
-    /// Whether the attempt waits for the buyer, who has to act first (3-D Secure).
+    /// Whether the buyer must act before the attempt can continue (3-D Secure).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub requires_action: bool,
-    /// Why the last attempt came to nothing.
+    /// Why the latest attempt failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_reason: Option<String>,
-    /// Whether the buyer may try again.
+    /// Whether the buyer may start another attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_try_possible: Option<bool>,
-    /// The state of all disputes of the payment together, if there ever was one: `open`, `won` or
-    /// `lost`.
+    /// Combined state of all disputes of the payment: `open`, `won` or `lost`. Absent if it was
+    /// never disputed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(value_type = Option<String>))]
     pub dispute: Option<DisputeStatus>,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(amount: &i64) -> bool {
     *amount == 0
 }
 
 prefixed_id!(
-    /// An entry of the ledger.
+    /// Id of a ledger entry.
     EntryId,
     "ent"
 );
 
-/// `record_entry.v1`: money has moved. What the lines add up to is nothing.
+/// `record_entry.v1`: money moved. The amounts of the lines sum to zero.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct RecordEntry {
-    /// Follows from the intent, its version and the kind: the same movement is the same entry.
+    /// Derived from the order, the intent's version and the kind, so a repeated message has the
+    /// same id.
     pub entry_id: EntryId,
-    /// When.
     pub occurred_at: Timestamp,
-    /// `capture`, `refund`, or the same of a payment that was one too many: `duplicate_capture`,
-    /// `duplicate_capture_refund`. A refund that failed after it succeeded: `refund_reversal`,
-    /// `duplicate_capture_refund_reversal`. Disputes: `dispute_withdrawal`,
-    /// `dispute_reinstatement`.
+    /// `capture` or `refund`; for a duplicate capture, `duplicate_capture` or
+    /// `duplicate_capture_refund`. `refund_reversal` and `duplicate_capture_refund_reversal` record
+    /// a refund that failed after it succeeded. `dispute_withdrawal` and `dispute_reinstatement`
+    /// record disputes.
     pub kind: &'static str,
-    /// For which order.
     pub order_id: OrderId,
-    /// From where to where.
+    /// The two accounts that the amount moves between.
     pub lines: [EntryLine; 2],
 }
 
-/// So much into an account (above zero) or out of it (below).
+/// A debit or credit of one account: a positive amount enters the account, a negative one leaves
+/// it.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct EntryLine {
-    /// Where: `provider_clearing` is what the provider holds for the shop, `customer_funds:<order>`
-    /// what was taken for an order.
+    /// `provider_clearing` is the money that the provider holds for the shop,
+    /// `customer_funds:<order>` the money captured for an order.
     pub account: String,
-    /// The currency.
+    /// The currency code.
     pub unit: &'static str,
-    /// Minor units.
+    /// In minor units.
     pub amount: i64,
 }
 
-/// `open_payment.v1`: this order costs so much and can be paid from now on.
+/// `open_payment.v1`: opens the payment of an order for this amount.
 #[derive(Clone, Debug, Deserialize)]
 pub struct OpenPayment {
     order_id: OrderId,
@@ -129,7 +129,7 @@ impl FromMessage for OpenPayment {
     }
 }
 
-/// `charge_payment.v1`: the same, and charge this method at once.
+/// `charge_payment.v1`: opens the payment of an order and charges this payment method at once.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ChargePayment {
     order_id: OrderId,
@@ -138,7 +138,6 @@ pub struct ChargePayment {
     expires_at: Timestamp,
     tries: u32,
     attempt: u64,
-    /// With what.
     pub(crate) payment_method: PaymentMethod,
 }
 
@@ -155,7 +154,7 @@ impl FromMessage for ChargePayment {
     }
 }
 
-/// `cancel_payment.v1`: let nothing more be paid.
+/// `cancel_payment.v1`: closes the payment of an order; no further attempt can start.
 #[derive(Clone, Debug, Deserialize)]
 pub struct CancelPayment {
     pub(crate) order_id: OrderId,
@@ -170,7 +169,7 @@ impl FromMessage for CancelPayment {
     }
 }
 
-/// `refund_payment.v1`: give back all that can still be given back.
+/// `refund_payment.v1`: refunds everything of the order that is still refundable.
 #[derive(Clone, Debug, Deserialize)]
 pub struct RefundPayment {
     pub(crate) order_id: OrderId,

@@ -1,8 +1,7 @@
-//! Which committed change of an intent tells orders and the ledger what. This file is the list of
-//! all that payments sends.
+//! Maps each committed change of a payment intent to the messages it publishes.
 //!
-//! The intent counts all money that moves, in the write that records it: what its totals have grown
-//! by is what the ledger writes down.
+//! The write that moves money also increments a total of the intent. The growth of each total
+//! becomes one ledger entry.
 
 use shared::{
     ids,
@@ -15,14 +14,15 @@ use crate::{
     store::IntentImage,
 };
 
-/// The queue of what orders hears.
+/// Queue of the payment events that orders consumes.
 pub const ORDER_EVENTS: &str = "order-events";
 
-/// The queue of what the ledger writes down.
+/// Queue of the entries that the ledger posts.
 pub const RECORD_ENTRY: &str = "record-entry";
 
-/// What a change of an intent tells: its present fact, when its state changed or it answered once
-/// more; the state of its disputes, when that changed; and what money has moved.
+/// The messages for one change of an intent. It publishes a payment event if the published state
+/// changed or a command was answered again, a dispute event if a dispute changed, and a ledger
+/// entry for each amount that moved.
 pub fn messages(old: Option<&IntentImage>, new: &IntentImage) -> Vec<Message> {
     let (old, new) = (old.map(|old| &old.0), &new.0);
     let event_kind = kind(&new.event()).filter(|_| old.is_none_or(|old| has_changed(old, new)));
@@ -36,7 +36,7 @@ pub fn messages(old: Option<&IntentImage>, new: &IntentImage) -> Vec<Message> {
         .collect()
 }
 
-/// Whether there is something that was not told before.
+/// Whether the published state changed, or a command was answered again.
 fn has_changed(old: &PaymentIntent, new: &PaymentIntent) -> bool {
     let published = |intent: &PaymentIntent| {
         let totals = (intent.captured_total, intent.refunded_total, intent.refunds_reversed_total);
@@ -50,7 +50,7 @@ fn has_changed(old: &PaymentIntent, new: &PaymentIntent) -> bool {
     published(old) != published(new) || new.answered_attempt > old.answered_attempt
 }
 
-/// The message's type.
+/// The message type of an event. `None` for an event that this release does not know.
 fn kind(event: &IntentEvent) -> Option<&'static str> {
     match event {
         IntentEvent::Opened => Some("payment_opened.v1"),
@@ -76,7 +76,7 @@ fn message_context(intent: &PaymentIntent) -> MessageContext {
 }
 
 fn event_message(kind: &'static str, intent: &PaymentIntent) -> Message {
-    let came_to_nothing = matches!(intent.state, IntentState::Open | IntentState::Closed);
+    let has_no_capture = matches!(intent.state, IntentState::Open | IntentState::Closed);
     let data = PaymentEvent {
         order_id: intent.order_id,
         version: intent.version,
@@ -84,7 +84,7 @@ fn event_message(kind: &'static str, intent: &PaymentIntent) -> Message {
         captured_total: intent.captured_total,
         refunded_total: intent.refunded_total,
         failure_reason: intent.failure_reason.clone(),
-        next_try_possible: came_to_nothing.then(|| intent.next_try_possible()),
+        next_try_possible: has_no_capture.then(|| intent.next_try_possible()),
         refunds_reversed_total: intent.refunds_reversed_total,
         dispute_withdrawn_total: intent.dispute_withdrawn_total,
         dispute_reinstated_total: intent.dispute_reinstated_total,
@@ -96,8 +96,8 @@ fn event_message(kind: &'static str, intent: &PaymentIntent) -> Message {
     Message::new(ORDER_EVENTS, kind, &message_context(intent), &data)
 }
 
-/// An entry for each total that has grown: what is captured comes to the provider from the
-/// customer, what is refunded or taken by a dispute goes back.
+/// One entry for each total that grew. Captures move money from the customer to the provider;
+/// refunds and disputes move it back.
 fn entries(old: Option<&PaymentIntent>, new: &PaymentIntent) -> Vec<Message> {
     let totals = |intent: &PaymentIntent| {
         [
@@ -186,7 +186,7 @@ mod tests {
             .collect()
     }
 
-    /// The entries of the ledger: the kind, and what comes to the provider.
+    /// The kind of each ledger entry and the amount that enters `provider_clearing`.
     fn entry_amounts(old: Option<&PaymentIntent>, new: &PaymentIntent) -> Vec<(String, i64)> {
         let old = old.cloned().map(IntentImage);
         let messages = messages(old.as_ref(), &IntentImage(new.clone()));
@@ -262,7 +262,7 @@ mod tests {
                     &PaymentIntent { version: 2, updated_at: NOW, ..intent.clone() }
                 )
                 .is_empty(),
-                "no change, no message"
+                "a write without a change publishes nothing"
             );
             assert_eq!(
                 event_kinds(
@@ -276,11 +276,11 @@ mod tests {
         assert_eq!(
             event_kinds(Some(&captured), &partly),
             ["payment_succeeded.v1"],
-            "the totals have changed"
+            "a partial refund publishes the new totals"
         );
     }
 
-    /// A captured intent after disputes in these states, one after the other.
+    /// A captured intent, followed by the intent after each of these dispute states in turn.
     fn disputed(states: &[DisputeState]) -> Vec<PaymentIntent> {
         let payment_id = PaymentId::automatic(open().order_id);
         let captured = PaymentIntent {
@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(
             event_kinds(Some(open), withdrawn),
             ["payment_refunded.v1", "payment_disputed.v1"],
-            "the money is gone"
+            "the bank holds the money"
         );
         assert_eq!(
             event_kinds(Some(withdrawn), won),
@@ -385,7 +385,7 @@ mod tests {
         assert_eq!(
             event_kinds(Some(&duplicate), &refused),
             ["payment_refund_failed.v1"],
-            "a person has to know"
+            "a refused duplicate refund is published"
         );
     }
 
@@ -412,10 +412,10 @@ mod tests {
         assert_eq!(entry_amounts(Some(&partly), &wholly), [("refund".to_owned(), -4998)]);
         let twice = PaymentIntent { duplicate_captured_total: 5998, version: 6, ..wholly.clone() };
         assert_eq!(entry_amounts(Some(&wholly), &twice), [("duplicate_capture".to_owned(), 5998)]);
-        let right_again =
+        let duplicate_refunded =
             PaymentIntent { duplicate_refunded_total: 5998, version: 7, ..twice.clone() };
         assert_eq!(
-            entry_amounts(Some(&twice), &right_again),
+            entry_amounts(Some(&twice), &duplicate_refunded),
             [("duplicate_capture_refund".to_owned(), -5998)]
         );
     }

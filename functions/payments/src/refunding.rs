@@ -1,4 +1,4 @@
-//! Sending a refund, and recording what becomes of it.
+//! Sends refunds to the provider and records their results.
 
 use provider::{ProviderError, RefundRequest, RefundResult};
 
@@ -11,8 +11,8 @@ use crate::{
 };
 
 impl Payments {
-    /// Sends a refund of `paid`, unless somebody else has touched it since it was read; answers the
-    /// refund as it stands then.
+    /// Sends a refund of `paid` unless another writer has changed it since it was read. Returns the
+    /// current refund.
     pub(crate) async fn send_refund(
         &self,
         call: &ProviderCall,
@@ -37,7 +37,7 @@ impl Payments {
         self.settle_refund(intent, paid, sending, &result).await
     }
 
-    /// Records a fact about a refund of `paid`; answers the refund as it stands then.
+    /// Records a result for a refund of `paid`. Returns the current refund.
     pub(crate) async fn settle_refund(
         &self,
         intent: PaymentIntent,
@@ -64,7 +64,7 @@ impl Payments {
                 self.first_retry,
             );
             if change.needs_review {
-                tracing::error!(refund.id = %refund.refund_id, "refund needs review: it failed for good, failed after it succeeded, or does not match the provider's");
+                tracing::error!(refund.id = %refund.refund_id, "refund failed or contradicts the provider's record, review needed");
                 self.count("NeedsReview");
             }
             if change.is_empty() {
@@ -80,8 +80,8 @@ impl Payments {
         Err(PaymentError::Contention)
     }
 
-    /// Asks the provider what became of a refund. `None`: it knows of none. An error: it did not
-    /// say.
+    /// Looks up a refund at the provider. `None` means that the provider has no such refund; an
+    /// error means that the outcome is unknown.
     pub(crate) async fn look_up_refund(
         &self,
         call: &ProviderCall,

@@ -1,11 +1,12 @@
-//! The table payments: keys, conditions, and nothing else that anybody has to know about it.
+//! Keys, conditions and queries of the table `payments`.
 //!
-//! Every record of an order lies under `ORDER#<order>`: `INTENT`, `ATTEMPT#<id>`, `REFUND#<id>`;
-//! the claim of an idempotency key under `KEY#<id>`; an event of the provider that was received
-//! under `EVENT#<its id>`, for a month; the breaker under `BREAKER#<provider>`; the lease of the
-//! sweep under `LEASE#reconcile-payments`. Every record counts its writes, and the one condition of
-//! every write is that it is the next one: version 1 where nothing stands, version n + 1 where
-//! version n does. What is refused comes back with what stands there.
+//! Every record of an order has the partition key `ORDER#<order>` and the sort key `INTENT`,
+//! `ATTEMPT#<id>` or `REFUND#<id>`. Idempotency records have `KEY#<id>`, received webhook events
+//! `EVENT#<provider>#<id>` for a month, the circuit breaker `BREAKER#<provider>`, and the lease of
+//! the sweep `LEASE#reconcile-payments`.
+//!
+//! Every record has a version, and every write has one condition: version 1 requires that no item
+//! exists, version n + 1 requires version n. A conflicting write returns the stored item.
 
 use std::time::Duration;
 
@@ -23,17 +24,16 @@ use shared::{
 
 use crate::domain::{Attempt, Breaker, Change, IntentEvent, IntentState, PaymentIntent, Refund};
 
-/// The partition of the index that the due records stand in, before its shard.
+/// Partition of the index of due records, before its shard.
 const DUE: &str = "due";
 
-/// How many due records are read of each shard at once.
+/// Due records read from one shard per page.
 const DUE_PAGE: u32 = 100;
 
-/// For how long an event of the provider is remembered: longer than any provider goes on telling
-/// it.
+/// Retention of received webhook events. It exceeds the time for which any provider redelivers an
+/// event.
 const EVENT_RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// The records of payments.
 #[derive(Clone, Debug)]
 pub struct Store {
     table: Table,
@@ -41,44 +41,39 @@ pub struct Store {
     provider: &'static str,
 }
 
-/// That an idempotency key stands for a request.
+/// Links an idempotency key to the request that used it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IdempotencyRecord {
-    /// The payment that the request made, or asked back.
+    /// The payment that the request created or refunded.
     pub payment_id: PaymentId,
-    /// The refund that it made, if it asked for one.
+    /// The refund that the request created.
     #[serde(default)]
     pub refund_id: Option<RefundId>,
-    /// What tells the request from another one.
+    /// Hash that distinguishes the request from another one under the same key.
     pub fingerprint: String,
-    /// When.
     pub created_at: Timestamp,
 }
 
-/// What stands in the table, as far as it was asked for or came back.
+/// Records that were read, or that a conflicting write returned.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Records {
-    /// The intent.
     pub intent: Option<PaymentIntent>,
-    /// The attempt.
     pub attempt: Option<Attempt>,
-    /// The refund.
     pub refund: Option<Refund>,
-    /// The claim of the idempotency key.
     pub idempotency_record: Option<IdempotencyRecord>,
-    /// The breaker before the provider.
     pub breaker: Option<Breaker>,
 }
 
 impl IdempotencyRecord {
-    /// What the key is stored under: what the request made has the same id.
+    /// Storage key of the idempotency key. It equals the id of the attempt or refund that the
+    /// request created.
     fn key(&self) -> Uuid {
         self.refund_id.map_or(self.payment_id.attempt(), |refund| refund.uuid())
     }
 }
 
 impl Records {
-    /// What stands now, where this is what was known and `newer` what came back.
+    /// These records, with those of `newer` replacing the ones of the same kind.
     #[must_use]
     pub fn updated(self, newer: Self) -> Self {
         Self {
@@ -91,26 +86,22 @@ impl Records {
     }
 }
 
-/// What became of a write.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WriteOutcome {
-    /// All of it is written.
     Written,
-    /// None of it is: what stands in the way.
+    /// Nothing was written. Holds the stored records that conflicted.
     Conflict(Box<Records>),
 }
 
-/// A record that is due to be looked at.
+/// A record whose check is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// An attempt.
     Attempt(PaymentId),
-    /// A refund.
     Refund(OrderId, RefundId),
 }
 
-/// The intent as the table's stream shows it. An image with a state of a newer release is none that
-/// can be told about.
+/// An intent in the table's stream. Images in a state that this release does not know are rejected
+/// and go to the dead-letter queue.
 #[derive(Clone, Debug)]
 pub struct IntentImage(pub PaymentIntent);
 
@@ -118,32 +109,30 @@ impl<'de> Deserialize<'de> for IntentImage {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let intent = PaymentIntent::deserialize(deserializer)?;
         match (&intent.state, &intent.last_event) {
-            (IntentState::Unknown(_), _) | (_, IntentEvent::Unknown(_)) => {
-                Err(serde::de::Error::custom("the intent's state is not known to this release"))
-            }
+            (IntentState::Unknown(_), _) | (_, IntentEvent::Unknown(_)) => Err(
+                serde::de::Error::custom("the intent has a state that this release does not know"),
+            ),
             _ => Ok(Self(intent)),
         }
     }
 }
 
 impl Store {
-    /// The records in `table`, whose index of due records has so many shards; `provider` is the one
-    /// that is asked.
+    /// Opens the records in `table`. `shards` is the shard count of its index, `provider` the
+    /// configured provider.
     pub fn new(table: Table, shards: u32, provider: &'static str) -> Self {
         Self { table, shards, provider }
     }
 
-    /// The intent of an order.
     pub async fn intent(&self, order: OrderId) -> Result<Option<PaymentIntent>, TableError> {
         self.read(order_key(order, "INTENT")).await
     }
 
-    /// An attempt.
     pub async fn attempt(&self, payment: PaymentId) -> Result<Option<Attempt>, TableError> {
         self.read(attempt_key(payment)).await
     }
 
-    /// The intent, an attempt and the breaker, in one call.
+    /// Reads the intent, an attempt and the breaker in one call.
     pub async fn intent_and_attempt(&self, payment: PaymentId) -> Result<Records, TableError> {
         self.read_many(vec![
             order_key(payment.order_id(), "INTENT"),
@@ -153,12 +142,12 @@ impl Store {
         .await
     }
 
-    /// An attempt and the breaker, in one call.
+    /// Reads an attempt and the breaker in one call.
     pub async fn attempt_and_breaker(&self, payment: PaymentId) -> Result<Records, TableError> {
         self.read_many(vec![attempt_key(payment), self.breaker_key()]).await
     }
 
-    /// All that decides about a request to pay, in one call.
+    /// Reads all records that `create-payment` needs in one call.
     pub async fn records_for_payment(&self, payment: PaymentId) -> Result<Records, TableError> {
         let records = [
             order_key(payment.order_id(), "INTENT"),
@@ -168,7 +157,7 @@ impl Store {
         self.read_many(records.into_iter().chain([self.breaker_key()]).collect()).await
     }
 
-    /// All that decides about a request to give a payment back, in one call.
+    /// Reads all records that `create-refund` needs in one call.
     pub async fn records_for_refund(
         &self,
         payment: PaymentId,
@@ -184,7 +173,7 @@ impl Store {
         self.read_many(records.into_iter().chain([self.breaker_key()]).collect()).await
     }
 
-    /// The intent, a refund and the breaker, in one call.
+    /// Reads the intent, a refund and the breaker in one call.
     pub async fn intent_and_refund(
         &self,
         order: OrderId,
@@ -198,7 +187,7 @@ impl Store {
         .await
     }
 
-    /// A payment, a refund and the breaker, in one call.
+    /// Reads a payment, a refund and the breaker in one call.
     pub async fn attempt_and_refund(
         &self,
         payment: PaymentId,
@@ -212,13 +201,12 @@ impl Store {
         .await
     }
 
-    /// The breaker before the provider; none where nothing is recorded of it.
+    /// The breaker of the configured provider; `None` if it was never written.
     pub async fn breaker(&self) -> Result<Option<Breaker>, TableError> {
         self.read(self.breaker_key()).await
     }
 
-    /// Writes the breaker, unless somebody else has written it meanwhile: then what stands there
-    /// comes back.
+    /// Writes the breaker. On a conflict with another writer, returns the stored breaker.
     pub async fn write_breaker(
         &self,
         breaker: &Breaker,
@@ -230,12 +218,12 @@ impl Store {
         }
     }
 
-    /// Whether an event of the provider was received before.
+    /// Whether a webhook event was processed before.
     pub async fn has_event(&self, id: &str) -> Result<bool, TableError> {
         Ok(self.table.get(Key::composite(self.event_pk(id), "EVENT")).await?.is_some())
     }
 
-    /// Remembers that an event of the provider was received.
+    /// Records a webhook event as processed.
     pub async fn record_event(&self, id: &str, now: Timestamp) -> Result<(), TableError> {
         let mut item = keyed(Item::new(), self.event_pk(id), "EVENT");
         item.insert("received_at".to_owned(), AttributeValue::S(now.to_string()));
@@ -243,12 +231,12 @@ impl Store {
             "ttl".to_owned(),
             AttributeValue::N(now.plus(EVENT_RETENTION).seconds().to_string()),
         );
-        // Refused: a copy of it was received at the same time.
+        // A conflict means that a copy of the event was processed at the same time.
         self.table.put(item, Expression::not_exists()).await.map(|_| ())
     }
 
-    /// The intent of an order and its attempts. There are at most as many as the order allowed
-    /// tries.
+    /// Reads the intent of an order and its attempts. An order allows a limited number of attempts,
+    /// so one query reads them all.
     pub async fn intent_and_attempts(
         &self,
         order: OrderId,
@@ -269,21 +257,20 @@ impl Store {
         Ok((intent, attempts))
     }
 
-    /// The records that are due, the longest overdue first. Candidates only: the records themselves
-    /// decide.
+    /// The due records, the longest overdue first. They are candidates only: each record is read
+    /// again before it is processed.
     pub fn due(&self, now: Timestamp) -> Backlog {
         let due = Expression::new("#next_check_at <= :now").value("now", now);
         let query = Query::new(Some("check-index"), "check_shard", DUE, DUE_PAGE).sort(due);
         Backlog::new(&self.table, &query, self.shards, "next_check_at")
     }
 
-    /// The lease of the sweep that looks after due records.
+    /// The lease that keeps two sweeps from running at the same time.
     pub fn lease(&self) -> Lease {
         Lease::new(&self.table, Key::composite("LEASE#reconcile-payments", "LEASE"))
     }
 
-    /// Writes a change, all or nothing. `idempotency_record` is the idempotency key that it makes
-    /// use of.
+    /// Writes a change in one transaction. `idempotency_record` reserves the key of the request.
     pub async fn write(
         &self,
         change: &Change,
@@ -310,7 +297,7 @@ impl Store {
             }))
             .collect();
         if let [_] = &records[..] {
-            let [(item, condition)] = <[_; 1]>::try_from(records).expect("there is one");
+            let [(item, condition)] = <[_; 1]>::try_from(records).expect("exactly one record");
             return match self.table.put(item, condition).await? {
                 Outcome::Written => Ok(WriteOutcome::Written),
                 Outcome::ConditionFailed(item) => {
@@ -348,7 +335,7 @@ impl Store {
         )
     }
 
-    /// A record stands in the index as long as it has a time at which it is looked at.
+    /// Adds the index attribute as long as the record has a next check.
     fn in_index(&self, mut item: Item, next_check_at: Option<Timestamp>, id: &str) -> Item {
         if next_check_at.is_some() {
             let shard = ids::shard_of(id, self.shards);
@@ -376,10 +363,10 @@ impl Store {
     }
 }
 
-/// The record behind an item of the index of due records.
+/// Parses the key of an item of the index of due records.
 ///
 /// # Errors
-/// When its key is neither that of an attempt nor that of a refund.
+/// When the key belongs to neither an attempt nor a refund.
 pub fn due_record(found: &Item) -> Result<Due, TableError> {
     let (order, kind) =
         (text(found, "pk").strip_prefix("ORDER#").and_then(OrderId::parse), text(found, "sk"));
@@ -390,7 +377,7 @@ pub fn due_record(found: &Item) -> Result<Due, TableError> {
     due.ok_or(TableError::Unreadable { expected: "key of an attempt or a refund" })
 }
 
-/// Items, each for what its key says it is.
+/// Parses items; the sort key of each determines its type.
 fn records_from(items: impl IntoIterator<Item = Item>) -> Result<Records, TableError> {
     let mut records = Records::default();
     for item in items {
@@ -405,7 +392,7 @@ fn records_from(items: impl IntoIterator<Item = Item>) -> Result<Records, TableE
     Ok(records)
 }
 
-/// That a record is written next after the version before.
+/// The condition that the stored record has the version before `version`.
 fn next(version: u64) -> Expression {
     if version == 1 { Expression::not_exists() } else { Expression::version(version - 1) }
 }

@@ -1,4 +1,4 @@
-//! A payment as clients see it.
+//! Payments and refunds as the API returns them.
 
 use provider::{NextAction, PaymentId, RefundId};
 use serde::Serialize;
@@ -6,62 +6,51 @@ use shared::{clock::Timestamp, ids::OrderId, money::Money};
 
 use crate::domain::{Attempt, PaymentMethodType, PaymentStatus, Refund, RefundStatus};
 
-/// A payment.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct PaymentView {
-    /// Its id.
     pub id: PaymentId,
-    /// The order that it pays.
     pub order_id: OrderId,
-    /// How far it has come.
     pub status: PaymentStatus,
-    /// How much.
     pub amount: Money,
-    /// With what. The token is not shown again.
+    /// The payment method without its token, which is never returned.
     pub payment_method: PaymentMethodView,
-    /// The provider's name for the charge.
+    /// The provider's id of the charge.
     pub transaction_id: Option<String>,
-    /// Why it came to nothing.
+    /// Why the payment failed.
     pub failure_reason: Option<String>,
-    /// What the customer has to do before the payment goes on.
+    /// What the customer must do before the payment can continue.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     pub next_action: Option<NextActionView>,
-    /// How much of it was given back.
+    /// Amount refunded so far.
     pub refunded: Money,
-    /// Whether real money moves.
+    /// Whether real money moves: `false` for test cards and the simulated provider.
     pub livemode: bool,
-    /// When it began.
     pub created_at: Timestamp,
-    /// When it last changed.
     pub updated_at: Timestamp,
 }
 
-/// A method of payment.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema), schema(as = PaymentMethodShown))]
 pub struct PaymentMethodView {
-    /// Its kind.
     pub r#type: PaymentMethodType,
 }
 
-/// What the customer has to do.
+/// An action that the customer must take.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema), schema(as = NextAction))]
 pub struct NextActionView {
-    /// Its kind.
     pub r#type: NextActionType,
-    /// The provider's page: open it, and come back from it.
+    /// The provider's page to send the customer to. It redirects back to the store afterwards.
     pub url: String,
 }
 
-/// The kinds of what a customer has to do.
+/// Kinds of actions that a customer must take.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum NextActionType {
-    /// Open a page.
     Redirect,
 }
 
@@ -91,8 +80,8 @@ impl From<&Attempt> for PaymentView {
 }
 
 impl PaymentView {
-    /// The payment as it was at its end: the answer to its request, which must not change with what
-    /// happens later.
+    /// The payment as it was when it settled. A repeated request gets this answer, whatever
+    /// happened to the payment since.
     pub fn as_settled(attempt: &Attempt) -> Self {
         Self {
             refunded: Money::new(0, attempt.currency),
@@ -102,25 +91,19 @@ impl PaymentView {
     }
 }
 
-/// A refund.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct RefundView {
-    /// Its id.
     pub id: RefundId,
-    /// The payment that is given back.
+    /// The refunded payment.
     pub payment_id: PaymentId,
-    /// How far it has come.
     pub status: RefundStatus,
-    /// How much.
     pub amount: Money,
-    /// Why, in the words of whoever asked for it.
+    /// The reason that the admin entered.
     pub reason: Option<String>,
-    /// Why it came to nothing.
+    /// Why the refund failed.
     pub failure_reason: Option<String>,
-    /// When it began.
     pub created_at: Timestamp,
-    /// When it last changed.
     pub updated_at: Timestamp,
 }
 

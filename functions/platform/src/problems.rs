@@ -127,8 +127,8 @@ pub const PROBLEMS: &[ProblemType] = &[
     problem(
         400,
         "bad_signature",
-        "The signature is not the provider's",
-        "It is missing, was made more than five minutes ago or with another secret, or belongs to another body.",
+        "Invalid webhook signature",
+        "The signature is missing, older than five minutes, made with another secret or for another body. Sign the body with the current secret.",
     ),
     problem(400, "body_required", "A JSON body is needed", "The operation reads what it is to do from the body, and there was none."),
     problem(
@@ -192,7 +192,7 @@ pub const PROBLEMS: &[ProblemType] = &[
     problem(
         402,
         "payment_declined",
-        "The payment was declined",
+        "Payment declined",
         "Nothing was charged. Try another payment method under a new `Idempotency-Key`.",
     )
     .members(&[
@@ -227,7 +227,7 @@ pub const PROBLEMS: &[ProblemType] = &[
     )
     .headers(&["Allow"]),
     problem(409, "stock_limit_exceeded", "There would be too many", "So many of one product cannot be kept. Book in fewer."),
-    problem(409, "already_paid", "The order is paid already", "There is nothing left to pay: show the order.").members(PAYMENT_STATE),
+    problem(409, "already_paid", "Order already paid", "Nothing is left to pay. Read the order.").members(PAYMENT_STATE),
     problem(
         409,
         "insufficient_stock",
@@ -271,13 +271,13 @@ pub const PROBLEMS: &[ProblemType] = &[
     problem(
         409,
         "not_refundable",
-        "The payment cannot be given back",
-        "It captured nothing for its order, or all of it is given back or on its way back. Where refunds that are under way may still fail, \
-         `Retry-After` says when to ask again.",
+        "Payment not refundable",
+        "The payment captured nothing for its order, or all of it is refunded, being refunded or withdrawn by a dispute. If a pending refund \
+         may still fail, repeat the request after `Retry-After`.",
     )
     .headers(RETRY_AFTER)
     .members(REFUNDABLE),
-    problem(409, "order_closed", "The order takes no payment any more", "It was cancelled, has failed, or its time to be paid is over.")
+    problem(409, "order_closed", "The order can no longer be paid", "The order is cancelled, failed, or past its payment deadline. Place a new order.")
         .members(PAYMENT_STATE),
     problem(
         409,
@@ -288,8 +288,8 @@ pub const PROBLEMS: &[ProblemType] = &[
     problem(
         409,
         "payment_in_progress",
-        "Another payment of this order is in progress",
-        "Wait for its outcome: the order's payments show it.",
+        "Payment in progress",
+        "Another payment of this order is in progress. Wait for its outcome in `GET /payments?order_id=`.",
     )
     .headers(RETRY_AFTER)
     .members(PAYMENT_STATE),
@@ -303,18 +303,18 @@ pub const PROBLEMS: &[ProblemType] = &[
     problem(
         409,
         "refund_failed",
-        "The provider did not give the money back",
-        "Nothing was given back. What stands in the way is for the provider to say; to try again, use a new `Idempotency-Key`.",
+        "Refund failed",
+        "Nothing was refunded. Check `failure_reason` with the provider, then try again under a new `Idempotency-Key`.",
     )
     .members(&[
-        member("refund_id", "The refund that came to nothing.", "\"ref_0199c2a8-0000-7000-8000-0000000000c1\"", REFUND_ID),
+        member("refund_id", "The failed refund.", "\"ref_0199c2a8-0000-7000-8000-0000000000c1\"", REFUND_ID),
         member("failure_reason", "Why, in the provider's word.", "\"expired_or_canceled_card\"", TEXT),
     ]),
     problem(
         409,
         "request_in_progress",
-        "The same request is being worked on",
-        "Repeat it with the same `Idempotency-Key` a little later: it will answer what became of it.",
+        "Request in progress",
+        "Repeat it with the same `Idempotency-Key` after `Retry-After` to get its result.",
     )
     .headers(RETRY_AFTER),
     problem(409, "sku_taken", "Another product has this SKU", "Choose another SKU, or change the product that has it."),
@@ -341,7 +341,7 @@ pub const PROBLEMS: &[ProblemType] = &[
          `Accept` names what the operation takes.",
     )
     .headers(&["Accept", "Accept-Encoding", "Accept-Patch"]),
-    problem(422, "amount_mismatch", "The amount is not what the order costs", "Leave the amount out, or send the order's total.")
+    problem(422, "amount_mismatch", "Amount mismatch", "Omit the amount, or send the order's total.")
         .members(PAYMENT_STATE),
     problem(422, "amount_too_large", "The amount is too large", "It is more than one payment can carry. Divide the order into several."),
     problem(
@@ -356,8 +356,8 @@ pub const PROBLEMS: &[ProblemType] = &[
     problem(
         422,
         "exceeds_refundable",
-        "The amount is more than can be given back",
-        "Ask for no more than was captured and not given back yet, or leave the amount out.",
+        "Refund exceeds the refundable amount",
+        "Request at most `refundable`, or omit the amount.",
     )
     .members(REFUNDABLE),
     problem(
@@ -396,8 +396,8 @@ pub const PROBLEMS: &[ProblemType] = &[
     problem(
         503,
         "provider_unavailable",
-        "The payment provider does not answer",
-        "Nothing was begun. Send the same request again, with the same `Idempotency-Key`, after `Retry-After`.",
+        "Payment provider unavailable",
+        "Nothing was started. Repeat the request with the same `Idempotency-Key` after `Retry-After`.",
     )
     .headers(RETRY_AFTER),
     problem(

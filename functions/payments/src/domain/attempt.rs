@@ -1,4 +1,4 @@
-//! An attempt to pay: a payment, as the API calls it.
+//! One attempt to pay an order. The API calls it a payment.
 
 mod voiding;
 
@@ -20,162 +20,149 @@ use super::{
 };
 
 stored_enum!(
-    /// How far an attempt has come.
+    /// State of an attempt.
     AttemptState {
-        /// Recorded; not one byte has left yet.
+        /// Recorded; nothing was sent to the provider.
         New = "new",
-        /// On its way to the provider, or its answer was lost.
+        /// Sent to the provider; the response is pending or was lost.
         Sent = "sent",
-        /// The provider waits for the customer.
+        /// The provider waits for the customer (3-D Secure).
         RequiresAction = "requires_action",
-        /// The provider did not say what became of it.
+        /// The provider did not report an outcome.
         OutcomeUnknown = "unknown",
         /// The order no longer wants the charge, and the provider is asked to void it. The charge
-        /// may have arrived. This state does not lead back to sending.
+        /// may have arrived. This state never returns to `sent`.
         Voiding = "voiding",
-        /// Charged.
         Succeeded = "succeeded",
-        /// The provider refused.
+        /// The provider declined the charge.
         Declined = "declined",
-        /// Given up, and sure to charge nobody.
+        /// Abandoned; it can no longer charge the customer.
         Abandoned = "abandoned",
-        /// The provider charged something else than was asked for: a person has to look.
+        /// The provider charged another amount or order than requested: an operator must review it.
         NeedsReview = "needs_review",
     }
 );
 
 stored_enum!(
-    /// Why an attempt that is recorded was not sent at once.
+    /// Why a recorded attempt was not sent at once.
     DelayedReason {
-        /// The provider does not answer: the attempt is sent when it does.
+        /// The circuit breaker was open. The attempt is sent when the provider answers again.
         ProviderUnavailable = "provider_unavailable",
     }
 );
 
-/// One attempt to pay an order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// Its id: the provider's idempotency key too.
+    /// Id of the attempt, also the idempotency key at the provider.
     pub payment_id: PaymentId,
-    /// The order.
     pub order_id: OrderId,
-    /// Who pays.
+    /// The buyer who pays.
     pub user_id: UserId,
-    /// How far it has come.
     pub state: AttemptState,
-    /// How much, in minor units.
+    /// In minor units.
     pub amount: i64,
-    /// The currency.
     pub currency: Currency,
-    /// With what.
     pub payment_method: PaymentMethod,
-    /// The provider that is asked.
     pub provider: String,
     /// Whether real money moves.
     pub livemode: bool,
-    /// What was sent of it.
+    /// Lock, time of sending and next check.
     #[serde(flatten)]
     pub dispatch: Dispatch,
-    /// When it was sent last.
+    /// Time of the most recent send.
     #[serde(default)]
     pub last_sent_at: Option<Timestamp>,
-    /// Where the provider returns the customer to. Part of the request under the idempotency key,
-    /// so it never changes.
+    /// Where the provider returns the customer to. It is part of the request under the idempotency
+    /// key, so it never changes.
     #[serde(default)]
     pub return_url: Option<String>,
-    /// Whether the provider stored a server error under the idempotency key: it repeats that error,
-    /// so the outcome must be listed.
+    /// Whether the provider stored a server error under the idempotency key. It repeats that error,
+    /// so only the list of charges can reveal the outcome.
     #[serde(default)]
     pub key_failed: bool,
-    /// When the provider's list of charges first did not contain it.
+    /// When the provider's list of charges first did not contain the charge.
     #[serde(default)]
     pub missing_since: Option<Timestamp>,
-    /// The provider's name for the charge.
+    /// The provider's id of the charge.
     #[serde(default)]
     pub transaction_id: Option<String>,
-    /// Why it came to nothing.
+    /// Why the attempt failed.
     #[serde(default)]
     pub failure_reason: Option<String>,
-    /// Why it was not sent at once.
+    /// Why the attempt was not sent at once.
     #[serde(default)]
     pub delayed_reason: Option<DelayedReason>,
-    /// What the customer has to do first.
+    /// What the customer must do before the charge can continue.
     #[serde(default)]
     pub next_action: Option<NextAction>,
-    /// Until when they may: then the attempt is called back.
+    /// Deadline for the customer's action; the charge is cancelled afterwards.
     #[serde(default)]
     pub action_until: Option<Timestamp>,
-    /// Whether the order was paid by another attempt already: payments itself gives this one back.
+    /// Whether another attempt had already paid the order. Payments refunds this one automatically.
     #[serde(default)]
     pub duplicate_capture: bool,
-    /// How much was given back.
+    /// Amount refunded so far, in minor units.
     #[serde(default)]
     pub refunded: i64,
-    /// What tells the request that made it from another one under the same key.
+    /// Hash that distinguishes the request from another one under the same idempotency key.
     #[serde(default)]
     pub fingerprint: Option<String>,
-    /// The id of the request that made it: its answer repeats it, byte for byte.
+    /// Id of the request that created the attempt. Its problem responses repeat this id, so that
+    /// repetitions are identical.
     #[serde(default)]
     pub request_id: Option<String>,
-    /// When it came to its end.
     #[serde(default)]
     pub settled_at: Option<Timestamp>,
-    /// Counts the writes of this record.
+    /// Number of writes of this record.
     pub version: u64,
-    /// When it was put.
     pub created_at: Timestamp,
-    /// When it was last written.
     pub updated_at: Timestamp,
-    /// The trace that began it.
+    /// Trace of the request or message that created the attempt.
     pub traceparent: Trace,
 }
 
-/// What makes one attempt differ from another on the same intent.
+/// The values that distinguish one attempt from another on the same intent.
 #[derive(Clone, Debug)]
 pub struct NewAttempt<'a> {
-    /// Its id.
     pub payment_id: PaymentId,
-    /// With what.
     pub payment_method: PaymentMethod,
-    /// The provider that is asked.
     pub provider: &'a str,
-    /// Whether real money moves.
     pub livemode: bool,
-    /// Who sends it.
+    /// Lock owner: the function that sends the attempt.
     pub lock_owner: &'a str,
     /// Where the provider returns the customer to.
     pub return_url: Option<&'a str>,
-    /// When it is abandoned if it was not sent by then: no function that could send it is running.
+    /// Age at which an unsent attempt is abandoned. No function that could send it is running by
+    /// then.
     pub abandoned_after: Duration,
-    /// The request's fingerprint and id, where a request makes it.
+    /// Fingerprint and id of the API request; `None` for the automatic attempt.
     pub request: Option<(&'a str, &'a str)>,
-    /// The trace that begins it.
     pub trace: &'a Trace,
 }
 
-/// What the API calls the state of a payment.
+/// State of a payment in the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentStatus {
     /// Recorded, not sent.
     Pending,
-    /// Sent, or about to be.
+    /// Sent, or about to be sent.
     Processing,
-    /// The provider waits for the customer.
+    /// The customer must act; see `next_action`.
     RequiresAction,
     /// Paid.
     Completed,
-    /// It came to nothing.
+    /// Declined or abandoned; nothing was charged.
     Failed,
-    /// The provider has not said.
+    /// The provider has not reported an outcome yet.
     Unknown,
-    /// A person has to look.
+    /// An operator must review the payment.
     NeedsReview,
 }
 
 impl Attempt {
-    /// A new attempt to pay what `intent` costs.
+    /// Creates an attempt to pay the amount of `intent`.
     pub fn new(intent: &PaymentIntent, new: NewAttempt<'_>, now: Timestamp) -> Self {
         Self {
             payment_id: new.payment_id,
@@ -212,12 +199,12 @@ impl Attempt {
         }
     }
 
-    /// How much it charges.
+    /// The amount to charge.
     pub fn money(&self) -> Money {
         Money::new(self.amount, self.currency)
     }
 
-    /// Whether it may still charge somebody, as far as is known.
+    /// Whether the attempt may still charge the customer.
     pub fn is_in_flight(&self) -> bool {
         matches!(
             self.state,
@@ -229,58 +216,58 @@ impl Attempt {
         )
     }
 
-    /// Whether it waits for the provider to answer again.
+    /// Whether the attempt waits for the circuit breaker to close.
     pub fn is_delayed(&self) -> bool {
         self.state == AttemptState::New && self.delayed_reason.is_some()
     }
 
-    /// Whether the customer has had all the time they have.
+    /// Whether the deadline for the customer's action has passed.
     pub fn is_overdue(&self, now: Timestamp) -> bool {
         self.state == AttemptState::RequiresAction
             && self.action_until.is_none_or(|until| now >= until)
     }
 
-    /// Whether somebody may be sending it at this moment.
+    /// Whether a function may be sending the attempt now.
     pub fn is_locked(&self, now: Timestamp) -> bool {
         self.dispatch.lock.is_held(now)
             && matches!(self.state, AttemptState::New | AttemptState::Sent)
     }
 
-    /// Whether it was never sent and nobody is about to.
+    /// Whether the attempt was never sent and no function holds its lock.
     pub fn can_be_taken_over(&self, now: Timestamp) -> bool {
         self.state == AttemptState::New && !self.dispatch.lock.is_held(now)
     }
 
-    /// Whether it was never sent, and no function that could send it is running.
+    /// Whether the attempt was never sent, and no function that could send it is running.
     pub fn was_never_sent(&self, now: Timestamp) -> bool {
         self.can_be_taken_over(now)
             && self.dispatch.next_check_at.is_none_or(|next_check_at| now >= next_check_at)
     }
 
-    /// Whether `owner` has recorded it and not sent it yet.
+    /// Whether `owner` has recorded the attempt and not sent it yet.
     pub fn is_unsent_by(&self, owner: &str) -> bool {
         self.state == AttemptState::New && self.dispatch.lock.is_of(owner)
     }
 
-    /// Whether somebody has recorded it and is about to send it.
+    /// Whether another function has recorded the attempt and is about to send it.
     pub fn is_about_to_be_sent(&self, now: Timestamp) -> bool {
         self.state == AttemptState::New && self.dispatch.lock.is_held(now)
     }
 
-    /// Whether the order gave up before it was sent.
+    /// Whether the attempt was abandoned because its order closed.
     pub fn was_abandoned_by_order(&self) -> bool {
         self.state == AttemptState::Abandoned
             && self.failure_reason.as_deref() == Some(ORDER_CLOSED)
     }
 
-    /// Whether a charge that waits for its customer must be cancelled: the customer's time is over,
-    /// or the order no longer wants the charge.
+    /// Whether a charge that waits for the customer must be cancelled: the deadline for the action
+    /// has passed, or the order no longer wants the charge.
     pub fn must_be_cancelled(&self, intent: &PaymentIntent, now: Timestamp) -> bool {
         self.is_overdue(now)
             || self.state == AttemptState::RequiresAction && self.is_unwanted(intent, now)
     }
 
-    /// Why the provider is told to call it off.
+    /// The failure reason to record when the charge is cancelled.
     pub fn cancellation_reason(&self, intent: &PaymentIntent, now: Timestamp) -> &'static str {
         if self.is_overdue(now) && intent.state != IntentState::Closing {
             "action_not_taken"
@@ -289,8 +276,8 @@ impl Attempt {
         }
     }
 
-    /// The attempt once `owner` is about to send it, for the first time or again under the same
-    /// key; see [`Dispatch::sent_by`].
+    /// The attempt when `owner` is about to send it, for the first time or again under the same
+    /// key. See [`Dispatch::sent_by`].
     #[must_use]
     pub fn sending(&self, owner: &str, now: Timestamp, lock: Duration) -> Self {
         Self {
@@ -302,8 +289,8 @@ impl Attempt {
         }
     }
 
-    /// The attempt as it is recorded while the provider does not answer: it is looked at when that
-    /// is worth asking again.
+    /// The attempt as it is recorded while the breaker is open: due when the breaker permits a call
+    /// again.
     #[must_use]
     pub fn delayed(&self, until: Timestamp, now: Timestamp) -> Self {
         Self {
@@ -314,9 +301,9 @@ impl Attempt {
         }
     }
 
-    /// The attempt once its order has given it up: it is checked soon, however long it has been
-    /// waiting. While its call runs, that check stays as it is scheduled. The new version refuses a
-    /// send that was decided before, by an intent that still wanted the charge.
+    /// The attempt after its order was cancelled: due soon, however long its backoff has become.
+    /// While a call runs, the scheduled check stays. The new version makes a concurrent send fail
+    /// if it was decided by an intent that still wanted the charge.
     pub(super) fn unwanted(&self, now: Timestamp, first_retry: Duration) -> Self {
         if self.is_locked(now) {
             return self.written(now);
@@ -327,8 +314,9 @@ impl Attempt {
         }
     }
 
-    /// The attempt after a call whose outcome is not known: unlocked, and checked again after twice
-    /// the wait. The states that say more than that are kept.
+    /// The attempt after a call with an unknown outcome: unlocked, with a doubled delay to its next
+    /// check. The states `requires_action` and `voiding` are kept, because they say more than
+    /// `unknown`.
     pub(super) fn unknown(&self, now: Timestamp, first_retry: Duration) -> Self {
         let kept = matches!(self.state, AttemptState::RequiresAction | AttemptState::Voiding);
         Self {
@@ -337,7 +325,7 @@ impl Attempt {
         }
     }
 
-    /// The attempt whose charge the provider has and is still working on.
+    /// The attempt while the provider processes its charge.
     pub(super) fn processing(
         &self,
         transaction_id: &str,
@@ -364,8 +352,8 @@ impl Attempt {
         }
     }
 
-    /// The attempt after a check that did not find its end: unlocked, and checked again later, in
-    /// time for what it waits for.
+    /// The attempt after a check without an outcome: unlocked, with its next check no later than
+    /// the customer's deadline.
     fn rescheduled(&self, now: Timestamp, first_retry: Duration) -> Self {
         Self {
             dispatch: self.dispatch.released(now).checked(self.action_until, now, first_retry),
@@ -395,8 +383,8 @@ impl Attempt {
         }
     }
 
-    /// The provider says something that does not fit: kept for a person, and charged to nobody's
-    /// account.
+    /// The attempt when the provider's record contradicts it: kept for an operator, not counted as
+    /// paid.
     pub(super) fn under_review(&self, transaction_id: &str, now: Timestamp) -> Self {
         Self {
             transaction_id: Some(transaction_id.to_owned()),
@@ -424,7 +412,7 @@ impl Attempt {
         Self { version: self.version + 1, updated_at: now, ..self.clone() }
     }
 
-    /// What the API calls its state.
+    /// State in the API.
     pub fn status(&self) -> PaymentStatus {
         match self.state {
             AttemptState::New if self.is_delayed() => PaymentStatus::Processing,

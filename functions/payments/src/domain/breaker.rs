@@ -1,8 +1,7 @@
-//! The breaker before a provider: while the provider does not answer it is left alone, and nobody
-//! waits for it.
+//! State of the circuit breaker: it blocks calls to a provider that does not answer.
 //!
-//! Its state is a record like the others, so that all instances see the same one. A provider that
-//! refuses or declines is one that answers.
+//! The state is a stored record, so that all instances share it. A decline or a rejected request is
+//! an answer and does not count as a failure.
 
 use std::time::Duration;
 
@@ -11,56 +10,51 @@ use shared::{clock::Timestamp, stored_enum};
 
 use super::Lock;
 
-/// After so many calls in a row without an answer, within [`FAILURE_WINDOW`], the provider is left
-/// alone.
+/// Consecutive failures within [`FAILURE_WINDOW`] that open the breaker.
 const FAILURE_THRESHOLD: u32 = 5;
 
-/// Failures that lie further apart are no trouble of the provider's.
+/// Time window in which failures are counted together.
 const FAILURE_WINDOW: Duration = Duration::from_secs(60);
 
-/// For how long it is left alone.
+/// How long the breaker stays open before it allows a probe.
 const OPEN_FOR: Duration = Duration::from_secs(30);
 
-/// How long the one call may take that finds out whether it answers again.
+/// Time after which another probe may replace one that has not reported an outcome.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(15);
 
 stored_enum!(
-    /// Whether the provider is asked.
+    /// State of the circuit breaker.
     BreakerState {
-        /// It is.
+        /// Calls are allowed.
         Closed = "closed",
-        /// It is left alone.
+        /// Calls are rejected.
         Open = "open",
-        /// One call finds out whether it answers again.
+        /// One probe call is in progress; other calls are rejected.
         HalfOpen = "half_open",
     }
 );
 
-/// The breaker before one provider.
+/// The circuit breaker of one provider.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Breaker {
-    /// The provider.
     pub provider: String,
-    /// Whether it is asked.
     pub state: BreakerState,
-    /// How many calls in a row had no answer.
+    /// Consecutive calls without an answer.
     pub failures: u32,
-    /// When the first of them was.
+    /// Time of the first of these failures.
     #[serde(default)]
     pub failing_since: Option<Timestamp>,
-    /// When it was opened last.
     #[serde(default)]
     pub opened_at: Option<Timestamp>,
-    /// The lock of the one call that finds out whether it answers again.
+    /// Lock of the probe call.
     #[serde(flatten, with = "stored_probe")]
     pub probe: Option<Lock>,
-    /// Counts the writes of this record.
+    /// Number of writes of this record.
     pub version: u64,
-    /// When it was last written.
     pub updated_at: Timestamp,
 }
 
-/// The lock of the probe as it is stored: under names of its own.
+/// Stores the lock of the probe under its own attribute names.
 mod stored_probe {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
     use shared::clock::Timestamp;
@@ -92,22 +86,19 @@ mod stored_probe {
     }
 }
 
-/// What the breaker says to somebody who wants to ask the provider.
+/// Whether a call may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerDecision {
-    /// Ask.
+    /// The call may start.
     Allow,
-    /// Ask, but only if nobody else does: say so first.
+    /// The call may start as the probe, once its lock is recorded.
     Probe,
-    /// Do not ask before this moment.
-    Reject {
-        /// When it is worth coming back.
-        until: Timestamp,
-    },
+    /// No call may start before `until`.
+    Reject { until: Timestamp },
 }
 
 impl Breaker {
-    /// The breaker of a provider about which nothing is recorded.
+    /// A closed breaker, for a provider without a record.
     pub fn new(provider: &str, now: Timestamp) -> Self {
         Self {
             provider: provider.to_owned(),
@@ -121,15 +112,16 @@ impl Breaker {
         }
     }
 
-    /// Whether the provider may be asked.
+    /// Decides whether a call may start.
     pub fn decide(&self, now: Timestamp) -> BreakerDecision {
         let (until, at_most) = match self.state {
             BreakerState::Open => (self.opened_at.map(|opened| opened.plus(OPEN_FOR)), OPEN_FOR),
             BreakerState::HalfOpen => (self.probe.as_ref().map(|probe| probe.until), PROBE_TIMEOUT),
-            // What a newer release wrote is nothing to keep money waiting for.
+            // An unknown state of a newer release must not block payments.
             BreakerState::Closed | BreakerState::Unknown(_) => return BreakerDecision::Allow,
         };
-        // A record from another clock keeps nobody waiting for longer than it could itself.
+        // A time too far in the future comes from a skewed clock. It must not block calls for
+        // longer than the state allows.
         match until {
             Some(until) if now < until && until <= now.plus(at_most) => {
                 BreakerDecision::Reject { until }
@@ -138,7 +130,7 @@ impl Breaker {
         }
     }
 
-    /// The breaker once `owner` makes the one call.
+    /// The breaker when `owner` starts the probe.
     #[must_use]
     pub fn start_probe(&self, owner: &str, now: Timestamp) -> Self {
         Self {
@@ -148,18 +140,19 @@ impl Breaker {
         }
     }
 
-    /// The breaker after a call of `owner` that had an answer; `None` where that is nothing new.
+    /// The breaker after an answered call of `owner`; `None` if nothing changes.
     pub fn after_response(&self, owner: &str, now: Timestamp) -> Option<Self> {
         let has_changed = match self.state {
             BreakerState::Closed => self.failures > 0,
             BreakerState::HalfOpen => self.is_probed_by(owner),
-            // A call that began before says nothing of what has been since.
+            // The call started before the breaker opened, so it does not show the provider's
+            // current health.
             BreakerState::Open | BreakerState::Unknown(_) => false,
         };
         has_changed.then(|| Self { version: self.version + 1, ..Self::new(&self.provider, now) })
     }
 
-    /// The breaker after a call of `owner` that had no answer; `None` where that is nothing new.
+    /// The breaker after an unanswered call of `owner`; `None` if nothing changes.
     pub fn after_timeout(&self, owner: &str, now: Timestamp) -> Option<Self> {
         let opened = |failures| Self {
             state: BreakerState::Open,
@@ -189,7 +182,6 @@ impl Breaker {
         }
     }
 
-    /// Whether the provider is left alone.
     pub fn is_open(&self) -> bool {
         self.state == BreakerState::Open
     }
@@ -226,19 +218,23 @@ mod tests {
             breaker = breaker.after_timeout("me", seconds(number * 10)).expect("a change");
             assert_eq!(
                 (breaker.decide(NOW), breaker.failures),
-                (BreakerDecision::Allow, u32::try_from(number).expect("small"))
+                (BreakerDecision::Allow, u32::try_from(number).expect("a small number"))
             );
         }
         let open = breaker.after_timeout("me", seconds(69)).expect("a change");
         assert_eq!((open.is_open(), open.version), (true, 5));
         let slower = breaker.after_timeout("me", seconds(70)).expect("a change");
-        assert_eq!((slower.is_open(), slower.failures), (false, 1), "they lie too far apart");
+        assert_eq!(
+            (slower.is_open(), slower.failures),
+            (false, 1),
+            "the failures are too far apart"
+        );
         let answered = breaker.after_response("me", NOW).expect("a change");
         assert_eq!((answered.failures, answered.failing_since), (0, None));
         assert_eq!(
             answered.after_response("me", NOW),
             None,
-            "a provider that answers costs no write"
+            "an answer without earlier failures needs no write"
         );
     }
 
@@ -253,7 +249,11 @@ mod tests {
         assert_eq!(open.decide(seconds(30)), BreakerDecision::Probe);
         let probed = open.start_probe("me", seconds(30));
         assert_eq!(probed.decide(seconds(31)), BreakerDecision::Reject { until: seconds(45) });
-        assert_eq!(probed.decide(seconds(45)), BreakerDecision::Probe, "whoever probed has died");
+        assert_eq!(
+            probed.decide(seconds(45)),
+            BreakerDecision::Probe,
+            "a probe without an outcome is replaced"
+        );
         assert_eq!(
             (probed.after_timeout("late", seconds(31)), probed.after_response("late", seconds(31))),
             (None, None)
@@ -271,7 +271,10 @@ mod tests {
     #[test]
     fn breaker_with_a_future_time_or_unknown_state_blocks_no_call() {
         assert_eq!(opened(seconds(3600)).decide(NOW), BreakerDecision::Probe);
-        let odd = Breaker { state: BreakerState::from("ajar".to_owned()), ..opened(NOW) };
-        assert_eq!((odd.decide(NOW), odd.after_timeout("me", NOW)), (BreakerDecision::Allow, None));
+        let unknown = Breaker { state: BreakerState::from("ajar".to_owned()), ..opened(NOW) };
+        assert_eq!(
+            (unknown.decide(NOW), unknown.after_timeout("me", NOW)),
+            (BreakerDecision::Allow, None)
+        );
     }
 }

@@ -1,25 +1,22 @@
-//! What a rule decides: the records to write.
+//! The records that a decision writes.
 
 use super::{Attempt, PaymentIntent, Refund};
 
-/// What follows from a fact or command: the records to be written, all or none, each only if it
-/// still stands in the version before.
+/// Records to write in one transaction. Each write requires that the stored record still has the
+/// previous version.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Change {
-    /// The intent, if it changes.
     pub intent: Option<PaymentIntent>,
-    /// The attempt, if it changes.
     pub attempt: Option<Attempt>,
-    /// The refund, if one changes or begins.
+    /// A refund that changes or starts.
     pub refund: Option<Refund>,
-    /// The refund that takes the place of one that failed.
+    /// The automatic refund that replaces a failed one.
     pub next_refund: Option<Refund>,
-    /// Whether a person has to look.
+    /// Whether an operator must review the case.
     pub needs_review: bool,
 }
 
 impl Change {
-    /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.intent.is_none()
             && self.attempt.is_none()

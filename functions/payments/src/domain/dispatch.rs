@@ -1,71 +1,67 @@
-//! What was sent to the provider about a record: who sends it, since when, how often its outcome
-//! was checked, and when the next check is due.
+//! Tracks the sending of a record to the provider: lock, time of sending, checks and next check.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared::{clock::Timestamp, retry};
 
-/// The right of one function to call the provider: until it expires no other function calls about
-/// the same record.
+/// Lets one function call the provider about a record. No other function calls until the lock
+/// expires.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lock {
-    /// Who calls: differs for each caller, so that each recognizes its own write.
+    /// Unique to each caller, so that a caller recognizes its own write.
     #[serde(rename = "lock_owner")]
     pub owner: String,
-    /// When it expires.
     #[serde(rename = "lock_until")]
     pub until: Timestamp,
 }
 
 impl Lock {
-    /// The lock of `owner`, from `now` on.
     pub fn of(owner: &str, now: Timestamp, time: Duration) -> Self {
         Self { owner: owner.to_owned(), until: now.plus(time) }
     }
 
-    /// Whether it has not expired.
+    /// Whether the lock has not expired.
     pub fn is_held(&self, now: Timestamp) -> bool {
         now < self.until
     }
 
-    /// Whether `owner` took it.
+    /// Whether `owner` holds or held the lock.
     pub fn is_of(&self, owner: &str) -> bool {
         self.owner == owner
     }
 }
 
-/// What was sent about an attempt or a refund. Each member is an attribute of the stored record.
+/// The sending state of an attempt or refund. Each field is an attribute of the stored record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Dispatch {
-    /// Who sends, and until when nobody else does.
     #[serde(flatten)]
     pub lock: Lock,
-    /// When it was sent first: the age of its idempotency key.
+    /// Time of the first send; it determines the age of the idempotency key.
     #[serde(default)]
     pub sent_at: Option<Timestamp>,
-    /// How often its outcome was checked since.
+    /// Number of checks since the first send.
     #[serde(default)]
     pub checks: u32,
-    /// When it is checked next: set as long as its outcome is not known.
+    /// Time of the next check. Set as long as the outcome is unknown.
     #[serde(default)]
     pub next_check_at: Option<Timestamp>,
 }
 
 impl Dispatch {
-    /// Of a record that was not sent yet, and that is checked after this time.
+    /// The state of an unsent record, with its first check.
     pub fn unsent(lock: Lock, next_check_at: Timestamp) -> Self {
         Self { lock, sent_at: None, checks: 0, next_check_at: Some(next_check_at) }
     }
 
-    /// How old the idempotency key is.
+    /// Age of the idempotency key; zero if the record was never sent.
     pub fn key_age(&self, now: Timestamp) -> Duration {
         self.sent_at.map_or(Duration::ZERO, |sent_at| now.since(sent_at))
     }
 
-    /// Once `owner` sends it, for the first time or again under the same key. `lock` is longer than
-    /// the call takes. It is checked as soon as the lock has expired: a call whose outcome was not
-    /// recorded by then has lost its function.
+    /// The state when `owner` sends the record, for the first time or again under the same key. The
+    /// duration `lock` exceeds the duration of the call. The record is checked when the lock
+    /// expires: if no outcome is recorded by then, the function that called has died.
     #[must_use]
     pub fn sent_by(&self, owner: &str, now: Timestamp, lock: Duration) -> Self {
         let lock = Lock::of(owner, now, lock);
@@ -77,14 +73,14 @@ impl Dispatch {
         }
     }
 
-    /// Without a lock.
+    /// The state without a lock.
     #[must_use]
     pub fn released(&self, now: Timestamp) -> Self {
         Self { lock: Lock { until: now, ..self.lock.clone() }, ..self.clone() }
     }
 
-    /// After a check that did not find the outcome: the next one comes after twice the wait, but no
-    /// later than `deadline`.
+    /// The state after a check without an outcome. The delay doubles with each check; a `deadline`
+    /// that comes earlier is used instead.
     #[must_use]
     pub fn checked(
         &self,
@@ -101,13 +97,13 @@ impl Dispatch {
         }
     }
 
-    /// Checked again at a fixed time.
+    /// The state with the next check after a fixed delay.
     #[must_use]
     pub fn checked_after(&self, wait: Duration, now: Timestamp) -> Self {
         Self { next_check_at: Some(now.plus(wait)), ..self.clone() }
     }
 
-    /// Once the outcome is known: without a lock, and without a next check.
+    /// The state after the outcome is known: no lock and no further check.
     #[must_use]
     pub fn settled(&self, now: Timestamp) -> Self {
         Self { next_check_at: None, ..self.released(now) }
@@ -154,7 +150,7 @@ mod tests {
         assert_eq!(serde_json::from_value::<Breaker>(stored).expect("a record"), probed);
         let mut stored = serde_json::to_value(&unused).expect("a record");
         assert_eq!(stored["probe_owner"], Value::Null);
-        // A table stores no NULL.
+        // DynamoDB items omit null attributes.
         stored.as_object_mut().expect("an object").retain(|_, value| !value.is_null());
         assert_eq!(serde_json::from_value::<Breaker>(stored).expect("a record"), unused);
     }

@@ -1,5 +1,4 @@
-//! The intent: payments' own copy of what an order costs, and how far its payment has come. One for
-//! each order.
+//! The payment intent: one per order, with the amount to charge and the state of its payment.
 
 use provider::PaymentId;
 use serde::{Deserialize, Serialize};
@@ -14,178 +13,168 @@ use shared::{
 use super::{Dispute, DisputeStatus, MAX_FAILED_AUTOMATIC_REFUNDS};
 
 stored_enum!(
-    /// How far the payment of an order has come.
+    /// State of an order's payment.
     IntentState {
         /// An attempt may start.
         Open = "open",
-        /// One attempt is alive.
+        /// An attempt is in flight.
         Processing = "processing",
-        /// The order is paid. For good: refunds are counted beside it.
+        /// The order is paid. This state is final; refunds are counted separately.
         Captured = "captured",
-        /// The order gave up while an attempt was alive; its outcome decides.
+        /// The order was cancelled while an attempt was in flight. The attempt's outcome decides.
         Closing = "closing",
-        /// Nothing captured, nothing alive, and no attempt will ever start.
+        /// Nothing was captured, no attempt is in flight and none can start.
         Closed = "closed",
     }
 );
 
 stored_enum!(
-    /// What there is to tell about an intent.
+    /// The event that an intent publishes.
     IntentEvent {
-        /// It waits for its first attempt: not worth a message.
+        /// It waits for its first attempt.
         Opened = "opened",
-        /// An attempt has begun, and its call may be in flight.
+        /// An attempt has started, and its provider call may be running.
         Started = "started",
-        /// The attempt waits for the buyer, who has to act first (3-D Secure).
+        /// The attempt waits for the buyer to act (3-D Secure).
         ActionRequired = "action_required",
-        /// The provider has not said what became of the attempt.
+        /// The provider has not reported the attempt's outcome.
         OutcomeUnknown = "unknown",
-        /// The attempt came to nothing, and the intent is open again.
+        /// The attempt failed, and another one may start.
         Declined = "declined",
         /// The order is paid.
         Succeeded = "succeeded",
         /// See [`IntentState::Closed`].
         Closed = "closed",
-        /// All that was captured is back with the buyer, by refunds or by a dispute.
+        /// Everything captured was returned to the buyer, by refunds or a dispute.
         Refunded = "refunded",
-        /// The provider would not give it back.
+        /// A refund failed definitively.
         RefundFailed = "refund_failed",
     }
 );
 
-/// The payment of one order as a whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PaymentIntent {
-    /// The order.
     pub order_id: OrderId,
-    /// Who placed it, and alone may pay it.
+    /// The buyer, the only user who may pay the order.
     pub user_id: UserId,
-    /// What it costs, in minor units.
+    /// The order's total, in minor units.
     pub amount: i64,
-    /// The currency of all amounts here.
+    /// Currency of all amounts of this record.
     pub currency: Currency,
-    /// After this moment no attempt starts.
+    /// Deadline after which no attempt starts.
     pub expires_at: Timestamp,
-    /// How many more attempts may start.
     pub attempts_left: u32,
-    /// How far it has come.
     pub state: IntentState,
-    /// The attempt that is alive.
+    /// The attempt in flight.
     #[serde(default)]
     pub active_attempt: Option<PaymentId>,
-    /// The attempt that began last.
     #[serde(default)]
     pub latest_attempt: Option<PaymentId>,
-    /// What was last to be told.
+    /// The event that was published last.
     pub last_event: IntentEvent,
-    /// How much was captured for the order: by one attempt at most, a duplicate capture is not
-    /// counted.
+    /// Amount captured for the order, by one attempt at most. Duplicate captures are not included.
     pub captured_total: i64,
-    /// How much was captured beyond that, by attempts that came too late: all of it goes back.
+    /// Amount captured by further attempts. All of it is refunded.
     #[serde(default)]
     pub duplicate_captured_total: i64,
-    /// How much of that was given back.
+    /// Amount of duplicate captures that was refunded.
     #[serde(default)]
     pub duplicate_refunded_total: i64,
-    /// How much of what duplicate refunds gave back came back to the provider, because the refund
-    /// failed later. It only grows.
+    /// Part of `duplicate_refunded_total` whose refunds failed after they had succeeded. It only
+    /// grows.
     #[serde(default)]
     pub duplicate_refunds_reversed_total: i64,
-    /// Duplicate captures whose automatic refunds failed too often: a person has to refund them.
+    /// Duplicate captures whose automatic refunds failed too often. An admin must refund them.
     #[serde(default)]
     pub duplicate_refunds_refused: Vec<PaymentId>,
-    /// How much refunds of the order's own capture gave back. It only grows: see
+    /// Amount refunded of the order's own capture. It only grows; failed refunds increase
     /// `refunds_reversed_total`.
     pub refunded_total: i64,
-    /// How much of that came back to the provider, because the refund failed later. It only grows,
-    /// so facts merge by maximum.
+    /// Part of `refunded_total` whose refunds failed after they had succeeded. It only grows, so
+    /// that orders can merge events by maximum.
     #[serde(default)]
     pub refunds_reversed_total: i64,
-    /// How much refunds hold that have not come to their end, or that a person has to look at.
+    /// Amount reserved by refunds that are unsettled or need a review.
     #[serde(default)]
     pub refunds_pending: i64,
-    /// How much may still be given back: what was captured, less what was refunded, is pending or
-    /// was taken by disputes.
+    /// Amount that can still be refunded: the captured amount without refunds, pending refunds and
+    /// disputed amounts.
     pub refundable: i64,
-    /// The attempt that paid.
+    /// The attempt that paid the order.
     #[serde(default)]
     pub captured_payment: Option<PaymentId>,
-    /// Why the last attempt came to nothing.
+    /// Why the latest attempt failed.
     #[serde(default)]
     pub failure_reason: Option<String>,
-    /// Whether the last refund failed for good.
+    /// Whether the latest refund failed definitively.
     #[serde(default)]
     pub refund_failed: bool,
-    /// How many refunds failed for good: the next one has another id.
+    /// Number of refunds that failed definitively. It is part of the id of the next automatic
+    /// refund.
     #[serde(default)]
     pub failed_refunds: u32,
-    /// How many automatic refunds of the order's own capture failed for good; see
+    /// Number of automatic refunds of the order's own capture that failed definitively. See
     /// [`MAX_FAILED_AUTOMATIC_REFUNDS`].
     #[serde(default)]
     pub automatic_refunds_failed: u32,
-    /// The disputes of the order's payments.
     #[serde(default)]
     pub disputes: Vec<Dispute>,
-    /// How much banks have taken because of disputes. It only grows.
+    /// Amount that banks have withdrawn because of disputes. It only grows.
     #[serde(default)]
     pub dispute_withdrawn_total: i64,
-    /// How much of that banks have given back. It only grows.
+    /// Part of `dispute_withdrawn_total` that banks have returned. It only grows.
     #[serde(default)]
     pub dispute_reinstated_total: i64,
-    /// Counts the writes of this record.
+    /// Number of writes of this record.
     pub version: u64,
-    /// The `attempt` of the last command that was answered.
+    /// `attempt` of the last command that was answered.
     pub answered_attempt: u64,
-    /// When it was put.
     pub created_at: Timestamp,
-    /// When it was last written.
     pub updated_at: Timestamp,
-    /// The trace that wrote it last.
+    /// Trace of the last write.
     pub traceparent: Trace,
 }
 
-/// What an order says about its payment.
+/// The payment that an order expects.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExpectedPayment {
-    /// The order.
     pub order_id: OrderId,
-    /// Who placed it.
+    /// The buyer.
     pub user_id: UserId,
-    /// What it costs.
+    /// The order's total.
     pub amount: Money,
-    /// Until when an attempt may start.
+    /// Deadline after which no attempt starts.
     pub expires_at: Timestamp,
-    /// How many attempts may start.
+    /// Number of attempts that may start.
     pub tries: u32,
-    /// How often the order has asked.
+    /// Sequence number of the order's command.
     pub command_attempt: u64,
 }
 
-/// Why no attempt may start.
+/// Why an attempt cannot start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
-    /// Another attempt is alive.
-    #[error("another attempt is alive")]
+    /// Another attempt is in flight.
+    #[error("another attempt is in flight")]
     InProgress,
-    /// It is paid.
-    #[error("the order is paid already")]
+    #[error("the order is already paid")]
     AlreadyPaid,
-    /// It is closed, expired or out of attempts.
-    #[error("the order takes no payment any more")]
+    /// The payment is closed, expired or out of attempts.
+    #[error("the order can no longer be paid")]
     Closed,
-    /// Another amount than the order's.
-    #[error("the amount is not what the order costs")]
+    /// The amount differs from the order's total.
+    #[error("the amount differs from the order's total")]
     AmountMismatch,
-    /// Another currency than the order's.
-    #[error("the currency is not the order's")]
+    /// The currency differs from the order's.
+    #[error("the currency differs from the order's")]
     CurrencyMismatch,
-    /// A newer release wrote a state that this one cannot judge.
-    #[error("the state of the payment is not known to this release")]
+    /// The payment has a state that only a newer release knows.
+    #[error("the payment has a state that this release does not know")]
     UnknownState,
 }
 
 impl PaymentIntent {
-    /// The intent of an order that can be paid from now on.
+    /// The open intent of an order.
     pub fn opened(expected: &ExpectedPayment, now: Timestamp, trace: &Trace) -> Self {
         Self {
             order_id: expected.order_id,
@@ -223,8 +212,8 @@ impl PaymentIntent {
         }
     }
 
-    /// The intent of an order that can never be paid: it stands in the way of a command that comes
-    /// late.
+    /// The closed intent of an order that can never be paid. A late command finds the payment
+    /// closed.
     pub fn unpayable(
         expected: &ExpectedPayment,
         reason: &str,
@@ -240,15 +229,15 @@ impl PaymentIntent {
         }
     }
 
-    /// What the order costs.
+    /// The order's total.
     pub fn money(&self) -> Money {
         Money::new(self.amount, self.currency)
     }
 
-    /// Whether an attempt may start now.
+    /// Checks whether an attempt may start now.
     ///
     /// # Errors
-    /// Why it may not.
+    /// The reason why it may not.
     pub fn may_start(&self, now: Timestamp) -> Result<(), StartError> {
         match self.state {
             IntentState::Open if now < self.expires_at && self.attempts_left > 0 => Ok(()),
@@ -261,18 +250,18 @@ impl PaymentIntent {
         }
     }
 
-    /// Whether the order still wants to be charged by this attempt: it has not been cancelled or
-    /// paid otherwise, and has not expired.
+    /// Whether the order wants to be charged by this attempt: it is not cancelled, not paid by
+    /// another attempt and not expired.
     pub fn allows_charge(&self, payment: PaymentId, now: Timestamp) -> bool {
         self.state == IntentState::Processing
             && self.active_attempt == Some(payment)
             && now < self.expires_at
     }
 
-    /// Whether `amount` is what the order costs. Nothing said is nothing wrong.
+    /// Checks that `amount`, if present, equals the order's total.
     ///
     /// # Errors
-    /// What differs.
+    /// The difference.
     pub fn check_amount(&self, amount: Option<Money>) -> Result<(), StartError> {
         match amount {
             Some(amount) if amount.currency != self.currency => Err(StartError::CurrencyMismatch),
@@ -281,8 +270,8 @@ impl PaymentIntent {
         }
     }
 
-    /// The intent once it has answered `command_attempt` again; `None` if it has answered that or a
-    /// later one before.
+    /// The intent after it has answered `command_attempt` again; `None` if it has answered that
+    /// command or a later one.
     pub fn answering(&self, command_attempt: u64, now: Timestamp, trace: &Trace) -> Option<Self> {
         (command_attempt > self.answered_attempt).then(|| {
             Self { traceparent: trace.clone(), ..self.written(now) }
@@ -290,7 +279,7 @@ impl PaymentIntent {
         })
     }
 
-    /// What there is to tell: follows from the state, so that it can be told again at any time.
+    /// The current event. It follows from the state, so it can be published again at any time.
     pub fn event(&self) -> IntentEvent {
         match &self.state {
             _ if self.captured_total > 0
@@ -313,27 +302,27 @@ impl PaymentIntent {
         }
     }
 
-    /// How much of the order's money banks hold because of disputes.
+    /// Amount of the order's money that banks hold because of disputes.
     pub fn disputed_amount(&self) -> i64 {
         self.dispute_withdrawn_total - self.dispute_reinstated_total
     }
 
-    /// The state of all disputes together; `None` where there never was one.
+    /// Combined state of all disputes; `None` without disputes.
     pub fn dispute_status(&self) -> Option<DisputeStatus> {
         DisputeStatus::of(&self.disputes)
     }
 
-    /// How much refunds have given back, without those that failed later.
+    /// Amount refunded, without refunds that failed later.
     pub fn refunded_net(&self) -> i64 {
         self.refunded_total - self.refunds_reversed_total
     }
 
-    /// Whether payments tries no further automatic refund of the order's own capture.
+    /// Whether payments has stopped automatic refunds of the order's own capture.
     pub fn is_refund_refused(&self) -> bool {
         self.automatic_refunds_failed >= MAX_FAILED_AUTOMATIC_REFUNDS
     }
 
-    /// The intent with `refundable` as its totals say.
+    /// The intent with `refundable` computed from its totals.
     pub(super) fn with_refundable(self) -> Self {
         let left = self.captured_total
             - self.refunded_net()
@@ -342,17 +331,17 @@ impl PaymentIntent {
         Self { refundable: left.max(0), ..self }
     }
 
-    /// Whether the buyer may try again.
+    /// Whether the buyer may start another attempt.
     pub fn next_try_possible(&self) -> bool {
         self.state == IntentState::Open && self.attempts_left > 0
     }
 
-    /// The attempt to name beside the fact: the one that paid, else the one that began last.
+    /// The attempt that paid, otherwise the latest attempt.
     pub fn reported_attempt(&self) -> Option<PaymentId> {
         self.captured_payment.or(self.latest_attempt)
     }
 
-    /// A copy that counts as one more write.
+    /// A copy with the next version.
     pub(super) fn written(&self, now: Timestamp) -> Self {
         Self { version: self.version + 1, updated_at: now, ..self.clone() }
     }
@@ -363,7 +352,7 @@ impl PaymentIntent {
     }
 }
 
-/// Why an attempt was abandoned by the fence.
+/// Failure reason of an attempt that was abandoned because its order closed.
 pub(crate) const ORDER_CLOSED: &str = "order_closed";
 
 #[cfg(test)]

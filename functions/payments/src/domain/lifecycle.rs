@@ -1,4 +1,4 @@
-//! How the intent of an order changes together with its attempt: one begins, or the order gives up.
+//! Changes the payment intent together with its attempt: starts an attempt or closes the payment.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{
 };
 
 impl PaymentIntent {
-    /// The intent once `attempt` has begun. Ask [`PaymentIntent::may_start`] first.
+    /// The intent after `attempt` has started. Callers check [`PaymentIntent::may_start`] first.
     #[must_use]
     pub fn processing_with(&self, attempt: &Attempt, now: Timestamp) -> Self {
         let id = attempt.payment_id;
@@ -25,12 +25,12 @@ impl PaymentIntent {
         }
     }
 
-    /// The fence: from here on no attempt starts. `active` is the attempt that is alive, where
-    /// there is one.
+    /// Closes the payment: from now on no attempt starts. `active` is the attempt in flight.
     ///
-    /// An attempt that was not sent yet is abandoned in the same write, which its sender runs into;
-    /// one that was sent decides by its outcome, and is to be called back; one that a person has to
-    /// look at holds nothing up. An intent that is decided already answers again.
+    /// An unsent attempt is abandoned in the same transaction, so that the function about to send
+    /// it fails with a version conflict. The outcome of a sent attempt decides, and it is voided or
+    /// cancelled where possible. An attempt that needs a review does not delay closing. A settled
+    /// intent publishes its state again.
     pub fn close(
         &self,
         active: Option<&Attempt>,
@@ -81,8 +81,8 @@ impl PaymentIntent {
         }
     }
 
-    /// The intent once it is closed although its attempt did not come to an end that the books
-    /// could hold.
+    /// The intent when it closes although its attempt settled without a result that the totals
+    /// could count.
     pub(super) fn closed_with(&self, attempt: &Attempt, now: Timestamp) -> Self {
         Self {
             state: IntentState::Closed,
@@ -111,7 +111,7 @@ mod tests {
         let new = attempt(1);
         let change = open.processing_with(&new, NOW).close(Some(&new), 7, NOW, MINUTE, &trace());
         assert_eq!(change.intent.expect("a change").state, IntentState::Closed);
-        let abandoned = change.attempt.expect("the attempt is abandoned in the same write");
+        let abandoned = change.attempt.expect("the attempt is abandoned in the same transaction");
         assert_eq!(
             (abandoned.state, abandoned.dispatch.next_check_at),
             (AttemptState::Abandoned, None)
@@ -123,16 +123,19 @@ mod tests {
         let sent = attempt(1).sending("me", NOW, MINUTE);
         let processing = intent().processing_with(&sent, NOW);
         let change = processing.close(Some(&sent), 7, NOW, MINUTE, &trace());
-        let counted = change.attempt.expect("a send that was decided before is refused");
+        let counted = change.attempt.expect("a new version makes a concurrent send fail");
         assert_eq!(counted, Attempt { version: sent.version + 1, ..sent.clone() });
         let closing = change.intent.expect("a change");
         assert_eq!(
             (&closing.state, closing.event()),
             (&IntentState::Closing, IntentEvent::Started)
         );
-        assert!(closing.close(Some(&sent), 7, NOW, MINUTE, &trace()).is_empty(), "answered before");
+        assert!(
+            closing.close(Some(&sent), 7, NOW, MINUTE, &trace()).is_empty(),
+            "the command was answered before"
+        );
         assert_eq!(
-            closing.close(Some(&sent), 8, NOW, MINUTE, &trace()).intent.expect("again").state,
+            closing.close(Some(&sent), 8, NOW, MINUTE, &trace()).intent.expect("a change").state,
             IntentState::Closing
         );
     }

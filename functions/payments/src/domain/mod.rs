@@ -1,9 +1,7 @@
-//! The rules of paying: an intent for each order, its attempts and its refunds, and the one way in
-//! which facts about money change them.
+//! Rules of payment intents, attempts, refunds and disputes, and how provider results change them.
 //!
-//! Nothing here waits, asks or stores: functions take records and a moment, and answer with the
-//! records that follow. Every record counts its writes in `version`; what a function answers is to
-//! be written only if nobody else has written meanwhile.
+//! These functions are pure: they take records and a time, and return the records to write. Every
+//! record has a `version`; a write requires that the stored version is the previous one.
 
 mod attempt;
 mod breaker;
@@ -39,26 +37,26 @@ pub use refund_result::{
 
 use std::time::Duration;
 
-/// How long the one who put a new record has to begin sending it. Short: whoever comes second is
-/// stopped by the version, not by the lock.
+/// Lock of a new record, within which its creator starts to send it. It is short, because versions
+/// rather than this lock stop a second sender.
 pub const NEW_LOCK: Duration = Duration::from_secs(5);
 
-/// An attempt that a message began, and that was never sent, is abandoned when it is this old: the
-/// message comes back earlier.
+/// Age at which an unsent attempt of a queue message is abandoned. The message is redelivered
+/// before.
 pub const UNSENT_TIMEOUT: Duration = Duration::from_secs(180);
 
-/// How long the customer has to do what the provider asks of them.
+/// Time that the customer has for an action the provider requires.
 pub const ACTION_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// The most automatic refunds of an order, or of a duplicate capture, that may fail definitively.
-/// After that a person decides.
+/// Automatic refunds of an order, or of a duplicate capture, that may fail definitively. After that
+/// an admin decides.
 pub const MAX_FAILED_AUTOMATIC_REFUNDS: u32 = 5;
 
-/// Up to this age an idempotency key is sure to be known to the provider still, and sending it
-/// again is safe.
+/// Maximum age of an idempotency key for sending a request again. The provider still knows the key
+/// up to this age.
 pub const KEY_REUSE_AGE: Duration = Duration::from_secs(23 * 3600);
 
-/// From this age on nothing that was sent under a key can still turn into a charge.
+/// Age of an idempotency key from which a request sent under it can no longer create a charge.
 pub const KEY_EXPIRY_AGE: Duration = Duration::from_secs(24 * 3600);
 
 #[cfg(test)]

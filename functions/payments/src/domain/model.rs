@@ -1,6 +1,8 @@
-//! The rules, tried out exhaustively: every state that an intent, two attempts and their refunds
-//! can reach by any facts and commands in any order, and in each of them every fact once more,
-//! twice, and in pairs both ways round.
+//! Exhaustive model of the payment rules.
+//!
+//! It explores every state that an intent, two attempts and their refunds can reach by results and
+//! commands in any order. In each state it applies every result again, twice, and every pair of
+//! results in both orders.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque, hash_map::Entry},
@@ -28,10 +30,10 @@ pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 /// After the intent's `expires_at`.
 const LATE: Timestamp = Timestamp::from_milliseconds(1_795_009_000_000);
 pub(super) const PRICE: i64 = 5998;
-/// How many attempts the model may start, and how many refunds for one reason may fail.
+/// Attempts that the model may start, and refunds for one reason that may fail.
 const ATTEMPTS: u8 = 2;
 const FAILED_REFUNDS: u32 = 1;
-/// How many refunds of a part may be requested.
+/// Partial refunds that may be requested.
 const REQUESTED_REFUNDS: usize = 1;
 
 pub(crate) fn trace() -> Trace {
@@ -75,7 +77,7 @@ pub(crate) fn attempt(number: u8) -> Attempt {
         payment_method,
         provider: "double",
         livemode: false,
-        lock_owner: "somebody",
+        lock_owner: "another",
         return_url: None,
         abandoned_after: super::UNSENT_TIMEOUT,
         request: None,
@@ -104,13 +106,13 @@ pub(crate) fn results() -> [ProviderResult; 7] {
     ]
 }
 
-/// A request to give half of it back.
+/// A request to refund half of the payment.
 pub(super) fn requested() -> RequestedRefund {
     RequestedRefund {
         refund_id: ids::derive(&["requested"]),
         amount: Some(usd(PRICE / 2)),
         reason: "why".to_owned(),
-        by: ids::derive(&["somebody"]),
+        by: ids::derive(&["another"]),
         request_id: "request".to_owned(),
     }
 }
@@ -135,7 +137,7 @@ struct World {
 }
 
 impl World {
-    /// The world once `change` is written, as the store would: all of it, each record only as its
+    /// The state after `change` is written as the store would write it: all records, each with its
     /// next version.
     fn after(&self, change: Change) -> Self {
         let mut world = self.clone();
@@ -162,7 +164,7 @@ impl World {
         world
     }
 
-    /// What holds in every state.
+    /// Invariants of every state.
     fn check(&self) {
         let intent = &self.intent;
         let paid: Vec<&Attempt> = self
@@ -197,7 +199,7 @@ impl World {
             assert_eq!(
                 attempt.is_in_flight(),
                 attempt.dispatch.next_check_at.is_some(),
-                "who is not settled is looked after: {attempt:#?}"
+                "an unsettled attempt has a next check: {attempt:#?}"
             );
             assert!(attempt.refunded >= 0);
         }
@@ -212,7 +214,7 @@ impl World {
             IntentState::Open | IntentState::Closed => {
                 assert_eq!(
                     intent.active_attempt, None,
-                    "an open or closed intent promises that nothing is alive"
+                    "an open or closed intent has no attempt in flight"
                 )
             }
             IntentState::Processing | IntentState::Closing => {
@@ -245,24 +247,25 @@ impl World {
             .values()
             .filter(|attempt| attempt.duplicate_capture && attempt.refunded == 0)
         {
-            let on_its_way = self
+            let is_being_refunded = self
                 .refunds
                 .values()
                 .any(|refund| refund.payment_id == duplicate.payment_id && holds(&refund));
             assert!(
-                on_its_way || intent.duplicate_refunds_refused.contains(&duplicate.payment_id),
-                "a duplicate capture is looked after"
+                is_being_refunded
+                    || intent.duplicate_refunds_refused.contains(&duplicate.payment_id),
+                "a duplicate capture is being refunded or left to an admin"
             );
         }
     }
 
-    /// What holds for every step.
+    /// Invariants of every transition.
     fn check_step(&self, after: &Self) {
         match self.intent.state {
             IntentState::Closed => {
                 assert!(
                     matches!(after.intent.state, IntentState::Closed | IntentState::Captured),
-                    "closed never reopens"
+                    "a closed intent never reopens"
                 )
             }
             IntentState::Closing => {
@@ -272,7 +275,11 @@ impl World {
                 ))
             }
             IntentState::Captured => {
-                assert_eq!(after.intent.state, IntentState::Captured, "paid is paid")
+                assert_eq!(
+                    after.intent.state,
+                    IntentState::Captured,
+                    "a captured intent stays captured"
+                )
             }
             _ => {}
         }
@@ -307,12 +314,12 @@ impl World {
             );
             assert!(
                 attempt.state != AttemptState::Voiding || !can_be_sent,
-                "a charge that is fenced is not sent again"
+                "a charge that is being voided is not sent again"
             );
             let is_sent = next.version > attempt.version && next.state == AttemptState::Sent;
             assert!(
                 !is_sent || self.intent.allows_charge(*id, NOW),
-                "only a charge that its order wants is sent: {self:#?}"
+                "a charge is sent only if its order wants it: {self:#?}"
             );
         }
     }
@@ -342,14 +349,14 @@ impl World {
             MINUTE,
             &trace(),
         ));
-        assert!(world.intent.may_start(NOW).is_err(), "after the fence no attempt starts");
+        assert!(world.intent.may_start(NOW).is_err(), "no attempt starts after closing");
         world
     }
 
-    /// Every world that one step leads to.
+    /// Every state that one transition leads to.
     fn steps(&self) -> Vec<Self> {
         let mut steps = vec![self.cancelled()];
-        let number = u8::try_from(self.attempts.len()).expect("few");
+        let number = u8::try_from(self.attempts.len()).expect("a small number");
         if number < ATTEMPTS && self.intent.may_start(NOW).is_ok() {
             let attempt = attempt(number);
             steps.push(self.after(Change {
@@ -376,8 +383,8 @@ impl World {
             let is_rare = |result: &&ProviderResult| {
                 matches!(result, ProviderResult::ActionRequired { .. } | ProviderResult::NotSent)
             };
-            // One attempt that waits for its customer, or that the provider rejected, stands for
-            // all.
+            // These rare results are explored with one attempt only, which limits the number of
+            // states.
             let applied: Vec<ProviderResult> = results()
                 .iter()
                 .filter(|result| !is_rare(result) || self.attempts.len() == 1)
@@ -403,8 +410,8 @@ impl World {
             self.refunds.values().filter(|refund| refund.kind == RefundKind::Requested).count();
         if let Some(paid) = self.intent.captured_payment
             && requests < REQUESTED_REFUNDS
-            // Beside second captures, which are given back by themselves, they only multiply the
-            // worlds.
+            // Requested refunds beside duplicate captures, which are refunded automatically, would
+            // only multiply the states.
             && self.attempts.len() == 1
             && let Ok(change) = begin_requested_refund(&self.intent, &self.attempts[&paid], &requested(), "me", NOW, &trace())
         {
@@ -431,7 +438,7 @@ impl World {
         steps
     }
 
-    /// What tells this world from others, leaving out what only counts or dates.
+    /// Identifies the state, without counters and times.
     fn name(&self) -> String {
         let intent = &self.intent;
         let attempts: Vec<_> = self
@@ -465,7 +472,7 @@ impl World {
     }
 }
 
-/// Every world that can be reached.
+/// Every reachable state.
 fn reachable() -> &'static [World] {
     static WORLDS: OnceLock<Vec<World>> = OnceLock::new();
     WORLDS.get_or_init(explored)
@@ -502,12 +509,15 @@ fn every_reachable_state_keeps_the_money_invariants() {
     );
     assert!(
         worlds.iter().any(|world| world.attempts.values().any(|attempt| attempt.duplicate_capture)),
-        "the model reaches surplus captures"
+        "the model reaches duplicate captures"
     );
-    assert!(worlds.iter().any(|world| world.intent.refunded_total == PRICE), "and refunds");
+    assert!(
+        worlds.iter().any(|world| world.intent.refunded_total == PRICE),
+        "the model reaches full refunds"
+    );
     assert!(
         worlds.iter().any(|world| world.intent.refunds_reversed_total == PRICE),
-        "and refunds that fail after they succeeded"
+        "the model reaches reversed refunds"
     );
     assert!(worlds.len() > 1000, "{}", worlds.len());
 
@@ -579,8 +589,8 @@ fn cancelled_order_keeps_no_money_from_any_state() {
         if in_review {
             continue;
         }
-        // The order gives up; whatever is alive comes to an end; what is captured is asked back,
-        // and the provider does as it is told.
+        // The order is cancelled, attempts in flight settle, captured money is refunded, and the
+        // provider accepts every request.
         let mut world = world.cancelled();
         let in_flight: Vec<PaymentId> = world
             .attempts
@@ -604,12 +614,12 @@ fn cancelled_order_keeps_no_money_from_any_state() {
                 world = world.after(change);
             }
         }
-        // A duplicate capture whose refund failed late waits for a person.
+        // A duplicate capture whose refund was reversed waits for an admin.
         let waits = |a: &&Attempt| world.intent.duplicate_refunds_refused.contains(&a.payment_id);
         let succeeded =
             world.attempts.values().filter(|a| a.state == AttemptState::Succeeded && !waits(a));
         let kept: i64 = succeeded.map(|a| a.amount - a.refunded).sum();
-        assert!(kept <= 0, "money is kept: {world:#?}");
+        assert!(kept <= 0, "a cancelled order keeps money: {world:#?}");
         assert!(
             matches!(world.intent.event(), IntentEvent::Closed | IntentEvent::Refunded),
             "{world:#?}"
@@ -650,9 +660,7 @@ fn unknown_outcome_is_checked_with_growing_delays() {
             apply_provider_result(&intent, &attempt, &ProviderResult::OutcomeUnknown, NOW, MINUTE)
                 .attempt
                 .expect("a change");
-        waits.push(
-            attempt.dispatch.next_check_at.expect("it is looked at").since(NOW).as_secs() / 60,
-        );
+        waits.push(attempt.dispatch.next_check_at.expect("a next check").since(NOW).as_secs() / 60);
     }
     assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
 }

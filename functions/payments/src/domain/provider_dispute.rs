@@ -1,20 +1,18 @@
-//! The single way in for what becomes known about a dispute. The provider decides its state; this
-//! module records it and counts the money.
+//! Applies the state of a dispute at the provider to the payment intent.
 //!
-//! A dispute has a state, and states have ranks: a later state replaces an earlier one, never the
-//! other way round. So two lookups whose results are recorded in the wrong order, or twice, end in
-//! the same record.
+//! States have ranks: a later state replaces an earlier one, never the reverse. Lookups that are
+//! recorded twice or out of order therefore end in the same record.
 
 use provider::{DisputeState, ProviderDispute};
 use shared::{clock::Timestamp, telemetry::Trace};
 
 use super::{Change, Dispute, IntentState, PaymentIntent};
 
-/// The change that `reported` makes: the dispute's state, and the money that the bank took or gave
-/// back.
+/// The change for the dispute `reported`: its state, and the amount that the bank withdrew or
+/// returned.
 ///
-/// Only disputes of the payment that paid the order move its totals. A dispute of another payment
-/// is recorded, and a person has to look.
+/// Only disputes of the payment that paid the order change its totals. A dispute of another payment
+/// is recorded and needs a review.
 pub fn apply_provider_dispute(
     intent: &PaymentIntent,
     reported: &ProviderDispute,
@@ -62,7 +60,7 @@ pub fn apply_provider_dispute(
     }
 }
 
-/// The order of states: a state replaces only states of a lower rank. `None` for a state that this
+/// Rank of a state; a state replaces only states of a lower rank. `None` for a state that this
 /// release does not know.
 fn rank(state: &DisputeState) -> Option<u8> {
     match state {

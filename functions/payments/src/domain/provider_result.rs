@@ -1,9 +1,9 @@
-//! The single way in for what becomes known about a charge, whoever learns it: the answer to our
-//! call, a look-up, reconciliation.
+//! Applies the result of a charge to intent and attempt; every result passes through here.
 //!
-//! Facts need no lock and may come twice, late and in any order. They are ranked: a success
-//! outranks a decline and an abandonment, which outrank not knowing. So the attempt ends the same
-//! whatever the order, and no capture is ever lost.
+//! Results come from the charge call, lookups and reconciliation. They need no lock and may arrive
+//! twice, late and in any order, because they are ranked. A success outranks a decline and an
+//! abandonment, and these outrank an unknown outcome. The attempt therefore settles the same way in
+//! any order, and no capture is lost.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use shared::clock::Timestamp;
 
 use super::{Attempt, AttemptState, Change, IntentEvent, IntentState, PaymentIntent, Refund};
 
-/// What `result` about `attempt` changes. `intent` is the intent of its order.
+/// The change that `result` makes to `attempt` and to `intent`, the intent of its order.
 ///
-/// Where an attempt that is alive comes to its end the intent is always part of the change: should
-/// the two have been read at different moments, the intent's version refuses the write.
+/// When an attempt in flight settles, the change always includes the intent. If the two were read
+/// at different times, the intent's version makes the write fail.
 pub fn apply_provider_result(
     intent: &PaymentIntent,
     attempt: &Attempt,
@@ -62,8 +62,7 @@ pub fn apply_provider_result(
                 ..Change::default()
             }
         }
-        // Of an attempt that waits for its customer it is known what it does: the provider only did
-        // not say it once more.
+        // The attempt keeps its more specific state: the provider only failed to repeat it.
         ProviderResult::OutcomeUnknown if attempt.state == AttemptState::RequiresAction => {
             Change { attempt: Some(attempt.unknown(now, first_retry)), ..Change::default() }
         }
@@ -92,7 +91,8 @@ pub fn apply_provider_result(
     }
 }
 
-/// The intent with something to tell of the attempt that is alive; `None` where that was told last.
+/// The intent with a new event about the attempt in flight; `None` if that event was published
+/// last.
 fn with_event(
     intent: &PaymentIntent,
     attempt: &Attempt,
@@ -103,7 +103,7 @@ fn with_event(
     is_new.then(|| PaymentIntent { last_event: event, ..intent.written(now) })
 }
 
-/// Money has moved. That is never ignored, whatever state intent and attempt are in.
+/// Records a capture. It is never ignored, whatever the state of intent and attempt.
 fn succeed(
     intent: &PaymentIntent,
     attempt: &Attempt,
@@ -119,9 +119,10 @@ fn succeed(
         if attempt.state == AttemptState::NeedsReview {
             return Change::default();
         }
-        // No other attempt starts as long as the order is to be paid. Once it is given up, before
-        // or after, the intent closes: nothing that fits was captured, and what did not fit is for
-        // a person to settle. (The intent is written in any case; see above.)
+        // No other attempt starts while the order wants to be paid. Once the order is cancelled,
+        // before or after this result, the intent closes: no matching amount was captured, and an
+        // operator settles the mismatch. The change includes the intent in every case; see
+        // `apply_provider_result`.
         let under_review = attempt.under_review(transaction_id, now);
         let after = match intent.state {
             IntentState::Processing if is_active(intent, attempt) => {
@@ -178,7 +179,7 @@ fn succeed(
     }
 }
 
-/// The attempt that was alive has come to nothing.
+/// The attempt in flight has settled without a charge.
 fn end(intent: &PaymentIntent, attempt: Attempt, now: Timestamp) -> Change {
     let mut after = intent.written(now);
     if is_active(intent, &attempt) {

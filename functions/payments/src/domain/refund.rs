@@ -1,4 +1,4 @@
-//! A refund: money of one payment on its way back to the buyer.
+//! A refund of one payment.
 
 use std::time::Duration;
 
@@ -15,49 +15,48 @@ use shared::{
 use super::{Attempt, Dispatch, KEY_EXPIRY_AGE, KEY_REUSE_AGE, Lock, PaymentIntent};
 
 stored_enum!(
-    /// How far a refund has come.
+    /// State of a refund.
     RefundState {
         /// Recorded, not sent.
         New = "new",
-        /// On its way to the provider, or its answer was lost.
+        /// Sent to the provider; the response is pending or was lost.
         Sent = "sent",
-        /// The provider did not say what became of it.
+        /// The provider did not report an outcome.
         OutcomeUnknown = "unknown",
-        /// Given back.
+        /// Refunded.
         Succeeded = "succeeded",
-        /// The provider will not give it back under this id.
+        /// The provider rejected the refund, or it failed. Another try needs another id.
         Failed = "failed",
-        /// Given back, and failed afterwards: the money is with the provider again.
+        /// Succeeded and failed afterwards: the provider holds the money again.
         Reversed = "reversed",
-        /// The provider gave back another amount than was asked for: a person has to look.
+        /// The provider refunded another amount than requested: an operator must review it.
         NeedsReview = "needs_review",
     }
 );
 
 stored_enum!(
-    /// Why money is given back.
+    /// Why a payment is refunded.
     RefundKind {
-        /// The order gave up after it was paid.
+        /// The order was cancelled after it was paid.
         Automatic = "automatic",
         /// The order was paid twice.
         DuplicateCapture = "duplicate_capture",
-        /// Somebody who runs the shop asked for it.
+        /// An admin requested it, or it was made at the provider.
         Requested = "requested",
     }
 );
 
 stored_enum!(
-    /// Who made a refund at the provider.
+    /// Who initiated a refund.
     RefundInitiator {
         /// The shop, through this service.
         Shop = "shop",
-        /// Somebody at the provider itself, for example in its dashboard: this service has only
-        /// recorded it.
+        /// A person at the provider, for example in its dashboard. This service only recorded it.
         Provider = "provider",
     }
 );
 
-/// What the API calls the state of a refund.
+/// State of a refund in the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -66,73 +65,63 @@ pub enum RefundStatus {
     Pending,
     /// Sent.
     Processing,
-    /// Given back.
+    /// Refunded.
     Completed,
-    /// The provider would not.
+    /// The provider rejected it, or it failed.
     Failed,
-    /// The provider has not said.
+    /// The provider has not reported an outcome yet.
     Unknown,
-    /// A person has to look.
+    /// An operator must review the refund.
     NeedsReview,
 }
 
-/// One refund of one payment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Refund {
-    /// Its id.
     pub refund_id: RefundId,
-    /// The order.
     pub order_id: OrderId,
-    /// The payment that is given back.
+    /// The refunded payment.
     pub payment_id: PaymentId,
-    /// The provider's name for that charge.
+    /// The provider's id of the charge.
     pub transaction_id: String,
-    /// On whose account.
     pub kind: RefundKind,
-    /// Why, in the words of whoever asked for it.
+    /// The reason that the admin entered.
     #[serde(default)]
     pub reason: Option<String>,
-    /// Who asked for it.
+    /// The admin who requested it.
     #[serde(default)]
     pub requested_by: Option<UserId>,
-    /// Who made it.
     pub initiated_by: RefundInitiator,
-    /// The id of the request that asked for it: its answer repeats it, byte for byte.
+    /// Id of the request that created the refund. Its problem responses repeat this id, so that
+    /// repetitions are identical.
     #[serde(default)]
     pub request_id: Option<String>,
-    /// How many refunds for the same reason failed before it.
+    /// Number of refunds for the same reason that failed before.
     pub number: u32,
-    /// How far it has come.
     pub state: RefundState,
-    /// How much, in minor units.
+    /// In minor units.
     pub amount: i64,
-    /// The currency.
     pub currency: Currency,
-    /// What was sent of it.
+    /// Lock, time of sending and next check.
     #[serde(flatten)]
     pub dispatch: Dispatch,
-    /// The provider's name for the refund.
+    /// The provider's id of the refund.
     #[serde(default)]
     pub provider_refund_id: Option<String>,
-    /// Why it failed.
     #[serde(default)]
     pub failure_reason: Option<String>,
-    /// When it came to its end.
     #[serde(default)]
     pub settled_at: Option<Timestamp>,
-    /// Counts the writes of this record.
+    /// Number of writes of this record.
     pub version: u64,
-    /// When it was put.
     pub created_at: Timestamp,
-    /// When it was last written.
     pub updated_at: Timestamp,
-    /// The trace that began it.
+    /// Trace of the request or message that created the refund.
     pub traceparent: Trace,
 }
 
 impl Refund {
-    /// The id of the automatic refund that is under way or comes next: another one only after the
-    /// one before has failed.
+    /// Id of the automatic refund that is pending or comes next. It changes only after the previous
+    /// refund has failed.
     pub fn automatic_id(intent: &PaymentIntent) -> RefundId {
         ids::derive(&[
             &intent.order_id.to_string(),
@@ -141,7 +130,7 @@ impl Refund {
         ])
     }
 
-    /// The refund of a capture that was one too many, after `number` that failed.
+    /// The refund of a duplicate capture, after `number` refunds that failed.
     pub(super) fn for_duplicate_capture(duplicate: &Attempt, number: u32, now: Timestamp) -> Self {
         const MINUTE: Duration = Duration::from_secs(60);
         let id = ids::derive(&[
@@ -187,61 +176,61 @@ impl Refund {
         }
     }
 
-    /// How much is given back.
+    /// The amount to refund.
     pub fn money(&self) -> Money {
         Money::new(self.amount, self.currency)
     }
 
-    /// Whether its end is not known yet.
+    /// Whether the refund is not settled yet.
     pub fn is_in_flight(&self) -> bool {
         matches!(self.state, RefundState::New | RefundState::Sent | RefundState::OutcomeUnknown)
     }
 
-    /// Whether payments itself began it, without a request.
+    /// Whether payments started the refund without a request.
     pub(super) fn is_automatic(&self) -> bool {
         self.requested_by.is_none() && self.initiated_by == RefundInitiator::Shop
     }
 
-    /// Whether the provider calls it so.
+    /// Whether the provider knows the refund by this id.
     pub(super) fn has_provider_id(&self, provider_refund_id: &str) -> bool {
         self.provider_refund_id.as_deref() == Some(provider_refund_id)
     }
 
-    /// How much of the order's own capture it holds until its end is known.
+    /// Amount of the order's own capture that the refund reserves until it settles.
     pub(super) fn held_amount(&self) -> i64 {
         if self.kind == RefundKind::DuplicateCapture { 0 } else { self.amount }
     }
 
-    /// Whether payments may send it again under its key. A refund that was made at the provider is
-    /// never sent.
+    /// Whether the refund may be sent again under its key. A refund that was made at the provider
+    /// is never sent.
     pub fn may_be_resent(&self, now: Timestamp) -> bool {
         self.initiated_by == RefundInitiator::Shop
             && self.dispatch.key_age(now) < KEY_REUSE_AGE
             && !self.is_locked(now)
     }
 
-    /// Whether it never will succeed if the provider does not know it by now.
+    /// Whether the refund can no longer succeed if the provider does not know it.
     pub fn is_lost(&self, now: Timestamp) -> bool {
         self.initiated_by == RefundInitiator::Shop && self.dispatch.key_age(now) >= KEY_EXPIRY_AGE
     }
 
-    /// Whether it was never sent and nobody is about to.
+    /// Whether the refund was never sent and no function holds its lock.
     pub fn can_be_taken_over(&self, now: Timestamp) -> bool {
         self.state == RefundState::New && !self.dispatch.lock.is_held(now)
     }
 
-    /// Whether `owner` has recorded it and not sent it yet.
+    /// Whether `owner` has recorded the refund and not sent it yet.
     pub fn is_unsent_by(&self, owner: &str) -> bool {
         self.state == RefundState::New && self.dispatch.lock.is_of(owner)
     }
 
-    /// Whether somebody may be sending it at this moment.
+    /// Whether a function may be sending the refund now.
     pub fn is_locked(&self, now: Timestamp) -> bool {
         self.dispatch.lock.is_held(now)
             && matches!(self.state, RefundState::New | RefundState::Sent)
     }
 
-    /// What the API calls its state.
+    /// State in the API.
     pub fn status(&self) -> RefundStatus {
         match self.state {
             RefundState::New => RefundStatus::Pending,
@@ -253,8 +242,8 @@ impl Refund {
         }
     }
 
-    /// The refund once `owner` is about to send it, for the first time or again under the same key;
-    /// see [`Dispatch::sent_by`].
+    /// The refund when `owner` is about to send it, for the first time or again under the same key.
+    /// See [`Dispatch::sent_by`].
     #[must_use]
     pub fn sending(&self, owner: &str, now: Timestamp, lock: Duration) -> Self {
         Self {

@@ -1,5 +1,4 @@
-//! Refunds made at the provider itself, for example in its dashboard: they are recorded like
-//! refunds of the shop.
+//! Records refunds that were made at the provider, for example in its dashboard.
 
 use std::time::Duration;
 
@@ -11,9 +10,9 @@ use super::{
     RefundState, apply_refund_result,
 };
 
-/// Records a refund of `paid` that was made at the provider, with what became of it. The change is
-/// to be written only if no record of it exists; where one does, its fact goes through
-/// [`apply_refund_result`] like any other.
+/// Records a refund of `paid` that was made at the provider, with its result. The change is valid
+/// only if no record of the refund exists. If one exists, callers pass the result to
+/// [`apply_refund_result`] instead.
 pub fn adopt_refund(
     intent: &PaymentIntent,
     paid: &Attempt,
@@ -41,7 +40,8 @@ pub fn adopt_refund(
         version: 0,
         ..refund
     };
-    // As if it had been recorded before it was sent: its fact then moves it on. Both are one write.
+    // The refund is treated as recorded before it was sent. Its result then applies to that state,
+    // in the same write.
     let pending = if paid.duplicate_capture { 0 } else { recorded.amount };
     let taken = PaymentIntent {
         refunds_pending: intent.refunds_pending + pending,

@@ -1,9 +1,9 @@
-//! Refunds and disputes against a provider that has a truth of its own: it makes refunds, refuses
-//! them, lets them fail days later; its staff refunds by hand; banks dispute the charge and decide.
-//! What is looked up is recorded at once, later, twice, or after something newer.
+//! Exhaustive model of refunds and disputes against a provider with its own records.
 //!
-//! Every reachable state is visited. Whenever everything is looked up once more, the books say what
-//! the provider says.
+//! The provider makes refunds, rejects them, and lets them fail days later. Its staff makes refunds
+//! by hand, and banks dispute the charge and decide. A lookup is recorded at once, later, twice,
+//! or after a newer one. The model visits every reachable state. Once everything is looked up
+//! again, the totals must match the provider's.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
@@ -18,10 +18,10 @@ use super::{
     model::{MINUTE, NOW, PRICE, attempt, intent, nth_payment, requested, trace, usd},
 };
 
-/// A refund at the provider: how much, and whether it has failed.
+/// A refund at the provider: its amount, and whether it has failed.
 type AtProvider = (i64, bool);
 
-/// What somebody has looked up and not recorded yet.
+/// A lookup whose result is not recorded yet.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Lookup {
     Refund(String, bool),
@@ -33,11 +33,11 @@ struct World {
     intent: PaymentIntent,
     paid: Attempt,
     refunds: BTreeMap<RefundId, Refund>,
-    /// The provider's refunds, by their names.
+    /// The provider's refunds by their ids.
     provider: BTreeMap<String, AtProvider>,
     dispute: Option<DisputeState>,
     lookups: BTreeSet<Lookup>,
-    /// How many refunds were made by hand, requested, and failed late.
+    /// Number of refunds that were made by hand, were requested, and failed late.
     made: [u8; 3],
 }
 
@@ -45,7 +45,7 @@ const DISPUTE: &str = "dp_1";
 const BY_HAND: &str = "re_by_hand";
 
 impl World {
-    /// The order is paid; `failed` automatic refunds have failed before.
+    /// A paid order after `failed` automatic refunds have failed.
     fn paid(failed: u32) -> Self {
         let sent = attempt(0).sending("me", NOW, MINUTE);
         let result = ProviderResult::Succeeded {
@@ -85,7 +85,7 @@ impl World {
             );
             world.refunds.insert(refund.refund_id, refund);
         }
-        assert_eq!(change.next_refund, None, "there is no surplus here");
+        assert_eq!(change.next_refund, None, "this model has no duplicate captures");
         let (before, after) = (&self.intent, &world.intent);
         let totals = |intent: &PaymentIntent| {
             [
@@ -109,12 +109,12 @@ impl World {
         world
     }
 
-    /// How much the provider really gave back.
+    /// Amount that the provider refunded and that did not fail.
     fn refunded_at_provider(&self) -> i64 {
         self.provider.values().filter(|(_, failed)| !failed).map(|(amount, _)| amount).sum()
     }
 
-    /// The name of a refund of ours at the provider.
+    /// The provider's id of one of our refunds.
     fn name_of(refund: &Refund) -> String {
         refund.provider_refund_id.clone().unwrap_or_else(|| format!("re_{}", refund.refund_id))
     }
@@ -175,14 +175,14 @@ impl World {
         }
     }
 
-    /// Everything that there is to look up at this moment.
+    /// All lookups that are possible in this state.
     fn truth(&self) -> Vec<Lookup> {
         let refunds =
             self.provider.iter().map(|(name, (_, failed))| Lookup::Refund(name.clone(), *failed));
         refunds.chain(self.dispute.clone().map(Lookup::Dispute)).collect()
     }
 
-    /// The provider accepts a refund if the charge has that much left and is not disputed.
+    /// The provider accepts a refund if the charge has that amount left and is not disputed.
     fn accepts(&self, amount: i64) -> bool {
         let is_disputed = matches!(
             self.dispute,
@@ -239,7 +239,7 @@ impl World {
         if self.made[2] == 0 {
             for name in self.provider.keys() {
                 let mut world = self.clone();
-                world.provider.get_mut(name).expect("it is there").1 = true;
+                world.provider.get_mut(name).expect("a refund at the provider").1 = true;
                 world.made[2] = 1;
                 steps.push(world);
             }
@@ -251,7 +251,7 @@ impl World {
             Some(DisputeState::Withdrawn) => &[DisputeState::Won, DisputeState::Lost],
             _ => &[],
         };
-        // A bank takes no more than the charge has left.
+        // A bank withdraws no more than the charge has left.
         let next = next.iter().filter(|_| self.refunded_at_provider() == 0);
         steps.extend(next.map(|state| Self { dispute: Some(state.clone()), ..self.clone() }));
         if self.lookups.is_empty() {
@@ -270,7 +270,7 @@ impl World {
                 (&twice.intent, &twice.refunds),
                 "{lookup:?} twice"
             );
-            // It is recorded for the last time, or will be recorded again.
+            // The lookup is recorded for the last time, or stays to be recorded again.
             let mut last = world.clone();
             last.lookups.remove(lookup);
             steps.extend([last, world]);
@@ -278,7 +278,7 @@ impl World {
         steps
     }
 
-    /// What tells this world from others, leaving out what only counts or dates.
+    /// Identifies the state, without counters and times.
     fn name(&self) -> String {
         let intent = &self.intent;
         let refunds: Vec<_> = self
@@ -302,10 +302,10 @@ impl World {
         )
     }
 
-    /// The world once everything is looked up and recorded.
+    /// The state after everything is looked up and recorded.
     fn up_to_date(&self) -> Self {
         let mut world = self.clone();
-        // What was looked up before comes in last.
+        // Older lookups are recorded last.
         for lookup in self.truth().iter().chain(&self.lookups) {
             world = world.recorded(lookup);
         }
@@ -318,7 +318,7 @@ impl World {
         assert_eq!(
             intent.refunded_net(),
             refunded_at_provider,
-            "the books say what the provider says: {known:#?}"
+            "the refunded total equals the provider's: {known:#?}"
         );
         let taken = if matches!(self.dispute, Some(DisputeState::Withdrawn | DisputeState::Lost)) {
             PRICE
@@ -337,16 +337,16 @@ impl World {
             (PRICE - refunded_at_provider - taken - in_flight).max(0),
             "{known:#?}"
         );
-        let is_back = refunded_at_provider + taken >= PRICE;
-        assert_eq!(intent.event() == IntentEvent::Refunded, is_back, "{known:#?}");
+        let is_refunded = refunded_at_provider + taken >= PRICE;
+        assert_eq!(intent.event() == IntentEvent::Refunded, is_refunded, "{known:#?}");
         let reversed = known.refunds.values().any(|refund| refund.state == RefundState::Reversed);
         assert!(
             !reversed
                 || in_flight > 0
                 || intent.refund_failed
                 || intent.refunded_total > intent.refunds_reversed_total
-                || is_back,
-            "it is flagged: {known:#?}"
+                || is_refunded,
+            "a reversed refund flags the order: {known:#?}"
         );
         for refund in known.refunds.values() {
             assert_eq!(
@@ -379,24 +379,33 @@ fn totals_match_the_provider_after_failures_disputes_and_manual_refunds() {
     let some = |is: &dyn Fn(&World) -> bool| worlds.iter().any(is);
     eprintln!("refund model: {} states", worlds.len());
     assert!(worlds.len() > 1000, "{}", worlds.len());
-    assert!(some(&|world| world.intent.refunds_reversed_total > 0), "refunds fail late");
-    assert!(some(&|world| world.intent.dispute_reinstated_total > 0), "disputes are won");
+    assert!(
+        some(&|world| world.intent.refunds_reversed_total > 0),
+        "the model reaches reversed refunds"
+    );
+    assert!(
+        some(&|world| world.intent.dispute_reinstated_total > 0),
+        "the model reaches won disputes"
+    );
     assert!(
         some(&|world| world
             .intent
             .disputes
             .iter()
             .any(|dispute| dispute.state == DisputeState::Lost)),
-        "and lost"
+        "the model reaches lost disputes"
     );
     assert!(
         some(&|world| world
             .refunds
             .values()
             .any(|refund| refund.provider_refund_id.as_deref() == Some(BY_HAND))),
-        "adopted"
+        "the model reaches adopted refunds"
     );
-    assert!(some(&|world| world.intent.is_refund_refused()), "and automatic refunds stop");
+    assert!(
+        some(&|world| world.intent.is_refund_refused()),
+        "the model reaches the limit of automatic refunds"
+    );
 }
 
 #[test]
@@ -415,7 +424,7 @@ fn automatic_refunds_stop_at_the_limit_and_requests_still_work() {
             .refunds
             .values()
             .find(|refund| refund.is_in_flight())
-            .expect("one is alive")
+            .expect("a pending refund")
             .clone();
         assert_eq!(refund.kind, RefundKind::Automatic);
         let refused = RefundResult::Rejected { reason: "charge_disputed".to_owned() };

@@ -1,11 +1,10 @@
-//! Why somebody who runs the shop gives money back: a sentence for whoever looks at the payment
-//! later.
+//! The reason of a requested refund, which an admin enters.
 
 use shared::checked_text;
 
 checked_text!(
-    /// One or more lines, 1 to 200 characters together.
-    RefundReason: multi_line(200), "Why the money goes back, in one or more lines.", "The lid was broken"
+    /// Text of one or more lines, 1 to 200 characters in total.
+    RefundReason: multi_line(200), "Reason of the refund, in one or more lines.", "The lid was broken"
 );
 
 #[cfg(test)]
@@ -19,8 +18,8 @@ mod tests {
             RefundReason::try_from(" The lid\r\nwas\tbroken\u{2028}twice.\u{feff} ".to_owned())
                 .expect("a reason");
         assert_eq!(String::from(pasted), "The lid\nwas broken\ntwice.");
-        for odd in ["", " ", "\u{2800}", "a\u{0}", "a\u{202e}b", &"x".repeat(201)] {
-            assert!(RefundReason::try_from(odd.to_owned()).is_err(), "{odd:?}");
+        for invalid in ["", " ", "\u{2800}", "a\u{0}", "a\u{202e}b", &"x".repeat(201)] {
+            assert!(RefundReason::try_from(invalid.to_owned()).is_err(), "{invalid:?}");
         }
     }
 }

@@ -1,13 +1,12 @@
-//! Giving money back: all of a captured payment, a part of it, or a capture that was one too many;
-//! and the single way in for what becomes known about a refund.
+//! Starts refunds and applies their results; every refund result passes through here.
 //!
-//! What a refund takes it takes from the intent's `refundable`, in the write that records it,
-//! before anything leaves; what fails puts it back. So refunds can never sum above the capture,
-//! however many are asked for at the same time.
+//! A refund reserves its amount from the intent's `refundable` in the write that records it, before
+//! the provider is called. A failed refund releases its amount. Concurrent refunds therefore never
+//! exceed the captured amount.
 //!
-//! Facts come twice, late and in any order, so they have ranks: a refusal is replaced by a success
-//! (the provider has the refund after all), and a success by a failure (the money came back later).
-//! A refund that failed at the provider never succeeds again.
+//! Results may arrive twice, late and in any order, because they are ranked. A success replaces a
+//! rejection: the provider has the refund after all. A failure replaces a success: the money was
+//! returned later. A refund that failed at the provider never succeeds again.
 
 use std::time::Duration;
 
@@ -19,59 +18,55 @@ use super::{
     NEW_LOCK, PaymentIntent, Refund, RefundKind, RefundState,
 };
 
-/// What somebody who runs the shop asks back.
+/// A refund that an admin requested.
 #[derive(Clone, Debug)]
 pub struct RequestedRefund {
-    /// Under which id: the same request asked again finds its refund.
+    /// Derived from the idempotency key: a repeated request finds its refund.
     pub refund_id: RefundId,
-    /// How much; all that may be given back where nothing is said.
+    /// `None` refunds everything that is refundable.
     pub amount: Option<Money>,
-    /// Why.
     pub reason: String,
-    /// Who asks.
+    /// The admin.
     pub by: UserId,
-    /// The id of the request.
+    /// Id of the request.
     pub request_id: String,
 }
 
-/// Why a refund may not begin.
+/// Why a refund cannot start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RefundError {
     /// The payment captured nothing for its order.
     #[error("the payment captured nothing")]
     NothingCaptured,
-    /// Refunds have taken all of it.
-    #[error("all of it is given back, or on its way")]
+    /// Nothing is refundable: everything is refunded, pending or disputed.
+    #[error("nothing is refundable")]
     NothingLeft,
-    /// More than was captured and not given back.
-    #[error("more than can be given back, {at_most}")]
+    /// The amount exceeds what was captured and not refunded.
+    #[error("the amount exceeds what is refundable, {at_most}")]
     Exceeds {
-        /// What was captured and not given back.
+        /// Captured amount that is neither refunded nor disputed.
         at_most: Money,
     },
-    /// Other refunds, which are under way, have taken so much that this one does not fit beside
-    /// them.
-    #[error("refunds that are under way leave {refundable}")]
+    /// Pending refunds have reserved too much of the payment.
+    #[error("pending refunds leave {refundable}")]
     UnderWay {
-        /// What they leave.
+        /// Amount that no pending refund has reserved.
         refundable: Money,
     },
-    /// The duplicate capture of an order is refunded whole, or not at all.
-    #[error("a duplicate capture is refunded whole, {amount}")]
-    OnlyWhole {
-        /// What it is.
-        amount: Money,
-    },
-    /// Another currency than the payment's.
-    #[error("the currency is not the payment's")]
+    /// A duplicate capture can only be refunded in full.
+    #[error("a duplicate capture is refunded in full, {amount}")]
+    OnlyWhole { amount: Money },
+    /// The currency differs from the payment's.
+    #[error("the currency differs from the payment's")]
     CurrencyMismatch,
-    /// A newer release wrote a state that this one cannot judge.
-    #[error("the state of the payment is not known to this release")]
+    /// The payment has a state that only a newer release knows.
+    #[error("the payment has a state that this release does not know")]
     UnknownState,
 }
 
-/// The automatic refund: all of the captured payment `paid` that no refund has taken yet. `None`
-/// where nothing is left to take, and after [`MAX_FAILED_AUTOMATIC_REFUNDS`] have failed.
+/// Starts the automatic refund of everything in the captured payment `paid` that no refund has
+/// reserved. Returns `None` if nothing is refundable, or after [`MAX_FAILED_AUTOMATIC_REFUNDS`]
+/// failures.
 pub fn begin_refund(
     intent: &PaymentIntent,
     paid: &Attempt,
@@ -100,10 +95,10 @@ pub fn begin_refund(
     })
 }
 
-/// A refund that somebody asked for, of the payment `paid`.
+/// Starts a requested refund of the payment `paid`.
 ///
 /// # Errors
-/// Why it may not begin.
+/// The reason why it cannot start.
 pub fn begin_requested_refund(
     intent: &PaymentIntent,
     paid: &Attempt,
@@ -116,7 +111,8 @@ pub fn begin_requested_refund(
         return Err(RefundError::UnknownState);
     }
     let money = |amount| Money::new(amount, intent.currency);
-    // Payments itself refunds a duplicate capture, whole; once it has stopped trying, a person may.
+    // Payments refunds a duplicate capture automatically and in full. An admin may refund it once
+    // payments has stopped trying.
     if intent.duplicate_refunds_refused.contains(&paid.payment_id) {
         let at_most = money(paid.amount - paid.refunded);
         return match wanted.amount {
@@ -200,8 +196,8 @@ fn begin(
     Change { intent: Some(intent), refund: Some(refund), ..Change::default() }
 }
 
-/// What `result` about `refund` changes. `paid` is the payment that is given back, `intent` the
-/// intent of its order.
+/// The change that `result` makes to `refund`. `paid` is the refunded payment, `intent` the intent
+/// of its order.
 pub fn apply_refund_result(
     intent: &PaymentIntent,
     paid: &Attempt,
@@ -223,12 +219,12 @@ pub fn apply_refund_result(
         {
             reversed(intent, paid, refund, reason, now)
         }
-        // Another refund of the provider under the same id of ours: a person has to look.
+        // The provider has another refund under the same id of ours, which needs a review.
         (RefundResult::Failed { .. }, RefundState::Succeeded) => {
             Change { needs_review: true, ..Change::default() }
         }
         (_, RefundState::Succeeded) => Change::default(),
-        // It failed at the provider: a success is what was known before.
+        // The refund failed at the provider after this success, which is an older result.
         (RefundResult::Succeeded { provider_refund_id, .. }, RefundState::Failed)
             if refund.has_provider_id(provider_refund_id) =>
         {
@@ -239,8 +235,7 @@ pub fn apply_refund_result(
         {
             Change::default()
         }
-        // What it took was put back when it failed: there is nothing to hold on to until a person
-        // has looked.
+        // Its amount was released when it failed, so there is nothing to reserve during the review.
         (RefundResult::Succeeded { amount, .. }, RefundState::Failed)
             if *amount != refund.money() =>
         {
@@ -250,8 +245,8 @@ pub fn apply_refund_result(
             if *amount != refund.money() =>
         {
             Change {
-                // What it took stays taken. The order hears that its refund does not go as it
-                // should.
+                // The amount stays reserved. The event reports to orders that the refund has
+                // failed.
                 intent: (refund.kind == RefundKind::Automatic)
                     .then(|| marked_as_failed(intent, now)),
                 refund: Some(Refund {
@@ -313,8 +308,8 @@ fn succeeded(
         failure_reason: None,
         ..refund.settled(RefundState::Succeeded, now)
     };
-    // It is counted in full even where the sum then exceeds the capture: another refund has failed
-    // at the provider, and that is learned later; or it never does, and a person has to look.
+    // The amount counts in full even if the total then exceeds the capture. In that case another
+    // refund has failed at the provider and its result arrives later, or the case needs a review.
     let attempt = paid.with_refund(refund.amount, now);
     let intent = if refund.kind == RefundKind::DuplicateCapture {
         let is_whole = attempt.refunded >= paid.amount;
@@ -329,7 +324,7 @@ fn succeeded(
             ..intent.written(now)
         }
     } else {
-        // One that was taken for failed has put back what it took.
+        // A refund that counted as failed has already released its amount.
         let pending = if refund.state == RefundState::Failed { 0 } else { refund.amount };
         let after = PaymentIntent {
             refunded_total: intent.refunded_total + refund.amount,
@@ -375,7 +370,7 @@ fn failed(
             ..Change::default()
         };
     }
-    // An order has not asked for what somebody of the shop requested: it learns only the totals.
+    // The order did not request this refund, so it receives only the new totals.
     let is_automatic = refund.kind == RefundKind::Automatic;
     let intent = if is_automatic { marked_as_failed(intent, now) } else { intent.written(now) };
     let intent = PaymentIntent {
@@ -432,9 +427,9 @@ fn reversed(
     }
 }
 
-/// What follows for a duplicate capture whose refund failed: the next automatic refund takes its
-/// place, later and later; after [`MAX_FAILED_AUTOMATIC_REFUNDS`], and after a refund that a person
-/// made, it is marked for a person.
+/// The consequence of a failed refund of a duplicate capture. The next automatic refund replaces it
+/// with a growing delay. After [`MAX_FAILED_AUTOMATIC_REFUNDS`] failures, or after a failed refund
+/// that an admin requested, it is left to an admin.
 fn after_failed_duplicate_refund(
     intent: &PaymentIntent,
     paid: &Attempt,
@@ -452,7 +447,7 @@ fn after_failed_duplicate_refund(
 }
 
 impl PaymentIntent {
-    /// The intent with the duplicate capture `paid` marked for a person.
+    /// The intent with the duplicate capture `paid` left to an admin.
     fn with_refused_duplicate_refund(mut self, paid: &Attempt) -> Self {
         if !self.duplicate_refunds_refused.contains(&paid.payment_id) {
             self.duplicate_refunds_refused.push(paid.payment_id);

@@ -1,6 +1,7 @@
-//! Voiding, tried out exhaustively: one attempt whose order may be cancelled or expire, a charge
-//! request that may arrive late, twice or never, answers that may be lost, searches that may lag,
-//! and a provider that forgets keys after a day.
+//! Exhaustive model of voiding one attempt.
+//!
+//! The order may be cancelled or expire. A charge request may arrive late, twice or never,
+//! responses may be lost, and searches may lag. The provider forgets keys after a day.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
@@ -15,8 +16,8 @@ use super::{
     model::{MINUTE, NOW, attempt, intent, results, trace},
 };
 
-/// When things happen: in time; after the order's deadline; when the key is too old to be used;
-/// when the provider has forgotten it.
+/// Times of events: before the order's deadline, after it, when the key is too old to be used, and
+/// when the provider has forgotten the key.
 const TIMES: [Duration; 4] = [
     Duration::ZERO,
     Duration::from_secs(3600),
@@ -26,14 +27,14 @@ const TIMES: [Duration; 4] = [
 const KEY_TOO_OLD: usize = 2;
 const KEY_FORGOTTEN: usize = 3;
 
-/// What the provider made of a charge.
+/// Outcome of a charge at the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ChargeOutcome {
     Charged,
     Declined,
     Waiting,
     Cancelled,
-    /// It failed, and repeats that.
+    /// The charge failed with a server error, which the provider repeats.
     ServerError,
 }
 
@@ -49,8 +50,8 @@ struct World {
     time: usize,
     intent: PaymentIntent,
     attempt: Attempt,
-    /// Whether a charge request is on its way.
-    on_its_way: bool,
+    /// Whether a charge request is in transit.
+    in_transit: bool,
     key: Key,
     made: Option<ChargeOutcome>,
 }
@@ -59,7 +60,7 @@ impl World {
     fn start() -> Self {
         let attempt = attempt(0);
         let intent = intent().processing_with(&attempt, NOW);
-        Self { time: 0, intent, attempt, on_its_way: false, key: Key::Unused, made: None }
+        Self { time: 0, intent, attempt, in_transit: false, key: Key::Unused, made: None }
     }
 
     fn now(&self) -> Timestamp {
@@ -89,7 +90,7 @@ impl World {
         let ended = matches!(self.attempt.state, AttemptState::Declined | AttemptState::Abandoned);
         assert!(
             !charged || !ended && self.intent.state != IntentState::Closed,
-            "charged after it was given up: {self:#?}"
+            "charged after it was abandoned: {self:#?}"
         );
         assert!(self.attempt.state != AttemptState::Succeeded || charged, "{self:#?}");
     }
@@ -106,14 +107,14 @@ impl World {
 
     /// A charge request reaches the provider.
     fn arrives(&self, made: ChargeOutcome) -> Self {
-        let world = Self { on_its_way: false, ..self.clone() };
+        let world = Self { in_transit: false, ..self.clone() };
         match self.key {
             Key::Unused => Self { key: Key::Charge, made: Some(made), ..world },
             Key::Charge | Key::Probe => world,
         }
     }
 
-    /// What the provider shows of a charge.
+    /// The result that the provider reports for the charge.
     fn shown(&self) -> Option<ProviderResult> {
         let [charged, _, declined, ..] = results();
         match self.made? {
@@ -125,7 +126,7 @@ impl World {
         }
     }
 
-    /// Cancels what waits, or records what became of it meanwhile.
+    /// Cancels a waiting charge, or records the outcome that it has by now.
     fn cancelled_charge(&self) -> Self {
         let made = self.made.map(|made| {
             if made == ChargeOutcome::Waiting { ChargeOutcome::Cancelled } else { made }
@@ -137,7 +138,7 @@ impl World {
         }
     }
 
-    /// What is found of a charge is recorded.
+    /// Records the result of a lookup, or cancels an unwanted charge.
     fn found(&self, result: &ProviderResult) -> Self {
         if result.is_pending() && self.attempt.is_unwanted(&self.intent, self.now()) {
             self.cancelled_charge()
@@ -146,7 +147,7 @@ impl World {
         }
     }
 
-    /// The provider's list of charges is read.
+    /// Reads the provider's list of charges.
     fn listed(&self) -> Self {
         match self.shown() {
             Some(result) => self.apply(&result),
@@ -157,13 +158,17 @@ impl World {
         }
     }
 
-    /// The provider is asked to void a charge, and its answer arrives.
+    /// Asks the provider to void the charge and receives its response.
     fn voided(&self) -> Self {
-        assert_eq!(self.attempt.state, AttemptState::Voiding, "the attempt is marked first");
+        assert_eq!(
+            self.attempt.state,
+            AttemptState::Voiding,
+            "the attempt is marked before the provider is called"
+        );
         match self.key {
             Key::Unused | Key::Probe => Self { key: Key::Probe, ..self.clone() }
                 .apply(&ProviderResult::Abandoned { reason: "order_closed" }),
-            // The stored answer is read: that charges nothing new.
+            // Reading the stored answer creates no new charge.
             Key::Charge => match self.shown() {
                 Some(result) => self.apply(&result),
                 None => self.with(self.attempt.with_failed_key(self.now(), MINUTE)),
@@ -178,17 +183,17 @@ impl World {
             && !self.attempt.must_be_listed(self.now())
     }
 
-    /// Every world that one step leads to.
+    /// Every state that one transition leads to.
     fn steps(&self) -> Vec<Self> {
         let mut steps = vec![self.cancelled()];
         if self.time < KEY_FORGOTTEN {
             let time = self.time + 1;
-            // No request is on its way for 23 hours.
-            let on_its_way = self.on_its_way && time < KEY_TOO_OLD;
+            // No request is in transit for 23 hours.
+            let in_transit = self.in_transit && time < KEY_TOO_OLD;
             let key = if time < KEY_FORGOTTEN { self.key } else { Key::Unused };
-            steps.push(Self { time, on_its_way, key, ..self.clone() });
+            steps.push(Self { time, in_transit, key, ..self.clone() });
         }
-        if self.on_its_way {
+        if self.in_transit {
             steps.extend(
                 [
                     ChargeOutcome::Charged,
@@ -198,16 +203,16 @@ impl World {
                 ]
                 .map(|made| self.arrives(made)),
             );
-            steps.push(Self { on_its_way: false, ..self.clone() });
+            steps.push(Self { in_transit: false, ..self.clone() });
         }
         if self.made == Some(ChargeOutcome::Waiting) {
             steps.push(Self { made: Some(ChargeOutcome::Charged), ..self.clone() });
         }
-        // The search lags or not, so nothing below depends on what it finds.
+        // Searches may lag, so no transition below depends on their result.
         if self.attempt.may_be_sent(&self.intent, self.now()) {
             assert!(self.intent.allows_charge(self.attempt.payment_id, self.now()));
             steps.push(Self {
-                on_its_way: true,
+                in_transit: true,
                 ..self.with(self.attempt.sending("me", self.now(), MINUTE))
             });
         }
@@ -220,7 +225,7 @@ impl World {
         }
         if self.attempt.state == AttemptState::Voiding && !self.attempt.must_be_listed(self.now()) {
             steps.push(self.voided());
-            // The key is taken, and the answer is lost.
+            // The key is taken, but the response is lost.
             steps.push(Self {
                 key: if self.key == Key::Unused { Key::Probe } else { self.key },
                 ..self.clone()
@@ -235,7 +240,7 @@ impl World {
         steps
     }
 
-    /// What reconciliation does, where every call is answered.
+    /// One reconciliation step with a provider that answers every call.
     fn reconciled(&self) -> Self {
         match (&self.attempt.state, self.shown()) {
             (AttemptState::New, _) => {
@@ -264,7 +269,7 @@ impl World {
             self.time,
             (&self.intent.state, &attempt.state),
             marks,
-            (self.on_its_way, self.key, self.made)
+            (self.in_transit, self.key, self.made)
         )
     }
 }
@@ -296,12 +301,12 @@ fn cancelled_attempt_is_never_charged_and_always_ends() {
     assert!(
         worlds
             .iter()
-            .any(|world| world.attempt.state == AttemptState::Abandoned && world.on_its_way),
-        "a request is still on its way"
+            .any(|world| world.attempt.state == AttemptState::Abandoned && world.in_transit),
+        "an attempt is abandoned while its request is in transit"
     );
     assert!(worlds.len() > 200, "{}", worlds.len());
     for world in worlds {
-        let mut world = World { on_its_way: false, ..world.cancelled() };
+        let mut world = World { in_transit: false, ..world.cancelled() };
         for _ in 0..8 {
             if world.attempt.is_in_flight() {
                 world = world.reconciled();

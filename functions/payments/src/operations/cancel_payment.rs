@@ -1,4 +1,4 @@
-//! Queue `cancel-payment`: the fence. After it no attempt ever starts.
+//! Queue `cancel-payment`: closes the payment of an order, so that no charge can start.
 
 use std::sync::Arc;
 
@@ -14,9 +14,12 @@ use crate::{
     store::{Records, WriteOutcome},
 };
 
-/// Closes the intent of an order, or lets it close with the attempt that is alive. Where there is
-/// no intent yet a closed one is put, for a command that comes late to run into. An attempt that
-/// waits for its customer is called off at the provider, and the intent closes then.
+/// Closes the payment intent of an order. If a sent attempt is in flight, the intent closes when
+/// that attempt settles.
+///
+/// If the intent does not exist, the operation writes a closed one, so that a late `open-payment`
+/// or `charge-payment` command finds the payment closed. An attempt that waits for the customer is
+/// cancelled at the provider; the intent closes once that succeeds.
 pub async fn cancel_payment(
     payments: Arc<Payments>,
     received: Received<CancelPayment>,
@@ -64,7 +67,7 @@ pub async fn cancel_payment(
         let (intent, attempt) =
             (change.intent.unwrap_or(intent), change.attempt.or(records.attempt));
         if let Some(attempt) = attempt.filter(|attempt| attempt.must_be_cancelled(&intent, now))
-            // Without leave to ask, the schedule calls it off.
+            // Without a permit, `reconcile-payments` cancels the charge.
             && let Permit::Granted(call) = payments.try_acquire(records.breaker, received.deadline).await
         {
             payments.cancel_charge(&call, intent, attempt, &ProviderResult::OutcomeUnknown).await?;

@@ -1,5 +1,4 @@
-//! Queue `charge-payment`: an order can be paid, and is to be charged at once with the method given
-//! when it was placed.
+//! Queue `charge-payment`: opens the payment of an order and charges its payment method at once.
 
 use std::sync::Arc;
 
@@ -15,11 +14,12 @@ use crate::{
     store::WriteOutcome,
 };
 
-/// Makes the one automatic attempt. A second copy of the message finds the first one's attempt: not
-/// sent yet and left alone, it is sent now; else the intent answers again.
+/// Makes the one automatic attempt. A repeated message finds that attempt: it sends the attempt if
+/// no function has, and otherwise publishes the payment's state again.
 ///
-/// The queue is not the timer: an outcome that nobody knows is recorded and the message is done. So
-/// is an attempt that waits because the provider does not answer: the schedule sends it.
+/// The queue is not used as a retry timer. An unknown outcome is recorded and the message is done;
+/// so is an attempt that is delayed because the provider does not answer. `reconcile-payments`
+/// continues both.
 pub async fn charge_payment(
     payments: Arc<Payments>,
     received: Received<ChargePayment>,
@@ -40,7 +40,7 @@ pub async fn charge_payment(
                     Permit::Granted(call) => {
                         return payments.send(&call, intent, attempt).await.map(|_| ());
                     }
-                    // The schedule sends it.
+                    // `reconcile-payments` sends it.
                     Permit::Denied { .. } => answering(&intent, &received, now),
                 }
             }
@@ -64,7 +64,7 @@ pub async fn charge_payment(
                     let (Change { intent, attempt, .. }, call) =
                         begin(&payments, &received, &intent, &lock_owner, records.breaker).await;
                     permit = call;
-                    // The intent's first write: as if it had been busy from the start.
+                    // The intent is new, so its first write already has the state `processing`.
                     Some(Change {
                         intent: intent.map(|intent| PaymentIntent { version: 1, ..intent }),
                         attempt,
@@ -90,8 +90,8 @@ pub async fn charge_payment(
     Err(PaymentError::Contention)
 }
 
-/// The attempt, and the intent that is busy with it. Without leave to ask the provider it is
-/// recorded as one that waits.
+/// Creates the attempt and the processing intent. Without a permit the attempt is recorded as
+/// delayed.
 async fn begin(
     payments: &Payments,
     received: &Received<ChargePayment>,
@@ -126,7 +126,7 @@ async fn begin(
     )
 }
 
-/// The intent once it has answered again; `None` if it has done so before.
+/// Publishes the intent's state again; `None` if this command was answered before.
 fn answering(
     intent: &PaymentIntent,
     received: &Received<ChargePayment>,

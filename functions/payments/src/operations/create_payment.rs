@@ -23,7 +23,8 @@ use crate::{
     view::PaymentView,
 };
 
-/// What the buyer sends. The amount is the order's; sent along, it is only compared.
+/// The payment request. The order determines the amount; an amount sent along is only compared with
+/// it.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -34,23 +35,22 @@ struct CreatePayment {
     payment_method: RequestedMethod,
 }
 
-/// What to charge: a token of the payment provider, never a card number.
+/// The payment method to charge: a token of the payment provider, never a card number.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema), schema(as = PaymentMethod))]
 #[serde(deny_unknown_fields)]
 struct RequestedMethod {
-    /// The kind of method.
     r#type: PaymentMethodType,
-    /// The provider's token.
     token: CardToken,
 }
 
-/// Answers `201` with the completed payment, `202` where its outcome is not known yet or the
-/// customer has to do something first (`next_action` says where), `402` where it was declined. A
-/// repeated `Idempotency-Key` answers what became of the first request, and charges nothing. While
-/// the provider is left alone nothing begins: `503` says when to come back.
+/// Charges an order. Returns `201` with the completed payment, `202` if its outcome is not known
+/// yet or the customer must act first (`next_action` has the page), and `402` if it was declined. A
+/// repeated `Idempotency-Key` returns the result of the first request and charges nothing. While
+/// the circuit breaker is open nothing is charged: `503` with `Retry-After`.
 ///
-/// Four round trips to the table: read, begin, mark as sent, record the outcome.
+/// A payment takes four round trips to the table: read, record the attempt, mark it as sent, record
+/// the outcome.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/payments",
@@ -58,8 +58,8 @@ struct RequestedMethod {
     params(http::IdempotencyKey),
     request_body = CreatePayment,
     responses(
-        (status = 201, description = "The payment, which is completed.", body = PaymentView),
-        (status = 202, description = "The payment: send the customer to its `next_action` where it has one, and read it again until its outcome is known.", body = PaymentView),
+        (status = 201, description = "The completed payment.", body = PaymentView),
+        (status = 202, description = "The payment. If it has a `next_action`, send the customer there. Read the payment until its outcome is known.", body = PaymentView),
     ),
     security(("bearer" = [])),
     extensions(
@@ -99,9 +99,9 @@ pub async fn create_payment(
     Err(PaymentError::Contention.into())
 }
 
-/// A request to pay, as far as it is known before anything is read.
+/// A payment request before any record is read.
 struct RequestedPayment {
-    /// Follows from the idempotency key: the same request has the same attempt.
+    /// Derived from the idempotency key: a repeated request has the same attempt.
     payment_id: PaymentId,
     payer: UserId,
     fingerprint: String,
@@ -109,29 +109,28 @@ struct RequestedPayment {
     wanted: CreatePayment,
 }
 
-/// What a request to pay comes to. Records are boxed, because they are large.
+/// How to handle a payment request. Records are boxed because they are large.
 enum Decision {
     /// The order can be paid: record an attempt and send it.
     Begin(Box<PaymentIntent>),
-    /// The request has recorded its attempt, and no function is sending it: send it.
+    /// The attempt is recorded, and no function is sending it: send it.
     Send(Box<(PaymentIntent, Attempt)>),
-    /// The request was handled before: repeat its answer.
+    /// The request was handled before: return its result.
     Replay(Box<Attempt>),
-    /// The key was used, but intent and attempt were read just before they were written: read them
+    /// The key is in use, but intent and attempt were read just before they were written: read
     /// again.
     ReadAgain,
 }
 
-/// What became of a decision.
+/// Result of performing a decision.
 enum Performed {
-    /// The request is answered.
     Answered(Response),
-    /// Another function has written meanwhile: decide again, by these records.
+    /// Another writer was faster: decide again with these records.
     VersionConflict(Box<Records>),
 }
 
 impl RequestedPayment {
-    /// Decides by what is recorded.
+    /// Decides from the stored records.
     fn decide(&self, records: &Records, now: Timestamp) -> Result<Decision, PaymentError> {
         let Some(idempotency_record) = &records.idempotency_record else {
             let intent = records
@@ -139,9 +138,10 @@ impl RequestedPayment {
                 .as_ref()
                 .filter(|intent| intent.user_id == self.payer)
                 .ok_or(PaymentError::OrderNotFound)?;
-            let refused = |reason| PaymentError::NotPayable { reason, state: intent.state.clone() };
-            intent.may_start(now).map_err(refused)?;
-            intent.check_amount(self.wanted.amount).map_err(refused)?;
+            let not_payable =
+                |reason| PaymentError::NotPayable { reason, state: intent.state.clone() };
+            intent.may_start(now).map_err(not_payable)?;
+            intent.check_amount(self.wanted.amount).map_err(not_payable)?;
             return Ok(Decision::Begin(Box::new(intent.clone())));
         };
         if idempotency_record.fingerprint != self.fingerprint {
@@ -159,7 +159,7 @@ impl RequestedPayment {
         })
     }
 
-    /// Performs a decision. `permit` is the provider's, once it was given.
+    /// Performs a decision. `permit` holds a permit for a provider call from an earlier iteration.
     async fn perform(
         &self,
         payments: &Payments,
@@ -244,8 +244,7 @@ impl RequestedPayment {
     }
 }
 
-/// What there is to say of an attempt: the same for the request that made it and for each
-/// repetition.
+/// The response for an attempt: the same for the original request and for each repetition.
 fn answer(payments: &Payments, request: &Request, attempt: &Attempt) -> Result<Response, Problem> {
     let now = payments.clock.now();
     match &attempt.state {
@@ -260,8 +259,8 @@ fn answer(payments: &Payments, request: &Request, attempt: &Attempt) -> Result<R
             } else {
                 PaymentError::Declined { payment_id: attempt.payment_id, reason }
             };
-            // The document carries the id of the request that made the attempt, so that it is the
-            // same each time.
+            // The problem carries the id of the request that created the attempt, so every
+            // repetition is identical.
             let request_id = attempt.request_id.as_deref().unwrap_or(request.id());
             Ok(Response::from_problem(&error.into(), request_id))
         }

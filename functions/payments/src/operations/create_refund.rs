@@ -1,4 +1,4 @@
-//! `POST /payments/{payment_id}/refunds`: gives a payment back, or a part of it.
+//! `POST /payments/{payment_id}/refunds`: refunds a payment in full or in part.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use crate::{
     view::RefundView,
 };
 
-/// How much is to be given back, and why. Without an amount it is all that may be given back.
+/// The refund request. Without an amount, everything that is still refundable is refunded.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -36,7 +36,7 @@ struct CreateRefund {
     reason: RefundReason,
 }
 
-/// Money, and not nothing.
+/// An amount of at least one minor unit.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -52,7 +52,7 @@ fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Er
     let amount = i64::deserialize(deserializer)?;
     let violation = || {
         Violation::out_of_range(format!(
-            "A refund is a whole number of minor units from 1 to {MAX_AMOUNT}."
+            "A refund amount is an integer of minor units from 1 to {MAX_AMOUNT}."
         ))
     };
     if (1..=MAX_AMOUNT).contains(&amount) {
@@ -62,21 +62,21 @@ fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Er
     }
 }
 
-/// Answers `201` with the refund that is done, `202` with one whose outcome is not known yet. A
-/// repeated `Idempotency-Key` answers what became of the first request, and gives nothing back
-/// twice.
+/// Refunds a payment. Returns `201` with the completed refund, and `202` if its outcome is not
+/// known yet. A repeated `Idempotency-Key` returns the result of the first request and refunds
+/// nothing twice.
 ///
-/// What it takes it takes in the write that records it, before anything leaves: refunds never sum
-/// above what was captured.
+/// The write that records a refund reserves its amount before the provider is called. Refunds
+/// therefore never exceed the captured amount.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/payments/{payment_id}/refunds",
     description = "",
-    params(("payment_id" = PaymentId, Path, description = "The payment."), http::IdempotencyKey),
+    params(("payment_id" = PaymentId, Path, description = "Id of the payment to refund."), http::IdempotencyKey),
     request_body = CreateRefund,
     responses(
-        (status = 201, description = "The refund, which is done.", body = RefundView),
-        (status = 202, description = "The refund: repeat the request until its outcome is known.", body = RefundView),
+        (status = 201, description = "The completed refund.", body = RefundView),
+        (status = 202, description = "The refund. Repeat the request until its outcome is known.", body = RefundView),
     ),
     security(("bearer" = [])),
     extensions(
@@ -126,7 +126,7 @@ pub async fn create_refund(payments: Arc<Payments>, request: Request) -> Result<
     Err(PaymentError::Contention.into())
 }
 
-/// A request to refund, as far as it is known before anything is read.
+/// A refund request before any record is read.
 struct IncomingRefund {
     payment_id: PaymentId,
     fingerprint: String,
@@ -134,28 +134,27 @@ struct IncomingRefund {
     requested: RequestedRefund,
 }
 
-/// What a request to refund comes to. Records are boxed, because they are large.
+/// How to handle a refund request. Records are boxed because they are large.
 enum Decision {
-    /// The payment can be refunded: record the refund, and send it.
+    /// The payment can be refunded: record the refund and send it.
     Begin(Box<(PaymentIntent, Attempt, Change)>),
-    /// The request has recorded its refund, and no function is sending it: send it.
+    /// The refund is recorded, and no function is sending it: send it.
     Send(Box<(PaymentIntent, Attempt, Refund)>),
-    /// The request was handled before: repeat its answer.
+    /// The request was handled before: return its result.
     Replay(Box<Refund>),
-    /// The key was used, but the records were read just before they were written: read them again.
+    /// The key is in use, but the records were read just before they were written: read again.
     ReadAgain,
 }
 
-/// What became of a decision.
+/// Result of performing a decision.
 enum Performed {
-    /// The request is answered.
     Answered(Response),
-    /// Another function has written meanwhile: decide again, by these records.
+    /// Another writer was faster: decide again with these records.
     VersionConflict(Box<Records>),
 }
 
 impl IncomingRefund {
-    /// Decides by what is recorded.
+    /// Decides from the stored records.
     fn decide(
         &self,
         records: &Records,
@@ -187,7 +186,7 @@ impl IncomingRefund {
         })
     }
 
-    /// Performs a decision. `permit` is the provider's, once it was given.
+    /// Performs a decision. `permit` holds a permit for a provider call from an earlier iteration.
     async fn perform(
         &self,
         payments: &Payments,
@@ -253,21 +252,21 @@ impl IncomingRefund {
     }
 }
 
-/// What there is to say of a refund: the same for the request that made it and for each repetition.
+/// The response for a refund: the same for the original request and for each repetition.
 fn answer(payments: &Payments, request: &Request, refund: &Refund) -> Result<Response, Problem> {
     let now = payments.clock.now();
     match &refund.state {
         RefundState::Succeeded => {
-            // It is shown with its payment.
+            // The API has no resource for a single refund; the payment shows the refunded amount.
             let location = request.location(&format!("/payments/{}", refund.payment_id));
             Ok(http::created(&location, &RefundView::from(refund)))
         }
-        // One that failed after it had succeeded has failed for whoever asks again.
+        // A refund that failed after it had succeeded is reported as failed.
         RefundState::Failed | RefundState::Reversed => {
             let reason = refund.failure_reason.clone().unwrap_or_default();
             let error = PaymentError::RefundFailed { refund_id: refund.refund_id, reason };
-            // The document carries the id of the request that asked for it, so that it is the same
-            // each time.
+            // The problem carries the id of the request that created the refund, so every
+            // repetition is identical.
             let request_id = refund.request_id.as_deref().unwrap_or(request.id());
             Ok(Response::from_problem(&error.into(), request_id))
         }

@@ -1,4 +1,4 @@
-//! `GET /payments/{payment_id}`: shows a payment.
+//! `GET /payments/{payment_id}`: returns a payment.
 
 use std::sync::Arc;
 
@@ -10,12 +10,11 @@ use shared::{
 
 use crate::{Payments, error::PaymentError, view::PaymentView};
 
-/// Answers `200` with the payment, to its payer and to those who run the shop; `404` to everybody
-/// else.
+/// Returns `200` with the payment to its buyer and to admins, and `404` to other users.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/payments/{payment_id}",
-    params(("payment_id" = PaymentId, Path, description = "The payment.")),
+    params(("payment_id" = PaymentId, Path, description = "Id of the payment.")),
     responses((status = 200, description = "The payment.", body = PaymentView)),
     security(("bearer" = [])),
     extensions(("x-roles" = json!(["owner", "admin"])), ("x-problems" = json!(["payment_not_found"]))),

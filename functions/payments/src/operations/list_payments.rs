@@ -1,4 +1,4 @@
-//! `GET /payments?order_id=`: lists the payments of an order, the oldest first.
+//! `GET /payments?order_id=`: lists the payments of an order, oldest first.
 
 use std::sync::Arc;
 
@@ -11,16 +11,15 @@ use shared::{
 
 use crate::{Payments, domain::Attempt, error::PaymentError, view::PaymentView};
 
-/// Answers `200` with a page of payments, to the order's owner and to those who run the shop.
+/// Returns `200` with a page of payments to the order's buyer and to admins.
 ///
-/// An order has no more payments than it allowed tries: they are read at once and put in order
-/// here.
+/// An order allows a limited number of attempts, so all of them are read and sorted in memory.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/payments",
     description = "",
-    params(("order_id" = OrderId, Query, description = "The order whose payments are wanted."), http::PageRequest),
-    responses((status = 200, description = "A page of payments, the oldest first.", body = Page<PaymentView>)),
+    params(("order_id" = OrderId, Query, description = "Id of the order whose payments to list."), http::PageRequest),
+    responses((status = 200, description = "A page of payments, oldest first.", body = Page<PaymentView>)),
     security(("bearer" = [])),
     extensions(("x-roles" = json!(["owner", "admin"])), ("x-problems" = json!(["required", "order_not_found"]))),
 ))]
@@ -29,7 +28,7 @@ pub async fn list_payments(payments: Arc<Payments>, request: Request) -> Result<
     let wanted = request.query("order_id")?.ok_or_else(|| {
         Problem::invalid_field(
             "?order_id",
-            &Violation::new("required", "Say whose payments: order_id is needed."),
+            &Violation::new("required", "The query parameter order_id is required."),
         )
     })?;
     let page = request.page()?;
@@ -66,7 +65,7 @@ pub async fn list_payments(payments: Arc<Payments>, request: Request) -> Result<
     Ok(http::ok(&Page { items: found.into_iter().map(PaymentView::from).collect(), next_cursor }))
 }
 
-/// Where an attempt stands in the list.
+/// Sort key of an attempt in the list; the cursor contains it.
 fn position(attempt: &Attempt) -> String {
     format!("{}#{}", attempt.created_at, attempt.payment_id)
 }

@@ -1,4 +1,4 @@
-//! One file for each operation.
+//! The operations of payments, one file each.
 
 pub mod cancel_payment;
 pub mod charge_payment;

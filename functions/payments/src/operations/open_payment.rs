@@ -1,4 +1,4 @@
-//! Queue `open-payment`: an order can be paid from now on.
+//! Queue `open-payment`: opens the payment of an order for its amount.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use crate::{
     store::WriteOutcome,
 };
 
-/// Puts the intent, payments' own copy of what the order costs. An intent that stands there already
-/// answers again.
+/// Writes the payment intent, payments' own copy of the amount to charge. If the intent exists, its
+/// state is published again.
 pub async fn open_payment(
     payments: Arc<Payments>,
     received: Received<OpenPayment>,
@@ -28,8 +28,8 @@ pub async fn open_payment(
             .write(&Change { intent: Some(intent.clone()), ..Change::default() }, None)
             .await?;
         let WriteOutcome::Conflict(records) = written else { return Ok(()) };
-        // Without an item nothing stood there when the write was judged: the same one is tried
-        // again.
+        // A conflict without an item means that the item did not exist when the condition was
+        // evaluated, so the same write is tried again.
         change = match records.intent {
             Some(current) => {
                 current.answering(expected.command_attempt, payments.clock.now(), &received.trace)

@@ -1,12 +1,12 @@
-//! Stream of the table payments: tells orders how their payments stand, and the ledger what money
-//! has moved.
+//! Stream of the table payments: publishes payment events to orders and money movements to ledger.
 
 use shared::stream::StreamFilter;
 
 use crate::publish;
 
-/// Attempts and refunds tell nothing by themselves: what they change shows in the intent.
+/// Attempts and refunds publish no messages of their own: whatever is published of them is also
+/// recorded in the intent.
 pub const STREAM_FILTER: StreamFilter = StreamFilter::SortKey("INTENT");
 
-/// Where it goes.
+/// Queues that the function sends to.
 pub const QUEUES: &[&str] = &[publish::ORDER_EVENTS, publish::RECORD_ENTRY];

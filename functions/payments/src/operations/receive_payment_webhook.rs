@@ -1,4 +1,4 @@
-//! `POST /webhooks/payments/{provider}`: hears what the provider tells of its own accord.
+//! `POST /webhooks/payments/{provider}`: receives the webhook events of the payment provider.
 
 use std::sync::Arc;
 
@@ -16,35 +16,37 @@ use shared::{
 
 use crate::{Payments, error::PaymentError};
 
-/// The secret that holds what the provider signs with.
+/// Name of the secret that verifies webhook signatures.
 const WEBHOOK_SECRET: &str = "payment-webhook-secrets";
 
-/// The largest event that is looked at: as much as of every body.
+/// Size limit of an event in bytes, the same as for every other request body.
 const MAX_EVENT_BYTES: usize = 256 * 1024;
 
-/// That an event was heard.
+/// Acknowledges a webhook event.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 struct WebhookReceipt {
-    /// Always so.
+    /// Always `true`.
     received: bool,
 }
 
-/// Answers `200` to every body that the provider has signed: to an event that was heard before, to
-/// one that is about nothing of ours, to one whose payment is unknown, and to a body of another
-/// shape, which the provider would repeat for days; `503` where it is to be told again.
+/// Returns `200` for every body with a valid signature, because the provider would redeliver a
+/// rejected event for days. This includes repeated events, events about other objects or unknown
+/// payments, and bodies of an unknown format. Returns `503` if the provider must redeliver the
+/// event.
 ///
-/// An event is not believed but asked about: so neither their order nor their copies matter.
+/// An event only determines what to look up at the provider; its content is not trusted. Neither
+/// the order of events nor repeated events matter.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/webhooks/payments/{provider}",
-    description = "For the payment provider alone, which signs what it tells.",
+    description = "Called by the payment provider only, which signs each request.",
     params(
         ("provider" = String, Path, description = "The provider's name.", example = "stripe"),
         provider::SignatureHeader,
     ),
-    request_body(content = Object, description = "The provider's event."),
-    responses((status = 200, description = "The event was heard.", body = WebhookReceipt)),
+    request_body(content = Object, description = "The event in the provider's format."),
+    responses((status = 200, description = "The event was processed or ignored.", body = WebhookReceipt)),
     security(()),
     extensions(
         ("x-roles" = json!(["anonymous"])),
@@ -64,10 +66,7 @@ pub async fn receive_payment_webhook(
     }
     let secret = payments.secrets.get(WEBHOOK_SECRET).await.map_err(PaymentError::from)?;
     let Some(event) = payments.signed_event(&request, &body, &secret)? else {
-        tracing::warn!(
-            bytes = body.len(),
-            "webhook has another shape than the events of the provider, ignored"
-        );
+        tracing::warn!(bytes = body.len(), "ignoring webhook with an unknown format");
         payments.count("WebhookIgnored");
         return Ok(receipt());
     };
@@ -88,7 +87,7 @@ fn receipt() -> Response {
 }
 
 impl Payments {
-    /// The event, if the provider signed it; `None` if its body has another shape.
+    /// The event if its signature is valid; `None` if its body has an unknown format.
     fn signed_event(
         &self,
         request: &Request,
@@ -123,7 +122,7 @@ impl Payments {
                 tracing::info!(
                     event.id,
                     event.kind = event.kind,
-                    "webhook is about nothing of ours, ignored"
+                    "ignoring webhook about an unrelated object"
                 );
                 self.count("WebhookIgnored");
                 Ok(())
@@ -139,7 +138,7 @@ impl Payments {
     ) -> Result<(), PaymentError> {
         let records = self.store.intent_and_attempt(payment_id).await?;
         let (Some(intent), Some(attempt)) = (records.intent, records.attempt) else {
-            tracing::warn!(payment.id = %payment_id, "the provider tells of a payment that is not known here");
+            tracing::warn!(payment.id = %payment_id, "ignoring webhook about an unknown payment");
             return Ok(());
         };
         let call = self.acquire(records.breaker, deadline).await?;
@@ -163,7 +162,7 @@ impl Payments {
         let (Some(intent), Some(paid), Some(refund)) =
             (records.intent, records.attempt, records.refund)
         else {
-            tracing::warn!(refund.id = %refund_id, "the provider tells of a refund that is not known here");
+            tracing::warn!(refund.id = %refund_id, "ignoring webhook about an unknown refund");
             return Ok(());
         };
         let call = self.acquire(records.breaker, deadline).await?;

@@ -1,4 +1,4 @@
-//! Schedule: looks after attempts and refunds whose end is not known.
+//! Schedule: settles attempts and refunds whose outcome is unknown.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,25 +20,25 @@ use crate::{
     store::{self, Due},
 };
 
-/// After so many looks without an end somebody should know.
+/// Number of checks without an outcome after which the alarm metric is counted.
 const CHECKS_BEFORE_ALARM: u32 = 5;
 
-/// What one record and the end of the run may take: two calls of the provider, and the reads and
+/// Time reserved for one record and the end of the run: two provider calls, with the reads and
 /// writes around them.
 const MIN_TIME_LEFT: Duration =
     PROVIDER_BUDGET.saturating_mul(2).saturating_add(Duration::from_secs(14));
 
-/// Checks each record that is due: asks the provider, sends again what its order still wants, voids
-/// or cancels what it no longer wants, and abandons what was never sent. While the breaker is open,
-/// records that need the provider stay due.
+/// Checks every due record. It looks up the outcome at the provider, sends again what the order
+/// still wants, voids or cancels what it no longer wants, and abandons what was never sent. While
+/// the breaker is open, records that need the provider stay due.
 ///
-/// It works on as many records at once as the provider takes calls per second
-/// ([`crate::Payments`]): a record has one call under way at a time, and a call rarely takes longer
-/// than a second. What a record becomes is decided by its version, and who sends by its lock: the
-/// lease only saves the second run the work.
+/// It processes as many records at a time as the provider accepts calls per second
+/// ([`crate::Payments`]). A record makes one call at a time, and a call rarely takes longer than a
+/// second. Versions decide which writes succeed, and locks decide which function sends. The lease
+/// only prevents duplicate work by a second run.
 ///
 /// # Errors
-/// When the lease cannot be taken or the index cannot be read.
+/// When the lease cannot be acquired or the index cannot be read.
 pub async fn reconcile_payments(
     payments: Arc<Payments>,
     call: Call<ScheduledEvent>,
@@ -63,7 +63,7 @@ pub async fn reconcile_payments(
 }
 
 impl Payments {
-    /// Looks after one record; `true` if its end is known then.
+    /// Checks one record. Returns whether it is settled.
     async fn reconcile(&self, due: Due) -> Result<bool, PaymentError> {
         match due {
             Due::Attempt(payment) => self.reconcile_attempt(payment).await,
@@ -96,7 +96,7 @@ impl Payments {
                 attempt
             }
         } else {
-            // While the provider is left alone it stays due.
+            // While the breaker is open the attempt stays due.
             let Permit::Granted(call) = self.try_acquire(records.breaker, deadline).await else {
                 return Ok(false);
             };
@@ -117,7 +117,7 @@ impl Payments {
             return self.send(call, intent, attempt).await;
         }
         let is_unwanted = attempt.is_unwanted(&intent, now);
-        // The key tells more than a search: whether the charge arrived at all.
+        // Using the key is more reliable than a search: it reveals whether the charge arrived.
         if attempt.state == AttemptState::Voiding && attempt.transaction_id.is_none() {
             return if attempt.must_be_listed(now) {
                 self.find_in_list(call, intent, attempt).await
@@ -126,7 +126,7 @@ impl Payments {
             };
         }
         let found = self.look_up(call, &attempt).await;
-        // The call that runs reports its own outcome.
+        // A running call reports its own outcome.
         if attempt.is_locked(now) && !matches!(found, Ok(Some(ProviderResult::Succeeded { .. }))) {
             return Ok(attempt);
         }
@@ -147,7 +147,8 @@ impl Payments {
         }
     }
 
-    /// Asking goes on; but somebody should know.
+    /// Counts a record that is still unsettled after [`CHECKS_BEFORE_ALARM`] checks. Checks
+    /// continue.
     fn count_exhausted_retries(&self, is_in_flight: bool, checks: u32) {
         if is_in_flight && checks >= CHECKS_BEFORE_ALARM {
             self.count("RetriesExhausted");

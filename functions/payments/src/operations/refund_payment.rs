@@ -1,5 +1,4 @@
-//! Queue `refund-payment`: an order gave up after it was paid. All that was captured for it goes
-//! back.
+//! Queue `refund-payment`: refunds what was captured for an order that was cancelled after payment.
 
 use std::sync::Arc;
 
@@ -14,9 +13,9 @@ use crate::{
     store::WriteOutcome,
 };
 
-/// Gives back all that no refund has taken yet. A refund that is under way, and an intent without
-/// anything to give back, answer again. While the provider is left alone the refund is recorded,
-/// and the schedule sends it.
+/// Refunds everything that no other refund has reserved. If a refund is pending or nothing is
+/// refundable, it publishes the payment's state again. While the circuit breaker is open it records
+/// the refund, and `reconcile-payments` sends it.
 pub async fn refund_payment(
     payments: Arc<Payments>,
     received: Received<RefundPayment>,
@@ -41,7 +40,7 @@ pub async fn refund_payment(
                     Permit::Granted(call) => {
                         return payments.send_refund(&call, intent, paid, refund).await.map(|_| ());
                     }
-                    // The schedule sends it.
+                    // `reconcile-payments` sends it.
                     Permit::Denied { .. } => {
                         intent.answering(command_attempt, now, &received.trace)
                     }
