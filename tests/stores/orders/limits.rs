@@ -46,7 +46,7 @@ async fn a_sixth_unpaid_order_is_refused() {
     );
     assert_eq!(
         refused.json()["detail"],
-        "Pay one of them or cancel it, and send the same request again."
+        "Pay or cancel one of them, then repeat the request."
     );
     assert_eq!(
         (refused.operations(), desk.count()),
@@ -86,7 +86,7 @@ async fn an_unverified_account_has_one_unpaid_order_for_ten_minutes() {
         let detail = refused.json()["detail"].as_str().unwrap().to_owned();
         assert!(
             detail.ends_with(
-                "verify your e-mail address: up to 5 orders may wait for their payment then."
+                "verify your e-mail address to have up to 5 unpaid orders."
             ),
             "{detail}"
         );
