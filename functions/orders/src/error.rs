@@ -34,9 +34,7 @@ pub enum OrderError {
     OutOfTime,
     /// Some orders of the user could not be updated.
     #[error("{failed} orders of the user could not be updated")]
-    NotAllUpdated {
-        failed: usize,
-    },
+    NotAllUpdated { failed: usize },
     /// A request to a table failed.
     #[error("a request to a table of orders failed")]
     Table(#[from] TableError),
@@ -71,9 +69,13 @@ impl From<OrderError> for Problem {
                     .with("current", current)
                     .with("allowed", json!(allowed))
             }
-            OrderError::Rejected(rejection @ Rejection::UnknownState) => Self::unavailable().caused_by(&rejection),
+            OrderError::Rejected(rejection @ Rejection::UnknownState) => {
+                Self::unavailable().caused_by(&rejection)
+            }
             OrderError::Contended => Self::unavailable(),
-            unfinished @ (OrderError::OutOfTime | OrderError::NotAllUpdated { .. }) => Self::unavailable().caused_by(&unfinished),
+            unfinished @ (OrderError::OutOfTime | OrderError::NotAllUpdated { .. }) => {
+                Self::unavailable().caused_by(&unfinished)
+            }
             OrderError::Table(error) => error.into(),
         }
     }
