@@ -27,7 +27,7 @@ pub enum Status {
 shared::describe!(
     Status as "OrderStatus",
     one_of(
-        "How far the order has come. It only moves forward; `delivered`, `cancelled` and `failed` are final.",
+        "The status of an order. It only moves forward; `delivered`, `cancelled` and `failed` are final.",
         &["pending", "confirmed", "shipped", "delivered", "cancelled", "failed"]
     )
 );
