@@ -133,7 +133,7 @@ pub enum PlacementError {
     TooManyUnpaid {
         /// The limit.
         maximum: u32,
-        /// The limit after the e-mail address is verified; `None` if it already is.
+        /// The limit with a verified e-mail address; `None` if verification does not raise it.
         if_verified: Option<u32>,
     },
     /// The network has reached its limit of unpaid orders.

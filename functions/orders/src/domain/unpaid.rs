@@ -33,8 +33,7 @@ pub struct BuyerLimit {
 pub struct Limits {
     /// For accounts with a verified e-mail address.
     pub verified: BuyerLimit,
-    /// For accounts with an unverified e-mail address. Registering one costs nothing, so it is
-    /// lower.
+    /// For accounts with an unverified e-mail address. Registering one costs nothing.
     pub unverified: BuyerLimit,
     /// For all unpaid orders from one network.
     pub network: Limit,
