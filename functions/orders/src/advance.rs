@@ -1,5 +1,4 @@
-//! Moves a stored order on: an event is applied, and the next order is written in place of the one
-//! that was read.
+//! Applies an event to a stored order and writes the result, if no other write came first.
 
 use shared::{
     clock::Clock,
@@ -14,16 +13,16 @@ use crate::{
     store::{StoredOrder, WriteOutcome},
 };
 
-/// How often an event is applied anew because another write came first.
+/// How often an event is applied when other writes come first.
 pub(crate) const MAX_WRITE_ATTEMPTS: u32 = 5;
 
 impl Orders {
-    /// Applies the event to an order and writes it. Returns the order as it is then: the same as
-    /// before, if the event changes nothing.
+    /// Applies an event to an order and writes the result. Returns the order as it is afterwards:
+    /// unchanged if the event has no effect.
     ///
     /// # Errors
-    /// When the order does not take the event, the table fails, or another write came first each
-    /// time.
+    /// If the order rejects the event, the table fails, or another write came first at every
+    /// attempt.
     pub(crate) async fn advance(
         &self,
         mut seen: StoredOrder,
@@ -37,8 +36,8 @@ impl Orders {
             let next = Order { traceparent: trace.clone(), ..next };
             match self.save(&seen, &next).await? {
                 WriteOutcome::Written => {
-                    if next.progress.review_reasons().any(|what| {
-                        !seen.order.progress.review_reasons().any(|known| known == what)
+                    if next.progress.review_reasons().any(|reason| {
+                        !seen.order.progress.review_reasons().any(|known| known == reason)
                     }) {
                         telemetry::count("NeedsReview", "orders", &Clock::System);
                     }
@@ -50,12 +49,12 @@ impl Orders {
         Err(OrderError::Contended)
     }
 
-    /// Writes `next` in place of `seen`. An order that is no longer unpaid stops counting against
-    /// its buyer and, once it is paid, against its network.
+    /// Replaces `seen` by `next`. An order that is no longer unpaid stops counting against its
+    /// buyer and, once it is paid, against its network.
     ///
-    /// The buyer's entry goes first, so that a buyer who reads that an order is paid can place the
-    /// next one. Neither is needed for the order itself: where a removal fails, the entry ends with
-    /// its deadline and the network's charge with time.
+    /// The buyer's entry is removed before the order is written, so that a buyer who sees a paid
+    /// order can place the next one. Neither removal is required for the order itself. If one
+    /// fails, the entry expires at its deadline, and the network's charge expires over time.
     pub(crate) async fn save(
         &self,
         seen: &StoredOrder,
@@ -65,7 +64,7 @@ impl Orders {
         if buyer {
             log_failed_release(
                 self.store.remove_unpaid_order(next).await,
-                "an order that is no longer unpaid counts against its buyer until its deadline",
+                "failed to release the buyer's limit, order counts until its payment deadline",
             );
         }
         let saved = self.store.replace(seen, next).await?;
@@ -76,17 +75,17 @@ impl Orders {
                 .await;
             log_failed_release(
                 refunded,
-                "a paid order counts against its network until the limit recovers",
+                "failed to release the network's limit, order counts until the limit recovers",
             );
         }
         Ok(saved)
     }
 }
 
-/// Logs and counts a removal that failed; see [`Orders::save`].
-fn log_failed_release(removal: Result<(), TableError>, what: &str) {
+/// Logs and counts a limit that was not released; see [`Orders::save`].
+fn log_failed_release(removal: Result<(), TableError>, event: &str) {
     if let Err(error) = removal {
-        tracing::warn!(error = telemetry::causes(&error), "{what}");
+        tracing::warn!(error = telemetry::causes(&error), "{event}");
         telemetry::count("LimitReleaseFailed", "orders", &Clock::System);
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with an order, in the words of the trade; at the end, as problems.
+//! Errors of orders, and the problems that API clients receive for them.
 
 use serde_json::json;
 use shared::{
@@ -8,43 +8,40 @@ use shared::{
 
 use crate::domain::{placement::PlacementError, saga::Rejection};
 
-/// What can go wrong with an order.
+/// Why an operation on an order fails.
 #[derive(Debug, thiserror::Error)]
 pub enum OrderError {
-    /// The order breaks a rule of placing.
+    /// The request breaks a rule of placement.
     #[error(transparent)]
     Placement(#[from] PlacementError),
-    /// The key that names networks could not be read.
+    /// The key that network names are derived from could not be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The key was used for another request.
-    #[error("the idempotency key was used for another order")]
+    /// The idempotency key was used for a different request.
+    #[error("the idempotency key was used for a different request")]
     KeyReused,
-    /// There is no such order: not yet, if a message speaks of it.
-    #[error("there is no such order")]
+    /// The order does not exist. An event may refer to an order that is not visible yet.
+    #[error("order not found")]
     NotFound,
-    /// The order does not take this step.
+    /// The order rejects the event.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// Others changed the order each time.
-    #[error("the order kept changing")]
+    /// Another write came first at every attempt.
+    #[error("another write of the order came first at every attempt")]
     Contended,
-    /// A user has more orders than could be brought up to date in one go.
-    #[error("the user has more orders than could be brought up to date in one go")]
+    /// The user has more orders than one invocation can update.
+    #[error("the user has more orders than one invocation can update")]
     OutOfTime,
-    /// Some orders of a user could not be brought up to date.
-    #[error("{failed} orders of the user could not be brought up to date")]
-    NotAllUpdated {
-        /// How many.
-        failed: usize,
-    },
-    /// The table failed.
-    #[error("the table of orders failed")]
+    /// Some orders of the user could not be updated.
+    #[error("{failed} orders of the user could not be updated")]
+    NotAllUpdated { failed: usize },
+    /// A request to a table failed.
+    #[error("a request to a table of orders failed")]
     Table(#[from] TableError),
 }
 
-/// Each may pass: the order is written a moment later, a newer release runs everywhere, the rest is
-/// done by the next try.
+/// Every error may be transient: the order becomes visible, a newer release replaces this one, or
+/// the next attempt updates the remaining orders.
 impl Retryable for OrderError {}
 
 impl From<OrderError> for Problem {
@@ -55,27 +52,30 @@ impl From<OrderError> for Problem {
             OrderError::KeyReused => IdempotencyKey::reused(),
             OrderError::NotFound => Self::not_found("order"),
             OrderError::Rejected(Rejection::InvalidTransition { current, allowed }) => {
-                Self::conflict("invalid_transition", "The order does not take this step now")
-                    .detail("What the order takes now stands in `allowed`.")
+                Self::conflict("invalid_transition", "Transition not allowed")
+                    .detail("Choose one of the transitions in `allowed`.")
                     .with("current", current)
                     .with("allowed", json!(allowed))
             }
-            // The document's own `status` is that of HTTP: the order's goes by the name that it has
-            // in the others.
+            // `status` of a problem is the HTTP status, so the status of the order is `current`.
             OrderError::Rejected(Rejection::NotCancellable { current, allowed }) => {
-                Self::conflict("not_cancellable", "The order cannot be cancelled any more")
+                Self::conflict("not_cancellable", "Order not cancellable")
                     .with("current", current)
                     .with("allowed", json!(allowed))
             }
             OrderError::Rejected(Rejection::NoShippingAddress { current, allowed }) => {
-                Self::conflict("no_shipping_address", "There is no address to send the goods to")
-                    .detail("The order was placed without one: cancel it, and have it placed again with an address.")
+                Self::conflict("no_shipping_address", "Shipping address missing")
+                    .detail("Cancel the order, and place it again with a shipping address.")
                     .with("current", current)
                     .with("allowed", json!(allowed))
             }
-            OrderError::Rejected(rejection @ Rejection::UnknownState) => Self::unavailable().caused_by(&rejection),
+            OrderError::Rejected(rejection @ Rejection::UnknownState) => {
+                Self::unavailable().caused_by(&rejection)
+            }
             OrderError::Contended => Self::unavailable(),
-            unfinished @ (OrderError::OutOfTime | OrderError::NotAllUpdated { .. }) => Self::unavailable().caused_by(&unfinished),
+            unfinished @ (OrderError::OutOfTime | OrderError::NotAllUpdated { .. }) => {
+                Self::unavailable().caused_by(&unfinished)
+            }
             OrderError::Table(error) => error.into(),
         }
     }
@@ -90,29 +90,29 @@ fn placement_problem(error: PlacementError) -> Problem {
         PlacementError::UnknownProduct { position } => {
             let violation = Violation::new(
                 "unknown_product",
-                "There is no such product, or it is no longer sold.",
+                "The product does not exist or is no longer sold.",
             );
             Problem::invalid_field(&format!("/items/{position}/product_id"), &violation)
         }
         PlacementError::TooManyOfProduct { position, maximum } => {
             let allowed =
-                format!("An order has at most {maximum} of this product, all its lines together.");
+                format!("An order has at most {maximum} of this product, in all lines together.");
             let violation = Violation::new("too_many_of_product", allowed);
             Problem::invalid_field(&format!("/items/{position}/quantity"), &violation)
                 .with("maximum", maximum)
         }
         PlacementError::TooManyUnpaid { maximum, if_verified } => {
             let verify = if_verified
-                .map(|more| format!(" Or verify your e-mail address: up to {more} orders may wait for their payment then."))
+                .map(|more| format!(" Or verify your e-mail address to have up to {more} unpaid orders."))
                 .unwrap_or_default();
-            Problem::conflict("too_many_open_orders", "Too many orders wait for their payment")
+            Problem::conflict("too_many_open_orders", "Too many unpaid orders")
                 .detail(&format!(
-                    "Pay one of them or cancel it, and send the same request again.{verify}"
+                    "Pay or cancel one of them, then repeat the request.{verify}"
                 ))
                 .with("maximum", maximum)
         }
         PlacementError::NetworkLimitReached { retry_after } => {
-            // Rounded up: a client that comes back then is not too early.
+            // Rounded up, so that a client that waits this long is admitted.
             Problem::too_many_requests(
                 retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0),
             )
@@ -122,15 +122,15 @@ fn placement_problem(error: PlacementError) -> Problem {
                 .detail("Order products of one currency at a time.")
         }
         PlacementError::AmountTooLarge => {
-            Problem::unprocessable("amount_too_large", "The amount is too large")
-                .detail("Divide the order into several.")
+            Problem::unprocessable("amount_too_large", "Amount too large")
+                .detail("Split the order into several orders.")
         }
         PlacementError::PriceChanged { total } => Problem::conflict(
             "price_changed",
-            "The price has changed",
+            "Price changed",
         )
         .detail(
-            "Show the buyer the new total, and order again with it under a new Idempotency-Key.",
+            "Show the buyer the new total. To accept it, order again with it and a new Idempotency-Key.",
         )
         .with("total", json!(total)),
     }

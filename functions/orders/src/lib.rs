@@ -18,27 +18,25 @@ use domain::{
 };
 use store::Store;
 
-/// What every operation of this service works with.
+/// The clients, tables and settings that every operation of this service uses.
 pub struct Orders {
-    /// The tables.
     pub store: Store,
-    /// The server key of this service, for cursors and for the names of networks.
+    /// The server key of this service: seals list cursors and derives the names of networks.
     pub secrets: Secrets,
-    /// The time.
     pub clock: Clock,
-    /// Where random bytes come from.
+    /// The source of random bytes.
     pub ids: Ids,
-    /// When an unsettled order is looked at first.
+    /// The delays of scheduled checks.
     pub timing: Timing,
-    /// How many orders may be unpaid at once, and for how long.
+    /// Limits on unpaid orders: how many at once, and for how long.
     pub limits: Limits,
 }
 
 impl Orders {
-    /// The service as it runs deployed.
+    /// Builds the service from its environment variables.
     ///
     /// # Panics
-    /// When the environment lacks a setting; see the template.
+    /// If a variable is missing or invalid. `template.yaml` sets all of them.
     pub fn from_env() -> Self {
         let config = aws::sdk_config();
         let client = aws_sdk_dynamodb::Client::new(&config);

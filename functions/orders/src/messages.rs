@@ -1,4 +1,4 @@
-//! What orders tells the others: the data of its messages, as it stands on the wire.
+//! Messages: the data of the commands and mails that orders publishes.
 
 use serde::Serialize;
 use shared::{
@@ -10,115 +10,103 @@ use shared::{
 
 use crate::domain::order_request::PaymentMethod;
 
-/// `reserve_stock.v1`: hold these, all or none.
+/// `reserve_stock.v1`: reserve all lines, or none.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct ReserveStock {
-    /// For which order.
     pub order_id: OrderId,
-    /// How often it was asked for.
+    /// How often the commands of the order were sent again.
     pub attempt: u64,
-    /// What.
     pub lines: Vec<StockLine>,
 }
 
-/// So many of one product.
+/// A quantity of one product.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct StockLine {
-    /// The product.
     pub product_id: ProductId,
-    /// How many.
     pub quantity: u32,
 }
 
-/// `release_stock.v1`, `commit_stock.v1`, `refund_payment.v1`: the order says it all.
+/// `release_stock.v1`, `commit_stock.v1`, `refund_payment.v1`: the id of the order is all that the
+/// consumer needs.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct OrderCommand {
-    /// Which order.
     pub order_id: OrderId,
-    /// How often it was asked for.
+    /// How often the commands of the order were sent again.
     pub attempt: u64,
 }
 
-/// `open_payment.v1`, and with a method `charge_payment.v1`: this order costs so much and can be
-/// paid from now on.
+/// `open_payment.v1`, or `charge_payment.v1` with a payment method: the order can be paid from now
+/// on.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct OpenPayment {
-    /// Which order.
     pub order_id: OrderId,
-    /// Who may pay it.
+    /// The user who may pay the order.
     pub user_id: UserId,
-    /// How much.
+    /// The total of the order.
     pub amount: Money,
-    /// Until when an attempt may begin.
+    /// No attempt may start after this time.
     pub expires_at: Timestamp,
-    /// How many attempts may be made.
+    /// Maximum number of payment attempts.
     pub tries: u32,
-    /// What to charge at once.
+    /// The method to charge at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment_method: Option<PaymentMethod>,
-    /// How often it was asked for.
+    /// How often the commands of the order were sent again.
     pub attempt: u64,
 }
 
-/// `cancel_payment.v1`: let nothing more be paid.
+/// `cancel_payment.v1`: close the payment, so that no charge can start.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct CancelPayment {
-    /// Which order.
     pub order_id: OrderId,
-    /// Who could have paid it.
+    /// The user who could have paid the order.
     pub user_id: UserId,
-    /// How much it would have been.
+    /// The total of the order.
     pub amount: Money,
-    /// How often it was asked for.
+    /// How often the commands of the order were sent again.
     pub attempt: u64,
 }
 
-/// `send_notification.v1`: write to the buyer.
+/// `send_notification.v1`: send a mail to the buyer.
 pub type SendNotification = queue::SendNotification<MailData>;
 
-/// What a mail about an order speaks of.
+/// The data of a mail about an order.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct MailData {
-    /// The order.
     pub order_id: OrderId,
-    /// What it costs.
     pub total: Money,
-    /// What was bought.
     pub items: Vec<MailItem>,
-    /// Why, where that is known.
+    /// Why the order was cancelled or failed, or why its payment was declined, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Who carries the goods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub carrier: Option<String>,
-    /// The carrier's number.
+    /// The carrier's tracking number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tracking: Option<String>,
-    /// How much is refunded now, in a mail about a refund.
+    /// The amount of this refund, in a mail about a refund.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refund: Option<Money>,
-    /// How much is refunded by then, in all.
+    /// The total refunded so far, in a mail about a refund.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refunded: Option<Money>,
-    /// The name of the product that was out of stock, where the order failed for that.
+    /// The name of the product that was out of stock, if the order failed for that reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unavailable: Option<String>,
 }
 
-/// One line of a mail.
+/// An order line in a mail.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct MailItem {
-    /// The product's name.
     pub name: String,
-    /// How many.
     pub quantity: u32,
-    /// What they cost together.
+    /// Price times quantity.
     pub line_total: Money,
 }

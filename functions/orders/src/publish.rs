@@ -1,4 +1,4 @@
-//! Which committed change of an order sends what to whom. This file is the whole list.
+//! The messages that a committed change of an order publishes. This file is the complete list.
 
 use shared::{
     ids,
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// The messages that a change from `old` (none: it was just placed) to `new` sends.
+/// The messages for a change from `old` to `new`. `old` is `None` for a new order.
 pub fn messages(old: Option<&Order>, new: &Order) -> Vec<Message> {
     let context = MessageContext {
         service: "orders",
@@ -36,7 +36,7 @@ pub fn messages(old: Option<&Order>, new: &Order) -> Vec<Message> {
         messages.extend(mails(old, new).into_iter().map(|mail| {
             let mut message =
                 Message::new("send-notification", "send_notification.v1", &context, &mail);
-            // One change may send two mails: what tells them apart is what they say.
+            // One change may send two mails. The template keeps their ids apart.
             message.id = ids::derive_uuid(&[&message.id, mail.template]).to_string();
             message
         }));
@@ -44,8 +44,8 @@ pub fn messages(old: Option<&Order>, new: &Order) -> Vec<Message> {
     messages
 }
 
-/// The commands that are pending in the new state and were not in the old one; all of them, if they
-/// are sent again.
+/// The commands that became pending with this change. All pending commands, if the change sends
+/// them again.
 fn newly_pending(old: Option<&Order>, new: &Order) -> Vec<PendingCommand> {
     let sent = old.filter(|old| old.schedule.attempt == new.schedule.attempt);
     let sent = sent.map(|old| old.progress.pending_commands()).unwrap_or_default();
@@ -55,8 +55,8 @@ fn newly_pending(old: Option<&Order>, new: &Order) -> Vec<PendingCommand> {
         .into_iter()
         .filter(|command| !sent.contains(command))
         .collect();
-    // Payments also learns of an order that ends before it could be paid: an attempt to pay it is
-    // answered with that it is closed.
+    // Payments also closes an order that ends before its payment was opened. A later attempt to pay
+    // it is then answered with `closed`.
     if old.is_some_and(|old| old.progress.payment == PaymentState::None)
         && new.progress.payment == PaymentState::Closed
     {
@@ -123,9 +123,9 @@ fn command(pending: PendingCommand, order: &Order, context: &MessageContext) -> 
     }
 }
 
-/// Mails follow from changes of the status, from declines, and from money that goes back. They go
-/// to whom the order knew before the change, because the one that settles it may forget them;
-/// nobody writes to those who were forgotten before.
+/// Mails follow from changes of the status, declines and refunds. They go to the buyer known before
+/// the change, because the change that settles an order may redact the buyer. A buyer who was
+/// redacted earlier gets no mail.
 fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
     let Buyer::Known(buyer) = &old.customer.buyer else { return Vec::new() };
     let template = match new.progress.status {
@@ -138,9 +138,9 @@ fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
     };
     let of_status =
         template.filter(|_| old.progress.status != new.progress.status).map(|template| {
-            let became =
+            let entry =
                 new.progress.history.iter().find(|entry| entry.status == new.progress.status);
-            mail(buyer, template, "0", new.progress.reason.clone(), became, new)
+            mail(buyer, template, "0", new.progress.reason.clone(), entry, new)
         });
     let (declined_before, declined) = (declines(old).count(), declines(new).count());
     let of_decline = (declined > declined_before).then(|| {
@@ -154,8 +154,8 @@ fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
             new,
         )
     });
-    // Each sum is told once, however often it is heard of. A refund that failed before the order
-    // heard of it is not told.
+    // Each refunded amount is mailed once, however often its event arrives. A refund that failed
+    // before the order received its event is not mailed.
     let of_refund = (new.progress.refunded_net() > old.progress.refunded_net()).then(|| {
         let last = new.progress.history.iter().rfind(|entry| entry.event == "payment_refunded");
         let money = |amount| Some(Money::new(amount, new.placed.totals.total.currency));
@@ -180,8 +180,8 @@ fn declines(order: &Order) -> impl DoubleEndedIterator<Item = &HistoryEntry> {
     order.progress.history.iter().filter(|entry| entry.event == "payment_declined")
 }
 
-/// A mail to `buyer` about `moment`, which stays the same however the order goes on: so the same
-/// mail is always the same message.
+/// A mail to `buyer` about the history entry `moment`. The entry never changes, so the same mail is
+/// always the same message.
 fn mail(
     buyer: &Contact,
     template: &'static str,
@@ -248,7 +248,7 @@ mod tests {
         tests::{after, events, reachable},
     };
 
-    /// What is sent: where, and what is said.
+    /// The published messages: queue, type and data.
     fn sent(old: &Order, new: &Order) -> Vec<(&'static str, &'static str, serde_json::Value)> {
         messages(Some(old), new)
             .into_iter()
@@ -298,7 +298,7 @@ mod tests {
                         assert_eq!(
                             commands(&messages),
                             messages,
-                            "{event:?}: nobody is there to be written to"
+                            "{event:?}: a redacted buyer gets no mail"
                         );
                         withheld += plain.len() - messages.len();
                         continue;
@@ -317,7 +317,7 @@ mod tests {
         }
         assert!(
             mails > 40 && withheld > 2 && by_settling > 10,
-            "{mails} mails, {withheld} withheld, {by_settling} by the last write"
+            "{mails} mails, {withheld} withheld, {by_settling} by the write that settles"
         );
     }
 
@@ -360,7 +360,7 @@ mod tests {
                 assert_eq!(
                     ids.len(),
                     messages(Some(order), &next).len(),
-                    "two messages are never one and the same"
+                    "each message has an id of its own"
                 );
             }
         }

@@ -1,4 +1,4 @@
-//! Orders and products in DynamoDB: only this module knows keys and attribute names.
+//! Orders and products in DynamoDB. Only this module knows keys and attribute names.
 
 mod item;
 pub mod placement;
@@ -20,110 +20,100 @@ use crate::{
     error::OrderError,
 };
 
-/// The attributes of an order's item that follow from its others: keys, and those of the indexes.
+/// Attributes that follow from the others of the same item: keys, and those that only indexes use.
 const DERIVED: [&str; 6] =
     ["pk", "listed_at", "status_shard", "check_shard", "review_shard", "stuck"];
 
 /// The tables of this service.
 #[derive(Clone, Debug)]
 pub struct Store {
-    /// `ORDER#<id>`; beside them `UNPAID#<user>` and `NETWORK#<name>`, see [`Store::place`], and
+    /// `ORDER#<id>`. Also `UNPAID#<user>` and `NETWORK#<name>`, see [`Store::place`], and
     /// `LEASE#resume-orders`.
     pub orders: Table,
     /// `PRODUCT#<id>`: the read model of the catalogue.
     pub products: Table,
-    /// Over how many partitions an index spreads a value that many orders share.
+    /// The number of partitions of an index over which a value shared by many orders is spread.
     pub shards: u32,
 }
 
-/// An order as it stands in the table.
+/// An order as it is stored.
 #[derive(Clone, Debug)]
 pub struct StoredOrder {
-    /// The order.
     pub order: Order,
-    /// What a later release has written beside it. It is written again with the next version: an
-    /// order is written whole.
+    /// Attributes that a later release wrote. A write replaces the whole item, so they are written
+    /// again.
     unknown_attributes: Item,
 }
 
-/// An order as lists show it: what the indexes project.
+/// An order in a list: what the indexes project.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OrderSummary {
-    /// The order.
     pub order_id: OrderId,
-    /// Whose it is.
     pub user_id: UserId,
-    /// What the public sees.
     pub status: Status,
-    /// Where it is going.
     pub goal: Goal,
-    /// How far the stock is.
     pub stock: StockState,
-    /// How far the money is.
     pub payment: PaymentState,
-    /// What it costs.
     pub totals: Totals,
-    /// The number of pieces.
+    /// The total quantity of all lines.
     pub item_count: u32,
-    /// Minor units captured.
+    /// Minor units captured in total.
     pub captured_total: i64,
-    /// Minor units that refunds gave back.
+    /// Minor units refunded, including refunds that failed later.
     pub refunded_total: i64,
-    /// Minor units of these that came back because a refund failed later.
+    /// Minor units of `refunded_total` that came back because a refund failed later.
     #[serde(default)]
     pub refunds_reversed_total: i64,
-    /// Why an operator should look at it.
+    /// Why an operator has to review the order.
     pub needs_review: Option<String>,
-    /// Whether it does not move on: only in lists of what an operator should look at.
+    /// Whether the order is stuck. Only the index of flagged orders projects it.
     #[serde(default)]
     pub stuck: bool,
-    /// When it was placed.
     pub created_at: Timestamp,
-    /// When something last changed that the buyer can see.
+    /// The last change that the buyer can see.
     pub updated_at: Timestamp,
-    /// The sort key that the list goes on after.
+    /// The sort key, which the next page starts after.
     pub listed_at: String,
 }
 
-/// Which orders a list holds.
+/// The orders that a list contains.
 #[derive(Clone, Debug)]
 pub enum ListScope {
-    /// Those of one buyer.
+    /// Orders of one buyer.
     User(UserId),
-    /// Those with this status, of all buyers.
+    /// Orders of all buyers with this status.
     Status(Status),
-    /// Those that an operator should look at, because they say so or because they do not move.
+    /// Orders of all buyers that need a review or are stuck.
     Flagged,
 }
 
-/// A page of the orders that an index has of a buyer.
+/// A page of the ids of a buyer's orders, from the index.
 #[derive(Clone, Debug)]
 pub struct OrderIdPage {
-    /// Which.
     pub order_ids: Vec<OrderId>,
-    /// The sort key that the next page begins after; none if there is no next page.
+    /// The sort key that the next page starts after; `None` on the last page.
     pub next: Option<String>,
 }
 
-/// What an attempt to write a changed order came to.
+/// The outcome of a conditional write.
 #[derive(Debug)]
 pub enum WriteOutcome {
-    /// It is written.
     Written,
-    /// Somebody else was faster: the order as it stands now.
+    /// Another write came first. Contains the current order.
     VersionConflict(Box<StoredOrder>),
 }
 
 impl Store {
-    /// The order.
+    /// Reads an order.
     pub async fn find(&self, order_id: OrderId) -> Result<Option<StoredOrder>, TableError> {
         self.orders.get(order_key(order_id)).await?.map(StoredOrder::read).transpose()
     }
 
-    /// The order, if there is one that the caller may see.
+    /// Reads an order on behalf of a caller.
     ///
     /// # Errors
-    /// When the table fails, or there is none.
+    /// If the table fails, or the order does not exist or belongs to a user whom the caller may not
+    /// see.
     pub async fn find_for(
         &self,
         caller: &Caller,
@@ -133,10 +123,10 @@ impl Store {
         found.filter(|found| caller.may_see(found.order.placed.user_id)).ok_or(OrderError::NotFound)
     }
 
-    /// Writes `next` in place of `seen`, if that still stands there.
+    /// Replaces `seen` by `next`, if `seen` is still the stored version.
     ///
     /// # Errors
-    /// When the table fails, or the order is gone.
+    /// If the table fails, or the order no longer exists.
     pub async fn replace(
         &self,
         seen: &StoredOrder,
@@ -151,7 +141,7 @@ impl Store {
             Outcome::ConditionFailed(None) => Err(OrderError::NotFound),
             Outcome::ConditionFailed(Some(current)) => {
                 let current = StoredOrder::read(current)?;
-                // Our own write, whose answer was lost on the way.
+                // An earlier attempt of this write succeeded and its response was lost.
                 if current.order == *next {
                     Ok(WriteOutcome::Written)
                 } else {
@@ -161,7 +151,7 @@ impl Store {
         }
     }
 
-    /// A page of orders, the newest first.
+    /// Reads a page of orders, newest first.
     pub async fn list(
         &self,
         scope: &ListScope,
@@ -186,9 +176,9 @@ impl Store {
         items.into_iter().map(from_item).collect()
     }
 
-    /// A page of the orders that the index has of a buyer, the oldest first: one that is placed
-    /// during the search is still found. Whether an order is really theirs is for the order itself
-    /// to say.
+    /// Reads a page of the ids of a buyer's orders, oldest first, so that an order placed during
+    /// the iteration is found too. The index is eventually consistent: the caller checks the buyer
+    /// of each order.
     pub async fn order_ids_of(
         &self,
         user_id: UserId,
@@ -213,8 +203,7 @@ impl Store {
         })
     }
 
-    /// Up to 100 orders as they stand, in one call. One that cannot be read does not hide the
-    /// others.
+    /// Reads up to 100 orders in one call. An order that cannot be read does not hide the others.
     pub async fn find_many(
         &self,
         order_ids: &[OrderId],
@@ -228,20 +217,20 @@ impl Store {
         Ok(items.into_iter().filter_map(found).collect())
     }
 
-    /// Orders that are due, the longest overdue first. An index only finds candidates: whether one
-    /// is really due is for the order itself to say.
+    /// The orders that are due, longest overdue first. The index is eventually consistent: the
+    /// caller checks whether each order is due.
     pub fn due(&self, now: Timestamp) -> Backlog {
         let due = Expression::new("#next_check_at <= :now").value("now", now);
         let query = Query::new(Some("check-index"), "check_shard", "due", DUE_PAGE).sort(due);
         Backlog::new(&self.orders, &query, self.shards, "next_check_at")
     }
 
-    /// The lease of the sweep that resumes orders.
+    /// The lease of the sweep that resumes orders. Only its holder runs.
     pub fn lease(&self) -> Lease {
         Lease::new(&self.orders, Key::new("LEASE#resume-orders"))
     }
 
-    /// Keeps what the catalogue says of a product, unless something newer is kept.
+    /// Stores a product, unless the same or a newer version is stored.
     pub async fn store_product(&self, product: &Product) -> Result<Outcome, TableError> {
         let mut item = to_item(product);
         item.insert("pk".to_owned(), AttributeValue::S(format!("PRODUCT#{}", product.product_id)));
@@ -262,8 +251,8 @@ impl Store {
         if order.schedule.next_check_at.is_some() {
             set("check_shard", format!("due#{shard}"));
         }
-        // In this index stand only those that are odd: so few that who looks for some of them may
-        // look at all.
+        // A sparse index: it contains only flagged orders. They are so few that filters may read
+        // all of them.
         if order.progress.needs_review.is_some() || order.is_stuck() {
             set("review_shard", format!("{FLAGGED}#{shard}"));
         }
@@ -285,10 +274,10 @@ impl StoredOrder {
     }
 }
 
-/// How many due orders are read of each shard at once.
+/// Due orders read from each shard at once.
 const DUE_PAGE: u32 = 100;
 
-/// The value under which the orders stand that an operator should look at.
+/// The partition of flagged orders: those that need a review or are stuck.
 const FLAGGED: &str = "flagged";
 
 fn order_key(order_id: OrderId) -> Key {
@@ -299,10 +288,10 @@ fn order_id_of(pk: &str) -> Option<OrderId> {
     OrderId::parse(pk.strip_prefix("ORDER#")?)
 }
 
-/// The order that an item of the index of due orders belongs to.
+/// The id of the order that an item of the index of due orders belongs to.
 ///
 /// # Errors
-/// When its key is not that of an order.
+/// If the key is not that of an order.
 pub fn due_order_id(found: &Item) -> Result<OrderId, TableError> {
     let order_id = found.get("pk").and_then(|pk| pk.as_s().ok()).and_then(|pk| order_id_of(pk));
     order_id.ok_or(TableError::Unreadable { expected: "key of an order" })

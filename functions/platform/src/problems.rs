@@ -250,21 +250,21 @@ pub const PROBLEMS: &[ProblemType] = &[
     problem(
         409,
         "invalid_transition",
-        "The order does not take this step now",
+        "Transition not allowed",
         "It has not come so far, or has gone on. What it takes now stands in `allowed`.",
     )
     .members(&order_state("\"pending\"", "[\"cancel\"]")),
     problem(
         409,
         "no_shipping_address",
-        "There is no address to send the goods to",
+        "Shipping address missing",
         "The order was placed without one. Cancel it, and have it placed again with an address.",
     )
     .members(&order_state("\"confirmed\"", "[\"cancel\"]")),
     problem(
         409,
         "not_cancellable",
-        "The order cannot be cancelled any more",
+        "Order not cancellable",
         "It was shipped, or has failed. Read the order: it has moved on.",
     )
     .members(&order_state("\"shipped\"", "[\"deliver\"]")),
@@ -296,7 +296,7 @@ pub const PROBLEMS: &[ProblemType] = &[
     problem(
         409,
         "price_changed",
-        "The price has changed",
+        "Price changed",
         "Show the buyer the new total, and order again with it under a new `Idempotency-Key`.",
     )
     .members(&[member("total", "What the order costs now.", "{\"amount\": 5998, \"currency\": \"USD\"}", MONEY)]),
@@ -321,7 +321,7 @@ pub const PROBLEMS: &[ProblemType] = &[
     problem(
         409,
         "too_many_open_orders",
-        "Too many orders wait for their payment",
+        "Too many unpaid orders",
         "Pay one of them or cancel it, and send the same request again. An account whose e-mail address is verified may have more of them.",
     )
     .members(&[member("maximum", "How many orders may wait at once.", "5", COUNT)]),
@@ -343,7 +343,7 @@ pub const PROBLEMS: &[ProblemType] = &[
     .headers(&["Accept", "Accept-Encoding", "Accept-Patch"]),
     problem(422, "amount_mismatch", "Amount mismatch", "Omit the amount, or send the order's total.")
         .members(PAYMENT_STATE),
-    problem(422, "amount_too_large", "The amount is too large", "It is more than one payment can carry. Divide the order into several."),
+    problem(422, "amount_too_large", "Amount too large", "It is more than one payment can carry. Divide the order into several."),
     problem(
         422,
         "card_number_rejected",
@@ -363,7 +363,7 @@ pub const PROBLEMS: &[ProblemType] = &[
     problem(
         422,
         "filter_required",
-        "A filter is needed",
+        "Filter required",
         "This list is too long to be read from end to end. Give a `status`, a `user_id`, `needs_review` or `stuck`.",
     ),
     problem(

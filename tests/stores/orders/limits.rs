@@ -44,10 +44,7 @@ async fn a_sixth_unpaid_order_is_refused() {
         (refused.status(), refused.code().as_str(), &refused.json()["maximum"]),
         (409, "too_many_open_orders", &json!(5))
     );
-    assert_eq!(
-        refused.json()["detail"],
-        "Pay one of them or cancel it, and send the same request again."
-    );
+    assert_eq!(refused.json()["detail"], "Pay or cancel one of them, then repeat the request.");
     assert_eq!(
         (refused.operations(), desk.count()),
         (vec!["BatchGetItem", "BatchGetItem"], MOST),
@@ -85,9 +82,7 @@ async fn an_unverified_account_has_one_unpaid_order_for_ten_minutes() {
         );
         let detail = refused.json()["detail"].as_str().unwrap().to_owned();
         assert!(
-            detail.ends_with(
-                "verify your e-mail address: up to 5 orders may wait for their payment then."
-            ),
+            detail.ends_with("verify your e-mail address to have up to 5 unpaid orders."),
             "{detail}"
         );
     }

@@ -1,54 +1,55 @@
-//! What people do with an order that stands: they give it up, and they send it.
+//! The actions of people on an order: cancellation and shipment.
 
 use serde::{Deserialize, Serialize};
 use shared::checked_text;
 
-/// On which side somebody stands. It says nothing of the person.
+/// The role of a person who acts on an order. It does not identify the person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Actor {
     /// The buyer.
     Customer,
-    /// The shop.
+    /// An admin of the shop.
     Admin,
     /// Written by a later release.
     #[serde(untagged)]
     Unknown(String),
 }
 
-shared::describe!(Actor, one_of("Whether it was the buyer or the shop.", &["customer", "admin"]));
+shared::describe!(
+    Actor,
+    one_of("The role of the person: the buyer or an admin.", &["customer", "admin"])
+);
 
-/// That an order was given up.
+/// Who cancelled an order, and why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct Cancellation {
-    /// By whom.
     pub by: Actor,
-    /// Why, in their own words. Nobody knows what people write there: it is erased with the buyer.
+    /// Free text. It may contain personal data, so it is erased with the buyer.
     #[serde(default)]
     pub reason: Option<CancelReason>,
 }
 
 checked_text!(
-    /// Why an order is given up: up to 200 characters in one or more lines.
+    /// Why an order is cancelled: up to 200 characters in one or more lines.
     CancelReason: multi_line(200),
-    "Why it is given up, in the words of who gives it up: one or more lines.",
+    "Why the order is cancelled, as free text in one or more lines.",
     "It is the wrong colour."
 );
 
-/// How the goods travel.
+/// How an order is shipped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct Shipment {
-    /// Who carries them.
     pub carrier: ShippingText,
-    /// The carrier's number.
+    /// The carrier's tracking number.
     pub tracking: ShippingText,
 }
 
 checked_text!(
-    /// The name of a carrier, or the number that it gave: up to 100 characters.
-    ShippingText: single_line(100), "A text as the carrier has it.", "RM 1234 5678 9GB"
+    /// The name of a carrier, or its tracking number: up to 100 characters.
+    ShippingText: single_line(100), "The carrier's name or tracking number.", "RM 1234 5678 9GB"
 );
 
 #[cfg(test)]
@@ -84,9 +85,9 @@ mod tests {
 
     #[test]
     fn what_hides_something_or_is_too_long_is_no_text_of_ours() {
-        for odd in ["", "  ", "\u{3164}", "a\u{0}b", "a\u{202e}b", &"x".repeat(201)] {
-            assert!(CancelReason::try_from(odd.to_owned()).is_err(), "{odd:?}");
-            assert!(ShippingText::try_from(odd.to_owned()).is_err(), "{odd:?}");
+        for invalid in ["", "  ", "\u{3164}", "a\u{0}b", "a\u{202e}b", &"x".repeat(201)] {
+            assert!(CancelReason::try_from(invalid.to_owned()).is_err(), "{invalid:?}");
+            assert!(ShippingText::try_from(invalid.to_owned()).is_err(), "{invalid:?}");
         }
         assert!(ShippingText::try_from("x".repeat(101)).is_err());
         let shipment =

@@ -1,32 +1,31 @@
-//! Postal addresses: where an order goes.
+//! Postal addresses: where an order is shipped.
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use shared::{checked_text, validation::Violation};
 
 use super::countries::{ASSIGNED, WITHOUT_POSTAL_CODE};
 
-/// Where an order goes.
+/// A shipping address.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Address {
-    /// Who takes it.
+    /// The recipient.
     pub name: AddressLine,
-    /// Street and number.
+    /// Street and house number.
     pub line1: AddressLine,
-    /// Anything more.
+    /// Further details.
     pub line2: Option<AddressLine>,
-    /// The town.
     pub city: AddressLine,
-    /// State or province, where the country has them.
+    /// State or province, if the country has them.
     pub region: Option<AddressLine>,
-    /// The postal code. Required where the country has postal codes.
+    /// Required if the country has postal codes.
     pub postal_code: Option<AddressLine>,
     /// ISO 3166-1 alpha-2, such as `DE`.
     pub country: CountryCode,
 }
 
-/// An address as it is sent.
+/// An address in a request, before the check of the postal code.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields {
@@ -55,11 +54,11 @@ impl<'de> Deserialize<'de> for Address {
 
 checked_text!(
     /// One line of an address: up to 100 characters.
-    AddressLine: single_line(100), "One line of an address, as it is written there.", "12 St James's Square"
+    AddressLine: single_line(100), "One line of an address.", "12 St James's Square"
 );
 
 checked_text!(
-    /// A country's code of ISO 3166-1 alpha-2, in upper case.
+    /// A country code of ISO 3166-1 alpha-2, in upper case.
     CountryCode: by(
         assigned,
         one_of("A country: an assigned code of ISO 3166-1 alpha-2.", &ASSIGNED).problem_codes(&["invalid_country"])

@@ -1,71 +1,68 @@
-//! Who bought, and what becomes of that when their account changes or is deleted.
+//! The buyer of an order, and how a change or deletion of their account is applied.
 //!
-//! While an order is not settled, a change of the account is only noted in it. The write that
-//! settles the order carries the change out: every [`Order::apply`](super::Order::apply) ends with
-//! it.
+//! An order that is not settled only records the change. The write that settles the order applies
+//! it: every [`Order::apply`](super::Order::apply) ends with it.
 
 use serde::{Deserialize, Serialize};
 
 use super::{address::Address, order_request::PaymentMethod, progress::Progress, state::Status};
 
-/// Who bought. Written as their name and address, or as the word `redacted`.
+/// The buyer. Stored as their name and address, or as the word `redacted`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Buyer {
-    /// Their account was deleted: nothing of them is kept but the id.
+    /// The account was deleted: only the user id is kept.
     Redacted,
-    /// Somebody who can be written to.
+    /// A buyer who can be sent mails.
     #[serde(untagged)]
     Known(Contact),
 }
 
-/// How a buyer is called and reached.
+/// The name and the e-mail address of a buyer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Contact {
-    /// Their full name.
     pub name: String,
-    /// Their e-mail address.
     pub email: String,
-    /// The version of their account that says so; 0 where it is their token that said so, when they
-    /// ordered.
+    /// The version of the account that the contact is copied from; 0 if it comes from the access
+    /// token of the request.
     #[serde(default)]
     pub version: u64,
 }
 
-/// What became of a buyer's account.
+/// A change of a buyer's account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BuyerChange {
-    /// They are called or reached otherwise now.
+    /// The name or the e-mail address changed.
     Changed(Contact),
-    /// It was deleted, for good.
+    /// The account was deleted permanently.
     Deleted,
 }
 
-/// What an order knows of the person who placed it. It is kept for as long as it is needed.
+/// The personal data of the buyer. Each part is kept only while it is needed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Customer {
-    /// Who bought, as far as orders may still know: mails about the order go there.
+    /// The recipient of mails about the order.
     pub buyer: Buyer,
-    /// What became of the buyer's account while a command was pending: the write that settles the
-    /// order carries it out.
+    /// The account change that arrived while a command was pending. The write that settles the
+    /// order applies it.
     pub buyer_change: Option<BuyerChange>,
-    /// Where it goes. Of a buyer who is redacted it is kept as long as something is still to go
-    /// there.
+    /// The shipping address. For a redacted buyer it is kept only while something may still be
+    /// shipped.
     pub shipping_address: Option<Address>,
-    /// What to charge as soon as the stock is held; none if the buyer pays by a request of its own.
+    /// The method to charge as soon as the stock is reserved; `None` if the buyer pays with a
+    /// request of its own.
     pub payment_method: Option<PaymentMethod>,
-    /// What tells the request that placed it from another with the same key; empty where the buyer
-    /// is redacted.
+    /// Distinguishes the request that placed the order from a different one with the same key.
+    /// Empty for a redacted buyer.
     pub fingerprint: String,
-    /// The name of the network that it came from, while it counts against that network's limit:
-    /// until it is paid or cancelled.
+    /// The name of the network whose limit the order counts against: until it is paid or cancelled.
     pub network: Option<String>,
 }
 
 impl Customer {
-    /// Notes what became of the buyer's account, unless something later is known: a deletion is
-    /// later than everything.
+    /// Records an account change, unless a later one is known. A deletion is later than every other
+    /// change.
     pub(super) fn record_change(&mut self, change: &BuyerChange) {
         let Buyer::Known(copy) = &self.buyer else { return };
         let is_new = match (&self.buyer_change, change) {
@@ -81,7 +78,8 @@ impl Customer {
         }
     }
 
-    /// Keeps of the buyer what the order still needs, and no more.
+    /// Applies the recorded change to a settled order, and erases what a redacted buyer's order no
+    /// longer needs.
     pub(super) fn settle(&mut self, progress: &mut Progress) {
         if progress.is_settled() {
             match self.buyer_change.take() {
@@ -95,8 +93,8 @@ impl Customer {
             if let Some(cancellation) = &mut progress.cancellation {
                 cancellation.reason = None;
             }
-            // Derived from the address, among other things: anyone who guesses the address could
-            // verify the guess with it.
+            // Derived from the address, among other data: it would allow an attacker to verify a
+            // guessed address.
             self.fingerprint.clear();
             if matches!(progress.status, Status::Delivered | Status::Cancelled | Status::Failed) {
                 self.shipping_address = None;
@@ -146,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_buyer_that_cannot_be_read_is_not_taken_for_redacted() {
-        for odd in [
+        for invalid in [
             json!(null),
             json!({}),
             json!({ "name": "Ada" }),
@@ -154,7 +152,7 @@ mod tests {
             json!(false),
             json!([]),
         ] {
-            assert!(from_value::<Buyer>(odd.clone()).is_err(), "{odd}");
+            assert!(from_value::<Buyer>(invalid.clone()).is_err(), "{invalid}");
         }
     }
 }

@@ -1,25 +1,25 @@
-//! What an order asks of inventory and payments.
+//! The commands that an order sends to inventory and payments.
 
-/// A command that an order needs another service to carry out.
+/// A command that another service has to process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PendingCommand {
-    /// Hold the stock.
+    /// Reserve the stock.
     ReserveStock,
-    /// Decrement the on-hand stock by what is held.
+    /// Commit the stock: decrement the on-hand stock by the reserved quantity.
     CommitStock,
     /// Release the stock.
     ReleaseStock,
-    /// Open the payment, and charge it at once if a method was given with the order.
+    /// Open the payment, and charge it at once if the order has a payment method.
     OpenPayment,
-    /// Close the payment: no charge may start any more.
+    /// Close the payment: no charge may start afterwards.
     CancelPayment,
     /// Refund the money.
     RefundPayment,
 }
 
 impl PendingCommand {
-    /// The name of the command, as the history shows it. `has_method`: the order is charged without
-    /// a request of the buyer.
+    /// The name of the command in the history. `has_method`: the order has a payment method and is
+    /// charged without a further request of the buyer.
     pub fn name(self, has_method: bool) -> &'static str {
         match self {
             Self::ReserveStock => "reserve_stock",
@@ -32,7 +32,7 @@ impl PendingCommand {
         }
     }
 
-    /// Whether inventory answers it; otherwise payments does.
+    /// Whether inventory processes the command; otherwise payments does.
     pub(super) fn is_for_stock(self) -> bool {
         matches!(self, Self::ReserveStock | Self::CommitStock | Self::ReleaseStock)
     }

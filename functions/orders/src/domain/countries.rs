@@ -1,7 +1,7 @@
-//! Countries as addresses name them.
+//! Country codes of shipping addresses.
 
 /// The officially assigned codes of ISO 3166-1 alpha-2, sorted. `UK`, `EU` and `XK` are reserved or
-/// for private use, and not assigned.
+/// for private use, so they are not assigned.
 #[rustfmt::skip]
 pub(super) const ASSIGNED: [&str; 249] = [
     "AD", "AE", "AF", "AG", "AI", "AL", "AM", "AO", "AQ", "AR", "AS", "AT", "AU", "AW", "AX", "AZ", "BA", "BB", "BD", "BE", "BF",
@@ -18,8 +18,8 @@ pub(super) const ASSIGNED: [&str; 249] = [
     "UM", "US", "UY", "UZ", "VA", "VC", "VE", "VG", "VI", "VN", "VU", "WF", "WS", "YE", "YT", "ZA", "ZM", "ZW",
 ];
 
-/// Countries whose addresses need no postal code, sorted: they have none, or hardly use it (CLDR
-/// and libaddressinput list no code for them).
+/// Countries whose addresses need no postal code, sorted: they have none or rarely use it (CLDR and
+/// libaddressinput list no code for them).
 #[rustfmt::skip]
 pub(super) const WITHOUT_POSTAL_CODE: [&str; 71] = [
     "AE", "AG", "AO", "AQ", "AW", "BF", "BI", "BJ", "BO", "BQ", "BS", "BV", "BW", "BZ", "CD", "CF", "CG", "CI", "CK", "CM", "CW",

@@ -1,64 +1,62 @@
-//! What happened to an order, across the services, in the order in which orders heard of it. Kept
-//! for ever: it says nothing of a person.
+//! The history of an order: events of all services, in the order in which they were applied. It is
+//! kept forever, so it contains no personal data.
 
 use serde::{Deserialize, Serialize};
 use shared::clock::Timestamp;
 
 use super::{actions::Actor, state::Status};
 
-/// The most entries that are kept: the first half and the last half of them. Only a great many
-/// refunds can lead there.
+/// Maximum number of entries: the first half and the last half of them are kept. Only a very large
+/// number of refunds exceeds it.
 pub const MAX_HISTORY: usize = 200;
 
-/// Something that happened to an order.
+/// An event in the history of an order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HistoryEntry {
-    /// When.
     pub at: Timestamp,
-    /// What: `placed`, `stock_reserved`, `payment_declined`, …
+    /// The name: `placed`, `stock_reserved`, `payment_declined`, …
     pub event: String,
-    /// The status afterwards.
+    /// The status after the event.
     pub status: Status,
-    /// Why, or what else there is to know: why a payment was declined, which product was short, who
-    /// carries the goods.
+    /// The reason or other details: why a payment was declined, which product was out of stock, the
+    /// carrier.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// Who wanted it.
+    /// Who requested it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<Actor>,
-    /// The payment that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment_id: Option<String>,
-    /// How much money moved or is to move, in minor units of the order's currency.
+    /// The amount that moved or will move, in minor units of the order's currency.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub amount: Option<i64>,
-    /// The command that had no answer at its second scheduled check: of an entry `waiting`.
+    /// The command that had no answer at its second scheduled check, for an entry `waiting`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_command: Option<String>,
-    /// Since when it had none.
+    /// The start of the wait, for an entry `waiting`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
-    /// When it was answered.
+    /// The end of the wait, for an entry `waiting`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_at: Option<Timestamp>,
 }
 
 impl HistoryEntry {
-    /// Whether it is about a wait that is not over.
+    /// Whether the entry is a wait that has not ended.
     pub fn is_open_wait(&self) -> bool {
         self.event == WAITING && self.answered_at.is_none()
     }
 
-    /// Whether the command of a wait is one to inventory.
+    /// Whether the entry is a wait for inventory.
     pub(super) fn is_about_stock(&self) -> bool {
         self.pending_command.as_deref().is_some_and(|command| command.ends_with("_stock"))
     }
 }
 
-/// The event of entries about commands without an answer.
+/// The event of an entry about an overdue command.
 pub(super) const WAITING: &str = "waiting";
 
-/// What an event adds to the history, before its time and the status are known.
+/// A new history entry, before its time and status are known.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct NewEntry {
     event: &'static str,
@@ -89,7 +87,7 @@ impl NewEntry {
         Self { amount: Some(amount), ..self }
     }
 
-    /// The entry for it.
+    /// Completes the entry with its time and the status.
     pub(super) fn at(self, at: Timestamp, status: &Status) -> HistoryEntry {
         let Self { event, detail, by, payment_id, amount } = self;
         let (event, status) = (event.to_owned(), status.clone());

@@ -1,14 +1,14 @@
-//! The order: placed once, then moved on by events until it is settled. Pure: no AWS, HTTP, JSON or
+//! The order: placed once, then advanced by events until it is settled. Pure: no AWS, HTTP, JSON or
 //! clock.
 //!
-//! - [`order`]: the order, in its four parts: [`placement`] (what was placed, which never changes),
-//!   [`buyer`] (who placed it, which is forgotten with their account), [`progress`] (how far it has
-//!   come, in the words of [`state`]), and [`schedule`] (when it is checked next).
-//! - [`saga`]: from an order and an event to the next order. [`command`]: what an order asks of
-//!   other services.
-//! - [`order_request`]: what a buyer may ask for. [`address`]: where it goes.
-//! - [`unpaid`]: how many orders may be unpaid at once, and for how long.
-//! - [`actions`]: what people do with an order: cancel it, and ship it.
+//! - [`order`]: the order and its four parts: [`placement`] (what was placed, which never changes),
+//!   [`buyer`] (who placed it, redacted with their account), [`progress`] (how far it has come, in
+//!   the states of [`state`]) and [`schedule`] (when it is checked next).
+//! - [`saga`]: the transition from an order and an event to the next order. [`command`]: the
+//!   commands that an order sends to other services.
+//! - [`order_request`]: the request of a buyer. [`address`]: the shipping address.
+//! - [`unpaid`]: the limits on unpaid orders.
+//! - [`actions`]: what people do with an order: they cancel it and ship it.
 //! - [`history`]: what happened to it.
 
 pub mod actions;
@@ -35,5 +35,5 @@ pub use self::{
     state::{Goal, PaymentState, Status, StockState},
 };
 
-/// How many payments may be tried for one order.
+/// Maximum number of payment attempts for one order.
 pub const MAX_PAYMENT_ATTEMPTS: u32 = 5;

@@ -13,28 +13,26 @@ use super::{
 /// An order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {
-    /// What was placed.
     pub placed: PlacedOrder,
-    /// Who placed it: forgotten when their account is deleted.
+    /// The personal data of the buyer, redacted when their account is deleted.
     pub customer: Customer,
-    /// How far it has come.
     pub progress: Progress,
     /// When it is checked next, and which commands have no answer.
     pub schedule: Schedule,
-    /// When something last changed that the buyer can see.
+    /// The last change that the buyer can see.
     pub updated_at: Timestamp,
-    /// Grows with every write.
+    /// Incremented by every write.
     pub version: u64,
-    /// The trace that led to the latest change.
+    /// The trace of the request or message that caused the latest change.
     pub traceparent: Trace,
 }
 
 impl Order {
-    /// Places an order for what is in the basket, at the catalogue's prices.
+    /// Places an order for the requested items, at the catalogue's prices.
     ///
     /// # Errors
-    /// When a product is unknown, there is too much of one, the currencies differ, the sum is too
-    /// large, or it is not what the buyer expected.
+    /// If a product is unknown, its quantity exceeds its limit, the currencies differ, the total is
+    /// too large, or the total differs from the one that the buyer expected.
     pub fn place(
         placement: Placement,
         order_request: OrderRequest,
@@ -54,9 +52,9 @@ impl Order {
         Ok(Self::begin(placed, customer, placement.trace, timing))
     }
 
-    /// The order as it was when it was placed: what a repeated request is answered with, whatever
-    /// has happened since. Only the customer is the one that is known now: what was corrected or
-    /// forgotten is not kept for this.
+    /// The order as it was when it was placed. A repeated request is answered with it, whatever has
+    /// happened since. Only the personal data is current: corrected or redacted data is not kept
+    /// for replays.
     pub fn as_placed(&self, timing: Timing) -> Self {
         Self::begin(self.placed.clone(), self.customer.clone(), self.traceparent.clone(), timing)
     }

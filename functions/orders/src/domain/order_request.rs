@@ -1,42 +1,39 @@
-//! What a buyer may ask for. Reading these types from outside checks every rule that needs no
-//! stored data.
+//! The request of a buyer. Deserializing these types checks every rule that needs no stored data.
 
 use serde::{Deserialize, Serialize};
 use shared::{checked_text, ids::ProductId, money::Money, validation::Violation};
 
 use super::address::Address;
 
-/// The most different products in one order: one transaction of DynamoDB takes the stock of all of
+/// Maximum number of products in one order: one DynamoDB transaction reserves the stock of all of
 /// them.
 pub const MAX_LINES: usize = 40;
-/// The most pieces of one product.
+/// Maximum quantity of one product.
 pub const MAX_QUANTITY: u32 = 999;
 
-/// What a buyer wants. Prices are absent on purpose: the catalogue decides them.
+/// A request to place an order. It has no prices on purpose: the catalogue decides them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OrderRequest {
     items: Items,
-    /// What the buyer thinks it costs. Only compared, never charged.
+    /// The total that the buyer expects. It is only compared, never charged.
     #[serde(default)]
     pub expected_total: Option<Money>,
-    /// What to charge as soon as the stock is held.
+    /// The method to charge as soon as the stock is reserved.
     #[serde(default)]
     pub payment_method: Option<PaymentMethod>,
-    /// Where it goes.
     #[serde(default)]
     pub shipping_address: Option<Address>,
 }
 
 impl OrderRequest {
-    /// The lines, one for each product and sorted by it: where it first stood in the request, what,
-    /// and how many.
+    /// The lines, one per product and sorted by it: the position of its first item in the request,
+    /// the product, and the quantity.
     pub fn lines(&self) -> impl Iterator<Item = (usize, ProductId, u32)> {
         self.items.merged().into_iter()
     }
 
-    /// The products.
     pub fn products(&self) -> Vec<ProductId> {
         self.lines().map(|(_, product, _)| product).collect()
     }
@@ -83,7 +80,7 @@ impl TryFrom<Vec<RequestedItem>> for Items {
         let items = Self(items);
         if items.merged().iter().any(|line| line.2 > MAX_QUANTITY) {
             return Err(Violation::out_of_range(format!(
-                "An order has at most {MAX_QUANTITY} of one product, all its lines together."
+                "An order has at most {MAX_QUANTITY} of one product, in all lines together."
             )));
         }
         Ok(items)
@@ -96,7 +93,8 @@ impl utoipa::PartialSchema for Items {
         use utoipa::openapi::schema::{ArrayBuilder, Ref};
 
         let items = ArrayBuilder::new().items(Ref::from_schema_name("RequestedItem"));
-        let about = "What is wanted. Several lines of one product count as one, and have its limit together.";
+        let about =
+            "The ordered products. Several items of one product are merged, and share its limit.";
         items.description(Some(about)).min_items(Some(1)).max_items(Some(MAX_LINES)).into()
     }
 }
@@ -122,7 +120,10 @@ impl From<Items> for Vec<RequestedItem> {
     }
 }
 
-shared::describe!(Quantity, number("How many.", 2).within(1..=i64::from(MAX_QUANTITY)));
+shared::describe!(
+    Quantity,
+    number("The quantity of the product.", 2).within(1..=i64::from(MAX_QUANTITY))
+);
 
 impl TryFrom<u32> for Quantity {
     type Error = Violation;
@@ -143,36 +144,32 @@ impl From<Quantity> for u32 {
     }
 }
 
-/// What to charge: a token of the payment provider, never a card number.
+/// The payment method to charge: a token of the payment provider, never a card number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PaymentMethod {
-    /// The kind of method.
     pub r#type: PaymentMethodType,
-    /// The provider's token.
     pub token: Token,
 }
 
-/// The kinds of payment method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentMethodType {
-    /// A card.
     Card,
 }
 
 checked_text!(
-    /// A provider's token: 1 to 255 visible ASCII characters. It stands for a card, and keeps
-    /// itself out of logs.
+    /// A provider's token: 1 to 255 visible ASCII characters. It represents a card and is redacted
+    /// in logs.
     secret Token as "CardToken": code(
         1..=255,
         "^[!-~]+$",
         |text| text.bytes().all(|b| b.is_ascii_graphic()),
         Violation::new("invalid_token", "A token is 1 to 255 visible ASCII characters."),
     ),
-    "The provider's token for a card: visible characters of ASCII. Never the card's number.",
+    "The provider's token for a card: visible ASCII characters. Never the card number.",
     "tok_ok"
 );
 

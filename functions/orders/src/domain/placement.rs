@@ -1,5 +1,4 @@
-//! Placing an order: from the request and the catalogue to what was bought, or to the rule that it
-//! breaks.
+//! Placement of an order: checks the request against the catalogue and prices it.
 
 use std::time::Duration;
 
@@ -16,152 +15,137 @@ use super::{buyer::Contact, order_request::OrderRequest};
 /// What was placed. It never changes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlacedOrder {
-    /// Its id, derived from the request that placed it.
+    /// Derived from the idempotency key of the request.
     pub order_id: OrderId,
-    /// The buyer's id.
     pub user_id: UserId,
-    /// What was bought, at the price of the time; sorted by product, one line for each.
+    /// The lines at the prices of the time: sorted by product, one line per product.
     pub lines: Vec<OrderLine>,
-    /// The number of pieces in all lines.
+    /// The total quantity of all lines.
     pub item_count: u32,
-    /// What it costs.
     pub totals: Totals,
-    /// When it was placed.
     pub created_at: Timestamp,
-    /// When it must be paid.
+    /// The payment deadline.
     pub expires_at: Timestamp,
 }
 
-/// So many of one product.
+/// A quantity of one product, at the price of the time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct OrderLine {
-    /// The product.
     pub product_id: ProductId,
-    /// Its article number at the time.
+    /// The SKU at the time of the order.
     pub sku: String,
-    /// Its name at the time.
+    /// The name at the time of the order.
     pub name: String,
-    /// Its price at the time.
+    /// The price at the time of the order.
     pub unit_price: Money,
-    /// How many.
     pub quantity: u32,
     /// Price times quantity.
     pub line_total: Money,
 }
 
-/// What an order costs.
+/// The cost of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct Totals {
-    /// All lines.
+    /// The sum of all lines.
     pub items: Money,
-    /// Shipping: nothing today.
+    /// The cost of shipping, always 0 today.
     pub shipping: Money,
-    /// Tax: nothing today.
+    /// The tax, always 0 today.
     pub tax: Money,
-    /// What is charged.
+    /// The amount that is charged.
     pub total: Money,
 }
 
-/// A product as orders knows it: a copy of what the catalogue last said.
+/// A product, as the last event of the catalogue described it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Product {
-    /// The product.
     pub product_id: ProductId,
-    /// Its article number.
     pub sku: String,
-    /// Its name.
     pub name: String,
-    /// Its price.
     pub price: Money,
-    /// Whether it can be bought.
+    /// Whether the product can be ordered.
     pub active: bool,
-    /// How many of it one order may have. `None`: the shop's own limit.
+    /// Maximum quantity in one order; `None` for the shop's own limit.
     #[serde(default)]
     pub max_per_order: Option<u32>,
-    /// The catalogue's version of it.
+    /// The version of the product in the catalogue.
     pub version: u64,
 }
 
-/// Who places an order, and by which request.
+/// Who places an order, and with which request.
 #[derive(Clone, Debug)]
 pub struct Placement {
-    /// The order's id.
     pub order_id: OrderId,
-    /// The buyer's id.
     pub user_id: UserId,
-    /// The buyer as they are called now.
+    /// The present name and address of the buyer.
     pub buyer: Contact,
-    /// What tells this request from another with the same key.
+    /// Distinguishes this request from a different one with the same key.
     pub fingerprint: String,
-    /// What the shop grants this buyer.
+    /// The terms for this buyer.
     pub terms: Terms,
     /// The name of the network that the request came from.
     pub network: Option<String>,
-    /// The request's trace.
     pub trace: Trace,
 }
 
-/// What the shop grants a buyer for one order.
+/// The terms for one order of a buyer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
     /// How long the order may stay unpaid.
     pub pay_within: Duration,
-    /// The most pieces of a product, unless the product says otherwise.
+    /// Maximum quantity of a product, unless the product sets its own.
     pub max_per_order: u32,
 }
 
-/// A rule that an order broke when it was to be placed.
+/// Why an order is not placed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum PlacementError {
     /// The request has no items.
-    #[error("the order has no items")]
+    #[error("order has no items")]
     NoItems,
-    /// A product is not in the catalogue, or no longer sold.
+    /// A product is not in the catalogue, or is no longer sold.
     #[error("item {position} is not a product on sale")]
     UnknownProduct {
         /// Its index in the request, from 0.
         position: usize,
     },
-    /// The order has more of a product than one order may have.
-    #[error("item {position} is more than {maximum} of its product")]
+    /// The order exceeds the quantity limit of a product.
+    #[error("item {position} exceeds the limit of {maximum} per product")]
     TooManyOfProduct {
         /// Index of the product's first item in the request, from 0.
         position: usize,
-        /// How many one order may have.
+        /// The limit of the product.
         maximum: u32,
     },
     /// The products have prices in different currencies.
-    #[error("the products are sold in different currencies")]
+    #[error("products have different currencies")]
     CurrencyMismatch,
     /// The total is above the largest amount that can be charged.
-    #[error("the total is too large to be charged")]
+    #[error("total is too large to be charged")]
     AmountTooLarge,
     /// The total differs from the one that the buyer expected.
-    #[error("the order costs {total}, which is not what the buyer expected")]
-    PriceChanged {
-        /// What it costs.
-        total: Money,
-    },
+    #[error("order costs {total}, which differs from the expected total")]
+    PriceChanged { total: Money },
     /// The buyer has reached the limit of unpaid orders.
-    #[error("the buyer has {maximum} unpaid orders")]
+    #[error("buyer has {maximum} unpaid orders")]
     TooManyUnpaid {
         /// The limit.
         maximum: u32,
-        /// The limit once the buyer's e-mail address is verified, where it is not.
+        /// The limit with a verified e-mail address; `None` if verification does not raise it.
         if_verified: Option<u32>,
     },
     /// The network has reached its limit of unpaid orders.
-    #[error("the network has too many unpaid orders")]
+    #[error("network has too many unpaid orders")]
     NetworkLimitReached {
-        /// When it may have another one.
+        /// The time after which another order is admitted.
         retry_after: Duration,
     },
 }
 
 impl PlacedOrder {
-    /// What is in the basket, at the catalogue's prices.
+    /// Prices the requested items from the catalogue's data.
     pub(super) fn new(
         placement: &Placement,
         order_request: &OrderRequest,
@@ -206,11 +190,11 @@ impl Totals {
         if lines.iter().any(|line| line.unit_price.currency != currency) {
             return Err(PlacementError::CurrencyMismatch);
         }
-        let nothing = Money::new(0, currency);
+        let zero = Money::new(0, currency);
         let items = lines
             .iter()
-            .try_fold(nothing, |sum, line| sum.checked_add(line.line_total))
+            .try_fold(zero, |sum, line| sum.checked_add(line.line_total))
             .ok_or(PlacementError::AmountTooLarge)?;
-        Ok(Self { items, shipping: nothing, tax: nothing, total: items })
+        Ok(Self { items, shipping: zero, tax: zero, total: items })
     }
 }

@@ -1,4 +1,4 @@
-//! How far an order has come: the state of the saga.
+//! The progress of an order: the state of the saga.
 
 use shared::clock::Timestamp;
 
@@ -11,57 +11,53 @@ use super::{
 /// How far an order has come.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
-    /// What the public sees.
+    /// The public status.
     pub status: Status,
-    /// Where it is going.
     pub goal: Goal,
     /// Why it was cancelled or failed.
     pub reason: Option<String>,
     /// Who cancelled it, if a person did.
     pub cancellation: Option<Cancellation>,
-    /// How the goods travel.
     pub shipment: Option<Shipment>,
-    /// How far the stock is.
     pub stock: StockState,
-    /// The latest version of the reservation that the order knows.
+    /// The latest version of the reservation that an event reported.
     pub stock_version: u64,
-    /// How far the payment is.
     pub payment: PaymentState,
-    /// The latest version of the payment that the order knows.
+    /// The latest version of the payment that an event reported.
     pub payment_version: u64,
     /// The payment that captured the money.
     pub payment_id: Option<String>,
-    /// Minor units that were captured in all: only grows.
+    /// Minor units captured in total. Only grows.
     pub captured_total: i64,
-    /// Minor units that were refunded in all: only grows.
+    /// Minor units refunded in total, including refunds that failed later. Only grows.
     pub refunded_total: i64,
-    /// Minor units of these that came back because a refund failed later: only grows.
+    /// Minor units of `refunded_total` that came back because a refund failed later. Only grows.
     pub refunds_reversed_total: i64,
-    /// Minor units that banks withdrew because of disputes: only grows.
+    /// Minor units that banks withdrew because of disputes. Only grows.
     pub dispute_withdrawn_total: i64,
-    /// Minor units of these that banks reinstated: only grows.
+    /// Minor units of `dispute_withdrawn_total` that banks reinstated. Only grows.
     pub dispute_reinstated_total: i64,
-    /// Whether payments tries no further automatic refund: once true, it stays so.
+    /// Whether payments has stopped automatic refunds. Never reset.
     pub refund_refused: bool,
-    /// The payment whose decline was recorded last: a repeat is ignored.
+    /// The last payment whose decline was recorded; a repeat is ignored.
     pub last_declined: Option<String>,
     /// Whether payments has confirmed that the order can be paid.
     pub payment_opened: bool,
-    /// Since when an attempt is under way that waits for payments and its provider. `None` while it
+    /// Start of the attempt in flight that waits for payments and its provider. `None` while it
     /// waits for the buyer (3-D Secure).
     pub payment_in_flight_since: Option<Timestamp>,
-    /// Why an operator should review this order: the oldest reason that still holds.
+    /// Why an operator has to review the order: the oldest reason that still holds.
     pub needs_review: Option<String>,
-    /// The other reasons.
+    /// The other reasons, oldest first.
     pub further_review_reasons: Vec<String>,
-    /// What happened, the oldest first.
+    /// What happened, oldest first.
     pub history: Vec<HistoryEntry>,
-    /// How many entries were left out in the middle of the history, because there were too many.
+    /// How many entries were removed from the middle of the history.
     pub history_omitted: u32,
 }
 
 impl Progress {
-    /// Of an order that is placed now.
+    /// The progress of an order that is placed at `now`.
     pub(super) fn begin(now: Timestamp) -> Self {
         Self {
             status: Status::Pending,
@@ -90,33 +86,34 @@ impl Progress {
         }
     }
 
-    /// Why an operator should review the order: every reason that still holds, the oldest first.
+    /// Every reason for a review that still holds, oldest first.
     pub fn review_reasons(&self) -> impl Iterator<Item = &str> {
         self.needs_review.iter().chain(&self.further_review_reasons).map(String::as_str)
     }
 
-    /// Asks an operator to review the order; `false` if one was asked for this reason already.
-    pub(super) fn raise(&mut self, what: &str) -> bool {
-        if self.review_reasons().any(|known| known == what) {
+    /// Raises a review. Returns `false` if it was already raised for this reason.
+    pub(super) fn raise(&mut self, reason: &str) -> bool {
+        if self.review_reasons().any(|known| known == reason) {
             return false;
         }
         match self.needs_review {
-            None => self.needs_review = Some(what.to_owned()),
-            Some(_) => self.further_review_reasons.push(what.to_owned()),
+            None => self.needs_review = Some(reason.to_owned()),
+            Some(_) => self.further_review_reasons.push(reason.to_owned()),
         }
         true
     }
 
-    /// Removes a reason for a review.
-    pub(super) fn clear(&mut self, what: &str) {
-        self.further_review_reasons.retain(|known| known != what);
-        if self.needs_review.as_deref() == Some(what) {
+    /// Clears a reason for a review.
+    pub(super) fn clear(&mut self, reason: &str) {
+        self.further_review_reasons.retain(|known| known != reason);
+        if self.needs_review.as_deref() == Some(reason) {
             self.needs_review = (!self.further_review_reasons.is_empty())
                 .then(|| self.further_review_reasons.remove(0));
         }
     }
 
-    /// Adds to the history; where it grows too long, entries in its middle are left out.
+    /// Adds entries to the history. If it grows beyond [`MAX_HISTORY`], entries in its middle are
+    /// removed.
     pub(super) fn record(&mut self, entries: impl IntoIterator<Item = HistoryEntry>) {
         self.history.extend(entries);
         while self.history.len() > MAX_HISTORY {

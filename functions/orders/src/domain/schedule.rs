@@ -1,36 +1,36 @@
-//! When an unsettled order is checked next, and which of its commands have no answer. No state of
-//! the order depends on this.
+//! The schedule of an unsettled order: its next check, and the commands without an answer. No state
+//! of the order depends on it.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared::clock::Timestamp;
 
-/// How long things may take.
+/// The delays of scheduled checks.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// When an unsettled order is checked first; then after twice as long, and so on.
+    /// The delay before the first check; it doubles with each further check.
     pub first_retry: Duration,
 }
 
 /// When an order is checked next.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
-    /// How often the pending commands were sent: commands carry it, so that an answer can be told
-    /// from an old one.
+    /// How often the pending commands were sent again. Commands carry it, so that an answer can be
+    /// distinguished from an earlier one.
     pub attempt: u64,
-    /// How often they were sent again since something last moved.
+    /// How often they were sent again since the state last changed.
     pub retries: u32,
-    /// When the order is checked next; none once it is settled.
+    /// When the order is checked next; `None` if no command is pending.
     pub next_check_at: Option<Timestamp>,
-    /// The command to inventory that has no answer yet.
+    /// The wait for an answer of inventory, if one is pending.
     pub stock_unanswered: Option<Unanswered>,
-    /// The command to payments that has no answer yet.
+    /// The wait for an answer of payments, if one is pending.
     pub payment_unanswered: Option<Unanswered>,
 }
 
 impl Schedule {
-    /// Of an order that is placed now: inventory is asked to hold its stock.
+    /// The schedule of an order that is placed at `now`: `reserve_stock` is pending.
     pub(super) fn begin(now: Timestamp, expires_at: Timestamp, timing: Timing) -> Self {
         Self {
             attempt: 0,
@@ -42,26 +42,25 @@ impl Schedule {
     }
 }
 
-/// Scheduled checks without an answer after which an order counts as stuck: with checks after one
-/// and three minutes, that is three minutes.
+/// Scheduled checks without an answer after which an order is stuck. Checks follow after one and
+/// three minutes, so this is three minutes.
 const CHECKS_WITHOUT_ANSWER: u32 = 2;
 
-/// A command that has no answer yet.
+/// A wait for the answer to a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unanswered {
-    /// Since when.
     pub since: Timestamp,
-    /// At how many scheduled checks there was none.
+    /// Scheduled checks that found no answer.
     pub checks: u32,
 }
 
 impl Unanswered {
-    /// A command that is sent now.
+    /// The wait for a command that is sent at `now`.
     pub fn since(now: Timestamp) -> Self {
         Self { since: now, checks: 0 }
     }
 
-    /// Whether it had no answer at its second scheduled check.
+    /// Whether the second scheduled check found no answer.
     pub(super) fn is_overdue(&self) -> bool {
         self.checks >= CHECKS_WITHOUT_ANSWER
     }

@@ -2,21 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What the public sees of an order. It only moves forward, and a final one never changes.
+/// The public status of an order. It only moves forward, and a final status never changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Placed; stock and payment are on their way.
+    /// Placed: the stock is not reserved or the payment not captured yet.
     Pending,
-    /// Paid, and the stock is held.
+    /// The stock is reserved and the payment captured.
     Confirmed,
-    /// On its way to the buyer.
+    /// The carrier has the order.
     Shipped,
-    /// With the buyer.
+    /// The buyer has the order. Final.
     Delivered,
-    /// Given up by the buyer, or not paid in time. Nothing was charged in the end.
+    /// Cancelled by the buyer or an admin, or not paid in time. In the end the buyer is charged
+    /// nothing. Final.
     Cancelled,
-    /// It could not be done. Nothing was charged in the end.
+    /// Out of stock, or the payment failed. In the end the buyer is charged nothing. Final.
     Failed,
     /// Written by a later release.
     #[serde(untagged)]
@@ -26,13 +27,13 @@ pub enum Status {
 shared::describe!(
     Status as "OrderStatus",
     one_of(
-        "How far the order has come. It only moves forward; `delivered`, `cancelled` and `failed` are final.",
+        "The status of an order. It only moves forward; `delivered`, `cancelled` and `failed` are final.",
         &["pending", "confirmed", "shipped", "delivered", "cancelled", "failed"]
     )
 );
 
 impl Status {
-    /// The status with this name.
+    /// Parses a public name.
     pub fn parse(name: &str) -> Option<Self> {
         [
             Self::Pending,
@@ -46,7 +47,7 @@ impl Status {
         .find(|status| status.name() == name)
     }
 
-    /// The name as the public knows it.
+    /// The public name.
     pub fn name(&self) -> &str {
         match self {
             Self::Pending => "pending",
@@ -60,67 +61,67 @@ impl Status {
     }
 }
 
-/// Where an order is going. Once it is to be abandoned, it never goes back.
+/// What the saga works towards. Once the goal is to cancel or to fail, it never changes again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
-    /// To the buyer.
+    /// Deliver to the buyer.
     Fulfil,
-    /// To `cancelled`, once stock and money are where they were.
+    /// Become `cancelled`, once stock and payment are undone.
     Cancel,
-    /// To `failed`, once stock and money are where they were.
+    /// Become `failed`, once stock and payment are undone.
     Fail,
     /// Written by a later release.
     #[serde(untagged)]
     Unknown(String),
 }
 
-/// How far the stock of an order is.
+/// The state of an order's stock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StockState {
-    /// Inventory was asked to hold it.
+    /// `reserve_stock` is pending.
     Reserving,
-    /// It is held.
+    /// Inventory has reserved the stock.
     Reserved,
-    /// Inventory was asked to take it out of the books.
+    /// `commit_stock` is pending: the on-hand stock will be decremented.
     Committing,
-    /// It is out of the books.
+    /// The on-hand stock was decremented.
     Committed,
-    /// There is not enough.
+    /// Inventory does not have enough stock.
     Rejected,
-    /// Inventory was asked to give it back.
+    /// `release_stock` is pending.
     Releasing,
-    /// It was given back.
+    /// The stock was released, or none was reserved.
     Released,
     /// Written by a later release.
     #[serde(untagged)]
     Unknown(String),
 }
 
-/// How far the payment of an order is.
+/// The state of an order's payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentState {
-    /// Not asked for yet.
+    /// The payment was not opened yet.
     None,
-    /// It can be paid.
+    /// The order can be paid.
     Open,
-    /// An attempt is under way.
+    /// A payment attempt is in flight.
     Processing,
-    /// An attempt went out and its outcome is not known.
+    /// A payment attempt was sent, and its outcome is unknown.
     Unknown,
     /// The money was captured.
     Paid,
-    /// Payments was asked to let nothing more happen.
+    /// `cancel_payment` is pending: no further charge may start.
     Closing,
-    /// Nothing was captured, and nothing will be.
+    /// Nothing was captured, and no charge can start.
     Closed,
-    /// Payments was asked to give the money back.
+    /// `refund_payment` is pending.
     Refunding,
-    /// All of it was given back.
+    /// All captured money was returned.
     Refunded,
-    /// The automatic refund was refused for good: a person has to refund it.
+    /// Payments has stopped automatic refunds: an operator has to refund the order.
     RefundRefused,
     /// Written by a later release.
     #[serde(untagged)]

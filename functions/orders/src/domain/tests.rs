@@ -1,8 +1,8 @@
-//! Orders and events to try the domain with, the states that they reach, and what holds for every
-//! step.
+//! Fixtures and events for the tests of the domain, the states that they reach, and the invariants
+//! of every step.
 //!
-//! [`machine`]: the whole state machine. [`placement`]: what the catalogue decides. [`waiting`]:
-//! commands without an answer. The others are named after what they try.
+//! [`machine`]: the whole state machine. [`placement`]: prices and limits from the catalogue.
+//! [`waiting`]: commands without an answer. The other modules are named after their subject.
 
 mod actions;
 mod buyer;
@@ -41,7 +41,7 @@ const TIMING: Timing = Timing { first_retry: Duration::from_secs(60) };
 const TERMS: Terms = Terms { pay_within: Duration::from_secs(1800), max_per_order: 20 };
 const START: Timestamp = Timestamp::from_milliseconds(1_700_000_000_000);
 const TOTAL: i64 = 5998;
-/// What an operator gives back.
+/// The amount of a partial refund by an operator.
 const PARTIAL_REFUND: i64 = 1000;
 
 fn product() -> Product {
@@ -57,7 +57,7 @@ fn product() -> Product {
     }
 }
 
-/// Ada, as version so-and-so of her account has her.
+/// The contact of the buyer Ada at this version of her account.
 fn contact(version: u64) -> Contact {
     Contact { name: format!("Ada {version}"), email: format!("ada-{version}@example.com"), version }
 }
@@ -81,13 +81,13 @@ fn order_request(extra: serde_json::Value) -> OrderRequest {
     serde_json::from_value(order_request).unwrap()
 }
 
-/// With an address, and a card to be charged.
+/// An order with a shipping address and a card to charge.
 fn placed() -> Order {
     let card = json!({ "payment_method": { "type": "card", "token": "tok_ada" } });
     Order::place(placement(), order_request(card), &[product()], START, TIMING).unwrap()
 }
 
-/// An order that has come this far.
+/// An order with this progress.
 fn moved(progress: Progress) -> Order {
     Order { progress, ..placed() }
 }
@@ -107,18 +107,17 @@ fn money(captured_total: i64, refunded_total: i64) -> PaymentUpdate {
     }
 }
 
-/// The whole was refunded, and the refund failed later.
+/// The full refund failed after it had succeeded.
 fn reversed() -> PaymentUpdate {
     PaymentUpdate { refunds_reversed_total: TOTAL, ..money(TOTAL, TOTAL) }
 }
 
-/// A dispute stands so; the bank took so much and gave so much back.
-fn disputed(dispute: DisputeStatus, taken: i64, given_back: i64) -> PaymentUpdate {
-    let (dispute_withdrawn_total, dispute_reinstated_total) = (taken, given_back);
+/// A dispute with this status, and the amounts that the bank withdrew and reinstated.
+fn disputed(dispute: DisputeStatus, withdrawn: i64, reinstated: i64) -> PaymentUpdate {
     PaymentUpdate {
         dispute: Some(dispute),
-        dispute_withdrawn_total,
-        dispute_reinstated_total,
+        dispute_withdrawn_total: withdrawn,
+        dispute_reinstated_total: reinstated,
         ..money(TOTAL, 0)
     }
 }
@@ -127,7 +126,7 @@ fn stock(version: u64) -> StockUpdate {
     StockUpdate { version, short: None }
 }
 
-/// Ada gives up, and tells about herself.
+/// A cancellation by the buyer, with personal data in the reason.
 fn cancel() -> Event {
     let reason = "Ada's spoon broke".to_owned().try_into().unwrap();
     Event::Cancel(Cancellation { by: Actor::Customer, reason: Some(reason) })
@@ -142,7 +141,7 @@ fn shipment(tracking: &str) -> Shipment {
     Shipment { carrier: text("Post"), tracking: text(tracking) }
 }
 
-/// Whatever can happen to an order.
+/// Every kind of event.
 pub(crate) fn events() -> Vec<Event> {
     vec![
         Event::StockReserved(stock(9)),
@@ -180,10 +179,10 @@ pub(crate) fn events() -> Vec<Event> {
     ]
 }
 
-/// The events whose moment is after the deadline, so that it counts.
+/// The time of events: after the payment deadline, so that the deadline has passed.
 const LATER: Timestamp = Timestamp::from_milliseconds(1_700_000_000_000 + 3_600_000);
 
-/// The order after an event; as it is, if it does not take it.
+/// The order after an event; unchanged if it rejects the event.
 pub(crate) fn after(order: &Order, event: &Event) -> Order {
     match order.apply(event, LATER, TIMING) {
         Ok(Some(next)) => next,
@@ -208,13 +207,13 @@ fn check_step(before: &Order, event: &Event, next: &Order) {
     );
     assert!(
         before.progress.goal == Goal::Fulfil || before.progress.goal == next.progress.goal,
-        "the goal turned back: {}",
+        "the goal changed again: {}",
         context()
     );
     let sums = sums(before).into_iter().zip(sums(next));
     assert!(
         sums.into_iter().all(|(before, next)| next >= before),
-        "money was forgotten: {}",
+        "a sum of money decreased: {}",
         context()
     );
     assert!(
@@ -225,34 +224,34 @@ fn check_step(before: &Order, event: &Event, next: &Order) {
     assert_eq!(
         next.schedule.next_check_at.is_none(),
         next.progress.is_idle(),
-        "unsettled orders are looked at, settled ones are not: {}",
+        "a check is scheduled if and only if a command is pending: {}",
         context()
     );
     let ends =
         ["refund_failed", "payment_disputed", "dispute_lost", "duplicate_capture_refund_failed"];
     assert!(
-        before.progress.review_reasons().all(|what| ends.contains(&what)
-            || next.progress.review_reasons().any(|still| still == what)),
+        before.progress.review_reasons().all(|reason| ends.contains(&reason)
+            || next.progress.review_reasons().any(|still| still == reason)),
         "{}",
         context()
     );
-    let all_is_back = next.progress.captured_total > 0
+    let is_fully_returned = next.progress.captured_total > 0
         && next.progress.returned_total() >= next.progress.captured_total;
     assert!(
         next.progress.goal != Goal::Fulfil
             || next.progress.status != Status::Pending
-            || !all_is_back,
-        "nothing is paid, and it goes on: {}",
+            || !is_fully_returned,
+        "a pending order continues although all money was returned: {}",
         context()
     );
     assert!(
         before.customer.buyer != Buyer::Redacted || next.customer.buyer == Buyer::Redacted,
-        "somebody forgotten is known again: {}",
+        "a redacted buyer is known again: {}",
         context()
     );
     assert!(
         next.customer.buyer_change.is_none() || !next.progress.is_settled(),
-        "nothing is owed, and the buyer is not up to date: {}",
+        "a settled order has an account change that was not applied: {}",
         context()
     );
 }
@@ -263,16 +262,16 @@ fn rank(status: &Status) -> u8 {
         Status::Confirmed => 1,
         Status::Shipped => 2,
         Status::Delivered | Status::Cancelled | Status::Failed => 3,
-        Status::Unknown(_) => unreachable!("never made here"),
+        Status::Unknown(_) => unreachable!("no test makes it"),
     }
 }
 
-/// As it is written.
+/// The stored form of an order.
 fn stored(order: &Order) -> String {
     serde_json::to_string(order).unwrap()
 }
 
-/// What decides how an order goes on.
+/// The part of an order that decides its next states.
 fn state_key(order: &Order) -> String {
     let Progress { goal, status, stock, payment, refund_refused, .. } = &order.progress;
     let refused = if *refund_refused { " refused" } else { "" };
@@ -282,8 +281,8 @@ fn state_key(order: &Order) -> String {
     )
 }
 
-/// Whether [`state_key`] says the same of both. It is asked at every step of millions of ways,
-/// where texts would take most of the time.
+/// Whether [`state_key`] is the same for both. Millions of steps call this, and comparing texts
+/// would take most of their time.
 fn has_same_state(one: &Order, other: &Order) -> bool {
     let (left, right) = (&one.progress, &other.progress);
     (&left.goal, &left.status, &left.stock, &left.payment, left.refund_refused)
@@ -304,9 +303,8 @@ fn sums(order: &Order) -> [i64; 5] {
     ]
 }
 
-/// Every state that events can lead to, as far as the order can know: events come in any order, and
-/// more than once. The buyer stays as they were: what becomes of them leads nowhere else. Explored
-/// once for all tests.
+/// Every state that events can reach, in any order and repeated. The buyer does not change, because
+/// account changes lead to no other state. Explored once for all tests.
 pub(crate) fn reachable() -> &'static BTreeMap<String, Order> {
     static STATES: OnceLock<BTreeMap<String, Order>> = OnceLock::new();
     STATES.get_or_init(explore)
@@ -331,9 +329,9 @@ fn explore() -> BTreeMap<String, Order> {
     found
 }
 
-/// What the others promise: a payment that has captured never says closed, and one that has said so
-/// never captures; no more is given back than was captured. Facts about money come late, and by
-/// whatever name.
+/// The guarantees of the other services. A payment with a capture never reports closed, and a
+/// closed one never captures. No more is refunded than was captured. Events about money may arrive
+/// late and with any name.
 fn is_possible(order: &Order, event: &Event) -> bool {
     match event {
         Event::PaymentClosed(_) => order.progress.captured_total == 0,
@@ -347,10 +345,10 @@ fn is_possible(order: &Order, event: &Event) -> bool {
     }
 }
 
-/// What the one who is asked can answer: payments tells how the payment stands, and that is not
-/// always what was asked for.
+/// The possible answers to a command. Payments reports the present state of the payment, which is
+/// not always what the command requested.
 fn answers(order: &Order, command: PendingCommand) -> Vec<Event> {
-    // What payments knows is at least what the order has heard.
+    // Payments knows at least what the order received.
     let update = |captured_total, refunded_total| PaymentUpdate {
         version: 99,
         captured_total,
@@ -401,7 +399,7 @@ fn answers(order: &Order, command: PendingCommand) -> Vec<Event> {
     }
 }
 
-/// What payments would say if nothing had happened since the order heard last.
+/// The update that payments reports if nothing has happened since the last event.
 fn update_of(order: &Order) -> PaymentUpdate {
     PaymentUpdate {
         refunds_reversed_total: order.progress.refunds_reversed_total,
@@ -412,13 +410,13 @@ fn update_of(order: &Order) -> PaymentUpdate {
     }
 }
 
-/// Follows every way on which the pending commands are answered; each must end in settlement.
+/// Follows every path on which the pending commands are answered. Each must end in settlement.
 fn settle(order: &Order, depth: u32, at_the_end: &mut impl FnMut(&Order)) {
     if order.progress.is_settled() {
         return at_the_end(order);
     }
     if order.progress.is_idle() {
-        // A person refunds it; payments says so.
+        // An operator refunds the order, and payments reports it.
         assert!(order.progress.pending_commands().is_empty(), "{}", state_key(order));
         let back = PaymentUpdate { version: 99, ..update_of(order) };
         let back = PaymentUpdate {
@@ -427,9 +425,9 @@ fn settle(order: &Order, depth: u32, at_the_end: &mut impl FnMut(&Order)) {
         };
         return settle(&after(order, &Event::PaymentRefunded(back)), depth + 1, at_the_end);
     }
-    assert!(depth < 12, "no end in sight: {}", state_key(order));
+    assert!(depth < 12, "no settlement after 12 answers: {}", state_key(order));
     let pending = order.progress.pending_commands();
-    assert!(!pending.is_empty(), "unsettled, but nothing is owed: {}", state_key(order));
+    assert!(!pending.is_empty(), "unsettled, but no command is pending: {}", state_key(order));
     for command in pending {
         for answer in answers(order, command) {
             let next = after(order, &answer);
@@ -444,6 +442,6 @@ fn settle(order: &Order, depth: u32, at_the_end: &mut impl FnMut(&Order)) {
 }
 
 fn print_line(line: &str) {
-    // Past the test runner's capture: the counts are part of what the test shows.
+    // Bypasses the capture of the test runner: the counts are part of the result.
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -1,9 +1,9 @@
-//! Unpaid orders hold stock. Their number is limited per buyer and per network, and each one
-//! expires.
+//! Unpaid orders: their number is limited per buyer and per network, because they hold stock. Each
+//! one expires.
 //!
-//! A buyer's unpaid orders are listed in one item with the deadline of each ([`UnpaidOrders`]). An
-//! entry past its deadline does not count. The write that settles an order removes its entry; where
-//! that removal is lost, the deadline ends it.
+//! One item lists a buyer's unpaid orders with the payment deadline of each ([`UnpaidOrders`]). An
+//! entry past its deadline does not count. The write that pays, cancels or fails an order removes
+//! its entry; if that removal fails, the entry expires at the deadline.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,39 +15,39 @@ use super::{
     state::{Goal, PaymentState, Status},
 };
 
-/// How long the call of a payment may be in flight: longer than a function of payments lives. After
-/// that its order waits for the shop.
+/// How long the call of a payment may be in flight: longer than a function of payments may run.
+/// After that, the order waits for the shop.
 const MAX_CALL_TIME: Duration = Duration::from_secs(30);
 
-/// How many unpaid orders one buyer may have at once, and for how long each.
+/// The limit on the unpaid orders of one buyer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BuyerLimit {
-    /// How many.
+    /// Maximum number at once.
     pub orders: u32,
-    /// For how long each.
+    /// How long each may stay unpaid.
     pub pay_within: Duration,
 }
 
 /// The limits of a deployment.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// For an account whose e-mail address is verified.
+    /// For accounts with a verified e-mail address.
     pub verified: BuyerLimit,
-    /// For an account whose address is not: registering one costs nothing.
+    /// For accounts with an unverified e-mail address. Registering one costs nothing.
     pub unverified: BuyerLimit,
-    /// For all orders from one network that nobody has paid yet.
+    /// For all unpaid orders from one network.
     pub network: Limit,
-    /// The most pieces of a product in one order, unless the product says otherwise.
+    /// Maximum quantity of a product in one order, unless the product sets its own.
     pub max_per_order: u32,
 }
 
 impl Limits {
-    /// The limit on the unpaid orders of an account, by whether its address is verified.
+    /// The limit of an account, by whether its e-mail address is verified.
     pub fn buyer_limit(&self, email_verified: bool) -> BuyerLimit {
         if email_verified { self.verified } else { self.unverified }
     }
 
-    /// What the shop grants this buyer for one order.
+    /// The terms for one order of the buyer.
     pub fn terms(&self, email_verified: bool) -> Terms {
         Terms {
             pay_within: self.buyer_limit(email_verified).pay_within,
@@ -55,10 +55,10 @@ impl Limits {
         }
     }
 
-    /// Checks that the buyer and their network may have one more unpaid order.
+    /// Checks that the buyer and the network may have another unpaid order.
     ///
     /// # Errors
-    /// When either has as many as it may have.
+    /// If the buyer or the network has reached its limit.
     pub fn check(
         &self,
         email_verified: bool,
@@ -78,26 +78,25 @@ impl Limits {
     }
 }
 
-/// What a new order is judged by, as it was read last.
+/// The usage of the limits, as it was last read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LimitUsage {
-    /// The buyer's unpaid orders.
     pub unpaid: UnpaidOrders,
-    /// How far the network's limit is used up; `None` where no order came from there of late.
+    /// The usage of the network's limit; `None` if the network has no recent orders.
     pub network: Option<Timestamp>,
 }
 
 /// The unpaid orders of one buyer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UnpaidOrders {
-    /// Grows with every new order; `None` where the buyer has no list yet.
+    /// Incremented by every new order; `None` if the buyer has no list yet.
     pub version: Option<u64>,
-    /// When each has to be paid.
+    /// The payment deadline of each order.
     pub deadlines: BTreeMap<OrderId, Timestamp>,
 }
 
 impl UnpaidOrders {
-    /// How many count at `now`.
+    /// The number of orders that count at `now`.
     pub fn count_at(&self, now: Timestamp) -> usize {
         self.orders_at(now).count()
     }
@@ -118,7 +117,7 @@ impl UnpaidOrders {
         rest
     }
 
-    /// Those that count no more.
+    /// The orders that no longer count at `now`.
     pub fn expired_at(&self, now: Timestamp) -> impl Iterator<Item = OrderId> {
         self.deadlines
             .iter()
@@ -127,18 +126,18 @@ impl UnpaidOrders {
     }
 }
 
-/// What a change of an order frees.
+/// The limits that a change of an order releases.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReleasedLimits {
     /// The order no longer counts against its buyer.
     pub buyer: bool,
-    /// The network that the order was charged to, now that it is paid. An order that is given up
-    /// stays charged: otherwise a script could place and cancel orders without an end.
+    /// The network that the order was charged to, if it is now paid. A cancelled order stays
+    /// charged: otherwise a script could place and cancel orders without limit.
     pub network: Option<String>,
 }
 
 impl Order {
-    /// Whether its buyer's list of unpaid orders has it: until it is paid, cancelled or failed.
+    /// Whether the buyer's list contains the order: until it is paid, cancelled or failed.
     pub fn is_unpaid(&self) -> bool {
         let can_be_paid = matches!(
             self.progress.payment,
@@ -150,20 +149,22 @@ impl Order {
         self.progress.goal == Goal::Fulfil && self.progress.status == Status::Pending && can_be_paid
     }
 
-    /// Whether it counts against its buyer. It does not while it waits for the shop: the outcome of
-    /// a payment is unknown, or its call is in flight for longer than a function lives. A payment
-    /// that waits for the buyer's bank counts.
+    /// Whether the order counts against its buyer. It does not while it waits for the shop: the
+    /// outcome of a payment is unknown, or its call is in flight for longer than a function may
+    /// run. A payment that waits for the buyer's bank counts.
     pub fn counts_as_unpaid(&self, now: Timestamp) -> bool {
-        let is_lost = |since: Timestamp| now.since(since) >= MAX_CALL_TIME;
+        let is_overdue = |since: Timestamp| now.since(since) >= MAX_CALL_TIME;
         let waits_for_shop = match self.progress.payment {
             PaymentState::Unknown => true,
-            PaymentState::Processing => self.progress.payment_in_flight_since.is_some_and(is_lost),
+            PaymentState::Processing => {
+                self.progress.payment_in_flight_since.is_some_and(is_overdue)
+            }
             _ => false,
         };
         self.is_unpaid() && !waits_for_shop
     }
 
-    /// What the change from this order to `next` frees.
+    /// The limits that the change from this order to `next` releases.
     pub fn released_limits(&self, next: &Self) -> ReleasedLimits {
         let is_paid =
             next.progress.goal == Goal::Fulfil && next.progress.payment == PaymentState::Paid;
@@ -177,7 +178,7 @@ impl Order {
         }
     }
 
-    /// Forgets the network of an order that is paid or given up.
+    /// Forgets the network of an order that is paid or cancelled.
     pub(super) fn forget_network(&mut self) {
         if self.progress.goal != Goal::Fulfil
             || matches!(self.progress.payment, PaymentState::Paid | PaymentState::Refunded)

@@ -1,4 +1,7 @@
-//! Queue `order-events`: the saga. One event, one conditional write.
+//! Queue `order-events`: applies an event of inventory or payments to its order.
+//!
+//! One event causes at most one conditional write. The rules are those of
+//! [`saga`](crate::domain::saga).
 
 use std::sync::Arc;
 
@@ -15,14 +18,14 @@ use crate::{
     error::OrderError,
 };
 
-/// What inventory or payments say about an order.
+/// An event about an order, published by inventory or payments.
 #[derive(Clone, Debug)]
 pub struct OrderEvent {
     order_id: OrderId,
     event: Event,
 }
 
-/// The fields that any of them may have.
+/// The fields of all event types. Each type uses some of them.
 #[derive(Deserialize)]
 struct Fields {
     order_id: OrderId,
@@ -68,7 +71,7 @@ impl FromMessage for OrderEvent {
             dispute: fields.dispute.as_deref().map(|status| match status {
                 "won" => DisputeStatus::Won,
                 "lost" => DisputeStatus::Lost,
-                // A state that this release does not know needs a person too.
+                // An unknown status is treated as open, so that an operator reviews the order.
                 _ => DisputeStatus::Open,
             }),
         };
@@ -92,8 +95,8 @@ impl FromMessage for OrderEvent {
     }
 }
 
-/// Applies the event to the order. An event for an order that is not there comes back: it may be
-/// ahead of a replica.
+/// Applies an event to its order. If the order is not found, the message is retried: the event may
+/// be ahead of a replica of the table.
 pub async fn advance_order(
     orders: Arc<Orders>,
     received: Received<OrderEvent>,
@@ -101,7 +104,8 @@ pub async fn advance_order(
     let OrderEvent { order_id, event } = received.message;
     let order = orders.store.find(order_id).await?.ok_or(OrderError::NotFound)?;
     match orders.advance(order, &event, &received.trace).await {
-        // Only people's steps can be refused, and people do not speak through this queue.
+        // A service's event is never rejected, only a person's action is. `UnknownState` is retried
+        // until a release that knows the state processes the event.
         Err(OrderError::Rejected(rejection)) if rejection != Rejection::UnknownState => Ok(()),
         outcome => outcome.map(drop),
     }

@@ -1,8 +1,8 @@
-//! `POST /orders/{order_id}/cancel`: gives an order up, whatever it is at: waiting for its stock,
-//! its payment, or its parcel.
+//! `POST /orders/{order_id}/cancel`: cancels an order that has not shipped.
 //!
-//! This only turns the order round. Its stream then has the stock given back and the payment
-//! stopped or refunded, each on its own; the order is `cancelled` when both have happened.
+//! The request only changes the goal of the order. The order's stream then sends the commands that
+//! undo it: inventory releases the stock, and payments closes the payment or refunds it. The two
+//! run independently. The order is `cancelled` when both are done.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// What may be sent along.
+/// The optional body of the request.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -30,14 +30,15 @@ struct CancelOrder {
     reason: Option<CancelReason>,
 }
 
-/// Answers `202` with the order, and so it does again when the order is given up already: read it
-/// until its status is `cancelled`. What was shipped or has failed is not given up any more.
+/// Returns `202` with the order, whose goal is now cancellation. Its stock and its payment are
+/// undone asynchronously: read the order until its status is `cancelled`. A repeated cancellation
+/// returns `202` again. A shipped or failed order is rejected with `409 not_cancellable`.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/orders/{order_id}/cancel",
     params(("order_id" = shared::ids::OrderId, Path, description = "The order.")),
     request_body = Option<CancelOrder>,
-    responses((status = 202, description = "The order, which is given up: read it again until it is `cancelled`.", body = OrderView)),
+    responses((status = 202, description = "The order. Read it until its status is `cancelled`.", body = OrderView)),
     security(("bearer" = [])),
     extensions(("x-roles" = json!(["owner", "admin"])), ("x-problems" = json!(["order_not_found", "not_cancellable"]))),
 ))]

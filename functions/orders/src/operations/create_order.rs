@@ -1,11 +1,18 @@
 //! `POST /orders`: places an order.
 //!
-//! The stream of the new order asks inventory to hold the stock, and payments to charge, if a
-//! payment method came along.
+//! 1. One batch read loads everything that placement depends on: the order of an earlier request
+//!    with the same key, the products, and the unpaid orders of the buyer and of their network.
+//! 2. A repeated request gets the first answer again.
+//! 3. The domain prices the order from the catalogue's data and checks its rules.
+//! 4. One transaction writes the order and counts it against both limits.
 //!
-//! An unpaid order holds stock. A buyer therefore has a limited number of them at once, and so has
-//! a network; both are part of the read and of the transaction that writes the order, so the limits
-//! are exact. A rejected or replayed request is not charged.
+//! No other service is called. The stream of the new order sends the commands: inventory reserves
+//! the stock, then payments opens the payment and charges the payment method, if the request has
+//! one.
+//!
+//! An unpaid order holds stock, so the number of unpaid orders is limited per buyer and per
+//! network. Both counts are read with the order and written in its transaction, so the limits are
+//! exact. A rejected or replayed request does not count.
 
 use std::sync::Arc;
 
@@ -29,13 +36,13 @@ use crate::{
     store::placement::PlaceOutcome,
 };
 
-/// How often the transaction is tried. Each refusal means that another order of the buyer was
-/// written, or that their network's limit filled up; `MaxUnpaidOrders` allows 20 at most.
+/// Maximum number of attempts of the transaction. An attempt fails only if another order of the
+/// buyer was written first, or if the network reached its limit. `MaxUnpaidOrders` is at most 20.
 const MAX_PLACE_ATTEMPTS: u32 = 24;
 
-/// Answers `201` with the order; a repeated `Idempotency-Key` answers the first result again. The
-/// order must be paid until `expires_at`: an account whose e-mail address is not verified has less
-/// time, and fewer unpaid orders at once.
+/// Returns `201` with the order. A repeated `Idempotency-Key` returns the first answer again. The
+/// order must be paid before `expires_at`. An account whose e-mail address is not verified has less
+/// time to pay and may have fewer unpaid orders at once.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/orders",
@@ -85,20 +92,21 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
             PlaceOutcome::AlreadyPlaced(order) => {
                 return replay(&orders, &request, &order, &fingerprint);
             }
-            PlaceOutcome::VersionConflict(by_others) => usage = by_others,
+            PlaceOutcome::VersionConflict(current) => usage = current,
         }
     }
     Err(OrderError::Contended.into())
 }
 
-/// The name of the network that a request comes from.
+/// The name of the network that the request comes from: a MAC, so the table does not store IP
+/// addresses.
 async fn network_name(orders: &Orders, source_ip: &str) -> Result<String, SecretError> {
     let keys = orders.secrets.keys("orders-key").await?.derive("network");
     Ok(throttle::network_name(*keys.active(), source_ip))
 }
 
-/// Checks that the buyer and their network may have one more unpaid order. The listed orders are
-/// read only where there are too many of them: those that wait for the shop do not count.
+/// Checks that the buyer and the network may have another unpaid order. If the buyer's list is
+/// full, its orders are read: those that wait for the shop do not count.
 async fn check_limits(
     orders: &Orders,
     email_verified: bool,
@@ -120,7 +128,8 @@ async fn check_limits(
     )?)
 }
 
-/// The first answer again, byte for byte, if this is the same request.
+/// Returns the first answer again, byte for byte. Rejects a request that differs from the first
+/// one.
 fn replay(
     orders: &Orders,
     request: &Request,

@@ -1,4 +1,4 @@
-//! `POST /orders/{order_id}/deliver`: the goods are with the buyer. That is the end of the order.
+//! `POST /orders/{order_id}/deliver`: marks a shipped order as delivered, a final status.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use shared::{
 use super::view::OrderView;
 use crate::{Orders, domain::saga::Event, error::OrderError};
 
-/// Answers `200` with the order, also when it was delivered before.
+/// Returns `200` with the order, also if it is already delivered.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/orders/{order_id}/deliver",
     params(("order_id" = shared::ids::OrderId, Path, description = "The order.")),
-    responses((status = 200, description = "The order, which is delivered.", body = OrderView)),
+    responses((status = 200, description = "The delivered order.", body = OrderView)),
     security(("bearer" = [])),
     extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["order_not_found", "invalid_transition"]))),
 ))]

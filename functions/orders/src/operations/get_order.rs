@@ -1,4 +1,4 @@
-//! `GET /orders/{order_id}`: one order, with its lines, its history and whether it can be paid.
+//! `GET /orders/{order_id}`: returns an order with its lines and its history.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use shared::{
 use super::view::OrderView;
 use crate::Orders;
 
-/// Answers `200` with the order to its buyer and to the shop; to everybody else there is no such
-/// order.
+/// Returns `200` with the order to its buyer and to admins. Other callers get `404`, so that the
+/// answer does not reveal whether the order exists.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/orders/{order_id}",
@@ -31,7 +31,7 @@ pub async fn get_order(orders: Arc<Orders>, request: Request) -> Result<Response
     let now = orders.clock.now();
     let view = OrderView::new(&order, now);
 
-    // Whether it can be paid changes with the time, and not with the version.
+    // `payable` depends on the time, which does not change the version: the ETag covers both.
     let tag = order.version * 2 + u64::from(order.is_payable(now));
     Ok(http::ok(&view).etag(tag).unless_matching(request.header("if-none-match")))
 }

@@ -1,8 +1,7 @@
-//! `GET /orders`: the caller's orders, or for the shop those of a user, with a status, or that
-//! somebody should look at; the newest first.
+//! `GET /orders`: lists the caller's orders, newest first; admins list those of all buyers.
 //!
-//! Where several things are asked for, a page is taken from what one index has and then narrowed:
-//! it may hold fewer than `limit` orders, even none, while `next_cursor` still leads on.
+//! One index provides a page, and the remaining filters are applied to it. A page may therefore
+//! have fewer than `limit` orders, or none, although `next_cursor` leads to more.
 
 use std::sync::Arc;
 
@@ -21,18 +20,19 @@ use crate::{
     store::{ListScope, OrderSummary},
 };
 
-/// Answers `200` with a page of orders.
+/// Returns `200` with a page of orders, newest first. Filters are applied after a page is read: it
+/// may have fewer than `limit` orders, or none, while `next_cursor` is present.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/orders",
     params(
-        ("status" = Option<Status>, Query, description = "Only orders that have come this far."),
-        ("user_id" = Option<UserId>, Query, description = "Only this user's orders; for admins."),
-        ("needs_review" = Option<bool>, Query, description = "`true`: only orders that somebody should look at; for admins."),
-        ("stuck" = Option<bool>, Query, description = "`true`: only orders one of whose commands had no answer at its second scheduled check, or that have not moved for long; for admins."),
+        ("status" = Option<Status>, Query, description = "Only orders with this status."),
+        ("user_id" = Option<UserId>, Query, description = "Only orders of this user. Another user's orders are for admins."),
+        ("needs_review" = Option<bool>, Query, description = "`true`: only orders that an operator has to review. For admins."),
+        ("stuck" = Option<bool>, Query, description = "`true`: only stuck orders. A command had no answer at its second scheduled check, or five checks passed without progress. For admins."),
         http::PageRequest,
     ),
-    responses((status = 200, description = "A page of orders, the newest first.", body = Page<OrderSummaryView>)),
+    responses((status = 200, description = "A page of orders, newest first.", body = Page<OrderSummaryView>)),
     security(("bearer" = [])),
     extensions(
         ("x-roles" = json!(["user", "admin"])),
@@ -71,13 +71,13 @@ pub async fn list_orders(orders: Arc<Orders>, request: Request) -> Result<Respon
     Ok(http::ok(&Page { items: shown.map(OrderSummaryView::from).collect(), next_cursor }))
 }
 
-/// Which orders are asked for.
+/// The filters of a request.
 struct Filter {
     user_id: Option<UserId>,
     status: Option<Status>,
-    /// Those that say why somebody should look at them.
+    /// Only orders with a reason for a review.
     needs_review: bool,
-    /// Those that do not move on.
+    /// Only stuck orders.
     stuck: bool,
 }
 
@@ -86,7 +86,7 @@ impl Filter {
         let user_id = request.query("user_id")?;
         let user_id = user_id.map(|id| {
             UserId::parse(id)
-                .ok_or_else(|| parameter("user_id", "invalid_id", "A user's id begins with usr_."))
+                .ok_or_else(|| parameter("user_id", "invalid_id", "A user id starts with usr_."))
         });
         Ok(Self {
             status: request.query("status")?.map(parse_status).transpose()?,
@@ -96,8 +96,8 @@ impl Filter {
         })
     }
 
-    /// Where they are found. Customers see their own orders; the shop says whose, or with which
-    /// status, or what is wrong with them.
+    /// The orders that the list is read from. Customers list their own orders. Admins choose a
+    /// user, a status, or the flagged orders.
     fn scope(&self, caller: &Caller) -> Result<ListScope, Problem> {
         let is_flagged = self.needs_review || self.stuck;
         match (self.user_id, &self.status) {
@@ -107,12 +107,12 @@ impl Filter {
             (Some(user_id), _) => Ok(ListScope::User(user_id)),
             (None, _) if !caller.is_admin() => Ok(ListScope::User(caller.user_id)),
             (None, Some(status)) => Ok(ListScope::Status(status.clone())),
-            (None, None) => Err(Problem::unprocessable("filter_required", "A filter is needed")
-                .detail("Give a status, a user_id, needs_review or stuck.")),
+            (None, None) => Err(Problem::unprocessable("filter_required", "Filter required")
+                .detail("Set status, user_id, needs_review or stuck.")),
         }
     }
 
-    /// What a cursor is bound to beside the place where its orders are found.
+    /// The filters that a cursor is bound to, in addition to its [`ListScope`].
     fn name(&self) -> String {
         let status = self.status.as_ref().map_or("", Status::name);
         match (self.needs_review, self.stuck) {
@@ -129,7 +129,7 @@ impl Filter {
     }
 }
 
-/// Whether a filter is asked for that is there or not.
+/// Parses a filter that is `true`, `false` or absent.
 fn parse_flag(name: &str, given: Option<&str>) -> Result<bool, Problem> {
     match given {
         None | Some("false") => Ok(false),

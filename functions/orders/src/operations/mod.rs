@@ -1,4 +1,4 @@
-//! One file for each function of the service.
+//! The operations of the service: one function of AWS Lambda per file.
 
 pub mod advance_order;
 pub mod cancel_order;

@@ -1,12 +1,11 @@
-//! The stream of `orders`: tells inventory, payments and notifications what a change of an order
-//! asks of them.
+//! The stream of `orders`: sends the commands and mails that a change of an order requires.
 
 use shared::stream::StreamFilter;
 
-/// Which items of the table publish.
+/// Only orders publish messages; the other items of the table do not.
 pub const STREAM_FILTER: StreamFilter = StreamFilter::PartitionKeyPrefix("ORDER#");
 
-/// The queues that messages go to.
+/// The queues that this function sends to.
 pub const QUEUES: &[&str] = &[
     "reserve-stock",
     "release-stock",

@@ -1,5 +1,6 @@
-//! Queue `product-changes`: keeps orders' own copy of the catalogue, so that placing an order asks
-//! nobody.
+//! Queue `product-changes`: updates the copy of a product that orders are priced from.
+//!
+//! Because orders has its own copy of the catalogue, placing an order calls no other service.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use shared::{
 
 use crate::{Orders, domain::Product};
 
-/// `product_changed.v1`: a product as the catalogue has it now.
+/// `product_changed.v1`: the present state of a product in the catalogue.
 #[derive(Clone, Debug)]
 pub struct ProductChanged(Product);
 
@@ -21,8 +22,8 @@ impl FromMessage for ProductChanged {
     }
 }
 
-/// Keeps the product. What is older than the copy changes nothing; a product that is no longer sold
-/// stays as inactive, so that a late message cannot bring it back.
+/// Stores the product, unless a newer version is stored. A product that is no longer sold stays as
+/// inactive, so that a late message cannot restore it.
 pub async fn replicate_product(
     orders: Arc<Orders>,
     received: Received<ProductChanged>,

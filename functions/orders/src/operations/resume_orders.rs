@@ -1,7 +1,7 @@
-//! Every minute: asks again for what unsettled orders owe, and gives up those that were not paid in
-//! time.
+//! Every minute: re-sends pending commands, and cancels orders past their payment deadline.
 //!
-//! The stream is the fast path; this is what makes it safe to lose a message.
+//! The stream sends each command as soon as it is pending. This sweep makes a lost message
+//! harmless.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,34 +23,33 @@ use crate::{
     store::{self, WriteOutcome},
 };
 
-/// What one run did.
+/// The result of one run.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
-    /// Orders that were moved on.
+    /// Orders that were expired or whose commands were sent again.
     pub resumed: u32,
-    /// Orders that were found but no longer due, or that somebody else moved at the same time.
+    /// Orders that were no longer due, or that another writer changed at the same time.
     pub skipped: u32,
-    /// Orders that could not be read or written; they stay due.
+    /// Orders that could not be read or written. They stay due.
     pub failed: u32,
-    /// Orders that were found and that there was no time for.
+    /// Due orders that the run had no time for.
     pub remaining: u32,
-    /// Whether another run holds the lease: this one did nothing.
+    /// Whether another run holds the lease. This run then did nothing.
     pub already_running: bool,
 }
 
-/// How many orders are worked on at the same time. An order is a read and a write of two different
-/// items, so that no partition gets hot.
+/// Orders processed at the same time. Each order has a partition key of its own, so no partition
+/// gets hot.
 const CONCURRENCY: usize = 16;
 
-/// What one order and the end of the run may take: three calls of DynamoDB with all their tries,
-/// and some time to spare.
+/// Time reserved for one order and the end of the run: three DynamoDB calls with all their retries,
+/// and a margin.
 const MIN_TIME_LEFT: Duration = Duration::from_secs(20);
 
-/// Works through the orders that are due, the longest overdue first, until there are none or the
-/// time is up.
+/// Processes the due orders, longest overdue first, until none is left or the time is up.
 ///
 /// # Errors
-/// When the lease cannot be taken or the index cannot be read.
+/// If the lease cannot be acquired or the index cannot be read.
 pub async fn resume_orders(
     orders: Arc<Orders>,
     call: Call<ScheduledEvent>,
@@ -80,11 +79,11 @@ pub async fn resume_orders(
     })
 }
 
-/// One order: the deadline, if it has passed; otherwise a nudge. `false` if there was nothing to
-/// do.
+/// Expires one order if its payment deadline has passed; otherwise sends its pending commands
+/// again. Returns `false` if there was nothing to do.
 ///
-/// The time is that of this order's turn: a run may take minutes, and a check that is planned from
-/// its beginning would be due at once.
+/// The clock is read for each order, not once per run. A run may take minutes, and a check
+/// scheduled from its start would be due at once.
 async fn resume(orders: Arc<Orders>, order_id: OrderId, trace: Trace) -> Result<bool, OrderError> {
     let seen = orders.store.find(order_id).await?.ok_or(OrderError::NotFound)?;
     let now = orders.clock.now();
@@ -103,7 +102,7 @@ async fn resume(orders: Arc<Orders>, order_id: OrderId, trace: Trace) -> Result<
             .map(|(command, _)| command.name(next.customer.payment_method.is_some()))
             .collect();
         let unanswered = unanswered.join(" ");
-        tracing::warn!(order.id = %order_id, retries = next.schedule.retries, unanswered, "order does not move on, asking again");
+        tracing::warn!(order.id = %order_id, retries = next.schedule.retries, unanswered, "order is stuck, sending its commands again");
         telemetry::count("RetriesExhausted", "orders", &Clock::System);
     }
     match orders.save(&seen, &Order { traceparent: trace, ..next }).await? {

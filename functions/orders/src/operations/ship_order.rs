@@ -1,8 +1,7 @@
-//! `POST /orders/{order_id}/ship`: the goods are on their way to the buyer, who hears of it by
-//! mail.
+//! `POST /orders/{order_id}/ship`: marks an order as shipped and notifies its buyer by mail.
 //!
-//! An order ships as soon as it is `confirmed`. Its stock may still be committing: the order keeps
-//! asking for the commit until it comes.
+//! An order can ship as soon as it is `confirmed`. The commit of its stock may still be pending:
+//! scheduled checks send the command again until inventory answers.
 
 use std::sync::Arc;
 
@@ -22,7 +21,7 @@ use crate::{
     error::OrderError,
 };
 
-/// Who carries the goods, and under which number.
+/// The carrier, and its tracking number.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -31,14 +30,14 @@ struct ShipOrder {
     tracking: ShippingText,
 }
 
-/// Answers `200` with the order. An order can ship as soon as it is `confirmed`; the same data
-/// again change nothing, and other data are refused.
+/// Returns `200` with the order. An order can ship as soon as it is `confirmed`. The same shipment
+/// again changes nothing; a different one is rejected with `409 invalid_transition`.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/orders/{order_id}/ship",
     params(("order_id" = shared::ids::OrderId, Path, description = "The order.")),
     request_body = ShipOrder,
-    responses((status = 200, description = "The order, which is shipped.", body = OrderView)),
+    responses((status = 200, description = "The shipped order.", body = OrderView)),
     security(("bearer" = [])),
     extensions(
         ("x-roles" = json!(["admin"])),

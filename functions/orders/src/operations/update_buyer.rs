@@ -1,9 +1,8 @@
-//! Queue `update-buyer`: brings the orders of a user up to date when their account was changed or
-//! deleted.
+//! Queue `update-buyer`: updates or redacts the buyer in all orders of a user.
 //!
-//! An order that owes nothing is rewritten at once. One that still does takes a note, which the
-//! write that settles it carries out; see [`buyer`](crate::domain::buyer). What is done is done: a
-//! message that comes again reads the user's orders and writes nothing.
+//! A settled order is rewritten at once. An unsettled order records the change, and the write that
+//! settles it applies the change; see [`buyer`](crate::domain::buyer). The operation is idempotent:
+//! a repeated message reads the user's orders and writes nothing.
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,8 +29,7 @@ use crate::{
     store::{StoredOrder, WriteOutcome},
 };
 
-/// `user_changed.v1` or `user_deleted.v1`: what became of the account of somebody who may have
-/// ordered.
+/// `user_changed.v1` or `user_deleted.v1`: a change of an account that may have orders.
 #[derive(Clone, Debug)]
 pub struct AccountChange {
     user_id: UserId,
@@ -46,7 +44,7 @@ struct UserChanged {
     email: String,
 }
 
-/// Its version is of no interest: nothing comes after it.
+/// Its version is not read: a deletion is the last change of an account.
 #[derive(Deserialize)]
 struct UserDeleted {
     user_id: UserId,
@@ -69,17 +67,16 @@ impl FromMessage for AccountChange {
     }
 }
 
-/// How many orders are found and read at once: as many as one call reads.
+/// Orders found and read at once: the maximum of one `BatchGetItem` call.
 const PAGE_SIZE: u32 = 100;
-/// How many are written at the same time.
+/// Orders written at the same time.
 const WRITE_CONCURRENCY: usize = 16;
-/// For how long one message is worked on. What is left of the function's time is enough for the
-/// calls that are under way then, and for giving the message back.
+/// How long one message is processed. The rest of the function's timeout is left for the calls in
+/// flight and for returning the message to the queue.
 const WORK_TIME: Duration = Duration::from_secs(35);
 
-/// Tells every order of the user what became of their account. The message comes back when there
-/// are too many for the time, or when some of them failed; those are no reason to leave the others
-/// as they were.
+/// Applies the change to every order of the user. The message is retried if the time is up or if
+/// some orders failed. A failed order does not stop the others.
 pub async fn update_buyer(
     orders: Arc<Orders>,
     received: Received<AccountChange>,
@@ -109,7 +106,7 @@ pub async fn update_buyer(
     if failed > 0 { Err(OrderError::NotAllUpdated { failed }) } else { Ok(()) }
 }
 
-/// Some orders at the same time; how many of them failed.
+/// Updates a group of orders concurrently. Returns how many failed.
 async fn update_group(
     orders: &Arc<Orders>,
     group: impl Iterator<Item = (OrderId, Result<StoredOrder, TableError>)>,
@@ -131,13 +128,13 @@ async fn update_group(
         match ended {
             Ok(Ok(())) => {}
             Ok(Err((order_id, error))) => {
-                tracing::error!(order.id = %order_id, error = telemetry::causes(&error), "an order still has its buyer as they were");
+                tracing::error!(order.id = %order_id, error = telemetry::causes(&error), "failed to update buyer on order, message is retried");
                 failed += 1;
             }
             Err(panic) => {
                 tracing::error!(
                     error = panic.to_string(),
-                    "bringing an order's buyer up to date panicked"
+                    "update of an order's buyer panicked, message is retried"
                 );
                 failed += 1;
             }
@@ -146,8 +143,8 @@ async fn update_group(
     failed
 }
 
-/// One order. One that knows already is not written; one that only the index takes for theirs is
-/// left alone.
+/// Updates one order. Nothing is written if the order already knows the change, or if only the
+/// index attributes it to the user.
 async fn update_order(
     orders: &Orders,
     mut seen: StoredOrder,

@@ -1,4 +1,4 @@
-//! An order as its buyer and the shop see it.
+//! Views: the representation of an order in the API.
 
 use serde::Serialize;
 use shared::{clock::Timestamp, ids::OrderId, ids::UserId, money::Money};
@@ -15,7 +15,7 @@ use crate::{
     store::OrderSummary,
 };
 
-/// The whole order.
+/// An order with its lines, its buyer and its history.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct OrderView<'a> {
@@ -27,39 +27,39 @@ pub struct OrderView<'a> {
     step: Option<&'static str>,
     #[cfg_attr(feature = "api-document", schema(value_type = OrderPaymentStatus))]
     payment_status: &'static str,
-    /// Whether a payment would be taken now.
+    /// Whether the order can be paid now.
     payable: bool,
-    /// Why it was given up.
+    /// Why the order was cancelled or failed.
     reason: Option<&'a str>,
-    /// Who gave it up, if somebody did.
+    /// Who cancelled the order. Null if no person did.
     cancellation: Option<&'a Cancellation>,
-    /// Why somebody of the shop should look at it.
+    /// Why an operator has to review the order.
     needs_review: Option<&'a str>,
-    /// What was bought, at the prices of the time.
+    /// The ordered products, at the prices of the time.
     items: &'a [OrderLine],
     totals: Totals,
     buyer: Option<BuyerView<'a>>,
     shipping_address: Option<&'a Address>,
     shipment: Option<&'a Shipment>,
-    /// The payment that paid it.
+    /// The payment that captured the money.
     payment_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     waiting_for: Option<WaitingForView>,
-    /// What happened to it, the oldest first.
+    /// What happened to the order, oldest first.
     history: Vec<HistoryEntryView<'a>>,
-    /// How many entries were left out in the middle of the history.
+    /// How many entries were removed from the middle of the history.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     history_omitted: Option<u32>,
     created_at: Timestamp,
     updated_at: Timestamp,
-    /// Until when it must be paid.
+    /// The payment deadline.
     expires_at: Timestamp,
 }
 
 impl<'a> OrderView<'a> {
-    /// The order as it is at `now`.
+    /// The view of an order at `now`.
     pub fn new(order: &'a Order, now: Timestamp) -> Self {
         Self {
             id: order.placed.order_id,
@@ -96,17 +96,17 @@ impl<'a> OrderView<'a> {
     }
 }
 
-/// What the order waits for, where a part of the shop has not answered at two scheduled checks. It
-/// is asked again until it answers; the buyer has nothing to do.
+/// What the order waits for. Present if a service did not answer by the second scheduled check. The
+/// commands are sent again until it answers; the buyer has nothing to do.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 struct WaitingForView {
-    /// What was asked for.
+    /// The commands without an answer.
     #[cfg_attr(feature = "api-document", schema(value_type = Vec<Command>))]
     commands: Vec<&'static str>,
-    /// Since when there is no answer.
+    /// When the command became pending, or was last answered.
     since: Timestamp,
-    /// When it is asked for again.
+    /// When the commands are sent again.
     next_check_at: Timestamp,
 }
 
@@ -122,47 +122,46 @@ impl WaitingForView {
     }
 }
 
-/// Something that happened to the order.
+/// An event in the history of an order.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 struct HistoryEntryView<'a> {
-    /// When.
     at: Timestamp,
-    /// What: `placed`, `stock_reserved`, `payment_declined`, … An entry `waiting` says that a part
-    /// of the shop does not answer; it is one entry for each wait.
+    /// The event: `placed`, `stock_reserved`, `payment_declined`, … The event `waiting` means that
+    /// a service does not answer; there is one entry per wait.
     event: &'a str,
-    /// The status afterwards.
+    /// The status after the event.
     #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::Status))]
     status: &'a str,
-    /// Why, or what else there is to know of it.
+    /// The reason, or other details.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     detail: Option<&'a str>,
-    /// Who wanted it.
+    /// Who requested it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     by: Option<&'a Actor>,
-    /// The payment that it is about.
+    /// The payment concerned.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     payment_id: Option<&'a str>,
-    /// How much money moved, or is to move.
+    /// The amount that moved or will move.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     amount: Option<Money>,
-    /// What is waited for.
+    /// The command without an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false, value_type = Option<Command>))]
     pending_command: Option<&'a str>,
-    /// Since when there is no answer.
+    /// When the command became pending, or was last answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     since: Option<Timestamp>,
-    /// When it is asked for again; absent once it is answered.
+    /// When the command is sent again. Absent once it is answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     next_check_at: Option<Timestamp>,
-    /// When it was answered.
+    /// When the command was answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     answered_at: Option<Timestamp>,
@@ -188,7 +187,7 @@ impl<'a> HistoryEntryView<'a> {
     }
 }
 
-/// Who bought; null once their account was deleted.
+/// The buyer. Null once their account is deleted.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 struct BuyerView<'a> {
@@ -217,9 +216,9 @@ pub struct OrderSummaryView {
     step: Option<&'static str>,
     #[cfg_attr(feature = "api-document", schema(value_type = OrderPaymentStatus))]
     payment_status: &'static str,
-    /// Why somebody of the shop should look at it.
+    /// Why an operator has to review the order.
     needs_review: Option<String>,
-    /// The number of pieces in all lines.
+    /// The total quantity of all lines.
     item_count: u32,
     totals: Totals,
     created_at: Timestamp,
@@ -247,7 +246,7 @@ impl From<OrderSummary> for OrderSummaryView {
     }
 }
 
-/// What the order is waiting for; none when it waits for nothing that concerns its buyer.
+/// What the order waits for; `None` if it waits for nothing that concerns its buyer.
 fn step(goal: &Goal, stock: &StockState, payment: &PaymentState) -> Option<&'static str> {
     match (goal, stock, payment) {
         (Goal::Fulfil, StockState::Reserving, _) => Some("reserving"),
@@ -273,11 +272,11 @@ fn payment_status(payment: &PaymentState, captured: i64, refunded: i64) -> &'sta
     }
 }
 
-/// What an order is waiting for; see [`step`].
+/// What an order waits for; see [`step`].
 #[cfg(feature = "api-document")]
 #[derive(utoipa::ToSchema)]
-#[schema(as = OrderStep, rename_all = "snake_case", description = "What the order is waiting for.")]
-#[expect(dead_code, reason = "views hold the names")]
+#[schema(as = OrderStep, rename_all = "snake_case", description = "What the order waits for.")]
+#[expect(dead_code, reason = "the views use the names")]
 enum Step {
     Reserving,
     AwaitingPayment,
@@ -287,11 +286,11 @@ enum Step {
     Releasing,
 }
 
-/// What a part of the shop was asked for; see [`PendingCommand::name`].
+/// A command to another service; see [`PendingCommand::name`].
 #[cfg(feature = "api-document")]
 #[derive(utoipa::ToSchema)]
-#[schema(as = PendingCommand, rename_all = "snake_case", description = "What a part of the shop was asked for.")]
-#[expect(dead_code, reason = "views hold the names")]
+#[schema(as = PendingCommand, rename_all = "snake_case", description = "A command to another service.")]
+#[expect(dead_code, reason = "the views use the names")]
 enum Command {
     ReserveStock,
     CommitStock,
@@ -302,11 +301,11 @@ enum Command {
     RefundPayment,
 }
 
-/// How the payment of an order stands; see [`payment_status`].
+/// The status of an order's payment; see [`payment_status`].
 #[cfg(feature = "api-document")]
 #[derive(utoipa::ToSchema)]
-#[schema(rename_all = "snake_case", description = "How the payment of the order stands.")]
-#[expect(dead_code, reason = "views hold the names")]
+#[schema(rename_all = "snake_case", description = "The status of the order's payment.")]
+#[expect(dead_code, reason = "the views use the names")]
 enum OrderPaymentStatus {
     Unpaid,
     Processing,

@@ -1,6 +1,6 @@
-//! The item of an order: all of its attributes, side by side.
+//! The item of an order: all of its attributes on one level.
 //!
-//! The parts of an order are spelled out here, because serde's `flatten` reads numbers without
+//! The parts of an order are listed one by one, because serde's `flatten` reads numbers without
 //! their type and could change sums of money.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -25,7 +25,7 @@ use crate::domain::{
 #[derive(Serialize, Deserialize)]
 struct OrderItem {
     order_id: OrderId,
-    /// On its own, because an index is built on it.
+    /// Not part of `buyer`, because it is the key of an index.
     user_id: UserId,
     buyer: Buyer,
     #[serde(default)]
@@ -85,13 +85,13 @@ struct OrderItem {
     traceparent: Trace,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-// On the order itself: the stream of the table and the store read and write orders, and never an
-// item.
+// Implemented for the order itself: the stream of the table and the store read and write orders,
+// not items.
 impl Serialize for Order {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         OrderItem::from(self.clone()).serialize(serializer)
@@ -105,7 +105,7 @@ impl<'de> Deserialize<'de> for Order {
 }
 
 impl From<Order> for OrderItem {
-    // Taken apart without `..`: a new field does not compile until it has an attribute.
+    // Destructured without `..`: a new field does not compile until it has an attribute.
     fn from(order: Order) -> Self {
         let Order { placed, customer, progress, schedule, updated_at, version, traceparent } =
             order;

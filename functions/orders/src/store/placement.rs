@@ -1,12 +1,13 @@
-//! Placing an order: one read and one transaction.
+//! Placement of an order: one batch read and one transaction.
 //!
-//! The table also holds two kinds of small items. They are in no index and are not published:
+//! The table also contains two kinds of small items. They are in no index, and their changes are
+//! not published:
 //!
-//! - `UNPAID#<user>`: one attribute for each unpaid order of a buyer, named after the order, with
-//!   its deadline. Placing an order is a conditional update of the version, so that no two orders
-//!   take the last place; removing an entry touches that entry alone.
-//! - `NETWORK#<name>`: how far the limit of a network is used up. Its condition asks for room, and
-//!   not for what was read: orders of several buyers do not overtake each other there.
+//! - `UNPAID#<user>`: the unpaid orders of a buyer, one attribute per order, named after the order,
+//!   with its payment deadline. Placing an order updates the item on condition of its version, so
+//!   two orders cannot take the last free place. Removing an entry touches that entry alone.
+//! - `NETWORK#<name>`: the usage of a network's limit. Its condition requires free capacity, not
+//!   the value that was read, so orders of several buyers do not conflict.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -26,38 +27,37 @@ use crate::domain::{
     unpaid::{LimitUsage, UnpaidOrders},
 };
 
-/// How long both kinds of items stay once they mean nothing: clocks of other instances may be
-/// behind.
+/// How long both kinds of items remain after they expire, because the clocks of other instances may
+/// be behind.
 const RETENTION: Duration = Duration::from_secs(3600);
 
-/// How many listed orders are read at most: one call of DynamoDB.
+/// Maximum number of listed orders to read: one `BatchGetItem` call.
 const BATCH_GET_SIZE: usize = 100;
 
-/// What an order is placed with.
+/// Everything that the placement of an order depends on.
 #[derive(Clone, Debug)]
 pub struct PlacementSnapshot {
-    /// The order that the same request has placed before.
+    /// The order of an earlier request with the same idempotency key.
     pub existing: Option<Order>,
-    /// The products, as far as they are known.
+    /// The requested products that the copy of the catalogue contains.
     pub products: Vec<Product>,
-    /// What the buyer and their network have.
+    /// The usage of the limits of the buyer and of the network.
     pub usage: LimitUsage,
 }
 
-/// What an attempt to place an order came to.
+/// The outcome of an attempt to place an order.
 #[derive(Debug)]
 pub enum PlaceOutcome {
-    /// It is written.
     Written,
-    /// The same request has placed it at the same time.
+    /// A concurrent request with the same idempotency key placed the order.
     AlreadyPlaced(Box<Order>),
-    /// Other orders of this buyer or network came first: what they have now.
+    /// Other orders of the buyer or the network were placed first. Contains the current usage.
     VersionConflict(LimitUsage),
 }
 
 impl Store {
-    /// Reads all that placing an order depends on, in one call: so that a repeated request finds
-    /// its order whatever has become of prices and limits.
+    /// Reads everything that placement depends on in one call. A repeated request therefore finds
+    /// its order, whatever has changed in prices and limits.
     pub async fn read_for_placement(
         &self,
         order_id: OrderId,
@@ -85,8 +85,9 @@ impl Store {
         Ok(snapshot)
     }
 
-    /// Writes a new order, its entry among the buyer's unpaid orders and its charge to the network:
-    /// all three or none, if `usage` is still what the buyer has and the network still has room.
+    /// Writes a new order, its entry in the buyer's unpaid orders and its charge to the network in
+    /// one transaction. It succeeds only if the buyer's list is still that of `usage` and the
+    /// network has free capacity.
     pub async fn place(
         &self,
         order: &Order,
@@ -110,7 +111,7 @@ impl Store {
         };
         let mut conflicts = conflicts.into_iter();
         let mut next = || conflicts.next().flatten();
-        // A rejected condition returns the stored item: no second read is needed.
+        // A failed condition returns the stored item, so no second read is needed.
         if let Some(Conflict { item: Some(existing) }) = next() {
             return Ok(PlaceOutcome::AlreadyPlaced(Box::new(from_item(existing)?)));
         }
@@ -125,7 +126,7 @@ impl Store {
     }
 
     /// The listed orders that do not count against their buyer at `now`: they wait for the shop, or
-    /// their removal was lost. One that cannot be read counts.
+    /// their removal failed. An order that cannot be read counts.
     pub async fn uncounted(
         &self,
         unpaid: &UnpaidOrders,
@@ -143,8 +144,8 @@ impl Store {
             .collect())
     }
 
-    /// Removes an order from the buyer's unpaid orders, whether it is listed or not. Where the
-    /// buyer has no list there is nothing to remove.
+    /// Removes an order from the buyer's unpaid orders. Does nothing if the order is not listed or
+    /// the buyer has no list.
     pub async fn remove_unpaid_order(&self, order: &Order) -> Result<(), TableError> {
         let change =
             Expression::new(format!("REMOVE #{}", unpaid_attribute(order.placed.order_id)));
@@ -154,7 +155,7 @@ impl Store {
             .map(drop)
     }
 
-    /// Takes the charge of one order back from a network.
+    /// Refunds the charge of one order to its network.
     pub async fn refund_network_limit(
         &self,
         network: &str,
@@ -228,7 +229,8 @@ fn network_key(network: &str) -> Key {
     Key::new(format!("NETWORK#{network}"))
 }
 
-/// The attribute of an unpaid order: no hyphens, because expressions name attributes without them.
+/// The name of the attribute of an unpaid order. It has no hyphens, because names in expressions
+/// must not contain them.
 fn unpaid_attribute(order_id: OrderId) -> String {
     format!("{}_{}", OrderId::PREFIX, order_id.uuid().simple())
 }
@@ -245,7 +247,7 @@ fn unpaid_orders(item: &Item) -> Result<UnpaidOrders, TableError> {
     Ok(UnpaidOrders { version: Some(number(item, "version")?), deadlines })
 }
 
-/// The bucket of a network: its theoretical arrival time.
+/// The usage of a network's limit, stored as its theoretical arrival time (GCRA).
 fn arrival(item: &Item) -> Result<Timestamp, TableError> {
     number(item, "tat").map(Timestamp::from_milliseconds)
 }

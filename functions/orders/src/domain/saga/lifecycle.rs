@@ -1,14 +1,15 @@
-//! The life of an order: people cancel, ship and deliver it; the clock ends it where it is not
-//! paid, and has its commands sent again.
+//! The lifecycle of an order: people cancel, ship and deliver it; the clock expires it and sends
+//! its commands again.
 //!
-//! Which commands have no answer is bookkeeping: no state of the order depends on it. Stock and
-//! payment are counted each on its own. Their count begins when a command becomes pending and
-//! begins anew with each answer. It continues where one unanswered command takes the place of
-//! another (an order that expires before its stock was reserved has it released): the same service
-//! does not answer.
+//! The order also tracks which commands have no answer. This is bookkeeping: no state depends on
+//! it. Commands to inventory and commands to payments are tracked separately:
 //!
-//! An answer of inventory always moves the stock. Payments also answers how far a payment is, which
-//! moves nothing: its newer version counts.
+//! - The wait starts when a command becomes pending, and restarts with each answer.
+//! - The wait continues if one unanswered command replaces another, because the same service does
+//!   not answer. Example: an order expires before its stock is reserved, so `release_stock`
+//!   replaces `reserve_stock`.
+//! - An answer of inventory always changes the stock state. Payments also reports progress that
+//!   changes no state, so there a newer version is an answer.
 
 use shared::{clock::Timestamp, retry};
 
@@ -22,43 +23,43 @@ use crate::domain::{
     state::{Goal, PaymentState, Status, StockState},
 };
 
-/// After this many checks without progress an operator has to review the order, even if every
+/// Scheduled checks without progress after which an operator has to review the order, even if every
 /// command was answered.
 const CHECKS_BEFORE_REVIEW: u32 = 5;
 
-/// Why an order does not take an event.
+/// Why an order rejects an event.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Rejection {
-    /// The step is not allowed from here.
-    #[error("not from {current}")]
+    /// The transition is not allowed in the present state.
+    #[error("transition not allowed from status {current}")]
     InvalidTransition {
         /// The public status.
         current: String,
-        /// The steps that are allowed.
+        /// The transitions that are allowed.
         allowed: Vec<&'static str>,
     },
-    /// It cannot be cancelled any more.
-    #[error("it is {current}, and cannot be given up")]
+    /// The order can no longer be cancelled.
+    #[error("order with status {current} cannot be cancelled")]
     NotCancellable {
         /// The public status.
         current: String,
-        /// The steps that are allowed.
+        /// The transitions that are allowed.
         allowed: Vec<&'static str>,
     },
-    /// The order has no address to send the goods to.
-    #[error("there is no address to send the goods to")]
+    /// The order has no shipping address.
+    #[error("order has no shipping address")]
     NoShippingAddress {
         /// The public status.
         current: String,
-        /// The steps that are allowed.
+        /// The transitions that are allowed.
         allowed: Vec<&'static str>,
     },
-    /// A later release has written a state that this one does not know: it must not be touched.
-    #[error("the order is in a state of a later release")]
+    /// A later release wrote a state that this one does not know. The order must not be changed.
+    #[error("order is in a state of a later release")]
     UnknownState,
 }
 
-/// Where an event comes from.
+/// The origin of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     Inventory,
@@ -67,7 +68,7 @@ pub(super) enum Source {
     Person,
 }
 
-/// A command that has no answer for long.
+/// A command that is overdue.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Wait {
     command: &'static str,
@@ -75,10 +76,9 @@ struct Wait {
     is_for_stock: bool,
 }
 
-// The steps of people.
+// Actions of people.
 impl Order {
-    /// Cancels the order, however far it has come, until it is shipped. Stock and payment are
-    /// undone, each on its own.
+    /// Cancels the order, in any state before shipment. Stock and payment are undone independently.
     pub(super) fn cancel(
         &mut self,
         cancellation: &Cancellation,
@@ -93,7 +93,7 @@ impl Order {
                 current: self.progress.status.name().to_owned(),
                 allowed: self.allowed_actions(),
             }),
-            // It is cancelled already, or will be.
+            // The order is cancelled, or is being cancelled.
             _ => Ok(Vec::new()),
         }
     }
@@ -130,7 +130,7 @@ impl Order {
         }
     }
 
-    /// What people may do with it now.
+    /// The actions that people may take now.
     fn allowed_actions(&self) -> Vec<&'static str> {
         match (&self.progress.goal, &self.progress.status) {
             (Goal::Fulfil, Status::Confirmed)
@@ -144,9 +144,9 @@ impl Order {
         }
     }
 
-    /// Whether the goods may leave: they are paid for and reserved for this order. A partly
-    /// refunded order stays `Paid`. The commit may still be pending: nothing but a cancellation
-    /// releases the stock, and an order that has shipped refuses one.
+    /// Whether the order may ship: it is paid and its stock is reserved. A partially refunded order
+    /// is still `Paid`. The commit may still be pending: only a cancellation releases the stock,
+    /// and a shipped order rejects a cancellation.
     fn is_ready_to_ship(&self) -> bool {
         let confirmed =
             self.progress.status == Status::Confirmed && self.progress.goal == Goal::Fulfil;
@@ -156,14 +156,14 @@ impl Order {
     }
 }
 
-// The steps of the clock.
+// Deadlines and scheduled checks.
 impl Order {
-    /// Cancels an order that was not paid in time.
+    /// Cancels an order that is past its payment deadline.
     pub(super) fn expire(&mut self, now: Timestamp) -> Vec<NewEntry> {
         let overdue = now >= self.placed.expires_at
             && self.progress.goal == Goal::Fulfil
             && self.progress.status == Status::Pending;
-        // A paid order that waits for its stock is no longer the buyer's to lose.
+        // A paid order that still waits for its stock does not expire.
         if !overdue || self.progress.payment == PaymentState::Paid {
             return Vec::new();
         }
@@ -171,7 +171,7 @@ impl Order {
         vec![NewEntry::new("expired")]
     }
 
-    /// A scheduled check: the pending commands are sent again.
+    /// Sends the pending commands again, by starting a new attempt.
     pub(super) fn resend_commands(&mut self) -> Vec<NewEntry> {
         if !self.progress.is_idle() {
             self.schedule.attempt += 1;
@@ -179,6 +179,8 @@ impl Order {
         Vec::new()
     }
 
+    /// Schedules the next check: with exponential backoff while nothing moves, and no later than the
+    /// payment deadline of an unpaid order.
     pub(super) fn schedule_next_check(
         &mut self,
         moved: bool,
@@ -208,16 +210,17 @@ impl Order {
             Some(if is_unpaid && now < expires_at { next.min(expires_at) } else { next });
     }
 
-    /// Whether a command had no answer at its second scheduled check, or nothing has moved for long
-    /// although all were answered. An order that waits for its buyer is not stuck.
+    /// Whether a command had no answer at its second scheduled check, or five checks passed without
+    /// progress although every command was answered. An order that waits for its buyer is not
+    /// stuck.
     pub fn is_stuck(&self) -> bool {
         let idle = self.progress.is_idle() || self.progress.awaits_buyer();
         self.overdue_commands().next().is_some()
             || !idle && self.schedule.retries >= CHECKS_BEFORE_REVIEW
     }
 
-    /// The commands that had no answer at their second scheduled check, each with the time since
-    /// which it has none.
+    /// The commands that had no answer at their second scheduled check, each with the start of its
+    /// wait.
     pub fn overdue_commands(&self) -> impl Iterator<Item = (PendingCommand, Timestamp)> {
         self.progress.pending_commands().into_iter().filter_map(move |command| {
             let unanswered = if command.is_for_stock() {
@@ -229,7 +232,7 @@ impl Order {
         })
     }
 
-    /// Counts what the change from `before` answers, and what it leaves without an answer.
+    /// Updates the waits for answers after the change from `before`.
     pub(super) fn track_answers(&mut self, before: &Progress, source: Source, now: Timestamp) {
         let (progress, pending) = (&self.progress, self.progress.pending_commands());
         let stock_answered = source == Source::Inventory && progress.stock != before.stock;
@@ -255,8 +258,8 @@ impl Order {
             next(payment_pending, payment_answered, self.schedule.payment_unanswered);
     }
 
-    /// Records for which commands the order waits, and which of them are answered: one entry for
-    /// each wait, however often the command is sent again. Returns whether the history changed.
+    /// Records the overdue commands, and the answers to them: one history entry per wait, however
+    /// often the command is sent again. Returns whether the history changed.
     pub(super) fn record_waiting(&mut self, now: Timestamp) -> bool {
         let has_method = self.customer.payment_method.is_some();
         let wait = |(command, since): (PendingCommand, Timestamp)| Wait {
@@ -274,14 +277,14 @@ impl Order {
     }
 }
 
-// The order as a whole.
+// Goal, status and commands of the whole order.
 impl Progress {
-    /// Every command that the present state needs another service to carry out.
+    /// The commands that other services have to process in the present state.
     pub fn pending_commands(&self) -> Vec<PendingCommand> {
         self.pending_stock_command().into_iter().chain(self.pending_payment_command()).collect()
     }
 
-    /// Whether everything is carried out: the order needs no more checks.
+    /// Whether stock and payment have reached the goal: the order needs no more checks.
     pub fn is_settled(&self) -> bool {
         match self.goal {
             Goal::Fulfil => {
@@ -295,20 +298,19 @@ impl Progress {
         }
     }
 
-    /// Whether there is nothing to ask another service for: it is settled, or only a person can
-    /// refund it.
+    /// Whether no command is pending: the order is settled, or only an operator can refund it.
     pub fn is_idle(&self) -> bool {
         let is_refused = self.goal != Goal::Fulfil && self.payment == PaymentState::RefundRefused;
         self.is_settled() || is_refused && self.has_released_stock()
     }
 
-    /// The goods are reserved and paid for: from now on they can be shipped.
+    /// Confirms the order: its stock is reserved and its payment captured, so it can ship.
     pub(super) fn confirm(&mut self) {
         self.status = Status::Confirmed;
         self.stock = StockState::Committing;
     }
 
-    /// Turns the order round: stock and payment are undone, each on its own.
+    /// Starts the compensation: stock and payment are undone independently.
     pub(super) fn compensate(&mut self, goal: Goal, reason: &str) {
         self.goal = goal;
         self.reason = Some(reason.to_owned());
@@ -316,8 +318,7 @@ impl Progress {
         self.undo_payment();
     }
 
-    /// An order that is turned round becomes cancelled or failed only when its stock and its
-    /// payment are both undone.
+    /// Sets the status `cancelled` or `failed` once stock and payment are both undone.
     pub(super) fn finalize(&mut self) {
         let open = matches!(self.status, Status::Pending | Status::Confirmed);
         if open && self.is_settled() {
@@ -329,8 +330,7 @@ impl Progress {
         }
     }
 
-    /// What the history records of the order as a whole, after its stock or its payment has moved
-    /// from `before`.
+    /// The history entries for changes of the whole order since `before`.
     pub(super) fn status_entries(&self, before: &Self) -> Vec<NewEntry> {
         let mut entries = Vec::new();
         let became = |status: Status| before.status != status && self.status == status;
@@ -364,8 +364,8 @@ impl Progress {
         if unknown { Err(Rejection::UnknownState) } else { Ok(()) }
     }
 
-    /// Keeps one entry for each wait: begins it, names the command that is pending now, and ends it
-    /// with the answer.
+    /// Keeps one entry per wait: adds it, updates its command, and completes it with the time of
+    /// the answer.
     fn record_wait(&mut self, is_for_stock: bool, wait: Option<&Wait>, now: Timestamp) -> bool {
         let open = self
             .history
@@ -373,9 +373,9 @@ impl Progress {
             .rfind(|entry| entry.is_open_wait() && entry.is_about_stock() == is_for_stock);
         match (wait, open) {
             (Some(wait), Some(entry)) if entry.since == Some(wait.since) => {
-                let is_other = entry.pending_command.as_deref() != Some(wait.command);
+                let is_replaced = entry.pending_command.as_deref() != Some(wait.command);
                 entry.pending_command = Some(wait.command.to_owned());
-                is_other
+                is_replaced
             }
             (None, None) => false,
             (wait, open) => {

@@ -1,18 +1,23 @@
-//! The order's state machine: a goal, and two states (of stock and of payment) that settle on their
-//! own.
+//! The saga: the state machine that settles an order.
 //!
-//! [`Order::apply`] is total: every event has an answer in every state, however late, early or
-//! often it comes. What an order asks of other services follows from its present state alone
-//! ([`pending_commands`](super::progress::Progress::pending_commands)), so a lost message loses
-//! nothing: a scheduled check sends the command again.
+//! An order has a goal (fulfil, cancel or fail) and two states that settle independently: one of
+//! its stock and one of its payment. [`Order::apply`] takes an [`Event`] and returns the next
+//! order.
 //!
-//! Facts are merged, not counted. A fact that is older than the latest one is ignored, unless it is
-//! about money: every sum only grows (what came back of refunds and disputes is a sum of its own),
-//! and a capture counts whenever it comes. So copies and reordered facts end in the same sums.
+//! - **Total:** every event has a result in every state, however late, early or often it arrives.
+//! - **Commands follow from the state:** the commands that other services have to process depend
+//!   only on the present state ([`pending_commands`](super::progress::Progress::pending_commands)).
+//!   A lost message loses nothing, because a scheduled check sends the command again.
+//! - **Events are merged, not counted:** an event older than the latest one is ignored, unless it
+//!   is about money. Every sum of money only grows; reversed refunds and reinstated disputes are
+//!   sums of their own. A capture counts whenever it arrives. Repeated and reordered events
+//!   therefore end in the same sums.
+//! - **Compensation:** cancelling or failing an order changes its goal and undoes stock and
+//!   payment. The order is `cancelled` or `failed` once both are undone.
 //!
-//! In reading order: this file (the events, and how one is applied), `stock` (every rule about the
-//! stock), `payment` (every rule about the payment), `lifecycle` (every rule about the order as a
-//! whole: cancel, ship, deliver, expire, send again, finish).
+//! Reading order: this file (the events, and how one is applied), `stock` (the rules of the stock),
+//! `payment` (the rules of the payment), `lifecycle` (the rules of the whole order: cancel, ship,
+//! deliver, expire, retry, finalize).
 
 mod lifecycle;
 mod payment;
@@ -36,24 +41,24 @@ pub use self::{
     stock::StockUpdate,
 };
 
-/// Something that happens to an order.
+/// An event that may change an order: from inventory, payments, a person or the clock.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// Inventory holds the stock.
+    /// Inventory has reserved the stock.
     StockReserved(StockUpdate),
-    /// There is not enough.
+    /// Inventory does not have enough stock.
     StockRejected(StockUpdate),
-    /// The stock was committed.
+    /// Inventory has decremented the on-hand stock.
     StockCommitted(StockUpdate),
-    /// The stock was released, or none is held.
+    /// Inventory has released the stock, or had reserved none.
     StockReleased(StockUpdate),
-    /// It can be paid.
+    /// The order can be paid.
     PaymentOpened(PaymentUpdate),
-    /// An attempt is under way.
+    /// A payment attempt is in flight.
     PaymentStarted(PaymentUpdate),
-    /// An attempt went out; its outcome is not known.
+    /// A payment attempt was sent, and its outcome is unknown.
     PaymentUnknown(PaymentUpdate),
-    /// An attempt was declined; another may be made.
+    /// A payment attempt was declined. Another one may follow.
     PaymentDeclined(PaymentUpdate),
     /// Money was captured.
     PaymentSucceeded(PaymentUpdate),
@@ -61,19 +66,19 @@ pub enum Event {
     PaymentClosed(PaymentUpdate),
     /// Money was refunded.
     PaymentRefunded(PaymentUpdate),
-    /// A refund failed: the provider refused it, or it failed after it had succeeded.
+    /// A refund failed: the provider rejected it, or it failed after it had succeeded.
     RefundFailed(PaymentUpdate),
     /// The state of a dispute changed.
     PaymentDisputed(PaymentUpdate),
-    /// The buyer, or the shop, gives the order up.
+    /// The buyer or an admin cancels the order.
     Cancel(Cancellation),
-    /// The time to pay may be over.
+    /// The payment deadline may have passed.
     Deadline,
-    /// Nothing has moved for a while: ask again.
+    /// A scheduled check: the pending commands are sent again.
     Retry,
-    /// The goods are on their way.
+    /// An admin marks the order as shipped.
     Ship(Shipment),
-    /// The goods have arrived.
+    /// An admin marks the order as delivered.
     Deliver,
     /// The buyer's account was changed or deleted.
     BuyerChanged(BuyerChange),
@@ -104,10 +109,11 @@ impl Event {
 }
 
 impl Order {
-    /// The order after `event`; `None` if the event changes nothing.
+    /// Returns the order after `event`, or `None` if the event changes nothing.
     ///
     /// # Errors
-    /// When a person asks for a step that is not allowed, or a later release has written the order.
+    /// If a person requests a transition that is not allowed, or if the order is in a state of a
+    /// later release.
     pub fn apply(
         &self,
         event: &Event,
@@ -145,7 +151,7 @@ impl Order {
         Ok(Some(next))
     }
 
-    /// Applies the event; returns what the history records of it, if it is new.
+    /// Applies the event. Returns the history entries that it adds, if it is new.
     fn apply_event(&mut self, event: &Event, now: Timestamp) -> Result<Vec<NewEntry>, Rejection> {
         let progress = &mut self.progress;
         let entries = match event {
@@ -174,7 +180,7 @@ impl Order {
             Event::Ship(shipment) => self.ship(shipment)?,
             Event::Deliver => self.deliver()?,
             Event::BuyerChanged(change) => {
-                // The history is kept for ever: it says nothing of a person.
+                // Not recorded: the history is kept forever and contains no personal data.
                 self.customer.record_change(change);
                 Vec::new()
             }

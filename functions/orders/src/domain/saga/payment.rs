@@ -1,8 +1,8 @@
-//! The payment of an order: what payments says of it, and what the order asks for.
+//! The payment of an order: the events of payments, and the commands to payments.
 //!
-//! Payments reports the present state of an order's payment, whatever it was asked for: once a
-//! payment is refunded or disputed, or its refund has failed, no fact says any more that it
-//! succeeded. So each of these facts counts for its sums, and not for its name.
+//! An event of payments reports the present state of an order's payment, whatever command it
+//! answers. Once a payment is refunded or disputed, or its refund has failed, no later event has
+//! the name `payment_succeeded`. Therefore the sums of such an event count, not its name.
 
 use shared::clock::Timestamp;
 
@@ -19,49 +19,48 @@ const PAYMENT_DISPUTED: &str = "payment_disputed";
 const DISPUTE_LOST: &str = "dispute_lost";
 const DUPLICATE_CAPTURE_REFUND_FAILED: &str = "duplicate_capture_refund_failed";
 
-/// What payments says.
+/// The data of an event of payments.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PaymentUpdate {
-    /// The version of the payment: grows with every fact.
+    /// The version of the payment, which grows with every event.
     pub version: u64,
-    /// The payment that it is about.
     pub payment_id: Option<String>,
     /// Minor units captured so far.
     pub captured_total: i64,
-    /// Minor units refunded so far.
+    /// Minor units refunded so far, including refunds that failed later.
     pub refunded_total: i64,
-    /// Minor units of these that came back because a refund failed later.
+    /// Minor units of `refunded_total` that came back because a refund failed later.
     pub refunds_reversed_total: i64,
     /// Minor units that banks withdrew because of disputes.
     pub dispute_withdrawn_total: i64,
-    /// Minor units of these that banks reinstated.
+    /// Minor units of `dispute_withdrawn_total` that banks reinstated.
     pub dispute_reinstated_total: i64,
-    /// Whether payments tries no further automatic refund.
+    /// Whether payments has stopped automatic refunds.
     pub refund_refused: bool,
-    /// Whether a second capture could not be refunded.
+    /// Whether a duplicate capture could not be refunded.
     pub duplicate_capture_refund_refused: bool,
-    /// Whether the attempt waits for the buyer, who has to act first (3-D Secure).
+    /// Whether the attempt waits for an action of the buyer (3-D Secure).
     pub requires_action: bool,
-    /// Why it was declined or closed, or why it is not refunded.
+    /// Why the payment was declined or closed, or why it was not refunded.
     pub reason: Option<String>,
-    /// The state of all disputes together; none where there never was one.
+    /// The combined status of all disputes; `None` if there never was one.
     pub dispute: Option<DisputeStatus>,
 }
 
-/// The state of all disputes of an order's payment together.
+/// The combined status of all disputes of an order's payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DisputeStatus {
-    /// At least one is open.
+    /// At least one dispute is open.
     Open,
-    /// None is open, and none was lost.
+    /// No dispute is open, and none was lost.
     Won,
-    /// None is open, and at least one was lost.
+    /// No dispute is open, and at least one was lost.
     Lost,
 }
 
 impl Progress {
-    /// Payments knows what the order costs: from here on the order waits for its buyer. A repeat
-    /// changes nothing.
+    /// Payments has opened the payment: from now on the order waits for its buyer. A repeat changes
+    /// nothing.
     pub(super) fn apply_opened(&mut self, update: &PaymentUpdate) -> Vec<NewEntry> {
         if !self.payment_opened && self.accept_payment_version(update) {
             self.payment_opened = true;
@@ -69,8 +68,8 @@ impl Progress {
         Vec::new()
     }
 
-    /// An attempt without money: it moves the payment only while the order is on its way to the
-    /// buyer.
+    /// An attempt without a capture. It changes the payment state only while the goal is to fulfil
+    /// the order.
     pub(super) fn apply_attempt(
         &mut self,
         update: &PaymentUpdate,
@@ -81,21 +80,21 @@ impl Progress {
         if !self.accept_payment_version(update) {
             return Vec::new();
         }
-        let alive = self.is_being_paid();
-        // Two declines may follow each other with no fact between them. The same one is reported
-        // again when the command is sent again.
+        let is_being_paid = self.is_being_paid();
+        // Two declines may follow each other without an event in between. A command that is sent
+        // again is answered with the same decline again.
         let another_decline =
             state == PaymentState::Open && update.payment_id != self.last_declined;
         let changes = self.payment != state || another_decline;
         if another_decline {
             self.last_declined = update.payment_id.clone();
         }
-        if self.goal == Goal::Fulfil && alive {
+        if self.goal == Goal::Fulfil && is_being_paid {
             self.payment_in_flight_since =
                 (!update.requires_action).then(|| self.payment_in_flight_since.unwrap_or(now));
             self.payment = state;
         }
-        if alive && changes {
+        if is_being_paid && changes {
             vec![update.entry(name).detail(update.reason.clone())]
         } else {
             Vec::new()
@@ -126,9 +125,9 @@ impl Progress {
         }
     }
 
-    /// Money has moved: the sums are merged, and the state follows them.
+    /// Money has moved: merges the sums and derives the payment state from them.
     pub(super) fn apply_payment(&mut self, update: &PaymentUpdate) -> Vec<NewEntry> {
-        let is_fresh = self.accept_payment_version(update);
+        let is_latest = self.accept_payment_version(update);
         let (captured, payment) = (self.captured_total, self.payment.clone());
         let before = self.movements();
         self.captured_total = captured.max(update.captured_total);
@@ -163,8 +162,8 @@ impl Progress {
         if newly_refused {
             entries.push(update.entry("refund_refused"));
         }
-        // Of disputes and second captures, only the latest fact counts.
-        if is_fresh {
+        // For disputes and duplicate captures, only the latest event counts.
+        if is_latest {
             entries.extend(self.apply_dispute(update));
             match update.duplicate_capture_refund_refused {
                 true if self.raise(DUPLICATE_CAPTURE_REFUND_FAILED) => {
@@ -177,8 +176,8 @@ impl Progress {
         entries
     }
 
-    /// The sums of money that went back or came back, by the event that the history records of
-    /// each.
+    /// The sums that move after a capture, each with the event that the history records when it
+    /// grows.
     fn movements(&self) -> [(&'static str, i64); 4] {
         [
             ("payment_refunded", self.refunded_total),
@@ -188,10 +187,10 @@ impl Progress {
         ]
     }
 
-    /// An open dispute needs a person. One that was won or withdrawn does not; one that was lost is
-    /// shown.
+    /// An open dispute needs a review, and so does a lost one. A dispute that was won or withdrawn
+    /// needs none.
     fn apply_dispute(&mut self, update: &PaymentUpdate) -> Option<NewEntry> {
-        let was_open = self.review_reasons().any(|what| what == PAYMENT_DISPUTED);
+        let was_open = self.review_reasons().any(|reason| reason == PAYMENT_DISPUTED);
         match update.dispute? {
             DisputeStatus::Open => {
                 self.raise(PAYMENT_DISPUTED).then(|| update.entry(PAYMENT_DISPUTED))
@@ -208,26 +207,27 @@ impl Progress {
         }
     }
 
-    /// The provider did not refund. The stock does not wait for that. A refund that the order asked
-    /// for is sent again.
+    /// The provider did not refund. The stock is released nevertheless. A refund that the order
+    /// needs is sent again.
     pub(super) fn apply_refund_failed(&mut self, update: &PaymentUpdate) -> Vec<NewEntry> {
-        let fresh = update.version >= self.payment_version;
+        let is_latest = update.version >= self.payment_version;
         let mut entries = self.apply_payment(update);
-        if fresh && self.captured_total > self.returned_total() && self.raise(REFUND_FAILED) {
+        if is_latest && self.captured_total > self.returned_total() && self.raise(REFUND_FAILED) {
             entries.push(update.entry(REFUND_FAILED).detail(update.reason.clone()));
         }
         entries
     }
 
+    /// Derives the payment state from the sums.
     fn update_payment_state(&mut self) {
-        let all_is_back = self.returned_total() >= self.captured_total;
+        let is_fully_returned = self.returned_total() >= self.captured_total;
         let is_uncaptured = self.payment == PaymentState::None || self.is_being_paid();
         match self.goal {
             Goal::Fulfil
-                if all_is_back && (is_uncaptured || self.payment == PaymentState::Paid) =>
+                if is_fully_returned && (is_uncaptured || self.payment == PaymentState::Paid) =>
             {
-                // An operator refunded the money before the order was confirmed: there is nothing
-                // to confirm it with.
+                // The money was refunded by an operator before the order was confirmed, so there is
+                // no payment to confirm it with.
                 if self.status == Status::Pending {
                     self.compensate(Goal::Cancel, "refunded");
                 }
@@ -241,17 +241,20 @@ impl Progress {
             }
             // A refund failed after it had succeeded, or a dispute was won: the shop has the money
             // again.
-            Goal::Fulfil if !all_is_back && self.payment == PaymentState::Refunded => {
+            Goal::Fulfil if !is_fully_returned && self.payment == PaymentState::Refunded => {
                 self.payment = PaymentState::Paid
             }
             Goal::Fulfil => {}
-            // Money that comes after the order was cancelled is refunded, whatever state the
+            // Money that arrives after the order was cancelled is refunded, whatever state the
             // payment was in.
-            _ => self.payment = if all_is_back { PaymentState::Refunded } else { self.refunding() },
+            _ => {
+                self.payment =
+                    if is_fully_returned { PaymentState::Refunded } else { self.refunding() }
+            }
         }
     }
 
-    /// The command that payments has to carry out in the present state.
+    /// The command that payments has to process in the present state.
     pub(super) fn pending_payment_command(&self) -> Option<PendingCommand> {
         match self.payment {
             PaymentState::Open | PaymentState::Processing | PaymentState::Unknown => {
@@ -263,8 +266,7 @@ impl Progress {
         }
     }
 
-    /// The order is turned round: no charge may start any more, and money that was captured is
-    /// refunded.
+    /// Compensates the payment: no further charge may start, and captured money is refunded.
     pub(super) fn undo_payment(&mut self) {
         self.payment = match self.payment {
             PaymentState::None => PaymentState::Closed,
@@ -276,25 +278,25 @@ impl Progress {
         };
     }
 
-    /// The state of a payment that has to be refunded: by payments, or by a person after payments
-    /// has stopped trying.
+    /// The state of a payment that has to be refunded: by payments, or by an operator once payments
+    /// has stopped automatic refunds.
     fn refunding(&self) -> PaymentState {
         if self.refund_refused { PaymentState::RefundRefused } else { PaymentState::Refunding }
     }
 
-    /// Minor units that went back to the buyer: by refunds that did not fail later, and by disputes
-    /// that were not won.
+    /// Minor units that went back to the buyer: refunds that did not fail later, and disputes that
+    /// were not won.
     pub fn returned_total(&self) -> i64 {
         self.refunded_net() + self.dispute_withdrawn_total - self.dispute_reinstated_total
     }
 
-    /// Minor units that refunds gave back, without those that failed later.
+    /// Minor units refunded, without refunds that failed later.
     pub fn refunded_net(&self) -> i64 {
         self.refunded_total - self.refunds_reversed_total
     }
 
-    /// Whether it is the buyer's turn, who may take their time: to pay, to pay again after a
-    /// decline, or to act at their bank.
+    /// Whether the order waits for its buyer: to pay, to pay again after a decline, or to act at
+    /// their bank. The buyer may take until the payment deadline.
     pub fn awaits_buyer(&self) -> bool {
         let can_be_paid = self.goal == Goal::Fulfil && self.stock == StockState::Reserved;
         can_be_paid
@@ -305,14 +307,14 @@ impl Progress {
             }
     }
 
-    /// No attempt is in flight any more where none is under way.
+    /// Clears the time of the attempt in flight once no attempt is in flight.
     pub(super) fn clear_in_flight(&mut self) {
         if !matches!(self.payment, PaymentState::Processing | PaymentState::Unknown) {
             self.payment_in_flight_since = None;
         }
     }
 
-    /// Whether it can be paid or is being paid, as far as the order has heard.
+    /// Whether the order can be paid or is being paid, as far as its events report.
     fn is_being_paid(&self) -> bool {
         matches!(
             self.payment,
@@ -320,16 +322,16 @@ impl Progress {
         )
     }
 
-    /// Notes how new the fact is; `false` if it is older than the latest that the order knows.
+    /// Records the version of an event. Returns `false` if a later event is known.
     fn accept_payment_version(&mut self, update: &PaymentUpdate) -> bool {
-        let fresh = update.version >= self.payment_version;
+        let is_latest = update.version >= self.payment_version;
         self.payment_version = self.payment_version.max(update.version);
-        fresh
+        is_latest
     }
 }
 
 impl Order {
-    /// Whether `POST /payments` can pay it.
+    /// Whether `POST /payments` can pay the order at `now`.
     pub fn is_payable(&self, now: Timestamp) -> bool {
         let Progress { goal, stock, payment, .. } = &self.progress;
         let waiting = *goal == Goal::Fulfil

@@ -1,4 +1,4 @@
-//! The stock of an order: what inventory says of it, and what the order asks for.
+//! The stock of an order: the events of inventory, and the commands to inventory.
 
 use shared::ids::ProductId;
 
@@ -9,12 +9,12 @@ use crate::domain::{
     state::{Goal, PaymentState, StockState},
 };
 
-/// What inventory says.
+/// The data of an event of inventory.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StockUpdate {
-    /// The reservation's version: grows with every fact.
+    /// The version of the reservation, which grows with every event.
     pub version: u64,
-    /// The product that was short.
+    /// The product that was out of stock.
     pub short: Option<ProductId>,
 }
 
@@ -43,7 +43,7 @@ impl Progress {
                 self.compensate(Goal::Fail, "out_of_stock");
                 self.stock = StockState::Rejected;
             }
-            // The pending release finds nothing to release.
+            // Nothing was reserved, so there is nothing to release.
             (Goal::Cancel | Goal::Fail, StockState::Releasing) => self.stock = StockState::Released,
             _ => return Vec::new(),
         }
@@ -75,7 +75,7 @@ impl Progress {
         entry_if(is_new, "stock_released")
     }
 
-    /// The command that inventory has to carry out in the present state.
+    /// The command that inventory has to process in the present state.
     pub(super) fn pending_stock_command(&self) -> Option<PendingCommand> {
         match self.stock {
             StockState::Reserving => Some(PendingCommand::ReserveStock),
@@ -85,7 +85,7 @@ impl Progress {
         }
     }
 
-    /// The order is turned round: whatever is or may be reserved is released.
+    /// Compensates the stock: whatever is or may be reserved is released.
     pub(super) fn undo_stock(&mut self) {
         if matches!(
             self.stock,
@@ -98,16 +98,16 @@ impl Progress {
         }
     }
 
-    /// Whether nothing is reserved any more.
+    /// Whether inventory no longer holds stock for the order.
     pub(super) fn has_released_stock(&self) -> bool {
         matches!(self.stock, StockState::Released | StockState::Rejected)
     }
 
-    /// Notes how new the fact is; `false` if it is older than the latest that the order knows.
+    /// Records the version of an event. Returns `false` if a later event is known.
     fn accept_stock_version(&mut self, update: StockUpdate) -> bool {
-        let fresh = update.version >= self.stock_version;
+        let is_latest = update.version >= self.stock_version;
         self.stock_version = self.stock_version.max(update.version);
-        fresh
+        is_latest
     }
 }
 

@@ -1,4 +1,4 @@
-//! What people do: whenever they do it, and whatever comes in between.
+//! Actions of people: in every state, and with every event in between.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn after_all<'a>(order: &Order, events: impl IntoIterator<Item = &'a Event>) -> 
     events.into_iter().fold(order.clone(), |order, event| after(&order, event))
 }
 
-/// Paid, and its stock out of the books.
+/// A paid order whose stock is committed.
 fn confirmed() -> Order {
     after_all(
         &placed(),
@@ -18,7 +18,7 @@ fn confirmed() -> Order {
     )
 }
 
-fn refusal(order: &Order, event: &Event) -> (&'static str, String, Vec<&'static str>) {
+fn rejection(order: &Order, event: &Event) -> (&'static str, String, Vec<&'static str>) {
     match order.apply(event, LATER, TIMING) {
         Err(Rejection::InvalidTransition { current, allowed }) => {
             ("invalid_transition", current, allowed)
@@ -29,38 +29,38 @@ fn refusal(order: &Order, event: &Event) -> (&'static str, String, Vec<&'static 
         Err(Rejection::NoShippingAddress { current, allowed }) => {
             ("no_shipping_address", current, allowed)
         }
-        other => panic!("{event:?} is taken: {other:?}"),
+        other => panic!("{event:?} is accepted: {other:?}"),
     }
 }
 
 #[test]
 fn an_order_can_be_given_up_in_every_state_until_it_is_shipped_and_everything_comes_back() {
-    let (mut given_up, mut refused, mut ways) = (0, 0, 0);
+    let (mut cancellable, mut rejected, mut paths) = (0, 0, 0);
     for order in reachable().values() {
         let cancelled = order.apply(&cancel(), LATER, TIMING);
         if matches!(order.progress.status, Status::Shipped | Status::Delivered | Status::Failed) {
             let allowed =
                 if order.progress.status == Status::Shipped { vec!["deliver"] } else { vec![] };
             assert_eq!(
-                refusal(order, &cancel()),
+                rejection(order, &cancel()),
                 ("not_cancellable", order.progress.status.name().to_owned(), allowed)
             );
-            refused += 1;
+            rejected += 1;
             continue;
         }
         let Ok(Some(cancelled)) = cancelled else {
             assert_ne!(order.progress.goal, Goal::Fulfil, "{}", state_key(order));
-            assert_eq!(cancelled, Ok(None), "it is given up already: {}", state_key(order));
+            assert_eq!(cancelled, Ok(None), "it is cancelled already: {}", state_key(order));
             continue;
         };
-        given_up += 1;
+        cancellable += 1;
         assert_eq!(
             (&cancelled.progress.goal, cancelled.progress.reason.as_deref()),
             (&Goal::Cancel, Some("cancelled"))
         );
         assert_eq!(cancelled.apply(&cancel(), LATER, TIMING), Ok(None), "again");
         settle(&cancelled, 0, &mut |end| {
-            ways += 1;
+            paths += 1;
             assert_eq!(end.progress.status, Status::Cancelled);
             assert!(
                 end.progress.captured_total <= end.progress.returned_total(),
@@ -72,13 +72,16 @@ fn an_order_can_be_given_up_in_every_state_until_it_is_shipped_and_everything_co
                 "{}",
                 state_key(end)
             );
-            assert_eq!(end.apply(&cancel(), LATER, TIMING), Ok(None), "and again");
+            assert_eq!(end.apply(&cancel(), LATER, TIMING), Ok(None), "again after settlement");
         });
     }
     print_line(&format!(
-        "order state machine: given up in {given_up} states on {ways} ways, refused in {refused}"
+        "order state machine: cancelled in {cancellable} states on {paths} paths, rejected in {rejected}"
     ));
-    assert!(given_up >= 9 && refused >= 4 && ways > 30, "{given_up} {refused} {ways}");
+    assert!(
+        cancellable >= 9 && rejected >= 4 && paths > 30,
+        "{cancellable} states, {rejected} rejected, {paths} paths"
+    );
 }
 
 #[test]
@@ -120,13 +123,10 @@ fn who_gave_an_order_up_is_known_and_what_they_wrote_goes_with_them() {
         );
         let rest = Progress { cancellation: None, ..cancelled.progress.clone() };
         let elsewhere = stored(&Order { progress: rest, ..cancelled.clone() });
-        assert!(
-            !elsewhere.contains("Wrong"),
-            "what they wrote stands in one place only: {elsewhere}"
-        );
+        assert!(!elsewhere.contains("Wrong"), "the reason is stored only once: {elsewhere}");
         let again =
             after(&cancelled, &Event::Cancel(Cancellation { by: Actor::Admin, reason: None }));
-        assert_eq!(again, cancelled, "the first one counts");
+        assert_eq!(again, cancelled, "a repeated cancellation changes nothing");
 
         let gone = after(&cancelled, &Event::BuyerChanged(BuyerChange::Deleted));
         let settled =
@@ -136,7 +136,11 @@ fn who_gave_an_order_up_is_known_and_what_they_wrote_goes_with_them() {
             (Buyer::Redacted, Some(Cancellation { by, reason: None }))
         );
     }
-    assert_eq!(after(&placed(), &Event::Deadline).progress.cancellation, None, "nobody did");
+    assert_eq!(
+        after(&placed(), &Event::Deadline).progress.cancellation,
+        None,
+        "no person cancelled it"
+    );
 }
 
 #[test]
@@ -158,7 +162,7 @@ fn only_a_confirmed_order_with_reserved_stock_and_kept_money_ships() {
                 state_key(order)
             );
         } else if order.progress.status != Status::Shipped {
-            let (code, current, allowed) = refusal(order, &ship());
+            let (code, current, allowed) = rejection(order, &ship());
             assert_eq!(
                 (code, current.as_str()),
                 ("invalid_transition", order.progress.status.name())
@@ -168,7 +172,7 @@ fn only_a_confirmed_order_with_reserved_stock_and_kept_money_ships() {
     }
     assert!(
         shipped.values().all(|states| *states >= 2),
-        "paid in full, and refunded in part: {shipped:?}"
+        "fully paid, and partially refunded: {shipped:?}"
     );
 }
 
@@ -180,7 +184,7 @@ fn an_order_ships_and_is_delivered_while_its_stock_is_committing() {
     );
     assert_eq!(confirmed.progress.stock, StockState::Committing);
     assert_eq!(
-        refusal(&confirmed, &Event::Deliver),
+        rejection(&confirmed, &Event::Deliver),
         ("invalid_transition", "confirmed".to_owned(), vec!["cancel", "ship"])
     );
     let shipped = after(&confirmed, &ship());
@@ -194,7 +198,7 @@ fn an_order_ships_and_is_delivered_while_its_stock_is_committing() {
             ),
             (vec![PendingCommand::CommitStock], false, true)
         );
-        // The commit or its answer is lost: each scheduled check asks for it again.
+        // The commit or its answer is lost: each scheduled check sends the command again.
         let retried = order.apply(&Event::Retry, LATER, TIMING).unwrap().unwrap();
         assert_eq!(
             (retried.schedule.attempt, retried.progress.pending_commands()),
@@ -211,7 +215,7 @@ fn an_order_ships_and_is_delivered_while_its_stock_is_committing() {
         );
     }
     assert_eq!(
-        refusal(&shipped, &cancel()),
+        rejection(&shipped, &cancel()),
         ("not_cancellable", "shipped".to_owned(), vec!["deliver"])
     );
     let refunded = after(&shipped, &Event::PaymentRefunded(money(TOTAL, TOTAL)));
@@ -223,7 +227,7 @@ fn an_order_ships_and_is_delivered_while_its_stock_is_committing() {
 
 #[test]
 fn the_stock_of_a_shipped_order_is_never_released() {
-    let (mut shipped, mut ways) = (0, 0);
+    let (mut shipped, mut paths) = (0, 0);
     for order in reachable()
         .values()
         .filter(|order| matches!(order.progress.status, Status::Shipped | Status::Delivered))
@@ -248,14 +252,14 @@ fn the_stock_of_a_shipped_order_is_never_released() {
             );
         }
         settle(order, 0, &mut |end| {
-            ways += 1;
+            paths += 1;
             assert_eq!(
                 (&end.progress.status, &end.progress.stock),
                 (&order.progress.status, &StockState::Committed)
             );
         });
     }
-    assert!(shipped >= 8 && ways >= shipped, "{shipped} {ways}");
+    assert!(shipped >= 8 && paths >= shipped, "{shipped} states, {paths} paths");
 }
 
 #[test]
@@ -264,7 +268,7 @@ fn the_same_shipment_again_changes_nothing_and_another_one_is_refused() {
     assert_eq!(shipped.apply(&ship(), LATER, TIMING), Ok(None));
     let other = Event::Ship(shipment("2"));
     assert_eq!(
-        refusal(&shipped, &other),
+        rejection(&shipped, &other),
         ("invalid_transition", "shipped".to_owned(), vec!["deliver"])
     );
     let delivered = after(&shipped, &Event::Deliver);
@@ -273,15 +277,15 @@ fn the_same_shipment_again_changes_nothing_and_another_one_is_refused() {
         (&Status::Delivered, Ok(None))
     );
     assert_eq!(
-        refusal(&delivered, &ship()),
+        rejection(&delivered, &ship()),
         ("invalid_transition", "delivered".to_owned(), vec![])
     );
     assert_eq!(
-        refusal(&confirmed(), &Event::Deliver),
+        rejection(&confirmed(), &Event::Deliver),
         ("invalid_transition", "confirmed".to_owned(), vec!["cancel", "ship"])
     );
     assert_eq!(
-        refusal(&placed(), &Event::Deliver),
+        rejection(&placed(), &Event::Deliver),
         ("invalid_transition", "pending".to_owned(), vec!["cancel"])
     );
 }
@@ -290,23 +294,27 @@ fn the_same_shipment_again_changes_nothing_and_another_one_is_refused() {
 fn an_order_without_an_address_is_not_sent_anywhere() {
     let nowhere = without_address(&confirmed());
     assert_eq!(
-        refusal(&nowhere, &ship()),
+        rejection(&nowhere, &ship()),
         ("no_shipping_address", "confirmed".to_owned(), vec!["cancel"])
     );
     let pending = without_address(&placed());
-    assert_eq!(refusal(&pending, &ship()).0, "invalid_transition", "first things first");
+    assert_eq!(
+        rejection(&pending, &ship()).0,
+        "invalid_transition",
+        "the status is checked before the address"
+    );
 }
 
 #[test]
 fn what_two_people_do_at_the_same_time_ends_the_same_for_who_comes_second() {
     let cancelled = after(&confirmed(), &cancel());
     assert_eq!(
-        refusal(&cancelled, &ship()),
+        rejection(&cancelled, &ship()),
         ("invalid_transition", "confirmed".to_owned(), vec![])
     );
     let shipped = after(&confirmed(), &ship());
     assert_eq!(
-        refusal(&shipped, &cancel()),
+        rejection(&shipped, &cancel()),
         ("not_cancellable", "shipped".to_owned(), vec!["deliver"])
     );
 }

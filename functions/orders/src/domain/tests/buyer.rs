@@ -1,5 +1,4 @@
-//! What becomes of the buyer: whenever it is heard, in whatever order, and however the order goes
-//! on.
+//! Account changes of the buyer: in every state, in every order, and with every event after them.
 
 use super::*;
 
@@ -15,7 +14,7 @@ fn after_all<'a>(order: &Order, events: impl IntoIterator<Item = &'a Event>) -> 
     events.into_iter().fold(order.clone(), |order, event| after(&order, event))
 }
 
-/// An order that was paid and whose stock is out of the books; it waits to be shipped.
+/// A paid order whose stock is committed. It can ship.
 fn confirmed() -> Order {
     let order = after_all(
         &placed(),
@@ -29,7 +28,7 @@ fn confirmed() -> Order {
     order
 }
 
-/// Fails if anything is left of the buyer but what the goods need.
+/// Fails if personal data is left that the shipment does not need.
 fn assert_forgotten(order: &Order) {
     assert_eq!(
         (&order.customer.buyer, &order.customer.buyer_change, &order.customer.payment_method),
@@ -37,10 +36,10 @@ fn assert_forgotten(order: &Order) {
         "{}",
         state_key(order)
     );
-    let goods = matches!(order.progress.status, Status::Confirmed | Status::Shipped);
+    let may_ship = matches!(order.progress.status, Status::Confirmed | Status::Shipped);
     assert_eq!(
         order.customer.shipping_address.is_some(),
-        goods || !order.progress.is_settled(),
+        may_ship || !order.progress.is_settled(),
         "{}",
         state_key(order)
     );
@@ -52,14 +51,14 @@ fn assert_forgotten(order: &Order) {
 
 #[test]
 fn from_every_reachable_state_a_deletion_ends_in_an_order_without_its_buyer() {
-    let (reachable, events, mut noted, mut ways) = (reachable(), events(), 0, 0);
+    let (reachable, events, mut recorded_changes, mut paths) = (reachable(), events(), 0, 0);
     for order in reachable.values() {
         for first in [vec![deleted()], vec![changed(9), deleted()], vec![deleted(), changed(9)]] {
             let recorded = after_all(order, &first);
             if order.progress.is_settled() {
                 assert_forgotten(&recorded);
             } else {
-                noted += 1;
+                recorded_changes += 1;
                 assert_eq!(
                     (&recorded.customer.buyer, &recorded.customer.buyer_change),
                     (&order.customer.buyer, &Some(BuyerChange::Deleted)),
@@ -69,9 +68,9 @@ fn from_every_reachable_state_a_deletion_ends_in_an_order_without_its_buyer() {
                 assert_eq!(recorded.customer.shipping_address, order.customer.shipping_address);
             }
             settle(&recorded, 0, &mut |settled| {
-                ways += 1;
+                paths += 1;
                 assert_forgotten(settled);
-                // Nor does anything come back, whatever happens then.
+                // No later event restores the data.
                 for event in &events {
                     let next = after(settled, event);
                     check_step(settled, event, &next);
@@ -84,7 +83,7 @@ fn from_every_reachable_state_a_deletion_ends_in_an_order_without_its_buyer() {
                         (&Buyer::Redacted, &None, &None),
                         "{event:?}"
                     );
-                    // An event that changes nothing leads to the order that was checked above.
+                    // An event that changes nothing leads to the order checked above.
                     if next != *settled {
                         settle(&next, 0, &mut |end| assert_forgotten(end));
                     }
@@ -92,14 +91,17 @@ fn from_every_reachable_state_a_deletion_ends_in_an_order_without_its_buyer() {
             });
         }
     }
-    assert!(noted > 30 && ways > 100, "{noted} noted, {ways} ways to settlement");
+    assert!(
+        recorded_changes > 30 && paths > 100,
+        "{recorded_changes} recorded, {paths} paths to settlement"
+    );
 }
 
 #[test]
 fn from_every_reachable_state_the_latest_change_ends_in_the_order() {
     for order in reachable().values() {
-        for heard in [[1, 2, 3], [3, 2, 1], [2, 3, 1]] {
-            let recorded = after_all(order, &heard.map(changed));
+        for versions in [[1, 2, 3], [3, 2, 1], [2, 3, 1]] {
+            let recorded = after_all(order, &versions.map(changed));
             if !order.progress.is_settled() {
                 assert_eq!(
                     (&recorded.customer.buyer, &recorded.customer.buyer_change),
@@ -129,24 +131,24 @@ fn what_is_known_already_or_older_is_no_news() {
         |order: &Order, event: &Event| order.apply(event, LATER, TIMING).unwrap().is_some();
     for order in reachable().values() {
         let recorded = after(order, &changed(3));
-        for (event, news) in
+        for (event, expected) in
             [(changed(2), false), (changed(3), false), (changed(4), true), (deleted(), true)]
         {
-            assert_eq!(is_new(&recorded, &event), news, "{event:?}: {}", state_key(order));
+            assert_eq!(is_new(&recorded, &event), expected, "{event:?}: {}", state_key(order));
         }
         let gone = after(order, &deleted());
         for event in [changed(2), changed(4), deleted()] {
             assert!(!is_new(&gone, &event), "{event:?}: {}", state_key(order));
         }
     }
-    // Of an order that owes something again, both the copy and the note count.
+    // An order with a pending command again: both the stored contact and the recorded change count.
     let refunded = after_all(&after(&confirmed(), &changed(3)), &[cancel(), changed(5)]);
-    for (version, news) in [(3, false), (4, false), (5, false), (6, true)] {
-        assert_eq!(is_new(&refunded, &changed(version)), news, "{version}");
+    for (version, expected) in [(3, false), (4, false), (5, false), (6, true)] {
+        assert_eq!(is_new(&refunded, &changed(version)), expected, "{version}");
     }
     assert!(
         !is_new(&after(&confirmed(), &cancel()), &changed(0)),
-        "the token that placed it said so"
+        "version 0 is the contact of the access token"
     );
 }
 
@@ -167,7 +169,7 @@ fn to_hear_of_the_buyer_moves_nothing_and_is_not_in_the_history() {
             };
             assert_eq!(rest(&recorded), rest(order), "{}", state_key(order));
             assert_eq!(recorded.version, order.version + 1);
-            // A note is nothing that the buyer can see.
+            // A recorded change is not visible to the buyer.
             let seen = if order.progress.is_settled() { LATER } else { order.updated_at };
             assert_eq!(recorded.updated_at, seen, "{}", state_key(order));
         }
@@ -189,18 +191,18 @@ fn the_address_is_kept_until_the_goods_are_there() {
         (&Status::Delivered, &None)
     );
 
-    for heard_at in 0..3 {
+    for position in 0..3 {
         let mut events = vec![ship(), Event::Deliver];
-        events.insert(heard_at, deleted());
+        events.insert(position, deleted());
         assert_forgotten(&after_all(&confirmed(), &events));
     }
 }
 
 #[test]
 fn the_address_of_an_order_that_is_given_up_is_kept_until_it_is_settled() {
-    let given_up = after_all(&confirmed(), &[deleted(), cancel()]);
-    assert!(given_up.customer.shipping_address.is_some() && !given_up.progress.is_settled());
-    let released = after(&given_up, &Event::StockReleased(stock(99)));
+    let cancelled = after_all(&confirmed(), &[deleted(), cancel()]);
+    assert!(cancelled.customer.shipping_address.is_some() && !cancelled.progress.is_settled());
+    let released = after(&cancelled, &Event::StockReleased(stock(99)));
     assert!(released.customer.shipping_address.is_some());
     let refunded = after(
         &released,
@@ -214,9 +216,9 @@ fn the_address_of_an_order_that_is_given_up_is_kept_until_it_is_settled() {
 
 #[test]
 fn an_order_of_a_later_release_is_not_touched_for_its_buyer() {
-    let odd = moved(Progress {
+    let unknown = moved(Progress {
         payment: PaymentState::Unreadable("in_escrow".to_owned()),
         ..placed().progress
     });
-    assert_eq!(odd.apply(&deleted(), LATER, TIMING), Err(Rejection::UnknownState));
+    assert_eq!(unknown.apply(&deleted(), LATER, TIMING), Err(Rejection::UnknownState));
 }

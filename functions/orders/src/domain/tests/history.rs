@@ -1,11 +1,11 @@
-//! What the history tells: everything that happened, in its order, and why.
+//! The history: every event in its order, with its reason.
 
 use super::*;
 use crate::domain::history::MAX_HISTORY;
 
 type Line<'a> = (&'a str, &'a str, Option<&'a str>, Option<&'a str>, Option<i64>);
 
-/// What happened, the status then, why or by whom, the payment, and the amount.
+/// The event, the status after it, the reason or the actor, the payment, and the amount.
 fn lines(order: &Order) -> Vec<Line<'_>> {
     let line = |entry: &'_ HistoryEntry| -> Line<'_> {
         let by = entry.by.as_ref().map(|by| if *by == Actor::Admin { "admin" } else { "customer" });
@@ -22,11 +22,11 @@ fn lines(order: &Order) -> Vec<Line<'_>> {
     order.progress.history.iter().map(line).collect()
 }
 
-fn story(events: &[Event]) -> Order {
+fn after_events(events: &[Event]) -> Order {
     events.iter().fold(placed(), |order, event| after(&order, event))
 }
 
-fn said(update: PaymentUpdate, reason: &str) -> PaymentUpdate {
+fn with_reason(update: PaymentUpdate, reason: &str) -> PaymentUpdate {
     PaymentUpdate { reason: Some(reason.to_owned()), ..update }
 }
 
@@ -36,9 +36,9 @@ const P: Option<&str> = Some("pay_1");
 fn the_story_of_an_order_that_arrives() {
     let first = PaymentUpdate {
         payment_id: Some("pay_0".to_owned()),
-        ..said(money(0, 0), "card_declined")
+        ..with_reason(money(0, 0), "card_declined")
     };
-    let order = story(&[
+    let order = after_events(&[
         Event::StockReserved(stock(9)),
         Event::PaymentStarted(PaymentUpdate {
             payment_id: Some("pay_0".to_owned()),
@@ -79,12 +79,12 @@ fn the_story_of_an_order_that_arrives() {
 
 #[test]
 fn the_story_of_an_order_that_is_given_up_after_it_was_paid() {
-    let order = story(&[
+    let order = after_events(&[
         Event::StockReserved(stock(9)),
         Event::PaymentSucceeded(money(TOTAL, 0)),
         Event::PaymentSucceeded(money(TOTAL, PARTIAL_REFUND)),
         cancel(),
-        Event::RefundFailed(said(money(TOTAL, PARTIAL_REFUND), "card_closed")),
+        Event::RefundFailed(with_reason(money(TOTAL, PARTIAL_REFUND), "card_closed")),
         Event::StockReleased(stock(9)),
         Event::PaymentRefunded(money(TOTAL, TOTAL)),
     ]);
@@ -106,7 +106,8 @@ fn the_story_of_an_order_that_is_given_up_after_it_was_paid() {
 #[test]
 fn the_stories_of_orders_that_come_to_nothing() {
     let short = product().product_id;
-    let order = story(&[Event::StockRejected(StockUpdate { short: Some(short), ..stock(9) })]);
+    let order =
+        after_events(&[Event::StockRejected(StockUpdate { short: Some(short), ..stock(9) })]);
     let short = short.to_string();
     assert_eq!(
         lines(&order)[1..],
@@ -115,9 +116,9 @@ fn the_stories_of_orders_that_come_to_nothing() {
             ("failed", "failed", Some("out_of_stock"), None, None)
         ]
     );
-    let order = story(&[
+    let order = after_events(&[
         Event::StockReserved(stock(9)),
-        Event::PaymentClosed(said(money(0, 0), "insufficient_funds")),
+        Event::PaymentClosed(with_reason(money(0, 0), "insufficient_funds")),
         Event::StockReleased(stock(9)),
     ]);
     assert_eq!(
@@ -128,7 +129,7 @@ fn the_stories_of_orders_that_come_to_nothing() {
             ("failed", "failed", Some("payment_failed"), None, None),
         ]
     );
-    let order = story(&[Event::Deadline, Event::StockReleased(stock(9))]);
+    let order = after_events(&[Event::Deadline, Event::StockReleased(stock(9))]);
     assert_eq!(
         lines(&order)[1..],
         [
@@ -162,7 +163,7 @@ fn nothing_happens_without_a_line_and_no_line_is_of_nothing() {
 
 #[test]
 fn a_history_that_grows_without_end_keeps_its_beginning_and_its_end() {
-    let mut order = story(&[
+    let mut order = after_events(&[
         Event::StockReserved(stock(9)),
         Event::PaymentDeclined(money(0, 0)),
         Event::PaymentSucceeded(money(TOTAL, 0)),

@@ -1,5 +1,5 @@
-//! The state machine, taken through everything: each state x event, each event twice, each pair in
-//! both orders, and from each reachable state to settlement.
+//! The whole state machine: each state with each event, each event twice, each pair of events in
+//! both orders, and the paths from each reachable state to settlement.
 
 use super::*;
 
@@ -113,14 +113,14 @@ fn from_every_reachable_state_the_answers_to_what_is_owed_lead_to_settlement() {
     let reachable = reachable();
     let mut paths = 0;
     for order in reachable.values() {
-        // The time to pay is over in this test: an order that waits for its buyer expires.
+        // The payment deadline has passed in this test: an order that waits for its buyer expires.
         settle(order, 0, &mut |_| paths += 1);
     }
     print_line(&format!(
-        "order state machine: {} reachable states, {paths} ways to settlement, none stuck",
+        "order state machine: {} reachable states, {paths} paths to settlement, none stuck",
         reachable.len()
     ));
-    assert!(reachable.len() > 30, "the search must find more than the happy path");
+    assert!(reachable.len() > 30, "the exploration must find more than the happy path");
 }
 
 #[test]
@@ -130,12 +130,12 @@ fn confirmed_is_never_without_money_and_cancelled_or_failed_never_with_it() {
             assert!(order.progress.captured_total > 0, "{}", state_key(order));
         }
         if matches!(order.progress.status, Status::Cancelled | Status::Failed) {
-            let goes_back = matches!(
+            let is_refunding = matches!(
                 order.progress.payment,
                 PaymentState::Refunding | PaymentState::RefundRefused
             );
             assert!(
-                order.progress.captured_total <= order.progress.returned_total() || goes_back,
+                order.progress.captured_total <= order.progress.returned_total() || is_refunding,
                 "{}",
                 state_key(order)
             );
@@ -197,11 +197,11 @@ fn a_refund_that_is_heard_of_before_its_capture_settles_a_cancelled_order() {
 
 #[test]
 fn a_state_of_a_later_release_is_left_alone_and_survives() {
-    let odd = moved(Progress {
+    let unknown = moved(Progress {
         stock: StockState::Unknown("backordered".to_owned()),
         ..placed().progress
     });
-    assert_eq!(odd.apply(&cancel(), LATER, TIMING), Err(Rejection::UnknownState));
-    let text = serde_json::to_string(&odd).unwrap();
-    assert_eq!(serde_json::from_str::<Order>(&text).unwrap(), odd);
+    assert_eq!(unknown.apply(&cancel(), LATER, TIMING), Err(Rejection::UnknownState));
+    let text = serde_json::to_string(&unknown).unwrap();
+    assert_eq!(serde_json::from_str::<Order>(&text).unwrap(), unknown);
 }

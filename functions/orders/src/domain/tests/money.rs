@@ -1,5 +1,5 @@
-//! Money that moves otherwise than by the order's own wish: given back by an operator, not given
-//! back by the provider, disputed.
+//! Money that moves without a command of the order: refunds by an operator, failed refunds,
+//! disputes.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn confirmed() -> Order {
     after_all(&held(), &[Event::PaymentSucceeded(money(TOTAL, 0)), Event::StockCommitted(stock(9))])
 }
 
-/// The facts that payments tells of a payment which was captured, whatever it was asked for.
+/// The events of payments about a captured payment, whatever command they answer.
 fn updates(captured: i64, refunded: i64) -> [Event; 4] {
     [Event::PaymentSucceeded, Event::PaymentRefunded, Event::RefundFailed, Event::PaymentDisputed]
         .map(|update| update(money(captured, refunded)))
@@ -39,32 +39,32 @@ fn an_order_whose_money_went_back_before_it_was_confirmed_is_given_up() {
                 continue;
             }
             pending += 1;
-            let given_up = after(order, &update);
+            let cancelled = after(order, &update);
             assert_eq!(
-                (&given_up.progress.goal, given_up.progress.reason.as_deref()),
+                (&cancelled.progress.goal, cancelled.progress.reason.as_deref()),
                 (&Goal::Cancel, Some("refunded")),
                 "{update:?}: {}",
                 state_key(order)
             );
             assert_eq!(
-                (&given_up.progress.payment, given_up.progress.pending_commands()),
+                (&cancelled.progress.payment, cancelled.progress.pending_commands()),
                 (&PaymentState::Refunded, vec![PendingCommand::ReleaseStock]),
                 "{}",
                 state_key(order)
             );
-            let end = after(&given_up, &Event::StockReleased(stock(99)));
+            let end = after(&cancelled, &Event::StockReleased(stock(99)));
             assert_eq!(
                 (&end.progress.status, end.schedule.next_check_at),
                 (&Status::Cancelled, None)
             );
-            // What was on its way arrives late.
+            // Events that were in flight arrive late.
             for late in updates(TOTAL, 0)
                 .iter()
                 .chain(&[Event::StockReserved(stock(9)), Event::PaymentStarted(money(0, 0))])
             {
                 assert_eq!(state_key(&after(&end, late)), state_key(&end), "{late:?}");
                 assert_eq!(
-                    state_key(&after(&after(&given_up, late), &Event::StockReleased(stock(99)))),
+                    state_key(&after(&after(&cancelled, late), &Event::StockReleased(stock(99)))),
                     state_key(&end),
                     "{late:?}"
                 );
@@ -99,7 +99,7 @@ fn a_confirmed_order_whose_money_goes_back_keeps_its_status_but_is_not_sent() {
     assert_eq!(
         cancelled.progress.pending_commands(),
         [PendingCommand::ReleaseStock],
-        "there is no money left to give back"
+        "there is no money left to refund"
     );
     assert_eq!(
         after(&cancelled, &Event::StockReleased(stock(99))).progress.status,
@@ -119,7 +119,7 @@ fn whatever_name_the_news_of_a_capture_goes_by_the_order_is_paid() {
         let closing = after_all(&held(), &[cancel(), update.clone()]);
         assert_eq!(closing.progress.payment, PaymentState::Refunding, "{update:?}");
     }
-    // But not what says nothing of a capture.
+    // An event without a capture does not pay the order.
     for update in updates(0, 0) {
         assert_eq!(state_key(&after(&held(), &update)), state_key(&held()), "{update:?}");
     }
@@ -135,25 +135,25 @@ fn a_refund_that_fails_is_shown_and_asked_for_again_until_it_is_done() {
     for event in [&Event::StockReleased(stock(9)), &failed] {
         order = after(&order, event);
     }
-    let noted = order.progress.history.len();
+    let recorded = order.progress.history.len();
     for attempt in 1..=6 {
         order = order
             .apply(&Event::Retry, order.schedule.next_check_at.unwrap(), TIMING)
             .unwrap()
             .unwrap();
         assert_eq!((order.schedule.attempt, order.is_stuck()), (attempt, attempt >= 5));
-        // Payments tries again, and fails again: it answers each time.
-        let said = PaymentUpdate {
+        // Payments retries the refund, fails again, and answers each time.
+        let answer = PaymentUpdate {
             version: 9 + attempt,
             reason: Some("card_closed".to_owned()),
             ..money(TOTAL, 0)
         };
-        for update in [Event::PaymentSucceeded(said.clone()), Event::RefundFailed(said)] {
+        for update in [Event::PaymentSucceeded(answer.clone()), Event::RefundFailed(answer)] {
             order = after(&order, &update);
         }
         assert_eq!(
             (order.progress.needs_review.as_deref(), order.progress.history.len()),
-            (Some("refund_failed"), noted),
+            (Some("refund_failed"), recorded),
             "recorded once"
         );
     }
@@ -170,7 +170,7 @@ fn a_refund_that_fails_is_shown_and_asked_for_again_until_it_is_done() {
         (done.progress.needs_review.as_deref(), &done.progress.payment),
         (None, &PaymentState::Refunded)
     );
-    // An operator's own refund, of an order that goes on.
+    // A refund by an operator, of an order that is not cancelled.
     let shown = after(&confirmed(), &failed);
     assert_eq!(
         (shown.progress.needs_review.as_deref(), shown.progress.is_settled(), shown.is_stuck()),
@@ -180,7 +180,7 @@ fn a_refund_that_fails_is_shown_and_asked_for_again_until_it_is_done() {
         after(&shown, &Event::PaymentSucceeded(money(TOTAL, PARTIAL_REFUND))).progress.needs_review,
         None
     );
-    // One that is out of date says nothing.
+    // An outdated event raises no review.
     let newer = after(
         &confirmed(),
         &Event::PaymentSucceeded(PaymentUpdate { version: 50, ..money(TOTAL, 0) }),

@@ -1,5 +1,4 @@
-//! What an order is made of: the catalogue decides its prices and how much of a product it may
-//! have.
+//! Placement: the catalogue decides the prices, and how much of a product one order may have.
 
 use super::*;
 
@@ -40,12 +39,12 @@ fn the_catalogue_decides_how_many_one_order_may_have_of_a_product_in_all_its_lin
             START,
             TIMING,
         );
-        let refused = match placed {
+        let rejected = match placed {
             Err(PlacementError::TooManyOfProduct { position, maximum: 2 }) => Some(position),
             Ok(_) => None,
-            odd => panic!("{odd:?}"),
+            other_error => panic!("{other_error:?}"),
         };
-        assert_eq!(refused, position, "{items}");
+        assert_eq!(rejected, position, "{items}");
     }
 }
 

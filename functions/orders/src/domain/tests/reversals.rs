@@ -1,5 +1,5 @@
-//! Money that comes back days later: refunds that fail after they succeeded, refusals for good,
-//! disputes and how they end.
+//! Money that returns days later: refunds that fail after they succeeded, permanently rejected
+//! refunds, and disputes with each outcome.
 
 use super::*;
 
@@ -18,7 +18,7 @@ fn confirmed() -> Order {
     )
 }
 
-/// Given up, its goods and its money back.
+/// A cancelled order: its stock is released and its payment refunded.
 fn cancelled() -> Order {
     let settling =
         [cancel(), Event::StockReleased(stock(99)), Event::PaymentRefunded(money(TOTAL, TOTAL))];
@@ -51,7 +51,7 @@ fn a_cancelled_order_whose_refund_fails_later_asks_for_it_again() {
         (open.progress.needs_review.as_deref(), open.progress.refunded_net()),
         (Some("refund_failed"), 0)
     );
-    assert!(open.schedule.next_check_at.is_some(), "it is asked for");
+    assert!(open.schedule.next_check_at.is_some(), "the refund is requested again");
     let recorded = [
         ("refund_reversed", Some(TOTAL)),
         ("refund_failed", None),
@@ -59,7 +59,7 @@ fn a_cancelled_order_whose_refund_fails_later_asks_for_it_again() {
     ];
     assert_eq!(events_of(&open, order.progress.history.len()), recorded);
     assert_eq!(after(&open, &failed), open, "twice");
-    // What was heard before comes once more.
+    // Events that were received before arrive again.
     for late in
         [Event::PaymentRefunded(money(TOTAL, TOTAL)), Event::PaymentSucceeded(money(TOTAL, 0))]
     {
@@ -90,10 +90,10 @@ fn an_order_that_goes_on_is_paid_again_when_its_refund_fails_later() {
 
 #[test]
 fn a_refund_that_is_refused_for_good_waits_for_a_person_and_is_not_asked_for_again() {
-    let given_up = after_all(&confirmed(), &[cancel(), Event::StockReleased(stock(99))]);
+    let cancelled = after_all(&confirmed(), &[cancel(), Event::StockReleased(stock(99))]);
     let refused =
         Event::RefundFailed(PaymentUpdate { version: 20, refund_refused: true, ..money(TOTAL, 0) });
-    let waiting = after(&given_up, &refused);
+    let waiting = after(&cancelled, &refused);
     assert_eq!(
         (
             &waiting.progress.payment,
@@ -105,10 +105,10 @@ fn a_refund_that_is_refused_for_good_waits_for_a_person_and_is_not_asked_for_aga
     assert_eq!(
         (&waiting.progress.status, waiting.progress.needs_review.as_deref()),
         (&Status::Confirmed, Some("refund_failed")),
-        "the money is still here"
+        "the money was not refunded"
     );
     assert_eq!((after(&waiting, &Event::Retry), waiting.is_stuck()), (waiting.clone(), false));
-    // What payments said while it still tried comes late.
+    // An event from before payments stopped automatic refunds arrives late.
     assert_eq!(
         state_key(&after(&waiting, &Event::RefundFailed(money(TOTAL, 0)))),
         state_key(&waiting)
@@ -123,7 +123,7 @@ fn a_refund_that_is_refused_for_good_waits_for_a_person_and_is_not_asked_for_aga
         (&done.progress.status, done.progress.needs_review.as_deref(), done.schedule.next_check_at),
         (&Status::Cancelled, None, None)
     );
-    // Given up after payments has stopped trying.
+    // Cancelled after payments stopped automatic refunds.
     let later = after_all(&confirmed(), &[refused, cancel()]);
     assert_eq!(
         (&later.progress.payment, later.progress.pending_commands()),
@@ -143,7 +143,7 @@ fn a_dispute_that_is_won_clears_its_flag_and_one_that_is_lost_takes_the_money() 
     assert_eq!(
         (&taken.progress.payment, taken.progress.needs_review.as_deref()),
         (&PaymentState::Refunded, Some("payment_disputed")),
-        "nothing is sent unpaid"
+        "an unpaid order must not ship"
     );
     let won = after(&taken, &dispute(22, DisputeStatus::Won, TOTAL, TOTAL));
     assert_eq!(
@@ -179,51 +179,53 @@ fn a_dispute_that_is_won_clears_its_flag_and_one_that_is_lost_takes_the_money() 
             );
         }
     }
-    // A given-up order whose dispute is lost has nothing left to give back.
-    let given_up = after_all(&taken, &[cancel(), Event::StockReleased(stock(99))]);
+    // A cancelled order whose dispute is lost has nothing left to refund.
+    let cancelled = after_all(&taken, &[cancel(), Event::StockReleased(stock(99))]);
     assert_eq!(
-        (&given_up.progress.status, given_up.schedule.next_check_at),
+        (&cancelled.progress.status, cancelled.schedule.next_check_at),
         (&Status::Cancelled, None)
     );
-    let won = after(&given_up, &dispute(22, DisputeStatus::Won, TOTAL, TOTAL));
+    let won = after(&cancelled, &dispute(22, DisputeStatus::Won, TOTAL, TOTAL));
     assert_eq!(
         (&won.progress.payment, won.progress.pending_commands()),
         (&PaymentState::Refunding, vec![PendingCommand::RefundPayment]),
-        "won, it goes back to the buyer"
+        "the money of a won dispute is refunded to the buyer"
     );
 }
 
-/// What payments tells, one head after the other: a payment that is refunded, reversed, disputed,
-/// refused and refunded by a person.
+/// The events of payments about one payment, in order: it is refunded, the refund is reversed,
+/// disputed, rejected permanently, and refunded by an operator.
 fn recorded() -> Vec<Event> {
-    let mut head = PaymentUpdate { version: 10, ..money(TOTAL, 0) };
+    let mut latest = PaymentUpdate { version: 10, ..money(TOTAL, 0) };
     let mut next = |change: &dyn Fn(&mut PaymentUpdate), event: fn(PaymentUpdate) -> Event| {
-        head.version += 1;
-        change(&mut head);
-        event(head.clone())
+        latest.version += 1;
+        change(&mut latest);
+        event(latest.clone())
     };
     vec![
         next(&|_| {}, Event::PaymentSucceeded),
-        next(&|head| head.refunded_total = TOTAL, Event::PaymentRefunded),
-        next(&|head| head.refunds_reversed_total = TOTAL, Event::RefundFailed),
+        next(&|latest| latest.refunded_total = TOTAL, Event::PaymentRefunded),
+        next(&|latest| latest.refunds_reversed_total = TOTAL, Event::RefundFailed),
         next(
-            &|head| {
-                (head.dispute, head.dispute_withdrawn_total) = (Some(DisputeStatus::Open), TOTAL)
+            &|latest| {
+                (latest.dispute, latest.dispute_withdrawn_total) =
+                    (Some(DisputeStatus::Open), TOTAL)
             },
             Event::PaymentDisputed,
         ),
         next(
-            &|head| {
-                (head.dispute, head.dispute_reinstated_total) = (Some(DisputeStatus::Won), TOTAL)
+            &|latest| {
+                (latest.dispute, latest.dispute_reinstated_total) =
+                    (Some(DisputeStatus::Won), TOTAL)
             },
             Event::PaymentDisputed,
         ),
-        next(&|head| head.refund_refused = true, Event::RefundFailed),
-        next(&|head| head.refunded_total = 2 * TOTAL, Event::PaymentRefunded),
+        next(&|latest| latest.refund_refused = true, Event::RefundFailed),
+        next(&|latest| latest.refunded_total = 2 * TOTAL, Event::PaymentRefunded),
     ]
 }
 
-/// All orders in which these can come.
+/// Every order in which these events can arrive.
 fn orders_of(all: &[Event]) -> Vec<Vec<Event>> {
     if all.is_empty() {
         return vec![Vec::new()];
@@ -242,9 +244,9 @@ fn whatever_order_the_facts_come_in_the_money_ends_the_same() {
         for start in [confirmed(), after(&confirmed(), &cancel()), cancelled_before_any_fact()] {
             let start = after_all(&start, &recorded()[..from]);
             let expected = after_all(&start, updates);
-            for way in orders_of(updates) {
-                let end = after_all(&start, &way);
-                let twice = after_all(&end, &way);
+            for arrival in orders_of(updates) {
+                let end = after_all(&start, &arrival);
+                let twice = after_all(&end, &arrival);
                 let state = |order: &Order| {
                     let disputes: Vec<String> = order
                         .progress
@@ -259,14 +261,14 @@ fn whatever_order_the_facts_come_in_the_money_ends_the_same() {
                         disputes,
                     )
                 };
-                assert_eq!(state(&end), state(&expected), "{way:?}");
-                assert_eq!(state(&twice), state(&expected), "{way:?}, twice");
+                assert_eq!(state(&end), state(&expected), "{arrival:?}");
+                assert_eq!(state(&twice), state(&expected), "{arrival:?}, twice");
             }
         }
     }
 }
 
-/// Given up and released before anything was heard of the money.
+/// Cancelled, with its stock released, before any event about money arrived.
 fn cancelled_before_any_fact() -> Order {
     after_all(
         &placed(),

@@ -1,4 +1,4 @@
-//! How many orders may be unpaid at once, and what frees a place.
+//! Limits on unpaid orders, and what releases them.
 
 use shared::{ids::OrderId, throttle::Limit};
 
@@ -14,7 +14,7 @@ const LIMITS: Limits = Limits {
     max_per_order: 20,
 };
 
-/// So many unpaid orders that count for another minute.
+/// A number of unpaid orders that count for another minute.
 fn usage(orders: u64) -> LimitUsage {
     let id = |number: u64| ids::derive::<OrderId>(&[&number.to_string()]);
     let deadlines =
@@ -62,7 +62,7 @@ fn a_network_with_too_many_unpaid_orders_waits_for_as_long_as_it_is_told() {
     let full = LimitUsage { network: Some(LIMITS.network.full(START)), ..LimitUsage::default() };
     let Err(PlacementError::NetworkLimitReached { retry_after }) = LIMITS.check(true, &full, START)
     else {
-        panic!("it is admitted")
+        panic!("the order is admitted")
     };
     assert_eq!(retry_after, Duration::from_secs(600));
     assert!(LIMITS.check(true, &full, START.plus(retry_after)).is_ok());
@@ -115,14 +115,14 @@ fn every_order_frees_its_buyer_once_on_its_way_to_the_end() {
     assert!(released > 10, "{released}");
 }
 
-/// The order that waits for the shop does not count, and counts again once it is the buyer's turn.
+/// An order that waits for the shop does not count. It counts again once it waits for the buyer.
 #[test]
 fn a_payment_without_an_outcome_counts_while_its_call_may_run_or_the_buyer_has_to_act() {
     let held = after(&placed(), &Event::StockReserved(stock(9)));
     let started = after(&held, &Event::PaymentStarted(money(0, 0)));
     let later = |seconds: u64| LATER.plus(Duration::from_secs(seconds));
     assert!(started.counts_as_unpaid(later(29)) && !started.counts_as_unpaid(later(30)));
-    let told_again = started
+    let repeated = started
         .apply(
             &Event::PaymentStarted(PaymentUpdate { version: 10, ..money(0, 0) }),
             later(20),
@@ -130,7 +130,7 @@ fn a_payment_without_an_outcome_counts_while_its_call_may_run_or_the_buyer_has_t
         )
         .unwrap()
         .unwrap();
-    assert!(!told_again.counts_as_unpaid(later(30)), "the time is that of the first");
+    assert!(!repeated.counts_as_unpaid(later(30)), "the time is that of the first event");
 
     let at_the_bank = after(
         &started,

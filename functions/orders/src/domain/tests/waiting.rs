@@ -1,9 +1,9 @@
-//! Commands without an answer: when they are sent again, when their order counts as stuck, and when
-//! it no longer does.
+//! Commands without an answer: when they are sent again, when their order becomes stuck, and when
+//! it is no longer stuck.
 
 use super::*;
 
-/// Checks without progress after which an order counts as stuck, although payments answers.
+/// Checks without progress after which an order is stuck although payments answers.
 const CHECKS: u64 = 5;
 
 #[test]
@@ -19,7 +19,7 @@ fn nudges_wait_longer_each_time_and_never_past_the_deadline() {
     assert_eq!(order.schedule.attempt, 5);
 }
 
-/// The order after a scheduled check that is due: as `resume-orders` does it.
+/// The order after its next scheduled check, as `resume-orders` performs it.
 fn checked(order: &Order) -> Order {
     let now = order.schedule.next_check_at.expect("a check is scheduled");
     let expired = order.apply(&Event::Deadline, now, TIMING).unwrap();
@@ -28,17 +28,17 @@ fn checked(order: &Order) -> Order {
         .expect("a check is counted")
 }
 
-/// The order after what happens a second after its last change.
+/// The order after an event one second after its last change.
 fn soon(order: &Order, event: &Event) -> Order {
     let now = order.updated_at.plus(Duration::from_secs(1));
     order.apply(event, now, TIMING).unwrap().unwrap_or_else(|| order.clone())
 }
 
-fn story(order: Order, events: &[Event]) -> Order {
+fn after_events(order: Order, events: &[Event]) -> Order {
     events.iter().fold(order, |order, event| soon(&order, event))
 }
 
-/// Without a card: the buyer pays by a request of their own.
+/// An order without a card: the buyer pays with a request of its own.
 fn placed_without_card() -> Order {
     Order::place(placement(), order_request(json!({})), &[product()], START, TIMING).unwrap()
 }
@@ -47,7 +47,7 @@ fn reserved() -> Event {
     Event::StockReserved(stock(1))
 }
 
-/// What payments says in this version of its record.
+/// The data of an event of payments at this version.
 fn version(version: u64, captured: i64, refunded: i64) -> PaymentUpdate {
     PaymentUpdate { version, ..money(captured, refunded) }
 }
@@ -59,7 +59,7 @@ fn overdue(order: &Order) -> Vec<&'static str> {
         .collect()
 }
 
-/// The waits that the history shows: for what, and whether they are over.
+/// The waits in the history: the command, and whether it was answered.
 fn waits(order: &Order) -> Vec<(&str, bool)> {
     let waiting = order.progress.history.iter().filter(|entry| entry.event == "waiting");
     waiting
@@ -77,33 +77,37 @@ fn command_without_an_answer_is_overdue_from_its_second_check_until_it_is_answer
         ("reserve_stock", placed(), Event::StockRejected(stock(1))),
         (
             "open_payment",
-            story(placed_without_card(), &[reserved()]),
+            after_events(placed_without_card(), &[reserved()]),
             Event::PaymentOpened(version(1, 0, 0)),
         ),
-        ("charge_payment", story(placed(), &[reserved()]), Event::PaymentStarted(version(1, 0, 0))),
         (
             "charge_payment",
-            story(placed(), &[reserved()]),
+            after_events(placed(), &[reserved()]),
+            Event::PaymentStarted(version(1, 0, 0)),
+        ),
+        (
+            "charge_payment",
+            after_events(placed(), &[reserved()]),
             Event::PaymentDeclined(version(1, 0, 0)),
         ),
         (
             "commit_stock",
-            story(placed(), &[reserved(), paid.clone()]),
+            after_events(placed(), &[reserved(), paid.clone()]),
             Event::StockCommitted(stock(2)),
         ),
         (
             "release_stock",
-            story(placed(), &[reserved(), cancel(), Event::PaymentClosed(version(2, 0, 0))]),
+            after_events(placed(), &[reserved(), cancel(), Event::PaymentClosed(version(2, 0, 0))]),
             released.clone(),
         ),
         (
             "cancel_payment",
-            story(placed(), &[reserved(), cancel(), released.clone()]),
+            after_events(placed(), &[reserved(), cancel(), released.clone()]),
             Event::PaymentClosed(version(2, 0, 0)),
         ),
         (
             "refund_payment",
-            story(story(placed(), &committed), &[cancel(), released.clone()]),
+            after_events(after_events(placed(), &committed), &[cancel(), released.clone()]),
             Event::PaymentRefunded(version(3, TOTAL, TOTAL)),
         ),
     ] {
@@ -134,7 +138,7 @@ fn command_without_an_answer_is_overdue_from_its_second_check_until_it_is_answer
             assert_eq!(
                 order.progress.history.len(),
                 lines,
-                "{name}: the entry stays one at check {check}"
+                "{name}: one entry per wait at check {check}"
             );
             order = checked(&order);
         }
@@ -159,8 +163,8 @@ fn command_without_an_answer_is_overdue_from_its_second_check_until_it_is_answer
 fn expiry_and_cancellation_do_not_hide_a_service_that_does_not_answer() {
     for (order, before, after) in [
         (placed(), "reserve_stock", "release_stock"),
-        (story(placed(), &[reserved()]), "charge_payment", "cancel_payment"),
-        (story(placed_without_card(), &[reserved()]), "open_payment", "cancel_payment"),
+        (after_events(placed(), &[reserved()]), "charge_payment", "cancel_payment"),
+        (after_events(placed_without_card(), &[reserved()]), "open_payment", "cancel_payment"),
     ] {
         let since = order.updated_at;
         let stuck = checked(&checked(&order));
@@ -208,12 +212,12 @@ fn order_that_waits_for_its_buyer_is_never_stuck() {
             Event::PaymentDeclined(version(3, 0, 0)),
         ],
     ] {
-        let mut order = story(placed_without_card(), &events);
+        let mut order = after_events(placed_without_card(), &events);
         while order.progress.goal == Goal::Fulfil {
             assert!(!order.is_stuck() && waits(&order).is_empty(), "{}", state_key(&order));
             order = checked(&order);
         }
-        assert!(!order.is_stuck(), "its time is over: {}", state_key(&order));
+        assert!(!order.is_stuck(), "its payment deadline has passed: {}", state_key(&order));
     }
 }
 
@@ -228,11 +232,11 @@ fn payment_that_is_answered_without_an_outcome_is_stuck_only_after_long() {
     let unknown =
         |order: &Order, number: u64| soon(order, &Event::PaymentUnknown(version(number, 0, 0)));
     let mut answered = unknown(&soon(&order, &reserved()), 1);
-    let silent = checked(&checked(&answered));
+    let unanswered = checked(&checked(&answered));
     assert_eq!(
-        (silent.is_stuck(), overdue(&silent)),
+        (unanswered.is_stuck(), overdue(&unanswered)),
         (true, vec!["charge_payment"]),
-        "payments does not answer any more"
+        "payments no longer answers"
     );
     for check in 1..=CHECKS {
         assert!(!answered.is_stuck(), "check {check}");
@@ -256,7 +260,7 @@ fn late_answer_to_an_earlier_command_does_not_answer_the_one_that_is_pending() {
 
 #[test]
 fn changes_of_the_buyer_and_repeated_facts_neither_count_nor_answer() {
-    let stuck = checked(&checked(&story(placed(), &[reserved()])));
+    let stuck = checked(&checked(&after_events(placed(), &[reserved()])));
     for event in
         [Event::BuyerChanged(BuyerChange::Changed(contact(9))), reserved(), Event::Deadline]
     {
