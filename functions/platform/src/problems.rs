@@ -73,7 +73,7 @@ const REFUND_ID: &str = r##"{"$ref": "#/components/schemas/RefundId"}"##;
 const ACTIONS: &str =
     r#"{"type": "array", "items": {"type": "string", "enum": ["cancel", "ship", "deliver"]}}"#;
 const PAYMENT_STATE_SCHEMA: &str =
-    r#"{"type": "string", "enum": ["open", "busy", "captured", "closing", "closed"]}"#;
+    r#"{"type": "string", "enum": ["open", "processing", "captured", "closing", "closed"]}"#;
 
 const fn member(
     name: &'static str,
