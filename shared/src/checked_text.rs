@@ -115,7 +115,7 @@ macro_rules! checked_text {
 }
 
 /// Takes a text as it is, if its bytes are as many as `length` allows and `holds` is true of it.
-/// For [`checked_text!`](crate::checked_text).
+/// For [`checked_text!`](macro@crate::checked_text).
 ///
 /// # Errors
 /// The violation.

@@ -175,7 +175,7 @@ pub fn derive<I: PrefixedId>(fields: &[&str]) -> I {
     I::from_uuid(derive_uuid(fields))
 }
 
-/// The UUIDv8 that follows from `fields`; see [`derive`].
+/// The UUIDv8 that follows from `fields`; see [`derive()`].
 pub fn derive_uuid(fields: &[&str]) -> Uuid {
     let hash = hash_fields(fields);
     let mut bytes = [0; 16];

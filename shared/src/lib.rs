@@ -15,7 +15,7 @@
 //! - [`seal`]: texts that nobody else can read or make up.
 //! - [`stored_enum!`]: an enum that is stored as a text, and that keeps what a newer release wrote.
 //! - [`api_document`]: how what goes in and out is described; only the tests compile it.
-//! - [`text`]: what people write, normalized and checked. [`checked_text`]: types for it.
+//! - [`text`]: what people write, normalized and checked. [`checked_text!`](macro@crate::checked_text): types for it.
 //!   [`validation`]: why a value is rejected.
 //! - [`auth`], [`money`], [`ids`], [`clock`], [`retry`], [`throttle`]: values. [`config`], [`aws`],
 //!   [`telemetry`]: surroundings.

@@ -155,7 +155,7 @@ macro_rules! operations {
         /// When the Lambda runtime's own interface fails.
         pub mod run {
             $(
-                #[allow(missing_docs, clippy::missing_errors_doc, reason = "the module says it")]
+                #[allow(clippy::missing_errors_doc, reason = "the module says it")]
                 pub fn $module() -> Result<(), $crate::lambda::Error> {
                     $crate::operations!(@run $kind $service $module ($($details)*))
                 }

@@ -32,7 +32,6 @@ use crate::{
 
 /// The shop: one world, one clock, one instance of each service.
 #[derive(Clone)]
-#[allow(missing_docs, reason = "each service stands under its name")]
 pub struct Shop {
     /// Everything outside the functions.
     pub aws: Aws,

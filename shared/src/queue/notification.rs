@@ -25,7 +25,6 @@ pub struct SendNotification<D> {
     pub occurred_at: Timestamp,
     // What the template shows besides. Described by `D` itself: a description here would wrap its
     // schema in a `oneOf` of one.
-    #[allow(missing_docs, reason = "the type of each sender says it")]
     #[cfg_attr(feature = "api-document", schema(inline))]
     pub data: D,
 }

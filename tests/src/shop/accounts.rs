@@ -205,7 +205,7 @@ impl Shop {
 
 /// What people ask for. Each request comes from the same network unless it says otherwise, and is
 /// answered by the operation itself.
-#[allow(missing_docs, clippy::missing_panics_doc, reason = "each sends what the operation takes")]
+#[allow(clippy::missing_panics_doc, reason = "each sends what the operation takes")]
 impl Shop {
     /// Sends a body to an operation without a token.
     pub async fn send(&self, operation: &str, body: &Value) -> Called {

@@ -48,7 +48,6 @@ pub struct OrderRecord {
 /// What the public sees of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "they are the public names")]
 pub enum Status {
     Pending,
     Confirmed,
@@ -103,7 +102,6 @@ pub enum Goal {
 /// What an order believes of its stock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "they are what orders calls them")]
 pub enum StockState {
     Reserving,
     Reserved,
@@ -119,7 +117,6 @@ pub enum StockState {
 /// What an order believes of its money, as far as it matters here: whether it has come to rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "they are what orders calls them")]
 pub enum PaymentState {
     Paid,
     Closed,
@@ -344,7 +341,6 @@ pub struct MovementRecord {
 /// How far a reservation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "they are what inventory calls them")]
 pub enum ReservationState {
     Held,
     Committed,
