@@ -1,7 +1,7 @@
 //! The shop: all services that are linked in, in one world, and every operation by its name.
 //!
-//! [`services`] sets the services up; [`accounts`] is what people do with their accounts;
-//! [`stories`] is what they do in a whole shop.
+//! `services` sets the services up; `accounts` is what people do with their accounts;
+//! `stories` is what they do in a whole shop.
 
 #[cfg(feature = "users")]
 pub mod accounts;

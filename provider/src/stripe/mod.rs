@@ -8,8 +8,8 @@
 //! conversion: Stripe's smallest units are the minor units of every currency that the shop trades
 //! in.
 //!
-//! Refunds and disputes are read in [`refunds`], events in [`webhook`], the statement in
-//! [`statement`].
+//! Refunds and disputes are read in `refunds`, events in `webhook`, the statement in
+//! `statement`.
 
 mod client;
 mod refunds;
