@@ -10,7 +10,7 @@ use crate::{
 /// What can go wrong with users.
 #[derive(Debug, thiserror::Error)]
 pub enum UsersError {
-    /// Somebody has registered with this address already.
+    /// The address is registered already.
     #[error("the e-mail address is taken")]
     EmailTaken,
     /// The password is the e-mail address.
@@ -46,11 +46,11 @@ pub enum UsersError {
     /// The change starts from another version.
     #[error("the user has changed since they were read")]
     VersionMismatch {
-        /// The version that stands.
+        /// The current version.
         current: u64,
     },
     /// An admin may not take the admin's rights away from themselves.
-    #[error("nobody changes their own role or disables themselves")]
+    #[error("users cannot change their own role or disable themselves")]
     OwnAccount,
     /// No key has been made yet.
     #[error("there is no key to sign tokens with yet")]
@@ -105,11 +105,11 @@ impl From<UsersError> for Problem {
             UsersError::Throttled { retry_after_seconds } => Self::too_many_requests(retry_after_seconds),
             UsersError::NotFound => Self::not_found("user"),
             UsersError::VersionMismatch { current } => Self::precondition_failed(current),
-            UsersError::OwnAccount => Self::conflict("own_account", "Nobody changes their own role or disables themselves")
+            UsersError::OwnAccount => Self::conflict("own_account", "Own account not changeable")
                 .detail("Ask another admin, or an operator."),
             UsersError::InvalidCredentials => Self::new(StatusCode::UNAUTHORIZED, "invalid_credentials", "The credentials are not valid")
                 .detail("Check the e-mail address and the password."),
-            UsersError::NoSigningKey => Self::new(StatusCode::SERVICE_UNAVAILABLE, "no_signing_key", "Nobody can log in yet")
+            UsersError::NoSigningKey => Self::new(StatusCode::SERVICE_UNAVAILABLE, "no_signing_key", "Login is not available yet")
                 .detail("The key that signs access tokens is being made: this takes a minute after the first deployment.")
                 .retry_after(5)
                 .caused_by(&UsersError::NoSigningKey),

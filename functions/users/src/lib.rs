@@ -122,8 +122,8 @@ impl Users {
         Ok(SigningKeys::parse(&self.secrets.reload(signing_keys::SECRET_NAME).await?)?)
     }
 
-    /// The signing keys, at most a few seconds old: whoever asks for them has seen a token of a key
-    /// that they do not know.
+    /// The signing keys, at most a few seconds old: the caller has seen a token with an unknown
+    /// key.
     pub(crate) async fn fresh_signing_keys(&self) -> Result<SigningKeys, UsersError> {
         Ok(SigningKeys::parse(
             &self
@@ -133,9 +133,8 @@ impl Users {
         )?)
     }
 
-    /// Whether the keys may be read again for the sake of a token that names an unknown one:
-    /// whoever makes up key ids must not make us ask Secrets Manager each time, nor keep us from
-    /// seeing a new key.
+    /// Whether the keys may be reloaded for a token that names an unknown key. Invented key ids
+    /// must neither cause a call to Secrets Manager each time nor delay the discovery of a new key.
     pub(crate) fn may_reload(&self) -> bool {
         let mut arrival = self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
         let judged = signing_keys::RELOAD_LIMIT.check(*arrival, self.clock.now());
@@ -209,7 +208,7 @@ impl Users {
         }))
     }
 
-    /// 412 for a change that came too late, with the version that stands now.
+    /// 412 for a change based on an outdated version, with the current version.
     pub(crate) async fn version_mismatch(&self, id: UserId) -> Result<Problem, TableError> {
         let current = self.store.user(id).await?.map(|user| user.version);
         Ok(current
@@ -217,8 +216,8 @@ impl Users {
             .into())
     }
 
-    /// The key that signs. As long as there is none the secret is read each time: the first
-    /// rotation is to be noticed at once.
+    /// The key that signs. While none exists the secret is read each time, so that the first
+    /// rotation takes effect at once.
     pub(crate) async fn signing_key(&self) -> Result<CurrentKey, UsersError> {
         if let Some(key) = self.signing_keys().await?.current() {
             return Ok(key);

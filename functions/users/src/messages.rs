@@ -1,4 +1,4 @@
-//! What users tells the others: the data of its messages, as it stands on the wire.
+//! The data of the messages that users publishes, as serialized.
 
 use serde::Serialize;
 use shared::{clock::Timestamp, ids::UserId, queue};
@@ -18,7 +18,7 @@ pub struct MailData {
     pub expires_at: Option<Timestamp>,
 }
 
-/// `user_changed.v1`: how somebody is called and reached from now on, for whoever keeps a copy.
+/// `user_changed.v1`: the current name and address of a user, for services that keep a copy.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct UserChanged {
@@ -32,7 +32,7 @@ pub struct UserChanged {
     pub email: String,
 }
 
-/// `user_deleted.v1`: somebody has gone; whoever keeps a copy of their data erases it.
+/// `user_deleted.v1`: an account was deleted; services that keep a copy of its data erase it.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct UserDeleted {

@@ -1,16 +1,15 @@
 //! Argon2id: what a password is stored as, and how a login is compared with it. And bcrypt, for
 //! accounts that another system has brought along: read, never written.
 //!
-//! The memory that Argon2 fills is kept between calls: taking and returning 19 MiB each time costs
-//! more than a third of a hash. A function handles one request at a time, so that nobody waits for
-//! it. It never grows: a hash of other parameters that needs more gets memory of its own for as
-//! long as it takes.
+//! The memory of Argon2 is kept between calls: allocating and freeing 19 MiB each time costs more
+//! than a third of a hash. A function handles one request at a time, so no request waits for it. It
+//! never grows: a hash with parameters that need more memory allocates its own.
 //!
-//! A hash is a text from a table. What it asks for is bounded before it is computed, so that one
-//! that somebody brought in costs no minute and no gigabyte. A password of nobody takes the work of
-//! one that is stored today. One whose hash [is to be replaced](PasswordHasher::needs_rehash) takes
-//! another time, so that such an account can be told from others until its owner has logged in
-//! once: that is the price of keeping their password, and it ends by itself.
+//! A stored hash is untrusted text. Its parameters are bounded before it is computed, so that an
+//! imported hash cannot cost a minute or a gigabyte. An unknown account takes the work of a current
+//! hash. An account whose hash [must be replaced](PasswordHasher::needs_rehash) takes a different
+//! time and can be distinguished until its owner has logged in once: the price of keeping imported
+//! passwords, and it ends by itself.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -60,9 +59,8 @@ const BCRYPT_BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
 
-/// What a password of nobody is compared with, so that an unknown address takes the time of a known
-/// one. It has the parameters of [`PasswordHasher::hash`]; nothing is known to hash to it, and if
-/// something did, it would still be refused.
+/// The hash for unknown accounts, so that they take the time of known ones. It has the parameters
+/// of [`PasswordHasher::hash`]; no known password matches it, and a match would still be rejected.
 const DUMMY_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Hashes passwords.
@@ -117,8 +115,8 @@ impl PasswordHasher {
         Ok(stored.to_string())
     }
 
-    /// Whether `password` matches `stored`, in whichever form. `None` stands for an unknown
-    /// account: it takes as long and never matches.
+    /// Whether `password` matches `stored`, in either normalization. `None` means an unknown
+    /// account: it takes the same time and never matches.
     ///
     /// # Errors
     /// When `stored` is not an Argon2id or bcrypt hash, or exceeds the limits of memory and time.
@@ -153,7 +151,7 @@ impl PasswordHasher {
         let (ARGON2ID_IDENT, Some(salt), Some(expected)) =
             (parsed.algorithm, &parsed.salt, &parsed.hash)
         else {
-            return Err(HashError::new("it is no complete Argon2id hash"));
+            return Err(HashError::new("incomplete Argon2id hash"));
         };
         let params = Params::try_from(&parsed).map_err(HashError::new)?;
         let work = u64::from(params.m_cost()) * u64::from(params.t_cost());
@@ -219,9 +217,8 @@ fn version(hash: &PasswordHash) -> Result<Version, HashError> {
 
 /// A bcrypt hash: `$2b$12$`, 22 characters of salt, 31 of hash.
 ///
-/// `2a`, `2b` and `2y` are one algorithm for the passwords that there are (`2y` and `2b` say that a
-/// mistake of the one implementation that made it is mended); `2x` says that the mistake is in it,
-/// and is not read.
+/// `2a`, `2b` and `2y` are one algorithm for existing passwords (`2y` and `2b` mark a bug of one
+/// implementation as fixed); `2x` marks the bug as present, and is not supported.
 struct Bcrypt {
     cost: u32,
     salt: [u8; SALT_BYTES],
@@ -236,13 +233,13 @@ impl Bcrypt {
         else {
             return Ok(None);
         };
-        let broken = || HashError::new("it is no complete bcrypt hash");
+        let broken = || HashError::new("incomplete bcrypt hash");
         let (cost, rest) = rest.split_once('$').ok_or_else(broken)?;
         let is_cost = cost.len() == 2 && cost.bytes().all(|digit| digit.is_ascii_digit());
         let cost = cost.parse().ok().filter(|_| is_cost).ok_or_else(broken)?;
         let (salt, hash) = rest.split_at_checked(22).ok_or_else(broken)?;
         if !(MIN_BCRYPT_COST..=MAX_BCRYPT_COST).contains(&cost) {
-            return Err(HashError::new("its cost is none that a password should have"));
+            return Err(HashError::new("cost outside the accepted range"));
         }
         Ok(Some(Self {
             cost,
@@ -251,9 +248,8 @@ impl Bcrypt {
         }))
     }
 
-    /// Whether `password` is the one that it was made from, as the systems judged that made it: a
-    /// password ends at its first NUL, because it was a C string, and what stands behind its
-    /// seventy-second byte does not count.
+    /// Whether `password` matches, by the rules of the systems that made the hash: a password ends
+    /// at its first NUL, because it was a C string, and bytes after the seventy-second are ignored.
     fn verify(&self, password: &str) -> bool {
         let bytes =
             password.bytes().take_while(|byte| *byte != 0).chain([0]).take(MAX_BCRYPT_BYTES);

@@ -18,9 +18,9 @@ use crate::{
 /// Who keeps copies of personal data, by the queue that they listen to.
 const DELETION_QUEUES: [&str; 2] = ["update-buyer", "forget-recipient"];
 
-/// When a deletion is told once more. The gateway goes on accepting an access token for up to a
-/// minute, a function may take half of one, and an index follows its table a moment later: what
-/// somebody did until then is found the second time.
+/// Delay of the second deletion message. The gateway accepts a cached access token for up to a
+/// minute, a function may run for half of one, and indexes lag: the second message finds data
+/// written until then.
 const REPEATED_DELETION_DELAY: Duration = Duration::from_secs(120);
 
 /// The messages that a change from `old` (none: they have just registered) to `new` sends.
@@ -131,7 +131,7 @@ fn deletion_messages(context: &MessageContext, user_id: UserId, version: u64) ->
     DELETION_QUEUES.into_iter().flat_map(now_and_later).collect()
 }
 
-/// A mail to `email`; `occurrence` tells it from others of its kind to the same user.
+/// A mail to `email`; `occurrence` distinguishes it from other mails of its kind to the same user.
 fn mail(
     template: &'static str,
     occurrence: &str,

@@ -1,15 +1,14 @@
 //! Throttles: how often something may be tried, and by whom together.
 //!
 //! A bucket is one number, the *theoretical arrival time* (the generic cell rate algorithm, ITU-T
-//! I.371): the moment at which everything that was tried would have been paid for at one
-//! [`Limit::interval`] each. A try is admitted while that moment is near enough, and moves it on;
-//! one that is refused leaves it where it is, so that hammering keeps nobody out for longer. There
-//! is nothing to count, nothing to clean up, and the wait until the next try is known to the
-//! millisecond.
+//! I.371): the time at which all attempts so far would be paid for at one [`Limit::interval`] each.
+//! An attempt is allowed while that time is near enough, and moves it forward; a rejected attempt
+//! leaves it unchanged, so that hammering does not prolong the wait. There is no counter and no
+//! clean-up, and the wait until the next attempt is known to the millisecond.
 //!
-//! Whose bucket it is stands nowhere in clear: its name is a MAC, so that the table is no list of
-//! who tried to log in from where. Addresses that nobody has registered have buckets like all
-//! others, or a refusal would tell which ones are.
+//! Bucket names are MACs, so the table does not reveal who tried to log in from where. Unregistered
+//! addresses have buckets too, because a rejection would otherwise reveal which addresses are
+//! registered.
 
 use std::time::Duration;
 
@@ -23,46 +22,43 @@ use shared::{
 
 use crate::tokens::device::DeviceToken;
 
-/// Logins of one account from devices that have shown nothing: all strangers share them, wherever
-/// they come from, or whoever has many addresses would have many tries. Ten are enough for somebody
-/// who tries their old passwords, and no more than ten fall into any quarter of an hour; whoever
-/// guesses gets a hundred a day. A login that succeeds gives its try back. Strangers can use all of
-/// them up, and then the owner gets in with a [`DeviceToken`], or by a link to their mailbox.
+/// Logins of one account from unknown devices. All strangers share the bucket, or an attacker with
+/// many addresses would have many attempts. Ten suffice for a user who tries old passwords, and at
+/// most ten fall into any quarter of an hour: an attacker gets a hundred a day. A successful login
+/// refunds its attempt. Strangers can exhaust the bucket; the owner then logs in with a
+/// [`DeviceToken`], or by a link to their mailbox.
 pub const LOGIN_UNKNOWN_DEVICE: Limit = Limit::new(10, QUARTER_HOUR);
 
-/// Logins of one account from one device that has logged in to it before. Faster to come back,
-/// because nobody else can use them up, and still slow enough for a device that was stolen: forty
-/// an hour.
+/// Logins of one account from one known device. It refills faster, because strangers cannot use it,
+/// and still limits a stolen device to forty an hour.
 pub const LOGIN_KNOWN_DEVICE: Limit = Limit::new(10, Duration::from_secs(90));
 
-/// Mails that let somebody choose a new password for one account: a mailbox is not to be flooded in
-/// our name. Five, because mail is late at times and people ask again.
+/// Password reset mails of one account: our mails must not flood a mailbox. Five, because mails are
+/// sometimes late and users request again.
 pub const RESET_ACCOUNT: Limit = Limit::new(5, QUARTER_HOUR);
 
-/// Passwords that somebody who is logged in gives for their present one: a session that was stolen
-/// is no place to guess it.
+/// Current passwords sent by a logged-in user: a stolen session must not allow guessing.
 pub const PASSWORD_CONFIRMATION: Limit = Limit::new(10, QUARTER_HOUR);
 
 /// Mails that a user has sent to an address of their choice: verifications and changes. A mailbox
 /// must not be flooded in the shop's name.
 pub const VERIFICATION_MAILS: Limit = Limit::new(5, QUARTER_HOUR);
 
-/// What became of a try.
+/// The decision about an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a try that was refused must not go on"]
 pub enum RateLimitDecision {
-    /// It goes on, and is paid for.
+    /// The attempt is allowed and counted.
     Allowed,
     /// It does not, and has changed nothing.
     Throttled {
-        /// When the next one is admitted, if nobody else tries meanwhile.
+        /// When the next attempt is allowed, if no other is made meanwhile.
         retry_after: Duration,
     },
 }
 
 impl RateLimitDecision {
-    /// The wait in whole seconds, for `Retry-After`: whoever comes back then is not too early.
-    /// None, if the try was admitted.
+    /// The wait in whole seconds, rounded up, for `Retry-After`. `None` if the attempt was allowed.
     pub fn retry_after_seconds(self) -> Option<u64> {
         match self {
             Self::Allowed => None,
@@ -73,7 +69,7 @@ impl RateLimitDecision {
     }
 }
 
-/// Those who share a limit, under a name that tells nobody who they are.
+/// The parties that share a limit, under a name that does not identify them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket {
     name: String,
@@ -92,9 +88,9 @@ impl Bucket {
     }
 }
 
-/// The buckets of this service. `address` is an e-mail address in its normal form; where somebody
-/// sends what is none, that text. `source` is the address that the gateway saw the request come
-/// from, never one that the request names itself.
+/// The buckets of this service. `address` is an e-mail address in its normal form, or the text as
+/// sent if it is malformed. `source` is the address that the gateway saw, never one that the
+/// request names.
 pub struct Buckets {
     key: hmac::Key,
     network: Limit,
@@ -140,7 +136,7 @@ impl Buckets {
         self.bucket("register-network", &[&network_of(source)], self.network)
     }
 
-    /// Mails that let somebody choose a new password for an account; see [`RESET_ACCOUNT`].
+    /// Password reset mails of an account; see [`RESET_ACCOUNT`].
     pub fn reset_account(&self, address: &str) -> Bucket {
         self.bucket("reset-account", &[address], RESET_ACCOUNT)
     }
@@ -187,7 +183,7 @@ mod tests {
         START.plus(Duration::from_millis(milliseconds))
     }
 
-    /// Where a bucket stands after tries at these moments, and which of them were admitted.
+    /// The state of a bucket after attempts at these times, and which of them were allowed.
     fn run_attempts(limit: Limit, attempts: &[u64]) -> (Option<Timestamp>, Vec<u64>) {
         let mut arrival = None;
         let mut admitted = Vec::new();

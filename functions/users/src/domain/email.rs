@@ -1,4 +1,4 @@
-//! E-mail addresses: one normal form for each mailbox, so that nobody registers it twice.
+//! E-mail addresses: one normal form per mailbox, so that a mailbox cannot register twice.
 
 use email_address::{EmailAddress, Options};
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};

@@ -36,10 +36,10 @@
 //!   waited. The two links that lead only to the mailboxes of the account stay.
 //! - *role*: the role is given to the person at the present address, so no address that waits can
 //!   inherit it. Access tokens carry the role.
-//! - The withdraw link only takes away: it ends sessions and returns the login to a mailbox that
+//! - The withdraw link only revokes: it ends sessions and returns the login to the mailbox that
 //!   held it before. A thief with the password must not be able to cancel it, so only its use, its
-//!   time and the deletion of the account end it. Where the address before was never verified,
-//!   nobody has shown to own it, and the link ends when the address moves.
+//!   expiry and the deletion of the account end it. If the previous address was never verified, its
+//!   ownership is unproven, and the link ends when the address changes.
 
 /// Something that an account has pending or has given out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Passwords: long enough, not among those that are tried first, and otherwise nobody's business.
+//! Passwords: length limits and a list of common passwords; no other composition rules.
 
 use std::fmt;
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use shared::{clock::Timestamp, ids::UserId};
 use subtle::ConstantTimeEq;
 
-/// How long somebody stays logged in who does not come back.
+/// Lifetime of a session without activity.
 pub const SESSION_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 /// For how long the token before the one that counts is answered with its successor once more: the
 /// answer may have been lost on its way, or two pages of the shop may have asked at the same
@@ -63,7 +63,7 @@ pub enum TokenStatus {
     Current,
     /// The one before, and its successor was given out just now.
     JustRotated,
-    /// It was exchanged before: somebody has it who should not.
+    /// The token was rotated before: a second party holds it.
     Reused,
     /// Its session is over.
     SessionEnded,

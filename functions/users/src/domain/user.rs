@@ -1,4 +1,4 @@
-//! Users, and what may become of them.
+//! Users: registration, profile, address changes, roles, and how events change them.
 
 use std::time::Duration;
 
@@ -18,14 +18,14 @@ pub const VERIFICATION_LIFETIME: Duration = Duration::from_secs(48 * 3600);
 pub const WITHDRAWAL_LIFETIME: Duration = Duration::from_secs(48 * 3600);
 /// How long the link that resets a password is good for.
 pub const RESET_LIFETIME: Duration = Duration::from_secs(30 * 60);
-/// A reset link that is good for this long is sent once more; a shorter one is replaced. So nobody
-/// who keeps asking for links can make the owner's last one worthless while it is being read.
+/// A reset link with at least this remaining lifetime is sent again; a shorter one is replaced. So
+/// repeated requests by a third party cannot invalidate the owner's last link while it is in use.
 const MIN_RESEND_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
-/// Somebody who is registered.
+/// A registered user.
 ///
-/// What was validated at registration is kept as text: a rule that becomes stricter later does not
-/// lock anybody out.
+/// Values validated at registration are stored as text: a rule that becomes stricter later does not
+/// lock existing users out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// Who.
@@ -36,8 +36,7 @@ pub struct User {
     pub username: String,
     /// What they are called.
     pub full_name: String,
-    /// The name of what they may do: a role that a newer release has given is passed on as it
-    /// stands.
+    /// The role name. A role that a newer release assigned is passed on unchanged.
     pub role: String,
     /// Whether they may use the shop at all.
     pub is_active: bool,
@@ -81,7 +80,7 @@ pub struct Link {
     pub send_count: u32,
 }
 
-/// An address that is to be shown to be somebody's.
+/// An address whose ownership is to be verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verification {
     /// The address in its normal form.
@@ -100,7 +99,7 @@ pub struct Withdrawal {
     pub link: Link,
 }
 
-/// What somebody fills in to become a user.
+/// The registration form.
 #[derive(Clone, Debug)]
 pub struct Registration {
     /// The address.
@@ -111,7 +110,7 @@ pub struct Registration {
     pub full_name: FullName,
 }
 
-/// What somebody changes in their own profile; what is absent stays.
+/// A user's changes to their own profile; absent fields stay unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct ProfileEdit {
     /// What they want to call themselves.
@@ -133,7 +132,7 @@ pub struct EmailEdit {
     pub withdrawal: Link,
 }
 
-/// What an admin changes in somebody's profile; what is absent stays.
+/// An admin's changes to a profile; absent fields stay unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct AdminEdit {
     /// What they may do.
@@ -277,8 +276,8 @@ impl User {
         user
     }
 
-    /// After somebody followed the link to an address: it is theirs, and verified. Access tokens
-    /// with another address stop to count.
+    /// Applies a followed verification link: the address belongs to the user and is verified.
+    /// Access tokens with another address become invalid.
     ///
     /// # Errors
     /// [`ChangeError::InvalidLink`] when this is not the link that was sent last, or its time is
@@ -309,10 +308,9 @@ impl User {
         Ok(user)
     }
 
-    /// After the link that withdraws an address change was followed: the login is the address that
-    /// the link was sent to, which is thereby verified, and whoever asked for the change is logged
-    /// out. It works for a disabled account too: otherwise disabling a stolen account would let the
-    /// link expire.
+    /// Applies a followed withdraw link: the login returns to the address that received the link,
+    /// which is thereby verified, and all sessions end. It works for a disabled account too:
+    /// otherwise disabling a stolen account would let the link expire.
     ///
     /// # Errors
     /// [`ChangeError::InvalidLink`] when this is not the link that was sent, or it has expired.
@@ -378,8 +376,7 @@ impl User {
         user
     }
 
-    /// After a refresh token was used by somebody who should not have had it: access tokens stop to
-    /// count.
+    /// Applies the reuse of a refresh token by a second party: access tokens become invalid.
     #[must_use]
     pub fn with_tokens_revoked(&self, trace: Trace) -> Self {
         let mut user = self.next_version(self.updated_at, trace);

@@ -15,7 +15,7 @@
 //!   sees no caller. The authorizer of all other routes has the header for its identity source, so
 //!   that the gateway refuses by itself what lacks it; and even past it, `request.caller()` would
 //!   answer 401.
-//! - Trouble with table or secret is another failure, and 500: nobody is logged out by it.
+//! - A failure of the table or the secret is a different failure, and 500: it logs no user out.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -78,8 +78,8 @@ pub async fn authorize_request(
     Ok(policy(&claims.sub.to_string(), &routes, context(&claims, user.email_verified)))
 }
 
-/// What the token says. An unknown key may be newer than the copy of the keys that is kept here:
-/// then the secret is read again, but not each time somebody makes up a key.
+/// The claims of the token. An unknown key may be newer than the cached keys: then the secret is
+/// read again, but at a limited rate, because key ids can be invented.
 async fn verify_token(users: &Users, token: &str) -> Result<Claims, Failure> {
     let unavailable = |error: UsersError| Failure::from_error("Unavailable", &error);
     let now = users.clock.now();
@@ -108,8 +108,8 @@ enum Authorization<'a> {
     Malformed,
 }
 
-/// What the `Authorization` header holds. Two of them are no token: who knows which one somebody
-/// else looked at.
+/// The value of the `Authorization` header. Two headers are rejected: another component might have
+/// checked the other one.
 fn authorization(request: &AuthorizeRequest) -> Authorization<'_> {
     let is_it = |name: &str| name.eq_ignore_ascii_case("authorization");
     let several = request.multi_value_headers.iter().flatten().filter(|(name, _)| is_it(name));

@@ -1,5 +1,5 @@
-//! `POST /users/me/password`: a new password for somebody who knows the present one. All their
-//! other sessions end.
+//! `POST /users/me/password`: changes the password, which requires the current one. All other
+//! sessions end.
 
 use std::sync::Arc;
 
@@ -29,10 +29,10 @@ struct ChangePassword {
     new_password: Password,
 }
 
-/// Answers `204` with a device token, because the earlier ones end. The session of this request
-/// goes on; refresh tokens of all others are worthless at once, their access tokens as soon as the
-/// gateway asks again. Whoever has got hold of an access token cannot try passwords with it for
-/// long: `429`.
+/// Answers `204` with a new device token, because the earlier ones become invalid. The session of
+/// this request continues. Refresh tokens of all other sessions are invalid at once, their access
+/// tokens at the next authorizer call. The holder of a stolen access token cannot guess passwords
+/// for long: `429`.
 ///
 /// # Errors
 /// The problem that is answered.

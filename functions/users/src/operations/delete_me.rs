@@ -12,9 +12,9 @@ use crate::{Users, error::UsersError, store::UpdateOutcome};
 /// How often a change is tried that others get in the way of.
 const MAX_ATTEMPTS: u32 = 3;
 
-/// Answers `204`. Credentials and profile are erased at once, and every session is over; the
-/// address is free again. The other services hear of it and erase their copies: an order that is
-/// not settled yet runs on with its own, and is redacted when it is.
+/// Answers `204`. Erases credentials and profile at once and ends every session; the address can be
+/// registered again. The other services are notified and erase their copies: an unsettled order
+/// keeps its own until it settles, then it is redacted.
 ///
 /// # Errors
 /// The problem that is answered: `412` when `If-Match` is given and the profile has changed since.

@@ -1,5 +1,5 @@
-//! `GET /.well-known/jwks.json`: the public keys that access tokens are signed with, for whoever
-//! checks tokens by themselves (RFC 7517).
+//! `GET /.well-known/jwks.json`: returns the public keys of access tokens, for clients that verify
+//! tokens themselves (RFC 7517).
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use crate::{Users, error::UsersError};
 /// How long the answer may be kept: a revoked key is gone from it as soon as from the authorizers.
 const CACHE_CONTROL: &str = "public, max-age=30";
 
-/// Answers `200` with the key that signs and those that signed before it, for as long as a token of
-/// theirs may be alive. Until the first rotation there is none: `503`.
+/// Answers `200` with the signing key and earlier keys, as long as a token of theirs may be valid.
+/// `503` before the first rotation.
 ///
 /// # Errors
 /// The problem that is answered.

@@ -10,8 +10,8 @@ use shared::{
 use super::view::UserView;
 use crate::Users;
 
-/// Answers `200` with the profile and its version. Somebody who is gone or disabled while the
-/// gateway still remembers the token gets the same `401` as with any token that does not count.
+/// Answers `200` with the profile and its version. A deleted or disabled user whose token the
+/// gateway still caches gets the same `401` as for any invalid token.
 ///
 /// # Errors
 /// The problem that is answered.

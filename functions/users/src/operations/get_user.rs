@@ -11,8 +11,8 @@ use shared::{
 use super::view::UserView;
 use crate::{Users, error::UsersError};
 
-/// Answers `200` with the profile and its version; `404` for somebody else's to whoever is no
-/// admin.
+/// Answers `200` with the profile and its version; `404` for another user's profile unless the
+/// caller is an admin.
 ///
 /// # Errors
 /// The problem that is answered.

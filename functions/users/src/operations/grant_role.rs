@@ -40,7 +40,8 @@ pub struct RoleView {
 pub async fn grant_role(users: Arc<Users>, call: Call<GrantRole>) -> Result<RoleView, Failure> {
     let role = Role::parse(&call.event.role)
         .ok_or_else(|| Failure::new("UnknownRole", "There is no such role: use user or admin."))?;
-    let unknown = || Failure::new("UnknownEmail", "Nobody is registered with this e-mail address.");
+    let unknown =
+        || Failure::new("UnknownEmail", "No user is registered with this e-mail address.");
     let email = Email::parse(&call.event.email).map_err(|_| unknown())?;
     let unavailable = |error: &dyn std::error::Error| Failure::from_error("Unavailable", error);
 

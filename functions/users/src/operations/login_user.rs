@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// What somebody tries. Any text goes: what cannot be right is answered like what is not.
+/// The credentials. Any text is accepted: malformed values are answered like wrong ones.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -34,9 +34,9 @@ struct LoginUser {
 /// password are one and the same `401`, after the same work: one read and one hash (two for a
 /// password that was not typed in composed form).
 ///
-/// Tries are counted, and too many are `429`, whoever's address it is: those of strangers by
-/// account and by network, those of a device that has logged in to this account before by the
-/// device token that it got then. So strangers who try passwords keep themselves out and not the
+/// Attempts are counted, and too many are `429`, whether or not the address is registered. Attempts
+/// of unknown devices count by account and by network; attempts of a device that has logged in
+/// before count by its device token. So strangers who guess passwords lock themselves out, not the
 /// owner.
 ///
 /// # Errors
@@ -55,7 +55,7 @@ struct LoginUser {
 ))]
 pub async fn login_user(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
     let LoginUser { email, password } = request.json()?;
-    // First, so that "nobody can log in yet" says nothing about a password.
+    // First, so that "login is not available yet" reveals nothing about a password.
     let signing_key = users.signing_key().await?;
 
     let now = users.clock.now();
@@ -80,8 +80,7 @@ pub async fn login_user(users: Arc<Users>, request: Request) -> Result<Response,
     };
     let device = presented.clone().filter(is_current);
     if presented.is_some() && device.is_none() {
-        // It was issued before the last reset, or to a user before this one: whoever has it is a
-        // stranger.
+        // It was issued before the last reset, or to an earlier user: the device counts as unknown.
         login_buckets = unknown_device();
         users.check_rate_limits(&login_buckets).await?;
     }

@@ -1,5 +1,5 @@
-//! The stream of `users`: sends the mails about accounts, and tells everybody who keeps a copy of
-//! somebody's data what became of it.
+//! The stream of `users`: sends account mails, and notifies the services that keep copies of user
+//! data.
 
 use shared::stream::StreamFilter;
 

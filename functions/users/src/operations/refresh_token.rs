@@ -1,10 +1,10 @@
 //! `POST /users/token/refresh`: a new access token and a new refresh token for the refresh token
 //! that counts.
 //!
-//! Each token is good once. One that is used again shows that two have it, and nobody can tell
-//! which of them is the owner: the whole session ends, and the user's access tokens with it. The
-//! exception is the token before the one that counts, for ten seconds: it gets the same successor
-//! again, so that an answer that was lost on its way logs nobody out (RFC 9700, section 4.14.2).
+//! Each token is valid once. A reused token shows that two parties hold it, and the owner cannot be
+//! identified: the whole session ends, and the user's access tokens become invalid. One exception:
+//! for ten seconds the previous token gets the same successor again, so that a lost response logs
+//! no user out (RFC 9700, section 4.14.2).
 
 use std::sync::Arc;
 
@@ -55,7 +55,8 @@ pub async fn refresh_token(users: Arc<Users>, request: Request) -> Result<Respon
     let signing_key = users.signing_key().await?;
     let keys = users.refresh_token_keys().await?;
     let presented = keys.open(|key| RefreshToken::open(&refresh_token, key));
-    let presented = presented.ok_or(UsersError::InvalidRefreshToken("it is none of ours"))?;
+    let presented =
+        presented.ok_or(UsersError::InvalidRefreshToken("not issued by this service"))?;
 
     let now = users.clock.now();
     let successor = exchange(&users, &presented, &keys, now, request.trace()).await?;
@@ -90,8 +91,8 @@ async fn exchange(
             successor = presented.successor(TokenSubject::from(&*user), keys.active());
         }
         let Some(session) = session else {
-            // Without a family that refused it, a user who has moved on was the reason, or the
-            // session is none.
+            // If the session did not cause the rejection, the user has changed, or the session does
+            // not exist.
             if user_changed {
                 continue;
             }
@@ -136,7 +137,7 @@ fn token_status(
     }
 }
 
-/// Ends the session and makes the user's access tokens worthless, together: whoever has them.
+/// Ends the session and invalidates all access tokens of the user in one transaction.
 async fn revoke(users: &Users, presented: &RefreshToken, trace: &Trace) -> Result<(), UsersError> {
     let user_id = presented.subject.user_id;
     for _ in 0..MAX_ATTEMPTS {

@@ -19,7 +19,7 @@ use crate::{
     tokens::one_time::OneTimeToken,
 };
 
-/// What somebody fills in. A role is absent on purpose: everybody begins as a customer.
+/// The registration form. It has no role: every user starts as a customer.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]

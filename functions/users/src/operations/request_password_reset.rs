@@ -1,7 +1,7 @@
 //! `POST /users/password-reset`: a link that sets a new password, by mail.
 //!
-//! Whether somebody is registered shows neither in the answer nor in the work that is done for it:
-//! two reads and one write, which for nobody is refused.
+//! Neither the answer nor the work reveals whether an address is registered: two reads and one
+//! write, whose condition fails for unknown addresses.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::{
     tokens::one_time::OneTimeToken,
 };
 
-/// Any text goes: what is no address is nobody's.
+/// Any text is accepted: a malformed address is an unknown one.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -27,7 +27,7 @@ struct RequestPasswordReset {
     email: String,
 }
 
-/// Answers `202`, whoever it is; `429` to who asks too often, whoever it is.
+/// Answers `202`, whether or not the address is registered; `429` after too many requests.
 ///
 /// # Errors
 /// The problem that is answered.
@@ -37,7 +37,7 @@ struct RequestPasswordReset {
     request_body = RequestPasswordReset,
     responses((
         status = 202,
-        description = "If somebody has this address, a link is on its way to them.",
+        description = "If the address is registered, a link is sent to it.",
         body = Object,
         example = json!({ "status": "accepted" }),
     )),
@@ -74,8 +74,8 @@ pub async fn request_password_reset(
         Some(user) => (user.version, user.reset_link(fresh, now)),
         None => (0, fresh),
     };
-    // Refused for nobody always, and for somebody who is changing at this very moment: they ask
-    // again.
+    // The condition fails for unknown addresses, and for a user who changes at the same moment:
+    // they request again.
     let _ = users.store.store_reset_link(user_id, seen, &link, request.trace()).await?;
 
     Ok(http::accepted(&json!({ "status": "accepted" })))

@@ -8,8 +8,8 @@
 //! step may be repeated, and come late.
 //!
 //! An operator invokes it directly with `{"revoke": "<kid>"}` or `{"revoke": "current"}` when a key
-//! may be known to somebody else. The key is revoked at once and a new one signs. Refresh tokens
-//! are not signed by these keys: clients get their next access token as always.
+//! may be compromised. The key is revoked at once and a new one signs. Refresh tokens are not
+//! signed by these keys: clients get their next access token as usual.
 
 use std::sync::Arc;
 

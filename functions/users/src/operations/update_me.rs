@@ -41,11 +41,11 @@ struct UpdateMe {
     current_password: Option<String>,
 }
 
-/// Answers `200` with the profile. Another address needs `current_password` and is only
-/// `pending_email` until the link that is sent there was followed; whether somebody else has it is
-/// not said before. The present address gets a mail with a link that withdraws the change. The
-/// present address, sent again, cancels a change that waits, and is sent a new link if it was never
-/// verified.
+/// Answers `200` with the profile. A new address requires `current_password` and stays
+/// `pending_email` until the link sent there is followed; before that, the answer does not reveal
+/// whether the address is registered. The current address gets a mail with a link that withdraws
+/// the change. Sending the current address again cancels a pending change, and sends a new link if
+/// the address was never verified.
 ///
 /// # Errors
 /// The problem that is answered: `428` without `If-Match`, `412` when the profile has changed

@@ -1,5 +1,5 @@
-//! `PUT /users/{user_id}`: what somebody may do, whether they may use the shop at all, and what
-//! they are called. For admins.
+//! `PUT /users/{user_id}`: changes a user's role, names, and whether the account is active. For
+//! admins.
 
 use std::sync::Arc;
 
@@ -45,9 +45,9 @@ fn role_by_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Rol
     Role::parse(&name).map(Some).ok_or_else(|| D::Error::unknown_variant(&name, &["user", "admin"]))
 }
 
-/// Answers `200` with the profile. Another role, or none any more, counts at the next exchange of a
-/// refresh token at once, and at the gateway within a minute. Nobody changes their own role or
-/// disables themselves: `409`, so that the last admin does not lock the shop.
+/// Answers `200` with the profile. A changed or removed role takes effect at the next refresh, and
+/// at the gateway within a minute. Admins cannot change their own role or disable themselves:
+/// `409`, so that the last admin cannot lock the shop.
 ///
 /// # Errors
 /// The problem that is answered: `428` without `If-Match`, `412` when the profile has changed

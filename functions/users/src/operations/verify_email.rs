@@ -25,9 +25,8 @@ struct VerifyEmail {
     token: String,
 }
 
-/// Answers `204`. If the link went to another address than the one before, that is the user's from
-/// now on: they log in with it, and mails go there; `409` if somebody else has registered with it
-/// meanwhile.
+/// Answers `204`. If the link verifies a new address, it becomes the user's login and mail address;
+/// `409` if the address was registered meanwhile.
 ///
 /// # Errors
 /// The problem that is answered: `400` for a link that does not work, whatever is wrong with it;

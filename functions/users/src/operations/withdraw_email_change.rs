@@ -1,4 +1,4 @@
-//! `POST /users/email-change/withdraw`: withdraws an address change that somebody else asked for.
+//! `POST /users/email-change/withdraw`: withdraws an address change that the owner did not request.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ struct WithdrawEmailChange {
     post,
     path = "/users/email-change/withdraw",
     request_body = WithdrawEmailChange,
-    responses((status = 204, description = "The change is withdrawn, and everybody is logged out.")),
+    responses((status = 204, description = "The change is withdrawn, and all sessions have ended.")),
     security(()),
     extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["invalid_one_time_token", "too_many_requests"]))),
 ))]

@@ -152,7 +152,7 @@ fn bcrypt_hashes_are_verified() {
         let stored = format!("${version}$04$abcdefghijklmnopqrstuunMnrCFoE6AQsh7.lKZNylweoNA51Sqq");
         assert!(verify("paßwort € 😀", &stored) && !verify("paswort € 😀", &stored));
     }
-    // The bits that nobody needs differ.
+    // The unused bits differ.
     assert!(verify(
         "correct horse",
         "$2b$04$abcdefghijklmnopqrstuvjydOTSfIH/d5oUHpsygqV5X9xJLQc6e"

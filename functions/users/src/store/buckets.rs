@@ -1,8 +1,7 @@
-//! Buckets: what somebody, or some network, has tried of late.
+//! Rate limit buckets of accounts and networks.
 //!
-//! Nothing is read before it is written: a try is one conditional update where nobody has tried for
-//! a while, and two where somebody has. Whether it is refused is decided from the item that a
-//! refused condition brings along.
+//! No read precedes the write: an attempt is one conditional update if the bucket is idle, and two
+//! otherwise. The decision follows from the item that a failed condition returns.
 
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use crate::throttle::{Bucket, RateLimitDecision};
 /// How long a bucket is kept that is empty again: the clocks of other instances may be behind.
 const EMPTY_BUCKET_RETENTION: Duration = Duration::from_secs(3600);
 
-/// Two updates do, unless tries are given back in the very same moment.
+/// Two updates suffice, unless attempts are refunded at the same moment.
 const MAX_ATTEMPTS: usize = 4;
 
 #[derive(Deserialize)]
@@ -35,7 +34,7 @@ impl Store {
     /// without having been paid for.
     ///
     /// # Errors
-    /// When the table fails: then nobody knows, and the try must not go on.
+    /// If the table fails: the decision is unknown, and the attempt must be rejected.
     pub async fn consume_attempt(
         &self,
         bucket: &Bucket,
@@ -110,15 +109,14 @@ impl Store {
         self.sessions.update(key(bucket), change, condition).await.map(drop)
     }
 
-    /// For a transaction: gives a try back that was admitted just now. It never stands in the way
-    /// of the others' writes: where the bucket was emptied meanwhile it stays empty.
+    /// For a transaction: refunds an attempt that was just allowed. It never fails the transaction:
+    /// a bucket that was emptied meanwhile stays empty.
     pub fn transact_refund_attempt(&self, bucket: &Bucket, now: Timestamp) -> Write {
         let (change, condition) = refund(bucket, now);
         self.sessions.transact_update(key(bucket), change, condition)
     }
 
-    /// For a transaction: empties a bucket, whether anybody has tried or not. Nor does this ever
-    /// stand in the others' way.
+    /// For a transaction: empties a bucket, whatever its content. It never fails the transaction.
     pub fn transact_clear_bucket(&self, bucket: &Bucket) -> Write {
         self.sessions.transact_delete(key(bucket), bucket_or_absent())
     }
@@ -147,8 +145,7 @@ fn further_attempt(bucket: &Bucket, now: Timestamp) -> (Expression, Expression) 
     (change, condition)
 }
 
-/// A bucket that stands before now is as empty as one that stands at now: nobody gets more back
-/// than they have paid.
+/// A bucket in the past is as empty as one at the present: a refund never exceeds what was charged.
 fn refund(bucket: &Bucket, now: Timestamp) -> (Expression, Expression) {
     let change = Expression::new(
         "SET #tat = if_not_exists(#tat, :now) - :interval, #ttl = if_not_exists(#ttl, :ttl)",
@@ -159,7 +156,7 @@ fn refund(bucket: &Bucket, now: Timestamp) -> (Expression, Expression) {
     (change, bucket_or_absent())
 }
 
-/// That a bucket stands there or nothing: what is no bucket is not ours to change.
+/// The item is a bucket or absent: other items are never changed.
 fn bucket_or_absent() -> Expression {
     Expression::new("attribute_not_exists(#pk) OR attribute_exists(#tat)")
 }

@@ -71,8 +71,8 @@ pub(super) struct CredentialsItem {
     pub(super) version: u64,
 }
 
-/// An address that a login has left. Nobody else can register it before `reserved_until`, or a
-/// thief could block the withdrawal.
+/// A released login address. It cannot be registered before `reserved_until`, or a thief could
+/// block the withdrawal.
 #[derive(Serialize, Deserialize)]
 pub(super) struct ReservedItem {
     pub(super) pk: String,
@@ -85,9 +85,9 @@ pub(super) struct ReservedItem {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(from = "StoredUser")]
 pub enum Image {
-    /// Somebody.
+    /// An account.
     Present(Box<User>),
-    /// Somebody was here.
+    /// A deleted account.
     Deleted {
         /// Who.
         user_id: UserId,

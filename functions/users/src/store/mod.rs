@@ -3,11 +3,11 @@
 //! | table | key | item |
 //! |---|---|---|
 //! | users | `USER#<id>` | the profile, with the links that wait for its owner; in the index `listed-index` by time of registration |
-//! | users | `USER#<id>`, deleted | what is left of it: that there was somebody, and nothing about them |
+//! | users | `USER#<id>`, deleted | the remains of a deleted account: that it existed, without personal data |
 //! | users | `EMAIL#<SHA-256 of the address>` | credentials: all that a login needs, found by one read |
 //! | users | `EMAIL#<SHA-256 of the address>`, reserved | an address that the login has left: kept for its owner while the withdraw link works |
 //! | sessions | `SESSION#<id>` | a family of refresh tokens: the number and the hash of the one that counts |
-//! | sessions | `BUCKET#<HMAC>` | how much somebody, or some network, has tried |
+//! | sessions | `BUCKET#<HMAC>` | rate limit of an account or a network |
 
 use shared::{
     ids::{self, UserId},

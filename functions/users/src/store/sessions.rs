@@ -16,7 +16,7 @@ use crate::{
     tokens::refresh::{RefreshToken, SessionId},
 };
 
-/// What became of the exchange of a token.
+/// The outcome of a token rotation.
 #[derive(Debug)]
 pub enum RotationOutcome {
     /// The successor counts from now on.
@@ -144,7 +144,7 @@ impl Store {
         self.sessions.update(Key::new(session_key(id)), change, condition).await
     }
 
-    /// For a transaction: ends a session; it goes on only if the session was still alive.
+    /// For a transaction: ends a session, on condition that it is still active.
     pub fn transact_end_session(
         &self,
         id: SessionId,
@@ -185,8 +185,8 @@ fn current_user(conflict: Conflict) -> Result<Option<Box<User>>, TableError> {
     Ok(conflict.item.map(from_item::<Image>).transpose()?.and_then(Image::into_user).map(Box::new))
 }
 
-/// A family that stands there already is ours if the answer to an earlier try was lost; two
-/// families never share a secret.
+/// An existing session is our own if the response to an earlier attempt was lost; two sessions
+/// never share a secret.
 fn check_own_write(stored: Option<Item>, session: &Session) -> Result<(), UsersError> {
     let stored = stored.map(from_item::<Session>).transpose()?;
     if stored.is_some_and(|stored| stored.secret_hash == session.secret_hash) {

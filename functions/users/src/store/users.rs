@@ -37,18 +37,18 @@ pub struct UserChange<'a> {
     pub extra_writes: Vec<Write>,
 }
 
-/// What became of a change.
+/// The outcome of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpdateOutcome {
     /// It is written.
     Written,
-    /// Somebody else changed the user meanwhile.
+    /// The user changed meanwhile.
     VersionConflict,
-    /// Somebody has credentials for the new address.
+    /// The new address has credentials already.
     EmailTaken,
 }
 
-/// A user as a list finds them, with the sort key that the list goes on after.
+/// A listed user, with the sort key after which the next page starts.
 #[derive(Clone, Debug)]
 pub struct ListedUser {
     /// The user.
@@ -78,8 +78,7 @@ impl Store {
         match self.users.transact(writes).await? {
             TransactionOutcome::Written => Ok(()),
             TransactionOutcome::Cancelled(conflicts) => {
-                // The answer to our own write may have been lost on its way: then what stands there
-                // is ours.
+                // The response to our own write may have been lost: then the stored item is ours.
                 let first = conflicts.into_iter().next().flatten();
                 let stored = first
                     .and_then(|conflict| conflict.item)
@@ -104,7 +103,7 @@ impl Store {
         Ok(item.map(parse_credentials).transpose()?.flatten())
     }
 
-    /// A user's profile; none for somebody who was never here, or is gone.
+    /// A user's profile; `None` if the account never existed or is deleted.
     ///
     /// # Errors
     /// When the table fails.
@@ -268,8 +267,8 @@ impl Store {
         vec![left, self.users.transact_put(moved, email_available(after))]
     }
 
-    /// Puts the link that resets a password into the profile, if that still has the version that
-    /// was seen. Nobody's profile refuses, by the same call.
+    /// Stores the reset link in the profile, if it still has the version that was read. The
+    /// condition fails for unknown accounts, with the same call.
     ///
     /// # Errors
     /// When the table fails.
@@ -377,8 +376,8 @@ impl Store {
     }
 }
 
-/// For a transaction that changes something else: goes on only if the user is active and still has
-/// this version.
+/// For a transaction on other items: a condition that the user is active and still has this
+/// version.
 pub(super) fn user_unchanged(users: &Table, id: UserId, version: u64) -> Write {
     let condition = Expression::new("#version = :version AND #is_active = :active")
         .value("version", version)

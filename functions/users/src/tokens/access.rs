@@ -1,8 +1,8 @@
 //! Access tokens: JSON Web Tokens of fifteen minutes (RFC 9068), signed with Ed25519 and with
 //! nothing else.
 //!
-//! Whoever verifies one decides by what we know (algorithm, type, keys, issuer, audience), never by
-//! what the token says about itself (RFC 8725). Times are compared here and not by the JWT crate,
+//! Verification relies on our own knowledge (algorithm, type, keys, issuer, audience), never on
+//! what the token claims about itself (RFC 8725). Times are compared here and not by the JWT crate,
 //! which reads the machine's clock.
 
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub struct Claims {
     aud: Audience,
     /// The user.
     pub sub: UserId,
-    /// The name of what they may do. A token without it names somebody who may do nothing.
+    /// The role name. A token without a role grants nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     /// What they are called.
@@ -78,12 +78,12 @@ enum Audience {
     Several(Vec<String>),
 }
 
-/// Why a token is not accepted. For the log; the caller is told nothing but that.
+/// Why a token is rejected. For the log only; the caller gets no reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenError {
     /// It names a key that is not among ours: it may be newer than our copy of them.
     UnknownKey,
-    /// It is no token of ours, or counts no more.
+    /// Not issued by us, or no longer valid.
     Invalid(&'static str),
 }
 

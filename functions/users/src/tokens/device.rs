@@ -1,13 +1,13 @@
 //! Device tokens: `device.issued.binding.mac`, in the header `X-Device-Token`.
 //!
-//! A login that succeeds earns one, and brings it along the next time: then its tries are counted
-//! apart from those of strangers, who could otherwise keep the owner out by using theirs up. It
-//! proves that somebody knew the password once, and nothing else: it logs nobody in, and whoever
-//! steals it gets the few tries of that one device. So nothing of it is stored.
+//! A successful login issues one, and the device sends it with the next login: its attempts are
+//! then counted apart from those of strangers, who could otherwise lock the owner out. It proves
+//! that the device knew the password once, and nothing else: it logs no one in, and a thief gets
+//! only the few attempts of that device. So it is not stored.
 //!
-//! It counts for one user in one session epoch, which the binding is a hash of: a new password, a
-//! withdrawn address change and a disabled account end it, and whoever registers the address after
-//! a deletion does not inherit the devices of the user before.
+//! It is valid for one user in one session epoch, of which the binding is a hash. A new password, a
+//! withdrawn address change and a disabled account invalidate it, and a new account with the
+//! address of a deleted one does not inherit its devices.
 //!
 //! The MAC, under the service's own key, is over the account's address too, which the token does
 //! not show: with another account it is worth nothing.
@@ -83,8 +83,8 @@ impl DeviceToken {
         format!("{body}.{mac}")
     }
 
-    /// The token that `text` spells, if it was made under `key` for this account and still counts.
-    /// Anything else is no token, and not told apart.
+    /// Parses `text` as a token made under `key` for this account and still valid. All other texts
+    /// are rejected alike.
     pub fn open(text: &str, account: &str, key: &DeviceTokenKey, now: Timestamp) -> Option<Self> {
         if text.len() > MAX_BYTES {
             return None;
@@ -113,7 +113,7 @@ impl DeviceToken {
         &self.account
     }
 
-    /// What tells the bucket of this device from others of the same account.
+    /// Identifies the bucket of this device among others of the account.
     pub fn device_id(&self) -> String {
         self.device.to_string()
     }
@@ -200,7 +200,7 @@ mod tests {
             (text.split('.').collect(), other.split('.').collect());
         let spliced = format!("{}.{}.{}.{}", theirs[0], mine[1], mine[2], mine[3]);
         let younger = format!("{}.{}.{}.{}", mine[0], theirs[1], mine[2], mine[3]);
-        // Moves what stands at the end of one part to the beginning of the next.
+        // Moves the end of one part to the beginning of the next.
         let moved = format!("{}.{}.{}", mine[0], mine[2], mine[3]);
         let with_space = format!("{text} ");
         for odd in [

@@ -1,5 +1,4 @@
-//! One-time tokens: what the link in a mail carries, to show that somebody reads what is sent to an
-//! address.
+//! One-time tokens: the content of a mailed link, which proves access to the mailbox.
 //!
 //! The token names its user, so that a made-up one costs one read by key, and has 256 random bits.
 //! The table holds its hash, and the token itself only sealed, until the mail is written.

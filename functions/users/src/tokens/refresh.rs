@@ -1,16 +1,14 @@
 //! Refresh tokens: `session_id.sequence.secret.mac`.
 //!
-//! A login begins a family; each refresh gives out the next number of it with a new secret. The
-//! table holds the hash of the secret that counts, so that it gives no token away. The MAC, under
-//! the service's own key, lets a made-up token be told without a read, and without a change of
-//! state that a stranger could bring about.
+//! A login starts a session; each refresh issues its next number with a new secret. The table
+//! stores the hash of the valid secret, so it reveals no token. The MAC, under the service's own
+//! key, lets forged tokens be rejected without a read and without a change of state.
 //!
-//! - The secret of a successor follows from the token before it: whoever repeats an exchange whose
-//!   answer was lost gets the same one.
-//! - After the 32 bytes of the secret stands what the next access token is to say of its bearer, as
-//!   it was when the token was made. With it the exchange is one transaction and no read: the
-//!   user's version is one of its conditions, and where it has moved on, the refusal brings the
-//!   user as they are now.
+//! - The secret of a successor is derived from its predecessor: repeating a rotation whose response
+//!   was lost returns the same token.
+//! - After the 32 bytes of the secret the token carries the claims of the next access token, as of
+//!   its creation. With them a rotation is one transaction without a read: the user's version is
+//!   one of its conditions, and if it has changed, the failed condition returns the current user.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::hmac;

@@ -35,8 +35,8 @@ pub const RETIRED_KEY_RETENTION: Duration = Duration::from_secs(25 * 60);
 /// a rotation at the same moment look like another.
 pub const RELOAD_LIMIT: Limit = Limit::new(4, Duration::from_secs(30));
 
-/// How old the keys may be that are shown to the public: everybody may ask, and Secrets Manager is
-/// not to be asked each time.
+/// Maximum age of the keys that are published: the route is public, and Secrets Manager must not be
+/// called each time.
 pub const JWKS_CACHE_TTL: Duration = Duration::from_secs(5);
 
 prefixed_id!(
@@ -116,7 +116,7 @@ impl SigningKeys {
     /// The keys that the secret's text spells.
     ///
     /// # Errors
-    /// When it is something else. What stands there is not repeated.
+    /// If the text is something else. The error does not repeat it.
     pub fn parse(text: &str) -> Result<Self, SigningKeysError> {
         serde_json::from_str(text).map_err(|error| {
             let cause = format!(

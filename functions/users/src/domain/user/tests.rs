@@ -1,4 +1,4 @@
-//! What becomes of users.
+//! State changes of users.
 
 use super::*;
 use shared::ids::{self, Ids};
