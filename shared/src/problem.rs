@@ -56,7 +56,7 @@ impl Problem {
 
     /// 401: no token, or none that counts. The same words whatever is wrong with it.
     pub fn unauthorized() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "invalid_token", "A valid access token is needed")
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_token", "Valid access token required")
             .detail("Log in and send the access token as \"Authorization: Bearer …\".")
     }
 
@@ -94,7 +94,7 @@ impl Problem {
         let problem = Self::new(
             StatusCode::PRECONDITION_FAILED,
             "precondition_failed",
-            "The resource has changed since it was read",
+            "Resource changed since it was read",
         );
         Self { current_version: Some(current), ..problem }
             .detail("Read it again, and decide again.")
@@ -123,7 +123,7 @@ impl Problem {
 
     /// 503: something that is needed does not answer; the same request may succeed soon.
     pub fn unavailable() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "The service is busy")
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "Service temporarily unavailable")
             .detail("Nothing is lost: send the same request again, with the same Idempotency-Key if it has one.")
             .retry_after(1)
     }
@@ -133,7 +133,7 @@ impl Problem {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal_error",
-            "Something went wrong on our side",
+            "Internal error",
         )
         .detail("The request id leads us to the cause.")
     }

@@ -46,8 +46,8 @@ impl Answer {
 }
 
 const FORBIDDEN: (&str, &str) = ("insufficient_permissions", "Insufficient permissions");
-const MALFORMED: (&str, &str) = ("malformed_request", "The request cannot be read");
-const NO_ROUTE: (&str, &str) = ("route_not_found", "There is no such route");
+const MALFORMED: (&str, &str) = ("malformed_request", "Malformed request");
+const NO_ROUTE: (&str, &str) = ("route_not_found", "Route not found");
 const NO_ROUTE_DETAIL: &str = "No operation has this path and this method.";
 const TOO_MANY: (&str, &str) = ("too_many_requests", "Too many requests");
 const WAIT: &str = "Wait a moment and send the same request again.";
@@ -61,7 +61,7 @@ const ANSWERS: [Answer; 17] = [
         "UNAUTHORIZED",
         401,
         "invalid_token",
-        "A valid access token is needed",
+        "Valid access token required",
         "Log in and send the access token as \"Authorization: Bearer …\".",
     )
     .with("WWW-Authenticate", "Bearer error=\"invalid_token\""),
@@ -81,12 +81,12 @@ const ANSWERS: [Answer; 17] = [
     answer("RESOURCE_NOT_FOUND", 404, NO_ROUTE.0, NO_ROUTE.1, NO_ROUTE_DETAIL),
     answer("BAD_REQUEST_BODY", 400, MALFORMED.0, MALFORMED.1, "The body is not what the operation takes."),
     answer("BAD_REQUEST_PARAMETERS", 400, MALFORMED.0, MALFORMED.1, "The path, the query or a header is not what the operation takes."),
-    answer("REQUEST_TOO_LARGE", 413, "payload_too_large", "The body is too large", "The gateway takes 10 MB at most."),
+    answer("REQUEST_TOO_LARGE", 413, "payload_too_large", "Body too large", "The gateway takes 10 MB at most."),
     answer(
         "UNSUPPORTED_MEDIA_TYPE",
         415,
         "unsupported_media_type",
-        "The body must be JSON",
+        "Unsupported media type",
         "Send it with Content-Type: application/json.",
     ),
     answer("THROTTLED", 429, TOO_MANY.0, TOO_MANY.1, WAIT).with("Retry-After", "1"),
@@ -96,10 +96,10 @@ const ANSWERS: [Answer; 17] = [
         "INTEGRATION_TIMEOUT",
         504,
         "gateway_timeout",
-        "The answer took too long",
+        "Gateway timeout",
         "Send the same request again, with the same Idempotency-Key if it has one.",
     ),
-    answer("DEFAULT_5XX", 500, "internal_error", "Something went wrong on our side", "The request id leads us to the cause."),
+    answer("DEFAULT_5XX", 500, "internal_error", "Internal error", "The request id leads us to the cause."),
 ];
 
 /// The headers of every gateway response, as functions set them; see `shared::http`.

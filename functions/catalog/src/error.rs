@@ -32,7 +32,7 @@ impl From<CatalogError> for Problem {
     fn from(error: CatalogError) -> Self {
         match error {
             CatalogError::NotFound => Self::not_found("product"),
-            CatalogError::SkuTaken => Self::conflict("sku_taken", "Another product has this SKU")
+            CatalogError::SkuTaken => Self::conflict("sku_taken", "SKU already in use")
                 .detail("Choose another SKU, or change the product that has it."),
             CatalogError::Stale { current } => Self::precondition_failed(current),
             CatalogError::KeyReused => IdempotencyKey::reused(),

@@ -45,10 +45,10 @@ impl Retryable for InventoryError {}
 impl From<InventoryError> for Problem {
     fn from(error: InventoryError) -> Self {
         match error {
-            InventoryError::InsufficientStock { available } => Self::conflict("insufficient_stock", "There are not so many to take away")
+            InventoryError::InsufficientStock { available } => Self::conflict("insufficient_stock", "Adjustment exceeds available stock")
                 .detail("What is held for orders cannot be taken away. Take away no more than is available.")
                 .with("available", available),
-            InventoryError::StockLimitExceeded => Self::conflict("stock_limit_exceeded", "There would be too many")
+            InventoryError::StockLimitExceeded => Self::conflict("stock_limit_exceeded", "Stock limit exceeded")
                 .detail(&format!("Of one product there can be {MAX_ON_HAND} on hand.")),
             InventoryError::KeyReused => IdempotencyKey::reused(),
             InventoryError::Table(error) => error.into(),

@@ -118,7 +118,7 @@ fn placement_problem(error: PlacementError) -> Problem {
             )
         }
         PlacementError::CurrencyMismatch => {
-            Problem::unprocessable("currency_mismatch", "The currencies differ")
+            Problem::unprocessable("currency_mismatch", "Currency mismatch")
                 .detail("Order products of one currency at a time.")
         }
         PlacementError::AmountTooLarge => {

@@ -136,7 +136,7 @@ impl From<PaymentError> for Problem {
             }
             PaymentError::ProviderNotFound => Problem::not_found("provider"),
             PaymentError::BadSignature(_) => Problem::bad_request("bad_signature", "Invalid webhook signature").caused_by(&error),
-            PaymentError::EventTooLarge => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "The body is too large")
+            PaymentError::EventTooLarge => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "Body too large")
                 .detail("A body may have 262,144 bytes."),
             PaymentError::OrderClosed => not_payable(StartError::Closed, &IntentState::Closed),
             PaymentError::WebhookSecretsUnreadable | PaymentError::SendInProgress | PaymentError::Contention => {
@@ -158,14 +158,14 @@ fn not_payable(reason: StartError, state: &IntentState) -> Problem {
         }
         StartError::AlreadyPaid => Problem::conflict("already_paid", "Order already paid"),
         StartError::Closed => {
-            Problem::conflict("order_closed", "The order can no longer be paid")
+            Problem::conflict("order_closed", "Order no longer payable")
         }
         StartError::AmountMismatch => {
             Problem::unprocessable("amount_mismatch", "Amount mismatch")
                 .detail("Omit the amount, or send the order's total.")
         }
         StartError::CurrencyMismatch => {
-            Problem::unprocessable("currency_mismatch", "The currencies differ")
+            Problem::unprocessable("currency_mismatch", "Currency mismatch")
                 .detail("Omit the amount, or send the order's total.")
         }
         StartError::UnknownState => {
@@ -191,7 +191,7 @@ fn not_refundable(reason: RefundError) -> Problem {
         RefundError::OnlyWhole { amount } => Problem::unprocessable("exceeds_refundable", "Refund exceeds the refundable amount")
             .detail("A duplicate capture is refunded in full. Omit the amount.")
             .with("refundable", money(amount)),
-        RefundError::CurrencyMismatch => Problem::unprocessable("currency_mismatch", "The currencies differ")
+        RefundError::CurrencyMismatch => Problem::unprocessable("currency_mismatch", "Currency mismatch")
             .detail("Use the currency of the payment, or omit the amount."),
         RefundError::UnknownState => Problem::internal().caused_by(&PaymentError::UnknownState),
     }

@@ -86,8 +86,8 @@ const fn member(
 
 const fn order_state(current: &'static str, allowed: &'static str) -> [Member; 2] {
     [
-        member("current", "The status of the order.", current, ORDER_STATUS),
-        member("allowed", "The steps that the order can take now.", allowed, ACTIONS),
+        member("current", "The current status.", current, ORDER_STATUS),
+        member("allowed", "The possible transitions.", allowed, ACTIONS),
     ]
 }
 
@@ -111,13 +111,13 @@ const RETRY_AFTER: &[&str] = &["Retry-After"];
 const CHALLENGE: &[&str] = &["WWW-Authenticate"];
 const PAYMENT_STATE: &[Member] = &[member(
     "payment_state",
-    "How far the payment of the order has come.",
+    "The state of the order's payment.",
     "\"captured\"",
     PAYMENT_STATE_SCHEMA,
 )];
 const REFUNDABLE: &[Member] = &[member(
     "refundable",
-    "What can be refunded now.",
+    "The amount that can be refunded.",
     "{\"amount\": 2999, \"currency\": \"USD\"}",
     MONEY,
 )];
@@ -130,63 +130,63 @@ pub const PROBLEMS: &[ProblemType] = &[
         "Invalid webhook signature",
         "The signature is missing, older than five minutes, made with another secret or for another body. Sign the body with the current secret.",
     ),
-    problem(400, "body_required", "A JSON body is needed", "The operation reads what it is to do from the body, and there was none."),
+    problem(400, "body_required", "Body required", "The operation needs a JSON body. Send one."),
     problem(
         400,
         "duplicate_field",
-        "A field stands in the document twice",
-        "Which of the two was meant cannot be told, so neither is taken. Send each field once.",
+        "Duplicate field",
+        "The body contains a field more than once. Send each field once.",
     ),
     problem(
         400,
         "idempotency_key_invalid",
-        "The Idempotency-Key cannot be used",
+        "Invalid Idempotency-Key",
         "Send one `Idempotency-Key` of 1 to 255 visible ASCII characters, such as a UUID.",
     ),
     problem(
         400,
         "idempotency_key_required",
-        "An Idempotency-Key is needed",
-        "Make up a key for what is to happen once, and send the same key whenever you repeat the request.",
+        "Idempotency-Key required",
+        "Generate a unique key per operation, such as a UUID, and send the same key when you repeat the request.",
     ),
     problem(
         400,
         "invalid_cursor",
-        "The cursor cannot be used",
-        "A cursor leads on in the list that gave it: for the same caller, filter and limit, and for a day. Begin without one.",
+        "Invalid cursor",
+        "A cursor is valid for a day, for the list that returned it, with the same caller, filter and limit. Start again without one.",
     ),
     problem(
         400,
         "invalid_if_match",
-        "If-Match cannot be used",
-        "Send one `ETag`, exactly as it was answered: no list and no `*`.",
+        "Invalid If-Match header",
+        "Send one `ETag` exactly as received: no list and no `*`.",
     ),
     problem(
         400,
         "invalid_one_time_token",
-        "The link does not work",
-        "It was used already, has expired, or was replaced by a newer one. Ask for a new link.",
+        "Invalid or expired link",
+        "The link was used, has expired, or was replaced by a newer one. Request a new link.",
     ),
-    problem(400, "malformed_body", "The body is not the base64 that it claims to be", "Send the body as plain JSON."),
+    problem(400, "malformed_body", "Body is not valid base64", "Send the body as plain JSON."),
     problem(
         400,
         "malformed_json",
-        "The body is not well-formed JSON",
-        "`detail` says at which line and column. Send JSON in UTF-8, without U+FFFD: that character replaces what was not UTF-8.",
+        "Malformed JSON",
+        "`detail` names line and column. Send JSON in UTF-8, without U+FFFD: that character marks bytes that were not UTF-8.",
     ),
-    problem(400, "malformed_request", "The request cannot be read", "Something before the body is wrong: the path, the query or a header."),
+    problem(400, "malformed_request", "Malformed request", "The path, the query or a header is invalid. `detail` names it."),
     problem(
         401,
         "invalid_credentials",
-        "The credentials are not valid",
-        "E-mail address and password do not belong together. Which of them is wrong, or whether the account is disabled, is not said.",
+        "Invalid credentials",
+        "The e-mail address or the password is wrong, or the account is disabled. The answer does not reveal which.",
     )
     .headers(CHALLENGE),
     problem(
         401,
         "invalid_token",
-        "A valid access token is needed",
-        "There is no token, or it has expired or counts no more. Exchange the refresh token for a new pair, or log in again.",
+        "Valid access token required",
+        "The token is missing, expired or revoked. Use the refresh token to get a new pair, or log in again.",
     )
     .headers(CHALLENGE),
     problem(
@@ -198,27 +198,27 @@ pub const PROBLEMS: &[ProblemType] = &[
     .members(&[
         member(
             "payment_id",
-            "The payment that came to nothing.",
+            "The declined payment.",
             "\"pay_0199c2a8-0000-7000-8000-0000000000f1_0199c2a8-0000-7000-8000-0000000000a1\"",
             PAYMENT_ID,
         ),
-        member("failure_reason", "Why, in the provider's word.", "\"card_declined\"", TEXT),
+        member("failure_reason", "The provider's reason.", "\"card_declined\"", TEXT),
     ]),
-    problem(403, "insufficient_permissions", "Insufficient permissions", "You are known, but may not do this: it takes another role."),
-    problem(404, "notification_not_found", "There is no such notification", "There is none with this id, or it is somebody else's."),
+    problem(403, "insufficient_permissions", "Insufficient permissions", "The operation requires another role."),
+    problem(404, "notification_not_found", "Notification not found", "It does not exist, or belongs to another user."),
     problem(
         404,
         "order_not_found",
-        "There is no such order",
-        "There is none with this id, or it is somebody else's. An order that was placed a moment ago cannot be paid yet: read it until it \
+        "Order not found",
+        "It does not exist, or belongs to another user. An order that was just placed cannot be paid yet: read it until it \
          awaits payment, and repeat the request.",
     ),
-    problem(404, "payment_not_found", "There is no such payment", "There is none with this id, or it is somebody else's."),
-    problem(404, "product_not_found", "There is no such product", "There is none with this id, or it is no longer sold."),
-    problem(404, "provider_not_found", "There is no such provider", "This shop has another payment provider, or none of this name."),
-    problem(404, "route_not_found", "There is no such route", "No operation has this path and this method."),
-    problem(404, "service_not_found", "There is no such service", "The answer of `GET /health` names them all."),
-    problem(404, "user_not_found", "There is no such user", "There is none with this id, or it is not you."),
+    problem(404, "payment_not_found", "Payment not found", "It does not exist, or belongs to another user."),
+    problem(404, "product_not_found", "Product not found", "It does not exist, or is no longer sold."),
+    problem(404, "provider_not_found", "Provider not found", "This shop does not use the payment provider of this name."),
+    problem(404, "route_not_found", "Route not found", "No operation has this path and this method."),
+    problem(404, "service_not_found", "Service not found", "`GET /health` lists all services."),
+    problem(404, "user_not_found", "User not found", "It does not exist, or is another user."),
     problem(
         405,
         "method_not_allowed",
@@ -226,46 +226,46 @@ pub const PROBLEMS: &[ProblemType] = &[
         "The path exists, but not with this method. `Allow` lists its methods.",
     )
     .headers(&["Allow"]),
-    problem(409, "stock_limit_exceeded", "There would be too many", "So many of one product cannot be kept. Book in fewer."),
+    problem(409, "stock_limit_exceeded", "Stock limit exceeded", "The stock of a product has a maximum. Add fewer."),
     problem(409, "already_paid", "Order already paid", "Nothing is left to pay. Read the order.").members(PAYMENT_STATE),
     problem(
         409,
         "insufficient_stock",
-        "There are not so many to take away",
-        "What is held for orders cannot be taken away. Take away no more than is available.",
+        "Adjustment exceeds available stock",
+        "Stock that is reserved for orders cannot be removed. Remove at most `available`.",
     )
-    .members(&[member("available", "How many can be taken away.", "3", COUNT)]),
+    .members(&[member("available", "The number that can be removed.", "3", COUNT)]),
     problem(
         409,
         "email_changed_recently",
-        "The e-mail address changed recently",
-        "The account has had its address for less than 48 hours. Wait, or undo the change with the link that was mailed to the address before.",
+        "E-mail address changed recently",
+        "The address changed less than 48 hours ago. Wait, or withdraw the change with the link that was mailed to the previous address.",
     ),
     problem(
         409,
         "email_taken",
-        "The e-mail address is taken",
-        "Somebody has registered with it, in this or another spelling. Log in, or take another.",
+        "E-mail address already registered",
+        "The address, or another spelling of it, is registered. Log in, or choose another.",
     ),
     problem(
         409,
         "invalid_transition",
         "Transition not allowed",
-        "It has not come so far, or has gone on. What it takes now stands in `allowed`.",
+        "`allowed` lists the possible transitions.",
     )
     .members(&order_state("\"pending\"", "[\"cancel\"]")),
     problem(
         409,
         "no_shipping_address",
         "Shipping address missing",
-        "The order was placed without one. Cancel it, and have it placed again with an address.",
+        "The order has no shipping address. Cancel it, and place it again with an address.",
     )
     .members(&order_state("\"confirmed\"", "[\"cancel\"]")),
     problem(
         409,
         "not_cancellable",
         "Order not cancellable",
-        "It was shipped, or has failed. Read the order: it has moved on.",
+        "The order was shipped, or has failed. Read its status.",
     )
     .members(&order_state("\"shipped\"", "[\"deliver\"]")),
     problem(
@@ -277,13 +277,13 @@ pub const PROBLEMS: &[ProblemType] = &[
     )
     .headers(RETRY_AFTER)
     .members(REFUNDABLE),
-    problem(409, "order_closed", "The order can no longer be paid", "The order is cancelled, failed, or past its payment deadline. Place a new order.")
+    problem(409, "order_closed", "Order no longer payable", "The order is cancelled, failed, or past its payment deadline. Place a new order.")
         .members(PAYMENT_STATE),
     problem(
         409,
         "own_account",
-        "Nobody changes their own role or disables themselves",
-        "The last admin would lock the shop that way. Ask another admin, or an operator.",
+        "Own account not changeable",
+        "An admin cannot change their own role or disable themselves. Ask another admin, or an operator.",
     ),
     problem(
         409,
@@ -299,7 +299,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         "Price changed",
         "Show the buyer the new total, and order again with it under a new `Idempotency-Key`.",
     )
-    .members(&[member("total", "What the order costs now.", "{\"amount\": 5998, \"currency\": \"USD\"}", MONEY)]),
+    .members(&[member("total", "The current total.", "{\"amount\": 5998, \"currency\": \"USD\"}", MONEY)]),
     problem(
         409,
         "refund_failed",
@@ -308,7 +308,7 @@ pub const PROBLEMS: &[ProblemType] = &[
     )
     .members(&[
         member("refund_id", "The failed refund.", "\"ref_0199c2a8-0000-7000-8000-0000000000c1\"", REFUND_ID),
-        member("failure_reason", "Why, in the provider's word.", "\"expired_or_canceled_card\"", TEXT),
+        member("failure_reason", "The provider's reason.", "\"expired_or_canceled_card\"", TEXT),
     ]),
     problem(
         409,
@@ -317,41 +317,41 @@ pub const PROBLEMS: &[ProblemType] = &[
         "Repeat it with the same `Idempotency-Key` after `Retry-After` to get its result.",
     )
     .headers(RETRY_AFTER),
-    problem(409, "sku_taken", "Another product has this SKU", "Choose another SKU, or change the product that has it."),
+    problem(409, "sku_taken", "SKU already in use", "Choose another SKU, or change the product that has it."),
     problem(
         409,
         "too_many_open_orders",
         "Too many unpaid orders",
-        "Pay one of them or cancel it, and send the same request again. An account whose e-mail address is verified may have more of them.",
+        "Pay or cancel one of them, then repeat the request. An account with a verified e-mail address may have more.",
     )
-    .members(&[member("maximum", "How many orders may wait at once.", "5", COUNT)]),
+    .members(&[member("maximum", "The maximum of unpaid orders.", "5", COUNT)]),
     problem(
         412,
         "precondition_failed",
-        "The resource has changed since it was read",
-        "Read it again, and decide again. The answer's `ETag` is that of the present version. A weak `ETag` in `If-Match` never matches.",
+        "Resource changed since it was read",
+        "Read the resource again and repeat the change. The answer's `ETag` is that of the current version. A weak `ETag` in `If-Match` never matches.",
     )
     .headers(&["ETag"]),
-    problem(413, "payload_too_large", "The body is too large", "A body may have 262,144 bytes."),
+    problem(413, "payload_too_large", "Body too large", "Send at most 262,144 bytes."),
     problem(
         415,
         "unsupported_media_type",
-        "The body must be JSON",
+        "Unsupported media type",
         "Send `Content-Type: application/json`, in UTF-8 and without `Content-Encoding`. `PATCH` also takes `application/merge-patch+json`. \
          `Accept` names what the operation takes.",
     )
     .headers(&["Accept", "Accept-Encoding", "Accept-Patch"]),
     problem(422, "amount_mismatch", "Amount mismatch", "Omit the amount, or send the order's total.")
         .members(PAYMENT_STATE),
-    problem(422, "amount_too_large", "Amount too large", "It is more than one payment can carry. Divide the order into several."),
+    problem(422, "amount_too_large", "Amount too large", "The total exceeds the maximum of one payment. Divide the order."),
     problem(
         422,
         "card_number_rejected",
-        "Card numbers are not accepted",
-        "Some text of the request is the number of a payment card. Give the card to the payment provider's form and send us the token \
-         that it answers.",
+        "Card number not accepted",
+        "A text in the request is a payment card number. Use the payment provider's form, and send the token \
+         that it returns.",
     ),
-    problem(422, "currency_mismatch", "The currencies differ", "Everything in one order, and its payment, is in one currency.")
+    problem(422, "currency_mismatch", "Currency mismatch", "An order and its payment have one currency.")
         .members(PAYMENT_STATE),
     problem(
         422,
@@ -364,33 +364,33 @@ pub const PROBLEMS: &[ProblemType] = &[
         422,
         "filter_required",
         "Filter required",
-        "This list is too long to be read from end to end. Give a `status`, a `user_id`, `needs_review` or `stuck`.",
+        "Filter the list by `status`, `user_id`, `needs_review` or `stuck`.",
     ),
     problem(
         422,
         "idempotency_key_reused",
-        "The Idempotency-Key was used for another request",
-        "A key names one request. Use a new key for a new request; repeat a request with the same body.",
+        "Idempotency-Key reused",
+        "The key was used with another request. Use a new key for a new request; repeat a request with the same body.",
     ),
     problem(
         428,
         "precondition_required",
-        "The change must say which version it starts from",
-        "Read the resource and send its `ETag` as `If-Match`: nobody's change is overwritten unseen.",
+        "If-Match header required",
+        "Read the resource and send its `ETag` as `If-Match`, so that no concurrent change is overwritten.",
     ),
-    problem(429, "too_many_requests", "Too many requests", "Wait for as long as `Retry-After` says, and send the same request again.")
+    problem(429, "too_many_requests", "Too many requests", "Repeat the request after `Retry-After`.")
         .headers(RETRY_AFTER),
     problem(
         500,
         "internal_error",
-        "Something went wrong on our side",
-        "The cause stands in our log under `request_id`. A request with an `Idempotency-Key` may be repeated.",
+        "Internal error",
+        "The cause is logged under `request_id`. A request with an `Idempotency-Key` may be repeated.",
     ),
     problem(
         503,
         "no_signing_key",
-        "Nobody can log in yet",
-        "The key that signs access tokens is being made: this takes a minute after the first deployment.",
+        "Login is not available yet",
+        "The signing key of access tokens is being created: this takes a minute after the first deployment.",
     )
     .headers(RETRY_AFTER),
     problem(
@@ -403,15 +403,15 @@ pub const PROBLEMS: &[ProblemType] = &[
     problem(
         503,
         "temporarily_unavailable",
-        "The service is busy",
-        "Nothing is lost: send the same request again, with the same `Idempotency-Key` if it has one.",
+        "Service temporarily unavailable",
+        "Repeat the request, with the same `Idempotency-Key` if it has one.",
     )
     .headers(RETRY_AFTER),
     problem(
         504,
         "gateway_timeout",
-        "The answer took too long",
-        "What became of the request is not known. Send it again, with the same `Idempotency-Key` if it has one.",
+        "Gateway timeout",
+        "The outcome is unknown. Repeat the request, with the same `Idempotency-Key` if it has one.",
     ),
 ];
 
@@ -428,25 +428,25 @@ pub const RULES: &[Rule] = &[
         "invalid_email",
         "An e-mail address looks like `name@example.com`. Before the `@` it is ASCII: other addresses cannot receive mail from here.",
     ),
-    rule("invalid_id", "An id begins with the prefix of its kind and goes on with a UUID, as it was answered."),
+    rule("invalid_id", "An id is the prefix of its kind followed by a UUID, as received."),
     rule("invalid_sku", "A SKU has 1 to 64 visible characters, in one line."),
-    rule("invalid_token", "A payment token is 1 to 255 visible ASCII characters, as the provider gave it out."),
+    rule("invalid_token", "A payment token has 1 to 255 visible ASCII characters, as issued by the provider."),
     rule("invalid_username", "A username has letters, digits, dots, dashes and underscores of ASCII, and begins with a letter or digit."),
     rule("nothing_to_change", "A change names at least one field."),
     rule("out_of_range", "The number, length or count is outside its limits."),
-    rule("password_compromised", "The password is among those that are tried first. Choose another."),
+    rule("password_compromised", "The password is too common. Choose another."),
     rule("password_is_email", "The password must not be the e-mail address."),
-    rule("password_too_long", "The password is longer than is read."),
+    rule("password_too_long", "The password is too long."),
     rule("password_too_short", "The password is too short."),
-    rule("repeated_parameter", "A parameter of the query stands there more than once."),
-    rule("required", "The field or parameter is needed, and missing."),
-    rule("too_long", "The text has more characters than there is room for."),
-    rule("too_many_of_product", "One order has at most so many of this product, all its lines together; `maximum` says how many.")
-        .members(&[member("maximum", "How many of the product one order may have.", "20", COUNT)]),
-    rule("unknown_field", "There is no such field. What the shop decides by itself, such as prices, cannot be sent."),
-    rule("unknown_product", "There is no such product, or it is no longer sold."),
-    rule("unknown_value", "The field takes one of a few names, and this is none of them."),
-    rule("unsupported_currency", "The shop does not trade in this currency."),
-    rule("wrong_password", "This is not the present password."),
-    rule("wrong_type", "The field has another type than it must have."),
+    rule("repeated_parameter", "A query parameter occurs more than once."),
+    rule("required", "The required field or parameter is missing."),
+    rule("too_long", "The text exceeds its maximum length."),
+    rule("too_many_of_product", "One order can contain at most `maximum` pieces of this product, over all lines.")
+        .members(&[member("maximum", "The maximum quantity per order.", "20", COUNT)]),
+    rule("unknown_field", "The field does not exist. Values that the shop determines, such as prices, cannot be sent."),
+    rule("unknown_product", "The product does not exist, or is no longer sold."),
+    rule("unknown_value", "The value is not one of the accepted names."),
+    rule("unsupported_currency", "The currency is not supported."),
+    rule("wrong_password", "The current password is wrong."),
+    rule("wrong_type", "The field has the wrong type."),
 ];

@@ -85,7 +85,7 @@ impl From<UsersError> for Problem {
     fn from(error: UsersError) -> Self {
         match error {
             UsersError::EmailTaken => {
-                Self::conflict("email_taken", "The e-mail address is taken").detail("Log in, or register with another address.")
+                Self::conflict("email_taken", "E-mail address already registered").detail("Log in, or register with another address.")
             }
             UsersError::Password(violation) => Self::invalid_field("/password", &violation),
             UsersError::NewPassword(violation) => Self::invalid_field("/new_password", &violation),
@@ -96,18 +96,18 @@ impl From<UsersError> for Problem {
                 Self::invalid_field("/current_password", &Violation::new("required", "Another e-mail address needs the present password."))
             }
             UsersError::Change(ChangeError::EmailChangedRecently { .. }) => {
-                Self::conflict("email_changed_recently", "The e-mail address changed recently")
+                Self::conflict("email_changed_recently", "E-mail address changed recently")
                     .detail("Wait until 48 hours after the last change, or undo it with the link that was mailed to the address before.")
             }
             UsersError::InvalidRefreshToken(_) => Self::unauthorized(),
-            UsersError::Change(ChangeError::InvalidLink) => Self::bad_request("invalid_one_time_token", "The link does not work")
+            UsersError::Change(ChangeError::InvalidLink) => Self::bad_request("invalid_one_time_token", "Invalid or expired link")
                 .detail("It was used already, has expired, or was replaced by a newer one. Ask for a new link."),
             UsersError::Throttled { retry_after_seconds } => Self::too_many_requests(retry_after_seconds),
             UsersError::NotFound => Self::not_found("user"),
             UsersError::VersionMismatch { current } => Self::precondition_failed(current),
             UsersError::OwnAccount => Self::conflict("own_account", "Own account not changeable")
                 .detail("Ask another admin, or an operator."),
-            UsersError::InvalidCredentials => Self::new(StatusCode::UNAUTHORIZED, "invalid_credentials", "The credentials are not valid")
+            UsersError::InvalidCredentials => Self::new(StatusCode::UNAUTHORIZED, "invalid_credentials", "Invalid credentials")
                 .detail("Check the e-mail address and the password."),
             UsersError::NoSigningKey => Self::new(StatusCode::SERVICE_UNAVAILABLE, "no_signing_key", "Login is not available yet")
                 .detail("The key that signs access tokens is being made: this takes a minute after the first deployment.")

@@ -18,11 +18,11 @@ pub struct IdempotencyKey(String);
 impl IdempotencyKey {
     pub(super) fn parse(values: &[&str]) -> Result<Self, Problem> {
         let invalid = || {
-            Problem::bad_request("idempotency_key_invalid", "The Idempotency-Key cannot be used")
+            Problem::bad_request("idempotency_key_invalid", "Invalid Idempotency-Key")
                 .detail("Send one Idempotency-Key of 1 to 255 visible ASCII characters, such as a UUID.")
         };
         match values {
-            [] => Err(Problem::bad_request("idempotency_key_required", "An Idempotency-Key is needed").detail(
+            [] => Err(Problem::bad_request("idempotency_key_required", "Idempotency-Key required").detail(
                 "Make up a key (a UUID, say) for what you want to happen once, and send the same key when you repeat the request.",
             )),
             [key] if (1..=MAX_BYTES).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) => Ok(Self((*key).to_owned())),
@@ -42,7 +42,7 @@ impl IdempotencyKey {
 
     /// 422: the key was used before, for another request.
     pub fn reused() -> Problem {
-        Problem::unprocessable("idempotency_key_reused", "The Idempotency-Key was used for another request")
+        Problem::unprocessable("idempotency_key_reused", "Idempotency-Key reused")
             .detail("A key names one request. Use a new key for a new request; repeat a request with the same body.")
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn check_content_type(
     let problem = Problem::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported_media_type",
-        "The body must be JSON",
+        "Unsupported media type",
     )
     .detail(&detail)
     .header("accept", &types);
@@ -75,12 +75,12 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         return Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "payload_too_large",
-            "The body is too large",
+            "Body too large",
         )
         .detail("A body may have 262,144 bytes."));
     }
     if body.iter().all(u8::is_ascii_whitespace) {
-        return Err(Problem::bad_request("body_required", "A JSON body is needed"));
+        return Err(Problem::bad_request("body_required", "Body required"));
     }
     let text = std::str::from_utf8(body).map_err(|_| malformed(NOT_UTF8))?;
     let document = read(text)?;
@@ -91,7 +91,7 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     if document.contains_card_number() {
         return Err(Problem::unprocessable(
             "card_number_rejected",
-            "Card numbers are not accepted",
+            "Card number not accepted",
         )
         .detail(
             "Give the card to the payment provider's form and send us the token that it answers.",
@@ -118,7 +118,7 @@ fn read(text: &str) -> Result<Document, Problem> {
 }
 
 fn malformed(detail: &str) -> Problem {
-    Problem::bad_request("malformed_json", "The body is not well-formed JSON").detail(detail)
+    Problem::bad_request("malformed_json", "Malformed JSON").detail(detail)
 }
 
 fn problem_from(text: &str, error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
@@ -142,7 +142,7 @@ fn problem_from(text: &str, error: &serde_path_to_error::Error<serde_json::Error
         name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
     });
     if message.starts_with(DUPLICATE_FIELD) {
-        return Problem::bad_request("duplicate_field", "A field stands in the document twice")
+        return Problem::bad_request("duplicate_field", "Duplicate field")
             .detail(&place());
     }
     let (named, violation) = if let Some(violation) = Violation::from_serde_message(&message) {

@@ -74,7 +74,7 @@ impl<'a> PageRequest<'a> {
     ) -> Result<Option<String>, Problem> {
         let Some(cursor) = self.cursor else { return Ok(None) };
         let invalid = || {
-            Problem::bad_request("invalid_cursor", "The cursor cannot be used").detail(
+            Problem::bad_request("invalid_cursor", "Invalid cursor").detail(
                 "Take next_cursor from the last page of the same list, or begin without one.",
             )
         };

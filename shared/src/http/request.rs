@@ -87,7 +87,7 @@ impl Request {
     ) -> Result<Self, Problem> {
         let deadline = invocation.deadline;
         let event: Event = serde_json::from_value(invocation.event)
-            .map_err(|_| Problem::bad_request("malformed_request", "The request cannot be read"))?;
+            .map_err(|_| Problem::bad_request("malformed_request", "Malformed request"))?;
         let header = |name: &str| header_values(&event, name).into_iter().next();
         let accepted = header("x-request-id").filter(|id| is_request_id(id));
         let id = accepted.map(str::to_owned).unwrap_or_else(|| {
@@ -224,7 +224,7 @@ impl Request {
     /// 428 without the header, 400 for anything but one entity tag.
     pub fn if_match(&self) -> Result<u64, Problem> {
         self.if_match_optional()?.ok_or_else(|| {
-            let title = "The change must say which version it starts from";
+            let title = "If-Match header required";
             Problem::new(StatusCode::PRECONDITION_REQUIRED, "precondition_required", title)
                 .detail("Read the resource and send its ETag as If-Match.")
         })
@@ -236,7 +236,7 @@ impl Request {
     /// 400 for anything but one entity tag.
     pub fn if_match_optional(&self) -> Result<Option<u64>, Problem> {
         let invalid = || {
-            Problem::bad_request("invalid_if_match", "If-Match cannot be used")
+            Problem::bad_request("invalid_if_match", "Invalid If-Match header")
                 .detail("Send one ETag, exactly as it was answered.")
         };
         match self.headers("if-match")[..] {
@@ -272,7 +272,7 @@ impl Request {
         BASE64_STANDARD.decode(text).map_err(|_| {
             Problem::bad_request(
                 "malformed_body",
-                "The body is not the base64 that it claims to be",
+                "Body is not valid base64",
             )
         })
     }

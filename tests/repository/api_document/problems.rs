@@ -113,7 +113,7 @@ fn made() -> Vec<(String, Made)> {
             }
         }
         if code.contains("StatusCode::INTERNAL_SERVER_ERROR, \"internal_error\"") {
-            note(500, "internal_error", Some("Something went wrong on our side"));
+            note(500, "internal_error", Some("Internal error"));
         }
     }
     assert!(
