@@ -3,8 +3,8 @@
 use shared::{checked_text, validation::Violation};
 
 checked_text!(
-    /// A provider's token: 1 to 255 visible ASCII characters. It charges somebody's card, so it
-    /// does not show itself in logs.
+    /// A provider's token: 1 to 255 visible ASCII characters. It charges a card, so it is redacted
+    /// in logs.
     secret CardToken: code(
         1..=255,
         "^[!-~]+$",

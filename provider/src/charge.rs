@@ -53,7 +53,7 @@ pub enum ProviderResult {
         /// The provider's name for the charge.
         transaction_id: String,
     },
-    /// Nobody knows yet.
+    /// The outcome is not known yet.
     OutcomeUnknown,
     /// The provider rejected the credentials of the only request that was sent: nothing was
     /// charged. The try does not count.
@@ -85,8 +85,8 @@ impl ProviderResult {
     }
 }
 
-/// What the customer has to do before the provider goes on: open this address, and come back from
-/// it.
+/// The action that the customer must complete before the provider continues: open this address and
+/// return from it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NextAction {
     /// The provider's page.

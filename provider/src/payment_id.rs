@@ -61,7 +61,7 @@ impl<'de> Deserialize<'de> for PaymentId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| {
-            serde::de::Error::custom(Violation::new("invalid_id", "This is no id of a payment."))
+            serde::de::Error::custom(Violation::new("invalid_id", "Not a payment id."))
         })
     }
 }

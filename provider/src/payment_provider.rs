@@ -10,7 +10,7 @@ use crate::{
     webhook::{BadSignature, WebhookError, WebhookEvent, WebhookRequest},
 };
 
-/// Somebody who charges cards and gives money back.
+/// A payment provider: charges cards and refunds charges.
 ///
 /// The same id asked for twice must do a thing once: it is the provider's idempotency key. What the
 /// provider did not clearly say is a [`ProviderError`], never a guess.
@@ -21,7 +21,7 @@ pub trait PaymentProvider: Send + Sync {
     /// Whether real money moves.
     fn is_live(&self) -> bool;
 
-    /// Charges a card, or says again what became of it.
+    /// Charges a card, or returns the outcome of an earlier request with the same key.
     fn charge<'a>(
         &'a self,
         request: &'a ChargeRequest,
@@ -41,15 +41,15 @@ pub trait PaymentProvider: Send + Sync {
         request: &'a ChargeRequest,
     ) -> BoxFuture<'a, Result<KeyState, ProviderError>>;
 
-    /// What became of a charge, read from a list of what the provider created around the time it
-    /// was sent. Slower than `retrieve`, and does not depend on a search index. `None`: the list
-    /// does not contain it.
+    /// The outcome of a charge, from a list of what the provider created around the time of
+    /// sending. Slower than `retrieve`, and independent of a search index. `None`: the list does
+    /// not contain it.
     fn find_by_time<'a>(
         &'a self,
         request: &'a ChargeRequest,
     ) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>>;
 
-    /// What became of a charge; `None` where the provider knows nothing of it.
+    /// The outcome of a charge; `None` if the provider has no record of it.
     fn retrieve<'a>(
         &'a self,
         request: &'a ChargeRequest,
@@ -62,13 +62,13 @@ pub trait PaymentProvider: Send + Sync {
         request: &'a ChargeRequest,
     ) -> BoxFuture<'a, Result<ProviderResult, ProviderError>>;
 
-    /// Gives money back, or says again what became of it.
+    /// Refunds an amount, or returns the outcome of an earlier request with the same key.
     fn refund<'a>(
         &'a self,
         request: &'a RefundRequest,
     ) -> BoxFuture<'a, Result<RefundResult, ProviderError>>;
 
-    /// What became of a refund; `None` where the provider knows nothing of it.
+    /// The outcome of a refund; `None` if the provider has no record of it.
     fn retrieve_refund<'a>(
         &'a self,
         request: &'a RefundRequest,

@@ -1,4 +1,4 @@
-//! Refunds: what a provider is asked to give back, and what it says of it.
+//! Refunds: requests to a provider and their results.
 
 use shared::{
     ids::{self, OrderId},
@@ -14,7 +14,7 @@ prefixed_id!(
     "ref"
 );
 
-/// What is to be given back.
+/// The amount to refund.
 #[derive(Clone, Debug)]
 pub struct RefundRequest {
     /// Under which id.
@@ -54,7 +54,7 @@ pub enum RefundResult {
         /// Why, as a stable name.
         reason: String,
     },
-    /// Nobody knows yet.
+    /// The outcome is not known yet.
     OutcomeUnknown,
 }
 
@@ -67,7 +67,7 @@ pub struct ProviderRefund {
     pub payment_id: PaymentId,
     /// How much.
     pub amount: Money,
-    /// What became of it.
+    /// Its outcome.
     pub result: RefundResult,
 }
 

@@ -56,7 +56,7 @@ pub struct Statement {
     pub disputes: BTreeMap<String, i64>,
 }
 
-/// A charge in the provider's own books.
+/// A charge in the provider's statement.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ChargeRecord {
     /// Its name.
@@ -67,11 +67,11 @@ pub struct ChargeRecord {
     pub order_id: Option<OrderId>,
     /// How much.
     pub amount: i64,
-    /// How much of it was not given back.
+    /// The amount that was not refunded.
     pub refundable: i64,
 }
 
-/// A refund in the provider's own books.
+/// A refund in the provider's statement.
 #[derive(Clone, Debug, Deserialize)]
 pub struct RefundRecord {
     /// Of which charge.

@@ -73,8 +73,8 @@ pub enum WebhookError {
 /// Why a signature is not the provider's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadSignature {
-    /// There is none, or none that can be read.
-    #[error("there is none that can be read")]
+    /// The signature is missing or malformed.
+    #[error("signature missing or malformed")]
     Missing,
     /// It was made too long ago, or will be.
     #[error("it is not of this time")]

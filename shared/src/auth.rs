@@ -1,4 +1,4 @@
-//! Who is calling: what the authorizer found out, as it stands in the request's context.
+//! The caller: the authorizer's result, from the request's context.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The role with this name. Exactly one name: "admin admin" is none.
+    /// The role with exactly this name; "admin admin" is rejected.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "user" => Some(Self::User),

@@ -15,9 +15,9 @@ use crate::validation::Violation;
 ///
 /// - `Name: single_line(120), "About.", "Example"` and `Name: multi_line(2000), …`: text that
 ///   people write, see [`text`](crate::text).
-/// - `Sku: code(1..=64, "^[A-Z]+$", is_sku, Violation::new("invalid_sku", "…")), …`: taken as it
-///   is, if its bytes are so many and `is_sku` holds for it, which is what the pattern says.
-///   Otherwise it is rejected with the violation.
+/// - `Sku: code(1..=64, "^[A-Z]+$", is_sku, Violation::new("invalid_sku", "…")), …`: accepted
+///   unchanged if its length in bytes is in the range and `is_sku`, which implements the pattern,
+///   holds. Otherwise it is rejected with the violation.
 /// - `Name: by(parse, schema)`: `parse` is a `fn(&str) -> Result<String, Violation>`; for `schema`
 ///   see [`describe!`](crate::describe).
 ///

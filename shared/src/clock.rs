@@ -100,12 +100,12 @@ pub enum Clock {
     /// The machine's clock.
     #[default]
     System,
-    /// A clock that stands still until it is moved: milliseconds since the Unix epoch.
+    /// A clock that only a test advances: milliseconds since the Unix epoch.
     Manual(Arc<AtomicI64>),
 }
 
 impl Clock {
-    /// A clock that stands at `start`.
+    /// A manual clock that starts at `start`.
     pub fn manual(start: Timestamp) -> Self {
         Self::Manual(Arc::new(AtomicI64::new(start.milliseconds)))
     }
@@ -126,7 +126,7 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock on. The machine's clock is left alone.
+    /// Advances a manual clock. Has no effect on the machine's clock.
     pub fn advance(&self, by: Duration) {
         if let Self::Manual(milliseconds) = self {
             milliseconds.fetch_add(i64::try_from(by.as_millis()).unwrap_or(0), Ordering::SeqCst);

@@ -40,7 +40,7 @@ pub fn seconds(name: &str) -> Duration {
     Duration::from_secs(parsed(name))
 }
 
-/// The address of a queue: `reserve-stock` stands in `RESERVE_STOCK_QUEUE_URL`.
+/// The URL of a queue: `RESERVE_STOCK_QUEUE_URL` holds that of `reserve-stock`.
 ///
 /// # Panics
 /// When it is missing: a publisher that cannot reach one of its queues must not start.

@@ -89,7 +89,7 @@ macro_rules! prefixed_id {
             fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = <String as ::serde::Deserialize>::deserialize(deserializer)?;
                 <Self as $crate::ids::PrefixedId>::parse(&text).ok_or_else(|| {
-                    let detail = concat!("An id of this kind begins with ", $prefix, "_ and goes on with a UUID.");
+                    let detail = concat!("Send an id that starts with ", $prefix, "_ and continues with a UUID.");
                     ::serde::de::Error::custom($crate::validation::Violation::new("invalid_id", detail))
                 })
             }
@@ -166,8 +166,7 @@ impl Ids {
     }
 }
 
-/// The id that follows from `fields`: the same fields give the same id, whoever asks and however
-/// often.
+/// The id derived from `fields`: equal fields always give the same id.
 ///
 /// SHA-256 over each field with its length in front, so that `("ab", "c")` and `("a", "bc")`
 /// differ.
@@ -197,8 +196,8 @@ pub fn sha256_hex(text: &str) -> String {
     hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
 }
 
-/// What tells one request from another: SHA-256 over the request as canonical JSON (keys sorted, no
-/// white space), in hexadecimal.
+/// The fingerprint of a request: SHA-256 over the request as canonical JSON (keys sorted, no white
+/// space), in hexadecimal.
 pub fn fingerprint<T: Serialize>(request: &T) -> String {
     // `Value` keeps its keys sorted, which makes the text canonical.
     let value = serde_json::to_value(request).expect("a request serialises to JSON");

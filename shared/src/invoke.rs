@@ -132,7 +132,7 @@ mod tests {
     async fn malformed_event_fails_with_a_readable_message() {
         let event = Invocation::with_event(json!({ "order_id": "abc" }));
         let failure = lambda(Arc::new(()), about_order)(event).await.expect_err("abc is not an id");
-        let expected = "An id of this kind begins with ord_ and goes on with a UUID.";
+        let expected = "Send an id that starts with ord_ and continues with a UUID.";
         assert_eq!((failure.kind, failure.message.as_str()), ("MalformedEvent", expected));
     }
 

@@ -53,8 +53,8 @@ impl Failure {
         Self { kind, message: message.into(), is_expected: false }
     }
 
-    /// The answer "no", where a caller can only be told so by a failure: not for an operator to
-    /// look at.
+    /// An expected rejection, which this kind of caller can only receive as a failure: no operator
+    /// needs to act.
     pub fn expected(kind: &'static str) -> Self {
         Self { kind, message: kind.to_owned(), is_expected: true }
     }

@@ -1,5 +1,5 @@
-//! The edge that every Ferrocart service stands on: how an event becomes a typed request, how a
-//! result becomes an answer, and the few value types that belong to nobody in particular.
+//! The I/O layer of every Ferrocart service: turns an event into a typed request and a result into
+//! an answer, and defines the value types that all services share.
 //!
 //! In reading order:
 //!
@@ -12,7 +12,7 @@
 //! - [`sweep`]: schedules that work through what is due.
 //! - [`table`]: DynamoDB, where every write carries a condition. [`secret`]: Secrets Manager, read
 //!   once and kept.
-//! - [`seal`]: texts that nobody else can read or make up.
+//! - [`seal`]: authenticated encryption of texts.
 //! - [`stored_enum!`]: an enum that is stored as a text, and that keeps what a newer release wrote.
 //! - [`api_document`]: how what goes in and out is described; only the tests compile it.
 //! - [`text`]: what people write, normalized and checked. [`checked_text!`](macro@crate::checked_text): types for it.
@@ -24,11 +24,11 @@
 //!
 //! - No domain rule, no table's key layout and no message of a single service lives here.
 //!   [`queue::SendNotification`] has three senders.
-//! - Nobody outside this crate reads the environment or the clock, or makes a random number.
+//! - Only this crate reads the environment or the clock, or makes a random number.
 //! - Everything that an operation awaits here is a *plain function that returns a boxed future*. An
-//!   `async fn` is compiled anew in every crate that polls it; behind the box, hyper and the AWS
-//!   SDK are compiled once, and an operation's binary costs under a CPU second to build instead of
-//!   fifteen. `#[inline(never)]` does not replace the box, and neither does an `async fn` inside it
+//!   `async fn` is compiled again in every crate that polls it; behind the box, hyper and the AWS
+//!   SDK are compiled once, and an operation's binary takes under a CPU second to build instead of
+//!   fifteen. `#[inline(never)]` does not replace the box, and neither does an inner `async fn`
 //!   that the caller's crate instantiates.
 
 use std::{future::Future, pin::Pin};

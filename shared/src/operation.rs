@@ -1,7 +1,7 @@
 //! The list of a service's operations: each is declared once, in one line, and what has to know
 //! them reads the list.
 //!
-//! [`operations!`](crate::operations) stands in `operations/mod.rs` of each service. The binaries,
+//! Each service calls [`operations!`](crate::operations) in its `operations/mod.rs`. The binaries,
 //! the API document, the API of `template.yaml`, the permissions of routes, the `Allow` header and
 //! the tests' shop follow from it.
 
@@ -53,9 +53,9 @@ pub struct Route {
 /// decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Nobody is asked for a token.
+    /// No token is required.
     Public,
-    /// Everybody may call it, and a valid token shows more.
+    /// Public, and a valid token shows more.
     OptionalToken,
     /// A valid token is required.
     Token,

@@ -33,6 +33,12 @@ pub struct Problem {
     cause: Option<String>,
 }
 
+/// `Order` of `order`.
+fn capitalized(noun: &str) -> String {
+    let (first, rest) = noun.split_at(1);
+    first.to_uppercase() + rest
+}
+
 impl Problem {
     /// A problem; `title` is the same for every occurrence of `code`.
     pub fn new(status: StatusCode, code: &str, title: &str) -> Self {
@@ -65,13 +71,13 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "insufficient_permissions", "Insufficient permissions")
     }
 
-    /// 404: there is no such thing, or it belongs to somebody else. `thing` is a noun: `order`
-    /// gives `order_not_found`.
+    /// 404: it does not exist, or belongs to another user. `thing` is a noun: `order` gives the
+    /// code `order_not_found` and the title `Order not found`.
     pub fn not_found(thing: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             &format!("{thing}_not_found"),
-            &format!("There is no such {thing}"),
+            &format!("{} not found", capitalized(thing)),
         )
     }
 
@@ -88,8 +94,8 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, code, title)
     }
 
-    /// 412: the change starts from another version than the one that stands. The answer carries the
-    /// tag of the present one.
+    /// 412: the change is based on another version than the current one. The answer carries the
+    /// current entity tag.
     pub fn precondition_failed(current: u64) -> Self {
         let problem = Self::new(
             StatusCode::PRECONDITION_FAILED,
@@ -130,15 +136,11 @@ impl Problem {
 
     /// 500: our fault.
     pub fn internal() -> Self {
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal_error",
-            "Internal error",
-        )
-        .detail("The request id leads us to the cause.")
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Internal error")
+            .detail("The request id leads us to the cause.")
     }
 
-    /// A sentence that helps this caller to mend this request.
+    /// A sentence that helps this caller to correct the request.
     #[must_use]
     pub fn detail(mut self, detail: &str) -> Self {
         self.detail = Some(detail.to_owned());
@@ -152,7 +154,7 @@ impl Problem {
         self
     }
 
-    /// Tells the client when to ask again.
+    /// Tells the client when to retry.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after_seconds = Some(seconds);
@@ -216,19 +218,36 @@ impl utoipa::PartialSchema for Problem {
         let text =
             |about: &str| ObjectBuilder::new().schema_type(Type::String).description(Some(about));
         let error = ObjectBuilder::new()
-            .property("pointer", text("Where it stands in the body: a JSON pointer. For a parameter of the query, `?` and its name."))
+            .property("pointer", text("The field: a JSON pointer into the body, or `?` and the name of a query parameter."))
             .property("code", text("Which rule the field breaks."))
-            .property("detail", text("What helps to mend the field."));
+            .property("detail", text("How to correct the field."));
         let error = ["pointer", "code", "detail"].into_iter().fold(error, ObjectBuilder::required);
         let document = ObjectBuilder::new()
-            .description(Some("What is wrong: a problem document of RFC 9457. Some codes have members of their own beside these."))
-            .property("type", text("Where the problem is documented.").format(Some(SchemaFormat::Custom("uri".to_owned()))))
-            .property("title", text("What it is called: the same each time."))
-            .property("status", ObjectBuilder::new().schema_type(Type::Integer).description(Some("The HTTP status.")))
-            .property("code", text("Its stable name, for programs to branch on: the last segment of `type`."))
-            .property("detail", text("What helps to mend this request."))
+            .description(Some("A problem document of RFC 9457. Some codes have further members."))
+            .property(
+                "type",
+                text("Where the problem is documented.")
+                    .format(Some(SchemaFormat::Custom("uri".to_owned()))),
+            )
+            .property("title", text("Short name of the problem, the same each time."))
+            .property(
+                "status",
+                ObjectBuilder::new()
+                    .schema_type(Type::Integer)
+                    .description(Some("The HTTP status.")),
+            )
+            .property(
+                "code",
+                text("Its stable name, for programs to branch on: the last segment of `type`."),
+            )
+            .property("detail", text("How to correct this request."))
             .property("request_id", text("What to quote to us. The same as `X-Request-Id`."))
-            .property("errors", ArrayBuilder::new().items(error).description(Some("Which fields of the request break a rule.")));
+            .property(
+                "errors",
+                ArrayBuilder::new()
+                    .items(error)
+                    .description(Some("Which fields of the request break a rule.")),
+            );
         ["type", "title", "status", "code", "request_id"]
             .into_iter()
             .fold(document, ObjectBuilder::required)

@@ -20,8 +20,8 @@ use crate::{
 /// goes unnoticed.
 const CACHE_TTL: Duration = Duration::from_secs(300);
 
-/// For how long a copy goes on being used while Secrets Manager does not answer: better an old key
-/// than a closed shop.
+/// How long a cached value is used while Secrets Manager is unavailable: an outdated key is better
+/// than an outage.
 const MAX_STALE: Duration = Duration::from_secs(3600);
 
 /// How long a new server key waits before anything is made under it: the longest time that an
@@ -81,7 +81,7 @@ impl Secrets {
                     Err(error) if self.clock.now().since(at) < MAX_STALE => {
                         tracing::warn!(
                             error = telemetry::causes(&error),
-                            "the copy that was read before goes on being used"
+                            "secret refresh failed, using the cached value"
                         );
                         Ok(text)
                     }

@@ -1,9 +1,9 @@
 //! Publishers: functions that read a table's stream and turn every committed change into messages.
 //!
-//! Two kinds of trouble are kept apart. A change that *cannot be turned into messages* (an image
-//! that cannot be read, a panic) goes whole to the publisher's dead-letter queue, and the batch
-//! goes on. A message that *cannot be sent* fails the invocation: the stream keeps the batch and
-//! calls again. Nothing is skipped, and one bad image does not stop the shop.
+//! Two kinds of errors are handled differently. A change that *cannot be turned into messages* (an
+//! unreadable image, a panic) is moved to the publisher's dead-letter queue, and the batch
+//! continues. A message that *cannot be sent* fails the invocation: the stream keeps the batch and
+//! retries. Nothing is skipped, and one bad image does not stop the shop.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -53,8 +53,8 @@ impl StreamFilter {
     }
 }
 
-/// Publishes the changes of a table: `messages` says what a change from the old to the new item
-/// tells whom.
+/// Publishes the changes of a table: `messages` returns the messages for a change from the old to
+/// the new item.
 ///
 /// # Errors
 /// When the Lambda runtime's own interface fails.
@@ -196,8 +196,8 @@ fn messages_of(
     filter: StreamFilter,
     translate: &Translate,
 ) -> Result<Vec<Message>, String> {
-    let record: Record = serde_json::from_value(raw.clone())
-        .map_err(|_| "it is no record of a stream".to_owned())?;
+    let record: Record =
+        serde_json::from_value(raw.clone()).map_err(|_| "not a stream record".to_owned())?;
     match record.dynamodb.new {
         Some(new) if new.contains_key(RESTORING) => Ok(Vec::new()),
         Some(new) if filter.matches(&record.dynamodb.keys) && record.event != "REMOVE" => {

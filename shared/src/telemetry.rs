@@ -1,9 +1,8 @@
-//! What a function tells its operators: JSON log lines, metrics, and the trace that ties them
-//! together.
+//! Telemetry: JSON log lines, metrics, and the trace id that connects them.
 //!
-//! One invocation writes one line of `type: "request"`, `"message"` or the like; everything else is
-//! a warning or an error. Every line carries the `trace_id` that began with the HTTP request and
-//! went on through every queue to the mail.
+//! One invocation writes one line of `type: "request"`, `"message"` or the like; all other lines
+//! are warnings or errors. Every line carries the `trace_id` that starts with the HTTP request and
+//! continues through every queue to the mail.
 
 use std::{
     collections::BTreeMap,
@@ -231,7 +230,7 @@ impl JsonLines {
 }
 
 fn write_line(line: &Value) {
-    // A function that cannot write its log goes on working: there is nobody left to tell.
+    // A function that cannot write its log continues: the failure cannot be reported.
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 

@@ -58,11 +58,11 @@ impl Limit {
         self.interval
     }
 
-    /// Judges a try at `now` in a bucket that stands at `arrival` (none: nobody has tried, or not
-    /// for long): where the bucket stands after it, if it is admitted.
+    /// Decides about an attempt at `now` in a bucket at `arrival` (`None`: idle), and returns the
+    /// bucket's new state if the attempt is allowed.
     ///
     /// # Errors
-    /// How long to wait: a try is admitted exactly then, if nobody else tries meanwhile.
+    /// The wait until an attempt is allowed, if no other is made meanwhile.
     pub fn check(self, arrival: Option<Timestamp>, now: Timestamp) -> Result<Timestamp, Duration> {
         let arrival = arrival.map_or(now, |arrival| arrival.max(now));
         let latest = self.latest(now);

@@ -9,7 +9,7 @@ use std::fmt;
 pub struct Violation {
     /// Stable, in `snake_case`: `invalid_email`, `out_of_range`.
     pub code: String,
-    /// A sentence that helps to mend the field. Never repeats what was sent.
+    /// A sentence that helps to correct the field. It never repeats the sent value.
     pub detail: String,
 }
 

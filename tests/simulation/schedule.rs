@@ -260,7 +260,7 @@ impl Schedule {
         let twice = self.chance(10);
         self.note(&format!(
             "{kind} to {operation}: {}{}",
-            if done { "done" } else { "given back" },
+            if done { "done" } else { "returned" },
             if twice { ", and again later" } else { "" }
         ));
         if !done || twice {

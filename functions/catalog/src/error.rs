@@ -6,7 +6,7 @@ use shared::{http::IdempotencyKey, problem::Problem, secret::SecretError, table:
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     /// There is no such product, or it is no longer sold.
-    #[error("there is no such product")]
+    #[error("product not found")]
     NotFound,
     /// Another product has this SKU.
     #[error("another product has this SKU")]

@@ -8,7 +8,7 @@ use crate::mailer::MailError;
 #[derive(Debug, thiserror::Error)]
 pub enum NotificationError {
     /// The user has no such notification: there is none, it is another user's, or its time is over.
-    #[error("there is no such notification")]
+    #[error("notification not found")]
     NotFound,
     /// Another copy of the same message is being worked off.
     #[error("another try is sending this notification")]

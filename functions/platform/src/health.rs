@@ -18,7 +18,7 @@ use tracing::Instrument;
 /// How long the tables may take to answer. A table that takes longer is no use to a customer.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long an answer holds, so that nobody can load the tables through a public route.
+/// How long an answer is cached, so that a public route cannot load the tables.
 pub const CACHE_TTL: Duration = Duration::from_secs(5);
 
 /// Whether a service can work.

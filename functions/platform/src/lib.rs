@@ -28,7 +28,7 @@ impl Platform {
         let table =
             |name: &str| Table::new(client.clone(), config::required(&format!("{name}_TABLE")));
         let mut payments = vec![table("PAYMENTS")];
-        // Another provider keeps its own books, and then there is no such table.
+        // With another provider this table does not exist.
         payments.extend(simulated.then(|| table("PAYMENT_SIMULATOR")));
         let services = vec![
             Service { name: "users", tables: vec![table("USERS"), table("SESSIONS")] },

@@ -1,10 +1,10 @@
 //! Everything that can be wrong: each code that an answer can carry, with what it means and what to
 //! do about it.
 //!
-//! The services decide when a problem occurs and what is said of this one request; here stands what
-//! is true of all of its occurrences. The API document explains each code with it, and nothing that
-//! is deployed contains it. The repository's tests compare this list with the code that makes
-//! problems, and with what the gateway answers by itself.
+//! The services decide when a problem occurs and write its `detail`; this list holds what is true
+//! of all occurrences. The API document explains each code with it; no deployed function contains
+//! it. The repository's tests compare this list with the code that creates problems, and with the
+//! gateway's own answers.
 
 /// A kind of problem.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +28,7 @@ pub struct ProblemType {
 pub struct Member {
     /// Its name.
     pub name: &'static str,
-    /// What it tells.
+    /// Its meaning.
     pub description: &'static str,
     /// What it may be: JSON.
     pub example: &'static str,
@@ -418,7 +418,10 @@ pub const PROBLEMS: &[ProblemType] = &[
 /// Every rule that a field can break, by its code.
 pub const RULES: &[Rule] = &[
     rule("blank", "The text has no visible character."),
-    rule("invalid_category", "A category has lower-case letters and digits, with single hyphens between words."),
+    rule(
+        "invalid_category",
+        "A category has lower-case letters and digits, with single hyphens between words.",
+    ),
     rule("invalid_characters", "Control, invisible and text-direction characters are not allowed."),
     rule(
         "invalid_country",
@@ -430,8 +433,14 @@ pub const RULES: &[Rule] = &[
     ),
     rule("invalid_id", "An id is the prefix of its kind followed by a UUID, as received."),
     rule("invalid_sku", "A SKU has 1 to 64 visible characters, in one line."),
-    rule("invalid_token", "A payment token has 1 to 255 visible ASCII characters, as issued by the provider."),
-    rule("invalid_username", "A username has letters, digits, dots, dashes and underscores of ASCII, and begins with a letter or digit."),
+    rule(
+        "invalid_token",
+        "A payment token has 1 to 255 visible ASCII characters, as issued by the provider.",
+    ),
+    rule(
+        "invalid_username",
+        "A username has letters, digits, dots, dashes and underscores of ASCII, and begins with a letter or digit.",
+    ),
     rule("nothing_to_change", "A change names at least one field."),
     rule("out_of_range", "The number, length or count is outside its limits."),
     rule("password_compromised", "The password is too common. Choose another."),
@@ -441,9 +450,15 @@ pub const RULES: &[Rule] = &[
     rule("repeated_parameter", "A query parameter occurs more than once."),
     rule("required", "The required field or parameter is missing."),
     rule("too_long", "The text exceeds its maximum length."),
-    rule("too_many_of_product", "One order can contain at most `maximum` pieces of this product, over all lines.")
-        .members(&[member("maximum", "The maximum quantity per order.", "20", COUNT)]),
-    rule("unknown_field", "The field does not exist. Values that the shop determines, such as prices, cannot be sent."),
+    rule(
+        "too_many_of_product",
+        "One order can contain at most `maximum` pieces of this product, over all lines.",
+    )
+    .members(&[member("maximum", "The maximum quantity per order.", "20", COUNT)]),
+    rule(
+        "unknown_field",
+        "The field does not exist. Values that the shop determines, such as prices, cannot be sent.",
+    ),
     rule("unknown_product", "The product does not exist, or is no longer sold."),
     rule("unknown_value", "The value is not one of the accepted names."),
     rule("unsupported_currency", "The currency is not supported."),

@@ -41,7 +41,7 @@ pub enum UsersError {
         retry_after_seconds: u64,
     },
     /// There is no such user.
-    #[error("there is no such user")]
+    #[error("user not found")]
     NotFound,
     /// The change starts from another version.
     #[error("the user has changed since they were read")]

@@ -1,17 +1,16 @@
 //! A provider that moves no money but keeps real books: in a table of its own, outside every
 //! process, as a real one does.
 //!
-//! What it does depends on the card's token. It writes its books *before* it answers, times out or
-//! fails, so that its caller can lose an answer but never a charge. The first answer to a key is
-//! the answer to that key for a day. The same key with another request is refused, and after that
-//! day it is a new key, as with real providers.
+//! The card's token determines its behaviour. It writes its records *before* it answers, times out
+//! or fails, so its caller can lose an answer but never a charge. The first answer to a key is the
+//! answer to that key for a day. The same key with another request is rejected; after a day it is a
+//! new key, as with real providers.
 //!
-//! What its own staff and the banks do is written into its books by hand: a refund `REFUND#re_…`
-//! that no request asked for, a `failure_reason` of a refund that fails later, `disputed` on a
-//! charge and the dispute itself, `DISPUTE#…`. The operations only read it.
+//! Actions of the provider's staff and of banks are written into its table by hand: a refund
+//! `REFUND#re_…` without a request, a `failure_reason` of a refund that fails later, `disputed` on
+//! a charge, and the dispute itself, `DISPUTE#…`. The operations only read them.
 //!
-//! A customer who is asked to do something has done it by the time somebody asks what became of the
-//! charge, or never does.
+//! A customer who must act has done so by the time the charge is queried, or never does.
 
 mod records;
 mod statement;
@@ -67,15 +66,15 @@ enum Behaviour {
     Unreachable,
     /// The first request fails at the provider.
     ServerErrorOnce,
-    /// It is charged, and neither the first answer nor the first look says so: the provider tells
-    /// it by itself, or later.
+    /// It is charged, but the first answer and the first query say `processing`; a webhook or a
+    /// later query reports it.
     ChargedLate,
     /// The customer has to do something, and then it is charged; or it is declined; or the customer
     /// never does.
     ActionThen(Action),
 }
 
-/// What becomes of a charge that waits for its customer.
+/// The outcome of a charge that waits for its customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Action {
@@ -87,8 +86,8 @@ enum Action {
 impl Behaviour {
     fn of(token: &str) -> Self {
         match token {
-            // The provider tells of `tok_duplicate_webhook` twice: whoever tells the shop for it
-            // does.
+            // The webhook of `tok_duplicate_webhook` arrives twice: the sender of webhooks repeats
+            // it.
             "tok_ok" | "credit_card" | "tok_duplicate_webhook" => Self::Charged,
             "tok_declined" => Self::Declined("card_declined"),
             "tok_insufficient_funds" => Self::Declined("insufficient_funds"),
@@ -106,7 +105,7 @@ impl Behaviour {
 }
 
 impl SimulatedProvider {
-    /// The provider whose books are in this table.
+    /// The provider whose records are in this table.
     pub fn new(table: Table) -> Self {
         Self::at(table, Clock::System)
     }
@@ -206,8 +205,8 @@ impl SimulatedProvider {
         }
     }
 
-    /// What became of a charge, by now: what the customer was to do is done, and what was not said
-    /// is said the next time.
+    /// The current outcome of a charge: the customer's action is complete, and a pending result is
+    /// reported by the next query.
     async fn current_result(
         &self,
         request: &ChargeRequest,
@@ -263,7 +262,7 @@ impl SimulatedProvider {
         read(self.table.get(Key::new(key_of(request))).await.map_err(unavailable)?)
     }
 
-    /// Writes what became of an answer, unless somebody else has done so; `charged` with the money.
+    /// Stores the outcome of an answer, unless another call has done so; `charged` with the amount.
     async fn write(
         &self,
         request: &ChargeRequest,
@@ -284,8 +283,8 @@ impl SimulatedProvider {
         }
     }
 
-    /// Whether this is the first request under its key: remembered in the books, as a request that
-    /// was lost leaves no other trace.
+    /// Whether this is the first request under its key: recorded in the table, as a lost request
+    /// leaves no other trace.
     async fn is_first(&self, request: &ChargeRequest) -> Result<bool, ProviderError> {
         let item = Item::from([(
             "pk".to_owned(),

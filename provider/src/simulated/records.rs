@@ -16,7 +16,7 @@ use crate::{
     refund::RefundResult,
 };
 
-/// `KEY#…`: the first answer to a key; and what became of it, where it waited for the customer.
+/// `KEY#…`: the first answer to a key, and its outcome if it waited for the customer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct StoredAnswer {
     pub(super) order_id: OrderId,
@@ -69,7 +69,7 @@ pub(super) struct StoredDispute {
     pub(super) state: DisputeState,
 }
 
-/// `REFUND#…`: money that was really given back.
+/// `REFUND#…`: a completed refund.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct StoredRefund {
     pub(super) order_id: OrderId,
@@ -130,13 +130,13 @@ impl StoredAnswer {
         }
     }
 
-    /// The answer to the same request when its key is used anew.
+    /// The answer to the same request when its key is reused after it expired.
     pub(super) fn reissued(self, generation: u32, version: u64, request: &ChargeRequest) -> Self {
         let anew = Self { generation, version, ..self };
         Self { charge_id: anew.charge_id.as_ref().map(|_| anew.id(request)), ..anew }
     }
 
-    /// What the caller hears of it.
+    /// The result that the caller receives.
     pub(super) fn response(
         &self,
         request: &ChargeRequest,

@@ -72,7 +72,7 @@ fn add(statement: &mut Statement, item: Item) -> Result<(), TableError> {
 
 impl StatementReader for SimulatedStatement {
     fn name(&self) -> &'static str {
-        "the simulated provider's own books"
+        "the simulated provider"
     }
 
     fn read<'a>(

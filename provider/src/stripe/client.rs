@@ -1,5 +1,5 @@
-//! The wire to Stripe: one HTTP client, the key, and what an answer is before anybody reads its
-//! document.
+//! Connection to Stripe: one HTTP client, the key, and the classification of answers before their
+//! document is read.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -193,7 +193,7 @@ impl Client {
     }
 }
 
-/// The document that was asked for; `None` where there is none.
+/// The requested document; `None` if it does not exist.
 pub(super) fn optional((status, document): Response) -> Result<Option<Value>, ProviderError> {
     match status {
         StatusCode::NOT_FOUND => Ok(None),

@@ -257,9 +257,7 @@ fn charge_result(
 fn intent_result(intent: &Value, currency: Currency) -> Result<ProviderResult, ProviderError> {
     let transaction_id = text(&intent["id"]).to_owned();
     if transaction_id.is_empty() {
-        return Err(ProviderError::Indeterminate(
-            "it answered something that is no payment intent".to_owned(),
-        ));
+        return Err(ProviderError::Indeterminate("response is not a payment intent".to_owned()));
     }
     match text(&intent["status"]) {
         "succeeded" => {

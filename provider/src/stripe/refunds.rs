@@ -169,13 +169,13 @@ fn refund_result(refund: &Value, request: &RefundRequest) -> Result<RefundResult
         RefundId::parse(text(&refund["metadata"]["refund_id"])) == Some(request.refund_id);
     if provider_refund_id.is_empty() || !(is_named || is_ours) {
         return Err(ProviderError::Indeterminate(
-            "it answered something that is no refund of ours".to_owned(),
+            "response is not a refund of this shop".to_owned(),
         ));
     }
     outcome(refund, provider_refund_id, || {
         let amount = refund["amount"].as_i64();
         let amount = amount.ok_or_else(|| {
-            ProviderError::Indeterminate("it did not say how much it gave back".to_owned())
+            ProviderError::Indeterminate("response lacks the refunded amount".to_owned())
         })?;
         // In a currency that was not asked for nothing fits.
         let currency = request.amount.currency;

@@ -1,5 +1,5 @@
-//! Stripe's own records, as the audit reads them: what was charged for a payment, and what of it
-//! was given back. It reads, and never writes.
+//! Stripe's statement for the reconciliation: what was charged and refunded for a payment.
+//! Read-only.
 //!
 //! What payments recorded is of no weight here: the intent is looked up by the payment that it was
 //! made for, and its refunds by the intent.

@@ -32,12 +32,12 @@ const AFTER: Duration = Duration::from_secs(300);
 /// How many pages of a list are read, each of a hundred payment intents.
 const PAGES: u32 = 20;
 
-/// What became of the probe.
+/// The outcome of the probe.
 #[derive(Debug, PartialEq)]
 enum ProbeOutcome {
     /// Its intent was created, now or by an earlier probe.
     Created(String),
-    /// It was not, because of what the key stands for.
+    /// Not created, because of what the key refers to.
     NotCreated(KeyState),
 }
 

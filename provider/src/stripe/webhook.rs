@@ -24,13 +24,13 @@ const SIGNATURE: &str = "stripe-signature";
 /// taken any more.
 const TOLERANCE: Duration = Duration::from_secs(300);
 
-/// A secret that is shorter than this is none: it was never set.
+/// A shorter secret is treated as unset.
 const SHORTEST_SECRET: usize = 16;
 
 /// How many signatures of one event are looked at.
 const MOST_SIGNATURES: usize = 8;
 
-/// The longest header that is looked at: more than so many signatures take.
+/// Maximum length of the header: enough for the maximum number of signatures.
 const LONGEST_HEADER: usize = 4096;
 
 /// The secrets that the provider may sign with, as they stand in Secrets Manager.
@@ -109,7 +109,7 @@ impl WebhookSecrets {
                 _ => {}
             }
         }
-        // Of two moments nobody can say which one was signed.
+        // With two timestamps it is ambiguous which one was signed.
         let [signed_at] = moments[..] else { return Err(BadSignature::Missing) };
         let is_number = (1..=12).contains(&signed_at.len())
             && signed_at.bytes().all(|digit| digit.is_ascii_digit());
@@ -148,7 +148,7 @@ fn subject(object: &Value) -> EventSubject {
             (Some(payment_id), Some(transaction_id)) => {
                 EventSubject::Payment { payment_id, transaction_id }
             }
-            // Somebody else's: an account can serve several shops.
+            // Of another shop: an account can serve several shops.
             _ => EventSubject::Other,
         },
         "refund" => {

@@ -1,8 +1,8 @@
 //! What the API document says of values and parameters that several services have.
 //!
-//! Everything here stands behind the feature `api-document`, which the tests alone turn on: what is
-//! deployed neither contains the description of itself nor waits for it to be compiled. The tests
-//! put the document together and compare it with the committed one.
+//! Everything here is behind the feature `api-document`, which only the tests enable: deployed
+//! functions neither contain their description nor compile it. The tests assemble the document and
+//! compare it with the committed one.
 //!
 //! A struct is described by `derive(utoipa::ToSchema)`. A type whose rules are constants and
 //! functions, which a derive does not see, is described by [`describe!`](crate::describe), beside
@@ -52,7 +52,7 @@ macro_rules! describe {
     };
 }
 
-/// Describes a type, where there is an API document: here is none.
+/// Without the API document this describes nothing.
 #[cfg(not(feature = "api-document"))]
 #[macro_export]
 macro_rules! describe {

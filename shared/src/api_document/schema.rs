@@ -67,7 +67,7 @@ pub fn id(prefix: &str) -> SchemaBuilder {
 }
 
 impl SchemaBuilder {
-    /// So many characters.
+    /// Length in characters.
     pub fn length(mut self, characters: RangeInclusive<usize>) -> Self {
         self.object =
             self.object.min_length(Some(*characters.start())).max_length(Some(*characters.end()));

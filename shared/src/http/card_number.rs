@@ -180,8 +180,8 @@ fn is_part_of_longer_sequence(chars: &[char], groups: &[Group], first: usize, la
         (0..=first).rev().find(|group| groups[*group].separator == Separator::Other).unwrap_or(0);
     let is_phone_number = groups[beginning].start.checked_sub(1).is_some_and(|at| chars[at] == '+');
 
-    // A list goes on with the same separators. A short group behind a card is its expiry date or
-    // its code.
+    // A list continues with the same separators. A short group after a card number is its expiry
+    // date or its code.
     let own = (last > first).then(|| groups[first + 1].separator);
     let goes_on_before = own.is_some_and(|own| groups[first].separator == own);
     let goes_on_behind = groups

@@ -18,8 +18,9 @@ pub struct IdempotencyKey(String);
 impl IdempotencyKey {
     pub(super) fn parse(values: &[&str]) -> Result<Self, Problem> {
         let invalid = || {
-            Problem::bad_request("idempotency_key_invalid", "Invalid Idempotency-Key")
-                .detail("Send one Idempotency-Key of 1 to 255 visible ASCII characters, such as a UUID.")
+            Problem::bad_request("idempotency_key_invalid", "Invalid Idempotency-Key").detail(
+                "Send one Idempotency-Key of 1 to 255 visible ASCII characters, such as a UUID.",
+            )
         };
         match values {
             [] => Err(Problem::bad_request("idempotency_key_required", "Idempotency-Key required").detail(

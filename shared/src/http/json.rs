@@ -142,8 +142,7 @@ fn problem_from(text: &str, error: &serde_path_to_error::Error<serde_json::Error
         name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
     });
     if message.starts_with(DUPLICATE_FIELD) {
-        return Problem::bad_request("duplicate_field", "Duplicate field")
-            .detail(&place());
+        return Problem::bad_request("duplicate_field", "Duplicate field").detail(&place());
     }
     let (named, violation) = if let Some(violation) = Violation::from_serde_message(&message) {
         (None, violation)
@@ -159,7 +158,7 @@ fn problem_from(text: &str, error: &serde_path_to_error::Error<serde_json::Error
         let at_field = matches!(error.path().iter().next_back(), Some(Segment::Map { key }) if Some(key.as_str()) == quoted);
         (
             quoted.filter(|_| !at_field),
-            Violation::new("unknown_field", format!("There is no such field here.{known}")),
+            Violation::new("unknown_field", format!("The field is unknown.{known}")),
         )
     } else if message.starts_with("invalid value: integer") {
         (None, Violation::out_of_range("The number is outside its limits."))
@@ -184,8 +183,8 @@ fn problem_from(text: &str, error: &serde_path_to_error::Error<serde_json::Error
     Problem::invalid_field(&pointer(error.path(), named), &violation)
 }
 
-/// What serde's message says it expected: the end of it, because what was sent stands before and
-/// may say the same.
+/// The expected type in serde's message: its end, because the sent value comes before and may
+/// contain the same words.
 fn expected(message: &str) -> Option<&str> {
     let (_, expected) = message.rsplit_once(", expected ")?;
     Some(expected.rsplit_once(" at line ").map_or(expected, |(what, _)| what))
@@ -212,7 +211,7 @@ fn escape(key: &str) -> String {
 /// "shared::http::non_null")]`.
 ///
 /// # Errors
-/// When what stands there is no `T`.
+/// If the value is not a `T`.
 pub fn non_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {

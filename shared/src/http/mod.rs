@@ -228,7 +228,7 @@ fn finish(
     json!({ "statusCode": status.as_u16(), "headers": headers, "body": body, "isBase64Encoded": false })
 }
 
-/// Logs the causes of a trouble that does not change the answer.
+/// Logs the causes of an error that does not change the answer.
 pub fn warn(error: &dyn std::error::Error, what: &str) {
     tracing::warn!(error = telemetry::causes(error), "{what}");
 }

@@ -64,7 +64,7 @@ impl<'a> PageRequest<'a> {
     /// The sort key that the page begins after: `None` for the first page.
     ///
     /// # Errors
-    /// 400 for a cursor that is not one, has expired, or was given to somebody else or for another
+    /// 400 for a cursor that is malformed, expired, or issued to another caller or for another
     /// list.
     pub fn after(
         &self,

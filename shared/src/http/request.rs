@@ -176,14 +176,13 @@ impl Request {
     /// The user who is calling, if it is one who runs the shop.
     ///
     /// # Errors
-    /// As [`Request::caller`]; 403 for everybody else.
+    /// As [`Request::caller`]; 403 for all other callers.
     pub fn admin(&self) -> Result<Caller, Problem> {
         let caller = self.caller()?;
         if caller.is_admin() { Ok(caller) } else { Err(Problem::forbidden()) }
     }
 
-    /// The user who is calling; `None` for somebody without a token, on a route that is open to
-    /// them.
+    /// The calling user; `None` for a request without a token, on a route with an optional token.
     ///
     /// # Errors
     /// As [`Request::caller`], but for the missing token.
@@ -269,18 +268,15 @@ impl Request {
         if !self.event.is_base64_encoded {
             return Ok(text.as_bytes().to_vec());
         }
-        BASE64_STANDARD.decode(text).map_err(|_| {
-            Problem::bad_request(
-                "malformed_body",
-                "Body is not valid base64",
-            )
-        })
+        BASE64_STANDARD
+            .decode(text)
+            .map_err(|_| Problem::bad_request("malformed_body", "Body is not valid base64"))
     }
 
     /// The id in the path, such as `order_id`; `thing` names it in the 404.
     ///
     /// # Errors
-    /// 404 when it is no id of this kind: there cannot be such a thing, and no table is asked.
+    /// 404 if it is not an id of this kind: no such item can exist, and no table is read.
     pub fn path_id<I: PrefixedId>(&self, parameter: &str, thing: &str) -> Result<I, Problem> {
         self.path_parameter(parameter).and_then(I::parse).ok_or_else(|| Problem::not_found(thing))
     }
@@ -293,7 +289,7 @@ impl Request {
     /// A parameter of the query.
     ///
     /// # Errors
-    /// 422 when it stands there more than once.
+    /// 422 if it occurs more than once.
     pub fn query(&self, parameter: &str) -> Result<Option<&str>, Problem> {
         let several = self.event.multi_value_query_string_parameters.get(parameter);
         match several.map(Vec::as_slice) {

@@ -209,7 +209,7 @@ async fn process_record(
                 subject,
                 duration_ms,
                 error = cause,
-                "given back"
+                "message returned to the queue for a retry"
             );
         }
         Err(error) => {

@@ -1,4 +1,4 @@
-//! The command that several services send with the same fields: write to somebody.
+//! The command to send a notification, which several services send with the same fields.
 
 use serde::Serialize;
 

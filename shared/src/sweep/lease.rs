@@ -43,8 +43,8 @@ impl Lease {
         Self { table: table.clone(), key, owner }
     }
 
-    /// Carries out `work` while this run holds the lease, and releases it, whatever comes of the
-    /// work. `None`: another run holds it, and nothing was done.
+    /// Runs `work` while this run holds the lease, and releases it in any case. `None`: another run
+    /// holds it, and nothing was done.
     ///
     /// # Errors
     /// When the table fails before the work begins, or the work fails.

@@ -32,17 +32,17 @@ impl Expression {
         self
     }
 
-    /// That nothing stands under this key.
+    /// Condition: no item has this key.
     pub fn not_exists() -> Self {
         Self::new("attribute_not_exists(#pk)")
     }
 
-    /// That something stands under this key.
+    /// Condition: an item has this key.
     pub fn exists() -> Self {
         Self::new("attribute_exists(#pk)")
     }
 
-    /// That the item stands there in exactly this version.
+    /// Condition: the item exists in exactly this version.
     pub fn version(version: u64) -> Self {
         Self::new("#version = :seen_version").value("seen_version", version)
     }
@@ -99,8 +99,8 @@ pub struct Query {
 }
 
 impl Query {
-    /// The items of a table (`index` is none) or index whose partition attribute has this value; at
-    /// most `limit`.
+    /// The items of a table (`index` is `None`) or index whose partition attribute has this value;
+    /// at most `limit`.
     pub fn new(
         index: Option<&'static str>,
         attribute: &'static str,

@@ -1,7 +1,7 @@
 //! DynamoDB: tables whose every write carries a condition.
 //!
-//! A refused condition is an outcome, not an error: it comes back with the item that stands in the
-//! way (`ReturnValuesOnConditionCheckFailure`), so that a lost race costs no further read.
+//! A failed condition is an outcome, not an error: it carries the conflicting item
+//! (`ReturnValuesOnConditionCheckFailure`), so a lost race costs no further read.
 //!
 //! Expressions name attributes as `#state`; the `#` is needed throughout, because half of all good
 //! names are reserved words.
@@ -55,7 +55,7 @@ impl Table {
         })
     }
 
-    /// The answer of a call, or why there is none.
+    /// The response of a call, or its error.
     fn response_or_error<T, E>(
         &self,
         call: &'static str,

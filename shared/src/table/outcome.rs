@@ -1,4 +1,4 @@
-//! What became of a call: a decision, or the reason why there is none.
+//! Outcomes of calls, and errors.
 
 use super::expression::Item;
 use crate::problem::Problem;
@@ -49,16 +49,16 @@ impl From<TableError> for Problem {
     }
 }
 
-/// What became of a write.
+/// The outcome of a write.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// It is written.
     Written,
-    /// Its condition did not hold; the item that stands there, if one does.
+    /// The condition failed; with the existing item, if there is one.
     ConditionFailed(Option<Item>),
 }
 
-/// What became of a transaction.
+/// The outcome of a transaction.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TransactionOutcome {
     /// All of it is written.
@@ -70,6 +70,6 @@ pub enum TransactionOutcome {
 /// A write of a transaction whose condition did not hold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conflict {
-    /// The item that stands there, if one does.
+    /// The existing item, if there is one.
     pub item: Option<Item>,
 }

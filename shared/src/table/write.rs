@@ -88,7 +88,7 @@ macro_rules! with_parameters {
 }
 
 impl Table {
-    /// Puts an item, if `condition` holds for what stands in its place.
+    /// Puts an item, if `condition` holds for the existing item.
     pub fn put(
         &self,
         item: Item,
@@ -116,7 +116,7 @@ impl Table {
         Box::pin(self.write(Change::Delete(key), condition))
     }
 
-    /// For a transaction: puts an item, if `condition` holds for what stands in its place.
+    /// For a transaction: puts an item, if `condition` holds for the existing item.
     pub fn transact_put(&self, item: Item, condition: Expression) -> Write {
         self.transact_write(Action::Change(Change::Put(item)), condition)
     }

@@ -100,7 +100,7 @@ fn made() -> Vec<(String, Made)> {
                 note(
                     404,
                     &format!("{thing}_not_found"),
-                    Some(&format!("There is no such {thing}")),
+                    Some(&format!("{}{} not found", thing[..1].to_uppercase(), &thing[1..])),
                 );
             }
         }

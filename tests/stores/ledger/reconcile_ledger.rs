@@ -17,7 +17,7 @@ async fn books_that_agree_are_left_in_peace() {
         "{report:#}"
     );
     assert_eq!(report["not_checked"], json!([]));
-    assert_eq!(report["provider"], "the simulated provider's own books");
+    assert_eq!(report["provider"], "the simulated provider");
     assert!(report.get("continuation").is_none());
     let unsettled = report["unsettled"].as_array().unwrap();
     let open: Vec<_> = unsettled

@@ -39,7 +39,7 @@ pub struct RoleView {
 /// succeed later.
 pub async fn grant_role(users: Arc<Users>, call: Call<GrantRole>) -> Result<RoleView, Failure> {
     let role = Role::parse(&call.event.role)
-        .ok_or_else(|| Failure::new("UnknownRole", "There is no such role: use user or admin."))?;
+        .ok_or_else(|| Failure::new("UnknownRole", "Unknown role: use user or admin."))?;
     let unknown =
         || Failure::new("UnknownEmail", "No user is registered with this e-mail address.");
     let email = Email::parse(&call.event.email).map_err(|_| unknown())?;

@@ -96,7 +96,7 @@ async fn exchange(
             if user_changed {
                 continue;
             }
-            return Err(UsersError::InvalidRefreshToken("there is no such session"));
+            return Err(UsersError::InvalidRefreshToken("session not found"));
         };
         // The exchange may have been made under the other server key: just before a rotation of
         // that key took effect.

@@ -129,7 +129,10 @@ async fn revoke_key(users: &Users, name: &str) -> Result<Value, Failure> {
             }
         });
         let kid = kid.filter(|kid| current_keys.contains(*kid)).ok_or_else(|| {
-            Failure::new("UnknownKey", "There is no such signing key: GET /.well-known/jwks.json lists those that verify tokens.")
+            Failure::new(
+                "UnknownKey",
+                "Unknown signing key: GET /.well-known/jwks.json lists those that verify tokens.",
+            )
         })?;
         named = Some(kid);
         if current_keys.is_revoked(kid) {
