@@ -11,10 +11,10 @@ pub enum CatalogError {
     /// Another product has this SKU.
     #[error("another product has this SKU")]
     SkuTaken,
-    /// The change starts from another version than the one that stands.
+    /// The change is based on an outdated version.
     #[error("the product has changed: it is in version {current}")]
     Stale {
-        /// The one that stands.
+        /// The current version.
         current: u64,
     },
     /// The key was used for another request.

@@ -1,4 +1,4 @@
-//! What the catalogue tells the others: the data of its messages, as it stands on the wire.
+//! The data of the messages that catalog publishes, as serialized.
 
 use serde::Serialize;
 use shared::{ids::ProductId, money::Money};
@@ -15,7 +15,6 @@ pub struct ProductChanged {
     pub sku: String,
     /// What it is called.
     pub name: String,
-    /// The shelf it stands on.
     pub category: String,
     /// What one piece costs.
     pub price: Money,

@@ -15,8 +15,7 @@ use crate::{
 /// When the status is one that only a later release knows: whether the product is sold must not be
 /// guessed. The change goes to the dead-letter queue then.
 pub fn messages(old: Option<&Product>, new: &Product) -> Vec<Message> {
-    // A round's number is none that a version ever has, and so each round's message has an id of
-    // its own.
+    // A run's number is never a version, so each run's message has an id of its own.
     let event_version = match old {
         Some(old) if old.version >= new.version && old.backfill_run >= new.backfill_run => {
             return Vec::new();
@@ -28,7 +27,7 @@ pub fn messages(old: Option<&Product>, new: &Product) -> Vec<Message> {
         Status::Active => true,
         Status::Archived => false,
         Status::Unknown(name) => {
-            panic!("whether a product is sold cannot be told from the status {name}")
+            panic!("unknown product status {name}")
         }
     };
     let context = MessageContext {
@@ -94,13 +93,13 @@ mod tests {
                 .collect();
         assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2], "{ids:?}");
         assert!(messages(Some(&marked), &marked).is_empty());
-        // Whoever wrote the next version had read the product before it was marked.
+        // The writer of the next version had read the product before it was marked.
         let changed = Product { version: 2, ..lamp };
         assert_eq!(messages(Some(&marked), &changed).len(), 1);
     }
 
     #[test]
-    #[should_panic(expected = "cannot be told")]
+    #[should_panic(expected = "unknown product status")]
     fn a_status_of_a_later_release_is_not_guessed_at() {
         messages(None, &Product { status: Status::Unknown("announced".to_owned()), ..lamp() });
     }

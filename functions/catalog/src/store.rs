@@ -1,8 +1,8 @@
 //! Products in DynamoDB: the only file that knows keys and indexes.
 //!
-//! - `PRODUCT#<id>`: a [`Product`]. While it is sold it also stands in `active-index` and
-//!   `category-index`, by name. One that is archived stands in `active-index` under another value,
-//!   where only rounds look for it.
+//! - `PRODUCT#<id>`: a [`Product`]. While it is active it is also in `active-index` and
+//!   `category-index`, by name. An archived one is in `active-index` under another value, where
+//!   only backfill runs read it.
 //! - `SKU#<sku in upper case>`: `{product_id}`. It makes a SKU unique without regard to case: it is
 //!   written in one transaction with the product that has it, and deleted when the product gets
 //!   another SKU or is archived.
@@ -44,27 +44,27 @@ pub struct Store {
     pub shards: u32,
 }
 
-/// What became of a product that was to be created.
+/// The outcome of creating a product.
 #[derive(Debug)]
 pub enum CreateOutcome {
     /// It is there now.
     Created,
-    /// The request was carried out before: what became of its product since.
+    /// The request was applied before: the product as it is now.
     Replayed(Box<Product>),
 }
 
-/// What became of a product's next version.
+/// The outcome of writing a product's next version.
 #[derive(Debug)]
 pub enum ReplaceOutcome {
     /// It is written.
     Written,
-    /// Another version stands there.
+    /// The stored version is another one.
     VersionConflict(Box<Product>),
     /// Another product has the SKU.
     SkuTaken,
 }
 
-/// Products that a round has found, and where it goes on.
+/// Products that a run has found, and where it continues.
 #[derive(Debug)]
 pub struct Page {
     /// Which.
@@ -109,8 +109,8 @@ struct SkuHolder {
 }
 
 impl Store {
-    /// Puts a new product and its SKU, both or none: one call, whatever comes of it, unless
-    /// DynamoDB says only half of why it refused.
+    /// Puts a new product and its SKU in one transaction: one call, unless DynamoDB reports only
+    /// some of the failed conditions.
     ///
     /// # Errors
     /// When another product has the SKU, another request has the id, or the table fails.
@@ -232,7 +232,7 @@ impl Store {
         }
     }
 
-    /// What stands where `after` was to be written.
+    /// The item stored in the place of `after`.
     async fn version_conflict(
         &self,
         after: &Product,
@@ -283,8 +283,8 @@ impl Store {
         })
     }
 
-    /// The round that is under way; where there is none, the next one begins, unless the last one
-    /// began less than `cooldown` ago.
+    /// The current run; if there is none, the next one starts, unless the last one started less
+    /// than `cooldown` ago.
     ///
     /// # Errors
     /// When the table fails.
@@ -321,7 +321,7 @@ impl Store {
         }
     }
 
-    /// Notes how far a round is now; `false` if somebody else has noted something since.
+    /// Saves the progress of a run; `false` if another call has saved since.
     ///
     /// # Errors
     /// When the table fails.
@@ -378,8 +378,8 @@ impl Store {
         Lease::new(&self.products, Key::new("LEASE#resync-products"))
     }
 
-    /// Marks a product so that it is told once more, in the version that it has; `false` if it was
-    /// marked in this round before.
+    /// Marks a product so that its current version is published again; `false` if it was marked in
+    /// this run before.
     ///
     /// # Errors
     /// When the table fails.

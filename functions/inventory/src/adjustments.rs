@@ -1,4 +1,4 @@
-//! Making a movement by hand: planned anew until the stock is as the plan took it to be.
+//! Adjustments: plans a movement again until the stock is as the plan assumed.
 
 use shared::{http, ids::ProductId};
 
@@ -18,7 +18,7 @@ const MAX_ATTEMPTS: u32 = 10;
 /// as little moves as possible.
 const REBALANCE_ATTEMPTS: u32 = 5;
 
-/// What became of a movement.
+/// The outcome of a movement.
 pub(crate) enum AdjustmentResult {
     /// It is made now.
     Applied,
@@ -27,8 +27,8 @@ pub(crate) enum AdjustmentResult {
 }
 
 impl Inventory {
-    /// Makes a movement, or finds that it was made before. Nearly every product lies in one place,
-    /// and nothing is settled for it: then nobody has to look first.
+    /// Applies a movement, or finds that it was applied before. Nearly every product is unsharded
+    /// and has no settings: then no read is needed first.
     pub(crate) async fn adjust(
         &self,
         movement: &Movement,
@@ -104,10 +104,7 @@ impl Inventory {
         }
         let was_sharded = allocation.layout.is_some() || self.cached_layout(product_id).is_some();
         if was_sharded && let Err(error) = self.update_low_stock(product_id).await {
-            http::warn(
-                &error,
-                "nobody has looked whether there is little left: the next order does",
-            );
+            http::warn(&error, "low-stock check skipped, the next order repeats it");
         }
     }
 }

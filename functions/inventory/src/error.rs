@@ -9,13 +9,13 @@ use crate::domain::{movement::MAX_ON_HAND, reservation::DecideError};
 /// What can go wrong with stock.
 #[derive(Debug, thiserror::Error)]
 pub enum InventoryError {
-    /// So many cannot go: there are not as many, or orders wait for them.
+    /// The adjustment exceeds the available stock: the rest is reserved or missing.
     #[error("only {available} are available")]
     InsufficientStock {
-        /// So many could.
+        /// The quantity that is available.
         available: i64,
     },
-    /// So many cannot come in.
+    /// The stock limit would be exceeded.
     #[error("there would be too many")]
     StockLimitExceeded,
     /// The key was used for another request.
@@ -24,10 +24,10 @@ pub enum InventoryError {
     /// Nothing can be decided yet.
     #[error(transparent)]
     Decide(#[from] DecideError),
-    /// What a reservation took is not there to be given back or sold: the figures and the
+    /// Stock that a reservation took is missing when it is to be returned or committed: figures and
     /// reservations contradict each other.
-    #[error("the books of {product_id} are broken")]
-    LedgerMismatch {
+    #[error("stock of {product_id} contradicts its reservations")]
+    StockMismatch {
         /// Whose figures.
         product_id: ProductId,
     },
@@ -53,7 +53,7 @@ impl From<InventoryError> for Problem {
             InventoryError::KeyReused => IdempotencyKey::reused(),
             InventoryError::Table(error) => error.into(),
             InventoryError::Contended => Self::unavailable(),
-            error @ (InventoryError::Decide(_) | InventoryError::LedgerMismatch { .. }) => Self::internal().caused_by(&error),
+            error @ (InventoryError::Decide(_) | InventoryError::StockMismatch { .. }) => Self::internal().caused_by(&error),
         }
     }
 }

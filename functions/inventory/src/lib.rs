@@ -66,13 +66,13 @@ impl Inventory {
         Self::new(store, Clock::System, config::parsed("LOW_STOCK_THRESHOLD"))
     }
 
-    /// The service over this table, at this time. `low_stock_threshold`: so many should be
-    /// available of each product.
+    /// The service over this table and clock. `low_stock_threshold` is the default for all
+    /// products.
     pub fn new(store: Store, clock: Clock, low_stock_threshold: i64) -> Self {
         Self { store, clock, low_stock_threshold, layouts: Mutex::default() }
     }
 
-    /// So many of a product should be available at least.
+    /// The default low-stock threshold.
     fn threshold_of(&self, sharded_stock: &ShardedStock) -> i64 {
         sharded_stock.low_stock_threshold.unwrap_or(self.low_stock_threshold)
     }

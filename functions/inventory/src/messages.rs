@@ -1,4 +1,4 @@
-//! What inventory tells the others: the data of its messages, as it stands on the wire.
+//! The data of the messages that inventory publishes, as serialized.
 
 use serde::Serialize;
 use shared::{
@@ -60,7 +60,7 @@ pub struct EntryLine {
     pub amount: i64,
 }
 
-/// `send_notification.v1`: write to whoever runs the shop.
+/// `send_notification.v1`: a mail to the operator.
 pub type SendNotification = queue::SendNotification<LowStock>;
 
 /// What a mail about a product speaks of that is running out.

@@ -20,7 +20,7 @@ use crate::{
     store::{Image, StockImage},
 };
 
-/// Whom it is told when a product is running out.
+/// The recipient of low-stock mails.
 #[derive(Clone, Debug)]
 pub struct Operator {
     /// Their address.
@@ -30,7 +30,7 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// The one whom the environment names; where it names none, nobody is told.
+    /// The operator that the environment names; `None`: no low-stock mails.
     fn from_env() -> Option<Self> {
         let email = config::optional("OPERATOR_ADDRESS")?;
         Some(Self { email, low_stock_threshold: config::parsed("LOW_STOCK_THRESHOLD") })
@@ -48,9 +48,9 @@ pub fn messages(old: Option<&Image>, new: &Image) -> Vec<Message> {
     messages_to(OPERATOR.as_ref(), old, new)
 }
 
-/// The messages that a change sends in a shop that is run by `operator`: an order is told how far
-/// its reservation is, when that has changed or when it has asked once more; the ledger writes down
-/// what goods have moved; the operator learns which product is running out.
+/// The messages of a change, in a shop with this `operator`: the reservation's outcome to its
+/// order, when it has changed or the order has re-sent its command; stock movements to the ledger;
+/// low stock to the operator.
 ///
 /// # Panics
 /// When the state of a reservation is one that only a later release knows: it has no name on the
@@ -158,11 +158,11 @@ fn entry(
     Message::new("record-entry", "record_entry.v1", context, &data)
 }
 
-/// What the operator is told when a product has just become one of which there is little left.
+/// The low-stock mail to the operator, when a product falls to its threshold.
 ///
-/// Of a product that lies in one place its own figure tells. One that is or was divided lies in
-/// several items, and each change shows one of them: whoever makes it looks at the others too, and
-/// counts in part 0 how often there was little left.
+/// For an unsharded product its own figure decides. A product that is or was sharded has several
+/// items, and each change shows one of them: its writer reads the others too, and counts in shard 0
+/// how often the product reached its threshold.
 fn low_stock(operator: &Operator, old: &StockImage, new: &StockImage) -> Option<Message> {
     let threshold = new.low_stock_threshold.unwrap_or(operator.low_stock_threshold);
     let available = match new.layout().was_sharded() {
@@ -194,7 +194,7 @@ fn low_stock(operator: &Operator, old: &StockImage, new: &StockImage) -> Option<
     Some(Message::new("send-notification", "send_notification.v1", &context, &told))
 }
 
-/// What was written before traces were noted goes on without one.
+/// An item written before traces were stored continues without one.
 fn message_context(
     id: String,
     version: u64,
@@ -370,7 +370,7 @@ mod tests {
             let sent = messages_to(Some(&operator), old.as_ref(), &stock(new.clone()));
             assert!(
                 messages_to(None, old.as_ref(), &stock(new)).is_empty(),
-                "there is nobody to be told"
+                "no operator is configured"
             );
             sent.first().map(|message| {
                 (

@@ -18,15 +18,13 @@ use crate::{
     store::{SaveOutcome, Shortage},
 };
 
-/// How often it is decided anew because somebody else has just written the reservation, or taken
-/// from the same part.
+/// Maximum number of decisions, when other writers change the reservation or the same shard.
 const MAX_ATTEMPTS: u32 = 10;
 
 impl Inventory {
-    /// Carries out what an order asks of its reservation, which was last seen as `stored`. The
-    /// domain decides, the store writes; what stands in the way of the write is what is decided
-    /// upon next, so that a lost race, a second copy of the command and the own write whose answer
-    /// was lost all end the same way.
+    /// Executes an order's command on its reservation, last seen as `stored`. The domain decides
+    /// and the store writes; the item that fails the write is the input of the next decision, so a
+    /// lost race, a repeated command and a write with a lost response all end the same way.
     pub(crate) async fn execute(
         &self,
         mut request: ReservationRequest,
@@ -59,7 +57,7 @@ impl Inventory {
                     _ => {
                         let product_id = shortages.first().map(|shortage| shortage.product_id);
                         return Err(product_id.map_or(InventoryError::Contended, |product_id| {
-                            InventoryError::LedgerMismatch { product_id }
+                            InventoryError::StockMismatch { product_id }
                         }));
                     }
                 },
@@ -125,10 +123,7 @@ impl Inventory {
                 .check_low_stock_of(stock_change.product_id, stock_change.shard, skip_above)
                 .await
             {
-                http::warn(
-                    &error,
-                    "nobody has looked whether there is little left: the next order does",
-                );
+                http::warn(&error, "low-stock check skipped, the next order repeats it");
             }
         }
     }

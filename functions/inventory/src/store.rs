@@ -7,11 +7,11 @@
 //!   of a divided product what one figure says of others.
 //! - `STOCK#<product>#<shard>`: a further part, `{product_id, shard, available, on_hand, version,
 //!   updated_at, traceparent}`.
-//! - `RESERVATION#<order>`: a [`Reservation`]; the stream publishes it. While it holds goods it
-//!   stands in `check-index`, by when they have been held for too long.
-//! - `MOVE#<movement>`: a [`Movement`], which is also the record that its request was carried out.
-//!   It stands in `check-index` under its product, by when it was made, so that the ledger can be
-//!   compared with it.
+//! - `RESERVATION#<order>`: a [`Reservation`]; the stream publishes it. While it holds stock it is
+//!   in `check-index`, by the time at which it is held too long.
+//! - `MOVE#<movement>`: a [`Movement`], which is also the idempotency record of its request. It is
+//!   in `check-index` under its product, by creation time, so that the ledger can be reconciled
+//!   with it.
 //! - `LEASE#check-reservations`: the lease of the sweep.
 
 use std::time::Duration;
@@ -42,7 +42,7 @@ use crate::{
 /// How long an order may hold goods without a question.
 pub const HELD_TOO_LONG: Duration = Duration::from_secs(48 * 3600);
 
-/// How often the parts of a product are read anew because goods were going from one to another.
+/// Maximum reads of a product's shards while stock moves between them.
 const MAX_SNAPSHOT_READS: u32 = 3;
 
 /// The table of this service.
@@ -88,9 +88,9 @@ pub struct StockImage {
     /// Which part.
     #[serde(default)]
     pub shard: u32,
-    /// So many can be held for the next orders.
+    /// The quantity that new orders can reserve.
     pub available: i64,
-    /// So many are there.
+    /// The quantity in stock.
     pub on_hand: i64,
     /// Grows with every write.
     pub version: u64,
@@ -105,7 +105,7 @@ pub struct StockImage {
     last_shard: u32,
     #[serde(default)]
     revision: u64,
-    /// So many of the product should be available at least; none: as many as of every product.
+    /// The product's low-stock threshold; `None`: the default.
     #[serde(default)]
     pub low_stock_threshold: Option<i64>,
     #[serde(default)]
@@ -154,12 +154,12 @@ pub struct StockSnapshot {
     pub is_consistent: bool,
 }
 
-/// What became of a change of a reservation.
+/// The outcome of changing a reservation.
 #[derive(Debug)]
 pub enum SaveOutcome {
     /// It is written.
     Written,
-    /// Another version of the reservation stands there.
+    /// The stored reservation has another version.
     VersionConflict(Option<Box<Reservation>>),
     /// There is not enough in these parts.
     InsufficientStock(Vec<Shortage>),
@@ -170,11 +170,11 @@ pub enum SaveOutcome {
 pub struct Shortage {
     /// The product.
     pub product_id: ProductId,
-    /// What stands there; none: nothing, or DynamoDB does not say.
+    /// The stored item; `None` if it is absent or DynamoDB does not return it.
     pub current: Option<StockImage>,
 }
 
-/// What became of a movement.
+/// The outcome of a movement.
 #[derive(Debug)]
 pub enum MovementOutcome {
     /// The goods have moved.
@@ -250,9 +250,8 @@ impl Store {
         self.stock.get(stock_key(product_id, shard)).await?.map(from_item).transpose()
     }
 
-    /// Notes of a product that was divided whether there is little left of it, if nobody else has
-    /// noted the same. It is counted how often it comes to that: the stream tells the operator of
-    /// each time.
+    /// Records whether a sharded product is low on stock, unless another call has recorded the
+    /// same. Each fall to the threshold is counted: the stream notifies the operator of each one.
     ///
     /// # Errors
     /// When the table fails.
@@ -357,8 +356,8 @@ impl Store {
         }
     }
 
-    /// What the same request has moved before, if it has. `current` is the movement that stands
-    /// under its id, if that is known.
+    /// What the same request has moved before, if anything. `current` is the movement stored under
+    /// its id, if known.
     ///
     /// # Errors
     /// When another request has the id, or the table fails.
@@ -422,7 +421,8 @@ impl Store {
                 TransactionOutcome::Cancelled(conflicts) => conflicts,
             };
         let mut conflicts = conflicts.into_iter();
-        // The reservation comes first: where it stands in the way, the figures are its own doing.
+        // The reservation comes first: if its condition failed, the failed figures follow from
+        // that.
         if let Some(conflict) = conflicts.next().flatten() {
             return version_conflict(conflict.item);
         }
@@ -490,8 +490,8 @@ impl Store {
         self.stock.transact_update(stock_key(change.product_id, change.shard), figures, allowed)
     }
 
-    /// A reservation as it is put: what holds goods stands in the index of what is looked at when
-    /// it does so for too long.
+    /// A reservation as stored: one that holds stock is in the index of reservations that may be
+    /// held too long.
     fn reservation_item(&self, key: String, reservation: &Reservation) -> Item {
         let mut item = keyed(key, reservation);
         if reservation.state == State::Held {
@@ -550,8 +550,8 @@ fn availability_condition(change: &StockChange) -> Expression {
         .value("on_hand_needed", -change.on_hand.min(0))
 }
 
-/// That a movement can be made here: goods that come in make the item where there is none, and
-/// goods that go need to be there. `allocation`: and that the product is as the plan took it to be.
+/// The condition of a movement: added stock creates a missing item, removed stock must exist.
+/// `allocation`: the product's layout is as planned.
 fn movement_condition(change: &StockChange, allocation: Option<&Allocation>) -> Expression {
     let figures = if change.on_hand < 0 {
         "#available >= :needed AND #on_hand >= :needed"
@@ -577,8 +577,8 @@ fn movement_condition(change: &StockChange, allocation: Option<&Allocation>) -> 
 
 const NEVER_SHARDED: &str = "attribute_not_exists(#last_shard)";
 
-/// What changes in a reservation that stands already. The rest is left as it is, with whatever a
-/// later release has added to it.
+/// The changed attributes of an existing reservation. All others stay, including those of a later
+/// release.
 fn reservation_update(next: &Reservation) -> Expression {
     let text = "SET #state = :state, #version = :version, #answered_attempt = :answered_attempt, #updated_at = :updated_at, \
                 #traceparent = :traceparent";

@@ -1,10 +1,10 @@
-//! Rounds in which every product is told once more, so that whoever keeps a copy and has missed a
-//! message gets it in the end.
+//! Backfill runs, which publish every product again so that a copy that missed a message becomes
+//! current.
 //!
-//! A round goes from place to place: first through all that is sold, then through all that is
-//! archived, each over the partitions of its index. A product that is archived meanwhile goes from
-//! what was not reached yet to what is still to come, never the other way round. One that is
-//! renamed meanwhile may be passed over: it was told just then, in a version of its own.
+//! A run moves its cursor first through all active products, then through all archived ones, each
+//! over the partitions of its index. A product that is archived meanwhile moves from the unread
+//! part to a later part, never backwards. One that is renamed meanwhile may be skipped: its change
+//! was just published in a version of its own.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use shared::clock::Timestamp;
 /// How far a round is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackfillRun {
-    /// Its number, greater than those of all rounds before: a product that was told in it has it.
+    /// Its number, greater than those of all earlier runs; products published in it carry it.
     pub number: u64,
-    /// Where it goes on; none where it is over.
+    /// Where it continues; `None` once it is finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<Cursor>,
     /// Grows with every write.
@@ -52,8 +52,8 @@ impl BackfillRun {
         }
     }
 
-    /// Whether all is told, and it is too early for the next round: whoever asks for one has to let
-    /// `cooldown` pass from the beginning of this.
+    /// Whether the run is finished and the next one may not start yet: `cooldown` must pass from
+    /// the start of this run.
     pub fn is_cooling_down(&self, cooldown: Duration, now: Timestamp) -> bool {
         self.cursor.is_none() && now.since(self.started_at) < cooldown
     }

@@ -22,7 +22,7 @@ checked_text!(
     "Bends in three places.\nBulb included."
 );
 checked_text!(
-    /// The shelf that a product stands on: `desk-lamps`.
+    /// The category of a product: `desk-lamps`.
     Category: code(
         1..=MAX_CATEGORY,
         "^[a-z0-9]+(-[a-z0-9]+)*$",
@@ -32,7 +32,7 @@ checked_text!(
             format!("A category has at most {MAX_CATEGORY} lower-case letters and digits, with single hyphens between words."),
         ),
     ),
-    "The shelf that a product stands on: lower-case letters and digits, with single hyphens between words.",
+    "A category: lower-case letters and digits, with single hyphens between words.",
     "desk-lamps"
 );
 checked_text!(
@@ -182,7 +182,6 @@ pub struct Details {
     /// same then have one fingerprint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<Description>,
-    /// The shelf it stands on.
     pub category: Category,
     /// The shop's own number for it.
     pub sku: Sku,

@@ -56,7 +56,7 @@ pub struct Product {
     /// What the shop said about it first: the answer to the request that created it, however often
     /// that is repeated.
     pub initial_details: Details,
-    /// Tells that request from another with the same key.
+    /// The fingerprint of the request under its key.
     pub fingerprint: String,
     /// When it was created.
     pub created_at: Timestamp,
@@ -64,8 +64,7 @@ pub struct Product {
     pub updated_at: Timestamp,
     /// The trace that wrote it last.
     pub traceparent: Trace,
-    /// The last round in which it was told once more, though nothing had changed; zero: there was
-    /// none.
+    /// The last backfill run that published it without a change; zero: never.
     #[serde(default)]
     pub backfill_run: u64,
 }
@@ -129,8 +128,8 @@ impl Product {
         }
     }
 
-    /// Whether this is what became of version `seen` when it was changed to say `details`: whoever
-    /// asks for that again has it already.
+    /// Whether this version is the result of changing version `seen` to `details`: a repeat of that
+    /// request is already applied.
     pub fn is_result_of(&self, seen: u64, details: &Details) -> bool {
         seen.checked_add(1) == Some(self.version) && self.details == *details
     }

@@ -10,8 +10,8 @@ const SEPARATOR: char = '\u{1}';
 /// below the 1,024 bytes that DynamoDB allows a sort key.
 const MAX_FOLDED_BYTES: usize = 512;
 
-/// The sort key of a product: the folded name, then the name as it is written, then the id, which
-/// tells equal names apart.
+/// The sort key of a product: the folded name, then the name as written, then the id, which
+/// separates equal names.
 pub fn sort_key(name: &str, id: &str) -> String {
     format!("{}{SEPARATOR}{name}{SEPARATOR}{id}", folded(name))
 }

@@ -15,12 +15,12 @@ use crate::{
     store::ReplaceOutcome,
 };
 
-/// Answers `204`, and again `204` for whatever is archived already. Nobody sees the product any
-/// more, and its SKU is free for another one; orders that have it keep what they know.
+/// Answers `204`, also if the product is archived already. The product is hidden and its SKU is
+/// free again; existing orders keep their copy.
 ///
 /// # Errors
-/// 401 and 403 for everybody but admins, 404 for what was never a product, 428 without `If-Match`,
-/// 412 when somebody has changed the product since.
+/// 401 and 403 unless the caller is an admin, 404 for an unknown product, 428 without `If-Match`,
+/// 412 if the product has changed since.
 #[cfg_attr(feature = "api-document", utoipa::path(
     delete,
     path = "/products/{product_id}",
@@ -53,7 +53,7 @@ pub async fn archive_product(catalog: Arc<Catalog>, request: Request) -> Result<
     }
 }
 
-/// What is on sale has been changed; of what a later release calls by another name nobody is told.
+/// An active product has changed; a product in a state of a later release is not changed.
 fn refusal(product: &Product) -> Problem {
     if product.is_active() {
         CatalogError::Stale { current: product.version }.into()

@@ -16,10 +16,10 @@ use crate::{
 };
 
 /// Answers `201` with the product; a repeated `Idempotency-Key` answers the product as it was
-/// created, whatever has become of it since.
+/// created, regardless of later changes.
 ///
 /// # Errors
-/// 401 and 403 for everybody but admins, 400 and 422 for a request that is none, 409 `sku_taken`.
+/// 401 and 403 unless the caller is an admin, 400 and 422 for an invalid request, 409 `sku_taken`.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/products",

@@ -10,7 +10,7 @@ use shared::{
 use super::ProductView;
 use crate::{Catalog, error::CatalogError};
 
-/// Answers `200` with the product, or `304` to whoever has this version already.
+/// Answers `200` with the product, or `304` if `If-None-Match` names this version.
 ///
 /// # Errors
 /// 404 for a product that is not in the catalogue, or no longer sold.

@@ -10,14 +10,14 @@ use shared::{
 use super::ProductView;
 use crate::{Catalog, domain::Category, error::CatalogError};
 
-/// Answers `200` with a page. The list is the same for everybody, and so are its cursors.
+/// Answers `200` with a page. The list and its cursors are the same for all callers.
 ///
 /// # Errors
-/// 422 for a limit or category that is none, 400 for a cursor that was not given for this list.
+/// 422 for an invalid limit or category, 400 for a cursor of another list.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/products",
-    params(("category" = Option<Category>, Query, description = "Only what stands on this shelf."), http::PageRequest),
+    params(("category" = Option<Category>, Query, description = "Only products of this category."), http::PageRequest),
     responses((status = 200, description = "A page of products, by name.", body = Page<ProductView>, headers(("Cache-Control")))),
     security(()),
     extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["invalid_category"]))),

@@ -1,4 +1,4 @@
-//! The stream of `products`: tells everybody who keeps a copy of the catalogue what has changed.
+//! The stream of `products`: publishes every change of a product to the services that keep a copy.
 
 use shared::stream::StreamFilter;
 

@@ -1,5 +1,5 @@
-//! Once a day, and by hand: tells every product once more, sold or archived, for those who keep a
-//! copy and have missed a message.
+//! Once a day, and by hand: publishes every product again, active or archived, for services that
+//! keep a copy and have missed a message.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,12 +20,12 @@ use crate::{Catalog, store::Page};
 /// What one call did.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
-    /// Products that it has told once more.
+    /// Number of products published again.
     pub resynced: u32,
     /// Products that could not be read or written: the log names each, and the next round tries
     /// them again.
     pub failed: u32,
-    /// Whether the round is over. Otherwise the next call goes on where this one stopped.
+    /// Whether the run is finished. Otherwise the next call continues where this one stopped.
     pub finished: bool,
     /// Whether another call holds the lease: this one did nothing.
     pub already_running: bool,
@@ -40,10 +40,10 @@ const WRITE_CONCURRENCY: usize = 16;
 /// What must be left of the function's time for another page.
 const MIN_TIME_LEFT: Duration = Duration::from_secs(10);
 
-/// Goes on with the round that is under way, or begins one, until all have been told or the time is
-/// up. A schedule comes more often than it begins a round: large catalogues take several calls. How
-/// far a round is stands in the table, so that neither the time nor a trouble with the table ever
-/// sends it back to the beginning.
+/// Continues the current run, or starts one, until all products are published or the time is up.
+/// The schedule fires more often than a run starts: large catalogues take several calls. The table
+/// stores the run's cursor, so neither the time limit nor a failing table sends a run back to the
+/// beginning.
 ///
 /// # Errors
 /// When the table fails: the next call takes up the page that was not done.
@@ -84,7 +84,7 @@ async fn continue_run(
         // What was not written stays to be done: an empty partition is passed over without a note.
         if is_over || !products.is_empty() || !unreadable.is_empty() {
             if !catalog.store.save_run(&run, &next).await.map_err(failed)? {
-                tracing::info!("another call is at the same round: it goes on alone");
+                tracing::info!("another invocation owns this run, leaving it to that one");
                 return Ok(report);
             }
             run = next;

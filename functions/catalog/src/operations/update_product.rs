@@ -1,4 +1,4 @@
-//! `PUT /products/{product_id}`: says everything about a product anew.
+//! `PUT /products/{product_id}`: replaces all details of a product.
 
 use std::sync::Arc;
 
@@ -21,9 +21,9 @@ use crate::{
 /// same request once more is answered `200` once more, and changes nothing.
 ///
 /// # Errors
-/// 401 and 403 for everybody but admins, 400 and 422 for a request that is none, 404 for a product
-/// that is not sold, 428 without `If-Match`, 412 when somebody else has changed the product since,
-/// 409 `sku_taken`.
+/// 401 and 403 unless the caller is an admin, 400 and 422 for an invalid request, 404 for an
+/// unknown or archived product, 428 without `If-Match`, 412 if the product has changed since, 409
+/// `sku_taken`.
 #[cfg_attr(feature = "api-document", utoipa::path(
     put,
     path = "/products/{product_id}",

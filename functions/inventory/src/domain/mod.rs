@@ -1,8 +1,8 @@
 //! Stock and its rules. Nothing here waits, stores or sends.
 //!
-//! Of each product so many are *on hand*, and so many of these are *available*: the others are
-//! *held* for orders. A hold takes from `available`, a commit takes from `on_hand`, a release gives
-//! back what was taken.
+//! Each product has a quantity *on hand*, of which a part is *available* and the rest is *held* for
+//! orders. A hold takes from `available`, a commit takes from `on_hand`, a release returns what was
+//! taken.
 
 pub mod movement;
 pub mod reservation;
@@ -18,14 +18,14 @@ use shared::ids::ProductId;
 pub struct Stock {
     /// The product.
     pub product_id: ProductId,
-    /// So many can be held for the next orders.
+    /// The quantity that new orders can reserve.
     pub available: i64,
-    /// So many are on the shelves.
+    /// The quantity in stock, including what is held.
     pub on_hand: i64,
 }
 
 impl Stock {
-    /// So many are on the shelves for orders that wait.
+    /// The quantity that is held for orders.
     pub const fn held(&self) -> i64 {
         self.on_hand - self.available
     }
@@ -48,7 +48,7 @@ pub struct StockChange {
     pub available: i64,
     /// Added to what is on hand.
     pub on_hand: i64,
-    /// Whether it is meant for a product that was never divided: whoever has not looked learns so
-    /// that this one was.
+    /// Whether the change assumes an unsharded product: its condition fails if the product is
+    /// sharded, which the caller then learns.
     pub requires_unsharded: bool,
 }

@@ -25,13 +25,13 @@ use super::{
 /// What is tried.
 #[derive(Clone, Debug)]
 enum Step {
-    /// An order asks for so many.
+    /// An order requests a quantity.
     Reserve(u8, u32),
     Release(u8),
     Commit(u8),
-    /// So many come or go, and the stock is divided into so many from then on.
+    /// Stock is added or removed, and divided into a new number of shards.
     Adjust(Option<i64>, Option<u32>),
-    /// What somebody has read until now is what they will decide upon: so many steps later.
+    /// A reader decides on what it has read, this many steps later.
     Dawdle(u8),
 }
 
@@ -157,7 +157,10 @@ impl World {
                 stored = self.reservations.get(&order_id).cloned();
                 continue;
             }
-            assert!(change.is_hold(), "the books are broken: {change:?} of {self:?}");
+            assert!(
+                change.is_hold(),
+                "stock figures contradict the reservations: {change:?} of {self:?}"
+            );
             let ReservationCommand::Reserve(lines) = &mut request.command else { unreachable!() };
             match read.sharded_stock.allocate_order(lines.quantity_of(product()), order_id) {
                 Some(allocations) => assert!(lines.allocate(product(), &allocations)),
@@ -170,7 +173,7 @@ impl World {
         None
     }
 
-    /// A movement, planned on what `read` shows. The plan that fails is made anew.
+    /// A movement, planned on what `read` shows. A failed plan is repeated.
     fn adjust(&mut self, read: &Self, movement: &Movement) -> Result<(), AllocationError> {
         let mut allocation = match movement.delta {
             Some(delta) if !movement.changes_settings() => {
@@ -184,7 +187,7 @@ impl World {
             }
             allocation = self.sharded_stock.allocate_movement(movement, 10, attempt % 2 == 0)?;
         }
-        panic!("a plan on what stands there is carried out: {allocation:?} of {self:?}");
+        panic!("a plan on current stock succeeds: {allocation:?} of {self:?}");
     }
 
     fn check(&self) {
@@ -268,7 +271,7 @@ proptest! {
             }
             world.check();
         }
-        // Everybody gives back what they have, and it is put together again.
+        // All reservations are released, and the shards are merged again.
         for number in 0..8 {
             world.ask(&world.clone(), number, &ReservationCommand::Release);
         }

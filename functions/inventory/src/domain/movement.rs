@@ -61,15 +61,14 @@ impl From<Delta> for i64 {
     }
 }
 
-/// So many of a product should be available at least: when there are that many or fewer, somebody
-/// should order more.
+/// The low-stock threshold: at this quantity or below the product should be reordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "i64", into = "i64")]
 pub struct Threshold(i64);
 
 shared::describe!(
     Threshold,
-    number("The operator is told when no more than so many are available.", 10)
+    number("The operator is notified at this available quantity or below.", 10)
         .within(0..=MAX_DELTA)
 );
 
@@ -144,8 +143,8 @@ checked_text!(
     Reason: multi_line(200), "Why goods move, in one or more lines.", "Delivery of 12 March"
 );
 
-/// A movement that was made. It never changes, and it says nothing of the figures that it led to:
-/// whoever repeats the request gets the same answer, however fast the product sells meanwhile.
+/// An applied movement. It never changes and contains no resulting figures: a repeated request gets
+/// the same answer, however fast the product sells meanwhile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Movement {
     /// Derived from the request that asked for it.
@@ -167,7 +166,7 @@ pub struct Movement {
     pub user_id: UserId,
     /// When.
     pub created_at: Timestamp,
-    /// Tells the request from another with the same key.
+    /// The fingerprint of the request under its key.
     pub fingerprint: String,
     /// The trace that made it; none: that was not noted yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,14 +7,14 @@
 //! | stored | reserve | release | commit |
 //! |---|---|---|---|
 //! | nothing | held, or rejected if one is short | released: a tombstone, into which a late reserve runs | not yet: give the command back |
-//! | held | answered again | given back, released | sold, committed |
+//! | held | answered again | returned, released | sold, committed |
 //! | rejected | answered again | released | answered again |
 //! | released | answered again | answered again | answered again: a commit that comes too late changes nothing |
-//! | committed | answered again | given back, released | answered again |
+//! | committed | answered again | returned, released | answered again |
 //!
-//! *Answered again*: nothing but `answered_attempt` grows, and only if the order has asked once
-//! more; the stream then tells it the present state. A refusal is a stored state too, so that it
-//! can be told as often as it is asked for.
+//! *Answered again*: only `answered_attempt` grows, and only if the order has re-sent its command;
+//! the stream then publishes the current state. A rejection is a stored state too, so it can be
+//! repeated on request.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,7 +36,7 @@ pub const MAX_LINES: usize = 40;
 /// The most parts that all of it can come from: with the reservation they fit into one transaction.
 const MAX_ALLOCATIONS: usize = 99;
 
-/// So many of one product, held in one part of its stock.
+/// A quantity of one product, held in one shard of its stock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// The product.
@@ -53,7 +53,7 @@ pub struct Line {
 #[serde(try_from = "Vec<RequestedLine>")]
 pub struct Lines {
     lines: Vec<Line>,
-    /// The products whose parts were chosen by somebody who knows how they are divided.
+    /// The products whose shards were chosen with knowledge of the layout.
     allocated: BTreeSet<ProductId>,
 }
 
@@ -63,7 +63,7 @@ impl Lines {
         self.lines.iter().map(|line| line.product_id).collect()
     }
 
-    /// Whether somebody who knows how the product is divided has chosen where it comes from.
+    /// Whether the shard was chosen with knowledge of the product's layout.
     pub fn is_allocated(&self, product_id: ProductId) -> bool {
         self.allocated.contains(&product_id)
     }
@@ -109,7 +109,7 @@ impl Lines {
     }
 }
 
-/// So many of one product, as an order asks for them.
+/// A quantity of one product, as an order requests it.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct RequestedLine {
     /// The product.
@@ -189,7 +189,7 @@ pub struct Reservation {
     pub order_id: OrderId,
     /// How far it is.
     pub state: State,
-    /// What the order asked for; nothing where it gave up before it asked.
+    /// The requested lines; empty if the order was cancelled before it requested any.
     pub lines: Vec<Line>,
     /// The product that was short, if one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -226,7 +226,7 @@ pub struct ReservationRequest {
 pub enum ReservationCommand {
     /// Hold all of these, or none.
     Reserve(Lines),
-    /// Give back whatever is held or was sold.
+    /// Return what is held or was sold.
     Release,
     /// What is held is sold.
     Commit,
@@ -237,7 +237,7 @@ pub enum ReservationCommand {
 pub enum Decision {
     /// Write this.
     Write(ReservationChange),
-    /// All is done and told already.
+    /// All is done and published already.
     NoChange,
 }
 
@@ -248,7 +248,7 @@ pub struct ReservationChange {
     pub expected_version: Option<u64>,
     /// The reservation as it is to stand.
     pub next: Reservation,
-    /// What becomes of the stock.
+    /// The changes of the stock.
     pub stock: Vec<StockChange>,
 }
 
@@ -270,8 +270,8 @@ pub enum DecideError {
     UnknownState(String),
 }
 
-/// What follows when `stored` stands and `request` comes. `out_of_stock` is the product that a hold
-/// has just run short of.
+/// The change that follows from `request` in the state `stored`. `out_of_stock` is the product that
+/// a hold has just run short of.
 ///
 /// # Errors
 /// When nothing can be decided yet.
@@ -378,7 +378,7 @@ fn acknowledge(stored: &Reservation, state: State, request: &ReservationRequest)
     })
 }
 
-/// What becomes of each line's stock: `figures` says it for a quantity, as (available, on hand).
+/// The change of each line's stock: `figures` returns it for a quantity, as (available, on hand).
 fn stock_changes(lines: &[Line], figures: fn(i64) -> (i64, i64)) -> Vec<StockChange> {
     let change = |line: &Line| {
         let (available, on_hand) = figures(i64::from(line.quantity));

@@ -1,12 +1,11 @@
 //! Parts: the stock of a product that sells fast is divided, so that orders for it do not wait for
 //! one another.
 //!
-//! Part 0 is where all of a product lies until somebody divides it, and where it is written how it
-//! is divided. Divided into *n*, it lies in the parts 1 to *n*, and part 0 is left in peace. Each
-//! order has a part that it looks at first; where that one has too few, the others are asked, and
-//! in the end the goods come from several. What was held goes back to where it came from, however
-//! the product is divided by then: so a part that was once used is always counted, and the next
-//! movement brings what lies in it back to the others.
+//! Shard 0 holds all stock of an unsharded product, and the layout of a sharded one. Divided into
+//! *n*, the stock is in the shards 1 to *n*. Each order has a preferred shard; if that one has too
+//! little, the others are tried, and finally several shards together. What was held returns to its
+//! shard, whatever the layout is by then: so a shard that was once used is always counted, and the
+//! next movement moves its stock to the active ones.
 
 use std::{cmp::Reverse, ops::RangeInclusive};
 
@@ -50,7 +49,7 @@ impl ShardLayout {
         self.active_shards().start() + shard_of(&order_id.to_string(), self.shard_count)
     }
 
-    /// The same stock, divided into so many from now on.
+    /// The same stock, with another number of shards from now on.
     fn with_shard_count(self, shard_count: u32) -> Self {
         let last_shard =
             if shard_count > 1 { self.last_shard.max(shard_count) } else { self.last_shard };
@@ -63,13 +62,13 @@ impl ShardLayout {
 pub struct ShardStock {
     /// Which.
     pub shard: u32,
-    /// So many can be held for the next orders.
+    /// The quantity that new orders can reserve.
     pub available: i64,
-    /// So many are there.
+    /// The quantity in stock.
     pub on_hand: i64,
 }
 
-/// So many from one part.
+/// A quantity from one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardAllocation {
     /// The part.
@@ -88,7 +87,7 @@ pub struct ShardedStock {
     /// Grows whenever goods go from part to part, or something is settled for the product: who
     /// plans such a thing says what they have seen.
     pub revision: u64,
-    /// So many should be available at least; none: as many as of every product.
+    /// The product's low-stock threshold; `None`: the default.
     pub low_stock_threshold: Option<i64>,
     /// Whether it is known that there are fewer. Only of a product that was divided: of any other
     /// its one figure says it.
@@ -116,7 +115,7 @@ pub struct Allocation {
 /// What a plan builds upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precondition {
-    /// The product was never divided: nobody has looked.
+    /// The product is unsharded, without a read.
     NeverSharded,
     /// This is the product's revision.
     Revision(u64),
@@ -125,7 +124,7 @@ pub enum Precondition {
 /// Why a movement cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AllocationError {
-    /// There are only so many to take away.
+    /// The adjustment exceeds the available stock.
     InsufficientStock(i64),
     /// There would be too many.
     LimitExceeded,
@@ -176,8 +175,8 @@ impl ShardedStock {
         }
     }
 
-    /// Where so many for an order come from: the part that it looks at first, another one, or
-    /// several. None: there are not so many.
+    /// Allocates an order's quantity: the preferred shard, another one, or several. `None`: out of
+    /// stock.
     pub fn allocate_order(&self, quantity: u32, order_id: OrderId) -> Option<Vec<ShardAllocation>> {
         let wanted = i64::from(quantity);
         if self.total().available < wanted {
@@ -208,13 +207,12 @@ impl ShardedStock {
         Some(allocations)
     }
 
-    /// What a movement does. `default_threshold`: so many should be available of a product that
-    /// nothing else is said of. `rebalance`: all that is available is spread evenly over the parts
-    /// in use. That fails where orders are faster; what does not touch more than it must comes
-    /// through.
+    /// Allocates a movement. `default_threshold` applies to a product without a threshold of its
+    /// own. `rebalance`: all available stock is spread evenly over the active shards. That fails if
+    /// orders are faster; a movement that touches only the necessary shards succeeds.
     ///
     /// # Errors
-    /// When there are not so many to take away, or there would be too many.
+    /// If the movement exceeds the available stock or the stock limit.
     pub fn allocate_movement(
         &self,
         movement: &Movement,

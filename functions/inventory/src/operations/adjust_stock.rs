@@ -63,8 +63,8 @@ pub struct MovementView {
 /// for those who order, not even for those who are at it.
 ///
 /// # Errors
-/// 401 and 403 for everybody but admins, 400 and 422 for a request that is none, 409
-/// `insufficient_stock` where more would go than is available.
+/// 401 and 403 unless the caller is an admin, 400 and 422 for an invalid request, 409
+/// `insufficient_stock` if the adjustment exceeds the available stock.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/inventory/{product_id}/adjustments",

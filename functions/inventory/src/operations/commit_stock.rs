@@ -1,4 +1,4 @@
-//! The queue `commit-stock`: takes what an order has paid for off the shelf.
+//! The queue `commit-stock`: decrements the on-hand stock of a paid order.
 
 use std::sync::Arc;
 

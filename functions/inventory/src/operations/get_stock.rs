@@ -1,5 +1,5 @@
-//! `GET /inventory/{product_id}`: says whether a product can be had; to those who run the shop, how
-//! many there are.
+//! `GET /inventory/{product_id}`: returns whether a product is available; for admins the
+//! quantities.
 
 use std::sync::Arc;
 
@@ -31,16 +31,15 @@ pub struct StockView {
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 struct StockLevels {
-    /// So many are on the shelves.
+    /// The quantity in stock, including what is held.
     on_hand: i64,
-    /// So many of them can be ordered.
+    /// The quantity that can be ordered.
     available: i64,
-    /// So many of them are held for orders.
+    /// The quantity that is held for orders.
     held: i64,
-    /// The operator is told when no more than so many are available.
+    /// The operator is notified at this available quantity or below.
     low_stock_threshold: i64,
-    /// Into how many parts the stock is divided; 1: it is not. That makes no difference to anybody
-    /// who orders.
+    /// Number of shards of the stock; 1: unsharded. Orders are not affected by it.
     shard_count: u32,
 }
 

@@ -1,5 +1,5 @@
-//! The stream of `stock`: tells an order what became of its reservation, the ledger what has moved,
-//! and the operator what is running out.
+//! The stream of `stock`: publishes reservation outcomes to orders, stock movements to the ledger,
+//! and low stock to the operator.
 
 use shared::stream::StreamFilter;
 

@@ -1,5 +1,4 @@
-//! The queue `release-stock`: gives back what an order no longer needs, whether it was held or
-//! sold.
+//! The queue `release-stock`: returns an order's stock, whether held or sold.
 
 use std::sync::Arc;
 
@@ -29,8 +28,8 @@ impl FromMessage for ReleaseStock {
     }
 }
 
-/// Looks at what there is to give back. Where nothing was reserved yet, a tombstone keeps the late
-/// command from holding anything.
+/// Releases what the reservation holds. If none exists, a tombstone keeps a late command from
+/// holding stock.
 ///
 /// # Errors
 /// When the command has to come back.

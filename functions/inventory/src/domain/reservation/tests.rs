@@ -1,5 +1,5 @@
 //! Every sequence of commands for one order, in any order and repeated: a reservation holds each
-//! piece once and gives it back once.
+//! piece once and returns it once.
 
 use super::*;
 use crate::domain::Stock;
@@ -50,7 +50,7 @@ pub(crate) fn held() -> Reservation {
     }
 }
 
-/// The shelves and the reservation of one order, with a store that is never overtaken.
+/// The stock and the reservation of one order, with a store whose writes never conflict.
 #[derive(Clone, Debug, PartialEq)]
 struct World {
     stock: Vec<Stock>,
@@ -77,7 +77,9 @@ impl World {
                 Ok(Decision::Write(change)) => match self.write(&change) {
                     Ok(()) => return true,
                     Err(product_id) if change.is_hold() => out_of_stock = Some(product_id),
-                    Err(product_id) => panic!("the books of {product_id} are broken: {self:?}"),
+                    Err(product_id) => {
+                        panic!("stock of {product_id} contradicts its reservations: {self:?}")
+                    }
                 },
             }
         }
@@ -109,7 +111,7 @@ impl World {
         self.reservation.as_ref().map(|reservation| reservation.state.clone())
     }
 
-    /// What must hold at every moment, if so many came in.
+    /// The invariants at every moment, for this quantity received.
     fn check(&self, came_in: &Self) {
         let is = |state| self.state() == Some(state);
         for (stock, before) in self.stock.iter().zip(&came_in.stock) {
