@@ -92,11 +92,11 @@ def verdict(unbalanced, totals):
 def show(first, totals):
     print(f"From {first['since'][:16]} until {first['until'][:16]} (UTC), against {first['provider']}.")
     unsettled = len(totals["unsettled"])
-    print(f"{totals['checked']} looks at orders: {totals['balanced']} balance, {unsettled} are on their way, {len(totals['unbalanced'])} do not balance.")
+    print(f"{totals['checked']} checks of orders: {totals['balanced']} balanced, {unsettled} in flight, {len(totals['unbalanced'])} unbalanced.")
     unbalanced_products = [row for row in totals["products"] if row["state"] == "unbalanced"]
     unsettled_products = len(totals["products"]) - len(unbalanced_products)
-    print(f"{totals['products_checked']} products: {totals['products_checked'] - len(unbalanced_products) - unsettled_products} balance,"
-          f" {unsettled_products} are moving, {len(unbalanced_products)} do not balance.")
+    print(f"{totals['products_checked']} products: {totals['products_checked'] - len(unbalanced_products) - unsettled_products} balanced,"
+          f" {unsettled_products} in flight, {len(unbalanced_products)} unbalanced.")
     rows = [(row.get("order_id") or row["product_id"], row.get("status") or "-", each["check"], each.get("subject", "-"),
              each["expected"], each["found"]) for row in totals["unbalanced"] + unbalanced_products for each in row["findings"]]
     if rows:

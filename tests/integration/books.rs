@@ -111,7 +111,7 @@ async fn all_books_balance_and_whoever_changes_a_figure_is_found_out() {
     }
     let (status, said) = shop.operate("reconcile.py", &["--since", &began]).await;
     assert_eq!(status, 0, "{said}");
-    assert!(said.contains(" 0 do not balance."), "{said}");
+    assert!(said.contains(" 0 unbalanced."), "{said}");
 
     let paid = &orders[0];
     shop.age(paid).await;

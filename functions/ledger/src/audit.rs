@@ -1,4 +1,4 @@
-//! Reads the books of an order, or of a product, and compares them.
+//! Reads the records of an order, or of a product, and reconciles them.
 
 use std::{collections::BTreeMap, future::Future, time::Duration};
 
@@ -20,16 +20,16 @@ use crate::{
 pub struct OrderSummary {
     /// Its status.
     pub status: Option<Status>,
-    /// Why somebody should look at it.
+    /// Why a person should review it.
     pub needs_review: Option<String>,
 }
 
-/// What a look at a product comes to.
+/// The result of checking a product.
 #[derive(Debug)]
 pub enum ProductAudit {
     /// All entries are counted.
     Complete(Verdict),
-    /// There are more: the next look goes on there.
+    /// There are more: the next check continues there.
     InProgress(AuditProgress),
 }
 
@@ -40,8 +40,8 @@ const CONCURRENCY: usize = 16;
 const PAGES_PER_STEP: u32 = PRODUCT_SHARDS;
 
 impl Ledger {
-    /// Compares the books of one order. What cannot be read is a finding; so the rest of the shop
-    /// is still looked at.
+    /// Reconciles one order. An unreadable record is a finding, so that the rest of the shop is
+    /// still checked.
     ///
     /// # Errors
     /// When a table fails.
@@ -86,7 +86,7 @@ impl Ledger {
     }
 
     async fn order_snapshot(&self, order_id: OrderId) -> Result<OrderSnapshot, ReadError> {
-        // In the order in which news travels backwards: what is read later is at least as new.
+        // In the reverse order of event flow: what is read later is at least as new.
         let order = self.sources.order(order_id).await?;
         let reservation = self.sources.reservation(order_id).await?;
         let payments = self.sources.payments(order_id).await?;
@@ -105,8 +105,8 @@ impl Ledger {
         })
     }
 
-    /// Counts on, and compares the books of the product where all is counted. `reserved` is what
-    /// reservations hold of it, if that is known.
+    /// Continues counting, and reconciles the product once all is counted. `reserved` is what
+    /// reservations hold of it, if known.
     ///
     /// # Errors
     /// When a table fails.
@@ -142,8 +142,7 @@ impl Ledger {
         Ok(ProductAudit::InProgress(progress))
     }
 
-    /// The shelves are read last: what moved while the entries were counted shows in the time of
-    /// their last change.
+    /// The stock is read last: a movement during the count shows in the time of its last change.
     async fn reconcile_product(
         &self,
         progress: AuditProgress,
@@ -189,7 +188,7 @@ where
             Some(Ok((id, result))) => {
                 results.insert(id, result);
             }
-            // It stands there as panicked.
+            // It is recorded as panicked.
             Some(Err(_)) => {}
         }
     }

@@ -20,8 +20,7 @@ pub struct Window {
     pub until: Timestamp,
 }
 
-/// What an audit looks at without being told: two days, so that the daily one looks at everything
-/// twice.
+/// The default window of an audit: two days, so that the daily audit checks everything twice.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(2 * 24 * 3600);
 
 /// The longest window: each day is some queries more.
@@ -65,10 +64,10 @@ pub struct AuditProgress {
     pub product_id: ProductId,
     /// When the count began.
     pub(crate) started_at: Timestamp,
-    /// In which shard of the product it goes on.
+    /// The product's shard where it continues.
     #[serde(default)]
     pub(crate) shard: u32,
-    /// After which sort key it goes on there.
+    /// The sort key after which it continues there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) after: Option<String>,
     /// What it has come to.
@@ -82,7 +81,7 @@ impl AuditProgress {
     }
 }
 
-/// Where a walk goes on.
+/// Where a sweep continues.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cursor {
@@ -93,7 +92,7 @@ pub struct Cursor {
     pub after: Option<String>,
 }
 
-/// Where a run goes on that was not finished.
+/// Where an unfinished run continues.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Continuation {
@@ -123,7 +122,7 @@ pub struct AuditRun {
     pub since: Timestamp,
     /// The first moment after it.
     pub until: Timestamp,
-    /// Where it goes on; none: all is looked at.
+    /// Where it continues; `None`: everything is checked.
     #[serde(default)]
     pub continuation: Option<Continuation>,
     /// The orders that it has named, or could not read: the next one begins with them, until their
@@ -212,7 +211,7 @@ mod tests {
         let now = moment("2026-11-21T10:00:00.000Z");
         let first = AuditRun::next(None, now);
         assert_eq!(first.since, moment("2026-11-19T10:00:00.000Z"));
-        assert!(!first.next_is_due(now.plus(3 * DAY)), "it goes on until all is looked at");
+        assert!(!first.next_is_due(now.plus(3 * DAY)), "it continues until everything is checked");
         assert!(first.is_overdue(now.plus(DAY)) && !first.is_overdue(now));
         let mut done = AuditRun { continuation: None, version: 9, ..first };
         let (one, other) = (shared::ids::derive(&["one"]), shared::ids::derive(&["other"]));

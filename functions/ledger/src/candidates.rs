@@ -1,10 +1,10 @@
 //! Which orders and products an audit looks at, page by page, in an order that another call can go
 //! on with.
 //!
-//! No table is read from end to end. Orders are found in four places, because each of them alone
-//! would miss some: what is unsettled, however old; payments that are unsettled, whether an order
-//! knows of them or not; what was placed in the window; and what the ledger has moved in the
-//! window, however long ago it was placed. Products are those that the ledger has ever heard of.
+//! No table is scanned. Orders are found in four places, because each alone would miss some:
+//! unsettled orders of any age; unsettled payments, with or without an order; orders placed in the
+//! window; and orders with ledger entries in the window, whenever they were placed. Products are
+//! those with a ledger entry.
 
 use shared::{
     ids::{OrderId, ProductId},
@@ -21,7 +21,7 @@ use crate::{
 /// One place where orders or products are found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CandidateSource {
-    /// Orders that somebody still owes something to.
+    /// Orders with a pending command.
     UnsettledOrders(u32),
     /// Orders whose attempts or refunds have not come to their end.
     UnsettledPayments(u32),
@@ -73,8 +73,8 @@ pub enum Candidates {
 }
 
 impl Ledger {
-    /// What there is in a place after `after`, at most `limit`; and after which sort key it goes on
-    /// there.
+    /// Candidates of a place after `after`, at most `limit`, and the sort key after which it
+    /// continues there.
     ///
     /// # Errors
     /// When a table fails.

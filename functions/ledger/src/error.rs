@@ -7,9 +7,9 @@ use crate::domain::EntryId;
 /// Why an entry was not recorded, or books could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// Two messages tell different things under one id: one of them is wrong, and nobody here can
-    /// say which.
-    #[error("the entry {0} stands there with another content")]
+    /// Two messages with one id have different contents: one of them is wrong, and the ledger
+    /// cannot decide which.
+    #[error("entry {0} is recorded with another content")]
     Mismatch(EntryId),
     /// The table failed.
     #[error("a table failed")]

@@ -20,8 +20,8 @@ pub mod store;
 use sources::Sources;
 use store::Store;
 
-/// How long what happens to an order may be on its way to everybody's books. Until then a
-/// contradiction is no news.
+/// How long a change of an order may be in flight between the services. Until then a contradiction
+/// is not a mismatch.
 pub const GRACE: Duration = Duration::from_secs(600);
 
 /// What the operations of this service work with.

@@ -113,7 +113,7 @@ impl Sources {
     /// An order as orders has it.
     ///
     /// # Errors
-    /// When the table fails, or what stands there is no order.
+    /// If the table fails, or the item is not an order.
     pub async fn order(&self, order: OrderId) -> Result<Option<OrderRecord>, TableError> {
         self.orders.get(Key::new(order_key(order))).await?.map(from_item).transpose()
     }
@@ -121,7 +121,7 @@ impl Sources {
     /// What inventory has of an order.
     ///
     /// # Errors
-    /// When the table fails, or what stands there is no reservation.
+    /// If the table fails, or the item is not a reservation.
     pub async fn reservation(
         &self,
         order: OrderId,
@@ -132,7 +132,7 @@ impl Sources {
     /// What payments has of an order.
     ///
     /// # Errors
-    /// When the table fails, or what stands there cannot be read.
+    /// If the table fails, or an item cannot be read.
     pub async fn payments(&self, order: OrderId) -> Result<PaymentRecords, TableError> {
         let query = Query::new(None, "pk", order_key(order), MAX_RECORDS_PER_ORDER).consistent();
         let mut records = PaymentRecords::default();
@@ -147,11 +147,11 @@ impl Sources {
         Ok(records)
     }
 
-    /// What the provider has of these attempts and refunds, whatever payments believes became of
-    /// them. None: its statement is not ours to read.
+    /// The provider's record of these attempts and refunds, whatever payments has recorded. `None`:
+    /// its statement cannot be read.
     ///
     /// # Errors
-    /// When the provider does not answer, the table fails, or what stands there cannot be read.
+    /// If the provider does not answer, the table fails, or an item cannot be read.
     pub async fn provider_statement(
         &self,
         records: &PaymentRecords,
@@ -194,8 +194,8 @@ impl Sources {
         Ok(page(&items, "listed_at", limit))
     }
 
-    /// A page of the orders that somebody still owes something to, due at `from` or later, in one
-    /// shard of the index.
+    /// A page of the orders with a pending command, due at `from` or later, in one shard of the
+    /// index.
     ///
     /// # Errors
     /// When the table fails.
@@ -289,11 +289,11 @@ impl Sources {
         Ok((movements, next))
     }
 
-    /// The figures of a product, one record for each part of its stock. Where nothing ever came in
-    /// there is none.
+    /// The figures of a product, one record per shard of its stock. Empty for a product without
+    /// stock.
     ///
     /// # Errors
-    /// When the table fails, or what stands there cannot be read.
+    /// If the table fails, or an item cannot be read.
     pub async fn stock(&self, product: ProductId) -> Result<Vec<StockRecord>, TableError> {
         let Some(first) = self.stock.get(Key::new(format!("STOCK#{product}"))).await? else {
             return Ok(Vec::new());

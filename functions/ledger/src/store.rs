@@ -4,8 +4,8 @@
 //! - `ENTRY#<entry>` / `ENTRY`: the entry, with the fingerprint of its content. It decides whether
 //!   an id is taken. Or `closed_by`: a repair has booked what an entry with this id could say; see
 //!   [`crate::domain::repair`].
-//! - `ORDER#<order>` / `<time>#<entry>`: the entry once more, for whoever asks about an order.
-//! - `DAY#<yyyy-mm-dd>#<shard>` / `<time>#<entry>`: and for whoever asks about a day.
+//! - `ORDER#<order>` / `<time>#<entry>`: a copy of the entry, to be found by order.
+//! - `DAY#<yyyy-mm-dd>#<shard>` / `<time>#<entry>`: a copy to be found by day.
 //! - `PRODUCT#<product>#<shard>` / `<time>#<entry>`: its lines about one product.
 //! - `PRODUCTS#<shard>` / `<product>`: that there is something about a product.
 //! - `AUDIT` / `RUN`: how far the schedule's audit is. `AUDIT` / `LEASE`: the lease of the call
@@ -63,7 +63,7 @@ pub struct Store {
     registered: Mutex<BTreeSet<ProductId>>,
 }
 
-/// What became of an entry.
+/// The outcome of recording an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordOutcome {
     /// It is written.
@@ -79,7 +79,7 @@ const PAGE_SIZE: u32 = 250;
 const MAX_ENTRIES_PER_ORDER: u32 = 10_000;
 
 impl Store {
-    /// The entries in `ledger`, whose list of products has so many shards.
+    /// The entries in `ledger`, whose list of products has this number of shards.
     pub fn new(ledger: Table, shards: u32) -> Self {
         Self { ledger, shards, registered: Mutex::default() }
     }
@@ -130,7 +130,7 @@ impl Store {
             TransactionOutcome::Written => return Ok(RecordOutcome::Recorded),
             TransactionOutcome::Cancelled(conflicts) => conflicts,
         };
-        // The header comes first: only where it stands do the others.
+        // The header comes first: the others exist only with it.
         let stored = conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item);
         if stored.as_ref().is_some_and(|item| item.contains_key(CLOSED_BY)) {
             tracing::info!(entry.id = %entry.id(), "entry was booked by a repair, not recorded again");
@@ -171,7 +171,7 @@ impl Store {
             .map(drop)
     }
 
-    /// Lets a product be found by whoever goes through all of them.
+    /// Lists a product for runs over all products.
     async fn register_product(&self, product: ProductId) -> Result<(), TableError> {
         if self.registered.lock().unwrap_or_else(PoisonError::into_inner).contains(&product) {
             return Ok(());
@@ -289,13 +289,13 @@ impl Store {
     /// How far the schedule's audit is.
     ///
     /// # Errors
-    /// When the table fails, or what stands there is no round.
+    /// If the table fails, or the item is not a run.
     pub async fn audit_run(&self) -> Result<Option<AuditRun>, TableError> {
         self.ledger.get(Key::composite("AUDIT", "RUN")).await?.map(from_item).transpose()
     }
 
-    /// Keeps how far it is now, unless somebody else has taken it further meanwhile: says whether
-    /// it is kept.
+    /// Saves the progress, unless another call has advanced it meanwhile: returns whether it was
+    /// saved.
     ///
     /// # Errors
     /// When the table fails.
@@ -373,7 +373,7 @@ struct EntryItem {
     kind: Kind,
     order_id: Option<OrderId>,
     lines: Vec<Line>,
-    /// What tells this entry from another one under the same id.
+    /// Distinguishes this entry from another one with the same id.
     fingerprint: String,
     recorded_at: Timestamp,
     traceparent: Trace,
@@ -394,7 +394,7 @@ impl EntryItem {
     }
 }
 
-/// An entry as it stands under another key than its own.
+/// An entry as stored under another key than its own.
 #[derive(Debug, Serialize)]
 struct PostingItem {
     entry_id: EntryId,

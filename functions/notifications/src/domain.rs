@@ -1,4 +1,4 @@
-//! A notification: what a customer was told, and how far its mail has come.
+//! A notification: its content for the customer, and the delivery state of its mail.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use shared::{
 /// How long a notification is kept.
 pub const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 
-/// How long one try to send may take. Longer than the function can run: when it is over, nobody is
-/// sending any more.
+/// Maximum duration of one attempt to send. Longer than the function can run: afterwards no attempt
+/// is in progress.
 pub const LOCK_DURATION: Duration = Duration::from_secs(20);
 
 /// A notification.
@@ -21,7 +21,7 @@ pub struct Notification {
     /// Its id: derived by the sender, so that a second copy of the message finds the first one's
     /// record.
     pub id: NotificationId,
-    /// Who is told.
+    /// The recipient.
     pub user_id: UserId,
     /// The name of its template: `order_confirmed`.
     pub template: String,
@@ -31,7 +31,7 @@ pub struct Notification {
     pub body: String,
     /// The order that it is about.
     pub order_id: Option<OrderId>,
-    /// When that happened which it tells of.
+    /// When the reported event happened.
     pub occurred_at: Timestamp,
     /// When it was recorded.
     pub created_at: Timestamp,
@@ -47,7 +47,7 @@ pub struct Notification {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Delivery {
-    /// Somebody is sending it, or broke off.
+    /// An attempt is in progress or was interrupted.
     Pending {
         /// Which try: a random name.
         locked_by: String,
@@ -64,7 +64,7 @@ pub enum Delivery {
     /// Its address takes no mail, or its owner wants none: nothing was sent. The notification is
     /// shown in the shop all the same.
     Suppressed,
-    /// What a later release has written: it is left alone.
+    /// Written by a later release: it is not changed.
     #[serde(other)]
     Unknown,
 }

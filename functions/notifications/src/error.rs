@@ -7,14 +7,15 @@ use crate::mailer::MailError;
 /// Why a notification was not sent, shown or forgotten.
 #[derive(Debug, thiserror::Error)]
 pub enum NotificationError {
-    /// The user has no such notification: there is none, it is another user's, or its time is over.
+    /// The user has no such notification: it does not exist, belongs to another user, or has
+    /// expired.
     #[error("notification not found")]
     NotFound,
     /// Another copy of the same message is being worked off.
     #[error("another try is sending this notification")]
     InProgress,
-    /// The link of a mail does not open under our key for this user: it was not sealed by us, or
-    /// for somebody else.
+    /// The link of a mail cannot be opened under our key for this user: it was sealed elsewhere, or
+    /// for another user.
     #[error("the link of the mail cannot be opened")]
     UnsealFailed,
     /// The user had more notifications than one run deletes.

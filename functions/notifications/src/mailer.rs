@@ -104,9 +104,9 @@ fn encoded_word_chunks(text: &str) -> Vec<String> {
     parts
 }
 
-/// What it means that SES did not take a mail. For good is only what it says of this mail; what it
-/// says of the account (throttled, paused, a sender that is not verified) or of the call (a
-/// permission, a signature) passes or is mended, and then the same mail is taken.
+/// Classifies an error of SES. Permanent is only an error about this mail. An error about the
+/// account (throttled, paused, a sender that is not verified) or the call (a permission, a
+/// signature) is temporary: the same mail is accepted once it is resolved.
 fn mail_error<R>(error: &SdkError<SendEmailError, R>) -> MailError {
     let service_error = error.as_service_error();
     let code =

@@ -45,7 +45,7 @@ struct Refund {
     refunded: Money,
 }
 
-/// The message as it stands on the envelope. What `data` holds depends on the template.
+/// The message in its envelope. The content of `data` depends on the template.
 #[derive(Deserialize)]
 struct Envelope {
     notification_id: NotificationId,

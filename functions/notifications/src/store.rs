@@ -47,8 +47,7 @@ impl Store {
             let stored: NotificationItem = match outcome {
                 Outcome::Written => return Ok(SendDecision::Send),
                 Outcome::ConditionFailed(Some(stored)) => from_item(stored)?,
-                // It stood there a moment ago: its user has been forgotten since, and is not
-                // written to.
+                // It existed a moment ago: its user has been deleted since, and gets no mail.
                 Outcome::ConditionFailed(None) => return Ok(SendDecision::Finished),
             };
             let decision = stored.delivery.send_decision(attempt_id, now);
@@ -170,7 +169,7 @@ impl Store {
 
     /// Records that the user has read a notification of theirs. The first time counts.
     ///
-    /// The index only finds it; it stands in the index a moment after it was recorded.
+    /// The index only finds it; it appears in the index a moment after it was recorded.
     ///
     /// # Errors
     /// [`NotificationError::NotFound`] when the user has no such notification.
@@ -236,8 +235,8 @@ impl Store {
         Ok(())
     }
 
-    /// The sort keys of a user's notifications, whatever else stands in them; at most `limit`. None
-    /// of them was deleted before.
+    /// The sort keys of a user's notifications, whatever their content; at most `limit`. None of
+    /// them was deleted before.
     ///
     /// # Errors
     /// When the table fails.
@@ -259,7 +258,7 @@ impl Store {
     /// # Errors
     /// When the table fails.
     pub async fn delete(&self, user: UserId, sort_key: String) -> Result<(), NotificationError> {
-        // Refused: somebody else has deleted it.
+        // The condition failed: another call has deleted it.
         self.notifications
             .delete(Key::composite(partition(user), sort_key), Expression::exists())
             .await?;
@@ -272,8 +271,8 @@ const SENT: &str = "SENT";
 const FAILED: &str = "FAILED";
 const SUPPRESSED: &str = "SUPPRESSED";
 
-/// An id is derived from what the notification tells of, and two of them are the same only if two
-/// services made it so.
+/// An id is derived from the reported event, so two are equal only if two services derived the
+/// same.
 const MAX_ID_MATCHES: u32 = 10;
 
 fn locked_by_attempt(attempt_id: &str) -> Expression {
@@ -298,7 +297,7 @@ fn suppression_key(address: &AddressMac) -> Key {
     Key::composite(format!("SUPPRESSED#{address}"), "ADDRESS")
 }
 
-/// What the index tells of a notification.
+/// The attributes of a notification in the index.
 #[derive(Debug, Deserialize)]
 struct IndexKey {
     pk: String,

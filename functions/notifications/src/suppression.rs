@@ -19,8 +19,8 @@ pub enum Reason {
     Complaint,
 }
 
-/// An address as the table knows it: whoever reads the table, but not the key, learns of no
-/// address, not even by trying all they know.
+/// An address as stored: a reader of the table without the key learns no address, not even by
+/// trying known ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressMac(String);
 

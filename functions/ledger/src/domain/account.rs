@@ -13,10 +13,10 @@ use shared::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Account {
-    /// `provider_clearing`: what the provider has taken for the shop and not given back.
+    /// `provider_clearing`: captured by the provider for the shop and not refunded.
     ProviderClearing,
-    /// `customer_funds:<order>`: what was taken for an order. It is owed to whoever paid, so it
-    /// stands below zero.
+    /// `customer_funds:<order>`: captured for an order. It is a liability to the buyer, so its
+    /// balance is negative.
     CustomerFunds(OrderId),
     /// `stock:<product>:<bucket>`: goods.
     Stock(ProductId, StockBucket),
@@ -25,14 +25,14 @@ pub enum Account {
 /// Where goods can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StockBucket {
-    /// On hand, for whoever comes next.
+    /// On hand and not reserved.
     Available,
     /// On hand, for orders that wait.
     Held,
     /// Sold.
     ShippedOut,
-    /// Where deliveries come from and what is written off goes to. It stands below zero by whatever
-    /// is or was in the house.
+    /// The source of deliveries and the target of write-offs. Its balance is negative by everything
+    /// that is or was in stock.
     Outside,
 }
 
@@ -107,8 +107,8 @@ impl From<Account> for String {
     }
 }
 
-/// What is counted: `USD` in minor units, `pcs:<product>` in pieces. Two units never make up for
-/// each other.
+/// The unit: `USD` in minor units, `pcs:<product>` in pieces. Amounts of different units never
+/// balance each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Unit {

@@ -23,8 +23,8 @@ impl Turnover {
     }
 }
 
-/// What lines come to in each account and unit. Written down it is a list, for a count that another
-/// call goes on with.
+/// The balance of lines per account and unit. Serialized as a list, for a count that another call
+/// continues.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<AccountTurnover>", into = "Vec<AccountTurnover>")]
 pub struct Balances(BTreeMap<(Account, Unit), Turnover>);
@@ -79,7 +79,7 @@ impl Balances {
         self.turnover(Account::CustomerFunds(order), unit)
     }
 
-    /// Pieces of a product on one of its shelves.
+    /// Pieces of a product in one of its stock accounts.
     pub fn stock(&self, product: ProductId, bucket: StockBucket) -> i64 {
         self.turnover(Account::Stock(product, bucket), Unit::Pieces(product)).balance()
     }

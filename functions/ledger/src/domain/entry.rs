@@ -13,7 +13,7 @@ use shared::{
 use super::{Account, Unit};
 
 prefixed_id!(
-    /// An entry. It follows from the record whose change it tells and that record's version.
+    /// An entry. It is derived from the changed record and that record's version.
     EntryId,
     "ent"
 );
@@ -89,7 +89,7 @@ pub enum InvalidEntry {
     /// It moves too much at once.
     #[error("an entry has {lines} lines, and may have {MAX_LINES}")]
     TooManyLines {
-        /// So many.
+        /// The quantity.
         lines: usize,
     },
     /// A line moves nothing, or more than there can be.
@@ -98,8 +98,7 @@ pub enum InvalidEntry {
         /// So much.
         amount: i64,
     },
-    /// Money in an account of goods, or the other way round, or one product on the shelf of
-    /// another.
+    /// Money in a stock account, or the reverse, or one product in the account of another.
     #[error("{account} is not counted in {unit}")]
     UnitMismatch {
         /// The account.
@@ -167,7 +166,7 @@ impl Entry {
         self.entry_id
     }
 
-    /// When what it tells of happened.
+    /// When the recorded change happened.
     pub fn occurred_at(&self) -> Timestamp {
         self.occurred_at
     }
@@ -300,7 +299,7 @@ pub(crate) mod tests {
             entry(vec![money(clearing, 5), money(foreign, -5)]),
             Err(InvalidEntry::OrderMismatch { account: foreign })
         );
-        // Two dollars for two spoons: units do not make up for each other.
+        // Two dollars for two spoons: different units do not balance.
         let swapped = entry(vec![money(clearing, 2), goods("spoon", StockBucket::Available, -2)]);
         assert!(matches!(swapped, Err(InvalidEntry::Unbalanced { .. })), "{swapped:?}");
         let euro = Line { unit: Unit::parse("EUR").unwrap(), ..money(funds, -5) };

@@ -1,10 +1,10 @@
-//! Double entry, and what the books of all services have to say to each other. Nothing here waits,
-//! asks or stores.
+//! Double-entry bookkeeping, and the reconciliation of all services' records. Nothing here waits,
+//! calls or stores.
 //!
 //! - [`account`]: where money and goods can be, and in what they are counted.
 //! - [`entry`]: what moved from where to where. One that does not balance cannot be made.
 //! - [`balance`]: what entries come to.
-//! - [`audit`]: the rules that tie the books of an order, and of a product, together.
+//! - [`audit`]: the reconciliation rules of an order and of a product.
 //! - [`repair`]: the entries that the ledger lacks.
 
 pub mod account;

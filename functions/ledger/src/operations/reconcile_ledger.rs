@@ -1,16 +1,14 @@
-//! Every day in small steps, and whenever an operator asks: compares what everybody has written
-//! about orders, money and goods.
+//! Every day in small steps, and whenever an operator asks: reconciles the records of all services
+//! about orders, money and stock.
 //!
-//! Without anything: what was placed or has moved in the last two days, what is unsettled, what was
-//! broken the last time, and all products. `{"since", "until"}`: another time. `{"order_id"}`: one
-//! order. `{"limit"}`: about so many looks at orders and products with this call.
-//! `{"continuation"}`: goes on where a report ended that has one. `{"product_id"}`: one product.
-//! `{"repair": true}` beside any of these: books the ledger entries that are missing; see
-//! [`crate::domain::repair`].
+//! Without arguments: what was placed or changed in the last two days, what is unsettled, the
+//! previous mismatches, and all products. `{"since", "until"}`: another window. `{"order_id"}`: one
+//! order. `{"limit"}`: about this many checks of orders and products in this call.
+//! `{"continuation"}`: continues a report that has one. `{"product_id"}`: one product. `{"repair":
+//! true}` beside any of these: posts the missing ledger entries; see [`crate::domain::repair`].
 //!
-//! A schedule's call takes the day's round a step further: where it stands is kept in the ledger's
-//! own table, so that no call takes longer than the one before because the shop has grown, and one
-//! that fails is made up for by the next.
+//! A scheduled call advances the day's run by one step. The ledger's own table stores its progress,
+//! so that no call takes longer as the shop grows, and the next call compensates for a failed one.
 
 mod report;
 
@@ -78,7 +76,7 @@ impl<'de> Deserialize<'de> for ReconcileLedger {
 /// How many orders or products are found with one call.
 const PAGE_SIZE: u32 = 100;
 
-/// After how many rows a report ends: an answer of Lambda has six megabytes, and nobody reads more.
+/// Maximum rows of a report: a Lambda response has at most six megabytes.
 const MAX_ROWS: usize = 1000;
 
 /// The same for a repair, which may write hundreds of items for each.
@@ -401,9 +399,9 @@ impl Audit {
         Ok(has_booked)
     }
 
-    /// How many of each product are held for orders. Whoever holds something is unsettled, so that
-    /// the index of these has all of them. It is read for as long as half of the time that is left;
-    /// products whose reservations are not known are compared without them.
+    /// The held quantity of each product. Orders that hold stock are unsettled, so the index of
+    /// unsettled orders has all of them. It is read for at most half of the remaining time;
+    /// products whose reservations are unknown are reconciled without them.
     async fn held(&mut self) -> Result<HeldQuantities, TableError> {
         if let Some(held) = &self.held {
             return Ok(held.clone());
@@ -435,8 +433,8 @@ impl Audit {
         Ok(self.held.insert(Some(Arc::new(held))).clone())
     }
 
-    /// What came of a look. What could not be read now is noted; what can never be read fails the
-    /// run, or every order would be noted.
+    /// The outcome of a check. A record that cannot be read now is noted; one that can never be
+    /// read fails the run, or every order would be noted.
     fn read_or_skip<T>(
         &mut self,
         id: &str,
@@ -451,7 +449,7 @@ impl Audit {
                 tracing::warn!(
                     id,
                     error = telemetry::causes(&error),
-                    "the books could not be read: they are not compared"
+                    "records could not be read, not reconciled"
                 );
                 self.report.not_checked.push(id.to_owned());
                 Ok(None)
@@ -469,7 +467,7 @@ impl Audit {
             tracing::error!(
                 is_overdue,
                 not_checked = self.report.not_checked.len(),
-                "not all books were compared"
+                "reconciliation is incomplete"
             );
             telemetry::count("AuditIncomplete", "ledger", &self.ledger.clock);
         }
@@ -477,10 +475,10 @@ impl Audit {
     }
 }
 
-/// For whoever gets the alarm.
+/// For the recipient of the alarm.
 fn report_unbalanced(what: &str, id: &str, findings: &[Finding]) {
     let checks: Vec<&str> = findings.iter().map(|finding| finding.check).collect();
-    tracing::error!(id, checks = checks.join(", "), "the books of {what} do not balance");
+    tracing::error!(id, checks = checks.join(", "), "records of {what} do not reconcile");
     telemetry::count("LedgerUnbalanced", "ledger", &Clock::System);
 }
 

@@ -22,7 +22,7 @@ use crate::{
 #[serde(try_from = "RecordEntryMessage")]
 pub struct RecordEntry(Entry);
 
-/// The message as it stands on the wire. Its lines may be anything; [`RecordEntry`] is an entry.
+/// The message as received. Its lines are not validated; [`RecordEntry`] is a valid entry.
 #[derive(Deserialize)]
 struct RecordEntryMessage {
     entry_id: EntryId,
@@ -63,7 +63,7 @@ pub async fn record_entry(
         Ok(_) => Ok(()),
         Err(error) => {
             if let LedgerError::Mismatch(entry_id) = &error {
-                tracing::error!(entry.id = %entry_id, "two messages tell different things under one id");
+                tracing::error!(entry.id = %entry_id, "two messages with one id have different contents");
                 telemetry::count("LedgerMismatch", "ledger", &ledger.clock);
             }
             Err(error)

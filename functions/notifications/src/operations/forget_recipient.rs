@@ -28,8 +28,8 @@ impl FromMessage for UserDeleted {
 /// How many notifications are found at once, and deleted at the same time.
 const PAGE_SIZE: u32 = 100;
 const DELETE_CONCURRENCY: usize = 16;
-/// After how many pages the message is given back, so that no user holds up the others of the
-/// batch: 2,000 notifications take seconds.
+/// Maximum pages per delivery before the message returns to the queue, so that one user does not
+/// delay the others of the batch: 2,000 notifications take seconds.
 const MAX_PAGES: u32 = 20;
 
 /// Deletes all notifications of the user. What was deleted stays so: a second copy of the message

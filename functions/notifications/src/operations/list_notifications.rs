@@ -1,4 +1,4 @@
-//! `GET /notifications`: what the caller was told in the last 90 days, the newest first.
+//! `GET /notifications`: lists the caller's notifications of the last 90 days, newest first.
 
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ async fn cursor_key(notifications: &Notifications) -> Result<CursorKey, Problem>
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct NotificationView {
     id: NotificationId,
-    /// What it tells of, for programs: `order_confirmed`.
+    /// Its kind, for programs: `order_confirmed`.
     template: String,
     subject: String,
     /// What it says, as plain text.
@@ -87,7 +87,7 @@ pub struct NotificationView {
     read: bool,
     /// How far its mail has come.
     delivery: DeliveryView,
-    /// When that happened which it tells of.
+    /// When the reported event happened.
     occurred_at: Timestamp,
     created_at: Timestamp,
     updated_at: Timestamp,

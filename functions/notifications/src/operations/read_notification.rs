@@ -9,8 +9,8 @@ use shared::{
 
 use crate::Notifications;
 
-/// Answers `204`, and so it does again when the notification was read before: the first time is
-/// kept. An admin reads their own alone, as everybody does.
+/// Answers `204`, also if the notification was read before: the first time is kept. Admins can only
+/// read their own, like all users.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/notifications/{notification_id}/read",

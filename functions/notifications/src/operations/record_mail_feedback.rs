@@ -1,8 +1,8 @@
-//! Queue `record-mail-feedback`: remembers whose mails come back, or are called spam, so that
-//! nobody goes on writing to them.
+//! Queue `record-mail-feedback`: suppresses addresses that bounce or complain, so that they receive
+//! no further mail.
 //!
-//! SES tells of both through EventBridge, whose rules put what this function reads of it into our
-//! envelope, and leave the rest of the mail where it was.
+//! SES reports both through EventBridge. The rules put the fields that this function reads into our
+//! envelope, and drop the rest of the mail.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use shared::{
 
 use crate::{Notifications, error::NotificationError, suppression::Reason};
 
-/// What SES has heard of a mail after it had taken it.
+/// Feedback about a mail that SES had accepted.
 #[derive(Clone, Debug)]
 pub enum MailFeedback {
     /// `mail_bounced.v1`: it came back.
     Bounced(MailBounced),
-    /// `mail_complained.v1`: whoever got it complains.
+    /// `mail_complained.v1`: the recipient complained.
     Complained(MailComplained),
 }
 
@@ -40,7 +40,7 @@ struct Bounce {
     kind: String,
 }
 
-/// A mail that somebody complains of.
+/// A mail with a complaint.
 #[derive(Clone, Debug, Deserialize)]
 pub struct MailComplained {
     destination: Vec<String>,
@@ -68,8 +68,8 @@ impl FromMessage for MailFeedback {
 impl MailFeedback {
     /// Why its address is not to be written to any more, if so.
     ///
-    /// What came back for the moment, or nobody knows why, may arrive the next time; and `not-spam`
-    /// takes a complaint back.
+    /// A transient or undetermined bounce may succeed the next time; `not-spam` withdraws a
+    /// complaint.
     fn reason(&self) -> Option<Reason> {
         match self {
             Self::Bounced(mail) => (mail.bounce.kind == "Permanent").then_some(Reason::Bounce),
@@ -79,9 +79,9 @@ impl MailFeedback {
         }
     }
 
-    /// The address that the mail was sent to. Not the one that the report names: the mail may have
-    /// been forwarded there. Each of our mails goes to one address; who came back of several,
-    /// nobody can tell.
+    /// The address that the mail was sent to. Not the one in the report: the mail may have been
+    /// forwarded there. Each of our mails goes to one address; with several, the bounced one is
+    /// unknown.
     fn address(&self) -> Option<&str> {
         let (Self::Bounced(MailBounced { destination, .. })
         | Self::Complained(MailComplained { destination, .. })) = self;
@@ -117,17 +117,14 @@ pub async fn record_mail_feedback(
         return Ok(());
     };
     let Some(address) = feedback.address() else {
-        tracing::warn!(
-            feedback = feedback.metric(),
-            "it went to several addresses: it is none of our mails"
-        );
+        tracing::warn!(feedback = feedback.metric(), "ignoring SES event with several recipients");
         return Ok(());
     };
 
     let address = notifications.address_macs(address).await?;
     notifications.store.suppress(address.active(), reason, notifications.clock.now()).await?;
 
-    tracing::warn!(?reason, "the address of a mail is not written to from now on");
+    tracing::warn!(?reason, "recipient suppressed, mails to it are not sent");
     telemetry::count(feedback.metric(), "notifications", &Clock::System);
     Ok(())
 }

@@ -21,8 +21,8 @@ use crate::{
 /// Records the notification before the mail leaves, sends it, and records that it was sent, or that
 /// SES refuses it for good.
 ///
-/// A mail whose link works no longer would help nobody: it is neither sent nor recorded. One to an
-/// address that takes no mails, or whose owner wants none, is recorded without being sent.
+/// A mail with an expired link is neither sent nor recorded. One to a suppressed address, or to a
+/// recipient who wants no mails, is recorded without being sent.
 ///
 /// # Errors
 /// When the mail was not sent by this try: the message comes back.
@@ -87,7 +87,7 @@ pub async fn send_notification(
                 .store
                 .mark_failed(&notification, &attempt_id, &code, notifications.clock.now())
                 .await?;
-            tracing::error!(notification.id = %notification.id, code, "SES refuses the mail: it is given up");
+            tracing::error!(notification.id = %notification.id, code, "SES rejected the mail, it is not sent");
             telemetry::count("MailRejected", "notifications", &Clock::System);
             Ok(())
         }

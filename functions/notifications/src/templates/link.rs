@@ -9,11 +9,11 @@ use super::{RenderedEmail, Shop};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Template {
-    /// Somebody has registered: the link confirms the address.
+    /// A registration: the link verifies the address.
     Welcome,
     /// An account gets another address: the link confirms it.
     VerifyEmail,
-    /// Somebody does not know their password: the link lets them choose one.
+    /// A forgotten password: the link lets the owner choose a new one.
     PasswordReset,
     /// Another address was requested for the account: the link withdraws the request. This goes to
     /// the present address.
@@ -44,7 +44,7 @@ impl Template {
         }
     }
 
-    /// The subject. Nothing from outside stands in it.
+    /// The subject. It contains no external text.
     pub fn subject(self) -> &'static str {
         match self {
             Self::Welcome => "Welcome: please confirm your address",
@@ -67,8 +67,8 @@ impl Template {
 
 /// The mail from `template` with the link that `token` makes, which works until `expires_at`.
 ///
-/// The token is the address's fragment: browsers send that to nobody, so that it is in no server's
-/// log and no `Referer`.
+/// The token is the fragment of the address: browsers do not send it, so it is in no server log and
+/// no `Referer`.
 ///
 /// # Errors
 /// When a template fails: none of ours can.

@@ -1,18 +1,16 @@
-//! The texts of mails: one HTML and one text file for each template, in `templates/`. What the
-//! shop's pages show of a mail is a part of its text, or where that has a link that nobody else may
-//! have, a file of its own.
+//! Mail templates: one HTML and one text file per template, in `templates/`. The shop's pages show
+//! a part of the text, or a file of its own if the mail has a private link.
 //!
 //! Askama checks them when the crate is compiled, and escapes every value in the HTML ones. Links
 //! are made from the shop's own address and an id or a token of ours; nothing that a person typed
 //! is part of one.
 //!
-//! There are four kinds: about an [`order`], about [`stock`], with a [`link`] that does something
-//! once, and a [`notice`] of a change. The last two are about an account, and greet nobody by name:
-//! whoever registers with somebody else's address chooses the name, and must not be able to have
-//! the shop send a text of theirs to a stranger.
+//! There are four kinds: about an [`order`], about [`stock`], with a one-time [`link`], and a
+//! [`notice`] of a change. The last two are about an account and contain no name: a registration
+//! with a foreign address chooses the name, and must not make the shop send that text to a
+//! stranger.
 
-/// One module for each template, with its two files; and where that stands which the shop's pages
-/// show.
+/// One module per template, with its two files and the part that the shop's pages show.
 macro_rules! templates {
     ($($name:ident: $html:literal, $text:literal, body($($body:tt)*);)*) => {$(
         mod $name {

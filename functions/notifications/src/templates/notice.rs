@@ -1,5 +1,4 @@
-//! Mails that tell of a change to an account, so that its owner hears of one that somebody else
-//! made.
+//! Mails about a change of an account, so that its owner notices a change by a third party.
 
 use serde::Deserialize;
 
@@ -31,7 +30,7 @@ impl Template {
         }
     }
 
-    /// The subject. Nothing from outside stands in it.
+    /// The subject. It contains no external text.
     pub fn subject(self) -> &'static str {
         match self {
             Self::PasswordChanged => "Your password was changed",

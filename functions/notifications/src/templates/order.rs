@@ -13,7 +13,7 @@ pub enum Template {
     OrderConfirmed,
     /// An order came to nothing.
     OrderFailed,
-    /// An order was given up.
+    /// An order was cancelled.
     OrderCancelled,
     /// A payment was refused.
     PaymentDeclined,
@@ -50,7 +50,7 @@ impl Template {
         }
     }
 
-    /// The subject. Nothing from outside stands in it.
+    /// The subject. It contains no external text.
     pub fn subject(self) -> &'static str {
         match self {
             Self::OrderConfirmed => "Your order is confirmed",
@@ -98,7 +98,7 @@ pub struct Item {
     pub line_total: Money,
 }
 
-/// The mail from `template` to somebody called `name`.
+/// The mail from `template` to a recipient called `name`.
 ///
 /// # Errors
 /// When a template fails: none of ours can.
@@ -161,7 +161,7 @@ fn explanation(reason: &str) -> &'static str {
         "insufficient_funds" => "The account does not cover the amount.",
         "not_sent" => "Our payment service was not available. Nothing was charged.",
         "card_declined" => "The card's bank refused it.",
-        "refunded" => "Its payment was given back.",
+        "refunded" => "Its payment was refunded.",
         _ => "",
     }
 }

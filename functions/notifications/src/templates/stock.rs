@@ -1,4 +1,4 @@
-//! Mails to whoever runs the shop, about what is in it.
+//! Mails to the operator about low stock.
 
 use serde::Deserialize;
 use shared::ids::ProductId;
@@ -9,7 +9,7 @@ use super::{RenderedEmail, Shop};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Template {
-    /// There is little left of a product.
+    /// Low stock: a product.
     LowStock,
 }
 
@@ -24,7 +24,7 @@ impl Template {
         }
     }
 
-    /// The subject. Nothing from outside stands in it.
+    /// The subject. It contains no external text.
     pub fn subject(self) -> &'static str {
         match self {
             Self::LowStock => "A product is running out",
@@ -45,7 +45,7 @@ pub struct Context {
     pub threshold: i64,
 }
 
-/// The mail from `template` to somebody called `name`.
+/// The mail from `template` to a recipient called `name`.
 ///
 /// # Errors
 /// When a template fails: none of ours can.

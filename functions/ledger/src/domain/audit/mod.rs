@@ -1,5 +1,5 @@
-//! The rules that tie the books together: what each of them must say for an order, and for a
-//! product, if the others are right.
+//! The reconciliation rules: what each record of an order, and of a product, must say if the others
+//! are right.
 //!
 //! | check | expected (who says it) | found (where) |
 //! |---|---|---|
@@ -18,10 +18,10 @@
 //! | `captured_by_ledger`, `refunded_by_ledger` | attempts, refunds and disputes | the ledger |
 //! | `funds_in_ledger`, `currency_in_ledger`, `entry_balances` | the same, and double entry | the ledger |
 //! | `one_full_capture` | exactly one, of the whole total | attempts of an order that is confirmed, shipped or delivered |
-//! | `confirmed` | `confirmed` or later | the status of an order that was paid in full and is not given up |
+//! | `confirmed` | `confirmed` or later | the status of an order that was paid in full and is not cancelled |
 //! | `net_zero` | nothing left | the money of an order that is cancelled or failed |
 //! | `duplicate_captures_refunded` | nothing left | captures that were one too many |
-//! | `under_review` | nobody waits for a person | attempts and refunds that do not fit what the provider says |
+//! | `under_review` | no review is pending | attempts and refunds that contradict the provider |
 //! | `reservation_state` | what the order believes | the reservation |
 //! | `reserved_quantity` | the order's line | the reservation's lines |
 //! | `reserved_in_ledger` | the reservation | the ledger |
@@ -80,25 +80,25 @@ impl From<&str> for FindingValue {
     }
 }
 
-/// What the books say in the end.
+/// The verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuditStatus {
     /// All agree, and nothing is under way.
     Balanced,
     /// Something is under way: it is judged when it has come to rest.
     Unsettled,
-    /// They contradict each other, and nobody is about to change that.
+    /// The records contradict each other, and no pending work will change that.
     Unbalanced,
 }
 
 /// What was found out about an order or a product.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// How it stands.
+    /// Its state.
     pub status: AuditStatus,
     /// What contradicts what.
     pub findings: Vec<Finding>,
-    /// When any of its books last changed.
+    /// The last change of any of its records.
     pub last_changed_at: Option<Timestamp>,
 }
 

@@ -1,4 +1,4 @@
-//! The books of one order: what orders, inventory, payments, the provider and the ledger say of it.
+//! The records of one order in orders, inventory, payments, the provider and the ledger.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -30,10 +30,10 @@ pub struct OrderSnapshot {
     pub intent: Option<IntentRecord>,
     /// The attempts to pay.
     pub attempts: Vec<AttemptRecord>,
-    /// What was given back.
+    /// The refunded amount.
     pub refunds: Vec<RefundRecord>,
-    /// The provider's own books; none where they are not ours to read: what payments recorded of
-    /// its answers counts then.
+    /// The provider's statement; `None` if it cannot be read: then the results that payments
+    /// recorded count.
     pub provider: Option<Statement>,
     /// As the ledger has it.
     pub postings: Vec<Posting>,
@@ -56,7 +56,7 @@ impl OrderSnapshot {
         Verdict::of(findings.0, self.is_settled(), self.last_changed_at(), now, grace)
     }
 
-    /// Whether nobody owes anything to anybody, as far as the order and payments know.
+    /// Whether no command is pending, as far as the order and payments know.
     fn is_settled(&self) -> bool {
         let Some(order) = &self.order else { return true };
         let at_rest = match order.goal {
@@ -95,7 +95,7 @@ impl OrderSnapshot {
         })
     }
 
-    /// What refunds gave back, likewise; of those that failed later too.
+    /// The refunded amount, likewise, including refunds that failed later.
     fn refunded_sum(&self, duplicate: bool) -> i64 {
         let is_refunded =
             |refund: &&RefundRecord| matches!(refund.state, Outcome::Succeeded | Outcome::Reversed);

@@ -1,5 +1,5 @@
-//! The books of one product: what inventory has on its shelves, what reservations hold, and what
-//! the ledger says of both.
+//! The records of one product: inventory's figures, the quantities of reservations, and the
+//! ledger's balances.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! What stands in the tables of the others, as far as the audit looks at it. States that a later
-//! release adds count as not settled.
+//! The records of other services, as far as the audit reads them. States of a later release count
+//! as unsettled.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -35,10 +35,10 @@ pub struct OrderRecord {
     /// Minor units that banks took because of disputes.
     #[serde(default)]
     pub dispute_withdrawn_total: i64,
-    /// Minor units of these that banks gave back.
+    /// Minor units of these that banks returned.
     #[serde(default)]
     pub dispute_reinstated_total: i64,
-    /// Why somebody should look at it.
+    /// Why a person should review it.
     #[serde(default)]
     pub needs_review: Option<String>,
     /// When it last changed.
@@ -125,7 +125,7 @@ pub enum PaymentState {
     InProgress,
 }
 
-/// So many of a product.
+/// A quantity of a product.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Quantity {
     /// The product.
@@ -141,7 +141,7 @@ pub struct Totals {
     pub total: Amount,
 }
 
-/// Money as it stands in a table, however wrong it is.
+/// An amount as stored, without validation.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Amount {
     /// Minor units.
@@ -159,10 +159,10 @@ pub struct IntentRecord {
     pub currency: Currency,
     /// How much was captured, once.
     pub captured_total: i64,
-    /// How much of that was given back.
+    /// The refunded part of it.
     pub refunded_total: i64,
-    /// How much was captured once too often, and given back of that; none: it was not counted yet
-    /// when the intent was written last.
+    /// The duplicate captures, and their refunded part; `None` if the intent was last written by a
+    /// release that did not count them.
     #[serde(default)]
     pub duplicate_captured_total: Option<i64>,
     /// See above.
@@ -177,7 +177,7 @@ pub struct IntentRecord {
     /// How much banks took because of disputes.
     #[serde(default)]
     pub dispute_withdrawn_total: i64,
-    /// How much of that banks gave back.
+    /// The part of it that banks returned.
     #[serde(default)]
     pub dispute_reinstated_total: i64,
     /// The disputes.
@@ -243,7 +243,7 @@ pub struct AttemptRecord {
     /// Whether the order was paid already.
     #[serde(default)]
     pub duplicate_capture: bool,
-    /// How much of it was given back.
+    /// The refunded part of it.
     #[serde(default)]
     pub refunded: i64,
     /// When it last changed.
@@ -255,7 +255,7 @@ pub struct AttemptRecord {
 pub struct RefundRecord {
     /// Its id.
     pub refund_id: String,
-    /// The payment that is given back.
+    /// The refunded payment.
     pub payment_id: String,
     /// Why: `duplicate_capture` is money that was captured once too often.
     pub kind: String,
@@ -271,7 +271,7 @@ pub struct RefundRecord {
 }
 
 impl RefundRecord {
-    /// Whether it gives back what was captured once too often.
+    /// Whether it refunds a duplicate capture.
     pub fn is_duplicate_capture(&self) -> bool {
         self.kind == "duplicate_capture"
     }
@@ -366,9 +366,9 @@ impl ReservationState {
 /// The figures of a product, or of one part of its stock.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct StockRecord {
-    /// So many can be held for the next orders.
+    /// The quantity that new orders can reserve.
     pub available: i64,
-    /// So many are on the shelves.
+    /// The quantity in stock.
     pub on_hand: i64,
     /// The last further part in which anything of it may lie; the first part alone says it.
     #[serde(default)]
@@ -378,12 +378,12 @@ pub struct StockRecord {
     pub updated_at: Option<Timestamp>,
 }
 
-/// An entry of the ledger as it stands under an order, a day or a product.
+/// A ledger entry as stored under an order, a day or a product.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Posting {
     /// The entry.
     pub entry_id: EntryId,
-    /// When what it tells of happened.
+    /// When the recorded change happened.
     pub occurred_at: Timestamp,
     /// What it is about.
     pub kind: Kind,

@@ -63,7 +63,7 @@ pub struct RepairPlan {
 }
 
 impl RepairPlan {
-    /// What is missing of an order whose books have these findings.
+    /// The missing entries of an order with these findings.
     pub fn of(snapshot: &OrderSnapshot, findings: &[Finding]) -> Self {
         let mut plan = Self::default();
         for part in [

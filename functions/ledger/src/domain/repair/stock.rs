@@ -97,7 +97,7 @@ fn missing_transfer(
         ReservationState::Committed => StockBucket::ShippedOut,
         _ => StockBucket::Available,
     };
-    // Goods that are back on their shelf come to nothing.
+    // Returned stock sums to zero.
     let share = |of: StockBucket| match of {
         StockBucket::Available => -i64::from(at != StockBucket::Available),
         of => i64::from(of == at),

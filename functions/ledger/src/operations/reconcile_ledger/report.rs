@@ -12,7 +12,7 @@ use crate::{
     repair::{NotRepaired, Repaired, Repairs},
 };
 
-/// What was found. Every order and product whose books do not balance is named.
+/// The findings. Every order and product with a mismatch is listed.
 #[derive(Debug, Serialize)]
 pub struct Report {
     pub(super) since: Timestamp,
@@ -22,15 +22,15 @@ pub struct Report {
     /// Orders that were checked. An order that is found in two ways may count twice if a run is
     /// continued.
     pub(super) checked: u32,
-    /// Those of them whose books agree and that are settled.
+    /// The settled ones without a mismatch.
     pub(super) balanced: u32,
     /// Those that are on their way.
     pub(super) unsettled: Vec<OrderRow>,
-    /// Those whose books contradict each other.
+    /// Those with a mismatch.
     pub(super) unbalanced: Vec<OrderRow>,
     /// Products that were checked.
     pub(super) products_checked: u32,
-    /// Those whose books contradict each other.
+    /// Those with a mismatch.
     pub(super) products: Vec<ProductRow>,
     /// Orders and products that could not be read: the reason is in the log.
     pub(super) not_checked: Vec<String>,
@@ -69,7 +69,7 @@ impl OrderRow {
     }
 }
 
-/// A product whose books contradict each other.
+/// A product with a mismatch.
 #[derive(Debug, Serialize)]
 pub struct ProductRow {
     pub(super) product_id: ProductId,
