@@ -28,7 +28,7 @@ SECRETS = {
 
 
 def kept():
-    """What stands in Secrets Manager for this stack, as it would look in a text; ids of keys are no secret."""
+    """The secrets of this stack, as they would appear in a text; key ids are not secret."""
     import boto3
 
     client = boto3.client("secretsmanager", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
@@ -42,7 +42,7 @@ def kept():
 
 
 def places():
-    """Everything that the stack holds, each text with the place where it stands and the secrets that may stand there."""
+    """Everything that the stack holds, each text with its location and the secrets that are allowed there."""
     import boto3
 
     client = lambda name: boto3.client(name, endpoint_url=os.environ["AWS_ENDPOINT_URL"])  # noqa: E731

@@ -154,7 +154,7 @@ impl Problem {
         self
     }
 
-    /// Tells the client when to retry.
+    /// When the client may retry.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after_seconds = Some(seconds);

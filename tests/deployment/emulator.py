@@ -155,7 +155,7 @@ class Trial:
                 dynamodb.delete_table(TableName=name)
 
     def finds(self, state, tables):
-        """The stack is in this state, and the account has so many tables, all of them protected."""
+        """The stack is in this state, and the account has this number of tables, all of them protected."""
         with contextlib.suppress(Exception):
             found = None
             found = self.stack.client("cloudformation").describe_stacks(StackName=SHOP)["Stacks"][0]["StackStatus"]

@@ -35,7 +35,7 @@ class Aws:
         self.changes = []
         self.stack_state = state
         self.protection = dict(tables)  # by table: whether it is protected
-        self.busy = 0  # so many changes of tables are refused
+        self.busy = 0  # number of table changes that are rejected
         self.identities, self.limit = identities, limit
         self.nested = []
 

@@ -1,4 +1,4 @@
-"""`make mails`: the list of the local stack's mails, one of them, and the error if there is none."""
+"""`make mails`: the list of the local stack's mails, one of them, and the error if the list is empty."""
 
 import contextlib
 import io

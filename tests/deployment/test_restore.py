@@ -27,7 +27,7 @@ class Tables:
     def __init__(self, **tables):
         self.tables = {name.replace("_", "-"): {key(item): item for item in items} for name, items in tables.items()}
         self.writes, self.restored = [], []
-        self.interrupted_after = None  # so many puts are carried out, then the run ends before it removes a mark
+        self.interrupted_after = None  # number of puts that are executed, then the run ends before it removes a mark
 
     def __call__(self, _service):
         return self

@@ -439,8 +439,8 @@ async fn a_field_that_there_is_not_is_422_at_every_level() {
     edge.done();
 }
 
-/// The words of serde's messages, in places where a client can put them: what stands behind them
-/// must not come back as ours.
+/// Words of serde's messages, in places where a client can put them: the text after them must not
+/// be echoed.
 #[tokio::test]
 async fn no_answer_repeats_what_was_sent() {
     let tricks = [

@@ -1,5 +1,4 @@
-//! Who somebody is: tokens and links that do not count, versions that are not the present one, and
-//! too many tries.
+//! Authentication: invalid tokens and links, outdated versions, and too many attempts.
 
 use std::time::Duration;
 
@@ -354,7 +353,7 @@ async fn a_change_of_nothing_of_nobody_or_of_ones_own_rights_is_refused() {
         edge.check("somebody who is gone", operation, event, Expect::Problem(401, "invalid_token"))
             .await;
     }
-    // Sessions that are none, or another's.
+    // Invalid sessions, and another user's.
     for session in [
         json!(""),
         json!("x"),
@@ -421,7 +420,7 @@ async fn a_cursor_of_the_users_is_its_admins_own() {
     edge.done();
 }
 
-/// Whether somebody is registered shows in nothing that a stranger can see.
+/// Responses do not reveal to strangers whether an address is registered.
 #[tokio::test]
 async fn to_ask_for_a_link_is_202_whoever_has_the_address_and_writes_for_nobody_else() {
     let mut edge = Edge::new("links for nobody").await;
@@ -466,7 +465,7 @@ async fn to_ask_for_a_link_is_202_whoever_has_the_address_and_writes_for_nobody_
     edge.done();
 }
 
-/// A device token only says whose tries are counted together: one that is none changes nothing.
+/// A device token only selects the bucket of attempts: an invalid one changes nothing.
 #[tokio::test]
 async fn a_device_token_that_is_none_is_no_device_token() {
     let mut edge = Edge::new("device tokens").await;
@@ -515,8 +514,8 @@ async fn a_device_token_that_is_none_is_no_device_token() {
     edge.done();
 }
 
-/// One try too many: told by status and header alone, the same for who is registered and who is
-/// not, and nothing that a client says about itself makes it another's.
+/// One attempt too many: status and header are the same for registered and unregistered addresses,
+/// and no client input moves an attempt to another bucket.
 #[tokio::test]
 async fn one_try_too_many_is_429_and_says_when_to_come_back() {
     let login = |email: &str| json!({ "email": email, "password": "wrong password" });

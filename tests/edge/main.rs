@@ -1,9 +1,9 @@
 //! Bad input: every route, consumer and publisher gets what attackers, broken clients and broken
 //! senders send.
 //!
-//! An HTTP answer is always a problem document with the status that the table says, never a 5xx; it
-//! never repeats the input; and nothing is written. A queue gives back exactly the bad record. A
-//! publisher never stops. Each module is a table of inputs and a loop over routes:
+//! An HTTP answer is always a problem document with the status in the table, never a 5xx; it never
+//! repeats the input; and nothing is written. A queue returns exactly the bad record. A publisher
+//! never stops. Each module is a table of inputs and a loop over routes:
 //!
 //! - [`bodies`]: JSON, types, unknown and repeated fields, numbers, texts.
 //! - [`methods`]: `HEAD` answers as `GET` without a body.

@@ -138,7 +138,7 @@ async fn no_damage_makes_a_function_panic_or_answer_5xx() {
             for _ in 0..=chance.below(3) {
                 chance.damage(&mut event);
             }
-            // Nobody answers where a receipt handle leads.
+            // A receipt handle refers to no message here.
             let records = event.get_mut("Records").and_then(Value::as_array_mut);
             let mut ids = Vec::new();
             for record in records.into_iter().flatten().filter_map(Value::as_object_mut) {

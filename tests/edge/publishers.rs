@@ -253,9 +253,9 @@ fn malformed() -> Vec<Value> {
     ]
 }
 
-/// Gives a publisher each of its changes in batches: every bad record stands between two good ones.
-/// All good ones are published, and a bad one that cannot be is the only one that goes to the
-/// dead-letter queue.
+/// Sends a publisher each of its changes in batches: every bad record is between two good ones. All
+/// good ones are published, and only a bad one that cannot be published goes to the dead-letter
+/// queue.
 async fn check_bad_records(operation: &str) {
     let (mut checked, mut dead, mut odd) = (0, 0, Vec::new());
     for (_, dead_letter, good) in

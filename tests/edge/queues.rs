@@ -261,7 +261,7 @@ async fn check_odd_fields(operation: &str, part: usize, parts: usize) {
             let mut bad = good.clone();
             *bad.pointer_mut(&place).unwrap() = value.clone();
             let bad = bad.to_string();
-            // Every bad one stands beside a good one: good, bad, bad, good, bad, bad, ...
+            // Every bad one is next to a good one: good, bad, bad, good, bad, bad, ...
             if number % 2 == 0 {
                 records.push(record(queue, &format!("good-{number}"), &good_body));
             }
@@ -350,7 +350,7 @@ async fn a_message_that_says_what_cannot_be_is_rejected_and_leaves_nothing() {
         line("provider_clearing", 2)
     ]);
     let own = "customer_funds:ord_0199c2a8-0000-7000-8000-0000000000f1";
-    // Which message of the queue, by a part of it; a place in it; what stands there.
+    // Which message of the queue, by a part of it; a place in it; its value.
     let rows: Vec<(&str, &str, &str, &str, Value)> = [
         ("/lines", json!([])),
         ("/lines", json!([line("provider_clearing", 5998)])),
@@ -529,8 +529,8 @@ async fn an_entry_is_written_once_and_never_written_over() {
     assert_eq!(world(&shop.aws), standing);
 }
 
-/// Nobody is struck off for what may pass, for what was no mail of ours, or by what only looks like
-/// an address.
+/// No address is suppressed for a transient bounce, for a mail of another sender, or for a
+/// malformed address.
 #[tokio::test]
 async fn feedback_that_says_nothing_for_good_suppresses_nobody() {
     let shop = Shop::new();

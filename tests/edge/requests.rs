@@ -1,4 +1,4 @@
-//! What stands around a body: headers, paths, queries, and who is calling.
+//! Everything around a body: headers, paths, queries, and callers.
 
 use serde_json::{Value, json};
 use tests::events;
@@ -495,7 +495,7 @@ async fn who_is_not_known_gets_401_and_who_may_not_gets_403() {
             let mut event = edge.valid(route.operation);
             event["requestContext"]["authorizer"] = json!({ "sub": events::ADMIN, "role": "admin", "name": "Grace", "email": "g@example.com", "tv": "1", "exp": "4102444800" });
             event["requestContext"]["authorizer"][member] = value;
-            // A body that is refused last: whoever gets that far was let in.
+            // A body that is rejected last: a caller that gets this far was authorized.
             if route.body {
                 event["body"] = "{".into();
             }

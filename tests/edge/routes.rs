@@ -10,7 +10,7 @@ use tests::{shop, template};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Who {
     Anybody,
-    /// Anybody, and more for those who log in.
+    /// Public, and more for logged-in users.
     Visitor,
     User,
     Admin,

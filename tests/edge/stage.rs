@@ -1,5 +1,4 @@
-//! A shop in which a request of every route would succeed, and the one way to look at what comes of
-//! a bad one.
+//! A shop in which a valid request of every route succeeds, and the checks of a bad one.
 
 use serde_json::{Value, json};
 use shared::{lambda::Invocation, problem::TYPE_BASE, seal::SealingKey};
@@ -12,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use crate::routes::{IfMatch, Route};
 
-/// Stands in inputs so that it can be looked for in answers.
+/// A marker in inputs that must not appear in answers.
 pub const ECHO: &str = "zqxEchoxqz";
 /// A person to whom nothing belongs.
 pub const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-0000000000ff";
@@ -43,7 +42,7 @@ pub enum Expect {
     Fine,
 }
 
-/// The shop, what stood in it at the beginning, and what was invalid.
+/// The shop, its initial state, and the unexpected results.
 #[derive(Clone)]
 pub struct Edge {
     pub shop: Shop,
@@ -230,13 +229,13 @@ impl Edge {
         event
     }
 
-    /// The version that a change starts from: of the product, or of the user. Nobody has changed
-    /// the product since it was created.
+    /// The version that a change is based on: of the product, or of the user. The product is
+    /// unchanged since its creation.
     pub fn etag_of(&self, operation: &str) -> &str {
         if operation.ends_with("-product") { "\"1\"" } else { &self.etag }
     }
 
-    /// What the provider tells when [`Edge::payment`] has succeeded.
+    /// The webhook body for the success of [`Edge::payment`].
     pub fn told(&self, event: &str) -> String {
         let object = json!({ "object": "payment_intent", "id": "ch_1", "metadata": { "payment_id": self.payment } });
         json!({ "id": event, "type": "payment_intent.succeeded", "data": { "object": object } })
@@ -311,8 +310,8 @@ impl Edge {
         event
     }
 
-    /// A valid request of this route that is refused last, or that changes nothing: whoever gets
-    /// that far was let in.
+    /// A valid request of this route that is rejected last, or that changes nothing: a caller that
+    /// gets this far was authorized.
     pub fn harmless(&self, route: &Route) -> (Value, Expect) {
         let mut event = self.valid(route.operation);
         if route.body {
@@ -344,7 +343,7 @@ impl Edge {
             Err(panic) => vec![format!("it panics: {panic}")],
             Ok(called) => troubles(called, expect),
         };
-        // Where every request only read, everything stands as it did.
+        // If every request only read, the tables are unchanged.
         if self.shop.aws.writes() != self.writes {
             let stood = std::mem::take(&mut self.before);
             self.look();
@@ -380,7 +379,7 @@ impl Edge {
         self.odd.push(what);
     }
 
-    /// Tells how many inputs were checked, and fails if something was invalid.
+    /// Reports how many inputs were checked, and fails if a result was unexpected.
     ///
     /// # Panics
     /// When something was invalid.
@@ -439,8 +438,8 @@ pub fn header(event: &mut Value, name: &str, values: &[&str]) {
     }
 }
 
-/// Everything that stands in the tables, and how many mails were sent. How much was tried is no
-/// part of it: a try that is refused counts.
+/// The content of all tables, and the number of mails. Rate limit buckets are left out: a rejected
+/// attempt counts.
 pub fn world(aws: &Aws) -> Vec<Value> {
     let counts_tries =
         |item: &Value| item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("BUCKET#"));

@@ -104,7 +104,7 @@ async fn what_is_anothers_is_what_is_not_there() {
         Expect::Problem(404, "order_not_found"),
     )
     .await;
-    // Nobody reads another's mails, whoever they are.
+    // Callers read only their own mails, whatever their role.
     let mut by_shop = edge.valid("read-notification");
     by_shop["requestContext"]["authorizer"] =
         events::get("/").caller(events::ADMIN).event()["requestContext"]["authorizer"].clone();
@@ -427,7 +427,7 @@ async fn a_step_out_of_turn_is_409_and_says_what_can_be_done() {
     if document["current"] != "delivered" || document["allowed"] != json!([]) {
         edge.odd(format!("a delivered order: {document}"));
     }
-    // Given up: what was asked for first stays, and nothing is sent any more.
+    // Cancelled: the first request counts, and nothing is sent any more.
     let unwanted = edge.unwanted_order.clone();
     let first = edge
         .check("once", "cancel-order", edge.valid("cancel-order"), Expect::Fine)
@@ -449,8 +449,8 @@ async fn a_step_out_of_turn_is_409_and_says_what_can_be_done() {
     edge.done();
 }
 
-/// More than was paid, of what was not paid, under a key that stands for something else: and of two
-/// that are too much together, one.
+/// More than was paid, an unpaid payment, a reused key; and of two refunds that exceed the amount
+/// together, one succeeds.
 #[tokio::test]
 async fn no_more_goes_back_than_came() {
     let mut edge = Edge::new("refunds").await;
@@ -582,7 +582,7 @@ async fn a_product_is_changed_by_who_saw_it_last_and_not_after_its_end() {
     edge.done();
 }
 
-/// What one buyer may have at once: so many orders that are not paid, and so many of a product.
+/// Limits of a buyer: unpaid orders, and the quantity of a product.
 #[tokio::test]
 async fn nobody_holds_more_than_their_share() {
     let mut edge = Edge::new("limits of a buyer").await;
@@ -704,8 +704,8 @@ async fn a_repeated_request_is_answered_again_and_a_key_is_its_users_own() {
     edge.done();
 }
 
-/// An order that waits is asked about again and again, and payments tells each time how it stands.
-/// That is no news.
+/// The commands of a waiting order are re-sent repeatedly, and payments repeats its state each
+/// time. That adds no history entry.
 #[tokio::test]
 async fn a_decline_that_is_told_again_is_no_second_decline() {
     let edge = Edge::new("retried orders").await;

@@ -251,8 +251,7 @@ async fn signed_body_of_another_shape_is_acknowledged_and_leaves_nothing() {
     edge.done();
 }
 
-/// Signed, well formed, and about nothing that the shop knows; or in a form that nobody has seen
-/// yet.
+/// Signed, well formed, and about unknown objects; or in an unknown format.
 #[tokio::test]
 async fn an_event_about_nothing_of_ours_is_heard_and_changes_nothing_but_its_mark() {
     let mut edge = Edge::new("foreign events").await;
@@ -345,8 +344,8 @@ async fn an_event_about_nothing_of_ours_is_heard_and_changes_nothing_but_its_mar
     edge.done();
 }
 
-/// One payment that waits for its buyer, and what ends it: told late, out of order, a hundred
-/// times, at the same time.
+/// One payment that waits for its buyer, and its final event: late, out of order, a hundred times,
+/// concurrently.
 #[tokio::test]
 async fn however_often_and_in_whatever_order_it_is_told_it_happens_once() {
     let mut edge = Edge::new("repeated events").await;
@@ -446,7 +445,7 @@ async fn what_was_recorded_on_the_way_is_worth_nothing_later() {
 }
 
 /// The secret is changed while the function is warm. Within five minutes the new one counts, and
-/// the one before as long as it stands there.
+/// the previous one as long as it is configured.
 #[tokio::test]
 async fn a_secret_is_changed_without_a_gap_and_the_old_one_ends() {
     const NEXT: &str = "whsec_zqxEchoxqz_of_tomorrow";
@@ -485,8 +484,8 @@ async fn a_secret_is_changed_without_a_gap_and_the_old_one_ends() {
     edge.done();
 }
 
-/// What an operator can get wrong: it is answered 503, so that the provider tells it again, and the
-/// secret is not repeated.
+/// A misconfigured secret is answered 503, so that the provider repeats the webhook, and is not
+/// echoed.
 #[tokio::test]
 async fn a_secret_that_cannot_be_used_is_503_and_stays_one() {
     let mut odd = Vec::new();
@@ -519,7 +518,7 @@ async fn a_secret_that_cannot_be_used_is_503_and_stays_one() {
             odd.push(format!("{secret}: it writes"));
         }
     }
-    // None at all, or one that is too short to be one: nobody can sign.
+    // A missing or too short secret: no signature is valid.
     for secret in [json!({ "current": "" }), json!({ "current": "short", "previous": "short" })] {
         let mut edge = Edge::new("secrets that are none").await;
         edge.shop.aws.secrets_manager().set("payment-webhook-secrets", &secret.to_string());

@@ -1,5 +1,5 @@
-//! Every fault at every call of what changes an account: afterwards stands what stood before or
-//! what was asked for, never something in between, and asking again finishes it.
+//! Every fault at every call of an account change: afterwards the account is unchanged or changed
+//! as requested, never in between, and a repeated request completes it.
 
 use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 
@@ -47,7 +47,7 @@ impl Scene {
         Self { shop: scene.shop.retrying(), ..scene }
     }
 
-    /// All that stands in the tables, but for what is made anew each time: ids, hashes, tokens.
+    /// The content of all tables, except what is generated each time: ids, hashes, tokens.
     fn state(&self) -> Value {
         let mut users = self.shop.aws.items("users");
         let hash_before = tests::shop::accounts::hash();
@@ -141,7 +141,7 @@ async fn survives(trial: Trial, attempt: impl AsyncFn(&Scene) -> Called) {
     })
     .await;
 
-    // Deployed, the SDK asks once more where an answer was lost: then nobody notices anything.
+    // Deployed, the SDK retries after a lost response: then the client sees no failure.
     for call in 0..undisturbed.calls.len() {
         let scene = Scene::with_retries().await;
         scene.shop.aws.fail(call, Fault::LoseResponse);
@@ -217,7 +217,7 @@ async fn a_reuse_is_punished_whatever_happens_to_a_call() {
 
 #[tokio::test]
 async fn a_changed_password_is_changed_whatever_happens_to_a_call() {
-    // Who asks again after a change that was made, and not told of, has another password by now.
+    // A client that repeats a change after a lost response has another password by now.
     let trial = Trial { name: "change-password", done: 204, done_before: (422, "wrong_password") };
     survives(trial, async |scene| {
         scene.shop.change_password(&scene.session, PASSWORD, NEW_PASSWORD).await

@@ -19,8 +19,8 @@ use crate::{dice::Dice, print};
 const QUARTER_HOUR: Duration = Duration::from_secs(15 * 60);
 const STEP: Duration = Duration::from_secs(5);
 const STEPS: usize = 180;
-/// In each step: ten thousand in all at the account that somebody has, and enough at the one that
-/// nobody has.
+/// Attempts per step: ten thousand in all at the registered account, and enough at an unregistered
+/// one.
 const TRIES: usize = 56;
 const TRIES_AT_NOBODY: usize = 14;
 const NEW_PASSWORD: &str = "another horse, another battery";

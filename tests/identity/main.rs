@@ -1,5 +1,5 @@
-//! Identity against thieves, floods, forgers, crashes and everybody at once: what takes too many
-//! tries to stand beside the tests of the tables.
+//! Identity under theft, floods, forgery, crashes and concurrency: what takes too many attempts for
+//! the tests of the tables.
 #![allow(clippy::unwrap_used)]
 
 mod dice;

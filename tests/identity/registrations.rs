@@ -1,5 +1,4 @@
-//! Everybody registers the same address at once: one of them gets it, and nothing of the others is
-//! left.
+//! Concurrent registrations of one address: one succeeds, and nothing of the others remains.
 
 use serde_json::Value;
 use shared::lambda::Invocation;
@@ -15,7 +14,7 @@ use users::domain::Email;
 use crate::{dice::Dice, print};
 
 const AT_ONCE: usize = 200;
-/// With faults, so many each time.
+/// Repetitions with faults.
 const SPOILED_AT_ONCE: usize = 24;
 const SPOILED: u64 = 8;
 

@@ -1,4 +1,4 @@
-//! Keys rotate while people log in, come back and are let in: nobody notices.
+//! Keys rotate while users log in, refresh and are authorized: no request fails.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -48,8 +48,8 @@ impl Crowd {
         }
     }
 
-    /// Two seconds in the life of a shop: somebody comes back, some are let in, now and then
-    /// somebody logs in, and an instance is new.
+    /// Two seconds of traffic: a refresh, some authorizations, occasionally a login, and a new
+    /// instance.
     async fn step(&mut self, number: usize) {
         self.shop.clock.advance(STEP);
         if self.dice.chance(3) {

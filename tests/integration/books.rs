@@ -1,5 +1,5 @@
-//! The books of orders, payments, stock, provider and ledger: they balance, and who changes one
-//! figure is found out.
+//! The reconciliation of orders, payments, stock, provider and ledger: all records agree, and one
+//! changed figure is found.
 
 use std::collections::HashMap;
 
@@ -27,7 +27,7 @@ impl Shop {
         }
     }
 
-    /// The books of this order, as soon as they balance.
+    /// The records of this order, once they reconcile.
     pub async fn balances(&self, order: &str) {
         let event = json!({ "order_id": order });
         let look = || self.invoke("reconcile-ledger", &event);

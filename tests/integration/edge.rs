@@ -7,7 +7,7 @@ use tests::shop::operations;
 
 use crate::shop::{Shop, card, unique, until};
 
-/// Routes that anybody may use. One that is not listed here answers 401 without a token.
+/// Public routes. All others answer 401 without a token.
 const PUBLIC: [&str; 14] = [
     "POST /users",
     "POST /users/login",

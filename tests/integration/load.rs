@@ -73,8 +73,7 @@ async fn two_hundred_orders_by_eight_clients_all_end_and_add_up() {
     eprintln!("{ORDERS} orders by {CLIENTS} clients: all ended within {elapsed:?}");
 }
 
-/// So many pieces, and four times as many who want one: at the same time, each with an account of
-/// their own.
+/// A limited stock, and four times as many concurrent buyers, each with an account of their own.
 async fn sells_what_there_is_and_no_more(shards: u32) {
     let shop = Shop::alone().await;
     let (product, buyers) = (shop.product_in_shards(500, 50, shards).await, shop.crowd(200).await);

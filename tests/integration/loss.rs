@@ -146,8 +146,8 @@ async fn each_kind_of_message_may_be_lost_once_and_the_order_still_settles() {
             *seen == (stock, Books { ..books })
         })
         .await;
-        // An order that was confirmed before it was taken back has told both, and that the money is
-        // back.
+        // An order that was confirmed before its state was reset sends both mails, and the one
+        // about the refund.
         let told = if story == Story::OutOfTimeAfterCapture { 3 } else { 1 };
         until(
             "each mail was sent once",
@@ -158,10 +158,11 @@ async fn each_kind_of_message_may_be_lost_once_and_the_order_still_settles() {
     }
 }
 
-/// Lets the charge happen while the order does not hear of it, and the time run out meanwhile.
+/// Lets the charge succeed while the order does not receive the event, and the payment deadline
+/// pass meanwhile.
 async fn abandon_after_capture(shop: &Shop, buyer: &crate::shop::Person, order: &str) {
     until("the charge is captured", || shop.books(order), |books| books.charges == 1).await;
-    // Confirmed by now, or about to be: the order is taken back to where the news had not arrived.
+    // Confirmed by now, or soon: the order is reset to the state before the event.
     buyer.order_with_status(order, "confirmed").await;
     use aws_sdk_dynamodb::types::AttributeValue::{N, S};
     let key = format!("ORDER#{order}");
@@ -195,8 +196,7 @@ async fn abandon_after_capture(shop: &Shop, buyer: &crate::shop::Person, order: 
 async fn a_stream_that_stands_still_delays_orders_and_loses_none() {
     let shop = Shop::alone().await;
     let product = shop.product(300, 200).await;
-    // Nobody has more than five orders that wait for their money: each of these has a buyer of its
-    // own.
+    // A buyer has at most five unpaid orders: each of these has a buyer of its own.
     let buyers = shop.crowd(50).await;
     let (mut next, mut orders) = (buyers.iter(), Vec::new());
     let begun = Instant::now();
@@ -210,8 +210,8 @@ async fn a_stream_that_stands_still_delays_orders_and_loses_none() {
         for buyer in next.by_ref().take(12) {
             orders.push((buyer, buyer.order(&product, 1, Some("tok_ok")).await));
         }
-        // With nudges two seconds apart this is as long as two minutes are with nudges a minute
-        // apart... several times over.
+        // With retries after two seconds this corresponds to several times two minutes with retries
+        // after one.
         let pause = Instant::now();
         let still = || async {
             shop.sweep().await;

@@ -1,8 +1,8 @@
 //! The shop as its users meet it: stories over HTTP, on a deployed stack.
 //!
-//! `make test` brings a stack up and sets what these tests need: `FERROCART_URL` (the API, with its
-//! stage), `FERROCART_STACK` and the usual AWS variables of somebody who may look into tables and
-//! queues. Anything that speaks AWS's language will do: the emulator, LocalStack, a test account.
+//! `make test` starts a stack and sets what these tests need: `FERROCART_URL` (the API, with its
+//! stage), `FERROCART_STACK` and the usual AWS variables, with access to tables and queues. Any
+//! AWS-compatible endpoint works: the emulator, LocalStack, a test account.
 //!
 //! Tests run side by side, each with buyers and products of its own. Those that break something on
 //! purpose take the whole stack for themselves ([`shop::Shop::alone`]).

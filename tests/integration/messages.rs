@@ -39,7 +39,7 @@ async fn deliver(shop: &Shop, operation: &str, kind: &str, data: &Value) {
     );
 }
 
-/// The id of an order that nobody has placed: inventory does not ask.
+/// The id of an order that was never placed: inventory does not check.
 fn new_order() -> String {
     shared::ids::derive::<shared::ids::OrderId>(&[&unique("order")]).to_string()
 }
@@ -219,7 +219,7 @@ async fn every_pair_of_stock_commands_in_both_orders_each_twice_adds_up() {
     }
     let (on_hand, available, in_between) = shop.stock(&product).await;
     assert_eq!((on_hand, available, in_between), (98, 97, held), "two committed, one held");
-    // Nobody has placed these orders, and nobody else would give back what they hold.
+    // These orders were never placed, so no saga releases what they hold.
     for order in &orders {
         send(
             &shop,
@@ -256,7 +256,7 @@ async fn available_in_ledger(shop: &Shop, product: &str) -> i64 {
     amounts.map(Result::unwrap).sum()
 }
 
-/// Deletes what would tell an audit of orders that nobody has placed.
+/// Deletes the entries of orders that were never placed, which an audit would report.
 async fn forget(shop: &Shop, orders: &[String]) {
     for item in shop.scan("ledger").await {
         let is_posting =

@@ -1,5 +1,4 @@
-//! Messages that a consumer has given up on: put back once it is mended, everything ends as it
-//! should, and nothing happens twice.
+//! Dead letters: redriven after the cause is fixed, every order settles, and nothing happens twice.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -39,7 +38,8 @@ fn consumer(queue: &str) -> &str {
     }
 }
 
-/// A consumer that fails with whatever it is given, and a queue that gives up at once.
+/// A consumer that always fails, and a queue that moves its messages to the dead-letter queue at
+/// once.
 struct Broken<'a> {
     shop: &'a Shop,
     queue: &'a str,
@@ -96,7 +96,7 @@ impl Shop {
             status.as_deref().is_none_or(|status| status == "Successful")
         })
         .await;
-        // Its queue calls the version that the alias stands for.
+        // Its queue calls the version of the alias.
         let version = self
             .lambda
             .publish_version()

@@ -23,7 +23,7 @@ use users::tokens::{
     signing_keys::{CurrentKey, SigningKeys},
 };
 
-/// How long a state may take to come about before a test gives up on it.
+/// Maximum wait for a state.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// How many tests use the stack at the same time. More make each other wait without getting done
@@ -201,8 +201,8 @@ impl Shop {
         person
     }
 
-    /// So many new customers, with tokens: written as copies of one who has registered and logged
-    /// in, because hashing a password takes longer than all that they do here.
+    /// New customers with tokens: written as copies of one who has registered and logged in,
+    /// because hashing a password takes longer than everything else here.
     pub async fn crowd(&self, count: usize) -> Vec<Person> {
         let model = self.customer().await;
         let profile = self.item("users", &format!("USER#{}", model.id)).await.unwrap();
@@ -219,7 +219,7 @@ impl Shop {
             ];
             let mut item = profile.clone();
             item.extend(own.map(|(name, value)| (name.to_owned(), AttributeValue::S(value))));
-            // The link that verifies an address is mailed to whoever has one.
+            // The link that verifies an address is mailed to it.
             item.remove("verification");
             self.dynamodb
                 .put_item()
@@ -231,7 +231,7 @@ impl Shop {
             let person = Person { id, email, ..model.clone() };
             crowd.push(Person { token: Some(signed_with(&key, &person, 900)), ..person });
         }
-        // The key may be so new that the gateway has not heard of it; it is the same for all.
+        // The key may be so new that the gateway does not know it yet; it is the same for all.
         if let Some(person) = crowd.first() {
             until("the token counts", || person.get("/users/me"), |answer| answer.status == 200)
                 .await;
@@ -239,9 +239,8 @@ impl Shop {
         crowd
     }
 
-    /// A token as login would have signed it for this person, but good for so many seconds. It
-    /// belongs to the session that the person has; somebody else's session does not count, so that
-    /// one is left out.
+    /// A token as login signs it for this person, with this lifetime in seconds. It belongs to the
+    /// person's session, if the person has one.
     pub async fn signed_for(&self, person: &Person, seconds: i64) -> String {
         signed_with(&self.signing_key().await, person, seconds)
     }
@@ -280,12 +279,12 @@ impl Shop {
         person
     }
 
-    /// A new product with so many pieces in stock, as soon as it can be ordered.
+    /// A new product with this stock, as soon as it can be ordered.
     pub async fn product(&self, amount: i64, stock: u32) -> String {
         self.product_in_shards(amount, stock, 1).await
     }
 
-    /// The same, with its stock divided into so many parts.
+    /// The same, with its stock in this number of shards.
     pub async fn product_in_shards(&self, amount: i64, stock: u32, shards: u32) -> String {
         let admin = self.admin().await;
         let sku = unique("T").to_uppercase();
@@ -376,7 +375,7 @@ impl Shop {
             .collect()
     }
 
-    /// What is on the shelf: (on hand, available, held).
+    /// The stock: (on hand, available, held).
     pub async fn stock(&self, product: &str) -> (i64, i64, i64) {
         let stock = self.admin().await.get(&format!("/inventory/{product}")).await.expect(200);
         let figure = |name: &str| {
@@ -537,7 +536,7 @@ impl Shop {
     }
 }
 
-/// The simulated provider's own books for one order.
+/// The simulated provider's records of one order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Books {
     pub charges: u32,
@@ -583,8 +582,7 @@ impl Person {
         }
     }
 
-    /// Orders so many of a product, to be charged at once if a token is given. Answers the order's
-    /// id.
+    /// Orders a quantity of a product, charged at once if a token is given. Returns the order's id.
     pub async fn order(&self, product: &str, quantity: u32, token: Option<&str>) -> String {
         self.order_to(None, product, quantity, token).await
     }
@@ -638,7 +636,7 @@ impl Person {
         ids[0].to_owned()
     }
 
-    /// Gives back so much of a payment; repeats the request while somebody is at it.
+    /// Refunds an amount of a payment; repeats the request while another one is in progress.
     pub async fn refund(&self, payment: &str, amount: i64) -> Answer {
         let body = json!({ "amount": { "amount": amount, "currency": "USD" }, "reason": "The lid was broken" });
         let (path, key) = (format!("/payments/{payment}/refunds"), unique("refund"));
@@ -674,7 +672,7 @@ impl Person {
     }
 }
 
-/// A token for this person, good for so many seconds; see [`Shop::signed_for`].
+/// A token for this person with this lifetime in seconds; see [`Shop::signed_for`].
 fn signed_with(key: &CurrentKey, person: &Person, seconds: i64) -> String {
     let claims = person.token.as_deref().unwrap().split('.').nth(1).unwrap();
     let mut claims: Value =

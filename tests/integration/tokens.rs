@@ -71,7 +71,7 @@ fn protected_routes() -> Vec<(String, String)> {
         .collect()
 }
 
-/// What somebody might send instead of the token that they have.
+/// Invalid values in place of a valid token.
 fn bad_authorizations(token: &str) -> Vec<Option<String>> {
     let parts: Vec<&str> = token.split('.').collect();
     let [head, claims, signature] = parts[..] else { panic!("a token has three parts") };

@@ -1,4 +1,4 @@
-//! What becomes of an order once it stands: it is given up, sent, delivered, or given back.
+//! Orders after placement: cancelled, shipped, delivered, refunded.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ fn refused(answer: &Answer, code: &str, current: &str, allowed: &[&str]) {
     assert_eq!((&document["current"], &document["allowed"]), (&json!(current), &json!(allowed)));
 }
 
-/// The templates of what was sent to somebody about an order.
+/// The templates of the mails to a recipient about an order.
 async fn told(person: &Person, order: &str) -> Vec<String> {
     let listed = person.get("/notifications").await.expect(200);
     let about =

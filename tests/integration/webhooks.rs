@@ -1,5 +1,4 @@
-//! What the payment provider tells of its own accord: late, again and again, and who else might
-//! tell it.
+//! Webhooks of the payment provider: late, repeated, and forged.
 
 use provider::PaymentId;
 use ring::hmac;
@@ -9,7 +8,7 @@ use shared::{clock::Clock, ids::PrefixedId};
 use crate::shop::{Answer, Books, Shop, unique, until};
 
 impl Shop {
-    /// Tells the shop something in the provider's name, signed with this secret.
+    /// Sends a webhook in the provider's name, signed with this secret.
     async fn tell(&self, secret: &str, body: &str) -> Answer {
         let now = Clock::System.now().seconds();
         let tag = hmac::sign(

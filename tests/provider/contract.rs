@@ -125,7 +125,7 @@ async fn charged(world: &dyn World, order: &ChargeRequest) -> String {
     }
 }
 
-/// All of it, for a world whose payments nobody else makes: `salt` tells one run from another.
+/// The whole contract, for a provider without other payments: `salt` separates runs.
 pub async fn holds(world: &dyn World, salt: &str) {
     let named = |name: &str| format!("{salt} {name}");
     a_charge_takes_the_money_once(world, &named("charge")).await;
@@ -297,7 +297,7 @@ async fn what_is_charged_cannot_be_called_off(world: &dyn World, name: &str) {
     assert_eq!(world.charges(order.payment_id).await, 1);
 }
 
-/// Gives back, and answers the provider's name for it.
+/// Refunds, and returns the provider's id of the refund.
 async fn given_back(world: &dyn World, order: &RefundRequest) -> String {
     match world.provider().refund(order).await.unwrap() {
         RefundResult::Succeeded { provider_refund_id, amount } => {

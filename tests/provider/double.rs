@@ -30,7 +30,7 @@ const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 pub enum Loss {
     /// It never arrives.
     Request,
-    /// It is carried out, and nobody hears so.
+    /// The request is executed, and its response is lost.
     Answer,
     /// It arrives later, when the test delivers it.
     Late,
@@ -112,7 +112,7 @@ impl Double {
         self.books.lock().unwrap()
     }
 
-    /// What becomes of the next calls, one after the other.
+    /// The faults of the next calls, in order.
     pub fn lose(&self, losses: &[Option<Loss>]) {
         self.books().losses = losses.iter().rev().copied().collect();
     }
@@ -179,7 +179,7 @@ impl Double {
 }
 
 impl Books {
-    /// What a key stands for, if it is remembered still and no request under it is running.
+    /// The result of a key, if it is still stored and no request under it is running.
     fn under(
         &self,
         key: &str,

@@ -179,7 +179,7 @@ pub fn running() -> String {
     config::optional("LOCALSTRIPE_URL").expect("no localstripe runs: python3 localstack/localstripe.py cargo test -p tests --test provider")
 }
 
-/// What tells one run from another, all of which localstripe remembers.
+/// Separates runs, all of which localstripe keeps.
 pub fn salt() -> String {
     Ids::System.bytes::<8>().iter().map(|byte| format!("{byte:02x}")).collect()
 }

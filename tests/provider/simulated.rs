@@ -46,7 +46,7 @@ impl World for SimulatedWorld {
         }
     }
 
-    /// They have done it by the time somebody asks.
+    /// The customer has acted by the time of the query.
     fn act<'a>(&'a self, _: &'a ChargeRequest, _: &'a str) -> BoxFuture<'a, ()> {
         Box::pin(std::future::ready(()))
     }

@@ -120,7 +120,7 @@ async fn what_stripe_has_signed_is_heard_once_and_what_it_has_not_is_refused() {
     let state = async || shop.payments.store().intent(order.order_id).await.unwrap().unwrap().state;
     assert_ne!(state().await, IntentState::Captured);
 
-    // The customer proves who they are; Stripe tells so.
+    // The customer completes 3-D Secure; Stripe sends a webhook.
     let attempts = shop.aws.items("payments");
     let transaction = attempts
         .iter()

@@ -1,7 +1,6 @@
-//! The whole shop against chance: messages lost, repeated and out of order, calls of AWS throttled,
-//! lost or answered into the void, buyers who pay twice, never pay, or cancel, banks that ask and
-//! provider webhooks, money that an operator gives back, parcels, goods that are divided and put
-//! together again, and a clock that jumps.
+//! The whole shop under random faults: messages lost, repeated and out of order, AWS calls
+//! throttled or lost, buyers who pay twice, never pay, or cancel, 3-D Secure and webhooks, refunds
+//! by operators, shipments, resharding of stock, and a clock that jumps.
 //!
 //! Every order settles though what was lost stays lost; the ledger reconciles once an operator has sent it
 //! back.

@@ -58,7 +58,7 @@ impl Desk {
         self.call("record-entry", message(data)).await
     }
 
-    /// What stands in the table: each item's keys, and its lines.
+    /// The table's content: each item's keys, and its lines.
     fn items(&self) -> BTreeMap<(String, String), Value> {
         let key = |item: &Value, name: &str| item[name]["S"].as_str().unwrap().to_owned();
         self.aws
@@ -271,11 +271,11 @@ async fn whatever_happens_to_a_call_an_entry_is_written_once() {
         let desk = Desk::new();
         desk.aws.fail(call, fault);
         let first = desk.record(&hold(0xb1)).await.is_done();
-        // Nothing, or all of it: the header never stands without the rest.
+        // Nothing, or all of it: the header never exists without the rest.
         let entries = desk.partitions().iter().filter(|pk| !pk.starts_with("PRODUCTS#")).count();
         assert!(entries == 0 || entries == 5, "call {call} {fault:?}: {entries}");
         assert!(!first || entries == 5);
-        // The function may have died: the next one starts anew.
+        // The function may have died: the next one starts from the beginning.
         let next = Shop::over(desk.aws.clone(), clock());
         for _ in 0..2 {
             assert!(
@@ -302,7 +302,7 @@ async fn a_function_that_dies_between_any_two_calls_leaves_nothing_half_done() {
                 deadline: Clock::System.now(),
             },
         );
-        // Before each call others get their turn: here it ends when so many have been made.
+        // Before each call other operations run: here the function ends after this number of calls.
         let enough = async {
             while desk.aws.calls().len() < calls {
                 tokio::task::yield_now().await;

@@ -1,5 +1,5 @@
-//! The mail goes out once, whatever happens around it; to nobody who is not written to; and its
-//! user marks it as read.
+//! Mails are sent once under any fault, never to suppressed addresses, and their user can mark them
+//! as read.
 
 mod forget_recipient;
 mod read_notification;

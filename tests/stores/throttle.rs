@@ -1,5 +1,4 @@
-//! Throttles: exactly as many tries as a limit allows, whoever tries at the same time and whatever
-//! happens to a call.
+//! Rate limits: exactly as many attempts as a limit allows, under concurrency and any fault.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -42,7 +41,7 @@ async fn fill(store: &Store, bucket: &Bucket, now: Timestamp) {
     }
 }
 
-/// How many of so many tries at one moment are admitted. A try that comes to no decision is none.
+/// How many of these concurrent attempts are allowed. An attempt without a decision does not count.
 async fn admitted(store: &Store, bucket: &Bucket, now: Timestamp, tries: u32) -> u32 {
     let mut count = 0;
     for _ in 0..tries {
@@ -54,7 +53,7 @@ async fn admitted(store: &Store, bucket: &Bucket, now: Timestamp, tries: u32) ->
     count
 }
 
-/// Where the only bucket stands.
+/// The state of the only bucket.
 fn arrival(aws: &Aws) -> Option<Timestamp> {
     let items = aws.items("sessions");
     assert!(items.len() <= 1);
@@ -255,7 +254,7 @@ async fn giving_back_and_clearing_go_along_with_other_writes_and_never_stand_in_
         store.sessions.delete(Key::new(name), Expression::exists()).await.unwrap()
     };
 
-    // Nobody has tried: both are done all the same.
+    // The bucket is idle: both calls are made all the same.
     let written = store
         .sessions
         .transact(vec![other("one"), store.transact_clear_bucket(&bucket)])
@@ -432,7 +431,7 @@ async fn combined_buckets_charge_as_the_rule_does() {
                 decision,
                 "seed {seed}, step {step}"
             );
-            // What was refunded leaves a bucket that is as empty as one that nobody has charged.
+            // A refunded bucket is as empty as an unused one.
             let seen = |at: Timestamp| at.max(now);
             let stored = arrivals(&aws)
                 .into_iter()
@@ -537,7 +536,7 @@ async fn a_try_that_meets_one_given_back_pays_its_full_price() {
         );
         refunded.unwrap();
         assert_eq!(decision.unwrap(), RateLimitDecision::Allowed);
-        // Between its first update and its second the bucket became one that stands before now.
+        // Between its first update and its second the bucket moved into the past.
         if calls(&aws) - before == 4 {
             met += 1;
             assert_eq!(

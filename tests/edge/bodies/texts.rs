@@ -151,7 +151,7 @@ async fn text_is_text() {
         if document["shipping_address"]["name"] != line {
             edge.odd(format!("{text} became {}", document["shipping_address"]["name"]));
         }
-        // Given up at once: nobody has many orders that are not paid.
+        // Cancelled at once: a buyer has a limit of unpaid orders.
         let mut event = edge.with_body("cancel-order", &json!({ "reason": text }).to_string());
         event["pathParameters"]["order_id"] = document["id"].clone();
         let document =

@@ -35,7 +35,7 @@ use crate::dice::Dice;
 /// As in `operations/refresh_token.rs`.
 const TRIES: u32 = 5;
 
-/// A mistake that somebody might make in the conditions: each must be noticed.
+/// A mistake in the conditions: the test must detect each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
     /// The exchange does not look which token counts.
@@ -178,7 +178,7 @@ impl Memory {
         true
     }
 
-    /// One call of the database. None: the request goes on.
+    /// One call of the database. `None`: the request continues.
     fn step(&mut self, running: &mut Running, request: &Request) -> Option<Answer> {
         let spoil =
             request.spoil.filter(|(call, _)| *call == running.calls).map(|(_, spoil)| spoil);

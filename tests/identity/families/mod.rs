@@ -37,7 +37,7 @@ const FLAWS: [Flaw; 14] = [
     Flaw::NoLogout,
 ];
 
-/// Plays the stories of `seeds`; a story that goes wrong is told again as short as possible.
+/// Plays the scenarios of `seeds`; a failing one is printed again in its shortest form.
 fn play_all<W: World>(
     seeds: Range<u64>,
     skews: bool,

@@ -36,7 +36,7 @@ pub enum End {
     Reused,
 }
 
-/// What somebody asks for.
+/// A request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     /// To exchange the token with this number.
@@ -50,7 +50,7 @@ pub enum Act {
     SetActive(bool),
 }
 
-/// What they are told.
+/// Its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {
     /// The token with this number.
@@ -60,7 +60,7 @@ pub enum Told {
     Done,
     /// A person else was quicker: nothing is done.
     VersionConflict,
-    /// Nobody knows.
+    /// The outcome is unknown.
     Busy,
 }
 
@@ -129,8 +129,7 @@ impl State {
     }
 }
 
-/// Whether requests that ran at the same time can have come out like this: what each was told, and
-/// the state that stands after them.
+/// Whether concurrent requests can have these answers and this final state.
 pub fn explains(before: &State, asked: &[(Act, Timestamp)], told: &[Told], after: &State) -> bool {
     let mut left: Vec<usize> = (0..asked.len()).collect();
     some_order(before, asked, told, after, &mut left)

@@ -8,7 +8,7 @@ use shared::clock::Timestamp;
 use super::rules::{self, Act, End, State, Told};
 use crate::dice::Dice;
 
-/// A refresh token that somebody holds.
+/// A refresh token held by one party.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     pub number: u64,
@@ -42,7 +42,7 @@ pub enum Asked {
     Other(Act),
 }
 
-/// What came of it.
+/// The outcome.
 #[derive(Clone, Debug)]
 pub enum Answer {
     Token(Held),
@@ -58,9 +58,9 @@ pub trait World {
     fn first(&self) -> Held;
     fn now(&self) -> Timestamp;
     fn wait(&mut self, time: Duration);
-    /// What stands in the tables, and the hash of the secret that counts.
+    /// The tables, and the hash of the valid secret.
     async fn state(&mut self) -> (State, String);
-    /// Requests that run at the same time, mixed as `dice` has it.
+    /// Concurrent requests, interleaved by the random generator.
     async fn carry_out(&mut self, requests: &[Request], dice: &mut Dice) -> Vec<Answer>;
 }
 
@@ -68,13 +68,13 @@ pub trait World {
 #[derive(Clone, Debug)]
 pub enum Event {
     Wait(Duration),
-    /// A thief takes the token that the owner held so many exchanges ago.
+    /// A thief takes the token that the owner held this many rotations ago.
     Steal(usize, usize),
     /// Requests at the same time.
     Ask(Vec<Wish>, u64),
 }
 
-/// What somebody is going to ask for.
+/// A planned request.
 #[derive(Clone, Debug)]
 pub struct Wish {
     who: Who,
@@ -91,7 +91,7 @@ enum Who {
 
 #[derive(Clone, Copy, Debug)]
 enum What {
-    /// With the token that they got so many exchanges ago.
+    /// With the token from this many rotations ago.
     Refresh(usize),
     Other(Act),
 }
@@ -190,14 +190,14 @@ fn ask(dice: &mut Dice, is_honest: bool, is_quiet: bool, skews: bool) -> Event {
 
 /// Who holds what.
 struct Cast {
-    /// What stands in the tables.
+    /// The content of the tables.
     state: State,
     /// Every token that the owner has ever held; the last one is used next.
     owner: Vec<Held>,
     thieves: [Vec<Held>; 2],
     /// Since when the owner waits for an answer.
     waiting: Option<Timestamp>,
-    /// Whether anybody but the owner has asked for anything, or the owner for an end.
+    /// Whether a thief has sent any request, or the owner a logout.
     is_honest: bool,
 }
 
@@ -209,7 +209,7 @@ impl Cast {
         }
     }
 
-    /// A wish as a request; none of somebody who has no token yet.
+    /// The request of a step; `None` if the party has no token yet.
     fn request(&mut self, wish: &Wish) -> Option<Request> {
         let asked = match wish.what {
             What::Other(act) => Asked::Other(act),
@@ -277,7 +277,7 @@ async fn scene(
         wishes.iter().filter_map(|wish| Some((wish.who, cast.request(wish)?))).collect();
     let before = cast.state.clone();
     let is_over = before.end != End::None || !before.is_of_today || !before.is_active;
-    // Nobody changes a password from a session that is over, nor anything while they are disabled.
+    // A password change fails from an ended session, and every change fails for a disabled user.
     let possible = |request: &Request| match request.asked {
         Asked::Other(Act::ChangePassword { here: true }) => !is_over && asked.len() == 1,
         Asked::Other(Act::Rename | Act::ChangePassword { .. }) => before.is_active,
@@ -338,7 +338,7 @@ async fn scene(
                 cast.waiting.get_or_insert(now);
             }
             Answer::Refused if *who == Who::Owner && cast.is_honest => {
-                // Clocks may differ: whoever has ten seconds by all of them is in time.
+                // Clocks may differ: a request within ten seconds by all of them is in time.
                 let in_time = cast.waiting.is_none_or(|since| {
                     now.plus(MOST_SKEW).since(since) <= Duration::from_secs(10)
                 });
@@ -437,7 +437,7 @@ impl Chain {
         Ok(())
     }
 
-    /// At most one secret counts: that of the token with the number that stands in the table.
+    /// At most one secret is valid: that of the token with the stored number.
     fn check(&self, state: &State, stored: &str, now: Timestamp) -> Result<(), String> {
         let live: Vec<_> = self
             .hashes

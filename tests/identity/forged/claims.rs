@@ -91,7 +91,7 @@ async fn a_token_names_a_user_who_is_there_a_session_that_is_alive_and_maybe_a_r
     let twice = forge.part(1).to_string().replacen('{', "{\"role\":\"admin\",", 1);
     forge.refuses(&sign(&forge.current, &forge.part(0).to_string(), &twice)).await;
 
-    // Well made, and still of nobody.
+    // Valid, but of an unknown user.
     let bob = forge.shop.enrol("bob@example.com").await;
     let bobs = forge.shop.enter(bob.id).await;
     for (name, value) in [

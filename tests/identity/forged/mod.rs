@@ -1,5 +1,5 @@
-//! Access tokens that are made up, changed, borrowed or too late: the gateway is told
-//! `Unauthorized`, exactly, and nothing else.
+//! Forged, modified, foreign and expired access tokens: the gateway receives exactly
+//! `Unauthorized`.
 
 mod claims;
 mod mutations;
@@ -170,7 +170,7 @@ async fn what_is_no_bearer_token_is_unauthorized() {
             "two headers"
         );
     }
-    // Without a header, or with the token elsewhere, somebody is a visitor: nobody.
+    // Without a header, or with the token elsewhere, the caller is a visitor.
     for nobody in [
         events::get("/users/me"),
         events::get(&format!("/users/me?access_token={token}&authorization=Bearer%20{token}")),

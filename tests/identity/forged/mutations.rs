@@ -76,8 +76,8 @@ fn of_a_hundred_thousand_changed_tokens_none_is_let_in() {
     ));
 }
 
-/// Changes tokens until so many were refused. Returns how many were the same in spite of it, and
-/// how many were refused.
+/// Changes tokens until this many were rejected. Returns how many were equivalent in spite of it,
+/// and how many were rejected.
 async fn mutate(seed: u64) -> (usize, usize) {
     let forge = Forge::new().await;
     let mut tokens = vec![forge.genuine.clone()];

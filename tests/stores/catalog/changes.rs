@@ -1,5 +1,5 @@
-//! Changing and archiving a product: nothing that somebody else has said is overwritten unseen, and
-//! a SKU is never two products'.
+//! Changing and archiving a product: no concurrent change is overwritten, and a SKU never belongs
+//! to two products.
 
 use std::sync::Arc;
 
@@ -403,8 +403,7 @@ async fn no_change_is_lost_however_many_make_them_at_once() {
         let (shop, id) = (shop.clone(), id.clone());
         writers.spawn(async move {
             for round in 0..5 {
-                // Each adds itself to what the others have said, and asks again where somebody was
-                // faster.
+                // Each writer adds to the others' changes, and retries after a conflict.
                 loop {
                     let read = shop.lambda("get-product")(Invocation::with_event(
                         events::get("/products").path_parameter("product_id", &id).event(),

@@ -1,5 +1,5 @@
-//! The catalogue: creating once, unique SKUs, lists in pages; changes that nobody loses, and rounds
-//! that leave nothing out.
+//! Catalog: idempotent creation, unique SKUs, paged lists, published changes, and complete backfill
+//! runs.
 
 mod changes;
 mod resync_products;

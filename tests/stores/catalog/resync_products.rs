@@ -1,5 +1,4 @@
-//! Rounds: every product is told once more, whatever happens to a call and however often the time
-//! runs out.
+//! Backfill runs: every product is published again, under any fault and time limit.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +7,7 @@ use shared::clock::Clock;
 use super::*;
 
 impl Catalogue {
-    /// So many products, of which every third is archived.
+    /// Products, of which every third is archived.
     async fn stocked(&self, many: usize) -> BTreeMap<String, u64> {
         let mut versions = BTreeMap::new();
         for number in 0..many {
@@ -33,7 +32,7 @@ impl Catalogue {
         self.aws.invoke(&self.lambda("resync-products"), invocation).await
     }
 
-    /// The version that each product was told in, and how often.
+    /// The published version of each product, and how often it was published.
     fn told(&self) -> BTreeMap<String, Vec<u64>> {
         let mut told: BTreeMap<String, Vec<u64>> = BTreeMap::new();
         let mut ids = BTreeSet::new();

@@ -57,7 +57,7 @@ impl Warehouse {
     }
 }
 
-/// Lets 200 buyers ask for a spoon each, through two instances; `beside` goes on at the same time.
+/// Lets 200 buyers order a spoon each, through two instances; `beside` runs concurrently.
 async fn rush(warehouse: &Arc<Warehouse>, seed: u64, switches: &'static [(&'static str, u32)]) {
     let other = Arc::new(Warehouse::beside(&warehouse.aws, seed + 1));
     let mut crowd = JoinSet::new();

@@ -57,7 +57,7 @@ impl Warehouse {
         ))
     }
 
-    /// With so many spoons and bowls.
+    /// With this stock of spoons and bowls.
     async fn with(spoons: i64, bowls: i64) -> Self {
         let warehouse = Self::new();
         for (product, count) in [(SPOON, spoons), (BOWL, bowls)] {
@@ -126,7 +126,7 @@ impl Warehouse {
             .map(|reservation| reservation["state"].as_str().unwrap().to_owned())
     }
 
-    /// That available and held are what the one reservation says, if so many came in.
+    /// Checks that available and held match the one reservation, for this quantity received.
     async fn check(&self, spoons: i64, bowls: i64) {
         let state = self.state().await;
         for (product, came_in, quantity) in [(SPOON, spoons, 2), (BOWL, bowls, 3)] {

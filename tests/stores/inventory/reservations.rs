@@ -45,7 +45,7 @@ async fn all_is_held_or_nothing_and_the_one_that_was_short_is_named() {
     for (spoons, bowls, short) in [(10, 2, BOWL), (1, 10, SPOON), (1, 2, SPOON), (10, 0, BOWL)] {
         let warehouse = Warehouse::with(spoons, bowls).await;
         let asked = warehouse.ask(RESERVE, ORDER, 0).await;
-        // Where nothing stands, it is looked whether that is so.
+        // If no item exists, that is confirmed by a read.
         let looked: &[&str] = if bowls == 0 { &["GetItem"] } else { &[] };
         assert_eq!(asked.operations(), [&["TransactWriteItems"], looked, &["PutItem"]].concat());
         assert!(asked.is_done());

@@ -41,7 +41,7 @@ impl Warehouse {
         shards
     }
 
-    /// One command of one of many orders, for so many spoons.
+    /// One command of one of many orders, for a quantity of spoons.
     pub(super) async fn order(&self, command: &str, number: u32, quantity: u32) -> Called {
         self.call(command, spoons(command, number, quantity)).await
     }
@@ -80,7 +80,7 @@ async fn divided_and_put_together_there_are_as_many_as_ever() {
         "{:?}",
         warehouse.shards()
     );
-    // An order that began before goes on as it would have.
+    // An order that was placed before continues unchanged.
     assert!(warehouse.order(RESERVE, 1, 5).await.is_done());
     warehouse.reshard("off", 1).await;
     assert_eq!(warehouse.seen().await, (55, 60, 5));

@@ -1,5 +1,5 @@
-//! What others learn of stock: the ledger of what moves, the operator of what is running out, and
-//! everybody of what is held for too long.
+//! Notifications about stock: movements to the ledger, low stock to the operator, and reservations
+//! that are held too long.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ fn publisher(warehouse: &Warehouse) -> Pump {
     Pump::new(&warehouse.aws).publisher("stock", warehouse.stock_publisher_with_operator())
 }
 
-/// What the operator is told meanwhile: how many there are, and how many there should be.
+/// The low-stock mails meanwhile: available quantity and threshold.
 async fn told(warehouse: &Warehouse, pump: &mut Pump) -> Vec<(i64, i64)> {
     pump.settle().await;
     let messages = warehouse.aws.queues().take("send-notification", 100);
@@ -88,7 +88,7 @@ async fn how_many_there_should_be_is_settled_for_each_product() {
         assert_eq!(told(&warehouse, &mut pump).await, []);
         assert!(warehouse.order(RESERVE, 2, 4).await.is_done());
         assert_eq!(told(&warehouse, &mut pump).await, [(12, 15)]);
-        // Another measure is no news, only goods that go are.
+        // A changed threshold sends no mail, only removed stock does.
         assert_eq!(
             warehouse
                 .settle("less", &json!({ "reason": "Easy to get", "low_stock_threshold": 5 }))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{world::*, *};
 
-/// How the round stands: its version, and whether it goes on.
+/// The state of the run: its version, and whether it continues.
 fn audit_run(world: &World) -> Option<(u64, bool)> {
     let found = world
         .aws
@@ -32,7 +32,7 @@ async fn a_schedule_goes_round_the_shop_once_a_day_in_as_many_calls_as_it_takes(
         0
     );
     assert_eq!(audit_run(&world), Some((1, true)));
-    // The next goes on; what is broken is named for all callers.
+    // The next one continues; mismatches are reported to all callers.
     let report = world.report(tick()).await;
     assert_eq!(
         (&report["checked"], unbalanced(&report)),
@@ -68,8 +68,8 @@ async fn a_schedule_goes_round_the_shop_once_a_day_in_as_many_calls_as_it_takes(
     );
     assert_eq!(audit_run(&world), Some((4, false)));
     world.clock.advance(Duration::from_secs(24 * 3600));
-    // By now it was placed and has moved long ago: it is named until its books are put right, by
-    // the schedule and to an operator.
+    // By now its last change is long ago: it is reported until its records are corrected, by the
+    // schedule and to an operator.
     assert_eq!(unbalanced(&world.report(tick()).await), BTreeSet::from([world.refunded.clone()]));
     assert_eq!(audit_run(&world), Some((5, false)));
     world.clock.advance(Duration::from_secs(10 * 24 * 3600));

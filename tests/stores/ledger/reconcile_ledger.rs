@@ -66,9 +66,8 @@ async fn one_record_that_is_missing_names_its_order_or_its_product() {
             }
             world.aws.delete(table, &key);
             let unbalanced = world.unbalanced().await;
-            // A head that was never paid says nothing that its absence does not; and an order that
-            // never moved anything is missed by nothing that has moved. Whoever asks for it is
-            // told.
+            // An unpaid intent adds nothing to its absence; and an order without movements is not
+            // referenced by any movement. A check by its id reports it.
             let says_nothing = table == "payments" && owner == world.failed;
             let asked_for = unbalanced_of(&world, table == "orders" && owner == world.failed).await;
             assert!(
@@ -100,7 +99,7 @@ async fn what_still_moves_is_listed_apart_and_judged_when_it_has_come_to_rest() 
     let later = world.report(json!({})).await;
     assert_eq!(unbalanced(&later), BTreeSet::from([world.open.clone()]));
 
-    // Stock that sells at this moment: the ledger hears of it a little later.
+    // Stock that is being sold: the ledger receives the entry a little later.
     let world = World::fresh().await;
     let mut spoons = world.item("stock", |item| item["pk"]["S"] == format!("STOCK#{SPOON}"));
     spoons["available"] = json!({ "N": "80" });

@@ -14,7 +14,7 @@ pub struct Double {
 }
 
 impl Double {
-    /// With these books.
+    /// With this statement.
     pub fn open(intents: Vec<Value>, refunds: Vec<Value>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! Where Stripe moves the money, its own books are read.
+//! With Stripe as the provider, its statement is read.
 
 use std::sync::Arc;
 
@@ -7,7 +7,8 @@ use super::{world::*, *};
 #[tokio::test]
 async fn where_stripe_moves_the_money_its_own_books_are_read() {
     let world = World::at_rest().await;
-    // As if Stripe had been asked all along: its books say what the simulated provider's do.
+    // As if Stripe had been the provider all along: its statement contains the simulated provider's
+    // records.
     let text_of = |item: &Value, name: &str| text(&item[name]["S"]);
     let charges: Vec<Value> = world
         .aws

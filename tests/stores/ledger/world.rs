@@ -17,13 +17,13 @@ pub(super) struct World {
     pub(super) shop: Shop,
     /// Paid and confirmed: two spoons and a bowl for 70.00.
     pub(super) confirmed: String,
-    /// Paid and never answered, expired, and given back.
+    /// Paid and never answered, expired, and refunded.
     pub(super) refunded: String,
     /// More than there is.
     pub(super) failed: String,
     /// Declined once; it can still be paid.
     pub(super) open: String,
-    /// What the ledger was told.
+    /// The messages that the ledger received.
     pub(super) told: Vec<Value>,
 }
 
@@ -115,7 +115,7 @@ pub(super) fn checks(report: &Value, id: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The orders of [`trade`], and what the ledger was told.
+/// The orders of [`trade`], and the messages that the ledger received.
 type Traded = ([String; 4], Vec<Value>);
 
 /// Lets four buyers order, and everything come to rest.
@@ -138,7 +138,7 @@ async fn trade(shop: &Shop) -> Traded {
         assert!(shop.call("replicate-product", changed).await.is_done());
     }
 
-    // What sells fast is divided: the books are the same.
+    // The stock of a fast-selling product is sharded: the ledger is the same.
     adjust("divided", BOWL, json!({ "shard_count": 4, "reason": "It sells fast" })).await;
 
     let order = async |key: &str, spoons: u32, bowls: u32, token: &str| {

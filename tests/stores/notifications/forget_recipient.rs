@@ -1,5 +1,5 @@
-//! Of a user who is gone nothing stays, whatever happens while it is deleted, and nobody else loses
-//! anything.
+//! A deleted user's notifications are deleted completely under any fault, and other users lose
+//! nothing.
 
 use shared::lambda::Invocation;
 use tests::{aws::Aws, shop::clock};
@@ -14,8 +14,7 @@ fn crowded(seed: u64) -> Stage {
 }
 
 impl Stage {
-    /// Puts so many notifications of a user, as an earlier release or any other may have written
-    /// them.
+    /// Puts notifications of a user, as this or another release may have written them.
     fn put(&self, user: &str, many: u32) {
         for number in 0..many {
             self.aws.put(
@@ -157,7 +156,7 @@ async fn what_is_forgotten_while_its_mail_goes_out_stays_forgotten() {
         assert!(is_done(&send) && is_done(&forget), "seed {seed}");
         let mails = stage.aws.mails().mails().len();
         outcomes[mails] += 1;
-        // One that stands there is whole: it was recorded anew, and its mail is out.
+        // A remaining one is complete: it was recorded again, and its mail was sent.
         for item in stage.aws.items("notifications") {
             assert_eq!(
                 (mails, &item["state"]["S"], &item["subject"]["S"]),

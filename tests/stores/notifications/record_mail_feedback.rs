@@ -15,7 +15,7 @@ fn permanent(address: &str) -> Value {
 }
 
 impl Stage {
-    /// SES tells of a mail; whether that was acknowledged.
+    /// SES reports about a mail; returns whether the report was acknowledged.
     async fn hear(&self, event: &Value) -> bool {
         self.call("record-mail-feedback", event.clone()).await.is_done()
     }
@@ -65,8 +65,7 @@ async fn what_passes_or_is_taken_back_keeps_no_mail_from_going_out() {
         feedback("mail_bounced.v1", &bounced("ada@example.com", "Transient")),
         feedback("mail_bounced.v1", &bounced("ada@example.com", "Undetermined")),
         feedback("mail_complained.v1", &complained("ada@example.com", Some("not-spam"))),
-        // The mail to somebody else, which was forwarded, and one to several people, which we do
-        // not send.
+        // A forwarded mail to another person, and one to several people, which we do not send.
         permanent("bob@example.com"),
         feedback(
             "mail_bounced.v1",

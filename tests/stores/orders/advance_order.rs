@@ -1,4 +1,4 @@
-//! What is heard of an order: each event is written once, whoever writes at the same time.
+//! Events of an order: each is applied once, under concurrent writes.
 
 use super::*;
 

@@ -170,7 +170,7 @@ async fn an_order_that_is_no_longer_unpaid_makes_room_and_the_key_is_still_good(
                     .await
                     .is_done()
             ),
-            // Nobody has looked at them yet, and they can be paid no more.
+            // They were not checked yet, and can no longer be paid.
             "expired" => desk.clock.advance(PAY_WITHIN),
             _ => {
                 let captured = json!({ "version": 1, "captured_total": 5998 });
@@ -335,7 +335,7 @@ async fn a_network_has_a_limited_number_of_unpaid_orders_whoever_places_them() {
     );
     assert_eq!(order(6, "2001:db8:1:3::1").await.status(), 201, "another network");
 
-    // An order that is given up stays charged; one that is paid does not.
+    // A cancelled order stays charged to the limit; a paid one does not.
     let owner = "usr_0199c2a8-0000-7000-8000-000000000101";
     assert_eq!(desk.step(owner, "cancel", &orders[0], &Value::Null).await.status(), 202);
     assert_eq!(order(4, "2001:db8:1:2::4").await.status(), 429);

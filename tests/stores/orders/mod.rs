@@ -86,7 +86,7 @@ impl Desk {
         desk
     }
 
-    /// With another limit for a network: so many orders within half an hour.
+    /// With another limit of a network: this number of orders within half an hour.
     async fn with_network_limit(self, orders: u32) -> Self {
         let service = shop::orders(&self.aws, &self.clock);
         let limits = orders::domain::unpaid::Limits {
@@ -187,7 +187,7 @@ impl Desk {
         }
     }
 
-    /// Takes an order to `confirmed`, and its stock out of the books.
+    /// Takes an order to `confirmed`, with its stock committed.
     async fn settle(&self, order: &str) {
         self.confirm(order).await;
         assert!(
@@ -195,8 +195,7 @@ impl Desk {
         );
     }
 
-    /// As [`Desk::stored`], with an address, paid, and its stock out of the books: ready to be
-    /// sent.
+    /// As [`Desk::stored`], with an address, paid, and its stock committed: ready to be shipped.
     async fn ready(&self, key: &str) -> String {
         let order = self.stored(key, &addressed()).await;
         self.settle(&order).await;
@@ -293,7 +292,7 @@ fn addressed() -> Value {
     events::order_request(SPOON, 2, None)
 }
 
-/// What somebody sends who takes a step with an order; without a body where that is null.
+/// The request of an action on an order; without a body if it is null.
 fn action_request(who: &str, step: &str, order: &str, body: &Value) -> Value {
     let path = format!("/orders/{order}/{step}");
     let request =
@@ -305,7 +304,7 @@ fn parcel() -> Value {
     json!({ "carrier": "Royal Mail", "tracking": "RM 1234 5678 9GB" })
 }
 
-/// That an order is given up.
+/// The request to cancel an order.
 fn cancel() -> Event {
     Event::Cancel(actions::Cancellation { by: actions::Actor::Customer, reason: None })
 }

@@ -73,7 +73,7 @@ async fn the_shop_finds_what_is_odd_and_nothing_else_and_no_longer_than_it_is() 
     ];
     assert_eq!(why, expected.map(|(order, why)| (order.clone(), json!(why))).into());
 
-    // What is over is no longer listed; a dispute is over when somebody has looked.
+    // A finished review is no longer listed; a dispute is finished once a person has reviewed it.
     desk.send_event(&failing, "payment_refunded.v1", &money(4, 5998)).await;
     desk.send_event(&failing, "stock_released.v1", &json!({ "version": 3 })).await;
     desk.send_event(&stuck, "stock_reserved.v1", &json!({ "version": 1 })).await;

@@ -1,5 +1,5 @@
-//! What people do with an order: they give it up, send it and hand it over, each once, whatever
-//! happens to a call and whoever else does something at the same time.
+//! Actions of people on an order: cancel, ship and deliver, each applied once under any fault and
+//! concurrency.
 
 use super::*;
 
@@ -48,7 +48,7 @@ async fn an_order_is_given_up_by_its_buyer_or_the_shop_and_by_nobody_else() {
         );
         assert_eq!(desk.read(&order, USER, None).await.body(), given_up.body());
 
-        // Again, also by somebody else, and for another reason: the first one counts.
+        // Again, by another person, and for another reason: the first one counts.
         for again in [USER, ADMIN] {
             let again = desk.step(again, "cancel", &order, &json!({ "reason": "Too late." })).await;
             assert_eq!(

@@ -1,4 +1,4 @@
-//! What orders knows of the catalogue: the newest that it was told.
+//! Orders' copy of the catalogue: the newest version that was received.
 
 use super::*;
 

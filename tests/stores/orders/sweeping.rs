@@ -9,7 +9,7 @@ use super::*;
 const LEASE: Duration = Duration::from_secs(300 + 10);
 
 impl Desk {
-    /// So many due orders.
+    /// Orders that are due.
     async fn due(&self, many: usize) -> Vec<String> {
         let mut orders = Vec::new();
         for number in 0..many {

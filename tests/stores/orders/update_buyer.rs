@@ -1,5 +1,5 @@
-//! What orders keep of a buyer whose account was changed or deleted: at once where nothing is owed,
-//! otherwise with the write that settles the order.
+//! Buyer data of a changed or deleted account: updated at once if no command is pending, otherwise
+//! with the write that settles the order.
 
 use orders::domain::buyer::{Buyer, BuyerChange, Contact};
 
@@ -59,7 +59,7 @@ impl Desk {
         self.stored(key, &events::order_request(SPOON, 2, Some("tok_insufficient_funds"))).await
     }
 
-    /// As [`Desk::placed_in_full`], paid, and its stock out of the books.
+    /// As [`Desk::placed_in_full`], paid, and its stock committed.
     async fn settled_in_full(&self, key: &str) -> String {
         let order = self.placed_in_full(key).await;
         self.settle(&order).await;

@@ -1,5 +1,5 @@
-//! The breaker before the provider: all instances see the same one, nobody waits for a provider
-//! that does not answer, and nothing is lost.
+//! The circuit breaker of the provider: all instances share it, no call waits for an unavailable
+//! provider, and nothing is lost.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ async fn left_alone() -> Till {
     till
 }
 
-/// So many calls in a row find no provider, and each is told to the breaker.
+/// Consecutive calls time out, and each is recorded by the breaker.
 async fn silence(till: &Till, calls: usize) {
     let now = till.clock.now();
     for _ in 0..calls {
@@ -164,7 +164,7 @@ async fn of_many_that_come_when_it_half_opens_one_asks() {
 async fn a_breaker_that_cannot_be_written_stops_nobody() {
     let till = Till::with_open_order().await;
     silence(&till, 1).await;
-    // The call after the charge tells the breaker that the provider answers again.
+    // The call after the charge shows the breaker that the provider answers again.
     till.aws.fail(4, tests::aws::Fault::LoseRequest);
     assert_eq!(till.pay("key", "tok_ok").await.status(), 201);
     assert_eq!(till.post("key", &json!({})).await.status(), 422);

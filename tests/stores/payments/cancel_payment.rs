@@ -1,4 +1,4 @@
-//! Queue `cancel-payment`: after the fence nothing is charged, or what was charged goes back.
+//! Queue `cancel-payment`: after the payment lock nothing is charged, and captures are refunded.
 
 use std::time::Duration;
 

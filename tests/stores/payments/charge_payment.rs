@@ -7,8 +7,8 @@ use tests::faults::FAULTS;
 
 use super::{CALLS, LATER_FAULTS, Till, USUAL_CALLS};
 
-/// Whatever became of the first delivery: messages that come again, nudges and the schedule bring
-/// the order to its end.
+/// Whatever the outcome of the first delivery: repeated messages, retries and the schedule settle
+/// the order.
 async fn until_settled(till: &Till, token: &str) {
     till.aws.heal();
     for attempt in 1..5 {
@@ -102,8 +102,8 @@ async fn a_charge_that_comes_after_its_time_charges_nobody() {
 #[tokio::test]
 async fn a_key_that_the_provider_may_have_forgotten_is_never_sent_again() {
     let till = Till::new();
-    // Dies between marking the attempt as sent and asking the provider, and the books stay out of
-    // reach until the key is old.
+    // Dies between marking the attempt as sent and calling the provider, whose records stay
+    // unreachable until the key is old.
     till.die_after(3);
     till.charge("tok_ok", 0).await;
     till.aws.heal();

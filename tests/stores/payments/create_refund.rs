@@ -1,4 +1,4 @@
-//! `POST /payments/{payment_id}/refunds`: what the shop gives back of its own accord.
+//! `POST /payments/{payment_id}/refunds`: refunds by the shop.
 
 use std::{sync::Arc, time::Duration};
 

@@ -117,7 +117,7 @@ impl Till {
         self.post_within(28, key, body).await
     }
 
-    /// As a function that is stopped after so many seconds.
+    /// As a function that is stopped after this number of seconds.
     async fn post_within(&self, seconds: u64, key: &str, body: &Value) -> Called {
         let deadline = Clock::System.now().plus(Duration::from_secs(seconds));
         let invocation =
@@ -170,7 +170,7 @@ impl Till {
         attempt.expect("there is an automatic attempt").state
     }
 
-    /// What the provider really did: charges, and what it gave back.
+    /// The provider's records: charges and refunds.
     fn books(&self) -> (usize, i64) {
         let items = self.aws.items("payment-simulator");
         let of = |kind: &'static str| {
@@ -186,7 +186,7 @@ impl Till {
         )
     }
 
-    /// What the provider may give back of the automatic payment, from here on.
+    /// The refundable amount of the automatic payment at the provider, from here on.
     fn may_give_back(&self, amount: i64) {
         let mut charge = self
             .aws
@@ -209,7 +209,7 @@ impl Till {
         self.publisher("payments")
     }
 
-    /// What orders was told since it was last asked.
+    /// The messages to orders since the last call.
     async fn told(&self, pump: &mut Pump) -> Vec<String> {
         let messages = self.events(pump).await;
         messages
@@ -240,7 +240,7 @@ fn order() -> OrderId {
     OrderId::parse(ORDER).unwrap()
 }
 
-/// The one payment that nobody asked for by `POST /payments`.
+/// The one payment without a `POST /payments`.
 fn automatic() -> PaymentId {
     PaymentId::automatic(order())
 }

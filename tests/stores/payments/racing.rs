@@ -1,4 +1,4 @@
-//! Many at once: whoever comes first and whoever reads what is old already, the money is right.
+//! Concurrency: whatever the order of writes and however stale the reads, the amounts are right.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,5 +1,5 @@
-//! `POST /webhooks/payments/{provider}`: what the provider tells is asked about, once or often, in
-//! whatever order.
+//! `POST /webhooks/payments/{provider}`: the provider is queried about each event, repeated or not,
+//! in any order.
 
 use payments::domain::{AttemptState, IntentState};
 use serde_json::json;

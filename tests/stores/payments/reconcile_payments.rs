@@ -15,8 +15,7 @@ fn order_number(number: u32) -> OrderId {
 }
 
 impl Till {
-    /// So many orders whose charge went out with this token, and whose outcome is due to be asked
-    /// for.
+    /// Orders whose charge was sent with this token, and whose outcome is due to be queried.
     pub(super) async fn stuck(&self, many: u32, token: &str) {
         for number in 0..many {
             assert!(self.charge_order(&order_number(number).to_string(), token, 0).await);

@@ -1,5 +1,5 @@
-//! Changes of the address: they need the password, the present address hears of them at once, and
-//! its reader can withdraw them.
+//! Address changes: they require the password, the current address is notified at once, and its
+//! owner can withdraw them.
 
 use std::time::Duration;
 

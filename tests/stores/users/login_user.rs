@@ -1,4 +1,4 @@
-//! Who logs in gets tokens that count; who does not is told the same whatever was wrong.
+//! A login returns valid tokens; a rejected one does not reveal the reason.
 
 use std::collections::BTreeSet;
 
@@ -176,7 +176,7 @@ async fn an_unknown_address_a_wrong_password_and_a_disabled_user_are_one_and_the
         let disabled = shop.set_active(&admin, user.id, false).await;
         assert_eq!(disabled.status(), 200);
     }
-    // The first use of an instance reads the secrets: that happens once, whoever it is.
+    // The first use of an instance reads the secrets, once.
     assert_eq!(
         shop.login_from("198.51.100.9", None, "grace@example.com", PASSWORD).await.status(),
         200

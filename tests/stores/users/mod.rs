@@ -1,5 +1,5 @@
-//! Users: one account for each address, tokens that count exactly as long as they should, changes
-//! that are made as a whole, and keys that rotate without logging anybody out.
+//! Users: one account per address, tokens valid for exactly their lifetime, atomic changes, and key
+//! rotation without logging users out.
 
 mod address_change;
 mod invalidation;

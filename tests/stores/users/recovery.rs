@@ -1,5 +1,5 @@
-//! Links in mails: they work once, for whom they were sent, for as long as they say; and whether
-//! anybody got one shows nowhere.
+//! Mailed links: they work once, for their recipient, until they expire; and responses do not
+//! reveal whether one was sent.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use users::{
 const NEW: &str = "countess@example.com";
 const NEW_PASSWORD: &str = "another horse, another battery";
 
-/// The mails that were ordered since the last look: the data of each message.
+/// The data of the mail commands since the last call.
 async fn mails(shop: &Shop, publisher: &mut Pump) -> Vec<Value> {
     publisher.publish().await;
     let sent = shop.aws.queues().take("send-account-notification", 100);
@@ -288,7 +288,7 @@ async fn whether_a_link_was_sent_shows_neither_in_the_answer_nor_in_the_work() {
         let shop = shop.clone();
         async move { shop.request_reset(email).await }
     };
-    // Secrets are read once, and the network's bucket is touched: whoever comes first.
+    // The first request reads the secrets once, and charges the network's bucket.
     reset("grace@example.com").await;
     mails(&shop, &mut publisher).await;
     for round in 0..6 {

@@ -1,4 +1,4 @@
-//! Who registers gets one account, and half of one stands nowhere.
+//! A registration creates one account, completely or not at all.
 
 use serde_json::{Value, json};
 use shared::{ids::Ids, telemetry::Trace};
@@ -161,7 +161,7 @@ async fn a_network_that_registers_too_many_waits_and_no_other_does() {
         event["requestContext"]["identity"]["sourceIp"] = source.into();
         event
     };
-    // The network has used up its share: its bucket stands a whole quarter of an hour ahead.
+    // The network has used up its limit: its bucket is a whole quarter of an hour ahead.
     assert_eq!(shop.call("register-user", bucket("203.0.113.7")).await.status(), 409);
     let mut full = shop.aws.items("sessions").remove(0);
     let ahead = shop.clock.now().milliseconds() + 900_000;

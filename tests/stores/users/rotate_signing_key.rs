@@ -149,7 +149,7 @@ async fn tokens_that_were_signed_before_a_rotation_count_until_they_expire() {
     let renewed = async || Session::of(&shop.refresh(&session.refresh_token).await);
     let first = renewed().await.unwrap();
     shop.rotate_signing_key().await;
-    // This instance goes on with the key that it knows, as long as it may.
+    // This instance continues with its cached key, as long as it may.
     shop.clock.advance(CACHE_TTL - Duration::from_millis(1));
     let late = Session::of(&shop.refresh(&first.refresh_token).await).unwrap();
     shop.clock.advance(Duration::from_millis(1));
