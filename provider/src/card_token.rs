@@ -1,4 +1,4 @@
-//! A token that the provider gave out for a card. We never see the card.
+//! Tokens that the provider issues for cards. The shop never receives card numbers.
 
 use shared::{checked_text, validation::Violation};
 
@@ -11,7 +11,7 @@ checked_text!(
         |text| text.bytes().all(|b| b.is_ascii_graphic()),
         Violation::new("invalid_token", "A token is 1 to 255 visible ASCII characters."),
     ),
-    "The provider's token for a card: visible characters of ASCII. Never the card's number.",
+    "The provider's token for a card: visible ASCII characters. Never the card number.",
     "tok_ok"
 );
 
