@@ -53,8 +53,13 @@ const PATTERNS: &[(&str, &str)] = &[
 ];
 
 /// Files whose text is not ours, or is about words.
-const EXEMPT: &[&str] =
-    &["Cargo.lock", "LICENSE", "tests/repository/prose.rs", ".github/CONTRIBUTING.md"];
+const EXEMPT: &[&str] = &[
+    "functions/users/src/domain/common_passwords.txt",
+    "Cargo.lock",
+    "LICENSE",
+    "tests/repository/prose.rs",
+    ".github/CONTRIBUTING.md",
+];
 
 #[test]
 fn sentences_use_the_terms_of_the_field() {

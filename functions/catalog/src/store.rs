@@ -283,7 +283,7 @@ impl Store {
         })
     }
 
-    /// The current run; if there is none, the next one starts, unless the last one started less
+    /// The current run; if no run is active, the next one starts, unless the last one started less
     /// than `cooldown` ago.
     ///
     /// # Errors

@@ -226,15 +226,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         "The path exists, but not with this method. `Allow` lists its methods.",
     )
     .headers(&["Allow"]),
-    problem(409, "stock_limit_exceeded", "Stock limit exceeded", "The stock of a product has a maximum. Add fewer."),
     problem(409, "already_paid", "Order already paid", "Nothing is left to pay. Read the order.").members(PAYMENT_STATE),
-    problem(
-        409,
-        "insufficient_stock",
-        "Adjustment exceeds available stock",
-        "Stock that is reserved for orders cannot be removed. Remove at most `available`.",
-    )
-    .members(&[member("available", "The number that can be removed.", "3", COUNT)]),
     problem(
         409,
         "email_changed_recently",
@@ -247,6 +239,13 @@ pub const PROBLEMS: &[ProblemType] = &[
         "E-mail address already registered",
         "The address, or another spelling of it, is registered. Log in, or choose another.",
     ),
+    problem(
+        409,
+        "insufficient_stock",
+        "Adjustment exceeds available stock",
+        "Stock that is reserved for orders cannot be removed. Remove at most `available`.",
+    )
+    .members(&[member("available", "The number that can be removed.", "3", COUNT)]),
     problem(
         409,
         "invalid_transition",
@@ -318,6 +317,7 @@ pub const PROBLEMS: &[ProblemType] = &[
     )
     .headers(RETRY_AFTER),
     problem(409, "sku_taken", "SKU already in use", "Choose another SKU, or change the product that has it."),
+    problem(409, "stock_limit_exceeded", "Stock limit exceeded", "The stock of a product has a maximum. Add fewer."),
     problem(
         409,
         "too_many_open_orders",
