@@ -10,7 +10,6 @@ use crate::{card_token::CardToken, payment_id::PaymentId};
 pub struct ChargeRequest {
     /// Under which id.
     pub payment_id: PaymentId,
-    /// For which order.
     pub order_id: OrderId,
     /// How much.
     pub amount: Money,
@@ -45,7 +44,6 @@ pub enum ProviderResult {
     ActionRequired {
         /// The provider's name for the charge.
         transaction_id: String,
-        /// What.
         next_action: NextAction,
     },
     /// The provider has the charge and has not finished it.

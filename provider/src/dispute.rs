@@ -5,7 +5,6 @@ use shared::{money::Money, stored_enum};
 use crate::payment_id::PaymentId;
 
 stored_enum!(
-    /// The state of a dispute.
     DisputeState {
         /// The bank asks for information. It has taken no money.
         Inquiry = "inquiry",
@@ -38,6 +37,5 @@ pub struct ProviderDispute {
     pub payment_id: PaymentId,
     /// The disputed amount.
     pub amount: Money,
-    /// Its state.
     pub state: DisputeState,
 }

@@ -19,9 +19,7 @@ prefixed_id!(
 pub struct RefundRequest {
     /// Under which id.
     pub refund_id: RefundId,
-    /// For which order.
     pub order_id: OrderId,
-    /// Of which payment.
     pub payment_id: PaymentId,
     /// The provider's name for that charge.
     pub transaction_id: String,

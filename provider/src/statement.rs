@@ -24,7 +24,6 @@ pub trait StatementReader: Send + Sync {
 /// What payments has recorded of an order: where to look at the provider.
 #[derive(Clone, Debug, Default)]
 pub struct StatementQuery {
-    /// Its payments.
     pub payments: Vec<RecordedPayment>,
     /// Its refunds, by the ids of payments and by the names that the provider gave.
     pub refunds: Vec<String>,
@@ -35,11 +34,9 @@ pub struct StatementQuery {
 /// A payment, as payments has recorded it.
 #[derive(Clone, Debug)]
 pub struct RecordedPayment {
-    /// Its id.
     pub payment_id: String,
     /// The provider's name for the charge.
     pub transaction_id: Option<String>,
-    /// In which currency.
     pub currency: Currency,
     /// Whether its outcome is not known yet.
     pub is_open: bool,
@@ -61,7 +58,6 @@ pub struct Statement {
 pub struct ChargeRecord {
     /// Its name.
     pub charge_id: String,
-    /// For which payment.
     pub payment_id: String,
     /// For which order, where it says one.
     pub order_id: Option<OrderId>,
@@ -74,7 +70,6 @@ pub struct ChargeRecord {
 /// A refund in the provider's statement.
 #[derive(Clone, Debug, Deserialize)]
 pub struct RefundRecord {
-    /// Of which charge.
     pub charge_id: String,
     /// How much.
     pub amount: i64,

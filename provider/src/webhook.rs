@@ -31,16 +31,13 @@ pub struct WebhookEvent {
 pub enum EventSubject {
     /// A charge.
     Payment {
-        /// The payment.
         payment_id: PaymentId,
         /// The provider's name for it.
         transaction_id: String,
     },
-    /// A refund.
     Refund {
         /// The payment that is refunded.
         payment_id: PaymentId,
-        /// The refund.
         refund_id: RefundId,
         /// The provider's name for it.
         provider_refund_id: String,

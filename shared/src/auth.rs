@@ -37,7 +37,6 @@ impl Role {
 /// A user whose token the authorizer has accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// Who.
     pub user_id: UserId,
     /// What they may do.
     pub role: Role,

@@ -133,7 +133,6 @@ mod tests {
     use super::Violation;
 
     crate::checked_text!(
-        /// A title.
         Title: single_line(5), "A title.", "Lamp"
     );
     crate::checked_text!(

@@ -110,7 +110,6 @@ prefixed_id!(
     "prd"
 );
 prefixed_id!(
-    /// An order.
     OrderId,
     "ord"
 );

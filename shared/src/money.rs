@@ -63,7 +63,6 @@ pub struct Money {
     #[cfg_attr(feature = "api-document", schema(schema_with = amount))]
     #[serde(deserialize_with = "amount_in_range")]
     pub amount: i64,
-    /// The currency.
     pub currency: Currency,
 }
 

@@ -8,7 +8,6 @@ use tests::events::sample;
 
 /// A message that a change has sent.
 pub struct Sent {
-    /// The change.
     pub change: &'static str,
     /// The queue that it goes to.
     pub queue: &'static str,

@@ -348,7 +348,6 @@ impl Aws {
         &self.0.dynamodb
     }
 
-    /// The queues.
     pub fn queues(&self) -> &Sqs {
         &self.0.sqs
     }
@@ -358,7 +357,6 @@ impl Aws {
         &self.0.secrets
     }
 
-    /// The mails.
     pub fn mails(&self) -> &Ses {
         &self.0.ses
     }

@@ -157,7 +157,6 @@ impl Http {
         self
     }
 
-    /// The event.
     pub fn event(self) -> Value {
         self.0
     }

@@ -28,7 +28,6 @@ pub struct Mail {
     pub configuration_set: String,
     /// Who gets it.
     pub to: Vec<String>,
-    /// Its subject.
     pub subject: String,
     /// The part for mail programs that show HTML.
     pub html: String,

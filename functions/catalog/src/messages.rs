@@ -7,7 +7,6 @@ use shared::{ids::ProductId, money::Money};
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct ProductChanged {
-    /// Which product.
     pub product_id: ProductId,
     /// Grows with every change: what is older than what is known already is of no interest.
     pub version: u64,

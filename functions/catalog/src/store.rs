@@ -67,7 +67,6 @@ pub enum ReplaceOutcome {
 /// Products that a run has found, and where it continues.
 #[derive(Debug)]
 pub struct Page {
-    /// Which.
     pub products: Vec<ProductId>,
     /// The keys of items in the index that are not readable as products.
     pub unreadable: Vec<String>,

@@ -12,7 +12,6 @@ use shared::{
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct ReservationUpdate {
-    /// Which order.
     pub order_id: OrderId,
     /// The reservation's: an older fact than the last one seen says nothing new.
     pub version: u64,
@@ -34,7 +33,6 @@ pub struct RecordEntry {
     /// Follows from the record that has changed and its version: the same movement is the same
     /// entry.
     pub entry_id: EntryId,
-    /// When.
     pub occurred_at: Timestamp,
     /// `hold`, `commit`, `release`, `restock` (what was sold already), `adjustment`.
     pub kind: &'static str,
@@ -67,7 +65,6 @@ pub type SendNotification = queue::SendNotification<LowStock>;
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct LowStock {
-    /// The product.
     pub product_id: ProductId,
     /// How many can still be ordered.
     pub available: i64,

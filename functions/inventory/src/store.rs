@@ -83,7 +83,6 @@ impl<'de> Deserialize<'de> for Image {
 /// A part of a product's stock, as it is stored.
 #[derive(Clone, Debug, Deserialize)]
 pub struct StockImage {
-    /// The product.
     pub product_id: ProductId,
     /// Which part.
     #[serde(default)]
@@ -147,7 +146,6 @@ impl StockImage {
 /// The stock of a product as it was read.
 #[derive(Clone, Debug)]
 pub struct StockSnapshot {
-    /// The stock.
     pub sharded_stock: ShardedStock,
     /// Whether all of it was read between the same two plans. If not, goods that went from one part
     /// to another meanwhile may have been seen twice or not at all.
@@ -168,7 +166,6 @@ pub enum SaveOutcome {
 /// A part in which there is not enough.
 #[derive(Debug)]
 pub struct Shortage {
-    /// The product.
     pub product_id: ProductId,
     /// The stored item; `None` if it is absent or DynamoDB does not return it.
     pub current: Option<StockImage>,

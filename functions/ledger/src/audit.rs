@@ -18,7 +18,6 @@ use crate::{
 /// What a report shows of an order beside what is wrong with it.
 #[derive(Clone, Debug, Default)]
 pub struct OrderSummary {
-    /// Its status.
     pub status: Option<Status>,
     /// Why a person should review it.
     pub needs_review: Option<String>,

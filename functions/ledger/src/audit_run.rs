@@ -60,7 +60,6 @@ impl Window {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditProgress {
-    /// Which product.
     pub product_id: ProductId,
     /// When the count began.
     pub(crate) started_at: Timestamp,
@@ -100,7 +99,6 @@ pub struct Continuation {
     pub since: Timestamp,
     /// The first moment after it.
     pub until: Timestamp,
-    /// Where in it.
     pub cursor: Cursor,
     /// Orders that were broken, or not to be read, when a round last looked at them: they come
     /// first, however long ago they were placed.

@@ -29,7 +29,6 @@ pub enum CandidateSource {
     PlacedOrders(Status, u32),
     /// Orders for which something moved on this day.
     OrdersWithEntries(String, u32),
-    /// Products.
     Products(u32),
 }
 
@@ -66,9 +65,7 @@ fn days(window: Window) -> Vec<String> {
 /// What a page of a walk holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Candidates {
-    /// Orders.
     Orders(Vec<OrderId>),
-    /// Products.
     Products(Vec<ProductId>),
 }
 

@@ -21,9 +21,7 @@ use crate::domain::audit::record::{
 /// The tables of the others.
 #[derive(Clone)]
 pub struct Sources {
-    /// Of orders.
     pub orders: Table,
-    /// Of payments.
     pub payments: Table,
     /// Of inventory.
     pub stock: Table,
@@ -60,11 +58,8 @@ impl From<StatementError> for ReadError {
 /// What payments has of an order.
 #[derive(Clone, Debug, Default)]
 pub struct PaymentRecords {
-    /// The intent.
     pub intent: Option<IntentRecord>,
-    /// The attempts.
     pub attempts: Vec<AttemptRecord>,
-    /// The refunds.
     pub refunds: Vec<RefundRecord>,
 }
 

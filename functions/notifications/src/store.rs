@@ -20,7 +20,6 @@ use crate::{
 
 /// The table.
 pub struct Store {
-    /// `notifications`.
     pub notifications: Table,
 }
 

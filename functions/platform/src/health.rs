@@ -37,7 +37,6 @@ pub enum Health {
 pub struct Service {
     /// Its name in paths and answers.
     pub name: &'static str,
-    /// Its tables.
     pub tables: Vec<Table>,
 }
 

@@ -26,7 +26,6 @@ pub struct ProblemType {
 /// A member of its own that a problem document has.
 #[derive(Clone, Copy, Debug)]
 pub struct Member {
-    /// Its name.
     pub name: &'static str,
     /// Its meaning.
     pub description: &'static str,

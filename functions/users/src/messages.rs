@@ -22,7 +22,6 @@ pub struct MailData {
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct UserChanged {
-    /// Who.
     pub user_id: UserId,
     /// Grows with every change: what is older than what is known already is of no interest.
     pub version: u64,
@@ -36,7 +35,6 @@ pub struct UserChanged {
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct UserDeleted {
-    /// Who.
     pub user_id: UserId,
     /// Above every version that a change carried.
     pub version: u64,

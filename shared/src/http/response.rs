@@ -136,7 +136,6 @@ impl Response {
         self.headers.get(header::LOCATION.as_str()).map(String::as_str)
     }
 
-    /// The status.
     pub fn status(&self) -> StatusCode {
         self.status
     }

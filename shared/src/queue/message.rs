@@ -99,7 +99,6 @@ impl Message {
 /// A message as it is consumed, with the trace that it continues.
 #[derive(Clone, Debug)]
 pub struct Received<M> {
-    /// The message.
     pub message: M,
     /// The trace that led to it. What the consumer writes keeps it.
     pub trace: Trace,

@@ -11,7 +11,6 @@ use crate::BoxFuture;
 /// A part of what a query finds.
 #[derive(Debug)]
 pub(crate) struct Page {
-    /// The items.
     pub(crate) items: Vec<Item>,
     /// The position behind them in the index; none where there is no more.
     pub(crate) position: Option<Item>,

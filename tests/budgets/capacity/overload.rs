@@ -19,7 +19,6 @@ use tokio::{task::JoinSet, time::Instant};
 pub(super) struct Overload {
     /// The queue's name.
     pub queue: &'static str,
-    /// Its consumer.
     pub consumer: Lambda,
     /// How many executions of the consumer run at the same time.
     pub concurrency: usize,

@@ -55,7 +55,6 @@ pub enum Act {
 pub enum Told {
     /// The token with this number.
     Token(u64),
-    /// 401.
     Refused,
     Done,
     /// A person else was quicker: nothing is done.

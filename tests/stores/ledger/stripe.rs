@@ -26,7 +26,6 @@ impl Double {
         Self { url }
     }
 
-    /// Where.
     pub fn url(&self) -> &str {
         &self.url
     }

@@ -16,7 +16,6 @@ use shared::ids::ProductId;
 /// How many there are of one product, wherever they lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stock {
-    /// The product.
     pub product_id: ProductId,
     /// The quantity that new orders can reserve.
     pub available: i64,
@@ -40,7 +39,6 @@ impl Stock {
 /// figure can fall below zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StockChange {
-    /// The product.
     pub product_id: ProductId,
     /// Which part; see [`shards`].
     pub shard: u32,

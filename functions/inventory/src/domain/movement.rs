@@ -164,7 +164,6 @@ pub struct Movement {
     pub reason: Reason,
     /// Who asked for it.
     pub user_id: UserId,
-    /// When.
     pub created_at: Timestamp,
     /// The fingerprint of the request under its key.
     pub fingerprint: String,

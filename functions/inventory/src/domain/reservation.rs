@@ -39,7 +39,6 @@ const MAX_ALLOCATIONS: usize = 99;
 /// A quantity of one product, held in one shard of its stock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
-    /// The product.
     pub product_id: ProductId,
     /// How many.
     pub quantity: u32,
@@ -58,7 +57,6 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// The products.
     pub fn products(&self) -> BTreeSet<ProductId> {
         self.lines.iter().map(|line| line.product_id).collect()
     }
@@ -112,7 +110,6 @@ impl Lines {
 /// A quantity of one product, as an order requests it.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct RequestedLine {
-    /// The product.
     pub product_id: ProductId,
     /// How many.
     pub quantity: u32,
@@ -185,7 +182,6 @@ impl From<State> for String {
 /// What is, was or could not be held for one order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
-    /// The order.
     pub order_id: OrderId,
     /// How far it is.
     pub state: State,
@@ -209,7 +205,6 @@ pub struct Reservation {
 /// What an order asks of its reservation.
 #[derive(Clone, Debug)]
 pub struct ReservationRequest {
-    /// The order.
     pub order_id: OrderId,
     /// How often it has asked for something.
     pub attempt: u64,

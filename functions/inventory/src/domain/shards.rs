@@ -60,7 +60,6 @@ impl ShardLayout {
 /// What lies in one part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardStock {
-    /// Which.
     pub shard: u32,
     /// The quantity that new orders can reserve.
     pub available: i64,
@@ -80,7 +79,6 @@ pub struct ShardAllocation {
 /// Everything about the stock of one product.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardedStock {
-    /// The product.
     pub product_id: ProductId,
     /// How it is divided.
     pub layout: ShardLayout,

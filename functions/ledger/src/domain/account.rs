@@ -112,7 +112,6 @@ impl From<Account> for String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Unit {
-    /// Money.
     Money(Currency),
     /// Pieces of one product.
     Pieces(ProductId),

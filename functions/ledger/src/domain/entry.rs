@@ -28,9 +28,7 @@ pub const MAX_AMOUNT: i64 = 1_000_000_000_000;
 /// So much into an account (above zero) or out of it (below).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Line {
-    /// Where.
     pub account: Account,
-    /// Of what.
     pub unit: Unit,
     /// How much.
     pub amount: i64,
@@ -43,7 +41,6 @@ pub struct Line {
 pub struct Kind(String);
 
 impl Kind {
-    /// The name.
     pub fn name(&self) -> &str {
         &self.0
     }
@@ -101,21 +98,17 @@ pub enum InvalidEntry {
     /// Money in a stock account, or the reverse, or one product in the account of another.
     #[error("{account} is not counted in {unit}")]
     UnitMismatch {
-        /// The account.
         account: Account,
-        /// The unit.
         unit: Unit,
     },
     /// The money of one order in the entry of another.
     #[error("the entry belongs to another order than its account {account}")]
     OrderMismatch {
-        /// The account.
         account: Account,
     },
     /// Something comes from nowhere, or is gone.
     #[error("the lines in {unit} come to {sum}, not to 0")]
     Unbalanced {
-        /// In which unit.
         unit: Unit,
         /// By so much.
         sum: i128,
@@ -161,7 +154,6 @@ impl Entry {
         Ok(Self { entry_id, occurred_at, kind, order_id, lines })
     }
 
-    /// Its id.
     pub fn id(&self) -> EntryId {
         self.entry_id
     }

@@ -62,7 +62,6 @@ pub struct Shop<'a> {
 pub struct RenderedEmail {
     /// The name of its template, as messages and records use it.
     pub template: &'static str,
-    /// Its subject.
     pub subject: &'static str,
     /// For mail programs that show HTML.
     pub html: String,

@@ -67,7 +67,6 @@ impl Template {
 /// What a mail about an order speaks of.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Context {
-    /// The order.
     pub order_id: OrderId,
     /// What it costs.
     pub total: Money,

@@ -35,7 +35,6 @@ impl Template {
 /// What a mail about stock speaks of.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Context {
-    /// The product.
     pub product_id: ProductId,
     /// What people call it.
     pub sku: Option<String>,

@@ -3,11 +3,9 @@
 /// A command that another service has to process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PendingCommand {
-    /// Reserve the stock.
     ReserveStock,
     /// Commit the stock: decrement the on-hand stock by the reserved quantity.
     CommitStock,
-    /// Release the stock.
     ReleaseStock,
     /// Open the payment, and charge it at once if the order has a payment method.
     OpenPayment,

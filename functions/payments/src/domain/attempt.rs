@@ -20,7 +20,6 @@ use super::{
 };
 
 stored_enum!(
-    /// State of an attempt.
     AttemptState {
         /// Recorded; nothing was sent to the provider.
         New = "new",

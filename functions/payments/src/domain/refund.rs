@@ -15,7 +15,6 @@ use shared::{
 use super::{Attempt, Dispatch, KEY_EXPIRY_AGE, KEY_REUSE_AGE, Lock, PaymentIntent};
 
 stored_enum!(
-    /// State of a refund.
     RefundState {
         /// Recorded, not sent.
         New = "new",

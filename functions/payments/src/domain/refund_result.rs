@@ -28,7 +28,6 @@ pub struct RequestedRefund {
     pub reason: String,
     /// The admin.
     pub by: UserId,
-    /// Id of the request.
     pub request_id: String,
 }
 

@@ -52,9 +52,7 @@ pub enum Revocable {
     PasswordReset,
     /// Sessions: refresh tokens.
     Sessions,
-    /// Access tokens.
     AccessTokens,
-    /// Device tokens.
     DeviceTokens,
     /// The link that withdraws an address change, sent to a verified address.
     WithdrawLink,

@@ -29,7 +29,6 @@ pub struct Session {
     pub session_epoch: u64,
     /// The number of the token that counts, from 1.
     pub sequence: u64,
-    /// The hash of its secret.
     pub secret_hash: String,
     /// When it was given out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,7 +73,6 @@ pub enum TokenStatus {
 pub struct TokenGeneration {
     /// Its number in the family, from 1.
     pub sequence: u64,
-    /// The hash of its secret.
     pub secret_hash: String,
 }
 

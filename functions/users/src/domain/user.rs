@@ -28,7 +28,6 @@ const MIN_RESEND_LIFETIME: Duration = Duration::from_secs(10 * 60);
 /// lock existing users out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// Who.
     pub id: UserId,
     /// The address in its normal form.
     pub email: String,
@@ -72,7 +71,6 @@ pub struct User {
 pub struct Link {
     /// SHA-256 of the token.
     pub token_hash: String,
-    /// The token, sealed.
     pub sealed_token: String,
     /// Until when it is good.
     pub expires_at: Timestamp,
@@ -95,7 +93,6 @@ pub struct Withdrawal {
     /// The address that was the login when the change was asked for. The link was sent there, and a
     /// withdrawal returns the login to it.
     pub email: String,
-    /// The link.
     pub link: Link,
 }
 

@@ -89,7 +89,6 @@ pub enum Image {
     Present(Box<User>),
     /// A deleted account.
     Deleted {
-        /// Who.
         user_id: UserId,
         /// Since when they are gone.
         deleted_at: Timestamp,

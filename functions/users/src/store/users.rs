@@ -51,7 +51,6 @@ pub enum UpdateOutcome {
 /// A listed user, with the sort key after which the next page starts.
 #[derive(Clone, Debug)]
 pub struct ListedUser {
-    /// The user.
     pub user: User,
     /// Time of registration and id.
     pub listed_at: String,

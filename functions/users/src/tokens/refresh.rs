@@ -52,7 +52,6 @@ impl RefreshTokenKey {
 /// Whose token it is, and what access tokens say of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenSubject {
-    /// Who.
     pub user_id: UserId,
     /// The version of the user that the rest is taken from.
     pub version: u64,

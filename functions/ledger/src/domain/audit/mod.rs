@@ -64,7 +64,6 @@ pub struct Finding {
 pub enum FindingValue {
     /// How much, how many.
     Count(i64),
-    /// Which.
     Name(String),
 }
 

@@ -20,7 +20,6 @@ use crate::domain::{Balances, StockBucket, Unit, entry::sums_by_unit};
 /// All that is written anywhere about one order.
 #[derive(Clone, Debug)]
 pub struct OrderSnapshot {
-    /// Which.
     pub order_id: OrderId,
     /// As orders has it.
     pub order: Option<OrderRecord>,

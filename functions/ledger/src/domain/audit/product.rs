@@ -11,7 +11,6 @@ use crate::domain::{Balances, StockBucket};
 /// All that is written anywhere about the stock of one product.
 #[derive(Clone, Debug)]
 pub struct ProductSnapshot {
-    /// Which.
     pub product_id: ProductId,
     /// Its figures: one record for each part of its stock.
     pub shards: Vec<StockRecord>,

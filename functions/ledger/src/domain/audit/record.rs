@@ -128,7 +128,6 @@ pub enum PaymentState {
 /// A quantity of a product.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Quantity {
-    /// The product.
     pub product_id: ProductId,
     /// How many.
     pub quantity: i64,
@@ -146,7 +145,6 @@ pub struct Totals {
 pub struct Amount {
     /// Minor units.
     pub amount: i64,
-    /// Of what.
     pub currency: Currency,
 }
 
@@ -155,7 +153,6 @@ pub struct Amount {
 pub struct IntentRecord {
     /// What the order costs.
     pub amount: i64,
-    /// In which currency.
     pub currency: Currency,
     /// How much was captured, once.
     pub captured_total: i64,
@@ -180,7 +177,6 @@ pub struct IntentRecord {
     /// The part of it that banks returned.
     #[serde(default)]
     pub dispute_reinstated_total: i64,
-    /// The disputes.
     #[serde(default)]
     pub disputes: Vec<DisputeRecord>,
     /// How much of it no refund has taken.
@@ -227,13 +223,11 @@ pub struct DisputeRecord {
 /// An attempt to pay.
 #[derive(Clone, Debug, Deserialize)]
 pub struct AttemptRecord {
-    /// The payment.
     pub payment_id: String,
     /// How far it is.
     pub state: Outcome,
     /// How much.
     pub amount: i64,
-    /// In which currency.
     pub currency: Currency,
     /// The provider that was asked.
     pub provider: String,
@@ -253,7 +247,6 @@ pub struct AttemptRecord {
 /// A refund.
 #[derive(Clone, Debug, Deserialize)]
 pub struct RefundRecord {
-    /// Its id.
     pub refund_id: String,
     /// The refunded payment.
     pub payment_id: String,
@@ -298,11 +291,9 @@ pub enum Outcome {
 /// What is, was or could not be held for an order.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ReservationRecord {
-    /// The order.
     pub order_id: OrderId,
     /// How far it is.
     pub state: ReservationState,
-    /// What.
     pub lines: Vec<Quantity>,
     /// The product that was short, if one was: nothing was held then.
     #[serde(default)]
@@ -327,14 +318,11 @@ impl ReservationRecord {
 /// Goods that came in or were written off by hand.
 #[derive(Clone, Debug, Deserialize)]
 pub struct MovementRecord {
-    /// Its id.
     pub movement_id: String,
-    /// Of which product.
     pub product_id: ProductId,
     /// How many came in (above zero) or went; none: something was settled, and no goods moved.
     #[serde(default)]
     pub delta: Option<i64>,
-    /// When.
     pub created_at: Timestamp,
 }
 
@@ -381,7 +369,6 @@ pub struct StockRecord {
 /// A ledger entry as stored under an order, a day or a product.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Posting {
-    /// The entry.
     pub entry_id: EntryId,
     /// When the recorded change happened.
     pub occurred_at: Timestamp,

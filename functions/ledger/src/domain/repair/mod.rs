@@ -49,7 +49,6 @@ const MAX_EPOCHS: u64 = 10;
 pub struct Repair {
     /// The ids that have to be closed before it is recorded.
     pub closes: Vec<EntryId>,
-    /// The entry.
     pub entry: Entry,
 }
 
