@@ -109,10 +109,7 @@ prefixed_id!(
     ProductId,
     "prd"
 );
-prefixed_id!(
-    OrderId,
-    "ord"
-);
+prefixed_id!(OrderId, "ord");
 prefixed_id!(
     /// A notification to a user.
     NotificationId,

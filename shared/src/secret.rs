@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn new_key_becomes_active_after_the_activation_delay() {
+    fn new_key_is_active_after_the_activation_delay() {
         let rotated = format!(r#"{{"current":"new","previous":"old","rotated_at":"{ROTATED}"}}"#);
         let known = ROTATED.plus(KEY_ACTIVATION_DELAY);
         assert_eq!(ring(&rotated, ROTATED), ["old", "new"]);

@@ -90,8 +90,7 @@ async fn placing_an_order_costs_one_read_and_one_transaction_and_a_replay_the_re
 }
 
 #[tokio::test]
-async fn every_step_of_an_order_that_somebody_takes_costs_a_read_and_a_write_and_a_repetition_the_read_alone()
- {
+async fn order_action_costs_one_read_and_one_write() {
     let (shop, product) = shop().await;
     let mut orders = Vec::new();
     for key in ["shipped", "given-up"] {
@@ -237,7 +236,7 @@ async fn login_costs_three_round_trips_of_four_calls_or_two_of_three_from_a_know
 }
 
 #[tokio::test]
-async fn to_exchange_a_refresh_token_costs_one_transaction_and_so_does_the_first_after_a_login() {
+async fn token_refresh_costs_one_transaction() {
     let shop = Shop::new();
     let (login, _) = ada(&shop).await;
     let first = shop.call("refresh-token", refresh(&login)).await;
@@ -254,7 +253,7 @@ async fn the_authorizer_costs_one_call_where_the_gateway_has_no_answer_of_the_la
 }
 
 #[tokio::test]
-async fn what_somebody_does_with_their_account_costs_a_read_and_a_write_for_each_thing() {
+async fn account_changes_cost_one_read_and_one_write_per_item() {
     let shop = Shop::new();
     let (_, authorized) = ada(&shop).await;
     let me = |method: &str, path: &str, body: Value| {
@@ -327,7 +326,7 @@ async fn what_somebody_does_with_their_account_costs_a_read_and_a_write_for_each
 }
 
 #[tokio::test]
-async fn an_admins_look_at_users_costs_one_call_for_one_and_one_for_each_shard_for_all() {
+async fn reading_users_costs_one_call_each_or_one_per_shard() {
     let shop = Shop::new();
     shop.ada().await;
     costs(&shop.call("get-user", sample("get-user")).await, &["GetItem"]);
@@ -373,7 +372,7 @@ fn payment(order: &str, token: &str) -> Http {
 /// What is captured is read with what is asked back, with the key of the request and with the state
 /// of the provider.
 #[tokio::test]
-async fn to_give_money_back_costs_one_read_and_three_writes_and_a_repetition_the_read_alone() {
+async fn refund_costs_one_read_and_three_writes() {
     let (shop, product) = shop().await;
     let order = id(&shop.order("first", &product, 1, Some("tok_ok")).await);
     shop.pump().settle().await;
@@ -395,8 +394,7 @@ async fn to_give_money_back_costs_one_read_and_three_writes_and_a_repetition_the
 /// The event says only what to ask about: what there is of the payment is read with the state of
 /// the provider.
 #[tokio::test]
-async fn to_hear_the_provider_costs_two_reads_and_what_has_changed_and_what_was_heard_before_one_read()
- {
+async fn webhook_costs_two_reads_and_the_changed_writes() {
     let (shop, product) = shop().await;
     let order = id(&shop.order("first", &product, 1, Some("tok_3ds")).await);
     shop.pump().settle().await;
@@ -418,7 +416,7 @@ async fn to_hear_the_provider_costs_two_reads_and_what_has_changed_and_what_was_
 }
 
 #[tokio::test]
-async fn to_change_or_archive_a_product_costs_a_read_and_a_write_and_a_repetition_the_read_alone() {
+async fn product_change_costs_one_read_and_one_write() {
     let shop = Shop::new();
     assert_eq!(shop.call("create-product", sample("create-product")).await.status(), 201);
     let product = shop

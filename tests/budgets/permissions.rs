@@ -289,7 +289,7 @@ fn complaints(granted: &Actions, seen: &Actions) -> Vec<String> {
 
 // The jitter between two tries of a transaction takes no time.
 #[tokio::test(start_paused = true)]
-async fn every_function_may_do_what_it_does_and_nothing_else() {
+async fn every_function_has_exactly_the_permissions_it_uses() {
     let seen = Arc::new(Mutex::new(Actions::new()));
     stories::users(&seen).await;
     stories::accounts_of_another_system(&seen).await;

@@ -57,7 +57,7 @@ async fn every_request_that_is_damaged_here_succeeds_undamaged() {
 }
 
 #[tokio::test]
-async fn what_is_no_json_is_400() {
+async fn malformed_json_is_400() {
     let mut edge = Edge::new("no JSON").await;
     for operation in takers() {
         let valid = edge.body(operation).unwrap().to_string();
@@ -132,7 +132,7 @@ async fn what_is_no_json_is_400() {
 }
 
 #[tokio::test]
-async fn what_is_no_utf8_or_no_base64_is_400() {
+async fn invalid_utf8_or_base64_is_400() {
     let mut edge = Edge::new("bytes").await;
     for operation in takers() {
         let valid = edge.body(operation).unwrap().to_string();
@@ -158,7 +158,7 @@ async fn what_is_no_utf8_or_no_base64_is_400() {
 }
 
 #[tokio::test]
-async fn a_field_that_stands_twice_is_400_at_every_level() {
+async fn duplicate_field_is_400_at_every_level() {
     let mut edge = Edge::new("repeated fields").await;
     for operation in takers() {
         let body = edge.body(operation).unwrap();
@@ -283,7 +283,7 @@ async fn a_field_of_another_type_is_422_with_its_place() {
 /// serde's derived structs read themselves from a list of their values too, and its enums from
 /// `{"name": null}`. The API has neither form.
 #[tokio::test]
-async fn a_list_is_no_object_and_an_object_is_no_name() {
+async fn wrong_json_types_are_rejected() {
     let mut edge = Edge::new("lists for objects").await;
     let lists: [(&str, &str, Value); 29] = [
         (
@@ -442,7 +442,7 @@ async fn a_field_that_there_is_not_is_422_at_every_level() {
 /// Words of serde's messages, in places where a client can put them: the text after them must not
 /// be echoed.
 #[tokio::test]
-async fn no_answer_repeats_what_was_sent() {
+async fn no_answer_repeats_the_input() {
     let tricks = [
         format!("x, expected {ECHO}"),
         format!("`, expected `{ECHO}`, expected `"),

@@ -184,7 +184,7 @@ async fn a_link_that_does_not_work_is_400_and_says_nothing_about_why() {
 }
 
 #[tokio::test]
-async fn an_address_that_somebody_took_first_is_409() {
+async fn taken_address_is_409() {
     let mut edge = Edge::new("taken addresses").await;
     let mut body = edge.body("register-user").unwrap();
     body["email"] = "ada.king@example.com".into();
@@ -306,7 +306,7 @@ async fn a_change_says_which_version_it_starts_from() {
 }
 
 #[tokio::test]
-async fn a_change_of_nothing_of_nobody_or_of_ones_own_rights_is_refused() {
+async fn empty_unknown_and_own_account_changes_are_rejected() {
     let mut edge = Edge::new("changes of accounts").await;
     for operation in ["update-me", "update-user"] {
         edge.check(
@@ -422,7 +422,7 @@ async fn a_cursor_of_the_users_is_its_admins_own() {
 
 /// Responses do not reveal to strangers whether an address is registered.
 #[tokio::test]
-async fn to_ask_for_a_link_is_202_whoever_has_the_address_and_writes_for_nobody_else() {
+async fn reset_request_is_202_for_every_address() {
     let mut edge = Edge::new("links for nobody").await;
     let long = "x".repeat(200_000);
     let known = edge
@@ -467,7 +467,7 @@ async fn to_ask_for_a_link_is_202_whoever_has_the_address_and_writes_for_nobody_
 
 /// A device token only selects the bucket of attempts: an invalid one changes nothing.
 #[tokio::test]
-async fn a_device_token_that_is_none_is_no_device_token() {
+async fn invalid_device_token_is_ignored() {
     let mut edge = Edge::new("device tokens").await;
     let good = edge
         .shop

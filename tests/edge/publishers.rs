@@ -355,7 +355,7 @@ bad_records! { publish_user_events publish_product_events publish_stock_events p
 /// A text that DynamoDB took must not make a message that SQS refuses: the stream would stand still
 /// behind it for a day.
 #[tokio::test]
-async fn whatever_stands_in_an_image_its_messages_can_be_sent() {
+async fn messages_of_any_image_are_accepted_by_sqs() {
     let mut odd = Vec::new();
     let mut checked = 0;
     for (operation, dead_letter, good) in all_changes().await {

@@ -335,7 +335,7 @@ odd_fields! {
 
 /// Messages that say what cannot be: they are rejected, and nothing of them stays.
 #[tokio::test]
-async fn a_message_that_says_what_cannot_be_is_rejected_and_leaves_nothing() {
+async fn contradictory_message_is_rejected_and_writes_nothing() {
     let account = |order: &str| {
         json!(format!("customer_funds:ord_0199c2a8-0000-7000-8000-0000000000{order}"))
     };
@@ -532,7 +532,7 @@ async fn an_entry_is_written_once_and_never_written_over() {
 /// No address is suppressed for a transient bounce, for a mail of another sender, or for a
 /// malformed address.
 #[tokio::test]
-async fn feedback_that_says_nothing_for_good_suppresses_nobody() {
+async fn transient_feedback_suppresses_no_address() {
     let shop = Shop::new();
     let standing = world(&shop.aws);
     let long = "x".repeat(100_000);
@@ -591,7 +591,7 @@ async fn feedback_that_says_nothing_for_good_suppresses_nobody() {
 }
 
 #[tokio::test]
-async fn a_batch_that_is_none_fails_whole_and_writes_nothing() {
+async fn malformed_batch_fails_and_writes_nothing() {
     let mut odd = Vec::new();
     for (operation, queue, before) in CONSUMERS {
         let shop = shop_for(operation, before).await;

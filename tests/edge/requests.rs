@@ -232,7 +232,7 @@ async fn a_decent_request_id_comes_back_and_another_one_does_not() {
 }
 
 #[tokio::test]
-async fn what_is_no_id_is_404_without_a_look_at_the_table() {
+async fn malformed_id_is_404_without_a_read() {
     let long = "x".repeat(10_000);
     let mut edge = Edge::new("paths").await;
     for route in ROUTES.iter() {
@@ -488,7 +488,7 @@ async fn a_cursor_opens_only_the_list_that_it_was_given_for() {
 }
 
 #[tokio::test]
-async fn who_is_not_known_gets_401_and_who_may_not_gets_403() {
+async fn unauthenticated_is_401_and_unauthorized_is_403() {
     let mut edge = Edge::new("callers").await;
     for route in ROUTES.iter() {
         let with = |edge: &Edge, member: &str, value: Value| {
@@ -657,7 +657,7 @@ async fn an_event_that_no_gateway_sends_is_400() {
 /// Lambda authorizer"), and answers 500 to more; methods of up to 1,600 reach the authorizer. A
 /// `${…}` in a policy is a variable, which matches nothing.
 #[tokio::test]
-async fn a_policy_for_a_visitor_never_depends_on_what_the_visitor_typed() {
+async fn visitor_policy_is_independent_of_input() {
     let edge = Edge::new("policies").await;
     for id in [
         "x".repeat(1400),
@@ -684,7 +684,7 @@ async fn a_policy_for_a_visitor_never_depends_on_what_the_visitor_typed() {
 
 /// Every invalid token is the same refusal, whatever is wrong with the event around it.
 #[tokio::test]
-async fn an_authorizer_says_unauthorized_or_that_the_event_is_none() {
+async fn authorizer_rejects_bad_tokens_and_bad_events() {
     let mut edge = Edge::new("tokens").await;
     let long = "a".repeat(100_000);
     let token = format!("{}.{}.x", "eyJhbGciOiJub25lIn0", "e30");

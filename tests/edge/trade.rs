@@ -13,7 +13,7 @@ fn payment(order: &str, key: &str, more: &Value) -> events::Http {
 }
 
 #[tokio::test]
-async fn what_is_anothers_is_what_is_not_there() {
+async fn foreign_resources_look_like_missing_ones() {
     let mut edge = Edge::new("what is another's").await;
     let (nobody, no_payment) = (
         "ord_0199c2a8-0000-7000-8000-00000000dead",
@@ -175,7 +175,7 @@ async fn what_is_anothers_is_what_is_not_there() {
 }
 
 #[tokio::test]
-async fn what_comes_at_the_wrong_time_is_409_and_what_does_not_agree_is_422() {
+async fn wrong_state_is_409_and_mismatch_is_422() {
     let mut edge = Edge::new("wrong times").await;
     let (paid, open, failed, product) = (
         edge.paid_order.clone(),
@@ -365,7 +365,7 @@ async fn a_login_that_fails_says_nothing_about_why() {
 /// Steps of an order that do not follow from where it is: refused with where it is and what it
 /// takes, and nothing is changed.
 #[tokio::test]
-async fn a_step_out_of_turn_is_409_and_says_what_can_be_done() {
+async fn invalid_transition_is_409_and_lists_allowed_ones() {
     let mut edge = Edge::new("steps out of turn").await;
     let (open, paid, failed, ready, shipped) = (
         edge.open_order.clone(),
@@ -452,7 +452,7 @@ async fn a_step_out_of_turn_is_409_and_says_what_can_be_done() {
 /// More than was paid, an unpaid payment, a reused key; and of two refunds that exceed the amount
 /// together, one succeeds.
 #[tokio::test]
-async fn no_more_goes_back_than_came() {
+async fn refunds_never_exceed_the_capture() {
     let mut edge = Edge::new("refunds").await;
     let refund = |edge: &Edge, key: &str, amount: Value| {
         let mut event = edge
@@ -541,7 +541,7 @@ async fn no_more_goes_back_than_came() {
 
 /// A product that is changed by two, that takes another's SKU, and that is sold no more.
 #[tokio::test]
-async fn a_product_is_changed_by_who_saw_it_last_and_not_after_its_end() {
+async fn product_change_needs_the_current_version_and_an_active_product() {
     let mut edge = Edge::new("changed products").await;
     edge.shop.product("Kettle", 4999, 5).await;
     edge.settle().await;
@@ -584,7 +584,7 @@ async fn a_product_is_changed_by_who_saw_it_last_and_not_after_its_end() {
 
 /// Limits of a buyer: unpaid orders, and the quantity of a product.
 #[tokio::test]
-async fn nobody_holds_more_than_their_share() {
+async fn buyer_limits_are_enforced() {
     let mut edge = Edge::new("limits of a buyer").await;
     let mut limited = edge.body("create-product").unwrap();
     limited["max_per_order"] = 3.into();
@@ -707,7 +707,7 @@ async fn a_repeated_request_is_answered_again_and_a_key_is_its_users_own() {
 /// The commands of a waiting order are re-sent repeatedly, and payments repeats its state each
 /// time. That adds no history entry.
 #[tokio::test]
-async fn a_decline_that_is_told_again_is_no_second_decline() {
+async fn repeated_decline_is_recorded_once() {
     let edge = Edge::new("retried orders").await;
     let shop = &edge.shop;
     let (before, mut pump) = (shop.aws.mails().mails().len(), shop.pump());

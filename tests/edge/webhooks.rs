@@ -23,7 +23,7 @@ fn seconds(edge: &Edge) -> i64 {
 }
 
 #[tokio::test]
-async fn nobody_but_the_provider_is_heard_and_nobody_is_told_why() {
+async fn unsigned_webhooks_are_rejected_without_a_reason() {
     let mut edge = Edge::new("forged events").await;
     let (now, body) = (seconds(&edge), edge.told("evt_1"));
     let good = signature(WEBHOOK_SECRET, now, &body);
@@ -128,7 +128,7 @@ async fn nobody_but_the_provider_is_heard_and_nobody_is_told_why() {
 }
 
 #[tokio::test]
-async fn another_provider_is_none() {
+async fn webhook_of_another_provider_is_404() {
     let mut edge = Edge::new("unknown providers").await;
     let long = "x".repeat(10_000);
     for provider in [
@@ -253,7 +253,7 @@ async fn signed_body_of_another_shape_is_acknowledged_and_leaves_nothing() {
 
 /// Signed, well formed, and about unknown objects; or in an unknown format.
 #[tokio::test]
-async fn an_event_about_nothing_of_ours_is_heard_and_changes_nothing_but_its_mark() {
+async fn webhook_about_unknown_objects_is_acknowledged() {
     let mut edge = Edge::new("foreign events").await;
     let payment = edge.payment.clone();
     let nobody = "pay_0199c2a8-0000-7000-8000-00000000dead_0199c2a8-0000-7000-8000-00000000dead";
@@ -347,7 +347,7 @@ async fn an_event_about_nothing_of_ours_is_heard_and_changes_nothing_but_its_mar
 /// One payment that waits for its buyer, and its final event: late, out of order, a hundred times,
 /// concurrently.
 #[tokio::test]
-async fn however_often_and_in_whatever_order_it_is_told_it_happens_once() {
+async fn webhooks_apply_once_in_any_order_and_number() {
     let mut edge = Edge::new("repeated events").await;
     let shop = edge.shop.clone();
     let mut pump = shop.pump();
@@ -429,7 +429,7 @@ async fn however_often_and_in_whatever_order_it_is_told_it_happens_once() {
 
 /// Heard before, or signed in time and sent again too late: neither counts a second time.
 #[tokio::test]
-async fn what_was_recorded_on_the_way_is_worth_nothing_later() {
+async fn replayed_webhook_is_rejected() {
     let mut edge = Edge::new("replayed events").await;
     let recorded = edge.webhook(&edge.told("evt_recorded"));
     edge.check("in its time", HEAR, recorded.clone(), Expect::Fine).await;

@@ -183,7 +183,7 @@ fn every_row_is_of_an_operation() {
 }
 
 #[tokio::test]
-async fn every_sample_does_what_it_is_a_sample_of() {
+async fn every_sample_has_its_documented_outcome() {
     let mut odd = Vec::new();
     for (operation, before, then) in all_rows() {
         if !template::root().join(format!("events/{operation}.json")).is_file() {

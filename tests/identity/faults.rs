@@ -161,7 +161,7 @@ async fn survives(trial: Trial, attempt: impl AsyncFn(&Scene) -> Called) {
 }
 
 #[tokio::test]
-async fn a_refresh_is_finished_whatever_happens_to_a_call() {
+async fn refresh_completes_under_any_fault() {
     let trial = Trial { name: "refresh-token", done: 200, done_before: (200, "") };
     survives(trial, async |scene| {
         let called = scene.shop.refresh(&scene.session.refresh_token).await;
@@ -177,7 +177,7 @@ async fn a_refresh_is_finished_whatever_happens_to_a_call() {
 }
 
 #[tokio::test]
-async fn a_reuse_is_punished_whatever_happens_to_a_call() {
+async fn token_reuse_ends_the_session_under_any_fault() {
     let trial =
         Trial { name: "refresh-token, used twice", done: 401, done_before: (401, "invalid_token") };
     let whole = Scene::set(Shop::open()).await;
@@ -216,7 +216,7 @@ async fn a_reuse_is_punished_whatever_happens_to_a_call() {
 }
 
 #[tokio::test]
-async fn a_changed_password_is_changed_whatever_happens_to_a_call() {
+async fn password_change_completes_under_any_fault() {
     // A client that repeats a change after a lost response has another password by now.
     let trial = Trial { name: "change-password", done: 204, done_before: (422, "wrong_password") };
     survives(trial, async |scene| {
@@ -244,14 +244,14 @@ async fn a_changed_password_is_changed_whatever_happens_to_a_call() {
 }
 
 #[tokio::test]
-async fn an_address_is_verified_whatever_happens_to_a_call() {
+async fn verification_completes_under_any_fault() {
     let trial =
         Trial { name: "verify-email", done: 204, done_before: (400, "invalid_one_time_token") };
     survives(trial, async |scene| scene.shop.verify_email(&scene.verification).await).await;
 }
 
 #[tokio::test]
-async fn an_address_change_is_withdrawn_whatever_happens_to_a_call() {
+async fn withdrawal_completes_under_any_fault() {
     let trial = Trial {
         name: "withdraw-email-change",
         done: 204,
@@ -261,7 +261,7 @@ async fn an_address_change_is_withdrawn_whatever_happens_to_a_call() {
 }
 
 #[tokio::test]
-async fn a_password_is_reset_whatever_happens_to_a_call() {
+async fn password_reset_completes_under_any_fault() {
     let trial = Trial {
         name: "confirm-password-reset",
         done: 204,
@@ -271,7 +271,7 @@ async fn a_password_is_reset_whatever_happens_to_a_call() {
 }
 
 #[tokio::test]
-async fn an_account_is_erased_whatever_happens_to_a_call() {
+async fn account_deletion_completes_under_any_fault() {
     let trial = Trial { name: "delete-me", done: 204, done_before: (401, "invalid_token") };
     survives(trial, async |scene| scene.shop.delete_me(&scene.session).await).await;
 }

@@ -81,8 +81,7 @@ async fn two_hundred_registrations_of_one_address_at_once_make_one_account() {
 }
 
 #[tokio::test]
-async fn whatever_happens_to_the_calls_of_many_registrations_at_once_there_is_one_account_or_none()
-{
+async fn concurrent_registrations_under_faults_create_at_most_one_account() {
     let mut all = [0; 3];
     for seed in 0..SPOILED {
         let shop = Shop::crowded(seed);

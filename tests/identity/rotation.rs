@@ -92,7 +92,7 @@ impl Crowd {
 }
 
 #[tokio::test]
-async fn a_rotation_in_the_midst_of_logins_refreshes_and_authorizations_fails_nobody() {
+async fn key_rotation_under_load_fails_no_request() {
     let mut crowd = Crowd::gather(1).await;
     for rotation in 0..4 {
         crowd.steps(if rotation == 0 { 30 } else { 200 }).await;

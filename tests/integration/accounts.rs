@@ -90,7 +90,7 @@ async fn a_forgotten_password_is_replaced_and_every_session_ends() {
 }
 
 #[tokio::test]
-async fn a_session_goes_on_by_refreshing_and_ends_for_all_when_a_token_is_used_twice() {
+async fn refresh_continues_a_session_and_reuse_ends_it() {
     let shop = Shop::open().await;
     let email = format!("{}@example.com", unique("returning"));
     shop.register(&email).await.expect(201);
@@ -144,7 +144,7 @@ async fn a_new_password_ends_all_sessions_but_the_one_that_set_it() {
 }
 
 #[tokio::test]
-async fn an_admin_sees_everybody_and_changes_what_they_may_do() {
+async fn admin_lists_users_and_changes_roles() {
     let shop = Shop::open().await;
     let (admin, person) = (shop.admin().await, shop.customer().await);
     assert_eq!(person.get("/users").await.problem(403), "insufficient_permissions");
@@ -193,7 +193,7 @@ async fn an_admin_sees_everybody_and_changes_what_they_may_do() {
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_somebody_who_has_gone() {
+async fn deleted_account_leaves_no_data() {
     let shop = Shop::open().await;
     let product = shop.product(1500, 10).await;
     let (name, email) = (unique("Planted Name"), format!("{}@example.com", unique("planted")));
@@ -254,7 +254,7 @@ async fn nothing_is_left_of_somebody_who_has_gone() {
 }
 
 #[tokio::test]
-async fn who_tries_too_often_waits_and_the_owner_does_not() {
+async fn rate_limit_blocks_guessing_and_not_the_owner() {
     let shop = Shop::open().await;
     let email = format!("{}@example.com", unique("besieged"));
     shop.register(&email).await.expect(201);

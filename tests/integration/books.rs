@@ -100,7 +100,7 @@ async fn one_of_each(shop: &Shop, admin: &Person, buyer: &Person, product: &str)
 }
 
 #[tokio::test]
-async fn all_books_balance_and_whoever_changes_a_figure_is_found_out() {
+async fn records_reconcile_and_a_changed_figure_is_found() {
     let shop = Shop::alone().await;
     let began = Clock::System.now().to_string();
     let (admin, buyer, product) =

@@ -263,7 +263,7 @@ async fn another_users_order_and_payment_are_404() {
 }
 
 #[tokio::test]
-async fn a_repeated_key_gets_the_first_answer_byte_for_byte_whatever_has_happened_since() {
+async fn repeated_key_returns_the_first_answer_byte_for_byte() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(2999, 10).await);
     let (key, body) = (

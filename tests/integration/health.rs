@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::{GlobalSecondaryIndex, GlobalSecondaryIndexDescript
 use crate::shop::{Shop, until};
 
 #[tokio::test]
-async fn health_names_the_service_whose_table_is_gone() {
+async fn health_names_the_service_without_its_table() {
     let shop = Shop::alone().await;
     let visitor = shop.visitor();
     assert_eq!(visitor.get("/health").await.expect(200)["status"], "healthy");

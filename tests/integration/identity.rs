@@ -22,7 +22,7 @@ async fn registration_login_and_profile_fit_together() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_and_an_unknown_address_are_told_apart_by_nothing() {
+async fn wrong_password_and_unknown_address_look_alike() {
     let shop = Shop::open().await;
     let email = format!("{}@example.com", unique("known"));
     shop.register(&email).await.expect(201);

@@ -193,7 +193,7 @@ async fn abandon_after_capture(shop: &Shop, buyer: &crate::shop::Person, order: 
 }
 
 #[tokio::test]
-async fn a_stream_that_stands_still_delays_orders_and_loses_none() {
+async fn stopped_stream_delays_orders_and_loses_none() {
     let shop = Shop::alone().await;
     let product = shop.product(300, 200).await;
     // A buyer has at most five unpaid orders: each of these has a buyer of its own.

@@ -33,7 +33,7 @@ async fn a_provider_that_fails_once_is_asked_again_under_the_same_key() {
 }
 
 #[tokio::test]
-async fn an_unknown_outcome_is_202_and_the_same_key_tells_how_it_ended() {
+async fn unknown_outcome_is_202_and_the_key_returns_its_result() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(700, 2).await);
     let order = buyer.order(&product, 1, None).await;

@@ -207,7 +207,7 @@ async fn begin(shop: &Shop, buyer: &Person, product: &str, queue: &str, story: S
 }
 
 #[tokio::test]
-async fn what_every_queue_of_an_order_gave_up_on_is_put_back_and_ends_well() {
+async fn dead_letters_of_every_order_queue_can_be_redriven() {
     let shop = Shop::alone().await;
     let buyer = shop.customer().await;
     for (queue, story) in QUEUES {
@@ -257,7 +257,7 @@ async fn what_every_queue_of_an_order_gave_up_on_is_put_back_and_ends_well() {
 }
 
 #[tokio::test]
-async fn what_the_other_queues_gave_up_on_is_put_back_too() {
+async fn dead_letters_of_the_other_queues_can_be_redriven() {
     let shop = Shop::alone().await;
     let (admin, buyer, product) =
         (shop.admin().await, shop.customer().await, shop.product(300, 5).await);
@@ -345,7 +345,7 @@ async fn what_the_other_queues_gave_up_on_is_put_back_too() {
 /// A message that its consumer cannot read is a dead letter at once, with the reason. Put back, it
 /// becomes one again.
 #[tokio::test]
-async fn what_a_consumer_rejects_is_a_dead_letter_at_once_and_says_why() {
+async fn rejected_message_is_a_dead_letter_at_once_with_its_reason() {
     let shop = Shop::alone().await;
     for (queue, body, reason) in [
         ("release-stock", format!("not an envelope {}", unique("odd")), "it is not an envelope"),
@@ -376,7 +376,7 @@ async fn what_a_consumer_rejects_is_a_dead_letter_at_once_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_change_that_could_not_be_published_is_published_once_more() {
+async fn unpublished_change_can_be_redriven() {
     let shop = Shop::alone().await;
     let (buyer, product) = (shop.customer().await, shop.product(300, 5).await);
     let order = buyer.order(&product, 1, Some("tok_ok")).await;

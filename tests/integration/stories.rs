@@ -3,7 +3,7 @@
 use crate::shop::{Books, Shop, events_of, until};
 
 #[tokio::test]
-async fn a_paid_order_goes_from_basket_to_mail() {
+async fn paid_order_is_confirmed_and_mailed() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(2999, 10).await);
 
@@ -67,7 +67,7 @@ async fn a_declined_card_can_be_followed_by_another() {
 }
 
 #[tokio::test]
-async fn what_is_out_of_stock_fails_and_nothing_is_charged() {
+async fn out_of_stock_order_fails_without_a_charge() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(1000, 1).await);
 

@@ -122,7 +122,7 @@ async fn goods_without_an_address_are_not_shipped() {
 }
 
 #[tokio::test]
-async fn an_order_that_is_given_up_before_it_is_paid_costs_nothing() {
+async fn order_cancelled_before_payment_is_not_charged() {
     let shop = Shop::open().await;
     let (buyer, stranger, product) =
         (shop.customer().await, shop.customer().await, shop.product(1500, 5).await);
@@ -145,7 +145,7 @@ async fn an_order_that_is_given_up_before_it_is_paid_costs_nothing() {
 }
 
 #[tokio::test]
-async fn an_order_that_is_given_up_while_it_is_being_paid_ends_with_nothing_kept() {
+async fn order_cancelled_during_payment_keeps_no_money() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(1500, 20).await);
     for token in [
@@ -174,7 +174,7 @@ async fn an_order_that_is_given_up_while_it_is_being_paid_ends_with_nothing_kept
 }
 
 #[tokio::test]
-async fn an_order_that_is_given_up_after_it_was_confirmed_gives_goods_and_money_back() {
+async fn order_cancelled_after_confirmation_is_refunded_and_restocked() {
     let shop = Shop::open().await;
     let (admin, buyer, product) =
         (shop.admin().await, shop.customer().await, shop.product(1500, 5).await);
@@ -191,7 +191,7 @@ async fn an_order_that_is_given_up_after_it_was_confirmed_gives_goods_and_money_
 }
 
 #[tokio::test]
-async fn a_buyer_who_has_to_prove_who_they_are_pays_once_they_have() {
+async fn three_d_secure_payment_completes_after_the_challenge() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(1500, 5).await);
     for (token, end) in [
@@ -231,7 +231,7 @@ async fn a_buyer_who_has_to_prove_who_they_are_pays_once_they_have() {
 }
 
 #[tokio::test]
-async fn money_is_given_back_in_parts_up_to_what_was_captured() {
+async fn partial_refunds_are_limited_to_the_capture() {
     let shop = Shop::open().await;
     let (admin, buyer, product) =
         (shop.admin().await, shop.customer().await, shop.product(100, 5).await);
@@ -313,7 +313,7 @@ async fn of_fifty_refunds_at_once_that_are_too_much_together_one_is_accepted() {
 }
 
 #[tokio::test]
-async fn nobody_has_more_than_five_orders_that_wait_for_their_money() {
+async fn buyer_has_at_most_five_unpaid_orders() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(100, 20).await);
     let mut orders = Vec::new();

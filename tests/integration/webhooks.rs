@@ -119,7 +119,7 @@ async fn an_event_after_the_customer_has_acted_confirms_the_order() {
 }
 
 #[tokio::test]
-async fn nobody_but_the_provider_is_believed() {
+async fn forged_webhooks_are_rejected() {
     let shop = Shop::open().await;
     let (buyer, product, secret) =
         (shop.customer().await, shop.product(700, 5).await, shop.webhook_secret().await);

@@ -109,7 +109,7 @@ pub fn charges(shop: &Shop) -> Vec<(i64, i64)> {
 }
 
 #[tokio::test]
-async fn an_order_that_is_given_up_before_it_is_paid_costs_nothing_and_lets_its_goods_go() {
+async fn order_cancelled_before_payment_releases_its_stock() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 3, None).await;
     let mut pump = shop.pump();
@@ -141,7 +141,7 @@ async fn an_order_that_is_given_up_before_it_is_paid_costs_nothing_and_lets_its_
 }
 
 #[tokio::test]
-async fn an_order_that_is_given_up_before_anything_has_happened_holds_and_charges_nothing() {
+async fn order_cancelled_at_once_holds_and_charges_nothing() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 3, Some("tok_ok")).await;
     let read = give_up(&shop, &mut shop.pump(), &order).await;
@@ -151,7 +151,7 @@ async fn an_order_that_is_given_up_before_anything_has_happened_holds_and_charge
 }
 
 #[tokio::test]
-async fn a_charge_whose_answer_was_lost_is_given_back_where_the_order_was_given_up_meanwhile() {
+async fn lost_charge_of_a_cancelled_order_is_refunded() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_timeout_after_charge")).await;
     let mut pump = shop.pump();
@@ -172,7 +172,7 @@ async fn a_charge_whose_answer_was_lost_is_given_back_where_the_order_was_given_
 }
 
 #[tokio::test]
-async fn a_confirmed_order_that_is_given_up_brings_goods_and_money_back() {
+async fn cancelled_confirmed_order_is_refunded_and_restocked() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_ok")).await;
     let mut pump = shop.pump();
@@ -248,7 +248,7 @@ async fn a_refund_that_fails_keeps_the_order_in_sight_and_not_its_goods() {
 }
 
 #[tokio::test]
-async fn money_is_given_back_in_parts_never_more_than_was_paid_and_the_order_stands() {
+async fn partial_refunds_never_exceed_the_payment() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_ok")).await;
     let mut pump = shop.pump();
@@ -294,7 +294,7 @@ async fn money_is_given_back_in_parts_never_more_than_was_paid_and_the_order_sta
 /// A partially refunded payment is refunded in full where the order is cancelled: no more than was
 /// paid.
 #[tokio::test]
-async fn an_order_that_was_refunded_in_part_gives_the_rest_back_when_it_is_given_up() {
+async fn partially_refunded_order_is_refunded_fully_on_cancellation() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_ok")).await;
     let mut pump = shop.pump();
@@ -338,7 +338,7 @@ async fn an_order_that_is_refunded_in_full_before_it_is_confirmed_is_cancelled()
 }
 
 #[tokio::test]
-async fn an_order_is_shipped_and_delivered_once_and_its_buyer_hears_of_both() {
+async fn order_is_shipped_and_delivered_once_with_a_mail_each() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, None).await;
     let mut pump = shop.pump();
@@ -422,7 +422,7 @@ async fn an_order_ships_right_after_its_confirmation_though_the_commit_is_lost()
 }
 
 #[tokio::test]
-async fn a_payment_that_waits_for_the_bank_is_ended_by_what_the_provider_tells() {
+async fn payment_awaiting_the_bank_is_completed_by_webhook() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, None).await;
     let mut pump = shop.pump();
@@ -456,7 +456,7 @@ async fn a_payment_that_waits_for_the_bank_is_ended_by_what_the_provider_tells()
 }
 
 #[tokio::test]
-async fn a_buyer_who_never_answers_the_bank_loses_the_order_and_no_money() {
+async fn abandoned_3d_secure_cancels_the_order_without_a_charge() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_3ds_abandoned")).await;
     let mut pump = shop.pump();

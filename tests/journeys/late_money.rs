@@ -149,7 +149,7 @@ async fn an_automatic_refund_that_is_refused_for_good_stops_and_waits_for_a_pers
 }
 
 #[tokio::test]
-async fn a_dispute_that_is_won_leaves_the_order_as_it_was_and_one_that_is_lost_takes_its_money() {
+async fn won_dispute_changes_nothing_and_lost_dispute_takes_the_payment() {
     for won in [true, false] {
         let (shop, mut pump, order, payment, charge) = confirmed().await;
         let object = json!({ "object": "dispute", "id": "dp_1", "payment_intent": charge });
@@ -192,7 +192,7 @@ async fn a_dispute_that_is_won_leaves_the_order_as_it_was_and_one_that_is_lost_t
 }
 
 #[tokio::test]
-async fn a_refund_made_at_the_provider_is_recorded_once_and_the_books_balance() {
+async fn refund_at_the_provider_is_recorded_once_and_reconciles() {
     let (shop, mut pump, order, payment, charge) = confirmed().await;
     let id = bank::refund_by_hand(&shop.aws, &charge, "re_dashboard", 1000);
     let object = json!({ "object": "refund", "id": id, "payment_intent": charge, "metadata": {} });

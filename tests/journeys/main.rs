@@ -123,7 +123,7 @@ async fn at_rest(shop: &Shop) {
 }
 
 #[tokio::test]
-async fn an_order_with_a_good_card_is_confirmed_its_goods_are_gone_and_one_mail_is_sent() {
+async fn paid_order_is_confirmed_committed_and_mailed_once() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_ok")).await;
     let mut pump = shop.pump();
@@ -160,7 +160,7 @@ async fn an_order_is_confirmed_by_a_payment_that_comes_later() {
 }
 
 #[tokio::test]
-async fn an_order_of_more_than_there_is_fails_and_charges_nobody() {
+async fn order_above_stock_fails_without_a_charge() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 11, Some("tok_ok")).await;
     shop.pump().settle().await;
@@ -188,7 +188,7 @@ async fn a_declined_card_leaves_time_for_another() {
 }
 
 #[tokio::test]
-async fn an_order_that_nobody_pays_is_given_up_and_its_goods_go_back() {
+async fn unpaid_order_expires_and_releases_its_stock() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 3, None).await;
     shop.pump().settle().await;
@@ -226,7 +226,7 @@ async fn a_charge_whose_answer_was_lost_is_found_and_confirms_the_order_once() {
 }
 
 #[tokio::test]
-async fn everything_told_twice_changes_nothing() {
+async fn duplicate_messages_change_nothing() {
     let (shop, product) = shop().await;
     placed(&shop, &product, 2, Some("tok_ok")).await;
     shop.pump().settle().await;
@@ -267,7 +267,7 @@ async fn one_trace_leads_from_the_request_through_every_queue_to_the_mail() {
 }
 
 #[tokio::test]
-async fn a_paid_order_costs_what_the_readme_says() {
+async fn paid_order_costs_the_documented_units() {
     let (shop, product) = shop().await;
     let mut pump = shop.pump();
     pump.settle().await;

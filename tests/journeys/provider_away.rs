@@ -78,7 +78,7 @@ async fn order_that_is_cancelled_while_the_provider_is_away_is_never_charged() {
 }
 
 #[tokio::test]
-async fn charge_that_arrives_after_its_order_was_given_up_is_rejected() {
+async fn charge_arriving_after_cancellation_is_rejected() {
     let (shop, product) = shop().await;
     shop.provider.set_network(Network::ChargesDelayed);
     let order = placed(&shop, &product, 1, Some("tok_ok")).await;
@@ -119,7 +119,7 @@ async fn charge_that_arrives_before_it_is_voided_is_refunded() {
 
 /// Our key is wrong for 40 minutes, longer than an order waits for its payment.
 #[tokio::test]
-async fn orders_given_up_while_the_key_was_wrong_are_never_charged_and_wanted_ones_are_paid() {
+async fn cancelled_orders_are_never_charged_after_a_wrong_key() {
     let (shop, product) = shop().await;
     let mut pump = shop.pump();
     shop.provider.set_network(Network::Unauthorized);

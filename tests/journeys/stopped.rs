@@ -29,8 +29,7 @@ fn waits(order: &Value) -> Vec<&Value> {
 }
 
 #[tokio::test]
-async fn order_whose_consumer_is_stopped_is_visible_at_its_second_check_and_goes_on_when_it_is_back()
- {
+async fn stopped_consumer_makes_an_order_stuck_until_it_resumes() {
     let card = Some("tok_ok");
     for (queue, command, token, is_cancelled) in [
         ("reserve-stock", "reserve_stock", card, false),

@@ -109,7 +109,7 @@ const WRITE_IT: &str =
     "write it down with UPDATE_MESSAGES=1 cargo test -p tests --test messages, and commit it";
 
 #[test]
-fn no_field_is_gone_and_none_has_another_type() {
+fn schemas_lose_no_field_and_change_no_type() {
     let (sent, known) = (generated(), committed());
     let mut odd = Vec::new();
     for (kind, schema) in &sent {
@@ -140,7 +140,7 @@ fn no_field_is_gone_and_none_has_another_type() {
 }
 
 #[test]
-fn what_publishers_send_is_what_the_schemas_say() {
+fn published_messages_match_their_schemas() {
     let (schemas, mut odd, mut seen) = (generated(), Vec::new(), BTreeSet::new());
     let mut told: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for Sent { change, message, .. } in
@@ -253,7 +253,7 @@ fn every_shape_that_is_sent_has_a_sample_and_no_sample_changes() {
 }
 
 #[test]
-fn every_consumer_reads_every_sample_of_its_queue_and_what_a_later_release_may_add() {
+fn consumers_read_all_samples_and_tolerate_new_fields() {
     let (mut odd, mut fed) = (Vec::new(), BTreeSet::new());
     for (queue, file, message) in samples() {
         let Some(consumer) = consumers::of(&queue) else {
@@ -306,7 +306,7 @@ fn every_queue_of_the_template_has_its_consumer_here() {
 }
 
 #[test]
-fn what_breaks_a_reader_is_told_from_what_does_not() {
+fn breaking_changes_are_distinguished_from_compatible_ones() {
     let before = json!({
         "type": "object", "required": ["order_id", "lines"],
         "properties": {

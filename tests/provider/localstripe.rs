@@ -190,7 +190,7 @@ async fn stripe_keeps_the_contract() {
 }
 
 #[tokio::test]
-async fn a_key_that_stripe_does_not_take_or_that_is_for_another_stage_is_a_mistake_of_ours() {
+async fn rejected_or_wrong_mode_key_is_a_configuration_error() {
     let order = contract::to_charge("wrong key", "pm_card_visa");
     let refused = |answer| matches!(answer, Err(ProviderError::CredentialsRejected(_)));
     let nowhere = "http://127.0.0.1:9";

@@ -86,7 +86,7 @@ async fn the_simulated_provider_keeps_the_contract() {
 }
 
 #[tokio::test]
-async fn each_token_does_what_it_says() {
+async fn each_test_token_behaves_as_documented() {
     let succeeds = |fact: &Result<ProviderResult, ProviderError>| {
         matches!(fact, Ok(ProviderResult::Succeeded { .. }))
     };

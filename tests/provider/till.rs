@@ -95,7 +95,7 @@ pub fn order() -> OrderId {
 }
 
 #[tokio::test]
-async fn whatever_is_lost_an_order_is_charged_and_given_back_once() {
+async fn orders_are_charged_and_refunded_once_under_any_loss() {
     let losses = [None, Some(Loss::Request), Some(Loss::Answer)];
     for (first, second) in losses.iter().flat_map(|first| losses.map(|second| (*first, second))) {
         for third in losses {
@@ -125,7 +125,7 @@ async fn whatever_is_lost_an_order_is_charged_and_given_back_once() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_away_for_days_charges_nobody_twice() {
+async fn provider_outage_of_days_causes_no_double_charge() {
     for loss in [Loss::Request, Loss::Answer] {
         let till = Till::new();
         till.double.lose(&[Some(loss)]);
@@ -152,7 +152,7 @@ async fn a_provider_that_is_away_for_days_charges_nobody_twice() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_away_is_left_alone_and_every_order_is_charged_once_when_it_is_back() {
+async fn orders_are_charged_once_after_a_provider_outage() {
     let till = Till::new();
     let orders: Vec<OrderId> =
         (0..12).map(|number| shared::ids::derive(&["order", &number.to_string()])).collect();

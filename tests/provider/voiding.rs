@@ -32,7 +32,7 @@ const NOT_CHARGED: (IntentState, AttemptState, usize, usize) =
     (IntentState::Closed, AttemptState::Abandoned, 0, 0);
 
 #[tokio::test]
-async fn charge_that_arrives_after_it_was_voided_charges_nobody() {
+async fn charge_arriving_after_its_void_is_not_captured() {
     let till = cancelled_after(Loss::Late).await;
     till.reconcile_after(2).await;
     assert_eq!(ended(&till).await, NOT_CHARGED);
@@ -125,7 +125,7 @@ async fn charge_with_a_stored_server_error_ends_after_two_lists() {
 }
 
 #[tokio::test]
-async fn charge_with_an_old_key_is_looked_up_in_the_list_and_its_key_is_left_alone() {
+async fn charge_with_an_old_key_is_found_in_the_list() {
     for (loss, end) in [
         (Loss::Request, NOT_CHARGED),
         (Loss::Answer, (IntentState::Captured, AttemptState::Succeeded, 1, 0)),
@@ -162,7 +162,7 @@ async fn order_that_expires_while_the_breaker_is_open_is_not_charged_afterwards(
 }
 
 #[tokio::test]
-async fn rejected_credentials_end_the_attempt_and_the_buyer_pays_when_the_key_is_mended() {
+async fn rejected_credentials_fail_the_attempt_until_the_key_is_corrected() {
     let till = Till::new();
     till.double.reject_credentials(true);
     for number in 0..4 {

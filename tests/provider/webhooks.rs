@@ -89,7 +89,7 @@ async fn hear(shop: &Shop, signature: &str, body: &str) -> Called {
 }
 
 #[tokio::test]
-async fn what_stripe_has_signed_is_heard_once_and_what_it_has_not_is_refused() {
+async fn signed_stripe_webhooks_apply_once_and_others_are_rejected() {
     let stripe = LocalStripe::at(running()).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = json!({

@@ -127,7 +127,7 @@ async fn voided_charge_takes_its_key_and_cancels_the_intent() {
 }
 
 #[tokio::test]
-async fn answers_to_a_void_tell_whether_the_charge_arrived() {
+async fn answers_to_a_void_show_whether_the_charge_arrived() {
     let order = to_charge("wire answers", "pm_card_visa");
     let (stripe, _) = scripted(vec![
         (400, "", error("idempotency_error")),

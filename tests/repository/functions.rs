@@ -242,7 +242,7 @@ fn mails_may_go_to_verified_recipients_from_the_sender_alone() {
 }
 
 #[test]
-fn sender_identity_is_created_or_left_alone() {
+fn sender_identity_is_created_only_on_request() {
     let template = template::template();
     assert_eq!(template.resource("SenderEmailIdentity")["Condition"], "CreatesSenderIdentity");
     assert!(template.condition("CreatesSenderIdentity"));
@@ -295,7 +295,7 @@ fn a_table_is_written_by_exactly_one_service() {
 /// What runs here is the simulated provider: no test would notice that a function cannot reach the real
 /// one.
 #[test]
-fn whoever_asks_the_simulated_provider_may_ask_the_real_one() {
+fn functions_with_the_simulator_have_access_to_the_real_provider() {
     let template = template::template();
     let (mut odd, mut seen) = (Vec::new(), 0);
     for (name, (id, _)) in functions(template) {
@@ -322,7 +322,7 @@ fn whoever_asks_the_simulated_provider_may_ask_the_real_one() {
 }
 
 #[test]
-fn nobody_may_scan() {
+fn no_function_may_scan() {
     let functions = functions(template::template());
     let scans = functions.iter().filter(|(_, (_, properties))| {
         statements(properties).iter().any(|statement| {

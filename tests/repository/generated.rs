@@ -312,7 +312,7 @@ fn asked_to_update() -> bool {
 
 /// What a person writes and reads stays short.
 #[test]
-fn root_template_is_short_without_what_is_generated() {
+fn root_template_is_short_without_generated_parts() {
     let text = with_generated("template.yaml", "");
     let lines = text.lines().count();
     assert!(

@@ -8,7 +8,7 @@ use tests::template::{self, Template};
 use super::{Operation, files, functions, none, operations, services, stem};
 
 #[test]
-fn every_operation_stands_in_all_of_its_places() {
+fn every_operation_has_all_of_its_files() {
     let template = template::template();
     let functions = functions(template);
     let mut missing = Vec::new();
@@ -56,7 +56,7 @@ fn every_operation_stands_in_all_of_its_places() {
 }
 
 #[test]
-fn nothing_stands_for_an_operation_that_there_is_not() {
+fn no_file_belongs_to_a_missing_operation() {
     let known: BTreeSet<String> =
         operations().into_iter().map(|operation| operation.name).collect();
     let mut left = Vec::new();

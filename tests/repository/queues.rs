@@ -571,7 +571,7 @@ fn targets(template: &Template) -> Vec<(String, Value, Value)> {
 }
 
 #[test]
-fn what_eventbridge_cannot_deliver_is_kept_and_raises_an_alarm() {
+fn undelivered_events_are_kept_and_raise_an_alarm() {
     let template = transformed();
     assert_eq!(
         template.resources("AWS::Scheduler::Schedule").count(),

@@ -50,7 +50,7 @@ async fn play(seed: u64) -> Vec<String> {
 }
 
 #[test]
-fn no_order_is_lost_stuck_oversold_or_charged_twice_whatever_happens() {
+fn orders_are_never_lost_stuck_oversold_or_double_charged() {
     let seeds = match setting("SIMULATION_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..setting("SIMULATION_SCHEDULES").unwrap_or(SCHEDULES),
@@ -74,7 +74,7 @@ fn no_order_is_lost_stuck_oversold_or_charged_twice_whatever_happens() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn charge_is_not_sent_after_its_order_was_given_up() {
+async fn charge_is_not_sent_after_cancellation() {
     for seed in CHARGED_TOO_LATE {
         play(seed).await;
     }

@@ -115,7 +115,7 @@ fn hold(id: u8) -> Value {
 }
 
 #[tokio::test]
-async fn an_entry_stands_under_its_id_its_order_its_day_and_its_products() {
+async fn entry_is_stored_by_id_order_day_and_product() {
     let desk = Desk::new();
     let recorded = desk.record(&hold(0xb1)).await;
     assert!(recorded.is_done());
@@ -217,7 +217,7 @@ async fn another_content_under_the_same_id_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_does_not_balance_is_poison_and_writes_nothing() {
+async fn unbalanced_entry_is_rejected_and_writes_nothing() {
     let desk = Desk::new();
     let clearing = line("provider_clearing", "USD", 500);
     let funds = |amount| line(&format!("customer_funds:{ORDER}"), "USD", amount);
@@ -263,7 +263,7 @@ async fn what_does_not_balance_is_poison_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn whatever_happens_to_a_call_an_entry_is_written_once() {
+async fn entry_is_recorded_once_under_any_fault() {
     let clean = Desk::new();
     assert!(clean.record(&hold(0xb1)).await.is_done());
     let clean = clean.aws.items("ledger");

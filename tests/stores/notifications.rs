@@ -104,7 +104,7 @@ fn good_link() -> Value {
 }
 
 #[tokio::test]
-async fn a_message_becomes_one_mail_and_one_record_however_often_it_comes() {
+async fn repeated_message_sends_one_mail() {
     let stage = stage();
     for _ in 0..3 {
         assert!(stage.deliver(&message(1)).await);
@@ -210,7 +210,7 @@ async fn users_see_their_own_notifications_page_by_page_and_the_newest_first() {
 }
 
 #[tokio::test]
-async fn a_notification_looks_like_this() {
+async fn notification_matches_the_snapshot() {
     let stage = stage();
     assert!(stage.deliver(&message(1)).await);
     let called = stage
@@ -220,7 +220,7 @@ async fn a_notification_looks_like_this() {
 }
 
 #[tokio::test]
-async fn a_link_stands_in_its_mail_and_nowhere_else() {
+async fn link_is_only_in_its_mail() {
     for (template, page) in [
         ("welcome", "verify-email"),
         ("verify_email", "verify-email"),
@@ -326,7 +326,7 @@ async fn a_mail_with_a_link_survives_every_single_fault() {
 }
 
 #[tokio::test]
-async fn a_change_to_an_account_is_told_without_a_link_that_does_anything() {
+async fn account_change_notice_has_no_one_time_link() {
     for template in ["password_changed", "email_changed", "email_change_withdrawn"] {
         let stage = stage();
         assert!(stage.deliver(&message_with(1, template, &json!({}))).await);
@@ -343,7 +343,7 @@ async fn a_change_to_an_account_is_told_without_a_link_that_does_anything() {
 }
 
 #[tokio::test]
-async fn who_runs_the_shop_is_told_once_that_a_product_is_running_out() {
+async fn operator_gets_one_low_stock_mail() {
     let stage = stage();
     let data = json!({ "product_id": "prd_0199c2a8-0000-7000-8000-00000000000a", "sku": "SPOON-OAK", "available": 3, "threshold": 5 });
     for _ in 0..2 {
@@ -408,7 +408,7 @@ async fn a_mail_that_ses_refuses_for_good_is_tried_once_and_shown_in_the_shop() 
 }
 
 #[tokio::test]
-async fn a_refusal_that_could_not_be_recorded_is_heard_again() {
+async fn unrecorded_rejection_is_redelivered() {
     for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse] {
         let stage = stage();
         stage.aws.mails().refuse("MessageRejected");
@@ -446,7 +446,7 @@ async fn a_mail_that_ses_may_take_later_comes_back_until_it_does() {
 }
 
 #[tokio::test]
-async fn a_record_of_a_later_release_is_shown_and_left_alone() {
+async fn notification_of_a_later_release_is_shown_unchanged() {
     let stage = stage();
     assert!(stage.deliver(&message(1)).await);
     let mut item = stage.aws.items("notifications")[0].clone();

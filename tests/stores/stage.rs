@@ -11,7 +11,7 @@ fn product(version: u64) -> shared::table::Item {
 }
 
 #[tokio::test]
-async fn a_refused_condition_brings_the_item_that_stands_there() {
+async fn failed_condition_returns_the_existing_item() {
     let products = Aws::new().table("products");
     assert_eq!(products.put(product(1), Expression::not_exists()).await.unwrap(), Outcome::Written);
     assert_eq!(

@@ -94,7 +94,7 @@ async fn a_try_after_a_rest_is_one_call_one_on_top_of_others_two_and_a_refused_o
 }
 
 #[tokio::test]
-async fn the_wait_that_is_told_is_exact() {
+async fn reported_wait_is_exact() {
     let aws = Aws::new();
     let (store, bucket) = (store(&aws.sdk_config()), strangers());
     fill(&store, &bucket, START).await;
@@ -179,7 +179,7 @@ async fn tries_at_the_same_moment_share_the_burst() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_admits_nobody_else() {
+async fn lost_answer_allows_no_extra_attempt() {
     // Ten tries make nineteen calls.
     whatever_happens((0..19).step_by(3), async |Mishap { call, fault }| {
         let aws = Aws::new();
@@ -203,7 +203,7 @@ async fn a_lost_answer_admits_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_try_that_is_given_back_is_there_again_and_one_more_at_most_if_the_answer_is_lost() {
+async fn refunded_attempt_is_available_again_at_most_twice() {
     let retry = RetryConfig::standard().with_max_attempts(2).with_initial_backoff(MILLISECOND);
     for (fault, extra) in [(None, 0), (Some(Fault::LoseRequest), 0), (Some(Fault::LoseResponse), 1)]
     {
@@ -231,7 +231,7 @@ async fn a_try_that_is_given_back_is_there_again_and_one_more_at_most_if_the_ans
 }
 
 #[tokio::test]
-async fn what_is_given_back_too_often_or_too_late_fills_no_bucket_beyond_its_burst() {
+async fn refunds_never_exceed_the_burst() {
     let aws = Aws::new();
     let (store, bucket) = (store(&aws.sdk_config()), strangers());
     for _ in 0..3 {
@@ -499,7 +499,7 @@ async fn lost_answer_of_combined_buckets_never_admits_an_attempt_too_many() {
 }
 
 #[tokio::test]
-async fn what_is_no_bucket_is_left_alone() {
+async fn other_items_are_not_changed_as_buckets() {
     let aws = Aws::new();
     let (store, bucket) = (store(&aws.sdk_config()), strangers());
     assert_eq!(store.consume_attempt(&bucket, START).await.unwrap(), RateLimitDecision::Allowed);
@@ -518,7 +518,7 @@ async fn what_is_no_bucket_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_try_that_meets_one_given_back_pays_its_full_price() {
+async fn attempt_concurrent_with_a_refund_is_charged_fully() {
     let mut met = 0;
     for seed in 0..40 {
         let aws = Aws::new();
@@ -550,7 +550,7 @@ async fn a_try_that_meets_one_given_back_pays_its_full_price() {
 }
 
 #[tokio::test]
-async fn the_table_says_of_nobody_that_they_tried_and_forgets_it() {
+async fn buckets_are_anonymous_and_expire() {
     let aws = Aws::new();
     let (store, buckets) = (store(&aws.sdk_config()), buckets());
     let device = DeviceToken::issue("ada@example.com", derive(&["ada"]), 1, &Ids::seeded(1), START);

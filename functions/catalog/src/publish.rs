@@ -58,7 +58,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn each_version_is_told_once() {
+    fn each_version_is_published_once() {
         let first = lamp();
         let second = Product { version: 2, status: Status::Archived, ..first.clone() };
         let told = messages(None, &first);
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn each_round_tells_the_same_version_under_another_id() {
+    fn each_run_publishes_the_same_version_under_another_id() {
         let (lamp, run) = (lamp(), 1_795_254_529_123);
         let marked = Product { backfill_run: run, ..lamp.clone() };
         let marked_again = Product { backfill_run: run + 1, ..lamp.clone() };

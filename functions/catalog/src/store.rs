@@ -476,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_sold_is_listed() {
+    fn only_active_products_are_listed() {
         let mut product = lamp();
         let sold = store().item(&product);
         let shard = shard_of(&product.product_id.to_string(), 8);

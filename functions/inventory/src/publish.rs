@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_change_or_another_asking_is_told() {
+    fn only_changes_and_repeated_commands_are_published() {
         let held = held();
         let asked_again =
             Reservation { version: 2, answered_attempt: held.answered_attempt + 1, ..held.clone() };
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_from_several_parts_is_one_movement() {
+    fn allocation_from_several_shards_is_one_movement() {
         let mut held = held();
         let mut other = held.lines[0];
         other.shard = 3;
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ledger_learns_of_movements_by_hand_and_not_of_what_was_only_settled() {
+    fn adjustments_are_published_to_the_ledger_and_settings_are_not() {
         let product_id: ProductId = derive(&["lamp"]);
         let movement = |delta: Value| {
             let stored = json!({
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn the_operator_is_told_when_it_comes_to_that_and_not_while_it_lasts() {
+    fn low_stock_mail_is_sent_once_per_crossing() {
         let operator =
             Operator { email: "operator@example.com".to_owned(), low_stock_threshold: 10 };
         let told = |old: Option<Value>, new: Value| {
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn a_notice_of_low_stock_looks_like_this() {
+    fn low_stock_notification_matches_the_snapshot() {
         let operator =
             Operator { email: "operator@example.com".to_owned(), low_stock_threshold: 10 };
         let sent = messages_to(

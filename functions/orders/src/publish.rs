@@ -270,8 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_becomes_of_the_buyer_the_others_are_told_the_same_and_mails_go_to_whom_the_order_knew()
-     {
+    fn messages_are_independent_of_later_buyer_changes() {
         let contact = crate::domain::buyer::Contact {
             name: "New".to_owned(),
             email: "new@example.com".to_owned(),
@@ -322,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn each_sum_that_is_given_back_is_told_once_beside_what_else_there_is_to_tell() {
+    fn each_refund_is_published_once() {
         let mails = |old: &Order, new: &Order| {
             let mails =
                 sent(old, new).into_iter().filter(|message| message.0 == "send-notification");

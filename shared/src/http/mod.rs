@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn panic_becomes_an_opaque_500() {
+    async fn panic_is_answered_with_an_opaque_500() {
         let answer = call(event("/panic")).await;
         assert_eq!(answer["statusCode"], 500);
         assert_eq!(answer["headers"]["content-type"], "application/problem+json");

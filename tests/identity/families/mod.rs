@@ -75,7 +75,7 @@ fn check(counts: &Counts, stories: u64) {
 }
 
 #[test]
-fn whoever_steals_a_refresh_token_loses_it_and_whoever_loses_an_answer_gets_it_again() {
+fn token_theft_ends_the_session_and_lost_answers_are_repeated() {
     let counts = play_all(0..IN_MEMORY, true, async |_| Memory::new(None));
     print(&format!("refresh families in memory: {:?}", counts.0));
     check(&counts, IN_MEMORY);

@@ -70,7 +70,7 @@ async fn a_token_is_for_us_from_us_and_of_now() {
 }
 
 #[tokio::test]
-async fn a_token_names_a_user_who_is_there_a_session_that_is_alive_and_maybe_a_role() {
+async fn token_claims_must_name_an_active_user_and_session() {
     let forge = Forge::new().await;
     for odd in [
         json!(""),

@@ -128,7 +128,7 @@ fn sign(key: &Value, header: &str, claims: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_is_no_bearer_token_is_unauthorized() {
+async fn malformed_bearer_token_is_unauthorized() {
     let forge = Forge::new().await;
     let token = forge.genuine.clone();
     let context = forge.accepts(&format!("Bearer {token}")).await;

@@ -37,7 +37,7 @@ fn guarded_routes() -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn on_every_route_what_does_not_count_is_refused_alike_and_what_counts_is_let_in_alike() {
+async fn every_route_treats_valid_and_invalid_tokens_alike() {
     let forge = Forge::new().await;
     let routes = guarded_routes();
     assert!(routes.len() > 15, "{routes:?}");

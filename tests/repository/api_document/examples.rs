@@ -70,7 +70,7 @@ fn with_examples<'a>(schema: &'a Value, place: &str) -> Vec<(String, &'a Value)>
 }
 
 #[test]
-fn the_samples_of_requests_are_what_is_asked_for() {
+fn request_samples_match_their_schemas() {
     let document = document();
     let mut odd = Vec::new();
     each_operation(&document, |_, _, operation| {

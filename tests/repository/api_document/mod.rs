@@ -27,7 +27,7 @@ fn committed() -> PathBuf {
 }
 
 #[test]
-fn the_committed_document_is_what_the_services_say() {
+fn committed_document_matches_the_services() {
     let document = assembled::document();
     let text = format!("{}\n", serde_json::to_string_pretty(&sorted(&document)).unwrap());
     if asked_to_update() {

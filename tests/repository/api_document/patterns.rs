@@ -214,7 +214,7 @@ fn pattern_of_skus_agrees_with_the_code_on_every_character() {
 /// Which characters a domain can have is left to IDNA: the pattern rejects nothing that the code
 /// accepts, and everything that is not an address in any spelling.
 #[test]
-fn pattern_of_addresses_rejects_what_no_address_holds() {
+fn address_pattern_rejects_invalid_characters() {
     let pattern = pattern_of("Email");
     for c in basic_plane() {
         for text in

@@ -209,7 +209,7 @@ fn quoted_after<'a>(code: &'a str, before: &str) -> BTreeSet<&'a str> {
 }
 
 #[test]
-fn what_an_operation_reads_and_answers_is_what_is_said_of_it() {
+fn documented_parameters_and_answers_match_the_code() {
     let document = document();
     let mut odd = Vec::new();
     each_operation(&document, |_, path, operation| {

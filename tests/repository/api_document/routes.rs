@@ -76,7 +76,7 @@ fn operations_are_named_after_their_functions() {
 }
 
 #[test]
-fn who_may_call_is_what_the_gateway_asks_for() {
+fn documented_security_matches_the_gateway() {
     let (routes, document) = (declared_routes(), document());
     let mut odd = Vec::new();
     each_operation(&document, |method, path, operation| {

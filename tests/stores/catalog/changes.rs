@@ -108,7 +108,7 @@ async fn a_product_is_changed_as_a_whole_and_its_sku_with_it() {
 }
 
 #[tokio::test]
-async fn whoever_has_not_seen_the_version_that_stands_changes_nothing() {
+async fn outdated_version_changes_nothing() {
     let shop = Catalogue::new();
     let id = shop.created("k", &spoon()).await;
     assert_eq!(
@@ -161,7 +161,7 @@ async fn whoever_has_not_seen_the_version_that_stands_changes_nothing() {
 }
 
 #[tokio::test]
-async fn the_same_change_once_more_is_the_same_answer_and_no_change() {
+async fn repeated_change_returns_the_same_answer() {
     let shop = Catalogue::new();
     let mut pump = shop.publisher("products");
     let id = shop.created("k", &spoon()).await;
@@ -218,7 +218,7 @@ async fn a_sku_that_another_product_has_is_not_given_twice() {
 }
 
 #[tokio::test]
-async fn an_archived_product_is_gone_for_everybody_and_its_orders_are_told() {
+async fn archived_product_is_hidden_and_published() {
     let shop = Catalogue::new();
     let mut pump = shop.publisher("products");
     let id = shop.created("k", &spoon()).await;
@@ -293,7 +293,7 @@ async fn a_sku_is_unique_without_regard_to_case_and_kept_as_written() {
 }
 
 #[tokio::test]
-async fn only_admins_change_anything_and_what_is_refused_writes_nothing() {
+async fn only_admins_change_products_and_rejections_write_nothing() {
     let shop = Catalogue::new();
     let id = shop.created("k", &spoon()).await;
     let before = shop.aws.items("products");
@@ -313,7 +313,7 @@ async fn only_admins_change_anything_and_what_is_refused_writes_nothing() {
 }
 
 #[tokio::test]
-async fn whatever_happens_to_a_call_a_change_is_made_once() {
+async fn change_is_made_once_under_any_fault() {
     for sku in ["SPOON-OAK", "SPOON-ELM"] {
         whatever_happens(0..2, async |Mishap { call, fault }| {
             let shop = Catalogue::new();
@@ -366,7 +366,7 @@ async fn at_once(requests: Vec<(Lambda, Value)>) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn of_many_who_change_one_version_one_does() {
+async fn concurrent_changes_of_one_version_apply_once() {
     for seed in 0..20 {
         let shop = Catalogue::crowded(seed);
         let id = shop.created("k", &spoon()).await;

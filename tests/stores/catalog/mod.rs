@@ -109,7 +109,7 @@ async fn a_product_is_created_with_one_call_and_can_be_read() {
 }
 
 #[tokio::test]
-async fn a_repeated_key_answers_the_product_as_it_was_created_whatever_has_become_of_it() {
+async fn repeated_key_returns_the_product_as_created() {
     let shop = Catalogue::new();
     let spoon = product("Oak spoon", "SPOON-OAK", "kitchen");
     let created = shop.create("k", &spoon).await;
@@ -145,7 +145,7 @@ async fn a_sku_belongs_to_one_product() {
 }
 
 #[tokio::test]
-async fn whatever_happens_to_a_call_the_product_is_created_once() {
+async fn product_is_created_once_under_any_fault() {
     whatever_happens([0], async |Mishap { call, fault }| {
         let shop = Catalogue::new();
         let spoon = product("Oak spoon", "SPOON-OAK", "kitchen");
@@ -182,7 +182,7 @@ async fn copies_that_come_at_once_get_one_answer() {
 }
 
 #[tokio::test]
-async fn only_admins_create_and_what_is_refused_writes_nothing() {
+async fn only_admins_create_products_and_rejections_write_nothing() {
     let shop = Catalogue::new();
     let spoon = product("Oak spoon", "SPOON-OAK", "kitchen");
     let post = || events::post("/products", &spoon).header("idempotency-key", "k");
@@ -273,7 +273,7 @@ async fn a_list_goes_through_all_shards_in_the_order_of_the_names() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_none_is_unknown_without_asking_the_table() {
+async fn malformed_product_id_is_404_without_a_read() {
     let shop = Catalogue::new();
     for id in [
         "usr_0199c2a8-0000-7000-8000-00000000000a",
@@ -290,7 +290,7 @@ async fn an_id_that_is_none_is_unknown_without_asking_the_table() {
 }
 
 #[tokio::test]
-async fn each_version_of_a_product_is_told_and_its_sku_is_not() {
+async fn each_product_version_is_published_without_its_sku_item() {
     let shop = Catalogue::new();
     let mut pump = shop.publisher("products");
     let created = shop.create("k", &product("Oak spoon", "SPOON-OAK", "kitchen")).await;

@@ -58,7 +58,7 @@ fn once(versions: &BTreeMap<String, u64>) -> BTreeMap<String, Vec<u64>> {
 }
 
 #[tokio::test]
-async fn each_round_tells_every_product_once_sold_or_archived() {
+async fn each_run_publishes_every_product_once() {
     let shop = Catalogue::new();
     let mut pump = shop.publisher("products");
     let versions = shop.stocked(30).await;
@@ -84,7 +84,7 @@ async fn each_round_tells_every_product_once_sold_or_archived() {
 }
 
 #[tokio::test]
-async fn a_round_whose_time_runs_out_goes_on_where_it_stopped() {
+async fn run_continues_after_its_time_limit() {
     let shop = Catalogue::new();
     let versions = shop.stocked(240).await;
     let mut pump = shop.publisher("products");
@@ -112,7 +112,7 @@ async fn a_round_whose_time_runs_out_goes_on_where_it_stopped() {
 }
 
 #[tokio::test]
-async fn what_is_archived_while_a_round_is_under_way_is_told_as_it_is() {
+async fn product_archived_during_a_run_is_published_as_archived() {
     let shop = Catalogue::new();
     let mut versions = shop.stocked(60).await;
     let mut pump = shop.publisher("products");
@@ -132,7 +132,7 @@ async fn what_is_archived_while_a_round_is_under_way_is_told_as_it_is() {
 }
 
 #[tokio::test]
-async fn whatever_happens_to_a_call_a_round_leaves_nothing_out() {
+async fn run_publishes_every_product_under_any_fault() {
     let model = Catalogue::new();
     let versions = model.stocked(12).await;
     whatever_happens([0, 1, 2, 5, 10, 15, 20, 25, 30], async |Mishap { call, fault }| {
@@ -175,7 +175,7 @@ async fn a_schedule_begins_one_round_a_day_and_by_hand_one_begins_at_once() {
 }
 
 #[tokio::test]
-async fn two_calls_at_once_tell_nothing_twice() {
+async fn concurrent_runs_publish_nothing_twice() {
     let model = Catalogue::new();
     let versions = model.stocked(20).await;
     for seed in 0..10 {

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn goods_come_in_with_one_call_and_everybody_learns_that_there_are_some() {
+async fn received_stock_takes_one_call_and_is_visible() {
     let warehouse = Warehouse::new();
     let get = || events::get(&format!("/inventory/{SPOON}")).path_parameter("product_id", SPOON);
     let before = warehouse.call("get-stock", get().event()).await;
@@ -50,7 +50,7 @@ async fn a_repeated_movement_moves_nothing_and_answers_the_same() {
 }
 
 #[tokio::test]
-async fn what_is_held_cannot_be_taken_away() {
+async fn held_stock_cannot_be_removed() {
     let warehouse = Warehouse::with(5, 5).await;
     assert!(warehouse.ask(RESERVE, ORDER, 0).await.is_done());
     let refused = warehouse.adjust("k", SPOON, -4).await;
@@ -68,7 +68,7 @@ async fn what_is_held_cannot_be_taken_away() {
 }
 
 #[tokio::test]
-async fn there_is_a_limit_to_what_can_be_on_hand() {
+async fn on_hand_stock_has_a_limit() {
     let warehouse = Warehouse::with(1_000_000, 0).await;
     let change =
         Expression::new("SET #on_hand = :most, #available = :most").value("most", 999_999_999);
@@ -79,7 +79,7 @@ async fn there_is_a_limit_to_what_can_be_on_hand() {
 }
 
 #[tokio::test]
-async fn movements_that_are_none_are_refused_and_write_nothing() {
+async fn invalid_adjustments_are_rejected_and_write_nothing() {
     let warehouse = Warehouse::new();
     let good = json!({ "delta": 1, "reason": "Delivery" });
     for (field, value, refused) in [
@@ -130,7 +130,7 @@ async fn movements_that_are_none_are_refused_and_write_nothing() {
 }
 
 #[tokio::test]
-async fn whatever_happens_to_a_call_a_movement_is_made_once() {
+async fn adjustment_applies_once_under_any_fault() {
     whatever_happens(0..2, async |Mishap { call, fault }| {
         let warehouse = Warehouse::with(7, 0).await;
         warehouse.aws.fail(call, fault);

@@ -148,7 +148,7 @@ async fn the_switch_that_is_thrown_in_the_middle_makes_no_difference() {
 }
 
 #[tokio::test]
-async fn whatever_orders_do_while_the_switch_is_thrown_the_sum_stays() {
+async fn resharding_under_load_keeps_the_total() {
     for seed in 0..4 {
         let warehouse = Warehouse::crowded(seed * 1000);
         assert_eq!(warehouse.adjust("first", SPOON, 100).await.status(), 201);
@@ -199,7 +199,7 @@ async fn whatever_orders_do_while_the_switch_is_thrown_the_sum_stays() {
 }
 
 #[tokio::test]
-async fn several_who_throw_the_switch_at_once_do_it_one_after_the_other() {
+async fn concurrent_resharding_is_serialized() {
     for (seed, came_in) in (0..6).flat_map(|seed| [(seed, 0), (seed, 40)]) {
         let warehouse = Warehouse::crowded(seed * 1000);
         let other = Arc::new(Warehouse::beside(&warehouse.aws, seed));

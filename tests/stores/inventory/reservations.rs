@@ -74,7 +74,7 @@ async fn every_sequence_of_three_commands_adds_up_in_the_table_too() {
 }
 
 #[tokio::test]
-async fn whatever_happens_to_a_call_every_command_is_carried_out_once() {
+async fn stock_commands_apply_once_under_any_fault() {
     let stories = [
         (5, vec![RESERVE, COMMIT, RELEASE]),
         (5, vec![RESERVE, RELEASE]),
@@ -125,7 +125,7 @@ fn decided(seen: Option<&Reservation>, command: ReservationCommand) -> Reservati
 }
 
 #[tokio::test]
-async fn what_was_decided_upon_an_old_state_is_not_written() {
+async fn decision_on_an_outdated_reservation_is_not_written() {
     let warehouse = Warehouse::with(5, 5).await;
     let store = Store { stock: warehouse.aws.table("stock"), shards: 8 };
     let stands = || async { store.reservation_of(OrderId::parse(ORDER).unwrap()).await.unwrap() };
@@ -186,7 +186,7 @@ async fn a_commit_that_overtakes_its_reserve_comes_back() {
 }
 
 #[tokio::test]
-async fn what_a_later_release_has_written_is_left_as_it_is() {
+async fn reservation_of_a_later_release_is_not_changed() {
     let warehouse = Warehouse::with(5, 5).await;
     warehouse.ask(RESERVE, ORDER, 0).await;
     let key = || Key::new(format!("RESERVATION#{ORDER}"));
@@ -244,7 +244,7 @@ async fn commands_that_cannot_be_read_are_rejected() {
 }
 
 #[tokio::test]
-async fn an_order_is_told_each_change_once_and_each_time_that_it_asks_again() {
+async fn reservation_changes_are_published_once_and_on_repetition() {
     let warehouse = Warehouse::with(5, 5).await;
     let mut pump = warehouse.publisher("stock");
     for (asked, attempt, told) in [

@@ -107,7 +107,7 @@ async fn divided_and_put_together_there_are_as_many_as_ever() {
 }
 
 #[tokio::test]
-async fn whoever_does_not_know_that_a_product_is_divided_learns_it_once() {
+async fn sharded_layout_is_discovered_once() {
     let warehouse = Warehouse::with(50, 0).await;
     assert_eq!(warehouse.order(RESERVE, 1, 1).await.operations(), ["TransactWriteItems"]);
     Warehouse::over(&warehouse.aws).reshard("on", 4).await;
@@ -140,7 +140,7 @@ async fn whoever_does_not_know_that_a_product_is_divided_learns_it_once() {
 }
 
 #[tokio::test]
-async fn an_order_gets_what_there_is_from_wherever_it_lies() {
+async fn order_is_served_from_any_shard() {
     let warehouse = Warehouse::with(9, 0).await;
     warehouse.reshard("on", 3).await;
     assert!(warehouse.order(RESERVE, 1, 3).await.is_done(), "one part has as many");
@@ -163,7 +163,7 @@ async fn an_order_gets_what_there_is_from_wherever_it_lies() {
 }
 
 #[tokio::test]
-async fn what_is_taken_away_by_hand_is_taken_from_where_it_lies() {
+async fn adjustment_removes_from_any_shard() {
     let warehouse = Warehouse::with(10, 0).await;
     warehouse.reshard("on", 3).await;
     assert!(warehouse.order(RESERVE, 1, 2).await.is_done());
@@ -189,7 +189,7 @@ async fn what_is_taken_away_by_hand_is_taken_from_where_it_lies() {
 }
 
 #[tokio::test]
-async fn there_is_a_limit_to_what_can_be_on_hand_in_all_parts_together() {
+async fn on_hand_stock_has_a_limit_over_all_shards() {
     let warehouse = Warehouse::with(1_000_000, 0).await;
     warehouse.reshard("on", 2).await;
     let change = Expression::new("SET #on_hand = :most").value("most", 999_000_000);
@@ -204,7 +204,7 @@ async fn there_is_a_limit_to_what_can_be_on_hand_in_all_parts_together() {
 }
 
 #[tokio::test]
-async fn whatever_happens_to_a_call_the_division_is_made_once() {
+async fn resharding_applies_once_under_any_fault() {
     whatever_happens(0..6, async |Mishap { call, fault }| {
         for shards in [4, 1] {
             let warehouse = Warehouse::with(50, 0).await;
@@ -230,7 +230,7 @@ async fn whatever_happens_to_a_call_the_division_is_made_once() {
 }
 
 #[tokio::test]
-async fn whatever_happens_to_a_call_an_order_of_a_divided_product_is_served_once() {
+async fn sharded_order_is_served_once_under_any_fault() {
     whatever_happens(0..8, async |Mishap { call, fault }| {
         for (asked, quantity) in
             [(RESERVE, 2), (RESERVE, 7), (RESERVE, 11), (COMMIT, 7), (RELEASE, 7)]

@@ -28,7 +28,7 @@ async fn told(warehouse: &Warehouse, pump: &mut Pump) -> Vec<(i64, i64)> {
 }
 
 #[tokio::test]
-async fn the_operator_is_told_once_each_time_that_there_is_little_left() {
+async fn operator_is_notified_once_per_low_stock_crossing() {
     for shards in [1, 4] {
         let warehouse = Warehouse::with(20, 0).await;
         let mut pump = publisher(&warehouse);
@@ -110,7 +110,7 @@ async fn how_many_there_should_be_is_settled_for_each_product() {
 }
 
 #[tokio::test]
-async fn dividing_a_product_is_no_news() {
+async fn resharding_publishes_nothing() {
     let warehouse = Warehouse::with(20, 0).await;
     let mut pump = publisher(&warehouse);
     for (key, shards) in [("on", 8), ("off", 1), ("again", 2)] {
@@ -201,7 +201,7 @@ async fn an_order_that_holds_goods_for_days_is_named_until_it_lets_them_go() {
 }
 
 #[tokio::test]
-async fn what_the_index_shows_too_late_is_not_taken_for_true() {
+async fn stale_index_entries_are_verified() {
     let warehouse = Warehouse::new();
     assert_eq!(warehouse.adjust("first", SPOON, 20).await.status(), 201);
     assert!(warehouse.order(RESERVE, 1, 2).await.is_done());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{world::*, *};
 
 #[tokio::test]
-async fn books_that_agree_are_left_in_peace() {
+async fn matching_records_have_no_findings() {
     let world = World::at_rest().await;
     let report = world.report(json!({})).await;
     assert_eq!(report["unbalanced"], json!([]), "{report:#}");
@@ -83,7 +83,7 @@ async fn one_record_that_is_missing_names_its_order_or_its_product() {
 }
 
 #[tokio::test]
-async fn what_still_moves_is_listed_apart_and_judged_when_it_has_come_to_rest() {
+async fn records_in_flight_are_listed_apart() {
     let world = World::fresh().await;
     let order = world.item("orders", |item| item["order_id"]["S"] == world.open.as_str());
     let mut corrupted = order.clone();
@@ -183,7 +183,7 @@ async fn an_order_without_any_record_is_unknown_not_unbalanced() {
 }
 
 #[tokio::test]
-async fn where_the_providers_books_are_not_ours_what_payments_recorded_counts() {
+async fn without_a_statement_recorded_results_count() {
     let world = World::at_rest().await;
     let charge = world.item("payment-simulator", |item| {
         item["order_id"]["S"] == world.confirmed.as_str()
@@ -197,7 +197,7 @@ async fn where_the_providers_books_are_not_ours_what_payments_recorded_counts() 
 }
 
 #[tokio::test]
-async fn a_run_in_small_pieces_finds_what_a_whole_one_finds() {
+async fn stepwise_run_finds_the_same_mismatches() {
     let world = World::at_rest().await;
     let mut order = world.item("orders", |item| item["order_id"]["S"] == world.refunded.as_str());
     order["refunded_total"] = json!({ "N": "0" });
@@ -229,7 +229,7 @@ async fn a_run_in_small_pieces_finds_what_a_whole_one_finds() {
 }
 
 #[tokio::test]
-async fn a_run_ends_in_time_and_says_where_to_go_on() {
+async fn run_ends_in_time_with_a_continuation() {
     let world = World::at_rest().await;
     let mut invocation = Invocation::with_event(json!({}));
     invocation.deadline = Clock::System.now().plus(Duration::from_secs(5));
@@ -245,7 +245,7 @@ async fn a_run_ends_in_time_and_says_where_to_go_on() {
 }
 
 #[tokio::test]
-async fn an_audit_asks_only_for_what_there_is() {
+async fn audit_reads_only_existing_records() {
     let world = World::at_rest().await;
     for odd in [
         json!({ "since": "2026-11-21T10:00:00.000Z", "until": "2026-11-21T10:00:00.000Z" }),
@@ -292,7 +292,7 @@ async fn an_audit_writes_nothing_and_walks_through_no_table() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_named_and_is_neither_right_nor_wrong() {
+async fn unreadable_records_are_reported_as_not_checked() {
     let calls = World::at_rest().await;
     let many = calls.call("reconcile-ledger", json!({})).await.calls.len();
     let (mut failed, mut noted) = (0, 0);
@@ -328,7 +328,7 @@ async fn what_cannot_be_read_is_named_and_is_neither_right_nor_wrong() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn orders_are_looked_at_side_by_side_but_not_all_at_once() {
+async fn orders_are_checked_with_bounded_concurrency() {
     let world = World::at_rest().await;
     for number in 0..64 {
         let pk = format!("ORDER#ord_0199c2a8-0000-7000-8000-0000000002{number:02}");

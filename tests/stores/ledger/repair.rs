@@ -318,7 +318,7 @@ async fn a_repair_that_dies_is_finished_by_the_next() {
 }
 
 #[tokio::test]
-async fn what_moved_in_the_last_ten_minutes_is_not_touched() {
+async fn recent_changes_are_not_repaired() {
     let world = World::fresh().await;
     let lost: Vec<&Value> = world
         .told

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{world::*, *};
 
 #[tokio::test]
-async fn where_stripe_moves_the_money_its_own_books_are_read() {
+async fn stripe_statement_is_read_with_stripe() {
     let world = World::at_rest().await;
     // As if Stripe had been the provider all along: its statement contains the simulated provider's
     // records.

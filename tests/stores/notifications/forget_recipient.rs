@@ -140,7 +140,7 @@ async fn copies_that_come_at_once_do_the_work_once_between_them() {
 /// A mail under way is not stopped; but its record does not come back to life, and a try that finds
 /// its record gone goes no further.
 #[tokio::test]
-async fn what_is_forgotten_while_its_mail_goes_out_stays_forgotten() {
+async fn notification_deleted_while_sending_stays_deleted() {
     let mut outcomes = [0, 0];
     for seed in 0..60 {
         let stage = crowded(seed);

@@ -40,7 +40,7 @@ async fn a_notification_is_read_once_however_often_it_is_marked() {
 }
 
 #[tokio::test]
-async fn nobody_marks_what_is_not_theirs_or_not_there() {
+async fn foreign_or_missing_notification_cannot_be_marked() {
     let stage = stage();
     assert!(stage.deliver(&message(1)).await);
     let before = stage.aws.items("notifications");
@@ -71,7 +71,7 @@ async fn nobody_marks_what_is_not_theirs_or_not_there() {
 
 /// The index follows a moment later: what it still names may be gone.
 #[tokio::test]
-async fn what_is_gone_while_it_is_marked_does_not_come_back() {
+async fn notification_deleted_while_marking_stays_deleted() {
     let mut outcomes = [0, 0];
     for seed in 0..20 {
         let shop = Shop::over(Aws::new().crowded(seed), clock());

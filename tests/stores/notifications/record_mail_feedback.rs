@@ -28,7 +28,7 @@ impl Stage {
 }
 
 #[tokio::test]
-async fn who_takes_no_mail_or_wants_none_gets_none_and_sees_it_in_the_shop() {
+async fn suppressed_recipient_gets_no_mail_but_a_notification() {
     for event in [
         permanent("ada@example.com"),
         permanent("Ada@EXAMPLE.com"),
@@ -60,7 +60,7 @@ async fn who_takes_no_mail_or_wants_none_gets_none_and_sees_it_in_the_shop() {
 }
 
 #[tokio::test]
-async fn what_passes_or_is_taken_back_keeps_no_mail_from_going_out() {
+async fn transient_or_withdrawn_feedback_suppresses_nothing() {
     for event in [
         feedback("mail_bounced.v1", &bounced("ada@example.com", "Transient")),
         feedback("mail_bounced.v1", &bounced("ada@example.com", "Undetermined")),
@@ -80,7 +80,7 @@ async fn what_passes_or_is_taken_back_keeps_no_mail_from_going_out() {
 }
 
 #[tokio::test]
-async fn no_table_knows_whom_nobody_writes_to() {
+async fn suppressed_addresses_are_not_stored_in_plain_text() {
     let stage = stage();
     assert!(stage.hear(&permanent("ada@example.com")).await);
     let items = stage.suppressions();
@@ -95,7 +95,7 @@ async fn no_table_knows_whom_nobody_writes_to() {
 }
 
 #[tokio::test]
-async fn after_ninety_days_one_mail_tries_again_and_each_new_bounce_counts_from_its_own_day() {
+async fn suppression_ends_after_ninety_days_and_renews_on_bounce() {
     let stage = stage();
     assert!(stage.hear(&permanent("ada@example.com")).await);
     stage.clock.advance(80 * DAY);
@@ -174,7 +174,7 @@ async fn a_mail_that_broke_off_is_not_sent_when_its_address_bounces_meanwhile() 
 }
 
 #[tokio::test]
-async fn links_and_mails_to_who_runs_the_shop_are_kept_back_as_well() {
+async fn suppression_covers_links_and_operator_mails() {
     let low = json!({ "product_id": "prd_0199c2a8-0000-7000-8000-00000000000a", "available": 3, "threshold": 5 });
     for (template, data) in
         [("password_reset", good_link()), ("password_changed", json!({})), ("low_stock", low)]
@@ -191,7 +191,7 @@ async fn links_and_mails_to_who_runs_the_shop_are_kept_back_as_well() {
 }
 
 #[tokio::test]
-async fn what_is_no_feedback_is_rejected_and_writes_nothing() {
+async fn malformed_feedback_is_rejected_and_writes_nothing() {
     let stage = stage();
     for (kind, data) in [
         ("mail_bounced.v1", json!({})),

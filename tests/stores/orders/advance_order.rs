@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn an_event_is_one_read_and_one_write_and_the_same_event_again_is_none() {
+async fn event_costs_one_read_and_one_write_and_repeats_none() {
     let desk = Desk::new().await;
     let order = desk.placed("k").await;
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -68,7 +68,7 @@ async fn events_that_race_both_land() {
 }
 
 #[tokio::test]
-async fn what_was_decided_upon_an_old_version_is_not_written_and_our_own_write_is_recognised() {
+async fn outdated_decision_is_not_written_and_own_write_is_recognised() {
     let desk = Desk::new().await;
     let seen = desk.seen(&desk.placed("k").await).await;
     let order = seen.order.clone();
@@ -104,7 +104,7 @@ async fn what_was_decided_upon_an_old_version_is_not_written_and_our_own_write_i
 }
 
 #[tokio::test]
-async fn whatever_happens_to_a_call_an_event_is_applied_once() {
+async fn event_is_applied_once_under_any_fault() {
     whatever_happens(0..CALLS, async |Mishap { call, fault }| {
         for retries in [false, true] {
             let desk = if retries { Desk::with_retries().await } else { Desk::new().await };
@@ -158,7 +158,7 @@ async fn events_that_cannot_be_read_are_rejected_and_change_nothing() {
 }
 
 #[tokio::test]
-async fn an_order_of_a_later_release_is_given_back_untouched() {
+async fn event_of_a_later_releases_order_is_returned_to_the_queue() {
     for attribute in ["stock", "payment", "goal", "status"] {
         let desk = Desk::new().await;
         let order = desk.placed("k").await;

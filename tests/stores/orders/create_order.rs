@@ -27,7 +27,7 @@ async fn an_order_is_placed_at_the_prices_of_the_catalogue() {
 }
 
 #[tokio::test]
-async fn whatever_happens_to_a_call_an_order_is_placed_once_and_answered_the_same() {
+async fn order_is_placed_once_under_any_fault() {
     whatever_happens(0..=CALLS, async |Mishap { call, fault }| {
         for (later_fault, later_call) in [
             (Fault::LoseRequest, 0),
@@ -77,7 +77,7 @@ async fn whatever_happens_to_a_call_an_order_is_placed_once_and_answered_the_sam
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_and_asked_for_again_by_the_sdk_is_given_by_the_order_that_stands() {
+async fn sdk_retry_after_a_lost_answer_returns_the_stored_order() {
     let desk = Desk::with_retries().await;
     desk.aws.fail(1, Fault::LoseResponse);
     let placed = desk.post("k", &two_spoons()).await;
@@ -155,7 +155,7 @@ async fn a_key_names_one_request_of_one_buyer() {
 }
 
 #[tokio::test]
-async fn a_repeated_request_is_answered_the_same_whatever_has_become_of_products_buyer_and_order() {
+async fn repeated_request_returns_the_original_answer() {
     let desk = Desk::new().await;
     let mut wish = two_spoons();
     wish["expected_total"] = json!({ "amount": 5998, "currency": "USD" });
@@ -208,7 +208,7 @@ async fn a_repeated_request_is_answered_the_same_whatever_has_become_of_products
 }
 
 #[tokio::test]
-async fn what_is_refused_writes_nothing_and_leaves_its_key_free() {
+async fn rejected_order_writes_nothing_and_frees_its_key() {
     let desk = Desk::new().await;
     let unknown = json!({ "items": [{ "product_id": SPOON, "quantity": 1 }, { "product_id": SPOON.replace('a', "c"), "quantity": 1 }] });
     let refused = desk.post("k", &unknown).await;

@@ -102,7 +102,7 @@ async fn an_unverified_account_has_one_unpaid_order_for_ten_minutes() {
 }
 
 #[tokio::test]
-async fn payments_are_told_the_deadline_of_the_order() {
+async fn payment_commands_carry_the_deadline() {
     let desk = Desk::new().await;
     let mut stream = desk.stream();
     for (event, deadline) in [
@@ -125,7 +125,7 @@ async fn payments_are_told_the_deadline_of_the_order() {
 }
 
 #[tokio::test]
-async fn an_order_that_is_no_longer_unpaid_makes_room_and_the_key_is_still_good() {
+async fn paid_order_frees_the_limit_and_its_key_stays_valid() {
     for way in [
         "paid before its stock is held",
         "paid",
@@ -306,7 +306,7 @@ async fn a_transaction_in_conflict_is_retried_and_then_refused_as_unavailable() 
 }
 
 #[tokio::test]
-async fn a_network_has_a_limited_number_of_unpaid_orders_whoever_places_them() {
+async fn network_limit_covers_all_buyers() {
     let desk = Desk::new().await.with_network_limit(3).await;
     let order = async |who: u32, address: &str| {
         desk.call("create-order", of_buyer(who).source_ip(address).event()).await
@@ -381,7 +381,7 @@ async fn orders_of_one_network_at_the_same_time_use_up_its_limit_exactly() {
 }
 
 #[tokio::test]
-async fn lists_of_unpaid_orders_are_published_to_nobody_and_expire() {
+async fn unpaid_order_lists_are_not_published_and_expire() {
     let desk = Desk::new().await;
     let order = desk.placed("k").await;
     let beside: Vec<_> =
@@ -407,7 +407,7 @@ async fn lists_of_unpaid_orders_are_published_to_nobody_and_expire() {
 }
 
 #[tokio::test]
-async fn a_product_says_how_many_of_it_one_order_may_have_and_the_shop_says_it_for_all_others() {
+async fn product_limit_overrides_the_shops_default() {
     let desk = Desk::new().await;
     let mut few = product(SPOON, 2, 2999, true);
     few["max_per_order"] = 3.into();

@@ -12,7 +12,7 @@ fn set(orders: &[&String]) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn the_shop_finds_what_is_odd_and_nothing_else_and_no_longer_than_it_is() {
+async fn review_list_has_exactly_the_flagged_orders() {
     let desk = Desk::new().await;
     let (plain, disputed, failing) =
         (desk.ready("plain").await, desk.ready("disputed").await, desk.ready("failing").await);
@@ -85,7 +85,7 @@ async fn the_shop_finds_what_is_odd_and_nothing_else_and_no_longer_than_it_is() 
 }
 
 #[tokio::test]
-async fn pages_of_odd_orders_lead_through_all_of_them() {
+async fn review_list_pages_are_complete() {
     let desk = Desk::new().await;
     let mut odd = Vec::new();
     for number in 0..12 {

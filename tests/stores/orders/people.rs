@@ -16,7 +16,7 @@ fn refusal(called: &Called) -> (u64, String, Value, Value) {
 }
 
 #[tokio::test]
-async fn an_order_is_given_up_by_its_buyer_or_the_shop_and_by_nobody_else() {
+async fn only_buyer_and_shop_cancel_an_order() {
     let desk = Desk::new().await;
     for (who, by) in [(USER, "customer"), (ADMIN, "admin")] {
         let order = desk.stored(by, &two_spoons()).await;
@@ -88,7 +88,7 @@ async fn a_cancellation_needs_no_words() {
 }
 
 #[tokio::test]
-async fn an_order_that_is_given_up_asks_for_what_undoes_what_was_begun() {
+async fn cancelled_order_sends_compensating_commands() {
     const RESERVED: (&str, i64) = ("stock_reserved.v1", 0);
     const STARTED: (&str, i64) = ("payment_started.v1", 0);
     const PAID: (&str, i64) = ("payment_succeeded.v1", 5998);
@@ -165,7 +165,7 @@ async fn goods_are_sent_by_the_shop_with_a_carrier_and_a_number_and_then_handed_
 }
 
 #[tokio::test]
-async fn whatever_happens_to_a_call_a_step_is_taken_once_and_can_be_asked_for_again() {
+async fn action_applies_once_under_any_fault() {
     for (step, answered, body) in
         [("cancel", 202, Value::Null), ("ship", 200, parcel()), ("deliver", 200, Value::Null)]
     {
@@ -205,7 +205,7 @@ async fn whatever_happens_to_a_call_a_step_is_taken_once_and_can_be_asked_for_ag
 }
 
 #[tokio::test]
-async fn of_two_people_who_do_different_things_at_the_same_time_one_is_refused() {
+async fn concurrent_conflicting_actions_reject_one() {
     let (mut sent, mut given_up, mut races) = (0, 0, 0);
     for seed in 0..20 {
         let desk = Desk::crowded(seed).await;
@@ -243,7 +243,7 @@ async fn of_two_people_who_do_different_things_at_the_same_time_one_is_refused()
 }
 
 #[tokio::test]
-async fn an_order_that_is_given_up_while_it_is_paid_gives_the_money_back() {
+async fn order_cancelled_during_payment_is_refunded() {
     let mut races = 0;
     for seed in 0..20 {
         let desk = Desk::crowded(seed).await;
@@ -275,7 +275,7 @@ async fn an_order_that_is_given_up_while_it_is_paid_gives_the_money_back() {
 }
 
 #[tokio::test]
-async fn buyers_hear_of_everything_that_becomes_of_their_order() {
+async fn buyers_are_notified_of_every_outcome() {
     let desk = Desk::new().await;
     let mut stream = desk.stream();
     let mails = async |stream: &mut Pump| {
@@ -353,7 +353,7 @@ async fn buyers_hear_of_everything_that_becomes_of_their_order() {
 }
 
 #[tokio::test]
-async fn the_history_tells_what_happened_in_every_service_and_why() {
+async fn history_records_every_services_events() {
     let desk = Desk::new().await;
     let order = desk.stored("k", &addressed()).await;
     let pay = |payment: &str, version: u64, captured: i64, refunded: i64, reason: Value| {

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn an_order_is_shown_to_its_buyer_and_to_the_shop_and_to_nobody_else() {
+async fn order_is_visible_to_buyer_and_shop_only() {
     let desk = Desk::new().await;
     let order = desk.placed("k").await;
     for reader in [USER, ADMIN] {

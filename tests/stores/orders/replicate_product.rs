@@ -22,7 +22,7 @@ async fn a_product_is_kept_as_the_newest_message_has_it() {
 }
 
 #[tokio::test]
-async fn a_product_that_is_no_longer_sold_stays_as_a_tombstone() {
+async fn archived_product_stays_as_a_tombstone() {
     let desk = Desk::new().await;
     assert!(desk.replicate(&product(SPOON, 3, 2999, false)).await);
     assert!(desk.replicate(&product(SPOON, 2, 2999, true)).await);
@@ -33,8 +33,7 @@ async fn a_product_that_is_no_longer_sold_stays_as_a_tombstone() {
 }
 
 #[tokio::test]
-async fn whatever_happens_to_a_call_and_in_whatever_order_messages_come_the_newest_product_is_kept()
-{
+async fn newest_product_version_wins_under_any_fault() {
     for order in [[2, 3, 4], [4, 3, 2], [3, 4, 2]] {
         for spoiled in 0..order.len() {
             whatever_happens([0], async |Mishap { call, fault }| {

@@ -36,7 +36,7 @@ async fn only_orders_that_are_due_are_asked_after_again_and_then_later_each_time
 }
 
 #[tokio::test]
-async fn an_order_that_was_not_paid_in_time_is_given_up_and_a_paid_one_is_not() {
+async fn unpaid_order_expires_and_a_paid_one_does_not() {
     let desk = Desk::new().await;
     let (unpaid, paid, settled) =
         (desk.placed("unpaid").await, desk.placed("paid").await, desk.placed("settled").await);
@@ -76,7 +76,7 @@ async fn an_order_that_was_not_paid_in_time_is_given_up_and_a_paid_one_is_not() 
 }
 
 #[tokio::test]
-async fn more_orders_than_are_found_at_once_are_all_looked_at_in_one_run() {
+async fn one_run_resumes_more_orders_than_a_page() {
     for many in [100, 101, 250] {
         let desk = Desk::new().await;
         for number in 0..many {
@@ -143,7 +143,7 @@ async fn an_order_that_fails_does_not_stop_the_others() {
 }
 
 #[tokio::test]
-async fn more_orders_that_cannot_be_moved_than_are_found_at_once_do_not_keep_the_others_waiting() {
+async fn failing_orders_do_not_block_others() {
     let desk = Desk::new().await;
     for number in 0..125 {
         desk.stored(&format!("k-{number:03}"), &two_spoons()).await;
@@ -158,7 +158,7 @@ async fn more_orders_that_cannot_be_moved_than_are_found_at_once_do_not_keep_the
 }
 
 #[tokio::test]
-async fn whatever_happens_to_a_call_a_due_order_is_resumed_by_this_run_or_the_next() {
+async fn due_order_is_resumed_under_any_fault() {
     // The lease, one query for each shard, the read and the write, the lease.
     let queries = SHARDS as usize;
     whatever_happens(

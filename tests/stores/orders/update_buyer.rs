@@ -84,7 +84,7 @@ impl Desk {
 }
 
 #[tokio::test]
-async fn every_order_on_every_page_hears_of_it_once() {
+async fn buyer_update_reaches_every_order_once() {
     let desk = Desk::new().await;
     let (mut settled, mut open) = (Vec::new(), Vec::new());
     for number in 0..200 {
@@ -176,7 +176,7 @@ async fn every_order_on_every_page_hears_of_it_once() {
 }
 
 #[tokio::test]
-async fn a_buyer_who_is_deleted_while_they_pay_is_forgotten_by_the_event_that_settles_the_order() {
+async fn deleted_buyer_is_redacted_when_the_order_settles() {
     type Facts = &'static [(&'static str, i64, i64)];
     let ends: [(Facts, Status); 3] = [
         (&[("payment_closed.v1", 0, 0), ("stock_released.v1", 0, 0)], Status::Failed),
@@ -241,7 +241,7 @@ async fn a_buyer_who_is_deleted_while_they_pay_is_forgotten_by_the_event_that_se
 }
 
 #[tokio::test]
-async fn news_of_the_buyer_and_of_the_order_that_race_both_land() {
+async fn concurrent_buyer_update_and_event_both_apply() {
     let mut overtaken = 0;
     for seed in 0..20 {
         let desk = Desk::crowded(seed).await;
@@ -271,7 +271,7 @@ async fn news_of_the_buyer_and_of_the_order_that_race_both_land() {
 }
 
 #[tokio::test]
-async fn the_same_news_twice_at_the_same_time_is_written_once() {
+async fn concurrent_duplicate_buyer_update_applies_once() {
     let mut overtaken = 0;
     for seed in 0..10 {
         let desk = Desk::crowded(seed).await;
@@ -305,7 +305,7 @@ async fn the_same_news_twice_at_the_same_time_is_written_once() {
 }
 
 #[tokio::test]
-async fn an_order_that_only_the_index_takes_for_theirs_is_left_alone() {
+async fn stale_index_entry_of_a_buyer_is_ignored() {
     let mut too_late_for_the_index = 0;
     for seed in 0..20 {
         let desk = Desk::crowded(seed).await;
@@ -344,7 +344,7 @@ async fn an_order_that_only_the_index_takes_for_theirs_is_left_alone() {
 }
 
 #[tokio::test]
-async fn whatever_happens_to_a_call_the_message_comes_back_until_all_is_done_once() {
+async fn buyer_update_completes_under_any_fault() {
     // The page, the orders on it, and a write for each.
     whatever_happens(0..5, async |Mishap { call, fault }| {
         for retries in [false, true] {
@@ -376,7 +376,7 @@ async fn whatever_happens_to_a_call_the_message_comes_back_until_all_is_done_onc
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_in_time_is_done_when_the_message_comes_again() {
+async fn buyer_update_continues_on_redelivery() {
     let mut cut_short = 0;
     for yields in [20, 40, 80, 160] {
         let desk = Desk::crowded(yields).await;
@@ -473,7 +473,7 @@ async fn orders_of_an_earlier_release_are_read_and_brought_up_to_date() {
 }
 
 #[tokio::test]
-async fn a_repeated_request_shows_the_buyer_as_they_are_called_now_and_everything_else_as_it_was() {
+async fn repeated_request_shows_the_current_buyer_only() {
     let desk = Desk::new().await;
     let first = desk.post("k", &two_spoons()).await.json();
     let order = first["id"].as_str().unwrap();
@@ -486,7 +486,7 @@ async fn a_repeated_request_shows_the_buyer_as_they_are_called_now_and_everythin
 }
 
 #[tokio::test]
-async fn news_that_cannot_be_read_is_rejected_and_changes_nothing() {
+async fn malformed_buyer_update_is_rejected() {
     let desk = Desk::new().await;
     desk.placed("k").await;
     let user = json!({ "user_id": USER });
@@ -507,14 +507,14 @@ async fn news_that_cannot_be_read_is_rejected_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn somebody_who_never_ordered_costs_one_query() {
+async fn update_of_a_user_without_orders_costs_one_query() {
     let desk = Desk::new().await;
     let nobody = desk.hear(deleted()).await;
     assert_eq!((nobody.is_done(), nobody.operations()), (true, vec!["Query"]));
 }
 
 #[tokio::test]
-async fn mails_go_to_whom_the_order_knew_and_nobody_hears_that_a_buyer_was_forgotten() {
+async fn redaction_sends_no_mail_and_keeps_recipients() {
     let desk = Desk::new().await;
     let mut stream = desk.stream();
     let (open, settled) =

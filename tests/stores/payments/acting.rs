@@ -10,7 +10,7 @@ use tests::faults::{Mishap, whatever_happens};
 use super::{CALLS, PRICE, Till, automatic};
 
 #[tokio::test]
-async fn a_payment_waits_for_its_customer_and_goes_on_when_they_have_acted() {
+async fn payment_continues_after_the_customers_action() {
     let till = Till::with_open_order().await;
     let mut pump = till.stream();
     let first = till.pay("key", "tok_3ds").await;
@@ -42,7 +42,7 @@ async fn a_payment_waits_for_its_customer_and_goes_on_when_they_have_acted() {
 }
 
 #[tokio::test]
-async fn a_customer_who_fails_may_try_again_and_one_who_never_acts_is_called_off_in_time() {
+async fn failed_3d_secure_may_be_retried_and_an_abandoned_one_is_cancelled() {
     let till = Till::with_open_order().await;
     let mut pump = till.stream();
     assert_eq!(till.pay("failing", "tok_3ds_declined").await.status(), 202);
@@ -72,7 +72,7 @@ async fn a_customer_who_fails_may_try_again_and_one_who_never_acts_is_called_off
 }
 
 #[tokio::test]
-async fn an_order_that_is_given_up_has_the_payment_called_off_before_it_hears_so() {
+async fn cancelled_order_voids_its_payment_before_acknowledgement() {
     for token in ["tok_3ds", "tok_3ds_declined", "tok_3ds_abandoned"] {
         let till = Till::new();
         let mut pump = till.stream();
@@ -118,7 +118,7 @@ async fn calling_off_survives_each_fault() {
 }
 
 #[tokio::test]
-async fn a_customer_who_was_quicker_than_the_cancel_gets_their_money_back() {
+async fn capture_before_a_cancel_is_refunded() {
     let till = Till::new();
     let mut pump = till.stream();
     assert!(till.charge("tok_3ds", 0).await);

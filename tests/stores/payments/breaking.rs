@@ -34,7 +34,7 @@ async fn is_open(till: &Till) -> bool {
 }
 
 #[tokio::test]
-async fn five_calls_without_an_answer_open_it_for_everybody() {
+async fn five_timeouts_open_the_breaker_for_all_instances() {
     let till = Till::with_open_order().await;
     till.pay("first", "tok_timeout_before_charge").await;
     assert_eq!(till.payments.store().breaker().await.unwrap().unwrap().failures, 1);
@@ -92,7 +92,7 @@ async fn at_the_door_nothing_begins_and_the_answer_says_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn what_queues_ask_for_is_recorded_and_done_when_the_provider_answers_again() {
+async fn commands_during_an_outage_are_executed_afterwards() {
     let till = left_alone().await;
     assert!(till.charge("tok_ok", 1).await, "the queue is not the timer");
     let attempts = till.payments.store().intent_and_attempts(order()).await.unwrap().1;
@@ -114,7 +114,7 @@ async fn what_queues_ask_for_is_recorded_and_done_when_the_provider_answers_agai
 }
 
 #[tokio::test]
-async fn an_attempt_that_waits_for_the_provider_is_not_given_up_and_can_be_cancelled() {
+async fn delayed_attempt_is_kept_and_can_be_cancelled() {
     let till = left_alone().await;
     let store = till.payments.store();
     assert!(till.charge("tok_ok", 1).await);
@@ -161,7 +161,7 @@ async fn of_many_that_come_when_it_half_opens_one_asks() {
 }
 
 #[tokio::test]
-async fn a_breaker_that_cannot_be_written_stops_nobody() {
+async fn failing_breaker_write_blocks_no_payment() {
     let till = Till::with_open_order().await;
     silence(&till, 1).await;
     // The call after the charge shows the breaker that the provider answers again.

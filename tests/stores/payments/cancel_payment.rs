@@ -7,7 +7,7 @@ use payments::domain::{AttemptState, IntentState};
 use super::{PRICE, Till};
 
 #[tokio::test]
-async fn the_fence_stops_what_was_not_sent_and_what_comes_late() {
+async fn payment_lock_stops_unsent_and_late_charges() {
     let till = Till::new();
     assert!(till.cancel(0).await);
     assert_eq!(till.intent().await.state, IntentState::Closed, "a tombstone");
@@ -30,7 +30,7 @@ async fn the_fence_stops_what_was_not_sent_and_what_comes_late() {
 }
 
 #[tokio::test]
-async fn money_that_is_captured_after_a_cancel_goes_back() {
+async fn capture_after_a_cancel_is_refunded() {
     let till = Till::new();
     let mut pump = till.stream();
     assert!(till.charge("tok_timeout_after_charge", 0).await);

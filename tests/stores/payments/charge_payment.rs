@@ -65,7 +65,7 @@ async fn a_charge_survives_each_fault_and_each_pair_of_faults() {
 }
 
 #[tokio::test]
-async fn what_was_asked_before_is_answered_again_once_for_each_drive() {
+async fn repeated_command_is_answered_once_per_attempt() {
     let till = Till::new();
     let mut pump = till.stream();
     assert!(till.charge("tok_ok", 0).await);
@@ -90,7 +90,7 @@ async fn what_was_asked_before_is_answered_again_once_for_each_drive() {
 }
 
 #[tokio::test]
-async fn a_charge_that_comes_after_its_time_charges_nobody() {
+async fn charge_command_after_the_deadline_charges_nothing() {
     let till = Till::new();
     let mut pump = till.stream();
     till.clock.advance(Duration::from_secs(1800));

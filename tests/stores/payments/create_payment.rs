@@ -96,7 +96,7 @@ async fn an_order_whose_time_to_pay_is_over_is_not_charged() {
 }
 
 #[tokio::test]
-async fn a_post_survives_each_fault_and_its_repetition_tells_the_truth() {
+async fn payment_survives_each_fault_and_repetition_is_accurate() {
     whatever_happens(0..CALLS, async |Mishap { call, fault }| {
         let till = Till::with_open_order().await;
         till.aws.fail(call, fault);
@@ -121,7 +121,7 @@ async fn a_post_survives_each_fault_and_its_repetition_tells_the_truth() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_was_never_sent_is_given_up_and_the_order_can_be_paid_again() {
+async fn unsent_attempt_is_abandoned_and_the_order_stays_payable() {
     let till = Till::with_open_order().await;
     till.die_after(2);
     assert_eq!(till.pay("key", "tok_ok").await.status(), 503);
@@ -139,7 +139,7 @@ async fn an_attempt_that_was_never_sent_is_given_up_and_the_order_can_be_paid_ag
 /// A function that is killed during the call of the provider leaves the attempt locked for as long
 /// as that call may take.
 #[tokio::test]
-async fn payment_whose_function_was_killed_is_settled_once_its_call_can_be_running_no_more() {
+async fn killed_payment_is_settled_after_its_maximum_call_time() {
     for (calls, token) in [(3, "tok_ok"), (4, "tok_ok"), (4, "tok_declined")] {
         let till = Till::with_open_order().await;
         till.die_after(calls);

@@ -30,7 +30,7 @@ fn is(status: u64, code: &str) -> (u64, String) {
 }
 
 #[tokio::test]
-async fn a_part_and_the_rest_go_back_and_each_answer_stays_what_it_was() {
+async fn partial_and_final_refund_keep_their_answers() {
     let (till, payment) = paid().await;
     let mut pump = till.stream();
     till.told(&mut pump).await;
@@ -68,7 +68,7 @@ async fn a_part_and_the_rest_go_back_and_each_answer_stays_what_it_was() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_given_back_is_refused_and_writes_nothing() {
+async fn unrefundable_amount_is_rejected_and_writes_nothing() {
     let till = Till::with_open_order().await;
     let declined = till.pay("declined", "tok_declined").await.json()["payment_id"]
         .as_str()
@@ -147,7 +147,7 @@ async fn two_equal_parts_under_two_keys_both_go_back() {
 }
 
 #[tokio::test]
-async fn a_refund_that_fails_gives_back_what_it_took_and_is_answered_the_same_again() {
+async fn failed_refund_restores_the_refundable_amount() {
     let (till, payment) = paid().await;
     let mut pump = till.stream();
     till.may_give_back(0);
@@ -167,7 +167,7 @@ async fn a_refund_that_fails_gives_back_what_it_took_and_is_answered_the_same_ag
 }
 
 #[tokio::test]
-async fn a_refund_survives_each_pair_of_faults_and_its_repetition_tells_the_truth() {
+async fn refund_survives_each_pair_of_faults() {
     for first in 0..USUAL_CALLS {
         for second in first + 1..=USUAL_CALLS {
             for (fault, other) in FAULTS
@@ -202,7 +202,7 @@ async fn a_refund_survives_each_pair_of_faults_and_its_repetition_tells_the_trut
 }
 
 #[tokio::test]
-async fn an_order_that_is_given_up_takes_back_what_parts_have_left() {
+async fn cancellation_refunds_the_remaining_amount() {
     // The part is done; it is on its way; it is on its way and fails.
     for (dies_after, fails) in [(None, false), (Some(2), false), (Some(2), true)] {
         let (till, payment) = paid().await;
@@ -236,7 +236,7 @@ async fn an_order_that_is_given_up_takes_back_what_parts_have_left() {
 }
 
 #[tokio::test]
-async fn a_refund_that_nobody_waits_for_is_sent_by_the_schedule() {
+async fn unsent_refund_is_sent_by_the_sweep() {
     for calls in 0..CALLS {
         let (till, payment) = paid().await;
         till.die_after(calls);

@@ -42,7 +42,7 @@ async fn fifty_at_once_charge_once() {
 }
 
 #[tokio::test]
-async fn whoever_meets_whom_the_order_that_gave_up_keeps_no_money() {
+async fn cancelled_order_keeps_no_money_in_any_race() {
     let tokens = [
         "tok_ok",
         "tok_declined",
@@ -99,7 +99,7 @@ async fn whoever_meets_whom_the_order_that_gave_up_keeps_no_money() {
 }
 
 #[tokio::test]
-async fn what_follows_from_an_old_reading_is_refused_whole() {
+async fn writes_on_outdated_records_are_rejected() {
     let till = Till::with_open_order().await;
     let store = till.payments.store();
     let read = till.intent().await;

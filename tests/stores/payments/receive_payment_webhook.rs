@@ -46,7 +46,7 @@ impl Till {
 }
 
 #[tokio::test]
-async fn what_the_provider_tells_ends_a_payment_once_however_often_it_is_told() {
+async fn repeated_webhook_settles_a_payment_once() {
     for (token, times) in [("tok_3ds", 1), ("tok_timeout_after_charge", 1), ("tok_late_webhook", 2)]
     {
         let till = Till::with_webhooks();
@@ -103,7 +103,7 @@ async fn webhook_during_the_charge_call_records_a_success_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_told_twice_tells_nothing_new() {
+async fn repeated_webhook_publishes_nothing() {
     let till = Till::with_webhooks();
     assert!(till.charge("tok_duplicate_webhook", 0).await);
     let before = till.intent().await;
@@ -119,7 +119,7 @@ async fn an_event_that_is_told_twice_tells_nothing_new() {
 }
 
 #[tokio::test]
-async fn a_dispute_is_told_to_the_order_once() {
+async fn dispute_is_published_once() {
     let till = Till::with_webhooks();
     let mut pump = till.stream();
     assert!(till.charge("tok_ok", 0).await);
@@ -133,7 +133,7 @@ async fn a_dispute_is_told_to_the_order_once() {
 }
 
 #[tokio::test]
-async fn an_event_that_dies_anywhere_is_told_again_and_heard_then() {
+async fn interrupted_webhook_is_handled_on_redelivery() {
     for call in 0..CALLS {
         for fault in [Fault::LoseRequest, Fault::LoseResponse, Fault::Throttle] {
             for body in [of_payment("evt_1"), of_dispute("evt_2")] {
@@ -164,7 +164,7 @@ async fn an_event_that_dies_anywhere_is_told_again_and_heard_then() {
 }
 
 #[tokio::test]
-async fn a_refund_that_is_told_of_is_settled() {
+async fn refund_webhook_settles_the_refund() {
     let till = Till::with_webhooks();
     assert!(till.charge("tok_ok", 0).await);
     // The refund is sent, and its answer is lost.

@@ -58,7 +58,7 @@ async fn a_refund_survives_each_pair_of_faults() {
 }
 
 #[tokio::test]
-async fn a_refund_that_fails_is_told_and_the_next_one_has_another_id() {
+async fn failed_refund_is_published_and_the_next_has_another_id() {
     let till = Till::new();
     let mut pump = till.stream();
     assert!(till.charge("tok_ok", 0).await);

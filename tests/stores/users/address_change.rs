@@ -122,7 +122,7 @@ async fn one_user_has_five_mails_sent_to_addresses_and_waits_for_more() {
 }
 
 #[tokio::test]
-async fn a_withdrawn_change_is_gone_and_everybody_is_logged_out() {
+async fn withdrawal_reverts_the_change_and_ends_all_sessions() {
     let shop = Shop::open();
     let (id, session) = verified(&shop).await;
     let device =

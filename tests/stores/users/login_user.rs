@@ -225,7 +225,7 @@ async fn an_unknown_address_a_wrong_password_and_a_disabled_user_are_one_and_the
 }
 
 #[tokio::test]
-async fn the_eleventh_try_waits_whoever_it_is_for_and_the_owner_does_not() {
+async fn eleventh_attempt_is_throttled_and_the_owner_is_not() {
     let shop = Shop::open();
     // Cheap to check, and that a wrong password is compared with it is all that matters here.
     shop.enrol_with(ADA, OLD_HASHES[1]).await;
@@ -278,7 +278,7 @@ async fn the_eleventh_try_waits_whoever_it_is_for_and_the_owner_does_not() {
 }
 
 #[tokio::test]
-async fn whoever_knows_the_password_is_never_counted() {
+async fn successful_logins_are_not_counted() {
     let shop = Shop::open();
     shop.enrol(ADA).await;
     let mut device = None;
@@ -292,7 +292,7 @@ async fn whoever_knows_the_password_is_never_counted() {
 }
 
 #[tokio::test]
-async fn whatever_happens_to_a_call_a_login_succeeds_or_may_be_repeated() {
+async fn login_succeeds_or_can_be_repeated_under_any_fault() {
     let mut spoiled = 0;
     whatever_happens_to_any_call(async |Mishap { call, fault }| {
         let shop = Shop::open();
@@ -339,7 +339,7 @@ async fn a_login_whose_answer_is_lost_on_its_way_to_the_function_begins_one_sess
 }
 
 #[tokio::test]
-async fn before_the_first_rotation_nobody_can_log_in_and_right_after_it_everybody_can() {
+async fn login_is_available_after_the_first_key_rotation() {
     let shop = Shop::new();
     shop.enrol(ADA).await;
     for password in [PASSWORD, WRONG] {
@@ -407,7 +407,7 @@ async fn an_old_hash_does_not_come_back_over_a_password_that_was_changed_meanwhi
 }
 
 #[tokio::test]
-async fn a_hash_that_cannot_be_replaced_keeps_nobody_out() {
+async fn failing_hash_upgrade_does_not_block_login() {
     for fault in FAULTS {
         let shop = Shop::open();
         shop.enrol_with(ADA, OLD_HASHES[0]).await;

@@ -86,7 +86,7 @@ async fn a_change_says_which_version_it_starts_from() {
 }
 
 #[tokio::test]
-async fn what_may_not_be_changed_is_refused_and_writes_nothing() {
+async fn forbidden_profile_changes_are_rejected() {
     let shop = Shop::open();
     let admin = shop.admin("grace@example.com").await;
     let user = shop.enrol(ADA).await;
@@ -141,7 +141,7 @@ async fn what_may_not_be_changed_is_refused_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn only_an_admin_changes_others_and_nobody_takes_the_shop_from_themselves() {
+async fn admins_change_others_but_not_their_own_role() {
     let shop = Shop::open();
     let admin = shop.admin("grace@example.com").await;
     let user = shop.enrol(ADA).await;
@@ -204,7 +204,7 @@ async fn only_an_admin_changes_others_and_nobody_takes_the_shop_from_themselves(
 }
 
 #[tokio::test]
-async fn admins_read_everybody_page_by_page_the_newest_first() {
+async fn admins_list_users_by_page_newest_first() {
     let shop = Shop::open();
     let admin = shop.admin("grace@example.com").await;
     let mut expected = Vec::new();
@@ -259,7 +259,7 @@ async fn admins_read_everybody_page_by_page_the_newest_first() {
 }
 
 #[tokio::test]
-async fn who_goes_leaves_nothing_behind_and_may_come_back_as_somebody_new() {
+async fn deleted_user_leaves_no_data_and_can_register_again() {
     let shop = Shop::open();
     let mut publisher = shop.users_publisher();
     let user = shop.enrol(ADA).await;
@@ -404,7 +404,7 @@ async fn a_role_is_changed_in_both_items_and_makes_the_old_tokens_worthless() {
 }
 
 #[tokio::test]
-async fn a_role_for_nobody_and_no_role_are_refused_and_write_nothing() {
+async fn unknown_user_or_role_is_rejected() {
     let shop = Shop::open();
     shop.enrol(ADA).await;
     let before = shop.aws.items("users");
@@ -423,7 +423,7 @@ async fn a_role_for_nobody_and_no_role_are_refused_and_write_nothing() {
 }
 
 #[tokio::test]
-async fn whatever_happens_to_a_call_a_role_changes_in_both_items_or_in_none_and_once() {
+async fn role_change_is_atomic_under_any_fault() {
     whatever_happens_to_any_call(async |Mishap { call, fault }| {
         let shop = Shop::open();
         let user = shop.enrol(ADA).await;
@@ -544,7 +544,7 @@ async fn grants_that_race_move_the_token_version_once() {
 }
 
 #[tokio::test]
-async fn who_is_not_logged_in_changes_nothing() {
+async fn unauthenticated_changes_are_rejected() {
     let shop = Shop::open();
     let nobody = shop.refresh("x").await;
     for operation in ["update-me", "update-user", "delete-me", "get-user", "list-users"] {

@@ -115,7 +115,7 @@ async fn a_link_to_an_address_is_good_for_two_days() {
 }
 
 #[tokio::test]
-async fn of_two_who_want_one_address_one_gets_it_and_the_other_keeps_their_own() {
+async fn concurrent_address_changes_give_it_to_one() {
     for seed in 0..12 {
         let shop = Shop::crowded(seed);
         let (ada, bob) = (shop.enrol(ADA).await, shop.enrol("bob@example.com").await);
@@ -142,8 +142,7 @@ async fn of_two_who_want_one_address_one_gets_it_and_the_other_keeps_their_own()
 }
 
 #[tokio::test]
-async fn an_address_that_was_registered_meanwhile_is_taken_and_a_link_followed_twice_at_once_works_once()
- {
+async fn link_to_a_taken_address_fails_and_a_link_works_once() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let session = shop.enter(user.id).await;
@@ -314,7 +313,7 @@ async fn whether_a_link_was_sent_shows_neither_in_the_answer_nor_in_the_work() {
 }
 
 #[tokio::test]
-async fn the_token_of_a_link_stands_nowhere_in_clear() {
+async fn link_token_is_never_stored_in_plain_text() {
     let shop = Shop::open();
     let mut publisher = shop.users_publisher();
     let user = shop.enrol(ADA).await;

@@ -55,7 +55,7 @@ async fn a_user_is_registered_as_a_customer_whose_address_waits_to_be_verified()
 }
 
 #[tokio::test]
-async fn what_breaks_a_rule_is_refused_before_anything_is_read_counted_or_hashed() {
+async fn invalid_registration_is_rejected_before_any_work() {
     let shop = Shop::open();
     for (field, value, refused) in [
         ("email", json!("ada"), "invalid_email"),
@@ -83,7 +83,7 @@ async fn what_breaks_a_rule_is_refused_before_anything_is_read_counted_or_hashed
 }
 
 #[tokio::test]
-async fn whatever_happens_to_a_call_there_is_one_account_or_none() {
+async fn registration_creates_at_most_one_account_under_any_fault() {
     whatever_happens_to_any_call(async |Mishap { call, fault }| {
         let shop = Shop::open();
         shop.aws.fail(call, fault);

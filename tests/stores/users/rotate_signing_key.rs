@@ -71,7 +71,7 @@ async fn every_step_of_a_rotation_may_be_repeated() {
 }
 
 #[tokio::test]
-async fn whatever_happens_to_a_call_a_rotation_makes_one_key() {
+async fn rotation_creates_one_key_under_any_fault() {
     for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse] {
         for step in STEPS {
             for call in 0..4 {
@@ -187,7 +187,7 @@ async fn tokens_that_were_signed_before_a_rotation_count_until_they_expire() {
 }
 
 #[tokio::test]
-async fn keys_that_nobody_knows_are_looked_for_a_few_times_and_then_every_thirty_seconds() {
+async fn unknown_keys_reload_a_few_times_then_every_thirty_seconds() {
     let foreign = Shop::new();
     foreign.rotate_signing_key().await;
     let user = foreign.enrol(ADA).await;

@@ -121,7 +121,7 @@ async fn the_answer_that_was_lost_comes_again_for_ten_seconds() {
 }
 
 #[tokio::test]
-async fn whatever_is_wrong_with_a_refresh_token_the_answer_is_that_for_an_access_token() {
+async fn every_invalid_refresh_token_gets_the_same_answer() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let nobody = shop.send("get-me", &Value::Null).await;
@@ -203,7 +203,7 @@ async fn a_refresh_takes_a_refresh_token_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_becomes_of_a_user_shows_at_the_next_refresh() {
+async fn user_changes_take_effect_at_the_next_refresh() {
     let shop = Shop::open();
     let admin = shop.admin("grace@example.com").await;
     let user = shop.enrol(ADA).await;
@@ -282,7 +282,7 @@ async fn a_session_that_is_logged_out_is_over_and_no_other_is() {
 }
 
 #[tokio::test]
-async fn nobody_ends_the_session_of_another_or_one_that_never_was() {
+async fn foreign_or_missing_sessions_cannot_be_ended() {
     let shop = Shop::open();
     let (ada, bob) = (shop.enrol(ADA).await, shop.enrol("bob@example.com").await);
     let (adas, bobs) = (shop.enter(ada.id).await, shop.enter(bob.id).await);
@@ -327,7 +327,7 @@ async fn a_changed_password_ends_every_other_session_and_not_this_one() {
 }
 
 #[tokio::test]
-async fn who_does_not_know_the_present_password_changes_nothing_and_cannot_try_for_long() {
+async fn wrong_current_password_is_rejected_and_throttled() {
     let shop = Shop::open();
     // Cheap to check.
     let cheap = "$argon2id$v=16$m=64,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$mjeOBTstiC9XBIvUIQnlKklNv6HJw2Hs8O7qXdo8fcw";
@@ -382,7 +382,7 @@ async fn a_new_password_keeps_the_rules() {
 }
 
 #[tokio::test]
-async fn a_user_who_is_gone_or_disabled_or_whose_token_version_moved_on_is_out() {
+async fn deleted_disabled_or_outdated_user_is_rejected() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let session = shop.enter(user.id).await;
@@ -418,7 +418,7 @@ async fn a_user_who_is_gone_or_disabled_or_whose_token_version_moved_on_is_out()
 }
 
 #[tokio::test]
-async fn trouble_with_table_or_secret_logs_nobody_out() {
+async fn table_or_secret_failure_logs_no_user_out() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let session = shop.enter(user.id).await;

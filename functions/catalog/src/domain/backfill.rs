@@ -83,7 +83,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_round_has_a_greater_number_than_the_one_before_even_when_the_clock_goes_backwards() {
+    fn run_numbers_increase_even_if_the_clock_goes_backwards() {
         let now = Timestamp::from_milliseconds(1_800_000_000_000);
         let first = BackfillRun::start(None, now);
         let second = BackfillRun::start(Some(&first), now.plus(Duration::from_secs(1)));

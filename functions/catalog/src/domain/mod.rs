@@ -176,7 +176,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_was_created_can_be_told_after_every_change() {
+    fn initial_details_survive_every_change() {
         let created = lamp();
         let mut changed = Product { version: 7, status: Status::Archived, ..created.clone() };
         changed.details.name = ProductName::parse("Old lamp").unwrap();

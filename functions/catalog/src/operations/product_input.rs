@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_shop_does_not_decide_is_refused() {
+    fn fields_that_clients_must_not_set_are_rejected() {
         let price = json!({ "amount": 2999, "currency": "USD" });
         for field in ["id", "version", "status", "active", "created_at"] {
             let mut request = json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-01", "price": price });

@@ -239,7 +239,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_is_asked_in_whatever_order_all_parts_together_are_what_came_in_less_what_was_sold(steps in steps()) {
+    fn shards_sum_to_received_minus_sold_for_any_sequence(steps in steps()) {
         let mut world = World::new();
         let (mut read, mut late) = (world.clone(), 0);
         for step in steps {
@@ -282,7 +282,7 @@ proptest! {
     }
 
     #[test]
-    fn where_goods_come_from_there_are_so_many(
+    fn allocations_never_exceed_a_shard(
         available in proptest::collection::vec(0..9_i64, 1..18),
         shard_count in 1..17_u32,
         quantity in 1..40_u32,
@@ -307,7 +307,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_levelled_lies_evenly_and_what_is_not_moves_only_what_it_must(
+    fn rebalancing_spreads_evenly_and_minimal_moves_touch_only_what_they_must(
         available in proptest::collection::vec(0..50_i64, 1..9),
         shard_count in 1..9_u32,
         delta in -60..60_i64,

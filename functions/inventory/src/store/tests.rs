@@ -19,7 +19,7 @@ fn a_reservation_is_read_as_it_was_stored() {
 }
 
 #[test]
-fn the_first_part_of_a_stock_stands_under_the_product_alone() {
+fn shard_zero_has_the_product_as_its_key() {
     let product_id = held().lines[0].product_id;
     assert_eq!(stock_key(product_id, 0), Key::new(format!("STOCK#{product_id}")));
     assert_eq!(stock_key(product_id, 3), Key::new(format!("STOCK#{product_id}#3")));

@@ -97,15 +97,10 @@ pub enum InvalidEntry {
     },
     /// Money in a stock account, or the reverse, or one product in the account of another.
     #[error("{account} is not counted in {unit}")]
-    UnitMismatch {
-        account: Account,
-        unit: Unit,
-    },
+    UnitMismatch { account: Account, unit: Unit },
     /// The money of one order in the entry of another.
     #[error("the entry belongs to another order than its account {account}")]
-    OrderMismatch {
-        account: Account,
-    },
+    OrderMismatch { account: Account },
     /// Something comes from nowhere, or is gone.
     #[error("the lines in {unit} come to {sum}, not to 0")]
     Unbalanced {

@@ -58,7 +58,7 @@ mod tests {
     use serde_json::{from_value, json, to_value};
 
     #[test]
-    fn a_cancellation_is_read_as_it_was_written_whoever_it_was_by() {
+    fn cancellation_round_trips_for_every_actor() {
         let reason = Some(CancelReason("It is the wrong colour.".to_owned()));
         for (cancellation, stored) in [
             (
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_hides_something_or_is_too_long_is_no_text_of_ours() {
+    fn hidden_characters_and_long_texts_are_rejected() {
         for invalid in ["", "  ", "\u{3164}", "a\u{0}b", "a\u{202e}b", &"x".repeat(201)] {
             assert!(CancelReason::try_from(invalid.to_owned()).is_err(), "{invalid:?}");
             assert!(ShippingText::try_from(invalid.to_owned()).is_err(), "{invalid:?}");

@@ -213,7 +213,7 @@ fn a_command_that_was_carried_out_settles_its_second_copy() {
 }
 
 #[test]
-fn whoever_asks_once_more_is_answered_once_more() {
+fn repeated_command_is_answered_again() {
     for before in [vec![(Reserve, 3)], vec![(Release, 3)], vec![(Reserve, 2), (Commit, 3)]] {
         let world = after(&World::with(5, 5), &before);
         let (asked, _) = *before.last().unwrap();
@@ -241,7 +241,7 @@ fn an_answer_to_an_old_asking_does_not_hide_that_a_newer_one_was_answered() {
 }
 
 #[test]
-fn a_rejection_names_what_was_short_and_stays_when_more_comes_in() {
+fn rejection_names_the_product_and_stays_after_restocking() {
     let mut world = after(&World::with(10, 2), &[(Reserve, 1)]);
     assert_eq!(
         world.reservation.as_ref().and_then(|reservation| reservation.rejected_product),

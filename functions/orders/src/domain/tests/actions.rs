@@ -34,7 +34,7 @@ fn rejection(order: &Order, event: &Event) -> (&'static str, String, Vec<&'stati
 }
 
 #[test]
-fn an_order_can_be_given_up_in_every_state_until_it_is_shipped_and_everything_comes_back() {
+fn order_can_be_cancelled_until_shipped_and_is_fully_compensated() {
     let (mut cancellable, mut rejected, mut paths) = (0, 0, 0);
     for order in reachable().values() {
         let cancelled = order.apply(&cancel(), LATER, TIMING);
@@ -109,7 +109,7 @@ fn stock_and_money_of_a_confirmed_order_come_back_each_on_its_own() {
 }
 
 #[test]
-fn who_gave_an_order_up_is_known_and_what_they_wrote_goes_with_them() {
+fn cancellation_records_actor_and_reason() {
     for by in [Actor::Customer, Actor::Admin] {
         let reason = Some("Wrong address".to_owned().try_into().unwrap());
         let cancelled = after(
@@ -306,7 +306,7 @@ fn an_order_without_an_address_is_not_sent_anywhere() {
 }
 
 #[test]
-fn what_two_people_do_at_the_same_time_ends_the_same_for_who_comes_second() {
+fn concurrent_actions_have_one_outcome() {
     let cancelled = after(&confirmed(), &cancel());
     assert_eq!(
         rejection(&cancelled, &ship()),

@@ -126,7 +126,7 @@ fn from_every_reachable_state_the_latest_change_ends_in_the_order() {
 }
 
 #[test]
-fn what_is_known_already_or_older_is_no_news() {
+fn known_or_older_buyer_data_is_ignored() {
     let is_new =
         |order: &Order, event: &Event| order.apply(event, LATER, TIMING).unwrap().is_some();
     for order in reachable().values() {
@@ -153,7 +153,7 @@ fn what_is_known_already_or_older_is_no_news() {
 }
 
 #[test]
-fn to_hear_of_the_buyer_moves_nothing_and_is_not_in_the_history() {
+fn buyer_update_changes_no_state_and_adds_no_history() {
     for order in reachable().values() {
         for event in [changed(9), deleted()] {
             let recorded = after(order, &event);
@@ -199,7 +199,7 @@ fn the_address_is_kept_until_the_goods_are_there() {
 }
 
 #[test]
-fn the_address_of_an_order_that_is_given_up_is_kept_until_it_is_settled() {
+fn address_of_a_cancelled_order_is_kept_until_it_settles() {
     let cancelled = after_all(&confirmed(), &[deleted(), cancel()]);
     assert!(cancelled.customer.shipping_address.is_some() && !cancelled.progress.is_settled());
     let released = after(&cancelled, &Event::StockReleased(stock(99)));

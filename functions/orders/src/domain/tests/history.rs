@@ -78,7 +78,7 @@ fn the_story_of_an_order_that_arrives() {
 }
 
 #[test]
-fn the_story_of_an_order_that_is_given_up_after_it_was_paid() {
+fn history_of_an_order_cancelled_after_payment() {
     let order = after_events(&[
         Event::StockReserved(stock(9)),
         Event::PaymentSucceeded(money(TOTAL, 0)),

@@ -109,7 +109,7 @@ fn every_pair_of_events_in_both_orders_keeps_the_promises() {
 }
 
 #[test]
-fn from_every_reachable_state_the_answers_to_what_is_owed_lead_to_settlement() {
+fn every_reachable_state_settles_once_pending_commands_are_answered() {
     let reachable = reachable();
     let mut paths = 0;
     for order in reachable.values() {
@@ -178,7 +178,7 @@ fn a_capture_after_cancellation_is_refunded_and_the_status_stays() {
 }
 
 #[test]
-fn a_refund_that_is_heard_of_before_its_capture_settles_a_cancelled_order() {
+fn refund_event_before_its_capture_settles_a_cancelled_order() {
     let mut order = after(&placed(), &Event::StockReserved(stock(9)));
     for event in
         [cancel(), Event::PaymentRefunded(money(TOTAL, TOTAL)), Event::StockReleased(stock(9))]
@@ -196,7 +196,7 @@ fn a_refund_that_is_heard_of_before_its_capture_settles_a_cancelled_order() {
 }
 
 #[test]
-fn a_state_of_a_later_release_is_left_alone_and_survives() {
+fn state_of_a_later_release_is_preserved() {
     let unknown = moved(Progress {
         stock: StockState::Unknown("backordered".to_owned()),
         ..placed().progress

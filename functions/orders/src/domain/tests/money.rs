@@ -22,7 +22,7 @@ fn updates(captured: i64, refunded: i64) -> [Event; 4] {
 }
 
 #[test]
-fn an_order_whose_money_went_back_before_it_was_confirmed_is_given_up() {
+fn order_refunded_before_confirmation_is_cancelled() {
     let mut pending = 0;
     let is_plain = |order: &Order| {
         order.progress.refunds_reversed_total == 0 && order.progress.dispute_reinstated_total == 0
@@ -75,7 +75,7 @@ fn an_order_whose_money_went_back_before_it_was_confirmed_is_given_up() {
 }
 
 #[test]
-fn a_confirmed_order_whose_money_goes_back_keeps_its_status_but_is_not_sent() {
+fn refunded_confirmed_order_keeps_its_status_and_is_not_shipped() {
     let part = after(&confirmed(), &Event::PaymentSucceeded(money(TOTAL, PARTIAL_REFUND)));
     assert_eq!(
         (&part.progress.status, &part.progress.payment, part.progress.refunded_total),
@@ -108,7 +108,7 @@ fn a_confirmed_order_whose_money_goes_back_keeps_its_status_but_is_not_sent() {
 }
 
 #[test]
-fn whatever_name_the_news_of_a_capture_goes_by_the_order_is_paid() {
+fn every_event_that_reports_a_capture_marks_the_order_paid() {
     for update in updates(TOTAL, 0).into_iter().chain(updates(TOTAL, PARTIAL_REFUND)) {
         let paid = after(&held(), &update);
         assert_eq!(
@@ -189,7 +189,7 @@ fn a_refund_that_fails_is_shown_and_asked_for_again_until_it_is_done() {
 }
 
 #[test]
-fn an_open_dispute_stays_flagged_whatever_else_needs_attention() {
+fn open_dispute_stays_flagged_beside_other_reviews() {
     let open = Event::PaymentDisputed(disputed(DisputeStatus::Open, 0, 0));
     let flagged = after(&confirmed(), &open);
     assert_eq!(

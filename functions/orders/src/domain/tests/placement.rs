@@ -72,7 +72,7 @@ fn a_product_without_a_limit_of_its_own_has_the_shops() {
 }
 
 #[test]
-fn an_order_as_placed_is_what_it_was_however_far_it_has_come() {
+fn placed_order_view_is_independent_of_progress() {
     let first = placed();
     let mut order = first.clone();
     for event in events() {

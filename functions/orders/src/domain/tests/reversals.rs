@@ -78,7 +78,7 @@ fn a_cancelled_order_whose_refund_fails_later_asks_for_it_again() {
 }
 
 #[test]
-fn an_order_that_goes_on_is_paid_again_when_its_refund_fails_later() {
+fn order_is_paid_again_when_its_refund_fails_later() {
     let refunded = after(&confirmed(), &Event::PaymentRefunded(money(TOTAL, TOTAL)));
     assert_eq!(refunded.progress.payment, PaymentState::Refunded);
     let again = after(&refunded, &Event::RefundFailed(reversed()));
@@ -238,7 +238,7 @@ fn orders_of(all: &[Event]) -> Vec<Vec<Event>> {
 }
 
 #[test]
-fn whatever_order_the_facts_come_in_the_money_ends_the_same() {
+fn payment_totals_are_independent_of_event_order() {
     const TOGETHER: usize = 4;
     for (from, updates) in recorded().windows(TOGETHER).enumerate() {
         for start in [confirmed(), after(&confirmed(), &cancel()), cancelled_before_any_fact()] {

@@ -58,7 +58,7 @@ fn an_entry_counts_until_its_deadline_and_not_at_it() {
 }
 
 #[test]
-fn a_network_with_too_many_unpaid_orders_waits_for_as_long_as_it_is_told() {
+fn network_over_its_limit_waits_for_retry_after() {
     let full = LimitUsage { network: Some(LIMITS.network.full(START)), ..LimitUsage::default() };
     let Err(PlacementError::NetworkLimitReached { retry_after }) = LIMITS.check(true, &full, START)
     else {
@@ -69,7 +69,7 @@ fn a_network_with_too_many_unpaid_orders_waits_for_as_long_as_it_is_told() {
 }
 
 #[test]
-fn an_order_counts_until_it_is_paid_or_given_up() {
+fn order_counts_as_unpaid_until_paid_or_cancelled() {
     let held = after(&placed(), &Event::StockReserved(stock(9)));
     let started = after(&held, &Event::PaymentStarted(money(0, 0)));
     assert!([&placed(), &held, &started].iter().all(|order| order.counts_as_unpaid(LATER)));
@@ -117,7 +117,7 @@ fn every_order_frees_its_buyer_once_on_its_way_to_the_end() {
 
 /// An order that waits for the shop does not count. It counts again once it waits for the buyer.
 #[test]
-fn a_payment_without_an_outcome_counts_while_its_call_may_run_or_the_buyer_has_to_act() {
+fn payment_in_flight_counts_as_unpaid_while_its_call_may_run() {
     let held = after(&placed(), &Event::StockReserved(stock(9)));
     let started = after(&held, &Event::PaymentStarted(money(0, 0)));
     let later = |seconds: u64| LATER.plus(Duration::from_secs(seconds));

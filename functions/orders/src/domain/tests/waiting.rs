@@ -7,7 +7,7 @@ use super::*;
 const CHECKS: u64 = 5;
 
 #[test]
-fn nudges_wait_longer_each_time_and_never_past_the_deadline() {
+fn retries_back_off_and_never_pass_the_deadline() {
     let mut order = placed();
     let mut waits = Vec::new();
     for _ in 0..5 {
