@@ -60,17 +60,17 @@ fn by_kind(units: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
 async fn write_units_of_a_paid_order_are_known_for_every_key() {
     const ORDERS: u64 = 10;
     let (shop, product) = shop().await;
-    let mut pump = shop.pump();
+    let mut harness = shop.harness();
     // The first order of a product lists it in the ledger.
     assert_eq!(shop.order("earlier", &product, 1, Some("tok_ok")).await.status(), 201);
-    pump.settle().await;
+    harness.drain_queues().await;
     shop.aws.count_write_units(None);
     for number in 0..ORDERS {
         assert_eq!(
             shop.order(&format!("order-{number}"), &product, 1, Some("tok_ok")).await.status(),
             201
         );
-        pump.settle().await;
+        harness.drain_queues().await;
     }
     let shared = SHARED_KEYS.iter().map(|(kind, units, _)| (*kind, *units));
     let expected: BTreeMap<String, u64> =

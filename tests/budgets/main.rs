@@ -18,7 +18,7 @@ use tests::{
 async fn shop() -> (Shop, String) {
     let shop = Shop::new();
     let product = shop.product("teapot", 2999, 50).await;
-    shop.pump().settle().await;
+    shop.harness().drain_queues().await;
     (shop, product)
 }
 
@@ -100,7 +100,7 @@ async fn order_action_costs_one_read_and_one_write() {
             .call("create-order", request.header("idempotency-key", key).event())
             .await));
     }
-    shop.pump().settle().await;
+    shop.harness().drain_queues().await;
     let step = async |operation: &str, order: &str| {
         let request =
             events::post("/orders", &json!({ "carrier": "Royal Mail", "tracking": "RM1" }))
@@ -122,7 +122,7 @@ async fn order_action_costs_one_read_and_one_write() {
 async fn to_read_one_thing_costs_one_call() {
     let (shop, product) = shop().await;
     let order = id(&shop.order("first", &product, 1, Some("tok_ok")).await);
-    shop.pump().settle().await;
+    shop.harness().drain_queues().await;
 
     let get_order = events::get("/orders").caller(events::USER).path_parameter("order_id", &order);
     costs(&shop.call("get-order", get_order.event()).await, &["GetItem"]);
@@ -284,7 +284,7 @@ async fn account_changes_cost_one_read_and_one_write_per_item() {
         &["GetItem", "UpdateItem", "UpdateItem", "GetItem", "TransactWriteItems"],
     );
 
-    shop.pump().settle().await;
+    shop.harness().drain_queues().await;
     let link = |address: &str| shop.aws.mails().token_for(address);
     let verify = json!({ "token": link("king@example.com") });
     // The second read is of the credentials, which move: it is made only for another address.
@@ -305,7 +305,7 @@ async fn account_changes_cost_one_read_and_one_write_per_item() {
         let asked = shop.call("request-password-reset", request.event()).await;
         costs(&asked, &["UpdateItem", "UpdateItem", "GetItem", "GetItem", "UpdateItem"]);
     }
-    shop.pump().settle().await;
+    shop.harness().drain_queues().await;
     let reset = json!({ "token": link("king@example.com"), "new_password": "correct horse battery staple" });
     let confirmed = shop
         .call(
@@ -351,7 +351,7 @@ async fn the_public_keys_cost_no_call_of_a_table() {
 async fn to_pay_costs_at_most_four_calls_of_payments_own_table() {
     let (shop, product) = shop().await;
     let order = id(&shop.order("first", &product, 1, None).await);
-    shop.pump().settle().await;
+    shop.harness().drain_queues().await;
     let paid = shop.call("create-payment", payment(&order, "tok_ok").event()).await;
     assert_eq!(paid.status(), 201, "{:?}", paid.answer);
     assert!(paid.operations_on("payments").len() <= 4, "{:?}", paid.operations_on("payments"));
@@ -375,7 +375,7 @@ fn payment(order: &str, token: &str) -> Http {
 async fn refund_costs_one_read_and_three_writes() {
     let (shop, product) = shop().await;
     let order = id(&shop.order("first", &product, 1, Some("tok_ok")).await);
-    shop.pump().settle().await;
+    shop.harness().drain_queues().await;
     let payment = payment_of(&shop, &order).await;
     let body =
         json!({ "amount": { "amount": 1000, "currency": "USD" }, "reason": "The lid was broken" });
@@ -397,7 +397,7 @@ async fn refund_costs_one_read_and_three_writes() {
 async fn webhook_costs_two_reads_and_the_changed_writes() {
     let (shop, product) = shop().await;
     let order = id(&shop.order("first", &product, 1, Some("tok_3ds")).await);
-    shop.pump().settle().await;
+    shop.harness().drain_queues().await;
     let told = events::webhook(
         shop.aws.secrets_manager(),
         shop.clock.now(),

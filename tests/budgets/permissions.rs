@@ -18,7 +18,7 @@ use shared::lambda::Lambda;
 use tests::{
     aws::{Called, Fault},
     events::{self, ADMIN, Http, USER, new_payment, sample},
-    pump::Pump,
+    harness::Harness,
     ses,
     shop::{PAY_WITHIN, RETRY, Shop, consumer_of, operation_names, queues},
     template::{self, Template},
@@ -62,7 +62,7 @@ impl Watched {
     async fn with_teapots(seen: &Arc<Mutex<Actions>>) -> (Self, String) {
         let watched = Self::new(seen);
         let product = watched.shop.product("teapot", 2999, 10).await;
-        watched.pump().settle().await;
+        watched.harness().drain_queues().await;
         (watched, product)
     }
 
@@ -127,9 +127,9 @@ impl Watched {
         called
     }
 
-    /// As [`Shop::pump`], watched.
-    fn pump(&self) -> Pump {
-        self.shop.pump_of(|operation| self.lambda(operation))
+    /// As [`Shop::harness`], watched.
+    fn harness(&self) -> Harness {
+        self.shop.harness_of(|operation| self.lambda(operation))
     }
 
     async fn order(&self, key: &str, product: &str, quantity: u32, token: Option<&str>) -> String {
@@ -181,11 +181,11 @@ impl Watched {
     }
 
     /// Lets time go by, asks after what is unsettled, and lets everything come to rest.
-    async fn sweep(&self, pump: &mut Pump, seconds: u64) {
+    async fn sweep(&self, harness: &mut Harness, seconds: u64) {
         self.shop.clock.advance(Duration::from_secs(seconds));
         self.call("resume-orders", json!({})).await;
         self.call("reconcile-payments", json!({})).await;
-        pump.settle().await;
+        harness.drain_queues().await;
     }
 
     /// Two pages of a list.

@@ -8,8 +8,8 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
 use crate::{
+    fixture::{ApiFixture, ECHO, Expect, header},
     routes::ROUTES,
-    stage::{ECHO, Edge, Expect, header},
 };
 use fields::{fields, may_be_absent, may_be_null};
 
@@ -49,7 +49,7 @@ fn with_text(document: &Value, place: &str, text: &str) -> String {
 #[tokio::test]
 async fn every_request_that_is_damaged_here_succeeds_undamaged() {
     for route in ROUTES.iter() {
-        let mut edge = Edge::new("undamaged requests").await;
+        let mut edge = ApiFixture::new("undamaged requests").await;
         edge.check("the valid request", route.operation, edge.valid(route.operation), Expect::Fine)
             .await;
         edge.done();
@@ -58,7 +58,7 @@ async fn every_request_that_is_damaged_here_succeeds_undamaged() {
 
 #[tokio::test]
 async fn malformed_json_is_400() {
-    let mut edge = Edge::new("no JSON").await;
+    let mut edge = ApiFixture::new("no JSON").await;
     for operation in takers() {
         let valid = edge.body(operation).unwrap().to_string();
         let inner = valid.trim_end_matches('}');
@@ -133,7 +133,7 @@ async fn malformed_json_is_400() {
 
 #[tokio::test]
 async fn invalid_utf8_or_base64_is_400() {
-    let mut edge = Edge::new("bytes").await;
+    let mut edge = ApiFixture::new("bytes").await;
     for operation in takers() {
         let valid = edge.body(operation).unwrap().to_string();
         let utf16: Vec<u8> = std::iter::once(0xfeff_u16)
@@ -159,7 +159,7 @@ async fn invalid_utf8_or_base64_is_400() {
 
 #[tokio::test]
 async fn duplicate_field_is_400_at_every_level() {
-    let mut edge = Edge::new("repeated fields").await;
+    let mut edge = ApiFixture::new("repeated fields").await;
     for operation in takers() {
         let body = edge.body(operation).unwrap();
         for place in places(&body) {
@@ -242,7 +242,7 @@ async fn a_field_of_another_type_is_422_with_its_place() {
         "1E400",
     ];
     let for_lists = ["\"x\"", "1", "true", "{}", "{\"0\":1}", "[null]", "[[]]", "[1]", "null"];
-    let mut edge = Edge::new("wrong types").await;
+    let mut edge = ApiFixture::new("wrong types").await;
     for operation in takers() {
         let body = edge.body(operation).unwrap();
         for place in places(&body) {
@@ -284,7 +284,7 @@ async fn a_field_of_another_type_is_422_with_its_place() {
 /// `{"name": null}`. The API has neither form.
 #[tokio::test]
 async fn wrong_json_types_are_rejected() {
-    let mut edge = Edge::new("lists for objects").await;
+    let mut edge = ApiFixture::new("lists for objects").await;
     let lists: [(&str, &str, Value); 29] = [
         (
             "register-user",
@@ -358,7 +358,7 @@ async fn wrong_json_types_are_rejected() {
 #[tokio::test]
 async fn a_field_that_is_missing_is_422_unless_it_may_be() {
     for operation in takers() {
-        let mut edge = Edge::new("missing fields").await;
+        let mut edge = ApiFixture::new("missing fields").await;
         let body = edge.body(operation).unwrap();
         for place in places(&body).into_iter().filter(|place| !place.is_empty()) {
             let (parent, name) = place.rsplit_once('/').unwrap();
@@ -413,7 +413,7 @@ async fn a_field_that_there_is_not_is_422_at_every_level() {
         "a/b~c",
         "initial_details",
     ];
-    let mut edge = Edge::new("unknown fields").await;
+    let mut edge = ApiFixture::new("unknown fields").await;
     for operation in takers() {
         let body = edge.body(operation).unwrap();
         for place in places(&body) {
@@ -455,7 +455,7 @@ async fn no_answer_repeats_the_input() {
         format!("{{{{7*7}}}}${{jndi:ldap://{ECHO}}}%s%n"),
         format!("\r\nX-Injected: {ECHO}"),
     ];
-    let mut edge = Edge::new("repeated input").await;
+    let mut edge = ApiFixture::new("repeated input").await;
     for operation in takers() {
         let body = edge.body(operation).unwrap();
         for trick in &tricks {

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tests::events;
 
 use crate::{
+    fixture::{ApiFixture, ECHO, Expect, STRANGER, header, world},
     routes::{IfMatch, ROUTES},
-    stage::{ECHO, Edge, Expect, STRANGER, header, world},
 };
 
 const NEW_PASSWORD: &str = "four score and seven donkeys";
@@ -61,20 +61,20 @@ fn spoiled(good: &str) -> Vec<String> {
 }
 
 /// Notes it if not all of these answers are the same.
-fn expect_one_answer(edge: &mut Edge, answers: &[Option<Value>]) {
+fn expect_one_answer(edge: &mut ApiFixture, answers: &[Option<Value>]) {
     if let Some(other) = answers.iter().find(|answer| **answer != answers[0]) {
         edge.odd(format!("the answers differ: {:?} {other:?}", answers[0]));
     }
 }
 
-fn refresh(edge: &Edge, token: &str) -> Value {
+fn refresh(edge: &ApiFixture, token: &str) -> Value {
     edge.with_body("refresh-token", &json!({ "refresh_token": token }).to_string())
 }
 
 #[tokio::test]
 async fn a_refresh_token_that_does_not_count_is_401_and_says_nothing_about_why() {
     const REFUSED: Expect = Expect::Problem(401, "invalid_token");
-    let mut edge = Edge::new("refresh tokens").await;
+    let mut edge = ApiFixture::new("refresh tokens").await;
     let good = edge.refresh_token.clone();
     let mut answers = Vec::new();
     let tokens = edge
@@ -107,7 +107,7 @@ async fn a_refresh_token_that_does_not_count_is_401_and_says_nothing_about_why()
         "its user is gone",
         "its user has another password",
     ] {
-        let mut edge = Edge::new("refresh tokens of sessions that are over").await;
+        let mut edge = ApiFixture::new("refresh tokens of sessions that are over").await;
         match what {
             "it is too old" => edge.shop.clock.advance(Duration::from_secs(30 * 24 * 3600)),
             "its user is disabled" => {
@@ -138,8 +138,8 @@ async fn a_refresh_token_that_does_not_count_is_401_and_says_nothing_about_why()
 async fn a_link_that_does_not_work_is_400_and_says_nothing_about_why() {
     const REFUSED: Expect = Expect::Problem(400, "invalid_one_time_token");
     for operation in ["verify-email", "confirm-password-reset", "withdraw-email-change"] {
-        let mut edge = Edge::new("links").await;
-        let with = |edge: &Edge, token: &str| {
+        let mut edge = ApiFixture::new("links").await;
+        let with = |edge: &ApiFixture, token: &str| {
             let mut body = edge.body(operation).unwrap();
             body["token"] = token.into();
             edge.with_body(operation, &body.to_string())
@@ -164,7 +164,7 @@ async fn a_link_that_does_not_work_is_400_and_says_nothing_about_why() {
         // A withdrawal works for a disabled account too.
         let ends = ["it is too old", "its user is gone", "its user is disabled"];
         for what in &ends[..if operation == "withdraw-email-change" { 2 } else { 3 }] {
-            let mut edge = Edge::new("links that have ended").await;
+            let mut edge = ApiFixture::new("links that have ended").await;
             match *what {
                 "it is too old" => edge.shop.clock.advance(Duration::from_secs(48 * 3600)),
                 "its user is disabled" => {
@@ -185,7 +185,7 @@ async fn a_link_that_does_not_work_is_400_and_says_nothing_about_why() {
 
 #[tokio::test]
 async fn taken_address_is_409() {
-    let mut edge = Edge::new("taken addresses").await;
+    let mut edge = ApiFixture::new("taken addresses").await;
     let mut body = edge.body("register-user").unwrap();
     body["email"] = "ada.king@example.com".into();
     edge.check(
@@ -209,11 +209,11 @@ async fn taken_address_is_409() {
 
 #[tokio::test]
 async fn a_change_says_which_version_it_starts_from() {
-    let mut edge = Edge::new("versions").await;
+    let mut edge = ApiFixture::new("versions").await;
     for route in ROUTES.iter().filter(|route| route.if_match != IfMatch::Ignored) {
         let etag = edge.etag_of(route.operation).to_owned();
         let digits = etag.trim_matches('"').to_owned();
-        let with = |edge: &Edge, values: &[&str]| {
+        let with = |edge: &ApiFixture, values: &[&str]| {
             let mut event = edge.valid(route.operation);
             header(&mut event, "If-Match", values);
             event
@@ -307,7 +307,7 @@ async fn a_change_says_which_version_it_starts_from() {
 
 #[tokio::test]
 async fn empty_unknown_and_own_account_changes_are_rejected() {
-    let mut edge = Edge::new("changes of accounts").await;
+    let mut edge = ApiFixture::new("changes of accounts").await;
     for operation in ["update-me", "update-user"] {
         edge.check(
             "nothing",
@@ -393,7 +393,7 @@ async fn empty_unknown_and_own_account_changes_are_rejected() {
 
 #[tokio::test]
 async fn a_cursor_of_the_users_is_its_admins_own() {
-    let mut edge = Edge::new("cursors of users").await;
+    let mut edge = ApiFixture::new("cursors of users").await;
     edge.check("a second user", "register-user", edge.valid("register-user"), Expect::Fine).await;
     let list = |operation: &str, caller: &str, query: &str| {
         events::get(&format!("/{}?{query}", operation.trim_start_matches("list-")))
@@ -423,7 +423,7 @@ async fn a_cursor_of_the_users_is_its_admins_own() {
 /// Responses do not reveal to strangers whether an address is registered.
 #[tokio::test]
 async fn reset_request_is_202_for_every_address() {
-    let mut edge = Edge::new("links for nobody").await;
+    let mut edge = ApiFixture::new("links for nobody").await;
     let long = "x".repeat(200_000);
     let known = edge
         .check(
@@ -468,7 +468,7 @@ async fn reset_request_is_202_for_every_address() {
 /// A device token only selects the bucket of attempts: an invalid one changes nothing.
 #[tokio::test]
 async fn invalid_device_token_is_ignored() {
-    let mut edge = Edge::new("device tokens").await;
+    let mut edge = ApiFixture::new("device tokens").await;
     let good = edge
         .shop
         .call("login-user", edge.valid("login-user"))
@@ -536,7 +536,7 @@ async fn one_try_too_many_is_429_and_says_when_to_come_back() {
             Expect::Problem(422, "wrong_password"),
         ),
     ];
-    let mut edge = Edge::new("too many tries").await;
+    let mut edge = ApiFixture::new("too many tries").await;
     let mut answers = Vec::new();
     for (operation, tries, body, until_then) in rows {
         let event = edge.with_body(operation, &body.to_string());

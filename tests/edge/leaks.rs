@@ -23,7 +23,7 @@ use shared::{
 };
 use tests::events::sample;
 
-use crate::{bodies::places, stage::ECHO};
+use crate::{bodies::places, fixture::ECHO};
 
 /// Answers everything with the same text.
 #[derive(Clone, Debug)]

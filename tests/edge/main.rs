@@ -20,6 +20,7 @@
 #![allow(clippy::unwrap_used, clippy::type_complexity, clippy::disallowed_methods)]
 
 mod bodies;
+mod fixture;
 mod identity;
 mod leaks;
 mod methods;
@@ -28,6 +29,5 @@ mod publishers;
 mod queues;
 mod requests;
 mod routes;
-mod stage;
 mod trade;
 mod webhooks;

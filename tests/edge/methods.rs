@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::{
+    fixture::{ApiFixture, header, world},
     routes::ROUTES,
-    stage::{Edge, header, world},
 };
 
 /// What the function answers, without the headers of this one answer.
-async fn answer(edge: &Edge, operation: &str, method: &str, mut event: Value) -> Value {
+async fn answer(edge: &ApiFixture, operation: &str, method: &str, mut event: Value) -> Value {
     event["httpMethod"] = method.into();
     let mut answer =
         edge.shop.call(operation, event).await.answer.expect("an HTTP function never fails");
@@ -20,7 +20,7 @@ async fn answer(edge: &Edge, operation: &str, method: &str, mut event: Value) ->
 
 #[tokio::test]
 async fn head_answers_as_get_without_a_body_on_every_route_that_reads() {
-    let edge = Edge::new("HEAD").await;
+    let edge = ApiFixture::new("HEAD").await;
     let before = world(&edge.shop.aws);
     let mut seen = 0;
     for route in ROUTES.iter() {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use shared::lambda::Invocation;
 use tests::{events::sample, shop::operation_names};
 
-use crate::{routes::ROUTES, stage::Edge};
+use crate::{fixture::ApiFixture, routes::ROUTES};
 
 /// A small generator (splitmix64): a run is its seed.
 struct Chance(u64);
@@ -127,11 +127,11 @@ async fn no_damage_makes_a_function_panic_or_answer_5xx() {
     let mut chance = Chance(seed);
     let (mut checked, mut refused, mut odd) = (0, 0, Vec::new());
     for operation in &operation_names() {
-        let mut edge = Edge::new("mutations").await;
+        let mut edge = ApiFixture::new("mutations").await;
         for round in 0..rounds {
             // A world that others have not filled.
             if round % 40 == 39 {
-                edge = Edge::new("mutations").await;
+                edge = ApiFixture::new("mutations").await;
             }
             let http = ROUTES.iter().any(|route| route.operation == operation);
             let mut event = if http { edge.valid(operation) } else { sample(operation) };

@@ -45,9 +45,9 @@ fn change_with_links() -> Value {
 /// parcel, refunds, a product that changes.
 async fn changes_of_trade() -> Vec<(String, Value)> {
     let shop = Shop::new();
-    let mut pump = shop.pump();
+    let mut harness = shop.harness();
     let product = shop.product("Teapot", 2999, 12).await;
-    pump.settle().await;
+    harness.drain_queues().await;
     let admin = |method: &str, path: &str, body: &Value| {
         let request = events::http(method, path)
             .header("content-type", "application/json")
@@ -72,7 +72,7 @@ async fn changes_of_trade() -> Vec<(String, Value)> {
                 .unwrap()
                 .to_owned(),
         );
-        pump.settle().await;
+        harness.drain_queues().await;
     }
     let parcel = json!({ "carrier": "Royal Mail", "tracking": "RM 1" });
     let divided =
@@ -95,7 +95,7 @@ async fn changes_of_trade() -> Vec<(String, Value)> {
         }
         let called = shop.call(operation, event).await;
         assert!((200..300).contains(&called.status()), "{operation}: {:?}", called.answer);
-        pump.settle().await;
+        harness.drain_queues().await;
     }
     let shown = |table: &str, what: &str, is_meant: &dyn Fn(&Value) -> bool| {
         let (records, _) =
@@ -400,13 +400,13 @@ async fn messages_of_any_image_are_accepted_by_sqs() {
     // The way that an outsider has: a name at registration, which an order's mails repeat.
     let shop = Shop::new();
     let product = shop.product("Teapot", 2999, 50).await;
-    let mut pump = shop.pump();
-    pump.settle().await;
+    let mut harness = shop.harness();
+    harness.drain_queues().await;
     let mut event = events::new_order("k", &events::order_request(&product, 1, Some("tok_ok")));
     event["requestContext"]["authorizer"]["name"] = "Ada\u{ffff}".into();
     assert_eq!(shop.call("create-order", event).await.status(), 201);
-    pump.settle().await;
-    let sent = pump
+    harness.drain_queues().await;
+    let sent = harness
         .delivered
         .iter()
         .filter(|(_, message)| message.to_string().contains('\u{ffff}'))

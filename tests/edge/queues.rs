@@ -10,7 +10,7 @@ use tests::{
     template,
 };
 
-use crate::{bodies::places, stage::world};
+use crate::{bodies::places, fixture::world};
 
 /// Every consumer: its operation, its queue, and what has to be done before its sample is
 /// acknowledged.

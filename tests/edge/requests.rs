@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use tests::events;
 
 use crate::{
+    fixture::{ApiFixture, ECHO, Expect, STRANGER, header},
     routes::{IfMatch, ROUTES, Who},
-    stage::{ECHO, Edge, Expect, STRANGER, header},
 };
 
 fn query(event: &mut Value, parameters: &[(&str, &str)]) {
@@ -27,7 +27,7 @@ fn query(event: &mut Value, parameters: &[(&str, &str)]) {
 #[tokio::test]
 async fn an_idempotency_key_is_one_text_of_visible_ascii() {
     let long = "k".repeat(256);
-    let mut edge = Edge::new("idempotency keys").await;
+    let mut edge = ApiFixture::new("idempotency keys").await;
     for route in ROUTES.iter().filter(|route| route.key) {
         let mut event = edge.valid(route.operation);
         header(&mut event, "idempotency-key", &[]);
@@ -80,7 +80,7 @@ async fn an_idempotency_key_is_one_text_of_visible_ascii() {
 
 #[tokio::test]
 async fn a_body_is_plain_json() {
-    let mut edge = Edge::new("content types").await;
+    let mut edge = ApiFixture::new("content types").await;
     let types: [&[&str]; 16] = [
         &[],
         &[""],
@@ -192,7 +192,7 @@ async fn headers_that_mean_nothing_change_nothing() {
         ("\r\nx-injected", "zqxEchoxqz"),
         ("", "zqxEchoxqz"),
     ];
-    let mut edge = Edge::new("headers").await;
+    let mut edge = ApiFixture::new("headers").await;
     for route in ROUTES.iter() {
         for (name, value) in &odd {
             let (mut event, mut expect) = edge.harmless(route);
@@ -213,7 +213,7 @@ async fn headers_that_mean_nothing_change_nothing() {
 
 #[tokio::test]
 async fn a_decent_request_id_comes_back_and_another_one_does_not() {
-    let mut edge = Edge::new("request ids").await;
+    let mut edge = ApiFixture::new("request ids").await;
     for (given, taken) in [
         ("abc-DEF_1.2", true),
         (&*"a".repeat(128), true),
@@ -234,7 +234,7 @@ async fn a_decent_request_id_comes_back_and_another_one_does_not() {
 #[tokio::test]
 async fn malformed_id_is_404_without_a_read() {
     let long = "x".repeat(10_000);
-    let mut edge = Edge::new("paths").await;
+    let mut edge = ApiFixture::new("paths").await;
     for route in ROUTES.iter() {
         let Some((parameter, code)) = route.path else { continue };
         let id =
@@ -296,7 +296,7 @@ async fn malformed_id_is_404_without_a_read() {
 #[tokio::test]
 async fn a_page_is_asked_for_by_one_limit_and_one_cursor() {
     let long = "A".repeat(10_240);
-    let mut edge = Edge::new("queries").await;
+    let mut edge = ApiFixture::new("queries").await;
     let order = edge.paid_order.clone();
     for route in ROUTES.iter().filter(|route| route.list) {
         let rows: Vec<(Vec<(&str, &str)>, u64, &str)> = [
@@ -416,7 +416,7 @@ async fn a_page_is_asked_for_by_one_limit_and_one_cursor() {
 
 #[tokio::test]
 async fn a_cursor_opens_only_the_list_that_it_was_given_for() {
-    let mut edge = Edge::new("cursors").await;
+    let mut edge = ApiFixture::new("cursors").await;
     let list = |operation: &'static str, caller: &str, parameters: &[(&str, &str)]| {
         let mut event = events::get(&format!("/{}", operation.trim_start_matches("list-")))
             .caller(caller)
@@ -489,9 +489,9 @@ async fn a_cursor_opens_only_the_list_that_it_was_given_for() {
 
 #[tokio::test]
 async fn unauthenticated_is_401_and_unauthorized_is_403() {
-    let mut edge = Edge::new("callers").await;
+    let mut edge = ApiFixture::new("callers").await;
     for route in ROUTES.iter() {
-        let with = |edge: &Edge, member: &str, value: Value| {
+        let with = |edge: &ApiFixture, member: &str, value: Value| {
             let mut event = edge.valid(route.operation);
             event["requestContext"]["authorizer"] = json!({ "sub": events::ADMIN, "role": "admin", "name": "Grace", "email": "g@example.com", "tv": "1", "exp": "4102444800" });
             event["requestContext"]["authorizer"][member] = value;
@@ -609,7 +609,7 @@ async fn unauthenticated_is_401_and_unauthorized_is_403() {
 
 #[tokio::test]
 async fn an_event_that_no_gateway_sends_is_400() {
-    let mut edge = Edge::new("odd events").await;
+    let mut edge = ApiFixture::new("odd events").await;
     for route in ROUTES.iter() {
         for event in [
             json!(null),
@@ -658,7 +658,7 @@ async fn an_event_that_no_gateway_sends_is_400() {
 /// `${…}` in a policy is a variable, which matches nothing.
 #[tokio::test]
 async fn visitor_policy_is_independent_of_input() {
-    let edge = Edge::new("policies").await;
+    let edge = ApiFixture::new("policies").await;
     for id in [
         "x".repeat(1400),
         "${aws:username}".to_owned(),
@@ -685,7 +685,7 @@ async fn visitor_policy_is_independent_of_input() {
 /// Every invalid token is the same refusal, whatever is wrong with the event around it.
 #[tokio::test]
 async fn authorizer_rejects_bad_tokens_and_bad_events() {
-    let mut edge = Edge::new("tokens").await;
+    let mut edge = ApiFixture::new("tokens").await;
     let long = "a".repeat(100_000);
     let token = format!("{}.{}.x", "eyJhbGciOiJub25lIn0", "e30");
     for value in [

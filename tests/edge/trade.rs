@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tests::events;
 
-use crate::stage::{Edge, Expect, STRANGER, header};
+use crate::fixture::{ApiFixture, Expect, STRANGER, header};
 
 fn payment(order: &str, key: &str, more: &Value) -> events::Http {
     let mut body =
@@ -14,7 +14,7 @@ fn payment(order: &str, key: &str, more: &Value) -> events::Http {
 
 #[tokio::test]
 async fn foreign_resources_look_like_missing_ones() {
-    let mut edge = Edge::new("what is another's").await;
+    let mut edge = ApiFixture::new("what is another's").await;
     let (nobody, no_payment) = (
         "ord_0199c2a8-0000-7000-8000-00000000dead",
         "pay_0199c2a8-0000-7000-8000-00000000dead_0199c2a8-0000-7000-8000-00000000dead",
@@ -176,7 +176,7 @@ async fn foreign_resources_look_like_missing_ones() {
 
 #[tokio::test]
 async fn wrong_state_is_409_and_mismatch_is_422() {
-    let mut edge = Edge::new("wrong times").await;
+    let mut edge = ApiFixture::new("wrong times").await;
     let (paid, open, failed, product) = (
         edge.paid_order.clone(),
         edge.open_order.clone(),
@@ -324,7 +324,7 @@ async fn wrong_state_is_409_and_mismatch_is_422() {
 
 #[tokio::test]
 async fn a_login_that_fails_says_nothing_about_why() {
-    let mut edge = Edge::new("failed logins").await;
+    let mut edge = ApiFixture::new("failed logins").await;
     let long = "x".repeat(200_000);
     let mut answers = Vec::new();
     for (email, password) in [
@@ -366,7 +366,7 @@ async fn a_login_that_fails_says_nothing_about_why() {
 /// takes, and nothing is changed.
 #[tokio::test]
 async fn invalid_transition_is_409_and_lists_allowed_ones() {
-    let mut edge = Edge::new("steps out of turn").await;
+    let mut edge = ApiFixture::new("steps out of turn").await;
     let (open, paid, failed, ready, shipped) = (
         edge.open_order.clone(),
         edge.paid_order.clone(),
@@ -374,7 +374,7 @@ async fn invalid_transition_is_409_and_lists_allowed_ones() {
         edge.ready_order.clone(),
         edge.shipped_order.clone(),
     );
-    let step = |edge: &Edge, operation: &str, order: &str| {
+    let step = |edge: &ApiFixture, operation: &str, order: &str| {
         let mut event = edge.valid(operation);
         event["pathParameters"]["order_id"] = order.into();
         event
@@ -453,8 +453,8 @@ async fn invalid_transition_is_409_and_lists_allowed_ones() {
 /// together, one succeeds.
 #[tokio::test]
 async fn refunds_never_exceed_the_capture() {
-    let mut edge = Edge::new("refunds").await;
-    let refund = |edge: &Edge, key: &str, amount: Value| {
+    let mut edge = ApiFixture::new("refunds").await;
+    let refund = |edge: &ApiFixture, key: &str, amount: Value| {
         let mut event = edge
             .with_body("create-refund", &json!({ "amount": amount, "reason": "why" }).to_string());
         header(&mut event, "idempotency-key", &[key]);
@@ -542,7 +542,7 @@ async fn refunds_never_exceed_the_capture() {
 /// A product that is changed by two, that takes another's SKU, and that is sold no more.
 #[tokio::test]
 async fn product_change_needs_the_current_version_and_an_active_product() {
-    let mut edge = Edge::new("changed products").await;
+    let mut edge = ApiFixture::new("changed products").await;
     edge.shop.product("Kettle", 4999, 5).await;
     edge.settle().await;
     let mut taken = edge.body("update-product").unwrap();
@@ -585,7 +585,7 @@ async fn product_change_needs_the_current_version_and_an_active_product() {
 /// Limits of a buyer: unpaid orders, and the quantity of a product.
 #[tokio::test]
 async fn buyer_limits_are_enforced() {
-    let mut edge = Edge::new("limits of a buyer").await;
+    let mut edge = ApiFixture::new("limits of a buyer").await;
     let mut limited = edge.body("create-product").unwrap();
     limited["max_per_order"] = 3.into();
     let created = edge
@@ -623,7 +623,7 @@ async fn buyer_limits_are_enforced() {
         too_many,
     )
     .await;
-    // One is open already, on the stage.
+    // One is open already, on the fixture.
     for number in 2..=5 {
         edge.check(
             "open",
@@ -677,7 +677,7 @@ async fn buyer_limits_are_enforced() {
 /// The same input again, in another spelling, as another user, on another route.
 #[tokio::test]
 async fn a_repeated_request_is_answered_again_and_a_key_is_its_users_own() {
-    let edge = Edge::new("repetitions").await;
+    let edge = ApiFixture::new("repetitions").await;
     let body = format!(
         "{{ \"items\" : [ {{ \"quantity\":2, \"product_id\" : \"{}\" }} ],\n\"payment_method\": {{\"token\":\"tok_ok\",\"type\":\"card\"}} }}",
         edge.product
@@ -708,14 +708,14 @@ async fn a_repeated_request_is_answered_again_and_a_key_is_its_users_own() {
 /// time. That adds no history entry.
 #[tokio::test]
 async fn repeated_decline_is_recorded_once() {
-    let edge = Edge::new("retried orders").await;
+    let edge = ApiFixture::new("retried orders").await;
     let shop = &edge.shop;
-    let (before, mut pump) = (shop.aws.mails().mails().len(), shop.pump());
+    let (before, mut harness) = (shop.aws.mails().mails().len(), shop.harness());
     let order = shop.order("declined", &edge.product, 1, Some("tok_declined")).await.json()["id"]
         .as_str()
         .unwrap()
         .to_owned();
-    pump.settle().await;
+    harness.drain_queues().await;
     let mails = |shop: &tests::shop::Shop| shop.aws.mails().mails().len() - before;
     let declines = |order: &Value| {
         order["history"]
@@ -729,7 +729,7 @@ async fn repeated_decline_is_recorded_once() {
     for minutes in [1, 2, 4, 8] {
         shop.clock.advance(std::time::Duration::from_secs(60 * minutes + 1));
         assert!(shop.call("resume-orders", json!({})).await.answer.is_ok());
-        pump.settle().await;
+        harness.drain_queues().await;
     }
     assert_eq!(
         (mails(shop), declines(&shop.read_order(&order).await)),
@@ -742,7 +742,7 @@ async fn repeated_decline_is_recorded_once() {
 /// A person else's broken records must not stand in the way of a healthy one.
 #[tokio::test]
 async fn orders_that_cannot_be_read_do_not_keep_others_from_being_resumed() {
-    let edge = Edge::new("unreadable orders").await;
+    let edge = ApiFixture::new("unreadable orders").await;
     let shop = &edge.shop;
     let items = shop.aws.items("orders");
     let healthy = items

@@ -6,25 +6,27 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use tests::{events::provider_signature as signature, shop::Shop};
 
-use crate::stage::{ECHO, Edge, Expect, WEBHOOK_SECRET, WEBHOOK_SECRET_BEFORE, header, world};
+use crate::fixture::{
+    ApiFixture, ECHO, Expect, WEBHOOK_SECRET, WEBHOOK_SECRET_BEFORE, header, world,
+};
 
 const HEAR: &str = "receive-payment-webhook";
 const REFUSED: Expect = Expect::Problem(400, "bad_signature");
 
 /// A call with this body and these signatures.
-fn call(edge: &Edge, body: &str, signatures: &[&str]) -> Value {
+fn call(edge: &ApiFixture, body: &str, signatures: &[&str]) -> Value {
     let mut event = edge.webhook(body);
     header(&mut event, "stripe-signature", signatures);
     event
 }
 
-fn seconds(edge: &Edge) -> i64 {
+fn seconds(edge: &ApiFixture) -> i64 {
     edge.shop.clock.now().seconds()
 }
 
 #[tokio::test]
 async fn unsigned_webhooks_are_rejected_without_a_reason() {
-    let mut edge = Edge::new("forged events").await;
+    let mut edge = ApiFixture::new("forged events").await;
     let (now, body) = (seconds(&edge), edge.told("evt_1"));
     let good = signature(WEBHOOK_SECRET, now, &body);
     let tag = good.split_once("v1=").unwrap().1;
@@ -129,7 +131,7 @@ async fn unsigned_webhooks_are_rejected_without_a_reason() {
 
 #[tokio::test]
 async fn webhook_of_another_provider_is_404() {
-    let mut edge = Edge::new("unknown providers").await;
+    let mut edge = ApiFixture::new("unknown providers").await;
     let long = "x".repeat(10_000);
     for provider in [
         "stripe",
@@ -159,7 +161,7 @@ async fn webhook_of_another_provider_is_404() {
 /// The provider has signed all of these, and repeats for days what is not answered with success.
 #[tokio::test]
 async fn signed_body_of_another_shape_is_acknowledged_and_leaves_nothing() {
-    let mut edge = Edge::new("signed bodies").await;
+    let mut edge = ApiFixture::new("signed bodies").await;
     let event = edge.told("evt_1");
     let with = |place: &str, value: Value| {
         let mut event: Value = serde_json::from_str(&event).unwrap();
@@ -254,7 +256,7 @@ async fn signed_body_of_another_shape_is_acknowledged_and_leaves_nothing() {
 /// Signed, well formed, and about unknown objects; or in an unknown format.
 #[tokio::test]
 async fn webhook_about_unknown_objects_is_acknowledged() {
-    let mut edge = Edge::new("foreign events").await;
+    let mut edge = ApiFixture::new("foreign events").await;
     let payment = edge.payment.clone();
     let nobody = "pay_0199c2a8-0000-7000-8000-00000000dead_0199c2a8-0000-7000-8000-00000000dead";
     let refund = "ref_0199c2a8-0000-7000-8000-00000000dead";
@@ -348,14 +350,14 @@ async fn webhook_about_unknown_objects_is_acknowledged() {
 /// concurrently.
 #[tokio::test]
 async fn webhooks_apply_once_in_any_order_and_number() {
-    let mut edge = Edge::new("repeated events").await;
+    let mut edge = ApiFixture::new("repeated events").await;
     let shop = edge.shop.clone();
-    let mut pump = shop.pump();
+    let mut harness = shop.harness();
     let order = shop.order("waiting", &edge.product, 1, Some("tok_3ds")).await.json()["id"]
         .as_str()
         .unwrap()
         .to_owned();
-    pump.settle().await;
+    harness.drain_queues().await;
     let list = tests::events::get(&format!("/payments?order_id={order}"))
         .caller(tests::events::USER)
         .event();
@@ -391,11 +393,12 @@ async fn webhooks_apply_once_in_any_order_and_number() {
     if statuses.iter().any(|status| *status != 200) {
         edge.odd(format!("at the same time: {statuses:?}"));
     }
-    pump.settle().await;
+    harness.drain_queues().await;
     let paid = shop.read_order(&order).await;
     assert_eq!(paid["status"], "confirmed", "{paid}");
     let captures = |kind: &str| {
-        pump.delivered
+        harness
+            .delivered
             .iter()
             .filter(|(_, message)| {
                 message["data"]["kind"] == kind && message.to_string().contains(&order)
@@ -414,7 +417,7 @@ async fn webhooks_apply_once_in_any_order_and_number() {
     for id in ["evt_late", "evt_late", "evt_later"] {
         edge.check("a dispute", HEAR, edge.webhook(&of_dispute(id)), Expect::Fine).await;
     }
-    pump.settle().await;
+    harness.drain_queues().await;
     assert_eq!(
         shop.read_order(&order).await["history"]
             .as_array()
@@ -430,7 +433,7 @@ async fn webhooks_apply_once_in_any_order_and_number() {
 /// Heard before, or signed in time and sent again too late: neither counts a second time.
 #[tokio::test]
 async fn replayed_webhook_is_rejected() {
-    let mut edge = Edge::new("replayed events").await;
+    let mut edge = ApiFixture::new("replayed events").await;
     let recorded = edge.webhook(&edge.told("evt_recorded"));
     edge.check("in its time", HEAR, recorded.clone(), Expect::Fine).await;
     let standing = world(&edge.shop.aws);
@@ -449,9 +452,9 @@ async fn replayed_webhook_is_rejected() {
 #[tokio::test]
 async fn a_secret_is_changed_without_a_gap_and_the_old_one_ends() {
     const NEXT: &str = "whsec_zqxEchoxqz_of_tomorrow";
-    let mut edge = Edge::new("rotated secrets").await;
+    let mut edge = ApiFixture::new("rotated secrets").await;
     let mut number = 0;
-    let mut with = |edge: &Edge, secret: &str| {
+    let mut with = |edge: &ApiFixture, secret: &str| {
         number += 1;
         let body = edge.told(&format!("evt_{number}"));
         let signed = signature(secret, seconds(edge), &body);
@@ -501,7 +504,7 @@ async fn a_secret_that_cannot_be_used_is_503_and_stays_one() {
         json!({ "current": [WEBHOOK_SECRET] }).to_string(),
         json!({ "current": null, "previous": WEBHOOK_SECRET }).to_string(),
     ] {
-        let edge = Edge::new("unusable secrets").await;
+        let edge = ApiFixture::new("unusable secrets").await;
         edge.shop.aws.secrets_manager().set("payment-webhook-secrets", &secret);
         let before = world(&edge.shop.aws);
         for event in [edge.valid(HEAR), call(&edge, "{}", &["t=1,v1=00"])] {
@@ -520,7 +523,7 @@ async fn a_secret_that_cannot_be_used_is_503_and_stays_one() {
     }
     // A missing or too short secret: no signature is valid.
     for secret in [json!({ "current": "" }), json!({ "current": "short", "previous": "short" })] {
-        let mut edge = Edge::new("secrets that are none").await;
+        let mut edge = ApiFixture::new("secrets that are none").await;
         edge.shop.aws.secrets_manager().set("payment-webhook-secrets", &secret.to_string());
         for made_with in ["", "short", WEBHOOK_SECRET] {
             let body = edge.told("evt_1");

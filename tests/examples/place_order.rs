@@ -8,11 +8,11 @@ use tests::{events, shop::Shop};
 #[tokio::main(flavor = "current_thread")]
 pub async fn main() {
     let shop = Shop::new();
-    let mut pump = shop.pump();
+    let mut harness = shop.harness();
 
     // A product with ten pieces in stock. Its change event updates orders' copy of the catalogue.
     let product = shop.product("Teapot", 2999, 10).await;
-    pump.settle().await;
+    harness.drain_queues().await;
 
     // POST /orders answers before anything else happens: the order is pending.
     let placed = shop.order("my-first-order", &product, 2, Some("tok_ok")).await;
@@ -21,7 +21,7 @@ pub async fn main() {
 
     // Publishers turn the committed changes into commands, and consumers execute them: the saga
     // reserves the stock, charges the card and confirms the order.
-    pump.settle().await;
+    harness.drain_queues().await;
 
     let order = shop.read_order(&order).await;
     for entry in order["history"].as_array().expect("an order has a history") {

@@ -6,7 +6,7 @@ use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 use serde_json::{Value, json};
 use tests::{
     aws::{Called, Fault},
-    faults::{Mishap, whatever_happens_to_any_call},
+    faults::{InjectedFault, whatever_happens_to_any_call},
     shop::{
         Shop,
         accounts::{ADA, PASSWORD, Session, code, kind},
@@ -114,7 +114,7 @@ async fn survives(trial: Trial, attempt: impl AsyncFn(&Scene) -> Called) {
 
     let ends: RefCell<BTreeMap<&str, u32>> = RefCell::default();
     let count = |end: &'static str| *ends.borrow_mut().entry(end).or_default() += 1;
-    whatever_happens_to_any_call(async |Mishap { call, fault }| {
+    whatever_happens_to_any_call(async |InjectedFault { call, fault }| {
         let scene = Scene::set(Shop::open()).await;
         scene.shop.aws.fail(call, fault);
         let first = attempt(&scene).await;
@@ -182,7 +182,7 @@ async fn token_reuse_ends_the_session_under_any_fault() {
         Trial { name: "refresh-token, used twice", done: 401, done_before: (401, "invalid_token") };
     let whole = Scene::set(Shop::open()).await;
     assert_eq!(whole.shop.user(whole.session.user_id()).await.token_version, 1);
-    whatever_happens_to_any_call(async |Mishap { call, fault }| {
+    whatever_happens_to_any_call(async |InjectedFault { call, fault }| {
         let scene = Scene::set(Shop::open()).await;
         let warm = scene.shop.cold();
         let next = Session::of(&warm.refresh(&scene.session.refresh_token).await).unwrap();

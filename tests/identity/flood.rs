@@ -14,7 +14,7 @@ use tests::{
 };
 use users::tokens::one_time::OneTimeToken;
 
-use crate::{dice::Dice, print};
+use crate::{print, rng::Rng};
 
 const QUARTER_HOUR: Duration = Duration::from_secs(15 * 60);
 const STEP: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ const NEW_PASSWORD: &str = "another horse, another battery";
 /// Tries of strangers at one account, and which of them were looked at.
 struct Strangers {
     shop: Shop,
-    dice: Dice,
+    rng: Rng,
     email: &'static str,
     tried: usize,
     looked_at: Vec<Timestamp>,
@@ -36,30 +36,30 @@ struct Strangers {
 
 impl Strangers {
     fn new(shop: &Shop, email: &'static str, seed: u64) -> Self {
-        Self { shop: shop.clone(), dice: Dice::new(seed), email, tried: 0, looked_at: Vec::new() }
+        Self { shop: shop.clone(), rng: Rng::new(seed), email, tried: 0, looked_at: Vec::new() }
     }
 
     /// One try from some network, sometimes with a device token that is made up or another
     /// account's.
     async fn try_once(&mut self, foreign: Option<&str>) {
-        let source = match self.dice.chance(50) {
+        let source = match self.rng.chance(50) {
             true => format!(
                 "198.{}.{}.{}",
-                self.dice.within(0..256),
-                self.dice.within(0..256),
-                self.dice.within(0..256)
+                self.rng.within(0..256),
+                self.rng.within(0..256),
+                self.rng.within(0..256)
             ),
             false => {
                 format!(
                     "2001:db8:{:x}:{:x}::{:x}",
-                    self.dice.within(0..65536),
-                    self.dice.within(0..65536),
-                    self.dice.within(1..65536)
+                    self.rng.within(0..65536),
+                    self.rng.within(0..65536),
+                    self.rng.within(1..65536)
                 )
             }
         };
         let spelling =
-            if self.dice.chance(50) { self.email.to_owned() } else { self.email.to_uppercase() };
+            if self.rng.chance(50) { self.email.to_owned() } else { self.email.to_uppercase() };
         let called = self.shop.login_from(&source, foreign, &spelling, "not the password").await;
         self.tried += 1;
         match called.status() {
@@ -160,7 +160,7 @@ async fn three_hour_flood_is_limited_and_the_owner_logs_in() {
     let steps: usize = 3 * 3600 / 5;
     let mut before_reset = 0;
     for step in 0..steps {
-        let foreign = known.dice.chance(20).then_some(foreign.as_str());
+        let foreign = known.rng.chance(20).then_some(foreign.as_str());
         known.try_once(foreign).await;
         if step % 3 == 0 {
             unknown.try_once(foreign).await;

@@ -2,13 +2,13 @@
 //! the tests of the tables.
 #![allow(clippy::unwrap_used)]
 
-mod dice;
 mod families;
 mod faults;
 mod flood;
 mod forged;
 mod registrations;
 mod revocation;
+mod rng;
 mod rotation;
 mod server_keys;
 mod writers;

@@ -11,7 +11,7 @@ use tests::{
 };
 use users::domain::Email;
 
-use crate::{dice::Dice, print};
+use crate::{print, rng::Rng};
 
 const AT_ONCE: usize = 200;
 /// Repetitions with faults.
@@ -85,16 +85,16 @@ async fn concurrent_registrations_under_faults_create_at_most_one_account() {
     let mut all = [0; 3];
     for seed in 0..SPOILED {
         let shop = Shop::crowded(seed);
-        let mut dice = Dice::new(seed);
+        let mut rng = Rng::new(seed);
         for _ in 0..SPOILED_AT_ONCE {
-            let fault = *dice.one(&[
+            let fault = *rng.one(&[
                 Fault::Throttle,
                 Fault::LoseRequest,
                 Fault::LoseResponse,
                 Fault::LoseResponse,
                 Fault::Conflict,
             ]);
-            shop.aws.fail(dice.within(0..3 * SPOILED_AT_ONCE), fault);
+            shop.aws.fail(rng.within(0..3 * SPOILED_AT_ONCE), fault);
         }
         let (created, statuses) = register(&shop, SPOILED_AT_ONCE).await;
         shop.aws.heal();

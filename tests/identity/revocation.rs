@@ -17,7 +17,7 @@ use users::tokens::{
     signing_keys::{CACHE_TTL, SigningKeys},
 };
 
-use crate::{dice::Dice, print};
+use crate::{print, rng::Rng};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -44,7 +44,7 @@ struct Gateway {
     shop: Shop,
     authorizers: Vec<Shop>,
     accepted: HashMap<String, Timestamp>,
-    dice: Dice,
+    rng: Rng,
 }
 
 impl Gateway {
@@ -53,7 +53,7 @@ impl Gateway {
         if self.accepted.get(token).is_some_and(|at| now.since(*at) < gateway_ttl()) {
             return true;
         }
-        let called = self.dice.one(&self.authorizers).authorize(token).await;
+        let called = self.rng.one(&self.authorizers).authorize(token).await;
         assert!(["", "Unauthorized"].contains(&kind(&called)), "{:?}", called.answer);
         if called.answer.is_ok() {
             self.accepted.insert(token.to_owned(), now);
@@ -87,9 +87,9 @@ async fn revoked_key_is_rejected_within_a_minute_and_clients_refresh() {
             shop: shop.clone(),
             authorizers,
             accepted: HashMap::new(),
-            dice: Dice::new(seed as u64),
+            rng: Rng::new(seed as u64),
         };
-        let mut dice = Dice::new(100 + seed as u64);
+        let mut rng = Rng::new(100 + seed as u64);
         let stolen = shop.aws.secrets_manager().text("signing-key").unwrap();
         let mut forged = vec![forge(&shop, &stolen, &subject, session.id())];
         for instance in &instances {
@@ -120,7 +120,7 @@ async fn revoked_key_is_rejected_within_a_minute_and_clients_refresh() {
                     is_quiet || shop.clock.now().since(at) < MINUTE,
                     "a client with a token of the new key is refused"
                 );
-                let called = dice.one(&instances).refresh(&session.refresh_token).await;
+                let called = rng.one(&instances).refresh(&session.refresh_token).await;
                 session = Session::of(&called)
                     .unwrap_or_else(|| panic!("logged out: {:?}", called.answer));
                 refreshed += 1;

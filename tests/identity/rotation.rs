@@ -11,7 +11,7 @@ use tests::shop::{
 };
 use users::tokens::signing_keys::RELOAD_LIMIT;
 
-use crate::{dice::Dice, print};
+use crate::{print, rng::Rng};
 
 /// Instances of the functions, each with its own copy of the keys.
 const INSTANCES: usize = 3;
@@ -20,7 +20,7 @@ const STEP: Duration = Duration::from_secs(2);
 struct Crowd {
     shop: Shop,
     instances: Vec<Shop>,
-    dice: Dice,
+    rng: Rng,
     session: Session,
     /// Access tokens that are still good, with the time at which each was given out.
     tokens: VecDeque<(shared::clock::Timestamp, String)>,
@@ -39,7 +39,7 @@ impl Crowd {
         Self {
             shop,
             instances,
-            dice: Dice::new(seed),
+            rng: Rng::new(seed),
             session,
             tokens,
             signers,
@@ -52,11 +52,11 @@ impl Crowd {
     /// instance.
     async fn step(&mut self, number: usize) {
         self.shop.clock.advance(STEP);
-        if self.dice.chance(3) {
-            let instance = self.dice.within(0..INSTANCES);
+        if self.rng.chance(3) {
+            let instance = self.rng.within(0..INSTANCES);
             self.instances[instance] = self.shop.cold();
         }
-        let instance = self.dice.within(0..INSTANCES);
+        let instance = self.rng.within(0..INSTANCES);
         let called = if number.is_multiple_of(60) {
             self.instances[instance].login(ADA, PASSWORD).await
         } else {
@@ -73,9 +73,9 @@ impl Crowd {
         self.tokens.retain(|(from, _)| now.since(*from) < Duration::from_secs(899));
         // The newest token, and one of those that are still good, maybe of a login before: sessions
         // go on side by side.
-        for position in [self.tokens.len() - 1, self.dice.within(0..self.tokens.len())] {
+        for position in [self.tokens.len() - 1, self.rng.within(0..self.tokens.len())] {
             self.asked += 1;
-            let instance = self.dice.within(0..INSTANCES);
+            let instance = self.rng.within(0..INSTANCES);
             let called = self.instances[instance].authorize(&self.tokens[position].1).await;
             match kind(&called) {
                 "" => {}

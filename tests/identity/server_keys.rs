@@ -13,7 +13,7 @@ use tests::{
     },
 };
 
-use crate::{dice::Dice, print};
+use crate::{print, rng::Rng};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const STEP: Duration = Duration::from_secs(20);
@@ -22,7 +22,7 @@ const STEP: Duration = Duration::from_secs(20);
 struct World {
     shop: Shop,
     instances: Vec<Shop>,
-    dice: Dice,
+    rng: Rng,
     session: Session,
     exchanges: usize,
 }
@@ -30,8 +30,8 @@ struct World {
 impl World {
     /// One of the instances, which now and then is new.
     fn instance(&mut self) -> Shop {
-        let number = self.dice.within(0..self.instances.len());
-        if self.dice.chance(5) {
+        let number = self.rng.within(0..self.instances.len());
+        if self.rng.chance(5) {
             self.instances[number] = self.shop.cold();
         }
         self.instances[number].clone()
@@ -50,7 +50,7 @@ impl World {
             );
             self.shop.clock.advance(pause);
         }
-        self.session = answers.swap_remove(self.dice.within(0..2));
+        self.session = answers.swap_remove(self.rng.within(0..2));
         self.exchanges += 1;
     }
 }
@@ -64,7 +64,7 @@ async fn server_key_rotation_invalidates_no_session_device_link_or_cursor() {
     let mut world = World {
         instances: vec![shop.cold(), shop.cold(), shop.cold()],
         shop,
-        dice: Dice::new(1),
+        rng: Rng::new(1),
         session,
         exchanges: 0,
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tests::shop::{Shop, accounts::ADA};
 
-use crate::{dice::Dice, print};
+use crate::{print, rng::Rng};
 
 const WRITERS: u64 = 50;
 const UPDATES: u64 = 20;
@@ -22,7 +22,7 @@ async fn a_thousand_changes_by_fifty_writers_are_all_made() {
     let write = |number: u64| {
         let (shop, session) = (shop.clone(), session.clone());
         async move {
-            let mut dice = Dice::new(number);
+            let mut rng = Rng::new(number);
             let (mut tags, mut refused) = (Vec::new(), 0_u32);
             let mut failures = 0;
             while (tags.len() as u64) < UPDATES {
@@ -55,7 +55,7 @@ async fn a_thousand_changes_by_fifty_writers_are_all_made() {
                     }
                     other => panic!("{other}: {:?}", changed.answer),
                 }
-                tokio::time::sleep(dice.milliseconds(0..40 * (1 << failures.min(5)))).await;
+                tokio::time::sleep(rng.milliseconds(0..40 * (1 << failures.min(5)))).await;
             }
             (tags, refused)
         }

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use tests::{
     events,
-    pump::Pump,
+    harness::Harness,
     shop::{PAY_WITHIN, Shop},
 };
 
@@ -25,7 +25,7 @@ async fn step(
 }
 
 /// Cancels an order, and drains the queues.
-pub async fn give_up(shop: &Shop, pump: &mut Pump, order: &str) -> Value {
+pub async fn give_up(shop: &Shop, harness: &mut Harness, order: &str) -> Value {
     let (status, given_up) = step(
         shop,
         "cancel-order",
@@ -35,7 +35,7 @@ pub async fn give_up(shop: &Shop, pump: &mut Pump, order: &str) -> Value {
     )
     .await;
     assert_eq!(status, 202, "{given_up}");
-    pump.settle().await;
+    harness.drain_queues().await;
     shop.read_order(order).await
 }
 
@@ -112,10 +112,10 @@ pub fn charges(shop: &Shop) -> Vec<(i64, i64)> {
 async fn order_cancelled_before_payment_releases_its_stock() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 3, None).await;
-    let mut pump = shop.pump();
-    pump.settle().await;
+    let mut harness = shop.harness();
+    harness.drain_queues().await;
     assert_eq!(stock(&shop, &product).await, (10, 7, 3));
-    let read = give_up(&shop, &mut pump, &order).await;
+    let read = give_up(&shop, &mut harness, &order).await;
     assert_eq!(
         (standing(&read), &read["cancellation"]["by"]),
         (("cancelled", "unpaid"), &json!("customer")),
@@ -144,7 +144,7 @@ async fn order_cancelled_before_payment_releases_its_stock() {
 async fn order_cancelled_at_once_holds_and_charges_nothing() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 3, Some("tok_ok")).await;
-    let read = give_up(&shop, &mut shop.pump(), &order).await;
+    let read = give_up(&shop, &mut shop.harness(), &order).await;
     assert_eq!(standing(&read), ("cancelled", "unpaid"), "{read:#}");
     assert_eq!((stock(&shop, &product).await, charges(&shop)), ((10, 10, 0), vec![]));
     at_rest(&shop).await;
@@ -154,12 +154,12 @@ async fn order_cancelled_at_once_holds_and_charges_nothing() {
 async fn lost_charge_of_a_cancelled_order_is_refunded() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_timeout_after_charge")).await;
-    let mut pump = shop.pump();
-    pump.settle().await;
+    let mut harness = shop.harness();
+    harness.drain_queues().await;
     assert_eq!(standing(&shop.read_order(&order).await), ("pending", "unknown"));
-    give_up(&shop, &mut pump, &order).await;
+    give_up(&shop, &mut harness, &order).await;
     for _ in 0..4 {
-        time_passes(&shop, &mut pump, 600).await;
+        time_passes(&shop, &mut harness, 600).await;
     }
     let read = shop.read_order(&order).await;
     assert_eq!(
@@ -175,10 +175,10 @@ async fn lost_charge_of_a_cancelled_order_is_refunded() {
 async fn cancelled_confirmed_order_is_refunded_and_restocked() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_ok")).await;
-    let mut pump = shop.pump();
-    pump.settle().await;
+    let mut harness = shop.harness();
+    harness.drain_queues().await;
     assert_eq!(stock(&shop, &product).await, (8, 8, 0));
-    let read = give_up(&shop, &mut pump, &order).await;
+    let read = give_up(&shop, &mut harness, &order).await;
     assert_eq!(
         (standing(&read), charges(&shop)),
         (("cancelled", "refunded"), vec![(5998, 0)]),
@@ -210,8 +210,8 @@ async fn cancelled_confirmed_order_is_refunded_and_restocked() {
 async fn a_refund_that_fails_keeps_the_order_in_sight_and_not_its_goods() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_ok")).await;
-    let mut pump = shop.pump();
-    pump.settle().await;
+    let mut harness = shop.harness();
+    harness.drain_queues().await;
     let mut charge = shop
         .aws
         .items("payment-simulator")
@@ -220,7 +220,7 @@ async fn a_refund_that_fails_keeps_the_order_in_sight_and_not_its_goods() {
         .unwrap();
     charge["refundable"]["N"] = "0".into();
     shop.aws.put("payment-simulator", &charge);
-    let read = give_up(&shop, &mut pump, &order).await;
+    let read = give_up(&shop, &mut harness, &order).await;
     assert_eq!(
         (standing(&read), &read["needs_review"]),
         (("confirmed", "refunding"), &json!("refund_failed")),
@@ -235,7 +235,7 @@ async fn a_refund_that_fails_keeps_the_order_in_sight_and_not_its_goods() {
     charge["refundable"]["N"] = "5998".into();
     shop.aws.put("payment-simulator", &charge);
     for _ in 0..4 {
-        time_passes(&shop, &mut pump, 3600).await;
+        time_passes(&shop, &mut harness, 3600).await;
     }
     let read = shop.read_order(&order).await;
     assert_eq!(
@@ -251,15 +251,15 @@ async fn a_refund_that_fails_keeps_the_order_in_sight_and_not_its_goods() {
 async fn partial_refunds_never_exceed_the_payment() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_ok")).await;
-    let mut pump = shop.pump();
-    pump.settle().await;
+    let mut harness = shop.harness();
+    harness.drain_queues().await;
     let payment = payment_of(&shop, &order).await;
     // Two that are alike are two; one that is repeated is one.
     for key in ["one", "two", "two"] {
         let (status, refund) = give_back(&shop, key, &payment, Some(1000)).await;
         assert_eq!(status, 201, "{refund}");
     }
-    pump.settle().await;
+    harness.drain_queues().await;
     let read = shop.read_order(&order).await;
     assert_eq!(
         (standing(&read), charges(&shop)),
@@ -273,7 +273,7 @@ async fn partial_refunds_never_exceed_the_payment() {
         (422, &json!("exceeds_refundable"), &json!(3998))
     );
     assert_eq!(give_back(&shop, "four", &payment, None).await.0, 201);
-    pump.settle().await;
+    harness.drain_queues().await;
     let read = shop.read_order(&order).await;
     assert_eq!(
         (standing(&read), charges(&shop)),
@@ -297,11 +297,11 @@ async fn partial_refunds_never_exceed_the_payment() {
 async fn partially_refunded_order_is_refunded_fully_on_cancellation() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_ok")).await;
-    let mut pump = shop.pump();
-    pump.settle().await;
+    let mut harness = shop.harness();
+    harness.drain_queues().await;
     assert_eq!(give_back(&shop, "one", &payment_of(&shop, &order).await, Some(1000)).await.0, 201);
     // The order has not received the refund event yet.
-    let read = give_up(&shop, &mut pump, &order).await;
+    let read = give_up(&shop, &mut harness, &order).await;
     assert_eq!(
         (standing(&read), charges(&shop)),
         (("cancelled", "refunded"), vec![(5998, 0)]),
@@ -316,17 +316,17 @@ async fn partially_refunded_order_is_refunded_fully_on_cancellation() {
 async fn an_order_that_is_refunded_in_full_before_it_is_confirmed_is_cancelled() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, None).await;
-    let mut pump = shop.pump();
-    pump.settle().await;
+    let mut harness = shop.harness();
+    harness.drain_queues().await;
     let paid = pay(&shop, &order, "tok_ok").await;
     assert_eq!(paid["http"], 201, "{paid}");
     assert_eq!(give_back(&shop, "all", paid["body"]["id"].as_str().unwrap(), None).await.0, 201);
-    pump.publish().await;
+    harness.publish().await;
     // The refund event overtakes the payment event.
     for message in shop.aws.queues().take("order-events", 10).into_iter().rev() {
         shop.aws.queues().give_back("order-events", message);
     }
-    pump.settle().await;
+    harness.drain_queues().await;
     let read = shop.read_order(&order).await;
     let (kept, figures) = (charges(&shop), stock(&shop, &product).await);
     assert_eq!(
@@ -341,8 +341,8 @@ async fn an_order_that_is_refunded_in_full_before_it_is_confirmed_is_cancelled()
 async fn order_is_shipped_and_delivered_once_with_a_mail_each() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, None).await;
-    let mut pump = shop.pump();
-    pump.settle().await;
+    let mut harness = shop.harness();
+    harness.drain_queues().await;
     let (status, refused) = ship(&shop, &order, "RM1").await;
     assert_eq!(
         (status, &refused["current"], &refused["allowed"]),
@@ -350,7 +350,7 @@ async fn order_is_shipped_and_delivered_once_with_a_mail_each() {
         "{refused}"
     );
     pay(&shop, &order, "tok_ok").await;
-    pump.settle().await;
+    harness.drain_queues().await;
     assert_eq!(step(&shop, "deliver-order", events::ADMIN, &order, &Value::Null).await.0, 409);
     assert_eq!(
         step(
@@ -377,7 +377,7 @@ async fn order_is_shipped_and_delivered_once_with_a_mail_each() {
     for _ in 0..2 {
         assert_eq!(step(&shop, "deliver-order", events::ADMIN, &order, &Value::Null).await.0, 200);
     }
-    pump.settle().await;
+    harness.drain_queues().await;
     let read = shop.read_order(&order).await;
     assert_eq!(
         (standing(&read), &read["shipment"]["tracking"]),
@@ -396,10 +396,10 @@ async fn order_is_shipped_and_delivered_once_with_a_mail_each() {
 async fn an_order_ships_right_after_its_confirmation_though_the_commit_is_lost() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_ok")).await;
-    let mut pump = shop.pump();
+    let mut harness = shop.harness();
     while shop.read_order(&order).await["status"] != "confirmed" {
         assert!(
-            pump.publish().await | pump.consume().await,
+            harness.publish().await | harness.consume().await,
             "nothing moves, and the order is not confirmed"
         );
     }
@@ -410,11 +410,11 @@ async fn an_order_ships_right_after_its_confirmation_though_the_commit_is_lost()
         (200, false),
         "{shipped:#}"
     );
-    pump.publish().await;
+    harness.publish().await;
     assert_eq!(shop.aws.queues().take("commit-stock", usize::MAX).len(), 1);
-    pump.settle().await;
+    harness.drain_queues().await;
     assert_eq!(stock(&shop, &product).await, (10, 8, 2), "still reserved for the order");
-    time_passes(&shop, &mut pump, 120).await;
+    time_passes(&shop, &mut harness, 120).await;
     let read = shop.read_order(&order).await;
     assert_eq!(standing(&read), ("shipped", "paid"), "{read:#}");
     assert_eq!(stock(&shop, &product).await, (8, 8, 0));
@@ -425,8 +425,8 @@ async fn an_order_ships_right_after_its_confirmation_though_the_commit_is_lost()
 async fn payment_awaiting_the_bank_is_completed_by_webhook() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, None).await;
-    let mut pump = shop.pump();
-    pump.settle().await;
+    let mut harness = shop.harness();
+    harness.drain_queues().await;
     let waiting = pay(&shop, &order, "tok_3ds").await;
     assert_eq!(
         (waiting["http"].as_u64(), &waiting["body"]["status"]),
@@ -434,13 +434,13 @@ async fn payment_awaiting_the_bank_is_completed_by_webhook() {
         "{waiting}"
     );
     assert!(waiting["body"]["next_action"].is_object(), "{waiting}");
-    pump.settle().await;
+    harness.drain_queues().await;
     assert_eq!(standing(&shop.read_order(&order).await), ("pending", "processing"));
     let payment = waiting["body"]["id"].as_str().unwrap();
     // Once, and once more: neither is believed, both are asked about.
     for event_id in ["evt_1", "evt_1", "evt_2"] {
         told_by_provider(&shop, event_id, payment).await;
-        pump.settle().await;
+        harness.drain_queues().await;
     }
     let read = shop.read_order(&order).await;
     assert_eq!(
@@ -459,9 +459,9 @@ async fn payment_awaiting_the_bank_is_completed_by_webhook() {
 async fn abandoned_3d_secure_cancels_the_order_without_a_charge() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_3ds_abandoned")).await;
-    let mut pump = shop.pump();
+    let mut harness = shop.harness();
     for seconds in [0, PAY_WITHIN.as_secs(), 3600, 3600, 3600] {
-        time_passes(&shop, &mut pump, seconds).await;
+        time_passes(&shop, &mut harness, seconds).await;
     }
     let read = shop.read_order(&order).await;
     assert_eq!((standing(&read), charges(&shop)), (("cancelled", "unpaid"), vec![]), "{read:#}");
@@ -473,16 +473,16 @@ async fn abandoned_3d_secure_cancels_the_order_without_a_charge() {
 async fn a_declined_authentication_leaves_time_for_another_card() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_3ds_declined")).await;
-    let mut pump = shop.pump();
-    pump.settle().await;
+    let mut harness = shop.harness();
+    harness.drain_queues().await;
     told_by_provider(&shop, "evt_1", &payment_of(&shop, &order).await).await;
-    pump.settle().await;
+    harness.drain_queues().await;
     assert_eq!(
         (standing(&shop.read_order(&order).await), subjects(&shop)),
         (("pending", "unpaid"), vec!["Your payment was declined".to_owned()])
     );
     assert_eq!(pay(&shop, &order, "tok_ok").await["http"], 201);
-    pump.settle().await;
+    harness.drain_queues().await;
     assert_eq!(standing(&shop.read_order(&order).await), ("confirmed", "paid"));
     at_rest(&shop).await;
 }
@@ -508,7 +508,7 @@ async fn orders_do_not_notice_that_their_goods_are_divided() {
             .await;
         assert_eq!(called.status(), 201, "{:?}", called.answer);
     };
-    let mut pump = shop.pump();
+    let mut harness = shop.harness();
     let order = async |key: &str, quantity: u32, token: Option<&str>| {
         let request = events::post("/orders", &events::order_request(&product, quantity, token))
             .caller(events::USER);
@@ -517,17 +517,17 @@ async fn orders_do_not_notice_that_their_goods_are_divided() {
         called.json()["id"].as_str().unwrap_or_else(|| panic!("{:?}", called.answer)).to_owned()
     };
     let before = order("before", 2, None).await;
-    pump.settle().await;
+    harness.drain_queues().await;
     divide("divide", 4).await;
     // More than lie in any one part.
     let across = order("across", 5, Some("tok_ok")).await;
     let too_many = order("too-many", 4, Some("tok_ok")).await;
-    pump.settle().await;
+    harness.drain_queues().await;
     assert_eq!(stock(&shop, &product).await, (5, 3, 2));
     divide("together", 1).await;
-    give_up(&shop, &mut pump, &across).await;
+    give_up(&shop, &mut harness, &across).await;
     pay(&shop, &before, "tok_ok").await;
-    pump.settle().await;
+    harness.drain_queues().await;
     let ends = [
         shop.read_order(&before).await,
         shop.read_order(&across).await,

@@ -2,7 +2,7 @@
 //! The ledger follows.
 
 use serde_json::{Value, json};
-use tests::{bank, events, pump::Pump, shop::Shop};
+use tests::{bank, events, harness::Harness, shop::Shop};
 
 use super::{
     afterwards::{charges, give_back, give_up, history, payment_of, standing},
@@ -11,23 +11,23 @@ use super::{
 
 /// A shop with an order that is paid and confirmed, its payment, and the provider's name for the
 /// charge.
-async fn confirmed() -> (Shop, Pump, String, String, String) {
+async fn confirmed() -> (Shop, Harness, String, String, String) {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_ok")).await;
-    let mut pump = shop.pump();
-    pump.settle().await;
+    let mut harness = shop.harness();
+    harness.drain_queues().await;
     let payment = payment_of(&shop, &order).await;
     let charge = format!("ch_{}", payment.rsplit('_').next().unwrap().replace('-', ""));
-    (shop, pump, order, payment, charge)
+    (shop, harness, order, payment, charge)
 }
 
 /// The provider sends an event, and what follows from it happens.
-async fn told(shop: &Shop, pump: &mut Pump, event_id: &str, kind: &str, object: &Value) {
+async fn told(shop: &Shop, harness: &mut Harness, event_id: &str, kind: &str, object: &Value) {
     let event =
         events::webhook_about(shop.aws.secrets_manager(), shop.clock.now(), event_id, kind, object);
     let heard = shop.call("receive-payment-webhook", event).await;
     assert_eq!(heard.status(), 200, "{:?}", heard.answer);
-    pump.settle().await;
+    harness.drain_queues().await;
 }
 
 /// The last refund of ours in payments' records.
@@ -43,7 +43,7 @@ fn last_refund(shop: &Shop) -> Value {
 }
 
 /// The provider lets the last refund fail, and says so.
-async fn refund_fails(shop: &Shop, pump: &mut Pump, event_id: &str, payment: &str) {
+async fn refund_fails(shop: &Shop, harness: &mut Harness, event_id: &str, payment: &str) {
     let refund = last_refund(shop);
     let (ours, theirs) = (
         refund["refund_id"]["S"].as_str().unwrap(),
@@ -52,17 +52,17 @@ async fn refund_fails(shop: &Shop, pump: &mut Pump, event_id: &str, payment: &st
     bank::fail_refund(&shop.aws, ours);
     let object = json!({ "object": "refund", "id": theirs, "metadata": { "payment_id": payment, "refund_id": ours } });
     for _ in 0..2 {
-        told(shop, pump, event_id, "refund.failed", &object).await;
+        told(shop, harness, event_id, "refund.failed", &object).await;
     }
 }
 
 #[tokio::test]
 async fn a_refund_that_fails_days_later_is_refunded_again_for_a_cancelled_order() {
-    let (shop, mut pump, order, payment, _) = confirmed().await;
-    give_up(&shop, &mut pump, &order).await;
+    let (shop, mut harness, order, payment, _) = confirmed().await;
+    give_up(&shop, &mut harness, &order).await;
     at_rest(&shop).await;
     shop.clock.advance(std::time::Duration::from_secs(5 * 24 * 3600));
-    refund_fails(&shop, &mut pump, "evt_1", &payment).await;
+    refund_fails(&shop, &mut harness, "evt_1", &payment).await;
     let read = shop.read_order(&order).await;
     assert!(
         history(&read).contains(&"refund_reversed") && history(&read).contains(&"refund_failed"),
@@ -70,7 +70,7 @@ async fn a_refund_that_fails_days_later_is_refunded_again_for_a_cancelled_order(
     );
     // The order asked for it again, and the provider refunded it.
     for _ in 0..3 {
-        time_passes(&shop, &mut pump, 3600).await;
+        time_passes(&shop, &mut harness, 3600).await;
     }
     let read = shop.read_order(&order).await;
     assert_eq!(
@@ -84,11 +84,11 @@ async fn a_refund_that_fails_days_later_is_refunded_again_for_a_cancelled_order(
 
 #[tokio::test]
 async fn a_requested_refund_that_fails_days_later_is_flagged_and_can_be_requested_again() {
-    let (shop, mut pump, order, payment, _) = confirmed().await;
+    let (shop, mut harness, order, payment, _) = confirmed().await;
     assert_eq!(give_back(&shop, "one", &payment, None).await.0, 201);
-    pump.settle().await;
+    harness.drain_queues().await;
     assert_eq!(standing(&shop.read_order(&order).await), ("confirmed", "refunded"));
-    refund_fails(&shop, &mut pump, "evt_1", &payment).await;
+    refund_fails(&shop, &mut harness, "evt_1", &payment).await;
     let read = shop.read_order(&order).await;
     assert_eq!(
         (standing(&read), &read["needs_review"]),
@@ -102,7 +102,7 @@ async fn a_requested_refund_that_fails_days_later_is_flagged_and_can_be_requeste
     );
     at_rest(&shop).await;
     assert_eq!(give_back(&shop, "two", &payment, None).await.0, 201);
-    pump.settle().await;
+    harness.drain_queues().await;
     let read = shop.read_order(&order).await;
     assert_eq!(
         (standing(&read), &read["needs_review"]),
@@ -114,11 +114,11 @@ async fn a_requested_refund_that_fails_days_later_is_flagged_and_can_be_requeste
 
 #[tokio::test]
 async fn an_automatic_refund_that_is_refused_for_good_stops_and_waits_for_a_person() {
-    let (shop, mut pump, order, payment, charge) = confirmed().await;
+    let (shop, mut harness, order, payment, charge) = confirmed().await;
     bank::dispute(&shop.aws, "dp_1", &charge, "open");
-    give_up(&shop, &mut pump, &order).await;
+    give_up(&shop, &mut harness, &order).await;
     for _ in 0..12 {
-        time_passes(&shop, &mut pump, 3600).await;
+        time_passes(&shop, &mut harness, 3600).await;
     }
     let failed = |shop: &Shop| {
         shop.aws.items("payments").iter().filter(|item| item["state"]["S"] == "failed").count()
@@ -138,7 +138,7 @@ async fn an_automatic_refund_that_is_refused_for_good_stops_and_waits_for_a_pers
     // The bank closes the dispute; a person refunds it.
     bank::dispute(&shop.aws, "dp_1", &charge, "won");
     assert_eq!(give_back(&shop, "again", &payment, None).await.0, 201);
-    pump.settle().await;
+    harness.drain_queues().await;
     let read = shop.read_order(&order).await;
     assert_eq!(
         (standing(&read), &read["needs_review"]),
@@ -151,7 +151,7 @@ async fn an_automatic_refund_that_is_refused_for_good_stops_and_waits_for_a_pers
 #[tokio::test]
 async fn won_dispute_changes_nothing_and_lost_dispute_takes_the_payment() {
     for won in [true, false] {
-        let (shop, mut pump, order, payment, charge) = confirmed().await;
+        let (shop, mut harness, order, payment, charge) = confirmed().await;
         let object = json!({ "object": "dispute", "id": "dp_1", "payment_intent": charge });
         for (state, kind, flag, stands) in [
             ("open", "created", Some("payment_disputed"), "paid"),
@@ -166,7 +166,7 @@ async fn won_dispute_changes_nothing_and_lost_dispute_takes_the_payment() {
             for copy in 0..2 {
                 told(
                     &shop,
-                    &mut pump,
+                    &mut harness,
                     &format!("evt_{state}_{copy}"),
                     &format!("charge.dispute.{kind}"),
                     &object,
@@ -182,22 +182,22 @@ async fn won_dispute_changes_nothing_and_lost_dispute_takes_the_payment() {
             at_rest(&shop).await;
         }
         // What was sent before comes late: it only triggers a query.
-        told(&shop, &mut pump, "evt_late", "charge.dispute.created", &object).await;
+        told(&shop, &mut harness, "evt_late", "charge.dispute.created", &object).await;
         let (status, refund) = give_back(&shop, "refund", &payment, None).await;
         let expected = if won { (201, Value::Null) } else { (409, json!("not_refundable")) };
         assert_eq!((status, refund["code"].clone()), expected, "{refund}");
-        pump.settle().await;
+        harness.drain_queues().await;
         at_rest(&shop).await;
     }
 }
 
 #[tokio::test]
 async fn refund_at_the_provider_is_recorded_once_and_reconciles() {
-    let (shop, mut pump, order, payment, charge) = confirmed().await;
+    let (shop, mut harness, order, payment, charge) = confirmed().await;
     let id = bank::refund_by_hand(&shop.aws, &charge, "re_dashboard", 1000);
     let object = json!({ "object": "refund", "id": id, "payment_intent": charge, "metadata": {} });
     for event in ["evt_1", "evt_1", "evt_2"] {
-        told(&shop, &mut pump, event, "refund.created", &object).await;
+        told(&shop, &mut harness, event, "refund.created", &object).await;
     }
     let read = shop.read_order(&order).await;
     assert_eq!(standing(&read), ("confirmed", "partially_refunded"), "{read:#}");
@@ -213,11 +213,11 @@ async fn refund_at_the_provider_is_recorded_once_and_reconciles() {
     );
     let (status, rest) = give_back(&shop, "rest", &payment, None).await;
     assert_eq!((status, &rest["amount"]["amount"]), (201, &json!(4998)));
-    pump.settle().await;
+    harness.drain_queues().await;
     at_rest(&shop).await;
     // It fails later.
     bank::fail_refund(&shop.aws, &id);
-    told(&shop, &mut pump, "evt_3", "refund.failed", &object).await;
+    told(&shop, &mut harness, "evt_3", "refund.failed", &object).await;
     let read = shop.read_order(&order).await;
     assert_eq!(
         (standing(&read), &read["needs_review"]),

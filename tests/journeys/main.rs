@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, io::Write, time::Duration};
 use serde_json::{Value, json};
 use tests::{
     events,
-    pump::Pump,
+    harness::Harness,
     shop::{PAY_WITHIN, Shop},
 };
 
@@ -26,7 +26,7 @@ fn example_runs() {
 async fn shop() -> (Shop, String) {
     let shop = Shop::new();
     let product = shop.product("teapot", 2999, 10).await;
-    shop.pump().settle().await;
+    shop.harness().drain_queues().await;
     (shop, product)
 }
 
@@ -66,13 +66,13 @@ async fn pay(shop: &Shop, order: &str, token: &str) -> Value {
 }
 
 /// Time goes by, those who ask after what is unsettled do so, and what follows from that happens.
-async fn time_passes(shop: &Shop, pump: &mut Pump, seconds: u64) {
+async fn time_passes(shop: &Shop, harness: &mut Harness, seconds: u64) {
     shop.clock.advance(Duration::from_secs(seconds));
     for operation in ["resume-orders", "reconcile-payments"] {
         let called = shop.call(operation, json!({})).await;
         assert!(called.answer.is_ok(), "{operation}: {:?}", called.answer);
     }
-    pump.settle().await;
+    harness.drain_queues().await;
 }
 
 /// Provider, payments, orders, stock and ledger say the same of every order and product.
@@ -126,14 +126,14 @@ async fn at_rest(shop: &Shop) {
 async fn paid_order_is_confirmed_committed_and_mailed_once() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_ok")).await;
-    let mut pump = shop.pump();
-    pump.settle().await;
+    let mut harness = shop.harness();
+    harness.drain_queues().await;
     let read = shop.read_order(&order).await;
     assert_eq!(
         (read["status"].as_str(), read["payment_status"].as_str()),
         (Some("confirmed"), Some("paid")),
         "{read}\n{:#?}",
-        pump.story()
+        harness.story()
     );
     assert_eq!(stock(&shop, &product).await, (8, 8, 0));
     assert_eq!(subjects(&shop), ["Your order is confirmed"]);
@@ -144,7 +144,7 @@ async fn paid_order_is_confirmed_committed_and_mailed_once() {
 async fn an_order_is_confirmed_by_a_payment_that_comes_later() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, None).await;
-    shop.pump().settle().await;
+    shop.harness().drain_queues().await;
     assert_eq!(stock(&shop, &product).await, (10, 8, 2));
     let paid = pay(&shop, &order, "tok_ok").await;
     assert_eq!(
@@ -152,7 +152,7 @@ async fn an_order_is_confirmed_by_a_payment_that_comes_later() {
         (Some(201), Some("completed")),
         "{paid}"
     );
-    shop.pump().settle().await;
+    shop.harness().drain_queues().await;
     assert_eq!(shop.read_order(&order).await["status"], "confirmed");
     assert_eq!(stock(&shop, &product).await, (8, 8, 0));
     assert_eq!(subjects(&shop), ["Your order is confirmed"]);
@@ -163,7 +163,7 @@ async fn an_order_is_confirmed_by_a_payment_that_comes_later() {
 async fn order_above_stock_fails_without_a_charge() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 11, Some("tok_ok")).await;
-    shop.pump().settle().await;
+    shop.harness().drain_queues().await;
     let read = shop.read_order(&order).await;
     assert_eq!(read["status"], "failed", "{read}");
     assert_eq!(stock(&shop, &product).await, (10, 10, 0));
@@ -176,12 +176,12 @@ async fn order_above_stock_fails_without_a_charge() {
 async fn a_declined_card_leaves_time_for_another() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 1, Some("tok_declined")).await;
-    shop.pump().settle().await;
+    shop.harness().drain_queues().await;
     assert_eq!(shop.read_order(&order).await["status"], "pending");
     assert_eq!(subjects(&shop), ["Your payment was declined"]);
     let paid = pay(&shop, &order, "tok_ok").await;
     assert_eq!(paid["http"], 201, "{paid}");
-    shop.pump().settle().await;
+    shop.harness().drain_queues().await;
     assert_eq!(shop.read_order(&order).await["status"], "confirmed");
     assert_eq!(subjects(&shop), ["Your payment was declined", "Your order is confirmed"]);
     at_rest(&shop).await;
@@ -191,11 +191,11 @@ async fn a_declined_card_leaves_time_for_another() {
 async fn unpaid_order_expires_and_releases_its_stock() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 3, None).await;
-    shop.pump().settle().await;
+    shop.harness().drain_queues().await;
     assert_eq!(stock(&shop, &product).await, (10, 7, 3));
-    let mut pump = shop.pump();
+    let mut harness = shop.harness();
     for seconds in [PAY_WITHIN.as_secs(), 3600, 3600] {
-        time_passes(&shop, &mut pump, seconds).await;
+        time_passes(&shop, &mut harness, seconds).await;
     }
     let read = shop.read_order(&order).await;
     assert_eq!(read["status"], "cancelled", "{read}");
@@ -214,11 +214,11 @@ async fn unpaid_order_expires_and_releases_its_stock() {
 async fn a_charge_whose_answer_was_lost_is_found_and_confirms_the_order_once() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 1, Some("tok_timeout_after_charge")).await;
-    let mut pump = shop.pump();
-    pump.settle().await;
+    let mut harness = shop.harness();
+    harness.drain_queues().await;
     assert_eq!(shop.read_order(&order).await["payment_status"], "unknown");
     for _ in 0..5 {
-        time_passes(&shop, &mut pump, 600).await;
+        time_passes(&shop, &mut harness, 600).await;
     }
     assert_eq!(shop.read_order(&order).await["status"], "confirmed");
     assert_eq!(subjects(&shop), ["Your order is confirmed"]);
@@ -229,13 +229,13 @@ async fn a_charge_whose_answer_was_lost_is_found_and_confirms_the_order_once() {
 async fn duplicate_messages_change_nothing() {
     let (shop, product) = shop().await;
     placed(&shop, &product, 2, Some("tok_ok")).await;
-    shop.pump().settle().await;
+    shop.harness().drain_queues().await;
     let before: Vec<_> = ["orders", "stock", "payments", "payment-simulator"]
         .map(|table| shop.aws.items(table))
         .into();
-    // A new pump begins at the start of every stream: each change is published again, and each
+    // A new harness begins at the start of every stream: each change is published again, and each
     // message delivered again.
-    shop.pump().settle().await;
+    shop.harness().drain_queues().await;
     let after: Vec<_> = ["orders", "stock", "payments", "payment-simulator"]
         .map(|table| shop.aws.items(table))
         .into();
@@ -253,15 +253,15 @@ async fn one_trace_leads_from_the_request_through_every_queue_to_the_mail() {
         .header("idempotency-key", "traced")
         .header("traceparent", trace);
     // What came before the order was begun by other requests.
-    let mut pump = shop.pump();
-    pump.settle().await;
-    pump.delivered.clear();
+    let mut harness = shop.harness();
+    harness.drain_queues().await;
+    harness.delivered.clear();
     assert_eq!(shop.call("create-order", request.event()).await.status(), 201);
-    pump.settle().await;
+    harness.drain_queues().await;
     for told in ["send-notification send_notification.v1", "record-entry record_entry.v1"] {
-        assert!(pump.story().contains(&told.to_owned()), "{:#?}", pump.story());
+        assert!(harness.story().contains(&told.to_owned()), "{:#?}", harness.story());
     }
-    for (queue, message) in &pump.delivered {
+    for (queue, message) in &harness.delivered {
         assert_eq!(message["traceparent"], trace, "{queue}: {message}");
     }
 }
@@ -269,12 +269,12 @@ async fn one_trace_leads_from_the_request_through_every_queue_to_the_mail() {
 #[tokio::test]
 async fn paid_order_costs_the_documented_units() {
     let (shop, product) = shop().await;
-    let mut pump = shop.pump();
-    pump.settle().await;
-    pump.delivered.clear();
+    let mut harness = shop.harness();
+    harness.drain_queues().await;
+    harness.delivered.clear();
     let before = shop.aws.calls().len();
     let order = placed(&shop, &product, 1, Some("tok_ok")).await;
-    pump.settle().await;
+    harness.drain_queues().await;
     assert_eq!(shop.read_order(&order).await["status"], "confirmed");
     let mut calls: BTreeMap<String, u32> = BTreeMap::new();
     // The simulated provider keeps its records in a table of its own: a real one is asked over the
@@ -284,7 +284,7 @@ async fn paid_order_costs_the_documented_units() {
     {
         *calls.entry(format!("{} {}", call.service, call.operation)).or_default() += 1;
     }
-    let told = pump.delivered.len();
+    let told = harness.delivered.len();
     let count =
         |operation: &str| calls.get(&format!("dynamodb {operation}")).copied().unwrap_or_default();
     let (reads, writes) =
@@ -292,6 +292,6 @@ async fn paid_order_costs_the_documented_units() {
     let counted = (reads, count("Query"), writes, count("TransactWriteItems"), told);
     // One read is this test's own. Three of the transactions and of the messages are the ledger's.
     // Two of the writes end that the order counts as unpaid.
-    assert_eq!(counted, (8 + 1, 0, 9, 8, 11), "{calls:#?} {:#?}", pump.story());
+    assert_eq!(counted, (8 + 1, 0, 9, 8, 11), "{calls:#?} {:#?}", harness.story());
     let _ = writeln!(std::io::stderr(), "a paid order: {told} messages, {calls:?}");
 }

@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 use tests::{
+    harness::Harness,
     provider::Network,
-    pump::Pump,
     shop::{PAY_WITHIN, Shop},
 };
 
@@ -30,10 +30,10 @@ async fn ordered(shop: &Shop, product: &str, key: &str, token: Option<&str>) -> 
 }
 
 /// The provider answers again, and the shop has time to ask it about everything.
-async fn provider_returns(shop: &Shop, pump: &mut Pump) {
+async fn provider_returns(shop: &Shop, harness: &mut Harness) {
     shop.provider.set_network(Network::Up);
     for _ in 0..4 {
-        time_passes(shop, pump, 600).await;
+        time_passes(shop, harness, 600).await;
     }
 }
 
@@ -51,13 +51,13 @@ async fn order_that_expires_while_the_provider_is_away_is_never_charged() {
         let (shop, product) = shop().await;
         shop.provider.set_network(network);
         let order = placed(&shop, &product, 1, Some("tok_ok")).await;
-        let mut pump = shop.pump();
-        pump.settle().await;
+        let mut harness = shop.harness();
+        harness.drain_queues().await;
         assert_eq!(shop.provider.lost_charges().len(), 1);
         for _ in 0..4 {
-            time_passes(&shop, &mut pump, PAY_WITHIN.as_secs()).await;
+            time_passes(&shop, &mut harness, PAY_WITHIN.as_secs()).await;
         }
-        provider_returns(&shop, &mut pump).await;
+        provider_returns(&shop, &mut harness).await;
         nothing_was_charged(&shop, &product, &order).await;
     }
 }
@@ -68,11 +68,11 @@ async fn order_that_is_cancelled_while_the_provider_is_away_is_never_charged() {
         let (shop, product) = shop().await;
         shop.provider.set_network(network);
         let order = placed(&shop, &product, 1, Some("tok_ok")).await;
-        let mut pump = shop.pump();
-        pump.settle().await;
-        give_up(&shop, &mut pump, &order).await;
-        time_passes(&shop, &mut pump, 600).await;
-        provider_returns(&shop, &mut pump).await;
+        let mut harness = shop.harness();
+        harness.drain_queues().await;
+        give_up(&shop, &mut harness, &order).await;
+        time_passes(&shop, &mut harness, 600).await;
+        provider_returns(&shop, &mut harness).await;
         nothing_was_charged(&shop, &product, &order).await;
     }
 }
@@ -82,10 +82,10 @@ async fn charge_arriving_after_cancellation_is_rejected() {
     let (shop, product) = shop().await;
     shop.provider.set_network(Network::ChargesDelayed);
     let order = placed(&shop, &product, 1, Some("tok_ok")).await;
-    let mut pump = shop.pump();
-    pump.settle().await;
-    give_up(&shop, &mut pump, &order).await;
-    provider_returns(&shop, &mut pump).await;
+    let mut harness = shop.harness();
+    harness.drain_queues().await;
+    give_up(&shop, &mut harness, &order).await;
+    provider_returns(&shop, &mut harness).await;
     assert_eq!(shop.provider.deliver_late_charges().await, 1);
     nothing_was_charged(&shop, &product, &order).await;
 }
@@ -98,11 +98,11 @@ async fn charge_that_arrives_before_it_is_voided_is_refunded() {
         let (shop, product) = shop().await;
         shop.provider.set_network(network);
         let order = placed(&shop, &product, 1, Some("tok_ok")).await;
-        let mut pump = shop.pump();
-        pump.settle().await;
-        give_up(&shop, &mut pump, &order).await;
+        let mut harness = shop.harness();
+        harness.drain_queues().await;
+        give_up(&shop, &mut harness, &order).await;
         assert_eq!(shop.provider.deliver_late_charges().await, 1);
-        provider_returns(&shop, &mut pump).await;
+        provider_returns(&shop, &mut harness).await;
         let read = shop.read_order(&order).await;
         assert_eq!(
             (standing(&read), statement(&shop).len()),
@@ -121,18 +121,18 @@ async fn charge_that_arrives_before_it_is_voided_is_refunded() {
 #[tokio::test]
 async fn cancelled_orders_are_never_charged_after_a_wrong_key() {
     let (shop, product) = shop().await;
-    let mut pump = shop.pump();
+    let mut harness = shop.harness();
     shop.provider.set_network(Network::Unauthorized);
     let expired = ordered(&shop, &product, "expired", Some("tok_ok")).await;
-    pump.settle().await;
-    time_passes(&shop, &mut pump, 20 * 60).await;
+    harness.drain_queues().await;
+    time_passes(&shop, &mut harness, 20 * 60).await;
     let cancelled = ordered(&shop, &product, "cancelled", Some("tok_ok")).await;
     let wanted = ordered(&shop, &product, "wanted", Some("tok_ok")).await;
     let unpaid = ordered(&shop, &product, "unpaid", None).await;
-    pump.settle().await;
-    give_up(&shop, &mut pump, &cancelled).await;
+    harness.drain_queues().await;
+    give_up(&shop, &mut harness, &cancelled).await;
     for _ in 0..4 {
-        time_passes(&shop, &mut pump, 5 * 60).await;
+        time_passes(&shop, &mut harness, 5 * 60).await;
     }
     assert_eq!(
         (statement(&shop), standing(&shop.read_order(&wanted).await).0),
@@ -146,9 +146,9 @@ async fn cancelled_orders_are_never_charged_after_a_wrong_key() {
         let paid = pay(&shop, order, token).await;
         assert_eq!(paid["http"], 201, "{paid}");
     }
-    pump.settle().await;
+    harness.drain_queues().await;
     for _ in 0..4 {
-        time_passes(&shop, &mut pump, 600).await;
+        time_passes(&shop, &mut harness, 600).await;
     }
     for (order, expected) in [
         (&expired, ("cancelled", "unpaid")),

@@ -41,19 +41,19 @@ async fn stopped_consumer_makes_an_order_stuck_until_it_resumes() {
         ("refund-payment", "refund_payment", card, true),
     ] {
         let (shop, product) = shop().await;
-        let mut pump = shop.pump();
+        let mut harness = shop.harness();
         let mut stopped = None;
         if !is_cancelled {
-            stopped = Some(pump.stop(queue));
+            stopped = Some(harness.stop(queue));
         }
         let order = placed(&shop, &product, 2, token).await;
-        pump.settle().await;
+        harness.drain_queues().await;
         if is_cancelled {
-            stopped = Some(pump.stop(queue));
-            give_up(&shop, &mut pump, &order).await;
+            stopped = Some(harness.stop(queue));
+            give_up(&shop, &mut harness, &order).await;
         }
         for (seconds, expected) in [(61, 0), (121, 1), (241, 1)] {
-            time_passes(&shop, &mut pump, seconds).await;
+            time_passes(&shop, &mut harness, seconds).await;
             assert_eq!(stuck(&shop).await.len(), expected, "{queue}: {seconds} seconds later");
         }
         let read = shop.read_order(&order).await;
@@ -65,8 +65,8 @@ async fn stopped_consumer_makes_an_order_stuck_until_it_resumes() {
         );
         assert_eq!(stuck(&shop).await, std::slice::from_ref(&order));
 
-        pump.start(queue, stopped.unwrap());
-        pump.settle().await;
+        harness.start(queue, stopped.unwrap());
+        harness.drain_queues().await;
         let read = shop.read_order(&order).await;
         assert!(
             stuck(&shop).await.is_empty() && read.get("waiting_for").is_none(),
@@ -75,7 +75,7 @@ async fn stopped_consumer_makes_an_order_stuck_until_it_resumes() {
         assert!(waits(&read)[0]["answered_at"].is_string(), "{queue}: {read:#}");
         if command == "open_payment" {
             assert_eq!(pay(&shop, &order, "tok_ok").await["http"], 201);
-            pump.settle().await;
+            harness.drain_queues().await;
         }
         let end = if is_cancelled { "cancelled" } else { "confirmed" };
         assert_eq!(shop.read_order(&order).await["status"], end, "{queue}");

@@ -98,14 +98,14 @@ async fn key_is_forgotten_after_a_day_and_charges_again() {
 }
 
 /// A shop whose provider is Stripe, and one order.
-struct Till {
+struct PaymentsFixture {
     shop: Shop,
     stripe: LocalStripe,
     proxy: KeyProxy,
     charge: ChargeRequest,
 }
 
-impl Deref for Till {
+impl Deref for PaymentsFixture {
     type Target = Shop;
 
     fn deref(&self) -> &Shop {
@@ -113,7 +113,7 @@ impl Deref for Till {
     }
 }
 
-impl Till {
+impl PaymentsFixture {
     async fn new() -> Self {
         let (stripe, proxy, clock) = stripe().await;
         let shop = over_stripe(Aws::new(), stripe.base(), clock);
@@ -167,7 +167,7 @@ impl Till {
 
 #[tokio::test]
 async fn lost_charge_of_a_cancelled_order_is_voided_and_rejected_when_it_arrives() {
-    let till = Till::new().await;
+    let till = PaymentsFixture::new().await;
     till.proxy.fail_next(&[Fault::RequestLost]);
     till.charge().await;
     till.cancel().await;
@@ -189,7 +189,7 @@ async fn lost_charge_of_a_cancelled_order_is_voided_and_rejected_when_it_arrives
 
 #[tokio::test]
 async fn charge_whose_answer_was_lost_is_read_from_its_key_and_refunded() {
-    let till = Till::new().await;
+    let till = PaymentsFixture::new().await;
     // Stripe's search shows a charge after a minute or so: the key shows it at once.
     till.proxy.lag_search(true);
     till.proxy.fail_next(&[Fault::AnswerLost]);
@@ -213,7 +213,7 @@ async fn charge_whose_answer_was_lost_is_read_from_its_key_and_refunded() {
 
 #[tokio::test]
 async fn late_charge_that_arrives_before_the_order_is_voided_is_refunded() {
-    let till = Till::new().await;
+    let till = PaymentsFixture::new().await;
     till.proxy.fail_next(&[Fault::RequestLost]);
     till.charge().await;
     till.cancel().await;
@@ -231,7 +231,7 @@ async fn late_charge_that_arrives_before_the_order_is_voided_is_refunded() {
 
 #[tokio::test]
 async fn stored_server_error_of_a_cancelled_order_ends_without_a_charge() {
-    let till = Till::new().await;
+    let till = PaymentsFixture::new().await;
     till.proxy.fail_next(&[Fault::ServerError]);
     till.charge().await;
     till.cancel().await;

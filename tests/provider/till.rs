@@ -18,12 +18,12 @@ use crate::{
 };
 
 /// A shop whose provider is the double.
-pub struct Till {
+pub struct PaymentsFixture {
     shop: Shop,
     pub double: Double,
 }
 
-impl Deref for Till {
+impl Deref for PaymentsFixture {
     type Target = Shop;
 
     fn deref(&self) -> &Shop {
@@ -33,7 +33,7 @@ impl Deref for Till {
 
 pub const ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
 
-impl Till {
+impl PaymentsFixture {
     pub fn new() -> Self {
         let clock = shop::clock();
         let double = Double::new(clock.clone());
@@ -99,7 +99,7 @@ async fn orders_are_charged_and_refunded_once_under_any_loss() {
     let losses = [None, Some(Loss::Request), Some(Loss::Answer)];
     for (first, second) in losses.iter().flat_map(|first| losses.map(|second| (*first, second))) {
         for third in losses {
-            let till = Till::new();
+            let till = PaymentsFixture::new();
             till.double.lose(&[first, second, third]);
             till.charge(0).await;
             for _ in 0..6 {
@@ -127,7 +127,7 @@ async fn orders_are_charged_and_refunded_once_under_any_loss() {
 #[tokio::test]
 async fn provider_outage_of_days_causes_no_double_charge() {
     for loss in [Loss::Request, Loss::Answer] {
-        let till = Till::new();
+        let till = PaymentsFixture::new();
         till.double.lose(&[Some(loss)]);
         till.charge(0).await;
         till.double.fall_silent(true);
@@ -153,7 +153,7 @@ async fn provider_outage_of_days_causes_no_double_charge() {
 
 #[tokio::test]
 async fn orders_are_charged_once_after_a_provider_outage() {
-    let till = Till::new();
+    let till = PaymentsFixture::new();
     let orders: Vec<OrderId> =
         (0..12).map(|number| shared::ids::derive(&["order", &number.to_string()])).collect();
     till.double.fall_silent(true);

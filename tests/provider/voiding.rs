@@ -9,14 +9,14 @@ use provider::PaymentId;
 use crate::{
     contract::PRICE,
     double::Loss,
-    till::{Till, order},
+    till::{PaymentsFixture, order},
 };
 
 const HOUR: u64 = 60;
 
 /// A till whose charge was lost in this way, and whose order is cancelled.
-async fn cancelled_after(loss: Loss) -> Till {
-    let till = Till::new();
+async fn cancelled_after(loss: Loss) -> PaymentsFixture {
+    let till = PaymentsFixture::new();
     till.double.lose(&[Some(loss)]);
     till.charge(0).await;
     till.cancel(1).await;
@@ -24,7 +24,7 @@ async fn cancelled_after(loss: Loss) -> Till {
     till
 }
 
-async fn ended(till: &Till) -> (IntentState, AttemptState, usize, usize) {
+async fn ended(till: &PaymentsFixture) -> (IntentState, AttemptState, usize, usize) {
     (till.state().await, till.attempt().await.state, till.charges(), till.unsettled())
 }
 
@@ -57,7 +57,7 @@ async fn charge_that_arrives_before_it_is_voided_is_recorded_and_refunded() {
 
 #[tokio::test]
 async fn charge_of_an_expired_order_is_voided_even_without_a_cancel() {
-    let till = Till::new();
+    let till = PaymentsFixture::new();
     till.double.lose(&[Some(Loss::Request)]);
     till.charge(0).await;
     till.reconcile_after(31).await;
@@ -67,7 +67,7 @@ async fn charge_of_an_expired_order_is_voided_even_without_a_cancel() {
 
 #[tokio::test]
 async fn charge_of_an_order_that_is_still_wanted_is_sent_again() {
-    let till = Till::new();
+    let till = PaymentsFixture::new();
     till.double.lose(&[Some(Loss::Request)]);
     till.charge(0).await;
     till.reconcile_after(29).await;
@@ -142,7 +142,7 @@ async fn charge_with_an_old_key_is_found_in_the_list() {
 
 #[tokio::test]
 async fn order_that_expires_while_the_breaker_is_open_is_not_charged_afterwards() {
-    let till = Till::new();
+    let till = PaymentsFixture::new();
     till.double.fall_silent(true);
     for number in 0..5 {
         till.charge_for(shared::ids::derive(&["other", &number.to_string()]), 0).await;
@@ -163,7 +163,7 @@ async fn order_that_expires_while_the_breaker_is_open_is_not_charged_afterwards(
 
 #[tokio::test]
 async fn rejected_credentials_fail_the_attempt_until_the_key_is_corrected() {
-    let till = Till::new();
+    let till = PaymentsFixture::new();
     till.double.reject_credentials(true);
     for number in 0..4 {
         till.charge(number).await;
@@ -185,7 +185,7 @@ async fn rejected_credentials_fail_the_attempt_until_the_key_is_corrected() {
 
 #[tokio::test]
 async fn rejected_credentials_say_nothing_of_a_charge_that_was_sent_before() {
-    let till = Till::new();
+    let till = PaymentsFixture::new();
     till.double.lose(&[Some(Loss::Late)]);
     till.charge(0).await;
     till.double.reject_credentials(true);
@@ -199,7 +199,7 @@ async fn rejected_credentials_say_nothing_of_a_charge_that_was_sent_before() {
 
 #[tokio::test]
 async fn provider_with_too_many_requests_is_asked_later_and_the_breaker_stays_closed() {
-    let till = Till::new();
+    let till = PaymentsFixture::new();
     till.double.books().overloaded = true;
     for number in 0..8 {
         till.charge_for(shared::ids::derive(&["other", &number.to_string()]), 0).await;

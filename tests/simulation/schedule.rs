@@ -82,7 +82,7 @@ impl Schedule {
         let in_stock = 1 + schedule.below(10) as u32;
         schedule.faults = schedule.below(41);
         schedule.product = schedule.shop.product("teapot", PRICE, in_stock).await;
-        schedule.shop.pump().settle().await;
+        schedule.shop.harness().drain_queues().await;
         schedule
     }
 

@@ -11,7 +11,7 @@ pub const FAULTS: [Fault; 4] =
 /// One fault of one call, which the story hands to [`crate::aws::Aws::fail`] when its turn has
 /// come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mishap {
+pub struct InjectedFault {
     /// Which call, counted from then on.
     pub call: usize,
     /// What happens to it.
@@ -19,25 +19,25 @@ pub struct Mishap {
 }
 
 /// Says which mishap it was when the story fails.
-struct Told(Mishap);
+struct Told(InjectedFault);
 
 impl Drop for Told {
     fn drop(&mut self) {
         if thread::panicking() {
-            let Mishap { call, fault } = self.0;
+            let InjectedFault { call, fault } = self.0;
             eprintln!("this happened: {fault:?} at call {call}");
         }
     }
 }
 
 /// Plays a story for each fault at each of these calls.
-pub async fn whatever_happens(
+pub async fn for_each_fault(
     calls: impl IntoIterator<Item = usize>,
-    mut story: impl AsyncFnMut(Mishap),
+    mut story: impl AsyncFnMut(InjectedFault),
 ) {
     for call in calls {
         for fault in FAULTS {
-            let told = Told(Mishap { call, fault });
+            let told = Told(InjectedFault { call, fault });
             story(told.0).await;
         }
     }
@@ -45,10 +45,10 @@ pub async fn whatever_happens(
 
 /// Plays a story for each fault at every call that its operation makes: it returns what the faulty
 /// operation answered. The last time no fault is injected.
-pub async fn whatever_happens_to_any_call(mut story: impl AsyncFnMut(Mishap) -> Called) {
+pub async fn whatever_happens_to_any_call(mut story: impl AsyncFnMut(InjectedFault) -> Called) {
     for fault in FAULTS {
         for call in 0.. {
-            let told = Told(Mishap { call, fault });
+            let told = Told(InjectedFault { call, fault });
             if story(told.0).await.calls.len() <= call {
                 break;
             }

@@ -28,7 +28,7 @@
 //!   books.
 //! - [`sqs`], [`secrets`], [`ses`]: small stand-ins for the other services.
 //! - [`events`]: what API Gateway, queues and streams send; the samples in `events/`.
-//! - [`pump`]: carries changes from the tables to the publishers, and messages from the queues to
+//! - [`harness`]: carries changes from the tables to the publishers, and messages from the queues to
 //!   the consumers, until all is quiet.
 //! - [`metering`]: what a run costs, in calls and in CPU time.
 //! - `provider`: the payment provider behind a network that fails on command, and a record of
@@ -46,12 +46,12 @@ pub mod bank;
 pub mod dynamodb;
 pub mod events;
 pub mod faults;
+pub mod harness;
 pub mod metering;
 pub mod partitions;
 pub mod prose;
 #[cfg(feature = "payments")]
 pub mod provider;
-pub mod pump;
 pub mod secrets;
 pub mod seeds;
 pub mod ses;

@@ -27,7 +27,7 @@ pub use services::*;
 use crate::provider::RemoteProvider;
 use crate::{
     aws::{Aws, Called},
-    pump::Pump,
+    harness::Harness,
 };
 
 /// The shop: one world, one clock, one instance of each service.
@@ -290,25 +290,25 @@ impl Shop {
         answers
     }
 
-    /// A pump with every publisher and every consumer.
-    pub fn pump(&self) -> Pump {
-        self.pump_of(|operation| self.lambda(operation))
+    /// A harness with every publisher and every consumer.
+    pub fn harness(&self) -> Harness {
+        self.harness_of(|operation| self.lambda(operation))
     }
 
-    /// A pump with every publisher and every consumer, each as `lambda` has it.
-    pub fn pump_of(&self, lambda: impl Fn(&str) -> Lambda) -> Pump {
-        operations().fold(Pump::new(&self.aws), |pump, operation| match operation.trigger {
-            Trigger::Queue(queue) => pump.consumer(queue, lambda(&operation.name())),
-            Trigger::Stream { table, .. } => pump.publisher(table, lambda(&operation.name())),
-            Trigger::Http(_) | Trigger::Invoke => pump,
+    /// A harness with every publisher and every consumer, each as `lambda` has it.
+    pub fn harness_of(&self, lambda: impl Fn(&str) -> Lambda) -> Harness {
+        operations().fold(Harness::new(&self.aws), |harness, operation| match operation.trigger {
+            Trigger::Queue(queue) => harness.consumer(queue, lambda(&operation.name())),
+            Trigger::Stream { table, .. } => harness.publisher(table, lambda(&operation.name())),
+            Trigger::Http(_) | Trigger::Invoke => harness,
         })
     }
 
-    /// A pump with nothing but the publisher of this table.
+    /// A harness with nothing but the publisher of this table.
     ///
     /// # Panics
     /// When it has none.
-    pub fn publisher(&self, table: &'static str) -> Pump {
-        Pump::new(&self.aws).publisher(table, self.lambda(&publisher_of(table)))
+    pub fn publisher(&self, table: &'static str) -> Harness {
+        Harness::new(&self.aws).publisher(table, self.lambda(&publisher_of(table)))
     }
 }

@@ -3,12 +3,12 @@
 
 mod audit_runs;
 mod corruptions;
+mod fixture;
 mod lease;
 mod reconcile_ledger;
 mod repair;
 mod stripe;
 mod stripe_statement;
-mod world;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,7 +30,7 @@ use shared::{
 use tests::{
     aws::{Aws, Called, Fault},
     events,
-    faults::{Mishap, whatever_happens},
+    faults::{InjectedFault, for_each_fault},
     shop::{Shop, clock},
 };
 
@@ -267,7 +267,7 @@ async fn entry_is_recorded_once_under_any_fault() {
     let clean = Desk::new();
     assert!(clean.record(&hold(0xb1)).await.is_done());
     let clean = clean.aws.items("ledger");
-    whatever_happens(0..3, async |Mishap { call, fault }| {
+    for_each_fault(0..3, async |InjectedFault { call, fault }| {
         let desk = Desk::new();
         desk.aws.fail(call, fault);
         let first = desk.record(&hold(0xb1)).await.is_done();

@@ -12,14 +12,14 @@ use shared::{ids::Ids, seal::SealingKey, secret::derive_key};
 use tests::{
     aws::{Called, Fault},
     events,
-    faults::{Mishap, whatever_happens},
+    faults::{InjectedFault, for_each_fault},
     shop::Shop,
 };
 
 /// A shop, and the mails that it sends.
-struct Stage(Shop);
+struct NotificationsFixture(Shop);
 
-impl Deref for Stage {
+impl Deref for NotificationsFixture {
     type Target = Shop;
 
     fn deref(&self) -> &Shop {
@@ -32,15 +32,15 @@ const TOKEN: &str = "usr_0199c2a8-0000-7000-8000-000000000001.c2VjcmV0";
 /// The text of the secret under which links travel.
 const MAIL_TOKEN_KEY: &str = "a text of the test";
 
-fn stage() -> Stage {
+fn stage() -> NotificationsFixture {
     let shop = Shop::new();
     shop.aws
         .secrets_manager()
         .set("mail-token-key", &json!({ "current": MAIL_TOKEN_KEY, "previous": "" }).to_string());
-    Stage(shop)
+    NotificationsFixture(shop)
 }
 
-impl Stage {
+impl NotificationsFixture {
     /// Delivers the message; whether it was acknowledged.
     async fn deliver(&self, event: &Value) -> bool {
         self.call("send-notification", event.clone()).await.is_done()
@@ -128,7 +128,7 @@ async fn repeated_message_sends_one_mail() {
 
 #[tokio::test]
 async fn every_single_fault_is_survived_with_at_most_one_mail_too_many() {
-    whatever_happens(0..6, async |Mishap { call, fault }| {
+    for_each_fault(0..6, async |InjectedFault { call, fault }| {
         let stage = stage();
         stage.aws.fail(call, fault);
         let mut deliveries = 0;
@@ -306,7 +306,7 @@ async fn a_link_that_works_no_longer_is_not_mailed_and_its_message_is_done() {
 
 #[tokio::test]
 async fn a_mail_with_a_link_survives_every_single_fault() {
-    whatever_happens(0..7, async |Mishap { call, fault }| {
+    for_each_fault(0..7, async |InjectedFault { call, fault }| {
         let stage = stage();
         stage.aws.fail(call, fault);
         let mut deliveries = 0;

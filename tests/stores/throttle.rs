@@ -11,7 +11,7 @@ use shared::{
 };
 use tests::{
     aws::{Aws, Fault},
-    faults::{Mishap, whatever_happens},
+    faults::{InjectedFault, for_each_fault},
     shop::users_store as store,
 };
 use tokio::task::JoinSet;
@@ -181,7 +181,7 @@ async fn tries_at_the_same_moment_share_the_burst() {
 #[tokio::test]
 async fn lost_answer_allows_no_extra_attempt() {
     // Ten tries make nineteen calls.
-    whatever_happens((0..19).step_by(3), async |Mishap { call, fault }| {
+    for_each_fault((0..19).step_by(3), async |InjectedFault { call, fault }| {
         let aws = Aws::new();
         let (store, bucket) = (store(&aws.sdk_config()), strangers());
         aws.fail(call, fault);

@@ -23,11 +23,11 @@ pub(super) async fn users(seen: &Arc<Mutex<Actions>>) {
     assert!(
         watched.call("rotate-signing-key", json!({ "revoke": "current" })).await.answer.is_ok()
     );
-    let mut pump = watched.pump();
+    let mut harness = watched.harness();
     for status in [201, 409] {
         assert_eq!(watched.cold("register-user", sample("register-user")).await.status(), status);
     }
-    pump.settle().await;
+    harness.drain_queues().await;
     watched.follow("verify-email", ADA, json!({}), 204).await;
 
     let (login, _) = watched.log_in("correct horse battery staple").await;
@@ -58,7 +58,7 @@ pub(super) async fn users(seen: &Arc<Mutex<Actions>>) {
     );
 
     let (_, ada) = watched.log_in("correct horse battery staple").await;
-    ada_changes(&watched, &mut pump, &ada).await;
+    ada_changes(&watched, &mut harness, &ada).await;
     for _ in 0..2 {
         watched
             .cold(
@@ -66,7 +66,7 @@ pub(super) async fn users(seen: &Arc<Mutex<Actions>>) {
                 post("/users/password-reset", &json!({ "email": KING })),
             )
             .await;
-        pump.settle().await;
+        harness.drain_queues().await;
     }
     watched
         .call(
@@ -84,7 +84,7 @@ pub(super) async fn users(seen: &Arc<Mutex<Actions>>) {
         .await;
 
     let charles = register(&watched, "charles").await;
-    pump.settle().await;
+    harness.drain_queues().await;
     // An address that was never verified is not reserved when the login leaves it.
     let body =
         json!({ "email": "babbage@example.com", "current_password": "difference engine no 2" });
@@ -96,7 +96,7 @@ pub(super) async fn users(seen: &Arc<Mutex<Actions>>) {
         watched.cold("update-me", update.body(&body.to_string()).event()).await.status(),
         200
     );
-    pump.settle().await;
+    harness.drain_queues().await;
     watched.follow("verify-email", "babbage@example.com", json!({}), 204).await;
     watched.shop.clock.advance(SECRETS_KEPT);
     watched.pages("list-users", "limit=1", Some(ADMIN)).await;
@@ -124,12 +124,12 @@ pub(super) async fn users(seen: &Arc<Mutex<Actions>>) {
             .status(),
         204
     );
-    pump.settle().await;
+    harness.drain_queues().await;
     watched.call("get-health", events::get("/health").event()).await;
 }
 
 /// What Ada does herself: her profile, another address, another password.
-async fn ada_changes(watched: &Watched, pump: &mut Pump, ada: &Value) {
+async fn ada_changes(watched: &Watched, harness: &mut Harness, ada: &Value) {
     let me = |method: &str, path: &str| {
         events::http(method, path).authorized(ada).header("content-type", "application/json")
     };
@@ -146,10 +146,10 @@ async fn ada_changes(watched: &Watched, pump: &mut Pump, ada: &Value) {
         for status in [200, 412] {
             assert_eq!(watched.cold("update-me", update.clone().event()).await.status(), status);
         }
-        pump.settle().await;
+        harness.drain_queues().await;
         if withdrawn != "pending" {
             watched.follow("verify-email", KING, json!({}), 204).await;
-            pump.settle().await;
+            harness.drain_queues().await;
         }
         if !withdrawn.is_empty() {
             watched.follow("withdraw-email-change", ADA, json!({}), 204).await;
@@ -257,7 +257,7 @@ pub(super) async fn catalogue_and_stock(seen: &Arc<Mutex<Actions>>) {
         .caller(ADMIN);
         request.path_parameter("product_id", &product).header("idempotency-key", key).event()
     };
-    let mut pump = watched.pump();
+    let mut harness = watched.harness();
     // First in one place, then in several.
     for (turn, shards) in [1, 4].into_iter().enumerate() {
         let divided =
@@ -276,13 +276,13 @@ pub(super) async fn catalogue_and_stock(seen: &Arc<Mutex<Actions>>) {
         }
         reservations(&watched, &product, turn).await;
         watched.call("adjust-stock", adjust(&format!("more-{turn}"), 1)).await;
-        pump.settle().await;
+        harness.drain_queues().await;
     }
     watched.shop.clock.advance(Duration::from_secs(49 * 3600));
     let held = watched.call("check-reservations", json!({})).await;
     assert!(held.ok()["held_too_long"].as_u64() > Some(0), "{:?}", held.answer);
     product_that_changes(&watched, &product).await;
-    pump.settle().await;
+    harness.drain_queues().await;
 }
 
 /// A product is said otherwise, under another SKU and under its own, with lost answers; then it is
@@ -343,17 +343,17 @@ async fn reservations(watched: &Watched, product: &str, turn: usize) {
 
 pub(super) async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
     let (watched, product) = Watched::with_teapots(seen).await;
-    let mut pump = watched.pump();
+    let mut harness = watched.harness();
     let confirmed = watched.order("paid", &product, 1, Some("tok_ok")).await;
     assert_eq!(watched.order("paid", &product, 1, Some("tok_ok")).await, confirmed);
     watched.order("none", &product, 20, Some("tok_ok")).await;
     let later = watched.order("later", &product, 1, None).await;
     watched.order("declined", &product, 1, Some("tok_declined")).await;
     // Who has too many orders to pay gets no more.
-    pump.settle().await;
+    harness.drain_queues().await;
     watched.order("5xx", &product, 1, Some("tok_5xx_then_ok")).await;
     watched.order("before", &product, 1, Some("tok_timeout_before_charge")).await;
-    pump.settle().await;
+    harness.drain_queues().await;
 
     // What is held for orders that wait for their money is part of the ledger.
     assert_eq!(watched.call("reconcile-ledger", json!({})).await.ok()["unbalanced"], json!([]));
@@ -366,7 +366,7 @@ pub(super) async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
     ] {
         watched.pay(&later, key, token).await;
     }
-    pump.settle().await;
+    harness.drain_queues().await;
     watched.call("get-order", of_order(events::get("/orders"), &confirmed)).await;
     // The key was read when the orders were placed.
     watched.shop.clock.advance(SECRETS_KEPT);
@@ -405,7 +405,7 @@ pub(super) async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
         )
         .await;
     for _ in 0..4 {
-        watched.sweep(&mut pump, PAY_WITHIN.as_secs()).await;
+        watched.sweep(&mut harness, PAY_WITHIN.as_secs()).await;
     }
     for (operation, status) in
         [("deliver-order", 409), ("ship-order", 200), ("cancel-order", 409), ("deliver-order", 200)]
@@ -422,7 +422,7 @@ pub(super) async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
         let refunded = watched.call("create-refund", refund(&paid, key, cents)).await;
         assert_eq!(refunded.status(), status, "{key}: {:?}", refunded.answer);
     }
-    pump.settle().await;
+    harness.drain_queues().await;
     for event in [json!({}), json!({ "source": "aws.events" }), json!({ "order_id": confirmed })] {
         let report = watched.call("reconcile-ledger", event).await;
         assert_eq!(
@@ -432,7 +432,7 @@ pub(super) async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
     }
     repair(&watched, &product).await;
     // Everything is published a second time.
-    watched.pump().settle().await;
+    watched.harness().drain_queues().await;
     // The buyer is called otherwise, and then gone.
     let changed = json!({ "user_id": USER, "version": 2, "name": "Ada King", "email": KING });
     watched
@@ -487,23 +487,23 @@ pub(super) async fn banks_that_ask(seen: &Arc<Mutex<Actions>>) {
     let divide =
         divide.path_parameter("product_id", &product).header("idempotency-key", "divide").event();
     assert_eq!(watched.call("adjust-stock", divide).await.status(), 201);
-    let mut pump = watched.pump();
+    let mut harness = watched.harness();
     let (paid, given_up) = (
         watched.order("paid", &product, 1, Some("tok_3ds")).await,
         watched.order("given-up", &product, 7, Some("tok_3ds_abandoned")).await,
     );
-    pump.settle().await;
+    harness.drain_queues().await;
     assert_eq!(watched.step("cancel-order", &given_up).await, 202);
-    pump.settle().await;
+    harness.drain_queues().await;
     let payment = watched.payment_of(&paid);
     for event_id in ["evt_1", "evt_1", "evt_2"] {
         assert_eq!(watched.told(event_id, &payment).await.status(), 200);
     }
-    pump.settle().await;
+    harness.drain_queues().await;
     assert_eq!(watched.step("cancel-order", &paid).await, 202);
-    pump.settle().await;
+    harness.drain_queues().await;
     for _ in 0..2 {
-        watched.sweep(&mut pump, 3600).await;
+        watched.sweep(&mut harness, 3600).await;
     }
     for order in [paid, given_up] {
         let read = watched.call("get-order", of_order(events::get("/orders"), &order)).await;
@@ -546,13 +546,13 @@ pub(super) async fn money_that_goes_back(seen: &Arc<Mutex<Actions>>) {
     for call in 0..8 {
         for fault in [Fault::LoseRequest, Fault::LoseResponse] {
             let (watched, product) = Watched::with_teapots(seen).await;
-            let mut pump = watched.pump();
+            let mut harness = watched.harness();
             let order = watched.order("late", &product, 1, Some("tok_timeout_after_charge")).await;
-            pump.settle().await;
+            harness.drain_queues().await;
             // The buyer's time is up before the provider is queried.
             watched.shop.clock.advance(PAY_WITHIN);
             watched.call("resume-orders", json!({})).await;
-            pump.settle().await;
+            harness.drain_queues().await;
             watched.shop.clock.advance(RETRY);
             watched.call("reconcile-payments", json!({})).await;
             watched.spoiled(call, fault, "refund-payment", refund(&order, 0)).await;
@@ -560,7 +560,7 @@ pub(super) async fn money_that_goes_back(seen: &Arc<Mutex<Actions>>) {
             watched.spoiled(8 + call, fault, "reconcile-payments", json!({})).await;
             watched.call("refund-payment", refund(&order, 1)).await;
             for _ in 0..3 {
-                watched.sweep(&mut pump, 3600).await;
+                watched.sweep(&mut harness, 3600).await;
             }
         }
     }
@@ -572,16 +572,16 @@ pub(super) async fn lost_answers(seen: &Arc<Mutex<Actions>>) {
     for call in (0..24).step_by(2) {
         for fault in [Fault::LoseRequest, Fault::LoseResponse] {
             let (watched, product) = Watched::with_teapots(seen).await;
-            let mut pump = watched.pump();
+            let mut harness = watched.harness();
             watched.order("one", &product, 1, Some("tok_ok")).await;
             let open = watched.order("two", &product, 1, None).await;
             // A publisher that fails is asked again by its stream; that is not what is looked at
             // here.
-            pump.publish().await;
+            harness.publish().await;
             watched.shop.aws.fail(call, fault);
-            pump.consume().await;
+            harness.consume().await;
             watched.shop.aws.heal();
-            pump.settle().await;
+            harness.drain_queues().await;
             watched
                 .spoiled(call % 8, fault, "create-payment", new_payment("k", &open, "tok_ok"))
                 .await;
@@ -589,8 +589,8 @@ pub(super) async fn lost_answers(seen: &Arc<Mutex<Actions>>) {
             watched.shop.clock.advance(RETRY);
             watched.spoiled(call, fault, "resume-orders", json!({})).await;
             watched.spoiled(call, fault, "reconcile-payments", json!({})).await;
-            watched.sweep(&mut pump, 3600).await;
-            watched.sweep(&mut pump, 3600).await;
+            watched.sweep(&mut harness, 3600).await;
+            watched.sweep(&mut harness, 3600).await;
         }
     }
     // A mail that SES does not take, and one whose sender died.

@@ -178,7 +178,7 @@ fn broken_rules() -> Vec<(&'static str, &'static str, Value, &'static str)> {
 
 #[tokio::test]
 async fn a_field_that_breaks_a_rule_is_422_with_its_code() {
-    let mut edge = Edge::new("broken rules").await;
+    let mut edge = ApiFixture::new("broken rules").await;
     for (operation, place, value, code) in broken_rules() {
         let mut body = edge.body(operation).unwrap();
         *body.pointer_mut(place).unwrap() = value.clone();

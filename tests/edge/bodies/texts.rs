@@ -5,7 +5,7 @@ use super::*;
 /// Digits that are no card, and fields that hold any digits.
 #[tokio::test]
 async fn digits_that_are_no_card_are_accepted() {
-    let mut edge = Edge::new("digits").await;
+    let mut edge = ApiFixture::new("digits").await;
     for (operation, place, value, expect) in [
         (
             "login-user",
@@ -64,14 +64,14 @@ async fn an_empty_text_in_an_optional_field_counts_as_left_out() {
         .filter(|field| !field.place.is_empty() && may_be_null(&field.operation, &field.place))
     {
         let (operation, place) = (field.operation.as_str(), field.place.as_str());
-        let mut edge = Edge::new("empty texts").await;
+        let mut edge = ApiFixture::new("empty texts").await;
         let mut body = edge.body(operation).unwrap();
         *body.pointer_mut(place).unwrap() = json!("");
         let event = edge.with_body(operation, &body.to_string());
         edge.check(&format!("{place} = \"\""), operation, event, Expect::Fine).await;
         edge.done();
     }
-    let mut edge = Edge::new("addresses without a postal code").await;
+    let mut edge = ApiFixture::new("addresses without a postal code").await;
     let mut body = edge.body("create-order").unwrap();
     body["shipping_address"]["country"] = json!("HK");
     body["shipping_address"]["postal_code"] = json!("");
@@ -85,7 +85,7 @@ async fn an_empty_text_in_an_optional_field_counts_as_left_out() {
 /// What the gateway makes of bytes that are not UTF-8.
 #[tokio::test]
 async fn a_replacement_character_is_400() {
-    let mut edge = Edge::new("replacement characters").await;
+    let mut edge = ApiFixture::new("replacement characters").await;
     for operation in takers() {
         let body = edge.body(operation).unwrap();
         for place in places(&body) {
@@ -110,7 +110,7 @@ async fn a_replacement_character_is_400() {
 /// elsewhere is normalized.
 #[tokio::test]
 async fn text_is_text() {
-    let mut edge = Edge::new("odd texts").await;
+    let mut edge = ApiFixture::new("odd texts").await;
     let same = [
         "<script>alert(1)</script>",
         "{{7*7}}",

@@ -30,7 +30,7 @@ use super::{
     rules::{Act, End, State},
     story::{Answer, Asked, Held, Request, Spoil, World},
 };
-use crate::dice::Dice;
+use crate::rng::Rng;
 
 /// As in `operations/refresh_token.rs`.
 const TRIES: u32 = 5;
@@ -349,7 +349,7 @@ impl World for Memory {
         (state(&self.session, &self.user), self.session.secret_hash.clone())
     }
 
-    async fn carry_out(&mut self, requests: &[Request], dice: &mut Dice) -> Vec<Answer> {
+    async fn carry_out(&mut self, requests: &[Request], rng: &mut Rng) -> Vec<Answer> {
         let begin = |request: &Request| {
             let next = match &request.asked {
                 Asked::Refresh(token) => {
@@ -372,7 +372,7 @@ impl World for Memory {
             if waiting.is_empty() {
                 return answers.into_iter().flatten().collect();
             }
-            let next = *dice.one(&waiting);
+            let next = *rng.one(&waiting);
             answers[next] = self.step(&mut running[next], &requests[next]);
         }
     }

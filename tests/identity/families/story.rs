@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt::Write, time::Duration};
 use shared::clock::Timestamp;
 
 use super::rules::{self, Act, End, State, Told};
-use crate::dice::Dice;
+use crate::rng::Rng;
 
 /// A refresh token held by one party.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub trait World {
     /// The tables, and the hash of the valid secret.
     async fn state(&mut self) -> (State, String);
     /// Concurrent requests, interleaved by the random generator.
-    async fn carry_out(&mut self, requests: &[Request], dice: &mut Dice) -> Vec<Answer>;
+    async fn carry_out(&mut self, requests: &[Request], rng: &mut Rng) -> Vec<Answer>;
 }
 
 /// What happens.
@@ -132,19 +132,19 @@ const MOST_SKEW: Duration = Duration::from_millis(200);
 
 /// The story of a seed. In some there are no thieves, and the owner asks again in time.
 pub fn tell(seed: u64, skews: bool) -> Vec<Event> {
-    let mut dice = Dice::new(seed);
-    let (is_honest, is_quiet) = (dice.chance(35), dice.chance(40));
-    let length = dice.within(6..16);
-    let mut events = if dice.chance(15) { old_age(&mut dice) } else { Vec::new() };
+    let mut rng = Rng::new(seed);
+    let (is_honest, is_quiet) = (rng.chance(35), rng.chance(40));
+    let length = rng.within(6..16);
+    let mut events = if rng.chance(15) { old_age(&mut rng) } else { Vec::new() };
     for _ in 0..length {
-        let event = match dice.within(0..100) {
-            0..30 => Event::Wait(Duration::from_millis(*dice.one(if is_honest {
+        let event = match rng.within(0..100) {
+            0..30 => Event::Wait(Duration::from_millis(*rng.one(if is_honest {
                 &WAITS[..4]
             } else {
                 &WAITS[..]
             }))),
-            30..45 if !is_honest => Event::Steal(dice.within(0..2), dice.within(0..4)),
-            _ => ask(&mut dice, is_honest, is_quiet, skews),
+            30..45 if !is_honest => Event::Steal(rng.within(0..2), rng.within(0..4)),
+            _ => ask(&mut rng, is_honest, is_quiet, skews),
         };
         events.push(event);
     }
@@ -152,23 +152,23 @@ pub fn tell(seed: u64, skews: bool) -> Vec<Event> {
 }
 
 /// An owner who comes back every 29 days, for 174 days.
-fn old_age(dice: &mut Dice) -> Vec<Event> {
+fn old_age(rng: &mut Rng) -> Vec<Event> {
     let back =
         || Wish { who: Who::Owner, what: What::Refresh(0), skew: Duration::ZERO, spoil: None };
     (0..6)
         .flat_map(|_| {
-            [Event::Wait(Duration::from_millis(29 * DAY)), Event::Ask(vec![back()], dice.next())]
+            [Event::Wait(Duration::from_millis(29 * DAY)), Event::Ask(vec![back()], rng.next())]
         })
         .collect()
 }
 
-fn ask(dice: &mut Dice, is_honest: bool, is_quiet: bool, skews: bool) -> Event {
-    let many = [1, 1, 1, 2, 2, 3][dice.within(0..6)];
-    let wish = |dice: &mut Dice| {
+fn ask(rng: &mut Rng, is_honest: bool, is_quiet: bool, skews: bool) -> Event {
+    let many = [1, 1, 1, 2, 2, 3][rng.within(0..6)];
+    let wish = |rng: &mut Rng| {
         let who =
-            if is_honest || dice.chance(50) { Who::Owner } else { Who::Thief(dice.within(0..2)) };
-        let other = who == Who::Owner && !is_quiet && dice.chance(14);
-        let act = match dice.within(0..10) {
+            if is_honest || rng.chance(50) { Who::Owner } else { Who::Thief(rng.within(0..2)) };
+        let other = who == Who::Owner && !is_quiet && rng.chance(14);
+        let act = match rng.within(0..10) {
             0 => Act::Logout,
             1..3 => Act::ChangePassword { here: true },
             3 => Act::ChangePassword { here: false },
@@ -177,15 +177,14 @@ fn ask(dice: &mut Dice, is_honest: bool, is_quiet: bool, skews: bool) -> Event {
             _ => Act::Rename,
         };
         let act = if is_honest { Act::Rename } else { act };
-        let back = if is_honest || dice.chance(75) { 0 } else { dice.within(0..4) };
-        let spoil = dice
+        let back = if is_honest || rng.chance(75) { 0 } else { rng.within(0..4) };
+        let spoil = rng
             .chance(25)
-            .then(|| (dice.within(0..3), *dice.one(&[Spoil::LoseRequest, Spoil::LoseResponse])));
-        let skew =
-            if skews && dice.chance(25) { dice.milliseconds(0..200) } else { Duration::ZERO };
+            .then(|| (rng.within(0..3), *rng.one(&[Spoil::LoseRequest, Spoil::LoseResponse])));
+        let skew = if skews && rng.chance(25) { rng.milliseconds(0..200) } else { Duration::ZERO };
         Wish { who, what: if other { What::Other(act) } else { What::Refresh(back) }, skew, spoil }
     };
-    Event::Ask((0..many).map(|_| wish(dice)).collect(), dice.next())
+    Event::Ask((0..many).map(|_| wish(rng)).collect(), rng.next())
 }
 
 /// Who holds what.
@@ -294,7 +293,7 @@ async fn scene(
 
     let now = world.now();
     let requests: Vec<Request> = asked.iter().map(|(_, request)| request.clone()).collect();
-    let answers = world.carry_out(&requests, &mut Dice::new(seed)).await;
+    let answers = world.carry_out(&requests, &mut Rng::new(seed)).await;
     let (after, hash) = world.state().await;
 
     let acts: Vec<_> =
@@ -380,7 +379,7 @@ async fn finale(
     for token in chain.tokens.values() {
         let request =
             Request { asked: Asked::Refresh(token.clone()), skew: Duration::ZERO, spoil: None };
-        let answers = world.carry_out(&[request], &mut Dice::new(0)).await;
+        let answers = world.carry_out(&[request], &mut Rng::new(0)).await;
         let (after, _) = world.state().await;
         let acts = [(Act::Refresh(token.number), world.now())];
         if !rules::explains(&before, &acts, &[told(&answers[0])], &after) {

@@ -21,7 +21,7 @@ use super::{
     rules::{Act, State},
     story::{Answer, Asked, Held, Request, Spoil, World},
 };
-use crate::dice::Dice;
+use crate::rng::Rng;
 
 pub struct Tables {
     shop: Shop,
@@ -119,7 +119,7 @@ impl World for Tables {
 
     /// Requests that exchange tokens run at the same time. Which of them a faulty call hits is
     /// left to chance.
-    async fn carry_out(&mut self, requests: &[Request], _: &mut Dice) -> Vec<Answer> {
+    async fn carry_out(&mut self, requests: &[Request], _: &mut Rng) -> Vec<Answer> {
         // What prepares these is no request, and is not to be faulty.
         let is_prepared = |request: &Request| {
             matches!(

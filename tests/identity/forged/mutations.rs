@@ -5,7 +5,7 @@ use shared::lambda::{Failure, Invocation};
 use tests::seeds::play_all;
 
 use super::{Forge, asked};
-use crate::{dice::Dice, print};
+use crate::{print, rng::Rng};
 
 /// How many seeds change tokens, and how many each.
 const SEEDS: u64 = 8;
@@ -15,31 +15,30 @@ const LETTERS: &[u8] =
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ \t\"%,;";
 
 /// A change of a token; what comes out may be the token itself.
-fn mutated(dice: &mut Dice, tokens: &[String]) -> String {
-    let token = dice.one(tokens).clone();
-    let other = dice.one(tokens).clone();
+fn mutated(rng: &mut Rng, tokens: &[String]) -> String {
+    let token = rng.one(tokens).clone();
+    let other = rng.one(tokens).clone();
     let mut bytes = token.clone().into_bytes();
-    let at = dice.within(0..bytes.len());
-    match dice.within(0..14) {
-        0 | 1 => bytes[at] ^= 1 << dice.within(0..7),
-        2 => bytes[at] = *dice.one(LETTERS),
+    let at = rng.within(0..bytes.len());
+    match rng.within(0..14) {
+        0 | 1 => bytes[at] ^= 1 << rng.within(0..7),
+        2 => bytes[at] = *rng.one(LETTERS),
         3 => drop(bytes.remove(at)),
-        4 => bytes.insert(at, *dice.one(LETTERS)),
+        4 => bytes.insert(at, *rng.one(LETTERS)),
         5 => bytes.truncate(at),
         6 => drop(bytes.drain(..at)),
         7 => {
-            let end = (at + dice.within(1..40)).min(bytes.len());
+            let end = (at + rng.within(1..40)).min(bytes.len());
             drop(bytes.drain(at..end));
         }
         // Two tokens, cut at the same or at different places.
         8 => bytes = [&bytes[..at], &other.as_bytes()[at.min(other.len())..]].concat(),
-        9 => bytes = [&bytes[..at], &other.as_bytes()[dice.within(0..other.len())..]].concat(),
+        9 => bytes = [&bytes[..at], &other.as_bytes()[rng.within(0..other.len())..]].concat(),
         10 => {
             let (mine, theirs): (Vec<&str>, Vec<&str>) =
                 (token.split('.').collect(), other.split('.').collect());
-            let parts: Vec<&str> = (0..3)
-                .map(|part| if dice.chance(50) { mine[part] } else { theirs[part] })
-                .collect();
+            let parts: Vec<&str> =
+                (0..3).map(|part| if rng.chance(50) { mine[part] } else { theirs[part] }).collect();
             bytes = parts.join(".").into_bytes();
         }
         11 => {
@@ -50,14 +49,14 @@ fn mutated(dice: &mut Dice, tokens: &[String]) -> String {
             }
         }
         12 => {
-            let padding = *dice.one(&["=", "==", ".", "A", "AA", "AAAA", "%3D", " ", "\u{0}"]);
+            let padding = *rng.one(&["=", "==", ".", "A", "AA", "AAAA", "%3D", " ", "\u{0}"]);
             bytes = [token.as_bytes(), padding.as_bytes()].concat();
         }
         // The bits of the last character of a part that stand for nothing.
         _ => {
             let ends: Vec<usize> =
                 token.match_indices('.').map(|(dot, _)| dot - 1).chain([token.len() - 1]).collect();
-            bytes[*dice.one(&ends)] = LETTERS[dice.within(0..64)];
+            bytes[*rng.one(&ends)] = LETTERS[rng.within(0..64)];
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
@@ -86,10 +85,10 @@ async fn mutate(seed: u64) -> (usize, usize) {
         tokens.push(forge.shop.enter(user.id).await.access_token);
         tokens.push(forge.shop.enter(user.id).await.access_token);
     }
-    let mut dice = Dice::new(seed);
+    let mut rng = Rng::new(seed);
     let (mut same, mut refused) = (0, 0);
     while refused < MUTATIONS {
-        let token = mutated(&mut dice, &tokens);
+        let token = mutated(&mut rng, &tokens);
         let mut event = asked("");
         let header = format!("Bearer {token}");
         event["headers"]["Authorization"] = header.as_str().into();

@@ -38,7 +38,7 @@ use super::{Shop, clock, operations, users_over};
 use crate::{
     aws::{Aws, Called},
     events,
-    pump::Pump,
+    harness::Harness,
 };
 
 /// The password of all accounts.
@@ -103,8 +103,8 @@ impl Shop {
     }
 
     /// The publisher of this service's messages, which has published nothing yet.
-    pub fn users_publisher(&self) -> Pump {
-        Pump::new(&self.aws).publisher("users", self.lambda("publish-user-events"))
+    pub fn users_publisher(&self) -> Harness {
+        Harness::new(&self.aws).publisher("users", self.lambda("publish-user-events"))
     }
 }
 

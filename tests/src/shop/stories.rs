@@ -28,7 +28,7 @@ impl Shop {
     }
 
     /// Creates a product with this stock, and returns its id. Orders receives it with the next
-    /// turn of the pump.
+    /// turn of the harness.
     ///
     /// # Panics
     /// When the shop refuses.

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 
-impl Catalogue {
+impl CatalogFixture {
     /// `PUT` of the version that the admin has seen.
     pub(super) async fn update(&self, id: &str, seen: u64, product: &Value) -> Called {
         self.call("update-product", change(id, seen, product)).await
@@ -78,7 +78,7 @@ fn spoon() -> Value {
 
 #[tokio::test]
 async fn a_product_is_changed_as_a_whole_and_its_sku_with_it() {
-    let shop = Catalogue::new();
+    let shop = CatalogFixture::new();
     let id = shop.created("k", &spoon()).await;
     shop.clock.advance(std::time::Duration::from_secs(60));
 
@@ -109,7 +109,7 @@ async fn a_product_is_changed_as_a_whole_and_its_sku_with_it() {
 
 #[tokio::test]
 async fn outdated_version_changes_nothing() {
-    let shop = Catalogue::new();
+    let shop = CatalogFixture::new();
     let id = shop.created("k", &spoon()).await;
     assert_eq!(
         shop.update(&id, 1, &product("Elm spoon", "SPOON-OAK", "kitchen")).await.status(),
@@ -162,8 +162,8 @@ async fn outdated_version_changes_nothing() {
 
 #[tokio::test]
 async fn repeated_change_returns_the_same_answer() {
-    let shop = Catalogue::new();
-    let mut pump = shop.publisher("products");
+    let shop = CatalogFixture::new();
+    let mut harness = shop.publisher("products");
     let id = shop.created("k", &spoon()).await;
     let wanted = product("Elm spoon", "SPOON-ELM", "kitchen");
     let first = shop.update(&id, 1, &wanted).await;
@@ -173,7 +173,7 @@ async fn repeated_change_returns_the_same_answer() {
         assert_eq!((answer.status(), answer.operations()), (200, vec!["GetItem"]));
         assert_eq!((answer.body(), answer.header("etag")), (first.body(), first.header("etag")));
     }
-    pump.settle().await;
+    harness.drain_queues().await;
     let told: Vec<Value> = shop
         .aws
         .queues()
@@ -190,7 +190,7 @@ async fn repeated_change_returns_the_same_answer() {
 
 #[tokio::test]
 async fn a_sku_that_another_product_has_is_not_given_twice() {
-    let shop = Catalogue::new();
+    let shop = CatalogFixture::new();
     let (oak, elm) = (
         shop.created("oak", &spoon()).await,
         shop.created("elm", &product("Elm", "SPOON-ELM", "kitchen")).await,
@@ -219,8 +219,8 @@ async fn a_sku_that_another_product_has_is_not_given_twice() {
 
 #[tokio::test]
 async fn archived_product_is_hidden_and_published() {
-    let shop = Catalogue::new();
-    let mut pump = shop.publisher("products");
+    let shop = CatalogFixture::new();
+    let mut harness = shop.publisher("products");
     let id = shop.created("k", &spoon()).await;
     let archived = shop.archive(&id, 1).await;
     assert_eq!(
@@ -237,7 +237,7 @@ async fn archived_product_is_hidden_and_published() {
     }
     let gone = shop.update(&id, 2, &spoon()).await;
     assert_eq!((gone.status(), gone.code().as_str()), (404, "product_not_found"));
-    pump.settle().await;
+    harness.drain_queues().await;
     let told: Vec<(Value, Value)> = shop
         .aws
         .queues()
@@ -261,7 +261,7 @@ async fn archived_product_is_hidden_and_published() {
 
 #[tokio::test]
 async fn a_sku_is_unique_without_regard_to_case_and_kept_as_written() {
-    let shop = Catalogue::new();
+    let shop = CatalogFixture::new();
     let id = shop.created("k", &product("Oak spoon", "Spoon / oak 1", "kitchen")).await;
     assert_eq!(shop.get(&id, None).await.json()["sku"], "Spoon / oak 1");
     let other = shop.create("l", &product("Elm spoon", "SPOON / OAK 1", "kitchen")).await;
@@ -294,7 +294,7 @@ async fn a_sku_is_unique_without_regard_to_case_and_kept_as_written() {
 
 #[tokio::test]
 async fn only_admins_change_products_and_rejections_write_nothing() {
-    let shop = Catalogue::new();
+    let shop = CatalogFixture::new();
     let id = shop.created("k", &spoon()).await;
     let before = shop.aws.items("products");
     let delete = || {
@@ -315,8 +315,8 @@ async fn only_admins_change_products_and_rejections_write_nothing() {
 #[tokio::test]
 async fn change_is_made_once_under_any_fault() {
     for sku in ["SPOON-OAK", "SPOON-ELM"] {
-        whatever_happens(0..2, async |Mishap { call, fault }| {
-            let shop = Catalogue::new();
+        for_each_fault(0..2, async |InjectedFault { call, fault }| {
+            let shop = CatalogFixture::new();
             let id = shop.created("k", &spoon()).await;
             let wanted = product("Elm spoon", sku, "kitchen");
             shop.aws.fail(call, fault);
@@ -368,7 +368,7 @@ async fn at_once(requests: Vec<(Lambda, Value)>) -> Vec<u64> {
 #[tokio::test]
 async fn concurrent_changes_of_one_version_apply_once() {
     for seed in 0..20 {
-        let shop = Catalogue::crowded(seed);
+        let shop = CatalogFixture::crowded(seed);
         let id = shop.created("k", &spoon()).await;
         // Half of them change the SKU too, each to one of its own.
         let wanted = |number: usize| {
@@ -396,7 +396,7 @@ async fn concurrent_changes_of_one_version_apply_once() {
 
 #[tokio::test]
 async fn no_change_is_lost_however_many_make_them_at_once() {
-    let shop = Arc::new(Catalogue::crowded(7));
+    let shop = Arc::new(CatalogFixture::crowded(7));
     let id = shop.created("k", &spoon()).await;
     let mut writers = JoinSet::new();
     for writer in 0..10 {
@@ -448,7 +448,7 @@ async fn no_change_is_lost_however_many_make_them_at_once() {
 #[tokio::test]
 async fn of_two_products_that_want_one_sku_one_gets_it() {
     for seed in 0..20 {
-        let shop = Catalogue::crowded(seed);
+        let shop = CatalogFixture::crowded(seed);
         let oak = shop.created("oak", &spoon()).await;
         let elm = shop.created("elm", &product("Elm", "SPOON-ELM", "kitchen")).await;
         let ash = |name: &str| product(name, "SPOON-ASH", "kitchen");
@@ -470,7 +470,7 @@ async fn of_two_products_that_want_one_sku_one_gets_it() {
 async fn a_change_and_an_archiving_at_once_are_one_of_them() {
     let mut ends = BTreeSet::new();
     for seed in 0..20 {
-        let shop = Catalogue::crowded(seed);
+        let shop = CatalogFixture::crowded(seed);
         let id = shop.created("k", &spoon()).await;
         let statuses = at_once(vec![
             (

@@ -15,14 +15,14 @@ use shared::{
 use tests::{
     aws::{Aws, Called},
     events::{self, new_product},
-    faults::{Mishap, whatever_happens},
+    faults::{InjectedFault, for_each_fault},
     shop::Shop,
 };
 
 /// A shop, and what admins do with its catalogue.
-struct Catalogue(Shop);
+struct CatalogFixture(Shop);
 
-impl Deref for Catalogue {
+impl Deref for CatalogFixture {
     type Target = Shop;
 
     fn deref(&self) -> &Shop {
@@ -30,7 +30,7 @@ impl Deref for Catalogue {
     }
 }
 
-impl Catalogue {
+impl CatalogFixture {
     fn new() -> Self {
         Self::over(Aws::new())
     }
@@ -86,7 +86,7 @@ fn names(called: &Called) -> Vec<String> {
 
 #[tokio::test]
 async fn a_product_is_created_with_one_call_and_can_be_read() {
-    let shop = Catalogue::new();
+    let shop = CatalogFixture::new();
     let created = shop.create("k", &product("Oak spoon", "SPOON-OAK", "kitchen")).await;
     assert_eq!(created.status(), 201);
     assert_eq!(created.operations(), ["TransactWriteItems"]);
@@ -110,7 +110,7 @@ async fn a_product_is_created_with_one_call_and_can_be_read() {
 
 #[tokio::test]
 async fn repeated_key_returns_the_product_as_created() {
-    let shop = Catalogue::new();
+    let shop = CatalogFixture::new();
     let spoon = product("Oak spoon", "SPOON-OAK", "kitchen");
     let created = shop.create("k", &spoon).await;
     let id = created.json()["id"].as_str().unwrap().to_owned();
@@ -137,7 +137,7 @@ async fn repeated_key_returns_the_product_as_created() {
 
 #[tokio::test]
 async fn a_sku_belongs_to_one_product() {
-    let shop = Catalogue::new();
+    let shop = CatalogFixture::new();
     assert_eq!(shop.create("a", &product("Oak spoon", "SPOON", "kitchen")).await.status(), 201);
     let taken = shop.create("b", &product("Elm spoon", "SPOON", "kitchen")).await;
     assert_eq!((taken.status(), taken.code().as_str()), (409, "sku_taken"));
@@ -146,8 +146,8 @@ async fn a_sku_belongs_to_one_product() {
 
 #[tokio::test]
 async fn product_is_created_once_under_any_fault() {
-    whatever_happens([0], async |Mishap { call, fault }| {
-        let shop = Catalogue::new();
+    for_each_fault([0], async |InjectedFault { call, fault }| {
+        let shop = CatalogFixture::new();
         let spoon = product("Oak spoon", "SPOON-OAK", "kitchen");
         shop.aws.fail(call, fault);
         let first = shop.create("k", &spoon).await;
@@ -162,7 +162,7 @@ async fn product_is_created_once_under_any_fault() {
 
 #[tokio::test]
 async fn copies_that_come_at_once_get_one_answer() {
-    let shop = Catalogue::new();
+    let shop = CatalogFixture::new();
     let copies: Vec<_> = (0..16)
         .map(|_| {
             tokio::spawn(shop.lambda("create-product")(Invocation::with_event(new_product(
@@ -183,7 +183,7 @@ async fn copies_that_come_at_once_get_one_answer() {
 
 #[tokio::test]
 async fn only_admins_create_products_and_rejections_write_nothing() {
-    let shop = Catalogue::new();
+    let shop = CatalogFixture::new();
     let spoon = product("Oak spoon", "SPOON-OAK", "kitchen");
     let post = || events::post("/products", &spoon).header("idempotency-key", "k");
     assert_eq!(shop.call("create-product", post().event()).await.status(), 401);
@@ -223,7 +223,7 @@ async fn only_admins_create_products_and_rejections_write_nothing() {
 
 #[tokio::test]
 async fn a_list_goes_through_all_shards_in_the_order_of_the_names() {
-    let shop = Catalogue::new();
+    let shop = CatalogFixture::new();
     for number in 0..25 {
         let category = if number % 5 == 0 { "garden" } else { "kitchen" };
         // Capitals make no difference to the order.
@@ -274,7 +274,7 @@ async fn a_list_goes_through_all_shards_in_the_order_of_the_names() {
 
 #[tokio::test]
 async fn malformed_product_id_is_404_without_a_read() {
-    let shop = Catalogue::new();
+    let shop = CatalogFixture::new();
     for id in [
         "usr_0199c2a8-0000-7000-8000-00000000000a",
         "PRD_0199c2a8-0000-7000-8000-00000000000a",
@@ -291,10 +291,10 @@ async fn malformed_product_id_is_404_without_a_read() {
 
 #[tokio::test]
 async fn each_product_version_is_published_without_its_sku_item() {
-    let shop = Catalogue::new();
-    let mut pump = shop.publisher("products");
+    let shop = CatalogFixture::new();
+    let mut harness = shop.publisher("products");
     let created = shop.create("k", &product("Oak spoon", "SPOON-OAK", "kitchen")).await;
-    pump.settle().await;
+    harness.drain_queues().await;
     let told = shop.aws.queues().take("product-changes", 10);
     assert_eq!(told.len(), 1);
     assert_eq!(told[0].json()["data"]["product_id"], created.json()["id"]);
@@ -308,7 +308,7 @@ async fn each_product_version_is_published_without_its_sku_item() {
         .value("status", "archived")
         .value("next", 3);
     shop.aws.table("products").update(key, archived, Expression::version(2)).await.unwrap();
-    pump.settle().await;
+    harness.drain_queues().await;
     let told = shop.aws.queues().take("product-changes", 10);
     assert_eq!(told.len(), 1);
     assert_eq!(

@@ -6,7 +6,7 @@ use shared::clock::Clock;
 
 use super::*;
 
-impl Catalogue {
+impl CatalogFixture {
     /// Products, of which every third is archived.
     async fn stocked(&self, many: usize) -> BTreeMap<String, u64> {
         let mut versions = BTreeMap::new();
@@ -59,10 +59,10 @@ fn once(versions: &BTreeMap<String, u64>) -> BTreeMap<String, Vec<u64>> {
 
 #[tokio::test]
 async fn each_run_publishes_every_product_once() {
-    let shop = Catalogue::new();
-    let mut pump = shop.publisher("products");
+    let shop = CatalogFixture::new();
+    let mut harness = shop.publisher("products");
     let versions = shop.stocked(30).await;
-    pump.settle().await;
+    harness.drain_queues().await;
     let first_told = shop.told();
     assert_eq!(first_told.len(), 30);
     for _ in 0..2 {
@@ -71,7 +71,7 @@ async fn each_run_publishes_every_product_once() {
             called.ok(),
             &json!({ "resynced": 30, "failed": 0, "finished": true, "already_running": false })
         );
-        pump.settle().await;
+        harness.drain_queues().await;
         assert_eq!(shop.told(), once(&versions), "in the version that stands");
         shop.clock.advance(std::time::Duration::from_secs(24 * 3600));
     }
@@ -85,10 +85,10 @@ async fn each_run_publishes_every_product_once() {
 
 #[tokio::test]
 async fn run_continues_after_its_time_limit() {
-    let shop = Catalogue::new();
+    let shop = CatalogFixture::new();
     let versions = shop.stocked(240).await;
-    let mut pump = shop.publisher("products");
-    pump.settle().await;
+    let mut harness = shop.publisher("products");
+    harness.drain_queues().await;
     shop.told();
     let (mut calls, mut resynced) = (0, 0);
     loop {
@@ -102,7 +102,7 @@ async fn run_continues_after_its_time_limit() {
     }
     assert!(calls > 3, "{calls}");
     assert_eq!(resynced, 240);
-    pump.settle().await;
+    harness.drain_queues().await;
     assert_eq!(shop.told(), once(&versions));
     assert_eq!(
         shop.hurried().await.ok()["finished"],
@@ -113,10 +113,10 @@ async fn run_continues_after_its_time_limit() {
 
 #[tokio::test]
 async fn product_archived_during_a_run_is_published_as_archived() {
-    let shop = Catalogue::new();
+    let shop = CatalogFixture::new();
     let mut versions = shop.stocked(60).await;
-    let mut pump = shop.publisher("products");
-    pump.settle().await;
+    let mut harness = shop.publisher("products");
+    harness.drain_queues().await;
     shop.told();
     shop.hurried().await.ok();
     for (id, version) in versions.iter_mut().filter(|(_, version)| **version == 1) {
@@ -124,7 +124,7 @@ async fn product_archived_during_a_run_is_published_as_archived() {
         *version = 2;
     }
     while shop.hurried().await.ok()["finished"] == false {}
-    pump.settle().await;
+    harness.drain_queues().await;
     let told = shop.told();
     for (id, version) in versions {
         assert_eq!(told[&id].iter().max(), Some(&version));
@@ -133,12 +133,12 @@ async fn product_archived_during_a_run_is_published_as_archived() {
 
 #[tokio::test]
 async fn run_publishes_every_product_under_any_fault() {
-    let model = Catalogue::new();
+    let model = CatalogFixture::new();
     let versions = model.stocked(12).await;
-    whatever_happens([0, 1, 2, 5, 10, 15, 20, 25, 30], async |Mishap { call, fault }| {
+    for_each_fault([0, 1, 2, 5, 10, 15, 20, 25, 30], async |InjectedFault { call, fault }| {
         let shop = model.copy();
-        let mut pump = shop.publisher("products");
-        pump.settle().await;
+        let mut harness = shop.publisher("products");
+        harness.drain_queues().await;
         shop.told();
         shop.aws.fail(call, fault);
         let mut tries = 0;
@@ -147,7 +147,7 @@ async fn run_publishes_every_product_under_any_fault() {
             assert!(tries < 3, "{fault:?} at {call}");
         }
         shop.aws.heal();
-        pump.settle().await;
+        harness.drain_queues().await;
         assert_eq!(shop.told(), once(&versions), "{fault:?} at {call}");
     })
     .await;
@@ -155,7 +155,7 @@ async fn run_publishes_every_product_under_any_fault() {
 
 #[tokio::test]
 async fn a_schedule_begins_one_round_a_day_and_by_hand_one_begins_at_once() {
-    let shop = Catalogue::new();
+    let shop = CatalogFixture::new();
     shop.stocked(3).await;
     let tick = || {
         shop.call(
@@ -176,12 +176,12 @@ async fn a_schedule_begins_one_round_a_day_and_by_hand_one_begins_at_once() {
 
 #[tokio::test]
 async fn concurrent_runs_publish_nothing_twice() {
-    let model = Catalogue::new();
+    let model = CatalogFixture::new();
     let versions = model.stocked(20).await;
     for seed in 0..10 {
-        let shop = Catalogue::over(model.aws.copy().crowded(seed));
-        let mut pump = shop.publisher("products");
-        pump.settle().await;
+        let shop = CatalogFixture::over(model.aws.copy().crowded(seed));
+        let mut harness = shop.publisher("products");
+        harness.drain_queues().await;
         shop.told();
         let call = || shop.lambda("resync-products")(Invocation::with_event(json!({})));
         let (one, other) = tokio::join!(call(), call());
@@ -192,7 +192,7 @@ async fn concurrent_runs_publish_nothing_twice() {
             ends.contains(&(true, false)) && ends.contains(&(false, true)),
             "seed {seed}: {one} {other}"
         );
-        pump.settle().await;
+        harness.drain_queues().await;
         let told = shop.told();
         for (id, version) in &versions {
             assert!(told[id].iter().all(|told| told == version), "seed {seed}");
@@ -202,10 +202,10 @@ async fn concurrent_runs_publish_nothing_twice() {
 
 #[tokio::test]
 async fn unreadable_products_do_not_stop_a_round() {
-    let shop = Catalogue::new();
+    let shop = CatalogFixture::new();
     let versions = shop.stocked(120).await;
-    let mut pump = shop.publisher("products");
-    pump.settle().await;
+    let mut harness = shop.publisher("products");
+    harness.drain_queues().await;
     shop.told();
     // Before all others in every partition of the index.
     for shard in 0..8 {
@@ -220,6 +220,6 @@ async fn unreadable_products_do_not_stop_a_round() {
         called.ok(),
         &json!({ "resynced": 120, "failed": 240, "finished": true, "already_running": false })
     );
-    pump.settle().await;
+    harness.drain_queues().await;
     assert_eq!(shop.told(), once(&versions));
 }

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn received_stock_takes_one_call_and_is_visible() {
-    let warehouse = Warehouse::new();
+    let warehouse = InventoryFixture::new();
     let get = || events::get(&format!("/inventory/{SPOON}")).path_parameter("product_id", SPOON);
     let before = warehouse.call("get-stock", get().event()).await;
     assert_eq!((before.status(), before.operations()), (200, vec!["GetItem"]));
@@ -34,7 +34,7 @@ async fn received_stock_takes_one_call_and_is_visible() {
 
 #[tokio::test]
 async fn a_repeated_movement_moves_nothing_and_answers_the_same() {
-    let warehouse = Warehouse::with(5, 0).await;
+    let warehouse = InventoryFixture::with(5, 0).await;
     let first = warehouse.adjust("k", SPOON, -5).await;
     assert_eq!(first.status(), 201);
     // There is nothing left to take away, and yet this is the same movement.
@@ -51,7 +51,7 @@ async fn a_repeated_movement_moves_nothing_and_answers_the_same() {
 
 #[tokio::test]
 async fn held_stock_cannot_be_removed() {
-    let warehouse = Warehouse::with(5, 5).await;
+    let warehouse = InventoryFixture::with(5, 5).await;
     assert!(warehouse.ask(RESERVE, ORDER, 0).await.is_done());
     let refused = warehouse.adjust("k", SPOON, -4).await;
     assert_eq!(
@@ -69,7 +69,7 @@ async fn held_stock_cannot_be_removed() {
 
 #[tokio::test]
 async fn on_hand_stock_has_a_limit() {
-    let warehouse = Warehouse::with(1_000_000, 0).await;
+    let warehouse = InventoryFixture::with(1_000_000, 0).await;
     let change =
         Expression::new("SET #on_hand = :most, #available = :most").value("most", 999_999_999);
     let spoons = Key::new(format!("STOCK#{SPOON}"));
@@ -80,7 +80,7 @@ async fn on_hand_stock_has_a_limit() {
 
 #[tokio::test]
 async fn invalid_adjustments_are_rejected_and_write_nothing() {
-    let warehouse = Warehouse::new();
+    let warehouse = InventoryFixture::new();
     let good = json!({ "delta": 1, "reason": "Delivery" });
     for (field, value, refused) in [
         ("delta", json!(0), "out_of_range"),
@@ -131,8 +131,8 @@ async fn invalid_adjustments_are_rejected_and_write_nothing() {
 
 #[tokio::test]
 async fn adjustment_applies_once_under_any_fault() {
-    whatever_happens(0..2, async |Mishap { call, fault }| {
-        let warehouse = Warehouse::with(7, 0).await;
+    for_each_fault(0..2, async |InjectedFault { call, fault }| {
+        let warehouse = InventoryFixture::with(7, 0).await;
         warehouse.aws.fail(call, fault);
         let first = warehouse.adjust("k", SPOON, -5).await;
         assert!(matches!(first.status(), 201 | 503), "{fault:?}: {}", first.status());
@@ -147,7 +147,7 @@ async fn adjustment_applies_once_under_any_fault() {
 
 #[tokio::test]
 async fn copies_of_a_movement_that_come_at_once_get_one_answer() {
-    let warehouse = Warehouse::with(5, 0).await;
+    let warehouse = InventoryFixture::with(5, 0).await;
     let event = adjustment("k", SPOON, &json!({ "delta": -5, "reason": "Broken" }));
     let copies: Vec<_> = (0..16)
         .map(|_| {

@@ -13,7 +13,7 @@ use super::{
 const BUYERS: u32 = 200;
 const SPOONS: i64 = 50;
 
-impl Warehouse {
+impl InventoryFixture {
     /// Whose operations, when they run at the same time, take turns between any two calls of AWS.
     /// All of them share what they know.
     fn crowded(seed: u64) -> Arc<Self> {
@@ -58,8 +58,12 @@ impl Warehouse {
 }
 
 /// Lets 200 buyers order a spoon each, through two instances; `beside` runs concurrently.
-async fn rush(warehouse: &Arc<Warehouse>, seed: u64, switches: &'static [(&'static str, u32)]) {
-    let other = Arc::new(Warehouse::beside(&warehouse.aws, seed + 1));
+async fn rush(
+    warehouse: &Arc<InventoryFixture>,
+    seed: u64,
+    switches: &'static [(&'static str, u32)],
+) {
+    let other = Arc::new(InventoryFixture::beside(&warehouse.aws, seed + 1));
     let mut crowd = JoinSet::new();
     for number in 0..BUYERS {
         let warehouse = if number % 2 == 0 { warehouse.clone() } else { other.clone() };
@@ -96,7 +100,7 @@ async fn rush(warehouse: &Arc<Warehouse>, seed: u64, switches: &'static [(&'stat
     crowd.join_all().await;
 }
 
-async fn exactly_fifty_are_held(warehouse: &Warehouse, story: &str) {
+async fn exactly_fifty_are_held(warehouse: &InventoryFixture, story: &str) {
     let states = warehouse.states();
     assert_eq!((states["held"], states["rejected"]), (50, 150), "{story}");
     assert_eq!(warehouse.seen().await, (0, SPOONS, SPOONS), "{story}");
@@ -106,7 +110,7 @@ async fn exactly_fifty_are_held(warehouse: &Warehouse, story: &str) {
 #[tokio::test]
 async fn of_two_hundred_buyers_of_fifty_exactly_fifty_are_served() {
     for seed in 0..2 {
-        let warehouse = Warehouse::crowded(seed * 1000);
+        let warehouse = InventoryFixture::crowded(seed * 1000);
         assert_eq!(warehouse.adjust("first", SPOON, SPOONS).await.status(), 201);
         rush(&warehouse, seed * 1000, &[]).await;
         exactly_fifty_are_held(&warehouse, "one place").await;
@@ -116,7 +120,7 @@ async fn of_two_hundred_buyers_of_fifty_exactly_fifty_are_served() {
 #[tokio::test]
 async fn of_two_hundred_buyers_of_fifty_in_eight_parts_exactly_fifty_are_served() {
     for seed in 0..2 {
-        let warehouse = Warehouse::crowded(seed * 1000);
+        let warehouse = InventoryFixture::crowded(seed * 1000);
         assert_eq!(warehouse.adjust("first", SPOON, SPOONS).await.status(), 201);
         warehouse.reshard("on", 8).await;
         rush(&warehouse, seed * 1000, &[]).await;
@@ -132,14 +136,14 @@ async fn the_switch_that_is_thrown_in_the_middle_makes_no_difference() {
             &[("on", 8), ("off", 1)],
             &[("on", 4), ("more", 16), ("off", 1), ("again", 3)],
         ] {
-            let warehouse = Warehouse::crowded(seed * 1000);
+            let warehouse = InventoryFixture::crowded(seed * 1000);
             assert_eq!(warehouse.adjust("first", SPOON, SPOONS).await.status(), 201);
             rush(&warehouse, seed * 1000, switches).await;
             exactly_fifty_are_held(&warehouse, &format!("seed {seed}, {switches:?}")).await;
         }
     }
     for seed in 0..2 {
-        let warehouse = Warehouse::crowded(seed * 1000);
+        let warehouse = InventoryFixture::crowded(seed * 1000);
         let divided = json!({ "reason": "First delivery", "delta": SPOONS, "shard_count": 8 });
         assert_eq!(warehouse.settle("first", &divided).await.status(), 201);
         rush(&warehouse, seed * 1000, &[("off", 1)]).await;
@@ -150,7 +154,7 @@ async fn the_switch_that_is_thrown_in_the_middle_makes_no_difference() {
 #[tokio::test]
 async fn resharding_under_load_keeps_the_total() {
     for seed in 0..4 {
-        let warehouse = Warehouse::crowded(seed * 1000);
+        let warehouse = InventoryFixture::crowded(seed * 1000);
         assert_eq!(warehouse.adjust("first", SPOON, 100).await.status(), 201);
         let mut crowd = JoinSet::new();
         for number in 0..60 {
@@ -201,8 +205,8 @@ async fn resharding_under_load_keeps_the_total() {
 #[tokio::test]
 async fn concurrent_resharding_is_serialized() {
     for (seed, came_in) in (0..6).flat_map(|seed| [(seed, 0), (seed, 40)]) {
-        let warehouse = Warehouse::crowded(seed * 1000);
-        let other = Arc::new(Warehouse::beside(&warehouse.aws, seed));
+        let warehouse = InventoryFixture::crowded(seed * 1000);
+        let other = Arc::new(InventoryFixture::beside(&warehouse.aws, seed));
         if came_in > 0 {
             assert_eq!(warehouse.adjust("first", SPOON, came_in).await.status(), 201);
         }

@@ -20,8 +20,8 @@ use shared::{
 use tests::{
     aws::{Aws, Called},
     events::{self, adjustment},
-    faults::{Mishap, whatever_happens},
-    pump::Pump,
+    faults::{InjectedFault, for_each_fault},
+    harness::Harness,
     shop::Shop,
 };
 
@@ -34,9 +34,9 @@ const RELEASE: &str = "release-stock";
 const COMMIT: &str = "commit-stock";
 
 /// A shop that sells spoons and bowls.
-struct Warehouse(Shop);
+struct InventoryFixture(Shop);
 
-impl Deref for Warehouse {
+impl Deref for InventoryFixture {
     type Target = Shop;
 
     fn deref(&self) -> &Shop {
@@ -44,7 +44,7 @@ impl Deref for Warehouse {
     }
 }
 
-impl Warehouse {
+impl InventoryFixture {
     fn new() -> Self {
         Self::over(&Aws::new())
     }

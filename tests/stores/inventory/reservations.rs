@@ -16,7 +16,7 @@ use super::*;
 
 #[tokio::test]
 async fn a_reservation_is_one_call_and_its_end_is_two() {
-    let warehouse = Warehouse::with(10, 10).await;
+    let warehouse = InventoryFixture::with(10, 10).await;
     assert_eq!(warehouse.ask(RESERVE, ORDER, 0).await.operations(), ["TransactWriteItems"]);
     warehouse.check(10, 10).await;
     assert_eq!(
@@ -43,7 +43,7 @@ async fn a_reservation_is_one_call_and_its_end_is_two() {
 #[tokio::test]
 async fn all_is_held_or_nothing_and_the_one_that_was_short_is_named() {
     for (spoons, bowls, short) in [(10, 2, BOWL), (1, 10, SPOON), (1, 2, SPOON), (10, 0, BOWL)] {
-        let warehouse = Warehouse::with(spoons, bowls).await;
+        let warehouse = InventoryFixture::with(spoons, bowls).await;
         let asked = warehouse.ask(RESERVE, ORDER, 0).await;
         // If no item exists, that is confirmed by a read.
         let looked: &[&str] = if bowls == 0 { &["GetItem"] } else { &[] };
@@ -60,7 +60,7 @@ async fn every_sequence_of_three_commands_adds_up_in_the_table_too() {
     for one in [RESERVE, RELEASE, COMMIT] {
         for two in [RESERVE, RELEASE, COMMIT] {
             for three in [RESERVE, RELEASE, COMMIT] {
-                let warehouse = Warehouse::with(5, 5).await;
+                let warehouse = InventoryFixture::with(5, 5).await;
                 for (asked, attempt) in [one, two, three, one, two, three].into_iter().zip(0..) {
                     warehouse.ask(asked, ORDER, attempt).await;
                     warehouse.check(5, 5).await;
@@ -83,8 +83,8 @@ async fn stock_commands_apply_once_under_any_fault() {
     ];
     for (spoons, story) in stories {
         for spoiled in 0..story.len() {
-            whatever_happens(0..2, async |Mishap { call, fault }| {
-                let warehouse = Warehouse::with(spoons, 5).await;
+            for_each_fault(0..2, async |InjectedFault { call, fault }| {
+                let warehouse = InventoryFixture::with(spoons, 5).await;
                 for (number, asked) in story.iter().enumerate() {
                     if number == spoiled {
                         warehouse.aws.fail(call, fault);
@@ -126,7 +126,7 @@ fn decided(seen: Option<&Reservation>, command: ReservationCommand) -> Reservati
 
 #[tokio::test]
 async fn decision_on_an_outdated_reservation_is_not_written() {
-    let warehouse = Warehouse::with(5, 5).await;
+    let warehouse = InventoryFixture::with(5, 5).await;
     let store = Store { stock: warehouse.aws.table("stock"), shards: 8 };
     let stands = || async { store.reservation_of(OrderId::parse(ORDER).unwrap()).await.unwrap() };
 
@@ -154,7 +154,7 @@ async fn decision_on_an_outdated_reservation_is_not_written() {
 
 #[tokio::test]
 async fn many_orders_for_few_goods_are_served_exactly_as_far_as_they_go() {
-    let warehouse = Warehouse::with(10, 100).await;
+    let warehouse = InventoryFixture::with(10, 100).await;
     let lines = json!([{ "product_id": SPOON, "quantity": 2 }]);
     let asking: Vec<_> = (0..40)
         .map(|number| {
@@ -177,7 +177,7 @@ async fn many_orders_for_few_goods_are_served_exactly_as_far_as_they_go() {
 
 #[tokio::test]
 async fn a_commit_that_overtakes_its_reserve_comes_back() {
-    let warehouse = Warehouse::with(5, 5).await;
+    let warehouse = InventoryFixture::with(5, 5).await;
     assert!(!warehouse.ask(COMMIT, ORDER, 0).await.is_done());
     assert_eq!(warehouse.reservation().await, None);
     warehouse.ask(RESERVE, ORDER, 0).await;
@@ -187,7 +187,7 @@ async fn a_commit_that_overtakes_its_reserve_comes_back() {
 
 #[tokio::test]
 async fn reservation_of_a_later_release_is_not_changed() {
-    let warehouse = Warehouse::with(5, 5).await;
+    let warehouse = InventoryFixture::with(5, 5).await;
     warehouse.ask(RESERVE, ORDER, 0).await;
     let key = || Key::new(format!("RESERVATION#{ORDER}"));
     let table = warehouse.aws.table("stock");
@@ -218,7 +218,7 @@ async fn reservation_of_a_later_release_is_not_changed() {
 
 #[tokio::test]
 async fn commands_that_cannot_be_read_are_rejected() {
-    let warehouse = Warehouse::with(5, 5).await;
+    let warehouse = InventoryFixture::with(5, 5).await;
     let line = |quantity: i64| json!({ "product_id": SPOON, "quantity": quantity });
     for lines in [
         json!([]),
@@ -245,8 +245,8 @@ async fn commands_that_cannot_be_read_are_rejected() {
 
 #[tokio::test]
 async fn reservation_changes_are_published_once_and_on_repetition() {
-    let warehouse = Warehouse::with(5, 5).await;
-    let mut pump = warehouse.publisher("stock");
+    let warehouse = InventoryFixture::with(5, 5).await;
+    let mut harness = warehouse.publisher("stock");
     for (asked, attempt, told) in [
         (RESERVE, 0, Some("stock_reserved.v1")),
         (RESERVE, 0, None),
@@ -259,7 +259,7 @@ async fn reservation_changes_are_published_once_and_on_repetition() {
         (RESERVE, 3, Some("stock_released.v1")),
     ] {
         warehouse.ask(asked, ORDER, attempt).await;
-        pump.settle().await;
+        harness.drain_queues().await;
         let messages = warehouse.aws.queues().take("order-events", 10);
         let kinds: Vec<Value> =
             messages.iter().map(|message| message.json()["type"].clone()).collect();

@@ -3,7 +3,7 @@
 
 use super::*;
 
-impl Warehouse {
+impl InventoryFixture {
     pub(super) async fn settle(&self, key: &str, body: &Value) -> Called {
         self.call("adjust-stock", adjustment(key, SPOON, body)).await
     }
@@ -66,7 +66,7 @@ pub(super) fn spoons(command: &str, number: u32, quantity: u32) -> Value {
 
 #[tokio::test]
 async fn divided_and_put_together_there_are_as_many_as_ever() {
-    let warehouse = Warehouse::with(50, 0).await;
+    let warehouse = InventoryFixture::with(50, 0).await;
     warehouse.reshard("on", 4).await;
     assert_eq!(warehouse.shards(), [(0, 0), (1, 13), (2, 13), (3, 12), (4, 12)]);
     assert_eq!(warehouse.seen().await, (50, 50, 0));
@@ -108,9 +108,9 @@ async fn divided_and_put_together_there_are_as_many_as_ever() {
 
 #[tokio::test]
 async fn sharded_layout_is_discovered_once() {
-    let warehouse = Warehouse::with(50, 0).await;
+    let warehouse = InventoryFixture::with(50, 0).await;
     assert_eq!(warehouse.order(RESERVE, 1, 1).await.operations(), ["TransactWriteItems"]);
-    Warehouse::over(&warehouse.aws).reshard("on", 4).await;
+    InventoryFixture::over(&warehouse.aws).reshard("on", 4).await;
     assert_eq!(
         warehouse.order(RESERVE, 2, 1).await.operations()[..2],
         ["TransactWriteItems", "TransactWriteItems"]
@@ -141,7 +141,7 @@ async fn sharded_layout_is_discovered_once() {
 
 #[tokio::test]
 async fn order_is_served_from_any_shard() {
-    let warehouse = Warehouse::with(9, 0).await;
+    let warehouse = InventoryFixture::with(9, 0).await;
     warehouse.reshard("on", 3).await;
     assert!(warehouse.order(RESERVE, 1, 3).await.is_done(), "one part has as many");
     assert!(warehouse.order(RESERVE, 2, 5).await.is_done(), "no part has as many");
@@ -164,10 +164,10 @@ async fn order_is_served_from_any_shard() {
 
 #[tokio::test]
 async fn adjustment_removes_from_any_shard() {
-    let warehouse = Warehouse::with(10, 0).await;
+    let warehouse = InventoryFixture::with(10, 0).await;
     warehouse.reshard("on", 3).await;
     assert!(warehouse.order(RESERVE, 1, 2).await.is_done());
-    let stranger = Warehouse::over(&warehouse.aws);
+    let stranger = InventoryFixture::over(&warehouse.aws);
     let refused = stranger.adjust("too-many", SPOON, -9).await;
     assert_eq!(
         (refused.status(), refused.code(), refused.json()["available"].clone()),
@@ -190,7 +190,7 @@ async fn adjustment_removes_from_any_shard() {
 
 #[tokio::test]
 async fn on_hand_stock_has_a_limit_over_all_shards() {
-    let warehouse = Warehouse::with(1_000_000, 0).await;
+    let warehouse = InventoryFixture::with(1_000_000, 0).await;
     warehouse.reshard("on", 2).await;
     let change = Expression::new("SET #on_hand = :most").value("most", 999_000_000);
     warehouse
@@ -205,9 +205,9 @@ async fn on_hand_stock_has_a_limit_over_all_shards() {
 
 #[tokio::test]
 async fn resharding_applies_once_under_any_fault() {
-    whatever_happens(0..6, async |Mishap { call, fault }| {
+    for_each_fault(0..6, async |InjectedFault { call, fault }| {
         for shards in [4, 1] {
-            let warehouse = Warehouse::with(50, 0).await;
+            let warehouse = InventoryFixture::with(50, 0).await;
             warehouse.reshard("before", 3).await;
             assert!(warehouse.order(RESERVE, 1, 4).await.is_done());
             let wanted = json!({ "reason": "Sells fast", "delta": 7, "shard_count": shards });
@@ -231,11 +231,11 @@ async fn resharding_applies_once_under_any_fault() {
 
 #[tokio::test]
 async fn sharded_order_is_served_once_under_any_fault() {
-    whatever_happens(0..8, async |Mishap { call, fault }| {
+    for_each_fault(0..8, async |InjectedFault { call, fault }| {
         for (asked, quantity) in
             [(RESERVE, 2), (RESERVE, 7), (RESERVE, 11), (COMMIT, 7), (RELEASE, 7)]
         {
-            let warehouse = Warehouse::with(10, 0).await;
+            let warehouse = InventoryFixture::with(10, 0).await;
             warehouse.reshard("on", 3).await;
             if asked != RESERVE {
                 assert!(warehouse.order(RESERVE, 1, quantity).await.is_done());

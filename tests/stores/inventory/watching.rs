@@ -6,13 +6,13 @@ use std::time::Duration;
 use super::*;
 
 /// A publisher in a shop whose operator wants to know.
-fn publisher(warehouse: &Warehouse) -> Pump {
-    Pump::new(&warehouse.aws).publisher("stock", warehouse.stock_publisher_with_operator())
+fn publisher(warehouse: &InventoryFixture) -> Harness {
+    Harness::new(&warehouse.aws).publisher("stock", warehouse.stock_publisher_with_operator())
 }
 
 /// The low-stock mails meanwhile: available quantity and threshold.
-async fn told(warehouse: &Warehouse, pump: &mut Pump) -> Vec<(i64, i64)> {
-    pump.settle().await;
+async fn told(warehouse: &InventoryFixture, harness: &mut Harness) -> Vec<(i64, i64)> {
+    harness.drain_queues().await;
     let messages = warehouse.aws.queues().take("send-notification", 100);
     let figures = messages.iter().map(|message| {
         let message = message.json();
@@ -30,8 +30,8 @@ async fn told(warehouse: &Warehouse, pump: &mut Pump) -> Vec<(i64, i64)> {
 #[tokio::test]
 async fn operator_is_notified_once_per_low_stock_crossing() {
     for shards in [1, 4] {
-        let warehouse = Warehouse::with(20, 0).await;
-        let mut pump = publisher(&warehouse);
+        let warehouse = InventoryFixture::with(20, 0).await;
+        let mut harness = publisher(&warehouse);
         if shards > 1 {
             warehouse.reshard("on", shards).await;
         }
@@ -40,7 +40,7 @@ async fn operator_is_notified_once_per_low_stock_crossing() {
         {
             assert!(warehouse.order(RESERVE, number, 4).await.is_done());
             assert_eq!(
-                told(&warehouse, &mut pump).await,
+                told(&warehouse, &mut harness).await,
                 expected,
                 "order {number}, {shards} parts"
             );
@@ -49,11 +49,11 @@ async fn operator_is_notified_once_per_low_stock_crossing() {
         assert!(warehouse.order(RELEASE, 1, 0).await.is_done());
         assert!(warehouse.order(RELEASE, 2, 0).await.is_done());
         assert!(warehouse.order(RELEASE, 3, 0).await.is_done());
-        assert_eq!(told(&warehouse, &mut pump).await, []);
+        assert_eq!(told(&warehouse, &mut harness).await, []);
         assert_eq!(warehouse.adjust("broken", SPOON, -2).await.status(), 201);
-        assert_eq!(told(&warehouse, &mut pump).await, [(10, 10)], "{shards} parts");
+        assert_eq!(told(&warehouse, &mut harness).await, [(10, 10)], "{shards} parts");
         assert_eq!(warehouse.adjust("delivery", SPOON, 5).await.status(), 201);
-        assert_eq!(told(&warehouse, &mut pump).await, []);
+        assert_eq!(told(&warehouse, &mut harness).await, []);
         assert!(warehouse.aws.queues().waiting("publish-stock-dead-letter").is_empty());
     }
 }
@@ -61,8 +61,8 @@ async fn operator_is_notified_once_per_low_stock_crossing() {
 #[tokio::test]
 async fn how_many_there_should_be_is_settled_for_each_product() {
     for shards in [None, Some(3)] {
-        let warehouse = Warehouse::with(20, 0).await;
-        let mut pump = publisher(&warehouse);
+        let warehouse = InventoryFixture::with(20, 0).await;
+        let mut harness = publisher(&warehouse);
         let mut wanted = json!({ "reason": "Hard to get", "low_stock_threshold": 15 });
         if let Some(shards) = shards {
             wanted["shard_count"] = json!(shards);
@@ -85,9 +85,9 @@ async fn how_many_there_should_be_is_settled_for_each_product() {
             (&json!(15), &json!(shards.unwrap_or(1)))
         );
         assert!(warehouse.order(RESERVE, 1, 4).await.is_done());
-        assert_eq!(told(&warehouse, &mut pump).await, []);
+        assert_eq!(told(&warehouse, &mut harness).await, []);
         assert!(warehouse.order(RESERVE, 2, 4).await.is_done());
-        assert_eq!(told(&warehouse, &mut pump).await, [(12, 15)]);
+        assert_eq!(told(&warehouse, &mut harness).await, [(12, 15)]);
         // A changed threshold sends no mail, only removed stock does.
         assert_eq!(
             warehouse
@@ -103,29 +103,29 @@ async fn how_many_there_should_be_is_settled_for_each_product() {
                 .status(),
             201
         );
-        assert_eq!(told(&warehouse, &mut pump).await, [], "{shards:?}");
+        assert_eq!(told(&warehouse, &mut harness).await, [], "{shards:?}");
         assert!(warehouse.order(RESERVE, 3, 1).await.is_done());
-        assert_eq!(told(&warehouse, &mut pump).await, []);
+        assert_eq!(told(&warehouse, &mut harness).await, []);
     }
 }
 
 #[tokio::test]
 async fn resharding_publishes_nothing() {
-    let warehouse = Warehouse::with(20, 0).await;
-    let mut pump = publisher(&warehouse);
+    let warehouse = InventoryFixture::with(20, 0).await;
+    let mut harness = publisher(&warehouse);
     for (key, shards) in [("on", 8), ("off", 1), ("again", 2)] {
         warehouse.reshard(key, shards).await;
-        assert_eq!(told(&warehouse, &mut pump).await, [], "{shards}");
+        assert_eq!(told(&warehouse, &mut harness).await, [], "{shards}");
     }
     // Put together again it is watched as before.
     warehouse.reshard("last", 1).await;
     assert!(warehouse.order(RESERVE, 1, 12).await.is_done());
-    assert_eq!(told(&warehouse, &mut pump).await, [(8, 10)]);
+    assert_eq!(told(&warehouse, &mut harness).await, [(8, 10)]);
 }
 
 #[tokio::test]
 async fn the_ledger_learns_of_every_movement_once_and_all_of_it_balances() {
-    let warehouse = Warehouse::with(10, 0).await;
+    let warehouse = InventoryFixture::with(10, 0).await;
     warehouse.reshard("on", 3).await;
     for (asked, number) in [
         (RESERVE, 1),
@@ -139,8 +139,8 @@ async fn the_ledger_learns_of_every_movement_once_and_all_of_it_balances() {
         assert!(warehouse.order(asked, number, 5).await.is_done());
     }
     assert_eq!(warehouse.adjust("lost", SPOON, -1).await.status(), 201);
-    let mut pump = publisher(&warehouse);
-    pump.settle().await;
+    let mut harness = publisher(&warehouse);
+    harness.drain_queues().await;
     let entries: Vec<Value> = warehouse
         .aws
         .queues()
@@ -172,7 +172,7 @@ async fn the_ledger_learns_of_every_movement_once_and_all_of_it_balances() {
 
 #[tokio::test]
 async fn an_order_that_holds_goods_for_days_is_named_until_it_lets_them_go() {
-    let warehouse = Warehouse::new();
+    let warehouse = InventoryFixture::new();
     assert_eq!(warehouse.adjust("first", SPOON, 20).await.status(), 201);
     for number in 1..=5 {
         assert!(warehouse.order(RESERVE, number, 2).await.is_done());
@@ -202,7 +202,7 @@ async fn an_order_that_holds_goods_for_days_is_named_until_it_lets_them_go() {
 
 #[tokio::test]
 async fn stale_index_entries_are_verified() {
-    let warehouse = Warehouse::new();
+    let warehouse = InventoryFixture::new();
     assert_eq!(warehouse.adjust("first", SPOON, 20).await.status(), 201);
     assert!(warehouse.order(RESERVE, 1, 2).await.is_done());
     warehouse.clock.advance(Duration::from_secs(72 * 3600));
@@ -219,7 +219,7 @@ async fn stale_index_entries_are_verified() {
 
 #[tokio::test]
 async fn reservations_behind_250_unreadable_ones_are_named_in_one_run() {
-    let warehouse = Warehouse::new();
+    let warehouse = InventoryFixture::new();
     assert_eq!(warehouse.adjust("first", SPOON, 20).await.status(), 201);
     for number in 1..=5 {
         assert!(warehouse.order(RESERVE, number, 2).await.is_done());

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{world::*, *};
+use super::{fixture::*, *};
 
 /// The state of the run: its version, and whether it continues.
-fn audit_run(world: &World) -> Option<(u64, bool)> {
+fn audit_run(world: &LedgerFixture) -> Option<(u64, bool)> {
     let found = world
         .aws
         .items("ledger")
@@ -19,7 +19,7 @@ fn audit_run(world: &World) -> Option<(u64, bool)> {
 
 #[tokio::test]
 async fn a_schedule_goes_round_the_shop_once_a_day_in_as_many_calls_as_it_takes() {
-    let world = World::at_rest().await;
+    let world = LedgerFixture::at_rest().await;
     let mut order = world.item("orders", |item| item["order_id"]["S"] == world.refunded.as_str());
     let paid_back = text(&order["refunded_total"]["N"]);
     order["refunded_total"] = json!({ "N": "0" });

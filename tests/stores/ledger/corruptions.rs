@@ -1,6 +1,6 @@
 //! The audit names the order or the product of every figure that is changed.
 
-use super::{world::*, *};
+use super::{fixture::*, *};
 
 /// One figure, and what it becomes.
 struct Corruption {
@@ -16,7 +16,7 @@ struct Corruption {
 }
 
 /// The figures that are stored about money and goods, each changed in turn.
-fn corruptions(world: &World) -> Vec<Corruption> {
+fn corruptions(world: &LedgerFixture) -> Vec<Corruption> {
     let number = |item: &Value, pointer: &str, by: i64| {
         let stored: i64 = item
             .pointer(pointer)
@@ -394,7 +394,7 @@ fn corruptions(world: &World) -> Vec<Corruption> {
 
 #[tokio::test]
 async fn one_figure_that_is_changed_names_its_order_or_its_product() {
-    let world = World::at_rest().await;
+    let world = LedgerFixture::at_rest().await;
     assert!(world.unbalanced().await.is_empty());
     let corruptions = corruptions(&world);
     assert!(corruptions.len() > 30);

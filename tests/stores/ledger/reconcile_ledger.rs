@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use super::{world::*, *};
+use super::{fixture::*, *};
 
 #[tokio::test]
 async fn matching_records_have_no_findings() {
-    let world = World::at_rest().await;
+    let world = LedgerFixture::at_rest().await;
     let report = world.report(json!({})).await;
     assert_eq!(report["unbalanced"], json!([]), "{report:#}");
     assert_eq!(report["products"], json!([]), "{report:#}");
@@ -33,7 +33,7 @@ async fn matching_records_have_no_findings() {
 
 #[tokio::test]
 async fn one_record_that_is_missing_names_its_order_or_its_product() {
-    let world = World::at_rest().await;
+    let world = LedgerFixture::at_rest().await;
     let begins = |item: &Value, name: &str, with: &str| {
         item[name]["S"].as_str().is_some_and(|text| text.starts_with(with))
     };
@@ -84,7 +84,7 @@ async fn one_record_that_is_missing_names_its_order_or_its_product() {
 
 #[tokio::test]
 async fn records_in_flight_are_listed_apart() {
-    let world = World::fresh().await;
+    let world = LedgerFixture::fresh().await;
     let order = world.item("orders", |item| item["order_id"]["S"] == world.open.as_str());
     let mut corrupted = order.clone();
     corrupted["captured_total"] = json!({ "N": "5" });
@@ -100,7 +100,7 @@ async fn records_in_flight_are_listed_apart() {
     assert_eq!(unbalanced(&later), BTreeSet::from([world.open.clone()]));
 
     // Stock that is being sold: the ledger receives the entry a little later.
-    let world = World::fresh().await;
+    let world = LedgerFixture::fresh().await;
     let mut spoons = world.item("stock", |item| item["pk"]["S"] == format!("STOCK#{SPOON}"));
     spoons["available"] = json!({ "N": "80" });
     world.aws.put("stock", &spoons);
@@ -116,7 +116,7 @@ async fn records_in_flight_are_listed_apart() {
 
 #[tokio::test]
 async fn a_lost_entry_is_missed_and_its_message_mends_it() {
-    let world = World::at_rest().await;
+    let world = LedgerFixture::at_rest().await;
     let capture = world
         .told
         .iter()
@@ -140,7 +140,7 @@ async fn a_lost_entry_is_missed_and_its_message_mends_it() {
 
 #[tokio::test]
 async fn money_that_no_order_knows_of_is_found_by_the_ledger_and_by_payments() {
-    let world = World::at_rest().await;
+    let world = LedgerFixture::at_rest().await;
     let stranger = "ord_0199c2a8-0000-7000-8000-0000000000ff";
     let lines = [
         line("provider_clearing", "USD", 5),
@@ -156,7 +156,7 @@ async fn money_that_no_order_knows_of_is_found_by_the_ledger_and_by_payments() {
     assert_eq!(unbalanced(&report), BTreeSet::from([stranger.to_owned()]));
     assert!(checks(&report, stranger).contains("order_exists"));
 
-    let world = World::at_rest().await;
+    let world = LedgerFixture::at_rest().await;
     let attempt = world.item("payments", |item| {
         item["order_id"]["S"] == world.confirmed.as_str()
             && item["sk"]["S"].as_str().unwrap().starts_with("ATTEMPT#")
@@ -173,7 +173,7 @@ async fn money_that_no_order_knows_of_is_found_by_the_ledger_and_by_payments() {
 
 #[tokio::test]
 async fn an_order_without_any_record_is_unknown_not_unbalanced() {
-    let world = World::at_rest().await;
+    let world = LedgerFixture::at_rest().await;
     let call = world
         .call("reconcile-ledger", json!({ "order_id": "ord_0199c2a8-0000-7000-8000-0000000000fe" }))
         .await;
@@ -184,7 +184,7 @@ async fn an_order_without_any_record_is_unknown_not_unbalanced() {
 
 #[tokio::test]
 async fn without_a_statement_recorded_results_count() {
-    let world = World::at_rest().await;
+    let world = LedgerFixture::at_rest().await;
     let charge = world.item("payment-simulator", |item| {
         item["order_id"]["S"] == world.confirmed.as_str()
             && item["pk"]["S"].as_str().unwrap().starts_with("CHARGE#")
@@ -198,7 +198,7 @@ async fn without_a_statement_recorded_results_count() {
 
 #[tokio::test]
 async fn stepwise_run_finds_the_same_mismatches() {
-    let world = World::at_rest().await;
+    let world = LedgerFixture::at_rest().await;
     let mut order = world.item("orders", |item| item["order_id"]["S"] == world.refunded.as_str());
     order["refunded_total"] = json!({ "N": "0" });
     world.aws.put("orders", &order);
@@ -230,7 +230,7 @@ async fn stepwise_run_finds_the_same_mismatches() {
 
 #[tokio::test]
 async fn run_ends_in_time_with_a_continuation() {
-    let world = World::at_rest().await;
+    let world = LedgerFixture::at_rest().await;
     let mut invocation = Invocation::with_event(json!({}));
     invocation.deadline = Clock::System.now().plus(Duration::from_secs(5));
     let late = world.aws.invoke(&world.lambda("reconcile-ledger"), invocation).await;
@@ -246,7 +246,7 @@ async fn run_ends_in_time_with_a_continuation() {
 
 #[tokio::test]
 async fn audit_reads_only_existing_records() {
-    let world = World::at_rest().await;
+    let world = LedgerFixture::at_rest().await;
     for odd in [
         json!({ "since": "2026-11-21T10:00:00.000Z", "until": "2026-11-21T10:00:00.000Z" }),
         json!({ "since": "2020-01-01T00:00:00.000Z" }),
@@ -270,7 +270,7 @@ async fn audit_reads_only_existing_records() {
 
 #[tokio::test]
 async fn an_audit_writes_nothing_and_walks_through_no_table() {
-    let world = World::at_rest().await;
+    let world = LedgerFixture::at_rest().await;
     let called = world.call("reconcile-ledger", json!({})).await;
     let mut asked: BTreeSet<(String, String)> =
         called.calls.iter().flat_map(|call| call.actions.clone()).collect();
@@ -293,7 +293,7 @@ async fn an_audit_writes_nothing_and_walks_through_no_table() {
 
 #[tokio::test]
 async fn unreadable_records_are_reported_as_not_checked() {
-    let calls = World::at_rest().await;
+    let calls = LedgerFixture::at_rest().await;
     let many = calls.call("reconcile-ledger", json!({})).await.calls.len();
     let (mut failed, mut noted) = (0, 0);
     for call in (0..many).step_by(5) {
@@ -329,7 +329,7 @@ async fn unreadable_records_are_reported_as_not_checked() {
 
 #[tokio::test(start_paused = true)]
 async fn orders_are_checked_with_bounded_concurrency() {
-    let world = World::at_rest().await;
+    let world = LedgerFixture::at_rest().await;
     for number in 0..64 {
         let pk = format!("ORDER#ord_0199c2a8-0000-7000-8000-0000000002{number:02}");
         let due = json!({ "pk": { "S": pk }, "sk": { "S": "INTENT" }, "check_shard": { "S": "due#3" }, "next_check_at": { "S": "2026-11-21T09:48:49.123Z" } });
@@ -347,7 +347,7 @@ async fn orders_are_checked_with_bounded_concurrency() {
 
 #[tokio::test]
 async fn a_product_that_has_sold_for_years_is_counted_in_parts() {
-    let world = World::at_rest().await;
+    let world = LedgerFixture::at_rest().await;
     // As many pieces come in as go out, six hundred times.
     let unit = format!("pcs:{SPOON}");
     let movement = |from: &str, to: &str| {

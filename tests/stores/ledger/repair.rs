@@ -3,10 +3,10 @@
 
 use payments::{publish::messages, store::IntentImage};
 
-use super::{world::*, *};
+use super::{fixture::*, *};
 
 /// Deletes an entry under all its keys.
-fn lose(world: &World, entry: &Value) {
+fn lose(world: &LedgerFixture, entry: &Value) {
     for item in world
         .aws
         .items("ledger")
@@ -18,14 +18,14 @@ fn lose(world: &World, entry: &Value) {
 }
 
 /// Deletes all entries, as when the table is restored from a time before them.
-fn lose_all(world: &World) {
+fn lose_all(world: &LedgerFixture) {
     for item in world.aws.items("ledger") {
         world.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
     }
 }
 
 /// The kinds that a repair has booked.
-async fn repair(world: &World, event: Value) -> (Vec<String>, Value) {
+async fn repair(world: &LedgerFixture, event: Value) -> (Vec<String>, Value) {
     let mut event = event;
     event["repair"] = json!(true);
     let report = world.report(event).await;
@@ -39,7 +39,7 @@ async fn repair(world: &World, event: Value) -> (Vec<String>, Value) {
 }
 
 /// What all entries come to, account by account.
-fn balances(world: &World) -> BTreeMap<String, i64> {
+fn balances(world: &LedgerFixture) -> BTreeMap<String, i64> {
     let mut sums = BTreeMap::new();
     for item in world.aws.items("ledger").iter().filter(|item| item["sk"]["S"] == "ENTRY") {
         for line in item["lines"]["L"].as_array().into_iter().flatten() {
@@ -78,7 +78,7 @@ fn members(item: &Value) -> Value {
 
 /// Writes the next version of the confirmed order's payment intent, with these totals, and lets its
 /// entries be recorded.
-async fn next_head(world: &World, totals: &[(&str, i64)]) -> Vec<Value> {
+async fn next_head(world: &LedgerFixture, totals: &[(&str, i64)]) -> Vec<Value> {
     let is_intent = |item: &Value| {
         item["sk"]["S"] == "INTENT" && item["order_id"]["S"] == world.confirmed.as_str()
     };
@@ -103,8 +103,8 @@ async fn next_head(world: &World, totals: &[(&str, i64)]) -> Vec<Value> {
 
 /// The confirmed order after a refund that failed later, a second capture that went back at the
 /// second try, and a dispute that was won.
-async fn eventful() -> (World, Vec<Value>) {
-    let world = World::at_rest().await;
+async fn eventful() -> (LedgerFixture, Vec<Value>) {
+    let world = LedgerFixture::at_rest().await;
     let belongs = |item: &Value, sk: &str| {
         item["order_id"]["S"] == world.confirmed.as_str()
             && item["sk"]["S"].as_str().is_some_and(|text| text.starts_with(sk))
@@ -288,7 +288,7 @@ async fn a_repair_and_late_messages_at_the_same_time_book_everything_once() {
 
 #[tokio::test]
 async fn a_repair_that_dies_is_finished_by_the_next() {
-    let world = World::at_rest().await;
+    let world = LedgerFixture::at_rest().await;
     let right = balances(&world);
     let capture = world
         .told
@@ -319,7 +319,7 @@ async fn a_repair_that_dies_is_finished_by_the_next() {
 
 #[tokio::test]
 async fn recent_changes_are_not_repaired() {
-    let world = World::fresh().await;
+    let world = LedgerFixture::fresh().await;
     let lost: Vec<&Value> = world
         .told
         .iter()
@@ -340,7 +340,7 @@ async fn recent_changes_are_not_repaired() {
 
 #[tokio::test]
 async fn a_difference_with_another_reason_stays_and_says_why() {
-    let world = World::at_rest().await;
+    let world = LedgerFixture::at_rest().await;
     let capture = world
         .told
         .iter()
@@ -437,7 +437,7 @@ async fn a_difference_with_another_reason_stays_and_says_why() {
 
 #[tokio::test]
 async fn a_schedule_repairs_nothing() {
-    let world = World::at_rest().await;
+    let world = LedgerFixture::at_rest().await;
     lose(&world, &world.told[0]);
     let tick = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "repair": true });
     let report = world.report(tick).await;

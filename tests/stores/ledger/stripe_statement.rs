@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{world::*, *};
+use super::{fixture::*, *};
 
 #[tokio::test]
 async fn stripe_statement_is_read_with_stripe() {
-    let world = World::at_rest().await;
+    let world = LedgerFixture::at_rest().await;
     // As if Stripe had been the provider all along: its statement contains the simulated provider's
     // records.
     let text_of = |item: &Value, name: &str| text(&item[name]["S"]);

@@ -9,11 +9,11 @@ use super::*;
 const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-0000000000ff";
 
 /// Whose operations, when they run at the same time, take turns between any two calls of AWS.
-fn crowded(seed: u64) -> Stage {
-    Stage(Shop::over(Aws::new().crowded(seed), clock()))
+fn crowded(seed: u64) -> NotificationsFixture {
+    NotificationsFixture(Shop::over(Aws::new().crowded(seed), clock()))
 }
 
-impl Stage {
+impl NotificationsFixture {
     /// Puts notifications of a user, as this or another release may have written them.
     fn put(&self, user: &str, many: u32) {
         for number in 0..many {
@@ -101,7 +101,7 @@ async fn a_user_with_too_many_for_one_run_is_forgotten_in_several() {
 
 #[tokio::test]
 async fn a_run_that_breaks_off_is_taken_up_again() {
-    whatever_happens(0..22, async |Mishap { call, fault }| {
+    for_each_fault(0..22, async |InjectedFault { call, fault }| {
         let stage = stage();
         stage.put(events::USER, 20);
         stage.put(STRANGER, 1);

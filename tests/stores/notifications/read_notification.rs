@@ -9,7 +9,7 @@ use super::*;
 const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-000000000009";
 const FIRST: &str = "ntf_0199c2a8-0000-7000-8000-000000000001";
 
-async fn read(stage: &Stage, caller: &str, notification: &str) -> Called {
+async fn read(stage: &NotificationsFixture, caller: &str, notification: &str) -> Called {
     let path = format!("/notifications/{notification}/read");
     let event = events::http("POST", &path)
         .caller(caller)
@@ -101,7 +101,7 @@ async fn notification_deleted_while_marking_stays_deleted() {
 
 #[tokio::test]
 async fn to_read_it_survives_every_fault() {
-    whatever_happens(0..2, async |Mishap { call, fault }| {
+    for_each_fault(0..2, async |InjectedFault { call, fault }| {
         let stage = stage();
         assert!(stage.deliver(&message(1)).await);
         stage.aws.fail(call, fault);

@@ -14,7 +14,7 @@ fn permanent(address: &str) -> Value {
     feedback("mail_bounced.v1", &bounced(address, "Permanent"))
 }
 
-impl Stage {
+impl NotificationsFixture {
     /// SES reports about a mail; returns whether the report was acknowledged.
     async fn hear(&self, event: &Value) -> bool {
         self.call("record-mail-feedback", event.clone()).await.is_done()
@@ -120,7 +120,7 @@ async fn suppression_ends_after_ninety_days_and_renews_on_bounce() {
 
 #[tokio::test]
 async fn copies_change_nothing_and_every_fault_is_survived() {
-    whatever_happens(0..2, async |Mishap { call, fault }| {
+    for_each_fault(0..2, async |InjectedFault { call, fault }| {
         let stage = stage();
         stage.aws.fail(call, fault);
         let mut deliveries = 0;
@@ -142,7 +142,7 @@ async fn copies_change_nothing_and_every_fault_is_survived() {
 #[tokio::test]
 async fn a_suppressed_mail_survives_every_fault_and_never_goes_out() {
     // Its secret is kept from the call before: what is left is a read, the record, and its state.
-    whatever_happens(0..3, async |Mishap { call, fault }| {
+    for_each_fault(0..3, async |InjectedFault { call, fault }| {
         let stage = stage();
         assert!(stage.hear(&permanent("ada@example.com")).await);
         stage.aws.fail(call, fault);

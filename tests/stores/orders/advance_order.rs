@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn event_costs_one_read_and_one_write_and_repeats_none() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let order = desk.placed("k").await;
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let told = desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
@@ -24,7 +24,7 @@ async fn event_costs_one_read_and_one_write_and_repeats_none() {
 async fn events_that_race_both_land() {
     let mut conflicts = 0;
     for seed in 0..10 {
-        let desk = Desk::crowded(seed).await;
+        let desk = OrdersFixture::crowded(seed).await;
         let order = desk.placed("k").await;
         let reserved = event_message(&order, "stock_reserved.v1", &json!({ "version": 1 }));
         let paid = event_message(
@@ -69,7 +69,7 @@ async fn events_that_race_both_land() {
 
 #[tokio::test]
 async fn outdated_decision_is_not_written_and_own_write_is_recognised() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let seen = desk.seen(&desk.placed("k").await).await;
     let order = seen.order.clone();
     let (now, timing) = (desk.clock.now(), desk.orders.timing);
@@ -105,9 +105,13 @@ async fn outdated_decision_is_not_written_and_own_write_is_recognised() {
 
 #[tokio::test]
 async fn event_is_applied_once_under_any_fault() {
-    whatever_happens(0..CALLS, async |Mishap { call, fault }| {
+    for_each_fault(0..CALLS, async |InjectedFault { call, fault }| {
         for retries in [false, true] {
-            let desk = if retries { Desk::with_retries().await } else { Desk::new().await };
+            let desk = if retries {
+                OrdersFixture::with_retries().await
+            } else {
+                OrdersFixture::new().await
+            };
             let order = desk.placed("k").await;
             desk.aws.fail(call, fault);
             let first =
@@ -135,14 +139,14 @@ async fn event_is_applied_once_under_any_fault() {
 
 #[tokio::test]
 async fn an_event_for_an_order_that_is_not_there_comes_back() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let told = desk.send_event(UNKNOWN_ORDER, "stock_reserved.v1", &json!({ "version": 1 })).await;
     assert_eq!((told.is_done(), told.operations(), desk.count()), (false, vec!["GetItem"], 0));
 }
 
 #[tokio::test]
 async fn events_that_cannot_be_read_are_rejected_and_change_nothing() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let order = desk.placed("k").await;
     for (kind, more) in [
         ("stock_reserved.v2", json!({ "version": 1 })),
@@ -160,7 +164,7 @@ async fn events_that_cannot_be_read_are_rejected_and_change_nothing() {
 #[tokio::test]
 async fn event_of_a_later_releases_order_is_returned_to_the_queue() {
     for attribute in ["stock", "payment", "goal", "status"] {
-        let desk = Desk::new().await;
+        let desk = OrdersFixture::new().await;
         let order = desk.placed("k").await;
         desk.set(&order, attribute, "parcelled").await;
         let before = desk.item(&order);

@@ -11,7 +11,7 @@ use super::*;
 async fn catch_up_of_orders_costs_a_read_and_a_write_each() {
     let aws = Aws::new();
     let meter = Meter::new(&aws);
-    let desk = Desk::over(aws.through(meter.sdk_config())).await;
+    let desk = OrdersFixture::over(aws.through(meter.sdk_config())).await;
     let many = records();
     for number in 0..many {
         desk.stored(&format!("k-{number}"), &two_spoons()).await;

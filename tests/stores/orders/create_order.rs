@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn an_order_is_placed_at_the_prices_of_the_catalogue() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let wanted = json!({ "items": [{ "product_id": SPOON, "quantity": 2 }, { "product_id": BOWL, "quantity": 3 }] });
     let placed = desk.post("k", &wanted).await;
     assert_eq!(
@@ -28,7 +28,7 @@ async fn an_order_is_placed_at_the_prices_of_the_catalogue() {
 
 #[tokio::test]
 async fn order_is_placed_once_under_any_fault() {
-    whatever_happens(0..=CALLS, async |Mishap { call, fault }| {
+    for_each_fault(0..=CALLS, async |InjectedFault { call, fault }| {
         for (later_fault, later_call) in [
             (Fault::LoseRequest, 0),
             (Fault::LoseRequest, 1),
@@ -37,7 +37,7 @@ async fn order_is_placed_once_under_any_fault() {
             (Fault::Conflict, 1),
         ] {
             let story = format!("{fault:?} at {call}, then {later_fault:?} at {later_call}");
-            let desk = Desk::new().await;
+            let desk = OrdersFixture::new().await;
             desk.aws.fail(call, fault);
             let first = desk.post("k", &two_spoons()).await;
             // A read is not in conflict; a transaction that is, or is throttled, is tried again;
@@ -78,7 +78,7 @@ async fn order_is_placed_once_under_any_fault() {
 
 #[tokio::test]
 async fn sdk_retry_after_a_lost_answer_returns_the_stored_order() {
-    let desk = Desk::with_retries().await;
+    let desk = OrdersFixture::with_retries().await;
     desk.aws.fail(1, Fault::LoseResponse);
     let placed = desk.post("k", &two_spoons()).await;
     assert_eq!(
@@ -92,7 +92,7 @@ async fn sdk_retry_after_a_lost_answer_returns_the_stored_order() {
 async fn copies_of_a_request_that_come_at_once_place_one_order_and_get_one_answer() {
     let mut races = 0;
     for seed in 0..10 {
-        let desk = Desk::crowded(seed).await;
+        let desk = OrdersFixture::crowded(seed).await;
         let copies = desk
             .call_all("create-order", vec![events::order("k", &two_spoons()).event(); 16])
             .await;
@@ -128,7 +128,7 @@ async fn copies_of_a_request_that_come_at_once_place_one_order_and_get_one_answe
 
 #[tokio::test]
 async fn a_key_names_one_request_of_one_buyer() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let first = desk.post("k", &two_spoons()).await;
     for (field, value) in [
         ("items", json!([{ "product_id": SPOON, "quantity": 3 }])),
@@ -156,7 +156,7 @@ async fn a_key_names_one_request_of_one_buyer() {
 
 #[tokio::test]
 async fn repeated_request_returns_the_original_answer() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let mut wish = two_spoons();
     wish["expected_total"] = json!({ "amount": 5998, "currency": "USD" });
     let first = desk.post("k", &wish).await;
@@ -209,7 +209,7 @@ async fn repeated_request_returns_the_original_answer() {
 
 #[tokio::test]
 async fn rejected_order_writes_nothing_and_frees_its_key() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let unknown = json!({ "items": [{ "product_id": SPOON, "quantity": 1 }, { "product_id": SPOON.replace('a', "c"), "quantity": 1 }] });
     let refused = desk.post("k", &unknown).await;
     assert_eq!((refused.status(), refused.code().as_str()), (422, "unknown_product"));

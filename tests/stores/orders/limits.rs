@@ -7,7 +7,7 @@ use super::*;
 const MOST: usize = 5;
 const UNVERIFIED_PAY_WITHIN: Duration = Duration::from_secs(600);
 
-async fn leave_unpaid(desk: &Desk, many: usize) -> Vec<String> {
+async fn leave_unpaid(desk: &OrdersFixture, many: usize) -> Vec<String> {
     let mut unpaid = Vec::new();
     for number in 0..many {
         unpaid.push(desk.placed(&format!("unpaid-{number}")).await);
@@ -21,7 +21,7 @@ fn unverified(who: &str, key: &str) -> Value {
 }
 
 /// The entries of a buyer's list.
-fn listed(desk: &Desk, user: &str) -> usize {
+fn listed(desk: &OrdersFixture, user: &str) -> usize {
     let pk = format!("UNPAID#{user}");
     let item = desk.aws.items("orders").into_iter().find(|item| item["pk"]["S"] == pk.as_str());
     item.map_or(0, |item| {
@@ -37,7 +37,7 @@ fn of_buyer(who: u32) -> events::Http {
 
 #[tokio::test]
 async fn a_sixth_unpaid_order_is_refused() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     leave_unpaid(&desk, MOST).await;
     let refused = desk.post("one-more", &two_spoons()).await;
     assert_eq!(
@@ -66,7 +66,7 @@ async fn a_sixth_unpaid_order_is_refused() {
 
 #[tokio::test]
 async fn an_unverified_account_has_one_unpaid_order_for_ten_minutes() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let first = desk.call("create-order", unverified(USER, "one")).await;
     assert_eq!(
         (first.status(), &first.json()["expires_at"]),
@@ -103,7 +103,7 @@ async fn an_unverified_account_has_one_unpaid_order_for_ten_minutes() {
 
 #[tokio::test]
 async fn payment_commands_carry_the_deadline() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let mut stream = desk.stream();
     for (event, deadline) in [
         (unverified(STRANGER, "k"), "2026-11-21T10:10:00.000Z"),
@@ -135,7 +135,7 @@ async fn paid_order_frees_the_limit_and_its_key_stays_valid() {
         "rejected",
         "expired",
     ] {
-        let desk = Desk::new().await;
+        let desk = OrdersFixture::new().await;
         let unpaid = leave_unpaid(&desk, MOST).await;
         for order in unpaid.iter().skip(1) {
             // A started payment may wait for the buyer's bank: the order still counts.
@@ -197,7 +197,7 @@ async fn paid_order_frees_the_limit_and_its_key_stays_valid() {
 #[tokio::test]
 async fn orders_whose_payment_is_stuck_in_flight_do_not_count_and_those_at_the_bank_do() {
     for (requires_action, waits_for_us) in [(false, true), (true, false)] {
-        let desk = Desk::new().await;
+        let desk = OrdersFixture::new().await;
         let unpaid = leave_unpaid(&desk, MOST).await;
         for order in &unpaid {
             desk.send_event(order, "stock_reserved.v1", &json!({ "version": 1 })).await;
@@ -230,7 +230,7 @@ async fn orders_whose_payment_is_stuck_in_flight_do_not_count_and_those_at_the_b
 #[tokio::test]
 async fn a_lost_removal_stops_neither_the_order_nor_the_next_one() {
     for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse] {
-        let desk = Desk::new().await;
+        let desk = OrdersFixture::new().await;
         let unpaid = leave_unpaid(&desk, MOST).await;
         // The read, the removal, the write.
         desk.aws.fail(1, fault);
@@ -256,7 +256,7 @@ async fn a_lost_removal_stops_neither_the_order_nor_the_next_one() {
 async fn of_twenty_orders_at_the_same_time_exactly_the_limit_is_written() {
     for seed in 0..10 {
         for (verified, most) in [(true, MOST), (false, 1)] {
-            let desk = Desk::crowded(seed).await;
+            let desk = OrdersFixture::crowded(seed).await;
             let event = |number: usize| {
                 let key = format!("k-{number}");
                 if verified {
@@ -279,7 +279,7 @@ async fn of_twenty_orders_at_the_same_time_exactly_the_limit_is_written() {
 #[tokio::test]
 async fn copies_of_the_last_request_that_is_allowed_get_one_answer() {
     for seed in 0..10 {
-        let desk = Desk::crowded(seed).await;
+        let desk = OrdersFixture::crowded(seed).await;
         leave_unpaid(&desk, MOST - 1).await;
         let copies =
             desk.call_all("create-order", vec![events::order("k", &two_spoons()).event(); 8]).await;
@@ -292,7 +292,7 @@ async fn copies_of_the_last_request_that_is_allowed_get_one_answer() {
 
 #[tokio::test]
 async fn a_transaction_in_conflict_is_retried_and_then_refused_as_unavailable() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     for call in 1..=4 {
         desk.aws.fail(call, Fault::Conflict);
     }
@@ -307,7 +307,7 @@ async fn a_transaction_in_conflict_is_retried_and_then_refused_as_unavailable() 
 
 #[tokio::test]
 async fn network_limit_covers_all_buyers() {
-    let desk = Desk::new().await.with_network_limit(3).await;
+    let desk = OrdersFixture::new().await.with_network_limit(3).await;
     let order = async |who: u32, address: &str| {
         desk.call("create-order", of_buyer(who).source_ip(address).event()).await
     };
@@ -351,7 +351,7 @@ async fn network_limit_covers_all_buyers() {
 
 #[tokio::test]
 async fn only_an_order_that_is_written_is_charged_to_its_network() {
-    let desk = Desk::new().await.with_network_limit(2).await;
+    let desk = OrdersFixture::new().await.with_network_limit(2).await;
     let arrival = || {
         let networks = desk
             .aws
@@ -374,7 +374,7 @@ async fn only_an_order_that_is_written_is_charged_to_its_network() {
 #[tokio::test]
 async fn orders_of_one_network_at_the_same_time_use_up_its_limit_exactly() {
     for seed in 0..10 {
-        let desk = Desk::crowded(seed).await.with_network_limit(7).await;
+        let desk = OrdersFixture::crowded(seed).await.with_network_limit(7).await;
         let answers = desk.call_all("create-order", (0..20).map(|who| of_buyer(who).event())).await;
         assert_eq!(statuses(&answers), BTreeMap::from([(201, 7), (429, 13)]), "seed {seed}");
     }
@@ -382,7 +382,7 @@ async fn orders_of_one_network_at_the_same_time_use_up_its_limit_exactly() {
 
 #[tokio::test]
 async fn unpaid_order_lists_are_not_published_and_expire() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let order = desk.placed("k").await;
     let beside: Vec<_> =
         desk.aws.items("orders").into_iter().filter(|item| item["order_id"].is_null()).collect();
@@ -408,7 +408,7 @@ async fn unpaid_order_lists_are_not_published_and_expire() {
 
 #[tokio::test]
 async fn product_limit_overrides_the_shops_default() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let mut few = product(SPOON, 2, 2999, true);
     few["max_per_order"] = 3.into();
     assert!(desk.replicate(&few).await);

@@ -41,8 +41,8 @@ use shared::{
 use tests::{
     aws::{Aws, Called, Fault},
     events::{self, ADMIN, STRANGER, USER},
-    faults::{Mishap, whatever_happens},
-    pump::Pump,
+    faults::{InjectedFault, for_each_fault},
+    harness::Harness,
     shop::{self, PAY_WITHIN, RETRY, SHARDS, Shop},
 };
 
@@ -53,9 +53,9 @@ const UNKNOWN_ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
 const CALLS: usize = 3;
 
 /// A shop whose orders know the prices of two products: spoons at 29.99, bowls at 10.00.
-struct Desk(Shop);
+struct OrdersFixture(Shop);
 
-impl Deref for Desk {
+impl Deref for OrdersFixture {
     type Target = Shop;
 
     fn deref(&self) -> &Shop {
@@ -63,7 +63,7 @@ impl Deref for Desk {
     }
 }
 
-impl Desk {
+impl OrdersFixture {
     async fn new() -> Self {
         Self::over(Aws::new()).await
     }
@@ -135,7 +135,7 @@ impl Desk {
         called.json()["id"].as_str().unwrap().to_owned()
     }
 
-    /// As [`Desk::placed`], for more orders than a buyer may leave unpaid: past the door, and of
+    /// As [`OrdersFixture::placed`], for more orders than a buyer may leave unpaid: past the door, and of
     /// whatever is wished for.
     async fn stored(&self, key: &str, request: &Value) -> String {
         let products = [self.known(SPOON).await, self.known(BOWL).await]
@@ -195,7 +195,7 @@ impl Desk {
         );
     }
 
-    /// As [`Desk::stored`], with an address, paid, and its stock committed: ready to be shipped.
+    /// As [`OrdersFixture::stored`], with an address, paid, and its stock committed: ready to be shipped.
     async fn ready(&self, key: &str) -> String {
         let order = self.stored(key, &addressed()).await;
         self.settle(&order).await;
@@ -254,7 +254,7 @@ impl Desk {
     }
 
     /// The stream of orders, from its beginning.
-    fn stream(&self) -> Pump {
+    fn stream(&self) -> Harness {
         self.publisher("orders")
     }
 

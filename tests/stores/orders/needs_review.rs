@@ -3,7 +3,7 @@
 use super::*;
 
 /// What it says of every order that the shop should look at: why, and whether it is stuck.
-async fn listed(desk: &Desk, query: &str) -> BTreeSet<String> {
+async fn listed(desk: &OrdersFixture, query: &str) -> BTreeSet<String> {
     ids(&desk.page(query, ADMIN).await).into_iter().collect()
 }
 
@@ -13,7 +13,7 @@ fn set(orders: &[&String]) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn review_list_has_exactly_the_flagged_orders() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let (plain, disputed, failing) =
         (desk.ready("plain").await, desk.ready("disputed").await, desk.ready("failing").await);
     let stuck = desk.stored("stuck", &two_spoons()).await;
@@ -86,7 +86,7 @@ async fn review_list_has_exactly_the_flagged_orders() {
 
 #[tokio::test]
 async fn review_list_pages_are_complete() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let mut odd = Vec::new();
     for number in 0..12 {
         let order = desk.ready(&format!("k-{number}")).await;
@@ -117,7 +117,7 @@ async fn review_list_pages_are_complete() {
 /// A consumer that is stopped: the order's command has no answer.
 #[tokio::test]
 async fn order_without_an_answer_at_its_second_check_is_stuck_until_the_answer_comes() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let order = desk.stored("stopped", &two_spoons()).await;
     let started = desk.clock.now();
     for (wait, stuck) in [(60, false), (120, true), (240, true)] {

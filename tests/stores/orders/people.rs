@@ -4,7 +4,7 @@
 use super::*;
 
 /// What the history says last, however many lines.
-async fn told(desk: &Desk, order: &str, lines: usize) -> Vec<String> {
+async fn told(desk: &OrdersFixture, order: &str, lines: usize) -> Vec<String> {
     let history = desk.order(order).await.progress.history;
     history[history.len() - lines..].iter().map(|entry| entry.event.clone()).collect()
 }
@@ -17,7 +17,7 @@ fn refusal(called: &Called) -> (u64, String, Value, Value) {
 
 #[tokio::test]
 async fn only_buyer_and_shop_cancel_an_order() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     for (who, by) in [(USER, "customer"), (ADMIN, "admin")] {
         let order = desk.stored(by, &two_spoons()).await;
         let hidden = desk.step(STRANGER, "cancel", &order, &Value::Null).await;
@@ -67,7 +67,7 @@ async fn only_buyer_and_shop_cancel_an_order() {
 
 #[tokio::test]
 async fn a_cancellation_needs_no_words() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     for (number, body) in
         ["", " \n", "null", "{}", r#"{"reason":null}"#, r#"{"reason":""}"#].into_iter().enumerate()
     {
@@ -103,7 +103,7 @@ async fn cancelled_order_sends_compensating_commands() {
         (&[RESERVED, PAID], refund),
         (&[RESERVED, STARTED, PAID, ("stock_committed.v1", 0)], refund),
     ] {
-        let desk = Desk::new().await;
+        let desk = OrdersFixture::new().await;
         let mut stream = desk.stream();
         let order = desk.placed("k").await;
         for (number, (kind, captured)) in before.iter().enumerate() {
@@ -130,7 +130,7 @@ async fn cancelled_order_sends_compensating_commands() {
 
 #[tokio::test]
 async fn goods_are_sent_by_the_shop_with_a_carrier_and_a_number_and_then_handed_over() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let order = desk.ready("k").await;
     assert_eq!(desk.step(ADMIN, "ship", &order, &Value::Null).await.calls.len(), 0);
 
@@ -169,9 +169,13 @@ async fn action_applies_once_under_any_fault() {
     for (step, answered, body) in
         [("cancel", 202, Value::Null), ("ship", 200, parcel()), ("deliver", 200, Value::Null)]
     {
-        whatever_happens(0..CALLS, async |Mishap { call, fault }| {
+        for_each_fault(0..CALLS, async |InjectedFault { call, fault }| {
             for retries in [false, true] {
-                let desk = if retries { Desk::with_retries().await } else { Desk::new().await };
+                let desk = if retries {
+                    OrdersFixture::with_retries().await
+                } else {
+                    OrdersFixture::new().await
+                };
                 let order = desk.ready("k").await;
                 if step == "deliver" {
                     desk.step(ADMIN, "ship", &order, &parcel()).await;
@@ -208,7 +212,7 @@ async fn action_applies_once_under_any_fault() {
 async fn concurrent_conflicting_actions_reject_one() {
     let (mut sent, mut given_up, mut races) = (0, 0, 0);
     for seed in 0..20 {
-        let desk = Desk::crowded(seed).await;
+        let desk = OrdersFixture::crowded(seed).await;
         let order = desk.ready("k").await;
         let cancel = ("cancel-order", action_request(USER, "cancel", &order, &Value::Null));
         let ship = ("ship-order", action_request(ADMIN, "ship", &order, &parcel()));
@@ -246,7 +250,7 @@ async fn concurrent_conflicting_actions_reject_one() {
 async fn order_cancelled_during_payment_is_refunded() {
     let mut races = 0;
     for seed in 0..20 {
-        let desk = Desk::crowded(seed).await;
+        let desk = OrdersFixture::crowded(seed).await;
         let order = desk.placed("k").await;
         desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
         let paid = event_message(
@@ -276,9 +280,9 @@ async fn order_cancelled_during_payment_is_refunded() {
 
 #[tokio::test]
 async fn buyers_are_notified_of_every_outcome() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let mut stream = desk.stream();
-    let mails = async |stream: &mut Pump| {
+    let mails = async |stream: &mut Harness| {
         stream.publish().await;
         let sent = desk.aws.queues().take("send-notification", 100);
         let mut mails: Vec<Value> =
@@ -354,7 +358,7 @@ async fn buyers_are_notified_of_every_outcome() {
 
 #[tokio::test]
 async fn history_records_every_services_events() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let order = desk.stored("k", &addressed()).await;
     let pay = |payment: &str, version: u64, captured: i64, refunded: i64, reason: Value| {
         json!({

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn order_is_visible_to_buyer_and_shop_only() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let order = desk.placed("k").await;
     for reader in [USER, ADMIN] {
         let read = desk.read(&order, reader, None).await;
@@ -19,7 +19,7 @@ async fn order_is_visible_to_buyer_and_shop_only() {
 
 #[tokio::test]
 async fn an_order_that_has_not_changed_is_not_sent_again() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let order = desk.placed("k").await;
     let tag = desk.read(&order, USER, None).await.header("etag").unwrap();
     for given in [&*tag, &format!("W/{tag}"), &format!("\"7\", {tag}"), "*"] {
@@ -46,7 +46,7 @@ async fn an_order_that_has_not_changed_is_not_sent_again() {
 
 #[tokio::test]
 async fn pages_lead_through_all_orders_the_newest_first() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let mut placed = Vec::new();
     for number in 0..25 {
         placed.push((desk.clock.now(), desk.stored(&format!("k-{number}"), &two_spoons()).await));
@@ -89,7 +89,7 @@ async fn pages_lead_through_all_orders_the_newest_first() {
 
 #[tokio::test]
 async fn lists_are_filtered_and_show_customers_their_own_orders_only() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let (pending, confirmed) = (desk.placed("one").await, desk.placed("two").await);
     desk.confirm(&confirmed).await;
     let strangers = events::order("k", &two_spoons()).caller(STRANGER).event();
@@ -135,7 +135,7 @@ async fn lists_are_filtered_and_show_customers_their_own_orders_only() {
 
 #[tokio::test]
 async fn orders_are_spread_over_the_shards_of_their_indexes() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     for number in 0..200 {
         desk.stored(&format!("k-{number}"), &two_spoons()).await;
     }

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn a_product_is_kept_as_the_newest_message_has_it() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let (new, old) = (product(SPOON, 3, 3999, true), product(SPOON, 2, 1, true));
     assert!(desk.replicate(&new).await);
     let kept = desk.known(SPOON).await;
@@ -23,7 +23,7 @@ async fn a_product_is_kept_as_the_newest_message_has_it() {
 
 #[tokio::test]
 async fn archived_product_stays_as_a_tombstone() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     assert!(desk.replicate(&product(SPOON, 3, 2999, false)).await);
     assert!(desk.replicate(&product(SPOON, 2, 2999, true)).await);
     assert_eq!(desk.known(SPOON).await["active"], false);
@@ -36,8 +36,8 @@ async fn archived_product_stays_as_a_tombstone() {
 async fn newest_product_version_wins_under_any_fault() {
     for order in [[2, 3, 4], [4, 3, 2], [3, 4, 2]] {
         for spoiled in 0..order.len() {
-            whatever_happens([0], async |Mishap { call, fault }| {
-                let desk = Desk::new().await;
+            for_each_fault([0], async |InjectedFault { call, fault }| {
+                let desk = OrdersFixture::new().await;
                 for (number, version) in order.into_iter().enumerate() {
                     let message =
                         product(SPOON, version, 1000 + i64::try_from(version).unwrap(), true);

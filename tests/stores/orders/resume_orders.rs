@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn only_orders_that_are_due_are_asked_after_again_and_then_later_each_time() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let order = desk.placed("k").await;
     desk.clock.advance(RETRY - Duration::from_millis(1));
     assert_eq!(desk.resume().await, (0, 0, 0));
@@ -37,7 +37,7 @@ async fn only_orders_that_are_due_are_asked_after_again_and_then_later_each_time
 
 #[tokio::test]
 async fn unpaid_order_expires_and_a_paid_one_does_not() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let (unpaid, paid, settled) =
         (desk.placed("unpaid").await, desk.placed("paid").await, desk.placed("settled").await);
     desk.send_event(&unpaid, "stock_reserved.v1", &json!({ "version": 1 })).await;
@@ -78,7 +78,7 @@ async fn unpaid_order_expires_and_a_paid_one_does_not() {
 #[tokio::test]
 async fn one_run_resumes_more_orders_than_a_page() {
     for many in [100, 101, 250] {
-        let desk = Desk::new().await;
+        let desk = OrdersFixture::new().await;
         for number in 0..many {
             desk.stored(&format!("k-{number}"), &two_spoons()).await;
         }
@@ -97,7 +97,7 @@ async fn one_run_resumes_more_orders_than_a_page() {
 /// More orders than are worked on at once, in a run during which the clock moves on by minutes.
 #[tokio::test(start_paused = true)]
 async fn next_check_is_planned_from_the_time_of_each_order_and_not_of_the_run() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     for number in 0..20 {
         desk.stored(&format!("k-{number}"), &two_spoons()).await;
     }
@@ -116,7 +116,7 @@ async fn next_check_is_planned_from_the_time_of_each_order_and_not_of_the_run() 
 
 #[tokio::test]
 async fn an_order_that_fails_does_not_stop_the_others() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     for number in 0..130 {
         desk.stored(&format!("k-{number:03}"), &two_spoons()).await;
     }
@@ -144,7 +144,7 @@ async fn an_order_that_fails_does_not_stop_the_others() {
 
 #[tokio::test]
 async fn failing_orders_do_not_block_others() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     for number in 0..125 {
         desk.stored(&format!("k-{number:03}"), &two_spoons()).await;
     }
@@ -161,11 +161,15 @@ async fn failing_orders_do_not_block_others() {
 async fn due_order_is_resumed_under_any_fault() {
     // The lease, one query for each shard, the read and the write, the lease.
     let queries = SHARDS as usize;
-    whatever_happens(
+    for_each_fault(
         [0, 1, queries, queries + 1, queries + 2, queries + 3],
-        async |Mishap { call, fault }| {
+        async |InjectedFault { call, fault }| {
             for retries in [false, true] {
-                let desk = if retries { Desk::with_retries().await } else { Desk::new().await };
+                let desk = if retries {
+                    OrdersFixture::with_retries().await
+                } else {
+                    OrdersFixture::new().await
+                };
                 let order = desk.placed("k").await;
                 desk.clock.advance(PAY_WITHIN);
                 desk.aws.fail(call, fault);

@@ -8,7 +8,7 @@ use super::*;
 /// differ.
 const LEASE: Duration = Duration::from_secs(300 + 10);
 
-impl Desk {
+impl OrdersFixture {
     /// Orders that are due.
     async fn due(&self, many: usize) -> Vec<String> {
         let mut orders = Vec::new();
@@ -30,7 +30,7 @@ impl Desk {
 
 #[tokio::test]
 async fn orders_behind_250_broken_ones_are_resumed_in_one_run() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let orders = desk.due(255).await;
     let (broken, good) = orders.split_at(250);
     for (number, order) in broken.iter().enumerate() {
@@ -55,7 +55,7 @@ async fn orders_behind_250_broken_ones_are_resumed_in_one_run() {
 #[tokio::test]
 async fn second_run_at_the_same_time_reports_the_lease_and_touches_no_order() {
     for seed in 0..6 {
-        let desk = Desk::crowded(seed).await;
+        let desk = OrdersFixture::crowded(seed).await;
         let orders = desk.due(20).await;
         let called =
             desk.call_both(("resume-orders", json!({})), ("resume-orders", json!({}))).await;
@@ -78,7 +78,7 @@ async fn second_run_at_the_same_time_reports_the_lease_and_touches_no_order() {
 
 #[tokio::test]
 async fn lease_of_a_killed_run_expires() {
-    let desk = Desk::crowded(1).await;
+    let desk = OrdersFixture::crowded(1).await;
     desk.due(20).await;
     let run = desk.lambda("resume-orders")(Invocation::with_event(json!({})));
     let leased = async {
@@ -108,7 +108,7 @@ async fn lease_of_a_killed_run_expires() {
 
 #[tokio::test]
 async fn run_without_time_leaves_the_rest_due_and_releases_the_lease() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     desk.due(200).await;
     // Less than the last order needs.
     let short = Invocation {
@@ -137,7 +137,7 @@ async fn run_without_time_leaves_the_rest_due_and_releases_the_lease() {
 
 #[tokio::test]
 async fn run_that_fails_releases_the_lease() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     desk.due(1).await;
     // The lease is taken, and no query is answered.
     for call in 1..=SHARDS as usize {

@@ -49,7 +49,7 @@ fn writes(called: &Called) -> usize {
     called.operations().iter().filter(|operation| **operation == "PutItem").count()
 }
 
-impl Desk {
+impl OrdersFixture {
     async fn hear(&self, event: Value) -> Called {
         self.call("update-buyer", event).await
     }
@@ -59,7 +59,7 @@ impl Desk {
         self.stored(key, &events::order_request(SPOON, 2, Some("tok_insufficient_funds"))).await
     }
 
-    /// As [`Desk::placed_in_full`], paid, and its stock committed.
+    /// As [`OrdersFixture::placed_in_full`], paid, and its stock committed.
     async fn settled_in_full(&self, key: &str) -> String {
         let order = self.placed_in_full(key).await;
         self.settle(&order).await;
@@ -85,7 +85,7 @@ impl Desk {
 
 #[tokio::test]
 async fn buyer_update_reaches_every_order_once() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let (mut settled, mut open) = (Vec::new(), Vec::new());
     for number in 0..200 {
         let key = format!("k-{number}");
@@ -191,7 +191,7 @@ async fn deleted_buyer_is_redacted_when_the_order_settles() {
         ),
     ];
     for (facts, end) in ends {
-        let desk = Desk::new().await;
+        let desk = OrdersFixture::new().await;
         let order = desk.placed_in_full("k").await;
         for kind in ["stock_reserved.v1", "payment_started.v1"] {
             assert!(
@@ -244,7 +244,7 @@ async fn deleted_buyer_is_redacted_when_the_order_settles() {
 async fn concurrent_buyer_update_and_event_both_apply() {
     let mut overtaken = 0;
     for seed in 0..20 {
-        let desk = Desk::crowded(seed).await;
+        let desk = OrdersFixture::crowded(seed).await;
         let order = desk.placed_in_full("k").await;
         desk.confirm(&order).await;
         let committed = event_message(&order, "stock_committed.v1", &json!({ "version": 2 }));
@@ -274,7 +274,7 @@ async fn concurrent_buyer_update_and_event_both_apply() {
 async fn concurrent_duplicate_buyer_update_applies_once() {
     let mut overtaken = 0;
     for seed in 0..10 {
-        let desk = Desk::crowded(seed).await;
+        let desk = OrdersFixture::crowded(seed).await;
         let order = desk.settled_in_full("k").await;
         let called =
             desk.call_both(("update-buyer", deleted()), ("update-buyer", changed(3))).await;
@@ -308,7 +308,7 @@ async fn concurrent_duplicate_buyer_update_applies_once() {
 async fn stale_index_entry_of_a_buyer_is_ignored() {
     let mut too_late_for_the_index = 0;
     for seed in 0..20 {
-        let desk = Desk::crowded(seed).await;
+        let desk = OrdersFixture::crowded(seed).await;
         let order = desk.settled_in_full("k").await;
         let table = desk.aws.crowded(seed + 7).table("orders");
         let key = format!("ORDER#{order}");
@@ -346,9 +346,13 @@ async fn stale_index_entry_of_a_buyer_is_ignored() {
 #[tokio::test]
 async fn buyer_update_completes_under_any_fault() {
     // The page, the orders on it, and a write for each.
-    whatever_happens(0..5, async |Mishap { call, fault }| {
+    for_each_fault(0..5, async |InjectedFault { call, fault }| {
         for retries in [false, true] {
-            let desk = if retries { Desk::with_retries().await } else { Desk::new().await };
+            let desk = if retries {
+                OrdersFixture::with_retries().await
+            } else {
+                OrdersFixture::new().await
+            };
             let (settled, open) =
                 (desk.settled_in_full("settled").await, desk.placed_in_full("open").await);
             desk.aws.fail(call, fault);
@@ -379,7 +383,7 @@ async fn buyer_update_completes_under_any_fault() {
 async fn buyer_update_continues_on_redelivery() {
     let mut cut_short = 0;
     for yields in [20, 40, 80, 160] {
-        let desk = Desk::crowded(yields).await;
+        let desk = OrdersFixture::crowded(yields).await;
         let mut all = Vec::new();
         for number in 0..150 {
             all.push(desk.stored(&format!("k-{number}"), &two_spoons()).await);
@@ -425,7 +429,7 @@ async fn buyer_update_continues_on_redelivery() {
 
 #[tokio::test]
 async fn an_order_that_fails_keeps_the_message_but_not_the_other_orders() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let mut all = Vec::new();
     for number in 0..120 {
         all.push(desk.stored(&format!("k-{number}"), &two_spoons()).await);
@@ -455,7 +459,7 @@ fn named() -> Expression {
 
 #[tokio::test]
 async fn orders_of_an_earlier_release_are_read_and_brought_up_to_date() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let order = desk.settled_in_full("k").await;
     let mut item = desk.item(&order);
     assert!(item.get("buyer_change").is_none(), "{item}");
@@ -474,7 +478,7 @@ async fn orders_of_an_earlier_release_are_read_and_brought_up_to_date() {
 
 #[tokio::test]
 async fn repeated_request_shows_the_current_buyer_only() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let first = desk.post("k", &two_spoons()).await.json();
     let order = first["id"].as_str().unwrap();
     desk.settle(order).await;
@@ -487,7 +491,7 @@ async fn repeated_request_shows_the_current_buyer_only() {
 
 #[tokio::test]
 async fn malformed_buyer_update_is_rejected() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     desk.placed("k").await;
     let user = json!({ "user_id": USER });
     for (kind, data) in [
@@ -508,14 +512,14 @@ async fn malformed_buyer_update_is_rejected() {
 
 #[tokio::test]
 async fn update_of_a_user_without_orders_costs_one_query() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let nobody = desk.hear(deleted()).await;
     assert_eq!((nobody.is_done(), nobody.operations()), (true, vec!["Query"]));
 }
 
 #[tokio::test]
 async fn redaction_sends_no_mail_and_keeps_recipients() {
-    let desk = Desk::new().await;
+    let desk = OrdersFixture::new().await;
     let mut stream = desk.stream();
     let (open, settled) =
         (desk.placed_in_full("open").await, desk.settled_in_full("settled").await);

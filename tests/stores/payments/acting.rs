@@ -5,14 +5,14 @@ use std::time::Duration;
 use payments::domain::{AttemptState, IntentState};
 use provider::{ChargeRequest, PaymentProvider};
 use serde_json::json;
-use tests::faults::{Mishap, whatever_happens};
+use tests::faults::{InjectedFault, for_each_fault};
 
-use super::{CALLS, PRICE, Till, automatic};
+use super::{CALLS, PRICE, PaymentsFixture, automatic};
 
 #[tokio::test]
 async fn payment_continues_after_the_customers_action() {
-    let till = Till::with_open_order().await;
-    let mut pump = till.stream();
+    let till = PaymentsFixture::with_open_order().await;
+    let mut harness = till.stream();
     let first = till.pay("key", "tok_3ds").await;
     assert_eq!((first.status(), first.json()["status"].as_str()), (202, Some("requires_action")));
     assert_eq!(first.json()["next_action"]["type"], "redirect");
@@ -23,7 +23,7 @@ async fn payment_continues_after_the_customers_action() {
         first.operations_on("payments"),
         ["BatchGetItem", "TransactWriteItems", "PutItem", "TransactWriteItems"]
     );
-    let told = till.said(&mut pump).await;
+    let told = till.said(&mut harness).await;
     let waits: Vec<_> = told[1..]
         .iter()
         .map(|data| data["requires_action"].as_bool().unwrap_or_default())
@@ -37,14 +37,14 @@ async fn payment_continues_after_the_customers_action() {
     till.reconcile_after(61).await;
     let done = till.pay("key", "tok_3ds").await;
     assert_eq!((done.status(), &done.json()["next_action"]), (201, &json!(null)));
-    assert_eq!(till.told(&mut pump).await, ["payment_succeeded"]);
+    assert_eq!(till.told(&mut harness).await, ["payment_succeeded"]);
     assert_eq!((till.books(), till.unsettled()), ((1, 0), 0));
 }
 
 #[tokio::test]
 async fn failed_3d_secure_may_be_retried_and_an_abandoned_one_is_cancelled() {
-    let till = Till::with_open_order().await;
-    let mut pump = till.stream();
+    let till = PaymentsFixture::with_open_order().await;
+    let mut harness = till.stream();
     assert_eq!(till.pay("failing", "tok_3ds_declined").await.status(), 202);
     till.reconcile_after(61).await;
     assert_eq!(
@@ -52,7 +52,7 @@ async fn failed_3d_secure_may_be_retried_and_an_abandoned_one_is_cancelled() {
         "authentication_failed"
     );
     assert_eq!(
-        till.told(&mut pump).await,
+        till.told(&mut harness).await,
         ["payment_opened", "payment_started", "payment_started", "payment_declined"]
     );
 
@@ -74,8 +74,8 @@ async fn failed_3d_secure_may_be_retried_and_an_abandoned_one_is_cancelled() {
 #[tokio::test]
 async fn cancelled_order_voids_its_payment_before_acknowledgement() {
     for token in ["tok_3ds", "tok_3ds_declined", "tok_3ds_abandoned"] {
-        let till = Till::new();
-        let mut pump = till.stream();
+        let till = PaymentsFixture::new();
+        let mut harness = till.stream();
         assert!(till.charge(token, 0).await);
         assert_eq!(till.attempt_state().await, AttemptState::RequiresAction);
         assert!(till.cancel(1).await);
@@ -84,12 +84,12 @@ async fn cancelled_order_voids_its_payment_before_acknowledgement() {
             (AttemptState::Abandoned, IntentState::Closed),
             "{token}"
         );
-        assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_closed");
+        assert_eq!(till.told(&mut harness).await.last().unwrap(), "payment_closed");
         // Nothing that the customer does now charges them.
         till.reconcile_after(3600).await;
         assert_eq!((till.books(), till.unsettled()), ((0, 0), 0), "{token}");
     }
-    let till = Till::with_open_order().await;
+    let till = PaymentsFixture::with_open_order().await;
     till.pay("key", "tok_3ds").await;
     assert!(till.cancel(1).await);
     assert_eq!(till.pay("key", "tok_3ds").await.json()["code"], "order_closed");
@@ -97,8 +97,8 @@ async fn cancelled_order_voids_its_payment_before_acknowledgement() {
 
 #[tokio::test]
 async fn calling_off_survives_each_fault() {
-    whatever_happens(0..CALLS, async |Mishap { call, fault }| {
-        let till = Till::new();
+    for_each_fault(0..CALLS, async |InjectedFault { call, fault }| {
+        let till = PaymentsFixture::new();
         assert!(till.charge("tok_3ds_abandoned", 0).await);
         till.aws.fail(call, fault);
         till.cancel(1).await;
@@ -119,8 +119,8 @@ async fn calling_off_survives_each_fault() {
 
 #[tokio::test]
 async fn capture_before_a_cancel_is_refunded() {
-    let till = Till::new();
-    let mut pump = till.stream();
+    let till = PaymentsFixture::new();
+    let mut harness = till.stream();
     assert!(till.charge("tok_3ds", 0).await);
     // They have acted, and the provider knows it: we do not yet.
     let stale = till.payments.store().attempt(automatic()).await.unwrap().unwrap();
@@ -129,7 +129,7 @@ async fn capture_before_a_cancel_is_refunded() {
     assert!(till.cancel(1).await);
     assert_eq!(till.intent().await.state, IntentState::Captured);
     assert_eq!(
-        till.told(&mut pump).await.last().unwrap(),
+        till.told(&mut harness).await.last().unwrap(),
         "payment_succeeded",
         "and the order asks for it back"
     );

@@ -6,17 +6,17 @@ use std::{sync::Arc, time::Duration};
 use payments::domain::{AttemptState, IntentState, PaymentStatus};
 use serde_json::json;
 
-use super::{PRICE, Till, order};
+use super::{PRICE, PaymentsFixture, order};
 
 /// A till whose provider did not answer five times in a row.
-async fn left_alone() -> Till {
-    let till = Till::with_open_order().await;
+async fn left_alone() -> PaymentsFixture {
+    let till = PaymentsFixture::with_open_order().await;
     silence(&till, 5).await;
     till
 }
 
 /// Consecutive calls time out, and each is recorded by the breaker.
-async fn silence(till: &Till, calls: usize) {
+async fn silence(till: &PaymentsFixture, calls: usize) {
     let now = till.clock.now();
     for _ in 0..calls {
         let store = till.payments.store();
@@ -29,13 +29,13 @@ async fn silence(till: &Till, calls: usize) {
     }
 }
 
-async fn is_open(till: &Till) -> bool {
+async fn is_open(till: &PaymentsFixture) -> bool {
     till.payments.store().breaker().await.unwrap().is_some_and(|breaker| breaker.is_open())
 }
 
 #[tokio::test]
 async fn five_timeouts_open_the_breaker_for_all_instances() {
-    let till = Till::with_open_order().await;
+    let till = PaymentsFixture::with_open_order().await;
     till.pay("first", "tok_timeout_before_charge").await;
     assert_eq!(till.payments.store().breaker().await.unwrap().unwrap().failures, 1);
     silence(&till, 3).await;
@@ -53,7 +53,7 @@ async fn five_timeouts_open_the_breaker_for_all_instances() {
 #[tokio::test(start_paused = true)]
 async fn call_that_our_own_time_limit_cuts_short_does_not_count_as_a_failure() {
     for (seconds, failures) in [(5, None), (28, Some(1))] {
-        let till = Till::with_open_order().await;
+        let till = PaymentsFixture::with_open_order().await;
         till.aws.take_time(Duration::from_secs(9));
         assert_eq!(till.pay_within(seconds, "key", "tok_ok").await.status(), 202, "{seconds}");
         till.aws.take_time(Duration::ZERO);
@@ -144,7 +144,7 @@ async fn delayed_attempt_is_kept_and_can_be_cancelled() {
 #[tokio::test]
 async fn of_many_that_come_when_it_half_opens_one_asks() {
     for seed in 0..10 {
-        let till = Arc::new(Till::crowded(seed));
+        let till = Arc::new(PaymentsFixture::crowded(seed));
         till.open(0).await;
         silence(&till, 5).await;
         till.clock.advance(Duration::from_secs(30));
@@ -162,7 +162,7 @@ async fn of_many_that_come_when_it_half_opens_one_asks() {
 
 #[tokio::test]
 async fn failing_breaker_write_blocks_no_payment() {
-    let till = Till::with_open_order().await;
+    let till = PaymentsFixture::with_open_order().await;
     silence(&till, 1).await;
     // The call after the charge shows the breaker that the provider answers again.
     till.aws.fail(4, tests::aws::Fault::LoseRequest);

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use payments::domain::{AttemptState, IntentState};
 
-use super::{PRICE, Till};
+use super::{PRICE, PaymentsFixture};
 
 #[tokio::test]
 async fn payment_lock_stops_unsent_and_late_charges() {
-    let till = Till::new();
+    let till = PaymentsFixture::new();
     assert!(till.cancel(0).await);
     assert_eq!(till.intent().await.state, IntentState::Closed, "a tombstone");
     assert!(till.charge("tok_ok", 1).await && till.open(2).await);
     assert_eq!(till.books(), (0, 0));
 
-    let till = Till::new();
+    let till = PaymentsFixture::new();
     till.die_after(2);
     till.charge("tok_ok", 0).await;
     till.aws.heal();
@@ -31,21 +31,21 @@ async fn payment_lock_stops_unsent_and_late_charges() {
 
 #[tokio::test]
 async fn capture_after_a_cancel_is_refunded() {
-    let till = Till::new();
-    let mut pump = till.stream();
+    let till = PaymentsFixture::new();
+    let mut harness = till.stream();
     assert!(till.charge("tok_timeout_after_charge", 0).await);
-    assert_eq!(till.told(&mut pump).await, ["payment_started", "payment_unknown"]);
+    assert_eq!(till.told(&mut harness).await, ["payment_started", "payment_unknown"]);
     assert!(till.cancel(1).await);
     assert_eq!(till.intent().await.state, IntentState::Closing);
-    assert_eq!(till.told(&mut pump).await, ["payment_unknown"]);
+    assert_eq!(till.told(&mut harness).await, ["payment_unknown"]);
     till.reconcile_after(61).await;
-    assert_eq!(till.told(&mut pump).await, ["payment_succeeded"]);
+    assert_eq!(till.told(&mut harness).await, ["payment_succeeded"]);
     assert!(till.cancel(2).await, "the fence on a captured intent answers again");
-    assert_eq!(till.told(&mut pump).await, ["payment_succeeded"]);
+    assert_eq!(till.told(&mut harness).await, ["payment_succeeded"]);
     assert!(till.refund(3).await);
-    assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_refunded");
+    assert_eq!(till.told(&mut harness).await.last().unwrap(), "payment_refunded");
     assert!(till.refund(3).await && till.refund(4).await, "again");
-    assert_eq!(till.told(&mut pump).await, ["payment_refunded"]);
+    assert_eq!(till.told(&mut harness).await, ["payment_refunded"]);
     assert_eq!((till.books(), till.unsettled()), ((1, PRICE), 0));
     assert!(till.aws.queues().take("publish-payment-dead-letter", 10).is_empty());
 }
@@ -53,12 +53,12 @@ async fn capture_after_a_cancel_is_refunded() {
 #[tokio::test]
 async fn cancelled_order_whose_charge_never_arrived_is_never_charged() {
     for token in ["tok_timeout_before_charge", "tok_5xx_then_ok"] {
-        let till = Till::new();
-        let mut pump = till.stream();
+        let till = PaymentsFixture::new();
+        let mut harness = till.stream();
         assert!(till.charge(token, 0).await);
         assert!(till.cancel(1).await);
         assert_eq!(
-            till.told(&mut pump).await,
+            till.told(&mut harness).await,
             ["payment_started", "payment_unknown", "payment_unknown"]
         );
         till.reconcile_after(61).await;
@@ -67,7 +67,7 @@ async fn cancelled_order_whose_charge_never_arrived_is_never_charged() {
             (0, 0),
             "{token}: the order was cancelled before the charge arrived"
         );
-        assert_eq!(till.told(&mut pump).await, ["payment_closed"], "{token}");
+        assert_eq!(till.told(&mut harness).await, ["payment_closed"], "{token}");
         assert_eq!((till.attempt_state().await, till.unsettled()), (AttemptState::Abandoned, 0));
         till.reconcile_after(3600).await;
         assert_eq!(till.books(), (0, 0), "{token}");
@@ -76,8 +76,8 @@ async fn cancelled_order_whose_charge_never_arrived_is_never_charged() {
 
 #[tokio::test]
 async fn a_declined_attempt_under_a_cancelled_order_closes_it() {
-    let till = Till::new();
-    let mut pump = till.stream();
+    let till = PaymentsFixture::new();
+    let mut harness = till.stream();
     // Dies between marking the attempt as sent and asking the provider.
     till.die_after(3);
     till.charge("tok_declined", 0).await;
@@ -86,7 +86,7 @@ async fn a_declined_attempt_under_a_cancelled_order_closes_it() {
     assert!(till.cancel(1).await);
     till.reconcile_after(61).await;
     assert_eq!(
-        till.told(&mut pump).await,
+        till.told(&mut harness).await,
         ["payment_started", "payment_started", "payment_closed"]
     );
     assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));

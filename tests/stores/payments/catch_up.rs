@@ -13,7 +13,7 @@ async fn caught_up(token: &str) -> (usize, usize, u64) {
     let many = records();
     let aws = Aws::new();
     let meter = Meter::new(&aws);
-    let till = Till::over(aws.through(meter.sdk_config()));
+    let till = PaymentsFixture::over(aws.through(meter.sdk_config()));
     till.stuck(many, token).await;
     let lambda = till.lambda("reconcile-payments");
     let before = meter.microseconds();

@@ -5,11 +5,11 @@ use std::time::Duration;
 use payments::domain::{AttemptState, IntentState};
 use tests::faults::FAULTS;
 
-use super::{CALLS, LATER_FAULTS, Till, USUAL_CALLS};
+use super::{CALLS, LATER_FAULTS, PaymentsFixture, USUAL_CALLS};
 
 /// Whatever the outcome of the first delivery: repeated messages, retries and the schedule settle
 /// the order.
-async fn until_settled(till: &Till, token: &str) {
+async fn until_settled(till: &PaymentsFixture, token: &str) {
     till.aws.heal();
     for attempt in 1..5 {
         till.clock.advance(Duration::from_secs(70));
@@ -24,7 +24,7 @@ async fn a_charge_that_dies_anywhere_charges_once_in_the_end() {
         ["tok_ok", "tok_timeout_after_charge", "tok_timeout_before_charge", "tok_5xx_then_ok"]
     {
         for calls in 0..CALLS {
-            let till = Till::new();
+            let till = PaymentsFixture::new();
             till.die_after(calls);
             till.charge(token, 0).await;
             assert!(till.books().0 <= 1);
@@ -47,7 +47,7 @@ async fn a_charge_survives_each_fault_and_each_pair_of_faults() {
                     .iter()
                     .flat_map(|fault| LATER_FAULTS.iter().map(move |other| (*fault, *other)))
                 {
-                    let till = Till::new();
+                    let till = PaymentsFixture::new();
                     till.aws.fail(first, fault);
                     till.aws.fail(second, other);
                     till.charge(token, 0).await;
@@ -66,42 +66,45 @@ async fn a_charge_survives_each_fault_and_each_pair_of_faults() {
 
 #[tokio::test]
 async fn repeated_command_is_answered_once_per_attempt() {
-    let till = Till::new();
-    let mut pump = till.stream();
+    let till = PaymentsFixture::new();
+    let mut harness = till.stream();
     assert!(till.charge("tok_ok", 0).await);
-    assert_eq!(till.told(&mut pump).await, ["payment_started", "payment_succeeded"]);
+    assert_eq!(till.told(&mut harness).await, ["payment_started", "payment_succeeded"]);
     for _ in 0..3 {
         assert!(till.charge("tok_ok", 1).await);
     }
-    assert_eq!(till.told(&mut pump).await, ["payment_succeeded"]);
+    assert_eq!(till.told(&mut harness).await, ["payment_succeeded"]);
     assert!(till.charge("tok_ok", 0).await);
-    assert!(till.told(&mut pump).await.is_empty());
+    assert!(till.told(&mut harness).await.is_empty());
 
-    let till = Till::with_open_order().await;
-    let mut pump = till.stream();
+    let till = PaymentsFixture::with_open_order().await;
+    let mut harness = till.stream();
     assert!(till.open(1).await);
     assert_eq!(
-        till.told(&mut pump).await,
+        till.told(&mut harness).await,
         ["payment_opened", "payment_opened"],
         "the order hears that it can be paid"
     );
     assert!(till.cancel(2).await && till.cancel(3).await && till.open(4).await);
-    assert_eq!(till.told(&mut pump).await, ["payment_closed", "payment_closed", "payment_closed"]);
+    assert_eq!(
+        till.told(&mut harness).await,
+        ["payment_closed", "payment_closed", "payment_closed"]
+    );
 }
 
 #[tokio::test]
 async fn charge_command_after_the_deadline_charges_nothing() {
-    let till = Till::new();
-    let mut pump = till.stream();
+    let till = PaymentsFixture::new();
+    let mut harness = till.stream();
     till.clock.advance(Duration::from_secs(1800));
     assert!(till.charge("tok_ok", 0).await);
-    assert_eq!(till.told(&mut pump).await, ["payment_closed"]);
+    assert_eq!(till.told(&mut harness).await, ["payment_closed"]);
     assert_eq!(till.books(), (0, 0));
 }
 
 #[tokio::test]
 async fn a_key_that_the_provider_may_have_forgotten_is_never_sent_again() {
-    let till = Till::new();
+    let till = PaymentsFixture::new();
     // Dies between marking the attempt as sent and calling the provider, whose records stay
     // unreachable until the key is old.
     till.die_after(3);

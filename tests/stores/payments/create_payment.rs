@@ -6,14 +6,14 @@ use payments::domain::IntentState;
 use serde_json::json;
 use tests::{
     aws::{Aws, Fault},
-    faults::{Mishap, whatever_happens},
+    faults::{InjectedFault, for_each_fault},
 };
 
-use super::{CALLS, PRICE, Till};
+use super::{CALLS, PRICE, PaymentsFixture};
 
 #[tokio::test]
 async fn a_payment_takes_four_round_trips_and_is_answered_the_same_again() {
-    let till = Till::with_open_order().await;
+    let till = PaymentsFixture::with_open_order().await;
     let first = till.pay("key", "tok_ok").await;
     assert_eq!(first.status(), 201);
     assert_eq!(
@@ -45,7 +45,7 @@ async fn a_payment_takes_four_round_trips_and_is_answered_the_same_again() {
 
 #[tokio::test]
 async fn a_decline_is_402_byte_for_byte_and_the_last_one_closes_the_order() {
-    let till = Till::with_open_order().await;
+    let till = PaymentsFixture::with_open_order().await;
     for (number, (token, reason)) in [
         ("tok_declined", "card_declined"),
         ("tok_insufficient_funds", "insufficient_funds"),
@@ -69,7 +69,7 @@ async fn a_decline_is_402_byte_for_byte_and_the_last_one_closes_the_order() {
 #[tokio::test]
 async fn an_unknown_outcome_is_202_and_is_settled_by_asking() {
     for token in ["tok_timeout_after_charge", "tok_timeout_before_charge", "tok_5xx_then_ok"] {
-        let till = Till::with_open_order().await;
+        let till = PaymentsFixture::with_open_order().await;
         let first = till.pay("key", token).await;
         assert_eq!(
             (first.status(), first.json()["status"].as_str()),
@@ -88,7 +88,7 @@ async fn an_unknown_outcome_is_202_and_is_settled_by_asking() {
 
 #[tokio::test]
 async fn an_order_whose_time_to_pay_is_over_is_not_charged() {
-    let till = Till::with_open_order().await;
+    let till = PaymentsFixture::with_open_order().await;
     let before = till.aws.items("payments");
     till.clock.advance(Duration::from_secs(1800));
     assert_eq!(till.pay("key", "tok_ok").await.code(), "order_closed");
@@ -97,8 +97,8 @@ async fn an_order_whose_time_to_pay_is_over_is_not_charged() {
 
 #[tokio::test]
 async fn payment_survives_each_fault_and_repetition_is_accurate() {
-    whatever_happens(0..CALLS, async |Mishap { call, fault }| {
-        let till = Till::with_open_order().await;
+    for_each_fault(0..CALLS, async |InjectedFault { call, fault }| {
+        let till = PaymentsFixture::with_open_order().await;
         till.aws.fail(call, fault);
         let first = till.pay("key", "tok_ok").await;
         assert!(
@@ -122,7 +122,7 @@ async fn payment_survives_each_fault_and_repetition_is_accurate() {
 
 #[tokio::test]
 async fn unsent_attempt_is_abandoned_and_the_order_stays_payable() {
-    let till = Till::with_open_order().await;
+    let till = PaymentsFixture::with_open_order().await;
     till.die_after(2);
     assert_eq!(till.pay("key", "tok_ok").await.status(), 503);
     till.aws.heal();
@@ -141,7 +141,7 @@ async fn unsent_attempt_is_abandoned_and_the_order_stays_payable() {
 #[tokio::test]
 async fn killed_payment_is_settled_after_its_maximum_call_time() {
     for (calls, token) in [(3, "tok_ok"), (4, "tok_ok"), (4, "tok_declined")] {
-        let till = Till::with_open_order().await;
+        let till = PaymentsFixture::with_open_order().await;
         till.die_after(calls);
         till.pay("killed", token).await;
         till.aws.heal();
@@ -167,7 +167,7 @@ async fn killed_payment_is_settled_after_its_maximum_call_time() {
 /// The function is stopped before the provider's usual time is over: the lock ends with it.
 #[tokio::test]
 async fn lock_of_an_attempt_ends_with_the_time_limit_of_its_function() {
-    let till = Till::with_open_order().await;
+    let till = PaymentsFixture::with_open_order().await;
     till.die_after(3);
     till.pay_within(4, "killed", "tok_ok").await;
     till.aws.heal();
@@ -180,7 +180,7 @@ async fn lock_of_an_attempt_ends_with_the_time_limit_of_its_function() {
 async fn an_answer_that_is_lost_and_asked_for_again_by_the_sdk_changes_nothing() {
     for call in 0..5 {
         let aws = Aws::new();
-        let till = Till::over(aws.retrying());
+        let till = PaymentsFixture::over(aws.retrying());
         till.open(0).await;
         aws.fail(call, Fault::LoseResponse);
         assert_eq!(

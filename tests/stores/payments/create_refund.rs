@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use serde_json::json;
 use tests::{aws::Called, events::ADMIN, faults::FAULTS};
 
-use super::{CALLS, LATER_FAULTS, PRICE, Till, USUAL_CALLS, automatic};
+use super::{CALLS, LATER_FAULTS, PRICE, PaymentsFixture, USUAL_CALLS, automatic};
 
 /// 60 of 100.
 const MOST: i64 = PRICE * 60 / 100;
 
 /// A till with an order that is paid, and its payment's id.
-async fn paid() -> (Till, String) {
-    let till = Till::new();
+async fn paid() -> (PaymentsFixture, String) {
+    let till = PaymentsFixture::new();
     assert!(till.charge("tok_ok", 0).await);
     (till, automatic().to_string())
 }
@@ -32,8 +32,8 @@ fn is(status: u64, code: &str) -> (u64, String) {
 #[tokio::test]
 async fn partial_and_final_refund_keep_their_answers() {
     let (till, payment) = paid().await;
-    let mut pump = till.stream();
-    till.told(&mut pump).await;
+    let mut harness = till.stream();
+    till.told(&mut harness).await;
     let part = till.ask_back("part", &payment, Some(1000)).await;
     assert_eq!(
         part.operations_on("payments"),
@@ -46,7 +46,7 @@ async fn partial_and_final_refund_keep_their_answers() {
         (&json!({ "amount": 1000, "currency": "USD" }), &json!("The lid was broken"))
     );
     assert_eq!(
-        till.told(&mut pump).await.last().unwrap(),
+        till.told(&mut harness).await.last().unwrap(),
         "payment_succeeded",
         "the totals have changed"
     );
@@ -57,7 +57,7 @@ async fn partial_and_final_refund_keep_their_answers() {
         (told(&rest), &rest.json()["amount"]["amount"]),
         (is(201, "completed"), &json!(PRICE - 1000))
     );
-    assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_refunded");
+    assert_eq!(till.told(&mut harness).await.last().unwrap(), "payment_refunded");
     till.clock.advance(Duration::from_secs(100_000));
     for (key, cents, first) in [("part", Some(1000), &part), ("rest", None, &rest)] {
         let again = till.ask_back(key, &payment, cents).await;
@@ -69,7 +69,7 @@ async fn partial_and_final_refund_keep_their_answers() {
 
 #[tokio::test]
 async fn unrefundable_amount_is_rejected_and_writes_nothing() {
-    let till = Till::with_open_order().await;
+    let till = PaymentsFixture::with_open_order().await;
     let declined = till.pay("declined", "tok_declined").await.json()["payment_id"]
         .as_str()
         .unwrap()
@@ -99,7 +99,7 @@ async fn unrefundable_amount_is_rejected_and_writes_nothing() {
 #[tokio::test]
 async fn of_fifty_at_once_that_ask_for_sixty_of_a_hundred_one_is_given() {
     for (seed, same_key) in (0..6).flat_map(|seed| [(seed, true), (seed, false)]) {
-        let till = Arc::new(Till::crowded(seed));
+        let till = Arc::new(PaymentsFixture::crowded(seed));
         assert!(till.charge("tok_ok", 0).await);
         let payment = automatic().to_string();
         let mut asked = tokio::task::JoinSet::new();
@@ -130,7 +130,7 @@ async fn of_fifty_at_once_that_ask_for_sixty_of_a_hundred_one_is_given() {
 #[tokio::test]
 async fn two_equal_parts_under_two_keys_both_go_back() {
     for seed in 0..20 {
-        let till = Arc::new(Till::crowded(seed));
+        let till = Arc::new(PaymentsFixture::crowded(seed));
         assert!(till.charge("tok_ok", 0).await);
         let payment = automatic().to_string();
         let mut asked = tokio::task::JoinSet::new();
@@ -149,7 +149,7 @@ async fn two_equal_parts_under_two_keys_both_go_back() {
 #[tokio::test]
 async fn failed_refund_restores_the_refundable_amount() {
     let (till, payment) = paid().await;
-    let mut pump = till.stream();
+    let mut harness = till.stream();
     till.may_give_back(0);
     let first = till.ask_back("key", &payment, Some(1000)).await;
     assert_eq!(told(&first), is(409, "refund_failed"));
@@ -160,7 +160,7 @@ async fn failed_refund_restores_the_refundable_amount() {
     );
     assert_eq!((till.intent().await.refundable, till.unsettled()), (PRICE, 0));
     // The order did not ask for it: what it hears is the state of its payment.
-    assert!(!till.told(&mut pump).await.contains(&"payment_refund_failed".to_owned()));
+    assert!(!till.told(&mut harness).await.contains(&"payment_refund_failed".to_owned()));
     till.may_give_back(PRICE);
     assert_eq!(told(&till.ask_back("another", &payment, Some(1000)).await), is(201, "completed"));
     assert_eq!(till.books(), (1, 1000));
@@ -206,7 +206,7 @@ async fn cancellation_refunds_the_remaining_amount() {
     // The part is done; it is on its way; it is on its way and fails.
     for (dies_after, fails) in [(None, false), (Some(2), false), (Some(2), true)] {
         let (till, payment) = paid().await;
-        let mut pump = till.stream();
+        let mut harness = till.stream();
         if let Some(calls) = dies_after {
             till.die_after(calls);
         }
@@ -214,7 +214,7 @@ async fn cancellation_refunds_the_remaining_amount() {
         till.aws.heal();
         assert_eq!(till.intent().await.refundable, PRICE - 1000);
         assert!(till.refund(1).await);
-        let told = till.told(&mut pump).await;
+        let told = till.told(&mut harness).await;
         assert_eq!(
             told.contains(&"payment_refunded".to_owned()),
             dies_after.is_none(),
@@ -230,7 +230,10 @@ async fn cancellation_refunds_the_remaining_amount() {
             till.reconcile_after(65).await;
             till.refund(attempt).await;
         }
-        assert_eq!(till.told(&mut pump).await.last().map(String::as_str), Some("payment_refunded"));
+        assert_eq!(
+            till.told(&mut harness).await.last().map(String::as_str),
+            Some("payment_refunded")
+        );
         assert_eq!((till.books(), till.unsettled()), ((1, PRICE), 0), "{dies_after:?} {fails}");
     }
 }

@@ -27,7 +27,7 @@ use shared::{
 use tests::{
     aws::{Aws, Called, Fault},
     events::{self, ADMIN, STRANGER, USER},
-    pump::Pump,
+    harness::Harness,
     shop::{self, PAY_WITHIN, Shop},
 };
 
@@ -41,9 +41,9 @@ const CALLS: usize = 9;
 const USUAL_CALLS: usize = 6;
 
 /// A shop that is asked for the money of one order.
-struct Till(Shop);
+struct PaymentsFixture(Shop);
 
-impl Deref for Till {
+impl Deref for PaymentsFixture {
     type Target = Shop;
 
     fn deref(&self) -> &Shop {
@@ -51,7 +51,7 @@ impl Deref for Till {
     }
 }
 
-impl Till {
+impl PaymentsFixture {
     fn new() -> Self {
         Self::over(Aws::new())
     }
@@ -205,13 +205,13 @@ impl Till {
     }
 
     /// The stream of payments, from its beginning.
-    fn stream(&self) -> Pump {
+    fn stream(&self) -> Harness {
         self.publisher("payments")
     }
 
     /// The messages to orders since the last call.
-    async fn told(&self, pump: &mut Pump) -> Vec<String> {
-        let messages = self.events(pump).await;
+    async fn told(&self, harness: &mut Harness) -> Vec<String> {
+        let messages = self.events(harness).await;
         messages
             .iter()
             .map(|message| message["type"].as_str().unwrap().trim_end_matches(".v1").to_owned())
@@ -219,12 +219,12 @@ impl Till {
     }
 
     /// The data of the same messages.
-    async fn said(&self, pump: &mut Pump) -> Vec<Value> {
-        self.events(pump).await.into_iter().map(|message| message["data"].clone()).collect()
+    async fn said(&self, harness: &mut Harness) -> Vec<Value> {
+        self.events(harness).await.into_iter().map(|message| message["data"].clone()).collect()
     }
 
-    async fn events(&self, pump: &mut Pump) -> Vec<Value> {
-        pump.publish().await;
+    async fn events(&self, harness: &mut Harness) -> Vec<Value> {
+        harness.publish().await;
         self.aws.queues().take("order-events", 100).iter().map(|message| message.json()).collect()
     }
 

@@ -7,12 +7,12 @@ use payments::{
     store::WriteOutcome,
 };
 
-use super::{PRICE, Till, order};
+use super::{PRICE, PaymentsFixture, order};
 
 #[tokio::test]
 async fn fifty_at_once_charge_once() {
     for (seed, same_key) in (0..6).flat_map(|seed| [(seed, true), (seed, false)]) {
-        let till = Arc::new(Till::crowded(seed));
+        let till = Arc::new(PaymentsFixture::crowded(seed));
         till.open(0).await;
         let mut asked = tokio::task::JoinSet::new();
         for number in 0..50 {
@@ -51,7 +51,7 @@ async fn cancelled_order_keeps_no_money_in_any_race() {
         "tok_5xx_then_ok",
     ];
     for seed in 0..60 {
-        let till = Arc::new(Till::crowded(seed * 1000));
+        let till = Arc::new(PaymentsFixture::crowded(seed * 1000));
         let token = tokens[usize::try_from(seed).unwrap() % tokens.len()];
         let mut crowd = tokio::task::JoinSet::new();
         for round in 0..2_u64 {
@@ -100,7 +100,7 @@ async fn cancelled_order_keeps_no_money_in_any_race() {
 
 #[tokio::test]
 async fn writes_on_outdated_records_are_rejected() {
-    let till = Till::with_open_order().await;
+    let till = PaymentsFixture::with_open_order().await;
     let store = till.payments.store();
     let read = till.intent().await;
     assert!(till.open(1).await, "somebody else answers meanwhile");

@@ -8,11 +8,11 @@ use tests::{
     events::{self, ADMIN},
 };
 
-use super::{ORDER, STRANGER, Till, USER};
+use super::{ORDER, PaymentsFixture, STRANGER, USER};
 
 #[tokio::test]
 async fn payments_are_shown_to_their_payer_and_to_the_shop_alone() {
-    let till = Till::with_open_order().await;
+    let till = PaymentsFixture::with_open_order().await;
     till.pay("one", "tok_declined").await;
     till.clock.advance(Duration::from_secs(1));
     let paid = till.pay("two", "tok_ok").await.json();

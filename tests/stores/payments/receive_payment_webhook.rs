@@ -7,10 +7,10 @@ use tests::{
     aws::{Called, Fault},
     bank,
     events::{self, provider_event as event, provider_signature as signature},
-    faults::{Mishap, whatever_happens},
+    faults::{InjectedFault, for_each_fault},
 };
 
-use super::{CALLS, PRICE, Till, automatic, transaction};
+use super::{CALLS, PRICE, PaymentsFixture, automatic, transaction};
 
 const SECRET: &str = "whsec_0123456789abcdef";
 const BEFORE: &str = "whsec_of_yesterday_000";
@@ -27,7 +27,7 @@ fn of_dispute(id: &str) -> String {
     )
 }
 
-impl Till {
+impl PaymentsFixture {
     fn with_webhooks() -> Self {
         let till = Self::new();
         let secrets = json!({ "current": SECRET, "previous": BEFORE }).to_string();
@@ -49,8 +49,8 @@ impl Till {
 async fn repeated_webhook_settles_a_payment_once() {
     for (token, times) in [("tok_3ds", 1), ("tok_timeout_after_charge", 1), ("tok_late_webhook", 2)]
     {
-        let till = Till::with_webhooks();
-        let mut pump = till.stream();
+        let till = PaymentsFixture::with_webhooks();
+        let mut harness = till.stream();
         assert!(till.charge(token, 0).await);
         assert_ne!(till.attempt_state().await, AttemptState::Succeeded);
         for number in 0..times {
@@ -61,7 +61,7 @@ async fn repeated_webhook_settles_a_payment_once() {
             (AttemptState::Succeeded, IntentState::Captured),
             "{token}"
         );
-        assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_succeeded");
+        assert_eq!(till.told(&mut harness).await.last().unwrap(), "payment_succeeded");
         let again = till.is_told(&of_payment("evt_0")).await;
         assert_eq!(
             (again.status(), again.operations_on("payments")),
@@ -69,7 +69,7 @@ async fn repeated_webhook_settles_a_payment_once() {
             "it was heard before"
         );
         assert_eq!(till.is_told(&of_payment("evt_other")).await.status(), 200);
-        assert!(till.told(&mut pump).await.is_empty());
+        assert!(till.told(&mut harness).await.is_empty());
         assert_eq!((till.books(), till.unsettled()), ((1, 0), 0));
     }
 }
@@ -81,17 +81,17 @@ async fn webhook_during_the_charge_call_records_a_success_and_nothing_else() {
         ("tok_3ds_abandoned", AttemptState::Sent),
         ("tok_ok", AttemptState::Succeeded),
     ] {
-        let till = Till::with_webhooks();
-        let mut pump = till.stream();
+        let till = PaymentsFixture::with_webhooks();
+        let mut harness = till.stream();
         // The provider has the charge, and its answer is not recorded yet.
         till.die_after(4);
         till.charge(token, 0).await;
         till.aws.heal();
         assert_eq!(till.attempt_state().await, AttemptState::Sent);
-        till.told(&mut pump).await;
+        till.told(&mut harness).await;
         assert_eq!(till.is_told(&of_payment("evt_1")).await.status(), 200);
         assert_eq!(till.attempt_state().await, state, "{token}");
-        let told = till.told(&mut pump).await;
+        let told = till.told(&mut harness).await;
         assert!(!told.iter().any(|kind| kind == "payment_declined"), "{token}: {told:?}");
         till.reconcile_after(61).await;
         assert_ne!(
@@ -104,7 +104,7 @@ async fn webhook_during_the_charge_call_records_a_success_and_nothing_else() {
 
 #[tokio::test]
 async fn repeated_webhook_publishes_nothing() {
-    let till = Till::with_webhooks();
+    let till = PaymentsFixture::with_webhooks();
     assert!(till.charge("tok_duplicate_webhook", 0).await);
     let before = till.intent().await;
     let body = of_payment("evt_1");
@@ -120,16 +120,16 @@ async fn repeated_webhook_publishes_nothing() {
 
 #[tokio::test]
 async fn dispute_is_published_once() {
-    let till = Till::with_webhooks();
-    let mut pump = till.stream();
+    let till = PaymentsFixture::with_webhooks();
+    let mut harness = till.stream();
     assert!(till.charge("tok_ok", 0).await);
-    till.told(&mut pump).await;
+    till.told(&mut harness).await;
     bank::dispute(&till.aws, "dp_1", &transaction(), "open");
     for id in ["evt_1", "evt_1", "evt_2"] {
         assert_eq!(till.is_told(&of_dispute(id)).await.status(), 200);
     }
     assert_eq!(till.intent().await.disputes.len(), 1);
-    assert_eq!(till.told(&mut pump).await, ["payment_disputed"]);
+    assert_eq!(till.told(&mut harness).await, ["payment_disputed"]);
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn interrupted_webhook_is_handled_on_redelivery() {
     for call in 0..CALLS {
         for fault in [Fault::LoseRequest, Fault::LoseResponse, Fault::Throttle] {
             for body in [of_payment("evt_1"), of_dispute("evt_2")] {
-                let till = Till::with_webhooks();
+                let till = PaymentsFixture::with_webhooks();
                 let disputes = body.contains("dispute");
                 assert!(till.charge(if disputes { "tok_ok" } else { "tok_3ds" }, 0).await);
                 if disputes {
@@ -165,7 +165,7 @@ async fn interrupted_webhook_is_handled_on_redelivery() {
 
 #[tokio::test]
 async fn refund_webhook_settles_the_refund() {
-    let till = Till::with_webhooks();
+    let till = PaymentsFixture::with_webhooks();
     assert!(till.charge("tok_ok", 0).await);
     // The refund is sent, and its answer is lost.
     till.aws.fail(3, Fault::LoseResponse);
@@ -184,8 +184,8 @@ async fn refund_webhook_settles_the_refund() {
 
 #[tokio::test]
 async fn a_refund_made_at_the_provider_survives_each_fault_and_is_recorded_once() {
-    whatever_happens(0..CALLS, async |Mishap { call, fault }| {
-        let till = Till::with_webhooks();
+    for_each_fault(0..CALLS, async |InjectedFault { call, fault }| {
+        let till = PaymentsFixture::with_webhooks();
         assert!(till.charge("tok_ok", 0).await);
         let id = bank::refund_by_hand(&till.aws, &transaction(), "re_dashboard", 1000);
         let object = json!({ "object": "refund", "id": id, "payment_intent": transaction(), "metadata": {} });
@@ -205,8 +205,8 @@ async fn a_refund_made_at_the_provider_survives_each_fault_and_is_recorded_once(
 
 #[tokio::test]
 async fn a_late_refund_failure_survives_each_fault_and_is_counted_once() {
-    whatever_happens(0..CALLS, async |Mishap { call, fault }| {
-        let till = Till::with_webhooks();
+    for_each_fault(0..CALLS, async |InjectedFault { call, fault }| {
+        let till = PaymentsFixture::with_webhooks();
         assert!(till.charge("tok_ok", 0).await);
         let answer = till.ask_back("key", &automatic().to_string(), Some(1000)).await.json();
         let refund = answer["id"].as_str().unwrap();

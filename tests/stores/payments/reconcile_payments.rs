@@ -14,7 +14,7 @@ fn order_number(number: u32) -> OrderId {
     OrderId::parse(&format!("ord_0199c2a8-0000-7000-8000-{number:012x}")).unwrap()
 }
 
-impl Till {
+impl PaymentsFixture {
     /// Orders whose charge was sent with this token, and whose outcome is due to be queried.
     pub(super) async fn stuck(&self, many: u32, token: &str) {
         for number in 0..many {
@@ -48,7 +48,7 @@ impl Till {
 
 #[tokio::test]
 async fn payments_behind_250_broken_ones_are_settled_in_one_run() {
-    let till = Till::new();
+    let till = PaymentsFixture::new();
     till.stuck(255, "tok_timeout_after_charge").await;
     for number in 0..250 {
         till.break_attempt(number).await;
@@ -78,7 +78,7 @@ async fn payments_behind_250_broken_ones_are_settled_in_one_run() {
 #[tokio::test]
 async fn second_run_at_the_same_time_asks_the_provider_nothing() {
     for seed in 0..6 {
-        let till = Till::crowded(seed);
+        let till = PaymentsFixture::crowded(seed);
         till.stuck(20, "tok_timeout_after_charge").await;
         let called = till
             .call_both(("reconcile-payments", json!({})), ("reconcile-payments", json!({})))
@@ -101,7 +101,7 @@ async fn second_run_at_the_same_time_asks_the_provider_nothing() {
 
 #[tokio::test]
 async fn lease_of_a_killed_reconciliation_expires() {
-    let till = Till::crowded(3);
+    let till = PaymentsFixture::crowded(3);
     till.stuck(20, "tok_timeout_after_charge").await;
     let run = till.lambda("reconcile-payments")(Invocation::with_event(json!({})));
     let leased = async {
@@ -124,7 +124,7 @@ async fn lease_of_a_killed_reconciliation_expires() {
 
 #[tokio::test]
 async fn reconciliation_without_time_leaves_the_rest_due_and_releases_the_lease() {
-    let till = Till::new();
+    let till = PaymentsFixture::new();
     till.stuck(30, "tok_timeout_after_charge").await;
     let short = Invocation {
         deadline: Clock::System.now().plus(Duration::from_secs(29)),
@@ -142,7 +142,7 @@ async fn reconciliation_without_time_leaves_the_rest_due_and_releases_the_lease(
 
 #[tokio::test]
 async fn backlog_returns_each_record_once_and_the_longest_overdue_first() {
-    let till = Till::new();
+    let till = PaymentsFixture::new();
     till.stuck(210, "tok_timeout_after_charge").await;
     let mut backlog = till.payments.store().due(till.clock.now());
     let (mut keys, mut since) = (Vec::new(), Vec::new());

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tests::faults::FAULTS;
 
-use super::{CALLS, LATER_FAULTS, PRICE, Till, USUAL_CALLS};
+use super::{CALLS, LATER_FAULTS, PRICE, PaymentsFixture, USUAL_CALLS};
 
 #[tokio::test]
 async fn a_refund_that_dies_anywhere_refunds_once_in_the_end() {
     for calls in 0..CALLS {
-        let till = Till::new();
+        let till = PaymentsFixture::new();
         assert!(till.charge("tok_ok", 0).await);
         till.die_after(calls);
         till.refund(1).await;
@@ -36,7 +36,7 @@ async fn a_refund_survives_each_pair_of_faults() {
                 .iter()
                 .flat_map(|fault| LATER_FAULTS.iter().map(move |other| (*fault, *other)))
             {
-                let till = Till::new();
+                let till = PaymentsFixture::new();
                 assert!(till.charge("tok_ok", 0).await);
                 till.aws.fail(first, fault);
                 till.aws.fail(second, other);
@@ -59,18 +59,18 @@ async fn a_refund_survives_each_pair_of_faults() {
 
 #[tokio::test]
 async fn failed_refund_is_published_and_the_next_has_another_id() {
-    let till = Till::new();
-    let mut pump = till.stream();
+    let till = PaymentsFixture::new();
+    let mut harness = till.stream();
     assert!(till.charge("tok_ok", 0).await);
     till.may_give_back(0);
-    till.told(&mut pump).await;
+    till.told(&mut harness).await;
     assert!(till.refund(1).await);
-    assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_refund_failed");
+    assert_eq!(till.told(&mut harness).await.last().unwrap(), "payment_refund_failed");
     let intent = till.intent().await;
     assert_eq!((intent.refundable, intent.refunded_total, till.unsettled()), (PRICE, 0, 0));
 
     till.may_give_back(PRICE);
     assert!(till.refund(2).await);
-    assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_refunded");
+    assert_eq!(till.told(&mut harness).await.last().unwrap(), "payment_refunded");
     assert_eq!(till.books(), (1, PRICE));
 }

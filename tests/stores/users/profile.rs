@@ -12,7 +12,7 @@ use shared::{
 use tests::{
     aws::Fault,
     events,
-    faults::{Mishap, whatever_happens_to_any_call},
+    faults::{InjectedFault, whatever_happens_to_any_call},
     shop::{
         Shop,
         accounts::{ADA, PASSWORD, Session, code, kind, request, seen},
@@ -424,7 +424,7 @@ async fn unknown_user_or_role_is_rejected() {
 
 #[tokio::test]
 async fn role_change_is_atomic_under_any_fault() {
-    whatever_happens_to_any_call(async |Mishap { call, fault }| {
+    whatever_happens_to_any_call(async |InjectedFault { call, fault }| {
         let shop = Shop::open();
         let user = shop.enrol(ADA).await;
         shop.aws.fail(call, fault);

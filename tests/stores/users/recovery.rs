@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tests::{
     aws::Called,
-    pump::Pump,
+    harness::Harness,
     shop::{
         Shop,
         accounts::{ADA, PASSWORD, Session, code, kind, seen},
@@ -21,7 +21,7 @@ const NEW: &str = "countess@example.com";
 const NEW_PASSWORD: &str = "another horse, another battery";
 
 /// The data of the mail commands since the last call.
-async fn mails(shop: &Shop, publisher: &mut Pump) -> Vec<Value> {
+async fn mails(shop: &Shop, publisher: &mut Harness) -> Vec<Value> {
     publisher.publish().await;
     let sent = shop.aws.queues().take("send-account-notification", 100);
     sent.into_iter().map(|message| message.json()["data"].clone()).collect()

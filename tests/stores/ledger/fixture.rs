@@ -13,7 +13,7 @@ use super::*;
 pub(super) const AT_REST: Duration = Duration::from_secs(660);
 
 /// A shop with all that an audit looks at.
-pub(super) struct World {
+pub(super) struct LedgerFixture {
     pub(super) shop: Shop,
     /// Paid and confirmed: two spoons and a bowl for 70.00.
     pub(super) confirmed: String,
@@ -27,7 +27,7 @@ pub(super) struct World {
     pub(super) told: Vec<Value>,
 }
 
-impl Deref for World {
+impl Deref for LedgerFixture {
     type Target = Shop;
 
     fn deref(&self) -> &Shop {
@@ -35,7 +35,7 @@ impl Deref for World {
     }
 }
 
-impl World {
+impl LedgerFixture {
     /// The world, long after everything in it has happened but for the order that is open.
     pub(super) async fn at_rest() -> Self {
         let world = Self::fresh().await;
@@ -96,7 +96,7 @@ pub(super) fn text(value: &Value) -> String {
 }
 
 /// Those that are named where the order that never moved anything is asked for by its id.
-pub(super) async fn unbalanced_of(world: &World, failed: bool) -> BTreeSet<String> {
+pub(super) async fn unbalanced_of(world: &LedgerFixture, failed: bool) -> BTreeSet<String> {
     if failed {
         unbalanced(&world.report(json!({ "order_id": world.failed })).await)
     } else {
@@ -120,7 +120,7 @@ type Traded = ([String; 4], Vec<Value>);
 
 /// Lets four buyers order, and everything come to rest.
 async fn trade(shop: &Shop) -> Traded {
-    let mut pump = shop.pump();
+    let mut harness = shop.harness();
     let adjust = async |key: &str, product: &str, body: Value| {
         assert_eq!(
             shop.call("adjust-stock", events::adjustment(key, product, &body)).await.status(),
@@ -151,7 +151,7 @@ async fn trade(shop: &Shop) -> Traded {
     let confirmed = order("confirmed", 2, 1, "tok_ok").await;
     let refunded = order("refunded", 3, 2, "tok_timeout_after_charge").await;
     let failed = order("failed", 1, 900, "tok_ok").await;
-    pump.settle().await;
+    harness.drain_queues().await;
 
     // The buyer's time is up before the provider is queried: the charge is found, and given
     // back.
@@ -159,12 +159,12 @@ async fn trade(shop: &Shop) -> Traded {
     for _ in 0..4 {
         for sweep in ["resume-orders", "reconcile-payments"] {
             shop.call(sweep, json!({})).await.ok();
-            pump.settle().await;
+            harness.drain_queues().await;
         }
         shop.clock.advance(Duration::from_secs(3600));
     }
     let open = order("open", 1, 1, "tok_declined").await;
-    pump.settle().await;
+    harness.drain_queues().await;
 
     let states = |id: &str| {
         shop.aws
@@ -185,7 +185,7 @@ async fn trade(shop: &Shop) -> Traded {
         shop.aws.queues().waiting("record-entry-dead-letter").is_empty(),
         "the ledger can read what it is told"
     );
-    let told = pump
+    let told = harness
         .delivered
         .iter()
         .filter(|(queue, _)| *queue == "record-entry")

@@ -44,7 +44,7 @@ pub enum Expect {
 
 /// The shop, its initial state, and the unexpected results.
 #[derive(Clone)]
-pub struct Edge {
+pub struct ApiFixture {
     pub shop: Shop,
     pub product: String,
     pub paid_order: String,
@@ -74,10 +74,10 @@ pub struct Edge {
     about: &'static str,
 }
 
-impl Edge {
+impl ApiFixture {
     /// A shop of one's own, copied from one that is set up once for all tests.
     pub async fn new(about: &'static str) -> Self {
-        static MODEL: OnceCell<Edge> = OnceCell::const_new();
+        static MODEL: OnceCell<ApiFixture> = OnceCell::const_new();
         let model = MODEL.get_or_init(Self::set_up).await;
         let shop = model.shop.copy();
         Self { writes: shop.aws.writes(), shop, about, ..model.clone() }
@@ -109,8 +109,8 @@ impl Edge {
         let (reset_token, verification_token, withdraw_token) = links(&shop).await;
         let (product, scarce) =
             (shop.product("Teapot", 2999, 50).await, shop.product("Saucer", 499, 1).await);
-        let mut pump = shop.pump();
-        pump.settle().await;
+        let mut harness = shop.harness();
+        harness.drain_queues().await;
         let mut orders = Vec::new();
         for (key, product, token) in [
             ("paid", &product, Some("tok_ok")),
@@ -119,7 +119,7 @@ impl Edge {
         ] {
             let placed = shop.order(key, product, if key == "open" { 1 } else { 2 }, token).await;
             orders.push(placed.json()["id"].as_str().expect("the order is placed").to_owned());
-            pump.settle().await;
+            harness.drain_queues().await;
         }
         for key in ["ready", "shipped", "unwanted"] {
             let request = events::post("/orders", &order_request(&product))
@@ -132,7 +132,7 @@ impl Edge {
                     .to_owned(),
             );
         }
-        pump.settle().await;
+        harness.drain_queues().await;
         let mut shipped = sample("ship-order");
         shipped["pathParameters"] = json!({ "order_id": orders[4] });
         assert_eq!(
@@ -140,7 +140,7 @@ impl Edge {
             200,
             "the sample ships an order that is paid"
         );
-        pump.settle().await;
+        harness.drain_queues().await;
         let mails = shop
             .call("list-notifications", events::get("/notifications").caller(events::USER).event())
             .await
@@ -179,7 +179,7 @@ impl Edge {
         }
     }
 
-    /// The id of the session that [`Edge::refresh_token`] belongs to.
+    /// The id of the session that [`ApiFixture::refresh_token`] belongs to.
     pub fn session(&self) -> &str {
         self.refresh_token.split('.').next().unwrap()
     }
@@ -235,7 +235,7 @@ impl Edge {
         if operation.ends_with("-product") { "\"1\"" } else { &self.etag }
     }
 
-    /// The webhook body for the success of [`Edge::payment`].
+    /// The webhook body for the success of [`ApiFixture::payment`].
     pub fn told(&self, event: &str) -> String {
         let object = json!({ "object": "payment_intent", "id": "ch_1", "metadata": { "payment_id": self.payment } });
         json!({ "id": event, "type": "payment_intent.succeeded", "data": { "object": object } })
@@ -363,9 +363,9 @@ impl Edge {
     }
 
     /// Lets everything that is under way arrive. What that writes, and what was written past
-    /// [`Edge::check`], is no input's doing.
+    /// [`ApiFixture::check`], is no input's doing.
     pub async fn settle(&mut self) {
-        self.shop.pump().settle().await;
+        self.shop.harness().drain_queues().await;
         self.look();
     }
 
@@ -374,7 +374,7 @@ impl Edge {
         self.writes = self.shop.aws.writes();
     }
 
-    /// Notes something invalid that [`Edge::check`] cannot see.
+    /// Notes something invalid that [`ApiFixture::check`] cannot see.
     pub fn odd(&mut self, what: String) {
         self.odd.push(what);
     }

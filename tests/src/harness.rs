@@ -19,7 +19,7 @@ const MOST_RECEIVES: u32 = 5;
 const MOST_ROUNDS: usize = 200;
 
 /// The publishers and consumers of a world.
-pub struct Pump {
+pub struct Harness {
     aws: Aws,
     publishers: Vec<Publisher>,
     consumers: BTreeMap<&'static str, Lambda>,
@@ -33,8 +33,8 @@ struct Publisher {
     position: Option<String>,
 }
 
-impl Pump {
-    /// A pump that moves nothing yet.
+impl Harness {
+    /// A harness that moves nothing yet.
     pub fn new(aws: &Aws) -> Self {
         Self {
             aws: aws.clone(),
@@ -58,7 +58,7 @@ impl Pump {
         self
     }
 
-    /// Stops the consumer of a queue; its messages wait until [`Pump::start`].
+    /// Stops the consumer of a queue; its messages wait until [`Harness::start`].
     ///
     /// # Panics
     /// When the queue has no consumer.
@@ -75,7 +75,7 @@ impl Pump {
     ///
     /// # Panics
     /// When they never come to an end, or when a publisher fails.
-    pub async fn settle(&mut self) {
+    pub async fn drain_queues(&mut self) {
         for _ in 0..MOST_ROUNDS {
             let published = self.publish().await;
             let consumed = self.consume().await;
@@ -157,7 +157,7 @@ impl Pump {
         any
     }
 
-    /// The types of the messages that were delivered since the pump was made, each with its queue:
+    /// The types of the messages that were delivered since the harness was made, each with its queue:
     /// `order-events stock_reserved.v1`.
     pub fn story(&self) -> Vec<String> {
         self.delivered
