@@ -351,7 +351,7 @@ async fn operator_gets_one_low_stock_mail() {
     }
     let mails = stage.aws.mails().mails();
     assert_eq!((mails.len(), mails[0].subject.as_str()), (1, "A product is running out"));
-    assert!(mails[0].text.contains("SPOON-OAK: 3 can still be sold"), "{}", mails[0].text);
+    assert!(mails[0].text.contains("SPOON-OAK: 3 available"), "{}", mails[0].text);
     let record = stage.record();
     assert_eq!(
         (&record["state"]["S"], &record["template"]["S"]),

@@ -9,7 +9,7 @@ use super::{RenderedEmail, Shop};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Template {
-    /// Low stock: a product.
+    /// Low stock of a product.
     LowStock,
 }
 
