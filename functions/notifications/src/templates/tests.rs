@@ -133,7 +133,7 @@ fn user_input_is_escaped_in_html() {
 fn product_without_sku_is_named_by_its_id() {
     let mail = stock::render(stock::Template::LowStock, "Operator", &low(None), SHOP).unwrap();
     assert!(
-        mail.body.starts_with("Low stock of prd_0199c2a8-0000-7000-8000-00000000000a: 3 can"),
+        mail.body.starts_with("Low stock of prd_0199c2a8-0000-7000-8000-00000000000a: 3 available"),
         "{}",
         mail.body
     );
