@@ -25,6 +25,8 @@ pub struct Operation {
 pub enum Trigger {
     /// Requests on these routes of the API.
     Http(&'static [Route]),
+    /// Requests for pages that people read. The API document does not describe them.
+    Pages(&'static [Route]),
     /// Messages of this queue.
     Queue(&'static str),
     /// Changes of a table, which become messages.
@@ -70,7 +72,15 @@ impl Operation {
 
     /// The routes, if requests call it.
     pub fn routes(&self) -> &'static [Route] {
-        if let Trigger::Http(routes) = self.trigger { routes } else { &[] }
+        match self.trigger {
+            Trigger::Http(routes) | Trigger::Pages(routes) => routes,
+            _ => &[],
+        }
+    }
+
+    /// Whether it serves pages, which the API document does not describe.
+    pub fn serves_pages(&self) -> bool {
+        matches!(self.trigger, Trigger::Pages(_))
     }
 
     /// The queues that its messages go to, if it publishes.
@@ -85,6 +95,9 @@ impl Operation {
         Some(format!("{}-dead-letter", publisher.strip_suffix("-events").unwrap_or(&publisher)))
     }
 }
+
+/// The methods of a page, as `Allow` lists them.
+pub const PAGE_METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// `create-order` of `create_order`.
 pub fn kebab(module: &str) -> String {
@@ -129,6 +142,9 @@ pub struct Wiring<'a> {
 /// An operation with two routes names the function that describes the second one in the API
 /// document after it: `http get_health(GET "/health", Public; GET "/health/{service}", Public,
 /// get_health_of_service);`.
+///
+/// `pages get_docs("/", "/docs")` declares public routes of pages: `GET` only, and absent from the
+/// API document.
 ///
 /// It makes `OPERATIONS`, the list; `run`, a `main` for each binary; `lambda`, an operation by its
 /// name, for tests; and `ApiDocument`.
@@ -183,6 +199,11 @@ macro_rules! operations {
             $crate::operation::Route { method: stringify!($method), path: $path, access: $crate::operation::Access::$access },
         )+])
     };
+    (@trigger pages $module:ident ($($path:literal),+)) => {
+        $crate::operation::Trigger::Pages(&[$(
+            $crate::operation::Route { method: "GET", path: $path, access: $crate::operation::Access::Public },
+        )+])
+    };
     (@trigger queue $module:ident ($queue:literal)) => { $crate::operation::Trigger::Queue($queue) };
     (@trigger stream $module:ident ($table:literal)) => {
         $crate::operation::Trigger::Stream { table: $table, queues: $module::QUEUES }
@@ -194,6 +215,9 @@ macro_rules! operations {
         let methods = $crate::operation::allowed_methods(super::OPERATIONS, routes);
         $crate::http::run(crate::$service::from_env, super::$module::$module, methods)
     }};
+    (@run pages $service:ident $module:ident ($($path:literal),+)) => {
+        $crate::http::run(crate::$service::from_env, super::$module::$module, Some($crate::operation::PAGE_METHODS.to_owned()))
+    };
     (@run queue $service:ident $module:ident ($queue:literal)) => {
         $crate::queue::run(crate::$service::from_env, super::$module::$module)
     };
@@ -219,6 +243,9 @@ macro_rules! operations {
         let methods = $crate::operation::allowed_methods(OPERATIONS, $operation.routes());
         Some($crate::http::lambda_with_methods($service.clone(), $module::$module, methods))
     }};
+    (@lambda pages $operation:ident $service:ident $wiring:ident $module:ident ($($details:tt)*)) => {
+        Some($crate::http::lambda_with_methods($service.clone(), $module::$module, Some($crate::operation::PAGE_METHODS.to_owned())))
+    };
     (@lambda queue $operation:ident $service:ident $wiring:ident $module:ident ($queue:literal)) => {
         Some($crate::queue::lambda($service.clone(), $module::$module, ($wiring.queue)($queue)))
     };

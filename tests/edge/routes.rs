@@ -46,9 +46,10 @@ pub static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(&text).unwrap()
 });
 
-/// Every route; of an operation with several paths the longest.
-pub static ROUTES: LazyLock<Vec<Route>> =
-    LazyLock::new(|| shop::operations().filter_map(route).collect());
+/// Every route of the API document; of an operation with several paths the longest.
+pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
+    shop::operations().filter(|operation| !operation.serves_pages()).filter_map(route).collect()
+});
 
 fn route(operation: &Operation) -> Option<Route> {
     let declared = operation.routes().iter().max_by_key(|route| route.path.len())?;

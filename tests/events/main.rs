@@ -161,7 +161,7 @@ fn all_rows() -> Vec<(String, Vec<Before>, Then)> {
         .collect::<Vec<_>>()
     {
         let then = match operation.trigger {
-            Trigger::Http(_) => Success,
+            Trigger::Http(_) | Trigger::Pages(_) => Success,
             Trigger::Queue(_) => Acknowledged,
             Trigger::Stream { queues, .. } => Published(queues),
             Trigger::Invoke => Answer(json!({})),

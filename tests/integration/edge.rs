@@ -26,9 +26,11 @@ const PUBLIC: [&str; 14] = [
     "GET /health/{service}",
 ];
 
-/// Every route: method and path.
+/// Every route of the API document: method and path.
 fn routes() -> Vec<(Method, String)> {
-    let routes = operations().flat_map(|operation| operation.routes());
+    let routes = operations()
+        .filter(|operation| !operation.serves_pages())
+        .flat_map(|operation| operation.routes());
     routes.map(|route| (route.method.parse().unwrap(), route.path.to_owned())).collect()
 }
 

@@ -250,7 +250,7 @@ fn operations_table() -> String {
     for operation in shop::operations() {
         let Operation { service, module, trigger } = operation;
         let called = match trigger {
-            Trigger::Http(routes) => routes
+            Trigger::Http(routes) | Trigger::Pages(routes) => routes
                 .iter()
                 .map(|route| format!("`{} {}`", route.method, route.path))
                 .collect::<Vec<_>>()

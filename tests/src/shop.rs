@@ -300,7 +300,7 @@ impl Shop {
         operations().fold(Harness::new(&self.aws), |harness, operation| match operation.trigger {
             Trigger::Queue(queue) => harness.consumer(queue, lambda(&operation.name())),
             Trigger::Stream { table, .. } => harness.publisher(table, lambda(&operation.name())),
-            Trigger::Http(_) | Trigger::Invoke => harness,
+            Trigger::Http(_) | Trigger::Pages(_) | Trigger::Invoke => harness,
         })
     }
 

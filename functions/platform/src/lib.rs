@@ -6,8 +6,9 @@ use shared::{aws, clock::Clock, config, table::Table};
 
 pub mod health;
 pub mod operations;
-#[cfg(feature = "api-document")]
+mod pages;
 pub mod problems;
+pub mod services;
 
 use health::{HealthChecks, Service};
 

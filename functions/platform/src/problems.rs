@@ -2,9 +2,9 @@
 //! do about it.
 //!
 //! The services decide when a problem occurs and write its `detail`; this list holds what is true
-//! of all occurrences. The API document explains each code with it; no deployed function contains
-//! it. The repository's tests compare this list with the code that creates problems, and with the
-//! gateway's own answers.
+//! of all occurrences. The API document and the pages of `get-docs` explain each code with it. The
+//! repository's tests compare this list with the code that creates problems, and with the gateway's
+//! own answers.
 
 /// A kind of problem.
 #[derive(Clone, Copy, Debug)]
@@ -212,6 +212,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         "It does not exist, or belongs to another user. An order that was just placed cannot be paid yet: read it until it \
          awaits payment, and repeat the request.",
     ),
+    problem(404, "page_not_found", "Page not found", "There is no page at this address. Start at the API's root."),
     problem(404, "payment_not_found", "Payment not found", "It does not exist, or belongs to another user."),
     problem(404, "product_not_found", "Product not found", "It does not exist, or is no longer sold."),
     problem(404, "provider_not_found", "Provider not found", "This shop does not use the payment provider of this name."),

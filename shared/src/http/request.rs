@@ -62,6 +62,8 @@ struct Context {
     #[serde(default, deserialize_with = "or_default")]
     authorizer: Map<String, Value>,
     #[serde(default, deserialize_with = "or_default")]
+    path: String,
+    #[serde(default, deserialize_with = "or_default")]
     identity: Identity,
 }
 
@@ -127,6 +129,11 @@ impl Request {
         &self.event.path
     }
 
+    /// The path that the client asked for, with stage and base path: `/v1/orders`.
+    pub fn full_path(&self) -> &str {
+        &self.event.request_context.path
+    }
+
     /// The address that the request came from, as the gateway saw it: no header of the client's has
     /// a say in it.
     pub fn source_ip(&self) -> &str {
@@ -143,7 +150,7 @@ impl Request {
 
     /// The path within the API, without stage and base path. `path` of the event has the base path
     /// of a custom domain in front.
-    fn resource(&self) -> String {
+    pub fn resource(&self) -> String {
         let template = match self.event.resource.as_str() {
             "" => return self.event.path.clone(),
             template => template,

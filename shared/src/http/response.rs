@@ -1,6 +1,6 @@
 //! An answer, as an operation makes it.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use lambda_http::http::{StatusCode, header};
 use serde::Serialize;
@@ -12,7 +12,7 @@ use crate::problem::Problem;
 pub struct Response {
     status: StatusCode,
     headers: BTreeMap<String, String>,
-    body: String,
+    body: Cow<'static, str>,
 }
 
 /// 200 with a document.
@@ -34,7 +34,7 @@ pub fn accepted<T: Serialize>(view: &T) -> Response {
 
 /// 204.
 pub fn no_content() -> Response {
-    Response { status: StatusCode::NO_CONTENT, headers: BTreeMap::new(), body: String::new() }
+    Response { status: StatusCode::NO_CONTENT, headers: BTreeMap::new(), body: Cow::Borrowed("") }
 }
 
 /// The answer to a request that was answered before.
@@ -52,7 +52,19 @@ impl Response {
         let body = serde_json::to_string(view).expect("a view is JSON");
         let headers =
             BTreeMap::from([(header::CONTENT_TYPE.to_string(), "application/json".to_owned())]);
-        Self { status, headers, body }
+        Self { status, headers, body: body.into() }
+    }
+
+    /// 200 with a text of this media type, such as a page.
+    pub fn text(media_type: &str, body: impl Into<Cow<'static, str>>) -> Self {
+        let headers = BTreeMap::from([(header::CONTENT_TYPE.to_string(), media_type.to_owned())]);
+        Self { status: StatusCode::OK, headers, body: body.into() }
+    }
+
+    /// 308 to another address. `location` may be relative to the request's own address.
+    pub fn redirect(location: &str) -> Self {
+        let headers = BTreeMap::from([(header::LOCATION.to_string(), location.to_owned())]);
+        Self { status: StatusCode::PERMANENT_REDIRECT, headers, body: Cow::Borrowed("") }
     }
 
     /// A problem's document.
@@ -88,6 +100,14 @@ impl Response {
         self
     }
 
+    /// A weak entity tag: the gateway may compress the answer, which changes its bytes (RFC 9110,
+    /// section 8.8.1).
+    #[must_use]
+    pub fn weak_etag(mut self, opaque: &str) -> Self {
+        self.set(header::ETAG.as_str(), &format!("W/\"{opaque}\""));
+        self
+    }
+
     /// A header of this operation's own.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
@@ -105,16 +125,12 @@ impl Response {
     /// 304 without a body, if the client says that it has this version already.
     #[must_use]
     pub fn unless_matching(mut self, if_none_match: Option<&str>) -> Self {
-        let tag = self.headers.get(header::ETAG.as_str());
-        let matches = |given: &str| {
-            given == "*"
-                || given
-                    .split(',')
-                    .any(|one| Some(one.trim().trim_start_matches("W/")) == tag.map(String::as_str))
-        };
+        let tag = self.headers.get(header::ETAG.as_str()).map(|tag| opaque(tag));
+        let matches =
+            |given: &str| given == "*" || given.split(',').any(|one| Some(opaque(one)) == tag);
         if if_none_match.is_some_and(matches) {
             self.status = StatusCode::NOT_MODIFIED;
-            self.body = String::new();
+            self.body = Cow::Borrowed("");
             self.headers.remove(header::CONTENT_TYPE.as_str());
         }
         self
@@ -148,9 +164,14 @@ impl Response {
         self.headers.entry(name.to_string()).or_insert_with(|| value.to_owned());
     }
 
-    pub(super) fn into_parts(self) -> (StatusCode, BTreeMap<String, String>, String) {
+    pub(super) fn into_parts(self) -> (StatusCode, BTreeMap<String, String>, Cow<'static, str>) {
         (self.status, self.headers, self.body)
     }
+}
+
+/// The part of an entity tag that the weak comparison compares (RFC 9110, section 8.8.3.2).
+fn opaque(tag: &str) -> &str {
+    tag.trim().trim_start_matches("W/")
 }
 
 /// The strong entity tag of a version.

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use platform::services::SERVICES;
 use serde_json::{Map, Value, json};
 use shared::api_document::utoipa::{OpenApi, openapi};
 
@@ -72,7 +73,8 @@ pub fn document() -> Value {
     for (service, described) in services() {
         let mut described = serde_json::to_value(described).unwrap();
         tests::prose::join_lines(&mut described);
-        tags.push(json!({ "name": service, "description": first_sentence(&source(&format!("functions/{service}/src/lib.rs"))) }));
+        let purpose = SERVICES.iter().find(|each| each.name == service).unwrap().purpose;
+        tags.push(json!({ "name": service, "description": purpose }));
         for (path, item) in described["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap() {
                 let entry = paths.entry(path).or_insert_with(|| json!({}));
@@ -96,9 +98,10 @@ pub fn document() -> Value {
         "openapi": "3.1.0",
         "info": { "title": "Ferrocart", "version": env!("CARGO_PKG_VERSION"), "description": ABOUT, "license": { "name": "MIT", "identifier": "MIT" },
             "contact": { "name": "Ferrocart", "url": "https://ferrocart.dev" } },
-        "servers": [{
+        // A relative address is relative to the document's own (OpenAPI 3.1, section 4.8.5).
+        "servers": [{ "url": ".", "description": "The deployment that serves this document." }, {
             "url": "https://{api}.execute-api.{region}.amazonaws.com/v1",
-            "description": "A deployment.",
+            "description": "Another deployment.",
             "variables": { "api": { "default": "api-id" }, "region": { "default": "us-east-1" } }
         }],
         "tags": tags,

@@ -5,35 +5,39 @@
 //! [`requests`], [`problems`], [`patterns`] and [`examples`] hold it against the template, the
 //! source files, the list of problems, the parsers of texts, and itself.
 //!
-//! `UPDATE_API_DOCUMENT=1 cargo test -p tests --test repository api_document` rewrites it.
+//! [`openapi30`] derives `openapi-3.0.json` from it.
+//!
+//! `UPDATE_API_DOCUMENT=1 cargo test -p tests --test repository api_document` rewrites both.
 
 mod answers;
 mod assembled;
 mod examples;
+mod openapi30;
 mod patterns;
 mod problems;
 mod read;
 mod requests;
 mod routes;
 
-use std::path::PathBuf;
-
 use serde_json::Value;
 use tests::template;
-
-/// The path of the document.
-fn committed() -> PathBuf {
-    template::root().join("functions/platform/openapi.json")
-}
 
 #[test]
 fn committed_document_matches_the_services() {
     let document = assembled::document();
-    let text = format!("{}\n", serde_json::to_string_pretty(&sorted(&document)).unwrap());
+    matches_committed("openapi.json", &document);
+    matches_committed("openapi-3.0.json", &openapi30::downgraded(&document));
+}
+
+/// # Panics
+/// When the committed file is not `document`.
+fn matches_committed(file: &str, document: &Value) {
+    let path = template::root().join("functions/platform").join(file);
+    let text = format!("{}\n", serde_json::to_string_pretty(&sorted(document)).unwrap());
     if asked_to_update() {
-        std::fs::write(committed(), &text).unwrap();
+        std::fs::write(&path, &text).unwrap();
     }
-    let before = std::fs::read_to_string(committed()).unwrap_or_default();
+    let before = std::fs::read_to_string(&path).unwrap_or_default();
     let line = text
         .lines()
         .zip(before.lines())
@@ -41,7 +45,7 @@ fn committed_document_matches_the_services() {
         .map_or(0, |line| line + 1);
     assert!(
         text == before,
-        "functions/platform/openapi.json is not what the operations say (first at line {line}): write it anew with UPDATE_API_DOCUMENT=1 \
+        "functions/platform/{file} is not what the operations say (first at line {line}): write it anew with UPDATE_API_DOCUMENT=1 \
          cargo test -p tests --test repository api_document, and read what has changed"
     );
 }

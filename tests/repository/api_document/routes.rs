@@ -11,9 +11,11 @@ use super::{
 };
 use crate::{generated, none};
 
-/// Each route that an operation declares, with its function and who may call it.
+/// Each route that an operation declares, with its function and who may call it. Pages are not
+/// described.
 fn declared_routes() -> BTreeMap<String, (String, Access)> {
     generated::routes()
+        .filter(|(operation, _)| !operation.serves_pages())
         .map(|(operation, route)| {
             (format!("{} {}", route.method, route.path), (operation.name(), route.access))
         })

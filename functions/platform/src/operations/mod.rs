@@ -1,8 +1,13 @@
 //! What this service does: one file for each function.
 
+pub mod get_docs;
 pub mod get_health;
 
 shared::operations! {
     Platform:
+    pages get_docs(
+        "/", "/docs", "/docs/{service}", "/openapi.json", "/openapi-3.0.json", "/problems",
+        "/problems/{code}", "/assets/{file}"
+    );
     http get_health(GET "/health", Public; GET "/health/{service}", Public, get_health_of_service);
 }

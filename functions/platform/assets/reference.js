@@ -1,0 +1,18 @@
+// Starts the interactive API reference. The access token stays in the memory of the page.
+"use strict";
+
+const place = document.getElementById("reference");
+const service = place.dataset.service;
+
+window.ui = SwaggerUIBundle({
+  url: place.dataset.document,
+  domNode: place,
+  deepLinking: true,
+  docExpansion: service ? "list" : "none",
+  filter: service || true,
+  tryItOutEnabled: true,
+  displayRequestDuration: true,
+  defaultModelsExpandDepth: 0,
+  supportedSubmitMethods: ["get", "post", "put", "patch", "delete"],
+  validatorUrl: null,
+});

@@ -1,0 +1,5 @@
+//! The function `get-docs`; see [`platform::operations::get_docs`].
+
+fn main() -> Result<(), lambda_http::Error> {
+    platform::operations::run::get_docs()
+}
