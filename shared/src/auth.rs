@@ -43,8 +43,8 @@ pub struct Caller {
     pub name: String,
     /// E-mail address at the time of login.
     pub email: String,
-    /// Whether the address is verified. The authorizer reads it from the table at most a minute
-    /// before the request. False if the authorizer does not provide it.
+    /// Whether the address is verified, as the authorizer read it within the last minute. False if
+    /// the authorizer does not provide it.
     pub email_verified: bool,
     /// Session of the access token, if the token names one.
     pub session: Option<String>,

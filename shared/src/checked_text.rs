@@ -93,8 +93,6 @@ macro_rules! checked_text {
     };
     (@rule $name:ident ($($title:literal)?) by($parse:expr, $schema:expr $(,)?) $(,)?) => {
         impl $name {
-            /// Parses the text.
-            ///
             /// # Errors
             /// Returns the violation if the text breaks the rule.
             pub fn parse(text: &str) -> Result<Self, $crate::validation::Violation> {

@@ -14,7 +14,6 @@ use crate::{
     validation::Violation,
 };
 
-/// One invocation.
 #[derive(Clone, Debug)]
 pub struct Call<E> {
     pub event: E,

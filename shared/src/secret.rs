@@ -191,7 +191,6 @@ impl<K> KeyRing<K> {
         self.accepted().find_map(open)
     }
 
-    /// Converts each key.
     #[must_use]
     pub fn map<T>(self, change: impl Fn(K) -> T) -> KeyRing<T> {
         KeyRing { active: change(self.active), other: self.other.map(&change) }

@@ -1,4 +1,4 @@
-//! `GET /health` and `GET /health/{service}`: whether the shop, or one service of it, can work.
+//! `GET /health` and `GET /health/{service}`: returns the health of all services or of one.
 
 use std::sync::Arc;
 
@@ -14,8 +14,7 @@ use crate::{
     health::{Health, HealthByService},
 };
 
-/// Answers `200` when all that was asked about is healthy, else `503` with the names of those that
-/// are not.
+/// Returns `200` if all services are healthy, otherwise `503` with the names of the unhealthy ones.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/health",
@@ -41,16 +40,16 @@ fn answer<'a>(view: &impl Serialize, mut statuses: impl Iterator<Item = &'a Heal
     Response::json(if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, view)
 }
 
-/// The health of the shop.
+/// The health of all services.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema), schema(as = ShopHealth))]
 struct ShopView {
     #[cfg_attr(feature = "api-document", schema(schema_with = shop_status))]
     status: &'static str,
-    /// The services that are not healthy.
+    /// Names of the unhealthy services. Absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unhealthy: Vec<&'static str>,
-    /// The health of each service.
+    /// The health of each service, by its name.
     #[cfg_attr(feature = "api-document", schema(value_type = std::collections::BTreeMap<String, Health>))]
     services: HealthByService,
 }
@@ -84,7 +83,7 @@ fn shop_status() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
         .build_for::<String>()
 }
 
-/// Answers `200` when the service is healthy, else `503`.
+/// Returns `200` if the service is healthy, otherwise `503`.
 #[cfg(feature = "api-document")]
 #[expect(dead_code, reason = "an operation with two routes is described twice")]
 #[utoipa::path(
