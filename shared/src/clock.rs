@@ -87,7 +87,7 @@ impl<'de> Deserialize<'de> for Timestamp {
 
 crate::describe!(
     Timestamp,
-    text("A moment in UTC: RFC 3339 with milliseconds.", "2026-11-21T09:48:49.123Z")
+    text("A UTC timestamp: RFC 3339 with milliseconds.", "2026-11-21T09:48:49.123Z")
         .format("date-time")
         .pattern("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z$")
 );

@@ -50,7 +50,8 @@ impl<'de> Deserialize<'de> for Currency {
 
 crate::describe!(
     Currency,
-    one_of("The upper-case code of ISO 4217.", &SUPPORTED).problem_codes(&["unsupported_currency"])
+    one_of("An upper-case currency code of ISO 4217.", &SUPPORTED)
+        .problem_codes(&["unsupported_currency"])
 );
 
 /// An amount of money: `{"amount": 5998, "currency": "USD"}` is 59.98 US dollars.

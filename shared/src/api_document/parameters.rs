@@ -52,7 +52,7 @@ impl IntoParams for IfMatch {
             "If-Match",
             true,
             entity_tag(),
-            "The `ETag` of what is to be changed, as it was answered.",
+            "The `ETag` of the version on which the change is based, exactly as received.",
         )]
     }
 }
@@ -63,7 +63,7 @@ impl IntoParams for OptionalIfMatch {
             "If-Match",
             false,
             entity_tag(),
-            "The `ETag` as it was answered, to go on only if nothing has changed since.",
+            "The `ETag` exactly as received. If it is sent, another version is rejected with `412`.",
         )]
     }
 }
@@ -75,7 +75,7 @@ impl IntoParams for IfNoneMatch {
             "If-None-Match",
             false,
             schema,
-            "The `ETag` of what is there already: the answer is `304` if that is still right.",
+            "The `ETag` of the cached version. The response is `304` if it is still current.",
         )]
     }
 }

@@ -54,9 +54,7 @@ pub fn one_of(about: &str, names: &[&str]) -> SchemaBuilder {
 pub fn id(prefix: &str) -> SchemaBuilder {
     let example = format!("{prefix}_0199c2a8-0000-7000-8000-00000000000a");
     text(
-        &format!(
-            "Begins with `{prefix}_`. Take it as it is: nothing follows from its other characters."
-        ),
+        &format!("Begins with `{prefix}_`. The other characters have no meaning for clients."),
         &example,
     )
     .pattern(&format!(

@@ -58,7 +58,7 @@ impl utoipa::IntoParams for IdempotencyKey {
             .min_length(Some(1))
             .max_length(Some(MAX_BYTES));
         let key = key.pattern(Some("^[!-~]+$")).examples(["0199c2a8-4d1f-7b6e-9c35-1a2b3c4d5e6f"]);
-        let about = "Names what is to happen once. The same key with the same body gets the first answer again; each caller has their own keys.";
+        let about = "A unique key of the request. The same key with the same body returns the first response. Keys are separate per caller and operation.";
         vec![crate::api_document::header("Idempotency-Key", true, key, about)]
     }
 }

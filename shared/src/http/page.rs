@@ -115,11 +115,11 @@ impl utoipa::IntoParams for PageRequest<'_> {
         let cursor =
             ObjectBuilder::new().schema_type(Type::String).max_length(Some(MAX_CURSOR_BYTES));
         vec![
-            crate::api_document::query("limit", limit, "How many items a page has at most."),
+            crate::api_document::query("limit", limit, "Maximum number of items on a page."),
             crate::api_document::query(
                 "cursor",
                 cursor,
-                "`next_cursor` of the page before, for the same caller, filter and limit. Good for a day.",
+                "`next_cursor` of the previous page. Valid for a day, for the same caller, filter and limit.",
             ),
         ]
     }

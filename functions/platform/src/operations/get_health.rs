@@ -20,7 +20,7 @@ use crate::{
     path = "/health",
     responses(
         (status = 200, description = "All services are healthy.", body = ShopView),
-        (status = 503, description = "Some are not.", body = ShopView),
+        (status = 503, description = "At least one service is unhealthy.", body = ShopView),
     ),
     security(()),
     extensions(("x-roles" = json!(["anonymous"]))),
@@ -89,10 +89,10 @@ fn shop_status() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
 #[utoipa::path(
     get,
     path = "/health/{service}",
-    params(("service" = String, Path, description = "The service.", example = "orders")),
+    params(("service" = String, Path, description = "Name of the service.", example = "orders")),
     responses(
         (status = 200, description = "The service is healthy.", body = ServiceView),
-        (status = 503, description = "It is not.", body = ServiceView),
+        (status = 503, description = "The service is unhealthy.", body = ServiceView),
     ),
     security(()),
     extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["service_not_found"]))),

@@ -104,7 +104,7 @@ struct CountWords {
 
 impl FromMessage for CountWords {
     fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage> {
-        assert_ne!(data["words"], 0, "none is too few");
+        assert_ne!(data["words"], 0, "zero words are not allowed");
         read_as("count_words.v1", kind, data)
     }
 }
@@ -113,7 +113,7 @@ impl FromMessage for CountWords {
 enum CountError {
     #[error("not now")]
     NotNow,
-    #[error("they were counted otherwise")]
+    #[error("the count contradicts an earlier one")]
     Contradiction,
 }
 
@@ -127,7 +127,7 @@ async fn count_words(_: Arc<()>, received: Received<CountWords>) -> Result<(), C
     match received.message.words {
         7 => Err(CountError::NotNow),
         8 => Err(CountError::Contradiction),
-        13 => panic!("thirteen is too much"),
+        13 => panic!("thirteen words panic"),
         _ => Ok(()),
     }
 }
@@ -160,7 +160,7 @@ fn rejected_bodies() -> Vec<(String, &'static str)> {
         (json!({ "type": "count_words.v2", "data": { "words": 1 } }).to_string(), unknown_type),
         (json!({ "type": "unknown.v1", "data": {} }).to_string(), unknown_type),
         (words("three"), "the message cannot be read: count_words.v1 is malformed at words"),
-        (words(8), "they were counted otherwise"),
+        (words(8), "the count contradicts an earlier one"),
     ]
 }
 
