@@ -46,7 +46,7 @@ fn answer<'a>(view: &impl Serialize, mut statuses: impl Iterator<Item = &'a Heal
 struct ShopView {
     #[cfg_attr(feature = "api-document", schema(schema_with = shop_status))]
     status: &'static str,
-    /// Names of the unhealthy services. Absent if there are none.
+    /// Names of the unhealthy services. Omitted if all services are healthy.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unhealthy: Vec<&'static str>,
     /// The health of each service, by its name.
