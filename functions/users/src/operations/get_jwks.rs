@@ -10,8 +10,8 @@ use shared::{
 
 use crate::{Users, error::UsersError};
 
-/// Cache lifetime of the response. It equals the authorizers' cache lifetime, so both drop a
-/// revoked key within the same time.
+/// Cache lifetime of the response: as that of the authorizers' keys, so both drop a revoked key
+/// within a minute.
 const CACHE_CONTROL: &str = "public, max-age=30";
 
 /// Answers `200` with the signing key and the earlier keys whose tokens may still be valid. `503`
