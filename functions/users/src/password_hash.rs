@@ -124,8 +124,8 @@ impl PasswordHasher {
     }
 
     /// Returns the form in which `password` matches `stored`. A password that is not typed in
-    /// composed form is tried in both forms, for unknown accounts too, so timing does not reveal
-    /// whether an account exists.
+    /// composed form is tried in both forms. This applies to unknown accounts too, so timing does
+    /// not reveal whether an account exists.
     ///
     /// # Errors
     /// See [`PasswordHasher::verify`].

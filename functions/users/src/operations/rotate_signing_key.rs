@@ -73,8 +73,8 @@ enum Step {
     FinishSecret,
 }
 
-/// Executes a rotation step and returns an empty object, or revokes a key and returns its `kid` as
-/// `revoked` and the `kid` of the signing key as `current`.
+/// Executes a rotation step and returns an empty object, or revokes a key. A revocation returns the
+/// revoked `kid` as `revoked` and the signing `kid` as `current`.
 ///
 /// # Errors
 /// - `SecretsManagerFailed`: a call to Secrets Manager fails.

@@ -2,7 +2,7 @@
 //! keys while a token of theirs may be valid.
 //!
 //! A rotation keeps only the new private key. A login may sign with the old key while its cached
-//! copy of the secret is valid ([`CACHE_TTL`]), and an access token is valid for 15 minutes.
+//! copy of the secret is valid ([`CACHE_TTL`]). An access token is valid for 15 minutes.
 //! [`RETIRED_KEY_RETENTION`] covers both.
 //!
 //! A revocation is a rotation after which the revoked key verifies nothing. Functions read the

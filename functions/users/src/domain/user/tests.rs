@@ -208,13 +208,13 @@ fn valid_reset_link_is_resent_not_replaced() {
 
 #[test]
 fn reset_revokes_sessions_and_tokens_and_works_once() {
-    let ada_asked = with_reset_requested(&ada(), link("one", at(30)), at(0));
-    assert!(ada_asked.with_reset_password("two", at(1), trace()).is_err());
-    assert!(ada_asked.with_reset_password("one", at(30), trace()).is_err());
-    let reset = ada_asked.with_reset_password("one", at(1), trace()).unwrap();
+    let requested = with_reset_requested(&ada(), link("one", at(30)), at(0));
+    assert!(requested.with_reset_password("two", at(1), trace()).is_err());
+    assert!(requested.with_reset_password("one", at(30), trace()).is_err());
+    let reset = requested.with_reset_password("one", at(1), trace()).unwrap();
     assert!(
-        reset.token_version > ada_asked.token_version
-            && reset.session_epoch > ada_asked.session_epoch
+        reset.token_version > requested.token_version
+            && reset.session_epoch > requested.session_epoch
     );
     assert!(reset.email_verified && reset.reset.is_none() && reset.verification.is_none());
     assert!(reset.with_reset_password("one", at(2), trace()).is_err());
@@ -222,8 +222,8 @@ fn reset_revokes_sessions_and_tokens_and_works_once() {
 
 #[test]
 fn links_of_a_disabled_user_are_rejected() {
-    let ada_asked = with_reset_requested(&ada(), link("one", at(30)), at(0));
-    let disabled = ada_asked.edited_by_admin(
+    let requested = with_reset_requested(&ada(), link("one", at(30)), at(0));
+    let disabled = requested.edited_by_admin(
         AdminEdit { is_active: Some(false), ..Default::default() },
         at(1),
         trace(),
@@ -234,8 +234,8 @@ fn links_of_a_disabled_user_are_rejected() {
 
 #[test]
 fn password_change_removes_the_reset_link() {
-    let ada_asked = with_reset_requested(&ada(), link("one", at(30)), at(0));
-    let changed = ada_asked.with_changed_password(at(1), trace());
+    let requested = with_reset_requested(&ada(), link("one", at(30)), at(0));
+    let changed = requested.with_changed_password(at(1), trace());
     assert!(changed.reset.is_none());
     assert_eq!(
         (changed.session_epoch, changed.token_version, changed.password_changed_at),
