@@ -1,4 +1,4 @@
-//! Postal addresses: where an order is shipped.
+//! Shipping addresses. Deserializing one checks every field.
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use shared::{checked_text, validation::Violation};
@@ -10,11 +10,11 @@ use super::countries::{ASSIGNED, WITHOUT_POSTAL_CODE};
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Address {
-    /// The recipient.
+    /// The name of the recipient.
     pub name: AddressLine,
     /// Street and house number.
     pub line1: AddressLine,
-    /// Further details.
+    /// Apartment, floor or other details.
     pub line2: Option<AddressLine>,
     pub city: AddressLine,
     /// State or province, if the country has them.
