@@ -248,7 +248,7 @@ mod tests {
         tests::{after, events, reachable},
     };
 
-    /// The published messages: queue, type and data.
+    /// The queue, type and data of each published message.
     fn sent(old: &Order, new: &Order) -> Vec<(&'static str, &'static str, serde_json::Value)> {
         messages(Some(old), new)
             .into_iter()
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn to_note_to_replace_and_to_forget_a_buyer_sends_nothing() {
+    fn changes_of_the_buyer_publish_no_message() {
         let mut changed = 0;
         for order in reachable().values() {
             for event in events().iter().filter(|event| matches!(event, Event::BuyerChanged(_))) {
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn each_refund_is_published_once() {
+    fn each_refund_is_mailed_once() {
         let mails = |old: &Order, new: &Order| {
             let mails =
                 sent(old, new).into_iter().filter(|message| message.0 == "send-notification");
@@ -359,7 +359,7 @@ mod tests {
                 assert_eq!(
                     ids.len(),
                     messages(Some(order), &next).len(),
-                    "each message has an id of its own"
+                    "each message has its own id"
                 );
             }
         }
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mail_about_an_order_that_failed_for_stock_names_the_product() {
+    fn mail_about_an_out_of_stock_order_names_the_product() {
         let mut named = 0;
         for order in reachable().values() {
             for event in events() {

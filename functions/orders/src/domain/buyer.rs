@@ -109,7 +109,7 @@ mod tests {
     use serde_json::{from_value, json, to_value};
 
     #[test]
-    fn a_buyer_of_an_earlier_release_is_read_as_known() {
+    fn buyer_without_a_version_is_read_as_known() {
         let stored = json!({ "name": "Ada", "email": "ada@example.com" });
         let contact =
             Contact { name: "Ada".to_owned(), email: "ada@example.com".to_owned(), version: 0 };
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn buyers_and_their_changes_are_read_as_they_were_written() {
+    fn buyers_and_their_changes_round_trip() {
         let contact =
             Contact { name: "Ada".to_owned(), email: "ada@example.com".to_owned(), version: 3 };
         for (buyer, stored) in [
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buyer_that_cannot_be_read_is_not_taken_for_redacted() {
+    fn invalid_buyer_is_an_error_and_not_redacted() {
         for invalid in [
             json!(null),
             json!({}),

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn baskets_outside_the_limits_are_refused() {
+    fn order_requests_outside_the_limits_are_rejected() {
         let line = |quantity: i64| json!({ "product_id": SPOON, "quantity": quantity });
         assert!(read(json!([line(999)])).is_ok());
         for items in [
