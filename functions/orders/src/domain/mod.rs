@@ -1,9 +1,11 @@
 //! The order: placed once, then changed by events until it is settled. The module is pure: it does
 //! not use AWS, HTTP, JSON or a clock.
 //!
-//! - [`order`]: the order and its four parts: [`placement`] (what was placed, which never changes),
-//!   [`buyer`] (who placed it, redacted when the account is deleted), [`progress`] (the status, and
-//!   the states of [`state`]) and [`schedule`] (when it is checked next).
+//! - [`order`]: the order, which has four parts.
+//! - [`placement`]: what was placed, which never changes.
+//! - [`buyer`]: who placed it, redacted when the account is deleted.
+//! - [`progress`]: the status and goal, and the states of stock and payment, defined in [`state`].
+//! - [`schedule`]: when the order is checked next, and which commands have no answer.
 //! - [`saga`]: applies an event to an order. [`command`]: the commands that an order sends to other
 //!   services.
 //! - [`order_request`]: the request to place an order. [`address`]: the shipping address.

@@ -1,4 +1,4 @@
-//! The order: what was placed, by which buyer, its progress, and its next check.
+//! The order and its parts: what was placed, its buyer, its progress and its next check.
 
 use shared::{clock::Timestamp, telemetry::Trace};
 
@@ -30,8 +30,8 @@ impl Order {
     /// Prices an order from the copy of the catalogue and places it.
     ///
     /// # Errors
-    /// If a product is unknown, its quantity exceeds its limit, the currencies differ, the total is
-    /// too large, or the total differs from the one that the buyer expected.
+    /// If a product is unknown or its quantity exceeds its limit, the currencies differ, or the
+    /// total is too large or not the one that the buyer expected.
     pub fn place(
         placement: Placement,
         order_request: OrderRequest,
@@ -51,8 +51,8 @@ impl Order {
         Ok(Self::begin(placed, customer, placement.trace, timing))
     }
 
-    /// The order as it was placed: the response to a repeated request, whatever has changed since.
-    /// Only the personal data is current, because earlier or redacted data is not kept for replays.
+    /// The order as it was placed, which is the response to a repeated request. Only the personal
+    /// data is current, because earlier or redacted data is not kept for replays.
     pub fn as_placed(&self, timing: Timing) -> Self {
         Self::begin(self.placed.clone(), self.customer.clone(), self.traceparent.clone(), timing)
     }

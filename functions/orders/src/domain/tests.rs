@@ -349,7 +349,7 @@ fn is_possible(order: &Order, event: &Event) -> bool {
 /// The possible answers to a command. Payments reports the present state of the payment, which is
 /// not always what the command requested.
 fn answers(order: &Order, command: PendingCommand) -> Vec<Event> {
-    // Payments knows at least what the order received.
+    // Payments knows at least the totals that the order received.
     let update = |captured_total, refunded_total| PaymentUpdate {
         version: 99,
         captured_total,

@@ -81,7 +81,8 @@ pub async fn resume_orders(
 }
 
 /// Expires one order if its payment deadline has passed; otherwise sends its pending commands
-/// again. Returns `false` if there was nothing to do.
+/// again. Returns `false` if the order was not due, did not change, or was changed by a concurrent
+/// write.
 ///
 /// Reads the clock for each order, not once per run: a run may take minutes, and a check scheduled
 /// from its start would be due at once.

@@ -246,7 +246,8 @@ impl From<OrderSummary> for OrderSummaryView {
     }
 }
 
-/// What the order waits for; `None` if it waits for nothing that concerns its buyer.
+/// Returns what the order waits for, as its buyer sees it. `None` if it waits only for internal
+/// work, such as the commit of its stock, or for an operator.
 fn step(goal: &Goal, stock: &StockState, payment: &PaymentState) -> Option<&'static str> {
     match (goal, stock, payment) {
         (Goal::Fulfil, StockState::Reserving, _) => Some("reserving"),

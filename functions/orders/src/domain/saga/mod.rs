@@ -15,8 +15,8 @@
 //! - **Compensation:** cancelling or failing an order changes its goal, releases its stock, and
 //!   closes or refunds its payment. The order becomes `cancelled` or `failed` once both are done.
 //!
-//! Reading order: this file (the events, and how one is applied), `stock` (the rules of the stock),
-//! `payment` (the rules of the payment), `lifecycle` (the rules of the whole order: cancel, ship,
+//! Reading order: this file defines the events and how one is applied. `stock` and `payment` define
+//! the rules of the two states. `lifecycle` defines the rules of the whole order (cancel, ship,
 //! deliver, expire, retry, finalize).
 
 mod lifecycle;

@@ -1,9 +1,9 @@
 //! The payment of an order: applies the events of payments and derives its pending command.
 //!
-//! An event of payments reports the present state of the payment, whatever command it answers. A
-//! capture is not always reported as `payment_succeeded`: once the payment is refunded or disputed,
-//! or its refund has failed, every later event has another name. Therefore the totals of such an
-//! event count, not its name.
+//! An event of payments reports the present state of the payment, not only the effect of the
+//! command that it answers. A capture is not always reported as `payment_succeeded`: once the
+//! payment is refunded or disputed, or its refund has failed, every later event has another name.
+//! Therefore the totals of such an event count, not its name.
 
 use shared::clock::Timestamp;
 
@@ -244,8 +244,8 @@ impl Progress {
                 self.payment = PaymentState::Paid
             }
             Goal::Fulfil => {}
-            // Money captured after the order was cancelled is refunded, whatever state the payment
-            // was in.
+            // Money captured after the order was cancelled is refunded, regardless of the payment
+            // state.
             _ => {
                 self.payment =
                     if is_fully_returned { PaymentState::Refunded } else { self.refunding() }
