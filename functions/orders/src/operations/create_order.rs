@@ -129,8 +129,8 @@ async fn check_limits(
     )?)
 }
 
-/// Returns the first response again, byte for byte. Rejects a request that differs from the first
-/// one with the same key.
+/// Returns the first response again, with the buyer's current personal data (see
+/// [`Order::as_placed`]). Rejects a request that differs from the first one with the same key.
 fn replay(
     orders: &Orders,
     request: &Request,
