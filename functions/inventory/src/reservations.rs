@@ -95,8 +95,8 @@ impl Inventory {
             let sharded_stock = &snapshot.sharded_stock;
             self.cache_layout(product_id, sharded_stock.layout, sharded_stock.low_stock_threshold);
             match sharded_stock.allocate_order(lines.quantity_of(product_id), order_id) {
-                // An allocation from more shards than one transaction can write is rejected by the
-                // last arm, like a product that is out of stock.
+                // If the allocation needs more shards than one transaction can write, the last arm
+                // treats the product as out of stock.
                 Some(allocations) if lines.allocate(product_id, &allocations) => {}
                 None if !snapshot.is_consistent => return Err(InventoryError::Contended),
                 _ => return Ok(Some(product_id)),

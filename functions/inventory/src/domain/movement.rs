@@ -139,8 +139,8 @@ checked_text!(
     Reason: multi_line(200), "Reason of the adjustment, in one or more lines.", "Delivery of 12 March"
 );
 
-/// An applied movement. It never changes and does not contain the resulting stock, so a repeated
-/// request gets the same response, however fast the product sells.
+/// An applied movement. It never changes and does not contain the resulting stock. A repeated
+/// request therefore gets the same response, even if orders have changed the stock since.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Movement {
     /// Derived from the idempotency key of the request.

@@ -89,7 +89,7 @@ impl Lines {
     }
 
     /// Allocates a product to these shards. Returns `false` and changes nothing if the order would
-    /// exceed [`MAX_ALLOCATIONS`].
+    /// exceed its limit of shards.
     pub fn allocate(&mut self, product_id: ProductId, allocations: &[ShardAllocation]) -> bool {
         let others = self.lines.iter().filter(|line| line.product_id != product_id).count();
         if others + allocations.len() > MAX_ALLOCATIONS {

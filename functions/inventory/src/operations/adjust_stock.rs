@@ -60,8 +60,9 @@ pub struct MovementView {
 /// request and changes nothing. A new shard count does not affect orders, not even concurrent ones.
 ///
 /// # Errors
-/// 401 and 403 unless the caller is an admin, 400 and 422 for an invalid request, 409
-/// `insufficient_stock` if the adjustment exceeds the available stock.
+/// - 401 and 403 unless the caller is an admin.
+/// - 400 and 422 for an invalid request.
+/// - 409 `insufficient_stock` if the adjustment exceeds the available stock.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/inventory/{product_id}/adjustments",

@@ -52,7 +52,7 @@ impl Store {
         self.stock.get(Key::new(reservation_key_text(order_id))).await?.map(from_item).transpose()
     }
 
-    /// The reservations that are held too long by the index, the longest held first.
+    /// Reservations that the index lists as held too long, the longest held first.
     pub fn held_too_long(&self, now: Timestamp) -> Backlog {
         let due = Expression::new("#next_check_at <= :now").value("now", now);
         let query = Query::new(Some("check-index"), "check_shard", HELD, HELD_PAGE).sort(due);
@@ -145,8 +145,8 @@ pub fn held_order_id(found: &Item) -> Result<OrderId, TableError> {
     order_id.ok_or(TableError::Unreadable { expected: "key of a reservation" })
 }
 
-/// The condition that the quantities exist and stay at zero or above, and that the product is
-/// unsharded if the change requires it. The required quantities are computed here, because a
+/// Requires that the quantities exist and stay at zero or above. If the change requires an unsharded
+/// product, the condition includes that. The required quantities are computed here, because a
 /// DynamoDB condition cannot calculate.
 fn availability_condition(change: &StockChange) -> Expression {
     let text = "#available >= :available_needed AND #on_hand >= :on_hand_needed";
