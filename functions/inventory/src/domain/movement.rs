@@ -102,11 +102,8 @@ pub struct ShardCount(u32);
 
 shared::describe!(
     ShardCount,
-    number(
-        "Number of shards of the product's stock, more than 1 for a fast-selling product; 1: unsharded.",
-        8
-    )
-    .within(1..=i64::from(MAX_SHARDS))
+    number("Number of shards of the product's stock; 1 means that it is unsharded.", 8)
+        .within(1..=i64::from(MAX_SHARDS))
 );
 
 impl ShardCount {

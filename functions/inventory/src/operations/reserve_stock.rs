@@ -32,8 +32,8 @@ impl FromMessage for ReserveStock {
 /// Writes the reservation without reading first, because nearly always none exists yet.
 ///
 /// A repeated command reads first. A transaction that its condition cancels loads the product's
-/// partition as much as one that succeeds, and orders repeats commands when that partition is
-/// overloaded.
+/// partition as much as one that succeeds. The service orders re-sends commands when that partition
+/// is overloaded.
 ///
 /// # Errors
 /// When the command must be retried.

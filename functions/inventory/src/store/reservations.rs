@@ -146,8 +146,8 @@ pub fn held_order_id(found: &Item) -> Result<OrderId, TableError> {
 }
 
 /// Requires that the quantities exist and stay at zero or above. If the change requires an
-/// unsharded product, the condition includes that. The required quantities are computed here, because a
-/// DynamoDB condition cannot calculate.
+/// unsharded product, the condition includes that. The required quantities are computed here,
+/// because a DynamoDB condition cannot calculate.
 fn availability_condition(change: &StockChange) -> Expression {
     let text = "#available >= :available_needed AND #on_hand >= :on_hand_needed";
     let text = if change.requires_unsharded {
