@@ -28,7 +28,7 @@ enum Step {
     Reserve(u8, u32),
     Release(u8),
     Commit(u8),
-    /// Stock is added or removed, and divided into a new number of shards.
+    /// Changes the stock, the number of shards or both.
     Adjust(Option<i64>, Option<u32>),
     /// The following orders decide on the present state, for this many steps.
     OutdatedRead(u8),
