@@ -1,5 +1,5 @@
-//! A payment provider that moves no money and keeps its records in a table, as a real provider keeps
-//! them outside every process.
+//! A payment provider that moves no money. It keeps its records in a table, because a real provider
+//! keeps them outside every process.
 //!
 //! The card's token determines the behaviour. The provider writes its records *before* it responds,
 //! times out or fails, so a caller can lose a response but never a charge. The first response to an
@@ -234,8 +234,8 @@ impl SimulatedProvider {
         }
     }
 
-    /// Whether this is the first request under its key. Recorded in the table, because a lost request
-    /// leaves no other record.
+    /// Whether this is the first request under its key. The table records this, because a lost
+    /// request leaves no other record.
     async fn is_first(&self, request: &ChargeRequest) -> Result<bool, ProviderError> {
         let item = Item::from([(
             "pk".to_owned(),
