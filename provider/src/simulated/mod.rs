@@ -6,9 +6,12 @@
 //! idempotency key is repeated for a day. Within that day the key is rejected with another request;
 //! afterwards it counts as new, as with real providers.
 //!
-//! Actions of the provider's staff and of banks are written into the table by hand: a refund
-//! `REFUND#re_…` without a request, a `failure_reason` of a refund that fails later, `disputed` on
-//! a charge, and the dispute `DISPUTE#…`. The operations only read them.
+//! Actions of the provider's staff and of banks are written into the table by hand. The operations
+//! only read them:
+//!
+//! - a refund `REFUND#re_…` without a request
+//! - the `failure_reason` of a refund that fails later
+//! - `disputed` on a charge, and the dispute `DISPUTE#…`
 //!
 //! A customer who must act has done so by the time the charge is queried, or never does.
 

@@ -1,8 +1,11 @@
 //! Refunds and disputes at Stripe.
 //!
-//! A rejected refund is a definite result: Stripe read the request and created no refund. These
-//! responses are not definite, because an earlier request may have succeeded: an invalid API key
-//! (401, 403), an idempotency key in use or used for another request, and too many requests.
+//! A rejected refund is a definite result: Stripe read the request and created no refund. The
+//! following responses are not definite, because an earlier request may have succeeded:
+//!
+//! - an invalid API key (401, 403)
+//! - an idempotency key in use or used for another request
+//! - too many requests
 
 use reqwest::StatusCode;
 use serde_json::Value;

@@ -1,10 +1,10 @@
 //! Voids a charge that may not have arrived, and finds a charge without its idempotency key.
 //!
 //! Stripe stores the first response to an idempotency key for 24 hours and rejects the key with
-//! another body. The probe is a request under the key of the charge that charges nothing: it
-//! creates a payment intent without a payment method and without confirming it. If Stripe creates
-//! that intent, the charge has not arrived, and Stripe rejects it if it arrives later. If Stripe
-//! rejects the probe, it has the charge.
+//! another body. The probe is a request under the charge's key that charges nothing. It creates a
+//! payment intent without a payment method and without confirming it. If Stripe creates that intent,
+//! the charge has not arrived, and Stripe rejects it if it arrives later. If Stripe rejects the
+//! probe, it has the charge.
 
 use std::time::Duration;
 

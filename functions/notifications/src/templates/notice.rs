@@ -38,7 +38,7 @@ impl Template {
     }
 }
 
-/// Renders `template`.
+/// Renders `template` for the account's owner.
 ///
 /// # Errors
 /// If a template fails, which ours cannot.
