@@ -1,14 +1,19 @@
-//! Every day in small steps, and whenever an operator asks: reconciles the records of all services
-//! about orders, money and stock.
+//! Reconciles the records of all services about orders, money and stock, daily in small steps and
+//! on an operator's request.
 //!
-//! Without arguments: what was placed or changed in the last two days, what is unsettled, the
-//! previous mismatches, and all products. `{"since", "until"}`: another window. `{"order_id"}`: one
-//! order. `{"limit"}`: about this many checks of orders and products in this call.
-//! `{"continuation"}`: continues a report that has one. `{"product_id"}`: one product. `{"repair":
-//! true}` beside any of these: posts the missing ledger entries; see [`crate::domain::repair`].
+//! Arguments of an operator's request:
 //!
-//! A scheduled call advances the day's run by one step. The ledger's own table stores its progress,
-//! so that no call takes longer as the shop grows, and the next call compensates for a failed one.
+//! - none: orders placed or changed in the last two days, unsettled orders, the previous
+//!   mismatches, and all products;
+//! - `{"since", "until"}`: another window;
+//! - `{"order_id"}` or `{"product_id"}`: one order or product;
+//! - `{"limit"}`: about this many checks of orders and products in this call;
+//! - `{"continuation"}`: continues the report that contained it;
+//! - `{"repair": true}` with any of these: also books the missing ledger entries; see
+//!   [`crate::domain::repair`].
+//!
+//! A scheduled call advances the daily run by one step. The ledger's table stores the progress, so
+//! the duration of a call does not grow with the shop, and the next call makes up for a failed one.
 
 mod report;
 
@@ -40,16 +45,16 @@ use crate::{
     sources::ReadError,
 };
 
-/// What is to be compared.
+/// The event of an invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReconcileLedger {
-    /// What an operator asks for.
+    /// A request of an operator.
     Requested(AuditRequest),
-    /// A schedule asks: the next step of the round.
+    /// The scheduled event: takes the next step of the daily run.
     Scheduled,
 }
 
-/// What an operator may ask for.
+/// The arguments of an operator's request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditRequest {
@@ -73,28 +78,27 @@ impl<'de> Deserialize<'de> for ReconcileLedger {
     }
 }
 
-/// How many orders or products are found with one call.
+/// Candidates per page.
 const PAGE_SIZE: u32 = 100;
 
-/// Maximum rows of a report: a Lambda response has at most six megabytes.
+/// Maximum rows of a report. A Lambda response has at most 6 MB.
 const MAX_ROWS: usize = 1000;
 
-/// The same for a repair, which may write hundreds of items for each.
+/// Candidates per page of a repair, which may write hundreds of items for each.
 const REPAIR_PAGE_SIZE: u32 = 16;
 
-/// What must be left of the function's time for another page.
+/// Remaining time of the invocation that another page requires.
 const MIN_TIME_LEFT: Duration = Duration::from_secs(20);
 
-/// The same for a page of a repair: two hundred versions of a record cost up to 600 writes, one
-/// after another.
+/// The same for a page of a repair: 200 versions of a record cost up to 600 sequential writes.
 const MIN_TIME_LEFT_TO_REPAIR: Duration = Duration::from_secs(60);
 
-/// Reads and compares, and changes nothing of what it reads; asked to repair, it books entries that
-/// the ledger lacks. Where time or room runs out it says where to go on.
+/// Reconciles the records and returns a report. With `repair` it also books entries that the ledger
+/// lacks. The records of other services are never changed. If the time or the report's rows run
+/// out, the report contains a `continuation`.
 ///
 /// # Errors
-/// When the event asks for something that there is not, or it cannot be found out what there is to
-/// look at.
+/// If the window is invalid, the order is unknown, or the list of candidates cannot be read.
 pub async fn reconcile_ledger(
     ledger: Arc<Ledger>,
     call: Call<ReconcileLedger>,
@@ -151,7 +155,7 @@ pub async fn reconcile_ledger(
     Ok(audit.finish(false))
 }
 
-/// Takes the round a step further, or begins the next one when its day has come.
+/// Advances the daily run by one step, or starts the next run when it is due.
 async fn advance_run(ledger: Arc<Ledger>, deadline: Timestamp) -> Result<Report, Failure> {
     let now = ledger.clock.now();
     let stored = ledger.store.audit_run().await.map_err(run_read_failed)?;
@@ -184,26 +188,26 @@ fn run_read_failed(error: TableError) -> Failure {
     Failure::from_error("AuditRunReadFailed", &error)
 }
 
-/// A run.
+/// The state of one call.
 struct Audit {
     ledger: Arc<Ledger>,
     window: Window,
     deadline: Timestamp,
     report: Report,
-    /// How many orders and parts of products this run has looked at.
+    /// Checks of orders and steps of products in this call.
     items_checked: u32,
-    /// Orders that this run has looked at.
+    /// Orders checked in this call.
     checked_orders: BTreeSet<OrderId>,
     /// Products whose entries are not all counted yet.
     in_progress: Vec<AuditProgress>,
-    /// How many of each product are held, once that is known.
+    /// The held quantities, once they have been read.
     held: Option<HeldQuantities>,
-    /// The trace of a run that books missing entries; none: it only compares.
+    /// The trace of a call that books missing entries; `None` if it only compares.
     repair: Option<Trace>,
 }
 
-/// How many of each product are held for orders; none where there was no time to ask for all of
-/// them.
+/// The quantity of each product held for orders. `None` if there was not enough time to read all
+/// reservations.
 type HeldQuantities = Option<Arc<BTreeMap<ProductId, i64>>>;
 
 impl Audit {
@@ -222,7 +226,7 @@ impl Audit {
         }
     }
 
-    /// Where a run begins that looks at one product only: behind the last place.
+    /// The start of a run over one product only: after the last candidate source.
     fn start_with_product(&self, product: ProductId) -> Continuation {
         let source = candidate_sources(self.window, self.ledger.sources.shards).len();
         let in_progress = vec![AuditProgress::new(product, self.ledger.clock.now())];
@@ -233,7 +237,8 @@ impl Audit {
         }
     }
 
-    /// Walks on until all is looked at or enough is.
+    /// Checks candidates until none is left, or until the limit, the report's rows or the time are
+    /// used up.
     async fn sweep(&mut self, continuation: Continuation, limit: u32) -> Result<(), Failure> {
         let Continuation { mut cursor, mut recheck, in_progress, .. } = continuation;
         self.in_progress = in_progress;
@@ -342,8 +347,7 @@ impl Audit {
         Ok(())
     }
 
-    /// Counts on those products whose entries are not all counted, and compares those where they
-    /// are then.
+    /// Continues to count the products in progress, and reconciles those whose count is complete.
     async fn audit_products(&mut self) -> Result<(), Failure> {
         let held = self
             .held()
@@ -387,7 +391,8 @@ impl Audit {
         Ok(())
     }
 
-    /// Books the missing entries of a product, if this run does that: says whether there were any.
+    /// Books the missing entries of a product if this call repairs. Returns whether any were
+    /// booked.
     async fn has_repaired(&mut self, product: ProductId) -> Result<bool, Failure> {
         let Some(trace) = &self.repair else { return Ok(false) };
         let repaired = self.ledger.repair_product(product, trace).await;
@@ -400,8 +405,8 @@ impl Audit {
     }
 
     /// The held quantity of each product. Orders that hold stock are unsettled, so the index of
-    /// unsettled orders has all of them. It is read for at most half of the remaining time;
-    /// products whose reservations are unknown are reconciled without them.
+    /// unsettled orders lists all of them. Reading it takes at most half of the remaining time.
+    /// Without the result, products are reconciled without `held_for_orders`.
     async fn held(&mut self) -> Result<HeldQuantities, TableError> {
         if let Some(held) = &self.held {
             return Ok(held.clone());
@@ -433,8 +438,8 @@ impl Audit {
         Ok(self.held.insert(Some(Arc::new(held))).clone())
     }
 
-    /// The outcome of a check. A record that cannot be read now is noted; one that can never be
-    /// read fails the run, or every order would be noted.
+    /// The result of a check. A record that cannot be read at the moment is listed as not checked.
+    /// A permanent error fails the call, because it would affect every order.
     fn read_or_skip<T>(
         &mut self,
         id: &str,
@@ -457,7 +462,7 @@ impl Audit {
         }
     }
 
-    /// The report of a scheduled call that found another one at work.
+    /// The report of a scheduled call while another one holds the lease.
     fn skipped(self) -> Report {
         Report { already_running: true, ..self.report }
     }
@@ -475,7 +480,7 @@ impl Audit {
     }
 }
 
-/// For the recipient of the alarm.
+/// Logs and counts a mismatch; the metric has an alarm.
 fn report_unbalanced(what: &str, id: &str, findings: &[Finding]) {
     let checks: Vec<&str> = findings.iter().map(|finding| finding.check).collect();
     tracing::error!(id, checks = checks.join(", "), "records of {what} do not reconcile");
@@ -493,22 +498,22 @@ mod tests {
     }
 
     #[test]
-    fn schedule_uses_the_default_audit_and_an_operator_sets_its_scope() {
-        let tick = json!({ "version": "0", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {} });
-        assert_eq!(read(tick), Some(ReconcileLedger::Scheduled));
+    fn schedule_and_operator_requests_are_distinguished() {
+        let scheduled = json!({ "version": "0", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {} });
+        assert_eq!(read(scheduled), Some(ReconcileLedger::Scheduled));
         assert_eq!(read(json!({})), Some(ReconcileLedger::Requested(AuditRequest::default())));
         let since = json!({ "since": "2026-11-20T00:00:00.000Z", "limit": 5 });
         assert!(matches!(
             read(since),
             Some(ReconcileLedger::Requested(AuditRequest { limit: Some(5), .. }))
         ));
-        for odd in [
+        for invalid in [
             json!({ "sinse": "2026-11-20T00:00:00.000Z" }),
             json!({ "since": "yesterday" }),
             json!({ "order_id": "ord_1" }),
             json!([]),
         ] {
-            assert_eq!(read(odd.clone()), None, "{odd}: a slip must not compare something else");
+            assert_eq!(read(invalid.clone()), None, "{invalid}: a typo must not change the scope");
         }
     }
 
