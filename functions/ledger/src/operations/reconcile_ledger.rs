@@ -13,7 +13,8 @@
 //!   [`crate::domain::repair`].
 //!
 //! A scheduled call advances the daily run by one step. The ledger's table stores the progress, so
-//! the duration of a call does not grow with the shop, and the next call makes up for a failed one.
+//! the duration of a call does not grow with the shop, and the next call compensates for a failed
+//! one.
 
 mod audit;
 mod report;
