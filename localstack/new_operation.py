@@ -151,7 +151,7 @@ fn main() -> Result<(), lambda_http::Error> {{
 
 
 def insert(text, pattern, key, line, first=None):
-    """Inserts a line in alphabetical order among the matching lines, or after `first` if there are none."""
+    """Inserts a line in alphabetical order among the matching lines, or after `first` without a match."""
     matches = list(re.finditer(pattern, text, re.MULTILINE))
     later = [match.start() for match in matches if match[1] > key]
     place = later[0] if later else matches[-1].end() if matches else re.search(first, text, re.MULTILINE).end()
