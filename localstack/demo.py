@@ -131,7 +131,7 @@ class Demo:
         return paid[0]
 
     def statement(self, order):
-        """Prints every payment of the order: what was charged, and what was refunded."""
+        """Prints every payment of the order with its charged and refunded amounts."""
         payments = list(self.customer.items(f"/payments?order_id={order['id']}"))
         for each in payments:
             charged = each["amount"] if each["status"] == "completed" else {**each["amount"], "amount": 0}

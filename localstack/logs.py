@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints what the functions log, one readable line per entry, in time order.
+"""Prints the log entries of the functions in time order, one readable line per entry.
 
     logs.py                          every function, the last ten minutes
     logs.py --since 12h              the last twelve hours; 30m are minutes, 2d are days

@@ -85,7 +85,7 @@ impl Ledger {
         };
         let mut repairs = Repairs { rejected: plan.rejected, ..Repairs::default() };
         for repair in plan.repairs {
-            self.post(&repair.entry, trace, &mut repairs).await?;
+            self.book(&repair.entry, trace, &mut repairs).await?;
         }
         Ok(repairs)
     }
@@ -108,7 +108,7 @@ impl Ledger {
                 self.sources.movements(product, after.as_deref(), until).await?;
             for entry in movements.iter().filter_map(repair::adjustment) {
                 if !self.store.has_entry(entry.id()).await? {
-                    self.post(&entry, trace, &mut repairs).await?;
+                    self.book(&entry, trace, &mut repairs).await?;
                 }
             }
             if next.is_none() {
@@ -118,7 +118,7 @@ impl Ledger {
         }
     }
 
-    async fn post(
+    async fn book(
         &self,
         entry: &Entry,
         trace: &Trace,

@@ -21,7 +21,7 @@ pub struct OrderRecord {
     pub totals: Totals,
     /// Minor units captured, without duplicate captures.
     pub captured_total: i64,
-    /// Minor units refunded.
+    /// Minor units refunded, without duplicate captures.
     pub refunded_total: i64,
     /// Minor units of refunds that failed later and were returned.
     #[serde(default)]
@@ -143,7 +143,7 @@ pub struct IntentRecord {
     pub currency: Currency,
     /// Minor units captured, without duplicate captures.
     pub captured_total: i64,
-    /// The refunded part of it.
+    /// Minor units refunded, without duplicate captures.
     pub refunded_total: i64,
     /// Minor units of duplicate captures. `None` if the intent was last written by a release that
     /// did not count them.
@@ -220,7 +220,7 @@ pub struct AttemptRecord {
     /// Whether the order was already paid when this attempt succeeded.
     #[serde(default)]
     pub duplicate_capture: bool,
-    /// The refunded part of it.
+    /// Minor units refunded of this attempt.
     #[serde(default)]
     pub refunded: i64,
     pub updated_at: Timestamp,

@@ -33,8 +33,7 @@ use super::{
     },
 };
 
-/// Each restore of a table adds this to the versions of its records; `localstack/restore.py` does
-/// that.
+/// `localstack/restore.py` adds a multiple of this to the versions of restored records.
 pub const EPOCH: u64 = 1_000_000;
 
 /// Upper bound of the writes of an order's record between two restores. Typical orders are written
