@@ -1,4 +1,4 @@
-//! Bodies: what is not JSON, has another type, is too much, breaks a rule, or is a text.
+//! Bodies: malformed JSON, wrong types, sizes above the limit, broken rules and texts.
 
 mod fields;
 mod rules;
@@ -13,12 +13,11 @@ use crate::{
 };
 use fields::{fields, may_be_absent, may_be_null};
 
-/// The operations that take a body.
 fn takers() -> impl Iterator<Item = &'static str> {
     ROUTES.iter().filter(|route| route.body).map(|route| route.operation)
 }
 
-/// JSON pointers of a document and of everything in it.
+/// JSON pointers of a document and of all values in it.
 pub fn places(document: &Value) -> Vec<String> {
     fn walk(value: &Value, at: &str, places: &mut Vec<String>) {
         places.push(at.to_owned());
@@ -38,7 +37,7 @@ pub fn places(document: &Value) -> Vec<String> {
     places
 }
 
-/// A document as text in which the place holds this text instead.
+/// Serializes a document with a raw text in place of one value.
 fn with_text(document: &Value, place: &str, text: &str) -> String {
     const MARK: &str = "\"\\u0001here\\u0001\"";
     let mut document = document.clone();
@@ -280,8 +279,8 @@ async fn a_field_of_another_type_is_422_with_its_place() {
     edge.done();
 }
 
-/// serde's derived structs read themselves from a list of their values too, and its enums from
-/// `{"name": null}`. The API has neither form.
+/// serde's derived structs also deserialize from a list of their values, and its enums from
+/// `{"name": null}`. The API accepts neither form.
 #[tokio::test]
 async fn wrong_json_types_are_rejected() {
     let mut edge = ApiFixture::new("lists for objects").await;
@@ -439,8 +438,7 @@ async fn a_field_that_there_is_not_is_422_at_every_level() {
     edge.done();
 }
 
-/// Words of serde's messages, in places where a client can put them: the text after them must not
-/// be echoed.
+/// Words from serde's messages in client input: the text after them must not be echoed.
 #[tokio::test]
 async fn no_answer_repeats_the_input() {
     let tricks = [
@@ -473,7 +471,7 @@ async fn no_answer_repeats_the_input() {
                 )
                 .await;
             }
-            // The name of a field that there is not is part of its pointer, and of nothing else.
+            // The name of an unknown field is part of its pointer only.
             let mut more = body.clone();
             more[trick.as_str()] = json!(1);
             let event = edge.with_body(operation, &more.to_string());

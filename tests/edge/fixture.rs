@@ -1,4 +1,5 @@
-//! A shop in which a valid request of every route succeeds, and the checks of a bad one.
+//! A shop in which a valid request to every route succeeds, and the checks that apply to bad
+//! requests.
 
 use serde_json::{Value, json};
 use shared::{lambda::Invocation, problem::TYPE_BASE, seal::SealingKey};
@@ -11,9 +12,9 @@ use tokio::sync::OnceCell;
 
 use crate::routes::{IfMatch, Route};
 
-/// A marker in inputs that must not appear in answers.
+/// A marker in inputs that must not appear in responses.
 pub const ECHO: &str = "zqxEchoxqz";
-/// A person to whom nothing belongs.
+/// A user who owns nothing.
 pub const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-0000000000ff";
 const TABLES: [&str; 10] = [
     "users",
@@ -27,22 +28,22 @@ const TABLES: [&str; 10] = [
     "notifications",
     "ledger",
 ];
-/// What the provider signs with, and what it signed with before.
+/// The current and the previous signing secret of the provider.
 pub const WEBHOOK_SECRET: &str = "whsec_zqxEchoxqz_0123456789";
 pub const WEBHOOK_SECRET_BEFORE: &str = "whsec_zqxEchoxqz_of_yesterday";
 
-/// What has to come of a bad input.
+/// The expected response to an input.
 #[derive(Clone, Copy, Debug)]
 pub enum Expect {
-    /// A problem of this status and code.
+    /// A problem with this status and code.
     Problem(u64, &'static str),
-    /// A problem of one of these codes; its status is 400 or 422.
+    /// A problem with one of these codes and status 400 or 422.
     OneOf(&'static [&'static str]),
-    /// Nothing bad: the input is invalid, and taken all the same.
+    /// Success: the input is unusual but accepted.
     Fine,
 }
 
-/// The shop, its initial state, and the unexpected results.
+/// The shop, its initial state and the unexpected results so far.
 #[derive(Clone)]
 pub struct ApiFixture {
     pub shop: Shop,
@@ -50,24 +51,24 @@ pub struct ApiFixture {
     pub paid_order: String,
     pub open_order: String,
     pub failed_order: String,
-    /// Paid and with an address; one is on its way already, and one is for nothing but to be given
-    /// up.
+    /// Paid orders with an address: one to ship, one already shipped, and one reserved for
+    /// cancellation.
     pub ready_order: String,
     pub shipped_order: String,
     pub unwanted_order: String,
     pub payment: String,
     pub notification: String,
-    /// The version of [`events::USER`], as `If-Match` says it.
+    /// The version of [`events::USER`], as an `If-Match` value.
     pub etag: String,
     pub refresh_token: String,
-    /// What the links in mails to [`events::USER`] say: the one that sets a new password, and the
-    /// one that verifies another address.
+    /// The tokens in mails to [`events::USER`]: one resets the password, one verifies the new
+    /// address.
     pub reset_token: String,
     pub verification_token: String,
-    /// The link that withdraws the change of the address.
+    /// The token that withdraws the change of address.
     pub withdraw_token: String,
     before: Vec<Value>,
-    /// [`Aws::writes`] when `before` was read.
+    /// [`Aws::writes`] at the time of `before`.
     writes: usize,
     checked: usize,
     odd: Vec<String>,
@@ -75,7 +76,7 @@ pub struct ApiFixture {
 }
 
 impl ApiFixture {
-    /// A shop of one's own, copied from one that is set up once for all tests.
+    /// Returns a private copy of a shop that is set up once for all tests.
     pub async fn new(about: &'static str) -> Self {
         static MODEL: OnceCell<ApiFixture> = OnceCell::const_new();
         let model = MODEL.get_or_init(Self::set_up).await;
@@ -179,7 +180,7 @@ impl ApiFixture {
         }
     }
 
-    /// The id of the session that [`ApiFixture::refresh_token`] belongs to.
+    /// The session id of [`ApiFixture::refresh_token`].
     pub fn session(&self) -> &str {
         self.refresh_token.split('.').next().unwrap()
     }
@@ -229,8 +230,8 @@ impl ApiFixture {
         event
     }
 
-    /// The version that a change is based on: of the product, or of the user. The product is
-    /// unchanged since its creation.
+    /// The `If-Match` value of the product or the user. The product is unchanged since its
+    /// creation.
     pub fn etag_of(&self, operation: &str) -> &str {
         if operation.ends_with("-product") { "\"1\"" } else { &self.etag }
     }
@@ -242,7 +243,7 @@ impl ApiFixture {
             .to_string()
     }
 
-    /// A call of the provider with this body, signed now.
+    /// A webhook request with this body, signed now.
     pub fn webhook(&self, body: &str) -> Value {
         let mut event = sample("receive-payment-webhook");
         event["body"] = body.into();
@@ -252,7 +253,7 @@ impl ApiFixture {
         event
     }
 
-    /// A body that succeeds, with every field that there is.
+    /// A request body that succeeds and has every field.
     pub fn body(&self, operation: &str) -> Option<Value> {
         let money = json!({ "amount": 2999, "currency": "USD" });
         Some(match operation {
@@ -303,15 +304,15 @@ impl ApiFixture {
         })
     }
 
-    /// A valid request with another body, as text.
+    /// A valid request with another body, given as text.
     pub fn with_body(&self, operation: &str, body: &str) -> Value {
         let mut event = self.valid(operation);
         event["body"] = body.into();
         event
     }
 
-    /// A valid request of this route that is rejected last, or that changes nothing: a caller that
-    /// gets this far was authorized.
+    /// A valid request that changes nothing, or whose rejection comes last: a caller that gets this
+    /// far was authorized.
     pub fn harmless(&self, route: &Route) -> (Value, Expect) {
         let mut event = self.valid(route.operation);
         if route.body {
@@ -325,7 +326,7 @@ impl ApiFixture {
         (event, Expect::Fine)
     }
 
-    /// Sends an input and looks at everything that must hold of the answer.
+    /// Sends an input and checks every invariant of the response.
     pub async fn check(
         &mut self,
         what: &str,
@@ -356,14 +357,14 @@ impl ApiFixture {
         called.ok().map(|called| called.json())
     }
 
-    /// [`events::USER`] was changed once.
+    /// Counts one change of [`events::USER`].
     pub fn next_version(&mut self) {
         let version: u64 = self.etag.trim_matches('"').parse().unwrap();
         self.etag = format!("\"{}\"", version + 1);
     }
 
-    /// Lets everything that is under way arrive. What that writes, and what was written past
-    /// [`ApiFixture::check`], is no input's doing.
+    /// Drains the queues. Their writes, and writes that bypass [`ApiFixture::check`], are not
+    /// attributed to an input.
     pub async fn settle(&mut self) {
         self.shop.harness().drain_queues().await;
         self.look();
@@ -374,15 +375,16 @@ impl ApiFixture {
         self.writes = self.shop.aws.writes();
     }
 
-    /// Notes something invalid that [`ApiFixture::check`] cannot see.
+    /// Records a violation that [`ApiFixture::check`] cannot see.
     pub fn odd(&mut self, what: String) {
         self.odd.push(what);
     }
 
-    /// Reports how many inputs were checked, and fails if a result was unexpected.
+    /// Reports how many inputs were checked and fails on unexpected results.
     ///
     /// # Panics
-    /// When something was invalid.
+    ///
+    /// If a result was unexpected.
     #[track_caller]
     pub fn done(self) {
         eprintln!("edge: {}: {} inputs, {} odd", self.about, self.checked, self.odd.len());
@@ -391,7 +393,7 @@ impl ApiFixture {
     }
 }
 
-/// What the two links say that wait for [`events::USER`]; only the mails show it in the open.
+/// The tokens of the pending links of [`events::USER`]. Only the mails contain them in plain text.
 async fn links(shop: &Shop) -> (String, String, String) {
     let secrets = shop.aws.secrets_at(shop.clock.clone());
     let key = SealingKey::new(
@@ -412,7 +414,7 @@ async fn links(shop: &Shop) -> (String, String, String) {
     (open(&profile["reset"]["M"]), link("verification"), link("withdrawal"))
 }
 
-/// An order of one piece, paid at once and sent to Ada: every field that there is.
+/// An order of one piece, paid at once and shipped to Ada: every field is present.
 fn order_request(product: &str) -> Value {
     json!({
         "items": [{ "product_id": product, "quantity": 1 }],
@@ -424,7 +426,7 @@ fn order_request(product: &str) -> Value {
     })
 }
 
-/// Gives a request exactly these values of a header.
+/// Replaces the values of a request header.
 pub fn header(event: &mut Value, name: &str, values: &[&str]) {
     for headers in ["headers", "multiValueHeaders"] {
         let members = event[headers].as_object_mut().unwrap();
@@ -438,7 +440,7 @@ pub fn header(event: &mut Value, name: &str, values: &[&str]) {
     }
 }
 
-/// The content of all tables, and the number of mails. Rate limit buckets are left out: a rejected
+/// The content of all tables and the number of mails. Rate limit buckets are excluded: a rejected
 /// attempt counts.
 pub fn world(aws: &Aws) -> Vec<Value> {
     let counts_tries =

@@ -1,4 +1,4 @@
-//! Authentication: invalid tokens and links, outdated versions, and too many attempts.
+//! Authentication: invalid tokens and links, outdated versions and too many attempts.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::{
 
 const NEW_PASSWORD: &str = "four score and seven donkeys";
 
-/// Texts that spell no token, and `good` with a little damage. Small letters that are changed into
-/// others still spell one.
+/// Texts that are not tokens, and damaged copies of `good`. A changed lower-case letter still gives
+/// a well-formed token.
 fn spoiled(good: &str) -> Vec<String> {
     let mut texts: Vec<String> = [
         "",
@@ -60,7 +60,7 @@ fn spoiled(good: &str) -> Vec<String> {
     texts
 }
 
-/// Notes it if not all of these answers are the same.
+/// Records a violation if the responses differ.
 fn expect_one_answer(edge: &mut ApiFixture, answers: &[Option<Value>]) {
     if let Some(other) = answers.iter().find(|answer| **answer != answers[0]) {
         edge.odd(format!("the answers differ: {:?} {other:?}", answers[0]));
@@ -161,7 +161,7 @@ async fn a_link_that_does_not_work_is_400_and_says_nothing_about_why() {
         expect_one_answer(&mut edge, &answers);
         edge.done();
 
-        // A withdrawal works for a disabled account too.
+        // A withdrawal also works for a disabled account.
         let ends = ["it is too old", "its user is gone", "its user is disabled"];
         for what in &ends[..if operation == "withdraw-email-change" { 2 } else { 3 }] {
             let mut edge = ApiFixture::new("links that have ended").await;
@@ -346,14 +346,14 @@ async fn empty_unknown_and_own_account_changes_are_rejected() {
         )
         .await;
     }
-    // Logged in once, and gone while the gateway still remembers the token.
+    // The user is deleted while the gateway still caches the token.
     for operation in ["get-me", "update-me", "delete-me", "change-password"] {
         let mut event = edge.valid(operation);
         event["requestContext"]["authorizer"]["sub"] = STRANGER.into();
         edge.check("somebody who is gone", operation, event, Expect::Problem(401, "invalid_token"))
             .await;
     }
-    // Invalid sessions, and another user's.
+    // Invalid sessions, and a session of another user.
     for session in [
         json!(""),
         json!("x"),
@@ -420,7 +420,7 @@ async fn a_cursor_of_the_users_is_its_admins_own() {
     edge.done();
 }
 
-/// Responses do not reveal to strangers whether an address is registered.
+/// Responses do not reveal whether an address is registered.
 #[tokio::test]
 async fn reset_request_is_202_for_every_address() {
     let mut edge = ApiFixture::new("links for nobody").await;
@@ -480,8 +480,8 @@ async fn invalid_device_token_is_ignored() {
         "login-user",
         &json!({ "email": "nobody@example.com", "password": "x" }).to_string(),
     );
-    // One that is Ada's, and whatever spells none: those tries are strangers', whose tenth is the
-    // last.
+    // A token of Ada's, and malformed ones: those attempts count in the shared bucket, whose tenth
+    // is the last.
     for text in [
         &*good,
         "",
@@ -514,8 +514,8 @@ async fn invalid_device_token_is_ignored() {
     edge.done();
 }
 
-/// One attempt too many: status and header are the same for registered and unregistered addresses,
-/// and no client input moves an attempt to another bucket.
+/// One attempt above the limit: status and headers are the same for registered and unregistered
+/// addresses. No client input moves an attempt to another bucket.
 #[tokio::test]
 async fn one_try_too_many_is_429_and_says_when_to_come_back() {
     let login = |email: &str| json!({ "email": email, "password": "wrong password" });
@@ -560,7 +560,7 @@ async fn one_try_too_many_is_429_and_says_when_to_come_back() {
             edge.odd(format!("{operation}: {} to be tried again after {wait:?}", called.status()));
         }
     }
-    // The documents differ in nothing: the request's id is the sample's.
+    // The problem documents are equal: the request id is the sample's.
     expect_one_answer(&mut edge, &answers);
     edge.check(
         "the right password",

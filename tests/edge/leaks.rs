@@ -1,4 +1,4 @@
-//! What errors say ends in logs: it must not hold what a response or an item held.
+//! Error texts end up in logs: they must not contain values from a response or an item.
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
@@ -25,7 +25,7 @@ use tests::events::sample;
 
 use crate::{bodies::places, fixture::ECHO};
 
-/// Answers everything with the same text.
+/// Responds to every request with the same status and body.
 #[derive(Clone, Debug)]
 struct Always(u16, String);
 
@@ -59,7 +59,7 @@ fn config(status: u16, body: &str) -> SdkConfig {
         .build()
 }
 
-/// The bytes that an error may show as a list of numbers.
+/// Whether a text contains these bytes, also as a list of numbers.
 fn shows(text: &str, what: &str) -> bool {
     let numbers = what.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", ");
     text.contains(what) || text.contains(&numbers)

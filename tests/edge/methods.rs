@@ -1,4 +1,4 @@
-//! `HEAD` on every route that reads.
+//! `HEAD` on every readable route.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::{
     routes::ROUTES,
 };
 
-/// What the function answers, without the headers of this one answer.
+/// Returns the response without the headers that differ between two responses.
 async fn answer(edge: &ApiFixture, operation: &str, method: &str, mut event: Value) -> Value {
     event["httpMethod"] = method.into();
     let mut answer =

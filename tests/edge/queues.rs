@@ -12,8 +12,7 @@ use tests::{
 
 use crate::{bodies::places, fixture::world};
 
-/// Every consumer: its operation, its queue, and what has to be done before its sample is
-/// acknowledged.
+/// Every consumer: its operation, its queue, and the operations that its sample depends on.
 const CONSUMERS: [(&str, &str, &[&str]); 15] = [
     ("reserve-stock", "reserve-stock", &[]),
     ("release-stock", "release-stock", &["reserve-stock"]),
@@ -37,7 +36,7 @@ fn envelope(operation: &str) -> Value {
     serde_json::from_str(sample(operation)["Records"][0]["body"].as_str().unwrap()).unwrap()
 }
 
-/// The messages that are sent to a queue.
+/// The sample messages of a queue.
 fn envelopes(queue: &str) -> Vec<Value> {
     let folder = template::root().join("tests/messages/samples").join(queue);
     let mut files: Vec<_> = std::fs::read_dir(folder)
@@ -51,8 +50,8 @@ fn envelopes(queue: &str) -> Vec<Value> {
         .collect()
 }
 
-/// One of each form of them that this sample does not have. Those whose link only their sender can
-/// have sealed are not done here.
+/// One message of each shape that the sample does not have. Excludes messages with a link, which
+/// only their sender can seal.
 fn other_forms(queue: &str, sample: &Value) -> Vec<Value> {
     let form = |envelope: &Value| {
         json!([&envelope["type"], &envelope["data"]["template"], &json!(places(&envelope["data"]))])
@@ -101,12 +100,12 @@ async fn shop_for(operation: &str, before: &[&str]) -> Shop {
     shop
 }
 
-/// The dead letters of a queue, which are taken out.
+/// Removes and returns the dead letters of a queue.
 fn dead_letters(shop: &Shop, queue: &str) -> Vec<QueuedMessage> {
     shop.aws.queues().take(&format!("{queue}-dead-letter"), usize::MAX)
 }
 
-/// Whether this body is the only dead letter, as it came, and its consumer says why.
+/// Whether this body is the only dead letter, unchanged, with the rejection reason of its consumer.
 fn is_rejected(letters: &[QueuedMessage], operation: &str, body: &str) -> bool {
     let [letter] = letters else { return false };
     let says_why =
@@ -161,7 +160,7 @@ fn unreadable(operation: &str) -> Vec<(String, String)> {
     .into_iter()
     .map(|body| (body.chars().take(80).collect(), body))
     .collect();
-    // What names the subject must be read by every consumer.
+    // Every consumer must read the fields that identify the subject.
     let is_subject = |name: &str| match name {
         "product_id" => !good["data"]["order_id"].is_string(),
         "user_id" => kind.starts_with("user_"),
@@ -191,7 +190,7 @@ async fn a_record_that_cannot_be_read_is_rejected_alone() {
     for (operation, queue, before) in CONSUMERS {
         let shop = shop_for(operation, before).await;
         let good = envelope(operation).to_string();
-        // Done once, the good record changes nothing more.
+        // Processed once already, so the good record changes nothing more.
         shop.call(operation, json!({ "Records": [record(queue, "first", &good)] })).await;
         let standing = world(&shop.aws);
         for (what, bad) in unreadable(operation) {
@@ -218,8 +217,8 @@ async fn a_record_that_cannot_be_read_is_rejected_alone() {
     assert!(odd.is_empty(), "{odd:#?}");
 }
 
-/// Gives a consumer messages of which one field is invalid, each beside a good one. Its messages are
-/// divided into `parts`, and this is one.
+/// Sends a consumer messages with one invalid field, each next to a good one. The messages are
+/// divided into `parts`; this runs one of them.
 async fn check_odd_fields(operation: &str, part: usize, parts: usize) {
     let wrong = [
         json!(null),
@@ -261,7 +260,7 @@ async fn check_odd_fields(operation: &str, part: usize, parts: usize) {
             let mut bad = good.clone();
             *bad.pointer_mut(&place).unwrap() = value.clone();
             let bad = bad.to_string();
-            // Every bad one is next to a good one: good, bad, bad, good, bad, bad, ...
+            // Every bad record is next to a good one: good, bad, bad, good, bad, bad, ...
             if number % 2 == 0 {
                 records.push(record(queue, &format!("good-{number}"), &good_body));
             }
@@ -270,8 +269,8 @@ async fn check_odd_fields(operation: &str, part: usize, parts: usize) {
         }
         records.push(record(queue, "good-last", &good_body));
         let called = shop.call(operation, json!({ "Records": records })).await;
-        // Some fields are not read, and some values are fine. Only these records may come back or
-        // be rejected.
+        // Some fields are not read, and some of these values are valid. Only these records may be
+        // retried or rejected.
         let is_bad = |failure: &Value| {
             failure["itemIdentifier"].as_str().is_some_and(|id| id.starts_with("bad-"))
         };
@@ -287,8 +286,7 @@ async fn check_odd_fields(operation: &str, part: usize, parts: usize) {
     assert!(checked > 0 && odd.is_empty(), "{} odd: {:#?}", odd.len(), &odd[..odd.len().min(20)]);
 }
 
-/// One test for each consumer, so that they run side by side; several for those that have many
-/// messages.
+/// One test per consumer, so that they run concurrently; several for consumers with many messages.
 macro_rules! odd_fields {
     ($($test:ident: $operation:literal $part:literal of $parts:literal,)*) => {
         mod a_message_of_which_one_field_is_odd_delays_no_other {
@@ -333,7 +331,7 @@ odd_fields! {
     record_mail_feedback: "record-mail-feedback" 1 of 1,
 }
 
-/// Messages that say what cannot be: they are rejected, and nothing of them stays.
+/// Contradictory messages are rejected and write nothing.
 #[tokio::test]
 async fn contradictory_message_is_rejected_and_writes_nothing() {
     let account = |order: &str| {
@@ -350,7 +348,7 @@ async fn contradictory_message_is_rejected_and_writes_nothing() {
         line("provider_clearing", 2)
     ]);
     let own = "customer_funds:ord_0199c2a8-0000-7000-8000-0000000000f1";
-    // Which message of the queue, by a part of it; a place in it; its value.
+    // The message of the queue (by a part of it), a JSON pointer, and the value to put there.
     let rows: Vec<(&str, &str, &str, &str, Value)> = [
         ("/lines", json!([])),
         ("/lines", json!([line("provider_clearing", 5998)])),
@@ -491,8 +489,8 @@ async fn contradictory_message_is_rejected_and_writes_nothing() {
     assert!(odd.is_empty(), "{odd:#?}");
 }
 
-/// Two stories under one id: the first stays, and the other is rejected. Whatever the order of the
-/// lines, one story is one.
+/// Two different entries with one id: the first is kept, the other rejected. The order of the lines
+/// does not matter.
 #[tokio::test]
 async fn an_entry_is_written_once_and_never_written_over() {
     let shop = Shop::new();
@@ -529,8 +527,8 @@ async fn an_entry_is_written_once_and_never_written_over() {
     assert_eq!(world(&shop.aws), standing);
 }
 
-/// No address is suppressed for a transient bounce, for a mail of another sender, or for a
-/// malformed address.
+/// No address is suppressed for a transient bounce, for another sender's mail, or for a malformed
+/// address.
 #[tokio::test]
 async fn transient_feedback_suppresses_no_address() {
     let shop = Shop::new();
@@ -566,7 +564,7 @@ async fn transient_feedback_suppresses_no_address() {
         assert_eq!(called.ok()["batchItemFailures"], json!([]), "{data:.200}");
     }
     assert_eq!(world(&shop.aws), standing);
-    // What is written down of an address is never the address.
+    // The reason never contains the address.
     for odd in [
         "",
         "x",
@@ -639,7 +637,7 @@ async fn malformed_batch_fails_and_writes_nothing() {
     assert!(odd.is_empty(), "{odd:#?}");
 }
 
-/// What comes before the record that it follows from, or for one that is not there.
+/// Messages that arrive before their predecessor, or refer to a missing record.
 #[tokio::test]
 async fn a_message_about_nothing_comes_back_or_leaves_its_mark() {
     for (operation, queue, _) in CONSUMERS {

@@ -1,4 +1,4 @@
-//! Everything around a body: headers, paths, queries, and callers.
+//! Everything except the body: headers, paths, queries and callers.
 
 use serde_json::{Value, json};
 use tests::events;
@@ -150,8 +150,8 @@ async fn a_body_is_plain_json() {
     edge.done();
 }
 
-/// Headers that must not matter. Reads succeed all the same; a body of `{` is malformed all the
-/// same. `If-Match` matters where it is read.
+/// Irrelevant headers do not change the response. Reads still succeed; a body of `{` is still
+/// malformed. `If-Match` matters only to operations that read it.
 #[tokio::test]
 async fn headers_that_mean_nothing_change_nothing() {
     let huge = ECHO.repeat(1000);
@@ -495,7 +495,7 @@ async fn unauthenticated_is_401_and_unauthorized_is_403() {
             let mut event = edge.valid(route.operation);
             event["requestContext"]["authorizer"] = json!({ "sub": events::ADMIN, "role": "admin", "name": "Grace", "email": "g@example.com", "tv": "1", "exp": "4102444800" });
             event["requestContext"]["authorizer"][member] = value;
-            // A body that is rejected last: a caller that gets this far was authorized.
+            // The body is rejected last: a caller that gets this far was authorized.
             if route.body {
                 event["body"] = "{".into();
             }
@@ -653,9 +653,9 @@ async fn an_event_that_no_gateway_sends_is_400() {
     edge.done();
 }
 
-/// The gateway takes resources of at most 512 characters in a policy ("Output from an API Gateway
-/// Lambda authorizer"), and answers 500 to more; methods of up to 1,600 reach the authorizer. A
-/// `${…}` in a policy is a variable, which matches nothing.
+/// A policy holds resources of at most 512 characters ("Output from an API Gateway Lambda
+/// authorizer"): the gateway answers 500 above that. Method ARNs of up to 1,600 characters reach
+/// the authorizer. A `${…}` in a policy is a variable, which matches nothing.
 #[tokio::test]
 async fn visitor_policy_is_independent_of_input() {
     let edge = ApiFixture::new("policies").await;
@@ -682,7 +682,7 @@ async fn visitor_policy_is_independent_of_input() {
     edge.done();
 }
 
-/// Every invalid token is the same refusal, whatever is wrong with the event around it.
+/// Every invalid token gets the same refusal, regardless of the event around it.
 #[tokio::test]
 async fn authorizer_rejects_bad_tokens_and_bad_events() {
     let mut edge = ApiFixture::new("tokens").await;

@@ -1,4 +1,5 @@
-//! Requests that are well formed, and ask for what is not there, not theirs, or too late.
+//! Well-formed requests for resources that do not exist, belong to another user, or are in the
+//! wrong state.
 
 use serde_json::{Value, json};
 use tests::events;
@@ -95,7 +96,7 @@ async fn foreign_resources_look_like_missing_ones() {
             edge.odd(format!("{operation}: another's and nobody's differ: {theirs:?} {nobodys:?}"));
         }
     }
-    // The shop sees an order, and does not pay for its buyer.
+    // The shop can read an order, but cannot pay for its buyer.
     let by_shop = payment(&open, "k", &json!({})).caller(events::ADMIN).event();
     edge.check(
         "paid by the shop",
@@ -115,7 +116,7 @@ async fn foreign_resources_look_like_missing_ones() {
         Expect::Problem(404, "notification_not_found"),
     )
     .await;
-    // What the shop alone does, its customers do not do to their own either.
+    // Customers cannot perform the shop's operations, even on their own orders.
     for operation in
         ["update-product", "archive-product", "ship-order", "deliver-order", "create-refund"]
     {
@@ -362,8 +363,8 @@ async fn a_login_that_fails_says_nothing_about_why() {
     edge.done();
 }
 
-/// Steps of an order that do not follow from where it is: refused with where it is and what it
-/// takes, and nothing is changed.
+/// Invalid transitions of an order: rejected with the current status and the allowed transitions,
+/// and nothing changes.
 #[tokio::test]
 async fn invalid_transition_is_409_and_lists_allowed_ones() {
     let mut edge = ApiFixture::new("steps out of turn").await;
@@ -396,7 +397,7 @@ async fn invalid_transition_is_409_and_lists_allowed_ones() {
             json!(["cancel"]),
         ),
         ("cancel-order", &shipped, late, "shipped", json!(["deliver"])),
-        // On its way already, with another carrier.
+        // Already shipped, with another carrier.
         ("ship-order", &shipped, illegal, "shipped", json!(["deliver"])),
     ];
     for (operation, order, expect, current, allowed) in &rows {
@@ -410,7 +411,7 @@ async fn invalid_transition_is_409_and_lists_allowed_ones() {
             edge.odd(format!("{operation} of an order that is {current}: {document}"));
         }
     }
-    // The same step again is the same answer, and no second step.
+    // A repeated step gets the same response and has no second effect.
     for operation in ["ship-order", "deliver-order"] {
         let first =
             edge.check("once", operation, step(&edge, operation, &shipped), Expect::Fine).await;
@@ -427,7 +428,7 @@ async fn invalid_transition_is_409_and_lists_allowed_ones() {
     if document["current"] != "delivered" || document["allowed"] != json!([]) {
         edge.odd(format!("a delivered order: {document}"));
     }
-    // Cancelled: the first request counts, and nothing is sent any more.
+    // Cancelled: the first reason is kept, and shipping is rejected.
     let unwanted = edge.unwanted_order.clone();
     let first = edge
         .check("once", "cancel-order", edge.valid("cancel-order"), Expect::Fine)
@@ -449,8 +450,8 @@ async fn invalid_transition_is_409_and_lists_allowed_ones() {
     edge.done();
 }
 
-/// More than was paid, an unpaid payment, a reused key; and of two refunds that exceed the amount
-/// together, one succeeds.
+/// Rejects refunds above the capture, of an unpaid payment, and with a reused key. Of two refunds
+/// that exceed the capture together, one succeeds.
 #[tokio::test]
 async fn refunds_never_exceed_the_capture() {
     let mut edge = ApiFixture::new("refunds").await;
@@ -482,7 +483,7 @@ async fn refunds_never_exceed_the_capture() {
         .unwrap_or_default();
     assert_eq!(none["items"], json!([]));
 
-    // Two at the same time, of which each may be and both may not.
+    // Two concurrent refunds: each is allowed, both together are not.
     let (shop, first, second) =
         (edge.shop.clone(), refund(&edge, "first", usd(3500)), refund(&edge, "second", usd(3500)));
     let (first, second) =
@@ -539,7 +540,7 @@ async fn refunds_never_exceed_the_capture() {
     edge.done();
 }
 
-/// A product that is changed by two, that takes another's SKU, and that is sold no more.
+/// Concurrent changes of a product, a SKU that is taken, and a product that is archived.
 #[tokio::test]
 async fn product_change_needs_the_current_version_and_an_active_product() {
     let mut edge = ApiFixture::new("changed products").await;
@@ -623,7 +624,7 @@ async fn buyer_limits_are_enforced() {
         too_many,
     )
     .await;
-    // One is open already, on the fixture.
+    // The fixture already has one unpaid order.
     for number in 2..=5 {
         edge.check(
             "open",
@@ -653,8 +654,7 @@ async fn buyer_limits_are_enforced() {
     for (said, key, expect) in [
         (json!("false"), "first", Expect::Fine),
         (json!("false"), "second", full),
-        // Whatever is not exactly the authorizer's word leaves the account unverified; what a
-        // client sends in a header does not matter.
+        // Only the exact value of the authorizer verifies an account. A client header cannot.
         (Value::Null, "second", full),
         (json!("yes"), "second", full),
         (json!({}), "second", full),
@@ -674,7 +674,7 @@ async fn buyer_limits_are_enforced() {
     edge.done();
 }
 
-/// The same input again, in another spelling, as another user, on another route.
+/// The same input again: in another spelling, as another user, on another route.
 #[tokio::test]
 async fn a_repeated_request_is_answered_again_and_a_key_is_its_users_own() {
     let edge = ApiFixture::new("repetitions").await;
@@ -739,7 +739,7 @@ async fn repeated_decline_is_recorded_once() {
     edge.done();
 }
 
-/// A person else's broken records must not stand in the way of a healthy one.
+/// Unreadable records of one order must not block the others.
 #[tokio::test]
 async fn orders_that_cannot_be_read_do_not_keep_others_from_being_resumed() {
     let edge = ApiFixture::new("unreadable orders").await;

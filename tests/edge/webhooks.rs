@@ -1,4 +1,5 @@
-//! What claims to come from the payment provider, and what comes from it and is invalid all the same.
+//! Requests that claim to be webhooks of the payment provider, and signed webhooks that are
+//! invalid.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::fixture::{
 const HEAR: &str = "receive-payment-webhook";
 const REFUSED: Expect = Expect::Problem(400, "bad_signature");
 
-/// A call with this body and these signatures.
+/// A webhook request with this body and these signatures.
 fn call(edge: &ApiFixture, body: &str, signatures: &[&str]) -> Value {
     let mut event = edge.webhook(body);
     header(&mut event, "stripe-signature", signatures);
@@ -99,7 +100,7 @@ async fn unsigned_webhooks_are_rejected_without_a_reason() {
     event["queryStringParameters"] = json!({ "stripe-signature": good });
     answers.push(edge.check("a signature elsewhere", HEAR, event, REFUSED).await);
 
-    // The body is signed byte by byte.
+    // The signature covers every byte of the body.
     let altered = [
         String::new(),
         format!("{body} "),
@@ -118,7 +119,7 @@ async fn unsigned_webhooks_are_rejected_without_a_reason() {
     for other in &altered {
         answers.push(edge.check(other, HEAR, call(&edge, other, &[&good]), REFUSED).await);
     }
-    // Claims to be base64, and is: other bytes.
+    // Declared as base64, and decodable to other bytes.
     let mut event = call(&edge, &BASE64_STANDARD.encode(format!("{body} ")), &[&good]);
     event["isBase64Encoded"] = true.into();
     answers.push(edge.check("other bytes in base64", HEAR, event, REFUSED).await);
@@ -158,7 +159,7 @@ async fn webhook_of_another_provider_is_404() {
     edge.done();
 }
 
-/// The provider has signed all of these, and repeats for days what is not answered with success.
+/// The provider signs all of these, and repeats for days until it receives a success.
 #[tokio::test]
 async fn signed_body_of_another_shape_is_acknowledged_and_leaves_nothing() {
     let mut edge = ApiFixture::new("signed bodies").await;
@@ -214,7 +215,7 @@ async fn signed_body_of_another_shape_is_acknowledged_and_leaves_nothing() {
     if world(&edge.shop.aws) != before {
         edge.odd("something is left".to_owned());
     }
-    // What the gateway hands on in base64: the bytes are what was signed.
+    // A body that the gateway base64-encodes: the signature covers the decoded bytes.
     let latin1 = [b"{\"id\":\"".as_slice(), &[0xe9, 0xff, 0xc0, 0x80], b"\"}"].concat();
     let utf16: Vec<u8> = event.encode_utf16().flat_map(u16::to_le_bytes).collect();
     for bytes in [
@@ -239,7 +240,7 @@ async fn signed_body_of_another_shape_is_acknowledged_and_leaves_nothing() {
         call["isBase64Encoded"] = true.into();
         edge.check(text, HEAR, call, Expect::Problem(400, "malformed_body")).await;
     }
-    // More than any event has: it is not looked at, signed or not.
+    // Larger than any event: rejected before the signature is checked.
     let large = Expect::Problem(413, "payload_too_large");
     for body in [
         format!("{event}{}", " ".repeat(256 * 1024)),
@@ -253,7 +254,7 @@ async fn signed_body_of_another_shape_is_acknowledged_and_leaves_nothing() {
     edge.done();
 }
 
-/// Signed, well formed, and about unknown objects; or in an unknown format.
+/// Signed and well formed, but about unknown objects or in an unknown format.
 #[tokio::test]
 async fn webhook_about_unknown_objects_is_acknowledged() {
     let mut edge = ApiFixture::new("foreign events").await;
@@ -278,7 +279,7 @@ async fn webhook_about_unknown_objects_is_acknowledged() {
         json!({ "object": "payment_intent", "metadata": { "payment_id": payment.to_uppercase() } }),
         json!({ "object": "payment_intent", "id": "pi_1", "metadata": { "payment_id": nobody } }),
         json!({ "object": "payment_intent", "id": ["pi_1"], "metadata": { "payment_id": nobody } }),
-        // What it claims of the payment is not believed.
+        // The status that the event claims is not trusted.
         json!({ "object": "payment_intent", "id": "pi_1", "status": "canceled", "amount": 1, "metadata": { "payment_id": payment } }),
         json!({ "object": "payment_intent", "id": "../refunds", "currency": "eur", "metadata": { "payment_id": payment } }),
         json!({ "object": "payment_intent", "id": long, "metadata": { "payment_id": payment } }),
@@ -311,7 +312,7 @@ async fn webhook_about_unknown_objects_is_acknowledged() {
         "\u{202e}",
         ECHO,
     ];
-    // All that the shop holds, without the marks of what was heard.
+    // All records of the shop, without those of processed webhooks.
     let standing = |shop: &Shop| {
         let text =
             |item: &Value, name: &str| item[name]["S"].as_str().unwrap_or_default().to_owned();
@@ -373,8 +374,8 @@ async fn webhooks_apply_once_in_any_order_and_number() {
         json!({ "id": id, "type": "charge.dispute.created", "data": { "object": object } })
             .to_string()
     };
-    // The charge is there with the first that asks; a dispute of it that comes before is about
-    // nothing yet.
+    // The first webhook that queries the provider finds the charge. A dispute that arrives earlier
+    // has no charge to refer to.
     let mut bodies =
         vec![of_dispute("evt_early"), of_payment("evt_created", "payment_intent.created")];
     bodies.extend((0..50).map(|_| of_payment("evt_same", "payment_intent.succeeded")));
@@ -430,7 +431,7 @@ async fn webhooks_apply_once_in_any_order_and_number() {
     edge.done();
 }
 
-/// Heard before, or signed in time and sent again too late: neither counts a second time.
+/// A repeated event, or one with a valid but expired signature, has no effect.
 #[tokio::test]
 async fn replayed_webhook_is_rejected() {
     let mut edge = ApiFixture::new("replayed events").await;
@@ -447,8 +448,8 @@ async fn replayed_webhook_is_rejected() {
     edge.done();
 }
 
-/// The secret is changed while the function is warm. Within five minutes the new one counts, and
-/// the previous one as long as it is configured.
+/// The secret changes while the function is warm. The new one is valid within five minutes, and the
+/// previous one as long as it is configured.
 #[tokio::test]
 async fn a_secret_is_changed_without_a_gap_and_the_old_one_ends() {
     const NEXT: &str = "whsec_zqxEchoxqz_of_tomorrow";
@@ -487,8 +488,8 @@ async fn a_secret_is_changed_without_a_gap_and_the_old_one_ends() {
     edge.done();
 }
 
-/// A misconfigured secret is answered 503, so that the provider repeats the webhook, and is not
-/// echoed.
+/// A misconfigured secret is answered with 503, so that the provider repeats the webhook. The
+/// response does not contain it.
 #[tokio::test]
 async fn a_secret_that_cannot_be_used_is_503_and_stays_one() {
     let mut odd = Vec::new();

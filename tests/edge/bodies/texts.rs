@@ -1,8 +1,8 @@
-//! Texts in bodies: which are accepted, and which characters are rejected.
+//! Texts in bodies: accepted texts, and characters that are rejected.
 
 use super::*;
 
-/// Digits that are no card, and fields that hold any digits.
+/// Digits that are not a card number, and fields that accept any digits.
 #[tokio::test]
 async fn digits_that_are_no_card_are_accepted() {
     let mut edge = ApiFixture::new("digits").await;
@@ -56,7 +56,7 @@ async fn digits_that_are_no_card_are_accepted() {
     edge.done();
 }
 
-/// What forms send for inputs that were left empty.
+/// Forms send empty texts for inputs that were left empty.
 #[tokio::test]
 async fn an_empty_text_in_an_optional_field_counts_as_left_out() {
     for field in fields()
@@ -82,7 +82,7 @@ async fn an_empty_text_in_an_optional_field_counts_as_left_out() {
     edge.done();
 }
 
-/// What the gateway makes of bytes that are not UTF-8.
+/// The gateway replaces bytes that are not UTF-8 by this character.
 #[tokio::test]
 async fn a_replacement_character_is_400() {
     let mut edge = ApiFixture::new("replacement characters").await;
@@ -106,8 +106,7 @@ async fn a_replacement_character_is_400() {
     edge.done();
 }
 
-/// What looks like an attack and is only text: taken, and stored as it is. What was pasted from
-/// elsewhere is normalized.
+/// Text that resembles an attack is accepted and stored unchanged. Pasted text is normalized.
 #[tokio::test]
 async fn text_is_text() {
     let mut edge = ApiFixture::new("odd texts").await;
