@@ -1,5 +1,5 @@
-//! Strangers try passwords, thousands of them and from everywhere: a handful is looked at, and the
-//! owner gets in all the while.
+//! Password guessing at scale, from many networks: few attempts are checked, and the owner can
+//! always log in.
 
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ use crate::{print, rng::Rng};
 const QUARTER_HOUR: Duration = Duration::from_secs(15 * 60);
 const STEP: Duration = Duration::from_secs(5);
 const STEPS: usize = 180;
-/// Attempts per step: ten thousand in all at the registered account, and enough at an unregistered
-/// one.
+/// Attempts per step: about ten thousand in total at the registered account, and enough at an
+/// unregistered one.
 const TRIES: usize = 56;
 const TRIES_AT_NOBODY: usize = 14;
 const NEW_PASSWORD: &str = "another horse, another battery";
 
-/// Tries of strangers at one account, and which of them were looked at.
+/// An attacker's attempts at one account, with the times of those that were checked.
 struct Strangers {
     shop: Shop,
     rng: Rng,
@@ -39,7 +39,7 @@ impl Strangers {
         Self { shop: shop.clone(), rng: Rng::new(seed), email, tried: 0, looked_at: Vec::new() }
     }
 
-    /// One try from some network, sometimes with a device token that is made up or another
+    /// One attempt from a random network, sometimes with an invented device token or another
     /// account's.
     async fn try_once(&mut self, foreign: Option<&str>) {
         let source = match self.rng.chance(50) {
@@ -72,7 +72,7 @@ impl Strangers {
         }
     }
 
-    /// The most tries that were looked at in any quarter of an hour.
+    /// The highest number of checked attempts in any 15 minutes.
     fn most(&self) -> usize {
         let within = |from: &Timestamp| {
             self.looked_at.iter().filter(|at| *at >= from && at.since(*from) < QUARTER_HOUR).count()
@@ -170,7 +170,7 @@ async fn three_hour_flood_is_limited_and_the_owner_logs_in() {
             entered += usize::from(Session::of(&owner).is_some());
             assert_eq!(owner.status(), 200, "step {step}");
         }
-        // The owner on another device, while strangers use up what there is of links, too.
+        // The owner logs in on another device while the attackers also use up the password resets.
         if step == steps / 2 {
             for _ in 0..8 {
                 let asked = shop.request_reset(ADA).await;
@@ -193,7 +193,7 @@ async fn three_hour_flood_is_limited_and_the_owner_logs_in() {
             let first = shop.login_from("192.0.2.9", Some(&device), ADA, NEW_PASSWORD).await;
             assert_eq!(first.status(), 200);
             assert_eq!(shop.me(&Session::of(&first).unwrap()).await.json()["email"], json!(ADA));
-            // A new password has ten tries of its own: the ones before are worth nothing any more.
+            // A new password has ten attempts of its own; earlier attempts no longer count.
             before_reset = known.looked_at.len();
             assert!(known.most() <= 10, "{}", known.most());
             known.looked_at.clear();
@@ -214,7 +214,7 @@ async fn three_hour_flood_is_limited_and_the_owner_logs_in() {
     assert_eq!(entered, steps.div_ceil(60));
 }
 
-/// Asks for a link that resets the password, from some network.
+/// Requests a password reset from this network.
 async fn reset_from(shop: &Shop, source: &str, email: &str) -> Called {
     let request = request("request-password-reset", &json!({ "email": email })).source_ip(source);
     shop.call("request-password-reset", request.event()).await
@@ -248,7 +248,7 @@ async fn one_network_cannot_lock_the_accounts_of_strangers() {
     ));
     assert_eq!((looked_at, locked), (20, 2));
 
-    // The same for the links that reset a password: 5 for each account.
+    // The same for password reset links: five per account.
     for owner in &owners {
         for _ in 0..8 {
             assert!([202, 429].contains(&reset_from(&shop, "198.51.100.7", owner).await.status()));
@@ -285,7 +285,7 @@ async fn links_that_one_network_uses_are_limited() {
             (reset, json!({ "token": token, "new_password": NEW_PASSWORD })),
         ]
     };
-    // What can be no link is refused before anything is charged.
+    // A malformed link is rejected before an attempt is charged.
     for _ in 0..4 {
         for (operation, body) in bodies("no link") {
             assert_eq!(use_link("2001:db8:1:2::1", operation, &body).await.status(), 400);

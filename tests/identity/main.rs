@@ -1,5 +1,5 @@
-//! Identity under theft, floods, forgery, crashes and concurrency: what takes too many attempts for
-//! the tests of the tables.
+//! Identity under theft, floods, forgery, crashes and concurrency: properties that need more
+//! attempts than the `stores` tests make.
 #![allow(clippy::unwrap_used)]
 
 mod families;
@@ -13,7 +13,7 @@ mod rotation;
 mod server_keys;
 mod writers;
 
-/// What a test has counted: `cargo test -p tests --test identity -- --nocapture` shows it.
+/// Prints a test's counts: `cargo test -p tests --test identity -- --nocapture` shows them.
 #[expect(clippy::print_stdout, reason = "the numbers are part of what a test shows")]
 fn print(numbers: &str) {
     println!("{numbers}");

@@ -1,4 +1,4 @@
-//! Concurrent registrations of one address: one succeeds, and nothing of the others remains.
+//! Concurrent registrations of one address: one succeeds, and the others leave no records.
 
 use serde_json::Value;
 use shared::lambda::Invocation;
@@ -14,7 +14,7 @@ use users::domain::Email;
 use crate::{print, rng::Rng};
 
 const AT_ONCE: usize = 200;
-/// Repetitions with faults.
+/// Number of repetitions with injected faults.
 const SPOILED_AT_ONCE: usize = 24;
 const SPOILED: u64 = 8;
 
@@ -33,7 +33,7 @@ const SPELLINGS: [&str; 12] = [
     "jOsE@m\u{fc}nchen.DE",
 ];
 
-/// Registers all at once; the ids that were answered, and how often which status.
+/// Registers concurrently. Returns the ids, and how often each status was returned.
 async fn register(shop: &Shop, many: usize) -> (Vec<Value>, [usize; 3]) {
     let lambda = shop.lambda("register-user");
     let begin = |number| {
@@ -124,7 +124,7 @@ async fn a_registration_that_crashes_leaves_no_half_of_an_account() {
     for crash in 0..4 {
         for fault in [Fault::LoseRequest, Fault::LoseResponse] {
             let shop = Shop::open();
-            // Nothing that it asks for from then on arrives.
+            // All calls from this one on fail.
             shop.aws.fail(crash, fault);
             for later in 1..20 {
                 shop.aws.fail(crash + later, Fault::LoseRequest);

@@ -22,7 +22,7 @@ use crate::{print, rng::Rng};
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// How long the gateway keeps what the authorizer said.
+/// How long the gateway caches the authorizer's response.
 fn gateway_ttl() -> Duration {
     let authorizers = &template().resource("Api")["Properties"]["Auth"]["Authorizers"];
     let seconds = |name: &str| {
@@ -39,7 +39,7 @@ fn gateway_cache_and_authorizer_cache_together_last_a_minute() {
     assert!(gateway_ttl() + CACHE_TTL <= MINUTE);
 }
 
-/// The gateway before two instances of the authorizer.
+/// A gateway in front of two authorizer instances.
 struct Gateway {
     shop: Shop,
     authorizers: Vec<Shop>,
@@ -62,7 +62,7 @@ impl Gateway {
     }
 }
 
-/// What a thief who has the private key makes of it: a new token for a session that is alive.
+/// A token that an attacker with the private key signs for an active session.
 fn forge(shop: &Shop, keys: &str, subject: &TokenSubject, session: SessionId) -> String {
     let keys = SigningKeys::parse(keys).unwrap();
     let claims = Claims::new(subject, session, &shop.users.issuer, &Ids::System, shop.clock.now());
@@ -74,8 +74,8 @@ async fn revoked_key_is_rejected_within_a_minute_and_clients_refresh() {
     let mut longest = Duration::ZERO;
     let mut refreshed = 0;
     for (seed, pause) in [0, 1, 7, 15, 29, 31].into_iter().enumerate() {
-        // Every other time only the thief's requests come in the first minute: no token of the new
-        // key makes an authorizer read the keys again.
+        // With every other seed, only the attacker sends requests in the first minute: then no
+        // token of the new key makes an authorizer reload the keys.
         let is_quiet = seed % 2 == 0;
         let shop = Shop::open();
         let user = shop.enrol(ADA).await;

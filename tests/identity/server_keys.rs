@@ -1,5 +1,5 @@
-//! The secret `users-key` rotates while people come back: tokens, links and cursors of the previous
-//! key go on working.
+//! The secret `users-key` rotates while users return: tokens, links and cursors of the previous key
+//! remain valid.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::{print, rng::Rng};
 const MILLISECOND: Duration = Duration::from_millis(1);
 const STEP: Duration = Duration::from_secs(20);
 
-/// A shop with three instances of each function, and a customer who is logged in.
+/// A shop with three instances of each function, and a logged-in customer.
 struct World {
     shop: Shop,
     instances: Vec<Shop>,
@@ -28,7 +28,7 @@ struct World {
 }
 
 impl World {
-    /// One of the instances, which now and then is new.
+    /// One of the instances; occasionally a cold one.
     fn instance(&mut self) -> Shop {
         let number = self.rng.within(0..self.instances.len());
         if self.rng.chance(5) {
@@ -37,7 +37,8 @@ impl World {
         self.instances[number].clone()
     }
 
-    /// Exchanges the refresh token at one instance and, as if the answer was lost, at another one.
+    /// Exchanges the refresh token at one instance, and again at another one, as if the response
+    /// was lost.
     async fn exchange(&mut self, pause: Duration) {
         let shown = self.session.refresh_token.clone();
         let mut answers = Vec::new();
@@ -72,7 +73,7 @@ async fn server_key_rotation_invalidates_no_session_device_link_or_cursor() {
     let mut device =
         shop.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
     for rotation in 0..3 {
-        // Each instance has its copy of the key.
+        // Each instance caches the key.
         for instance in &world.instances {
             world.session =
                 Session::of(&instance.refresh(&world.session.refresh_token).await).unwrap();
@@ -95,7 +96,7 @@ async fn server_key_rotation_invalidates_no_session_device_link_or_cursor() {
             world.exchange(STEP / 10).await;
             shop.clock.advance(STEP - STEP / 5);
         }
-        // The new key begins to make between an exchange and its repetition.
+        // The new key takes effect between an exchange and its repetition.
         shop.clock.advance(takes_effect.since(shop.clock.now()) - MILLISECOND);
         world.exchange(MILLISECOND).await;
         for _ in 0..50 {

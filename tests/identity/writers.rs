@@ -1,4 +1,5 @@
-//! Many writers of one profile, each of whom starts from what they have read: no change is lost.
+//! Concurrent updates of one profile, each based on a version that was read earlier: no update is
+//! lost.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ async fn a_thousand_changes_by_fifty_writers_are_all_made() {
     let user = shop.enrol(ADA).await;
     let session = shop.enter(user.id).await;
     assert_eq!(shop.edit(&session, &json!({ "full_name": "Number 0" })).await.status(), 200);
-    // Calls take their time, so that writers get in each other's way.
+    // Calls take time, so that the writers conflict.
     shop.aws.take_time(Duration::from_millis(5));
 
     let write = |number: u64| {

@@ -1,5 +1,4 @@
-//! Accounts from the first mail to the last trace: what their owners, and admins, can do with them
-//! over HTTP.
+//! Accounts from registration to deletion, over HTTP: operations of their owners and of admins.
 
 use std::collections::BTreeSet;
 
@@ -41,8 +40,7 @@ async fn an_address_is_verified_and_moved_by_the_links_that_are_mailed() {
     assert_eq!(shop.try_login(&person.email, PASSWORD).await.problem(401), "invalid_credentials");
     let moved = shop.log_in(&new).await;
     assert_eq!(moved.get("/users/me").await.expect(200)["full_name"], "Ada King");
-    // The address before is reserved while the link that was mailed there can return the login to
-    // it.
+    // The previous address is reserved while its link can still restore the login.
     assert_eq!(shop.register(&person.email).await.problem(409), "email_taken");
     let withdraw = shop.link_mailed_to(&person.email, "withdraw-email-change").await;
     shop.visitor()
@@ -96,7 +94,7 @@ async fn refresh_continues_a_session_and_reuse_ends_it() {
     shop.register(&email).await.expect(201);
     let first = shop.try_login(&email, PASSWORD).await.expect(200);
     let second = shop.refresh(&first["refresh_token"]).await.expect(200);
-    // The answer may have been lost: the same again.
+    // The response may have been lost: a repetition gets the same response.
     assert_eq!(
         shop.refresh(&first["refresh_token"]).await.expect(200)["refresh_token"],
         second["refresh_token"]
@@ -230,12 +228,12 @@ async fn deleted_account_leaves_no_data() {
         }
         found
     };
-    // The open order needs them until it is over.
+    // The open order needs the personal data until it has ended.
     let only_the_open_one =
         |found: &Vec<(&str, String)>| found.iter().all(|(_, pk)| *pk == format!("ORDER#{open}"));
     until("settled records forget them", traces, only_the_open_one).await;
     assert_eq!(traces().await.len(), 1);
-    // It is paid for no more, and ends.
+    // The order is no longer paid for, and expires.
     shop.expire(&open).await;
     until("the last record forgets them", traces, Vec::is_empty).await;
     let notifications = || async {
@@ -246,7 +244,7 @@ async fn deleted_account_leaves_no_data() {
             .count()
     };
     assert!(notifications().await <= 1, "at most that the open order is over");
-    // The address is free, and its next owner has nothing of the one before.
+    // The address is free, and its next owner gets none of the earlier data.
     shop.register(&email).await.expect(201);
     let next = shop.log_in(&email).await;
     assert_ne!(next.id, person.id);
@@ -289,7 +287,8 @@ impl Shop {
         self.visitor().post("/users/token/refresh", &json!({ "refresh_token": token })).await
     }
 
-    /// The token of the newest link to a page that was mailed to this address, as soon as it was.
+    /// The token of the newest link to a page in the mails to this address. Waits until there is
+    /// one.
     pub async fn link_mailed_to(&self, email: &str, page: &str) -> String {
         let start = format!("/{page}#token=");
         let token = |mail: &Value| {

@@ -10,8 +10,8 @@ use shared::clock::Clock;
 use crate::shop::{Person, Shop, until};
 
 impl Shop {
-    /// One look at all that was placed or has moved lately: the rows of what does not balance or
-    /// has not come to rest.
+    /// Runs the reconciliation over recent orders. Returns every mismatch and every unsettled
+    /// record.
     async fn audit(&self) -> Vec<Value> {
         let (mut rows, mut event) = (Vec::new(), json!({}));
         loop {
@@ -27,7 +27,7 @@ impl Shop {
         }
     }
 
-    /// The records of this order, once they reconcile.
+    /// Waits until the records of this order reconcile.
     pub async fn balances(&self, order: &str) {
         let event = json!({ "order_id": order });
         let look = || self.invoke("reconcile-ledger", &event);
@@ -35,7 +35,7 @@ impl Shop {
             .await;
     }
 
-    /// Lets an order rest for a long time: what moves is not judged.
+    /// Backdates an order: the reconciliation skips recent changes.
     async fn age(&self, order: &str) {
         for (table, pk) in
             [("orders", format!("ORDER#{order}")), ("stock", format!("RESERVATION#{order}"))]
@@ -54,7 +54,7 @@ impl Shop {
         }
     }
 
-    /// Writes another figure into a record.
+    /// Writes a wrong figure into a record.
     async fn set(&self, table: &str, key: &[(&str, &str)], name: &str, value: AttributeValue) {
         let mut change = self.dynamodb.update_item().table_name(self.table(table));
         for (part, value) in key {
@@ -69,7 +69,7 @@ impl Shop {
 
 const LONG_AGO: &str = "2026-01-01T00:00:00.000Z";
 
-/// An order of each kind that comes to an end.
+/// One order for each final state.
 async fn one_of_each(shop: &Shop, admin: &Person, buyer: &Person, product: &str) -> Vec<String> {
     let cancel = |order: String| async move {
         buyer.post(&format!("/orders/{order}/cancel"), &json!({})).await.expect(202);
@@ -188,7 +188,7 @@ async fn records_reconcile_and_a_changed_figure_is_found() {
 #[tokio::test]
 async fn nothing_that_other_tests_have_left_contradicts_itself_once_it_has_come_to_rest() {
     let shop = Shop::alone().await;
-    // What is on its way may stay there: an order can wait for its money for half an hour.
+    // Orders in flight are allowed: an order can wait half an hour for its payment.
     let contradicts =
         |row: &Value| row["findings"].as_array().is_some_and(|findings| !findings.is_empty());
     let look = || async {

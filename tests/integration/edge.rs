@@ -1,4 +1,4 @@
-//! What holds for every route: who may use it, what a repeated request gets, what bad input gets.
+//! Properties of every route: authorization, idempotent replays, and rejection of bad input.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
@@ -20,7 +20,7 @@ const PUBLIC: [&str; 14] = [
     "GET /products",
     "GET /products/{product_id}",
     "GET /inventory/{product_id}",
-    // It asks for the provider's signature instead.
+    // Requires the provider's signature instead.
     "POST /webhooks/payments/{provider}",
     "GET /health",
     "GET /health/{service}",
@@ -69,7 +69,7 @@ async fn a_route_that_does_not_exist_is_a_problem_too() {
     assert_eq!(shop.visitor().get("/ordersXYZ").await.problem(404), "route_not_found");
 }
 
-/// What is public is asked without a token, everything else with an admin's.
+/// Public routes are called without a token, all others with an admin's.
 #[tokio::test]
 async fn head_answers_as_get_and_other_methods_are_405() {
     let shop = Shop::open().await;
@@ -102,8 +102,8 @@ async fn bad_input_gets_a_problem_and_writes_nothing() {
     let line = |quantity: &str| {
         format!(r#"{{"items":[{{"product_id":"{product}","quantity":{quantity}}}]}}"#)
     };
-    // Tests of the edge try every rule; these are what a gateway might change on their way, and one
-    // of each kind.
+    // The `edge` tests cover every rule. These inputs are one of each kind, and those that a
+    // gateway could change in transit.
     let bodies: [(String, u16, &str); 6] = [
         (String::new(), 400, "body_required"),
         (
@@ -284,7 +284,7 @@ async fn repeated_key_returns_the_first_answer_byte_for_byte() {
     };
     same(&repeat(body.clone()).await);
 
-    // The price changes: nothing that was ordered does.
+    // A price change does not affect existing orders.
     let change = shop
         .dynamodb
         .update_item()

@@ -1,5 +1,5 @@
-//! Tokens at the gateway: what the authorizer lets in, for how long, and that its cached answers
-//! cannot be stretched.
+//! Tokens at the gateway: which tokens the authorizer accepts, for how long, and the limits of its
+//! cached responses.
 
 use std::time::Duration;
 
@@ -49,8 +49,8 @@ async fn wrong_password_and_unknown_address_look_alike() {
 async fn an_allow_for_one_route_is_good_for_another_and_a_forged_token_for_none() {
     let shop = Shop::open().await;
     let person = shop.customer().await;
-    // Within 30 seconds the gateway answers from its cache: the policy must cover every route of
-    // the stage.
+    // For 30 seconds the gateway answers from its cache: the policy must cover every route of the
+    // stage.
     for path in ["/users/me", "/orders", "/notifications", "/users/me"] {
         person.get(path).await.expect(200);
     }
@@ -99,8 +99,8 @@ async fn disabled_user_is_rejected_within_half_a_minute() {
         .send()
         .await
         .unwrap();
-    // The gateway may keep the answer of the authorizer for 30 seconds, the emulator a little
-    // longer.
+    // The gateway may cache the authorizer's response for 30 seconds; the emulator keeps it
+    // slightly longer.
     let begun = std::time::Instant::now();
     let mut ticks = tokio::time::interval(Duration::from_millis(500));
     loop {

@@ -1,4 +1,4 @@
-//! Many buyers at once.
+//! Many concurrent buyers.
 
 use std::time::Instant;
 
@@ -10,8 +10,8 @@ const CLIENTS: usize = 8;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_orders_by_eight_clients_all_end_and_add_up() {
     let shop = std::sync::Arc::new(Shop::alone().await);
-    // One product that lasts and one that does not: some orders must fail, and none may be sold
-    // twice.
+    // One product with enough stock and one without: some orders must fail, and none may be
+    // oversold.
     let (plenty, scarce) = (shop.product(500, 1000).await, shop.product(500, 20).await);
     let begun = Instant::now();
     let clients: Vec<_> = (0..CLIENTS)
@@ -73,7 +73,7 @@ async fn two_hundred_orders_by_eight_clients_all_end_and_add_up() {
     eprintln!("{ORDERS} orders by {CLIENTS} clients: all ended within {elapsed:?}");
 }
 
-/// A limited stock, and four times as many concurrent buyers, each with an account of their own.
+/// A limited stock and four times as many concurrent buyers, each with a separate account.
 async fn sells_what_there_is_and_no_more(shards: u32) {
     let shop = Shop::alone().await;
     let (product, buyers) = (shop.product_in_shards(500, 50, shards).await, shop.crowd(200).await);

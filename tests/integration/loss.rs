@@ -1,5 +1,5 @@
-//! Messages and changes that never arrive: the record is the truth, and asking again brings
-//! everything back.
+//! Lost messages and changes: the stored records are authoritative, and retries complete every
+//! order.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use aws_sdk_lambda::types::EventSourceMappingConfiguration;
 
 use crate::shop::{Books, Shop, until};
 
-/// Every queue between the services, with a story that uses it.
+/// Every queue between the services, with a scenario that uses it.
 const QUEUES: [(&str, Story); 8] = [
     ("reserve-stock", Story::Paid),
     ("charge-payment", Story::Paid),
@@ -27,7 +27,7 @@ enum Story {
     OutOfTimeAfterCapture,
 }
 
-/// The mappings that feed an operation.
+/// The event source mappings of an operation.
 async fn mappings(shop: &Shop, operation: &str) -> Vec<EventSourceMappingConfiguration> {
     let call = shop
         .lambda
@@ -62,7 +62,7 @@ fn consumer(queue: &str) -> &str {
     if queue == "order-events" { "advance-order" } else { queue }
 }
 
-/// Takes one message out of a queue for good; its type.
+/// Removes one message from a queue and returns its type.
 async fn lose_one(shop: &Shop, queue: &str, order: &str) -> String {
     let url = shop.queue_url(queue).await;
     let look = || async {
@@ -146,7 +146,7 @@ async fn each_kind_of_message_may_be_lost_once_and_the_order_still_settles() {
             *seen == (stock, Books { ..books })
         })
         .await;
-        // An order that was confirmed before its state was reset sends both mails, and the one
+        // An order that was confirmed before its state was reset sends both mails, and the mail
         // about the refund.
         let told = if story == Story::OutOfTimeAfterCapture { 3 } else { 1 };
         until(
@@ -158,11 +158,10 @@ async fn each_kind_of_message_may_be_lost_once_and_the_order_still_settles() {
     }
 }
 
-/// Lets the charge succeed while the order does not receive the event, and the payment deadline
-/// pass meanwhile.
+/// Lets the charge succeed without its event reaching the order, and the payment deadline pass.
 async fn abandon_after_capture(shop: &Shop, buyer: &crate::shop::Person, order: &str) {
     until("the charge is captured", || shop.books(order), |books| books.charges == 1).await;
-    // Confirmed by now, or soon: the order is reset to the state before the event.
+    // Waits for the confirmation, then resets the order to the state before the event.
     buyer.order_with_status(order, "confirmed").await;
     use aws_sdk_dynamodb::types::AttributeValue::{N, S};
     let key = format!("ORDER#{order}");
@@ -196,7 +195,7 @@ async fn abandon_after_capture(shop: &Shop, buyer: &crate::shop::Person, order: 
 async fn stopped_stream_delays_orders_and_loses_none() {
     let shop = Shop::alone().await;
     let product = shop.product(300, 200).await;
-    // A buyer has at most five unpaid orders: each of these has a buyer of its own.
+    // A buyer has at most five unpaid orders, so each of these has a separate buyer.
     let buyers = shop.crowd(50).await;
     let (mut next, mut orders) = (buyers.iter(), Vec::new());
     let begun = Instant::now();
@@ -210,8 +209,7 @@ async fn stopped_stream_delays_orders_and_loses_none() {
         for buyer in next.by_ref().take(12) {
             orders.push((buyer, buyer.order(&product, 1, Some("tok_ok")).await));
         }
-        // With retries after two seconds this corresponds to several times two minutes with retries
-        // after one.
+        // The pause is several retry intervals: `make test` sets `RetrySeconds=2`.
         let pause = Instant::now();
         let still = || async {
             shop.sweep().await;

@@ -1,4 +1,4 @@
-//! Messages that come twice, late or in the wrong order.
+//! Messages that are repeated, late or out of order.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ fn envelope(kind: &str, data: &Value) -> String {
     envelope.to_string()
 }
 
-/// Puts a message into a queue, as its publisher would have.
+/// Sends a message to a queue as its publisher does.
 async fn send(shop: &Shop, queue: &str, kind: &str, data: Value) {
     shop.sqs
         .send_message()
@@ -24,8 +24,7 @@ async fn send(shop: &Shop, queue: &str, kind: &str, data: Value) {
         .unwrap();
 }
 
-/// Gives a message to its consumer, as the queue would, and sees that it is done: it neither comes
-/// back nor is rejected.
+/// Delivers a message to its consumer directly. Fails if it is retried or rejected.
 async fn deliver(shop: &Shop, operation: &str, kind: &str, data: &Value) {
     let queue = if operation == "advance-order" { "order-events" } else { operation };
     let arn = format!("arn:aws:sqs:us-east-1:000000000000:{}-{queue}", shop.stack);
@@ -105,7 +104,7 @@ fn status(
     item.as_ref().and_then(|item| item.get("status").cloned())
 }
 
-/// How many messages wait in a queue or are being worked on.
+/// Number of messages that are waiting or in flight in a queue.
 async fn waiting(shop: &Shop, queue: &str) -> i32 {
     use aws_sdk_sqs::types::QueueAttributeName::{
         ApproximateNumberOfMessages as Waiting, ApproximateNumberOfMessagesNotVisible as UnderWay,
@@ -197,7 +196,8 @@ async fn every_pair_of_stock_commands_in_both_orders_each_twice_adds_up() {
         for name in [first, first, second, second] {
             let (queue, kind, data) = command(&order, name);
             send(&shop, &queue, &kind, data).await;
-            // A commit that is ahead of its reservation goes back and forth: it is not waited for.
+            // A commit before its reservation is retried repeatedly, so the test does not wait for
+            // it.
             if *name != "commit" || *first == "reserve" {
                 until("it was taken", || waiting(&shop, &queue), |count| *count == 0).await;
             }
@@ -219,7 +219,7 @@ async fn every_pair_of_stock_commands_in_both_orders_each_twice_adds_up() {
     }
     let (on_hand, available, in_between) = shop.stock(&product).await;
     assert_eq!((on_hand, available, in_between), (98, 97, held), "two committed, one held");
-    // These orders were never placed, so no saga releases what they hold.
+    // These orders were never placed, so no saga releases their reservations.
     for order in &orders {
         send(
             &shop,
@@ -239,7 +239,7 @@ async fn every_pair_of_stock_commands_in_both_orders_each_twice_adds_up() {
     forget(&shop, &orders).await;
 }
 
-/// How many of a product are available, as its entries say.
+/// The available quantity of a product according to its ledger entries.
 async fn available_in_ledger(shop: &Shop, product: &str) -> i64 {
     let (pk, account) = (format!("PRODUCT#{product}#"), format!("stock:{product}:available"));
     let postings = shop
@@ -256,7 +256,7 @@ async fn available_in_ledger(shop: &Shop, product: &str) -> i64 {
     amounts.map(Result::unwrap).sum()
 }
 
-/// Deletes the entries of orders that were never placed, which an audit would report.
+/// Deletes the entries of orders that were never placed, which the reconciliation would report.
 async fn forget(shop: &Shop, orders: &[String]) {
     for item in shop.scan("ledger").await {
         let is_posting =
@@ -291,8 +291,7 @@ async fn a_stream_batch_that_is_delivered_again_has_no_second_effect() {
     })
     .await;
 
-    // The order's whole life, as one change from nothing, and as the change to what it is now:
-    // twice each.
+    // The whole order as one insert, and as one change to its current state: each twice.
     let image = shop.item("orders", &format!("ORDER#{order}")).await.unwrap();
     let image: Value = serde_json::to_value(serde_dynamo::Item::from(image)).unwrap();
     let mut old = image.clone();

@@ -1,10 +1,10 @@
-//! Money when things go wrong at the provider, and when the same thing is asked for more than once.
+//! Charges and refunds when the provider fails, and repeated requests.
 
 use serde_json::json;
 
 use crate::shop::{Books, Shop, card, unique, until};
 
-/// Orders with a token whose outcome is not known at first; the sweep finds out.
+/// Orders with a token whose outcome is unknown at first. A sweep resolves it.
 async fn settles_with_one_charge(token: &str) {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(700, 2).await);

@@ -16,7 +16,7 @@ enum Story {
     GivenUpPaid,
 }
 
-/// Every queue that an order goes through, with a story that uses it.
+/// Every queue of an order, with a scenario that uses it.
 const QUEUES: [(&str, Story); 10] = [
     ("reserve-stock", Story::Paid),
     ("charge-payment", Story::Paid),
@@ -96,7 +96,7 @@ impl Shop {
             status.as_deref().is_none_or(|status| status == "Successful")
         })
         .await;
-        // Its queue calls the version of the alias.
+        // The queue calls the published version behind the alias.
         let version = self
             .lambda
             .publish_version()
@@ -121,7 +121,7 @@ impl Shop {
         change.attributes(QueueAttributeName::RedrivePolicy, policy).send().await.unwrap();
     }
 
-    /// The dead letters that can be seen, by their ids.
+    /// The visible dead letters, by id.
     pub async fn dead_letters(&self, queue: &str) -> BTreeSet<(String, String)> {
         let url = self.queue_url(&format!("{queue}-dead-letter")).await;
         let mut seen = BTreeSet::new();
@@ -155,7 +155,7 @@ impl Shop {
         seen
     }
 
-    /// Waits until there is a dead letter about this.
+    /// Waits until there is a dead letter about this subject.
     async fn dies(&self, queue: &str, about: &str) {
         let is_about = |letters: &BTreeSet<(String, String)>| {
             letters.iter().any(|(_, body)| body.contains(about))
@@ -163,7 +163,7 @@ impl Shop {
         until(&format!("{queue} gives up on {about}"), || self.dead_letters(queue), is_about).await;
     }
 
-    /// Puts the dead letters back, after having looked at what that would do.
+    /// Redrives the dead letters, after a dry run.
     async fn redrive(&self, queue: &str, about: &str) {
         let before = self.dead_letters(queue).await;
         let (status, said) = self.operate("redrive.py", &[queue, "--dry-run"]).await;
@@ -342,8 +342,8 @@ async fn dead_letters_of_the_other_queues_can_be_redriven() {
     until("what was written to them is deleted", left, |count| *count == 0).await;
 }
 
-/// A message that its consumer cannot read is a dead letter at once, with the reason. Put back, it
-/// becomes one again.
+/// A message that its consumer cannot read becomes a dead letter at once, with the reason.
+/// Redriven, it becomes one again.
 #[tokio::test]
 async fn rejected_message_is_a_dead_letter_at_once_with_its_reason() {
     let shop = Shop::alone().await;

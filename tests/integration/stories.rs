@@ -1,4 +1,4 @@
-//! Whole orders, as buyers live through them.
+//! Whole orders from the buyer's view.
 
 use crate::shop::{Books, Shop, events_of, until};
 

@@ -25,7 +25,7 @@ impl Person {
     }
 }
 
-/// That a step is refused, in which status, and what could be done instead.
+/// Asserts a rejected transition, with the current status and the allowed transitions.
 #[track_caller]
 fn refused(answer: &Answer, code: &str, current: &str, allowed: &[&str]) {
     assert_eq!(answer.problem(409), code);
@@ -33,7 +33,7 @@ fn refused(answer: &Answer, code: &str, current: &str, allowed: &[&str]) {
     assert_eq!((&document["current"], &document["allowed"]), (&json!(current), &json!(allowed)));
 }
 
-/// The templates of the mails to a recipient about an order.
+/// The templates of a recipient's mails about an order.
 async fn told(person: &Person, order: &str) -> Vec<String> {
     let listed = person.get("/notifications").await.expect(200);
     let about =
@@ -253,7 +253,7 @@ async fn partial_refunds_are_limited_to_the_capture() {
         (again.status, &again.text, again.header("idempotent-replayed")),
         (201, &first.text, "true")
     );
-    // An equal one under another key is another one.
+    // The same amount under another key is another refund.
     admin.refund(&payment, 30).await.expect(201);
     let too_much = admin.refund(&payment, 41).await;
     assert_eq!(
@@ -341,7 +341,7 @@ async fn an_unverified_account_has_one_unpaid_order_until_it_follows_the_link() 
         (refused.problem(409), refused.json()["maximum"].as_u64()),
         ("too_many_open_orders".to_owned(), Some(1))
     );
-    // Paying the first makes room for the second.
+    // Paying the first order makes room for the second.
     let pay = || buyer.pay(&first, "tok_ok");
     until("payments knows the order", pay, |answer| ![404, 409].contains(&answer.status))
         .await
@@ -355,7 +355,7 @@ async fn an_unverified_account_has_one_unpaid_order_until_it_follows_the_link() 
 
     let link = shop.link_mailed_to(&buyer.email, "verify-email").await;
     shop.visitor().post("/users/verify-email", &json!({ "token": link })).await.expect(204);
-    // A new token: the gateway keeps what it knows of the old one for a minute.
+    // A new token: the gateway caches the old one's context for a minute.
     let verified = shop.log_in(&buyer.email).await;
     verified.post_with_key("/orders", "the-third", &body).await.expect(201);
 }
@@ -410,7 +410,7 @@ async fn a_product_is_changed_and_withdrawn_and_orders_follow() {
     )
     .await;
     assert_eq!(refusal.problem(422), "unknown_product");
-    // What was ordered before can be paid.
+    // Existing orders can still be paid.
     until("payments knows the order", || buyer.pay(&id, "tok_ok"), |answer| answer.status != 404)
         .await
         .expect(201);

@@ -8,7 +8,7 @@ use shared::{clock::Clock, ids::PrefixedId};
 use crate::shop::{Answer, Books, Shop, unique, until};
 
 impl Shop {
-    /// Sends a webhook in the provider's name, signed with this secret.
+    /// Sends a webhook as the provider, signed with this secret.
     async fn tell(&self, secret: &str, body: &str) -> Answer {
         let now = Clock::System.now().seconds();
         let tag = hmac::sign(
@@ -42,7 +42,7 @@ impl Shop {
     }
 }
 
-/// That the automatic payment of an order has succeeded.
+/// The event for a successful automatic payment of an order.
 fn succeeded(event: &str, order: &str) -> String {
     let payment = PaymentId::automatic(shared::ids::OrderId::parse(order).unwrap());
     let transaction = format!("ch_{}", payment.attempt().simple());
@@ -64,7 +64,7 @@ async fn a_hundred_late_and_repeated_events_have_one_effect_each() {
         let (first, second) = tokio::join!(shop.tell(&secret, &body), shop.tell(&secret, &body));
         assert_eq!((first.status, second.status), (200, 200), "{first:?} {second:?}");
     }
-    // Neither the answer nor the first look says that they were charged.
+    // Neither the response nor the first query shows that they were charged.
     for (buyer, order) in late.iter().zip(&waiting) {
         let is_out = |order: &Value| order["step"] == "paying" || order["status"] == "confirmed";
         until("the charge is under way", || buyer.read_order(order), is_out).await;
@@ -135,7 +135,8 @@ async fn forged_webhooks_are_rejected() {
         shop.visitor().post("/webhooks/payments/stripe", &json!({})).await.problem(404),
         "provider_not_found"
     );
-    // What is signed is not believed either: the provider is asked, and knows of no charge.
+    // Signed events are not trusted either: payments queries the provider, which has no such
+    // charge.
     shop.tell(&secret, &body).await.expect(200);
     assert_eq!(buyer.read_order(&order).await["status"], "pending");
     assert_eq!(shop.books(&order).await, Books::default());

@@ -1,4 +1,4 @@
-//! Families of refresh tokens against owners, thieves and chance.
+//! Sessions (refresh token families) under use by their owner, by thieves and with random faults.
 
 mod memory;
 mod rules;
@@ -14,10 +14,10 @@ use tests::seeds;
 
 use crate::print;
 
-/// How many stories a run of the tests plays, in memory and on the tables.
+/// Number of scenarios per test run, in memory and on the tables.
 const IN_MEMORY: u64 = 24_000;
 const ON_TABLES: u64 = 300;
-/// Within how many stories a mistake has to be noticed.
+/// The number of scenarios within which every flaw must be detected.
 const NOTICED_WITHIN: u64 = 1_500;
 
 const FLAWS: [Flaw; 14] = [
@@ -37,7 +37,7 @@ const FLAWS: [Flaw; 14] = [
     Flaw::NoLogout,
 ];
 
-/// Plays the scenarios of `seeds`; a failing one is printed again in its shortest form.
+/// Plays the scenarios of `seeds`; prints a failing one in its shortest form.
 fn play_all<W: World>(
     seeds: Range<u64>,
     skews: bool,

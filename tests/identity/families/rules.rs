@@ -1,8 +1,7 @@
-//! What ought to happen: the promises about refresh tokens, said once more and in other words than
-//! the service's own code says them.
+//! The expected behaviour of refresh tokens, specified independently of the service's code.
 //!
-//! Requests that run at the same time must have come out as if they had run one after the other, in
-//! whatever order. One that was answered "busy" may have been carried out, or not.
+//! Concurrent requests must have the same outcome as in some serial order. A request that was
+//! answered "busy" may have been executed or not.
 
 use std::time::Duration;
 
@@ -12,17 +11,17 @@ const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 const HALF_A_YEAR: Duration = Duration::from_secs(180 * 24 * 3600);
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 
-/// All that counts about a session and its user.
+/// The relevant state of a session and its user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
-    /// The number of the token that counts.
+    /// The number of the current token.
     pub sequence: u64,
-    /// Since when.
+    /// When the current token was issued; `None` for the first one.
     pub exchanged_at: Option<Timestamp>,
     pub started_at: Timestamp,
     pub expires_at: Timestamp,
     pub end: End,
-    /// Whether the session belongs to the time since the password was last changed elsewhere.
+    /// Whether the session started after the last password change elsewhere.
     pub is_of_today: bool,
     pub is_active: bool,
     pub token_version: u64,
@@ -36,28 +35,26 @@ pub enum End {
     Reused,
 }
 
-/// A request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// To exchange the token with this number.
+    /// Exchanges the token with this number.
     Refresh(u64),
     Logout,
     Rename,
     ChangePassword {
-        /// From this session, or from another one.
+        /// Whether the change is made from this session.
         here: bool,
     },
     SetActive(bool),
 }
 
-/// Its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {
     /// The token with this number.
     Token(u64),
     Refused,
     Done,
-    /// A person else was quicker: nothing is done.
+    /// Another request wrote first: nothing changes.
     VersionConflict,
     /// The outcome is unknown.
     Busy,
@@ -68,7 +65,7 @@ impl State {
         self.end == End::None && now < self.expires_at && self.is_of_today && self.is_active
     }
 
-    /// Whether the answer to a lost exchange of this token would come again.
+    /// Whether a repeated exchange of this token would get the same response again.
     pub fn repeats(&self, number: u64, now: Timestamp) -> bool {
         let fresh = self.exchanged_at.is_some_and(|at| now.since(at) <= TEN_SECONDS);
         self.is_alive(now) && number + 1 == self.sequence && fresh
@@ -79,7 +76,7 @@ impl State {
         self.is_alive(now) && number == self.sequence
     }
 
-    /// Carries out `act`.
+    /// Applies `act`. Returns the new state and the response.
     pub fn after(mut self, act: Act, now: Timestamp) -> (Self, Told) {
         let told = match act {
             Act::Refresh(number) if self.counts(number, now) => {
@@ -90,8 +87,8 @@ impl State {
             }
             Act::Refresh(number) if self.repeats(number, now) => Told::Token(self.sequence),
             Act::Refresh(number) => {
-                // A person has a token who should not: a session that is over already has nothing
-                // left to lose.
+                // A reused token may be stolen. A session that has already ended is not revoked
+                // again.
                 if self.is_alive(now) && number < self.sequence {
                     self.end = End::Reused;
                     self.token_version += 1;
@@ -128,7 +125,7 @@ impl State {
     }
 }
 
-/// Whether concurrent requests can have these answers and this final state.
+/// Whether concurrent requests can have these responses and this final state.
 pub fn explains(before: &State, asked: &[(Act, Timestamp)], told: &[Told], after: &State) -> bool {
     let mut left: Vec<usize> = (0..asked.len()).collect();
     some_order(before, asked, told, after, &mut left)

@@ -1,5 +1,5 @@
-//! Stories of one session: its owner, two thieves who take whatever token they get hold of, answers
-//! that are lost, and time that goes by.
+//! Random scenarios of one session: its owner, two thieves who steal tokens, lost responses and
+//! passing time.
 
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
@@ -12,27 +12,27 @@ use crate::rng::Rng;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     pub number: u64,
-    /// What the table would know it by.
+    /// The hash that the table would store for it.
     pub hash: String,
     pub text: String,
     /// The version of the user that it was made from.
     pub user_version: u64,
 }
 
-/// What goes wrong with one call of the database.
+/// A fault in one database call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spoil {
     LoseRequest,
     LoseResponse,
 }
 
-/// A request on its way.
+/// A request in flight.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub asked: Asked,
-    /// How far the clock of the instance that carries it out is ahead.
+    /// How far the executing instance's clock is ahead.
     pub skew: Duration,
-    /// Which of its calls is faulty.
+    /// The faulty call, by number.
     pub spoil: Option<(usize, Spoil)>,
 }
 
@@ -42,7 +42,6 @@ pub enum Asked {
     Other(Act),
 }
 
-/// The outcome.
 #[derive(Clone, Debug)]
 pub enum Answer {
     Token(Held),
@@ -52,7 +51,7 @@ pub enum Answer {
     Busy,
 }
 
-/// Where a story takes place.
+/// The implementation that a scenario runs against.
 pub trait World {
     /// The first token of the session.
     fn first(&self) -> Held;
@@ -60,17 +59,16 @@ pub trait World {
     fn wait(&mut self, time: Duration);
     /// The tables, and the hash of the valid secret.
     async fn state(&mut self) -> (State, String);
-    /// Concurrent requests, interleaved by the random generator.
+    /// Executes concurrent requests, interleaved by the random generator.
     async fn carry_out(&mut self, requests: &[Request], rng: &mut Rng) -> Vec<Answer>;
 }
 
-/// What happens.
 #[derive(Clone, Debug)]
 pub enum Event {
     Wait(Duration),
     /// A thief takes the token that the owner held this many rotations ago.
     Steal(usize, usize),
-    /// Requests at the same time.
+    /// Sends concurrent requests.
     Ask(Vec<Wish>, u64),
 }
 
@@ -96,7 +94,7 @@ enum What {
     Other(Act),
 }
 
-/// How often what happened: a test in which nothing happens shows nothing.
+/// How often each outcome occurred: a test in which nothing occurs proves nothing.
 #[derive(Debug, Default)]
 pub struct Counts(pub BTreeMap<&'static str, usize>);
 
@@ -108,8 +106,8 @@ impl Counts {
 
 const DAY: u64 = 86_400_000;
 
-/// Times around which something changes: the ten seconds in which a lost answer comes again, a
-/// session's thirty days, and what is left of its 180 after [`old_age`].
+/// Waits close to the time limits: ten seconds in which a lost response can be repeated, a
+/// session's thirty days, and the rest of its 180 days after [`old_age`].
 const WAITS: [u64; 14] = [
     1,
     1_000,
@@ -127,10 +125,10 @@ const WAITS: [u64; 14] = [
     6 * DAY,
 ];
 
-/// How far clocks differ at most.
+/// The largest difference between two clocks.
 const MOST_SKEW: Duration = Duration::from_millis(200);
 
-/// The story of a seed. In some there are no thieves, and the owner asks again in time.
+/// The scenario of a seed. Some have no thieves, and an owner who retries in time.
 pub fn tell(seed: u64, skews: bool) -> Vec<Event> {
     let mut rng = Rng::new(seed);
     let (is_honest, is_quiet) = (rng.chance(35), rng.chance(40));
@@ -151,7 +149,7 @@ pub fn tell(seed: u64, skews: bool) -> Vec<Event> {
     events
 }
 
-/// An owner who comes back every 29 days, for 174 days.
+/// An owner who returns every 29 days, for 174 days.
 fn old_age(rng: &mut Rng) -> Vec<Event> {
     let back =
         || Wish { who: Who::Owner, what: What::Refresh(0), skew: Duration::ZERO, spoil: None };
@@ -187,16 +185,16 @@ fn ask(rng: &mut Rng, is_honest: bool, is_quiet: bool, skews: bool) -> Event {
     Event::Ask((0..many).map(|_| wish(rng)).collect(), rng.next())
 }
 
-/// Who holds what.
+/// The tokens of each party.
 struct Cast {
     /// The content of the tables.
     state: State,
-    /// Every token that the owner has ever held; the last one is used next.
+    /// Every token that the owner has held; the last one is used next.
     owner: Vec<Held>,
     thieves: [Vec<Held>; 2],
-    /// Since when the owner waits for an answer.
+    /// Since when the owner waits for a response.
     waiting: Option<Timestamp>,
-    /// Whether a thief has sent any request, or the owner a logout.
+    /// Whether only the owner has sent requests so far, and no logout.
     is_honest: bool,
 }
 
@@ -221,10 +219,11 @@ impl Cast {
     }
 }
 
-/// Plays a story and judges it.
+/// Plays a scenario and checks every step.
 ///
 /// # Errors
-/// What is wrong, with all that happened before.
+///
+/// The violated rule, with all events before it.
 pub async fn play(
     world: &mut impl World,
     events: &[Event],
@@ -280,7 +279,7 @@ async fn scene(
     let possible = |request: &Request| match request.asked {
         Asked::Other(Act::ChangePassword { here: true }) => !is_over && asked.len() == 1,
         Asked::Other(Act::Rename | Act::ChangePassword { .. }) => before.is_active,
-        // An admin sees that there is nothing to change.
+        // The admin's client skips a change that changes nothing.
         Asked::Other(Act::SetActive(is_active)) => {
             is_active != before.is_active && asked.len() == 1
         }
@@ -337,7 +336,8 @@ async fn scene(
                 cast.waiting.get_or_insert(now);
             }
             Answer::Refused if *who == Who::Owner && cast.is_honest => {
-                // Clocks may differ: a request within ten seconds by all of them is in time.
+                // Clocks may differ: a request is in time if it is within ten seconds by all of
+                // them.
                 let in_time = cast.waiting.is_none_or(|since| {
                     now.plus(MOST_SKEW).since(since) <= Duration::from_secs(10)
                 });
@@ -368,7 +368,7 @@ async fn scene(
     Ok(())
 }
 
-/// At the end every token that was ever given out is shown once more, and the dead stay dead.
+/// Finally presents every token ever issued once more: invalid ones must remain invalid.
 async fn finale(
     world: &mut impl World,
     cast: &Cast,
@@ -417,8 +417,7 @@ fn told(answer: &Answer) -> Told {
     }
 }
 
-/// Every token that was ever given out: one secret for each number, and one text for each version
-/// of the user.
+/// Every token ever issued: one secret per number, and one text per version of the user.
 #[derive(Default)]
 struct Chain {
     hashes: BTreeMap<u64, String>,
@@ -451,7 +450,7 @@ impl Chain {
     }
 }
 
-/// The shortest part of a story that still goes wrong.
+/// The shortest part of a scenario that still fails.
 pub async fn shortest<W: World>(
     world: impl AsyncFn() -> W,
     mut events: Vec<Event>,

@@ -1,4 +1,4 @@
-//! The same stories through the operations themselves, on the embedded DynamoDB.
+//! The same scenarios through the operations themselves, on the embedded DynamoDB.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl Tables {
         let session = shop.enter(user.id).await;
         let key = shop.refresh_key().await;
         let refresh = shop.lambda("refresh-token");
-        // Secrets are read once, and not in the stories.
+        // Secrets are read once, before the scenarios.
         shop.refresh("none of ours").await;
         Self { shop, admin: None, session, key, refresh, renamed: 0 }
     }
@@ -83,7 +83,7 @@ impl Tables {
             200 | 204 => Session::of(called)
                 .map_or(Answer::Done, |session| Answer::Token(self.held(session.refresh_token))),
             401 => Answer::Refused,
-            // Of a change, what was read for it may have been lost too.
+            // If a fault hit a change, its reads may have failed as well.
             _ if is_spoiled => Answer::Busy,
             _ => Answer::VersionConflict,
         }
@@ -117,10 +117,9 @@ impl World for Tables {
         (memory::state(&session, &user), session.secret_hash)
     }
 
-    /// Requests that exchange tokens run at the same time. Which of them a faulty call hits is
-    /// left to chance.
+    /// Executes the token exchanges concurrently. It is random which of them a faulty call hits.
     async fn carry_out(&mut self, requests: &[Request], _: &mut Rng) -> Vec<Answer> {
-        // What prepares these is no request, and is not to be faulty.
+        // Preparing these requests must not hit the injected fault.
         let is_prepared = |request: &Request| {
             matches!(
                 request.asked,

@@ -1,4 +1,4 @@
-//! What a token says: for whom, from whom, of when, and of a user and a session that are there.
+//! The claims of a token: audience, issuer, times, and an existing user and session.
 
 use serde_json::{Value, json};
 use shared::lambda::Failure;
@@ -109,7 +109,7 @@ async fn token_claims_must_name_an_active_user_and_session() {
         assert_eq!(called.operations(), ["BatchGetItem"]);
     }
 
-    // Known, and allowed nothing.
+    // A known user whose role permits nothing.
     for role in [Value::Null, json!("admin admin"), json!("Admin"), json!("")] {
         let mut context =
             forge.accepts(&format!("Bearer {}", forge.with_claim("role", role.clone()))).await;

@@ -17,14 +17,13 @@ use tests::{
     events,
     shop::{Shop, accounts::ADA},
 };
-/// A shop with Ada in it, the keys of the shop, and what it takes to sign anything at all with
-/// them.
+/// A shop with one user, its keys, and the means to sign arbitrary tokens with them.
 struct Forge {
     shop: Shop,
     gate: Lambda,
     genuine: String,
     current: Value,
-    /// A key that has signed before, and vouches no more.
+    /// A retired key, whose signatures are no longer accepted.
     retired: Value,
 }
 
@@ -58,7 +57,7 @@ impl Forge {
         sign(&self.current, &self.part(0).to_string(), &with(self.part(1), name, value).to_string())
     }
 
-    /// The same claims with another algorithm named, and not signed yet.
+    /// The signing input: the same claims with another algorithm.
     fn message(&self, algorithm: &Value) -> String {
         let header = with(self.part(0), "alg", algorithm.clone()).to_string();
         format!("{}.{}", encode(header), encode(self.part(1).to_string()))
@@ -88,7 +87,7 @@ impl Forge {
     }
 }
 
-/// What the gateway asks about an `Authorization` header.
+/// The authorizer event for an `Authorization` header.
 fn asked(header: &str) -> Value {
     with_arn(events::get("/users/me").header("Authorization", header))
 }
@@ -105,7 +104,7 @@ fn with_arn(request: events::Http) -> Value {
     event
 }
 
-/// `Null` takes the member away.
+/// Replaces a member; `Null` removes it.
 fn with(mut object: Value, name: &str, value: Value) -> Value {
     let members = object.as_object_mut().unwrap();
     if value.is_null() {
@@ -170,7 +169,7 @@ async fn malformed_bearer_token_is_unauthorized() {
             "two headers"
         );
     }
-    // Without a header, or with the token elsewhere, the caller is a visitor.
+    // Without this header, or with the token elsewhere, the caller is a visitor.
     for nobody in [
         events::get("/users/me"),
         events::get(&format!("/users/me?access_token={token}&authorization=Bearer%20{token}")),
@@ -243,7 +242,7 @@ async fn only_our_own_keys_sign_and_only_by_ed25519() {
         forge.refuses(&forge.with_header("alg", odd)).await;
     }
 
-    // The public key as a shared secret, in every form in which a library may hold it.
+    // The public key as an HMAC secret, in every form in which a library may hold it.
     let public = forge.current["public"].as_str().unwrap();
     let raw = BASE64_URL_SAFE_NO_PAD.decode(public).unwrap();
     let der = [&[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0][..], &raw].concat();
@@ -279,7 +278,7 @@ async fn only_our_own_keys_sign_and_only_by_ed25519() {
     }
     forge.refuses(&format!("{}.{}", forge.message(&"RS256".into()), encode([0x55; 256]))).await;
 
-    // A stranger's key under our key's name, and one that the token brings along.
+    // An attacker's key under our key's id, and a key embedded in the token.
     let stranger = json!({ "private": encode([9; 32]) });
     let (header, claims) = (forge.part(0), forge.part(1).to_string());
     forge.refuses(&sign(&stranger, &header.to_string(), &claims)).await;
@@ -293,7 +292,7 @@ async fn only_our_own_keys_sign_and_only_by_ed25519() {
             .refuses(&sign(&stranger, &with(header.clone(), name, value).to_string(), &claims))
             .await;
     }
-    // Ours, but its time is over; and the new key's name over its signature.
+    // Our own key after its expiry, and its signature under the new key's id.
     forge
         .refuses(&sign(
             &forge.retired,
