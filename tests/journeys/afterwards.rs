@@ -1,5 +1,5 @@
-//! Orders that take another way than from the cart to the confirmation: cancelled, refunded, asked
-//! about, sent and delivered.
+//! Orders beyond the successful checkout: cancelled, refunded, waiting for 3-D Secure, shipped and
+//! delivered.
 
 use serde_json::{Value, json};
 use tests::{
@@ -10,7 +10,7 @@ use tests::{
 
 use super::{at_rest, books_balance, pay, placed, shop, stock, subjects, time_passes};
 
-/// The result of an action on an order: the status of the answer, and its body.
+/// The result of an action on an order: the status and the body of the response.
 async fn step(
     shop: &Shop,
     operation: &str,
@@ -58,7 +58,7 @@ pub fn standing(order: &Value) -> (&str, &str) {
     )
 }
 
-/// What happened to an order, in order.
+/// The events in the history of an order, oldest first.
 pub fn history(order: &Value) -> Vec<&str> {
     order["history"]
         .as_array()
@@ -78,7 +78,7 @@ pub async fn payment_of(shop: &Shop, order: &str) -> String {
     list.json()["items"][0]["id"].as_str().expect("the order has a payment").to_owned()
 }
 
-/// An operator refunds an amount in cents, or the remaining amount.
+/// Refunds an amount in cents as an operator, or the remaining amount.
 pub async fn give_back(shop: &Shop, key: &str, payment: &str, cents: Option<i64>) -> (u64, Value) {
     let mut body = json!({ "reason": "The lid was broken" });
     if let Some(cents) = cents {
@@ -96,7 +96,7 @@ async fn told_by_provider(shop: &Shop, event_id: &str, payment: &str) {
     assert_eq!(heard.status(), 200, "{:?}", heard.answer);
 }
 
-/// What the provider has charged, and how much of it is still refundable.
+/// The charges at the provider, each with its refundable amount.
 pub fn charges(shop: &Shop) -> Vec<(i64, i64)> {
     let number = |item: &Value, name: &str| {
         item[name]["N"].as_str().and_then(|digits| digits.parse().ok()).expect("a number")
@@ -204,8 +204,8 @@ async fn cancelled_confirmed_order_is_refunded_and_restocked() {
     at_rest(&shop).await;
 }
 
-/// The provider has paid the money out already: the goods do not wait for it, and a person is asked
-/// to look.
+/// The payout has already left the provider, so the refund fails. The stock is released without it,
+/// and the order needs review.
 #[tokio::test]
 async fn a_refund_that_fails_keeps_the_order_in_sight_and_not_its_goods() {
     let (shop, product) = shop().await;
@@ -231,7 +231,8 @@ async fn a_refund_that_fails_keeps_the_order_in_sight_and_not_its_goods() {
         .call("list-orders", events::get("/orders?needs_review=true").caller(events::ADMIN).event())
         .await;
     assert_eq!(odd.json()["items"][0]["id"], order.as_str(), "{:?}", odd.answer);
-    // A person has settled it with the provider: it is asked again, and the order comes to its end.
+    // An operator has settled it with the provider: the refund is requested again, and the order
+    // completes.
     charge["refundable"]["N"] = "5998".into();
     shop.aws.put("payment-simulator", &charge);
     for _ in 0..4 {
@@ -254,7 +255,7 @@ async fn partial_refunds_never_exceed_the_payment() {
     let mut harness = shop.harness();
     harness.drain_queues().await;
     let payment = payment_of(&shop, &order).await;
-    // Two that are alike are two; one that is repeated is one.
+    // Two equal refunds under different keys count twice, a repeated key counts once.
     for key in ["one", "two", "two"] {
         let (status, refund) = give_back(&shop, key, &payment, Some(1000)).await;
         assert_eq!(status, 201, "{refund}");
@@ -291,8 +292,7 @@ async fn partial_refunds_never_exceed_the_payment() {
     at_rest(&shop).await;
 }
 
-/// A partially refunded payment is refunded in full where the order is cancelled: no more than was
-/// paid.
+/// The cancellation of a partially refunded order refunds the rest, and not more than the capture.
 #[tokio::test]
 async fn partially_refunded_order_is_refunded_fully_on_cancellation() {
     let (shop, product) = shop().await;
@@ -311,7 +311,7 @@ async fn partially_refunded_order_is_refunded_fully_on_cancellation() {
     at_rest(&shop).await;
 }
 
-/// An order whose money has come and gone before it was confirmed has nothing to be confirmed with.
+/// An order that is captured and fully refunded before its confirmation is cancelled.
 #[tokio::test]
 async fn an_order_that_is_refunded_in_full_before_it_is_confirmed_is_cancelled() {
     let (shop, product) = shop().await;
@@ -403,7 +403,7 @@ async fn an_order_ships_right_after_its_confirmation_though_the_commit_is_lost()
             "nothing moves, and the order is not confirmed"
         );
     }
-    // What the warehouse does as soon as it receives the confirmation.
+    // The warehouse ships as soon as it receives the confirmation.
     let (status, shipped) = ship(&shop, &order, "RM1").await;
     assert_eq!(
         (status, history(&shipped).contains(&"stock_committed")),
@@ -437,7 +437,7 @@ async fn payment_awaiting_the_bank_is_completed_by_webhook() {
     harness.drain_queues().await;
     assert_eq!(standing(&shop.read_order(&order).await), ("pending", "processing"));
     let payment = waiting["body"]["id"].as_str().unwrap();
-    // Once, and once more: neither is believed, both are asked about.
+    // Two events, one of them repeated: payments trusts neither and queries the provider for each.
     for event_id in ["evt_1", "evt_1", "evt_2"] {
         told_by_provider(&shop, event_id, payment).await;
         harness.drain_queues().await;
@@ -487,7 +487,7 @@ async fn a_declined_authentication_leaves_time_for_another_card() {
     at_rest(&shop).await;
 }
 
-/// A product is divided, and put together again, while orders for it are on their way.
+/// The stock of a product is sharded and merged again while orders for it are in flight.
 #[tokio::test]
 async fn orders_do_not_notice_that_their_goods_are_divided() {
     let (shop, product) = shop().await;
@@ -519,7 +519,7 @@ async fn orders_do_not_notice_that_their_goods_are_divided() {
     let before = order("before", 2, None).await;
     harness.drain_queues().await;
     divide("divide", 4).await;
-    // More than lie in any one part.
+    // More than any single shard holds.
     let across = order("across", 5, Some("tok_ok")).await;
     let too_many = order("too-many", 4, Some("tok_ok")).await;
     harness.drain_queues().await;

@@ -1,5 +1,5 @@
-//! Money that moves at the provider days later: refunds that fail, refunds made by hand, disputes.
-//! The ledger follows.
+//! Late changes at the provider: refunds that fail days later, manual refunds and disputes. The
+//! ledger records each.
 
 use serde_json::{Value, json};
 use tests::{bank, events, harness::Harness, shop::Shop};
@@ -9,8 +9,7 @@ use super::{
     at_rest, placed, shop, time_passes,
 };
 
-/// A shop with an order that is paid and confirmed, its payment, and the provider's name for the
-/// charge.
+/// A shop with a paid and confirmed order. Returns also its payment and the provider's charge id.
 async fn confirmed() -> (Shop, Harness, String, String, String) {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_ok")).await;
@@ -21,7 +20,7 @@ async fn confirmed() -> (Shop, Harness, String, String, String) {
     (shop, harness, order, payment, charge)
 }
 
-/// The provider sends an event, and what follows from it happens.
+/// Delivers an event of the provider, and drains the queues.
 async fn told(shop: &Shop, harness: &mut Harness, event_id: &str, kind: &str, object: &Value) {
     let event =
         events::webhook_about(shop.aws.secrets_manager(), shop.clock.now(), event_id, kind, object);
@@ -30,7 +29,7 @@ async fn told(shop: &Shop, harness: &mut Harness, event_id: &str, kind: &str, ob
     harness.drain_queues().await;
 }
 
-/// The last refund of ours in payments' records.
+/// The newest refund in payments' records.
 fn last_refund(shop: &Shop) -> Value {
     let mut refunds: Vec<Value> = shop
         .aws
@@ -42,7 +41,7 @@ fn last_refund(shop: &Shop) -> Value {
     refunds.pop().expect("a refund")
 }
 
-/// The provider lets the last refund fail, and says so.
+/// Lets the newest refund fail at the provider, and delivers the event.
 async fn refund_fails(shop: &Shop, harness: &mut Harness, event_id: &str, payment: &str) {
     let refund = last_refund(shop);
     let (ours, theirs) = (
@@ -68,7 +67,7 @@ async fn a_refund_that_fails_days_later_is_refunded_again_for_a_cancelled_order(
         history(&read).contains(&"refund_reversed") && history(&read).contains(&"refund_failed"),
         "{read:#}"
     );
-    // The order asked for it again, and the provider refunded it.
+    // The order requested the refund again, and the provider executed it.
     for _ in 0..3 {
         time_passes(&shop, &mut harness, 3600).await;
     }
@@ -135,7 +134,7 @@ async fn an_automatic_refund_that_is_refused_for_good_stops_and_waits_for_a_pers
         (status, &refused["code"], &refused["failure_reason"]),
         (409, &json!("refund_failed"), &json!("charge_disputed"))
     );
-    // The bank closes the dispute; a person refunds it.
+    // The bank closes the dispute; an operator refunds the payment.
     bank::dispute(&shop.aws, "dp_1", &charge, "won");
     assert_eq!(give_back(&shop, "again", &payment, None).await.0, 201);
     harness.drain_queues().await;
@@ -181,7 +180,7 @@ async fn won_dispute_changes_nothing_and_lost_dispute_takes_the_payment() {
             );
             at_rest(&shop).await;
         }
-        // What was sent before comes late: it only triggers a query.
+        // An earlier event arrives late: it only triggers a query.
         told(&shop, &mut harness, "evt_late", "charge.dispute.created", &object).await;
         let (status, refund) = give_back(&shop, "refund", &payment, None).await;
         let expected = if won { (201, Value::Null) } else { (409, json!("not_refundable")) };
@@ -215,7 +214,7 @@ async fn refund_at_the_provider_is_recorded_once_and_reconciles() {
     assert_eq!((status, &rest["amount"]["amount"]), (201, &json!(4998)));
     harness.drain_queues().await;
     at_rest(&shop).await;
-    // It fails later.
+    // The manual refund fails later.
     bank::fail_refund(&shop.aws, &id);
     told(&shop, &mut harness, "evt_3", "refund.failed", &object).await;
     let read = shop.read_order(&order).await;

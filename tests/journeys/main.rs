@@ -44,7 +44,7 @@ async fn placed(shop: &Shop, product: &str, quantity: u32, token: Option<&str>) 
     called.json()["id"].as_str().unwrap().to_owned()
 }
 
-/// On hand, available and held, as an admin sees them.
+/// On hand, available and reserved, as an admin sees them.
 async fn stock(shop: &Shop, product: &str) -> (i64, i64, i64) {
     let request =
         events::get("/inventory").caller(events::ADMIN).path_parameter("product_id", product);
@@ -65,7 +65,7 @@ async fn pay(shop: &Shop, order: &str, token: &str) -> Value {
     json!({ "http": called.status(), "body": called.json() })
 }
 
-/// Time goes by, those who ask after what is unsettled do so, and what follows from that happens.
+/// Advances the clock, runs the sweeps and drains the queues.
 async fn time_passes(shop: &Shop, harness: &mut Harness, seconds: u64) {
     shop.clock.advance(Duration::from_secs(seconds));
     for operation in ["resume-orders", "reconcile-payments"] {
@@ -75,9 +75,9 @@ async fn time_passes(shop: &Shop, harness: &mut Harness, seconds: u64) {
     harness.drain_queues().await;
 }
 
-/// Provider, payments, orders, stock and ledger say the same of every order and product.
+/// Asserts that provider, payments, orders, stock and ledger agree on every order and product.
 async fn books_balance(shop: &Shop) {
-    // What moved a moment ago is not judged.
+    // The reconciliation skips changes within the grace period.
     shop.clock.advance(ledger::GRACE);
     let report = shop.call("reconcile-ledger", json!({})).await;
     let report = report.ok();
@@ -99,7 +99,7 @@ fn is_product(item: &Value) -> bool {
     item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("PRODUCT#"))
 }
 
-/// No command is pending, no dead letter exists, and the ledger reconciles.
+/// Asserts that no command is pending, no dead letter exists, and the ledger reconciles.
 async fn at_rest(shop: &Shop) {
     for order in shop.aws.orders() {
         assert!(order.get("next_check_at").is_none(), "something is still owed: {order}");
@@ -233,8 +233,8 @@ async fn duplicate_messages_change_nothing() {
     let before: Vec<_> = ["orders", "stock", "payments", "payment-simulator"]
         .map(|table| shop.aws.items(table))
         .into();
-    // A new harness begins at the start of every stream: each change is published again, and each
-    // message delivered again.
+    // A new harness reads every stream from the start: each change is published and each message
+    // delivered again.
     shop.harness().drain_queues().await;
     let after: Vec<_> = ["orders", "stock", "payments", "payment-simulator"]
         .map(|table| shop.aws.items(table))
@@ -252,7 +252,7 @@ async fn one_trace_leads_from_the_request_through_every_queue_to_the_mail() {
         .caller(events::USER)
         .header("idempotency-key", "traced")
         .header("traceparent", trace);
-    // What came before the order was begun by other requests.
+    // Earlier messages belong to other requests.
     let mut harness = shop.harness();
     harness.drain_queues().await;
     harness.delivered.clear();
@@ -277,8 +277,7 @@ async fn paid_order_costs_the_documented_units() {
     harness.drain_queues().await;
     assert_eq!(shop.read_order(&order).await["status"], "confirmed");
     let mut calls: BTreeMap<String, u32> = BTreeMap::new();
-    // The simulated provider keeps its records in a table of its own: a real one is asked over the
-    // network.
+    // The simulated provider stores its records in a table, which a real provider does not need.
     for call in
         shop.aws.calls()[before..].iter().filter(|call| !call.tables.contains("payment-simulator"))
     {
@@ -291,7 +290,7 @@ async fn paid_order_costs_the_documented_units() {
         (count("GetItem") + count("BatchGetItem"), count("PutItem") + count("UpdateItem"));
     let counted = (reads, count("Query"), writes, count("TransactWriteItems"), told);
     // One read is this test's own. Three of the transactions and of the messages are the ledger's.
-    // Two of the writes end that the order counts as unpaid.
+    // Two of the writes end the order's count as unpaid.
     assert_eq!(counted, (8 + 1, 0, 9, 8, 11), "{calls:#?} {:#?}", harness.story());
     let _ = writeln!(std::io::stderr(), "a paid order: {told} messages, {calls:?}");
 }

@@ -13,7 +13,7 @@ use super::{
     at_rest, pay, placed, shop, stock, time_passes,
 };
 
-/// What the provider charged and refunded.
+/// The charges and refunds at the provider.
 fn statement(shop: &Shop) -> Vec<Value> {
     let moved = |item: &Value| {
         item["pk"]["S"]
@@ -23,13 +23,13 @@ fn statement(shop: &Shop) -> Vec<Value> {
     shop.aws.items("payment-simulator").into_iter().filter(moved).collect()
 }
 
-/// Orders as the buyer, with a card.
+/// Places an order as the buyer, with a card.
 async fn ordered(shop: &Shop, product: &str, key: &str, token: Option<&str>) -> String {
     let called = shop.order(key, product, 1, token).await;
     called.json()["id"].as_str().unwrap_or_else(|| panic!("{:?}", called.answer)).to_owned()
 }
 
-/// The provider answers again, and the shop has time to ask it about everything.
+/// Restores the provider, and leaves time for every pending query.
 async fn provider_returns(shop: &Shop, harness: &mut Harness) {
     shop.provider.set_network(Network::Up);
     for _ in 0..4 {
@@ -90,8 +90,7 @@ async fn charge_arriving_after_cancellation_is_rejected() {
     nothing_was_charged(&shop, &product, &order).await;
 }
 
-/// A request that left in time and arrives before the charge is voided takes the money: it goes
-/// back.
+/// A charge request that arrives before the charge is voided succeeds, and is refunded.
 #[tokio::test]
 async fn charge_that_arrives_before_it_is_voided_is_refunded() {
     for network in [Network::ChargesDelayed, Network::ChargesRunning] {
@@ -117,7 +116,7 @@ async fn charge_that_arrives_before_it_is_voided_is_refunded() {
     }
 }
 
-/// Our key is wrong for 40 minutes, longer than an order waits for its payment.
+/// The key is wrong for 40 minutes, longer than the payment deadline of an order.
 #[tokio::test]
 async fn cancelled_orders_are_never_charged_after_a_wrong_key() {
     let (shop, product) = shop().await;

@@ -1,12 +1,12 @@
-//! A consumer is stopped: its orders are listed within minutes and say what they wait for, and they
-//! go on once it is back.
+//! A stopped consumer: its orders are listed as stuck within minutes with the awaited answer, and
+//! continue once it is back.
 
 use serde_json::Value;
 use tests::{events, shop::Shop};
 
 use super::{afterwards::give_up, at_rest, pay, placed, shop, time_passes};
 
-/// The orders that the shop is shown as stuck.
+/// The orders that `list-orders` reports as stuck.
 async fn stuck(shop: &Shop) -> Vec<String> {
     let request = events::get("/orders?stuck=true").caller(events::ADMIN);
     let page = shop.call("list-orders", request.event()).await.json();
@@ -18,7 +18,7 @@ async fn stuck(shop: &Shop) -> Vec<String> {
         .collect()
 }
 
-/// The entries of the history about waits.
+/// The history entries about waits.
 fn waits(order: &Value) -> Vec<&Value> {
     order["history"]
         .as_array()

@@ -1,15 +1,15 @@
-//! What the services say to each other stays what it was: JSON Schemas and golden samples of every
-//! message, made from the code, committed here and locked.
+//! The contract between the services: JSON Schemas and golden samples of every message, generated
+//! from the code and committed here.
 //!
-//! - `schemas/<type>.json`: what the data of a message is, made from the structs of the emitters.
-//! - `samples/<queue>/<type>.<what>.json`: whole messages as publishers have sent them, one for
-//!   each shape that the type has had. They stay: a message of an earlier release may wait in a
-//!   queue, and every consumer must still read it.
+//! - `schemas/<type>.json`: the data of a message, generated from the structs of its emitters.
+//! - `samples/<queue>/<type>.<what>.json`: whole messages as published, one for each shape that the
+//!   type has had. Samples are never deleted: a message of an earlier release may wait in a queue,
+//!   and every consumer must still read it.
 //!
-//! A field that is gone, may be missing now or has another type breaks its consumers: that is
-//! another version (`stock_reserved.v2`), whose consumers come before its emitters. What is only
-//! new is written down with `UPDATE_MESSAGES=1 cargo test -p tests --test messages`, which never
-//! changes a sample and never writes a schema that breaks the last.
+//! A field that is removed, becomes optional or changes its type breaks the consumers. That needs a
+//! new version (`stock_reserved.v2`), whose consumers are deployed before its emitters.
+//! `UPDATE_MESSAGES=1 cargo test -p tests --test messages` adds what is new. It never changes a
+//! sample and never writes a schema that breaks the committed one.
 #![allow(clippy::unwrap_used)]
 
 mod changes;
@@ -26,8 +26,7 @@ use changes::Sent;
 use serde_json::{Value, json};
 use tests::template;
 
-/// The type of every message, and what its emitters send: under their names where there are
-/// several.
+/// The generated schema of every message type.
 fn generated() -> BTreeMap<&'static str, Value> {
     emitters::all()
         .into_iter()
@@ -178,7 +177,7 @@ fn published_messages_match_their_schemas() {
             );
         }
     }
-    // Some types share a struct: what one of them never says another one does.
+    // Some types share a struct: a field that one type never sends, another one does.
     let told = |schema: &Value, path: &String| {
         let alike = |other: &&str| {
             schemas[*other]["properties"] == schema["properties"]
@@ -203,7 +202,7 @@ fn published_messages_match_their_schemas() {
 #[test]
 fn every_shape_that_is_sent_has_a_sample_and_no_sample_changes() {
     let known = samples();
-    // Mails and entries of the ledger differ in what they are about, too.
+    // Mails and ledger entries also differ in their template or kind.
     let shape = |queue: &str, message: &Value| {
         let data = &message["data"];
         json!([queue, message["type"], data["template"], data["kind"], schemas::shape(message)])

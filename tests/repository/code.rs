@@ -1,4 +1,4 @@
-//! What the code must not do. Whatever the compiler and the lints cannot see.
+//! Rules for the code that neither the compiler nor the lints check.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use tests::template;
 
 use super::{all_files, none, services};
 
-/// The part of a file that is deployed.
+/// The deployed part of a file.
 fn without_tests(text: &str) -> &str {
     text.split("#[cfg(test)]").next().unwrap_or_default()
 }
 
-/// Whether a file is a module that only tests have: the file that declares it says so.
+/// Whether a file is a test-only module, according to its `mod` declaration.
 fn is_of_tests(file: &str, files: &BTreeMap<String, String>) -> bool {
     let Some((folder, name)) = file.trim_end_matches(".rs").rsplit_once('/') else { return false };
     let parents = [format!("{folder}/mod.rs"), format!("{folder}/lib.rs"), format!("{folder}.rs")];
@@ -36,7 +36,7 @@ fn has_word(line: &str, word: &str) -> bool {
     line.split(word).skip(1).any(|rest| !goes_on(rest))
 }
 
-/// The lines of deployed code that contain one of these, comments left out.
+/// The lines of deployed code that contain one of these words, without comments.
 fn lines_with<'a>(folder: &str, words: &'a [(&'a str, &'a str)]) -> Vec<String> {
     let mut found = Vec::new();
     let files: BTreeMap<String, String> = all_files(folder, "rs").into_iter().collect();
@@ -128,7 +128,7 @@ fn spawned_tasks_log_within_their_invocation() {
     {
         let text = without_tests(&text);
         for (at, _) in text.match_indices("spawn(") {
-            // Up to the end of the statement, however it is broken into lines.
+            // The whole statement, which may span several lines.
             let statement = text[at..].split(';').next().unwrap_or_default();
             if !statement.contains("in_current_span()") && !statement.contains(".instrument(") {
                 let line = text[..at].lines().count();
@@ -245,7 +245,7 @@ fn the_old_tls_stack_and_slow_cryptography_stay_out() {
 
 #[test]
 fn no_test_is_ignored_or_sleeps() {
-    // In two parts, so that this file does not find itself.
+    // In two parts, so that this file does not match itself.
     let words = [concat!("#[ig", "nore"), concat!("thread::sl", "eep(")];
     let files = ["functions", "provider", "shared", "tests"]
         .iter()

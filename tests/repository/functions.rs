@@ -1,4 +1,4 @@
-//! What each function may do, who may call it, and for how long it runs.
+//! The permissions, the callers and the timeouts of each function.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use tests::template;
 
 use super::{functions, generated, none, operations, timeout, transformed};
 
-/// Public routes. To put one here is a decision about security.
+/// Public routes. Adding one is a security decision.
 const PUBLIC: [&str; 13] = [
     "POST /users",
     "POST /users/login",
@@ -26,16 +26,15 @@ const PUBLIC: [&str; 13] = [
     "POST /webhooks/payments/{provider}",
 ];
 
-/// Public routes that show an admin more.
+/// Public routes that return more to an admin.
 const PUBLIC_WITH_TOKEN: [&str; 1] = ["GET /inventory/{product_id}"];
 
-/// The one resource with a wildcard: the identities of SES.
+/// The only resource with a wildcard: the identities of SES.
 const ANY_IDENTITY: &str = "arn:aws:ses:us-east-1:000000000000:identity/*";
 
-/// The functions that send mails.
 const SENDERS_OF_MAIL: [&str; 2] = ["send-notification", "send-account-notification"];
 
-/// API Gateway times out after this many seconds.
+/// The timeout of API Gateway.
 const GATEWAY_SECONDS: u64 = 29;
 
 /// The routes of a function: method and path.
@@ -44,8 +43,8 @@ pub fn routes(function: &str) -> Vec<(String, String)> {
     of_function.map(|(_, route)| (route.method.to_owned(), route.path.to_owned())).collect()
 }
 
-/// The authorizer of each route of the API, as SAM transforms it: by method and path. A method of a
-/// path that represents all others is `GET`.
+/// The authorizer of each route of the API after the SAM transform, by method and path. `GET`
+/// represents a method that serves all others.
 fn authorizers_of_routes() -> BTreeMap<String, String> {
     let (_, api) = transformed().resources("AWS::ApiGateway::RestApi").next().unwrap();
     let mut authorizers = BTreeMap::new();
@@ -110,7 +109,6 @@ fn every_route_has_an_authorizer_or_is_on_the_public_list() {
     none(odd);
 }
 
-/// The statements of a function's own policies.
 fn statements(properties: &Value) -> Vec<&Value> {
     let policies = properties["Policies"].as_array().into_iter().flatten();
     policies.flat_map(|policy| policy["Statement"].as_array().into_iter().flatten()).collect()
@@ -292,7 +290,7 @@ fn a_table_is_written_by_exactly_one_service() {
     }
 }
 
-/// What runs here is the simulated provider: no test would notice that a function cannot reach the real
+/// Tests use the simulated provider, so they would not notice that a function cannot reach the real
 /// one.
 #[test]
 fn functions_with_the_simulator_have_access_to_the_real_provider() {

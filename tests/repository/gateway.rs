@@ -1,5 +1,5 @@
-//! What the gateway does around the functions: the web ACL, the limits of methods, which methods
-//! reach a function, HTTPS in production, and its log. Read from the template as SAM transforms it.
+//! The gateway in front of the functions: the web ACL, the limits of methods, the routing of
+//! methods, HTTPS in production, and the access log. Reads the template after the SAM transform.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,7 +53,7 @@ fn web_acl_limits_the_requests_of_each_address_on_the_stage() {
             (&json!({ "Block": {} }), &json!(false))
         );
     }
-    // Together the rules count every request: one all but webhooks, the other webhooks.
+    // Together the rules count every request: one covers webhooks, the other everything else.
     let scope = |rule: usize| &rules[rule]["Statement"]["RateBasedStatement"]["ScopeDownStatement"];
     assert_eq!(rules.as_array().unwrap().len(), 2);
     assert_eq!(scope(0)["NotStatement"]["Statement"], *scope(1));
@@ -122,10 +122,10 @@ fn web_acl_answers_429_as_a_problem() {
     assert_eq!(problem["code"], "too_many_requests");
 }
 
-/// Lambda admits at most ten requests a second for each unit of concurrency, however short they
+/// Lambda admits at most ten requests per second for each unit of concurrency, however short they
 /// are.
 const LEAST_DURATION_MS: u64 = 100;
-/// What queues leave to the methods of the API.
+/// The share of the concurrency that queues leave to the methods of the API, in percent.
 const SHARE_OF_METHODS: u64 = 40;
 
 /// The parts of `MethodLimits`: the names of rate and burst, the share of the account's concurrency
@@ -194,8 +194,8 @@ fn methods_that_hash_or_call_the_provider_have_limits_of_their_own() {
     none(odd);
 }
 
-/// The methods of each path, by the function that serves them; `ANY` are those without a function
-/// of their own.
+/// The methods of each path, each with the function that serves it. `ANY` covers the methods
+/// without a separate function.
 fn methods_by_path(template: &Template) -> BTreeMap<&str, BTreeMap<String, String>> {
     let (_, api) = only(template, "AWS::ApiGateway::RestApi");
     let function = |operation: &Value| {
@@ -238,7 +238,7 @@ fn functions_that_read_serve_head_and_405_under_the_permission_of_get() {
         let routes = super::functions::routes(&name);
         let operation =
             tests::shop::operations().find(|operation| operation.name() == name).unwrap();
-        // A function knows the operations of its own service.
+        // A function knows the operations of its service.
         let known: Vec<_> = tests::shop::operations()
             .filter(|other| other.service == operation.service)
             .copied()
@@ -300,7 +300,7 @@ fn access_log_is_off_by_default_and_holds_no_path_query_or_header() {
     const FIELDS: [&str; 11] = [
         "requestId",
         "requestTimeEpoch",
-        // Personal data. The log exists to find who floods the API.
+        // Personal data. The log exists to identify sources of floods.
         "identity.sourceIp",
         "httpMethod",
         "resourcePath",
@@ -334,8 +334,8 @@ fn access_log_is_off_by_default_and_holds_no_path_query_or_header() {
     assert!(serde_json::from_str::<BTreeMap<String, String>>(&format).is_ok(), "{format}");
 }
 
-/// The role with which the gateway writes logs belongs to the account: a stack that is deleted
-/// would take it from all others.
+/// The gateway's logging role belongs to the account: deleting a stack that owns it would remove it
+/// from all other stacks.
 #[test]
 fn template_leaves_the_gateway_settings_of_the_account_alone() {
     assert_eq!(transformed().resources("AWS::ApiGateway::Account").count(), 0);
@@ -379,7 +379,7 @@ fn prod_rejects_addresses_that_are_not_https() {
         ] {
             assert!(!allowed(bad), "{parameter} {bad}");
         }
-        // Every http address that the pattern lets through is one that the rule knows.
+        // The rule rejects every http address that the pattern accepts.
         let development: Vec<String> = (0..65_536)
             .map(|port| format!("http://localhost:{port}"))
             .filter(|address| allowed(address))

@@ -1,4 +1,5 @@
-//! An operation is spoken of in several places, and each of them knows all operations.
+//! Every operation is listed in all the files that must know it, and no file names a missing
+//! operation.
 
 use std::collections::BTreeSet;
 

@@ -1,14 +1,14 @@
 //! The language of the repository: every sentence that a person reads uses the terms of the field.
 //!
-//! Comments, documentation, log lines, problems, mails, templates and the texts of the tools are
-//! read line by line. A failure names the file, the line and the better word.
+//! Checks comments, documentation, log lines, problems, mails, templates and the texts of the
+//! tools. A failure names the file, the line and a better word.
 
 use std::{path::Path, process::Command};
 
 use regex::Regex;
 use tests::template::root;
 
-/// What is not written, and what to write instead.
+/// Rejected patterns, each with a better word.
 const PATTERNS: &[(&str, &str)] = &[
     (r"\bwho(m|se)?ever\b", "name the actor: the caller, the client, the operator"),
     (r"\b(no|some|every|any)body\b", "name the actor, or use the passive"),

@@ -1,4 +1,5 @@
-//! No message is lost in silence: dead letters, alarms, partial batches, and time enough to work.
+//! No message is lost unnoticed: dead-letter queues, alarms, partial batch responses, and
+//! sufficient timeouts.
 
 use std::collections::BTreeSet;
 
@@ -8,17 +9,17 @@ use tests::template::{self, Template};
 use super::{functions, none, timeout, transformed};
 use Kind::{Once, Repeated};
 
-/// Whether the sender of a queue's messages sends a lost one again.
+/// Whether the sender re-sends a lost message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
-    /// An answer that is missing makes the sender repeat its command. After 20 receptions, 83
-    /// minutes at least, the message is a dead letter.
+    /// The sender re-sends its command until it is answered. After 20 receives, at least 83
+    /// minutes, the message becomes a dead letter.
     Repeated,
-    /// It has no second sender, so it is retried for about four days.
+    /// The message is sent once, so it is retried for about four days.
     Once,
 }
 
-/// Every queue with its kind, and the age at which its oldest message raises an alarm.
+/// Every queue with its kind, and the age in seconds at which its oldest message raises an alarm.
 const QUEUES: [(&str, Kind, u64); 15] = [
     ("reserve-stock", Repeated, 900),
     ("release-stock", Repeated, 900),
@@ -38,10 +39,10 @@ const QUEUES: [(&str, Kind, u64); 15] = [
     ("record-entry", Once, 900),
 ];
 
-/// Where EventBridge puts what it could not deliver.
+/// The queue for events that EventBridge could not deliver.
 const UNDELIVERED: &str = "ferrocart-undelivered-events";
 
-/// The queues that a consumer reads, by their name without the stack's: logical id and properties.
+/// The queues that a consumer reads: name without the stack's prefix, logical id and properties.
 fn main_queues(template: &Template) -> Vec<(String, String, Value)> {
     let named = |(id, queue): (String, Value)| {
         (text(&queue["QueueName"]).trim_start_matches("ferrocart-").to_owned(), id, queue)
@@ -52,7 +53,7 @@ fn main_queues(template: &Template) -> Vec<(String, String, Value)> {
     queues(template).into_iter().map(named).filter(is_main).collect()
 }
 
-/// `ReserveStockQueue` is the logical id of the queue `reserve-stock`, and so on.
+/// The queues by name: `ReserveStockQueue` is the logical id of `reserve-stock`.
 fn queues(template: &Template) -> Vec<(String, Value)> {
     template
         .resources("AWS::SQS::Queue")
@@ -64,7 +65,7 @@ fn is_dead_letter(name: &str) -> bool {
     name.ends_with("-dead-letter")
 }
 
-/// The mapping that reads from `arn`: its properties.
+/// The properties of the event source mapping that reads from `arn`.
 fn mapping_from(template: &Template, arn: &str) -> Option<Value> {
     let mappings = template
         .resources("AWS::Lambda::EventSourceMapping")
@@ -76,7 +77,7 @@ fn has_alarm(template: &Template, metric: &str, dimension: &str, value: &str) ->
     alarm_on(template, metric, &[(dimension, value)]).is_some()
 }
 
-/// The alarm that watches a metric with exactly these dimensions, and has an action.
+/// The alarm on a metric with exactly these dimensions and an action.
 fn alarm_on(template: &Template, metric: &str, expected: &[(&str, &str)]) -> Option<Value> {
     template
         .resources("AWS::CloudWatch::Alarm")
@@ -219,8 +220,8 @@ fn queues_retry_for_as_long_as_their_kind_needs() {
     );
     for (name, _, queue) in main_queues(template) {
         let (_, kind, _) = QUEUES.iter().find(|row| row.0 == name).unwrap();
-        // Seconds. A queue that retries for up to 5.1 days keeps its messages for seven. A dead
-        // letter counts from its first sending.
+        // Seconds. A queue that retries for up to 5.1 days keeps its messages for seven. The
+        // retention of a dead letter counts from its first send.
         let expected = match kind {
             Repeated => (Some(20), Some(345_600)),
             Once => (Some(500), Some(604_800)),
@@ -297,7 +298,7 @@ fn every_queue_has_an_alarm_on_the_age_of_its_messages() {
             odd.push(format!("add an alarm on ApproximateAgeOfOldestMessage above {age} seconds for {name}: {threshold:?}"));
         }
     }
-    // SQS leaves messages that were received three times out of the age: the consumers of each
+    // SQS excludes messages that were received three times from the age, so the consumers of each
     // service count them.
     for service in ["inventory", "orders", "payments", "notifications", "ledger"] {
         if alarm_on(template, "MessageDelayed", &[("service", service), ("stack", "ferrocart")])
@@ -309,8 +310,8 @@ fn every_queue_has_an_alarm_on_the_age_of_its_messages() {
     none(odd);
 }
 
-/// What queues leave to the methods of the API, in percent of the account's concurrency: see
-/// `gateway`.
+/// The percentage of the account's concurrency for queues; the methods of the API have the rest:
+/// see `gateway`.
 const SHARE_OF_QUEUES: u64 = 60;
 
 #[test]
@@ -339,7 +340,7 @@ fn queues_leave_concurrency_to_the_methods_of_the_api() {
         let available = account.parse::<u64>().unwrap() * SHARE_OF_QUEUES / 100;
         assert!(sum <= available, "of {account} queues may use {available}, not {sum}");
     }
-    // What is reserved is lost to all other functions.
+    // Reserved concurrency is unavailable to all other functions.
     assert!(!template.document.to_string().contains("ReservedConcurrentExecutions"));
     // The emulator compares numbers, and keeps parameters as texts.
     let local = template.with(&[("Local", "true")]);
@@ -489,8 +490,7 @@ fn schedules_that_settle_orders_are_watched() {
     none(odd);
 }
 
-/// The safety net must not stop unnoticed: whatever the interval, its alarm waits for several of
-/// them.
+/// The sweeps must not stop unnoticed: at any interval, the alarm spans several runs.
 #[test]
 fn sweeps_that_stop_running_raise_an_alarm() {
     let document = &template::template().document;
@@ -536,7 +536,7 @@ fn sweeps_that_stop_running_raise_an_alarm() {
     }
 }
 
-/// The digits of an interval with a zero behind them, as the template joins them.
+/// The digits of an interval followed by a zero, as the template joins them.
 fn joined(expression: &Value, interval: &str) -> Option<u64> {
     let digits = serde_json::json!({ "Fn::Select": [0, { "Fn::Split": [" ", { "Fn::Select": [1, { "Fn::Split": ["(", interval] }] }] }] });
     assert_eq!(*expression, serde_json::json!({ "Fn::Join": ["", [digits, "0"]] }));
@@ -552,8 +552,8 @@ fn throttles_of_the_account_raise_an_alarm() {
     assert_eq!(serde_json::json!(found), serde_json::json!(["AWS/Lambda", "Sum", 0, 300]));
 }
 
-/// Every target of EventBridge, as SAM makes it: the rule's logical id, its properties, and the
-/// target.
+/// Every target of EventBridge after the SAM transform: the rule's logical id, its properties, and
+/// the target.
 fn targets(template: &Template) -> Vec<(String, Value, Value)> {
     let rules = template
         .resources("AWS::Events::Rule")
@@ -636,8 +636,8 @@ fn undelivered_events_are_kept_and_raise_an_alarm() {
     none(odd);
 }
 
-/// EventBridge hands a sweep to Lambda's own queue, which would keep it for six hours while the
-/// account is throttled.
+/// EventBridge invokes a sweep asynchronously: Lambda's internal queue would keep it for six hours
+/// while the account is throttled.
 #[test]
 fn sweeps_of_every_minute_do_not_pile_up() {
     for sweep in ["resume-orders", "reconcile-payments"] {
@@ -648,7 +648,7 @@ fn sweeps_of_every_minute_do_not_pile_up() {
     }
 }
 
-/// An alarm on a metric that nothing writes with those dimensions never rings.
+/// An alarm on dimensions that no metric has never fires.
 #[test]
 fn alarms_on_our_own_metrics_watch_the_dimensions_that_are_written() {
     let template = template::template();

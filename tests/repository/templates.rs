@@ -1,5 +1,5 @@
-//! How the templates of the services fit together: the same globals, the same parameters, nothing
-//! of a service in the root.
+//! The templates of the services fit together: the same globals, the same parameters, and no
+//! service resource in the root.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,8 +8,8 @@ use tests::template::{self, Template};
 
 use super::{none, transformed_files};
 
-/// What the whole shop shares: the API, its web ACL and log, the topic of the alarms, and what
-/// EventBridge could not deliver.
+/// The resources that all services share: the API, its web ACL and log, the alarm topic, and the
+/// queue for undelivered events.
 const SHARED: [&str; 12] = [
     "AlarmEmailSubscription",
     "AlarmTopic",
@@ -25,11 +25,11 @@ const SHARED: [&str; 12] = [
     "WebAclAssociation",
 ];
 
-/// The longest names that AWS gives regions today.
+/// The longest region name of AWS today.
 const LONGEST_REGION: &str = "ap-southeast-1";
-/// `Shop` has at most this many characters.
+/// The maximum length of `Shop`.
 const LONGEST_SHOP: usize = 24;
-/// IAM takes role names of at most this many characters.
+/// IAM's limit for role names.
 const LONGEST_ROLE_NAME: usize = 64;
 
 fn services() -> Vec<(String, Template)> {
@@ -40,7 +40,7 @@ fn members<'a>(value: &'a Value, what: &str) -> &'a Map<String, Value> {
     value.as_object().unwrap_or_else(|| panic!("{what}: {value}"))
 }
 
-/// SAM gives the globals of the root to none of the nested stacks.
+/// SAM does not pass the globals of the root to nested stacks.
 #[test]
 fn globals_are_the_same_in_every_service() {
     let mut seen: BTreeMap<String, (String, Value)> = BTreeMap::new();
@@ -49,7 +49,7 @@ fn globals_are_the_same_in_every_service() {
         let globals = members(&service.document["Globals"]["Function"], &file).clone();
         let mut settings: BTreeMap<String, Value> =
             globals.into_iter().filter(|(name, _)| name != "Environment").collect();
-        // Each service has a log group of its own.
+        // Each service has a separate log group.
         let log_group = settings.remove("LoggingConfig");
         if !log_group.is_some_and(|config| {
             service.resource(config["LogGroup"]["Ref"].as_str().unwrap_or_default()).is_object()
@@ -79,7 +79,7 @@ fn name_of_table(service: &Template, value: &Value) -> Value {
     table.filter(|name| !name.is_null()).unwrap_or_else(|| value.clone())
 }
 
-/// A child that is deployed by the root and one that is deployed alone have the same settings.
+/// A service has the same settings whether the root deploys it or it is deployed alone.
 #[test]
 fn parameters_of_services_are_those_of_the_root() {
     let root = Template::read("template.yaml");
@@ -141,8 +141,7 @@ fn root_has_no_permission_and_no_resource_of_a_service() {
     none(odd);
 }
 
-/// A release moves the alias `live`; who named a function without it would call code that is not
-/// released yet.
+/// A release moves the alias `live`. A call without the alias would run unreleased code.
 #[test]
 fn everything_that_calls_a_function_names_its_alias() {
     let mut odd = Vec::new();
@@ -181,8 +180,8 @@ fn everything_that_calls_a_function_names_its_alias() {
     none(odd);
 }
 
-/// Policies name the roles of publishers by name. A condition, unlike a principal, may name a role
-/// that does not exist yet.
+/// Policies refer to the roles of publishers by name. Unlike a principal, a condition may name a
+/// role that does not exist yet.
 #[test]
 fn names_of_roles_fit_into_iam() {
     let mut odd = Vec::new();

@@ -1,5 +1,5 @@
-//! Readers of the document can rely on it: schemas say what they mean, examples are good ones,
-//! and nothing is left unsaid.
+//! Readers of the document can rely on it: schemas and examples are valid, and everything has a
+//! description.
 
 use jsonschema::Validator;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ fn validator(document: &Value, schema: &Value) -> Validator {
         .unwrap_or_else(|error| panic!("{schema} is no schema: {error}"))
 }
 
-/// What is wrong with a value, in one line.
+/// The first violation of a schema by a value.
 pub fn wrong(document: &Value, schema: &Value, value: &Value) -> Option<String> {
     let errors: Vec<String> = validator(document, schema)
         .iter_errors(value)
@@ -107,7 +107,7 @@ fn the_examples_of_problems_are_problems() {
     );
 }
 
-/// The examples of an answer are also held against what it says of its own members.
+/// Examples of a problem also satisfy the members that the response describes.
 #[test]
 fn the_examples_of_problems_have_the_members_that_their_answers_describe() {
     let document = document();
@@ -118,7 +118,8 @@ fn the_examples_of_problems_have_the_members_that_their_answers_describe() {
             for (name, example) in content["examples"].as_object().into_iter().flatten() {
                 let why =
                     wrong(&document, &content["schema"], &resolved(&document, example)["value"]);
-                // All broken rules share one example, whose code another answer may lack.
+                // All broken rules share one example, whose code a particular response may not
+                // list.
                 odd.extend(
                     why.filter(|_| name != "broken_rule")
                         .map(|why| format!("{} {status} {name}: {why}", operation["operationId"])),

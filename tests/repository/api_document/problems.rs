@@ -1,4 +1,4 @@
-//! The list of problems explains what the code and the gateway answer, all of it and nothing else.
+//! The list of problems explains exactly the problems that the code and the gateway answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +15,7 @@ use super::{
 };
 use crate::{all_files, functions::routes, none, operations};
 
-/// A problem that is made somewhere: its status, its code, and its title where that is written beside
-/// it.
+/// A problem in the code: its status, its code, and its title if it is written next to it.
 type Made = (u16, String, Option<String>);
 
 const CONSTRUCTORS: [(&str, u16); 3] =
@@ -37,7 +36,7 @@ const STATUSES: [(&str, u16); 13] = [
     ("SERVICE_UNAVAILABLE", 503),
 ];
 
-/// The services that have a route: the errors of the others are only in their logs.
+/// The services that have a route: the errors of the others only appear in logs.
 fn answering() -> BTreeSet<String> {
     let has_route = |name: &str| !routes(name).is_empty();
     operations()
@@ -47,7 +46,7 @@ fn answering() -> BTreeSet<String> {
         .collect()
 }
 
-/// The code that is deployed and can answer a request, each file on one line.
+/// The deployed code that can answer a request, each file on one line.
 fn deployed() -> Vec<(String, String)> {
     let files = ["shared/src", "provider/src", "functions"]
         .iter()
@@ -81,7 +80,7 @@ fn arguments(rest: &str) -> (Option<&str>, Option<&str>) {
     (Some(first), second)
 }
 
-/// Every problem that the code makes, by where.
+/// Every problem that the code creates, with its location.
 fn made() -> Vec<(String, Made)> {
     let mut made = Vec::new();
     for (file, code) in deployed() {
@@ -123,7 +122,7 @@ fn made() -> Vec<(String, Made)> {
     made
 }
 
-/// Every rule that the code says is broken, by where.
+/// Every broken rule that the code reports, with its location.
 fn broken() -> BTreeMap<String, String> {
     let mut broken = BTreeMap::new();
     for (file, code) in deployed() {
@@ -136,7 +135,7 @@ fn broken() -> BTreeMap<String, String> {
                 broken.insert(name.to_owned(), file.clone());
             }
         }
-        // A parameter of the query, whose name comes first.
+        // For a query parameter, the name is the first argument.
         for rest in code.split(" parameter(").skip(1) {
             if let (Some(_), Some(name)) = arguments(rest) {
                 broken.insert(name.to_owned(), file.clone());
@@ -146,7 +145,7 @@ fn broken() -> BTreeMap<String, String> {
     broken
 }
 
-/// What the gateway answers by itself.
+/// The gateway's own responses.
 fn of_the_gateway() -> Vec<Value> {
     let template = template::template();
     let answers = template.resource("Api")["Properties"]["DefinitionBody"]["x-amazon-apigateway-gateway-responses"].as_object().unwrap();
@@ -270,7 +269,7 @@ fn every_problem_and_rule_is_answered_by_some_operation() {
     none(odd);
 }
 
-/// Every member that the code adds to a problem, by where.
+/// Every member that the code adds to a problem, with its location.
 fn members_made() -> BTreeMap<String, String> {
     let added = |(file, code): (String, String)| {
         let names = code
@@ -320,7 +319,7 @@ fn every_member_of_a_problem_has_a_type_and_an_example_of_it() {
             "functions/platform/src/problems.rs describes the member {name}, which nothing adds"
         ));
     }
-    // What the list says is what an answer of the document says.
+    // The document describes each member as the list does.
     each_operation(&document, |_, _, operation| {
         for (status, answer) in operation["responses"].as_object().into_iter().flatten() {
             for (name, schema) in own_members(resolved(&document, answer)) {

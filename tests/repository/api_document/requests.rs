@@ -1,6 +1,5 @@
-//! What the document says of an operation is what its source file does: each call that reads
-//! something from the request, or decides what is answered, has its place in the document, and
-//! nothing is listed without such a call.
+//! The document agrees with the source file of each operation. Each call that reads the request or
+//! determines the response appears in the document, and nothing appears without such a call.
 
 use std::collections::BTreeSet;
 
@@ -13,11 +12,11 @@ use super::{
 };
 use crate::{Operation, all_files, none, source};
 
-/// A call, and what the document shows of it.
+/// A call, and its evidence in the document.
 struct Sign {
     /// Any of these calls.
     calls: &'static [&'static str],
-    /// What the document has then, in words.
+    /// A description of the evidence.
     what: &'static str,
     shown: fn(&Value, &Value) -> bool,
 }
@@ -166,7 +165,7 @@ fn has_status(operation: &Value, status: &str) -> bool {
     operation["responses"].get(status).is_some()
 }
 
-/// Whether an answer that is not a problem has this header.
+/// Whether a response that is not a problem has this header.
 fn has_header(operation: &Value, name: &str) -> bool {
     let answers = operation["responses"].as_object().into_iter().flatten();
     answers
@@ -188,8 +187,7 @@ fn has_parameter(
     })
 }
 
-/// The part of an operation's file that is deployed, without white space: calls may be laid out
-/// over several lines.
+/// The deployed part of an operation's file without white space: calls may span several lines.
 fn deployed(operation: &Operation) -> String {
     let file = source(&format!(
         "functions/{}/src/operations/{}.rs",
@@ -203,7 +201,7 @@ fn deployed(operation: &Operation) -> String {
         .collect()
 }
 
-/// The texts that stand in a file between `before` and the next quote.
+/// The texts in a file between `before` and the next quote.
 fn quoted_after<'a>(code: &'a str, before: &str) -> BTreeSet<&'a str> {
     code.split(before).skip(1).filter_map(|rest| rest.split('"').next()).collect()
 }
@@ -222,7 +220,7 @@ fn documented_parameters_and_answers_match_the_code() {
                 (Some(call), false) => {
                     odd.push(format!("{id} calls {call}, but the document does not show {what}"))
                 }
-                // An answer that is put together by hand is like one of those that are not.
+                // A response that is built by hand has the same headers as others.
                 (None, true)
                     if !(calls[0].starts_with("http::") && code.contains("Response::json(")) =>
                 {
@@ -304,7 +302,7 @@ fn a_request_has_no_fields_but_those_that_are_described() {
     none(odd);
 }
 
-/// Where an answer leaves a field out, the document must not promise it, not even as null.
+/// A field that a response omits must not be documented as present, not even as null.
 #[test]
 fn a_field_that_is_left_out_of_an_answer_is_not_described_as_one_that_is_there() {
     let mut odd = Vec::new();

@@ -1,4 +1,4 @@
-//! The document and the operations speak of the same routes, and say the same of who may call them.
+//! The document and the operations have the same routes and the same callers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{generated, none};
 
-/// Each route that an operation declares, with its function and who may call it.
+/// Each route that an operation declares, with its function and its callers.
 fn declared_routes() -> BTreeMap<String, (String, Access)> {
     generated::routes()
         .map(|(operation, route)| {
