@@ -68,7 +68,7 @@ async fn round_trips(
 
 /// The limits of the buyer and of the network share the one read and the one transaction.
 #[tokio::test(start_paused = true)]
-async fn placing_an_order_costs_one_read_and_one_transaction_and_a_replay_the_read_alone() {
+async fn new_order_costs_one_read_and_one_transaction_and_a_replay_one_read() {
     let (shop, product) = shop().await;
     // The key that derives network names is cached.
     assert_eq!(shop.order("earlier", &product, 1, None).await.status(), 201);
@@ -117,7 +117,7 @@ async fn order_action_costs_one_read_and_one_write() {
 }
 
 #[tokio::test]
-async fn to_read_one_thing_costs_one_call() {
+async fn reading_one_resource_costs_one_call() {
     let (shop, product) = shop().await;
     let order = id(&shop.order("first", &product, 1, Some("tok_ok")).await);
     shop.harness().drain_queues().await;
@@ -146,7 +146,7 @@ async fn to_read_one_thing_costs_one_call() {
 }
 
 #[tokio::test]
-async fn a_page_of_a_list_costs_one_query_for_each_shard() {
+async fn list_page_costs_one_query_per_shard() {
     let (shop, product) = shop().await;
     shop.order("first", &product, 1, None).await;
     costs(
@@ -197,7 +197,7 @@ fn refresh(tokens: &Called) -> Value {
 }
 
 #[tokio::test]
-async fn to_register_costs_one_try_and_one_transaction() {
+async fn registration_costs_one_attempt_and_one_transaction() {
     let shop = Shop::new();
     costs(
         &shop.call("register-user", sample("register-user")).await,
@@ -209,7 +209,7 @@ async fn to_register_costs_one_try_and_one_transaction() {
 /// the account. A network with a recent attempt costs one more call and round trip: its bucket is
 /// not empty.
 #[tokio::test(start_paused = true)]
-async fn login_costs_three_round_trips_of_four_calls_or_two_of_three_from_a_known_device() {
+async fn login_costs_three_round_trips_or_two_from_a_known_device() {
     let shop = Shop::new();
     let (first, _) = ada(&shop).await;
     let device = first.header("x-device-token").expect("the first login earns a device token");
@@ -246,7 +246,7 @@ async fn token_refresh_costs_one_transaction() {
 }
 
 #[tokio::test]
-async fn the_authorizer_costs_one_call_where_the_gateway_has_no_answer_of_the_last_minute() {
+async fn authorizer_costs_one_call_without_a_cached_response() {
     let (_, authorized) = ada(&Shop::new()).await;
     assert_eq!(authorized.operations(), ["BatchGetItem"]);
 }
@@ -339,7 +339,7 @@ async fn reading_users_costs_one_call_each_or_one_per_shard() {
 
 /// The keys are read at most once in a few seconds, for all callers.
 #[tokio::test]
-async fn the_public_keys_cost_no_call_of_a_table() {
+async fn public_keys_cost_no_table_call() {
     let shop = Shop::new();
     shop.rotate_signing_key().await;
     let keys = shop.call("get-jwks", sample("get-jwks")).await;
@@ -348,7 +348,7 @@ async fn the_public_keys_cost_no_call_of_a_table() {
 }
 
 #[tokio::test]
-async fn to_pay_costs_at_most_four_calls_of_payments_own_table() {
+async fn payment_costs_at_most_four_calls_of_the_payments_table() {
     let (shop, product) = shop().await;
     let order = id(&shop.order("first", &product, 1, None).await);
     shop.harness().drain_queues().await;
@@ -447,7 +447,7 @@ async fn product_change_costs_one_read_and_one_write() {
 
 /// The index finds the notification, and the write checks that it still exists.
 #[tokio::test]
-async fn to_read_a_notification_costs_a_query_and_a_write() {
+async fn reading_a_notification_costs_a_query_and_a_write() {
     let shop = Shop::new();
     assert_eq!(
         shop.call("send-notification", sample("send-notification")).await.ok()["batchItemFailures"],
@@ -462,7 +462,7 @@ async fn to_read_a_notification_costs_a_query_and_a_write() {
 }
 
 #[tokio::test]
-async fn to_write_for_the_shop_costs_little() {
+async fn admin_writes_cost_few_calls() {
     let shop = Shop::new();
     let created = shop.call("create-product", sample("create-product")).await;
     assert_eq!(created.status(), 201, "{:?}", created.answer);
@@ -473,7 +473,7 @@ async fn to_write_for_the_shop_costs_little() {
 }
 
 #[tokio::test]
-async fn a_list_costs_the_same_however_much_is_stored() {
+async fn list_cost_is_independent_of_stored_items() {
     let shop = Shop::new();
     let product =
         sample("publish-product-events")["Records"][0]["dynamodb"]["NewImage"].to_string();
@@ -556,7 +556,7 @@ async fn a_list_costs_the_same_however_much_is_stored() {
 /// A function that waits without a limit costs money, and its caller gets an unspecific 504 from
 /// the gateway.
 #[tokio::test(start_paused = true)]
-async fn when_aws_falls_silent_every_request_ends_in_503_within_ten_seconds() {
+async fn unresponsive_aws_is_503_within_ten_seconds() {
     let one_call = shared::aws::timeouts().operation_timeout().expect("a call has a limit");
     let one_try = shared::aws::timeouts().operation_attempt_timeout().expect("a try has a limit");
     let (mut odd, mut measured) = (Vec::new(), 0);

@@ -323,7 +323,7 @@ async fn every_function_has_exactly_the_permissions_it_uses() {
 }
 
 #[test]
-fn an_action_too_many_and_one_too_few_are_named() {
+fn unused_and_missing_actions_are_reported() {
     let template = Template::parse(
         "Resources:\n\
          \x20 OrdersTable: {Type: AWS::DynamoDB::Table, Properties: {TableName: !Sub '${AWS::StackName}-orders'}}\n\

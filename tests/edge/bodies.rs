@@ -46,7 +46,7 @@ fn with_text(document: &Value, place: &str, text: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_request_that_is_damaged_here_succeeds_undamaged() {
+async fn undamaged_requests_succeed() {
     for route in ROUTES.iter() {
         let mut edge = ApiFixture::new("undamaged requests").await;
         edge.check("the valid request", route.operation, edge.valid(route.operation), Expect::Fine)
@@ -188,7 +188,7 @@ async fn duplicate_field_is_400_at_every_level() {
 }
 
 #[tokio::test]
-async fn a_field_of_another_type_is_422_with_its_place() {
+async fn field_of_another_type_is_422_with_its_pointer() {
     let digits = "9".repeat(400);
     let for_numbers = [
         "\"3\"",
@@ -355,7 +355,7 @@ async fn wrong_json_types_are_rejected() {
 }
 
 #[tokio::test]
-async fn a_field_that_is_missing_is_422_unless_it_may_be() {
+async fn missing_field_is_422_unless_optional() {
     for operation in takers() {
         let mut edge = ApiFixture::new("missing fields").await;
         let body = edge.body(operation).unwrap();
@@ -391,7 +391,7 @@ async fn a_field_that_is_missing_is_422_unless_it_may_be() {
 }
 
 #[tokio::test]
-async fn a_field_that_there_is_not_is_422_at_every_level() {
+async fn unknown_field_is_422_at_every_level() {
     const STRANGE: [&str; 18] = [
         "user_id",
         "role",
@@ -440,7 +440,7 @@ async fn a_field_that_there_is_not_is_422_at_every_level() {
 
 /// Words from serde's messages in client input: the text after them must not be echoed.
 #[tokio::test]
-async fn no_answer_repeats_the_input() {
+async fn no_response_echoes_the_input() {
     let tricks = [
         format!("x, expected {ECHO}"),
         format!("`, expected `{ECHO}`, expected `"),

@@ -72,7 +72,7 @@ fn refresh(edge: &ApiFixture, token: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_does_not_count_is_401_and_says_nothing_about_why() {
+async fn invalid_refresh_token_is_401_without_a_reason() {
     const REFUSED: Expect = Expect::Problem(401, "invalid_token");
     let mut edge = ApiFixture::new("refresh tokens").await;
     let good = edge.refresh_token.clone();
@@ -135,7 +135,7 @@ async fn a_refresh_token_that_does_not_count_is_401_and_says_nothing_about_why()
 }
 
 #[tokio::test]
-async fn a_link_that_does_not_work_is_400_and_says_nothing_about_why() {
+async fn invalid_link_is_400_without_a_reason() {
     const REFUSED: Expect = Expect::Problem(400, "invalid_one_time_token");
     for operation in ["verify-email", "confirm-password-reset", "withdraw-email-change"] {
         let mut edge = ApiFixture::new("links").await;
@@ -208,7 +208,7 @@ async fn taken_address_is_409() {
 }
 
 #[tokio::test]
-async fn a_change_says_which_version_it_starts_from() {
+async fn change_requires_the_current_if_match_version() {
     let mut edge = ApiFixture::new("versions").await;
     for route in ROUTES.iter().filter(|route| route.if_match != IfMatch::Ignored) {
         let etag = edge.etag_of(route.operation).to_owned();
@@ -392,7 +392,7 @@ async fn empty_unknown_and_own_account_changes_are_rejected() {
 }
 
 #[tokio::test]
-async fn a_cursor_of_the_users_is_its_admins_own() {
+async fn user_list_cursor_of_another_admin_is_rejected() {
     let mut edge = ApiFixture::new("cursors of users").await;
     edge.check("a second user", "register-user", edge.valid("register-user"), Expect::Fine).await;
     let list = |operation: &str, caller: &str, query: &str| {
@@ -517,7 +517,7 @@ async fn invalid_device_token_is_ignored() {
 /// One attempt above the limit: status and headers are the same for registered and unregistered
 /// addresses. No client input moves an attempt to another bucket.
 #[tokio::test]
-async fn one_try_too_many_is_429_and_says_when_to_come_back() {
+async fn attempt_above_the_limit_is_429_with_retry_after() {
     let login = |email: &str| json!({ "email": email, "password": "wrong password" });
     let rows: [(&str, usize, Value, Expect); 5] = [
         ("login-user", 10, login("ada@example.com"), Expect::Problem(401, "invalid_credentials")),

@@ -66,7 +66,7 @@ fn shows(text: &str, what: &str) -> bool {
 }
 
 #[tokio::test]
-async fn an_answer_of_aws_that_cannot_be_read_is_not_repeated() {
+async fn unreadable_aws_response_is_not_quoted_in_errors() {
     let mut odd = Vec::new();
     let cut = format!(
         "{{\"Item\":{{\"email\":{{\"S\":\"{ECHO}\"}}}},\"SecretString\":\"{ECHO}\",\"Name\":"
@@ -90,7 +90,7 @@ async fn an_answer_of_aws_that_cannot_be_read_is_not_repeated() {
 }
 
 #[test]
-fn an_item_that_cannot_be_read_is_not_repeated() {
+fn unreadable_item_is_not_quoted_in_errors() {
     type Read = fn(Item) -> Result<(), String>;
     let order: Read =
         |item| from_item::<orders::domain::Order>(item).map(drop).map_err(|error| causes(&error));

@@ -19,7 +19,7 @@ async fn answer(edge: &ApiFixture, operation: &str, method: &str, mut event: Val
 }
 
 #[tokio::test]
-async fn head_answers_as_get_without_a_body_on_every_route_that_reads() {
+async fn head_equals_get_without_a_body_on_every_readable_route() {
     let edge = ApiFixture::new("HEAD").await;
     let before = world(&edge.shop.aws);
     let mut seen = 0;

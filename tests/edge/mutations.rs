@@ -120,7 +120,7 @@ impl Chance {
 }
 
 #[tokio::test]
-async fn no_damage_makes_a_function_panic_or_answer_5xx() {
+async fn randomly_damaged_events_cause_no_panic_and_no_5xx() {
     let setting = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seed = setting("EDGE_SEED").unwrap_or(20_261_121);
     let rounds = setting("EDGE_MUTATIONS").unwrap_or(100);

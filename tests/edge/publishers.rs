@@ -331,7 +331,7 @@ async fn check_bad_records(operation: &str) {
 /// One test per publisher, so that they run concurrently.
 macro_rules! bad_records {
     ($($publisher:ident)*) => {
-        mod a_publisher_never_stops_and_loses_no_change_that_it_cannot_read {
+        mod publisher_continues_and_keeps_unreadable_changes {
             $(
                 #[tokio::test]
                 async fn $publisher() {

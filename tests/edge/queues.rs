@@ -185,7 +185,7 @@ fn unreadable(operation: &str) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn a_record_that_cannot_be_read_is_rejected_alone() {
+async fn unreadable_record_is_rejected_alone() {
     let (mut checked, mut odd) = (0, Vec::new());
     for (operation, queue, before) in CONSUMERS {
         let shop = shop_for(operation, before).await;
@@ -219,7 +219,7 @@ async fn a_record_that_cannot_be_read_is_rejected_alone() {
 
 /// Sends a consumer messages with one invalid field, each next to a good one. The messages are
 /// divided into `parts`; this runs one of them.
-async fn check_odd_fields(operation: &str, part: usize, parts: usize) {
+async fn check_invalid_fields(operation: &str, part: usize, parts: usize) {
     let wrong = [
         json!(null),
         json!(""),
@@ -287,13 +287,13 @@ async fn check_odd_fields(operation: &str, part: usize, parts: usize) {
 }
 
 /// One test per consumer, so that they run concurrently; several for consumers with many messages.
-macro_rules! odd_fields {
+macro_rules! invalid_field_tests {
     ($($test:ident: $operation:literal $part:literal of $parts:literal,)*) => {
-        mod a_message_of_which_one_field_is_odd_delays_no_other {
+        mod message_with_an_invalid_field_delays_no_other {
             $(
                 #[tokio::test]
                 async fn $test() {
-                    super::check_odd_fields($operation, $part - 1, $parts).await;
+                    super::check_invalid_fields($operation, $part - 1, $parts).await;
                 }
             )*
 
@@ -310,7 +310,7 @@ macro_rules! odd_fields {
     };
 }
 
-odd_fields! {
+invalid_field_tests! {
     reserve_stock: "reserve-stock" 1 of 1,
     release_stock: "release-stock" 1 of 1,
     commit_stock: "commit-stock" 1 of 1,
@@ -492,7 +492,7 @@ async fn contradictory_message_is_rejected_and_writes_nothing() {
 /// Two different entries with one id: the first is kept, the other rejected. The order of the lines
 /// does not matter.
 #[tokio::test]
-async fn an_entry_is_written_once_and_never_written_over() {
+async fn entry_is_written_once_and_never_overwritten() {
     let shop = Shop::new();
     let entry = envelope("record-entry");
     let tell = async |message: &Value| {
@@ -639,7 +639,7 @@ async fn malformed_batch_fails_and_writes_nothing() {
 
 /// Messages that arrive before their predecessor, or refer to a missing record.
 #[tokio::test]
-async fn a_message_about_nothing_comes_back_or_leaves_its_mark() {
+async fn message_without_its_record_is_retried_or_recorded() {
     for (operation, queue, _) in CONSUMERS {
         let shop = Shop::new();
         let called = shop

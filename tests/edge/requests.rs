@@ -25,7 +25,7 @@ fn query(event: &mut Value, parameters: &[(&str, &str)]) {
 }
 
 #[tokio::test]
-async fn an_idempotency_key_is_one_text_of_visible_ascii() {
+async fn idempotency_key_must_be_one_value_of_visible_ascii() {
     let long = "k".repeat(256);
     let mut edge = ApiFixture::new("idempotency keys").await;
     for route in ROUTES.iter().filter(|route| route.key) {
@@ -79,7 +79,7 @@ async fn an_idempotency_key_is_one_text_of_visible_ascii() {
 }
 
 #[tokio::test]
-async fn a_body_is_plain_json() {
+async fn body_must_be_uncompressed_json() {
     let mut edge = ApiFixture::new("content types").await;
     let types: [&[&str]; 16] = [
         &[],
@@ -153,7 +153,7 @@ async fn a_body_is_plain_json() {
 /// Irrelevant headers do not change the response. Reads still succeed; a body of `{` is still
 /// malformed. `If-Match` matters only to operations that read it.
 #[tokio::test]
-async fn headers_that_mean_nothing_change_nothing() {
+async fn irrelevant_headers_are_ignored() {
     let huge = ECHO.repeat(1000);
     let odd: Vec<(&str, &str)> = vec![
         ("x-request-id", &huge),
@@ -212,7 +212,7 @@ async fn headers_that_mean_nothing_change_nothing() {
 }
 
 #[tokio::test]
-async fn a_decent_request_id_comes_back_and_another_one_does_not() {
+async fn valid_request_id_is_echoed_and_an_invalid_one_is_not() {
     let mut edge = ApiFixture::new("request ids").await;
     for (given, taken) in [
         ("abc-DEF_1.2", true),
@@ -294,7 +294,7 @@ async fn malformed_id_is_404_without_a_read() {
 }
 
 #[tokio::test]
-async fn a_page_is_asked_for_by_one_limit_and_one_cursor() {
+async fn repeated_or_invalid_limit_and_cursor_are_rejected() {
     let long = "A".repeat(10_240);
     let mut edge = ApiFixture::new("queries").await;
     let order = edge.paid_order.clone();
@@ -415,7 +415,7 @@ async fn a_page_is_asked_for_by_one_limit_and_one_cursor() {
 }
 
 #[tokio::test]
-async fn a_cursor_opens_only_the_list_that_it_was_given_for() {
+async fn cursor_of_another_list_is_rejected() {
     let mut edge = ApiFixture::new("cursors").await;
     let list = |operation: &'static str, caller: &str, parameters: &[(&str, &str)]| {
         let mut event = events::get(&format!("/{}", operation.trim_start_matches("list-")))
@@ -608,7 +608,7 @@ async fn unauthenticated_is_401_and_unauthorized_is_403() {
 }
 
 #[tokio::test]
-async fn an_event_that_no_gateway_sends_is_400() {
+async fn event_that_no_gateway_sends_is_400() {
     let mut edge = ApiFixture::new("odd events").await;
     for route in ROUTES.iter() {
         for event in [

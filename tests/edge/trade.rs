@@ -14,7 +14,7 @@ fn payment(order: &str, key: &str, more: &Value) -> events::Http {
 }
 
 #[tokio::test]
-async fn foreign_resources_look_like_missing_ones() {
+async fn resources_of_other_users_are_404() {
     let mut edge = ApiFixture::new("what is another's").await;
     let (nobody, no_payment) = (
         "ord_0199c2a8-0000-7000-8000-00000000dead",
@@ -324,7 +324,7 @@ async fn wrong_state_is_409_and_mismatch_is_422() {
 }
 
 #[tokio::test]
-async fn a_login_that_fails_says_nothing_about_why() {
+async fn failed_login_does_not_reveal_its_reason() {
     let mut edge = ApiFixture::new("failed logins").await;
     let long = "x".repeat(200_000);
     let mut answers = Vec::new();
@@ -676,7 +676,7 @@ async fn buyer_limits_are_enforced() {
 
 /// The same input again: in another spelling, as another user, on another route.
 #[tokio::test]
-async fn a_repeated_request_is_answered_again_and_a_key_is_its_users_own() {
+async fn repeated_request_is_replayed_and_keys_are_scoped_to_the_user() {
     let edge = ApiFixture::new("repetitions").await;
     let body = format!(
         "{{ \"items\" : [ {{ \"quantity\":2, \"product_id\" : \"{}\" }} ],\n\"payment_method\": {{\"token\":\"tok_ok\",\"type\":\"card\"}} }}",
@@ -741,7 +741,7 @@ async fn repeated_decline_is_recorded_once() {
 
 /// Unreadable records of one order must not block the others.
 #[tokio::test]
-async fn orders_that_cannot_be_read_do_not_keep_others_from_being_resumed() {
+async fn unreadable_orders_do_not_block_the_resumption_of_others() {
     let edge = ApiFixture::new("unreadable orders").await;
     let shop = &edge.shop;
     let items = shop.aws.items("orders");

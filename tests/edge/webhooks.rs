@@ -161,7 +161,7 @@ async fn webhook_of_another_provider_is_404() {
 
 /// The provider signs all of these, and repeats for days until it receives a success.
 #[tokio::test]
-async fn signed_body_of_another_shape_is_acknowledged_and_leaves_nothing() {
+async fn signed_body_of_another_shape_is_acknowledged_and_writes_nothing() {
     let mut edge = ApiFixture::new("signed bodies").await;
     let event = edge.told("evt_1");
     let with = |place: &str, value: Value| {
@@ -451,7 +451,7 @@ async fn replayed_webhook_is_rejected() {
 /// The secret changes while the function is warm. The new one is valid within five minutes, and the
 /// previous one as long as it is configured.
 #[tokio::test]
-async fn a_secret_is_changed_without_a_gap_and_the_old_one_ends() {
+async fn webhook_secret_rotation_has_no_gap_and_retires_the_old_secret() {
     const NEXT: &str = "whsec_zqxEchoxqz_of_tomorrow";
     let mut edge = ApiFixture::new("rotated secrets").await;
     let mut number = 0;
@@ -491,7 +491,7 @@ async fn a_secret_is_changed_without_a_gap_and_the_old_one_ends() {
 /// A misconfigured secret is answered with 503, so that the provider repeats the webhook. The
 /// response does not contain it.
 #[tokio::test]
-async fn a_secret_that_cannot_be_used_is_503_and_stays_one() {
+async fn misconfigured_webhook_secret_is_503_and_not_echoed() {
     let mut odd = Vec::new();
     for secret in [
         String::new(),

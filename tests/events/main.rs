@@ -171,7 +171,7 @@ fn all_rows() -> Vec<(String, Vec<Before>, Then)> {
 }
 
 #[test]
-fn every_row_is_of_an_operation() {
+fn every_row_names_an_operation() {
     let names = operation_names();
     let unknown: Vec<_> = rows()
         .into_iter()

@@ -221,7 +221,7 @@ async fn reset_from(shop: &Shop, source: &str, email: &str) -> Called {
 }
 
 #[tokio::test]
-async fn one_network_cannot_lock_the_accounts_of_strangers() {
+async fn one_network_cannot_lock_the_accounts_of_others() {
     let shop = Shop::open().with_network_burst(20);
     let owners: Vec<String> = (0..6).map(|number| format!("owner{number}@example.com")).collect();
     for owner in &owners {
@@ -263,7 +263,7 @@ async fn one_network_cannot_lock_the_accounts_of_strangers() {
 }
 
 #[tokio::test]
-async fn links_that_one_network_uses_are_limited() {
+async fn reset_links_tried_from_one_network_are_limited() {
     let shop = Shop::open().with_network_burst(4);
     let user = shop.enrol(ADA).await;
     let guess = OneTimeToken::create(user.id, &Ids::System);

@@ -69,7 +69,7 @@ fn all_spellings_are_one_address() {
 }
 
 #[tokio::test]
-async fn two_hundred_registrations_of_one_address_at_once_make_one_account() {
+async fn concurrent_registrations_of_one_address_create_one_account() {
     let shop = Shop::crowded(1);
     let (created, statuses) = register(&shop, AT_ONCE).await;
     print(&format!("{AT_ONCE} registrations at once: [201, 409, 503] {statuses:?}"));
@@ -120,7 +120,7 @@ async fn concurrent_registrations_under_faults_create_at_most_one_account() {
 }
 
 #[tokio::test]
-async fn a_registration_that_crashes_leaves_no_half_of_an_account() {
+async fn crashed_registration_leaves_no_partial_account() {
     for crash in 0..4 {
         for fault in [Fault::LoseRequest, Fault::LoseResponse] {
             let shop = Shop::open();

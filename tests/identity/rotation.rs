@@ -110,7 +110,7 @@ async fn key_rotation_under_load_fails_no_request() {
 }
 
 #[tokio::test]
-async fn nor_do_two_rotations_in_a_hurry_with_made_up_keys_before_them() {
+async fn two_quick_rotations_after_unknown_keys_fail_no_request() {
     let foreign = Shop::new();
     foreign.rotate_signing_key().await;
     let stranger = foreign.enrol(ADA).await;
@@ -143,7 +143,7 @@ async fn nor_do_two_rotations_in_a_hurry_with_made_up_keys_before_them() {
 }
 
 #[tokio::test]
-async fn a_flood_of_made_up_keys_keeps_a_new_key_out_for_half_a_minute_at_most() {
+async fn flood_of_unknown_keys_delays_a_new_key_by_at_most_30_seconds() {
     let foreign = Shop::new();
     foreign.rotate_signing_key().await;
     let stranger = foreign.enrol(ADA).await;

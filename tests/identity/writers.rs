@@ -12,7 +12,7 @@ const WRITERS: u64 = 50;
 const UPDATES: u64 = 20;
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_changes_by_fifty_writers_are_all_made() {
+async fn thousand_changes_by_fifty_writers_are_all_applied() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let session = shop.enter(user.id).await;

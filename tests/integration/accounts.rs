@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::shop::{Answer, PASSWORD, Person, Shop, unique, until};
 
 #[tokio::test]
-async fn an_address_is_verified_and_moved_by_the_links_that_are_mailed() {
+async fn mailed_links_verify_and_change_the_address() {
     let shop = Shop::open().await;
     let person = shop.unverified_customer().await;
     let me = person.get("/users/me").await;
@@ -55,7 +55,7 @@ async fn an_address_is_verified_and_moved_by_the_links_that_are_mailed() {
 }
 
 #[tokio::test]
-async fn a_forgotten_password_is_replaced_and_every_session_ends() {
+async fn password_reset_ends_every_session() {
     let shop = Shop::open().await;
     let email = format!("{}@example.com", unique("forgetful"));
     shop.register(&email).await.expect(201);
@@ -113,7 +113,7 @@ async fn refresh_continues_a_session_and_reuse_ends_it() {
 }
 
 #[tokio::test]
-async fn a_new_password_ends_all_sessions_but_the_one_that_set_it() {
+async fn password_change_ends_all_other_sessions() {
     let shop = Shop::open().await;
     let email = format!("{}@example.com", unique("careful"));
     shop.register(&email).await.expect(201);
@@ -252,7 +252,7 @@ async fn deleted_account_leaves_no_data() {
 }
 
 #[tokio::test]
-async fn rate_limit_blocks_guessing_and_not_the_owner() {
+async fn rate_limit_blocks_guessing_but_not_the_owner() {
     let shop = Shop::open().await;
     let email = format!("{}@example.com", unique("besieged"));
     shop.register(&email).await.expect(201);

@@ -100,7 +100,7 @@ async fn one_of_each(shop: &Shop, admin: &Person, buyer: &Person, product: &str)
 }
 
 #[tokio::test]
-async fn records_reconcile_and_a_changed_figure_is_found() {
+async fn reconciliation_finds_every_changed_figure() {
     let shop = Shop::alone().await;
     let began = Clock::System.now().to_string();
     let (admin, buyer, product) =
@@ -186,7 +186,7 @@ async fn records_reconcile_and_a_changed_figure_is_found() {
 }
 
 #[tokio::test]
-async fn nothing_that_other_tests_have_left_contradicts_itself_once_it_has_come_to_rest() {
+async fn records_of_all_tests_reconcile_once_settled() {
     let shop = Shop::alone().await;
     // Orders in flight are allowed: an order can wait half an hour for its payment.
     let contradicts =

@@ -46,7 +46,7 @@ fn with_ids(path: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_route_that_is_not_public_answers_401_without_a_token() {
+async fn protected_routes_answer_401_without_a_token() {
     let shop = Shop::open().await;
     let routes = routes();
     assert!(routes.len() > 15, "the template's routes were not found");
@@ -63,7 +63,7 @@ async fn every_route_that_is_not_public_answers_401_without_a_token() {
 }
 
 #[tokio::test]
-async fn a_route_that_does_not_exist_is_a_problem_too() {
+async fn unknown_route_is_a_problem_document() {
     let shop = Shop::open().await;
     assert_eq!(shop.visitor().get("/no-such-thing").await.problem(404), "route_not_found");
     assert_eq!(shop.visitor().get("/ordersXYZ").await.problem(404), "route_not_found");
@@ -170,7 +170,7 @@ async fn bad_input_gets_a_problem_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn text_arrives_as_people_write_it() {
+async fn text_is_stored_as_written() {
     let (shop, sku) = (Shop::open().await, unique("lamp / a"));
     let admin = shop.admin().await;
     let (name, described) = (
@@ -315,7 +315,7 @@ async fn repeated_key_returns_the_first_answer_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn copies_of_one_order_sent_at_once_place_it_once() {
+async fn concurrent_copies_of_an_order_place_it_once() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(100, 10).await);
     let body = json!({ "items": [{ "product_id": product, "quantity": 1 }] });
@@ -338,7 +338,7 @@ async fn copies_of_one_order_sent_at_once_place_it_once() {
 }
 
 #[tokio::test]
-async fn lists_are_read_page_by_page() {
+async fn lists_are_paginated() {
     let shop = Shop::open().await;
     let (buyer, stranger, product) =
         (shop.customer().await, shop.customer().await, shop.product(100, 10).await);
@@ -375,7 +375,7 @@ async fn lists_are_read_page_by_page() {
 }
 
 #[tokio::test]
-async fn every_answer_carries_its_request_id_and_security_headers() {
+async fn every_response_has_a_request_id_and_security_headers() {
     let shop = Shop::open().await;
     let answer =
         shop.visitor().send(Method::GET, "/products", None, &[("x-request-id", "my-own-id")]).await;

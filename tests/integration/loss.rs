@@ -94,7 +94,7 @@ async fn lose_one(shop: &Shop, queue: &str, order: &str) -> String {
 }
 
 #[tokio::test]
-async fn each_kind_of_message_may_be_lost_once_and_the_order_still_settles() {
+async fn order_settles_after_the_loss_of_each_kind_of_message() {
     let shop = Shop::alone().await;
     let buyer = shop.customer().await;
     for (queue, story) in QUEUES {

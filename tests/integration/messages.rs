@@ -49,7 +49,7 @@ async fn reservation(shop: &Shop, order: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn every_command_and_every_fact_of_a_finished_order_may_come_again() {
+async fn repeated_commands_and_events_of_a_finished_order_change_nothing() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(500, 5).await);
     let order = buyer.order(&product, 2, Some("tok_ok")).await;
@@ -125,7 +125,7 @@ async fn waiting(shop: &Shop, queue: &str) -> i32 {
 }
 
 #[tokio::test]
-async fn stock_that_is_released_before_it_is_reserved_is_never_held() {
+async fn stock_released_before_its_reservation_is_never_reserved() {
     let shop = Shop::open().await;
     let product = shop.product(500, 5).await;
     let order = new_order();
@@ -146,7 +146,7 @@ async fn stock_that_is_released_before_it_is_reserved_is_never_held() {
 }
 
 #[tokio::test]
-async fn releasing_a_rejected_reservation_gives_nothing_back() {
+async fn releasing_a_rejected_reservation_changes_nothing() {
     let shop = Shop::open().await;
     let product = shop.product(500, 1).await;
     let order = new_order();
@@ -177,7 +177,7 @@ async fn releasing_a_rejected_reservation_gives_nothing_back() {
 }
 
 #[tokio::test]
-async fn every_pair_of_stock_commands_in_both_orders_each_twice_adds_up() {
+async fn stock_adds_up_for_every_pair_of_repeated_commands() {
     let shop = Shop::open().await;
     let product = shop.product(500, 100).await;
     let command = |order: &str, name: &str| {
@@ -278,7 +278,7 @@ async fn forget(shop: &Shop, orders: &[String]) {
 }
 
 #[tokio::test]
-async fn a_stream_batch_that_is_delivered_again_has_no_second_effect() {
+async fn repeated_stream_batch_has_no_second_effect() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(500, 5).await);
     let order = buyer.order(&product, 1, Some("tok_ok")).await;

@@ -18,17 +18,17 @@ async fn settles_with_one_charge(token: &str) {
 }
 
 #[tokio::test]
-async fn a_charge_whose_answer_was_lost_is_found_and_not_repeated() {
+async fn charge_with_a_lost_response_is_found_and_not_repeated() {
     settles_with_one_charge("tok_timeout_after_charge").await;
 }
 
 #[tokio::test]
-async fn a_charge_that_never_arrived_is_repeated_under_the_same_key() {
+async fn charge_that_never_arrived_is_repeated_under_the_same_key() {
     settles_with_one_charge("tok_timeout_before_charge").await;
 }
 
 #[tokio::test]
-async fn a_provider_that_fails_once_is_asked_again_under_the_same_key() {
+async fn failed_provider_call_is_retried_under_the_same_key() {
     settles_with_one_charge("tok_5xx_then_ok").await;
 }
 
@@ -57,7 +57,7 @@ async fn unknown_outcome_is_202_and_the_key_returns_its_result() {
 }
 
 #[tokio::test]
-async fn the_same_payment_sent_many_times_at_once_charges_once() {
+async fn concurrent_copies_of_a_payment_charge_once() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(700, 2).await);
     let order = buyer.order(&product, 1, None).await;
@@ -126,7 +126,7 @@ async fn only_the_owner_can_pay_and_only_the_whole_amount() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_charges_without_an_answer_are_a_hundred_charges() {
+async fn hundred_unanswered_charges_are_made_once_each() {
     let shop = Shop::alone().await;
     let (product, buyers) = (shop.product(700, 100).await, shop.crowd(100).await);
     let orders = shop.sell_to_all(&buyers, &product, "tok_timeout_after_charge").await;

@@ -36,7 +36,7 @@ async fn paid_order_is_confirmed_and_mailed() {
 }
 
 #[tokio::test]
-async fn a_declined_card_can_be_followed_by_another() {
+async fn order_can_be_paid_with_another_card_after_a_decline() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(1000, 5).await);
 
@@ -90,7 +90,7 @@ async fn out_of_stock_order_fails_without_a_charge() {
 }
 
 #[tokio::test]
-async fn an_order_can_be_placed_first_and_paid_later() {
+async fn order_can_be_paid_after_placement() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(1250, 3).await);
 
@@ -106,7 +106,7 @@ async fn an_order_can_be_placed_first_and_paid_later() {
 }
 
 #[tokio::test]
-async fn several_products_are_held_together_or_not_at_all() {
+async fn several_products_are_reserved_atomically() {
     let shop = Shop::open().await;
     let (buyer, plenty, scarce) =
         (shop.customer().await, shop.product(100, 10).await, shop.product(100, 1).await);

@@ -14,7 +14,7 @@ use tests::shop::operations;
 use crate::shop::{Answer, PASSWORD, Person, Shop, unique};
 
 #[tokio::test]
-async fn a_token_that_does_not_count_is_the_same_401_on_every_route_that_needs_one() {
+async fn invalid_tokens_get_the_same_401_on_every_protected_route() {
     let shop = Shop::open().await;
     let person = shop.customer().await;
     let routes = protected_routes();
@@ -135,7 +135,7 @@ fn said(answer: &Answer) -> Value {
 }
 
 #[tokio::test]
-async fn no_request_fails_while_the_signing_key_is_exchanged() {
+async fn no_request_fails_during_signing_key_rotation() {
     let shop = Arc::new(Shop::alone().await);
     let email = format!("{}@example.com", unique("rotating"));
     shop.register(&email).await.expect(201);

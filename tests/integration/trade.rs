@@ -49,7 +49,7 @@ async fn is_told(person: &Person, order: &str, templates: &[&str]) {
 }
 
 #[tokio::test]
-async fn an_order_is_shipped_and_delivered_and_takes_each_step_in_its_place() {
+async fn order_is_shipped_and_delivered_in_this_order_only() {
     let shop = Shop::open().await;
     let (admin, buyer, product) =
         (shop.admin().await, shop.customer().await, shop.product(1500, 5).await);
@@ -106,7 +106,7 @@ async fn an_order_is_shipped_and_delivered_and_takes_each_step_in_its_place() {
 }
 
 #[tokio::test]
-async fn goods_without_an_address_are_not_shipped() {
+async fn order_without_an_address_cannot_be_shipped() {
     let shop = Shop::open().await;
     let (admin, buyer, product) =
         (shop.admin().await, shop.customer().await, shop.product(1500, 5).await);
@@ -285,7 +285,7 @@ async fn partial_refunds_are_limited_to_the_capture() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_fifty_refunds_at_once_that_are_too_much_together_one_is_accepted() {
+async fn of_fifty_concurrent_refunds_above_the_capture_one_is_accepted() {
     let shop = Shop::open().await;
     let (admin, buyer, product) =
         (shop.admin().await, shop.customer().await, shop.product(100, 5).await);
@@ -331,7 +331,7 @@ async fn buyer_has_at_most_five_unpaid_orders() {
 }
 
 #[tokio::test]
-async fn an_unverified_account_has_one_unpaid_order_until_it_follows_the_link() {
+async fn unverified_account_may_have_one_unpaid_order() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.unverified_customer().await, shop.product(100, 20).await);
     let first = buyer.order(&product, 1, None).await;
@@ -361,7 +361,7 @@ async fn an_unverified_account_has_one_unpaid_order_until_it_follows_the_link() 
 }
 
 #[tokio::test]
-async fn a_product_is_changed_and_withdrawn_and_orders_follow() {
+async fn product_changes_and_archiving_reach_orders() {
     let shop = Shop::open().await;
     let (admin, buyer, product) =
         (shop.admin().await, shop.customer().await, shop.product(1500, 5).await);
@@ -418,7 +418,7 @@ async fn a_product_is_changed_and_withdrawn_and_orders_follow() {
 }
 
 #[tokio::test]
-async fn a_notification_is_read_by_its_owner() {
+async fn notification_is_marked_as_read_by_its_owner() {
     let shop = Shop::open().await;
     let (buyer, stranger, product) =
         (shop.customer().await, shop.customer().await, shop.product(100, 5).await);

@@ -52,7 +52,7 @@ fn succeeded(event: &str, order: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_late_and_repeated_events_have_one_effect_each() {
+async fn hundred_late_and_repeated_events_have_one_effect_each() {
     let shop = Shop::alone().await;
     let (secret, product) = (shop.webhook_secret().await, shop.product(700, 100).await);
     let (at_once, late) = (shop.crowd(50).await, shop.crowd(50).await);
@@ -105,7 +105,7 @@ async fn a_hundred_late_and_repeated_events_have_one_effect_each() {
 }
 
 #[tokio::test]
-async fn an_event_after_the_customer_has_acted_confirms_the_order() {
+async fn event_after_the_challenge_confirms_the_order() {
     let shop = Shop::open().await;
     let (buyer, product, secret) =
         (shop.customer().await, shop.product(700, 5).await, shop.webhook_secret().await);

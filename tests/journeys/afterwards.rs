@@ -207,7 +207,7 @@ async fn cancelled_confirmed_order_is_refunded_and_restocked() {
 /// The payout has already left the provider, so the refund fails. The stock is released without it,
 /// and the order needs review.
 #[tokio::test]
-async fn a_refund_that_fails_keeps_the_order_in_sight_and_not_its_goods() {
+async fn failed_refund_needs_review_and_releases_the_stock() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_ok")).await;
     let mut harness = shop.harness();
@@ -313,7 +313,7 @@ async fn partially_refunded_order_is_refunded_fully_on_cancellation() {
 
 /// An order that is captured and fully refunded before its confirmation is cancelled.
 #[tokio::test]
-async fn an_order_that_is_refunded_in_full_before_it_is_confirmed_is_cancelled() {
+async fn order_refunded_in_full_before_confirmation_is_cancelled() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, None).await;
     let mut harness = shop.harness();
@@ -393,7 +393,7 @@ async fn order_is_shipped_and_delivered_once_with_a_mail_each() {
 }
 
 #[tokio::test]
-async fn an_order_ships_right_after_its_confirmation_though_the_commit_is_lost() {
+async fn order_ships_right_after_confirmation_though_the_commit_is_lost() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_ok")).await;
     let mut harness = shop.harness();
@@ -470,7 +470,7 @@ async fn abandoned_3d_secure_cancels_the_order_without_a_charge() {
 }
 
 #[tokio::test]
-async fn a_declined_authentication_leaves_time_for_another_card() {
+async fn declined_authentication_leaves_time_for_another_card() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_3ds_declined")).await;
     let mut harness = shop.harness();
@@ -489,7 +489,7 @@ async fn a_declined_authentication_leaves_time_for_another_card() {
 
 /// The stock of a product is sharded and merged again while orders for it are in flight.
 #[tokio::test]
-async fn orders_do_not_notice_that_their_goods_are_divided() {
+async fn orders_are_unaffected_by_a_change_of_stock_shards() {
     let (shop, product) = shop().await;
     let divide = async |key: &str, shards: u32| {
         let request = events::post(

@@ -56,7 +56,7 @@ async fn refund_fails(shop: &Shop, harness: &mut Harness, event_id: &str, paymen
 }
 
 #[tokio::test]
-async fn a_refund_that_fails_days_later_is_refunded_again_for_a_cancelled_order() {
+async fn late_failed_refund_of_a_cancelled_order_is_requested_again() {
     let (shop, mut harness, order, payment, _) = confirmed().await;
     give_up(&shop, &mut harness, &order).await;
     at_rest(&shop).await;
@@ -82,7 +82,7 @@ async fn a_refund_that_fails_days_later_is_refunded_again_for_a_cancelled_order(
 }
 
 #[tokio::test]
-async fn a_requested_refund_that_fails_days_later_is_flagged_and_can_be_requested_again() {
+async fn late_failed_requested_refund_is_flagged_and_can_be_repeated() {
     let (shop, mut harness, order, payment, _) = confirmed().await;
     assert_eq!(give_back(&shop, "one", &payment, None).await.0, 201);
     harness.drain_queues().await;
@@ -112,7 +112,7 @@ async fn a_requested_refund_that_fails_days_later_is_flagged_and_can_be_requeste
 }
 
 #[tokio::test]
-async fn an_automatic_refund_that_is_refused_for_good_stops_and_waits_for_a_person() {
+async fn permanently_rejected_automatic_refund_needs_review() {
     let (shop, mut harness, order, payment, charge) = confirmed().await;
     bank::dispute(&shop.aws, "dp_1", &charge, "open");
     give_up(&shop, &mut harness, &order).await;
@@ -148,7 +148,7 @@ async fn an_automatic_refund_that_is_refused_for_good_stops_and_waits_for_a_pers
 }
 
 #[tokio::test]
-async fn won_dispute_changes_nothing_and_lost_dispute_takes_the_payment() {
+async fn won_dispute_changes_nothing_and_lost_dispute_refunds_the_payment() {
     for won in [true, false] {
         let (shop, mut harness, order, payment, charge) = confirmed().await;
         let object = json!({ "object": "dispute", "id": "dp_1", "payment_intent": charge });

@@ -141,7 +141,7 @@ async fn paid_order_is_confirmed_committed_and_mailed_once() {
 }
 
 #[tokio::test]
-async fn an_order_is_confirmed_by_a_payment_that_comes_later() {
+async fn later_payment_confirms_the_order() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, None).await;
     shop.harness().drain_queues().await;
@@ -173,7 +173,7 @@ async fn order_above_stock_fails_without_a_charge() {
 }
 
 #[tokio::test]
-async fn a_declined_card_leaves_time_for_another() {
+async fn declined_card_leaves_time_for_another() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 1, Some("tok_declined")).await;
     shop.harness().drain_queues().await;
@@ -211,7 +211,7 @@ async fn unpaid_order_expires_and_releases_its_stock() {
 }
 
 #[tokio::test]
-async fn a_charge_whose_answer_was_lost_is_found_and_confirms_the_order_once() {
+async fn charge_with_a_lost_response_confirms_the_order_once() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 1, Some("tok_timeout_after_charge")).await;
     let mut harness = shop.harness();
@@ -244,7 +244,7 @@ async fn duplicate_messages_change_nothing() {
 }
 
 #[tokio::test]
-async fn one_trace_leads_from_the_request_through_every_queue_to_the_mail() {
+async fn one_trace_spans_the_request_every_queue_and_the_mail() {
     let (shop, product) = shop().await;
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let body = json!({ "items": [{ "product_id": product, "quantity": 1 }], "payment_method": { "type": "card", "token": "tok_ok" } });

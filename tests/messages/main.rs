@@ -200,7 +200,7 @@ fn published_messages_match_their_schemas() {
 }
 
 #[test]
-fn every_shape_that_is_sent_has_a_sample_and_no_sample_changes() {
+fn every_published_shape_has_an_unchanged_sample() {
     let known = samples();
     // Mails and ledger entries also differ in their template or kind.
     let shape = |queue: &str, message: &Value| {
@@ -286,7 +286,7 @@ fn consumers_read_all_samples_and_tolerate_new_fields() {
 }
 
 #[test]
-fn every_queue_of_the_template_has_its_consumer_here() {
+fn every_queue_of_the_template_has_a_consumer() {
     let template = template::template();
     let names = template
         .resources("AWS::SQS::Queue")

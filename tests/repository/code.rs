@@ -55,7 +55,7 @@ fn lines_with<'a>(folder: &str, words: &'a [(&'a str, &'a str)]) -> Vec<String> 
 }
 
 #[test]
-fn only_shared_reads_the_environment_and_the_clock_and_makes_random_numbers() {
+fn only_shared_uses_environment_clock_and_random_numbers() {
     let words = [
         ("env::var", "read it in from_env with shared::config"),
         ("SystemTime", "take the time from shared::clock"),
@@ -78,7 +78,7 @@ fn only_shared_reads_the_environment_and_the_clock_and_makes_random_numbers() {
 }
 
 #[test]
-fn the_domain_knows_no_aws_no_http_no_json_and_no_clock() {
+fn domain_uses_no_aws_http_json_or_clock() {
     let words: Vec<(&str, &str)> = [
         "async fn",
         ".await",
@@ -178,7 +178,7 @@ fn no_service_depends_on_another() {
 }
 
 #[test]
-fn every_service_has_the_same_rooms_and_none_is_a_drawer() {
+fn services_have_the_same_modules_and_no_catch_all_module() {
     let mut odd = Vec::new();
     for (file, text) in
         ["functions", "provider", "shared"].into_iter().flat_map(|folder| all_files(folder, "rs"))
@@ -206,7 +206,7 @@ fn every_service_has_the_same_rooms_and_none_is_a_drawer() {
 }
 
 #[test]
-fn the_old_tls_stack_and_slow_cryptography_stay_out() {
+fn old_tls_stack_and_slow_cryptography_are_not_dependencies() {
     let lock = std::fs::read_to_string(template::root().join("Cargo.lock")).unwrap();
     let mut versions: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
     let mut name = "";

@@ -172,7 +172,7 @@ fn every_function_has_its_own_role_with_exact_actions_on_exact_resources() {
 }
 
 #[test]
-fn shop_names_fit_into_one_line_of_a_mail() {
+fn shop_names_fit_into_one_mail_header_line() {
     let template = template::template();
     let parameter = &template.document["Parameters"]["ShopName"];
     let pattern =
@@ -360,7 +360,7 @@ fn time_limits_fit_into_those_of_the_gateway() {
 }
 
 #[test]
-fn every_function_has_a_log_group_that_forgets() {
+fn every_log_group_has_a_retention() {
     let template = template::template();
     let mut odd = Vec::new();
     for operation in operations() {

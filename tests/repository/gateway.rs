@@ -230,7 +230,7 @@ fn methods_by_path(template: &Template) -> BTreeMap<&str, BTreeMap<String, Strin
 }
 
 #[test]
-fn functions_that_read_serve_head_and_405_under_the_permission_of_get() {
+fn get_permission_also_serves_head_and_405() {
     let (source, template) = (template::template(), transformed());
     let by_path = methods_by_path(template);
     let mut odd = Vec::new();
@@ -337,7 +337,7 @@ fn access_log_is_off_by_default_and_holds_no_path_query_or_header() {
 /// The gateway's logging role belongs to the account: deleting a stack that owns it would remove it
 /// from all other stacks.
 #[test]
-fn template_leaves_the_gateway_settings_of_the_account_alone() {
+fn template_does_not_set_the_gateway_account_role() {
     assert_eq!(transformed().resources("AWS::ApiGateway::Account").count(), 0);
 }
 

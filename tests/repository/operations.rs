@@ -108,7 +108,7 @@ fn a_binary_is_three_lines_that_name_their_operation() {
 }
 
 #[test]
-fn samples_come_from_where_the_template_says_that_events_come_from() {
+fn samples_match_the_event_sources_of_the_template() {
     let template = template::template();
     let functions = functions(template);
     let mut odd = Vec::new();

@@ -99,7 +99,7 @@ fn alarm_on(template: &Template, metric: &str, expected: &[(&str, &str)]) -> Opt
 }
 
 #[test]
-fn every_queue_has_dead_letters_an_alarm_partial_batches_and_time_enough() {
+fn queues_have_dead_letters_alarms_partial_batches_and_sufficient_timeouts() {
     let template = template::template();
     let functions = functions(template);
     let names: BTreeSet<String> =
@@ -351,7 +351,7 @@ fn queues_leave_concurrency_to_the_methods_of_the_api() {
 }
 
 #[test]
-fn publishers_know_the_queues_that_they_may_send_to_and_no_others() {
+fn publishers_know_exactly_the_queues_they_may_send_to() {
     let template = template::template();
     let mut odd = Vec::new();
     for (name, (id, _)) in
@@ -418,7 +418,7 @@ fn publishers_know_the_queues_that_they_may_send_to_and_no_others() {
 }
 
 #[test]
-fn every_stream_is_read_until_it_is_too_old_and_watched() {
+fn every_stream_mapping_has_a_maximum_age_and_an_alarm() {
     let template = template::template();
     let mut odd = Vec::new();
     for (id, table) in template
@@ -471,7 +471,7 @@ fn every_stream_is_read_until_it_is_too_old_and_watched() {
 }
 
 #[test]
-fn schedules_that_settle_orders_are_watched() {
+fn scheduled_functions_have_an_error_alarm() {
     let template = template::template();
     let mut odd = Vec::new();
     for (name, (_, properties)) in functions(template) {
@@ -650,7 +650,7 @@ fn sweeps_of_every_minute_do_not_pile_up() {
 
 /// An alarm on dimensions that no metric has never fires.
 #[test]
-fn alarms_on_our_own_metrics_watch_the_dimensions_that_are_written() {
+fn alarms_use_the_dimensions_of_our_metrics() {
     let template = template::template();
     let written =
         std::fs::read_to_string(template::root().join("shared/src/telemetry.rs")).unwrap();

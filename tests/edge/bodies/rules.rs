@@ -177,7 +177,7 @@ fn broken_rules() -> Vec<(&'static str, &'static str, Value, &'static str)> {
 }
 
 #[tokio::test]
-async fn a_field_that_breaks_a_rule_is_422_with_its_code() {
+async fn field_that_breaks_a_rule_is_422_with_its_code() {
     let mut edge = ApiFixture::new("broken rules").await;
     for (operation, place, value, code) in broken_rules() {
         let mut body = edge.body(operation).unwrap();

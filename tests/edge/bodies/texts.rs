@@ -4,7 +4,7 @@ use super::*;
 
 /// Digits that are not a card number, and fields that accept any digits.
 #[tokio::test]
-async fn digits_that_are_no_card_are_accepted() {
+async fn digits_that_are_not_card_numbers_are_accepted() {
     let mut edge = ApiFixture::new("digits").await;
     for (operation, place, value, expect) in [
         (
@@ -58,7 +58,7 @@ async fn digits_that_are_no_card_are_accepted() {
 
 /// Forms send empty texts for inputs that were left empty.
 #[tokio::test]
-async fn an_empty_text_in_an_optional_field_counts_as_left_out() {
+async fn empty_text_in_an_optional_field_counts_as_absent() {
     for field in fields()
         .iter()
         .filter(|field| !field.place.is_empty() && may_be_null(&field.operation, &field.place))
@@ -108,7 +108,7 @@ async fn a_replacement_character_is_400() {
 
 /// Text that resembles an attack is accepted and stored unchanged. Pasted text is normalized.
 #[tokio::test]
-async fn text_is_text() {
+async fn text_that_resembles_an_attack_is_stored_unchanged() {
     let mut edge = ApiFixture::new("odd texts").await;
     let same = [
         "<script>alert(1)</script>",

@@ -82,14 +82,14 @@ fn token_theft_ends_the_session_and_lost_answers_are_repeated() {
 }
 
 #[test]
-fn the_operations_keep_the_same_promises_on_the_tables() {
+fn operations_on_the_tables_follow_the_same_rules() {
     let counts = play_all(1_000_000..1_000_000 + ON_TABLES, false, Tables::new);
     print(&format!("refresh families on the tables: {:?}", counts.0));
     check(&counts, ON_TABLES);
 }
 
 #[test]
-fn no_condition_can_be_left_out_without_being_noticed() {
+fn every_missing_condition_is_detected() {
     let noticed: BTreeMap<String, u64> = seeds::play_all(0..FLAWS.len() as u64, async |number| {
         let flaw = FLAWS[usize::try_from(number).unwrap()];
         for seed in 0..NOTICED_WITHIN {

@@ -7,7 +7,7 @@ use tests::{events, shop::accounts::code};
 use super::{Forge, asked, sign};
 
 #[tokio::test]
-async fn a_token_is_for_us_from_us_and_of_now() {
+async fn audience_issuer_and_times_of_a_token_are_checked() {
     let forge = Forge::new().await;
     let now = forge.shop.clock.now().seconds();
     for exp in [

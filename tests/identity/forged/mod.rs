@@ -186,7 +186,7 @@ async fn malformed_bearer_token_is_unauthorized() {
 }
 
 #[tokio::test]
-async fn a_token_has_three_parts_in_plain_base64url() {
+async fn token_must_have_three_parts_in_plain_base64url() {
     let forge = Forge::new().await;
     let token = forge.genuine.clone();
     let parts: Vec<&str> = token.split('.').collect();
@@ -228,7 +228,7 @@ async fn a_token_has_three_parts_in_plain_base64url() {
 }
 
 #[tokio::test]
-async fn only_our_own_keys_sign_and_only_by_ed25519() {
+async fn only_our_keys_with_ed25519_are_accepted() {
     let forge = Forge::new().await;
     for algorithm in [
         "none", "None", "nOnE", "NONE", "", "eddsa", "Ed25519", "HS256", "HS384", "HS512", "ES256",
@@ -304,7 +304,7 @@ async fn only_our_own_keys_sign_and_only_by_ed25519() {
 }
 
 #[tokio::test]
-async fn a_key_is_named_exactly() {
+async fn key_id_must_match_exactly() {
     let forge = Forge::new().await;
     let unknown = "key_0199c2a8-0000-7000-8000-000000000001";
     let long = "k".repeat(10_240);

@@ -29,7 +29,7 @@ pub fn wrong(document: &Value, schema: &Value, value: &Value) -> Option<String> 
 }
 
 #[test]
-fn every_example_of_a_schema_is_one_of_its_values() {
+fn schema_examples_are_valid() {
     let document = document();
     let mut odd = Vec::new();
     let mut seen = 0;
@@ -94,7 +94,7 @@ fn request_samples_match_their_schemas() {
 }
 
 #[test]
-fn the_examples_of_problems_are_problems() {
+fn problem_examples_are_valid() {
     let document = document();
     let problem = json!({ "$ref": "#/components/schemas/Problem" });
     let examples = at(&document, "/components/examples").iter();
@@ -109,7 +109,7 @@ fn the_examples_of_problems_are_problems() {
 
 /// Examples of a problem also satisfy the members that the response describes.
 #[test]
-fn the_examples_of_problems_have_the_members_that_their_answers_describe() {
+fn problem_examples_have_the_documented_members() {
     let document = document();
     let mut odd = Vec::new();
     each_operation(&document, |_, _, operation| {
@@ -131,7 +131,7 @@ fn the_examples_of_problems_have_the_members_that_their_answers_describe() {
 }
 
 #[test]
-fn every_reference_leads_somewhere_and_everything_shared_is_used() {
+fn every_reference_resolves_and_every_component_is_used() {
     let document = document();
     let mut odd: Vec<String> =
         dangling(&document).into_iter().map(|lost| format!("{lost} leads nowhere")).collect();
@@ -150,7 +150,7 @@ fn every_reference_leads_somewhere_and_everything_shared_is_used() {
 }
 
 #[test]
-fn nothing_is_left_unsaid_or_said_in_rust() {
+fn everything_has_a_description_without_rust_terms() {
     let document = document();
     let mut odd = Vec::new();
     each_operation(&document, |_, _, operation| {

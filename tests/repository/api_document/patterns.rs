@@ -48,7 +48,7 @@ fn basic_plane() -> impl Iterator<Item = char> {
 }
 
 #[test]
-fn every_text_that_can_be_rejected_has_a_pattern_without_control_characters() {
+fn every_validated_text_has_a_pattern_without_control_characters() {
     let document = document();
     let mut sent = BTreeSet::new();
     each_operation(&document, |_, _, operation| {

@@ -232,7 +232,7 @@ fn every_rule_is_explained() {
 }
 
 #[test]
-fn the_lists_are_sorted_and_name_nothing_twice() {
+fn lists_are_sorted_without_duplicates() {
     let problems: Vec<(u16, &str)> =
         PROBLEMS.iter().map(|known| (known.status, known.code)).collect();
     let rules: Vec<&str> = RULES.iter().map(|rule| rule.code).collect();
@@ -286,7 +286,7 @@ fn members_made() -> BTreeMap<String, String> {
 }
 
 #[test]
-fn every_member_of_a_problem_has_a_type_and_an_example_of_it() {
+fn every_problem_member_has_a_type_and_an_example() {
     let document = document();
     let mut odd = Vec::new();
     let mut described = BTreeSet::from(["errors"]);
