@@ -79,7 +79,7 @@ async fn idempotency_key_must_be_one_value_of_visible_ascii() {
 }
 
 #[tokio::test]
-async fn body_must_be_uncompressed_json() {
+async fn body_must_be_json_without_content_encoding() {
     let mut edge = ApiFixture::new("content types").await;
     let types: [&[&str]; 16] = [
         &[],

@@ -360,7 +360,7 @@ fn time_limits_fit_into_those_of_the_gateway() {
 }
 
 #[test]
-fn every_log_group_has_a_retention() {
+fn every_function_has_a_log_group_with_retention() {
     let template = template::template();
     let mut odd = Vec::new();
     for operation in operations() {
