@@ -396,20 +396,20 @@ async fn webhook_costs_two_reads_and_the_changed_writes() {
     let (shop, product) = shop().await;
     let order = id(&shop.order("first", &product, 1, Some("tok_3ds")).await);
     shop.harness().drain_queues().await;
-    let told = events::webhook(
+    let webhook = events::webhook(
         shop.aws.secrets_manager(),
         shop.clock.now(),
         "evt_1",
         &payment_of(&shop, &order).await,
     );
     // The webhook secret is cached for a few minutes.
-    let first = shop.call("receive-payment-webhook", told.clone()).await;
+    let first = shop.call("receive-payment-webhook", webhook.clone()).await;
     assert_eq!(first.status(), 200, "{:?}", first.answer);
     assert_eq!(
         first.operations_on("payments"),
         ["GetItem", "BatchGetItem", "TransactWriteItems", "PutItem"]
     );
-    let again = shop.call("receive-payment-webhook", told).await;
+    let again = shop.call("receive-payment-webhook", webhook).await;
     assert_eq!((again.operations(), again.calls.len()), (vec!["GetItem"], 1));
 }
 
@@ -559,7 +559,7 @@ async fn list_cost_is_independent_of_stored_items() {
 async fn unresponsive_aws_is_503_within_ten_seconds() {
     let one_call = shared::aws::timeouts().operation_timeout().expect("a call has a limit");
     let one_try = shared::aws::timeouts().operation_attempt_timeout().expect("a try has a limit");
-    let (mut odd, mut measured) = (Vec::new(), 0);
+    let (mut violations, mut measured) = (Vec::new(), 0);
     for operation in &operation_names() {
         let event = sample(operation);
         if event.get("httpMethod").is_none() || operation == "authorize-request" {
@@ -574,12 +574,12 @@ async fn unresponsive_aws_is_503_within_ten_seconds() {
         let calls = started.elapsed().as_secs_f64() / one_try.as_secs_f64();
         let deployed = one_call.mul_f64(calls.ceil());
         if called.status() != 503 || deployed.as_secs() >= 10 {
-            odd.push(format!(
+            violations.push(format!(
                 "{operation}: {} after {calls} unanswered calls one after the other",
                 called.status()
             ));
         }
     }
     assert!(measured >= 36, "only {measured} operations answer requests");
-    assert!(odd.is_empty(), "\n{}\n", odd.join("\n"));
+    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
 }

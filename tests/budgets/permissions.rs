@@ -1,11 +1,11 @@
 //! Least privilege: the AWS actions that each function uses in all scenarios are exactly those that
 //! its role grants.
 //!
-//! [`stories`] covers the usual paths of every function, rejections, repetitions, races and lost
+//! [`scenarios`] covers the usual paths of every function, rejections, repetitions, races and lost
 //! responses. The recorded calls are compared with the templates, by action and resource. A
 //! transaction needs the actions of its writes.
 
-mod stories;
+mod scenarios;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -120,7 +120,7 @@ impl Watched {
     }
 
     /// As [`Watched::call`], with a fault injected into call number `call`.
-    async fn spoiled(&self, call: usize, fault: Fault, operation: &str, event: Value) -> Called {
+    async fn with_fault(&self, call: usize, fault: Fault, operation: &str, event: Value) -> Called {
         self.shop.aws.fail(call, fault);
         let called = self.call(operation, event).await;
         self.shop.aws.heal();
@@ -169,7 +169,7 @@ impl Watched {
     }
 
     /// Delivers a webhook about a payment, on an instance without cached secrets.
-    async fn told(&self, event_id: &str, payment: &str) -> Called {
+    async fn deliver_webhook(&self, event_id: &str, payment: &str) -> Called {
         self.shop.clock.advance(SECRETS_KEPT);
         let event = events::webhook(
             self.shop.aws.secrets_manager(),
@@ -273,8 +273,8 @@ fn complaints(granted: &Actions, seen: &Actions) -> Vec<String> {
         for (action, resource) in may.difference(does) {
             if !BY_THE_PLATFORM.contains(&action.as_str()) {
                 complaints.push(format!(
-                    "{function} may {action} on {resource}, but no story in tests/budgets/permissions.rs needs it: take it out of \
-                     template.yaml, or tell the story"
+                    "{function} may {action} on {resource}, but no scenario in tests/budgets/permissions.rs needs it: take it out of \
+                     template.yaml, or add a scenario"
                 ));
             }
         }
@@ -291,17 +291,17 @@ fn complaints(granted: &Actions, seen: &Actions) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn every_function_has_exactly_the_permissions_it_uses() {
     let seen = Arc::new(Mutex::new(Actions::new()));
-    stories::users(&seen).await;
-    stories::accounts_of_another_system(&seen).await;
-    stories::catalogue_and_stock(&seen).await;
-    stories::orders_that_go_well_and_badly(&seen).await;
-    stories::banks_that_ask(&seen).await;
-    stories::mails_that_come_back(&seen).await;
-    stories::money_that_goes_back(&seen).await;
-    stories::lost_answers(&seen).await;
-    stories::changes_that_cannot_be_read(&seen).await;
-    stories::messages_that_cannot_be_read(&seen).await;
-    stories::mails_about_accounts(&seen).await;
+    scenarios::users(&seen).await;
+    scenarios::imported_accounts(&seen).await;
+    scenarios::catalogue_and_stock(&seen).await;
+    scenarios::orders(&seen).await;
+    scenarios::challenges_and_disputes(&seen).await;
+    scenarios::bounced_mails(&seen).await;
+    scenarios::refunds(&seen).await;
+    scenarios::faults(&seen).await;
+    scenarios::unreadable_changes(&seen).await;
+    scenarios::unreadable_messages(&seen).await;
+    scenarios::account_mails(&seen).await;
 
     let seen: Actions = lock(&seen)
         .iter()
@@ -317,7 +317,7 @@ async fn every_function_has_exactly_the_permissions_it_uses() {
         .into_iter()
         .filter(|operation| !seen.contains_key(operation.as_str()))
         .collect();
-    assert!(unseen.is_empty(), "no story calls {unseen:?}");
+    assert!(unseen.is_empty(), "no scenario calls {unseen:?}");
     let complaints = complaints(&granted(template::template()), &seen);
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
 }

@@ -13,7 +13,7 @@ use crate::{
 };
 use fields::{fields, may_be_absent, may_be_null};
 
-fn takers() -> impl Iterator<Item = &'static str> {
+fn operations_with_body() -> impl Iterator<Item = &'static str> {
     ROUTES.iter().filter(|route| route.body).map(|route| route.operation)
 }
 
@@ -58,7 +58,7 @@ async fn undamaged_requests_succeed() {
 #[tokio::test]
 async fn malformed_json_is_400() {
     let mut edge = ApiFixture::new("no JSON").await;
-    for operation in takers() {
+    for operation in operations_with_body() {
         let valid = edge.body(operation).unwrap().to_string();
         let inner = valid.trim_end_matches('}');
         let malformed = [
@@ -133,7 +133,7 @@ async fn malformed_json_is_400() {
 #[tokio::test]
 async fn invalid_utf8_or_base64_is_400() {
     let mut edge = ApiFixture::new("bytes").await;
-    for operation in takers() {
+    for operation in operations_with_body() {
         let valid = edge.body(operation).unwrap().to_string();
         let utf16: Vec<u8> = std::iter::once(0xfeff_u16)
             .chain(valid.encode_utf16())
@@ -159,7 +159,7 @@ async fn invalid_utf8_or_base64_is_400() {
 #[tokio::test]
 async fn duplicate_field_is_400_at_every_level() {
     let mut edge = ApiFixture::new("repeated fields").await;
-    for operation in takers() {
+    for operation in operations_with_body() {
         let body = edge.body(operation).unwrap();
         for place in places(&body) {
             let Some(members) = body.pointer(&place).unwrap().as_object() else { continue };
@@ -242,7 +242,7 @@ async fn field_of_another_type_is_422_with_its_pointer() {
     ];
     let for_lists = ["\"x\"", "1", "true", "{}", "{\"0\":1}", "[null]", "[[]]", "[1]", "null"];
     let mut edge = ApiFixture::new("wrong types").await;
-    for operation in takers() {
+    for operation in operations_with_body() {
         let body = edge.body(operation).unwrap();
         for place in places(&body) {
             let wrong: &[&str] = match body.pointer(&place).unwrap() {
@@ -271,7 +271,7 @@ async fn field_of_another_type_is_422_with_its_pointer() {
                     .unwrap_or_default();
                 let pointer = document["errors"][0]["pointer"].as_str().unwrap_or_default();
                 if document["status"] == 422 && !pointer.starts_with(&place) {
-                    edge.odd(format!("{operation}: {what}: the error points at {pointer}"));
+                    edge.report(format!("{operation}: {what}: the error points at {pointer}"));
                 }
             }
         }
@@ -356,7 +356,7 @@ async fn wrong_json_types_are_rejected() {
 
 #[tokio::test]
 async fn missing_field_is_422_unless_optional() {
-    for operation in takers() {
+    for operation in operations_with_body() {
         let mut edge = ApiFixture::new("missing fields").await;
         let body = edge.body(operation).unwrap();
         for place in places(&body).into_iter().filter(|place| !place.is_empty()) {
@@ -380,7 +380,7 @@ async fn missing_field_is_422_unless_optional() {
                 .await
                 .unwrap_or_default();
             if document["errors"][0]["pointer"] != place.as_str() {
-                edge.odd(format!(
+                edge.report(format!(
                     "{operation}: without {place}: the error points at {}",
                     document["errors"][0]["pointer"]
                 ));
@@ -413,7 +413,7 @@ async fn unknown_field_is_422_at_every_level() {
         "initial_details",
     ];
     let mut edge = ApiFixture::new("unknown fields").await;
-    for operation in takers() {
+    for operation in operations_with_body() {
         let body = edge.body(operation).unwrap();
         for place in places(&body) {
             let Some(members) = body.pointer(&place).unwrap().as_object() else { continue };
@@ -454,7 +454,7 @@ async fn no_response_echoes_the_input() {
         format!("\r\nX-Injected: {ECHO}"),
     ];
     let mut edge = ApiFixture::new("repeated input").await;
-    for operation in takers() {
+    for operation in operations_with_body() {
         let body = edge.body(operation).unwrap();
         for trick in &tricks {
             for place in places(&body) {
@@ -485,7 +485,7 @@ async fn no_response_echoes_the_input() {
             ];
             if called.status() != 422 || without.iter().any(|text| text.to_string().contains(ECHO))
             {
-                edge.odd(format!("{operation}: a field called {trick:?}: {document}"));
+                edge.report(format!("{operation}: a field called {trick:?}: {document}"));
             }
         }
     }

@@ -71,7 +71,7 @@ pub struct ApiFixture {
     /// [`Aws::writes`] at the time of `before`.
     writes: usize,
     checked: usize,
-    odd: Vec<String>,
+    violations: Vec<String>,
     about: &'static str,
 }
 
@@ -153,7 +153,7 @@ impl ApiFixture {
             .as_str()
             .expect("a payment")
             .to_owned();
-        let before = world(&shop.aws);
+        let before = snapshot(&shop.aws);
         let [paid_order, open_order, failed_order, ready_order, shipped_order, unwanted_order] =
             <[String; 6]>::try_from(orders).unwrap();
         Self {
@@ -175,7 +175,7 @@ impl ApiFixture {
             before,
             writes: 0,
             checked: 0,
-            odd: Vec::new(),
+            violations: Vec::new(),
             about: "",
         }
     }
@@ -209,7 +209,7 @@ impl ApiFixture {
             "deliver-order" => path(&mut event, "order_id", &self.shipped_order),
             "get-payment" | "create-refund" => path(&mut event, "payment_id", &self.payment),
             "read-notification" => path(&mut event, "notification_id", &self.notification),
-            "receive-payment-webhook" => return self.webhook(&self.told("evt_valid")),
+            "receive-payment-webhook" => return self.webhook(&self.webhook_body("evt_valid")),
             "get-health" => event["pathParameters"] = json!({ "service": "orders" }),
             "list-payments" => {
                 event["queryStringParameters"] = json!({ "order_id": self.paid_order });
@@ -237,7 +237,7 @@ impl ApiFixture {
     }
 
     /// The webhook body for the success of [`ApiFixture::payment`].
-    pub fn told(&self, event: &str) -> String {
+    pub fn webhook_body(&self, event: &str) -> String {
         let object = json!({ "object": "payment_intent", "id": "ch_1", "metadata": { "payment_id": self.payment } });
         json!({ "id": event, "type": "payment_intent.succeeded", "data": { "object": object } })
             .to_string()
@@ -340,20 +340,21 @@ impl ApiFixture {
         let called =
             tokio::spawn(async move { aws.invoke(&lambda, Invocation::with_event(event)).await })
                 .await;
-        let mut trouble = match &called {
+        let mut found = match &called {
             Err(panic) => vec![format!("it panics: {panic}")],
-            Ok(called) => troubles(called, expect),
+            Ok(called) => violations(called, expect),
         };
         // If every request only read, the tables are unchanged.
         if self.shop.aws.writes() != self.writes {
-            let stood = std::mem::take(&mut self.before);
-            self.look();
-            if self.before != stood && !matches!(expect, Expect::Fine) {
-                trouble.push("it writes".to_owned());
+            let earlier = std::mem::take(&mut self.before);
+            self.take_snapshot();
+            if self.before != earlier && !matches!(expect, Expect::Fine) {
+                found.push("it writes".to_owned());
             }
         }
         let what: String = what.chars().take(160).collect();
-        self.odd.extend(trouble.iter().map(|trouble| format!("{operation}: {what}: {trouble}")));
+        self.violations
+            .extend(found.iter().map(|violation| format!("{operation}: {what}: {violation}")));
         called.ok().map(|called| called.json())
     }
 
@@ -367,17 +368,17 @@ impl ApiFixture {
     /// attributed to an input.
     pub async fn settle(&mut self) {
         self.shop.harness().drain_queues().await;
-        self.look();
+        self.take_snapshot();
     }
 
-    fn look(&mut self) {
-        self.before = world(&self.shop.aws);
+    fn take_snapshot(&mut self) {
+        self.before = snapshot(&self.shop.aws);
         self.writes = self.shop.aws.writes();
     }
 
     /// Records a violation that [`ApiFixture::check`] cannot see.
-    pub fn odd(&mut self, what: String) {
-        self.odd.push(what);
+    pub fn report(&mut self, what: String) {
+        self.violations.push(what);
     }
 
     /// Reports how many inputs were checked and fails on unexpected results.
@@ -387,9 +388,18 @@ impl ApiFixture {
     /// If a result was unexpected.
     #[track_caller]
     pub fn done(self) {
-        eprintln!("edge: {}: {} inputs, {} odd", self.about, self.checked, self.odd.len());
-        let shown: Vec<&String> = self.odd.iter().take(40).collect();
-        assert!(shown.is_empty(), "{} odd answers, the first of them:\n{shown:#?}", self.odd.len());
+        eprintln!(
+            "edge: {}: {} inputs, {} violations",
+            self.about,
+            self.checked,
+            self.violations.len()
+        );
+        let shown: Vec<&String> = self.violations.iter().take(40).collect();
+        assert!(
+            shown.is_empty(),
+            "{} violations, the first of them:\n{shown:#?}",
+            self.violations.len()
+        );
     }
 }
 
@@ -442,7 +452,7 @@ pub fn header(event: &mut Value, name: &str, values: &[&str]) {
 
 /// The content of all tables and the number of mails. Rate limit buckets are excluded: a rejected
 /// attempt counts.
-pub fn world(aws: &Aws) -> Vec<Value> {
+pub fn snapshot(aws: &Aws) -> Vec<Value> {
     let counts_tries =
         |item: &Value| item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("BUCKET#"));
     let table =
@@ -450,7 +460,7 @@ pub fn world(aws: &Aws) -> Vec<Value> {
     TABLES.iter().map(table).chain([json!(aws.mails().mails().len())]).collect()
 }
 
-fn troubles(called: &Called, expect: Expect) -> Vec<String> {
+fn violations(called: &Called, expect: Expect) -> Vec<String> {
     let Ok(answer) = &called.answer else {
         return vec![format!("the invocation fails: {:?}", called.answer)];
     };
@@ -458,31 +468,31 @@ fn troubles(called: &Called, expect: Expect) -> Vec<String> {
         (answer["statusCode"].as_u64().unwrap_or(0), answer["body"].as_str().unwrap_or_default());
     let document: Value = serde_json::from_str(text).unwrap_or_default();
     let code = document["code"].as_str().unwrap_or_default();
-    let mut troubles = Vec::new();
+    let mut violations = Vec::new();
     let met = match expect {
         Expect::Problem(wanted, name) => status == wanted && code == name,
         Expect::OneOf(names) => (status == 400 || status == 422) && names.contains(&code),
         Expect::Fine => (200..300).contains(&status),
     };
     if !met {
-        troubles.push(format!(
+        violations.push(format!(
             "expected {expect:?}, not {status} {}",
             text.chars().take(300).collect::<String>()
         ));
     }
     if !(200..500).contains(&status) {
-        troubles.push(format!("status {status}"));
+        violations.push(format!("status {status}"));
     }
     if text.contains(ECHO) || answer["headers"].to_string().contains(ECHO) {
-        troubles
-            .push(format!("it repeats the input: {}", text.chars().take(300).collect::<String>()));
+        violations
+            .push(format!("it echoes the input: {}", text.chars().take(300).collect::<String>()));
     }
     let headers = answer["headers"].as_object().cloned().unwrap_or_default();
     if headers
         .values()
         .any(|value| value.as_str().is_none_or(|text| text.contains(['\r', '\n', '\0'])))
     {
-        troubles.push(format!("a header breaks its line: {headers:?}"));
+        violations.push(format!("a header breaks its line: {headers:?}"));
     }
     if status >= 400 {
         let has = |name: &str| document[name].as_str().is_some_and(|text| !text.is_empty());
@@ -492,8 +502,8 @@ fn troubles(called: &Called, expect: Expect) -> Vec<String> {
             || document["type"] != format!("{TYPE_BASE}{code}")
             || headers["content-type"] != "application/problem+json"
         {
-            troubles.push(format!("it is no whole problem document: {text}"));
+            violations.push(format!("the problem document is incomplete: {text}"));
         }
     }
-    troubles
+    violations
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tests::events;
 
 use crate::{
-    fixture::{ApiFixture, ECHO, Expect, STRANGER, header, world},
+    fixture::{ApiFixture, ECHO, Expect, STRANGER, header, snapshot},
     routes::{IfMatch, ROUTES},
 };
 
@@ -14,7 +14,7 @@ const NEW_PASSWORD: &str = "four score and seven donkeys";
 
 /// Texts that are not tokens, and damaged copies of `good`. A changed lower-case letter still gives
 /// a well-formed token.
-fn spoiled(good: &str) -> Vec<String> {
+fn damaged_tokens(good: &str) -> Vec<String> {
     let mut texts: Vec<String> = [
         "",
         " ",
@@ -33,7 +33,7 @@ fn spoiled(good: &str) -> Vec<String> {
     ]
     .map(str::to_owned)
     .into();
-    for odd in [
+    for damaged in [
         format!("{good}A"),
         format!("{good}="),
         format!("{good}."),
@@ -41,7 +41,7 @@ fn spoiled(good: &str) -> Vec<String> {
         format!("{good}\0"),
         format!("{good}\r\nX: y"),
     ] {
-        texts.push(odd);
+        texts.push(damaged);
     }
     texts.extend([
         good.to_uppercase(),
@@ -63,7 +63,7 @@ fn spoiled(good: &str) -> Vec<String> {
 /// Records a violation if the responses differ.
 fn expect_one_answer(edge: &mut ApiFixture, answers: &[Option<Value>]) {
     if let Some(other) = answers.iter().find(|answer| **answer != answers[0]) {
-        edge.odd(format!("the answers differ: {:?} {other:?}", answers[0]));
+        edge.report(format!("the answers differ: {:?} {other:?}", answers[0]));
     }
 }
 
@@ -89,7 +89,7 @@ async fn invalid_refresh_token_is_401_without_a_reason() {
         good.replace(".1.", ".2."),
         good.replace(".1.", ".0."),
     ];
-    for text in spoiled(&good).into_iter().chain(others) {
+    for text in damaged_tokens(&good).into_iter().chain(others) {
         answers.push(edge.check(&text, "refresh-token", refresh(&edge, &text), REFUSED).await);
     }
     edge.check("the token that was damaged", "refresh-token", refresh(&edge, &good), Expect::Fine)
@@ -152,7 +152,8 @@ async fn invalid_link_is_400_without_a_reason() {
         };
         let strangers = good.replace(events::USER, STRANGER);
         let mut answers = Vec::new();
-        for text in spoiled(&good).into_iter().chain([other, strangers, edge.refresh_token.clone()])
+        for text in
+            damaged_tokens(&good).into_iter().chain([other, strangers, edge.refresh_token.clone()])
         {
             answers.push(edge.check(&text, operation, with(&edge, &text), REFUSED).await);
         }
@@ -260,14 +261,14 @@ async fn change_requires_the_current_if_match_version() {
             let current =
                 edge.shop.call(route.operation, with(&edge, &[stale])).await.header("etag");
             if current.as_ref() != Some(&etag) {
-                edge.odd(format!(
+                edge.report(format!(
                     "{}: {stale}: the version that stands is said to be {current:?}",
                     route.operation
                 ));
             }
         }
         let (padded, list) = (format!("{etag} "), format!("{etag}, \"999\""));
-        let odd: [&[&str]; 13] = [
+        let invalid: [&[&str]; 13] = [
             &[""],
             &["*"],
             &[&digits],
@@ -282,7 +283,7 @@ async fn change_requires_the_current_if_match_version() {
             &["\"3\0\""],
             &[ECHO],
         ];
-        for values in odd {
+        for values in invalid {
             edge.check(
                 &format!("{values:?}"),
                 route.operation,
@@ -363,20 +364,20 @@ async fn empty_unknown_and_own_account_changes_are_rejected() {
         json!(null),
         json!("ses_0199c2a8-0000-7000-8000-00000000dead"),
     ] {
-        let before = world(&edge.shop.aws);
+        let before = snapshot(&edge.shop.aws);
         let mut event = edge.valid("logout-user");
         event["requestContext"]["authorizer"]["sid"] = session.clone();
         edge.check(&format!("session {session}"), "logout-user", event, Expect::Fine).await;
-        if world(&edge.shop.aws) != before {
-            edge.odd(format!("to log out of {session} writes"));
+        if snapshot(&edge.shop.aws) != before {
+            edge.report(format!("to log out of {session} writes"));
         }
     }
-    let before = world(&edge.shop.aws);
+    let before = snapshot(&edge.shop.aws);
     let mut event = edge.valid("logout-user");
     event["requestContext"]["authorizer"]["sub"] = STRANGER.into();
     edge.check("another's session", "logout-user", event, Expect::Fine).await;
-    if world(&edge.shop.aws) != before {
-        edge.odd("somebody logs another out".to_owned());
+    if snapshot(&edge.shop.aws) != before {
+        edge.report("somebody logs another out".to_owned());
     }
     let mut event = edge.valid("change-password");
     event["requestContext"]["authorizer"]["sid"] =
@@ -433,7 +434,7 @@ async fn reset_request_is_202_for_every_address() {
             Expect::Fine,
         )
         .await;
-    let before = world(&edge.shop.aws);
+    let before = snapshot(&edge.shop.aws);
     for email in [
         "nobody@example.com",
         "ada.king@example.com",
@@ -456,11 +457,11 @@ async fn reset_request_is_202_for_every_address() {
             edge.with_body("request-password-reset", &json!({ "email": email }).to_string());
         let answer = edge.check(email, "request-password-reset", event, Expect::Fine).await;
         if answer != known {
-            edge.odd(format!("{email:.60} is told from somebody: {answer:?}"));
+            edge.report(format!("{email:.60} is told from somebody: {answer:?}"));
         }
     }
-    if world(&edge.shop.aws) != before {
-        edge.odd("something is written for nobody".to_owned());
+    if snapshot(&edge.shop.aws) != before {
+        edge.report("something is written for nobody".to_owned());
     }
     edge.done();
 }
@@ -557,7 +558,10 @@ async fn attempt_above_the_limit_is_429_with_retry_after() {
         let called = edge.shop.call(operation, event).await;
         let wait = called.header("retry-after").and_then(|seconds| seconds.parse::<u64>().ok());
         if called.status() != 429 || wait.is_none_or(|seconds| !(1..=900).contains(&seconds)) {
-            edge.odd(format!("{operation}: {} to be tried again after {wait:?}", called.status()));
+            edge.report(format!(
+                "{operation}: {} to be tried again after {wait:?}",
+                called.status()
+            ));
         }
     }
     // The problem documents are equal: the request id is the sample's.

@@ -67,7 +67,7 @@ fn shows(text: &str, what: &str) -> bool {
 
 #[tokio::test]
 async fn unreadable_aws_response_is_not_quoted_in_errors() {
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     let cut = format!(
         "{{\"Item\":{{\"email\":{{\"S\":\"{ECHO}\"}}}},\"SecretString\":\"{ECHO}\",\"Name\":"
     );
@@ -78,15 +78,15 @@ async fn unreadable_aws_response_is_not_quoted_in_errors() {
             Secrets::new(aws_sdk_secretsmanager::Client::new(&config), "ferrocart/", Clock::System);
         let said = secrets.get("users-key").await.map(drop).map_err(|error| causes(&error));
         if said.as_ref().is_err_and(|text| shows(text, ECHO)) {
-            odd.push(format!("{status}: Secrets: {said:?}"));
+            violations.push(format!("{status}: Secrets: {said:?}"));
         }
         let table = Table::new(aws_sdk_dynamodb::Client::new(&config), "ferrocart-users");
         let said = table.get(Key::new("USER#x")).await.map(drop).map_err(|error| causes(&error));
         if said.as_ref().is_err_and(|text| shows(text, ECHO)) {
-            odd.push(format!("{status}: Table: {said:?}"));
+            violations.push(format!("{status}: Table: {said:?}"));
         }
     }
-    assert!(odd.is_empty(), "{odd:#?}");
+    assert!(violations.is_empty(), "{violations:#?}");
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn unreadable_item_is_not_quoted_in_errors() {
         ("publish-stock-events", 0, stock),
         ("publish-stock-events", 1, stock),
     ];
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (operation, record, read) in rows {
         let image = sample(operation)["Records"][record]["dynamodb"]["NewImage"].clone();
         for place in places(&image)
@@ -129,10 +129,15 @@ fn unreadable_item_is_not_quoted_in_errors() {
                 let item: Item = item.into();
                 let said = read(item);
                 if said.as_ref().is_err_and(|text| shows(text, ECHO)) {
-                    odd.push(format!("{operation}: {parent}: {said:?}"));
+                    violations.push(format!("{operation}: {parent}: {said:?}"));
                 }
             }
         }
     }
-    assert!(odd.is_empty(), "{} odd: {:#?}", odd.len(), &odd[..odd.len().min(5)]);
+    assert!(
+        violations.is_empty(),
+        "{} violations: {:#?}",
+        violations.len(),
+        &violations[..violations.len().min(5)]
+    );
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    fixture::{ApiFixture, header, world},
+    fixture::{ApiFixture, header, snapshot},
     routes::ROUTES,
 };
 
@@ -21,7 +21,7 @@ async fn answer(edge: &ApiFixture, operation: &str, method: &str, mut event: Val
 #[tokio::test]
 async fn head_equals_get_without_a_body_on_every_readable_route() {
     let edge = ApiFixture::new("HEAD").await;
-    let before = world(&edge.shop.aws);
+    let before = snapshot(&edge.shop.aws);
     let mut seen = 0;
     for route in ROUTES.iter() {
         let event = edge.valid(route.operation);
@@ -56,5 +56,5 @@ async fn head_equals_get_without_a_body_on_every_readable_route() {
         seen += 1;
     }
     assert_eq!(seen, 13);
-    assert_eq!(world(&edge.shop.aws), before, "a HEAD request writes");
+    assert_eq!(snapshot(&edge.shop.aws), before, "a HEAD request writes");
 }

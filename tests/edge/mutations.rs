@@ -125,7 +125,7 @@ async fn randomly_damaged_events_cause_no_panic_and_no_5xx() {
     let seed = setting("EDGE_SEED").unwrap_or(20_261_121);
     let rounds = setting("EDGE_MUTATIONS").unwrap_or(100);
     let mut chance = Chance(seed);
-    let (mut checked, mut refused, mut odd) = (0, 0, Vec::new());
+    let (mut checked, mut refused, mut violations) = (0, 0, Vec::new());
     for operation in &operation_names() {
         let mut edge = ApiFixture::new("mutations").await;
         for round in 0..rounds {
@@ -153,7 +153,7 @@ async fn randomly_damaged_events_cause_no_panic_and_no_5xx() {
                     async move { aws.invoke(&lambda, Invocation::with_event(event)).await },
                 )
                 .await;
-            let trouble = match called {
+            let violation = match called {
                 Err(panic) => Some(format!("it panics: {panic}")),
                 Ok(called) if http => {
                     let answer = called.ok();
@@ -180,19 +180,20 @@ async fn randomly_damaged_events_cause_no_panic_and_no_5xx() {
                     }
                 },
             };
-            if let Some(trouble) = trouble {
-                odd.push(format!("{operation}, round {round}: {trouble:.300}: {shown:.1500}"));
+            if let Some(violation) = violation {
+                violations
+                    .push(format!("{operation}, round {round}: {violation:.300}: {shown:.1500}"));
             }
         }
     }
     eprintln!(
-        "edge: mutations: seed {seed}, {checked} events, {refused} refused, {} odd",
-        odd.len()
+        "edge: mutations: seed {seed}, {checked} events, {refused} refused, {} violations",
+        violations.len()
     );
     assert!(
-        odd.is_empty(),
-        "seed {seed}: {} odd, the first of them: {:#?}",
-        odd.len(),
-        &odd[..odd.len().min(8)]
+        violations.is_empty(),
+        "seed {seed}: {} violations, the first of them: {:#?}",
+        violations.len(),
+        &violations[..violations.len().min(8)]
     );
 }

@@ -255,7 +255,7 @@ fn malformed() -> Vec<Value> {
 /// Sends a publisher its changes in batches, each bad record between two good ones. All good
 /// records are published. Only bad records that cannot be published go to the dead-letter queue.
 async fn check_bad_records(operation: &str) {
-    let (mut checked, mut dead, mut odd) = (0, 0, Vec::new());
+    let (mut checked, mut dead, mut violations) = (0, 0, Vec::new());
     for (_, dead_letter, good) in
         all_changes().await.iter().filter(|(publisher, ..)| *publisher == operation)
     {
@@ -294,7 +294,7 @@ async fn check_bad_records(operation: &str) {
                 || sent != expected
                 || letters != dead_apart
             {
-                odd.push(format!(
+                violations.push(format!(
                     "{what}: {:?}, {} sent instead of {}",
                     called.answer,
                     sent.len(),
@@ -305,7 +305,7 @@ async fn check_bad_records(operation: &str) {
             for letter in letters {
                 match left.iter().position(|bad| *bad == letter) {
                     Some(position) => drop(left.swap_remove(position)),
-                    None => odd.push(format!(
+                    None => violations.push(format!(
                         "{what}: no bad record, or one that is dead already: {letter}"
                     )),
                 }
@@ -314,7 +314,7 @@ async fn check_bad_records(operation: &str) {
             for bad in
                 bad.iter().filter(|bad| !is_published(bad) && left.contains(&bad.to_string()))
             {
-                odd.push(format!("{what}: neither published nor dead: {bad}"));
+                violations.push(format!("{what}: neither published nor dead: {bad}"));
             }
         }
         for event in [json!(null), json!({}), json!({ "Records": 5 }), json!([])] {
@@ -322,10 +322,15 @@ async fn check_bad_records(operation: &str) {
         }
     }
     eprintln!(
-        "edge: odd changes for {operation}: {checked} records, {dead} dead, {} odd",
-        odd.len()
+        "edge: odd changes for {operation}: {checked} records, {dead} dead, {} violations",
+        violations.len()
     );
-    assert!(checked > 0 && odd.is_empty(), "{} odd: {:#?}", odd.len(), &odd[..odd.len().min(20)]);
+    assert!(
+        checked > 0 && violations.is_empty(),
+        "{} violations: {:#?}",
+        violations.len(),
+        &violations[..violations.len().min(20)]
+    );
 }
 
 /// One test per publisher, so that they run concurrently.
@@ -354,7 +359,7 @@ bad_records! { publish_user_events publish_product_events publish_stock_events p
 /// stream for a day.
 #[tokio::test]
 async fn messages_of_any_image_are_accepted_by_sqs() {
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     let mut checked = 0;
     for (operation, dead_letter, good) in all_changes().await {
         let shop = Shop::new();
@@ -388,7 +393,7 @@ async fn messages_of_any_image_are_accepted_by_sqs() {
             let refused: Vec<String> =
                 bodies.map(|message| message.body).filter(|body| !is_taken_by_sqs(body)).collect();
             if called.answer.is_err() || !refused.is_empty() {
-                odd.push(format!(
+                violations.push(format!(
                     "{operation}: {place}: {:?}, SQS refuses {refused:?}",
                     called.answer
                 ));
@@ -410,8 +415,13 @@ async fn messages_of_any_image_are_accepted_by_sqs() {
         .filter(|(_, message)| message.to_string().contains('\u{ffff}'))
         .count();
     eprintln!(
-        "edge: odd texts in images: {checked} changes, {} odd; {sent} messages repeat the name",
-        odd.len()
+        "edge: odd texts in images: {checked} changes, {} violations; {sent} messages repeat the name",
+        violations.len()
     );
-    assert!(odd.is_empty(), "{} odd: {:#?}", odd.len(), &odd[..odd.len().min(20)]);
+    assert!(
+        violations.is_empty(),
+        "{} violations: {:#?}",
+        violations.len(),
+        &violations[..violations.len().min(20)]
+    );
 }

@@ -10,7 +10,7 @@ use tests::{
     template,
 };
 
-use crate::{bodies::places, fixture::world};
+use crate::{bodies::places, fixture::snapshot};
 
 /// Every consumer: its operation, its queue, and the operations that its sample depends on.
 const CONSUMERS: [(&str, &str, &[&str]); 15] = [
@@ -119,9 +119,9 @@ fn is_rejected(letters: &[QueuedMessage], operation: &str, body: &str) -> bool {
 fn unreadable(operation: &str) -> Vec<(String, String)> {
     let good = envelope(operation);
     let with = |place: &str, value: Value| {
-        let mut odd = good.clone();
-        *odd.pointer_mut(place).unwrap() = value;
-        odd.to_string()
+        let mut invalid = good.clone();
+        *invalid.pointer_mut(place).unwrap() = value;
+        invalid.to_string()
     };
     let kind = good["type"].as_str().unwrap();
     let mut bodies: Vec<(String, String)> = [
@@ -152,9 +152,9 @@ fn unreadable(operation: &str) -> Vec<(String, String)> {
         with("/data", json!({})),
         with("/data", json!({ "order_id": "x" })),
         {
-            let mut odd = good.clone();
-            odd["traceparent"] = json!(5);
-            odd.to_string()
+            let mut invalid = good.clone();
+            invalid["traceparent"] = json!(5);
+            invalid.to_string()
         },
     ]
     .into_iter()
@@ -168,7 +168,7 @@ fn unreadable(operation: &str) -> Vec<(String, String)> {
     };
     for name in ["order_id", "product_id", "notification_id", "user_id", "entry_id"] {
         if good["data"][name].is_string() && is_subject(name) {
-            for odd in [
+            for invalid in [
                 json!(null),
                 json!(1),
                 json!(""),
@@ -177,7 +177,10 @@ fn unreadable(operation: &str) -> Vec<(String, String)> {
                 json!({ "$ne": 1 }),
                 json!([]),
             ] {
-                bodies.push((format!("data/{name} = {odd}"), with(&format!("/data/{name}"), odd)));
+                bodies.push((
+                    format!("data/{name} = {invalid}"),
+                    with(&format!("/data/{name}"), invalid),
+                ));
             }
         }
     }
@@ -186,13 +189,13 @@ fn unreadable(operation: &str) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn unreadable_record_is_rejected_alone() {
-    let (mut checked, mut odd) = (0, Vec::new());
+    let (mut checked, mut violations) = (0, Vec::new());
     for (operation, queue, before) in CONSUMERS {
         let shop = shop_for(operation, before).await;
         let good = envelope(operation).to_string();
         // Processed once already, so the good record changes nothing more.
         shop.call(operation, json!({ "Records": [record(queue, "first", &good)] })).await;
-        let standing = world(&shop.aws);
+        let initial = snapshot(&shop.aws);
         for (what, bad) in unreadable(operation) {
             for position in 0..3 {
                 checked += 1;
@@ -205,16 +208,17 @@ async fn unreadable_record_is_rejected_alone() {
                 let is_acknowledged =
                     called.answer.as_ref().ok() == Some(&json!({ "batchItemFailures": [] }));
                 if !is_acknowledged || !is_rejected(&dead_letters(&shop, queue), operation, &bad) {
-                    odd.push(format!("{operation}: {what} at {position}: {:?}", called.answer));
+                    violations
+                        .push(format!("{operation}: {what} at {position}: {:?}", called.answer));
                 }
             }
         }
-        if world(&shop.aws) != standing {
-            odd.push(format!("{operation}: unreadable records change something"));
+        if snapshot(&shop.aws) != initial {
+            violations.push(format!("{operation}: unreadable records change something"));
         }
     }
-    eprintln!("edge: unreadable messages: {checked} batches, {} odd", odd.len());
-    assert!(odd.is_empty(), "{odd:#?}");
+    eprintln!("edge: unreadable messages: {checked} batches, {} violations", violations.len());
+    assert!(violations.is_empty(), "{violations:#?}");
 }
 
 /// Sends a consumer messages with one invalid field, each next to a good one. The messages are
@@ -236,7 +240,7 @@ async fn check_invalid_fields(operation: &str, part: usize, parts: usize) {
         json!("9999-12-31T23:59:59.999Z"),
         json!("-009999-01-01T00:00:00Z"),
     ];
-    let (mut checked, mut odd) = (0, Vec::new());
+    let (mut checked, mut violations) = (0, Vec::new());
     let (_, queue, before) =
         CONSUMERS.into_iter().find(|row| row.0 == operation).expect("a consumer");
     let sample = envelope(operation);
@@ -279,11 +283,19 @@ async fn check_invalid_fields(operation: &str, part: usize, parts: usize) {
         let are_bad =
             dead_letters(&shop, queue).iter().all(|letter| bad_bodies.contains(&letter.body));
         if !failures.is_some_and(|failures| failures.iter().all(is_bad)) || !are_bad {
-            odd.push(format!("{} {place}: {:?}", good["type"], called.answer));
+            violations.push(format!("{} {place}: {:?}", good["type"], called.answer));
         }
     }
-    eprintln!("edge: odd fields of messages for {operation}: {checked} records, {} odd", odd.len());
-    assert!(checked > 0 && odd.is_empty(), "{} odd: {:#?}", odd.len(), &odd[..odd.len().min(20)]);
+    eprintln!(
+        "edge: odd fields of messages for {operation}: {checked} records, {} violations",
+        violations.len()
+    );
+    assert!(
+        checked > 0 && violations.is_empty(),
+        "{} violations: {:#?}",
+        violations.len(),
+        &violations[..violations.len().min(20)]
+    );
 }
 
 /// One test per consumer, so that they run concurrently; several for consumers with many messages.
@@ -455,10 +467,10 @@ async fn contradictory_message_is_rejected_and_writes_nothing() {
         }),
     )
     .collect();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (operation, queue, part, place, value) in &rows {
         let shop = shop_for(operation, &[]).await;
-        let standing = world(&shop.aws);
+        let initial = snapshot(&shop.aws);
         let found =
             envelopes(queue).into_iter().find(|envelope| envelope.to_string().contains(part));
         let mut message = found.unwrap_or_else(|| panic!("{queue} has no {part}"));
@@ -479,14 +491,14 @@ async fn contradictory_message_is_rejected_and_writes_nothing() {
         if !is_acknowledged
             || !is_rejected(&dead_letters(&shop, queue), operation, &message.to_string())
         {
-            odd.push(format!("{what}: {:?}", called.answer));
+            violations.push(format!("{what}: {:?}", called.answer));
         }
-        if world(&shop.aws) != standing {
-            odd.push(format!("{what}: it writes"));
+        if snapshot(&shop.aws) != initial {
+            violations.push(format!("{what}: it writes"));
         }
     }
-    eprintln!("edge: impossible messages: {} records, {} odd", rows.len(), odd.len());
-    assert!(odd.is_empty(), "{odd:#?}");
+    eprintln!("edge: impossible messages: {} records, {} violations", rows.len(), violations.len());
+    assert!(violations.is_empty(), "{violations:#?}");
 }
 
 /// Two different entries with one id: the first is kept, the other rejected. The order of the lines
@@ -506,7 +518,7 @@ async fn entry_is_written_once_and_never_overwritten() {
         dead_letters(&shop, "record-entry").is_empty()
     };
     assert!(tell(&entry).await);
-    let standing = world(&shop.aws);
+    let initial = snapshot(&shop.aws);
     let mut turned = entry.clone();
     turned["data"]["lines"].as_array_mut().unwrap().reverse();
     turned["id"] = "0199c2a8-0000-8000-8000-00000000dead".into();
@@ -524,7 +536,7 @@ async fn entry_is_written_once_and_never_overwritten() {
     for other in &others {
         assert!(!tell(other).await, "{other}");
     }
-    assert_eq!(world(&shop.aws), standing);
+    assert_eq!(snapshot(&shop.aws), initial);
 }
 
 /// No address is suppressed for a transient bounce, for another sender's mail, or for a malformed
@@ -532,7 +544,7 @@ async fn entry_is_written_once_and_never_overwritten() {
 #[tokio::test]
 async fn transient_feedback_suppresses_no_address() {
     let shop = Shop::new();
-    let standing = world(&shop.aws);
+    let initial = snapshot(&shop.aws);
     let long = "x".repeat(100_000);
     let bounced = |destination: Value, kind: &str| {
         ("mail_bounced.v1", json!({ "destination": destination, "bounce": { "bounceType": kind } }))
@@ -563,9 +575,9 @@ async fn transient_feedback_suppresses_no_address() {
             .await;
         assert_eq!(called.ok()["batchItemFailures"], json!([]), "{data:.200}");
     }
-    assert_eq!(world(&shop.aws), standing);
+    assert_eq!(snapshot(&shop.aws), initial);
     // The reason never contains the address.
-    for odd in [
+    for invalid in [
         "",
         "x",
         "ada@example.com",
@@ -575,25 +587,25 @@ async fn transient_feedback_suppresses_no_address() {
         &long,
     ] {
         (message["type"], message["data"]) =
-            (json!("mail_bounced.v1"), bounced(json!([odd]), "Permanent").1);
+            (json!("mail_bounced.v1"), bounced(json!([invalid]), "Permanent").1);
         let called = shop
             .call(
                 "record-mail-feedback",
                 json!({ "Records": [record("record-mail-feedback", "m", &message.to_string())] }),
             )
             .await;
-        assert_eq!(called.ok()["batchItemFailures"], json!([]), "{odd:.80}");
-        let kept = json!(world(&shop.aws)).to_string();
-        assert!(odd.len() < 5 || !kept.contains(odd), "{odd:.80} is kept");
+        assert_eq!(called.ok()["batchItemFailures"], json!([]), "{invalid:.80}");
+        let kept = json!(snapshot(&shop.aws)).to_string();
+        assert!(invalid.len() < 5 || !kept.contains(invalid), "{invalid:.80} is kept");
     }
 }
 
 #[tokio::test]
 async fn malformed_batch_fails_and_writes_nothing() {
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (operation, queue, before) in CONSUMERS {
         let shop = shop_for(operation, before).await;
-        let standing = world(&shop.aws);
+        let initial = snapshot(&shop.aws);
         let good = envelope(operation).to_string();
         let with = |member: &str, value: Value| {
             let mut record = record(queue, "m", &good);
@@ -623,18 +635,18 @@ async fn malformed_batch_fails_and_writes_nothing() {
         ];
         for batch in batches {
             if let Ok(answer) = shop.call(operation, batch.clone()).await.answer {
-                odd.push(format!("{operation}: {batch}: {answer}"));
+                violations.push(format!("{operation}: {batch}: {answer}"));
             }
         }
         let empty = shop.call(operation, json!({ "Records": [] })).await;
         if empty.answer.as_ref().ok() != Some(&json!({ "batchItemFailures": [] })) {
-            odd.push(format!("{operation}: an empty batch: {:?}", empty.answer));
+            violations.push(format!("{operation}: an empty batch: {:?}", empty.answer));
         }
-        if world(&shop.aws) != standing {
-            odd.push(format!("{operation}: it writes"));
+        if snapshot(&shop.aws) != initial {
+            violations.push(format!("{operation}: it writes"));
         }
     }
-    assert!(odd.is_empty(), "{odd:#?}");
+    assert!(violations.is_empty(), "{violations:#?}");
 }
 
 /// Messages that arrive before their predecessor, or refer to a missing record.

@@ -38,7 +38,7 @@ async fn idempotency_key_must_be_one_value_of_visible_ascii() {
             Expect::Problem(400, "idempotency_key_required"),
         )
         .await;
-        let odd: [&[&str]; 12] = [
+        let invalid: [&[&str]; 12] = [
             &[""],
             &[&long],
             &["a b"],
@@ -52,7 +52,7 @@ async fn idempotency_key_must_be_one_value_of_visible_ascii() {
             &["\u{7f}"],
             &["", "a"],
         ];
-        for values in odd {
+        for values in invalid {
             let mut event = edge.valid(route.operation);
             header(&mut event, "idempotency-key", values);
             edge.check(
@@ -155,7 +155,7 @@ async fn body_must_be_json_without_content_encoding() {
 #[tokio::test]
 async fn irrelevant_headers_are_ignored() {
     let huge = ECHO.repeat(1000);
-    let odd: Vec<(&str, &str)> = vec![
+    let irrelevant: Vec<(&str, &str)> = vec![
         ("x-request-id", &huge),
         ("x-request-id", "a\r\nSet-Cookie: zqxEchoxqz=1"),
         ("x-request-id", "zqxEchoxqz zqx"),
@@ -194,7 +194,7 @@ async fn irrelevant_headers_are_ignored() {
     ];
     let mut edge = ApiFixture::new("headers").await;
     for route in ROUTES.iter() {
-        for (name, value) in &odd {
+        for (name, value) in &irrelevant {
             let (mut event, mut expect) = edge.harmless(route);
             header(&mut event, name, &[value]);
             if *name == "if-match" && route.if_match != IfMatch::Ignored {
@@ -225,7 +225,7 @@ async fn valid_request_id_is_echoed_and_an_invalid_one_is_not() {
         header(&mut event, "X-Request-Id", &[given]);
         let called = edge.shop.call("get-order", event).await;
         if (called.header("x-request-id").as_deref() == Some(given)) != taken {
-            edge.odd(format!("{given} is taken: {:?}", called.header("x-request-id")));
+            edge.report(format!("{given} is taken: {:?}", called.header("x-request-id")));
         }
     }
     edge.done();
@@ -240,7 +240,7 @@ async fn malformed_id_is_404_without_a_read() {
         let id =
             edge.valid(route.operation)["pathParameters"][parameter].as_str().unwrap().to_owned();
         let (prefix, uuid) = id.split_once('_').unwrap_or((&id, ""));
-        let odd = [
+        let invalid = [
             String::new(),
             "x".to_owned(),
             "..".to_owned(),
@@ -269,14 +269,14 @@ async fn malformed_id_is_404_without_a_read() {
             "𝟘".repeat(50),
             "__proto__".to_owned(),
         ];
-        for text in odd.iter().filter(|text| **text != id) {
+        for text in invalid.iter().filter(|text| **text != id) {
             let mut event = edge.valid(route.operation);
             event["pathParameters"][parameter] = text.as_str().into();
             event["path"] = format!("/x/{text}").into();
             edge.check(text, route.operation, event.clone(), Expect::Problem(404, code)).await;
             let calls = edge.shop.call(route.operation, event).await.calls;
             if route.operation != "get-health" && !calls.is_empty() {
-                edge.odd(format!("{}: {text}: it asks {calls:?}", route.operation));
+                edge.report(format!("{}: {text}: it asks {calls:?}", route.operation));
             }
         }
         for none in [Value::Null, json!({}), json!({ "other": id })] {
@@ -637,11 +637,11 @@ async fn event_that_no_gateway_sends_is_400() {
             "pathParameters",
             "requestContext",
         ] {
-            for odd in [json!(5), json!("x"), json!([1])] {
+            for invalid in [json!(5), json!("x"), json!([1])] {
                 let mut event = edge.valid(route.operation);
-                event[member] = odd.clone();
+                event[member] = invalid.clone();
                 edge.check(
-                    &format!("{member} = {odd}"),
+                    &format!("{member} = {invalid}"),
                     route.operation,
                     event,
                     Expect::Problem(400, "malformed_request"),
@@ -709,7 +709,7 @@ async fn authorizer_rejects_bad_tokens_and_bad_events() {
         if !called.answer.as_ref().is_err_and(|failure| failure.message == "Unauthorized")
             || !called.operations().is_empty()
         {
-            edge.odd(format!("{value:.60}: {:?} {:?}", called.answer, called.operations()));
+            edge.report(format!("{value:.60}: {:?} {:?}", called.answer, called.operations()));
         }
     }
     edge.done();

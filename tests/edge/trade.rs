@@ -93,7 +93,9 @@ async fn resources_of_other_users_are_404() {
             )
             .await;
         if theirs != nobodys {
-            edge.odd(format!("{operation}: another's and nobody's differ: {theirs:?} {nobodys:?}"));
+            edge.report(format!(
+                "{operation}: another's and nobody's differ: {theirs:?} {nobodys:?}"
+            ));
         }
     }
     // The shop can read an order, but cannot pay for its buyer.
@@ -170,7 +172,7 @@ async fn resources_of_other_users_are_404() {
         )
         .await;
     if lists.unwrap()["items"] != json!([]) || mails.unwrap()["items"] != json!([]) {
-        edge.odd("a stranger sees something".to_owned());
+        edge.report("a stranger sees something".to_owned());
     }
     edge.done();
 }
@@ -358,7 +360,7 @@ async fn failed_login_does_not_reveal_its_reason() {
         );
     }
     if answers.iter().any(|answer| *answer != answers[0]) {
-        edge.odd(format!("the answers differ: {answers:?}"));
+        edge.report(format!("the answers differ: {answers:?}"));
     }
     edge.done();
 }
@@ -408,7 +410,7 @@ async fn invalid_transition_is_409_and_lists_allowed_ones() {
         }
         let document = edge.check(current, operation, event, *expect).await.unwrap_or_default();
         if document["current"] != *current || document["allowed"] != *allowed {
-            edge.odd(format!("{operation} of an order that is {current}: {document}"));
+            edge.report(format!("{operation} of an order that is {current}: {document}"));
         }
     }
     // A repeated step gets the same response and has no second effect.
@@ -418,7 +420,7 @@ async fn invalid_transition_is_409_and_lists_allowed_ones() {
         let again =
             edge.check("again", operation, step(&edge, operation, &shipped), Expect::Fine).await;
         if first != again {
-            edge.odd(format!("{operation} again: {first:?} {again:?}"));
+            edge.report(format!("{operation} again: {first:?} {again:?}"));
         }
     }
     let document = edge
@@ -426,7 +428,7 @@ async fn invalid_transition_is_409_and_lists_allowed_ones() {
         .await
         .unwrap_or_default();
     if document["current"] != "delivered" || document["allowed"] != json!([]) {
-        edge.odd(format!("a delivered order: {document}"));
+        edge.report(format!("a delivered order: {document}"));
     }
     // Cancelled: the first reason is kept, and shipping is rejected.
     let unwanted = edge.unwanted_order.clone();
@@ -437,7 +439,7 @@ async fn invalid_transition_is_409_and_lists_allowed_ones() {
     let other = edge.with_body("cancel-order", &json!({ "reason": "another" }).to_string());
     let again = edge.check("again", "cancel-order", other, Expect::Fine).await.unwrap_or_default();
     if first["cancellation"] != again["cancellation"] || first["version"] != again["version"] {
-        edge.odd(format!("given up twice: {first} {again}"));
+        edge.report(format!("given up twice: {first} {again}"));
     }
     for operation in ["ship-order", "deliver-order"] {
         edge.check("given up", operation, step(&edge, operation, &unwanted), illegal).await;
@@ -445,7 +447,7 @@ async fn invalid_transition_is_409_and_lists_allowed_ones() {
     edge.settle().await;
     let order = edge.shop.read_order(&unwanted).await;
     if order["status"] != "cancelled" || order["payment_status"] != "refunded" {
-        edge.odd(format!("it is not undone: {order}"));
+        edge.report(format!("it is not undone: {order}"));
     }
     edge.done();
 }
@@ -491,7 +493,7 @@ async fn refunds_never_exceed_the_capture() {
     let mut statuses = [first.status(), second.status()];
     statuses.sort_unstable();
     if statuses[0] != 201 || !matches!(statuses[1], 409 | 422) {
-        edge.odd(format!("two at the same time: {statuses:?}"));
+        edge.report(format!("two at the same time: {statuses:?}"));
     }
     let done = if first.status() == 201 { "first" } else { "second" };
     edge.check("again", "create-refund", refund(&edge, done, usd(3500)), Expect::Fine).await;

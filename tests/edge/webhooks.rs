@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use tests::{events::provider_signature as signature, shop::Shop};
 
 use crate::fixture::{
-    ApiFixture, ECHO, Expect, WEBHOOK_SECRET, WEBHOOK_SECRET_BEFORE, header, world,
+    ApiFixture, ECHO, Expect, WEBHOOK_SECRET, WEBHOOK_SECRET_BEFORE, header, snapshot,
 };
 
-const HEAR: &str = "receive-payment-webhook";
+const RECEIVE: &str = "receive-payment-webhook";
 const REFUSED: Expect = Expect::Problem(400, "bad_signature");
 
 /// A webhook request with this body and these signatures.
@@ -28,7 +28,7 @@ fn seconds(edge: &ApiFixture) -> i64 {
 #[tokio::test]
 async fn unsigned_webhooks_are_rejected_without_a_reason() {
     let mut edge = ApiFixture::new("forged events").await;
-    let (now, body) = (seconds(&edge), edge.told("evt_1"));
+    let (now, body) = (seconds(&edge), edge.webhook_body("evt_1"));
     let good = signature(WEBHOOK_SECRET, now, &body);
     let tag = good.split_once("v1=").unwrap().1;
     let signed = |seconds: i64| signature(WEBHOOK_SECRET, seconds, &body);
@@ -89,16 +89,16 @@ async fn unsigned_webhooks_are_rejected_without_a_reason() {
     for values in &headers {
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
         let event = call(&edge, &body, &values);
-        answers.push(edge.check(&format!("{values:?}"), HEAR, event.clone(), REFUSED).await);
-        if !edge.shop.call(HEAR, event).await.operations().is_empty() {
-            edge.odd(format!("{values:?}: the table is asked"));
+        answers.push(edge.check(&format!("{values:?}"), RECEIVE, event.clone(), REFUSED).await);
+        if !edge.shop.call(RECEIVE, event).await.operations().is_empty() {
+            edge.report(format!("{values:?}: the table is asked"));
         }
     }
     let mut event = edge.webhook(&body);
     header(&mut event, "stripe-signature", &[]);
     event["headers"]["X-Stripe-Signature"] = good.clone().into();
     event["queryStringParameters"] = json!({ "stripe-signature": good });
-    answers.push(edge.check("a signature elsewhere", HEAR, event, REFUSED).await);
+    answers.push(edge.check("a signature elsewhere", RECEIVE, event, REFUSED).await);
 
     // The signature covers every byte of the body.
     let altered = [
@@ -113,20 +113,20 @@ async fn unsigned_webhooks_are_rejected_without_a_reason() {
         body[..body.len() - 1].to_owned(),
         body.repeat(2),
         BASE64_STANDARD.encode(&body),
-        edge.told("evt_2"),
+        edge.webhook_body("evt_2"),
         "{}".to_owned(),
     ];
     for other in &altered {
-        answers.push(edge.check(other, HEAR, call(&edge, other, &[&good]), REFUSED).await);
+        answers.push(edge.check(other, RECEIVE, call(&edge, other, &[&good]), REFUSED).await);
     }
     // Declared as base64, and decodable to other bytes.
     let mut event = call(&edge, &BASE64_STANDARD.encode(format!("{body} ")), &[&good]);
     event["isBase64Encoded"] = true.into();
-    answers.push(edge.check("other bytes in base64", HEAR, event, REFUSED).await);
+    answers.push(edge.check("other bytes in base64", RECEIVE, event, REFUSED).await);
     if let Some(other) = answers.iter().find(|answer| **answer != answers[0]) {
-        edge.odd(format!("the answers differ: {:?} {other:?}", answers[0]));
+        edge.report(format!("the answers differ: {:?} {other:?}", answers[0]));
     }
-    edge.check("the event itself", HEAR, call(&edge, &body, &[&good]), Expect::Fine).await;
+    edge.check("the event itself", RECEIVE, call(&edge, &body, &[&good]), Expect::Fine).await;
     edge.done();
 }
 
@@ -148,12 +148,12 @@ async fn webhook_of_another_provider_is_404() {
         ECHO,
         &long,
     ] {
-        let mut event = edge.valid(HEAR);
+        let mut event = edge.valid(RECEIVE);
         event["pathParameters"]["provider"] = provider.into();
         let expect = Expect::Problem(404, "provider_not_found");
-        edge.check(provider, HEAR, event.clone(), expect).await;
-        if !edge.shop.call(HEAR, event).await.calls.is_empty() {
-            edge.odd(format!("{provider:.20}: a secret or the table is asked"));
+        edge.check(provider, RECEIVE, event.clone(), expect).await;
+        if !edge.shop.call(RECEIVE, event).await.calls.is_empty() {
+            edge.report(format!("{provider:.20}: a secret or the table is asked"));
         }
     }
     edge.done();
@@ -163,7 +163,7 @@ async fn webhook_of_another_provider_is_404() {
 #[tokio::test]
 async fn signed_body_of_another_shape_is_acknowledged_and_writes_nothing() {
     let mut edge = ApiFixture::new("signed bodies").await;
-    let event = edge.told("evt_1");
+    let event = edge.webhook_body("evt_1");
     let with = |place: &str, value: Value| {
         let mut event: Value = serde_json::from_str(&event).unwrap();
         *event.pointer_mut(place).unwrap() = value;
@@ -175,7 +175,7 @@ async fn signed_body_of_another_shape_is_acknowledged_and_writes_nothing() {
         "created": "2026-11-21T10:00:00.000Z", "context": null, "reason": null,
         "related_object": { "id": "mtr_1", "type": "billing.meter", "url": "/v1/billing/meters/mtr_1" },
     });
-    let before = world(&edge.shop.aws);
+    let before = snapshot(&edge.shop.aws);
     for body in [
         String::new(),
         " ".to_owned(),
@@ -210,10 +210,10 @@ async fn signed_body_of_another_shape_is_acknowledged_and_writes_nothing() {
         with("/data", json!({})),
         with("/data", json!("x")),
     ] {
-        edge.check(&body, HEAR, edge.webhook(&body), Expect::Fine).await;
+        edge.check(&body, RECEIVE, edge.webhook(&body), Expect::Fine).await;
     }
-    if world(&edge.shop.aws) != before {
-        edge.odd("something is left".to_owned());
+    if snapshot(&edge.shop.aws) != before {
+        edge.report("something is left".to_owned());
     }
     // A body that the gateway base64-encodes: the signature covers the decoded bytes.
     let latin1 = [b"{\"id\":\"".as_slice(), &[0xe9, 0xff, 0xc0, 0x80], b"\"}"].concat();
@@ -233,12 +233,12 @@ async fn signed_body_of_another_shape_is_acknowledged_and_writes_nothing() {
             "stripe-signature",
             &[&signature(WEBHOOK_SECRET, seconds(&edge), &bytes)],
         );
-        edge.check("not UTF-8", HEAR, call, Expect::Fine).await;
+        edge.check("not UTF-8", RECEIVE, call, Expect::Fine).await;
     }
     for text in ["!!!", "e30", "====", &event, ECHO] {
         let mut call = edge.webhook(text);
         call["isBase64Encoded"] = true.into();
-        edge.check(text, HEAR, call, Expect::Problem(400, "malformed_body")).await;
+        edge.check(text, RECEIVE, call, Expect::Problem(400, "malformed_body")).await;
     }
     // Larger than any event: rejected before the signature is checked.
     let large = Expect::Problem(413, "payload_too_large");
@@ -248,8 +248,8 @@ async fn signed_body_of_another_shape_is_acknowledged_and_writes_nothing() {
         "[".repeat(10_000_000),
         ECHO.repeat(1_000_000),
     ] {
-        edge.check("large and signed", HEAR, edge.webhook(&body), large).await;
-        edge.check("large", HEAR, call(&edge, &body, &["t=1,v1=00"]), large).await;
+        edge.check("large and signed", RECEIVE, edge.webhook(&body), large).await;
+        edge.check("large", RECEIVE, call(&edge, &body, &["t=1,v1=00"]), large).await;
     }
     edge.done();
 }
@@ -313,10 +313,10 @@ async fn webhook_about_unknown_objects_is_acknowledged() {
         ECHO,
     ];
     // All records of the shop, without those of processed webhooks.
-    let standing = |shop: &Shop| {
+    let records = |shop: &Shop| {
         let text =
             |item: &Value, name: &str| item[name]["S"].as_str().unwrap_or_default().to_owned();
-        let mut tables = world(&shop.aws);
+        let mut tables = snapshot(&shop.aws);
         let lists = tables.iter_mut().filter_map(Value::as_array_mut);
         lists.for_each(|items| {
             items.retain(|item| {
@@ -325,21 +325,21 @@ async fn webhook_about_unknown_objects_is_acknowledged() {
         });
         tables
     };
-    let before = standing(&edge.shop);
+    let before = records(&edge.shop);
     for (o, object) in objects.iter().enumerate() {
         for (k, kind) in types.iter().enumerate() {
             let body = json!({ "id": format!("evt_{o}_{k}"), "type": kind, "data": { "object": object }, "api_version": ECHO }).to_string();
             let what: String = format!("{kind} {object}").chars().take(120).collect();
             for time in ["once", "twice"] {
                 let answer = edge
-                    .check(&format!("{what} {time}"), HEAR, edge.webhook(&body), Expect::Fine)
+                    .check(&format!("{what} {time}"), RECEIVE, edge.webhook(&body), Expect::Fine)
                     .await;
                 if answer != Some(json!({ "received": true })) {
-                    edge.odd(format!("{what}: {answer:?}"));
+                    edge.report(format!("{what}: {answer:?}"));
                 }
             }
-            if standing(&edge.shop) != before {
-                edge.odd(format!("{what}: something has changed"));
+            if records(&edge.shop) != before {
+                edge.report(format!("{what}: something has changed"));
                 break;
             }
         }
@@ -383,16 +383,16 @@ async fn webhooks_apply_once_in_any_order_and_number() {
         (0..50).map(|number| of_payment(&format!("evt_{number}"), "payment_intent.succeeded")),
     );
     for body in &bodies[..2] {
-        edge.check("in its time", HEAR, edge.webhook(body), Expect::Fine).await;
+        edge.check("in its time", RECEIVE, edge.webhook(body), Expect::Fine).await;
     }
     let mut calls = tokio::task::JoinSet::new();
     for body in &bodies {
         let (shop, event) = (shop.clone(), edge.webhook(body));
-        calls.spawn(async move { shop.call(HEAR, event).await.status() });
+        calls.spawn(async move { shop.call(RECEIVE, event).await.status() });
     }
     let statuses = calls.join_all().await;
     if statuses.iter().any(|status| *status != 200) {
-        edge.odd(format!("at the same time: {statuses:?}"));
+        edge.report(format!("at the same time: {statuses:?}"));
     }
     harness.drain_queues().await;
     let paid = shop.read_order(&order).await;
@@ -416,7 +416,7 @@ async fn webhooks_apply_once_in_any_order_and_number() {
     assert_eq!(charges, 1);
     tests::bank::dispute(&shop.aws, "dp_1", transaction, "open");
     for id in ["evt_late", "evt_late", "evt_later"] {
-        edge.check("a dispute", HEAR, edge.webhook(&of_dispute(id)), Expect::Fine).await;
+        edge.check("a dispute", RECEIVE, edge.webhook(&of_dispute(id)), Expect::Fine).await;
     }
     harness.drain_queues().await;
     assert_eq!(
@@ -435,16 +435,16 @@ async fn webhooks_apply_once_in_any_order_and_number() {
 #[tokio::test]
 async fn replayed_webhook_is_rejected() {
     let mut edge = ApiFixture::new("replayed events").await;
-    let recorded = edge.webhook(&edge.told("evt_recorded"));
-    edge.check("in its time", HEAR, recorded.clone(), Expect::Fine).await;
-    let standing = world(&edge.shop.aws);
+    let recorded = edge.webhook(&edge.webhook_body("evt_recorded"));
+    edge.check("in its time", RECEIVE, recorded.clone(), Expect::Fine).await;
+    let initial = snapshot(&edge.shop.aws);
     edge.shop.clock.advance(Duration::from_secs(300));
-    edge.check("at the last moment", HEAR, recorded.clone(), Expect::Fine).await;
-    if world(&edge.shop.aws) != standing {
-        edge.odd("a replay writes".to_owned());
+    edge.check("at the last moment", RECEIVE, recorded.clone(), Expect::Fine).await;
+    if snapshot(&edge.shop.aws) != initial {
+        edge.report("a replay writes".to_owned());
     }
     edge.shop.clock.advance(Duration::from_secs(1));
-    edge.check("a second too late", HEAR, recorded, REFUSED).await;
+    edge.check("a second too late", RECEIVE, recorded, REFUSED).await;
     edge.done();
 }
 
@@ -457,7 +457,7 @@ async fn webhook_secret_rotation_has_no_gap_and_retires_the_old_secret() {
     let mut number = 0;
     let mut with = |edge: &ApiFixture, secret: &str| {
         number += 1;
-        let body = edge.told(&format!("evt_{number}"));
+        let body = edge.webhook_body(&format!("evt_{number}"));
         let signed = signature(secret, seconds(edge), &body);
         call(edge, &body, &[&signed])
     };
@@ -465,7 +465,7 @@ async fn webhook_secret_rotation_has_no_gap_and_retires_the_old_secret() {
         [(WEBHOOK_SECRET, Expect::Fine), (WEBHOOK_SECRET_BEFORE, Expect::Fine), (NEXT, REFUSED)]
     {
         let event = with(&edge, secret);
-        edge.check("before", HEAR, event, expect).await;
+        edge.check("before", RECEIVE, event, expect).await;
     }
     let secrets = json!({ "current": NEXT, "previous": WEBHOOK_SECRET });
     edge.shop.aws.secrets_manager().set("payment-webhook-secrets", &secrets.to_string());
@@ -474,7 +474,7 @@ async fn webhook_secret_rotation_has_no_gap_and_retires_the_old_secret() {
         [(NEXT, Expect::Fine), (WEBHOOK_SECRET, Expect::Fine), (WEBHOOK_SECRET_BEFORE, REFUSED)]
     {
         let event = with(&edge, secret);
-        edge.check("rotated", HEAR, event, expect).await;
+        edge.check("rotated", RECEIVE, event, expect).await;
     }
     edge.shop
         .aws
@@ -483,7 +483,7 @@ async fn webhook_secret_rotation_has_no_gap_and_retires_the_old_secret() {
     edge.shop.clock.advance(Duration::from_secs(301));
     for (secret, expect) in [(NEXT, Expect::Fine), (WEBHOOK_SECRET, REFUSED), ("", REFUSED)] {
         let event = with(&edge, secret);
-        edge.check("the old one has ended", HEAR, event, expect).await;
+        edge.check("the old one has ended", RECEIVE, event, expect).await;
     }
     edge.done();
 }
@@ -492,7 +492,7 @@ async fn webhook_secret_rotation_has_no_gap_and_retires_the_old_secret() {
 /// response does not contain it.
 #[tokio::test]
 async fn misconfigured_webhook_secret_is_503_and_not_echoed() {
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for secret in [
         String::new(),
         "{".to_owned(),
@@ -507,19 +507,19 @@ async fn misconfigured_webhook_secret_is_503_and_not_echoed() {
     ] {
         let edge = ApiFixture::new("unusable secrets").await;
         edge.shop.aws.secrets_manager().set("payment-webhook-secrets", &secret);
-        let before = world(&edge.shop.aws);
-        for event in [edge.valid(HEAR), call(&edge, "{}", &["t=1,v1=00"])] {
-            let called = edge.shop.call(HEAR, event).await;
+        let before = snapshot(&edge.shop.aws);
+        for event in [edge.valid(RECEIVE), call(&edge, "{}", &["t=1,v1=00"])] {
+            let called = edge.shop.call(RECEIVE, event).await;
             let text = called.ok().to_string();
             if called.status() != 503
                 || called.json()["code"] != "temporarily_unavailable"
                 || text.contains(ECHO)
             {
-                odd.push(format!("{secret}: {text}"));
+                violations.push(format!("{secret}: {text}"));
             }
         }
-        if world(&edge.shop.aws) != before {
-            odd.push(format!("{secret}: it writes"));
+        if snapshot(&edge.shop.aws) != before {
+            violations.push(format!("{secret}: it writes"));
         }
     }
     // A missing or too short secret: no signature is valid.
@@ -527,11 +527,11 @@ async fn misconfigured_webhook_secret_is_503_and_not_echoed() {
         let mut edge = ApiFixture::new("secrets that are none").await;
         edge.shop.aws.secrets_manager().set("payment-webhook-secrets", &secret.to_string());
         for made_with in ["", "short", WEBHOOK_SECRET] {
-            let body = edge.told("evt_1");
+            let body = edge.webhook_body("evt_1");
             let signed = signature(made_with, seconds(&edge), &body);
-            edge.check(made_with, HEAR, call(&edge, &body, &[&signed]), REFUSED).await;
+            edge.check(made_with, RECEIVE, call(&edge, &body, &[&signed]), REFUSED).await;
         }
         edge.done();
     }
-    assert!(odd.is_empty(), "{odd:#?}");
+    assert!(violations.is_empty(), "{violations:#?}");
 }

@@ -183,10 +183,10 @@ fn every_row_names_an_operation() {
 
 #[tokio::test]
 async fn every_sample_has_its_documented_outcome() {
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (operation, before, then) in all_rows() {
         if !template::root().join(format!("events/{operation}.json")).is_file() {
-            odd.push(format!("events/{operation}.json is missing"));
+            violations.push(format!("events/{operation}.json is missing"));
             continue;
         }
         let shop = Shop::new();
@@ -215,13 +215,13 @@ async fn every_sample_has_its_documented_outcome() {
                 .is_err_and(|failure| failure.kind == *kind || failure.message == *kind),
         };
         if !holds {
-            odd.push(format!(
+            violations.push(format!(
                 "events/{operation}.json should give {then:?}, but gives {:?}",
                 called.answer
             ));
         }
     }
-    assert!(odd.is_empty(), "\n{}\n", odd.join("\n"));
+    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
 }
 
 fn queues(then: &Then) -> &'static [&'static str] {

@@ -31,12 +31,12 @@ struct Strangers {
     rng: Rng,
     email: &'static str,
     tried: usize,
-    looked_at: Vec<Timestamp>,
+    checked: Vec<Timestamp>,
 }
 
 impl Strangers {
     fn new(shop: &Shop, email: &'static str, seed: u64) -> Self {
-        Self { shop: shop.clone(), rng: Rng::new(seed), email, tried: 0, looked_at: Vec::new() }
+        Self { shop: shop.clone(), rng: Rng::new(seed), email, tried: 0, checked: Vec::new() }
     }
 
     /// One attempt from a random network, sometimes with an invented device token or another
@@ -67,7 +67,7 @@ impl Strangers {
                 let wait: u64 = called.header("retry-after").unwrap().parse().unwrap();
                 assert!((1..=QUARTER_HOUR.as_secs()).contains(&wait), "{wait}");
             }
-            401 => self.looked_at.push(self.shop.clock.now()),
+            401 => self.checked.push(self.shop.clock.now()),
             other => panic!("{other}: {:?}", called.answer),
         }
     }
@@ -75,9 +75,9 @@ impl Strangers {
     /// The highest number of checked attempts in any 15 minutes.
     fn most(&self) -> usize {
         let within = |from: &Timestamp| {
-            self.looked_at.iter().filter(|at| *at >= from && at.since(*from) < QUARTER_HOUR).count()
+            self.checked.iter().filter(|at| *at >= from && at.since(*from) < QUARTER_HOUR).count()
         };
-        self.looked_at.iter().map(within).max().unwrap_or_default()
+        self.checked.iter().map(within).max().unwrap_or_default()
     }
 }
 
@@ -97,12 +97,12 @@ async fn flood_of_logins_is_limited_and_the_owner_logs_in() {
         entered += usize::from(Session::of(&owner).is_some());
         shop.clock.advance(STEP);
     }
-    let (tried, looked_at) = (strangers.tried, strangers.looked_at.len());
+    let (tried, checked) = (strangers.tried, strangers.checked.len());
     print(&format!(
-        "{tried} tries at a known account in 15 minutes: {looked_at} looked at; the owner got in {entered} times of {STEPS}"
+        "{tried} tries at a known account in 15 minutes: {checked} checked; the owner got in {entered} times of {STEPS}"
     ));
     assert_eq!((strangers.most(), entered), (10, STEPS));
-    assert_eq!(looked_at, 10);
+    assert_eq!(checked, 10);
 }
 
 #[tokio::test]
@@ -132,9 +132,9 @@ async fn flood_does_not_reveal_whether_an_account_exists() {
     print(&format!(
         "{} tries at an unknown account in 15 minutes: {} looked at",
         strangers.tried,
-        strangers.looked_at.len()
+        strangers.checked.len()
     ));
-    assert_eq!((strangers.most(), strangers.looked_at.len()), (10, 10));
+    assert_eq!((strangers.most(), strangers.checked.len()), (10, 10));
 }
 
 #[tokio::test]
@@ -194,23 +194,23 @@ async fn three_hour_flood_is_limited_and_the_owner_logs_in() {
             assert_eq!(first.status(), 200);
             assert_eq!(shop.me(&Session::of(&first).unwrap()).await.json()["email"], json!(ADA));
             // A new password has ten attempts of its own; earlier attempts no longer count.
-            before_reset = known.looked_at.len();
+            before_reset = known.checked.len();
             assert!(known.most() <= 10, "{}", known.most());
-            known.looked_at.clear();
+            known.checked.clear();
         }
         shop.clock.advance(STEP);
     }
-    let after_reset = known.looked_at.len();
+    let after_reset = known.checked.len();
     print(&format!(
         "{} tries at a known account in 3 hours: {before_reset} looked at before the owner's reset, {after_reset} after; \
          {} at an unknown one: {}; the owner got in {entered} times of {}",
         known.tried,
         unknown.tried,
-        unknown.looked_at.len(),
+        unknown.checked.len(),
         steps.div_ceil(60)
     ));
     assert!(known.most() <= 10 && unknown.most() <= 10, "{} {}", known.most(), unknown.most());
-    assert!(unknown.looked_at.len() <= 10 + 12 && before_reset <= 10 + 6 && after_reset <= 10 + 6);
+    assert!(unknown.checked.len() <= 10 + 12 && before_reset <= 10 + 6 && after_reset <= 10 + 6);
     assert_eq!(entered, steps.div_ceil(60));
 }
 
@@ -227,10 +227,10 @@ async fn one_network_cannot_lock_the_accounts_of_others() {
     for owner in &owners {
         shop.enrol(owner).await;
     }
-    let mut looked_at = 0;
+    let mut checked = 0;
     for owner in &owners {
         for _ in 0..15 {
-            looked_at += usize::from(
+            checked += usize::from(
                 shop.login_from("198.51.100.7", None, owner, "not the password").await.status()
                     == 401,
             );
@@ -243,10 +243,10 @@ async fn one_network_cannot_lock_the_accounts_of_others() {
         locked += usize::from(called.status() == 429);
     }
     print(&format!(
-        "90 attempts of one network that may make 20: {looked_at} looked at, {locked} of {} accounts locked",
+        "90 attempts of one network that may make 20: {checked} checked, {locked} of {} accounts locked",
         owners.len()
     ));
-    assert_eq!((looked_at, locked), (20, 2));
+    assert_eq!((checked, locked), (20, 2));
 
     // The same for password reset links: five per account.
     for owner in &owners {

@@ -2,7 +2,6 @@
 //! attempts than the `stores` tests make.
 #![allow(clippy::unwrap_used)]
 
-mod families;
 mod faults;
 mod flood;
 mod forged;
@@ -11,6 +10,7 @@ mod revocation;
 mod rng;
 mod rotation;
 mod server_keys;
+mod sessions;
 mod writers;
 
 /// Prints a test's counts: `cargo test -p tests --test identity -- --nocapture` shows them.

@@ -48,7 +48,7 @@ struct Gateway {
 }
 
 impl Gateway {
-    async fn lets_in(&mut self, token: &str) -> bool {
+    async fn accepts(&mut self, token: &str) -> bool {
         let now = self.shop.clock.now();
         if self.accepted.get(token).is_some_and(|at| now.since(*at) < gateway_ttl()) {
             return true;
@@ -97,7 +97,7 @@ async fn revoked_key_is_rejected_within_a_minute_and_clients_refresh() {
         }
         for _ in 0..pause {
             assert!(
-                gateway.lets_in(&forged[0]).await && gateway.lets_in(&session.access_token).await
+                gateway.accepts(&forged[0]).await && gateway.accepts(&session.access_token).await
             );
             shop.clock.advance(SECOND);
         }
@@ -110,12 +110,12 @@ async fn revoked_key_is_rejected_within_a_minute_and_clients_refresh() {
                 forged.push(forge(&shop, &stolen, &subject, session.id()));
             }
             for token in &forged {
-                if gateway.lets_in(token).await {
+                if gateway.accepts(token).await {
                     longest = longest.max(shop.clock.now().since(at));
                 }
             }
             let is_there = second >= 60 || !is_quiet;
-            if is_there && !gateway.lets_in(&session.access_token).await {
+            if is_there && !gateway.accepts(&session.access_token).await {
                 assert!(
                     is_quiet || shop.clock.now().since(at) < MINUTE,
                     "a client with a token of the new key is refused"
@@ -127,7 +127,7 @@ async fn revoked_key_is_rejected_within_a_minute_and_clients_refresh() {
             }
             shop.clock.advance(SECOND);
         }
-        assert!(gateway.lets_in(&session.access_token).await);
+        assert!(gateway.accepts(&session.access_token).await);
     }
     print(&format!(
         "a revoked key is accepted for {longest:?} at most; clients refreshed {refreshed} times in 6 runs"

@@ -301,8 +301,8 @@ impl Shop {
                     .collect::<String>(),
             )
         };
-        let look = || async { self.mails_to(email).await.iter().rev().find_map(token) };
-        until(&format!("a link to {page} is mailed"), look, Option::is_some).await.unwrap()
+        let read = || async { self.mails_to(email).await.iter().rev().find_map(token) };
+        until(&format!("a link to {page} is mailed"), read, Option::is_some).await.unwrap()
     }
 
     async fn subjects(&self, email: &str) -> Vec<String> {

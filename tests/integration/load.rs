@@ -26,9 +26,9 @@ async fn two_hundred_concurrent_orders_settle_and_reconcile() {
                 }
                 let mut ends = Vec::new();
                 for order in orders {
-                    let look = || buyer.read_order(&order);
+                    let read = || buyer.read_order(&order);
                     let end =
-                        until(&format!("{order} ends"), look, |order| order["status"] != "pending")
+                        until(&format!("{order} ends"), read, |order| order["status"] != "pending")
                             .await;
                     ends.push((
                         order,

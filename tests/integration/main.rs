@@ -9,7 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod accounts;
-mod books;
+mod checkout;
 mod edge;
 mod health;
 mod identity;
@@ -17,9 +17,9 @@ mod load;
 mod loss;
 mod messages;
 mod payments;
+mod reconciliation;
 mod redrive;
 mod shop;
-mod stories;
 #[expect(clippy::print_stdout, reason = "the numbers are part of what a test shows")]
 mod tokens;
 mod trade;

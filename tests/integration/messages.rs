@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
-use crate::shop::{Books, Shop, events_of, unique, until};
+use crate::shop::{ProviderRecords, Shop, events_of, unique, until};
 
 fn envelope(kind: &str, data: &Value) -> String {
     let envelope = json!({
@@ -92,7 +92,10 @@ async fn repeated_commands_and_events_of_a_finished_order_change_nothing() {
         }
     }
     assert_eq!(shop.stock(&product).await, (3, 3, 0));
-    assert_eq!(shop.books(&order).await, Books { charges: 1, charged: 1000, refunded: 0 });
+    assert_eq!(
+        shop.provider_records(&order).await,
+        ProviderRecords { charges: 1, charged: 1000, refunded: 0 }
+    );
     assert_eq!(shop.mails(&buyer.email, &order).await.len(), 1);
     let after = shop.item("orders", &format!("ORDER#{order}")).await;
     assert_eq!(status(&after), status(&settled));
@@ -312,6 +315,6 @@ async fn repeated_stream_batch_has_no_second_effect() {
     .await;
     assert_eq!(shop.mails(&buyer.email, &order).await.len(), 1);
     assert_eq!(events_of(&buyer.read_order(&order).await), before);
-    assert_eq!(shop.books(&order).await.charges, 1);
+    assert_eq!(shop.provider_records(&order).await.charges, 1);
     assert_eq!(shop.stock(&product).await, (4, 4, 0));
 }

@@ -339,7 +339,7 @@ impl Shop {
         statuses: &[&str],
         retry: impl Fn() -> F,
     ) -> Vec<String> {
-        let look = || async {
+        let read = || async {
             retry().await;
             let stored: HashMap<String, String> = self
                 .scan("orders")
@@ -354,7 +354,7 @@ impl Shop {
                 .collect();
             orders.iter().map(|order| stored[&format!("ORDER#{order}")].clone()).collect::<Vec<_>>()
         };
-        until(&format!("all are one of {statuses:?}"), look, |seen| {
+        until(&format!("all are one of {statuses:?}"), read, |seen| {
             seen.iter().all(|status| statuses.contains(&status.as_str()))
         })
         .await
@@ -463,8 +463,8 @@ impl Shop {
     }
 
     /// The simulated provider's charges and refunds for an order.
-    pub async fn books(&self, order: &str) -> Books {
-        let mut books = Books::default();
+    pub async fn provider_records(&self, order: &str) -> ProviderRecords {
+        let mut provider_records = ProviderRecords::default();
         for item in self.scan("payment-simulator").await {
             let text = |name: &str| {
                 item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default()
@@ -480,14 +480,14 @@ impl Shop {
             }
             match text("pk").split('#').next() {
                 Some("CHARGE") => {
-                    books.charges += 1;
-                    books.charged += amount();
+                    provider_records.charges += 1;
+                    provider_records.charged += amount();
                 }
-                Some("REFUND") => books.refunded += amount(),
+                Some("REFUND") => provider_records.refunded += amount(),
                 _ => {}
             }
         }
-        books
+        provider_records
     }
 
     /// Expires an order now, half an hour early.
@@ -534,7 +534,7 @@ impl Shop {
 
 /// The simulated provider's records of one order.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Books {
+pub struct ProviderRecords {
     pub charges: u32,
     pub charged: i64,
     pub refunded: i64,
@@ -701,7 +701,7 @@ pub fn events_of(order: &Value) -> Vec<String> {
 #[track_caller]
 pub fn until<T: Debug, F: Future<Output = T>>(
     what: &str,
-    look: impl Fn() -> F,
+    read: impl Fn() -> F,
     done: impl Fn(&T) -> bool,
 ) -> impl Future<Output = T> {
     let begun = Instant::now();
@@ -710,7 +710,7 @@ pub fn until<T: Debug, F: Future<Output = T>>(
         // Polling takes capacity from the system under test, so the interval grows.
         let mut pause = Duration::from_millis(50);
         loop {
-            let seen = look().await;
+            let seen = read().await;
             if done(&seen) {
                 return seen;
             }

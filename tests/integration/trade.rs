@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::shop::{Answer, Books, Person, Shop, card, events_of, unique, until};
+use crate::shop::{Answer, Person, ProviderRecords, Shop, card, events_of, unique, until};
 
 fn address() -> Value {
     json!({ "name": "Ada Lovelace", "line1": "12 St James's Square", "city": "London", "postal_code": "SW1Y 4JH", "country": "GB" })
@@ -34,7 +34,7 @@ fn refused(answer: &Answer, code: &str, current: &str, allowed: &[&str]) {
 }
 
 /// The templates of a recipient's mails about an order.
-async fn told(person: &Person, order: &str) -> Vec<String> {
+async fn mail_templates(person: &Person, order: &str) -> Vec<String> {
     let listed = person.get("/notifications").await.expect(200);
     let about =
         listed["items"].as_array().unwrap().iter().filter(|item| item.to_string().contains(order));
@@ -44,8 +44,13 @@ async fn told(person: &Person, order: &str) -> Vec<String> {
     templates
 }
 
-async fn is_told(person: &Person, order: &str, templates: &[&str]) {
-    until("all mails are there", || told(person, order), |told| told == templates).await;
+async fn expect_mails(person: &Person, order: &str, templates: &[&str]) {
+    until(
+        "all mails are there",
+        || mail_templates(person, order),
+        |mail_templates| mail_templates == templates,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -101,8 +106,11 @@ async fn order_is_shipped_and_delivered_in_this_order_only() {
     let steps = ["placed", "stock_reserved", "payment_succeeded", "shipped", "delivered"];
     history.retain(|event| steps.contains(&event.as_str()));
     assert_eq!(history, steps);
-    is_told(&buyer, &order, &["order_confirmed", "order_delivered", "order_shipped"]).await;
-    assert_eq!((shop.stock(&product).await, shop.books(&order).await.refunded), ((3, 3, 0), 0));
+    expect_mails(&buyer, &order, &["order_confirmed", "order_delivered", "order_shipped"]).await;
+    assert_eq!(
+        (shop.stock(&product).await, shop.provider_records(&order).await.refunded),
+        ((3, 3, 0), 0)
+    );
 }
 
 #[tokio::test]
@@ -138,10 +146,10 @@ async fn order_cancelled_before_payment_is_not_charged() {
     buyer.cancel(&order).await.expect(202);
     assert_eq!(buyer.pay(&order, "tok_ok").await.problem(409), "order_closed");
     assert_eq!(
-        (shop.stock(&product).await, shop.books(&order).await),
-        ((5, 5, 0), Books::default())
+        (shop.stock(&product).await, shop.provider_records(&order).await),
+        ((5, 5, 0), ProviderRecords::default())
     );
-    is_told(&buyer, &order, &["order_cancelled"]).await;
+    expect_mails(&buyer, &order, &["order_cancelled"]).await;
 }
 
 #[tokio::test]
@@ -158,17 +166,17 @@ async fn order_cancelled_during_payment_keeps_no_money() {
     ] {
         let order = buyer.order(&product, 1, Some(token)).await;
         buyer.cancel(&order).await.expect(202);
-        let look = || async {
+        let read = || async {
             shop.sweep().await;
             buyer.read_order(&order).await
         };
-        until(&format!("{order} with {token} is cancelled"), look, |order| {
+        until(&format!("{order} with {token} is cancelled"), read, |order| {
             order["status"] == "cancelled"
         })
         .await;
-        let books = shop.books(&order).await;
-        assert_eq!(books.charged, books.refunded, "{token}");
-        assert!(books.charges <= 1, "{token}");
+        let provider_records = shop.provider_records(&order).await;
+        assert_eq!(provider_records.charged, provider_records.refunded, "{token}");
+        assert!(provider_records.charges <= 1, "{token}");
     }
     assert_eq!(shop.stock(&product).await, (20, 20, 0));
 }
@@ -184,10 +192,10 @@ async fn order_cancelled_after_confirmation_is_refunded_and_restocked() {
     let cancelled = buyer.order_with_status(&order, "cancelled").await;
     assert_eq!(cancelled["payment_status"], "refunded");
     assert_eq!(
-        (shop.stock(&product).await, shop.books(&order).await),
-        ((5, 5, 0), Books { charges: 1, charged: 3000, refunded: 3000 })
+        (shop.stock(&product).await, shop.provider_records(&order).await),
+        ((5, 5, 0), ProviderRecords { charges: 1, charged: 3000, refunded: 3000 })
     );
-    is_told(&buyer, &order, &["order_cancelled", "order_confirmed", "order_refunded"]).await;
+    expect_mails(&buyer, &order, &["order_cancelled", "order_confirmed", "order_refunded"]).await;
 }
 
 #[tokio::test]
@@ -217,7 +225,7 @@ async fn three_d_secure_payment_completes_after_the_challenge() {
             buyer.order_at_step(&order, "paying").await;
             buyer.cancel(&order).await.expect(202);
         }
-        let look = || async {
+        let read = || async {
             shop.sweep().await;
             buyer.read_order(&order).await
         };
@@ -225,8 +233,12 @@ async fn three_d_secure_payment_completes_after_the_challenge() {
             order["status"] == end
                 && (end != "pending" || events_of(order).contains(&"payment_declined".to_owned()))
         };
-        until(&format!("{order} with {token} is {end}"), look, done).await;
-        assert_eq!(shop.books(&order).await.charges, u32::from(end == "confirmed"), "{token}");
+        until(&format!("{order} with {token} is {end}"), read, done).await;
+        assert_eq!(
+            shop.provider_records(&order).await.charges,
+            u32::from(end == "confirmed"),
+            "{token}"
+        );
     }
 }
 
@@ -277,7 +289,10 @@ async fn partial_refunds_are_limited_to_the_capture() {
     )
     .await;
     assert_eq!(refunded["status"], "confirmed");
-    assert_eq!(shop.books(&order).await, Books { charges: 1, charged: 100, refunded: 100 });
+    assert_eq!(
+        shop.provider_records(&order).await,
+        ProviderRecords { charges: 1, charged: 100, refunded: 100 }
+    );
     assert_eq!(
         buyer.get(&format!("/payments/{payment}")).await.expect(200)["refunded"]["amount"],
         100
@@ -307,9 +322,12 @@ async fn of_fifty_concurrent_refunds_above_the_capture_one_is_accepted() {
             _ => assert_eq!(answer.problem(422), "exceeds_refundable"),
         }
     }
-    assert_eq!((accepted, shop.books(&order).await.refunded), (1, 60));
+    assert_eq!((accepted, shop.provider_records(&order).await.refunded), (1, 60));
     admin.refund(&payment, 40).await.expect(201);
-    assert_eq!(shop.books(&order).await, Books { charges: 1, charged: 100, refunded: 100 });
+    assert_eq!(
+        shop.provider_records(&order).await,
+        ProviderRecords { charges: 1, charged: 100, refunded: 100 }
+    );
 }
 
 #[tokio::test]
@@ -423,7 +441,7 @@ async fn notification_is_marked_as_read_by_its_owner() {
     let (buyer, stranger, product) =
         (shop.customer().await, shop.customer().await, shop.product(100, 5).await);
     let order = buyer.order(&product, 1, Some("tok_ok")).await;
-    is_told(&buyer, &order, &["order_confirmed"]).await;
+    expect_mails(&buyer, &order, &["order_confirmed"]).await;
     let newest = || async { buyer.get("/notifications").await.expect(200)["items"][0].clone() };
     let path = format!("/notifications/{}/read", newest().await["id"].as_str().unwrap());
     assert_eq!(

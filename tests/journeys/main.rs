@@ -1,12 +1,12 @@
 //! Whole orders, from the request to the mail, through every service, in one process.
 #![allow(clippy::unwrap_used)]
 
-mod afterwards;
+mod after_checkout;
 #[path = "../examples/place_order.rs"]
 mod example;
-mod late_money;
-mod provider_away;
-mod stopped;
+mod late_provider_events;
+mod provider_unavailable;
+mod stopped_consumer;
 
 use std::{collections::BTreeMap, io::Write, time::Duration};
 
@@ -76,7 +76,7 @@ async fn time_passes(shop: &Shop, harness: &mut Harness, seconds: u64) {
 }
 
 /// Asserts that provider, payments, orders, stock and ledger agree on every order and product.
-async fn books_balance(shop: &Shop) {
+async fn assert_reconciled(shop: &Shop) {
     // The reconciliation skips changes within the grace period.
     shop.clock.advance(ledger::GRACE);
     let report = shop.call("reconcile-ledger", json!({})).await;
@@ -100,7 +100,7 @@ fn is_product(item: &Value) -> bool {
 }
 
 /// Asserts that no command is pending, no dead letter exists, and the ledger reconciles.
-async fn at_rest(shop: &Shop) {
+async fn assert_settled(shop: &Shop) {
     for order in shop.aws.orders() {
         assert!(order.get("next_check_at").is_none(), "something is still owed: {order}");
     }
@@ -119,7 +119,7 @@ async fn at_rest(shop: &Shop) {
         let dead = shop.aws.queues().waiting(&format!("publish-{publisher}-dead-letter"));
         assert!(dead.is_empty(), "the publisher of {publisher} could not read a change: {dead:?}");
     }
-    books_balance(shop).await;
+    assert_reconciled(shop).await;
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn paid_order_is_confirmed_committed_and_mailed_once() {
     );
     assert_eq!(stock(&shop, &product).await, (8, 8, 0));
     assert_eq!(subjects(&shop), ["Your order is confirmed"]);
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn later_payment_confirms_the_order() {
     assert_eq!(shop.read_order(&order).await["status"], "confirmed");
     assert_eq!(stock(&shop, &product).await, (8, 8, 0));
     assert_eq!(subjects(&shop), ["Your order is confirmed"]);
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn order_above_stock_fails_without_a_charge() {
     assert_eq!(stock(&shop, &product).await, (10, 10, 0));
     assert!(shop.aws.items("payment-simulator").is_empty(), "the provider was never asked");
     assert_eq!(subjects(&shop), ["Your order could not be completed"]);
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
@@ -184,7 +184,7 @@ async fn declined_card_leaves_time_for_another() {
     shop.harness().drain_queues().await;
     assert_eq!(shop.read_order(&order).await["status"], "confirmed");
     assert_eq!(subjects(&shop), ["Your payment was declined", "Your order is confirmed"]);
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
@@ -207,7 +207,7 @@ async fn unpaid_order_expires_and_releases_its_stock() {
         (Some(409), Some("order_closed")),
         "{late}"
     );
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
@@ -222,7 +222,7 @@ async fn charge_with_a_lost_response_confirms_the_order_once() {
     }
     assert_eq!(shop.read_order(&order).await["status"], "confirmed");
     assert_eq!(subjects(&shop), ["Your order is confirmed"]);
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
@@ -283,14 +283,14 @@ async fn paid_order_costs_the_documented_units() {
     {
         *calls.entry(format!("{} {}", call.service, call.operation)).or_default() += 1;
     }
-    let told = harness.delivered.len();
+    let delivered = harness.delivered.len();
     let count =
         |operation: &str| calls.get(&format!("dynamodb {operation}")).copied().unwrap_or_default();
     let (reads, writes) =
         (count("GetItem") + count("BatchGetItem"), count("PutItem") + count("UpdateItem"));
-    let counted = (reads, count("Query"), writes, count("TransactWriteItems"), told);
+    let counted = (reads, count("Query"), writes, count("TransactWriteItems"), delivered);
     // One read is this test's own. Three of the transactions and of the messages are the ledger's.
     // Two of the writes end the order's count as unpaid.
     assert_eq!(counted, (8 + 1, 0, 9, 8, 11), "{calls:#?} {:#?}", harness.story());
-    let _ = writeln!(std::io::stderr(), "a paid order: {told} messages, {calls:?}");
+    let _ = writeln!(std::io::stderr(), "a paid order: {delivered} messages, {calls:?}");
 }

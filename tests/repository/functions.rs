@@ -79,7 +79,7 @@ fn every_route_has_an_authorizer_or_is_on_the_public_list() {
         authorizers.get(&default).is_some(),
         "the API has no default authorizer: a route that says nothing would be open"
     );
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     let seen = authorizers_of_routes();
     for (route, authorizer) in &seen {
         let expected = match route.as_str() {
@@ -88,13 +88,13 @@ fn every_route_has_an_authorizer_or_is_on_the_public_list() {
             _ => &default,
         };
         if authorizer != expected {
-            odd.push(format!("{route} has the authorizer {authorizer}, but the list of public routes in this test says {expected}"));
+            violations.push(format!("{route} has the authorizer {authorizer}, but the list of public routes in this test says {expected}"));
         }
     }
     for (operation, route) in generated::routes()
         .filter(|(_, route)| !seen.contains_key(&format!("{} {}", route.method, route.path)))
     {
-        odd.push(format!(
+        violations.push(format!(
             "{} {} ({}) is no route of the API",
             route.method,
             route.path,
@@ -104,9 +104,10 @@ fn every_route_has_an_authorizer_or_is_on_the_public_list() {
     assert_eq!(seen.len(), generated::routes().count(), "two functions serve the same route");
     for route in PUBLIC.iter().chain(&PUBLIC_WITH_TOKEN).filter(|route| !seen.contains_key(**route))
     {
-        odd.push(format!("{route} is on the list of public routes, but there is no such route"));
+        violations
+            .push(format!("{route} is on the list of public routes, but there is no such route"));
     }
-    none(odd);
+    none(violations);
 }
 
 fn statements(properties: &Value) -> Vec<&Value> {
@@ -124,11 +125,11 @@ fn texts(value: &Value) -> Vec<String> {
 
 #[test]
 fn every_function_has_its_own_role_with_exact_actions_on_exact_resources() {
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     let mut roles = BTreeSet::new();
     for (name, (_, properties)) in functions(template::template()) {
         if properties.get("Role").is_some_and(|role| !roles.insert(role.to_string())) {
-            odd.push(format!("{name} borrows a role: every function has its own"));
+            violations.push(format!("{name} borrows a role: every function has its own"));
         }
         for policy in properties["Policies"]
             .as_array()
@@ -136,17 +137,17 @@ fn every_function_has_its_own_role_with_exact_actions_on_exact_resources() {
             .flatten()
             .filter(|policy| policy.get("Statement").is_none())
         {
-            odd.push(format!(
+            violations.push(format!(
                 "{name} uses a ready-made policy, {policy}: write exact statements instead"
             ));
         }
         for statement in statements(&properties) {
             if statement["Effect"] != "Allow" {
-                odd.push(format!("{name} has a statement that is no Allow: {statement}"));
+                violations.push(format!("{name} has a statement that is no Allow: {statement}"));
             }
             let (actions, resources) = (texts(&statement["Action"]), texts(&statement["Resource"]));
             if actions.is_empty() || resources.is_empty() {
-                odd.push(format!(
+                violations.push(format!(
                     "{name} has a statement without actions or resources: {statement}"
                 ));
             }
@@ -159,16 +160,16 @@ fn every_function_has_its_own_role_with_exact_actions_on_exact_resources() {
                 if statement["Condition"]
                     != json!({ "StringEquals": { "ses:FromAddress": sender } })
                 {
-                    odd.push(format!("{name} may send from any address: {statement}"));
+                    violations.push(format!("{name} may send from any address: {statement}"));
                 }
                 continue;
             }
             for wide in actions.iter().chain(&resources).filter(|text| text.contains('*')) {
-                odd.push(format!("{name} may do more than it must: {wide}"));
+                violations.push(format!("{name} may do more than it must: {wide}"));
             }
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
@@ -295,7 +296,7 @@ fn a_table_is_written_by_exactly_one_service() {
 #[test]
 fn functions_with_the_simulator_have_access_to_the_real_provider() {
     let template = template::template();
-    let (mut odd, mut seen) = (Vec::new(), 0);
+    let (mut violations, mut seen) = (Vec::new(), 0);
     for (name, (id, _)) in functions(template) {
         let policies = template.resource(&id)["Properties"]["Policies"].to_string();
         // The owner refers to a resource by logical id, all others by name.
@@ -305,17 +306,17 @@ fn functions_with_the_simulator_have_access_to_the_real_provider() {
         let has_key = names("StripeKeySecret", "${Shop}/stripe-key");
         seen += usize::from(asks);
         if asks && !has_key {
-            odd.push(format!(
+            violations.push(format!(
                 "{name} may use the books of the simulated provider, but not the key of Stripe"
             ));
         }
         if !asks && has_key {
-            odd.push(format!(
+            violations.push(format!(
                 "{name} may use the key of Stripe, but not the books of the simulated provider"
             ));
         }
     }
-    none(odd);
+    none(violations);
     assert!(seen >= 8, "only {seen} functions ask the provider");
 }
 
@@ -340,11 +341,11 @@ fn no_function_may_scan() {
 
 #[test]
 fn time_limits_fit_into_those_of_the_gateway() {
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (name, (_, properties)) in functions(template::template()) {
         let seconds = timeout(&properties);
         if !routes(&name).is_empty() && seconds > GATEWAY_SECONDS {
-            odd.push(format!(
+            violations.push(format!(
                 "{name} may run for {seconds} s, but the gateway gives up after {GATEWAY_SECONDS}"
             ));
         }
@@ -353,16 +354,16 @@ fn time_limits_fit_into_those_of_the_gateway() {
                 .unwrap()
                 / 2
         {
-            odd.push(format!("{name} may run for {seconds} s: that is not enough for one call of AWS with all its tries and an answer"));
+            violations.push(format!("{name} may run for {seconds} s: that is not enough for one call of AWS with all its tries and an answer"));
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn every_function_has_a_log_group_with_retention() {
     let template = template::template();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for operation in operations() {
         let service = &operation.service;
         let (id, properties) = &functions(template)[&operation.name];
@@ -371,23 +372,23 @@ fn every_function_has_a_log_group_with_retention() {
         let kept = group.map(|(_, group)| template.resolve(&group["Properties"]));
         match kept {
             Some(kept) if kept["LogGroupName"] == format!("/aws/lambda/ferrocart-{service}") && !kept["RetentionInDays"].is_null() => {}
-            _ => odd.push(format!(
+            _ => violations.push(format!(
                 "{id} does not log to /aws/lambda/<shop>-{service} with a retention: Lambda would make a log group that keeps everything"
             )),
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn every_table_is_retained_and_restorable() {
     let template = template::template();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (id, resource) in template.resources("AWS::DynamoDB::Table") {
         let table = template.resolve(&resource["Properties"]);
         let mut expect = |holds: bool, what: &str| {
             if !holds {
-                odd.push(format!("{id} {what}"));
+                violations.push(format!("{id} {what}"));
             }
         };
         expect(table["BillingMode"] == "PAY_PER_REQUEST", "is not on demand");
@@ -418,7 +419,7 @@ fn every_table_is_retained_and_restorable() {
             "has a stream without both images",
         );
     }
-    none(odd);
+    none(violations);
 }
 
 fn text(value: &Value) -> String {

@@ -181,17 +181,17 @@ fn methods_that_hash_or_call_the_provider_have_limits_of_their_own() {
     let settings = method_settings(template);
     assert_eq!(settings.keys().collect::<BTreeSet<_>>(), expected.keys().collect::<BTreeSet<_>>());
     let row = &template.document["Mappings"]["MethodLimits"]["1000"];
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (route, rate) in expected {
         let burst = LIMITS.iter().find(|limit| limit.0 == rate).unwrap().1;
         let setting = &settings[&route];
         if (&setting["ThrottlingRateLimit"], &setting["ThrottlingBurstLimit"])
             != (&row[rate], &row[burst])
         {
-            odd.push(format!("{route} should have the limits {rate} and {burst} of MethodLimits, but has {setting}"));
+            violations.push(format!("{route} should have the limits {rate} and {burst} of MethodLimits, but has {setting}"));
         }
     }
-    none(odd);
+    none(violations);
 }
 
 /// The methods of each path, each with the function that serves it. `ANY` covers the methods
@@ -233,7 +233,7 @@ fn methods_by_path(template: &Template) -> BTreeMap<&str, BTreeMap<String, Strin
 fn get_permission_also_serves_head_and_405() {
     let (source, template) = (template::template(), transformed());
     let by_path = methods_by_path(template);
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (name, (id, _)) in functions(source) {
         let routes = super::functions::routes(&name);
         let operation =
@@ -250,7 +250,7 @@ fn get_permission_also_serves_head_and_405() {
                 || methods.contains_key("GET")
                 || methods.contains_key("HEAD")
             {
-                odd.push(format!("{name} should take ANY method of {path}: {methods:?}"));
+                violations.push(format!("{name} should take ANY method of {path}: {methods:?}"));
             }
             let own = methods.keys().map(String::as_str).filter(|method| *method != "ANY");
             let expected = own
@@ -260,7 +260,7 @@ fn get_permission_also_serves_head_and_405() {
                 .collect::<Vec<_>>()
                 .join(", ");
             if allowed.as_deref() != Some(&expected) {
-                odd.push(format!(
+                violations.push(format!(
                     "{name} should allow {expected}, the methods of {path}: {allowed:?}"
                 ));
             }
@@ -274,11 +274,11 @@ fn get_permission_also_serves_head_and_405() {
                     && text(&permission["SourceArn"]["Fn::Sub"]).ends_with(&source_arn)
             };
             if !template.resources("AWS::Lambda::Permission").any(permits) {
-                odd.push(format!("no permission of {name} ends with {source_arn}"));
+                violations.push(format!("no permission of {name} ends with {source_arn}"));
             }
         }
     }
-    none(odd);
+    none(violations);
 }
 
 fn wildcard(segment: &str) -> &str {

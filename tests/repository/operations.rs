@@ -85,7 +85,7 @@ fn no_file_belongs_to_a_missing_operation() {
 
 #[test]
 fn a_binary_is_three_lines_that_name_their_operation() {
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for operation in operations() {
         let Operation { service, name } = &operation;
         let path = format!("functions/{service}/src/bin/{name}.rs");
@@ -101,17 +101,17 @@ fn a_binary_is_three_lines_that_name_their_operation() {
             "//! The function `{name}`; see [`{service}::operations::{module}`]. fn main() -> Result<(), lambda_http::Error> {{ {service}::operations::run::{module}() }}"
         );
         if words.join(" ") != expected {
-            odd.push(format!("{path} does more, less or something else than to call {service}::operations::run::{module}()"));
+            violations.push(format!("{path} does more, less or something else than to call {service}::operations::run::{module}()"));
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn samples_match_the_event_sources_of_the_template() {
     let template = template::template();
     let functions = functions(template);
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for path in files("events", "json") {
         let name = stem(&path);
         let Some((id, _)) = functions.get(&name) else { continue };
@@ -133,7 +133,7 @@ fn samples_match_the_event_sources_of_the_template() {
         if !routes.is_empty() {
             let route = (text(&sample["httpMethod"]), text(&sample["resource"]));
             if !routes.contains(&route) {
-                odd.push(format!(
+                violations.push(format!(
                     "events/{name}.json is a {} {}, but the function's routes are {routes:?}",
                     route.0, route.1
                 ));
@@ -146,7 +146,7 @@ fn samples_match_the_event_sources_of_the_template() {
             let arn = format!("arn:aws:sqs:us-east-1:000000000000:{}", text(&queue_name));
             for record in sample["Records"].as_array().unwrap_or(&Vec::new()) {
                 if record["eventSourceARN"] != arn.as_str() {
-                    odd.push(format!(
+                    violations.push(format!(
                         "events/{name}.json comes from {}, but the function is fed from {arn}",
                         record["eventSourceARN"]
                     ));
@@ -154,7 +154,7 @@ fn samples_match_the_event_sources_of_the_template() {
             }
         }
     }
-    none(odd);
+    none(violations);
 }
 
 fn text(value: &Value) -> String {

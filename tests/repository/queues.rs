@@ -104,12 +104,12 @@ fn queues_have_dead_letters_alarms_partial_batches_and_sufficient_timeouts() {
     let functions = functions(template);
     let names: BTreeSet<String> =
         queues(template).iter().map(|(_, queue)| text(&queue["QueueName"])).collect();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (_, id, queue) in main_queues(template) {
         let name = text(&queue["QueueName"]);
         let mut expect = |holds: bool, what: String| {
             if !holds {
-                odd.push(format!("the queue {name}: {what}"));
+                violations.push(format!("the queue {name}: {what}"));
             }
         };
         let target = text(&queue["RedrivePolicy"]["deadLetterTargetArn"]);
@@ -163,23 +163,23 @@ fn queues_have_dead_letters_alarms_partial_batches_and_sufficient_timeouts() {
     {
         let name = text(&queue["QueueName"]);
         if !has_alarm(template, "ApproximateNumberOfMessagesVisible", "QueueName", &name) {
-            odd.push(format!("nobody is told when something is in {name}: add an alarm on ApproximateNumberOfMessagesVisible"));
+            violations.push(format!("nobody is told when something is in {name}: add an alarm on ApproximateNumberOfMessagesVisible"));
         }
         if queue["MessageRetentionPeriod"] != 1_209_600 {
-            odd.push(format!("{name} forgets too early: dead letters are kept for 14 days"));
+            violations.push(format!("{name} forgets too early: dead letters are kept for 14 days"));
         }
         let feeds = name.trim_end_matches("-dead-letter").to_owned();
         if !names.contains(&feeds) && !feeds.starts_with("ferrocart-publish-") {
-            odd.push(format!("{name} belongs to no queue and no publisher"));
+            violations.push(format!("{name} belongs to no queue and no publisher"));
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn only_publishers_may_send() {
     let template = template::template();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (id, queue) in queues(template) {
         let name = text(&queue["QueueName"]);
         let is_of_queue = |policy: &Value| {
@@ -202,16 +202,16 @@ fn only_publishers_may_send() {
                 && statement["Condition"]["ArnNotEquals"].is_object()
         };
         if !denies.into_iter().any(|statement| holds(&statement)) {
-            odd.push(format!("anybody with the permission may send to {name}: add a QueuePolicy that denies all but its senders"));
+            violations.push(format!("anybody with the permission may send to {name}: add a QueuePolicy that denies all but its senders"));
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn queues_retry_for_as_long_as_their_kind_needs() {
     let template = template::template();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     let known: BTreeSet<&str> = QUEUES.iter().map(|(name, ..)| *name).collect();
     assert_eq!(
         known,
@@ -231,19 +231,19 @@ fn queues_retry_for_as_long_as_their_kind_needs() {
             queue["MessageRetentionPeriod"].as_u64(),
         );
         if found != expected {
-            odd.push(format!(
+            violations.push(format!(
                 "the queue {name} is {kind:?}, so it needs (maxReceiveCount, MessageRetentionPeriod) {expected:?}, not {found:?}"
             ));
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn consumers_may_send_to_their_own_dead_letter_queue_only() {
     let template = template::template();
     let functions = functions(template);
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (name, id, queue) in main_queues(template) {
         let mapping = mapping_from(template, &format!("arn:{id}")).unwrap();
         let consumer = text(&mapping["FunctionName"]).trim_start_matches("ferrocart-").to_owned();
@@ -259,7 +259,7 @@ fn consumers_may_send_to_their_own_dead_letter_queue_only() {
             .collect();
         let dead_letter = text(&queue["RedrivePolicy"]["deadLetterTargetArn"]);
         if sends != [&Value::from(dead_letter.clone())] {
-            odd.push(format!("{consumer} may send to {sends:?}, but its queue {name} has the dead-letter queue {dead_letter}"));
+            violations.push(format!("{consumer} may send to {sends:?}, but its queue {name} has the dead-letter queue {dead_letter}"));
         }
         let of_queue = |policy: &&Value| {
             policy["Properties"]["Queues"]
@@ -270,16 +270,16 @@ fn consumers_may_send_to_their_own_dead_letter_queue_only() {
             template.resources("AWS::SQS::QueuePolicy").map(|(_, policy)| policy).find(of_queue);
         if !policy.is_some_and(|policy| policy.to_string().contains(&format!("{function_id}Role")))
         {
-            odd.push(format!("the policy of {dead_letter} denies {consumer} to send there"));
+            violations.push(format!("the policy of {dead_letter} denies {consumer} to send there"));
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn every_queue_has_an_alarm_on_the_age_of_its_messages() {
     let template = template::template();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (name, ..) in main_queues(template) {
         let (_, _, age) = QUEUES.iter().find(|row| row.0 == name).unwrap();
         let alarm = alarm_on(
@@ -295,7 +295,7 @@ fn every_queue_has_an_alarm_on_the_age_of_its_messages() {
             )
         });
         if threshold != Some(("Maximum".into(), (*age).into(), "GreaterThanThreshold".into())) {
-            odd.push(format!("add an alarm on ApproximateAgeOfOldestMessage above {age} seconds for {name}: {threshold:?}"));
+            violations.push(format!("add an alarm on ApproximateAgeOfOldestMessage above {age} seconds for {name}: {threshold:?}"));
         }
     }
     // SQS excludes messages that were received three times from the age, so the consumers of each
@@ -304,10 +304,10 @@ fn every_queue_has_an_alarm_on_the_age_of_its_messages() {
         if alarm_on(template, "MessageDelayed", &[("service", service), ("stack", "ferrocart")])
             .is_none()
         {
-            odd.push(format!("add an alarm on MessageDelayed of {service}"));
+            violations.push(format!("add an alarm on MessageDelayed of {service}"));
         }
     }
-    none(odd);
+    none(violations);
 }
 
 /// The percentage of the account's concurrency for queues; the methods of the API have the rest:
@@ -353,7 +353,7 @@ fn queues_leave_concurrency_to_the_methods_of_the_api() {
 #[test]
 fn publishers_know_exactly_the_queues_they_may_send_to() {
     let template = template::template();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (name, (id, _)) in
         functions(template).iter().filter(|(name, _)| name.starts_with("publish-"))
     {
@@ -393,12 +393,13 @@ fn publishers_know_exactly_the_queues_they_may_send_to() {
         let expected: BTreeSet<String> =
             expected.map(|queue| format!("ferrocart-{queue}")).collect();
         if known != expected {
-            odd.push(format!(
+            violations.push(format!(
                 "{name} declares the queues {expected:?}, but the template gives it {known:?}"
             ));
         }
         if known != granted {
-            odd.push(format!("{name} knows the queues {known:?}, but may send to {granted:?}"));
+            violations
+                .push(format!("{name} knows the queues {known:?}, but may send to {granted:?}"));
         }
         for (variable, url) in variables
             .iter()
@@ -410,23 +411,23 @@ fn publishers_know_exactly_the_queues_they_may_send_to() {
                 queue.trim_start_matches("ferrocart-").to_uppercase().replace('-', "_")
             );
             if *variable != expected {
-                odd.push(format!("{name} gets the address of {queue} in {variable}: shared::config::queue_url looks in {expected}"));
+                violations.push(format!("{name} gets the address of {queue} in {variable}: shared::config::queue_url looks in {expected}"));
             }
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn every_stream_mapping_has_a_maximum_age_and_an_alarm() {
     let template = template::template();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (id, table) in template
         .resources("AWS::DynamoDB::Table")
         .filter(|(_, table)| table["Properties"].get("StreamSpecification").is_some())
     {
         let Some(mapping) = mapping_from(template, &format!("arn:{id}:StreamArn")) else {
-            odd.push(format!(
+            violations.push(format!(
                 "{id} has a stream that nobody reads: {}",
                 table["Properties"]["StreamSpecification"]
             ));
@@ -435,7 +436,7 @@ fn every_stream_mapping_has_a_maximum_age_and_an_alarm() {
         let publisher = text(&mapping["FunctionName"]);
         let mut expect = |holds: bool, what: &str| {
             if !holds {
-                odd.push(format!("the mapping from {id} to {publisher}: {what}"));
+                violations.push(format!("the mapping from {id} to {publisher}: {what}"));
             }
         };
         expect(
@@ -467,13 +468,13 @@ fn every_stream_mapping_has_a_maximum_age_and_an_alarm() {
             "add an alarm on IteratorAge",
         );
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn scheduled_functions_have_an_error_alarm() {
     let template = template::template();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (name, (_, properties)) in functions(template) {
         let scheduled = properties["Events"]
             .as_object()
@@ -482,12 +483,12 @@ fn scheduled_functions_have_an_error_alarm() {
             .any(|event| event["Type"] == "Schedule");
         if scheduled && !has_alarm(template, "Errors", "FunctionName", &format!("ferrocart-{name}"))
         {
-            odd.push(format!(
+            violations.push(format!(
                 "{name} runs by itself and nobody is told when it fails: add an alarm on Errors"
             ));
         }
     }
-    none(odd);
+    none(violations);
 }
 
 /// The sweeps must not stop unnoticed: at any interval, the alarm spans several runs.
@@ -593,19 +594,19 @@ fn undelivered_events_are_kept_and_raise_an_alarm() {
         sources,
         "all others are denied"
     );
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     let mut rules = BTreeSet::new();
     for (id, rule, target) in targets(template) {
         rules.insert(id.clone());
         if target["DeadLetterConfig"]["Arn"] != "arn:UndeliveredEventsQueue" {
-            odd.push(format!("{id} loses what it cannot deliver: give its target the DeadLetterConfig of UndeliveredEventsQueue"));
+            violations.push(format!("{id} loses what it cannot deliver: give its target the DeadLetterConfig of UndeliveredEventsQueue"));
         }
         let named = rule["Name"]
             .as_str()
             .map(|name| format!("arn:aws:events:us-east-1:000000000000:rule/{name}"));
         let arn = named.unwrap_or_else(|| format!("arn:{id}"));
         if !sources.as_array().unwrap().iter().any(|source| *source == arn.as_str()) {
-            odd.push(format!(
+            violations.push(format!(
                 "{id} may not send to UndeliveredEventsQueue: add {arn} to its policy"
             ));
         }
@@ -618,7 +619,7 @@ fn undelivered_events_are_kept_and_raise_an_alarm() {
         if target["RetryPolicy"]["MaximumEventAgeInSeconds"] != expected
             || !target["RetryPolicy"]["MaximumRetryAttempts"].is_u64()
         {
-            odd.push(format!(
+            violations.push(format!(
                 "{id} needs a RetryPolicy with MaximumEventAgeInSeconds {expected}, not {}",
                 target["RetryPolicy"]
             ));
@@ -626,14 +627,14 @@ fn undelivered_events_are_kept_and_raise_an_alarm() {
     }
     assert_eq!((rules.len(), sources.as_array().map(Vec::len)), (7, Some(7)), "{rules:?}");
     if !has_alarm(template, "ApproximateNumberOfMessagesVisible", "QueueName", UNDELIVERED) {
-        odd.push("undelivered events raise no alarm".to_owned());
+        violations.push("undelivered events raise no alarm".to_owned());
     }
     let queue = template.resolve(&template.resource("UndeliveredEventsQueue")["Properties"]);
     assert_eq!(
         (&queue["QueueName"], &queue["MessageRetentionPeriod"], &queue["SqsManagedSseEnabled"]),
         (&UNDELIVERED.into(), &1_209_600.into(), &true.into())
     );
-    none(odd);
+    none(violations);
 }
 
 /// EventBridge invokes a sweep asynchronously: Lambda's internal queue would keep it for six hours
@@ -662,7 +663,7 @@ fn alarms_use_the_dimensions_of_our_metrics() {
     let written: BTreeSet<String> =
         dimensions.split(',').map(|name| name.trim().trim_matches('"').to_owned()).collect();
     assert!(written.contains("stack"), "two stacks of one account would share their alarms");
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (id, alarm) in template
         .resources("AWS::CloudWatch::Alarm")
         .filter(|(_, alarm)| alarm["Properties"]["Namespace"] == "Ferrocart")
@@ -674,12 +675,12 @@ fn alarms_use_the_dimensions_of_our_metrics() {
             .map(|one| text(&one["Name"]))
             .collect();
         if watched != written {
-            odd.push(format!(
+            violations.push(format!(
                 "{id} watches the dimensions {watched:?}, but shared::telemetry::count writes {written:?}: it would never ring"
             ));
         }
     }
-    none(odd);
+    none(violations);
 }
 
 fn text(value: &Value) -> String {

@@ -44,7 +44,7 @@ fn members<'a>(value: &'a Value, what: &str) -> &'a Map<String, Value> {
 #[test]
 fn globals_are_the_same_in_every_service() {
     let mut seen: BTreeMap<String, (String, Value)> = BTreeMap::new();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (file, service) in services() {
         let globals = members(&service.document["Globals"]["Function"], &file).clone();
         let mut settings: BTreeMap<String, Value> =
@@ -54,7 +54,7 @@ fn globals_are_the_same_in_every_service() {
         if !log_group.is_some_and(|config| {
             service.resource(config["LogGroup"]["Ref"].as_str().unwrap_or_default()).is_object()
         }) {
-            odd.push(format!("{file} does not name its log group in the globals"));
+            violations.push(format!("{file} does not name its log group in the globals"));
         }
         let variables =
             members(&service.document["Globals"]["Function"]["Environment"]["Variables"], &file);
@@ -65,11 +65,11 @@ fn globals_are_the_same_in_every_service() {
             let (first, known) =
                 seen.entry(name.clone()).or_insert_with(|| (file.clone(), value.clone()));
             if *known != value {
-                odd.push(format!("{name} is {value} in {file}, but {known} in {first}"));
+                violations.push(format!("{name} is {value} in {file}, but {known} in {first}"));
             }
         }
     }
-    none(odd);
+    none(violations);
 }
 
 /// The owner of a table refers to it by logical id, all others by name.
@@ -83,7 +83,7 @@ fn name_of_table(service: &Template, value: &Value) -> Value {
 #[test]
 fn parameters_of_services_are_those_of_the_root() {
     let root = Template::read("template.yaml");
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (file, service) in services() {
         let (_, nested) = root
             .resources("AWS::Serverless::Application")
@@ -95,7 +95,7 @@ fn parameters_of_services_are_those_of_the_root() {
         let declared = members(&service.document["Parameters"], &file);
         let names = |map: &Map<String, Value>| map.keys().cloned().collect::<BTreeSet<_>>();
         if names(passed) != names(declared) {
-            odd.push(format!(
+            violations.push(format!(
                 "{file} has the parameters {:?}, but template.yaml passes {:?}",
                 names(declared),
                 names(passed)
@@ -108,7 +108,7 @@ fn parameters_of_services_are_those_of_the_root() {
                 other => other,
             };
             if value["Ref"] != expected {
-                odd.push(format!(
+                violations.push(format!(
                     "template.yaml passes {value} as {name} of {file}, not {expected}"
                 ));
             }
@@ -120,31 +120,31 @@ fn parameters_of_services_are_those_of_the_root() {
             if (&parameter["Type"], parameter.get("Default"))
                 != (&known["Type"], known.get("Default"))
             {
-                odd.push(format!("the parameter {name} of {file} has another type or default than that of template.yaml"));
+                violations.push(format!("the parameter {name} of {file} has another type or default than that of template.yaml"));
             }
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn root_has_no_permission_and_no_resource_of_a_service() {
     let root = &transformed_files()["template.yaml"];
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (id, resource) in members(&root["Resources"], "template.yaml") {
         let kind = resource["Type"].as_str().unwrap_or_default();
         let shared = SHARED.contains(&id.as_str()) || id.starts_with("ApiDeployment");
         if kind != "AWS::CloudFormation::Stack" && !shared {
-            odd.push(format!("{id} ({kind}) stands in template.yaml: what belongs to one service stands in its template"));
+            violations.push(format!("{id} ({kind}) stands in template.yaml: what belongs to one service stands in its template"));
         }
     }
-    none(odd);
+    none(violations);
 }
 
 /// A release moves the alias `live`. A call without the alias would run unreleased code.
 #[test]
 fn everything_that_calls_a_function_names_its_alias() {
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (file, template) in transformed_files() {
         for (id, resource) in members(&template["Resources"], file) {
             let properties = &resource["Properties"];
@@ -172,24 +172,26 @@ fn everything_that_calls_a_function_names_its_alias() {
                         .as_str()
                         .is_some_and(|name| name.ends_with("FunctionAliaslive"))
                 {
-                    odd.push(format!("{id} in {file} calls {target}, not the alias of a function"));
+                    violations.push(format!(
+                        "{id} in {file} calls {target}, not the alias of a function"
+                    ));
                 }
             }
         }
     }
-    none(odd);
+    none(violations);
 }
 
 /// Policies refer to the roles of publishers by name. Unlike a principal, a condition may name a
 /// role that does not exist yet.
 #[test]
 fn names_of_roles_fit_into_iam() {
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (file, service) in services() {
         let pattern =
             service.document["Parameters"]["Shop"]["AllowedPattern"].as_str().unwrap_or_default();
         if pattern != format!("^[a-z0-9-]{{1,{LONGEST_SHOP}}}$") {
-            odd.push(format!("{file} allows a Shop of {pattern}"));
+            violations.push(format!("{file} allows a Shop of {pattern}"));
         }
         for (id, role) in service.resources("AWS::IAM::Role") {
             let name = role["Properties"]["RoleName"]["Fn::Sub"].as_str().unwrap_or_default();
@@ -197,9 +199,9 @@ fn names_of_roles_fit_into_iam() {
                 .replace("${Shop}", &"x".repeat(LONGEST_SHOP))
                 .replace("${AWS::Region}", LONGEST_REGION);
             if name.is_empty() || longest.len() > LONGEST_ROLE_NAME {
-                odd.push(format!("the role {id} in {file} would be called {longest:?}: IAM takes {LONGEST_ROLE_NAME} characters"));
+                violations.push(format!("the role {id} in {file} would be called {longest:?}: IAM takes {LONGEST_ROLE_NAME} characters"));
             }
         }
     }
-    none(odd);
+    none(violations);
 }

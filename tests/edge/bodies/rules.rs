@@ -192,10 +192,10 @@ async fn field_that_breaks_a_rule_is_422_with_its_code() {
         if code != "card_number_rejected"
             && pointer.is_none_or(|pointer| pointer.is_empty() || !place.starts_with(pointer))
         {
-            edge.odd(format!("{operation}: {what}: the error points at {pointer:?}"));
+            edge.report(format!("{operation}: {what}: the error points at {pointer:?}"));
         }
         if document.to_string().contains("4242") || document.to_string().contains("37828") {
-            edge.odd(format!("{operation}: {what}: the card's number comes back"));
+            edge.report(format!("{operation}: {what}: the card's number comes back"));
         }
     }
     let line = |quantity: u32| json!({ "product_id": edge.product, "quantity": quantity });

@@ -136,7 +136,7 @@ async fn malformed_bearer_token_is_unauthorized() {
     {
         assert_eq!(forge.accepts(&same).await, context, "the scheme is the same in every case");
     }
-    for odd in [
+    for invalid in [
         "Bearer".to_owned(),
         "Bearer ".to_owned(),
         String::new(),
@@ -153,7 +153,7 @@ async fn malformed_bearer_token_is_unauthorized() {
         format!("Token {token}"),
         format!("DPoP {token}"),
     ] {
-        forge.refuses_header(&odd).await;
+        forge.refuses_header(&invalid).await;
     }
     let bearer = format!("Bearer {token}");
     for several in [
@@ -170,14 +170,14 @@ async fn malformed_bearer_token_is_unauthorized() {
         );
     }
     // Without this header, or with the token elsewhere, the caller is a visitor.
-    for nobody in [
+    for visitor in [
         events::get("/users/me"),
         events::get(&format!("/users/me?access_token={token}&authorization=Bearer%20{token}")),
         events::get("/users/me")
             .header("Cookie", &format!("access_token={token}"))
             .header("X-Authorization", &bearer),
     ] {
-        let answer = forge.ask(with_arn(nobody)).await;
+        let answer = forge.ask(with_arn(visitor)).await;
         assert_eq!(
             (&answer.ok()["principalId"], &answer.ok()["context"]),
             (&json!("anonymous"), &json!({}))
@@ -194,7 +194,7 @@ async fn token_must_have_three_parts_in_plain_base64url() {
     let standard =
         |part: &str| BASE64_STANDARD.encode(BASE64_URL_SAFE_NO_PAD.decode(part).unwrap());
     let join = |parts: [&str; 3]| parts.join(".");
-    for odd in [
+    for invalid in [
         ".".to_owned(),
         "..".to_owned(),
         "...".to_owned(),
@@ -223,7 +223,7 @@ async fn token_must_have_three_parts_in_plain_base64url() {
         "null".to_owned(),
         "{}".to_owned(),
     ] {
-        forge.refuses(&odd).await;
+        forge.refuses(&invalid).await;
     }
 }
 
@@ -238,8 +238,8 @@ async fn only_our_keys_with_ed25519_are_accepted() {
         forge.refuses(&format!("{}.", forge.message(&algorithm.into()))).await;
         forge.refuses(&format!("{}.{}", forge.message(&algorithm.into()), encode([0; 64]))).await;
     }
-    for odd in [Value::Null, json!(5), json!(["EdDSA"]), json!({ "EdDSA": 1 })] {
-        forge.refuses(&forge.with_header("alg", odd)).await;
+    for invalid in [Value::Null, json!(5), json!(["EdDSA"]), json!({ "EdDSA": 1 })] {
+        forge.refuses(&forge.with_header("alg", invalid)).await;
     }
 
     // The public key as an HMAC secret, in every form in which a library may hold it.
@@ -309,7 +309,7 @@ async fn key_id_must_match_exactly() {
     let unknown = "key_0199c2a8-0000-7000-8000-000000000001";
     let long = "k".repeat(10_240);
     let kid = forge.current["kid"].as_str().unwrap();
-    for odd in [
+    for invalid in [
         "",
         "../../dev/null",
         "' OR 1=1",
@@ -321,12 +321,12 @@ async fn key_id_must_match_exactly() {
         &format!("{kid} "),
         &kid[4..],
     ] {
-        forge.refuses(&forge.with_header("kid", odd.into())).await;
+        forge.refuses(&forge.with_header("kid", invalid.into())).await;
     }
-    for odd in [Value::Null, json!(0), json!([kid]), json!({}), forge.retired["kid"].clone()] {
-        forge.refuses(&forge.with_header("kid", odd)).await;
+    for invalid in [Value::Null, json!(0), json!([kid]), json!({}), forge.retired["kid"].clone()] {
+        forge.refuses(&forge.with_header("kid", invalid)).await;
     }
-    for odd in [
+    for invalid in [
         Value::Null,
         json!("JWT"),
         json!("jwt"),
@@ -335,10 +335,10 @@ async fn key_id_must_match_exactly() {
         json!(""),
         json!(1),
     ] {
-        forge.refuses(&forge.with_header("typ", odd)).await;
+        forge.refuses(&forge.with_header("typ", invalid)).await;
     }
-    for odd in [json!(["exp"]), json!([]), json!("exp")] {
-        forge.refuses(&forge.with_header("crit", odd)).await;
+    for invalid in [json!(["exp"]), json!([]), json!("exp")] {
+        forge.refuses(&forge.with_header("crit", invalid)).await;
     }
     forge.accepts(&format!("Bearer {}", forge.with_header("x-harmless", json!(1)))).await;
 }

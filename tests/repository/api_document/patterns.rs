@@ -54,7 +54,7 @@ fn every_validated_text_has_a_pattern_without_control_characters() {
     each_operation(&document, |_, _, operation| {
         sent.extend(reachable(&document, &operation["requestBody"]))
     });
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     let mut of_people = BTreeSet::new();
     for (name, schema) in
         at(&document, "/components/schemas").iter().filter(|(name, _)| sent.contains(*name))
@@ -66,7 +66,7 @@ fn every_validated_text_has_a_pattern_without_control_characters() {
             continue;
         }
         match schema.get("pattern") {
-            None => odd.push(format!(
+            None => violations.push(format!(
                 "{name} rejects texts and has no pattern: describe it with free_text or .pattern(…)"
             )),
             Some(pattern) => {
@@ -82,7 +82,7 @@ fn every_validated_text_has_a_pattern_without_control_characters() {
                         &example[..middle],
                         &example[middle..]
                     ))) {
-                        odd.push(format!(
+                        violations.push(format!(
                             "the pattern of {name} accepts {}: {pattern}",
                             control.escape_unicode()
                         ));
@@ -99,7 +99,7 @@ fn every_validated_text_has_a_pattern_without_control_characters() {
             of_people.insert(name.as_str());
         }
     }
-    none(odd);
+    none(violations);
     assert_eq!(of_people, OF_PEOPLE.into());
     for name in of_people {
         assert_eq!(

@@ -175,12 +175,12 @@ fn gateway_answers_carry_the_cors_headers_of_functions() {
 
 #[test]
 fn every_problem_is_explained_and_has_one_title() {
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     let mut seen: BTreeSet<(u16, &str)> = BTreeSet::new();
     for (file, (status, code, title)) in made() {
         match PROBLEMS.iter().find(|known| known.code == code && known.status == status) {
-            None => odd.push(format!("{file} makes the problem {status} {code}: explain it in functions/platform/src/problems.rs")),
-            Some(known) if title.as_ref().is_some_and(|title| title != known.title) => odd.push(format!(
+            None => violations.push(format!("{file} makes the problem {status} {code}: explain it in functions/platform/src/problems.rs")),
+            Some(known) if title.as_ref().is_some_and(|title| title != known.title) => violations.push(format!(
                 "{file} calls {code} {title:?}, but functions/platform/src/problems.rs calls it {:?}: a code has one title",
                 known.title
             )),
@@ -195,18 +195,18 @@ fn every_problem_is_explained_and_has_one_title() {
             Some(known) if answer["title"] == known.title && answer["type"] == json!(format!("{TYPE_BASE}{code}")) => {
                 seen.insert((known.status, known.code));
             }
-            _ => odd.push(format!(
+            _ => violations.push(format!(
                 "the gateway answers {answer}, which functions/platform/src/problems.rs does not explain, or calls otherwise"
             )),
         }
     }
     for left in PROBLEMS.iter().filter(|known| !seen.contains(&(known.status, known.code))) {
-        odd.push(format!(
+        violations.push(format!(
             "functions/platform/src/problems.rs explains {} {}, which nothing answers",
             left.status, left.code
         ));
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
@@ -214,15 +214,15 @@ fn every_rule_is_explained() {
     let broken = broken();
     let known: BTreeSet<&str> = RULES.iter().map(|rule| rule.code).collect();
     let unexplained = broken.iter().filter(|(code, _)| !known.contains(code.as_str()));
-    let mut odd: Vec<String> = unexplained
+    let mut violations: Vec<String> = unexplained
         .map(|(code, file)| format!("{file} refuses something as {code}: explain it in functions/platform/src/problems.rs"))
         .collect();
-    odd.extend(known.iter().filter(|code| !broken.contains_key(**code)).map(|code| {
+    violations.extend(known.iter().filter(|code| !broken.contains_key(**code)).map(|code| {
         format!(
             "functions/platform/src/problems.rs explains the rule {code}, which nothing asks for"
         )
     }));
-    none(odd);
+    none(violations);
     let code = shared::problem::Problem::invalid_field(
         "/x",
         &shared::validation::Violation::out_of_range("…"),
@@ -259,14 +259,14 @@ fn every_problem_and_rule_is_answered_by_some_operation() {
     let all = PROBLEMS.iter().map(|known| known.code).chain(RULES.iter().map(|rule| rule.code));
     let never =
         all.filter(|code| !answered.contains(*code) && !ANSWERS_OF_NO_OPERATION.contains(code));
-    let mut odd: Vec<String> =
+    let mut violations: Vec<String> =
         never.map(|code| format!("{code} is made somewhere, but no operation says that it answers it: add it to x-problems")).collect();
     let after_all = ANSWERS_OF_NO_OPERATION.into_iter().filter(|code| answered.contains(*code));
-    odd.extend(
-        after_all
-            .map(|code| format!("an operation answers {code} after all: take it out of this test")),
-    );
-    none(odd);
+    violations
+        .extend(after_all.map(|code| {
+            format!("an operation answers {code} after all: take it out of this test")
+        }));
+    none(violations);
 }
 
 /// Every member that the code adds to a problem, with its location.
@@ -288,7 +288,7 @@ fn members_made() -> BTreeMap<String, String> {
 #[test]
 fn every_problem_member_has_a_type_and_an_example() {
     let document = document();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     let mut described = BTreeSet::from(["errors"]);
     let members = PROBLEMS
         .iter()
@@ -299,10 +299,10 @@ fn every_problem_member_has_a_type_and_an_example() {
         let schema: Value = serde_json::from_str(member.schema).unwrap();
         let referred = resolved(&document, &schema);
         if referred.get("type").is_none() {
-            odd.push(format!("the member {} has no type: {schema}", member.name));
+            violations.push(format!("the member {} has no type: {schema}", member.name));
         }
         let example = serde_json::from_str(member.example).unwrap();
-        odd.extend(
+        violations.extend(
             wrong(&document, &schema, &example)
                 .map(|why| format!("the example of {}: {why}", member.name)),
         );
@@ -310,12 +310,12 @@ fn every_problem_member_has_a_type_and_an_example() {
     let made = members_made();
     assert!(made.len() >= 9, "members of problems are not added as they were: {made:?}");
     for (name, file) in made.iter().filter(|(name, _)| !described.contains(name.as_str())) {
-        odd.push(format!(
+        violations.push(format!(
             "{file} adds the member {name}: describe it in functions/platform/src/problems.rs"
         ));
     }
     for name in described.iter().filter(|name| !made.contains_key(**name)) {
-        odd.push(format!(
+        violations.push(format!(
             "functions/platform/src/problems.rs describes the member {name}, which nothing adds"
         ));
     }
@@ -324,7 +324,7 @@ fn every_problem_member_has_a_type_and_an_example() {
         for (status, answer) in operation["responses"].as_object().into_iter().flatten() {
             for (name, schema) in own_members(resolved(&document, answer)) {
                 if schema.get("type").is_none() && schema.get("$ref").is_none() {
-                    odd.push(format!(
+                    violations.push(format!(
                         "the {status} of {} has the member {name} without a type",
                         operation["operationId"]
                     ));
@@ -332,5 +332,5 @@ fn every_problem_member_has_a_type_and_an_example() {
             }
         }
     });
-    none(odd);
+    none(violations);
 }

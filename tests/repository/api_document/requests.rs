@@ -209,7 +209,7 @@ fn quoted_after<'a>(code: &'a str, before: &str) -> BTreeSet<&'a str> {
 #[test]
 fn documented_parameters_and_answers_match_the_code() {
     let document = document();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     each_operation(&document, |_, path, operation| {
         let id = text(&operation["operationId"]);
         let function = function_of(id);
@@ -217,14 +217,15 @@ fn documented_parameters_and_answers_match_the_code() {
         for Sign { calls, what, shown } in &SIGNS {
             let called = calls.iter().find(|call| code.contains(**call));
             match (called, shown(&document, operation)) {
-                (Some(call), false) => {
-                    odd.push(format!("{id} calls {call}, but the document does not show {what}"))
-                }
+                (Some(call), false) => violations
+                    .push(format!("{id} calls {call}, but the document does not show {what}")),
                 // A response that is built by hand has the same headers as others.
                 (None, true)
                     if !(calls[0].starts_with("http::") && code.contains("Response::json(")) =>
                 {
-                    odd.push(format!("{id} is described with {what}, but calls none of {calls:?}"));
+                    violations.push(format!(
+                        "{id} is described with {what}, but calls none of {calls:?}"
+                    ));
                 }
                 _ => {}
             }
@@ -244,7 +245,7 @@ fn documented_parameters_and_answers_match_the_code() {
         };
         let in_query = read(quoted_after(&code, "request.query(\""));
         if in_query != said("query") {
-            odd.push(format!(
+            violations.push(format!(
                 "{id} reads {in_query:?} from the query, but is described with {:?}",
                 said("query")
             ));
@@ -256,7 +257,7 @@ fn documented_parameters_and_answers_match_the_code() {
             .map(str::to_owned)
             .collect();
         if in_path != said("path") {
-            odd.push(format!(
+            violations.push(format!(
                 "the path of {id} has {in_path:?}, but it is described with {:?}",
                 said("path")
             ));
@@ -268,44 +269,45 @@ fn documented_parameters_and_answers_match_the_code() {
             .chain(quoted_after(&code, "request.path_parameter(\""))
             .collect::<BTreeSet<_>>();
         if !in_path.iter().all(|name| parameters.contains(name.as_str())) {
-            odd.push(format!("the path of {id} has {in_path:?}, but it reads {parameters:?}"));
+            violations
+                .push(format!("the path of {id} has {in_path:?}, but it reads {parameters:?}"));
         }
         for name in &ids {
             let things = quoted_after(&code, &format!("request.path_id(\"{name}\",\""));
             for thing in things.iter().filter(|thing| {
                 !answers(&document, operation, 404, &[&format!("{thing}_not_found")])
             }) {
-                odd.push(format!(
+                violations.push(format!(
                     "{id} answers {thing}_not_found, which its x-problems do not name"
                 ));
             }
         }
     });
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn request_schemas_reject_unknown_fields() {
     let document = document();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     each_operation(&document, |_, _, operation| {
         for name in super::read::reachable(&document, &operation["requestBody"]) {
             let schema = &document["components"]["schemas"][name.as_str()];
             if schema.get("properties").is_some() && schema["additionalProperties"] != false {
-                odd.push(format!(
+                violations.push(format!(
                     "{name}, which is sent to {}, takes unknown fields: #[serde(deny_unknown_fields)]",
                     operation["operationId"]
                 ));
             }
         }
     });
-    none(odd);
+    none(violations);
 }
 
 /// A field that a response omits must not be documented as present, not even as null.
 #[test]
 fn omitted_fields_are_not_documented_as_present() {
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     let shown = |file: &str, text: &str| {
         (file.contains("/operations/") || file.ends_with("/view.rs"))
             && text.contains("utoipa::ToSchema")
@@ -321,7 +323,7 @@ fn omitted_fields_are_not_documented_as_present() {
             let left_out =
                 attributes.contains("Option::is_none") && !attributes.contains("flatten");
             if left_out && !attributes.contains("schema(nullable = false") {
-                odd.push(format!(
+                violations.push(format!(
                     "{file}:{} may be left out: give it #[cfg_attr(feature = \"api-document\", schema(nullable = false))]",
                     number + 1
                 ));
@@ -329,5 +331,5 @@ fn omitted_fields_are_not_documented_as_present() {
             attributes.clear();
         }
     }
-    none(odd);
+    none(violations);
 }

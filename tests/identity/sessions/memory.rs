@@ -27,7 +27,7 @@ use users::{
 
 use super::{
     rules::{Act, End, State},
-    story::{Answer, Asked, Held, Request, Spoil, World},
+    scenario::{Answer, Asked, Backend, CallFault, Held, Request},
 };
 use crate::rng::Rng;
 
@@ -180,14 +180,14 @@ impl Memory {
 
     /// One database call. `None`: the request continues.
     fn step(&mut self, running: &mut Running, request: &Request) -> Option<Answer> {
-        let spoil =
-            request.spoil.filter(|(call, _)| *call == running.calls).map(|(_, spoil)| spoil);
+        let fault =
+            request.fault.filter(|(call, _)| *call == running.calls).map(|(_, fault)| fault);
         running.calls += 1;
-        if spoil == Some(Spoil::LoseRequest) {
+        if fault == Some(CallFault::LoseRequest) {
             return Some(Answer::Busy);
         }
         let answer = self.call(running);
-        if spoil == Some(Spoil::LoseResponse) {
+        if fault == Some(CallFault::LoseResponse) {
             return Some(Answer::Busy);
         }
         answer
@@ -332,7 +332,7 @@ enum Next {
     Change(Act, Box<User>),
 }
 
-impl World for Memory {
+impl Backend for Memory {
     fn first(&self) -> Held {
         self.held(&self.first)
     }
@@ -390,7 +390,7 @@ pub fn state(session: &Session, user: &User) -> State {
             Some(EndReason::LoggedOut) => End::LoggedOut,
             _ => End::Reused,
         },
-        is_of_today: session.session_epoch == user.session_epoch,
+        is_current_epoch: session.session_epoch == user.session_epoch,
         is_active: user.is_active,
         token_version: user.token_version,
         version: user.version,

@@ -22,7 +22,7 @@ pub struct State {
     pub expires_at: Timestamp,
     pub end: End,
     /// Whether the session started after the last password change elsewhere.
-    pub is_of_today: bool,
+    pub is_current_epoch: bool,
     pub is_active: bool,
     pub token_version: u64,
     pub version: u64,
@@ -49,7 +49,7 @@ pub enum Act {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum Response {
     /// The token with this number.
     Token(u64),
     Refused,
@@ -62,7 +62,7 @@ pub enum Told {
 
 impl State {
     fn is_alive(&self, now: Timestamp) -> bool {
-        self.end == End::None && now < self.expires_at && self.is_of_today && self.is_active
+        self.end == End::None && now < self.expires_at && self.is_current_epoch && self.is_active
     }
 
     /// Whether a repeated exchange of this token would get the same response again.
@@ -77,15 +77,15 @@ impl State {
     }
 
     /// Applies `act`. Returns the new state and the response.
-    pub fn after(mut self, act: Act, now: Timestamp) -> (Self, Told) {
-        let told = match act {
+    pub fn after(mut self, act: Act, now: Timestamp) -> (Self, Response) {
+        let response = match act {
             Act::Refresh(number) if self.counts(number, now) => {
                 self.sequence += 1;
                 self.exchanged_at = Some(now);
                 self.expires_at = now.plus(MONTH).min(self.started_at.plus(HALF_A_YEAR));
-                Told::Token(self.sequence)
+                Response::Token(self.sequence)
             }
-            Act::Refresh(number) if self.repeats(number, now) => Told::Token(self.sequence),
+            Act::Refresh(number) if self.repeats(number, now) => Response::Token(self.sequence),
             Act::Refresh(number) => {
                 // A reused token may be stolen. A session that has already ended is not revoked
                 // again.
@@ -94,47 +94,52 @@ impl State {
                     self.token_version += 1;
                     self.version += 1;
                 }
-                Told::Refused
+                Response::Refused
             }
             Act::Logout => {
                 if self.end == End::None {
                     self.end = End::LoggedOut;
                 }
-                Told::Done
+                Response::Done
             }
             Act::Rename => {
                 self.version += 1;
-                Told::Done
+                Response::Done
             }
             Act::ChangePassword { here } => {
                 self.version += 1;
-                self.is_of_today = here;
-                Told::Done
+                self.is_current_epoch = here;
+                Response::Done
             }
             Act::SetActive(is_active) => {
                 self.version += 1;
                 if is_active != self.is_active {
                     self.is_active = is_active;
                     self.token_version += 1;
-                    self.is_of_today = false;
+                    self.is_current_epoch = false;
                 }
-                Told::Done
+                Response::Done
             }
         };
-        (self, told)
+        (self, response)
     }
 }
 
 /// Whether concurrent requests can have these responses and this final state.
-pub fn explains(before: &State, asked: &[(Act, Timestamp)], told: &[Told], after: &State) -> bool {
+pub fn explains(
+    before: &State,
+    asked: &[(Act, Timestamp)],
+    responses: &[Response],
+    after: &State,
+) -> bool {
     let mut left: Vec<usize> = (0..asked.len()).collect();
-    some_order(before, asked, told, after, &mut left)
+    some_order(before, asked, responses, after, &mut left)
 }
 
 fn some_order(
     before: &State,
     asked: &[(Act, Timestamp)],
-    told: &[Told],
+    responses: &[Response],
     after: &State,
     left: &mut Vec<usize>,
 ) -> bool {
@@ -145,15 +150,15 @@ fn some_order(
         let next = left.remove(position);
         let (act, now) = asked[next];
         let (done, expected) = before.clone().after(act, now);
-        let holds = match told[next] {
-            Told::Busy => {
-                some_order(&done, asked, told, after, left)
-                    || some_order(before, asked, told, after, left)
+        let holds = match responses[next] {
+            Response::Busy => {
+                some_order(&done, asked, responses, after, left)
+                    || some_order(before, asked, responses, after, left)
             }
-            Told::VersionConflict => {
-                asked.len() > 1 && some_order(before, asked, told, after, left)
+            Response::VersionConflict => {
+                asked.len() > 1 && some_order(before, asked, responses, after, left)
             }
-            said => said == expected && some_order(&done, asked, told, after, left),
+            said => said == expected && some_order(&done, asked, responses, after, left),
         };
         left.insert(position, next);
         if holds {

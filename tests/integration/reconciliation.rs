@@ -30,8 +30,8 @@ impl Shop {
     /// Waits until the records of this order reconcile.
     pub async fn balances(&self, order: &str) {
         let event = json!({ "order_id": order });
-        let look = || self.invoke("reconcile-ledger", &event);
-        until(&format!("the books of {order} balance"), look, |report| report["balanced"] == 1)
+        let read = || self.invoke("reconcile-ledger", &event);
+        until(&format!("the records of {order} reconcile"), read, |report| report["balanced"] == 1)
             .await;
     }
 
@@ -84,19 +84,18 @@ async fn one_of_each(shop: &Shop, admin: &Person, buyer: &Person, product: &str)
     let unpaid = buyer.order(product, 1, None).await;
     buyer.order_at_step(&unpaid, "awaiting_payment").await;
     let unpaid = cancel(unpaid).await;
-    let given_up = buyer.order(product, 1, Some("tok_ok")).await;
-    buyer.order_with_status(&given_up, "confirmed").await;
-    let given_up = cancel(given_up).await;
+    let cancelled = buyer.order(product, 1, Some("tok_ok")).await;
+    buyer.order_with_status(&cancelled, "confirmed").await;
+    let cancelled = cancel(cancelled).await;
     let failed = buyer.order(product, 20, Some("tok_ok")).await;
     buyer.order_with_status(&failed, "failed").await;
     let lost = buyer.order(product, 1, Some("tok_timeout_after_charge")).await;
-    let look = || async {
+    let read = || async {
         shop.sweep().await;
         buyer.read_order(&lost).await
     };
-    until("it is found out that it was charged", look, |order| order["status"] == "confirmed")
-        .await;
-    vec![paid, refunded, unpaid, given_up, failed, lost]
+    until("the charge is found", read, |order| order["status"] == "confirmed").await;
+    vec![paid, refunded, unpaid, cancelled, failed, lost]
 }
 
 #[tokio::test]
@@ -171,16 +170,16 @@ async fn reconciliation_finds_every_changed_figure() {
         .unwrap();
     balances().await;
 
-    let shelf = format!("STOCK#{product}");
+    let stock_key = format!("STOCK#{product}");
     let available = shop.stock(&product).await.1;
-    shop.set("stock", &[("pk", &shelf)], "updated_at", S(LONG_AGO.to_owned())).await;
-    shop.set("stock", &[("pk", &shelf)], "available", N((available - 1).to_string())).await;
+    shop.set("stock", &[("pk", &stock_key)], "updated_at", S(LONG_AGO.to_owned())).await;
+    shop.set("stock", &[("pk", &stock_key)], "available", N((available - 1).to_string())).await;
     let (status, said) = shop.operate("reconcile.py", &["--since", &began]).await;
     assert!(
         status == 1 && said.contains(&product) && said.contains("available_in_ledger"),
         "{status}: {said}"
     );
-    shop.set("stock", &[("pk", &shelf)], "available", N(available.to_string())).await;
+    shop.set("stock", &[("pk", &stock_key)], "available", N(available.to_string())).await;
     let (status, said) = shop.operate("reconcile.py", &["--since", &began]).await;
     assert_eq!(status, 0, "{said}");
 }
@@ -191,11 +190,11 @@ async fn records_of_all_tests_reconcile_once_settled() {
     // Orders in flight are allowed: an order can wait half an hour for its payment.
     let contradicts =
         |row: &Value| row["findings"].as_array().is_some_and(|findings| !findings.is_empty());
-    let look = || async {
+    let read = || async {
         shop.sweep().await;
         shop.audit().await.into_iter().filter(contradicts).collect::<Vec<_>>()
     };
-    until("all books agree", look, Vec::is_empty).await;
+    until("all records reconcile", read, Vec::is_empty).await;
     let (status, said) = shop.operate("reconcile.py", &[]).await;
     assert_eq!(status, 0, "{said}");
 }

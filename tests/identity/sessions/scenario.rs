@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
 use shared::clock::Timestamp;
 
-use super::rules::{self, Act, End, State, Told};
+use super::rules::{self, Act, End, Response, State};
 use crate::rng::Rng;
 
 /// A refresh token held by one party.
@@ -21,7 +21,7 @@ pub struct Held {
 
 /// A fault in one database call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spoil {
+pub enum CallFault {
     LoseRequest,
     LoseResponse,
 }
@@ -33,7 +33,7 @@ pub struct Request {
     /// How far the executing instance's clock is ahead.
     pub skew: Duration,
     /// The faulty call, by number.
-    pub spoil: Option<(usize, Spoil)>,
+    pub fault: Option<(usize, CallFault)>,
 }
 
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ pub enum Answer {
 }
 
 /// The implementation that a scenario runs against.
-pub trait World {
+pub trait Backend {
     /// The first token of the session.
     fn first(&self) -> Held;
     fn now(&self) -> Timestamp;
@@ -69,16 +69,16 @@ pub enum Event {
     /// A thief takes the token that the owner held this many rotations ago.
     Steal(usize, usize),
     /// Sends concurrent requests.
-    Ask(Vec<Wish>, u64),
+    Ask(Vec<PlannedRequest>, u64),
 }
 
 /// A planned request.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct PlannedRequest {
     who: Who,
     what: What,
     skew: Duration,
-    spoil: Option<(usize, Spoil)>,
+    fault: Option<(usize, CallFault)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +129,7 @@ const WAITS: [u64; 14] = [
 const MOST_SKEW: Duration = Duration::from_millis(200);
 
 /// The scenario of a seed. Some have no thieves, and an owner who retries in time.
-pub fn tell(seed: u64, skews: bool) -> Vec<Event> {
+pub fn scenario_of(seed: u64, skews: bool) -> Vec<Event> {
     let mut rng = Rng::new(seed);
     let (is_honest, is_quiet) = (rng.chance(35), rng.chance(40));
     let length = rng.within(6..16);
@@ -151,8 +151,12 @@ pub fn tell(seed: u64, skews: bool) -> Vec<Event> {
 
 /// An owner who returns every 29 days, for 174 days.
 fn old_age(rng: &mut Rng) -> Vec<Event> {
-    let back =
-        || Wish { who: Who::Owner, what: What::Refresh(0), skew: Duration::ZERO, spoil: None };
+    let back = || PlannedRequest {
+        who: Who::Owner,
+        what: What::Refresh(0),
+        skew: Duration::ZERO,
+        fault: None,
+    };
     (0..6)
         .flat_map(|_| {
             [Event::Wait(Duration::from_millis(29 * DAY)), Event::Ask(vec![back()], rng.next())]
@@ -162,7 +166,7 @@ fn old_age(rng: &mut Rng) -> Vec<Event> {
 
 fn ask(rng: &mut Rng, is_honest: bool, is_quiet: bool, skews: bool) -> Event {
     let many = [1, 1, 1, 2, 2, 3][rng.within(0..6)];
-    let wish = |rng: &mut Rng| {
+    let planned = |rng: &mut Rng| {
         let who =
             if is_honest || rng.chance(50) { Who::Owner } else { Who::Thief(rng.within(0..2)) };
         let other = who == Who::Owner && !is_quiet && rng.chance(14);
@@ -176,13 +180,18 @@ fn ask(rng: &mut Rng, is_honest: bool, is_quiet: bool, skews: bool) -> Event {
         };
         let act = if is_honest { Act::Rename } else { act };
         let back = if is_honest || rng.chance(75) { 0 } else { rng.within(0..4) };
-        let spoil = rng
-            .chance(25)
-            .then(|| (rng.within(0..3), *rng.one(&[Spoil::LoseRequest, Spoil::LoseResponse])));
+        let fault = rng.chance(25).then(|| {
+            (rng.within(0..3), *rng.one(&[CallFault::LoseRequest, CallFault::LoseResponse]))
+        });
         let skew = if skews && rng.chance(25) { rng.milliseconds(0..200) } else { Duration::ZERO };
-        Wish { who, what: if other { What::Other(act) } else { What::Refresh(back) }, skew, spoil }
+        PlannedRequest {
+            who,
+            what: if other { What::Other(act) } else { What::Refresh(back) },
+            skew,
+            fault,
+        }
     };
-    Event::Ask((0..many).map(|_| wish(rng)).collect(), rng.next())
+    Event::Ask((0..many).map(|_| planned(rng)).collect(), rng.next())
 }
 
 /// The tokens of each party.
@@ -207,15 +216,15 @@ impl Cast {
     }
 
     /// The request of a step; `None` if the party has no token yet.
-    fn request(&mut self, wish: &Wish) -> Option<Request> {
-        let asked = match wish.what {
+    fn request(&mut self, planned: &PlannedRequest) -> Option<Request> {
+        let asked = match planned.what {
             What::Other(act) => Asked::Other(act),
             What::Refresh(back) => {
-                let hand = self.hand(wish.who);
+                let hand = self.hand(planned.who);
                 Asked::Refresh(hand.get(hand.len().checked_sub(1)?.saturating_sub(back))?.clone())
             }
         };
-        Some(Request { asked, skew: wish.skew, spoil: wish.spoil })
+        Some(Request { asked, skew: planned.skew, fault: planned.fault })
     }
 }
 
@@ -225,14 +234,14 @@ impl Cast {
 ///
 /// The violated rule, with all events before it.
 pub async fn play(
-    world: &mut impl World,
+    backend: &mut impl Backend,
     events: &[Event],
     counts: &mut Counts,
 ) -> Result<(), String> {
-    let first = world.first();
+    let first = backend.first();
     let mut chain = Chain::default();
     chain.add(&first)?;
-    let (state, _) = world.state().await;
+    let (state, _) = backend.state().await;
     let mut cast = Cast {
         state,
         owner: vec![first],
@@ -243,25 +252,25 @@ pub async fn play(
     let mut log = String::new();
     for event in events {
         let _ = writeln!(log, "{event:?}");
-        scene(world, event, &mut cast, &mut chain, counts)
+        scene(backend, event, &mut cast, &mut chain, counts)
             .await
             .map_err(|wrong| format!("{wrong}\nafter\n{log}"))?;
     }
-    finale(world, &cast, &chain, counts)
+    finale(backend, &cast, &chain, counts)
         .await
         .map_err(|wrong| format!("{wrong}\nat the end of\n{log}"))
 }
 
 async fn scene(
-    world: &mut impl World,
+    backend: &mut impl Backend,
     event: &Event,
     cast: &mut Cast,
     chain: &mut Chain,
     counts: &mut Counts,
 ) -> Result<(), String> {
-    let (wishes, seed) = match event {
+    let (plan, seed) = match event {
         Event::Wait(time) => {
-            world.wait(*time);
+            backend.wait(*time);
             return Ok(());
         }
         Event::Steal(thief, back) => {
@@ -269,12 +278,12 @@ async fn scene(
             cast.thieves[*thief].push(stolen);
             return Ok(());
         }
-        Event::Ask(wishes, seed) => (wishes, *seed),
+        Event::Ask(plan, seed) => (plan, *seed),
     };
     let asked: Vec<(Who, Request)> =
-        wishes.iter().filter_map(|wish| Some((wish.who, cast.request(wish)?))).collect();
+        plan.iter().filter_map(|planned| Some((planned.who, cast.request(planned)?))).collect();
     let before = cast.state.clone();
-    let is_over = before.end != End::None || !before.is_of_today || !before.is_active;
+    let is_over = before.end != End::None || !before.is_current_epoch || !before.is_active;
     // A password change fails from an ended session, and every change fails for a disabled user.
     let possible = |request: &Request| match request.asked {
         Asked::Other(Act::ChangePassword { here: true }) => !is_over && asked.len() == 1,
@@ -290,22 +299,23 @@ async fn scene(
         return Ok(());
     }
 
-    let now = world.now();
+    let now = backend.now();
     let requests: Vec<Request> = asked.iter().map(|(_, request)| request.clone()).collect();
-    let answers = world.carry_out(&requests, &mut Rng::new(seed)).await;
-    let (after, hash) = world.state().await;
+    let answers = backend.carry_out(&requests, &mut Rng::new(seed)).await;
+    let (after, hash) = backend.state().await;
 
     let acts: Vec<_> =
         requests.iter().map(|request| (act(request), now.plus(request.skew))).collect();
-    let told: Vec<Told> = answers.iter().map(told).collect();
-    if told.contains(&Told::Busy) && requests.iter().all(|request| request.spoil.is_none()) {
+    let responses: Vec<Response> = answers.iter().map(response_of).collect();
+    if responses.contains(&Response::Busy) && requests.iter().all(|request| request.fault.is_none())
+    {
         return Err(format!(
-            "nothing was spoiled, and somebody was told to come again: {acts:?} {told:?}"
+            "no fault was injected, and a request was answered busy: {acts:?} {responses:?}"
         ));
     }
-    if !rules::explains(&before, &acts, &told, &after) {
+    if !rules::explains(&before, &acts, &responses, &after) {
         return Err(format!(
-            "no order of {acts:?} explains {told:?}\nbefore {before:?}\nafter  {after:?}"
+            "no order of {acts:?} explains {responses:?}\nbefore {before:?}\nafter  {after:?}"
         ));
     }
 
@@ -363,14 +373,14 @@ async fn scene(
             return Err("a reuse left the access tokens alive".to_owned());
         }
     }
-    chain.check(&after, &hash, world.now())?;
+    chain.check(&after, &hash, backend.now())?;
     cast.state = after;
     Ok(())
 }
 
 /// Finally presents every token ever issued once more: invalid ones must remain invalid.
 async fn finale(
-    world: &mut impl World,
+    backend: &mut impl Backend,
     cast: &Cast,
     chain: &Chain,
     counts: &mut Counts,
@@ -378,13 +388,13 @@ async fn finale(
     let mut before = cast.state.clone();
     for token in chain.tokens.values() {
         let request =
-            Request { asked: Asked::Refresh(token.clone()), skew: Duration::ZERO, spoil: None };
-        let answers = world.carry_out(&[request], &mut Rng::new(0)).await;
-        let (after, _) = world.state().await;
-        let acts = [(Act::Refresh(token.number), world.now())];
-        if !rules::explains(&before, &acts, &[told(&answers[0])], &after) {
+            Request { asked: Asked::Refresh(token.clone()), skew: Duration::ZERO, fault: None };
+        let answers = backend.carry_out(&[request], &mut Rng::new(0)).await;
+        let (after, _) = backend.state().await;
+        let acts = [(Act::Refresh(token.number), backend.now())];
+        if !rules::explains(&before, &acts, &[response_of(&answers[0])], &after) {
             return Err(format!(
-                "{acts:?} was told {:?}\nbefore {before:?}\nafter  {after:?}",
+                "{acts:?} was answered {:?}\nbefore {before:?}\nafter  {after:?}",
                 answers[0]
             ));
         }
@@ -394,9 +404,9 @@ async fn finale(
         before = after;
     }
     if cast.is_honest {
-        counts.count("honest stories");
+        counts.count("honest scenarios");
     }
-    counts.count("stories");
+    counts.count("scenarios");
     Ok(())
 }
 
@@ -407,13 +417,13 @@ fn act(request: &Request) -> Act {
     }
 }
 
-fn told(answer: &Answer) -> Told {
+fn response_of(answer: &Answer) -> Response {
     match answer {
-        Answer::Token(token) => Told::Token(token.number),
-        Answer::Refused => Told::Refused,
-        Answer::Done => Told::Done,
-        Answer::VersionConflict => Told::VersionConflict,
-        Answer::Busy => Told::Busy,
+        Answer::Token(token) => Response::Token(token.number),
+        Answer::Refused => Response::Refused,
+        Answer::Done => Response::Done,
+        Answer::VersionConflict => Response::VersionConflict,
+        Answer::Busy => Response::Busy,
     }
 }
 
@@ -451,17 +461,17 @@ impl Chain {
 }
 
 /// The shortest part of a scenario that still fails.
-pub async fn shortest<W: World>(
-    world: impl AsyncFn() -> W,
+pub async fn shortest<W: Backend>(
+    backend: impl AsyncFn() -> W,
     mut events: Vec<Event>,
 ) -> (Vec<Event>, String) {
     let mut wrong =
-        play(&mut world().await, &events, &mut Counts::default()).await.err().unwrap_or_default();
+        play(&mut backend().await, &events, &mut Counts::default()).await.err().unwrap_or_default();
     let mut position = 0;
     while position < events.len() {
         let mut fewer = events.clone();
         fewer.remove(position);
-        match play(&mut world().await, &fewer, &mut Counts::default()).await {
+        match play(&mut backend().await, &fewer, &mut Counts::default()).await {
             Err(still) => (events, wrong) = (fewer, still),
             Ok(()) => position += 1,
         }

@@ -44,7 +44,7 @@ pub(super) async fn users(seen: &Arc<Mutex<Actions>>) {
         );
     }
     watched
-        .spoiled(2, Fault::Conflict, "grant-role", json!({ "email": ADA, "role": "admin" }))
+        .with_fault(2, Fault::Conflict, "grant-role", json!({ "email": ADA, "role": "admin" }))
         .await;
     let second = watched.cold("refresh-token", refresh(&first)).await;
     assert_eq!(second.status(), 200, "her role is another one: {:?}", second.answer);
@@ -176,7 +176,7 @@ async fn register(watched: &Watched, name: &str) -> String {
 }
 
 /// An imported account gets a current hash at its first login.
-pub(super) async fn accounts_of_another_system(seen: &Arc<Mutex<Actions>>) {
+pub(super) async fn imported_accounts(seen: &Arc<Mutex<Actions>>) {
     let watched = Watched::new(seen);
     watched.shop.rotate_signing_key().await;
     let _ = register(&watched, "ada").await;
@@ -207,7 +207,7 @@ pub(super) async fn catalogue_and_stock(seen: &Arc<Mutex<Actions>>) {
     for (key, sku) in [("one", "A"), ("two", "A"), ("two", "B"), ("one", "C")] {
         watched.call("create-product", create(key, sku)).await;
     }
-    watched.spoiled(0, Fault::LoseResponse, "create-product", create("three", "D")).await;
+    watched.with_fault(0, Fault::LoseResponse, "create-product", create("three", "D")).await;
     watched.call("create-product", create("three", "D")).await;
     // A SKU whose product is missing: here the operation needs a read in addition to the failed
     // condition.
@@ -245,7 +245,7 @@ pub(super) async fn catalogue_and_stock(seen: &Arc<Mutex<Actions>>) {
     {
         watched.call("adjust-stock", adjust(key, delta)).await;
     }
-    watched.spoiled(0, Fault::LoseResponse, "adjust-stock", adjust("four", 1)).await;
+    watched.with_fault(0, Fault::LoseResponse, "adjust-stock", adjust("four", 1)).await;
     watched.call("adjust-stock", adjust("four", 1)).await;
     let divide = |key: &str, shards: u32| {
         let request = events::post(
@@ -308,16 +308,16 @@ async fn product_that_changes(watched: &Watched, product: &str) {
         assert_eq!(updated.status(), status, "{version} {sku}: {:?}", updated.answer);
     }
     for (version, sku) in [(3, "Z"), (4, "Y")] {
-        watched.spoiled(1, Fault::LoseResponse, "update-product", update(version, sku)).await;
+        watched.with_fault(1, Fault::LoseResponse, "update-product", update(version, sku)).await;
         assert_eq!(watched.call("update-product", update(version, sku)).await.status(), 200);
     }
     for call in [0, 2, 4] {
-        watched.spoiled(call, Fault::LoseResponse, "resync-products", json!({})).await;
+        watched.with_fault(call, Fault::LoseResponse, "resync-products", json!({})).await;
         assert!(watched.call("resync-products", json!({})).await.answer.is_ok());
     }
     let archive = |version: usize| to_it("DELETE", version).event();
     assert_eq!(watched.call("archive-product", archive(1)).await.status(), 412);
-    watched.spoiled(1, Fault::LoseResponse, "archive-product", archive(5)).await;
+    watched.with_fault(1, Fault::LoseResponse, "archive-product", archive(5)).await;
     assert_eq!(watched.call("archive-product", archive(5)).await.status(), 204);
 }
 
@@ -339,7 +339,7 @@ async fn reservations(watched: &Watched, product: &str, turn: usize) {
     }
 }
 
-pub(super) async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
+pub(super) async fn orders(seen: &Arc<Mutex<Actions>>) {
     let (watched, product) = Watched::with_teapots(seen).await;
     let mut harness = watched.harness();
     let confirmed = watched.order("paid", &product, 1, Some("tok_ok")).await;
@@ -476,7 +476,7 @@ async fn repair(watched: &Watched, product: &str) {
 
 /// The bank requires 3-D Secure. One buyer completes it, another cancels the order meanwhile.
 /// Finally the bank disputes the charge.
-pub(super) async fn banks_that_ask(seen: &Arc<Mutex<Actions>>) {
+pub(super) async fn challenges_and_disputes(seen: &Arc<Mutex<Actions>>) {
     let (watched, product) = Watched::with_teapots(seen).await;
     // In several shards: a cancelled order releases stock in each.
     let divide =
@@ -495,7 +495,7 @@ pub(super) async fn banks_that_ask(seen: &Arc<Mutex<Actions>>) {
     harness.drain_queues().await;
     let payment = watched.payment_of(&paid);
     for event_id in ["evt_1", "evt_1", "evt_2"] {
-        assert_eq!(watched.told(event_id, &payment).await.status(), 200);
+        assert_eq!(watched.deliver_webhook(event_id, &payment).await.status(), 200);
     }
     harness.drain_queues().await;
     assert_eq!(watched.step("cancel-order", &paid).await, 202);
@@ -510,7 +510,7 @@ pub(super) async fn banks_that_ask(seen: &Arc<Mutex<Actions>>) {
 }
 
 /// Bounced mails and one complaint; each is reported twice.
-pub(super) async fn mails_that_come_back(seen: &Arc<Mutex<Actions>>) {
+pub(super) async fn bounced_mails(seen: &Arc<Mutex<Actions>>) {
     let watched = Watched::new(seen);
     for (kind, data) in [
         ("mail_bounced.v1", ses::bounced(ADA, "Transient")),
@@ -518,10 +518,10 @@ pub(super) async fn mails_that_come_back(seen: &Arc<Mutex<Actions>>) {
         ("mail_complained.v1", ses::complained(ADA, Some("abuse"))),
     ] {
         for _ in 0..2 {
-            let told = watched
+            let feedback = watched
                 .cold("record-mail-feedback", events::message("record-mail-feedback", kind, &data))
                 .await;
-            assert_eq!(told.ok()["batchItemFailures"], json!([]));
+            assert_eq!(feedback.ok()["batchItemFailures"], json!([]));
         }
     }
     assert_eq!(
@@ -533,7 +533,7 @@ pub(super) async fn mails_that_come_back(seen: &Arc<Mutex<Actions>>) {
 
 /// The order is cancelled while its charge is in flight: the capture is refunded, even if responses
 /// are lost.
-pub(super) async fn money_that_goes_back(seen: &Arc<Mutex<Actions>>) {
+pub(super) async fn refunds(seen: &Arc<Mutex<Actions>>) {
     let refund = |order: &str, attempt: u64| {
         events::message(
             "refund-payment",
@@ -553,9 +553,9 @@ pub(super) async fn money_that_goes_back(seen: &Arc<Mutex<Actions>>) {
             harness.drain_queues().await;
             watched.shop.clock.advance(RETRY);
             watched.call("reconcile-payments", json!({})).await;
-            watched.spoiled(call, fault, "refund-payment", refund(&order, 0)).await;
+            watched.with_fault(call, fault, "refund-payment", refund(&order, 0)).await;
             watched.shop.clock.advance(RETRY * 10);
-            watched.spoiled(8 + call, fault, "reconcile-payments", json!({})).await;
+            watched.with_fault(8 + call, fault, "reconcile-payments", json!({})).await;
             watched.call("refund-payment", refund(&order, 1)).await;
             for _ in 0..3 {
                 watched.sweep(&mut harness, 3600).await;
@@ -566,7 +566,7 @@ pub(super) async fn money_that_goes_back(seen: &Arc<Mutex<Actions>>) {
 
 /// Injects a fault into every call of every consumer and sweep in turn, and repeats the rejected
 /// work.
-pub(super) async fn lost_answers(seen: &Arc<Mutex<Actions>>) {
+pub(super) async fn faults(seen: &Arc<Mutex<Actions>>) {
     for call in (0..24).step_by(2) {
         for fault in [Fault::LoseRequest, Fault::LoseResponse] {
             let (watched, product) = Watched::with_teapots(seen).await;
@@ -580,12 +580,12 @@ pub(super) async fn lost_answers(seen: &Arc<Mutex<Actions>>) {
             watched.shop.aws.heal();
             harness.drain_queues().await;
             watched
-                .spoiled(call % 8, fault, "create-payment", new_payment("k", &open, "tok_ok"))
+                .with_fault(call % 8, fault, "create-payment", new_payment("k", &open, "tok_ok"))
                 .await;
             watched.pay(&open, "k", "tok_ok").await;
             watched.shop.clock.advance(RETRY);
-            watched.spoiled(call, fault, "resume-orders", json!({})).await;
-            watched.spoiled(call, fault, "reconcile-payments", json!({})).await;
+            watched.with_fault(call, fault, "resume-orders", json!({})).await;
+            watched.with_fault(call, fault, "reconcile-payments", json!({})).await;
             watched.sweep(&mut harness, 3600).await;
             watched.sweep(&mut harness, 3600).await;
         }
@@ -600,7 +600,7 @@ pub(super) async fn lost_answers(seen: &Arc<Mutex<Actions>>) {
                 event["Records"][0].as_object_mut().expect("a record").remove("receiptHandle");
                 event
             };
-            watched.spoiled(call, fault, "send-notification", event()).await;
+            watched.with_fault(call, fault, "send-notification", event()).await;
             watched.shop.clock.advance(Duration::from_secs(3600));
             watched.call("send-notification", event()).await;
             watched.call("send-notification", event()).await;
@@ -609,7 +609,7 @@ pub(super) async fn lost_answers(seen: &Arc<Mutex<Actions>>) {
 }
 
 /// Unreadable messages go to the dead-letter queue. If that queue rejects one, it is retried later.
-pub(super) async fn messages_that_cannot_be_read(seen: &Arc<Mutex<Actions>>) {
+pub(super) async fn unreadable_messages(seen: &Arc<Mutex<Actions>>) {
     for operation in queues().map(consumer_of) {
         let watched = Watched::new(seen);
         let mut event = sample(&operation);
@@ -619,7 +619,7 @@ pub(super) async fn messages_that_cannot_be_read(seen: &Arc<Mutex<Actions>>) {
             json!([]),
             "{operation}"
         );
-        let failed = watched.spoiled(0, Fault::LoseRequest, &operation, event).await;
+        let failed = watched.with_fault(0, Fault::LoseRequest, &operation, event).await;
         assert_eq!(
             failed.ok()["batchItemFailures"].as_array().map(Vec::len),
             Some(1),
@@ -629,12 +629,12 @@ pub(super) async fn messages_that_cannot_be_read(seen: &Arc<Mutex<Actions>>) {
 }
 
 /// Account mails to a suppressed address and to one that is not suppressed.
-pub(super) async fn mails_about_accounts(seen: &Arc<Mutex<Actions>>) {
+pub(super) async fn account_mails(seen: &Arc<Mutex<Actions>>) {
     let operation = "send-account-notification";
     for call in 0..6 {
         for fault in [Fault::LoseRequest, Fault::LoseResponse, Fault::Throttle] {
             let watched = Watched::new(seen);
-            watched.spoiled(call, fault, operation, sample(operation)).await;
+            watched.with_fault(call, fault, operation, sample(operation)).await;
             watched.shop.clock.advance(Duration::from_secs(3600));
             watched.cold(operation, sample(operation)).await;
         }
@@ -642,7 +642,7 @@ pub(super) async fn mails_about_accounts(seen: &Arc<Mutex<Actions>>) {
 }
 
 /// Changes that no publisher of this release can read go to the dead-letter queue.
-pub(super) async fn changes_that_cannot_be_read(seen: &Arc<Mutex<Actions>>) {
+pub(super) async fn unreadable_changes(seen: &Arc<Mutex<Actions>>) {
     for (operation, table) in [
         ("publish-user-events", "users"),
         ("publish-product-events", "products"),
