@@ -152,7 +152,7 @@ fn all_are_answered(outcome: &Outcome, ceiling: f64) {
     // Hashes spread a few entries per second unevenly over the keys.
     assert!(
         outcome.rate > 0.6 * ceiling,
-        "the partitions stand still while commands wait: {outcome:?}"
+        "the partitions are idle while commands wait: {outcome:?}"
     );
 }
 

@@ -41,7 +41,7 @@ async fn payment_of(shop: &Shop, order: &str) -> String {
 fn costs(called: &Called, operations: &[&str]) {
     assert!(
         called.status() < 300,
-        "a refusal costs less, and is not what is measured: {:?}",
+        "the request failed, so its cost is not measured: {:?}",
         called.answer
     );
     assert_eq!(called.operations(), operations);

@@ -262,7 +262,7 @@ async fn change_requires_the_current_if_match_version() {
                 edge.shop.call(route.operation, with(&edge, &[stale])).await.header("etag");
             if current.as_ref() != Some(&etag) {
                 edge.report(format!(
-                    "{}: {stale}: the version that stands is said to be {current:?}",
+                    "{}: {stale}: the reported current version is {current:?}",
                     route.operation
                 ));
             }
@@ -320,7 +320,8 @@ async fn empty_unknown_and_own_account_changes_are_rejected() {
     }
     let mut nobody = edge.valid("update-user");
     nobody["pathParameters"]["user_id"] = "usr_0199c2a8-0000-7000-8000-00000000dead".into();
-    edge.check("nobody", "update-user", nobody, Expect::Problem(404, "user_not_found")).await;
+    edge.check("an unknown user", "update-user", nobody, Expect::Problem(404, "user_not_found"))
+        .await;
     for rights in [
         json!({ "role": "admin" }),
         json!({ "is_active": false }),
@@ -351,8 +352,7 @@ async fn empty_unknown_and_own_account_changes_are_rejected() {
     for operation in ["get-me", "update-me", "delete-me", "change-password"] {
         let mut event = edge.valid(operation);
         event["requestContext"]["authorizer"]["sub"] = STRANGER.into();
-        edge.check("somebody who is gone", operation, event, Expect::Problem(401, "invalid_token"))
-            .await;
+        edge.check("a deleted user", operation, event, Expect::Problem(401, "invalid_token")).await;
     }
     // Invalid sessions, and a session of another user.
     for session in [
@@ -377,7 +377,7 @@ async fn empty_unknown_and_own_account_changes_are_rejected() {
     event["requestContext"]["authorizer"]["sub"] = STRANGER.into();
     edge.check("another's session", "logout-user", event, Expect::Fine).await;
     if snapshot(&edge.shop.aws) != before {
-        edge.report("somebody logs another out".to_owned());
+        edge.report("a user ends another user's session".to_owned());
     }
     let mut event = edge.valid("change-password");
     event["requestContext"]["authorizer"]["sid"] =
@@ -424,7 +424,7 @@ async fn user_list_cursor_of_another_admin_is_rejected() {
 /// Responses do not reveal whether an address is registered.
 #[tokio::test]
 async fn reset_request_is_202_for_every_address() {
-    let mut edge = ApiFixture::new("links for nobody").await;
+    let mut edge = ApiFixture::new("links for unknown addresses").await;
     let long = "x".repeat(200_000);
     let known = edge
         .check(
@@ -457,11 +457,13 @@ async fn reset_request_is_202_for_every_address() {
             edge.with_body("request-password-reset", &json!({ "email": email }).to_string());
         let answer = edge.check(email, "request-password-reset", event, Expect::Fine).await;
         if answer != known {
-            edge.report(format!("{email:.60} is told from somebody: {answer:?}"));
+            edge.report(format!(
+                "{email:.60} is distinguishable from a registered address: {answer:?}"
+            ));
         }
     }
     if snapshot(&edge.shop.aws) != before {
-        edge.report("something is written for nobody".to_owned());
+        edge.report("a request for an unknown address writes".to_owned());
     }
     edge.done();
 }

@@ -125,7 +125,7 @@ async fn changes_of_trade() -> Vec<(String, Value)> {
         ("a further part", &|change| {
             key(change, "STOCK#") && number(&change["NewImage"], "shard") == 1
         }),
-        ("goods that come back", &|change| is(change, "state", "released")),
+        ("released stock", &|change| is(change, "state", "released")),
     ];
     let orders: [(&str, &dyn Fn(&Value) -> bool); 2] = [
         ("a parcel", &|change| is(change, "status", "shipped")),
@@ -322,7 +322,7 @@ async fn check_bad_records(operation: &str) {
         }
     }
     eprintln!(
-        "edge: odd changes for {operation}: {checked} records, {dead} dead, {} violations",
+        "edge: bad changes for {operation}: {checked} records, {dead} dead, {} violations",
         violations.len()
     );
     assert!(
@@ -415,7 +415,7 @@ async fn messages_of_any_image_are_accepted_by_sqs() {
         .filter(|(_, message)| message.to_string().contains('\u{ffff}'))
         .count();
     eprintln!(
-        "edge: odd texts in images: {checked} changes, {} violations; {sent} messages repeat the name",
+        "edge: unusual texts in images: {checked} changes, {} violations; {sent} messages repeat the name",
         violations.len()
     );
     assert!(

@@ -287,7 +287,7 @@ async fn check_invalid_fields(operation: &str, part: usize, parts: usize) {
         }
     }
     eprintln!(
-        "edge: odd fields of messages for {operation}: {checked} records, {} violations",
+        "edge: invalid fields of messages for {operation}: {checked} records, {} violations",
         violations.len()
     );
     assert!(
@@ -480,7 +480,7 @@ async fn contradictory_message_is_rejected_and_writes_nothing() {
             message["data"]["max_per_order"] = Value::Null;
         }
         let Some(field) = message.pointer_mut(&format!("/data{place}")) else {
-            panic!("{what}: there is no such place")
+            panic!("{what}: the pointer does not exist")
         };
         *field = value.clone();
         let called = shop
@@ -497,7 +497,11 @@ async fn contradictory_message_is_rejected_and_writes_nothing() {
             violations.push(format!("{what}: it writes"));
         }
     }
-    eprintln!("edge: impossible messages: {} records, {} violations", rows.len(), violations.len());
+    eprintln!(
+        "edge: contradictory messages: {} records, {} violations",
+        rows.len(),
+        violations.len()
+    );
     assert!(violations.is_empty(), "{violations:#?}");
 }
 

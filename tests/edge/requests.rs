@@ -609,7 +609,7 @@ async fn unauthenticated_is_401_and_unauthorized_is_403() {
 
 #[tokio::test]
 async fn event_that_no_gateway_sends_is_400() {
-    let mut edge = ApiFixture::new("odd events").await;
+    let mut edge = ApiFixture::new("invalid events").await;
     for route in ROUTES.iter() {
         for event in [
             json!(null),

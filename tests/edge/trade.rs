@@ -86,7 +86,7 @@ async fn resources_of_other_users_are_404() {
             .await;
         let nobodys = edge
             .check(
-                "nobody's",
+                "a missing resource",
                 operation,
                 nobodys.caller(STRANGER).event(),
                 Expect::Problem(404, code),
@@ -94,7 +94,7 @@ async fn resources_of_other_users_are_404() {
             .await;
         if theirs != nobodys {
             edge.report(format!(
-                "{operation}: another's and nobody's differ: {theirs:?} {nobodys:?}"
+                "{operation}: the responses for a foreign and a missing resource differ: {theirs:?} {nobodys:?}"
             ));
         }
     }
@@ -153,7 +153,7 @@ async fn resources_of_other_users_are_404() {
     ] {
         let mut event = edge.valid(operation);
         event["pathParameters"][parameter] = id.into();
-        edge.check("of nobody", operation, event, Expect::Problem(404, code)).await;
+        edge.check("a missing resource", operation, event, Expect::Problem(404, code)).await;
     }
     let lists = edge
         .check(
@@ -172,7 +172,7 @@ async fn resources_of_other_users_are_404() {
         )
         .await;
     if lists.unwrap()["items"] != json!([]) || mails.unwrap()["items"] != json!([]) {
-        edge.report("a stranger sees something".to_owned());
+        edge.report("another user sees a resource".to_owned());
     }
     edge.done();
 }
@@ -572,11 +572,11 @@ async fn product_change_needs_the_current_version_and_an_active_product() {
     for version in ["\"1\"", "\"2\"", "\"3\""] {
         let mut event = edge.valid("update-product");
         header(&mut event, "if-match", &[version]);
-        edge.check("it is sold no more", "update-product", event, gone).await;
+        edge.check("an archived product", "update-product", event, gone).await;
     }
     edge.settle().await;
     edge.check(
-        "it is sold no more",
+        "an archived product",
         "create-order",
         edge.valid("create-order"),
         Expect::Problem(422, "unknown_product"),
@@ -650,7 +650,7 @@ async fn buyer_limits_are_enforced() {
     let stranger = events::post("/orders", &json!({ "items": [line(&limited, 1)] }))
         .caller(STRANGER)
         .header("idempotency-key", "open-6");
-    edge.check("somebody else", "create-order", stranger.event(), Expect::Fine).await;
+    edge.check("another buyer", "create-order", stranger.event(), Expect::Fine).await;
 
     let newcomer = "usr_0199c2a8-0000-7000-8000-0000000000c7";
     for (said, key, expect) in [

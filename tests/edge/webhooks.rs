@@ -213,7 +213,7 @@ async fn signed_body_of_another_shape_is_acknowledged_and_writes_nothing() {
         edge.check(&body, RECEIVE, edge.webhook(&body), Expect::Fine).await;
     }
     if snapshot(&edge.shop.aws) != before {
-        edge.report("something is left".to_owned());
+        edge.report("it writes".to_owned());
     }
     // A body that the gateway base64-encodes: the signature covers the decoded bytes.
     let latin1 = [b"{\"id\":\"".as_slice(), &[0xe9, 0xff, 0xc0, 0x80], b"\"}"].concat();
@@ -524,7 +524,7 @@ async fn misconfigured_webhook_secret_is_503_and_not_echoed() {
     }
     // A missing or too short secret: no signature is valid.
     for secret in [json!({ "current": "" }), json!({ "current": "short", "previous": "short" })] {
-        let mut edge = ApiFixture::new("secrets that are none").await;
+        let mut edge = ApiFixture::new("empty and short secrets").await;
         edge.shop.aws.secrets_manager().set("payment-webhook-secrets", &secret.to_string());
         for made_with in ["", "short", WEBHOOK_SECRET] {
             let body = edge.webhook_body("evt_1");

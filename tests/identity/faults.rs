@@ -124,7 +124,7 @@ async fn survives(trial: Trial, attempt: impl AsyncFn(&Scene) -> Called) {
         let stands = scene.state();
         scene.shop.check_accounts();
         let is_done = stands == after;
-        assert!(is_done || stands == before, "{at} left something in between: {stands:#}");
+        assert!(is_done || stands == before, "{at} left a partial change: {stands:#}");
         match first.status() {
             503 => count(if is_done { "done without a word" } else { "not done" }),
             status => {

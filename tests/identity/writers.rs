@@ -50,7 +50,7 @@ async fn thousand_changes_by_fifty_writers_are_all_applied() {
                     }
                     412 => {
                         let current = changed.header("etag").unwrap();
-                        assert_ne!(current, tag, "somebody else was quicker");
+                        assert_ne!(current, tag, "the version is outdated");
                         refused += 1;
                         failures += 1;
                     }

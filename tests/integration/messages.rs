@@ -135,7 +135,7 @@ async fn stock_released_before_its_reservation_is_never_reserved() {
     send(&shop, "release-stock", "release_stock.v1", json!({ "order_id": order, "attempt": 0 }))
         .await;
     until(
-        "the tombstone stands",
+        "the tombstone remains",
         || reservation(&shop, &order),
         |state| state.as_deref() == Some("released"),
     )

@@ -140,7 +140,7 @@ async fn order_cancelled_before_payment_releases_its_stock() {
     assert_eq!(
         step(&shop, "cancel-order", events::USER, &order, &Value::Null).await.0,
         202,
-        "once more is no mistake"
+        "a repetition succeeds"
     );
     assert_settled(&shop).await;
 }
@@ -289,7 +289,7 @@ async fn partial_refunds_never_exceed_the_payment() {
         (("confirmed", "refunded"), vec![(5998, 0)]),
         "{read:#}"
     );
-    assert_eq!(stock(&shop, &product).await, (8, 8, 0), "the goods are the buyer's");
+    assert_eq!(stock(&shop, &product).await, (8, 8, 0), "the stock stays committed");
     assert!(
         subjects(&shop).contains(&"Your refund is on its way".to_owned()),
         "{:?}",

@@ -102,7 +102,7 @@ fn is_product(item: &Value) -> bool {
 /// Asserts that no command is pending, no dead letter exists, and the ledger reconciles.
 async fn assert_settled(shop: &Shop) {
     for order in shop.aws.orders() {
-        assert!(order.get("next_check_at").is_none(), "something is still owed: {order}");
+        assert!(order.get("next_check_at").is_none(), "a command is still pending: {order}");
     }
     const OF_PAYMENTS: [&str; 4] =
         ["open-payment", "charge-payment", "cancel-payment", "refund-payment"];
@@ -112,7 +112,7 @@ async fn assert_settled(shop: &Shop) {
     {
         assert!(
             shop.aws.queues().waiting(&format!("{queue}-dead-letter")).is_empty(),
-            "{queue} gave up on a message"
+            "{queue} has dead letters"
         );
     }
     for publisher in ["product", "stock", "order", "payment"] {

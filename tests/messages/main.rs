@@ -38,7 +38,7 @@ fn generated() -> BTreeMap<&'static str, Value> {
         .collect()
 }
 
-#[expect(clippy::disallowed_methods, reason = "whoever runs the test asks for it")]
+#[expect(clippy::disallowed_methods, reason = "the caller of the test requests an update")]
 fn is_updating() -> bool {
     std::env::var("UPDATE_MESSAGES").is_ok_and(|asked| asked == "1")
 }
@@ -50,7 +50,7 @@ fn folder(name: &str) -> PathBuf {
 fn read(path: &PathBuf) -> Value {
     let text = std::fs::read_to_string(path).unwrap();
     serde_json::from_str(&text)
-        .unwrap_or_else(|error| panic!("{} is no JSON: {error}", path.display()))
+        .unwrap_or_else(|error| panic!("{} is not JSON: {error}", path.display()))
 }
 
 fn write(path: &PathBuf, value: &Value) {
@@ -105,7 +105,7 @@ fn none(complaints: Vec<String>) {
 }
 
 const WRITE_IT: &str =
-    "write it down with UPDATE_MESSAGES=1 cargo test -p tests --test messages, and commit it";
+    "add it with UPDATE_MESSAGES=1 cargo test -p tests --test messages, and commit it";
 
 #[test]
 fn schemas_lose_no_field_and_change_no_type() {
@@ -133,7 +133,9 @@ fn schemas_lose_no_field_and_change_no_type() {
     for kind in
         known.keys().filter(|kind| !sent.contains_key(kind.as_str()) && !has_successor(kind, &sent))
     {
-        violations.push(format!("nobody sends {kind} any more, and there is no later version of it: whoever waits for it waits for ever"));
+        violations.push(format!(
+            "{kind} has no emitter and no later version: its consumers never receive it"
+        ));
     }
     none(violations);
 }
@@ -191,7 +193,7 @@ fn published_messages_match_their_schemas() {
     };
     for (kind, schema) in schemas.iter().filter(|(kind, _)| seen.contains(*kind)) {
         for path in schemas::paths(schema).iter().filter(|path| !is_published(schema, path)) {
-            violations.push(format!("no change in tests/messages/changes.rs makes a {kind} with {path}: what is never sent is no part of it"));
+            violations.push(format!("no change in tests/messages/changes.rs publishes a {kind} with {path}: add such a change or remove the field"));
         }
     }
     violations.extend(

@@ -189,10 +189,10 @@ fn services_have_the_same_modules_and_no_catch_all_module() {
             ["utils", "util", "common", "helpers", "helper", "types", "manager", "misc"]
                 .contains(name)
         }) {
-            violations.push(format!("{file} is a drawer: name it after what is in it"));
+            violations.push(format!("{file} has a catch-all name: name it after its content"));
         }
         if !text.starts_with("//!") {
-            violations.push(format!("{file} does not open with a sentence that says what it does"));
+            violations.push(format!("{file} has no module documentation"));
         }
     }
     for service in services() {

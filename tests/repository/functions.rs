@@ -95,7 +95,7 @@ fn every_route_has_an_authorizer_or_is_on_the_public_list() {
         .filter(|(_, route)| !seen.contains_key(&format!("{} {}", route.method, route.path)))
     {
         violations.push(format!(
-            "{} {} ({}) is no route of the API",
+            "{} {} ({}) is not a route of the API",
             route.method,
             route.path,
             operation.name()
@@ -104,8 +104,7 @@ fn every_route_has_an_authorizer_or_is_on_the_public_list() {
     assert_eq!(seen.len(), generated::routes().count(), "two functions serve the same route");
     for route in PUBLIC.iter().chain(&PUBLIC_WITH_TOKEN).filter(|route| !seen.contains_key(**route))
     {
-        violations
-            .push(format!("{route} is on the list of public routes, but there is no such route"));
+        violations.push(format!("{route} is on the list of public routes, but does not exist"));
     }
     none(violations);
 }
@@ -143,7 +142,8 @@ fn every_function_has_its_own_role_with_exact_actions_on_exact_resources() {
         }
         for statement in statements(&properties) {
             if statement["Effect"] != "Allow" {
-                violations.push(format!("{name} has a statement that is no Allow: {statement}"));
+                violations
+                    .push(format!("{name} has a statement that is not an Allow: {statement}"));
             }
             let (actions, resources) = (texts(&statement["Action"]), texts(&statement["Resource"]));
             if actions.is_empty() || resources.is_empty() {
@@ -287,7 +287,7 @@ fn a_table_is_written_by_exactly_one_service() {
             .collect(),
     );
     for (id, _) in template::template().resources("AWS::DynamoDB::Table") {
-        assert!(writers.contains_key(id), "nobody may write {id}");
+        assert!(writers.contains_key(id), "no function may write {id}");
     }
 }
 
@@ -307,12 +307,12 @@ fn functions_with_the_simulator_have_access_to_the_real_provider() {
         seen += usize::from(asks);
         if asks && !has_key {
             violations.push(format!(
-                "{name} may use the books of the simulated provider, but not the key of Stripe"
+                "{name} may use the table of the simulated provider, but not the key of Stripe"
             ));
         }
         if !asks && has_key {
             violations.push(format!(
-                "{name} may use the key of Stripe, but not the books of the simulated provider"
+                "{name} may use the key of Stripe, but not the table of the simulated provider"
             ));
         }
     }
@@ -346,7 +346,7 @@ fn time_limits_fit_into_those_of_the_gateway() {
         let seconds = timeout(&properties);
         if !routes(&name).is_empty() && seconds > GATEWAY_SECONDS {
             violations.push(format!(
-                "{name} may run for {seconds} s, but the gateway gives up after {GATEWAY_SECONDS}"
+                "{name} may run for {seconds} s, but the gateway times out after {GATEWAY_SECONDS}"
             ));
         }
         if seconds * 1000
@@ -373,7 +373,7 @@ fn every_function_has_a_log_group_with_retention() {
         match kept {
             Some(kept) if kept["LogGroupName"] == format!("/aws/lambda/ferrocart-{service}") && !kept["RetentionInDays"].is_null() => {}
             _ => violations.push(format!(
-                "{id} does not log to /aws/lambda/<shop>-{service} with a retention: Lambda would make a log group that keeps everything"
+                "{id} does not log to /aws/lambda/<shop>-{service} with a retention: Lambda would create a log group without retention"
             )),
         }
     }

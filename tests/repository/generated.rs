@@ -305,7 +305,7 @@ fn generated_parts_follow_from_the_operations() {
     super::none(stale);
 }
 
-#[expect(clippy::disallowed_methods, reason = "whoever runs the test asks for it")]
+#[expect(clippy::disallowed_methods, reason = "the caller of the test requests an update")]
 fn asked_to_update() -> bool {
     std::env::var("UPDATE_TEMPLATES").is_ok_and(|asked| asked == "1")
 }

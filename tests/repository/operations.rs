@@ -73,7 +73,7 @@ fn no_file_belongs_to_a_missing_operation() {
         }
     }
     for name in functions(template::template()).keys().filter(|name| !known.contains(*name)) {
-        left.push(format!("a template has a function {name}, for which there is no operation"));
+        left.push(format!("a template has a function {name} without an operation"));
     }
     for name in
         files("events", "json").iter().map(|path| stem(path)).filter(|name| !known.contains(name))

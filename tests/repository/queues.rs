@@ -125,7 +125,7 @@ fn queues_have_dead_letters_alarms_partial_batches_and_sufficient_timeouts() {
             format!("add the queue {name}-dead-letter"),
         );
         let Some(mapping) = mapping_from(template, &format!("arn:{id}")) else {
-            expect(false, "nobody reads it: add an AWS::Lambda::EventSourceMapping".to_owned());
+            expect(false, "no consumer: add an AWS::Lambda::EventSourceMapping".to_owned());
             continue;
         };
         let types = mapping["FunctionResponseTypes"].as_array().cloned().unwrap_or_default();
@@ -136,7 +136,7 @@ fn queues_have_dead_letters_alarms_partial_batches_and_sufficient_timeouts() {
         );
         let consumer = text(&mapping["FunctionName"]);
         let Some((_, function)) = functions.get(consumer.trim_start_matches("ferrocart-")) else {
-            expect(false, format!("it is read by {consumer}, which is no function"));
+            expect(false, format!("its consumer {consumer} is not a function"));
             continue;
         };
         let (visibility, limit) =
@@ -150,7 +150,7 @@ fn queues_have_dead_letters_alarms_partial_batches_and_sufficient_timeouts() {
         let variables = &function["Environment"]["Variables"];
         expect(
             variables["QUEUE_URL"] == name.as_str(),
-            format!("tell {consumer} that this is its QUEUE_URL"),
+            format!("set this queue as QUEUE_URL of {consumer}"),
         );
         let dead_letter = format!("{name}-dead-letter");
         expect(
@@ -163,7 +163,7 @@ fn queues_have_dead_letters_alarms_partial_batches_and_sufficient_timeouts() {
     {
         let name = text(&queue["QueueName"]);
         if !has_alarm(template, "ApproximateNumberOfMessagesVisible", "QueueName", &name) {
-            violations.push(format!("nobody is told when something is in {name}: add an alarm on ApproximateNumberOfMessagesVisible"));
+            violations.push(format!("{name} raises no alarm when it has messages: add one on ApproximateNumberOfMessagesVisible"));
         }
         if queue["MessageRetentionPeriod"] != 1_209_600 {
             violations.push(format!("{name} forgets too early: dead letters are kept for 14 days"));
@@ -428,7 +428,7 @@ fn every_stream_mapping_has_a_maximum_age_and_an_alarm() {
     {
         let Some(mapping) = mapping_from(template, &format!("arn:{id}:StreamArn")) else {
             violations.push(format!(
-                "{id} has a stream that nobody reads: {}",
+                "{id} has a stream without a consumer: {}",
                 table["Properties"]["StreamSpecification"]
             ));
             continue;
@@ -441,23 +441,23 @@ fn every_stream_mapping_has_a_maximum_age_and_an_alarm() {
         };
         expect(
             mapping["StartingPosition"] == "TRIM_HORIZON",
-            "start at TRIM_HORIZON, or what was written before it stood is lost",
+            "start at TRIM_HORIZON, or changes before the mapping are lost",
         );
         expect(
             mapping["BisectBatchOnFunctionError"] == true,
-            "bisect, or one bad record holds up a hundred",
+            "bisect, or one bad record delays a hundred",
         );
         expect(
             mapping["MaximumRetryAttempts"] == -1,
-            "retry without end: what cannot be sent now can be sent later",
+            "retry without a limit: a failed send can succeed later",
         );
         expect(
             mapping["MaximumRecordAgeInSeconds"] == 82_800,
-            "give up at 23 hours, an hour before the stream forgets",
+            "set a maximum age of 23 hours, one less than the retention of the stream",
         );
         expect(
             mapping["DestinationConfig"]["OnFailure"]["Destination"].is_string(),
-            "name where what is given up goes",
+            "set the destination of expired records",
         );
         expect(
             mapping.get("FunctionResponseTypes").is_none(),
@@ -484,7 +484,7 @@ fn scheduled_functions_have_an_error_alarm() {
         if scheduled && !has_alarm(template, "Errors", "FunctionName", &format!("ferrocart-{name}"))
         {
             violations.push(format!(
-                "{name} runs by itself and nobody is told when it fails: add an alarm on Errors"
+                "{name} is scheduled and raises no alarm when it fails: add an alarm on Errors"
             ));
         }
     }
@@ -599,7 +599,7 @@ fn undelivered_events_are_kept_and_raise_an_alarm() {
     for (id, rule, target) in targets(template) {
         rules.insert(id.clone());
         if target["DeadLetterConfig"]["Arn"] != "arn:UndeliveredEventsQueue" {
-            violations.push(format!("{id} loses what it cannot deliver: give its target the DeadLetterConfig of UndeliveredEventsQueue"));
+            violations.push(format!("{id} loses undelivered events: give its target the DeadLetterConfig of UndeliveredEventsQueue"));
         }
         let named = rule["Name"]
             .as_str()
@@ -676,7 +676,7 @@ fn alarms_use_the_dimensions_of_our_metrics() {
             .collect();
         if watched != written {
             violations.push(format!(
-                "{id} watches the dimensions {watched:?}, but shared::telemetry::count writes {written:?}: it would never ring"
+                "{id} watches the dimensions {watched:?}, but shared::telemetry::count writes {written:?}: it would never fire"
             ));
         }
     }

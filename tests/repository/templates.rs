@@ -135,7 +135,9 @@ fn root_has_no_permission_and_no_resource_of_a_service() {
         let kind = resource["Type"].as_str().unwrap_or_default();
         let shared = SHARED.contains(&id.as_str()) || id.starts_with("ApiDeployment");
         if kind != "AWS::CloudFormation::Stack" && !shared {
-            violations.push(format!("{id} ({kind}) stands in template.yaml: what belongs to one service stands in its template"));
+            violations.push(format!(
+                "{id} ({kind}) is in template.yaml: move it to the template of its service"
+            ));
         }
     }
     none(violations);

@@ -109,7 +109,7 @@ async fn a_replacement_character_is_400() {
 /// Text that resembles an attack is accepted and stored unchanged. Pasted text is normalized.
 #[tokio::test]
 async fn text_that_resembles_an_attack_is_stored_unchanged() {
-    let mut edge = ApiFixture::new("odd texts").await;
+    let mut edge = ApiFixture::new("unusual texts").await;
     let same = [
         "<script>alert(1)</script>",
         "{{7*7}}",

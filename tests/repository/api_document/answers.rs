@@ -232,7 +232,7 @@ fn codes_of(document: &Value, operation: &Value) -> Vec<Code> {
     }
     let problems = problems.into_iter().map(problem);
     let rules = rules.into_iter().map(|code| {
-        rule(code).unwrap_or_else(|| panic!("a schema is refused as {code}, which is no rule"))
+        rule(code).unwrap_or_else(|| panic!("a schema lists {code}, which is not a rule"))
     });
     let mut all: Vec<Code> = problems.chain(rules).collect();
     all.sort_by_key(|code| (code.status(), code.name(), code.key()));

@@ -159,7 +159,7 @@ pub fn function_of(id: &str) -> Operation {
     };
     let found =
         operations().into_iter().filter(serves).max_by_key(|operation| operation.name.len());
-    found.unwrap_or_else(|| panic!("{id} is described, but there is no such operation"))
+    found.unwrap_or_else(|| panic!("{id} is documented, but no operation has this name"))
 }
 
 /// The first sentence of a file without its route: `//! The catalogue: what is sold.` gives `What

@@ -16,7 +16,7 @@ fn validator(document: &Value, schema: &Value) -> Validator {
     let mut whole = schema.clone();
     whole["components"] = document["components"].clone();
     jsonschema::draft202012::new(&whole)
-        .unwrap_or_else(|error| panic!("{schema} is no schema: {error}"))
+        .unwrap_or_else(|error| panic!("{schema} is not a schema: {error}"))
 }
 
 /// The first violation of a schema by a value.

@@ -46,7 +46,7 @@ fn committed_document_matches_the_services() {
     );
 }
 
-#[expect(clippy::disallowed_methods, reason = "whoever runs the test asks for it")]
+#[expect(clippy::disallowed_methods, reason = "the caller of the test requests an update")]
 fn asked_to_update() -> bool {
     std::env::var("UPDATE_API_DOCUMENT").is_ok_and(|asked| asked == "1")
 }

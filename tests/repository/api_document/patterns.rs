@@ -35,7 +35,7 @@ const OF_PEOPLE: [&str; 8] = [
 
 fn validator(pattern: &Value) -> Validator {
     jsonschema::draft202012::new(&json!({ "pattern": pattern }))
-        .unwrap_or_else(|error| panic!("{pattern} is no pattern: {error}"))
+        .unwrap_or_else(|error| panic!("{pattern} is not a pattern: {error}"))
 }
 
 fn pattern_of(name: &str) -> Validator {
