@@ -47,9 +47,9 @@ fn costs(called: &Called, operations: &[&str]) {
     assert_eq!(called.operations(), operations);
 }
 
-/// Calls a function with the same latency for every AWS call. Returns the response, with its calls
-/// in the order of `calls` because calls of one round trip have no order, and the number of round
-/// trips. Needs paused time.
+/// Calls a function with the same latency for every AWS call. Returns the response and the number of
+/// round trips. The calls of one round trip have no order, so they are sorted as in `calls`. Needs
+/// paused time.
 async fn round_trips(
     shop: &Shop,
     operation: &str,

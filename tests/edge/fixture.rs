@@ -384,7 +384,6 @@ impl ApiFixture {
     /// Reports how many inputs were checked and fails on unexpected results.
     ///
     /// # Panics
-    ///
     /// If a result was unexpected.
     #[track_caller]
     pub fn done(self) {

@@ -53,7 +53,6 @@ pub struct Person {
     pub id: String,
 }
 
-/// A response of the API.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,

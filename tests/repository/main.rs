@@ -119,7 +119,6 @@ pub fn functions(template: &Template) -> BTreeMap<String, (String, Value)> {
 /// The templates after the SAM transform, merged into one. Needs the SAM tools of `make setup`.
 ///
 /// # Panics
-///
 /// If the tools are missing or SAM rejects a template.
 pub fn transformed() -> &'static Template {
     static TEMPLATE: OnceLock<Template> = OnceLock::new();
@@ -133,7 +132,6 @@ pub fn transformed() -> &'static Template {
 /// Each template after the SAM transform, by its path.
 ///
 /// # Panics
-///
 /// As [`transformed`].
 pub fn transformed_files() -> &'static BTreeMap<String, Value> {
     static TEMPLATES: OnceLock<BTreeMap<String, Value>> = OnceLock::new();

@@ -72,7 +72,6 @@ pub enum Event {
     Ask(Vec<PlannedRequest>, u64),
 }
 
-/// A planned request.
 #[derive(Clone, Debug)]
 pub struct PlannedRequest {
     who: Who,
@@ -231,7 +230,6 @@ impl Cast {
 /// Plays a scenario and checks every step.
 ///
 /// # Errors
-///
 /// The violated rule, with all events before it.
 pub async fn play(
     backend: &mut impl Backend,
