@@ -258,8 +258,8 @@ async fn one_trace_spans_the_request_every_queue_and_the_mail() {
     harness.delivered.clear();
     assert_eq!(shop.call("create-order", request.event()).await.status(), 201);
     harness.drain_queues().await;
-    for told in ["send-notification send_notification.v1", "record-entry record_entry.v1"] {
-        assert!(harness.story().contains(&told.to_owned()), "{:#?}", harness.story());
+    for delivery in ["send-notification send_notification.v1", "record-entry record_entry.v1"] {
+        assert!(harness.story().contains(&delivery.to_owned()), "{:#?}", harness.story());
     }
     for (queue, message) in &harness.delivered {
         assert_eq!(message["traceparent"], trace, "{queue}: {message}");
