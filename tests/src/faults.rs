@@ -1,4 +1,4 @@
-//! Whatever happens to a call: a story played once for each fault at each of its calls of AWS.
+//! Fault injection: runs a test scenario once for each fault at each of its AWS calls.
 
 use std::thread;
 
@@ -8,17 +8,17 @@ use crate::aws::{Called, Fault};
 pub const FAULTS: [Fault; 4] =
     [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict];
 
-/// One fault of one call, which the story hands to [`crate::aws::Aws::fail`] when its turn has
-/// come.
+/// A fault at one call. The scenario passes it to [`crate::aws::Aws::fail`] just before the
+/// operation under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InjectedFault {
-    /// Which call, counted from then on.
+    /// The call's number, counted from the injection.
     pub call: usize,
-    /// What happens to it.
+    /// What goes wrong.
     pub fault: Fault,
 }
 
-/// Says which mishap it was when the story fails.
+/// Prints the injected fault when the scenario panics.
 struct Told(InjectedFault);
 
 impl Drop for Told {
@@ -30,7 +30,7 @@ impl Drop for Told {
     }
 }
 
-/// Plays a story for each fault at each of these calls.
+/// Runs a scenario for each fault at each of these calls.
 pub async fn for_each_fault(
     calls: impl IntoIterator<Item = usize>,
     mut story: impl AsyncFnMut(InjectedFault),
@@ -43,8 +43,8 @@ pub async fn for_each_fault(
     }
 }
 
-/// Plays a story for each fault at every call that its operation makes: it returns what the faulty
-/// operation answered. The last time no fault is injected.
+/// Runs a scenario for each fault at every call of its operation. The scenario returns the answer
+/// of the faulty operation. The last run injects no fault.
 pub async fn whatever_happens_to_any_call(mut story: impl AsyncFnMut(InjectedFault) -> Called) {
     for fault in FAULTS {
         for call in 0.. {
