@@ -1,5 +1,5 @@
-//! Ledger: an entry is written once, under all its keys or under none; and the audit names whatever
-//! does not fit.
+//! Ledger: an entry is written under all its keys or not at all, exactly once, and the audit
+//! reports every mismatch.
 
 mod audit_runs;
 mod corruptions;
@@ -38,7 +38,7 @@ const SPOON: &str = "prd_0199c2a8-0000-7000-8000-00000000000a";
 const BOWL: &str = "prd_0199c2a8-0000-7000-8000-00000000000b";
 const ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
 
-/// A shop, and what its ledger records.
+/// A shop whose ledger entries are tested.
 struct Desk(Shop);
 
 impl Deref for Desk {
@@ -58,7 +58,7 @@ impl Desk {
         self.call("record-entry", message(data)).await
     }
 
-    /// The table's content: each item's keys, and its lines.
+    /// The items of the table: the keys of each, and its lines.
     fn items(&self) -> BTreeMap<(String, String), Value> {
         let key = |item: &Value, name: &str| item[name]["S"].as_str().unwrap().to_owned();
         self.aws
@@ -77,7 +77,7 @@ fn message(data: &Value) -> Value {
     events::command("record-entry", data)
 }
 
-/// What the schedule sends.
+/// The event of the schedule.
 fn tick() -> Value {
     json!({ "source": "aws.events", "detail-type": "Scheduled Event", "time": "2026-11-21T03:00:00Z", "detail": {} })
 }
@@ -102,7 +102,7 @@ fn capture(id: u8, amount: i64) -> Value {
     )
 }
 
-/// Two spoons and a bowl.
+/// A `hold` entry for two spoons and a bowl.
 fn hold(id: u8) -> Value {
     let moved = |product: &str, quantity: i64| {
         let unit = format!("pcs:{product}");
@@ -148,12 +148,12 @@ async fn entry_is_stored_by_id_order_day_and_product() {
     assert_eq!(of_spoons.0.1, "2026-11-21T09:48:49.123Z#ent_0199c2a8-0000-8000-8000-0000000000b1");
     assert_eq!(of_spoons.1["L"].as_array().unwrap().len(), 2, "a product has its own lines only");
 
-    // A warm function knows its products: one call.
+    // A warm instance knows its products and needs one call.
     assert_eq!(desk.record(&hold(0xb2)).await.operations(), ["TransactWriteItems"]);
-    // Money belongs to no product.
+    // Entries of money concern no product.
     assert_eq!(desk.record(&capture(0xb3, 500)).await.operations(), ["TransactWriteItems"]);
     assert_eq!(desk.partitions().iter().filter(|pk| pk.starts_with("ORDER#")).count(), 3);
-    // A cold one asks, and finds them listed.
+    // A cold instance lists its products again: both are already listed.
     let cold =
         Shop::over(desk.aws.clone(), clock()).call("record-entry", message(&hold(0xb4))).await;
     assert_eq!(
@@ -247,7 +247,8 @@ async fn unbalanced_entry_is_rejected_and_writes_nothing() {
         assert!(called.operations().is_empty());
     }
     assert!(desk.aws.items("ledger").is_empty());
-    // As many lines as there may be, of as many products as an order has, are one transaction.
+    // The maximum number of lines, of the maximum number of products in an order, fits in one
+    // transaction.
     let lines: Vec<Value> = (0..50)
         .flat_map(|number| {
             let product = format!("prd_0199c2a8-0000-7000-8000-0000000001{number:02}");
@@ -271,11 +272,11 @@ async fn entry_is_recorded_once_under_any_fault() {
         let desk = Desk::new();
         desk.aws.fail(call, fault);
         let first = desk.record(&hold(0xb1)).await.is_done();
-        // Nothing, or all of it: the header never exists without the rest.
+        // The transaction is all or nothing: the header never exists without the other items.
         let entries = desk.partitions().iter().filter(|pk| !pk.starts_with("PRODUCTS#")).count();
         assert!(entries == 0 || entries == 5, "call {call} {fault:?}: {entries}");
         assert!(!first || entries == 5);
-        // The function may have died: the next one starts from the beginning.
+        // A new instance starts from the beginning, as after a crash.
         let next = Shop::over(desk.aws.clone(), clock());
         for _ in 0..2 {
             assert!(
@@ -302,7 +303,8 @@ async fn a_function_that_dies_between_any_two_calls_leaves_nothing_half_done() {
                 deadline: Clock::System.now(),
             },
         );
-        // Before each call other operations run: here the function ends after this number of calls.
+        // The task yields before each call, so the function can be stopped after this number of
+        // calls.
         let enough = async {
             while desk.aws.calls().len() < calls {
                 tokio::task::yield_now().await;
@@ -313,7 +315,7 @@ async fn a_function_that_dies_between_any_two_calls_leaves_nothing_half_done() {
             () = enough => true,
             _ = dying => false,
         };
-        // What makes the last call may be done before the others get their turn again.
+        // The last call may complete before the select sees the count.
         assert!(died == (calls < 3) || calls == 3, "{calls} calls");
         assert_eq!(desk.aws.calls().len(), calls.min(3), "three calls make an entry");
         let entries = desk.partitions().iter().filter(|pk| !pk.starts_with("PRODUCTS#")).count();

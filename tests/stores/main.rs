@@ -1,5 +1,5 @@
-//! What each service writes, on the embedded DynamoDB: conditions, races and lost answers, one file
-//! per service.
+//! What each service writes to the embedded DynamoDB: conditions, races and lost responses, one
+//! module per service.
 #![allow(clippy::unwrap_used)]
 
 mod stage;

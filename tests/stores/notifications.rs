@@ -1,5 +1,5 @@
-//! Mails are sent once under any fault, never to suppressed addresses, and their user can mark them
-//! as read.
+//! Mails are sent once under any fault and never to suppressed addresses. Users can mark their
+//! notifications as read.
 
 mod forget_recipient;
 mod read_notification;
@@ -16,7 +16,7 @@ use tests::{
     shop::Shop,
 };
 
-/// A shop, and the mails that it sends.
+/// A shop whose mails and notifications are tested.
 struct NotificationsFixture(Shop);
 
 impl Deref for NotificationsFixture {
@@ -27,9 +27,9 @@ impl Deref for NotificationsFixture {
     }
 }
 
-/// What a one-time token looks like.
+/// A one-time token in its documented format.
 const TOKEN: &str = "usr_0199c2a8-0000-7000-8000-000000000001.c2VjcmV0";
-/// The text of the secret under which links travel.
+/// The value of the secret that seals links in messages.
 const MAIL_TOKEN_KEY: &str = "a text of the test";
 
 fn stage() -> NotificationsFixture {
@@ -41,12 +41,12 @@ fn stage() -> NotificationsFixture {
 }
 
 impl NotificationsFixture {
-    /// Delivers the message; whether it was acknowledged.
+    /// Delivers a message. Returns whether it was acknowledged.
     async fn deliver(&self, event: &Value) -> bool {
         self.call("send-notification", event.clone()).await.is_done()
     }
 
-    /// What the caller sees of their notifications.
+    /// The caller's notifications, as the API lists them.
     async fn listed(&self, caller: &str) -> Value {
         self.call("list-notifications", events::get("/notifications").caller(caller).event())
             .await
@@ -54,7 +54,7 @@ impl NotificationsFixture {
             .clone()
     }
 
-    /// The notification in the table, where there is one alone.
+    /// The only notification in the table.
     fn record(&self) -> Value {
         let mut records = self.aws.items("notifications");
         records.retain(|item| item["pk"]["S"].as_str().unwrap().starts_with("USER#"));
@@ -93,7 +93,7 @@ fn message_with(number: u32, template: &str, data: &Value) -> Value {
     )
 }
 
-/// The data of a mail with a link, sealed as users does. Its link works for half an hour.
+/// The data of a mail with a link, sealed as by users. The link is valid for half an hour.
 fn link(secret: &str, user: &str) -> Value {
     let key = SealingKey::new(derive_key(secret.as_bytes(), "one-time-token"));
     json!({ "sealed_token": key.seal(TOKEN, &["one-time-token", user], &Ids::seeded(1)), "expires_at": "2026-11-21T10:30:00.000Z" })
@@ -137,7 +137,7 @@ async fn every_single_fault_is_survived_with_at_most_one_mail_too_many() {
             deliveries += 1;
             assert!(deliveries < 3, "{fault:?} at call {call} keeps the mail from going out");
         }
-        // Only a lost answer of SES itself can make two of one.
+        // Only a lost SES response can cause a second mail.
         let most = if fault == Fault::LoseResponse && call == 3 { 2 } else { 1 };
         assert!(
             (1..=most).contains(&stage.mails()),
@@ -151,7 +151,7 @@ async fn every_single_fault_is_survived_with_at_most_one_mail_too_many() {
 #[tokio::test]
 async fn while_one_try_is_at_it_another_waits_and_takes_over_when_the_lock_is_over() {
     let stage = stage();
-    // The first try breaks off after its record is written: as a crash would leave it.
+    // The first attempt stops after writing its record, as in a crash.
     stage.aws.fail(3, Fault::LoseRequest);
     stage.aws.fail(4, Fault::LoseRequest);
     assert!(!stage.deliver(&message(1)).await);
@@ -297,7 +297,7 @@ async fn a_link_that_works_no_longer_is_not_mailed_and_its_message_is_done() {
     assert_eq!(called.ok()["batchItemFailures"], json!([]));
     assert_eq!((called.calls.len(), stage.mails()), (0, 0));
 
-    // A moment earlier it does work.
+    // The link still works just before it expires.
     let stage = self::stage();
     stage.clock.advance(Duration::from_millis(30 * 60 * 1000 - 1));
     assert!(stage.deliver(&message).await);

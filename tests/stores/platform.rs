@@ -1,4 +1,4 @@
-//! Health: honest, quick, and no burden on the tables.
+//! Health checks: accurate, fast, and cached to limit the reads of the tables.
 
 use std::time::Duration;
 

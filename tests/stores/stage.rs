@@ -1,4 +1,4 @@
-//! The stage itself: what the other tests rely on.
+//! The test library itself: the behaviour on which the other tests rely.
 
 use serde_json::{Value, json};
 use shared::table::{
@@ -82,7 +82,7 @@ async fn faults_hit_the_call_they_are_meant_for() {
     ));
     assert_eq!(aws.items("products").len(), 1);
 
-    // The shared table tries a transaction in conflict again by itself.
+    // The shared table retries conflicting transactions itself.
     aws.fail(0, Fault::Conflict);
     let written = products
         .transact(vec![products.transact_put(product(2), Expression::version(1))])

@@ -1,4 +1,4 @@
-//! Rate limits: exactly as many attempts as a limit allows, under concurrency and any fault.
+//! Rate limits: exactly the allowed number of attempts, under concurrency and any fault.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -29,19 +29,20 @@ fn buckets() -> Buckets {
     Buckets::new([7; 32], 300)
 }
 
-/// Ten at once, then one every quarter of an hour.
+/// A burst of ten, then one attempt every 15 minutes.
 fn strangers() -> Bucket {
     buckets().login_unknown_device("ada@example.com")
 }
 
-/// Uses a bucket up.
+/// Uses up a bucket.
 async fn fill(store: &Store, bucket: &Bucket, now: Timestamp) {
     for _ in 0..bucket.limit().burst() {
         assert_eq!(store.consume_attempt(bucket, now).await.unwrap(), RateLimitDecision::Allowed);
     }
 }
 
-/// How many of these concurrent attempts are allowed. An attempt without a decision does not count.
+/// The number of concurrent attempts that are allowed. An attempt without a decision does not
+/// count.
 async fn admitted(store: &Store, bucket: &Bucket, now: Timestamp, tries: u32) -> u32 {
     let mut count = 0;
     for _ in 0..tries {
@@ -53,7 +54,7 @@ async fn admitted(store: &Store, bucket: &Bucket, now: Timestamp, tries: u32) ->
     count
 }
 
-/// The state of the only bucket.
+/// The arrival time of the only bucket.
 fn arrival(aws: &Aws) -> Option<Timestamp> {
     let items = aws.items("sessions");
     assert!(items.len() <= 1);
@@ -180,18 +181,19 @@ async fn tries_at_the_same_moment_share_the_burst() {
 
 #[tokio::test]
 async fn lost_answer_allows_no_extra_attempt() {
-    // Ten tries make nineteen calls.
+    // Ten attempts make nineteen calls.
     for_each_fault((0..19).step_by(3), async |InjectedFault { call, fault }| {
         let aws = Aws::new();
         let (store, bucket) = (store(&aws.sdk_config()), strangers());
         aws.fail(call, fault);
         let count = admitted(&store, &bucket, START, BURST + 2).await;
-        // What was lost may be paid for; then one less is admitted, and never one more.
+        // A lost response may still have been charged: then one attempt fewer is allowed, never one
+        // more.
         let is_paid = fault == Fault::LoseResponse && (call == 0 || call % 2 == 0);
         assert_eq!(count, BURST - u32::from(is_paid), "{fault:?} at {call}");
     })
     .await;
-    // The SDK asks again: the same holds.
+    // With SDK retries the same holds.
     let retry = RetryConfig::standard().with_max_attempts(2).with_initial_backoff(MILLISECOND);
     for call in (0..19).step_by(3) {
         let aws = Aws::new();
@@ -217,7 +219,7 @@ async fn refunded_attempt_is_available_again_at_most_twice() {
         store.refund_attempt(&bucket, START).await.unwrap();
         assert_eq!(admitted(&store, &bucket, START, BURST).await, 1 + extra, "{fault:?}");
     }
-    // However many logins succeed, each pays for itself: no bucket holds more than its burst.
+    // Any number of successful logins is refunded completely, and no bucket exceeds its burst.
     let aws = Aws::new();
     let (store, bucket) = (store(&aws.sdk_config()), strangers());
     for _ in 0..3 * BURST {
@@ -254,7 +256,7 @@ async fn giving_back_and_clearing_go_along_with_other_writes_and_never_stand_in_
         store.sessions.delete(Key::new(name), Expression::exists()).await.unwrap()
     };
 
-    // The bucket is idle: both calls are made all the same.
+    // The bucket is idle: both statements are part of the transaction all the same.
     let written = store
         .sessions
         .transact(vec![other("one"), store.transact_clear_bucket(&bucket)])
@@ -282,7 +284,7 @@ async fn giving_back_and_clearing_go_along_with_other_writes_and_never_stand_in_
         .unwrap();
     assert_eq!(written, TransactionOutcome::Written);
     assert_eq!(admitted(&store, &bucket, START, BURST).await, 1);
-    // All or nothing.
+    // The transaction is all or nothing.
     let refused = store
         .sessions
         .transact(vec![other("three"), store.transact_refund_attempt(&bucket, START)])
@@ -306,13 +308,13 @@ async fn giving_back_and_clearing_go_along_with_other_writes_and_never_stand_in_
     assert_eq!(admitted(&store, &bucket, START, 3 * BURST).await, BURST);
 }
 
-/// A network that may try `burst` times, and the account of the person with this address.
+/// The bucket of a network with this burst, and the bucket of the account with this address.
 fn pair(burst: u32, source: &str, address: &str) -> [Bucket; 2] {
     let buckets = Buckets::new([7; 32], burst);
     [buckets.login_network(source), buckets.login_unknown_device(address)]
 }
 
-/// All buckets, each with its arrival time.
+/// All buckets with their arrival times.
 fn arrivals(aws: &Aws) -> BTreeMap<String, i64> {
     let of = |item: &Value| {
         (
@@ -376,7 +378,7 @@ async fn attempt_refused_by_the_account_is_refunded_to_the_network() {
         20 * (2 + 1 + 1),
         "two for the busy network, one for the account, one for the refund"
     );
-    // A refund that fails changes no answer, and costs the network alone.
+    // A failed refund changes no answer. It only costs the network one attempt.
     aws.fail(3, Fault::LoseRequest);
     assert_eq!(
         store.consume_attempts(&pair(300, "203.0.113.7", "ada@example.com"), START).await.unwrap(),
@@ -421,7 +423,7 @@ async fn combined_buckets_charge_as_the_rule_does() {
                     expected.extend([(names[0].clone(), network), (names[1].clone(), account)]);
                     RateLimitDecision::Allowed
                 }
-                // The network is asked first.
+                // The network's bucket is checked first.
                 [Err(retry_after), _] | [Ok(_), Err(retry_after)] => {
                     RateLimitDecision::Throttled { retry_after }
                 }
@@ -431,7 +433,7 @@ async fn combined_buckets_charge_as_the_rule_does() {
                 decision,
                 "seed {seed}, step {step}"
             );
-            // A refunded bucket is as empty as an unused one.
+            // A refunded bucket equals an unused one.
             let seen = |at: Timestamp| at.max(now);
             let stored = arrivals(&aws)
                 .into_iter()
@@ -469,7 +471,7 @@ async fn attempts_at_the_same_moment_charge_both_buckets_or_none() {
             usize::try_from(arrival.max(0)).unwrap()
                 / usize::try_from(bucket.limit().interval().as_millis()).unwrap()
         };
-        // A network whose last attempts wait for their refund may refuse one that it would admit
+        // A network whose last attempts are not yet refunded may reject one that it would allow
         // later.
         assert!((5..=15).contains(&admitted), "seed {seed}: {admitted}");
         assert_eq!(charged("ada@example.com", 0), admitted, "seed {seed}: the network");
@@ -536,7 +538,7 @@ async fn attempt_concurrent_with_a_refund_is_charged_fully() {
         );
         refunded.unwrap();
         assert_eq!(decision.unwrap(), RateLimitDecision::Allowed);
-        // Between its first update and its second the bucket moved into the past.
+        // Between its first and second update the bucket moved into the past.
         if calls(&aws) - before == 4 {
             met += 1;
             assert_eq!(
@@ -597,7 +599,7 @@ async fn a_network_may_try_as_often_as_the_setting_says() {
             Buckets::new([8; 32], burst).login_network(&format!("2001:db8::{burst}:0:0:0:1"));
         assert_eq!(bucket.limit(), Limit::network(burst));
         assert_eq!(admitted(&store, &bucket, START, burst + 5).await, burst);
-        // The same customer, with another of their addresses.
+        // The same customer from another of their addresses.
         let same =
             Buckets::new([8; 32], burst).login_network(&format!("2001:db8::{burst}:ffff:1:2:3"));
         assert_eq!(admitted(&store, &same, START, 5).await, 0);

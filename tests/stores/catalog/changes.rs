@@ -9,24 +9,24 @@ use tokio::task::JoinSet;
 use super::*;
 
 impl CatalogFixture {
-    /// `PUT` of the version that the admin has seen.
+    /// Updates a product with `PUT`, with version `seen` in `If-Match`.
     pub(super) async fn update(&self, id: &str, seen: u64, product: &Value) -> Called {
         self.call("update-product", change(id, seen, product)).await
     }
 
-    /// `DELETE` of the version that the admin has seen.
+    /// Archives a product with `DELETE`, with version `seen` in `If-Match`.
     pub(super) async fn archive(&self, id: &str, seen: u64) -> Called {
         self.call("archive-product", removal(id, seen)).await
     }
 
-    /// The product under a SKU, by the item that makes it unique.
+    /// The product that owns a SKU, from the SKU's uniqueness item.
     fn holder(&self, sku: &str) -> Option<String> {
         let items = self.aws.items("products");
         let holder = items.into_iter().find(|item| item["pk"]["S"] == format!("SKU#{sku}"))?;
         holder["product_id"]["S"].as_str().map(str::to_owned)
     }
 
-    /// That every product has its SKU until it is archived, and every SKU is some product's.
+    /// Checks that every active product owns its SKU, and that every SKU item belongs to a product.
     fn check(&self) {
         let items = self.aws.items("products");
         let (products, holders): (Vec<_>, Vec<_>) = items
@@ -93,7 +93,7 @@ async fn a_product_is_changed_as_a_whole_and_its_sku_with_it() {
     assert_eq!(names(&shop.list("/products?category=garden").await), ["Oak spoon"]);
     assert!(names(&shop.list("/products?category=kitchen").await).is_empty());
 
-    // What is left out is no longer said.
+    // `PUT` replaces the whole product: omitted fields are reset.
     let changed = shop.update(&id, 2, &product("Elm spoon", "SPOON-ELM", "garden")).await;
     assert_eq!(changed.operations(), ["GetItem", "TransactWriteItems"]);
     let expected = json!({
@@ -205,13 +205,13 @@ async fn a_sku_that_another_product_has_is_not_given_twice() {
         shop.create("new", &product("New", "SPOON-ELM", "kitchen")).await.code(),
         "sku_taken"
     );
-    // Until the one that has it is archived; archiving that one again does not take it from its new
-    // owner.
+    // The SKU stays taken until its owner is archived. A repeated archiving does not take it from
+    // the new owner.
     assert_eq!(shop.archive(&elm, 1).await.status(), 204);
     assert_eq!(shop.update(&oak, 1, &wanted).await.status(), 200);
     assert_eq!(shop.archive(&elm, 1).await.status(), 204);
     assert_eq!(shop.holder("SPOON-ELM"), Some(oak));
-    // The request that created the archived one is still answered with it.
+    // A retry of the creation still returns the archived product.
     let replayed = shop.create("elm", &product("Elm", "SPOON-ELM", "kitchen")).await;
     assert_eq!((replayed.status(), replayed.json()["id"].clone()), (201, json!(elm)));
     shop.check();
@@ -271,7 +271,7 @@ async fn a_sku_is_unique_without_regard_to_case_and_kept_as_written() {
         shop.update(&other, 1, &product("Elm spoon", "sPOON / OAK 1", "kitchen")).await.code(),
         "sku_taken"
     );
-    // The product itself may write its SKU in another case: it holds it already.
+    // The owner may change the letter case of its SKU.
     let renamed = shop.update(&id, 1, &product("Oak spoon", "SPOON / oak 1", "kitchen")).await;
     assert_eq!((renamed.status(), &renamed.json()["sku"]), (200, &json!("SPOON / oak 1")));
     shop.check();
@@ -349,7 +349,7 @@ async fn change_is_made_once_under_any_fault() {
     }
 }
 
-/// Runs these at the same time; the status of each answer, sorted.
+/// Runs these requests concurrently and returns the statuses, sorted.
 async fn at_once(requests: Vec<(Lambda, Value)>) -> Vec<u64> {
     let mut running = JoinSet::new();
     for (lambda, event) in requests {
@@ -370,7 +370,7 @@ async fn concurrent_changes_of_one_version_apply_once() {
     for seed in 0..20 {
         let shop = CatalogFixture::crowded(seed);
         let id = shop.created("k", &spoon()).await;
-        // Half of them change the SKU too, each to one of its own.
+        // Half of the updates change the SKU to the same value, the others to distinct ones.
         let wanted = |number: usize| {
             product(
                 &format!("Spoon {number}"),
@@ -403,7 +403,7 @@ async fn no_change_is_lost_however_many_make_them_at_once() {
         let (shop, id) = (shop.clone(), id.clone());
         writers.spawn(async move {
             for round in 0..5 {
-                // Each writer adds to the others' changes, and retries after a conflict.
+                // Each writer appends to the others' changes, and retries after a conflict.
                 loop {
                     let read = shop.lambda("get-product")(Invocation::with_event(
                         events::get("/products").path_parameter("product_id", &id).event(),
@@ -481,8 +481,8 @@ async fn a_change_and_an_archiving_at_once_are_one_of_them() {
             (shop.lambda("archive-product"), removal(&id, 1)),
         ])
         .await;
-        // Changed, and both archivings came too late; or archived by both, and nothing is there to
-        // be changed.
+        // Either the update wins and both archivings conflict, or both archivings succeed and the
+        // product is gone.
         assert!(
             statuses == [200, 412, 412] || statuses == [204, 204, 404],
             "seed {seed}: {statuses:?}"

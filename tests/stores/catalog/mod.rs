@@ -19,7 +19,7 @@ use tests::{
     shop::Shop,
 };
 
-/// A shop, and what admins do with its catalogue.
+/// A shop whose admins manage the catalog.
 struct CatalogFixture(Shop);
 
 impl Deref for CatalogFixture {
@@ -35,7 +35,7 @@ impl CatalogFixture {
         Self::over(Aws::new())
     }
 
-    /// Whose operations, when they run at the same time, take turns between any two calls of AWS.
+    /// Concurrent operations interleave between AWS calls, depending on `seed`.
     fn crowded(seed: u64) -> Self {
         Self::over(Aws::new().crowded(seed))
     }
@@ -44,12 +44,12 @@ impl CatalogFixture {
         Self(Shop::over(aws, Clock::manual(Timestamp::from_milliseconds(1_795_254_529_123))))
     }
 
-    /// Another shop with the same products.
+    /// An independent shop with the same products.
     fn copy(&self) -> Self {
         Self(self.0.copy())
     }
 
-    /// A product more, by its id.
+    /// Creates a product and returns its id.
     async fn created(&self, key: &str, product: &Value) -> String {
         let created = self.create(key, product).await;
         assert_eq!(created.status(), 201, "{:?}", created.answer);
@@ -226,7 +226,7 @@ async fn a_list_goes_through_all_shards_in_the_order_of_the_names() {
     let shop = CatalogFixture::new();
     for number in 0..25 {
         let category = if number % 5 == 0 { "garden" } else { "kitchen" };
-        // Capitals make no difference to the order.
+        // Sorting ignores letter case.
         let name =
             format!("{} {:02}", if number % 2 == 0 { "SPOON" } else { "spoon" }, (number * 7) % 25);
         assert_eq!(

@@ -7,7 +7,7 @@ use shared::clock::Clock;
 use super::*;
 
 impl CatalogFixture {
-    /// Products, of which every third is archived.
+    /// Creates products and archives every third. Returns the version of each.
     async fn stocked(&self, many: usize) -> BTreeMap<String, u64> {
         let mut versions = BTreeMap::new();
         for number in 0..many {
@@ -25,14 +25,14 @@ impl CatalogFixture {
         versions
     }
 
-    /// One call with no time for a second page.
+    /// An invocation with no time left for a second page.
     async fn hurried(&self) -> Called {
         let invocation =
             Invocation { deadline: Clock::System.now(), ..Invocation::with_event(json!({})) };
         self.aws.invoke(&self.lambda("resync-products"), invocation).await
     }
 
-    /// The published version of each product, and how often it was published.
+    /// The published versions of each product, in order.
     fn told(&self) -> BTreeMap<String, Vec<u64>> {
         let mut told: BTreeMap<String, Vec<u64>> = BTreeMap::new();
         let mut ids = BTreeSet::new();
@@ -207,7 +207,7 @@ async fn unreadable_products_do_not_stop_a_round() {
     let mut harness = shop.publisher("products");
     harness.drain_queues().await;
     shop.told();
-    // Before all others in every partition of the index.
+    // These items sort before all others in every shard of the index.
     for shard in 0..8 {
         for number in 0..30 {
             let key = format!("BROKEN#{shard}#{number}");

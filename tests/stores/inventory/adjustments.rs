@@ -1,4 +1,4 @@
-//! Goods that come in and go out by hand: each adjustment is made once.
+//! Stock adjustments by admins: each is applied once.
 
 use super::*;
 
@@ -37,7 +37,7 @@ async fn a_repeated_movement_moves_nothing_and_answers_the_same() {
     let warehouse = InventoryFixture::with(5, 0).await;
     let first = warehouse.adjust("k", SPOON, -5).await;
     assert_eq!(first.status(), 201);
-    // There is nothing left to take away, and yet this is the same movement.
+    // No stock is left to remove, but this is a retry of the same adjustment.
     let again = warehouse.adjust("k", SPOON, -5).await;
     assert_eq!((again.status(), again.body()), (201, first.body()));
     assert_eq!(again.operations(), ["TransactWriteItems"]);
@@ -59,7 +59,7 @@ async fn held_stock_cannot_be_removed() {
         (409, "insufficient_stock", json!(3))
     );
     assert_eq!(warehouse.figures(SPOON).await, (3, 5));
-    // A refusal is not remembered: the same request may be carried out later.
+    // A rejection is not stored: the same request may succeed later.
     assert!(warehouse.ask(RELEASE, ORDER, 1).await.is_done());
     assert_eq!(warehouse.adjust("k", SPOON, -4).await.status(), 201);
     assert_eq!(warehouse.figures(SPOON).await, (1, 1));

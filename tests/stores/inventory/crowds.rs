@@ -1,5 +1,4 @@
-//! Many buyers of one product: whatever happens at the same time, it is sold exactly as far as it
-//! goes.
+//! Many concurrent buyers of one product: it is never oversold, and all available stock is sold.
 
 use std::sync::Arc;
 
@@ -14,18 +13,18 @@ const BUYERS: u32 = 200;
 const SPOONS: i64 = 50;
 
 impl InventoryFixture {
-    /// Whose operations, when they run at the same time, take turns between any two calls of AWS.
-    /// All of them share what they know.
+    /// Concurrent operations interleave between AWS calls, depending on `seed`. They share one
+    /// cache of the shard layout.
     fn crowded(seed: u64) -> Arc<Self> {
         Arc::new(Self::beside(&Aws::new(), seed))
     }
 
-    /// Another instance over the same table, which knows nothing of what the first one knows.
+    /// Another instance over the same table, with its own cache of the shard layout.
     fn beside(aws: &Aws, seed: u64) -> Self {
         Self::over(&aws.crowded(seed))
     }
 
-    /// Asks as the queue does: again, until it is done.
+    /// Delivers a command like SQS: again until it is acknowledged.
     async fn ask_as_the_queue_does(&self, command: &str, number: u32, quantity: u32) {
         for _ in 0..20 {
             let answer =
@@ -39,8 +38,7 @@ impl InventoryFixture {
         panic!("order {number} was given back twenty times");
     }
 
-    /// Settles something at the same time as others order; a busy moment is answered 503, and the
-    /// same request goes through later.
+    /// Adjusts the stock under load, retrying while the answer is 503.
     async fn settle_in_the_crowd(&self, key: &str, body: &Value) {
         for _ in 0..20 {
             let answer =
@@ -57,7 +55,7 @@ impl InventoryFixture {
     }
 }
 
-/// Lets 200 buyers order a spoon each, through two instances; `beside` runs concurrently.
+/// Lets 200 buyers order a spoon each through two instances, while `switches` reshard the stock.
 async fn rush(
     warehouse: &Arc<InventoryFixture>,
     seed: u64,

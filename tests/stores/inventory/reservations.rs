@@ -1,4 +1,4 @@
-//! Reservations: reserve, commit and release, once each, in whatever order they arrive.
+//! Reservations: reserve, commit and release apply once each, in any order of arrival.
 
 use inventory::{
     domain::reservation::{
@@ -45,7 +45,7 @@ async fn all_is_held_or_nothing_and_the_one_that_was_short_is_named() {
     for (spoons, bowls, short) in [(10, 2, BOWL), (1, 10, SPOON), (1, 2, SPOON), (10, 0, BOWL)] {
         let warehouse = InventoryFixture::with(spoons, bowls).await;
         let asked = warehouse.ask(RESERVE, ORDER, 0).await;
-        // If no item exists, that is confirmed by a read.
+        // A read confirms that the stock item does not exist.
         let looked: &[&str] = if bowls == 0 { &["GetItem"] } else { &[] };
         assert_eq!(asked.operations(), [&["TransactWriteItems"], looked, &["PutItem"]].concat());
         assert!(asked.is_done());
@@ -107,7 +107,7 @@ async fn stock_commands_apply_once_under_any_fault() {
     }
 }
 
-/// What follows from a command, as far as the one who decides it knows.
+/// The decision on a command, based on the reservation that was read.
 fn decided(seen: Option<&Reservation>, command: ReservationCommand) -> ReservationChange {
     let (order_id, at) =
         (OrderId::parse(ORDER).unwrap(), Timestamp::from_milliseconds(1_795_254_529_123));

@@ -1,5 +1,5 @@
-//! The stock of a product that sells fast, divided into parts: callers notice nothing, and all
-//! parts together are what there is.
+//! The stock of a fast-selling product is sharded: callers notice no difference, and the shards add
+//! up to the total.
 
 use super::*;
 
@@ -8,7 +8,7 @@ impl InventoryFixture {
         self.call("adjust-stock", adjustment(key, SPOON, body)).await
     }
 
-    /// Divides the spoons.
+    /// Changes the number of shards of the spoons.
     pub(super) async fn reshard(&self, key: &str, shards: u32) {
         let divided =
             self.settle(key, &json!({ "reason": "Sells fast", "shard_count": shards })).await;
@@ -16,7 +16,7 @@ impl InventoryFixture {
         assert_eq!(divided.json()["shard_count"], shards);
     }
 
-    /// As an admin sees the spoons: (available, on hand, held).
+    /// The stock of spoons as an admin sees it: (available, on hand, held).
     pub(super) async fn seen(&self) -> (i64, i64, i64) {
         let request = events::get(&format!("/inventory/{SPOON}"))
             .path_parameter("product_id", SPOON)
@@ -26,7 +26,7 @@ impl InventoryFixture {
         (figure("available"), figure("on_hand"), figure("held"))
     }
 
-    /// What is available in each part that there is.
+    /// The available quantity of each shard.
     pub(super) fn shards(&self) -> Vec<(i64, i64)> {
         let number = |item: &Value, name: &str| {
             item[name]["N"].as_str().map_or(0, |text| text.parse::<i64>().unwrap())
@@ -41,7 +41,7 @@ impl InventoryFixture {
         shards
     }
 
-    /// One command of one of many orders, for a quantity of spoons.
+    /// Sends the command of order `number` for a quantity of spoons.
     pub(super) async fn order(&self, command: &str, number: u32, quantity: u32) -> Called {
         self.call(command, spoons(command, number, quantity)).await
     }
@@ -80,7 +80,7 @@ async fn divided_and_put_together_there_are_as_many_as_ever() {
         "{:?}",
         warehouse.shards()
     );
-    // An order that was placed before continues unchanged.
+    // An order that was placed before the resharding continues unchanged.
     assert!(warehouse.order(RESERVE, 1, 5).await.is_done());
     warehouse.reshard("off", 1).await;
     assert_eq!(warehouse.seen().await, (55, 60, 5));
@@ -91,14 +91,14 @@ async fn divided_and_put_together_there_are_as_many_as_ever() {
         (60, 60, 0),
         "and what comes back is counted wherever it lies"
     );
-    // Even if it is all that there is, it can be ordered.
+    // An order may take the whole stock from all shards.
     assert!(warehouse.order(RESERVE, 2, 60).await.is_done());
     assert_eq!((warehouse.seen().await, warehouse.states()["held"]), ((0, 60, 60), 1));
     assert!(warehouse.order(COMMIT, 2, 60).await.is_done());
     assert_eq!(warehouse.seen().await, (0, 0, 0));
     assert!(warehouse.order(RELEASE, 2, 60).await.is_done(), "cancelled before it was sent");
     assert_eq!(warehouse.seen().await, (60, 60, 0));
-    // The next movement brings everything together.
+    // The next adjustment merges the shards.
     assert_eq!(
         warehouse.settle("last", &json!({ "reason": "Broken", "delta": -1 })).await.status(),
         201
@@ -131,7 +131,7 @@ async fn sharded_layout_is_discovered_once() {
         "orders go to all parts: {in_shards:?}"
     );
     assert_eq!(warehouse.seen().await, (31, 50, 19));
-    // What is known is forgotten after a while.
+    // The cached layout expires.
     warehouse.clock.advance(std::time::Duration::from_secs(61));
     assert_eq!(
         warehouse.order(RESERVE, 20, 1).await.operations()[..2],

@@ -1,16 +1,16 @@
-//! Notifications about stock: movements to the ledger, low stock to the operator, and reservations
-//! that are held too long.
+//! Stock events: movements for the ledger, low-stock mails for the operator, and reservations that
+//! are held too long.
 
 use std::time::Duration;
 
 use super::*;
 
-/// A publisher in a shop whose operator wants to know.
+/// A publisher with an operator who is notified of low stock.
 fn publisher(warehouse: &InventoryFixture) -> Harness {
     Harness::new(&warehouse.aws).publisher("stock", warehouse.stock_publisher_with_operator())
 }
 
-/// The low-stock mails meanwhile: available quantity and threshold.
+/// The low-stock mails since the last call: available quantity and threshold.
 async fn told(warehouse: &InventoryFixture, harness: &mut Harness) -> Vec<(i64, i64)> {
     harness.drain_queues().await;
     let messages = warehouse.aws.queues().take("send-notification", 100);
@@ -45,7 +45,7 @@ async fn operator_is_notified_once_per_low_stock_crossing() {
                 "order {number}, {shards} parts"
             );
         }
-        // More comes in, and goes: that is another time.
+        // The stock rises above the threshold and falls below it again: a second crossing.
         assert!(warehouse.order(RELEASE, 1, 0).await.is_done());
         assert!(warehouse.order(RELEASE, 2, 0).await.is_done());
         assert!(warehouse.order(RELEASE, 3, 0).await.is_done());
@@ -88,7 +88,7 @@ async fn how_many_there_should_be_is_settled_for_each_product() {
         assert_eq!(told(&warehouse, &mut harness).await, []);
         assert!(warehouse.order(RESERVE, 2, 4).await.is_done());
         assert_eq!(told(&warehouse, &mut harness).await, [(12, 15)]);
-        // A changed threshold sends no mail, only removed stock does.
+        // Only removed stock sends a mail; a changed threshold does not.
         assert_eq!(
             warehouse
                 .settle("less", &json!({ "reason": "Easy to get", "low_stock_threshold": 5 }))
@@ -117,7 +117,7 @@ async fn resharding_publishes_nothing() {
         warehouse.reshard(key, shards).await;
         assert_eq!(told(&warehouse, &mut harness).await, [], "{shards}");
     }
-    // Put together again it is watched as before.
+    // Merged into one shard, it still triggers the low-stock mail.
     warehouse.reshard("last", 1).await;
     assert!(warehouse.order(RESERVE, 1, 12).await.is_done());
     assert_eq!(told(&warehouse, &mut harness).await, [(8, 10)]);

@@ -1,21 +1,21 @@
-//! The audit names the order or the product of every figure that is changed.
+//! Every single corrupted figure makes the audit report its order or product.
 
 use super::{fixture::*, *};
 
-/// One figure, and what it becomes.
+/// One stored figure and its corrupted value.
 struct Corruption {
     name: &'static str,
     table: &'static str,
     item: Value,
     pointer: &'static str,
     value: Value,
-    /// Whose name has to come up.
+    /// The order or product that the audit must report.
     named: String,
-    /// The check that it comes up for.
+    /// The check that must fail.
     check: &'static str,
 }
 
-/// The figures that are stored about money and goods, each changed in turn.
+/// One corruption for each stored figure of money and stock.
 fn corruptions(world: &LedgerFixture) -> Vec<Corruption> {
     let number = |item: &Value, pointer: &str, by: i64| {
         let stored: i64 = item
@@ -403,8 +403,8 @@ async fn one_figure_that_is_changed_names_its_order_or_its_product() {
         *corrupted.pointer_mut(pointer).unwrap() =
             if pointer == "/captured_total" { json!({ "S": value }) } else { value };
         assert_ne!(corrupted, item, "{name}");
-        // Index keys are the service's to set: an order is found by the status that it had, like
-        // one whose table was tampered with.
+        // Only the service sets index keys. The order is still found by its previous status, as if
+        // someone had edited the table.
         world.aws.put(table, &corrupted);
         let report = world.report(json!({})).await;
         assert!(unbalanced(&report).contains(&named), "{name}: {named} is not named: {report:#}");

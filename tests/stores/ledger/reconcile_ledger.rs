@@ -1,5 +1,5 @@
-//! The audit: books that agree are left in peace, and one figure that is changed anywhere names its
-//! order or its product.
+//! The audit: matching records have no findings, and a mismatch anywhere reports its order or
+//! product.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ async fn matching_records_have_no_findings() {
         .collect();
     assert_eq!(open, [(world.open.clone(), "pending".to_owned(), json!([]))]);
     assert_eq!(world.report(json!({ "order_id": world.confirmed })).await["balanced"], 1);
-    // The ledger knows all of the money: what came in, less what went back.
+    // The ledger's balance of the order is captures minus refunds.
     let seen = world.report(json!({ "order_id": world.refunded })).await;
     assert_eq!((&seen["checked"], &seen["balanced"]), (&json!(1), &json!(1)));
 }
@@ -55,8 +55,8 @@ async fn one_record_that_is_missing_names_its_order_or_its_product() {
                 .map(str::to_owned);
             let owner =
                 id.unwrap_or_else(|| text(&item["pk"]["S"]).split('#').nth(1).unwrap().to_owned());
-            // Attempts that came to nothing leave no trace anywhere else; what is open is judged
-            // when it is settled.
+            // Failed attempts have no counterpart in other records. Open orders are checked after
+            // they settle.
             if owner == world.open || item["state"]["S"] == "declined" {
                 continue;
             }
@@ -66,8 +66,8 @@ async fn one_record_that_is_missing_names_its_order_or_its_product() {
             }
             world.aws.delete(table, &key);
             let unbalanced = world.unbalanced().await;
-            // An unpaid intent adds nothing to its absence; and an order without movements is not
-            // referenced by any movement. A check by its id reports it.
+            // An unpaid intent equals a missing one, and no ledger entry refers to an order without
+            // movements. A check by its id reports it.
             let says_nothing = table == "payments" && owner == world.failed;
             let asked_for = unbalanced_of(&world, table == "orders" && owner == world.failed).await;
             assert!(
@@ -99,7 +99,7 @@ async fn records_in_flight_are_listed_apart() {
     let later = world.report(json!({})).await;
     assert_eq!(unbalanced(&later), BTreeSet::from([world.open.clone()]));
 
-    // Stock that is being sold: the ledger receives the entry a little later.
+    // Stock has just been sold: the ledger receives the entry a little later.
     let world = LedgerFixture::fresh().await;
     let mut spoons = world.item("stock", |item| item["pk"]["S"] == format!("STOCK#{SPOON}"));
     spoons["available"] = json!({ "N": "80" });
@@ -150,7 +150,7 @@ async fn money_that_no_order_knows_of_is_found_by_the_ledger_and_by_payments() {
     booked["order_id"] = json!(stranger);
     booked["occurred_at"] = json!(world.clock.now());
     assert!(world.call("record-entry", message(&booked)).await.is_done());
-    // What happened at this very moment belongs to the next window.
+    // A change at the exact end of the window belongs to the next window.
     world.clock.advance(Duration::from_secs(1));
     let report = world.report(json!({})).await;
     assert_eq!(unbalanced(&report), BTreeSet::from([stranger.to_owned()]));
@@ -205,7 +205,7 @@ async fn stepwise_run_finds_the_same_mismatches() {
     let mut spoons = world.item("stock", |item| item["pk"]["S"] == format!("STOCK#{SPOON}"));
     spoons["available"] = json!({ "N": "1" });
     world.aws.put("stock", &spoons);
-    // Many that are due at the same moment, in one shard.
+    // Many orders are due at the same time in one shard.
     for number in 0..40 {
         let pk = format!("ORDER#ord_0199c2a8-0000-7000-8000-0000000002{number:02}");
         let due = json!({ "pk": { "S": pk }, "sk": { "S": "INTENT" }, "check_shard": { "S": "due#3" }, "next_check_at": { "S": "2026-11-21T09:48:49.123Z" } });
@@ -340,7 +340,7 @@ async fn orders_are_checked_with_bounded_concurrency() {
     let report = world.report(json!({})).await;
     assert_eq!(report["checked"], 4 + 64);
     let (rounds, calls) = (started.elapsed().as_millis() / 10, world.aws.calls().len() - calls);
-    // Each of the 64 takes four or five calls, 16 of them at a time.
+    // Each of the 64 orders takes four or five calls, 16 orders concurrently.
     let walk = u128::from(8 + 8 + 48 + 3 * DAY_SHARDS + 8 + 8 + PRODUCT_SHARDS);
     assert!(rounds > 4 * 4 && rounds < walk + 80, "{rounds} rounds of {calls} calls");
 }
@@ -348,7 +348,7 @@ async fn orders_are_checked_with_bounded_concurrency() {
 #[tokio::test]
 async fn a_product_that_has_sold_for_years_is_counted_in_parts() {
     let world = LedgerFixture::at_rest().await;
-    // As many pieces come in as go out, six hundred times.
+    // Six hundred pairs of movements that cancel each other out.
     let unit = format!("pcs:{SPOON}");
     let movement = |from: &str, to: &str| {
         let side = |shelf: &str, amount: &str| json!({ "M": { "account": { "S": format!("stock:{SPOON}:{shelf}") }, "unit": { "S": unit }, "amount": { "N": amount } } });
@@ -401,10 +401,10 @@ async fn a_product_that_has_sold_for_years_is_counted_in_parts() {
         (1, 2),
         "as many pages as a look has, and the rest with the next call"
     );
-    // No call reads more of the ledger for all that is in it: a page of each place without
-    // anything, and one look.
+    // No invocation reads the ledger beyond one page of each empty shard and one slice of the
+    // product's entries.
     assert!(dearest < (3 * DAY_SHARDS + 2 * PRODUCT_SHARDS) as usize, "{dearest}");
-    // One piece too few, years ago.
+    // One missing piece, years ago.
     let first = format!("2020-01-01T00:00:00.000Z#ent_0199c2a8-0000-8000-8000-000000001{:03}", 7);
     world.aws.delete(
         "ledger",

@@ -1,4 +1,4 @@
-//! Missing ledger entries are booked from the records, once, whether or not their messages arrive
+//! Repair books missing ledger entries from the records once, whether or not their messages arrive
 //! later.
 
 use payments::{publish::messages, store::IntentImage};
@@ -17,14 +17,14 @@ fn lose(world: &LedgerFixture, entry: &Value) {
     }
 }
 
-/// Deletes all entries, as when the table is restored from a time before them.
+/// Deletes all entries, as if the table had been restored from an early backup.
 fn lose_all(world: &LedgerFixture) {
     for item in world.aws.items("ledger") {
         world.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
     }
 }
 
-/// The kinds that a repair has booked.
+/// Runs a repair and returns the kinds of the entries that it booked, and its report.
 async fn repair(world: &LedgerFixture, event: Value) -> (Vec<String>, Value) {
     let mut event = event;
     event["repair"] = json!(true);
@@ -38,7 +38,7 @@ async fn repair(world: &LedgerFixture, event: Value) -> (Vec<String>, Value) {
     (kinds, report)
 }
 
-/// What all entries come to, account by account.
+/// The balance of each account over all entries.
 fn balances(world: &LedgerFixture) -> BTreeMap<String, i64> {
     let mut sums = BTreeMap::new();
     for item in world.aws.items("ledger").iter().filter(|item| item["sk"]["S"] == "ENTRY") {
@@ -50,7 +50,7 @@ fn balances(world: &LedgerFixture) -> BTreeMap<String, i64> {
     sums
 }
 
-/// The reasons why differences are left.
+/// The reasons for mismatches that were not repaired.
 fn reasons(report: &Value) -> Vec<String> {
     report["not_repaired"]
         .as_array()
@@ -60,7 +60,7 @@ fn reasons(report: &Value) -> Vec<String> {
         .collect()
 }
 
-/// A stored item as plain JSON.
+/// Converts DynamoDB JSON to plain JSON.
 fn plain(value: &Value) -> Value {
     let (kind, content) = value.as_object().unwrap().iter().next().unwrap();
     match kind.as_str() {
@@ -76,8 +76,8 @@ fn members(item: &Value) -> Value {
     item.as_object().unwrap().iter().map(|(name, value)| (name.clone(), plain(value))).collect()
 }
 
-/// Writes the next version of the confirmed order's payment intent, with these totals, and lets its
-/// entries be recorded.
+/// Writes the next version of the confirmed order's payment intent with these totals, and records
+/// its ledger entries.
 async fn next_head(world: &LedgerFixture, totals: &[(&str, i64)]) -> Vec<Value> {
     let is_intent = |item: &Value| {
         item["sk"]["S"] == "INTENT" && item["order_id"]["S"] == world.confirmed.as_str()
@@ -101,8 +101,8 @@ async fn next_head(world: &LedgerFixture, totals: &[(&str, i64)]) -> Vec<Value> 
     told
 }
 
-/// The confirmed order after a refund that failed later, a second capture that went back at the
-/// second try, and a dispute that was won.
+/// Adds to the confirmed order a refund that failed later, a duplicate capture whose second refund
+/// succeeded, and a dispute that was won.
 async fn eventful() -> (LedgerFixture, Vec<Value>) {
     let world = LedgerFixture::at_rest().await;
     let belongs = |item: &Value, sk: &str| {
@@ -169,7 +169,7 @@ async fn eventful() -> (LedgerFixture, Vec<Value>) {
 #[tokio::test]
 async fn each_kind_of_entry_is_booked_again_and_its_late_message_changes_nothing() {
     let (world, told) = eventful().await;
-    // What payments recorded counts: what [`eventful`] adds has no charge at the provider.
+    // The recorded payments count: the charges that [`eventful`] adds do not exist at the provider.
     let world = world.with_statement(None);
     assert!(world.unbalanced().await.is_empty(), "{:#}", world.report(json!({})).await);
     let (right, mut kinds) = (balances(&world), BTreeSet::new());
@@ -219,16 +219,14 @@ async fn a_ledger_that_was_lost_as_a_whole_is_booked_again() {
     lose_all(&world);
     let (booked, report) = repair(&world, json!({ "since": "2026-11-01T00:00:00.000Z" })).await;
     assert_eq!(unbalanced(&report), BTreeSet::new(), "{report:#}");
-    // What is back where it came from needs no entry: the order that was cancelled has no hold and
-    // no release.
+    // Stock that returned needs no entry: the cancelled order has neither a hold nor a release.
     let of = |kind: &str| booked.iter().filter(|booked| *booked == kind).count();
     assert_eq!(
         (of("capture"), of("refund"), of("hold"), of("commit"), of("release")),
         (2, 2, 2, 1, 0),
         "{booked:?}"
     );
-    // A product is found by its entries: one that was never held for an order is asked for by its
-    // id.
+    // Products are found by their entries. A product without holds has to be requested by its id.
     for product in [SPOON, BOWL] {
         let (_, report) = repair(&world, json!({ "product_id": product })).await;
         assert_eq!(unbalanced(&report), BTreeSet::new(), "{report:#}");
@@ -310,7 +308,7 @@ async fn a_repair_that_dies_is_finished_by_the_next() {
         world.aws.fail(call, Fault::LoseResponse);
         world.call("reconcile-ledger", event.clone()).await;
         world.aws.heal();
-        // The message arrives between the two.
+        // The message arrives between the interrupted repair and the next one.
         assert!(world.call("record-entry", message(capture)).await.is_done(), "call {call}");
         repair(&world, json!({ "order_id": world.confirmed })).await;
         assert_eq!(balances(&world), right, "call {call}");
@@ -414,7 +412,7 @@ async fn a_difference_with_another_reason_stays_and_says_why() {
         world.aws.put(table, item);
         assert!(world.call("record-entry", message(capture)).await.is_done(), "{name}");
     }
-    // Entries are never taken back.
+    // Repair never reverses entries.
     let lines = [
         line("provider_clearing", "USD", 5),
         line(&format!("customer_funds:{}", world.confirmed), "USD", -5),
@@ -425,7 +423,7 @@ async fn a_difference_with_another_reason_stays_and_says_why() {
     let (booked, report) = repair(&world, json!({ "order_id": world.confirmed })).await;
     assert!(booked.is_empty() && reasons(&report)[0].contains("booked more"), "{report:#}");
     lose(&world, &more);
-    // Stock that no movement explains is not booked away.
+    // Repair does not book stock differences that no movement explains.
     world.aws.put("stock", &with(&spoons, "available", json!({ "N": "1" })));
     let (booked, report) = repair(&world, json!({})).await;
     assert_eq!(

@@ -1,4 +1,4 @@
-//! With Stripe as the provider, its statement is read.
+//! The audit reads Stripe's statement when Stripe is the provider.
 
 use std::sync::Arc;
 
@@ -7,8 +7,7 @@ use super::{fixture::*, *};
 #[tokio::test]
 async fn stripe_statement_is_read_with_stripe() {
     let world = LedgerFixture::at_rest().await;
-    // As if Stripe had been the provider all along: its statement contains the simulated provider's
-    // records.
+    // The statement contains the simulated provider's records, as if Stripe had been the provider.
     let text_of = |item: &Value, name: &str| text(&item[name]["S"]);
     let charges: Vec<Value> = world
         .aws
@@ -132,7 +131,7 @@ async fn stripe_statement_is_read_with_stripe() {
         assert_eq!(unbalanced(&report), BTreeSet::from([named.clone()]), "{name}: {report:#}");
         assert!(checks(&report, named).contains(check), "{name}: {:?}", checks(&report, named));
     }
-    // A Stripe that does not answer is no broken book.
+    // An unavailable Stripe is not a ledger mismatch.
     let statement = provider::StripeStatement::new(
         "http://127.0.0.1:9",
         world.aws.secrets_at(world.clock.clone()),

@@ -1,5 +1,4 @@
-//! A deleted user's notifications are deleted completely under any fault, and other users lose
-//! nothing.
+//! All notifications of a deleted user are deleted under any fault. Those of other users stay.
 
 use shared::lambda::Invocation;
 use tests::{aws::Aws, shop::clock};
@@ -8,13 +7,13 @@ use super::*;
 
 const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-0000000000ff";
 
-/// Whose operations, when they run at the same time, take turns between any two calls of AWS.
+/// Concurrent operations interleave between AWS calls, depending on `seed`.
 fn crowded(seed: u64) -> NotificationsFixture {
     NotificationsFixture(Shop::over(Aws::new().crowded(seed), clock()))
 }
 
 impl NotificationsFixture {
-    /// Puts notifications of a user, as this or another release may have written them.
+    /// Stores notifications of a user, as this or another release writes them.
     fn put(&self, user: &str, many: u32) {
         for number in 0..many {
             self.aws.put(
@@ -137,14 +136,14 @@ async fn copies_that_come_at_once_do_the_work_once_between_them() {
     }
 }
 
-/// A mail under way is not stopped; but its record does not come back to life, and a try that finds
-/// its record gone goes no further.
+/// A mail that is being sent is not stopped, but its deleted record is not recreated. An attempt
+/// that finds its record missing ends.
 #[tokio::test]
 async fn notification_deleted_while_sending_stays_deleted() {
     let mut outcomes = [0, 0];
     for seed in 0..60 {
         let stage = crowded(seed);
-        // A try that broke off has left its record, and its lock is over.
+        // An interrupted attempt has left its record, and its lock has expired.
         stage.aws.fail(3, Fault::LoseRequest);
         stage.aws.fail(4, Fault::LoseRequest);
         assert!(!is_done(stage.call("send-notification", mail()).await.ok()));
@@ -156,7 +155,7 @@ async fn notification_deleted_while_sending_stays_deleted() {
         assert!(is_done(&send) && is_done(&forget), "seed {seed}");
         let mails = stage.aws.mails().mails().len();
         outcomes[mails] += 1;
-        // A remaining one is complete: it was recorded again, and its mail was sent.
+        // A remaining record is complete: it was recorded again, and its mail was sent.
         for item in stage.aws.items("notifications") {
             assert_eq!(
                 (mails, &item["state"]["S"], &item["subject"]["S"]),

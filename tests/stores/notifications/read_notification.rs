@@ -1,4 +1,4 @@
-//! A notification is marked as read by its user alone, once.
+//! Only its user can mark a notification as read, once.
 
 use shared::ids::{NotificationId, PrefixedId, UserId};
 
@@ -69,7 +69,7 @@ async fn foreign_or_missing_notification_cannot_be_marked() {
     assert_eq!(stage.aws.items("notifications"), before);
 }
 
-/// The index follows a moment later: what it still names may be gone.
+/// The index is eventually consistent: it may still list a deleted notification.
 #[tokio::test]
 async fn notification_deleted_while_marking_stays_deleted() {
     let mut outcomes = [0, 0];

@@ -1,4 +1,4 @@
-//! Whose mails come back, or are called spam, is not written to; and the table does not know whom.
+//! Bounces and complaints suppress addresses, which the table does not store in plain text.
 
 use tests::ses::{bounced, complained};
 
@@ -15,7 +15,7 @@ fn permanent(address: &str) -> Value {
 }
 
 impl NotificationsFixture {
-    /// SES reports about a mail; returns whether the report was acknowledged.
+    /// Delivers an SES event. Returns whether it was acknowledged.
     async fn hear(&self, event: &Value) -> bool {
         self.call("record-mail-feedback", event.clone()).await.is_done()
     }
@@ -52,7 +52,7 @@ async fn suppressed_recipient_gets_no_mail_but_a_notification() {
             (&json!("suppressed"), &json!("Your order is confirmed"))
         );
 
-        // A second copy finds its record; and what was not sent is not sent later.
+        // A copy finds the record. A suppressed mail is not sent later.
         stage.clock.advance(91 * DAY);
         assert!(stage.deliver(&message(1)).await);
         assert_eq!((stage.mails(), stage.record()), (0, record));
@@ -65,7 +65,8 @@ async fn transient_or_withdrawn_feedback_suppresses_nothing() {
         feedback("mail_bounced.v1", &bounced("ada@example.com", "Transient")),
         feedback("mail_bounced.v1", &bounced("ada@example.com", "Undetermined")),
         feedback("mail_complained.v1", &complained("ada@example.com", Some("not-spam"))),
-        // A forwarded mail to another person, and one to several people, which we do not send.
+        // A bounce of a mail that was forwarded to another person, and one with several recipients,
+        // which our mails never have.
         permanent("bob@example.com"),
         feedback(
             "mail_bounced.v1",
@@ -101,7 +102,7 @@ async fn suppression_ends_after_ninety_days_and_renews_on_bounce() {
     stage.clock.advance(80 * DAY);
     assert!(stage.deliver(&message(1)).await);
     assert_eq!(stage.mails(), 0);
-    // DynamoDB may take days to delete what is over.
+    // DynamoDB may delete expired items days late.
     stage.clock.advance(10 * DAY);
     assert!(stage.deliver(&message(2)).await);
     assert_eq!((stage.mails(), stage.suppressions().len()), (1, 1));
@@ -141,7 +142,7 @@ async fn copies_change_nothing_and_every_fault_is_survived() {
 
 #[tokio::test]
 async fn a_suppressed_mail_survives_every_fault_and_never_goes_out() {
-    // Its secret is kept from the call before: what is left is a read, the record, and its state.
+    // The secret is cached, so three calls are left: the read, the record and its state.
     for_each_fault(0..3, async |InjectedFault { call, fault }| {
         let stage = stage();
         assert!(stage.hear(&permanent("ada@example.com")).await);
@@ -225,7 +226,7 @@ async fn suppression_and_link_survive_a_rotation_of_their_server_keys() {
             (true, mails),
             "{number}: the address stays suppressed"
         );
-        // Sealed under the previous key, to another recipient.
+        // Sealed with the previous key, for another recipient.
         let mut link = message_with(10 + number, "password_reset", &good_link());
         link = with_recipient(&link, "bob@example.com");
         assert!(stage.deliver(&link).await, "{number}");
@@ -238,7 +239,7 @@ async fn suppression_and_link_survive_a_rotation_of_their_server_keys() {
     assert_eq!(stage.mails(), mails);
 }
 
-/// The message of a queue's event, to another address.
+/// The same event with another recipient address.
 fn with_recipient(event: &Value, address: &str) -> Value {
     let text = event.to_string().replace("ada@example.com", address);
     serde_json::from_str(&text).unwrap()

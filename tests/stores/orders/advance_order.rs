@@ -1,4 +1,4 @@
-//! Events of an order: each is applied once, under concurrent writes.
+//! Order events: each is applied once, under concurrent writes.
 
 use super::*;
 
@@ -38,7 +38,7 @@ async fn events_that_race_both_land() {
             json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]),
             "seed {seed}"
         );
-        // A lost race costs a write and no further read.
+        // A lost race costs one more write and no read.
         let count =
             |operation: &str| called.operations().iter().filter(|made| **made == operation).count();
         let writes = count("PutItem");
@@ -117,7 +117,7 @@ async fn event_is_applied_once_under_any_fault() {
             let first =
                 desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
             let spoiled = call == 1 || call == 0 && fault != Fault::Conflict;
-            // The SDK takes a conflict between transactions for final.
+            // The SDK does not retry transaction conflicts.
             let is_retried = retries && fault != Fault::Conflict;
             assert_eq!(first.is_done(), !spoiled || is_retried, "{fault:?} at {call}");
             desk.aws.heal();

@@ -1,4 +1,4 @@
-//! What it costs to resume many orders: `CATCH_UP_RECORDS=2000 cargo test -p tests --test stores
+//! The cost of resuming many orders: `CATCH_UP_RECORDS=2000 cargo test -p tests --test stores
 //! catch_up`.
 
 use std::io::Write;
@@ -23,8 +23,8 @@ async fn catch_up_of_orders_costs_a_read_and_a_write_each() {
     assert_eq!(called.ok()["resumed"], many);
     let calls = |name: &str| called.operations().iter().filter(|call| **call == name).count();
     let (gets, puts, queries) = (calls("GetItem"), calls("PutItem"), calls("Query"));
-    // The lease is two writes. A page has a hundred orders of one shard, and the page after a full
-    // one may be empty.
+    // The lease takes two writes. A page has a hundred orders of one shard, and the page after a
+    // full one may be empty.
     let most_queries = (many / 100 + 2 * SHARDS) as usize;
     assert_eq!((gets, puts), (many as usize, many as usize + 2));
     assert!(

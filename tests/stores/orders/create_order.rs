@@ -1,4 +1,4 @@
-//! What `POST /orders` writes: one order for one request, at the catalogue's prices.
+//! `POST /orders` writes one order per request, at the prices of the catalog.
 
 use super::*;
 
@@ -40,8 +40,8 @@ async fn order_is_placed_once_under_any_fault() {
             let desk = OrdersFixture::new().await;
             desk.aws.fail(call, fault);
             let first = desk.post("k", &two_spoons()).await;
-            // A read is not in conflict; a transaction that is, or is throttled, is tried again;
-            // and there is no third call.
+            // A read cannot conflict. A conflicting or throttled transaction is retried. There is
+            // no third call.
             let is_retried = matches!(fault, Fault::Conflict | Fault::Throttle);
             let spoiled = call == 0 && fault != Fault::Conflict || call == 1 && !is_retried;
             assert_eq!(first.status(), if spoiled { 503 } else { 201 }, "{story}");
@@ -105,7 +105,7 @@ async fn copies_of_a_request_that_come_at_once_place_one_order_and_get_one_answe
             copies.iter().map(|answer| answer["body"].as_str().unwrap()).collect();
         assert_eq!((bodies.len(), first, desk.count()), (1, 1, 1), "seed {seed}");
 
-        // Two that are not copies: one of them has the key.
+        // Two different requests with the same key: one of them wins the key.
         let other = json!({ "items": [{ "product_id": SPOON, "quantity": 3 }] });
         let [one, other] = [two_spoons(), other]
             .map(|body| ("create-order", events::order("another", &body).event()));

@@ -1,9 +1,9 @@
-//! What a buyer may not have: too many unpaid orders, for too long, and more of a product than one
-//! order may have.
+//! Order limits: the number of a buyer's unpaid orders, their payment deadline, and the quantity of
+//! a product in one order.
 
 use super::*;
 
-/// As many orders as a buyer with a verified address may leave unpaid.
+/// Maximum unpaid orders of a buyer with a verified address.
 const MOST: usize = 5;
 const UNVERIFIED_PAY_WITHIN: Duration = Duration::from_secs(600);
 
@@ -15,12 +15,12 @@ async fn leave_unpaid(desk: &OrdersFixture, many: usize) -> Vec<String> {
     unpaid
 }
 
-/// An order of a buyer whose address is not verified.
+/// The order request of a buyer whose address is not verified.
 fn unverified(who: &str, key: &str) -> Value {
     events::order(key, &two_spoons()).unverified_caller(who).event()
 }
 
-/// The entries of a buyer's list.
+/// The number of entries in a buyer's list of unpaid orders.
 fn listed(desk: &OrdersFixture, user: &str) -> usize {
     let pk = format!("UNPAID#{user}");
     let item = desk.aws.items("orders").into_iter().find(|item| item["pk"]["S"] == pk.as_str());
@@ -29,7 +29,7 @@ fn listed(desk: &OrdersFixture, user: &str) -> usize {
     })
 }
 
-/// The same order of the buyer number `who`.
+/// The same order request from buyer number `who`.
 fn of_buyer(who: u32) -> events::Http {
     events::order("k", &two_spoons())
         .caller(&format!("usr_0199c2a8-0000-7000-8000-0000000001{who:02}"))
@@ -51,7 +51,7 @@ async fn a_sixth_unpaid_order_is_refused() {
         "the second reads the listed orders"
     );
 
-    // What was placed is answered again, and others are not concerned.
+    // Existing orders are answered again, and other buyers are not affected.
     let again = desk.post("unpaid-0", &two_spoons()).await;
     assert_eq!(
         (again.status(), again.header("idempotent-replayed").as_deref()),
@@ -59,7 +59,7 @@ async fn a_sixth_unpaid_order_is_refused() {
     );
     let strangers = events::order("k", &two_spoons()).caller(STRANGER).event();
     assert_eq!(desk.call("create-order", strangers).await.status(), 201);
-    // What is wrong with the request itself is said first.
+    // Validation errors take precedence over the limit.
     let wrong = json!({ "items": [{ "product_id": SPOON, "quantity": 2 }], "expected_total": { "amount": 1, "currency": "USD" } });
     assert_eq!(desk.post("wrong", &wrong).await.code(), "price_changed");
 }
@@ -88,7 +88,7 @@ async fn an_unverified_account_has_one_unpaid_order_for_ten_minutes() {
     }
     let again = desk.call("create-order", unverified(USER, "one")).await;
     assert_eq!((again.status(), again.body()), (201, first.body()));
-    // The address is verified: the same request is good for four more.
+    // After verification the same request succeeds, and four more unpaid orders are allowed.
     assert_eq!(
         desk.post("two", &two_spoons()).await.json()["expires_at"],
         "2026-11-21T10:30:00.000Z"
@@ -151,7 +151,7 @@ async fn paid_order_frees_the_limit_and_its_key_stays_valid() {
         let order = &unpaid[2];
         match way {
             "paid" => desk.confirm(order).await,
-            // It waits for us.
+            // An unknown outcome waits for the shop, so the order does not count.
             "unknown" => assert!(
                 desk.send_event(order, "payment_unknown.v1", &json!({ "version": 2 }))
                     .await
@@ -170,7 +170,7 @@ async fn paid_order_frees_the_limit_and_its_key_stays_valid() {
                     .await
                     .is_done()
             ),
-            // They were not checked yet, and can no longer be paid.
+            // Expired orders can no longer be paid, although no scheduled check has run yet.
             "expired" => desk.clock.advance(PAY_WITHIN),
             _ => {
                 let captured = json!({ "version": 1, "captured_total": 5998 });
@@ -179,7 +179,8 @@ async fn paid_order_frees_the_limit_and_its_key_stays_valid() {
                 );
             }
         }
-        // An order whose payment has no outcome stays listed: it counts again if that is a decline.
+        // An order whose payment has no outcome stays listed. It counts again if the payment is
+        // declined.
         let stays = usize::from(way == "unknown");
         assert_eq!(
             listed(&desk, USER),
@@ -193,7 +194,7 @@ async fn paid_order_frees_the_limit_and_its_key_stays_valid() {
     }
 }
 
-/// A payment whose function was killed: its order waits for the shop.
+/// The function of these payments was killed: the orders wait for the shop.
 #[tokio::test]
 async fn orders_whose_payment_is_stuck_in_flight_do_not_count_and_those_at_the_bank_do() {
     for (requires_action, waits_for_us) in [(false, true), (true, false)] {
@@ -214,7 +215,7 @@ async fn orders_whose_payment_is_stuck_in_flight_do_not_count_and_those_at_the_b
         let next = desk.post("next", &two_spoons()).await;
         assert_eq!(next.status(), if waits_for_us { 201 } else { 409 }, "{:?}", next.answer);
 
-        // What turns out to be declined is the buyer's to pay again.
+        // After the decline the buyer can pay again, so the orders count again.
         for order in &unpaid {
             desk.send_event(
                 order,
@@ -232,7 +233,7 @@ async fn a_lost_removal_stops_neither_the_order_nor_the_next_one() {
     for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse] {
         let desk = OrdersFixture::new().await;
         let unpaid = leave_unpaid(&desk, MOST).await;
-        // The read, the removal, the write.
+        // The calls are the read, the removal and the write.
         desk.aws.fail(1, fault);
         assert_eq!(
             desk.step(USER, "cancel", &unpaid[0], &Value::Null).await.status(),
@@ -312,7 +313,7 @@ async fn network_limit_covers_all_buyers() {
         desk.call("create-order", of_buyer(who).source_ip(address).event()).await
     };
     let mut orders = Vec::new();
-    // One customer of a provider has 64 bits of addresses to choose from.
+    // One provider customer controls a /64 of IPv6 addresses.
     for (who, address) in
         [(1, "2001:db8:1:2::1"), (2, "2001:db8:1:2::2"), (3, "2001:db8:1:2:ffff::3")]
     {
@@ -335,7 +336,7 @@ async fn network_limit_covers_all_buyers() {
     );
     assert_eq!(order(6, "2001:db8:1:3::1").await.status(), 201, "another network");
 
-    // A cancelled order stays charged to the limit; a paid one does not.
+    // A cancelled order stays charged to the network limit; a paid one does not.
     let owner = "usr_0199c2a8-0000-7000-8000-000000000101";
     assert_eq!(desk.step(owner, "cancel", &orders[0], &Value::Null).await.status(), 202);
     assert_eq!(order(4, "2001:db8:1:2::4").await.status(), 429);
@@ -445,7 +446,7 @@ async fn product_limit_overrides_the_shops_default() {
     );
     assert_eq!(desk.post("new", &wish).await.status(), 422);
 
-    // A product may also allow more than the shop does for others.
+    // A product may also allow more than the shop's default.
     few["max_per_order"] = 999.into();
     few["version"] = 4.into();
     assert!(desk.replicate(&few).await);

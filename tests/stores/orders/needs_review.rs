@@ -1,8 +1,8 @@
-//! What the shop should look at: orders that say why, and orders that do not move on.
+//! Orders that need review: flagged ones with their reasons, and stuck ones.
 
 use super::*;
 
-/// What it says of every order that the shop should look at: why, and whether it is stuck.
+/// The orders in the review list: id, reasons, and whether they are stuck.
 async fn listed(desk: &OrdersFixture, query: &str) -> BTreeSet<String> {
     ids(&desk.page(query, ADMIN).await).into_iter().collect()
 }
@@ -30,7 +30,7 @@ async fn review_list_has_exactly_the_flagged_orders() {
         desk.clock.advance(Duration::from_secs(3600));
         desk.resume().await;
     }
-    // A person else's, and invalid in both ways.
+    // The order of another buyer, invalid for both reasons.
     let theirs = events::order("k", &two_spoons()).caller(STRANGER).event();
     let theirs = desk.call("create-order", theirs).await.json()["id"].as_str().unwrap().to_owned();
     desk.send_event(&theirs, "payment_disputed.v1", &open_dispute(1)).await;
@@ -73,7 +73,7 @@ async fn review_list_has_exactly_the_flagged_orders() {
     ];
     assert_eq!(why, expected.map(|(order, why)| (order.clone(), json!(why))).into());
 
-    // A finished review is no longer listed; a dispute is finished once a person has reviewed it.
+    // A refunded order leaves the list. A dispute leaves it once a person has reviewed it.
     desk.send_event(&failing, "payment_refunded.v1", &money(4, 5998)).await;
     desk.send_event(&failing, "stock_released.v1", &json!({ "version": 3 })).await;
     desk.send_event(&stuck, "stock_reserved.v1", &json!({ "version": 1 })).await;
@@ -114,7 +114,7 @@ async fn review_list_pages_are_complete() {
     assert_eq!(seen, odd);
 }
 
-/// A consumer that is stopped: the order's command has no answer.
+/// With the consumer stopped, the order's command gets no answer.
 #[tokio::test]
 async fn order_without_an_answer_at_its_second_check_is_stuck_until_the_answer_comes() {
     let desk = OrdersFixture::new().await;
@@ -153,7 +153,7 @@ async fn order_without_an_answer_at_its_second_check_is_stuck_until_the_answer_c
         "one entry, however often it is asked again"
     );
 
-    // The time to pay is over, and inventory still does not answer.
+    // The payment deadline has passed, and inventory still does not answer.
     desk.clock.advance(PAY_WITHIN);
     desk.resume().await;
     let view = desk.read(&order, USER, None).await.json();

@@ -3,13 +3,13 @@
 
 use super::*;
 
-/// What the history says last, however many lines.
+/// The last `lines` history entries.
 async fn told(desk: &OrdersFixture, order: &str, lines: usize) -> Vec<String> {
     let history = desk.order(order).await.progress.history;
     history[history.len() - lines..].iter().map(|entry| entry.event.clone()).collect()
 }
 
-/// The code, the status that the order has, and the steps that it takes.
+/// A rejection: its status and code, the order's status and the allowed transitions.
 fn refusal(called: &Called) -> (u64, String, Value, Value) {
     let problem = called.json();
     (called.status(), called.code(), problem["current"].clone(), problem["allowed"].clone())
@@ -48,7 +48,7 @@ async fn only_buyer_and_shop_cancel_an_order() {
         );
         assert_eq!(desk.read(&order, USER, None).await.body(), given_up.body());
 
-        // Again, by another person, and for another reason: the first one counts.
+        // A repeated cancellation by another person or with another reason keeps the first one.
         for again in [USER, ADMIN] {
             let again = desk.step(again, "cancel", &order, &json!({ "reason": "Too late." })).await;
             assert_eq!(
@@ -184,7 +184,7 @@ async fn action_applies_once_under_any_fault() {
                 desk.aws.fail(call, fault);
                 let first = desk.step(ADMIN, step, &order, &body).await;
                 let spoiled = call == 1 || call == 0 && fault != Fault::Conflict;
-                // The SDK takes a conflict between transactions for final.
+                // The SDK does not retry transaction conflicts.
                 let is_retried = retries && fault != Fault::Conflict;
                 let expected = if spoiled && !is_retried { 503 } else { answered };
                 assert_eq!(first.status(), expected, "{step}: {fault:?} at {call}");

@@ -1,4 +1,4 @@
-//! Orders as they are shown: one by one and in lists, to those whom they concern.
+//! Reading orders, one by one and in lists: only their buyer and the shop see them.
 
 use super::*;
 
@@ -13,7 +13,7 @@ async fn order_is_visible_to_buyer_and_shop_only() {
     let hidden = desk.read(&order, STRANGER, None).await;
     assert_eq!((hidden.status(), hidden.code().as_str()), (404, "order_not_found"));
     assert_eq!(hidden.json(), desk.read(UNKNOWN_ORDER, STRANGER, None).await.json());
-    // Not even whether it has changed.
+    // The answer does not reveal whether the order has changed.
     assert_eq!(desk.read(&order, STRANGER, Some("*")).await.status(), 404);
 }
 
@@ -37,7 +37,7 @@ async fn an_order_that_has_not_changed_is_not_sent_again() {
         );
         assert_ne!(changed.header("etag").as_ref(), Some(&tag));
     }
-    // Nothing is written when the time to pay is over, and yet the order is no longer what it was.
+    // The payment deadline passes without a write, and still the order has a new ETag.
     let payable = desk.read(&order, USER, None).await.header("etag").unwrap();
     desk.clock.advance(Duration::from_secs(24 * 3600));
     let late = desk.read(&order, USER, Some(&payable)).await;
@@ -50,7 +50,7 @@ async fn pages_lead_through_all_orders_the_newest_first() {
     let mut placed = Vec::new();
     for number in 0..25 {
         placed.push((desk.clock.now(), desk.stored(&format!("k-{number}"), &two_spoons()).await));
-        // Some come in the same millisecond.
+        // Some orders are placed in the same millisecond.
         if number % 3 != 0 {
             desk.clock.advance(Duration::from_millis(1));
         }
@@ -110,7 +110,7 @@ async fn lists_are_filtered_and_show_customers_their_own_orders_only() {
     assert_eq!(listed("status=confirmed", ADMIN).await, set(&[&confirmed]));
     assert_eq!(listed(&of_user, ADMIN).await, set(&[&pending, &confirmed]));
     assert_eq!(listed(&format!("{of_user}&status=confirmed"), ADMIN).await, set(&[&confirmed]));
-    // A page is taken first and narrowed then: empty, it still leads on.
+    // Filters apply after paging: an empty page still has a cursor.
     let narrowed = desk.page("status=shipped&limit=1", USER).await;
     assert_eq!((ids(&narrowed).len(), narrowed.json()["next_cursor"].is_string()), (0, true));
 

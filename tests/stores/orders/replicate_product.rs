@@ -1,4 +1,4 @@
-//! Orders' copy of the catalogue: the newest version that was received.
+//! The orders service's copy of the catalog keeps the newest version of each product.
 
 use super::*;
 

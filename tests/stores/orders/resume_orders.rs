@@ -1,4 +1,4 @@
-//! Orders that are due: each is looked at, however many there are and however some of them fail.
+//! Due orders are all checked, regardless of their number and of failures among them.
 
 use super::*;
 
@@ -23,7 +23,7 @@ async fn only_orders_that_are_due_are_asked_after_again_and_then_later_each_time
             retried.schedule.next_check_at,
             Some(desk.clock.now().plus(wait)).min(Some(retried.placed.expires_at))
         );
-        // The second check without an answer is written down, once.
+        // The second check without an answer is recorded once.
         assert_eq!(
             (retried.progress.status, retried.progress.history.len()),
             (Status::Pending, if retry < 2 { 1 } else { 2 })
@@ -41,7 +41,7 @@ async fn unpaid_order_expires_and_a_paid_one_does_not() {
     let (unpaid, paid, settled) =
         (desk.placed("unpaid").await, desk.placed("paid").await, desk.placed("settled").await);
     desk.send_event(&unpaid, "stock_reserved.v1", &json!({ "version": 1 })).await;
-    // The money comes before the stock is held.
+    // The payment arrives before the stock is reserved.
     desk.send_event(
         &paid,
         "payment_succeeded.v1",
@@ -94,7 +94,8 @@ async fn one_run_resumes_more_orders_than_a_page() {
     }
 }
 
-/// More orders than are worked on at once, in a run during which the clock moves on by minutes.
+/// More orders than are processed concurrently, in a run during which the clock advances by
+/// minutes.
 #[tokio::test(start_paused = true)]
 async fn next_check_is_planned_from_the_time_of_each_order_and_not_of_the_run() {
     let desk = OrdersFixture::new().await;
@@ -103,7 +104,7 @@ async fn next_check_is_planned_from_the_time_of_each_order_and_not_of_the_run() 
     }
     desk.clock.advance(RETRY);
     desk.aws.take_time(Duration::from_millis(10));
-    // The lease, the index and the first sixteen orders take a call each, one after the other.
+    // The lease, the index and the first sixteen orders take one sequential call each.
     let later = async {
         tokio::time::sleep(Duration::from_millis(35)).await;
         desk.clock.advance(Duration::from_secs(200));
@@ -127,7 +128,7 @@ async fn an_order_that_fails_does_not_stop_the_others() {
         .map(|item| item["pk"]["S"].as_str().unwrap().trim_start_matches("ORDER#"))
         .collect();
     for (number, order) in broken.iter().enumerate() {
-        // Of a later release, or not readable at all; and they have waited longest.
+        // These orders are from a later release or unreadable, and are the longest overdue.
         let (attribute, value) =
             if number % 2 == 0 { ("stock", "parcelled") } else { ("created_at", "yesterday") };
         desk.set(order, attribute, value).await;
@@ -159,7 +160,7 @@ async fn failing_orders_do_not_block_others() {
 
 #[tokio::test]
 async fn due_order_is_resumed_under_any_fault() {
-    // The lease, one query for each shard, the read and the write, the lease.
+    // The lease, one query per shard, the read, the write and the release of the lease.
     let queries = SHARDS as usize;
     for_each_fault(
         [0, 1, queries, queries + 1, queries + 2, queries + 3],

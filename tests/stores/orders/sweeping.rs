@@ -1,15 +1,14 @@
-//! A run over the due orders reaches each of them, works alone, and stops in time.
+//! A sweep of the due orders checks each of them, runs exclusively, and stops before its timeout.
 
 use shared::lambda::Failure;
 
 use super::*;
 
-/// How long a killed run keeps its lease: the function's time limit, and the margin for clocks that
-/// differ.
+/// How long a killed run keeps its lease: the function's timeout plus a margin for clock skew.
 const LEASE: Duration = Duration::from_secs(300 + 10);
 
 impl OrdersFixture {
-    /// Orders that are due.
+    /// Places orders that are due.
     async fn due(&self, many: usize) -> Vec<String> {
         let mut orders = Vec::new();
         for number in 0..many {
@@ -37,10 +36,10 @@ async fn orders_behind_250_broken_ones_are_resumed_in_one_run() {
         let (attribute, value) =
             if number % 2 == 0 { ("stock", "parcelled") } else { ("created_at", "yesterday") };
         desk.set(order, attribute, value).await;
-        // All since the same moment.
+        // All are due since the same time.
         desk.set(order, "next_check_at", "2026-11-21T09:00:00.000Z").await;
     }
-    // Items of the index that are no orders at all.
+    // Index entries that are not orders.
     for (pk, next_check_at) in [("ORDER#nonsense", "2026-11-21T09:00:00.000Z"), ("SOMETHING", "0")]
     {
         desk.aws.put("orders", &json!({ "pk": { "S": pk }, "check_shard": { "S": "due#0" }, "next_check_at": { "S": next_check_at } }));
@@ -67,7 +66,7 @@ async fn second_run_at_the_same_time_reports_the_lease_and_touches_no_order() {
             (&json!(20), &json!(0), &idle),
             "seed {seed}"
         );
-        // Each order is read and written once. The lease is asked for twice and released once.
+        // Each order is read and written once. The lease is requested twice and released once.
         let calls = |name: &str| called.operations().iter().filter(|call| **call == name).count();
         assert_eq!((calls("GetItem"), calls("PutItem")), (20, 20 + 3), "seed {seed}");
         for order in &orders {
@@ -110,7 +109,7 @@ async fn lease_of_a_killed_run_expires() {
 async fn run_without_time_leaves_the_rest_due_and_releases_the_lease() {
     let desk = OrdersFixture::new().await;
     desk.due(200).await;
-    // Less than the last order needs.
+    // Less time than another order needs.
     let short = Invocation {
         deadline: Clock::System.now().plus(Duration::from_secs(19)),
         ..Invocation::with_event(json!({}))
@@ -121,7 +120,7 @@ async fn run_without_time_leaves_the_rest_due_and_releases_the_lease() {
         json!({ "resumed": 0, "skipped": 0, "failed": 0, "remaining": 200, "already_running": false })
     );
 
-    // The time is up after some of them.
+    // The time runs out after some of the orders.
     desk.aws.take_time(Duration::from_millis(20));
     let short = Invocation {
         deadline: Clock::System.now().plus(Duration::from_millis(20_100)),
@@ -139,7 +138,7 @@ async fn run_without_time_leaves_the_rest_due_and_releases_the_lease() {
 async fn run_that_fails_releases_the_lease() {
     let desk = OrdersFixture::new().await;
     desk.due(1).await;
-    // The lease is taken, and no query is answered.
+    // The lease is acquired, and no query succeeds.
     for call in 1..=SHARDS as usize {
         desk.aws.fail(call, Fault::LoseRequest);
     }

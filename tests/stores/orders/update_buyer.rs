@@ -5,7 +5,7 @@ use orders::domain::buyer::{Buyer, BuyerChange, Contact};
 
 use super::*;
 
-/// What Ada's orders hold of her, and nothing else in them does.
+/// Ada's personal data in her orders. No other attribute contains these texts.
 const PLANTED: [&str; 6] = [
     "Ada Lovelace",
     "ada@example.com",
@@ -54,30 +54,30 @@ impl OrdersFixture {
         self.call("update-buyer", event).await
     }
 
-    /// An order that has all of Ada that an order can have.
+    /// Places an order with every kind of personal data.
     async fn placed_in_full(&self, key: &str) -> String {
         self.stored(key, &events::order_request(SPOON, 2, Some("tok_insufficient_funds"))).await
     }
 
-    /// As [`OrdersFixture::placed_in_full`], paid, and its stock committed.
+    /// Like [`OrdersFixture::placed_in_full`], paid and with its stock committed.
     async fn settled_in_full(&self, key: &str) -> String {
         let order = self.placed_in_full(key).await;
         self.settle(&order).await;
         order
     }
 
-    /// What is stored of [`PLANTED`].
+    /// The texts of [`PLANTED`] that are still stored.
     fn left(&self) -> Vec<&'static str> {
         let stored: String = self.aws.items("orders").iter().map(Value::to_string).collect();
         PLANTED.into_iter().filter(|planted| stored.contains(planted)).collect()
     }
 
-    /// The shop sends an order.
+    /// Ships an order.
     async fn send(&self, order: &str) {
         assert_eq!(self.step(ADMIN, "ship", order, &parcel()).await.status(), 200);
     }
 
-    /// It has arrived.
+    /// Marks an order as delivered.
     async fn hand_over(&self, order: &str) {
         assert_eq!(self.step(ADMIN, "deliver", order, &Value::Null).await.status(), 200);
     }
@@ -89,7 +89,7 @@ async fn buyer_update_reaches_every_order_once() {
     let (mut settled, mut open) = (Vec::new(), Vec::new());
     for number in 0..200 {
         let key = format!("k-{number}");
-        // Some come in the same millisecond.
+        // Some orders are placed in the same millisecond.
         desk.clock.advance(Duration::from_millis(number % 2));
         match number % 3 {
             0 => settled.push(desk.settled_in_full(&key).await),
@@ -157,8 +157,7 @@ async fn buyer_update_reaches_every_order_once() {
         assert_eq!(desk.order(order).await.customer.buyer, Buyer::Redacted);
     }
     assert_eq!(desk.item(&theirs), theirs_before);
-    // The stranger of these tests goes by Ada's name; of hers only the address is left, where the
-    // goods go.
+    // The other customer of these tests has Ada's name too. Only her delivery address is left.
     desk.hear(events::message(
         "update-buyer",
         "user_deleted.v1",
@@ -345,7 +344,7 @@ async fn stale_index_entry_of_a_buyer_is_ignored() {
 
 #[tokio::test]
 async fn buyer_update_completes_under_any_fault() {
-    // The page, the orders on it, and a write for each.
+    // The page of orders, the orders themselves, and a write for each.
     for_each_fault(0..5, async |InjectedFault { call, fault }| {
         for retries in [false, true] {
             let desk = if retries {
@@ -434,7 +433,7 @@ async fn an_order_that_fails_keeps_the_message_but_not_the_other_orders() {
     for number in 0..120 {
         all.push(desk.stored(&format!("k-{number}"), &two_spoons()).await);
     }
-    // Of a later release, or not readable at all.
+    // From a later release, or unreadable.
     desk.set(&all[3], "stock", "parcelled").await;
     desk.set(&all[110], "buyer", "a person").await;
     let first = desk.hear(deleted()).await;
@@ -451,7 +450,7 @@ async fn an_order_that_fails_keeps_the_message_but_not_the_other_orders() {
     assert_eq!((mended.is_done(), writes(&mended)), (true, 2));
 }
 
-/// The buyer as orders of an earlier release have them.
+/// Restores the buyer attributes of an earlier release.
 fn named() -> Expression {
     Expression::new("SET #buyer = :buyer")
         .value("buyer", json!({ "name": "Ada Lovelace", "email": "ada@example.com" }))

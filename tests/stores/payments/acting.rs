@@ -1,4 +1,4 @@
-//! Payments whose customer has to do something first: they wait, they end, and they are called off.
+//! Payments that require a customer action: they wait, expire and are cancelled.
 
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ async fn cancelled_order_voids_its_payment_before_acknowledgement() {
             "{token}"
         );
         assert_eq!(till.told(&mut harness).await.last().unwrap(), "payment_closed");
-        // Nothing that the customer does now charges them.
+        // The customer's later action charges nothing.
         till.reconcile_after(3600).await;
         assert_eq!((till.books(), till.unsettled()), ((0, 0), 0), "{token}");
     }
@@ -122,7 +122,7 @@ async fn capture_before_a_cancel_is_refunded() {
     let till = PaymentsFixture::new();
     let mut harness = till.stream();
     assert!(till.charge("tok_3ds", 0).await);
-    // They have acted, and the provider knows it: we do not yet.
+    // The customer has acted and the provider knows it, but payments does not yet.
     let stale = till.payments.store().attempt(automatic()).await.unwrap().unwrap();
     till.provider.retrieve(&ChargeRequest::from(&stale)).await.unwrap();
     assert_eq!(till.books(), (1, 0));

@@ -1,5 +1,5 @@
-//! The circuit breaker of the provider: all instances share it, no call waits for an unavailable
-//! provider, and nothing is lost.
+//! The provider's circuit breaker: all instances share it, no call waits for an unavailable
+//! provider, and no command is lost.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,14 +8,14 @@ use serde_json::json;
 
 use super::{PRICE, PaymentsFixture, order};
 
-/// A till whose provider did not answer five times in a row.
+/// A shop whose circuit breaker opened after five timeouts.
 async fn left_alone() -> PaymentsFixture {
     let till = PaymentsFixture::with_open_order().await;
     silence(&till, 5).await;
     till
 }
 
-/// Consecutive calls time out, and each is recorded by the breaker.
+/// Records consecutive timeouts in the breaker.
 async fn silence(till: &PaymentsFixture, calls: usize) {
     let now = till.clock.now();
     for _ in 0..calls {
@@ -40,7 +40,7 @@ async fn five_timeouts_open_the_breaker_for_all_instances() {
     assert_eq!(till.payments.store().breaker().await.unwrap().unwrap().failures, 1);
     silence(&till, 3).await;
     assert!(!is_open(&till).await);
-    // An answer, whatever it says, and all is forgotten.
+    // Any response resets the failure count.
     till.reconcile_after(55).await;
     till.reconcile_after(5).await;
     assert_eq!(till.payments.store().breaker().await.unwrap().unwrap().failures, 0);
@@ -48,8 +48,8 @@ async fn five_timeouts_open_the_breaker_for_all_instances() {
     assert!(is_open(&till).await);
 }
 
-/// Each call of AWS takes nine seconds, those of the simulated provider's table too: its answer
-/// takes longer than a call may take.
+/// Each AWS call takes nine seconds, including those to the simulated provider's table, so the
+/// provider's response exceeds the call timeout.
 #[tokio::test(start_paused = true)]
 async fn call_that_our_own_time_limit_cuts_short_does_not_count_as_a_failure() {
     for (seconds, failures) in [(5, None), (28, Some(1))] {
@@ -120,7 +120,7 @@ async fn delayed_attempt_is_kept_and_can_be_cancelled() {
     assert!(till.charge("tok_ok", 1).await);
     for _ in 0..20 {
         till.reconcile_after(30 - 1).await;
-        // A person else finds out that it still does not answer.
+        // Another instance's probe times out, too.
         till.clock.advance(Duration::from_secs(1));
         let now = till.clock.now();
         let probed = store.breaker().await.unwrap().unwrap().start_probe("somebody", now);
@@ -164,7 +164,7 @@ async fn of_many_that_come_when_it_half_opens_one_asks() {
 async fn failing_breaker_write_blocks_no_payment() {
     let till = PaymentsFixture::with_open_order().await;
     silence(&till, 1).await;
-    // The call after the charge shows the breaker that the provider answers again.
+    // The fourth call is the breaker write after the charge.
     till.aws.fail(4, tests::aws::Fault::LoseRequest);
     assert_eq!(till.pay("key", "tok_ok").await.status(), 201);
     assert_eq!(till.post("key", &json!({})).await.status(), 422);

@@ -1,4 +1,5 @@
-//! Queue `cancel-payment`: after the payment lock nothing is charged, and captures are refunded.
+//! Queue `cancel-payment`: once the payment lock is closed nothing is charged, and captures are
+//! refunded.
 
 use std::time::Duration;
 
@@ -78,7 +79,7 @@ async fn cancelled_order_whose_charge_never_arrived_is_never_charged() {
 async fn a_declined_attempt_under_a_cancelled_order_closes_it() {
     let till = PaymentsFixture::new();
     let mut harness = till.stream();
-    // Dies between marking the attempt as sent and asking the provider.
+    // The function dies after marking the attempt as sent and before calling the provider.
     till.die_after(3);
     till.charge("tok_declined", 0).await;
     till.aws.heal();

@@ -1,4 +1,4 @@
-//! Queue `charge-payment`: the one automatic attempt, wherever its function dies.
+//! Queue `charge-payment`: one automatic attempt per order, wherever its function dies.
 
 use std::time::Duration;
 
@@ -7,8 +7,7 @@ use tests::faults::FAULTS;
 
 use super::{CALLS, LATER_FAULTS, PaymentsFixture, USUAL_CALLS};
 
-/// Whatever the outcome of the first delivery: repeated messages, retries and the schedule settle
-/// the order.
+/// Redelivers the command, retries it and runs the schedule until the order settles.
 async fn until_settled(till: &PaymentsFixture, token: &str) {
     till.aws.heal();
     for attempt in 1..5 {
@@ -105,8 +104,8 @@ async fn charge_command_after_the_deadline_charges_nothing() {
 #[tokio::test]
 async fn a_key_that_the_provider_may_have_forgotten_is_never_sent_again() {
     let till = PaymentsFixture::new();
-    // Dies between marking the attempt as sent and calling the provider, whose records stay
-    // unreachable until the key is old.
+    // The function dies after marking the attempt as sent and before calling the provider. The
+    // provider stays unreachable until the idempotency key may have expired.
     till.die_after(3);
     till.charge("tok_ok", 0).await;
     till.aws.heal();

@@ -1,4 +1,4 @@
-//! `POST /payments`: one charge, and an answer that is true however often it is asked for.
+//! `POST /payments`: one charge per key, and an accurate answer on every repetition.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn a_payment_takes_four_round_trips_and_is_answered_the_same_again() {
         Some(format!("payments/{}", first.json()["id"].as_str().unwrap()))
     );
 
-    // Later events change the payment, not the answer.
+    // Later events change the payment, not the stored answer.
     till.clock.advance(Duration::from_secs(100_000));
     assert!(till.refund(1).await);
     let again = till.pay("key", "tok_ok").await;
@@ -136,8 +136,8 @@ async fn unsent_attempt_is_abandoned_and_the_order_stays_payable() {
     assert_eq!(till.books().0, 1);
 }
 
-/// A function that is killed during the call of the provider leaves the attempt locked for as long
-/// as that call may take.
+/// A function killed during the provider call leaves the attempt locked for the maximum duration of
+/// that call.
 #[tokio::test]
 async fn killed_payment_is_settled_after_its_maximum_call_time() {
     for (calls, token) in [(3, "tok_ok"), (4, "tok_ok"), (4, "tok_declined")] {
@@ -164,7 +164,8 @@ async fn killed_payment_is_settled_after_its_maximum_call_time() {
     }
 }
 
-/// The function is stopped before the provider's usual time is over: the lock ends with it.
+/// A function with less time left than the provider's timeout holds the lock only until its own
+/// deadline.
 #[tokio::test]
 async fn lock_of_an_attempt_ends_with_the_time_limit_of_its_function() {
     let till = PaymentsFixture::with_open_order().await;

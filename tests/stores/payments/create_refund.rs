@@ -7,10 +7,10 @@ use tests::{aws::Called, events::ADMIN, faults::FAULTS};
 
 use super::{CALLS, LATER_FAULTS, PRICE, PaymentsFixture, USUAL_CALLS, automatic};
 
-/// 60 of 100.
+/// 60 % of the captured amount.
 const MOST: i64 = PRICE * 60 / 100;
 
-/// A till with an order that is paid, and its payment's id.
+/// A shop with a paid order, and the id of its payment.
 async fn paid() -> (PaymentsFixture, String) {
     let till = PaymentsFixture::new();
     assert!(till.charge("tok_ok", 0).await);
@@ -159,7 +159,7 @@ async fn failed_refund_restores_the_refundable_amount() {
         (&first.ok()["body"], Some("true"))
     );
     assert_eq!((till.intent().await.refundable, till.unsettled()), (PRICE, 0));
-    // The order did not ask for it: what it hears is the state of its payment.
+    // The order did not request this refund, so it only receives the new payment state.
     assert!(!till.told(&mut harness).await.contains(&"payment_refund_failed".to_owned()));
     till.may_give_back(PRICE);
     assert_eq!(told(&till.ask_back("another", &payment, Some(1000)).await), is(201, "completed"));
@@ -203,7 +203,7 @@ async fn refund_survives_each_pair_of_faults() {
 
 #[tokio::test]
 async fn cancellation_refunds_the_remaining_amount() {
-    // The part is done; it is on its way; it is on its way and fails.
+    // The partial refund succeeded; it is in progress; it is in progress and fails.
     for (dies_after, fails) in [(None, false), (Some(2), false), (Some(2), true)] {
         let (till, payment) = paid().await;
         let mut harness = till.stream();

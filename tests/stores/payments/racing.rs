@@ -1,4 +1,4 @@
-//! Concurrency: whatever the order of writes and however stale the reads, the amounts are right.
+//! Concurrency: amounts are correct for any order of writes and any stale read.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What is shown of payments, and to whom.
+//! Reading payments: only their payer and the shop see them.
 
 use std::time::Duration;
 

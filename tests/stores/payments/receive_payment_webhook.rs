@@ -1,5 +1,5 @@
-//! `POST /webhooks/payments/{provider}`: the provider is queried about each event, repeated or not,
-//! in any order.
+//! `POST /webhooks/payments/{provider}`: payments queries the provider about each event, in any
+//! order and on repetition.
 
 use payments::domain::{AttemptState, IntentState};
 use serde_json::json;
@@ -83,7 +83,7 @@ async fn webhook_during_the_charge_call_records_a_success_and_nothing_else() {
     ] {
         let till = PaymentsFixture::with_webhooks();
         let mut harness = till.stream();
-        // The provider has the charge, and its answer is not recorded yet.
+        // The provider has charged, and its response is not recorded yet.
         till.die_after(4);
         till.charge(token, 0).await;
         till.aws.heal();
@@ -167,7 +167,7 @@ async fn interrupted_webhook_is_handled_on_redelivery() {
 async fn refund_webhook_settles_the_refund() {
     let till = PaymentsFixture::with_webhooks();
     assert!(till.charge("tok_ok", 0).await);
-    // The refund is sent, and its answer is lost.
+    // The refund is sent, and its response is lost.
     till.aws.fail(3, Fault::LoseResponse);
     till.ask_back("key", &automatic().to_string(), Some(1000)).await;
     let refund = till

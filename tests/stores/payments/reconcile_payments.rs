@@ -1,5 +1,5 @@
-//! A run over the due payments reaches each of them, asks the provider about each once, works
-//! alone, and stops in time.
+//! A run over the due payments reaches each of them, queries the provider about each once, runs
+//! exclusively, and stops before its timeout.
 
 use payments::domain::IntentState;
 use shared::{
@@ -9,17 +9,17 @@ use shared::{
 
 use super::*;
 
-/// The order number so-and-so.
+/// The id of order `number`.
 fn order_number(number: u32) -> OrderId {
     OrderId::parse(&format!("ord_0199c2a8-0000-7000-8000-{number:012x}")).unwrap()
 }
 
 impl PaymentsFixture {
-    /// Orders whose charge was sent with this token, and whose outcome is due to be queried.
+    /// Creates orders whose charge was sent with this token, and whose outcome is due for a query.
     pub(super) async fn stuck(&self, many: u32, token: &str) {
         for number in 0..many {
             assert!(self.charge_order(&order_number(number).to_string(), token, 0).await);
-            // Five without an answer would open the breaker.
+            // A successful call resets the count before five timeouts open the breaker.
             if number % 4 == 3 {
                 self.aws.delete(
                     "payments",
@@ -30,7 +30,7 @@ impl PaymentsFixture {
         self.clock.advance(Duration::from_secs(61));
     }
 
-    /// Makes an attempt unreadable, and due since a moment that it shares with all others.
+    /// Makes an attempt unreadable, due since the same time as all others.
     async fn break_attempt(&self, number: u32) {
         let order = order_number(number);
         let key = Key::composite(
@@ -53,7 +53,7 @@ async fn payments_behind_250_broken_ones_are_settled_in_one_run() {
     for number in 0..250 {
         till.break_attempt(number).await;
     }
-    // Items of the index that are neither attempts nor refunds.
+    // Index entries that are neither attempts nor refunds.
     for (pk, sk) in [("ORDER#nonsense", "ATTEMPT#1"), ("SOMETHING", "ELSE")] {
         let item = json!({ "pk": { "S": pk }, "sk": { "S": sk }, "check_shard": { "S": "due#0" }, "next_check_at": { "S": "0" } });
         till.aws.put("payments", &item);
@@ -150,7 +150,7 @@ async fn backlog_returns_each_record_once_and_the_longest_overdue_first() {
         let text = |name: &str| item[name].as_s().unwrap().clone();
         keys.push(text("pk"));
         since.push(text("next_check_at"));
-        // What leaves the index meanwhile does not move the others.
+        // Records that leave the index meanwhile do not shift the others.
         if keys.len() % 3 == 0 {
             till.aws.delete(
                 "payments",

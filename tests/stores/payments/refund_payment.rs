@@ -1,4 +1,4 @@
-//! Money that goes back: once, and never more than was taken.
+//! Queue `refund-payment`: a payment is refunded once, and never above the captured amount.
 
 use std::time::Duration;
 

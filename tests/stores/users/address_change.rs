@@ -1,5 +1,5 @@
-//! Address changes: they require the password, the current address is notified at once, and its
-//! owner can withdraw them.
+//! Address changes require the password. The current address is notified at once, and its owner can
+//! withdraw them.
 
 use std::time::Duration;
 
@@ -20,14 +20,14 @@ use users::{
 const NEW: &str = "countess@example.com";
 const WRONG: &str = "wrong horse battery staple";
 
-/// A person whose address is verified, and a session of theirs.
+/// A user whose address is verified, and one of their sessions.
 async fn verified(shop: &Shop) -> (UserId, Session) {
     let id = shop.enrol(ADA).await.id;
     assert_eq!(shop.verify_email(&shop.verification_token(id).await).await.status(), 204);
     (id, shop.enter(id).await)
 }
 
-/// As [`verified`], after the address has moved to [`NEW`].
+/// Like [`verified`], after the address has changed to [`NEW`].
 async fn moved(shop: &Shop) -> (UserId, Session) {
     let (id, session) = verified(shop).await;
     assert_eq!(shop.ask_for_address(&session, NEW).await.status(), 200);
@@ -157,7 +157,7 @@ async fn a_thief_with_the_password_cannot_keep_an_account_that_has_moved() {
     let withdraw = shop.withdraw_token(id).await;
     assert_eq!(shop.verify_email(&shop.verification_token(id).await).await.status(), 204);
     assert_eq!(shop.reservations().len(), 1);
-    // What a thief may try to make the move final.
+    // What an attacker may try to make the change permanent.
     let again = shop.ask_for_address(&thief, "third@example.com").await;
     assert_eq!((again.status(), code(&again).as_str()), (409, "email_changed_recently"));
     let registered = shop.register(ADA).await;

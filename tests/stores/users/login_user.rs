@@ -15,14 +15,14 @@ use tests::{
 use users::domain::SESSION_LIFETIME;
 
 const WRONG: &str = "wrong horse battery staple";
-/// Made by other programs, from `correct horse`.
+/// Hashes of `correct horse`, made by other programs.
 const OLD_HASHES: [&str; 3] = [
     "$2b$04$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e",
     "$argon2id$v=16$m=64,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$mjeOBTstiC9XBIvUIQnlKklNv6HJw2Hs8O7qXdo8fcw",
     "$argon2id$v=19$m=256,t=3,p=2$c2FsdHNhbHRzYWx0$7s7XYU9U3NZVQfVjsRUFb/U9fmKrmuSy",
 ];
 
-/// Everything that a function asks of AWS, whatever the order.
+/// The AWS operations of an invocation, sorted.
 fn asked(called: &Called) -> Vec<String> {
     let mut asked: Vec<_> = called
         .calls
@@ -139,7 +139,7 @@ async fn white_space_around_an_address_does_not_matter() {
 async fn a_password_matches_however_its_characters_are_composed() {
     const COMPOSED: &str = "caf\u{e9} au lait";
     const DECOMPOSED: &str = "cafe\u{301} au lait";
-    // Made by other programs, from the bytes of the decomposed form.
+    // Hashes of the decomposed form, made by other programs.
     const OLD: [&str; 2] = [
         "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$pyJkOsTK347lqAZWl8vxDgEU44vY2eJUmBxdiugAadE",
         "$2b$04$abcdefghijklmnopqrstuu.oMTCQjdCbYvSW3IQEvGWmdb6wOIFXe",
@@ -176,7 +176,7 @@ async fn an_unknown_address_a_wrong_password_and_a_disabled_user_are_one_and_the
         let disabled = shop.set_active(&admin, user.id, false).await;
         assert_eq!(disabled.status(), 200);
     }
-    // The first use of an instance reads the secrets, once.
+    // A cold instance reads each secret once.
     assert_eq!(
         shop.login_from("198.51.100.9", None, "grace@example.com", PASSWORD).await.status(),
         200
@@ -207,7 +207,7 @@ async fn an_unknown_address_a_wrong_password_and_a_disabled_user_are_one_and_the
         );
     }
     assert_eq!(asked(&wrong).len(), 3, "two buckets and one read: {:?}", asked(&wrong));
-    // The second try of each, too.
+    // The same holds for the second attempt of each.
     let again = shop.login_from("198.51.100.1", None, ADA, WRONG).await;
     for (number, email) in [(20, "eve@example.com"), (24, "dora@example.com")] {
         let other = shop.login_from(&format!("198.51.100.{number}"), None, email, WRONG).await;
@@ -227,7 +227,7 @@ async fn an_unknown_address_a_wrong_password_and_a_disabled_user_are_one_and_the
 #[tokio::test]
 async fn eleventh_attempt_is_throttled_and_the_owner_is_not() {
     let shop = Shop::open();
-    // Cheap to check, and that a wrong password is compared with it is all that matters here.
+    // A hash that is cheap to verify: only its failure matters here.
     shop.enrol_with(ADA, OLD_HASHES[1]).await;
     let owner = shop.login_from("192.0.2.1", None, ADA, "correct horse").await;
     let device = owner.header("x-device-token").unwrap();

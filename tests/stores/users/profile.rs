@@ -1,5 +1,5 @@
-//! Profiles and roles: changes are made as a whole and upon what was seen; who goes leaves nothing
-//! behind.
+//! Profiles and roles: changes are atomic and based on the version that was read, and deleted users
+//! leave no data behind.
 
 use std::sync::Arc;
 
@@ -332,7 +332,7 @@ async fn deleted_user_leaves_no_data_and_can_register_again() {
     let nobody = shop.refresh("x").await;
     assert_eq!(seen(&shop.refresh(&session.refresh_token).await), seen(&nobody));
     assert_eq!(kind(&shop.authorize(&session.access_token).await), "Unauthorized");
-    // While the gateway still remembers the token.
+    // The gateway still caches the authorizer's answer for the token.
     for called in [
         shop.me(&session).await,
         shop.delete_me(&session).await,
@@ -449,7 +449,7 @@ async fn role_change_is_atomic_under_any_fault() {
         first
     })
     .await;
-    // Credentials whose profile is missing are half a user: nothing is written.
+    // Credentials without a profile are a broken account: nothing is written.
     let (whole, half) = (Shop::open(), Shop::open());
     whole.enrol(ADA).await;
     half.aws.put("users", &whole.credentials()[0]);
@@ -480,7 +480,7 @@ async fn a_change_that_was_decided_upon_an_old_state_is_not_written() {
         UpdateOutcome::VersionConflict
     );
     assert_eq!(store.erase(&user, now, &trace).await.unwrap(), UpdateOutcome::VersionConflict);
-    // A person else has the address by now: their credentials are not touched.
+    // Another user has the address by now: their credentials stay unchanged.
     let present = shop.user(user.id).await;
     let mut foreign = shop.credentials().remove(0);
     foreign["user_id"] = json!({ "S": "usr_0199c2a8-0000-7000-8000-0000000000ff" });

@@ -1,5 +1,5 @@
-//! Mailed links: they work once, for their recipient, until they expire; and responses do not
-//! reveal whether one was sent.
+//! Mailed links work once, for their recipient, until they expire. Responses do not reveal whether
+//! a link was sent.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ fn operations(called: &Called) -> Vec<String> {
     asked
 }
 
-/// A link that does not work, whatever is wrong with it.
+/// Checks the answer to a link that does not work, which is the same for every reason.
 #[track_caller]
 fn refused(called: &Called) {
     assert_eq!(
@@ -190,7 +190,7 @@ async fn a_reset_ends_every_session_works_once_and_lets_its_owner_in() {
         "to ask for a link ends nothing"
     );
 
-    // What is refused uses nothing up.
+    // Rejected tokens use up nothing.
     for odd in ["", "x", &token[..token.len() - 1], &format!("{token}A"), &token.to_uppercase()] {
         refused(&shop.confirm_reset(odd, NEW_PASSWORD).await);
     }

@@ -113,7 +113,7 @@ async fn registration_creates_at_most_one_account_under_any_fault() {
 #[tokio::test]
 async fn a_registration_whose_answer_is_lost_on_its_way_to_the_function_succeeds() {
     let shop = Shop::new().retrying();
-    // The keys, the network's bucket, and then the account.
+    // The calls are: the two keys, the network's bucket, and then the account.
     shop.aws.fail(3, Fault::LoseResponse);
     let registered = shop.register(ADA).await;
     assert_eq!(
@@ -161,7 +161,7 @@ async fn a_network_that_registers_too_many_waits_and_no_other_does() {
         event["requestContext"]["identity"]["sourceIp"] = source.into();
         event
     };
-    // The network has used up its limit: its bucket is a whole quarter of an hour ahead.
+    // The network has used up its limit: its bucket is 15 minutes ahead.
     assert_eq!(shop.call("register-user", bucket("203.0.113.7")).await.status(), 409);
     let mut full = shop.aws.items("sessions").remove(0);
     let ahead = shop.clock.now().milliseconds() + 900_000;

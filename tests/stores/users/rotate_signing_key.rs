@@ -1,5 +1,5 @@
-//! The keys that sign: a rotation makes one, repeated or not, and tokens of the one before count
-//! until they expire.
+//! Signing keys: a rotation creates one key, even when repeated, and tokens of the previous key
+//! stay valid until they expire.
 
 use std::time::Duration;
 
@@ -57,13 +57,13 @@ async fn every_step_of_a_rotation_may_be_repeated() {
             after_step.push(shop.signing_keys());
         }
     }
-    // Nothing counts before the last step, and its repetition changes nothing.
+    // Before the last step nothing changes, and repeating a step has no effect.
     assert!(after_step[..6].iter().all(|keys| *keys == after_step[0] && keys.len() == 1));
     assert_eq!(after_step[6], after_step[7]);
     let keys = shop.signing_keys();
     assert_eq!((keys.len(), keys[&first[0].0].as_str()), (2, "retired"));
     assert_eq!(keys.values().filter(|status| *status == "current").count(), 1);
-    // All of it once more, late.
+    // All steps are repeated later.
     for step in STEPS {
         assert!(shop.rotation_step(step, "second").await.answer.is_ok(), "{step}");
     }
@@ -87,7 +87,7 @@ async fn rotation_creates_one_key_under_any_fault() {
                             "{:?}",
                             spoiled.answer
                         );
-                        // Steps make three calls, one and four.
+                        // The steps make three, one and four calls.
                         let calls = match now {
                             "createSecret" => 3,
                             "setSecret" => 0,
@@ -149,7 +149,7 @@ async fn tokens_that_were_signed_before_a_rotation_count_until_they_expire() {
     let renewed = async || Session::of(&shop.refresh(&session.refresh_token).await);
     let first = renewed().await.unwrap();
     shop.rotate_signing_key().await;
-    // This instance continues with its cached key, as long as it may.
+    // This instance uses its cached key until the cache expires.
     shop.clock.advance(CACHE_TTL - Duration::from_millis(1));
     let late = Session::of(&shop.refresh(&first.refresh_token).await).unwrap();
     shop.clock.advance(Duration::from_millis(1));
@@ -173,12 +173,12 @@ async fn tokens_that_were_signed_before_a_rotation_count_until_they_expire() {
     assert_eq!(counts().await, [true, true, true]);
     shop.clock.advance(Duration::from_millis(1));
     assert_eq!(counts().await, [false, true, true]);
-    // A second rotation in a hurry makes the first key no younger.
+    // A second rotation shortly afterwards does not extend the validity of the first key.
     shop.rotate_signing_key().await;
     shop.clock.advance(CACHE_TTL - Duration::from_secs(2));
     assert_eq!(counts().await, [false, true, true]);
-    // A token's time has whole seconds: that of the late one began one second before the copy of
-    // the keys was too old.
+    // Token times are whole seconds. The late token was issued one second before the cached keys
+    // expired.
     shop.clock.advance(Duration::from_secs(1));
     assert_eq!(counts().await, [false, false, true]);
     shop.clock.advance(Duration::from_secs(1));
@@ -205,10 +205,10 @@ async fn unknown_keys_reload_a_few_times_then_every_thirty_seconds() {
     shop.clock.advance(RELOAD_LIMIT.interval() - Duration::from_millis(1));
     assert_eq!((asks(&made_up).await, asks(&token).await), (0, 0));
     shop.clock.advance(Duration::from_millis(1));
-    // The copy of the keys is too old by now, too.
+    // The cached keys have expired by now, too.
     assert_eq!((asks(&made_up).await, asks(&made_up).await, asks(&token).await), (2, 0, 0));
 
-    // A key that is new is noticed at once, if something may be looked for.
+    // An unknown key reloads the keys at once, unless the reload limit is used up.
     shop.clock.advance(RELOAD_LIMIT.interval());
     shop.rotate_signing_key().await;
     let new = shop.enter(user.id).await.access_token;
@@ -290,7 +290,7 @@ async fn nothing_private_is_published() {
     assert_eq!(json!(called.status()), json!(200));
 }
 
-/// The status of a key, and how many keys sign.
+/// The status of a key, and the number of signing keys.
 fn status(shop: &Shop, kid: &str) -> (String, usize) {
     let keys = shop.signing_keys();
     (
@@ -374,14 +374,14 @@ async fn revocation_survives_faults_and_a_rotation_that_finishes_first() {
                 "{fault:?} at {call}: {:?}",
                 called.answer
             );
-            // Only the last call is tried again, from the start.
+            // Only the last call is retried, from the start.
             assert_eq!(called.answer.is_ok(), call == 3, "{fault:?} at {call}");
             shop.aws.heal();
             assert!(shop.revoke_key(&kid).await.answer.is_ok(), "{fault:?} at {call}");
             assert_eq!(status(&shop, &kid), ("revoked".to_owned(), 1), "{fault:?} at {call}");
         }
     }
-    // Between the revocation's read and its last write another rotation finishes.
+    // Another rotation finishes between the revocation's read and its last write.
     let shop = Shop::open();
     let kid = shop.signing_keys().keys().next().unwrap().clone();
     shop.aws.secrets_manager().begin_rotation("signing-key", "quick");

@@ -1,4 +1,4 @@
-//! Sessions: refresh tokens that count once, and what ends them.
+//! Sessions: refresh tokens work once, and certain events end a session.
 
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ use users::{
 
 const NEW_PASSWORD: &str = "another horse, another battery";
 
-/// The session after a refresh that succeeds.
+/// Refreshes a session that is still valid.
 async fn refreshed(shop: &Shop, session: &Session) -> Session {
     let called = shop.refresh(&session.refresh_token).await;
     Session::of(&called).unwrap_or_else(|| panic!("{:?}", called.answer))
 }
 
-/// Whether the gateway would let an access token in.
+/// Whether the authorizer accepts the session's access token.
 async fn is_in(shop: &Shop, session: &Session) -> bool {
     let called = shop.authorize(&session.access_token).await;
     assert!(["", "Unauthorized"].contains(&kind(&called)), "{:?}", called.answer);
@@ -158,7 +158,7 @@ async fn every_invalid_refresh_token_gets_the_same_answer() {
         check(&called, what);
         assert!(called.operations().is_empty(), "{what} costs no call");
     }
-    // Made under our key, but of a session that never was.
+    // A token under our key, but of a session that never existed.
     let stray = {
         let text = RefreshToken::open(&session.refresh_token, &shop.refresh_key().await).unwrap();
         let token = RefreshToken::first(text.subject, &shared::ids::Ids::System, shop.clock.now());
@@ -213,7 +213,7 @@ async fn user_changes_take_effect_at_the_next_refresh() {
     let renamed = refreshed(&shop, &session).await;
     assert_eq!(renamed.claims()["name"], "Ada King");
     assert!(is_in(&shop, &session).await, "a name logs nobody out");
-    // The token brings the present version along: from now on one transaction is enough again.
+    // The new token carries the current version, so one transaction is enough again.
     assert_eq!(shop.refresh(&renamed.refresh_token).await.operations(), ["TransactWriteItems"]);
     let renamed = refreshed(&shop, &renamed).await;
 
@@ -320,7 +320,7 @@ async fn a_changed_password_ends_every_other_session_and_not_this_one() {
     assert_eq!(shop.login(ADA, PASSWORD).await.status(), 401);
     assert_eq!(shop.login(ADA, NEW_PASSWORD).await.status(), 200);
     shop.check_accounts();
-    // Who changes it once more from the same session.
+    // A second password change from the same session.
     let last = refreshed(&shop, &next).await;
     assert_eq!(shop.change_password(&last, NEW_PASSWORD, PASSWORD).await.status(), 204);
     assert_eq!(shop.refresh(&last.refresh_token).await.status(), 200);
@@ -329,7 +329,7 @@ async fn a_changed_password_ends_every_other_session_and_not_this_one() {
 #[tokio::test]
 async fn wrong_current_password_is_rejected_and_throttled() {
     let shop = Shop::open();
-    // Cheap to check.
+    // A hash that is cheap to verify.
     let cheap = "$argon2id$v=16$m=64,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$mjeOBTstiC9XBIvUIQnlKklNv6HJw2Hs8O7qXdo8fcw";
     let user = shop.enrol_with(ADA, cheap).await;
     let (session, other) = (shop.enter(user.id).await, shop.enter(user.id).await);
@@ -411,7 +411,7 @@ async fn deleted_disabled_or_outdated_user_is_rejected() {
     shop.clock.advance(Duration::from_secs(1));
     assert_eq!(shop.authorize(&session.access_token).await.answer, unauthorized, "expired");
 
-    // The same keys in a world without her.
+    // The same keys in a shop without this user.
     let without = Shop::open();
     let gone = without.authorize(&session.access_token).await;
     assert_eq!((gone.answer.clone(), gone.operations()), (unauthorized, vec!["BatchGetItem"]));
@@ -434,11 +434,11 @@ async fn table_or_secret_failure_logs_no_user_out() {
             );
             assert!(is_in(&cold, &session).await, "{fault:?} at {call}");
         }
-        // And a refresh the signing key, its own keys, then the session.
+        // A refresh reads the signing key and the refresh key, then the session.
         for call in 0..3 {
             let cold = shop.cold();
             cold.aws.fail(call, fault);
-            // A transaction that is throttled is tried again by the table itself.
+            // The table retries a throttled transaction itself.
             let spoiled = if call == 2 && fault == Fault::Throttle { 200 } else { 503 };
             assert_eq!(
                 cold.refresh(&session.refresh_token).await.status(),
@@ -452,7 +452,7 @@ async fn table_or_secret_failure_logs_no_user_out() {
             );
         }
     }
-    // A token of a key that is newer than the copy: the keys cannot be read again.
+    // The token's key is newer than the cached ones, and the keys cannot be reloaded.
     let warm = shop.cold();
     assert!(is_in(&warm, &session).await);
     shop.rotate_signing_key().await;

@@ -1,4 +1,4 @@
-//! Account takeover: what a thief started ends when the owner resets the password.
+//! Account takeover: a password reset by the owner revokes everything the attacker started.
 
 use tests::shop::{
     Shop,
@@ -8,7 +8,7 @@ use tests::shop::{
 const THIEF: &str = "mallory@example.net";
 const OWNERS: &str = "the owner's new password";
 
-/// Mallory registers the victim's address, logs in and asks for an address of her own.
+/// Mallory registers the victim's address, logs in and requests a change to her own address.
 async fn registered_by_a_thief(shop: &Shop) -> (shared::ids::UserId, Session, String, String) {
     assert_eq!(shop.register(ADA).await.status(), 201);
     let login = shop.login_from("192.0.2.66", None, ADA, PASSWORD).await;
