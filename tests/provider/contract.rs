@@ -1,4 +1,4 @@
-//! The contract: what is asked of every provider.
+//! The contract tests that every payment provider has to pass.
 
 use provider::{
     CardToken, ChargeRequest, DisputeState, KeyState, PaymentId, PaymentProvider, ProviderError,
@@ -13,21 +13,20 @@ use shared::{
 
 pub const PRICE: i64 = 5998;
 
-/// A provider, and what only its own world knows.
+/// A provider under test, and the actions outside its API.
 pub trait World: Sync {
     fn provider(&self) -> &dyn PaymentProvider;
 
-    /// A token that is charged, one that is declined, and one whose customer has to do something
-    /// first.
+    /// Tokens that are charged, declined, and require a customer action.
     fn tokens(&self) -> Tokens;
 
-    /// The customer does what they have to do.
+    /// Completes the customer action.
     fn act<'a>(&'a self, order: &'a ChargeRequest, transaction_id: &'a str) -> BoxFuture<'a, ()>;
 
-    /// How often a payment was really charged.
+    /// The number of charges that were made for a payment.
     fn charges<'a>(&'a self, payment: PaymentId) -> BoxFuture<'a, usize>;
 
-    /// The same provider, called with credentials that it rejects.
+    /// The same provider with an API key that it rejects, if it can reject one.
     fn with_wrong_key(&self) -> Option<Box<dyn PaymentProvider>> {
         None
     }
@@ -36,18 +35,17 @@ pub trait World: Sync {
         Clock::System.now()
     }
 
-    /// Refunds a charge at the provider's dashboard itself; answers the provider's name for the
-    /// refund.
+    /// Refunds a charge in the provider's dashboard. Returns the provider's refund id.
     fn refund_by_hand<'a>(&'a self, transaction_id: &'a str, amount: i64) -> BoxFuture<'a, String>;
 
-    /// A refund that succeeded fails.
+    /// Fails a refund that had succeeded.
     fn fail_refund<'a>(
         &'a self,
         order: &'a RefundRequest,
         provider_refund_id: &'a str,
     ) -> BoxFuture<'a, ()>;
 
-    /// The buyer's bank opens a dispute of a charge, or moves it on to another state.
+    /// The buyer's bank opens a dispute of a charge, or moves it to another state.
     fn dispute<'a>(
         &'a self,
         dispute_id: &'a str,
@@ -55,13 +53,13 @@ pub trait World: Sync {
         state: DisputeState,
     ) -> BoxFuture<'a, ()>;
 
-    /// Whether it is all there: keys, looks by our own id, and refunds that end at what was
-    /// charged.
+    /// Whether the provider has idempotency keys, a search by our id, and a refund limit at the
+    /// charged amount.
     fn is_complete(&self) -> bool {
         true
     }
 
-    /// Whether it plays the buyer's bank too: refunds that fail later, and disputes.
+    /// Whether it also simulates the buyer's bank: refunds that fail later, and disputes.
     fn has_banks(&self) -> bool {
         self.is_complete()
     }
@@ -77,7 +75,7 @@ pub fn usd(amount: i64) -> Money {
     Money::new(amount, Currency::parse("USD").unwrap())
 }
 
-/// A payment of its own.
+/// A charge request for a new payment, with ids derived from `name`.
 pub fn to_charge(name: &str, token: &str) -> ChargeRequest {
     let order_id: OrderId = ids::derive(&["contract", name]);
     let payment_id = PaymentId::automatic(order_id);
@@ -114,7 +112,7 @@ fn known(order: &ChargeRequest, transaction_id: &str) -> ChargeRequest {
     ChargeRequest { transaction_id: Some(transaction_id.to_owned()), ..order.clone() }
 }
 
-/// Charges, and answers the provider's name for it.
+/// Charges a payment and returns the provider's transaction id.
 async fn charged(world: &dyn World, order: &ChargeRequest) -> String {
     match world.provider().charge(order).await.unwrap() {
         ProviderResult::Succeeded { transaction_id, amount, order_id } => {
@@ -125,7 +123,7 @@ async fn charged(world: &dyn World, order: &ChargeRequest) -> String {
     }
 }
 
-/// The whole contract, for a provider without other payments: `salt` separates runs.
+/// The whole contract. `salt` separates the payments of test runs.
 pub async fn holds(world: &dyn World, salt: &str) {
     let named = |name: &str| format!("{salt} {name}");
     a_charge_takes_the_money_once(world, &named("charge")).await;
@@ -175,7 +173,7 @@ async fn a_charge_takes_the_money_once(world: &dyn World, name: &str) {
     }
 }
 
-/// What is asked of a provider's idempotency keys. It needs no search and no list.
+/// The contract of idempotency keys. It needs neither search nor list.
 pub async fn keys_hold(world: &dyn World, salt: &str) {
     let named = |name: &str| format!("{salt} {name}");
     voided_charge_is_rejected_when_it_arrives(world, &named("void")).await;
@@ -297,7 +295,7 @@ async fn what_is_charged_cannot_be_called_off(world: &dyn World, name: &str) {
     assert_eq!(world.charges(order.payment_id).await, 1);
 }
 
-/// Refunds, and returns the provider's id of the refund.
+/// Refunds a charge and returns the provider's refund id.
 async fn given_back(world: &dyn World, order: &RefundRequest) -> String {
     match world.provider().refund(order).await.unwrap() {
         RefundResult::Succeeded { provider_refund_id, amount } => {
@@ -358,8 +356,8 @@ async fn a_refund_made_at_the_provider_is_found(world: &dyn World, name: &str) {
     );
     let succeeded = RefundResult::Succeeded { provider_refund_id: id.clone(), amount: usd(1000) };
     assert_eq!(found.result, succeeded);
-    // Later it is looked up by the provider's name, under an id that the provider has never heard
-    // of.
+    // Later the refund is found by the provider's refund id, although the provider does not know
+    // ours.
     let recorded = RefundRequest {
         provider_refund_id: Some(id),
         ..to_refund(&order, &transaction, "recorded", 1000)

@@ -1,5 +1,5 @@
-//! A provider in this process that counts what it really charges, keeps idempotency keys as Stripe
-//! does and forgets them after a day, and loses requests and answers on command.
+//! An in-process provider that counts its charges and loses requests and responses on command. Like
+//! Stripe, it stores idempotency keys and deletes them after a day.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -22,23 +22,22 @@ use tests::shop;
 
 use crate::contract::{self, Tokens, World, to_charge, to_refund, usd};
 
-/// For how long a key is remembered.
+/// The retention of an idempotency key.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
-/// What is lost of a call.
+/// The fault of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// It never arrives.
+    /// The request never arrives.
     Request,
     /// The request is executed, and its response is lost.
     Answer,
-    /// It arrives later, when the test delivers it.
+    /// The request arrives when the test delivers it.
     Late,
-    /// The provider fails and stores that answer under the key.
+    /// The provider fails and stores that response under the key.
     ServerError,
 }
 
-/// The provider.
 #[derive(Clone)]
 pub struct Double {
     clock: Clock,
@@ -52,22 +51,22 @@ pub struct Books {
     refunds: BTreeMap<String, Refunded>,
     disputes: BTreeMap<String, (String, DisputeState)>,
     keys: HashMap<String, Remembered>,
-    /// The key whose request runs for as long as the test says.
+    /// The key whose request is in progress until the test resets this field.
     pub running: Option<String>,
-    /// Charges that arrive later.
+    /// Charge requests that arrive later.
     late: Vec<ChargeRequest>,
     losses: Vec<Option<Loss>>,
     silent: bool,
-    /// Whether it answers that there are too many requests.
+    /// Whether calls are rejected for too many requests.
     pub overloaded: bool,
     pub calls: usize,
-    /// How often a key was taken, or tried to.
+    /// How often a key was claimed, or a claim attempted.
     pub probes: usize,
-    /// Whether only lists and keys show what was charged.
+    /// Whether the search misses new charges, so only lists and keys find them.
     pub search_lags: bool,
 }
 
-/// What is stored under an idempotency key.
+/// The request and response stored under an idempotency key.
 #[derive(Clone)]
 struct Remembered {
     at: Timestamp,
@@ -77,9 +76,9 @@ struct Remembered {
 
 #[derive(Clone)]
 enum KeyAnswer {
-    /// The answer to a charge, as it was given.
+    /// The original response to a charge.
     Charge(ProviderResult),
-    /// The request that only took the key.
+    /// A request that only claimed the key.
     Probe,
     Refund(String),
     ServerError,
@@ -96,7 +95,7 @@ struct Intent {
 
 #[derive(Clone)]
 struct Refunded {
-    /// None: it was made by hand.
+    /// `None` for refunds made in the dashboard.
     refund_id: Option<RefundId>,
     transaction_id: String,
     amount: i64,
@@ -112,7 +111,7 @@ impl Double {
         self.books.lock().unwrap()
     }
 
-    /// The faults of the next calls, in order.
+    /// Sets the faults of the next calls, in order.
     pub fn lose(&self, losses: &[Option<Loss>]) {
         self.books().losses = losses.iter().rev().copied().collect();
     }
@@ -125,7 +124,7 @@ impl Double {
         self.wrong_key.store(rejected, Ordering::Relaxed);
     }
 
-    /// The charges that were late arrive.
+    /// Delivers the delayed charge requests.
     pub fn deliver_late(&self) {
         let (now, mut books) = (self.clock.now(), self.books());
         for order in std::mem::take(&mut books.late) {
@@ -150,14 +149,13 @@ impl Double {
             .sum()
     }
 
-    /// Whether money may be moved with our credentials. Reading is allowed, as with a restricted
-    /// key.
+    /// Rejects wrong credentials. Like a restricted key, they still allow reads.
     fn authorise(&self) -> Result<(), ProviderError> {
         let rejected = self.wrong_key.load(Ordering::Relaxed);
         if rejected { Err(ProviderError::CredentialsRejected("403".to_owned())) } else { Ok(()) }
     }
 
-    /// Carries a call out, or loses it.
+    /// Executes a call, or loses it.
     fn carry_out<T>(
         &self,
         call: impl FnOnce(&mut Books, Timestamp) -> Result<T, ProviderError>,
@@ -179,7 +177,8 @@ impl Double {
 }
 
 impl Books {
-    /// The result of a key, if it is still stored and no request under it is running.
+    /// The stored result of a key, if the key has not expired and no request under it is in
+    /// progress.
     fn under(
         &self,
         key: &str,
@@ -241,7 +240,7 @@ impl Books {
         Ok(result)
     }
 
-    /// Takes a key without charging.
+    /// Claims a key without charging.
     fn void(&mut self, order: &ChargeRequest, now: Timestamp) -> Result<KeyState, ProviderError> {
         self.probes += 1;
         let (key, body) = (order.payment_id.to_string(), format!("probe {}", order.payment_id));
@@ -255,7 +254,7 @@ impl Books {
         Ok(KeyState::Voided)
     }
 
-    /// The intent of a payment in the list of those that were created around the time it was sent.
+    /// The intent of a payment, from the list of those created around the time the charge was sent.
     fn listed(&self, order: &ChargeRequest) -> Option<ProviderResult> {
         let around = Duration::from_secs(300);
         let (first, last) = order.sent?;
@@ -267,7 +266,7 @@ impl Books {
         self.intents.values().find(ours).map(|intent| intent.result.clone())
     }
 
-    /// The intent of a payment: the one that charged, if there are several.
+    /// The intent of a payment: the charged one, if there are several.
     fn intent(&self, order: &ChargeRequest) -> Option<String> {
         let ours = |(_, intent): &(&String, &Intent)| intent.payment_id == order.payment_id;
         let charged = |(_, intent): &(&String, &Intent)| {
@@ -307,7 +306,7 @@ impl Books {
     }
 }
 
-/// The body of a charge, as far as it can differ.
+/// The parts of a charge's body that may differ.
 fn body_of(order: &ChargeRequest) -> String {
     format!("{} {:?} {} {:?}", order.order_id, order.amount, order.token.as_str(), order.return_url)
 }

@@ -1,4 +1,4 @@
-//! Stripe, as localstripe plays it: the real wire, with a test's own cards.
+//! Stripe, emulated by localstripe: the real HTTP API with test cards.
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ impl LocalStripe {
         Self { base, http, provider, tokens: tokens.try_into().unwrap(), is_complete: false }
     }
 
-    /// The same, reached through the proxy at `base` that adds what localstripe lacks.
+    /// Stripe behind the proxy at `base`, which adds the rules that localstripe lacks.
     pub async fn behind(base: String) -> Self {
         Self { is_complete: true, ..Self::at(base).await }
     }
@@ -60,7 +60,7 @@ impl LocalStripe {
         &self.base
     }
 
-    /// How much of a charge was refunded.
+    /// The refunded amount of a charge.
     pub async fn refunded(&self, order: &ChargeRequest) -> i64 {
         let refunds = self.get("/v1/refunds?limit=1000").await;
         let of_order =
@@ -87,7 +87,7 @@ impl LocalStripe {
     }
 }
 
-/// A shop over this world, whose provider is Stripe at `base`.
+/// A shop whose provider is Stripe at `base`.
 pub fn over_stripe(aws: Aws, base: &str, clock: Clock) -> Shop {
     aws.secrets_manager().set("stripe-key", KEY);
     let settings = StripeSettings { base: base.to_owned(), return_url: None, live: false };
@@ -174,12 +174,12 @@ impl World for LocalStripe {
     }
 }
 
-/// Where localstripe runs.
+/// The base URL of the running localstripe.
 pub fn running() -> String {
     config::optional("LOCALSTRIPE_URL").expect("no localstripe runs: python3 localstack/localstripe.py cargo test -p tests --test provider")
 }
 
-/// Separates runs, all of which localstripe keeps.
+/// A prefix that separates test runs, because localstripe keeps all objects.
 pub fn salt() -> String {
     Ids::System.bytes::<8>().iter().map(|byte| format!("{byte:02x}")).collect()
 }

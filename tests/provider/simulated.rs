@@ -1,4 +1,4 @@
-//! The simulated provider, over the embedded table.
+//! The simulated provider over the embedded DynamoDB.
 
 use provider::{
     ChargeRequest, DisputeState, PaymentId, PaymentProvider, ProviderError, ProviderResult,
@@ -46,7 +46,7 @@ impl World for SimulatedWorld {
         }
     }
 
-    /// The customer has acted by the time of the query.
+    /// In the simulation the customer has acted by the time of the query.
     fn act<'a>(&'a self, _: &'a ChargeRequest, _: &'a str) -> BoxFuture<'a, ()> {
         Box::pin(std::future::ready(()))
     }
@@ -120,7 +120,7 @@ async fn each_test_token_behaves_as_documented() {
         let look = world.provider.retrieve(&order).await.unwrap();
         assert_eq!(look.map_or("unknown", |fact| said(&Ok(fact))), then, "{token}");
         assert_eq!(world.count(order.payment_id), charges, "{token}");
-        // The second try of what was lost, and the second look at what was late, are charged once.
+        // A repeated lost charge and a repeated query of a late one are charged once.
         if matches!(token, "tok_timeout_before_charge" | "tok_5xx_then_ok" | "tok_late_webhook") {
             assert!(succeeds(&world.provider.charge(&order).await), "{token}");
             assert_eq!(world.count(order.payment_id), 1, "{token}");

@@ -1,5 +1,5 @@
-//! Stripe with its idempotency keys: localstripe behind the proxy that adds them. Real Stripe was
-//! not called.
+//! Stripe with idempotency keys: localstripe behind the proxy that adds them. Real Stripe was not
+//! called.
 
 use std::{ops::Deref, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::{
     localstripe::{LocalStripe, over_stripe, running, salt},
 };
 
-/// Stripe behind the proxy, and the clock that forgets keys.
+/// Stripe behind the proxy, and the clock that expires keys.
 async fn stripe() -> (LocalStripe, KeyProxy, Clock) {
     let clock = Clock::manual(Clock::System.now());
     let proxy = KeyProxy::before(running(), clock.clone());
@@ -190,7 +190,7 @@ async fn lost_charge_of_a_cancelled_order_is_voided_and_rejected_when_it_arrives
 #[tokio::test]
 async fn charge_whose_answer_was_lost_is_read_from_its_key_and_refunded() {
     let till = PaymentsFixture::new().await;
-    // Stripe's search shows a charge after a minute or so: the key shows it at once.
+    // Stripe's search finds a charge only after about a minute. The key finds it at once.
     till.proxy.lag_search(true);
     till.proxy.fail_next(&[Fault::AnswerLost]);
     till.charge().await;

@@ -1,4 +1,4 @@
-//! Payments over the test double: each order is charged and refunded once, whatever is lost.
+//! Payments over the test double: each order is charged and refunded once under any loss.
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 

@@ -1,5 +1,5 @@
-//! Charges whose order is cancelled or expires before their outcome is known: what never arrived is
-//! voided, what arrived is recorded.
+//! Charges whose order is cancelled or expires before their outcome is known: those that never
+//! arrived are voided, the others are recorded.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
 
 const HOUR: u64 = 60;
 
-/// A till whose charge was lost in this way, and whose order is cancelled.
+/// A shop whose charge suffers this loss, and whose order is cancelled.
 async fn cancelled_after(loss: Loss) -> PaymentsFixture {
     let till = PaymentsFixture::new();
     till.double.lose(&[Some(loss)]);
@@ -44,7 +44,7 @@ async fn charge_arriving_after_its_void_is_not_captured() {
 #[tokio::test]
 async fn charge_that_arrives_before_it_is_voided_is_recorded_and_refunded() {
     let till = cancelled_after(Loss::Late).await;
-    // The search does not show the charge yet, the key does.
+    // The search does not find the charge yet, but the key does.
     till.double.books().search_lags = true;
     till.double.deliver_late();
     till.reconcile_after(2).await;
@@ -76,7 +76,7 @@ async fn charge_of_an_order_that_is_still_wanted_is_sent_again() {
 
 #[tokio::test]
 async fn lost_answers_while_voiding_leave_the_charge_voided_once() {
-    // The answers to the search, to the first and to the second request that takes the key.
+    // The faults of the search, and of the first and second request that claims the key.
     for losses in [
         [None, Some(Loss::Answer), None],
         [None, Some(Loss::Request), Some(Loss::Answer)],

@@ -1,5 +1,5 @@
-//! Webhooks as Stripe sends and signs them: ours are believed, and forged, old and altered ones are
-//! refused.
+//! Webhooks in Stripe's format and with its signatures: genuine ones are accepted, and forged, old
+//! or altered ones rejected.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::{
 
 const SECRET: &str = "whsec_of_this_endpoint";
 
-/// What came to the endpoint: its signature, and its body as it was sent.
+/// A webhook request as received: its signature and body.
 #[derive(Clone)]
 struct Sent {
     signature: String,
@@ -32,7 +32,7 @@ struct Sent {
 }
 
 impl Sent {
-    /// When it says that it was made, in seconds.
+    /// The timestamp in the signature, in seconds.
     fn made_at(&self) -> i64 {
         self.signature
             .strip_prefix("t=")
@@ -44,7 +44,7 @@ impl Sent {
     }
 }
 
-/// An endpoint of our own, which keeps what it is sent about the payment whose id is `about`.
+/// Receives webhooks until one contains the payment id `about`.
 async fn receive(listener: TcpListener, about: String) -> Sent {
     loop {
         let (mut connection, _) = listener.accept().await.unwrap();
@@ -105,7 +105,7 @@ async fn signed_stripe_webhooks_apply_once_and_others_are_rejected() {
         .json(&endpoint);
     register.send().await.unwrap().error_for_status().unwrap();
 
-    // A payment that waits for its customer.
+    // A payment that requires a customer action.
     let shop = over_stripe(Aws::new(), &running(), Clock::manual(Clock::System.now()));
     shop.aws
         .secrets_manager()
@@ -120,7 +120,7 @@ async fn signed_stripe_webhooks_apply_once_and_others_are_rejected() {
     let state = async || shop.payments.store().intent(order.order_id).await.unwrap().unwrap().state;
     assert_ne!(state().await, IntentState::Captured);
 
-    // The customer completes 3-D Secure; Stripe sends a webhook.
+    // The customer completes 3-D Secure, and Stripe sends a webhook.
     let attempts = shop.aws.items("payments");
     let transaction = attempts
         .iter()

@@ -1,4 +1,4 @@
-//! One schedule: what happens, in which order, and what must hold in the end.
+//! One schedule: the random events, their order, and the settling of all orders afterwards.
 
 mod checks;
 mod outage;
@@ -15,8 +15,8 @@ use tests::{
     sqs::QueuedMessage,
 };
 
-/// The queues that trade fills. Their order decides what a seed plays: with another one, the seeds
-/// that once failed play something else.
+/// The queues of the simulation. Their order determines what a seed does, so changing it makes the
+/// regression seeds ineffective.
 const QUEUES: [&str; 10] = [
     "order-events",
     "reserve-stock",
@@ -29,14 +29,14 @@ const QUEUES: [&str; 10] = [
     "send-notification",
     "record-entry",
 ];
-/// The tables whose changes trade publishes, in an order that seeds rely on as well.
+/// The tables whose changes are published, in an order on which the seeds depend as well.
 const TABLES: [&str; 3] = ["orders", "stock", "payments"];
 const PRICE: i64 = 2999;
-/// How an order ends whose charge request did not arrive, and which was cancelled before it was sent
-/// again.
+/// The final state of an order whose charge request was lost, and which was cancelled before the
+/// request was repeated.
 pub const NOT_SENT_AGAIN: &str = ", its charge was lost and not sent again";
 
-/// A shop, some orders, and a generator that decides what happens to them.
+/// A shop, its orders, and the random number generator that decides what happens to them.
 pub struct Schedule {
     seed: u64,
     random: u64,
@@ -46,16 +46,15 @@ pub struct Schedule {
     positions: BTreeMap<&'static str, Option<String>>,
     trace: String,
     payments: u32,
-    /// What people of the shop did: each thing has a key of its own.
+    /// Number of admin requests; each has its own idempotency key.
     errands: u32,
     /// Percentage of calls with an injected fault.
     faults: u64,
-    /// What happens to requests to the provider, until the schedule changes it.
+    /// The state of the provider's network between outages.
     network: Network,
-    /// Whether the provider was away for longer than it remembers idempotency keys.
+    /// Whether an outage exceeded the retention of the provider's idempotency keys.
     had_day_outage: bool,
-    /// Changes that their publishers, and messages that their consumers were never given: they lie
-    /// among the dead letters.
+    /// Changes and messages that were never delivered, as if they were in dead-letter queues.
     lost_changes: Vec<(&'static str, Vec<Value>)>,
     lost_messages: Vec<(&'static str, QueuedMessage)>,
 }
@@ -103,7 +102,7 @@ impl Schedule {
         let _ = writeln!(self.trace, "  {what}");
     }
 
-    /// Everything goes wrong that can.
+    /// Places orders and runs random events with faults.
     pub async fn disturb(&mut self) {
         let orders = 1 + self.below(3);
         for number in 0..orders {
@@ -115,8 +114,8 @@ impl Schedule {
         }
     }
 
-    /// What is confirmed is not over: it can be shipped, cancelled or refunded, and everything continues
-    /// wrong once more.
+    /// Continues with random events if an order is confirmed: it can be shipped, cancelled or
+    /// refunded.
     pub async fn carry_on(&mut self) {
         if self.shop.aws.orders().iter().any(|order| text(order, "status") == "confirmed") {
             self.muddle_along(60).await;
@@ -150,8 +149,8 @@ impl Schedule {
         self.note(&format!("{seconds} seconds pass"));
     }
 
-    /// The faults end; what was sent arrives; the schedules run. Nothing else happens: no buyer pays
-    /// any more.
+    /// Ends the faults, delivers everything and runs the schedules until nothing is pending. No
+    /// buyer pays any more.
     pub async fn calm_down(&mut self) {
         self.network = Network::Up;
         self.heal();
@@ -177,8 +176,7 @@ impl Schedule {
         panic!("not settled: {:#?}\n{}", self.unsettled(), self.story());
     }
 
-    /// An operator redrives the dead letters: late, and on top of everything that has
-    /// up for it since.
+    /// An operator redrives the dead-letter queues, after later events have been processed.
     pub async fn redrive(&mut self) {
         for (table, records) in std::mem::take(&mut self.lost_changes) {
             let operation = publisher_of(table);
@@ -201,7 +199,7 @@ impl Schedule {
         self.note(&format!("{operation}: {:?}", called.answer));
     }
 
-    /// The changes of one table go to its publisher: some twice, some never.
+    /// Sends the changes of one table to its publisher: some twice, some never.
     async fn publish(&mut self) {
         let table = TABLES[self.below(3) as usize];
         let operation = publisher_of(table);
@@ -225,13 +223,13 @@ impl Schedule {
             records.len(),
             if called.answer.is_ok() { "sent" } else { "failed" }
         ));
-        // What fails is given again; now and then so is what did not.
+        // Failed batches are redelivered, and occasionally successful ones too.
         if called.answer.is_ok() && !self.chance(10) {
             self.positions.insert(table, Some(position));
         }
     }
 
-    /// One message, whichever, goes to its consumer: some twice, some never.
+    /// Delivers a random message to its consumer: some twice, some never.
     async fn deliver(&mut self) {
         let first = self.below(QUEUES.len() as u64) as usize;
         let mut queues = (0..QUEUES.len()).map(|step| QUEUES[(first + step) % QUEUES.len()]);
@@ -268,8 +266,8 @@ impl Schedule {
         }
     }
 
-    /// Injects faults into some of the next calls; sometimes into all from one on, as if the function had died
-    /// there.
+    /// Injects faults into some of the next calls, or occasionally into all calls after a certain
+    /// one, as if the function had died.
     fn spoil(&mut self) {
         if self.chance(self.faults / 2) {
             let network = self.broken_network();
@@ -292,7 +290,7 @@ impl Schedule {
         self.shop.provider.set_network(self.network);
     }
 
-    /// Everything under way arrives.
+    /// Delivers all pending changes and messages.
     async fn drain(&mut self) {
         for _ in 0..200 {
             let mut moved = false;
@@ -327,8 +325,8 @@ impl Schedule {
                     .map(|answer| answer["batchItemFailures"].to_string())
                     .unwrap_or_default();
                 for message in messages {
-                    // What is not possible yet (a mail whose sender may still be at work) is asked
-                    // for again after a while.
+                    // A message that cannot be processed yet (such as a mail whose sender may still
+                    // be running) is redelivered later.
                     if failed.contains(&format!("\"{}\"", message.id)) {
                         self.shop.aws.queues().give_back(queue, message);
                     } else {
@@ -343,7 +341,7 @@ impl Schedule {
         panic!("messages without end\n{}", self.story());
     }
 
-    /// What still waits for something.
+    /// The records and messages that are still pending.
     fn unsettled(&self) -> Vec<String> {
         let mut waiting = Vec::new();
         for table in ["orders", "payments"] {

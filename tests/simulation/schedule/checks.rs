@@ -1,4 +1,4 @@
-//! What must hold in the end: the invariants of every order, and the ledger.
+//! Invariants at the end of a schedule: of every order, and of the ledger.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{NOT_SENT_AGAIN, QUEUES, Schedule, number, text};
 
 impl Schedule {
-    /// The promises. Answers how the orders ended.
+    /// Checks the invariants of the orders. Returns their final states.
     pub fn check(&self) -> Vec<String> {
         for queue in QUEUES {
             let rejected = self.shop.aws.queues().waiting(&format!("{queue}-dead-letter"));
@@ -92,8 +92,8 @@ impl Schedule {
         let ends = ends.collect();
         let left = self.came_in() - sold;
         assert_eq!(self.figures(), (left, left), "the stock does not add up\n{}", self.story());
-        // A message that is lost takes its mail with it; what was noted was sent, and now and then
-        // once more after a crash.
+        // A lost message loses its mail. Every recorded mail was sent, occasionally twice after a
+        // crash.
         let (noted, sent) =
             (self.shop.aws.items("notifications").len(), self.shop.aws.mails().mails().len());
         let lost =
@@ -102,8 +102,8 @@ impl Schedule {
         ends
     }
 
-    /// What holds once nothing is lost any more: every movement is in the ledger, and
-    /// every buyer is notified.
+    /// Checks the state after the redrive: every movement is in the ledger, and every buyer was
+    /// notified.
     pub async fn check_books(&self) {
         let (mut accounts, mut units): (BTreeMap<String, i64>, BTreeMap<String, i64>) =
             Default::default();
@@ -116,8 +116,8 @@ impl Schedule {
         {
             for line in entry["lines"]["L"].as_array().into_iter().flatten().map(|line| &line["M"])
             {
-                // `stock:<product>:<bucket>` and `customer_funds:<order>`: there is one product, and
-                // all orders are one sum.
+                // Accounts are `stock:<product>:<bucket>` and `customer_funds:<order>`. There is
+                // one product, and the balances of all orders are added up.
                 let account = text(line, "account");
                 let account = account
                     .strip_prefix(&format!("stock:{}:", self.product))
@@ -154,10 +154,10 @@ impl Schedule {
             self.story()
         );
 
-        // What moved a moment ago is not judged.
+        // Recent changes are not audited.
         self.shop.clock.advance(ledger::GRACE);
-        // Whatever there is now and then, as that looks into every shard of every index; otherwise
-        // each order alone.
+        // Some schedules audit everything, which queries every shard of every index. The others
+        // audit each order by its id.
         let finds_all = self.seed.is_multiple_of(4);
         let asked = if finds_all {
             vec![json!({})]
@@ -204,7 +204,7 @@ impl Schedule {
         }
     }
 
-    /// How many of the product were booked in, less those that were written off.
+    /// The quantity of the product that was received, minus the quantity that was written off.
     fn came_in(&self) -> i64 {
         let items = self.shop.aws.items("stock");
         items
@@ -214,7 +214,7 @@ impl Schedule {
             .sum()
     }
 
-    /// How many there are on hand, and how many are available, in all parts together.
+    /// The quantities on hand and available, over all shards.
     fn figures(&self) -> (i64, i64) {
         let items = self.shop.aws.items("stock");
         let parts = items.iter().filter(|item| text(item, "pk").starts_with("STOCK#"));

@@ -1,5 +1,5 @@
-//! The provider is out of reach: for one request, for a while, or for longer than an order waits
-//! for its payment.
+//! Outages of the provider: for one request, for a while, or for longer than an order's payment
+//! deadline.
 
 use serde_json::{Value, json};
 use tests::{events, provider::Network, shop::PAY_WITHIN};
@@ -7,8 +7,8 @@ use tests::{events, provider::Network, shop::PAY_WITHIN};
 use super::Schedule;
 
 impl Schedule {
-    /// The provider does not take charges for a while, and everything else works: an order is
-    /// placed, and the buyers may cancel, or wait until the time to pay is over.
+    /// Runs an outage of the provider while everything else works. An order is placed, and buyers
+    /// may cancel it, pay or let it expire.
     pub(super) async fn outage(&mut self, number: u64) {
         self.network = self.broken_network();
         self.heal();
@@ -31,7 +31,7 @@ impl Schedule {
             }
         }
         self.drain().await;
-        // No request is on its way for a day.
+        // For a day no request is in flight.
         if self.chance(15) {
             self.deliver_late_charges().await;
             self.had_day_outage = true;
@@ -40,7 +40,7 @@ impl Schedule {
         }
     }
 
-    /// The network to the provider changes, and stays so for a while: mostly for the better.
+    /// Changes the state of the provider's network, mostly to `Up`.
     pub(super) fn change_network(&mut self) {
         self.network = if self.chance(65) { Network::Up } else { self.broken_network() };
         self.shop.provider.set_network(self.network);
@@ -60,7 +60,7 @@ impl Schedule {
         BROKEN[self.below(BROKEN.len() as u64) as usize]
     }
 
-    /// The provider does not answer for about as long as an order waits for its payment, or longer.
+    /// Makes the provider unavailable for about the payment deadline, or longer.
     pub(super) async fn provider_is_away(&mut self) {
         self.network = [
             Network::RequestsLost,
@@ -83,7 +83,7 @@ impl Schedule {
         }
     }
 
-    /// The buyer cancels the order that was placed last.
+    /// The buyer cancels the latest order.
     async fn cancel(&mut self) {
         let Some(order) = self.orders.last().cloned() else { return };
         let request = events::post("/orders", &Value::Null)

@@ -1,4 +1,4 @@
-//! What buyers, the staff of the shop and the payment provider do.
+//! Requests of buyers, of the shop's staff and of the payment provider.
 
 use serde_json::{Value, json};
 use tests::{aws::Called, events};
@@ -39,7 +39,7 @@ impl Schedule {
         }
     }
 
-    /// A card: every other one is good.
+    /// A random card token, in half of the cases a good one.
     fn token(&mut self) -> &'static str {
         let chosen = self.below(2 * TOKENS.len() as u64) as usize;
         TOKENS.get(chosen).copied().unwrap_or(TOKENS[0])
@@ -49,7 +49,7 @@ impl Schedule {
         let chosen = self.below(self.orders.len() as u64) as usize;
         let order = self.orders[chosen].clone();
         let token = self.token();
-        // Now and then the same request again, as impatient clients do.
+        // Occasionally the same request is repeated, as impatient clients do.
         if !self.chance(40) {
             self.payments += 1;
         }
@@ -63,7 +63,7 @@ impl Schedule {
         ));
     }
 
-    /// A person cancels, ships or delivers an order.
+    /// An admin cancels, ships or delivers an order.
     pub(super) async fn step(&mut self) {
         let chosen = self.below(self.orders.len() as u64) as usize;
         let order = self.orders[chosen].clone();
@@ -74,7 +74,7 @@ impl Schedule {
             .iter()
             .find(|item| text(item, "order_id") == order)
             .map(|item| text(item, "status"));
-        // Mostly what comes next, and now and then what must not.
+        // Mostly the next regular transition, occasionally an invalid one.
         let operation = match (status.unwrap_or_default().as_str(), self.below(20)) {
             ("confirmed", 0..12) | ("shipped", 0) | ("pending", 0) => "ship-order",
             ("shipped", 1..16) | ("confirmed", 12) | ("pending", 1) => "deliver-order",
@@ -94,10 +94,10 @@ impl Schedule {
         ));
     }
 
-    /// An operator refunds a payment, or a part of it.
+    /// An operator refunds a payment in full or in part.
     pub(super) async fn give_back(&mut self) {
         let Some(payment) = self.any_payment() else { return };
-        // Now and then the same request again.
+        // Occasionally the same request is repeated.
         if !self.chance(30) {
             self.errands += 1;
         }
@@ -119,7 +119,7 @@ impl Schedule {
         ));
     }
 
-    /// The provider sends a webhook about a payment, changed or not.
+    /// The provider sends a webhook about a payment, whether it changed or not.
     pub(super) async fn tell(&mut self) {
         let Some(payment) = self.any_payment() else { return };
         let event_id = format!("evt_{}", self.below(8));
@@ -138,7 +138,7 @@ impl Schedule {
         assert!([200, 503].contains(&called.status()), "{:?}\n{}", called.answer, self.story());
     }
 
-    /// Goods come in or are written off, and the stock of the product is divided otherwise.
+    /// Stock is received, written off or resharded.
     pub(super) async fn rearrange(&mut self) {
         self.errands += 1;
         let mut body = json!({ "reason": "It sells fast" });
@@ -155,7 +155,7 @@ impl Schedule {
         self.note(&format!("the stock, {body}: {} {}", called.status(), called.json()["code"]));
     }
 
-    /// A payment that a buyer has attempted, if there is one.
+    /// A random payment attempt, if there is one.
     fn any_payment(&mut self) -> Option<String> {
         let items = self.shop.aws.items("payments");
         let attempts: Vec<&Value> =
@@ -166,7 +166,8 @@ impl Schedule {
         Some(text(attempts[self.below(attempts.len() as u64) as usize], "payment_id"))
     }
 
-    /// A request with injected faults: it is answered, or must be repeated.
+    /// Sends a request with injected faults. Asserts that it succeeds, is rejected, or fails with a
+    /// retryable 503.
     pub(super) async fn request(&mut self, operation: &str, event: Value) -> Called {
         self.spoil();
         let called = self.shop.call(operation, event).await;

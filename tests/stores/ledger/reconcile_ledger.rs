@@ -150,7 +150,7 @@ async fn money_that_no_order_knows_of_is_found_by_the_ledger_and_by_payments() {
     booked["order_id"] = json!(stranger);
     booked["occurred_at"] = json!(world.clock.now());
     assert!(world.call("record-entry", message(&booked)).await.is_done());
-    // A change at the exact end of the window belongs to the next window.
+    // A change at the current time belongs to the next window.
     world.clock.advance(Duration::from_secs(1));
     let report = world.report(json!({})).await;
     assert_eq!(unbalanced(&report), BTreeSet::from([stranger.to_owned()]));
@@ -401,8 +401,8 @@ async fn a_product_that_has_sold_for_years_is_counted_in_parts() {
         (1, 2),
         "as many pages as a look has, and the rest with the next call"
     );
-    // No invocation reads the ledger beyond one page of each empty shard and one slice of the
-    // product's entries.
+    // Ledger queries per invocation are bounded: one per empty shard, and one slice of a product's
+    // entries.
     assert!(dearest < (3 * DAY_SHARDS + 2 * PRODUCT_SHARDS) as usize, "{dearest}");
     // One missing piece, years ago.
     let first = format!("2020-01-01T00:00:00.000Z#ent_0199c2a8-0000-8000-8000-000000001{:03}", 7);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The orders in the review list: id, reasons, and whether they are stuck.
+/// The ids of the orders that match a query.
 async fn listed(desk: &OrdersFixture, query: &str) -> BTreeSet<String> {
     ids(&desk.page(query, ADMIN).await).into_iter().collect()
 }
@@ -30,7 +30,7 @@ async fn review_list_has_exactly_the_flagged_orders() {
         desk.clock.advance(Duration::from_secs(3600));
         desk.resume().await;
     }
-    // The order of another buyer, invalid for both reasons.
+    // The order of another buyer, disputed and also stuck.
     let theirs = events::order("k", &two_spoons()).caller(STRANGER).event();
     let theirs = desk.call("create-order", theirs).await.json()["id"].as_str().unwrap().to_owned();
     desk.send_event(&theirs, "payment_disputed.v1", &open_dispute(1)).await;

@@ -9,7 +9,7 @@ async fn told(desk: &OrdersFixture, order: &str, lines: usize) -> Vec<String> {
     history[history.len() - lines..].iter().map(|entry| entry.event.clone()).collect()
 }
 
-/// A rejection: its status and code, the order's status and the allowed transitions.
+/// The status and code of a rejection, the order's current status and the allowed transitions.
 fn refusal(called: &Called) -> (u64, String, Value, Value) {
     let problem = called.json();
     (called.status(), called.code(), problem["current"].clone(), problem["allowed"].clone())

@@ -164,7 +164,7 @@ async fn of_many_that_come_when_it_half_opens_one_asks() {
 async fn failing_breaker_write_blocks_no_payment() {
     let till = PaymentsFixture::with_open_order().await;
     silence(&till, 1).await;
-    // The fourth call is the breaker write after the charge.
+    // The call after the charge records the provider's response in the breaker.
     till.aws.fail(4, tests::aws::Fault::LoseRequest);
     assert_eq!(till.pay("key", "tok_ok").await.status(), 201);
     assert_eq!(till.post("key", &json!({})).await.status(), 422);

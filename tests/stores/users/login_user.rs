@@ -22,7 +22,7 @@ const OLD_HASHES: [&str; 3] = [
     "$argon2id$v=19$m=256,t=3,p=2$c2FsdHNhbHRzYWx0$7s7XYU9U3NZVQfVjsRUFb/U9fmKrmuSy",
 ];
 
-/// The AWS operations of an invocation, sorted.
+/// The AWS calls of an invocation with their tables and permissions, sorted.
 fn asked(called: &Called) -> Vec<String> {
     let mut asked: Vec<_> = called
         .calls
