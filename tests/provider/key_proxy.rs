@@ -28,7 +28,7 @@ use tokio::{
 };
 
 /// The retention of an idempotency key.
-const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+const KEY_RETENTION: Duration = Duration::from_secs(24 * 3600);
 
 /// The fault of one request under an idempotency key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,7 +250,9 @@ impl KeyProxy {
         let (now, sent) = (self.0.clock.now(), (request.path.clone(), request.body.clone()));
         {
             let mut state = self.state();
-            state.keys.retain(|_, used| used.answer.is_none() || now.since(used.at) < REMEMBERED);
+            state
+                .keys
+                .retain(|_, used| used.answer.is_none() || now.since(used.at) < KEY_RETENTION);
             let known =
                 state.keys.get(&key).map(|used| (used.answer.clone(), used.request == sent));
             match known {

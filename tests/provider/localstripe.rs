@@ -10,7 +10,7 @@ use serde_json::Value;
 use shared::{BoxFuture, clock::Clock, config, ids::Ids};
 use tests::{aws::Aws, shop::Shop};
 
-use crate::contract::{self, Tokens, World};
+use crate::contract::{self, ProviderFixture, Tokens};
 
 pub const KEY: &str = "sk_test_localstripe";
 const DECLINED: &str = "4000000000000341";
@@ -102,14 +102,14 @@ fn stripe(base: &str, key: &str) -> Stripe {
     Stripe::new(settings, aws.secrets_at(Clock::System))
 }
 
-impl World for LocalStripe {
+impl ProviderFixture for LocalStripe {
     fn provider(&self) -> &dyn PaymentProvider {
         &self.provider
     }
 
     fn tokens(&self) -> Tokens {
-        let [good, declined, asks] = self.tokens.clone();
-        Tokens { good, declined, asks }
+        let [good, declined, requires_action] = self.tokens.clone();
+        Tokens { good, declined, requires_action }
     }
 
     fn act<'a>(&'a self, _: &'a ChargeRequest, transaction_id: &'a str) -> BoxFuture<'a, ()> {

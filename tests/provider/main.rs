@@ -7,13 +7,13 @@
 //! is not called.
 #![allow(clippy::unwrap_used)]
 
+mod charging;
 mod contract;
 mod double;
 mod key_proxy;
 mod localstripe;
 mod simulated;
 mod stripe_keys;
-mod till;
 mod voiding;
 mod webhooks;
 mod wire;

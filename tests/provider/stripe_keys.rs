@@ -14,7 +14,7 @@ use tests::{
 };
 
 use crate::{
-    contract::{self, PRICE, World, to_charge, usd},
+    contract::{self, PRICE, ProviderFixture, to_charge, usd},
     key_proxy::{Fault, KeyProxy},
     localstripe::{LocalStripe, over_stripe, running, salt},
 };
@@ -167,79 +167,87 @@ impl PaymentsFixture {
 
 #[tokio::test]
 async fn lost_charge_of_a_cancelled_order_is_voided_and_rejected_when_it_arrives() {
-    let till = PaymentsFixture::new().await;
-    till.proxy.fail_next(&[Fault::RequestLost]);
-    till.charge().await;
-    till.cancel().await;
-    assert_eq!(till.states().await.0, IntentState::Closing);
-    till.reconcile_after(2).await;
+    let fixture = PaymentsFixture::new().await;
+    fixture.proxy.fail_next(&[Fault::RequestLost]);
+    fixture.charge().await;
+    fixture.cancel().await;
+    assert_eq!(fixture.states().await.0, IntentState::Closing);
+    fixture.reconcile_after(2).await;
     assert_eq!(
-        (till.states().await, till.unsettled()),
+        (fixture.states().await, fixture.unsettled()),
         ((IntentState::Closed, AttemptState::Abandoned), 0)
     );
-    let late = till.proxy.deliver_late().await;
+    let late = fixture.proxy.deliver_late().await;
     assert_eq!(
         late.iter()
             .map(|answer| (answer.status, &answer.body["error"]["type"]))
             .collect::<Vec<_>>(),
         [(400, &json!("idempotency_error"))]
     );
-    assert_eq!(till.charges().await, 0, "it is never charged");
+    assert_eq!(fixture.charges().await, 0, "it is never charged");
 }
 
 #[tokio::test]
 async fn charge_whose_answer_was_lost_is_read_from_its_key_and_refunded() {
-    let till = PaymentsFixture::new().await;
+    let fixture = PaymentsFixture::new().await;
     // Stripe's search finds a charge only after about a minute. The key finds it at once.
-    till.proxy.lag_search(true);
-    till.proxy.fail_next(&[Fault::AnswerLost]);
-    till.charge().await;
-    till.cancel().await;
-    assert_eq!((till.states().await.0, till.charges().await), (IntentState::Closing, 1));
+    fixture.proxy.lag_search(true);
+    fixture.proxy.fail_next(&[Fault::AnswerLost]);
+    fixture.charge().await;
+    fixture.cancel().await;
+    assert_eq!((fixture.states().await.0, fixture.charges().await), (IntentState::Closing, 1));
     for _ in 0..3 {
-        till.reconcile_after(2).await;
+        fixture.reconcile_after(2).await;
     }
     assert_eq!(
-        (till.states().await, till.proxy.replayed()),
+        (fixture.states().await, fixture.proxy.replayed()),
         ((IntentState::Captured, AttemptState::Succeeded), 1),
         "the stored answer"
     );
-    till.refund().await;
+    fixture.refund().await;
     assert_eq!(
-        (till.charges().await, till.stripe.refunded(&till.charge).await, till.unsettled()),
+        (
+            fixture.charges().await,
+            fixture.stripe.refunded(&fixture.charge).await,
+            fixture.unsettled()
+        ),
         (1, PRICE, 0)
     );
 }
 
 #[tokio::test]
 async fn late_charge_that_arrives_before_the_order_is_voided_is_refunded() {
-    let till = PaymentsFixture::new().await;
-    till.proxy.fail_next(&[Fault::RequestLost]);
-    till.charge().await;
-    till.cancel().await;
-    assert_eq!(till.proxy.deliver_late().await[0].status, 200);
+    let fixture = PaymentsFixture::new().await;
+    fixture.proxy.fail_next(&[Fault::RequestLost]);
+    fixture.charge().await;
+    fixture.cancel().await;
+    assert_eq!(fixture.proxy.deliver_late().await[0].status, 200);
     for _ in 0..3 {
-        till.reconcile_after(2).await;
+        fixture.reconcile_after(2).await;
     }
-    assert_eq!(till.states().await, (IntentState::Captured, AttemptState::Succeeded));
-    till.refund().await;
+    assert_eq!(fixture.states().await, (IntentState::Captured, AttemptState::Succeeded));
+    fixture.refund().await;
     assert_eq!(
-        (till.charges().await, till.stripe.refunded(&till.charge).await, till.unsettled()),
+        (
+            fixture.charges().await,
+            fixture.stripe.refunded(&fixture.charge).await,
+            fixture.unsettled()
+        ),
         (1, PRICE, 0)
     );
 }
 
 #[tokio::test]
 async fn stored_server_error_of_a_cancelled_order_ends_without_a_charge() {
-    let till = PaymentsFixture::new().await;
-    till.proxy.fail_next(&[Fault::ServerError]);
-    till.charge().await;
-    till.cancel().await;
+    let fixture = PaymentsFixture::new().await;
+    fixture.proxy.fail_next(&[Fault::ServerError]);
+    fixture.charge().await;
+    fixture.cancel().await;
     for _ in 0..6 {
-        till.reconcile_after(11).await;
+        fixture.reconcile_after(11).await;
     }
     assert_eq!(
-        (till.states().await.0, till.charges().await, till.unsettled()),
+        (fixture.states().await.0, fixture.charges().await, fixture.unsettled()),
         (IntentState::Closed, 0, 0)
     );
 }

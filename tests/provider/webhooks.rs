@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    contract::{PRICE, World, to_charge, usd},
+    contract::{PRICE, ProviderFixture, to_charge, usd},
     localstripe::{KEY, LocalStripe, over_stripe, running, salt},
 };
 
@@ -78,7 +78,7 @@ fn header(head: &str, name: &str) -> String {
     line.unwrap_or_else(|| panic!("{name} is missing in {head}")).1.to_owned()
 }
 
-async fn hear(shop: &Shop, signature: &str, body: &str) -> Called {
+async fn post_webhook(shop: &Shop, signature: &str, body: &str) -> Called {
     let request =
         events::http("POST", "/webhooks/payments/stripe").path_parameter("provider", "stripe");
     shop.call(
@@ -110,11 +110,11 @@ async fn signed_stripe_webhooks_apply_once_and_others_are_rejected() {
     shop.aws
         .secrets_manager()
         .set("payment-webhook-secrets", &json!({ "current": SECRET, "previous": "" }).to_string());
-    let order = to_charge(&salt, &stripe.tokens().asks);
+    let order = to_charge(&salt, &stripe.tokens().requires_action);
     let data = json!({
         "order_id": order.order_id, "user_id": USER, "amount": usd(PRICE), "tries": 3, "attempt": 0,
         "expires_at": shop.clock.now().plus(Duration::from_secs(1800)),
-        "payment_method": { "type": "card", "token": stripe.tokens().asks },
+        "payment_method": { "type": "card", "token": stripe.tokens().requires_action },
     });
     shop.call("charge-payment", events::command("charge-payment", &data)).await;
     let state = async || shop.payments.store().intent(order.order_id).await.unwrap().unwrap().state;
@@ -131,7 +131,7 @@ async fn signed_stripe_webhooks_apply_once_and_others_are_rejected() {
     shop.clock.advance(Timestamp::from_milliseconds(sent.made_at() * 1000).since(shop.clock.now()));
 
     let refused = async |shop: &Shop, signature: &str, body: &str| {
-        let called = hear(shop, signature, body).await;
+        let called = post_webhook(shop, signature, body).await;
         assert_eq!(
             (called.status(), called.json()["code"].as_str()),
             (400, Some("bad_signature")),
@@ -156,7 +156,7 @@ async fn signed_stripe_webhooks_apply_once_and_others_are_rejected() {
     refused(&over_stripe(shop.aws.clone(), &running(), later), &sent.signature, &sent.body).await;
 
     for _ in 0..3 {
-        let heard = hear(&shop, &sent.signature, &sent.body).await;
+        let heard = post_webhook(&shop, &sent.signature, &sent.body).await;
         assert_eq!(heard.status(), 200, "{:?}", heard.answer);
         assert_eq!(state().await, IntentState::Captured);
     }

@@ -33,11 +33,11 @@ const CHARGED_TOO_LATE: [u64; 2] = [23, 32];
 /// Runs one schedule. Returns the final states of its orders.
 async fn play(seed: u64) -> Vec<String> {
     let mut schedule = Schedule::new(seed).await;
-    schedule.disturb().await;
-    schedule.calm_down().await;
+    schedule.run_with_faults().await;
+    schedule.settle().await;
     schedule.check();
-    schedule.carry_on().await;
-    schedule.calm_down().await;
+    schedule.continue_confirmed().await;
+    schedule.settle().await;
     let settled = schedule.check();
     schedule.redrive().await;
     assert_eq!(
@@ -45,7 +45,7 @@ async fn play(seed: u64) -> Vec<String> {
         settled,
         "what was put back has changed how orders ended: SIMULATION_SEED={seed}"
     );
-    schedule.check_books().await;
+    schedule.check_ledger().await;
     settled
 }
 

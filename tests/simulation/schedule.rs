@@ -47,7 +47,7 @@ pub struct Schedule {
     trace: String,
     payments: u32,
     /// Number of admin requests; each has its own idempotency key.
-    errands: u32,
+    admin_requests: u32,
     /// Percentage of calls with an injected fault.
     faults: u64,
     /// The state of the provider's network between outages.
@@ -70,7 +70,7 @@ impl Schedule {
             positions: BTreeMap::new(),
             trace: String::new(),
             payments: 0,
-            errands: 0,
+            admin_requests: 0,
             faults: 0,
             network: Network::Up,
             had_day_outage: false,
@@ -103,12 +103,12 @@ impl Schedule {
     }
 
     /// Places orders and runs random events with faults.
-    pub async fn disturb(&mut self) {
+    pub async fn run_with_faults(&mut self) {
         let orders = 1 + self.below(3);
         for number in 0..orders {
             self.place(number).await;
         }
-        self.muddle_along(90).await;
+        self.run_steps(90).await;
         if self.chance(40) {
             self.outage(orders).await;
         }
@@ -116,13 +116,13 @@ impl Schedule {
 
     /// Continues with random events if an order is confirmed: it can be shipped, cancelled or
     /// refunded.
-    pub async fn carry_on(&mut self) {
+    pub async fn continue_confirmed(&mut self) {
         if self.shop.aws.orders().iter().any(|order| text(order, "status") == "confirmed") {
-            self.muddle_along(60).await;
+            self.run_steps(60).await;
         }
     }
 
-    async fn muddle_along(&mut self, steps: u32) {
+    async fn run_steps(&mut self, steps: u32) {
         for _ in 0..steps {
             match self.below(28) {
                 0..7 => self.publish().await,
@@ -130,30 +130,30 @@ impl Schedule {
                 16 | 17 => self.pay().await,
                 18 => self.sweep().await,
                 19..22 => self.step().await,
-                22 => self.give_back().await,
-                23 => self.tell().await,
-                24 => self.rearrange().await,
+                22 => self.refund().await,
+                23 => self.send_webhook().await,
+                24 => self.adjust_stock().await,
                 25 => self.change_network(),
-                26 if self.chance(15) => self.provider_is_away().await,
+                26 if self.chance(15) => self.provider_outage().await,
                 26 => self.deliver_late_charges().await,
                 _ => {
                     let seconds = [1, 10, 60, 60, 600][self.below(5) as usize];
-                    self.pass(seconds);
+                    self.advance_clock(seconds);
                 }
             }
         }
     }
 
-    fn pass(&mut self, seconds: u64) {
+    fn advance_clock(&mut self, seconds: u64) {
         self.shop.clock.advance(Duration::from_secs(seconds));
         self.note(&format!("{seconds} seconds pass"));
     }
 
     /// Ends the faults, delivers everything and runs the schedules until nothing is pending. No
     /// buyer pays any more.
-    pub async fn calm_down(&mut self) {
+    pub async fn settle(&mut self) {
         self.network = Network::Up;
-        self.heal();
+        self.clear_faults();
         self.note("calm: the network to the provider is up");
         self.deliver_late_charges().await;
         for _ in 0..40 {
@@ -167,13 +167,13 @@ impl Schedule {
                     called.answer.is_ok(),
                     "{operation}: {:?}\n{}",
                     called.answer,
-                    self.story()
+                    self.trace_report()
                 );
             }
             self.drain().await;
             self.shop.clock.advance(PAY_WITHIN);
         }
-        panic!("not settled: {:#?}\n{}", self.unsettled(), self.story());
+        panic!("not settled: {:#?}\n{}", self.unsettled(), self.trace_report());
     }
 
     /// An operator redrives the dead-letter queues, after later events have been processed.
@@ -182,20 +182,25 @@ impl Schedule {
             let operation = publisher_of(table);
             self.note(&format!("{} changes are put back for {operation}", records.len()));
             let called = self.shop.call(&operation, json!({ "Records": records })).await;
-            assert!(called.answer.is_ok(), "{operation}: {:?}\n{}", called.answer, self.story());
+            assert!(
+                called.answer.is_ok(),
+                "{operation}: {:?}\n{}",
+                called.answer,
+                self.trace_report()
+            );
         }
         for (queue, message) in std::mem::take(&mut self.lost_messages) {
             self.note(&format!("{} is put back", message.json()["type"]));
             self.shop.aws.queues().give_back(queue, message);
         }
-        self.calm_down().await;
+        self.settle().await;
     }
 
     async fn sweep(&mut self) {
         let operation = if self.chance(50) { "resume-orders" } else { "reconcile-payments" };
-        self.spoil();
+        self.inject_faults();
         let called = self.shop.call(operation, json!({})).await;
-        self.heal();
+        self.clear_faults();
         self.note(&format!("{operation}: {:?}", called.answer));
     }
 
@@ -215,9 +220,9 @@ impl Schedule {
             self.positions.insert(table, Some(position));
             return;
         }
-        self.spoil();
+        self.inject_faults();
         let called = self.shop.call(&operation, json!({ "Records": records })).await;
-        self.heal();
+        self.clear_faults();
         self.note(&format!(
             "{operation}: {} changes, {}",
             records.len(),
@@ -249,10 +254,10 @@ impl Schedule {
             self.lost_messages.push((queue, message));
             return;
         }
-        self.spoil();
+        self.inject_faults();
         let called =
             self.shop.call(&operation, events::sqs(queue, std::slice::from_ref(&message))).await;
-        self.heal();
+        self.clear_faults();
         let done =
             called.answer.as_ref().is_ok_and(|answer| answer["batchItemFailures"] == json!([]));
         let twice = self.chance(10);
@@ -268,7 +273,7 @@ impl Schedule {
 
     /// Injects faults into some of the next calls, or occasionally into all calls after a certain
     /// one, as if the function had died.
-    fn spoil(&mut self) {
+    fn inject_faults(&mut self) {
         if self.chance(self.faults / 2) {
             let network = self.broken_network();
             self.shop.provider.set_network(network);
@@ -285,7 +290,7 @@ impl Schedule {
         }
     }
 
-    fn heal(&self) {
+    fn clear_faults(&self) {
         self.shop.aws.heal();
         self.shop.provider.set_network(self.network);
     }
@@ -308,7 +313,7 @@ impl Schedule {
                         called.answer.is_ok(),
                         "{operation}: {:?}\n{}",
                         called.answer,
-                        self.story()
+                        self.trace_report()
                     );
                 }
             }
@@ -338,7 +343,7 @@ impl Schedule {
                 return;
             }
         }
-        panic!("messages without end\n{}", self.story());
+        panic!("messages without end\n{}", self.trace_report());
     }
 
     /// The records and messages that are still pending.
@@ -361,7 +366,7 @@ impl Schedule {
         waiting
     }
 
-    fn story(&self) -> String {
+    fn trace_report(&self) -> String {
         format!(
             "SIMULATION_SEED={} ({} of 100 calls spoiled)\n{}",
             self.seed, self.faults, self.trace

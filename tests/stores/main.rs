@@ -2,7 +2,7 @@
 //! module per service.
 #![allow(clippy::unwrap_used)]
 
-mod stage;
+mod test_library;
 
 #[cfg(feature = "catalog")]
 mod catalog;

@@ -505,8 +505,8 @@ async fn other_items_are_not_changed_as_buckets() {
     let aws = Aws::new();
     let (store, bucket) = (store(&aws.sdk_config()), strangers());
     assert_eq!(store.consume_attempt(&bucket, START).await.unwrap(), RateLimitDecision::Allowed);
-    let odd = json!({ "pk": aws.items("sessions")[0]["pk"], "something": { "S": "else" } });
-    aws.put("sessions", &odd);
+    let other_item = json!({ "pk": aws.items("sessions")[0]["pk"], "something": { "S": "else" } });
+    aws.put("sessions", &other_item);
     store.refund_attempt(&bucket, START).await.unwrap();
     for write in
         [store.transact_clear_bucket(&bucket), store.transact_refund_attempt(&bucket, START)]
@@ -516,7 +516,7 @@ async fn other_items_are_not_changed_as_buckets() {
             TransactionOutcome::Cancelled(_)
         ));
     }
-    assert_eq!(aws.items("sessions"), [odd]);
+    assert_eq!(aws.items("sessions"), [other_item]);
 }
 
 #[tokio::test]

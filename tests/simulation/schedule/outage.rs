@@ -11,7 +11,7 @@ impl Schedule {
     /// may cancel it, pay or let it expire.
     pub(super) async fn outage(&mut self, number: u64) {
         self.network = self.broken_network();
-        self.heal();
+        self.clear_faults();
         self.note(&format!("an outage, the network to the provider: {:?}", self.network));
         self.place(number).await;
         for _ in 0..1 + self.below(4) {
@@ -24,7 +24,7 @@ impl Schedule {
             }
             self.drain().await;
             let seconds = [60, 600, PAY_WITHIN.as_secs(), 7200][self.below(4) as usize];
-            self.pass(seconds);
+            self.advance_clock(seconds);
             for operation in ["resume-orders", "reconcile-payments"] {
                 let called = self.shop.call(operation, json!({})).await;
                 self.note(&format!("{operation}: {:?}", called.answer));
@@ -35,7 +35,7 @@ impl Schedule {
         if self.chance(15) {
             self.deliver_late_charges().await;
             self.had_day_outage = true;
-            self.pass(25 * 3600);
+            self.advance_clock(25 * 3600);
             self.drain().await;
         }
     }
@@ -61,7 +61,7 @@ impl Schedule {
     }
 
     /// Makes the provider unavailable for about the payment deadline, or longer.
-    pub(super) async fn provider_is_away(&mut self) {
+    pub(super) async fn provider_outage(&mut self) {
         self.network = [
             Network::RequestsLost,
             Network::RequestsLost,
@@ -71,7 +71,7 @@ impl Schedule {
         self.shop.provider.set_network(self.network);
         self.note(&format!("the network to the provider: {:?}", self.network));
         for _ in 0..1 + self.below(3) {
-            self.pass(PAY_WITHIN.as_secs() / 2);
+            self.advance_clock(PAY_WITHIN.as_secs() / 2);
             self.sweep().await;
         }
     }

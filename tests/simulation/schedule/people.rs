@@ -35,7 +35,7 @@ impl Schedule {
                 self.orders.push(id);
                 return;
             }
-            assert_eq!(called.status(), 503, "{:?}\n{}", called.answer, self.story());
+            assert_eq!(called.status(), 503, "{:?}\n{}", called.answer, self.trace_report());
         }
     }
 
@@ -95,11 +95,11 @@ impl Schedule {
     }
 
     /// An operator refunds a payment in full or in part.
-    pub(super) async fn give_back(&mut self) {
+    pub(super) async fn refund(&mut self) {
         let Some(payment) = self.any_payment() else { return };
         // Occasionally the same request is repeated.
         if !self.chance(30) {
-            self.errands += 1;
+            self.admin_requests += 1;
         }
         let cents = [None, Some(1000), Some(1000), Some(PRICE)][self.below(4) as usize];
         let mut body = json!({ "reason": "The lid was broken" });
@@ -109,18 +109,18 @@ impl Schedule {
         let request = events::post("/refunds", &body)
             .caller(events::ADMIN)
             .path_parameter("payment_id", &payment);
-        let request = request.header("idempotency-key", &format!("refund-{}", self.errands));
+        let request = request.header("idempotency-key", &format!("refund-{}", self.admin_requests));
         let called = self.request("create-refund", request.event()).await;
         self.note(&format!(
             "refund {} of {payment}, {cents:?}: {} {}",
-            self.errands,
+            self.admin_requests,
             called.status(),
             called.json()["code"]
         ));
     }
 
     /// The provider sends a webhook about a payment, whether it changed or not.
-    pub(super) async fn tell(&mut self) {
+    pub(super) async fn send_webhook(&mut self) {
         let Some(payment) = self.any_payment() else { return };
         let event_id = format!("evt_{}", self.below(8));
         let event = events::webhook(
@@ -135,12 +135,17 @@ impl Schedule {
             called.status(),
             called.json()["code"]
         ));
-        assert!([200, 503].contains(&called.status()), "{:?}\n{}", called.answer, self.story());
+        assert!(
+            [200, 503].contains(&called.status()),
+            "{:?}\n{}",
+            called.answer,
+            self.trace_report()
+        );
     }
 
     /// Stock is received, written off or resharded.
-    pub(super) async fn rearrange(&mut self) {
-        self.errands += 1;
+    pub(super) async fn adjust_stock(&mut self) {
+        self.admin_requests += 1;
         let mut body = json!({ "reason": "It sells fast" });
         let kinds = self.below(3);
         if kinds < 2 {
@@ -150,7 +155,7 @@ impl Schedule {
             body["delta"] = [-1, 1, 2][self.below(3) as usize].into();
         }
         let adjustment =
-            events::adjustment(&format!("movement-{}", self.errands), &self.product, &body);
+            events::adjustment(&format!("movement-{}", self.admin_requests), &self.product, &body);
         let called = self.request("adjust-stock", adjustment).await;
         self.note(&format!("the stock, {body}: {} {}", called.status(), called.json()["code"]));
     }
@@ -169,15 +174,15 @@ impl Schedule {
     /// Sends a request with injected faults. Asserts that it succeeds, is rejected, or fails with a
     /// retryable 503.
     pub(super) async fn request(&mut self, operation: &str, event: Value) -> Called {
-        self.spoil();
+        self.inject_faults();
         let called = self.shop.call(operation, event).await;
-        self.heal();
+        self.clear_faults();
         let status = called.status();
         assert!(
             status < 500 || status == 503,
             "{operation}: {:?}\n{}",
             called.answer,
-            self.story()
+            self.trace_report()
         );
         called
     }

@@ -147,13 +147,13 @@ async fn outdated_version_changes_nothing() {
             );
             assert_eq!(answer.header("etag"), Some("\"2\"".to_owned()), "{other}");
         }
-        for odd in ["*", "2", "\"2\", \"3\"", "\"2", ""] {
+        for invalid in ["*", "2", "\"2\", \"3\"", "\"2", ""] {
             let answer =
-                shop.call(operation, request.clone().header("if-match", odd).event()).await;
+                shop.call(operation, request.clone().header("if-match", invalid).event()).await;
             assert_eq!(
                 (answer.status(), answer.code().as_str(), answer.calls.len()),
                 (400, "invalid_if_match", 0),
-                "{odd}"
+                "{invalid}"
             );
         }
     }
@@ -174,7 +174,7 @@ async fn repeated_change_returns_the_same_answer() {
         assert_eq!((answer.body(), answer.header("etag")), (first.body(), first.header("etag")));
     }
     harness.drain_queues().await;
-    let told: Vec<Value> = shop
+    let messages: Vec<Value> = shop
         .aws
         .queues()
         .take("product-changes", 10)
@@ -182,10 +182,10 @@ async fn repeated_change_returns_the_same_answer() {
         .map(|message| message.json()["data"].clone())
         .collect();
     assert_eq!(
-        told.iter().map(|data| data["version"].as_u64().unwrap()).collect::<Vec<_>>(),
+        messages.iter().map(|data| data["version"].as_u64().unwrap()).collect::<Vec<_>>(),
         [1, 2]
     );
-    insta::assert_json_snapshot!(told);
+    insta::assert_json_snapshot!(messages);
 }
 
 #[tokio::test]
@@ -238,7 +238,7 @@ async fn archived_product_is_hidden_and_published() {
     let gone = shop.update(&id, 2, &spoon()).await;
     assert_eq!((gone.status(), gone.code().as_str()), (404, "product_not_found"));
     harness.drain_queues().await;
-    let told: Vec<(Value, Value)> = shop
+    let messages: Vec<(Value, Value)> = shop
         .aws
         .queues()
         .take("product-changes", 10)
@@ -246,14 +246,17 @@ async fn archived_product_is_hidden_and_published() {
         .map(|message| message.json()["data"].clone())
         .map(|data| (data["version"].clone(), data["active"].clone()))
         .collect();
-    assert_eq!(told, [(json!(1), json!(true)), (json!(2), json!(false))]);
+    assert_eq!(messages, [(json!(1), json!(true)), (json!(2), json!(false))]);
 
     let unknown = "prd_0199c2a8-0000-7000-8000-0000000000cc";
     assert_eq!(shop.archive(unknown, 1).await.code(), "product_not_found");
     assert_eq!(shop.update(unknown, 1, &spoon()).await.code(), "product_not_found");
-    for odd in ["spoon", "usr_0199c2a8-0000-7000-8000-0000000000cc"] {
+    for invalid in ["spoon", "usr_0199c2a8-0000-7000-8000-0000000000cc"] {
         assert_eq!(
-            (shop.archive(odd, 1).await.status(), shop.update(odd, 1, &spoon()).await.status()),
+            (
+                shop.archive(invalid, 1).await.status(),
+                shop.update(invalid, 1, &spoon()).await.status()
+            ),
             (404, 404)
         );
     }
@@ -416,12 +419,12 @@ async fn no_change_is_lost_however_many_make_them_at_once() {
                         .trim_matches('"')
                         .parse()
                         .unwrap();
-                    let standing: Value =
+                    let current: Value =
                         serde_json::from_str(read["body"].as_str().unwrap()).unwrap();
                     let mut wanted =
                         product("Spoon", &format!("SPOON-{writer}-{round}"), "kitchen");
                     wanted["price"]["amount"] =
-                        json!(standing["price"]["amount"].as_i64().unwrap() + 1);
+                        json!(current["price"]["amount"].as_i64().unwrap() + 1);
                     let answer = shop.lambda("update-product")(Invocation::with_event(change(
                         &id, seen, &wanted,
                     )))

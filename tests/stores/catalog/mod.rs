@@ -212,9 +212,9 @@ async fn only_admins_create_products_and_rejections_write_nothing() {
         ("version", json!(9), "unknown_field"),
         ("name", json!("4242 4242 4242 4242"), "card_number_rejected"),
     ] {
-        let mut odd = spoon.clone();
-        odd[field] = value;
-        let answer = shop.create("k", &odd).await;
+        let mut invalid = spoon.clone();
+        invalid[field] = value;
+        let answer = shop.create("k", &invalid).await;
         assert_eq!((answer.status(), answer.code().as_str()), (422, refused), "{field}");
         assert!(answer.calls.is_empty());
     }
@@ -295,24 +295,28 @@ async fn each_product_version_is_published_without_its_sku_item() {
     let mut harness = shop.publisher("products");
     let created = shop.create("k", &product("Oak spoon", "SPOON-OAK", "kitchen")).await;
     harness.drain_queues().await;
-    let told = shop.aws.queues().take("product-changes", 10);
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0].json()["data"]["product_id"], created.json()["id"]);
+    let messages = shop.aws.queues().take("product-changes", 10);
+    assert_eq!(messages.len(), 1);
+    assert_eq!(messages[0].json()["data"]["product_id"], created.json()["id"]);
 
     let key = Key::new(format!("PRODUCT#{}", created.json()["id"].as_str().unwrap()));
-    let odd = Expression::new("SET #status = :status, #version = :next")
+    let unknown_status = Expression::new("SET #status = :status, #version = :next")
         .value("status", "announced")
         .value("next", 2);
-    shop.aws.table("products").update(key.clone(), odd, Expression::version(1)).await.unwrap();
+    shop.aws
+        .table("products")
+        .update(key.clone(), unknown_status, Expression::version(1))
+        .await
+        .unwrap();
     let archived = Expression::new("SET #status = :status, #version = :next")
         .value("status", "archived")
         .value("next", 3);
     shop.aws.table("products").update(key, archived, Expression::version(2)).await.unwrap();
     harness.drain_queues().await;
-    let told = shop.aws.queues().take("product-changes", 10);
-    assert_eq!(told.len(), 1);
+    let messages = shop.aws.queues().take("product-changes", 10);
+    assert_eq!(messages.len(), 1);
     assert_eq!(
-        (&told[0].json()["data"]["version"], &told[0].json()["data"]["active"]),
+        (&messages[0].json()["data"]["version"], &messages[0].json()["data"]["active"]),
         (&json!(3), &json!(false))
     );
     assert_eq!(

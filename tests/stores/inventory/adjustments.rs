@@ -52,7 +52,7 @@ async fn a_repeated_movement_moves_nothing_and_answers_the_same() {
 #[tokio::test]
 async fn held_stock_cannot_be_removed() {
     let warehouse = InventoryFixture::with(5, 5).await;
-    assert!(warehouse.ask(RESERVE, ORDER, 0).await.is_done());
+    assert!(warehouse.send_command(RESERVE, ORDER, 0).await.is_done());
     let refused = warehouse.adjust("k", SPOON, -4).await;
     assert_eq!(
         (refused.status(), refused.code().as_str(), refused.json()["available"].clone()),
@@ -60,7 +60,7 @@ async fn held_stock_cannot_be_removed() {
     );
     assert_eq!(warehouse.figures(SPOON).await, (3, 5));
     // A rejection is not stored: the same request may succeed later.
-    assert!(warehouse.ask(RELEASE, ORDER, 1).await.is_done());
+    assert!(warehouse.send_command(RELEASE, ORDER, 1).await.is_done());
     assert_eq!(warehouse.adjust("k", SPOON, -4).await.status(), 201);
     assert_eq!(warehouse.figures(SPOON).await, (1, 1));
     let unknown = warehouse.adjust("u", "prd_0199c2a8-0000-7000-8000-0000000000cc", -1).await;
@@ -99,13 +99,13 @@ async fn invalid_adjustments_are_rejected_and_write_nothing() {
         ("reason", json!("4242 4242 4242 4242"), "card_number_rejected"),
         ("on_hand", json!(7), "unknown_field"),
     ] {
-        let mut odd = good.clone();
-        odd[field] = value;
-        let answer = warehouse.call("adjust-stock", adjustment("k", SPOON, &odd)).await;
+        let mut invalid = good.clone();
+        invalid[field] = value;
+        let answer = warehouse.call("adjust-stock", adjustment("k", SPOON, &invalid)).await;
         assert_eq!(
             (answer.status(), answer.code().as_str(), answer.calls.len()),
             (422, refused, 0),
-            "{odd}"
+            "{invalid}"
         );
     }
     let nothing = warehouse

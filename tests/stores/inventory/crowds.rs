@@ -16,16 +16,16 @@ impl InventoryFixture {
     /// Concurrent operations interleave between AWS calls, depending on `seed`. They share one
     /// cache of the shard layout.
     fn crowded(seed: u64) -> Arc<Self> {
-        Arc::new(Self::beside(&Aws::new(), seed))
+        Arc::new(Self::with_own_cache(&Aws::new(), seed))
     }
 
     /// Another instance over the same table, with its own cache of the shard layout.
-    fn beside(aws: &Aws, seed: u64) -> Self {
+    fn with_own_cache(aws: &Aws, seed: u64) -> Self {
         Self::over(&aws.crowded(seed))
     }
 
     /// Delivers a command like SQS: again until it is acknowledged.
-    async fn ask_as_the_queue_does(&self, command: &str, number: u32, quantity: u32) {
+    async fn deliver_until_done(&self, command: &str, number: u32, quantity: u32) {
         for _ in 0..20 {
             let answer =
                 self.lambda(command)(Invocation::with_event(spoons(command, number, quantity)))
@@ -39,7 +39,7 @@ impl InventoryFixture {
     }
 
     /// Adjusts the stock under load, retrying while the answer is 503.
-    async fn settle_in_the_crowd(&self, key: &str, body: &Value) {
+    async fn adjust_until_done(&self, key: &str, body: &Value) {
         for _ in 0..20 {
             let answer =
                 self.lambda("adjust-stock")(Invocation::with_event(adjustment(key, SPOON, body)))
@@ -61,7 +61,7 @@ async fn rush(
     seed: u64,
     switches: &'static [(&'static str, u32)],
 ) {
-    let other = Arc::new(InventoryFixture::beside(&warehouse.aws, seed + 1));
+    let other = Arc::new(InventoryFixture::with_own_cache(&warehouse.aws, seed + 1));
     let mut crowd = JoinSet::new();
     for number in 0..BUYERS {
         let warehouse = if number % 2 == 0 { warehouse.clone() } else { other.clone() };
@@ -69,7 +69,7 @@ async fn rush(
             for _ in 0..number / 8 {
                 tokio::task::yield_now().await;
             }
-            warehouse.ask_as_the_queue_does(RESERVE, number, 1).await;
+            warehouse.deliver_until_done(RESERVE, number, 1).await;
         });
     }
     let switching = warehouse.clone();
@@ -79,7 +79,7 @@ async fn rush(
                 tokio::task::yield_now().await;
             }
             switching
-                .settle_in_the_crowd(key, &json!({ "reason": "Sells fast", "shard_count": shards }))
+                .adjust_until_done(key, &json!({ "reason": "Sells fast", "shard_count": shards }))
                 .await;
         }
     });
@@ -98,11 +98,11 @@ async fn rush(
     crowd.join_all().await;
 }
 
-async fn exactly_fifty_are_held(warehouse: &InventoryFixture, story: &str) {
+async fn exactly_fifty_are_held(warehouse: &InventoryFixture, context: &str) {
     let states = warehouse.states();
-    assert_eq!((states["held"], states["rejected"]), (50, 150), "{story}");
-    assert_eq!(warehouse.seen().await, (0, SPOONS, SPOONS), "{story}");
-    assert!(warehouse.shards().iter().all(|(_, available)| *available == 0), "{story}");
+    assert_eq!((states["held"], states["rejected"]), (50, 150), "{context}");
+    assert_eq!(warehouse.seen().await, (0, SPOONS, SPOONS), "{context}");
+    assert!(warehouse.shards().iter().all(|(_, available)| *available == 0), "{context}");
 }
 
 #[tokio::test]
@@ -161,17 +161,17 @@ async fn resharding_under_load_keeps_the_total() {
                 for _ in 0..number {
                     tokio::task::yield_now().await;
                 }
-                warehouse.ask_as_the_queue_does(RESERVE, number, 1 + number % 5).await;
+                warehouse.deliver_until_done(RESERVE, number, 1 + number % 5).await;
                 let is_held = warehouse
                     .item(format!("RESERVATION#{}", order_id(number)))
                     .await
                     .unwrap()["state"]
                     == "held";
                 if is_held && number % 3 > 0 {
-                    warehouse.ask_as_the_queue_does(COMMIT, number, 0).await;
+                    warehouse.deliver_until_done(COMMIT, number, 0).await;
                 }
                 if number % 3 < 2 {
-                    warehouse.ask_as_the_queue_does(RELEASE, number, 0).await;
+                    warehouse.deliver_until_done(RELEASE, number, 0).await;
                 }
             });
         }
@@ -179,7 +179,7 @@ async fn resharding_under_load_keeps_the_total() {
         crowd.spawn(async move {
             for (round, shards) in [8, 1, 3, 16, 1].into_iter().enumerate() {
                 let body = json!({ "reason": "Sells fast", "delta": 2, "shard_count": shards });
-                switching.settle_in_the_crowd(&format!("switch-{round}"), &body).await;
+                switching.adjust_until_done(&format!("switch-{round}"), &body).await;
             }
         });
         crowd.join_all().await;
@@ -204,7 +204,7 @@ async fn resharding_under_load_keeps_the_total() {
 async fn concurrent_resharding_is_serialized() {
     for (seed, came_in) in (0..6).flat_map(|seed| [(seed, 0), (seed, 40)]) {
         let warehouse = InventoryFixture::crowded(seed * 1000);
-        let other = Arc::new(InventoryFixture::beside(&warehouse.aws, seed));
+        let other = Arc::new(InventoryFixture::with_own_cache(&warehouse.aws, seed));
         if came_in > 0 {
             assert_eq!(warehouse.adjust("first", SPOON, came_in).await.status(), 201);
         }
@@ -213,7 +213,7 @@ async fn concurrent_resharding_is_serialized() {
             let warehouse = if number % 2 == 0 { warehouse.clone() } else { other.clone() };
             crowd.spawn(async move {
                 let body = json!({ "reason": "Sells fast", "delta": 5, "shard_count": shards });
-                warehouse.settle_in_the_crowd(&format!("switch-{number}"), &body).await;
+                warehouse.adjust_until_done(&format!("switch-{number}"), &body).await;
             });
         }
         crowd.join_all().await;

@@ -83,7 +83,7 @@ impl InventoryFixture {
     }
 
     /// Sends a command for two spoons and three bowls.
-    async fn ask(&self, command: &str, order: &str, attempt: u64) -> Called {
+    async fn send_command(&self, command: &str, order: &str, attempt: u64) -> Called {
         let mut data = json!({ "order_id": order, "attempt": attempt });
         if command == RESERVE {
             data["lines"] = json!([{ "product_id": SPOON, "quantity": 2 }, { "product_id": BOWL, "quantity": 3 }]);
@@ -92,9 +92,9 @@ impl InventoryFixture {
     }
 
     /// Redelivers a command like SQS. Returns `false` if it fails five times.
-    async fn ask_until_done(&self, command: &str, attempt: u64) -> bool {
+    async fn send_until_done(&self, command: &str, attempt: u64) -> bool {
         for _ in 0..5 {
-            if self.ask(command, ORDER, attempt).await.is_done() {
+            if self.send_command(command, ORDER, attempt).await.is_done() {
                 return true;
             }
         }

@@ -11,7 +11,7 @@ fn publisher(warehouse: &InventoryFixture) -> Harness {
 }
 
 /// The low-stock mails since the last call: available quantity and threshold.
-async fn told(warehouse: &InventoryFixture, harness: &mut Harness) -> Vec<(i64, i64)> {
+async fn low_stock_mails(warehouse: &InventoryFixture, harness: &mut Harness) -> Vec<(i64, i64)> {
     harness.drain_queues().await;
     let messages = warehouse.aws.queues().take("send-notification", 100);
     let figures = messages.iter().map(|message| {
@@ -40,7 +40,7 @@ async fn operator_is_notified_once_per_low_stock_crossing() {
         {
             assert!(warehouse.order(RESERVE, number, 4).await.is_done());
             assert_eq!(
-                told(&warehouse, &mut harness).await,
+                low_stock_mails(&warehouse, &mut harness).await,
                 expected,
                 "order {number}, {shards} parts"
             );
@@ -49,11 +49,11 @@ async fn operator_is_notified_once_per_low_stock_crossing() {
         assert!(warehouse.order(RELEASE, 1, 0).await.is_done());
         assert!(warehouse.order(RELEASE, 2, 0).await.is_done());
         assert!(warehouse.order(RELEASE, 3, 0).await.is_done());
-        assert_eq!(told(&warehouse, &mut harness).await, []);
+        assert_eq!(low_stock_mails(&warehouse, &mut harness).await, []);
         assert_eq!(warehouse.adjust("broken", SPOON, -2).await.status(), 201);
-        assert_eq!(told(&warehouse, &mut harness).await, [(10, 10)], "{shards} parts");
+        assert_eq!(low_stock_mails(&warehouse, &mut harness).await, [(10, 10)], "{shards} parts");
         assert_eq!(warehouse.adjust("delivery", SPOON, 5).await.status(), 201);
-        assert_eq!(told(&warehouse, &mut harness).await, []);
+        assert_eq!(low_stock_mails(&warehouse, &mut harness).await, []);
         assert!(warehouse.aws.queues().waiting("publish-stock-dead-letter").is_empty());
     }
 }
@@ -85,9 +85,9 @@ async fn how_many_there_should_be_is_settled_for_each_product() {
             (&json!(15), &json!(shards.unwrap_or(1)))
         );
         assert!(warehouse.order(RESERVE, 1, 4).await.is_done());
-        assert_eq!(told(&warehouse, &mut harness).await, []);
+        assert_eq!(low_stock_mails(&warehouse, &mut harness).await, []);
         assert!(warehouse.order(RESERVE, 2, 4).await.is_done());
-        assert_eq!(told(&warehouse, &mut harness).await, [(12, 15)]);
+        assert_eq!(low_stock_mails(&warehouse, &mut harness).await, [(12, 15)]);
         // Only removed stock sends a mail; a changed threshold does not.
         assert_eq!(
             warehouse
@@ -103,9 +103,9 @@ async fn how_many_there_should_be_is_settled_for_each_product() {
                 .status(),
             201
         );
-        assert_eq!(told(&warehouse, &mut harness).await, [], "{shards:?}");
+        assert_eq!(low_stock_mails(&warehouse, &mut harness).await, [], "{shards:?}");
         assert!(warehouse.order(RESERVE, 3, 1).await.is_done());
-        assert_eq!(told(&warehouse, &mut harness).await, []);
+        assert_eq!(low_stock_mails(&warehouse, &mut harness).await, []);
     }
 }
 
@@ -115,12 +115,12 @@ async fn resharding_publishes_nothing() {
     let mut harness = publisher(&warehouse);
     for (key, shards) in [("on", 8), ("off", 1), ("again", 2)] {
         warehouse.reshard(key, shards).await;
-        assert_eq!(told(&warehouse, &mut harness).await, [], "{shards}");
+        assert_eq!(low_stock_mails(&warehouse, &mut harness).await, [], "{shards}");
     }
     // Merged into one shard, it still triggers the low-stock mail.
     warehouse.reshard("last", 1).await;
     assert!(warehouse.order(RESERVE, 1, 12).await.is_done());
-    assert_eq!(told(&warehouse, &mut harness).await, [(8, 10)]);
+    assert_eq!(low_stock_mails(&warehouse, &mut harness).await, [(8, 10)]);
 }
 
 #[tokio::test]
@@ -165,7 +165,7 @@ async fn the_ledger_learns_of_every_movement_once_and_all_of_it_balances() {
     let expected = [("available", 4), ("held", 5), ("outside", -9), ("shipped_out", 0)];
     assert_eq!(
         balances,
-        expected.map(|(shelf, sum)| (format!("stock:{SPOON}:{shelf}"), sum)).into()
+        expected.map(|(bucket, sum)| (format!("stock:{SPOON}:{bucket}"), sum)).into()
     );
     assert_eq!(warehouse.seen().await, (4, 9, 5), "the books say what there is");
 }

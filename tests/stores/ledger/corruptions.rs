@@ -16,7 +16,7 @@ struct Corruption {
 }
 
 /// One corruption for each stored figure of money and stock.
-fn corruptions(world: &LedgerFixture) -> Vec<Corruption> {
+fn corruptions(fixture: &LedgerFixture) -> Vec<Corruption> {
     let number = |item: &Value, pointer: &str, by: i64| {
         let stored: i64 = item
             .pointer(pointer)
@@ -31,18 +31,18 @@ fn corruptions(world: &LedgerFixture) -> Vec<Corruption> {
     let begins = |item: &Value, name: &str, with: &str| {
         item[name]["S"].as_str().is_some_and(|text| text.starts_with(with))
     };
-    let order = |id: &str| world.item("orders", |item| is(item, "order_id", id));
+    let order = |id: &str| fixture.item("orders", |item| is(item, "order_id", id));
     let payment = |id: &str, sk: &str| {
-        world.item("payments", |item| is(item, "order_id", id) && begins(item, "sk", sk))
+        fixture.item("payments", |item| is(item, "order_id", id) && begins(item, "sk", sk))
     };
     let provider = |id: &str, pk: &str| {
-        world.item("payment-simulator", |item| is(item, "order_id", id) && begins(item, "pk", pk))
+        fixture.item("payment-simulator", |item| is(item, "order_id", id) && begins(item, "pk", pk))
     };
-    let stock = |pk: String| world.item("stock", |item| is(item, "pk", &pk));
+    let stock = |pk: String| fixture.item("stock", |item| is(item, "pk", &pk));
     let entry = |pk: String, kind: &str| {
-        world.item("ledger", |item| is(item, "pk", &pk) && is(item, "kind", kind))
+        fixture.item("ledger", |item| is(item, "pk", &pk) && is(item, "kind", kind))
     };
-    let (confirmed, refunded, failed) = (&world.confirmed, &world.refunded, &world.failed);
+    let (confirmed, refunded, failed) = (&fixture.confirmed, &fixture.refunded, &fixture.failed);
     let mut all = Vec::new();
     let mut change = |name, table, item: Value, pointer, by: i64, named: &str, check| {
         let value = number(&item, pointer, by);
@@ -214,7 +214,7 @@ fn corruptions(world: &LedgerFixture) -> Vec<Corruption> {
     change(
         "held quantity",
         "stock",
-        reservation(&world.open),
+        reservation(&fixture.open),
         "/lines/L/0/M/quantity/N",
         1,
         SPOON,
@@ -269,7 +269,7 @@ fn corruptions(world: &LedgerFixture) -> Vec<Corruption> {
     change(
         "ledger line of a product",
         "ledger",
-        world.item("ledger", |item| {
+        fixture.item("ledger", |item| {
             item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with(&format!("PRODUCT#{BOWL}#")))
                 && is(item, "kind", "adjustment")
         }),
@@ -394,9 +394,9 @@ fn corruptions(world: &LedgerFixture) -> Vec<Corruption> {
 
 #[tokio::test]
 async fn one_figure_that_is_changed_names_its_order_or_its_product() {
-    let world = LedgerFixture::at_rest().await;
-    assert!(world.unbalanced().await.is_empty());
-    let corruptions = corruptions(&world);
+    let fixture = LedgerFixture::past_grace().await;
+    assert!(fixture.unbalanced().await.is_empty());
+    let corruptions = corruptions(&fixture);
     assert!(corruptions.len() > 30);
     for Corruption { name, table, item, pointer, value, named, check } in corruptions {
         let mut corrupted = item.clone();
@@ -405,15 +405,15 @@ async fn one_figure_that_is_changed_names_its_order_or_its_product() {
         assert_ne!(corrupted, item, "{name}");
         // Only the service sets index keys. The order is still found by its previous status, as if
         // someone had edited the table.
-        world.aws.put(table, &corrupted);
-        let report = world.report(json!({})).await;
+        fixture.aws.put(table, &corrupted);
+        let report = fixture.report(json!({})).await;
         assert!(unbalanced(&report).contains(&named), "{name}: {named} is not named: {report:#}");
         assert!(
             checks(&report, &named).contains(check),
             "{name}: {check} is not among {:?}",
             checks(&report, &named)
         );
-        for bystander in [&world.confirmed, &world.refunded, &world.failed]
+        for bystander in [&fixture.confirmed, &fixture.refunded, &fixture.failed]
             .into_iter()
             .filter(|id| **id != named)
         {
@@ -423,7 +423,7 @@ async fn one_figure_that_is_changed_names_its_order_or_its_product() {
                 "{name}: {bystander} is named for another's books: {report:#}"
             );
         }
-        world.aws.put(table, &item);
+        fixture.aws.put(table, &item);
     }
-    assert!(world.unbalanced().await.is_empty(), "all is put right, and somebody is still named");
+    assert!(fixture.unbalanced().await.is_empty(), "all is put right, and somebody is still named");
 }

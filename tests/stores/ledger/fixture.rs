@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use super::*;
 
 /// Longer than the grace period, so no change counts as in flight.
-pub(super) const AT_REST: Duration = Duration::from_secs(660);
+pub(super) const PAST_GRACE: Duration = Duration::from_secs(660);
 
 /// A shop with every record that an audit compares.
 pub(super) struct LedgerFixture {
@@ -24,7 +24,7 @@ pub(super) struct LedgerFixture {
     /// Declined once, still payable.
     pub(super) open: String,
     /// The entries that were sent to the ledger.
-    pub(super) told: Vec<Value>,
+    pub(super) entries: Vec<Value>,
 }
 
 impl Deref for LedgerFixture {
@@ -37,24 +37,24 @@ impl Deref for LedgerFixture {
 
 impl LedgerFixture {
     /// The shop after the grace period. Only the open order is unsettled.
-    pub(super) async fn at_rest() -> Self {
-        let world = Self::fresh().await;
-        world.clock.advance(AT_REST);
-        world
+    pub(super) async fn past_grace() -> Self {
+        let fixture = Self::fresh().await;
+        fixture.clock.advance(PAST_GRACE);
+        fixture
     }
 
     /// An independent copy of a shop whose orders are placed once for all tests.
     pub(super) async fn fresh() -> Self {
-        static MODEL: OnceCell<(Shop, Traded)> = OnceCell::const_new();
+        static MODEL: OnceCell<(Shop, PlacedOrders)> = OnceCell::const_new();
         let model = MODEL.get_or_init(async || {
             let shop = Shop::new();
-            let traded = trade(&shop).await;
-            (shop, traded)
+            let placed = place_orders(&shop).await;
+            (shop, placed)
         });
-        let (shop, ([confirmed, refunded, failed, open], told)) = model.await;
-        let (shop, [confirmed, refunded, failed, open], told) =
-            (shop.copy(), [confirmed, refunded, failed, open].map(String::clone), told.clone());
-        Self { shop, confirmed, refunded, failed, open, told }
+        let (shop, ([confirmed, refunded, failed, open], entries)) = model.await;
+        let (shop, [confirmed, refunded, failed, open], entries) =
+            (shop.copy(), [confirmed, refunded, failed, open].map(String::clone), entries.clone());
+        Self { shop, confirmed, refunded, failed, open, entries }
     }
 
     /// The same shop, where the ledger reads this provider statement, if any.
@@ -97,9 +97,9 @@ pub(super) fn text(value: &Value) -> String {
 
 /// The unbalanced ids in a report on the failed order, if it is asked for. A failed order has no
 /// movements, so only a request by its id reports it.
-pub(super) async fn unbalanced_of(world: &LedgerFixture, failed: bool) -> BTreeSet<String> {
+pub(super) async fn unbalanced_of(fixture: &LedgerFixture, failed: bool) -> BTreeSet<String> {
     if failed {
-        unbalanced(&world.report(json!({ "order_id": world.failed })).await)
+        unbalanced(&fixture.report(json!({ "order_id": fixture.failed })).await)
     } else {
         BTreeSet::new()
     }
@@ -116,11 +116,11 @@ pub(super) fn checks(report: &Value, id: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The ids of the orders of [`trade`], and the entries that were sent to the ledger.
-type Traded = ([String; 4], Vec<Value>);
+/// The ids of the orders of [`place_orders`], and the entries that were sent to the ledger.
+type PlacedOrders = ([String; 4], Vec<Value>);
 
 /// Places the four orders and settles all but the open one.
-async fn trade(shop: &Shop) -> Traded {
+async fn place_orders(shop: &Shop) -> PlacedOrders {
     let mut harness = shop.harness();
     let adjust = async |key: &str, product: &str, body: Value| {
         assert_eq!(
@@ -186,10 +186,10 @@ async fn trade(shop: &Shop) -> Traded {
         shop.aws.queues().waiting("record-entry-dead-letter").is_empty(),
         "the ledger can read what it is told"
     );
-    let told = harness
+    let entries = harness
         .delivered
         .iter()
         .filter(|(queue, _)| *queue == "record-entry")
         .map(|(_, message)| message["data"].clone());
-    ([confirmed, refunded, failed, open], told.collect())
+    ([confirmed, refunded, failed, open], entries.collect())
 }

@@ -43,9 +43,12 @@ fn serve(mut stream: &TcpStream, intents: &[Value], refunds: &[Value]) {
     else {
         return;
     };
-    let knows_us =
+    let is_authorized =
         lines.iter().any(|line| line.to_lowercase().starts_with("authorization: bearer "));
-    assert!(knows_us && lines.iter().any(|line| line.starts_with("stripe-version: ")), "{lines:?}");
+    assert!(
+        is_authorized && lines.iter().any(|line| line.starts_with("stripe-version: ")),
+        "{lines:?}"
+    );
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let answer = match path
         .strip_prefix("/v1/")

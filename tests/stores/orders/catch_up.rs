@@ -11,14 +11,14 @@ use super::*;
 async fn catch_up_of_orders_costs_a_read_and_a_write_each() {
     let aws = Aws::new();
     let meter = Meter::new(&aws);
-    let desk = OrdersFixture::over(aws.through(meter.sdk_config())).await;
+    let fixture = OrdersFixture::over(aws.through(meter.sdk_config())).await;
     let many = records();
     for number in 0..many {
-        desk.stored(&format!("k-{number}"), &two_spoons()).await;
+        fixture.stored(&format!("k-{number}"), &two_spoons()).await;
     }
-    desk.clock.advance(RETRY);
+    fixture.clock.advance(RETRY);
     let before = meter.microseconds();
-    let called = desk.call("resume-orders", json!({})).await;
+    let called = fixture.call("resume-orders", json!({})).await;
     let cpu = (meter.microseconds() - before) / u64::from(many);
     assert_eq!(called.ok()["resumed"], many);
     let calls = |name: &str| called.operations().iter().filter(|call| **call == name).count();

@@ -79,10 +79,10 @@ impl OrdersFixture {
     }
 
     async fn over(aws: Aws) -> Self {
-        let desk = Self(Shop::over(aws, shop::clock())).ready_to_place().await;
-        assert!(desk.replicate(&product(SPOON, 1, 2999, true)).await);
-        assert!(desk.replicate(&product(BOWL, 1, 1000, true)).await);
-        desk
+        let fixture = Self(Shop::over(aws, shop::clock())).ready_to_place().await;
+        assert!(fixture.replicate(&product(SPOON, 1, 2999, true)).await);
+        assert!(fixture.replicate(&product(BOWL, 1, 1000, true)).await);
+        fixture
     }
 
     /// Limits each network to this number of orders within half an hour.

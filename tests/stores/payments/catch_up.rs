@@ -13,11 +13,11 @@ async fn caught_up(token: &str) -> (usize, usize, u64) {
     let many = records();
     let aws = Aws::new();
     let meter = Meter::new(&aws);
-    let till = PaymentsFixture::over(aws.through(meter.sdk_config()));
-    till.stuck(many, token).await;
-    let lambda = till.lambda("reconcile-payments");
+    let fixture = PaymentsFixture::over(aws.through(meter.sdk_config()));
+    fixture.stuck(many, token).await;
+    let lambda = fixture.lambda("reconcile-payments");
     let before = meter.microseconds();
-    let called = till.aws.call(&lambda, json!({})).await;
+    let called = fixture.aws.call(&lambda, json!({})).await;
     let cpu = (meter.microseconds() - before) / u64::from(many);
     let report = called.ok();
     assert_eq!(

@@ -67,9 +67,9 @@ impl PaymentsFixture {
 
     /// A shop with an order that waits for its payment.
     async fn with_open_order() -> Self {
-        let till = Self::new();
-        till.open(0).await;
-        till
+        let fixture = Self::new();
+        fixture.open(0).await;
+        fixture
     }
 
     /// Delivers a command to the operation of the same name.
@@ -138,7 +138,7 @@ impl PaymentsFixture {
     }
 
     /// Requests a refund of an amount, or of the whole payment. The reason is always the same.
-    async fn ask_back(&self, key: &str, payment: &str, cents: Option<i64>) -> Called {
+    async fn request_refund(&self, key: &str, payment: &str, cents: Option<i64>) -> Called {
         let mut body = json!({ "reason": "The lid was broken" });
         if let Some(cents) = cents {
             body["amount"] = json!({ "amount": cents, "currency": "USD" });
@@ -170,7 +170,7 @@ impl PaymentsFixture {
     }
 
     /// The provider's records: the number of charges and the refunded amount.
-    fn books(&self) -> (usize, i64) {
+    fn provider_totals(&self) -> (usize, i64) {
         let items = self.aws.items("payment-simulator");
         let of = |kind: &'static str| {
             items
@@ -186,7 +186,7 @@ impl PaymentsFixture {
     }
 
     /// Sets the refundable amount of the automatic payment at the provider.
-    fn may_give_back(&self, amount: i64) {
+    fn set_refundable(&self, amount: i64) {
         let mut charge = self
             .aws
             .item(
@@ -209,7 +209,7 @@ impl PaymentsFixture {
     }
 
     /// The types of the messages sent to orders since the last call.
-    async fn told(&self, harness: &mut Harness) -> Vec<String> {
+    async fn message_types(&self, harness: &mut Harness) -> Vec<String> {
         let messages = self.events(harness).await;
         messages
             .iter()
@@ -218,7 +218,7 @@ impl PaymentsFixture {
     }
 
     /// The data of the messages sent to orders since the last call.
-    async fn said(&self, harness: &mut Harness) -> Vec<Value> {
+    async fn message_data(&self, harness: &mut Harness) -> Vec<Value> {
         self.events(harness).await.into_iter().map(|message| message["data"].clone()).collect()
     }
 

@@ -131,8 +131,8 @@ async fn withdrawal_reverts_the_change_and_ends_all_sessions() {
     let (link, withdraw) = (shop.verification_token(id).await, shop.withdraw_token(id).await);
     refused(&shop.verify_email(&withdraw).await);
     refused(&shop.withdraw(&link).await);
-    for odd in ["", "x", &withdraw[1..], &format!("{withdraw}A")] {
-        refused(&shop.withdraw(odd).await);
+    for invalid in ["", "x", &withdraw[1..], &format!("{withdraw}A")] {
+        refused(&shop.withdraw(invalid).await);
     }
     let withdrawn = shop.withdraw(&withdraw).await;
     assert_eq!((withdrawn.status(), &withdrawn.ok()["body"]), (204, &json!("")));

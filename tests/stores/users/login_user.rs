@@ -23,14 +23,14 @@ const OLD_HASHES: [&str; 3] = [
 ];
 
 /// The AWS calls of an invocation with their tables and permissions, sorted.
-fn asked(called: &Called) -> Vec<String> {
-    let mut asked: Vec<_> = called
+fn aws_calls(called: &Called) -> Vec<String> {
+    let mut aws_calls: Vec<_> = called
         .calls
         .iter()
         .map(|call| format!("{} {:?} {:?}", call.operation, call.tables, call.actions))
         .collect();
-    asked.sort();
-    asked
+    aws_calls.sort();
+    aws_calls
 }
 
 #[tokio::test]
@@ -127,10 +127,10 @@ async fn white_space_around_an_address_does_not_matter() {
     let token = shop.reset_token(user.id).await;
     assert_eq!(shop.confirm_reset(&token, "another horse, another battery").await.status(), 204);
     let session = shop.enter(user.id).await;
-    let asked =
+    let aws_calls =
         shop.edit(&session, &json!({ "email": " Countess@Example.com\t", "current_password": "another horse, another battery" })).await;
     assert_eq!(
-        (asked.status(), &asked.json()["pending_email"]),
+        (aws_calls.status(), &aws_calls.json()["pending_email"]),
         (200, &json!("countess@example.com"))
     );
 }
@@ -202,18 +202,18 @@ async fn an_unknown_address_a_wrong_password_and_a_disabled_user_are_one_and_the
     }
     for other in &others {
         assert_eq!(
-            (seen(other).to_string(), asked(other)),
-            (seen(&wrong).to_string(), asked(&wrong))
+            (seen(other).to_string(), aws_calls(other)),
+            (seen(&wrong).to_string(), aws_calls(&wrong))
         );
     }
-    assert_eq!(asked(&wrong).len(), 3, "two buckets and one read: {:?}", asked(&wrong));
+    assert_eq!(aws_calls(&wrong).len(), 3, "two buckets and one read: {:?}", aws_calls(&wrong));
     // The same holds for the second attempt of each.
     let again = shop.login_from("198.51.100.1", None, ADA, WRONG).await;
     for (number, email) in [(20, "eve@example.com"), (24, "dora@example.com")] {
         let other = shop.login_from(&format!("198.51.100.{number}"), None, email, WRONG).await;
         assert_eq!(
-            (seen(&other).to_string(), asked(&other)),
-            (seen(&again).to_string(), asked(&again))
+            (seen(&other).to_string(), aws_calls(&other)),
+            (seen(&again).to_string(), aws_calls(&again))
         );
     }
     let session_items = shop
@@ -245,8 +245,8 @@ async fn eleventh_attempt_is_throttled_and_the_owner_is_not() {
     }
     for other in &refused {
         assert_eq!(
-            (seen(other).to_string(), asked(other)),
-            (seen(&refused[0]).to_string(), asked(&refused[0]))
+            (seen(other).to_string(), aws_calls(other)),
+            (seen(&refused[0]).to_string(), aws_calls(&refused[0]))
         );
         assert_eq!(other.header("retry-after").as_deref(), Some("900"));
     }
@@ -293,14 +293,14 @@ async fn successful_logins_are_not_counted() {
 
 #[tokio::test]
 async fn login_succeeds_or_can_be_repeated_under_any_fault() {
-    let mut spoiled = 0;
+    let mut failures = 0;
     whatever_happens_to_any_call(async |InjectedFault { call, fault }| {
         let shop = Shop::open();
         shop.enrol(ADA).await;
         let before = shop.cold();
         before.aws.fail(call, fault);
         let first = before.login(ADA, PASSWORD).await;
-        spoiled += u32::from(first.status() == 503);
+        failures += u32::from(first.status() == 503);
         assert!([200, 503].contains(&first.status()), "{fault:?} at {call}");
         shop.aws.heal();
         let session = before.log_in(ADA).await;
@@ -309,7 +309,7 @@ async fn login_succeeds_or_can_be_repeated_under_any_fault() {
         first
     })
     .await;
-    assert!(spoiled > 12, "{spoiled}: this test shows nothing");
+    assert!(failures > 12, "{failures}: this test shows nothing");
 }
 
 #[tokio::test]

@@ -178,16 +178,16 @@ async fn admins_change_others_but_not_their_own_role() {
             session.request(events::get(&format!("/users/{id}")).path_parameter("user_id", id));
         shop.call("get-user", event)
     };
-    let nobody = "usr_0199c2a8-0000-7000-8000-0000000000ff";
+    let missing_user = "usr_0199c2a8-0000-7000-8000-0000000000ff";
     let (foreign, unknown) =
-        (get(&session, &admin.user_id().to_string()).await, get(&session, nobody).await);
+        (get(&session, &admin.user_id().to_string()).await, get(&session, missing_user).await);
     assert_eq!(
         (foreign.status(), code(&foreign).as_str(), foreign.calls.len()),
         (404, "user_not_found", 0)
     );
     for other in [
         &unknown,
-        &get(&admin, nobody).await,
+        &get(&admin, missing_user).await,
         &get(&session, "ord_0199c2a8-0000-7000-8000-0000000000ff").await,
         &get(&session, "x").await,
     ] {
@@ -197,7 +197,7 @@ async fn admins_change_others_but_not_their_own_role() {
         (get(&session, &user.id.to_string()).await, get(&admin, &user.id.to_string()).await);
     assert_eq!((own.status(), seen(&own)), (200, seen(&seen_by_admin)));
     let missing = request("update-user", &json!({ "role": "user" }))
-        .path_parameter("user_id", nobody)
+        .path_parameter("user_id", missing_user)
         .header("If-Match", "\"1\"");
     let missing = shop.call("update-user", admin.request(missing)).await;
     assert_eq!(seen(&missing), seen(&foreign));
@@ -329,8 +329,8 @@ async fn deleted_user_leaves_no_data_and_can_register_again() {
     assert_eq!(shop.aws.items("users").len(), 1, "that there was somebody");
     shop.check_accounts();
 
-    let nobody = shop.refresh("x").await;
-    assert_eq!(seen(&shop.refresh(&session.refresh_token).await), seen(&nobody));
+    let anonymous = shop.refresh("x").await;
+    assert_eq!(seen(&shop.refresh(&session.refresh_token).await), seen(&anonymous));
     assert_eq!(kind(&shop.authorize(&session.access_token).await), "Unauthorized");
     // The gateway still caches the authorizer's answer for the token.
     for called in [
@@ -338,7 +338,7 @@ async fn deleted_user_leaves_no_data_and_can_register_again() {
         shop.delete_me(&session).await,
         shop.edit_if(&session, &current, &json!({ "username": "ada" })).await,
     ] {
-        assert_eq!(seen(&called), seen(&nobody));
+        assert_eq!(seen(&called), seen(&anonymous));
     }
     assert_eq!(
         shop.change_password(&session, PASSWORD, "another horse, another battery").await.status(),
@@ -356,10 +356,11 @@ async fn deleted_user_leaves_no_data_and_can_register_again() {
 
     publisher.publish().await;
     for queue in ["update-buyer", "forget-recipient"] {
-        let told = shop.aws.queues().take(queue, 10).into_iter().map(|message| message.json());
-        let told: Vec<_> = told.filter(|message| message["type"] == "user_deleted.v1").collect();
-        assert_eq!(told.len(), 2, "now, and once more");
-        assert!(told.iter().all(|message| message["data"]["user_id"] == user.id.to_string()));
+        let messages = shop.aws.queues().take(queue, 10).into_iter().map(|message| message.json());
+        let messages: Vec<_> =
+            messages.filter(|message| message["type"] == "user_deleted.v1").collect();
+        assert_eq!(messages.len(), 2, "now, and once more");
+        assert!(messages.iter().all(|message| message["data"]["user_id"] == user.id.to_string()));
     }
     assert_eq!(shop.register(ADA).await.status(), 201);
     let back = shop.log_in(ADA).await;
@@ -395,7 +396,7 @@ async fn a_role_is_changed_in_both_items_and_makes_the_old_tokens_worthless() {
     assert_eq!(shop.aws.items("users"), before);
     assert!(
         shop.authorize(&next.access_token).await.answer.is_ok(),
-        "what changes nothing logs nobody out"
+        "what changes nothing logs anonymous out"
     );
     assert!(shop.grant(ADA, "user").await.answer.is_ok());
     shop.check_accounts();
@@ -546,11 +547,11 @@ async fn grants_that_race_move_the_token_version_once() {
 #[tokio::test]
 async fn unauthenticated_changes_are_rejected() {
     let shop = Shop::open();
-    let nobody = shop.refresh("x").await;
+    let anonymous = shop.refresh("x").await;
     for operation in ["update-me", "update-user", "delete-me", "get-user", "list-users"] {
         let called = shop
             .call(operation, request(operation, &json!({})).header("If-Match", "\"1\"").event())
             .await;
-        assert_eq!((seen(&called), called.calls.len()), (seen(&nobody), 0));
+        assert_eq!((seen(&called), called.calls.len()), (seen(&anonymous), 0));
     }
 }

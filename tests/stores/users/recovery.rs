@@ -61,10 +61,10 @@ async fn another_address_counts_only_after_its_link() {
     let mut publisher = shop.users_publisher();
     let user = shop.enrol(ADA).await;
     let session = shop.enter(user.id).await;
-    let welcome = mails(&shop, &mut publisher).await;
-    assert_eq!(templates(&welcome), [("welcome", ADA)]);
+    let first_mails = mails(&shop, &mut publisher).await;
+    assert_eq!(templates(&first_mails), [("welcome", ADA)]);
     let first_link =
-        shop.unseal(welcome[0]["data"]["sealed_token"].as_str().unwrap(), user.id).await;
+        shop.unseal(first_mails[0]["data"]["sealed_token"].as_str().unwrap(), user.id).await;
 
     let asked = shop.ask_for_address(&session, "Countess@Example.com").await;
     assert_eq!(
@@ -90,9 +90,9 @@ async fn another_address_counts_only_after_its_link() {
         (&json!(NEW), &json!(true), &Value::Null)
     );
     assert_eq!(templates(&mails(&shop, &mut publisher).await), [("email_changed", ADA)]);
-    let told = shop.aws.queues().take("update-buyer", 10);
+    let updates = shop.aws.queues().take("update-buyer", 10);
     assert_eq!(
-        told.iter().map(|message| message.json()["data"]["email"].clone()).collect::<Vec<_>>(),
+        updates.iter().map(|message| message.json()["data"]["email"].clone()).collect::<Vec<_>>(),
         [json!(NEW)]
     );
     refused(&shop.verify_email(&token).await);
@@ -191,8 +191,9 @@ async fn a_reset_ends_every_session_works_once_and_lets_its_owner_in() {
     );
 
     // Rejected tokens use up nothing.
-    for odd in ["", "x", &token[..token.len() - 1], &format!("{token}A"), &token.to_uppercase()] {
-        refused(&shop.confirm_reset(odd, NEW_PASSWORD).await);
+    for invalid in ["", "x", &token[..token.len() - 1], &format!("{token}A"), &token.to_uppercase()]
+    {
+        refused(&shop.confirm_reset(invalid, NEW_PASSWORD).await);
     }
     for (weak, reason) in
         [("seven77", "password_too_short"), ("ADA@example.com", "password_is_email")]
@@ -318,11 +319,11 @@ async fn link_token_is_never_stored_in_plain_text() {
     let mut publisher = shop.users_publisher();
     let user = shop.enrol(ADA).await;
     let session = shop.enter(user.id).await;
-    let welcome = shop.verification_token(user.id).await;
+    let first_mails = shop.verification_token(user.id).await;
     assert_eq!(shop.request_reset(ADA).await.status(), 202);
     assert_eq!(shop.ask_for_address(&session, NEW).await.status(), 200);
     let tokens = [
-        welcome,
+        first_mails,
         shop.reset_token(user.id).await,
         shop.verification_token(user.id).await,
         shop.withdraw_token(user.id).await,

@@ -81,11 +81,11 @@ async fn rotation_creates_one_key_under_any_fault() {
                 for now in STEPS {
                     if now == step {
                         shop.aws.fail(call, fault);
-                        let spoiled = shop.rotation_step(now, "second").await;
+                        let faulty = shop.rotation_step(now, "second").await;
                         assert!(
-                            ["", "SecretsManagerFailed"].contains(&kind(&spoiled)),
+                            ["", "SecretsManagerFailed"].contains(&kind(&faulty)),
                             "{:?}",
-                            spoiled.answer
+                            faulty.answer
                         );
                         // The steps make three, one and four calls.
                         let calls = match now {
@@ -95,7 +95,7 @@ async fn rotation_creates_one_key_under_any_fault() {
                             _ => 4,
                         };
                         assert_eq!(
-                            kind(&spoiled).is_empty(),
+                            kind(&faulty).is_empty(),
                             call >= calls,
                             "{fault:?} at {call} of {now}"
                         );
@@ -197,16 +197,22 @@ async fn unknown_keys_reload_a_few_times_then_every_thirty_seconds() {
     let user = shop.enrol(ADA).await;
     let token = shop.enter(user.id).await.access_token;
     assert!(shop.authorize(&token).await.answer.is_ok());
-    let asks = async |token: &str| secrets_read(&shop.authorize(token).await);
+    let secrets_reads = async |token: &str| secrets_read(&shop.authorize(token).await);
     for _ in 0..RELOAD_LIMIT.burst() {
-        assert_eq!(asks(&made_up).await, 1);
+        assert_eq!(secrets_reads(&made_up).await, 1);
     }
-    assert_eq!((asks(&made_up).await, kind(&shop.authorize(&made_up).await)), (0, "Unauthorized"));
+    assert_eq!(
+        (secrets_reads(&made_up).await, kind(&shop.authorize(&made_up).await)),
+        (0, "Unauthorized")
+    );
     shop.clock.advance(RELOAD_LIMIT.interval() - Duration::from_millis(1));
-    assert_eq!((asks(&made_up).await, asks(&token).await), (0, 0));
+    assert_eq!((secrets_reads(&made_up).await, secrets_reads(&token).await), (0, 0));
     shop.clock.advance(Duration::from_millis(1));
     // The cached keys have expired by now, too.
-    assert_eq!((asks(&made_up).await, asks(&made_up).await, asks(&token).await), (2, 0, 0));
+    assert_eq!(
+        (secrets_reads(&made_up).await, secrets_reads(&made_up).await, secrets_reads(&token).await),
+        (2, 0, 0)
+    );
 
     // An unknown key reloads the keys at once, unless the reload limit is used up.
     shop.clock.advance(RELOAD_LIMIT.interval());
