@@ -126,28 +126,28 @@ async fn charged(fixture: &dyn ProviderFixture, order: &ChargeRequest) -> String
 /// The whole contract. `salt` separates the payments of test runs.
 pub async fn holds(fixture: &dyn ProviderFixture, salt: &str) {
     let named = |name: &str| format!("{salt} {name}");
-    a_charge_takes_the_money_once(fixture, &named("charge")).await;
-    a_declined_card_is_not_charged(fixture, &named("decline")).await;
-    a_customer_acts_first(fixture, &named("act")).await;
-    what_waits_can_be_called_off(fixture, &named("cancel")).await;
-    what_is_charged_cannot_be_called_off(fixture, &named("too late")).await;
-    parts_go_back(fixture, &named("parts")).await;
+    charge_is_made_once(fixture, &named("charge")).await;
+    declined_card_is_not_charged(fixture, &named("decline")).await;
+    charge_succeeds_after_the_customer_action(fixture, &named("act")).await;
+    pending_charge_can_be_cancelled(fixture, &named("cancel")).await;
+    captured_charge_cannot_be_cancelled(fixture, &named("too late")).await;
+    partial_refunds_succeed(fixture, &named("parts")).await;
     charge_with_rejected_credentials_is_not_made(fixture, &named("rejected")).await;
-    a_refund_made_at_the_provider_is_found(fixture, &named("by hand")).await;
+    dashboard_refund_is_found(fixture, &named("by hand")).await;
     if fixture.is_complete() {
         keys_hold(fixture, salt).await;
         charge_is_found_by_the_time_it_was_sent(fixture, &named("listed")).await;
-        nothing_is_known_of_what_was_never_asked(fixture, &named("unknown")).await;
-        no_more_goes_back_than_was_taken(fixture, &named("more")).await;
+        unknown_charge_is_not_found(fixture, &named("unknown")).await;
+        refund_above_the_charge_is_rejected(fixture, &named("more")).await;
     }
     if fixture.has_banks() {
-        a_refund_that_fails_later_is_a_failure(fixture, &named("late failure")).await;
-        a_disputed_charge_is_not_refunded(fixture, &named("disputed")).await;
-        a_dispute_is_won_or_lost(fixture, &named("disputes")).await;
+        late_refund_failure_is_reported(fixture, &named("late failure")).await;
+        disputed_charge_is_not_refunded(fixture, &named("disputed")).await;
+        dispute_is_won_or_lost(fixture, &named("disputes")).await;
     }
 }
 
-async fn a_charge_takes_the_money_once(fixture: &dyn ProviderFixture, name: &str) {
+async fn charge_is_made_once(fixture: &dyn ProviderFixture, name: &str) {
     let order = to_charge(name, &fixture.tokens().good);
     let transaction = charged(fixture, &order).await;
     assert_eq!(fixture.charges(order.payment_id).await, 1);
@@ -236,7 +236,7 @@ async fn charge_with_rejected_credentials_is_not_made(fixture: &dyn ProviderFixt
     assert_eq!(fixture.charges(order.payment_id).await, 1);
 }
 
-async fn a_declined_card_is_not_charged(fixture: &dyn ProviderFixture, name: &str) {
+async fn declined_card_is_not_charged(fixture: &dyn ProviderFixture, name: &str) {
     let order = to_charge(name, &fixture.tokens().declined);
     let fact = fixture.provider().charge(&order).await.unwrap();
     assert_eq!(fact, ProviderResult::Declined { reason: "card_declined".to_owned() });
@@ -253,7 +253,7 @@ async fn asked_to_act(fixture: &dyn ProviderFixture, order: &ChargeRequest) -> S
     }
 }
 
-async fn a_customer_acts_first(fixture: &dyn ProviderFixture, name: &str) {
+async fn charge_succeeds_after_the_customer_action(fixture: &dyn ProviderFixture, name: &str) {
     let order = to_charge(name, &fixture.tokens().requires_action);
     let transaction = asked_to_act(fixture, &order).await;
     assert_eq!(fixture.charges(order.payment_id).await, 0);
@@ -270,7 +270,7 @@ async fn a_customer_acts_first(fixture: &dyn ProviderFixture, name: &str) {
     assert_eq!(fixture.charges(order.payment_id).await, 1);
 }
 
-async fn what_waits_can_be_called_off(fixture: &dyn ProviderFixture, name: &str) {
+async fn pending_charge_can_be_cancelled(fixture: &dyn ProviderFixture, name: &str) {
     let order = to_charge(name, &fixture.tokens().requires_action);
     let waiting = known(&order, &asked_to_act(fixture, &order).await);
     for _ in 0..2 {
@@ -286,7 +286,7 @@ async fn what_waits_can_be_called_off(fixture: &dyn ProviderFixture, name: &str)
     assert_eq!(fixture.charges(order.payment_id).await, 0);
 }
 
-async fn what_is_charged_cannot_be_called_off(fixture: &dyn ProviderFixture, name: &str) {
+async fn captured_charge_cannot_be_cancelled(fixture: &dyn ProviderFixture, name: &str) {
     let order = to_charge(name, &fixture.tokens().good);
     let transaction = charged(fixture, &order).await;
     let fact = fixture.provider().cancel(&known(&order, &transaction)).await.unwrap();
@@ -307,7 +307,7 @@ async fn refund_once(fixture: &dyn ProviderFixture, order: &RefundRequest) -> St
     }
 }
 
-async fn parts_go_back(fixture: &dyn ProviderFixture, name: &str) {
+async fn partial_refunds_succeed(fixture: &dyn ProviderFixture, name: &str) {
     let order = to_charge(name, &fixture.tokens().good);
     let transaction = charged(fixture, &order).await;
     let [one, other] =
@@ -329,14 +329,14 @@ async fn parts_go_back(fixture: &dyn ProviderFixture, name: &str) {
     }
 }
 
-async fn nothing_is_known_of_what_was_never_asked(fixture: &dyn ProviderFixture, name: &str) {
+async fn unknown_charge_is_not_found(fixture: &dyn ProviderFixture, name: &str) {
     let order = to_charge(name, &fixture.tokens().good);
     assert_eq!(fixture.provider().retrieve(&order).await.unwrap(), None);
     assert!(fixture.provider().cancel(&order).await.is_err());
     assert_eq!(fixture.charges(order.payment_id).await, 0);
 }
 
-async fn no_more_goes_back_than_was_taken(fixture: &dyn ProviderFixture, name: &str) {
+async fn refund_above_the_charge_is_rejected(fixture: &dyn ProviderFixture, name: &str) {
     let order = to_charge(name, &fixture.tokens().good);
     let transaction = charged(fixture, &order).await;
     refund_once(fixture, &to_refund(&order, &transaction, "part", PRICE - 10)).await;
@@ -346,7 +346,7 @@ async fn no_more_goes_back_than_was_taken(fixture: &dyn ProviderFixture, name: &
     refund_once(fixture, &to_refund(&order, &transaction, "rest", 10)).await;
 }
 
-async fn a_refund_made_at_the_provider_is_found(fixture: &dyn ProviderFixture, name: &str) {
+async fn dashboard_refund_is_found(fixture: &dyn ProviderFixture, name: &str) {
     let order = to_charge(name, &fixture.tokens().good);
     let transaction = charged(fixture, &order).await;
     let id = fixture.refund_by_hand(&transaction, 1000).await;
@@ -368,7 +368,7 @@ async fn a_refund_made_at_the_provider_is_found(fixture: &dyn ProviderFixture, n
     assert_eq!(fixture.provider().find_refund("re_nobodys").await.unwrap(), None);
 }
 
-async fn a_refund_that_fails_later_is_a_failure(fixture: &dyn ProviderFixture, name: &str) {
+async fn late_refund_failure_is_reported(fixture: &dyn ProviderFixture, name: &str) {
     let order = to_charge(name, &fixture.tokens().good);
     let transaction = charged(fixture, &order).await;
     let refund = to_refund(&order, &transaction, "all", PRICE);
@@ -386,7 +386,7 @@ async fn a_refund_that_fails_later_is_a_failure(fixture: &dyn ProviderFixture, n
     refund_once(fixture, &to_refund(&order, &transaction, "again", PRICE)).await;
 }
 
-async fn a_disputed_charge_is_not_refunded(fixture: &dyn ProviderFixture, name: &str) {
+async fn disputed_charge_is_not_refunded(fixture: &dyn ProviderFixture, name: &str) {
     let order = to_charge(name, &fixture.tokens().good);
     let transaction = charged(fixture, &order).await;
     fixture.dispute("dp_refused", &transaction, DisputeState::Open).await;
@@ -403,7 +403,7 @@ async fn a_disputed_charge_is_not_refunded(fixture: &dyn ProviderFixture, name: 
     );
 }
 
-async fn a_dispute_is_won_or_lost(fixture: &dyn ProviderFixture, name: &str) {
+async fn dispute_is_won_or_lost(fixture: &dyn ProviderFixture, name: &str) {
     assert_eq!(fixture.provider().find_dispute("dp_nobodys").await.unwrap(), None);
     for (id, end) in [("dp_won", DisputeState::Won), ("dp_lost", DisputeState::Lost)] {
         let order = to_charge(&format!("{name} {id}"), &fixture.tokens().good);

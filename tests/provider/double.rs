@@ -560,12 +560,12 @@ impl ProviderFixture for Double {
 }
 
 #[tokio::test]
-async fn the_double_keeps_the_contract() {
+async fn double_fulfils_the_contract() {
     contract::holds(&Double::new(shop::clock()), "double").await;
 }
 
 #[tokio::test]
-async fn the_double_charges_again_under_a_key_that_it_has_forgotten() {
+async fn double_charges_again_under_an_expired_key() {
     let clock = shop::clock();
     let double = Double::new(clock.clone());
     let order = to_charge("forgotten", "tok_ok");

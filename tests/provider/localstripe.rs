@@ -185,7 +185,7 @@ pub fn salt() -> String {
 }
 
 #[tokio::test]
-async fn stripe_keeps_the_contract() {
+async fn stripe_fulfils_the_contract() {
     contract::holds(&LocalStripe::at(running()).await, &salt()).await;
 }
 
@@ -203,7 +203,7 @@ async fn rejected_or_wrong_mode_key_is_a_configuration_error() {
 }
 
 #[tokio::test]
-async fn a_stripe_that_cannot_be_reached_or_read_is_one_that_does_not_answer() {
+async fn unreachable_or_unreadable_stripe_counts_as_no_answer() {
     let order = contract::to_charge("out of reach", "pm_card_visa");
     let answer = stripe("http://127.0.0.1:9", KEY).charge(&order).await;
     assert!(matches!(answer, Err(ProviderError::Indeterminate(_))), "{answer:?}");

@@ -81,7 +81,7 @@ impl ProviderFixture for SimulatedFixture {
 }
 
 #[tokio::test]
-async fn the_simulated_provider_keeps_the_contract() {
+async fn simulated_provider_fulfils_the_contract() {
     contract::holds(&SimulatedFixture::new(), "simulated").await;
 }
 

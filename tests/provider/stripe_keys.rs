@@ -35,7 +35,7 @@ fn transaction(fact: Result<ProviderResult, ProviderError>) -> String {
 }
 
 #[tokio::test]
-async fn stripe_with_its_keys_keeps_the_whole_contract() {
+async fn stripe_with_keys_fulfils_the_whole_contract() {
     let (stripe, proxy, _) = stripe().await;
     assert!(stripe.is_complete());
     contract::holds(&stripe, &salt()).await;

@@ -66,7 +66,7 @@ async fn charge_of_an_expired_order_is_voided_even_without_a_cancel() {
 }
 
 #[tokio::test]
-async fn charge_of_an_order_that_is_still_wanted_is_sent_again() {
+async fn lost_charge_of_a_payable_order_is_sent_again() {
     let fixture = PaymentsFixture::new();
     fixture.double.lose(&[Some(Loss::Request)]);
     fixture.charge(0).await;
@@ -93,7 +93,7 @@ async fn lost_answers_while_voiding_leave_the_charge_voided_once() {
 }
 
 #[tokio::test]
-async fn charge_that_is_running_is_asked_about_again_after_a_minute() {
+async fn charge_in_progress_is_queried_again_after_a_minute() {
     let fixture = cancelled_after(Loss::Late).await;
     fixture.double.records().running = Some(PaymentId::automatic(order()).to_string());
     fixture.reconcile_after(2).await;
@@ -184,7 +184,7 @@ async fn rejected_credentials_fail_the_attempt_until_the_key_is_corrected() {
 }
 
 #[tokio::test]
-async fn rejected_credentials_say_nothing_of_a_charge_that_was_sent_before() {
+async fn rejected_credentials_leave_an_earlier_charge_unknown() {
     let fixture = PaymentsFixture::new();
     fixture.double.lose(&[Some(Loss::Late)]);
     fixture.charge(0).await;
@@ -198,7 +198,7 @@ async fn rejected_credentials_say_nothing_of_a_charge_that_was_sent_before() {
 }
 
 #[tokio::test]
-async fn provider_with_too_many_requests_is_asked_later_and_the_breaker_stays_closed() {
+async fn rate_limited_provider_is_retried_and_the_breaker_stays_closed() {
     let fixture = PaymentsFixture::new();
     fixture.double.records().overloaded = true;
     for number in 0..8 {

@@ -164,7 +164,7 @@ async fn entry_is_stored_by_id_order_day_and_product() {
 }
 
 #[tokio::test]
-async fn entries_of_one_product_and_day_are_spread_over_all_their_keys() {
+async fn entries_of_one_product_and_day_are_spread_over_all_shards() {
     let fixture = EntryFixture::new();
     for id in 0..=255 {
         assert!(fixture.record(&hold(id)).await.is_done());
@@ -182,7 +182,7 @@ async fn entries_of_one_product_and_day_are_spread_over_all_their_keys() {
 }
 
 #[tokio::test]
-async fn the_same_entry_again_is_done_and_changes_nothing() {
+async fn repeated_entry_is_acknowledged_and_changes_nothing() {
     let fixture = EntryFixture::new();
     assert!(fixture.record(&hold(0xb1)).await.is_done());
     let before = fixture.aws.items("ledger");
@@ -197,7 +197,7 @@ async fn the_same_entry_again_is_done_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn another_content_under_the_same_id_is_refused_and_changes_nothing() {
+async fn different_content_under_the_same_id_is_rejected() {
     let fixture = EntryFixture::new();
     assert!(fixture.record(&capture(0xb1, 500)).await.is_done());
     let before = fixture.aws.items("ledger");
@@ -291,7 +291,7 @@ async fn entry_is_recorded_once_under_any_fault() {
 }
 
 #[tokio::test]
-async fn a_function_that_dies_between_any_two_calls_leaves_nothing_half_done() {
+async fn function_killed_between_any_two_calls_leaves_no_partial_entry() {
     for calls in 0..4 {
         let fixture = EntryFixture::new();
         let service = Shop::over(fixture.aws.crowded(0), clock()).ledger;
@@ -327,7 +327,7 @@ async fn a_function_that_dies_between_any_two_calls_leaves_nothing_half_done() {
 }
 
 #[tokio::test]
-async fn copies_that_come_at_once_are_one_entry() {
+async fn concurrent_copies_write_one_entry() {
     for seed in 0..20 {
         let aws = Aws::new();
         let record = Shop::over(aws.crowded(seed), clock()).lambda("record-entry");

@@ -127,7 +127,7 @@ async fn repeated_message_sends_one_mail() {
 }
 
 #[tokio::test]
-async fn every_single_fault_is_survived_with_at_most_one_mail_too_many() {
+async fn notification_survives_any_fault_with_at_most_one_extra_mail() {
     for_each_fault(0..6, async |InjectedFault { call, fault }| {
         let fixture = fixture();
         fixture.aws.fail(call, fault);
@@ -149,7 +149,7 @@ async fn every_single_fault_is_survived_with_at_most_one_mail_too_many() {
 }
 
 #[tokio::test]
-async fn while_one_try_is_at_it_another_waits_and_takes_over_when_the_lock_is_over() {
+async fn concurrent_attempt_waits_for_the_lock_and_takes_over_when_it_expires() {
     let fixture = fixture();
     // The first attempt stops after writing its record, as in a crash.
     fixture.aws.fail(3, Fault::LoseRequest);
@@ -164,7 +164,7 @@ async fn while_one_try_is_at_it_another_waits_and_takes_over_when_the_lock_is_ov
 }
 
 #[tokio::test]
-async fn users_see_their_own_notifications_page_by_page_and_the_newest_first() {
+async fn users_list_their_own_notifications_by_page_newest_first() {
     let fixture = fixture();
     for number in 1..=5 {
         assert!(fixture.deliver(&message(number)).await);
@@ -275,7 +275,7 @@ async fn link_is_only_in_its_mail() {
 }
 
 #[tokio::test]
-async fn a_link_that_does_not_open_is_never_mailed() {
+async fn unopenable_link_is_never_mailed() {
     let whole = good_link()["sealed_token"].as_str().unwrap().to_owned();
     let mut links = vec![link("another secret", events::USER), link(MAIL_TOKEN_KEY, events::ADMIN)];
     for sealed in ["", "x", TOKEN, &whole[1..], &whole[..whole.len() - 1]] {
@@ -291,7 +291,7 @@ async fn a_link_that_does_not_open_is_never_mailed() {
 }
 
 #[tokio::test]
-async fn a_link_that_works_no_longer_is_not_mailed_and_its_message_is_done() {
+async fn expired_link_is_not_mailed_and_its_message_is_acknowledged() {
     let fixture = fixture();
     let message = message_with(1, "password_reset", &good_link());
     fixture.clock.advance(Duration::from_secs(30 * 60));
@@ -307,7 +307,7 @@ async fn a_link_that_works_no_longer_is_not_mailed_and_its_message_is_done() {
 }
 
 #[tokio::test]
-async fn a_mail_with_a_link_survives_every_single_fault() {
+async fn mail_with_a_link_survives_any_fault() {
     for_each_fault(0..7, async |InjectedFault { call, fault }| {
         let fixture = fixture();
         fixture.aws.fail(call, fault);
@@ -363,7 +363,7 @@ async fn operator_gets_one_low_stock_mail() {
 }
 
 #[tokio::test]
-async fn a_message_without_the_data_of_its_template_is_rejected() {
+async fn message_without_its_template_data_is_rejected() {
     let fixture = fixture();
     for (template, data) in [
         ("order_confirmed", json!({})),
@@ -379,7 +379,7 @@ async fn a_message_without_the_data_of_its_template_is_rejected() {
 }
 
 #[tokio::test]
-async fn a_mail_that_ses_refuses_for_good_is_tried_once_and_shown_in_the_shop() {
+async fn permanently_rejected_mail_is_tried_once_and_still_listed() {
     for refusal in ["MessageRejected", "BadRequestException"] {
         let fixture = fixture();
         fixture.aws.mails().refuse(refusal);
@@ -423,7 +423,7 @@ async fn unrecorded_rejection_is_redelivered() {
 }
 
 #[tokio::test]
-async fn a_mail_that_ses_may_take_later_comes_back_until_it_does() {
+async fn temporarily_rejected_mail_is_redelivered_until_sent() {
     for refusal in [
         "TooManyRequestsException",
         "LimitExceededException",

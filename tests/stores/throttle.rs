@@ -72,7 +72,7 @@ fn calls(aws: &Aws) -> usize {
 }
 
 #[tokio::test]
-async fn a_try_after_a_rest_is_one_call_one_on_top_of_others_two_and_a_refused_one_one() {
+async fn attempt_takes_one_call_when_idle_or_rejected_and_two_when_busy() {
     let aws = Aws::new();
     let (store, bucket) = (store(&aws.sdk_config()), strangers());
     for cost in [1].into_iter().chain([2; 9]) {
@@ -114,7 +114,7 @@ async fn reported_wait_is_exact() {
 }
 
 #[tokio::test]
-async fn the_table_judges_as_the_rule_does() {
+async fn stored_bucket_decides_like_the_domain_rule() {
     for seed in 0..12_u64 {
         let chance = Ids::seeded(seed * 1_000);
         let below = |limit: u64| u64::from_be_bytes(chance.bytes::<8>()) % limit;
@@ -154,7 +154,7 @@ async fn the_table_judges_as_the_rule_does() {
 }
 
 #[tokio::test]
-async fn tries_at_the_same_moment_share_the_burst() {
+async fn concurrent_attempts_share_the_burst() {
     for seed in 0..20 {
         let aws = Aws::new();
         let (store, bucket) =
@@ -246,7 +246,7 @@ async fn refunds_never_exceed_the_burst() {
 }
 
 #[tokio::test]
-async fn giving_back_and_clearing_go_along_with_other_writes_and_never_stand_in_their_way() {
+async fn refund_and_clear_join_other_transactions_without_failing_them() {
     let aws = Aws::new();
     let (store, bucket) = (store(&aws.sdk_config()), strangers());
     let other = |name: &str| {
@@ -450,7 +450,7 @@ async fn combined_buckets_charge_as_the_rule_does() {
 }
 
 #[tokio::test]
-async fn attempts_at_the_same_moment_charge_both_buckets_or_none() {
+async fn concurrent_attempts_charge_both_buckets_or_none() {
     for seed in 0..20 {
         let aws = Aws::new();
         let store = Arc::new(store(&aws.crowded_sdk_config(seed)));
@@ -482,7 +482,7 @@ async fn attempts_at_the_same_moment_charge_both_buckets_or_none() {
 }
 
 #[tokio::test]
-async fn lost_answer_of_combined_buckets_never_admits_an_attempt_too_many() {
+async fn lost_answer_of_combined_buckets_allows_no_extra_attempt() {
     for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse] {
         for call in 0..24 {
             let aws = Aws::new();
@@ -591,7 +591,7 @@ async fn buckets_are_anonymous_and_expire() {
 }
 
 #[tokio::test]
-async fn a_network_may_try_as_often_as_the_setting_says() {
+async fn network_burst_follows_the_setting() {
     let aws = Aws::new();
     let store = store(&aws.sdk_config());
     for burst in [1, 3, 50] {

@@ -77,7 +77,7 @@ fn spoon() -> Value {
 }
 
 #[tokio::test]
-async fn a_product_is_changed_as_a_whole_and_its_sku_with_it() {
+async fn product_and_its_sku_are_replaced_together() {
     let shop = CatalogFixture::new();
     let id = shop.created("k", &spoon()).await;
     shop.clock.advance(std::time::Duration::from_secs(60));
@@ -189,7 +189,7 @@ async fn repeated_change_returns_the_same_answer() {
 }
 
 #[tokio::test]
-async fn a_sku_that_another_product_has_is_not_given_twice() {
+async fn sku_of_another_product_is_rejected() {
     let shop = CatalogFixture::new();
     let (oak, elm) = (
         shop.created("oak", &spoon()).await,
@@ -263,7 +263,7 @@ async fn archived_product_is_hidden_and_published() {
 }
 
 #[tokio::test]
-async fn a_sku_is_unique_without_regard_to_case_and_kept_as_written() {
+async fn sku_is_unique_case_insensitively_and_stored_as_written() {
     let shop = CatalogFixture::new();
     let id = shop.created("k", &product("Oak spoon", "Spoon / oak 1", "kitchen")).await;
     assert_eq!(shop.get(&id, None).await.json()["sku"], "Spoon / oak 1");
@@ -398,7 +398,7 @@ async fn concurrent_changes_of_one_version_apply_once() {
 }
 
 #[tokio::test]
-async fn no_change_is_lost_however_many_make_them_at_once() {
+async fn concurrent_changes_with_retries_all_apply() {
     let shop = Arc::new(CatalogFixture::crowded(7));
     let id = shop.created("k", &spoon()).await;
     let mut writers = JoinSet::new();
@@ -449,7 +449,7 @@ async fn no_change_is_lost_however_many_make_them_at_once() {
 }
 
 #[tokio::test]
-async fn of_two_products_that_want_one_sku_one_gets_it() {
+async fn concurrent_requests_for_one_sku_let_one_product_win() {
     for seed in 0..20 {
         let shop = CatalogFixture::crowded(seed);
         let oak = shop.created("oak", &spoon()).await;
@@ -470,7 +470,7 @@ async fn of_two_products_that_want_one_sku_one_gets_it() {
 }
 
 #[tokio::test]
-async fn a_change_and_an_archiving_at_once_are_one_of_them() {
+async fn concurrent_change_and_archiving_apply_only_one() {
     let mut ends = BTreeSet::new();
     for seed in 0..20 {
         let shop = CatalogFixture::crowded(seed);

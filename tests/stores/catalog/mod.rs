@@ -85,7 +85,7 @@ fn names(called: &Called) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_product_is_created_with_one_call_and_can_be_read() {
+async fn product_is_created_with_one_call_and_can_be_read() {
     let shop = CatalogFixture::new();
     let created = shop.create("k", &product("Oak spoon", "SPOON-OAK", "kitchen")).await;
     assert_eq!(created.status(), 201);
@@ -136,7 +136,7 @@ async fn repeated_key_returns_the_product_as_created() {
 }
 
 #[tokio::test]
-async fn a_sku_belongs_to_one_product() {
+async fn sku_belongs_to_one_product() {
     let shop = CatalogFixture::new();
     assert_eq!(shop.create("a", &product("Oak spoon", "SPOON", "kitchen")).await.status(), 201);
     let taken = shop.create("b", &product("Elm spoon", "SPOON", "kitchen")).await;
@@ -161,7 +161,7 @@ async fn product_is_created_once_under_any_fault() {
 }
 
 #[tokio::test]
-async fn copies_that_come_at_once_get_one_answer() {
+async fn concurrent_copies_get_one_answer() {
     let shop = CatalogFixture::new();
     let copies: Vec<_> = (0..16)
         .map(|_| {
@@ -222,7 +222,7 @@ async fn only_admins_create_products_and_rejections_write_nothing() {
 }
 
 #[tokio::test]
-async fn a_list_goes_through_all_shards_in_the_order_of_the_names() {
+async fn list_covers_all_shards_sorted_by_name() {
     let shop = CatalogFixture::new();
     for number in 0..25 {
         let category = if number % 5 == 0 { "garden" } else { "kitchen" };

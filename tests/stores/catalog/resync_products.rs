@@ -155,7 +155,7 @@ async fn run_publishes_every_product_under_any_fault() {
 }
 
 #[tokio::test]
-async fn a_schedule_begins_one_round_a_day_and_by_hand_one_begins_at_once() {
+async fn schedule_starts_one_run_a_day_and_an_operator_starts_one_at_once() {
     let shop = CatalogFixture::new();
     shop.stocked(3).await;
     let tick = || {
@@ -202,7 +202,7 @@ async fn concurrent_runs_publish_nothing_twice() {
 }
 
 #[tokio::test]
-async fn unreadable_products_do_not_stop_a_round() {
+async fn unreadable_products_do_not_stop_a_run() {
     let shop = CatalogFixture::new();
     let versions = shop.stocked(120).await;
     let mut harness = shop.publisher("products");

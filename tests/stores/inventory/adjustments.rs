@@ -33,7 +33,7 @@ async fn received_stock_takes_one_call_and_is_visible() {
 }
 
 #[tokio::test]
-async fn a_repeated_movement_moves_nothing_and_answers_the_same() {
+async fn repeated_adjustment_changes_nothing_and_returns_the_same_answer() {
     let warehouse = InventoryFixture::with(5, 0).await;
     let first = warehouse.adjust("k", SPOON, -5).await;
     assert_eq!(first.status(), 201);
@@ -146,7 +146,7 @@ async fn adjustment_applies_once_under_any_fault() {
 }
 
 #[tokio::test]
-async fn copies_of_a_movement_that_come_at_once_get_one_answer() {
+async fn concurrent_copies_of_an_adjustment_get_one_answer() {
     let warehouse = InventoryFixture::with(5, 0).await;
     let event = adjustment("k", SPOON, &json!({ "delta": -5, "reason": "Broken" }));
     let copies: Vec<_> = (0..16)

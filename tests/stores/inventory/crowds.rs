@@ -106,7 +106,7 @@ async fn exactly_fifty_are_held(warehouse: &InventoryFixture, context: &str) {
 }
 
 #[tokio::test]
-async fn of_two_hundred_buyers_of_fifty_exactly_fifty_are_served() {
+async fn two_hundred_buyers_of_fifty_pieces_get_exactly_fifty() {
     for seed in 0..2 {
         let warehouse = InventoryFixture::crowded(seed * 1000);
         assert_eq!(warehouse.adjust("first", SPOON, SPOONS).await.status(), 201);
@@ -116,7 +116,7 @@ async fn of_two_hundred_buyers_of_fifty_exactly_fifty_are_served() {
 }
 
 #[tokio::test]
-async fn of_two_hundred_buyers_of_fifty_in_eight_parts_exactly_fifty_are_served() {
+async fn two_hundred_buyers_of_fifty_pieces_in_eight_shards_get_exactly_fifty() {
     for seed in 0..2 {
         let warehouse = InventoryFixture::crowded(seed * 1000);
         assert_eq!(warehouse.adjust("first", SPOON, SPOONS).await.status(), 201);
@@ -127,7 +127,7 @@ async fn of_two_hundred_buyers_of_fifty_in_eight_parts_exactly_fifty_are_served(
 }
 
 #[tokio::test]
-async fn the_switch_that_is_thrown_in_the_middle_makes_no_difference() {
+async fn resharding_during_the_rush_serves_exactly_fifty() {
     for seed in 0..2 {
         for switches in [
             &[("on", 8)][..],

@@ -15,7 +15,7 @@ use shared::{
 use super::*;
 
 #[tokio::test]
-async fn a_reservation_is_one_call_and_its_end_is_two() {
+async fn reservation_takes_one_call_and_its_end_two() {
     let warehouse = InventoryFixture::with(10, 10).await;
     assert_eq!(
         warehouse.send_command(RESERVE, ORDER, 0).await.operations(),
@@ -47,7 +47,7 @@ async fn a_reservation_is_one_call_and_its_end_is_two() {
 }
 
 #[tokio::test]
-async fn all_is_held_or_nothing_and_the_one_that_was_short_is_named() {
+async fn reservation_is_all_or_nothing_and_names_the_missing_product() {
     for (spoons, bowls, short) in [(10, 2, BOWL), (1, 10, SPOON), (1, 2, SPOON), (10, 0, BOWL)] {
         let warehouse = InventoryFixture::with(spoons, bowls).await;
         let asked = warehouse.send_command(RESERVE, ORDER, 0).await;
@@ -62,7 +62,7 @@ async fn all_is_held_or_nothing_and_the_one_that_was_short_is_named() {
 }
 
 #[tokio::test]
-async fn every_sequence_of_three_commands_adds_up_in_the_table_too() {
+async fn every_sequence_of_three_commands_keeps_the_stock_consistent() {
     for one in [RESERVE, RELEASE, COMMIT] {
         for two in [RESERVE, RELEASE, COMMIT] {
             for three in [RESERVE, RELEASE, COMMIT] {
@@ -159,7 +159,7 @@ async fn decision_on_an_outdated_reservation_is_not_written() {
 }
 
 #[tokio::test]
-async fn many_orders_for_few_goods_are_served_exactly_as_far_as_they_go() {
+async fn concurrent_orders_beyond_the_stock_are_served_up_to_the_stock() {
     let warehouse = InventoryFixture::with(10, 100).await;
     let lines = json!([{ "product_id": SPOON, "quantity": 2 }]);
     let asking: Vec<_> = (0..40)
@@ -182,7 +182,7 @@ async fn many_orders_for_few_goods_are_served_exactly_as_far_as_they_go() {
 }
 
 #[tokio::test]
-async fn a_commit_that_overtakes_its_reserve_comes_back() {
+async fn commit_before_its_reserve_is_redelivered() {
     let warehouse = InventoryFixture::with(5, 5).await;
     assert!(!warehouse.send_command(COMMIT, ORDER, 0).await.is_done());
     assert_eq!(warehouse.reservation().await, None);
@@ -223,7 +223,7 @@ async fn reservation_of_a_later_release_is_not_changed() {
 }
 
 #[tokio::test]
-async fn commands_that_cannot_be_read_are_rejected() {
+async fn unreadable_commands_are_rejected() {
     let warehouse = InventoryFixture::with(5, 5).await;
     let line = |quantity: i64| json!({ "product_id": SPOON, "quantity": quantity });
     for lines in [

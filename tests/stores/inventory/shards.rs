@@ -65,7 +65,7 @@ pub(super) fn spoons(command: &str, number: u32, quantity: u32) -> Value {
 }
 
 #[tokio::test]
-async fn divided_and_put_together_there_are_as_many_as_ever() {
+async fn sharding_and_merging_keep_the_total() {
     let warehouse = InventoryFixture::with(50, 0).await;
     warehouse.reshard("on", 4).await;
     assert_eq!(warehouse.shards(), [(0, 0), (1, 13), (2, 13), (3, 12), (4, 12)]);

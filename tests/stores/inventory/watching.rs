@@ -59,7 +59,7 @@ async fn operator_is_notified_once_per_low_stock_crossing() {
 }
 
 #[tokio::test]
-async fn how_many_there_should_be_is_settled_for_each_product() {
+async fn low_stock_threshold_is_set_per_product() {
     for shards in [None, Some(3)] {
         let warehouse = InventoryFixture::with(20, 0).await;
         let mut harness = publisher(&warehouse);
@@ -124,7 +124,7 @@ async fn resharding_publishes_nothing() {
 }
 
 #[tokio::test]
-async fn the_ledger_learns_of_every_movement_once_and_all_of_it_balances() {
+async fn every_movement_is_published_to_the_ledger_once_and_balances() {
     let warehouse = InventoryFixture::with(10, 0).await;
     warehouse.reshard("on", 3).await;
     for (asked, number) in [
@@ -171,7 +171,7 @@ async fn the_ledger_learns_of_every_movement_once_and_all_of_it_balances() {
 }
 
 #[tokio::test]
-async fn an_order_that_holds_goods_for_days_is_named_until_it_lets_them_go() {
+async fn long_held_reservation_is_reported_until_it_ends() {
     let warehouse = InventoryFixture::new();
     assert_eq!(warehouse.adjust("first", SPOON, 20).await.status(), 201);
     for number in 1..=5 {
@@ -218,7 +218,7 @@ async fn stale_index_entries_are_verified() {
 }
 
 #[tokio::test]
-async fn reservations_behind_250_unreadable_ones_are_named_in_one_run() {
+async fn reservations_behind_250_unreadable_ones_are_reported_in_one_run() {
     let warehouse = InventoryFixture::new();
     assert_eq!(warehouse.adjust("first", SPOON, 20).await.status(), 201);
     for number in 1..=5 {

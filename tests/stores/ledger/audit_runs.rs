@@ -18,7 +18,7 @@ fn audit_run(fixture: &LedgerFixture) -> Option<(u64, bool)> {
 }
 
 #[tokio::test]
-async fn a_schedule_goes_round_the_shop_once_a_day_in_as_many_calls_as_it_takes() {
+async fn scheduled_audit_runs_once_a_day_over_several_invocations() {
     let fixture = LedgerFixture::past_grace().await;
     let mut order =
         fixture.item("orders", |item| item["order_id"]["S"] == fixture.refunded.as_str());

@@ -393,7 +393,7 @@ fn corruptions(fixture: &LedgerFixture) -> Vec<Corruption> {
 }
 
 #[tokio::test]
-async fn one_figure_that_is_changed_names_its_order_or_its_product() {
+async fn corrupted_figure_reports_its_order_or_product() {
     let fixture = LedgerFixture::past_grace().await;
     assert!(fixture.unbalanced().await.is_empty());
     let corruptions = corruptions(&fixture);

@@ -32,7 +32,7 @@ async fn matching_records_have_no_findings() {
 }
 
 #[tokio::test]
-async fn one_record_that_is_missing_names_its_order_or_its_product() {
+async fn missing_record_reports_its_order_or_product() {
     let fixture = LedgerFixture::past_grace().await;
     let begins = |item: &Value, name: &str, with: &str| {
         item[name]["S"].as_str().is_some_and(|text| text.starts_with(with))
@@ -116,7 +116,7 @@ async fn records_in_flight_are_listed_apart() {
 }
 
 #[tokio::test]
-async fn a_lost_entry_is_missed_and_its_message_mends_it() {
+async fn lost_entry_is_reported_and_its_message_repairs_it() {
     let fixture = LedgerFixture::past_grace().await;
     let capture = fixture.entries.iter().find(|entry| {
         entry["kind"] == "capture" && entry["order_id"] == fixture.confirmed.as_str()
@@ -139,7 +139,7 @@ async fn a_lost_entry_is_missed_and_its_message_mends_it() {
 }
 
 #[tokio::test]
-async fn money_that_no_order_knows_of_is_found_by_the_ledger_and_by_payments() {
+async fn money_without_an_order_is_found_by_ledger_and_payments() {
     let fixture = LedgerFixture::past_grace().await;
     let stranger = "ord_0199c2a8-0000-7000-8000-0000000000ff";
     let lines = [
@@ -172,7 +172,7 @@ async fn money_that_no_order_knows_of_is_found_by_the_ledger_and_by_payments() {
 }
 
 #[tokio::test]
-async fn an_order_without_any_record_is_unknown_not_unbalanced() {
+async fn order_without_any_record_is_unknown_not_unbalanced() {
     let fixture = LedgerFixture::past_grace().await;
     let call = fixture
         .call("reconcile-ledger", json!({ "order_id": "ord_0199c2a8-0000-7000-8000-0000000000fe" }))
@@ -270,7 +270,7 @@ async fn audit_reads_only_existing_records() {
 }
 
 #[tokio::test]
-async fn an_audit_writes_nothing_and_walks_through_no_table() {
+async fn audit_writes_nothing_and_scans_no_table() {
     let fixture = LedgerFixture::past_grace().await;
     let called = fixture.call("reconcile-ledger", json!({})).await;
     let mut asked: BTreeSet<(String, String)> =
@@ -347,7 +347,7 @@ async fn orders_are_checked_with_bounded_concurrency() {
 }
 
 #[tokio::test]
-async fn a_product_that_has_sold_for_years_is_counted_in_parts() {
+async fn product_with_years_of_entries_is_checked_in_slices() {
     let fixture = LedgerFixture::past_grace().await;
     // Six hundred pairs of movements that cancel each other out.
     let unit = format!("pcs:{SPOON}");

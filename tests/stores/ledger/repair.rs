@@ -168,7 +168,7 @@ async fn with_reversals_and_dispute() -> (LedgerFixture, Vec<Value>) {
 }
 
 #[tokio::test]
-async fn each_kind_of_entry_is_booked_again_and_its_late_message_changes_nothing() {
+async fn each_entry_kind_is_repaired_and_its_late_message_changes_nothing() {
     let (fixture, entries) = with_reversals_and_dispute().await;
     // The recorded payments count: the charges that [`with_reversals_and_dispute`] adds do not exist at the provider.
     let fixture = fixture.with_statement(None);
@@ -213,7 +213,7 @@ async fn each_kind_of_entry_is_booked_again_and_its_late_message_changes_nothing
 }
 
 #[tokio::test]
-async fn a_ledger_that_was_lost_as_a_whole_is_booked_again() {
+async fn completely_lost_ledger_is_repaired() {
     let (fixture, entries) = with_reversals_and_dispute().await;
     let fixture = fixture.with_statement(None);
     let right = balances(&fixture);
@@ -242,7 +242,7 @@ async fn a_ledger_that_was_lost_as_a_whole_is_booked_again() {
 }
 
 #[tokio::test]
-async fn a_repair_and_late_messages_at_the_same_time_book_everything_once() {
+async fn concurrent_repair_and_late_messages_book_everything_once() {
     let (fixture, entries) = with_reversals_and_dispute().await;
     let fixture = fixture.with_statement(None);
     let right = balances(&fixture);
@@ -290,7 +290,7 @@ async fn a_repair_and_late_messages_at_the_same_time_book_everything_once() {
 }
 
 #[tokio::test]
-async fn a_repair_that_dies_is_finished_by_the_next() {
+async fn interrupted_repair_is_completed_by_the_next() {
     let fixture = LedgerFixture::past_grace().await;
     let right = balances(&fixture);
     let capture = fixture
@@ -342,7 +342,7 @@ async fn recent_changes_are_not_repaired() {
 }
 
 #[tokio::test]
-async fn a_difference_with_another_reason_stays_and_says_why() {
+async fn mismatch_with_another_cause_is_kept_with_its_reason() {
     let fixture = LedgerFixture::past_grace().await;
     let capture = fixture
         .entries
@@ -439,7 +439,7 @@ async fn a_difference_with_another_reason_stays_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_schedule_repairs_nothing() {
+async fn scheduled_audit_repairs_nothing() {
     let fixture = LedgerFixture::past_grace().await;
     delete_entry(&fixture, &fixture.entries[0]);
     let tick = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "repair": true });

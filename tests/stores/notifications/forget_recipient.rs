@@ -67,7 +67,7 @@ fn count(called: &Called, operation: &str) -> usize {
 }
 
 #[tokio::test]
-async fn all_pages_of_a_user_go_and_nothing_of_others() {
+async fn all_notifications_of_a_user_are_deleted_and_no_others() {
     for (many, pages) in [(0, 1), (1, 1), (99, 1), (100, 2), (250, 3)] {
         let fixture = fixture();
         fixture.put(events::USER, many);
@@ -88,7 +88,7 @@ async fn all_pages_of_a_user_go_and_nothing_of_others() {
 }
 
 #[tokio::test]
-async fn a_user_with_too_many_for_one_run_is_forgotten_in_several() {
+async fn user_with_many_notifications_is_forgotten_in_several_runs() {
     let fixture = fixture();
     fixture.put(events::USER, 2_005);
     fixture.put(STRANGER, 1);
@@ -99,7 +99,7 @@ async fn a_user_with_too_many_for_one_run_is_forgotten_in_several() {
 }
 
 #[tokio::test]
-async fn a_run_that_breaks_off_is_taken_up_again() {
+async fn interrupted_run_is_continued() {
     for_each_fault(0..22, async |InjectedFault { call, fault }| {
         let fixture = fixture();
         fixture.put(events::USER, 20);
@@ -120,7 +120,7 @@ async fn a_run_that_breaks_off_is_taken_up_again() {
 }
 
 #[tokio::test]
-async fn copies_that_come_at_once_do_the_work_once_between_them() {
+async fn concurrent_copies_share_the_work() {
     for seed in 0..5 {
         let fixture = crowded(seed);
         fixture.put(events::USER, 150);
@@ -171,7 +171,7 @@ async fn notification_deleted_while_sending_stays_deleted() {
 }
 
 #[tokio::test]
-async fn a_message_that_names_no_user_is_rejected_and_deletes_nothing() {
+async fn message_without_a_user_is_rejected_and_deletes_nothing() {
     let fixture = fixture();
     fixture.put(events::USER, 1);
     for data in [

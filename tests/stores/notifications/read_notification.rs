@@ -19,7 +19,7 @@ async fn read(fixture: &NotificationsFixture, caller: &str, notification: &str) 
 }
 
 #[tokio::test]
-async fn a_notification_is_read_once_however_often_it_is_marked() {
+async fn notification_is_read_once_however_often_it_is_marked() {
     let fixture = fixture();
     for number in 1..=2 {
         assert!(fixture.deliver(&message(number)).await);
@@ -100,7 +100,7 @@ async fn notification_deleted_while_marking_stays_deleted() {
 }
 
 #[tokio::test]
-async fn to_read_it_survives_every_fault() {
+async fn marking_as_read_survives_any_fault() {
     for_each_fault(0..2, async |InjectedFault { call, fault }| {
         let fixture = fixture();
         assert!(fixture.deliver(&message(1)).await);
@@ -114,7 +114,7 @@ async fn to_read_it_survives_every_fault() {
 }
 
 #[tokio::test]
-async fn a_mail_that_goes_out_late_does_not_make_its_notification_unread() {
+async fn late_mail_does_not_make_its_notification_unread() {
     let fixture = fixture();
     fixture.aws.fail(3, Fault::LoseRequest);
     assert!(!fixture.deliver(&message(1)).await);

@@ -122,7 +122,7 @@ async fn suppression_ends_after_ninety_days_and_renews_on_bounce() {
 }
 
 #[tokio::test]
-async fn copies_change_nothing_and_every_fault_is_survived() {
+async fn feedback_is_recorded_once_under_any_fault() {
     for_each_fault(0..2, async |InjectedFault { call, fault }| {
         let fixture = fixture();
         fixture.aws.fail(call, fault);
@@ -143,7 +143,7 @@ async fn copies_change_nothing_and_every_fault_is_survived() {
 }
 
 #[tokio::test]
-async fn a_suppressed_mail_survives_every_fault_and_never_goes_out() {
+async fn suppressed_mail_is_never_sent_under_any_fault() {
     // The secret is cached, so three calls are left: the read, the record and its state.
     for_each_fault(0..3, async |InjectedFault { call, fault }| {
         let fixture = fixture();
@@ -165,7 +165,7 @@ async fn a_suppressed_mail_survives_every_fault_and_never_goes_out() {
 }
 
 #[tokio::test]
-async fn a_mail_that_broke_off_is_not_sent_when_its_address_bounces_meanwhile() {
+async fn interrupted_mail_is_not_sent_once_its_address_bounces() {
     let fixture = fixture();
     fixture.aws.fail(3, Fault::LoseRequest);
     fixture.aws.fail(4, Fault::LoseRequest);
@@ -248,7 +248,7 @@ fn with_recipient(event: &Value, address: &str) -> Value {
 }
 
 #[tokio::test]
-async fn the_first_bounce_or_complaint_stops_mails_with_links_too() {
+async fn first_bounce_or_complaint_stops_mails_with_links_too() {
     for event in [
         permanent("ada@example.com"),
         feedback("mail_complained.v1", &complained("ada@example.com", Some("abuse"))),

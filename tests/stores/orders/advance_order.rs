@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn event_costs_one_read_and_one_write_and_repeats_none() {
+async fn event_takes_one_read_and_one_write_and_repeats_write_nothing() {
     let fixture = OrdersFixture::new().await;
     let order = fixture.placed("k").await;
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -21,7 +21,7 @@ async fn event_costs_one_read_and_one_write_and_repeats_none() {
 }
 
 #[tokio::test]
-async fn events_that_race_both_land() {
+async fn concurrent_events_both_apply() {
     let mut conflicts = 0;
     for seed in 0..10 {
         let fixture = OrdersFixture::crowded(seed).await;
@@ -139,7 +139,7 @@ async fn event_is_applied_once_under_any_fault() {
 }
 
 #[tokio::test]
-async fn an_event_for_an_order_that_is_not_there_comes_back() {
+async fn event_for_an_unknown_order_is_redelivered() {
     let fixture = OrdersFixture::new().await;
     let called =
         fixture.send_event(UNKNOWN_ORDER, "stock_reserved.v1", &json!({ "version": 1 })).await;
@@ -150,7 +150,7 @@ async fn an_event_for_an_order_that_is_not_there_comes_back() {
 }
 
 #[tokio::test]
-async fn events_that_cannot_be_read_are_rejected_and_change_nothing() {
+async fn unreadable_events_are_rejected_and_change_nothing() {
     let fixture = OrdersFixture::new().await;
     let order = fixture.placed("k").await;
     for (kind, more) in [

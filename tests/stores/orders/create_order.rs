@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn an_order_is_placed_at_the_prices_of_the_catalogue() {
+async fn order_is_placed_at_catalog_prices() {
     let fixture = OrdersFixture::new().await;
     let wanted = json!({ "items": [{ "product_id": SPOON, "quantity": 2 }, { "product_id": BOWL, "quantity": 3 }] });
     let placed = fixture.post("k", &wanted).await;
@@ -96,7 +96,7 @@ async fn sdk_retry_after_a_lost_answer_returns_the_stored_order() {
 }
 
 #[tokio::test]
-async fn copies_of_a_request_that_come_at_once_place_one_order_and_get_one_answer() {
+async fn concurrent_copies_of_a_request_place_one_order() {
     let mut races = 0;
     for seed in 0..10 {
         let fixture = OrdersFixture::crowded(seed).await;
@@ -134,7 +134,7 @@ async fn copies_of_a_request_that_come_at_once_place_one_order_and_get_one_answe
 }
 
 #[tokio::test]
-async fn a_key_names_one_request_of_one_buyer() {
+async fn idempotency_key_belongs_to_one_request_of_one_buyer() {
     let fixture = OrdersFixture::new().await;
     let first = fixture.post("k", &two_spoons()).await;
     for (field, value) in [

@@ -36,7 +36,7 @@ fn of_buyer(who: u32) -> events::Http {
 }
 
 #[tokio::test]
-async fn a_sixth_unpaid_order_is_refused() {
+async fn sixth_unpaid_order_is_rejected() {
     let fixture = OrdersFixture::new().await;
     leave_unpaid(&fixture, MOST).await;
     let refused = fixture.post("one-more", &two_spoons()).await;
@@ -65,7 +65,7 @@ async fn a_sixth_unpaid_order_is_refused() {
 }
 
 #[tokio::test]
-async fn an_unverified_account_has_one_unpaid_order_for_ten_minutes() {
+async fn unverified_account_has_one_unpaid_order_for_ten_minutes() {
     let fixture = OrdersFixture::new().await;
     let first = fixture.call("create-order", unverified(USER, "one")).await;
     assert_eq!(
@@ -207,7 +207,7 @@ async fn paid_order_frees_the_limit_and_its_key_stays_valid() {
 
 /// The function of these payments was killed: the orders wait for the shop.
 #[tokio::test]
-async fn orders_whose_payment_is_stuck_in_flight_do_not_count_and_those_at_the_bank_do() {
+async fn orders_with_a_stuck_payment_do_not_count_and_those_at_the_bank_do() {
     for (requires_action, waits_for_us) in [(false, true), (true, false)] {
         let fixture = OrdersFixture::new().await;
         let unpaid = leave_unpaid(&fixture, MOST).await;
@@ -241,7 +241,7 @@ async fn orders_whose_payment_is_stuck_in_flight_do_not_count_and_those_at_the_b
 }
 
 #[tokio::test]
-async fn a_lost_removal_stops_neither_the_order_nor_the_next_one() {
+async fn failed_list_removal_blocks_neither_this_order_nor_the_next() {
     for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse] {
         let fixture = OrdersFixture::new().await;
         let unpaid = leave_unpaid(&fixture, MOST).await;
@@ -266,7 +266,7 @@ async fn a_lost_removal_stops_neither_the_order_nor_the_next_one() {
 }
 
 #[tokio::test]
-async fn of_twenty_orders_at_the_same_time_exactly_the_limit_is_written() {
+async fn twenty_concurrent_orders_are_written_up_to_the_limit() {
     for seed in 0..10 {
         for (verified, most) in [(true, MOST), (false, 1)] {
             let fixture = OrdersFixture::crowded(seed).await;
@@ -290,7 +290,7 @@ async fn of_twenty_orders_at_the_same_time_exactly_the_limit_is_written() {
 }
 
 #[tokio::test]
-async fn copies_of_the_last_request_that_is_allowed_get_one_answer() {
+async fn copies_of_the_last_allowed_request_get_one_answer() {
     for seed in 0..10 {
         let fixture = OrdersFixture::crowded(seed).await;
         leave_unpaid(&fixture, MOST - 1).await;
@@ -305,7 +305,7 @@ async fn copies_of_the_last_request_that_is_allowed_get_one_answer() {
 }
 
 #[tokio::test]
-async fn a_transaction_in_conflict_is_retried_and_then_refused_as_unavailable() {
+async fn conflicting_transaction_is_retried_then_answered_503() {
     let fixture = OrdersFixture::new().await;
     for call in 1..=4 {
         fixture.aws.fail(call, Fault::Conflict);
@@ -364,7 +364,7 @@ async fn network_limit_covers_all_buyers() {
 }
 
 #[tokio::test]
-async fn only_an_order_that_is_written_is_charged_to_its_network() {
+async fn only_written_orders_count_against_the_network_limit() {
     let fixture = OrdersFixture::new().await.with_network_limit(2).await;
     let arrival = || {
         let networks = fixture
@@ -386,7 +386,7 @@ async fn only_an_order_that_is_written_is_charged_to_its_network() {
 }
 
 #[tokio::test]
-async fn orders_of_one_network_at_the_same_time_use_up_its_limit_exactly() {
+async fn concurrent_orders_of_one_network_use_exactly_its_limit() {
     for seed in 0..10 {
         let fixture = OrdersFixture::crowded(seed).await.with_network_limit(7).await;
         let answers =

@@ -121,7 +121,7 @@ async fn review_list_pages_are_complete() {
 
 /// With the consumer stopped, the order's command gets no answer.
 #[tokio::test]
-async fn order_without_an_answer_at_its_second_check_is_stuck_until_the_answer_comes() {
+async fn order_without_an_answer_at_its_second_check_is_stuck_until_answered() {
     let fixture = OrdersFixture::new().await;
     let order = fixture.stored("stopped", &two_spoons()).await;
     let started = fixture.clock.now();

@@ -68,7 +68,7 @@ async fn only_buyer_and_shop_cancel_an_order() {
 }
 
 #[tokio::test]
-async fn a_cancellation_needs_no_words() {
+async fn cancellation_needs_no_body() {
     let fixture = OrdersFixture::new().await;
     for (number, body) in
         ["", " \n", "null", "{}", r#"{"reason":null}"#, r#"{"reason":""}"#].into_iter().enumerate()
@@ -131,7 +131,7 @@ async fn cancelled_order_sends_compensating_commands() {
 }
 
 #[tokio::test]
-async fn goods_are_sent_by_the_shop_with_a_carrier_and_a_number_and_then_handed_over() {
+async fn admin_ships_with_carrier_and_tracking_then_delivers() {
     let fixture = OrdersFixture::new().await;
     let order = fixture.ready("k").await;
     assert_eq!(fixture.step(ADMIN, "ship", &order, &Value::Null).await.calls.len(), 0);

@@ -18,7 +18,7 @@ async fn order_is_visible_to_buyer_and_shop_only() {
 }
 
 #[tokio::test]
-async fn an_order_that_has_not_changed_is_not_sent_again() {
+async fn unchanged_order_is_answered_304() {
     let fixture = OrdersFixture::new().await;
     let order = fixture.placed("k").await;
     let tag = fixture.read(&order, USER, None).await.header("etag").unwrap();
@@ -45,7 +45,7 @@ async fn an_order_that_has_not_changed_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn pages_lead_through_all_orders_the_newest_first() {
+async fn pages_cover_all_orders_newest_first() {
     let fixture = OrdersFixture::new().await;
     let mut placed = Vec::new();
     for number in 0..25 {
@@ -91,7 +91,7 @@ async fn pages_lead_through_all_orders_the_newest_first() {
 }
 
 #[tokio::test]
-async fn lists_are_filtered_and_show_customers_their_own_orders_only() {
+async fn filtered_lists_show_customers_only_their_own_orders() {
     let fixture = OrdersFixture::new().await;
     let (pending, confirmed) = (fixture.placed("one").await, fixture.placed("two").await);
     fixture.confirm(&confirmed).await;

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_product_is_kept_as_the_newest_message_has_it() {
+async fn product_copy_keeps_the_newest_version() {
     let fixture = OrdersFixture::new().await;
     let (new, old) = (product(SPOON, 3, 3999, true), product(SPOON, 2, 1, true));
     assert!(fixture.replicate(&new).await);

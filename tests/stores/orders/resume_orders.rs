@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn only_orders_that_are_due_are_asked_after_again_and_then_later_each_time() {
+async fn only_due_orders_are_retried_with_growing_delays() {
     let fixture = OrdersFixture::new().await;
     let order = fixture.placed("k").await;
     fixture.clock.advance(RETRY - Duration::from_millis(1));
@@ -116,7 +116,7 @@ async fn next_check_is_planned_from_the_time_of_each_order_and_not_of_the_run() 
 }
 
 #[tokio::test]
-async fn an_order_that_fails_does_not_stop_the_others() {
+async fn failing_order_does_not_stop_the_others() {
     let fixture = OrdersFixture::new().await;
     for number in 0..130 {
         fixture.stored(&format!("k-{number:03}"), &two_spoons()).await;

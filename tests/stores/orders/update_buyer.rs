@@ -438,7 +438,7 @@ async fn buyer_update_continues_on_redelivery() {
 }
 
 #[tokio::test]
-async fn an_order_that_fails_keeps_the_message_but_not_the_other_orders() {
+async fn failing_order_keeps_the_message_and_the_other_orders_are_updated() {
     let fixture = OrdersFixture::new().await;
     let mut all = Vec::new();
     for number in 0..120 {
@@ -469,7 +469,7 @@ fn named() -> Expression {
 }
 
 #[tokio::test]
-async fn orders_of_an_earlier_release_are_read_and_brought_up_to_date() {
+async fn orders_of_an_earlier_release_are_read_and_updated() {
     let fixture = OrdersFixture::new().await;
     let order = fixture.settled_in_full("k").await;
     let mut item = fixture.item(&order);

@@ -96,7 +96,7 @@ async fn cancelled_order_voids_its_payment_before_acknowledgement() {
 }
 
 #[tokio::test]
-async fn calling_off_survives_each_fault() {
+async fn cancellation_survives_any_fault() {
     for_each_fault(0..CALLS, async |InjectedFault { call, fault }| {
         let fixture = PaymentsFixture::new();
         assert!(fixture.charge("tok_3ds_abandoned", 0).await);

@@ -51,7 +51,7 @@ async fn five_timeouts_open_the_breaker_for_all_instances() {
 /// Each AWS call takes nine seconds, including those to the simulated provider's table, so the
 /// provider's response exceeds the call timeout.
 #[tokio::test(start_paused = true)]
-async fn call_that_our_own_time_limit_cuts_short_does_not_count_as_a_failure() {
+async fn call_cut_short_by_our_own_deadline_does_not_count_as_a_failure() {
     for (seconds, failures) in [(5, None), (28, Some(1))] {
         let fixture = PaymentsFixture::with_open_order().await;
         fixture.aws.take_time(Duration::from_secs(9));
@@ -63,7 +63,7 @@ async fn call_that_our_own_time_limit_cuts_short_does_not_count_as_a_failure() {
 }
 
 #[tokio::test]
-async fn at_the_door_nothing_begins_and_the_answer_says_when_to_come_back() {
+async fn open_breaker_rejects_requests_with_retry_after() {
     let fixture = with_open_breaker().await;
     let before = fixture.aws.items("payments");
     let answer = fixture.pay("key", "tok_ok").await;
@@ -148,7 +148,7 @@ async fn delayed_attempt_is_kept_and_can_be_cancelled() {
 }
 
 #[tokio::test]
-async fn of_many_that_come_when_it_half_opens_one_asks() {
+async fn half_open_breaker_lets_one_probe_through() {
     for seed in 0..10 {
         let fixture = Arc::new(PaymentsFixture::crowded(seed));
         fixture.open(0).await;

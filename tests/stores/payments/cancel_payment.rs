@@ -79,7 +79,7 @@ async fn cancelled_order_whose_charge_never_arrived_is_never_charged() {
 }
 
 #[tokio::test]
-async fn a_declined_attempt_under_a_cancelled_order_closes_it() {
+async fn declined_attempt_of_a_cancelled_order_closes_the_payment() {
     let fixture = PaymentsFixture::new();
     let mut harness = fixture.stream();
     // The function dies after marking the attempt as sent and before calling the provider.

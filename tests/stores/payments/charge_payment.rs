@@ -18,7 +18,7 @@ async fn until_settled(fixture: &PaymentsFixture, token: &str) {
 }
 
 #[tokio::test]
-async fn a_charge_that_dies_anywhere_charges_once_in_the_end() {
+async fn interrupted_charge_charges_exactly_once() {
     for token in
         ["tok_ok", "tok_timeout_after_charge", "tok_timeout_before_charge", "tok_5xx_then_ok"]
     {
@@ -38,7 +38,7 @@ async fn a_charge_that_dies_anywhere_charges_once_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_charge_survives_each_fault_and_each_pair_of_faults() {
+async fn charge_survives_each_fault_and_each_pair_of_faults() {
     for token in ["tok_ok", "tok_timeout_before_charge"] {
         for first in 0..USUAL_CALLS {
             for second in first + 1..=USUAL_CALLS {
@@ -106,7 +106,7 @@ async fn charge_command_after_the_deadline_charges_nothing() {
 }
 
 #[tokio::test]
-async fn a_key_that_the_provider_may_have_forgotten_is_never_sent_again() {
+async fn possibly_expired_provider_key_is_never_sent_again() {
     let fixture = PaymentsFixture::new();
     // The function dies after marking the attempt as sent and before calling the provider. The
     // provider stays unreachable until the idempotency key may have expired.

@@ -12,7 +12,7 @@ use tests::{
 use super::{CALLS, PRICE, PaymentsFixture};
 
 #[tokio::test]
-async fn a_payment_takes_four_round_trips_and_is_answered_the_same_again() {
+async fn payment_takes_four_round_trips_and_repeats_its_answer() {
     let fixture = PaymentsFixture::with_open_order().await;
     let first = fixture.pay("key", "tok_ok").await;
     assert_eq!(first.status(), 201);
@@ -44,7 +44,7 @@ async fn a_payment_takes_four_round_trips_and_is_answered_the_same_again() {
 }
 
 #[tokio::test]
-async fn a_decline_is_402_byte_for_byte_and_the_last_one_closes_the_order() {
+async fn decline_repeats_its_402_and_the_last_one_closes_the_order() {
     let fixture = PaymentsFixture::with_open_order().await;
     for (number, (token, reason)) in [
         ("tok_declined", "card_declined"),
@@ -67,7 +67,7 @@ async fn a_decline_is_402_byte_for_byte_and_the_last_one_closes_the_order() {
 }
 
 #[tokio::test]
-async fn an_unknown_outcome_is_202_and_is_settled_by_asking() {
+async fn unknown_outcome_is_202_and_settled_by_a_query() {
     for token in ["tok_timeout_after_charge", "tok_timeout_before_charge", "tok_5xx_then_ok"] {
         let fixture = PaymentsFixture::with_open_order().await;
         let first = fixture.pay("key", token).await;
@@ -87,7 +87,7 @@ async fn an_unknown_outcome_is_202_and_is_settled_by_asking() {
 }
 
 #[tokio::test]
-async fn an_order_whose_time_to_pay_is_over_is_not_charged() {
+async fn order_past_its_payment_deadline_is_not_charged() {
     let fixture = PaymentsFixture::with_open_order().await;
     let before = fixture.aws.items("payments");
     fixture.clock.advance(Duration::from_secs(1800));
@@ -182,7 +182,7 @@ async fn lock_of_an_attempt_ends_with_the_time_limit_of_its_function() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_and_asked_for_again_by_the_sdk_changes_nothing() {
+async fn sdk_retry_after_a_lost_response_changes_nothing() {
     for call in 0..5 {
         let aws = Aws::new();
         let fixture = PaymentsFixture::over(aws.retrying());

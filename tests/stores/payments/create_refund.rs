@@ -109,7 +109,7 @@ async fn unrefundable_amount_is_rejected_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn of_fifty_at_once_that_ask_for_sixty_of_a_hundred_one_is_given() {
+async fn fifty_concurrent_refunds_of_sixty_percent_let_one_succeed() {
     for (seed, same_key) in (0..6).flat_map(|seed| [(seed, true), (seed, false)]) {
         let fixture = Arc::new(PaymentsFixture::crowded(seed));
         assert!(fixture.charge("tok_ok", 0).await);
@@ -142,7 +142,7 @@ async fn of_fifty_at_once_that_ask_for_sixty_of_a_hundred_one_is_given() {
 }
 
 #[tokio::test]
-async fn two_equal_parts_under_two_keys_both_go_back() {
+async fn equal_partial_refunds_under_two_keys_both_succeed() {
     for seed in 0..20 {
         let fixture = Arc::new(PaymentsFixture::crowded(seed));
         assert!(fixture.charge("tok_ok", 0).await);

@@ -10,7 +10,7 @@ use payments::{
 use super::{PRICE, PaymentsFixture, order};
 
 #[tokio::test]
-async fn fifty_at_once_charge_once() {
+async fn fifty_concurrent_payments_charge_once() {
     for (seed, same_key) in (0..6).flat_map(|seed| [(seed, true), (seed, false)]) {
         let fixture = Arc::new(PaymentsFixture::crowded(seed));
         fixture.open(0).await;

@@ -11,7 +11,7 @@ use tests::{
 use super::{ORDER, PaymentsFixture, STRANGER, USER};
 
 #[tokio::test]
-async fn payments_are_shown_to_their_payer_and_to_the_shop_alone() {
+async fn payments_are_visible_to_payer_and_shop_only() {
     let fixture = PaymentsFixture::with_open_order().await;
     fixture.pay("one", "tok_declined").await;
     fixture.clock.advance(Duration::from_secs(1));

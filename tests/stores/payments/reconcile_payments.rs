@@ -76,7 +76,7 @@ async fn payments_behind_250_broken_ones_are_settled_in_one_run() {
 }
 
 #[tokio::test]
-async fn second_run_at_the_same_time_asks_the_provider_nothing() {
+async fn concurrent_second_run_does_not_query_the_provider() {
     for seed in 0..6 {
         let fixture = PaymentsFixture::crowded(seed);
         fixture.stuck(20, "tok_timeout_after_charge").await;

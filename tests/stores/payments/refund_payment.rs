@@ -7,7 +7,7 @@ use tests::faults::FAULTS;
 use super::{CALLS, LATER_FAULTS, PRICE, PaymentsFixture, USUAL_CALLS};
 
 #[tokio::test]
-async fn a_refund_that_dies_anywhere_refunds_once_in_the_end() {
+async fn interrupted_refund_refunds_exactly_once() {
     for calls in 0..CALLS {
         let fixture = PaymentsFixture::new();
         assert!(fixture.charge("tok_ok", 0).await);
@@ -34,7 +34,7 @@ async fn a_refund_that_dies_anywhere_refunds_once_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_refund_survives_each_pair_of_faults() {
+async fn refund_command_survives_each_pair_of_faults() {
     for first in 0..USUAL_CALLS {
         for second in first + 1..=USUAL_CALLS {
             for (fault, other) in FAULTS

@@ -46,7 +46,7 @@ fn refused(called: &Called) {
 }
 
 #[tokio::test]
-async fn another_address_needs_the_present_password() {
+async fn address_change_requires_the_current_password() {
     let shop = Shop::open();
     let (id, session) = verified(&shop).await;
     let before = shop.aws.items("users");
@@ -79,7 +79,7 @@ async fn another_address_needs_the_present_password() {
 }
 
 #[tokio::test]
-async fn wrong_passwords_are_limited_together_with_those_of_a_password_change() {
+async fn wrong_passwords_share_the_limit_of_password_changes() {
     let shop = Shop::open();
     let (_, session) = verified(&shop).await;
     let mut statuses = Vec::new();
@@ -98,7 +98,7 @@ async fn wrong_passwords_are_limited_together_with_those_of_a_password_change() 
 }
 
 #[tokio::test]
-async fn one_user_has_five_mails_sent_to_addresses_and_waits_for_more() {
+async fn address_change_mails_are_limited_to_five_per_user() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let session = shop.enter(user.id).await;
@@ -150,7 +150,7 @@ async fn withdrawal_reverts_the_change_and_ends_all_sessions() {
 }
 
 #[tokio::test]
-async fn a_thief_with_the_password_cannot_keep_an_account_that_has_moved() {
+async fn attacker_with_the_password_cannot_keep_a_moved_account() {
     let shop = Shop::open();
     let (id, thief) = verified(&shop).await;
     assert_eq!(shop.ask_for_address(&thief, NEW).await.status(), 200);
@@ -188,7 +188,7 @@ async fn a_thief_with_the_password_cannot_keep_an_account_that_has_moved() {
 }
 
 #[tokio::test]
-async fn a_disabled_account_returns_to_its_address_and_stays_disabled() {
+async fn withdrawal_for_a_disabled_account_keeps_it_disabled() {
     let shop = Shop::open();
     let admin = shop.admin("grace@example.com").await;
     let (id, _) = moved(&shop).await;
@@ -201,7 +201,7 @@ async fn a_disabled_account_returns_to_its_address_and_stays_disabled() {
 }
 
 #[tokio::test]
-async fn an_address_that_was_left_is_free_after_two_days_or_after_a_deletion() {
+async fn previous_address_is_free_after_two_days_or_a_deletion() {
     let shop = Shop::open();
     let (id, session) = moved(&shop).await;
     let withdraw = shop.withdraw_token(id).await;
@@ -234,7 +234,7 @@ async fn an_address_that_was_left_is_free_after_two_days_or_after_a_deletion() {
 }
 
 #[tokio::test]
-async fn a_withdrawal_wins_against_a_confirmation_at_the_same_time() {
+async fn withdrawal_wins_against_a_concurrent_confirmation() {
     for seed in 0..12 {
         let shop = Shop::crowded(seed);
         let (id, session) = verified(&shop).await;
@@ -255,7 +255,7 @@ async fn a_withdrawal_wins_against_a_confirmation_at_the_same_time() {
 }
 
 #[tokio::test]
-async fn of_a_reset_and_a_confirmation_at_the_same_time_one_wins() {
+async fn concurrent_reset_and_confirmation_let_one_win() {
     for seed in 0..12 {
         let shop = Shop::crowded(seed);
         let (id, session) = verified(&shop).await;
@@ -280,7 +280,7 @@ async fn of_a_reset_and_a_confirmation_at_the_same_time_one_wins() {
 }
 
 #[tokio::test]
-async fn a_device_token_ends_with_its_account() {
+async fn device_token_ends_with_its_account() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let device =

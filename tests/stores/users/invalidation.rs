@@ -181,7 +181,7 @@ impl Account {
 }
 
 #[tokio::test]
-async fn every_pending_thing_meets_every_event_as_the_table_says() {
+async fn every_event_revokes_items_as_in_the_decision_table() {
     let mut met = 0;
     for event in AccountEvent::ALL {
         for revocable in Revocable::ALL {

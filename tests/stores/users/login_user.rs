@@ -34,7 +34,7 @@ fn aws_calls(called: &Called) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_login_gives_tokens_that_count() {
+async fn login_returns_valid_tokens() {
     let shop = Shop::open();
     shop.enrol(ADA).await;
     let login = shop.login("ADA@example.com", PASSWORD).await;
@@ -87,7 +87,7 @@ async fn a_login_gives_tokens_that_count() {
 }
 
 #[tokio::test]
-async fn the_authorizer_reads_whether_the_address_is_verified_at_each_request() {
+async fn authorizer_reads_the_verification_at_each_request() {
     let shop = Shop::open();
     shop.enrol(ADA).await;
     let session = Session::of(&shop.login(ADA, PASSWORD).await).unwrap();
@@ -102,7 +102,7 @@ async fn the_authorizer_reads_whether_the_address_is_verified_at_each_request() 
 }
 
 #[tokio::test]
-async fn white_space_around_an_address_does_not_matter() {
+async fn address_is_trimmed() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     for (number, email) in [
@@ -127,16 +127,16 @@ async fn white_space_around_an_address_does_not_matter() {
     let token = shop.reset_token(user.id).await;
     assert_eq!(shop.confirm_reset(&token, "another horse, another battery").await.status(), 204);
     let session = shop.enter(user.id).await;
-    let aws_calls =
+    let requested =
         shop.edit(&session, &json!({ "email": " Countess@Example.com\t", "current_password": "another horse, another battery" })).await;
     assert_eq!(
-        (aws_calls.status(), &aws_calls.json()["pending_email"]),
+        (requested.status(), &requested.json()["pending_email"]),
         (200, &json!("countess@example.com"))
     );
 }
 
 #[tokio::test]
-async fn a_password_matches_however_its_characters_are_composed() {
+async fn password_matches_in_any_unicode_normal_form() {
     const COMPOSED: &str = "caf\u{e9} au lait";
     const DECOMPOSED: &str = "cafe\u{301} au lait";
     // Hashes of the decomposed form, made by other programs.
@@ -167,7 +167,7 @@ async fn a_password_matches_however_its_characters_are_composed() {
 }
 
 #[tokio::test]
-async fn an_unknown_address_a_wrong_password_and_a_disabled_user_are_one_and_the_same() {
+async fn every_login_rejection_looks_the_same() {
     let shop = Shop::open();
     shop.enrol(ADA).await;
     let admin = shop.admin("grace@example.com").await;
@@ -313,7 +313,7 @@ async fn login_succeeds_or_can_be_repeated_under_any_fault() {
 }
 
 #[tokio::test]
-async fn a_login_whose_answer_is_lost_on_its_way_to_the_function_begins_one_session() {
+async fn login_with_a_lost_response_starts_one_session() {
     let shop = Shop::open().retrying();
     shop.enrol(ADA).await;
     let usual = shop.login_from("192.0.2.1", None, ADA, PASSWORD).await;
@@ -360,7 +360,7 @@ async fn login_is_available_after_the_first_key_rotation() {
 }
 
 #[tokio::test]
-async fn an_old_hash_is_verified_and_replaced_by_one_of_today() {
+async fn old_hash_is_verified_and_upgraded() {
     for old in OLD_HASHES {
         let shop = Shop::open();
         shop.enrol_with(ADA, old).await;
@@ -392,7 +392,7 @@ async fn an_old_hash_is_verified_and_replaced_by_one_of_today() {
 }
 
 #[tokio::test]
-async fn an_old_hash_does_not_come_back_over_a_password_that_was_changed_meanwhile() {
+async fn hash_upgrade_does_not_overwrite_a_concurrent_password_change() {
     let shop = Shop::open();
     shop.enrol_with(ADA, OLD_HASHES[0]).await;
     let seen = shop.users.store.credentials(ADA).await.unwrap().unwrap();

@@ -24,7 +24,7 @@ use users::{
 };
 
 #[tokio::test]
-async fn a_change_says_which_version_it_starts_from() {
+async fn profile_change_requires_the_current_version() {
     let shop = Shop::open();
     let admin = shop.admin("grace@example.com").await;
     let user = shop.enrol(ADA).await;
@@ -371,7 +371,7 @@ async fn deleted_user_leaves_no_data_and_can_register_again() {
 }
 
 #[tokio::test]
-async fn a_role_is_changed_in_both_items_and_makes_the_old_tokens_worthless() {
+async fn role_change_updates_both_items_and_invalidates_tokens() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let session = shop.enter(user.id).await;
@@ -460,7 +460,7 @@ async fn role_change_is_atomic_under_any_fault() {
 }
 
 #[tokio::test]
-async fn a_change_that_was_decided_upon_an_old_state_is_not_written() {
+async fn change_based_on_an_outdated_state_is_not_written() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let (now, trace) = (shop.clock.now(), Trace::start(&Ids::System));
@@ -511,7 +511,7 @@ async fn a_change_that_was_decided_upon_an_old_state_is_not_written() {
 }
 
 #[tokio::test]
-async fn grants_that_race_move_the_token_version_once() {
+async fn concurrent_grants_bump_the_token_version_once() {
     let mut races = 0;
     for seed in 0..10 {
         let shop = Shop::crowded(seed);

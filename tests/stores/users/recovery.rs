@@ -56,7 +56,7 @@ fn refused(called: &Called) {
 }
 
 #[tokio::test]
-async fn another_address_counts_only_after_its_link() {
+async fn new_address_applies_only_after_its_link() {
     let shop = Shop::open();
     let mut publisher = shop.users_publisher();
     let user = shop.enrol(ADA).await;
@@ -101,7 +101,7 @@ async fn another_address_counts_only_after_its_link() {
 }
 
 #[tokio::test]
-async fn a_link_to_an_address_is_good_for_two_days() {
+async fn address_link_is_valid_for_two_days() {
     for (later, status) in
         [(VERIFICATION_LIFETIME - Duration::from_millis(1), 204), (VERIFICATION_LIFETIME, 400)]
     {
@@ -115,7 +115,7 @@ async fn a_link_to_an_address_is_good_for_two_days() {
 }
 
 #[tokio::test]
-async fn concurrent_address_changes_give_it_to_one() {
+async fn concurrent_changes_to_one_address_let_one_user_win() {
     for seed in 0..12 {
         let shop = Shop::crowded(seed);
         let (ada, bob) = (shop.enrol(ADA).await, shop.enrol("bob@example.com").await);
@@ -173,7 +173,7 @@ async fn link_to_a_taken_address_fails_and_a_link_works_once() {
 }
 
 #[tokio::test]
-async fn a_reset_ends_every_session_works_once_and_lets_its_owner_in() {
+async fn password_reset_works_once_and_ends_every_session() {
     let shop = Shop::open();
     let mut publisher = shop.users_publisher();
     let user = shop.enrol(ADA).await;
@@ -227,7 +227,7 @@ async fn a_reset_ends_every_session_works_once_and_lets_its_owner_in() {
 }
 
 #[tokio::test]
-async fn a_reset_link_is_good_for_half_an_hour_and_sent_again_or_replaced() {
+async fn reset_link_is_valid_for_half_an_hour_and_resent_or_replaced() {
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     for (later, status) in [(RESET_LIFETIME - Duration::from_millis(1), 204), (RESET_LIFETIME, 400)]
     {
@@ -257,7 +257,7 @@ async fn a_reset_link_is_good_for_half_an_hour_and_sent_again_or_replaced() {
 }
 
 #[tokio::test]
-async fn a_changed_password_takes_a_reset_link_away_and_a_disabled_user_has_none() {
+async fn password_change_and_disabling_revoke_the_reset_link() {
     let shop = Shop::open();
     let admin = shop.admin("grace@example.com").await;
     let user = shop.enrol(ADA).await;
@@ -277,7 +277,7 @@ async fn a_changed_password_takes_a_reset_link_away_and_a_disabled_user_has_none
 }
 
 #[tokio::test]
-async fn whether_a_link_was_sent_shows_neither_in_the_answer_nor_in_the_work() {
+async fn reset_request_does_not_reveal_whether_a_link_was_sent() {
     let shop = Shop::open();
     let admin = shop.admin("grace@example.com").await;
     let (ada, dora) = (shop.enrol(ADA).await, shop.enrol("dora@example.com").await);

@@ -37,7 +37,7 @@ async fn published(shop: &Shop) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn every_step_of_a_rotation_may_be_repeated() {
+async fn every_rotation_step_is_repeatable() {
     let shop = Shop::open();
     let first: Vec<_> = shop.signing_keys().into_iter().collect();
     assert_eq!(first.len(), 1);
@@ -128,7 +128,7 @@ async fn rotation_creates_one_key_under_any_fault() {
 }
 
 #[tokio::test]
-async fn a_rotation_that_another_one_has_overtaken_does_not_throw_its_key_away() {
+async fn overtaken_rotation_keeps_the_new_key() {
     let shop = Shop::open();
     shop.aws.secrets_manager().begin_rotation("signing-key", "slow");
     assert!(shop.rotation_step("createSecret", "slow").await.answer.is_ok());
@@ -142,7 +142,7 @@ async fn a_rotation_that_another_one_has_overtaken_does_not_throw_its_key_away()
 }
 
 #[tokio::test]
-async fn tokens_that_were_signed_before_a_rotation_count_until_they_expire() {
+async fn tokens_signed_before_a_rotation_stay_valid_until_they_expire() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let session = shop.enter(user.id).await;
@@ -225,7 +225,7 @@ async fn unknown_keys_reload_a_few_times_then_every_thirty_seconds() {
 }
 
 #[tokio::test]
-async fn the_keys_that_vouch_are_published_and_verify_our_tokens() {
+async fn published_keys_verify_our_tokens() {
     let shop = Shop::new();
     let early = shop.send("get-jwks", &Value::Null).await;
     assert_eq!(
@@ -276,7 +276,7 @@ async fn the_keys_that_vouch_are_published_and_verify_our_tokens() {
 }
 
 #[tokio::test]
-async fn nothing_private_is_published() {
+async fn no_private_key_is_published() {
     let shop = Shop::open();
     shop.rotate_signing_key().await;
     let secret: Value =
@@ -306,7 +306,7 @@ fn status(shop: &Shop, kid: &str) -> (String, usize) {
 }
 
 #[tokio::test]
-async fn revocation_names_the_revoked_and_the_new_key_and_may_be_repeated() {
+async fn revocation_reports_both_keys_and_is_repeatable() {
     let shop = Shop::open();
     shop.rotate_signing_key().await;
     let before = shop.signing_keys();
@@ -350,7 +350,7 @@ async fn revocation_names_the_revoked_and_the_new_key_and_may_be_repeated() {
 }
 
 #[tokio::test]
-async fn rotation_that_began_before_a_revocation_does_not_bring_the_key_back() {
+async fn rotation_started_before_a_revocation_does_not_restore_the_key() {
     for retire in [false, true] {
         let shop = Shop::open();
         let kid = shop.signing_keys().keys().next().unwrap().clone();

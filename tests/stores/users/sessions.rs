@@ -33,7 +33,7 @@ async fn is_accepted(shop: &Shop, session: &Session) -> bool {
 }
 
 #[tokio::test]
-async fn a_refresh_costs_one_transaction_and_no_read() {
+async fn refresh_takes_one_transaction_and_no_read() {
     let shop = Shop::open();
     shop.enrol(ADA).await;
     let session = shop.log_in(ADA).await;
@@ -95,7 +95,7 @@ async fn session_ends_180_days_after_its_login_however_often_it_is_used() {
 }
 
 #[tokio::test]
-async fn the_answer_that_was_lost_comes_again_for_ten_seconds() {
+async fn lost_refresh_answer_is_repeated_for_ten_seconds() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let session = shop.enter(user.id).await;
@@ -188,7 +188,7 @@ async fn every_invalid_refresh_token_gets_the_same_answer() {
 }
 
 #[tokio::test]
-async fn a_refresh_takes_a_refresh_token_and_nothing_else() {
+async fn refresh_accepts_only_refresh_tokens() {
     let shop = Shop::open();
     for (body, refused) in [
         (json!({}), 422),
@@ -255,7 +255,7 @@ async fn user_changes_take_effect_at_the_next_refresh() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_logged_out_is_over_and_no_other_is() {
+async fn logout_ends_only_its_own_session() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let (session, other) = (shop.enter(user.id).await, shop.enter(user.id).await);
@@ -301,7 +301,7 @@ async fn foreign_or_missing_sessions_cannot_be_ended() {
 }
 
 #[tokio::test]
-async fn a_changed_password_ends_every_other_session_and_not_this_one() {
+async fn password_change_ends_every_other_session() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let (session, other, third) =
@@ -364,7 +364,7 @@ async fn wrong_current_password_is_rejected_and_throttled() {
 }
 
 #[tokio::test]
-async fn a_new_password_keeps_the_rules() {
+async fn new_password_must_follow_the_rules() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let session = shop.enter(user.id).await;

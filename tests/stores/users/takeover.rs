@@ -21,7 +21,7 @@ async fn registered_by_a_thief(shop: &Shop) -> (shared::ids::UserId, Session, St
 }
 
 #[tokio::test]
-async fn a_reset_cancels_the_address_change_that_a_thief_asked_for() {
+async fn password_reset_cancels_the_attackers_address_change() {
     let shop = Shop::open();
     let (id, _, _, link) = registered_by_a_thief(&shop).await;
     assert_eq!(shop.request_reset(ADA).await.status(), 202);
@@ -34,7 +34,7 @@ async fn a_reset_cancels_the_address_change_that_a_thief_asked_for() {
 }
 
 #[tokio::test]
-async fn a_device_token_from_before_a_reset_counts_as_a_stranger() {
+async fn device_token_from_before_a_reset_is_unknown() {
     let shop = Shop::open();
     let (id, session, device, _) = registered_by_a_thief(&shop).await;
     assert_eq!(shop.request_reset(ADA).await.status(), 202);
