@@ -160,14 +160,14 @@ async fn orders_are_charged_once_after_a_provider_outage() {
     for order in &orders {
         fixture.charge_for(*order, 0).await;
     }
-    assert_eq!(fixture.double.records().calls, 5, "the others do not ask");
+    assert_eq!(fixture.double.records().calls, 5, "the open breaker blocks the other calls");
     for _ in 0..8 {
         let before = fixture.double.records().calls;
         fixture.reconcile_after(1).await;
         assert_eq!(
             fixture.double.records().calls,
             before + 1,
-            "one call finds out whether it is back"
+            "one probe checks whether the provider is available"
         );
     }
     fixture.double.fall_silent(false);

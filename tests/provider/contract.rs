@@ -156,7 +156,11 @@ async fn charge_is_made_once(fixture: &dyn ProviderFixture, name: &str) {
         matches!(found, Some(ProviderResult::Succeeded { transaction_id, .. }) if transaction_id == transaction)
     );
     if fixture.is_complete() {
-        assert_eq!(charged(fixture, &order).await, transaction, "the same key is the same charge");
+        assert_eq!(
+            charged(fixture, &order).await,
+            transaction,
+            "the same key returns the same charge"
+        );
         assert!(
             matches!(
                 fixture.provider().retrieve(&order).await.unwrap(),
@@ -168,7 +172,7 @@ async fn charge_is_made_once(fixture: &dyn ProviderFixture, name: &str) {
         let other = ChargeRequest { amount: usd(1), ..order.clone() };
         assert!(
             matches!(fixture.provider().charge(&other).await, Err(ProviderError::KeyMismatch(_))),
-            "a key is good for one request"
+            "a key accepts one request body"
         );
     }
 }
@@ -192,7 +196,7 @@ async fn voided_charge_is_rejected_when_it_arrives(fixture: &dyn ProviderFixture
         assert_eq!(
             fixture.provider().retrieve(&order).await,
             Ok(None),
-            "the request that took the key is not a charge"
+            "the request that claimed the key is not a charge"
         );
         let sent = ChargeRequest { sent: Some((fixture.now(), fixture.now())), ..order.clone() };
         assert_eq!(fixture.provider().find_by_time(&sent).await, Ok(None));
@@ -249,7 +253,7 @@ async fn declined_card_is_not_charged(fixture: &dyn ProviderFixture, name: &str)
 async fn asked_to_act(fixture: &dyn ProviderFixture, order: &ChargeRequest) -> String {
     match fixture.provider().charge(order).await.unwrap() {
         ProviderResult::ActionRequired { transaction_id, .. } => transaction_id,
-        fact => panic!("the customer has to do something: {fact:?}"),
+        fact => panic!("expected a customer action: {fact:?}"),
     }
 }
 
@@ -303,7 +307,7 @@ async fn refund_once(fixture: &dyn ProviderFixture, order: &RefundRequest) -> St
             assert_eq!(amount, order.amount);
             provider_refund_id
         }
-        fact => panic!("what was charged can be given back: {fact:?}"),
+        fact => panic!("a charge is refundable: {fact:?}"),
     }
 }
 
@@ -314,7 +318,7 @@ async fn partial_refunds_succeed(fixture: &dyn ProviderFixture, name: &str) {
         ["one", "other"].map(|part| to_refund(&order, &transaction, part, PRICE / 2));
     assert_eq!(fixture.provider().retrieve_refund(&one).await.unwrap(), None);
     let first = refund_once(fixture, &one).await;
-    assert_ne!(refund_once(fixture, &other).await, first, "two equal parts are two refunds");
+    assert_ne!(refund_once(fixture, &other).await, first, "equal partial refunds are two refunds");
     for refund in
         [one.clone(), RefundRequest { provider_refund_id: Some(first.clone()), ..one.clone() }]
     {
@@ -325,7 +329,7 @@ async fn partial_refunds_succeed(fixture: &dyn ProviderFixture, name: &str) {
         );
     }
     if fixture.is_complete() {
-        assert_eq!(refund_once(fixture, &one).await, first, "the same key is the same refund");
+        assert_eq!(refund_once(fixture, &one).await, first, "the same key returns the same refund");
     }
 }
 

@@ -576,7 +576,11 @@ async fn double_charges_again_under_an_expired_key() {
     }
     clock.advance(KEY_RETENTION);
     double.charge(&order).await.unwrap();
-    assert_eq!(double.count(order.payment_id), 2, "as real providers do: whoever asks must not");
+    assert_eq!(
+        double.count(order.payment_id),
+        2,
+        "like real providers, so callers must not repeat an old key"
+    );
     let refund = to_refund(&order, "pi_0", "lost", 10);
     double.lose(&[Some(Loss::Answer)]);
     assert!(double.refund(&refund).await.is_err());

@@ -176,7 +176,7 @@ impl ProviderFixture for LocalStripe {
 
 /// The base URL of the running localstripe.
 pub fn running() -> String {
-    config::optional("LOCALSTRIPE_URL").expect("no localstripe runs: python3 localstack/localstripe.py cargo test -p tests --test provider")
+    config::optional("LOCALSTRIPE_URL").expect("localstripe is not running: python3 localstack/localstripe.py cargo test -p tests --test provider")
 }
 
 /// A prefix that separates test runs, because localstripe keeps all objects.

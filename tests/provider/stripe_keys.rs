@@ -92,7 +92,7 @@ async fn key_is_forgotten_after_a_day_and_charges_again() {
     assert_ne!(
         transaction(stripe.provider().charge(&order).await),
         first,
-        "nobody may send a charge again after 23 hours"
+        "charges are never repeated after 23 hours"
     );
     assert_eq!(stripe.charges(order.payment_id).await, 2);
 }

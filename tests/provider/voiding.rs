@@ -175,7 +175,7 @@ async fn rejected_credentials_fail_the_attempt_until_the_key_is_corrected() {
         assert_eq!(
             (fixture.state().await, fixture.unsettled()),
             (IntentState::Open, 0),
-            "no try is used up"
+            "no attempt is used up"
         );
     }
     fixture.double.reject_credentials(false);

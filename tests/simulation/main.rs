@@ -43,7 +43,7 @@ async fn play(seed: u64) -> Vec<String> {
     assert_eq!(
         schedule.check(),
         settled,
-        "what was put back has changed how orders ended: SIMULATION_SEED={seed}"
+        "the redrive changed the final state of orders: SIMULATION_SEED={seed}"
     );
     schedule.check_ledger().await;
     settled
@@ -70,7 +70,7 @@ fn orders_are_never_lost_stuck_oversold_or_double_charged() {
         ends.iter().filter(|(end, _)| end.ends_with(NOT_SENT_AGAIN)).map(|(_, count)| count).sum();
     assert!(
         seeds.end - seeds.start < SCHEDULES || not_sent_again >= 5,
-        "too few orders are given up while their charge is lost: {ends:?}"
+        "too few orders are cancelled while their charge is lost: {ends:?}"
     );
 }
 

@@ -154,7 +154,7 @@ impl Schedule {
     pub async fn settle(&mut self) {
         self.network = Network::Up;
         self.clear_faults();
-        self.note("calm: the network to the provider is up");
+        self.note("settling: the provider's network is up");
         self.deliver_late_charges().await;
         for _ in 0..40 {
             self.drain().await;
@@ -180,7 +180,7 @@ impl Schedule {
     pub async fn redrive(&mut self) {
         for (table, records) in std::mem::take(&mut self.lost_changes) {
             let operation = publisher_of(table);
-            self.note(&format!("{} changes are put back for {operation}", records.len()));
+            self.note(&format!("{} changes are redriven to {operation}", records.len()));
             let called = self.shop.call(&operation, json!({ "Records": records })).await;
             assert!(
                 called.answer.is_ok(),
@@ -190,7 +190,7 @@ impl Schedule {
             );
         }
         for (queue, message) in std::mem::take(&mut self.lost_messages) {
-            self.note(&format!("{} is put back", message.json()["type"]));
+            self.note(&format!("{} is redriven", message.json()["type"]));
             self.shop.aws.queues().give_back(queue, message);
         }
         self.settle().await;
@@ -343,7 +343,7 @@ impl Schedule {
                 return;
             }
         }
-        panic!("messages without end\n{}", self.trace_report());
+        panic!("messages never end\n{}", self.trace_report());
     }
 
     /// The records and messages that are still pending.
@@ -368,7 +368,7 @@ impl Schedule {
 
     fn trace_report(&self) -> String {
         format!(
-            "SIMULATION_SEED={} ({} of 100 calls spoiled)\n{}",
+            "SIMULATION_SEED={} ({} of 100 calls with faults)\n{}",
             self.seed, self.faults, self.trace
         )
     }

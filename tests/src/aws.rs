@@ -617,7 +617,7 @@ fn refused(
         return (400, body.to_string());
     }
     let error = if service == "ses" { "TooManyRequestsException" } else { error };
-    (400, json!({ "__type": error, "message": "spoiled by the test" }).to_string())
+    (400, json!({ "__type": error, "message": "fault injected by the test" }).to_string())
 }
 
 fn table_name(name: &str) -> String {

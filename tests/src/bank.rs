@@ -11,7 +11,7 @@ fn item(aws: &Aws, pk: &str) -> Value {
     aws.items(BOOKS)
         .into_iter()
         .find(|item| item["pk"]["S"] == pk)
-        .unwrap_or_else(|| panic!("{pk} is not in the provider's books"))
+        .unwrap_or_else(|| panic!("{pk} is not in the provider's table"))
 }
 
 fn number(item: &Value, name: &str) -> i64 {

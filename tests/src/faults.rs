@@ -25,7 +25,7 @@ impl Drop for Told {
     fn drop(&mut self) {
         if thread::panicking() {
             let InjectedFault { call, fault } = self.0;
-            eprintln!("this happened: {fault:?} at call {call}");
+            eprintln!("injected fault: {fault:?} at call {call}");
         }
     }
 }

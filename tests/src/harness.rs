@@ -89,9 +89,7 @@ impl Harness {
             .take(10)
             .map(|(queue, message)| format!("{queue}: {}", message["type"]))
             .collect();
-        panic!(
-            "after {MOST_ROUNDS} rounds there are still messages under way; the last ones: {last:#?}"
-        );
+        panic!("after {MOST_ROUNDS} rounds messages are still pending; the last ones: {last:#?}");
     }
 
     /// Sends each publisher the changes of its table. Returns whether there were any.

@@ -192,7 +192,8 @@ impl RemoteProvider {
         if matches!(state, "closing" | "closed") {
             return Some(format!("its payment intent was {state}"));
         }
-        (now.as_str() >= expires_at).then(|| format!("its time to pay was over at {expires_at}"))
+        (now.as_str() >= expires_at)
+            .then(|| format!("its payment deadline {expires_at} had passed"))
     }
 
     fn is_running(&self, order: &ChargeRequest) -> bool {

@@ -149,7 +149,7 @@ impl SecretsManager {
                 secret.stages.insert(stage, version);
                 ok(&json!({ "ARN": name, "Name": name }))
             }
-            other => (400, json!({ "__type": "InvalidRequestException", "Message": format!("{other} is not known here") }).to_string()),
+            other => (400, json!({ "__type": "InvalidRequestException", "Message": format!("{other} is not supported") }).to_string()),
         }
     }
 

@@ -229,7 +229,7 @@ impl Shop {
     fn new_lambda(&self, name: &str) -> Lambda {
         let operation = operations()
             .find(|operation| operation.name() == name)
-            .unwrap_or_else(|| panic!("there is no operation {name}"));
+            .unwrap_or_else(|| panic!("unknown operation {name}"));
         let wiring = Wiring {
             queue: &|queue| self.aws.queue(queue),
             sender: &|queues, dead_letters| self.aws.sender(queues, dead_letters),

@@ -90,7 +90,7 @@ impl Sqs {
                 (200, json!({ "MessageId": id, "MD5OfMessageBody": "" }).to_string())
             }
             "ChangeMessageVisibility" => (200, "{}".to_owned()),
-            other => (400, json!({ "__type": "InvalidAction", "message": format!("{other} is not known here") }).to_string()),
+            other => (400, json!({ "__type": "InvalidAction", "message": format!("{other} is not supported") }).to_string()),
         }
     }
 

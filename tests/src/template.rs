@@ -38,7 +38,7 @@ pub fn template() -> &'static Template {
 /// If there is no folder of services.
 pub fn files() -> Vec<String> {
     let services =
-        std::fs::read_dir(root().join("functions")).expect("services stand in functions");
+        std::fs::read_dir(root().join("functions")).expect("functions/ has the services");
     let service = |entry: std::io::Result<std::fs::DirEntry>| {
         entry.expect("a folder").file_name().to_string_lossy().into_owned()
     };

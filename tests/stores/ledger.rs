@@ -146,7 +146,11 @@ async fn entry_is_stored_by_id_order_day_and_product() {
         .find(|((pk, _), _)| pk.starts_with(&format!("PRODUCT#{SPOON}#")))
         .unwrap();
     assert_eq!(of_spoons.0.1, "2026-11-21T09:48:49.123Z#ent_0199c2a8-0000-8000-8000-0000000000b1");
-    assert_eq!(of_spoons.1["L"].as_array().unwrap().len(), 2, "a product has its own lines only");
+    assert_eq!(
+        of_spoons.1["L"].as_array().unwrap().len(),
+        2,
+        "a product's item has only its own lines"
+    );
 
     // A warm instance knows its products and needs one call.
     assert_eq!(fixture.record(&hold(0xb2)).await.operations(), ["TransactWriteItems"]);
@@ -346,7 +350,7 @@ async fn concurrent_copies_write_one_entry() {
         let rejected = (rejected.len() - captures, captures);
         assert!(
             rejected == (0, 4) || rejected == (8, 0),
-            "seed {seed}: two contents under one id were both believed: {rejected:?}"
+            "seed {seed}: two contents under one id were both accepted: {rejected:?}"
         );
         let headers =
             aws.items("ledger").into_iter().filter(|item| item["sk"]["S"] == "ENTRY").count();

@@ -135,7 +135,7 @@ async fn notification_survives_any_fault_with_at_most_one_extra_mail() {
         while !fixture.deliver(&message(1)).await {
             fixture.clock.advance(Duration::from_secs(90));
             deliveries += 1;
-            assert!(deliveries < 3, "{fault:?} at call {call} keeps the mail from going out");
+            assert!(deliveries < 3, "{fault:?} at call {call} blocks the mail");
         }
         // Only a lost SES response can cause a second mail.
         let most = if fault == Fault::LoseResponse && call == 3 { 2 } else { 1 };
@@ -315,7 +315,7 @@ async fn mail_with_a_link_survives_any_fault() {
         while !fixture.deliver(&message_with(1, "welcome", &good_link())).await {
             fixture.clock.advance(Duration::from_secs(90));
             deliveries += 1;
-            assert!(deliveries < 3, "{fault:?} at call {call} keeps the mail from going out");
+            assert!(deliveries < 3, "{fault:?} at call {call} blocks the mail");
         }
         let most = if fault == Fault::LoseResponse && call == 4 { 2 } else { 1 };
         assert!(
@@ -459,6 +459,6 @@ async fn notification_of_a_later_release_is_shown_unchanged() {
         .call("list-notifications", events::get("/notifications").caller(events::USER).event())
         .await;
     assert_eq!((listed.status(), listed.json()["items"].as_array().map(Vec::len)), (200, Some(1)));
-    assert!(!fixture.deliver(&message(1)).await, "what it means is for the later release to say");
+    assert!(!fixture.deliver(&message(1)).await, "unknown states are shown unchanged");
     assert_eq!((fixture.mails(), &fixture.aws.items("notifications")[0]), (1, &item));
 }

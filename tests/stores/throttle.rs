@@ -273,7 +273,7 @@ async fn refund_and_clear_join_other_transactions_without_failing_them() {
         aws.items("sessions")
             .iter()
             .all(|item| item.get("tat").is_some() == item.get("ttl").is_some()),
-        "it does not stay for ever"
+        "the item expires"
     );
 
     fill(&store, &bucket, START).await;
@@ -548,7 +548,7 @@ async fn attempt_concurrent_with_a_refund_is_charged_fully() {
             );
         }
     }
-    assert!(met > 0, "no seed lets them meet: this test shows nothing");
+    assert!(met > 0, "no seed makes them overlap: this test shows nothing");
 }
 
 #[tokio::test]

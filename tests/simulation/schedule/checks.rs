@@ -20,7 +20,7 @@ impl Schedule {
         let unwanted = self.shop.provider.unwanted_charges();
         assert!(
             unwanted.is_empty(),
-            "charged after the order was given up: {unwanted:#?}\n{}",
+            "charged after the order was cancelled: {unwanted:#?}\n{}",
             self.trace_report()
         );
         let lost_charges: BTreeSet<String> = self
@@ -110,7 +110,7 @@ impl Schedule {
             self.lost_messages.iter().filter(|(queue, _)| *queue == "send-notification").count();
         assert!(
             sent + lost >= noted,
-            "{noted} mails were noted and {sent} sent\n{}",
+            "{noted} mails were recorded and {sent} sent\n{}",
             self.trace_report()
         );
         ends
@@ -216,7 +216,7 @@ impl Schedule {
             for template in due {
                 assert!(
                     written.contains(&(id.clone(), (*template).to_owned())),
-                    "{id}: nobody wrote {template}\n{}",
+                    "{id}: {template} was not sent\n{}",
                     self.trace_report()
                 );
             }

@@ -12,7 +12,7 @@ impl Schedule {
     pub(super) async fn outage(&mut self, number: u64) {
         self.network = self.broken_network();
         self.clear_faults();
-        self.note(&format!("an outage, the network to the provider: {:?}", self.network));
+        self.note(&format!("an outage, the provider's network: {:?}", self.network));
         self.place(number).await;
         for _ in 0..1 + self.below(4) {
             self.drain().await;
@@ -44,7 +44,7 @@ impl Schedule {
     pub(super) fn change_network(&mut self) {
         self.network = if self.chance(65) { Network::Up } else { self.broken_network() };
         self.shop.provider.set_network(self.network);
-        self.note(&format!("the network to the provider: {:?}", self.network));
+        self.note(&format!("the provider's network: {:?}", self.network));
     }
 
     pub(super) fn broken_network(&mut self) -> Network {
@@ -69,7 +69,7 @@ impl Schedule {
             Network::Forbidden,
         ][self.below(4) as usize];
         self.shop.provider.set_network(self.network);
-        self.note(&format!("the network to the provider: {:?}", self.network));
+        self.note(&format!("the provider's network: {:?}", self.network));
         for _ in 0..1 + self.below(3) {
             self.advance_clock(PAY_WITHIN.as_secs() / 2);
             self.sweep().await;

@@ -131,7 +131,7 @@ impl Schedule {
         );
         let called = self.request("receive-payment-webhook", event).await;
         self.note(&format!(
-            "{event_id} tells of {payment}: {} {}",
+            "webhook {event_id} about {payment}: {} {}",
             called.status(),
             called.json()["code"]
         ));

@@ -139,7 +139,7 @@ impl Shop {
             .store
             .register(&user, password_hash.to_owned())
             .await
-            .expect("nobody has the address");
+            .expect("the address is free");
         user
     }
 

@@ -132,7 +132,7 @@ async fn repeated_key_returns_the_product_as_created() {
     let other = shop.create("k", &product("Oak spoon", "SPOON-ELM", "kitchen")).await;
     assert_eq!((other.status(), other.code().as_str()), (422, "idempotency_key_reused"));
     assert_eq!(shop.aws.items("products").len(), 1, "its SKU is free again");
-    assert_eq!(shop.get(&id, None).await.status(), 404, "it is no longer sold");
+    assert_eq!(shop.get(&id, None).await.status(), 404, "it is archived");
 }
 
 #[tokio::test]
@@ -322,6 +322,6 @@ async fn each_product_version_is_published_without_its_sku_item() {
     assert_eq!(
         shop.aws.queues().waiting("publish-product-dead-letter").len(),
         1,
-        "what this release does not know is put aside"
+        "unknown states go to the dead-letter queue"
     );
 }

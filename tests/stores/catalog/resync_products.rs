@@ -48,7 +48,7 @@ impl CatalogFixture {
         assert_eq!(
             ids.len(),
             published.values().map(Vec::len).sum::<usize>(),
-            "each message has an id of its own"
+            "each message has its own id"
         );
         published
     }
@@ -73,7 +73,7 @@ async fn each_run_publishes_every_product_once() {
             &json!({ "resynced": 30, "failed": 0, "finished": true, "already_running": false })
         );
         harness.drain_queues().await;
-        assert_eq!(shop.published(), once(&versions), "in the version that stands");
+        assert_eq!(shop.published(), once(&versions), "in the stored version");
         shop.clock.advance(std::time::Duration::from_secs(24 * 3600));
     }
     let id = versions.iter().find(|(_, version)| **version == 1).unwrap().0;
@@ -96,7 +96,7 @@ async fn run_continues_after_its_time_limit() {
         let called = shop.resync_without_time().await;
         calls += 1;
         resynced += called.ok()["resynced"].as_u64().unwrap();
-        assert!(calls < 40, "it comes to an end");
+        assert!(calls < 40, "the run finishes");
         if called.ok()["finished"] == true {
             break;
         }
@@ -108,7 +108,7 @@ async fn run_continues_after_its_time_limit() {
     assert_eq!(
         shop.resync_without_time().await.ok()["finished"],
         false,
-        "the next one begins a round of its own"
+        "the next call starts a new run"
     );
 }
 

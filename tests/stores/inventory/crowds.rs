@@ -35,7 +35,7 @@ impl InventoryFixture {
                 return;
             }
         }
-        panic!("order {number} was given back twenty times");
+        panic!("order {number} failed twenty times");
     }
 
     /// Adjusts the stock under load, retrying while the answer is 503.
@@ -51,7 +51,7 @@ impl InventoryFixture {
                 other => panic!("{other:?}: {answer}"),
             }
         }
-        panic!("nothing could be settled in the crowd");
+        panic!("the adjustment failed twenty times");
     }
 }
 
@@ -91,7 +91,7 @@ async fn rush(
             assert_eq!(
                 (on_hand, available + held),
                 (SPOONS, SPOONS),
-                "whoever looks meanwhile sees all of them"
+                "every concurrent read sees the whole stock"
             );
         }
     });
@@ -145,7 +145,7 @@ async fn resharding_during_the_rush_serves_exactly_fifty() {
         let divided = json!({ "reason": "First delivery", "delta": SPOONS, "shard_count": 8 });
         assert_eq!(warehouse.settle("first", &divided).await.status(), 201);
         rush(&warehouse, seed * 1000, &[("off", 1)]).await;
-        exactly_fifty_are_held(&warehouse, &format!("seed {seed}, put together")).await;
+        exactly_fifty_are_held(&warehouse, &format!("seed {seed}, merged")).await;
     }
 }
 
@@ -194,7 +194,7 @@ async fn resharding_under_load_keeps_the_total() {
                 .sum()
         };
         let (held, sold) = (sum("held"), sum("committed"));
-        assert_eq!(held, 0, "seed {seed}: every third order was sold, the others were given back");
+        assert_eq!(held, 0, "seed {seed}: every third order was committed, the others released");
         assert!(sold > 0);
         assert_eq!(warehouse.seen().await, (110 - sold, 110 - sold, 0), "seed {seed}");
     }

@@ -84,13 +84,9 @@ async fn sharding_and_merging_keep_the_total() {
     assert!(warehouse.order(RESERVE, 1, 5).await.is_done());
     warehouse.reshard("off", 1).await;
     assert_eq!(warehouse.seen().await, (55, 60, 5));
-    assert_eq!(warehouse.shards()[0], (0, 55), "the rest lies in one place again");
+    assert_eq!(warehouse.shards()[0], (0, 55), "the rest is in one shard again");
     assert!(warehouse.order(RELEASE, 1, 5).await.is_done());
-    assert_eq!(
-        warehouse.seen().await,
-        (60, 60, 0),
-        "and what comes back is counted wherever it lies"
-    );
+    assert_eq!(warehouse.seen().await, (60, 60, 0), "released stock counts in any shard");
     // An order may take the whole stock from all shards.
     assert!(warehouse.order(RESERVE, 2, 60).await.is_done());
     assert_eq!((warehouse.seen().await, warehouse.states()["held"]), ((0, 60, 60), 1));
@@ -123,12 +119,12 @@ async fn sharded_layout_is_discovered_once() {
             .iter()
             .filter(|name| **name == "TransactWriteItems")
             .count();
-        assert_eq!(writes, 1, "it is known now");
+        assert_eq!(writes, 1, "the layout is cached");
     }
     let in_shards = warehouse.shards();
     assert!(
         in_shards[1..].iter().all(|(_, available)| *available < 12),
-        "orders go to all parts: {in_shards:?}"
+        "orders use all shards: {in_shards:?}"
     );
     assert_eq!(warehouse.seen().await, (31, 50, 19));
     // The cached layout expires.
@@ -143,8 +139,8 @@ async fn sharded_layout_is_discovered_once() {
 async fn order_is_served_from_any_shard() {
     let warehouse = InventoryFixture::with(9, 0).await;
     warehouse.reshard("on", 3).await;
-    assert!(warehouse.order(RESERVE, 1, 3).await.is_done(), "one part has as many");
-    assert!(warehouse.order(RESERVE, 2, 5).await.is_done(), "no part has as many");
+    assert!(warehouse.order(RESERVE, 1, 3).await.is_done(), "one shard is enough");
+    assert!(warehouse.order(RESERVE, 2, 5).await.is_done(), "no single shard is enough");
     assert_eq!((warehouse.seen().await, warehouse.states()["held"]), ((1, 9, 8), 2));
     let reservation = warehouse.item(format!("RESERVATION#{}", order_id(2))).await.unwrap();
     let lines = reservation["lines"].as_array().unwrap();
@@ -153,7 +149,7 @@ async fn order_is_served_from_any_shard() {
         (2, 5)
     );
     assert!(warehouse.order(RESERVE, 3, 2).await.is_done());
-    assert_eq!(warehouse.states()["rejected"], 1, "there is only one");
+    assert_eq!(warehouse.states()["rejected"], 1, "only one is left");
     assert!(warehouse.order(COMMIT, 2, 5).await.is_done());
     assert_eq!(warehouse.seen().await, (1, 4, 3));
     for number in [1, 2] {

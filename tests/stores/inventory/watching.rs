@@ -42,7 +42,7 @@ async fn operator_is_notified_once_per_low_stock_crossing() {
             assert_eq!(
                 low_stock_mails(&warehouse, &mut harness).await,
                 expected,
-                "order {number}, {shards} parts"
+                "order {number}, {shards} shards"
             );
         }
         // The stock rises above the threshold and falls below it again: a second crossing.
@@ -51,7 +51,7 @@ async fn operator_is_notified_once_per_low_stock_crossing() {
         assert!(warehouse.order(RELEASE, 3, 0).await.is_done());
         assert_eq!(low_stock_mails(&warehouse, &mut harness).await, []);
         assert_eq!(warehouse.adjust("broken", SPOON, -2).await.status(), 201);
-        assert_eq!(low_stock_mails(&warehouse, &mut harness).await, [(10, 10)], "{shards} parts");
+        assert_eq!(low_stock_mails(&warehouse, &mut harness).await, [(10, 10)], "{shards} shards");
         assert_eq!(warehouse.adjust("delivery", SPOON, 5).await.status(), 201);
         assert_eq!(low_stock_mails(&warehouse, &mut harness).await, []);
         assert!(warehouse.aws.queues().waiting("publish-stock-dead-letter").is_empty());
@@ -167,7 +167,7 @@ async fn every_movement_is_published_to_the_ledger_once_and_balances() {
         balances,
         expected.map(|(bucket, sum)| (format!("stock:{SPOON}:{bucket}"), sum)).into()
     );
-    assert_eq!(warehouse.seen().await, (4, 9, 5), "the books say what there is");
+    assert_eq!(warehouse.seen().await, (4, 9, 5), "the ledger matches the stock");
 }
 
 #[tokio::test]
@@ -197,7 +197,7 @@ async fn long_held_reservation_is_reported_until_it_ends() {
         item["check_shard"]["S"].as_str().is_some_and(|shard| shard.starts_with("held#"))
     };
     let left: Vec<Value> = warehouse.aws.items("stock").into_iter().filter(is_watched).collect();
-    assert_eq!(left.len(), 1, "nothing stays in the index but what holds goods: {left:?}");
+    assert_eq!(left.len(), 1, "only held reservations stay in the index: {left:?}");
 }
 
 #[tokio::test]

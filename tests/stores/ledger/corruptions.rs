@@ -318,7 +318,7 @@ fn corruptions(fixture: &LedgerFixture) -> Vec<Corruption> {
         "confirmed",
     );
     rename(
-        "order stock leg",
+        "order stock state",
         "orders",
         order(confirmed),
         "/stock/S",
@@ -407,7 +407,10 @@ async fn corrupted_figure_reports_its_order_or_product() {
         // someone had edited the table.
         fixture.aws.put(table, &corrupted);
         let report = fixture.report(json!({})).await;
-        assert!(unbalanced(&report).contains(&named), "{name}: {named} is not named: {report:#}");
+        assert!(
+            unbalanced(&report).contains(&named),
+            "{name}: {named} is not reported: {report:#}"
+        );
         assert!(
             checks(&report, &named).contains(check),
             "{name}: {check} is not among {:?}",
@@ -420,10 +423,13 @@ async fn corrupted_figure_reports_its_order_or_product() {
             let same_product = named.starts_with("prd_");
             assert!(
                 same_product || !unbalanced(&report).contains(bystander),
-                "{name}: {bystander} is named for another's books: {report:#}"
+                "{name}: {bystander} is reported for another order's records: {report:#}"
             );
         }
         fixture.aws.put(table, &item);
     }
-    assert!(fixture.unbalanced().await.is_empty(), "all is put right, and somebody is still named");
+    assert!(
+        fixture.unbalanced().await.is_empty(),
+        "everything is corrected, but mismatches are still reported"
+    );
 }

@@ -184,7 +184,7 @@ async fn place_orders(shop: &Shop) -> PlacedOrders {
     }
     assert!(
         shop.aws.queues().waiting("record-entry-dead-letter").is_empty(),
-        "the ledger can read what it is told"
+        "the ledger accepts all entries"
     );
     let entries = harness
         .delivered

@@ -94,7 +94,7 @@ async fn records_in_flight_are_listed_apart() {
     assert!(unbalanced(&young).is_empty(), "{young:#}");
     assert!(
         checks(&young, &fixture.open).contains("captured_by_order"),
-        "what is found is shown all the same: {young:#}"
+        "the findings are listed all the same: {young:#}"
     );
     fixture.clock.advance(PAST_GRACE);
     let later = fixture.report(json!({})).await;
@@ -193,7 +193,7 @@ async fn without_a_statement_recorded_results_count() {
     assert_eq!(fixture.unbalanced().await, BTreeSet::from([fixture.confirmed.clone()]));
     let report = fixture.with_statement(None).report(json!({})).await;
     assert!(unbalanced(&report).is_empty());
-    assert_eq!(report["provider"], "what payments recorded of the provider's answers");
+    assert_eq!(report["provider"], "the results that payments recorded");
 }
 
 #[tokio::test]
@@ -220,7 +220,7 @@ async fn stepwise_run_finds_the_same_mismatches() {
             let piece = fixture.report(event.clone()).await;
             found.extend(unbalanced(&piece));
             pieces += 1;
-            assert!(pieces < 200, "it never ends");
+            assert!(pieces < 200, "the audit never finishes");
             let Some(continuation) = piece.get("continuation") else { break };
             event = json!({ "limit": limit, "continuation": continuation });
         }
@@ -238,7 +238,7 @@ async fn run_ends_in_time_with_a_continuation() {
     assert_eq!(
         (&late.ok()["checked"], late.calls.len()),
         (&json!(0), 1),
-        "there is no time to begin"
+        "no time is left to start"
     );
     let event = json!({ "continuation": late.ok()["continuation"] });
     let on = fixture.report(event).await;
@@ -265,7 +265,7 @@ async fn audit_reads_only_existing_records() {
     let nothing = fixture
         .report(json!({ "since": "2026-11-01T00:00:00.000Z", "until": "2026-11-02T00:00:00.000Z" }))
         .await;
-    assert_eq!(nothing["checked"], 1, "what is unsettled is looked at whenever it was placed");
+    assert_eq!(nothing["checked"], 1, "unsettled orders are checked regardless of their date");
     assert_eq!(fixture.report(tick()).await["checked"], 4);
 }
 
@@ -314,7 +314,7 @@ async fn unreadable_records_are_reported_as_not_checked() {
             Ok(report) => {
                 assert!(
                     unbalanced(report).is_empty(),
-                    "call {call}: a table that does not answer is not a broken book: {report:#}"
+                    "call {call}: an unavailable table is not a mismatch: {report:#}"
                 );
                 let not_checked = report["not_checked"].as_array().unwrap().len();
                 assert_eq!(not_checked, 1, "call {call}");
@@ -389,7 +389,7 @@ async fn product_with_years_of_entries_is_checked_in_slices() {
         assert!(unbalanced(&piece).is_empty(), "{piece:#}");
         products += piece["products_checked"].as_u64().unwrap();
         pieces += 1;
-        assert!(pieces < 100, "it never ends");
+        assert!(pieces < 100, "the audit never finishes");
         let Some(continuation) = piece.get("continuation") else { break };
         let waits = continuation["in_progress"].as_array();
         parts += usize::from(
@@ -400,7 +400,7 @@ async fn product_with_years_of_entries_is_checked_in_slices() {
     assert_eq!(
         (parts, products),
         (1, 2),
-        "as many pages as a look has, and the rest with the next call"
+        "a slice has a fixed number of pages, and the next call continues"
     );
     // Ledger queries per invocation are bounded: one per empty shard, and one slice of a product's
     // entries.

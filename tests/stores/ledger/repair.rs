@@ -189,7 +189,7 @@ async fn each_entry_kind_is_repaired_and_its_late_message_changes_nothing() {
         );
         assert_eq!(balances(&fixture), right, "{kind}");
         let (again, _) = repair(&fixture, json!({})).await;
-        assert!(again.is_empty(), "{kind} is booked once: {again:?}");
+        assert!(again.is_empty(), "{kind} is booked only once: {again:?}");
         let late = fixture.call("record-entry", message(entry)).await;
         assert!(late.is_done(), "{kind}: {:?}", late.answer);
         assert_eq!(balances(&fixture), right, "{kind} arrives after its repair");
@@ -237,7 +237,7 @@ async fn completely_lost_ledger_is_repaired() {
     for entry in &entries {
         assert!(fixture.call("record-entry", message(entry)).await.is_done(), "{entry}");
     }
-    assert_eq!(balances(&fixture), right, "all messages arrive once more");
+    assert_eq!(balances(&fixture), right, "all messages are redelivered");
     assert!(fixture.unbalanced().await.is_empty());
 }
 

@@ -92,7 +92,7 @@ async fn user_with_many_notifications_is_forgotten_in_several_runs() {
     let fixture = fixture();
     fixture.put(events::USER, 2_005);
     fixture.put(STRANGER, 1);
-    assert!(!is_done(fixture.forget().await.ok()), "the message comes back");
+    assert!(!is_done(fixture.forget().await.ok()), "the message is redelivered");
     assert_eq!(fixture.left_of(events::USER), 5);
     assert!(is_done(fixture.forget().await.ok()));
     assert_eq!((fixture.left_of(events::USER), fixture.left_of(STRANGER)), (0, 1));

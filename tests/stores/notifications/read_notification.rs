@@ -30,13 +30,13 @@ async fn notification_is_read_once_however_often_it_is_marked() {
     assert_eq!(
         (&listed[0]["read"], &listed[1]["read"]),
         (&json!(false), &json!(true)),
-        "the other is not"
+        "the other one stays unread"
     );
 
     let before = fixture.aws.items("notifications");
     fixture.clock.advance(Duration::from_secs(60));
     assert_eq!(read(&fixture, events::USER, FIRST).await.status(), 204);
-    assert_eq!(fixture.aws.items("notifications"), before, "the first time is kept");
+    assert_eq!(fixture.aws.items("notifications"), before, "the first time of reading is kept");
 }
 
 #[tokio::test]

@@ -129,7 +129,7 @@ async fn feedback_is_recorded_once_under_any_fault() {
         let mut deliveries = 0;
         while !fixture.deliver_feedback(&permanent("ada@example.com")).await {
             deliveries += 1;
-            assert!(deliveries < 3, "{fault:?} at call {call} keeps it from being recorded");
+            assert!(deliveries < 3, "{fault:?} at call {call} blocks the record");
         }
         let recorded = fixture.suppressions();
         assert!(fixture.deliver_feedback(&permanent("ada@example.com")).await);
@@ -153,7 +153,7 @@ async fn suppressed_mail_is_never_sent_under_any_fault() {
         while !fixture.deliver(&message(1)).await {
             fixture.clock.advance(Duration::from_secs(90));
             deliveries += 1;
-            assert!(deliveries < 3, "{fault:?} at call {call} keeps it from being recorded");
+            assert!(deliveries < 3, "{fault:?} at call {call} blocks the record");
         }
         assert_eq!(
             (fixture.mails(), &fixture.record()["state"]["S"]),

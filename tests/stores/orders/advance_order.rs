@@ -98,7 +98,7 @@ async fn outdated_decision_is_not_written_and_own_write_is_recognised() {
     let gone = Order { placed: gone, ..cancelled };
     assert!(
         fixture.orders.store.replace(&seen, &gone).await.is_err(),
-        "an order that is not there is not made up"
+        "unknown orders are not created"
     );
     assert_eq!(fixture.count(), 1);
 }
@@ -203,6 +203,6 @@ async fn event_of_a_later_releases_order_is_returned_to_the_queue() {
         assert_eq!(fixture.resume().await, (0, 0, 1), "{attribute}");
         assert_eq!(fixture.item(&order), before, "{attribute}");
         let read = fixture.read(&order, USER, None).await;
-        assert_eq!(read.status(), 200, "it can be looked at all the same: {:?}", read.answer);
+        assert_eq!(read.status(), 200, "it can still be read: {:?}", read.answer);
     }
 }

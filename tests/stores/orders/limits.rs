@@ -220,7 +220,7 @@ async fn orders_with_a_stuck_payment_do_not_count_and_those_at_the_bank_do() {
         assert_eq!(
             fixture.post("next", &two_spoons()).await.code(),
             "too_many_open_orders",
-            "a call takes its time"
+            "the provider call may still be running"
         );
         fixture.clock.advance(Duration::from_secs(31));
         let next = fixture.post("next", &two_spoons()).await;
@@ -345,7 +345,7 @@ async fn network_limit_covers_all_buyers() {
     assert_eq!(
         order(1, "2001:db8:1:2::1").await.header("idempotent-replayed").as_deref(),
         Some("true"),
-        "a replay costs nothing"
+        "a replay does not count"
     );
     assert_eq!(order(6, "2001:db8:1:3::1").await.status(), 201, "another network");
 
@@ -456,7 +456,7 @@ async fn product_limit_overrides_the_shops_default() {
     assert_eq!(
         fixture.post("k", &request).await.body(),
         placed.body(),
-        "what was placed is answered again"
+        "existing orders are answered again"
     );
     assert_eq!(fixture.post("new", &request).await.status(), 422);
 

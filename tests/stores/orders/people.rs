@@ -244,7 +244,7 @@ async fn concurrent_conflicting_actions_reject_one() {
     }
     assert!(
         sent > 0 && cancelled > 0 && races > 0,
-        "{sent} sent, {cancelled} given up, {races} races"
+        "{sent} sent, {cancelled} cancelled, {races} races"
     );
 }
 
@@ -337,7 +337,7 @@ async fn buyers_are_notified_of_every_outcome() {
     assert_eq!(templates(&mails(&mut stream).await), ["order_confirmed"]);
     fixture.step(USER, "cancel", &order, &Value::Null).await;
     fixture.send_event(&order, "stock_released.v1", &json!({ "version": 3 })).await;
-    assert_eq!(templates(&mails(&mut stream).await), [""; 0], "not before it is over");
+    assert_eq!(templates(&mails(&mut stream).await), [""; 0], "not before the order has settled");
     fixture.send_event(&order, "payment_refunded.v1", &money(4, 5998)).await;
     let sent_mails = mails(&mut stream).await;
     assert_eq!(templates(&sent_mails), ["order_cancelled", "order_refunded"]);

@@ -43,7 +43,7 @@ async fn newest_product_version_wins_under_any_fault() {
                         product(SPOON, version, 1000 + i64::try_from(version).unwrap(), true);
                     if number == faulty {
                         fixture.aws.fail(call, fault);
-                        assert!(!fixture.replicate(&message).await, "{fault:?}: it comes back");
+                        assert!(!fixture.replicate(&message).await, "{fault:?}: it is redelivered");
                     }
                     assert!(fixture.replicate(&message).await);
                 }

@@ -179,7 +179,7 @@ async fn due_order_is_resumed_under_any_fault() {
                     assert_eq!(
                         first.ok()["resumed"],
                         1,
-                        "{fault:?} at {call}: also where the answer to our own write was lost"
+                        "{fault:?} at {call}: also after a lost response to our own write"
                     );
                 }
                 fixture.aws.heal();

@@ -48,7 +48,7 @@ async fn orders_behind_250_broken_ones_are_resumed_in_one_run() {
     for order in good {
         assert_eq!(fixture.order(order).await.version, 2);
     }
-    assert_eq!(fixture.resume().await, (0, 0, 252), "the broken ones stay due");
+    assert_eq!(fixture.resume().await, (0, 0, 252), "broken orders stay due");
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn run_without_time_leaves_the_rest_due_and_releases_the_lease() {
     let (resumed, left) =
         (report["resumed"].as_u64().unwrap(), report["remaining"].as_u64().unwrap());
     assert!(left > 0 && resumed + left == 200, "{report}");
-    assert_eq!(fixture.resume().await, (left, 0, 0), "what was left is due, and the lease is free");
+    assert_eq!(fixture.resume().await, (left, 0, 0), "the rest is due, and the lease is released");
 }
 
 #[tokio::test]

@@ -147,7 +147,7 @@ async fn buyer_update_reaches_every_order_once() {
             (&order.customer.buyer, &order.customer.payment_method, order.version),
             (&Buyer::Redacted, &None, 6)
         );
-        assert!(order.customer.shipping_address.is_some(), "the goods have not come yet");
+        assert!(order.customer.shipping_address.is_some(), "the order is not delivered yet");
     }
     for order in &open {
         fixture.confirm(order).await;
@@ -349,7 +349,7 @@ async fn stale_index_entry_of_a_buyer_is_ignored() {
     }
     assert!(
         too_late_for_the_index > 0,
-        "in no seed does the order change hands after the index has named it: this test shows nothing"
+        "no seed changes the order's buyer after the index query: this test shows nothing"
     );
 }
 
@@ -424,7 +424,7 @@ async fn buyer_update_continues_on_redelivery() {
         assert_eq!(
             (again.is_done(), writes(&again)),
             (true, 150 - done),
-            "what was done stays done"
+            "finished updates are kept"
         );
         for order in all {
             let order = fixture.order(&order).await;
@@ -434,7 +434,7 @@ async fn buyer_update_continues_on_redelivery() {
             );
         }
     }
-    assert!(cut_short > 0, "no message was cut short in the middle: this test shows nothing");
+    assert!(cut_short > 0, "no message was interrupted in the middle: this test shows nothing");
 }
 
 #[tokio::test]

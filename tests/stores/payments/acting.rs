@@ -131,7 +131,7 @@ async fn capture_before_a_cancel_is_refunded() {
     assert_eq!(
         fixture.message_types(&mut harness).await.last().unwrap(),
         "payment_succeeded",
-        "and the order asks for it back"
+        "and the order requests the refund"
     );
     assert!(fixture.refund(2).await);
     assert_eq!(fixture.provider_totals(), (1, PRICE));

@@ -76,7 +76,7 @@ async fn open_breaker_rejects_requests_with_retry_after() {
     assert_eq!(fixture.aws.items("payments"), before);
 
     fixture.clock.advance(Duration::from_secs(30));
-    assert_eq!(fixture.pay("key", "tok_ok").await.status(), 201, "the one that finds out");
+    assert_eq!(fixture.pay("key", "tok_ok").await.status(), 201, "the probe");
     assert!(!is_open(&fixture).await);
     let payment = fixture.pay("key", "tok_ok").await.json()["id"].as_str().unwrap().to_owned();
     record_timeouts(&fixture, 5).await;
@@ -94,7 +94,7 @@ async fn open_breaker_rejects_requests_with_retry_after() {
 #[tokio::test]
 async fn commands_during_an_outage_are_executed_afterwards() {
     let fixture = with_open_breaker().await;
-    assert!(fixture.charge("tok_ok", 1).await, "the queue is not the timer");
+    assert!(fixture.charge("tok_ok", 1).await, "the message is acknowledged, the schedule retries");
     let attempts = fixture.payments.store().intent_and_attempts(order()).await.unwrap().1;
     assert_eq!(
         (attempts[0].state.clone(), attempts[0].status()),
@@ -137,7 +137,7 @@ async fn delayed_attempt_is_kept_and_can_be_cancelled() {
             .unwrap()
             .unwrap();
     }
-    assert_eq!(fixture.attempt_state().await, AttemptState::New, "ten minutes have gone by");
+    assert_eq!(fixture.attempt_state().await, AttemptState::New, "ten minutes have passed");
     assert!(fixture.cancel(2).await);
     assert_eq!(
         (fixture.attempt_state().await, fixture.intent().await.state),

@@ -41,7 +41,10 @@ async fn capture_after_a_cancel_is_refunded() {
     assert_eq!(fixture.message_types(&mut harness).await, ["payment_unknown"]);
     fixture.reconcile_after(61).await;
     assert_eq!(fixture.message_types(&mut harness).await, ["payment_succeeded"]);
-    assert!(fixture.cancel(2).await, "the fence on a captured intent answers again");
+    assert!(
+        fixture.cancel(2).await,
+        "a repeated cancellation of a captured intent is answered again"
+    );
     assert_eq!(fixture.message_types(&mut harness).await, ["payment_succeeded"]);
     assert!(fixture.refund(3).await);
     assert_eq!(fixture.message_types(&mut harness).await.last().unwrap(), "payment_refunded");

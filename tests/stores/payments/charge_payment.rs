@@ -86,7 +86,7 @@ async fn repeated_command_is_answered_once_per_attempt() {
     assert_eq!(
         fixture.message_types(&mut harness).await,
         ["payment_opened", "payment_opened"],
-        "the order hears that it can be paid"
+        "the order is notified that it can be paid"
     );
     assert!(fixture.cancel(2).await && fixture.cancel(3).await && fixture.open(4).await);
     assert_eq!(

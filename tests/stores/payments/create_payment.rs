@@ -128,7 +128,11 @@ async fn unsent_attempt_is_abandoned_and_the_order_stays_payable() {
     fixture.aws.heal();
     assert_eq!(fixture.pay("key", "tok_ok").await.json()["code"], "request_in_progress");
     fixture.reconcile_after(28).await;
-    assert_eq!(fixture.intent().await.state, IntentState::Processing, "its sender may still come");
+    assert_eq!(
+        fixture.intent().await.state,
+        IntentState::Processing,
+        "its sender may still be running"
+    );
     fixture.reconcile_after(4).await;
     assert_eq!(fixture.intent().await.state, IntentState::Open);
     assert_eq!(fixture.pay("key", "tok_ok").await.status(), 402);

@@ -246,7 +246,7 @@ async fn cancellation_refunds_the_remaining_amount() {
         assert_eq!(
             message_types.contains(&"payment_refunded".to_owned()),
             dies_after.is_none(),
-            "only when everything is settled: {message_types:?}"
+            "only after all refunds have settled: {message_types:?}"
         );
         if fails {
             fixture.set_refundable(0);
@@ -254,7 +254,7 @@ async fn cancellation_refunds_the_remaining_amount() {
             assert_eq!(
                 fixture.intent().await.refundable,
                 1000,
-                "the part is to be given back again"
+                "the failed part is refundable again"
             );
             fixture.set_refundable(1000);
         }

@@ -103,13 +103,13 @@ async fn writes_on_outdated_records_are_rejected() {
     let fixture = PaymentsFixture::with_open_order().await;
     let store = fixture.payments.store();
     let read = fixture.intent().await;
-    assert!(fixture.open(1).await, "somebody else answers meanwhile");
+    assert!(fixture.open(1).await, "another instance records the outcome meanwhile");
     let now = fixture.clock.now();
     let stale = read.close(None, 2, now, Duration::from_secs(60), &read.traceparent);
     let WriteOutcome::Conflict(records) = store.write(&stale, None).await.unwrap() else {
-        panic!("a stale write is refused")
+        panic!("a stale write is rejected")
     };
-    assert_eq!(records.intent, Some(fixture.intent().await), "what stands there comes back");
+    assert_eq!(records.intent, Some(fixture.intent().await), "the stored record is returned");
     assert_eq!(fixture.intent().await.state, IntentState::Open);
 
     assert_eq!(fixture.pay("key", "tok_ok").await.status(), 201);
@@ -122,7 +122,7 @@ async fn writes_on_outdated_records_are_rejected() {
     };
     assert!(
         matches!(store.write(&outdated, None).await.unwrap(), WriteOutcome::Conflict(_)),
-        "an old attempt holds back its intent"
+        "an outdated attempt blocks the write of its intent"
     );
     assert_eq!(fixture.intent().await, intent);
 }

@@ -47,7 +47,7 @@ async fn payments_are_visible_to_payer_and_shop_only() {
         (vec!["failed".to_owned(), "completed".to_owned()], vec!["Query"])
     );
     let first = page(&format!("order_id={ORDER}&limit=1"), ADMIN).await.json();
-    let cursor = first["next_cursor"].as_str().expect("there is more");
+    let cursor = first["next_cursor"].as_str().expect("there is another page");
     let second = page(&format!("order_id={ORDER}&limit=1&cursor={cursor}"), ADMIN).await;
     assert_eq!(
         (statuses(&second), second.json()["next_cursor"].clone()),

@@ -70,7 +70,7 @@ async fn repeated_webhook_settles_a_payment_once() {
         assert_eq!(
             (again.status(), again.operations_on("payments")),
             (200, vec!["GetItem"]),
-            "it was heard before"
+            "it was processed before"
         );
         assert_eq!(fixture.post_signed(&of_payment("evt_other")).await.status(), 200);
         assert!(fixture.message_types(&mut harness).await.is_empty());

@@ -71,7 +71,7 @@ async fn payments_behind_250_broken_ones_are_settled_in_one_run() {
     assert_eq!(
         (&again["settled"], &again["failed"]),
         (&json!(0), &json!(252)),
-        "the broken ones stay due"
+        "broken records stay due"
     );
 }
 
@@ -94,7 +94,7 @@ async fn concurrent_second_run_does_not_query_the_provider() {
         assert_eq!(
             called.operations_on("payment-simulator"),
             ["GetItem"; 20],
-            "seed {seed}: each charge is asked about once"
+            "seed {seed}: each charge is queried once"
         );
     }
 }
@@ -135,7 +135,7 @@ async fn reconciliation_without_time_leaves_the_rest_due_and_releases_the_lease(
     assert_eq!(
         (&report["examined"], &report["remaining"]),
         (&json!(0), &json!(30)),
-        "two calls of the provider may take longer"
+        "two provider calls may take longer"
     );
     let report = fixture.reconcile().await;
     assert_eq!((&report["settled"], &report["remaining"]), (&json!(30), &json!(0)));

@@ -143,7 +143,7 @@ async fn withdrawal_reverts_the_change_and_ends_all_sessions() {
     let login = shop.login_from("192.0.2.1", Some(&device), ADA, PASSWORD).await;
     assert!(
         login.status() == 200 && login.header("x-device-token").is_some(),
-        "the device is a stranger"
+        "the device is unknown"
     );
     assert_eq!(shop.user(id).await.pending_email(), None);
     shop.check_accounts();
@@ -169,7 +169,7 @@ async fn attacker_with_the_password_cannot_keep_a_moved_account() {
     assert_eq!(shop.change_password(&thief, PASSWORD, "the thief's password").await.status(), 204);
     assert_eq!(shop.request_reset(NEW).await.status(), 202);
     let thiefs_reset = shop.reset_token(id).await;
-    assert_eq!(shop.request_reset(ADA).await.status(), 202, "nobody logs in there for now");
+    assert_eq!(shop.request_reset(ADA).await.status(), 202, "the account cannot log in for now");
     assert_eq!(shop.login(ADA, PASSWORD).await.status(), 401);
     shop.check_accounts();
 
@@ -290,6 +290,6 @@ async fn device_token_ends_with_its_account() {
     let login = shop.login_from("192.0.2.1", Some(&device), ADA, PASSWORD).await;
     assert!(
         login.status() == 200 && login.header("x-device-token").is_some(),
-        "a stranger to the new account"
+        "unknown to the new account"
     );
 }

@@ -76,14 +76,14 @@ async fn login_returns_valid_tokens() {
     for secret in session.refresh_token.split('.').skip(2) {
         assert!(
             !everything.contains(secret) && !everything.contains(&secret[..40]),
-            "the table gives no token away"
+            "the table stores no token in plain text"
         );
     }
     assert_eq!(
         stored_session["secret_hash"]["S"].as_str().map(str::len),
         Some(sha256_hex("").len())
     );
-    assert!(!everything.contains("203.0.113.7"), "nor where somebody logged in from");
+    assert!(!everything.contains("203.0.113.7"), "nor the network address of a login");
 }
 
 #[tokio::test]
@@ -253,7 +253,7 @@ async fn eleventh_attempt_is_throttled_and_the_owner_is_not() {
     assert_eq!(
         shop.login_from("192.0.2.1", None, ADA, "correct horse").await.status(),
         429,
-        "without the token the owner is a stranger"
+        "without the token the owner's device is unknown"
     );
     let entered = shop.login_from("192.0.2.1", Some(&device), ADA, "correct horse").await;
     assert_eq!((entered.status(), entered.header("x-device-token")), (200, None));

@@ -79,7 +79,7 @@ async fn profile_change_requires_the_current_version() {
     assert_eq!(
         mine(&["\"1\""]).await.header("etag").as_deref(),
         Some("\"2\""),
-        "the same once more starts from an old version"
+        "a repetition has an outdated version"
     );
     assert_eq!(theirs(&["\"2\""]).await.header("etag").as_deref(), Some("\"3\""));
     shop.check_accounts();
@@ -170,7 +170,7 @@ async fn admins_change_others_but_not_their_own_role() {
     }
     assert!(
         shop.authorize(&admin.access_token).await.answer.is_ok(),
-        "what changes no right logs nobody out"
+        "a change without effect on rights ends no session"
     );
 
     let get = |session: &Session, id: &str| {
@@ -326,7 +326,7 @@ async fn deleted_user_leaves_no_data_and_can_register_again() {
     for trace in traces {
         assert!(!everything().contains(&trace), "{trace}");
     }
-    assert_eq!(shop.aws.items("users").len(), 1, "that there was somebody");
+    assert_eq!(shop.aws.items("users").len(), 1, "that the account existed");
     shop.check_accounts();
 
     let anonymous = shop.refresh("x").await;
@@ -359,7 +359,7 @@ async fn deleted_user_leaves_no_data_and_can_register_again() {
         let messages = shop.aws.queues().take(queue, 10).into_iter().map(|message| message.json());
         let messages: Vec<_> =
             messages.filter(|message| message["type"] == "user_deleted.v1").collect();
-        assert_eq!(messages.len(), 2, "now, and once more");
+        assert_eq!(messages.len(), 2, "now and again later");
         assert!(messages.iter().all(|message| message["data"]["user_id"] == user.id.to_string()));
     }
     assert_eq!(shop.register(ADA).await.status(), 201);
@@ -504,7 +504,7 @@ async fn change_based_on_an_outdated_state_is_not_written() {
     assert_eq!(
         store.update_user(UserChange::new(&present, &after)).await.unwrap(),
         UpdateOutcome::Written,
-        "the answer to our own write was lost"
+        "the response to our own write was lost"
     );
     assert_eq!(shop.aws.items("users"), written);
     shop.check_accounts();

@@ -96,7 +96,7 @@ async fn new_address_applies_only_after_its_link() {
         [json!(NEW)]
     );
     refused(&shop.verify_email(&token).await);
-    assert_eq!(shop.register(ADA).await.status(), 201, "the address before is free again");
+    assert_eq!(shop.register(ADA).await.status(), 201, "the previous address is free again");
     shop.check_accounts();
 }
 
@@ -187,7 +187,7 @@ async fn password_reset_works_once_and_ends_every_session() {
     assert_eq!(
         shop.refresh(&session.refresh_token).await.status(),
         200,
-        "to ask for a link ends nothing"
+        "a reset request ends no session"
     );
 
     // Rejected tokens use up nothing.
@@ -215,14 +215,14 @@ async fn password_reset_works_once_and_ends_every_session() {
     assert_eq!(
         (entered.status(), entered.header("x-device-token")),
         (200, None),
-        "it is a device that is known"
+        "the device is known"
     );
     refused(&shop.confirm_reset(&token, PASSWORD).await);
     assert_eq!(
         templates(&mails(&shop, &mut publisher).await)[..1],
         [("welcome", "bob@example.com")]
     );
-    assert!(shop.user(user.id).await.email_verified, "whoever read the link reads the mailbox");
+    assert!(shop.user(user.id).await.email_verified, "the link proves access to the mailbox");
     shop.check_accounts();
 }
 
@@ -353,10 +353,7 @@ async fn link_token_is_never_stored_in_plain_text() {
                 && !everything.contains(secret)
                 && !everything.contains(&secret[..20])
         );
-        assert!(
-            everything.contains(&shared::ids::sha256_hex(&token)),
-            "what the table knows it by"
-        );
+        assert!(everything.contains(&shared::ids::sha256_hex(&token)), "the hash in the table");
     }
     let device = shop
         .confirm_reset(&shop.reset_token(user.id).await, NEW_PASSWORD)

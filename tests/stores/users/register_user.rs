@@ -104,7 +104,7 @@ async fn registration_creates_at_most_one_account_under_any_fault() {
         assert_eq!(again.status(), if written == 2 { 409 } else { 201 }, "{fault:?} at {call}");
         shop.check_accounts();
         assert_eq!(shop.profiles().len(), 1);
-        assert_eq!(shop.login(ADA, PASSWORD).await.status(), 200, "the account is whole");
+        assert_eq!(shop.login(ADA, PASSWORD).await.status(), 200, "the account is complete");
         first
     })
     .await;

@@ -242,7 +242,7 @@ async fn published_keys_verify_our_tokens() {
     assert_eq!(
         published(&shop).await,
         one,
-        "for a few seconds, so that whoever asks does not ask Secrets Manager"
+        "cached for a few seconds to limit the reads of Secrets Manager"
     );
     shop.clock.advance(JWKS_CACHE_TTL);
     let two = published(&shop).await;
@@ -397,9 +397,9 @@ async fn revocation_survives_faults_and_a_rotation_that_finishes_first() {
     assert_eq!(
         called.ok()["revoked"],
         json!(kid),
-        "the key that was meant, and not the one that signs by then"
+        "the requested key, not the one that signs by then"
     );
     assert_eq!(called.calls.len(), 8);
     assert_eq!(status(&shop, &kid), ("revoked".to_owned(), 1));
-    assert_eq!(shop.signing_keys().len(), 3, "the key of the rotation is not thrown away");
+    assert_eq!(shop.signing_keys().len(), 3, "the key of the rotation is kept");
 }

@@ -90,8 +90,12 @@ async fn session_ends_180_days_after_its_login_however_often_it_is_used() {
             (401, "invalid_token", 0)
         );
     }
-    assert_eq!(shop.user(user.id).await.token_version, 1, "an old token is no reuse");
-    assert!(is_accepted(&shop, &shop.enter(user.id).await).await, "a login begins another session");
+    assert_eq!(
+        shop.user(user.id).await.token_version,
+        1,
+        "an expired token is not treated as reused"
+    );
+    assert!(is_accepted(&shop, &shop.enter(user.id).await).await, "a login starts another session");
 }
 
 #[tokio::test]
@@ -117,7 +121,7 @@ async fn lost_refresh_answer_is_repeated_for_ten_seconds() {
         assert!(!is_accepted(&shop, dead).await);
     }
     let other = shop.enter(user.id).await;
-    assert!(is_accepted(&shop, &other).await, "other sessions go on with new access tokens");
+    assert!(is_accepted(&shop, &other).await, "other sessions continue with new access tokens");
 }
 
 #[tokio::test]
@@ -145,7 +149,7 @@ async fn every_invalid_refresh_token_gets_the_same_answer() {
     for (what, token) in [
         ("none", String::new()),
         ("an access token", session.access_token.clone()),
-        ("another family's secret", [mine[0], mine[1], theirs[2], mine[3]].join(".")),
+        ("another session's secret", [mine[0], mine[1], theirs[2], mine[3]].join(".")),
         ("another family", [theirs[0], mine[1], mine[2], mine[3]].join(".")),
         ("another sequence", [mine[0], "2", mine[2], mine[3]].join(".")),
         ("another MAC", [mine[0], mine[1], mine[2], &changed_mac].join(".")),
@@ -168,7 +172,7 @@ async fn every_invalid_refresh_token_gets_the_same_answer() {
     assert_eq!(
         (shop.aws.items("users"), shop.aws.items("sessions")),
         before,
-        "and nothing of it changes anything"
+        "rejected tokens change nothing"
     );
 
     let revoked = shop.enter(user.id).await;
@@ -178,7 +182,11 @@ async fn every_invalid_refresh_token_gets_the_same_answer() {
     let last = refreshed(&shop, &session).await;
     shop.clock.advance(Duration::from_millis(1));
     check(&shop.refresh(&other.refresh_token).await, "expired");
-    assert_eq!(shop.user(user.id).await.token_version, 1, "an expired token is no reuse");
+    assert_eq!(
+        shop.user(user.id).await.token_version,
+        1,
+        "an expired token is not treated as reused"
+    );
     shop.clock.advance(SESSION_LIFETIME - Duration::from_millis(2));
     assert_eq!(
         shop.refresh(&last.refresh_token).await.status(),
@@ -212,7 +220,7 @@ async fn user_changes_take_effect_at_the_next_refresh() {
     assert_eq!(shop.edit(&session, &json!({ "full_name": "Ada King" })).await.status(), 200);
     let renamed = refreshed(&shop, &session).await;
     assert_eq!(renamed.claims()["name"], "Ada King");
-    assert!(is_accepted(&shop, &session).await, "a name logs nobody out");
+    assert!(is_accepted(&shop, &session).await, "a changed name ends no session");
     // The new token carries the current version, so one transaction is enough again.
     assert_eq!(shop.refresh(&renamed.refresh_token).await.operations(), ["TransactWriteItems"]);
     let renamed = refreshed(&shop, &renamed).await;
@@ -248,7 +256,7 @@ async fn user_changes_take_effect_at_the_next_refresh() {
     assert_eq!(
         seen(&shop.refresh(&moved.refresh_token).await),
         seen(&anonymous),
-        "who is let in again logs in again"
+        "a re-enabled user has to log in again"
     );
     assert!(!is_accepted(&shop, &moved).await);
     assert!(is_accepted(&shop, &shop.enter(user.id).await).await);
@@ -276,7 +284,7 @@ async fn logout_ends_only_its_own_session() {
     assert_eq!(
         shop.user(user.id).await.token_version,
         1,
-        "a session that is over is no reuse of its tokens"
+        "tokens of an ended session are not treated as reused"
     );
     assert_eq!(shop.refresh(&other.refresh_token).await.status(), 200);
 }
@@ -318,7 +326,7 @@ async fn password_change_ends_every_other_session() {
     }
     assert!(
         is_accepted(&shop, &refreshed(&shop, &next).await).await,
-        "they were over, and no reuse"
+        "the sessions had ended, so this is not a reuse"
     );
     assert_eq!(shop.login(ADA, PASSWORD).await.status(), 401);
     assert_eq!(shop.login(ADA, NEW_PASSWORD).await.status(), 200);
@@ -354,7 +362,7 @@ async fn wrong_current_password_is_rejected_and_throttled() {
     assert_eq!(
         shop.change_password(&other, "correct horse", NEW_PASSWORD).await.status(),
         429,
-        "nor does guessing right help"
+        "the correct password is throttled too"
     );
     assert_eq!(shop.aws.items("users"), before);
     assert!(is_accepted(&shop, &session).await && is_accepted(&shop, &other).await);

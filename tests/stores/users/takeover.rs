@@ -47,7 +47,11 @@ async fn device_token_from_before_a_reset_is_unknown() {
         assert_eq!(guess.status(), 401, "{number}");
     }
     let stranger = shop.login_from("198.51.100.7", None, ADA, "a guess").await;
-    assert_eq!(stranger.status(), 429, "the thief's guesses are strangers' guesses");
+    assert_eq!(
+        stranger.status(),
+        429,
+        "the attacker's attempts count as those of an unknown device"
+    );
     assert_eq!(shop.login_from("192.0.2.66", Some(&device), ADA, "a guess").await.status(), 429);
     assert_eq!(shop.login_from("192.0.2.1", Some(&owners), ADA, OWNERS).await.status(), 200);
 }

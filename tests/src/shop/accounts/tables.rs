@@ -14,7 +14,7 @@ impl Shop {
     /// # Panics
     /// If it does not exist.
     pub async fn user(&self, id: UserId) -> User {
-        self.users.store.user(id).await.expect("the table answers").expect("there is such a user")
+        self.users.store.user(id).await.expect("the table answers").expect("the user exists")
     }
 
     /// Opens a sealed one-time token from a profile or a message, as the mail shows it.
@@ -24,7 +24,7 @@ impl Shop {
     pub async fn unseal(&self, sealed: &str, id: UserId) -> String {
         let keys = self.mail_keys().await;
         keys.open(|key| key.open(sealed, &["one-time-token", &id.to_string()]))
-            .expect("it was sealed for this user")
+            .expect("the token was sealed for this user")
     }
 
     /// The token of a user's password-reset link.
@@ -32,7 +32,7 @@ impl Shop {
     /// # Panics
     /// If there is no pending reset.
     pub async fn reset_token(&self, id: UserId) -> String {
-        self.unseal(&self.user(id).await.reset.expect("a link was asked for").sealed_token, id)
+        self.unseal(&self.user(id).await.reset.expect("a reset was requested").sealed_token, id)
             .await
     }
 
@@ -42,7 +42,7 @@ impl Shop {
     /// If there is no pending withdrawal.
     pub async fn withdraw_token(&self, id: UserId) -> String {
         self.unseal(
-            &self.user(id).await.withdrawal.expect("a change was asked for").link.sealed_token,
+            &self.user(id).await.withdrawal.expect("a change was requested").link.sealed_token,
             id,
         )
         .await
@@ -54,7 +54,7 @@ impl Shop {
     /// If there is no pending verification.
     pub async fn verification_token(&self, id: UserId) -> String {
         self.unseal(
-            &self.user(id).await.verification.expect("an address waits").link.sealed_token,
+            &self.user(id).await.verification.expect("a verification is pending").link.sealed_token,
             id,
         )
         .await
@@ -115,7 +115,7 @@ impl Shop {
             profiles.into_iter().partition(|item| item.get("deleted_at").is_some());
         assert_eq!(profiles.len(), credentials.len(), "profiles and credentials");
         let all = gone.len() + profiles.len() + credentials.len() + self.reservations().len();
-        assert_eq!(all, self.aws.items("users").len(), "nothing else stands there");
+        assert_eq!(all, self.aws.items("users").len(), "the table has no other items");
         for item in &credentials {
             let email = item["email"]["S"].as_str().unwrap_or_default();
             assert_eq!(item["pk"]["S"], format!("EMAIL#{}", sha256_hex(email)));
