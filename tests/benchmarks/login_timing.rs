@@ -1,10 +1,11 @@
 //! Measures whether the duration of a rejected login reveals the reason.
 //!
-//! Attempts with an unknown address, a wrong password and a disabled account alternate in this
-//! process, over DynamoDB in memory, so network latency hides no difference. The output shows the
-//! median of each kind. For each pair it shows the probability that an attempt of one kind takes
-//! longer than one of the other, with its 95 % interval. A probability of 0.5 means that the
-//! duration reveals nothing.
+//! Attempts with an unknown address, a wrong password and a disabled account alternate. They run in
+//! this process over DynamoDB in memory, so network latency hides no difference.
+//!
+//! The output shows the median of each kind. For each pair it shows the probability that an attempt
+//! of one kind takes longer than one of the other, with its 95 % interval. A probability of 0.5
+//! means that the duration reveals nothing.
 
 #![expect(
     clippy::print_stdout,
@@ -84,7 +85,7 @@ fn quantile(times: &[f64], percent: usize) -> f64 {
     sorted[(sorted.len() - 1) * percent / 100]
 }
 
-/// The probability that one of `these` is longer than one of `those` (Mann–Whitney U divided by the
+/// The probability that one of `these` is longer than one of `those` (Mann-Whitney U divided by the
 /// number of pairs), and half of its 95 % interval.
 fn longer(these: &[f64], those: &[f64]) -> (f64, f64) {
     let wins: f64 = these

@@ -1,6 +1,8 @@
-//! The whole shop under random faults: messages lost, repeated and out of order, AWS calls
-//! throttled or lost, buyers who pay twice, never pay, or cancel, 3-D Secure and webhooks, refunds
-//! by operators, shipments, resharding of stock, and a clock that jumps.
+//! The whole shop under random faults and random requests.
+//!
+//! - Messages are lost, repeated and delivered out of order. AWS calls are throttled or lost.
+//! - Buyers pay twice, never pay, cancel, or have to complete 3-D Secure. Webhooks arrive.
+//! - Operators refund, ship and reshard stock. The clock jumps.
 //!
 //! Every order settles even if lost messages are never redelivered. The ledger reconciles once an
 //! operator has redriven them.

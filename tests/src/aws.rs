@@ -90,7 +90,7 @@ pub struct Call {
 pub enum Fault {
     /// The service throttles it.
     Throttle,
-    /// The request never arrives. The caller cannot tell this from a lost response.
+    /// The request never arrives. To the caller it looks like a lost response.
     LoseRequest,
     /// The request is executed, and its response never arrives.
     LoseResponse,
@@ -103,7 +103,6 @@ pub enum Fault {
 pub struct Called {
     /// The answer. For HTTP functions see also [`Called::status`] and [`Called::json`].
     pub answer: Result<Value, Failure>,
-    /// The calls, in order.
     pub calls: Vec<Call>,
 }
 
@@ -300,8 +299,6 @@ impl Aws {
     pub fn through(&self, config: SdkConfig) -> Self {
         Self(self.0.clone(), Some(config))
     }
-
-    /// A DynamoDB client.
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         self.1.as_ref().map_or_else(
             || aws_sdk_dynamodb::Client::new(&self.sdk_config()),
@@ -344,8 +341,6 @@ impl Aws {
         let dead_letter_url = sqs::url(&format!("{name}-dead-letter"));
         Queue::new(aws_sdk_sqs::Client::new(&self.sdk_config()), sqs::url(name), dead_letter_url)
     }
-
-    /// The embedded DynamoDB.
     pub fn database(&self) -> &DynamoDb {
         &self.0.dynamodb
     }
@@ -353,8 +348,6 @@ impl Aws {
     pub fn queues(&self) -> &Sqs {
         &self.0.sqs
     }
-
-    /// The in-memory Secrets Manager.
     pub fn secrets_manager(&self) -> &SecretsManager {
         &self.0.secrets
     }
@@ -473,8 +466,6 @@ impl Aws {
         lock(&self.0.faults).clear();
         self.0.silent.store(false, Ordering::SeqCst);
     }
-
-    /// Every call so far.
     pub fn calls(&self) -> Vec<Call> {
         lock(&self.0.calls).clone()
     }
@@ -591,8 +582,6 @@ impl Aws {
         }
     }
 }
-
-/// The read-only operations.
 const READS: [&str; 6] =
     ["GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems", "GetSecretValue"];
 

@@ -9,8 +9,6 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::template::Template;
-
-/// The embedded DynamoDB.
 pub struct DynamoDb(Database);
 
 impl DynamoDb {

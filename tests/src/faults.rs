@@ -3,8 +3,6 @@
 use std::thread;
 
 use crate::aws::{Called, Fault};
-
-/// Every fault.
 pub const FAULTS: [Fault; 4] =
     [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict];
 

@@ -64,8 +64,6 @@ impl Harness {
     pub fn stop(&mut self, queue: &str) -> Lambda {
         self.consumers.remove(queue).unwrap_or_else(|| panic!("{queue} has no consumer"))
     }
-
-    /// Starts the consumer of a queue.
     pub fn start(&mut self, queue: &'static str, lambda: Lambda) {
         self.consumers.insert(queue, lambda);
     }

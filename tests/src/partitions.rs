@@ -45,8 +45,6 @@ pub enum Refusal {
     /// Another transaction is writing the item.
     Conflict,
 }
-
-/// The partitions of a database.
 #[derive(Debug)]
 pub struct Partitions {
     tables: BTreeMap<String, Table>,
@@ -80,8 +78,6 @@ struct Store {
     left: f64,
     at: Instant,
 }
-
-/// One write of a request.
 #[derive(Debug)]
 struct Write {
     table: String,

@@ -81,8 +81,6 @@ impl RemoteProvider {
     pub fn set_network(&self, network: Network) {
         self.state().network = network;
     }
-
-    /// The current state of the network.
     pub fn network(&self) -> Network {
         self.state().network
     }

@@ -20,16 +20,12 @@ impl Clone for Ses {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mail {
-    /// The sender's address.
     pub from: String,
     /// The configuration set, which reports bounces.
     pub configuration_set: String,
-    /// The recipients' addresses.
     pub to: Vec<String>,
     pub subject: String,
-    /// The HTML part.
     pub html: String,
-    /// The plain-text part.
     pub text: String,
 }
 
@@ -73,8 +69,6 @@ impl Ses {
     pub fn heal(&self) {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
-
-    /// Answers `SendEmail`.
     pub(crate) fn call(&self, request: &Value) -> (u16, String) {
         let text = |pointer: &str| {
             request.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()

@@ -33,9 +33,7 @@ use crate::{
 /// The shop: one AWS, one clock and one instance of each service.
 #[derive(Clone)]
 pub struct Shop {
-    /// The AWS services.
     pub aws: Aws,
-    /// The clock of all services.
     pub clock: Clock,
     /// The payment provider, and the network in front of it.
     #[cfg(feature = "payments")]
@@ -124,7 +122,6 @@ impl Default for Shop {
 }
 
 impl Shop {
-    /// An empty shop.
     pub fn new() -> Self {
         Self::over(Aws::new(), clock())
     }

@@ -25,13 +25,10 @@ impl Clone for Sqs {
         Self { state: Mutex::new(self.lock().clone()) }
     }
 }
-
-/// A message in a queue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QueuedMessage {
     /// Its id, unique across all queues.
     pub id: String,
-    /// The body.
     pub body: String,
     /// How often a consumer received it.
     pub receives: u32,
@@ -51,13 +48,9 @@ impl QueuedMessage {
         serde_json::from_str(&self.body).expect("a message is JSON")
     }
 }
-
-/// The URL of a queue.
 pub fn url(queue: &str) -> String {
     format!("http://aws.test/{ACCOUNT}/{}", full_name(queue))
 }
-
-/// The ARN of a queue.
 pub fn arn(queue: &str) -> String {
     format!("arn:aws:sqs:{}:{ACCOUNT}:{}", crate::template::REGION, full_name(queue))
 }
@@ -67,7 +60,6 @@ fn full_name(queue: &str) -> String {
 }
 
 impl Sqs {
-    /// Answers one request.
     pub(crate) fn call(&self, operation: &str, request: &Value) -> (u16, String) {
         let queue =
             request["QueueUrl"].as_str().and_then(|url| url.rsplit('/').next()).unwrap_or_default();

@@ -48,8 +48,6 @@ pub fn files() -> Vec<String> {
     files.sort();
     files
 }
-
-/// A CloudFormation template.
 #[derive(Debug)]
 pub struct Template {
     /// The document, with `!Ref x` as `{"Ref": "x"}` and so on.

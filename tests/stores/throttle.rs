@@ -33,8 +33,6 @@ fn buckets() -> Buckets {
 fn strangers() -> Bucket {
     buckets().login_unknown_device("ada@example.com")
 }
-
-/// Uses up a bucket.
 async fn fill(store: &Store, bucket: &Bucket, now: Timestamp) {
     for _ in 0..bucket.limit().burst() {
         assert_eq!(store.consume_attempt(bucket, now).await.unwrap(), RateLimitDecision::Allowed);
@@ -390,8 +388,6 @@ async fn attempt_refused_by_the_account_is_refunded_to_the_network() {
     let after = arrivals(&aws);
     assert_eq!((after[&account], after[&network]), (before[&account], before[&network] + 3_000));
 }
-
-/// The name of a bucket in the table.
 fn name(bucket: &Bucket) -> String {
     let shown = format!("{bucket:?}");
     format!("BUCKET#{}", shown.split('"').nth(1).unwrap())
