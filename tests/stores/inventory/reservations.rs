@@ -253,7 +253,7 @@ async fn unreadable_commands_are_rejected() {
 async fn reservation_changes_are_published_once_and_on_repetition() {
     let warehouse = InventoryFixture::with(5, 5).await;
     let mut harness = warehouse.publisher("stock");
-    for (asked, attempt, told) in [
+    for (asked, attempt, published) in [
         (RESERVE, 0, Some("stock_reserved.v1")),
         (RESERVE, 0, None),
         (RESERVE, 1, Some("stock_reserved.v1")),
@@ -271,7 +271,7 @@ async fn reservation_changes_are_published_once_and_on_repetition() {
             messages.iter().map(|message| message.json()["type"].clone()).collect();
         assert_eq!(
             kinds,
-            told.map(Value::from).into_iter().collect::<Vec<_>>(),
+            published.map(Value::from).into_iter().collect::<Vec<_>>(),
             "{asked:?} {attempt}"
         );
         for message in messages {

@@ -170,7 +170,8 @@ async fn with_reversals_and_dispute() -> (LedgerFixture, Vec<Value>) {
 #[tokio::test]
 async fn each_entry_kind_is_repaired_and_its_late_message_changes_nothing() {
     let (fixture, entries) = with_reversals_and_dispute().await;
-    // The recorded payments count: the charges that [`with_reversals_and_dispute`] adds do not exist at the provider.
+    // The recorded payments count: the provider does not have the charges that
+    // [`with_reversals_and_dispute`] adds.
     let fixture = fixture.with_statement(None);
     assert!(fixture.unbalanced().await.is_empty(), "{:#}", fixture.report(json!({})).await);
     let (right, mut kinds) = (balances(&fixture), BTreeSet::new());

@@ -36,7 +36,7 @@ async fn order_is_placed_once_under_any_fault() {
             (Fault::Throttle, 1),
             (Fault::Conflict, 1),
         ] {
-            let story = format!("{fault:?} at {call}, then {later_fault:?} at {later_call}");
+            let context = format!("{fault:?} at {call}, then {later_fault:?} at {later_call}");
             let fixture = OrdersFixture::new().await;
             fixture.aws.fail(call, fault);
             let first = fixture.post("k", &two_spoons()).await;
@@ -44,9 +44,9 @@ async fn order_is_placed_once_under_any_fault() {
             // no third call.
             let is_retried = matches!(fault, Fault::Conflict | Fault::Throttle);
             let fails = call == 0 && fault != Fault::Conflict || call == 1 && !is_retried;
-            assert_eq!(first.status(), if fails { 503 } else { 201 }, "{story}");
+            assert_eq!(first.status(), if fails { 503 } else { 201 }, "{context}");
             let is_written = !fails || (call, fault) == (1, Fault::LoseResponse);
-            assert_eq!(fixture.count(), usize::from(is_written), "{story}");
+            assert_eq!(fixture.count(), usize::from(is_written), "{context}");
 
             fixture.aws.heal();
             fixture.clock.advance(Duration::from_secs(7));
@@ -59,15 +59,15 @@ async fn order_is_placed_once_under_any_fault() {
             assert_eq!(
                 (third.status(), fourth.status(), fixture.count()),
                 (201, 201, 1),
-                "{story}"
+                "{context}"
             );
             let bodies: BTreeSet<_> = [&first, &second, &third, &fourth]
                 .into_iter()
                 .filter(|answer| answer.status() == 201)
                 .map(Called::body)
                 .collect();
-            assert_eq!(bodies.len(), 1, "{story}");
-            assert_eq!(fourth.header("idempotent-replayed").as_deref(), Some("true"), "{story}");
+            assert_eq!(bodies.len(), 1, "{context}");
+            assert_eq!(fourth.header("idempotent-replayed").as_deref(), Some("true"), "{context}");
             assert_eq!(
                 (
                     fixture.order(fourth.json()["id"].as_str().unwrap()).await.version,

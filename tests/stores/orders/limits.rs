@@ -399,15 +399,15 @@ async fn concurrent_orders_of_one_network_use_exactly_its_limit() {
 async fn unpaid_order_lists_are_not_published_and_expire() {
     let fixture = OrdersFixture::new().await;
     let order = fixture.placed("k").await;
-    let beside: Vec<_> =
+    let unpaid_lists: Vec<_> =
         fixture.aws.items("orders").into_iter().filter(|item| item["order_id"].is_null()).collect();
-    let mut kinds: Vec<_> = beside
+    let mut kinds: Vec<_> = unpaid_lists
         .iter()
         .map(|item| item["pk"]["S"].as_str().unwrap().split('#').next().unwrap())
         .collect();
     kinds.sort_unstable();
     assert_eq!(kinds, ["NETWORK", "UNPAID"]);
-    for item in &beside {
+    for item in &unpaid_lists {
         let ttl = item["ttl"]["N"].as_str().unwrap().parse::<i64>().unwrap();
         assert!(ttl > fixture.clock.now().plus(Duration::from_secs(3600)).seconds(), "{item}");
         for attribute in ["user_id", "listed_at", "status_shard", "check_shard", "review_shard"] {
