@@ -1,3 +1,5 @@
+//! What an invocation of `reconcile-ledger` accepts.
+
 use serde_json::json;
 
 use super::*;
