@@ -1,4 +1,4 @@
-"""What Ferrocart needs of the AWS account itself. No stack owns these settings, because every stack of the account shares them."""
+"""Checks and settings of the AWS account that a deployment needs. No stack owns them, because all stacks of the account share them."""
 
 import json
 import time
@@ -14,7 +14,7 @@ PATIENCE_SECONDS = 60
 
 
 def check_credentials(client):
-    """The account that the credentials belong to."""
+    """Returns the account of the credentials."""
     from botocore import exceptions as boto
 
     missing = (boto.NoCredentialsError, boto.PartialCredentialsError, boto.ProfileNotFound, boto.CredentialRetrievalError,
@@ -29,7 +29,7 @@ def check_credentials(client):
 
 
 def concurrency(client, region, steps, chosen=None, force=False):
-    """The value for AccountConcurrency: what the account allows, or what is chosen and the account bears."""
+    """Returns the value for AccountConcurrency: the chosen one if the account allows it, by default the largest that it allows."""
     limit = client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
     if limit < LEAST_CONCURRENCY and not force:
         raise CommandError(
@@ -44,7 +44,7 @@ def concurrency(client, region, steps, chosen=None, force=False):
 
 
 def sender_identity(client, address, owned):
-    """The value for SenderIdentity: whether the stack creates the SES identity of its sender. `owned` says that it has done so."""
+    """Returns the value for SenderIdentity: whether the stack creates the SES identity of its sender. `owned`: it already has."""
     if owned:
         return "create"
     ses = client("sesv2")
@@ -58,9 +58,9 @@ def sender_identity(client, address, owned):
 
 
 def ensure_log_role(client, say, sleep=time.sleep):
-    """Gives API Gateway a role to write logs with, in the region of `client`, unless it has one. Never replaces a role.
+    """Sets a role with which API Gateway writes logs in the region of `client`, unless one is set. Never replaces a role.
 
-    The template has no AWS::ApiGateway::Account: a stack that is deleted would take the role away from every other API.
+    The template has no AWS::ApiGateway::Account, because deleting its stack would remove the role from all other APIs.
     """
     gateway, iam = client("apigateway"), client("iam")
     present = gateway.get_account().get("cloudwatchRoleArn")
@@ -71,8 +71,8 @@ def ensure_log_role(client, say, sleep=time.sleep):
         {"Effect": "Allow", "Principal": {"Service": "apigateway.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
     try:
         role = iam.create_role(RoleName=LOG_ROLE, AssumeRolePolicyDocument=json.dumps(trust),
-                               Description="API Gateway writes access logs with it, for all APIs of the account.")["Role"]["Arn"]
-    except iam.exceptions.EntityAlreadyExistsException:  # an earlier run ended here
+                               Description="API Gateway writes the access logs of all APIs of the account with this role.")["Role"]["Arn"]
+    except iam.exceptions.EntityAlreadyExistsException:  # an earlier run was interrupted here
         role = iam.get_role(RoleName=LOG_ROLE)["Role"]["Arn"]
     iam.attach_role_policy(RoleName=LOG_ROLE, PolicyArn=f"arn:{role.split(':')[1]}:iam::aws:policy/{LOG_POLICY}")
     patience = PATIENCE_SECONDS
@@ -85,5 +85,5 @@ def ensure_log_role(client, say, sleep=time.sleep):
                 raise
             patience -= 5
             sleep(5)
-    say(f"API Gateway has the role {role} for logs now. It belongs to the account and stays when the stack is deleted.")
+    say(f"API Gateway now writes logs with {role}. The role belongs to the account and remains when the stack is deleted.")
     return role

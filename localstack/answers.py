@@ -1,6 +1,6 @@
-"""What `make deploy` asks for once and remembers: the stack, its region, and the parameters of template.yaml.
+"""The settings that `make deploy` asks for once and stores: the stack, its region, and the parameters of template.yaml.
 
-The file is samconfig.toml, so that `sam` itself reads it too. Every parameter that has a default may be added to it by hand.
+They are stored in samconfig.toml, which `sam` also reads. Any parameter with a default can be added to it by hand.
 """
 
 import difflib
@@ -17,7 +17,7 @@ import stack as local
 CommandError = local.CommandError
 CONFIG = local.ROOT / "samconfig.toml"
 SECTION = "[default.deploy.parameters]"
-# Roles are named <stack>-<region>-<operation>, and IAM takes 64 characters.
+# Roles are named <stack>-<region>-<operation>, and IAM allows 64 characters.
 STACK_NAME = {"AllowedPattern": r"^[a-z][a-z0-9-]{0,23}$",
               "ConstraintDescription": "must begin with a letter and have at most 24 lower-case letters, digits and hyphens."}
 REGION = {"AllowedPattern": r"^[a-z]{2}(-[a-z]+)+-\d$", "ConstraintDescription": "must be a region, such as eu-central-1."}
@@ -39,18 +39,18 @@ class Question:
 
 def questions(region):
     return [
-        Question("stack", "Name of the stack. The names of all its functions, tables and queues begin with it.", "ferrocart"),
+        Question("stack", "Name of the stack, which prefixes the names of its functions, tables and queues.", "ferrocart"),
         Question("region", "AWS region to deploy to, such as eu-central-1.", region or ""),
-        Question("Stage", "What the deployment is for: dev, staging or prod. prod takes real payments and https addresses only, and has a"
+        Question("Stage", "Stage of the deployment: dev, staging or prod. prod accepts only real payments and https addresses, and has a"
                           " web ACL, which costs about 7 USD a month.", "dev"),
-        Question("SenderAddress", "E-mail address that mails come from. SES sends it a mail with a link to confirm it."),
+        Question("SenderAddress", "Sender address of mails. SES sends it a mail with a confirmation link."),
         Question("PaymentProvider", "Payment provider: stripe, or simulated, which moves no money."),
     ]
 
 
 def ask(definitions, region, path, read=input, show=print):
-    """Asks until every answer can be used, and writes the file."""
-    show(f"Five questions; the answers go to {path}. Enter takes what is in brackets.")
+    """Asks each question until its answer is valid."""
+    show(f"Five questions; the answers are stored in {path}. Enter accepts the value in brackets.")
     rules = {"stack": STACK_NAME, "region": REGION} | definitions
     answers = {}
     for number, question in enumerate(questions(region), 1):
@@ -60,7 +60,7 @@ def ask(definitions, region, path, read=input, show=print):
             try:
                 given = read(f"   {question.name}{f' [{question.default}]' if question.default else ''}: ").strip() or question.default
             except EOFError:
-                raise CommandError(f"There is no terminal to ask on: write {path} first, as localstack/README.md shows.") from None
+                raise CommandError(f"There is no terminal for the questions: write {path} first, as localstack/README.md shows.") from None
             wrong = complaint(given, rules[question.name])
             if not wrong:
                 break
@@ -70,12 +70,12 @@ def ask(definitions, region, path, read=input, show=print):
 
 
 def complaint(value, rule):
-    """Why a parameter does not take this value; None if it does."""
+    """Returns why a parameter rejects this value; None if it accepts it."""
     allowed = [str(each) for each in rule.get("AllowedValues", [])]
     if allowed and value not in allowed:
         return f"It must be one of {', '.join(allowed)}."
     if "AllowedPattern" in rule and not re.search(rule["AllowedPattern"], value):
-        return f"It {rule.get('ConstraintDescription', 'has a form that the template does not take.')}"
+        return f"It {rule.get('ConstraintDescription', 'does not match the pattern of the template.')}"
     if rule.get("Type") == "Number":
         if not re.fullmatch(r"\d+", value):
             return "It must be a whole number."
@@ -85,12 +85,12 @@ def complaint(value, rule):
 
 
 def write(answers, definitions, path):
-    """Writes the file, with every parameter that was not asked for as a comment."""
-    lines = ["# What `make deploy` remembers. Edit it and run make deploy again; delete it to be asked again.",
+    """Writes the file, with all other parameters as comments."""
+    lines = ["# Settings of `make deploy`. To change them, edit this file and run make deploy; to be asked again, delete it.",
              "version = 0.1", "", SECTION, f"stack_name = {json.dumps(answers.stack)}", f"region = {json.dumps(answers.region)}",
              "parameter_overrides = ["]
     lines += [f"    {json.dumps(f'{name}={value}')}," for name, value in answers.parameters.items()]
-    lines += ["    # The other parameters, with their defaults. Take the # away to set one."]
+    lines += ["    # The other parameters, with their defaults. Remove the # to set one."]
     for name, rule in definitions.items():
         if name not in answers.parameters and name != "Local":
             lines += textwrap.wrap(rule["Description"], 120, initial_indent="    # ", subsequent_indent="    # ")
@@ -99,7 +99,7 @@ def write(answers, definitions, path):
 
 
 def read(path):
-    """The answers of the file; None where there is no file."""
+    """Reads the answers from the file; None if it does not exist."""
     if not path.exists():
         return None
     try:
@@ -112,7 +112,7 @@ def read(path):
 
 
 def check(answers, definitions, path):
-    """Rejects what CloudFormation would reject, before anything is built."""
+    """Rejects values that CloudFormation would reject, before the build starts."""
     for name, value, rule in [("stack_name", answers.stack, STACK_NAME), ("region", answers.region, REGION)]:
         if complaint(value, rule):
             raise CommandError(f"{name} in {path} is {value!r}. {complaint(value, rule)}")

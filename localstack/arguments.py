@@ -1,4 +1,4 @@
-"""Command lines of the tools in this folder: the help is the text at the top of the tool, and a wrong argument is answered with one sentence."""
+"""Argument parser of the tools in this folder. The help is the docstring of the tool, and an invalid argument is reported in one sentence."""
 
 import argparse
 import re
@@ -14,7 +14,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def sentence(message):
-    """What argparse says, in words of its reader."""
+    """Converts an error of argparse into a sentence for the user."""
     choice = re.fullmatch(r"argument (\S+): invalid choice: '(.*?)' \(choose from (.*)\)", message)
     if choice:
         name, value, choices = choice.groups()
@@ -26,21 +26,21 @@ def sentence(message):
 
 
 def order_id(text):
-    """An argument that is the id of an order."""
+    """Parses the id of an order."""
     if not re.fullmatch(r"ord_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text):
         raise argparse.ArgumentTypeError(f"{text} is not the id of an order: it begins with ord_, and a UUID follows.")
     return text
 
 
 def trace_id(text):
-    """An argument that is the id of a trace, or its beginning as the readable log shows it."""
+    """Parses the id of a trace, or its first characters as the readable log prints them."""
     if not re.fullmatch(r"[0-9a-f]{8,32}", text):
         raise argparse.ArgumentTypeError(f"{text} is not the id of a trace: it has 8 to 32 of the characters 0-9 and a-f.")
     return text
 
 
 def duration(text):
-    """An argument that is a span of time until now."""
+    """Parses a duration."""
     found = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text)
     if not found:
         raise argparse.ArgumentTypeError(f"{text} is not a duration: write 30m, 12h or 2d.")

@@ -1,4 +1,4 @@
-"""A small client of Ferrocart's public API, for the sample data and the demonstration."""
+"""A small client of Ferrocart's public API, for the sample data, the samples and the demo."""
 
 import json
 import time
@@ -7,7 +7,7 @@ import urllib.request
 
 
 class ApiError(Exception):
-    """An answer that the caller did not expect."""
+    """An unexpected response."""
 
 
 class Answer:
@@ -23,7 +23,7 @@ class Answer:
 
 
 class Api:
-    """The API at one address, as one caller sees it."""
+    """The API at one address, called by one user."""
 
     def __init__(self, url, token=None, refresh_token=None):
         self.url, self.token, self.refresh_token = url.rstrip("/"), token, refresh_token
@@ -32,7 +32,7 @@ class Api:
         return Api(self.url, token, refresh_token)
 
     def call(self, method, path, body=None, key=None, expect=(200, 201, 202, 204), if_match=None):
-        """Sends one request. Repeats it while the service asks for that: 429, 503 and a gateway that just started."""
+        """Sends one request. Retries it for up to 20 seconds on 429, 502, 503 and 504."""
         headers = {"Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -65,16 +65,16 @@ class Api:
             raise ApiError(f"{request.full_url} cannot be reached ({getattr(error, 'reason', error)})") from error
 
     def log_in(self, email, password):
-        """The API as this user sees it."""
+        """Logs in, and returns a client with the access token of this user."""
         answer = self.call("POST", "/users/login", {"email": email, "password": password})
         return self.as_caller(answer.body["access_token"])
 
     def register(self, user):
-        """Registers this user, unless that was done before. Says whether it was new."""
+        """Registers this user, and returns whether the account is new."""
         return self.call("POST", "/users", user, expect=(201, 409)).status == 201
 
     def items(self, path):
-        """All items of a list, page after page."""
+        """Iterates over all items of a list, page by page."""
         cursor = None
         while True:
             page = self.call("GET", path + (("&" if "?" in path else "?") + f"cursor={cursor}" if cursor else "")).body

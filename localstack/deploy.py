@@ -4,7 +4,7 @@
     deploy.py deploy   checks credentials and account, asks five questions the first time, builds, deploys, protects the tables
     deploy.py destroy  asks for the stack's name, then deletes the stack and its tables
 
-The answers are in samconfig.toml; --config names another file. AWS_ENDPOINT_URL stands for AWS, as everywhere.
+The answers are stored in samconfig.toml; --config selects another file. AWS_ENDPOINT_URL replaces the address of AWS.
 """
 
 import os
@@ -49,13 +49,13 @@ def deploy(clients, args):
     if "SenderIdentity" not in parameters:
         parameters["SenderIdentity"] = account.sender_identity(client, parameters["SenderAddress"], stacks.owns(SENDER))
         if parameters["SenderIdentity"] == "existing":
-            say(f"using the SES identity that the account has for {parameters['SenderAddress']}")
+            say(f"using the existing SES identity of {parameters['SenderAddress']}")
     if parameters.get("ApiAccessLog") == "on":
         account.ensure_log_role(client, say)
     if not args.templates:
         build = subprocess.run(["make", "release", f"ARCHITECTURE={remembered}"], cwd=local.ROOT)
         if build.returncode != 0:
-            raise CommandError("The functions could not be built: read cargo's lines above.")
+            raise CommandError("The functions could not be built: see the output of cargo above.")
     import templates
 
     template = templates.write(args.templates or local.ROOT, local.ROOT / "target/deploy" / answers.stack, parameters)
@@ -76,13 +76,13 @@ def sam_deploy(answers, parameters, template, stacks):
     if result.returncode == 0:
         return
     state = stacks.state()
-    why = stacks.why_it_failed() if state else "sam says why above."
+    why = stacks.why_it_failed() if state else "The output of sam above has the reason."
     if state == "UPDATE_ROLLBACK_FAILED":
         say(why)
         stacks.clear_the_way()
     if state == "ROLLBACK_COMPLETE":
-        raise CommandError(f"The first deployment failed and is rolled back. {why} Then run make deploy again: it deletes the empty stack.")
-    raise CommandError(f"sam deploy failed, and the stack is {state or 'not there'}. {why}")
+        raise CommandError(f"The first deployment failed and is rolled back. {why} Then run make deploy again, which deletes the empty stack.")
+    raise CommandError(f"sam deploy failed, and the stack is {state or 'missing'}. {why}")
 
 
 def greet(client, stacks, answers):
@@ -91,17 +91,17 @@ def greet(client, stacks, answers):
     ses = client("sesv2")
     try:
         confirmed = ses.get_email_identity(EmailIdentity=address).get("VerifiedForSendingStatus", False)
-    except ses.exceptions.NotFoundException:  # its domain is the identity
+    except ses.exceptions.NotFoundException:  # the identity is that of the domain
         confirmed = True
     print(f"\n{outputs['ApiUrl']}")
     if not confirmed:
-        print(f"SES has sent a mail to {address}: follow its link, or no mail leaves.")
+        print(f"SES has sent a mail to {address}. Follow its link: until then no mail is sent.")
     if answers.parameters["PaymentProvider"] == "stripe":
-        print("Stripe needs its key and webhook secret: see Stripe in localstack/README.md.")
+        print("Store the key and webhook secret of Stripe: see Stripe in localstack/README.md.")
 
 
 class Stacks:
-    """One CloudFormation stack, with those nested in it."""
+    """One CloudFormation stack and its nested stacks."""
 
     def __init__(self, client, answers, sleep=time.sleep):
         self.cloudformation, self.dynamodb = client("cloudformation"), client("dynamodb")
@@ -122,31 +122,31 @@ class Stacks:
         return stack and stack["StackStatus"]
 
     def why_it_failed(self):
-        """The first failure of the last deployment."""
+        """Returns the first failure of the last deployment."""
         failed = None
         pages = self.cloudformation.get_paginator("describe_stack_events").paginate(StackName=self.name)
-        for event in (event for page in pages for event in page["StackEvents"]):  # the newest first
+        for event in (event for page in pages for event in page["StackEvents"]):  # newest first
             status, reason = event["ResourceStatus"], event.get("ResourceStatusReason", "")
             if event["LogicalResourceId"] == self.name:
                 if status in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"):
                     break
             elif status.endswith("_FAILED") and "cancelled" not in reason:
                 failed = f"{event['LogicalResourceId']}: {reason}"
-        return f"Fix the cause: {failed.rstrip('.')}." if failed else "sam says why above."
+        return f"Fix the cause: {failed.rstrip('.')}." if failed else "The output of sam above has the reason."
 
     def clear_the_way(self):
-        """Leaves the stack in a state that can be deployed to, or says what to do."""
+        """Makes the stack deployable, or raises an error with the command to run."""
         stack = self.find()
         state = stack["StackStatus"] if stack else ""
         where = f"--stack-name {self.name} --region {self.region}"
         if state == "ROLLBACK_COMPLETE":
-            say(f"the first deployment of {self.name} had failed and nothing is left of it but its name: deleting the stack")
+            say(f"the first deployment of {self.name} failed and left an empty stack: deleting the stack")
             self.delete(stack["StackId"])
         elif state == "UPDATE_ROLLBACK_FAILED":
-            raise CommandError(f"An earlier deployment of {self.name} could not be rolled back. Fix the cause that its events name, then run:"
+            raise CommandError(f"An earlier deployment of {self.name} could not be rolled back. Fix the cause shown in its events, then run:"
                           f" aws cloudformation continue-update-rollback {where}")
         elif state in ("ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"):
-            raise CommandError(f"The stack {self.name} is {state}. Fix the cause that its events name, then run:"
+            raise CommandError(f"The stack {self.name} is {state}. Fix the cause shown in its events, then run:"
                           f" aws cloudformation delete-stack {where}")
         elif state.endswith("_IN_PROGRESS") and state != "REVIEW_IN_PROGRESS":
             raise CommandError(f"The stack {self.name} is {state}: wait until that has ended, then try again.")
@@ -163,7 +163,7 @@ class Stacks:
         raise CommandError(f"The stack {self.name} is still being deleted: see its events.")
 
     def resources(self):
-        """The resources of the stack and of those nested in it."""
+        """Returns the resources of the stack and its nested stacks."""
         found = local.stack_resources(self.cloudformation, self.name) if self.find() else []
         return [each for each in found if each["ResourceStatus"] != "DELETE_COMPLETE" and each.get("PhysicalResourceId")]
 
@@ -174,13 +174,13 @@ class Stacks:
         return sorted(each["PhysicalResourceId"] for each in self.resources() if each["ResourceType"] == "AWS::DynamoDB::Table")
 
     def protect(self, on):
-        """Turns the deletion protection of every table on or off. Returns the tables that were changed."""
+        """Turns the deletion protection of all tables on or off. Returns the changed tables."""
         changed = []
         for table in self.tables():
             try:
                 present = self.dynamodb.describe_table(TableName=table)["Table"]
             except self.dynamodb.exceptions.ResourceNotFoundException:
-                continue  # an interrupted destroy has deleted it
+                continue  # an interrupted destroy deleted it
             if present.get("DeletionProtectionEnabled", False) != on:
                 self.when_free(lambda: self.dynamodb.update_table(TableName=table, DeletionProtectionEnabled=on))
                 changed.append(table)
@@ -194,7 +194,7 @@ class Stacks:
                 pass
 
     def when_free(self, call):
-        """Repeats a call while its table is busy with another change."""
+        """Retries a call while another change of the table is in progress."""
         for _ in range(PATIENCE_SECONDS // POLL_SECONDS):
             try:
                 return call()
@@ -206,7 +206,7 @@ class Stacks:
 def destroy(clients, args):
     answers = config.read(args.config)
     if not answers:
-        raise CommandError(f"There is no {args.config}, which says what is deployed.")
+        raise CommandError(f"{args.config} does not exist, so the deployment is unknown.")
     client = clients(answers.region)
     number = account.check_credentials(client)
     stacks = Stacks(client, answers)
@@ -222,7 +222,7 @@ def destroy(clients, args):
     except EOFError:
         typed = ""
     if typed != answers.stack:
-        raise CommandError("That is not the name of the stack: nothing is deleted.")
+        raise CommandError("The typed name is not that of the stack: nothing is deleted.")
     say("turning off deletion protection")
     stacks.protect(False)
     say("deleting the tables")
@@ -235,10 +235,10 @@ def destroy(clients, args):
 def main():
     parser = Parser(description=__doc__)
     parser.add_argument("command", choices=["deploy", "destroy"])
-    parser.add_argument("--config", type=Path, default=config.CONFIG, help="what is remembered (default: samconfig.toml)")
-    parser.add_argument("--architecture", choices=["arm64", "x86_64"], help="the processor, at the first deployment")
-    parser.add_argument("--templates", type=Path, help="deploy the templates of this folder, and build nothing")
-    parser.add_argument("--force", action="store_true", help="go on in an account with too little concurrency")
+    parser.add_argument("--config", type=Path, default=config.CONFIG, help="the file of the settings (default: samconfig.toml)")
+    parser.add_argument("--architecture", choices=["arm64", "x86_64"], help="the architecture, at the first deployment")
+    parser.add_argument("--templates", type=Path, help="deploy the templates of this folder without a build")
+    parser.add_argument("--force", action="store_true", help="deploy even if the account allows too little concurrency")
     return deployment.main(parser, lambda clients, args: {"deploy": deploy, "destroy": destroy}[args.command](clients, args),
                            lambda _args: deployment.clients)
 

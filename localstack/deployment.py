@@ -1,7 +1,7 @@
-"""Which Ferrocart an operator's command is about: the local stack, or one on AWS.
+"""Selects the deployment of an operator's command: the local stack, or a stack on AWS.
 
-Without anything said it is the local stack. `--stack NAME` means the CloudFormation stack of that name in the account and region that
-the shell's credentials are for; whatever AWS_ENDPOINT_URL names stands for AWS, as everywhere.
+The default is the local stack. `--stack NAME` selects the CloudFormation stack of that name in the account and region of the shell's
+credentials. AWS_ENDPOINT_URL replaces the address of AWS.
 """
 
 import os
@@ -23,7 +23,7 @@ class Deployment:
 
 def options(parser):
     parser.add_argument("--stack", default=os.environ.get("FERROCART_STACK"), help="a stack on AWS (default: the local one)")
-    parser.add_argument("--name", default="local", help="which local stack (default: %(default)s)")
+    parser.add_argument("--name", default="local", help="the local stack (default: %(default)s)")
 
 
 def chosen(args):
@@ -33,7 +33,7 @@ def chosen(args):
         return Deployment(local.STACK, stack.client)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or region_of_profile()
     if not region:
-        raise CommandError("No region is chosen: set AWS_REGION to the one that the stack is in.")
+        raise CommandError("No region is set: set AWS_REGION to the region of the stack.")
     return Deployment(args.stack, clients(region))
 
 
@@ -44,7 +44,7 @@ def region_of_profile():
 
 
 def clients(region):
-    """Makes clients of AWS in this region."""
+    """Returns a factory of AWS clients in this region."""
     import boto3
     from botocore.config import Config
 
@@ -52,7 +52,7 @@ def clients(region):
 
 
 def main(parser, command, choose=chosen):
-    """Runs `command` with boto3 available, and prints an error as one sentence."""
+    """Runs `command` with boto3 available, and prints errors as one sentence."""
     try:
         import boto3  # noqa: F401
     except ImportError:
@@ -69,17 +69,17 @@ def main(parser, command, choose=chosen):
     except CommandError as error:
         print(f"error: {error}", file=sys.stderr)
     except (BotoCoreError, ClientError) as error:
-        print(f"error: AWS refused: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: the AWS request failed: {' '.join(str(error).split())}", file=sys.stderr)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader, for example head, has enough
+    except BrokenPipeError:  # the reader, such as head, has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return 1
 
 
 def table(head, rows):
-    """Columns as wide as what is in them; the last takes what it needs."""
+    """Prints rows in columns that are as wide as their longest cell."""
     lines = [head, *rows]
     widths = [max(len(str(line[column])) for line in lines) for column in range(len(head))]
     for line in lines:

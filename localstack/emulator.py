@@ -1,22 +1,19 @@
-"""Runs MiniStack in the foreground. stack.py starts it in the background, with an environment of its own.
-
-It is MiniStack as it comes, but for what is said here.
-"""
+"""Runs MiniStack in the foreground, with the changes below. stack.py starts it in the background, in a clean environment."""
 
 import json
 import socketserver
 import threading
 from email.utils import parseaddr
 
-# Events reach functions over HTTP on loopback, in small writes that wait for each other's acknowledgement. With these two lines
-# one invocation takes 10 ms instead of 60. They must come before MiniStack makes its servers.
+# MiniStack sends events to functions over loopback HTTP in small writes, each of which waits for an acknowledgement. These two lines
+# shorten an invocation from 60 ms to 10 ms. They must run before MiniStack creates its servers.
 socketserver.StreamRequestHandler.disable_nagle_algorithm = True
 socketserver.StreamRequestHandler.wbufsize = -1
 
 from ministack.core import iam_actions  # noqa: E402
 
-# Where IAM is enforced, two questions must be asked as AWS asks them, or the template would have to grant what AWS does not know:
-# a batch is a right of its single action, and sending a mail is a right on the sender's identity.
+# With IAM enforced, MiniStack checks two permissions differently from AWS. On AWS a batch needs the permission of its single action, and
+# sending a mail needs a permission on the sender's identity.
 BATCHES = {f"sqs:{action}Batch": f"sqs:{action}" for action in ("SendMessage", "DeleteMessage", "ChangeMessageVisibility")}
 action_of, resource_of = iam_actions.extract_iam_action, iam_actions.extract_resource_arn
 
@@ -38,7 +35,7 @@ iam_actions.extract_resource_arn = extract_resource_arn
 
 from ministack.services import apigateway_v1  # noqa: E402
 
-# The import of an OpenAPI document leaves out the method that matches all others of a path.
+# MiniStack's import of an OpenAPI document skips the method that matches all other methods of a path.
 ANY_METHOD = "x-amazon-apigateway-any-method"
 apigateway_v1._OPENAPI_HTTP_METHODS.add(ANY_METHOD)
 import_operation = apigateway_v1._import_operation
@@ -53,7 +50,7 @@ apigateway_v1._import_operation = import_any_operation
 from ministack.services import cloudformation  # noqa: E402
 from ministack.services.cloudformation import changesets, engine, handlers, provisioners, stacks  # noqa: E402, F401 (bound before the change)
 
-# A nested stack is created without the SAM transform, and its update forgets the attributes of the resources that stay as they are.
+# MiniStack creates a nested stack without the SAM transform, and loses the attributes of unchanged resources when it updates one.
 parse_template, update_resource = engine._parse_template, provisioners._update_resource
 
 
@@ -73,7 +70,7 @@ provisioners._update_resource = update_with_attributes
 
 from ministack.services import cloudwatch_logs, lambda_svc  # noqa: E402
 
-# Lambda calls the streams of a log group that functions share <date>/<function>[<version>]<id>. MiniStack leaves out the function.
+# In a shared log group, Lambda names a stream <date>/<function>[<version>]<id>. MiniStack omits the function.
 emit_lambda_logs, logging = lambda_svc._emit_lambda_logs, threading.Lock()
 
 

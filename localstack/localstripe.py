@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Runs a command beside a Stripe on this machine: localstripe, which moves no money.
+"""Runs a command with localstripe, an emulator of Stripe that moves no money.
 
-    localstripe.py COMMAND...    starts it on a free port, runs COMMAND with LOCALSTRIPE_URL, stops it
+    localstripe.py COMMAND...    starts localstripe on a free port, runs COMMAND with LOCALSTRIPE_URL, stops localstripe
 
-It lives in localstack/.venv, like the emulator. Leaves the exit status of the command.
+localstripe is installed in localstack/.venv, like the emulator. The exit status is that of the command.
 """
 
 import os
@@ -19,7 +19,7 @@ from pathlib import Path
 PYTHON = Path(os.path.abspath(__file__)).parent / ".venv" / "bin" / "python"
 PATIENCE = 30  # seconds
 
-# It would write all it knows into one file in /tmp at every change, the same for every run: it forgets instead.
+# localstripe writes its state into one file in /tmp at every change, which all runs share. This disables it.
 SERVER = "from localstripe import resources, server; resources.Store.dump_to_disk = lambda store: None; server.start()"
 
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Prints what the functions log, one readable line per entry, in time order.
+"""Prints the log entries of the functions in time order, one readable line per entry.
 
     logs.py                          every function, the last ten minutes
     logs.py --since 12h              the last twelve hours; 30m are minutes, 2d are days
     logs.py create-order --follow    one function, until stopped
-    logs.py --order ord_...          everything that happened to one order: its lines and those of the same traces
+    logs.py --order ord_...          one order: its entries and those of the same traces
     logs.py --trace 0af76519         one trace (the first characters are enough)
     logs.py --level warn             warnings and errors only
     logs.py --json                   the entries as they are stored, for other programs
@@ -25,23 +25,23 @@ import deployment
 from deployment import CommandError
 from stack import ROOT
 
-PLATFORM = ("INIT_START ", "START RequestId", "END RequestId", "REPORT RequestId")  # lines that Lambda itself writes
+PLATFORM = ("INIT_START ", "START RequestId", "END RequestId", "REPORT RequestId")  # lines written by Lambda itself
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
 WINDOW = "10m"
 MOST_DAYS = 7
-# What the readable line shows in a place of its own, or what repeats the function's name.
+# Fields with a fixed place in the readable line, and fields that repeat the function's name.
 SHOWN = {"timestamp", "level", "logger", "service", "operation", "message", "type", "trace_id", "request_id", "method", "path", "status",
          "code", "duration_ms", "lambda_request_id"}
 COLOURS = {"WARN": "\033[33m", "ERROR": "\033[31m"}
 
 
 def operations():
-    """The service of each operation, by the operation's name."""
+    """Returns the service of each operation, by the operation's name."""
     return {path.stem: path.parts[-4] for path in sorted(ROOT.glob("functions/*/src/bin/*.rs"))}
 
 
 def known_operation(name):
-    """`name`, if a function is called so."""
+    """Returns `name` if it is an operation."""
     known = operations()
     if name is None or name in known:
         return name
@@ -51,12 +51,12 @@ def known_operation(name):
 
 
 class Entry:
-    """One line of a log."""
+    """One log entry."""
 
     def __init__(self, shop, event):
         self.text, self.milliseconds = event["message"].rstrip(), event["timestamp"]
         self.stream, self.fields = event["logStreamName"], parsed(event["message"])
-        # Lambda calls the streams of a log group that functions share <date>/<function>[<version>]<id>.
+        # In a shared log group, Lambda names a stream <date>/<function>[<version>]<id>.
         self.function = self.stream.split("/")[-1].split("[")[0].removeprefix(f"{shop}-")
 
     @property
@@ -100,7 +100,7 @@ def parsed(text):
 
 
 class Filter:
-    """Which entries are printed."""
+    """Selects the entries to print."""
 
     def __init__(self, args):
         self.level, self.trace, self.order = LEVELS.index(args.level.upper()), args.trace, args.order
@@ -118,7 +118,7 @@ class Filter:
             return False
         if not self.order or self.order in entry.text:
             return True
-        # A sweep handles many orders in one trace: lines about another order stay out.
+        # A sweep handles many orders in one trace: entries about other orders are omitted.
         return entry.trace in self.traces_of_order and "ord_" not in entry.text
 
 
@@ -150,7 +150,7 @@ def nothing_found(args):
 
 
 def in_words(span):
-    """`1 hour`, `36 hours`, `2 days`: in the largest unit that divides it."""
+    """Formats a duration in the largest unit that divides it: `1 hour`, `36 hours`, `2 days`."""
     minutes = int(span.total_seconds()) // 60
     for unit, length in (("day", 1440), ("hour", 60), ("minute", 1)):
         if minutes % length == 0:
@@ -159,7 +159,7 @@ def in_words(span):
 
 
 def entries(client, shop, operation, since, with_platform):
-    """The entries of the shop, or of one operation. The functions of a service share a log group."""
+    """Returns the entries of the shop or of one operation. The functions of a service share a log group."""
     prefix = f"/aws/lambda/{shop}-"
     groups = [group["logGroupName"] for page in client.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix)
               for group in page["logGroups"]]
@@ -175,7 +175,7 @@ def entries(client, shop, operation, since, with_platform):
 
 
 def choices(shop, operation, since):
-    """What to ask for: the streams of one function, day by day, or all streams where that would be many days."""
+    """Returns the stream filters: the streams of one function day by day, or all streams if there are too many days."""
     first, last = datetime.fromtimestamp(since / 1000, timezone.utc).date(), datetime.now(timezone.utc).date()
     days = (last - first).days + 1
     if not operation or days > MOST_DAYS:
@@ -192,13 +192,13 @@ def level(text):
 def arguments():
     parser = Parser(description=__doc__)
     parser.add_argument("operation", nargs="?", help="one function, for example create-order")
-    parser.add_argument("--follow", "-f", action="store_true", help="print new entries as they come")
+    parser.add_argument("--follow", "-f", action="store_true", help="print new entries as they arrive")
     parser.add_argument("--since", type=duration, default=WINDOW, help="how far back: 30m, 12h or 2d (default: %(default)s)")
-    parser.add_argument("--all", action="store_true", help="from the beginning, with the lines that Lambda itself writes")
-    parser.add_argument("--order", type=order_id, help="only what concerns this order")
+    parser.add_argument("--all", action="store_true", help="all entries, with the lines that Lambda itself writes")
+    parser.add_argument("--order", type=order_id, help="only entries about this order")
     parser.add_argument("--trace", type=trace_id, help="only this trace")
     parser.add_argument("--level", type=level, default="trace", help="only entries of this level or above")
-    parser.add_argument("--json", action="store_true", help="print the stored entries, one JSON document a line")
+    parser.add_argument("--json", action="store_true", help="print the stored entries, one JSON document per line")
     deployment.options(parser)
     return parser
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Lists the mails of the local stack, or prints one and writes its HTML to target/mails.
 
-    mails.py           every mail, the newest first
+    mails.py           all mails, newest first
     mails.py 3         mail number 3: its text, and the path of its HTML
     mails.py --last    the newest mail
 
-The emulator keeps the mails until it stops. Mails of a stack on AWS go to their recipients and are kept nowhere.
+The emulator keeps the mails until it stops. A stack on AWS sends its mails and keeps no copy.
 """
 
 import json
@@ -22,7 +22,7 @@ FOLDER = local.ROOT / "target/mails"
 
 
 class Mail:
-    """One mail. Numbers count from the first mail on, so a mail keeps its number."""
+    """One mail. Mails are numbered from the oldest, so a number never changes."""
 
     def __init__(self, number, kept):
         self.number, self.at = number, kept["Timestamp"]
@@ -35,14 +35,14 @@ class Mail:
 
 
 def kept_by(stack):
-    """The mails that the emulator keeps, in the order in which they were sent."""
+    """Returns the mails that the emulator keeps, oldest first."""
     with urllib.request.urlopen(f"{stack.endpoint}/_ministack/ses/messages", timeout=10) as response:
         kept = [mail for account in json.load(response)["messages"].values() for mail in account]
     return [Mail(number, mail) for number, mail in enumerate(sorted(kept, key=lambda mail: mail["Timestamp"]), 1)]
 
 
 def chosen(mails, args):
-    """The mail that was asked for, or None for the list."""
+    """Returns the requested mail, or None for the list."""
     if not mails:
         raise CommandError("No mails yet: the local stack has sent none. make demo sends some.")
     if args.last:
@@ -80,7 +80,7 @@ def arguments(given=None):
     parser = Parser(description=__doc__)
     parser.add_argument("number", nargs="?", help="print this mail")
     parser.add_argument("--last", action="store_true", help="print the newest mail")
-    parser.add_argument("--name", default="local", help="which local stack (default: %(default)s)")
+    parser.add_argument("--name", default="local", help="the local stack (default: %(default)s)")
     return parser.parse_args(given)
 
 
@@ -91,7 +91,7 @@ def main(given=None):
     except CommandError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # the reader, for example head, has enough
+    except BrokenPipeError:  # the reader, such as head, has exited
         return 0
     return 0
 

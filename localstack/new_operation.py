@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes the skeleton of a new operation that answers requests.
+"""Writes the skeleton of a new HTTP operation.
 
     new_operation.py orders/hold-order "POST /orders/{order_id}/hold"
 
-It adds the operation to its service, makes its binary, its function and its sample, and writes what follows from the operations anew. The
-operation answers 503 until it is written, so `make test` fails at its sample until then.
+It adds the operation to its service, creates its binary, function and sample, and regenerates the files that derive from the operations.
+The skeleton answers 503, so `make test` fails at its sample until the operation is implemented.
 """
 
 import json
@@ -49,7 +49,7 @@ class Operation:
         return re.findall(r"\{(\w+)\}", self.path)
 
     def check(self):
-        """Refuses a name or a route that is taken."""
+        """Rejects an existing name or route."""
         if list(self.root.glob(f"functions/*/src/bin/{self.name}.rs")):
             raise CommandError(f"There is an operation {self.name} already.")
         for path in self.root.glob("functions/*/src/operations/mod.rs"):
@@ -65,7 +65,7 @@ class Operation:
         state = self.state.lower()
         parameters = "".join(f"        {self.described(name)},\n" for name in self.parameters)
         params = f"    params(\n{parameters}    ),\n" if parameters else ""
-        path.write_text(f"""//! `{self.method} {self.path}`: says in one sentence what it does.
+        path.write_text(f"""//! `{self.method} {self.path}`: describe the operation in one sentence.
 
 use std::sync::Arc;
 
@@ -76,11 +76,11 @@ use shared::{{
 
 use crate::{self.state};
 
-/// Answers `503` until it is written.
+/// Answers `503` until it is implemented.
 #[cfg_attr(feature = "api-document", utoipa::path(
     {self.method.lower()},
     path = "{self.path}",
-{params}    responses((status = 200, description = "What is answered.")),
+{params}    responses((status = 200, description = "Describe the response.")),
     security(("bearer" = [])),
     extensions(("x-roles" = json!(["user"]))),
 ))]
@@ -93,12 +93,12 @@ pub async fn {self.module}(_{state}: Arc<{self.state}>, request: Request) -> Res
         return path
 
     def described(self, parameter):
-        """How the operations of the service describe a parameter of the path."""
+        """Returns the description of a path parameter in the other operations of the service."""
         for path in sorted(self.operations.parent.glob("*.rs")):
             found = re.search(rf'\("{parameter}" = [\w:<>]+, Path, description = "[^"]+"\)', path.read_text())
             if found:
                 return found[0]
-        return f'("{parameter}" = String, Path, description = "What the path names.")'
+        return f'("{parameter}" = String, Path, description = "Describe the parameter.")'
 
     def line(self):
         text = self.operations.read_text()
@@ -151,7 +151,7 @@ fn main() -> Result<(), lambda_http::Error> {{
 
 
 def insert(text, pattern, key, line, first=None):
-    """Inserts a line in alphabetical order among the lines that match, or after `first` if none match."""
+    """Inserts a line in alphabetical order among the matching lines, or after `first` without a match."""
     matches = list(re.finditer(pattern, text, re.MULTILINE))
     later = [match.start() for match in matches if match[1] > key]
     place = later[0] if later else matches[-1].end() if matches else re.search(first, text, re.MULTILINE).end()
@@ -170,14 +170,14 @@ def main():
         print(f"error: {error}", file=sys.stderr)
         return 1
     written = operation.write()
-    print("Writing what follows from the operations; this builds the tests.", file=sys.stderr)
+    print("Regenerating the files that derive from the operations; this builds the tests.", file=sys.stderr)
     result = subprocess.run(["make", "template"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if result.returncode != 0:
         print(f"error: make template failed:\n{result.stdout}", file=sys.stderr)
         return 1
     written += ["template.yaml", "functions/platform/openapi.json", "functions/README.md"]
     print("\n".join(written))
-    print(f"Now write functions/{operation.service}/src/operations/{operation.module}.rs, give its function the policies that it needs, and run"
+    print(f"Now implement functions/{operation.service}/src/operations/{operation.module}.rs, grant its function the required policies, and run"
           " make template again.", file=sys.stderr)
     return 0
 

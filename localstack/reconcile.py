@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Reconciles all records, and prints the mismatches.
+"""Reconciles the records of all services, and prints the mismatches.
 
-    reconcile.py                     what was placed or has moved in the last two days, what is unsettled, and all products
-    reconcile.py --since 2026-11-01  since then (--until 2026-11-08: and before that)
+    reconcile.py                     orders placed or changed in the last two days, unsettled orders, and all products
+    reconcile.py --since 2026-11-01  orders placed or changed since then (with --until 2026-11-08: and before that)
     reconcile.py --order ord_...     one order (--product prd_...: one product)
-    reconcile.py --repair            books the ledger entries that are missing, too; beside any of the above
-    reconcile.py --json              the reports, one a line, as the function gives them
+    reconcile.py --repair            also books missing ledger entries; with any of the above
+    reconcile.py --json              prints the reports as the function returns them, one per line
 
-The exit status is 0 if everything that was compared balances (records that changed in the last ten minutes are in flight and do not
-count), 1 if something does not balance, 2 if not everything could be read. `make reconcile` turns 1 and 2 into make's own status 2: scripts
-call `python3 localstack/reconcile.py`.
+The exit status is 0 if all compared records balance, 1 if some do not, and 2 if some could not be read. Records that changed in the last ten
+minutes are in flight and not counted as mismatches. `make reconcile` turns 1 and 2 into make's own status 2, so scripts should call
+`python3 localstack/reconcile.py`.
 """
 
 import json
@@ -20,11 +20,11 @@ import deployment
 from deployment import CommandError
 
 FUNCTION = "reconcile-ledger"
-REJECTED = ("MalformedEvent", "UnknownOrder")  # the request is at fault: the message says how to correct it
+REJECTED = ("MalformedEvent", "UnknownOrder")  # request errors: the message says how to correct the request
 
 
 def reconcile(shop, args):
-    client, event = shop.client("lambda"), asked(args)
+    client, event = shop.client("lambda"), request_of(args)
     totals = {"checked": 0, "balanced": 0, "unsettled": [], "unbalanced": [], "products_checked": 0, "products": [], "not_checked": [],
              "repaired": [], "not_repaired": []}
     first = None
@@ -39,7 +39,7 @@ def reconcile(shop, args):
             break
         event = {"continuation": report["continuation"]} | repairing(args)
     for name, id in (("unsettled", "order_id"), ("unbalanced", "order_id"), ("products", "product_id")):
-        # What is found in two ways may come twice where a run is continued: the later look counts.
+        # A continued run may report an order twice if two sources list it. The later report counts.
         totals[name] = list({row[id]: row for row in totals[name]}.values())
     unbalanced = totals["unbalanced"] + [row for row in totals["products"] if row["state"] == "unbalanced"]
     if not args.json:
@@ -48,7 +48,7 @@ def reconcile(shop, args):
     return 1 if unbalanced else 2 if totals["not_checked"] else 0
 
 
-def asked(args):
+def request_of(args):
     if args.order or args.product:
         return ({"order_id": args.order} if args.order else {"product_id": args.product}) | repairing(args)
     return repairing(args) | {name: moment(value) for name, value in (("since", args.since), ("until", args.until)) if value}
@@ -59,7 +59,7 @@ def repairing(args):
 
 
 def moment(text):
-    """`2026-11-01` and `2026-11-01T10:00` are in UTC."""
+    """Converts `2026-11-01` or `2026-11-01T10:00`, in UTC unless it has an offset, into a timestamp."""
     try:
         at = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
@@ -73,11 +73,11 @@ def invoke(client, function, event):
         answer = client.invoke(FunctionName=function, Qualifier=deployment.ALIAS, Payload=json.dumps(event).encode())
     except client.exceptions.ResourceNotFoundException:
         raise CommandError(f"There is no function {function}: is this version deployed here?") from None
-    said = json.loads(answer["Payload"].read() or b"null")
+    result = json.loads(answer["Payload"].read() or b"null")
     if answer.get("FunctionError"):
-        message = (said or {}).get("errorMessage", said)
-        raise CommandError(message if (said or {}).get("errorType") in REJECTED else f"{function} failed: {message}")
-    return said
+        message = (result or {}).get("errorMessage", result)
+        raise CommandError(message if (result or {}).get("errorType") in REJECTED else f"{function} failed: {message}")
+    return result
 
 
 def verdict(unbalanced, totals):
@@ -123,12 +123,12 @@ def lines_of(entry):
 
 def arguments():
     parser = Parser(description=__doc__)
-    parser.add_argument("--since", help="look at what was placed or has moved since then")
-    parser.add_argument("--until", help="and before that")
-    parser.add_argument("--order", type=order_id, help="look at this order alone")
-    parser.add_argument("--product", help="look at this product alone")
-    parser.add_argument("--repair", action="store_true", help="book the ledger entries that are missing")
-    parser.add_argument("--json", action="store_true", help="print the reports as they are")
+    parser.add_argument("--since", help="check orders placed or changed since then")
+    parser.add_argument("--until", help="only orders placed or changed before then")
+    parser.add_argument("--order", type=order_id, help="check only this order")
+    parser.add_argument("--product", help="check only this product")
+    parser.add_argument("--repair", action="store_true", help="book missing ledger entries")
+    parser.add_argument("--json", action="store_true", help="print the reports as JSON")
     deployment.options(parser)
     return parser
 

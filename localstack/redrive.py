@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""Sends the dead letters of a queue to its source again, after their cause is fixed.
+"""Sends the dead letters of a queue back to the queue, after their cause is fixed.
 
-    redrive.py                  lists the queues, and how many dead letters each has
+    redrive.py                  lists the queues with their number of dead letters
     redrive.py QUEUE            sends each dead letter of QUEUE to QUEUE again, then deletes it
-    redrive.py QUEUE --dry-run  shows what that would do; every letter is visible again at the end
-    redrive.py publish-stock    gives changes that could not be published to publish-stock-events again
+    redrive.py QUEUE --dry-run  shows what that would do, and changes nothing
+    redrive.py publish-stock    invokes publish-stock-events with the changes that could not be published
 
-A dead letter was sent by its consumer, which could never process it and names the reason, or moved by SQS after the last try; for those
-the reason is looked up in the consumer's log.
+A dead letter was sent by its consumer, with the reason why it can never be processed, or moved by SQS after the last delivery. In the
+second case the reason is looked up in the consumer's log.
 
-It may run twice, or be stopped anywhere: a letter is deleted only when it is sent, every consumer knows a message that it has had
-before, and what dies again comes back as another letter. Where Lambda has given up on a piece of a stream, the letter only says which:
-what has to be done then is printed, the letter stays, and --forget deletes it afterwards.
+The command may be repeated or stopped at any time. A dead letter is deleted only after it was sent, consumers ignore messages that they
+have processed, and a message that fails again becomes a new dead letter. If Lambda has exhausted its retries for a range of a stream, the
+dead letter only names the range. The command then prints the steps to recover and keeps the dead letter; --forget deletes it.
 """
 
 import json
@@ -26,19 +26,19 @@ from deployment import CommandError
 DEAD = "-dead-letter"
 HIDDEN_SECONDS = 300  # visibility timeout of received dead letters
 EXPLAINED = 25  # number of dead letters whose reason is looked up in the logs
-OF_REJECTION = ("reason", "consumer")  # attributes of a rejected message
+REJECTION_ATTRIBUTES = ("reason", "consumer")  # added by the consumer that rejected a message
 
-# What is lost with a range of a stream, and how to recover it.
-BY_HAND = {
-    "publish-order": "nothing: resume-orders re-sends the pending commands of unsettled orders within an hour. Mails of these changes"
+# The effect of a lost range of a stream, and the steps to recover from it.
+RECOVERY_STEPS = {
+    "publish-order": "not needed: resume-orders re-sends the pending commands of unsettled orders within an hour. Mails of these changes"
                      " are not sent.",
-    "publish-payment": "nothing for orders: resume-orders re-sends the commands, and payments answers again. Run make reconcile: it lists orders whose"
-                       " entries in the ledger are missing.",
-    "publish-stock": "nothing for orders: resume-orders re-sends the commands, and inventory answers again. Run make reconcile: it lists orders and"
-                     " products whose entries in the ledger are missing.",
+    "publish-payment": "not needed for orders: resume-orders re-sends the commands, and payments answers again. Run make reconcile: it lists orders with"
+                       " missing ledger entries.",
+    "publish-stock": "not needed for orders: resume-orders re-sends the commands, and inventory answers again. Run make reconcile: it lists orders and"
+                     " products with missing ledger entries.",
     "publish-product": "invoke resync-products: it publishes the current version of every product.",
-    "publish-user": "mails of these changes are not sent: users ask for their links again. Look at the users table for accounts that were"
-                    " changed or deleted at that time, and update them once more.",
+    "publish-user": "mails of these changes are not sent: users request new links. Find the accounts in the users table that were changed"
+                    " or deleted at that time, and update them again.",
 }
 
 
@@ -46,19 +46,19 @@ def redrive(shop, args):
     sqs = shop.client("sqs")
     known = dead_letter_queues(sqs, shop.name)
     if not known:
-        raise CommandError(f"There is no queue with dead letters in the stack {shop.name}: is it deployed here?")
+        raise CommandError(f"The stack {shop.name} has no dead-letter queues: is it deployed here?")
     if not args.queue:
         return overview(sqs, known)
     queue = args.queue.removeprefix(f"{shop.name}-").removesuffix(DEAD)
     queue = queue.removesuffix("-events") if queue.startswith("publish-") else queue
     if queue not in known:
-        raise CommandError(f"There is no queue called {args.queue} with dead letters: QUEUE is one of {', '.join(sorted(known))}.")
+        raise CommandError(f"There is no queue {args.queue} with a dead-letter queue: QUEUE is one of {', '.join(sorted(known))}.")
     run = Run(shop, sqs, queue, known[queue], args)
     try:
         run.all()
     finally:
-        run.show_again()
-    return run.tell()
+        run.make_visible()
+    return run.print_report()
 
 
 def dead_letter_queues(sqs, name):
@@ -73,7 +73,7 @@ def overview(sqs, known):
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         counted = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
         rows.append((queue, counted[names[0]], counted[names[1]]))
-    deployment.table(("queue", "dead letters", "being looked at"), rows)
+    deployment.table(("queue", "dead letters", "in flight"), rows)
 
 
 class Run:
@@ -81,8 +81,8 @@ class Run:
         self.shop, self.sqs, self.queue, self.dead_url, self.args = shop, sqs, queue, dead_url, args
         self.publisher = f"{queue}-events" if queue.startswith("publish-") else None
         self.began = now_there(sqs, dead_url)
-        self.sent = set()  # the bodies of letters that were put back
-        self.hidden = {}  # dead letters that this command has received: id -> receipt
+        self.sent = set()  # bodies of the dead letters that were sent
+        self.hidden = {}  # received dead letters: id -> receipt handle
         self.rows, self.pointers, self.moved, self.failed = [], [], 0, []
         self.why = Reasons(shop, queue) if not self.publisher else None
         if self.publisher:
@@ -91,7 +91,7 @@ class Run:
             self.target = dead_url.removesuffix(DEAD)
 
     def all(self):
-        """Takes letters until none comes that was there at the beginning. Long polling asks every server of SQS."""
+        """Receives messages until none is left that existed when this run began. Long polling queries all servers of SQS."""
         seen, empty = set(), 0
         while empty < 2:
             answer = self.sqs.receive_message(
@@ -107,7 +107,8 @@ class Run:
                 self.one(letter)
 
     def was_there(self, letter):
-        """Whether a letter was there when this run began. Its consumer may reject a letter again within the second that the clock does not resolve."""
+        """Whether a dead letter existed when this run began. The clock resolves seconds, so a message rejected again within one second is recognised
+        by its body."""
         is_in_doubt = sent_at(letter) > self.began - 1
         return sent_at(letter) <= self.began and not (is_in_doubt and letter["Body"] in self.sent)
 
@@ -142,17 +143,17 @@ class Run:
             return self.why.of(letter, content)
         if isinstance(content, dict) and "DDBStreamBatchInfo" in content:
             return (content.get("requestContext") or {}).get("condition", "Lambda exhausted its retries")
-        return "its change could not be turned into messages"
+        return "the change could not be converted into messages"
 
     def send(self, letter):
-        """Sends a letter as its sender did. Answers what went wrong, if something did."""
+        """Sends a message as its publisher did. Returns the error, if any."""
         attributes = {name: {key: value for key, value in attribute.items() if key in ("DataType", "StringValue", "BinaryValue")}
-                      for name, attribute in (letter.get("MessageAttributes") or {}).items() if name not in OF_REJECTION}
+                      for name, attribute in (letter.get("MessageAttributes") or {}).items() if name not in REJECTION_ATTRIBUTES}
         return attempt(lambda: self.sqs.send_message(QueueUrl=self.target, MessageBody=letter["Body"], MessageAttributes=attributes),
-                       denied=f"Only its publisher and the operator may send to {self.queue}: use the role that OperatorRoleArn names.")
+                       denied=f"Only the publisher and the operator may send to {self.queue}: use the role that OperatorRoleArn names.")
 
     def invoke(self, record):
-        """Gives a change to its publisher again. One that still cannot be published becomes another letter."""
+        """Invokes the publisher with a change again. A change that still cannot be published becomes a new dead letter."""
         def publish():
             event = json.dumps({"Records": [record]}).encode()
             answer = self.shop.client("lambda").invoke(FunctionName=self.target, Qualifier=deployment.ALIAS, Payload=event)
@@ -165,23 +166,23 @@ class Run:
         self.sqs.delete_message(QueueUrl=self.dead_url, ReceiptHandle=letter["ReceiptHandle"])
         self.hidden.pop(letter["MessageId"], None)
 
-    def show_again(self):
-        """Makes messages that were not deleted visible at once, instead of after five minutes."""
+    def make_visible(self):
+        """Makes messages that were not deleted visible at once instead of after the visibility timeout."""
         receipts = list(self.hidden.values())
         for start in range(0, len(receipts), 10):
             entries = [{"Id": str(number), "ReceiptHandle": receipt, "VisibilityTimeout": 0}
                        for number, receipt in enumerate(receipts[start:start + 10])]
             self.sqs.change_message_visibility_batch(QueueUrl=self.dead_url, Entries=entries)
 
-    def tell(self):
+    def print_report(self):
         if not self.rows:
             print(f"{self.queue} has no dead letters.")
             return 0
-        deployment.table(("type", "id", "about", "first received", "reason", "action"), self.rows)
+        deployment.table(("type", "id", "subject", "first received", "reason", "action"), self.rows)
         where = self.publisher or self.queue
         print()
         if self.args.dry_run:
-            print(f"Dry run: {len(self.rows) - len(self.pointers)} would go to {where}; all {len(self.rows)} are where they were.")
+            print(f"Dry run: {len(self.rows) - len(self.pointers)} would go to {where}; nothing has changed.")
         else:
             print(f"{self.moved} of {len(self.rows)} went to {where}.")
         for content in self.pointers if not self.args.forget or self.args.dry_run else []:
@@ -189,16 +190,16 @@ class Run:
             print(f"\nLambda exhausted its retries for {info.get('batchSize', 'some')} changes between {info.get('approximateArrivalOfFirstRecord', '?')} and"
                   f" {info.get('approximateArrivalOfLastRecord', '?')} (shard {info.get('shardId', '?')}, from"
                   f" {info.get('startSequenceNumber', '?')} to {info.get('endSequenceNumber', '?')}).")
-            print(f"To do: {BY_HAND.get(self.queue, 'find out which messages these changes should have sent')}")
+            print(f"Recovery: {RECOVERY_STEPS.get(self.queue, 'find out which messages these changes should have published')}")
             if not self.args.forget:
-                print(f"When that is done: make redrive QUEUE={self.queue} ARGS=--forget")
+                print(f"Then run: make redrive QUEUE={self.queue} ARGS=--forget")
         if self.failed:
-            raise CommandError(f"{len(self.failed)} could not be sent and stay where they are: {self.failed[-1]}")
+            raise CommandError(f"{len(self.failed)} could not be sent and stay in the dead-letter queue: {self.failed[-1]}")
         return 0
 
 
 class Reasons:
-    """Why a message failed: the reason its consumer attached, or the last error in the consumer's log."""
+    """Finds why a message failed: the reason that its consumer attached, or the last error in the consumer's log."""
 
     def __init__(self, shop, queue):
         self.shop, self.queue, self.asked, self.groups = shop, queue, 0, None
@@ -218,12 +219,12 @@ class Reasons:
         try:
             if self.groups is None:
                 self.groups = [self.log_group(name) for name in self.consumers()]
-            said = []
+            lines = []
             for group in self.groups:
                 found = self.shop.client("logs").filter_log_events(
                     logGroupName=group, filterPattern=f'"{letter["MessageId"]}"', startTime=int(sent_at(letter) * 1000), limit=100)
-                said += [(event["timestamp"], parsed(event["message"])) for event in found["events"] if letter["MessageId"] in event["message"]]
-            errors = [line["error"] for _, line in sorted(said, key=lambda each: each[0]) if isinstance(line, dict) and line.get("error")]
+                lines += [(event["timestamp"], parsed(event["message"])) for event in found["events"] if letter["MessageId"] in event["message"]]
+            errors = [line["error"] for _, line in sorted(lines, key=lambda each: each[0]) if isinstance(line, dict) and line.get("error")]
             return errors[-1][:100] if errors else None
         except (BotoCoreError, ClientError):
             return None
@@ -262,7 +263,7 @@ def parsed(text):
 
 
 def describe(kind, content, letter):
-    """Type, id and what it is about, as far as the letter can be read."""
+    """The type, id and subject of a dead letter, as far as it is readable."""
     content = content if isinstance(content, dict) else {}
     if kind == "pointer":
         return "stream", "-", "-"
@@ -293,8 +294,8 @@ def first_received(letter):
 
 if __name__ == "__main__":
     parser = Parser(description=__doc__)
-    parser.add_argument("queue", nargs="?", help="whose dead letters (without: lists them all)")
-    parser.add_argument("--dry-run", action="store_true", help="show what would happen, and change nothing")
-    parser.add_argument("--forget", action="store_true", help="delete letters that only point to a lost piece of a stream")
+    parser.add_argument("queue", nargs="?", help="the queue whose dead letters are sent (default: list all queues)")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be sent, and change nothing")
+    parser.add_argument("--forget", action="store_true", help="delete dead letters that only name a lost range of a stream")
     deployment.options(parser)
     raise SystemExit(deployment.main(parser, redrive))

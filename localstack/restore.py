@@ -1,25 +1,25 @@
 #!/usr/bin/env python3
 """Restores one table of a deployment from point-in-time recovery, without using a version twice.
 
-    restore.py orders --at 2026-11-28T10:00 --missing     restores the table as it was then beside the present one, and copies only
-                                                          items that the present table lacks
-    restore.py orders --at 2026-11-28T10:00               copies all items, if the present table has no others
-    restore.py orders --at 2026-11-28T10:00 --overwrite   copies all items, even if it has others
-    restore.py orders --from shop-orders-copy --missing   copies from this table, which is there already
-    restore.py orders --from NAME --dry-run               counts what would be copied, and writes nothing
+    restore.py orders --at 2026-11-28T10:00 --missing     restores the table as of then into a new table, and copies only items that
+                                                          the current table lacks
+    restore.py orders --at 2026-11-28T10:00               copies all items, if the current table has no other items
+    restore.py orders --at 2026-11-28T10:00 --overwrite   copies all items, even if the current table has others
+    restore.py orders --from shop-orders-copy --missing   copies from a table that is already restored
+    restore.py orders --from NAME --dry-run               counts the items that would be copied, and writes nothing
 
-DynamoDB restores into a new table only; the functions use the present one. So items are copied, and two things change on the way:
+DynamoDB restores only into a new table, but the functions use the current one. So the items are copied, with two changes:
 
-- `version`, and the `attempt` of orders, grow by a multiple of 1,000,000 that is above every version in the present table. Consumers ignore
-  versions that they have seen, and ids of messages and ledger entries follow from versions: a version that was used twice would be lost.
-- Each item is written as `restoring` first, and then without it: publishers publish neither of the two writes.
+- `version`, and the `attempt` of orders, grow by a multiple of 1,000,000 that is above every version in the current table. Consumers ignore
+  versions that they have processed, and ids of messages and ledger entries are derived from versions. A reused version would be ignored.
+- Each item is written with `restoring` first, then without it. Publishers publish neither write.
 
-Items that only the present table has are kept. They were written after the restored time, and overwritten items do not know them: stock is too
-high, payment intents have older totals than their attempts. So without --missing the command lists such items and refuses, unless --overwrite
-is given. A run that was interrupted leaves items with `restoring`. The same command again copies them once more.
+Items that only the current table has are kept. They were written after the restored time, and overwritten items do not include them: stock
+is too high, and payment intents have older totals than their attempts. So without --missing the command lists such items and stops, unless
+--overwrite is given. An interrupted run leaves items with `restoring`. Running the same command again copies them again.
 
-Stop the writers first, and read "One table is restored" in localstack/README.md: it says what to do afterwards. The restored table is kept
-too; delete it when all is well.
+Stop the writers first, and read "One table is restored" in localstack/README.md, which also has the steps that follow. The restored table
+is kept; delete it after the restore is verified.
 """
 
 import time
@@ -56,7 +56,7 @@ def restore(shop, args):
     present = f"{shop.name}-{args.table}"
     source = getattr(args, "from") or from_point_in_time(dynamodb, present, args.at)
     if source == present:
-        raise CommandError(f"{source} is the table of the deployment itself: --from names another one.")
+        raise CommandError(f"{source} is the table of the deployment itself: --from must name another table.")
     copy = Copy(dynamodb, source, present, args.missing, args.dry_run)
     show_later_items(copy, args)
     counts = copy.run()
@@ -67,15 +67,15 @@ def restore(shop, args):
 
 
 def show_later_items(copy, args):
-    """Lists the items that only the present table has, and refuses to overwrite the others without --overwrite."""
+    """Lists the items that only the current table has. Rejects overwriting the others without --overwrite."""
     if args.missing or not copy.only_present:
         return
     print(f"{sum(copy.only_present.values())} items are only in {copy.target} and stay:")
     deployment.table(("kind", "items"), sorted(copy.only_present.items()))
     if args.overwrite:
         return
-    refusal = (f"Items that only {copy.target} has were written after the restored time, and overwritten items would not count them:"
-               " use --missing, which is safe because it changes no present item, or --overwrite after reading section 8 of"
+    refusal = (f"Items that only {copy.target} has were written after the restored time, and overwritten items would not include them:"
+               " use --missing, which is safe because it changes no existing item, or --overwrite after reading section 8 of"
                " localstack/README.md.")
     if not args.dry_run:
         raise CommandError(refusal)
@@ -83,9 +83,9 @@ def show_later_items(copy, args):
 
 
 def from_point_in_time(dynamodb, present, at):
-    """Restores `present` as it was at `at` into a table of its own; one that an earlier run has begun is used again."""
+    """Restores `present` as of `at` into a new table. Reuses the table of an earlier run."""
     if not at:
-        raise CommandError("Say which time: --at 2026-11-28T10:00, in UTC. Or --from, if the restored table is there already.")
+        raise CommandError("Say which time: --at 2026-11-28T10:00, in UTC. Use --from if the table is already restored.")
     at = datetime.fromisoformat(moment(at).replace("Z", "+00:00"))
     target = f"{present}-at-{at:%Y%m%d-%H%M%S}"
     if state_of(dynamodb, target) is None:
@@ -94,7 +94,7 @@ def from_point_in_time(dynamodb, present, at):
     until = time.monotonic() + PATIENCE_SECONDS
     while state_of(dynamodb, target) != "ACTIVE":
         if time.monotonic() > until:
-            raise CommandError(f"{target} is not ready after a day. Run the same command again, or look at it in the console.")
+            raise CommandError(f"{target} is not ready after a day. Run the same command again, or check its state in the console.")
         time.sleep(POLL_SECONDS)
     return target
 
@@ -127,8 +127,8 @@ class Copy:
         return {"copied": copied, "kept": seen - copied, "epochs": self.epochs}
 
     def compared(self):
-        """By how much the versions of each kind of record grow (above every version that either table has), and how many items of each kind
-        of key only the present table has."""
+        """Returns by how much the versions of each kind of record grow, so that they exceed every version in either table. Also returns the
+        number of items of each kind that only the current table has."""
         newest, in_source, only_present = defaultdict(int), set(), Counter()
         for table in (self.source, self.target):
             for items in self.pages(table):
@@ -146,8 +146,8 @@ class Copy:
             yield page["Items"]
 
     def copy(self, item):
-        """Whether it is copied: not where the present item is to be kept, or has changed while this ran. A present item with `restoring` was
-        left by a run that was interrupted, or by a put that was repeated because its answer was lost."""
+        """Copies one item, and returns whether it was copied. It is skipped if the current item must be kept or has changed during this run. A
+        current item with `restoring` was left by an interrupted run, or by a put that was retried because its response was lost."""
         key = {name: item[name] for name in self.keys}
         if self.is_dry_run:
             return not self.only_missing or self.is_absent(key)
@@ -173,7 +173,7 @@ class Copy:
 
 
 def group_of(item):
-    """The kind of a record: `ORDER`, `STOCK`, `INTENT` … Sort keys that begin with a time or an id name no kind."""
+    """The kind of a record: `ORDER`, `STOCK`, `INTENT` … A sort key that begins with a time or an id does not contain the kind."""
     sort = item.get("sk", {}).get("S", "")
     return (sort if sort[:1].isupper() else item["pk"]["S"]).split("#")[0]
 
@@ -184,12 +184,12 @@ def raised(item, by):
 
 def arguments():
     parser = Parser(description=__doc__)
-    parser.add_argument("table", choices=sorted([*TABLES, *NOT_RESTORED]), help="which table")
-    parser.add_argument("--at", help="as it was then, in UTC: 2026-11-28T10:00")
+    parser.add_argument("table", choices=sorted([*TABLES, *NOT_RESTORED]), help="the table to restore")
+    parser.add_argument("--at", help="the time to restore, in UTC: 2026-11-28T10:00")
     parser.add_argument("--from", help="copy from this table instead")
-    parser.add_argument("--missing", action="store_true", help="copy only items that the present table lacks")
-    parser.add_argument("--overwrite", action="store_true", help="overwrite, even if items that only the present table has then do not fit")
-    parser.add_argument("--dry-run", action="store_true", help="count, and write nothing")
+    parser.add_argument("--missing", action="store_true", help="copy only items that the current table lacks")
+    parser.add_argument("--overwrite", action="store_true", help="overwrite items even if the current table has newer items that would become inconsistent")
+    parser.add_argument("--dry-run", action="store_true", help="count the items, and write nothing")
     deployment.options(parser)
     return parser
 

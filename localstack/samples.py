@@ -2,13 +2,13 @@
 """Invokes functions with the sample events in events/, adapted to the running local stack.
 
     samples.py create-order              one function with its sample
-    samples.py create-order --via docker the same in Lambda's own image, with sam local
-    samples.py get-order --event FILE    an event of your own, sent as it is
-    samples.py --all                     every sample in alphabetical order; fails if one does not succeed or the records do not balance
+    samples.py create-order --via docker the same in Lambda's image, with sam local
+    samples.py get-order --event FILE    another event, sent unchanged
+    samples.py --all                     all samples in alphabetical order; fails if a sample fails or the records do not balance
 
-A file cannot know the ids, tokens, versions and secrets of a running stack. So each sample is sent about a user, a product and an order
-that exist: this tool makes them through the public API, in the state that the operation needs. Samples therefore succeed, may be repeated,
-and leave stock, payments and the ledger balanced.
+A file cannot contain the ids, tokens, versions and secrets of a running stack. So this tool creates a user, a product and an order through
+the public API, in the state that the operation needs, and replaces the ids in the sample. Samples therefore succeed, can be repeated, and
+leave stock, payments and the ledger balanced.
 """
 
 import base64
@@ -41,13 +41,13 @@ PAYMENT = "pay_0199c2a8-0000-7000-8000-0000000000f1_0199c2a8-0000-7000-8000-0000
 NOTIFICATION = "ntf_0199c2a8-0000-7000-8000-0000000000e1"
 TOTAL = "5998"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
-# The state that the order of a sample is in. Commands that give stock or money back refer to an order that was cancelled: repeated to it
-# they change nothing, while they would take the goods of a paid order away.
+# The state of the order in a sample. Commands that release stock or refund money refer to a cancelled order, which they do not change. They
+# would release the stock of a paid order.
 ORDER_STATES = {
     "ship-order": "paid", "deliver-order": "shipped", "cancel-order": "open", "create-payment": "open", "publish-order-events": "open",
     "publish-payment-events": "open", "release-stock": "cancelled", "cancel-payment": "cancelled", "refund-payment": "cancelled",
 }
-# These samples are about a user who does not exist: they would erase what other samples need.
+# These samples refer to an unknown user: they would erase data that other samples need.
 NOT_ABOUT_ADA = ("forget-recipient",)
 SECONDS = 60
 
@@ -77,7 +77,7 @@ class Samples:
     # --- Ada ---------------------------------------------------------------------------------------------------------
 
     def log_in(self):
-        """Logs Ada in, whichever password a sample has given her; registers her if she is gone."""
+        """Logs in as Ada, with any of the passwords that samples set. Registers her if her account is deleted."""
         passwords = [self.register["password"], body_of(sample("change-password"))["new_password"],
                      body_of(sample("confirm-password-reset"))["new_password"]]
         self.public.register(self.register)
@@ -90,12 +90,12 @@ class Samples:
         raise CommandError(f"{self.register['email']} has a password that no sample uses: run make down, then make up.")
 
     def fresh_ada(self):
-        """Deletes Ada and registers her again: a new account has a verification link."""
+        """Deletes Ada's account and registers her again, because only a new account has a verification link."""
         self.ada.call("DELETE", "/users/me")
         self.log_in()
 
     def mailed_token(self, page, since):
-        """The token of the newest link to `page` in a mail to Ada, among the mails that came after the first `since`."""
+        """Returns the token of the newest link to `page` in a mail to Ada, ignoring the first `since` mails."""
         def found():
             tokens = [match[1] for mail in self.mails()[since:] if self.register["email"] in mail["To"]
                       and (match := re.search(rf"{page}#token=([\w.-]+)", json.dumps(mail)))]
@@ -107,10 +107,10 @@ class Samples:
         with urllib.request.urlopen(f"{self.stack.endpoint}/_ministack/ses/messages", timeout=10) as response:
             return [mail for account in json.load(response)["messages"].values() for mail in account]
 
-    # --- what samples are about --------------------------------------------------------------------------------------
+    # --- records for the samples -------------------------------------------------------------------------------------
 
     def product(self):
-        """An active product with stock: the one of the samples, or a new one after a sample has archived it."""
+        """Returns an active product with stock: that of the samples, or a new one if a sample has archived it."""
         kept = self.stack.state.get("samples", {}).get("product")
         answer = self.public.call("GET", f"/products/{kept}", expect=(200, 404)) if kept else None
         if answer and answer.status == 200 and answer.body["active"]:
@@ -127,7 +127,7 @@ class Samples:
         return product
 
     def order(self, state):
-        """An order of Ada's in this state: the last one, where it is still in it."""
+        """Returns an order of Ada in this state: the previous one if it is still in the state, else a new one."""
         kept = self.stack.state.get("samples", {}).get(state)
         if kept:
             answer = self.ada.call("GET", f"/orders/{kept}", expect=(200, 404))
@@ -160,7 +160,7 @@ class Samples:
             time.sleep(0.3)
 
     def end_unpaid_orders(self):
-        """Cancels Ada's unpaid orders: an account may have few of them at a time."""
+        """Cancels Ada's unpaid orders, whose number per account is limited."""
         for order in list(self.ada.items("/orders?status=pending")):
             self.ada.call("POST", f"/orders/{order['id']}/cancel", {"reason": "Replaced by another sample"}, expect=(202, 409))
 
@@ -185,7 +185,7 @@ class Samples:
             event = prepare(event)
         text = json.dumps(event)
         for what, there, here in self.replacements(operation, event, text):
-            there, here = (json.dumps(each or "")[1:-1] for each in (there, here))  # as they are written in the text
+            there, here = (json.dumps(each or "")[1:-1] for each in (there, here))  # as JSON writes them
             if there and there in text and there != here:
                 text = text.replace(there, here)
                 self.replaced += [what] if there != TRACE else []
@@ -264,7 +264,7 @@ class Samples:
         return with_body(event, token=self.mailed_token("withdraw-email-change", seen))
 
     def for_receive_payment_webhook(self, event):
-        """Signs the body, with the real ids in it, by the stack's own secret."""
+        """Signs the body with the real ids, using the secret of the stack."""
         order = self.order("paid")
         payment = self.payment(order)
         body = event["body"].replace(PAYMENT, payment["id"]).replace(ORDER, order["id"])
@@ -276,7 +276,7 @@ class Samples:
         return with_header(event | {"body": body}, "stripe-signature", f"t={now},v1={signature}")
 
     def for_record_entry(self, event):
-        """Sends an entry that the ledger has already: recorded once more it changes nothing."""
+        """Sends an entry that the ledger has recorded, so that the sample changes nothing."""
         order = self.order("paid")
 
         def entries():
@@ -300,7 +300,7 @@ class Samples:
         return self.with_image(event, "products", {"pk": f"PRODUCT#{self.product()['id']}"})
 
     def for_publish_stock_events(self, event):
-        """The reservation of a paid order, as it was held and committed: its entries are in the ledger already."""
+        """Sends the changes of a paid order's reservation, held and committed, whose entries the ledger has recorded."""
         event = self.with_image(event, "stock", {"pk": f"RESERVATION#{self.order('paid')['id']}"})
         record = event["Records"][0]
         committed = record["dynamodb"]["NewImage"]
@@ -313,7 +313,7 @@ class Samples:
         return event | {"Records": [record, change]}
 
     def with_image(self, event, table, key):
-        """The first record of the event, about the item that really has this key, as if it had just been put."""
+        """Replaces the image in the first record of the event with the item that has this key, as an insert."""
         found = self.stack.client("dynamodb").get_item(
             TableName=f"{local.STACK}-{table}", Key={name: {"S": value} for name, value in key.items()}, ConsistentRead=True)
         record = event["Records"][0] | {"eventName": "INSERT"}
@@ -333,8 +333,8 @@ def is_in(order, state):
     }[state]
 
 
-def is_about_something(operation, event):
-    """Whether a sample names ids, tokens or secrets that only a running stack knows."""
+def depends_on_stack(operation, event):
+    """Whether a sample contains ids, tokens or secrets that depend on the running stack."""
     text = json.dumps(event)
     return (any(id in text for id in (USER, SESSION, ORDER, NOTIFICATION, *PRODUCTS)) or "Authorization" in text or "SecretId" in text
             or "refresh_token" in text or hasattr(Samples, "for_" + operation.replace("-", "_")))
@@ -384,7 +384,7 @@ def invoke(_shop, args):
         event = json.loads(Path(args.event).read_text())
     else:
         event = sample(args.operation)
-        event = Samples(stack).adapted(args.operation) if is_about_something(args.operation, event) else event
+        event = Samples(stack).adapted(args.operation) if depends_on_stack(args.operation, event) else event
     function = f"{local.STACK}-{args.operation}"
     answer = (local.call_in_docker if args.via == "docker" else local.call)(stack, function, event)
     print(json.dumps(answer, indent=2, ensure_ascii=False))
@@ -397,14 +397,14 @@ def invoke_all(stack):
         try:
             answer = local.call(stack, f"{local.STACK}-{operation}", Samples(stack).adapted(operation))
             problem = None if succeeded(answer) else json.dumps(answer)
-        except Exception as error:  # the next sample is tried all the same
+        except Exception as error:  # continue with the next sample
             problem = str(error)
         print(f"{operation:28} {'success' if problem is None else 'FAILED: ' + problem}", flush=True)
         if problem is not None:
             failed.append(operation)
     if failed:
-        raise CommandError(f"{len(failed)} of {len(operations)} samples do not succeed: {', '.join(failed)}.")
-    print(f"All {len(operations)} samples succeed. Stock, payments and ledger of what they touched:")
+        raise CommandError(f"{len(failed)} of {len(operations)} samples failed: {', '.join(failed)}.")
+    print(f"All {len(operations)} samples succeeded. Reconciliation of their records:")
     command = [sys.executable, local.HERE / "reconcile.py", "--name", stack.name, "--since", began.isoformat()]
     environment = {name: value for name, value in os.environ.items() if name != "FERROCART_STACK"}
     if subprocess.run(command, env=environment).returncode != 0:
@@ -413,9 +413,9 @@ def invoke_all(stack):
 
 if __name__ == "__main__":
     parser = Parser(description=__doc__)
-    parser.add_argument("operation", nargs="?", help="for example create-order")
-    parser.add_argument("--event", help="a file other than events/<operation>.json, sent as it is")
-    parser.add_argument("--via", choices=["docker"], help="run the function in Lambda's own image, with sam local")
+    parser.add_argument("operation", nargs="?", help="the operation, such as create-order")
+    parser.add_argument("--event", help="send this file unchanged instead of events/<operation>.json")
+    parser.add_argument("--via", choices=["docker"], help="run the function in Lambda's image, with sam local")
     parser.add_argument("--all", action="store_true", help="invoke every function with its sample")
     deployment.options(parser)
     raise SystemExit(deployment.main(parser, invoke))

@@ -2,16 +2,16 @@
 """The local stack: an emulator of AWS on this machine, with Ferrocart deployed to it.
 
     stack.py setup      installs the pinned tools into localstack/.venv*
-    stack.py check      says whether the port is free, before anything is built
+    stack.py check      checks that the port is free, before the build
     stack.py start      starts the emulator in the background
     stack.py deploy     deploys the templates with the built functions
-    stack.py seed       registers an admin and a customer, fills the shop
-    stack.py run CMD    does all that on a free port, runs CMD, stops (for tests)
+    stack.py seed       registers an admin and a customer, and creates products with stock
+    stack.py run CMD    starts and deploys a stack on a free port, runs CMD, stops the stack (for tests)
     stack.py stop | status | url | greet | token
-    stack.py sam-local  writes what sam local needs to run functions in Docker against this stack
+    stack.py sam-local  writes the files with which sam local runs functions in Docker against this stack
 
-Several stacks live side by side: --name keeps their state apart, in localstack/.state/<name>/.
-Only AWS_ENDPOINT_URL ties any of this to the emulator: the same template and functions run on AWS and on LocalStack.
+Several stacks can run at the same time: --name selects one, whose state is in localstack/.state/<name>/.
+Only AWS_ENDPOINT_URL refers to the emulator: the same templates and functions run on AWS and on LocalStack.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ REGION = "us-east-1"
 DEFAULT_PORT = 4566
 PROGRESS_SECONDS = 5
 STACK = "ferrocart"
-ALIAS = "live"  # the version of each function that a release has made current
+ALIAS = "live"  # the alias of the current version of each function
 CAPABILITIES = ("CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 
 sys.path.insert(0, str(HERE))
@@ -50,7 +50,7 @@ from client import Api, ApiError  # noqa: E402
 
 
 class CommandError(Exception):
-    """Something the reader can put right. The message says how."""
+    """An error that the user can correct. The message says how."""
 
 
 STARTED = time.monotonic()
@@ -64,7 +64,7 @@ def say(text):
 
 
 def setup(_args=None):
-    """Installs what is missing. A venv is as it should be when its stamp is the hash of its requirements."""
+    """Installs missing tools. A venv is up to date if its stamp is the hash of its requirements."""
     if not shutil.which("cargo"):
         raise CommandError("Rust is missing: install it from https://rustup.rs, then open a new shell.")
     wanted = [(EMULATOR, "requirements-emulator.txt", "the emulator"), (TOOLS, "requirements-tools.txt", "the SAM tools")]
@@ -72,7 +72,7 @@ def setup(_args=None):
 
 
 def setup_release(_args=None):
-    """Installs what builds for AWS as well."""
+    """Installs the tools and those that build for AWS."""
     setup()
     wanted = (HERE / ".venv-release", "requirements-release.txt", "the release tools")
     install([wanted] if stamp(wanted[0]) != digest(wanted[1]) else [])
@@ -82,10 +82,10 @@ def install(wanted):
     if not wanted:
         return
     try:
-        import ensurepip  # noqa: F401 (Debian keeps it in a package of its own)
+        import ensurepip  # noqa: F401 (a separate package on Debian)
         import venv  # noqa: F401
     except ImportError:
-        raise CommandError("Python cannot make virtual environments here: run apt-get install -y python3-venv.") from None
+        raise CommandError("Python cannot create virtual environments here: run apt-get install -y python3-venv.") from None
     running = []
     for place, requirements, what in wanted:
         say(f"installing {what} into {place.relative_to(ROOT)} (once, about half a minute)")
@@ -95,7 +95,7 @@ def install(wanted):
         running.append((place, requirements, what, subprocess.Popen(["sh", "-c", script], stdout=2)))
     for place, requirements, what, process in running:
         if process.wait() != 0:
-            raise CommandError(f"{what} could not be installed: read pip's lines above, then run make again.")
+            raise CommandError(f"{what} could not be installed: see the output of pip above, then run make again.")
         (place / ".stamp").write_text(digest(requirements))
 
 
@@ -108,7 +108,7 @@ def digest(requirements):
 
 
 def in_the_venv():
-    """Continues in the emulator's Python, which has boto3."""
+    """Restarts the command in the emulator's Python, which has boto3."""
     python = EMULATOR / "bin/python"
     if Path(sys.prefix) == EMULATOR:
         return
@@ -143,7 +143,7 @@ class Stack:
         return self.folder / "emulator.log"
 
     def running(self):
-        """Whether the recorded emulator runs and answers. Its key identifies it among processes on the port."""
+        """Whether the recorded emulator process exists and answers on its port."""
         return bool(self.state.get("pid")) and alive(self.state["pid"]) and answers(self.endpoint)
 
     def must_run(self):
@@ -156,7 +156,7 @@ class Stack:
             raise CommandError("The local stack is running but nothing is deployed to it: run make up.")
 
     def environment(self):
-        """What a program needs to talk to this stack and to nothing else: no profile, no real account."""
+        """The environment with which a program uses only this stack: no profile and no real account."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         return kept | {
             "AWS_ENDPOINT_URL": self.endpoint,
@@ -189,7 +189,7 @@ def alive(pid):
         return False
     except PermissionError:
         return True
-    try:  # a child that died and was not waited for
+    try:  # a child that exited and was not reaped
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return True
@@ -217,7 +217,7 @@ def wait_for(what, ready, seconds=30, pause=0.05):
 
 
 def wanted_port(args):
-    """The port that was asked for; `None` where nothing was said. 0 takes a free one."""
+    """The requested port; `None` if none is set. 0 selects a free one."""
     text = str(args.port) if getattr(args, "port", None) is not None else os.environ.get("GATEWAY_PORT") or os.environ.get("PORT")
     if not text:
         return None
@@ -227,7 +227,7 @@ def wanted_port(args):
 
 
 def check(args):
-    """Refuses a port that cannot be used. `make up` calls it before it builds anything."""
+    """Rejects a port that cannot be used. `make up` calls it before the build."""
     stack, port = Stack(args.name), wanted_port(args)
     if stack.running():
         if port not in (None, 0, stack.state["port"]):
@@ -249,14 +249,14 @@ def start(args):
     else:
         check(args)
         if stack.state.get("pid"):
-            say("the emulator that ran here ended without make down, so its data is lost: this is a new, empty shop")
+            say("the previous emulator ended without make down, so its data is lost: starting an empty shop")
     port = DEFAULT_PORT if port is None else port or free_port()
     shutil.rmtree(stack.folder, ignore_errors=True)
     (stack.folder / "tmp").mkdir(parents=True)
-    # With --auth the deployer's key is the root of the account and every function runs under its own role.
+    # With --auth the deployer's key belongs to the root user, and each function runs under its own role.
     key, secret = ("ferrocart-deployer", secrets.token_hex(20)) if args.auth else ("test", "test")
     endpoint = f"http://127.0.0.1:{port}"
-    # A clean environment: functions inherit it. AWS_ENDPOINT_URL keeps them from calling the real AWS.
+    # Functions inherit this clean environment. AWS_ENDPOINT_URL prevents calls to the real AWS.
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(stack.folder / "tmp"),
@@ -284,7 +284,7 @@ def start(args):
     def ready():
         if process.poll() is not None:
             last = "\n".join(stack.log.read_text(errors="replace").splitlines()[-5:])
-            raise CommandError(f"The emulator died at its start. Its last lines, from {stack.log}:\n{last}")
+            raise CommandError(f"The emulator failed to start. The last lines of {stack.log}:\n{last}")
         return answers(endpoint)
 
     wait_for("The emulator", ready)
@@ -303,7 +303,7 @@ def in_use(port):
 
 
 def stop(args):
-    """Stops the emulator and every function process that it started: they are one process group."""
+    """Stops the emulator and the function processes that it started, which are one process group."""
     stack = Stack(args.name)
     pid = stack.state.get("pid")
     if pid and is_ours(pid):
@@ -323,7 +323,7 @@ def stop(args):
 
 
 def is_ours(pid):
-    """Whether this process is an emulator that we started: process ids are used again after a restart of the machine."""
+    """Whether this process is an emulator of this tool. Process ids are reused after a restart of the machine."""
     try:
         return b"emulator.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -352,10 +352,10 @@ def deploy(args):
         "Architecture": "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64",
         "PaymentProvider": "simulated",
         "SenderAddress": "shop@ferrocart.example",
-        "NetworkBurst": "1000000",  # all clients have one address here
+        "NetworkBurst": "1000000",  # all local clients have the same address
         "NetworkUnpaidOrders": "1000000",
-        "AccountConcurrency": "100",  # an execution is a process here
-        "RetrySeconds": "5",  # lost messages are re-sent sooner here
+        "AccountConcurrency": "100",  # each execution is a process on this machine
+        "RetrySeconds": "5",  # shortens the wait for lost messages
         "LogLevel": os.environ.get("LOG_LEVEL", "info"),
     } | dict(each.split("=", 1) for each in args.parameter)
     import templates
@@ -363,7 +363,7 @@ def deploy(args):
     template = templates.write(ROOT, archives, parameters, lambda name: archives / f"{name}.zip")
     version = deployed_version(template, parameters)
     if stack.state.get("version") == version and stack.state.get("url"):
-        say(f"nothing has changed since the last deployment: {stack.state['url']}")
+        say(f"no changes since the last deployment: {stack.state['url']}")
         return
     say("deploying the templates with sam deploy")
     started = time.monotonic()
@@ -380,10 +380,10 @@ def deploy(args):
         show_progress(stack, process)
     if process.returncode != 0:
         if not stack.running():
-            raise CommandError(f"The emulator died during the deployment: its last lines are in {stack.log}. Run make down, then make up.")
+            raise CommandError(f"The emulator exited during the deployment: see {stack.log}. Run make down, then make up.")
         lines = Path(log.name).read_text(errors="replace").splitlines()
-        told = [line for line in lines if "FAILED" in line or "Error" in line] or lines
-        raise CommandError("sam deploy failed, its whole output is in " + log.name + ":\n" + "\n".join(told[-12:]))
+        relevant = [line for line in lines if "FAILED" in line or "Error" in line] or lines
+        raise CommandError("sam deploy failed; its complete output is in " + log.name + ":\n" + "\n".join(relevant[-12:]))
     say(f"sam deploy took {time.monotonic() - started:.1f} s")
     outputs = {each["OutputKey"]: each["OutputValue"]
                for each in stack.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0].get("Outputs", [])}
@@ -414,8 +414,8 @@ def deployed_version(template, parameters):
 
 
 def show_progress(stack, process):
-    """Says every few seconds how many resources are done, until the deployment ends."""
-    client, said = stack.client("cloudformation"), None
+    """Prints the number of deployed resources every few seconds until the deployment ends."""
+    client, printed = stack.client("cloudformation"), None
     while True:
         try:
             process.wait(timeout=PROGRESS_SECONDS)
@@ -424,15 +424,15 @@ def show_progress(stack, process):
             pass
         try:
             done = sum(each["ResourceStatus"].endswith("_COMPLETE") for each in stack_resources(client, STACK))
-        except Exception:  # the stack does not exist yet, or the emulator is busy: the next check decides
+        except Exception:  # the stack does not exist yet, or the emulator is busy: try again at the next check
             done = 0
-        if done != said:
+        if done != printed:
             say(f"  {done} resources done" if done else "  uploading the functions")
-            said = done
+            printed = done
 
 
 def stack_resources(client, name):
-    """The resources of a stack and of those nested in it."""
+    """Returns the resources of a stack and its nested stacks."""
     found, names = [], [name]
     while names:
         for page in client.get_paginator("list_stack_resources").paginate(StackName=names.pop()):
@@ -443,9 +443,9 @@ def stack_resources(client, name):
 
 
 def package(profile):
-    """Puts every built function where the templates look for it, zips it, and returns the folder. What has not changed is not zipped again.
+    """Copies each built function to the path that the templates name, zips changed ones, and returns the folder.
 
-    sam would zip all of them at every deployment, which takes half a minute; so it gets copies of the templates with the zips in them.
+    sam would zip all functions at every deployment, which takes half a minute. So it gets copies of the templates that name the zips.
     """
     names = sorted(path.stem for path in ROOT.glob("functions/*/src/bin/*.rs"))
     built = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / profile
@@ -463,7 +463,7 @@ def package(profile):
         if not (archive.exists() and archive.stat().st_mtime_ns == target.stat().st_mtime_ns):
             part = archive.with_suffix(".part")
             with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
-                entry = zipfile.ZipInfo("bootstrap")  # without a time, so that the same function is the same zip
+                entry = zipfile.ZipInfo("bootstrap")  # without a timestamp, so that equal functions give equal zips
                 entry.external_attr, entry.compress_type = 0o755 << 16, zipfile.ZIP_DEFLATED
                 file.writestr(entry, target.read_bytes(), compresslevel=1)
             os.utime(part, ns=(target.stat().st_mtime_ns,) * 2)
@@ -479,9 +479,9 @@ def same(one, other):
 
 
 def put_gateway_responses(stack, api_id, parameters):
-    """The emulator reads paths from the API's document but not gateway responses, so they are put one by one.
+    """Sets each gateway response, because the emulator reads only paths from the API's document.
 
-    On AWS they are part of the deployment that CloudFormation makes.
+    On AWS, CloudFormation deploys them.
     """
     import templates
 
@@ -501,7 +501,7 @@ def put_gateway_responses(stack, api_id, parameters):
 
 
 def rotate_signing_key(stack):
-    """Does what Secrets Manager does on AWS when a rotation is due. The emulator has no such timer."""
+    """Runs the rotation that Secrets Manager starts on AWS. The emulator has no such timer."""
     secret = stack.client("secretsmanager").get_secret_value(SecretId=f"{STACK}/signing-key")
     if json.loads(secret["SecretString"]).get("keys"):
         return
@@ -511,10 +511,10 @@ def rotate_signing_key(stack):
 
 
 def call(stack, function, event):
-    """Invokes a function and returns its answer. Raises the error of the function."""
+    """Invokes a function and returns its response. Raises the error of the function."""
     try:
         result = stack.client("lambda").invoke(FunctionName=f"{function}:{ALIAS}", Payload=json.dumps(event).encode())
-    except Exception as error:  # botocore makes its classes at run time
+    except Exception as error:  # botocore creates its error classes at run time
         raise CommandError(f"{function} could not be invoked: {error}") from error
     payload = result["Payload"].read().decode()
     if result.get("FunctionError"):
@@ -530,9 +530,9 @@ def sample():
 
 
 def seed(args):
-    """Everything goes through the public API, but for the one step that IAM alone may do, the first admin.
+    """Creates the sample data through the public API. Only the first admin is granted by an invocation, which IAM authorizes.
 
-    Repeating it changes nothing: each request carries the key it carried the first time.
+    A repeated call changes nothing, because each request has a fixed idempotency key.
     """
     in_the_venv()
     stack = Stack(args.name)
@@ -552,7 +552,7 @@ def seed(args):
     say(f"sample data: {len(data['users'])} users, {len(data['products'])} products with stock")
 
 
-# --- looking and asking ------------------------------------------------------------------------------------------------
+# --- status and tokens -------------------------------------------------------------------------------------------------
 
 
 def status(args):
@@ -572,7 +572,7 @@ def url(args):
 
 
 def greet(args):
-    """Says what is there now and what to do with it."""
+    """Prints the address of the running stack, its users and example commands."""
     stack, users = Stack(args.name), sample()["users"]
     stack.must_be_deployed()
     width = max(len(user["email"]) for user in users.values())
@@ -581,10 +581,10 @@ def greet(args):
 Ferrocart runs at
   {stack.state['url']}
 
-Log in with POST /users/login, or take a token with: make -s token USER=admin
+Log in with POST /users/login, or print a token with: make -s token USER=admin
 {people}
 
-For instance:
+Examples:
   curl -s $(make -s url)/products
   curl -s $(make -s url)/orders -H "Authorization: Bearer $(make -s token)"
 
@@ -594,7 +594,7 @@ Next: make demo, make logs, make invoke OP=create-order, make test, and make dow
 def token(args):
     user = sample()["users"].get(args.user)
     if not user:
-        raise CommandError(f"There is no user called {args.user}: say USER=admin or USER=customer.")
+        raise CommandError(f"There is no user {args.user}: write USER=admin or USER=customer.")
     print(Stack(args.name).api().log_in(user["email"], user["password"]).token)
 
 
@@ -602,7 +602,7 @@ def token(args):
 
 
 def sam_local(args):
-    """Writes what sam local needs to run functions in Docker against this stack, and prints how to use it."""
+    """Writes the files with which sam local runs functions in Docker against this stack, and prints the command."""
     in_the_venv()
     stack = Stack(args.name)
     stack.must_be_deployed()
@@ -611,19 +611,19 @@ def sam_local(args):
 
 
 def write_for_sam_local(stack):
-    """Writes copies of the templates, the values of its variables and sam's options into one folder: sam finds the last beside the first.
+    """Writes copies of the templates, the values of their variables and sam's options into one folder. sam reads its options from there.
 
-    sam local deploys nothing, so it would call a table what the template calls it: the values are those of the deployed functions.
-    It hands on only variables that the templates declare: so these copies also declare where the stack is and a key for it, or the
-    functions would talk to the real AWS. The values file outranks the shell, so no real key in the shell gets in.
+    sam local deploys nothing, so it cannot resolve the names of resources: the values are those of the deployed functions. It passes only
+    variables that the templates declare, so the copies also declare the address and key of the stack. Without them the functions would call
+    the real AWS. The values file overrides the shell, so a real key in the shell is not used.
     """
     import templates
 
     if platform.system() != "Linux":
         raise CommandError("Lambda's image runs Linux, but the functions are built for this machine: invoke them without Docker.")
     if stack.state["bind"] == "127.0.0.1":
-        raise CommandError("The stack listens on 127.0.0.1, where containers do not reach it: run make down, then make up BIND_HOST=0.0.0.0."
-                      " Every host that reaches this machine then reaches the stack.")
+        raise CommandError("The stack listens on 127.0.0.1, which containers cannot reach: run make down, then make up BIND_HOST=0.0.0.0."
+                      " Every host that can reach this machine can then reach the stack.")
     place = stack.folder / "sam-local"
     place.mkdir(exist_ok=True)
     reach = {"AWS_ENDPOINT_URL": f"http://host.docker.internal:{stack.state['port']}", "AWS_REGION": REGION,
@@ -646,12 +646,12 @@ def resource_of(function):
 
 
 def call_in_docker(stack, function, event):
-    """Does what `call` does, in a container that sam starts. What sam and the function say goes to the terminal."""
+    """Invokes a function as `call` does, in a container that sam starts. The output of sam and of the function goes to the terminal."""
     command = [TOOLS / "bin/sam", "local", "invoke", resource_of(function), "--template", write_for_sam_local(stack), "--event", "-"]
     result = subprocess.run(command, cwd=ROOT, input=json.dumps(event), stdout=subprocess.PIPE, text=True,
                             env=stack.environment() | {"SAM_CLI_TELEMETRY": "0"})
     if result.returncode != 0:
-        raise CommandError("sam local could not run the function: it says why above.")
+        raise CommandError("sam local could not run the function: see its output above.")
     lines = result.stdout.strip().splitlines()
     answer = json.loads(lines[-1]) if lines else None
     if isinstance(answer, dict) and "errorType" in answer:
@@ -663,7 +663,7 @@ def call_in_docker(stack, function, event):
 
 
 def run(args):
-    """Starts a stack of its own on a free port, runs a command against it and stops it, whatever happens."""
+    """Starts a separate stack on a free port, runs a command against it, and always stops the stack."""
     def interrupted(number, _frame):
         raise KeyboardInterrupt(number)
 
@@ -701,11 +701,11 @@ def main():
     def command(function, *options, name=None):
         each = commands.add_parser(name or function.__name__, help=(function.__doc__ or "").strip().split("\n")[0])
         each.set_defaults(function=function)
-        each.add_argument("--name", default="local" if function is not run else "test", help="which stack (default: %(default)s)")
+        each.add_argument("--name", default="local" if function is not run else "test", help="the local stack (default: %(default)s)")
         for flags, settings in options:
             each.add_argument(*flags, **settings)
 
-    port = (["--port"], {"help": "0 takes a free one (default: GATEWAY_PORT, PORT or 4566)"})
+    port = (["--port"], {"help": "0 selects a free one (default: GATEWAY_PORT, PORT or 4566)"})
     auth = (["--auth"], {"action": "store_true", "help": "enforce IAM: each function runs under its own role"})
     profile = (["--profile"], {"default": "quick", "help": "the build profile of the functions (default: quick)"})
     parameter = (["--parameter"], {"action": "append", "default": [], "metavar": "NAME=VALUE", "help": "a template parameter"})

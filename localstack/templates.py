@@ -1,8 +1,8 @@
-"""Copies of template.yaml and of the services' templates for one deployment.
+"""Copies template.yaml and the services' templates for one deployment.
 
-A release is published as new versions of the functions whose code has changed, and SAM sees no change where only the value of a
-parameter is another one. So each copy of a service's template has a digest of the settings that the service gets in the environment of its
-functions: a setting that changes publishes all functions of that service anew, and no others.
+A release publishes new versions of the functions whose code has changed. SAM does not detect a change of a parameter's value alone. So each
+copy of a service's template adds a digest of the service's settings to the environment of its functions. A changed setting then publishes
+new versions of all functions of that service, and of no others.
 """
 
 import hashlib
@@ -13,11 +13,11 @@ import yaml
 
 ROOT_TEMPLATE = "template.yaml"
 SERVICES = "functions/*/template.yaml"
-VARIABLES = "      Variables:\n"  # the first are those of the Globals
+VARIABLES = "      Variables:\n"  # the first ones are in Globals
 
 
 class Loader(yaml.SafeLoader):
-    """Reads a template without what the short tags of CloudFormation mean."""
+    """Reads a template, and ignores the short tags of CloudFormation."""
 
 
 def plain(loader, _suffix, node):
@@ -34,15 +34,15 @@ def read(path):
 
 
 def paths(source):
-    """The template of the shop, then those of the services."""
+    """Returns the path of the root template, then those of the services."""
     return [source / ROOT_TEMPLATE, *sorted(source.glob(SERVICES))]
 
 
 def write(source, place, parameters, code=None, variables=None):
-    """Writes the templates of the folder `source` to the folder `place`, and returns the path of the shop's.
+    """Copies the templates of the folder `source` to the folder `place`, and returns the path of the root template.
 
-    `code` gives the place of a function's code by the function's name; without it that is where the template says. `variables` are declared for every
-    function, besides the digest.
+    `code` maps a function's name to the path of its code; the default is the path in the template. `variables` are declared for every
+    function, in addition to the digest.
     """
     defaults = {name: each.get("Default") for name, each in read(source / ROOT_TEMPLATE)["Parameters"].items()}
     for path in paths(source):

@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""Looks for secrets where none may be: in the logs, tables, messages and mails that a run of the tests has left on its stack.
+"""Searches the logs, tables, messages and mails of a finished test run for secrets.
 
     leaks.py        run by `make test` after the tests, with the variables that `stack.py run` sets
 
-Looked for is what the tests use, what the shop makes and what it keeps in Secrets Manager: passwords, access tokens, refresh tokens,
-device tokens, one-time tokens, card numbers, and the keys of servers and webhooks. The one place where a one-time token may stand is the
-mail that brings its link.
+It searches for secrets of the tests, of the shop and of Secrets Manager: passwords, access tokens, refresh tokens, device tokens,
+one-time tokens, card numbers, and the keys of servers and webhooks. A one-time token is allowed only in the mail with its link.
 """
 
 import json
@@ -28,7 +27,7 @@ SECRETS = {
 
 
 def kept():
-    """The secrets of this stack, as they would appear in a text; key ids are not secret."""
+    """Yields the secrets of this stack as they would appear in a text; key ids are not secret."""
     import boto3
 
     client = boto3.client("secretsmanager", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
@@ -42,7 +41,7 @@ def kept():
 
 
 def places():
-    """Everything that the stack holds, each text with its location and the secrets that are allowed there."""
+    """Yields every text of the stack with its location and the secrets that are allowed there."""
     import boto3
 
     client = lambda name: boto3.client(name, endpoint_url=os.environ["AWS_ENDPOINT_URL"])  # noqa: E731
@@ -79,14 +78,14 @@ def main():
         found += [(place, name) for name, pattern in patterns.items() if name not in allowed and pattern.search(text)]
     groups = sum(place.startswith("/aws/") for place in looked)
     lines = sum(count for place, count in looked.items() if place.startswith("/aws/"))
-    print(f"looked for {len(patterns)} kinds of secrets in {lines} lines of {groups} logs, and {sum(looked.values()) - lines} items, "
+    print(f"searched for {len(patterns)} kinds of secrets in {lines} lines of {groups} logs, and {sum(looked.values()) - lines} items, "
           f"messages and mails: {len(found)} found")
     for place, name in sorted(set(found)):
         print(f"  {name} in {place}", file=sys.stderr)
     if not secrets:
         sys.exit("There are no keys in Secrets Manager: is the stack deployed?")
     if not lines or not looked.get("mails"):
-        sys.exit("There was nothing to look at: the tests left neither logs nor mails.")
+        sys.exit("There are no logs or no mails to search: did the tests run against this stack?")
     sys.exit(bool(found))
 
 

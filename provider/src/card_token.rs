@@ -3,8 +3,8 @@
 use shared::{checked_text, validation::Violation};
 
 checked_text!(
-    /// A provider's token: 1 to 255 visible ASCII characters. It charges a card, so it is redacted
-    /// in logs.
+    /// A provider's token for a card: 1 to 255 visible ASCII characters. Redacted in logs, because
+    /// it can be charged.
     secret CardToken: code(
         1..=255,
         "^[!-~]+$",
@@ -21,8 +21,8 @@ mod tests {
 
     #[test]
     fn card_token_is_visible_ascii_and_redacted_in_debug() {
-        for odd in ["", "a b", "a\tb", "é", "a\0", &"x".repeat(256)] {
-            assert!(CardToken::try_from(odd.to_owned()).is_err(), "{odd:?}");
+        for malformed in ["", "a b", "a\tb", "é", "a\0", &"x".repeat(256)] {
+            assert!(CardToken::try_from(malformed.to_owned()).is_err(), "{malformed:?}");
         }
         let token = CardToken::try_from("tok_ok".to_owned()).expect("a token");
         assert!(!format!("{token:?}").contains("tok_ok"));

@@ -1,73 +1,66 @@
-//! Charges: what a provider is asked to charge, and what it says of it.
+//! Charge requests to a provider and their results.
 
 use serde::{Deserialize, Serialize};
 use shared::{clock::Timestamp, ids::OrderId, money::Money};
 
 use crate::{card_token::CardToken, payment_id::PaymentId};
 
-/// What is to be charged.
 #[derive(Clone, Debug)]
 pub struct ChargeRequest {
-    /// Under which id.
+    /// Also the provider's idempotency key.
     pub payment_id: PaymentId,
     pub order_id: OrderId,
-    /// How much.
     pub amount: Money,
-    /// Which card.
     pub token: CardToken,
-    /// Where the provider returns the customer to.
+    /// URL to which the provider redirects the customer after an action.
     pub return_url: Option<String>,
-    /// When it was sent first and last, if it was.
+    /// Times of the first and the last attempt to send; `None` if it was never sent.
     pub sent: Option<(Timestamp, Timestamp)>,
-    /// The provider's own name for the charge, where it has said one.
+    /// The provider's id of the charge, if known.
     pub transaction_id: Option<String>,
 }
 
-/// What is known about a charge.
+/// The known outcome of a charge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProviderResult {
-    /// The provider charged this.
     Succeeded {
-        /// The provider's name for the charge.
+        /// The provider's id of the charge.
         transaction_id: String,
-        /// How much it charged.
+        /// The captured amount.
         amount: Money,
-        /// For which order; none where the provider names none, or none of ours.
+        /// The order that the charge names; `None` if it names no order of this shop.
         order_id: Option<OrderId>,
     },
-    /// The provider refused, for good.
+    /// The provider rejected the charge permanently.
     Declined {
-        /// Why, as a stable name: `card_declined`.
+        /// Stable code of the reason, such as `card_declined`.
         reason: String,
     },
-    /// The provider waits for the customer, who has to do something first.
+    /// The customer must complete an action first, such as 3-D Secure.
     ActionRequired {
-        /// The provider's name for the charge.
         transaction_id: String,
         next_action: NextAction,
     },
-    /// The provider has the charge and has not finished it.
+    /// The provider accepted the charge and has not finished it.
     Processing {
-        /// The provider's name for the charge.
         transaction_id: String,
     },
-    /// The outcome is not known yet.
     OutcomeUnknown,
-    /// The provider rejected the credentials of the only request that was sent: nothing was
-    /// charged. The try does not count.
+    /// The provider rejected the credentials of the only request that was sent, so nothing was
+    /// charged. The attempt does not count.
     NotSent,
-    /// The provider does not list the charge, and its key has expired: it was never made. A person
-    /// checks that.
+    /// The provider does not list the charge, and its idempotency key has expired: the charge was
+    /// never created. Requires a manual check.
     NeverCreated,
-    /// It is certain that nothing was charged and nothing will be.
+    /// Nothing was charged, and no charge can follow.
     Abandoned {
-        /// Why, as a stable name.
+        /// Stable code of the reason.
         reason: &'static str,
     },
 }
 
 impl ProviderResult {
-    /// The provider's name for the charge, where the fact has one.
+    /// The provider's id of the charge, if the result contains one.
     pub fn transaction_id(&self) -> Option<&str> {
         match self {
             Self::Succeeded { transaction_id, .. }
@@ -77,28 +70,27 @@ impl ProviderResult {
         }
     }
 
-    /// Whether the provider has the charge and may still finish it.
+    /// Whether the provider may still complete the charge.
     pub fn is_pending(&self) -> bool {
         matches!(self, Self::ActionRequired { .. } | Self::Processing { .. } | Self::OutcomeUnknown)
     }
 }
 
-/// The action that the customer must complete before the provider continues: open this address and
-/// return from it.
+/// The action that the customer must complete before the provider continues: open this URL, which
+/// redirects back to the shop.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NextAction {
-    /// The provider's page.
+    /// URL of the provider's page.
     pub url: String,
 }
 
-/// What the provider knows of an idempotency key that was to be voided.
+/// State of an idempotency key after an attempt to void it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyState {
-    /// No charge was made under the key, and none can be made under it any more.
+    /// No charge was made under the key, and none can be made.
     Voided,
-    /// The charge arrived before: the same charge again returns its stored answer and charges
-    /// nothing new.
+    /// The charge arrived first. Repeating it returns the stored response and charges nothing new.
     Used,
-    /// A request under the key is running at this moment.
+    /// A request under the key is in progress.
     Running,
 }

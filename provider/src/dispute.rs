@@ -1,4 +1,4 @@
-//! Disputes: what a provider says of money that a bank claims back.
+//! Disputes: charges that the customer's bank contests.
 
 use shared::{money::Money, stored_enum};
 
@@ -6,36 +6,34 @@ use crate::payment_id::PaymentId;
 
 stored_enum!(
     DisputeState {
-        /// The bank asks for information. It has taken no money.
+        /// The bank requests information. It has withdrawn nothing.
         Inquiry = "inquiry",
-        /// The bank closed its inquiry without taking money.
+        /// The bank closed its inquiry without withdrawing the amount.
         InquiryClosed = "inquiry_closed",
-        /// The dispute is open. The bank has taken no money yet.
+        /// Open, and the bank has withdrawn nothing yet.
         Open = "open",
-        /// The dispute is open, and the bank has taken the money.
+        /// Open, and the bank has withdrawn the amount.
         Withdrawn = "withdrawn",
-        /// The shop won: the money is back.
+        /// The shop won: the bank returned the amount.
         Won = "won",
-        /// The shop lost: the money is gone.
+        /// The shop lost the amount.
         Lost = "lost",
     }
 );
 
 impl DisputeState {
-    /// Whether the bank holds the money in this state.
+    /// Whether the bank holds the amount in this state.
     pub fn funds_withdrawn(&self) -> bool {
         matches!(self, Self::Withdrawn | Self::Lost)
     }
 }
 
-/// What the provider says of a dispute.
+/// A dispute as the provider reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderDispute {
-    /// The provider's name for the dispute.
+    /// The provider's id of the dispute.
     pub dispute_id: String,
-    /// The disputed payment.
     pub payment_id: PaymentId,
-    /// The disputed amount.
     pub amount: Money,
     pub state: DisputeState,
 }

@@ -1,29 +1,29 @@
-//! Why a provider gave no fact.
+//! Errors of provider calls.
 
-/// Why there is no fact.
+/// Why a provider call has no definite result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {
-    /// A timeout, a broken connection, a server error, an answer that cannot be read: it may have
-    /// happened or not.
+    /// Timeout, connection error, server error or unreadable response: the request may have
+    /// succeeded.
     #[error("the provider gave no answer: {0}")]
     Indeterminate(String),
-    /// The provider answers, but not this request now: too many requests (429), or one under the
-    /// same key is running (409). It says nothing about what an earlier request did.
+    /// The provider does not process this request now: rate limit (429), or a request under the
+    /// same key is in progress (409). Says nothing about earlier requests.
     #[error("the provider does not take the request now: {0}")]
     Busy(String),
-    /// The provider rejects our credentials (401, 403): this request did nothing. It says nothing
-    /// about what an earlier request did.
+    /// The provider rejects our credentials (401, 403): this request had no effect. Says nothing
+    /// about earlier requests.
     #[error("the provider rejects our credentials: {0}")]
     CredentialsRejected(String),
-    /// The idempotency key belongs to another request: this request did nothing.
+    /// The idempotency key was used for another request: this request had no effect.
     #[error("the idempotency key belongs to another request: {0}")]
     KeyMismatch(String),
-    /// The answer stored under the idempotency key is a server error: it is repeated as long as the
-    /// key is remembered.
+    /// The response stored under the idempotency key is a server error. The provider repeats it
+    /// until the key expires.
     #[error("the answer stored under the key is a server error: {0}")]
     StoredFailure(String),
-    /// The provider refuses our request as such: a mistake of ours. It says nothing about what an
-    /// earlier request did.
+    /// The provider rejects the request as invalid: a bug in this code. Says nothing about earlier
+    /// requests.
     #[error("the provider refuses the request: {0}")]
     Rejected(String),
 }

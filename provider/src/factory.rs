@@ -1,5 +1,5 @@
-//! Which provider the environment names. A new provider adds its folder, and a line to each of the
-//! two functions here.
+//! Creates the provider that the environment variable `PAYMENT_PROVIDER` selects. A new provider
+//! adds a folder and one line to each of the two functions here.
 
 use std::sync::Arc;
 
@@ -12,19 +12,18 @@ use crate::{
     stripe::{Stripe, StripeSettings, StripeStatement},
 };
 
-/// What a service lends to its provider. Each is made only for the provider that needs it.
+/// What a service supplies to its provider. Each is created only if the provider needs it.
 pub struct ProviderDependencies<'a> {
-    /// The table that a variable of the environment names.
+    /// Opens the table whose name is in this environment variable.
     pub table: &'a dyn Fn(&'static str) -> Table,
-    /// The secrets of the function.
     pub secrets: &'a dyn Fn() -> Secrets,
 }
 
-/// The provider that charges and refunds. It begins at most `calls_per_second` calls per second, if
-/// that is given.
+/// The provider that charges and refunds. Calls to Stripe are limited to `calls_per_second`, if
+/// given; the simulated provider has no limit.
 ///
 /// # Panics
-/// When the environment lacks something, or names a provider that there is not.
+/// If a setting is missing or `PAYMENT_PROVIDER` is unknown.
 pub fn payment_provider(
     dependencies: &ProviderDependencies<'_>,
     calls_per_second: Option<u32>,
@@ -50,7 +49,7 @@ pub fn payment_provider(
     }
 }
 
-/// The statement of the same provider.
+/// The statement reader of the same provider.
 ///
 /// # Panics
 /// See [`payment_provider`].

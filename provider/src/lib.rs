@@ -1,24 +1,24 @@
-//! The payment providers behind one trait: what payments asks of one, and what the ledger reads of
-//! its statement.
+//! The payment providers behind one trait: charges, refunds, disputes and webhooks for payments,
+//! statements for the ledger.
 //!
 //! In reading order:
 //!
-//! - [`payment_provider`]: the trait. [`charge`], [`refund`], [`dispute`], [`error`]: its
-//!   vocabulary, with [`payment_id`] and [`card_token`].
-//! - [`webhook`]: events that a provider sends on its own.
-//! - [`statement`]: what a provider has recorded itself, for the audit.
-//! - [`factory`]: which provider the environment names.
+//! - [`payment_provider`]: the trait. [`charge`], [`refund`], [`dispute`], [`error`]: its types,
+//!   with [`payment_id`] and [`card_token`].
+//! - [`webhook`]: events that a provider sends.
+//! - [`statement`]: the provider's own records, for the reconciliation.
+//! - [`factory`]: selects the provider.
 //! - [`stripe`], [`simulated`]: one folder for each provider.
 //!
 //! # Invariants
 //!
-//! - No service is known here. A header, path, document or table of a provider is known in its
-//!   folder and nowhere else.
+//! - The crate depends on no service. Headers, paths, documents and tables of a provider are known
+//!   only in its folder.
 //! - A service links only what it uses: charging and the statement are separate traits over
 //!   separate types.
-//! - Everything that a service awaits here returns a boxed future, as in `shared`.
-//! - HTTP clients are made at the first call: a function that never calls its provider never pays
-//!   for one.
+//! - Functions that a service awaits return boxed futures, as in `shared`.
+//! - HTTP clients are created at the first call, so a function that never calls its provider does
+//!   not pay for one.
 
 pub mod card_token;
 pub mod charge;

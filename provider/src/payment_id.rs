@@ -1,5 +1,4 @@
-//! `pay_<order>_<attempt>`: an id that says where the payment lies, so that reading it takes one
-//! read.
+//! `pay_<order>_<attempt>`: the id contains the order, so that one read finds the payment.
 
 use std::fmt;
 
@@ -17,29 +16,26 @@ pub struct PaymentId {
 }
 
 impl PaymentId {
-    /// The attempt `attempt` to pay `order`.
     pub fn new(order: OrderId, attempt: Uuid) -> Self {
         Self { order: order.uuid(), attempt }
     }
 
-    /// The one attempt that follows from the order itself, with the method that was given when it
-    /// was placed.
+    /// The attempt with the payment method given when the order was placed. Derived from the order,
+    /// so that a repeat has the same id.
     pub fn automatic(order: OrderId) -> Self {
         Self::new(order, ids::derive_uuid(&[&order.to_string(), "automatic"]))
     }
 
-    /// The id that `text` spells.
+    /// Returns `None` if `text` is not a payment id.
     pub fn parse(text: &str) -> Option<Self> {
         let (order, attempt) = text.strip_prefix("pay_")?.split_once('_')?;
         Some(Self { order: ids::parse_uuid(order)?, attempt: ids::parse_uuid(attempt)? })
     }
 
-    /// The order that is paid.
     pub fn order_id(&self) -> OrderId {
         OrderId::from_uuid(self.order)
     }
 
-    /// Which attempt of that order.
     pub fn attempt(&self) -> Uuid {
         self.attempt
     }
@@ -91,7 +87,7 @@ mod tests {
     #[test]
     fn malformed_payment_ids_are_rejected() {
         let id = PaymentId::automatic(ids::derive(&["an order"])).to_string();
-        for odd in [
+        for malformed in [
             "",
             "pay_",
             "pay__",
@@ -101,7 +97,7 @@ mod tests {
             &id.replace("pay_", "ord_"),
             &format!("{id}/"),
         ] {
-            assert_eq!(PaymentId::parse(odd), None, "{odd}");
+            assert_eq!(PaymentId::parse(malformed), None, "{malformed}");
         }
     }
 }

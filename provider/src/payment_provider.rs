@@ -1,4 +1,4 @@
-//! The trait of all who move the money; which one does is a matter of configuration.
+//! The trait of payment providers. The environment selects the implementation.
 
 use shared::BoxFuture;
 
@@ -12,10 +12,10 @@ use crate::{
 
 /// A payment provider: charges cards and refunds charges.
 ///
-/// The same id asked for twice must do a thing once: it is the provider's idempotency key. What the
-/// provider did not clearly say is a [`ProviderError`], never a guess.
+/// The id of each request is its idempotency key: a repeated request has one effect. An ambiguous
+/// response is a [`ProviderError`], never a guess.
 pub trait PaymentProvider: Send + Sync {
-    /// Its name, as it is stored.
+    /// The provider's name in stored records.
     fn name(&self) -> &'static str;
 
     /// Whether real money moves.
@@ -27,23 +27,22 @@ pub trait PaymentProvider: Send + Sync {
         request: &'a ChargeRequest,
     ) -> BoxFuture<'a, Result<ProviderResult, ProviderError>>;
 
-    /// Where the provider returns customers to. It is recorded in each attempt, because it is part
-    /// of the request under its key.
+    /// URL to which the provider redirects customers. Stored with each attempt, because it is part
+    /// of the request under the idempotency key.
     fn return_url(&self) -> Option<&str> {
         None
     }
 
-    /// Voids a charge that may still be on its way: takes its idempotency key for a request that
-    /// charges nothing, so that the provider refuses the charge should it arrive later. Safe to
+    /// Voids a charge that may still be in transit. Sends a request under the same idempotency key
+    /// that charges nothing, so that the provider rejects the charge if it arrives later. Safe to
     /// repeat. The key must be younger than 23 hours.
     fn void_unsent<'a>(
         &'a self,
         request: &'a ChargeRequest,
     ) -> BoxFuture<'a, Result<KeyState, ProviderError>>;
 
-    /// The outcome of a charge, from a list of what the provider created around the time of
-    /// sending. Slower than `retrieve`, and independent of a search index. `None`: the list does
-    /// not contain it.
+    /// Finds a charge in the list of what the provider created around the time of sending. Slower
+    /// than `retrieve`, but independent of a search index. `None` if the list does not contain it.
     fn find_by_time<'a>(
         &'a self,
         request: &'a ChargeRequest,
@@ -55,8 +54,8 @@ pub trait PaymentProvider: Send + Sync {
         request: &'a ChargeRequest,
     ) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>>;
 
-    /// Calls off a charge that waits for its customer. Where it has come to an end meanwhile that
-    /// end is the answer.
+    /// Cancels a charge that waits for its customer. If the charge has finished meanwhile, returns
+    /// its outcome.
     fn cancel<'a>(
         &'a self,
         request: &'a ChargeRequest,
@@ -74,26 +73,25 @@ pub trait PaymentProvider: Send + Sync {
         request: &'a RefundRequest,
     ) -> BoxFuture<'a, Result<Option<RefundResult>, ProviderError>>;
 
-    /// The refund with the provider's name `provider_refund_id`; `None` if it does not exist or
-    /// refunds another shop's charge.
+    /// The refund with the provider's id `provider_refund_id`; `None` if it does not exist or
+    /// belongs to another shop's charge.
     fn find_refund<'a>(
         &'a self,
         provider_refund_id: &'a str,
     ) -> BoxFuture<'a, Result<Option<ProviderRefund>, ProviderError>>;
 
-    /// The dispute with the provider's name `dispute_id`; `None` if it does not exist or disputes
+    /// The dispute with the provider's id `dispute_id`; `None` if it does not exist or belongs to
     /// another shop's charge.
     fn find_dispute<'a>(
         &'a self,
         dispute_id: &'a str,
     ) -> BoxFuture<'a, Result<Option<ProviderDispute>, ProviderError>>;
 
-    /// The event in a request that claims to come from the provider, if it is signed with `secret`;
-    /// `None` if its body has another shape than the provider's events. A provider that sends no
-    /// events rejects every request.
+    /// Verifies a webhook request with `secret` and parses its event; `None` if the body does not
+    /// have the shape of the provider's events. A provider without webhooks rejects every request.
     ///
     /// # Errors
-    /// Why the request is not the provider's.
+    /// [`WebhookError`] if the secret is unreadable or the signature is invalid.
     fn webhook_event(
         &self,
         _request: &WebhookRequest<'_>,

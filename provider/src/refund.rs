@@ -9,68 +9,58 @@ use shared::{
 use crate::payment_id::PaymentId;
 
 prefixed_id!(
-    /// A refund: the provider's idempotency key too.
+    /// Id of a refund, also the provider's idempotency key.
     RefundId,
     "ref"
 );
 
-/// The amount to refund.
 #[derive(Clone, Debug)]
 pub struct RefundRequest {
-    /// Under which id.
     pub refund_id: RefundId,
     pub order_id: OrderId,
     pub payment_id: PaymentId,
-    /// The provider's name for that charge.
+    /// The provider's id of the charge to refund.
     pub transaction_id: String,
-    /// How much.
     pub amount: Money,
-    /// The provider's own name for the refund, where it has said one.
+    /// The provider's id of the refund, if known.
     pub provider_refund_id: Option<String>,
 }
 
-/// What is known about a refund.
+/// The known outcome of a refund.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RefundResult {
-    /// The provider gave this back.
     Succeeded {
-        /// The provider's name for the refund.
+        /// The provider's id of the refund.
         provider_refund_id: String,
-        /// How much.
         amount: Money,
     },
-    /// The provider refuses the request for good: it has made no refund.
+    /// The provider rejected the request permanently and created no refund.
     Rejected {
-        /// Why, as a stable name.
+        /// Stable code of the reason.
         reason: String,
     },
-    /// The provider made the refund and it failed, at once or days after it succeeded. It never
-    /// succeeds again.
+    /// The refund was created and then failed, at once or days after it succeeded. This state is
+    /// final.
     Failed {
-        /// The provider's name for the refund.
         provider_refund_id: String,
-        /// Why, as a stable name.
+        /// Stable code of the reason.
         reason: String,
     },
-    /// The outcome is not known yet.
     OutcomeUnknown,
 }
 
-/// A refund, as the provider has it.
+/// A refund as the provider reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderRefund {
-    /// The provider's name for it.
+    /// The provider's id of the refund.
     pub provider_refund_id: String,
-    /// The refunded payment.
     pub payment_id: PaymentId,
-    /// How much.
     pub amount: Money,
-    /// Its outcome.
     pub result: RefundResult,
 }
 
 impl ProviderRefund {
-    /// The id of its record: the same each time that the provider names it.
+    /// Id of our record, derived from the provider's id: a repeated event finds the same record.
     pub fn refund_id(&self) -> RefundId {
         ids::derive(&["refund made at the provider", &self.provider_refund_id])
     }

@@ -1,5 +1,5 @@
-//! A provider's statement: what it has recorded itself of charges, refunds and disputes. The audit
-//! compares it with what payments recorded.
+//! A provider's statement: the charges, refunds and disputes that it recorded. The reconciliation
+//! compares it with the records of payments.
 
 use std::collections::BTreeMap;
 
@@ -10,78 +10,72 @@ use crate::error::ProviderError;
 
 /// Reads a provider's statement. It changes nothing at the provider.
 pub trait StatementReader: Send + Sync {
-    /// What the report of an audit calls the statement.
+    /// The name of the statement in reconciliation reports.
     fn name(&self) -> &'static str;
 
-    /// What the provider has of these payments, refunds and disputes, whatever payments recorded as
-    /// their outcome.
+    /// The provider's records of these payments, refunds and disputes, regardless of the outcome
+    /// that payments recorded.
     fn read<'a>(
         &'a self,
         recorded: &'a StatementQuery,
     ) -> BoxFuture<'a, Result<Statement, StatementError>>;
 }
 
-/// What payments has recorded of an order: where to look at the provider.
+/// The records of payments about one order: what to look up at the provider.
 #[derive(Clone, Debug, Default)]
 pub struct StatementQuery {
     pub payments: Vec<RecordedPayment>,
-    /// Its refunds, by the ids of payments and by the names that the provider gave.
+    /// Ids of the order's refunds: ours, and the provider's where it gave one.
     pub refunds: Vec<String>,
-    /// Its disputes, by the names that the provider gave.
+    /// The provider's ids of the order's disputes.
     pub disputes: Vec<String>,
 }
 
-/// A payment, as payments has recorded it.
+/// A payment in the records of payments.
 #[derive(Clone, Debug)]
 pub struct RecordedPayment {
     pub payment_id: String,
-    /// The provider's name for the charge.
+    /// The provider's id of the charge.
     pub transaction_id: Option<String>,
     pub currency: Currency,
-    /// Whether its outcome is not known yet.
+    /// Whether its outcome is still unknown.
     pub is_open: bool,
 }
 
-/// What the provider has about one order.
+/// The provider's records of one order.
 #[derive(Clone, Debug, Default)]
 pub struct Statement {
-    /// Its charges, by the payment that asked for them.
+    /// Charges by payment id.
     pub charges: BTreeMap<String, ChargeRecord>,
-    /// Its refunds, by the refund that asked for them, or by the provider's name where none did.
+    /// Refunds by refund id, or by the provider's id if payments did not request the refund.
     pub refunds: BTreeMap<String, RefundRecord>,
-    /// How much banks hold because of its disputes, by the provider's name for them.
+    /// Amounts that banks hold, by the provider's dispute id.
     pub disputes: BTreeMap<String, i64>,
 }
 
-/// A charge in the provider's statement.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ChargeRecord {
-    /// Its name.
     pub charge_id: String,
     pub payment_id: String,
-    /// For which order, where it says one.
+    /// The order that the charge names, if any.
     pub order_id: Option<OrderId>,
-    /// How much.
     pub amount: i64,
     /// The amount that was not refunded.
     pub refundable: i64,
 }
 
-/// A refund in the provider's statement.
 #[derive(Clone, Debug, Deserialize)]
 pub struct RefundRecord {
     pub charge_id: String,
-    /// How much.
     pub amount: i64,
 }
 
-/// Why there is no statement.
 #[derive(Debug, thiserror::Error)]
 pub enum StatementError {
-    /// The provider's table did not answer, or never will.
+    /// The simulated provider's table failed.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// The provider did not answer.
+    /// The call to the provider failed.
     #[error(transparent)]
     Provider(#[from] ProviderError),
 }

@@ -1,5 +1,5 @@
-//! Events that a provider sends on its own. An event is not believed: it only says what to look up
-//! at the provider.
+//! Webhook events of a provider. An event is not trusted: it only says what to look up at the
+//! provider.
 
 use shared::clock::Timestamp;
 
@@ -7,76 +7,68 @@ use crate::{payment_id::PaymentId, refund::RefundId};
 
 /// A request that claims to come from the provider.
 pub struct WebhookRequest<'a> {
-    /// The value of a header.
+    /// Returns the value of a header.
     pub header: &'a dyn Fn(&str) -> Option<&'a str>,
-    /// The body as it was sent.
+    /// The raw body.
     pub body: &'a [u8],
-    /// When it arrived.
     pub received_at: Timestamp,
 }
 
-/// An event of the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookEvent {
-    /// Its id: the same each time it is sent.
+    /// The same for each delivery of the event.
     pub id: String,
-    /// What happened, in the provider's words.
+    /// The provider's name of the event type.
     pub kind: String,
-    /// What to look up.
+    /// What to look up at the provider.
     pub subject: EventSubject,
 }
 
-/// What an event is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventSubject {
-    /// A charge.
     Payment {
         payment_id: PaymentId,
-        /// The provider's name for it.
+        /// The provider's id of the charge.
         transaction_id: String,
     },
     Refund {
-        /// The payment that is refunded.
+        /// The refunded payment.
         payment_id: PaymentId,
         refund_id: RefundId,
-        /// The provider's name for it.
+        /// The provider's id of the refund.
         provider_refund_id: String,
     },
-    /// A refund that payments did not request, perhaps of one of its charges.
+    /// A refund that payments did not request. It may belong to one of our charges.
     ProviderRefund {
-        /// The provider's name for it.
         provider_refund_id: String,
     },
-    /// A dispute, perhaps of one of its charges.
+    /// A dispute. It may concern one of our charges.
     Dispute {
-        /// The provider's name for it.
         dispute_id: String,
     },
-    /// Something else.
     Other,
 }
 
-/// Why a request is not accepted as one of the provider.
+/// Why a webhook request is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WebhookError {
-    /// The secret does not hold what the provider signs with. Its content is not repeated.
+    /// The webhook secret is malformed. Its content is not part of the error.
     #[error("the secret of the webhooks cannot be read")]
     SecretUnreadable,
-    /// The signature is not the provider's.
     #[error("the signature is not the provider's: {0}")]
     BadSignature(#[from] BadSignature),
 }
 
-/// Why a signature is not the provider's.
+/// Why a signature is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadSignature {
     /// The signature is missing or malformed.
     #[error("signature missing or malformed")]
     Missing,
-    /// It was made too long ago, or will be.
+    /// The signature's timestamp is too far from the time of receipt.
     #[error("it is not of this time")]
     Stale,
-    /// It was made with another secret, or for another body.
+    /// The signature was made with another secret or for another body.
     #[error("it does not belong to the body")]
     Mismatch,
 }

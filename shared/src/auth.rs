@@ -1,22 +1,22 @@
-//! The caller: the authorizer's result, from the request's context.
+//! The caller, as the authorizer adds it to the request's context.
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::UserId;
 
-/// What a user may do.
+/// The role of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// A customer: may do what concerns themselves.
+    /// A customer, with access to their own data.
     User,
-    /// Runs the shop.
+    /// A shop administrator.
     Admin,
 }
 
 impl Role {
-    /// The role with exactly this name; "admin admin" is rejected.
+    /// Parses an exact role name. "admin admin" is rejected.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "user" => Some(Self::User),
@@ -25,7 +25,7 @@ impl Role {
         }
     }
 
-    /// The name as tokens and answers have it.
+    /// Returns the name that tokens and responses contain.
     pub fn name(self) -> &'static str {
         match self {
             Self::User => "user",
@@ -38,26 +38,24 @@ impl Role {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     pub user_id: UserId,
-    /// What they may do.
     pub role: Role,
-    /// Their full name at the time of login.
+    /// Full name at the time of login.
     pub name: String,
-    /// Their e-mail address at the time of login.
+    /// E-mail address at the time of login.
     pub email: String,
-    /// Whether their address is verified, as the authorizer read it within the last minute. False
-    /// where it does not say so.
+    /// Whether the address is verified, as the authorizer read it within the last minute. False if
+    /// the authorizer does not provide it.
     pub email_verified: bool,
-    /// The session (the login) that the token belongs to, as the token names it.
+    /// Session of the access token, if the token names one.
     pub session: Option<String>,
 }
 
 impl Caller {
-    /// Whether they run the shop.
     pub fn is_admin(&self) -> bool {
         self.role == Role::Admin
     }
 
-    /// Whether they may see what belongs to `owner`.
+    /// Returns whether the caller may see data of `owner`: their own, or any as an admin.
     pub fn may_see(&self, owner: UserId) -> bool {
         self.user_id == owner || self.is_admin()
     }

@@ -1,5 +1,5 @@
-//! Clients of AWS, set up for a fast start: an explicit trust store, credentials and region
-//! straight from the environment, `ring`.
+//! AWS clients, configured for a fast cold start: an explicit trust store, `ring`, and credentials
+//! and region from the environment only.
 
 use std::time::Duration;
 
@@ -12,22 +12,23 @@ use aws_smithy_http_client::{
 
 use crate::config;
 
-/// Amazon's roots: Amazon Root CA 1 to 4 and Starfield Services Root G2, from
-/// <https://www.amazontrust.com/repository/>. Every endpoint of AWS chains to one of them. Naming
-/// them saves reading the system's thousand certificates at each start (3.2 ms of CPU).
+/// Amazon Root CA 1 to 4 and Starfield Services Root G2, from
+/// <https://www.amazontrust.com/repository/>. The certificates of all AWS endpoints chain to one of
+/// them. A fixed list avoids parsing the system's thousand certificates at each start (3.2 ms of
+/// CPU).
 const AMAZON_ROOTS: &[u8] = include_bytes!("roots/amazon.pem");
 
-/// How long one connection, one try and one call with all its tries may take. A call's ceiling
-/// times the calls of an operation stays below the function's own timeout.
+/// Timeouts of a connection, of one attempt, and of a call with all its attempts. The call timeout
+/// times the number of calls of an operation is below the function's timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2000);
 const OPERATION_TIMEOUT: Duration = Duration::from_millis(5000);
 const MAX_ATTEMPTS: u32 = 3;
 
-/// The settings that all clients of one function share.
+/// Returns the settings that all clients of a function share.
 ///
 /// # Panics
-/// When the environment lacks what Lambda always sets: region and credentials.
+/// If the environment lacks the region or the credentials, which Lambda always sets.
 pub fn sdk_config() -> SdkConfig {
     let credentials = Credentials::new(
         config::required("AWS_ACCESS_KEY_ID"),
@@ -59,7 +60,7 @@ pub fn sdk_config() -> SdkConfig {
     builder.build()
 }
 
-/// The same settings for a service where asking twice does a thing twice: one try, which may take
+/// Returns the same settings for calls that are not idempotent: a single attempt, limited by
 /// `timeout`.
 pub fn without_retries(config: &SdkConfig, timeout: Duration) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
@@ -69,7 +70,6 @@ pub fn without_retries(config: &SdkConfig, timeout: Duration) -> SdkConfig {
     config.to_builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts).build()
 }
 
-/// The time that calls to AWS may take.
 pub fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)

@@ -1,28 +1,28 @@
-//! Declares types for texts that are checked once, when they come in.
+//! Declares types for texts that are validated once, when they enter the system.
 //!
-//! A declaration states the rule of the text once: its limits, what is rejected and with which
-//! code. The code that parses and the API document both follow from it.
+//! One declaration contains the whole rule: limits, rejected characters and problem codes. Both the
+//! parser and the API document use it.
 
 use std::ops::RangeInclusive;
 
 use crate::validation::Violation;
 
-/// Declares a text type: `parse` and `TryFrom<String>` are the only ways to a value, and both apply
-/// its rule. A value is (de)serialized and shown as its text.
+/// Declares a text type. `parse` and `TryFrom<String>` are the only constructors, and both apply
+/// the rule. A value is serialized, deserialized and displayed as its text.
 ///
-/// The rule has one of four forms. The last two texts of the first three are what the API document
-/// says of the type and an example.
+/// The rule has one of four forms. In the first three, the last two texts are the description and
+/// the example in the API document.
 ///
-/// - `Name: single_line(120), "About.", "Example"` and `Name: multi_line(2000), …`: text that
-///   people write, see [`text`](crate::text).
+/// - `Name: single_line(120), "About.", "Example"` and `Name: multi_line(2000), …`: free text, see
+///   [`text`](crate::text).
 /// - `Sku: code(1..=64, "^[A-Z]+$", is_sku, Violation::new("invalid_sku", "…")), …`: accepted
 ///   unchanged if its length in bytes is in the range and `is_sku`, which implements the pattern,
-///   holds. Otherwise it is rejected with the violation.
+///   returns true. Otherwise rejected with the violation.
 /// - `Name: by(parse, schema)`: `parse` is a `fn(&str) -> Result<String, Violation>`; for `schema`
 ///   see [`describe!`](crate::describe).
 ///
 /// `Name as "Other"` gives the type another name in the document. `secret Name: …` declares a text
-/// that does not show itself: without `Display`, and with a `Debug` that leaves it out.
+/// that is never displayed: it has no `Display`, and its `Debug` omits the text.
 #[macro_export]
 macro_rules! checked_text {
     ($(#[$doc:meta])* secret $name:ident $(as $title:literal)?: $($rule:tt)+) => {
@@ -52,7 +52,6 @@ macro_rules! checked_text {
         pub struct $name(String);
 
         impl $name {
-            /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -94,10 +93,8 @@ macro_rules! checked_text {
     };
     (@rule $name:ident ($($title:literal)?) by($parse:expr, $schema:expr $(,)?) $(,)?) => {
         impl $name {
-            /// Parses the text.
-            ///
             /// # Errors
-            /// The rule that it breaks.
+            /// Returns the violation if the text breaks the rule.
             pub fn parse(text: &str) -> Result<Self, $crate::validation::Violation> {
                 let parse: fn(&str) -> Result<String, $crate::validation::Violation> = $parse;
                 parse(text).map(Self)
@@ -114,11 +111,11 @@ macro_rules! checked_text {
     };
 }
 
-/// Takes a text as it is, if its bytes are as many as `length` allows and `holds` is true of it.
-/// For [`checked_text!`](macro@crate::checked_text).
+/// Accepts a text unchanged if its length in bytes is in `length` and `holds` returns true. Used by
+/// [`checked_text!`](macro@crate::checked_text).
 ///
 /// # Errors
-/// The violation.
+/// Otherwise returns the violation.
 pub fn code(
     text: &str,
     length: RangeInclusive<usize>,
@@ -136,7 +133,7 @@ mod tests {
         Title: single_line(5), "A title.", "Lamp"
     );
     crate::checked_text!(
-        /// A key that opens something.
+        /// An API key.
         secret Key: code(
             2..=3,
             "^[a-z]+$",

@@ -1,4 +1,4 @@
-//! Time: the only place that reads the clock, so that a test can hold it.
+//! Timestamps and the clock. Only this module reads the system time, so that tests can replace it.
 
 use std::{
     fmt,
@@ -12,17 +12,17 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A moment in UTC with millisecond precision.
+/// A UTC timestamp with millisecond precision.
 ///
-/// Its text is RFC 3339 of fixed width (`2026-11-21T09:48:49.123Z`), so that texts sort as the
-/// moments do: index keys rely on it.
+/// Its text is RFC 3339 of fixed width (`2026-11-21T09:48:49.123Z`), so that texts sort
+/// chronologically. Index keys rely on this.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
     milliseconds: i64,
 }
 
 impl Timestamp {
-    /// The moment this many milliseconds after 1970-01-01T00:00:00Z.
+    /// Creates a timestamp from milliseconds since 1970-01-01T00:00:00Z.
     pub const fn from_milliseconds(milliseconds: i64) -> Self {
         Self { milliseconds }
     }
@@ -32,19 +32,17 @@ impl Timestamp {
         self.milliseconds
     }
 
-    /// Whole seconds since 1970-01-01T00:00:00Z: the unit of DynamoDB's time to live and of JWT
-    /// claims.
+    /// Whole seconds since 1970-01-01T00:00:00Z, the unit of DynamoDB's TTL and of JWT claims.
     pub const fn seconds(self) -> i64 {
         self.milliseconds.div_euclid(1000)
     }
 
-    /// The moment `duration` later.
     pub fn plus(self, duration: Duration) -> Self {
         let later = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self { milliseconds: self.milliseconds.saturating_add(later) }
     }
 
-    /// How much later than `earlier` this is; zero if it is not.
+    /// Returns the time elapsed since `earlier`, or zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.milliseconds - earlier.milliseconds).unwrap_or(0))
     }
@@ -89,28 +87,26 @@ impl<'de> Deserialize<'de> for Timestamp {
 
 crate::describe!(
     Timestamp,
-    text("A moment in UTC: RFC 3339 with milliseconds.", "2026-11-21T09:48:49.123Z")
+    text("A UTC timestamp: RFC 3339 with milliseconds.", "2026-11-21T09:48:49.123Z")
         .format("date-time")
         .pattern("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z$")
 );
 
-/// Where a service takes the time from.
+/// The source of the current time.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
-    /// The machine's clock.
+    /// The system's clock.
     #[default]
     System,
-    /// A clock that only a test advances: milliseconds since the Unix epoch.
+    /// A clock that only a test advances, in milliseconds since the Unix epoch.
     Manual(Arc<AtomicI64>),
 }
 
 impl Clock {
-    /// A manual clock that starts at `start`.
     pub fn manual(start: Timestamp) -> Self {
         Self::Manual(Arc::new(AtomicI64::new(start.milliseconds)))
     }
 
-    /// The present moment.
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     pub fn now(&self) -> Timestamp {
         match self {
@@ -126,7 +122,7 @@ impl Clock {
         }
     }
 
-    /// Advances a manual clock. Has no effect on the machine's clock.
+    /// Advances a manual clock. Has no effect on the system's clock.
     pub fn advance(&self, by: Duration) {
         if let Self::Manual(milliseconds) = self {
             milliseconds.fetch_add(i64::try_from(by.as_millis()).unwrap_or(0), Ordering::SeqCst);

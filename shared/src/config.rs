@@ -1,12 +1,12 @@
-//! Settings: the only place that reads the environment.
+//! Settings: the only code that reads environment variables.
 
 use std::{str::FromStr, time::Duration};
 
-/// The text of a variable that the function cannot work without.
+/// Returns the value of a required variable.
 ///
 /// # Panics
-/// When it is missing: the function then fails at its start, and says what is missing, instead of
-/// at some later request.
+/// If it is missing. The function then fails at start-up and names the variable, instead of failing
+/// a later request.
 pub fn required(name: &str) -> String {
     optional(name).unwrap_or_else(|| {
         panic!(
@@ -15,16 +15,16 @@ pub fn required(name: &str) -> String {
     })
 }
 
-/// The text of a variable, if it is set and not empty.
+/// Returns the value of a variable, if it is set and not empty.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn optional(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
-/// The value of a variable that the function cannot work without.
+/// Parses a required variable.
 ///
 /// # Panics
-/// When it is missing or cannot be read.
+/// If it is missing or cannot be parsed.
 pub fn parsed<T: FromStr>(name: &str) -> T {
     let text = required(name);
     text.parse().unwrap_or_else(|_| {
@@ -32,18 +32,18 @@ pub fn parsed<T: FromStr>(name: &str) -> T {
     })
 }
 
-/// A duration that the environment gives in seconds, as in `RETRY_SECONDS=60`.
+/// Parses a duration in seconds, such as `RETRY_SECONDS=60`.
 ///
 /// # Panics
-/// When it is missing or not a whole number.
+/// If it is missing or not a whole number.
 pub fn seconds(name: &str) -> Duration {
     Duration::from_secs(parsed(name))
 }
 
-/// The URL of a queue: `RESERVE_STOCK_QUEUE_URL` holds that of `reserve-stock`.
+/// Returns the URL of a queue, such as `RESERVE_STOCK_QUEUE_URL` for `reserve-stock`.
 ///
 /// # Panics
-/// When it is missing: a publisher that cannot reach one of its queues must not start.
+/// If it is missing, so that a publisher without one of its queues does not start.
 pub fn queue_url(queue: &str) -> String {
     required(&format!("{}_QUEUE_URL", queue.to_uppercase().replace('-', "_")))
 }

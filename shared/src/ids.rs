@@ -1,7 +1,7 @@
-//! Identifiers: a prefix that says what is named, and a UUID.
+//! Identifiers: a prefix that names the kind, and a UUID.
 //!
-//! New ids are UUIDv7 (they sort by creation). Ids that must come out the same when a request or
-//! message is repeated are *derived*: UUIDv8 from the SHA-256 of what identifies the request.
+//! New ids are UUIDv7, which sort by creation time. Ids that must be equal when a request or
+//! message is repeated are *derived*: UUIDv8 from the SHA-256 of the fields that identify it.
 
 use std::sync::{
     Arc,
@@ -19,19 +19,17 @@ use crate::clock::Timestamp;
 
 /// An identifier with a prefix, such as `ord_0199c2a8-…`.
 pub trait PrefixedId: Sized {
-    /// The prefix without its underscore: `ord`.
+    /// Prefix without its underscore, such as `ord`.
     const PREFIX: &'static str;
-    /// The id with this UUID.
     fn from_uuid(uuid: Uuid) -> Self;
-    /// The id that `text` spells: exactly the prefix and a hyphenated lower-case UUID of version 7
-    /// or 8.
+    /// Parses an id: exactly the prefix and a hyphenated lower-case UUID of version 7 or 8.
     fn parse(text: &str) -> Option<Self> {
         let uuid = text.strip_prefix(Self::PREFIX)?.strip_prefix('_')?;
         parse_uuid(uuid).map(Self::from_uuid)
     }
 }
 
-/// When an id of [`Ids::create`] was made; none for a derived id.
+/// Returns the creation time of an id from [`Ids::create`], or `None` for a derived id.
 pub fn created_at(uuid: Uuid) -> Option<Timestamp> {
     let (seconds, nanoseconds) = uuid.get_timestamp()?.to_unix();
     let milliseconds = i64::try_from(seconds)
@@ -41,12 +39,11 @@ pub fn created_at(uuid: Uuid) -> Option<Timestamp> {
     Some(Timestamp::from_milliseconds(milliseconds))
 }
 
-/// The UUID that `text` spells, if it is one that Ferrocart makes: hyphenated, lower case, version
-/// 7 or 8.
+/// Parses a UUID that Ferrocart creates: hyphenated, lower case, version 7 or 8.
 pub fn parse_uuid(text: &str) -> Option<Uuid> {
     let parsed = Uuid::try_parse(text).ok()?;
     let known = matches!(parsed.get_version_num(), 7 | 8);
-    // Comparing with the canonical text refuses upper case, braces and missing hyphens.
+    // Comparing with the canonical text rejects upper case, braces and missing hyphens.
     (known && parsed.hyphenated().to_string() == text).then_some(parsed)
 }
 
@@ -59,7 +56,6 @@ macro_rules! prefixed_id {
         pub struct $name($crate::ids::Uuid);
 
         impl $name {
-            /// The UUID without the prefix.
             pub fn uuid(&self) -> $crate::ids::Uuid {
                 self.0
             }
@@ -105,7 +101,7 @@ prefixed_id!(
     "usr"
 );
 prefixed_id!(
-    /// A product of the catalogue.
+    /// A product of the catalog.
     ProductId,
     "prd"
 );
@@ -116,35 +112,34 @@ prefixed_id!(
     "ntf"
 );
 
-/// Where new ids and random bytes come from.
+/// The source of new ids and random bytes.
 #[derive(Clone, Debug, Default)]
 pub enum Ids {
     /// The operating system's generator.
     #[default]
     System,
-    /// A repeatable sequence, for tests: never for secrets.
+    /// A repeatable sequence for tests, never for secrets.
     Seeded(Arc<AtomicU64>),
 }
 
 impl Ids {
-    /// A repeatable sequence that begins at `seed`.
     pub fn seeded(seed: u64) -> Self {
         Self::Seeded(Arc::new(AtomicU64::new(seed)))
     }
 
-    /// A new id that sorts after those made before `now`.
+    /// Creates an id that sorts after all ids created before `now`.
     pub fn create<I: PrefixedId>(&self, now: Timestamp) -> I {
         let random = self.bytes::<10>();
         let milliseconds = u64::try_from(now.milliseconds()).unwrap_or(0);
         I::from_uuid(uuid::Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid())
     }
 
-    /// Random bytes, fit for keys and tokens where the source is the operating system.
+    /// Returns random bytes. Only the operating system's generator is suitable for keys and tokens.
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         match self {
-            // The generator fails only where the kernel has none; there is nothing sensible to go
-            // on with then.
+            // The generator fails only if the kernel has none. The function cannot continue without
+            // one.
             Self::System => SystemRandom::new()
                 .fill(&mut bytes)
                 .expect("the operating system gives random bytes"),
@@ -162,15 +157,14 @@ impl Ids {
     }
 }
 
-/// The id derived from `fields`: equal fields always give the same id.
+/// Derives an id from `fields`: equal fields always result in the same id.
 ///
-/// SHA-256 over each field with its length in front, so that `("ab", "c")` and `("a", "bc")`
-/// differ.
+/// Hashes each field with its length in front, so that `("ab", "c")` and `("a", "bc")` differ.
 pub fn derive<I: PrefixedId>(fields: &[&str]) -> I {
     I::from_uuid(derive_uuid(fields))
 }
 
-/// The UUIDv8 that follows from `fields`; see [`derive()`].
+/// Derives a UUIDv8 from `fields`; see [`derive()`].
 pub fn derive_uuid(fields: &[&str]) -> Uuid {
     let hash = hash_fields(fields);
     let mut bytes = [0; 16];
@@ -187,20 +181,21 @@ fn hash_fields(fields: &[&str]) -> digest::Digest {
     context.finish()
 }
 
-/// SHA-256 of `text` in hexadecimal.
+/// Returns the SHA-256 of `text` in hexadecimal.
 pub fn sha256_hex(text: &str) -> String {
     hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
 }
 
-/// The fingerprint of a request: SHA-256 over the request as canonical JSON (keys sorted, no white
-/// space), in hexadecimal.
+/// Returns the fingerprint of a request: the SHA-256 in hexadecimal of its canonical JSON (sorted
+/// keys, no white space).
 pub fn fingerprint<T: Serialize>(request: &T) -> String {
-    // `Value` keeps its keys sorted, which makes the text canonical.
+    // `Value` sorts its keys, which makes the text canonical.
     let value = serde_json::to_value(request).expect("a request serialises to JSON");
     sha256_hex(&value.to_string())
 }
 
-/// The index shard of an id: `0..shards`, evenly spread, always the same for the same id.
+/// Returns the index shard of an id, in `0..shards`. Ids are evenly distributed, and the same id
+/// always has the same shard.
 pub fn shard_of(id: &str, shards: u32) -> u32 {
     let hash = digest::digest(&digest::SHA256, id.as_bytes());
     let mut bytes = [0; 4];

@@ -1,4 +1,4 @@
-//! Functions that a schedule or an operator calls: one event in, one JSON value out.
+//! Functions that a schedule or an operator invokes: one event in, one JSON value out.
 
 use std::{future::Future, sync::Arc};
 
@@ -14,21 +14,19 @@ use crate::{
     validation::Violation,
 };
 
-/// One call.
 #[derive(Clone, Debug)]
 pub struct Call<E> {
-    /// What was sent.
     pub event: E,
-    /// When the function is stopped, done or not.
+    /// Time at which Lambda stops the function.
     pub deadline: Timestamp,
-    /// The trace that begins here.
+    /// Trace that starts with this invocation.
     pub trace: Trace,
 }
 
-/// Serves calls with `operation`.
+/// Serves invocations with `operation`.
 ///
 /// # Errors
-/// When the Lambda runtime's own interface fails.
+/// If the Lambda runtime API fails.
 pub fn run<S, E, R, F, Fut>(service: fn() -> S, operation: F) -> Result<(), lambda_http::Error>
 where
     S: Send + Sync + 'static,
@@ -96,11 +94,11 @@ where
     })
 }
 
-/// What a schedule sends: nothing that matters.
+/// A schedule's event. Its content is ignored.
 pub type ScheduledEvent = Value;
 
-/// The numbers and flags of an answer, for the log: `examined=3 settled=1`. Texts and lists stay
-/// out: they may name people or be long.
+/// Formats the numbers and flags of a result for the log: `examined=3 settled=1`. Texts and lists
+/// are omitted, because they can be long or contain personal data.
 fn numeric_fields(answer: &Value) -> String {
     let members = answer
         .as_object()

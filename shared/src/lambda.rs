@@ -1,8 +1,8 @@
-//! The runtime loop, and what every kind of function is to it: a boxed function from one event to
-//! one answer.
+//! The runtime loop, and the type that all functions share: a boxed function from one event to one
+//! result.
 //!
-//! The same [`Lambda`] runs deployed (through [`serve`]) and in tests (by calling it with an
-//! [`Invocation`]).
+//! The same [`Lambda`] runs deployed (through [`serve`]) and in tests, which call it with an
+//! [`Invocation`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,19 +16,19 @@ use crate::{
     telemetry,
 };
 
-/// One call of a function.
+/// One invocation of a function.
 #[derive(Clone, Debug)]
 pub struct Invocation {
-    /// What came: an API Gateway request, a batch of queue messages, a schedule's tick.
+    /// An API Gateway request, a batch of queue messages or stream records, or a schedule's event.
     pub event: Value,
-    /// When the function is stopped, done or not.
+    /// Time at which Lambda stops the function.
     pub deadline: Timestamp,
-    /// Lambda's own id of this call, for requests that bring none.
+    /// Lambda's id of this invocation, used by requests without an id.
     pub request_id: String,
 }
 
 impl Invocation {
-    /// A call with ample time, as a test makes it.
+    /// Creates an invocation with ample time left, for tests.
     pub fn with_event(event: Value) -> Self {
         let deadline = Clock::System.now().plus(Duration::from_secs(300));
         Self { event, deadline, request_id: "00000000-0000-0000-0000-000000000000".to_owned() }
@@ -39,27 +39,26 @@ impl Invocation {
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{message}")]
 pub struct Failure {
-    /// The name that the caller of the function branches on.
+    /// Error type that the invoker branches on.
     pub kind: &'static str,
-    /// A sentence.
     pub message: String,
-    /// Whether the function did what it is for by failing: nothing is wrong with it.
+    /// Whether the failure is a normal result, such as a denied authorization: it is not an error
+    /// of the function.
     pub is_expected: bool,
 }
 
 impl Failure {
-    /// A failure named `kind`.
     pub fn new(kind: &'static str, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), is_expected: false }
     }
 
-    /// An expected rejection, which this kind of caller can only receive as a failure: no operator
+    /// Creates an expected rejection. The invoker can receive it only as a failure; no operator
     /// needs to act.
     pub fn expected(kind: &'static str) -> Self {
         Self { kind, message: kind.to_owned(), is_expected: true }
     }
 
-    /// A failure that comes from `error`: its causes are in the message.
+    /// Creates a failure from `error`. The message contains its chain of causes.
     pub fn from_error(kind: &'static str, error: &dyn std::error::Error) -> Self {
         Self::new(kind, telemetry::causes(error))
     }
@@ -71,16 +70,16 @@ impl From<Failure> for Diagnostic {
     }
 }
 
-/// A function, ready to be called.
 pub type Lambda =
     Arc<dyn Fn(Invocation) -> BoxFuture<'static, Result<Value, Failure>> + Send + Sync>;
 
-/// Takes events from the Lambda runtime one after the other, until the environment is shut down.
+/// Handles events from the Lambda runtime one at a time until the environment is shut down.
 ///
-/// One thread: a function handles one event at a time, and a second thread costs start-up time.
+/// Uses one thread: a function handles one event at a time, and a second thread lengthens the cold
+/// start.
 ///
 /// # Errors
-/// When the runtime's own interface fails.
+/// If the Lambda runtime API fails.
 pub fn serve(lambda: Lambda) -> Result<(), lambda_http::Error> {
     telemetry::start();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -94,18 +93,17 @@ pub fn serve(lambda: Lambda) -> Result<(), lambda_http::Error> {
     })))
 }
 
-/// What an operation is called in logs and keys, taken from its function's path:
+/// The name of an operation in logs and keys, derived from its function's path:
 /// `orders::operations::create_order::create_order` is `create-order` of the service `orders`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationName {
-    /// The service's crate.
     pub service: &'static str,
-    /// The operation in kebab case, as the binary is called.
+    /// Operation in kebab case, as its binary is named.
     pub operation: String,
 }
 
 impl OperationName {
-    /// The name of the operation that the function `F` carries out.
+    /// Returns the name of the operation that the function `F` implements.
     pub fn of<F>(_: &F) -> Self {
         let path = std::any::type_name::<F>();
         let service = path.split("::").next().unwrap_or(path);
@@ -113,7 +111,7 @@ impl OperationName {
         Self { service, operation: function.replace('_', "-") }
     }
 
-    /// The span around one invocation: its fields are on every line that is logged within.
+    /// Creates the span of one invocation. All log lines within it include its fields.
     pub fn span(&self, request_id: &str, trace_id: &str) -> tracing::Span {
         tracing::info_span!(
             "invocation",

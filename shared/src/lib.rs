@@ -1,35 +1,34 @@
-//! The I/O layer of every Ferrocart service: turns an event into a typed request and a result into
-//! an answer, and defines the value types that all services share.
+//! The I/O layer of every Ferrocart service: converts events into typed requests and results into
+//! responses, and defines the value types that all services share.
 //!
 //! In reading order:
 //!
-//! - [`operation`]: the list of a service's operations, and what calls each.
-//! - [`lambda`]: the runtime loop; what all kinds of function have in common.
-//! - [`http`]: requests, answers, idempotency keys, pages. [`problem`]: errors as RFC 9457
+//! - [`operation`]: the list of a service's operations, each with its trigger.
+//! - [`lambda`]: the runtime loop, and what all kinds of functions have in common.
+//! - [`http`]: requests, responses, idempotency keys, pages. [`problem`]: errors as RFC 9457
 //!   documents.
 //! - [`queue`]: consumers of SQS. [`stream`]: publishers of DynamoDB streams. [`invoke`]: schedules
-//!   and direct calls.
-//! - [`sweep`]: schedules that work through what is due.
-//! - [`table`]: DynamoDB, where every write carries a condition. [`secret`]: Secrets Manager, read
-//!   once and kept.
+//!   and direct invocations.
+//! - [`sweep`]: scheduled runs over all due records.
+//! - [`table`]: DynamoDB with conditional writes only. [`secret`]: Secrets Manager with a cache.
 //! - [`seal`]: authenticated encryption of texts.
-//! - [`stored_enum!`]: an enum that is stored as a text, and that keeps what a newer release wrote.
-//! - [`api_document`]: how what goes in and out is described; only the tests compile it.
-//! - [`text`]: what people write, normalized and checked. [`checked_text!`](macro@crate::checked_text): types for it.
-//!   [`validation`]: why a value is rejected.
-//! - [`auth`], [`money`], [`ids`], [`clock`], [`retry`], [`throttle`]: values. [`config`], [`aws`],
-//!   [`telemetry`]: surroundings.
+//! - [`stored_enum!`]: an enum that is stored as a text and preserves values of newer releases.
+//! - [`api_document`]: descriptions for the API document; only the tests compile it.
+//! - [`text`]: normalizes and validates free text. [`checked_text!`](macro@crate::checked_text):
+//!   types for it. [`validation`]: why a value is rejected.
+//! - [`auth`], [`money`], [`ids`], [`clock`], [`retry`], [`throttle`]: value types and policies.
+//!   [`config`], [`aws`], [`telemetry`]: runtime environment.
 //!
 //! # Invariants
 //!
-//! - No domain rule, no table's key layout and no message of a single service lives here.
-//!   [`queue::SendNotification`] has three senders.
+//! - This crate contains no domain rules, no key layouts of tables and no messages of a single
+//!   service. [`queue::SendNotification`] is here because three services send it.
 //! - Only this crate reads the environment or the clock, or makes a random number.
-//! - Everything that an operation awaits here is a *plain function that returns a boxed future*. An
-//!   `async fn` is compiled again in every crate that polls it; behind the box, hyper and the AWS
-//!   SDK are compiled once, and an operation's binary takes under a CPU second to build instead of
-//!   fifteen. `#[inline(never)]` does not replace the box, and neither does an inner `async fn`
-//!   that the caller's crate instantiates.
+//! - Every public function here that an operation awaits is a *plain function that returns a boxed
+//!   future*. Each crate that polls an `async fn` compiles it again. With the box, hyper and the
+//!   AWS SDK are compiled once, and building an operation's binary takes less than one CPU second
+//!   instead of fifteen. `#[inline(never)]` does not replace the box, and neither does an inner
+//!   `async fn` that the caller's crate instantiates.
 
 use std::{future::Future, pin::Pin};
 
@@ -59,5 +58,5 @@ pub mod text;
 pub mod throttle;
 pub mod validation;
 
-/// A future behind a pointer: the border at which compilation stops (see the crate's invariants).
+/// A boxed future, which keeps callers from compiling its code again (see the crate's invariants).
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

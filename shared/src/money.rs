@@ -1,4 +1,4 @@
-//! Money: an amount in a currency's minor units. Never a float.
+//! Money: an integer amount in a currency's minor units, never a float.
 
 use std::fmt;
 
@@ -6,20 +6,20 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::validation::Violation;
 
-/// The largest amount that one price, order or payment can have, in minor units: eight digits, as
-/// card providers have it.
+/// Maximum amount of one price, order or payment, in minor units: eight digits, the limit of card
+/// payment providers.
 pub const MAX_AMOUNT: i64 = 99_999_999;
 
-/// The currencies that Ferrocart trades in (ISO 4217).
+/// Supported currencies (ISO 4217).
 const SUPPORTED: [&str; 12] =
     ["AUD", "CAD", "CHF", "CZK", "DKK", "EUR", "GBP", "JPY", "NOK", "PLN", "SEK", "USD"];
 
-/// A currency that Ferrocart trades in.
+/// A supported currency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Currency(iso_currency::Currency);
 
 impl Currency {
-    /// The currency with this upper-case ISO 4217 code, if Ferrocart trades in it.
+    /// Parses an upper-case ISO 4217 code of a supported currency.
     pub fn parse(code: &str) -> Result<Self, Violation> {
         let unsupported = || {
             Violation::new("unsupported_currency", format!("Use one of {}.", SUPPORTED.join(", ")))
@@ -30,7 +30,6 @@ impl Currency {
         iso_currency::Currency::from_code(code).map(Self).ok_or_else(unsupported)
     }
 
-    /// The ISO 4217 code, such as `USD`.
     pub fn code(self) -> &'static str {
         self.0.code()
     }
@@ -51,7 +50,8 @@ impl<'de> Deserialize<'de> for Currency {
 
 crate::describe!(
     Currency,
-    one_of("The upper-case code of ISO 4217.", &SUPPORTED).problem_codes(&["unsupported_currency"])
+    one_of("An upper-case currency code of ISO 4217.", &SUPPORTED)
+        .problem_codes(&["unsupported_currency"])
 );
 
 /// An amount of money: `{"amount": 5998, "currency": "USD"}` is 59.98 US dollars.
@@ -67,19 +67,18 @@ pub struct Money {
 }
 
 impl Money {
-    /// `amount` minor units of `currency`.
     pub const fn new(amount: i64, currency: Currency) -> Self {
         Self { amount, currency }
     }
 
-    /// The sum; `None` if the currencies differ or the sum is above [`MAX_AMOUNT`].
+    /// Returns the sum, or `None` if the currencies differ or the sum exceeds [`MAX_AMOUNT`].
     pub fn checked_add(self, other: Self) -> Option<Self> {
         let amount =
             self.amount.checked_add(other.amount).filter(|amount| *amount <= MAX_AMOUNT)?;
         (self.currency == other.currency).then_some(Self { amount, ..self })
     }
 
-    /// This much, `count` times; `None` above [`MAX_AMOUNT`].
+    /// Multiplies by `count`. Returns `None` if the product exceeds [`MAX_AMOUNT`].
     pub fn checked_mul(self, count: u32) -> Option<Self> {
         let amount =
             self.amount.checked_mul(i64::from(count)).filter(|amount| *amount <= MAX_AMOUNT)?;
@@ -87,7 +86,7 @@ impl Money {
     }
 }
 
-/// For people: `59.98 USD`.
+/// In major units, such as `59.98 USD`.
 impl fmt::Display for Money {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = usize::from(self.currency.0.exponent().unwrap_or(0));

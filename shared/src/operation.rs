@@ -1,76 +1,72 @@
-//! The list of a service's operations: each is declared once, in one line, and what has to know
-//! them reads the list.
+//! The list of a service's operations. Each operation is declared once, in one line.
 //!
 //! Each service calls [`operations!`](crate::operations) in its `operations/mod.rs`. The binaries,
 //! the API document, the API of `template.yaml`, the permissions of routes, the `Allow` header and
-//! the tests' shop follow from it.
+//! the test fixtures are derived from this list.
 
 use std::sync::Arc;
 
 use crate::{queue::Queue, stream::Sender};
 
-/// One operation, which is one function.
+/// An operation, deployed as one function.
 #[derive(Clone, Copy, Debug)]
 pub struct Operation {
-    /// The crate, as `orders`.
+    /// Crate name, such as `orders`.
     pub service: &'static str,
-    /// The module and the function, as `create_order`.
+    /// Name of both the module and the function, such as `create_order`.
     pub module: &'static str,
-    /// What calls it.
     pub trigger: Trigger,
 }
 
-/// What calls an operation.
+/// What invokes an operation.
 #[derive(Clone, Copy, Debug)]
 pub enum Trigger {
-    /// Requests on these routes of the API.
+    /// Requests to these routes of the API.
     Http(&'static [Route]),
     /// Requests for pages that people read. The API document does not describe them.
     Pages(&'static [Route]),
     /// Messages of this queue.
     Queue(&'static str),
-    /// Changes of a table, which become messages.
+    /// Changes of a table, which are published as messages.
     Stream {
-        /// The table, as `orders`.
+        /// Table name without the shop, such as `orders`.
         table: &'static str,
-        /// The queues that the messages go to.
+        /// Queues that receive the messages.
         queues: &'static [&'static str],
     },
-    /// A schedule, an operator or another service of AWS.
+    /// A schedule, an operator or another AWS service.
     Invoke,
 }
 
-/// A method of a path.
+/// An HTTP method of a path, with its access rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// As `GET`. A route that is read with `GET` also answers `HEAD`.
+    /// HTTP method, such as `GET`. A `GET` route also answers `HEAD`.
     pub method: &'static str,
-    /// As `/orders/{order_id}`.
+    /// Path template, such as `/orders/{order_id}`.
     pub path: &'static str,
-    /// Who may call it.
     pub access: Access,
 }
 
-/// Whether a route asks for an access token. What the caller's role allows is the operation's to
-/// decide.
+/// Whether a route requires an access token. The operation checks the caller's role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// No token is required.
     Public,
-    /// Public, and a valid token shows more.
+    /// No token is required. A valid one returns more data.
     OptionalToken,
     /// A valid token is required.
     Token,
 }
 
 impl Operation {
-    /// The name of the function without the shop, as `create-order`: also of its binary and its
-    /// sample.
+    /// Returns the function's name without the shop, such as `create-order`. The binary and the
+    /// sample event have the same name.
     pub fn name(&self) -> String {
         kebab(self.module)
     }
 
-    /// The routes, if requests call it.
+    /// Returns the routes; empty unless the trigger is HTTP.
     pub fn routes(&self) -> &'static [Route] {
         match self.trigger {
             Trigger::Http(routes) | Trigger::Pages(routes) => routes,
@@ -83,29 +79,29 @@ impl Operation {
         matches!(self.trigger, Trigger::Pages(_))
     }
 
-    /// The queues that its messages go to, if it publishes.
+    /// Returns the queues that receive its messages; empty unless it is a publisher.
     pub fn queues(&self) -> &'static [&'static str] {
         if let Trigger::Stream { queues, .. } = self.trigger { queues } else { &[] }
     }
 
-    /// The queue for changes that cannot be turned into messages, if it publishes:
-    /// `publish-order-dead-letter` of `publish-order-events`.
+    /// Returns the queue of a publisher for changes that cannot be turned into messages:
+    /// `publish-order-dead-letter` for `publish-order-events`.
     pub fn dead_letter_queue(&self) -> Option<String> {
         let publisher = matches!(self.trigger, Trigger::Stream { .. }).then(|| self.name())?;
         Some(format!("{}-dead-letter", publisher.strip_suffix("-events").unwrap_or(&publisher)))
     }
 }
 
-/// The methods of a page, as `Allow` lists them.
+/// Methods of a page, as the `Allow` header lists them.
 pub const PAGE_METHODS: &str = "GET, HEAD, OPTIONS";
 
-/// `create-order` of `create_order`.
+/// Converts `create_order` to `create-order`.
 pub fn kebab(module: &str) -> String {
     module.replace('_', "-")
 }
 
-/// The methods of a path as an `Allow` header lists them, where `GET` implies `HEAD`. None for a
-/// function that does not read: the gateway calls it with its own method only.
+/// Returns the methods of a path as the value of `Allow`, where `GET` implies `HEAD`. Returns
+/// `None` for a function without `GET`: the gateway sends it only its own method.
 pub fn allowed_methods(operations: &[Operation], routes: &[Route]) -> Option<String> {
     let path = routes.iter().find(|route| route.method == "GET")?.path;
     let of_path = operations.iter().flat_map(Operation::routes).filter(|route| route.path == path);
@@ -116,18 +112,17 @@ pub fn allowed_methods(operations: &[Operation], routes: &[Route]) -> Option<Str
     Some(methods.join(", "))
 }
 
-/// What the functions of a service are given besides the service, where no environment says it.
+/// Dependencies of a service's functions that are passed in when no environment configures them.
 pub struct Wiring<'a> {
-    /// The queue of this name.
+    /// Returns the queue of a name.
     pub queue: &'a dyn Fn(&str) -> Queue,
-    /// What sends to these queues, and what cannot be sent to this dead-letter queue.
+    /// Creates a sender for these queues, with the name of its dead-letter queue.
     pub sender: &'a dyn Fn(&'static [&'static str], &str) -> Arc<Sender>,
 }
 
-/// Declares the operations of a service, each with what calls it. `create_order` is the function of
-/// that name in the module of that name. The module of a publisher has the constants
-/// `STREAM_FILTER` and `QUEUES` instead of a function, and `crate::publish::messages` says what it
-/// sends.
+/// Declares the operations of a service, each with its trigger. `create_order` is the function of
+/// that name in the module of that name. A publisher's module has the constants `STREAM_FILTER` and
+/// `QUEUES` instead of a function; `crate::publish::messages` returns its messages.
 ///
 /// ```ignore
 /// shared::operations! {
@@ -139,15 +134,15 @@ pub struct Wiring<'a> {
 /// }
 /// ```
 ///
-/// An operation with two routes names the function that describes the second one in the API
-/// document after it: `http get_health(GET "/health", Public; GET "/health/{service}", Public,
-/// get_health_of_service);`.
+/// An operation with two routes names, after its second route, the function that describes that
+/// route in the API document: `http get_health(GET "/health", Public; GET "/health/{service}",
+/// Public, get_health_of_service);`.
 ///
 /// `pages get_docs("/", "/docs")` declares public routes of pages: `GET` only, and absent from the
 /// API document.
 ///
-/// It makes `OPERATIONS`, the list; `run`, a `main` for each binary; `lambda`, an operation by its
-/// name, for tests; and `ApiDocument`.
+/// Generates `OPERATIONS`, the list; `run`, a `main` for each binary; `lambda`, which returns an
+/// operation by name for tests; and `ApiDocument`.
 #[macro_export]
 #[expect(
     clippy::crate_in_macro_def,
@@ -155,7 +150,6 @@ pub struct Wiring<'a> {
 )]
 macro_rules! operations {
     ($service:ident : $($kind:ident $module:ident ($($details:tt)*);)+) => {
-        /// Every operation of the service.
         pub const OPERATIONS: &[$crate::operation::Operation] = &[$(
             $crate::operation::Operation {
                 service: env!("CARGO_PKG_NAME"),
@@ -164,11 +158,11 @@ macro_rules! operations {
             },
         )+];
 
-        /// What the binaries call: each function serves its operation until its environment is shut
-        /// down.
+        /// Entry points of the binaries. Each one serves its operation until the environment is
+        /// shut down.
         ///
         /// # Errors
-        /// When the Lambda runtime's own interface fails.
+        /// If the Lambda runtime API fails.
         pub mod run {
             $(
                 #[allow(clippy::missing_errors_doc, reason = "the module says it")]
@@ -178,7 +172,7 @@ macro_rules! operations {
             )+
         }
 
-        /// The function of an operation, over a service that no environment describes.
+        /// Returns the function of an operation, for a service that a test constructs.
         pub fn lambda(
             name: &str,
             service: &std::sync::Arc<crate::$service>,
@@ -260,7 +254,7 @@ macro_rules! operations {
 
     (@document []) => {};
     (@document [$($module:ident::$described:ident,)+]) => {
-        /// What the API document says of this service.
+        /// The service's part of the API document.
         #[cfg(feature = "api-document")]
         #[derive(utoipa::OpenApi)]
         #[openapi(paths($($module::$described),+))]

@@ -1,30 +1,30 @@
-//! How long to wait before asking again.
+//! Wait times between retries.
 
 use std::time::Duration;
 
 use crate::ids::Ids;
 
-/// A random wait between nothing and `base * 2^attempt`, at most `max`: "full jitter", which keeps
-/// many callers that failed together from coming back together (Marc Brooker, *Exponential Backoff
+/// Returns a random wait between zero and `base * 2^attempt`, at most `max` ("full jitter"). It
+/// spreads the retries of callers that failed at the same time (Marc Brooker, *Exponential Backoff
 /// And Jitter*, AWS Architecture Blog, 2015).
 pub fn full_jitter(attempt: u32, base: Duration, max: Duration) -> Duration {
     let ceiling = base.saturating_mul(2_u32.saturating_pow(attempt)).min(max);
     ceiling.mul_f64(random_fraction())
 }
 
-/// A wait between half of `max` and `max`: "equal jitter", from the same article. It never ends at
-/// once, so the sum of many waits is known within a factor of two.
+/// Returns a random wait between half of `max` and `max` ("equal jitter", same article). It is
+/// never zero, so the sum of many waits is known within a factor of two.
 pub fn equal_jitter(max: Duration) -> Duration {
     let half = max / 2;
     half + half.mul_f64(random_fraction())
 }
 
-/// A random number from 0 to 1.
+/// Returns a random number from 0 to 1.
 fn random_fraction() -> f64 {
     f64::from(u32::from_be_bytes(Ids::System.bytes::<4>())) / f64::from(u32::MAX)
 }
 
-/// The wait before look number `checks + 1` at an unsettled record: `first`, then twice as long
+/// Returns the wait before scheduled check `checks + 1` of an unsettled record: `first`, doubled
 /// each time, at most an hour.
 pub fn exponential_backoff(checks: u32, first: Duration) -> Duration {
     const MAX: Duration = Duration::from_secs(3600);

@@ -1,28 +1,28 @@
-//! Sealed texts (AES-256-GCM): they can be neither read nor made up, and open only in the context
-//! that they were sealed for.
+//! Sealed texts (AES-256-GCM): clients can neither read nor forge them, and they open only in the
+//! context for which they were sealed.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
 use crate::ids::Ids;
 
-/// A key that seals texts for one purpose.
 #[derive(Clone)]
 pub struct SealingKey(LessSafeKey);
 
 impl SealingKey {
-    /// A key of 256 bits; see [`crate::secret::Secrets::keys`].
+    /// Creates a key from 256 bits; see [`crate::secret::Secrets::keys`].
     ///
     /// # Panics
-    /// Never: AES-256 takes 32 bytes.
+    /// Never: AES-256 accepts any 32 bytes.
     pub fn new(key: [u8; 32]) -> Self {
         Self(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key).expect("AES-256 takes 32 bytes")))
     }
 
-    /// `plain`, sealed for `context`, as base64url. Twice the same text looks different each time.
+    /// Seals `plain` for `context` and encodes it as base64url. A random nonce makes each result
+    /// different.
     ///
     /// # Panics
-    /// For texts of 64 GiB and more.
+    /// If the text has 64 GiB or more.
     pub fn seal(&self, plain: &str, context: &[&str], ids: &Ids) -> String {
         let nonce: [u8; NONCE_LEN] = ids.bytes();
         let mut sealed = plain.as_bytes().to_vec();
@@ -36,7 +36,7 @@ impl SealingKey {
         BASE64_URL_SAFE_NO_PAD.encode([&nonce[..], &sealed].concat())
     }
 
-    /// The text that was sealed, if it was sealed under this key and for this context.
+    /// Opens a text. Returns `None` unless it was sealed with this key and for this context.
     pub fn open(&self, sealed: &str, context: &[&str]) -> Option<String> {
         let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let (nonce, sealed) = bytes.split_at_mut_checked(NONCE_LEN)?;
@@ -46,7 +46,7 @@ impl SealingKey {
     }
 }
 
-/// The parts of a context, so that no two contexts look the same.
+/// Encodes the context unambiguously: two different contexts never have the same encoding.
 fn associated(context: &[&str]) -> Vec<u8> {
     serde_json::to_vec(context).expect("texts are JSON")
 }

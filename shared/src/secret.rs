@@ -1,4 +1,4 @@
-//! Secrets Manager: secrets are read at first use and kept for five minutes.
+//! Secrets Manager client with a cache: secrets are read at first use and cached for five minutes.
 
 use std::{
     collections::HashMap,
@@ -16,17 +16,17 @@ use crate::{
     telemetry,
 };
 
-/// How long a secret that was read is used without looking again: the longest time that a rotation
-/// goes unnoticed.
+/// How long a cached secret is used before it is read again, and the longest delay until a rotation
+/// is noticed.
 const CACHE_TTL: Duration = Duration::from_secs(300);
 
-/// How long a cached value is used while Secrets Manager is unavailable: an outdated key is better
+/// How long a cached secret is used while Secrets Manager is unavailable: an outdated key is better
 /// than an outage.
 const MAX_STALE: Duration = Duration::from_secs(3600);
 
-/// How long a new server key waits before anything is made under it: the longest time that an
-/// instance uses a copy of the secret without it, and five minutes for clocks that differ. Until
-/// then the previous key makes, and both are accepted.
+/// How long a new server key waits until it is active. An instance may use an outdated copy of the
+/// secret for an hour; five more minutes allow for clock skew. Until then the previous key is
+/// active, and both are accepted.
 pub const KEY_ACTIVATION_DELAY: Duration = Duration::from_secs(3600 + 300);
 
 /// The secrets of one function.
@@ -37,7 +37,7 @@ pub struct Secrets {
     cache: Mutex<HashMap<String, (Timestamp, Arc<str>)>>,
 }
 
-/// A secret that could not be had.
+/// A secret that could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("the secret {name} could not be read: {cause}")]
 pub struct SecretError {
@@ -46,28 +46,27 @@ pub struct SecretError {
 }
 
 impl Secrets {
-    /// The secrets whose names begin with `prefix`.
+    /// Creates a reader of the secrets whose names begin with `prefix`.
     pub fn new(client: Client, prefix: impl Into<String>, clock: Clock) -> Self {
         Self { client, prefix: prefix.into(), clock, cache: Mutex::default() }
     }
 
-    /// Secrets Manager, for who writes secrets.
+    /// Returns the client, for operations that write secrets.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// The name of a secret with its prefix, as Secrets Manager knows it.
+    /// Returns the name of a secret with its prefix, as Secrets Manager stores it.
     pub fn full_name(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
-    /// The present text of a secret, at most five minutes old; an hour while Secrets Manager does
-    /// not answer.
+    /// Returns a secret, at most five minutes old, or an hour while Secrets Manager is unavailable.
     pub fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<str>, SecretError>> {
         self.get_with_max_age(name, CACHE_TTL)
     }
 
-    /// The text of a secret, not older than `age`; an hour while Secrets Manager does not answer.
+    /// Returns a secret, not older than `age`, or an hour while Secrets Manager is unavailable.
     pub fn get_with_max_age<'a>(
         &'a self,
         name: &'a str,
@@ -92,7 +91,7 @@ impl Secrets {
         })
     }
 
-    /// The present text of a secret, read now.
+    /// Returns a secret without using the cache.
     pub fn reload<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<str>, SecretError>> {
         Box::pin(async move {
             let failed = |cause: String| SecretError { name: name.to_owned(), cause };
@@ -107,7 +106,7 @@ impl Secrets {
         })
     }
 
-    /// The server keys in a secret; see [`KeyRing`].
+    /// Returns the server keys in a secret; see [`KeyRing`].
     pub fn keys<'a>(
         &'a self,
         name: &'a str,
@@ -126,14 +125,14 @@ impl Secrets {
     }
 }
 
-/// A secret that holds server keys. `localstack/keys.py` writes all three members when it rotates
-/// the key.
+/// A secret that contains server keys. `localstack/keys.py` writes all three members when it
+/// rotates the key.
 #[derive(Deserialize)]
 struct ServerKeySecret {
     current: String,
     /// Empty before the first rotation, and after a rotation that revokes the previous key.
     previous: String,
-    /// When `current` took the place of `previous`.
+    /// When `current` replaced `previous`.
     rotated_at: Option<Timestamp>,
 }
 
@@ -152,20 +151,20 @@ impl ServerKeySecret {
     }
 }
 
-/// The text of a server key, from which keys are derived.
+/// The text of a server key, from which purpose-specific keys are derived.
 pub struct ServerKey(String);
 
 impl ServerKey {
-    /// A 256-bit key for one purpose, derived by HKDF-SHA-256 (RFC 5869): two purposes never share
-    /// a key.
+    /// Derives a 256-bit key for one purpose by HKDF-SHA-256 (RFC 5869). Two purposes never share a
+    /// key.
     pub fn derive(&self, purpose: &str) -> [u8; 32] {
         derive_key(self.0.as_bytes(), purpose)
     }
 }
 
-/// The current and the previous key of a service. One of them makes tokens, seals and names; both
-/// are accepted, so that a rotation invalidates nothing. The time alone decides which one makes
-/// ([`KEY_ACTIVATION_DELAY`]), so all instances agree.
+/// The current and the previous key of a service. The active one creates tokens, seals and MACs.
+/// Both are accepted, so that a rotation invalidates nothing. The active key depends only on the
+/// time since the rotation ([`KEY_ACTIVATION_DELAY`]), so all instances agree.
 #[derive(Clone, Debug)]
 pub struct KeyRing<K> {
     active: K,
@@ -173,27 +172,25 @@ pub struct KeyRing<K> {
 }
 
 impl<K> KeyRing<K> {
-    /// A ring of one key.
     pub fn of(key: K) -> Self {
         Self { active: key, other: None }
     }
 
-    /// The key under which everything new is made.
+    /// Returns the key that creates new tokens, seals and MACs.
     pub fn active(&self) -> &K {
         &self.active
     }
 
-    /// All accepted keys, the one that makes first.
+    /// Iterates over all accepted keys, the active one first.
     pub fn accepted(&self) -> impl Iterator<Item = &K> {
         [&self.active].into_iter().chain(&self.other)
     }
 
-    /// What the first accepted key gives for which `open` gives anything.
+    /// Tries the accepted keys in order. Returns the first result that is not `None`.
     pub fn open<T>(&self, open: impl FnMut(&K) -> Option<T>) -> Option<T> {
         self.accepted().find_map(open)
     }
 
-    /// The same ring of other keys.
     #[must_use]
     pub fn map<T>(self, change: impl Fn(K) -> T) -> KeyRing<T> {
         KeyRing { active: change(self.active), other: self.other.map(&change) }
@@ -201,18 +198,18 @@ impl<K> KeyRing<K> {
 }
 
 impl KeyRing<ServerKey> {
-    /// The keys for one purpose; see [`ServerKey::derive`].
+    /// Derives the keys for one purpose; see [`ServerKey::derive`].
     #[must_use]
     pub fn derive(self, purpose: &str) -> KeyRing<[u8; 32]> {
         self.map(|key| key.derive(purpose))
     }
 }
 
-/// A 256-bit key for one purpose; see [`ServerKey::derive`].
+/// Derives a 256-bit key for one purpose; see [`ServerKey::derive`].
 pub fn derive_key(secret: &[u8], purpose: &str) -> [u8; 32] {
     let mut key = [0; 32];
     let info = [purpose.as_bytes()];
-    // Fails only for lengths above 255 hashes.
+    // Fails only for outputs longer than 255 hashes.
     let filled = hkdf::Salt::new(hkdf::HKDF_SHA256, b"ferrocart")
         .extract(secret)
         .expand(&info, hkdf::HKDF_SHA256)

@@ -1,6 +1,6 @@
 //! Enums that are stored as texts.
 
-/// Declares an enum that is stored as a text, and that keeps a text which a newer release wrote.
+/// Declares an enum that is stored as a text. It preserves values that a newer release wrote.
 #[macro_export]
 macro_rules! stored_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $variant:ident = $text:literal,)+ }) => {
@@ -9,12 +9,12 @@ macro_rules! stored_enum {
         #[serde(from = "String", into = "String")]
         pub enum $name {
             $($(#[$about])* $variant,)+
-            /// A newer release wrote this: it is kept, and nothing is decided by it.
+            /// A value of a newer release. It is preserved, and no decision depends on it.
             Unknown(String),
         }
 
         impl $name {
-            /// The text that is stored.
+            /// Returns the stored text.
             pub fn name(&self) -> &str {
                 match self {
                     $(Self::$variant => $text,)+

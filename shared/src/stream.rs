@@ -2,8 +2,8 @@
 //!
 //! Two kinds of errors are handled differently. A change that *cannot be turned into messages* (an
 //! unreadable image, a panic) is moved to the publisher's dead-letter queue, and the batch
-//! continues. A message that *cannot be sent* fails the invocation: the stream keeps the batch and
-//! retries. Nothing is skipped, and one bad image does not stop the shop.
+//! continues. A message that *cannot be sent* fails the invocation, and the stream retries the
+//! batch. No change is skipped, and an unreadable image does not block the stream.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -26,14 +26,14 @@ use crate::{
     retry, telemetry,
 };
 
-/// Which items of a table publish.
+/// Which items of a table are published.
 #[derive(Clone, Copy, Debug)]
 pub enum StreamFilter {
-    /// Those whose partition key begins like this.
+    /// Items whose partition key has this prefix.
     PartitionKeyPrefix(&'static str),
-    /// Those whose partition key begins like one of these.
+    /// Items whose partition key has one of these prefixes.
     PartitionKeyPrefixes(&'static [&'static str]),
-    /// Those whose sort key is this.
+    /// Items with this sort key.
     SortKey(&'static str),
 }
 
@@ -53,14 +53,14 @@ impl StreamFilter {
     }
 }
 
-/// Publishes the changes of a table: `messages` returns the messages for a change from the old to
+/// Publishes the changes of a table. `messages` returns the messages for a change from the old to
 /// the new item.
 ///
 /// # Errors
-/// When the Lambda runtime's own interface fails.
+/// If the Lambda runtime API fails.
 ///
 /// # Panics
-/// When the address of one of `queues` is missing from the environment.
+/// If the URL of one of `queues` is missing from the environment.
 pub fn run<T>(
     operation: &str,
     filter: StreamFilter,
@@ -87,7 +87,7 @@ where
     let name = OperationName { service, operation: operation.to_owned() };
     let translate: Translate = Arc::new(move |old, new| {
         let translated = catch_unwind(AssertUnwindSafe(|| {
-            // Serde's own words may repeat a value, and stay away from the log.
+            // serde's message can contain a value of the item, so it is not logged.
             let unreadable = || format!("the image is no {}", std::any::type_name::<T>());
             let read = |image: serde_dynamo::Item| {
                 serde_dynamo::from_item::<_, T>(image).map_err(|_| unreadable())
@@ -111,7 +111,8 @@ type Translate = Arc<
         + Sync,
 >;
 
-/// A batch of a stream. Records are read one by one, so that an odd one does not hide the others.
+/// A batch of a stream. Records are parsed one at a time, so that a malformed one does not affect
+/// the others.
 #[derive(Deserialize)]
 struct Batch {
     #[serde(rename = "Records")]
@@ -160,8 +161,8 @@ async fn publish(
         }
     }
     let sent = outgoing.len();
-    // What cannot be sent makes the stream give the whole batch again: the dead letters come last,
-    // so that they are not repeated.
+    // If a message cannot be sent, the stream delivers the whole batch again. Dead letters are sent
+    // last, so that they are not duplicated.
     let result = match sender.send(outgoing).await {
         Ok(()) => sender.send_dead_letters(dead).await,
         failed => failed,
@@ -187,8 +188,8 @@ async fn publish(
     result.map(|()| Value::Null)
 }
 
-/// What an item has while a restored table is copied (see `localstack/restore.py`): its change was
-/// published when it was made.
+/// Attribute of an item while `localstack/restore.py` copies a restored table. The original change
+/// was published already.
 const RESTORING: &str = "restoring";
 
 fn messages_of(
@@ -214,20 +215,21 @@ pub struct Sender {
     dead_letter_url: String,
 }
 
-/// The limits of `SendMessageBatch`: entries, and bytes of all entries together (262,144 in the
-/// strictest regions, less some room).
+/// Limits of `SendMessageBatch`: entries, and bytes of all entries together (262,144 in the
+/// strictest regions, with a reserve).
 const BATCH_ENTRIES: usize = 10;
 const BATCH_BYTES: usize = 250_000;
 const MAX_ATTEMPTS: u32 = 4;
 
 impl Sender {
-    /// A sender to the queues whose addresses stand in the environment.
+    /// Creates a sender for queues whose URLs are in the environment.
     fn from_env(queues: &[&'static str]) -> Self {
         let urls = queues.iter().map(|queue| (*queue, config::queue_url(queue))).collect();
         Self::new(Client::new(&aws::sdk_config()), urls, config::required("DEAD_LETTER_QUEUE_URL"))
     }
 
-    /// A sender to the queues at `urls`; what cannot be translated goes to `dead_letter_url`.
+    /// Creates a sender for the queues at `urls`. Changes that cannot be turned into messages go to
+    /// `dead_letter_url`.
     pub fn new(
         client: Client,
         urls: HashMap<&'static str, String>,
@@ -291,7 +293,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Sends up to ten messages; those that the queue did not take come back.
+    /// Sends up to ten messages. Returns those that the queue did not accept.
     async fn send_batch(&self, url: &str, batch: Vec<Outgoing>) -> Result<Vec<Outgoing>, Failure> {
         let entry = |(number, message): (usize, &Outgoing)| {
             let entry = SendMessageBatchRequestEntry::builder()
@@ -314,15 +316,15 @@ impl Sender {
     }
 }
 
-/// A message on its way, as its queue gets it.
+/// A serialized message for a queue.
 struct Outgoing {
     body: String,
-    /// None: at once.
+    /// `None` means without delay.
     delay_seconds: Option<i32>,
 }
 
-/// SQS refuses a message with U+FFFE or U+FFFF in it, for ever, and the stream would stand still
-/// behind it. In JSON they stand only inside texts, where their escapes mean the same.
+/// Escapes U+FFFE and U+FFFF in JSON, where they occur only in texts and the escapes are
+/// equivalent. SQS always rejects a message that contains them, which would block the stream.
 fn escape_noncharacters(body: String) -> String {
     if body.contains(['\u{fffe}', '\u{ffff}']) {
         body.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")

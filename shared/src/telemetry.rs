@@ -1,7 +1,7 @@
 //! Telemetry: JSON log lines, metrics, and the trace id that connects them.
 //!
-//! One invocation writes one line of `type: "request"`, `"message"` or the like; all other lines
-//! are warnings or errors. Every line carries the `trace_id` that starts with the HTTP request and
+//! One invocation writes one line with a `type` such as `request` or `message`. All other lines are
+//! warnings or errors. Every line contains the `trace_id`, which starts with the HTTP request and
 //! continues through every queue to the mail.
 
 use std::{
@@ -29,15 +29,14 @@ use crate::{clock::Clock, config, ids::Ids};
 pub struct Trace(String);
 
 impl Trace {
-    /// A new trace.
     pub fn start(ids: &Ids) -> Self {
         let random = ids.bytes::<24>();
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         Self(format!("00-{}-{}-01", hex(&random[..16]), hex(&random[16..])))
     }
 
-    /// The trace that a header names; `None` where it is malformed, as the W3C recommendation has
-    /// it: a new trace begins then.
+    /// Parses a `traceparent` header. Returns `None` if it is malformed; the caller then starts a
+    /// new trace, as the W3C recommendation requires.
     pub fn parse(text: &str) -> Option<Self> {
         let parts: Vec<&str> = text.split('-').collect();
         let [version, trace, parent, flags] = parts[..] else { return None };
@@ -54,12 +53,12 @@ impl Trace {
         valid.then(|| Self(text.to_owned()))
     }
 
-    /// The part that all lines and messages of one request share.
+    /// Returns the trace id, which all log lines and messages of a request share.
     pub fn id(&self) -> &str {
         self.0.get(3..35).unwrap_or_default()
     }
 
-    /// The header's text.
+    /// Returns the value of the `traceparent` header.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -77,11 +76,11 @@ impl From<Trace> for String {
     }
 }
 
-/// Whether anything is written: tests are silent.
+/// Whether log lines are written. Tests do not write any.
 static STARTED: AtomicBool = AtomicBool::new(false);
 
-/// Starts writing JSON lines to standard output, from the level in `LOG_LEVEL` (`info` if it is not
-/// set). Later calls change nothing.
+/// Starts writing JSON lines to standard output, from the level in `LOG_LEVEL` (default `info`).
+/// Later calls have no effect.
 pub fn start() {
     let level = config::optional("LOG_LEVEL")
         .and_then(|level| level.parse().ok())
@@ -92,10 +91,9 @@ pub fn start() {
         .try_init();
 }
 
-/// Counts something that an alarm watches: a line in CloudWatch's embedded metric format, from
-/// which CloudWatch takes the metric.
+/// Increments a metric that an alarm watches. Writes a line in CloudWatch's embedded metric format.
 ///
-/// Source of the format: "Embedded metric format specification", Amazon CloudWatch User Guide.
+/// Source: "Embedded metric format specification", Amazon CloudWatch User Guide.
 pub fn count(metric: &'static str, service: &'static str, clock: &Clock) {
     if !STARTED.load(Ordering::Relaxed) {
         return;
@@ -112,7 +110,7 @@ pub fn count(metric: &'static str, service: &'static str, clock: &Clock) {
     write_line(&line);
 }
 
-/// The chain of causes of an error, in one line: "could not put the order: timed out: connection
+/// Formats an error's chain of causes in one line: "could not put the order: timed out: connection
 /// refused".
 pub fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -128,20 +126,18 @@ pub fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A layer that writes each event as one flat JSON object: its own fields and those of the spans
-/// around it.
+/// A layer that writes each event as a flat JSON object with its own fields and those of its spans.
 struct JsonLines {
     clock: Clock,
 }
 
-/// The fields of one span, kept beside it.
 #[derive(Default)]
 struct Fields(BTreeMap<&'static str, Value>);
 
 impl Fields {
     fn insert(&mut self, field: &Field, value: Value) {
-        // The runtime's span calls Lambda's id of the invocation `requestId`; `request_id` is the
-        // one that the caller knows.
+        // The runtime's span names Lambda's invocation id `requestId`. `request_id` is the id that
+        // the caller knows.
         let name = if field.name() == "requestId" { "lambda_request_id" } else { field.name() };
         self.0.insert(name, value);
     }
@@ -201,7 +197,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
 }
 
 impl JsonLines {
-    /// The object for one event.
+    /// Builds the JSON object of one event.
     fn line<S: Subscriber + for<'a> LookupSpan<'a>>(
         &self,
         event: &Event<'_>,
@@ -240,7 +236,7 @@ mod tests {
 
     use super::*;
 
-    /// Keeps the lines that [`JsonLines`] would write.
+    /// Collects the lines that [`JsonLines`] would write.
     struct Kept(JsonLines, Arc<Mutex<Vec<Value>>>);
 
     impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Kept {

@@ -1,17 +1,16 @@
-//! Text that people write: names, descriptions, reasons, addresses.
+//! Free text that people write: names, descriptions, reasons, addresses.
 //!
-//! One list of characters holds for all of it. Pasted text is normalized, not rejected: every line
-//! break becomes `\n` (or a space, in text of one line), a tab becomes a space, and U+FEFF and
-//! U+200B are dropped. Characters that are invisible or change the direction of text make one text
-//! look like another: they are rejected, except where they belong to a visible character (see
+//! The same character rules apply to all of it. Pasted text is normalized, not rejected: every line
+//! break becomes `\n` (or a space, in single-line text), a tab becomes a space, and U+FEFF and
+//! U+200B are dropped. Characters that are invisible or change the text direction can make two
+//! texts look alike. They are rejected unless they belong to a visible character (see
 //! [`is_invisible`]).
 
 use unicode_normalization::char::is_combining_mark;
 
 use crate::validation::Violation;
 
-/// Characters that editors and clipboards leave behind: the byte order mark and the zero width
-/// space.
+/// Characters that editors and clipboards insert: the byte order mark and the zero width space.
 const DROPPED: [char; 2] = ['\u{feff}', '\u{200b}'];
 
 const ZERO_WIDTH_NON_JOINER: char = '\u{200c}';
@@ -20,8 +19,8 @@ const BLACK_FLAG: char = '\u{1f3f4}';
 const CANCEL_TAG: char = '\u{e007f}';
 const KEYCAP: char = '\u{20e3}';
 
-/// Parses text of one line: 1 to `max` characters, at most `4 * max` bytes. Line breaks and tabs
-/// become spaces; white space around the text is removed.
+/// Parses single-line text: 1 to `max` characters, at most `4 * max` bytes. Line breaks and tabs
+/// become spaces; surrounding white space is removed.
 ///
 /// # Errors
 /// `blank`, `too_long` or `invalid_characters`.
@@ -30,7 +29,7 @@ pub fn single_line(text: &str, max: usize) -> Result<String, Violation> {
 }
 
 /// Parses text of one or more lines: 1 to `max` characters, at most `4 * max` bytes. Line breaks of
-/// every kind become `\n`, tabs become spaces; white space around the text is removed.
+/// every kind become `\n`, tabs become spaces; surrounding white space is removed.
 ///
 /// # Errors
 /// `blank`, `too_long` or `invalid_characters`.
@@ -38,48 +37,49 @@ pub fn multi_line(text: &str, max: usize) -> Result<String, Violation> {
     checked(normalized(text, '\n'), max)
 }
 
-/// Removes white space around a value of one word, such as an e-mail address, and the characters
-/// that pasting leaves there.
+/// Removes white space around a single word, such as an e-mail address, and the characters that
+/// pasting inserts there.
 pub fn trimmed(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || is_dropped(c))
 }
 
-/// Whether text drops this character instead of rejecting it.
+/// Returns whether parsing drops this character instead of rejecting it.
 pub fn is_dropped(c: char) -> bool {
     DROPPED.contains(&c)
 }
 
-/// Whether text with this character is rejected in any context.
+/// Returns whether text with this character is rejected in any context.
 #[cfg(feature = "api-document")]
 pub(crate) fn is_rejected_everywhere(c: char) -> bool {
     let is_normalized = is_dropped(c) || is_line_break(c) || c == '\t';
     !is_normalized && !is_variation_selector(c) && (c.is_control() || is_invisible(c))
 }
 
-/// Characters that have no shape of their own or change the direction of text, and noncharacters.
+/// Returns whether a character has no visible shape, changes the text direction, or is a
+/// noncharacter.
 ///
-/// Text may still hold four kinds of them, each only behind a character that gives it a meaning:
+/// Text can still contain four kinds of them, each only after a character that gives it a meaning:
 /// joiners (not listed here: see [`single_line`]), a variation selector, the tags of a flag, and
 /// `\n`.
 pub fn is_invisible(c: char) -> bool {
-    // Noncharacters (Unicode 16.0, section 23.7) are not for interchange, and SQS rejects a message
-    // that holds one.
+    // Noncharacters (Unicode 16.0, section 23.7) are not for interchange, and SQS rejects messages
+    // that contain them.
     let is_noncharacter = matches!(c, '\u{fdd0}'..='\u{fdef}') || (c as u32) & 0xfffe == 0xfffe;
     is_noncharacter
         || is_variation_selector(c)
         || matches!(c,
-            // Soft hyphen, grapheme joiner, Arabic letter mark, fillers of Hangul, Khmer, Khitan
-            // and Braille.
+            // Soft hyphen, grapheme joiner, Arabic letter mark; Hangul, Khmer, Khitan and Braille
+            // fillers.
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}'
             | '\u{16fe4}'
             // Mongolian selectors and vowel separator.
             | '\u{180b}'..='\u{180f}'
-            // Zero width space, directions, invisible operators. The joiners U+200C and U+200D are
-            // left out.
+            // Zero width space, direction marks, invisible operators. The joiners U+200C and U+200D
+            // are excluded.
             | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
             // Interlinear annotation, object replacement, replacement character.
             | '\u{fff0}'..='\u{fffd}'
-            // Controls of hieroglyphs, shorthand and music; tags.
+            // Hieroglyph, shorthand and musical format controls; tags.
             | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d159}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
@@ -91,12 +91,12 @@ fn is_joiner(c: char) -> bool {
     matches!(c, ZERO_WIDTH_NON_JOINER | ZERO_WIDTH_JOINER)
 }
 
-/// Whether this character ends a line (Unicode 16.0, section 5.8).
+/// Returns whether this character ends a line (Unicode 16.0, section 5.8).
 fn is_line_break(c: char) -> bool {
     matches!(c, '\n' | '\u{b}' | '\u{c}' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
-/// Every character that ends a line becomes `line_break`.
+/// Replaces every line break by `line_break`.
 fn normalized(text: &str, line_break: char) -> String {
     let mut normal = String::with_capacity(text.len());
     let mut rest = text.chars().filter(|c| !is_dropped(*c)).peekable();
@@ -120,8 +120,8 @@ fn checked(text: String, max: usize) -> Result<String, Violation> {
     if !text.chars().any(is_visible) {
         return Err(Violation::new("blank", "This must not be empty or blank."));
     }
-    // Counting characters is enough: a grapheme of more than a few characters exceeds the limit of
-    // bytes.
+    // Counting characters is sufficient: a grapheme of more than a few characters exceeds the limit
+    // of bytes.
     if text.chars().filter(|c| !is_stacked(*c)).count() > max || text.len() > max * 4 {
         return Err(Violation::new(
             "too_long",
@@ -172,8 +172,8 @@ fn contains_forbidden(text: &str) -> bool {
     false
 }
 
-/// Whether a variation selector gives this character another shape: an emoji, a keycap, or an
-/// ideograph as Japanese names have them.
+/// Returns whether a variation selector changes this character: an emoji, a keycap, or an ideograph
+/// of a Japanese name.
 fn has_variation(base: char, selector: char, next: Option<char>) -> bool {
     match selector {
         '\u{fe0e}' | '\u{fe0f}' => {
@@ -189,8 +189,8 @@ fn is_tag(c: char) -> bool {
     matches!(c, '\u{e0020}'..='\u{e007f}')
 }
 
-/// Whether the tags behind a black flag make it the flag of a region (UTS #51, section 1.4.6): 3 to
-/// 6 letters or digits and the cancel tag.
+/// Returns whether the tags after a black flag form a region flag (UTS #51, section 1.4.6): 3 to 6
+/// letters or digits and the cancel tag.
 fn names_a_region(tags: &str) -> bool {
     let Some(region) = tags.strip_suffix(CANCEL_TAG) else { return false };
     let letters = region
@@ -200,8 +200,8 @@ fn names_a_region(tags: &str) -> bool {
     letters == region.chars().count() && (3..=6).contains(&letters)
 }
 
-/// Symbols that emoji are made of: a superset of the Unicode property `Extended_Pictographic`, with
-/// skin tones and regional indicators.
+/// Symbols of emoji: a superset of the Unicode property `Extended_Pictographic`, with skin tones
+/// and regional indicators.
 fn is_emoji(c: char) -> bool {
     matches!(c,
         '\u{a9}' | '\u{ae}' | '\u{203c}' | '\u{2049}' | '\u{2122}' | '\u{2139}' | '\u{2190}'..='\u{21ff}' | '\u{2300}'..='\u{23ff}'
@@ -209,7 +209,7 @@ fn is_emoji(c: char) -> bool {
         | '\u{3299}' | '\u{1f000}'..='\u{1faff}')
 }
 
-/// Combining marks, which do not count towards a text's length.
+/// Combining marks, which do not count towards the length of a text.
 fn is_stacked(c: char) -> bool {
     matches!(c, '\u{0300}'..='\u{036f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}' | '\u{fe00}'..='\u{fe0f}' | '\u{fe20}'..='\u{fe2f}')
 }

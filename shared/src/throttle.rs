@@ -1,7 +1,7 @@
-//! Limits on how often something is done, and the networks that share one.
+//! Rate limits, and the networks that share one.
 //!
-//! A limit is counted in one number, the *theoretical arrival time* (the generic cell rate
-//! algorithm, ITU-T I.371). Where it is stored, and under which name, is up to the service.
+//! A limit is stored as one number, the *theoretical arrival time* of the generic cell rate
+//! algorithm (ITU-T I.371). The service defines where it is stored and under which name.
 
 use std::{
     net::{IpAddr, Ipv6Addr},
@@ -13,10 +13,10 @@ use ring::hmac;
 
 use crate::clock::Timestamp;
 
-/// The window of the limits on guesses.
+/// Window of the limits on guessing attempts.
 pub const QUARTER_HOUR: Duration = Duration::from_secs(15 * 60);
 
-/// How often something may be tried: so often at once, and once more after each interval.
+/// A rate limit: a burst, and one more attempt after each interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
     burst: u32,
@@ -24,65 +24,64 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// At least one at once. Intervals are whole milliseconds, the unit that the table counts in,
-    /// and at least one.
+    /// Creates a limit. The burst is at least one. Intervals are at least one millisecond, the unit
+    /// of the stored number.
     pub const fn new(burst: u32, interval: Duration) -> Self {
         let milliseconds = interval.as_nanos().div_ceil(1_000_000) as u64;
         let interval = Duration::from_millis(if milliseconds == 0 { 1 } else { milliseconds });
         Self { burst: if burst == 0 { 1 } else { burst }, interval }
     }
 
-    /// What one network may try of one thing: `burst` at once, which are there again after a
-    /// quarter of an hour.
+    /// Creates the limit of one network: `burst` attempts, restored after 15 minutes.
     ///
-    /// It stops one machine that goes through many accounts. A setting and not a constant, because
-    /// a whole campus or a mobile carrier may stand behind one address.
+    /// It stops one machine that tries many accounts. It is a setting, because a campus or a mobile
+    /// carrier can share one address.
     pub const fn network(burst: u32) -> Self {
         Self::within(burst, QUARTER_HOUR)
     }
 
-    /// `burst` at once, which are available again after `window`.
+    /// Creates a limit of `burst` attempts, restored after `window`.
     pub const fn within(burst: u32, window: Duration) -> Self {
         let burst = if burst == 0 { 1 } else { burst };
-        // Rounded up: a shorter interval would return more than a burst within the window.
+        // Rounded up: a shorter interval would restore more than a burst within the window.
         Self::new(burst, Duration::from_millis((window.as_secs() * 1000).div_ceil(burst as u64)))
     }
 
-    /// How many at once.
     pub const fn burst(self) -> u32 {
         self.burst
     }
 
-    /// What each costs: the time after which it may be tried once more.
+    /// Returns the time after which one attempt is restored.
     pub const fn interval(self) -> Duration {
         self.interval
     }
 
-    /// Decides about an attempt at `now` in a bucket at `arrival` (`None`: idle), and returns the
-    /// bucket's new state if the attempt is allowed.
+    /// Checks an attempt at `now` in a bucket at `arrival` (`None`: idle). Returns the bucket's new
+    /// state if the attempt is allowed.
     ///
     /// # Errors
-    /// The wait until an attempt is allowed, if no other is made meanwhile.
+    /// Otherwise returns the wait until an attempt is allowed, provided that there is no other
+    /// meanwhile.
     pub fn check(self, arrival: Option<Timestamp>, now: Timestamp) -> Result<Timestamp, Duration> {
         let arrival = arrival.map_or(now, |arrival| arrival.max(now));
         let latest = self.latest(now);
         if arrival > latest { Err(arrival.since(latest)) } else { Ok(arrival.plus(self.interval)) }
     }
 
-    /// The latest arrival time at which a try at `now` is admitted.
+    /// Returns the latest arrival time at which an attempt at `now` is allowed.
     pub fn latest(self, now: Timestamp) -> Timestamp {
         now.plus(self.interval.saturating_mul(self.burst - 1))
     }
 
-    /// The latest arrival time that a try at `now` leads to.
+    /// Returns the latest arrival time that an attempt at `now` can result in.
     pub fn full(self, now: Timestamp) -> Timestamp {
         now.plus(self.interval.saturating_mul(self.burst))
     }
 }
 
-/// The network that an address belongs to: with IPv4 the address, with IPv6 the 64 bits that a
-/// provider gives to one customer, who may choose any address below them. Any other text is used as
-/// it is.
+/// Returns the network of an address: the address itself for IPv4, the /64 prefix for IPv6. A
+/// provider assigns a /64 to one customer, who can use any address in it. Any other text is
+/// returned unchanged.
 pub fn network_of(source: &str) -> String {
     match source.parse::<IpAddr>().map(|address| address.to_canonical()) {
         Ok(IpAddr::V4(address)) => address.to_string(),
@@ -93,8 +92,8 @@ pub fn network_of(source: &str) -> String {
     }
 }
 
-/// Names a network in a table without revealing it: a MAC, because a plain hash of an IPv4 address
-/// is guessed within seconds.
+/// Names a network in a table without revealing it. Uses a MAC, because a plain hash of an IPv4
+/// address can be reversed within seconds.
 pub fn network_name(key: [u8; 32], source: &str) -> String {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), network_of(source).as_bytes());
     BASE64_URL_SAFE_NO_PAD.encode(tag)

@@ -1,20 +1,19 @@
-//! What a value from outside can be refused for: a stable code for programs and a sentence for
-//! people.
+//! Violations: why an external value is rejected, with a stable code for programs and a sentence
+//! for people.
 
 use std::fmt;
 
-/// Why one field is not acceptable. Becomes an entry of a 422 problem's `errors`, beside the
-/// field's JSON pointer.
+/// Why one field is rejected. Becomes an entry in `errors` of a 422 problem, with the field's JSON
+/// pointer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// Stable, in `snake_case`: `invalid_email`, `out_of_range`.
     pub code: String,
-    /// A sentence that helps to correct the field. It never repeats the sent value.
+    /// A sentence that helps to correct the field. It never contains the sent value.
     pub detail: String,
 }
 
 impl Violation {
-    /// A violation of the rule named `code`.
     pub fn new(code: &str, detail: impl Into<String>) -> Self {
         Self { code: code.to_owned(), detail: detail.into() }
     }
@@ -24,25 +23,25 @@ impl Violation {
         Self::new("out_of_range", detail)
     }
 
-    /// `message` as a person reads it: of a violation its detail, of any other error its own words.
+    /// Formats a serde error for people: a violation's detail, or any other message unchanged.
     pub(crate) fn readable(message: &str) -> String {
         Self::from_serde_message(message)
             .map_or_else(|| message.to_owned(), |violation| violation.detail)
     }
 
-    /// Reads a violation back from the message of a serde error, through which it travels from a
-    /// domain type's `TryFrom`.
+    /// Extracts a violation from the message of a serde error, in which `TryFrom` of a domain type
+    /// returns it.
     pub(crate) fn from_serde_message(message: &str) -> Option<Self> {
         let mut parts = message.strip_prefix(SEPARATOR)?.splitn(2, SEPARATOR);
         let code = parts.next()?;
-        // serde_json puts the place after the message; the pointer says that better.
+        // serde_json appends the position. The JSON pointer replaces it.
         let detail = parts.next()?.split(" at line ").next()?;
         Some(Self::new(code, detail))
     }
 }
 
-/// Marks a violation within the text of a serde error. A control character: no message of serde's
-/// own begins with it.
+/// Marks a violation in the text of a serde error. serde's own messages never begin with this
+/// control character.
 const SEPARATOR: char = '\u{1f}';
 
 impl fmt::Display for Violation {

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What a cold start of each function costs: CPU of start and first event, of each event after it, memory, size of the zip.
+"""Measures the cold start of each function: CPU time of the start with the first event, CPU time per later event, memory, zip size.
 
     cold_start.py BINARIES_FOLDER [OPERATION ...]
 
-Plays the Lambda runtime's interface to one process after the other: hands it its event from events/, takes the answer, and reads what
-the kernel has counted by then. AWS is whatever AWS_ENDPOINT_URL names (a running local stack: plain HTTP, so TLS is not in the
-figures; over TLS the handshake comes on top). Several starts each; the median is shown.
+Implements the Lambda runtime API for one process at a time: sends its event from events/, receives the answer, and reads the kernel's
+counters. AWS is the endpoint in AWS_ENDPOINT_URL. A local stack uses plain HTTP, so the figures exclude the TLS handshake. The output
+is the median of several starts.
 """
 
 import json
@@ -26,7 +26,7 @@ MORE_EVENTS = 20
 
 
 class Runtime(HTTPServer):
-    """The runtime interface for one process: one event, and then more of them as soon as they are wanted."""
+    """The Lambda runtime API for one process: one event, and the others once `more_wanted` is set."""
 
     def __init__(self, events):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -43,7 +43,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):  # /2018-06-01/runtime/invocation/next
         number, self.server.asked = self.server.asked, self.server.asked + 1
         if number == 1:
-            # The first event is answered: the process is at rest, and is measured while it waits.
+            # The first event is answered: the process is idle and is measured while it waits.
             self.server.first_done.set()
             self.server.more_wanted.wait(10)
         if number == len(self.server.events):
@@ -68,7 +68,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def cpu_milliseconds(pid):
-    """All threads' time on a CPU: the kernel counts it in nanoseconds."""
+    """CPU time of all threads; the kernel counts nanoseconds."""
     return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir()) / 1e6
 
 
@@ -97,7 +97,7 @@ def start(binary, events, environment):
 
 
 def events_of(operation):
-    """The sample event, over and over; each with another address, where one person may not try that often."""
+    """Copies of the sample event, with different email addresses because attempts per address are limited."""
     text = (ROOT / "events" / f"{operation}.json").read_text()
     for number in range(1 + MORE_EVENTS):
         event = json.loads(text)
@@ -115,7 +115,7 @@ def zipped_megabytes(binary):
 
 
 def environment_of(operation):
-    """What the template gives the function, with names as a stack called ferrocart has them."""
+    """The environment variables of the function from the template, with the names of a stack called ferrocart."""
     table = lambda name: f"ferrocart-{name}"  # noqa: E731
     values = {
         "STAGE": "dev", "LOG_LEVEL": "info", "CORS_ORIGIN": "http://localhost:3000", "STORE_URL": "http://localhost:3000",

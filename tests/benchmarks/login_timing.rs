@@ -1,9 +1,11 @@
-//! Whether the duration of a rejected login reveals the reason.
+//! Measures whether the duration of a rejected login reveals the reason.
 //!
-//! Tries with an unknown address, a wrong password and a disabled account take turns, in this
-//! process, over DynamoDB in memory: no network is in the way of a difference. Printed is, for each
-//! pair, the chance that a try of one kind takes longer than one of the other (0.5: the time reveals
-//! nothing) with its 95 % interval, beside the medians.
+//! Attempts with an unknown address, a wrong password and a disabled account alternate. They run in
+//! this process over DynamoDB in memory, so network latency hides no difference.
+//!
+//! The output shows the median of each kind. For each pair it shows the probability that an attempt
+//! of one kind takes longer than one of the other, with its 95 % interval. A probability of 0.5
+//! means that the duration reveals nothing.
 
 #![expect(
     clippy::print_stdout,
@@ -21,7 +23,7 @@ use tests::shop::{
 };
 
 const BOB: &str = "bob@example.com";
-/// Tries of each kind.
+/// Number of attempts of each kind.
 const TRIES: usize = 1000;
 const KINDS: [(&str, &str, &str); 3] = [
     ("unknown address", "nobody@example.com", "not the password"),
@@ -61,7 +63,7 @@ async fn measure() -> [Vec<f64>; 3] {
     let login = shop.lambda("login-user");
     let mut times = [Vec::new(), Vec::new(), Vec::new()];
     for round in 0..TRIES {
-        // No client exceeds its limit.
+        // The clock advances so that no rate limit is exceeded.
         shop.clock.advance(Duration::from_secs(15 * 60));
         for step in 0..KINDS.len() {
             let kind = (round + step) % KINDS.len();
@@ -83,8 +85,8 @@ fn quantile(times: &[f64], percent: usize) -> f64 {
     sorted[(sorted.len() - 1) * percent / 100]
 }
 
-/// The chance that one of `these` is longer than one of `those` (Mann and Whitney's U over the
-/// number of pairs), and half its 95 % interval.
+/// The probability that one of `these` is longer than one of `those` (Mann-Whitney U divided by the
+/// number of pairs), and half of its 95 % interval.
 fn longer(these: &[f64], those: &[f64]) -> (f64, f64) {
     let wins: f64 = these
         .iter()

@@ -1,7 +1,7 @@
-//! How much DynamoDB's partitions take: the write units of each key are counted, the ceilings
-//! follow from them, and consumers are tried above them.
+//! The capacity of DynamoDB's partitions: counts the write units of each key, derives the
+//! throughput ceilings, and runs the consumers above them.
 //!
-//! `CAPACITY_MINUTES` says for how long; the figures are printed.
+//! `CAPACITY_MINUTES` sets the duration; the figures are printed.
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod overload;
@@ -13,12 +13,12 @@ use tests::{partitions::Limits, template};
 use self::overload::{Outcome, Overload};
 use super::*;
 
-/// What a partition key takes a second ("Service, account, and table quotas", Amazon DynamoDB
+/// Write units per second of a partition key ("Service, account, and table quotas", Amazon DynamoDB
 /// Developer Guide).
 const UNITS_OF_A_KEY: u64 = 1000;
 
-/// The keys that orders share: the write units that one paid order of one product costs, and over
-/// how many keys they are spread.
+/// The keys that orders share: the write units of one paid order of one product, and the number of
+/// keys that they are spread over.
 const SHARED_KEYS: [(&str, u64, u64); 11] = [
     ("ledger DAY", 6, ledger::store::DAY_SHARDS as u64),
     ("ledger PRODUCT", 4, ledger::store::PRODUCT_SHARDS as u64),
@@ -33,7 +33,7 @@ const SHARED_KEYS: [(&str, u64, u64); 11] = [
     ("stock/check-index held", 2, SHARDS as u64),
 ];
 
-/// The keys of one order, or of one buyer's mails: no order waits for another one's.
+/// The keys of one order, or of one buyer's mails: orders do not contend for them.
 const OWN_KEYS: [(&str, u64); 9] = [
     ("ledger ENTRY", 6),
     ("ledger ORDER", 6),
@@ -87,7 +87,7 @@ fn readme_states_the_ceilings_that_follow_from_the_units() {
     }
 }
 
-/// When an order repeats a command that has no answer ([`shared::retry::exponential_backoff`]).
+/// When an order re-sends a pending command ([`shared::retry::exponential_backoff`]).
 const REPEATS: [Duration; 4] = [
     Duration::from_secs(60),
     Duration::from_secs(180),
@@ -97,14 +97,13 @@ const REPEATS: [Duration; 4] = [
 
 const PRODUCT: &str = "prd_0199c2a8-0000-7000-8000-00000000000a";
 
-/// For how long more comes than the partitions take. The figures in functions/README.md are of ten
-/// minutes.
+/// The duration of the overload. The figures in functions/README.md are for ten minutes.
 fn duration() -> Duration {
     let minutes = std::env::var("CAPACITY_MINUTES").ok().and_then(|minutes| minutes.parse().ok());
     Duration::from_secs(60 * minutes.unwrap_or(1))
 }
 
-/// A shop in which every partition takes `1 / scale` of what DynamoDB gives it.
+/// Limits every partition to `1 / scale` of DynamoDB's throughput.
 fn scaled_down(shop: &Shop, scale: f64) {
     shop.aws.take_time(Duration::from_millis(10));
     // The window is an assumption: AWS documents that transactions conflict, not for how long.
@@ -115,7 +114,7 @@ fn scaled_down(shop: &Shop, scale: f64) {
     shop.aws.count_write_units(Some(limits));
 }
 
-/// Three times as many commands as the partitions take come, and then no more.
+/// Sends commands at three times the ceiling for the duration, then stops.
 async fn overloaded(
     shop: &Shop,
     queue: &'static str,
@@ -150,10 +149,10 @@ async fn overloaded(
 fn all_are_answered(outcome: &Outcome, ceiling: f64) {
     let commands = (3.0 * ceiling * duration().as_secs_f64()) as usize;
     assert_eq!((outcome.answered, outcome.dead_letters), (commands, 0), "{outcome:?}");
-    // Hashes spread a few entries a second unevenly over the keys.
+    // Hashes spread a few entries per second unevenly over the keys.
     assert!(
         outcome.rate > 0.6 * ceiling,
-        "the partitions stand still while commands wait: {outcome:?}"
+        "the partitions are idle while commands wait: {outcome:?}"
     );
 }
 
@@ -179,19 +178,19 @@ async fn reservations_survive(shards: u32, scale: f64) {
     all_are_answered(&outcome, ceiling);
 }
 
-/// A five-hundredth of everything: the one execution represents five hundred.
+/// Scaled down by 500: the one execution represents 500.
 #[tokio::test(start_paused = true)]
 async fn reservations_of_one_product_survive_three_times_their_ceiling() {
     reservations_survive(1, 500.0).await;
 }
 
-/// A four-thousandth of everything: the one execution represents four thousand.
+/// Scaled down by 4,000: the one execution represents 4,000.
 #[tokio::test(start_paused = true)]
 async fn reservations_of_a_sharded_product_survive_three_times_their_ceiling() {
     reservations_survive(16, 4000.0).await;
 }
 
-/// A four-thousandth of everything: the one execution represents four thousand.
+/// Scaled down by 4,000: the one execution represents 4,000.
 #[tokio::test(start_paused = true)]
 async fn ledger_entries_of_one_product_survive_three_times_their_ceiling() {
     const SCALE: f64 = 4000.0;

@@ -1,5 +1,4 @@
-//! What a request may cost: calls of DynamoDB on its path. A call more is a decision, and it is
-//! made here.
+//! The cost of each request in DynamoDB calls. An additional call is a decision that is made here.
 #![allow(clippy::unwrap_used)]
 
 mod capacity;
@@ -14,7 +13,7 @@ use tests::{
     shop::{SHARDS, Shop, operation_names},
 };
 
-/// A shop with Ada, logged in, and a product that orders has received.
+/// A shop with Ada logged in, and a product that is replicated to orders.
 async fn shop() -> (Shop, String) {
     let shop = Shop::new();
     let product = shop.product("teapot", 2999, 50).await;
@@ -22,7 +21,7 @@ async fn shop() -> (Shop, String) {
     (shop, product)
 }
 
-/// The id of the one thing that a call created.
+/// The id of the created resource.
 fn id(called: &Called) -> String {
     assert!([200, 201].contains(&called.status()), "{:?}", called.answer);
     called.json()["id"].as_str().unwrap().to_owned()
@@ -42,15 +41,15 @@ async fn payment_of(shop: &Shop, order: &str) -> String {
 fn costs(called: &Called, operations: &[&str]) {
     assert!(
         called.status() < 300,
-        "a refusal costs less, and is not what is measured: {:?}",
+        "the request failed, so its cost is not measured: {:?}",
         called.answer
     );
     assert_eq!(called.operations(), operations);
 }
 
-/// Calls a function where each call of AWS takes as long as any other: what it answers, with its
-/// calls in the order of `calls`, as those of one round trip come in any order; and how many round
-/// trips it made. Only where time is paused.
+/// Calls a function with the same latency for every AWS call. Returns the response and the number of
+/// round trips. The calls of one round trip have no order, so they are sorted as in `calls`. Needs
+/// paused time.
 async fn round_trips(
     shop: &Shop,
     operation: &str,
@@ -67,12 +66,11 @@ async fn round_trips(
     (called, elapsed.as_millis() / latency.as_millis())
 }
 
-/// The limits of the buyer and of their network are part of the one read and of the one
-/// transaction.
+/// The limits of the buyer and of the network share the one read and the one transaction.
 #[tokio::test(start_paused = true)]
-async fn placing_an_order_costs_one_read_and_one_transaction_and_a_replay_the_read_alone() {
+async fn new_order_costs_one_read_and_one_transaction_and_a_replay_one_read() {
     let (shop, product) = shop().await;
-    // The key that names networks was read of late.
+    // The key that derives network names is cached.
     assert_eq!(shop.order("earlier", &product, 1, None).await.status(), 201);
     let request = events::post("/orders", &events::order_request(&product, 1, None))
         .caller(events::USER)
@@ -119,7 +117,7 @@ async fn order_action_costs_one_read_and_one_write() {
 }
 
 #[tokio::test]
-async fn to_read_one_thing_costs_one_call() {
+async fn reading_one_resource_costs_one_call() {
     let (shop, product) = shop().await;
     let order = id(&shop.order("first", &product, 1, Some("tok_ok")).await);
     shop.harness().drain_queues().await;
@@ -148,7 +146,7 @@ async fn to_read_one_thing_costs_one_call() {
 }
 
 #[tokio::test]
-async fn a_page_of_a_list_costs_one_query_for_each_shard() {
+async fn list_page_costs_one_query_per_shard() {
     let (shop, product) = shop().await;
     shop.order("first", &product, 1, None).await;
     costs(
@@ -173,8 +171,8 @@ async fn a_page_of_a_list_costs_one_query_for_each_shard() {
     );
 }
 
-/// Ada, who has registered and logged in: what the login answered, and what the authorizer says of
-/// her access token.
+/// Registers Ada and logs her in. Returns the login response, and the authorizer's response for her
+/// access token.
 async fn ada(shop: &Shop) -> (Called, Called) {
     shop.rotate_signing_key().await;
     assert_eq!(shop.call("register-user", sample("register-user")).await.status(), 201);
@@ -199,7 +197,7 @@ fn refresh(tokens: &Called) -> Value {
 }
 
 #[tokio::test]
-async fn to_register_costs_one_try_and_one_transaction() {
+async fn registration_costs_one_attempt_and_one_transaction() {
     let shop = Shop::new();
     costs(
         &shop.call("register-user", sample("register-user")).await,
@@ -207,18 +205,18 @@ async fn to_register_costs_one_try_and_one_transaction() {
     );
 }
 
-/// A device that has logged in before has a bucket of its own, and none of its network. The network
-/// is charged before the account, and a network that has just tried costs a call and a round trip
-/// more: its bucket is not empty.
+/// A known device has its own bucket and does not use the network's. The network is charged before
+/// the account. A network with a recent attempt costs one more call and round trip: its bucket is
+/// not empty.
 #[tokio::test(start_paused = true)]
-async fn login_costs_three_round_trips_of_four_calls_or_two_of_three_from_a_known_device() {
+async fn login_costs_three_round_trips_or_two_from_a_known_device() {
     let shop = Shop::new();
     let (first, _) = ada(&shop).await;
     let device = first.header("x-device-token").expect("the first login earns a device token");
     let body = json!({ "email": "ada@example.com", "password": "correct horse battery staple" });
     let login = events::post("/users/login", &body);
     let from_known = login.clone().header("x-device-token", &device);
-    // No attempt for a while, and the secrets have been read.
+    // The buckets are full again, and the secrets are cached.
     shop.clock.advance(Duration::from_secs(3600));
     assert_eq!(shop.call("login-user", from_known.clone().event()).await.status(), 200);
     let stranger = &["UpdateItem", "UpdateItem", "GetItem", "TransactWriteItems"][..];
@@ -242,12 +240,13 @@ async fn token_refresh_costs_one_transaction() {
     let first = shop.call("refresh-token", refresh(&login)).await;
     costs(&first, &["TransactWriteItems"]);
     costs(&shop.call("refresh-token", refresh(&first)).await, &["TransactWriteItems"]);
-    // An answer that was lost on its way: the refusal brings all that it takes to give it again.
+    // A repeated exchange after a lost response: the failed condition returns everything that the
+    // repetition needs.
     costs(&shop.call("refresh-token", refresh(&first)).await, &["TransactWriteItems"]);
 }
 
 #[tokio::test]
-async fn the_authorizer_costs_one_call_where_the_gateway_has_no_answer_of_the_last_minute() {
+async fn authorizer_costs_one_call_without_a_cached_response() {
     let (_, authorized) = ada(&Shop::new()).await;
     assert_eq!(authorized.operations(), ["BatchGetItem"]);
 }
@@ -277,8 +276,8 @@ async fn account_changes_cost_one_read_and_one_write_per_item() {
         json!({ "full_name": "Ada King", "email": "king@example.com", "current_password": "correct horse battery staple" }),
     )
     .header("if-match", &tag().await);
-    // Two buckets, and the credentials that the present password is checked against: only where the
-    // address is another one.
+    // Two buckets, and the credentials to check the current password: only for a change of the
+    // address.
     costs(
         &shop.call("update-me", name.event()).await,
         &["GetItem", "UpdateItem", "UpdateItem", "GetItem", "TransactWriteItems"],
@@ -287,7 +286,8 @@ async fn account_changes_cost_one_read_and_one_write_per_item() {
     shop.harness().drain_queues().await;
     let link = |address: &str| shop.aws.mails().token_for(address);
     let verify = json!({ "token": link("king@example.com") });
-    // The second read is of the credentials, which move: it is made only for another address.
+    // The second read is for the credentials, which move with the address: only for a change of the
+    // address.
     let verified =
         shop.call("verify-email", events::post("/users/verify-email", &verify).event()).await;
     costs(&verified, &["UpdateItem", "GetItem", "GetItem", "TransactWriteItems"]);
@@ -300,7 +300,7 @@ async fn account_changes_cost_one_read_and_one_write_per_item() {
     let known = events::post("/users/password-reset", &json!({ "email": "king@example.com" }));
     let unknown = events::post("/users/password-reset", &json!({ "email": "nobody@example.com" }));
     for request in [unknown, known] {
-        // No request for a while.
+        // The buckets are full again.
         shop.clock.advance(Duration::from_secs(3600));
         let asked = shop.call("request-password-reset", request.event()).await;
         costs(&asked, &["UpdateItem", "UpdateItem", "GetItem", "GetItem", "UpdateItem"]);
@@ -339,7 +339,7 @@ async fn reading_users_costs_one_call_each_or_one_per_shard() {
 
 /// The keys are read at most once in a few seconds, for all callers.
 #[tokio::test]
-async fn the_public_keys_cost_no_call_of_a_table() {
+async fn public_keys_cost_no_table_call() {
     let shop = Shop::new();
     shop.rotate_signing_key().await;
     let keys = shop.call("get-jwks", sample("get-jwks")).await;
@@ -348,7 +348,7 @@ async fn the_public_keys_cost_no_call_of_a_table() {
 }
 
 #[tokio::test]
-async fn to_pay_costs_at_most_four_calls_of_payments_own_table() {
+async fn payment_costs_at_most_four_calls_of_the_payments_table() {
     let (shop, product) = shop().await;
     let order = id(&shop.order("first", &product, 1, None).await);
     shop.harness().drain_queues().await;
@@ -369,8 +369,7 @@ fn payment(order: &str, token: &str) -> Http {
     events::post("/payments", &body).caller(events::USER).header("idempotency-key", "pay")
 }
 
-/// What is captured is read with what is asked back, with the key of the request and with the state
-/// of the provider.
+/// One read covers the payment, the idempotency record and the state of the provider.
 #[tokio::test]
 async fn refund_costs_one_read_and_three_writes() {
     let (shop, product) = shop().await;
@@ -384,34 +383,33 @@ async fn refund_costs_one_read_and_three_writes() {
     let refund = refund.path_parameter("payment_id", &payment).event();
     let refunded = shop.call("create-refund", refund.clone()).await;
     assert_eq!(refunded.status(), 201, "{:?}", refunded.answer);
-    // The refund with what it takes, that it is sent, and its outcome.
+    // The refund and its reservation, the mark before it is sent, and its outcome.
     let own = ["BatchGetItem", "TransactWriteItems", "PutItem", "TransactWriteItems"];
     assert_eq!(refunded.operations_on("payments"), own);
     assert_eq!(refunded.operations_on("payment-simulator").len(), 1);
     costs(&shop.call("create-refund", refund).await, &["BatchGetItem"]);
 }
 
-/// The event says only what to ask about: what there is of the payment is read with the state of
-/// the provider.
+/// The event only identifies the payment, which is read together with the state of the provider.
 #[tokio::test]
 async fn webhook_costs_two_reads_and_the_changed_writes() {
     let (shop, product) = shop().await;
     let order = id(&shop.order("first", &product, 1, Some("tok_3ds")).await);
     shop.harness().drain_queues().await;
-    let told = events::webhook(
+    let webhook = events::webhook(
         shop.aws.secrets_manager(),
         shop.clock.now(),
         "evt_1",
         &payment_of(&shop, &order).await,
     );
-    // The key of the signatures is read at most once in a few minutes.
-    let first = shop.call("receive-payment-webhook", told.clone()).await;
+    // The webhook secret is cached for a few minutes.
+    let first = shop.call("receive-payment-webhook", webhook.clone()).await;
     assert_eq!(first.status(), 200, "{:?}", first.answer);
     assert_eq!(
         first.operations_on("payments"),
         ["GetItem", "BatchGetItem", "TransactWriteItems", "PutItem"]
     );
-    let again = shop.call("receive-payment-webhook", told).await;
+    let again = shop.call("receive-payment-webhook", webhook).await;
     assert_eq!((again.operations(), again.calls.len()), (vec!["GetItem"], 1));
 }
 
@@ -435,7 +433,7 @@ async fn product_change_costs_one_read_and_one_write() {
     let update = |version: u64, text: &str| {
         to_it(events::http("PUT", "/products"), version).body(text).event()
     };
-    // It has another SKU from now on: the one is taken and the other let go.
+    // The product moves to another SKU: the new one is reserved and the old one released.
     costs(&shop.call("update-product", update(1, &text)).await, &["GetItem", "TransactWriteItems"]);
     costs(&shop.call("update-product", update(1, &text)).await, &["GetItem"]);
     costs(
@@ -447,9 +445,9 @@ async fn product_change_costs_one_read_and_one_write() {
     costs(&shop.call("archive-product", archive(3)).await, &["GetItem"]);
 }
 
-/// The index finds it, and the write says whether it is still there.
+/// The index finds the notification, and the write checks that it still exists.
 #[tokio::test]
-async fn to_read_a_notification_costs_a_query_and_a_write() {
+async fn reading_a_notification_costs_a_query_and_a_write() {
     let shop = Shop::new();
     assert_eq!(
         shop.call("send-notification", sample("send-notification")).await.ok()["batchItemFailures"],
@@ -464,7 +462,7 @@ async fn to_read_a_notification_costs_a_query_and_a_write() {
 }
 
 #[tokio::test]
-async fn to_write_for_the_shop_costs_little() {
+async fn admin_writes_cost_few_calls() {
     let shop = Shop::new();
     let created = shop.call("create-product", sample("create-product")).await;
     assert_eq!(created.status(), 201, "{:?}", created.answer);
@@ -475,7 +473,7 @@ async fn to_write_for_the_shop_costs_little() {
 }
 
 #[tokio::test]
-async fn a_list_costs_the_same_however_much_is_stored() {
+async fn list_cost_is_independent_of_stored_items() {
     let shop = Shop::new();
     let product =
         sample("publish-product-events")["Records"][0]["dynamodb"]["NewImage"].to_string();
@@ -555,13 +553,13 @@ async fn a_list_costs_the_same_however_much_is_stored() {
     assert_eq!(costs[0], costs[1], "with 10 and with 1,000 items");
 }
 
-/// A function that waits for ever is paid for, and its caller gets the gateway's 504, which says
-/// nothing.
+/// A function that waits without a limit costs money, and its caller gets an unspecific 504 from
+/// the gateway.
 #[tokio::test(start_paused = true)]
-async fn when_aws_falls_silent_every_request_ends_in_503_within_ten_seconds() {
+async fn unresponsive_aws_is_503_within_ten_seconds() {
     let one_call = shared::aws::timeouts().operation_timeout().expect("a call has a limit");
     let one_try = shared::aws::timeouts().operation_attempt_timeout().expect("a try has a limit");
-    let (mut odd, mut measured) = (Vec::new(), 0);
+    let (mut violations, mut measured) = (Vec::new(), 0);
     for operation in &operation_names() {
         let event = sample(operation);
         if event.get("httpMethod").is_none() || operation == "authorize-request" {
@@ -572,16 +570,16 @@ async fn when_aws_falls_silent_every_request_ends_in_503_within_ten_seconds() {
         shop.aws.fall_silent();
         let started = tokio::time::Instant::now();
         let called = shop.call(operation, event).await;
-        // Without the SDK's retries a call takes one try; deployed it takes all of them.
+        // Without the SDK's retries, a call makes one attempt; deployed, it makes all of them.
         let calls = started.elapsed().as_secs_f64() / one_try.as_secs_f64();
         let deployed = one_call.mul_f64(calls.ceil());
         if called.status() != 503 || deployed.as_secs() >= 10 {
-            odd.push(format!(
+            violations.push(format!(
                 "{operation}: {} after {calls} unanswered calls one after the other",
                 called.status()
             ));
         }
     }
     assert!(measured >= 36, "only {measured} operations answer requests");
-    assert!(odd.is_empty(), "\n{}\n", odd.join("\n"));
+    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
 }

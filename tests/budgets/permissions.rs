@@ -1,11 +1,11 @@
-//! Least privilege: what each function asks of AWS, over everything that can happen to it, is
-//! exactly what its role grants.
+//! Least privilege: the AWS actions that each function uses in all scenarios are exactly those that
+//! its role grants.
 //!
-//! [`stories`] lead every function through its usual paths, refusals, repetitions, races and lost
-//! answers. What they show is compared with the templates, action by action and resource by
-//! resource. A transaction asks for the actions of its writes.
+//! [`scenarios`] covers the usual paths of every function, rejections, repetitions, races and lost
+//! responses. The recorded calls are compared with the templates, by action and resource. A
+//! transaction needs the actions of its writes.
 
-mod stories;
+mod scenarios;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,8 +24,8 @@ use tests::{
     template::{self, Template},
 };
 
-/// What Lambda itself does under a function's role: it polls the queue or the stream that feeds it.
-/// No call of ours shows these.
+/// The actions that Lambda itself performs under a function's role when it polls a queue or a
+/// stream. No call of ours uses them.
 const BY_THE_PLATFORM: [&str; 7] = [
     "sqs:ReceiveMessage",
     "sqs:DeleteMessage",
@@ -36,17 +36,17 @@ const BY_THE_PLATFORM: [&str; 7] = [
     "dynamodb:ListStreams",
 ];
 
-/// How long a function may go on with a secret that it has read.
+/// How long a function caches a secret.
 const SECRETS_KEPT: Duration = Duration::from_secs(300);
 
-/// Ada's address, as `events/register-user.json` has it, and the one that she moves to.
+/// Ada's address in `events/register-user.json`, and the one that she changes to.
 const ADA: &str = "ada@example.com";
 const KING: &str = "ada.king@example.com";
 
-/// Actions with the resources that they touch, by function.
+/// Actions with their resources, by function.
 type Actions = BTreeMap<String, BTreeSet<(String, String)>>;
 
-/// A shop that is watched.
+/// A shop that records the calls of its functions.
 #[derive(Clone)]
 struct Watched {
     shop: Shop,
@@ -58,7 +58,7 @@ impl Watched {
         Self { shop: Shop::new(), seen: seen.clone() }
     }
 
-    /// With 10 teapots that orders has received.
+    /// A recording shop with 10 teapots, replicated to orders.
     async fn with_teapots(seen: &Arc<Mutex<Actions>>) -> (Self, String) {
         let watched = Self::new(seen);
         let product = watched.shop.product("teapot", 2999, 10).await;
@@ -66,7 +66,7 @@ impl Watched {
         (watched, product)
     }
 
-    /// The function of an operation; what it calls is noted.
+    /// The function of an operation, with its calls recorded.
     fn lambda(&self, operation: &str) -> Lambda {
         let (aws, seen) = (self.shop.aws.clone(), self.seen.clone());
         let name = operation.to_owned();
@@ -91,14 +91,14 @@ impl Watched {
         self.shop.aws.call(&self.lambda(operation), event).await
     }
 
-    /// As [`Watched::call`], by an instance that has read no secret of late: what another function
-    /// has read is not seen here.
+    /// As [`Watched::call`], on an instance without cached secrets: secrets that another function
+    /// has read do not count.
     async fn cold(&self, operation: &str, event: Value) -> Called {
         self.shop.clock.advance(SECRETS_KEPT);
         self.call(operation, event).await
     }
 
-    /// Logs Ada in: what she is answered, and what the authorizer says of her.
+    /// Logs Ada in. Returns the login response, and the authorizer's response.
     async fn log_in(&self, password: &str) -> (Called, Value) {
         let login = self
             .cold(
@@ -112,7 +112,7 @@ impl Watched {
         (login, authorized.ok().clone())
     }
 
-    /// Follows the link that was mailed to `address`.
+    /// Follows the link in the newest mail to `address`.
     async fn follow(&self, operation: &str, address: &str, mut body: Value, status: u64) {
         body["token"] = self.shop.aws.mails().token_for(address).into();
         let followed = self.cold(operation, post("/link", &body)).await;
@@ -120,14 +120,14 @@ impl Watched {
     }
 
     /// As [`Watched::call`], with a fault injected into call number `call`.
-    async fn spoiled(&self, call: usize, fault: Fault, operation: &str, event: Value) -> Called {
+    async fn with_fault(&self, call: usize, fault: Fault, operation: &str, event: Value) -> Called {
         self.shop.aws.fail(call, fault);
         let called = self.call(operation, event).await;
         self.shop.aws.heal();
         called
     }
 
-    /// As [`Shop::harness`], watched.
+    /// As [`Shop::harness`], with calls recorded.
     fn harness(&self) -> Harness {
         self.shop.harness_of(|operation| self.lambda(operation))
     }
@@ -146,7 +146,7 @@ impl Watched {
         self.call("create-payment", new_payment(key, order, token)).await
     }
 
-    /// The result of an action on an order: the status of the answer.
+    /// Performs an action on an order and returns the status of the response.
     async fn step(&self, operation: &str, order: &str) -> u64 {
         let parcel = json!({ "carrier": "Royal Mail", "tracking": "RM1" });
         let request =
@@ -155,7 +155,7 @@ impl Watched {
         self.call(operation, request.event()).await.status()
     }
 
-    /// The payment of an order that was tried first.
+    /// The first payment of an order.
     fn payment_of(&self, order: &str) -> String {
         let items = self.shop.aws.items("payments");
         let of_order = items.iter().filter(|item| item["order_id"]["S"] == order);
@@ -168,8 +168,8 @@ impl Watched {
             .to_owned()
     }
 
-    /// The provider sends a webhook about a payment; the secrets are not at hand.
-    async fn told(&self, event_id: &str, payment: &str) -> Called {
+    /// Delivers a webhook about a payment, on an instance without cached secrets.
+    async fn deliver_webhook(&self, event_id: &str, payment: &str) -> Called {
         self.shop.clock.advance(SECRETS_KEPT);
         let event = events::webhook(
             self.shop.aws.secrets_manager(),
@@ -180,7 +180,7 @@ impl Watched {
         self.call("receive-payment-webhook", event).await
     }
 
-    /// Lets time go by, asks after what is unsettled, and lets everything come to rest.
+    /// Advances the clock, runs the sweeps and drains the queues.
     async fn sweep(&self, harness: &mut Harness, seconds: u64) {
         self.shop.clock.advance(Duration::from_secs(seconds));
         self.call("resume-orders", json!({})).await;
@@ -188,7 +188,7 @@ impl Watched {
         harness.drain_queues().await;
     }
 
-    /// Two pages of a list.
+    /// Reads two pages of a list.
     async fn pages(&self, operation: &str, query: &str, caller: Option<&str>) {
         let page = async |query: &str| {
             let request = events::get(&format!("/list?{query}"));
@@ -216,7 +216,7 @@ fn post(path: &str, body: &Value) -> Value {
     events::post(path, body).event()
 }
 
-/// What the template grants, with the names that requests use.
+/// The actions that the template grants, with the resource names of requests.
 fn granted(template: &Template) -> Actions {
     let name = |arn: &str| {
         if arn.starts_with("arn:aws:ses:") {
@@ -263,7 +263,7 @@ fn granted(template: &Template) -> Actions {
     template.resources("AWS::Serverless::Function").map(of_function).collect()
 }
 
-/// What is granted and never asked for, and what is asked for and not granted: a sentence for each.
+/// One sentence for each action that is granted but unused, or used but not granted.
 fn complaints(granted: &Actions, seen: &Actions) -> Vec<String> {
     let none = BTreeSet::new();
     let mut complaints = Vec::new();
@@ -273,8 +273,8 @@ fn complaints(granted: &Actions, seen: &Actions) -> Vec<String> {
         for (action, resource) in may.difference(does) {
             if !BY_THE_PLATFORM.contains(&action.as_str()) {
                 complaints.push(format!(
-                    "{function} may {action} on {resource}, but no story in tests/budgets/permissions.rs needs it: take it out of \
-                     template.yaml, or tell the story"
+                    "{function} may {action} on {resource}, but no scenario in tests/budgets/permissions.rs needs it: take it out of \
+                     template.yaml, or add a scenario"
                 ));
             }
         }
@@ -287,21 +287,21 @@ fn complaints(granted: &Actions, seen: &Actions) -> Vec<String> {
     complaints
 }
 
-// The jitter between two tries of a transaction takes no time.
+// With paused time, the jitter between two attempts of a transaction takes no time.
 #[tokio::test(start_paused = true)]
 async fn every_function_has_exactly_the_permissions_it_uses() {
     let seen = Arc::new(Mutex::new(Actions::new()));
-    stories::users(&seen).await;
-    stories::accounts_of_another_system(&seen).await;
-    stories::catalogue_and_stock(&seen).await;
-    stories::orders_that_go_well_and_badly(&seen).await;
-    stories::banks_that_ask(&seen).await;
-    stories::mails_that_come_back(&seen).await;
-    stories::money_that_goes_back(&seen).await;
-    stories::lost_answers(&seen).await;
-    stories::changes_that_cannot_be_read(&seen).await;
-    stories::messages_that_cannot_be_read(&seen).await;
-    stories::mails_about_accounts(&seen).await;
+    scenarios::users(&seen).await;
+    scenarios::imported_accounts(&seen).await;
+    scenarios::catalogue_and_stock(&seen).await;
+    scenarios::orders(&seen).await;
+    scenarios::challenges_and_disputes(&seen).await;
+    scenarios::bounced_mails(&seen).await;
+    scenarios::refunds(&seen).await;
+    scenarios::faults(&seen).await;
+    scenarios::unreadable_changes(&seen).await;
+    scenarios::unreadable_messages(&seen).await;
+    scenarios::account_mails(&seen).await;
 
     let seen: Actions = lock(&seen)
         .iter()
@@ -317,13 +317,13 @@ async fn every_function_has_exactly_the_permissions_it_uses() {
         .into_iter()
         .filter(|operation| !seen.contains_key(operation.as_str()))
         .collect();
-    assert!(unseen.is_empty(), "no story calls {unseen:?}");
+    assert!(unseen.is_empty(), "no scenario calls {unseen:?}");
     let complaints = complaints(&granted(template::template()), &seen);
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
 }
 
 #[test]
-fn an_action_too_many_and_one_too_few_are_named() {
+fn unused_and_missing_actions_are_reported() {
     let template = Template::parse(
         "Resources:\n\
          \x20 OrdersTable: {Type: AWS::DynamoDB::Table, Properties: {TableName: !Sub '${AWS::StackName}-orders'}}\n\

@@ -1,8 +1,8 @@
-"""Tries `make deploy` and `make destroy` on an emulator of its own, with functions that do nothing. `make test` runs it.
+"""Runs `make deploy` and `make destroy` on a separate emulator, with empty functions. `make test` runs it.
 
-A service is deployed alone. A first deployment of all fails at its last resource, then succeeds. The runbook's commands are
-run, and a table is restored. A release that adds a table fails, then succeeds, and one of a single service changes its stack
-alone. Then all is destroyed.
+It deploys one service alone. The first deployment of the whole shop fails at its last resource; the second one succeeds. It runs
+the runbook's commands and restores a table. A release with a new table fails, then succeeds. A release of one service changes only
+that stack. Finally it destroys the shop.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ LATER = """
       AttributeDefinitions: [{AttributeName: pk, AttributeType: S}]
       KeySchema: [{AttributeName: pk, KeyType: HASH}]
 """
-# The name is taken, so its creation fails, after that of everything it depends on.
+# The name is taken, so this resource fails, after the creation of its dependencies.
 FAILING = """
   LastResource:
     Type: AWS::Events::EventBus
@@ -83,7 +83,7 @@ class Trial:
         return found
 
     def releases_one_service(self, service):
-        """A release of one service changes its nested stack, and nothing of any other."""
+        """A release of one service changes only its nested stack."""
         before = self.stacks()
         with zipfile.ZipFile(self.folder / "list-products.zip", "w") as file:
             file.writestr("bootstrap", "#!/bin/sh\n# the next release\n")
@@ -94,7 +94,7 @@ class Trial:
         local.say(f"a release of {service} changes one of {len(after)} nested stacks")
 
     def deploys_alone(self, service):
-        """The template of a service also deploys as the only service of another shop, and answers."""
+        """The template of a service also deploys as the only service of another shop."""
         self.write()
         shop, client = f"only-{service}", self.stack.client
         template = templates.write(self.folder, self.folder / "alone", {}).parent / f"functions/{service}/template.yaml"
@@ -120,7 +120,7 @@ class Trial:
         expect(result.returncode == status and said in result.stdout, f"{command} should say {said!r} and end with {status}:\n{last}")
 
     def answers(self):
-        """The runbook's AWS commands are answered, as far as they read, or switch something that another one switches back."""
+        """The runbook's AWS commands succeed: those that read, and pairs that switch something off and on again."""
         client = self.stack.client
         runbook.EXAMPLES |= {
             "STACK": SHOP, "SECRET_NAME": f"{SHOP}/users-key", "SENDER": "shop@ferrocart.example",
@@ -128,7 +128,7 @@ class Trial:
             "RULE": client("events").list_rules(NamePrefix=SHOP)["Rules"][0]["Name"],
             "MAPPING": client("lambda").list_event_source_mappings(FunctionName=f"{SHOP}-reserve-stock")["EventSourceMappings"][0]["UUID"],
         }
-        # Backups have no copy to list yet, no table is imported, and this stack has no keys of Stripe.
+        # This stack has no backup copy, no imported table and no Stripe keys.
         commands = [command for command in runbook.commands(runbook.RUNBOOK.read_text())
                     if command.startswith("aws ") and "backup" not in command and "stripe" not in command and "webhook" not in command
                     and "change-set" not in command]
@@ -139,7 +139,7 @@ class Trial:
         local.say(f"{len(calls)} commands of the runbook are answered")
 
     def restores(self):
-        """An order that was deleted is back, with a version that it never had, and nothing else has changed."""
+        """A restore recreates a deleted order with a new version, and changes nothing else."""
         dynamodb, table = self.stack.client("dynamodb"), f"{SHOP}-orders"
         for number in (1, 2):
             dynamodb.put_item(TableName=table, Item={"pk": {"S": f"ORDER#{number}"}, "version": {"N": "7"}, "attempt": {"N": "2"}})
@@ -155,7 +155,7 @@ class Trial:
                 dynamodb.delete_table(TableName=name)
 
     def finds(self, state, tables):
-        """The stack is in this state, and the account has this number of tables, all of them protected."""
+        """Expects this state of the stack and this number of tables, all of them protected."""
         with contextlib.suppress(Exception):
             found = None
             found = self.stack.client("cloudformation").describe_stacks(StackName=SHOP)["Stacks"][0]["StackStatus"]

@@ -1,4 +1,4 @@
-"""A CloudFormation, a DynamoDB and what else `make deploy` asks, in memory. They note every change in `changes`."""
+"""In-memory CloudFormation, DynamoDB and account for `make deploy`. Every change is recorded in `changes`."""
 
 import sys
 from pathlib import Path
@@ -27,7 +27,7 @@ class Exceptions:
 
 
 class Aws:
-    """Answers as every client: tests have few calls, and none of two services has the same name."""
+    """Serves as the client of every service: no two services have an operation of the same name here."""
 
     exceptions = Exceptions
 

@@ -1,4 +1,4 @@
-"""Reads the commands of the runbook, and says what is wrong with each without running any of them."""
+"""Checks every command of the runbook without running it."""
 
 import json
 import re
@@ -19,7 +19,7 @@ RUNBOOK = ROOT / "localstack/README.md"
 sys.path.insert(0, str(ROOT / "localstack"))
 import deployment  # noqa: E402
 
-# What the shell would put for the variables that a reader has to fill in.
+# Example values of the variables that the reader of the runbook sets.
 EXAMPLES = {
     "STACK": "shop", "AWS_REGION": "eu-central-1", "OTHER_REGION": "eu-west-1", "OPERATION": "create-order", "QUEUE": "reserve-stock",
     "TABLE": "orders", "ORDER": "ord_0199c2a8-0000-7000-8000-0000000000f1", "PRODUCT": "prd_0199c2a8-0000-7000-8000-00000000000a",
@@ -40,13 +40,13 @@ class Wrong(Exception):
 
 
 def commands(text):
-    """Each line of each block of commands."""
+    """Returns every line of every command block."""
     blocks = re.findall(r"(?ms)^```sh\n(.*?)^```", text)
     return [line for block in blocks for line in block.splitlines() if line.strip()]
 
 
 def check(command):
-    """Raises `Wrong` where the command cannot work."""
+    """Raises `Wrong` if the command cannot work."""
     words = shlex.split(filled_in(command))
     checks = {"aws": aws, "make": make, "python3": python, "export": export, "git": git}
     if words[0] not in checks:
@@ -93,7 +93,7 @@ def make(words):
 
 
 def python(words):
-    """Lets the script read its arguments, and stops it there."""
+    """Runs the script until it has parsed its arguments."""
     read = []
 
     def stop(parser, *_):
@@ -127,7 +127,7 @@ def model(service):
 
 
 def aws_call(words):
-    """The service, the operation and its parameters, as the AWS CLI would send them."""
+    """Returns the service, the operation and its parameters, as the AWS CLI would send them."""
     service, name, words = words[0], words[1], list(words[2:])
     operation = next((each for each in model(service).operation_names if xform_name(each, "-") == name), None)
     if not operation:

@@ -1,4 +1,4 @@
-"""The settings of the account that a deployment needs."""
+"""The account settings that a deployment needs."""
 
 import sys
 import unittest
@@ -42,11 +42,11 @@ class LogRole(unittest.TestCase):
         change = [{"op": "replace", "path": "/cloudwatchRoleArn", "value": ROLE}]
         self.gateway.add_response("update_account", {"cloudwatchRoleArn": ROLE}, {"patchOperations": change})
 
-    def test_a_role_that_is_set_is_never_replaced(self):
+    def test_an_existing_role_is_never_replaced(self):
         self.gateway.add_response("get_account", {"cloudwatchRoleArn": "arn:aws:iam::111111111111:role/theirs"})
         self.assertEqual(self.ensure(), "arn:aws:iam::111111111111:role/theirs")
 
-    def test_a_role_is_created_and_set_where_none_is(self):
+    def test_a_missing_role_is_created_and_set(self):
         self.gateway.add_response("get_account", {})
         self.expect_role()
         self.expect_update()

@@ -1,10 +1,10 @@
-"""The questions of `make deploy`, and the file that remembers the answers."""
+"""The questions of `make deploy`, and the file that stores the answers."""
 
 import tempfile
 import unittest
 from pathlib import Path
 
-import fakes  # noqa: F401 (it says where the scripts are)
+import fakes  # noqa: F401 (it adds the scripts to the path)
 
 import answers as config  # noqa: E402
 from answers import Answers, CommandError  # noqa: E402
@@ -32,12 +32,12 @@ class Questions(unittest.TestCase):
         self.assertEqual([line for line in self.shown if line[:1].isdigit()], [line for line in self.shown if ". " in line[:3]])
         self.assertEqual(len([line for line in self.shown if line[:1].isdigit()]), 5)
 
-    def test_an_answer_that_cannot_be_used_is_asked_again(self):
+    def test_an_invalid_answer_is_asked_again(self):
         answers = self.ask("9shop", "shop", "Frankfurt", "eu-central-1", "test", "dev", "", "shop", "shop@example.com", "", "paypal", "stripe")
         self.assertEqual((answers.stack, answers.region, answers.parameters["PaymentProvider"]), ("shop", "eu-central-1", "stripe"))
         self.assertIn("   It must be one of simulated, stripe.", self.shown)
 
-    def test_without_a_terminal_the_file_is_asked_for(self):
+    def test_without_a_terminal_the_file_is_required(self):
         with self.assertRaisesRegex(CommandError, "write samconfig.toml first"):
             self.ask("shop")
 
@@ -51,7 +51,7 @@ class File(unittest.TestCase):
     def check(self, **parameters):
         config.check(Answers("shop", "eu-west-1", GOOD | parameters), DEFINITIONS, "samconfig.toml")
 
-    def test_answers_are_read_as_they_were_written(self):
+    def test_written_answers_are_read_unchanged(self):
         answers = Answers("shop", "eu-west-1", GOOD)
         config.write(answers, DEFINITIONS, self.path)
         self.assertEqual(config.read(self.path), answers)
@@ -63,12 +63,12 @@ class File(unittest.TestCase):
         self.assertEqual(set(answers.parameters), set(DEFINITIONS) - {"Local"})
         config.check(answers, DEFINITIONS, self.path)
 
-    def test_a_file_that_sam_has_written_is_read(self):
+    def test_a_file_of_sam_is_read(self):
         self.path.write_text('version = 0.1\n[default.deploy.parameters]\nstack_name = "shop"\nregion = "eu-west-1"\n'
                              'parameter_overrides = "Stage=\\"prod\\" SenderAddress=\\"shop@example.com\\""\n')
         self.assertEqual(config.read(self.path), Answers("shop", "eu-west-1", {"Stage": "prod", "SenderAddress": "shop@example.com"}))
 
-    def test_a_file_that_cannot_be_read_is_named(self):
+    def test_an_unreadable_file_is_named(self):
         for text in ("", "version = ", "[default.deploy.parameters]\nstack_name = 'shop'\n"):
             self.path.write_text(text)
             with self.assertRaisesRegex(CommandError, "samconfig.toml cannot be read"):

@@ -1,4 +1,4 @@
-"""A wrong argument is answered with one sentence, by every tool."""
+"""Every tool rejects a wrong argument with one sentence."""
 
 import subprocess
 import sys
@@ -25,18 +25,18 @@ WRONG = {
 
 
 class Arguments(unittest.TestCase):
-    def test_a_wrong_argument_is_answered_with_one_sentence(self):
+    def test_a_wrong_argument_is_rejected_with_one_sentence(self):
         for command, answer in WRONG.items():
             with self.subTest(command):
                 script, *arguments = command.split()
                 ran = subprocess.run([sys.executable, ROOT / "localstack" / script, *arguments], capture_output=True, text=True)
                 self.assertEqual((ran.returncode, ran.stdout, ran.stderr), (2, "", answer + "\n"))
 
-    def test_every_tool_answers_like_this(self):
+    def test_every_tool_uses_the_common_parser(self):
         tools = [path for path in (ROOT / "localstack").glob("*.py") if "argparse.ArgumentParser(" in path.read_text()]
         self.assertEqual(tools, [], "use arguments.Parser")
 
-    def test_make_refuses_other_architectures(self):
+    def test_make_rejects_other_architectures(self):
         ran = subprocess.run(["make", "release", "ARCHITECTURE=foo"], cwd=ROOT, capture_output=True, text=True)
         self.assertEqual(ran.returncode, 2)
         self.assertIn("foo is not an architecture of Lambda: write ARCHITECTURE=arm64 or x86_64", ran.stderr)

@@ -1,4 +1,4 @@
-"""What `make deploy` and `make destroy` do to an account."""
+"""The effects of `make deploy` and `make destroy` on an account."""
 
 import argparse
 import builtins
@@ -13,7 +13,7 @@ from botocore.exceptions import NoCredentialsError
 
 from fakes import Aws, error
 
-import account  # noqa: E402 (fakes.py says where it is)
+import account  # noqa: E402 (fakes.py adds it to the path)
 import answers as config  # noqa: E402
 import deploy  # noqa: E402
 from deploy import Stacks, CommandError  # noqa: E402
@@ -40,7 +40,7 @@ class Account(unittest.TestCase):
         with self.assertRaisesRegex(CommandError, r"^AWS does not accept the credentials \(ExpiredToken\): log in again"):
             account.check_credentials(aws)
 
-    def test_too_little_concurrency_is_refused_unless_forced(self):
+    def test_too_little_concurrency_is_rejected_unless_forced(self):
         aws = Aws(limit=10)
         with self.assertRaisesRegex(CommandError, "allows 10 concurrent .*request-service-quota-increase .*--region eu-west-1.*FORCE=1"):
             account.concurrency(aws, "eu-west-1", STEPS)
@@ -75,7 +75,7 @@ class TheWay(unittest.TestCase):
             stacks(aws).clear_the_way()
         self.assertEqual(aws.changes, [])
 
-    def test_other_states_are_left_alone_or_refused(self):
+    def test_other_states_are_unchanged_or_rejected(self):
         for state in (None, "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"):
             aws = Aws(state)
             stacks(aws).clear_the_way()
@@ -100,7 +100,7 @@ class Protection(unittest.TestCase):
         aws.nested = ["ledger"]
         self.assertEqual(stacks(aws).protect(True), ["ledger", "orders"])
 
-    def test_a_busy_table_is_waited_for(self):
+    def test_a_busy_table_is_retried(self):
         aws = Aws("CREATE_COMPLETE", {"orders": False})
         aws.busy = 3
         self.assertEqual(stacks(aws).protect(True), ["orders"])
@@ -108,7 +108,7 @@ class Protection(unittest.TestCase):
 
 class Deploy(unittest.TestCase):
     def deploy(self, aws, answers=ANSWERS, sam=0, **options):
-        """Runs a deployment. What sam is given, and what is changed, is in `self.commands` and `aws.changes`."""
+        """Runs a deployment. `self.commands` has the commands of sam, `aws.changes` the changes."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "samconfig.toml"
             config.write(answers, config.definitions(), path)
@@ -148,7 +148,7 @@ class Deploy(unittest.TestCase):
                 self.deploy(aws, sam=1)
             self.assertEqual(aws.changes, [])
 
-    def test_another_architecture_than_the_remembered_one_is_refused(self):
+    def test_another_architecture_than_the_stored_one_is_rejected(self):
         with self.assertRaisesRegex(CommandError, "says Architecture=arm64"):
             self.deploy(Aws(), architecture="x86_64")
 

@@ -1,4 +1,4 @@
-"""`logs.py`: how far back it reads."""
+"""`logs.py`: the start time of its queries."""
 
 import io
 import time
@@ -11,7 +11,7 @@ import logs
 
 
 class Logs:
-    """CloudWatch Logs with one group and no entries. It notes the times that are asked for."""
+    """CloudWatch Logs with one group and no entries. It records the requested start times."""
 
     def __init__(self):
         self.started = []
@@ -29,7 +29,7 @@ class Logs:
 
 
 def run(*words):
-    """The time that CloudWatch is asked for, in seconds before now, and what is said."""
+    """Returns the requested start time in seconds before now, and the output."""
     client, said = Logs(), io.StringIO()
     with redirect_stderr(said):
         logs.logs(SimpleNamespace(name="shop", client=client), logs.arguments().parse_args(words))
@@ -47,7 +47,7 @@ class Since(unittest.TestCase):
                 self.assertAlmostEqual(before, seconds, delta=5)
                 self.assertEqual(sentence, f"No log entries in the last {said}.")
 
-    def test_all_begins_at_the_beginning(self):
+    def test_all_reads_from_the_first_entry(self):
         before, sentence = run("--all")
         self.assertAlmostEqual(before, time.time(), delta=5)
         self.assertEqual(sentence, "No log entries at all.")

@@ -70,7 +70,7 @@ class Mails(unittest.TestCase):
             self.assertIn(f"Subject: {subject}\n\nHello,\n\n{subject}.\n\nHTML: {path}", out)
             self.assertEqual(path.read_text(), f"<p>{subject}</p>")
 
-    def test_what_cannot_be_shown_is_one_sentence(self):
+    def test_an_unknown_mail_is_rejected_with_one_sentence(self):
         for given, said in [(["4"], "There is no mail 4: the numbers are 1 to 3."), (["0"], "There is no mail 0: the numbers are 1 to 3."),
                             (["-1"], "There is no mail -1: the numbers are 1 to 3."), (["x"], "N must be the number of a mail: 'x' is not a number.")]:
             self.assertEqual(self.run_with(*given), (1, "", f"error: {said}\n"))

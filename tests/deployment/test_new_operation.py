@@ -1,4 +1,4 @@
-"""`make new`: what it writes, and what it refuses."""
+"""`make new`: the files that it writes, and the input that it rejects."""
 
 import json
 import re
@@ -42,7 +42,7 @@ class NewOperation(unittest.TestCase):
         self.assertEqual(event["path"], "/orders/ord_0199c2a8-0000-7000-8000-0000000000f1/hold")
         self.assertEqual(event["pathParameters"], {"order_id": "ord_0199c2a8-0000-7000-8000-0000000000f1"})
 
-    def test_lines_stand_in_alphabetical_order(self):
+    def test_lines_are_in_alphabetical_order(self):
         text = self.written()["functions/orders/src/operations/mod.rs"]
         for pattern in (r"(?m)^pub mod (\w+);", r"(?m)^    http (\w+)\("):
             found = re.findall(pattern, text)
@@ -54,7 +54,7 @@ class NewOperation(unittest.TestCase):
         self.assertIn('    Ledger:\n    http list_entries(GET "/entries", Token);\n', text)
         self.assertIn("# --- generated: begin", (self.root / "functions/ledger/template.yaml").read_text())
 
-    def test_what_cannot_be_is_refused_before_anything_is_written(self):
+    def test_invalid_input_is_rejected_before_anything_is_written(self):
         before = {path: path.read_text() for path in self.root.rglob("*") if path.is_file()}
         for name, route, said in [
             ("hold-order", ROUTE, "write the service and a verb"), ("orders/hold", ROUTE, "write the service and a verb"),

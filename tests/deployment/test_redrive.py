@@ -1,4 +1,4 @@
-"""What `make redrive` takes for a dead letter that was there when it began."""
+"""`make redrive` redrives only the dead letters that existed at its start."""
 
 import argparse
 import unittest
@@ -11,7 +11,7 @@ BEGAN = 1_795_255_200
 
 
 class Queue:
-    """A dead-letter queue whose consumer rejects whatever is put back, at once."""
+    """A dead-letter queue whose consumer immediately rejects every redriven message."""
 
     def __init__(self, *letters):
         self.letters, self.sent = list(letters), 0
@@ -45,14 +45,14 @@ def redriven(*letters):
 
 
 class Redrive(unittest.TestCase):
-    def test_a_letter_that_is_rejected_again_at_once_is_put_back_once(self):
+    def test_a_letter_that_is_rejected_again_is_redriven_once(self):
         self.assertEqual(redriven(letter("first", "odd", BEGAN - 60)), 1)
 
-    def test_a_letter_of_the_last_moment_is_put_back(self):
+    def test_a_letter_sent_just_before_the_start_is_redriven(self):
         self.assertEqual(redriven(letter("first", "odd", BEGAN + 0.4)), 1)
 
-    def test_copies_that_were_there_are_all_put_back(self):
+    def test_all_existing_copies_are_redriven(self):
         self.assertEqual(redriven(letter("first", "odd", BEGAN - 60), letter("second", "odd", BEGAN - 50)), 2)
 
-    def test_a_letter_that_came_after_the_beginning_waits_for_the_next_run(self):
+    def test_a_letter_sent_after_the_start_waits_for_the_next_run(self):
         self.assertEqual(redriven(letter("first", "odd", BEGAN + 5)), 0)

@@ -1,4 +1,4 @@
-"""`restore.py`: copies a restored table into the present one, and uses no version twice."""
+"""`restore.py` copies a restored table into the current one, and never reuses a version."""
 
 import io
 import re
@@ -20,14 +20,14 @@ class Refused(Exception):
 
 
 class Tables:
-    """DynamoDB, as far as a restore asks it."""
+    """The DynamoDB operations that a restore uses, in memory."""
 
     exceptions = SimpleNamespace(ResourceNotFoundException=fakes.Missing, ConditionalCheckFailedException=Refused)
 
     def __init__(self, **tables):
         self.tables = {name.replace("_", "-"): {key(item): item for item in items} for name, items in tables.items()}
         self.writes, self.restored = [], []
-        self.interrupted_after = None  # number of puts that are executed, then the run ends before it removes a mark
+        self.interrupted_after = None  # number of writes before the run stops with a mark left
 
     def __call__(self, _service):
         return self
@@ -98,7 +98,7 @@ class Restore(unittest.TestCase):
         new = [record("ORDER#1", "INTENT", version=7), record("ORDER#3", "INTENT", version=1_000_002)]
         return Tables(shop_payments=new, earlier=old)
 
-    def test_every_version_grows_above_what_the_present_table_has(self):
+    def test_every_version_grows_above_the_current_table(self):
         tables = self.tables()
         said = run(tables, "payments", "--from", "earlier", "--overwrite")
         versions = {key(item)[0]: version(item) for item in tables.tables["shop-payments"].values()}
@@ -145,7 +145,7 @@ class Restore(unittest.TestCase):
                 for name in set(left) & {"ORDER#1", "ORDER#2"}:
                     self.assertGreaterEqual(found[name], 3_000_000)
 
-    def test_a_put_whose_answer_was_lost_is_repeated(self):
+    def test_a_put_with_a_lost_response_is_repeated(self):
         for word in ("--missing", "--overwrite"):
             tables = Tables(shop_orders=[record("ORDER#1", "", version=1_000_003) | {"restoring": {"BOOL": True}}],
                             earlier=[record("ORDER#1", "", version=3)])
@@ -154,7 +154,7 @@ class Restore(unittest.TestCase):
             self.assertTrue(copy.copy(record("ORDER#1", "", version=3)), word)
             self.assertEqual(tables.marked("shop-orders"), [])
 
-    def test_items_written_after_the_restored_time_are_listed_and_refused(self):
+    def test_items_written_after_the_restored_time_are_listed_and_rejected(self):
         later = [record("RESERVATION#1", "", version=2), record("RESERVATION#2", "", version=1), record("MOVE#1", "")]
         tables = Tables(shop_stock=[record("STOCK#1", "", version=7), *later], earlier=[record("STOCK#1", "", version=4)])
         with self.assertRaisesRegex(CommandError, "use --missing, which is safe .* or --overwrite"):
@@ -170,7 +170,7 @@ class Restore(unittest.TestCase):
         self.assertRegex(said, r"INTENT +1\n")
         self.assertIn("--overwrite", said)
 
-    def test_a_table_without_later_items_is_restored_without_a_further_word(self):
+    def test_a_table_without_later_items_needs_no_option(self):
         tables = Tables(shop_products=[record("PRODUCT#1", "", version=5)], earlier=[record("PRODUCT#1", "", version=3)])
         self.assertIn("1 items copied", run(tables, "products", "--from", "earlier"))
 
@@ -196,7 +196,7 @@ class Restore(unittest.TestCase):
         run(tables, "payments", "--at", "2026-11-28T10:00", "--missing")
         self.assertEqual(tables.restored, [("shop-payments", "shop-payments-at-20261128-100000", "2026-11-28 10:00:00+00:00")])
 
-    def test_what_must_not_be_restored_is_refused_with_a_sentence(self):
+    def test_invalid_restores_are_rejected_with_one_sentence(self):
         for words, said in [(["sessions", "--at", "2026-11-28"], "all users log in again"), (["order-products"], "resync-products"),
                             (["orders"], "Say which time"), (["payments", "--from", "shop-payments"], "the table of the deployment itself"),
                             (["payments", "--from", "other"], "There is no table other"),
@@ -204,12 +204,12 @@ class Restore(unittest.TestCase):
             with self.assertRaisesRegex(CommandError, said):
                 run(self.tables(), *words)
 
-    def test_every_table_of_the_template_is_restored_or_refused(self):
+    def test_every_table_of_the_template_is_restored_or_rejected(self):
         text = "\n".join(path.read_text() for path in templates.paths(ROOT))
         tables = set(re.findall(r"TableName: !Sub \$\{Shop\}-([a-z-]+)", text)) - {"payment-simulator"}
         self.assertEqual(tables, {*restore.TABLES, *restore.NOT_RESTORED})
 
-    def test_the_ledger_counts_restores_as_this_command_makes_them(self):
+    def test_the_ledger_uses_the_same_epoch(self):
         source = (ROOT / "functions/ledger/src/domain/repair/mod.rs").read_text()
         self.assertIn(f"pub const EPOCH: u64 = {restore.EPOCH:_};", source)
 

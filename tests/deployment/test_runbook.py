@@ -1,4 +1,4 @@
-"""The runbook: every command can be typed, every name exists, every alarm has a section."""
+"""The runbook: every command is valid, every name exists, every alarm has a section."""
 
 import re
 import unittest
@@ -14,7 +14,7 @@ def sections():
 
 
 def names(kind):
-    """What the lines that begin with `Alarms:`, `Metrics:` or `Log:` name."""
+    """Returns the names in the lines that begin with `Alarms:`, `Metrics:` or `Log:`."""
     lines = re.findall(rf"(?m)^{kind}: (.*)$", RUNBOOK.read_text())
     return {name for line in lines for name in re.findall(r"`([^`]+)`", line)}
 
@@ -26,7 +26,7 @@ def sources():
 class Runbook(unittest.TestCase):
     template = "\n".join(path.read_text() for path in templates.paths(ROOT))
 
-    def test_every_command_can_be_typed(self):
+    def test_every_command_is_valid(self):
         commands = runbook.commands(RUNBOOK.read_text())
         self.assertGreater(len(commands), 60)
         for command in commands:
@@ -57,14 +57,14 @@ class Runbook(unittest.TestCase):
         for line in names("Log"):
             self.assertTrue(line in code, f"no function logs this: {line}")
 
-    def test_every_section_says_how_one_knows_that_it_is_over(self):
+    def test_every_section_has_alarms_losses_and_an_end_condition(self):
         self.assertEqual(len(sections()), 11)
         for section in sections():
             title = section.splitlines()[0]
             for part in ("Alarms: ", "\nLost: ", "\nOver when "):
                 self.assertIn(part, section, f"{title} lacks {part.strip()}")
 
-    def test_links_inside_the_runbook_lead_somewhere(self):
+    def test_links_inside_the_runbook_resolve(self):
         text = RUNBOOK.read_text()
         anchors = {re.sub(r"[^a-z0-9 -]", "", title.splitlines()[0].lower()).replace(" ", "-") for title in sections()}
         for anchor in re.findall(r"\]\(#([^)]+)\)", text):

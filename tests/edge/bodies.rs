@@ -1,4 +1,4 @@
-//! Bodies: what is not JSON, has another type, is too much, breaks a rule, or is a text.
+//! Bodies: malformed JSON, wrong types, sizes above the limit, broken rules and texts.
 
 mod fields;
 mod rules;
@@ -13,12 +13,11 @@ use crate::{
 };
 use fields::{fields, may_be_absent, may_be_null};
 
-/// The operations that take a body.
-fn takers() -> impl Iterator<Item = &'static str> {
+fn operations_with_body() -> impl Iterator<Item = &'static str> {
     ROUTES.iter().filter(|route| route.body).map(|route| route.operation)
 }
 
-/// JSON pointers of a document and of everything in it.
+/// JSON pointers of a document and of all values in it.
 pub fn places(document: &Value) -> Vec<String> {
     fn walk(value: &Value, at: &str, places: &mut Vec<String>) {
         places.push(at.to_owned());
@@ -38,7 +37,7 @@ pub fn places(document: &Value) -> Vec<String> {
     places
 }
 
-/// A document as text in which the place holds this text instead.
+/// Serializes a document with a raw text in place of one value.
 fn with_text(document: &Value, place: &str, text: &str) -> String {
     const MARK: &str = "\"\\u0001here\\u0001\"";
     let mut document = document.clone();
@@ -47,7 +46,7 @@ fn with_text(document: &Value, place: &str, text: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_request_that_is_damaged_here_succeeds_undamaged() {
+async fn undamaged_requests_succeed() {
     for route in ROUTES.iter() {
         let mut edge = ApiFixture::new("undamaged requests").await;
         edge.check("the valid request", route.operation, edge.valid(route.operation), Expect::Fine)
@@ -59,7 +58,7 @@ async fn every_request_that_is_damaged_here_succeeds_undamaged() {
 #[tokio::test]
 async fn malformed_json_is_400() {
     let mut edge = ApiFixture::new("no JSON").await;
-    for operation in takers() {
+    for operation in operations_with_body() {
         let valid = edge.body(operation).unwrap().to_string();
         let inner = valid.trim_end_matches('}');
         let malformed = [
@@ -134,7 +133,7 @@ async fn malformed_json_is_400() {
 #[tokio::test]
 async fn invalid_utf8_or_base64_is_400() {
     let mut edge = ApiFixture::new("bytes").await;
-    for operation in takers() {
+    for operation in operations_with_body() {
         let valid = edge.body(operation).unwrap().to_string();
         let utf16: Vec<u8> = std::iter::once(0xfeff_u16)
             .chain(valid.encode_utf16())
@@ -160,7 +159,7 @@ async fn invalid_utf8_or_base64_is_400() {
 #[tokio::test]
 async fn duplicate_field_is_400_at_every_level() {
     let mut edge = ApiFixture::new("repeated fields").await;
-    for operation in takers() {
+    for operation in operations_with_body() {
         let body = edge.body(operation).unwrap();
         for place in places(&body) {
             let Some(members) = body.pointer(&place).unwrap().as_object() else { continue };
@@ -189,7 +188,7 @@ async fn duplicate_field_is_400_at_every_level() {
 }
 
 #[tokio::test]
-async fn a_field_of_another_type_is_422_with_its_place() {
+async fn field_of_another_type_is_422_with_its_pointer() {
     let digits = "9".repeat(400);
     let for_numbers = [
         "\"3\"",
@@ -243,7 +242,7 @@ async fn a_field_of_another_type_is_422_with_its_place() {
     ];
     let for_lists = ["\"x\"", "1", "true", "{}", "{\"0\":1}", "[null]", "[[]]", "[1]", "null"];
     let mut edge = ApiFixture::new("wrong types").await;
-    for operation in takers() {
+    for operation in operations_with_body() {
         let body = edge.body(operation).unwrap();
         for place in places(&body) {
             let wrong: &[&str] = match body.pointer(&place).unwrap() {
@@ -272,7 +271,7 @@ async fn a_field_of_another_type_is_422_with_its_place() {
                     .unwrap_or_default();
                 let pointer = document["errors"][0]["pointer"].as_str().unwrap_or_default();
                 if document["status"] == 422 && !pointer.starts_with(&place) {
-                    edge.odd(format!("{operation}: {what}: the error points at {pointer}"));
+                    edge.report(format!("{operation}: {what}: the error points at {pointer}"));
                 }
             }
         }
@@ -280,8 +279,8 @@ async fn a_field_of_another_type_is_422_with_its_place() {
     edge.done();
 }
 
-/// serde's derived structs read themselves from a list of their values too, and its enums from
-/// `{"name": null}`. The API has neither form.
+/// serde's derived structs also deserialize from a list of their values, and its enums from
+/// `{"name": null}`. The API accepts neither form.
 #[tokio::test]
 async fn wrong_json_types_are_rejected() {
     let mut edge = ApiFixture::new("lists for objects").await;
@@ -356,8 +355,8 @@ async fn wrong_json_types_are_rejected() {
 }
 
 #[tokio::test]
-async fn a_field_that_is_missing_is_422_unless_it_may_be() {
-    for operation in takers() {
+async fn missing_field_is_422_unless_optional() {
+    for operation in operations_with_body() {
         let mut edge = ApiFixture::new("missing fields").await;
         let body = edge.body(operation).unwrap();
         for place in places(&body).into_iter().filter(|place| !place.is_empty()) {
@@ -381,7 +380,7 @@ async fn a_field_that_is_missing_is_422_unless_it_may_be() {
                 .await
                 .unwrap_or_default();
             if document["errors"][0]["pointer"] != place.as_str() {
-                edge.odd(format!(
+                edge.report(format!(
                     "{operation}: without {place}: the error points at {}",
                     document["errors"][0]["pointer"]
                 ));
@@ -392,7 +391,7 @@ async fn a_field_that_is_missing_is_422_unless_it_may_be() {
 }
 
 #[tokio::test]
-async fn a_field_that_there_is_not_is_422_at_every_level() {
+async fn unknown_field_is_422_at_every_level() {
     const STRANGE: [&str; 18] = [
         "user_id",
         "role",
@@ -414,7 +413,7 @@ async fn a_field_that_there_is_not_is_422_at_every_level() {
         "initial_details",
     ];
     let mut edge = ApiFixture::new("unknown fields").await;
-    for operation in takers() {
+    for operation in operations_with_body() {
         let body = edge.body(operation).unwrap();
         for place in places(&body) {
             let Some(members) = body.pointer(&place).unwrap().as_object() else { continue };
@@ -439,10 +438,9 @@ async fn a_field_that_there_is_not_is_422_at_every_level() {
     edge.done();
 }
 
-/// Words of serde's messages, in places where a client can put them: the text after them must not
-/// be echoed.
+/// Words from serde's messages in client input: the text after them must not be echoed.
 #[tokio::test]
-async fn no_answer_repeats_the_input() {
+async fn no_response_echoes_the_input() {
     let tricks = [
         format!("x, expected {ECHO}"),
         format!("`, expected `{ECHO}`, expected `"),
@@ -456,7 +454,7 @@ async fn no_answer_repeats_the_input() {
         format!("\r\nX-Injected: {ECHO}"),
     ];
     let mut edge = ApiFixture::new("repeated input").await;
-    for operation in takers() {
+    for operation in operations_with_body() {
         let body = edge.body(operation).unwrap();
         for trick in &tricks {
             for place in places(&body) {
@@ -473,7 +471,7 @@ async fn no_answer_repeats_the_input() {
                 )
                 .await;
             }
-            // The name of a field that there is not is part of its pointer, and of nothing else.
+            // The name of an unknown field is part of its pointer only.
             let mut more = body.clone();
             more[trick.as_str()] = json!(1);
             let event = edge.with_body(operation, &more.to_string());
@@ -487,7 +485,7 @@ async fn no_answer_repeats_the_input() {
             ];
             if called.status() != 422 || without.iter().any(|text| text.to_string().contains(ECHO))
             {
-                edge.odd(format!("{operation}: a field called {trick:?}: {document}"));
+                edge.report(format!("{operation}: a field called {trick:?}: {document}"));
             }
         }
     }

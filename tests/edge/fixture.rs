@@ -1,4 +1,5 @@
-//! A shop in which a valid request of every route succeeds, and the checks of a bad one.
+//! A shop in which a valid request to every route succeeds, and the checks that apply to bad
+//! requests.
 
 use serde_json::{Value, json};
 use shared::{lambda::Invocation, problem::TYPE_BASE, seal::SealingKey};
@@ -11,9 +12,9 @@ use tokio::sync::OnceCell;
 
 use crate::routes::{IfMatch, Route};
 
-/// A marker in inputs that must not appear in answers.
+/// A marker in inputs that must not appear in responses.
 pub const ECHO: &str = "zqxEchoxqz";
-/// A person to whom nothing belongs.
+/// A user who owns nothing.
 pub const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-0000000000ff";
 const TABLES: [&str; 10] = [
     "users",
@@ -27,22 +28,22 @@ const TABLES: [&str; 10] = [
     "notifications",
     "ledger",
 ];
-/// What the provider signs with, and what it signed with before.
+/// The current and the previous signing secret of the provider.
 pub const WEBHOOK_SECRET: &str = "whsec_zqxEchoxqz_0123456789";
 pub const WEBHOOK_SECRET_BEFORE: &str = "whsec_zqxEchoxqz_of_yesterday";
 
-/// What has to come of a bad input.
+/// The expected response to an input.
 #[derive(Clone, Copy, Debug)]
 pub enum Expect {
-    /// A problem of this status and code.
+    /// A problem with this status and code.
     Problem(u64, &'static str),
-    /// A problem of one of these codes; its status is 400 or 422.
+    /// A problem with one of these codes and status 400 or 422.
     OneOf(&'static [&'static str]),
-    /// Nothing bad: the input is invalid, and taken all the same.
+    /// Success: the input is unusual but accepted.
     Fine,
 }
 
-/// The shop, its initial state, and the unexpected results.
+/// The shop, its initial state and the unexpected results so far.
 #[derive(Clone)]
 pub struct ApiFixture {
     pub shop: Shop,
@@ -50,32 +51,32 @@ pub struct ApiFixture {
     pub paid_order: String,
     pub open_order: String,
     pub failed_order: String,
-    /// Paid and with an address; one is on its way already, and one is for nothing but to be given
-    /// up.
+    /// Paid orders with an address: one to ship, one already shipped, and one reserved for
+    /// cancellation.
     pub ready_order: String,
     pub shipped_order: String,
     pub unwanted_order: String,
     pub payment: String,
     pub notification: String,
-    /// The version of [`events::USER`], as `If-Match` says it.
+    /// The version of [`events::USER`], as an `If-Match` value.
     pub etag: String,
     pub refresh_token: String,
-    /// What the links in mails to [`events::USER`] say: the one that sets a new password, and the
-    /// one that verifies another address.
+    /// The tokens in mails to [`events::USER`]: one resets the password, one verifies the new
+    /// address.
     pub reset_token: String,
     pub verification_token: String,
-    /// The link that withdraws the change of the address.
+    /// The token that withdraws the change of address.
     pub withdraw_token: String,
     before: Vec<Value>,
-    /// [`Aws::writes`] when `before` was read.
+    /// [`Aws::writes`] at the time of `before`.
     writes: usize,
     checked: usize,
-    odd: Vec<String>,
+    violations: Vec<String>,
     about: &'static str,
 }
 
 impl ApiFixture {
-    /// A shop of one's own, copied from one that is set up once for all tests.
+    /// Returns a private copy of a shop that is set up once for all tests.
     pub async fn new(about: &'static str) -> Self {
         static MODEL: OnceCell<ApiFixture> = OnceCell::const_new();
         let model = MODEL.get_or_init(Self::set_up).await;
@@ -152,7 +153,7 @@ impl ApiFixture {
             .as_str()
             .expect("a payment")
             .to_owned();
-        let before = world(&shop.aws);
+        let before = snapshot(&shop.aws);
         let [paid_order, open_order, failed_order, ready_order, shipped_order, unwanted_order] =
             <[String; 6]>::try_from(orders).unwrap();
         Self {
@@ -174,12 +175,12 @@ impl ApiFixture {
             before,
             writes: 0,
             checked: 0,
-            odd: Vec::new(),
+            violations: Vec::new(),
             about: "",
         }
     }
 
-    /// The id of the session that [`ApiFixture::refresh_token`] belongs to.
+    /// The session id of [`ApiFixture::refresh_token`].
     pub fn session(&self) -> &str {
         self.refresh_token.split('.').next().unwrap()
     }
@@ -208,7 +209,7 @@ impl ApiFixture {
             "deliver-order" => path(&mut event, "order_id", &self.shipped_order),
             "get-payment" | "create-refund" => path(&mut event, "payment_id", &self.payment),
             "read-notification" => path(&mut event, "notification_id", &self.notification),
-            "receive-payment-webhook" => return self.webhook(&self.told("evt_valid")),
+            "receive-payment-webhook" => return self.webhook(&self.webhook_body("evt_valid")),
             "get-health" => event["pathParameters"] = json!({ "service": "orders" }),
             "list-payments" => {
                 event["queryStringParameters"] = json!({ "order_id": self.paid_order });
@@ -229,20 +230,20 @@ impl ApiFixture {
         event
     }
 
-    /// The version that a change is based on: of the product, or of the user. The product is
-    /// unchanged since its creation.
+    /// The `If-Match` value of the product or the user. The product is unchanged since its
+    /// creation.
     pub fn etag_of(&self, operation: &str) -> &str {
         if operation.ends_with("-product") { "\"1\"" } else { &self.etag }
     }
 
     /// The webhook body for the success of [`ApiFixture::payment`].
-    pub fn told(&self, event: &str) -> String {
+    pub fn webhook_body(&self, event: &str) -> String {
         let object = json!({ "object": "payment_intent", "id": "ch_1", "metadata": { "payment_id": self.payment } });
         json!({ "id": event, "type": "payment_intent.succeeded", "data": { "object": object } })
             .to_string()
     }
 
-    /// A call of the provider with this body, signed now.
+    /// A webhook request with this body, signed now.
     pub fn webhook(&self, body: &str) -> Value {
         let mut event = sample("receive-payment-webhook");
         event["body"] = body.into();
@@ -252,7 +253,7 @@ impl ApiFixture {
         event
     }
 
-    /// A body that succeeds, with every field that there is.
+    /// A request body that succeeds and has every field.
     pub fn body(&self, operation: &str) -> Option<Value> {
         let money = json!({ "amount": 2999, "currency": "USD" });
         Some(match operation {
@@ -303,15 +304,15 @@ impl ApiFixture {
         })
     }
 
-    /// A valid request with another body, as text.
+    /// A valid request with another body, given as text.
     pub fn with_body(&self, operation: &str, body: &str) -> Value {
         let mut event = self.valid(operation);
         event["body"] = body.into();
         event
     }
 
-    /// A valid request of this route that is rejected last, or that changes nothing: a caller that
-    /// gets this far was authorized.
+    /// A valid request that changes nothing, or whose rejection comes last: a caller that gets this
+    /// far was authorized.
     pub fn harmless(&self, route: &Route) -> (Value, Expect) {
         let mut event = self.valid(route.operation);
         if route.body {
@@ -325,7 +326,7 @@ impl ApiFixture {
         (event, Expect::Fine)
     }
 
-    /// Sends an input and looks at everything that must hold of the answer.
+    /// Sends an input and checks every invariant of the response.
     pub async fn check(
         &mut self,
         what: &str,
@@ -339,59 +340,69 @@ impl ApiFixture {
         let called =
             tokio::spawn(async move { aws.invoke(&lambda, Invocation::with_event(event)).await })
                 .await;
-        let mut trouble = match &called {
+        let mut found = match &called {
             Err(panic) => vec![format!("it panics: {panic}")],
-            Ok(called) => troubles(called, expect),
+            Ok(called) => violations(called, expect),
         };
         // If every request only read, the tables are unchanged.
         if self.shop.aws.writes() != self.writes {
-            let stood = std::mem::take(&mut self.before);
-            self.look();
-            if self.before != stood && !matches!(expect, Expect::Fine) {
-                trouble.push("it writes".to_owned());
+            let earlier = std::mem::take(&mut self.before);
+            self.take_snapshot();
+            if self.before != earlier && !matches!(expect, Expect::Fine) {
+                found.push("it writes".to_owned());
             }
         }
         let what: String = what.chars().take(160).collect();
-        self.odd.extend(trouble.iter().map(|trouble| format!("{operation}: {what}: {trouble}")));
+        self.violations
+            .extend(found.iter().map(|violation| format!("{operation}: {what}: {violation}")));
         called.ok().map(|called| called.json())
     }
 
-    /// [`events::USER`] was changed once.
+    /// Counts one change of [`events::USER`].
     pub fn next_version(&mut self) {
         let version: u64 = self.etag.trim_matches('"').parse().unwrap();
         self.etag = format!("\"{}\"", version + 1);
     }
 
-    /// Lets everything that is under way arrive. What that writes, and what was written past
-    /// [`ApiFixture::check`], is no input's doing.
+    /// Drains the queues. Their writes, and writes that bypass [`ApiFixture::check`], are not
+    /// attributed to an input.
     pub async fn settle(&mut self) {
         self.shop.harness().drain_queues().await;
-        self.look();
+        self.take_snapshot();
     }
 
-    fn look(&mut self) {
-        self.before = world(&self.shop.aws);
+    fn take_snapshot(&mut self) {
+        self.before = snapshot(&self.shop.aws);
         self.writes = self.shop.aws.writes();
     }
 
-    /// Notes something invalid that [`ApiFixture::check`] cannot see.
-    pub fn odd(&mut self, what: String) {
-        self.odd.push(what);
+    /// Records a violation that [`ApiFixture::check`] cannot see.
+    pub fn report(&mut self, what: String) {
+        self.violations.push(what);
     }
 
-    /// Reports how many inputs were checked, and fails if a result was unexpected.
+    /// Reports how many inputs were checked and fails on unexpected results.
     ///
     /// # Panics
-    /// When something was invalid.
+    /// If a result was unexpected.
     #[track_caller]
     pub fn done(self) {
-        eprintln!("edge: {}: {} inputs, {} odd", self.about, self.checked, self.odd.len());
-        let shown: Vec<&String> = self.odd.iter().take(40).collect();
-        assert!(shown.is_empty(), "{} odd answers, the first of them:\n{shown:#?}", self.odd.len());
+        eprintln!(
+            "edge: {}: {} inputs, {} violations",
+            self.about,
+            self.checked,
+            self.violations.len()
+        );
+        let shown: Vec<&String> = self.violations.iter().take(40).collect();
+        assert!(
+            shown.is_empty(),
+            "{} violations, the first of them:\n{shown:#?}",
+            self.violations.len()
+        );
     }
 }
 
-/// What the two links say that wait for [`events::USER`]; only the mails show it in the open.
+/// The tokens of the pending links of [`events::USER`]. Only the mails contain them in plain text.
 async fn links(shop: &Shop) -> (String, String, String) {
     let secrets = shop.aws.secrets_at(shop.clock.clone());
     let key = SealingKey::new(
@@ -412,7 +423,7 @@ async fn links(shop: &Shop) -> (String, String, String) {
     (open(&profile["reset"]["M"]), link("verification"), link("withdrawal"))
 }
 
-/// An order of one piece, paid at once and sent to Ada: every field that there is.
+/// An order of one piece, paid at once and shipped to Ada: every field is present.
 fn order_request(product: &str) -> Value {
     json!({
         "items": [{ "product_id": product, "quantity": 1 }],
@@ -424,7 +435,7 @@ fn order_request(product: &str) -> Value {
     })
 }
 
-/// Gives a request exactly these values of a header.
+/// Replaces the values of a request header.
 pub fn header(event: &mut Value, name: &str, values: &[&str]) {
     for headers in ["headers", "multiValueHeaders"] {
         let members = event[headers].as_object_mut().unwrap();
@@ -438,9 +449,9 @@ pub fn header(event: &mut Value, name: &str, values: &[&str]) {
     }
 }
 
-/// The content of all tables, and the number of mails. Rate limit buckets are left out: a rejected
+/// The content of all tables and the number of mails. Rate limit buckets are excluded: a rejected
 /// attempt counts.
-pub fn world(aws: &Aws) -> Vec<Value> {
+pub fn snapshot(aws: &Aws) -> Vec<Value> {
     let counts_tries =
         |item: &Value| item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("BUCKET#"));
     let table =
@@ -448,7 +459,7 @@ pub fn world(aws: &Aws) -> Vec<Value> {
     TABLES.iter().map(table).chain([json!(aws.mails().mails().len())]).collect()
 }
 
-fn troubles(called: &Called, expect: Expect) -> Vec<String> {
+fn violations(called: &Called, expect: Expect) -> Vec<String> {
     let Ok(answer) = &called.answer else {
         return vec![format!("the invocation fails: {:?}", called.answer)];
     };
@@ -456,31 +467,31 @@ fn troubles(called: &Called, expect: Expect) -> Vec<String> {
         (answer["statusCode"].as_u64().unwrap_or(0), answer["body"].as_str().unwrap_or_default());
     let document: Value = serde_json::from_str(text).unwrap_or_default();
     let code = document["code"].as_str().unwrap_or_default();
-    let mut troubles = Vec::new();
+    let mut violations = Vec::new();
     let met = match expect {
         Expect::Problem(wanted, name) => status == wanted && code == name,
         Expect::OneOf(names) => (status == 400 || status == 422) && names.contains(&code),
         Expect::Fine => (200..300).contains(&status),
     };
     if !met {
-        troubles.push(format!(
+        violations.push(format!(
             "expected {expect:?}, not {status} {}",
             text.chars().take(300).collect::<String>()
         ));
     }
     if !(200..500).contains(&status) {
-        troubles.push(format!("status {status}"));
+        violations.push(format!("status {status}"));
     }
     if text.contains(ECHO) || answer["headers"].to_string().contains(ECHO) {
-        troubles
-            .push(format!("it repeats the input: {}", text.chars().take(300).collect::<String>()));
+        violations
+            .push(format!("it echoes the input: {}", text.chars().take(300).collect::<String>()));
     }
     let headers = answer["headers"].as_object().cloned().unwrap_or_default();
     if headers
         .values()
         .any(|value| value.as_str().is_none_or(|text| text.contains(['\r', '\n', '\0'])))
     {
-        troubles.push(format!("a header breaks its line: {headers:?}"));
+        violations.push(format!("a header breaks its line: {headers:?}"));
     }
     if status >= 400 {
         let has = |name: &str| document[name].as_str().is_some_and(|text| !text.is_empty());
@@ -490,8 +501,8 @@ fn troubles(called: &Called, expect: Expect) -> Vec<String> {
             || document["type"] != format!("{TYPE_BASE}{code}")
             || headers["content-type"] != "application/problem+json"
         {
-            troubles.push(format!("it is no whole problem document: {text}"));
+            violations.push(format!("the problem document is incomplete: {text}"));
         }
     }
-    troubles
+    violations
 }

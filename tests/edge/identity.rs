@@ -1,4 +1,4 @@
-//! Authentication: invalid tokens and links, outdated versions, and too many attempts.
+//! Authentication: invalid tokens and links, outdated versions and too many attempts.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 use tests::events;
 
 use crate::{
-    fixture::{ApiFixture, ECHO, Expect, STRANGER, header, world},
+    fixture::{ApiFixture, ECHO, Expect, STRANGER, header, snapshot},
     routes::{IfMatch, ROUTES},
 };
 
 const NEW_PASSWORD: &str = "four score and seven donkeys";
 
-/// Texts that spell no token, and `good` with a little damage. Small letters that are changed into
-/// others still spell one.
-fn spoiled(good: &str) -> Vec<String> {
+/// Texts that are not tokens, and damaged copies of `good`. A changed lower-case letter still gives
+/// a well-formed token.
+fn damaged_tokens(good: &str) -> Vec<String> {
     let mut texts: Vec<String> = [
         "",
         " ",
@@ -33,7 +33,7 @@ fn spoiled(good: &str) -> Vec<String> {
     ]
     .map(str::to_owned)
     .into();
-    for odd in [
+    for damaged in [
         format!("{good}A"),
         format!("{good}="),
         format!("{good}."),
@@ -41,7 +41,7 @@ fn spoiled(good: &str) -> Vec<String> {
         format!("{good}\0"),
         format!("{good}\r\nX: y"),
     ] {
-        texts.push(odd);
+        texts.push(damaged);
     }
     texts.extend([
         good.to_uppercase(),
@@ -60,10 +60,10 @@ fn spoiled(good: &str) -> Vec<String> {
     texts
 }
 
-/// Notes it if not all of these answers are the same.
+/// Records a violation if the responses differ.
 fn expect_one_answer(edge: &mut ApiFixture, answers: &[Option<Value>]) {
     if let Some(other) = answers.iter().find(|answer| **answer != answers[0]) {
-        edge.odd(format!("the answers differ: {:?} {other:?}", answers[0]));
+        edge.report(format!("the answers differ: {:?} {other:?}", answers[0]));
     }
 }
 
@@ -72,7 +72,7 @@ fn refresh(edge: &ApiFixture, token: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_does_not_count_is_401_and_says_nothing_about_why() {
+async fn invalid_refresh_token_is_401_without_a_reason() {
     const REFUSED: Expect = Expect::Problem(401, "invalid_token");
     let mut edge = ApiFixture::new("refresh tokens").await;
     let good = edge.refresh_token.clone();
@@ -89,7 +89,7 @@ async fn a_refresh_token_that_does_not_count_is_401_and_says_nothing_about_why()
         good.replace(".1.", ".2."),
         good.replace(".1.", ".0."),
     ];
-    for text in spoiled(&good).into_iter().chain(others) {
+    for text in damaged_tokens(&good).into_iter().chain(others) {
         answers.push(edge.check(&text, "refresh-token", refresh(&edge, &text), REFUSED).await);
     }
     edge.check("the token that was damaged", "refresh-token", refresh(&edge, &good), Expect::Fine)
@@ -135,7 +135,7 @@ async fn a_refresh_token_that_does_not_count_is_401_and_says_nothing_about_why()
 }
 
 #[tokio::test]
-async fn a_link_that_does_not_work_is_400_and_says_nothing_about_why() {
+async fn invalid_link_is_400_without_a_reason() {
     const REFUSED: Expect = Expect::Problem(400, "invalid_one_time_token");
     for operation in ["verify-email", "confirm-password-reset", "withdraw-email-change"] {
         let mut edge = ApiFixture::new("links").await;
@@ -152,7 +152,8 @@ async fn a_link_that_does_not_work_is_400_and_says_nothing_about_why() {
         };
         let strangers = good.replace(events::USER, STRANGER);
         let mut answers = Vec::new();
-        for text in spoiled(&good).into_iter().chain([other, strangers, edge.refresh_token.clone()])
+        for text in
+            damaged_tokens(&good).into_iter().chain([other, strangers, edge.refresh_token.clone()])
         {
             answers.push(edge.check(&text, operation, with(&edge, &text), REFUSED).await);
         }
@@ -161,7 +162,7 @@ async fn a_link_that_does_not_work_is_400_and_says_nothing_about_why() {
         expect_one_answer(&mut edge, &answers);
         edge.done();
 
-        // A withdrawal works for a disabled account too.
+        // A withdrawal also works for a disabled account.
         let ends = ["it is too old", "its user is gone", "its user is disabled"];
         for what in &ends[..if operation == "withdraw-email-change" { 2 } else { 3 }] {
             let mut edge = ApiFixture::new("links that have ended").await;
@@ -208,7 +209,7 @@ async fn taken_address_is_409() {
 }
 
 #[tokio::test]
-async fn a_change_says_which_version_it_starts_from() {
+async fn change_requires_the_current_if_match_version() {
     let mut edge = ApiFixture::new("versions").await;
     for route in ROUTES.iter().filter(|route| route.if_match != IfMatch::Ignored) {
         let etag = edge.etag_of(route.operation).to_owned();
@@ -260,14 +261,14 @@ async fn a_change_says_which_version_it_starts_from() {
             let current =
                 edge.shop.call(route.operation, with(&edge, &[stale])).await.header("etag");
             if current.as_ref() != Some(&etag) {
-                edge.odd(format!(
-                    "{}: {stale}: the version that stands is said to be {current:?}",
+                edge.report(format!(
+                    "{}: {stale}: the reported current version is {current:?}",
                     route.operation
                 ));
             }
         }
         let (padded, list) = (format!("{etag} "), format!("{etag}, \"999\""));
-        let odd: [&[&str]; 13] = [
+        let invalid: [&[&str]; 13] = [
             &[""],
             &["*"],
             &[&digits],
@@ -282,7 +283,7 @@ async fn a_change_says_which_version_it_starts_from() {
             &["\"3\0\""],
             &[ECHO],
         ];
-        for values in odd {
+        for values in invalid {
             edge.check(
                 &format!("{values:?}"),
                 route.operation,
@@ -319,7 +320,8 @@ async fn empty_unknown_and_own_account_changes_are_rejected() {
     }
     let mut nobody = edge.valid("update-user");
     nobody["pathParameters"]["user_id"] = "usr_0199c2a8-0000-7000-8000-00000000dead".into();
-    edge.check("nobody", "update-user", nobody, Expect::Problem(404, "user_not_found")).await;
+    edge.check("an unknown user", "update-user", nobody, Expect::Problem(404, "user_not_found"))
+        .await;
     for rights in [
         json!({ "role": "admin" }),
         json!({ "is_active": false }),
@@ -346,14 +348,13 @@ async fn empty_unknown_and_own_account_changes_are_rejected() {
         )
         .await;
     }
-    // Logged in once, and gone while the gateway still remembers the token.
+    // The user is deleted while the gateway still caches the token.
     for operation in ["get-me", "update-me", "delete-me", "change-password"] {
         let mut event = edge.valid(operation);
         event["requestContext"]["authorizer"]["sub"] = STRANGER.into();
-        edge.check("somebody who is gone", operation, event, Expect::Problem(401, "invalid_token"))
-            .await;
+        edge.check("a deleted user", operation, event, Expect::Problem(401, "invalid_token")).await;
     }
-    // Invalid sessions, and another user's.
+    // Invalid sessions, and a session of another user.
     for session in [
         json!(""),
         json!("x"),
@@ -363,20 +364,20 @@ async fn empty_unknown_and_own_account_changes_are_rejected() {
         json!(null),
         json!("ses_0199c2a8-0000-7000-8000-00000000dead"),
     ] {
-        let before = world(&edge.shop.aws);
+        let before = snapshot(&edge.shop.aws);
         let mut event = edge.valid("logout-user");
         event["requestContext"]["authorizer"]["sid"] = session.clone();
         edge.check(&format!("session {session}"), "logout-user", event, Expect::Fine).await;
-        if world(&edge.shop.aws) != before {
-            edge.odd(format!("to log out of {session} writes"));
+        if snapshot(&edge.shop.aws) != before {
+            edge.report(format!("to log out of {session} writes"));
         }
     }
-    let before = world(&edge.shop.aws);
+    let before = snapshot(&edge.shop.aws);
     let mut event = edge.valid("logout-user");
     event["requestContext"]["authorizer"]["sub"] = STRANGER.into();
     edge.check("another's session", "logout-user", event, Expect::Fine).await;
-    if world(&edge.shop.aws) != before {
-        edge.odd("somebody logs another out".to_owned());
+    if snapshot(&edge.shop.aws) != before {
+        edge.report("a user ends another user's session".to_owned());
     }
     let mut event = edge.valid("change-password");
     event["requestContext"]["authorizer"]["sid"] =
@@ -392,7 +393,7 @@ async fn empty_unknown_and_own_account_changes_are_rejected() {
 }
 
 #[tokio::test]
-async fn a_cursor_of_the_users_is_its_admins_own() {
+async fn user_list_cursor_of_another_admin_is_rejected() {
     let mut edge = ApiFixture::new("cursors of users").await;
     edge.check("a second user", "register-user", edge.valid("register-user"), Expect::Fine).await;
     let list = |operation: &str, caller: &str, query: &str| {
@@ -420,10 +421,10 @@ async fn a_cursor_of_the_users_is_its_admins_own() {
     edge.done();
 }
 
-/// Responses do not reveal to strangers whether an address is registered.
+/// Responses do not reveal whether an address is registered.
 #[tokio::test]
 async fn reset_request_is_202_for_every_address() {
-    let mut edge = ApiFixture::new("links for nobody").await;
+    let mut edge = ApiFixture::new("links for unknown addresses").await;
     let long = "x".repeat(200_000);
     let known = edge
         .check(
@@ -433,7 +434,7 @@ async fn reset_request_is_202_for_every_address() {
             Expect::Fine,
         )
         .await;
-    let before = world(&edge.shop.aws);
+    let before = snapshot(&edge.shop.aws);
     for email in [
         "nobody@example.com",
         "ada.king@example.com",
@@ -456,11 +457,13 @@ async fn reset_request_is_202_for_every_address() {
             edge.with_body("request-password-reset", &json!({ "email": email }).to_string());
         let answer = edge.check(email, "request-password-reset", event, Expect::Fine).await;
         if answer != known {
-            edge.odd(format!("{email:.60} is told from somebody: {answer:?}"));
+            edge.report(format!(
+                "{email:.60} is distinguishable from a registered address: {answer:?}"
+            ));
         }
     }
-    if world(&edge.shop.aws) != before {
-        edge.odd("something is written for nobody".to_owned());
+    if snapshot(&edge.shop.aws) != before {
+        edge.report("a request for an unknown address writes".to_owned());
     }
     edge.done();
 }
@@ -480,8 +483,8 @@ async fn invalid_device_token_is_ignored() {
         "login-user",
         &json!({ "email": "nobody@example.com", "password": "x" }).to_string(),
     );
-    // One that is Ada's, and whatever spells none: those tries are strangers', whose tenth is the
-    // last.
+    // A token of Ada's, and malformed ones: those attempts count in the shared bucket, whose tenth
+    // is the last.
     for text in [
         &*good,
         "",
@@ -514,10 +517,10 @@ async fn invalid_device_token_is_ignored() {
     edge.done();
 }
 
-/// One attempt too many: status and header are the same for registered and unregistered addresses,
-/// and no client input moves an attempt to another bucket.
+/// One attempt above the limit: status and headers are the same for registered and unregistered
+/// addresses. No client input moves an attempt to another bucket.
 #[tokio::test]
-async fn one_try_too_many_is_429_and_says_when_to_come_back() {
+async fn attempt_above_the_limit_is_429_with_retry_after() {
     let login = |email: &str| json!({ "email": email, "password": "wrong password" });
     let rows: [(&str, usize, Value, Expect); 5] = [
         ("login-user", 10, login("ada@example.com"), Expect::Problem(401, "invalid_credentials")),
@@ -557,10 +560,13 @@ async fn one_try_too_many_is_429_and_says_when_to_come_back() {
         let called = edge.shop.call(operation, event).await;
         let wait = called.header("retry-after").and_then(|seconds| seconds.parse::<u64>().ok());
         if called.status() != 429 || wait.is_none_or(|seconds| !(1..=900).contains(&seconds)) {
-            edge.odd(format!("{operation}: {} to be tried again after {wait:?}", called.status()));
+            edge.report(format!(
+                "{operation}: {} to be tried again after {wait:?}",
+                called.status()
+            ));
         }
     }
-    // The documents differ in nothing: the request's id is the sample's.
+    // The problem documents are equal: the request id is the sample's.
     expect_one_answer(&mut edge, &answers);
     edge.check(
         "the right password",

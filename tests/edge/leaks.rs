@@ -1,4 +1,4 @@
-//! What errors say ends in logs: it must not hold what a response or an item held.
+//! Error texts end up in logs: they must not contain values from a response or an item.
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
@@ -25,7 +25,7 @@ use tests::events::sample;
 
 use crate::{bodies::places, fixture::ECHO};
 
-/// Answers everything with the same text.
+/// Responds to every request with the same status and body.
 #[derive(Clone, Debug)]
 struct Always(u16, String);
 
@@ -59,15 +59,15 @@ fn config(status: u16, body: &str) -> SdkConfig {
         .build()
 }
 
-/// The bytes that an error may show as a list of numbers.
+/// Whether a text contains these bytes, also as a list of numbers.
 fn shows(text: &str, what: &str) -> bool {
     let numbers = what.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", ");
     text.contains(what) || text.contains(&numbers)
 }
 
 #[tokio::test]
-async fn an_answer_of_aws_that_cannot_be_read_is_not_repeated() {
-    let mut odd = Vec::new();
+async fn unreadable_aws_response_is_not_quoted_in_errors() {
+    let mut violations = Vec::new();
     let cut = format!(
         "{{\"Item\":{{\"email\":{{\"S\":\"{ECHO}\"}}}},\"SecretString\":\"{ECHO}\",\"Name\":"
     );
@@ -78,19 +78,19 @@ async fn an_answer_of_aws_that_cannot_be_read_is_not_repeated() {
             Secrets::new(aws_sdk_secretsmanager::Client::new(&config), "ferrocart/", Clock::System);
         let said = secrets.get("users-key").await.map(drop).map_err(|error| causes(&error));
         if said.as_ref().is_err_and(|text| shows(text, ECHO)) {
-            odd.push(format!("{status}: Secrets: {said:?}"));
+            violations.push(format!("{status}: Secrets: {said:?}"));
         }
         let table = Table::new(aws_sdk_dynamodb::Client::new(&config), "ferrocart-users");
         let said = table.get(Key::new("USER#x")).await.map(drop).map_err(|error| causes(&error));
         if said.as_ref().is_err_and(|text| shows(text, ECHO)) {
-            odd.push(format!("{status}: Table: {said:?}"));
+            violations.push(format!("{status}: Table: {said:?}"));
         }
     }
-    assert!(odd.is_empty(), "{odd:#?}");
+    assert!(violations.is_empty(), "{violations:#?}");
 }
 
 #[test]
-fn an_item_that_cannot_be_read_is_not_repeated() {
+fn unreadable_item_is_not_quoted_in_errors() {
     type Read = fn(Item) -> Result<(), String>;
     let order: Read =
         |item| from_item::<orders::domain::Order>(item).map(drop).map_err(|error| causes(&error));
@@ -109,7 +109,7 @@ fn an_item_that_cannot_be_read_is_not_repeated() {
         ("publish-stock-events", 0, stock),
         ("publish-stock-events", 1, stock),
     ];
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (operation, record, read) in rows {
         let image = sample(operation)["Records"][record]["dynamodb"]["NewImage"].clone();
         for place in places(&image)
@@ -129,10 +129,15 @@ fn an_item_that_cannot_be_read_is_not_repeated() {
                 let item: Item = item.into();
                 let said = read(item);
                 if said.as_ref().is_err_and(|text| shows(text, ECHO)) {
-                    odd.push(format!("{operation}: {parent}: {said:?}"));
+                    violations.push(format!("{operation}: {parent}: {said:?}"));
                 }
             }
         }
     }
-    assert!(odd.is_empty(), "{} odd: {:#?}", odd.len(), &odd[..odd.len().min(5)]);
+    assert!(
+        violations.is_empty(),
+        "{} violations: {:#?}",
+        violations.len(),
+        &violations[..violations.len().min(5)]
+    );
 }

@@ -1,22 +1,20 @@
 //! Bad input: every route, consumer and publisher gets what attackers, broken clients and broken
 //! senders send.
 //!
-//! An HTTP answer is always a problem document with the status in the table, never a 5xx; it never
-//! repeats the input; and nothing is written. A queue returns exactly the bad record. A publisher
-//! never stops. Each module is a table of inputs and a loop over routes:
+//! An HTTP response is always a problem document with the status in the table, never a 5xx. It
+//! never repeats the input, and nothing is written. A queue returns exactly the bad record. A
+//! publisher never stops. Each module is a table of inputs and a loop over routes:
 //!
 //! - [`bodies`]: JSON, types, unknown and repeated fields, numbers, texts.
 //! - [`methods`]: `HEAD` answers as `GET` without a body.
 //! - [`requests`]: headers, paths, queries, callers.
-//! - [`identity`]: tokens and links that do not count, versions that are not the present one, and
-//!   too many tries.
-//! - [`trade`]: requests that are well formed and come at the wrong time, or ask for what is
-//!   another's.
-//! - [`webhooks`]: what claims to come from the payment provider.
-//! - [`queues`]: consumers and publishers.
-//! - [`leaks`]: what errors say in logs.
+//! - [`identity`]: invalid tokens and links, outdated versions, and too many attempts.
+//! - [`trade`]: well-formed requests in the wrong state, or for another user's resources.
+//! - [`webhooks`]: forged and invalid webhooks of the payment provider.
+//! - [`queues`], [`publishers`]: bad records among good ones.
+//! - [`leaks`]: error texts in logs contain no secrets.
 //! - [`mutations`]: every sample of `events/` with random damage; the seed is printed.
-// Tables of inputs read best as they stand; the seed comes from the environment.
+// Tables of inputs read best unwrapped; the seed comes from the environment.
 #![allow(clippy::unwrap_used, clippy::type_complexity, clippy::disallowed_methods)]
 
 mod bodies;

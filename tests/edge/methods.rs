@@ -1,13 +1,13 @@
-//! `HEAD` on every route that reads.
+//! `HEAD` on every readable route.
 
 use serde_json::{Value, json};
 
 use crate::{
-    fixture::{ApiFixture, header, world},
+    fixture::{ApiFixture, header, snapshot},
     routes::ROUTES,
 };
 
-/// What the function answers, without the headers of this one answer.
+/// Returns the response without the headers that differ between two responses.
 async fn answer(edge: &ApiFixture, operation: &str, method: &str, mut event: Value) -> Value {
     event["httpMethod"] = method.into();
     let mut answer =
@@ -19,9 +19,9 @@ async fn answer(edge: &ApiFixture, operation: &str, method: &str, mut event: Val
 }
 
 #[tokio::test]
-async fn head_answers_as_get_without_a_body_on_every_route_that_reads() {
+async fn head_equals_get_without_a_body_on_every_readable_route() {
     let edge = ApiFixture::new("HEAD").await;
-    let before = world(&edge.shop.aws);
+    let before = snapshot(&edge.shop.aws);
     let mut seen = 0;
     for route in ROUTES.iter() {
         let event = edge.valid(route.operation);
@@ -56,5 +56,5 @@ async fn head_answers_as_get_without_a_body_on_every_route_that_reads() {
         seen += 1;
     }
     assert_eq!(seen, 13);
-    assert_eq!(world(&edge.shop.aws), before, "a HEAD request writes");
+    assert_eq!(snapshot(&edge.shop.aws), before, "a HEAD request writes");
 }

@@ -1,5 +1,5 @@
-//! Random damage to every sample of `events/`. `EDGE_SEED` repeats a run, `EDGE_MUTATIONS` makes it
-//! longer.
+//! Random damage to every sample of `events/`. `EDGE_SEED` repeats a run, `EDGE_MUTATIONS` sets its
+//! length.
 
 use serde_json::{Value, json};
 use shared::lambda::Invocation;
@@ -7,7 +7,7 @@ use tests::{events::sample, shop::operation_names};
 
 use crate::{fixture::ApiFixture, routes::ROUTES};
 
-/// A small generator (splitmix64): a run is its seed.
+/// SplitMix64 generator: the seed determines the run.
 struct Chance(u64);
 
 impl Chance {
@@ -64,8 +64,8 @@ impl Chance {
         }
     }
 
-    /// Damages one node of a document. Text within text (bodies) is damaged from within as often as
-    /// not.
+    /// Damages one node of a document. Damages nested JSON text (bodies) from within half of the
+    /// time.
     fn damage(&mut self, value: &mut Value) {
         let deeper = self.below(5) > 0;
         match value {
@@ -120,16 +120,16 @@ impl Chance {
 }
 
 #[tokio::test]
-async fn no_damage_makes_a_function_panic_or_answer_5xx() {
+async fn randomly_damaged_events_cause_no_panic_and_no_5xx() {
     let setting = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seed = setting("EDGE_SEED").unwrap_or(20_261_121);
     let rounds = setting("EDGE_MUTATIONS").unwrap_or(100);
     let mut chance = Chance(seed);
-    let (mut checked, mut refused, mut odd) = (0, 0, Vec::new());
+    let (mut checked, mut refused, mut violations) = (0, 0, Vec::new());
     for operation in &operation_names() {
         let mut edge = ApiFixture::new("mutations").await;
         for round in 0..rounds {
-            // A world that others have not filled.
+            // A fresh shop, without the data of earlier rounds.
             if round % 40 == 39 {
                 edge = ApiFixture::new("mutations").await;
             }
@@ -138,7 +138,7 @@ async fn no_damage_makes_a_function_panic_or_answer_5xx() {
             for _ in 0..=chance.below(3) {
                 chance.damage(&mut event);
             }
-            // A receipt handle refers to no message here.
+            // A receipt handle does not refer to a message here.
             let records = event.get_mut("Records").and_then(Value::as_array_mut);
             let mut ids = Vec::new();
             for record in records.into_iter().flatten().filter_map(Value::as_object_mut) {
@@ -153,7 +153,7 @@ async fn no_damage_makes_a_function_panic_or_answer_5xx() {
                     async move { aws.invoke(&lambda, Invocation::with_event(event)).await },
                 )
                 .await;
-            let trouble = match called {
+            let violation = match called {
                 Err(panic) => Some(format!("it panics: {panic}")),
                 Ok(called) if http => {
                     let answer = called.ok();
@@ -180,19 +180,20 @@ async fn no_damage_makes_a_function_panic_or_answer_5xx() {
                     }
                 },
             };
-            if let Some(trouble) = trouble {
-                odd.push(format!("{operation}, round {round}: {trouble:.300}: {shown:.1500}"));
+            if let Some(violation) = violation {
+                violations
+                    .push(format!("{operation}, round {round}: {violation:.300}: {shown:.1500}"));
             }
         }
     }
     eprintln!(
-        "edge: mutations: seed {seed}, {checked} events, {refused} refused, {} odd",
-        odd.len()
+        "edge: mutations: seed {seed}, {checked} events, {refused} refused, {} violations",
+        violations.len()
     );
     assert!(
-        odd.is_empty(),
-        "seed {seed}: {} odd, the first of them: {:#?}",
-        odd.len(),
-        &odd[..odd.len().min(8)]
+        violations.is_empty(),
+        "seed {seed}: {} violations, the first of them: {:#?}",
+        violations.len(),
+        &violations[..violations.len().min(8)]
     );
 }

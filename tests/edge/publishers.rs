@@ -1,4 +1,4 @@
-//! Changes that cannot be read: a publisher never stops, and loses none of them.
+//! Unreadable changes: a publisher never stops on one and loses none of them.
 
 use serde_json::{Value, json};
 use shared::lambda::Lambda;
@@ -11,20 +11,20 @@ use tokio::sync::OnceCell;
 
 use crate::bodies::places;
 
-/// Every publisher, with the dead-letter queue of changes that it cannot read.
+/// Every publisher, with the dead-letter queue for changes that it cannot read.
 fn publishers() -> impl Iterator<Item = (String, String)> {
     operations().filter_map(|operation| Some((operation.name(), operation.dead_letter_queue()?)))
 }
 
-/// The characters that SQS takes: see "SendMessage", Amazon SQS API Reference. One other is enough,
-/// and the whole message is refused.
+/// The characters that SQS accepts: see "SendMessage", Amazon SQS API Reference. One other
+/// character makes SQS reject the whole message.
 fn is_taken_by_sqs(body: &str) -> bool {
     body.chars().all(|c| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}'))
         && body.len() <= 1 << 20
         && !body.is_empty()
 }
 
-/// A user who is sent both links, and has changed the password.
+/// A user with both links pending, who has also changed the password.
 fn change_with_links() -> Value {
     let mut record = sample("publish-user-events")["Records"][0].clone();
     let link = json!({ "M": {
@@ -41,8 +41,8 @@ fn change_with_links() -> Value {
     record
 }
 
-/// The changes of a day of trade that samples do not show: goods that come in and run out, a
-/// parcel, refunds, a product that changes.
+/// Changes from a day of trade that the samples do not cover: restocking, low stock, a shipment,
+/// refunds and a product update.
 async fn changes_of_trade() -> Vec<(String, Value)> {
     let shop = Shop::new();
     let mut harness = shop.harness();
@@ -125,7 +125,7 @@ async fn changes_of_trade() -> Vec<(String, Value)> {
         ("a further part", &|change| {
             key(change, "STOCK#") && number(&change["NewImage"], "shard") == 1
         }),
-        ("goods that come back", &|change| is(change, "state", "released")),
+        ("released stock", &|change| is(change, "state", "released")),
     ];
     let orders: [(&str, &dyn Fn(&Value) -> bool); 2] = [
         ("a parcel", &|change| is(change, "status", "shipped")),
@@ -155,7 +155,7 @@ async fn changes_of_trade() -> Vec<(String, Value)> {
     tables.into_iter().flat_map(each).collect()
 }
 
-/// The changes that publishers' samples hold, [`change_with_links`], and [`changes_of_trade`]. Made
+/// The changes in the publishers' samples, [`change_with_links`] and [`changes_of_trade`]. Built
 /// once for all tests.
 async fn all_changes() -> &'static [(String, String, Value)] {
     static CHANGES: OnceCell<Vec<(String, String, Value)>> = OnceCell::const_new();
@@ -176,7 +176,7 @@ async fn all_changes() -> &'static [(String, String, Value)] {
     changes.await
 }
 
-/// A publisher; that of stock in a shop whose operator wants to know what is running out.
+/// Returns a publisher. The stock publisher has an operator address for low-stock mails.
 fn publisher(shop: &Shop, operation: &str) -> Lambda {
     if operation == "publish-stock-events" {
         shop.stock_publisher_with_operator()
@@ -185,8 +185,7 @@ fn publisher(shop: &Shop, operation: &str) -> Lambda {
     }
 }
 
-/// What was sent to these queues since they were last asked for, without the trace, which each call
-/// has its own of.
+/// Takes the messages out of these queues. Removes the trace id, which differs in each call.
 fn taken<'a>(shop: &Shop, queues: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let messages = queues.into_iter().flat_map(|queue| shop.aws.queues().take(queue, usize::MAX));
     let without_trace = |body: String| match serde_json::from_str::<Value>(&body) {
@@ -199,8 +198,8 @@ fn taken<'a>(shop: &Shop, queues: impl IntoIterator<Item = &'a str>) -> Vec<Stri
     messages.map(|message| without_trace(message.body)).collect()
 }
 
-/// The records that are bad in one way: one attribute of the new image, or of both, that is missing
-/// or has a wrong value.
+/// Records with one defect each: one attribute of the new image, or of both images, is missing or
+/// has a wrong value.
 fn damaged(good: &Value, name: &str) -> Vec<Value> {
     let wrong = [
         json!(null),
@@ -239,7 +238,7 @@ fn damaged(good: &Value, name: &str) -> Vec<Value> {
     records
 }
 
-/// The records that are no change of a table.
+/// Records that are not changes of a table.
 fn malformed() -> Vec<Value> {
     vec![
         json!(null),
@@ -253,11 +252,10 @@ fn malformed() -> Vec<Value> {
     ]
 }
 
-/// Sends a publisher each of its changes in batches: every bad record is between two good ones. All
-/// good ones are published, and only a bad one that cannot be published goes to the dead-letter
-/// queue.
+/// Sends a publisher its changes in batches, each bad record between two good ones. All good
+/// records are published. Only bad records that cannot be published go to the dead-letter queue.
 async fn check_bad_records(operation: &str) {
-    let (mut checked, mut dead, mut odd) = (0, 0, Vec::new());
+    let (mut checked, mut dead, mut violations) = (0, 0, Vec::new());
     for (_, dead_letter, good) in
         all_changes().await.iter().filter(|(publisher, ..)| *publisher == operation)
     {
@@ -277,8 +275,8 @@ async fn check_bad_records(operation: &str) {
             .chain([(malformed(), "the record".to_owned())]);
         for (bad, what) in groups {
             checked += bad.len();
-            // What the bad ones alone lead to: together with the good ones it is this, and all of
-            // the good ones besides.
+            // The bad records alone: the mixed batch must publish the same, and the good records as
+            // well.
             let apart = shop.aws.call(&lambda, json!({ "Records": bad })).await;
             let (mut expected, dead_apart) =
                 (taken(&shop, queues()), taken(&shop, [dead_letter.as_str()]));
@@ -296,7 +294,7 @@ async fn check_bad_records(operation: &str) {
                 || sent != expected
                 || letters != dead_apart
             {
-                odd.push(format!(
+                violations.push(format!(
                     "{what}: {:?}, {} sent instead of {}",
                     called.answer,
                     sent.len(),
@@ -307,7 +305,7 @@ async fn check_bad_records(operation: &str) {
             for letter in letters {
                 match left.iter().position(|bad| *bad == letter) {
                     Some(position) => drop(left.swap_remove(position)),
-                    None => odd.push(format!(
+                    None => violations.push(format!(
                         "{what}: no bad record, or one that is dead already: {letter}"
                     )),
                 }
@@ -316,7 +314,7 @@ async fn check_bad_records(operation: &str) {
             for bad in
                 bad.iter().filter(|bad| !is_published(bad) && left.contains(&bad.to_string()))
             {
-                odd.push(format!("{what}: neither published nor dead: {bad}"));
+                violations.push(format!("{what}: neither published nor dead: {bad}"));
             }
         }
         for event in [json!(null), json!({}), json!({ "Records": 5 }), json!([])] {
@@ -324,16 +322,21 @@ async fn check_bad_records(operation: &str) {
         }
     }
     eprintln!(
-        "edge: odd changes for {operation}: {checked} records, {dead} dead, {} odd",
-        odd.len()
+        "edge: bad changes for {operation}: {checked} records, {dead} dead, {} violations",
+        violations.len()
     );
-    assert!(checked > 0 && odd.is_empty(), "{} odd: {:#?}", odd.len(), &odd[..odd.len().min(20)]);
+    assert!(
+        checked > 0 && violations.is_empty(),
+        "{} violations: {:#?}",
+        violations.len(),
+        &violations[..violations.len().min(20)]
+    );
 }
 
-/// One test for each publisher, so that they run side by side.
+/// One test per publisher, so that they run concurrently.
 macro_rules! bad_records {
     ($($publisher:ident)*) => {
-        mod a_publisher_never_stops_and_loses_no_change_that_it_cannot_read {
+        mod publisher_continues_and_keeps_unreadable_changes {
             $(
                 #[tokio::test]
                 async fn $publisher() {
@@ -352,11 +355,11 @@ macro_rules! bad_records {
 
 bad_records! { publish_user_events publish_product_events publish_stock_events publish_order_events publish_payment_events }
 
-/// A text that DynamoDB took must not make a message that SQS refuses: the stream would stand still
-/// behind it for a day.
+/// A text that DynamoDB accepts must not produce a message that SQS rejects: it would block the
+/// stream for a day.
 #[tokio::test]
 async fn messages_of_any_image_are_accepted_by_sqs() {
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     let mut checked = 0;
     for (operation, dead_letter, good) in all_changes().await {
         let shop = Shop::new();
@@ -390,14 +393,14 @@ async fn messages_of_any_image_are_accepted_by_sqs() {
             let refused: Vec<String> =
                 bodies.map(|message| message.body).filter(|body| !is_taken_by_sqs(body)).collect();
             if called.answer.is_err() || !refused.is_empty() {
-                odd.push(format!(
+                violations.push(format!(
                     "{operation}: {place}: {:?}, SQS refuses {refused:?}",
                     called.answer
                 ));
             }
         }
     }
-    // The way that an outsider has: a name at registration, which an order's mails repeat.
+    // The path open to an outsider: a name at registration, which the order mails repeat.
     let shop = Shop::new();
     let product = shop.product("Teapot", 2999, 50).await;
     let mut harness = shop.harness();
@@ -412,8 +415,13 @@ async fn messages_of_any_image_are_accepted_by_sqs() {
         .filter(|(_, message)| message.to_string().contains('\u{ffff}'))
         .count();
     eprintln!(
-        "edge: odd texts in images: {checked} changes, {} odd; {sent} messages repeat the name",
-        odd.len()
+        "edge: unusual texts in images: {checked} changes, {} violations; {sent} messages repeat the name",
+        violations.len()
     );
-    assert!(odd.is_empty(), "{} odd: {:#?}", odd.len(), &odd[..odd.len().min(20)]);
+    assert!(
+        violations.is_empty(),
+        "{} violations: {:#?}",
+        violations.len(),
+        &violations[..violations.len().min(20)]
+    );
 }

@@ -10,10 +10,9 @@ use tests::{
     template,
 };
 
-use crate::{bodies::places, fixture::world};
+use crate::{bodies::places, fixture::snapshot};
 
-/// Every consumer: its operation, its queue, and what has to be done before its sample is
-/// acknowledged.
+/// Every consumer: its operation, its queue, and the operations that its sample depends on.
 const CONSUMERS: [(&str, &str, &[&str]); 15] = [
     ("reserve-stock", "reserve-stock", &[]),
     ("release-stock", "release-stock", &["reserve-stock"]),
@@ -37,7 +36,7 @@ fn envelope(operation: &str) -> Value {
     serde_json::from_str(sample(operation)["Records"][0]["body"].as_str().unwrap()).unwrap()
 }
 
-/// The messages that are sent to a queue.
+/// The sample messages of a queue.
 fn envelopes(queue: &str) -> Vec<Value> {
     let folder = template::root().join("tests/messages/samples").join(queue);
     let mut files: Vec<_> = std::fs::read_dir(folder)
@@ -51,8 +50,8 @@ fn envelopes(queue: &str) -> Vec<Value> {
         .collect()
 }
 
-/// One of each form of them that this sample does not have. Those whose link only their sender can
-/// have sealed are not done here.
+/// One message of each shape that the sample does not have. Excludes messages with a link, which
+/// only their sender can seal.
 fn other_forms(queue: &str, sample: &Value) -> Vec<Value> {
     let form = |envelope: &Value| {
         json!([&envelope["type"], &envelope["data"]["template"], &json!(places(&envelope["data"]))])
@@ -101,12 +100,12 @@ async fn shop_for(operation: &str, before: &[&str]) -> Shop {
     shop
 }
 
-/// The dead letters of a queue, which are taken out.
+/// Removes and returns the dead letters of a queue.
 fn dead_letters(shop: &Shop, queue: &str) -> Vec<QueuedMessage> {
     shop.aws.queues().take(&format!("{queue}-dead-letter"), usize::MAX)
 }
 
-/// Whether this body is the only dead letter, as it came, and its consumer says why.
+/// Whether this body is the only dead letter, unchanged, with the rejection reason of its consumer.
 fn is_rejected(letters: &[QueuedMessage], operation: &str, body: &str) -> bool {
     let [letter] = letters else { return false };
     let says_why =
@@ -120,9 +119,9 @@ fn is_rejected(letters: &[QueuedMessage], operation: &str, body: &str) -> bool {
 fn unreadable(operation: &str) -> Vec<(String, String)> {
     let good = envelope(operation);
     let with = |place: &str, value: Value| {
-        let mut odd = good.clone();
-        *odd.pointer_mut(place).unwrap() = value;
-        odd.to_string()
+        let mut invalid = good.clone();
+        *invalid.pointer_mut(place).unwrap() = value;
+        invalid.to_string()
     };
     let kind = good["type"].as_str().unwrap();
     let mut bodies: Vec<(String, String)> = [
@@ -153,15 +152,15 @@ fn unreadable(operation: &str) -> Vec<(String, String)> {
         with("/data", json!({})),
         with("/data", json!({ "order_id": "x" })),
         {
-            let mut odd = good.clone();
-            odd["traceparent"] = json!(5);
-            odd.to_string()
+            let mut invalid = good.clone();
+            invalid["traceparent"] = json!(5);
+            invalid.to_string()
         },
     ]
     .into_iter()
     .map(|body| (body.chars().take(80).collect(), body))
     .collect();
-    // What names the subject must be read by every consumer.
+    // Every consumer must read the fields that identify the subject.
     let is_subject = |name: &str| match name {
         "product_id" => !good["data"]["order_id"].is_string(),
         "user_id" => kind.starts_with("user_"),
@@ -169,7 +168,7 @@ fn unreadable(operation: &str) -> Vec<(String, String)> {
     };
     for name in ["order_id", "product_id", "notification_id", "user_id", "entry_id"] {
         if good["data"][name].is_string() && is_subject(name) {
-            for odd in [
+            for invalid in [
                 json!(null),
                 json!(1),
                 json!(""),
@@ -178,7 +177,10 @@ fn unreadable(operation: &str) -> Vec<(String, String)> {
                 json!({ "$ne": 1 }),
                 json!([]),
             ] {
-                bodies.push((format!("data/{name} = {odd}"), with(&format!("/data/{name}"), odd)));
+                bodies.push((
+                    format!("data/{name} = {invalid}"),
+                    with(&format!("/data/{name}"), invalid),
+                ));
             }
         }
     }
@@ -186,14 +188,14 @@ fn unreadable(operation: &str) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn a_record_that_cannot_be_read_is_rejected_alone() {
-    let (mut checked, mut odd) = (0, Vec::new());
+async fn unreadable_record_is_rejected_alone() {
+    let (mut checked, mut violations) = (0, Vec::new());
     for (operation, queue, before) in CONSUMERS {
         let shop = shop_for(operation, before).await;
         let good = envelope(operation).to_string();
-        // Done once, the good record changes nothing more.
+        // Processed once already, so the good record changes nothing more.
         shop.call(operation, json!({ "Records": [record(queue, "first", &good)] })).await;
-        let standing = world(&shop.aws);
+        let initial = snapshot(&shop.aws);
         for (what, bad) in unreadable(operation) {
             for position in 0..3 {
                 checked += 1;
@@ -206,21 +208,22 @@ async fn a_record_that_cannot_be_read_is_rejected_alone() {
                 let is_acknowledged =
                     called.answer.as_ref().ok() == Some(&json!({ "batchItemFailures": [] }));
                 if !is_acknowledged || !is_rejected(&dead_letters(&shop, queue), operation, &bad) {
-                    odd.push(format!("{operation}: {what} at {position}: {:?}", called.answer));
+                    violations
+                        .push(format!("{operation}: {what} at {position}: {:?}", called.answer));
                 }
             }
         }
-        if world(&shop.aws) != standing {
-            odd.push(format!("{operation}: unreadable records change something"));
+        if snapshot(&shop.aws) != initial {
+            violations.push(format!("{operation}: unreadable records change something"));
         }
     }
-    eprintln!("edge: unreadable messages: {checked} batches, {} odd", odd.len());
-    assert!(odd.is_empty(), "{odd:#?}");
+    eprintln!("edge: unreadable messages: {checked} batches, {} violations", violations.len());
+    assert!(violations.is_empty(), "{violations:#?}");
 }
 
-/// Gives a consumer messages of which one field is invalid, each beside a good one. Its messages are
-/// divided into `parts`, and this is one.
-async fn check_odd_fields(operation: &str, part: usize, parts: usize) {
+/// Sends a consumer messages with one invalid field, each next to a good one. The messages are
+/// divided into `parts`; this runs one of them.
+async fn check_invalid_fields(operation: &str, part: usize, parts: usize) {
     let wrong = [
         json!(null),
         json!(""),
@@ -237,7 +240,7 @@ async fn check_odd_fields(operation: &str, part: usize, parts: usize) {
         json!("9999-12-31T23:59:59.999Z"),
         json!("-009999-01-01T00:00:00Z"),
     ];
-    let (mut checked, mut odd) = (0, Vec::new());
+    let (mut checked, mut violations) = (0, Vec::new());
     let (_, queue, before) =
         CONSUMERS.into_iter().find(|row| row.0 == operation).expect("a consumer");
     let sample = envelope(operation);
@@ -261,7 +264,7 @@ async fn check_odd_fields(operation: &str, part: usize, parts: usize) {
             let mut bad = good.clone();
             *bad.pointer_mut(&place).unwrap() = value.clone();
             let bad = bad.to_string();
-            // Every bad one is next to a good one: good, bad, bad, good, bad, bad, ...
+            // Every bad record is next to a good one: good, bad, bad, good, bad, bad, ...
             if number % 2 == 0 {
                 records.push(record(queue, &format!("good-{number}"), &good_body));
             }
@@ -270,8 +273,8 @@ async fn check_odd_fields(operation: &str, part: usize, parts: usize) {
         }
         records.push(record(queue, "good-last", &good_body));
         let called = shop.call(operation, json!({ "Records": records })).await;
-        // Some fields are not read, and some values are fine. Only these records may come back or
-        // be rejected.
+        // Some fields are not read, and some of these values are valid. Only these records may be
+        // retried or rejected.
         let is_bad = |failure: &Value| {
             failure["itemIdentifier"].as_str().is_some_and(|id| id.starts_with("bad-"))
         };
@@ -280,22 +283,29 @@ async fn check_odd_fields(operation: &str, part: usize, parts: usize) {
         let are_bad =
             dead_letters(&shop, queue).iter().all(|letter| bad_bodies.contains(&letter.body));
         if !failures.is_some_and(|failures| failures.iter().all(is_bad)) || !are_bad {
-            odd.push(format!("{} {place}: {:?}", good["type"], called.answer));
+            violations.push(format!("{} {place}: {:?}", good["type"], called.answer));
         }
     }
-    eprintln!("edge: odd fields of messages for {operation}: {checked} records, {} odd", odd.len());
-    assert!(checked > 0 && odd.is_empty(), "{} odd: {:#?}", odd.len(), &odd[..odd.len().min(20)]);
+    eprintln!(
+        "edge: invalid fields of messages for {operation}: {checked} records, {} violations",
+        violations.len()
+    );
+    assert!(
+        checked > 0 && violations.is_empty(),
+        "{} violations: {:#?}",
+        violations.len(),
+        &violations[..violations.len().min(20)]
+    );
 }
 
-/// One test for each consumer, so that they run side by side; several for those that have many
-/// messages.
-macro_rules! odd_fields {
+/// One test per consumer, so that they run concurrently; several for consumers with many messages.
+macro_rules! invalid_field_tests {
     ($($test:ident: $operation:literal $part:literal of $parts:literal,)*) => {
-        mod a_message_of_which_one_field_is_odd_delays_no_other {
+        mod message_with_an_invalid_field_delays_no_other {
             $(
                 #[tokio::test]
                 async fn $test() {
-                    super::check_odd_fields($operation, $part - 1, $parts).await;
+                    super::check_invalid_fields($operation, $part - 1, $parts).await;
                 }
             )*
 
@@ -312,7 +322,7 @@ macro_rules! odd_fields {
     };
 }
 
-odd_fields! {
+invalid_field_tests! {
     reserve_stock: "reserve-stock" 1 of 1,
     release_stock: "release-stock" 1 of 1,
     commit_stock: "commit-stock" 1 of 1,
@@ -333,7 +343,7 @@ odd_fields! {
     record_mail_feedback: "record-mail-feedback" 1 of 1,
 }
 
-/// Messages that say what cannot be: they are rejected, and nothing of them stays.
+/// Contradictory messages are rejected and write nothing.
 #[tokio::test]
 async fn contradictory_message_is_rejected_and_writes_nothing() {
     let account = |order: &str| {
@@ -350,7 +360,7 @@ async fn contradictory_message_is_rejected_and_writes_nothing() {
         line("provider_clearing", 2)
     ]);
     let own = "customer_funds:ord_0199c2a8-0000-7000-8000-0000000000f1";
-    // Which message of the queue, by a part of it; a place in it; its value.
+    // The message of the queue (by a part of it), a JSON pointer, and the value to put there.
     let rows: Vec<(&str, &str, &str, &str, Value)> = [
         ("/lines", json!([])),
         ("/lines", json!([line("provider_clearing", 5998)])),
@@ -457,10 +467,10 @@ async fn contradictory_message_is_rejected_and_writes_nothing() {
         }),
     )
     .collect();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (operation, queue, part, place, value) in &rows {
         let shop = shop_for(operation, &[]).await;
-        let standing = world(&shop.aws);
+        let initial = snapshot(&shop.aws);
         let found =
             envelopes(queue).into_iter().find(|envelope| envelope.to_string().contains(part));
         let mut message = found.unwrap_or_else(|| panic!("{queue} has no {part}"));
@@ -470,7 +480,7 @@ async fn contradictory_message_is_rejected_and_writes_nothing() {
             message["data"]["max_per_order"] = Value::Null;
         }
         let Some(field) = message.pointer_mut(&format!("/data{place}")) else {
-            panic!("{what}: there is no such place")
+            panic!("{what}: the pointer does not exist")
         };
         *field = value.clone();
         let called = shop
@@ -481,20 +491,24 @@ async fn contradictory_message_is_rejected_and_writes_nothing() {
         if !is_acknowledged
             || !is_rejected(&dead_letters(&shop, queue), operation, &message.to_string())
         {
-            odd.push(format!("{what}: {:?}", called.answer));
+            violations.push(format!("{what}: {:?}", called.answer));
         }
-        if world(&shop.aws) != standing {
-            odd.push(format!("{what}: it writes"));
+        if snapshot(&shop.aws) != initial {
+            violations.push(format!("{what}: it writes"));
         }
     }
-    eprintln!("edge: impossible messages: {} records, {} odd", rows.len(), odd.len());
-    assert!(odd.is_empty(), "{odd:#?}");
+    eprintln!(
+        "edge: contradictory messages: {} records, {} violations",
+        rows.len(),
+        violations.len()
+    );
+    assert!(violations.is_empty(), "{violations:#?}");
 }
 
-/// Two stories under one id: the first stays, and the other is rejected. Whatever the order of the
-/// lines, one story is one.
+/// Two different entries with one id: the first is kept, the other rejected. The order of the lines
+/// does not matter.
 #[tokio::test]
-async fn an_entry_is_written_once_and_never_written_over() {
+async fn entry_is_written_once_and_never_overwritten() {
     let shop = Shop::new();
     let entry = envelope("record-entry");
     let tell = async |message: &Value| {
@@ -508,7 +522,7 @@ async fn an_entry_is_written_once_and_never_written_over() {
         dead_letters(&shop, "record-entry").is_empty()
     };
     assert!(tell(&entry).await);
-    let standing = world(&shop.aws);
+    let initial = snapshot(&shop.aws);
     let mut turned = entry.clone();
     turned["data"]["lines"].as_array_mut().unwrap().reverse();
     turned["id"] = "0199c2a8-0000-8000-8000-00000000dead".into();
@@ -526,15 +540,15 @@ async fn an_entry_is_written_once_and_never_written_over() {
     for other in &others {
         assert!(!tell(other).await, "{other}");
     }
-    assert_eq!(world(&shop.aws), standing);
+    assert_eq!(snapshot(&shop.aws), initial);
 }
 
-/// No address is suppressed for a transient bounce, for a mail of another sender, or for a
-/// malformed address.
+/// No address is suppressed for a transient bounce, for another sender's mail, or for a malformed
+/// address.
 #[tokio::test]
 async fn transient_feedback_suppresses_no_address() {
     let shop = Shop::new();
-    let standing = world(&shop.aws);
+    let initial = snapshot(&shop.aws);
     let long = "x".repeat(100_000);
     let bounced = |destination: Value, kind: &str| {
         ("mail_bounced.v1", json!({ "destination": destination, "bounce": { "bounceType": kind } }))
@@ -565,9 +579,9 @@ async fn transient_feedback_suppresses_no_address() {
             .await;
         assert_eq!(called.ok()["batchItemFailures"], json!([]), "{data:.200}");
     }
-    assert_eq!(world(&shop.aws), standing);
-    // What is written down of an address is never the address.
-    for odd in [
+    assert_eq!(snapshot(&shop.aws), initial);
+    // The reason never contains the address.
+    for invalid in [
         "",
         "x",
         "ada@example.com",
@@ -577,25 +591,25 @@ async fn transient_feedback_suppresses_no_address() {
         &long,
     ] {
         (message["type"], message["data"]) =
-            (json!("mail_bounced.v1"), bounced(json!([odd]), "Permanent").1);
+            (json!("mail_bounced.v1"), bounced(json!([invalid]), "Permanent").1);
         let called = shop
             .call(
                 "record-mail-feedback",
                 json!({ "Records": [record("record-mail-feedback", "m", &message.to_string())] }),
             )
             .await;
-        assert_eq!(called.ok()["batchItemFailures"], json!([]), "{odd:.80}");
-        let kept = json!(world(&shop.aws)).to_string();
-        assert!(odd.len() < 5 || !kept.contains(odd), "{odd:.80} is kept");
+        assert_eq!(called.ok()["batchItemFailures"], json!([]), "{invalid:.80}");
+        let kept = json!(snapshot(&shop.aws)).to_string();
+        assert!(invalid.len() < 5 || !kept.contains(invalid), "{invalid:.80} is kept");
     }
 }
 
 #[tokio::test]
 async fn malformed_batch_fails_and_writes_nothing() {
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (operation, queue, before) in CONSUMERS {
         let shop = shop_for(operation, before).await;
-        let standing = world(&shop.aws);
+        let initial = snapshot(&shop.aws);
         let good = envelope(operation).to_string();
         let with = |member: &str, value: Value| {
             let mut record = record(queue, "m", &good);
@@ -625,23 +639,23 @@ async fn malformed_batch_fails_and_writes_nothing() {
         ];
         for batch in batches {
             if let Ok(answer) = shop.call(operation, batch.clone()).await.answer {
-                odd.push(format!("{operation}: {batch}: {answer}"));
+                violations.push(format!("{operation}: {batch}: {answer}"));
             }
         }
         let empty = shop.call(operation, json!({ "Records": [] })).await;
         if empty.answer.as_ref().ok() != Some(&json!({ "batchItemFailures": [] })) {
-            odd.push(format!("{operation}: an empty batch: {:?}", empty.answer));
+            violations.push(format!("{operation}: an empty batch: {:?}", empty.answer));
         }
-        if world(&shop.aws) != standing {
-            odd.push(format!("{operation}: it writes"));
+        if snapshot(&shop.aws) != initial {
+            violations.push(format!("{operation}: it writes"));
         }
     }
-    assert!(odd.is_empty(), "{odd:#?}");
+    assert!(violations.is_empty(), "{violations:#?}");
 }
 
-/// What comes before the record that it follows from, or for one that is not there.
+/// Messages that arrive before their predecessor, or refer to a missing record.
 #[tokio::test]
-async fn a_message_about_nothing_comes_back_or_leaves_its_mark() {
+async fn message_without_its_record_is_retried_or_recorded() {
     for (operation, queue, _) in CONSUMERS {
         let shop = Shop::new();
         let called = shop

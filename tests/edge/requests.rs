@@ -1,4 +1,4 @@
-//! Everything around a body: headers, paths, queries, and callers.
+//! Everything except the body: headers, paths, queries and callers.
 
 use serde_json::{Value, json};
 use tests::events;
@@ -25,7 +25,7 @@ fn query(event: &mut Value, parameters: &[(&str, &str)]) {
 }
 
 #[tokio::test]
-async fn an_idempotency_key_is_one_text_of_visible_ascii() {
+async fn idempotency_key_must_be_one_value_of_visible_ascii() {
     let long = "k".repeat(256);
     let mut edge = ApiFixture::new("idempotency keys").await;
     for route in ROUTES.iter().filter(|route| route.key) {
@@ -38,7 +38,7 @@ async fn an_idempotency_key_is_one_text_of_visible_ascii() {
             Expect::Problem(400, "idempotency_key_required"),
         )
         .await;
-        let odd: [&[&str]; 12] = [
+        let invalid: [&[&str]; 12] = [
             &[""],
             &[&long],
             &["a b"],
@@ -52,7 +52,7 @@ async fn an_idempotency_key_is_one_text_of_visible_ascii() {
             &["\u{7f}"],
             &["", "a"],
         ];
-        for values in odd {
+        for values in invalid {
             let mut event = edge.valid(route.operation);
             header(&mut event, "idempotency-key", values);
             edge.check(
@@ -79,7 +79,7 @@ async fn an_idempotency_key_is_one_text_of_visible_ascii() {
 }
 
 #[tokio::test]
-async fn a_body_is_plain_json() {
+async fn body_must_be_json_without_content_encoding() {
     let mut edge = ApiFixture::new("content types").await;
     let types: [&[&str]; 16] = [
         &[],
@@ -150,12 +150,12 @@ async fn a_body_is_plain_json() {
     edge.done();
 }
 
-/// Headers that must not matter. Reads succeed all the same; a body of `{` is malformed all the
-/// same. `If-Match` matters where it is read.
+/// Irrelevant headers do not change the response. Reads still succeed; a body of `{` is still
+/// malformed. `If-Match` matters only to operations that read it.
 #[tokio::test]
-async fn headers_that_mean_nothing_change_nothing() {
+async fn irrelevant_headers_are_ignored() {
     let huge = ECHO.repeat(1000);
-    let odd: Vec<(&str, &str)> = vec![
+    let irrelevant: Vec<(&str, &str)> = vec![
         ("x-request-id", &huge),
         ("x-request-id", "a\r\nSet-Cookie: zqxEchoxqz=1"),
         ("x-request-id", "zqxEchoxqz zqx"),
@@ -194,7 +194,7 @@ async fn headers_that_mean_nothing_change_nothing() {
     ];
     let mut edge = ApiFixture::new("headers").await;
     for route in ROUTES.iter() {
-        for (name, value) in &odd {
+        for (name, value) in &irrelevant {
             let (mut event, mut expect) = edge.harmless(route);
             header(&mut event, name, &[value]);
             if *name == "if-match" && route.if_match != IfMatch::Ignored {
@@ -212,7 +212,7 @@ async fn headers_that_mean_nothing_change_nothing() {
 }
 
 #[tokio::test]
-async fn a_decent_request_id_comes_back_and_another_one_does_not() {
+async fn valid_request_id_is_echoed_and_an_invalid_one_is_not() {
     let mut edge = ApiFixture::new("request ids").await;
     for (given, taken) in [
         ("abc-DEF_1.2", true),
@@ -225,7 +225,7 @@ async fn a_decent_request_id_comes_back_and_another_one_does_not() {
         header(&mut event, "X-Request-Id", &[given]);
         let called = edge.shop.call("get-order", event).await;
         if (called.header("x-request-id").as_deref() == Some(given)) != taken {
-            edge.odd(format!("{given} is taken: {:?}", called.header("x-request-id")));
+            edge.report(format!("{given} is taken: {:?}", called.header("x-request-id")));
         }
     }
     edge.done();
@@ -240,7 +240,7 @@ async fn malformed_id_is_404_without_a_read() {
         let id =
             edge.valid(route.operation)["pathParameters"][parameter].as_str().unwrap().to_owned();
         let (prefix, uuid) = id.split_once('_').unwrap_or((&id, ""));
-        let odd = [
+        let invalid = [
             String::new(),
             "x".to_owned(),
             "..".to_owned(),
@@ -269,14 +269,14 @@ async fn malformed_id_is_404_without_a_read() {
             "𝟘".repeat(50),
             "__proto__".to_owned(),
         ];
-        for text in odd.iter().filter(|text| **text != id) {
+        for text in invalid.iter().filter(|text| **text != id) {
             let mut event = edge.valid(route.operation);
             event["pathParameters"][parameter] = text.as_str().into();
             event["path"] = format!("/x/{text}").into();
             edge.check(text, route.operation, event.clone(), Expect::Problem(404, code)).await;
             let calls = edge.shop.call(route.operation, event).await.calls;
             if route.operation != "get-health" && !calls.is_empty() {
-                edge.odd(format!("{}: {text}: it asks {calls:?}", route.operation));
+                edge.report(format!("{}: {text}: it asks {calls:?}", route.operation));
             }
         }
         for none in [Value::Null, json!({}), json!({ "other": id })] {
@@ -294,7 +294,7 @@ async fn malformed_id_is_404_without_a_read() {
 }
 
 #[tokio::test]
-async fn a_page_is_asked_for_by_one_limit_and_one_cursor() {
+async fn repeated_or_invalid_limit_and_cursor_are_rejected() {
     let long = "A".repeat(10_240);
     let mut edge = ApiFixture::new("queries").await;
     let order = edge.paid_order.clone();
@@ -415,7 +415,7 @@ async fn a_page_is_asked_for_by_one_limit_and_one_cursor() {
 }
 
 #[tokio::test]
-async fn a_cursor_opens_only_the_list_that_it_was_given_for() {
+async fn cursor_of_another_list_is_rejected() {
     let mut edge = ApiFixture::new("cursors").await;
     let list = |operation: &'static str, caller: &str, parameters: &[(&str, &str)]| {
         let mut event = events::get(&format!("/{}", operation.trim_start_matches("list-")))
@@ -495,7 +495,7 @@ async fn unauthenticated_is_401_and_unauthorized_is_403() {
             let mut event = edge.valid(route.operation);
             event["requestContext"]["authorizer"] = json!({ "sub": events::ADMIN, "role": "admin", "name": "Grace", "email": "g@example.com", "tv": "1", "exp": "4102444800" });
             event["requestContext"]["authorizer"][member] = value;
-            // A body that is rejected last: a caller that gets this far was authorized.
+            // The body is rejected last: a caller that gets this far was authorized.
             if route.body {
                 event["body"] = "{".into();
             }
@@ -608,8 +608,8 @@ async fn unauthenticated_is_401_and_unauthorized_is_403() {
 }
 
 #[tokio::test]
-async fn an_event_that_no_gateway_sends_is_400() {
-    let mut edge = ApiFixture::new("odd events").await;
+async fn event_that_no_gateway_sends_is_400() {
+    let mut edge = ApiFixture::new("invalid events").await;
     for route in ROUTES.iter() {
         for event in [
             json!(null),
@@ -637,11 +637,11 @@ async fn an_event_that_no_gateway_sends_is_400() {
             "pathParameters",
             "requestContext",
         ] {
-            for odd in [json!(5), json!("x"), json!([1])] {
+            for invalid in [json!(5), json!("x"), json!([1])] {
                 let mut event = edge.valid(route.operation);
-                event[member] = odd.clone();
+                event[member] = invalid.clone();
                 edge.check(
-                    &format!("{member} = {odd}"),
+                    &format!("{member} = {invalid}"),
                     route.operation,
                     event,
                     Expect::Problem(400, "malformed_request"),
@@ -653,9 +653,9 @@ async fn an_event_that_no_gateway_sends_is_400() {
     edge.done();
 }
 
-/// The gateway takes resources of at most 512 characters in a policy ("Output from an API Gateway
-/// Lambda authorizer"), and answers 500 to more; methods of up to 1,600 reach the authorizer. A
-/// `${…}` in a policy is a variable, which matches nothing.
+/// A policy holds resources of at most 512 characters ("Output from an API Gateway Lambda
+/// authorizer"): the gateway answers 500 above that. Method ARNs of up to 1,600 characters reach
+/// the authorizer. A `${…}` in a policy is a variable, which matches nothing.
 #[tokio::test]
 async fn visitor_policy_is_independent_of_input() {
     let edge = ApiFixture::new("policies").await;
@@ -682,7 +682,7 @@ async fn visitor_policy_is_independent_of_input() {
     edge.done();
 }
 
-/// Every invalid token is the same refusal, whatever is wrong with the event around it.
+/// Every invalid token gets the same refusal, regardless of the event around it.
 #[tokio::test]
 async fn authorizer_rejects_bad_tokens_and_bad_events() {
     let mut edge = ApiFixture::new("tokens").await;
@@ -709,7 +709,7 @@ async fn authorizer_rejects_bad_tokens_and_bad_events() {
         if !called.answer.as_ref().is_err_and(|failure| failure.message == "Unauthorized")
             || !called.operations().is_empty()
         {
-            edge.odd(format!("{value:.60}: {:?} {:?}", called.answer, called.operations()));
+            edge.report(format!("{value:.60}: {:?} {:?}", called.answer, called.operations()));
         }
     }
     edge.done();

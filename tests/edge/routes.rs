@@ -6,17 +6,17 @@ use serde_json::Value;
 use shared::operation::{Access, Operation};
 use tests::{shop, template};
 
-/// Who may use a route.
+/// The callers that a route accepts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Who {
     Anybody,
-    /// Public, and more for logged-in users.
+    /// Public; logged-in users get more.
     Visitor,
     User,
     Admin,
 }
 
-/// Whether a change names the version that it starts from.
+/// Whether a change requires the version that it is based on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum IfMatch {
     Ignored,
@@ -24,22 +24,21 @@ pub enum IfMatch {
     Needed,
 }
 
-/// A route: its operation, who may use it, and the parameter of its path with the code of its 404.
+/// A route: its operation, its callers, and its path parameter with the code of the 404.
 pub struct Route {
     pub operation: &'static str,
     pub who: Who,
     pub path: Option<(&'static str, &'static str)>,
-    /// Whether it takes a body of our own form, whether the body is optional, and whether it needs
-    /// an `Idempotency-Key`.
+    /// Whether it takes a JSON body of this API, whether the body is optional, and whether it
+    /// requires an `Idempotency-Key`.
     pub body: bool,
     pub bare: bool,
     pub key: bool,
-    /// Whether it is a list with pages.
+    /// Whether it returns a paginated list.
     pub list: bool,
     pub if_match: IfMatch,
 }
 
-/// The API document.
 pub static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     let text =
         std::fs::read_to_string(template::root().join("functions/platform/openapi.json")).unwrap();
@@ -73,7 +72,7 @@ fn route(operation: &Operation) -> Option<Route> {
     let not_found =
         || described["responses"]["404"]["$ref"].as_str().and_then(|name| name.rsplit('/').next());
     let in_path = parameters.iter().find(|parameter| parameter["in"] == "path");
-    // The body of a webhook is the provider's: `webhooks` damages it.
+    // The provider defines the body of a webhook: `webhooks` covers it.
     let body =
         described["requestBody"].is_object() && operation.module != "receive_payment_webhook";
     Some(Route {
@@ -93,7 +92,7 @@ fn route(operation: &Operation) -> Option<Route> {
     })
 }
 
-/// A part of the document, or what it refers to.
+/// Resolves a `$ref` in the document.
 fn resolved(part: &'static Value) -> &'static Value {
     part["$ref"]
         .as_str()

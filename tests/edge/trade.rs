@@ -1,4 +1,5 @@
-//! Requests that are well formed, and ask for what is not there, not theirs, or too late.
+//! Well-formed requests for resources that do not exist, belong to another user, or are in the
+//! wrong state.
 
 use serde_json::{Value, json};
 use tests::events;
@@ -13,7 +14,7 @@ fn payment(order: &str, key: &str, more: &Value) -> events::Http {
 }
 
 #[tokio::test]
-async fn foreign_resources_look_like_missing_ones() {
+async fn resources_of_other_users_are_404() {
     let mut edge = ApiFixture::new("what is another's").await;
     let (nobody, no_payment) = (
         "ord_0199c2a8-0000-7000-8000-00000000dead",
@@ -85,17 +86,19 @@ async fn foreign_resources_look_like_missing_ones() {
             .await;
         let nobodys = edge
             .check(
-                "nobody's",
+                "a missing resource",
                 operation,
                 nobodys.caller(STRANGER).event(),
                 Expect::Problem(404, code),
             )
             .await;
         if theirs != nobodys {
-            edge.odd(format!("{operation}: another's and nobody's differ: {theirs:?} {nobodys:?}"));
+            edge.report(format!(
+                "{operation}: the responses for a foreign and a missing resource differ: {theirs:?} {nobodys:?}"
+            ));
         }
     }
-    // The shop sees an order, and does not pay for its buyer.
+    // The shop can read an order, but cannot pay for its buyer.
     let by_shop = payment(&open, "k", &json!({})).caller(events::ADMIN).event();
     edge.check(
         "paid by the shop",
@@ -115,7 +118,7 @@ async fn foreign_resources_look_like_missing_ones() {
         Expect::Problem(404, "notification_not_found"),
     )
     .await;
-    // What the shop alone does, its customers do not do to their own either.
+    // Customers cannot perform the shop's operations, even on their own orders.
     for operation in
         ["update-product", "archive-product", "ship-order", "deliver-order", "create-refund"]
     {
@@ -150,7 +153,7 @@ async fn foreign_resources_look_like_missing_ones() {
     ] {
         let mut event = edge.valid(operation);
         event["pathParameters"][parameter] = id.into();
-        edge.check("of nobody", operation, event, Expect::Problem(404, code)).await;
+        edge.check("a missing resource", operation, event, Expect::Problem(404, code)).await;
     }
     let lists = edge
         .check(
@@ -169,7 +172,7 @@ async fn foreign_resources_look_like_missing_ones() {
         )
         .await;
     if lists.unwrap()["items"] != json!([]) || mails.unwrap()["items"] != json!([]) {
-        edge.odd("a stranger sees something".to_owned());
+        edge.report("another user sees a resource".to_owned());
     }
     edge.done();
 }
@@ -323,7 +326,7 @@ async fn wrong_state_is_409_and_mismatch_is_422() {
 }
 
 #[tokio::test]
-async fn a_login_that_fails_says_nothing_about_why() {
+async fn failed_login_does_not_reveal_its_reason() {
     let mut edge = ApiFixture::new("failed logins").await;
     let long = "x".repeat(200_000);
     let mut answers = Vec::new();
@@ -357,13 +360,13 @@ async fn a_login_that_fails_says_nothing_about_why() {
         );
     }
     if answers.iter().any(|answer| *answer != answers[0]) {
-        edge.odd(format!("the answers differ: {answers:?}"));
+        edge.report(format!("the answers differ: {answers:?}"));
     }
     edge.done();
 }
 
-/// Steps of an order that do not follow from where it is: refused with where it is and what it
-/// takes, and nothing is changed.
+/// Invalid transitions of an order: rejected with the current status and the allowed transitions,
+/// and nothing changes.
 #[tokio::test]
 async fn invalid_transition_is_409_and_lists_allowed_ones() {
     let mut edge = ApiFixture::new("steps out of turn").await;
@@ -396,7 +399,7 @@ async fn invalid_transition_is_409_and_lists_allowed_ones() {
             json!(["cancel"]),
         ),
         ("cancel-order", &shipped, late, "shipped", json!(["deliver"])),
-        // On its way already, with another carrier.
+        // Already shipped, with another carrier.
         ("ship-order", &shipped, illegal, "shipped", json!(["deliver"])),
     ];
     for (operation, order, expect, current, allowed) in &rows {
@@ -407,17 +410,17 @@ async fn invalid_transition_is_409_and_lists_allowed_ones() {
         }
         let document = edge.check(current, operation, event, *expect).await.unwrap_or_default();
         if document["current"] != *current || document["allowed"] != *allowed {
-            edge.odd(format!("{operation} of an order that is {current}: {document}"));
+            edge.report(format!("{operation} of an order that is {current}: {document}"));
         }
     }
-    // The same step again is the same answer, and no second step.
+    // A repeated step gets the same response and has no second effect.
     for operation in ["ship-order", "deliver-order"] {
         let first =
             edge.check("once", operation, step(&edge, operation, &shipped), Expect::Fine).await;
         let again =
             edge.check("again", operation, step(&edge, operation, &shipped), Expect::Fine).await;
         if first != again {
-            edge.odd(format!("{operation} again: {first:?} {again:?}"));
+            edge.report(format!("{operation} again: {first:?} {again:?}"));
         }
     }
     let document = edge
@@ -425,9 +428,9 @@ async fn invalid_transition_is_409_and_lists_allowed_ones() {
         .await
         .unwrap_or_default();
     if document["current"] != "delivered" || document["allowed"] != json!([]) {
-        edge.odd(format!("a delivered order: {document}"));
+        edge.report(format!("a delivered order: {document}"));
     }
-    // Cancelled: the first request counts, and nothing is sent any more.
+    // Cancelled: the first reason is kept, and shipping is rejected.
     let unwanted = edge.unwanted_order.clone();
     let first = edge
         .check("once", "cancel-order", edge.valid("cancel-order"), Expect::Fine)
@@ -436,7 +439,7 @@ async fn invalid_transition_is_409_and_lists_allowed_ones() {
     let other = edge.with_body("cancel-order", &json!({ "reason": "another" }).to_string());
     let again = edge.check("again", "cancel-order", other, Expect::Fine).await.unwrap_or_default();
     if first["cancellation"] != again["cancellation"] || first["version"] != again["version"] {
-        edge.odd(format!("given up twice: {first} {again}"));
+        edge.report(format!("given up twice: {first} {again}"));
     }
     for operation in ["ship-order", "deliver-order"] {
         edge.check("given up", operation, step(&edge, operation, &unwanted), illegal).await;
@@ -444,13 +447,13 @@ async fn invalid_transition_is_409_and_lists_allowed_ones() {
     edge.settle().await;
     let order = edge.shop.read_order(&unwanted).await;
     if order["status"] != "cancelled" || order["payment_status"] != "refunded" {
-        edge.odd(format!("it is not undone: {order}"));
+        edge.report(format!("it is not undone: {order}"));
     }
     edge.done();
 }
 
-/// More than was paid, an unpaid payment, a reused key; and of two refunds that exceed the amount
-/// together, one succeeds.
+/// Rejects refunds above the capture, of an unpaid payment, and with a reused key. Of two refunds
+/// that exceed the capture together, one succeeds.
 #[tokio::test]
 async fn refunds_never_exceed_the_capture() {
     let mut edge = ApiFixture::new("refunds").await;
@@ -482,7 +485,7 @@ async fn refunds_never_exceed_the_capture() {
         .unwrap_or_default();
     assert_eq!(none["items"], json!([]));
 
-    // Two at the same time, of which each may be and both may not.
+    // Two concurrent refunds: each is allowed, both together are not.
     let (shop, first, second) =
         (edge.shop.clone(), refund(&edge, "first", usd(3500)), refund(&edge, "second", usd(3500)));
     let (first, second) =
@@ -490,7 +493,7 @@ async fn refunds_never_exceed_the_capture() {
     let mut statuses = [first.status(), second.status()];
     statuses.sort_unstable();
     if statuses[0] != 201 || !matches!(statuses[1], 409 | 422) {
-        edge.odd(format!("two at the same time: {statuses:?}"));
+        edge.report(format!("two at the same time: {statuses:?}"));
     }
     let done = if first.status() == 201 { "first" } else { "second" };
     edge.check("again", "create-refund", refund(&edge, done, usd(3500)), Expect::Fine).await;
@@ -539,7 +542,7 @@ async fn refunds_never_exceed_the_capture() {
     edge.done();
 }
 
-/// A product that is changed by two, that takes another's SKU, and that is sold no more.
+/// Concurrent changes of a product, a SKU that is taken, and a product that is archived.
 #[tokio::test]
 async fn product_change_needs_the_current_version_and_an_active_product() {
     let mut edge = ApiFixture::new("changed products").await;
@@ -569,11 +572,11 @@ async fn product_change_needs_the_current_version_and_an_active_product() {
     for version in ["\"1\"", "\"2\"", "\"3\""] {
         let mut event = edge.valid("update-product");
         header(&mut event, "if-match", &[version]);
-        edge.check("it is sold no more", "update-product", event, gone).await;
+        edge.check("an archived product", "update-product", event, gone).await;
     }
     edge.settle().await;
     edge.check(
-        "it is sold no more",
+        "an archived product",
         "create-order",
         edge.valid("create-order"),
         Expect::Problem(422, "unknown_product"),
@@ -623,7 +626,7 @@ async fn buyer_limits_are_enforced() {
         too_many,
     )
     .await;
-    // One is open already, on the fixture.
+    // The fixture already has one unpaid order.
     for number in 2..=5 {
         edge.check(
             "open",
@@ -647,14 +650,13 @@ async fn buyer_limits_are_enforced() {
     let stranger = events::post("/orders", &json!({ "items": [line(&limited, 1)] }))
         .caller(STRANGER)
         .header("idempotency-key", "open-6");
-    edge.check("somebody else", "create-order", stranger.event(), Expect::Fine).await;
+    edge.check("another buyer", "create-order", stranger.event(), Expect::Fine).await;
 
     let newcomer = "usr_0199c2a8-0000-7000-8000-0000000000c7";
     for (said, key, expect) in [
         (json!("false"), "first", Expect::Fine),
         (json!("false"), "second", full),
-        // Whatever is not exactly the authorizer's word leaves the account unverified; what a
-        // client sends in a header does not matter.
+        // Only the exact value of the authorizer verifies an account. A client header cannot.
         (Value::Null, "second", full),
         (json!("yes"), "second", full),
         (json!({}), "second", full),
@@ -674,9 +676,9 @@ async fn buyer_limits_are_enforced() {
     edge.done();
 }
 
-/// The same input again, in another spelling, as another user, on another route.
+/// The same input again: in another spelling, as another user, on another route.
 #[tokio::test]
-async fn a_repeated_request_is_answered_again_and_a_key_is_its_users_own() {
+async fn repeated_request_is_replayed_and_keys_are_scoped_to_the_user() {
     let edge = ApiFixture::new("repetitions").await;
     let body = format!(
         "{{ \"items\" : [ {{ \"quantity\":2, \"product_id\" : \"{}\" }} ],\n\"payment_method\": {{\"token\":\"tok_ok\",\"type\":\"card\"}} }}",
@@ -739,9 +741,9 @@ async fn repeated_decline_is_recorded_once() {
     edge.done();
 }
 
-/// A person else's broken records must not stand in the way of a healthy one.
+/// Unreadable records of one order must not block the others.
 #[tokio::test]
-async fn orders_that_cannot_be_read_do_not_keep_others_from_being_resumed() {
+async fn unreadable_orders_do_not_block_the_resumption_of_others() {
     let edge = ApiFixture::new("unreadable orders").await;
     let shop = &edge.shop;
     let items = shop.aws.items("orders");

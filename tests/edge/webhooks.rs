@@ -1,4 +1,5 @@
-//! What claims to come from the payment provider, and what comes from it and is invalid all the same.
+//! Requests that claim to be webhooks of the payment provider, and signed webhooks that are
+//! invalid.
 
 use std::time::Duration;
 
@@ -7,13 +8,13 @@ use serde_json::{Value, json};
 use tests::{events::provider_signature as signature, shop::Shop};
 
 use crate::fixture::{
-    ApiFixture, ECHO, Expect, WEBHOOK_SECRET, WEBHOOK_SECRET_BEFORE, header, world,
+    ApiFixture, ECHO, Expect, WEBHOOK_SECRET, WEBHOOK_SECRET_BEFORE, header, snapshot,
 };
 
-const HEAR: &str = "receive-payment-webhook";
+const RECEIVE: &str = "receive-payment-webhook";
 const REFUSED: Expect = Expect::Problem(400, "bad_signature");
 
-/// A call with this body and these signatures.
+/// A webhook request with this body and these signatures.
 fn call(edge: &ApiFixture, body: &str, signatures: &[&str]) -> Value {
     let mut event = edge.webhook(body);
     header(&mut event, "stripe-signature", signatures);
@@ -27,7 +28,7 @@ fn seconds(edge: &ApiFixture) -> i64 {
 #[tokio::test]
 async fn unsigned_webhooks_are_rejected_without_a_reason() {
     let mut edge = ApiFixture::new("forged events").await;
-    let (now, body) = (seconds(&edge), edge.told("evt_1"));
+    let (now, body) = (seconds(&edge), edge.webhook_body("evt_1"));
     let good = signature(WEBHOOK_SECRET, now, &body);
     let tag = good.split_once("v1=").unwrap().1;
     let signed = |seconds: i64| signature(WEBHOOK_SECRET, seconds, &body);
@@ -88,18 +89,18 @@ async fn unsigned_webhooks_are_rejected_without_a_reason() {
     for values in &headers {
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
         let event = call(&edge, &body, &values);
-        answers.push(edge.check(&format!("{values:?}"), HEAR, event.clone(), REFUSED).await);
-        if !edge.shop.call(HEAR, event).await.operations().is_empty() {
-            edge.odd(format!("{values:?}: the table is asked"));
+        answers.push(edge.check(&format!("{values:?}"), RECEIVE, event.clone(), REFUSED).await);
+        if !edge.shop.call(RECEIVE, event).await.operations().is_empty() {
+            edge.report(format!("{values:?}: the table is asked"));
         }
     }
     let mut event = edge.webhook(&body);
     header(&mut event, "stripe-signature", &[]);
     event["headers"]["X-Stripe-Signature"] = good.clone().into();
     event["queryStringParameters"] = json!({ "stripe-signature": good });
-    answers.push(edge.check("a signature elsewhere", HEAR, event, REFUSED).await);
+    answers.push(edge.check("a signature elsewhere", RECEIVE, event, REFUSED).await);
 
-    // The body is signed byte by byte.
+    // The signature covers every byte of the body.
     let altered = [
         String::new(),
         format!("{body} "),
@@ -112,20 +113,20 @@ async fn unsigned_webhooks_are_rejected_without_a_reason() {
         body[..body.len() - 1].to_owned(),
         body.repeat(2),
         BASE64_STANDARD.encode(&body),
-        edge.told("evt_2"),
+        edge.webhook_body("evt_2"),
         "{}".to_owned(),
     ];
     for other in &altered {
-        answers.push(edge.check(other, HEAR, call(&edge, other, &[&good]), REFUSED).await);
+        answers.push(edge.check(other, RECEIVE, call(&edge, other, &[&good]), REFUSED).await);
     }
-    // Claims to be base64, and is: other bytes.
+    // Declared as base64, and decodable to other bytes.
     let mut event = call(&edge, &BASE64_STANDARD.encode(format!("{body} ")), &[&good]);
     event["isBase64Encoded"] = true.into();
-    answers.push(edge.check("other bytes in base64", HEAR, event, REFUSED).await);
+    answers.push(edge.check("other bytes in base64", RECEIVE, event, REFUSED).await);
     if let Some(other) = answers.iter().find(|answer| **answer != answers[0]) {
-        edge.odd(format!("the answers differ: {:?} {other:?}", answers[0]));
+        edge.report(format!("the answers differ: {:?} {other:?}", answers[0]));
     }
-    edge.check("the event itself", HEAR, call(&edge, &body, &[&good]), Expect::Fine).await;
+    edge.check("the event itself", RECEIVE, call(&edge, &body, &[&good]), Expect::Fine).await;
     edge.done();
 }
 
@@ -147,22 +148,22 @@ async fn webhook_of_another_provider_is_404() {
         ECHO,
         &long,
     ] {
-        let mut event = edge.valid(HEAR);
+        let mut event = edge.valid(RECEIVE);
         event["pathParameters"]["provider"] = provider.into();
         let expect = Expect::Problem(404, "provider_not_found");
-        edge.check(provider, HEAR, event.clone(), expect).await;
-        if !edge.shop.call(HEAR, event).await.calls.is_empty() {
-            edge.odd(format!("{provider:.20}: a secret or the table is asked"));
+        edge.check(provider, RECEIVE, event.clone(), expect).await;
+        if !edge.shop.call(RECEIVE, event).await.calls.is_empty() {
+            edge.report(format!("{provider:.20}: a secret or the table is asked"));
         }
     }
     edge.done();
 }
 
-/// The provider has signed all of these, and repeats for days what is not answered with success.
+/// The provider signs all of these, and repeats for days until it receives a success.
 #[tokio::test]
-async fn signed_body_of_another_shape_is_acknowledged_and_leaves_nothing() {
+async fn signed_body_of_another_shape_is_acknowledged_and_writes_nothing() {
     let mut edge = ApiFixture::new("signed bodies").await;
-    let event = edge.told("evt_1");
+    let event = edge.webhook_body("evt_1");
     let with = |place: &str, value: Value| {
         let mut event: Value = serde_json::from_str(&event).unwrap();
         *event.pointer_mut(place).unwrap() = value;
@@ -174,7 +175,7 @@ async fn signed_body_of_another_shape_is_acknowledged_and_leaves_nothing() {
         "created": "2026-11-21T10:00:00.000Z", "context": null, "reason": null,
         "related_object": { "id": "mtr_1", "type": "billing.meter", "url": "/v1/billing/meters/mtr_1" },
     });
-    let before = world(&edge.shop.aws);
+    let before = snapshot(&edge.shop.aws);
     for body in [
         String::new(),
         " ".to_owned(),
@@ -209,12 +210,12 @@ async fn signed_body_of_another_shape_is_acknowledged_and_leaves_nothing() {
         with("/data", json!({})),
         with("/data", json!("x")),
     ] {
-        edge.check(&body, HEAR, edge.webhook(&body), Expect::Fine).await;
+        edge.check(&body, RECEIVE, edge.webhook(&body), Expect::Fine).await;
     }
-    if world(&edge.shop.aws) != before {
-        edge.odd("something is left".to_owned());
+    if snapshot(&edge.shop.aws) != before {
+        edge.report("it writes".to_owned());
     }
-    // What the gateway hands on in base64: the bytes are what was signed.
+    // A body that the gateway base64-encodes: the signature covers the decoded bytes.
     let latin1 = [b"{\"id\":\"".as_slice(), &[0xe9, 0xff, 0xc0, 0x80], b"\"}"].concat();
     let utf16: Vec<u8> = event.encode_utf16().flat_map(u16::to_le_bytes).collect();
     for bytes in [
@@ -232,14 +233,14 @@ async fn signed_body_of_another_shape_is_acknowledged_and_leaves_nothing() {
             "stripe-signature",
             &[&signature(WEBHOOK_SECRET, seconds(&edge), &bytes)],
         );
-        edge.check("not UTF-8", HEAR, call, Expect::Fine).await;
+        edge.check("not UTF-8", RECEIVE, call, Expect::Fine).await;
     }
     for text in ["!!!", "e30", "====", &event, ECHO] {
         let mut call = edge.webhook(text);
         call["isBase64Encoded"] = true.into();
-        edge.check(text, HEAR, call, Expect::Problem(400, "malformed_body")).await;
+        edge.check(text, RECEIVE, call, Expect::Problem(400, "malformed_body")).await;
     }
-    // More than any event has: it is not looked at, signed or not.
+    // Larger than any event: rejected before the signature is checked.
     let large = Expect::Problem(413, "payload_too_large");
     for body in [
         format!("{event}{}", " ".repeat(256 * 1024)),
@@ -247,13 +248,13 @@ async fn signed_body_of_another_shape_is_acknowledged_and_leaves_nothing() {
         "[".repeat(10_000_000),
         ECHO.repeat(1_000_000),
     ] {
-        edge.check("large and signed", HEAR, edge.webhook(&body), large).await;
-        edge.check("large", HEAR, call(&edge, &body, &["t=1,v1=00"]), large).await;
+        edge.check("large and signed", RECEIVE, edge.webhook(&body), large).await;
+        edge.check("large", RECEIVE, call(&edge, &body, &["t=1,v1=00"]), large).await;
     }
     edge.done();
 }
 
-/// Signed, well formed, and about unknown objects; or in an unknown format.
+/// Signed and well formed, but about unknown objects or in an unknown format.
 #[tokio::test]
 async fn webhook_about_unknown_objects_is_acknowledged() {
     let mut edge = ApiFixture::new("foreign events").await;
@@ -278,7 +279,7 @@ async fn webhook_about_unknown_objects_is_acknowledged() {
         json!({ "object": "payment_intent", "metadata": { "payment_id": payment.to_uppercase() } }),
         json!({ "object": "payment_intent", "id": "pi_1", "metadata": { "payment_id": nobody } }),
         json!({ "object": "payment_intent", "id": ["pi_1"], "metadata": { "payment_id": nobody } }),
-        // What it claims of the payment is not believed.
+        // The status that the event claims is not trusted.
         json!({ "object": "payment_intent", "id": "pi_1", "status": "canceled", "amount": 1, "metadata": { "payment_id": payment } }),
         json!({ "object": "payment_intent", "id": "../refunds", "currency": "eur", "metadata": { "payment_id": payment } }),
         json!({ "object": "payment_intent", "id": long, "metadata": { "payment_id": payment } }),
@@ -311,11 +312,11 @@ async fn webhook_about_unknown_objects_is_acknowledged() {
         "\u{202e}",
         ECHO,
     ];
-    // All that the shop holds, without the marks of what was heard.
-    let standing = |shop: &Shop| {
+    // All records of the shop, without those of processed webhooks.
+    let records = |shop: &Shop| {
         let text =
             |item: &Value, name: &str| item[name]["S"].as_str().unwrap_or_default().to_owned();
-        let mut tables = world(&shop.aws);
+        let mut tables = snapshot(&shop.aws);
         let lists = tables.iter_mut().filter_map(Value::as_array_mut);
         lists.for_each(|items| {
             items.retain(|item| {
@@ -324,21 +325,21 @@ async fn webhook_about_unknown_objects_is_acknowledged() {
         });
         tables
     };
-    let before = standing(&edge.shop);
+    let before = records(&edge.shop);
     for (o, object) in objects.iter().enumerate() {
         for (k, kind) in types.iter().enumerate() {
             let body = json!({ "id": format!("evt_{o}_{k}"), "type": kind, "data": { "object": object }, "api_version": ECHO }).to_string();
             let what: String = format!("{kind} {object}").chars().take(120).collect();
             for time in ["once", "twice"] {
                 let answer = edge
-                    .check(&format!("{what} {time}"), HEAR, edge.webhook(&body), Expect::Fine)
+                    .check(&format!("{what} {time}"), RECEIVE, edge.webhook(&body), Expect::Fine)
                     .await;
                 if answer != Some(json!({ "received": true })) {
-                    edge.odd(format!("{what}: {answer:?}"));
+                    edge.report(format!("{what}: {answer:?}"));
                 }
             }
-            if standing(&edge.shop) != before {
-                edge.odd(format!("{what}: something has changed"));
+            if records(&edge.shop) != before {
+                edge.report(format!("{what}: something has changed"));
                 break;
             }
         }
@@ -373,8 +374,8 @@ async fn webhooks_apply_once_in_any_order_and_number() {
         json!({ "id": id, "type": "charge.dispute.created", "data": { "object": object } })
             .to_string()
     };
-    // The charge is there with the first that asks; a dispute of it that comes before is about
-    // nothing yet.
+    // The first webhook that queries the provider finds the charge. A dispute that arrives earlier
+    // has no charge to refer to.
     let mut bodies =
         vec![of_dispute("evt_early"), of_payment("evt_created", "payment_intent.created")];
     bodies.extend((0..50).map(|_| of_payment("evt_same", "payment_intent.succeeded")));
@@ -382,16 +383,16 @@ async fn webhooks_apply_once_in_any_order_and_number() {
         (0..50).map(|number| of_payment(&format!("evt_{number}"), "payment_intent.succeeded")),
     );
     for body in &bodies[..2] {
-        edge.check("in its time", HEAR, edge.webhook(body), Expect::Fine).await;
+        edge.check("in its time", RECEIVE, edge.webhook(body), Expect::Fine).await;
     }
     let mut calls = tokio::task::JoinSet::new();
     for body in &bodies {
         let (shop, event) = (shop.clone(), edge.webhook(body));
-        calls.spawn(async move { shop.call(HEAR, event).await.status() });
+        calls.spawn(async move { shop.call(RECEIVE, event).await.status() });
     }
     let statuses = calls.join_all().await;
     if statuses.iter().any(|status| *status != 200) {
-        edge.odd(format!("at the same time: {statuses:?}"));
+        edge.report(format!("at the same time: {statuses:?}"));
     }
     harness.drain_queues().await;
     let paid = shop.read_order(&order).await;
@@ -415,7 +416,7 @@ async fn webhooks_apply_once_in_any_order_and_number() {
     assert_eq!(charges, 1);
     tests::bank::dispute(&shop.aws, "dp_1", transaction, "open");
     for id in ["evt_late", "evt_late", "evt_later"] {
-        edge.check("a dispute", HEAR, edge.webhook(&of_dispute(id)), Expect::Fine).await;
+        edge.check("a dispute", RECEIVE, edge.webhook(&of_dispute(id)), Expect::Fine).await;
     }
     harness.drain_queues().await;
     assert_eq!(
@@ -430,33 +431,33 @@ async fn webhooks_apply_once_in_any_order_and_number() {
     edge.done();
 }
 
-/// Heard before, or signed in time and sent again too late: neither counts a second time.
+/// A repeated event, or one with a valid but expired signature, has no effect.
 #[tokio::test]
 async fn replayed_webhook_is_rejected() {
     let mut edge = ApiFixture::new("replayed events").await;
-    let recorded = edge.webhook(&edge.told("evt_recorded"));
-    edge.check("in its time", HEAR, recorded.clone(), Expect::Fine).await;
-    let standing = world(&edge.shop.aws);
+    let recorded = edge.webhook(&edge.webhook_body("evt_recorded"));
+    edge.check("in its time", RECEIVE, recorded.clone(), Expect::Fine).await;
+    let initial = snapshot(&edge.shop.aws);
     edge.shop.clock.advance(Duration::from_secs(300));
-    edge.check("at the last moment", HEAR, recorded.clone(), Expect::Fine).await;
-    if world(&edge.shop.aws) != standing {
-        edge.odd("a replay writes".to_owned());
+    edge.check("at the last moment", RECEIVE, recorded.clone(), Expect::Fine).await;
+    if snapshot(&edge.shop.aws) != initial {
+        edge.report("a replay writes".to_owned());
     }
     edge.shop.clock.advance(Duration::from_secs(1));
-    edge.check("a second too late", HEAR, recorded, REFUSED).await;
+    edge.check("a second too late", RECEIVE, recorded, REFUSED).await;
     edge.done();
 }
 
-/// The secret is changed while the function is warm. Within five minutes the new one counts, and
-/// the previous one as long as it is configured.
+/// The secret changes while the function is warm. The new one is valid within five minutes, and the
+/// previous one as long as it is configured.
 #[tokio::test]
-async fn a_secret_is_changed_without_a_gap_and_the_old_one_ends() {
+async fn webhook_secret_rotation_has_no_gap_and_retires_the_old_secret() {
     const NEXT: &str = "whsec_zqxEchoxqz_of_tomorrow";
     let mut edge = ApiFixture::new("rotated secrets").await;
     let mut number = 0;
     let mut with = |edge: &ApiFixture, secret: &str| {
         number += 1;
-        let body = edge.told(&format!("evt_{number}"));
+        let body = edge.webhook_body(&format!("evt_{number}"));
         let signed = signature(secret, seconds(edge), &body);
         call(edge, &body, &[&signed])
     };
@@ -464,7 +465,7 @@ async fn a_secret_is_changed_without_a_gap_and_the_old_one_ends() {
         [(WEBHOOK_SECRET, Expect::Fine), (WEBHOOK_SECRET_BEFORE, Expect::Fine), (NEXT, REFUSED)]
     {
         let event = with(&edge, secret);
-        edge.check("before", HEAR, event, expect).await;
+        edge.check("before", RECEIVE, event, expect).await;
     }
     let secrets = json!({ "current": NEXT, "previous": WEBHOOK_SECRET });
     edge.shop.aws.secrets_manager().set("payment-webhook-secrets", &secrets.to_string());
@@ -473,7 +474,7 @@ async fn a_secret_is_changed_without_a_gap_and_the_old_one_ends() {
         [(NEXT, Expect::Fine), (WEBHOOK_SECRET, Expect::Fine), (WEBHOOK_SECRET_BEFORE, REFUSED)]
     {
         let event = with(&edge, secret);
-        edge.check("rotated", HEAR, event, expect).await;
+        edge.check("rotated", RECEIVE, event, expect).await;
     }
     edge.shop
         .aws
@@ -482,16 +483,16 @@ async fn a_secret_is_changed_without_a_gap_and_the_old_one_ends() {
     edge.shop.clock.advance(Duration::from_secs(301));
     for (secret, expect) in [(NEXT, Expect::Fine), (WEBHOOK_SECRET, REFUSED), ("", REFUSED)] {
         let event = with(&edge, secret);
-        edge.check("the old one has ended", HEAR, event, expect).await;
+        edge.check("the old one has ended", RECEIVE, event, expect).await;
     }
     edge.done();
 }
 
-/// A misconfigured secret is answered 503, so that the provider repeats the webhook, and is not
-/// echoed.
+/// A misconfigured secret is answered with 503, so that the provider repeats the webhook. The
+/// response does not contain it.
 #[tokio::test]
-async fn a_secret_that_cannot_be_used_is_503_and_stays_one() {
-    let mut odd = Vec::new();
+async fn misconfigured_webhook_secret_is_503_and_not_echoed() {
+    let mut violations = Vec::new();
     for secret in [
         String::new(),
         "{".to_owned(),
@@ -506,31 +507,31 @@ async fn a_secret_that_cannot_be_used_is_503_and_stays_one() {
     ] {
         let edge = ApiFixture::new("unusable secrets").await;
         edge.shop.aws.secrets_manager().set("payment-webhook-secrets", &secret);
-        let before = world(&edge.shop.aws);
-        for event in [edge.valid(HEAR), call(&edge, "{}", &["t=1,v1=00"])] {
-            let called = edge.shop.call(HEAR, event).await;
+        let before = snapshot(&edge.shop.aws);
+        for event in [edge.valid(RECEIVE), call(&edge, "{}", &["t=1,v1=00"])] {
+            let called = edge.shop.call(RECEIVE, event).await;
             let text = called.ok().to_string();
             if called.status() != 503
                 || called.json()["code"] != "temporarily_unavailable"
                 || text.contains(ECHO)
             {
-                odd.push(format!("{secret}: {text}"));
+                violations.push(format!("{secret}: {text}"));
             }
         }
-        if world(&edge.shop.aws) != before {
-            odd.push(format!("{secret}: it writes"));
+        if snapshot(&edge.shop.aws) != before {
+            violations.push(format!("{secret}: it writes"));
         }
     }
     // A missing or too short secret: no signature is valid.
     for secret in [json!({ "current": "" }), json!({ "current": "short", "previous": "short" })] {
-        let mut edge = ApiFixture::new("secrets that are none").await;
+        let mut edge = ApiFixture::new("empty and short secrets").await;
         edge.shop.aws.secrets_manager().set("payment-webhook-secrets", &secret.to_string());
         for made_with in ["", "short", WEBHOOK_SECRET] {
-            let body = edge.told("evt_1");
+            let body = edge.webhook_body("evt_1");
             let signed = signature(made_with, seconds(&edge), &body);
-            edge.check(made_with, HEAR, call(&edge, &body, &[&signed]), REFUSED).await;
+            edge.check(made_with, RECEIVE, call(&edge, &body, &[&signed]), REFUSED).await;
         }
         edge.done();
     }
-    assert!(odd.is_empty(), "{odd:#?}");
+    assert!(violations.is_empty(), "{violations:#?}");
 }

@@ -1,5 +1,5 @@
-//! Every sample in `events/` is fed to its operation and does what it is a sample of, so that none
-//! of them rots.
+//! Every sample in `events/` is sent to its operation and has its documented outcome, so that no
+//! sample becomes outdated.
 #![allow(clippy::unwrap_used)]
 
 use serde_json::{Value, json};
@@ -15,43 +15,42 @@ use tests::{
 enum Before {
     /// A key that signs tokens.
     SigningKey,
-    /// Ada, registered as `events/register-user.json` has it, under the id that the samples speak
-    /// of.
+    /// Ada, registered as in `events/register-user.json`, with the user id of the samples.
     Ada,
-    /// Ada is logged in, in the session that the samples speak of.
+    /// Ada is logged in, in the session of the samples.
     Session,
-    /// Ada was sent the link that the sample of this operation carries, which waits in this
-    /// attribute of her profile.
+    /// The link in the sample of this operation was mailed to Ada and is pending in this attribute
+    /// of her profile.
     Link(&'static str, &'static str),
     /// The rotation that the sample is a step of has begun.
     Rotation,
-    /// The item that the sample of this publisher shows, in this table.
+    /// The item in the sample of this publisher exists in this table.
     Shown(&'static str, &'static str),
-    /// The order of the samples with this status: paid, its stock committed, and an address
-    /// to send them to.
+    /// The order of the samples with this status: paid, its stock committed, and with a shipping
+    /// address.
     Order(&'static str),
-    /// The secret that the sample of the provider's event is signed with.
+    /// The secret that signs the provider's event in the sample.
     WebhookSecret,
-    /// What this sample does, done.
+    /// This sample was processed before.
     Done(&'static str),
-    /// A payment of the order of the samples, under the id that they speak of.
+    /// A payment of the samples' order, with their payment id.
     Paid,
     /// The stock of each product of the samples.
     Stock,
 }
 
-/// Its outcome.
+/// The expected outcome.
 #[derive(Clone, Debug)]
 enum Then {
-    /// An HTTP answer that is a success.
+    /// An HTTP response that is a success.
     Success,
-    /// An HTTP answer with this status.
+    /// An HTTP response with this status.
     Status(u64),
     /// Every message is acknowledged, and none is rejected.
     Acknowledged,
-    /// As many messages in these queues.
+    /// One message in each of these queues.
     Published(&'static [&'static str]),
-    /// An answer that has these members.
+    /// A response with these members.
     Answer(Value),
     /// A failure of this kind.
     Failure(&'static str),
@@ -64,8 +63,8 @@ const PENDING: Before = Shown("publish-order-events", "orders");
 const PRODUCT: Before = Shown("publish-product-events", "products");
 const INTENT: Before = Done("open-payment");
 
-/// The state before each sample and its outcome. An operation without a row needs nothing,
-/// and succeeds.
+/// The state before each sample and its outcome. An operation without a row needs no state and
+/// succeeds.
 fn rows() -> Vec<(&'static str, Vec<Before>, Then)> {
     vec![
         ("register-user", vec![], Status(201)),
@@ -152,7 +151,7 @@ fn rows() -> Vec<(&'static str, Vec<Before>, Then)> {
     ]
 }
 
-/// The rows, with those of the operations that have none in the list.
+/// The rows, including those of the operations that are not listed.
 fn all_rows() -> Vec<(String, Vec<Before>, Then)> {
     let mut rows: Vec<(String, Vec<Before>, Then)> =
         rows().into_iter().map(|(name, before, then)| (name.to_owned(), before, then)).collect();
@@ -172,7 +171,7 @@ fn all_rows() -> Vec<(String, Vec<Before>, Then)> {
 }
 
 #[test]
-fn every_row_is_of_an_operation() {
+fn every_row_names_an_operation() {
     let names = operation_names();
     let unknown: Vec<_> = rows()
         .into_iter()
@@ -184,17 +183,17 @@ fn every_row_is_of_an_operation() {
 
 #[tokio::test]
 async fn every_sample_has_its_documented_outcome() {
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (operation, before, then) in all_rows() {
         if !template::root().join(format!("events/{operation}.json")).is_file() {
-            odd.push(format!("events/{operation}.json is missing"));
+            violations.push(format!("events/{operation}.json is missing"));
             continue;
         }
         let shop = Shop::new();
         for step in before {
             prepare(&shop, step).await;
         }
-        // Whatever the steps before have sent is not of interest.
+        // Messages of the preparation are not counted.
         let waiting = |queue: &str| shop.aws.queues().waiting(queue).len();
         let waiting_before: Vec<usize> = queues(&then).iter().map(|queue| waiting(queue)).collect();
         let called = shop.call(&operation, sample(&operation)).await;
@@ -216,13 +215,13 @@ async fn every_sample_has_its_documented_outcome() {
                 .is_err_and(|failure| failure.kind == *kind || failure.message == *kind),
         };
         if !holds {
-            odd.push(format!(
+            violations.push(format!(
                 "events/{operation}.json should give {then:?}, but gives {:?}",
                 called.answer
             ));
         }
     }
-    assert!(odd.is_empty(), "\n{}\n", odd.join("\n"));
+    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
 }
 
 fn queues(then: &Then) -> &'static [&'static str] {
@@ -304,12 +303,12 @@ async fn prepare(shop: &Shop, before: Before) {
     }
 }
 
-/// What the sample of a publisher shows first.
+/// The first item in the sample of a publisher.
 fn shown(publisher: &str) -> Value {
     sample(publisher)["Records"][0]["dynamodb"]["NewImage"].clone()
 }
 
-/// Puts the link of a sample into Ada's profile: by chance no link is ever the sample's.
+/// Stores the link of a sample in Ada's profile, because generated links are random.
 fn prepare_link(shop: &Shop, operation: &str, attribute: &str) {
     let body: Value = serde_json::from_str(sample(operation)["body"].as_str().unwrap()).unwrap();
     let hash = shared::ids::sha256_hex(body["token"].as_str().unwrap());
@@ -329,8 +328,7 @@ fn prepare_link(shop: &Shop, operation: &str, attribute: &str) {
     shop.aws.put("users", &ada);
 }
 
-/// Charges as the sample says, and gives the attempt the id that the samples speak of: its own is
-/// derived.
+/// Charges as the sample says, with the samples' attempt id: the real one is derived.
 async fn prepare_paid(shop: &Shop) {
     let called = shop.call("charge-payment", sample("charge-payment")).await;
     assert_eq!(

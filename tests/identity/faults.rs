@@ -18,7 +18,7 @@ use crate::print;
 const NEW: &str = "countess@example.com";
 const NEW_PASSWORD: &str = "another horse, another battery";
 
-/// Ada in two sessions, and her links.
+/// Ada with two sessions and her links.
 struct Scene {
     shop: Shop,
     session: Session,
@@ -37,7 +37,7 @@ impl Scene {
         let (verification, reset) =
             (shop.verification_token(user.id).await, shop.reset_token(user.id).await);
         let withdrawal = shop.withdraw_token(user.id).await;
-        // An instance that has read no secret yet: those calls may fail, too.
+        // A cold instance has read no secret yet: those calls can fail, too.
         let shop = shop.cold();
         Self { shop, session, other, verification, reset, withdrawal }
     }
@@ -47,7 +47,7 @@ impl Scene {
         Self { shop: scene.shop.retrying(), ..scene }
     }
 
-    /// The content of all tables, except what is generated each time: ids, hashes, tokens.
+    /// The content of all tables except generated values: ids, hashes, tokens.
     fn state(&self) -> Value {
         let mut users = self.shop.aws.items("users");
         let hash_before = tests::shop::accounts::hash();
@@ -96,8 +96,8 @@ impl Scene {
     }
 }
 
-/// What is tried: how it is called, and what it is answered when it succeeds and when it had
-/// succeeded already.
+/// An operation under test: its name, its status on success, and its response when it had already
+/// succeeded.
 struct Trial {
     name: &'static str,
     done: u64,
@@ -124,7 +124,7 @@ async fn survives(trial: Trial, attempt: impl AsyncFn(&Scene) -> Called) {
         let stands = scene.state();
         scene.shop.check_accounts();
         let is_done = stands == after;
-        assert!(is_done || stands == before, "{at} left something in between: {stands:#}");
+        assert!(is_done || stands == before, "{at} left a partial change: {stands:#}");
         match first.status() {
             503 => count(if is_done { "done without a word" } else { "not done" }),
             status => {
@@ -141,7 +141,7 @@ async fn survives(trial: Trial, attempt: impl AsyncFn(&Scene) -> Called) {
     })
     .await;
 
-    // Deployed, the SDK retries after a lost response: then the client sees no failure.
+    // Deployed, the SDK retries after a lost response, and the client sees no failure.
     for call in 0..undisturbed.calls.len() {
         let scene = Scene::with_retries().await;
         scene.shop.aws.fail(call, Fault::LoseResponse);
@@ -217,13 +217,13 @@ async fn token_reuse_ends_the_session_under_any_fault() {
 
 #[tokio::test]
 async fn password_change_completes_under_any_fault() {
-    // A client that repeats a change after a lost response has another password by now.
+    // A client that repeats a change after a lost response already has the new password.
     let trial = Trial { name: "change-password", done: 204, done_before: (422, "wrong_password") };
     survives(trial, async |scene| {
         scene.shop.change_password(&scene.session, PASSWORD, NEW_PASSWORD).await
     })
     .await;
-    // Before the last call nothing is changed; after it all is.
+    // Before the last call nothing is changed; after it, everything is.
     for (call, changed) in [(3, false), (4, true)] {
         let scene = Scene::set(Shop::open()).await;
         scene.shop.aws.fail(call, Fault::LoseResponse);

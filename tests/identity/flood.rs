@@ -1,5 +1,5 @@
-//! Strangers try passwords, thousands of them and from everywhere: a handful is looked at, and the
-//! owner gets in all the while.
+//! Password guessing at scale, from many networks: few attempts are checked, and the owner can
+//! always log in.
 
 use std::time::Duration;
 
@@ -19,27 +19,27 @@ use crate::{print, rng::Rng};
 const QUARTER_HOUR: Duration = Duration::from_secs(15 * 60);
 const STEP: Duration = Duration::from_secs(5);
 const STEPS: usize = 180;
-/// Attempts per step: ten thousand in all at the registered account, and enough at an unregistered
-/// one.
+/// Attempts per step: about ten thousand in total at the registered account, and enough at an
+/// unregistered one.
 const TRIES: usize = 56;
 const TRIES_AT_NOBODY: usize = 14;
 const NEW_PASSWORD: &str = "another horse, another battery";
 
-/// Tries of strangers at one account, and which of them were looked at.
+/// An attacker's attempts at one account, with the times of those that were checked.
 struct Strangers {
     shop: Shop,
     rng: Rng,
     email: &'static str,
     tried: usize,
-    looked_at: Vec<Timestamp>,
+    checked: Vec<Timestamp>,
 }
 
 impl Strangers {
     fn new(shop: &Shop, email: &'static str, seed: u64) -> Self {
-        Self { shop: shop.clone(), rng: Rng::new(seed), email, tried: 0, looked_at: Vec::new() }
+        Self { shop: shop.clone(), rng: Rng::new(seed), email, tried: 0, checked: Vec::new() }
     }
 
-    /// One try from some network, sometimes with a device token that is made up or another
+    /// One attempt from a random network, sometimes with an invented device token or another
     /// account's.
     async fn try_once(&mut self, foreign: Option<&str>) {
         let source = match self.rng.chance(50) {
@@ -67,17 +67,17 @@ impl Strangers {
                 let wait: u64 = called.header("retry-after").unwrap().parse().unwrap();
                 assert!((1..=QUARTER_HOUR.as_secs()).contains(&wait), "{wait}");
             }
-            401 => self.looked_at.push(self.shop.clock.now()),
+            401 => self.checked.push(self.shop.clock.now()),
             other => panic!("{other}: {:?}", called.answer),
         }
     }
 
-    /// The most tries that were looked at in any quarter of an hour.
+    /// The highest number of checked attempts in any 15 minutes.
     fn most(&self) -> usize {
         let within = |from: &Timestamp| {
-            self.looked_at.iter().filter(|at| *at >= from && at.since(*from) < QUARTER_HOUR).count()
+            self.checked.iter().filter(|at| *at >= from && at.since(*from) < QUARTER_HOUR).count()
         };
-        self.looked_at.iter().map(within).max().unwrap_or_default()
+        self.checked.iter().map(within).max().unwrap_or_default()
     }
 }
 
@@ -97,12 +97,12 @@ async fn flood_of_logins_is_limited_and_the_owner_logs_in() {
         entered += usize::from(Session::of(&owner).is_some());
         shop.clock.advance(STEP);
     }
-    let (tried, looked_at) = (strangers.tried, strangers.looked_at.len());
+    let (tried, checked) = (strangers.tried, strangers.checked.len());
     print(&format!(
-        "{tried} tries at a known account in 15 minutes: {looked_at} looked at; the owner got in {entered} times of {STEPS}"
+        "{tried} tries at a known account in 15 minutes: {checked} checked; the owner got in {entered} times of {STEPS}"
     ));
     assert_eq!((strangers.most(), entered), (10, STEPS));
-    assert_eq!(looked_at, 10);
+    assert_eq!(checked, 10);
 }
 
 #[tokio::test]
@@ -132,9 +132,9 @@ async fn flood_does_not_reveal_whether_an_account_exists() {
     print(&format!(
         "{} tries at an unknown account in 15 minutes: {} looked at",
         strangers.tried,
-        strangers.looked_at.len()
+        strangers.checked.len()
     ));
-    assert_eq!((strangers.most(), strangers.looked_at.len()), (10, 10));
+    assert_eq!((strangers.most(), strangers.checked.len()), (10, 10));
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn three_hour_flood_is_limited_and_the_owner_logs_in() {
             entered += usize::from(Session::of(&owner).is_some());
             assert_eq!(owner.status(), 200, "step {step}");
         }
-        // The owner on another device, while strangers use up what there is of links, too.
+        // The owner logs in on another device while the attackers also use up the password resets.
         if step == steps / 2 {
             for _ in 0..8 {
                 let asked = shop.request_reset(ADA).await;
@@ -193,44 +193,44 @@ async fn three_hour_flood_is_limited_and_the_owner_logs_in() {
             let first = shop.login_from("192.0.2.9", Some(&device), ADA, NEW_PASSWORD).await;
             assert_eq!(first.status(), 200);
             assert_eq!(shop.me(&Session::of(&first).unwrap()).await.json()["email"], json!(ADA));
-            // A new password has ten tries of its own: the ones before are worth nothing any more.
-            before_reset = known.looked_at.len();
+            // A new password has ten attempts of its own; earlier attempts no longer count.
+            before_reset = known.checked.len();
             assert!(known.most() <= 10, "{}", known.most());
-            known.looked_at.clear();
+            known.checked.clear();
         }
         shop.clock.advance(STEP);
     }
-    let after_reset = known.looked_at.len();
+    let after_reset = known.checked.len();
     print(&format!(
         "{} tries at a known account in 3 hours: {before_reset} looked at before the owner's reset, {after_reset} after; \
          {} at an unknown one: {}; the owner got in {entered} times of {}",
         known.tried,
         unknown.tried,
-        unknown.looked_at.len(),
+        unknown.checked.len(),
         steps.div_ceil(60)
     ));
     assert!(known.most() <= 10 && unknown.most() <= 10, "{} {}", known.most(), unknown.most());
-    assert!(unknown.looked_at.len() <= 10 + 12 && before_reset <= 10 + 6 && after_reset <= 10 + 6);
+    assert!(unknown.checked.len() <= 10 + 12 && before_reset <= 10 + 6 && after_reset <= 10 + 6);
     assert_eq!(entered, steps.div_ceil(60));
 }
 
-/// Asks for a link that resets the password, from some network.
+/// Requests a password reset from this network.
 async fn reset_from(shop: &Shop, source: &str, email: &str) -> Called {
     let request = request("request-password-reset", &json!({ "email": email })).source_ip(source);
     shop.call("request-password-reset", request.event()).await
 }
 
 #[tokio::test]
-async fn one_network_cannot_lock_the_accounts_of_strangers() {
+async fn one_network_cannot_lock_the_accounts_of_others() {
     let shop = Shop::open().with_network_burst(20);
     let owners: Vec<String> = (0..6).map(|number| format!("owner{number}@example.com")).collect();
     for owner in &owners {
         shop.enrol(owner).await;
     }
-    let mut looked_at = 0;
+    let mut checked = 0;
     for owner in &owners {
         for _ in 0..15 {
-            looked_at += usize::from(
+            checked += usize::from(
                 shop.login_from("198.51.100.7", None, owner, "not the password").await.status()
                     == 401,
             );
@@ -243,12 +243,12 @@ async fn one_network_cannot_lock_the_accounts_of_strangers() {
         locked += usize::from(called.status() == 429);
     }
     print(&format!(
-        "90 attempts of one network that may make 20: {looked_at} looked at, {locked} of {} accounts locked",
+        "90 attempts of one network that may make 20: {checked} checked, {locked} of {} accounts locked",
         owners.len()
     ));
-    assert_eq!((looked_at, locked), (20, 2));
+    assert_eq!((checked, locked), (20, 2));
 
-    // The same for the links that reset a password: 5 for each account.
+    // The same for password reset links: five per account.
     for owner in &owners {
         for _ in 0..8 {
             assert!([202, 429].contains(&reset_from(&shop, "198.51.100.7", owner).await.status()));
@@ -263,7 +263,7 @@ async fn one_network_cannot_lock_the_accounts_of_strangers() {
 }
 
 #[tokio::test]
-async fn links_that_one_network_uses_are_limited() {
+async fn reset_links_tried_from_one_network_are_limited() {
     let shop = Shop::open().with_network_burst(4);
     let user = shop.enrol(ADA).await;
     let guess = OneTimeToken::create(user.id, &Ids::System);
@@ -285,7 +285,7 @@ async fn links_that_one_network_uses_are_limited() {
             (reset, json!({ "token": token, "new_password": NEW_PASSWORD })),
         ]
     };
-    // What can be no link is refused before anything is charged.
+    // A malformed link is rejected before an attempt is charged.
     for _ in 0..4 {
         for (operation, body) in bodies("no link") {
             assert_eq!(use_link("2001:db8:1:2::1", operation, &body).await.status(), 400);

@@ -1,8 +1,7 @@
-//! Identity under theft, floods, forgery, crashes and concurrency: what takes too many attempts for
-//! the tests of the tables.
+//! Identity under theft, floods, forgery, crashes and concurrency: properties that need more
+//! attempts than the `stores` tests make.
 #![allow(clippy::unwrap_used)]
 
-mod families;
 mod faults;
 mod flood;
 mod forged;
@@ -11,9 +10,10 @@ mod revocation;
 mod rng;
 mod rotation;
 mod server_keys;
+mod sessions;
 mod writers;
 
-/// What a test has counted: `cargo test -p tests --test identity -- --nocapture` shows it.
+/// Prints a test's counts: `cargo test -p tests --test identity -- --nocapture` shows them.
 #[expect(clippy::print_stdout, reason = "the numbers are part of what a test shows")]
 fn print(numbers: &str) {
     println!("{numbers}");

@@ -1,4 +1,4 @@
-//! Concurrent registrations of one address: one succeeds, and nothing of the others remains.
+//! Concurrent registrations of one address: one succeeds, and the others leave no records.
 
 use serde_json::Value;
 use shared::lambda::Invocation;
@@ -13,10 +13,10 @@ use users::domain::Email;
 
 use crate::{print, rng::Rng};
 
-const AT_ONCE: usize = 200;
-/// Repetitions with faults.
-const SPOILED_AT_ONCE: usize = 24;
-const SPOILED: u64 = 8;
+const CONCURRENT: usize = 200;
+/// Number of repetitions with injected faults.
+const CONCURRENT_WITH_FAULTS: usize = 24;
+const RUNS_WITH_FAULTS: u64 = 8;
 
 const SPELLINGS: [&str; 12] = [
     "jose@m\u{fc}nchen.de",
@@ -33,7 +33,7 @@ const SPELLINGS: [&str; 12] = [
     "jOsE@m\u{fc}nchen.DE",
 ];
 
-/// Registers all at once; the ids that were answered, and how often which status.
+/// Registers concurrently. Returns the ids, and how often each status was returned.
 async fn register(shop: &Shop, many: usize) -> (Vec<Value>, [usize; 3]) {
     let lambda = shop.lambda("register-user");
     let begin = |number| {
@@ -69,11 +69,11 @@ fn all_spellings_are_one_address() {
 }
 
 #[tokio::test]
-async fn two_hundred_registrations_of_one_address_at_once_make_one_account() {
+async fn concurrent_registrations_of_one_address_create_one_account() {
     let shop = Shop::crowded(1);
-    let (created, statuses) = register(&shop, AT_ONCE).await;
-    print(&format!("{AT_ONCE} registrations at once: [201, 409, 503] {statuses:?}"));
-    assert_eq!(statuses, [1, AT_ONCE - 1, 0]);
+    let (created, statuses) = register(&shop, CONCURRENT).await;
+    print(&format!("{CONCURRENT} registrations at once: [201, 409, 503] {statuses:?}"));
+    assert_eq!(statuses, [1, CONCURRENT - 1, 0]);
     shop.check_accounts();
     assert_eq!((shop.profiles().len(), shop.credentials().len()), (1, 1));
     assert_eq!(shop.profiles()[0]["user_id"]["S"], created[0]);
@@ -83,10 +83,10 @@ async fn two_hundred_registrations_of_one_address_at_once_make_one_account() {
 #[tokio::test]
 async fn concurrent_registrations_under_faults_create_at_most_one_account() {
     let mut all = [0; 3];
-    for seed in 0..SPOILED {
+    for seed in 0..RUNS_WITH_FAULTS {
         let shop = Shop::crowded(seed);
         let mut rng = Rng::new(seed);
-        for _ in 0..SPOILED_AT_ONCE {
+        for _ in 0..CONCURRENT_WITH_FAULTS {
             let fault = *rng.one(&[
                 Fault::Throttle,
                 Fault::LoseRequest,
@@ -94,9 +94,9 @@ async fn concurrent_registrations_under_faults_create_at_most_one_account() {
                 Fault::LoseResponse,
                 Fault::Conflict,
             ]);
-            shop.aws.fail(rng.within(0..3 * SPOILED_AT_ONCE), fault);
+            shop.aws.fail(rng.within(0..3 * CONCURRENT_WITH_FAULTS), fault);
         }
-        let (created, statuses) = register(&shop, SPOILED_AT_ONCE).await;
+        let (created, statuses) = register(&shop, CONCURRENT_WITH_FAULTS).await;
         shop.aws.heal();
         shop.check_accounts();
         let accounts = shop.profiles().len();
@@ -114,17 +114,17 @@ async fn concurrent_registrations_under_faults_create_at_most_one_account() {
         all = std::array::from_fn(|status| all[status] + statuses[status]);
     }
     print(&format!(
-        "{SPOILED} times {SPOILED_AT_ONCE} registrations at once with faults: [201, 409, 503] {all:?}"
+        "{RUNS_WITH_FAULTS} times {CONCURRENT_WITH_FAULTS} registrations at once with faults: [201, 409, 503] {all:?}"
     ));
     assert!(all.iter().all(|times| *times > 0), "{all:?}: this test shows nothing");
 }
 
 #[tokio::test]
-async fn a_registration_that_crashes_leaves_no_half_of_an_account() {
+async fn crashed_registration_leaves_no_partial_account() {
     for crash in 0..4 {
         for fault in [Fault::LoseRequest, Fault::LoseResponse] {
             let shop = Shop::open();
-            // Nothing that it asks for from then on arrives.
+            // All calls from this one on fail.
             shop.aws.fail(crash, fault);
             for later in 1..20 {
                 shop.aws.fail(crash + later, Fault::LoseRequest);

@@ -22,7 +22,7 @@ use crate::{print, rng::Rng};
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// How long the gateway keeps what the authorizer said.
+/// How long the gateway caches the authorizer's response.
 fn gateway_ttl() -> Duration {
     let authorizers = &template().resource("Api")["Properties"]["Auth"]["Authorizers"];
     let seconds = |name: &str| {
@@ -39,7 +39,7 @@ fn gateway_cache_and_authorizer_cache_together_last_a_minute() {
     assert!(gateway_ttl() + CACHE_TTL <= MINUTE);
 }
 
-/// The gateway before two instances of the authorizer.
+/// A gateway in front of two authorizer instances.
 struct Gateway {
     shop: Shop,
     authorizers: Vec<Shop>,
@@ -48,7 +48,7 @@ struct Gateway {
 }
 
 impl Gateway {
-    async fn lets_in(&mut self, token: &str) -> bool {
+    async fn accepts(&mut self, token: &str) -> bool {
         let now = self.shop.clock.now();
         if self.accepted.get(token).is_some_and(|at| now.since(*at) < gateway_ttl()) {
             return true;
@@ -62,7 +62,7 @@ impl Gateway {
     }
 }
 
-/// What a thief who has the private key makes of it: a new token for a session that is alive.
+/// A token that an attacker with the private key signs for an active session.
 fn forge(shop: &Shop, keys: &str, subject: &TokenSubject, session: SessionId) -> String {
     let keys = SigningKeys::parse(keys).unwrap();
     let claims = Claims::new(subject, session, &shop.users.issuer, &Ids::System, shop.clock.now());
@@ -74,8 +74,8 @@ async fn revoked_key_is_rejected_within_a_minute_and_clients_refresh() {
     let mut longest = Duration::ZERO;
     let mut refreshed = 0;
     for (seed, pause) in [0, 1, 7, 15, 29, 31].into_iter().enumerate() {
-        // Every other time only the thief's requests come in the first minute: no token of the new
-        // key makes an authorizer read the keys again.
+        // With every other seed, only the attacker sends requests in the first minute: then no
+        // token of the new key makes an authorizer reload the keys.
         let is_quiet = seed % 2 == 0;
         let shop = Shop::open();
         let user = shop.enrol(ADA).await;
@@ -97,7 +97,7 @@ async fn revoked_key_is_rejected_within_a_minute_and_clients_refresh() {
         }
         for _ in 0..pause {
             assert!(
-                gateway.lets_in(&forged[0]).await && gateway.lets_in(&session.access_token).await
+                gateway.accepts(&forged[0]).await && gateway.accepts(&session.access_token).await
             );
             shop.clock.advance(SECOND);
         }
@@ -110,12 +110,12 @@ async fn revoked_key_is_rejected_within_a_minute_and_clients_refresh() {
                 forged.push(forge(&shop, &stolen, &subject, session.id()));
             }
             for token in &forged {
-                if gateway.lets_in(token).await {
+                if gateway.accepts(token).await {
                     longest = longest.max(shop.clock.now().since(at));
                 }
             }
             let is_there = second >= 60 || !is_quiet;
-            if is_there && !gateway.lets_in(&session.access_token).await {
+            if is_there && !gateway.accepts(&session.access_token).await {
                 assert!(
                     is_quiet || shop.clock.now().since(at) < MINUTE,
                     "a client with a token of the new key is refused"
@@ -127,7 +127,7 @@ async fn revoked_key_is_rejected_within_a_minute_and_clients_refresh() {
             }
             shop.clock.advance(SECOND);
         }
-        assert!(gateway.lets_in(&session.access_token).await);
+        assert!(gateway.accepts(&session.access_token).await);
     }
     print(&format!(
         "a revoked key is accepted for {longest:?} at most; clients refreshed {refreshed} times in 6 runs"

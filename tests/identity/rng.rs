@@ -1,4 +1,4 @@
-//! Chance that comes again: the same seed throws the same.
+//! Seeded random numbers: one seed always gives the same sequence.
 
 use std::{ops::Range, time::Duration};
 
@@ -19,13 +19,13 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
-    /// One of `range`.
+    /// A random element of `range`.
     pub fn within(&mut self, range: Range<usize>) -> usize {
         let width = (range.end - range.start) as u64;
         range.start + usize::try_from(self.next() % width).unwrap()
     }
 
-    /// Whether something happens that happens `percent` times in a hundred.
+    /// True in `percent` of 100 cases.
     pub fn chance(&mut self, percent: usize) -> bool {
         self.within(0..100) < percent
     }

@@ -1,4 +1,4 @@
-//! Keys rotate while users log in, refresh and are authorized: no request fails.
+//! Keys rotate while users log in, refresh and send requests: no request fails.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -13,7 +13,7 @@ use users::tokens::signing_keys::RELOAD_LIMIT;
 
 use crate::{print, rng::Rng};
 
-/// Instances of the functions, each with its own copy of the keys.
+/// Instances of the functions, each with its own cache of the keys.
 const INSTANCES: usize = 3;
 const STEP: Duration = Duration::from_secs(2);
 
@@ -22,7 +22,7 @@ struct Crowd {
     instances: Vec<Shop>,
     rng: Rng,
     session: Session,
-    /// Access tokens that are still good, with the time at which each was given out.
+    /// Access tokens that are still valid, each with its time of issue.
     tokens: VecDeque<(shared::clock::Timestamp, String)>,
     signers: BTreeSet<String>,
     asked: u32,
@@ -48,7 +48,7 @@ impl Crowd {
         }
     }
 
-    /// Two seconds of traffic: a refresh, some authorizations, occasionally a login, and a new
+    /// Two seconds of traffic: a refresh, some authorizations, occasionally a login, and a cold
     /// instance.
     async fn step(&mut self, number: usize) {
         self.shop.clock.advance(STEP);
@@ -71,8 +71,8 @@ impl Crowd {
         self.signers.insert(self.session.access_token.split('.').next().unwrap().to_owned());
         self.tokens.push_back((now, self.session.access_token.clone()));
         self.tokens.retain(|(from, _)| now.since(*from) < Duration::from_secs(899));
-        // The newest token, and one of those that are still good, maybe of a login before: sessions
-        // go on side by side.
+        // The newest token and a random valid one, perhaps from an earlier login: sessions are
+        // concurrent.
         for position in [self.tokens.len() - 1, self.rng.within(0..self.tokens.len())] {
             self.asked += 1;
             let instance = self.rng.within(0..INSTANCES);
@@ -110,7 +110,7 @@ async fn key_rotation_under_load_fails_no_request() {
 }
 
 #[tokio::test]
-async fn nor_do_two_rotations_in_a_hurry_with_made_up_keys_before_them() {
+async fn two_quick_rotations_after_unknown_keys_fail_no_request() {
     let foreign = Shop::new();
     foreign.rotate_signing_key().await;
     let stranger = foreign.enrol(ADA).await;
@@ -143,14 +143,14 @@ async fn nor_do_two_rotations_in_a_hurry_with_made_up_keys_before_them() {
 }
 
 #[tokio::test]
-async fn a_flood_of_made_up_keys_keeps_a_new_key_out_for_half_a_minute_at_most() {
+async fn flood_of_unknown_keys_delays_a_new_key_by_at_most_30_seconds() {
     let foreign = Shop::new();
     foreign.rotate_signing_key().await;
     let stranger = foreign.enrol(ADA).await;
     let made_up = foreign.enter(stranger.id).await.access_token;
 
     let (mut longest, mut reads) = (0, 0);
-    // Wherever in the half minute between two reads the rotation falls.
+    // The rotation happens at any time in the 30 seconds between two reads.
     for pause in [0, 1, 2, 15, 29] {
         let (kept_out, read) = flooded(&made_up, 60 + pause).await;
         longest = longest.max(kept_out);
@@ -163,8 +163,8 @@ async fn a_flood_of_made_up_keys_keeps_a_new_key_out_for_half_a_minute_at_most()
     assert!(reads <= 4, "{reads}");
 }
 
-/// For how many seconds a new key is kept out at an instance that sees a made-up one each second,
-/// and how often the secret is read then.
+/// Sends an instance one invented key id per second. Returns for how many seconds it rejects a new
+/// key, and how often it reads the secret.
 async fn flooded(made_up: &str, before: usize) -> (u64, usize) {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
@@ -180,7 +180,7 @@ async fn flooded(made_up: &str, before: usize) -> (u64, usize) {
     let (mut kept_out, mut reads) = (0, 0);
     for _ in 0..90 {
         shop.clock.advance(second);
-        assert!(gate.authorize(&old).await.answer.is_ok(), "nobody who is in is logged out");
+        assert!(gate.authorize(&old).await.answer.is_ok(), "a valid token remains valid");
         let flooded = gate.authorize(made_up).await;
         reads += flooded.calls.iter().filter(|call| call.service == "secretsmanager").count();
         kept_out += u64::from(gate.authorize(&new).await.answer.is_err());

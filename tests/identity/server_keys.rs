@@ -1,5 +1,5 @@
-//! The secret `users-key` rotates while people come back: tokens, links and cursors of the previous
-//! key go on working.
+//! The secret `users-key` rotates while users return: tokens, links and cursors of the previous key
+//! remain valid.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ use crate::{print, rng::Rng};
 const MILLISECOND: Duration = Duration::from_millis(1);
 const STEP: Duration = Duration::from_secs(20);
 
-/// A shop with three instances of each function, and a customer who is logged in.
-struct World {
+/// A shop with three instances of each function, and a logged-in customer.
+struct ServerKeyFixture {
     shop: Shop,
     instances: Vec<Shop>,
     rng: Rng,
@@ -27,8 +27,8 @@ struct World {
     exchanges: usize,
 }
 
-impl World {
-    /// One of the instances, which now and then is new.
+impl ServerKeyFixture {
+    /// One of the instances; occasionally a cold one.
     fn instance(&mut self) -> Shop {
         let number = self.rng.within(0..self.instances.len());
         if self.rng.chance(5) {
@@ -37,7 +37,8 @@ impl World {
         self.instances[number].clone()
     }
 
-    /// Exchanges the refresh token at one instance and, as if the answer was lost, at another one.
+    /// Exchanges the refresh token at one instance, and again at another one, as if the response
+    /// was lost.
     async fn exchange(&mut self, pause: Duration) {
         let shown = self.session.refresh_token.clone();
         let mut answers = Vec::new();
@@ -61,21 +62,21 @@ async fn server_key_rotation_invalidates_no_session_device_link_or_cursor() {
     let user = shop.enrol(ADA).await;
     let admin = shop.admin("grace@example.com").await;
     let session = shop.log_in(ADA).await;
-    let mut world = World {
+    let mut fixture = ServerKeyFixture {
         instances: vec![shop.cold(), shop.cold(), shop.cold()],
         shop,
         rng: Rng::new(1),
         session,
         exchanges: 0,
     };
-    let shop = world.shop.clone();
+    let shop = fixture.shop.clone();
     let mut device =
         shop.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
     for rotation in 0..3 {
-        // Each instance has its copy of the key.
-        for instance in &world.instances {
-            world.session =
-                Session::of(&instance.refresh(&world.session.refresh_token).await).unwrap();
+        // Each instance caches the key.
+        for instance in &fixture.instances {
+            fixture.session =
+                Session::of(&instance.refresh(&fixture.session.refresh_token).await).unwrap();
         }
         let idle = shop.enter(user.id).await;
         let page = shop.call("list-users", admin.request(events::get("/users?limit=1"))).await;
@@ -92,14 +93,14 @@ async fn server_key_rotation_invalidates_no_session_device_link_or_cursor() {
         }
         let takes_effect = shop.clock.now().plus(KEY_ACTIVATION_DELAY);
         while shop.clock.now().plus(STEP) < takes_effect {
-            world.exchange(STEP / 10).await;
+            fixture.exchange(STEP / 10).await;
             shop.clock.advance(STEP - STEP / 5);
         }
-        // The new key begins to make between an exchange and its repetition.
+        // The new key takes effect between an exchange and its repetition.
         shop.clock.advance(takes_effect.since(shop.clock.now()) - MILLISECOND);
-        world.exchange(MILLISECOND).await;
+        fixture.exchange(MILLISECOND).await;
         for _ in 0..50 {
-            world.exchange(STEP / 10).await;
+            fixture.exchange(STEP / 10).await;
             shop.clock.advance(STEP);
         }
 
@@ -109,7 +110,7 @@ async fn server_key_rotation_invalidates_no_session_device_link_or_cursor() {
             {}
         };
         strangers().await;
-        let known = world.instance().login_from("192.0.2.1", Some(&device), ADA, PASSWORD).await;
+        let known = fixture.instance().login_from("192.0.2.1", Some(&device), ADA, PASSWORD).await;
         let replaced = known.header("x-device-token");
         assert_eq!(
             (known.status(), replaced.is_some()),
@@ -117,22 +118,22 @@ async fn server_key_rotation_invalidates_no_session_device_link_or_cursor() {
             "the device is known, and gets a token of the new key"
         );
         device = replaced.unwrap();
-        let again = world.instance().login_from("192.0.2.1", Some(&device), ADA, PASSWORD).await;
+        let again = fixture.instance().login_from("192.0.2.1", Some(&device), ADA, PASSWORD).await;
         assert_eq!((again.status(), again.header("x-device-token")), (200, None));
         let path = format!("/users?limit=1&cursor={cursor}");
         assert_eq!(
-            world.instance().call("list-users", admin.request(events::get(&path))).await.status(),
+            fixture.instance().call("list-users", admin.request(events::get(&path))).await.status(),
             200
         );
-        assert!(Session::of(&world.instance().refresh(&idle.refresh_token).await).is_some());
+        assert!(Session::of(&fixture.instance().refresh(&idle.refresh_token).await).is_some());
         assert_eq!(shop.unseal(&sealed, user.id).await, shop.reset_token(user.id).await);
         shop.clock.advance(Duration::from_secs(24 * 3600));
     }
     print(&format!(
-        "three rotations of the server key: {} exchanges, each repeated, and nobody is logged out",
-        world.exchanges
+        "three rotations of the server key: {} exchanges, each repeated, and no session ended",
+        fixture.exchanges
     ));
-    assert!(world.exchanges > 500, "{}", world.exchanges);
+    assert!(fixture.exchanges > 500, "{}", fixture.exchanges);
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! Many writers of one profile, each of whom starts from what they have read: no change is lost.
+//! Concurrent updates of one profile, each based on a version that was read earlier: no update is
+//! lost.
 
 use std::time::Duration;
 
@@ -11,12 +12,12 @@ const WRITERS: u64 = 50;
 const UPDATES: u64 = 20;
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_changes_by_fifty_writers_are_all_made() {
+async fn thousand_changes_by_fifty_writers_are_all_applied() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let session = shop.enter(user.id).await;
     assert_eq!(shop.edit(&session, &json!({ "full_name": "Number 0" })).await.status(), 200);
-    // Calls take their time, so that writers get in each other's way.
+    // Calls take time, so that the writers conflict.
     shop.aws.take_time(Duration::from_millis(5));
 
     let write = |number: u64| {
@@ -49,7 +50,7 @@ async fn a_thousand_changes_by_fifty_writers_are_all_made() {
                     }
                     412 => {
                         let current = changed.header("etag").unwrap();
-                        assert_ne!(current, tag, "somebody else was quicker");
+                        assert_ne!(current, tag, "the version is outdated");
                         refused += 1;
                         failures += 1;
                     }
@@ -80,6 +81,6 @@ async fn a_thousand_changes_by_fifty_writers_are_all_made() {
         (WRITERS * UPDATES, format!("Number {}", WRITERS * UPDATES))
     );
     assert_eq!(changed.version, 2 + WRITERS * UPDATES);
-    assert!(refused > 100, "{refused}: nobody got in anybody's way, which shows nothing");
+    assert!(refused > 100, "{refused}: too few conflicts to prove anything");
     shop.check_accounts();
 }

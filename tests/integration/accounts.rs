@@ -1,5 +1,4 @@
-//! Accounts from the first mail to the last trace: what their owners, and admins, can do with them
-//! over HTTP.
+//! Accounts from registration to deletion, over HTTP: operations of their owners and of admins.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +8,7 @@ use serde_json::{Value, json};
 use crate::shop::{Answer, PASSWORD, Person, Shop, unique, until};
 
 #[tokio::test]
-async fn an_address_is_verified_and_moved_by_the_links_that_are_mailed() {
+async fn mailed_links_verify_and_change_the_address() {
     let shop = Shop::open().await;
     let person = shop.unverified_customer().await;
     let me = person.get("/users/me").await;
@@ -41,8 +40,7 @@ async fn an_address_is_verified_and_moved_by_the_links_that_are_mailed() {
     assert_eq!(shop.try_login(&person.email, PASSWORD).await.problem(401), "invalid_credentials");
     let moved = shop.log_in(&new).await;
     assert_eq!(moved.get("/users/me").await.expect(200)["full_name"], "Ada King");
-    // The address before is reserved while the link that was mailed there can return the login to
-    // it.
+    // The previous address is reserved while its link can still restore the login.
     assert_eq!(shop.register(&person.email).await.problem(409), "email_taken");
     let withdraw = shop.link_mailed_to(&person.email, "withdraw-email-change").await;
     shop.visitor()
@@ -57,7 +55,7 @@ async fn an_address_is_verified_and_moved_by_the_links_that_are_mailed() {
 }
 
 #[tokio::test]
-async fn a_forgotten_password_is_replaced_and_every_session_ends() {
+async fn password_reset_ends_every_session() {
     let shop = Shop::open().await;
     let email = format!("{}@example.com", unique("forgetful"));
     shop.register(&email).await.expect(201);
@@ -96,7 +94,7 @@ async fn refresh_continues_a_session_and_reuse_ends_it() {
     shop.register(&email).await.expect(201);
     let first = shop.try_login(&email, PASSWORD).await.expect(200);
     let second = shop.refresh(&first["refresh_token"]).await.expect(200);
-    // The answer may have been lost: the same again.
+    // The response may have been lost: a repetition gets the same response.
     assert_eq!(
         shop.refresh(&first["refresh_token"]).await.expect(200)["refresh_token"],
         second["refresh_token"]
@@ -115,7 +113,7 @@ async fn refresh_continues_a_session_and_reuse_ends_it() {
 }
 
 #[tokio::test]
-async fn a_new_password_ends_all_sessions_but_the_one_that_set_it() {
+async fn password_change_ends_all_other_sessions() {
     let shop = Shop::open().await;
     let email = format!("{}@example.com", unique("careful"));
     shop.register(&email).await.expect(201);
@@ -230,12 +228,12 @@ async fn deleted_account_leaves_no_data() {
         }
         found
     };
-    // The open order needs them until it is over.
+    // The open order needs the personal data until it has ended.
     let only_the_open_one =
         |found: &Vec<(&str, String)>| found.iter().all(|(_, pk)| *pk == format!("ORDER#{open}"));
     until("settled records forget them", traces, only_the_open_one).await;
     assert_eq!(traces().await.len(), 1);
-    // It is paid for no more, and ends.
+    // The order is no longer paid for, and expires.
     shop.expire(&open).await;
     until("the last record forgets them", traces, Vec::is_empty).await;
     let notifications = || async {
@@ -246,7 +244,7 @@ async fn deleted_account_leaves_no_data() {
             .count()
     };
     assert!(notifications().await <= 1, "at most that the open order is over");
-    // The address is free, and its next owner has nothing of the one before.
+    // The address is free, and its next owner gets none of the earlier data.
     shop.register(&email).await.expect(201);
     let next = shop.log_in(&email).await;
     assert_ne!(next.id, person.id);
@@ -254,7 +252,7 @@ async fn deleted_account_leaves_no_data() {
 }
 
 #[tokio::test]
-async fn rate_limit_blocks_guessing_and_not_the_owner() {
+async fn rate_limit_blocks_guessing_but_not_the_owner() {
     let shop = Shop::open().await;
     let email = format!("{}@example.com", unique("besieged"));
     shop.register(&email).await.expect(201);
@@ -289,7 +287,8 @@ impl Shop {
         self.visitor().post("/users/token/refresh", &json!({ "refresh_token": token })).await
     }
 
-    /// The token of the newest link to a page that was mailed to this address, as soon as it was.
+    /// The token of the newest link to a page in the mails to this address. Waits until there is
+    /// one.
     pub async fn link_mailed_to(&self, email: &str, page: &str) -> String {
         let start = format!("/{page}#token=");
         let token = |mail: &Value| {
@@ -302,8 +301,8 @@ impl Shop {
                     .collect::<String>(),
             )
         };
-        let look = || async { self.mails_to(email).await.iter().rev().find_map(token) };
-        until(&format!("a link to {page} is mailed"), look, Option::is_some).await.unwrap()
+        let read = || async { self.mails_to(email).await.iter().rev().find_map(token) };
+        until(&format!("a link to {page} is mailed"), read, Option::is_some).await.unwrap()
     }
 
     async fn subjects(&self, email: &str) -> Vec<String> {

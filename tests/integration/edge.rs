@@ -1,4 +1,4 @@
-//! What holds for every route: who may use it, what a repeated request gets, what bad input gets.
+//! Properties of every route: authorization, idempotent replays, and rejection of bad input.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
@@ -20,7 +20,7 @@ const PUBLIC: [&str; 14] = [
     "GET /products",
     "GET /products/{product_id}",
     "GET /inventory/{product_id}",
-    // It asks for the provider's signature instead.
+    // Requires the provider's signature instead.
     "POST /webhooks/payments/{provider}",
     "GET /health",
     "GET /health/{service}",
@@ -48,7 +48,7 @@ fn with_ids(path: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_route_that_is_not_public_answers_401_without_a_token() {
+async fn protected_routes_answer_401_without_a_token() {
     let shop = Shop::open().await;
     let routes = routes();
     assert!(routes.len() > 15, "the template's routes were not found");
@@ -65,13 +65,13 @@ async fn every_route_that_is_not_public_answers_401_without_a_token() {
 }
 
 #[tokio::test]
-async fn a_route_that_does_not_exist_is_a_problem_too() {
+async fn unknown_route_is_a_problem_document() {
     let shop = Shop::open().await;
     assert_eq!(shop.visitor().get("/no-such-thing").await.problem(404), "route_not_found");
     assert_eq!(shop.visitor().get("/ordersXYZ").await.problem(404), "route_not_found");
 }
 
-/// What is public is asked without a token, everything else with an admin's.
+/// Public routes are called without a token, all others with an admin's.
 #[tokio::test]
 async fn head_answers_as_get_and_other_methods_are_405() {
     let shop = Shop::open().await;
@@ -104,8 +104,8 @@ async fn bad_input_gets_a_problem_and_writes_nothing() {
     let line = |quantity: &str| {
         format!(r#"{{"items":[{{"product_id":"{product}","quantity":{quantity}}}]}}"#)
     };
-    // Tests of the edge try every rule; these are what a gateway might change on their way, and one
-    // of each kind.
+    // The `edge` tests cover every rule. These inputs are one of each kind, and those that a
+    // gateway could change in transit.
     let bodies: [(String, u16, &str); 6] = [
         (String::new(), 400, "body_required"),
         (
@@ -172,7 +172,7 @@ async fn bad_input_gets_a_problem_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn text_arrives_as_people_write_it() {
+async fn text_is_stored_as_written() {
     let (shop, sku) = (Shop::open().await, unique("lamp / a"));
     let admin = shop.admin().await;
     let (name, described) = (
@@ -286,7 +286,7 @@ async fn repeated_key_returns_the_first_answer_byte_for_byte() {
     };
     same(&repeat(body.clone()).await);
 
-    // The price changes: nothing that was ordered does.
+    // A price change does not affect existing orders.
     let change = shop
         .dynamodb
         .update_item()
@@ -317,7 +317,7 @@ async fn repeated_key_returns_the_first_answer_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn copies_of_one_order_sent_at_once_place_it_once() {
+async fn concurrent_copies_of_an_order_place_it_once() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(100, 10).await);
     let body = json!({ "items": [{ "product_id": product, "quantity": 1 }] });
@@ -340,7 +340,7 @@ async fn copies_of_one_order_sent_at_once_place_it_once() {
 }
 
 #[tokio::test]
-async fn lists_are_read_page_by_page() {
+async fn lists_are_paginated() {
     let shop = Shop::open().await;
     let (buyer, stranger, product) =
         (shop.customer().await, shop.customer().await, shop.product(100, 10).await);
@@ -377,7 +377,7 @@ async fn lists_are_read_page_by_page() {
 }
 
 #[tokio::test]
-async fn every_answer_carries_its_request_id_and_security_headers() {
+async fn every_response_has_a_request_id_and_security_headers() {
     let shop = Shop::open().await;
     let answer =
         shop.visitor().send(Method::GET, "/products", None, &[("x-request-id", "my-own-id")]).await;
@@ -385,9 +385,9 @@ async fn every_answer_carries_its_request_id_and_security_headers() {
     assert_eq!(answer.header("x-request-id"), "my-own-id");
     assert!(!answer.header("x-process-time").is_empty());
     assert_eq!(answer.header("x-content-type-options"), "nosniff");
-    let odd = shop
+    let unsafe_id = shop
         .visitor()
         .send(Method::GET, "/products", None, &[("x-request-id", "a b<script>")])
         .await;
-    assert_ne!(odd.header("x-request-id"), "a b<script>");
+    assert_ne!(unsafe_id.header("x-request-id"), "a b<script>");
 }

@@ -1,4 +1,4 @@
-//! Whether the shop says so when a part of it is gone.
+//! The health check reports a missing part of the shop.
 
 use aws_sdk_dynamodb::types::{GlobalSecondaryIndex, GlobalSecondaryIndexDescription};
 

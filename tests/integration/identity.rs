@@ -1,5 +1,5 @@
-//! Tokens at the gateway: what the authorizer lets in, for how long, and that its cached answers
-//! cannot be stretched.
+//! Tokens at the gateway: which tokens the authorizer accepts, for how long, and the limits of its
+//! cached responses.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use crate::shop::{PASSWORD, Person, Shop, unique, until};
 
 #[tokio::test]
-async fn registration_login_and_profile_fit_together() {
+async fn registered_user_logs_in_and_reads_the_profile() {
     let shop = Shop::open().await;
     let email = format!("{}@Example.COM", unique("Grace"));
     let registered = shop.register(&email).await;
@@ -22,7 +22,7 @@ async fn registration_login_and_profile_fit_together() {
 }
 
 #[tokio::test]
-async fn wrong_password_and_unknown_address_look_alike() {
+async fn wrong_password_and_unknown_address_get_the_same_response() {
     let shop = Shop::open().await;
     let email = format!("{}@example.com", unique("known"));
     shop.register(&email).await.expect(201);
@@ -46,11 +46,11 @@ async fn wrong_password_and_unknown_address_look_alike() {
 }
 
 #[tokio::test]
-async fn an_allow_for_one_route_is_good_for_another_and_a_forged_token_for_none() {
+async fn cached_policy_covers_every_route_and_forged_tokens_none() {
     let shop = Shop::open().await;
     let person = shop.customer().await;
-    // Within 30 seconds the gateway answers from its cache: the policy must cover every route of
-    // the stage.
+    // For 30 seconds the gateway answers from its cache: the policy must cover every route of the
+    // stage.
     for path in ["/users/me", "/orders", "/notifications", "/users/me"] {
         person.get(path).await.expect(200);
     }
@@ -71,7 +71,7 @@ async fn an_allow_for_one_route_is_good_for_another_and_a_forged_token_for_none(
 }
 
 #[tokio::test]
-async fn an_expired_token_is_refused_even_while_the_gateway_still_has_it_cached() {
+async fn expired_token_is_rejected_while_the_gateway_caches_it() {
     let shop = Shop::open().await;
     let person = shop.customer().await;
     let short = Person { token: Some(shop.signed_for(&person, 4).await), ..person.clone() };
@@ -84,7 +84,7 @@ async fn an_expired_token_is_refused_even_while_the_gateway_still_has_it_cached(
 }
 
 #[tokio::test]
-async fn disabled_user_is_rejected_within_half_a_minute() {
+async fn disabled_user_is_rejected_within_30_seconds() {
     let shop = Shop::open().await;
     let person = shop.customer().await;
     person.get("/users/me").await.expect(200);
@@ -99,8 +99,8 @@ async fn disabled_user_is_rejected_within_half_a_minute() {
         .send()
         .await
         .unwrap();
-    // The gateway may keep the answer of the authorizer for 30 seconds, the emulator a little
-    // longer.
+    // The gateway may cache the authorizer's response for 30 seconds; the emulator keeps it
+    // slightly longer.
     let begun = std::time::Instant::now();
     let mut ticks = tokio::time::interval(Duration::from_millis(500));
     loop {

@@ -1,4 +1,4 @@
-//! Many buyers at once.
+//! Many concurrent buyers.
 
 use std::time::Instant;
 
@@ -8,10 +8,10 @@ const ORDERS: usize = 200;
 const CLIENTS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_orders_by_eight_clients_all_end_and_add_up() {
+async fn two_hundred_concurrent_orders_settle_and_reconcile() {
     let shop = std::sync::Arc::new(Shop::alone().await);
-    // One product that lasts and one that does not: some orders must fail, and none may be sold
-    // twice.
+    // One product with enough stock and one without: some orders must fail, and none may be
+    // oversold.
     let (plenty, scarce) = (shop.product(500, 1000).await, shop.product(500, 20).await);
     let begun = Instant::now();
     let clients: Vec<_> = (0..CLIENTS)
@@ -26,9 +26,9 @@ async fn two_hundred_orders_by_eight_clients_all_end_and_add_up() {
                 }
                 let mut ends = Vec::new();
                 for order in orders {
-                    let look = || buyer.read_order(&order);
+                    let read = || buyer.read_order(&order);
                     let end =
-                        until(&format!("{order} ends"), look, |order| order["status"] != "pending")
+                        until(&format!("{order} ends"), read, |order| order["status"] != "pending")
                             .await;
                     ends.push((
                         order,
@@ -73,8 +73,8 @@ async fn two_hundred_orders_by_eight_clients_all_end_and_add_up() {
     eprintln!("{ORDERS} orders by {CLIENTS} clients: all ended within {elapsed:?}");
 }
 
-/// A limited stock, and four times as many concurrent buyers, each with an account of their own.
-async fn sells_what_there_is_and_no_more(shards: u32) {
+/// A limited stock and four times as many concurrent buyers, each with a separate account.
+async fn sells_exactly_the_stock(shards: u32) {
     let shop = Shop::alone().await;
     let (product, buyers) = (shop.product_in_shards(500, 50, shards).await, shop.crowd(200).await);
     let orders = shop.sell_to_all(&buyers, &product, "tok_ok").await;
@@ -96,11 +96,11 @@ async fn sells_what_there_is_and_no_more(shards: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_buyers_get_the_fifty_pieces_that_there_are() {
-    sells_what_there_is_and_no_more(1).await;
+async fn fifty_pieces_are_sold_once_to_two_hundred_buyers() {
+    sells_exactly_the_stock(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_buyers_get_the_fifty_pieces_of_a_divided_stock() {
-    sells_what_there_is_and_no_more(8).await;
+async fn fifty_pieces_of_sharded_stock_are_sold_once_to_two_hundred_buyers() {
+    sells_exactly_the_stock(8).await;
 }

@@ -1,33 +1,33 @@
-//! Messages and changes that never arrive: the record is the truth, and asking again brings
-//! everything back.
+//! Lost messages and changes: the stored records are authoritative, and retries complete every
+//! order.
 
 use std::time::{Duration, Instant};
 
 use aws_sdk_lambda::types::EventSourceMappingConfiguration;
 
-use crate::shop::{Books, Shop, until};
+use crate::shop::{ProviderRecords, Shop, until};
 
-/// Every queue between the services, with a story that uses it.
-const QUEUES: [(&str, Story); 8] = [
-    ("reserve-stock", Story::Paid),
-    ("charge-payment", Story::Paid),
-    ("commit-stock", Story::Paid),
-    ("order-events", Story::Paid),
-    ("open-payment", Story::PaidLater),
-    ("cancel-payment", Story::OutOfTime),
-    ("release-stock", Story::OutOfTime),
-    ("refund-payment", Story::OutOfTimeAfterCapture),
+/// Every queue between the services, with a scenario that uses it.
+const QUEUES: [(&str, Scenario); 8] = [
+    ("reserve-stock", Scenario::Paid),
+    ("charge-payment", Scenario::Paid),
+    ("commit-stock", Scenario::Paid),
+    ("order-events", Scenario::Paid),
+    ("open-payment", Scenario::PaidLater),
+    ("cancel-payment", Scenario::Expired),
+    ("release-stock", Scenario::Expired),
+    ("refund-payment", Scenario::ExpiredAfterCapture),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Story {
+enum Scenario {
     Paid,
     PaidLater,
-    OutOfTime,
-    OutOfTimeAfterCapture,
+    Expired,
+    ExpiredAfterCapture,
 }
 
-/// The mappings that feed an operation.
+/// The event source mappings of an operation.
 async fn mappings(shop: &Shop, operation: &str) -> Vec<EventSourceMappingConfiguration> {
     let call = shop
         .lambda
@@ -49,23 +49,23 @@ async fn feed(shop: &Shop, operation: &str, enabled: bool) {
             .unwrap();
     }
     let state = if enabled { "Enabled" } else { "Disabled" };
-    let look = || async {
+    let read = || async {
         mappings(shop, operation)
             .await
             .iter()
             .all(|mapping| mapping.state.as_deref() == Some(state))
     };
-    until(&format!("{operation} is {state}"), look, |done| *done).await;
+    until(&format!("{operation} is {state}"), read, |done| *done).await;
 }
 
 fn consumer(queue: &str) -> &str {
     if queue == "order-events" { "advance-order" } else { queue }
 }
 
-/// Takes one message out of a queue for good; its type.
+/// Removes one message from a queue and returns its type.
 async fn lose_one(shop: &Shop, queue: &str, order: &str) -> String {
     let url = shop.queue_url(queue).await;
-    let look = || async {
+    let read = || async {
         let received = shop
             .sqs
             .receive_message()
@@ -90,79 +90,87 @@ async fn lose_one(shop: &Shop, queue: &str, order: &str) -> String {
         let body: serde_json::Value = serde_json::from_str(&message.body.unwrap()).unwrap();
         Some(body["type"].as_str().unwrap().to_owned())
     };
-    until(&format!("a message for {order} is in {queue}"), look, Option::is_some).await.unwrap()
+    until(&format!("a message for {order} is in {queue}"), read, Option::is_some).await.unwrap()
 }
 
 #[tokio::test]
-async fn each_kind_of_message_may_be_lost_once_and_the_order_still_settles() {
+async fn order_settles_after_the_loss_of_each_kind_of_message() {
     let shop = Shop::alone().await;
     let buyer = shop.customer().await;
-    for (queue, story) in QUEUES {
+    for (queue, scenario) in QUEUES {
         let product = shop.product(300, 5).await;
         feed(&shop, consumer(queue), false).await;
         let order = buyer
             .order(
                 &product,
                 1,
-                (story == Story::Paid || story == Story::OutOfTimeAfterCapture).then_some("tok_ok"),
+                (scenario == Scenario::Paid || scenario == Scenario::ExpiredAfterCapture)
+                    .then_some("tok_ok"),
             )
             .await;
-        match story {
-            Story::Paid | Story::PaidLater => {}
-            Story::OutOfTime => {
+        match scenario {
+            Scenario::Paid | Scenario::PaidLater => {}
+            Scenario::Expired => {
                 buyer.order_at_step(&order, "awaiting_payment").await;
                 shop.expire(&order).await;
                 shop.sweep().await;
             }
-            Story::OutOfTimeAfterCapture => {
+            Scenario::ExpiredAfterCapture => {
                 abandon_after_capture(&shop, &buyer, &order).await;
             }
         }
         let lost = lose_one(&shop, queue, &order).await;
         feed(&shop, consumer(queue), true).await;
-        let wanted =
-            if matches!(story, Story::Paid | Story::PaidLater) { "confirmed" } else { "cancelled" };
-        let look = || async {
+        let wanted = if matches!(scenario, Scenario::Paid | Scenario::PaidLater) {
+            "confirmed"
+        } else {
+            "cancelled"
+        };
+        let read = || async {
             shop.sweep().await;
-            if story == Story::PaidLater {
+            if scenario == Scenario::PaidLater {
                 buyer.pay(&order, "tok_ok").await;
             }
             buyer.read_order(&order).await
         };
-        until(&format!("{order} is {wanted} although a {lost} was lost"), look, |order| {
+        until(&format!("{order} is {wanted} although a {lost} was lost"), read, |order| {
             order["status"] == wanted
         })
         .await;
-        let (stock, books) = match wanted {
-            "confirmed" => ((4, 4, 0), Books { charges: 1, charged: 300, refunded: 0 }),
-            _ if story == Story::OutOfTime => ((5, 5, 0), Books::default()),
-            _ => ((5, 5, 0), Books { charges: 1, charged: 300, refunded: 300 }),
+        let (stock, provider_records) = match wanted {
+            "confirmed" => ((4, 4, 0), ProviderRecords { charges: 1, charged: 300, refunded: 0 }),
+            _ if scenario == Scenario::Expired => ((5, 5, 0), ProviderRecords::default()),
+            _ => ((5, 5, 0), ProviderRecords { charges: 1, charged: 300, refunded: 300 }),
         };
-        let look = || async {
+        let read = || async {
             shop.sweep().await;
-            (shop.stock(&product).await, shop.books(&order).await)
+            (shop.stock(&product).await, shop.provider_records(&order).await)
         };
-        until(&format!("stock and books agree although a {lost} was lost"), look, |seen| {
-            *seen == (stock, Books { ..books })
+        until(&format!("stock and charges agree although a {lost} was lost"), read, |seen| {
+            *seen == (stock, ProviderRecords { ..provider_records })
         })
         .await;
-        // An order that was confirmed before its state was reset sends both mails, and the one
+        // An order that was confirmed before its state was reset sends both mails, and the mail
         // about the refund.
-        let told = if story == Story::OutOfTimeAfterCapture { 3 } else { 1 };
+        let mail_count = if scenario == Scenario::ExpiredAfterCapture { 3 } else { 1 };
         until(
             "each mail was sent once",
             || shop.mails(&buyer.email, &order),
-            |mails| mails.len() == told,
+            |mails| mails.len() == mail_count,
         )
         .await;
     }
 }
 
-/// Lets the charge succeed while the order does not receive the event, and the payment deadline
-/// pass meanwhile.
+/// Lets the charge succeed without its event reaching the order, and the payment deadline pass.
 async fn abandon_after_capture(shop: &Shop, buyer: &crate::shop::Person, order: &str) {
-    until("the charge is captured", || shop.books(order), |books| books.charges == 1).await;
-    // Confirmed by now, or soon: the order is reset to the state before the event.
+    until(
+        "the charge is captured",
+        || shop.provider_records(order),
+        |provider_records| provider_records.charges == 1,
+    )
+    .await;
+    // Waits for the confirmation, then resets the order to the state before the event.
     buyer.order_with_status(order, "confirmed").await;
     use aws_sdk_dynamodb::types::AttributeValue::{N, S};
     let key = format!("ORDER#{order}");
@@ -196,7 +204,7 @@ async fn abandon_after_capture(shop: &Shop, buyer: &crate::shop::Person, order: 
 async fn stopped_stream_delays_orders_and_loses_none() {
     let shop = Shop::alone().await;
     let product = shop.product(300, 200).await;
-    // A buyer has at most five unpaid orders: each of these has a buyer of its own.
+    // A buyer has at most five unpaid orders, so each of these has a separate buyer.
     let buyers = shop.crowd(50).await;
     let (mut next, mut orders) = (buyers.iter(), Vec::new());
     let begun = Instant::now();
@@ -210,8 +218,7 @@ async fn stopped_stream_delays_orders_and_loses_none() {
         for buyer in next.by_ref().take(12) {
             orders.push((buyer, buyer.order(&product, 1, Some("tok_ok")).await));
         }
-        // With retries after two seconds this corresponds to several times two minutes with retries
-        // after one.
+        // The pause is several retry intervals: `make test` sets `RetrySeconds=2`.
         let pause = Instant::now();
         let still = || async {
             shop.sweep().await;
@@ -224,23 +231,26 @@ async fn stopped_stream_delays_orders_and_loses_none() {
         orders.push((buyer, buyer.order(&product, 1, Some("tok_ok")).await));
     }
     for (buyer, order) in &orders {
-        let look = || async {
+        let read = || async {
             let seen = buyer.read_order(order).await;
             if seen["status"] == "pending" {
                 shop.sweep().await;
             }
             seen
         };
-        until(&format!("{order} is confirmed"), look, |order| order["status"] == "confirmed").await;
+        until(&format!("{order} is confirmed"), read, |order| order["status"] == "confirmed").await;
     }
     let left = 200 - i64::try_from(orders.len()).unwrap();
-    let look = || async {
+    let read = || async {
         shop.sweep().await;
         shop.stock(&product).await
     };
-    until("all stock is committed", look, |stock| *stock == (left, left, 0)).await;
+    until("all stock is committed", read, |stock| *stock == (left, left, 0)).await;
     for (buyer, order) in &orders {
-        assert_eq!(shop.books(order).await, Books { charges: 1, charged: 300, refunded: 0 });
+        assert_eq!(
+            shop.provider_records(order).await,
+            ProviderRecords { charges: 1, charged: 300, refunded: 0 }
+        );
         let mails = until(
             "the mail is there",
             || shop.mails(&buyer.email, order),

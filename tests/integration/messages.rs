@@ -1,9 +1,9 @@
-//! Messages that come twice, late or in the wrong order.
+//! Messages that are repeated, late or out of order.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
-use crate::shop::{Books, Shop, events_of, unique, until};
+use crate::shop::{ProviderRecords, Shop, events_of, unique, until};
 
 fn envelope(kind: &str, data: &Value) -> String {
     let envelope = json!({
@@ -13,7 +13,7 @@ fn envelope(kind: &str, data: &Value) -> String {
     envelope.to_string()
 }
 
-/// Puts a message into a queue, as its publisher would have.
+/// Sends a message to a queue as its publisher does.
 async fn send(shop: &Shop, queue: &str, kind: &str, data: Value) {
     shop.sqs
         .send_message()
@@ -24,8 +24,7 @@ async fn send(shop: &Shop, queue: &str, kind: &str, data: Value) {
         .unwrap();
 }
 
-/// Gives a message to its consumer, as the queue would, and sees that it is done: it neither comes
-/// back nor is rejected.
+/// Delivers a message to its consumer directly. Fails if it is retried or rejected.
 async fn deliver(shop: &Shop, operation: &str, kind: &str, data: &Value) {
     let queue = if operation == "advance-order" { "order-events" } else { operation };
     let arn = format!("arn:aws:sqs:us-east-1:000000000000:{}-{queue}", shop.stack);
@@ -50,7 +49,7 @@ async fn reservation(shop: &Shop, order: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn every_command_and_every_fact_of_a_finished_order_may_come_again() {
+async fn repeated_commands_and_events_of_a_finished_order_change_nothing() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(500, 5).await);
     let order = buyer.order(&product, 2, Some("tok_ok")).await;
@@ -93,7 +92,10 @@ async fn every_command_and_every_fact_of_a_finished_order_may_come_again() {
         }
     }
     assert_eq!(shop.stock(&product).await, (3, 3, 0));
-    assert_eq!(shop.books(&order).await, Books { charges: 1, charged: 1000, refunded: 0 });
+    assert_eq!(
+        shop.provider_records(&order).await,
+        ProviderRecords { charges: 1, charged: 1000, refunded: 0 }
+    );
     assert_eq!(shop.mails(&buyer.email, &order).await.len(), 1);
     let after = shop.item("orders", &format!("ORDER#{order}")).await;
     assert_eq!(status(&after), status(&settled));
@@ -105,7 +107,7 @@ fn status(
     item.as_ref().and_then(|item| item.get("status").cloned())
 }
 
-/// How many messages wait in a queue or are being worked on.
+/// Number of messages that are waiting or in flight in a queue.
 async fn waiting(shop: &Shop, queue: &str) -> i32 {
     use aws_sdk_sqs::types::QueueAttributeName::{
         ApproximateNumberOfMessages as Waiting, ApproximateNumberOfMessagesNotVisible as UnderWay,
@@ -126,14 +128,14 @@ async fn waiting(shop: &Shop, queue: &str) -> i32 {
 }
 
 #[tokio::test]
-async fn stock_that_is_released_before_it_is_reserved_is_never_held() {
+async fn stock_released_before_its_reservation_is_never_reserved() {
     let shop = Shop::open().await;
     let product = shop.product(500, 5).await;
     let order = new_order();
     send(&shop, "release-stock", "release_stock.v1", json!({ "order_id": order, "attempt": 0 }))
         .await;
     until(
-        "the tombstone stands",
+        "the tombstone remains",
         || reservation(&shop, &order),
         |state| state.as_deref() == Some("released"),
     )
@@ -147,7 +149,7 @@ async fn stock_that_is_released_before_it_is_reserved_is_never_held() {
 }
 
 #[tokio::test]
-async fn releasing_a_rejected_reservation_gives_nothing_back() {
+async fn releasing_a_rejected_reservation_changes_nothing() {
     let shop = Shop::open().await;
     let product = shop.product(500, 1).await;
     let order = new_order();
@@ -178,7 +180,7 @@ async fn releasing_a_rejected_reservation_gives_nothing_back() {
 }
 
 #[tokio::test]
-async fn every_pair_of_stock_commands_in_both_orders_each_twice_adds_up() {
+async fn stock_adds_up_for_every_pair_of_repeated_commands() {
     let shop = Shop::open().await;
     let product = shop.product(500, 100).await;
     let command = |order: &str, name: &str| {
@@ -197,7 +199,8 @@ async fn every_pair_of_stock_commands_in_both_orders_each_twice_adds_up() {
         for name in [first, first, second, second] {
             let (queue, kind, data) = command(&order, name);
             send(&shop, &queue, &kind, data).await;
-            // A commit that is ahead of its reservation goes back and forth: it is not waited for.
+            // A commit before its reservation is retried repeatedly, so the test does not wait for
+            // it.
             if *name != "commit" || *first == "reserve" {
                 until("it was taken", || waiting(&shop, &queue), |count| *count == 0).await;
             }
@@ -219,7 +222,7 @@ async fn every_pair_of_stock_commands_in_both_orders_each_twice_adds_up() {
     }
     let (on_hand, available, in_between) = shop.stock(&product).await;
     assert_eq!((on_hand, available, in_between), (98, 97, held), "two committed, one held");
-    // These orders were never placed, so no saga releases what they hold.
+    // These orders were never placed, so no saga releases their reservations.
     for order in &orders {
         send(
             &shop,
@@ -239,7 +242,7 @@ async fn every_pair_of_stock_commands_in_both_orders_each_twice_adds_up() {
     forget(&shop, &orders).await;
 }
 
-/// How many of a product are available, as its entries say.
+/// The available quantity of a product according to its ledger entries.
 async fn available_in_ledger(shop: &Shop, product: &str) -> i64 {
     let (pk, account) = (format!("PRODUCT#{product}#"), format!("stock:{product}:available"));
     let postings = shop
@@ -256,7 +259,7 @@ async fn available_in_ledger(shop: &Shop, product: &str) -> i64 {
     amounts.map(Result::unwrap).sum()
 }
 
-/// Deletes the entries of orders that were never placed, which an audit would report.
+/// Deletes the entries of orders that were never placed, which the reconciliation would report.
 async fn forget(shop: &Shop, orders: &[String]) {
     for item in shop.scan("ledger").await {
         let is_posting =
@@ -278,7 +281,7 @@ async fn forget(shop: &Shop, orders: &[String]) {
 }
 
 #[tokio::test]
-async fn a_stream_batch_that_is_delivered_again_has_no_second_effect() {
+async fn repeated_stream_batch_has_no_second_effect() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(500, 5).await);
     let order = buyer.order(&product, 1, Some("tok_ok")).await;
@@ -291,8 +294,7 @@ async fn a_stream_batch_that_is_delivered_again_has_no_second_effect() {
     })
     .await;
 
-    // The order's whole life, as one change from nothing, and as the change to what it is now:
-    // twice each.
+    // The whole order as one insert, and as one change to its current state: each twice.
     let image = shop.item("orders", &format!("ORDER#{order}")).await.unwrap();
     let image: Value = serde_json::to_value(serde_dynamo::Item::from(image)).unwrap();
     let mut old = image.clone();
@@ -313,6 +315,6 @@ async fn a_stream_batch_that_is_delivered_again_has_no_second_effect() {
     .await;
     assert_eq!(shop.mails(&buyer.email, &order).await.len(), 1);
     assert_eq!(events_of(&buyer.read_order(&order).await), before);
-    assert_eq!(shop.books(&order).await.charges, 1);
+    assert_eq!(shop.provider_records(&order).await.charges, 1);
     assert_eq!(shop.stock(&product).await, (4, 4, 0));
 }

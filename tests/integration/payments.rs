@@ -1,34 +1,37 @@
-//! Money when things go wrong at the provider, and when the same thing is asked for more than once.
+//! Charges and refunds when the provider fails, and repeated requests.
 
 use serde_json::json;
 
-use crate::shop::{Books, Shop, card, unique, until};
+use crate::shop::{ProviderRecords, Shop, card, unique, until};
 
-/// Orders with a token whose outcome is not known at first; the sweep finds out.
+/// Orders with a token whose outcome is unknown at first. A sweep resolves it.
 async fn settles_with_one_charge(token: &str) {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(700, 2).await);
     let order = buyer.order(&product, 1, Some(token)).await;
-    let look = || async {
+    let read = || async {
         shop.invoke("reconcile-payments", &json!({})).await;
         buyer.read_order(&order).await
     };
-    until("the order is confirmed", look, |order| order["status"] == "confirmed").await;
-    assert_eq!(shop.books(&order).await, Books { charges: 1, charged: 700, refunded: 0 });
+    until("the order is confirmed", read, |order| order["status"] == "confirmed").await;
+    assert_eq!(
+        shop.provider_records(&order).await,
+        ProviderRecords { charges: 1, charged: 700, refunded: 0 }
+    );
 }
 
 #[tokio::test]
-async fn a_charge_whose_answer_was_lost_is_found_and_not_repeated() {
+async fn charge_with_a_lost_response_is_found_and_not_repeated() {
     settles_with_one_charge("tok_timeout_after_charge").await;
 }
 
 #[tokio::test]
-async fn a_charge_that_never_arrived_is_repeated_under_the_same_key() {
+async fn charge_that_never_arrived_is_repeated_under_the_same_key() {
     settles_with_one_charge("tok_timeout_before_charge").await;
 }
 
 #[tokio::test]
-async fn a_provider_that_fails_once_is_asked_again_under_the_same_key() {
+async fn failed_provider_call_is_retried_under_the_same_key() {
     settles_with_one_charge("tok_5xx_then_ok").await;
 }
 
@@ -46,18 +49,18 @@ async fn unknown_outcome_is_202_and_the_key_returns_its_result() {
     let first =
         until("payments knows the order", pay, |answer| answer.status != 404).await.expect(202);
     assert_eq!(first["status"], "unknown");
-    let look = || async {
+    let read = || async {
         shop.invoke("reconcile-payments", &json!({})).await;
         pay().await
     };
-    let settled = until("the outcome is known", look, |answer| answer.status == 201).await;
+    let settled = until("the outcome is known", read, |answer| answer.status == 201).await;
     assert_eq!(settled.json()["status"], "completed");
     assert_eq!(pay().await.text, settled.text);
-    assert_eq!(shop.books(&order).await.charges, 1);
+    assert_eq!(shop.provider_records(&order).await.charges, 1);
 }
 
 #[tokio::test]
-async fn the_same_payment_sent_many_times_at_once_charges_once() {
+async fn concurrent_copies_of_a_payment_charge_once() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(700, 2).await);
     let order = buyer.order(&product, 1, None).await;
@@ -87,7 +90,10 @@ async fn the_same_payment_sent_many_times_at_once_charges_once() {
         assert!([201, 202, 409].contains(&answer.status), "{answer:?}");
     }
     buyer.order_with_status(&order, "confirmed").await;
-    assert_eq!(shop.books(&order).await, Books { charges: 1, charged: 700, refunded: 0 });
+    assert_eq!(
+        shop.provider_records(&order).await,
+        ProviderRecords { charges: 1, charged: 700, refunded: 0 }
+    );
 
     let again = buyer
         .post_with_key(
@@ -120,13 +126,13 @@ async fn only_the_owner_can_pay_and_only_the_whole_amount() {
             .await;
     assert_eq!(short.problem(422), "amount_mismatch");
     assert_eq!(pay(wrong(700, "EUR")).await.problem(422), "currency_mismatch");
-    assert_eq!(shop.books(&order).await, Books::default());
+    assert_eq!(shop.provider_records(&order).await, ProviderRecords::default());
     let body = json!({ "order_id": order, "payment_method": card("4242 4242 4242 4242") });
     assert_eq!(pay(body).await.problem(422), "card_number_rejected");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_charges_without_an_answer_are_a_hundred_charges() {
+async fn hundred_unanswered_charges_are_made_once_each() {
     let shop = Shop::alone().await;
     let (product, buyers) = (shop.product(700, 100).await, shop.crowd(100).await);
     let orders = shop.sell_to_all(&buyers, &product, "tok_timeout_after_charge").await;

@@ -6,28 +6,28 @@ use aws_sdk_lambda::types::Environment;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 
-use crate::shop::{Books, Person, Shop, unique, until};
+use crate::shop::{Person, ProviderRecords, Shop, unique, until};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Story {
+enum Scenario {
     Paid,
     PaidLater,
-    GivenUpUnpaid,
-    GivenUpPaid,
+    CancelledUnpaid,
+    CancelledPaid,
 }
 
-/// Every queue that an order goes through, with a story that uses it.
-const QUEUES: [(&str, Story); 10] = [
-    ("reserve-stock", Story::Paid),
-    ("charge-payment", Story::Paid),
-    ("order-events", Story::Paid),
-    ("commit-stock", Story::Paid),
-    ("send-notification", Story::Paid),
-    ("record-entry", Story::Paid),
-    ("open-payment", Story::PaidLater),
-    ("cancel-payment", Story::GivenUpUnpaid),
-    ("release-stock", Story::GivenUpUnpaid),
-    ("refund-payment", Story::GivenUpPaid),
+/// Every queue of an order, with a scenario that uses it.
+const QUEUES: [(&str, Scenario); 10] = [
+    ("reserve-stock", Scenario::Paid),
+    ("charge-payment", Scenario::Paid),
+    ("order-events", Scenario::Paid),
+    ("commit-stock", Scenario::Paid),
+    ("send-notification", Scenario::Paid),
+    ("record-entry", Scenario::Paid),
+    ("open-payment", Scenario::PaidLater),
+    ("cancel-payment", Scenario::CancelledUnpaid),
+    ("release-stock", Scenario::CancelledUnpaid),
+    ("refund-payment", Scenario::CancelledPaid),
 ];
 
 fn consumer(queue: &str) -> &str {
@@ -96,7 +96,7 @@ impl Shop {
             status.as_deref().is_none_or(|status| status == "Successful")
         })
         .await;
-        // Its queue calls the version of the alias.
+        // The queue calls the published version behind the alias.
         let version = self
             .lambda
             .publish_version()
@@ -121,7 +121,7 @@ impl Shop {
         change.attributes(QueueAttributeName::RedrivePolicy, policy).send().await.unwrap();
     }
 
-    /// The dead letters that can be seen, by their ids.
+    /// The visible dead letters, by id.
     pub async fn dead_letters(&self, queue: &str) -> BTreeSet<(String, String)> {
         let url = self.queue_url(&format!("{queue}-dead-letter")).await;
         let mut seen = BTreeSet::new();
@@ -155,15 +155,20 @@ impl Shop {
         seen
     }
 
-    /// Waits until there is a dead letter about this.
-    async fn dies(&self, queue: &str, about: &str) {
+    /// Waits until there is a dead letter about this subject.
+    async fn becomes_dead_letter(&self, queue: &str, about: &str) {
         let is_about = |letters: &BTreeSet<(String, String)>| {
             letters.iter().any(|(_, body)| body.contains(about))
         };
-        until(&format!("{queue} gives up on {about}"), || self.dead_letters(queue), is_about).await;
+        until(
+            &format!("{about} is a dead letter of {queue}"),
+            || self.dead_letters(queue),
+            is_about,
+        )
+        .await;
     }
 
-    /// Puts the dead letters back, after having looked at what that would do.
+    /// Redrives the dead letters, after a dry run.
     async fn redrive(&self, queue: &str, about: &str) {
         let before = self.dead_letters(queue).await;
         let (status, said) = self.operate("redrive.py", &[queue, "--dry-run"]).await;
@@ -182,23 +187,33 @@ impl Shop {
 }
 
 impl Broken<'_> {
-    async fn mend(self) {
+    async fn restore(self) {
         let function = format!("{}-{}", self.shop.stack, consumer(self.queue));
         self.shop.set_variables(&function, self.variables).await;
         self.shop.set_redrive(self.queue, &self.redrive).await;
     }
 }
 
-async fn begin(shop: &Shop, buyer: &Person, product: &str, queue: &str, story: Story) -> String {
+async fn begin(
+    shop: &Shop,
+    buyer: &Person,
+    product: &str,
+    queue: &str,
+    scenario: Scenario,
+) -> String {
     let order = buyer
-        .order(product, 1, matches!(story, Story::Paid | Story::GivenUpPaid).then_some("tok_ok"))
+        .order(
+            product,
+            1,
+            matches!(scenario, Scenario::Paid | Scenario::CancelledPaid).then_some("tok_ok"),
+        )
         .await;
-    let step = match story {
-        Story::Paid | Story::PaidLater => return order,
-        Story::GivenUpUnpaid => buyer.order_at_step(&order, "awaiting_payment").await,
-        Story::GivenUpPaid => buyer.order_with_status(&order, "confirmed").await,
+    let step = match scenario {
+        Scenario::Paid | Scenario::PaidLater => return order,
+        Scenario::CancelledUnpaid => buyer.order_at_step(&order, "awaiting_payment").await,
+        Scenario::CancelledPaid => buyer.order_with_status(&order, "confirmed").await,
     };
-    assert_eq!(step["status"] == "confirmed", story == Story::GivenUpPaid);
+    assert_eq!(step["status"] == "confirmed", scenario == Scenario::CancelledPaid);
     if queue == "release-stock" {
         until("the stock is held", || shop.stock(product), |stock| stock.2 == 1).await;
     }
@@ -210,30 +225,36 @@ async fn begin(shop: &Shop, buyer: &Person, product: &str, queue: &str, story: S
 async fn dead_letters_of_every_order_queue_can_be_redriven() {
     let shop = Shop::alone().await;
     let buyer = shop.customer().await;
-    for (queue, story) in QUEUES {
+    for (queue, scenario) in QUEUES {
         let product = shop.product(300, 5).await;
         let broken = shop.poison(queue).await;
-        let order = begin(&shop, &buyer, &product, queue, story).await;
-        shop.dies(queue, &order).await;
-        broken.mend().await;
+        let order = begin(&shop, &buyer, &product, queue, scenario).await;
+        shop.becomes_dead_letter(queue, &order).await;
+        broken.restore().await;
         shop.redrive(queue, &order).await;
 
-        let (wanted, stock, books, mails) = match story {
-            Story::Paid | Story::PaidLater => {
-                ("confirmed", (4, 4, 0), Books { charges: 1, charged: 300, refunded: 0 }, 1)
-            }
-            Story::GivenUpUnpaid => ("cancelled", (5, 5, 0), Books::default(), 1),
-            Story::GivenUpPaid => {
-                ("cancelled", (5, 5, 0), Books { charges: 1, charged: 300, refunded: 300 }, 3)
-            }
+        let (wanted, stock, provider_records, mails) = match scenario {
+            Scenario::Paid | Scenario::PaidLater => (
+                "confirmed",
+                (4, 4, 0),
+                ProviderRecords { charges: 1, charged: 300, refunded: 0 },
+                1,
+            ),
+            Scenario::CancelledUnpaid => ("cancelled", (5, 5, 0), ProviderRecords::default(), 1),
+            Scenario::CancelledPaid => (
+                "cancelled",
+                (5, 5, 0),
+                ProviderRecords { charges: 1, charged: 300, refunded: 300 },
+                3,
+            ),
         };
-        let look = || async {
-            if story == Story::PaidLater {
+        let read = || async {
+            if scenario == Scenario::PaidLater {
                 buyer.pay(&order, "tok_ok").await;
             }
             buyer.read_order(&order).await
         };
-        until(&format!("{order} is {wanted} after {queue}"), look, |order| {
+        until(&format!("{order} is {wanted} after {queue}"), read, |order| {
             order["status"] == wanted
         })
         .await;
@@ -250,7 +271,7 @@ async fn dead_letters_of_every_order_queue_can_be_redriven() {
         )
         .await;
         shop.balances(&order).await;
-        assert_eq!(shop.books(&order).await, books, "{queue}");
+        assert_eq!(shop.provider_records(&order).await, provider_records, "{queue}");
         assert_eq!(shop.mails(&buyer.email, &order).await.len(), mails, "{queue}");
         assert!(shop.dead_letters(queue).await.is_empty(), "{queue}");
     }
@@ -271,8 +292,8 @@ async fn dead_letters_of_the_other_queues_can_be_redriven() {
         .as_str()
         .unwrap()
         .to_owned();
-    shop.dies("product-changes", &new).await;
-    broken.mend().await;
+    shop.becomes_dead_letter("product-changes", &new).await;
+    broken.restore().await;
     shop.redrive("product-changes", &new).await;
     let known = || async { shop.item("order-products", &format!("PRODUCT#{new}")).await };
     until("orders knows the product", known, Option::is_some).await;
@@ -284,8 +305,8 @@ async fn dead_letters_of_the_other_queues_can_be_redriven() {
         .send(reqwest::Method::PATCH, "/users/me", Some(name), &[("if-match", etag.header("etag"))])
         .await
         .expect(200);
-    shop.dies("update-buyer", &buyer.id).await;
-    broken.mend().await;
+    shop.becomes_dead_letter("update-buyer", &buyer.id).await;
+    broken.restore().await;
     shop.redrive("update-buyer", &buyer.id).await;
     until(
         "the order has the name",
@@ -302,8 +323,8 @@ async fn dead_letters_of_the_other_queues_can_be_redriven() {
         event["Records"][0]["body"].as_str().unwrap().replace("returned@example.com", &address);
     let url = shop.queue_url("record-mail-feedback").await;
     shop.sqs.send_message().queue_url(url).message_body(message).send().await.unwrap();
-    shop.dies("record-mail-feedback", &address).await;
-    broken.mend().await;
+    shop.becomes_dead_letter("record-mail-feedback", &address).await;
+    broken.restore().await;
     shop.redrive("record-mail-feedback", "mail_bounced").await;
     let suppressed = || async {
         shop.scan("notifications")
@@ -317,8 +338,8 @@ async fn dead_letters_of_the_other_queues_can_be_redriven() {
     let broken = shop.poison("send-account-notification").await;
     let body = json!({ "email": buyer.email });
     buyer.post("/users/password-reset", &body).await.expect(202);
-    shop.dies("send-account-notification", &buyer.id).await;
-    broken.mend().await;
+    shop.becomes_dead_letter("send-account-notification", &buyer.id).await;
+    broken.restore().await;
     shop.redrive("send-account-notification", &buyer.id).await;
     until(
         "the link is mailed",
@@ -329,8 +350,8 @@ async fn dead_letters_of_the_other_queues_can_be_redriven() {
 
     let broken = shop.poison("forget-recipient").await;
     buyer.send(reqwest::Method::DELETE, "/users/me", None, &[]).await.expect(204);
-    shop.dies("forget-recipient", &buyer.id).await;
-    broken.mend().await;
+    shop.becomes_dead_letter("forget-recipient", &buyer.id).await;
+    broken.restore().await;
     shop.redrive("forget-recipient", &buyer.id).await;
     let left = || async {
         shop.scan("notifications")
@@ -342,8 +363,8 @@ async fn dead_letters_of_the_other_queues_can_be_redriven() {
     until("what was written to them is deleted", left, |count| *count == 0).await;
 }
 
-/// A message that its consumer cannot read is a dead letter at once, with the reason. Put back, it
-/// becomes one again.
+/// A message that its consumer cannot read becomes a dead letter at once, with the reason.
+/// Redriven, it becomes one again.
 #[tokio::test]
 async fn rejected_message_is_a_dead_letter_at_once_with_its_reason() {
     let shop = Shop::alone().await;
@@ -357,14 +378,14 @@ async fn rejected_message_is_a_dead_letter_at_once_with_its_reason() {
     ] {
         let url = shop.queue_url(queue).await;
         shop.sqs.send_message().queue_url(&url).message_body(&body).send().await.unwrap();
-        shop.dies(queue, &body).await;
+        shop.becomes_dead_letter(queue, &body).await;
         let before = shop.dead_letters(queue).await;
         let (status, said) = shop.operate("redrive.py", &[queue, "--dry-run"]).await;
         assert!(status == 0 && said.contains(reason), "{queue} {status}: {said}");
         assert_eq!(shop.dead_letters(queue).await, before, "a dry run changes nothing");
         let (status, said) = shop.operate("redrive.py", &[queue]).await;
         assert!(status == 0 && said.contains("1 of 1 went"), "{queue} {status}: {said}");
-        shop.dies(queue, &body).await;
+        shop.becomes_dead_letter(queue, &body).await;
         let again = shop.dead_letters(queue).await;
         assert!(
             again.len() == 1 && again != before,
@@ -419,7 +440,10 @@ async fn unpublished_change_can_be_redriven() {
         shop.redrive(queue, &pk).await;
     }
     shop.balances(&order).await;
-    assert_eq!(shop.books(&order).await, Books { charges: 1, charged: 300, refunded: 0 });
+    assert_eq!(
+        shop.provider_records(&order).await,
+        ProviderRecords { charges: 1, charged: 300, refunded: 0 }
+    );
     assert_eq!(
         (shop.stock(&product).await, shop.mails(&buyer.email, &order).await.len()),
         ((4, 4, 0), 1)

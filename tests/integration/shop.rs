@@ -1,4 +1,4 @@
-//! A deployed shop: what a buyer and an admin can do over HTTP, and what an operator can see behind
+//! A deployed shop: access for buyers and admins over HTTP, and for operators to the stack behind
 //! it.
 
 use std::{
@@ -26,14 +26,12 @@ use users::tokens::{
 /// Maximum wait for a state.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
-/// How many tests use the stack at the same time. More make each other wait without getting done
-/// sooner.
+/// How many tests use the stack concurrently. More of them would only wait for each other.
 const TOGETHER: usize = 6;
 
-/// A test holds one permit. One that breaks something on purpose holds all.
+/// A test holds one permit. A test that breaks something on purpose holds all.
 static STACK: Semaphore = Semaphore::const_new(TOGETHER);
 
-/// The whole stack.
 pub struct Shop {
     pub url: String,
     pub stack: String,
@@ -45,7 +43,7 @@ pub struct Shop {
     _held: SemaphorePermit<'static>,
 }
 
-/// A person with a token; without one, a visitor.
+/// A user with a token; without one, a visitor.
 #[derive(Clone)]
 pub struct Person {
     pub url: String,
@@ -55,7 +53,6 @@ pub struct Person {
     pub id: String,
 }
 
-/// An answer of the API.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
@@ -72,14 +69,14 @@ impl Answer {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// The document, if the status is this one.
+    /// Returns the document; fails unless the status is this one.
     #[track_caller]
     pub fn expect(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text);
         if self.text.is_empty() { Value::Null } else { self.json() }
     }
 
-    /// The code of a problem with this status.
+    /// Returns the problem code; fails unless the status is this one.
     #[track_caller]
     pub fn problem(&self, status: u16) -> String {
         let document = self.expect(status);
@@ -101,13 +98,13 @@ pub fn unique(what: &str) -> String {
 pub const PASSWORD: &str = "a perfectly ordinary passphrase";
 
 impl Shop {
-    /// The stack, together with other tests.
+    /// The stack, shared with other tests.
     pub async fn open() -> Self {
         Self::new(STACK.acquire().await.unwrap()).await
     }
 
-    /// The stack, for one test that breaks something. It lets all others go first: waiting in the
-    /// queue, it would let the stack run empty before its turn.
+    /// The stack for one exclusive test. It starts after the others: waiting for all permits
+    /// earlier would keep the stack idle.
     pub async fn alone() -> Self {
         loop {
             if let Ok(all) = STACK.try_acquire_many(TOGETHER as u32) {
@@ -133,8 +130,8 @@ impl Shop {
             url: setting("FERROCART_URL"),
             stack: setting("FERROCART_STACK"),
             http: {
-                // Whichever test is first: the payment provider's TLS is linked in without a
-                // library of its own.
+                // The payment provider's TLS needs a process-wide crypto provider, which the first
+                // test installs.
                 let _ = rustls::crypto::ring::default_provider().install_default();
                 reqwest::Client::builder()
             }
@@ -160,8 +157,8 @@ impl Shop {
         }
     }
 
-    /// A new customer, logged in. A customer whose address is verified. The write goes past the
-    /// mail, for which most tests would only wait.
+    /// A new logged-in customer with a verified address. The verification is written directly: most
+    /// tests would only wait for the mail.
     pub async fn customer(&self) -> Person {
         let email = format!("{}@example.com", unique("buyer"));
         let registered = self.register(&email).await.expect(201);
@@ -201,8 +198,8 @@ impl Shop {
         person
     }
 
-    /// New customers with tokens: written as copies of one who has registered and logged in,
-    /// because hashing a password takes longer than everything else here.
+    /// New customers with tokens, written as copies of one registered customer: password hashing
+    /// would dominate the run time.
     pub async fn crowd(&self, count: usize) -> Vec<Person> {
         let model = self.customer().await;
         let profile = self.item("users", &format!("USER#{}", model.id)).await.unwrap();
@@ -219,7 +216,7 @@ impl Shop {
             ];
             let mut item = profile.clone();
             item.extend(own.map(|(name, value)| (name.to_owned(), AttributeValue::S(value))));
-            // The link that verifies an address is mailed to it.
+            // The verification link belongs to one address.
             item.remove("verification");
             self.dynamodb
                 .put_item()
@@ -231,7 +228,7 @@ impl Shop {
             let person = Person { id, email, ..model.clone() };
             crowd.push(Person { token: Some(signed_with(&key, &person, 900)), ..person });
         }
-        // The key may be so new that the gateway does not know it yet; it is the same for all.
+        // The signing key may be too new for the gateway. It is the same for all customers.
         if let Some(person) = crowd.first() {
             until("the token counts", || person.get("/users/me"), |answer| answer.status == 200)
                 .await;
@@ -240,7 +237,7 @@ impl Shop {
     }
 
     /// A token as login signs it for this person, with this lifetime in seconds. It belongs to the
-    /// person's session, if the person has one.
+    /// person's session, if there is one.
     pub async fn signed_for(&self, person: &Person, seconds: i64) -> String {
         signed_with(&self.signing_key().await, person, seconds)
     }
@@ -256,8 +253,8 @@ impl Shop {
         SigningKeys::parse(secret.secret_string().unwrap()).unwrap().current().unwrap()
     }
 
-    /// An admin, made once for all tests, who logs in again before the token expires: a login
-    /// hashes a password.
+    /// An admin, created once for all tests. Logs in again only before the token expires, because a
+    /// login hashes a password.
     pub async fn admin(&self) -> Person {
         const LOGGED_IN_FOR: Duration = Duration::from_secs(300);
         static ADMIN: Mutex<Option<(Instant, Person)>> = Mutex::const_new(None);
@@ -284,7 +281,7 @@ impl Shop {
         self.product_in_shards(amount, stock, 1).await
     }
 
-    /// The same, with its stock in this number of shards.
+    /// As [`Shop::product`], with the stock in this number of shards.
     pub async fn product_in_shards(&self, amount: i64, stock: u32, shards: u32) -> String {
         let admin = self.admin().await;
         let sku = unique("T").to_uppercase();
@@ -307,8 +304,8 @@ impl Shop {
         product
     }
 
-    /// Lets all of them order one piece of a product, eight at the same time. Answers the orders'
-    /// ids, in the order of the buyers.
+    /// Orders one piece of a product for each buyer, eight concurrently. Returns the order ids in
+    /// the order of the buyers.
     pub async fn sell_to_all(&self, buyers: &[Person], product: &str, token: &str) -> Vec<String> {
         const CLIENTS: usize = 8;
         let each = buyers.len().div_ceil(CLIENTS).max(1);
@@ -333,15 +330,15 @@ impl Shop {
         orders
     }
 
-    /// How all these orders stand, as soon as that is so for each of them; meanwhile `retry` is
-    /// what the schedules would do.
+    /// Waits until every order has one of these statuses, and returns them. Calls `retry` before
+    /// each check, in place of the schedules.
     pub async fn all_with_status<F: Future<Output = ()>>(
         &self,
         orders: &[String],
         statuses: &[&str],
         retry: impl Fn() -> F,
     ) -> Vec<String> {
-        let look = || async {
+        let read = || async {
             retry().await;
             let stored: HashMap<String, String> = self
                 .scan("orders")
@@ -356,13 +353,13 @@ impl Shop {
                 .collect();
             orders.iter().map(|order| stored[&format!("ORDER#{order}")].clone()).collect::<Vec<_>>()
         };
-        until(&format!("all are one of {statuses:?}"), look, |seen| {
+        until(&format!("all are one of {statuses:?}"), read, |seen| {
             seen.iter().all(|status| statuses.contains(&status.as_str()))
         })
         .await
     }
 
-    /// How often the simulated provider has really charged for each of these orders.
+    /// How many charges the simulated provider has made for each of these orders.
     pub async fn charges(&self, orders: &[String]) -> Vec<usize> {
         let charges = self.scan("payment-simulator").await;
         let charges = charges
@@ -405,20 +402,20 @@ impl Shop {
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 
-    /// What the schedules do every minute: looks at what is due.
+    /// Runs the sweeps that the schedules run every minute.
     pub async fn sweep(&self) {
         self.invoke("resume-orders", &json!({})).await;
         self.invoke("reconcile-payments", &json!({})).await;
     }
 
-    /// The breaker forgets that the provider gave no answers: what the clock does in half a minute.
+    /// Closes the circuit breaker, which would otherwise take half a minute.
     pub async fn ask_provider_again(&self) {
         let key = |text: &str| AttributeValue::S(text.to_owned());
         let call = self.dynamodb.delete_item().table_name(self.table("payments"));
         call.key("pk", key("BREAKER#simulated")).key("sk", key("BREAKER")).send().await.unwrap();
     }
 
-    /// Runs a tool of an operator's against this stack. Answers its exit status and what it said.
+    /// Runs an operator tool against this stack. Returns its exit status and output.
     pub async fn operate(&self, tool: &str, arguments: &[&str]) -> (i32, String) {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let mut command = std::process::Command::new("python3");
@@ -432,7 +429,6 @@ impl Shop {
         (output.status.code().unwrap_or(-1), said)
     }
 
-    /// A stored item, if it is there.
     pub async fn item(&self, table: &str, pk: &str) -> Option<HashMap<String, AttributeValue>> {
         let call = self
             .dynamodb
@@ -443,7 +439,7 @@ impl Shop {
         call.send().await.unwrap().item
     }
 
-    /// All items of a table: for counting what no route shows.
+    /// All items of a table: for counts that no route returns.
     pub async fn scan(&self, table: &str) -> Vec<HashMap<String, AttributeValue>> {
         let pages = self
             .dynamodb
@@ -465,10 +461,9 @@ impl Shop {
         self.sqs.get_queue_url().queue_name(&name).send().await.unwrap().queue_url.unwrap()
     }
 
-    /// How often the simulated provider has really charged for an order, and what it has given
-    /// back.
-    pub async fn books(&self, order: &str) -> Books {
-        let mut books = Books::default();
+    /// The simulated provider's charges and refunds for an order.
+    pub async fn provider_records(&self, order: &str) -> ProviderRecords {
+        let mut provider_records = ProviderRecords::default();
         for item in self.scan("payment-simulator").await {
             let text = |name: &str| {
                 item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default()
@@ -484,17 +479,17 @@ impl Shop {
             }
             match text("pk").split('#').next() {
                 Some("CHARGE") => {
-                    books.charges += 1;
-                    books.charged += amount();
+                    provider_records.charges += 1;
+                    provider_records.charged += amount();
                 }
-                Some("REFUND") => books.refunded += amount(),
+                Some("REFUND") => provider_records.refunded += amount(),
                 _ => {}
             }
         }
-        books
+        provider_records
     }
 
-    /// Makes the order's time run out: what the clock does in half an hour.
+    /// Expires an order now, half an hour early.
     pub async fn expire(&self, order: &str) {
         let change = self
             .dynamodb
@@ -513,14 +508,14 @@ impl Shop {
         change.send().await.unwrap();
     }
 
-    /// The subjects of the mails to this address that speak of this order.
+    /// The subjects of the mails to this address about this order.
     pub async fn mails(&self, email: &str, order: &str) -> Vec<String> {
         let ours =
             self.mails_to(email).await.into_iter().filter(|mail| mail.to_string().contains(order));
         ours.map(|mail| mail["Subject"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// The mails to this address, as the emulator caught them.
+    /// The mails to this address that the emulator received.
     pub async fn mails_to(&self, email: &str) -> Vec<Value> {
         static CATCHER: OnceLock<String> = OnceLock::new();
         let catcher = CATCHER.get_or_init(|| {
@@ -538,7 +533,7 @@ impl Shop {
 
 /// The simulated provider's records of one order.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Books {
+pub struct ProviderRecords {
     pub charges: u32,
     pub charged: i64,
     pub refunded: i64,
@@ -587,8 +582,8 @@ impl Person {
         self.order_to(None, product, quantity, token).await
     }
 
-    /// The same, to be sent somewhere. Who has too many orders that wait for their money waits
-    /// until there is room for another one.
+    /// As [`Person::order`], with a shipping address. Waits while the buyer has too many unpaid
+    /// orders.
     pub async fn order_to(
         &self,
         address: Option<Value>,
@@ -623,7 +618,7 @@ impl Person {
         .await
     }
 
-    /// The one payment that was completed for an order.
+    /// The captured payment of an order.
     pub async fn payment_of(&self, order: &str) -> String {
         let payments = self.get(&format!("/payments?order_id={order}")).await.expect(200);
         let completed = payments["items"]
@@ -651,7 +646,7 @@ impl Person {
         self.get(&format!("/orders/{order}")).await.expect(200)
     }
 
-    /// The order, as soon as it has this status.
+    /// Waits until the order has this status.
     pub async fn order_with_status(&self, order: &str, status: &str) -> Value {
         until(
             &format!("{order} is {status}"),
@@ -661,7 +656,7 @@ impl Person {
         .await
     }
 
-    /// The order, as soon as it waits for this.
+    /// Waits until the order waits for this step.
     pub async fn order_at_step(&self, order: &str, step: &str) -> Value {
         until(
             &format!("{order} is {step}"),
@@ -701,20 +696,20 @@ pub fn events_of(order: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Looks until `done` holds; fails with what was seen last when patience is over.
+/// Polls until `done` holds. Fails after [`PATIENCE`] with the last value.
 #[track_caller]
 pub fn until<T: Debug, F: Future<Output = T>>(
     what: &str,
-    look: impl Fn() -> F,
+    read: impl Fn() -> F,
     done: impl Fn(&T) -> bool,
 ) -> impl Future<Output = T> {
     let begun = Instant::now();
     let what = what.to_owned();
     async move {
-        // Each look takes time from what is waited for: what is slow is looked at less often.
+        // Polling takes capacity from the system under test, so the interval grows.
         let mut pause = Duration::from_millis(50);
         loop {
-            let seen = look().await;
+            let seen = read().await;
             if done(&seen) {
                 return seen;
             }

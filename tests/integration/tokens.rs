@@ -1,5 +1,4 @@
-//! Tokens that count for nothing, on every route that needs one; and the key that signs, exchanged
-//! under load.
+//! Invalid tokens on every protected route, and rotation of the signing key under load.
 
 use std::sync::{
     Arc,
@@ -15,7 +14,7 @@ use tests::shop::operations;
 use crate::shop::{Answer, PASSWORD, Person, Shop, unique};
 
 #[tokio::test]
-async fn a_token_that_does_not_count_is_the_same_401_on_every_route_that_needs_one() {
+async fn invalid_tokens_get_the_same_401_on_every_protected_route() {
     let shop = Shop::open().await;
     let person = shop.customer().await;
     let routes = protected_routes();
@@ -24,8 +23,8 @@ async fn a_token_that_does_not_count_is_the_same_401_on_every_route_that_needs_o
     let without_any = said(&without_token(&shop, "GET", "/users/me", None).await);
     let mut answers = 0;
     for (number, (method, path)) in routes.iter().enumerate() {
-        // One authorizer serves all routes, so one route gets everything, and the others what shows
-        // that they ask it.
+        // One authorizer serves all routes. One route gets every invalid value; the others get a
+        // few that prove that they use it.
         let mut headers = bad_authorizations(token);
         if number == 0 {
             headers.push(Some(format!(
@@ -49,7 +48,7 @@ async fn a_token_that_does_not_count_is_the_same_401_on_every_route_that_needs_o
     println!("{answers} answers on {} routes", routes.len());
 }
 
-/// Methods and paths of the routes that ask for a token, with ids that nothing has.
+/// Methods and paths of the protected routes, with ids of missing resources.
 fn protected_routes() -> Vec<(String, String)> {
     let made_up = |part: &str| {
         if part.starts_with('{') {
@@ -128,7 +127,7 @@ async fn without_token(
     shop.visitor().send(Method::from_bytes(method.as_bytes()).unwrap(), path, body, &headers).await
 }
 
-/// The body, but for what names the request.
+/// The body without its request id.
 fn said(answer: &Answer) -> Value {
     let mut document = answer.json();
     document.as_object_mut().unwrap().remove("request_id");
@@ -136,7 +135,7 @@ fn said(answer: &Answer) -> Value {
 }
 
 #[tokio::test]
-async fn no_request_fails_while_the_signing_key_is_exchanged() {
+async fn no_request_fails_during_signing_key_rotation() {
     let shop = Arc::new(Shop::alone().await);
     let email = format!("{}@example.com", unique("rotating"));
     shop.register(&email).await.expect(201);
@@ -213,7 +212,7 @@ async fn published(shop: &Shop) -> Vec<String> {
         .collect()
 }
 
-/// What Secrets Manager does once a month.
+/// Rotates the signing key, as Secrets Manager does once a month.
 async fn rotate(shop: &Shop) {
     let token = shared::ids::Uuid::from_bytes(Ids::System.bytes()).to_string();
     let secret = format!("{}/signing-key", shop.stack);

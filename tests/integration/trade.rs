@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::shop::{Answer, Books, Person, Shop, card, events_of, unique, until};
+use crate::shop::{Answer, Person, ProviderRecords, Shop, card, events_of, unique, until};
 
 fn address() -> Value {
     json!({ "name": "Ada Lovelace", "line1": "12 St James's Square", "city": "London", "postal_code": "SW1Y 4JH", "country": "GB" })
@@ -25,7 +25,7 @@ impl Person {
     }
 }
 
-/// That a step is refused, in which status, and what could be done instead.
+/// Asserts a rejected transition, with the current status and the allowed transitions.
 #[track_caller]
 fn refused(answer: &Answer, code: &str, current: &str, allowed: &[&str]) {
     assert_eq!(answer.problem(409), code);
@@ -33,8 +33,8 @@ fn refused(answer: &Answer, code: &str, current: &str, allowed: &[&str]) {
     assert_eq!((&document["current"], &document["allowed"]), (&json!(current), &json!(allowed)));
 }
 
-/// The templates of the mails to a recipient about an order.
-async fn told(person: &Person, order: &str) -> Vec<String> {
+/// The templates of a recipient's mails about an order.
+async fn mail_templates(person: &Person, order: &str) -> Vec<String> {
     let listed = person.get("/notifications").await.expect(200);
     let about =
         listed["items"].as_array().unwrap().iter().filter(|item| item.to_string().contains(order));
@@ -44,12 +44,17 @@ async fn told(person: &Person, order: &str) -> Vec<String> {
     templates
 }
 
-async fn is_told(person: &Person, order: &str, templates: &[&str]) {
-    until("all mails are there", || told(person, order), |told| told == templates).await;
+async fn expect_mails(person: &Person, order: &str, templates: &[&str]) {
+    until(
+        "all mails are there",
+        || mail_templates(person, order),
+        |mail_templates| mail_templates == templates,
+    )
+    .await;
 }
 
 #[tokio::test]
-async fn an_order_is_shipped_and_delivered_and_takes_each_step_in_its_place() {
+async fn order_is_shipped_and_delivered_in_this_order_only() {
     let shop = Shop::open().await;
     let (admin, buyer, product) =
         (shop.admin().await, shop.customer().await, shop.product(1500, 5).await);
@@ -101,12 +106,15 @@ async fn an_order_is_shipped_and_delivered_and_takes_each_step_in_its_place() {
     let steps = ["placed", "stock_reserved", "payment_succeeded", "shipped", "delivered"];
     history.retain(|event| steps.contains(&event.as_str()));
     assert_eq!(history, steps);
-    is_told(&buyer, &order, &["order_confirmed", "order_delivered", "order_shipped"]).await;
-    assert_eq!((shop.stock(&product).await, shop.books(&order).await.refunded), ((3, 3, 0), 0));
+    expect_mails(&buyer, &order, &["order_confirmed", "order_delivered", "order_shipped"]).await;
+    assert_eq!(
+        (shop.stock(&product).await, shop.provider_records(&order).await.refunded),
+        ((3, 3, 0), 0)
+    );
 }
 
 #[tokio::test]
-async fn goods_without_an_address_are_not_shipped() {
+async fn order_without_an_address_cannot_be_shipped() {
     let shop = Shop::open().await;
     let (admin, buyer, product) =
         (shop.admin().await, shop.customer().await, shop.product(1500, 5).await);
@@ -138,10 +146,10 @@ async fn order_cancelled_before_payment_is_not_charged() {
     buyer.cancel(&order).await.expect(202);
     assert_eq!(buyer.pay(&order, "tok_ok").await.problem(409), "order_closed");
     assert_eq!(
-        (shop.stock(&product).await, shop.books(&order).await),
-        ((5, 5, 0), Books::default())
+        (shop.stock(&product).await, shop.provider_records(&order).await),
+        ((5, 5, 0), ProviderRecords::default())
     );
-    is_told(&buyer, &order, &["order_cancelled"]).await;
+    expect_mails(&buyer, &order, &["order_cancelled"]).await;
 }
 
 #[tokio::test]
@@ -158,17 +166,17 @@ async fn order_cancelled_during_payment_keeps_no_money() {
     ] {
         let order = buyer.order(&product, 1, Some(token)).await;
         buyer.cancel(&order).await.expect(202);
-        let look = || async {
+        let read = || async {
             shop.sweep().await;
             buyer.read_order(&order).await
         };
-        until(&format!("{order} with {token} is cancelled"), look, |order| {
+        until(&format!("{order} with {token} is cancelled"), read, |order| {
             order["status"] == "cancelled"
         })
         .await;
-        let books = shop.books(&order).await;
-        assert_eq!(books.charged, books.refunded, "{token}");
-        assert!(books.charges <= 1, "{token}");
+        let provider_records = shop.provider_records(&order).await;
+        assert_eq!(provider_records.charged, provider_records.refunded, "{token}");
+        assert!(provider_records.charges <= 1, "{token}");
     }
     assert_eq!(shop.stock(&product).await, (20, 20, 0));
 }
@@ -184,10 +192,10 @@ async fn order_cancelled_after_confirmation_is_refunded_and_restocked() {
     let cancelled = buyer.order_with_status(&order, "cancelled").await;
     assert_eq!(cancelled["payment_status"], "refunded");
     assert_eq!(
-        (shop.stock(&product).await, shop.books(&order).await),
-        ((5, 5, 0), Books { charges: 1, charged: 3000, refunded: 3000 })
+        (shop.stock(&product).await, shop.provider_records(&order).await),
+        ((5, 5, 0), ProviderRecords { charges: 1, charged: 3000, refunded: 3000 })
     );
-    is_told(&buyer, &order, &["order_cancelled", "order_confirmed", "order_refunded"]).await;
+    expect_mails(&buyer, &order, &["order_cancelled", "order_confirmed", "order_refunded"]).await;
 }
 
 #[tokio::test]
@@ -217,7 +225,7 @@ async fn three_d_secure_payment_completes_after_the_challenge() {
             buyer.order_at_step(&order, "paying").await;
             buyer.cancel(&order).await.expect(202);
         }
-        let look = || async {
+        let read = || async {
             shop.sweep().await;
             buyer.read_order(&order).await
         };
@@ -225,8 +233,12 @@ async fn three_d_secure_payment_completes_after_the_challenge() {
             order["status"] == end
                 && (end != "pending" || events_of(order).contains(&"payment_declined".to_owned()))
         };
-        until(&format!("{order} with {token} is {end}"), look, done).await;
-        assert_eq!(shop.books(&order).await.charges, u32::from(end == "confirmed"), "{token}");
+        until(&format!("{order} with {token} is {end}"), read, done).await;
+        assert_eq!(
+            shop.provider_records(&order).await.charges,
+            u32::from(end == "confirmed"),
+            "{token}"
+        );
     }
 }
 
@@ -253,7 +265,7 @@ async fn partial_refunds_are_limited_to_the_capture() {
         (again.status, &again.text, again.header("idempotent-replayed")),
         (201, &first.text, "true")
     );
-    // An equal one under another key is another one.
+    // The same amount under another key is another refund.
     admin.refund(&payment, 30).await.expect(201);
     let too_much = admin.refund(&payment, 41).await;
     assert_eq!(
@@ -277,7 +289,10 @@ async fn partial_refunds_are_limited_to_the_capture() {
     )
     .await;
     assert_eq!(refunded["status"], "confirmed");
-    assert_eq!(shop.books(&order).await, Books { charges: 1, charged: 100, refunded: 100 });
+    assert_eq!(
+        shop.provider_records(&order).await,
+        ProviderRecords { charges: 1, charged: 100, refunded: 100 }
+    );
     assert_eq!(
         buyer.get(&format!("/payments/{payment}")).await.expect(200)["refunded"]["amount"],
         100
@@ -285,7 +300,7 @@ async fn partial_refunds_are_limited_to_the_capture() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_fifty_refunds_at_once_that_are_too_much_together_one_is_accepted() {
+async fn of_fifty_concurrent_refunds_above_the_capture_one_is_accepted() {
     let shop = Shop::open().await;
     let (admin, buyer, product) =
         (shop.admin().await, shop.customer().await, shop.product(100, 5).await);
@@ -307,9 +322,12 @@ async fn of_fifty_refunds_at_once_that_are_too_much_together_one_is_accepted() {
             _ => assert_eq!(answer.problem(422), "exceeds_refundable"),
         }
     }
-    assert_eq!((accepted, shop.books(&order).await.refunded), (1, 60));
+    assert_eq!((accepted, shop.provider_records(&order).await.refunded), (1, 60));
     admin.refund(&payment, 40).await.expect(201);
-    assert_eq!(shop.books(&order).await, Books { charges: 1, charged: 100, refunded: 100 });
+    assert_eq!(
+        shop.provider_records(&order).await,
+        ProviderRecords { charges: 1, charged: 100, refunded: 100 }
+    );
 }
 
 #[tokio::test]
@@ -331,7 +349,7 @@ async fn buyer_has_at_most_five_unpaid_orders() {
 }
 
 #[tokio::test]
-async fn an_unverified_account_has_one_unpaid_order_until_it_follows_the_link() {
+async fn unverified_account_may_have_one_unpaid_order() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.unverified_customer().await, shop.product(100, 20).await);
     let first = buyer.order(&product, 1, None).await;
@@ -341,7 +359,7 @@ async fn an_unverified_account_has_one_unpaid_order_until_it_follows_the_link() 
         (refused.problem(409), refused.json()["maximum"].as_u64()),
         ("too_many_open_orders".to_owned(), Some(1))
     );
-    // Paying the first makes room for the second.
+    // Paying the first order makes room for the second.
     let pay = || buyer.pay(&first, "tok_ok");
     until("payments knows the order", pay, |answer| ![404, 409].contains(&answer.status))
         .await
@@ -355,13 +373,13 @@ async fn an_unverified_account_has_one_unpaid_order_until_it_follows_the_link() 
 
     let link = shop.link_mailed_to(&buyer.email, "verify-email").await;
     shop.visitor().post("/users/verify-email", &json!({ "token": link })).await.expect(204);
-    // A new token: the gateway keeps what it knows of the old one for a minute.
+    // A new token: the gateway caches the old one's context for a minute.
     let verified = shop.log_in(&buyer.email).await;
     verified.post_with_key("/orders", "the-third", &body).await.expect(201);
 }
 
 #[tokio::test]
-async fn a_product_is_changed_and_withdrawn_and_orders_follow() {
+async fn product_changes_and_archiving_reach_orders() {
     let shop = Shop::open().await;
     let (admin, buyer, product) =
         (shop.admin().await, shop.customer().await, shop.product(1500, 5).await);
@@ -410,7 +428,7 @@ async fn a_product_is_changed_and_withdrawn_and_orders_follow() {
     )
     .await;
     assert_eq!(refusal.problem(422), "unknown_product");
-    // What was ordered before can be paid.
+    // Existing orders can still be paid.
     until("payments knows the order", || buyer.pay(&id, "tok_ok"), |answer| answer.status != 404)
         .await
         .expect(201);
@@ -418,12 +436,12 @@ async fn a_product_is_changed_and_withdrawn_and_orders_follow() {
 }
 
 #[tokio::test]
-async fn a_notification_is_read_by_its_owner() {
+async fn notification_is_marked_as_read_by_its_owner() {
     let shop = Shop::open().await;
     let (buyer, stranger, product) =
         (shop.customer().await, shop.customer().await, shop.product(100, 5).await);
     let order = buyer.order(&product, 1, Some("tok_ok")).await;
-    is_told(&buyer, &order, &["order_confirmed"]).await;
+    expect_mails(&buyer, &order, &["order_confirmed"]).await;
     let newest = || async { buyer.get("/notifications").await.expect(200)["items"][0].clone() };
     let path = format!("/notifications/{}/read", newest().await["id"].as_str().unwrap());
     assert_eq!(

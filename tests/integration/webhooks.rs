@@ -5,11 +5,11 @@ use ring::hmac;
 use serde_json::{Value, json};
 use shared::{clock::Clock, ids::PrefixedId};
 
-use crate::shop::{Answer, Books, Shop, unique, until};
+use crate::shop::{Answer, ProviderRecords, Shop, unique, until};
 
 impl Shop {
-    /// Sends a webhook in the provider's name, signed with this secret.
-    async fn tell(&self, secret: &str, body: &str) -> Answer {
+    /// Sends a webhook as the provider, signed with this secret.
+    async fn send_webhook(&self, secret: &str, body: &str) -> Answer {
         let now = Clock::System.now().seconds();
         let tag = hmac::sign(
             &hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()),
@@ -42,7 +42,7 @@ impl Shop {
     }
 }
 
-/// That the automatic payment of an order has succeeded.
+/// The event for a successful automatic payment of an order.
 fn succeeded(event: &str, order: &str) -> String {
     let payment = PaymentId::automatic(shared::ids::OrderId::parse(order).unwrap());
     let transaction = format!("ch_{}", payment.attempt().simple());
@@ -52,7 +52,7 @@ fn succeeded(event: &str, order: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_late_and_repeated_events_have_one_effect_each() {
+async fn hundred_late_and_repeated_events_have_one_effect_each() {
     let shop = Shop::alone().await;
     let (secret, product) = (shop.webhook_secret().await, shop.product(700, 100).await);
     let (at_once, late) = (shop.crowd(50).await, shop.crowd(50).await);
@@ -61,15 +61,16 @@ async fn a_hundred_late_and_repeated_events_have_one_effect_each() {
     shop.all_with_status(&repeated, &["confirmed"], || async {}).await;
     for order in &repeated {
         let body = succeeded(&unique("evt"), order);
-        let (first, second) = tokio::join!(shop.tell(&secret, &body), shop.tell(&secret, &body));
+        let (first, second) =
+            tokio::join!(shop.send_webhook(&secret, &body), shop.send_webhook(&secret, &body));
         assert_eq!((first.status, second.status), (200, 200), "{first:?} {second:?}");
     }
-    // Neither the answer nor the first look says that they were charged.
+    // Neither the response nor the first query shows that they were charged.
     for (buyer, order) in late.iter().zip(&waiting) {
         let is_out = |order: &Value| order["step"] == "paying" || order["status"] == "confirmed";
         until("the charge is under way", || buyer.read_order(order), is_out).await;
         for _ in 0..2 {
-            shop.tell(&secret, &succeeded(&unique("evt"), order)).await.expect(200);
+            shop.send_webhook(&secret, &succeeded(&unique("evt"), order)).await.expect(200);
         }
     }
     let orders = [repeated, waiting].concat();
@@ -90,32 +91,38 @@ async fn a_hundred_late_and_repeated_events_have_one_effect_each() {
     };
     let before = state().await;
     for order in &orders {
-        shop.tell(&secret, &succeeded(&unique("evt"), order)).await.expect(200);
+        shop.send_webhook(&secret, &succeeded(&unique("evt"), order)).await.expect(200);
     }
     let flood = succeeded(&unique("evt"), &orders[0]);
     for _ in 0..100 {
-        shop.tell(&secret, &flood).await.expect(200);
+        shop.send_webhook(&secret, &flood).await.expect(200);
     }
     assert_eq!(state().await, before);
     assert_eq!(
         (shop.charges(&orders).await, shop.stock(&product).await),
         (vec![1; 100], (0, 0, 0))
     );
-    assert_eq!(shop.books(&orders[0]).await, Books { charges: 1, charged: 700, refunded: 0 });
+    assert_eq!(
+        shop.provider_records(&orders[0]).await,
+        ProviderRecords { charges: 1, charged: 700, refunded: 0 }
+    );
 }
 
 #[tokio::test]
-async fn an_event_after_the_customer_has_acted_confirms_the_order() {
+async fn event_after_the_challenge_confirms_the_order() {
     let shop = Shop::open().await;
     let (buyer, product, secret) =
         (shop.customer().await, shop.product(700, 5).await, shop.webhook_secret().await);
     let order = buyer.order(&product, 1, Some("tok_3ds")).await;
-    let tell = || async {
-        shop.tell(&secret, &succeeded(&unique("evt"), &order)).await.expect(200);
+    let send_webhook = || async {
+        shop.send_webhook(&secret, &succeeded(&unique("evt"), &order)).await.expect(200);
         buyer.read_order(&order).await
     };
-    until("the order is confirmed", tell, |order| order["status"] == "confirmed").await;
-    assert_eq!(shop.books(&order).await, Books { charges: 1, charged: 700, refunded: 0 });
+    until("the order is confirmed", send_webhook, |order| order["status"] == "confirmed").await;
+    assert_eq!(
+        shop.provider_records(&order).await,
+        ProviderRecords { charges: 1, charged: 700, refunded: 0 }
+    );
 }
 
 #[tokio::test]
@@ -126,7 +133,10 @@ async fn forged_webhooks_are_rejected() {
     let order = buyer.order(&product, 1, Some("tok_3ds_abandoned")).await;
     buyer.order_at_step(&order, "paying").await;
     let body = succeeded("evt_forged", &order);
-    assert_eq!(shop.tell("not the secret that it is", &body).await.problem(400), "bad_signature");
+    assert_eq!(
+        shop.send_webhook("not the secret that it is", &body).await.problem(400),
+        "bad_signature"
+    );
     assert_eq!(
         shop.visitor().post("/webhooks/payments/simulated", &json!({})).await.problem(400),
         "bad_signature"
@@ -135,8 +145,9 @@ async fn forged_webhooks_are_rejected() {
         shop.visitor().post("/webhooks/payments/stripe", &json!({})).await.problem(404),
         "provider_not_found"
     );
-    // What is signed is not believed either: the provider is asked, and knows of no charge.
-    shop.tell(&secret, &body).await.expect(200);
+    // Signed events are not trusted either: payments queries the provider, which has no such
+    // charge.
+    shop.send_webhook(&secret, &body).await.expect(200);
     assert_eq!(buyer.read_order(&order).await["status"], "pending");
-    assert_eq!(shop.books(&order).await, Books::default());
+    assert_eq!(shop.provider_records(&order).await, ProviderRecords::default());
 }

@@ -1,12 +1,12 @@
 //! Whole orders, from the request to the mail, through every service, in one process.
 #![allow(clippy::unwrap_used)]
 
-mod afterwards;
+mod after_checkout;
 #[path = "../examples/place_order.rs"]
 mod example;
-mod late_money;
-mod provider_away;
-mod stopped;
+mod late_provider_events;
+mod provider_unavailable;
+mod stopped_consumer;
 
 use std::{collections::BTreeMap, io::Write, time::Duration};
 
@@ -44,7 +44,7 @@ async fn placed(shop: &Shop, product: &str, quantity: u32, token: Option<&str>) 
     called.json()["id"].as_str().unwrap().to_owned()
 }
 
-/// On hand, available and held, as an admin sees them.
+/// On hand, available and reserved, as an admin sees them.
 async fn stock(shop: &Shop, product: &str) -> (i64, i64, i64) {
     let request =
         events::get("/inventory").caller(events::ADMIN).path_parameter("product_id", product);
@@ -65,7 +65,7 @@ async fn pay(shop: &Shop, order: &str, token: &str) -> Value {
     json!({ "http": called.status(), "body": called.json() })
 }
 
-/// Time goes by, those who ask after what is unsettled do so, and what follows from that happens.
+/// Advances the clock, runs the sweeps and drains the queues.
 async fn time_passes(shop: &Shop, harness: &mut Harness, seconds: u64) {
     shop.clock.advance(Duration::from_secs(seconds));
     for operation in ["resume-orders", "reconcile-payments"] {
@@ -75,9 +75,9 @@ async fn time_passes(shop: &Shop, harness: &mut Harness, seconds: u64) {
     harness.drain_queues().await;
 }
 
-/// Provider, payments, orders, stock and ledger say the same of every order and product.
-async fn books_balance(shop: &Shop) {
-    // What moved a moment ago is not judged.
+/// Asserts that provider, payments, orders, stock and ledger agree on every order and product.
+async fn assert_reconciled(shop: &Shop) {
+    // The reconciliation skips changes within the grace period.
     shop.clock.advance(ledger::GRACE);
     let report = shop.call("reconcile-ledger", json!({})).await;
     let report = report.ok();
@@ -99,10 +99,10 @@ fn is_product(item: &Value) -> bool {
     item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("PRODUCT#"))
 }
 
-/// No command is pending, no dead letter exists, and the ledger reconciles.
-async fn at_rest(shop: &Shop) {
+/// Asserts that no command is pending, no dead letter exists, and the ledger reconciles.
+async fn assert_settled(shop: &Shop) {
     for order in shop.aws.orders() {
-        assert!(order.get("next_check_at").is_none(), "something is still owed: {order}");
+        assert!(order.get("next_check_at").is_none(), "a command is still pending: {order}");
     }
     const OF_PAYMENTS: [&str; 4] =
         ["open-payment", "charge-payment", "cancel-payment", "refund-payment"];
@@ -112,14 +112,14 @@ async fn at_rest(shop: &Shop) {
     {
         assert!(
             shop.aws.queues().waiting(&format!("{queue}-dead-letter")).is_empty(),
-            "{queue} gave up on a message"
+            "{queue} has dead letters"
         );
     }
     for publisher in ["product", "stock", "order", "payment"] {
         let dead = shop.aws.queues().waiting(&format!("publish-{publisher}-dead-letter"));
         assert!(dead.is_empty(), "the publisher of {publisher} could not read a change: {dead:?}");
     }
-    books_balance(shop).await;
+    assert_reconciled(shop).await;
 }
 
 #[tokio::test]
@@ -137,11 +137,11 @@ async fn paid_order_is_confirmed_committed_and_mailed_once() {
     );
     assert_eq!(stock(&shop, &product).await, (8, 8, 0));
     assert_eq!(subjects(&shop), ["Your order is confirmed"]);
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
-async fn an_order_is_confirmed_by_a_payment_that_comes_later() {
+async fn later_payment_confirms_the_order() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, None).await;
     shop.harness().drain_queues().await;
@@ -156,7 +156,7 @@ async fn an_order_is_confirmed_by_a_payment_that_comes_later() {
     assert_eq!(shop.read_order(&order).await["status"], "confirmed");
     assert_eq!(stock(&shop, &product).await, (8, 8, 0));
     assert_eq!(subjects(&shop), ["Your order is confirmed"]);
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
@@ -169,11 +169,11 @@ async fn order_above_stock_fails_without_a_charge() {
     assert_eq!(stock(&shop, &product).await, (10, 10, 0));
     assert!(shop.aws.items("payment-simulator").is_empty(), "the provider was never asked");
     assert_eq!(subjects(&shop), ["Your order could not be completed"]);
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
-async fn a_declined_card_leaves_time_for_another() {
+async fn declined_card_leaves_time_for_another() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 1, Some("tok_declined")).await;
     shop.harness().drain_queues().await;
@@ -184,7 +184,7 @@ async fn a_declined_card_leaves_time_for_another() {
     shop.harness().drain_queues().await;
     assert_eq!(shop.read_order(&order).await["status"], "confirmed");
     assert_eq!(subjects(&shop), ["Your payment was declined", "Your order is confirmed"]);
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
@@ -207,11 +207,11 @@ async fn unpaid_order_expires_and_releases_its_stock() {
         (Some(409), Some("order_closed")),
         "{late}"
     );
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
-async fn a_charge_whose_answer_was_lost_is_found_and_confirms_the_order_once() {
+async fn charge_with_a_lost_response_confirms_the_order_once() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 1, Some("tok_timeout_after_charge")).await;
     let mut harness = shop.harness();
@@ -222,7 +222,7 @@ async fn a_charge_whose_answer_was_lost_is_found_and_confirms_the_order_once() {
     }
     assert_eq!(shop.read_order(&order).await["status"], "confirmed");
     assert_eq!(subjects(&shop), ["Your order is confirmed"]);
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
@@ -233,8 +233,8 @@ async fn duplicate_messages_change_nothing() {
     let before: Vec<_> = ["orders", "stock", "payments", "payment-simulator"]
         .map(|table| shop.aws.items(table))
         .into();
-    // A new harness begins at the start of every stream: each change is published again, and each
-    // message delivered again.
+    // A new harness reads every stream from the start: each change is published and each message
+    // delivered again.
     shop.harness().drain_queues().await;
     let after: Vec<_> = ["orders", "stock", "payments", "payment-simulator"]
         .map(|table| shop.aws.items(table))
@@ -244,7 +244,7 @@ async fn duplicate_messages_change_nothing() {
 }
 
 #[tokio::test]
-async fn one_trace_leads_from_the_request_through_every_queue_to_the_mail() {
+async fn one_trace_spans_the_request_every_queue_and_the_mail() {
     let (shop, product) = shop().await;
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let body = json!({ "items": [{ "product_id": product, "quantity": 1 }], "payment_method": { "type": "card", "token": "tok_ok" } });
@@ -252,14 +252,14 @@ async fn one_trace_leads_from_the_request_through_every_queue_to_the_mail() {
         .caller(events::USER)
         .header("idempotency-key", "traced")
         .header("traceparent", trace);
-    // What came before the order was begun by other requests.
+    // Earlier messages belong to other requests.
     let mut harness = shop.harness();
     harness.drain_queues().await;
     harness.delivered.clear();
     assert_eq!(shop.call("create-order", request.event()).await.status(), 201);
     harness.drain_queues().await;
-    for told in ["send-notification send_notification.v1", "record-entry record_entry.v1"] {
-        assert!(harness.story().contains(&told.to_owned()), "{:#?}", harness.story());
+    for delivery in ["send-notification send_notification.v1", "record-entry record_entry.v1"] {
+        assert!(harness.story().contains(&delivery.to_owned()), "{:#?}", harness.story());
     }
     for (queue, message) in &harness.delivered {
         assert_eq!(message["traceparent"], trace, "{queue}: {message}");
@@ -277,21 +277,20 @@ async fn paid_order_costs_the_documented_units() {
     harness.drain_queues().await;
     assert_eq!(shop.read_order(&order).await["status"], "confirmed");
     let mut calls: BTreeMap<String, u32> = BTreeMap::new();
-    // The simulated provider keeps its records in a table of its own: a real one is asked over the
-    // network.
+    // The simulated provider stores its records in a table, which a real provider does not need.
     for call in
         shop.aws.calls()[before..].iter().filter(|call| !call.tables.contains("payment-simulator"))
     {
         *calls.entry(format!("{} {}", call.service, call.operation)).or_default() += 1;
     }
-    let told = harness.delivered.len();
+    let delivered = harness.delivered.len();
     let count =
         |operation: &str| calls.get(&format!("dynamodb {operation}")).copied().unwrap_or_default();
     let (reads, writes) =
         (count("GetItem") + count("BatchGetItem"), count("PutItem") + count("UpdateItem"));
-    let counted = (reads, count("Query"), writes, count("TransactWriteItems"), told);
+    let counted = (reads, count("Query"), writes, count("TransactWriteItems"), delivered);
     // One read is this test's own. Three of the transactions and of the messages are the ledger's.
-    // Two of the writes end that the order counts as unpaid.
+    // Two of the writes end the order's count as unpaid.
     assert_eq!(counted, (8 + 1, 0, 9, 8, 11), "{calls:#?} {:#?}", harness.story());
-    let _ = writeln!(std::io::stderr(), "a paid order: {told} messages, {calls:?}");
+    let _ = writeln!(std::io::stderr(), "a paid order: {delivered} messages, {calls:?}");
 }

@@ -1,21 +1,20 @@
-//! Changes of items as streams show them, and what their publishers send: the items of `events/`,
-//! put into the states that are published.
+//! Changes of items as streams deliver them, and the messages that their publishers send. The items
+//! come from `events/`, with the changes that are published.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::queue::Message;
 use tests::events::sample;
 
-/// A message that a change has sent.
+/// A message that results from a change.
 pub struct Sent {
     pub change: &'static str,
-    /// The queue that it goes to.
+    /// The destination queue.
     pub queue: &'static str,
-    /// The whole message.
     pub message: Value,
 }
 
-/// What all changes send, and what others send us.
+/// The messages of all changes, and those that AWS services send.
 pub fn sent() -> Vec<Sent> {
     let mut all = Vec::new();
     let order = image("publish-order-events", 0);
@@ -55,7 +54,7 @@ pub fn sent() -> Vec<Sent> {
     all
 }
 
-/// As inventory publishes with an operator's address.
+/// Publishes as inventory with an operator address.
 fn from_inventory(
     old: Option<&inventory::store::Image>,
     new: &inventory::store::Image,
@@ -77,8 +76,8 @@ fn dynamodb(item: &Value) -> serde_dynamo::Item {
     serde_json::from_value(item.clone()).unwrap()
 }
 
-/// Lets a publisher see an item change: `old` (none: it was not there) and `new` say what is other
-/// than in the sample; null: not there.
+/// Runs a publisher on a change of its sample item. `old` and `new` are the differences from the
+/// sample: `None` means that the item did not exist, `null` that the attribute is absent.
 fn publish<T: DeserializeOwned>(
     all: &mut Vec<Sent>,
     change: &'static str,
@@ -110,7 +109,7 @@ fn publish<T: DeserializeOwned>(
 
 type Change = (&'static str, Option<Value>, Value);
 
-/// The attributes of an order at the end of its history.
+/// The attributes of an order whose newest history entry is this event.
 fn happened(event: &str, status: &str, detail: Option<&str>) -> Value {
     let mut entry = json!({ "at": "2026-11-21T09:50:00.000Z", "event": event, "status": status });
     if let Some(detail) = detail {
@@ -376,7 +375,7 @@ fn user_changes() -> Vec<Change> {
     ]
 }
 
-/// What others send us comes as the samples of `events/` show it.
+/// Messages of AWS services, from the samples in `events/`.
 fn foreign() -> Vec<Sent> {
     let of = |record: &Value| serde_json::from_str(record["body"].as_str().unwrap()).unwrap();
     let records = sample("record-mail-feedback")["Records"].as_array().cloned().unwrap_or_default();

@@ -1,18 +1,18 @@
-//! Who reads which queue: each consumer's own parsing, as its function does it.
+//! The consumer of each queue, with its own parser.
 
 use serde_json::Value;
 use shared::queue::{FromMessage, InvalidMessage};
 
 type Read = fn(&str, Value) -> Result<(), InvalidMessage>;
 
-/// Those whose messages others make.
+/// Consumers of messages that AWS services send.
 pub const FOREIGN: [&str; 1] = ["record-mail-feedback"];
 
 fn reads<M: FromMessage>(kind: &str, data: Value) -> Result<(), InvalidMessage> {
     M::from_message(kind, data).map(|_| ())
 }
 
-/// How the consumer of this queue reads a message.
+/// The parser of a queue's consumer.
 pub fn of(queue: &str) -> Option<Read> {
     Some(match queue {
         "cancel-payment" => reads::<payments::messages::CancelPayment>,

@@ -1,8 +1,8 @@
-//! Who sends which message: its data is this struct.
+//! The emitters of each message type, with the struct of its data.
 
 use crate::schemas::{Emitted, of};
 
-/// Every type of message, with what each of its emitters sends.
+/// Every message type, with the data of each of its emitters.
 pub fn all() -> Vec<(&'static str, Vec<Emitted>)> {
     let reservation = || vec![of::<inventory::messages::ReservationUpdate>("inventory")];
     let payment = || vec![of::<payments::messages::PaymentEvent>("payments")];

@@ -1,15 +1,15 @@
-//! What the services say to each other stays what it was: JSON Schemas and golden samples of every
-//! message, made from the code, committed here and locked.
+//! The contract between the services: JSON Schemas and golden samples of every message, generated
+//! from the code and committed here.
 //!
-//! - `schemas/<type>.json`: what the data of a message is, made from the structs of the emitters.
-//! - `samples/<queue>/<type>.<what>.json`: whole messages as publishers have sent them, one for
-//!   each shape that the type has had. They stay: a message of an earlier release may wait in a
-//!   queue, and every consumer must still read it.
+//! - `schemas/<type>.json`: the data of a message, generated from the structs of its emitters.
+//! - `samples/<queue>/<type>.<what>.json`: whole messages as published, one for each shape that the
+//!   type has had. Samples are never deleted: a message of an earlier release may wait in a queue,
+//!   and every consumer must still read it.
 //!
-//! A field that is gone, may be missing now or has another type breaks its consumers: that is
-//! another version (`stock_reserved.v2`), whose consumers come before its emitters. What is only
-//! new is written down with `UPDATE_MESSAGES=1 cargo test -p tests --test messages`, which never
-//! changes a sample and never writes a schema that breaks the last.
+//! A field that is removed, becomes optional or changes its type breaks the consumers. That needs a
+//! new version (`stock_reserved.v2`), whose consumers are deployed before its emitters.
+//! `UPDATE_MESSAGES=1 cargo test -p tests --test messages` adds what is new. It never changes a
+//! sample and never writes a schema that breaks the committed one.
 #![allow(clippy::unwrap_used)]
 
 mod changes;
@@ -26,8 +26,7 @@ use changes::Sent;
 use serde_json::{Value, json};
 use tests::template;
 
-/// The type of every message, and what its emitters send: under their names where there are
-/// several.
+/// The generated schema of every message type.
 fn generated() -> BTreeMap<&'static str, Value> {
     emitters::all()
         .into_iter()
@@ -39,7 +38,7 @@ fn generated() -> BTreeMap<&'static str, Value> {
         .collect()
 }
 
-#[expect(clippy::disallowed_methods, reason = "whoever runs the test asks for it")]
+#[expect(clippy::disallowed_methods, reason = "the caller of the test requests an update")]
 fn is_updating() -> bool {
     std::env::var("UPDATE_MESSAGES").is_ok_and(|asked| asked == "1")
 }
@@ -51,7 +50,7 @@ fn folder(name: &str) -> PathBuf {
 fn read(path: &PathBuf) -> Value {
     let text = std::fs::read_to_string(path).unwrap();
     serde_json::from_str(&text)
-        .unwrap_or_else(|error| panic!("{} is no JSON: {error}", path.display()))
+        .unwrap_or_else(|error| panic!("{} is not JSON: {error}", path.display()))
 }
 
 fn write(path: &PathBuf, value: &Value) {
@@ -106,18 +105,18 @@ fn none(complaints: Vec<String>) {
 }
 
 const WRITE_IT: &str =
-    "write it down with UPDATE_MESSAGES=1 cargo test -p tests --test messages, and commit it";
+    "add it with UPDATE_MESSAGES=1 cargo test -p tests --test messages, and commit it";
 
 #[test]
 fn schemas_lose_no_field_and_change_no_type() {
     let (sent, known) = (generated(), committed());
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (kind, schema) in &sent {
         let path = folder("schemas").join(format!("{kind}.json"));
         let breaks =
             known.get(*kind).map(|before| schemas::breaks(before, schema)).unwrap_or_default();
         for broken in &breaks {
-            odd.push(format!(
+            violations.push(format!(
                 "{kind}: {broken}. Who reads it breaks: leave it as it was, or send another version"
             ));
         }
@@ -125,7 +124,7 @@ fn schemas_lose_no_field_and_change_no_type() {
             if is_updating() {
                 write(&path, schema);
             } else {
-                odd.push(format!(
+                violations.push(format!(
                     "tests/messages/schemas/{kind}.json is not what is sent: {WRITE_IT}"
                 ));
             }
@@ -134,31 +133,34 @@ fn schemas_lose_no_field_and_change_no_type() {
     for kind in
         known.keys().filter(|kind| !sent.contains_key(kind.as_str()) && !has_successor(kind, &sent))
     {
-        odd.push(format!("nobody sends {kind} any more, and there is no later version of it: whoever waits for it waits for ever"));
+        violations.push(format!(
+            "{kind} has no emitter and no later version: its consumers never receive it"
+        ));
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn published_messages_match_their_schemas() {
-    let (schemas, mut odd, mut seen) = (generated(), Vec::new(), BTreeSet::new());
-    let mut told: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let (schemas, mut violations, mut seen) = (generated(), Vec::new(), BTreeSet::new());
+    let mut published_paths: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for Sent { change, message, .. } in
         changes::sent().into_iter().filter(|sent| !consumers::FOREIGN.contains(&sent.queue))
     {
         let kind = message["type"].as_str().unwrap();
         let Some((kind, schema)) = schemas.get_key_value(kind) else {
-            odd.push(format!(
+            violations.push(format!(
                 "{change} sends {kind}: name its struct in tests/messages/emitters.rs"
             ));
             continue;
         };
         seen.insert(*kind);
-        told.entry(kind)
+        published_paths
+            .entry(kind)
             .or_default()
             .extend(schemas::shape(&message["data"]).into_iter().map(|(path, _)| path));
         for wrong in schemas::refusals(schema, &message["data"]) {
-            odd.push(format!("{change} sends a {kind} that is none: {wrong}"));
+            violations.push(format!("{change} sends a {kind} that is none: {wrong}"));
         }
         let envelope =
             json!([message["specversion"], message["dataschema"], message["datacontenttype"]]);
@@ -178,32 +180,35 @@ fn published_messages_match_their_schemas() {
             );
         }
     }
-    // Some types share a struct: what one of them never says another one does.
-    let told = |schema: &Value, path: &String| {
+    // Some types share a struct: a field that one type never sends, another one does.
+    let is_published = |schema: &Value, path: &String| {
         let alike = |other: &&str| {
             schemas[*other]["properties"] == schema["properties"]
                 && schemas[*other]["anyOf"] == schema["anyOf"]
         };
-        told.iter().filter(|(other, _)| alike(other)).any(|(_, paths)| paths.contains(path))
+        published_paths
+            .iter()
+            .filter(|(other, _)| alike(other))
+            .any(|(_, paths)| paths.contains(path))
     };
     for (kind, schema) in schemas.iter().filter(|(kind, _)| seen.contains(*kind)) {
-        for path in schemas::paths(schema).iter().filter(|path| !told(schema, path)) {
-            odd.push(format!("no change in tests/messages/changes.rs makes a {kind} with {path}: what is never sent is no part of it"));
+        for path in schemas::paths(schema).iter().filter(|path| !is_published(schema, path)) {
+            violations.push(format!("no change in tests/messages/changes.rs publishes a {kind} with {path}: add such a change or remove the field"));
         }
     }
-    odd.extend(
+    violations.extend(
         schemas
             .keys()
             .filter(|kind| !seen.contains(*kind))
             .map(|kind| format!("no change in tests/messages/changes.rs sends {kind}")),
     );
-    none(odd);
+    none(violations);
 }
 
 #[test]
-fn every_shape_that_is_sent_has_a_sample_and_no_sample_changes() {
+fn every_published_shape_has_an_unchanged_sample() {
     let known = samples();
-    // Mails and entries of the ledger differ in what they are about, too.
+    // Mails and ledger entries also differ in their template or kind.
     let shape = |queue: &str, message: &Value| {
         let data = &message["data"];
         json!([queue, message["type"], data["template"], data["kind"], schemas::shape(message)])
@@ -213,7 +218,7 @@ fn every_shape_that_is_sent_has_a_sample_and_no_sample_changes() {
         known.iter().map(|(queue, _, message)| shape(queue, message)).collect();
     let mut names: BTreeSet<(String, String)> =
         known.iter().map(|(queue, name, _)| (queue.clone(), name.clone())).collect();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for Sent { change, queue, message } in changes::sent() {
         if !shapes.insert(shape(queue, &message)) {
             continue;
@@ -231,7 +236,7 @@ fn every_shape_that_is_sent_has_a_sample_and_no_sample_changes() {
         if is_updating() {
             write(&folder("samples").join(queue).join(file), &message);
         } else {
-            odd.push(format!(
+            violations.push(format!(
                 "{change} sends a {kind} to {queue} of a shape that no sample has: {WRITE_IT}"
             ));
         }
@@ -241,53 +246,56 @@ fn every_shape_that_is_sent_has_a_sample_and_no_sample_changes() {
         let kind = message["type"].as_str().unwrap_or_default();
         match schemas.get(kind) {
             _ if consumers::FOREIGN.contains(&queue.as_str()) => {}
-            None => odd.push(format!("samples/{queue}/{file} is a {kind}, which has no schema")),
-            Some(schema) => odd.extend(
+            None => {
+                violations.push(format!("samples/{queue}/{file} is a {kind}, which has no schema"))
+            }
+            Some(schema) => violations.extend(
                 schemas::refusals(&schemas::without_required(schema), &message["data"])
                     .into_iter()
                     .map(|wrong| format!("samples/{queue}/{file} is no {kind} any more: {wrong}")),
             ),
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn consumers_read_all_samples_and_tolerate_new_fields() {
-    let (mut odd, mut fed) = (Vec::new(), BTreeSet::new());
+    let (mut violations, mut fed) = (Vec::new(), BTreeSet::new());
     for (queue, file, message) in samples() {
         let Some(consumer) = consumers::of(&queue) else {
-            odd.push(format!("nobody in tests/messages/consumers.rs reads the queue {queue}"));
+            violations
+                .push(format!("tests/messages/consumers.rs has no consumer of the queue {queue}"));
             continue;
         };
         fed.insert(queue.clone());
         let kind = message["type"].as_str().unwrap();
         if let Err(refused) = consumer(kind, message["data"].clone()) {
-            odd.push(format!(
+            violations.push(format!(
                 "the consumer of {queue} does not read samples/{queue}/{file}: {refused}"
             ));
         }
         if let Err(refused) = consumer(kind, schemas::with_more(&message["data"])) {
-            odd.push(format!("the consumer of {queue} does not read samples/{queue}/{file} with a field more: {refused}"));
+            violations.push(format!("the consumer of {queue} does not read samples/{queue}/{file} with a field more: {refused}"));
         }
         let (name, version) = kind.rsplit_once(".v").unwrap();
         let later = format!("{name}.v{}", version.parse::<u32>().unwrap() + 100);
         if consumer(&later, message["data"].clone()).is_ok() {
-            odd.push(format!(
+            violations.push(format!(
                 "the consumer of {queue} takes a {later} for something that it knows"
             ));
         }
     }
-    odd.extend(
+    violations.extend(
         tests::shop::queues()
             .filter(|queue| !fed.contains(*queue))
             .map(|queue| format!("there is no sample for {queue}")),
     );
-    none(odd);
+    none(violations);
 }
 
 #[test]
-fn every_queue_of_the_template_has_its_consumer_here() {
+fn every_queue_of_the_template_has_a_consumer() {
     let template = template::template();
     let names = template
         .resources("AWS::SQS::Queue")

@@ -1,4 +1,4 @@
-//! Schemas: made from structs, compared, and held against messages.
+//! Schemas: generated from structs, compared with each other, and validated against messages.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +7,14 @@ use shared::api_document::utoipa::{
     PartialSchema, ToSchema, openapi::RefOr, openapi::schema::Schema,
 };
 
-/// The data of a message as one service sends it.
+/// The data of a message type as one service sends it.
 pub struct Emitted {
     pub service: &'static str,
     schema: Value,
     parts: Vec<(String, Value)>,
 }
 
-/// What `T` is on the wire.
+/// The schema of `T` on the wire.
 pub fn of<T: ToSchema + PartialSchema>(service: &'static str) -> Emitted {
     let mut parts: Vec<(String, RefOr<Schema>)> = Vec::new();
     T::schemas(&mut parts);
@@ -26,7 +26,7 @@ pub fn of<T: ToSchema + PartialSchema>(service: &'static str) -> Emitted {
     }
 }
 
-/// The schema of a type of message: what its emitter sends, or any of what they send.
+/// The schema of a message type: its emitter's, or `anyOf` those of several emitters.
 pub fn document(kind: &str, emitters: &[Emitted]) -> Value {
     let mut definitions = Map::new();
     let mut shapes = Vec::new();
@@ -57,7 +57,7 @@ pub fn document(kind: &str, emitters: &[Emitted]) -> Value {
     document
 }
 
-/// As JSON Schema says it, and without what only an API answers.
+/// Rewrites references for JSON Schema, and removes the members that only the API document uses.
 fn tidied(schema: &Value, prefix: &str) -> Value {
     match schema {
         Value::Object(members) => {
@@ -78,14 +78,14 @@ fn tidied(schema: &Value, prefix: &str) -> Value {
     }
 }
 
-/// Where a reader of `before` stumbles over `after`.
+/// The incompatibilities of `after` for a consumer of `before`.
 pub fn breaks(before: &Value, after: &Value) -> Vec<String> {
     let mut found = Vec::new();
     compare("the message", (before, before), (after, after), &mut found);
     found
 }
 
-/// A schema with the document that its references are of.
+/// A schema, and the document that its references point into.
 type Placed<'a> = (&'a Value, &'a Value);
 
 fn resolved<'a>((schema, root): Placed<'a>) -> &'a Value {
@@ -97,8 +97,7 @@ fn resolved<'a>((schema, root): Placed<'a>) -> &'a Value {
 
 fn compare(place: &str, before: Placed, after: Placed, found: &mut Vec<String>) {
     let (old, new) = (resolved(before), resolved(after));
-    // Where another service sends the type as well, what was sent before is one of what is sent
-    // now.
+    // Several services may send the type now: the old schema must match one of theirs.
     if let (true, Some(branches)) = (old["properties"].is_object(), new["anyOf"].as_array()) {
         let of_each = branches.iter().map(|branch| {
             let mut found = Vec::new();
@@ -169,7 +168,7 @@ fn types(schema: &Value) -> BTreeSet<String> {
     names(&schema["type"])
 }
 
-/// What is wrong with data that should be of this schema, which says all that there may be.
+/// The violations of a schema by data, where unlisted fields are violations too.
 pub fn refusals(schema: &Value, data: &Value) -> Vec<String> {
     let closed = closed(schema);
     let validator = jsonschema::options().build(&closed).unwrap();
@@ -179,7 +178,8 @@ pub fn refusals(schema: &Value, data: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Open for readers, who pass over what they do not know; closed for what we send ourselves.
+/// Forbids unlisted fields. Schemas are open for consumers, which ignore unknown fields, but our
+/// own messages may not contain any.
 fn closed(schema: &Value) -> Value {
     match schema {
         Value::Object(members) => {
@@ -197,8 +197,8 @@ fn closed(schema: &Value) -> Value {
     }
 }
 
-/// The same where anything may be missing: what an earlier release sent may lack what is required
-/// by now.
+/// The schema without required fields: messages of an earlier release may lack fields that are
+/// required now.
 pub fn without_required(schema: &Value) -> Value {
     match schema {
         Value::Object(members) => members
@@ -211,7 +211,7 @@ pub fn without_required(schema: &Value) -> Value {
     }
 }
 
-/// The paths of all fields that data of this schema may have.
+/// The paths of all fields in this schema.
 pub fn paths(schema: &Value) -> BTreeSet<String> {
     fn walk(place: &str, placed: Placed, found: &mut BTreeSet<String>) {
         let schema = resolved(placed);
@@ -236,7 +236,7 @@ pub fn paths(schema: &Value) -> BTreeSet<String> {
     found
 }
 
-/// The paths of all fields that there are, each with its type.
+/// The paths of all fields in this value, each with its type.
 pub fn shape(value: &Value) -> BTreeSet<(String, &'static str)> {
     fn walk(place: &str, value: &Value, found: &mut BTreeSet<(String, &'static str)>) {
         let kind = match value {
@@ -262,8 +262,8 @@ pub fn shape(value: &Value) -> BTreeSet<(String, &'static str)> {
     found
 }
 
-/// The same with a field more in each object but money: that is an amount and a currency for ever,
-/// and what says more is something else.
+/// Adds a field to each object except money. Money stays an amount and a currency; an extension is
+/// a new type.
 pub fn with_more(value: &Value) -> Value {
     match value {
         Value::Object(members) if members.keys().eq(["amount", "currency"]) => value.clone(),

@@ -1,4 +1,4 @@
-//! The contract: what is asked of every provider.
+//! The contract tests that every payment provider has to pass.
 
 use provider::{
     CardToken, ChargeRequest, DisputeState, KeyState, PaymentId, PaymentProvider, ProviderError,
@@ -13,21 +13,20 @@ use shared::{
 
 pub const PRICE: i64 = 5998;
 
-/// A provider, and what only its own world knows.
-pub trait World: Sync {
+/// A provider under test, and the actions outside its API.
+pub trait ProviderFixture: Sync {
     fn provider(&self) -> &dyn PaymentProvider;
 
-    /// A token that is charged, one that is declined, and one whose customer has to do something
-    /// first.
+    /// Tokens that are charged, declined, and require a customer action.
     fn tokens(&self) -> Tokens;
 
-    /// The customer does what they have to do.
+    /// Completes the customer action.
     fn act<'a>(&'a self, order: &'a ChargeRequest, transaction_id: &'a str) -> BoxFuture<'a, ()>;
 
-    /// How often a payment was really charged.
+    /// The number of charges that were made for a payment.
     fn charges<'a>(&'a self, payment: PaymentId) -> BoxFuture<'a, usize>;
 
-    /// The same provider, called with credentials that it rejects.
+    /// The same provider with an API key that it rejects, if it can reject one.
     fn with_wrong_key(&self) -> Option<Box<dyn PaymentProvider>> {
         None
     }
@@ -36,18 +35,17 @@ pub trait World: Sync {
         Clock::System.now()
     }
 
-    /// Refunds a charge at the provider's dashboard itself; answers the provider's name for the
-    /// refund.
+    /// Refunds a charge in the provider's dashboard. Returns the provider's refund id.
     fn refund_by_hand<'a>(&'a self, transaction_id: &'a str, amount: i64) -> BoxFuture<'a, String>;
 
-    /// A refund that succeeded fails.
+    /// Fails a refund that had succeeded.
     fn fail_refund<'a>(
         &'a self,
         order: &'a RefundRequest,
         provider_refund_id: &'a str,
     ) -> BoxFuture<'a, ()>;
 
-    /// The buyer's bank opens a dispute of a charge, or moves it on to another state.
+    /// The buyer's bank opens a dispute of a charge, or moves it to another state.
     fn dispute<'a>(
         &'a self,
         dispute_id: &'a str,
@@ -55,13 +53,13 @@ pub trait World: Sync {
         state: DisputeState,
     ) -> BoxFuture<'a, ()>;
 
-    /// Whether it is all there: keys, looks by our own id, and refunds that end at what was
-    /// charged.
+    /// Whether the provider has idempotency keys, a search by our id, and a refund limit at the
+    /// charged amount.
     fn is_complete(&self) -> bool {
         true
     }
 
-    /// Whether it plays the buyer's bank too: refunds that fail later, and disputes.
+    /// Whether it also simulates the buyer's bank: refunds that fail later, and disputes.
     fn has_banks(&self) -> bool {
         self.is_complete()
     }
@@ -70,14 +68,14 @@ pub trait World: Sync {
 pub struct Tokens {
     pub good: String,
     pub declined: String,
-    pub asks: String,
+    pub requires_action: String,
 }
 
 pub fn usd(amount: i64) -> Money {
     Money::new(amount, Currency::parse("USD").unwrap())
 }
 
-/// A payment of its own.
+/// A charge request for a new payment, with ids derived from `name`.
 pub fn to_charge(name: &str, token: &str) -> ChargeRequest {
     let order_id: OrderId = ids::derive(&["contract", name]);
     let payment_id = PaymentId::automatic(order_id);
@@ -114,9 +112,9 @@ fn known(order: &ChargeRequest, transaction_id: &str) -> ChargeRequest {
     ChargeRequest { transaction_id: Some(transaction_id.to_owned()), ..order.clone() }
 }
 
-/// Charges, and answers the provider's name for it.
-async fn charged(world: &dyn World, order: &ChargeRequest) -> String {
-    match world.provider().charge(order).await.unwrap() {
+/// Charges a payment and returns the provider's transaction id.
+async fn charged(fixture: &dyn ProviderFixture, order: &ChargeRequest) -> String {
+    match fixture.provider().charge(order).await.unwrap() {
         ProviderResult::Succeeded { transaction_id, amount, order_id } => {
             assert_eq!((amount, order_id), (order.amount, Some(order.order_id)));
             transaction_id
@@ -125,141 +123,146 @@ async fn charged(world: &dyn World, order: &ChargeRequest) -> String {
     }
 }
 
-/// The whole contract, for a provider without other payments: `salt` separates runs.
-pub async fn holds(world: &dyn World, salt: &str) {
+/// The whole contract. `salt` separates the payments of test runs.
+pub async fn holds(fixture: &dyn ProviderFixture, salt: &str) {
     let named = |name: &str| format!("{salt} {name}");
-    a_charge_takes_the_money_once(world, &named("charge")).await;
-    a_declined_card_is_not_charged(world, &named("decline")).await;
-    a_customer_acts_first(world, &named("act")).await;
-    what_waits_can_be_called_off(world, &named("cancel")).await;
-    what_is_charged_cannot_be_called_off(world, &named("too late")).await;
-    parts_go_back(world, &named("parts")).await;
-    charge_with_rejected_credentials_is_not_made(world, &named("rejected")).await;
-    a_refund_made_at_the_provider_is_found(world, &named("by hand")).await;
-    if world.is_complete() {
-        keys_hold(world, salt).await;
-        charge_is_found_by_the_time_it_was_sent(world, &named("listed")).await;
-        nothing_is_known_of_what_was_never_asked(world, &named("unknown")).await;
-        no_more_goes_back_than_was_taken(world, &named("more")).await;
+    charge_is_made_once(fixture, &named("charge")).await;
+    declined_card_is_not_charged(fixture, &named("decline")).await;
+    charge_succeeds_after_the_customer_action(fixture, &named("act")).await;
+    pending_charge_can_be_cancelled(fixture, &named("cancel")).await;
+    captured_charge_cannot_be_cancelled(fixture, &named("too late")).await;
+    partial_refunds_succeed(fixture, &named("parts")).await;
+    charge_with_rejected_credentials_is_not_made(fixture, &named("rejected")).await;
+    dashboard_refund_is_found(fixture, &named("by hand")).await;
+    if fixture.is_complete() {
+        keys_hold(fixture, salt).await;
+        charge_is_found_by_the_time_it_was_sent(fixture, &named("listed")).await;
+        unknown_charge_is_not_found(fixture, &named("unknown")).await;
+        refund_above_the_charge_is_rejected(fixture, &named("more")).await;
     }
-    if world.has_banks() {
-        a_refund_that_fails_later_is_a_failure(world, &named("late failure")).await;
-        a_disputed_charge_is_not_refunded(world, &named("disputed")).await;
-        a_dispute_is_won_or_lost(world, &named("disputes")).await;
+    if fixture.has_banks() {
+        late_refund_failure_is_reported(fixture, &named("late failure")).await;
+        disputed_charge_is_not_refunded(fixture, &named("disputed")).await;
+        dispute_is_won_or_lost(fixture, &named("disputes")).await;
     }
 }
 
-async fn a_charge_takes_the_money_once(world: &dyn World, name: &str) {
-    let order = to_charge(name, &world.tokens().good);
-    let transaction = charged(world, &order).await;
-    assert_eq!(world.charges(order.payment_id).await, 1);
-    let found = world.provider().retrieve(&known(&order, &transaction)).await.unwrap();
+async fn charge_is_made_once(fixture: &dyn ProviderFixture, name: &str) {
+    let order = to_charge(name, &fixture.tokens().good);
+    let transaction = charged(fixture, &order).await;
+    assert_eq!(fixture.charges(order.payment_id).await, 1);
+    let found = fixture.provider().retrieve(&known(&order, &transaction)).await.unwrap();
     assert!(
         matches!(found, Some(ProviderResult::Succeeded { transaction_id, .. }) if transaction_id == transaction)
     );
-    if world.is_complete() {
-        assert_eq!(charged(world, &order).await, transaction, "the same key is the same charge");
+    if fixture.is_complete() {
+        assert_eq!(
+            charged(fixture, &order).await,
+            transaction,
+            "the same key returns the same charge"
+        );
         assert!(
             matches!(
-                world.provider().retrieve(&order).await.unwrap(),
+                fixture.provider().retrieve(&order).await.unwrap(),
                 Some(ProviderResult::Succeeded { .. })
             ),
             "by our own id"
         );
-        assert_eq!(world.charges(order.payment_id).await, 1);
+        assert_eq!(fixture.charges(order.payment_id).await, 1);
         let other = ChargeRequest { amount: usd(1), ..order.clone() };
         assert!(
-            matches!(world.provider().charge(&other).await, Err(ProviderError::KeyMismatch(_))),
-            "a key is good for one request"
+            matches!(fixture.provider().charge(&other).await, Err(ProviderError::KeyMismatch(_))),
+            "a key accepts one request body"
         );
     }
 }
 
-/// What is asked of a provider's idempotency keys. It needs no search and no list.
-pub async fn keys_hold(world: &dyn World, salt: &str) {
+/// The contract of idempotency keys. It needs neither search nor list.
+pub async fn keys_hold(fixture: &dyn ProviderFixture, salt: &str) {
     let named = |name: &str| format!("{salt} {name}");
-    voided_charge_is_rejected_when_it_arrives(world, &named("void")).await;
-    charge_that_arrived_is_not_voided(world, &named("void too late")).await;
+    voided_charge_is_rejected_when_it_arrives(fixture, &named("void")).await;
+    charge_that_arrived_is_not_voided(fixture, &named("void too late")).await;
 }
 
-async fn voided_charge_is_rejected_when_it_arrives(world: &dyn World, name: &str) {
-    let order = to_charge(name, &world.tokens().good);
+async fn voided_charge_is_rejected_when_it_arrives(fixture: &dyn ProviderFixture, name: &str) {
+    let order = to_charge(name, &fixture.tokens().good);
     for _ in 0..2 {
-        assert_eq!(world.provider().void_unsent(&order).await, Ok(KeyState::Voided));
+        assert_eq!(fixture.provider().void_unsent(&order).await, Ok(KeyState::Voided));
     }
-    assert!(matches!(world.provider().charge(&order).await, Err(ProviderError::KeyMismatch(_))));
-    assert_eq!(world.provider().void_unsent(&order).await, Ok(KeyState::Voided));
-    assert_eq!(world.charges(order.payment_id).await, 0);
-    if world.is_complete() {
+    assert!(matches!(fixture.provider().charge(&order).await, Err(ProviderError::KeyMismatch(_))));
+    assert_eq!(fixture.provider().void_unsent(&order).await, Ok(KeyState::Voided));
+    assert_eq!(fixture.charges(order.payment_id).await, 0);
+    if fixture.is_complete() {
         assert_eq!(
-            world.provider().retrieve(&order).await,
+            fixture.provider().retrieve(&order).await,
             Ok(None),
-            "the request that took the key is not a charge"
+            "the request that claimed the key is not a charge"
         );
-        let sent = ChargeRequest { sent: Some((world.now(), world.now())), ..order.clone() };
-        assert_eq!(world.provider().find_by_time(&sent).await, Ok(None));
+        let sent = ChargeRequest { sent: Some((fixture.now(), fixture.now())), ..order.clone() };
+        assert_eq!(fixture.provider().find_by_time(&sent).await, Ok(None));
     }
 }
 
-async fn charge_that_arrived_is_not_voided(world: &dyn World, name: &str) {
-    let Tokens { good, declined, asks } = world.tokens();
-    for (number, (token, charges)) in [(good, 1), (declined, 0), (asks, 0)].into_iter().enumerate()
+async fn charge_that_arrived_is_not_voided(fixture: &dyn ProviderFixture, name: &str) {
+    let Tokens { good, declined, requires_action } = fixture.tokens();
+    for (number, (token, charges)) in
+        [(good, 1), (declined, 0), (requires_action, 0)].into_iter().enumerate()
     {
         let order = to_charge(&format!("{name} {number}"), &token);
-        let first = world.provider().charge(&order).await;
-        assert_eq!(world.provider().void_unsent(&order).await, Ok(KeyState::Used));
-        assert_eq!(world.provider().charge(&order).await, first, "the stored answer");
-        assert_eq!(world.charges(order.payment_id).await, charges);
+        let first = fixture.provider().charge(&order).await;
+        assert_eq!(fixture.provider().void_unsent(&order).await, Ok(KeyState::Used));
+        assert_eq!(fixture.provider().charge(&order).await, first, "the stored answer");
+        assert_eq!(fixture.charges(order.payment_id).await, charges);
     }
 }
 
-async fn charge_is_found_by_the_time_it_was_sent(world: &dyn World, name: &str) {
-    let order = to_charge(name, &world.tokens().good);
-    let order = ChargeRequest { sent: Some((world.now(), world.now())), ..order };
-    assert_eq!(world.provider().find_by_time(&order).await, Ok(None));
-    let transaction = charged(world, &order).await;
-    let found = world.provider().find_by_time(&order).await;
+async fn charge_is_found_by_the_time_it_was_sent(fixture: &dyn ProviderFixture, name: &str) {
+    let order = to_charge(name, &fixture.tokens().good);
+    let order = ChargeRequest { sent: Some((fixture.now(), fixture.now())), ..order };
+    assert_eq!(fixture.provider().find_by_time(&order).await, Ok(None));
+    let transaction = charged(fixture, &order).await;
+    let found = fixture.provider().find_by_time(&order).await;
     assert!(
         matches!(found, Ok(Some(ProviderResult::Succeeded { transaction_id, .. })) if transaction_id == transaction)
     );
 }
 
-async fn charge_with_rejected_credentials_is_not_made(world: &dyn World, name: &str) {
-    let Some(provider) = world.with_wrong_key() else { return };
-    let order = to_charge(name, &world.tokens().good);
+async fn charge_with_rejected_credentials_is_not_made(fixture: &dyn ProviderFixture, name: &str) {
+    let Some(provider) = fixture.with_wrong_key() else { return };
+    let order = to_charge(name, &fixture.tokens().good);
     assert!(matches!(provider.charge(&order).await, Err(ProviderError::CredentialsRejected(_))));
     assert!(matches!(
         provider.void_unsent(&order).await,
         Err(ProviderError::CredentialsRejected(_))
     ));
-    assert_eq!(world.charges(order.payment_id).await, 0);
-    charged(world, &order).await;
-    assert_eq!(world.charges(order.payment_id).await, 1);
+    assert_eq!(fixture.charges(order.payment_id).await, 0);
+    charged(fixture, &order).await;
+    assert_eq!(fixture.charges(order.payment_id).await, 1);
 }
 
-async fn a_declined_card_is_not_charged(world: &dyn World, name: &str) {
-    let order = to_charge(name, &world.tokens().declined);
-    let fact = world.provider().charge(&order).await.unwrap();
+async fn declined_card_is_not_charged(fixture: &dyn ProviderFixture, name: &str) {
+    let order = to_charge(name, &fixture.tokens().declined);
+    let fact = fixture.provider().charge(&order).await.unwrap();
     assert_eq!(fact, ProviderResult::Declined { reason: "card_declined".to_owned() });
-    assert_eq!(world.charges(order.payment_id).await, 0);
-    if world.is_complete() {
-        assert_eq!(world.provider().charge(&order).await.unwrap(), fact);
+    assert_eq!(fixture.charges(order.payment_id).await, 0);
+    if fixture.is_complete() {
+        assert_eq!(fixture.provider().charge(&order).await.unwrap(), fact);
     }
 }
 
-async fn asked_to_act(world: &dyn World, order: &ChargeRequest) -> String {
-    match world.provider().charge(order).await.unwrap() {
+async fn asked_to_act(fixture: &dyn ProviderFixture, order: &ChargeRequest) -> String {
+    match fixture.provider().charge(order).await.unwrap() {
         ProviderResult::ActionRequired { transaction_id, .. } => transaction_id,
-        fact => panic!("the customer has to do something: {fact:?}"),
+        fact => panic!("expected a customer action: {fact:?}"),
     }
 }
 
-async fn a_customer_acts_first(world: &dyn World, name: &str) {
-    let order = to_charge(name, &world.tokens().asks);
-    let transaction = asked_to_act(world, &order).await;
-    assert_eq!(world.charges(order.payment_id).await, 0);
-    world.act(&order, &transaction).await;
-    let found = world.provider().retrieve(&known(&order, &transaction)).await.unwrap();
+async fn charge_succeeds_after_the_customer_action(fixture: &dyn ProviderFixture, name: &str) {
+    let order = to_charge(name, &fixture.tokens().requires_action);
+    let transaction = asked_to_act(fixture, &order).await;
+    assert_eq!(fixture.charges(order.payment_id).await, 0);
+    fixture.act(&order, &transaction).await;
+    let found = fixture.provider().retrieve(&known(&order, &transaction)).await.unwrap();
     assert_eq!(
         found,
         Some(ProviderResult::Succeeded {
@@ -268,133 +271,134 @@ async fn a_customer_acts_first(world: &dyn World, name: &str) {
             order_id: Some(order.order_id)
         })
     );
-    assert_eq!(world.charges(order.payment_id).await, 1);
+    assert_eq!(fixture.charges(order.payment_id).await, 1);
 }
 
-async fn what_waits_can_be_called_off(world: &dyn World, name: &str) {
-    let order = to_charge(name, &world.tokens().asks);
-    let waiting = known(&order, &asked_to_act(world, &order).await);
+async fn pending_charge_can_be_cancelled(fixture: &dyn ProviderFixture, name: &str) {
+    let order = to_charge(name, &fixture.tokens().requires_action);
+    let waiting = known(&order, &asked_to_act(fixture, &order).await);
     for _ in 0..2 {
         assert!(matches!(
-            world.provider().cancel(&waiting).await.unwrap(),
+            fixture.provider().cancel(&waiting).await.unwrap(),
             ProviderResult::Abandoned { .. }
         ));
     }
     assert!(matches!(
-        world.provider().retrieve(&waiting).await.unwrap(),
+        fixture.provider().retrieve(&waiting).await.unwrap(),
         Some(ProviderResult::Abandoned { .. })
     ));
-    assert_eq!(world.charges(order.payment_id).await, 0);
+    assert_eq!(fixture.charges(order.payment_id).await, 0);
 }
 
-async fn what_is_charged_cannot_be_called_off(world: &dyn World, name: &str) {
-    let order = to_charge(name, &world.tokens().good);
-    let transaction = charged(world, &order).await;
-    let fact = world.provider().cancel(&known(&order, &transaction)).await.unwrap();
+async fn captured_charge_cannot_be_cancelled(fixture: &dyn ProviderFixture, name: &str) {
+    let order = to_charge(name, &fixture.tokens().good);
+    let transaction = charged(fixture, &order).await;
+    let fact = fixture.provider().cancel(&known(&order, &transaction)).await.unwrap();
     assert!(
         matches!(fact, ProviderResult::Succeeded { transaction_id, .. } if transaction_id == transaction)
     );
-    assert_eq!(world.charges(order.payment_id).await, 1);
+    assert_eq!(fixture.charges(order.payment_id).await, 1);
 }
 
-/// Refunds, and returns the provider's id of the refund.
-async fn given_back(world: &dyn World, order: &RefundRequest) -> String {
-    match world.provider().refund(order).await.unwrap() {
+/// Refunds a charge and returns the provider's refund id.
+async fn refund_once(fixture: &dyn ProviderFixture, order: &RefundRequest) -> String {
+    match fixture.provider().refund(order).await.unwrap() {
         RefundResult::Succeeded { provider_refund_id, amount } => {
             assert_eq!(amount, order.amount);
             provider_refund_id
         }
-        fact => panic!("what was charged can be given back: {fact:?}"),
+        fact => panic!("a charge is refundable: {fact:?}"),
     }
 }
 
-async fn parts_go_back(world: &dyn World, name: &str) {
-    let order = to_charge(name, &world.tokens().good);
-    let transaction = charged(world, &order).await;
+async fn partial_refunds_succeed(fixture: &dyn ProviderFixture, name: &str) {
+    let order = to_charge(name, &fixture.tokens().good);
+    let transaction = charged(fixture, &order).await;
     let [one, other] =
         ["one", "other"].map(|part| to_refund(&order, &transaction, part, PRICE / 2));
-    assert_eq!(world.provider().retrieve_refund(&one).await.unwrap(), None);
-    let first = given_back(world, &one).await;
-    assert_ne!(given_back(world, &other).await, first, "two equal parts are two refunds");
+    assert_eq!(fixture.provider().retrieve_refund(&one).await.unwrap(), None);
+    let first = refund_once(fixture, &one).await;
+    assert_ne!(refund_once(fixture, &other).await, first, "equal partial refunds are two refunds");
     for refund in
         [one.clone(), RefundRequest { provider_refund_id: Some(first.clone()), ..one.clone() }]
     {
-        let found = world.provider().retrieve_refund(&refund).await.unwrap();
+        let found = fixture.provider().retrieve_refund(&refund).await.unwrap();
         assert_eq!(
             found,
             Some(RefundResult::Succeeded { provider_refund_id: first.clone(), amount: one.amount })
         );
     }
-    if world.is_complete() {
-        assert_eq!(given_back(world, &one).await, first, "the same key is the same refund");
+    if fixture.is_complete() {
+        assert_eq!(refund_once(fixture, &one).await, first, "the same key returns the same refund");
     }
 }
 
-async fn nothing_is_known_of_what_was_never_asked(world: &dyn World, name: &str) {
-    let order = to_charge(name, &world.tokens().good);
-    assert_eq!(world.provider().retrieve(&order).await.unwrap(), None);
-    assert!(world.provider().cancel(&order).await.is_err());
-    assert_eq!(world.charges(order.payment_id).await, 0);
+async fn unknown_charge_is_not_found(fixture: &dyn ProviderFixture, name: &str) {
+    let order = to_charge(name, &fixture.tokens().good);
+    assert_eq!(fixture.provider().retrieve(&order).await.unwrap(), None);
+    assert!(fixture.provider().cancel(&order).await.is_err());
+    assert_eq!(fixture.charges(order.payment_id).await, 0);
 }
 
-async fn no_more_goes_back_than_was_taken(world: &dyn World, name: &str) {
-    let order = to_charge(name, &world.tokens().good);
-    let transaction = charged(world, &order).await;
-    given_back(world, &to_refund(&order, &transaction, "part", PRICE - 10)).await;
-    let more = world.provider().refund(&to_refund(&order, &transaction, "more", 11)).await.unwrap();
+async fn refund_above_the_charge_is_rejected(fixture: &dyn ProviderFixture, name: &str) {
+    let order = to_charge(name, &fixture.tokens().good);
+    let transaction = charged(fixture, &order).await;
+    refund_once(fixture, &to_refund(&order, &transaction, "part", PRICE - 10)).await;
+    let more =
+        fixture.provider().refund(&to_refund(&order, &transaction, "more", 11)).await.unwrap();
     assert!(matches!(more, RefundResult::Rejected { .. }), "{more:?}");
-    given_back(world, &to_refund(&order, &transaction, "rest", 10)).await;
+    refund_once(fixture, &to_refund(&order, &transaction, "rest", 10)).await;
 }
 
-async fn a_refund_made_at_the_provider_is_found(world: &dyn World, name: &str) {
-    let order = to_charge(name, &world.tokens().good);
-    let transaction = charged(world, &order).await;
-    let id = world.refund_by_hand(&transaction, 1000).await;
+async fn dashboard_refund_is_found(fixture: &dyn ProviderFixture, name: &str) {
+    let order = to_charge(name, &fixture.tokens().good);
+    let transaction = charged(fixture, &order).await;
+    let id = fixture.refund_by_hand(&transaction, 1000).await;
     let found =
-        world.provider().find_refund(&id).await.unwrap().expect("it is a refund of our charge");
+        fixture.provider().find_refund(&id).await.unwrap().expect("it is a refund of our charge");
     assert_eq!(
         (&found.provider_refund_id, found.payment_id, found.amount),
         (&id, order.payment_id, usd(1000))
     );
     let succeeded = RefundResult::Succeeded { provider_refund_id: id.clone(), amount: usd(1000) };
     assert_eq!(found.result, succeeded);
-    // Later it is looked up by the provider's name, under an id that the provider has never heard
-    // of.
+    // Later the refund is found by the provider's refund id, although the provider does not know
+    // ours.
     let recorded = RefundRequest {
         provider_refund_id: Some(id),
         ..to_refund(&order, &transaction, "recorded", 1000)
     };
-    assert_eq!(world.provider().retrieve_refund(&recorded).await.unwrap(), Some(succeeded));
-    assert_eq!(world.provider().find_refund("re_nobodys").await.unwrap(), None);
+    assert_eq!(fixture.provider().retrieve_refund(&recorded).await.unwrap(), Some(succeeded));
+    assert_eq!(fixture.provider().find_refund("re_nobodys").await.unwrap(), None);
 }
 
-async fn a_refund_that_fails_later_is_a_failure(world: &dyn World, name: &str) {
-    let order = to_charge(name, &world.tokens().good);
-    let transaction = charged(world, &order).await;
+async fn late_refund_failure_is_reported(fixture: &dyn ProviderFixture, name: &str) {
+    let order = to_charge(name, &fixture.tokens().good);
+    let transaction = charged(fixture, &order).await;
     let refund = to_refund(&order, &transaction, "all", PRICE);
-    let id = given_back(world, &refund).await;
-    world.fail_refund(&refund, &id).await;
+    let id = refund_once(fixture, &refund).await;
+    fixture.fail_refund(&refund, &id).await;
     for refund in
         [refund.clone(), RefundRequest { provider_refund_id: Some(id.clone()), ..refund.clone() }]
     {
-        let found = world.provider().retrieve_refund(&refund).await.unwrap();
+        let found = fixture.provider().retrieve_refund(&refund).await.unwrap();
         assert!(
             matches!(&found, Some(RefundResult::Failed { provider_refund_id, .. }) if *provider_refund_id == id),
             "{found:?}"
         );
     }
-    given_back(world, &to_refund(&order, &transaction, "again", PRICE)).await;
+    refund_once(fixture, &to_refund(&order, &transaction, "again", PRICE)).await;
 }
 
-async fn a_disputed_charge_is_not_refunded(world: &dyn World, name: &str) {
-    let order = to_charge(name, &world.tokens().good);
-    let transaction = charged(world, &order).await;
-    world.dispute("dp_refused", &transaction, DisputeState::Open).await;
+async fn disputed_charge_is_not_refunded(fixture: &dyn ProviderFixture, name: &str) {
+    let order = to_charge(name, &fixture.tokens().good);
+    let transaction = charged(fixture, &order).await;
+    fixture.dispute("dp_refused", &transaction, DisputeState::Open).await;
     let refused =
-        world.provider().refund(&to_refund(&order, &transaction, "all", PRICE)).await.unwrap();
+        fixture.provider().refund(&to_refund(&order, &transaction, "all", PRICE)).await.unwrap();
     assert_eq!(refused, RefundResult::Rejected { reason: "charge_disputed".to_owned() });
     assert_eq!(
-        world
+        fixture
             .provider()
             .retrieve_refund(&to_refund(&order, &transaction, "all", PRICE))
             .await
@@ -403,14 +407,14 @@ async fn a_disputed_charge_is_not_refunded(world: &dyn World, name: &str) {
     );
 }
 
-async fn a_dispute_is_won_or_lost(world: &dyn World, name: &str) {
-    assert_eq!(world.provider().find_dispute("dp_nobodys").await.unwrap(), None);
+async fn dispute_is_won_or_lost(fixture: &dyn ProviderFixture, name: &str) {
+    assert_eq!(fixture.provider().find_dispute("dp_nobodys").await.unwrap(), None);
     for (id, end) in [("dp_won", DisputeState::Won), ("dp_lost", DisputeState::Lost)] {
-        let order = to_charge(&format!("{name} {id}"), &world.tokens().good);
-        let transaction = charged(world, &order).await;
+        let order = to_charge(&format!("{name} {id}"), &fixture.tokens().good);
+        let transaction = charged(fixture, &order).await;
         for state in [DisputeState::Open, DisputeState::Withdrawn, end] {
-            world.dispute(id, &transaction, state.clone()).await;
-            let found = world
+            fixture.dispute(id, &transaction, state.clone()).await;
+            let found = fixture
                 .provider()
                 .find_dispute(id)
                 .await

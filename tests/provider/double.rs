@@ -1,5 +1,5 @@
-//! A provider in this process that counts what it really charges, keeps idempotency keys as Stripe
-//! does and forgets them after a day, and loses requests and answers on command.
+//! An in-process provider that counts its charges and loses requests and responses on command. Like
+//! Stripe, it stores idempotency keys and deletes them after a day.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,56 +20,55 @@ use shared::{
 };
 use tests::shop;
 
-use crate::contract::{self, Tokens, World, to_charge, to_refund, usd};
+use crate::contract::{self, ProviderFixture, Tokens, to_charge, to_refund, usd};
 
-/// For how long a key is remembered.
-const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+/// The retention of an idempotency key.
+const KEY_RETENTION: Duration = Duration::from_secs(24 * 3600);
 
-/// What is lost of a call.
+/// The fault of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// It never arrives.
+    /// The request never arrives.
     Request,
     /// The request is executed, and its response is lost.
     Answer,
-    /// It arrives later, when the test delivers it.
+    /// The request arrives when the test delivers it.
     Late,
-    /// The provider fails and stores that answer under the key.
+    /// The provider fails and stores that response under the key.
     ServerError,
 }
 
-/// The provider.
 #[derive(Clone)]
 pub struct Double {
     clock: Clock,
-    books: Arc<Mutex<Books>>,
+    records: Arc<Mutex<Records>>,
     wrong_key: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
-pub struct Books {
+pub struct Records {
     intents: BTreeMap<String, Intent>,
     refunds: BTreeMap<String, Refunded>,
     disputes: BTreeMap<String, (String, DisputeState)>,
-    keys: HashMap<String, Remembered>,
-    /// The key whose request runs for as long as the test says.
+    keys: HashMap<String, StoredKey>,
+    /// The key whose request is in progress until the test resets this field.
     pub running: Option<String>,
-    /// Charges that arrive later.
+    /// Charge requests that arrive later.
     late: Vec<ChargeRequest>,
     losses: Vec<Option<Loss>>,
     silent: bool,
-    /// Whether it answers that there are too many requests.
+    /// Whether calls are rejected for too many requests.
     pub overloaded: bool,
     pub calls: usize,
-    /// How often a key was taken, or tried to.
+    /// How often a key was claimed, or a claim attempted.
     pub probes: usize,
-    /// Whether only lists and keys show what was charged.
+    /// Whether the search misses new charges, so only lists and keys find them.
     pub search_lags: bool,
 }
 
-/// What is stored under an idempotency key.
+/// The request and response stored under an idempotency key.
 #[derive(Clone)]
-struct Remembered {
+struct StoredKey {
     at: Timestamp,
     body: String,
     answer: KeyAnswer,
@@ -77,9 +76,9 @@ struct Remembered {
 
 #[derive(Clone)]
 enum KeyAnswer {
-    /// The answer to a charge, as it was given.
+    /// The original response to a charge.
     Charge(ProviderResult),
-    /// The request that only took the key.
+    /// A request that only claimed the key.
     Probe,
     Refund(String),
     ServerError,
@@ -96,7 +95,7 @@ struct Intent {
 
 #[derive(Clone)]
 struct Refunded {
-    /// None: it was made by hand.
+    /// `None` for refunds made in the dashboard.
     refund_id: Option<RefundId>,
     transaction_id: String,
     amount: i64,
@@ -105,31 +104,31 @@ struct Refunded {
 
 impl Double {
     pub fn new(clock: Clock) -> Self {
-        Self { clock, books: Arc::default(), wrong_key: Arc::default() }
+        Self { clock, records: Arc::default(), wrong_key: Arc::default() }
     }
 
-    pub fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap()
+    pub fn records(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().unwrap()
     }
 
-    /// The faults of the next calls, in order.
+    /// Sets the faults of the next calls, in order.
     pub fn lose(&self, losses: &[Option<Loss>]) {
-        self.books().losses = losses.iter().rev().copied().collect();
+        self.records().losses = losses.iter().rev().copied().collect();
     }
 
     pub fn fall_silent(&self, silent: bool) {
-        self.books().silent = silent;
+        self.records().silent = silent;
     }
 
     pub fn reject_credentials(&self, rejected: bool) {
         self.wrong_key.store(rejected, Ordering::Relaxed);
     }
 
-    /// The charges that were late arrive.
+    /// Delivers the delayed charge requests.
     pub fn deliver_late(&self) {
-        let (now, mut books) = (self.clock.now(), self.books());
-        for order in std::mem::take(&mut books.late) {
-            let _ = books.charge(&order, now);
+        let (now, mut records) = (self.clock.now(), self.records());
+        for order in std::mem::take(&mut records.late) {
+            let _ = records.charge(&order, now);
         }
     }
 
@@ -138,11 +137,11 @@ impl Double {
             intent.payment_id == payment
                 && matches!(intent.result, ProviderResult::Succeeded { .. })
         };
-        self.books().intents.values().filter(charged).count()
+        self.records().intents.values().filter(charged).count()
     }
 
-    pub fn given_back(&self) -> i64 {
-        self.books()
+    pub fn refunded_total(&self) -> i64 {
+        self.records()
             .refunds
             .values()
             .filter(|refund| !refund.failed)
@@ -150,36 +149,37 @@ impl Double {
             .sum()
     }
 
-    /// Whether money may be moved with our credentials. Reading is allowed, as with a restricted
-    /// key.
+    /// Rejects wrong credentials. Like a restricted key, they still allow reads.
     fn authorise(&self) -> Result<(), ProviderError> {
         let rejected = self.wrong_key.load(Ordering::Relaxed);
         if rejected { Err(ProviderError::CredentialsRejected("403".to_owned())) } else { Ok(()) }
     }
 
-    /// Carries a call out, or loses it.
+    /// Executes a call, or loses it.
     fn carry_out<T>(
         &self,
-        call: impl FnOnce(&mut Books, Timestamp) -> Result<T, ProviderError>,
+        call: impl FnOnce(&mut Records, Timestamp) -> Result<T, ProviderError>,
     ) -> Result<T, ProviderError> {
         let now = self.clock.now();
-        let mut books = self.books();
-        books.calls += 1;
+        let mut records = self.records();
+        records.calls += 1;
         let lost = || Err(ProviderError::Indeterminate("it was lost".to_owned()));
-        let loss = if books.silent { Some(Loss::Request) } else { books.losses.pop().flatten() };
+        let loss =
+            if records.silent { Some(Loss::Request) } else { records.losses.pop().flatten() };
         if !matches!(loss, None | Some(Loss::Answer)) {
             return lost();
         }
-        if books.overloaded {
+        if records.overloaded {
             return Err(ProviderError::Busy("429".to_owned()));
         }
-        let answer = call(&mut books, now);
+        let answer = call(&mut records, now);
         if loss == Some(Loss::Answer) { lost() } else { answer }
     }
 }
 
-impl Books {
-    /// The result of a key, if it is still stored and no request under it is running.
+impl Records {
+    /// The stored result of a key, if the key has not expired and no request under it is in
+    /// progress.
     fn under(
         &self,
         key: &str,
@@ -189,14 +189,14 @@ impl Books {
         if self.running.as_deref() == Some(key) {
             return Err(ProviderError::Busy("409".to_owned()));
         }
-        match self.keys.get(key).filter(|known| now.since(known.at) < REMEMBERED) {
+        match self.keys.get(key).filter(|known| now.since(known.at) < KEY_RETENTION) {
             Some(known) if known.body != body => Err(ProviderError::KeyMismatch("400".to_owned())),
             known => Ok(known.map(|known| known.answer.clone())),
         }
     }
 
-    fn remember(&mut self, key: String, body: String, answer: KeyAnswer, at: Timestamp) {
-        self.keys.insert(key, Remembered { at, body, answer });
+    fn store_key(&mut self, key: String, body: String, answer: KeyAnswer, at: Timestamp) {
+        self.keys.insert(key, StoredKey { at, body, answer });
     }
 
     fn charge(
@@ -237,16 +237,16 @@ impl Books {
                 refundable,
             },
         );
-        self.remember(key, body, KeyAnswer::Charge(result.clone()), now);
+        self.store_key(key, body, KeyAnswer::Charge(result.clone()), now);
         Ok(result)
     }
 
-    /// Takes a key without charging.
+    /// Claims a key without charging.
     fn void(&mut self, order: &ChargeRequest, now: Timestamp) -> Result<KeyState, ProviderError> {
         self.probes += 1;
         let (key, body) = (order.payment_id.to_string(), format!("probe {}", order.payment_id));
         match self.under(&key, &body, now) {
-            Ok(None) => self.remember(key, body, KeyAnswer::Probe, now),
+            Ok(None) => self.store_key(key, body, KeyAnswer::Probe, now),
             Ok(Some(_)) => {}
             Err(ProviderError::KeyMismatch(_)) => return Ok(KeyState::Used),
             Err(ProviderError::Busy(_)) => return Ok(KeyState::Running),
@@ -255,7 +255,7 @@ impl Books {
         Ok(KeyState::Voided)
     }
 
-    /// The intent of a payment in the list of those that were created around the time it was sent.
+    /// The intent of a payment, from the list of those created around the time the charge was sent.
     fn listed(&self, order: &ChargeRequest) -> Option<ProviderResult> {
         let around = Duration::from_secs(300);
         let (first, last) = order.sent?;
@@ -267,7 +267,7 @@ impl Books {
         self.intents.values().find(ours).map(|intent| intent.result.clone())
     }
 
-    /// The intent of a payment: the one that charged, if there are several.
+    /// The intent of a payment: the charged one, if there are several.
     fn intent(&self, order: &ChargeRequest) -> Option<String> {
         let ours = |(_, intent): &(&String, &Intent)| intent.payment_id == order.payment_id;
         let charged = |(_, intent): &(&String, &Intent)| {
@@ -302,17 +302,17 @@ impl Books {
         else {
             return refused("charge_not_refundable");
         };
-        self.remember(key, body, KeyAnswer::Refund(id.clone()), now);
+        self.store_key(key, body, KeyAnswer::Refund(id.clone()), now);
         Ok(self.refunds[&id].result(&id))
     }
 }
 
-/// The body of a charge, as far as it can differ.
+/// The parts of a charge's body that may differ.
 fn body_of(order: &ChargeRequest) -> String {
     format!("{} {:?} {} {:?}", order.order_id, order.amount, order.token.as_str(), order.return_url)
 }
 
-impl Books {
+impl Records {
     fn make_refund(
         &mut self,
         refund_id: Option<RefundId>,
@@ -363,11 +363,11 @@ impl PaymentProvider for Double {
         order: &'a ChargeRequest,
     ) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
         Box::pin(async move {
-            let next = self.books().losses.last().copied().flatten();
+            let next = self.records().losses.last().copied().flatten();
             match next {
-                Some(Loss::Late) => self.books().late.push(order.clone()),
+                Some(Loss::Late) => self.records().late.push(order.clone()),
                 Some(Loss::ServerError) => {
-                    self.books().remember(
+                    self.records().store_key(
                         order.payment_id.to_string(),
                         body_of(order),
                         KeyAnswer::ServerError,
@@ -376,7 +376,9 @@ impl PaymentProvider for Double {
                 }
                 _ => {}
             }
-            self.carry_out(|books, now| self.authorise().and_then(|()| books.charge(order, now)))
+            self.carry_out(|records, now| {
+                self.authorise().and_then(|()| records.charge(order, now))
+            })
         })
     }
 
@@ -385,7 +387,7 @@ impl PaymentProvider for Double {
         order: &'a ChargeRequest,
     ) -> BoxFuture<'a, Result<KeyState, ProviderError>> {
         Box::pin(async move {
-            self.carry_out(|books, now| self.authorise().and_then(|()| books.void(order, now)))
+            self.carry_out(|records, now| self.authorise().and_then(|()| records.void(order, now)))
         })
     }
 
@@ -393,7 +395,7 @@ impl PaymentProvider for Double {
         &'a self,
         order: &'a ChargeRequest,
     ) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
-        Box::pin(async move { self.carry_out(|books, _| Ok(books.listed(order))) })
+        Box::pin(async move { self.carry_out(|records, _| Ok(records.listed(order))) })
     }
 
     fn retrieve<'a>(
@@ -401,12 +403,12 @@ impl PaymentProvider for Double {
         order: &'a ChargeRequest,
     ) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
         Box::pin(async move {
-            self.carry_out(|books, _| {
-                let is_hidden = books.search_lags && order.transaction_id.is_none();
-                Ok(books
+            self.carry_out(|records, _| {
+                let is_hidden = records.search_lags && order.transaction_id.is_none();
+                Ok(records
                     .intent(order)
                     .filter(|_| !is_hidden)
-                    .map(|id| books.intents[&id].result.clone()))
+                    .map(|id| records.intents[&id].result.clone()))
             })
         })
     }
@@ -416,11 +418,11 @@ impl PaymentProvider for Double {
         order: &'a ChargeRequest,
     ) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
         Box::pin(async move {
-            self.carry_out(|books, _| {
-                let id = books
+            self.carry_out(|records, _| {
+                let id = records
                     .intent(order)
                     .ok_or_else(|| ProviderError::Indeterminate("there is none".to_owned()))?;
-                let intent = books.intents.get_mut(&id).unwrap();
+                let intent = records.intents.get_mut(&id).unwrap();
                 if matches!(intent.result, ProviderResult::ActionRequired { .. }) {
                     intent.result = ProviderResult::Abandoned { reason: "cancelled" };
                 }
@@ -433,7 +435,7 @@ impl PaymentProvider for Double {
         &'a self,
         order: &'a RefundRequest,
     ) -> BoxFuture<'a, Result<RefundResult, ProviderError>> {
-        Box::pin(async move { self.carry_out(|books, now| books.refund(order, now)) })
+        Box::pin(async move { self.carry_out(|records, now| records.refund(order, now)) })
     }
 
     fn retrieve_refund<'a>(
@@ -441,14 +443,14 @@ impl PaymentProvider for Double {
         order: &'a RefundRequest,
     ) -> BoxFuture<'a, Result<Option<RefundResult>, ProviderError>> {
         Box::pin(async move {
-            self.carry_out(|books, _| {
+            self.carry_out(|records, _| {
                 let ours = |(id, refund): &(&String, &Refunded)| {
                     let is_named = order.provider_refund_id.as_ref() == Some(*id);
                     is_named
                         || refund.refund_id == Some(order.refund_id)
                             && refund.transaction_id == order.transaction_id
                 };
-                Ok(books.refunds.iter().find(ours).map(|(id, refund)| refund.result(id)))
+                Ok(records.refunds.iter().find(ours).map(|(id, refund)| refund.result(id)))
             })
         })
     }
@@ -458,10 +460,10 @@ impl PaymentProvider for Double {
         provider_refund_id: &'a str,
     ) -> BoxFuture<'a, Result<Option<ProviderRefund>, ProviderError>> {
         Box::pin(async move {
-            self.carry_out(|books, _| {
-                let found = books.refunds.get(provider_refund_id).map(|refund| ProviderRefund {
+            self.carry_out(|records, _| {
+                let found = records.refunds.get(provider_refund_id).map(|refund| ProviderRefund {
                     provider_refund_id: provider_refund_id.to_owned(),
-                    payment_id: books.intents[&refund.transaction_id].payment_id,
+                    payment_id: records.intents[&refund.transaction_id].payment_id,
                     amount: usd(refund.amount),
                     result: refund.result(provider_refund_id),
                 });
@@ -475,9 +477,9 @@ impl PaymentProvider for Double {
         dispute_id: &'a str,
     ) -> BoxFuture<'a, Result<Option<ProviderDispute>, ProviderError>> {
         Box::pin(async move {
-            self.carry_out(|books, _| {
-                let found = books.disputes.get(dispute_id).map(|(transaction_id, state)| {
-                    let intent = &books.intents[transaction_id];
+            self.carry_out(|records, _| {
+                let found = records.disputes.get(dispute_id).map(|(transaction_id, state)| {
+                    let intent = &records.intents[transaction_id];
                     let (payment_id, amount) = (intent.payment_id, usd(intent.amount));
                     ProviderDispute {
                         dispute_id: dispute_id.to_owned(),
@@ -492,7 +494,7 @@ impl PaymentProvider for Double {
     }
 }
 
-impl World for Double {
+impl ProviderFixture for Double {
     fn provider(&self) -> &dyn PaymentProvider {
         self
     }
@@ -501,7 +503,7 @@ impl World for Double {
         Tokens {
             good: "tok_ok".to_owned(),
             declined: "tok_declined".to_owned(),
-            asks: "tok_3ds".to_owned(),
+            requires_action: "tok_3ds".to_owned(),
         }
     }
 
@@ -512,7 +514,7 @@ impl World for Double {
             amount: order.amount,
             order_id: Some(order.order_id),
         };
-        self.books().intents.get_mut(&transaction).unwrap().result = result;
+        self.records().intents.get_mut(&transaction).unwrap().result = result;
         Box::pin(std::future::ready(()))
     }
 
@@ -529,7 +531,7 @@ impl World for Double {
     }
 
     fn refund_by_hand<'a>(&'a self, transaction_id: &'a str, amount: i64) -> BoxFuture<'a, String> {
-        let made = self.books().make_refund(None, transaction_id, amount);
+        let made = self.records().make_refund(None, transaction_id, amount);
         Box::pin(std::future::ready(made.unwrap()))
     }
 
@@ -538,11 +540,11 @@ impl World for Double {
         _: &'a RefundRequest,
         provider_refund_id: &'a str,
     ) -> BoxFuture<'a, ()> {
-        let mut books = self.books();
-        let refund = books.refunds.get_mut(provider_refund_id).unwrap();
+        let mut records = self.records();
+        let refund = records.refunds.get_mut(provider_refund_id).unwrap();
         refund.failed = true;
         let (transaction_id, amount) = (refund.transaction_id.clone(), refund.amount);
-        books.intents.get_mut(&transaction_id).unwrap().refundable += amount;
+        records.intents.get_mut(&transaction_id).unwrap().refundable += amount;
         Box::pin(std::future::ready(()))
     }
 
@@ -552,18 +554,18 @@ impl World for Double {
         transaction_id: &'a str,
         state: DisputeState,
     ) -> BoxFuture<'a, ()> {
-        self.books().disputes.insert(dispute_id.to_owned(), (transaction_id.to_owned(), state));
+        self.records().disputes.insert(dispute_id.to_owned(), (transaction_id.to_owned(), state));
         Box::pin(std::future::ready(()))
     }
 }
 
 #[tokio::test]
-async fn the_double_keeps_the_contract() {
+async fn double_fulfils_the_contract() {
     contract::holds(&Double::new(shop::clock()), "double").await;
 }
 
 #[tokio::test]
-async fn the_double_charges_again_under_a_key_that_it_has_forgotten() {
+async fn double_charges_again_under_an_expired_key() {
     let clock = shop::clock();
     let double = Double::new(clock.clone());
     let order = to_charge("forgotten", "tok_ok");
@@ -572,11 +574,15 @@ async fn the_double_charges_again_under_a_key_that_it_has_forgotten() {
         let _ = double.charge(&order).await;
         assert_eq!(double.count(order.payment_id), charges);
     }
-    clock.advance(REMEMBERED);
+    clock.advance(KEY_RETENTION);
     double.charge(&order).await.unwrap();
-    assert_eq!(double.count(order.payment_id), 2, "as real providers do: whoever asks must not");
+    assert_eq!(
+        double.count(order.payment_id),
+        2,
+        "like real providers, so callers must not repeat an old key"
+    );
     let refund = to_refund(&order, "pi_0", "lost", 10);
     double.lose(&[Some(Loss::Answer)]);
     assert!(double.refund(&refund).await.is_err());
-    assert_eq!((double.refund(&refund).await.is_ok(), double.given_back()), (true, 10));
+    assert_eq!((double.refund(&refund).await.is_ok(), double.refunded_total()), (true, 10));
 }

@@ -1,17 +1,17 @@
-//! Stripe's rules that localstripe lacks, added by a proxy in front of it: idempotency keys,
-//! searches, lists by time, and refunds that end at what was charged.
+//! A proxy in front of localstripe that adds Stripe's missing rules: idempotency keys, searches,
+//! lists by time, and a refund limit at the charged amount.
 //!
-//! Real Stripe was not called. The rules are those of its documents (*Idempotent requests*, *Error
+//! Real Stripe was not called. The rules come from its documentation (*Idempotent requests*, *Error
 //! codes*, *Search payment intents*):
-//! - The first answer under a key is stored and repeated for 24 hours, server errors included, with
-//!   `idempotent-replayed: true`.
-//! - Another request under the key is 400 `idempotency_error`; any request while the first one runs
-//!   is 409 `idempotency_key_in_use`.
-//! - An answer is stored only once the endpoint has begun: not for rejected credentials, rate
-//!   limits and parameters that are not valid.
+//! - The first response under a key is stored and replayed for 24 hours, server errors included,
+//!   with `idempotent-replayed: true`.
+//! - A different request under the key is 400 `idempotency_error`. Any request while the first is
+//!   in progress is 409 `idempotency_key_in_use`.
+//! - A response is stored only after the endpoint has started: not for rejected credentials, rate
+//!   limits and invalid parameters.
 //!
-//! A test loses, delays and fails requests with [`KeyProxy::fail_next`], and moves the clock that
-//! prunes keys.
+//! A test loses, delays and fails requests with [`KeyProxy::fail_next`], and advances the clock
+//! that expires keys.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -27,25 +27,25 @@ use tokio::{
     sync::Semaphore,
 };
 
-/// For how long a key is remembered.
-const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+/// The retention of an idempotency key.
+const KEY_RETENTION: Duration = Duration::from_secs(24 * 3600);
 
-/// What happens to one request under an idempotency key.
+/// The fault of one request under an idempotency key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It does not arrive. [`KeyProxy::deliver_late`] lets it arrive later.
+    /// The request is lost. [`KeyProxy::deliver_late`] delivers it later.
     RequestLost,
-    /// It is carried out, and its answer is lost.
+    /// The request is executed, and its response is lost.
     AnswerLost,
-    /// The provider runs it until [`KeyProxy::release`] is called.
+    /// The request stays in progress until [`KeyProxy::release`] is called.
     Held,
-    /// The provider fails before it charges, and stores that answer.
+    /// The provider fails before it charges, and stores that response.
     ServerError,
-    /// The provider takes no requests at the moment. Nothing is stored.
+    /// The provider rejects the request with a rate limit. Nothing is stored.
     RateLimited,
 }
 
-/// The proxy. Clones are the same proxy.
+/// The proxy. Clones share their state.
 #[derive(Clone)]
 pub struct KeyProxy(Arc<Inner>);
 
@@ -66,7 +66,7 @@ struct State {
     search_lags: bool,
 }
 
-/// What a key was used for first. Without an answer that request is still running.
+/// The first request under a key. Without a response it is still in progress.
 struct Used {
     request: (String, String),
     at: Timestamp,
@@ -81,7 +81,6 @@ struct Request {
     body: String,
 }
 
-/// An answer of the provider.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     pub status: u16,
@@ -98,8 +97,8 @@ impl Answer {
         Self::new(status, json!({ "error": error }))
     }
 
-    /// Whether the endpoint has begun, so that the answer is stored. localstripe answers 400 and
-    /// 404 to parameters alone.
+    /// Whether the endpoint has started, so that the response is stored. localstripe answers 400
+    /// and 404 only to invalid parameters.
     fn is_stored(&self) -> bool {
         !matches!(self.status, 400 | 401 | 403 | 404 | 409 | 429)
     }
@@ -149,7 +148,7 @@ impl Request {
 }
 
 impl KeyProxy {
-    /// A proxy in front of the localstripe at `upstream`. `clock` decides when a key is forgotten.
+    /// A proxy in front of the localstripe at `upstream`. `clock` determines when keys expire.
     pub fn before(upstream: String, clock: Clock) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::new();
@@ -162,7 +161,7 @@ impl KeyProxy {
         }))
     }
 
-    /// Starts to listen. Returns the address.
+    /// Starts to listen and returns the base URL.
     pub async fn listen(&self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -175,17 +174,17 @@ impl KeyProxy {
         base
     }
 
-    /// What happens to the next requests under a key, one after the other.
+    /// Sets the faults of the next requests under a key, in order.
     pub fn fail_next(&self, faults: &[Fault]) {
         self.state().faults = faults.iter().copied().collect();
     }
 
-    /// Lets the held request end.
+    /// Completes the request in progress.
     pub fn release(&self) {
         self.0.released.add_permits(1);
     }
 
-    /// Lets the requests arrive that were lost. Returns what the provider answers to each.
+    /// Delivers the lost requests and returns the provider's responses.
     pub async fn deliver_late(&self) -> Vec<Answer> {
         let lost = std::mem::take(&mut self.state().lost);
         let mut answers = Vec::new();
@@ -195,17 +194,17 @@ impl KeyProxy {
         answers
     }
 
-    /// Sets whether searches find nothing, as Stripe's do for about a minute after a charge.
+    /// Sets whether searches miss new charges, as Stripe's do for about a minute.
     pub fn lag_search(&self, lags: bool) {
         self.state().search_lags = lags;
     }
 
-    /// Whether a request under a key is running.
+    /// Whether a request under a key is in progress.
     pub fn is_running(&self) -> bool {
         self.state().keys.values().any(|used| used.answer.is_none())
     }
 
-    /// How often a stored answer was repeated.
+    /// How often a stored response was replayed.
     pub fn replayed(&self) -> usize {
         self.state().replayed
     }
@@ -238,7 +237,7 @@ impl KeyProxy {
             .await;
     }
 
-    /// A request under an idempotency key.
+    /// Handles a request under an idempotency key.
     async fn keyed(&self, request: &Request, fault: Option<Fault>) -> Answer {
         if fault == Some(Fault::RateLimited) {
             return Answer::error(
@@ -251,7 +250,9 @@ impl KeyProxy {
         let (now, sent) = (self.0.clock.now(), (request.path.clone(), request.body.clone()));
         {
             let mut state = self.state();
-            state.keys.retain(|_, used| used.answer.is_none() || now.since(used.at) < REMEMBERED);
+            state
+                .keys
+                .retain(|_, used| used.answer.is_none() || now.since(used.at) < KEY_RETENTION);
             let known =
                 state.keys.get(&key).map(|used| (used.answer.clone(), used.request == sent));
             match known {
@@ -290,7 +291,8 @@ impl KeyProxy {
         answer
     }
 
-    /// What localstripe answers, or what Stripe would where localstripe does not know the request.
+    /// Forwards a request to localstripe, or answers like Stripe where localstripe lacks the
+    /// endpoint.
     async fn answer(&self, request: &Request) -> Answer {
         let path = request.path.split('?').next().unwrap_or_default();
         match (&*request.method, path) {
@@ -338,7 +340,7 @@ impl KeyProxy {
         }
     }
 
-    /// The payment intents that fit, as one page. localstripe has neither a search nor a filter by
+    /// The matching payment intents as one page. localstripe has neither a search nor a filter by
     /// time.
     async fn intents(&self, request: &Request, fits: impl Fn(&Value) -> bool) -> Answer {
         let all = self.get(request, "/v1/payment_intents?limit=100000").await;
@@ -347,7 +349,7 @@ impl KeyProxy {
         Answer::new(200, json!({ "object": "list", "data": found, "has_more": false }))
     }
 
-    /// How much of the charge that a refund names is not refunded yet.
+    /// The refundable amount of the charge in a refund request.
     async fn unrefunded(&self, request: &Request) -> Option<i64> {
         let intent = request.field("payment_intent")?;
         let charged =

@@ -1,4 +1,4 @@
-//! Stripe, as localstripe plays it: the real wire, with a test's own cards.
+//! Stripe, emulated by localstripe: the real HTTP API with test cards.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 use shared::{BoxFuture, clock::Clock, config, ids::Ids};
 use tests::{aws::Aws, shop::Shop};
 
-use crate::contract::{self, Tokens, World};
+use crate::contract::{self, ProviderFixture, Tokens};
 
 pub const KEY: &str = "sk_test_localstripe";
 const DECLINED: &str = "4000000000000341";
@@ -51,7 +51,7 @@ impl LocalStripe {
         Self { base, http, provider, tokens: tokens.try_into().unwrap(), is_complete: false }
     }
 
-    /// The same, reached through the proxy at `base` that adds what localstripe lacks.
+    /// Stripe behind the proxy at `base`, which adds the rules that localstripe lacks.
     pub async fn behind(base: String) -> Self {
         Self { is_complete: true, ..Self::at(base).await }
     }
@@ -60,7 +60,7 @@ impl LocalStripe {
         &self.base
     }
 
-    /// How much of a charge was refunded.
+    /// The refunded amount of a charge.
     pub async fn refunded(&self, order: &ChargeRequest) -> i64 {
         let refunds = self.get("/v1/refunds?limit=1000").await;
         let of_order =
@@ -87,7 +87,7 @@ impl LocalStripe {
     }
 }
 
-/// A shop over this world, whose provider is Stripe at `base`.
+/// A shop whose provider is Stripe at `base`.
 pub fn over_stripe(aws: Aws, base: &str, clock: Clock) -> Shop {
     aws.secrets_manager().set("stripe-key", KEY);
     let settings = StripeSettings { base: base.to_owned(), return_url: None, live: false };
@@ -102,14 +102,14 @@ fn stripe(base: &str, key: &str) -> Stripe {
     Stripe::new(settings, aws.secrets_at(Clock::System))
 }
 
-impl World for LocalStripe {
+impl ProviderFixture for LocalStripe {
     fn provider(&self) -> &dyn PaymentProvider {
         &self.provider
     }
 
     fn tokens(&self) -> Tokens {
-        let [good, declined, asks] = self.tokens.clone();
-        Tokens { good, declined, asks }
+        let [good, declined, requires_action] = self.tokens.clone();
+        Tokens { good, declined, requires_action }
     }
 
     fn act<'a>(&'a self, _: &'a ChargeRequest, transaction_id: &'a str) -> BoxFuture<'a, ()> {
@@ -174,18 +174,18 @@ impl World for LocalStripe {
     }
 }
 
-/// Where localstripe runs.
+/// The base URL of the running localstripe.
 pub fn running() -> String {
-    config::optional("LOCALSTRIPE_URL").expect("no localstripe runs: python3 localstack/localstripe.py cargo test -p tests --test provider")
+    config::optional("LOCALSTRIPE_URL").expect("localstripe is not running: python3 localstack/localstripe.py cargo test -p tests --test provider")
 }
 
-/// Separates runs, all of which localstripe keeps.
+/// A prefix that separates test runs, because localstripe keeps all objects.
 pub fn salt() -> String {
     Ids::System.bytes::<8>().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[tokio::test]
-async fn stripe_keeps_the_contract() {
+async fn stripe_fulfils_the_contract() {
     contract::holds(&LocalStripe::at(running()).await, &salt()).await;
 }
 
@@ -203,7 +203,7 @@ async fn rejected_or_wrong_mode_key_is_a_configuration_error() {
 }
 
 #[tokio::test]
-async fn a_stripe_that_cannot_be_reached_or_read_is_one_that_does_not_answer() {
+async fn unreachable_or_unreadable_stripe_counts_as_no_answer() {
     let order = contract::to_charge("out of reach", "pm_card_visa");
     let answer = stripe("http://127.0.0.1:9", KEY).charge(&order).await;
     assert!(matches!(answer, Err(ProviderError::Indeterminate(_))), "{answer:?}");

@@ -1,19 +1,19 @@
-//! What payments expects of a provider, asked of each: the double in this process, the simulated
-//! one, and Stripe.
+//! The contract between payments and its providers, tested with the in-process double, the
+//! simulated provider and Stripe.
 //!
-//! Stripe is the one that `LOCALSTRIPE_URL` names: `localstack/localstripe.py` starts it, and then
-//! these tests. It keeps no idempotency keys, finds no intent by our id, lets more be refunded than
-//! was charged, and has no disputes. A proxy in front of it adds the rules of keys as Stripe
-//! documents them; real Stripe is not called.
+//! Stripe is the server at `LOCALSTRIPE_URL`. `localstack/localstripe.py` starts localstripe and
+//! then these tests. localstripe has no idempotency keys, no search by our id, no refund limit and
+//! no disputes. A proxy in front of it adds the rules of keys as Stripe documents them. Real Stripe
+//! is not called.
 #![allow(clippy::unwrap_used)]
 
+mod charging;
 mod contract;
 mod double;
 mod key_proxy;
 mod localstripe;
 mod simulated;
 mod stripe_keys;
-mod till;
 mod voiding;
 mod webhooks;
 mod wire;

@@ -1,4 +1,4 @@
-//! The simulated provider, over the embedded table.
+//! The simulated provider over the embedded DynamoDB.
 
 use provider::{
     ChargeRequest, DisputeState, PaymentId, PaymentProvider, ProviderError, ProviderResult,
@@ -7,14 +7,14 @@ use provider::{
 use shared::BoxFuture;
 use tests::{aws::Aws, bank};
 
-use crate::contract::{self, Tokens, World, to_charge};
+use crate::contract::{self, ProviderFixture, Tokens, to_charge};
 
-struct SimulatedWorld {
+struct SimulatedFixture {
     aws: Aws,
     provider: SimulatedProvider,
 }
 
-impl SimulatedWorld {
+impl SimulatedFixture {
     fn new() -> Self {
         let aws = Aws::new();
         Self { provider: SimulatedProvider::new(aws.table("payment-simulator")), aws }
@@ -33,7 +33,7 @@ impl SimulatedWorld {
     }
 }
 
-impl World for SimulatedWorld {
+impl ProviderFixture for SimulatedFixture {
     fn provider(&self) -> &dyn PaymentProvider {
         &self.provider
     }
@@ -42,11 +42,11 @@ impl World for SimulatedWorld {
         Tokens {
             good: "tok_ok".to_owned(),
             declined: "tok_declined".to_owned(),
-            asks: "tok_3ds".to_owned(),
+            requires_action: "tok_3ds".to_owned(),
         }
     }
 
-    /// The customer has acted by the time of the query.
+    /// In the simulation the customer has acted by the time of the query.
     fn act<'a>(&'a self, _: &'a ChargeRequest, _: &'a str) -> BoxFuture<'a, ()> {
         Box::pin(std::future::ready(()))
     }
@@ -81,8 +81,8 @@ impl World for SimulatedWorld {
 }
 
 #[tokio::test]
-async fn the_simulated_provider_keeps_the_contract() {
-    contract::holds(&SimulatedWorld::new(), "simulated").await;
+async fn simulated_provider_fulfils_the_contract() {
+    contract::holds(&SimulatedFixture::new(), "simulated").await;
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn each_test_token_behaves_as_documented() {
         ("tok_3ds_declined", "action", "declined", 0),
         ("tok_3ds_abandoned", "action", "action", 0),
     ] {
-        let world = SimulatedWorld::new();
+        let fixture = SimulatedFixture::new();
         let order = to_charge(token, token);
         let said = |fact: &Result<ProviderResult, ProviderError>| match fact {
             Ok(ProviderResult::Succeeded { .. }) => "charged",
@@ -116,14 +116,14 @@ async fn each_test_token_behaves_as_documented() {
             Ok(fact) => panic!("{fact:?}"),
             Err(_) => "silence",
         };
-        assert_eq!(said(&world.provider.charge(&order).await), first, "{token}");
-        let look = world.provider.retrieve(&order).await.unwrap();
+        assert_eq!(said(&fixture.provider.charge(&order).await), first, "{token}");
+        let look = fixture.provider.retrieve(&order).await.unwrap();
         assert_eq!(look.map_or("unknown", |fact| said(&Ok(fact))), then, "{token}");
-        assert_eq!(world.count(order.payment_id), charges, "{token}");
-        // The second try of what was lost, and the second look at what was late, are charged once.
+        assert_eq!(fixture.count(order.payment_id), charges, "{token}");
+        // A repeated lost charge and a repeated query of a late one are charged once.
         if matches!(token, "tok_timeout_before_charge" | "tok_5xx_then_ok" | "tok_late_webhook") {
-            assert!(succeeds(&world.provider.charge(&order).await), "{token}");
-            assert_eq!(world.count(order.payment_id), 1, "{token}");
+            assert!(succeeds(&fixture.provider.charge(&order).await), "{token}");
+            assert_eq!(fixture.count(order.payment_id), 1, "{token}");
         }
     }
 }

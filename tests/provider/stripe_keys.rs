@@ -1,5 +1,5 @@
-//! Stripe with its idempotency keys: localstripe behind the proxy that adds them. Real Stripe was
-//! not called.
+//! Stripe with idempotency keys: localstripe behind the proxy that adds them. Real Stripe was not
+//! called.
 
 use std::{ops::Deref, time::Duration};
 
@@ -14,12 +14,12 @@ use tests::{
 };
 
 use crate::{
-    contract::{self, PRICE, World, to_charge, usd},
+    contract::{self, PRICE, ProviderFixture, to_charge, usd},
     key_proxy::{Fault, KeyProxy},
     localstripe::{LocalStripe, over_stripe, running, salt},
 };
 
-/// Stripe behind the proxy, and the clock that forgets keys.
+/// Stripe behind the proxy, and the clock that expires keys.
 async fn stripe() -> (LocalStripe, KeyProxy, Clock) {
     let clock = Clock::manual(Clock::System.now());
     let proxy = KeyProxy::before(running(), clock.clone());
@@ -35,7 +35,7 @@ fn transaction(fact: Result<ProviderResult, ProviderError>) -> String {
 }
 
 #[tokio::test]
-async fn stripe_with_its_keys_keeps_the_whole_contract() {
+async fn stripe_with_keys_fulfils_the_whole_contract() {
     let (stripe, proxy, _) = stripe().await;
     assert!(stripe.is_complete());
     contract::holds(&stripe, &salt()).await;
@@ -92,7 +92,7 @@ async fn key_is_forgotten_after_a_day_and_charges_again() {
     assert_ne!(
         transaction(stripe.provider().charge(&order).await),
         first,
-        "nobody may send a charge again after 23 hours"
+        "charges are never repeated after 23 hours"
     );
     assert_eq!(stripe.charges(order.payment_id).await, 2);
 }
@@ -167,79 +167,87 @@ impl PaymentsFixture {
 
 #[tokio::test]
 async fn lost_charge_of_a_cancelled_order_is_voided_and_rejected_when_it_arrives() {
-    let till = PaymentsFixture::new().await;
-    till.proxy.fail_next(&[Fault::RequestLost]);
-    till.charge().await;
-    till.cancel().await;
-    assert_eq!(till.states().await.0, IntentState::Closing);
-    till.reconcile_after(2).await;
+    let fixture = PaymentsFixture::new().await;
+    fixture.proxy.fail_next(&[Fault::RequestLost]);
+    fixture.charge().await;
+    fixture.cancel().await;
+    assert_eq!(fixture.states().await.0, IntentState::Closing);
+    fixture.reconcile_after(2).await;
     assert_eq!(
-        (till.states().await, till.unsettled()),
+        (fixture.states().await, fixture.unsettled()),
         ((IntentState::Closed, AttemptState::Abandoned), 0)
     );
-    let late = till.proxy.deliver_late().await;
+    let late = fixture.proxy.deliver_late().await;
     assert_eq!(
         late.iter()
             .map(|answer| (answer.status, &answer.body["error"]["type"]))
             .collect::<Vec<_>>(),
         [(400, &json!("idempotency_error"))]
     );
-    assert_eq!(till.charges().await, 0, "it is never charged");
+    assert_eq!(fixture.charges().await, 0, "it is never charged");
 }
 
 #[tokio::test]
 async fn charge_whose_answer_was_lost_is_read_from_its_key_and_refunded() {
-    let till = PaymentsFixture::new().await;
-    // Stripe's search shows a charge after a minute or so: the key shows it at once.
-    till.proxy.lag_search(true);
-    till.proxy.fail_next(&[Fault::AnswerLost]);
-    till.charge().await;
-    till.cancel().await;
-    assert_eq!((till.states().await.0, till.charges().await), (IntentState::Closing, 1));
+    let fixture = PaymentsFixture::new().await;
+    // Stripe's search finds a charge only after about a minute. The key finds it at once.
+    fixture.proxy.lag_search(true);
+    fixture.proxy.fail_next(&[Fault::AnswerLost]);
+    fixture.charge().await;
+    fixture.cancel().await;
+    assert_eq!((fixture.states().await.0, fixture.charges().await), (IntentState::Closing, 1));
     for _ in 0..3 {
-        till.reconcile_after(2).await;
+        fixture.reconcile_after(2).await;
     }
     assert_eq!(
-        (till.states().await, till.proxy.replayed()),
+        (fixture.states().await, fixture.proxy.replayed()),
         ((IntentState::Captured, AttemptState::Succeeded), 1),
         "the stored answer"
     );
-    till.refund().await;
+    fixture.refund().await;
     assert_eq!(
-        (till.charges().await, till.stripe.refunded(&till.charge).await, till.unsettled()),
+        (
+            fixture.charges().await,
+            fixture.stripe.refunded(&fixture.charge).await,
+            fixture.unsettled()
+        ),
         (1, PRICE, 0)
     );
 }
 
 #[tokio::test]
 async fn late_charge_that_arrives_before_the_order_is_voided_is_refunded() {
-    let till = PaymentsFixture::new().await;
-    till.proxy.fail_next(&[Fault::RequestLost]);
-    till.charge().await;
-    till.cancel().await;
-    assert_eq!(till.proxy.deliver_late().await[0].status, 200);
+    let fixture = PaymentsFixture::new().await;
+    fixture.proxy.fail_next(&[Fault::RequestLost]);
+    fixture.charge().await;
+    fixture.cancel().await;
+    assert_eq!(fixture.proxy.deliver_late().await[0].status, 200);
     for _ in 0..3 {
-        till.reconcile_after(2).await;
+        fixture.reconcile_after(2).await;
     }
-    assert_eq!(till.states().await, (IntentState::Captured, AttemptState::Succeeded));
-    till.refund().await;
+    assert_eq!(fixture.states().await, (IntentState::Captured, AttemptState::Succeeded));
+    fixture.refund().await;
     assert_eq!(
-        (till.charges().await, till.stripe.refunded(&till.charge).await, till.unsettled()),
+        (
+            fixture.charges().await,
+            fixture.stripe.refunded(&fixture.charge).await,
+            fixture.unsettled()
+        ),
         (1, PRICE, 0)
     );
 }
 
 #[tokio::test]
 async fn stored_server_error_of_a_cancelled_order_ends_without_a_charge() {
-    let till = PaymentsFixture::new().await;
-    till.proxy.fail_next(&[Fault::ServerError]);
-    till.charge().await;
-    till.cancel().await;
+    let fixture = PaymentsFixture::new().await;
+    fixture.proxy.fail_next(&[Fault::ServerError]);
+    fixture.charge().await;
+    fixture.cancel().await;
     for _ in 0..6 {
-        till.reconcile_after(11).await;
+        fixture.reconcile_after(11).await;
     }
     assert_eq!(
-        (till.states().await.0, till.charges().await, till.unsettled()),
+        (fixture.states().await.0, fixture.charges().await, fixture.unsettled()),
         (IntentState::Closed, 0, 0)
     );
 }

@@ -1,5 +1,5 @@
-//! Webhooks as Stripe sends and signs them: ours are believed, and forged, old and altered ones are
-//! refused.
+//! Webhooks in Stripe's format and with its signatures: genuine ones are accepted, and forged, old
+//! or altered ones rejected.
 
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ use tokio::{
 };
 
 use crate::{
-    contract::{PRICE, World, to_charge, usd},
+    contract::{PRICE, ProviderFixture, to_charge, usd},
     localstripe::{KEY, LocalStripe, over_stripe, running, salt},
 };
 
 const SECRET: &str = "whsec_of_this_endpoint";
 
-/// What came to the endpoint: its signature, and its body as it was sent.
+/// A webhook request as received: its signature and body.
 #[derive(Clone)]
 struct Sent {
     signature: String,
@@ -32,7 +32,7 @@ struct Sent {
 }
 
 impl Sent {
-    /// When it says that it was made, in seconds.
+    /// The timestamp in the signature, in seconds.
     fn made_at(&self) -> i64 {
         self.signature
             .strip_prefix("t=")
@@ -44,7 +44,7 @@ impl Sent {
     }
 }
 
-/// An endpoint of our own, which keeps what it is sent about the payment whose id is `about`.
+/// Receives webhooks until one contains the payment id `about`.
 async fn receive(listener: TcpListener, about: String) -> Sent {
     loop {
         let (mut connection, _) = listener.accept().await.unwrap();
@@ -78,7 +78,7 @@ fn header(head: &str, name: &str) -> String {
     line.unwrap_or_else(|| panic!("{name} is missing in {head}")).1.to_owned()
 }
 
-async fn hear(shop: &Shop, signature: &str, body: &str) -> Called {
+async fn post_webhook(shop: &Shop, signature: &str, body: &str) -> Called {
     let request =
         events::http("POST", "/webhooks/payments/stripe").path_parameter("provider", "stripe");
     shop.call(
@@ -105,22 +105,22 @@ async fn signed_stripe_webhooks_apply_once_and_others_are_rejected() {
         .json(&endpoint);
     register.send().await.unwrap().error_for_status().unwrap();
 
-    // A payment that waits for its customer.
+    // A payment that requires a customer action.
     let shop = over_stripe(Aws::new(), &running(), Clock::manual(Clock::System.now()));
     shop.aws
         .secrets_manager()
         .set("payment-webhook-secrets", &json!({ "current": SECRET, "previous": "" }).to_string());
-    let order = to_charge(&salt, &stripe.tokens().asks);
+    let order = to_charge(&salt, &stripe.tokens().requires_action);
     let data = json!({
         "order_id": order.order_id, "user_id": USER, "amount": usd(PRICE), "tries": 3, "attempt": 0,
         "expires_at": shop.clock.now().plus(Duration::from_secs(1800)),
-        "payment_method": { "type": "card", "token": stripe.tokens().asks },
+        "payment_method": { "type": "card", "token": stripe.tokens().requires_action },
     });
     shop.call("charge-payment", events::command("charge-payment", &data)).await;
     let state = async || shop.payments.store().intent(order.order_id).await.unwrap().unwrap().state;
     assert_ne!(state().await, IntentState::Captured);
 
-    // The customer completes 3-D Secure; Stripe sends a webhook.
+    // The customer completes 3-D Secure, and Stripe sends a webhook.
     let attempts = shop.aws.items("payments");
     let transaction = attempts
         .iter()
@@ -131,7 +131,7 @@ async fn signed_stripe_webhooks_apply_once_and_others_are_rejected() {
     shop.clock.advance(Timestamp::from_milliseconds(sent.made_at() * 1000).since(shop.clock.now()));
 
     let refused = async |shop: &Shop, signature: &str, body: &str| {
-        let called = hear(shop, signature, body).await;
+        let called = post_webhook(shop, signature, body).await;
         assert_eq!(
             (called.status(), called.json()["code"].as_str()),
             (400, Some("bad_signature")),
@@ -156,7 +156,7 @@ async fn signed_stripe_webhooks_apply_once_and_others_are_rejected() {
     refused(&over_stripe(shop.aws.clone(), &running(), later), &sent.signature, &sent.body).await;
 
     for _ in 0..3 {
-        let heard = hear(&shop, &sent.signature, &sent.body).await;
+        let heard = post_webhook(&shop, &sent.signature, &sent.body).await;
         assert_eq!(heard.status(), 200, "{:?}", heard.answer);
         assert_eq!(state().await, IntentState::Captured);
     }

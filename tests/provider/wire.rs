@@ -1,5 +1,5 @@
-//! What is sent to Stripe to void and to find a charge, and what its answers mean: scripted
-//! answers, word for word as Stripe documents them.
+//! The requests that void and find a charge at Stripe, and the meaning of the responses, which are
+//! scripted exactly as Stripe documents them.
 
 use std::sync::{Arc, Mutex};
 
@@ -16,10 +16,10 @@ use tokio::{
 
 use crate::{contract::to_charge, localstripe::KEY};
 
-/// An answer: its status, a header line or nothing, and its document.
+/// A response: its status, an optional header line, and its body.
 type Scripted = (u16, &'static str, Value);
 
-/// A Stripe that gives these answers, one after the other, and the requests that it gets.
+/// A Stripe server that sends these responses in order, and the requests that it received.
 async fn scripted(answers: Vec<Scripted>) -> (Stripe, Arc<Mutex<Vec<String>>>) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -70,7 +70,7 @@ fn error(kind: &str) -> Value {
     json!({ "error": { "type": kind, "message": "…" } })
 }
 
-/// The body of a request, with its percent signs read as far as these tests need it.
+/// The body of a request, with the percent-encoding of these tests decoded.
 fn body(request: &str) -> String {
     request
         .split_once("\r\n\r\n")
@@ -90,7 +90,7 @@ async fn voided_charge_takes_its_key_and_cancels_the_intent() {
     let (stripe, requests) = scripted(vec![
         created,
         (200, "", probe("canceled")),
-        // Again: the stored answer, and an intent that is cancelled already.
+        // The next attempt gets the stored response and an intent that is already cancelled.
         replayed,
         (400, "", error("invalid_request_error")),
         (200, "", probe("canceled")),

@@ -1,4 +1,4 @@
-//! What the code must not do. Whatever the compiler and the lints cannot see.
+//! Rules for the code that neither the compiler nor the lints check.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use tests::template;
 
 use super::{all_files, none, services};
 
-/// The part of a file that is deployed.
+/// The deployed part of a file.
 fn without_tests(text: &str) -> &str {
     text.split("#[cfg(test)]").next().unwrap_or_default()
 }
 
-/// Whether a file is a module that only tests have: the file that declares it says so.
+/// Whether a file is a test-only module, according to its `mod` declaration.
 fn is_of_tests(file: &str, files: &BTreeMap<String, String>) -> bool {
     let Some((folder, name)) = file.trim_end_matches(".rs").rsplit_once('/') else { return false };
     let parents = [format!("{folder}/mod.rs"), format!("{folder}/lib.rs"), format!("{folder}.rs")];
@@ -29,14 +29,14 @@ fn is_of_tests(file: &str, files: &BTreeMap<String, String>) -> bool {
 
 /// Whether a line has this word; `.awaits()` does not have the word `.await`.
 fn has_word(line: &str, word: &str) -> bool {
-    let goes_on = |rest: &str| {
+    let continues = |rest: &str| {
         word.starts_with('.')
             && rest.starts_with(|next: char| next.is_alphanumeric() || next == '_')
     };
-    line.split(word).skip(1).any(|rest| !goes_on(rest))
+    line.split(word).skip(1).any(|rest| !continues(rest))
 }
 
-/// The lines of deployed code that contain one of these, comments left out.
+/// The lines of deployed code that contain one of these words, without comments.
 fn lines_with<'a>(folder: &str, words: &'a [(&'a str, &'a str)]) -> Vec<String> {
     let mut found = Vec::new();
     let files: BTreeMap<String, String> = all_files(folder, "rs").into_iter().collect();
@@ -55,7 +55,7 @@ fn lines_with<'a>(folder: &str, words: &'a [(&'a str, &'a str)]) -> Vec<String> 
 }
 
 #[test]
-fn only_shared_reads_the_environment_and_the_clock_and_makes_random_numbers() {
+fn only_shared_uses_environment_clock_and_random_numbers() {
     let words = [
         ("env::var", "read it in from_env with shared::config"),
         ("SystemTime", "take the time from shared::clock"),
@@ -78,7 +78,7 @@ fn only_shared_reads_the_environment_and_the_clock_and_makes_random_numbers() {
 }
 
 #[test]
-fn the_domain_knows_no_aws_no_http_no_json_and_no_clock() {
+fn domain_uses_no_aws_http_json_or_clock() {
     let words: Vec<(&str, &str)> = [
         "async fn",
         ".await",
@@ -101,7 +101,7 @@ fn the_domain_knows_no_aws_no_http_no_json_and_no_clock() {
 
 #[test]
 fn domain_imports_no_other_module_of_its_service() {
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (file, text) in all_files("functions", "rs") {
         let Some((_, inside)) = file.split_once("/src/domain") else { continue };
         let is_root = [".rs", "/mod.rs"].contains(&inside);
@@ -110,41 +110,41 @@ fn domain_imports_no_other_module_of_its_service() {
             let line = line.split("//").next().unwrap_or_default();
             let of_crate = line.split("crate::").skip(1).any(|rest| !rest.starts_with("domain"));
             if of_crate || is_root && line.contains("super::") {
-                odd.push(format!(
+                violations.push(format!(
                     "{file}:{} imports from outside the domain: give the domain its own type, and wrap it in error.rs or store.rs",
                     number + 1
                 ));
             }
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn spawned_tasks_log_within_their_invocation() {
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (file, text) in
         ["functions", "provider", "shared"].into_iter().flat_map(|folder| all_files(folder, "rs"))
     {
         let text = without_tests(&text);
         for (at, _) in text.match_indices("spawn(") {
-            // Up to the end of the statement, however it is broken into lines.
+            // The whole statement, which may span several lines.
             let statement = text[at..].split(';').next().unwrap_or_default();
             if !statement.contains("in_current_span()") && !statement.contains(".instrument(") {
                 let line = text[..at].lines().count();
-                odd.push(format!(
+                violations.push(format!(
                     "{file}:{line} spawns without a span: add .in_current_span(), or its log lines lack the operation"
                 ));
             }
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn no_service_depends_on_another() {
     let services = services();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for service in &services {
         let manifest = std::fs::read_to_string(
             template::root().join(format!("functions/{service}/Cargo.toml")),
@@ -157,7 +157,7 @@ fn no_service_depends_on_another() {
                     || line.starts_with(&format!("{other}="))
             };
             if other != service && manifest.lines().any(named) {
-                odd.push(format!(
+                violations.push(format!(
                     "{service} depends on {other}: services meet in queues and over HTTP only"
                 ));
             }
@@ -172,14 +172,14 @@ fn no_service_depends_on_another() {
             .map(String::as_str)
             .chain(["provider"])
             .filter(|name| manifest.contains(&format!("\n{name}.")));
-        odd.extend(named.map(|name| format!("{library} depends on {name}: only services depend on libraries, and provider on shared")));
+        violations.extend(named.map(|name| format!("{library} depends on {name}: only services depend on libraries, and provider on shared")));
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
-fn every_service_has_the_same_rooms_and_none_is_a_drawer() {
-    let mut odd = Vec::new();
+fn services_have_the_same_modules_and_no_catch_all_module() {
+    let mut violations = Vec::new();
     for (file, text) in
         ["functions", "provider", "shared"].into_iter().flat_map(|folder| all_files(folder, "rs"))
     {
@@ -189,24 +189,24 @@ fn every_service_has_the_same_rooms_and_none_is_a_drawer() {
             ["utils", "util", "common", "helpers", "helper", "types", "manager", "misc"]
                 .contains(name)
         }) {
-            odd.push(format!("{file} is a drawer: name it after what is in it"));
+            violations.push(format!("{file} has a catch-all name: name it after its content"));
         }
         if !text.starts_with("//!") {
-            odd.push(format!("{file} does not open with a sentence that says what it does"));
+            violations.push(format!("{file} has no module documentation"));
         }
     }
     for service in services() {
-        for room in ["src/lib.rs", "src/operations/mod.rs"] {
-            if !template::root().join(format!("functions/{service}/{room}")).is_file() {
-                odd.push(format!("{service} has no {room}"));
+        for module in ["src/lib.rs", "src/operations/mod.rs"] {
+            if !template::root().join(format!("functions/{service}/{module}")).is_file() {
+                violations.push(format!("{service} has no {module}"));
             }
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
-fn the_old_tls_stack_and_slow_cryptography_stay_out() {
+fn old_tls_stack_and_slow_cryptography_are_not_dependencies() {
     let lock = std::fs::read_to_string(template::root().join("Cargo.lock")).unwrap();
     let mut versions: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
     let mut name = "";
@@ -225,27 +225,27 @@ fn the_old_tls_stack_and_slow_cryptography_stay_out() {
     assert!(versions.len() > 100, "Cargo.lock is not written as it was");
     let oldest =
         |name: &str| versions.get(name).and_then(|versions| versions.iter().min().copied());
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for slow in ["aws-lc-rs", "aws-lc-sys", "openssl", "openssl-sys", "native-tls"] {
         if oldest(slow).is_some() {
-            odd.push(format!(
+            violations.push(format!(
                 "{slow} is in Cargo.lock: find out with `cargo tree -i {slow}` who brings it, and turn its default features off"
             ));
         }
     }
     for (name, least) in [("hyper", (1, 0)), ("rustls", (0, 23))] {
         if oldest(name).is_some_and(|version| version < least) {
-            odd.push(format!(
+            violations.push(format!(
                 "an old {name} is in Cargo.lock: an AWS crate is used with its default features"
             ));
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn no_test_is_ignored_or_sleeps() {
-    // In two parts, so that this file does not find itself.
+    // In two parts, so that this file does not match itself.
     let words = [concat!("#[ig", "nore"), concat!("thread::sl", "eep(")];
     let files = ["functions", "provider", "shared", "tests"]
         .iter()

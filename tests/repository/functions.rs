@@ -1,4 +1,4 @@
-//! What each function may do, who may call it, and for how long it runs.
+//! The permissions, the callers and the timeouts of each function.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use tests::template;
 
 use super::{functions, generated, none, operations, timeout, transformed};
 
-/// Public routes besides pages. To put one here is a decision about security.
+/// Public routes besides pages. Adding one is a security decision.
 const PUBLIC: [&str; 13] = [
     "POST /users",
     "POST /users/login",
@@ -26,16 +26,15 @@ const PUBLIC: [&str; 13] = [
     "POST /webhooks/payments/{provider}",
 ];
 
-/// Public routes that show an admin more.
+/// Public routes that return more to an admin.
 const PUBLIC_WITH_TOKEN: [&str; 1] = ["GET /inventory/{product_id}"];
 
-/// The one resource with a wildcard: the identities of SES.
+/// The only resource with a wildcard: the identities of SES.
 const ANY_IDENTITY: &str = "arn:aws:ses:us-east-1:000000000000:identity/*";
 
-/// The functions that send mails.
 const SENDERS_OF_MAIL: [&str; 2] = ["send-notification", "send-account-notification"];
 
-/// API Gateway times out after this many seconds.
+/// The timeout of API Gateway.
 const GATEWAY_SECONDS: u64 = 29;
 
 /// The routes of a function: method and path.
@@ -44,8 +43,8 @@ pub fn routes(function: &str) -> Vec<(String, String)> {
     of_function.map(|(_, route)| (route.method.to_owned(), route.path.to_owned())).collect()
 }
 
-/// The authorizer of each route of the API, as SAM transforms it: by method and path. A method of a
-/// path that represents all others is `GET`.
+/// The authorizer of each route of the API after the SAM transform, by method and path. `GET`
+/// represents a method that serves all others.
 fn authorizers_of_routes() -> BTreeMap<String, String> {
     let (_, api) = transformed().resources("AWS::ApiGateway::RestApi").next().unwrap();
     let mut authorizers = BTreeMap::new();
@@ -80,7 +79,7 @@ fn every_route_has_an_authorizer_or_is_on_the_public_list() {
         authorizers.get(&default).is_some(),
         "the API has no default authorizer: a route that says nothing would be open"
     );
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     let seen = authorizers_of_routes();
     let pages: BTreeSet<String> = generated::routes()
         .filter(|(operation, _)| operation.serves_pages())
@@ -93,14 +92,14 @@ fn every_route_has_an_authorizer_or_is_on_the_public_list() {
             _ => &default,
         };
         if authorizer != expected {
-            odd.push(format!("{route} has the authorizer {authorizer}, but the list of public routes in this test says {expected}"));
+            violations.push(format!("{route} has the authorizer {authorizer}, but the list of public routes in this test says {expected}"));
         }
     }
     for (operation, route) in generated::routes()
         .filter(|(_, route)| !seen.contains_key(&format!("{} {}", route.method, route.path)))
     {
-        odd.push(format!(
-            "{} {} ({}) is no route of the API",
+        violations.push(format!(
+            "{} {} ({}) is not a route of the API",
             route.method,
             route.path,
             operation.name()
@@ -109,12 +108,11 @@ fn every_route_has_an_authorizer_or_is_on_the_public_list() {
     assert_eq!(seen.len(), generated::routes().count(), "two functions serve the same route");
     for route in PUBLIC.iter().chain(&PUBLIC_WITH_TOKEN).filter(|route| !seen.contains_key(**route))
     {
-        odd.push(format!("{route} is on the list of public routes, but there is no such route"));
+        violations.push(format!("{route} is on the list of public routes, but does not exist"));
     }
-    none(odd);
+    none(violations);
 }
 
-/// The statements of a function's own policies.
 fn statements(properties: &Value) -> Vec<&Value> {
     let policies = properties["Policies"].as_array().into_iter().flatten();
     policies.flat_map(|policy| policy["Statement"].as_array().into_iter().flatten()).collect()
@@ -130,11 +128,11 @@ fn texts(value: &Value) -> Vec<String> {
 
 #[test]
 fn every_function_has_its_own_role_with_exact_actions_on_exact_resources() {
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     let mut roles = BTreeSet::new();
     for (name, (_, properties)) in functions(template::template()) {
         if properties.get("Role").is_some_and(|role| !roles.insert(role.to_string())) {
-            odd.push(format!("{name} borrows a role: every function has its own"));
+            violations.push(format!("{name} borrows a role: every function has its own"));
         }
         for policy in properties["Policies"]
             .as_array()
@@ -142,17 +140,18 @@ fn every_function_has_its_own_role_with_exact_actions_on_exact_resources() {
             .flatten()
             .filter(|policy| policy.get("Statement").is_none())
         {
-            odd.push(format!(
+            violations.push(format!(
                 "{name} uses a ready-made policy, {policy}: write exact statements instead"
             ));
         }
         for statement in statements(&properties) {
             if statement["Effect"] != "Allow" {
-                odd.push(format!("{name} has a statement that is no Allow: {statement}"));
+                violations
+                    .push(format!("{name} has a statement that is not an Allow: {statement}"));
             }
             let (actions, resources) = (texts(&statement["Action"]), texts(&statement["Resource"]));
             if actions.is_empty() || resources.is_empty() {
-                odd.push(format!(
+                violations.push(format!(
                     "{name} has a statement without actions or resources: {statement}"
                 ));
             }
@@ -165,20 +164,20 @@ fn every_function_has_its_own_role_with_exact_actions_on_exact_resources() {
                 if statement["Condition"]
                     != json!({ "StringEquals": { "ses:FromAddress": sender } })
                 {
-                    odd.push(format!("{name} may send from any address: {statement}"));
+                    violations.push(format!("{name} may send from any address: {statement}"));
                 }
                 continue;
             }
             for wide in actions.iter().chain(&resources).filter(|text| text.contains('*')) {
-                odd.push(format!("{name} may do more than it must: {wide}"));
+                violations.push(format!("{name} may do more than it must: {wide}"));
             }
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
-fn shop_names_fit_into_one_line_of_a_mail() {
+fn shop_names_fit_into_one_mail_header_line() {
     let template = template::template();
     let parameter = &template.document["Parameters"]["ShopName"];
     let pattern =
@@ -292,16 +291,16 @@ fn a_table_is_written_by_exactly_one_service() {
             .collect(),
     );
     for (id, _) in template::template().resources("AWS::DynamoDB::Table") {
-        assert!(writers.contains_key(id), "nobody may write {id}");
+        assert!(writers.contains_key(id), "no function may write {id}");
     }
 }
 
-/// What runs here is the simulated provider: no test would notice that a function cannot reach the real
+/// Tests use the simulated provider, so they would not notice that a function cannot reach the real
 /// one.
 #[test]
 fn functions_with_the_simulator_have_access_to_the_real_provider() {
     let template = template::template();
-    let (mut odd, mut seen) = (Vec::new(), 0);
+    let (mut violations, mut seen) = (Vec::new(), 0);
     for (name, (id, _)) in functions(template) {
         let policies = template.resource(&id)["Properties"]["Policies"].to_string();
         // The owner refers to a resource by logical id, all others by name.
@@ -311,17 +310,17 @@ fn functions_with_the_simulator_have_access_to_the_real_provider() {
         let has_key = names("StripeKeySecret", "${Shop}/stripe-key");
         seen += usize::from(asks);
         if asks && !has_key {
-            odd.push(format!(
-                "{name} may use the books of the simulated provider, but not the key of Stripe"
+            violations.push(format!(
+                "{name} may use the table of the simulated provider, but not the key of Stripe"
             ));
         }
         if !asks && has_key {
-            odd.push(format!(
-                "{name} may use the key of Stripe, but not the books of the simulated provider"
+            violations.push(format!(
+                "{name} may use the key of Stripe, but not the table of the simulated provider"
             ));
         }
     }
-    none(odd);
+    none(violations);
     assert!(seen >= 8, "only {seen} functions ask the provider");
 }
 
@@ -346,12 +345,12 @@ fn no_function_may_scan() {
 
 #[test]
 fn time_limits_fit_into_those_of_the_gateway() {
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (name, (_, properties)) in functions(template::template()) {
         let seconds = timeout(&properties);
         if !routes(&name).is_empty() && seconds > GATEWAY_SECONDS {
-            odd.push(format!(
-                "{name} may run for {seconds} s, but the gateway gives up after {GATEWAY_SECONDS}"
+            violations.push(format!(
+                "{name} may run for {seconds} s, but the gateway times out after {GATEWAY_SECONDS}"
             ));
         }
         if seconds * 1000
@@ -359,16 +358,16 @@ fn time_limits_fit_into_those_of_the_gateway() {
                 .unwrap()
                 / 2
         {
-            odd.push(format!("{name} may run for {seconds} s: that is not enough for one call of AWS with all its tries and an answer"));
+            violations.push(format!("{name} may run for {seconds} s: that is not enough for one call of AWS with all its tries and an answer"));
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
-fn every_function_has_a_log_group_that_forgets() {
+fn every_function_has_a_log_group_with_retention() {
     let template = template::template();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for operation in operations() {
         let service = &operation.service;
         let (id, properties) = &functions(template)[&operation.name];
@@ -377,23 +376,23 @@ fn every_function_has_a_log_group_that_forgets() {
         let kept = group.map(|(_, group)| template.resolve(&group["Properties"]));
         match kept {
             Some(kept) if kept["LogGroupName"] == format!("/aws/lambda/ferrocart-{service}") && !kept["RetentionInDays"].is_null() => {}
-            _ => odd.push(format!(
-                "{id} does not log to /aws/lambda/<shop>-{service} with a retention: Lambda would make a log group that keeps everything"
+            _ => violations.push(format!(
+                "{id} does not log to /aws/lambda/<shop>-{service} with a retention: Lambda would create a log group without retention"
             )),
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn every_table_is_retained_and_restorable() {
     let template = template::template();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (id, resource) in template.resources("AWS::DynamoDB::Table") {
         let table = template.resolve(&resource["Properties"]);
         let mut expect = |holds: bool, what: &str| {
             if !holds {
-                odd.push(format!("{id} {what}"));
+                violations.push(format!("{id} {what}"));
             }
         };
         expect(table["BillingMode"] == "PAY_PER_REQUEST", "is not on demand");
@@ -424,7 +423,7 @@ fn every_table_is_retained_and_restorable() {
             "has a stream without both images",
         );
     }
-    none(odd);
+    none(violations);
 }
 
 fn text(value: &Value) -> String {

@@ -1,5 +1,5 @@
-//! What the gateway does around the functions: the web ACL, the limits of methods, which methods
-//! reach a function, HTTPS in production, and its log. Read from the template as SAM transforms it.
+//! The gateway in front of the functions: the web ACL, the limits of methods, the routing of
+//! methods, HTTPS in production, and the access log. Reads the template after the SAM transform.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,7 +53,7 @@ fn web_acl_limits_the_requests_of_each_address_on_the_stage() {
             (&json!({ "Block": {} }), &json!(false))
         );
     }
-    // Together the rules count every request: one all but webhooks, the other webhooks.
+    // Together the rules count every request: one covers webhooks, the other everything else.
     let scope = |rule: usize| &rules[rule]["Statement"]["RateBasedStatement"]["ScopeDownStatement"];
     assert_eq!(rules.as_array().unwrap().len(), 2);
     assert_eq!(scope(0)["NotStatement"]["Statement"], *scope(1));
@@ -122,10 +122,10 @@ fn web_acl_answers_429_as_a_problem() {
     assert_eq!(problem["code"], "too_many_requests");
 }
 
-/// Lambda admits at most ten requests a second for each unit of concurrency, however short they
+/// Lambda admits at most ten requests per second for each unit of concurrency, however short they
 /// are.
 const LEAST_DURATION_MS: u64 = 100;
-/// What queues leave to the methods of the API.
+/// The share of the concurrency that queues leave to the methods of the API, in percent.
 const SHARE_OF_METHODS: u64 = 40;
 
 /// The parts of `MethodLimits`: the names of rate and burst, the share of the account's concurrency
@@ -181,21 +181,21 @@ fn methods_that_hash_or_call_the_provider_have_limits_of_their_own() {
     let settings = method_settings(template);
     assert_eq!(settings.keys().collect::<BTreeSet<_>>(), expected.keys().collect::<BTreeSet<_>>());
     let row = &template.document["Mappings"]["MethodLimits"]["1000"];
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (route, rate) in expected {
         let burst = LIMITS.iter().find(|limit| limit.0 == rate).unwrap().1;
         let setting = &settings[&route];
         if (&setting["ThrottlingRateLimit"], &setting["ThrottlingBurstLimit"])
             != (&row[rate], &row[burst])
         {
-            odd.push(format!("{route} should have the limits {rate} and {burst} of MethodLimits, but has {setting}"));
+            violations.push(format!("{route} should have the limits {rate} and {burst} of MethodLimits, but has {setting}"));
         }
     }
-    none(odd);
+    none(violations);
 }
 
-/// The methods of each path, by the function that serves them; `ANY` are those without a function
-/// of their own.
+/// The methods of each path, each with the function that serves it. `ANY` covers the methods
+/// without a separate function.
 fn methods_by_path(template: &Template) -> BTreeMap<&str, BTreeMap<String, String>> {
     let (_, api) = only(template, "AWS::ApiGateway::RestApi");
     let function = |operation: &Value| {
@@ -230,15 +230,15 @@ fn methods_by_path(template: &Template) -> BTreeMap<&str, BTreeMap<String, Strin
 }
 
 #[test]
-fn functions_that_read_serve_head_and_405_under_the_permission_of_get() {
+fn get_permission_also_serves_head_and_405() {
     let (source, template) = (template::template(), transformed());
     let by_path = methods_by_path(template);
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (name, (id, _)) in functions(source) {
         let routes = super::functions::routes(&name);
         let operation =
             tests::shop::operations().find(|operation| operation.name() == name).unwrap();
-        // A function knows the operations of its own service.
+        // A function knows the operations of its service.
         let known: Vec<_> = tests::shop::operations()
             .filter(|other| other.service == operation.service)
             .copied()
@@ -250,7 +250,7 @@ fn functions_that_read_serve_head_and_405_under_the_permission_of_get() {
                 || methods.contains_key("GET")
                 || methods.contains_key("HEAD")
             {
-                odd.push(format!("{name} should take ANY method of {path}: {methods:?}"));
+                violations.push(format!("{name} should take ANY method of {path}: {methods:?}"));
             }
             let own = methods.keys().map(String::as_str).filter(|method| *method != "ANY");
             let expected = own
@@ -260,7 +260,7 @@ fn functions_that_read_serve_head_and_405_under_the_permission_of_get() {
                 .collect::<Vec<_>>()
                 .join(", ");
             if allowed.as_deref() != Some(&expected) {
-                odd.push(format!(
+                violations.push(format!(
                     "{name} should allow {expected}, the methods of {path}: {allowed:?}"
                 ));
             }
@@ -274,11 +274,11 @@ fn functions_that_read_serve_head_and_405_under_the_permission_of_get() {
                     && text(&permission["SourceArn"]["Fn::Sub"]).ends_with(&source_arn)
             };
             if !template.resources("AWS::Lambda::Permission").any(permits) {
-                odd.push(format!("no permission of {name} ends with {source_arn}"));
+                violations.push(format!("no permission of {name} ends with {source_arn}"));
             }
         }
     }
-    none(odd);
+    none(violations);
 }
 
 fn wildcard(segment: &str) -> &str {
@@ -300,7 +300,7 @@ fn access_log_is_off_by_default_and_holds_no_path_query_or_header() {
     const FIELDS: [&str; 11] = [
         "requestId",
         "requestTimeEpoch",
-        // Personal data. The log exists to find who floods the API.
+        // Personal data. The log exists to identify sources of floods.
         "identity.sourceIp",
         "httpMethod",
         "resourcePath",
@@ -334,10 +334,10 @@ fn access_log_is_off_by_default_and_holds_no_path_query_or_header() {
     assert!(serde_json::from_str::<BTreeMap<String, String>>(&format).is_ok(), "{format}");
 }
 
-/// The role with which the gateway writes logs belongs to the account: a stack that is deleted
-/// would take it from all others.
+/// The gateway's logging role belongs to the account: deleting a stack that owns it would remove it
+/// from all other stacks.
 #[test]
-fn template_leaves_the_gateway_settings_of_the_account_alone() {
+fn template_does_not_set_the_gateway_account_role() {
     assert_eq!(transformed().resources("AWS::ApiGateway::Account").count(), 0);
 }
 
@@ -379,7 +379,7 @@ fn prod_rejects_addresses_that_are_not_https() {
         ] {
             assert!(!allowed(bad), "{parameter} {bad}");
         }
-        // Every http address that the pattern lets through is one that the rule knows.
+        // The rule rejects every http address that the pattern accepts.
         let development: Vec<String> = (0..65_536)
             .map(|port| format!("http://localhost:{port}"))
             .filter(|address| allowed(address))

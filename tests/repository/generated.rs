@@ -1,6 +1,6 @@
-//! What is generated from the operations that services declare: the API's routes and answers in
-//! `template.yaml`, the permissions of routes in the template of each service, and the table of
-//! operations in `functions/README.md`. `make template` writes them.
+//! The generated files: the API's routes and gateway responses in `template.yaml`, the permissions
+//! of routes in each service's template, and the table of operations in `functions/README.md`.
+//! `make template` writes them.
 
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -17,7 +17,7 @@ use super::source;
 const BEGIN: &str = "--- generated: begin";
 const END: &str = "--- generated: end";
 
-/// What the gateway answers without calling a function.
+/// A response of the gateway that does not involve a function.
 struct Answer {
     /// The type of API Gateway's gateway response.
     kind: &'static str,
@@ -25,7 +25,7 @@ struct Answer {
     code: &'static str,
     title: &'static str,
     detail: &'static str,
-    /// A header that other answers do not have, with its value.
+    /// An additional header with its value.
     header: Option<(&'static str, &'static str)>,
 }
 
@@ -52,10 +52,10 @@ const NO_ROUTE_DETAIL: &str = "No operation has this path and this method.";
 const TOO_MANY: (&str, &str) = ("too_many_requests", "Too many requests");
 const WAIT: &str = "Wait a moment and send the same request again.";
 
-/// Every gateway response. `DEFAULT_4XX` is what is left when each kind with a status of its own
-/// has one: an unknown path called with a bearer token, which the gateway takes for a broken AWS
-/// signature. `WAF_FILTERED` is always a limit: the web ACL has no other rules, and a custom
-/// response of WAF could not be a problem document, because it cannot set `Content-Type`.
+/// Every gateway response. `DEFAULT_4XX` is the rest: an unknown path called with a bearer token,
+/// which the gateway takes for a malformed AWS signature. `WAF_FILTERED` is always a limit: the web
+/// ACL has no other rules. A custom response of WAF cannot be a problem document, because it cannot
+/// set `Content-Type`.
 const ANSWERS: [Answer; 17] = [
     answer(
         "UNAUTHORIZED",
@@ -121,7 +121,7 @@ pub fn routes() -> impl Iterator<Item = (&'static Operation, Route)> {
 
 /// The OpenAPI document of the gateway.
 ///
-/// A function that reads takes every method of its path that no other function serves. It answers
+/// The function of `GET` takes every method of its path that no other function serves. It answers
 /// `GET` and `HEAD`, and 405 to the rest: one permission covers all of them. A path without `GET`
 /// answers another method like an unknown path.
 fn definition() -> String {
@@ -162,7 +162,7 @@ fn definition() -> String {
     text
 }
 
-/// Where the gateway invokes a function: always by the alias that a release moves.
+/// The ARN with which the gateway invokes a function: always the alias that a release moves.
 fn invocation_uri(name: &str) -> String {
     let function = format!(
         "arn:${{AWS::Partition}}:lambda:${{AWS::Region}}:${{AWS::AccountId}}:function:${{AWS::StackName}}-{name}:live"
@@ -226,7 +226,7 @@ fn permissions(service: &str) -> String {
     text
 }
 
-/// The table of all operations, each with what calls it, who may, and the first line of its file.
+/// The table of all operations: name, trigger, callers, and the first line of the source file.
 fn operations_table() -> String {
     let document: Value = serde_json::from_str(&source("functions/platform/openapi.json")).unwrap();
     let described = document["paths"]
@@ -305,12 +305,12 @@ fn generated_parts_follow_from_the_operations() {
     super::none(stale);
 }
 
-#[expect(clippy::disallowed_methods, reason = "whoever runs the test asks for it")]
+#[expect(clippy::disallowed_methods, reason = "the caller of the test requests an update")]
 fn asked_to_update() -> bool {
     std::env::var("UPDATE_TEMPLATES").is_ok_and(|asked| asked == "1")
 }
 
-/// What a person writes and reads stays short.
+/// The handwritten part of the root template stays short.
 #[test]
 fn root_template_is_short_without_generated_parts() {
     let text = with_generated("template.yaml", "");

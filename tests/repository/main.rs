@@ -1,4 +1,4 @@
-//! The repository's own shape. Every failure is a sentence that says what to do and where.
+//! Checks of the repository itself. Every failure says what to do and where.
 #![allow(clippy::unwrap_used)]
 
 mod api_document;
@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, path::PathBuf, process::Command, sync::OnceLock
 use serde_json::Value;
 use tests::template::{self, Template};
 
-/// An operation, by its names.
+/// An operation, in its spellings.
 pub struct Operation {
     /// `orders`
     pub service: String,
@@ -43,7 +43,6 @@ pub fn pascal(name: &str) -> String {
     name.split('-').map(capital).collect()
 }
 
-/// Every operation that a service declares.
 pub fn operations() -> Vec<Operation> {
     let operation = |operation: &shared::operation::Operation| Operation {
         service: operation.service.to_owned(),
@@ -64,7 +63,7 @@ pub fn services() -> Vec<String> {
     services
 }
 
-/// The files right below a folder that have this extension, sorted.
+/// The files directly in a folder that have this extension, sorted.
 pub fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(template::root().join(folder)) else { return Vec::new() };
     let mut files: Vec<PathBuf> = entries
@@ -117,10 +116,10 @@ pub fn functions(template: &Template) -> BTreeMap<String, (String, Value)> {
     template.resources("AWS::Serverless::Function").map(function).collect()
 }
 
-/// The templates as SAM transforms them, merged into one; made by the SAM tools of `make setup`.
+/// The templates after the SAM transform, merged into one. Needs the SAM tools of `make setup`.
 ///
 /// # Panics
-/// When the tools are missing or SAM rejects a template.
+/// If the tools are missing or SAM rejects a template.
 pub fn transformed() -> &'static Template {
     static TEMPLATE: OnceLock<Template> = OnceLock::new();
     TEMPLATE.get_or_init(|| {
@@ -130,7 +129,7 @@ pub fn transformed() -> &'static Template {
     })
 }
 
-/// Each template as SAM transforms it, by its path.
+/// Each template after the SAM transform, by its path.
 ///
 /// # Panics
 /// As [`transformed`].
@@ -157,7 +156,7 @@ pub fn transformed_files() -> &'static BTreeMap<String, Value> {
     })
 }
 
-/// A function's time limit in seconds.
+/// The timeout of a function in seconds.
 pub fn timeout(properties: &Value) -> u64 {
     properties["Timeout"].as_u64().expect("a function has a time limit")
 }

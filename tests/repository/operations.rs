@@ -1,4 +1,5 @@
-//! An operation is spoken of in several places, and each of them knows all operations.
+//! Every operation is listed in all the files that must know it, and no file names a missing
+//! operation.
 
 use std::collections::BTreeSet;
 
@@ -72,7 +73,7 @@ fn no_file_belongs_to_a_missing_operation() {
         }
     }
     for name in functions(template::template()).keys().filter(|name| !known.contains(*name)) {
-        left.push(format!("a template has a function {name}, for which there is no operation"));
+        left.push(format!("a template has a function {name} without an operation"));
     }
     for name in
         files("events", "json").iter().map(|path| stem(path)).filter(|name| !known.contains(name))
@@ -84,7 +85,7 @@ fn no_file_belongs_to_a_missing_operation() {
 
 #[test]
 fn a_binary_is_three_lines_that_name_their_operation() {
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for operation in operations() {
         let Operation { service, name } = &operation;
         let path = format!("functions/{service}/src/bin/{name}.rs");
@@ -100,17 +101,17 @@ fn a_binary_is_three_lines_that_name_their_operation() {
             "//! The function `{name}`; see [`{service}::operations::{module}`]. fn main() -> Result<(), lambda_http::Error> {{ {service}::operations::run::{module}() }}"
         );
         if words.join(" ") != expected {
-            odd.push(format!("{path} does more, less or something else than to call {service}::operations::run::{module}()"));
+            violations.push(format!("{path} does more, less or something else than to call {service}::operations::run::{module}()"));
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
-fn samples_come_from_where_the_template_says_that_events_come_from() {
+fn samples_match_the_event_sources_of_the_template() {
     let template = template::template();
     let functions = functions(template);
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for path in files("events", "json") {
         let name = stem(&path);
         let Some((id, _)) = functions.get(&name) else { continue };
@@ -132,7 +133,7 @@ fn samples_come_from_where_the_template_says_that_events_come_from() {
         if !routes.is_empty() {
             let route = (text(&sample["httpMethod"]), text(&sample["resource"]));
             if !routes.contains(&route) {
-                odd.push(format!(
+                violations.push(format!(
                     "events/{name}.json is a {} {}, but the function's routes are {routes:?}",
                     route.0, route.1
                 ));
@@ -145,7 +146,7 @@ fn samples_come_from_where_the_template_says_that_events_come_from() {
             let arn = format!("arn:aws:sqs:us-east-1:000000000000:{}", text(&queue_name));
             for record in sample["Records"].as_array().unwrap_or(&Vec::new()) {
                 if record["eventSourceARN"] != arn.as_str() {
-                    odd.push(format!(
+                    violations.push(format!(
                         "events/{name}.json comes from {}, but the function is fed from {arn}",
                         record["eventSourceARN"]
                     ));
@@ -153,7 +154,7 @@ fn samples_come_from_where_the_template_says_that_events_come_from() {
             }
         }
     }
-    none(odd);
+    none(violations);
 }
 
 fn text(value: &Value) -> String {

@@ -1,14 +1,14 @@
 //! The language of the repository: every sentence that a person reads uses the terms of the field.
 //!
-//! Comments, documentation, log lines, problems, mails, templates and the texts of the tools are
-//! read line by line. A failure names the file, the line and the better word.
+//! Checks comments, documentation, log lines, problems, mails, templates and the texts of the
+//! tools. A failure names the file, the line and a better word.
 
 use std::{path::Path, process::Command};
 
 use regex::Regex;
 use tests::template::root;
 
-/// What is not written, and what to write instead.
+/// Rejected patterns, each with a better word.
 const PATTERNS: &[(&str, &str)] = &[
     (r"\bwho(m|se)?ever\b", "name the actor: the caller, the client, the operator"),
     (r"\b(no|some|every|any)body\b", "name the actor, or use the passive"),
@@ -50,9 +50,19 @@ const PATTERNS: &[(&str, &str)] = &[
     (r"\bin clear\b", "in plain text"),
     (r"\bwho(m)? it is\b", "the identity"),
     (r"\bwhat is what\b|\bas it has it\b", "say it literally"),
+    (r"\bone too many\b", "duplicate, above the limit"),
+    (r"\bmade[- ]up\b", "invalid, unknown, random"),
+    (r"\bcom(e|es|ing) to rest\b", "settles"),
+    (r"\bthe like\b", "name the cases"),
+    (r"\bof late\b", "recently; say since when"),
+    (r"\bfor ever\b", "without a limit"),
+    (r"\bside by side\b", "concurrently, in parallel"),
+    (r"\bpass(es|ed)? over\b", "ignores, skips"),
+    (r"\bwork(s|ed)? off\b", "processes"),
+    (r"\bin vain\b", "without effect; name the error"),
 ];
 
-/// Files whose text is not ours, or is about words.
+/// Files with foreign text, or about words.
 const EXEMPT: &[&str] = &[
     "functions/users/src/domain/common_passwords.txt",
     "Cargo.lock",
@@ -86,7 +96,7 @@ fn sentences_use_the_terms_of_the_field() {
     assert!(found.is_empty(), "{} sentences:\n{}", found.len(), found.join("\n"));
 }
 
-/// Every file of the repository that is under version control and not exempt.
+/// Every file under version control that is not exempt.
 fn tracked_files() -> Vec<String> {
     let listed = Command::new("git")
         .args(["ls-files"])
@@ -97,14 +107,14 @@ fn tracked_files() -> Vec<String> {
     listed.lines().filter(|file| !EXEMPT.contains(file)).map(str::to_owned).collect()
 }
 
-/// The part of a line that people read; nothing where a line is code only.
+/// The part of a line that people read; `None` if the line has only code.
 fn prose_of(file: &str, line: &str) -> Option<String> {
     match Path::new(file).extension().and_then(|extension| extension.to_str()) {
         Some("rs") => {
             let comment = line.find("//").filter(|at| !line[..*at].ends_with(':'));
             match comment {
                 Some(at) => Some(line[at..].to_owned()),
-                // What tests send is input, not prose.
+                // Test inputs are not prose.
                 None if file.starts_with("tests/") => None,
                 None => Some(texts(line)),
             }
@@ -121,7 +131,7 @@ fn prose_of(file: &str, line: &str) -> Option<String> {
     }
 }
 
-/// What is between double quotes and has a space: a text, not a name.
+/// The double-quoted strings with a space; others are names.
 fn texts(line: &str) -> String {
     line.split('"')
         .skip(1)

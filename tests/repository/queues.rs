@@ -1,4 +1,5 @@
-//! No message is lost in silence: dead letters, alarms, partial batches, and time enough to work.
+//! No message is lost unnoticed: dead-letter queues, alarms, partial batch responses, and
+//! sufficient timeouts.
 
 use std::collections::BTreeSet;
 
@@ -8,17 +9,17 @@ use tests::template::{self, Template};
 use super::{functions, none, timeout, transformed};
 use Kind::{Once, Repeated};
 
-/// Whether the sender of a queue's messages sends a lost one again.
+/// Whether the sender re-sends a lost message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
-    /// An answer that is missing makes the sender repeat its command. After 20 receptions, 83
-    /// minutes at least, the message is a dead letter.
+    /// The sender re-sends its command until it is answered. After 20 receives, at least 83
+    /// minutes, the message becomes a dead letter.
     Repeated,
-    /// It has no second sender, so it is retried for about four days.
+    /// The message is sent once, so it is retried for about four days.
     Once,
 }
 
-/// Every queue with its kind, and the age at which its oldest message raises an alarm.
+/// Every queue with its kind, and the age in seconds at which its oldest message raises an alarm.
 const QUEUES: [(&str, Kind, u64); 15] = [
     ("reserve-stock", Repeated, 900),
     ("release-stock", Repeated, 900),
@@ -38,10 +39,10 @@ const QUEUES: [(&str, Kind, u64); 15] = [
     ("record-entry", Once, 900),
 ];
 
-/// Where EventBridge puts what it could not deliver.
+/// The queue for events that EventBridge could not deliver.
 const UNDELIVERED: &str = "ferrocart-undelivered-events";
 
-/// The queues that a consumer reads, by their name without the stack's: logical id and properties.
+/// The queues that a consumer reads: name without the stack's prefix, logical id and properties.
 fn main_queues(template: &Template) -> Vec<(String, String, Value)> {
     let named = |(id, queue): (String, Value)| {
         (text(&queue["QueueName"]).trim_start_matches("ferrocart-").to_owned(), id, queue)
@@ -52,7 +53,7 @@ fn main_queues(template: &Template) -> Vec<(String, String, Value)> {
     queues(template).into_iter().map(named).filter(is_main).collect()
 }
 
-/// `ReserveStockQueue` is the logical id of the queue `reserve-stock`, and so on.
+/// The queues by name: `ReserveStockQueue` is the logical id of `reserve-stock`.
 fn queues(template: &Template) -> Vec<(String, Value)> {
     template
         .resources("AWS::SQS::Queue")
@@ -64,7 +65,7 @@ fn is_dead_letter(name: &str) -> bool {
     name.ends_with("-dead-letter")
 }
 
-/// The mapping that reads from `arn`: its properties.
+/// The properties of the event source mapping that reads from `arn`.
 fn mapping_from(template: &Template, arn: &str) -> Option<Value> {
     let mappings = template
         .resources("AWS::Lambda::EventSourceMapping")
@@ -76,7 +77,7 @@ fn has_alarm(template: &Template, metric: &str, dimension: &str, value: &str) ->
     alarm_on(template, metric, &[(dimension, value)]).is_some()
 }
 
-/// The alarm that watches a metric with exactly these dimensions, and has an action.
+/// The alarm on a metric with exactly these dimensions and an action.
 fn alarm_on(template: &Template, metric: &str, expected: &[(&str, &str)]) -> Option<Value> {
     template
         .resources("AWS::CloudWatch::Alarm")
@@ -98,17 +99,17 @@ fn alarm_on(template: &Template, metric: &str, expected: &[(&str, &str)]) -> Opt
 }
 
 #[test]
-fn every_queue_has_dead_letters_an_alarm_partial_batches_and_time_enough() {
+fn queues_have_dead_letters_alarms_partial_batches_and_sufficient_timeouts() {
     let template = template::template();
     let functions = functions(template);
     let names: BTreeSet<String> =
         queues(template).iter().map(|(_, queue)| text(&queue["QueueName"])).collect();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (_, id, queue) in main_queues(template) {
         let name = text(&queue["QueueName"]);
         let mut expect = |holds: bool, what: String| {
             if !holds {
-                odd.push(format!("the queue {name}: {what}"));
+                violations.push(format!("the queue {name}: {what}"));
             }
         };
         let target = text(&queue["RedrivePolicy"]["deadLetterTargetArn"]);
@@ -124,7 +125,7 @@ fn every_queue_has_dead_letters_an_alarm_partial_batches_and_time_enough() {
             format!("add the queue {name}-dead-letter"),
         );
         let Some(mapping) = mapping_from(template, &format!("arn:{id}")) else {
-            expect(false, "nobody reads it: add an AWS::Lambda::EventSourceMapping".to_owned());
+            expect(false, "no consumer: add an AWS::Lambda::EventSourceMapping".to_owned());
             continue;
         };
         let types = mapping["FunctionResponseTypes"].as_array().cloned().unwrap_or_default();
@@ -135,7 +136,7 @@ fn every_queue_has_dead_letters_an_alarm_partial_batches_and_time_enough() {
         );
         let consumer = text(&mapping["FunctionName"]);
         let Some((_, function)) = functions.get(consumer.trim_start_matches("ferrocart-")) else {
-            expect(false, format!("it is read by {consumer}, which is no function"));
+            expect(false, format!("its consumer {consumer} is not a function"));
             continue;
         };
         let (visibility, limit) =
@@ -149,7 +150,7 @@ fn every_queue_has_dead_letters_an_alarm_partial_batches_and_time_enough() {
         let variables = &function["Environment"]["Variables"];
         expect(
             variables["QUEUE_URL"] == name.as_str(),
-            format!("tell {consumer} that this is its QUEUE_URL"),
+            format!("set this queue as QUEUE_URL of {consumer}"),
         );
         let dead_letter = format!("{name}-dead-letter");
         expect(
@@ -162,23 +163,23 @@ fn every_queue_has_dead_letters_an_alarm_partial_batches_and_time_enough() {
     {
         let name = text(&queue["QueueName"]);
         if !has_alarm(template, "ApproximateNumberOfMessagesVisible", "QueueName", &name) {
-            odd.push(format!("nobody is told when something is in {name}: add an alarm on ApproximateNumberOfMessagesVisible"));
+            violations.push(format!("{name} raises no alarm when it has messages: add one on ApproximateNumberOfMessagesVisible"));
         }
         if queue["MessageRetentionPeriod"] != 1_209_600 {
-            odd.push(format!("{name} forgets too early: dead letters are kept for 14 days"));
+            violations.push(format!("{name} forgets too early: dead letters are kept for 14 days"));
         }
         let feeds = name.trim_end_matches("-dead-letter").to_owned();
         if !names.contains(&feeds) && !feeds.starts_with("ferrocart-publish-") {
-            odd.push(format!("{name} belongs to no queue and no publisher"));
+            violations.push(format!("{name} belongs to no queue and no publisher"));
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn only_publishers_may_send() {
     let template = template::template();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (id, queue) in queues(template) {
         let name = text(&queue["QueueName"]);
         let is_of_queue = |policy: &Value| {
@@ -201,16 +202,16 @@ fn only_publishers_may_send() {
                 && statement["Condition"]["ArnNotEquals"].is_object()
         };
         if !denies.into_iter().any(|statement| holds(&statement)) {
-            odd.push(format!("anybody with the permission may send to {name}: add a QueuePolicy that denies all but its senders"));
+            violations.push(format!("anybody with the permission may send to {name}: add a QueuePolicy that denies all but its senders"));
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn queues_retry_for_as_long_as_their_kind_needs() {
     let template = template::template();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     let known: BTreeSet<&str> = QUEUES.iter().map(|(name, ..)| *name).collect();
     assert_eq!(
         known,
@@ -219,8 +220,8 @@ fn queues_retry_for_as_long_as_their_kind_needs() {
     );
     for (name, _, queue) in main_queues(template) {
         let (_, kind, _) = QUEUES.iter().find(|row| row.0 == name).unwrap();
-        // Seconds. A queue that retries for up to 5.1 days keeps its messages for seven. A dead
-        // letter counts from its first sending.
+        // Seconds. A queue that retries for up to 5.1 days keeps its messages for seven. The
+        // retention of a dead letter counts from its first send.
         let expected = match kind {
             Repeated => (Some(20), Some(345_600)),
             Once => (Some(500), Some(604_800)),
@@ -230,19 +231,19 @@ fn queues_retry_for_as_long_as_their_kind_needs() {
             queue["MessageRetentionPeriod"].as_u64(),
         );
         if found != expected {
-            odd.push(format!(
+            violations.push(format!(
                 "the queue {name} is {kind:?}, so it needs (maxReceiveCount, MessageRetentionPeriod) {expected:?}, not {found:?}"
             ));
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn consumers_may_send_to_their_own_dead_letter_queue_only() {
     let template = template::template();
     let functions = functions(template);
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (name, id, queue) in main_queues(template) {
         let mapping = mapping_from(template, &format!("arn:{id}")).unwrap();
         let consumer = text(&mapping["FunctionName"]).trim_start_matches("ferrocart-").to_owned();
@@ -258,7 +259,7 @@ fn consumers_may_send_to_their_own_dead_letter_queue_only() {
             .collect();
         let dead_letter = text(&queue["RedrivePolicy"]["deadLetterTargetArn"]);
         if sends != [&Value::from(dead_letter.clone())] {
-            odd.push(format!("{consumer} may send to {sends:?}, but its queue {name} has the dead-letter queue {dead_letter}"));
+            violations.push(format!("{consumer} may send to {sends:?}, but its queue {name} has the dead-letter queue {dead_letter}"));
         }
         let of_queue = |policy: &&Value| {
             policy["Properties"]["Queues"]
@@ -269,16 +270,16 @@ fn consumers_may_send_to_their_own_dead_letter_queue_only() {
             template.resources("AWS::SQS::QueuePolicy").map(|(_, policy)| policy).find(of_queue);
         if !policy.is_some_and(|policy| policy.to_string().contains(&format!("{function_id}Role")))
         {
-            odd.push(format!("the policy of {dead_letter} denies {consumer} to send there"));
+            violations.push(format!("the policy of {dead_letter} denies {consumer} to send there"));
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn every_queue_has_an_alarm_on_the_age_of_its_messages() {
     let template = template::template();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (name, ..) in main_queues(template) {
         let (_, _, age) = QUEUES.iter().find(|row| row.0 == name).unwrap();
         let alarm = alarm_on(
@@ -294,23 +295,23 @@ fn every_queue_has_an_alarm_on_the_age_of_its_messages() {
             )
         });
         if threshold != Some(("Maximum".into(), (*age).into(), "GreaterThanThreshold".into())) {
-            odd.push(format!("add an alarm on ApproximateAgeOfOldestMessage above {age} seconds for {name}: {threshold:?}"));
+            violations.push(format!("add an alarm on ApproximateAgeOfOldestMessage above {age} seconds for {name}: {threshold:?}"));
         }
     }
-    // SQS leaves messages that were received three times out of the age: the consumers of each
+    // SQS excludes messages that were received three times from the age, so the consumers of each
     // service count them.
     for service in ["inventory", "orders", "payments", "notifications", "ledger"] {
         if alarm_on(template, "MessageDelayed", &[("service", service), ("stack", "ferrocart")])
             .is_none()
         {
-            odd.push(format!("add an alarm on MessageDelayed of {service}"));
+            violations.push(format!("add an alarm on MessageDelayed of {service}"));
         }
     }
-    none(odd);
+    none(violations);
 }
 
-/// What queues leave to the methods of the API, in percent of the account's concurrency: see
-/// `gateway`.
+/// The percentage of the account's concurrency for queues; the methods of the API have the rest:
+/// see `gateway`.
 const SHARE_OF_QUEUES: u64 = 60;
 
 #[test]
@@ -339,7 +340,7 @@ fn queues_leave_concurrency_to_the_methods_of_the_api() {
         let available = account.parse::<u64>().unwrap() * SHARE_OF_QUEUES / 100;
         assert!(sum <= available, "of {account} queues may use {available}, not {sum}");
     }
-    // What is reserved is lost to all other functions.
+    // Reserved concurrency is unavailable to all other functions.
     assert!(!template.document.to_string().contains("ReservedConcurrentExecutions"));
     // The emulator compares numbers, and keeps parameters as texts.
     let local = template.with(&[("Local", "true")]);
@@ -350,9 +351,9 @@ fn queues_leave_concurrency_to_the_methods_of_the_api() {
 }
 
 #[test]
-fn publishers_know_the_queues_that_they_may_send_to_and_no_others() {
+fn publishers_know_exactly_the_queues_they_may_send_to() {
     let template = template::template();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (name, (id, _)) in
         functions(template).iter().filter(|(name, _)| name.starts_with("publish-"))
     {
@@ -392,12 +393,13 @@ fn publishers_know_the_queues_that_they_may_send_to_and_no_others() {
         let expected: BTreeSet<String> =
             expected.map(|queue| format!("ferrocart-{queue}")).collect();
         if known != expected {
-            odd.push(format!(
+            violations.push(format!(
                 "{name} declares the queues {expected:?}, but the template gives it {known:?}"
             ));
         }
         if known != granted {
-            odd.push(format!("{name} knows the queues {known:?}, but may send to {granted:?}"));
+            violations
+                .push(format!("{name} knows the queues {known:?}, but may send to {granted:?}"));
         }
         for (variable, url) in variables
             .iter()
@@ -409,24 +411,24 @@ fn publishers_know_the_queues_that_they_may_send_to_and_no_others() {
                 queue.trim_start_matches("ferrocart-").to_uppercase().replace('-', "_")
             );
             if *variable != expected {
-                odd.push(format!("{name} gets the address of {queue} in {variable}: shared::config::queue_url looks in {expected}"));
+                violations.push(format!("{name} gets the address of {queue} in {variable}: shared::config::queue_url looks in {expected}"));
             }
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
-fn every_stream_is_read_until_it_is_too_old_and_watched() {
+fn every_stream_mapping_has_a_maximum_age_and_an_alarm() {
     let template = template::template();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (id, table) in template
         .resources("AWS::DynamoDB::Table")
         .filter(|(_, table)| table["Properties"].get("StreamSpecification").is_some())
     {
         let Some(mapping) = mapping_from(template, &format!("arn:{id}:StreamArn")) else {
-            odd.push(format!(
-                "{id} has a stream that nobody reads: {}",
+            violations.push(format!(
+                "{id} has a stream without a consumer: {}",
                 table["Properties"]["StreamSpecification"]
             ));
             continue;
@@ -434,28 +436,28 @@ fn every_stream_is_read_until_it_is_too_old_and_watched() {
         let publisher = text(&mapping["FunctionName"]);
         let mut expect = |holds: bool, what: &str| {
             if !holds {
-                odd.push(format!("the mapping from {id} to {publisher}: {what}"));
+                violations.push(format!("the mapping from {id} to {publisher}: {what}"));
             }
         };
         expect(
             mapping["StartingPosition"] == "TRIM_HORIZON",
-            "start at TRIM_HORIZON, or what was written before it stood is lost",
+            "start at TRIM_HORIZON, or changes before the mapping are lost",
         );
         expect(
             mapping["BisectBatchOnFunctionError"] == true,
-            "bisect, or one bad record holds up a hundred",
+            "bisect, or one bad record delays a hundred",
         );
         expect(
             mapping["MaximumRetryAttempts"] == -1,
-            "retry without end: what cannot be sent now can be sent later",
+            "retry without a limit: a failed send can succeed later",
         );
         expect(
             mapping["MaximumRecordAgeInSeconds"] == 82_800,
-            "give up at 23 hours, an hour before the stream forgets",
+            "set a maximum age of 23 hours, one less than the retention of the stream",
         );
         expect(
             mapping["DestinationConfig"]["OnFailure"]["Destination"].is_string(),
-            "name where what is given up goes",
+            "set the destination of expired records",
         );
         expect(
             mapping.get("FunctionResponseTypes").is_none(),
@@ -466,13 +468,13 @@ fn every_stream_is_read_until_it_is_too_old_and_watched() {
             "add an alarm on IteratorAge",
         );
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
-fn schedules_that_settle_orders_are_watched() {
+fn scheduled_functions_have_an_error_alarm() {
     let template = template::template();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (name, (_, properties)) in functions(template) {
         let scheduled = properties["Events"]
             .as_object()
@@ -481,16 +483,15 @@ fn schedules_that_settle_orders_are_watched() {
             .any(|event| event["Type"] == "Schedule");
         if scheduled && !has_alarm(template, "Errors", "FunctionName", &format!("ferrocart-{name}"))
         {
-            odd.push(format!(
-                "{name} runs by itself and nobody is told when it fails: add an alarm on Errors"
+            violations.push(format!(
+                "{name} is scheduled and raises no alarm when it fails: add an alarm on Errors"
             ));
         }
     }
-    none(odd);
+    none(violations);
 }
 
-/// The safety net must not stop unnoticed: whatever the interval, its alarm waits for several of
-/// them.
+/// The sweeps must not stop unnoticed: at any interval, the alarm spans several runs.
 #[test]
 fn sweeps_that_stop_running_raise_an_alarm() {
     let document = &template::template().document;
@@ -536,7 +537,7 @@ fn sweeps_that_stop_running_raise_an_alarm() {
     }
 }
 
-/// The digits of an interval with a zero behind them, as the template joins them.
+/// The digits of an interval followed by a zero, as the template joins them.
 fn joined(expression: &Value, interval: &str) -> Option<u64> {
     let digits = serde_json::json!({ "Fn::Select": [0, { "Fn::Split": [" ", { "Fn::Select": [1, { "Fn::Split": ["(", interval] }] }] }] });
     assert_eq!(*expression, serde_json::json!({ "Fn::Join": ["", [digits, "0"]] }));
@@ -552,8 +553,8 @@ fn throttles_of_the_account_raise_an_alarm() {
     assert_eq!(serde_json::json!(found), serde_json::json!(["AWS/Lambda", "Sum", 0, 300]));
 }
 
-/// Every target of EventBridge, as SAM makes it: the rule's logical id, its properties, and the
-/// target.
+/// Every target of EventBridge after the SAM transform: the rule's logical id, its properties, and
+/// the target.
 fn targets(template: &Template) -> Vec<(String, Value, Value)> {
     let rules = template
         .resources("AWS::Events::Rule")
@@ -593,19 +594,19 @@ fn undelivered_events_are_kept_and_raise_an_alarm() {
         sources,
         "all others are denied"
     );
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     let mut rules = BTreeSet::new();
     for (id, rule, target) in targets(template) {
         rules.insert(id.clone());
         if target["DeadLetterConfig"]["Arn"] != "arn:UndeliveredEventsQueue" {
-            odd.push(format!("{id} loses what it cannot deliver: give its target the DeadLetterConfig of UndeliveredEventsQueue"));
+            violations.push(format!("{id} loses undelivered events: give its target the DeadLetterConfig of UndeliveredEventsQueue"));
         }
         let named = rule["Name"]
             .as_str()
             .map(|name| format!("arn:aws:events:us-east-1:000000000000:rule/{name}"));
         let arn = named.unwrap_or_else(|| format!("arn:{id}"));
         if !sources.as_array().unwrap().iter().any(|source| *source == arn.as_str()) {
-            odd.push(format!(
+            violations.push(format!(
                 "{id} may not send to UndeliveredEventsQueue: add {arn} to its policy"
             ));
         }
@@ -618,7 +619,7 @@ fn undelivered_events_are_kept_and_raise_an_alarm() {
         if target["RetryPolicy"]["MaximumEventAgeInSeconds"] != expected
             || !target["RetryPolicy"]["MaximumRetryAttempts"].is_u64()
         {
-            odd.push(format!(
+            violations.push(format!(
                 "{id} needs a RetryPolicy with MaximumEventAgeInSeconds {expected}, not {}",
                 target["RetryPolicy"]
             ));
@@ -626,18 +627,18 @@ fn undelivered_events_are_kept_and_raise_an_alarm() {
     }
     assert_eq!((rules.len(), sources.as_array().map(Vec::len)), (7, Some(7)), "{rules:?}");
     if !has_alarm(template, "ApproximateNumberOfMessagesVisible", "QueueName", UNDELIVERED) {
-        odd.push("undelivered events raise no alarm".to_owned());
+        violations.push("undelivered events raise no alarm".to_owned());
     }
     let queue = template.resolve(&template.resource("UndeliveredEventsQueue")["Properties"]);
     assert_eq!(
         (&queue["QueueName"], &queue["MessageRetentionPeriod"], &queue["SqsManagedSseEnabled"]),
         (&UNDELIVERED.into(), &1_209_600.into(), &true.into())
     );
-    none(odd);
+    none(violations);
 }
 
-/// EventBridge hands a sweep to Lambda's own queue, which would keep it for six hours while the
-/// account is throttled.
+/// EventBridge invokes a sweep asynchronously: Lambda's internal queue would keep it for six hours
+/// while the account is throttled.
 #[test]
 fn sweeps_of_every_minute_do_not_pile_up() {
     for sweep in ["resume-orders", "reconcile-payments"] {
@@ -648,9 +649,9 @@ fn sweeps_of_every_minute_do_not_pile_up() {
     }
 }
 
-/// An alarm on a metric that nothing writes with those dimensions never rings.
+/// An alarm on dimensions that no metric has never fires.
 #[test]
-fn alarms_on_our_own_metrics_watch_the_dimensions_that_are_written() {
+fn alarms_use_the_dimensions_of_our_metrics() {
     let template = template::template();
     let written =
         std::fs::read_to_string(template::root().join("shared/src/telemetry.rs")).unwrap();
@@ -662,7 +663,7 @@ fn alarms_on_our_own_metrics_watch_the_dimensions_that_are_written() {
     let written: BTreeSet<String> =
         dimensions.split(',').map(|name| name.trim().trim_matches('"').to_owned()).collect();
     assert!(written.contains("stack"), "two stacks of one account would share their alarms");
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (id, alarm) in template
         .resources("AWS::CloudWatch::Alarm")
         .filter(|(_, alarm)| alarm["Properties"]["Namespace"] == "Ferrocart")
@@ -674,12 +675,12 @@ fn alarms_on_our_own_metrics_watch_the_dimensions_that_are_written() {
             .map(|one| text(&one["Name"]))
             .collect();
         if watched != written {
-            odd.push(format!(
-                "{id} watches the dimensions {watched:?}, but shared::telemetry::count writes {written:?}: it would never ring"
+            violations.push(format!(
+                "{id} watches the dimensions {watched:?}, but shared::telemetry::count writes {written:?}: it would never fire"
             ));
         }
     }
-    none(odd);
+    none(violations);
 }
 
 fn text(value: &Value) -> String {

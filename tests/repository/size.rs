@@ -1,9 +1,9 @@
-//! How large each stack is once SAM has spelled it out. CloudFormation refuses more than 500
-//! resources.
+//! The number of resources of each stack after the SAM transform. CloudFormation rejects more than
+//! 500.
 
 use super::transformed_files;
 
-/// Above this number a service must be divided, before CloudFormation's limit forces it.
+/// Above this number a service must be divided, before it reaches CloudFormation's limit.
 const MOST: usize = 450;
 
 #[test]

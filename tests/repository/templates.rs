@@ -1,5 +1,5 @@
-//! How the templates of the services fit together: the same globals, the same parameters, nothing
-//! of a service in the root.
+//! The templates of the services fit together: the same globals, the same parameters, and no
+//! service resource in the root.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,8 +8,8 @@ use tests::template::{self, Template};
 
 use super::{none, transformed_files};
 
-/// What the whole shop shares: the API, its web ACL and log, the topic of the alarms, and what
-/// EventBridge could not deliver.
+/// The resources that all services share: the API, its web ACL and log, the alarm topic, and the
+/// queue for undelivered events.
 const SHARED: [&str; 12] = [
     "AlarmEmailSubscription",
     "AlarmTopic",
@@ -25,11 +25,11 @@ const SHARED: [&str; 12] = [
     "WebAclAssociation",
 ];
 
-/// The longest names that AWS gives regions today.
+/// The longest region name of AWS today.
 const LONGEST_REGION: &str = "ap-southeast-1";
-/// `Shop` has at most this many characters.
+/// The maximum length of `Shop`.
 const LONGEST_SHOP: usize = 24;
-/// IAM takes role names of at most this many characters.
+/// IAM's limit for role names.
 const LONGEST_ROLE_NAME: usize = 64;
 
 fn services() -> Vec<(String, Template)> {
@@ -40,21 +40,21 @@ fn members<'a>(value: &'a Value, what: &str) -> &'a Map<String, Value> {
     value.as_object().unwrap_or_else(|| panic!("{what}: {value}"))
 }
 
-/// SAM gives the globals of the root to none of the nested stacks.
+/// SAM does not pass the globals of the root to nested stacks.
 #[test]
 fn globals_are_the_same_in_every_service() {
     let mut seen: BTreeMap<String, (String, Value)> = BTreeMap::new();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (file, service) in services() {
         let globals = members(&service.document["Globals"]["Function"], &file).clone();
         let mut settings: BTreeMap<String, Value> =
             globals.into_iter().filter(|(name, _)| name != "Environment").collect();
-        // Each service has a log group of its own.
+        // Each service has a separate log group.
         let log_group = settings.remove("LoggingConfig");
         if !log_group.is_some_and(|config| {
             service.resource(config["LogGroup"]["Ref"].as_str().unwrap_or_default()).is_object()
         }) {
-            odd.push(format!("{file} does not name its log group in the globals"));
+            violations.push(format!("{file} does not name its log group in the globals"));
         }
         let variables =
             members(&service.document["Globals"]["Function"]["Environment"]["Variables"], &file);
@@ -65,11 +65,11 @@ fn globals_are_the_same_in_every_service() {
             let (first, known) =
                 seen.entry(name.clone()).or_insert_with(|| (file.clone(), value.clone()));
             if *known != value {
-                odd.push(format!("{name} is {value} in {file}, but {known} in {first}"));
+                violations.push(format!("{name} is {value} in {file}, but {known} in {first}"));
             }
         }
     }
-    none(odd);
+    none(violations);
 }
 
 /// The owner of a table refers to it by logical id, all others by name.
@@ -79,11 +79,11 @@ fn name_of_table(service: &Template, value: &Value) -> Value {
     table.filter(|name| !name.is_null()).unwrap_or_else(|| value.clone())
 }
 
-/// A child that is deployed by the root and one that is deployed alone have the same settings.
+/// A service has the same settings whether the root deploys it or it is deployed alone.
 #[test]
 fn parameters_of_services_are_those_of_the_root() {
     let root = Template::read("template.yaml");
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (file, service) in services() {
         let (_, nested) = root
             .resources("AWS::Serverless::Application")
@@ -95,7 +95,7 @@ fn parameters_of_services_are_those_of_the_root() {
         let declared = members(&service.document["Parameters"], &file);
         let names = |map: &Map<String, Value>| map.keys().cloned().collect::<BTreeSet<_>>();
         if names(passed) != names(declared) {
-            odd.push(format!(
+            violations.push(format!(
                 "{file} has the parameters {:?}, but template.yaml passes {:?}",
                 names(declared),
                 names(passed)
@@ -108,7 +108,7 @@ fn parameters_of_services_are_those_of_the_root() {
                 other => other,
             };
             if value["Ref"] != expected {
-                odd.push(format!(
+                violations.push(format!(
                     "template.yaml passes {value} as {name} of {file}, not {expected}"
                 ));
             }
@@ -120,32 +120,33 @@ fn parameters_of_services_are_those_of_the_root() {
             if (&parameter["Type"], parameter.get("Default"))
                 != (&known["Type"], known.get("Default"))
             {
-                odd.push(format!("the parameter {name} of {file} has another type or default than that of template.yaml"));
+                violations.push(format!("the parameter {name} of {file} has another type or default than that of template.yaml"));
             }
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn root_has_no_permission_and_no_resource_of_a_service() {
     let root = &transformed_files()["template.yaml"];
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (id, resource) in members(&root["Resources"], "template.yaml") {
         let kind = resource["Type"].as_str().unwrap_or_default();
         let shared = SHARED.contains(&id.as_str()) || id.starts_with("ApiDeployment");
         if kind != "AWS::CloudFormation::Stack" && !shared {
-            odd.push(format!("{id} ({kind}) stands in template.yaml: what belongs to one service stands in its template"));
+            violations.push(format!(
+                "{id} ({kind}) is in template.yaml: move it to the template of its service"
+            ));
         }
     }
-    none(odd);
+    none(violations);
 }
 
-/// A release moves the alias `live`; who named a function without it would call code that is not
-/// released yet.
+/// A release moves the alias `live`. A call without the alias would run unreleased code.
 #[test]
 fn everything_that_calls_a_function_names_its_alias() {
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (file, template) in transformed_files() {
         for (id, resource) in members(&template["Resources"], file) {
             let properties = &resource["Properties"];
@@ -173,24 +174,26 @@ fn everything_that_calls_a_function_names_its_alias() {
                         .as_str()
                         .is_some_and(|name| name.ends_with("FunctionAliaslive"))
                 {
-                    odd.push(format!("{id} in {file} calls {target}, not the alias of a function"));
+                    violations.push(format!(
+                        "{id} in {file} calls {target}, not the alias of a function"
+                    ));
                 }
             }
         }
     }
-    none(odd);
+    none(violations);
 }
 
-/// Policies name the roles of publishers by name. A condition, unlike a principal, may name a role
-/// that does not exist yet.
+/// Policies refer to the roles of publishers by name. Unlike a principal, a condition may name a
+/// role that does not exist yet.
 #[test]
 fn names_of_roles_fit_into_iam() {
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     for (file, service) in services() {
         let pattern =
             service.document["Parameters"]["Shop"]["AllowedPattern"].as_str().unwrap_or_default();
         if pattern != format!("^[a-z0-9-]{{1,{LONGEST_SHOP}}}$") {
-            odd.push(format!("{file} allows a Shop of {pattern}"));
+            violations.push(format!("{file} allows a Shop of {pattern}"));
         }
         for (id, role) in service.resources("AWS::IAM::Role") {
             let name = role["Properties"]["RoleName"]["Fn::Sub"].as_str().unwrap_or_default();
@@ -198,9 +201,9 @@ fn names_of_roles_fit_into_iam() {
                 .replace("${Shop}", &"x".repeat(LONGEST_SHOP))
                 .replace("${AWS::Region}", LONGEST_REGION);
             if name.is_empty() || longest.len() > LONGEST_ROLE_NAME {
-                odd.push(format!("the role {id} in {file} would be called {longest:?}: IAM takes {LONGEST_ROLE_NAME} characters"));
+                violations.push(format!("the role {id} in {file} would be called {longest:?}: IAM takes {LONGEST_ROLE_NAME} characters"));
             }
         }
     }
-    none(odd);
+    none(violations);
 }

@@ -1,7 +1,6 @@
-"""Prints template.yaml and the templates of the services as JSON after the SAM transform: the resources that CloudFormation creates.
+"""Prints template.yaml and the services' templates as JSON after the SAM transform, with the resources that CloudFormation creates.
 
-The result is one object, with the transformed templates by their path. It runs with the SAM tools that `make setup` installs, and calls
-neither AWS nor the emulator.
+The result is one object with the transformed templates by path. Needs the SAM tools of `make setup`; calls neither AWS nor the emulator.
 """
 
 import json
@@ -16,7 +15,7 @@ from samtranslator.translator.translator import Translator
 def transformed(path):
     template = yaml_parse(path.read_text(encoding="utf-8"))
     for resource in template["Resources"].values():
-        # The transform takes only what is uploaded, as `sam deploy` does before it.
+        # The transform accepts only uploaded code and templates: `sam deploy` uploads them first.
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = "s3://bucket/" + Path(resource["Properties"]["CodeUri"]).name
         elif resource["Type"] == "AWS::Serverless::Application":

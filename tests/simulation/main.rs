@@ -1,13 +1,15 @@
-//! The whole shop under random faults: messages lost, repeated and out of order, AWS calls
-//! throttled or lost, buyers who pay twice, never pay, or cancel, 3-D Secure and webhooks, refunds
-//! by operators, shipments, resharding of stock, and a clock that jumps.
+//! The whole shop under random faults and random requests.
 //!
-//! Every order settles though what was lost stays lost; the ledger reconciles once an operator has sent it
-//! back.
+//! - Messages are lost, repeated and delivered out of order. AWS calls are throttled or lost.
+//! - Buyers pay twice, never pay, cancel, or have to complete 3-D Secure. Webhooks arrive.
+//! - Operators refund, ship and reshard stock. The clock jumps.
 //!
-//! One seed is one schedule: a failure prints the seed and what happened, and comes again with it.
-//! `make test` runs [`SCHEDULES`] of them; `SIMULATION_SCHEDULES=100000 cargo test -p tests --test
-//! simulation` runs as many as there is time for, and `SIMULATION_SEED=17` one.
+//! Every order settles even if lost messages are never redelivered. The ledger reconciles once an
+//! operator has redriven them.
+//!
+//! Each seed is one schedule. A failure prints the seed and the trace, and the seed reproduces it.
+//! `make test` runs [`SCHEDULES`] of them. `SIMULATION_SCHEDULES=100000 cargo test -p tests --test
+//! simulation` runs that number of schedules, and `SIMULATION_SEED=17` a single one.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod schedule;
@@ -17,7 +19,7 @@ use std::{collections::BTreeMap, io::Write};
 use schedule::{NOT_SENT_AGAIN, Schedule};
 use tests::seeds::play_all;
 
-/// How many schedules a run of the tests takes.
+/// Default number of schedules in a test run.
 const SCHEDULES: u64 = 120;
 
 fn setting(name: &str) -> Option<u64> {
@@ -26,26 +28,26 @@ fn setting(name: &str) -> Option<u64> {
         .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
 }
 
-/// Schedules that once sent a charge after its order was cancelled: one whose time to pay had passed
-/// (23), one that was cancelled while the provider was unreachable (32).
+/// Schedules that once sent a charge after its order was cancelled: the payment deadline had passed
+/// (23), or the provider was unreachable at the cancellation (32).
 const CHARGED_TOO_LATE: [u64; 2] = [23, 32];
 
-/// Plays one schedule. Returns how its orders ended.
+/// Runs one schedule. Returns the final states of its orders.
 async fn play(seed: u64) -> Vec<String> {
     let mut schedule = Schedule::new(seed).await;
-    schedule.disturb().await;
-    schedule.calm_down().await;
+    schedule.run_with_faults().await;
+    schedule.settle().await;
     schedule.check();
-    schedule.carry_on().await;
-    schedule.calm_down().await;
+    schedule.continue_confirmed().await;
+    schedule.settle().await;
     let settled = schedule.check();
     schedule.redrive().await;
     assert_eq!(
         schedule.check(),
         settled,
-        "what was put back has changed how orders ended: SIMULATION_SEED={seed}"
+        "the redrive changed the final state of orders: SIMULATION_SEED={seed}"
     );
-    schedule.check_books().await;
+    schedule.check_ledger().await;
     settled
 }
 
@@ -59,7 +61,8 @@ fn orders_are_never_lost_stuck_oversold_or_double_charged() {
     for end in play_all(seeds.clone(), play).into_iter().flatten() {
         *ends.entry(end).or_default() += 1;
     }
-    // Past the test runner's capture: the counts are part of what the test shows.
+    // Written to stderr directly, because the test runner captures `println!` and the counts have
+    // to be visible.
     let _ = writeln!(
         std::io::stderr(),
         "simulation: {} schedules, every order settled: {ends:?}",
@@ -69,7 +72,7 @@ fn orders_are_never_lost_stuck_oversold_or_double_charged() {
         ends.iter().filter(|(end, _)| end.ends_with(NOT_SENT_AGAIN)).map(|(_, count)| count).sum();
     assert!(
         seeds.end - seeds.start < SCHEDULES || not_sent_again >= 5,
-        "too few orders are given up while their charge is lost: {ends:?}"
+        "too few orders are cancelled while their charge is lost: {ends:?}"
     );
 }
 

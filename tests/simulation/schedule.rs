@@ -1,4 +1,4 @@
-//! One schedule: what happens, in which order, and what must hold in the end.
+//! One schedule: the random events, their order, and the settling of all orders afterwards.
 
 mod checks;
 mod outage;
@@ -15,8 +15,8 @@ use tests::{
     sqs::QueuedMessage,
 };
 
-/// The queues that trade fills. Their order decides what a seed plays: with another one, the seeds
-/// that once failed play something else.
+/// The queues of the simulation. Their order determines what a seed does, so changing it makes the
+/// regression seeds ineffective.
 const QUEUES: [&str; 10] = [
     "order-events",
     "reserve-stock",
@@ -29,14 +29,14 @@ const QUEUES: [&str; 10] = [
     "send-notification",
     "record-entry",
 ];
-/// The tables whose changes trade publishes, in an order that seeds rely on as well.
+/// The tables whose changes are published, in an order on which the seeds depend as well.
 const TABLES: [&str; 3] = ["orders", "stock", "payments"];
 const PRICE: i64 = 2999;
-/// How an order ends whose charge request did not arrive, and which was cancelled before it was sent
-/// again.
+/// The final state of an order whose charge request was lost, and which was cancelled before the
+/// request was repeated.
 pub const NOT_SENT_AGAIN: &str = ", its charge was lost and not sent again";
 
-/// A shop, some orders, and a generator that decides what happens to them.
+/// A shop, its orders, and the random number generator that decides what happens to them.
 pub struct Schedule {
     seed: u64,
     random: u64,
@@ -46,16 +46,15 @@ pub struct Schedule {
     positions: BTreeMap<&'static str, Option<String>>,
     trace: String,
     payments: u32,
-    /// What people of the shop did: each thing has a key of its own.
-    errands: u32,
+    /// Number of admin requests; each has its own idempotency key.
+    admin_requests: u32,
     /// Percentage of calls with an injected fault.
     faults: u64,
-    /// What happens to requests to the provider, until the schedule changes it.
+    /// The state of the provider's network between outages.
     network: Network,
-    /// Whether the provider was away for longer than it remembers idempotency keys.
+    /// Whether an outage exceeded the retention of the provider's idempotency keys.
     had_day_outage: bool,
-    /// Changes that their publishers, and messages that their consumers were never given: they lie
-    /// among the dead letters.
+    /// Changes and messages that were never delivered, as if they were in dead-letter queues.
     lost_changes: Vec<(&'static str, Vec<Value>)>,
     lost_messages: Vec<(&'static str, QueuedMessage)>,
 }
@@ -71,7 +70,7 @@ impl Schedule {
             positions: BTreeMap::new(),
             trace: String::new(),
             payments: 0,
-            errands: 0,
+            admin_requests: 0,
             faults: 0,
             network: Network::Up,
             had_day_outage: false,
@@ -103,27 +102,27 @@ impl Schedule {
         let _ = writeln!(self.trace, "  {what}");
     }
 
-    /// Everything goes wrong that can.
-    pub async fn disturb(&mut self) {
+    /// Places orders and runs random events with faults.
+    pub async fn run_with_faults(&mut self) {
         let orders = 1 + self.below(3);
         for number in 0..orders {
             self.place(number).await;
         }
-        self.muddle_along(90).await;
+        self.run_steps(90).await;
         if self.chance(40) {
             self.outage(orders).await;
         }
     }
 
-    /// What is confirmed is not over: it can be shipped, cancelled or refunded, and everything continues
-    /// wrong once more.
-    pub async fn carry_on(&mut self) {
+    /// Continues with random events if an order is confirmed: it can be shipped, cancelled or
+    /// refunded.
+    pub async fn continue_confirmed(&mut self) {
         if self.shop.aws.orders().iter().any(|order| text(order, "status") == "confirmed") {
-            self.muddle_along(60).await;
+            self.run_steps(60).await;
         }
     }
 
-    async fn muddle_along(&mut self, steps: u32) {
+    async fn run_steps(&mut self, steps: u32) {
         for _ in 0..steps {
             match self.below(28) {
                 0..7 => self.publish().await,
@@ -131,31 +130,31 @@ impl Schedule {
                 16 | 17 => self.pay().await,
                 18 => self.sweep().await,
                 19..22 => self.step().await,
-                22 => self.give_back().await,
-                23 => self.tell().await,
-                24 => self.rearrange().await,
+                22 => self.refund().await,
+                23 => self.send_webhook().await,
+                24 => self.adjust_stock().await,
                 25 => self.change_network(),
-                26 if self.chance(15) => self.provider_is_away().await,
+                26 if self.chance(15) => self.provider_outage().await,
                 26 => self.deliver_late_charges().await,
                 _ => {
                     let seconds = [1, 10, 60, 60, 600][self.below(5) as usize];
-                    self.pass(seconds);
+                    self.advance_clock(seconds);
                 }
             }
         }
     }
 
-    fn pass(&mut self, seconds: u64) {
+    fn advance_clock(&mut self, seconds: u64) {
         self.shop.clock.advance(Duration::from_secs(seconds));
         self.note(&format!("{seconds} seconds pass"));
     }
 
-    /// The faults end; what was sent arrives; the schedules run. Nothing else happens: no buyer pays
-    /// any more.
-    pub async fn calm_down(&mut self) {
+    /// Ends the faults, delivers everything and runs the schedules until nothing is pending. No
+    /// buyer pays any more.
+    pub async fn settle(&mut self) {
         self.network = Network::Up;
-        self.heal();
-        self.note("calm: the network to the provider is up");
+        self.clear_faults();
+        self.note("settling: the provider's network is up");
         self.deliver_late_charges().await;
         for _ in 0..40 {
             self.drain().await;
@@ -168,40 +167,44 @@ impl Schedule {
                     called.answer.is_ok(),
                     "{operation}: {:?}\n{}",
                     called.answer,
-                    self.story()
+                    self.trace_report()
                 );
             }
             self.drain().await;
             self.shop.clock.advance(PAY_WITHIN);
         }
-        panic!("not settled: {:#?}\n{}", self.unsettled(), self.story());
+        panic!("not settled: {:#?}\n{}", self.unsettled(), self.trace_report());
     }
 
-    /// An operator redrives the dead letters: late, and on top of everything that has
-    /// up for it since.
+    /// An operator redrives the dead-letter queues, after later events have been processed.
     pub async fn redrive(&mut self) {
         for (table, records) in std::mem::take(&mut self.lost_changes) {
             let operation = publisher_of(table);
-            self.note(&format!("{} changes are put back for {operation}", records.len()));
+            self.note(&format!("{} changes are redriven to {operation}", records.len()));
             let called = self.shop.call(&operation, json!({ "Records": records })).await;
-            assert!(called.answer.is_ok(), "{operation}: {:?}\n{}", called.answer, self.story());
+            assert!(
+                called.answer.is_ok(),
+                "{operation}: {:?}\n{}",
+                called.answer,
+                self.trace_report()
+            );
         }
         for (queue, message) in std::mem::take(&mut self.lost_messages) {
-            self.note(&format!("{} is put back", message.json()["type"]));
+            self.note(&format!("{} is redriven", message.json()["type"]));
             self.shop.aws.queues().give_back(queue, message);
         }
-        self.calm_down().await;
+        self.settle().await;
     }
 
     async fn sweep(&mut self) {
         let operation = if self.chance(50) { "resume-orders" } else { "reconcile-payments" };
-        self.spoil();
+        self.inject_faults();
         let called = self.shop.call(operation, json!({})).await;
-        self.heal();
+        self.clear_faults();
         self.note(&format!("{operation}: {:?}", called.answer));
     }
 
-    /// The changes of one table go to its publisher: some twice, some never.
+    /// Sends the changes of one table to its publisher: some twice, some never.
     async fn publish(&mut self) {
         let table = TABLES[self.below(3) as usize];
         let operation = publisher_of(table);
@@ -217,21 +220,21 @@ impl Schedule {
             self.positions.insert(table, Some(position));
             return;
         }
-        self.spoil();
+        self.inject_faults();
         let called = self.shop.call(&operation, json!({ "Records": records })).await;
-        self.heal();
+        self.clear_faults();
         self.note(&format!(
             "{operation}: {} changes, {}",
             records.len(),
             if called.answer.is_ok() { "sent" } else { "failed" }
         ));
-        // What fails is given again; now and then so is what did not.
+        // Failed batches are redelivered, and occasionally successful ones too.
         if called.answer.is_ok() && !self.chance(10) {
             self.positions.insert(table, Some(position));
         }
     }
 
-    /// One message, whichever, goes to its consumer: some twice, some never.
+    /// Delivers a random message to its consumer: some twice, some never.
     async fn deliver(&mut self) {
         let first = self.below(QUEUES.len() as u64) as usize;
         let mut queues = (0..QUEUES.len()).map(|step| QUEUES[(first + step) % QUEUES.len()]);
@@ -251,10 +254,10 @@ impl Schedule {
             self.lost_messages.push((queue, message));
             return;
         }
-        self.spoil();
+        self.inject_faults();
         let called =
             self.shop.call(&operation, events::sqs(queue, std::slice::from_ref(&message))).await;
-        self.heal();
+        self.clear_faults();
         let done =
             called.answer.as_ref().is_ok_and(|answer| answer["batchItemFailures"] == json!([]));
         let twice = self.chance(10);
@@ -268,9 +271,9 @@ impl Schedule {
         }
     }
 
-    /// Injects faults into some of the next calls; sometimes into all from one on, as if the function had died
-    /// there.
-    fn spoil(&mut self) {
+    /// Injects faults into some of the next calls, or occasionally into all calls after a certain
+    /// one, as if the function had died.
+    fn inject_faults(&mut self) {
         if self.chance(self.faults / 2) {
             let network = self.broken_network();
             self.shop.provider.set_network(network);
@@ -287,12 +290,12 @@ impl Schedule {
         }
     }
 
-    fn heal(&self) {
+    fn clear_faults(&self) {
         self.shop.aws.heal();
         self.shop.provider.set_network(self.network);
     }
 
-    /// Everything under way arrives.
+    /// Delivers all pending changes and messages.
     async fn drain(&mut self) {
         for _ in 0..200 {
             let mut moved = false;
@@ -310,7 +313,7 @@ impl Schedule {
                         called.answer.is_ok(),
                         "{operation}: {:?}\n{}",
                         called.answer,
-                        self.story()
+                        self.trace_report()
                     );
                 }
             }
@@ -327,8 +330,8 @@ impl Schedule {
                     .map(|answer| answer["batchItemFailures"].to_string())
                     .unwrap_or_default();
                 for message in messages {
-                    // What is not possible yet (a mail whose sender may still be at work) is asked
-                    // for again after a while.
+                    // A message that cannot be processed yet (such as a mail whose sender may still
+                    // be running) is redelivered later.
                     if failed.contains(&format!("\"{}\"", message.id)) {
                         self.shop.aws.queues().give_back(queue, message);
                     } else {
@@ -340,10 +343,10 @@ impl Schedule {
                 return;
             }
         }
-        panic!("messages without end\n{}", self.story());
+        panic!("messages never end\n{}", self.trace_report());
     }
 
-    /// What still waits for something.
+    /// The records and messages that are still pending.
     fn unsettled(&self) -> Vec<String> {
         let mut waiting = Vec::new();
         for table in ["orders", "payments"] {
@@ -363,9 +366,9 @@ impl Schedule {
         waiting
     }
 
-    fn story(&self) -> String {
+    fn trace_report(&self) -> String {
         format!(
-            "SIMULATION_SEED={} ({} of 100 calls spoiled)\n{}",
+            "SIMULATION_SEED={} ({} of 100 calls with faults)\n{}",
             self.seed, self.faults, self.trace
         )
     }

@@ -1,5 +1,5 @@
-//! AWS as one HTTP client below the real SDK clients: it answers from memory, records every call,
-//! and injects faults on request.
+//! An in-memory AWS below the real SDK clients: one HTTP client that answers every request, records
+//! every call and injects faults on request.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -49,8 +49,8 @@ use crate::{
     template::{self, REGION, STACK, Template},
 };
 
-/// Everything outside the functions, and how the SDK's clients reach its tables. Clones are the
-/// same world.
+/// The in-memory AWS services, and the configuration with which SDK clients call DynamoDB. Clones
+/// share their state.
 #[derive(Clone)]
 pub struct Aws(Arc<World>, Option<SdkConfig>);
 
@@ -63,47 +63,46 @@ struct World {
     calls: Mutex<Vec<Call>>,
     next_call: AtomicUsize,
     writes: AtomicUsize,
-    /// How many worlds this one was copied from, one after the other.
+    /// The number of [`Aws::copy`] calls that led to this instance.
     generation: u64,
     faults: Mutex<BTreeMap<usize, Fault>>,
     silent: AtomicBool,
     latency: Mutex<Duration>,
 }
 
-/// One call of AWS that a function made.
+/// One AWS call that a function made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     /// `dynamodb`, `sqs`, `secretsmanager` or `ses`.
     pub service: &'static str,
     /// `PutItem`, `SendMessageBatch`, ...
     pub operation: String,
-    /// The tables it names, without the stack's name.
+    /// The tables in the request, without the stack name.
     pub tables: BTreeSet<String>,
-    /// What IAM would ask for: each action (`dynamodb:PutItem`) with the resource (`orders`,
-    /// `orders/index/check-index`, a queue, a secret) that it touches. A transaction asks for the
-    /// actions of its writes.
+    /// The IAM permissions that the call needs: each action (`dynamodb:PutItem`) with its resource
+    /// (`orders`, `orders/index/check-index`, a queue, a secret). A transaction needs the actions
+    /// of its writes.
     pub actions: BTreeSet<(String, String)>,
 }
 
-/// What can happen to a call.
+/// What can go wrong with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It is refused because there are too many.
+    /// The service throttles it.
     Throttle,
-    /// It never arrives: nothing is done, and the caller cannot know.
+    /// The request never arrives. To the caller it looks like a lost response.
     LoseRequest,
-    /// It is carried out, and the answer never arrives.
+    /// The request is executed, and its response never arrives.
     LoseResponse,
-    /// A write that meets another transaction on the same item. Other calls are carried out.
+    /// A write fails with a transaction conflict on its item. Other calls are executed.
     Conflict,
 }
 
-/// What a function answered, and the calls that it made for it.
+/// The answer of a function, and the AWS calls it made.
 #[derive(Clone, Debug)]
 pub struct Called {
-    /// The answer; of an HTTP function see also [`Called::status`] and [`Called::json`].
+    /// The answer. For HTTP functions see also [`Called::status`] and [`Called::json`].
     pub answer: Result<Value, Failure>,
-    /// The calls, in their order.
     pub calls: Vec<Call>,
 }
 
@@ -111,7 +110,7 @@ impl Called {
     /// The HTTP status.
     ///
     /// # Panics
-    /// When it is not an answer of an HTTP function.
+    /// If the answer is not an HTTP response.
     pub fn status(&self) -> u64 {
         self.ok()["statusCode"].as_u64().expect("an HTTP answer has a status")
     }
@@ -124,39 +123,39 @@ impl Called {
             .unwrap_or_default()
     }
 
-    /// The body as it is sent.
+    /// The body as text.
     ///
     /// # Panics
-    /// When it is not an answer of an HTTP function.
+    /// If the answer is not an HTTP response.
     pub fn body(&self) -> &str {
         self.ok()["body"].as_str().expect("an HTTP answer has a body")
     }
 
-    /// The code of a problem; empty for other answers.
+    /// The problem's `code`; empty for other answers.
     pub fn code(&self) -> String {
         self.json()["code"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// A header; its name in lower case.
+    /// A response header. `name` is lower case.
     pub fn header(&self, name: &str) -> Option<String> {
         self.ok()["headers"][name].as_str().map(str::to_owned)
     }
 
-    /// The answer of a function that did not fail.
+    /// The answer of an invocation that succeeded.
     ///
     /// # Panics
-    /// When it failed.
+    /// If the invocation failed.
     pub fn ok(&self) -> &Value {
         self.answer.as_ref().expect("the invocation succeeds")
     }
 
-    /// Whether a consumer has done all its messages: none comes back, and none was rejected. Panics
-    /// where [`Called::ok`] does.
+    /// Whether a consumer processed its whole batch: no message is redelivered or rejected. Panics
+    /// like [`Called::ok`].
     pub fn is_done(&self) -> bool {
         self.ok()["batchItemFailures"] == json!([]) && self.rejected() == 0
     }
 
-    /// How many messages a consumer has rejected to its dead-letter queue.
+    /// The number of messages that a consumer rejected to its dead-letter queue.
     pub fn rejected(&self) -> usize {
         self.calls
             .iter()
@@ -164,7 +163,7 @@ impl Called {
             .count()
     }
 
-    /// The names of the calls of DynamoDB.
+    /// The names of the DynamoDB calls.
     pub fn operations(&self) -> Vec<&str> {
         self.calls
             .iter()
@@ -173,7 +172,7 @@ impl Called {
             .collect()
     }
 
-    /// The names of the calls of DynamoDB that name this table.
+    /// The names of the DynamoDB calls on this table.
     pub fn operations_on(&self, table: &str) -> Vec<&str> {
         self.calls
             .iter()
@@ -190,14 +189,14 @@ impl Default for Aws {
 }
 
 impl Aws {
-    /// A world with the tables and secrets of the repository's template.
+    /// AWS with the tables and secrets of the repository's template.
     pub fn new() -> Self {
         static EMPTY: OnceLock<Aws> = OnceLock::new();
         let empty = &EMPTY.get_or_init(|| Self::with_template(template::template())).0;
         Self::of(empty.dynamodb.copy(), Sqs::default(), empty.secrets.clone(), Ses::default(), 0)
     }
 
-    /// A world with the tables and secrets of `template`.
+    /// AWS with the tables and secrets of `template`.
     pub fn with_template(template: &Template) -> Self {
         Self::of(
             DynamoDb::new(template),
@@ -208,8 +207,8 @@ impl Aws {
         )
     }
 
-    /// Another world in the same state: items and streams, messages, secrets, mails. Its calls are
-    /// its own, and so are faults and limits.
+    /// An independent copy of the state: items and streams, messages, secrets and mails. Recorded
+    /// calls, faults and limits are not copied.
     #[must_use]
     pub fn copy(&self) -> Self {
         let world = &*self.0;
@@ -246,14 +245,15 @@ impl Aws {
         Self(Arc::new(world), None)
     }
 
-    /// A repeatable sequence of ids, other ones than in the world that this one was copied from.
+    /// A reproducible sequence of ids that differs from the sequence of the instance this one was
+    /// copied from.
     pub fn ids(&self, seed: u64) -> Ids {
         Ids::seeded(self.0.generation * 1_000_000 + seed)
     }
 
-    /// Settings for the SDK's clients: `aws_sdk_sqs::Client::new(&aws.sdk_config())`. The SDK's own
-    /// retries are off, so that every call is one that our code decided to make, and so are its
-    /// time limits, for calls, streams and credentials, so that a busy machine fails no test.
+    /// Settings for SDK clients: `aws_sdk_sqs::Client::new(&aws.sdk_config())`. SDK retries are
+    /// off, so every recorded call is a decision of our code. SDK timeouts are off too, for calls,
+    /// streams and credentials, so a slow machine fails no test.
     pub fn sdk_config(&self) -> SdkConfig {
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -269,23 +269,23 @@ impl Aws {
             .build()
     }
 
-    /// As [`Aws::sdk_config`], for operations that run at the same time: before each call the
-    /// others get their turn, once or several times, as `seed` has it. Otherwise a test's one
-    /// thread would carry out each operation from its beginning to its end.
+    /// Like [`Aws::sdk_config`], for concurrent operations: before each call the task yields to the
+    /// others, once or several times, depending on `seed`. Without it the test's single thread
+    /// would run each operation from start to end.
     pub fn crowded_sdk_config(&self, seed: u64) -> SdkConfig {
         let next = Arc::new(AtomicU64::new(seed));
         self.sdk_config().to_builder().http_client(Crowd { aws: self.clone(), next }).build()
     }
 
-    /// The same world, for operations that run at the same time: its tables are reached as
-    /// [`Aws::crowded_sdk_config`] has it.
+    /// The same AWS for concurrent operations: its tables are called through
+    /// [`Aws::crowded_sdk_config`].
     #[must_use]
     pub fn crowded(&self, seed: u64) -> Self {
         self.through(self.crowded_sdk_config(seed))
     }
 
-    /// The same world, for an SDK that sends a call of a table once more when its answer is lost,
-    /// as it does deployed.
+    /// The same AWS, where the SDK retries a table call once after a lost response, as it does when
+    /// deployed.
     #[must_use]
     pub fn retrying(&self) -> Self {
         let retry = RetryConfig::standard()
@@ -294,13 +294,11 @@ impl Aws {
         self.through(self.sdk_config().to_builder().retry_config(retry).build())
     }
 
-    /// The same world, whose tables are reached by clients with this configuration.
+    /// The same AWS, whose tables are called by clients with this configuration.
     #[must_use]
     pub fn through(&self, config: SdkConfig) -> Self {
         Self(self.0.clone(), Some(config))
     }
-
-    /// A client of DynamoDB.
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         self.1.as_ref().map_or_else(
             || aws_sdk_dynamodb::Client::new(&self.sdk_config()),
@@ -308,17 +306,17 @@ impl Aws {
         )
     }
 
-    /// One of the stack's tables: `table("orders")` is `ferrocart-orders`.
+    /// A table of the stack: `table("orders")` is `ferrocart-orders`.
     pub fn table(&self, name: &str) -> Table {
         Table::new(self.dynamodb(), table_name(name))
     }
 
-    /// The secrets, as a service reads them.
+    /// The secrets reader of a service.
     pub fn secrets(&self) -> Secrets {
         self.secrets_at(Clock::System)
     }
 
-    /// The secrets, as a service reads them whose clock is `clock`.
+    /// The secrets reader of a service, with this clock.
     pub fn secrets_at(&self, clock: Clock) -> Secrets {
         Secrets::new(
             aws_sdk_secretsmanager::Client::new(&self.sdk_config()),
@@ -327,7 +325,8 @@ impl Aws {
         )
     }
 
-    /// What a publisher sends with: to these queues, and to `dead_letter` what it cannot translate.
+    /// The sender of a publisher: to these queues, and to `dead_letter` for changes it cannot
+    /// translate.
     pub fn sender(&self, queues: &[&'static str], dead_letter: &str) -> Arc<Sender> {
         let urls = queues.iter().map(|queue| (*queue, sqs::url(queue))).collect();
         Arc::new(Sender::new(
@@ -337,13 +336,11 @@ impl Aws {
         ))
     }
 
-    /// A queue as its consumer has it, with its dead-letter queue.
+    /// The queue client of a consumer, with its dead-letter queue.
     pub fn queue(&self, name: &str) -> Queue {
         let dead_letter_url = sqs::url(&format!("{name}-dead-letter"));
         Queue::new(aws_sdk_sqs::Client::new(&self.sdk_config()), sqs::url(name), dead_letter_url)
     }
-
-    /// The embedded database.
     pub fn database(&self) -> &DynamoDb {
         &self.0.dynamodb
     }
@@ -351,8 +348,6 @@ impl Aws {
     pub fn queues(&self) -> &Sqs {
         &self.0.sqs
     }
-
-    /// What Secrets Manager holds.
     pub fn secrets_manager(&self) -> &SecretsManager {
         &self.0.secrets
     }
@@ -361,10 +356,10 @@ impl Aws {
         &self.0.ses
     }
 
-    /// Every item of a table, as DynamoDB's JSON, without recording the call.
+    /// Every item of a table as DynamoDB JSON, without recording the call.
     ///
     /// # Panics
-    /// When there is no such table, or it is larger than a page.
+    /// If the table does not exist or has more than one page of items.
     pub fn items(&self, table: &str) -> Vec<Value> {
         let (status, body) =
             self.0.dynamodb.call("Scan", &json!({ "TableName": table_name(table) }).to_string());
@@ -377,10 +372,10 @@ impl Aws {
         answer["Items"].as_array().cloned().unwrap_or_default()
     }
 
-    /// One item of a table by its key, as DynamoDB's JSON, without recording the call.
+    /// One item by its key as DynamoDB JSON, without recording the call.
     ///
     /// # Panics
-    /// When DynamoDB refuses.
+    /// If DynamoDB rejects the request.
     pub fn item(&self, table: &str, key: &Value) -> Option<Value> {
         let (status, body) = self
             .0
@@ -390,7 +385,7 @@ impl Aws {
         serde_json::from_str::<Value>(&body).expect("an answer is JSON").get("Item").cloned()
     }
 
-    /// Every order, without the lists of unpaid orders that the same table holds.
+    /// Every order, without the unpaid-order lists in the same table.
     ///
     /// # Panics
     /// As [`Aws::items`].
@@ -400,16 +395,16 @@ impl Aws {
         self.items("orders").into_iter().filter(is_order).collect()
     }
 
-    /// How many requests so far may have changed something: all but those that only read. While it
-    /// stays the same, so does the world.
+    /// The number of requests so far that may have changed state: all except reads. While it is
+    /// constant, so is the state.
     pub fn writes(&self) -> usize {
         self.0.writes.load(Ordering::SeqCst)
     }
 
-    /// Puts an item, as DynamoDB's JSON, replacing any existing item; without recording the call.
+    /// Puts an item in DynamoDB JSON and replaces an existing one, without recording the call.
     ///
     /// # Panics
-    /// When DynamoDB refuses it.
+    /// If DynamoDB rejects the item.
     pub fn put(&self, table: &str, item: &Value) {
         self.0.writes.fetch_add(1, Ordering::SeqCst);
         let request = json!({ "TableName": table_name(table), "Item": item });
@@ -420,7 +415,7 @@ impl Aws {
     /// Deletes an item by its key, without recording the call.
     ///
     /// # Panics
-    /// When DynamoDB refuses.
+    /// If DynamoDB rejects the request.
     pub fn delete(&self, table: &str, key: &Value) {
         self.0.writes.fetch_add(1, Ordering::SeqCst);
         let (status, body) = self
@@ -430,30 +425,30 @@ impl Aws {
         assert_eq!(status, 200, "{key} cannot be deleted: {body}");
     }
 
-    /// Injects a fault into the call number `call` from now: 0 is the next one.
+    /// Injects a fault into a later call: 0 is the next one.
     pub fn fail(&self, call: usize, fault: Fault) {
         lock(&self.0.faults).insert(self.0.next_call.load(Ordering::SeqCst) + call, fault);
     }
 
-    /// From now on no call is answered, nor refused: each ends after the time that one try may
-    /// take. Tests of this run with time paused.
+    /// From now on every call times out: it ends after the attempt timeout without a response.
+    /// Tests of this run with time paused.
     pub fn fall_silent(&self) {
         self.0.silent.store(true, Ordering::SeqCst);
     }
 
-    /// From now on every call takes this long. Tests of this run with time paused: how often the
-    /// time of one call has gone by is how many were made one after the other.
+    /// From now on every call takes `latency`. Tests of this run with time paused. The elapsed time
+    /// divided by `latency` is the number of sequential calls.
     pub fn take_time(&self, latency: Duration) {
         *lock(&self.0.latency) = latency;
     }
 
-    /// From now on the write units of each partition key are counted; with `limits`, writes above
-    /// them are throttled, and transactions conflict. Tests of limits run with time paused.
+    /// From now on the write units of each partition key are counted. With `limits`, writes above
+    /// them are throttled and transactions conflict. Tests of limits run with time paused.
     pub fn count_write_units(&self, limits: Option<Limits>) {
         *lock(&self.0.partitions) = Some(Partitions::new(template::template(), limits));
     }
 
-    /// The write units that each partition key was charged since [`Aws::count_write_units`].
+    /// The write units charged to each partition key since [`Aws::count_write_units`].
     pub fn write_units(&self) -> BTreeMap<PartitionKey, u64> {
         lock(&self.0.partitions)
             .as_ref()
@@ -461,31 +456,28 @@ impl Aws {
             .unwrap_or_default()
     }
 
-    /// How many requests were throttled, and how many were in conflict, since
-    /// [`Aws::count_write_units`].
+    /// The numbers of throttled requests and of conflicts since [`Aws::count_write_units`].
     pub fn refusals(&self) -> (u64, u64) {
         lock(&self.0.partitions).as_ref().map(Partitions::refusals).unwrap_or_default()
     }
 
-    /// Forgets the faults that are still to come.
+    /// Removes the faults that are still pending.
     pub fn heal(&self) {
         lock(&self.0.faults).clear();
         self.0.silent.store(false, Ordering::SeqCst);
     }
-
-    /// Every call since the world began.
     pub fn calls(&self) -> Vec<Call> {
         lock(&self.0.calls).clone()
     }
 
-    /// Calls a function with an event, and records its AWS calls. Calls of functions
-    /// that run at the same time would be mixed up: one at a time.
+    /// Invokes a function with an event and records its AWS calls. Run one invocation at a time:
+    /// the calls of concurrent ones would be mixed up.
     pub async fn call(&self, lambda: &Lambda, event: Value) -> Called {
         self.invoke(lambda, Invocation::with_event(event)).await
     }
 
-    /// Calls two functions at the same time: both answers, and the calls of both. Clients of
-    /// [`Aws::crowded_sdk_config`] make them race.
+    /// Invokes two functions concurrently and returns both answers and the calls of both. Clients
+    /// of [`Aws::crowded_sdk_config`] make them race.
     pub async fn call_both(&self, one: (Lambda, Value), other: (Lambda, Value)) -> Called {
         let before = lock(&self.0.calls).len();
         let run = |(lambda, event): (Lambda, Value)| lambda(Invocation::with_event(event));
@@ -494,7 +486,7 @@ impl Aws {
         Called { answer: one.and_then(|one| Ok(json!([one, other?]))), calls }
     }
 
-    /// As [`Aws::call`], with a deadline of the caller's choice.
+    /// Like [`Aws::call`], with the caller's deadline.
     pub async fn invoke(&self, lambda: &Lambda, invocation: Invocation) -> Called {
         let before = lock(&self.0.calls).len();
         let answer = lambda(invocation).await;
@@ -502,7 +494,7 @@ impl Aws {
         Called { answer, calls }
     }
 
-    /// Carries out a request of DynamoDB, as its partitions allow.
+    /// Executes a DynamoDB request, subject to the limits of its partitions.
     fn carry_out(&self, operation: &str, request: &Value, body: &str) -> (u16, String) {
         let mut partitions = lock(&self.0.partitions);
         let Some(partitions) = partitions.as_mut() else {
@@ -528,7 +520,7 @@ impl Aws {
         })
     }
 
-    /// Answers one request, or injects the fault.
+    /// Answers one request, or injects the pending fault.
     fn answer(&self, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let body = request.body().bytes().unwrap_or_default();
         let json: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -590,12 +582,11 @@ impl Aws {
         }
     }
 }
-
-/// The requests that change nothing.
 const READS: [&str; 6] =
     ["GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems", "GetSecretValue"];
 
-/// A refusal: of a transaction with a reason for each write, of anything else by its name.
+/// An error response: with a reason for each write of a transaction, otherwise with the error's
+/// name.
 fn refused(
     service: &str,
     operation: &str,
@@ -615,14 +606,14 @@ fn refused(
         return (400, body.to_string());
     }
     let error = if service == "ses" { "TooManyRequestsException" } else { error };
-    (400, json!({ "__type": error, "message": "spoiled by the test" }).to_string())
+    (400, json!({ "__type": error, "message": "fault injected by the test" }).to_string())
 }
 
 fn table_name(name: &str) -> String {
     format!("{STACK}-{name}")
 }
 
-/// The tables that a request of DynamoDB names.
+/// The tables in a DynamoDB request.
 fn tables_of(request: &Value) -> BTreeSet<String> {
     let mut tables = BTreeSet::new();
     let mut add = |name: &str| tables.insert(without_stack(name));
@@ -644,7 +635,7 @@ fn tables_of(request: &Value) -> BTreeSet<String> {
     tables
 }
 
-/// What IAM would ask for before it lets a request through.
+/// The IAM permissions that a request needs.
 fn actions_of(service: &str, operation: &str, request: &Value) -> BTreeSet<(String, String)> {
     let name = |value: &Value| {
         value.as_str().unwrap_or_default().rsplit('/').next().map(without_stack).unwrap_or_default()
@@ -680,7 +671,7 @@ fn actions_of(service: &str, operation: &str, request: &Value) -> BTreeSet<(Stri
                 |table: String| (format!("dynamodb:{operation}"), format!("{table}{index}"));
             tables_of(request).into_iter().map(resource).collect()
         }
-        // A batch asks for what one message asks for.
+        // A batch needs the permission of a single message.
         ("sqs", "SendMessageBatch") => one("sqs:SendMessage", name(&request["QueueUrl"])),
         ("sqs", _) => one(&format!("sqs:{operation}"), name(&request["QueueUrl"])),
         ("secretsmanager", _) => {
@@ -747,7 +738,7 @@ impl HttpConnector for Aws {
     }
 }
 
-/// The client of operations that run at the same time.
+/// An HTTP client that makes concurrent operations interleave.
 #[derive(Clone, Debug)]
 struct Crowd {
     aws: Aws,
@@ -768,7 +759,8 @@ impl HttpConnector for Crowd {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let crowd = self.clone();
         HttpConnectorFuture::new(async move {
-            // Knuth's linear congruential generator: any spread will do.
+            // Knuth's linear congruential generator; the quality of the distribution does not
+            // matter.
             let random = crowd
                 .next
                 .fetch_add(1, Ordering::SeqCst)

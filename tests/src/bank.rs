@@ -1,5 +1,5 @@
-//! What the simulated provider's staff and the buyers' banks do, written straight to the provider's
-//! table.
+//! Actions of the simulated provider's staff and of the buyers' banks, written directly to the
+//! provider's table.
 
 use serde_json::{Value, json};
 
@@ -11,14 +11,14 @@ fn item(aws: &Aws, pk: &str) -> Value {
     aws.items(BOOKS)
         .into_iter()
         .find(|item| item["pk"]["S"] == pk)
-        .unwrap_or_else(|| panic!("{pk} is not in the provider's books"))
+        .unwrap_or_else(|| panic!("{pk} is not in the provider's table"))
 }
 
 fn number(item: &Value, name: &str) -> i64 {
     item[name]["N"].as_str().unwrap_or_default().parse().unwrap_or_default()
 }
 
-/// Changes how much of a charge can still be refunded.
+/// Changes the refundable amount of a charge.
 fn change_refundable(aws: &Aws, transaction_id: &str, by: i64) -> Value {
     let mut charge = item(aws, &format!("CHARGE#{transaction_id}"));
     charge["refundable"] = json!({ "N": (number(&charge, "refundable") + by).to_string() });
@@ -26,7 +26,7 @@ fn change_refundable(aws: &Aws, transaction_id: &str, by: i64) -> Value {
     charge
 }
 
-/// Refunds a charge at the provider's dashboard, under this name.
+/// Creates a refund in the provider's dashboard, with `name` as its id.
 pub fn refund_by_hand(aws: &Aws, transaction_id: &str, name: &str, amount: i64) -> String {
     let charge = change_refundable(aws, transaction_id, -amount);
     let refund = json!({
@@ -37,8 +37,8 @@ pub fn refund_by_hand(aws: &Aws, transaction_id: &str, name: &str, amount: i64) 
     name.to_owned()
 }
 
-/// A refund that succeeded fails: the provider holds the money again. `id` is ours, or the
-/// provider's name for one that was made by hand.
+/// Fails a refund that had succeeded: the provider holds the money again. `id` is our refund id, or
+/// the provider's id of a dashboard refund.
 pub fn fail_refund(aws: &Aws, id: &str) {
     let mut refund = item(aws, &format!("REFUND#{id}"));
     refund["failure_reason"] = json!({ "S": "expired_or_canceled_card" });
@@ -50,8 +50,8 @@ pub fn fail_refund(aws: &Aws, id: &str) {
     );
 }
 
-/// A bank disputes a charge, or its dispute comes to this state. The provider refuses refunds until
-/// the dispute is won.
+/// Opens a dispute of a charge, or moves it to this state. The provider rejects refunds until the
+/// dispute is won.
 pub fn dispute(aws: &Aws, dispute_id: &str, transaction_id: &str, state: &str) {
     let mut charge = item(aws, &format!("CHARGE#{transaction_id}"));
     let dispute = json!({

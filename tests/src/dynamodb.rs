@@ -1,4 +1,4 @@
-//! DynamoDB in memory: dynoxide, called as its HTTP server calls it.
+//! DynamoDB in memory: dynoxide, called through the operations of its HTTP server.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,15 +9,13 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::template::Template;
-
-/// The embedded database.
 pub struct DynamoDb(Database);
 
 impl DynamoDb {
-    /// A database with the tables of `template`.
+    /// Creates the tables of `template`.
     ///
     /// # Panics
-    /// When DynamoDB would refuse one of them.
+    /// If DynamoDB would reject one of them.
     pub fn new(template: &Template) -> Self {
         let database = Self(Database::memory().expect("memory is enough"));
         for (name, request) in template.tables() {
@@ -27,10 +25,10 @@ impl DynamoDb {
         database
     }
 
-    /// Another database that holds what this one holds, streams included.
+    /// An independent copy of all items and streams.
     ///
     /// # Panics
-    /// When there is no room for a file, by which dynoxide copies.
+    /// If the temporary file, through which dynoxide copies, cannot be written.
     #[must_use]
     pub fn copy(&self) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -48,7 +46,7 @@ impl DynamoDb {
         Self(copy)
     }
 
-    /// Answers one request: the status, and a JSON body.
+    /// Answers one request with a status and a JSON body.
     pub fn call(&self, operation: &str, body: &str) -> (u16, String) {
         let answer = match operation {
             "CreateTable" => answered(body, |request| self.0.create_table(request)),
@@ -70,11 +68,11 @@ impl DynamoDb {
         answer.map_or_else(|error| (error.status_code(), error.to_json()), |body| (200, body))
     }
 
-    /// The changes of a table after `position` (none: from the beginning), as a stream's records,
-    /// and the position behind them.
+    /// The changes of a table after `position` (`None`: from the beginning) as stream records, and
+    /// the position after them.
     ///
     /// # Panics
-    /// When there is no such table.
+    /// If the table does not exist.
     pub fn changes(&self, table: &str, position: Option<String>) -> (Vec<Value>, String) {
         let start = || encode_shard_iterator(table, &streams::shard_id(table), 0);
         let request = dynoxide::actions::get_records::GetRecordsRequest {

@@ -1,5 +1,5 @@
-//! Events: what API Gateway, queues and streams send to a function; and the samples that stand in
-//! `events/`.
+//! Builders for the events that API Gateway, queues and streams send to functions, and the samples
+//! in `events/`.
 
 use std::collections::BTreeMap;
 
@@ -15,16 +15,16 @@ use crate::{
 
 /// Ada, a customer.
 pub const USER: &str = "usr_0199c2a8-0000-7000-8000-000000000001";
-/// Who runs the shop.
+/// An administrator of the shop.
 pub const ADMIN: &str = "usr_0199c2a8-0000-7000-8000-000000000002";
 /// Another customer.
 pub const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-000000000003";
 
-/// A request that is being put together.
+/// Builder of an API Gateway request.
 #[derive(Clone, Debug)]
 pub struct Http(Value);
 
-/// `GET path`: with its query, if there is one.
+/// `GET path`, optionally with a query string.
 pub fn get(path: &str) -> Http {
     http("GET", path)
 }
@@ -91,8 +91,8 @@ pub fn http(method: &str, path: &str) -> Http {
 }
 
 impl Http {
-    /// As [`USER`], [`ADMIN`] or another user, whose token the authorizer accepted and whose
-    /// address is verified. [`ADMIN`] is an admin, all others are not.
+    /// Calls as [`USER`], [`ADMIN`] or another user whose token the authorizer accepted and whose
+    /// address is verified. Only [`ADMIN`] has the admin role.
     #[must_use]
     pub fn caller(mut self, user_id: &str) -> Self {
         let (role, name, email) = match user_id {
@@ -105,7 +105,7 @@ impl Http {
         self
     }
 
-    /// As a user whose address is not verified.
+    /// Calls as a user whose address is not verified.
     #[must_use]
     pub fn unverified_caller(self, user_id: &str) -> Self {
         let mut request = self.caller(user_id);
@@ -113,17 +113,17 @@ impl Http {
         request
     }
 
-    /// From another network address.
+    /// Calls from this IP address.
     #[must_use]
     pub fn source_ip(mut self, address: &str) -> Self {
         self.0["requestContext"]["identity"]["sourceIp"] = address.into();
         self
     }
 
-    /// With this authorizer context.
+    /// Adds this authorizer context.
     ///
-    /// The token is of the story's time, and whether it has expired is judged by the machine's:
-    /// here it has not.
+    /// The token's times follow the test's clock, but expiry is checked against the system clock.
+    /// The expiry is therefore moved into the future.
     #[must_use]
     pub fn authorized(mut self, answer: &Value) -> Self {
         self.0["requestContext"]["authorizer"] = answer["context"].clone();
@@ -131,7 +131,7 @@ impl Http {
         self
     }
 
-    /// A header more.
+    /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.0["headers"][name] = value.into();
@@ -143,14 +143,14 @@ impl Http {
         self
     }
 
-    /// Another body.
+    /// Replaces the body.
     #[must_use]
     pub fn body(mut self, body: &str) -> Self {
         self.0["body"] = body.into();
         self
     }
 
-    /// A part of the path: the value of `{order_id}`.
+    /// Sets a path parameter, such as `order_id`.
     #[must_use]
     pub fn path_parameter(mut self, name: &str, value: &str) -> Self {
         self.0["pathParameters"][name] = value.into();
@@ -162,7 +162,8 @@ impl Http {
     }
 }
 
-/// An order request for a quantity of a product, shipped to Ada; paid with `token` if given.
+/// An order request for a quantity of a product, shipped to Ada, and paid with `token` if there is
+/// one.
 pub fn order_request(product: &str, quantity: u32, token: Option<&str>) -> Value {
     let mut order_request = json!({
         "items": [{ "product_id": product, "quantity": quantity }],
@@ -176,22 +177,23 @@ pub fn order_request(product: &str, quantity: u32, token: Option<&str>) -> Value
     order_request
 }
 
-/// The body of a provider's event about a payment: it says no more of it than what to ask about.
+/// The body of a provider event about a payment. It only identifies the payment; the service
+/// queries the provider for the rest.
 ///
 /// # Panics
-/// When `payment` is no payment's id.
+/// If `payment` is not a payment id.
 pub fn payment_event(event_id: &str, payment: &str) -> String {
     let transaction = payment.rsplit('_').next().expect("an attempt").replace('-', "");
     let object = json!({ "object": "payment_intent", "id": format!("ch_{transaction}"), "metadata": { "payment_id": payment } });
     provider_event(event_id, "payment_intent.succeeded", &object)
 }
 
-/// The body of a provider's event of this type about this object.
+/// The body of a provider event of this type about this object.
 pub fn provider_event(event_id: &str, kind: &str, object: &Value) -> String {
     json!({ "id": event_id, "type": kind, "data": { "object": object } }).to_string()
 }
 
-/// The header `stripe-signature` for a body, signed at `seconds`.
+/// The `stripe-signature` header for a body, signed at `seconds`.
 pub fn provider_signature(secret: &str, seconds: i64, body: impl AsRef<[u8]>) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let tag = hmac::sign(&key, &[format!("{seconds}.").as_bytes(), body.as_ref()].concat());
@@ -199,26 +201,26 @@ pub fn provider_signature(secret: &str, seconds: i64, body: impl AsRef<[u8]>) ->
     format!("t={seconds},v1={signature}")
 }
 
-/// A webhook request to the address of `provider`, with this signature.
+/// A webhook request to the endpoint of `provider`, with this signature.
 pub fn webhook_request(provider: &str, signature: &str, body: &str) -> Value {
     let request = http("POST", &format!("/webhooks/payments/{provider}"))
         .path_parameter("provider", provider);
     request.header("stripe-signature", signature).body(body).event()
 }
 
-/// A webhook event of the provider about one of our payments, at `now`: signed
-/// with the present secret.
+/// A webhook event of the provider about one of our payments at `now`, signed with the current
+/// secret.
 ///
 /// # Panics
-/// When the world has no such secret, or `payment` is no payment's id.
+/// If the secret does not exist, or `payment` is not a payment id.
 pub fn webhook(secrets: &SecretsManager, now: Timestamp, event_id: &str, payment: &str) -> Value {
     signed_webhook(secrets, now, &payment_event(event_id, payment))
 }
 
-/// What the simulated provider sends and signs at `now`: an event of this type about this object.
+/// A webhook of the simulated provider: an event of this type about this object, signed at `now`.
 ///
 /// # Panics
-/// When the world has no such secret.
+/// If the secret does not exist.
 pub fn webhook_about(
     secrets: &SecretsManager,
     now: Timestamp,
@@ -229,11 +231,11 @@ pub fn webhook_about(
     signed_webhook(secrets, now, &provider_event(event_id, kind, object))
 }
 
-/// A webhook request of the simulated provider with this body, signed at `now` with the present
+/// A webhook request of the simulated provider with this body, signed at `now` with the current
 /// secret.
 ///
 /// # Panics
-/// When the world has no such secret.
+/// If the secret does not exist.
 pub fn signed_webhook(secrets: &SecretsManager, now: Timestamp, body: &str) -> Value {
     let secret = secrets
         .text("payment-webhook-secrets")
@@ -244,8 +246,8 @@ pub fn signed_webhook(secrets: &SecretsManager, now: Timestamp, body: &str) -> V
     webhook_request("simulated", &provider_signature(&secret, now.seconds(), body), body)
 }
 
-/// What a queue sends to its consumer. Records carry no receipt handle, so that nothing but the
-/// answer is what comes back.
+/// The event that SQS sends to a consumer. Records have no receipt handle, so only the returned
+/// batch failures decide which messages are redelivered.
 pub fn sqs(queue: &str, messages: &[QueuedMessage]) -> Value {
     let record = |message: &QueuedMessage| {
         json!({
@@ -261,7 +263,7 @@ pub fn sqs(queue: &str, messages: &[QueuedMessage]) -> Value {
     json!({ "Records": messages.iter().map(record).collect::<Vec<_>>() })
 }
 
-/// One message of type `kind`, as its sender would have sent it.
+/// An event with one message of type `kind`, in the envelope of its sender.
 pub fn message(queue: &str, kind: &str, data: &Value) -> Value {
     let body = json!({
         "specversion": "1.0",
@@ -286,13 +288,13 @@ pub fn message(queue: &str, kind: &str, data: &Value) -> Value {
     )
 }
 
-/// A command in the queue of its own name, in its first version: `reserve_stock.v1` in
+/// An event with a command in the queue of the same name, in version 1: `reserve_stock.v1` in
 /// `reserve-stock`.
 pub fn command(queue: &str, data: &Value) -> Value {
     message(queue, &format!("{}.v1", queue.replace('-', "_")), data)
 }
 
-/// What the gateway asks the authorizer about a request with this access token.
+/// The authorizer's request event for an access token.
 pub fn authorize(access_token: &str) -> Value {
     let mut event = sample("authorize-request");
     let bearer = format!("Bearer {access_token}");
@@ -304,7 +306,7 @@ pub fn authorize(access_token: &str) -> Value {
 /// The sample event of an operation.
 ///
 /// # Panics
-/// When `events/<operation>.json` is missing or no JSON.
+/// If `events/<operation>.json` is missing or not JSON.
 pub fn sample(operation: &str) -> Value {
     let path = template::root().join("events").join(format!("{operation}.json"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|_| {

@@ -1,36 +1,34 @@
-//! Whatever happens to a call: a story played once for each fault at each of its calls of AWS.
+//! Fault injection: runs a test scenario once for each fault at each of its AWS calls.
 
 use std::thread;
 
 use crate::aws::{Called, Fault};
-
-/// Every fault.
 pub const FAULTS: [Fault; 4] =
     [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict];
 
-/// One fault of one call, which the story hands to [`crate::aws::Aws::fail`] when its turn has
-/// come.
+/// A fault at one call. The scenario passes it to [`crate::aws::Aws::fail`] just before the
+/// operation under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InjectedFault {
-    /// Which call, counted from then on.
+    /// The call's number, counted from the injection.
     pub call: usize,
-    /// What happens to it.
+    /// What goes wrong.
     pub fault: Fault,
 }
 
-/// Says which mishap it was when the story fails.
+/// Prints the injected fault when the scenario panics.
 struct Told(InjectedFault);
 
 impl Drop for Told {
     fn drop(&mut self) {
         if thread::panicking() {
             let InjectedFault { call, fault } = self.0;
-            eprintln!("this happened: {fault:?} at call {call}");
+            eprintln!("injected fault: {fault:?} at call {call}");
         }
     }
 }
 
-/// Plays a story for each fault at each of these calls.
+/// Runs a scenario for each fault at each of these calls.
 pub async fn for_each_fault(
     calls: impl IntoIterator<Item = usize>,
     mut story: impl AsyncFnMut(InjectedFault),
@@ -43,8 +41,8 @@ pub async fn for_each_fault(
     }
 }
 
-/// Plays a story for each fault at every call that its operation makes: it returns what the faulty
-/// operation answered. The last time no fault is injected.
+/// Runs a scenario for each fault at every call of its operation. The scenario returns the answer
+/// of the faulty operation. The last run injects no fault.
 pub async fn whatever_happens_to_any_call(mut story: impl AsyncFnMut(InjectedFault) -> Called) {
     for fault in FAULTS {
         for call in 0.. {

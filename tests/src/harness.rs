@@ -1,9 +1,8 @@
-//! The way of a change: from a table's stream through its publisher into queues, and from the
-//! queues into their consumers.
+//! Delivers changes and messages: from a table's stream through its publisher into queues, and from
+//! the queues to their consumers.
 //!
-//! In this order, over and over until nothing moves: a whole order can be driven in one process,
-//! step by step, without a clock. What is to be kept back for a while comes when nothing else moves
-//! any more.
+//! It repeats these two steps until nothing moves, so a whole order runs in one process, step by
+//! step and without a clock. Delayed messages are delivered when nothing else is left.
 
 use std::collections::BTreeMap;
 
@@ -12,18 +11,18 @@ use shared::lambda::Lambda;
 
 use crate::{aws::Aws, events, sqs::QueuedMessage};
 
-/// How often a message is given to its consumer before SQS moves it to the dead-letter queue. What
-/// a consumer rejects it sends there itself.
+/// Receives of a message before SQS moves it to the dead-letter queue. Consumers send rejected
+/// messages there themselves.
 const MOST_RECEIVES: u32 = 5;
 /// More rounds than any order needs.
 const MOST_ROUNDS: usize = 200;
 
-/// The publishers and consumers of a world.
+/// The publishers and consumers of an [`Aws`].
 pub struct Harness {
     aws: Aws,
     publishers: Vec<Publisher>,
     consumers: BTreeMap<&'static str, Lambda>,
-    /// Every message that a consumer was given, in order: the queue, and the envelope.
+    /// Every message delivered to a consumer, in order: the queue and the envelope.
     pub delivered: Vec<(&'static str, Value)>,
 }
 
@@ -34,7 +33,7 @@ struct Publisher {
 }
 
 impl Harness {
-    /// A harness that moves nothing yet.
+    /// A harness without publishers and consumers.
     pub fn new(aws: &Aws) -> Self {
         Self {
             aws: aws.clone(),
@@ -44,37 +43,35 @@ impl Harness {
         }
     }
 
-    /// Gives the changes of a table to `lambda`.
+    /// Sends the changes of a table to `lambda`.
     #[must_use]
     pub fn publisher(mut self, table: &'static str, lambda: Lambda) -> Self {
         self.publishers.push(Publisher { table, lambda, position: None });
         self
     }
 
-    /// Gives the messages of a queue to `lambda`.
+    /// Sends the messages of a queue to `lambda`.
     #[must_use]
     pub fn consumer(mut self, queue: &'static str, lambda: Lambda) -> Self {
         self.consumers.insert(queue, lambda);
         self
     }
 
-    /// Stops the consumer of a queue; its messages wait until [`Harness::start`].
+    /// Stops the consumer of a queue. Its messages wait until [`Harness::start`].
     ///
     /// # Panics
-    /// When the queue has no consumer.
+    /// If the queue has no consumer.
     pub fn stop(&mut self, queue: &str) -> Lambda {
         self.consumers.remove(queue).unwrap_or_else(|| panic!("{queue} has no consumer"))
     }
-
-    /// Starts the consumer of a queue.
     pub fn start(&mut self, queue: &'static str, lambda: Lambda) {
         self.consumers.insert(queue, lambda);
     }
 
-    /// Moves changes and messages until all are processed.
+    /// Delivers changes and messages until all are processed.
     ///
     /// # Panics
-    /// When they never come to an end, or when a publisher fails.
+    /// If the messages do not come to an end, or a publisher fails.
     pub async fn drain_queues(&mut self) {
         for _ in 0..MOST_ROUNDS {
             let published = self.publish().await;
@@ -90,15 +87,13 @@ impl Harness {
             .take(10)
             .map(|(queue, message)| format!("{queue}: {}", message["type"]))
             .collect();
-        panic!(
-            "after {MOST_ROUNDS} rounds there are still messages under way; the last ones: {last:#?}"
-        );
+        panic!("after {MOST_ROUNDS} rounds messages are still pending; the last ones: {last:#?}");
     }
 
-    /// Gives each publisher the changes of its table; whether there were any.
+    /// Sends each publisher the changes of its table. Returns whether there were any.
     ///
     /// # Panics
-    /// When a publisher fails.
+    /// If a publisher fails.
     pub async fn publish(&mut self) -> bool {
         let mut any = false;
         for publisher in &mut self.publishers {
@@ -123,11 +118,11 @@ impl Harness {
         any
     }
 
-    /// Gives each consumer what waits in its queue and is not kept back; whether anything did. What
-    /// fails comes back, and in the end goes to the dead letters.
+    /// Sends each consumer the undelayed messages of its queue. Returns whether there were any.
+    /// Failed messages are redelivered, and finally moved to the dead-letter queue.
     ///
     /// # Panics
-    /// When a consumer does not answer its batch.
+    /// If a consumer does not answer its batch.
     pub async fn consume(&mut self) -> bool {
         self.consume_within(0).await
     }
@@ -157,8 +152,8 @@ impl Harness {
         any
     }
 
-    /// The types of the messages that were delivered since the harness was made, each with its queue:
-    /// `order-events stock_reserved.v1`.
+    /// The types of the messages delivered so far, each with its queue: `order-events
+    /// stock_reserved.v1`.
     pub fn story(&self) -> Vec<String> {
         self.delivered
             .iter()

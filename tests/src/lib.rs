@@ -1,5 +1,5 @@
-//! The stage on which everything that looks at more than one function is tested: AWS in the memory
-//! of one process.
+//! Test support: AWS in the memory of one process, and the fixtures on which tests of more than one
+//! function are built.
 //!
 //! ```no_run
 //! # use {std::sync::Arc, serde_json::json, shared::{http, lambda::Lambda}, tests::{aws::Aws, events}};
@@ -16,30 +16,29 @@
 //! # }
 //! ```
 //!
-//! In reading order:
+//! Modules, in reading order:
 //!
-//! - [`aws`]: the one HTTP client below every SDK client; it records each call and can inject a fault into the
-//!   k-th one. SDK retries are off.
-//! - [`dynamodb`]: dynoxide in memory. Its tables come from [`template`], so that a test never sees
-//!   another schema than a deployment.
-//! - [`faults`]: a story played for each fault at each call.
-//! - [`partitions`]: the write units of each partition key, counted or limited.
-//! - [`bank`]: what the provider's staff and the buyers' banks write into the simulated provider's
-//!   books.
-//! - [`sqs`], [`secrets`], [`ses`]: small stand-ins for the other services.
-//! - [`events`]: what API Gateway, queues and streams send; the samples in `events/`.
-//! - [`harness`]: carries changes from the tables to the publishers, and messages from the queues to
-//!   the consumers, until all is quiet.
-//! - [`metering`]: what a run costs, in calls and in CPU time.
+//! - [`aws`]: the one HTTP client below every SDK client. It records each call and injects a fault
+//!   into the k-th one. SDK retries are off.
+//! - [`dynamodb`]: dynoxide in memory. Its tables come from [`template`], so tests and deployments
+//!   use the same schema.
+//! - [`faults`]: runs a scenario once for each fault at each call.
+//! - [`partitions`]: counts or limits the write units of each partition key.
+//! - [`bank`]: actions of the provider's staff and the buyers' banks in the simulated provider's
+//!   table.
+//! - [`sqs`], [`secrets`], [`ses`]: small in-memory replacements of the other services.
+//! - [`events`]: the events of API Gateway, queues and streams, and the samples in `events/`.
+//! - [`harness`]: delivers changes to the publishers, and messages to the consumers, until all are
+//!   processed.
+//! - [`metering`]: the cost of a run in calls and in CPU time.
 //! - `provider`: the payment provider behind a network that fails on command, and a record of
-//!   charges that no order wanted any more.
-//! - [`shop`]: the services over that world, with a clock that a test holds, and every operation by
-//!   its name.
+//!   charges sent after their order was cancelled.
+//! - [`shop`]: the services over the in-memory AWS, with a clock that the test sets, and every
+//!   operation by its name.
 //! - [`prose`]: documentation comments as running text.
-//! - [`seeds`]: the seeds of a test, played on all cores.
+//! - [`seeds`]: runs the seeds of a test on all cores.
 //!
-//! Two things exist in no emulator and are made here: throttling and transaction conflicts
-//! ([`aws::Fault`]).
+//! No emulator has throttling and transaction conflicts, so [`aws::Fault`] injects them.
 
 pub mod aws;
 pub mod bank;

@@ -1,5 +1,5 @@
-//! What a run costs: calls of AWS, and the CPU time of the function without that of the world that
-//! answers it.
+//! The cost of a run: AWS calls, and the CPU time of the function without that of the in-memory
+//! AWS.
 
 use std::sync::{
     Arc,
@@ -17,8 +17,8 @@ use aws_smithy_runtime_api::client::{
 
 use crate::aws::Aws;
 
-/// A client of AWS that counts the CPU time of the embedded services. They answer on the thread of
-/// their caller.
+/// An AWS client that measures the CPU time of the in-memory services and subtracts it. They run on
+/// their caller's thread.
 #[derive(Clone, Debug)]
 pub struct Meter {
     aws: Aws,
@@ -26,23 +26,23 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// A meter between functions and `aws`.
+    /// A meter between the functions and `aws`.
     pub fn new(aws: &Aws) -> Self {
         Self { aws: aws.clone(), nanoseconds: Arc::default() }
     }
 
-    /// Settings for the clients of what is measured.
+    /// Settings for the SDK clients of the measured functions.
     pub fn sdk_config(&self) -> SdkConfig {
         self.aws.sdk_config().to_builder().http_client(self.clone()).build()
     }
 
-    /// Microseconds of CPU time that this thread has used outside of AWS.
+    /// Microseconds of CPU time that this thread has used outside the in-memory AWS.
     pub fn microseconds(&self) -> u64 {
         (thread_cpu() - self.nanoseconds.load(Ordering::SeqCst)) / 1000
     }
 }
 
-/// Nanoseconds of CPU time that this thread has used, see `proc_pid_schedstat(5)`.
+/// Nanoseconds of CPU time that this thread has used; see `proc_pid_schedstat(5)`.
 fn thread_cpu() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or_default()
@@ -67,48 +67,48 @@ impl HttpConnector for Meter {
     }
 }
 
-/// How many records a test of the catch-up takes, unless `CATCH_UP_RECORDS` says otherwise.
+/// Default number of records in a catch-up test.
 const RECORDS: u32 = 40;
 
-/// How many records a test of the catch-up takes.
+/// The number of records in a catch-up test, from `CATCH_UP_RECORDS`.
 ///
 /// # Panics
-/// When `CATCH_UP_RECORDS` is not a number.
+/// If `CATCH_UP_RECORDS` is not a number.
 #[expect(clippy::disallowed_methods, reason = "a setting of the tests, not of a service")]
 pub fn records() -> u32 {
     std::env::var("CATCH_UP_RECORDS")
         .map_or(RECORDS, |text| text.parse().expect("CATCH_UP_RECORDS is a number"))
 }
 
-/// A sweep as the template lets it run, for the computation of how long a backlog takes.
+/// The parameters of a sweep, as the template configures it, from which its throughput is computed.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
-    /// Its time limit, in seconds.
+    /// Timeout of the function, in seconds.
     pub timeout: f64,
-    /// What must be left of it for another record, in seconds.
+    /// Minimum time left for starting another record, in seconds.
     pub min_time_left: f64,
-    /// Its memory, in megabytes. Lambda gives one CPU for 1,769 of them.
+    /// Memory size, in megabytes. Lambda allocates one CPU per 1,769 MB.
     pub megabytes: f64,
-    /// How many records it works on at once.
+    /// Number of records processed concurrently.
     pub at_once: f64,
-    /// Calls of DynamoDB for one record, one after the other.
+    /// Sequential DynamoDB calls per record.
     pub table_calls: f64,
-    /// CPU time for one record, in seconds.
+    /// CPU time per record, in seconds.
     pub cpu: f64,
-    /// Calls of the provider for one record, and how many may begin per second; none where it is
-    /// not asked.
+    /// Provider calls per record, and the maximum that may start per second; `None` if the sweep
+    /// does not call the provider.
     pub provider: Option<(f64, f64)>,
 }
 
-/// How long one call of DynamoDB takes, in seconds: assumed.
+/// Assumed duration of a DynamoDB call, in seconds.
 pub const TABLE_CALL: f64 = 0.005;
 
-/// How long one call of the provider takes, in seconds: assumed.
+/// Assumed duration of a provider call, in seconds.
 pub const PROVIDER_CALL: f64 = 0.6;
 
 impl Terms {
-    /// Records per hour, and what sets the limit. The schedule starts a run on each full minute,
-    /// and one works at a time.
+    /// Records per hour, and the limiting factor. The schedule starts a run every full minute, and
+    /// only one runs at a time.
     pub fn records_per_hour(self) -> (f64, &'static str) {
         let waiting = self.table_calls * TABLE_CALL
             + self.provider.map_or(0.0, |(calls, _)| calls * PROVIDER_CALL);

@@ -1,18 +1,18 @@
-//! What DynamoDB's partitions take: the write units of each partition key, counted, and refused
-//! above a limit.
+//! The throughput limits of DynamoDB partitions: counts the write units of each partition key, and
+//! throttles writes above a limit.
 //!
-//! No emulator has the limit of a partition, and none has transactions that conflict. The figures
-//! come from the Amazon DynamoDB Developer Guide:
+//! No emulator limits partitions or detects transaction conflicts. The figures come from the Amazon
+//! DynamoDB Developer Guide:
 //!
-//! - A write costs one unit for each KB, begun, of the larger of the item before and after it; in a
-//!   transaction twice as much ("Read/write capacity mode"). A write whose condition does not hold
-//!   costs as much as the existing item; a throttled one costs nothing.
-//! - An index costs one unit for each entry that is put, deleted or changed, and nothing where no
+//! - A write costs one unit per started KB of the larger of the item before and after it, twice as
+//!   much in a transaction ("Read/write capacity mode"). A write whose condition fails costs the
+//!   size of the existing item. A throttled write costs nothing.
+//! - An index costs one unit for each entry that is put, deleted or changed, and nothing if no
 //!   projected attribute changes ("Using Global Secondary Indexes", write capacity).
-//! - A partition key takes 1,000 units a second ("Service, account, and table quotas"). A key of an
-//!   index that is used up throttles the writes to the table.
-//! - A transaction and any other write of the same item at the same moment are in conflict
-//!   ("Transaction conflict handling").
+//! - A partition key accepts 1,000 units per second ("Service, account, and table quotas"). An
+//!   exhausted index key throttles the writes to the table.
+//! - A transaction conflicts with any other concurrent write of the same item ("Transaction
+//!   conflict handling").
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,26 +27,24 @@ use crate::{dynamodb::DynamoDb, template::Template};
 /// A partition key of a table or of an index: `stock STOCK#prd_…`, `orders/status-index pending#3`.
 pub type PartitionKey = String;
 
-/// What a partition key takes.
+/// The throughput limits of a partition key.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Write units a second. A key that was idle has one second's worth in store, and at least what
-    /// one transaction needs.
+    /// Write units per second. An idle key accumulates one second's worth, and at least the cost of
+    /// one transaction.
     pub units_per_second: f64,
-    /// For how long a transaction keeps other writes away from its items.
+    /// How long a transaction blocks other writes of its items.
     pub conflict_window: Duration,
 }
 
-/// Why a write is refused.
+/// Why a write is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// A partition key is used up.
+    /// A partition key has no units left.
     Throttled,
-    /// Another transaction is at the item.
+    /// Another transaction is writing the item.
     Conflict,
 }
-
-/// The partitions of a database.
 #[derive(Debug)]
 pub struct Partitions {
     tables: BTreeMap<String, Table>,
@@ -57,10 +55,10 @@ pub struct Partitions {
     refusals: (u64, u64),
 }
 
-/// The keys of a table and of its indexes.
+/// The key attributes of a table and of its indexes.
 #[derive(Debug)]
 struct Table {
-    /// Without the stack's name.
+    /// The name without the stack name.
     name: String,
     keys: Vec<String>,
     indexes: Vec<Index>,
@@ -70,34 +68,32 @@ struct Table {
 struct Index {
     name: String,
     keys: Vec<String>,
-    /// None: all of them.
+    /// The projected attributes; `None` means all.
     projected: Option<BTreeSet<String>>,
 }
 
-/// What is left of a key's units, as of a moment.
+/// The remaining units of a key at a point in time.
 #[derive(Clone, Copy, Debug)]
 struct Store {
     left: f64,
     at: Instant,
 }
-
-/// One write of a request.
 #[derive(Debug)]
 struct Write {
     table: String,
     key: Value,
-    /// The item that is put, if one is.
+    /// The item that the request puts, if any.
     put: Option<Value>,
     before: Option<Value>,
     is_transactional: bool,
 }
 
-/// What one transactional write of up to a KB costs: less than this in store, and no transaction
-/// could ever begin.
+/// The cost of one transactional write of up to 1 KB. With a smaller capacity no transaction could
+/// ever start.
 const LEAST_STORE: f64 = 2.0;
 
 impl Partitions {
-    /// The partitions of the tables of `template`; without `limits` they only count.
+    /// The partitions of the tables of `template`. Without `limits` they only count.
     pub fn new(template: &Template, limits: Option<Limits>) -> Self {
         let tables = template
             .tables()
@@ -114,17 +110,17 @@ impl Partitions {
         }
     }
 
-    /// The write units that each partition key has been charged.
+    /// The write units charged to each partition key.
     pub fn units(&self) -> &BTreeMap<PartitionKey, u64> {
         &self.units
     }
 
-    /// How many requests were throttled, and how many were in conflict.
+    /// The numbers of throttled requests and of conflicts.
     pub fn refusals(&self) -> (u64, u64) {
         self.refusals
     }
 
-    /// Carries out a request, unless a partition refuses it.
+    /// Executes a request, unless a partition rejects it.
     pub(crate) fn carry_out(
         &mut self,
         database: &DynamoDb,
@@ -174,7 +170,7 @@ impl Partitions {
         }
     }
 
-    /// Refuses what meets a transaction, or a key that is used up.
+    /// Rejects a write that conflicts with a transaction or whose key has no units left.
     fn admit(&mut self, writes: &[Write], limits: Limits) -> Result<(), Refusal> {
         let now = Instant::now();
         let items: Vec<String> =
@@ -198,8 +194,8 @@ impl Partitions {
         Ok(())
     }
 
-    /// The keys that a write is known to touch before it is carried out: those of the item, before
-    /// it and as it is put.
+    /// The keys that a write is known to touch before it is executed: those of the existing item
+    /// and of the item it puts.
     fn keys_of(&self, write: &Write) -> Vec<PartitionKey> {
         let table = &self.tables[&write.table];
         let images = || write.before.iter().chain(&write.put);
@@ -219,7 +215,7 @@ impl Partitions {
         store.left
     }
 
-    /// Charges the keys of a write that has made `after` of the item.
+    /// Charges the keys of an executed write; `after` is the resulting item.
     fn charge(&mut self, write: &Write, after: Option<&Value>) {
         let table = &self.tables[&write.table];
         let (before, factor) = (write.before.as_ref(), if write.is_transactional { 2 } else { 1 });
@@ -238,7 +234,7 @@ impl Partitions {
 }
 
 impl Table {
-    /// From a `CreateTable` request.
+    /// Parses a `CreateTable` request.
     fn of(request: &Value) -> Self {
         let keys = keys_of_schema(request);
         let indexes =
@@ -277,7 +273,7 @@ impl Table {
         format!("{} {}", self.name, text_of(&key[&self.keys[0]]))
     }
 
-    /// The partition key of an item in an index; none where the index does not have the item.
+    /// The partition key of an item in an index; `None` if the index does not contain the item.
     fn index_key(&self, index: &Index, item: &Value) -> Option<PartitionKey> {
         let has_all = index.keys.iter().all(|key| item.get(key).is_some());
         has_all.then(|| format!("{}/{} {}", self.name, index.name, text_of(&item[&index.keys[0]])))

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Joins the lines of every `description` and `summary` in a document. Paragraphs and lists keep
-/// their breaks.
+/// their line breaks.
 pub fn join_lines(document: &mut Value) {
     match document {
         Value::Array(items) => items.iter_mut().for_each(join_lines),

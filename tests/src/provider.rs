@@ -1,10 +1,10 @@
 //! The simulated payment provider behind a network that fails on command, and a record of charges
-//! that no order wanted any more.
+//! sent after their order was cancelled.
 //!
 //! A charge is *unwanted* when its request **leaves** after the order was cancelled: its payment
-//! intent is closing or closed, or its time to pay is over. A request that leaves before and
-//! arrives late is legitimate: what it charges is refunded. What a customer completes at their bank
-//! needs no request of ours and is not counted either.
+//! intent is closing or closed, or its payment deadline has passed. A request that leaves before
+//! and arrives late is legitimate: its charge is refunded. A charge that a customer completes at
+//! their bank needs no request of ours and is not counted either.
 
 use std::{
     collections::VecDeque,
@@ -22,30 +22,30 @@ use shared::{BoxFuture, clock::Clock};
 
 use crate::aws::Aws;
 
-/// What happens to requests between payments and the provider.
+/// The state of the network between payments and the provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Network {
-    /// Requests arrive and answers come back.
+    /// Requests and responses arrive.
     #[default]
     Up,
     /// No request arrives.
     RequestsLost,
-    /// Requests arrive and are carried out. No answer comes back.
+    /// Requests arrive and are executed. No response arrives.
     AnswersLost,
     /// Charge requests arrive only when [`RemoteProvider::deliver_late_charges`] is called. Their
-    /// caller hears nothing.
+    /// caller gets no response.
     ChargesDelayed,
-    /// Charge requests arrive, and the provider works on them until
-    /// [`RemoteProvider::deliver_late_charges`] is called. Their caller hears nothing, and other
-    /// requests under the same key hear 409.
+    /// Charge requests arrive and stay in progress until [`RemoteProvider::deliver_late_charges`]
+    /// is called. Their caller gets no response. Other requests with the same idempotency key get a
+    /// 409.
     ChargesRunning,
-    /// The provider refuses our key: 401.
+    /// The provider rejects our API key: 401.
     Unauthorized,
-    /// The provider refuses our key for this request: 403.
+    /// The provider denies our API key this request: 403.
     Forbidden,
 }
 
-/// The provider, as payments reaches it. Clones are the same provider.
+/// The provider as seen by payments. Clones share their state.
 #[derive(Clone)]
 pub struct RemoteProvider {
     inner: SimulatedProvider,
@@ -63,7 +63,7 @@ struct State {
     unwanted: Vec<String>,
 }
 
-/// A charge request, and why its order was already cancelled at that time.
+/// A charge request, and why its order was already cancelled when it was sent.
 #[derive(Clone)]
 struct Sent {
     order: ChargeRequest,
@@ -71,35 +71,33 @@ struct Sent {
 }
 
 impl RemoteProvider {
-    /// The provider whose statement is the table `payment-simulator`.
+    /// The provider whose records are the table `payment-simulator`.
     pub fn new(aws: &Aws, clock: &Clock) -> Self {
         let inner = SimulatedProvider::at(aws.table("payment-simulator"), clock.clone());
         Self { inner, aws: aws.clone(), clock: clock.clone(), state: Arc::default() }
     }
 
-    /// Sets what happens to requests from now on.
+    /// Sets the state of the network from now on.
     pub fn set_network(&self, network: Network) {
         self.state().network = network;
     }
-
-    /// What happens to requests now.
     pub fn network(&self) -> Network {
         self.state().network
     }
 
-    /// The charge requests that were lost or refused before the provider carried them out.
+    /// The charge requests that were lost or rejected before the provider executed them.
     pub fn lost_charges(&self) -> Vec<ChargeRequest> {
         self.state().lost.clone()
     }
 
-    /// The charges that a request made which left after its order was cancelled, each with the
-    /// moment and the reason.
+    /// The charges whose request was sent after the order was cancelled, each with the time and the
+    /// reason.
     pub fn unwanted_charges(&self) -> Vec<String> {
         self.state().unwanted.clone()
     }
 
-    /// Completes the charge requests that are running, then lets those arrive that are still on
-    /// their way. Returns how many there were.
+    /// Completes the charge requests in progress, then delivers the delayed ones. Returns their
+    /// number.
     pub async fn deliver_late_charges(&self) -> usize {
         let (running, delayed) = {
             let mut state = self.state();
@@ -107,7 +105,7 @@ impl RemoteProvider {
         };
         let count = running.len() + delayed.len();
         for sent in running.into_iter().chain(delayed) {
-            // Its caller stopped waiting long ago.
+            // The caller has already timed out.
             let _ = self.carry_out(sent).await;
         }
         count
@@ -142,8 +140,7 @@ impl RemoteProvider {
         }
     }
 
-    /// Has the provider carry out a charge request, and records whether it charged for an order
-    /// that was cancelled.
+    /// Lets the provider execute a charge request, and records it if its order was cancelled.
     async fn carry_out(&self, sent: Sent) -> Result<ProviderResult, ProviderError> {
         let Some(reason) = sent.given_up else { return self.inner.charge(&sent.order).await };
         let before = self.charges(sent.order.payment_id);
@@ -182,8 +179,7 @@ impl RemoteProvider {
         }
     }
 
-    /// Why the order of a charge is cancelled at this moment; `None` where it still wants the
-    /// charge.
+    /// Why the order of a charge is cancelled at this time; `None` if the charge is still wanted.
     fn given_up(&self, order: &ChargeRequest) -> Option<String> {
         let intent = self.aws.item(
             "payments",
@@ -194,7 +190,8 @@ impl RemoteProvider {
         if matches!(state, "closing" | "closed") {
             return Some(format!("its payment intent was {state}"));
         }
-        (now.as_str() >= expires_at).then(|| format!("its time to pay was over at {expires_at}"))
+        (now.as_str() >= expires_at)
+            .then(|| format!("its payment deadline {expires_at} had passed"))
     }
 
     fn is_running(&self, order: &ChargeRequest) -> bool {

@@ -1,4 +1,4 @@
-//! Secrets Manager in memory: fixed secrets, and as much of their versions as a rotation needs.
+//! Secrets Manager in memory: fixed secrets, and the version stages that a rotation needs.
 
 use std::{
     collections::BTreeMap,
@@ -10,10 +10,10 @@ use shared::clock::Timestamp;
 
 use crate::template::{STACK, Template};
 
-/// The secrets.
+/// The secrets and their pending state.
 pub struct SecretsManager {
     secrets: Mutex<BTreeMap<String, Secret>>,
-    /// A secret and the version that is to be current at the next `PutSecretValue`.
+    /// A secret and the version that becomes current at the next `PutSecretValue`.
     overtaking: Mutex<Option<(String, String)>>,
 }
 
@@ -24,7 +24,7 @@ impl Clone for SecretsManager {
     }
 }
 
-/// One secret: its versions, and which version each stage (`AWSCURRENT`, `AWSPENDING`, ...) marks.
+/// One secret: its versions, and which version each stage (`AWSCURRENT`, `AWSPENDING`, ...) labels.
 #[derive(Clone, Default)]
 struct Secret {
     versions: BTreeMap<String, Option<String>>,
@@ -32,8 +32,8 @@ struct Secret {
 }
 
 impl SecretsManager {
-    /// The secrets of `template`: what it spells out, and for what AWS would generate a fixed text
-    /// of 64 characters.
+    /// The secrets of `template`. Where AWS would generate the value, it is a fixed text of 64
+    /// characters.
     pub fn new(template: &Template) -> Self {
         let secrets = Self { secrets: Mutex::default(), overtaking: Mutex::default() };
         for (_, resource) in template.resources("AWS::SecretsManager::Secret") {
@@ -47,7 +47,7 @@ impl SecretsManager {
         secrets
     }
 
-    /// Gives a secret (`ferrocart/signing-key`, or `signing-key`) another text.
+    /// Sets the value of a secret (`ferrocart/signing-key`, or `signing-key`).
     pub fn set(&self, name: &str, text: &str) {
         let mut secrets = self.lock();
         let secret = secrets.entry(full_name(name)).or_default();
@@ -56,14 +56,14 @@ impl SecretsManager {
         secret.stages.insert("AWSCURRENT".to_owned(), version);
     }
 
-    /// The present text of a secret.
+    /// The current value of a secret.
     pub fn text(&self, name: &str) -> Option<String> {
         let secrets = self.lock();
         let secret = secrets.get(&full_name(name))?;
         secret.versions.get(secret.stages.get("AWSCURRENT")?)?.clone()
     }
 
-    /// Rotates a server key as `localstack/keys.py` does: the previous key is kept.
+    /// Rotates a server key like `localstack/keys.py`, keeping the previous key.
     pub fn rotate_server_key(&self, name: &str, new: &str, now: Timestamp) {
         let text = self.text(name).unwrap_or_default();
         let secret: Value = serde_json::from_str(&text).unwrap_or_default();
@@ -74,7 +74,7 @@ impl SecretsManager {
         );
     }
 
-    /// Begins a rotation as Secrets Manager does: a version without a text, marked `AWSPENDING`.
+    /// Starts a rotation like Secrets Manager: an empty version labelled `AWSPENDING`.
     pub fn begin_rotation(&self, name: &str, token: &str) {
         let mut secrets = self.lock();
         let secret = secrets.entry(full_name(name)).or_default();
@@ -82,14 +82,12 @@ impl SecretsManager {
         secret.stages.insert("AWSPENDING".to_owned(), token.to_owned());
     }
 
-    /// Makes a version current at the moment of the next `PutSecretValue`: another rotation is
-    /// quicker.
+    /// Simulates a concurrent rotation that finishes first: makes a version current at the next
+    /// `PutSecretValue`.
     pub fn overtake(&self, name: &str, token: &str) {
         *self.overtaking.lock().unwrap_or_else(PoisonError::into_inner) =
             Some((full_name(name), token.to_owned()));
     }
-
-    /// Answers one request.
     pub(crate) fn call(&self, operation: &str, request: &Value) -> (u16, String) {
         let text = |name: &str| request[name].as_str().unwrap_or_default().to_owned();
         let name = full_name(&text("SecretId"));
@@ -149,7 +147,7 @@ impl SecretsManager {
                 secret.stages.insert(stage, version);
                 ok(&json!({ "ARN": name, "Name": name }))
             }
-            other => (400, json!({ "__type": "InvalidRequestException", "Message": format!("{other} is not known here") }).to_string()),
+            other => (400, json!({ "__type": "InvalidRequestException", "Message": format!("{other} is not supported") }).to_string()),
         }
     }
 
@@ -158,7 +156,7 @@ impl SecretsManager {
     }
 }
 
-/// A text of 64 characters; or the template that it is to be a member of, with it.
+/// A value of 64 characters, inserted into the template of the generated secret if there is one.
 fn generated(name: &str, properties: &Value) -> String {
     let text = format!("{name:x<64}");
     let generation = &properties["GenerateSecretString"];
@@ -174,8 +172,8 @@ fn generated(name: &str, properties: &Value) -> String {
     }
 }
 
-/// A secret's name with the stack's, from a name or an ARN (which ends in six letters of AWS's
-/// own).
+/// The full name of a secret, with the stack name, from a name or an ARN. ARNs end in six
+/// characters that AWS appends.
 fn full_name(name: &str) -> String {
     let name = match name.split_once(":secret:") {
         Some((_, name)) => name.rsplit_once('-').map_or(name, |(name, _)| name),

@@ -1,4 +1,4 @@
-//! The seeds of a test, played on all cores.
+//! Runs the seeds of a test on all cores.
 
 use std::{
     num::NonZero,
@@ -10,11 +10,11 @@ use std::{
     thread,
 };
 
-/// Plays these seeds, on as many threads as there are cores; each has its own time, which is
-/// paused. Returns the results, in no order.
+/// Runs these seeds on one thread per core, each with its own paused time. Returns the results in
+/// no particular order.
 ///
 /// # Panics
-/// When a seed panics, or no runtime can be made.
+/// If a seed panics, or no runtime can be created.
 pub fn play_all<T: Send>(seeds: Range<u64>, play: impl AsyncFn(u64) -> T + Sync) -> Vec<T> {
     let (next, results) = (AtomicU64::new(seeds.start), Mutex::new(Vec::new()));
     let work = || {

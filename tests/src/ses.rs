@@ -1,5 +1,4 @@
-//! SES in memory: keeps the mails, or refuses them; and what it says later of one that it has
-//! taken.
+//! SES in memory: stores or rejects mails, and builds its bounce and complaint events.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -19,32 +18,27 @@ impl Clone for Ses {
     }
 }
 
-/// A mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mail {
-    /// Who sends it.
     pub from: String,
-    /// What reports whether it bounces.
+    /// The configuration set, which reports bounces.
     pub configuration_set: String,
-    /// Who gets it.
     pub to: Vec<String>,
     pub subject: String,
-    /// The part for mail programs that show HTML.
     pub html: String,
-    /// The part for all others.
     pub text: String,
 }
 
 impl Ses {
-    /// All mails, in the order in which they were sent.
+    /// All mails, in the order they were sent.
     pub fn mails(&self) -> Vec<Mail> {
         self.mails.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The one-time token of the last mail with a link that went to `address`.
+    /// The one-time token in the last mail with a link to `address`.
     ///
     /// # Panics
-    /// When it does not exist.
+    /// If there is no such mail.
     pub fn token_for(&self, address: &str) -> String {
         let is_token = |letter: char| letter.is_ascii_alphanumeric() || "_-.".contains(letter);
         let token = |mail: &Mail| {
@@ -65,18 +59,16 @@ impl Ses {
             .unwrap_or_else(|| panic!("no mail with a link went to {address}"))
     }
 
-    /// Refuses every mail with this error from now on, such as `MessageRejected`. What SES says
-    /// with it repeats the address.
+    /// Rejects every mail with this error from now on, such as `MessageRejected`. Like SES, the
+    /// error message repeats the address.
     pub fn refuse(&self, error: &str) {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_owned());
     }
 
-    /// Takes mails again.
+    /// Accepts mails again.
     pub fn heal(&self) {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
-
-    /// Answers `SendEmail`.
     pub(crate) fn call(&self, request: &Value) -> (u16, String) {
         let text = |pointer: &str| {
             request.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
@@ -103,9 +95,9 @@ impl Ses {
     }
 }
 
-/// What the consumer of bounces is sent when a mail to `address` came back, by the form that SES
-/// publishes: `kind` is `Permanent`, `Transient` or `Undetermined`. The report names another
-/// address: the mail was forwarded there.
+/// The event of a bounced mail to `address`, in the format that SES documents. `kind` is
+/// `Permanent`, `Transient` or `Undetermined`. The report also names another address, to which the
+/// mail was forwarded.
 pub fn bounced(address: &str, kind: &str) -> Value {
     let recipient =
         json!({ "emailAddress": "forwarded@example.org", "action": "failed", "status": "5.1.1" });
@@ -122,8 +114,8 @@ pub fn bounced(address: &str, kind: &str) -> Value {
     })
 }
 
-/// The event when the recipient at `address` complains: `kind` is their provider's word,
-/// where it has one.
+/// The event of a complaint by the recipient at `address`. `kind` is the complaint type that their
+/// provider reports, if any.
 pub fn complained(address: &str, kind: Option<&str>) -> Value {
     let mut complaint = json!({
         "complainedRecipients": [{ "emailAddress": address }],

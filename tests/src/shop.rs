@@ -1,7 +1,7 @@
-//! The shop: all services that are linked in, in one world, and every operation by its name.
+//! The shop: all linked services over one in-memory AWS, and every operation by its name.
 //!
-//! `services` sets the services up; `accounts` is what people do with their accounts;
-//! `stories` is what they do in a whole shop.
+//! `services` configures the services, `accounts` has the actions of users on their accounts, and
+//! `stories` the common first steps of tests of a whole shop.
 
 #[cfg(feature = "users")]
 pub mod accounts;
@@ -30,12 +30,10 @@ use crate::{
     harness::Harness,
 };
 
-/// The shop: one world, one clock, one instance of each service.
+/// The shop: one AWS, one clock and one instance of each service.
 #[derive(Clone)]
 pub struct Shop {
-    /// Everything outside the functions.
     pub aws: Aws,
-    /// The clock that all services read.
     pub clock: Clock,
     /// The payment provider, and the network in front of it.
     #[cfg(feature = "payments")]
@@ -56,11 +54,11 @@ pub struct Shop {
     pub ledger: Arc<::ledger::Ledger>,
     #[cfg(feature = "platform")]
     pub platform: Arc<::platform::Platform>,
-    /// The functions that were called already: to make one takes longer than most calls.
+    /// Functions that were already built: building one takes longer than most calls.
     lambdas: Arc<Mutex<BTreeMap<String, Lambda>>>,
 }
 
-/// Every operation of the services that are linked in, service by service.
+/// Every operation of the linked services, service by service.
 pub fn operations() -> impl Iterator<Item = &'static Operation> {
     let services: &[&[Operation]] = &[
         #[cfg(feature = "users")]
@@ -83,7 +81,7 @@ pub fn operations() -> impl Iterator<Item = &'static Operation> {
     services.iter().copied().flatten()
 }
 
-/// Every queue that an operation consumes.
+/// Every queue with a consumer.
 pub fn queues() -> impl Iterator<Item = &'static str> {
     operations().filter_map(|operation| match operation.trigger {
         Trigger::Queue(queue) => Some(queue),
@@ -94,7 +92,7 @@ pub fn queues() -> impl Iterator<Item = &'static str> {
 /// The name of the operation that consumes a queue.
 ///
 /// # Panics
-/// When it does not exist.
+/// If no operation does.
 pub fn consumer_of(queue: &str) -> String {
     let consumes =
         |operation: &&Operation| matches!(operation.trigger, Trigger::Queue(name) if name == queue);
@@ -104,13 +102,13 @@ pub fn consumer_of(queue: &str) -> String {
 /// The name of the operation that publishes the changes of a table.
 ///
 /// # Panics
-/// When it does not exist.
+/// If no operation does.
 pub fn publisher_of(table: &str) -> String {
     let publishes = |operation: &&Operation| matches!(operation.trigger, Trigger::Stream { table: name, .. } if name == table);
     operations().find(publishes).unwrap_or_else(|| panic!("{table} has no publisher")).name()
 }
 
-/// The names of every operation, in alphabetical order.
+/// The names of all operations, in alphabetical order.
 pub fn operation_names() -> Vec<String> {
     let mut names: Vec<String> = operations().map(Operation::name).collect();
     names.sort();
@@ -124,19 +122,18 @@ impl Default for Shop {
 }
 
 impl Shop {
-    /// An empty shop.
     pub fn new() -> Self {
         Self::over(Aws::new(), clock())
     }
 
-    /// Another shop in the same state, with other instances of the services, which have read no
-    /// secret yet. Its clock is its own.
+    /// An independent shop in the same state, with new service instances that have not read any
+    /// secret. It has its own clock.
     #[must_use]
     pub fn copy(&self) -> Self {
         Self::over(self.aws.copy(), Clock::manual(self.clock.now()))
     }
 
-    /// A shop over this world.
+    /// A shop over this AWS.
     pub fn over(aws: Aws, clock: Clock) -> Self {
         #[cfg(feature = "payments")]
         let provider = RemoteProvider::new(&aws, &clock);
@@ -165,7 +162,7 @@ impl Shop {
         }
     }
 
-    /// The same shop with another instance of a service: its functions are rebuilt.
+    /// The same shop with a changed service instance. Its functions are rebuilt.
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
@@ -173,7 +170,7 @@ impl Shop {
         self
     }
 
-    /// The same shop, where payments asks this provider.
+    /// The same shop, where payments calls this provider.
     #[cfg(feature = "payments")]
     #[must_use]
     pub fn with_provider(self, provider: Arc<dyn ::provider::PaymentProvider>) -> Self {
@@ -184,7 +181,7 @@ impl Shop {
         }
     }
 
-    /// The same shop, where the ledger reads this statement of the provider, or none.
+    /// The same shop, where the ledger reads this provider statement, if any.
     #[cfg(feature = "ledger")]
     #[must_use]
     pub fn with_statement(
@@ -198,8 +195,8 @@ impl Shop {
         }
     }
 
-    /// The publisher of stock where an operator is notified of low stock, whose address
-    /// only the environment has otherwise.
+    /// The publisher of stock changes with an operator who is notified of low stock. Deployed, the
+    /// operator's address comes from the environment.
     #[cfg(feature = "inventory")]
     pub fn stock_publisher_with_operator(&self) -> Lambda {
         use ::inventory::{
@@ -220,7 +217,7 @@ impl Shop {
     /// The function of an operation.
     ///
     /// # Panics
-    /// When no operation has this name.
+    /// If no operation has this name.
     pub fn lambda(&self, name: &str) -> Lambda {
         let mut lambdas = self.lambdas.lock().unwrap_or_else(PoisonError::into_inner);
         lambdas.entry(name.to_owned()).or_insert_with(|| self.new_lambda(name)).clone()
@@ -229,7 +226,7 @@ impl Shop {
     fn new_lambda(&self, name: &str) -> Lambda {
         let operation = operations()
             .find(|operation| operation.name() == name)
-            .unwrap_or_else(|| panic!("there is no operation {name}"));
+            .unwrap_or_else(|| panic!("unknown operation {name}"));
         let wiring = Wiring {
             queue: &|queue| self.aws.queue(queue),
             sender: &|queues, dead_letters| self.aws.sender(queues, dead_letters),
@@ -258,20 +255,21 @@ impl Shop {
         lambda.unwrap_or_else(|| panic!("{} does not know its operation {name}", operation.service))
     }
 
-    /// Calls an operation with an event.
+    /// Invokes an operation with an event.
     pub async fn call(&self, operation: &str, event: Value) -> Called {
         self.aws.call(&self.lambda(operation), event).await
     }
 
-    /// Calls two operations at the same time: see [`Aws::call_both`].
+    /// Invokes two operations concurrently; see [`Aws::call_both`].
     pub async fn call_both(&self, one: (&str, Value), other: (&str, Value)) -> Called {
         self.aws.call_both((self.lambda(one.0), one.1), (self.lambda(other.0), other.1)).await
     }
 
-    /// Calls an operation with all these events at the same time, and returns the answers in their
-    /// order.
+    /// Invokes an operation concurrently with all these events, and returns the answers in the
+    /// order of the events.
     ///
     /// # Panics
+    /// If an invocation fails.
     /// When an invocation fails.
     pub async fn call_all(
         &self,
@@ -295,7 +293,7 @@ impl Shop {
         self.harness_of(|operation| self.lambda(operation))
     }
 
-    /// A harness with every publisher and every consumer, each as `lambda` has it.
+    /// A harness with every publisher and every consumer, each built by `lambda`.
     pub fn harness_of(&self, lambda: impl Fn(&str) -> Lambda) -> Harness {
         operations().fold(Harness::new(&self.aws), |harness, operation| match operation.trigger {
             Trigger::Queue(queue) => harness.consumer(queue, lambda(&operation.name())),
@@ -304,10 +302,10 @@ impl Shop {
         })
     }
 
-    /// A harness with nothing but the publisher of this table.
+    /// A harness with only the publisher of this table.
     ///
     /// # Panics
-    /// When it has none.
+    /// If the table has no publisher.
     pub fn publisher(&self, table: &'static str) -> Harness {
         Harness::new(&self.aws).publisher(table, self.lambda(&publisher_of(table)))
     }

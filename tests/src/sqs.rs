@@ -1,4 +1,4 @@
-//! SQS in memory: queues by name, as far as Ferrocart uses them.
+//! SQS in memory: queues by name, with the operations that Ferrocart uses.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use crate::template::ACCOUNT;
 
-/// The queues.
 #[derive(Default)]
 pub struct Sqs {
     state: Mutex<State>,
@@ -26,20 +25,17 @@ impl Clone for Sqs {
         Self { state: Mutex::new(self.lock().clone()) }
     }
 }
-
-/// A message that waits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QueuedMessage {
-    /// Its id, unique among all queues.
+    /// Its id, unique across all queues.
     pub id: String,
-    /// The text that was sent.
     pub body: String,
-    /// How often it was given to a consumer.
+    /// How often a consumer received it.
     pub receives: u32,
-    /// For how long its sender has the queue keep it back. Nothing waits for it here: it only comes
-    /// after all that is not kept back.
+    /// The delay that its sender set. It does not elapse here: delayed messages are delivered after
+    /// all others.
     pub delay_seconds: u64,
-    /// What its sender has said beside the body.
+    /// The message attributes that its sender set.
     pub attributes: BTreeMap<String, String>,
 }
 
@@ -47,18 +43,14 @@ impl QueuedMessage {
     /// The envelope.
     ///
     /// # Panics
-    /// When the body is no JSON.
+    /// If the body is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).expect("a message is JSON")
     }
 }
-
-/// The address of a queue.
 pub fn url(queue: &str) -> String {
     format!("http://aws.test/{ACCOUNT}/{}", full_name(queue))
 }
-
-/// The ARN of a queue.
 pub fn arn(queue: &str) -> String {
     format!("arn:aws:sqs:{}:{ACCOUNT}:{}", crate::template::REGION, full_name(queue))
 }
@@ -68,7 +60,6 @@ fn full_name(queue: &str) -> String {
 }
 
 impl Sqs {
-    /// Answers one request.
     pub(crate) fn call(&self, operation: &str, request: &Value) -> (u16, String) {
         let queue =
             request["QueueUrl"].as_str().and_then(|url| url.rsplit('/').next()).unwrap_or_default();
@@ -91,16 +82,16 @@ impl Sqs {
                 (200, json!({ "MessageId": id, "MD5OfMessageBody": "" }).to_string())
             }
             "ChangeMessageVisibility" => (200, "{}".to_owned()),
-            other => (400, json!({ "__type": "InvalidAction", "message": format!("{other} is not known here") }).to_string()),
+            other => (400, json!({ "__type": "InvalidAction", "message": format!("{other} is not supported") }).to_string()),
         }
     }
 
-    /// Puts a message into a queue (its name without the stack's) and gives its id.
+    /// Sends a message to a queue (named without the stack name) and returns its id.
     pub fn send(&self, queue: &str, body: &str) -> String {
         self.send_later(queue, body, 0)
     }
 
-    /// As [`Sqs::send`], for a message that is to be kept back.
+    /// Like [`Sqs::send`], with a delay.
     pub fn send_later(&self, queue: &str, body: &str, delay_seconds: u64) -> String {
         self.put(queue, body, delay_seconds, BTreeMap::new())
     }
@@ -122,7 +113,7 @@ impl Sqs {
         id
     }
 
-    /// What waits in a queue.
+    /// The messages in a queue.
     pub fn waiting(&self, queue: &str) -> Vec<QueuedMessage> {
         self.lock()
             .queues
@@ -131,12 +122,12 @@ impl Sqs {
             .unwrap_or_default()
     }
 
-    /// Takes up to `most` messages out of a queue; those that are kept back come last.
+    /// Takes up to `most` messages from a queue; delayed ones come last.
     pub fn take(&self, queue: &str, most: usize) -> Vec<QueuedMessage> {
         self.take_within(queue, most, u64::MAX)
     }
 
-    /// As [`Sqs::take`], but those that are kept back for longer than `delay_seconds` stay.
+    /// Like [`Sqs::take`], but messages with a delay above `delay_seconds` stay.
     pub fn take_within(&self, queue: &str, most: usize, delay_seconds: u64) -> Vec<QueuedMessage> {
         let mut state = self.lock();
         let messages = state.queues.entry(queue.to_owned()).or_default();
@@ -149,7 +140,7 @@ impl Sqs {
         messages.drain(..many).collect()
     }
 
-    /// Puts a message back at the end of its queue, counting the reception.
+    /// Returns a message to the end of its queue and counts the receive.
     pub fn give_back(&self, queue: &str, mut message: QueuedMessage) {
         message.receives += 1;
         self.lock().queues.entry(queue.to_owned()).or_default().push_back(message);

@@ -1,30 +1,29 @@
-//! `template.yaml` and those of the services, read as CloudFormation reads them: with short tags
-//! spelled out and references resolved for one shop.
+//! Reads `template.yaml` and those of the services like CloudFormation: short tags in their long
+//! form, and references resolved for one shop.
 //!
-//! [`template`] merges them into one. Templates refer to the resources of other services by name,
-//! and to their own by logical id. Here both resolve to the same text.
+//! [`template`] merges them into one. Templates refer to resources of other services by name, and
+//! to their own by logical id. Here both resolve to the same text.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::OnceLock};
 
 use serde_json::{Map, Value, json};
 use serde_yaml_ng::Value as Yaml;
 
-/// The stack that tests speak of.
+/// The stack name in tests.
 pub const STACK: &str = "ferrocart";
-/// The account, as emulators have it.
+/// The account id, as in emulators.
 pub const ACCOUNT: &str = "000000000000";
-/// The region.
 pub const REGION: &str = "us-east-1";
 
-/// The repository's root.
+/// The root folder of the repository.
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The templates of this repository as one.
+/// The merged templates of this repository.
 ///
 /// # Panics
-/// When one is missing or no YAML.
+/// If one is missing or not YAML.
 pub fn template() -> &'static Template {
     static TEMPLATE: OnceLock<Template> = OnceLock::new();
     TEMPLATE.get_or_init(|| {
@@ -33,13 +32,13 @@ pub fn template() -> &'static Template {
     })
 }
 
-/// The templates of the services, by their path from the root.
+/// The templates of the services, as paths from the root.
 ///
 /// # Panics
-/// When there is no folder of services.
+/// If there is no folder of services.
 pub fn files() -> Vec<String> {
     let services =
-        std::fs::read_dir(root().join("functions")).expect("services stand in functions");
+        std::fs::read_dir(root().join("functions")).expect("functions/ has the services");
     let service = |entry: std::io::Result<std::fs::DirEntry>| {
         entry.expect("a folder").file_name().to_string_lossy().into_owned()
     };
@@ -49,8 +48,6 @@ pub fn files() -> Vec<String> {
     files.sort();
     files
 }
-
-/// A template.
 #[derive(Debug)]
 pub struct Template {
     /// The document, with `!Ref x` as `{"Ref": "x"}` and so on.
@@ -58,10 +55,10 @@ pub struct Template {
 }
 
 impl Template {
-    /// One template, by its path from the root.
+    /// Reads one template, by its path from the root.
     ///
     /// # Panics
-    /// When it is missing or no YAML.
+    /// If it is missing or not YAML.
     #[must_use]
     pub fn read(file: &str) -> Self {
         Self::parse(
@@ -70,12 +67,12 @@ impl Template {
         )
     }
 
-    /// The template of a shop and those of its services as one: every resource except the nested
-    /// stacks. A function has what the globals of its template say, and the policies of its role,
-    /// if the role is a resource of its own.
+    /// Merges the shop's template with those of its services: every resource except the nested
+    /// stacks. A function includes the globals of its template, and the policies of its role if the
+    /// role is a separate resource.
     ///
     /// # Panics
-    /// When two templates have a resource of the same name.
+    /// If two templates have a resource of the same name.
     #[must_use]
     pub fn merged(shop: Value, services: impl IntoIterator<Item = Value>) -> Self {
         let mut document = shop;
@@ -111,19 +108,19 @@ impl Template {
         Self { document }
     }
 
-    /// Reads a template's text.
+    /// Parses the text of a template.
     ///
     /// # Panics
-    /// When it is not YAML.
+    /// If it is not YAML.
     pub fn parse(text: &str) -> Self {
         let yaml: Yaml = serde_yaml_ng::from_str(text).expect("a template is YAML");
         Self { document: spelled_out(yaml) }
     }
 
-    /// The template for a stack that is deployed with these values of parameters.
+    /// The template of a stack that is deployed with these parameter values.
     ///
     /// # Panics
-    /// When the template has no such parameter.
+    /// If the template has no such parameter.
     #[must_use]
     pub fn with(&self, parameters: &[(&str, &str)]) -> Self {
         let mut document = self.document.clone();
@@ -135,17 +132,17 @@ impl Template {
         Self { document }
     }
 
-    /// Whether the condition of this name holds.
+    /// Whether a condition holds.
     ///
     /// # Panics
-    /// When the template has no such condition.
+    /// If the template has no such condition.
     pub fn condition(&self, name: &str) -> bool {
         let condition = &self.document["Conditions"][name];
         assert!(condition.is_object(), "the template has no condition {name}");
         self.holds(condition)
     }
 
-    /// The descriptions of the assertions that reject the values of the parameters.
+    /// The descriptions of the assertions that reject the parameter values.
     pub fn broken_rules(&self) -> Vec<String> {
         let rules = self.document["Rules"].as_object().into_iter().flat_map(Map::values);
         let applied = rules
@@ -158,16 +155,15 @@ impl Template {
             .collect()
     }
 
-    /// The resources of one type, by their logical id: each with its `Properties` and its other
-    /// members.
+    /// The resources of one type, by logical id: each with its `Properties` and its other members.
     pub fn resources<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> {
         self.all_resources().filter(move |(_, resource)| resource["Type"] == kind)
     }
 
-    /// Every resource, by its logical id.
+    /// Every resource, by logical id.
     ///
     /// # Panics
-    /// When the template has none.
+    /// If the template has no resources.
     pub fn all_resources(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.document["Resources"]
             .as_object()
@@ -181,10 +177,10 @@ impl Template {
         &self.document["Resources"][id]
     }
 
-    /// A value with its references resolved as far as they can be without a deployment: parameters
-    /// (their defaults, else the first value that they may have), pseudo parameters, conditions,
-    /// `Fn::Sub`. A reference to a resource gives its name where the template names it, else its
-    /// logical id; an ARN is `arn:<logical id>`.
+    /// Resolves the references in a value as far as possible without a deployment: parameters
+    /// (their default, else their first allowed value), pseudo parameters, conditions and
+    /// `Fn::Sub`. A reference to a resource becomes its name if the template sets one, else its
+    /// logical id. An ARN becomes `arn:<logical id>`.
     pub fn resolve(&self, value: &Value) -> Value {
         match value {
             Value::Object(members) => self.resolve_object(members),
@@ -241,8 +237,7 @@ impl Template {
         }
     }
 
-    /// Whether a condition holds in the stack that tests speak of. One that is not written down
-    /// here does.
+    /// Whether a condition holds in the test stack. Unsupported conditions hold.
     fn holds(&self, condition: &Value) -> bool {
         match condition
             .as_object()
@@ -287,8 +282,7 @@ impl Template {
         self.by_logical_id(&result).unwrap_or(result)
     }
 
-    /// What a reference by logical id would resolve to, for the ARN or the address of a resource of
-    /// these templates.
+    /// Resolves a reference by logical id in an ARN or URL of a resource of these templates.
     fn by_logical_id(&self, text: &str) -> Option<String> {
         if let Some(url) = text.strip_prefix("https://sqs.") {
             return url.rsplit('/').next().map(str::to_owned);
@@ -318,7 +312,7 @@ impl Template {
     }
 
     fn reference(&self, name: &str) -> String {
-        // The alias of a function is one of its names.
+        // A function's alias resolves to the function.
         let name = name.strip_suffix(".Alias").unwrap_or(name);
         let pseudo = match name {
             "AWS::StackName" => STACK,
@@ -347,8 +341,8 @@ impl Template {
             .unwrap_or_else(|| name.to_owned())
     }
 
-    /// `CreateTable` requests for the tables of the template, by table name: what CloudFormation
-    /// would send.
+    /// `CreateTable` requests for the tables of the template, by table name, as CloudFormation
+    /// would send them.
     pub fn tables(&self) -> BTreeMap<String, Value> {
         const KNOWN_TO_CREATE_TABLE: [&str; 6] = [
             "TableName",
@@ -374,7 +368,7 @@ impl Template {
     }
 }
 
-/// Gives each function what the globals say, and the policies of a role of its own.
+/// Adds to each function the globals, and the policies of its separate role.
 fn complete_functions(template: &mut Value) {
     let globals = template["Globals"]["Function"].clone();
     let roles = template["Resources"].clone();
@@ -409,7 +403,7 @@ fn add_missing(there: &mut Value, more: Value) {
     }
 }
 
-/// YAML with CloudFormation's tags as JSON without them.
+/// YAML with CloudFormation's tags as JSON in the long form.
 fn spelled_out(yaml: Yaml) -> Value {
     match yaml {
         Yaml::Tagged(tagged) => {

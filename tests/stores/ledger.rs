@@ -1,5 +1,5 @@
-//! Ledger: an entry is written once, under all its keys or under none; and the audit names whatever
-//! does not fit.
+//! Ledger: an entry is written under all its keys or not at all, exactly once, and the audit
+//! reports every mismatch.
 
 mod audit_runs;
 mod corruptions;
@@ -38,10 +38,10 @@ const SPOON: &str = "prd_0199c2a8-0000-7000-8000-00000000000a";
 const BOWL: &str = "prd_0199c2a8-0000-7000-8000-00000000000b";
 const ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
 
-/// A shop, and what its ledger records.
-struct Desk(Shop);
+/// A shop whose ledger entries are tested.
+struct EntryFixture(Shop);
 
-impl Deref for Desk {
+impl Deref for EntryFixture {
     type Target = Shop;
 
     fn deref(&self) -> &Shop {
@@ -49,7 +49,7 @@ impl Deref for Desk {
     }
 }
 
-impl Desk {
+impl EntryFixture {
     fn new() -> Self {
         Self(Shop::new())
     }
@@ -58,7 +58,7 @@ impl Desk {
         self.call("record-entry", message(data)).await
     }
 
-    /// The table's content: each item's keys, and its lines.
+    /// The items of the table: the keys of each, and its lines.
     fn items(&self) -> BTreeMap<(String, String), Value> {
         let key = |item: &Value, name: &str| item[name]["S"].as_str().unwrap().to_owned();
         self.aws
@@ -77,7 +77,7 @@ fn message(data: &Value) -> Value {
     events::command("record-entry", data)
 }
 
-/// What the schedule sends.
+/// The event of the schedule.
 fn tick() -> Value {
     json!({ "source": "aws.events", "detail-type": "Scheduled Event", "time": "2026-11-21T03:00:00Z", "detail": {} })
 }
@@ -102,7 +102,7 @@ fn capture(id: u8, amount: i64) -> Value {
     )
 }
 
-/// Two spoons and a bowl.
+/// A `hold` entry for two spoons and a bowl.
 fn hold(id: u8) -> Value {
     let moved = |product: &str, quantity: i64| {
         let unit = format!("pcs:{product}");
@@ -116,15 +116,15 @@ fn hold(id: u8) -> Value {
 
 #[tokio::test]
 async fn entry_is_stored_by_id_order_day_and_product() {
-    let desk = Desk::new();
-    let recorded = desk.record(&hold(0xb1)).await;
+    let fixture = EntryFixture::new();
+    let recorded = fixture.record(&hold(0xb1)).await;
     assert!(recorded.is_done());
     assert_eq!(
         recorded.operations(),
         ["PutItem", "PutItem", "TransactWriteItems"],
         "two products are listed, once"
     );
-    let partitions = desk.partitions();
+    let partitions = fixture.partitions();
     for expected in [
         "DAY#2026-11-21#",
         "ENTRY#ent_",
@@ -140,37 +140,42 @@ async fn entry_is_stored_by_id_order_day_and_product() {
     }
     assert_eq!(partitions.iter().filter(|pk| pk.starts_with("PRODUCTS#")).count(), 2);
     assert_eq!(partitions.len(), 7);
-    let of_spoons = desk
+    let of_spoons = fixture
         .items()
         .into_iter()
         .find(|((pk, _), _)| pk.starts_with(&format!("PRODUCT#{SPOON}#")))
         .unwrap();
     assert_eq!(of_spoons.0.1, "2026-11-21T09:48:49.123Z#ent_0199c2a8-0000-8000-8000-0000000000b1");
-    assert_eq!(of_spoons.1["L"].as_array().unwrap().len(), 2, "a product has its own lines only");
+    assert_eq!(
+        of_spoons.1["L"].as_array().unwrap().len(),
+        2,
+        "a product's item has only its own lines"
+    );
 
-    // A warm function knows its products: one call.
-    assert_eq!(desk.record(&hold(0xb2)).await.operations(), ["TransactWriteItems"]);
-    // Money belongs to no product.
-    assert_eq!(desk.record(&capture(0xb3, 500)).await.operations(), ["TransactWriteItems"]);
-    assert_eq!(desk.partitions().iter().filter(|pk| pk.starts_with("ORDER#")).count(), 3);
-    // A cold one asks, and finds them listed.
+    // A warm instance knows its products and needs one call.
+    assert_eq!(fixture.record(&hold(0xb2)).await.operations(), ["TransactWriteItems"]);
+    // Entries of money concern no product.
+    assert_eq!(fixture.record(&capture(0xb3, 500)).await.operations(), ["TransactWriteItems"]);
+    assert_eq!(fixture.partitions().iter().filter(|pk| pk.starts_with("ORDER#")).count(), 3);
+    // A cold instance lists its products again: both are already listed.
     let cold =
-        Shop::over(desk.aws.clone(), clock()).call("record-entry", message(&hold(0xb4))).await;
+        Shop::over(fixture.aws.clone(), clock()).call("record-entry", message(&hold(0xb4))).await;
     assert_eq!(
         (cold.is_done(), cold.operations()),
         (true, vec!["PutItem", "PutItem", "TransactWriteItems"])
     );
-    assert_eq!(desk.partitions().iter().filter(|pk| pk.starts_with("PRODUCTS#")).count(), 2);
+    assert_eq!(fixture.partitions().iter().filter(|pk| pk.starts_with("PRODUCTS#")).count(), 2);
 }
 
 #[tokio::test]
-async fn entries_of_one_product_and_day_are_spread_over_all_their_keys() {
-    let desk = Desk::new();
+async fn entries_of_one_product_and_day_are_spread_over_all_shards() {
+    let fixture = EntryFixture::new();
     for id in 0..=255 {
-        assert!(desk.record(&hold(id)).await.is_done());
+        assert!(fixture.record(&hold(id)).await.is_done());
     }
     let keys = |prefix: &str| {
-        desk.partitions()
+        fixture
+            .partitions()
             .into_iter()
             .filter(|pk| pk.starts_with(prefix))
             .collect::<BTreeSet<_>>()
@@ -181,32 +186,32 @@ async fn entries_of_one_product_and_day_are_spread_over_all_their_keys() {
 }
 
 #[tokio::test]
-async fn the_same_entry_again_is_done_and_changes_nothing() {
-    let desk = Desk::new();
-    assert!(desk.record(&hold(0xb1)).await.is_done());
-    let before = desk.aws.items("ledger");
+async fn repeated_entry_is_acknowledged_and_changes_nothing() {
+    let fixture = EntryFixture::new();
+    assert!(fixture.record(&hold(0xb1)).await.is_done());
+    let before = fixture.aws.items("ledger");
     let mut turned = hold(0xb1);
     turned["lines"].as_array_mut().unwrap().reverse();
     turned["a_field_of_a_later_release"] = json!(true);
     for again in [hold(0xb1), turned] {
-        let called = desk.record(&again).await;
+        let called = fixture.record(&again).await;
         assert_eq!((called.is_done(), called.operations()), (true, vec!["TransactWriteItems"]));
     }
-    assert_eq!(desk.aws.items("ledger"), before);
+    assert_eq!(fixture.aws.items("ledger"), before);
 }
 
 #[tokio::test]
-async fn another_content_under_the_same_id_is_refused_and_changes_nothing() {
-    let desk = Desk::new();
-    assert!(desk.record(&capture(0xb1, 500)).await.is_done());
-    let before = desk.aws.items("ledger");
+async fn different_content_under_the_same_id_is_rejected() {
+    let fixture = EntryFixture::new();
+    assert!(fixture.record(&capture(0xb1, 500)).await.is_done());
+    let before = fixture.aws.items("ledger");
     let mut later = capture(0xb1, 500);
     later["occurred_at"] = json!("2026-11-21T09:48:49.124Z");
     let mut renamed = capture(0xb1, 500);
     renamed["kind"] = json!("refund");
     for other in [capture(0xb1, 501), later, renamed, hold(0xb1)] {
-        assert!(!desk.record(&other).await.is_done(), "{other}");
-        let known: Vec<Value> = desk
+        assert!(!fixture.record(&other).await.is_done(), "{other}");
+        let known: Vec<Value> = fixture
             .aws
             .items("ledger")
             .into_iter()
@@ -218,7 +223,7 @@ async fn another_content_under_the_same_id_is_refused_and_changes_nothing() {
 
 #[tokio::test]
 async fn unbalanced_entry_is_rejected_and_writes_nothing() {
-    let desk = Desk::new();
+    let fixture = EntryFixture::new();
     let clearing = line("provider_clearing", "USD", 500);
     let funds = |amount| line(&format!("customer_funds:{ORDER}"), "USD", amount);
     let mut foreign = capture(0xb1, 500);
@@ -242,12 +247,13 @@ async fn unbalanced_entry_is_rejected_and_writes_nothing() {
         json!({}),
     ];
     for data in poison {
-        let called = desk.record(&data).await;
+        let called = fixture.record(&data).await;
         assert!(!called.is_done(), "{data}");
         assert!(called.operations().is_empty());
     }
-    assert!(desk.aws.items("ledger").is_empty());
-    // As many lines as there may be, of as many products as an order has, are one transaction.
+    assert!(fixture.aws.items("ledger").is_empty());
+    // The maximum number of lines, of the maximum number of products in an order, fits in one
+    // transaction.
     let lines: Vec<Value> = (0..50)
         .flat_map(|number| {
             let product = format!("prd_0199c2a8-0000-7000-8000-0000000001{number:02}");
@@ -258,41 +264,41 @@ async fn unbalanced_entry_is_rejected_and_writes_nothing() {
             ]
         })
         .collect();
-    assert!(desk.record(&entry(0xb1, "hold", &lines)).await.is_done());
-    assert_eq!(desk.aws.items("ledger").len(), 53 + 50);
+    assert!(fixture.record(&entry(0xb1, "hold", &lines)).await.is_done());
+    assert_eq!(fixture.aws.items("ledger").len(), 53 + 50);
 }
 
 #[tokio::test]
 async fn entry_is_recorded_once_under_any_fault() {
-    let clean = Desk::new();
+    let clean = EntryFixture::new();
     assert!(clean.record(&hold(0xb1)).await.is_done());
     let clean = clean.aws.items("ledger");
     for_each_fault(0..3, async |InjectedFault { call, fault }| {
-        let desk = Desk::new();
-        desk.aws.fail(call, fault);
-        let first = desk.record(&hold(0xb1)).await.is_done();
-        // Nothing, or all of it: the header never exists without the rest.
-        let entries = desk.partitions().iter().filter(|pk| !pk.starts_with("PRODUCTS#")).count();
+        let fixture = EntryFixture::new();
+        fixture.aws.fail(call, fault);
+        let first = fixture.record(&hold(0xb1)).await.is_done();
+        // The transaction is all or nothing: the header never exists without the other items.
+        let entries = fixture.partitions().iter().filter(|pk| !pk.starts_with("PRODUCTS#")).count();
         assert!(entries == 0 || entries == 5, "call {call} {fault:?}: {entries}");
         assert!(!first || entries == 5);
-        // The function may have died: the next one starts from the beginning.
-        let next = Shop::over(desk.aws.clone(), clock());
+        // A new instance starts from the beginning, as after a crash.
+        let next = Shop::over(fixture.aws.clone(), clock());
         for _ in 0..2 {
             assert!(
                 next.call("record-entry", message(&hold(0xb1))).await.is_done(),
                 "call {call} {fault:?}"
             );
         }
-        assert_eq!(desk.aws.items("ledger"), clean, "call {call} {fault:?}");
+        assert_eq!(fixture.aws.items("ledger"), clean, "call {call} {fault:?}");
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_function_that_dies_between_any_two_calls_leaves_nothing_half_done() {
+async fn function_killed_between_any_two_calls_leaves_no_partial_entry() {
     for calls in 0..4 {
-        let desk = Desk::new();
-        let service = Shop::over(desk.aws.crowded(0), clock()).ledger;
+        let fixture = EntryFixture::new();
+        let service = Shop::over(fixture.aws.crowded(0), clock()).ledger;
         let message = RecordEntry::from_message("record_entry.v1", hold(0xb1)).unwrap();
         let dying = record_entry(
             service,
@@ -302,9 +308,10 @@ async fn a_function_that_dies_between_any_two_calls_leaves_nothing_half_done() {
                 deadline: Clock::System.now(),
             },
         );
-        // Before each call other operations run: here the function ends after this number of calls.
+        // The task yields before each call, so the function can be stopped after this number of
+        // calls.
         let enough = async {
-            while desk.aws.calls().len() < calls {
+            while fixture.aws.calls().len() < calls {
                 tokio::task::yield_now().await;
             }
         };
@@ -313,18 +320,18 @@ async fn a_function_that_dies_between_any_two_calls_leaves_nothing_half_done() {
             () = enough => true,
             _ = dying => false,
         };
-        // What makes the last call may be done before the others get their turn again.
+        // The last call may complete before the select sees the count.
         assert!(died == (calls < 3) || calls == 3, "{calls} calls");
-        assert_eq!(desk.aws.calls().len(), calls.min(3), "three calls make an entry");
-        let entries = desk.partitions().iter().filter(|pk| !pk.starts_with("PRODUCTS#")).count();
+        assert_eq!(fixture.aws.calls().len(), calls.min(3), "three calls make an entry");
+        let entries = fixture.partitions().iter().filter(|pk| !pk.starts_with("PRODUCTS#")).count();
         assert_eq!(entries, if calls < 3 { 0 } else { 5 }, "{calls} calls");
-        assert!(desk.record(&hold(0xb1)).await.is_done());
-        assert_eq!(desk.items().len(), 7);
+        assert!(fixture.record(&hold(0xb1)).await.is_done());
+        assert_eq!(fixture.items().len(), 7);
     }
 }
 
 #[tokio::test]
-async fn copies_that_come_at_once_are_one_entry() {
+async fn concurrent_copies_write_one_entry() {
     for seed in 0..20 {
         let aws = Aws::new();
         let record = Shop::over(aws.crowded(seed), clock()).lambda("record-entry");
@@ -339,11 +346,11 @@ async fn copies_that_come_at_once_are_one_entry() {
         }
         let rejected = aws.queues().waiting("record-entry-dead-letter");
         let captures =
-            rejected.iter().filter(|letter| letter.json()["data"]["kind"] == "capture").count();
+            rejected.iter().filter(|message| message.json()["data"]["kind"] == "capture").count();
         let rejected = (rejected.len() - captures, captures);
         assert!(
             rejected == (0, 4) || rejected == (8, 0),
-            "seed {seed}: two contents under one id were both believed: {rejected:?}"
+            "seed {seed}: two contents under one id were both accepted: {rejected:?}"
         );
         let headers =
             aws.items("ledger").into_iter().filter(|item| item["sk"]["S"] == "ENTRY").count();

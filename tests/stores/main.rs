@@ -1,8 +1,8 @@
-//! What each service writes, on the embedded DynamoDB: conditions, races and lost answers, one file
-//! per service.
+//! What each service writes to the embedded DynamoDB: conditions, races and lost responses, one
+//! module per service.
 #![allow(clippy::unwrap_used)]
 
-mod stage;
+mod test_library;
 
 #[cfg(feature = "catalog")]
 mod catalog;

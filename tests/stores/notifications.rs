@@ -1,5 +1,5 @@
-//! Mails are sent once under any fault, never to suppressed addresses, and their user can mark them
-//! as read.
+//! Mails are sent once under any fault and never to suppressed addresses. Users can mark their
+//! notifications as read.
 
 mod forget_recipient;
 mod read_notification;
@@ -16,7 +16,7 @@ use tests::{
     shop::Shop,
 };
 
-/// A shop, and the mails that it sends.
+/// A shop whose mails and notifications are tested.
 struct NotificationsFixture(Shop);
 
 impl Deref for NotificationsFixture {
@@ -27,12 +27,12 @@ impl Deref for NotificationsFixture {
     }
 }
 
-/// What a one-time token looks like.
+/// A one-time token in its documented format.
 const TOKEN: &str = "usr_0199c2a8-0000-7000-8000-000000000001.c2VjcmV0";
-/// The text of the secret under which links travel.
+/// The value of the secret that seals links in messages.
 const MAIL_TOKEN_KEY: &str = "a text of the test";
 
-fn stage() -> NotificationsFixture {
+fn fixture() -> NotificationsFixture {
     let shop = Shop::new();
     shop.aws
         .secrets_manager()
@@ -41,12 +41,12 @@ fn stage() -> NotificationsFixture {
 }
 
 impl NotificationsFixture {
-    /// Delivers the message; whether it was acknowledged.
+    /// Delivers a message. Returns whether it was acknowledged.
     async fn deliver(&self, event: &Value) -> bool {
         self.call("send-notification", event.clone()).await.is_done()
     }
 
-    /// What the caller sees of their notifications.
+    /// The caller's notifications, as the API lists them.
     async fn listed(&self, caller: &str) -> Value {
         self.call("list-notifications", events::get("/notifications").caller(caller).event())
             .await
@@ -54,7 +54,7 @@ impl NotificationsFixture {
             .clone()
     }
 
-    /// The notification in the table, where there is one alone.
+    /// The only notification in the table.
     fn record(&self) -> Value {
         let mut records = self.aws.items("notifications");
         records.retain(|item| item["pk"]["S"].as_str().unwrap().starts_with("USER#"));
@@ -93,7 +93,7 @@ fn message_with(number: u32, template: &str, data: &Value) -> Value {
     )
 }
 
-/// The data of a mail with a link, sealed as users does. Its link works for half an hour.
+/// The data of a mail with a link, sealed as by users. The link is valid for half an hour.
 fn link(secret: &str, user: &str) -> Value {
     let key = SealingKey::new(derive_key(secret.as_bytes(), "one-time-token"));
     json!({ "sealed_token": key.seal(TOKEN, &["one-time-token", user], &Ids::seeded(1)), "expires_at": "2026-11-21T10:30:00.000Z" })
@@ -105,11 +105,11 @@ fn good_link() -> Value {
 
 #[tokio::test]
 async fn repeated_message_sends_one_mail() {
-    let stage = stage();
+    let fixture = fixture();
     for _ in 0..3 {
-        assert!(stage.deliver(&message(1)).await);
+        assert!(fixture.deliver(&message(1)).await);
     }
-    let mails = stage.aws.mails().mails();
+    let mails = fixture.aws.mails().mails();
     assert_eq!(mails.len(), 1);
     assert_eq!(
         mails[0].configuration_set, "ferrocart-mail",
@@ -120,60 +120,61 @@ async fn repeated_message_sends_one_mail() {
         ("\"Ferrocart\" <shop@example.com>", &["ada@example.com".to_owned()][..])
     );
     assert!(mails[0].text.contains("59.98 USD") && mails[0].html.contains("59.98 USD"));
-    let items = stage.aws.items("notifications");
+    let items = fixture.aws.items("notifications");
     assert_eq!(items.len(), 1);
     assert_eq!(items[0]["state"]["S"], "SENT");
     assert!(!items[0].to_string().contains("ada@example.com"), "the address stays in the message");
 }
 
 #[tokio::test]
-async fn every_single_fault_is_survived_with_at_most_one_mail_too_many() {
+async fn notification_survives_any_fault_with_at_most_one_extra_mail() {
     for_each_fault(0..6, async |InjectedFault { call, fault }| {
-        let stage = stage();
-        stage.aws.fail(call, fault);
+        let fixture = fixture();
+        fixture.aws.fail(call, fault);
         let mut deliveries = 0;
-        while !stage.deliver(&message(1)).await {
-            stage.clock.advance(Duration::from_secs(90));
+        while !fixture.deliver(&message(1)).await {
+            fixture.clock.advance(Duration::from_secs(90));
             deliveries += 1;
-            assert!(deliveries < 3, "{fault:?} at call {call} keeps the mail from going out");
+            assert!(deliveries < 3, "{fault:?} at call {call} blocks the mail");
         }
-        // Only a lost answer of SES itself can make two of one.
+        // Only a lost SES response can cause a second mail.
         let most = if fault == Fault::LoseResponse && call == 3 { 2 } else { 1 };
         assert!(
-            (1..=most).contains(&stage.mails()),
+            (1..=most).contains(&fixture.mails()),
             "{fault:?} at call {call}: {} mails",
-            stage.mails()
+            fixture.mails()
         );
     })
     .await;
 }
 
 #[tokio::test]
-async fn while_one_try_is_at_it_another_waits_and_takes_over_when_the_lock_is_over() {
-    let stage = stage();
-    // The first try breaks off after its record is written: as a crash would leave it.
-    stage.aws.fail(3, Fault::LoseRequest);
-    stage.aws.fail(4, Fault::LoseRequest);
-    assert!(!stage.deliver(&message(1)).await);
-    assert_eq!(stage.mails(), 0);
-    assert!(!stage.deliver(&message(1)).await, "the lock holds");
-    stage.clock.advance(Duration::from_secs(20));
-    assert!(stage.deliver(&message(1)).await);
-    assert_eq!(stage.mails(), 1);
-    assert_eq!(stage.aws.items("notifications")[0]["state"]["S"], "SENT");
+async fn concurrent_attempt_waits_for_the_lock_and_takes_over_when_it_expires() {
+    let fixture = fixture();
+    // The first attempt stops after writing its record, as in a crash.
+    fixture.aws.fail(3, Fault::LoseRequest);
+    fixture.aws.fail(4, Fault::LoseRequest);
+    assert!(!fixture.deliver(&message(1)).await);
+    assert_eq!(fixture.mails(), 0);
+    assert!(!fixture.deliver(&message(1)).await, "the lock holds");
+    fixture.clock.advance(Duration::from_secs(20));
+    assert!(fixture.deliver(&message(1)).await);
+    assert_eq!(fixture.mails(), 1);
+    assert_eq!(fixture.aws.items("notifications")[0]["state"]["S"], "SENT");
 }
 
 #[tokio::test]
-async fn users_see_their_own_notifications_page_by_page_and_the_newest_first() {
-    let stage = stage();
+async fn users_list_their_own_notifications_by_page_newest_first() {
+    let fixture = fixture();
     for number in 1..=5 {
-        assert!(stage.deliver(&message(number)).await);
+        assert!(fixture.deliver(&message(number)).await);
     }
     let mut seen = Vec::new();
     let mut path = "/notifications?limit=2".to_owned();
     loop {
-        let called =
-            stage.call("list-notifications", events::get(&path).caller(events::USER).event()).await;
+        let called = fixture
+            .call("list-notifications", events::get(&path).caller(events::USER).event())
+            .await;
         assert_eq!(called.status(), 200, "{:?}", called.answer);
         assert_eq!(called.operations(), ["Query"]);
         let page = called.json();
@@ -198,22 +199,22 @@ async fn users_see_their_own_notifications_page_by_page_and_the_newest_first() {
     let stranger =
         events::get("/notifications").caller("usr_0199c2a8-0000-7000-8000-000000000009").event();
     assert_eq!(
-        stage.call("list-notifications", stranger).await.json(),
+        fixture.call("list-notifications", stranger).await.json(),
         json!({ "items": [], "next_cursor": null })
     );
     let borrowed = events::get(&path).caller("usr_0199c2a8-0000-7000-8000-000000000009").event();
-    assert_eq!(stage.call("list-notifications", borrowed).await.json()["code"], "invalid_cursor");
+    assert_eq!(fixture.call("list-notifications", borrowed).await.json()["code"], "invalid_cursor");
     assert_eq!(
-        stage.call("list-notifications", events::get("/notifications").event()).await.status(),
+        fixture.call("list-notifications", events::get("/notifications").event()).await.status(),
         401
     );
 }
 
 #[tokio::test]
 async fn notification_matches_the_snapshot() {
-    let stage = stage();
-    assert!(stage.deliver(&message(1)).await);
-    let called = stage
+    let fixture = fixture();
+    assert!(fixture.deliver(&message(1)).await);
+    let called = fixture
         .call("list-notifications", events::get("/notifications").caller(events::USER).event())
         .await;
     insta::assert_json_snapshot!(called.json());
@@ -228,8 +229,9 @@ async fn link_is_only_in_its_mail() {
         ("email_change_requested", "withdraw-email-change"),
         ("email_moved", "withdraw-email-change"),
     ] {
-        let stage = stage();
-        let called = stage.call("send-notification", message_with(1, template, &good_link())).await;
+        let fixture = fixture();
+        let called =
+            fixture.call("send-notification", message_with(1, template, &good_link())).await;
         assert_eq!(called.ok()["batchItemFailures"], json!([]));
         let calls: Vec<&str> = called.calls.iter().map(|call| call.operation.as_str()).collect();
         assert_eq!(
@@ -237,7 +239,7 @@ async fn link_is_only_in_its_mail() {
             ["GetSecretValue", "GetSecretValue", "GetItem", "PutItem", "SendEmail", "UpdateItem"]
         );
 
-        let mails = stage.aws.mails().mails();
+        let mails = fixture.aws.mails().mails();
         let expected = format!("http://localhost:3000/{page}#token={TOKEN}");
         assert_eq!(mails.len(), 1);
         assert!(
@@ -246,7 +248,7 @@ async fn link_is_only_in_its_mail() {
             mails[0].text
         );
 
-        let item = stage.aws.items("notifications")[0].to_string();
+        let item = fixture.aws.items("notifications")[0].to_string();
         let sealed = good_link()["sealed_token"].as_str().unwrap().to_owned();
         for secret in [
             TOKEN,
@@ -260,20 +262,20 @@ async fn link_is_only_in_its_mail() {
         ] {
             assert!(!item.contains(secret), "{secret} stands in {item}");
         }
-        let listed = stage
+        let listed = fixture
             .call("list-notifications", events::get("/notifications").caller(events::USER).event())
             .await
             .json();
         assert_eq!(listed["items"][0]["template"], template);
         assert!(listed["items"][0].get("order_id").is_none());
 
-        assert!(stage.deliver(&message_with(1, template, &good_link())).await);
-        assert_eq!(stage.mails(), 1, "a second copy sends nothing");
+        assert!(fixture.deliver(&message_with(1, template, &good_link())).await);
+        assert_eq!(fixture.mails(), 1, "a second copy sends nothing");
     }
 }
 
 #[tokio::test]
-async fn a_link_that_does_not_open_is_never_mailed() {
+async fn unopenable_link_is_never_mailed() {
     let whole = good_link()["sealed_token"].as_str().unwrap().to_owned();
     let mut links = vec![link("another secret", events::USER), link(MAIL_TOKEN_KEY, events::ADMIN)];
     for sealed in ["", "x", TOKEN, &whole[1..], &whole[..whole.len() - 1]] {
@@ -282,44 +284,44 @@ async fn a_link_that_does_not_open_is_never_mailed() {
         links.push(link);
     }
     for link in links {
-        let stage = stage();
-        assert!(!stage.deliver(&message_with(1, "password_reset", &link)).await, "{link}");
-        assert_eq!((stage.mails(), stage.aws.items("notifications").len()), (0, 0), "{link}");
+        let fixture = fixture();
+        assert!(!fixture.deliver(&message_with(1, "password_reset", &link)).await, "{link}");
+        assert_eq!((fixture.mails(), fixture.aws.items("notifications").len()), (0, 0), "{link}");
     }
 }
 
 #[tokio::test]
-async fn a_link_that_works_no_longer_is_not_mailed_and_its_message_is_done() {
-    let stage = stage();
+async fn expired_link_is_not_mailed_and_its_message_is_acknowledged() {
+    let fixture = fixture();
     let message = message_with(1, "password_reset", &good_link());
-    stage.clock.advance(Duration::from_secs(30 * 60));
-    let called = stage.call("send-notification", message.clone()).await;
+    fixture.clock.advance(Duration::from_secs(30 * 60));
+    let called = fixture.call("send-notification", message.clone()).await;
     assert_eq!(called.ok()["batchItemFailures"], json!([]));
-    assert_eq!((called.calls.len(), stage.mails()), (0, 0));
+    assert_eq!((called.calls.len(), fixture.mails()), (0, 0));
 
-    // A moment earlier it does work.
-    let stage = self::stage();
-    stage.clock.advance(Duration::from_millis(30 * 60 * 1000 - 1));
-    assert!(stage.deliver(&message).await);
-    assert_eq!(stage.mails(), 1);
+    // The link still works just before it expires.
+    let fixture = self::fixture();
+    fixture.clock.advance(Duration::from_millis(30 * 60 * 1000 - 1));
+    assert!(fixture.deliver(&message).await);
+    assert_eq!(fixture.mails(), 1);
 }
 
 #[tokio::test]
-async fn a_mail_with_a_link_survives_every_single_fault() {
+async fn mail_with_a_link_survives_any_fault() {
     for_each_fault(0..7, async |InjectedFault { call, fault }| {
-        let stage = stage();
-        stage.aws.fail(call, fault);
+        let fixture = fixture();
+        fixture.aws.fail(call, fault);
         let mut deliveries = 0;
-        while !stage.deliver(&message_with(1, "welcome", &good_link())).await {
-            stage.clock.advance(Duration::from_secs(90));
+        while !fixture.deliver(&message_with(1, "welcome", &good_link())).await {
+            fixture.clock.advance(Duration::from_secs(90));
             deliveries += 1;
-            assert!(deliveries < 3, "{fault:?} at call {call} keeps the mail from going out");
+            assert!(deliveries < 3, "{fault:?} at call {call} blocks the mail");
         }
         let most = if fault == Fault::LoseResponse && call == 4 { 2 } else { 1 };
         assert!(
-            (1..=most).contains(&stage.mails()),
+            (1..=most).contains(&fixture.mails()),
             "{fault:?} at call {call}: {} mails",
-            stage.mails()
+            fixture.mails()
         );
     })
     .await;
@@ -328,12 +330,12 @@ async fn a_mail_with_a_link_survives_every_single_fault() {
 #[tokio::test]
 async fn account_change_notice_has_no_one_time_link() {
     for template in ["password_changed", "email_changed", "email_change_withdrawn"] {
-        let stage = stage();
-        assert!(stage.deliver(&message_with(1, template, &json!({}))).await);
-        let mails = stage.aws.mails().mails();
+        let fixture = fixture();
+        assert!(fixture.deliver(&message_with(1, template, &json!({}))).await);
+        let mails = fixture.aws.mails().mails();
         assert_eq!(mails.len(), 1);
         assert!(!mails[0].text.contains("token") && !mails[0].html.contains("token"));
-        let item = &stage.aws.items("notifications")[0];
+        let item = &fixture.aws.items("notifications")[0];
         assert_eq!(
             (&item["state"]["S"], &item["template"]["S"]),
             (&json!("SENT"), &json!(template))
@@ -344,15 +346,15 @@ async fn account_change_notice_has_no_one_time_link() {
 
 #[tokio::test]
 async fn operator_gets_one_low_stock_mail() {
-    let stage = stage();
+    let fixture = fixture();
     let data = json!({ "product_id": "prd_0199c2a8-0000-7000-8000-00000000000a", "sku": "SPOON-OAK", "available": 3, "threshold": 5 });
     for _ in 0..2 {
-        assert!(stage.deliver(&message_with(1, "low_stock", &data)).await);
+        assert!(fixture.deliver(&message_with(1, "low_stock", &data)).await);
     }
-    let mails = stage.aws.mails().mails();
+    let mails = fixture.aws.mails().mails();
     assert_eq!((mails.len(), mails[0].subject.as_str()), (1, "A product is running out"));
     assert!(mails[0].text.contains("SPOON-OAK: 3 available"), "{}", mails[0].text);
-    let record = stage.record();
+    let record = fixture.record();
     assert_eq!(
         (&record["state"]["S"], &record["template"]["S"]),
         (&json!("SENT"), &json!("low_stock"))
@@ -361,8 +363,8 @@ async fn operator_gets_one_low_stock_mail() {
 }
 
 #[tokio::test]
-async fn a_message_without_the_data_of_its_template_is_rejected() {
-    let stage = stage();
+async fn message_without_its_template_data_is_rejected() {
+    let fixture = fixture();
     for (template, data) in [
         ("order_confirmed", json!({})),
         ("order_shipped", good_link()),
@@ -370,19 +372,19 @@ async fn a_message_without_the_data_of_its_template_is_rejected() {
         ("low_stock", json!({})),
         ("birthday", json!({})),
     ] {
-        let called = stage.call("send-notification", message_with(1, template, &data)).await;
+        let called = fixture.call("send-notification", message_with(1, template, &data)).await;
         assert_eq!(called.ok()["batchItemFailures"], json!([]), "{template}");
         assert_eq!((called.rejected(), called.calls.len()), (1, 1), "{template}");
     }
 }
 
 #[tokio::test]
-async fn a_mail_that_ses_refuses_for_good_is_tried_once_and_shown_in_the_shop() {
+async fn permanently_rejected_mail_is_tried_once_and_still_listed() {
     for refusal in ["MessageRejected", "BadRequestException"] {
-        let stage = stage();
-        stage.aws.mails().refuse(refusal);
-        assert!(stage.deliver(&message(1)).await, "{refusal}");
-        let item = &stage.aws.items("notifications")[0];
+        let fixture = fixture();
+        fixture.aws.mails().refuse(refusal);
+        assert!(fixture.deliver(&message(1)).await, "{refusal}");
+        let item = &fixture.aws.items("notifications")[0];
         assert_eq!(
             (&item["state"]["S"], &item["rejection_code"]["S"]),
             (&json!("FAILED"), &json!(refusal))
@@ -390,16 +392,16 @@ async fn a_mail_that_ses_refuses_for_good_is_tried_once_and_shown_in_the_shop() 
         assert!(item.get("locked_by").is_none() && item.get("locked_until").is_none());
         assert!(!item.to_string().contains("ada@example.com"));
 
-        stage.aws.mails().heal();
-        stage.clock.advance(Duration::from_secs(90));
-        let again = stage.call("send-notification", message(1)).await;
+        fixture.aws.mails().heal();
+        fixture.clock.advance(Duration::from_secs(90));
+        let again = fixture.call("send-notification", message(1)).await;
         assert_eq!(
             (again.ok()["batchItemFailures"].clone(), again.operations()),
             (json!([]), vec!["GetItem", "PutItem"]),
             "{refusal}"
         );
-        assert_eq!(stage.mails(), 0);
-        let listed = stage
+        assert_eq!(fixture.mails(), 0);
+        let listed = fixture
             .call("list-notifications", events::get("/notifications").caller(events::USER).event())
             .await
             .json();
@@ -410,18 +412,18 @@ async fn a_mail_that_ses_refuses_for_good_is_tried_once_and_shown_in_the_shop() 
 #[tokio::test]
 async fn unrecorded_rejection_is_redelivered() {
     for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse] {
-        let stage = stage();
-        stage.aws.mails().refuse("MessageRejected");
-        stage.aws.fail(4, fault);
-        assert!(!stage.deliver(&message(1)).await);
-        stage.clock.advance(Duration::from_secs(90));
-        assert!(stage.deliver(&message(1)).await);
-        assert_eq!(stage.aws.items("notifications")[0]["state"]["S"], "FAILED");
+        let fixture = fixture();
+        fixture.aws.mails().refuse("MessageRejected");
+        fixture.aws.fail(4, fault);
+        assert!(!fixture.deliver(&message(1)).await);
+        fixture.clock.advance(Duration::from_secs(90));
+        assert!(fixture.deliver(&message(1)).await);
+        assert_eq!(fixture.aws.items("notifications")[0]["state"]["S"], "FAILED");
     }
 }
 
 #[tokio::test]
-async fn a_mail_that_ses_may_take_later_comes_back_until_it_does() {
+async fn temporarily_rejected_mail_is_redelivered_until_sent() {
     for refusal in [
         "TooManyRequestsException",
         "LimitExceededException",
@@ -431,15 +433,15 @@ async fn a_mail_that_ses_may_take_later_comes_back_until_it_does() {
         "AccessDeniedException",
         "InternalServiceErrorException",
     ] {
-        let stage = stage();
-        stage.aws.mails().refuse(refusal);
-        assert!(!stage.deliver(&message(1)).await, "{refusal}");
-        assert_eq!(stage.aws.items("notifications")[0]["state"]["S"], "PENDING");
-        stage.aws.mails().heal();
-        stage.clock.advance(Duration::from_secs(2));
-        assert!(stage.deliver(&message(1)).await, "{refusal}");
+        let fixture = fixture();
+        fixture.aws.mails().refuse(refusal);
+        assert!(!fixture.deliver(&message(1)).await, "{refusal}");
+        assert_eq!(fixture.aws.items("notifications")[0]["state"]["S"], "PENDING");
+        fixture.aws.mails().heal();
+        fixture.clock.advance(Duration::from_secs(2));
+        assert!(fixture.deliver(&message(1)).await, "{refusal}");
         assert_eq!(
-            (stage.mails(), &stage.aws.items("notifications")[0]["state"]["S"]),
+            (fixture.mails(), &fixture.aws.items("notifications")[0]["state"]["S"]),
             (1, &json!("SENT"))
         );
     }
@@ -447,16 +449,16 @@ async fn a_mail_that_ses_may_take_later_comes_back_until_it_does() {
 
 #[tokio::test]
 async fn notification_of_a_later_release_is_shown_unchanged() {
-    let stage = stage();
-    assert!(stage.deliver(&message(1)).await);
-    let mut item = stage.aws.items("notifications")[0].clone();
+    let fixture = fixture();
+    assert!(fixture.deliver(&message(1)).await);
+    let mut item = fixture.aws.items("notifications")[0].clone();
     item["state"] = json!({ "S": "BOUNCED" });
     item["bounced_at"] = json!({ "S": "2026-11-21T10:00:00.000Z" });
-    stage.aws.put("notifications", &item);
-    let listed = stage
+    fixture.aws.put("notifications", &item);
+    let listed = fixture
         .call("list-notifications", events::get("/notifications").caller(events::USER).event())
         .await;
     assert_eq!((listed.status(), listed.json()["items"].as_array().map(Vec::len)), (200, Some(1)));
-    assert!(!stage.deliver(&message(1)).await, "what it means is for the later release to say");
-    assert_eq!((stage.mails(), &stage.aws.items("notifications")[0]), (1, &item));
+    assert!(!fixture.deliver(&message(1)).await, "unknown states are shown unchanged");
+    assert_eq!((fixture.mails(), &fixture.aws.items("notifications")[0]), (1, &item));
 }

@@ -1,4 +1,4 @@
-//! Health: honest, quick, and no burden on the tables.
+//! Health checks: accurate, fast, and cached to limit the reads of the tables.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 use tests::{aws::Fault, events, shop::Shop};
 
 #[tokio::test]
-async fn a_shop_whose_tables_are_there_is_healthy_and_asked_only_every_five_seconds() {
+async fn healthy_shop_is_checked_at_most_every_five_seconds() {
     let shop = Shop::new();
     let first = shop.call("get-health", events::get("/health").event()).await;
     assert_eq!(first.status(), 200);
@@ -18,7 +18,7 @@ async fn a_shop_whose_tables_are_there_is_healthy_and_asked_only_every_five_seco
 }
 
 #[tokio::test]
-async fn a_service_whose_table_does_not_answer_is_named() {
+async fn service_with_an_unavailable_table_is_reported() {
     let shop = Shop::new();
     shop.aws.fail(0, Fault::LoseRequest);
     let called = shop.call("get-health", events::get("/health").event()).await;
@@ -37,7 +37,7 @@ async fn a_service_whose_table_does_not_answer_is_named() {
 }
 
 #[tokio::test]
-async fn an_unknown_service_is_404() {
+async fn unknown_service_is_404() {
     let shop = Shop::new();
     let called = shop
         .call(

@@ -1,4 +1,4 @@
-//! Rate limits: exactly as many attempts as a limit allows, under concurrency and any fault.
+//! Rate limits: exactly the allowed number of attempts, under concurrency and any fault.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -29,19 +29,18 @@ fn buckets() -> Buckets {
     Buckets::new([7; 32], 300)
 }
 
-/// Ten at once, then one every quarter of an hour.
+/// A burst of ten, then one attempt every 15 minutes.
 fn strangers() -> Bucket {
     buckets().login_unknown_device("ada@example.com")
 }
-
-/// Uses a bucket up.
 async fn fill(store: &Store, bucket: &Bucket, now: Timestamp) {
     for _ in 0..bucket.limit().burst() {
         assert_eq!(store.consume_attempt(bucket, now).await.unwrap(), RateLimitDecision::Allowed);
     }
 }
 
-/// How many of these concurrent attempts are allowed. An attempt without a decision does not count.
+/// The number of concurrent attempts that are allowed. An attempt without a decision does not
+/// count.
 async fn admitted(store: &Store, bucket: &Bucket, now: Timestamp, tries: u32) -> u32 {
     let mut count = 0;
     for _ in 0..tries {
@@ -53,7 +52,7 @@ async fn admitted(store: &Store, bucket: &Bucket, now: Timestamp, tries: u32) ->
     count
 }
 
-/// The state of the only bucket.
+/// The arrival time of the only bucket.
 fn arrival(aws: &Aws) -> Option<Timestamp> {
     let items = aws.items("sessions");
     assert!(items.len() <= 1);
@@ -71,7 +70,7 @@ fn calls(aws: &Aws) -> usize {
 }
 
 #[tokio::test]
-async fn a_try_after_a_rest_is_one_call_one_on_top_of_others_two_and_a_refused_one_one() {
+async fn attempt_takes_one_call_when_idle_or_rejected_and_two_when_busy() {
     let aws = Aws::new();
     let (store, bucket) = (store(&aws.sdk_config()), strangers());
     for cost in [1].into_iter().chain([2; 9]) {
@@ -113,7 +112,7 @@ async fn reported_wait_is_exact() {
 }
 
 #[tokio::test]
-async fn the_table_judges_as_the_rule_does() {
+async fn stored_bucket_decides_like_the_domain_rule() {
     for seed in 0..12_u64 {
         let chance = Ids::seeded(seed * 1_000);
         let below = |limit: u64| u64::from_be_bytes(chance.bytes::<8>()) % limit;
@@ -153,7 +152,7 @@ async fn the_table_judges_as_the_rule_does() {
 }
 
 #[tokio::test]
-async fn tries_at_the_same_moment_share_the_burst() {
+async fn concurrent_attempts_share_the_burst() {
     for seed in 0..20 {
         let aws = Aws::new();
         let (store, bucket) =
@@ -180,18 +179,19 @@ async fn tries_at_the_same_moment_share_the_burst() {
 
 #[tokio::test]
 async fn lost_answer_allows_no_extra_attempt() {
-    // Ten tries make nineteen calls.
+    // Ten attempts make nineteen calls.
     for_each_fault((0..19).step_by(3), async |InjectedFault { call, fault }| {
         let aws = Aws::new();
         let (store, bucket) = (store(&aws.sdk_config()), strangers());
         aws.fail(call, fault);
         let count = admitted(&store, &bucket, START, BURST + 2).await;
-        // What was lost may be paid for; then one less is admitted, and never one more.
+        // A lost response may still have been charged: then one attempt fewer is allowed, never one
+        // more.
         let is_paid = fault == Fault::LoseResponse && (call == 0 || call % 2 == 0);
         assert_eq!(count, BURST - u32::from(is_paid), "{fault:?} at {call}");
     })
     .await;
-    // The SDK asks again: the same holds.
+    // With SDK retries the same holds.
     let retry = RetryConfig::standard().with_max_attempts(2).with_initial_backoff(MILLISECOND);
     for call in (0..19).step_by(3) {
         let aws = Aws::new();
@@ -217,7 +217,7 @@ async fn refunded_attempt_is_available_again_at_most_twice() {
         store.refund_attempt(&bucket, START).await.unwrap();
         assert_eq!(admitted(&store, &bucket, START, BURST).await, 1 + extra, "{fault:?}");
     }
-    // However many logins succeed, each pays for itself: no bucket holds more than its burst.
+    // Any number of successful logins is refunded completely, and no bucket exceeds its burst.
     let aws = Aws::new();
     let (store, bucket) = (store(&aws.sdk_config()), strangers());
     for _ in 0..3 * BURST {
@@ -244,7 +244,7 @@ async fn refunds_never_exceed_the_burst() {
 }
 
 #[tokio::test]
-async fn giving_back_and_clearing_go_along_with_other_writes_and_never_stand_in_their_way() {
+async fn refund_and_clear_join_other_transactions_without_failing_them() {
     let aws = Aws::new();
     let (store, bucket) = (store(&aws.sdk_config()), strangers());
     let other = |name: &str| {
@@ -254,7 +254,7 @@ async fn giving_back_and_clearing_go_along_with_other_writes_and_never_stand_in_
         store.sessions.delete(Key::new(name), Expression::exists()).await.unwrap()
     };
 
-    // The bucket is idle: both calls are made all the same.
+    // The bucket is idle: both statements are part of the transaction all the same.
     let written = store
         .sessions
         .transact(vec![other("one"), store.transact_clear_bucket(&bucket)])
@@ -271,7 +271,7 @@ async fn giving_back_and_clearing_go_along_with_other_writes_and_never_stand_in_
         aws.items("sessions")
             .iter()
             .all(|item| item.get("tat").is_some() == item.get("ttl").is_some()),
-        "it does not stay for ever"
+        "the item expires"
     );
 
     fill(&store, &bucket, START).await;
@@ -282,7 +282,7 @@ async fn giving_back_and_clearing_go_along_with_other_writes_and_never_stand_in_
         .unwrap();
     assert_eq!(written, TransactionOutcome::Written);
     assert_eq!(admitted(&store, &bucket, START, BURST).await, 1);
-    // All or nothing.
+    // The transaction is all or nothing.
     let refused = store
         .sessions
         .transact(vec![other("three"), store.transact_refund_attempt(&bucket, START)])
@@ -306,13 +306,13 @@ async fn giving_back_and_clearing_go_along_with_other_writes_and_never_stand_in_
     assert_eq!(admitted(&store, &bucket, START, 3 * BURST).await, BURST);
 }
 
-/// A network that may try `burst` times, and the account of the person with this address.
+/// The bucket of a network with this burst, and the bucket of the account with this address.
 fn pair(burst: u32, source: &str, address: &str) -> [Bucket; 2] {
     let buckets = Buckets::new([7; 32], burst);
     [buckets.login_network(source), buckets.login_unknown_device(address)]
 }
 
-/// All buckets, each with its arrival time.
+/// All buckets with their arrival times.
 fn arrivals(aws: &Aws) -> BTreeMap<String, i64> {
     let of = |item: &Value| {
         (
@@ -376,7 +376,7 @@ async fn attempt_refused_by_the_account_is_refunded_to_the_network() {
         20 * (2 + 1 + 1),
         "two for the busy network, one for the account, one for the refund"
     );
-    // A refund that fails changes no answer, and costs the network alone.
+    // A failed refund changes no answer. It only costs the network one attempt.
     aws.fail(3, Fault::LoseRequest);
     assert_eq!(
         store.consume_attempts(&pair(300, "203.0.113.7", "ada@example.com"), START).await.unwrap(),
@@ -388,8 +388,6 @@ async fn attempt_refused_by_the_account_is_refunded_to_the_network() {
     let after = arrivals(&aws);
     assert_eq!((after[&account], after[&network]), (before[&account], before[&network] + 3_000));
 }
-
-/// The name of a bucket in the table.
 fn name(bucket: &Bucket) -> String {
     let shown = format!("{bucket:?}");
     format!("BUCKET#{}", shown.split('"').nth(1).unwrap())
@@ -421,7 +419,7 @@ async fn combined_buckets_charge_as_the_rule_does() {
                     expected.extend([(names[0].clone(), network), (names[1].clone(), account)]);
                     RateLimitDecision::Allowed
                 }
-                // The network is asked first.
+                // The network's bucket is checked first.
                 [Err(retry_after), _] | [Ok(_), Err(retry_after)] => {
                     RateLimitDecision::Throttled { retry_after }
                 }
@@ -431,7 +429,7 @@ async fn combined_buckets_charge_as_the_rule_does() {
                 decision,
                 "seed {seed}, step {step}"
             );
-            // A refunded bucket is as empty as an unused one.
+            // A refunded bucket equals an unused one.
             let seen = |at: Timestamp| at.max(now);
             let stored = arrivals(&aws)
                 .into_iter()
@@ -448,7 +446,7 @@ async fn combined_buckets_charge_as_the_rule_does() {
 }
 
 #[tokio::test]
-async fn attempts_at_the_same_moment_charge_both_buckets_or_none() {
+async fn concurrent_attempts_charge_both_buckets_or_none() {
     for seed in 0..20 {
         let aws = Aws::new();
         let store = Arc::new(store(&aws.crowded_sdk_config(seed)));
@@ -469,7 +467,7 @@ async fn attempts_at_the_same_moment_charge_both_buckets_or_none() {
             usize::try_from(arrival.max(0)).unwrap()
                 / usize::try_from(bucket.limit().interval().as_millis()).unwrap()
         };
-        // A network whose last attempts wait for their refund may refuse one that it would admit
+        // A network whose last attempts are not yet refunded may reject one that it would allow
         // later.
         assert!((5..=15).contains(&admitted), "seed {seed}: {admitted}");
         assert_eq!(charged("ada@example.com", 0), admitted, "seed {seed}: the network");
@@ -480,7 +478,7 @@ async fn attempts_at_the_same_moment_charge_both_buckets_or_none() {
 }
 
 #[tokio::test]
-async fn lost_answer_of_combined_buckets_never_admits_an_attempt_too_many() {
+async fn lost_answer_of_combined_buckets_allows_no_extra_attempt() {
     for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse] {
         for call in 0..24 {
             let aws = Aws::new();
@@ -503,8 +501,8 @@ async fn other_items_are_not_changed_as_buckets() {
     let aws = Aws::new();
     let (store, bucket) = (store(&aws.sdk_config()), strangers());
     assert_eq!(store.consume_attempt(&bucket, START).await.unwrap(), RateLimitDecision::Allowed);
-    let odd = json!({ "pk": aws.items("sessions")[0]["pk"], "something": { "S": "else" } });
-    aws.put("sessions", &odd);
+    let other_item = json!({ "pk": aws.items("sessions")[0]["pk"], "something": { "S": "else" } });
+    aws.put("sessions", &other_item);
     store.refund_attempt(&bucket, START).await.unwrap();
     for write in
         [store.transact_clear_bucket(&bucket), store.transact_refund_attempt(&bucket, START)]
@@ -514,7 +512,7 @@ async fn other_items_are_not_changed_as_buckets() {
             TransactionOutcome::Cancelled(_)
         ));
     }
-    assert_eq!(aws.items("sessions"), [odd]);
+    assert_eq!(aws.items("sessions"), [other_item]);
 }
 
 #[tokio::test]
@@ -536,7 +534,7 @@ async fn attempt_concurrent_with_a_refund_is_charged_fully() {
         );
         refunded.unwrap();
         assert_eq!(decision.unwrap(), RateLimitDecision::Allowed);
-        // Between its first update and its second the bucket moved into the past.
+        // Between its first and second update the bucket moved into the past.
         if calls(&aws) - before == 4 {
             met += 1;
             assert_eq!(
@@ -546,7 +544,7 @@ async fn attempt_concurrent_with_a_refund_is_charged_fully() {
             );
         }
     }
-    assert!(met > 0, "no seed lets them meet: this test shows nothing");
+    assert!(met > 0, "no seed makes them overlap: this test shows nothing");
 }
 
 #[tokio::test]
@@ -589,7 +587,7 @@ async fn buckets_are_anonymous_and_expire() {
 }
 
 #[tokio::test]
-async fn a_network_may_try_as_often_as_the_setting_says() {
+async fn network_burst_follows_the_setting() {
     let aws = Aws::new();
     let store = store(&aws.sdk_config());
     for burst in [1, 3, 50] {
@@ -597,7 +595,7 @@ async fn a_network_may_try_as_often_as_the_setting_says() {
             Buckets::new([8; 32], burst).login_network(&format!("2001:db8::{burst}:0:0:0:1"));
         assert_eq!(bucket.limit(), Limit::network(burst));
         assert_eq!(admitted(&store, &bucket, START, burst + 5).await, burst);
-        // The same customer, with another of their addresses.
+        // The same customer from another of their addresses.
         let same =
             Buckets::new([8; 32], burst).login_network(&format!("2001:db8::{burst}:ffff:1:2:3"));
         assert_eq!(admitted(&store, &same, START, 5).await, 0);

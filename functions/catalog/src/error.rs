@@ -1,11 +1,10 @@
-//! What can go wrong with a product, in the words of the trade; at the end, as problems.
+//! Errors of catalog and their problem responses.
 
 use shared::{http::IdempotencyKey, problem::Problem, secret::SecretError, table::TableError};
 
-/// What can go wrong with a product.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
-    /// There is no such product, or it is no longer sold.
+    /// The product does not exist or is no longer sold.
     #[error("product not found")]
     NotFound,
     /// Another product has this SKU.
@@ -13,17 +12,13 @@ pub enum CatalogError {
     SkuTaken,
     /// The change is based on an outdated version.
     #[error("the product has changed: it is in version {current}")]
-    Stale {
-        /// The current version.
-        current: u64,
-    },
-    /// The key was used for another request.
+    Stale { current: u64 },
+    /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another product")]
     KeyReused,
-    /// The table failed.
     #[error("the table of products failed")]
     Table(#[from] TableError),
-    /// The key that seals cursors cannot be had.
+    /// The key that seals cursors is unavailable.
     #[error("the key of cursors could not be read")]
     Secret(#[from] SecretError),
 }

@@ -13,25 +13,23 @@ pub mod store;
 
 use store::Store;
 
-/// What every operation of this service works with.
+/// The dependencies of every operation.
 pub struct Catalog {
-    /// The table.
     pub store: Store,
-    /// The server key of this service, for cursors.
+    /// Contain the server key of this service, which seals cursors.
     pub secrets: Secrets,
-    /// The time.
     pub clock: Clock,
-    /// Where random bytes come from.
+    /// Source of random bytes.
     pub ids: Ids,
-    /// The most pieces of a product that one order may have, unless the product says otherwise.
+    /// Maximum quantity of a product per order, unless the product sets its own.
     pub max_per_order: u32,
 }
 
 impl Catalog {
-    /// The service as it runs deployed.
+    /// The service with the settings of the environment.
     ///
     /// # Panics
-    /// When the environment lacks a setting; see the template.
+    /// If a setting is missing; see the template.
     pub fn from_env() -> Self {
         let config = aws::sdk_config();
         let products =

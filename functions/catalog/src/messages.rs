@@ -1,26 +1,26 @@
-//! The data of the messages that catalog publishes, as serialized.
+//! The data of the messages that catalog publishes.
 
 use serde::Serialize;
 use shared::{ids::ProductId, money::Money};
 
-/// `product_changed.v1`: the product as it is now.
+/// `product_changed.v1`: the current state of a product.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct ProductChanged {
     pub product_id: ProductId,
-    /// Grows with every change: what is older than what is known already is of no interest.
+    /// Increases with every change. Consumers ignore older versions than the one they have.
     pub version: u64,
-    /// The shop's own number for it.
+    /// The shop's SKU of the product.
     pub sku: String,
-    /// What it is called.
+    /// The name of the product.
     pub name: String,
     pub category: String,
-    /// What one piece costs.
+    /// The price of one unit.
     pub price: Money,
-    /// The most pieces of it that one order may have. Absent: the shop's own limit.
+    /// Maximum quantity of the product per order. If absent, the shop's limit applies.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     pub max_per_order: Option<u32>,
-    /// Whether it is sold.
+    /// Whether the product is sold.
     pub active: bool,
 }

@@ -1,4 +1,4 @@
-//! Which committed change of a product sends what to whom. This file is the whole list.
+//! The messages that a committed change of a product publishes. This file lists all of them.
 
 use shared::queue::{Message, MessageContext};
 
@@ -7,15 +7,14 @@ use crate::{
     messages::ProductChanged,
 };
 
-/// The messages that a change from `old` (none: it was just created) to `new` sends: whatever is in
-/// the catalogue, in its new version, or in the same once more where a round has marked it. A write
-/// that leaves both alone sends nothing.
+/// The messages for a change from `old` (`None` if just created) to `new`. Publishes a new version,
+/// or the same version again if a backfill run marked it. Any other write publishes nothing.
 ///
 /// # Panics
-/// When the status is one that only a later release knows: whether the product is sold must not be
-/// guessed. The change goes to the dead-letter queue then.
+/// If the status is one of a later release: whether the product is sold must not be guessed. The
+/// change goes to the dead-letter queue.
 pub fn messages(old: Option<&Product>, new: &Product) -> Vec<Message> {
-    // A run's number is never a version, so each run's message has an id of its own.
+    // The number of a run is never a version, so the message of each run has another id.
     let event_version = match old {
         Some(old) if old.version >= new.version && old.backfill_run >= new.backfill_run => {
             return Vec::new();
@@ -61,17 +60,20 @@ mod tests {
     fn each_version_is_published_once() {
         let first = lamp();
         let second = Product { version: 2, status: Status::Archived, ..first.clone() };
-        let told = messages(None, &first);
-        assert_eq!(told.len(), 1);
-        assert_eq!((told[0].queue, told[0].kind), ("product-changes", "product_changed.v1"));
+        let published = messages(None, &first);
+        assert_eq!(published.len(), 1);
+        assert_eq!(
+            (published[0].queue, published[0].kind),
+            ("product-changes", "product_changed.v1")
+        );
         let expected = json!({
             "product_id": first.product_id, "version": 1, "sku": "LAMP-01", "name": "Desk lamp", "category": "lamps",
             "price": { "amount": 2999, "currency": "USD" }, "active": true,
         });
-        assert_eq!(told[0].data, expected);
-        let told_again = messages(Some(&first), &second);
-        assert_eq!(told_again[0].data["active"], json!(false));
-        assert_ne!(told[0].id, told_again[0].id);
+        assert_eq!(published[0].data, expected);
+        let published_again = messages(Some(&first), &second);
+        assert_eq!(published_again[0].data["active"], json!(false));
+        assert_ne!(published[0].id, published_again[0].id);
         assert!(messages(Some(&first), &first).is_empty(), "a backfill sends nothing");
     }
 
@@ -84,23 +86,23 @@ mod tests {
             [(None, &lamp), (Some(&lamp), &marked), (Some(&marked), &marked_again)]
                 .into_iter()
                 .map(|(old, new)| match &messages(old, new)[..] {
-                    [told] => {
-                        assert_eq!(told.data["version"], 1);
-                        told.id.clone()
+                    [published] => {
+                        assert_eq!(published.data["version"], 1);
+                        published.id.clone()
                     }
                     other => panic!("{other:?}"),
                 })
                 .collect();
         assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2], "{ids:?}");
         assert!(messages(Some(&marked), &marked).is_empty());
-        // The writer of the next version had read the product before it was marked.
+        // The writer of the next version read the product before it was marked.
         let changed = Product { version: 2, ..lamp };
         assert_eq!(messages(Some(&marked), &changed).len(), 1);
     }
 
     #[test]
     #[should_panic(expected = "unknown product status")]
-    fn a_status_of_a_later_release_is_not_guessed_at() {
+    fn unknown_status_panics() {
         messages(None, &Product { status: Status::Unknown("announced".to_owned()), ..lamp() });
     }
 }

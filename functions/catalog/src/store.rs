@@ -1,13 +1,13 @@
-//! Products in DynamoDB: the only file that knows keys and indexes.
+//! Products in DynamoDB. Only this file contains keys and indexes.
 //!
-//! - `PRODUCT#<id>`: a [`Product`]. While it is active it is also in `active-index` and
-//!   `category-index`, by name. An archived one is in `active-index` under another value, where
-//!   only backfill runs read it.
-//! - `SKU#<sku in upper case>`: `{product_id}`. It makes a SKU unique without regard to case: it is
-//!   written in one transaction with the product that has it, and deleted when the product gets
-//!   another SKU or is archived.
-//! - `BACKFILL_RUN`: how far the [`BackfillRun`] is in which every product is published again.
-//!   `LEASE#resync-products`: the lease of the sweep.
+//! - `PRODUCT#<id>`: a [`Product`]. Active products are also in `active-index` and
+//!   `category-index`, sorted by name. Archived ones are in `active-index` under another value,
+//!   which only backfill runs read.
+//! - `SKU#<sku in upper case>`: `{product_id}`. Makes a SKU unique without regard to case. Written
+//!   in one transaction with its product, and deleted when the product gets another SKU or is
+//!   archived.
+//! - `BACKFILL_RUN`: progress of the current or last [`BackfillRun`]. `LEASE#resync-products`: the
+//!   lease of the sweep.
 
 use std::time::Duration;
 
@@ -32,49 +32,44 @@ use crate::{
     error::CatalogError,
 };
 
-/// The attribute that both indexes sort by.
+/// Sort key of both indexes.
 const NAME_SORT: &str = "name_sort";
 
-/// The table of this service.
 #[derive(Clone, Debug)]
 pub struct Store {
     /// `PRODUCT#<id>`, `SKU#<sku>`, `BACKFILL_RUN` and `LEASE#resync-products`.
     pub products: Table,
-    /// Over how many partitions an index spreads a value that many products share.
+    /// Number of partitions over which the indexes spread products with a common value.
     pub shards: u32,
 }
 
-/// The outcome of creating a product.
 #[derive(Debug)]
 pub enum CreateOutcome {
-    /// It is there now.
     Created,
-    /// The request was applied before: the product as it is now.
+    /// The request was already applied. Contains the current product.
     Replayed(Box<Product>),
 }
 
-/// The outcome of writing a product's next version.
 #[derive(Debug)]
 pub enum ReplaceOutcome {
-    /// It is written.
     Written,
-    /// The stored version is another one.
+    /// The stored product has another version.
     VersionConflict(Box<Product>),
     /// Another product has the SKU.
     SkuTaken,
 }
 
-/// Products that a run has found, and where it continues.
+/// The products of one page, and where the run continues.
 #[derive(Debug)]
 pub struct Page {
     pub products: Vec<ProductId>,
-    /// The keys of items in the index that are not readable as products.
+    /// Keys of index entries that cannot be read as products.
     pub unreadable: Vec<String>,
-    /// Behind them; none: there is no more.
+    /// The position after this page; `None` after the last one.
     pub next: Option<Cursor>,
 }
 
-/// A product as it is put.
+/// A product as stored, with its keys.
 #[derive(Serialize)]
 struct ProductItem<'a> {
     pk: String,
@@ -84,7 +79,7 @@ struct ProductItem<'a> {
     index_keys: IndexKeys,
 }
 
-/// What the indexes have of a product.
+/// The index attributes of a product.
 #[derive(Serialize)]
 struct IndexKeys {
     active_shard: Option<String>,
@@ -92,7 +87,7 @@ struct IndexKeys {
     name_sort: Option<String>,
 }
 
-/// A round as it is put.
+/// A backfill run as stored, with its key.
 #[derive(Serialize)]
 struct BackfillRunItem<'a> {
     pk: &'static str,
@@ -100,7 +95,7 @@ struct BackfillRunItem<'a> {
     run: &'a BackfillRun,
 }
 
-/// Who has a SKU.
+/// The product that has a SKU.
 #[derive(Serialize, Deserialize)]
 struct SkuHolder {
     pk: String,
@@ -108,11 +103,11 @@ struct SkuHolder {
 }
 
 impl Store {
-    /// Puts a new product and its SKU in one transaction: one call, unless DynamoDB reports only
-    /// some of the failed conditions.
+    /// Stores a new product and its SKU in one transaction. Reads the product afterwards only if
+    /// DynamoDB does not report all failed conditions.
     ///
     /// # Errors
-    /// When another product has the SKU, another request has the id, or the table fails.
+    /// If another product has the SKU, another request has the id, or the table fails.
     pub async fn create(&self, product: &Product) -> Result<CreateOutcome, CatalogError> {
         let (id, sku) = (product.product_id, &product.details.sku);
         let holder = to_item(&SkuHolder { pk: sku_key_text(sku), product_id: id });
@@ -127,7 +122,7 @@ impl Store {
         let mut items =
             conflicts.into_iter().map(|conflict| conflict.and_then(|conflict| conflict.item));
         let (current, holder) = (items.next().flatten(), items.next().flatten());
-        // The product comes first: its own repetition runs into its own SKU too.
+        // Check the product first: a repeated request also conflicts with its own SKU.
         let current = match (current, holder) {
             (Some(item), _) => Some(from_item::<Product>(item)?),
             (None, Some(holder)) => {
@@ -145,7 +140,7 @@ impl Store {
         }
     }
 
-    /// The product, sold or not.
+    /// The product, also if archived.
     ///
     /// # Errors
     /// When the table fails.
@@ -153,8 +148,8 @@ impl Store {
         self.products.get(Key::new(product_key_text(product_id))).await?.map(from_item).transpose()
     }
 
-    /// Products that are sold, by name: of one category or of all. The texts are what a list goes
-    /// on after.
+    /// Products that are sold, by name: of one category or of all. Each has its sort key, which
+    /// continues the list as `after`.
     ///
     /// # Errors
     /// When the table fails.
@@ -182,12 +177,11 @@ impl Store {
         items.into_iter().map(read).collect()
     }
 
-    /// Writes the next version of a product in place of `before`. Where it has another SKU now,
-    /// that one is taken; where it has another one or needs none any more, the one before is free
-    /// again: all of it or nothing. What a later release has added to the product is left as it is.
+    /// Writes the next version of a product over `before`. In the same transaction, takes a new SKU
+    /// and releases one that is no longer needed. Attributes of a later release are preserved.
     ///
     /// # Errors
-    /// When the table fails, or the product is gone.
+    /// If the table fails, or the product does not exist.
     pub async fn replace(
         &self,
         before: &Product,
@@ -220,8 +214,7 @@ impl Store {
             TransactionOutcome::Written => return Ok(ReplaceOutcome::Written),
             TransactionOutcome::Cancelled(conflicts) => conflicts,
         };
-        // The product comes first: where this very write was carried out before, it runs into its
-        // own SKU too.
+        // Check the product first: a repeated write also conflicts with its own SKU.
         let current = conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item);
         match self.version_conflict(after, current).await? {
             ReplaceOutcome::VersionConflict(current) if current.version == before.version => {
@@ -231,7 +224,7 @@ impl Store {
         }
     }
 
-    /// The item stored in the place of `after`.
+    /// Compares the stored product with `after`: if equal, our own write succeeded.
     async fn version_conflict(
         &self,
         after: &Product,
@@ -242,7 +235,7 @@ impl Store {
             None => self.find(after.product_id).await?,
         };
         let current: Product = current.ok_or(CatalogError::NotFound)?;
-        // Our own write, whose answer was lost on the way.
+        // Our own write, whose response was lost.
         Ok(if current == *after {
             ReplaceOutcome::Written
         } else {
@@ -250,7 +243,7 @@ impl Store {
         })
     }
 
-    /// What changes from version to version.
+    /// The attributes that change with the version.
     fn next_version(&self, after: &Product) -> Expression {
         let IndexKeys { active_shard, category_shard, name_sort } = self.index_keys(after);
         let index_keys = [
@@ -282,7 +275,7 @@ impl Store {
         })
     }
 
-    /// The current run; if no run is active, the next one starts, unless the last one started less
+    /// The current run. If none is active, starts the next one, unless the last one started less
     /// than `cooldown` ago.
     ///
     /// # Errors
@@ -320,7 +313,7 @@ impl Store {
         }
     }
 
-    /// Saves the progress of a run; `false` if another call has saved since.
+    /// Saves the progress of a run; `false` if another invocation saved meanwhile.
     ///
     /// # Errors
     /// When the table fails.
@@ -332,12 +325,12 @@ impl Store {
         let item = to_item(&BackfillRunItem { pk: BACKFILL_RUN, run: after });
         match self.products.put(item.clone(), Expression::version(before.version)).await? {
             Outcome::Written => Ok(true),
-            // Perhaps it is our own note, whose answer was lost on the way.
+            // This may be our own write, whose response was lost.
             Outcome::ConditionFailed(current) => Ok(current.is_some_and(|current| current == item)),
         }
     }
 
-    /// The products at a place, in the order of the index: at most `limit`.
+    /// At most `limit` products after the cursor, in the order of the index.
     ///
     /// # Errors
     /// When the table fails.
@@ -426,7 +419,7 @@ impl Store {
     }
 }
 
-/// What a round reads of an index.
+/// What a run reads from an index entry.
 #[derive(Deserialize)]
 struct IndexEntry {
     product_id: ProductId,
@@ -436,11 +429,11 @@ fn text<'a>(item: &'a Item, attribute: &str) -> &'a str {
     item.get(attribute).and_then(|value| value.as_s().ok()).map(String::as_str).unwrap_or_default()
 }
 
-/// What `active-index` has all products that are sold under.
+/// Prefix of active products in `active-index`.
 const ACTIVE: &str = "active";
-/// What it has those under that no longer are.
+/// Prefix of archived products in `active-index`.
 const ARCHIVED: &str = "archived";
-/// The key of the one round.
+/// Key of the backfill run's item.
 const BACKFILL_RUN: &str = "BACKFILL_RUN";
 
 fn product_key_text(product_id: ProductId) -> String {
@@ -470,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn a_product_is_read_as_it_was_stored() {
+    fn stored_product_round_trips() {
         let product = lamp();
         assert_eq!(from_item::<Product>(store().item(&product)).ok(), Some(product));
     }

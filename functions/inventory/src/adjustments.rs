@@ -1,4 +1,5 @@
-//! Adjustments: plans a movement again until the stock is as the plan assumed.
+//! Applies stock adjustments. A movement is planned again whenever the stock has changed since the
+//! last plan.
 
 use shared::{http, ids::ProductId};
 
@@ -12,23 +13,21 @@ use crate::{
     store::MovementOutcome,
 };
 
-/// How often a movement is planned.
+/// Maximum number of plans for one movement, when other writers change the stock.
 const MAX_ATTEMPTS: u32 = 10;
-/// How often it is tried to spread all that is available evenly. Where orders are faster each time,
-/// as little moves as possible.
+/// Number of plans that spread all available stock evenly. Later plans move as little as possible,
+/// so that concurrent orders are less likely to invalidate them.
 const REBALANCE_ATTEMPTS: u32 = 5;
 
-/// The outcome of a movement.
 pub(crate) enum AdjustmentResult {
-    /// It is made now.
     Applied,
-    /// The request was carried out before.
+    /// The same request was applied before.
     Replayed(Box<Movement>),
 }
 
 impl Inventory {
-    /// Applies a movement, or finds that it was applied before. Nearly every product is unsharded
-    /// and has no settings: then no read is needed first.
+    /// Applies a movement, or finds that it was applied before. A movement that changes no settings
+    /// is written without a read, because nearly every product is unsharded.
     pub(crate) async fn adjust(
         &self,
         movement: &Movement,
@@ -67,8 +66,8 @@ impl Inventory {
         Err(InventoryError::Contended)
     }
 
-    /// What the movement does to the stock as it is now. Where that is impossible, perhaps because
-    /// it was done before.
+    /// Plans the movement on the current stock. If that is impossible, checks whether the same
+    /// request was applied before.
     async fn allocate(
         &self,
         movement: &Movement,
@@ -96,8 +95,8 @@ impl Inventory {
         })
     }
 
-    /// Remembers how the product is divided now, and looks whether there is little left of it. The
-    /// movement is made already.
+    /// Caches the new layout and records whether the product is low on stock. The movement is
+    /// already applied, so a failure is only logged.
     async fn finish_adjustment(&self, product_id: ProductId, allocation: &Allocation) {
         if let Some(layout) = allocation.layout {
             self.cache_layout(product_id, layout, allocation.low_stock_threshold);
@@ -109,10 +108,8 @@ impl Inventory {
     }
 }
 
-/// What was found when a movement was planned.
 enum AllocationResult {
-    /// This is to be done.
     Allocated(Allocation),
-    /// The request was carried out before.
+    /// The same request was applied before.
     Replayed(Box<Movement>),
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with stock, in the words of the trade; at the end, as problems.
+//! Errors of inventory and, at the end, their mapping to API problems.
 
 use shared::{
     http::IdempotencyKey, ids::ProductId, problem::Problem, queue::Retryable, table::TableError,
@@ -6,40 +6,33 @@ use shared::{
 
 use crate::domain::{movement::MAX_ON_HAND, reservation::DecideError};
 
-/// What can go wrong with stock.
+/// Why stock cannot be adjusted or reserved.
 #[derive(Debug, thiserror::Error)]
 pub enum InventoryError {
-    /// The adjustment exceeds the available stock: the rest is reserved or missing.
+    /// The adjustment exceeds the available stock.
     #[error("only {available} are available")]
-    InsufficientStock {
-        /// The quantity that is available.
-        available: i64,
-    },
-    /// The stock limit would be exceeded.
+    InsufficientStock { available: i64 },
+    /// The quantity on hand would exceed [`MAX_ON_HAND`].
     #[error("there would be too many")]
     StockLimitExceeded,
-    /// The key was used for another request.
+    /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another movement")]
     KeyReused,
-    /// Nothing can be decided yet.
+    /// The command cannot be executed yet.
     #[error(transparent)]
     Decide(#[from] DecideError),
-    /// Stock that a reservation took is missing when it is to be returned or committed: figures and
+    /// A reservation's stock is missing when it is returned or committed: quantities and
     /// reservations contradict each other.
     #[error("stock of {product_id} contradicts its reservations")]
-    StockMismatch {
-        /// Whose figures.
-        product_id: ProductId,
-    },
-    /// Others changed the reservation each time.
+    StockMismatch { product_id: ProductId },
+    /// Every write attempt conflicted with another writer.
     #[error("the reservation kept changing")]
     Contended,
-    /// The table failed.
     #[error("the table of stock failed")]
     Table(#[from] TableError),
 }
 
-/// Each may pass: another message comes first, a transaction ends, the figures are corrected.
+/// Every error may pass: an earlier message arrives, a transaction ends, the stock is corrected.
 impl Retryable for InventoryError {}
 
 impl From<InventoryError> for Problem {

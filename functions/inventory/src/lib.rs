@@ -28,19 +28,17 @@ pub mod store;
 use domain::shards::{ShardLayout, ShardedStock};
 use store::Store;
 
-/// What every operation of this service works with.
+/// The dependencies and settings that every operation of inventory shares.
 pub struct Inventory {
-    /// The table.
     pub store: Store,
-    /// The time.
     pub clock: Clock,
-    /// How many should be available of a product of which nothing else was settled.
+    /// Default for products without their own threshold.
     low_stock_threshold: i64,
-    /// What is known of the products that are divided. Of all others there is nothing to be known.
+    /// Cached layouts of products that are or were sharded. Other products need none.
     layouts: Mutex<BTreeMap<ProductId, CachedLayout>>,
 }
 
-/// What is known of a product that is or was divided.
+/// The cached layout and threshold of a product that is or was sharded.
 #[derive(Clone, Copy, Debug)]
 struct CachedLayout {
     layout: ShardLayout,
@@ -48,15 +46,15 @@ struct CachedLayout {
     expires_at: Timestamp,
 }
 
-/// How long it is taken for granted how a product is divided. Who is wrong about it finds fewer
-/// than there are, looks, and knows.
+/// Time to live of a cached layout. An order with an outdated layout may find too little stock.
+/// It then reads the current layout.
 const LAYOUT_TTL: Duration = Duration::from_secs(60);
 
 impl Inventory {
-    /// The service as it runs deployed.
+    /// Builds the service from environment variables.
     ///
     /// # Panics
-    /// When the environment lacks a setting; see the template.
+    /// When a variable is missing.
     pub fn from_env() -> Self {
         let stock = Table::new(
             aws_sdk_dynamodb::Client::new(&aws::sdk_config()),
@@ -66,24 +64,23 @@ impl Inventory {
         Self::new(store, Clock::System, config::parsed("LOW_STOCK_THRESHOLD"))
     }
 
-    /// The service over this table and clock. `low_stock_threshold` is the default for all
-    /// products.
+    /// `low_stock_threshold` applies to products without their own threshold.
     pub fn new(store: Store, clock: Clock, low_stock_threshold: i64) -> Self {
         Self { store, clock, low_stock_threshold, layouts: Mutex::default() }
     }
 
-    /// The default low-stock threshold.
+    /// The product's low-stock threshold, otherwise the default.
     fn threshold_of(&self, sharded_stock: &ShardedStock) -> i64 {
         sharded_stock.low_stock_threshold.unwrap_or(self.low_stock_threshold)
     }
 
-    /// What is known of a product, if it is known that it is or was divided.
+    /// The cached layout; `None` if it has expired or the product is not known to be sharded.
     fn cached_layout(&self, product_id: ProductId) -> Option<CachedLayout> {
         let layouts = self.layouts.lock().unwrap_or_else(PoisonError::into_inner);
         layouts.get(&product_id).copied().filter(|cached| cached.expires_at > self.clock.now())
     }
 
-    /// Remembers for a while how a product is divided, if it is or was.
+    /// Caches the layout for [`LAYOUT_TTL`] if the product is or was sharded.
     fn cache_layout(
         &self,
         product_id: ProductId,

@@ -1,4 +1,4 @@
-//! The data of the messages that inventory publishes, as serialized.
+//! Payloads of the messages that inventory publishes.
 
 use serde::Serialize;
 use shared::{
@@ -7,67 +7,68 @@ use shared::{
     prefixed_id, queue,
 };
 
-/// `stock_reserved.v1`, `stock_rejected.v1`, `stock_released.v1`, `stock_committed.v1`: how far the
-/// reservation of an order is.
+/// `stock_reserved.v1`, `stock_rejected.v1`, `stock_released.v1` and `stock_committed.v1` report
+/// the state of an order's reservation.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct ReservationUpdate {
     pub order_id: OrderId,
-    /// The reservation's: an older fact than the last one seen says nothing new.
+    /// Version of the reservation. An event with a lower version than one already seen is
+    /// outdated.
     pub version: u64,
-    /// The product that was short, if one was.
+    /// The product that was out of stock, if the reservation was rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub product_id: Option<ProductId>,
 }
 
 prefixed_id!(
-    /// An entry of the ledger.
+    /// Id of a ledger entry.
     EntryId,
     "ent"
 );
 
-/// `record_entry.v1`: goods have moved. What the lines of a product add up to is nothing.
+/// `record_entry.v1`: stock moved. The amounts of each product sum to zero.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct RecordEntry {
-    /// Follows from the record that has changed and its version: the same movement is the same
-    /// entry.
+    /// Derived from the changed record, its version and the kind, so a repeated message has the
+    /// same id.
     pub entry_id: EntryId,
     pub occurred_at: Timestamp,
-    /// `hold`, `commit`, `release`, `restock` (what was sold already), `adjustment`.
+    /// `hold`, `commit`, `release`, `restock` (the release of sold stock) or `adjustment`.
     pub kind: &'static str,
-    /// For which order; none: by hand.
+    /// The order; absent for an adjustment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order_id: Option<OrderId>,
-    /// Of which product, where it is about one alone.
+    /// The adjusted product; absent for an order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub product_id: Option<ProductId>,
-    /// From where to where: two lines for each product.
+    /// Two lines for each product: one for each account that its quantity moves between.
     pub lines: Vec<EntryLine>,
 }
 
-/// So much into an account (above zero) or out of it (below).
+/// A quantity that enters an account (above zero) or leaves it (below zero).
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct EntryLine {
-    /// Where: `stock:<product>:<available|held|shipped_out|outside>`.
+    /// `stock:<product>:<available|held|shipped_out|outside>`.
     pub account: String,
-    /// Of what: `pcs:<product>`.
+    /// `pcs:<product>`, pieces of the product.
     pub unit: String,
-    /// How many pieces.
+    /// Number of pieces.
     pub amount: i64,
 }
 
 /// `send_notification.v1`: a mail to the operator.
 pub type SendNotification = queue::SendNotification<LowStock>;
 
-/// What a mail about a product speaks of that is running out.
+/// Data of the low-stock mail.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct LowStock {
     pub product_id: ProductId,
-    /// How many can still be ordered.
+    /// The quantity that can still be ordered.
     pub available: i64,
-    /// How many there should be at least.
+    /// The operator is notified at this available quantity or below.
     pub threshold: i64,
 }

@@ -1,5 +1,4 @@
-//! Which committed change of reservations, movements and stock sends what to whom. This file is the
-//! whole list.
+//! Maps each committed change of a reservation, movement or stock item to its messages.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -23,38 +22,38 @@ use crate::{
 /// The recipient of low-stock mails.
 #[derive(Clone, Debug)]
 pub struct Operator {
-    /// Their address.
     pub email: String,
-    /// How many should be available of a product of which nothing else was settled.
+    /// Default for products without their own threshold.
     pub low_stock_threshold: i64,
 }
 
 impl Operator {
-    /// The operator that the environment names; `None`: no low-stock mails.
+    /// Reads the operator from the environment; `None` if no low-stock mails are sent.
     fn from_env() -> Option<Self> {
         let email = config::optional("OPERATOR_ADDRESS")?;
         Some(Self { email, low_stock_threshold: config::parsed("LOW_STOCK_THRESHOLD") })
     }
 }
 
-/// Read once: while a function runs, its environment stays as it is.
+/// Read once, because the environment of a running function never changes.
 static OPERATOR: LazyLock<Option<Operator>> = LazyLock::new(Operator::from_env);
 
-/// The messages that a change from `old` (none: it was just written first) to `new` sends.
+/// The messages for a change from `old` (`None` for a new item) to `new`.
 ///
 /// # Panics
-/// As [`messages_to`].
+/// See [`messages_to`].
 pub fn messages(old: Option<&Image>, new: &Image) -> Vec<Message> {
     messages_to(OPERATOR.as_ref(), old, new)
 }
 
-/// The messages of a change, in a shop with this `operator`: the reservation's outcome to its
-/// order, when it has changed or the order has re-sent its command; stock movements to the ledger;
-/// low stock to the operator.
+/// The messages for a change, with low-stock mails to `operator`.
+///
+/// Orders receives the state of a reservation if it changed or if the order re-sent its command.
+/// The ledger receives stock movements. The operator is notified when stock falls to the threshold.
 ///
 /// # Panics
-/// When the state of a reservation is one that only a later release knows: it has no name on the
-/// wire here. The change goes to the dead-letter queue then.
+/// When a reservation has a state that only a newer release knows. The change goes to the
+/// dead-letter queue.
 pub fn messages_to(operator: Option<&Operator>, old: Option<&Image>, new: &Image) -> Vec<Message> {
     match (old, new) {
         (Some(Image::Reservation(old)), Image::Reservation(new)) => {
@@ -65,7 +64,7 @@ pub fn messages_to(operator: Option<&Operator>, old: Option<&Image>, new: &Image
         (Some(Image::Stock(old)), Image::Stock(new)) => {
             operator.and_then(|operator| low_stock(operator, old, new)).into_iter().collect()
         }
-        // A movement never changes, and where there was nothing before, nothing has become less.
+        // A movement never changes, and a new stock item has not fallen to its threshold.
         _ => Vec::new(),
     }
 }
@@ -90,7 +89,7 @@ fn reservation_messages(old: Option<&Reservation>, new: &Reservation) -> Vec<Mes
         trace: new.traceparent.clone(),
     };
     let update = ReservationUpdate { order_id: new.order_id, version: new.version, product_id };
-    let told = Message::new("order-events", kind, &context, &update);
+    let update = Message::new("order-events", kind, &context, &update);
     let moved =
         has_changed.then(|| ledger_transfer(old.map(|old| &old.state), &new.state)).flatten();
     let entry = moved.map(|(kind, from, to)| {
@@ -101,10 +100,10 @@ fn reservation_messages(old: Option<&Reservation>, new: &Reservation) -> Vec<Mes
             .collect();
         entry(kind, &context, Some(new.order_id), None, lines)
     });
-    [told].into_iter().chain(entry).collect()
+    [update].into_iter().chain(entry).collect()
 }
 
-/// From where to where goods go when a reservation changes its state, and what that is called.
+/// The ledger entry of a state change: its kind, source account and target account.
 fn ledger_transfer(
     old: Option<&State>,
     new: &State,
@@ -118,7 +117,7 @@ fn ledger_transfer(
     }
 }
 
-/// How many of each product, from whichever parts.
+/// The quantity of each product, summed over its shards.
 fn quantities(reservation: &Reservation) -> BTreeMap<ProductId, i64> {
     let mut quantities = BTreeMap::new();
     for line in &reservation.lines {
@@ -135,7 +134,7 @@ fn movement_message(movement: &Movement) -> Option<Message> {
     Some(entry("adjustment", &context, None, Some(movement.product_id), lines))
 }
 
-/// What comes to one account and what leaves the other.
+/// The two lines that move `quantity` from one account to another.
 fn transfer(product_id: ProductId, from: &str, to: &str, quantity: i64) -> [EntryLine; 2] {
     let line = |bucket: &str, amount| EntryLine {
         account: format!("stock:{product_id}:{bucket}"),
@@ -160,9 +159,9 @@ fn entry(
 
 /// The low-stock mail to the operator, when a product falls to its threshold.
 ///
-/// For an unsharded product its own figure decides. A product that is or was sharded has several
-/// items, and each change shows one of them: its writer reads the others too, and counts in shard 0
-/// how often the product reached its threshold.
+/// For an unsharded product the available quantity decides. A product that is or was sharded has
+/// several items, and each change shows only one of them. The writer of the change therefore reads
+/// the others and counts in shard 0 how often the product fell to its threshold.
 fn low_stock(operator: &Operator, old: &StockImage, new: &StockImage) -> Option<Message> {
     let threshold = new.low_stock_threshold.unwrap_or(operator.low_stock_threshold);
     let available = match new.layout().was_sharded() {
@@ -171,7 +170,7 @@ fn low_stock(operator: &Operator, old: &StockImage, new: &StockImage) -> Option<
         false => (old.available > threshold && new.available <= threshold).then_some(new.available),
     }?;
     let product_id = new.product_id;
-    let told = SendNotification {
+    let notification = SendNotification {
         notification_id: ids::derive(&[
             "inventory",
             &product_id.to_string(),
@@ -191,10 +190,10 @@ fn low_stock(operator: &Operator, old: &StockImage, new: &StockImage) -> Option<
         new.updated_at,
         new.traceparent.clone(),
     );
-    Some(Message::new("send-notification", "send_notification.v1", &context, &told))
+    Some(Message::new("send-notification", "send_notification.v1", &context, &notification))
 }
 
-/// An item written before traces were stored continues without one.
+/// A message context; its trace is empty for items written before traces were stored.
 fn message_context(
     id: String,
     version: u64,
@@ -217,13 +216,13 @@ mod tests {
     use serde_json::{Value, from_value, json};
     use shared::ids::derive;
 
-    fn told(old: Option<&Reservation>, new: &Reservation) -> Vec<Message> {
+    fn published(old: Option<&Reservation>, new: &Reservation) -> Vec<Message> {
         let old = old.cloned().map(Image::Reservation);
         messages(old.as_ref(), &Image::Reservation(new.clone()))
     }
 
     #[test]
-    fn every_state_has_its_fact() {
+    fn every_state_is_published_with_its_message_type() {
         let held = held();
         let short = derive(&["lamp"]);
         for (state, kind) in [
@@ -233,7 +232,7 @@ mod tests {
             (State::Committed, "stock_committed.v1"),
         ] {
             let rejected_product = (state == State::Rejected).then_some(short);
-            let sent = told(None, &Reservation { state, rejected_product, ..held.clone() });
+            let sent = published(None, &Reservation { state, rejected_product, ..held.clone() });
             assert_eq!((sent[0].queue, sent[0].kind), ("order-events", kind));
             let mut expected = json!({ "order_id": held.order_id, "version": 1 });
             if let Some(product_id) = rejected_product {
@@ -246,26 +245,26 @@ mod tests {
     #[test]
     fn only_changes_and_repeated_commands_are_published() {
         let held = held();
-        let asked_again =
+        let resent =
             Reservation { version: 2, answered_attempt: held.answered_attempt + 1, ..held.clone() };
         let sold = Reservation { version: 2, state: State::Committed, ..held.clone() };
         let backfilled = Reservation { version: 2, ..held.clone() };
         assert_eq!(
-            told(Some(&held), &asked_again).iter().map(|message| message.kind).collect::<Vec<_>>(),
+            published(Some(&held), &resent).iter().map(|message| message.kind).collect::<Vec<_>>(),
             ["stock_reserved.v1"]
         );
-        assert_ne!(told(Some(&held), &asked_again)[0].id, told(None, &held)[0].id);
-        assert_eq!(told(Some(&held), &sold)[0].kind, "stock_committed.v1");
-        assert!(told(Some(&held), &backfilled).is_empty());
+        assert_ne!(published(Some(&held), &resent)[0].id, published(None, &held)[0].id);
+        assert_eq!(published(Some(&held), &sold)[0].kind, "stock_committed.v1");
+        assert!(published(Some(&held), &backfilled).is_empty());
     }
 
     #[test]
     #[should_panic(expected = "no message for the state")]
-    fn a_state_of_a_later_release_is_not_passed_over() {
-        told(None, &Reservation { state: State::Unknown("parcelled".to_owned()), ..held() });
+    fn unknown_state_panics_instead_of_being_skipped() {
+        published(None, &Reservation { state: State::Unknown("parcelled".to_owned()), ..held() });
     }
 
-    /// The one entry: its kind, and what has moved of the lamp.
+    /// Kind of the ledger entry, and its lines for the lamp by account.
     fn ledger_entry(messages: &[Message]) -> Option<(String, Vec<(String, i64)>)> {
         let entry = messages.iter().find(|message| message.queue == "record-entry")?;
         let lines = entry.data["lines"].as_array().unwrap();
@@ -287,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ledger_learns_where_goods_come_from_and_where_they_go() {
+    fn state_changes_are_posted_to_the_ledger_accounts() {
         let held = held();
         let becomes = |state: State| Reservation { version: 2, state, ..held.clone() };
         let lines = |to: &str, from: &str| vec![(to.to_owned(), 2), (from.to_owned(), -2)];
@@ -303,7 +302,7 @@ mod tests {
                 lines("available", "shipped_out"),
             ),
         ] {
-            assert_eq!(ledger_entry(&told(old, &new)), Some((kind.to_owned(), moved)));
+            assert_eq!(ledger_entry(&published(old, &new)), Some((kind.to_owned(), moved)));
         }
         let rejected = becomes(State::Rejected);
         for (old, new) in [
@@ -311,11 +310,11 @@ mod tests {
             (None, &becomes(State::Released)),
             (Some(&rejected), &becomes(State::Released)),
         ] {
-            assert_eq!(ledger_entry(&told(old, new)), None, "nothing was held");
+            assert_eq!(ledger_entry(&published(old, new)), None, "nothing was held");
         }
         assert_ne!(
-            told(None, &held)[1].data["entry_id"],
-            told(Some(&held), &committed)[1].data["entry_id"]
+            published(None, &held)[1].data["entry_id"],
+            published(Some(&held), &committed)[1].data["entry_id"]
         );
     }
 
@@ -326,7 +325,7 @@ mod tests {
         other.shard = 3;
         let quantity = i64::from(other.quantity);
         held.lines.push(other);
-        let sent = told(None, &held);
+        let sent = published(None, &held);
         let lines = sent[1].data["lines"].as_array().unwrap();
         assert_eq!(lines.len(), 4);
         let account = format!("stock:{}:held", other.product_id);
@@ -365,7 +364,7 @@ mod tests {
     fn low_stock_mail_is_sent_once_per_crossing() {
         let operator =
             Operator { email: "operator@example.com".to_owned(), low_stock_threshold: 10 };
-        let told = |old: Option<Value>, new: Value| {
+        let published = |old: Option<Value>, new: Value| {
             let old = old.map(stock);
             let sent = messages_to(Some(&operator), old.as_ref(), &stock(new.clone()));
             assert!(
@@ -380,25 +379,29 @@ mod tests {
             })
         };
         let available = |count: i64| json!({ "available": count });
-        assert_eq!(told(Some(available(11)), available(10)), Some((10, 10)));
-        assert_eq!(told(Some(available(11)), available(0)), Some((0, 10)));
+        assert_eq!(published(Some(available(11)), available(10)), Some((10, 10)));
+        assert_eq!(published(Some(available(11)), available(0)), Some((0, 10)));
         for (old, new) in [(12, 11), (10, 9), (9, 11), (10, 10)] {
-            assert_eq!(told(Some(available(old)), available(new)), None, "{old} to {new}");
+            assert_eq!(published(Some(available(old)), available(new)), None, "{old} to {new}");
         }
-        assert_eq!(told(None, available(3)), None, "it has not become less");
+        assert_eq!(
+            published(None, available(3)),
+            None,
+            "a new item has not fallen to its threshold"
+        );
         let own = |count: i64| json!({ "available": count, "low_stock_threshold": 3 });
         assert_eq!(
-            (told(Some(own(11)), own(10)), told(Some(own(4)), own(3))),
+            (published(Some(own(11)), own(10)), published(Some(own(4)), own(3))),
             (None, Some((3, 3)))
         );
-        assert_eq!(told(Some(available(7)), own(7)), None, "the measure alone has changed");
-        // Divided, the figure of one part says nothing: the count of part 0 does.
+        assert_eq!(published(Some(available(7)), own(7)), None, "only the threshold has changed");
+        // For a sharded product only the count in shard 0 decides.
         let sharded = |available: i64, low_stock_count: u64| json!({ "available": available, "shard_count": 4, "last_shard": 4, "low_stock_count": low_stock_count, "low_stock_available": 9 });
-        assert_eq!(told(Some(available(20)), sharded(0, 0)), None);
-        assert_eq!(told(Some(sharded(0, 0)), sharded(0, 1)), Some((9, 10)));
-        assert_eq!(told(Some(sharded(0, 1)), sharded(0, 1)), None);
+        assert_eq!(published(Some(available(20)), sharded(0, 0)), None);
+        assert_eq!(published(Some(sharded(0, 0)), sharded(0, 1)), Some((9, 10)));
+        assert_eq!(published(Some(sharded(0, 1)), sharded(0, 1)), None);
         let further_shard = |available: i64| json!({ "available": available, "shard": 2 });
-        assert_eq!(told(Some(further_shard(11)), further_shard(1)), None);
+        assert_eq!(published(Some(further_shard(11)), further_shard(1)), None);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Carrying out what an order asks of its reservation, until what was decided holds.
+//! Executes an order's commands on its reservation. A decision is made again until its write
+//! succeeds.
 
 use std::collections::BTreeSet;
 
@@ -22,9 +23,11 @@ use crate::{
 const MAX_ATTEMPTS: u32 = 10;
 
 impl Inventory {
-    /// Executes an order's command on its reservation, last seen as `stored`. The domain decides
-    /// and the store writes; the item that fails the write is the input of the next decision, so a
-    /// lost race, a repeated command and a write with a lost response all end the same way.
+    /// Executes an order's command on its reservation, last read as `stored`.
+    ///
+    /// The domain decides and the store writes. If the write conflicts, the next decision starts
+    /// from the stored reservation. A lost race, a repeated command and a write with a lost
+    /// response therefore end the same way.
     pub(crate) async fn execute(
         &self,
         mut request: ReservationRequest,
@@ -66,8 +69,8 @@ impl Inventory {
         Err(InventoryError::Contended)
     }
 
-    /// Lets what is short in one part come from others; the product of which there is not enough in
-    /// all parts together, if there is one.
+    /// Allocates products that are short in one shard to other shards. Returns the product that is
+    /// out of stock across all shards, if any.
     async fn reallocate(
         &self,
         lines: &mut Lines,
@@ -92,8 +95,8 @@ impl Inventory {
             let sharded_stock = &snapshot.sharded_stock;
             self.cache_layout(product_id, sharded_stock.layout, sharded_stock.low_stock_threshold);
             match sharded_stock.allocate_order(lines.quantity_of(product_id), order_id) {
-                // What would have to come from too many parts cannot be had at once, and is not
-                // there for this order.
+                // If the allocation needs more shards than one transaction can write, the last arm
+                // treats the product as out of stock.
                 Some(allocations) if lines.allocate(product_id, &allocations) => {}
                 None if !snapshot.is_consistent => return Err(InventoryError::Contended),
                 _ => return Ok(Some(product_id)),
@@ -102,8 +105,8 @@ impl Inventory {
         Ok(None)
     }
 
-    /// Looks whether there is little left of the divided products that a change has touched. The
-    /// change is made already: what cannot be looked at now shows with the next order.
+    /// Records whether the sharded products of a change are low on stock. The change is already
+    /// written, so a failure is only logged; the next order repeats the check.
     async fn check_low_stock(&self, change: &ReservationChange) {
         let takes = match change.next.state {
             State::Held => true,
@@ -117,7 +120,7 @@ impl Inventory {
             if !was_sharded || !seen.insert(stock_change.product_id) {
                 continue;
             }
-            // While as many as that lie in one part, there cannot be fewer in all of them.
+            // If one shard alone exceeds the threshold, the total does too.
             let skip_above = cached.filter(|_| takes).map(|cached| cached.low_stock_threshold);
             if let Err(error) = self
                 .check_low_stock_of(stock_change.product_id, stock_change.shard, skip_above)
@@ -146,8 +149,7 @@ impl Inventory {
         self.update_low_stock(product_id).await
     }
 
-    /// Notes whether there is little left of a product in all its parts together, if it is or was
-    /// divided.
+    /// Records whether a product that is or was sharded is low on stock across all shards.
     pub(crate) async fn update_low_stock(&self, product_id: ProductId) -> Result<(), TableError> {
         let snapshot = self.store.stock_snapshot(product_id).await?;
         let (sharded_stock, stock) = (&snapshot.sharded_stock, snapshot.sharded_stock.total());

@@ -1,4 +1,4 @@
-//! Reads the records of an order, or of a product, and reconciles them.
+//! Reads the records of one order or product and reconciles them.
 
 use std::{collections::BTreeMap, future::Future, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
     store::PRODUCT_SHARDS,
 };
 
-/// What a report shows of an order beside what is wrong with it.
+/// Fields of an order that a report shows beside its findings.
 #[derive(Clone, Debug, Default)]
 pub struct OrderSummary {
     pub status: Option<Status>,
@@ -26,16 +26,15 @@ pub struct OrderSummary {
 /// The result of checking a product.
 #[derive(Debug)]
 pub enum ProductAudit {
-    /// All entries are counted.
     Complete(Verdict),
-    /// There are more: the next check continues there.
+    /// Entries remain; the next step continues from here.
     InProgress(AuditProgress),
 }
 
-/// How many orders or products are looked at at the same time.
+/// Most orders or products that are checked concurrently.
 const CONCURRENCY: usize = 16;
 
-/// How many pages of a product's entries are read with one look: at least one of each shard.
+/// Most pages of a product's entries read in one step: enough for one page of each shard.
 const PAGES_PER_STEP: u32 = PRODUCT_SHARDS;
 
 impl Ledger {
@@ -43,7 +42,7 @@ impl Ledger {
     /// still checked.
     ///
     /// # Errors
-    /// When a table fails.
+    /// If a table request fails.
     pub async fn audit_order(&self, order: OrderId) -> Result<(Verdict, OrderSummary), ReadError> {
         let snapshot = match self.order_snapshot(order).await {
             Err(ReadError::Table(TableError::Unreadable { expected })) => {
@@ -58,11 +57,11 @@ impl Ledger {
         Ok((snapshot.reconcile(self.clock.now(), GRACE), summary.unwrap_or_default()))
     }
 
-    /// The same, and books what the ledger lacks of an order that is at rest. What is compared then
-    /// is what was booked too.
+    /// As [`Self::audit_order`], but first books the missing ledger entries of a settled order. The
+    /// returned verdict includes the booked entries.
     ///
     /// # Errors
-    /// When a table fails.
+    /// If a table request fails.
     pub async fn audit_and_repair_order(
         &self,
         order: OrderId,
@@ -85,7 +84,7 @@ impl Ledger {
     }
 
     async fn order_snapshot(&self, order_id: OrderId) -> Result<OrderSnapshot, ReadError> {
-        // In the reverse order of event flow: what is read later is at least as new.
+        // Read against the direction of the messages, so that each later read is at least as new.
         let order = self.sources.order(order_id).await?;
         let reservation = self.sources.reservation(order_id).await?;
         let payments = self.sources.payments(order_id).await?;
@@ -104,11 +103,11 @@ impl Ledger {
         })
     }
 
-    /// Continues counting, and reconciles the product once all is counted. `reserved` is what
-    /// reservations hold of it, if known.
+    /// Continues to sum the entries of a product, and reconciles it once all are counted.
+    /// `reserved` is the quantity that reservations hold, if known.
     ///
     /// # Errors
-    /// When a table fails.
+    /// If a table request fails.
     pub async fn audit_product(
         &self,
         mut progress: AuditProgress,
@@ -141,7 +140,7 @@ impl Ledger {
         Ok(ProductAudit::InProgress(progress))
     }
 
-    /// The stock is read last: a movement during the count shows in the time of its last change.
+    /// Reads the stock last: a movement during the count then shows in the stock's `updated_at`.
     async fn reconcile_product(
         &self,
         progress: AuditProgress,
@@ -162,8 +161,8 @@ fn unreadable(expected: &'static str) -> Verdict {
     Verdict::unreadable(&format!("no {}", expected.rsplit("::").next().unwrap_or(expected)))
 }
 
-/// Does the same with each, some at the same time; in the order of the ids, so that a run repeats
-/// itself.
+/// Runs `task` for each id, at most `CONCURRENCY` at a time. Results are sorted by id, so that
+/// runs are reproducible.
 pub async fn run_concurrently<I, T, F, Fut>(
     ids: Vec<I>,
     task: F,
@@ -187,7 +186,7 @@ where
             Some(Ok((id, result))) => {
                 results.insert(id, result);
             }
-            // It is recorded as panicked.
+            // Its result is already `ReadError::Panicked`.
             Some(Err(_)) => {}
         }
     }

@@ -1,7 +1,7 @@
-//! Which orders and products an audit looks at, page by page, in an order that another call can go
-//! on with.
+//! The orders and products that an audit checks, listed page by page in an order that another call
+//! can continue.
 //!
-//! No table is scanned. Orders are found in four places, because each alone would miss some:
+//! No table is scanned. Orders come from four sources, because each alone would miss some:
 //! unsettled orders of any age; unsettled payments, with or without an order; orders placed in the
 //! window; and orders with ledger entries in the window, whenever they were placed. Products are
 //! those with a ledger entry.
@@ -18,21 +18,20 @@ use crate::{
     store::{DAY_SHARDS, day_of},
 };
 
-/// One place where orders or products are found.
+/// A source of candidates. The number is the shard of its index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CandidateSource {
-    /// Orders with a pending command.
     UnsettledOrders(u32),
-    /// Orders whose attempts or refunds have not come to their end.
+    /// Orders with an unsettled attempt or refund.
     UnsettledPayments(u32),
-    /// Orders that were placed in the window and have this status.
+    /// Orders placed in the window with this status.
     PlacedOrders(Status, u32),
-    /// Orders for which something moved on this day.
+    /// Orders with a ledger entry on this day.
     OrdersWithEntries(String, u32),
     Products(u32),
 }
 
-/// All places, in the order in which they are visited.
+/// All sources, in the order in which they are read.
 pub fn candidate_sources(window: Window, shards: u32) -> Vec<CandidateSource> {
     let placed = Status::ALL.into_iter().flat_map(|status| {
         (0..shards).map(move |shard| CandidateSource::PlacedOrders(status, shard))
@@ -49,7 +48,7 @@ pub fn candidate_sources(window: Window, shards: u32) -> Vec<CandidateSource> {
         .collect()
 }
 
-/// The days that a window touches.
+/// The UTC days that overlap a window.
 fn days(window: Window) -> Vec<String> {
     let (mut days, mut moment) = (vec![day_of(window.since)], window.since);
     while moment < window.until {
@@ -62,7 +61,7 @@ fn days(window: Window) -> Vec<String> {
     days
 }
 
-/// What a page of a walk holds.
+/// The candidates on a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Candidates {
     Orders(Vec<OrderId>),
@@ -70,11 +69,11 @@ pub enum Candidates {
 }
 
 impl Ledger {
-    /// Candidates of a place after `after`, at most `limit`, and the sort key after which it
-    /// continues there.
+    /// Returns at most `limit` candidates of a source after `after`, and the sort key at which the
+    /// next page continues.
     ///
     /// # Errors
-    /// When a table fails.
+    /// If a table request fails.
     pub async fn page(
         &self,
         source: &CandidateSource,
@@ -82,8 +81,8 @@ impl Ledger {
         after: Option<&str>,
         limit: u32,
     ) -> Result<(Candidates, Option<String>), TableError> {
-        // No key continues another one: what follows a key is the first that is greater than it
-        // with anything behind it.
+        // `BETWEEN` is inclusive, and no key is a prefix of another. Appending a character
+        // therefore excludes `after` itself and nothing else.
         let from = after.map_or_else(|| window.since.to_string(), |after| format!("{after}+"));
         let to = window.until.to_string();
         let (orders, next) = match source {
@@ -104,8 +103,8 @@ impl Ledger {
         Ok((Candidates::Orders(orders), next))
     }
 
-    /// Many are due at the same moment: a page begins with that at which the one before ended, and
-    /// grows where it would end with it too.
+    /// Many orders may be due at the same time. A page therefore starts at the due time with which
+    /// the previous one ended, and doubles in size if it would end with the same time.
     async fn unsettled_page(
         &self,
         source: &CandidateSource,

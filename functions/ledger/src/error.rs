@@ -1,17 +1,16 @@
-//! What can go wrong with the ledger.
+//! Errors of the ledger.
 
 use shared::{queue::Retryable, table::TableError};
 
 use crate::domain::EntryId;
 
-/// Why an entry was not recorded, or books could not be read.
+/// Why an entry could not be recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// Two messages with one id have different contents: one of them is wrong, and the ledger
+    /// Two messages with the same id have different contents. One of them is wrong, and the ledger
     /// cannot decide which.
     #[error("entry {0} is recorded with another content")]
     Mismatch(EntryId),
-    /// The table failed.
     #[error("a table failed")]
     Table(#[from] TableError),
 }

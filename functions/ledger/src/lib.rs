@@ -20,26 +20,23 @@ pub mod store;
 use sources::Sources;
 use store::Store;
 
-/// How long a change of an order may be in flight between the services. Until then a contradiction
-/// is not a mismatch.
+/// Grace period for changes in flight between services. A contradiction younger than this is not a
+/// mismatch.
 pub const GRACE: Duration = Duration::from_secs(600);
 
-/// What the operations of this service work with.
+/// The dependencies of this service's operations.
 pub struct Ledger {
-    /// The entries.
     pub store: Store,
-    /// The tables of the others, for the audit.
+    /// The tables of other services, read by the audit.
     pub sources: Sources,
-    /// The time.
     pub clock: Clock,
 }
 
 impl Ledger {
-    /// The service as it runs deployed.
+    /// Builds the service from the environment of a deployed function.
     ///
     /// # Panics
-    /// When the environment lacks a setting, or names a provider that there is not; see the
-    /// template.
+    /// If the environment lacks a setting or names an unknown provider; the template sets both.
     pub fn from_env() -> Self {
         let client = aws_sdk_dynamodb::Client::new(&aws::sdk_config());
         let table = |variable| Table::new(client.clone(), config::required(variable));

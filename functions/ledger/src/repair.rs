@@ -1,4 +1,4 @@
-//! Books the entries that are missing: what [`crate::domain::repair`] plans, in the ledger's own
+//! Books missing ledger entries: writes what [`crate::domain::repair`] plans into the ledger's
 //! table.
 
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ use crate::{
     store::RecordOutcome,
 };
 
-/// An entry that a repair has booked.
+/// An entry that a repair booked.
 #[derive(Debug, Serialize)]
 pub struct Repaired {
     entry_id: EntryId,
@@ -32,30 +32,28 @@ pub struct Repaired {
     lines: Vec<Line>,
 }
 
-/// A difference that a repair has left.
+/// A difference that a repair does not correct.
 #[derive(Debug, Serialize)]
 pub struct NotRepaired {
-    /// The order or the product.
+    /// The id of the order or product.
     pub id: String,
-    /// Why.
     pub reason: &'static str,
 }
 
-/// What a repair has done.
+/// The result of a repair.
 #[derive(Debug, Default)]
 pub struct Repairs {
-    /// The entries that it has booked.
     pub repaired: Vec<Repaired>,
-    /// Why differences are left.
+    /// The reasons why differences remain.
     pub rejected: Vec<&'static str>,
 }
 
 impl Ledger {
-    /// Books what the ledger lacks of an order that is at rest and has these findings. The same
-    /// again books nothing.
+    /// Books the entries of a settled order that the ledger lacks, given the findings of its check.
+    /// A repeated call books nothing.
     ///
     /// # Errors
-    /// When a table fails; what is booked by then stays booked, and the next repair continues.
+    /// If a table request fails. Entries booked before that remain, and the next repair continues.
     pub async fn repair_order(
         &self,
         mut snapshot: OrderSnapshot,
@@ -81,22 +79,21 @@ impl Ledger {
                 self.store.close_id(id, by, self.clock.now()).await?;
                 closed.insert(id);
             }
-            // A message may have arrived before its id was closed: what is missing is counted
-            // again.
+            // A message may have arrived before its id was closed, so the missing entries are
+            // planned again.
             snapshot.postings = self.store.entries_of_order(snapshot.order_id).await?;
         };
         let mut repairs = Repairs { rejected: plan.rejected, ..Repairs::default() };
         for repair in plan.repairs {
-            self.post(&repair.entry, trace, &mut repairs).await?;
+            self.book(&repair.entry, trace, &mut repairs).await?;
         }
         Ok(repairs)
     }
 
-    /// Books the adjustments of a product that the ledger lacks, but for those of the last ten
-    /// minutes.
+    /// Books a product's adjustments that the ledger lacks, except those of the last ten minutes.
     ///
     /// # Errors
-    /// When a table fails; what is booked by then stays booked.
+    /// If a table request fails. Entries booked before that remain.
     pub async fn repair_product(
         &self,
         product: ProductId,
@@ -111,7 +108,7 @@ impl Ledger {
                 self.sources.movements(product, after.as_deref(), until).await?;
             for entry in movements.iter().filter_map(repair::adjustment) {
                 if !self.store.has_entry(entry.id()).await? {
-                    self.post(&entry, trace, &mut repairs).await?;
+                    self.book(&entry, trace, &mut repairs).await?;
                 }
             }
             if next.is_none() {
@@ -121,7 +118,7 @@ impl Ledger {
         }
     }
 
-    async fn post(
+    async fn book(
         &self,
         entry: &Entry,
         trace: &Trace,

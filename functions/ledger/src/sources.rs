@@ -1,5 +1,5 @@
-//! The tables of the others and the provider's statement, as the audit reads them: item by item,
-//! never all of a table, and never to write.
+//! Read access to the tables of other services and to the provider's statement, for the audit.
+//! Reads single items and index pages; never scans a table and never writes.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -18,30 +18,29 @@ use crate::domain::audit::record::{
     ReservationRecord, ReservationState, Status, StockRecord,
 };
 
-/// The tables of the others.
 #[derive(Clone)]
 pub struct Sources {
     pub orders: Table,
     pub payments: Table,
-    /// Of inventory.
+    /// The stock table of inventory.
     pub stock: Table,
-    /// The provider's statement; `None`: it cannot be read, and what payments recorded of the
-    /// provider's answers counts.
+    /// The provider's statement. If `None`, the audit relies on the provider results that payments
+    /// recorded.
     pub statement: Option<Arc<dyn StatementReader>>,
-    /// Over how many partitions their indexes spread a value.
+    /// Number of partitions over which their indexes spread one value.
     pub shards: u32,
 }
 
-/// Why there is nothing to compare.
+/// Why records could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// A table did not answer, or never will.
+    /// A table request failed; the table error says whether a retry can help.
     #[error(transparent)]
     Table(#[from] TableError),
     /// The provider did not answer.
     #[error(transparent)]
     Provider(#[from] ProviderError),
-    /// A mistake in the program.
+    /// The task panicked, which is a bug.
     #[error("the comparison panicked")]
     Panicked,
 }
@@ -55,7 +54,7 @@ impl From<StatementError> for ReadError {
     }
 }
 
-/// What payments has of an order.
+/// The payment records of an order.
 #[derive(Clone, Debug, Default)]
 pub struct PaymentRecords {
     pub intent: Option<IntentRecord>,
@@ -64,7 +63,7 @@ pub struct PaymentRecords {
 }
 
 impl PaymentRecords {
-    /// Where to look at the provider.
+    /// The query for the provider's statement about these records.
     fn statement_query(&self) -> StatementQuery {
         let payment = |attempt: &AttemptRecord| RecordedPayment {
             payment_id: attempt.payment_id.clone(),
@@ -88,35 +87,34 @@ impl PaymentRecords {
     }
 }
 
-/// A page of what an index has, and the sort key of its last item if it is full.
+/// A page of an index, and the sort key of its last item if the page is full.
 pub type Page = (Vec<OrderId>, Option<String>);
 
-/// More records than payments has of any order.
+/// Upper bound of the payment records of one order.
 const MAX_RECORDS_PER_ORDER: u32 = 10_000;
 
-/// More parts than the stock of a product is ever divided into, and no more than one call may ask
-/// for.
+/// Upper bound of the stock shards of a product; also the most keys that one batch read accepts.
 const MAX_SHARDS: u32 = 100;
 
-/// How many items one call may ask for by their keys.
+/// Most keys in one batch read.
 const BATCH_GET_SIZE: usize = 100;
 
-/// As many movements are found with one call.
+/// Movements read by one query.
 const MOVEMENT_PAGE_SIZE: u32 = 100;
 
 impl Sources {
-    /// An order as orders has it.
+    /// The record of an order in the orders table.
     ///
     /// # Errors
-    /// If the table fails, or the item is not an order.
+    /// If the table request fails, or an item cannot be read.
     pub async fn order(&self, order: OrderId) -> Result<Option<OrderRecord>, TableError> {
         self.orders.get(Key::new(order_key(order))).await?.map(from_item).transpose()
     }
 
-    /// What inventory has of an order.
+    /// The reservation of an order.
     ///
     /// # Errors
-    /// If the table fails, or the item is not a reservation.
+    /// If the table request fails, or an item cannot be read.
     pub async fn reservation(
         &self,
         order: OrderId,
@@ -124,10 +122,10 @@ impl Sources {
         self.stock.get(reservation_key(order)).await?.map(from_item).transpose()
     }
 
-    /// What payments has of an order.
+    /// The payment records of an order.
     ///
     /// # Errors
-    /// If the table fails, or an item cannot be read.
+    /// If the table request fails, or an item cannot be read.
     pub async fn payments(&self, order: OrderId) -> Result<PaymentRecords, TableError> {
         let query = Query::new(None, "pk", order_key(order), MAX_RECORDS_PER_ORDER).consistent();
         let mut records = PaymentRecords::default();
@@ -142,11 +140,11 @@ impl Sources {
         Ok(records)
     }
 
-    /// The provider's record of these attempts and refunds, whatever payments has recorded. `None`:
-    /// its statement cannot be read.
+    /// The provider's statement about these attempts and refunds, independent of the results that
+    /// payments recorded. `None` if no statement is configured.
     ///
     /// # Errors
-    /// If the provider does not answer, the table fails, or an item cannot be read.
+    /// If the provider does not answer, the table request fails, or an item cannot be read.
     pub async fn provider_statement(
         &self,
         records: &PaymentRecords,
@@ -157,7 +155,7 @@ impl Sources {
         }
     }
 
-    /// What the report calls the source of what the provider has done.
+    /// The source of provider results, as named in the report.
     pub fn provider_name(&self) -> &'static str {
         self.statement
             .as_ref()
@@ -166,11 +164,11 @@ impl Sources {
             })
     }
 
-    /// A page of the orders that were placed with this status from the sort key `from` to `to`, in
-    /// one shard of the index.
+    /// A page of one shard of the status index: orders with this status that were placed between
+    /// `from` and `to`.
     ///
     /// # Errors
-    /// When the table fails.
+    /// If the table request fails.
     pub async fn orders_by_status(
         &self,
         status: Status,
@@ -189,11 +187,11 @@ impl Sources {
         Ok(page(&items, "listed_at", limit))
     }
 
-    /// A page of the orders with a pending command, due at `from` or later, in one shard of the
-    /// index.
+    /// A page of one shard of the check index: orders with a pending command, due at `from` or
+    /// later.
     ///
     /// # Errors
-    /// When the table fails.
+    /// If the table request fails.
     pub async fn unsettled_orders(
         &self,
         shard: u32,
@@ -203,10 +201,10 @@ impl Sources {
         due(&self.orders, shard, from, limit).await
     }
 
-    /// The same for orders whose attempts or refunds have not come to their end.
+    /// As [`Self::unsettled_orders`], for orders with an unsettled attempt or refund.
     ///
     /// # Errors
-    /// When the table fails.
+    /// If the table request fails.
     pub async fn unsettled_payments(
         &self,
         shard: u32,
@@ -216,11 +214,11 @@ impl Sources {
         due(&self.payments, shard, from, limit).await
     }
 
-    /// How many of each product are held for these orders: adds to `held`.
+    /// Adds the quantities that these orders hold of each product to `held`.
     ///
     /// # Errors
-    /// When the table fails. A reservation that cannot be read is passed over: the order that it
-    /// belongs to is named for it.
+    /// If the table request fails. An unreadable reservation is skipped here, because the check of
+    /// its order reports it.
     pub async fn add_held(
         &self,
         orders: &[OrderId],
@@ -241,19 +239,19 @@ impl Sources {
         Ok(())
     }
 
-    /// A page of the goods of a product that came in or were written off by hand until `until`, the
-    /// oldest first, after `after`; and where the next page begins, if this one is full.
+    /// A page of a product's stock adjustments until `until` and after the key `after`, oldest
+    /// first. Also returns the key for the next page if this one is full.
     ///
     /// # Errors
-    /// When the table fails, or an item is not a movement.
+    /// If the table request fails, or an item is not a movement.
     pub async fn movements(
         &self,
         product: ProductId,
         after: Option<&str>,
         until: Timestamp,
     ) -> Result<(Vec<MovementRecord>, Option<String>), TableError> {
-        // No key continues another one: what follows a key is the first that is greater than it
-        // with anything behind it.
+        // `BETWEEN` is inclusive, and no key is a prefix of another. Appending a character
+        // therefore excludes `after` itself and nothing else.
         let from = after.map_or_else(|| " ".to_owned(), |after| format!("{after}+"));
         let between = Expression::new("#next_check_at BETWEEN :from AND :until")
             .value("from", from)
@@ -284,11 +282,10 @@ impl Sources {
         Ok((movements, next))
     }
 
-    /// The figures of a product, one record per shard of its stock. Empty for a product without
-    /// stock.
+    /// The stock of a product, one record per shard. Empty for a product without stock.
     ///
     /// # Errors
-    /// If the table fails, or an item cannot be read.
+    /// If the table request fails, or an item cannot be read.
     pub async fn stock(&self, product: ProductId) -> Result<Vec<StockRecord>, TableError> {
         let Some(first) = self.stock.get(Key::new(format!("STOCK#{product}"))).await? else {
             return Ok(Vec::new());

@@ -1,25 +1,25 @@
-//! The ledger in its table: the only file that knows its keys. Entries are put once; none is ever
-//! changed or deleted.
+//! The ledger's table; only this module knows its keys. Entries are written once and never changed
+//! or deleted.
 //!
-//! - `ENTRY#<entry>` / `ENTRY`: the entry, with the fingerprint of its content. It decides whether
-//!   an id is taken. Or `closed_by`: a repair has booked what an entry with this id could say; see
-//!   [`crate::domain::repair`].
-//! - `ORDER#<order>` / `<time>#<entry>`: a copy of the entry, to be found by order.
-//! - `DAY#<yyyy-mm-dd>#<shard>` / `<time>#<entry>`: a copy to be found by day.
-//! - `PRODUCT#<product>#<shard>` / `<time>#<entry>`: its lines about one product.
-//! - `PRODUCTS#<shard>` / `<product>`: that there is something about a product.
-//! - `AUDIT` / `RUN`: how far the schedule's audit is. `AUDIT` / `LEASE`: the lease of the call
-//!   that takes it further. These two items change, and are no entries.
+//! - `ENTRY#<entry>` / `ENTRY`: the entry, with the fingerprint of its content. This item decides
+//!   whether an id is taken. It has `closed_by` instead if a repair has booked the movement of this
+//!   id; see [`crate::domain::repair`].
+//! - `ORDER#<order>` / `<time>#<entry>`: a copy of the entry, by order.
+//! - `DAY#<yyyy-mm-dd>#<shard>` / `<time>#<entry>`: a copy of the entry, by day.
+//! - `PRODUCT#<product>#<shard>` / `<time>#<entry>`: the lines of the entry about one product.
+//! - `PRODUCTS#<shard>` / `<product>`: marks that the product has entries.
+//! - `AUDIT` / `RUN`: the progress of the scheduled audit. `AUDIT` / `LEASE`: the lease of the call
+//!   that advances it. Only these two items are updated; they are not entries.
 //!
-//! The first four are one transaction. `PRODUCTS` is put before it: a product without lines does no
-//! harm, lines that no audit finds would.
+//! The first four are written in one transaction. `PRODUCTS` is written before it: a listed product
+//! without lines is harmless, but an audit would not find lines of an unlisted product.
 //!
 //! # Write capacity
 //!
-//! DynamoDB takes 1,000 write units a second for one partition key, and a transactional write of up
-//! to 1 KB costs two ("Service, account, and table quotas" and "Read/write capacity mode", Amazon
-//! DynamoDB Developer Guide). A paid order writes two entries about each of its products (hold,
-//! commit) and three about its day (these and the capture), so:
+//! DynamoDB allows 1,000 write units a second per partition key. A transactional write of up to 1
+//! KB costs two ("Service, account, and table quotas" and "Read/write capacity mode", Amazon
+//! DynamoDB Developer Guide). A paid order writes two entries for each of its products (hold,
+//! commit) and three for its day (these and the capture), so:
 //!
 //! - one product: `PRODUCT_SHARDS` x 1,000 / (2 x 2) = 4,000 orders a second;
 //! - the whole shop: `DAY_SHARDS` x 1,000 / (3 x 2) = 5,333 orders a second.
@@ -47,47 +47,46 @@ use crate::{
     error::LedgerError,
 };
 
-/// Over how many partition keys the lines about one product are spread.
+/// Number of partition keys for the lines of one product.
 pub const PRODUCT_SHARDS: u32 = 16;
 
-/// Over how many partition keys the entries of one day are spread.
+/// Number of partition keys for the entries of one day.
 pub const DAY_SHARDS: u32 = 32;
 
-/// The entries.
+/// The table of ledger entries.
 #[derive(Debug)]
 pub struct Store {
     ledger: Table,
     shards: u32,
-    /// The products of which it is known that they are listed: almost every entry is about one of
-    /// these.
+    /// Products known to be listed under `PRODUCTS`. The cache saves a write for almost every
+    /// entry.
     registered: Mutex<BTreeSet<ProductId>>,
 }
 
 /// The outcome of recording an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordOutcome {
-    /// It is written.
     Recorded,
-    /// The same entry was written before.
+    /// The same entry was recorded before, or a repair closed its id.
     AlreadyRecorded,
 }
 
-/// How many entries are read with one call.
+/// Entries read by one query.
 const PAGE_SIZE: u32 = 250;
 
-/// More entries than any one order has.
+/// Upper bound of the entries of one order.
 const MAX_ENTRIES_PER_ORDER: u32 = 10_000;
 
 impl Store {
-    /// The entries in `ledger`, whose list of products has this number of shards.
+    /// `shards` is the number of shards of the list of products.
     pub fn new(ledger: Table, shards: u32) -> Self {
         Self { ledger, shards, registered: Mutex::default() }
     }
 
-    /// Writes an entry, under all its keys or not at all.
+    /// Writes an entry under all its keys, or not at all.
     ///
     /// # Errors
-    /// When another entry has its id, or the table fails.
+    /// If another entry has its id, or the table request fails.
     pub async fn record(
         &self,
         entry: &Entry,
@@ -130,7 +129,7 @@ impl Store {
             TransactionOutcome::Written => return Ok(RecordOutcome::Recorded),
             TransactionOutcome::Cancelled(conflicts) => conflicts,
         };
-        // The header comes first: the others exist only with it.
+        // The first conflict is that of the header. The copies exist only together with it.
         let stored = conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item);
         if stored.as_ref().is_some_and(|item| item.contains_key(CLOSED_BY)) {
             tracing::info!(entry.id = %entry.id(), "entry was booked by a repair, not recorded again");
@@ -148,16 +147,16 @@ impl Store {
     /// Whether an entry has this id.
     ///
     /// # Errors
-    /// When the table fails.
+    /// If the table request fails.
     pub async fn has_entry(&self, entry: EntryId) -> Result<bool, TableError> {
         Ok(self.ledger.get(header_key(entry)).await?.is_some())
     }
 
-    /// Closes an id that the entry `by` makes unnecessary, unless an entry has it: a message with
-    /// this id changes nothing from then on.
+    /// Closes an id whose movement the entry `by` books, unless an entry has the id. A later
+    /// message with this id is ignored.
     ///
     /// # Errors
-    /// When the table fails.
+    /// If the table request fails.
     pub async fn close_id(
         &self,
         id: EntryId,
@@ -177,7 +176,7 @@ impl Store {
             return Ok(());
         }
         let shard = ids::shard_of(&product.to_string(), self.shards);
-        // Refused: it is listed.
+        // A conflict means that the product is listed already.
         self.ledger
             .put(
                 with_keys(Item::new(), products_pk(shard), &product.to_string()),
@@ -188,10 +187,10 @@ impl Store {
         Ok(())
     }
 
-    /// The entries of an order, the oldest first.
+    /// The entries of an order, oldest first.
     ///
     /// # Errors
-    /// When the table fails.
+    /// If the table request fails.
     pub async fn entries_of_order(&self, order: OrderId) -> Result<Vec<Posting>, TableError> {
         let items = self
             .ledger
@@ -200,11 +199,11 @@ impl Store {
         items.into_iter().map(from_item).collect()
     }
 
-    /// A page of the entries in one shard of a product, the oldest first, after the sort key
-    /// `after`; and the sort key that the next page begins after.
+    /// A page of the entries in one shard of a product after the sort key `after`, oldest first.
+    /// Also returns the sort key for the next page if this one is full.
     ///
     /// # Errors
-    /// When the table fails.
+    /// If the table request fails.
     pub async fn entries_of_product(
         &self,
         product: ProductId,
@@ -220,11 +219,11 @@ impl Store {
         Ok((items.into_iter().map(from_item).collect::<Result<_, _>>()?, next))
     }
 
-    /// A page of the orders that entries of a shard of a day belong to: those between the sort keys
-    /// `from` and `to`; and the sort key of the last of a full page.
+    /// A page of the orders with entries in one shard of a day, between the sort keys `from` and
+    /// `to`. Also returns the last sort key if the page is full.
     ///
     /// # Errors
-    /// When the table fails.
+    /// If the table request fails.
     pub async fn orders_of_day(
         &self,
         day: &str,
@@ -261,11 +260,11 @@ impl Store {
         Ok((items.into_iter().filter_map(order).collect(), next))
     }
 
-    /// A page of the products that entries are about, in one shard, after `after`; and the last of
-    /// a full page.
+    /// A page of one shard of the products with entries, after `after`. Also returns the last one
+    /// if the page is full.
     ///
     /// # Errors
-    /// When the table fails.
+    /// If the table request fails.
     pub async fn products(
         &self,
         shard: u32,
@@ -281,24 +280,24 @@ impl Store {
         Ok((items.iter().filter_map(|item| ProductId::parse(sort_key(item)?)).collect(), next))
     }
 
-    /// The lease of the call that takes the schedule's audit further.
+    /// The lease of the call that advances the scheduled audit.
     pub fn lease(&self) -> Lease {
         Lease::new(&self.ledger, Key::composite("AUDIT", "LEASE"))
     }
 
-    /// How far the schedule's audit is.
+    /// The progress of the scheduled audit.
     ///
     /// # Errors
-    /// If the table fails, or the item is not a run.
+    /// If the table request fails, or the item is not a run.
     pub async fn audit_run(&self) -> Result<Option<AuditRun>, TableError> {
         self.ledger.get(Key::composite("AUDIT", "RUN")).await?.map(from_item).transpose()
     }
 
-    /// Saves the progress, unless another call has advanced it meanwhile: returns whether it was
+    /// Saves the progress unless another call has advanced it meanwhile. Returns whether it was
     /// saved.
     ///
     /// # Errors
-    /// When the table fails.
+    /// If the table request fails.
     pub async fn save_audit_run(&self, run: &AuditRun) -> Result<bool, TableError> {
         let unchanged = if run.version == 0 {
             Expression::not_exists()
@@ -313,18 +312,18 @@ impl Store {
     }
 }
 
-/// The day that a moment belongs to: `2026-11-21`.
+/// The UTC day of a timestamp, such as `2026-11-21`.
 pub fn day_of(moment: Timestamp) -> String {
     moment.to_string().chars().take(10).collect()
 }
 
-/// What an item has whose id is closed.
+/// Attribute of the item of a closed id.
 const CLOSED_BY: &str = "closed_by";
 
-/// An id that no entry gets any more.
+/// The item of a closed id: no entry can be recorded under it.
 #[derive(Serialize)]
 struct ClosedItem {
-    /// The entry that books what one with this id could say.
+    /// The entry that books the movement instead.
     closed_by: EntryId,
     closed_at: Timestamp,
 }
@@ -359,7 +358,7 @@ fn sort_key(item: &Item) -> Option<&str> {
     item.get("sk").and_then(|value| value.as_s().ok()).map(String::as_str)
 }
 
-/// Where a page is as long as it may be, there may be another one.
+/// The last sort key of a full page; further items may follow.
 fn next_sort_key(items: &[Item], limit: u32) -> Option<String> {
     let is_full = items.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
     items.last().filter(|_| is_full).and_then(sort_key).map(str::to_owned)
@@ -394,7 +393,7 @@ impl EntryItem {
     }
 }
 
-/// An entry as stored under another key than its own.
+/// A copy of an entry, stored under its order, day or product.
 #[derive(Debug, Serialize)]
 struct PostingItem {
     entry_id: EntryId,

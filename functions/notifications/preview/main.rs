@@ -1,12 +1,12 @@
-//! Writes every mail as it is sent, with sample data, into a folder, for people to look at: `cargo
-//! run -p notifications --features preview --bin preview -- <folder>`, then open its `index.html`.
+//! Writes every mail with sample data into a folder: `cargo run -p notifications --features preview
+//! --bin preview -- <folder>`, then open its `index.html`.
 
 use std::{error::Error, fs, path::PathBuf};
 
 use notifications::templates::{RenderedEmail, Shop, link, notice, order, stock};
 use serde_json::json;
 
-/// The shop that the mails come from, and where their links lead.
+/// The shop that sends the sample mails.
 const SHOP: Shop<'_> = Shop { name: "Ferrocart", url: "https://shop.example.com" };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -49,7 +49,7 @@ fn mails() -> Result<Vec<RenderedEmail>, Box<dyn Error>> {
     Ok(mails)
 }
 
-/// What a mail about an order speaks of; with a reason, where mails from that template have one.
+/// Sample data of an order mail, with a reason if the template uses one.
 fn context(template: order::Template) -> Result<order::Context, serde_json::Error> {
     let reason = match template {
         order::Template::OrderFailed => Some("out_of_stock"),

@@ -11,79 +11,69 @@ use shared::{
 /// How long a notification is kept.
 pub const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 
-/// Maximum duration of one attempt to send. Longer than the function can run: afterwards no attempt
-/// is in progress.
+/// Maximum duration of one attempt to send. Longer than the function's timeout, so that the attempt
+/// has ended when its lock expires.
 pub const LOCK_DURATION: Duration = Duration::from_secs(20);
 
-/// A notification.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notification {
-    /// Its id: derived by the sender, so that a second copy of the message finds the first one's
-    /// record.
+    /// Derived by the sender, so that a duplicate message finds the existing record.
     pub id: NotificationId,
-    /// The recipient.
     pub user_id: UserId,
-    /// The name of its template: `order_confirmed`.
+    /// Name of the template, such as `order_confirmed`.
     pub template: String,
-    /// What it is called.
     pub subject: String,
-    /// What it says, as plain text.
+    /// The text of the notification, as plain text.
     pub body: String,
-    /// The order that it is about.
     pub order_id: Option<OrderId>,
     /// When the reported event happened.
     pub occurred_at: Timestamp,
-    /// When it was recorded.
     pub created_at: Timestamp,
-    /// When it last changed.
     pub updated_at: Timestamp,
-    /// When the customer read it.
     pub read_at: Option<Timestamp>,
-    /// How far its mail has come.
     pub delivery: Delivery,
 }
 
-/// How far a mail has come.
+/// Delivery state of a mail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Delivery {
     /// An attempt is in progress or was interrupted.
     Pending {
-        /// Which try: a random name.
+        /// Random id of the attempt.
         locked_by: String,
-        /// Until when the others leave it alone.
+        /// When another attempt may take over.
         locked_until: Timestamp,
     },
-    /// SES has taken it.
+    /// SES accepted the mail.
     Sent,
-    /// SES will never take it. The notification is shown in the shop all the same.
+    /// SES rejected the mail permanently. The shop still shows the notification.
     Failed {
-        /// SES's name for the reason: `MessageRejected`.
+        /// SES's error code, such as `MessageRejected`.
         rejection_code: String,
     },
-    /// Its address takes no mail, or its owner wants none: nothing was sent. The notification is
-    /// shown in the shop all the same.
+    /// Not sent, because the address is suppressed. The shop still shows the notification.
     Suppressed,
-    /// Written by a later release: it is not changed.
+    /// A state of a later release, never changed.
     #[serde(other)]
     Unknown,
 }
 
-/// What a try to send has to do about a notification that is already there.
+/// What an attempt does with an existing notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendDecision {
-    /// It was sent, or is not to be sent any more: nothing.
+    /// Nothing: the mail was sent, or will not be sent.
     Finished,
-    /// It is this try's own.
+    /// Sends the mail: this attempt holds the lock.
     Send,
-    /// Another try is at it: come again later.
+    /// Retries later: another attempt holds the lock.
     Locked,
-    /// The try before has broken off: send it.
+    /// Takes over the lock of an interrupted attempt.
     TakeOver,
 }
 
 impl Delivery {
-    /// What the try called `attempt_id` has to do at `now`.
+    /// The decision for attempt `attempt_id` at `now`.
     pub fn send_decision(&self, attempt_id: &str, now: Timestamp) -> SendDecision {
         match self {
             Self::Sent | Self::Failed { .. } | Self::Suppressed => SendDecision::Finished,

@@ -26,34 +26,30 @@ use mailer::Mailer;
 use store::Store;
 use suppression::AddressMac;
 
-/// How long SES may take for a mail. It sends each time it is asked: a slow answer is waited for,
-/// and nothing is asked twice.
+/// Timeout of an SES call. Calls are not retried, because SES may send the mail for each of them.
 const SES_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// What every operation of this service works with.
+/// The dependencies of every operation.
 pub struct Notifications {
-    /// The table.
     pub store: Store,
-    /// The server key of this service, for cursors; and the one under which links travel.
+    /// Contain the server key for cursors and MACs, and the key that seals links.
     pub secrets: Secrets,
-    /// Sends mails.
     pub mailer: Mailer,
     /// The shop's name, as customers know it.
     pub shop_name: String,
-    /// Where the shop's pages are: `https://shop.example.com`. Links begin with it, never with
+    /// Base URL of the storefront: `https://shop.example.com`. Links begin with it, never with
     /// anything from a request.
     pub store_url: String,
-    /// The time.
     pub clock: Clock,
-    /// Where random bytes come from.
+    /// Source of random bytes.
     pub ids: Ids,
 }
 
 impl Notifications {
-    /// The service as it runs deployed.
+    /// The service with the settings of the environment.
     ///
     /// # Panics
-    /// When the environment lacks a setting; see the template.
+    /// If a setting is missing; see the template.
     pub fn from_env() -> Self {
         let config = aws::sdk_config();
         let table = Table::new(
@@ -80,7 +76,7 @@ impl Notifications {
         }
     }
 
-    /// The names of an address in the table, under the current and the previous server key.
+    /// The MACs of an address under the current and the previous server key.
     async fn address_macs(&self, address: &str) -> Result<KeyRing<AddressMac>, SecretError> {
         let keys = self.secrets.keys("notifications-key").await?.derive("suppressed-address");
         Ok(keys.map(|key| AddressMac::new(&key, address)))

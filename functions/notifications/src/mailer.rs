@@ -1,4 +1,4 @@
-//! SES: the way out.
+//! Sends mails through SES.
 
 use aws_sdk_sesv2::{
     Client,
@@ -19,30 +19,30 @@ pub struct Mailer {
     configuration_set: Option<String>,
 }
 
-/// A mail that SES did not take, or may not have taken.
+/// A mail that SES rejected or may not have accepted.
 ///
-/// What SES says in words is left out: it repeats addresses, and errors are logged.
+/// Omits SES's error message, because it contains addresses and errors are logged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MailError {
-    /// SES does not take it, however often it is asked.
+    /// SES rejects the mail permanently.
     #[error("SES refuses the mail: {code}")]
     Rejected {
-        /// SES's name for the reason, such as `MessageRejected`.
+        /// SES's error code, such as `MessageRejected`.
         code: String,
     },
-    /// It was not taken this time, or no answer says that it was.
+    /// SES did not accept the mail this time, or its response was lost.
     #[error("the mail was not sent: {code}")]
     SendFailed {
-        /// SES's name for the reason, such as `TooManyRequestsException`; `NoResponse` where none
-        /// came.
+        /// SES's error code, such as `TooManyRequestsException`; `NoResponse` if there was no
+        /// response.
         code: String,
     },
 }
 
 impl Mailer {
-    /// A mailer that sends from the address `sender` under the name `shop`. `configuration_set` is
-    /// what reports bounces and complaints: each mail names it, because the sender's identity may
-    /// belong to another stack.
+    /// Sends from the address `sender` under the name `shop`. `configuration_set` reports bounces
+    /// and complaints. Each mail names it, because the sender's identity may belong to another
+    /// stack.
     pub fn new(
         client: Client,
         shop: &str,
@@ -52,7 +52,6 @@ impl Mailer {
         Self { client, sender: mailbox(shop, sender), configuration_set }
     }
 
-    /// Sends `mail` to `address`.
     pub fn send<'a>(
         &'a self,
         address: &'a str,
@@ -78,8 +77,8 @@ impl Mailer {
     }
 }
 
-/// A name and an address as `From` has them (RFC 5322, section 3.4). A name beyond ASCII is encoded
-/// (RFC 2047): SES takes no other form.
+/// Formats a name and an address for the `From` header (RFC 5322, section 3.4). A name beyond ASCII
+/// is encoded (RFC 2047): SES accepts no other form.
 fn mailbox(name: &str, address: &str) -> String {
     if name.chars().all(|c| matches!(c, ' '..='~')) {
         return format!("\"{}\" <{address}>", name.replace('\\', "\\\\").replace('"', "\\\""));
@@ -91,8 +90,8 @@ fn mailbox(name: &str, address: &str) -> String {
     format!("{} <{address}>", words.join(" "))
 }
 
-/// Parts of a text that fit into encoded words of at most 75 characters: whole characters, at most
-/// 45 bytes.
+/// Splits a text into chunks for encoded words of at most 75 characters: whole characters, at most
+/// 45 bytes per chunk.
 fn encoded_word_chunks(text: &str) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     for c in text.chars() {
@@ -104,9 +103,9 @@ fn encoded_word_chunks(text: &str) -> Vec<String> {
     parts
 }
 
-/// Classifies an error of SES. Permanent is only an error about this mail. An error about the
-/// account (throttled, paused, a sender that is not verified) or the call (a permission, a
-/// signature) is temporary: the same mail is accepted once it is resolved.
+/// Classifies an error of SES. Only an error about this mail is permanent. An error about the
+/// account (throttled, paused, unverified sender) or the call (permission, signature) is temporary:
+/// SES accepts the same mail once the cause is resolved.
 fn mail_error<R>(error: &SdkError<SendEmailError, R>) -> MailError {
     let service_error = error.as_service_error();
     let code =

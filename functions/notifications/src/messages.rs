@@ -1,5 +1,4 @@
-//! What this service consumes to write a mail: `send_notification.v1`, from either of its two
-//! queues.
+//! The message that requests a mail, `send_notification.v1`, consumed from both queues.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,7 +11,7 @@ use shared::{
 
 use crate::templates::{link, notice, order, stock};
 
-/// What is to be written, and to whom.
+/// A mail to send, with its recipient.
 #[derive(Clone)]
 pub struct SendNotification {
     pub(crate) notification_id: NotificationId,
@@ -23,7 +22,7 @@ pub struct SendNotification {
     pub(crate) content: Content,
 }
 
-/// What a mail says, with what it takes to say it.
+/// The template of a mail and its data.
 #[derive(Clone)]
 pub(crate) enum Content {
     Order(order::Template, order::Context),
@@ -32,14 +31,14 @@ pub(crate) enum Content {
     Notice(notice::Template),
 }
 
-/// A link that does something once, as it travels: only the mail itself shows it in the open.
+/// A one-time link in sealed form. Only the mail itself contains it in plain text.
 #[derive(Clone, Deserialize)]
 pub(crate) struct SealedLink {
     pub(crate) sealed_token: String,
     pub(crate) expires_at: Timestamp,
 }
 
-/// What a mail about a refund must say, besides what all mails about an order say.
+/// The data that only a refund mail requires.
 #[derive(Deserialize)]
 struct Refund {
     refunded: Money,
@@ -58,7 +57,7 @@ struct Envelope {
     data: Value,
 }
 
-/// The name of a template: each belongs to one kind.
+/// The name of a template. Each name belongs to one kind.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Template {
@@ -102,7 +101,6 @@ impl FromMessage for SendNotification {
 }
 
 impl Content {
-    /// The order that it is about.
     pub(crate) fn order_id(&self) -> Option<OrderId> {
         match self {
             Self::Order(_, context) => Some(context.order_id),
@@ -110,7 +108,7 @@ impl Content {
         }
     }
 
-    /// Whether it holds a link that works no longer at `now`.
+    /// Whether the link of the mail has expired at `now`.
     pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
         matches!(self, Self::Link(_, link) if link.expires_at <= now)
     }

@@ -1,9 +1,10 @@
-//! Notifications in their table: `USER#<user>` / `<occurred_at>#<notification>`, found by their id
-//! through the index `id-index`; and addresses that are not written to: `SUPPRESSED#<mac>` /
-//! `ADDRESS`.
+//! Notifications and suppressed addresses in DynamoDB.
 //!
-//! An address itself is in none of them: it comes with each message and is forgotten with it. Nor
-//! is a link that does something once.
+//! - `USER#<user>` / `<occurred_at>#<notification>`: a notification. `id-index` finds it by its id.
+//! - `SUPPRESSED#<mac>` / `ADDRESS`: a suppressed address.
+//!
+//! No item contains an address or a one-time link. Both arrive with a message and are discarded
+//! with it.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -18,17 +19,16 @@ use crate::{
     suppression::{self, AddressMac, Reason},
 };
 
-/// The table.
 pub struct Store {
     pub notifications: Table,
 }
 
-/// How often a try looks again when others change a notification at the same moment.
+/// How often an attempt retries if others change the notification concurrently.
 const MAX_ATTEMPTS: u32 = 3;
 
 impl Store {
-    /// Records `notification` with the lock of the try called `attempt_id`, or takes an abandoned
-    /// one over. [`SendDecision::Send`]: it has to be sent now.
+    /// Records `notification` with the lock of attempt `attempt_id`, or takes over an abandoned
+    /// lock. [`SendDecision::Send`] means that this attempt sends the mail now.
     ///
     /// # Errors
     /// When the table fails.
@@ -46,7 +46,7 @@ impl Store {
             let stored: NotificationItem = match outcome {
                 Outcome::Written => return Ok(SendDecision::Send),
                 Outcome::ConditionFailed(Some(stored)) => from_item(stored)?,
-                // It existed a moment ago: its user has been deleted since, and gets no mail.
+                // It existed a moment ago: its user was deleted meanwhile, and gets no mail.
                 Outcome::ConditionFailed(None) => return Ok(SendDecision::Finished),
             };
             let decision = stored.delivery.send_decision(attempt_id, now);
@@ -70,7 +70,7 @@ impl Store {
         Ok(SendDecision::Locked)
     }
 
-    /// Records that the try called `attempt_id` has sent it.
+    /// Records that attempt `attempt_id` sent the mail.
     ///
     /// # Errors
     /// When the table fails.
@@ -85,12 +85,12 @@ impl Store {
         )
         .value("sent", SENT)
         .value("now", now);
-        // Refused: another try took over meanwhile, and says the same.
+        // A failed condition is ignored: another attempt took over and records the outcome.
         self.notifications.update(key(notification), change, locked_by_attempt(attempt_id)).await?;
         Ok(())
     }
 
-    /// Records that SES refuses it for good: `rejection_code` is its name for the reason.
+    /// Records that SES rejected the mail permanently, with SES's error code.
     ///
     /// # Errors
     /// When the table fails.
@@ -110,7 +110,7 @@ impl Store {
         Ok(())
     }
 
-    /// Records that it is not sent, because its address is not written to.
+    /// Records that the mail is not sent, because its address is suppressed.
     ///
     /// # Errors
     /// When the table fails.
@@ -129,8 +129,8 @@ impl Store {
         Ok(())
     }
 
-    /// Gives the lock of the try called `attempt_id` back, so that the next one need not wait for
-    /// its end.
+    /// Releases the lock of attempt `attempt_id`, so that the next attempt need not wait until it
+    /// expires.
     ///
     /// # Errors
     /// When the table fails.
@@ -145,8 +145,8 @@ impl Store {
         Ok(())
     }
 
-    /// A user's notifications, the newest first, after the sort key `after`; at most `limit`. Each
-    /// with its sort key.
+    /// At most `limit` notifications of a user, newest first, after the sort key `after`. Each has
+    /// its sort key.
     ///
     /// # Errors
     /// When the table fails.
@@ -166,9 +166,9 @@ impl Store {
         Ok(items.into_iter().map(read).collect::<Result<_, _>>()?)
     }
 
-    /// Records that the user has read a notification of theirs. The first time counts.
+    /// Records that the user read the notification. The first time is kept.
     ///
-    /// The index only finds it; it appears in the index a moment after it was recorded.
+    /// The index only finds the item, and contains it shortly after it was recorded.
     ///
     /// # Errors
     /// [`NotificationError::NotFound`] when the user has no such notification.
@@ -195,8 +195,8 @@ impl Store {
         }
     }
 
-    /// Whether the address is not written to at `now`. DynamoDB deletes what is over only after a
-    /// while, so that the time decides.
+    /// Whether the address is suppressed at `now`. DynamoDB deletes expired items late, so the
+    /// expiry time decides.
     ///
     /// # Errors
     /// When the table fails.
@@ -211,8 +211,7 @@ impl Store {
         Ok(from_item::<SuppressionItem>(item)?.ttl > now.seconds())
     }
 
-    /// Records that the address is not written to from `now` on, for as long as such a thing is
-    /// kept.
+    /// Suppresses the address from `now` for [`suppression::RETENTION`].
     ///
     /// # Errors
     /// When the table fails.
@@ -229,13 +228,13 @@ impl Store {
             .value("ttl", ttl);
         let is_later =
             Expression::new("attribute_not_exists(#pk) OR #ttl < :ttl").value("ttl", ttl);
-        // Refused: it is known for as long already.
+        // A failed condition is ignored: the address is already suppressed for as long.
         self.notifications.update(suppression_key(address), change, is_later).await?;
         Ok(())
     }
 
-    /// The sort keys of a user's notifications, whatever their content; at most `limit`. None of
-    /// them was deleted before.
+    /// At most `limit` sort keys of a user's notifications. The read is consistent, so it returns
+    /// no deleted item.
     ///
     /// # Errors
     /// When the table fails.
@@ -257,7 +256,7 @@ impl Store {
     /// # Errors
     /// When the table fails.
     pub async fn delete(&self, user: UserId, sort_key: String) -> Result<(), NotificationError> {
-        // The condition failed: another call has deleted it.
+        // A failed condition is ignored: another call has deleted the item.
         self.notifications
             .delete(Key::composite(partition(user), sort_key), Expression::exists())
             .await?;
@@ -270,8 +269,8 @@ const SENT: &str = "SENT";
 const FAILED: &str = "FAILED";
 const SUPPRESSED: &str = "SUPPRESSED";
 
-/// An id is derived from the reported event, so two are equal only if two services derived the
-/// same.
+/// Maximum items with the same id. An id is derived from the reported event, so only two services
+/// that derive the same id share it.
 const MAX_ID_MATCHES: u32 = 10;
 
 fn locked_by_attempt(attempt_id: &str) -> Expression {
@@ -296,27 +295,27 @@ fn suppression_key(address: &AddressMac) -> Key {
     Key::composite(format!("SUPPRESSED#{address}"), "ADDRESS")
 }
 
-/// The attributes of a notification in the index.
+/// The table key of a notification that the index found.
 #[derive(Debug, Deserialize)]
 struct IndexKey {
     pk: String,
     sk: String,
 }
 
-/// As much of a suppression as it takes to obey it.
+/// The part of a suppression that is read.
 #[derive(Debug, Deserialize)]
 struct SuppressionItem {
-    /// Until when, in seconds since 1970.
+    /// When the suppression expires, in seconds since 1970.
     ttl: i64,
 }
 
-/// As much of an item as it takes to delete it.
+/// The part of a notification that a deletion reads.
 #[derive(Debug, Deserialize)]
 struct SortKey {
     sk: String,
 }
 
-/// A notification as it is stored.
+/// A notification as stored.
 #[derive(Debug, Serialize, Deserialize)]
 struct NotificationItem {
     pk: String,

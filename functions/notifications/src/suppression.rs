@@ -1,32 +1,33 @@
-//! Addresses that are not written to any more: why, for how long, and by what they are known.
+//! Suppressed addresses: reason, duration, and the MAC under which they are stored.
 
 use std::{fmt, time::Duration};
 
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 
-/// How long an address is not written to. Mailboxes come back to life, and their owners change
-/// their minds; SES keeps a list of its own besides, and says so again if they have not.
+/// How long an address is suppressed. A mailbox may accept mail again later, and its owner may
+/// withdraw a complaint. SES keeps its own suppression list as well, and reports the address again
+/// if it still fails.
 pub const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 
-/// Why an address is not written to.
+/// Why an address is suppressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// It takes no mail, and will not take the next one either.
+    /// The address bounced permanently.
     Bounce,
-    /// Its owner has called a mail of ours spam.
+    /// Its owner reported a mail as spam.
     Complaint,
 }
 
-/// An address as stored: a reader of the table without the key learns no address, not even by
-/// trying known ones.
+/// The MAC of an address. Without the key, a reader of the table learns no address, not even by
+/// testing known ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressMac(String);
 
 impl AddressMac {
-    /// The MAC of an address. Spellings that lead to the same mailbox almost everywhere have the
-    /// same one.
+    /// Ignores case and surrounding white space: almost all mail servers deliver such spellings to
+    /// the same mailbox.
     pub fn new(key: &[u8; 32], address: &str) -> Self {
         let mac = hmac::sign(
             &hmac::Key::new(hmac::HMAC_SHA256, key),

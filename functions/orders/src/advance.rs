@@ -1,4 +1,4 @@
-//! Applies an event to a stored order and writes the result, if no other write came first.
+//! Applies an event to a stored order and writes the result with optimistic locking.
 
 use shared::{
     clock::Clock,
@@ -13,15 +13,15 @@ use crate::{
     store::{StoredOrder, WriteOutcome},
 };
 
-/// How often an event is applied when other writes come first.
+/// Maximum number of attempts to apply an event when concurrent writes change the order first.
 pub(crate) const MAX_WRITE_ATTEMPTS: u32 = 5;
 
 impl Orders {
-    /// Applies an event to an order and writes the result. Returns the order as it is afterwards:
-    /// unchanged if the event has no effect.
+    /// Applies an event to an order and writes the result. Returns the new order, or the present
+    /// one if the event changes nothing.
     ///
     /// # Errors
-    /// If the order rejects the event, the table fails, or another write came first at every
+    /// If the order rejects the event, the table fails, or a concurrent write came first at every
     /// attempt.
     pub(crate) async fn advance(
         &self,
@@ -50,11 +50,11 @@ impl Orders {
     }
 
     /// Replaces `seen` by `next`. An order that is no longer unpaid stops counting against its
-    /// buyer and, once it is paid, against its network.
+    /// buyer and, if it is paid, against its network.
     ///
-    /// The buyer's entry is removed before the order is written, so that a buyer who sees a paid
-    /// order can place the next one. Neither removal is required for the order itself. If one
-    /// fails, the entry expires at its deadline, and the network's charge expires over time.
+    /// Removes the buyer's entry before writing the order, so a buyer who sees a paid order can
+    /// place the next one. A failed removal is only logged and counted: the buyer's entry expires
+    /// at its deadline, and the network's charge expires over time.
     pub(crate) async fn save(
         &self,
         seen: &StoredOrder,
@@ -82,7 +82,7 @@ impl Orders {
     }
 }
 
-/// Logs and counts a limit that was not released; see [`Orders::save`].
+/// Logs and counts a failure to release a limit; see [`Orders::save`].
 fn log_failed_release(removal: Result<(), TableError>, event: &str) {
     if let Err(error) = removal {
         tracing::warn!(error = telemetry::causes(&error), "{event}");

@@ -1,4 +1,4 @@
-//! Errors of orders, and the problems that API clients receive for them.
+//! Errors of orders, and the problem responses for them.
 
 use serde_json::json;
 use shared::{
@@ -14,19 +14,19 @@ pub enum OrderError {
     /// The request breaks a rule of placement.
     #[error(transparent)]
     Placement(#[from] PlacementError),
-    /// The key that network names are derived from could not be read.
+    /// The server key, from which network names are derived, could not be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// The idempotency key was used for a different request.
     #[error("the idempotency key was used for a different request")]
     KeyReused,
-    /// The order does not exist. An event may refer to an order that is not visible yet.
+    /// The order does not exist, or is not visible yet when its event arrives.
     #[error("order not found")]
     NotFound,
     /// The order rejects the event.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// Another write came first at every attempt.
+    /// A concurrent write came first at every attempt.
     #[error("another write of the order came first at every attempt")]
     Contended,
     /// The user has more orders than one invocation can update.
@@ -35,12 +35,11 @@ pub enum OrderError {
     /// Some orders of the user could not be updated.
     #[error("{failed} orders of the user could not be updated")]
     NotAllUpdated { failed: usize },
-    /// A request to a table failed.
     #[error("a request to a table of orders failed")]
     Table(#[from] TableError),
 }
 
-/// Every error may be transient: the order becomes visible, a newer release replaces this one, or
+/// Every error can be transient: the order becomes visible, a newer release replaces this one, or
 /// the next attempt updates the remaining orders.
 impl Retryable for OrderError {}
 
@@ -57,7 +56,8 @@ impl From<OrderError> for Problem {
                     .with("current", current)
                     .with("allowed", json!(allowed))
             }
-            // `status` of a problem is the HTTP status, so the status of the order is `current`.
+            // The member `status` of a problem is the HTTP status, so the status of the order is
+            // `current`.
             OrderError::Rejected(Rejection::NotCancellable { current, allowed }) => {
                 Self::conflict("not_cancellable", "Order not cancellable")
                     .with("current", current)
@@ -112,7 +112,7 @@ fn placement_problem(error: PlacementError) -> Problem {
                 .with("maximum", maximum)
         }
         PlacementError::NetworkLimitReached { retry_after } => {
-            // Rounded up, so that a client that waits this long is admitted.
+            // Rounded up, so a client that waits this long is admitted.
             Problem::too_many_requests(
                 retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0),
             )

@@ -1,4 +1,4 @@
-//! Orders: placement, the saga that settles orders, shipping and cancellation.
+//! Orders: placement, cancellation and shipping, and the saga that settles each order.
 //!
 #![doc = include_str!("../README.md")]
 
@@ -18,17 +18,15 @@ use domain::{
 };
 use store::Store;
 
-/// The clients, tables and settings that every operation of this service uses.
+/// The tables, keys and settings that all operations share.
 pub struct Orders {
     pub store: Store,
-    /// The server key of this service: seals list cursors and derives the names of networks.
+    /// The server key: seals list cursors, and derives the names of networks.
     pub secrets: Secrets,
     pub clock: Clock,
-    /// The source of random bytes.
     pub ids: Ids,
-    /// The delays of scheduled checks.
     pub timing: Timing,
-    /// Limits on unpaid orders: how many at once, and for how long.
+    /// The limits on unpaid orders: how many a buyer or network may have, and for how long.
     pub limits: Limits,
 }
 
@@ -36,7 +34,7 @@ impl Orders {
     /// Builds the service from its environment variables.
     ///
     /// # Panics
-    /// If a variable is missing or invalid. `template.yaml` sets all of them.
+    /// If a variable is missing or invalid. `template.yaml` sets every variable.
     pub fn from_env() -> Self {
         let config = aws::sdk_config();
         let client = aws_sdk_dynamodb::Client::new(&config);

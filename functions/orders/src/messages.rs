@@ -1,4 +1,4 @@
-//! Messages: the data of the commands and mails that orders publishes.
+//! The data of the commands and mails that orders publishes.
 
 use serde::Serialize;
 use shared::{
@@ -10,12 +10,12 @@ use shared::{
 
 use crate::domain::order_request::PaymentMethod;
 
-/// `reserve_stock.v1`: reserve all lines, or none.
+/// `reserve_stock.v1`: reserve the stock of all lines, or of none.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct ReserveStock {
     pub order_id: OrderId,
-    /// How often the commands of the order were sent again.
+    /// The number of times that the commands of the order were sent again.
     pub attempt: u64,
     pub lines: Vec<StockLine>,
 }
@@ -28,23 +28,23 @@ pub struct StockLine {
     pub quantity: u32,
 }
 
-/// `release_stock.v1`, `commit_stock.v1`, `refund_payment.v1`: the id of the order is all that the
-/// consumer needs.
+/// `release_stock.v1`, `commit_stock.v1` or `refund_payment.v1`. The consumer needs only the id of
+/// the order.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct OrderCommand {
     pub order_id: OrderId,
-    /// How often the commands of the order were sent again.
+    /// The number of times that the commands of the order were sent again.
     pub attempt: u64,
 }
 
-/// `open_payment.v1`, or `charge_payment.v1` with a payment method: the order can be paid from now
-/// on.
+/// `open_payment.v1`, or `charge_payment.v1` with a payment method: open the payment of the order,
+/// and charge the payment method if there is one.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct OpenPayment {
     pub order_id: OrderId,
-    /// The user who may pay the order.
+    /// The buyer: the only user who may pay the order.
     pub user_id: UserId,
     /// The total of the order.
     pub amount: Money,
@@ -52,23 +52,23 @@ pub struct OpenPayment {
     pub expires_at: Timestamp,
     /// Maximum number of payment attempts.
     pub tries: u32,
-    /// The method to charge at once.
+    /// The payment method to charge at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment_method: Option<PaymentMethod>,
-    /// How often the commands of the order were sent again.
+    /// The number of times that the commands of the order were sent again.
     pub attempt: u64,
 }
 
-/// `cancel_payment.v1`: close the payment, so that no charge can start.
+/// `cancel_payment.v1`: close the payment, so no charge can start.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct CancelPayment {
     pub order_id: OrderId,
-    /// The user who could have paid the order.
+    /// The buyer.
     pub user_id: UserId,
     /// The total of the order.
     pub amount: Money,
-    /// How often the commands of the order were sent again.
+    /// The number of times that the commands of the order were sent again.
     pub attempt: u64,
 }
 
@@ -82,7 +82,7 @@ pub struct MailData {
     pub order_id: OrderId,
     pub total: Money,
     pub items: Vec<MailItem>,
-    /// Why the order was cancelled or failed, or why its payment was declined, if known.
+    /// Why the order was cancelled or failed, or why its payment was declined. Absent if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,13 +90,13 @@ pub struct MailData {
     /// The carrier's tracking number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tracking: Option<String>,
-    /// The amount of this refund, in a mail about a refund.
+    /// The amount of this refund. Only in a mail about a refund.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refund: Option<Money>,
-    /// The total refunded so far, in a mail about a refund.
+    /// The total refunded so far. Only in a mail about a refund.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refunded: Option<Money>,
-    /// The name of the product that was out of stock, if the order failed for that reason.
+    /// The name of the product that was out of stock. Only if the order failed for that reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unavailable: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! The messages that a committed change of an order publishes. This file is the complete list.
+//! The messages that a committed change of an order publishes. This file lists all of them.
 
 use shared::{
     ids,
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// The messages for a change from `old` to `new`. `old` is `None` for a new order.
+/// Returns the messages for a change from `old` to `new`. `old` is `None` for a new order.
 pub fn messages(old: Option<&Order>, new: &Order) -> Vec<Message> {
     let context = MessageContext {
         service: "orders",
@@ -36,7 +36,7 @@ pub fn messages(old: Option<&Order>, new: &Order) -> Vec<Message> {
         messages.extend(mails(old, new).into_iter().map(|mail| {
             let mut message =
                 Message::new("send-notification", "send_notification.v1", &context, &mail);
-            // One change may send two mails. The template keeps their ids apart.
+            // One change can send two mails. The template name gives each its own id.
             message.id = ids::derive_uuid(&[&message.id, mail.template]).to_string();
             message
         }));
@@ -44,8 +44,8 @@ pub fn messages(old: Option<&Order>, new: &Order) -> Vec<Message> {
     messages
 }
 
-/// The commands that became pending with this change. All pending commands, if the change sends
-/// them again.
+/// The commands that became pending with this change, or all pending commands if a new attempt
+/// sends them again.
 fn newly_pending(old: Option<&Order>, new: &Order) -> Vec<PendingCommand> {
     let sent = old.filter(|old| old.schedule.attempt == new.schedule.attempt);
     let sent = sent.map(|old| old.progress.pending_commands()).unwrap_or_default();
@@ -55,8 +55,8 @@ fn newly_pending(old: Option<&Order>, new: &Order) -> Vec<PendingCommand> {
         .into_iter()
         .filter(|command| !sent.contains(command))
         .collect();
-    // Payments also closes an order that ends before its payment was opened. A later attempt to pay
-    // it is then answered with `closed`.
+    // Payments also closes an order that ends before its payment was opened. Payments then rejects
+    // a later attempt to pay it as closed.
     if old.is_some_and(|old| old.progress.payment == PaymentState::None)
         && new.progress.payment == PaymentState::Closed
     {
@@ -123,9 +123,9 @@ fn command(pending: PendingCommand, order: &Order, context: &MessageContext) -> 
     }
 }
 
-/// Mails follow from changes of the status, declines and refunds. They go to the buyer known before
-/// the change, because the change that settles an order may redact the buyer. A buyer who was
-/// redacted earlier gets no mail.
+/// Returns the mails for changes of the status, declines and refunds. They go to the buyer known
+/// before the change, because the change that settles an order may redact the buyer. A buyer who
+/// was redacted earlier gets no mail.
 fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
     let Buyer::Known(buyer) = &old.customer.buyer else { return Vec::new() };
     let template = match new.progress.status {
@@ -154,8 +154,8 @@ fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
             new,
         )
     });
-    // Each refunded amount is mailed once, however often its event arrives. A refund that failed
-    // before the order received its event is not mailed.
+    // Each refunded amount is mailed once, even if its event arrives several times. A refund that
+    // failed before the order received its event is not mailed.
     let of_refund = (new.progress.refunded_net() > old.progress.refunded_net()).then(|| {
         let last = new.progress.history.iter().rfind(|entry| entry.event == "payment_refunded");
         let money = |amount| Some(Money::new(amount, new.placed.totals.total.currency));
@@ -180,8 +180,8 @@ fn declines(order: &Order) -> impl DoubleEndedIterator<Item = &HistoryEntry> {
     order.progress.history.iter().filter(|entry| entry.event == "payment_declined")
 }
 
-/// A mail to `buyer` about the history entry `moment`. The entry never changes, so the same mail is
-/// always the same message.
+/// Builds a mail to `buyer` about the history entry `moment`. The entry never changes, so building
+/// the mail again results in the same message.
 fn mail(
     buyer: &Contact,
     template: &'static str,
@@ -248,7 +248,7 @@ mod tests {
         tests::{after, events, reachable},
     };
 
-    /// The published messages: queue, type and data.
+    /// The queue, type and data of each published message.
     fn sent(old: &Order, new: &Order) -> Vec<(&'static str, &'static str, serde_json::Value)> {
         messages(Some(old), new)
             .into_iter()
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn to_note_to_replace_and_to_forget_a_buyer_sends_nothing() {
+    fn changes_of_the_buyer_publish_no_message() {
         let mut changed = 0;
         for order in reachable().values() {
             for event in events().iter().filter(|event| matches!(event, Event::BuyerChanged(_))) {
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn each_refund_is_published_once() {
+    fn each_refund_is_mailed_once() {
         let mails = |old: &Order, new: &Order| {
             let mails =
                 sent(old, new).into_iter().filter(|message| message.0 == "send-notification");
@@ -359,7 +359,7 @@ mod tests {
                 assert_eq!(
                     ids.len(),
                     messages(Some(order), &next).len(),
-                    "each message has an id of its own"
+                    "each message has its own id"
                 );
             }
         }
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mail_about_an_order_that_failed_for_stock_names_the_product() {
+    fn mail_about_an_out_of_stock_order_names_the_product() {
         let mut named = 0;
         for order in reachable().values() {
             for event in events() {

@@ -1,4 +1,5 @@
-//! Orders and products in DynamoDB. Only this module knows keys and attribute names.
+//! Stores orders and the copy of the catalogue in DynamoDB. Only this module knows keys and
+//! attribute names.
 
 mod item;
 pub mod placement;
@@ -20,7 +21,8 @@ use crate::{
     error::OrderError,
 };
 
-/// Attributes that follow from the others of the same item: keys, and those that only indexes use.
+/// Attributes derived from the other attributes of the item: keys, and attributes that only indexes
+/// use.
 const DERIVED: [&str; 6] =
     ["pk", "listed_at", "status_shard", "check_shard", "review_shard", "stuck"];
 
@@ -30,22 +32,22 @@ pub struct Store {
     /// `ORDER#<id>`. Also `UNPAID#<user>` and `NETWORK#<name>`, see [`Store::place`], and
     /// `LEASE#resume-orders`.
     pub orders: Table,
-    /// `PRODUCT#<id>`: the read model of the catalogue.
+    /// `PRODUCT#<id>`: the copy of the catalogue.
     pub products: Table,
-    /// The number of partitions of an index over which a value shared by many orders is spread.
+    /// The number of shards per index partition key, so that a value shared by many orders does not
+    /// make one partition hot.
     pub shards: u32,
 }
 
-/// An order as it is stored.
+/// A stored order.
 #[derive(Clone, Debug)]
 pub struct StoredOrder {
     pub order: Order,
-    /// Attributes that a later release wrote. A write replaces the whole item, so they are written
-    /// again.
+    /// Attributes of a later release. A write replaces the whole item, so it writes them again.
     unknown_attributes: Item,
 }
 
-/// An order in a list: what the indexes project.
+/// An order in a list: the attributes that the indexes project.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OrderSummary {
     pub order_id: OrderId,
@@ -70,9 +72,9 @@ pub struct OrderSummary {
     #[serde(default)]
     pub stuck: bool,
     pub created_at: Timestamp,
-    /// The last change that the buyer can see.
+    /// The time of the last change that the buyer can see.
     pub updated_at: Timestamp,
-    /// The sort key, which the next page starts after.
+    /// The sort key. The next page starts after it.
     pub listed_at: String,
 }
 
@@ -99,21 +101,20 @@ pub struct OrderIdPage {
 #[derive(Debug)]
 pub enum WriteOutcome {
     Written,
-    /// Another write came first. Contains the current order.
+    /// A concurrent write came first. Contains the current order.
     VersionConflict(Box<StoredOrder>),
 }
 
 impl Store {
-    /// Reads an order.
+    /// Reads an order; `None` if it does not exist.
     pub async fn find(&self, order_id: OrderId) -> Result<Option<StoredOrder>, TableError> {
         self.orders.get(order_key(order_id)).await?.map(StoredOrder::read).transpose()
     }
 
-    /// Reads an order on behalf of a caller.
+    /// Reads an order for a caller.
     ///
     /// # Errors
-    /// If the table fails, or the order does not exist or belongs to a user whom the caller may not
-    /// see.
+    /// If the table fails, the order does not exist, or the caller may not see it.
     pub async fn find_for(
         &self,
         caller: &Caller,
@@ -141,7 +142,7 @@ impl Store {
             Outcome::ConditionFailed(None) => Err(OrderError::NotFound),
             Outcome::ConditionFailed(Some(current)) => {
                 let current = StoredOrder::read(current)?;
-                // An earlier attempt of this write succeeded and its response was lost.
+                // An earlier attempt of this write succeeded, but its response was lost.
                 if current.order == *next {
                     Ok(WriteOutcome::Written)
                 } else {
@@ -176,9 +177,9 @@ impl Store {
         items.into_iter().map(from_item).collect()
     }
 
-    /// Reads a page of the ids of a buyer's orders, oldest first, so that an order placed during
-    /// the iteration is found too. The index is eventually consistent: the caller checks the buyer
-    /// of each order.
+    /// Reads a page of the ids of a buyer's orders, oldest first, so it also finds orders placed
+    /// during the iteration. The index is eventually consistent: the caller checks the buyer of
+    /// each order.
     pub async fn order_ids_of(
         &self,
         user_id: UserId,
@@ -203,7 +204,7 @@ impl Store {
         })
     }
 
-    /// Reads up to 100 orders in one call. An order that cannot be read does not hide the others.
+    /// Reads up to 100 orders in one call. One unreadable order does not fail the others.
     pub async fn find_many(
         &self,
         order_ids: &[OrderId],
@@ -251,8 +252,8 @@ impl Store {
         if order.schedule.next_check_at.is_some() {
             set("check_shard", format!("due#{shard}"));
         }
-        // A sparse index: it contains only flagged orders. They are so few that filters may read
-        // all of them.
+        // A sparse index: it contains only flagged orders. They are few, so a filter can read all
+        // of them.
         if order.progress.needs_review.is_some() || order.is_stuck() {
             set("review_shard", format!("{FLAGGED}#{shard}"));
         }
@@ -274,10 +275,10 @@ impl StoredOrder {
     }
 }
 
-/// Due orders read from each shard at once.
+/// Page size of due orders, per shard.
 const DUE_PAGE: u32 = 100;
 
-/// The partition of flagged orders: those that need a review or are stuck.
+/// The index partition key of flagged orders: those that need a review or are stuck.
 const FLAGGED: &str = "flagged";
 
 fn order_key(order_id: OrderId) -> Key {
@@ -288,7 +289,7 @@ fn order_id_of(pk: &str) -> Option<OrderId> {
     OrderId::parse(pk.strip_prefix("ORDER#")?)
 }
 
-/// The id of the order that an item of the index of due orders belongs to.
+/// Returns the id of the order to which an item of the index of due orders belongs.
 ///
 /// # Errors
 /// If the key is not that of an order.

@@ -184,9 +184,9 @@ impl Payments {
         self.settle_if(intent, attempt, result, |_| true).await
     }
 
-    /// Records a result that was observed outside the attempt's own call. While that call runs it
-    /// reports every outcome itself, and what the provider shows may be an intermediate state.
-    /// Until the call ends, only a success is recorded.
+    /// Records a result that was observed outside the attempt's own call. While that call runs,
+    /// only a success is recorded: the call reports every outcome itself, and other observations
+    /// can be intermediate states.
     pub(crate) async fn settle_observed(
         &self,
         intent: PaymentIntent,

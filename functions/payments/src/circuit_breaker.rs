@@ -11,8 +11,8 @@ use crate::{
     error::PaymentError,
 };
 
-/// Attempts to write the breaker when other writers change it. The failure count may be off by a
-/// few calls.
+/// Attempts to write the breaker when other writers change it. If all fail, the call is not
+/// counted.
 const MAX_WRITE_ATTEMPTS: u32 = 3;
 
 /// Time that must remain before the function's deadline to start a call.
@@ -27,9 +27,9 @@ const LOCK_MARGIN: Duration = Duration::from_secs(3);
 /// Retry delay for callers while another call probes the provider.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// A call whose time was shorter than the budget by this much was cut short by our own writes or by
-/// the function's deadline. Its timeout does not reveal the provider's health, so the breaker
-/// ignores it.
+/// The breaker ignores the timeout of a call that had this much less time than the budget. The
+/// function's own writes or its deadline cut that call short, so its timeout does not reveal the
+/// provider's health.
 const CUT_SHORT_BY: Duration = Duration::from_secs(1);
 
 /// The breaker's answer to a request for a provider call.
@@ -47,7 +47,7 @@ pub(crate) enum Permit {
 pub(crate) struct ProviderCall {
     breaker: Breaker,
     owner: String,
-    /// The deadline of the calling function.
+    /// Deadline of the calling function.
     deadline: Timestamp,
 }
 

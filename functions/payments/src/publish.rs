@@ -20,9 +20,11 @@ pub const ORDER_EVENTS: &str = "order-events";
 /// Queue of the entries that the ledger posts.
 pub const RECORD_ENTRY: &str = "record-entry";
 
-/// The messages for one change of an intent. It publishes a payment event if the published state
-/// changed or a command was answered again, a dispute event if a dispute changed, and a ledger
-/// entry for each amount that moved.
+/// The messages for one change of an intent:
+///
+/// - a payment event if the published state changed or a command was answered again,
+/// - a dispute event if a dispute changed,
+/// - a ledger entry for each amount that moved.
 pub fn messages(old: Option<&IntentImage>, new: &IntentImage) -> Vec<Message> {
     let (old, new) = (old.map(|old| &old.0), &new.0);
     let event_kind = kind(&new.event()).filter(|_| old.is_none_or(|old| has_changed(old, new)));

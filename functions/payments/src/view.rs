@@ -80,8 +80,8 @@ impl From<&Attempt> for PaymentView {
 }
 
 impl PaymentView {
-    /// The payment as it was when it settled. A repeated request gets this answer, whatever
-    /// happened to the payment since.
+    /// The payment in its state at settlement. A repeated request gets this response, even if the
+    /// payment has changed since.
     pub fn as_settled(attempt: &Attempt) -> Self {
         Self {
             refunded: Money::new(0, attempt.currency),

@@ -1,4 +1,4 @@
-//! The health of a service: whether its tables are there and take calls.
+//! The health of a service: whether all of its tables are active.
 
 use std::{
     collections::BTreeMap,
@@ -15,27 +15,27 @@ use shared::{
 use tokio::{task::JoinSet, time::timeout};
 use tracing::Instrument;
 
-/// How long the tables may take to answer. A table that takes longer is no use to a customer.
+/// Timeout of the check. A slower table is unusable for customers.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long an answer is cached, so that a public route cannot load the tables.
+/// How long a result is cached, so that a public route cannot overload the tables.
 pub const CACHE_TTL: Duration = Duration::from_secs(5);
 
-/// Whether a service can work.
+/// The health of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
-    /// All of its tables take calls.
+    /// All tables of the service are active.
     Healthy,
-    /// One of them does not.
+    /// At least one table of the service is not active.
     Unhealthy,
 }
 
-/// A service, and what it cannot do without.
+/// A service and its tables.
 #[derive(Clone, Debug)]
 pub struct Service {
-    /// Its name in paths and answers.
+    /// Name in paths and responses.
     pub name: &'static str,
     pub tables: Vec<Table>,
 }
@@ -43,7 +43,7 @@ pub struct Service {
 /// The health of each service, by its name.
 pub type HealthByService = BTreeMap<&'static str, Health>;
 
-/// Looks at all services.
+/// Checks the health of all services.
 #[derive(Debug)]
 pub struct HealthChecks {
     services: Vec<Service>,
@@ -52,12 +52,11 @@ pub struct HealthChecks {
 }
 
 impl HealthChecks {
-    /// Looks at these services.
     pub fn new(services: Vec<Service>, clock: Clock) -> Self {
         Self { services, clock, cached: Mutex::default() }
     }
 
-    /// The health of all services, at most five seconds old.
+    /// Returns the health of all services, at most five seconds old.
     pub fn all(&self) -> BoxFuture<'_, HealthByService> {
         Box::pin(async move {
             let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -73,7 +72,7 @@ impl HealthChecks {
         })
     }
 
-    /// Asks every table at the same time. Who has not answered in time counts as not there.
+    /// Checks all tables concurrently. A table that does not respond in time counts as unhealthy.
     async fn check_tables(&self) -> HealthByService {
         let mut checks = JoinSet::new();
         for service in &self.services {

@@ -12,24 +12,23 @@ pub mod services;
 
 use health::{HealthChecks, Service};
 
-/// What every operation of this service works with.
+/// The dependencies of this service's operations.
 pub struct Platform {
-    /// The health of all services.
     pub checks: HealthChecks,
 }
 
 impl Platform {
-    /// The service as it runs deployed.
+    /// Creates the service from its deployed configuration.
     ///
     /// # Panics
-    /// When the environment lacks a setting; see the template.
+    /// If a setting of the template is missing from the environment.
     pub fn from_env() -> Self {
         let client = aws_sdk_dynamodb::Client::new(&aws::sdk_config());
         let simulated = config::required("PAYMENT_PROVIDER") == "simulated";
         let table =
             |name: &str| Table::new(client.clone(), config::required(&format!("{name}_TABLE")));
         let mut payments = vec![table("PAYMENTS")];
-        // With another provider this table does not exist.
+        // This table exists only with the simulated provider.
         payments.extend(simulated.then(|| table("PAYMENT_SIMULATOR")));
         let services = vec![
             Service { name: "users", tables: vec![table("USERS"), table("SESSIONS")] },

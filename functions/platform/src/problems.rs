@@ -1,53 +1,48 @@
-//! Everything that can be wrong: each code that an answer can carry, with what it means and what to
-//! do about it.
+//! The catalog of problems: every code that a response can contain, with its meaning and what the
+//! client should do.
 //!
-//! The services decide when a problem occurs and write its `detail`; this list holds what is true
-//! of all occurrences. The API document and the pages of `get-docs` explain each code with it. The
-//! repository's tests compare this list with the code that creates problems, and with the gateway's
-//! own answers.
+//! The services decide when a problem occurs and write its `detail`. This list contains what all
+//! occurrences have in common. The API document and the pages of `get-docs` include it. The
+//! repository's tests compare it with the code that creates problems and with the gateway's own
+//! responses.
 
-/// A kind of problem.
 #[derive(Clone, Copy, Debug)]
 pub struct ProblemType {
-    /// Its stable name: the last segment of its `type`.
+    /// Stable name: the last segment of `type`.
     pub code: &'static str,
-    /// The HTTP status that it comes with.
     pub status: u16,
-    /// What it is called.
     pub title: &'static str,
-    /// What it means, and what a client does about it.
+    /// Meaning, and what the client should do.
     pub explanation: &'static str,
-    /// The headers that come with it, beside those of every answer.
+    /// Headers besides those of every response.
     pub headers: &'static [&'static str],
-    /// The members that its document has beside those of every problem.
+    /// Members besides those of every problem document.
     pub members: &'static [Member],
 }
 
-/// A member of its own that a problem document has.
+/// An additional member of a problem document.
 #[derive(Clone, Copy, Debug)]
 pub struct Member {
     pub name: &'static str,
-    /// Its meaning.
     pub description: &'static str,
-    /// What it may be: JSON.
+    /// Example, as JSON.
     pub example: &'static str,
-    /// Its schema in the API document: JSON.
+    /// Schema in the API document, as JSON.
     pub schema: &'static str,
 }
 
-/// A rule that a single field can break: the code of its 422 problem, and of the entry in `errors`
-/// that points to the field.
+/// A rule that a single field can break. Its code is both that of the 422 problem and that of the
+/// entry in `errors` for the field.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
-    /// Its stable name.
     pub code: &'static str,
-    /// What it asks for.
+    /// What the rule requires.
     pub explanation: &'static str,
-    /// The members that its problem document has beside those of every problem.
+    /// Members besides those of every problem document.
     pub members: &'static [Member],
 }
 
-/// The title of the problem of every broken [`Rule`].
+/// Title of the problem for every broken [`Rule`].
 pub const RULE_TITLE: &str = "The request breaks a rule";
 
 const fn problem(
@@ -121,7 +116,7 @@ const REFUNDABLE: &[Member] = &[member(
     MONEY,
 )];
 
-/// Every problem that is not a broken rule of one field, by status and code.
+/// Every problem except those of rules for one field, sorted by status and code.
 pub const PROBLEMS: &[ProblemType] = &[
     problem(
         400,
@@ -415,7 +410,7 @@ pub const PROBLEMS: &[ProblemType] = &[
     ),
 ];
 
-/// Every rule that a field can break, by its code.
+/// Every rule that a field can break, sorted by code.
 pub const RULES: &[Rule] = &[
     rule("blank", "The text has no visible character."),
     rule(

@@ -1,4 +1,4 @@
-//! What can go wrong with users, in the words of the trade; at the end, as problems.
+//! Errors of users and their mapping to problem documents.
 
 use lambda_http::http::StatusCode;
 use shared::{problem::Problem, secret::SecretError, table::TableError, validation::Violation};
@@ -7,70 +7,60 @@ use crate::{
     domain::ChangeError, password_hash::HashError, tokens::signing_keys::SigningKeysError,
 };
 
-/// What can go wrong with users.
+/// An error of an operation on users.
 #[derive(Debug, thiserror::Error)]
 pub enum UsersError {
-    /// The address is registered already.
     #[error("the e-mail address is taken")]
     EmailTaken,
-    /// The password is the e-mail address.
+    /// The password of a registration equals the e-mail address.
     #[error("the password breaks a rule that depends on another field")]
     Password(Violation),
-    /// A new password breaks such a rule.
+    /// A changed or reset password equals the e-mail address.
     #[error("the new password breaks a rule that depends on another field")]
     NewPassword(Violation),
-    /// A change that needs the present password came without it.
+    /// A new e-mail address was sent without the current password.
     #[error("the present password is missing")]
     CurrentPasswordRequired,
-    /// The password that is to be changed is another one.
     #[error("the present password is another one")]
     WrongPassword,
-    /// Unknown, wrong or disabled: which of them is not said.
+    /// The account is unknown or disabled, or the password is wrong. The client cannot distinguish
+    /// these cases.
     #[error("e-mail address and password do not belong together")]
     InvalidCredentials,
-    /// A refresh token that does not count. What is wrong with it is not said.
+    /// The refresh token is invalid. The client does not learn the reason.
     #[error("the refresh token does not count: {0}")]
     InvalidRefreshToken(&'static str),
-    /// The user does not change as asked.
+    /// A domain rule rejects the change.
     #[error(transparent)]
     Change(#[from] ChangeError),
-    /// Too many tries.
     #[error("too many tries")]
     Throttled {
-        /// When the next one is looked at.
+        /// Seconds until the next attempt is allowed.
         retry_after_seconds: u64,
     },
-    /// There is no such user.
     #[error("user not found")]
     NotFound,
-    /// The change starts from another version.
+    /// The change is based on an outdated version.
     #[error("the user has changed since they were read")]
-    VersionMismatch {
-        /// The current version.
-        current: u64,
-    },
-    /// An admin may not take the admin's rights away from themselves.
+    VersionMismatch { current: u64 },
+    /// Admins cannot change their own role or disable themselves.
     #[error("users cannot change their own role or disable themselves")]
     OwnAccount,
-    /// No key has been made yet.
+    /// The first rotation of the signing key has not finished.
     #[error("there is no key to sign tokens with yet")]
     NoSigningKey,
-    /// Others changed the same thing each time.
+    /// Every attempt conflicted with a concurrent write.
     #[error("the user kept changing")]
     Contended,
-    /// The secret holds no keys.
+    /// The secret cannot be parsed as signing keys.
     #[error(transparent)]
     SigningKeys(#[from] SigningKeysError),
-    /// A token could not be signed.
     #[error("a token could not be signed")]
     Signing(#[from] jsonwebtoken::errors::Error),
-    /// A password could not be hashed.
     #[error(transparent)]
     Hash(#[from] HashError),
-    /// Secrets Manager failed.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// A table failed.
     #[error(transparent)]
     Table(#[from] TableError),
 }

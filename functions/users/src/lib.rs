@@ -41,28 +41,26 @@ use tokens::{
     signing_keys::{self, CurrentKey, SigningKeys},
 };
 
-/// What every operation of this service works with.
+/// The dependencies that all operations of this service share.
 pub struct Users {
-    /// The tables.
     pub store: Store,
-    /// The signing keys, and the server key of this service.
+    /// Reads the signing keys and the server key.
     pub secrets: Secrets,
-    /// The time.
     pub clock: Clock,
-    /// Where ids, salts and tokens come from.
+    /// Generates ids, salts and tokens.
     pub ids: Ids,
-    /// Who issues access tokens, and for whom.
+    /// Issuer and audience of access tokens.
     pub issuer: Issuer,
-    /// How much one network may try at once; see [`throttle::Limit::network`].
+    /// Attempts that one network may make at once; see [`throttle::Limit::network`].
     pub network_burst: u32,
-    /// How long a session lasts at most, however often it is used.
+    /// Maximum lifetime of a session, regardless of its use.
     pub session_max: Duration,
     hasher: PasswordHasher,
     reloads: Mutex<Option<Timestamp>>,
 }
 
 impl Users {
-    /// The service over these tables and secrets.
+    /// Creates the service with these tables and secrets.
     pub fn new(
         store: Store,
         secrets: Secrets,
@@ -76,10 +74,10 @@ impl Users {
         Self { store, secrets, clock, ids, issuer, network_burst, session_max, hasher, reloads }
     }
 
-    /// The service as it runs deployed.
+    /// Creates the service from the environment of a deployed function.
     ///
     /// # Panics
-    /// When the environment lacks a setting; see the template.
+    /// If a required environment variable is missing or malformed; the template sets them.
     pub fn from_env() -> Self {
         let config = aws::sdk_config();
         let client = aws_sdk_dynamodb::Client::new(&config);
@@ -107,7 +105,7 @@ impl Users {
         )
     }
 
-    /// The signing keys, at most [`signing_keys::CACHE_TTL`] old.
+    /// Returns the signing keys, at most [`signing_keys::CACHE_TTL`] old.
     pub(crate) async fn signing_keys(&self) -> Result<SigningKeys, UsersError> {
         Ok(SigningKeys::parse(
             &self
@@ -117,13 +115,13 @@ impl Users {
         )?)
     }
 
-    /// The signing keys as they are now.
+    /// Reads the signing keys from the secret and skips the cache.
     pub(crate) async fn reloaded_signing_keys(&self) -> Result<SigningKeys, UsersError> {
         Ok(SigningKeys::parse(&self.secrets.reload(signing_keys::SECRET_NAME).await?)?)
     }
 
-    /// The signing keys, at most a few seconds old: the caller has seen a token with an unknown
-    /// key.
+    /// Returns the signing keys, at most [`signing_keys::JWKS_CACHE_TTL`] old, for publication in
+    /// the JWKS.
     pub(crate) async fn fresh_signing_keys(&self) -> Result<SigningKeys, UsersError> {
         Ok(SigningKeys::parse(
             &self
@@ -133,8 +131,9 @@ impl Users {
         )?)
     }
 
-    /// Whether the keys may be reloaded for a token that names an unknown key. Invented key ids
-    /// must neither cause a call to Secrets Manager each time nor delay the discovery of a new key.
+    /// Returns whether the keys may be reloaded for a token with an unknown key id. Invented key
+    /// ids must neither cause a call to Secrets Manager each time nor delay the discovery of a new
+    /// key.
     pub(crate) fn may_reload(&self) -> bool {
         let mut arrival = self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
         let judged = signing_keys::RELOAD_LIMIT.check(*arrival, self.clock.now());
@@ -144,12 +143,10 @@ impl Users {
         judged.is_ok()
     }
 
-    /// Who shares which limits.
     pub(crate) async fn buckets(&self) -> Result<Buckets, UsersError> {
         Ok(Buckets::new(self.server_keys().await?.active().derive("throttle"), self.network_burst))
     }
 
-    /// The server keys of this service.
     pub(crate) async fn server_keys(&self) -> Result<KeyRing<ServerKey>, SecretError> {
         self.secrets.keys("users-key").await
     }
@@ -164,9 +161,10 @@ impl Users {
         })
     }
 
-    /// The credentials of a user who gives the right present password; a wrong one is charged to
-    /// `buckets`. The caller gives the try back in the transaction that the password allows, and
-    /// passes the credentials to it, so that it fails if the password changes meanwhile.
+    /// Returns the user's credentials if `password` is the current one. The attempt is charged to
+    /// `buckets` first. The caller refunds it in the transaction that uses the password. That
+    /// transaction is also conditional on the returned credentials, so that it fails if the
+    /// password changes meanwhile.
     pub(crate) async fn confirm_password(
         &self,
         user: &User,
@@ -186,17 +184,16 @@ impl Users {
         Ok(credentials)
     }
 
-    /// Charges one attempt to use a link to the network that it comes from.
+    /// Charges one attempt to use a link to the client's network.
     pub(crate) async fn check_link_rate_limit(&self, request: &Request) -> Result<(), UsersError> {
         self.check_rate_limits(&[self.buckets().await?.link_network(request.source_ip())]).await
     }
 
-    /// The keys of device tokens.
     pub(crate) async fn device_token_keys(&self) -> Result<KeyRing<DeviceTokenKey>, UsersError> {
         Ok(self.server_keys().await?.derive("device-token").map(DeviceTokenKey::new))
     }
 
-    /// Whether a session of this user is not over.
+    /// Returns whether the session exists, belongs to this user and has not ended.
     pub(crate) async fn is_session_active(
         &self,
         session: SessionId,
@@ -208,7 +205,7 @@ impl Users {
         }))
     }
 
-    /// 412 for a change based on an outdated version, with the current version.
+    /// Returns 412 with the current version, for a change that is based on an outdated one.
     pub(crate) async fn version_mismatch(&self, id: UserId) -> Result<Problem, TableError> {
         let current = self.store.user(id).await?.map(|user| user.version);
         Ok(current
@@ -216,8 +213,8 @@ impl Users {
             .into())
     }
 
-    /// The key that signs. While none exists the secret is read each time, so that the first
-    /// rotation takes effect at once.
+    /// Returns the key that signs access tokens. While none exists, the secret is read each time,
+    /// so that the first rotation takes effect at once.
     pub(crate) async fn signing_key(&self) -> Result<CurrentKey, UsersError> {
         if let Some(key) = self.signing_keys().await?.current() {
             return Ok(key);
@@ -225,7 +222,6 @@ impl Users {
         self.reloaded_signing_keys().await?.current().ok_or(UsersError::NoSigningKey)
     }
 
-    /// The keys of refresh tokens.
     pub(crate) async fn refresh_token_keys(&self) -> Result<KeyRing<RefreshTokenKey>, UsersError> {
         let keys = self.server_keys().await?;
         Ok(keys.map(|key| {
@@ -233,19 +229,19 @@ impl Users {
         }))
     }
 
-    /// When the session of `token` ends unless it is used again after `now`.
+    /// Returns when the session of `token` ends unless it is used again after `now`.
     pub fn session_expiry(&self, token: &RefreshToken, now: Timestamp) -> Timestamp {
         session_expiry(token.started_at(), self.session_max, now)
     }
 
-    /// The key that seals one-time tokens until their mail is written.
+    /// Returns the key that seals one-time tokens until their mail is written.
     pub(crate) async fn one_time_token_key(&self) -> Result<SealingKey, UsersError> {
         Ok(SealingKey::new(
             self.secrets.keys("mail-token-key").await?.active().derive("one-time-token"),
         ))
     }
 
-    /// What hashes passwords, with the memory that it keeps.
+    /// Returns the shared hasher, which keeps Argon2's memory between calls.
     pub(crate) fn hasher(&self) -> &PasswordHasher {
         &self.hasher
     }

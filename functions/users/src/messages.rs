@@ -1,4 +1,4 @@
-//! The data of the messages that users publishes, as serialized.
+//! Payloads of the messages that users publishes, in their serialized form.
 
 use serde::Serialize;
 use shared::{clock::Timestamp, ids::UserId, queue};
@@ -6,14 +6,14 @@ use shared::{clock::Timestamp, ids::UserId, queue};
 /// `send_notification.v1`: a mail about an account.
 pub type SendNotification = queue::SendNotification<MailData>;
 
-/// What a mail about an account speaks of.
+/// Data of an account mail that only some templates use.
 #[derive(Debug, Default, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct MailData {
-    /// The one-time token of the mail's link, sealed.
+    /// One-time token of the link in the mail, sealed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sealed_token: Option<String>,
-    /// Until when the link works.
+    /// When the link expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
 }
@@ -23,11 +23,11 @@ pub struct MailData {
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct UserChanged {
     pub user_id: UserId,
-    /// Grows with every change: what is older than what is known already is of no interest.
+    /// Version of the user, which grows with every change. Consumers ignore a message whose version
+    /// is not above the one they have.
     pub version: u64,
-    /// Their full name.
     pub name: String,
-    /// Their address.
+    /// Address in its normal form.
     pub email: String,
 }
 
@@ -36,6 +36,6 @@ pub struct UserChanged {
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct UserDeleted {
     pub user_id: UserId,
-    /// Above every version that a change carried.
+    /// Version of the deletion, above the versions of all changes.
     pub version: u64,
 }

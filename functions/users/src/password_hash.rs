@@ -1,15 +1,15 @@
-//! Argon2id: what a password is stored as, and how a login is compared with it. And bcrypt, for
-//! accounts that another system has brought along: read, never written.
+//! Password hashes: Argon2id for storage and login. bcrypt hashes imported from another system are
+//! verified, never created.
 //!
-//! The memory of Argon2 is kept between calls: allocating and freeing 19 MiB each time costs more
-//! than a third of a hash. A function handles one request at a time, so no request waits for it. It
-//! never grows: a hash with parameters that need more memory allocates its own.
+//! Argon2's memory is kept between calls: to allocate and free 19 MiB each time costs more than a
+//! third of a hash. A function handles one request at a time, so no request waits for it. It never
+//! grows: a hash with parameters that need more memory allocates its own.
 //!
-//! A stored hash is untrusted text. Its parameters are bounded before it is computed, so that an
-//! imported hash cannot cost a minute or a gigabyte. An unknown account takes the work of a current
-//! hash. An account whose hash [must be replaced](PasswordHasher::needs_rehash) takes a different
-//! time and can be distinguished until its owner has logged in once: the price of keeping imported
-//! passwords, and it ends by itself.
+//! A stored hash is untrusted text. Its parameters are checked before it is computed, so that an
+//! imported hash cannot cost a minute or a gigabyte. An unknown account costs the work of a current
+//! hash. A hash that [must be replaced](PasswordHasher::needs_rehash) takes a different time. Until
+//! its owner has logged in once, the account can therefore be distinguished from an unknown one.
+//! This is the cost of keeping imported passwords, and it ends with that login.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -25,33 +25,33 @@ use base64::{
 use subtle::ConstantTimeEq;
 use unicode_normalization::UnicodeNormalization;
 
-/// 19 MiB, two passes, one lane: OWASP Password Storage Cheat Sheet, Argon2id.
+/// 19 MiB, two passes, one lane (OWASP Password Storage Cheat Sheet, Argon2id).
 const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 const HASH_BYTES: usize = 32;
 const SALT_BYTES: usize = 16;
-/// The memory that is kept between calls.
+/// Size of the memory that is kept between calls.
 const CACHED_BLOCKS: usize = MEMORY_KIB as usize;
 
-/// The most memory that a stored hash may ask for: no framework's defaults ask for more than 100
-/// MiB.
+/// Maximum memory of a stored hash. No framework's defaults exceed 100 MiB.
 const MAX_MEMORY_KIB: u32 = 131_072;
-/// The most that it may ask for in all, memory times passes: well below a second.
+/// Maximum work of a stored hash, memory times passes: well below a second.
 const MAX_WORK_KIB: u64 = 1_048_576;
-/// The most lanes: each of them is more work at the seams, for which there is no second processor
-/// here.
+/// Maximum number of lanes. Each lane adds work at its boundaries, and a function has no second
+/// processor for it.
 const MAX_LANES: u32 = 16;
-/// The highest cost of a bcrypt hash: a second. Each step doubles it, and 31 would take a day.
+/// Maximum cost of a bcrypt hash: about a second. Each step doubles the time, and 31 would take a
+/// day.
 const MAX_BCRYPT_COST: u32 = 14;
 const MIN_BCRYPT_COST: u32 = 4;
-/// What bcrypt looks at of a password, the NUL at its end included.
+/// Bytes of a password that bcrypt uses, including the terminating NUL.
 const MAX_BCRYPT_BYTES: usize = 72;
-/// What is written down of bcrypt's 24 bytes.
+/// Bytes of bcrypt's 24-byte result that a hash contains.
 const BCRYPT_HASH_BYTES: usize = 23;
 
-/// bcrypt's own alphabet. The last character of a salt has four bits to spare, and some
-/// implementations left something in them.
+/// bcrypt's own base64 alphabet. The last character of a salt has four unused bits, which some
+/// implementations did not clear.
 const BCRYPT_BASE64: GeneralPurpose = GeneralPurpose::new(
     &BCRYPT,
     GeneralPurposeConfig::new()
@@ -59,23 +59,22 @@ const BCRYPT_BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
 
-/// The hash for unknown accounts, so that they take the time of known ones. It has the parameters
-/// of [`PasswordHasher::hash`]; no known password matches it, and a match would still be rejected.
+/// Hash for unknown accounts, which makes them take the time of known ones. It has the parameters
+/// of [`PasswordHasher::hash`]. No known password matches it, and a match would still be rejected.
 const DUMMY_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// Hashes passwords.
+/// Hashes and verifies passwords. It owns the reusable memory of Argon2.
 #[derive(Default)]
 pub struct PasswordHasher {
     memory: Mutex<Vec<Block>>,
 }
 
-/// In which form a password matches its stored hash.
+/// The Unicode form in which a password matches its stored hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Normalization {
     /// Composed (NFC), as [`PasswordHasher::hash`] hashes it.
     Nfc,
-    /// Byte for byte as it was typed: the hash is older than composition, or comes from another
-    /// system.
+    /// Byte for byte as typed: the hash predates composition, or comes from another system.
     Raw,
 }
 
@@ -93,10 +92,10 @@ impl HashError {
 }
 
 impl PasswordHasher {
-    /// The PHC string that stores `password` in composed form (NFC).
+    /// Hashes `password` in composed form (NFC) and returns the PHC string.
     ///
     /// # Errors
-    /// When Argon2 refuses its input, which no password of ours makes it do.
+    /// If Argon2 rejects its input. No valid password causes this.
     pub fn hash(&self, password: &str, salt: [u8; SALT_BYTES]) -> Result<String, HashError> {
         self.hash_raw(&to_nfc(password), salt)
     }
@@ -115,20 +114,21 @@ impl PasswordHasher {
         Ok(stored.to_string())
     }
 
-    /// Whether `password` matches `stored`, in either normalization. `None` means an unknown
-    /// account: it takes the same time and never matches.
+    /// Returns whether `password` matches `stored`, in either normalization. `None` means an
+    /// unknown account, which takes the same time and never matches.
     ///
     /// # Errors
-    /// When `stored` is not an Argon2id or bcrypt hash, or exceeds the limits of memory and time.
+    /// If `stored` is not an Argon2id or bcrypt hash, or exceeds the limits of memory and time.
     pub fn verify(&self, password: &str, stored: Option<&str>) -> Result<bool, HashError> {
         Ok(self.matching_normalization(password, stored)?.is_some())
     }
 
-    /// In which form `password` matches `stored`. A password that is not composed as typed is tried
-    /// in both forms, for unknown accounts too: timing does not reveal whether an account exists.
+    /// Returns the form in which `password` matches `stored`. A password that is not typed in
+    /// composed form is tried in both forms. This applies to unknown accounts too, so timing does
+    /// not reveal whether an account exists.
     ///
     /// # Errors
-    /// As [`PasswordHasher::verify`].
+    /// See [`PasswordHasher::verify`].
     pub fn matching_normalization(
         &self,
         password: &str,
@@ -162,9 +162,9 @@ impl PasswordHasher {
         Ok(bool::from(computed.ct_eq(expected.as_bytes())) && stored.is_some())
     }
 
-    /// Whether a hash that a password was just found right with is to be replaced by one of
-    /// [`PasswordHasher::hash`]: it is bcrypt, or Argon2 of another version or with other
-    /// parameters. What was typed is then the password, with all of its bytes.
+    /// Returns whether a verified hash must be replaced by one of [`PasswordHasher::hash`]: it is
+    /// bcrypt, or Argon2 of another version or with other parameters. The new hash covers all bytes
+    /// of the typed password.
     pub fn needs_rehash(stored: &str) -> bool {
         let (Ok(stored), Ok(current)) = (PasswordHash::new(stored), PasswordHash::new(DUMMY_HASH))
         else {
@@ -209,7 +209,8 @@ fn to_nfc(password: &str) -> String {
     password.nfc().collect()
 }
 
-/// The version of a hash: the first, where it names none (the hashes of its time did not).
+/// Returns the version of a hash. A hash without one has the first version, whose hashes named
+/// none.
 fn version(hash: &PasswordHash) -> Result<Version, HashError> {
     hash.version
         .map_or(Ok(Version::V0x10), |version| Version::try_from(version).map_err(HashError::new))
@@ -217,8 +218,8 @@ fn version(hash: &PasswordHash) -> Result<Version, HashError> {
 
 /// A bcrypt hash: `$2b$12$`, 22 characters of salt, 31 of hash.
 ///
-/// `2a`, `2b` and `2y` are one algorithm for existing passwords (`2y` and `2b` mark a bug of one
-/// implementation as fixed); `2x` marks the bug as present, and is not supported.
+/// `2a`, `2b` and `2y` are one algorithm for existing passwords. `2y` and `2b` mark a bug of one
+/// implementation as fixed. `2x` marks the bug as present and is not supported.
 struct Bcrypt {
     cost: u32,
     salt: [u8; SALT_BYTES],
@@ -226,7 +227,7 @@ struct Bcrypt {
 }
 
 impl Bcrypt {
-    /// The bcrypt hash that `text` spells; none, if it is of another kind.
+    /// Parses a bcrypt hash; `None` if the text is a hash of another kind.
     fn parse(text: &str) -> Result<Option<Self>, HashError> {
         let Some(rest) =
             ["$2a$", "$2b$", "$2y$"].iter().find_map(|prefix| text.strip_prefix(prefix))
@@ -248,8 +249,9 @@ impl Bcrypt {
         }))
     }
 
-    /// Whether `password` matches, by the rules of the systems that made the hash: a password ends
-    /// at its first NUL, because it was a C string, and bytes after the seventy-second are ignored.
+    /// Returns whether `password` matches, by the rules of the systems that made the hash. A
+    /// password ends at its first NUL, because it was a C string. Bytes after the seventy-second
+    /// are ignored.
     fn verify(&self, password: &str) -> bool {
         let bytes =
             password.bytes().take_while(|byte| *byte != 0).chain([0]).take(MAX_BCRYPT_BYTES);

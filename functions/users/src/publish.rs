@@ -1,4 +1,4 @@
-//! Which committed change of a user sends what to whom. This file is the whole list.
+//! Maps committed changes of a user to messages. This file is the complete list.
 
 use std::time::Duration;
 
@@ -15,15 +15,15 @@ use crate::{
     store::Image,
 };
 
-/// Who keeps copies of personal data, by the queue that they listen to.
+/// Queues of the services that keep copies of personal data.
 const DELETION_QUEUES: [&str; 2] = ["update-buyer", "forget-recipient"];
 
 /// Delay of the second deletion message. The gateway accepts a cached access token for up to a
-/// minute, a function may run for half of one, and indexes lag: the second message finds data
+/// minute, a function may run for 30 seconds, and indexes lag. The second message finds data
 /// written until then.
 const REPEATED_DELETION_DELAY: Duration = Duration::from_secs(120);
 
-/// The messages that a change from `old` (none: they have just registered) to `new` sends.
+/// Returns the messages for a change from `old` to `new`. `old` is `None` for a registration.
 pub fn messages(old: Option<&Image>, new: &Image) -> Vec<Message> {
     match (old, new) {
         (None, Image::Present(user)) => registration_messages(user),
@@ -62,8 +62,8 @@ fn update_messages(old: &User, new: &User) -> Vec<Message> {
         ));
     }
     if let Some(link) = new.reset.as_ref().filter(|_| old.reset != new.reset) {
-        // Each time that it is sent is a mail of its own. When it was asked for shows in the
-        // version alone.
+        // Each resend is a separate mail. `updated_at` is unchanged by a reset request, so only
+        // `send_count` distinguishes the resends.
         let occurrence = format!("{}.{}", link.token_hash, link.send_count);
         messages.push(mail(
             "password_reset",
@@ -131,7 +131,8 @@ fn deletion_messages(context: &MessageContext, user_id: UserId, version: u64) ->
     DELETION_QUEUES.into_iter().flat_map(now_and_later).collect()
 }
 
-/// A mail to `email`; `occurrence` distinguishes it from other mails of its kind to the same user.
+/// Builds a mail to `email`. `occurrence` distinguishes it from other mails of the same template to
+/// the same user.
 fn mail(
     template: &'static str,
     occurrence: &str,
@@ -150,7 +151,7 @@ fn mail(
         occurred_at: at,
         data: MailData { sealed_token: link.0, expires_at: link.1 },
     };
-    // Two mails of one change must not look like one message.
+    // Two mails about the same change need different message ids.
     let context = MessageContext { id: format!("{}/{template}", user.id), ..context_of(user) };
     Message::new("send-account-notification", "send_notification.v1", &context, &data)
 }
@@ -165,8 +166,8 @@ fn message_context(
     time: Timestamp,
     trace: Option<&Trace>,
 ) -> MessageContext {
-    // Users of an earlier release carry no trace: one begins here, and not by chance, so that a
-    // repetition says the same.
+    // Users of an earlier release have no trace, so a new one starts here. It is derived from the
+    // version, so that a repeated publication sends the same trace.
     let trace = trace.cloned().unwrap_or_else(|| Trace::start(&Ids::seeded(version)));
     MessageContext { service: "users", id: id.to_string(), version, time, trace }
 }
@@ -206,7 +207,6 @@ mod tests {
         User::register(ids::derive(&["ada"]), registration, link("first"), at(0), trace())
     }
 
-    /// After a request for another address.
     fn with_email_change_requested(user: &User) -> User {
         let email = Email::parse("new@example.com").unwrap();
         let email =
@@ -234,8 +234,8 @@ mod tests {
 
     #[test]
     fn email_change_notifies_old_and_new_address() {
-        let asked = with_email_change_requested(&ada());
-        let mails = published(Some(&ada()), &asked);
+        let requested = with_email_change_requested(&ada());
+        let mails = published(Some(&ada()), &requested);
         let kinds: Vec<_> = mails
             .iter()
             .map(|(_, data)| (data["template"].as_str(), data["email"].as_str()))
@@ -247,8 +247,8 @@ mod tests {
         assert_eq!(kinds, expected);
         assert_eq!(mails[1].1["data"]["sealed_token"], "sealed withdraw");
 
-        let moved = asked.with_verified_email("second", at(2), trace()).unwrap();
-        let messages = published(Some(&asked), &moved);
+        let moved = requested.with_verified_email("second", at(2), trace()).unwrap();
+        let messages = published(Some(&requested), &moved);
         let kinds: Vec<_> = messages
             .iter()
             .map(|(queue, data)| (*queue, data["template"].as_str(), data["email"].as_str()))
@@ -263,8 +263,8 @@ mod tests {
     #[test]
     fn previous_verified_email_gets_the_withdraw_link() {
         let verified = ada().with_verified_email("first", at(1), trace()).unwrap();
-        let asked = with_email_change_requested(&verified);
-        let moved = asked.with_verified_email("second", at(2), trace()).unwrap();
+        let requested = with_email_change_requested(&verified);
+        let moved = requested.with_verified_email("second", at(2), trace()).unwrap();
         let mails = |old: &User, new: &User| -> Vec<_> {
             let published = published(Some(old), new)
                 .into_iter()
@@ -280,10 +280,10 @@ mod tests {
                 .collect()
         };
         assert_eq!(
-            mails(&asked, &moved),
+            mails(&requested, &moved),
             [(json!("email_moved"), json!("ada@example.com"), json!("sealed withdraw"))]
         );
-        for user in [&asked, &moved] {
+        for user in [&requested, &moved] {
             let withdrawn = user.with_email_change_withdrawn("withdraw", at(3), trace()).unwrap();
             let expected = (
                 json!("email_change_withdrawn"),
@@ -296,13 +296,13 @@ mod tests {
 
     #[test]
     fn every_reset_request_sends_a_mail() {
-        let asked = |user: &User, fresh, now| User {
+        let requested = |user: &User, fresh, now| User {
             reset: Some(user.reset_link(fresh, now)),
             version: user.version + 1,
             ..user.clone()
         };
-        let once = asked(&ada(), link("reset"), at(1));
-        let twice = asked(&once, link("other"), at(2));
+        let once = requested(&ada(), link("reset"), at(1));
+        let twice = requested(&once, link("other"), at(2));
         let (first, second) = (published(Some(&ada()), &once), published(Some(&once), &twice));
         assert_eq!(first[0].1["data"], second[0].1["data"], "the same link");
         assert_ne!(first[0].1["notification_id"], second[0].1["notification_id"]);
@@ -316,8 +316,9 @@ mod tests {
 
     #[test]
     fn deletion_is_sent_to_every_copy_now_and_again_later() {
-        let gone = Image::Deleted { user_id: ada().id, deleted_at: at(1), version: 2, trace: None };
-        let messages = messages(Some(&Image::Present(Box::new(ada()))), &gone);
+        let deleted =
+            Image::Deleted { user_id: ada().id, deleted_at: at(1), version: 2, trace: None };
+        let messages = messages(Some(&Image::Present(Box::new(ada()))), &deleted);
         let published: Vec<_> =
             messages.iter().map(|message| (message.queue, message.delay.as_secs())).collect();
         assert_eq!(

@@ -1,14 +1,15 @@
-//! Throttles: how often something may be tried, and by whom together.
+//! Rate limits: buckets that count attempts per account, device or network.
 //!
-//! A bucket is one number, the *theoretical arrival time* (the generic cell rate algorithm, ITU-T
-//! I.371): the time at which all attempts so far would be paid for at one [`Limit::interval`] each.
-//! An attempt is allowed while that time is near enough, and moves it forward; a rejected attempt
-//! leaves it unchanged, so that hammering does not prolong the wait. There is no counter and no
-//! clean-up, and the wait until the next attempt is known to the millisecond.
+//! A bucket is one number, the *theoretical arrival time* of the generic cell rate algorithm (ITU-T
+//! I.371): the time at which the bucket is empty again if each attempt costs one
+//! [`Limit::interval`]. An attempt is allowed while that time is less than one burst ahead, and
+//! moves it forward. A rejected attempt leaves it unchanged, so hammering does not prolong the
+//! wait. There is no counter and no cleanup, and the wait until the next attempt is known to the
+//! millisecond.
 //!
-//! Bucket names are MACs, so the table does not reveal who tried to log in from where. Unregistered
-//! addresses have buckets too, because a rejection would otherwise reveal which addresses are
-//! registered.
+//! Bucket names are MACs, so the table does not reveal login attempts, addresses or networks.
+//! Unregistered addresses have buckets too, because a rejection would otherwise reveal which
+//! addresses are registered.
 
 use std::time::Duration;
 
@@ -22,35 +23,35 @@ use shared::{
 
 use crate::tokens::device::DeviceToken;
 
-/// Logins of one account from unknown devices. All strangers share the bucket, or an attacker with
-/// many addresses would have many attempts. Ten suffice for a user who tries old passwords, and at
-/// most ten fall into any quarter of an hour: an attacker gets a hundred a day. A successful login
-/// refunds its attempt. Strangers can exhaust the bucket; the owner then logs in with a
-/// [`DeviceToken`], or by a link to their mailbox.
+/// Logins of one account from unknown devices. All unknown devices share the bucket, because an
+/// attacker with many addresses would otherwise have many attempts. Ten suffice for a user who
+/// tries old passwords. At most ten fall into any quarter of an hour, so an attacker gets about a
+/// hundred a day. A successful login refunds its attempt. If an attacker exhausts the bucket, the
+/// owner logs in with a [`DeviceToken`], or by a reset link to their mailbox.
 pub const LOGIN_UNKNOWN_DEVICE: Limit = Limit::new(10, QUARTER_HOUR);
 
-/// Logins of one account from one known device. It refills faster, because strangers cannot use it,
-/// and still limits a stolen device to forty an hour.
+/// Logins of one account from one known device. The bucket refills faster, because unknown devices
+/// cannot use it. It still limits a stolen device to forty attempts an hour.
 pub const LOGIN_KNOWN_DEVICE: Limit = Limit::new(10, Duration::from_secs(90));
 
-/// Password reset mails of one account: our mails must not flood a mailbox. Five, because mails are
-/// sometimes late and users request again.
+/// Password reset mails of one account, so that requests cannot flood a mailbox. Five, because
+/// mails are sometimes late and users request again.
 pub const RESET_ACCOUNT: Limit = Limit::new(5, QUARTER_HOUR);
 
-/// Current passwords sent by a logged-in user: a stolen session must not allow guessing.
+/// Current passwords sent by a logged-in user, so that a stolen session does not allow guessing.
 pub const PASSWORD_CONFIRMATION: Limit = Limit::new(10, QUARTER_HOUR);
 
-/// Mails that a user has sent to an address of their choice: verifications and changes. A mailbox
-/// must not be flooded in the shop's name.
+/// Verification and address change mails to an address that the user chooses, so that requests
+/// cannot flood a stranger's mailbox.
 pub const VERIFICATION_MAILS: Limit = Limit::new(5, QUARTER_HOUR);
 
 /// The decision about an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a try that was refused must not go on"]
+#[must_use = "a rejected attempt must not continue"]
 pub enum RateLimitDecision {
     /// The attempt is allowed and counted.
     Allowed,
-    /// It does not, and has changed nothing.
+    /// The attempt is rejected and not counted.
     Throttled {
         /// When the next attempt is allowed, if no other is made meanwhile.
         retry_after: Duration,
@@ -69,7 +70,7 @@ impl RateLimitDecision {
     }
 }
 
-/// The parties that share a limit, under a name that does not identify them.
+/// A rate limit and the name of its stored state. The name does not identify the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket {
     name: String,
@@ -77,28 +78,26 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// Its name in the table.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// What they share.
     pub fn limit(&self) -> Limit {
         self.limit
     }
 }
 
-/// The buckets of this service. `address` is an e-mail address in its normal form, or the text as
-/// sent if it is malformed. `source` is the address that the gateway saw, never one that the
-/// request names.
+/// Creates the buckets of this service. `address` is an e-mail address in its normal form, or the
+/// text as sent if it is malformed. `source` is the client address that the gateway reports, never
+/// one from a request header.
 pub struct Buckets {
     key: hmac::Key,
     network: Limit,
 }
 
 impl Buckets {
-    /// Names under a key of 256 bits (see [`shared::secret::Secrets::keys`]); `network_burst`: see
-    /// [`Limit::network`].
+    /// Derives bucket names from a 256-bit key (see [`shared::secret::Secrets::keys`]).
+    /// `network_burst`: see [`Limit::network`].
     pub fn new(key: [u8; 32], network_burst: u32) -> Self {
         Self {
             key: hmac::Key::new(hmac::HMAC_SHA256, &key),
@@ -106,13 +105,12 @@ impl Buckets {
         }
     }
 
-    /// Logins of an account by strangers; see [`LOGIN_UNKNOWN_DEVICE`].
+    /// Logins of an account from unknown devices; see [`LOGIN_UNKNOWN_DEVICE`].
     pub fn login_unknown_device(&self, address: &str) -> Bucket {
         self.bucket("login-unknown-device", &[address], LOGIN_UNKNOWN_DEVICE)
     }
 
-    /// Logins of the account that `device` has logged in to, from that device; see
-    /// [`LOGIN_KNOWN_DEVICE`].
+    /// Logins from `device` to the account of its token; see [`LOGIN_KNOWN_DEVICE`].
     pub fn login_known_device(&self, device: &DeviceToken) -> Bucket {
         self.bucket(
             "login-known-device",
@@ -121,12 +119,12 @@ impl Buckets {
         )
     }
 
-    /// Logins of whatever account from one network.
+    /// Logins from one network, for all accounts.
     pub fn login_network(&self, source: &str) -> Bucket {
         self.bucket("login-network", &[&network_of(source)], self.network)
     }
 
-    /// Links of mails that are used from one network, for whatever they do.
+    /// Uses of mailed links from one network, for all operations.
     pub fn link_network(&self, source: &str) -> Bucket {
         self.bucket("link-network", &[&network_of(source)], self.network)
     }
@@ -141,22 +139,23 @@ impl Buckets {
         self.bucket("reset-account", &[address], RESET_ACCOUNT)
     }
 
-    /// Requests for such mails, for whatever account, from one network.
+    /// Requests for password reset mails from one network, for all accounts.
     pub fn reset_network(&self, source: &str) -> Bucket {
         self.bucket("reset-network", &[&network_of(source)], self.network)
     }
 
-    /// Mails that a user has sent to an address; see [`VERIFICATION_MAILS`].
+    /// Verification mails that a user requests; see [`VERIFICATION_MAILS`].
     pub fn verification_mails(&self, user_id: UserId) -> Bucket {
         self.bucket("verification-mails", &[&user_id.to_string()], VERIFICATION_MAILS)
     }
 
-    /// A user's tries at their own password; see [`PASSWORD_CONFIRMATION`].
+    /// Confirmations of a user's current password; see [`PASSWORD_CONFIRMATION`].
     pub fn password_confirmation(&self, user_id: UserId) -> Bucket {
         self.bucket("password-confirmation", &[&user_id.to_string()], PASSWORD_CONFIRMATION)
     }
 
-    /// The MAC is over each part with its length in front, so that no two buckets spell the same.
+    /// The MAC input contains each part after its length, so that different parts never form the
+    /// same input.
     fn bucket(&self, kind: &str, parts: &[&str], limit: Limit) -> Bucket {
         let mut context = hmac::Context::with_key(&self.key);
         for part in [kind].iter().chain(parts) {
@@ -183,24 +182,24 @@ mod tests {
         START.plus(Duration::from_millis(milliseconds))
     }
 
-    /// The state of a bucket after attempts at these times, and which of them were allowed.
+    /// Runs attempts at these times. Returns the final arrival time and the allowed attempts.
     fn run_attempts(limit: Limit, attempts: &[u64]) -> (Option<Timestamp>, Vec<u64>) {
         let mut arrival = None;
-        let mut admitted = Vec::new();
+        let mut allowed = Vec::new();
         for at in attempts {
             if let Ok(next) = limit.check(arrival, after(*at)) {
                 arrival = Some(next);
-                admitted.push(*at);
+                allowed.push(*at);
             }
         }
-        (arrival, admitted)
+        (arrival, allowed)
     }
 
-    /// Some limit, and moments that fill its bucket as well as empty it.
+    /// Generates a limit, and times at which its bucket fills and drains.
     fn limits_and_attempts() -> impl Strategy<Value = (Limit, Vec<u64>)> {
         (1_u32..12, 1_u64..2_000).prop_flat_map(|(burst, interval)| {
             let gap = prop_oneof![4 => Just(0), 4 => 0..=interval, 2 => 0..=interval * u64::from(burst) * 2];
-            let moments = vec(gap, 1..80).prop_map(|gaps| {
+            let times = vec(gap, 1..80).prop_map(|gaps| {
                 let mut at = 0;
                 let step = |gap| {
                     at += gap;
@@ -208,38 +207,38 @@ mod tests {
                 };
                 gaps.into_iter().map(step).collect::<Vec<_>>()
             });
-            (Just(Limit::new(burst, Duration::from_millis(interval))), moments)
+            (Just(Limit::new(burst, Duration::from_millis(interval))), times)
         })
     }
 
     proptest! {
         #[test]
         fn no_window_allows_more_than_burst_plus_one_per_interval((limit, attempts) in limits_and_attempts()) {
-            let (_, admitted) = run_attempts(limit, &attempts);
+            let (_, allowed) = run_attempts(limit, &attempts);
             let interval = limit.interval().as_millis() as u64;
-            for (first, from) in admitted.iter().enumerate() {
-                for (last, to) in admitted.iter().enumerate().skip(first) {
+            for (first, from) in allowed.iter().enumerate() {
+                for (last, to) in allowed.iter().enumerate().skip(first) {
                     prop_assert!((last - first + 1) as u64 <= u64::from(limit.burst()) + (to - from) / interval);
                 }
             }
         }
 
         #[test]
-        fn full_burst_is_allowed_after_a_rest((limit, attempts) in limits_and_attempts()) {
+        fn full_burst_is_allowed_once_the_bucket_is_empty((limit, attempts) in limits_and_attempts()) {
             let (arrival, _) = run_attempts(limit, &attempts);
-            let rested = arrival.unwrap();
-            let at = rested.since(START).as_millis() as u64;
+            let empty_at = arrival.unwrap();
+            let at = empty_at.since(START).as_millis() as u64;
             let burst = limit.burst() as usize;
             let mut longer = attempts;
             longer.extend(vec![at; burst + 1]);
-            let (_, admitted) = run_attempts(limit, &longer);
-            prop_assert_eq!(admitted.iter().rev().take_while(|moment| **moment == at).count(), burst);
+            let (_, allowed) = run_attempts(limit, &longer);
+            prop_assert_eq!(allowed.iter().rev().take_while(|time| **time == at).count(), burst);
         }
 
         #[test]
         fn throttled_attempt_changes_nothing((limit, attempts) in limits_and_attempts()) {
-            let (arrival, admitted) = run_attempts(limit, &attempts);
-            prop_assert_eq!(run_attempts(limit, &admitted), (arrival, admitted));
+            let (arrival, allowed) = run_attempts(limit, &attempts);
+            prop_assert_eq!(run_attempts(limit, &allowed), (arrival, allowed));
         }
 
         #[test]
@@ -266,22 +265,20 @@ mod tests {
 
         #[test]
         fn arrival_time_never_exceeds_the_retention((limit, attempts) in limits_and_attempts()) {
-            let (arrival, admitted) = run_attempts(limit, &attempts);
-            prop_assert!(arrival.unwrap() <= limit.full(after(*admitted.last().unwrap())));
+            let (arrival, allowed) = run_attempts(limit, &attempts);
+            prop_assert!(arrival.unwrap() <= limit.full(after(*allowed.last().unwrap())));
         }
     }
 
     #[test]
     fn unknown_devices_get_ten_attempts_in_a_quarter_hour() {
         let every_second: Vec<u64> = (0..86_400).map(|second| second * 1000).collect();
-        let (_, admitted) = run_attempts(LOGIN_UNKNOWN_DEVICE, &every_second);
-        assert_eq!(admitted.iter().filter(|at| **at < 900_000).count(), 10);
-        for from in &admitted {
-            assert!(
-                admitted.iter().filter(|at| (*from..from + 900_000).contains(at)).count() <= 10
-            );
+        let (_, allowed) = run_attempts(LOGIN_UNKNOWN_DEVICE, &every_second);
+        assert_eq!(allowed.iter().filter(|at| **at < 900_000).count(), 10);
+        for from in &allowed {
+            assert!(allowed.iter().filter(|at| (*from..from + 900_000).contains(at)).count() <= 10);
         }
-        assert_eq!(admitted.len(), 10 + 95, "in a day");
+        assert_eq!(allowed.len(), 10 + 95, "in a day");
     }
 
     #[test]
@@ -296,7 +293,7 @@ mod tests {
         );
         assert_eq!((RESET_ACCOUNT.burst(), PASSWORD_CONFIRMATION.burst()), (5, 10));
         assert_eq!(Limit::network(300), Limit::new(300, Duration::from_secs(3)));
-        // However many: an interval is never nothing, and never less than its share.
+        // Every configured burst gives an interval of at least a millisecond, rounded up.
         assert_eq!(Limit::network(0), Limit::new(1, QUARTER_HOUR));
         assert_eq!(Limit::network(7).interval(), Duration::from_millis(128_572));
         assert_eq!(Limit::network(u32::MAX).interval(), Duration::from_millis(1));

@@ -1,23 +1,27 @@
-//! A provider that moves no money but keeps real books: in a table of its own, outside every
-//! process, as a real one does.
+//! A payment provider that moves no money. It keeps its records in a table, because a real provider
+//! keeps them outside every process.
 //!
-//! The card's token determines its behaviour. It writes its records *before* it answers, times out
-//! or fails, so its caller can lose an answer but never a charge. The first answer to a key is the
-//! answer to that key for a day. The same key with another request is rejected; after a day it is a
-//! new key, as with real providers.
+//! The card's token determines the behaviour. The provider writes its records *before* it responds,
+//! times out or fails, so a caller can lose a response but never a charge. The first response to an
+//! idempotency key is repeated for a day. Within that day the key is rejected with another request;
+//! afterwards it counts as new, as with real providers.
 //!
-//! Actions of the provider's staff and of banks are written into its table by hand: a refund
-//! `REFUND#re_…` without a request, a `failure_reason` of a refund that fails later, `disputed` on
-//! a charge, and the dispute itself, `DISPUTE#…`. The operations only read them.
+//! Actions of the provider's staff and of banks are written into the table by hand. The operations
+//! only read them:
+//!
+//! - a refund `REFUND#re_…` without a request
+//! - the `failure_reason` of a refund that fails later
+//! - `disputed` on a charge, and the dispute `DISPUTE#…`
 //!
 //! A customer who must act has done so by the time the charge is queried, or never does.
 
+mod behaviour;
 mod records;
 mod statement;
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use shared::{
     BoxFuture,
     clock::Clock,
@@ -28,7 +32,10 @@ use shared::{
     },
 };
 
-use self::records::{StoredAnswer, StoredCharge, StoredDispute, StoredRefund};
+use self::{
+    behaviour::{Action, Behaviour},
+    records::{StoredAnswer, StoredCharge, StoredDispute, StoredRefund},
+};
 use crate::{
     charge::{ChargeRequest, KeyState, ProviderResult},
     dispute::ProviderDispute,
@@ -42,75 +49,22 @@ use crate::{
 
 pub use statement::SimulatedStatement;
 
-/// For how long an idempotency key is remembered.
+/// How long an idempotency key is remembered.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
-/// The simulated provider.
 #[derive(Clone, Debug)]
 pub struct SimulatedProvider {
     table: Table,
     clock: Clock,
 }
 
-/// How a card behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Behaviour {
-    Charged,
-    Declined(&'static str),
-    /// It is charged, and the answer is lost.
-    TimeoutAfterCharge,
-    /// The first request never arrives.
-    TimeoutBeforeCharge,
-    /// No request to charge ever arrives, as while the provider cannot be reached. Other requests
-    /// do.
-    Unreachable,
-    /// The first request fails at the provider.
-    ServerErrorOnce,
-    /// It is charged, but the first answer and the first query say `processing`; a webhook or a
-    /// later query reports it.
-    ChargedLate,
-    /// The customer has to do something, and then it is charged; or it is declined; or the customer
-    /// never does.
-    ActionThen(Action),
-}
-
-/// The outcome of a charge that waits for its customer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Action {
-    Charged,
-    Declined,
-    NeverDone,
-}
-
-impl Behaviour {
-    fn of(token: &str) -> Self {
-        match token {
-            // The webhook of `tok_duplicate_webhook` arrives twice: the sender of webhooks repeats
-            // it.
-            "tok_ok" | "credit_card" | "tok_duplicate_webhook" => Self::Charged,
-            "tok_declined" => Self::Declined("card_declined"),
-            "tok_insufficient_funds" => Self::Declined("insufficient_funds"),
-            "tok_timeout_after_charge" => Self::TimeoutAfterCharge,
-            "tok_timeout_before_charge" => Self::TimeoutBeforeCharge,
-            "tok_unreachable" => Self::Unreachable,
-            "tok_5xx_then_ok" => Self::ServerErrorOnce,
-            "tok_late_webhook" => Self::ChargedLate,
-            "tok_3ds" => Self::ActionThen(Action::Charged),
-            "tok_3ds_declined" => Self::ActionThen(Action::Declined),
-            "tok_3ds_abandoned" => Self::ActionThen(Action::NeverDone),
-            _ => Self::Declined("invalid_payment_method"),
-        }
-    }
-}
-
 impl SimulatedProvider {
-    /// The provider whose records are in this table.
+    /// Keeps its records in this table.
     pub fn new(table: Table) -> Self {
         Self::at(table, Clock::System)
     }
 
-    /// The same, by a clock: it decides when a key is forgotten.
+    /// As `new`, with a clock that determines when a key expires.
     pub fn at(table: Table, clock: Clock) -> Self {
         Self { table, clock }
     }
@@ -137,7 +91,7 @@ impl SimulatedProvider {
             return answer.response(request, behaviour);
         };
         if now.since(stored.created_at) >= REMEMBERED {
-            // The key is forgotten: the same charge is made again, as real providers do.
+            // The key has expired: charge again, as real providers do.
             let again = answer.reissued(stored.generation + 1, stored.version + 1, request);
             return match self
                 .record_answer(request, &again, Expression::version(stored.version))
@@ -155,8 +109,8 @@ impl SimulatedProvider {
         Ok(stored.result(request))
     }
 
-    /// Writes the first answer to a charge, and the money that it takes. Returns the answer that is
-    /// stored already.
+    /// Writes the first response to a charge, and the charge itself if it succeeded. Returns the
+    /// response that was already stored, if any.
     async fn record_answer(
         &self,
         request: &ChargeRequest,
@@ -183,7 +137,7 @@ impl SimulatedProvider {
         self.table.transact_put(keyed(&charge, pk), Expression::not_exists())
     }
 
-    /// Takes the key for a request that charges nothing: a charge that arrives later finds it used.
+    /// Uses the key for a request that charges nothing: a charge that arrives later is rejected.
     async fn void(&self, request: &ChargeRequest) -> Result<KeyState, ProviderError> {
         let probe = StoredAnswer {
             voided: true,
@@ -205,8 +159,8 @@ impl SimulatedProvider {
         }
     }
 
-    /// The current outcome of a charge: the customer's action is complete, and a pending result is
-    /// reported by the next query.
+    /// The current outcome of a charge. Completes the customer's action. A charge that is still
+    /// `processing` is reported by the next query.
     async fn current_result(
         &self,
         request: &ChargeRequest,
@@ -262,7 +216,7 @@ impl SimulatedProvider {
         read(self.table.get(Key::new(key_of(request))).await.map_err(unavailable)?)
     }
 
-    /// Stores the outcome of an answer, unless another call has done so; `charged` with the amount.
+    /// Stores the outcome unless another call has done so. `charged` also writes the charge.
     async fn write(
         &self,
         request: &ChargeRequest,
@@ -283,8 +237,8 @@ impl SimulatedProvider {
         }
     }
 
-    /// Whether this is the first request under its key: recorded in the table, as a lost request
-    /// leaves no other trace.
+    /// Whether this is the first request under its key. The table records this, because a lost
+    /// request leaves no other record.
     async fn is_first(&self, request: &ChargeRequest) -> Result<bool, ProviderError> {
         let item = Item::from([(
             "pk".to_owned(),
@@ -405,7 +359,7 @@ impl PaymentProvider for SimulatedProvider {
         request: &'a RefundRequest,
     ) -> BoxFuture<'a, Result<Option<RefundResult>, ProviderError>> {
         Box::pin(async move {
-            // One that was made at the provider has only the provider's name.
+            // A refund that the shop did not request has only the provider's id.
             for name in [Some(request.refund_id.to_string()), request.provider_refund_id.clone()]
                 .into_iter()
                 .flatten()
@@ -465,7 +419,7 @@ impl PaymentProvider for SimulatedProvider {
         })
     }
 
-    /// Its events have Stripe's form.
+    /// Its events have Stripe's format.
     fn webhook_event(
         &self,
         request: &WebhookRequest<'_>,
@@ -497,25 +451,7 @@ fn read<T: serde::de::DeserializeOwned>(item: Option<Item>) -> Result<Option<T>,
     item.map(from_item).transpose().map_err(unavailable)
 }
 
-/// Books that cannot be reached are a provider that does not answer.
+/// A failing table counts as a provider that does not respond.
 fn unavailable(error: TableError) -> ProviderError {
     ProviderError::Indeterminate(error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_documented_tokens_are_charged() {
-        assert_eq!(Behaviour::of("tok_ok"), Behaviour::Charged);
-        assert_eq!(Behaviour::of("credit_card"), Behaviour::Charged);
-        for token in ["", "tok_OK", "tok_ok ", "pm_card_visa"] {
-            assert_eq!(
-                Behaviour::of(token),
-                Behaviour::Declined("invalid_payment_method"),
-                "{token}"
-            );
-        }
-    }
 }

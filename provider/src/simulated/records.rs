@@ -1,5 +1,5 @@
-//! The records of the simulated provider: what it answered to a key, what it charged and refunded,
-//! and what banks dispute.
+//! The records of the simulated provider: stored responses by idempotency key, charges, refunds and
+//! disputes.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -8,7 +8,7 @@ use shared::{
     money::{Currency, Money},
 };
 
-use super::{Action, Behaviour};
+use super::behaviour::{Action, Behaviour};
 use crate::{
     charge::{ChargeRequest, NextAction, ProviderResult},
     dispute::DisputeState,
@@ -16,19 +16,20 @@ use crate::{
     refund::RefundResult,
 };
 
-/// `KEY#…`: the first answer to a key, and its outcome if it waited for the customer.
+/// `KEY#…`: the first response to an idempotency key, and the outcome if it waited for the
+/// customer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct StoredAnswer {
     pub(super) order_id: OrderId,
     pub(super) amount: i64,
     pub(super) currency: Currency,
-    /// The rest of the request.
+    /// Fingerprint of the request.
     pub(super) body: String,
-    /// Whether the request only took the key, for a charge that must not be made.
+    /// Whether the key was voided: no charge can be made under it.
     #[serde(default)]
     pub(super) voided: bool,
     pub(super) created_at: Timestamp,
-    /// How often the key was forgotten and used again.
+    /// How often the key expired and was used again.
     #[serde(default)]
     pub(super) generation: u32,
     #[serde(default)]
@@ -39,14 +40,14 @@ pub(super) struct StoredAnswer {
     pub(super) action: Option<Action>,
     #[serde(default)]
     pub(super) cancelled: bool,
-    /// How often it is still not said that the charge was made.
+    /// Number of queries that still report `processing`.
     #[serde(default)]
     pub(super) pending_reads: u32,
     #[serde(default)]
     pub(super) version: u64,
 }
 
-/// `CHARGE#…`: money that was really taken.
+/// `CHARGE#…`: a completed charge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct StoredCharge {
     pub(super) charge_id: String,
@@ -55,12 +56,12 @@ pub(super) struct StoredCharge {
     pub(super) amount: i64,
     pub(super) currency: Currency,
     pub(super) refundable: i64,
-    /// Set while the buyer's bank disputes it: the provider refuses refunds.
+    /// Set while the customer's bank disputes the charge: refunds are rejected.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) disputed: bool,
 }
 
-/// `DISPUTE#…`: a bank claims a charge back.
+/// `DISPUTE#…`: a disputed charge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct StoredDispute {
     pub(super) charge_id: String,
@@ -76,7 +77,7 @@ pub(super) struct StoredRefund {
     pub(super) charge_id: String,
     pub(super) amount: i64,
     pub(super) currency: Currency,
-    /// Why it failed after it succeeded.
+    /// Why the refund failed after it had succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) failure_reason: Option<String>,
 }
@@ -130,13 +131,13 @@ impl StoredAnswer {
         }
     }
 
-    /// The answer to the same request when its key is reused after it expired.
+    /// The response to the same request when its key is reused after it expired.
     pub(super) fn reissued(self, generation: u32, version: u64, request: &ChargeRequest) -> Self {
-        let anew = Self { generation, version, ..self };
-        Self { charge_id: anew.charge_id.as_ref().map(|_| anew.id(request)), ..anew }
+        let renewed = Self { generation, version, ..self };
+        Self { charge_id: renewed.charge_id.as_ref().map(|_| renewed.id(request)), ..renewed }
     }
 
-    /// The result that the caller receives.
+    /// What the caller receives: an error if the behaviour loses the response.
     pub(super) fn response(
         &self,
         request: &ChargeRequest,
@@ -149,7 +150,7 @@ impl StoredAnswer {
         }
     }
 
-    /// The name of the charge.
+    /// The charge id, with a suffix for each reuse of the key.
     pub(super) fn id(&self, request: &ChargeRequest) -> String {
         let again =
             if self.generation > 0 { format!("_{}", self.generation) } else { String::new() };

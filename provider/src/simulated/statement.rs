@@ -1,4 +1,4 @@
-//! The simulated provider's own records, as the audit reads them.
+//! Reads the simulated provider's records for the reconciliation.
 
 use shared::{
     BoxFuture,
@@ -12,17 +12,16 @@ use crate::{
     },
 };
 
-/// How many items one call may ask for by their keys.
+/// Maximum keys in one batch read.
 const KEYS_AT_ONCE: usize = 100;
 
-/// The simulated provider's statement.
 #[derive(Clone, Debug)]
 pub struct SimulatedStatement {
     table: Table,
 }
 
 impl SimulatedStatement {
-    /// The statement of the provider whose records are in this table.
+    /// Reads the provider's records in this table.
     pub fn new(table: Table) -> Self {
         Self { table }
     }
@@ -55,7 +54,7 @@ impl SimulatedStatement {
 fn add(statement: &mut Statement, item: Item) -> Result<(), TableError> {
     let key = text(&item, "pk").to_owned();
     if let Some(refund) = key.strip_prefix("REFUND#") {
-        // One that failed gave nothing back.
+        // A failed refund returned no money.
         if !item.contains_key("failure_reason") {
             statement.refunds.insert(refund.to_owned(), from_item::<RefundRecord>(item)?);
         }

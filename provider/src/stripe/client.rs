@@ -1,5 +1,4 @@
-//! Connection to Stripe: one HTTP client, the key, and the classification of answers before their
-//! document is read.
+//! Stripe's HTTP client: credentials, timeouts, and the classification of error responses.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -12,20 +11,20 @@ use shared::{secret::Secrets, sweep::RateLimiter, telemetry};
 
 use crate::error::ProviderError;
 
-/// The version of Stripe's interface that is spoken here.
+/// The version of Stripe's API that this code uses.
 const VERSION: &str = "2024-06-20";
 
-/// How long a connection and a whole call may take: less than what is waited for a provider.
+/// Timeouts of a connection and of a whole call: shorter than the caller's timeout.
 const CONNECT: Duration = Duration::from_secs(2);
 const CALL: Duration = Duration::from_secs(7);
 
-/// The secret that holds the key.
+/// Name of the secret that contains the API key.
 const KEY: &str = "stripe-key";
 
-/// What came back: the status, and the document.
+/// The status and the JSON document of a response.
 pub(super) type Response = (StatusCode, Value);
 
-/// Stripe at an address, with the key among the secrets.
+/// Stripe at a base URL, authenticated with the API key in `secrets`.
 pub(super) struct Client {
     base: String,
     secrets: Secrets,
@@ -39,20 +38,19 @@ impl Client {
         Self { base, secrets, http: OnceLock::new(), live: None, rate_limiter: None }
     }
 
-    /// The same, which rejects a key that moves real money on a stage that must not, and the other
-    /// way round.
+    /// Rejects test keys if `live`, and live keys otherwise.
     pub(super) fn with_live_mode(self, live: bool) -> Self {
         Self { live: Some(live), ..self }
     }
 
-    /// The same, which begins at most `calls_per_second` calls per second. A call that has to wait
-    /// for its turn has less time left.
+    /// Starts at most `calls_per_second` calls per second. Waiting counts against the caller's
+    /// timeout.
     pub(super) fn with_rate_limit(self, calls_per_second: u32) -> Self {
         Self { rate_limiter: Some(RateLimiter::per_second(calls_per_second)), ..self }
     }
 
-    /// Made at the first call. Stripe's certificates are checked against the roots of the system
-    /// that the function runs on.
+    /// Created at the first call. Verifies Stripe's certificates against the root certificates of
+    /// the system.
     fn http(&self) -> Result<reqwest::Client, ProviderError> {
         if let Some(client) = self.http.get() {
             return Ok(client.clone());
@@ -127,8 +125,7 @@ impl Client {
             request = request.header("idempotency-key", key);
         }
         request = if method == Method::GET { request.query(form) } else { request.form(form) };
-        // What reqwest says may repeat the address, and a query of ours in it: that stays away from
-        // the log.
+        // Errors of reqwest contain the URL with our query. Keep both out of the log.
         let lost = |error: reqwest::Error| {
             ProviderError::Indeterminate(telemetry::causes(&error.without_url()))
         };
@@ -149,21 +146,21 @@ impl Client {
         })
     }
 
-    /// The payment intent of a payment, found by the payment's id in its metadata. A new intent
-    /// takes a while to be found.
+    /// Searches for the payment intent by the payment id in its metadata. Stripe's search index
+    /// lags: a new intent is not found at once.
     pub(super) async fn intent_of(&self, payment_id: &str) -> Result<Option<Value>, ProviderError> {
         let query = format!("metadata[\"payment_id\"]:\"{payment_id}\"");
         let (status, page) =
             self.get("/v1/payment_intents/search", &[("query", &query), ("limit", "1")]).await?;
         match page["data"].as_array() {
             Some(intents) if status.is_success() => Ok(intents.first().cloned()),
-            // It says nothing of what there is.
+            // The response does not say whether the intent exists.
             _ => Err(error_from(status, &page)),
         }
     }
 
-    /// Reads a list, a hundred documents per page, until `pick` finds something on a page. `None`:
-    /// the list ended. A list of more than `pages` pages is an error.
+    /// Reads a list, 100 documents per page, until `pick` returns a value. `None` at the end of the
+    /// list. A list of more than `pages` pages is an error.
     pub(super) async fn find_in_pages<T>(
         &self,
         path: &str,
@@ -202,15 +199,14 @@ pub(super) fn optional((status, document): Response) -> Result<Option<Value>, Pr
     }
 }
 
-/// Why an answer holds no fact.
+/// Classifies an error response.
 pub(super) fn error_from(status: StatusCode, document: &Value) -> ProviderError {
     let error = &document["error"];
     let (kind, code) = (name(text(&error["type"]), "unknown"), name(text(&error["code"]), "none"));
     let what = format!("{} {kind} {code}", status.as_u16());
     match status.as_u16() {
         401 | 403 => ProviderError::CredentialsRejected(what),
-        // The same request is running, or there are too many requests: an answer, but not of the
-        // charge.
+        // Rate limit, or a request under the same key is in progress: no outcome of the charge.
         409 | 425 | 429 => ProviderError::Busy(what),
         408 => ProviderError::Indeterminate(what),
         _ if error["type"] == "idempotency_error" => ProviderError::KeyMismatch(what),
@@ -219,7 +215,8 @@ pub(super) fn error_from(status: StatusCode, document: &Value) -> ProviderError 
     }
 }
 
-/// A stable name from Stripe, or `other`, or that of any decline: nothing else is repeated.
+/// A stable code of Stripe: `given`, else `other`, else `card_declined`. No other text of the
+/// response is copied.
 pub(super) fn name(given: &str, other: &str) -> String {
     let is_name = |text: &&str| {
         (1..=60).contains(&text.len())

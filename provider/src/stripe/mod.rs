@@ -1,15 +1,18 @@
-//! Stripe: a charge is a payment intent that is made and confirmed in one request, under the
-//! payment's id as its idempotency key.
+//! Stripe: a charge is a payment intent, created and confirmed in one request, with the payment id
+//! as its idempotency key.
 //!
-//! What Stripe says is read here and nowhere else. A refusal of the card is a fact; so is a refusal
-//! of the token. A wrong key (401, 403) means that the request did nothing. A refusal of our
-//! request as such (a parameter that is not known) is a mistake of ours. 409 and 429 mean "not
-//! now". Everything else, answers that cannot be read included, is no answer. Amounts need no
-//! conversion: Stripe's smallest units are the minor units of every currency that the shop trades
-//! in.
+//! Only this module interprets Stripe's responses:
 //!
-//! Refunds and disputes are read in `refunds`, events in `webhook`, the statement in
-//! `statement`.
+//! - A declined card or an invalid token is a definite result.
+//! - 401 and 403 (invalid API key) mean that the request had no effect.
+//! - Another invalid request, such as an unknown parameter, is a bug in this code.
+//! - 409 and 429 mean "retry later".
+//! - Everything else, including an unreadable response, is indeterminate.
+//!
+//! Amounts need no conversion: Stripe's smallest units are the minor units of every currency that
+//! the shop accepts.
+//!
+//! Refunds and disputes are in `refunds`, webhooks in `webhook`, the statement in `statement`.
 
 mod client;
 mod refunds;
@@ -40,18 +43,16 @@ pub use statement::StripeStatement;
 #[cfg(feature = "api-document")]
 pub use webhook::SignatureHeader;
 
-/// Where Stripe is, and what it is asked for.
 #[derive(Clone, Debug)]
 pub struct StripeSettings {
-    /// Its address: `https://api.stripe.com`.
+    /// Base URL of the API: `https://api.stripe.com`.
     pub base: String,
-    /// Where customers come back to from Stripe's own pages.
+    /// URL to which Stripe redirects customers from its own pages.
     pub return_url: Option<String>,
-    /// Whether real money is to move. A key that says otherwise is not used.
+    /// Whether real money moves. An API key of the other mode is rejected.
     pub live: bool,
 }
 
-/// Stripe.
 pub struct Stripe {
     return_url: Option<String>,
     live: bool,
@@ -59,14 +60,14 @@ pub struct Stripe {
 }
 
 impl Stripe {
-    /// Stripe, with the key among `secrets`.
+    /// Authenticates with the API key in `secrets`.
     pub fn new(settings: StripeSettings, secrets: Secrets) -> Self {
         let StripeSettings { base, return_url, live } = settings;
         Self { return_url, live, client: Client::new(base, secrets).with_live_mode(live) }
     }
 
-    /// The same, which begins at most `calls_per_second` calls per second. A call that has to wait
-    /// for its turn has less time left.
+    /// Starts at most `calls_per_second` calls per second. Waiting counts against the caller's
+    /// timeout.
     #[must_use]
     pub fn with_rate_limit(self, calls_per_second: u32) -> Self {
         Self { client: self.client.with_rate_limit(calls_per_second), ..self }
@@ -102,7 +103,7 @@ impl Stripe {
         )
     }
 
-    /// The intent of a payment, by its own id where that is known, else by ours.
+    /// The intent of a payment, found by Stripe's id if known, else by ours.
     async fn intent(&self, request: &ChargeRequest) -> Result<Option<Value>, ProviderError> {
         if let Some(id) = &request.transaction_id {
             return optional(self.client.get(&format!("/v1/payment_intents/{id}"), &[]).await?);
@@ -126,7 +127,7 @@ impl Stripe {
         if status != StatusCode::BAD_REQUEST {
             return Err(error_from(status, &cancelled));
         }
-        // It has come to an end meanwhile: which one?
+        // The intent has finished meanwhile: return its outcome.
         let intent = optional(self.client.get(&format!("/v1/payment_intents/{id}"), &[]).await?)?;
         intent_result(
             &intent.ok_or_else(|| error_from(status, &cancelled))?,
@@ -225,7 +226,7 @@ impl PaymentProvider for Stripe {
     }
 }
 
-/// What follows from the answer to a charge.
+/// Maps a response to the result of the charge.
 fn charge_result(
     (status, document): &Response,
     currency: Currency,
@@ -235,8 +236,8 @@ fn charge_result(
     }
     let error = &document["error"];
     let (code, parameter) = (text(&error["code"]), text(&error["param"]));
-    // The customer's token is these parameters alone. Others, as `payment_method_types[0]`, are set
-    // here and are our mistake.
+    // Only these parameters contain the customer's token. An error in another one, such as
+    // `payment_method_types[0]`, is a bug in this code.
     let names_the_token =
         parameter == "payment_method" || parameter.starts_with("payment_method_data[card]");
     let is_the_token =
@@ -253,7 +254,7 @@ fn charge_result(
     }
 }
 
-/// What a payment intent says. `currency` is the one that was asked for.
+/// Maps a payment intent to the result of the charge. `currency` is the requested currency.
 fn intent_result(intent: &Value, currency: Currency) -> Result<ProviderResult, ProviderError> {
     let transaction_id = text(&intent["id"]).to_owned();
     if transaction_id.is_empty() {
@@ -266,8 +267,8 @@ fn intent_result(intent: &Value, currency: Currency) -> Result<ProviderResult, P
                 ProviderError::Indeterminate("it did not say how much it charged".to_owned())
             })?;
             let order_id = OrderId::parse(text(&intent["metadata"]["order_id"]));
-            // A currency that the shop does not trade in was never asked for: no order of ours is
-            // charged in it.
+            // The shop never requests a currency that it does not accept, so this charge is not for
+            // one of our orders.
             let charge_currency = Currency::parse(&text(&intent["currency"]).to_uppercase()).ok();
             let order_id = order_id.filter(|_| charge_currency.is_some());
             Ok(ProviderResult::Succeeded {
@@ -284,8 +285,7 @@ fn intent_result(intent: &Value, currency: Currency) -> Result<ProviderResult, P
             let next_action = NextAction { url: url.unwrap_or_default().to_owned() };
             Ok(ProviderResult::ActionRequired { transaction_id, next_action })
         }
-        // Without an error the intent has not been confirmed yet: the call that does so may be
-        // running.
+        // Without an error the intent is not confirmed yet: the confirming call may be in progress.
         "requires_payment_method" | "requires_source"
             if intent["last_payment_error"].is_object() =>
         {
@@ -345,12 +345,12 @@ mod tests {
     #[test]
     fn payment_intent_status_maps_to_provider_result() {
         let declined = |reason: &str| ProviderResult::Declined { reason: reason.to_owned() };
-        let asks = |url: &str| ProviderResult::ActionRequired {
+        let action_at = |url: &str| ProviderResult::ActionRequired {
             transaction_id: "pi_1".to_owned(),
             next_action: NextAction { url: url.to_owned() },
         };
         let redirect = json!({ "type": "redirect_to_url", "redirect_to_url": { "url": "https://hooks.stripe.com/3ds" } });
-        let broke = json!({ "code": "card_declined", "decline_code": "insufficient_funds" });
+        let no_funds = json!({ "code": "card_declined", "decline_code": "insufficient_funds" });
         for (document, result) in [
             (intent("succeeded"), succeeded(5998, "USD", Some(ORDER))),
             (
@@ -365,11 +365,11 @@ mod tests {
             (with(intent("succeeded"), "metadata", json!({})), succeeded(5998, "USD", None)),
             (
                 with(intent("requires_action"), "next_action", redirect),
-                asks("https://hooks.stripe.com/3ds"),
+                action_at("https://hooks.stripe.com/3ds"),
             ),
-            (intent("requires_action"), asks("")),
+            (intent("requires_action"), action_at("")),
             (
-                with(intent("requires_payment_method"), "last_payment_error", broke),
+                with(intent("requires_payment_method"), "last_payment_error", no_funds),
                 declined("insufficient_funds"),
             ),
             (
@@ -388,7 +388,7 @@ mod tests {
         ] {
             assert_eq!(intent_result(&document, usd()), Ok(result), "{document}");
         }
-        for odd in [
+        for malformed in [
             json!({}),
             json!([]),
             json!(null),
@@ -396,8 +396,8 @@ mod tests {
             with(intent("succeeded"), "id", json!(5)),
         ] {
             assert!(
-                matches!(intent_result(&odd, usd()), Err(ProviderError::Indeterminate(_))),
-                "{odd}"
+                matches!(intent_result(&malformed, usd()), Err(ProviderError::Indeterminate(_))),
+                "{malformed}"
             );
         }
     }
@@ -465,7 +465,7 @@ mod tests {
         for status in [300, 408, 500, 502, 503, 504] {
             assert!(matches!(what(status), Err(ProviderError::Indeterminate(_))), "{status}");
         }
-        // The parameter does not matter where the key is wrong.
+        // With an invalid API key the parameter does not matter.
         let token = refused("resource_missing", "payment_method");
         assert!(matches!(
             charge_result(&answer(401, token), usd()),

@@ -1,8 +1,11 @@
 //! Refunds and disputes at Stripe.
 //!
-//! A refusal of a refund is a fact: Stripe has read the request and made no refund. It is not a
-//! fact where the key is refused (401, 403), where the same key is in use or was used for another
-//! request, and where there were too many requests: an earlier request may have succeeded.
+//! A rejected refund is a definite result: Stripe read the request and created no refund. The
+//! following responses are not definite, because an earlier request may have succeeded:
+//!
+//! - an invalid API key (401, 403)
+//! - an idempotency key in use or used for another request
+//! - too many requests
 
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -22,10 +25,10 @@ use crate::{
     refund::{ProviderRefund, RefundId, RefundRequest, RefundResult},
 };
 
-/// How many pages of refunds of one charge are read; Stripe returns a hundred refunds per page.
+/// Maximum pages of refunds per charge, 100 refunds each.
 const PAGES: u32 = 10;
 
-/// Stripe returns the payment intent itself instead of its id.
+/// Makes Stripe return the payment intent itself instead of its id.
 const WITH_INTENT: [(&str, &str); 1] = [("expand[]", "payment_intent")];
 
 impl Stripe {
@@ -95,7 +98,7 @@ impl Stripe {
     }
 }
 
-/// The document and the payment that its intent was made for, if the intent is one of ours.
+/// The document with the payment of its intent; `None` if the intent is not ours.
 fn of_our_payment(document: Value) -> Option<(Value, PaymentId)> {
     let payment_id = PaymentId::parse(text(&document["payment_intent"]["metadata"]["payment_id"]))?;
     Some((document, payment_id))
@@ -112,8 +115,8 @@ fn money(document: &Value) -> Result<Money, ProviderError> {
     })
 }
 
-/// What a dispute says. The bank has taken the money where the balance transactions of an open
-/// dispute come to less than nothing.
+/// Maps a dispute to its state. If the balance transactions of an open dispute sum to less than
+/// zero, the bank has withdrawn the amount.
 pub(super) fn dispute_state(dispute: &Value) -> Result<DisputeState, ProviderError> {
     let transactions = dispute["balance_transactions"].as_array();
     let balance: i64 = transactions
@@ -134,7 +137,7 @@ pub(super) fn dispute_state(dispute: &Value) -> Result<DisputeState, ProviderErr
     }
 }
 
-/// What follows from the answer to a refund.
+/// Maps a response to the result of the refund.
 fn refund_outcome(
     (status, document): &Response,
     request: &RefundRequest,
@@ -143,25 +146,23 @@ fn refund_outcome(
         return refund_result(document, request);
     }
     let error = &document["error"];
-    // 401 and 403: our key. 408, 409, 425, 429: the request, or one under the same key, may still
-    // be at work.
+    // 401 and 403 concern our API key. After 408, 409, 425 and 429, this request or another one
+    // under the same key may still be in progress.
     let is_definite =
         status.is_client_error() && !matches!(status.as_u16(), 401 | 403 | 408 | 409 | 425 | 429);
-    // An `idempotency_error` says that an earlier request used the key; it does not say what became
-    // of that.
+    // An `idempotency_error` means that an earlier request used the key. Its outcome is unknown.
     let is_of_request = matches!(text(&error["type"]), "invalid_request_error" | "card_error");
     if !(is_definite && is_of_request) {
         return Err(error_from(*status, document));
     }
-    // "Refund amount is greater than unrefunded amount on charge" has no code of its own.
+    // Stripe has no code for "Refund amount is greater than unrefunded amount on charge".
     let is_too_much =
         *status == StatusCode::BAD_REQUEST && error["param"] == "amount" && error["code"].is_null();
     let code = if is_too_much { "charge_not_refundable" } else { text(&error["code"]) };
     Ok(RefundResult::Rejected { reason: name(code, "refund_refused") })
 }
 
-/// What a refund says: one that was made for `request`, or that has the name which the provider
-/// gave to it.
+/// Maps a refund to its result. The refund must belong to `request`, by our id or by Stripe's.
 fn refund_result(refund: &Value, request: &RefundRequest) -> Result<RefundResult, ProviderError> {
     let provider_refund_id = text(&refund["id"]).to_owned();
     let is_named = request.provider_refund_id.as_ref() == Some(&provider_refund_id);
@@ -177,7 +178,7 @@ fn refund_result(refund: &Value, request: &RefundRequest) -> Result<RefundResult
         let amount = amount.ok_or_else(|| {
             ProviderError::Indeterminate("response lacks the refunded amount".to_owned())
         })?;
-        // In a currency that was not asked for nothing fits.
+        // An amount in another currency becomes negative, so that it never matches.
         let currency = request.amount.currency;
         let same = text(&refund["currency"]).eq_ignore_ascii_case(currency.code());
         Ok(Money::new(if same { amount } else { -amount }, currency))
@@ -354,8 +355,11 @@ mod tests {
             let dispute = json!({ "status": status, "balance_transactions": transactions });
             assert_eq!(dispute_state(&dispute), Ok(state), "{dispute}");
         }
-        for odd in [json!({}), json!({ "status": "superseded" }), json!(null)] {
-            assert!(matches!(dispute_state(&odd), Err(ProviderError::Indeterminate(_))), "{odd}");
+        for malformed in [json!({}), json!({ "status": "superseded" }), json!(null)] {
+            assert!(
+                matches!(dispute_state(&malformed), Err(ProviderError::Indeterminate(_))),
+                "{malformed}"
+            );
         }
     }
 
@@ -368,13 +372,13 @@ mod tests {
             of(json!({ "id": "pi_1", "metadata": { "payment_id": PAYMENT } })),
             PaymentId::parse(PAYMENT)
         );
-        for odd in [
+        for malformed in [
             json!(null),
             json!("pi_1"),
             json!({ "metadata": {} }),
             json!({ "metadata": { "payment_id": "pay_1" } }),
         ] {
-            assert_eq!(of(odd.clone()), None, "{odd}");
+            assert_eq!(of(malformed.clone()), None, "{malformed}");
         }
     }
 }

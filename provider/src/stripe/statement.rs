@@ -1,8 +1,8 @@
-//! Stripe's statement for the reconciliation: what was charged and refunded for a payment.
+//! Reads from Stripe what was charged and refunded for a payment, for the reconciliation.
 //! Read-only.
 //!
-//! What payments recorded is of no weight here: the intent is looked up by the payment that it was
-//! made for, and its refunds by the intent.
+//! Uses only ids from the records of payments, not their outcomes: intents are found by payment,
+//! refunds and disputes by intent.
 
 use serde_json::Value;
 use shared::{
@@ -24,16 +24,15 @@ use crate::{
     },
 };
 
-/// How many pages of a list are read; Stripe returns a hundred documents per page.
+/// Maximum pages per list, 100 documents each.
 const PAGES: u32 = 10;
 
-/// Stripe's statement.
 pub struct StripeStatement {
     client: Client,
 }
 
 impl StripeStatement {
-    /// The statement of Stripe at `base`, with the key among `secrets`.
+    /// Reads from Stripe at `base`, with the API key in `secrets`.
     pub fn new(base: impl Into<String>, secrets: Secrets) -> Self {
         Self { client: Client::new(base.into(), secrets) }
     }
@@ -46,9 +45,8 @@ impl StripeStatement {
         Ok(statement)
     }
 
-    /// Adds what Stripe has of this payment. One that has not come to its end and has no name there
-    /// is passed over. Disputes are listed where payments knows one (`is_disputed`) or Stripe marks
-    /// the charge.
+    /// Adds Stripe's records of this payment. Skips an open payment without a Stripe id. Lists
+    /// disputes if payments knows one (`is_disputed`) or Stripe marks the charge as disputed.
     async fn add(
         &self,
         payment: &RecordedPayment,
@@ -62,7 +60,7 @@ impl StripeStatement {
         };
         let charge_id = text(&intent["id"]).to_owned();
         let received = intent["amount_received"].as_i64().unwrap_or_default();
-        // In another currency than was asked for no amount is right.
+        // An amount in another currency becomes negative, so that it never matches.
         let is_same = text(&intent["currency"]).eq_ignore_ascii_case(payment.currency.code());
         let amount = if is_same { received } else { -received };
         let mut refundable = amount;
@@ -74,7 +72,7 @@ impl StripeStatement {
         {
             let amount = refund["amount"].as_i64().unwrap_or_default();
             refundable = refundable.saturating_sub(amount);
-            // One that was made at Stripe has only Stripe's name.
+            // A refund made in Stripe's dashboard has only Stripe's id.
             let name = refund["metadata"]["refund_id"].as_str().unwrap_or(text(&refund["id"]));
             statement
                 .refunds
@@ -106,7 +104,7 @@ impl StripeStatement {
         }
     }
 
-    /// All documents of a list that belong to an intent.
+    /// All documents of the intent in the list at `path`.
     async fn list(&self, path: &str, intent: &str) -> Result<Vec<Value>, ProviderError> {
         let mut all = Vec::new();
         let every = |documents: &[Value]| -> Option<()> {
@@ -131,7 +129,7 @@ impl StatementReader for StripeStatement {
     }
 }
 
-/// How much of a dispute's amount the bank holds. A state that is not known here holds nothing.
+/// The amount that the bank holds. Zero in a state that this release does not know.
 fn taken(dispute: &Value) -> i64 {
     let is_taken = dispute_state(dispute).as_ref().is_ok_and(DisputeState::funds_withdrawn);
     if is_taken { dispute["amount"].as_i64().unwrap_or_default() } else { 0 }

@@ -1,10 +1,10 @@
-//! Voiding a charge that may not have arrived, and finding one without its key.
+//! Voids a charge that may not have arrived, and finds a charge without its idempotency key.
 //!
-//! Stripe stores the first answer to an idempotency key for 24 hours and rejects the key for any
-//! other body. So a request that charges nothing, the probe, takes the key: it creates a payment
-//! intent without a payment method and without confirming it. If Stripe creates that intent, the
-//! charge never arrived, and it is rejected should it arrive later. If Stripe rejects the probe, it
-//! has the charge.
+//! Stripe stores the first response to an idempotency key for 24 hours and rejects the key with
+//! another body. The probe is a request under the charge's key that charges nothing. It creates a
+//! payment intent without a payment method and without confirming it. If Stripe creates that intent,
+//! the charge has not arrived, and Stripe rejects it if it arrives later. If Stripe rejects the
+//! probe, it has the charge.
 
 use std::time::Duration;
 
@@ -21,23 +21,22 @@ use crate::{
     error::ProviderError,
 };
 
-/// What marks the probe's intent, in its metadata. It carries the payment's id under another name
-/// than a charge does, so that neither searches, lists nor webhooks take it for one.
+/// Marks the probe's intent in its metadata. The payment id has another metadata key than in a
+/// charge, so that searches, lists and webhooks do not mistake the probe for a charge.
 const PURPOSE: &str = "void_unsent_charge";
 
-/// How far the creation of a charge may lie from the times at which it was sent, by Stripe's clock.
+/// How far Stripe's creation time of a charge may be before and after our times of sending.
 const BEFORE: Duration = Duration::from_secs(60);
 const AFTER: Duration = Duration::from_secs(300);
 
-/// How many pages of a list are read, each of a hundred payment intents.
+/// Maximum pages per list, 100 payment intents each.
 const PAGES: u32 = 20;
 
-/// The outcome of the probe.
 #[derive(Debug, PartialEq)]
 enum ProbeOutcome {
-    /// Its intent was created, now or by an earlier probe.
+    /// The probe's intent was created, now or by an earlier probe.
     Created(String),
-    /// Not created, because of what the key refers to.
+    /// Not created, because the key is in use or was used.
     NotCreated(KeyState),
 }
 
@@ -49,8 +48,8 @@ impl Stripe {
         let (amount, currency) =
             (request.amount.amount.to_string(), request.amount.currency.code().to_lowercase());
         let (order_id, payment_id) = (request.order_id.to_string(), request.payment_id.to_string());
-        // Made of what the attempt stores and of constants alone: a repeat has the same body, and
-        // the same stored answer.
+        // Built only from stored values of the attempt and constants: a repeat has the same body
+        // and gets the same stored response.
         let form = [
             ("amount", &*amount),
             ("currency", &currency),
@@ -71,7 +70,7 @@ impl Stripe {
     async fn cancel_probe(&self, id: &str) -> Result<KeyState, ProviderError> {
         let path = format!("/v1/payment_intents/{id}");
         let (status, answer) = self.client.post(&format!("{path}/cancel"), &[], None).await?;
-        // An intent that is cancelled already cannot be cancelled again.
+        // Stripe returns 400 if the intent is already cancelled.
         let intent = if status == StatusCode::BAD_REQUEST {
             optional(self.client.get(&path, &[]).await?)?
         } else {
@@ -108,7 +107,7 @@ impl Stripe {
     }
 }
 
-/// What follows from the answer to the probe.
+/// Maps a response to the outcome of the probe.
 fn probe_outcome(
     (status, document): &Response,
     payment_id: &str,
@@ -116,7 +115,7 @@ fn probe_outcome(
     let metadata = &document["metadata"];
     let id = text(&document["id"]);
     match status.as_u16() {
-        // A running request under the key is 409 whatever its type says.
+        // 409 means that a request under the key is in progress, regardless of the error type.
         409 => Ok(ProbeOutcome::NotCreated(KeyState::Running)),
         400 if document["error"]["type"] == "idempotency_error" => {
             Ok(ProbeOutcome::NotCreated(KeyState::Used))
@@ -124,7 +123,7 @@ fn probe_outcome(
         _ if status.is_success() && metadata["purpose"] == PURPOSE && !id.is_empty() => {
             Ok(ProbeOutcome::Created(id.to_owned()))
         }
-        // The stored answer of the charge, from a Stripe that does not compare bodies.
+        // The stored response of the charge, if Stripe does not compare bodies.
         _ if status.is_success() && metadata["payment_id"] == *payment_id => {
             Ok(ProbeOutcome::NotCreated(KeyState::Used))
         }
@@ -176,13 +175,13 @@ mod tests {
                 .into_iter()
                 .all(|status| matches!(what(status), Err(ProviderError::Indeterminate(_))))
         );
-        for odd in [
+        for malformed in [
             json!({}),
             json!({ "id": "pi_3", "metadata": {} }),
             json!({ "metadata": { "purpose": PURPOSE } }),
         ] {
             assert!(matches!(
-                probe_outcome(&answer(200, odd), "pay_1"),
+                probe_outcome(&answer(200, malformed), "pay_1"),
                 Err(ProviderError::Indeterminate(_))
             ));
         }

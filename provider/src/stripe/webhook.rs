@@ -1,8 +1,8 @@
-//! Stripe's webhooks: whether Stripe signed a request, and what its event is about. The simulated
-//! provider sends the same form.
+//! Stripe's webhooks: verifies signatures and parses events. The simulated provider uses the same
+//! format.
 //!
-//! A signature is an HMAC-SHA-256 of the moment and the raw body. Two secrets count, so that they
-//! can be changed without a gap.
+//! A signature is an HMAC-SHA-256 of the timestamp and the raw body. Two secrets are accepted, so
+//! that they can be rotated without downtime.
 
 use std::time::Duration;
 
@@ -17,23 +17,22 @@ use crate::{
     webhook::{BadSignature, EventSubject, WebhookError, WebhookEvent, WebhookRequest},
 };
 
-/// The header that holds the moment and the signature.
+/// The header that contains the timestamp and the signatures.
 const SIGNATURE: &str = "stripe-signature";
 
-/// How far the provider's clock and ours may lie apart: an event that was signed earlier is not
-/// taken any more.
+/// Maximum difference between the signature's timestamp and our clock.
 const TOLERANCE: Duration = Duration::from_secs(300);
 
 /// A shorter secret is treated as unset.
 const SHORTEST_SECRET: usize = 16;
 
-/// How many signatures of one event are looked at.
+/// Maximum signatures that are checked per event.
 const MOST_SIGNATURES: usize = 8;
 
-/// Maximum length of the header: enough for the maximum number of signatures.
+/// Maximum length of the header in bytes: enough for the maximum number of signatures.
 const LONGEST_HEADER: usize = 4096;
 
-/// The secrets that the provider may sign with, as they stand in Secrets Manager.
+/// The secrets that the provider may sign with, as stored in Secrets Manager.
 #[derive(Deserialize)]
 struct WebhookSecrets {
     current: String,
@@ -41,7 +40,7 @@ struct WebhookSecrets {
     previous: String,
 }
 
-/// An event, as Stripe writes it.
+/// The fields of a Stripe event that are used.
 #[derive(Debug, Deserialize)]
 struct StripeEvent {
     id: String,
@@ -54,7 +53,7 @@ struct Data {
     object: Value,
 }
 
-/// The header that holds the signature, as the API document describes it.
+/// The signature header in the API document.
 #[cfg(feature = "api-document")]
 pub struct SignatureHeader;
 
@@ -70,13 +69,13 @@ impl utoipa::IntoParams for SignatureHeader {
             "Stripe-Signature",
             true,
             text,
-            "The moment and the signature: `t=…,v1=…`.",
+            "Timestamp and signature: `t=…,v1=…`.",
         )]
     }
 }
 
-/// The event in a request that is signed with one of the secrets in `secret`; `None` if its body
-/// has another shape: not JSON, or without an id, a type and an object.
+/// Verifies the request with the secrets in `secret` and parses its event. `None` if the body is
+/// not an event: not JSON, or without an id, a type and an object.
 pub(crate) fn event(
     request: &WebhookRequest<'_>,
     secret: &str,
@@ -87,13 +86,13 @@ pub(crate) fn event(
 }
 
 impl WebhookSecrets {
-    /// The secrets in the text of the secret that holds them. Why they are not there stays untold:
-    /// it could repeat one of them.
+    /// Parses the content of the secret. The parse error is dropped, because it could contain a
+    /// key.
     fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
-    /// Whether `header` is the provider's signature of `body`, made just now.
+    /// Verifies that `header` contains a recent signature of `body`.
     fn verify(
         &self,
         header: Option<&str>,
@@ -140,7 +139,7 @@ fn parse(body: &[u8]) -> Option<WebhookEvent> {
     is_id.then(|| WebhookEvent { subject: subject(&data.object), id, kind })
 }
 
-/// What an event about this object is about.
+/// Maps the object of an event to its subject.
 fn subject(object: &Value) -> EventSubject {
     let payment_id = object["metadata"]["payment_id"].as_str().and_then(PaymentId::parse);
     match object["object"].as_str().unwrap_or_default() {
@@ -148,7 +147,7 @@ fn subject(object: &Value) -> EventSubject {
             (Some(payment_id), Some(transaction_id)) => {
                 EventSubject::Payment { payment_id, transaction_id }
             }
-            // Of another shop: an account can serve several shops.
+            // An intent of another shop: several shops can share an account.
             _ => EventSubject::Other,
         },
         "refund" => {
@@ -157,7 +156,7 @@ fn subject(object: &Value) -> EventSubject {
                 (Some(payment_id), Some(refund_id), Some(provider_refund_id)) => {
                     EventSubject::Refund { payment_id, refund_id, provider_refund_id }
                 }
-                // A charge that was made in another way than ours has no intent.
+                // Our charges always have a payment intent.
                 (_, _, Some(provider_refund_id))
                     if provider_id(&object["payment_intent"]).is_some() =>
                 {
@@ -174,7 +173,7 @@ fn subject(object: &Value) -> EventSubject {
     }
 }
 
-/// The provider's name for a thing, if it is one: it becomes a part of a path and of a key.
+/// The provider's id, if valid. It becomes part of a path and of a table key.
 fn provider_id(value: &Value) -> Option<String> {
     let is_id = |text: &&str| {
         (1..=255).contains(&text.len())
@@ -278,7 +277,7 @@ mod tests {
     #[test]
     fn malformed_webhook_secrets_are_rejected() {
         assert!(WebhookSecrets::read(r#"{"current":"whsec_0123456789abcdef"}"#).is_some());
-        for odd in [
+        for malformed in [
             "",
             "whsec_0123456789abcdef",
             "\"whsec_0123456789abcdef\"",
@@ -286,7 +285,7 @@ mod tests {
             r#"{"current":5}"#,
             "[]",
         ] {
-            assert!(WebhookSecrets::read(odd).is_none(), "{odd}");
+            assert!(WebhookSecrets::read(malformed).is_none(), "{malformed}");
         }
     }
 
@@ -294,7 +293,7 @@ mod tests {
     fn malformed_signature_header_is_rejected() {
         let good = signed(SECRET, NOW.seconds(), BODY);
         let at = NOW.seconds();
-        for odd in [
+        for malformed in [
             String::new(),
             "t".to_owned(),
             format!("v1={good}"),
@@ -310,9 +309,9 @@ mod tests {
             format!("t={at},v1={good},v0={}", "0".repeat(4096)),
         ] {
             assert_eq!(
-                secrets(SECRET, "").verify(Some(&odd), BODY, NOW),
+                secrets(SECRET, "").verify(Some(&malformed), BODY, NOW),
                 Err(BadSignature::Missing),
-                "{odd}"
+                "{malformed}"
             );
         }
         assert_eq!(secrets(SECRET, "").verify(None, BODY, NOW), Err(BadSignature::Missing));
@@ -323,7 +322,7 @@ mod tests {
         const PAYMENT: &str =
             "pay_0199c2a8-0000-7000-8000-0000000000f1_0199c2a8-0000-7000-8000-0000000000a1";
         const REFUND: &str = "ref_0199c2a8-0000-7000-8000-0000000000c1";
-        let tells = |kind: &str, object: Value| {
+        let subject_of = |kind: &str, object: Value| {
             let body =
                 json!({ "id": "evt_1", "type": kind, "data": { "object": object } }).to_string();
             parse(body.as_bytes()).expect("an event").subject
@@ -331,25 +330,25 @@ mod tests {
         let payment_id = PaymentId::parse(PAYMENT).expect("an id");
         let intent = json!({ "object": "payment_intent", "id": "pi_1", "metadata": { "payment_id": PAYMENT } });
         assert_eq!(
-            tells("payment_intent.succeeded", intent),
+            subject_of("payment_intent.succeeded", intent),
             EventSubject::Payment { payment_id, transaction_id: "pi_1".to_owned() }
         );
         let refund = json!({ "object": "refund", "id": "re_1", "metadata": { "payment_id": PAYMENT, "refund_id": REFUND } });
         let refund_id = RefundId::parse(REFUND).expect("an id");
         assert_eq!(
-            tells("refund.updated", refund),
+            subject_of("refund.updated", refund),
             EventSubject::Refund { payment_id, refund_id, provider_refund_id: "re_1".to_owned() }
         );
         let by_hand =
             json!({ "object": "refund", "id": "re_2", "payment_intent": "pi_1", "metadata": {} });
         assert_eq!(
-            tells("refund.created", by_hand),
+            subject_of("refund.created", by_hand),
             EventSubject::ProviderRefund { provider_refund_id: "re_2".to_owned() }
         );
         let dispute = json!({ "object": "dispute", "id": "dp_1", "payment_intent": "pi_1" });
         for kind in ["created", "updated", "closed", "funds_withdrawn", "funds_reinstated"] {
-            let told = tells(&format!("charge.dispute.{kind}"), dispute.clone());
-            assert_eq!(told, EventSubject::Dispute { dispute_id: "dp_1".to_owned() }, "{kind}");
+            let subject = subject_of(&format!("charge.dispute.{kind}"), dispute.clone());
+            assert_eq!(subject, EventSubject::Dispute { dispute_id: "dp_1".to_owned() }, "{kind}");
         }
         for (kind, object) in [
             (
@@ -364,7 +363,7 @@ mod tests {
                 "payment_intent.succeeded",
                 json!({ "object": "payment_intent", "id": "pi_2", "metadata": {} }),
             ),
-            // The intent that only took the key of a charge to be voided.
+            // The probe's intent, which only voids the key of a charge.
             (
                 "payment_intent.canceled",
                 json!({ "object": "payment_intent", "id": "pi_3",
@@ -381,16 +380,16 @@ mod tests {
             ),
             ("made.up", json!([])),
         ] {
-            assert_eq!(tells(kind, object), EventSubject::Other, "{kind}");
+            assert_eq!(subject_of(kind, object), EventSubject::Other, "{kind}");
         }
-        for odd in [
+        for malformed in [
             "",
             "[]",
             "{}",
             r#"{"id":"","type":"x","data":{"object":{}}}"#,
             r#"{"id":"e v","type":"x","data":{"object":{}}}"#,
         ] {
-            assert!(parse(odd.as_bytes()).is_none(), "{odd}");
+            assert!(parse(malformed.as_bytes()).is_none(), "{malformed}");
         }
     }
 }

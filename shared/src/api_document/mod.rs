@@ -1,12 +1,12 @@
-//! What the API document says of values and parameters that several services have.
+//! Helpers that describe shared values and parameters in the API document.
 //!
 //! Everything here is behind the feature `api-document`, which only the tests enable: deployed
-//! functions neither contain their description nor compile it. The tests assemble the document and
-//! compare it with the committed one.
+//! functions do not compile it. The tests assemble the document and compare it with the committed
+//! one.
 //!
-//! A struct is described by `derive(utoipa::ToSchema)`. A type whose rules are constants and
-//! functions, which a derive does not see, is described by [`describe!`](crate::describe), beside
-//! those rules.
+//! `derive(utoipa::ToSchema)` describes a struct. [`describe!`](crate::describe) describes a type
+//! whose rules are constants and functions, which a derive cannot see. It is placed next to those
+//! rules.
 
 #[cfg(feature = "api-document")]
 mod parameters;
@@ -25,8 +25,8 @@ pub use {
 /// Describes a type: `describe!(Sku, text("The shop's own number.",
 /// "LAMP-01").length(1..=MAX_SKU).problem_codes(&["invalid_sku"]));`
 ///
-/// The example is read as the type when the document is made: one that the type refuses makes none.
-/// `describe!(Status as "OrderStatus", …)` gives it another name there.
+/// Building the document parses the example as the type, and panics if the type rejects it.
+/// `describe!(Status as "OrderStatus", …)` gives the type another name in the document.
 #[cfg(feature = "api-document")]
 #[macro_export]
 macro_rules! describe {
@@ -52,7 +52,7 @@ macro_rules! describe {
     };
 }
 
-/// Without the API document this describes nothing.
+/// Expands to nothing without the feature `api-document`.
 #[cfg(not(feature = "api-document"))]
 #[macro_export]
 macro_rules! describe {

@@ -1,4 +1,4 @@
-//! Headers and parameters of the query that several operations take.
+//! Headers and query parameters that several operations accept.
 
 use utoipa::{
     IntoParams,
@@ -9,12 +9,11 @@ use utoipa::{
     },
 };
 
-/// A header of the request.
 pub fn header(name: &str, required: bool, schema: impl Into<Schema>, about: &str) -> Parameter {
     parameter(ParameterIn::Header, name, required, schema, about)
 }
 
-/// A parameter of the query. None of those that several operations have is needed.
+/// An optional query parameter: no shared parameter is required.
 pub fn query(name: &str, schema: impl Into<Schema>, about: &str) -> Parameter {
     parameter(ParameterIn::Query, name, false, schema, about)
 }
@@ -37,14 +36,14 @@ fn parameter(
         .build()
 }
 
-/// The header that [`Request::if_match`](crate::http::Request::if_match) reads.
+/// `If-Match`, required; see [`Request::if_match`](crate::http::Request::if_match).
 pub struct IfMatch;
 
-/// The header that [`Request::if_match_optional`](crate::http::Request::if_match_optional) reads.
+/// `If-Match`, optional; see
+/// [`Request::if_match_optional`](crate::http::Request::if_match_optional).
 pub struct OptionalIfMatch;
 
-/// The header that an answer is compared with by
-/// [`Response::unless_matching`](crate::http::Response::unless_matching).
+/// `If-None-Match`; see [`Response::unless_matching`](crate::http::Response::unless_matching).
 pub struct IfNoneMatch;
 
 impl IntoParams for IfMatch {
@@ -53,7 +52,7 @@ impl IntoParams for IfMatch {
             "If-Match",
             true,
             entity_tag(),
-            "The `ETag` of what is to be changed, as it was answered.",
+            "The `ETag` of the version on which the change is based, exactly as received.",
         )]
     }
 }
@@ -64,7 +63,7 @@ impl IntoParams for OptionalIfMatch {
             "If-Match",
             false,
             entity_tag(),
-            "The `ETag` as it was answered, to go on only if nothing has changed since.",
+            "The `ETag` exactly as received. If it is sent, another version is rejected with `412`.",
         )]
     }
 }
@@ -76,7 +75,7 @@ impl IntoParams for IfNoneMatch {
             "If-None-Match",
             false,
             schema,
-            "The `ETag` of what is there already: the answer is `304` if that is still right.",
+            "The `ETag` of the cached version. The response is `304` if it is still current.",
         )]
     }
 }

@@ -1,4 +1,4 @@
-//! Schemas of values that are more than a text or a number.
+//! Builder for schemas with an example, limits and problem codes.
 
 use std::ops::RangeInclusive;
 
@@ -12,20 +12,20 @@ use utoipa::openapi::{
 
 use super::patterns;
 
-/// A schema with an example and with the codes of what is refused.
+/// A schema with an example and the problem codes of rejected values.
 #[must_use]
 pub struct SchemaBuilder {
     object: ObjectBuilder,
     example: Value,
 }
 
-/// A text such as `example`.
+/// A text, with an example.
 pub fn text(about: &str, example: &str) -> SchemaBuilder {
     let object = ObjectBuilder::new().schema_type(Type::String).description(Some(about));
     SchemaBuilder { object, example: example.into() }
 }
 
-/// Text that people write, of 1 to `max` characters: see [`crate::text`].
+/// Free text of 1 to `max` characters; see [`crate::text`].
 pub fn free_text(about: &str, example: &str, max: usize) -> SchemaBuilder {
     text(about, example).length(1..=max).pattern(&patterns::free_text()).problem_codes(&[
         "blank",
@@ -34,7 +34,7 @@ pub fn free_text(about: &str, example: &str, max: usize) -> SchemaBuilder {
     ])
 }
 
-/// A whole number such as `example`.
+/// An integer of 64 bits, with an example.
 pub fn number(about: &str, example: i64) -> SchemaBuilder {
     let format = SchemaFormat::KnownFormat(KnownFormat::Int64);
     let object = ObjectBuilder::new()
@@ -44,20 +44,17 @@ pub fn number(about: &str, example: i64) -> SchemaBuilder {
     SchemaBuilder { object, example: example.into() }
 }
 
-/// One of these names.
+/// An enum of texts. The first name is the example.
 pub fn one_of(about: &str, names: &[&str]) -> SchemaBuilder {
     let mut described = text(about, names.first().copied().unwrap_or_default());
     described.object = described.object.enum_values(Some(names.iter().copied()));
     described
 }
 
-/// An id with this prefix.
 pub fn id(prefix: &str) -> SchemaBuilder {
     let example = format!("{prefix}_0199c2a8-0000-7000-8000-00000000000a");
     text(
-        &format!(
-            "Begins with `{prefix}_`. Take it as it is: nothing follows from its other characters."
-        ),
+        &format!("Begins with `{prefix}_`. The other characters have no meaning for clients."),
         &example,
     )
     .pattern(&format!(
@@ -74,29 +71,27 @@ impl SchemaBuilder {
         self
     }
 
-    /// Only texts that match this expression of ECMA-262.
+    /// Sets the pattern, an ECMA-262 expression.
     pub fn pattern(mut self, expression: &str) -> Self {
         self.object = self.object.pattern(Some(expression));
         self
     }
 
-    /// What kind of text it is.
     pub fn format(mut self, format: &str) -> Self {
         self.object = self.object.format(Some(SchemaFormat::Custom(format.to_owned())));
         self
     }
 
-    /// Only numbers within these limits.
+    /// Sets the minimum and the maximum.
     pub fn within(mut self, limits: RangeInclusive<i64>) -> Self {
-        // The document's numbers are of the machine's width, which is 64 bits wherever the document
-        // is made.
+        // utoipa stores limits as `isize`. The document is only built on machines with 64 bits.
         let number = |limit: i64| isize::try_from(limit).unwrap_or_default();
         self.object =
             self.object.minimum(Some(number(*limits.start()))).maximum(Some(number(*limits.end())));
         self.problem_codes(&["out_of_range"])
     }
 
-    /// The codes of the problems that a request with a bad one is answered with.
+    /// Lists the codes of the problems that reject an invalid value.
     pub fn problem_codes(mut self, codes: &[&str]) -> Self {
         self.object = self
             .object
@@ -104,10 +99,10 @@ impl SchemaBuilder {
         self
     }
 
-    /// The schema of a `T`, which takes the example.
+    /// Builds the schema and parses its example as a `T`.
     ///
     /// # Panics
-    /// When it does not: a document whose examples do not work is not made.
+    /// If the example is not a valid `T`, so that the document only contains valid examples.
     pub fn build_for<T: DeserializeOwned>(self) -> RefOr<Schema> {
         let name = std::any::type_name::<T>();
         if let Err(refused) = serde_json::from_value::<T>(self.example.clone()) {

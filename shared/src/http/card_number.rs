@@ -1,18 +1,18 @@
-//! Payment card numbers in free text: card data must not reach a log, a table or a message.
+//! Detects payment card numbers in free text: card data must not reach a log, a table or a message.
 //!
-//! A number counts as a card's only if everything fits: the length and prefix of a brand, the check
-//! digit, and the way cards are printed. Barcodes, IMEIs, phone numbers and lists of sizes pass.
+//! A number is rejected only if all criteria match: length and prefix of a brand, check digit, and
+//! the grouping that cards use. Barcodes, IMEIs, phone numbers and lists of sizes are accepted.
 
 use std::ops::RangeInclusive;
 
 use crate::text;
 
-/// Fields whose texts are no free text. Passwords are hashed; an e-mail address, a SKU and a
-/// tracking number may be any digits.
+/// Fields that are not free text. Passwords are hashed; e-mail addresses, SKUs and tracking numbers
+/// can contain any digits.
 const NOT_SCANNED: [&str; 6] =
     ["current_password", "email", "new_password", "password", "sku", "tracking"];
 
-/// The prefixes of each brand and the lengths of its numbers.
+/// Prefixes and number lengths of each brand.
 const BRANDS: [(RangeInclusive<u64>, &[usize]); 13] = [
     // Visa
     (4..=4, &[16, 19]),
@@ -28,8 +28,8 @@ const BRANDS: [(RangeInclusive<u64>, &[usize]); 13] = [
     (65..=65, &[16, 17, 18, 19]),
     // JCB
     (3528..=3589, &[16, 17, 18, 19]),
-    // Diners Club: embossed with 14 digits. Issuers of the first range also give out 16 (a test
-    // card of Stripe's has them).
+    // Diners Club: 14 digits embossed. Issuers of the first range also use 16, as does a test card
+    // of Stripe.
     (300..=305, &[14, 16]),
     (36..=36, &[14]),
     (38..=38, &[14]),
@@ -37,25 +37,25 @@ const BRANDS: [(RangeInclusive<u64>, &[usize]); 13] = [
     (62..=62, &[16, 17, 18, 19]),
 ];
 
-/// Groups other than fours: American Express, Diners Club.
+/// Groups of American Express and Diners Club. All other brands use groups of four.
 const OTHER_GROUPS: [&[usize]; 2] = [&[4, 6, 5], &[4, 6, 4]];
 
-/// Zeros of the decimal digits that keyboards produce: ASCII, full width, Arabic, Persian,
+/// Zero in each set of decimal digits that keyboards produce: ASCII, full width, Arabic, Persian,
 /// Devanagari.
 const DECIMAL_ZEROS: [char; 5] = ['0', '\u{ff10}', '\u{660}', '\u{6f0}', '\u{966}'];
 
-/// The most characters between two groups of one number.
+/// Maximum number of characters between two groups of one number.
 const MAX_SEPARATOR: usize = 3;
 
-/// Whether a text in the field `name` can be free text.
+/// Returns whether the field `name` can contain free text.
 pub(super) fn is_scanned(name: &str) -> bool {
     !NOT_SCANNED.contains(&name)
 }
 
-/// Whether a text holds a card number: plain, or in the groups that cards have, with spaces or
-/// hyphens between them.
+/// Returns whether a text contains a card number, plain or in the groups of a card, separated by
+/// spaces or hyphens.
 pub(super) fn found_in(text: &str) -> bool {
-    // Characters that stored text drops would hide a number here.
+    // Characters that stored text drops could otherwise hide a number.
     let chars: Vec<char> =
         text.chars().filter(|c| !text::is_dropped(*c)).map(ascii_digit).collect();
     let groups = groups(&chars);
@@ -69,19 +69,19 @@ pub(super) fn found_in(text: &str) -> bool {
 struct Group {
     start: usize,
     end: usize,
-    /// The separator between this group and the previous one.
+    /// Separator between the previous group and this one.
     separator: Separator,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Separator {
-    /// White space alone.
+    /// Only white space.
     Space,
-    /// A hyphen and nothing else.
+    /// A single hyphen.
     Hyphen,
     /// Hyphens and white space.
     Mixed,
-    /// Anything more: the groups belong to different numbers.
+    /// Other or too many characters: the groups belong to different numbers.
     Other,
 }
 
@@ -126,7 +126,8 @@ fn separator(between: &[char]) -> Separator {
     }
 }
 
-/// Whether the groups `first..=last` are a card number, and no part of something longer.
+/// Returns whether the groups `first..=last` are a card number that is not part of a longer
+/// sequence.
 fn is_card_number(chars: &[char], groups: &[Group], first: usize, last: usize) -> bool {
     let window = &groups[first..=last];
     if window[1..].iter().any(|group| group.separator == Separator::Other)
@@ -144,8 +145,8 @@ fn is_card_number(chars: &[char], groups: &[Group], first: usize, last: usize) -
         && !is_part_of_longer_sequence(chars, groups, first, last)
 }
 
-/// All digits in one group; groups of four with a last one of at most four; or the groups of
-/// American Express and Diners Club.
+/// Returns whether the digits are a single group, groups of four with a last one of at most four,
+/// or the groups of American Express or Diners Club.
 fn is_grouped_like_a_card(window: &[Group]) -> bool {
     let lengths: Vec<usize> = window.iter().map(|group| group.end - group.start).collect();
     let [fours @ .., rest] = &lengths[..] else { return false };
@@ -162,35 +163,34 @@ fn is_of_a_brand(digits: &[u64]) -> bool {
     })
 }
 
-/// Whether the groups are a piece of a word, a fraction, a phone number, or a longer list of
+/// Returns whether the groups are part of a word, a fraction, a phone number or a longer list of
 /// numbers.
 fn is_part_of_longer_sequence(chars: &[char], groups: &[Group], first: usize, last: usize) -> bool {
     let is_word = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '@');
     let (start, end) = (groups[first].start, groups[last].end);
     let before = |distance: usize| start.checked_sub(distance).map(|at| chars[at]);
     let after = |distance: usize| chars.get(end + distance - 1).copied();
-    let hangs_before = before(1).is_some_and(|c| is_word(&c) || matches!(c, '+' | '.'))
+    let attached_before = before(1).is_some_and(|c| is_word(&c) || matches!(c, '+' | '.'))
         || (before(1).is_some_and(is_hyphen) && before(2).is_some_and(|c| is_word(&c)));
-    let hangs_behind = after(1).is_some_and(|c| is_word(&c))
+    let attached_after = after(1).is_some_and(|c| is_word(&c))
         || (after(1).is_some_and(is_hyphen) && after(2).is_some_and(|c| is_word(&c)));
 
-    // Back to where the digits begin that nothing but separators divides: a plus there makes all of
-    // them a phone number.
+    // A plus before the first of all groups with separators between them marks a phone number.
     let beginning =
         (0..=first).rev().find(|group| groups[*group].separator == Separator::Other).unwrap_or(0);
     let is_phone_number = groups[beginning].start.checked_sub(1).is_some_and(|at| chars[at] == '+');
 
-    // A list continues with the same separators. A short group after a card number is its expiry
-    // date or its code.
+    // A list continues with the same separator. A short group after a card number is its expiry
+    // date or security code.
     let own = (last > first).then(|| groups[first + 1].separator);
-    let goes_on_before = own.is_some_and(|own| groups[first].separator == own);
-    let goes_on_behind = groups
+    let continued_before = own.is_some_and(|own| groups[first].separator == own);
+    let continued_after = groups
         .get(last + 1)
         .is_some_and(|next| own == Some(next.separator) && next.end - next.start >= 4);
-    hangs_before || hangs_behind || is_phone_number || goes_on_before || goes_on_behind
+    attached_before || attached_after || is_phone_number || continued_before || continued_after
 }
 
-/// ISO/IEC 7812-1, annex B.
+/// Luhn check digit: ISO/IEC 7812-1, annex B.
 fn passes_luhn(digits: &[u64]) -> bool {
     let sum: u64 = digits
         .iter()
@@ -209,7 +209,7 @@ fn passes_luhn(digits: &[u64]) -> bool {
 mod tests {
     use super::*;
 
-    /// Numbers that payment providers publish for tests.
+    /// Test card numbers that payment providers publish.
     const TEST_CARDS: [&str; 37] = [
         // Visa
         "4242424242424242",
@@ -353,7 +353,7 @@ mod tests {
             "AT61 5425 2334 3010 9903",
             "PL61 1090 1014 0000 0712 1981 2874",
             "DE89370400440532013000",
-            // Our own ids, and numbers within words and addresses.
+            // Ids of Ferrocart, and numbers within words and addresses.
             "ord_01932123-4567-7890-8123-456789012345",
             "019c4242-4242-4242-8242-424242424242",
             "tok_4242424242424242",
@@ -363,7 +363,7 @@ mod tests {
             "4242424242424242-B",
             "4242424242424242@example.com",
             "42",
-            // Other lengths of a brand's prefix, other prefixes, another check digit.
+            // Other lengths for a brand's prefix, other prefixes, wrong check digits.
             "42424242424242424242",
             "424242424242424",
             "55555555555544440",
@@ -382,7 +382,7 @@ mod tests {
             "4242424242424241",
             "378282246310006",
             "30569309025905",
-            // A time in nanoseconds, a parcel, a date with a time.
+            // A timestamp in nanoseconds, a parcel number, a date with a time.
             "1732788000000000005",
             "00340434161094042557",
             "20251128184153123",

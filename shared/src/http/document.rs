@@ -1,6 +1,6 @@
-//! A JSON document as it was sent: fields in their order, and no field twice.
+//! A JSON document that keeps the order of fields and rejects duplicate fields.
 //!
-//! `serde_json::Value` shows neither: it sorts fields and keeps the last of two.
+//! `serde_json::Value` does neither: it sorts fields and keeps the last duplicate.
 
 use std::collections::BTreeSet;
 
@@ -12,10 +12,10 @@ use serde_json::Value;
 
 use super::card_number;
 
-/// The message of a document in which a field is repeated.
+/// Message of the error for a duplicate field.
 pub(super) const DUPLICATE_FIELD: &str = "duplicate field";
 
-/// A document, or a part of one.
+/// A document, or a value in one.
 #[derive(Debug)]
 pub(super) enum Document {
     Leaf(Value),
@@ -24,7 +24,7 @@ pub(super) enum Document {
 }
 
 impl Document {
-    /// Whether this is `null`, or the empty text that forms send for an empty input.
+    /// Returns whether this is `null`, or the empty string that forms send for an empty input.
     pub(super) fn is_omitted(&self) -> bool {
         match self {
             Self::Leaf(Value::Null) => true,
@@ -33,7 +33,7 @@ impl Document {
         }
     }
 
-    /// Whether any name or text of the document holds this character.
+    /// Returns whether any field name or text of the document contains this character.
     pub(super) fn contains(&self, c: char) -> bool {
         match self {
             Self::Leaf(value) => value.as_str().is_some_and(|text| text.contains(c)),
@@ -44,7 +44,7 @@ impl Document {
         }
     }
 
-    /// Whether the document holds the number of a payment card where people write free text.
+    /// Returns whether any free text of the document contains a payment card number.
     pub(super) fn contains_card_number(&self) -> bool {
         match self {
             Self::Leaf(Value::String(text)) => card_number::found_in(text),

@@ -1,5 +1,4 @@
-//! `Idempotency-Key`: the name that a client gives to one intention, so that asking twice does it
-//! once.
+//! `Idempotency-Key`: the client's name for one request, so that a repetition has no second effect.
 
 use crate::{
     auth::Caller,
@@ -7,11 +6,10 @@ use crate::{
     problem::Problem,
 };
 
-/// The longest key.
 const MAX_BYTES: usize = 255;
 
-/// A key that a client made up: 1 to 255 visible ASCII characters. Keys of two users, or of two
-/// operations, never meet.
+/// A key that the client generates: 1 to 255 visible ASCII characters. Each caller and each
+/// operation has its own namespace of keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 
@@ -31,17 +29,17 @@ impl IdempotencyKey {
         }
     }
 
-    /// The id of what this request creates: it follows from who asks, for what, under which key.
+    /// Derives the id of the record that this request creates from caller, operation and key.
     pub fn derive_id<I: PrefixedId>(&self, caller: &Caller, operation: &str) -> I {
         I::from_uuid(self.derive_uuid(caller, operation))
     }
 
-    /// The UUID within [`IdempotencyKey::derive_id`].
+    /// Derives the UUID of [`IdempotencyKey::derive_id`].
     pub fn derive_uuid(&self, caller: &Caller, operation: &str) -> Uuid {
         ids::derive_uuid(&[&caller.user_id.to_string(), operation, &self.0])
     }
 
-    /// 422: the key was used before, for another request.
+    /// 422: the key was used for a different request.
     pub fn reused() -> Problem {
         Problem::unprocessable("idempotency_key_reused", "Idempotency-Key reused")
             .detail("A key names one request. Use a new key for a new request; repeat a request with the same body.")
@@ -60,7 +58,7 @@ impl utoipa::IntoParams for IdempotencyKey {
             .min_length(Some(1))
             .max_length(Some(MAX_BYTES));
         let key = key.pattern(Some("^[!-~]+$")).examples(["0199c2a8-4d1f-7b6e-9c35-1a2b3c4d5e6f"]);
-        let about = "Names what is to happen once. The same key with the same body gets the first answer again; each caller has their own keys.";
+        let about = "A unique key of the request. The same key with the same body returns the first response. Keys are separate per caller and operation.";
         vec![crate::api_document::header("Idempotency-Key", true, key, about)]
     }
 }

@@ -1,8 +1,8 @@
-//! From a body to a value: form first, then JSON, then the fields.
+//! Parses a body in three steps: media type, JSON syntax, fields.
 //!
-//! The types that a body is read into hold domain types (`Quantity`, `Email`), so that this one
-//! reading does all the checking. The first field that breaks a rule is reported, with its JSON
-//! pointer; what was sent is never repeated.
+//! The target types contain domain types (`Quantity`, `Email`), so that deserializing validates the
+//! whole body. The first field that breaks a rule is reported with its JSON pointer. A problem
+//! never repeats a sent value.
 
 use lambda_http::http::StatusCode;
 use serde::{
@@ -17,17 +17,17 @@ use super::{
 };
 use crate::{problem::Problem, validation::Violation};
 
-/// The largest body that is read.
+/// Maximum size of a body, in bytes.
 const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// The media type of a body.
 const JSON: &str = "application/json";
-/// The media type of a change (RFC 7396). It says what `PATCH` does here anyway.
+/// Media type of a JSON merge patch (RFC 7396). `PATCH` accepts it besides JSON, with the same
+/// meaning.
 const MERGE_PATCH: &str = "application/merge-patch+json";
-/// Names of UTF-8 and of what is a part of it.
+/// Names of UTF-8 and of its subset ASCII.
 const CHARSETS: [&str; 4] = ["utf-8", "utf8", "us-ascii", "ascii"];
 
-/// Rejects, by its headers, a body that is not plain JSON.
+/// Rejects a body whose headers do not declare uncompressed JSON in UTF-8.
 pub(super) fn check_content_type(
     method: &str,
     content_types: &[&str],
@@ -56,7 +56,7 @@ pub(super) fn check_content_type(
     Err(if is_plain { problem } else { problem.header("accept-encoding", "identity") })
 }
 
-/// Whether a `Content-Type` names one of these media types, and no charset but UTF-8.
+/// Returns whether a `Content-Type` is one of `media_types` with no charset other than UTF-8.
 fn is_utf8_of(content_type: &str, media_types: &[&str]) -> bool {
     let mut parts = content_type.split(';').map(str::trim);
     let media_type = parts.next().unwrap_or_default();
@@ -69,7 +69,6 @@ fn is_utf8_of(content_type: &str, media_types: &[&str]) -> bool {
     is_utf8 && media_types.iter().any(|known| known.eq_ignore_ascii_case(media_type))
 }
 
-/// Reads a body.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     if body.len() > MAX_BODY_BYTES {
         return Err(Problem::new(
@@ -84,7 +83,8 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     }
     let text = std::str::from_utf8(body).map_err(|_| malformed(NOT_UTF8))?;
     let document = read(text)?;
-    // The gateway has replaced bytes that are not UTF-8 before the function sees them.
+    // The gateway replaces bytes that are not UTF-8 by this character before it invokes the
+    // function.
     if document.contains(char::REPLACEMENT_CHARACTER) {
         return Err(malformed(NOT_UTF8));
     }
@@ -133,8 +133,8 @@ fn problem_from(text: &str, error: &serde_path_to_error::Error<serde_json::Error
     if !inner.is_data() {
         return malformed(&place());
     }
-    // A field of the wrong type is found before the end of the document is: malformed comes first
-    // all the same.
+    // Deserializing can find a wrong type before it reaches a syntax error. The syntax error has
+    // precedence.
     if let Err(syntax) = serde_json::from_str::<IgnoredAny>(text) {
         return malformed(&format!("See line {} column {}.", syntax.line(), syntax.column()));
     }
@@ -153,8 +153,7 @@ fn problem_from(text: &str, error: &serde_path_to_error::Error<serde_json::Error
         let known = known.map_or_else(String::new, |fields| {
             format!(" Known: {}.", fields.trim_start_matches("one of "))
         });
-        // The path leads to the field itself where serde has read its name, to its parent where
-        // not.
+        // The path ends at the field if serde has read its name, otherwise at its parent.
         let at_field = matches!(error.path().iter().next_back(), Some(Segment::Map { key }) if Some(key.as_str()) == quoted);
         (
             quoted.filter(|_| !at_field),
@@ -183,14 +182,14 @@ fn problem_from(text: &str, error: &serde_path_to_error::Error<serde_json::Error
     Problem::invalid_field(&pointer(error.path(), named), &violation)
 }
 
-/// The expected type in serde's message: its end, because the sent value comes before and may
+/// Extracts the expected type from serde's message. It is at the end; the sent value before it can
 /// contain the same words.
 fn expected(message: &str) -> Option<&str> {
     let (_, expected) = message.rsplit_once(", expected ")?;
     Some(expected.rsplit_once(" at line ").map_or(expected, |(what, _)| what))
 }
 
-/// RFC 6901.
+/// Builds a JSON pointer (RFC 6901).
 fn pointer(path: &serde_path_to_error::Path, last: Option<&str>) -> String {
     let mut pointer = String::new();
     for segment in path.iter() {
@@ -207,8 +206,8 @@ fn escape(key: &str) -> String {
     key.chars().take(64).collect::<String>().replace('~', "~0").replace('/', "~1")
 }
 
-/// For a field that may be left out but not be `null`: `#[serde(default, deserialize_with =
-/// "shared::http::non_null")]`.
+/// Deserializes a field that may be omitted but must not be `null`: `#[serde(default,
+/// deserialize_with = "shared::http::non_null")]`.
 ///
 /// # Errors
 /// If the value is not a `T`.

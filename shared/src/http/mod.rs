@@ -1,13 +1,13 @@
 //! Operations that answer HTTP requests, behind API Gateway's REST proxy integration.
 //!
-//! `http::run(Orders::from_env, create_order)` makes a function of an operation: it reads the
-//! event, gives the operation a [`Request`], and turns its [`Response`] or [`Problem`] into the
-//! answer, with the headers that every answer has. Nothing an operation does, not even a panic,
-//! reaches the Lambda runtime as an error: the client always gets a document.
+//! `http::run(Orders::from_env, create_order)` makes a function of an operation. It parses the
+//! event into a [`Request`], calls the operation, converts its [`Response`] or [`Problem`] for the
+//! gateway, and adds the headers of every response. No error of an operation, not even a panic,
+//! fails the invocation: the client always gets a document.
 //!
-//! The event is read here and not by `lambda_http::Request`: that one merges repeated headers (two
-//! `Idempotency-Key`s would look like one) and panics on a body that is not the base64 it claims to
-//! be. Types, status codes and header names are `lambda_http`'s.
+//! This module parses the event itself. `lambda_http::Request` merges repeated headers (two
+//! `Idempotency-Key`s would look like one) and panics on a body with invalid base64. Types, status
+//! codes and header names are those of `lambda_http`.
 
 mod card_number;
 mod document;
@@ -39,18 +39,18 @@ use crate::{
     telemetry,
 };
 
-/// The response headers that a browser's script may read, for functions and for what the gateway
-/// answers itself.
+/// Response headers that scripts in a browser may read. Functions and the gateway's own responses
+/// send this list.
 pub const EXPOSED_HEADERS: &str = "ETag, Location, Retry-After, X-Request-Id, X-Process-Time, X-Device-Token, Idempotent-Replayed";
 
-/// What must be left of the function's time for a request that writes to be begun at all.
+/// Minimum time left to start a request that writes. With less, the answer is 503.
 const MIN_TIME_LEFT: Duration = Duration::from_millis(1500);
 
-/// Serves requests with `operation`. A function that reads is given the methods of its path, as
-/// `Allow` lists them: the gateway sends it each that no other function serves.
+/// Serves requests with `operation`. `allowed_methods` is the value of `Allow` for a function with
+/// `GET`: the gateway sends it every method of its path that has no function.
 ///
 /// # Errors
-/// When the Lambda runtime's own interface fails.
+/// If the Lambda runtime API fails.
 pub fn run<S, F, Fut>(
     service: fn() -> S,
     operation: F,
@@ -64,7 +64,7 @@ where
     lambda::serve(lambda_with_methods(Arc::new(service()), operation, allowed_methods))
 }
 
-/// The function of `operation`, where no other method reaches it.
+/// Returns the function of an operation that receives only its own method.
 pub fn lambda<S, F, Fut>(service: Arc<S>, operation: F) -> Lambda
 where
     S: Send + Sync + 'static,
@@ -74,7 +74,7 @@ where
     lambda_with_methods(service, operation, None)
 }
 
-/// The function that [`run`] serves.
+/// Returns the function that [`run`] serves.
 pub fn lambda_with_methods<S, F, Fut>(
     service: Arc<S>,
     operation: F,
@@ -97,18 +97,18 @@ where
     })
 }
 
-/// What holds for all requests of the function.
+/// Settings for all requests of the function.
 #[derive(Clone)]
 struct Route {
-    /// The one origin whose pages may read the answers.
+    /// Value of `Access-Control-Allow-Origin`.
     origin: Option<Arc<str>>,
-    /// The methods of the path, as `Allow` lists them. Only a function that reads has it: the
-    /// gateway sends it every method of the path that no other function serves.
+    /// Value of `Allow`. `None` for a function without `GET`, which receives only its own method.
     allowed_methods: Option<Arc<str>>,
 }
 
 impl Route {
-    /// The request, if the function serves its method and has the time for it.
+    /// Rejects a method that the function does not serve (405), and a write without enough time
+    /// left (503).
     fn admit(&self, request: Request, time_left: Duration) -> Result<Request, Problem> {
         let reads = matches!(request.method(), "GET" | "HEAD");
         match &self.allowed_methods {
@@ -146,7 +146,7 @@ async fn answer(
     }
     let outcome = match parsed.and_then(|request| route.admit(request, time_left)) {
         Err(problem) => Err(problem),
-        // A task of its own, so that a panic becomes an answer.
+        // A separate task, so that a panic becomes a 500.
         Ok(request) => tokio::spawn(operation(request).instrument(span.clone()))
             .await
             .unwrap_or_else(|panic| Err(Problem::internal().caused_by(&panic))),
@@ -159,7 +159,7 @@ async fn answer(
     Ok(finish(response, &request_id, duration_ms, route.origin.as_deref()))
 }
 
-/// One line for each request; a problem's causes stand in it, and nowhere else.
+/// Logs one line per request. Only this line contains a problem's causes.
 fn log(outcome: &Result<Response, Problem>, method: &str, path: &str, duration_ms: u64) {
     match outcome {
         Ok(response) => {
@@ -201,7 +201,7 @@ fn log(outcome: &Result<Response, Problem>, method: &str, path: &str, duration_m
     }
 }
 
-/// The answer as API Gateway takes it, with the headers that every answer has.
+/// Converts the response for API Gateway and adds the headers of every response.
 fn finish(
     mut response: Response,
     request_id: &str,
@@ -228,7 +228,7 @@ fn finish(
     json!({ "statusCode": status.as_u16(), "headers": headers, "body": body, "isBase64Encoded": false })
 }
 
-/// Logs the causes of an error that does not change the answer.
+/// Logs the causes of an error that does not change the response.
 pub fn warn(error: &dyn std::error::Error, what: &str) {
     tracing::warn!(error = telemetry::causes(error), "{what}");
 }
@@ -259,8 +259,8 @@ mod tests {
             .expect("an HTTP function never fails")
     }
 
-    /// The answer of [`read`] on a route with these methods, without the header that no two answers
-    /// share.
+    /// Calls [`read`] on a route with these methods. Removes the header that differs in every
+    /// response.
     async fn answer_of_read(method: &str, path: &str, headers: Value) -> Value {
         let route = Route {
             origin: Some("https://shop.example".into()),

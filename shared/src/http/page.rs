@@ -1,7 +1,7 @@
-//! Pages of a list, and the cursor that leads from one to the next.
+//! Pages of a list, and the cursors that connect them.
 //!
-//! A cursor is sealed: it can be neither read nor made up, and opens only for the caller,
-//! operation, filter and limit that it was given to, for a day.
+//! A cursor is sealed, so that clients can neither read nor forge it. It is valid for a day, and
+//! only for the caller, operation, filter and limit for which it was issued.
 
 use serde::Serialize;
 
@@ -19,16 +19,16 @@ const VALID_SECONDS: i64 = 24 * 3600;
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct Page<T> {
-    /// What the list holds.
+    /// The items of this page.
     pub items: Vec<T>,
-    /// Leads to the next page; null on the last one.
+    /// Cursor of the next page; null on the last one.
     pub next_cursor: Option<String>,
 }
 
-/// Which page is asked for.
+/// The page that a client requests.
 #[derive(Clone, Copy, Debug)]
 pub struct PageRequest<'a> {
-    /// How many items, 1 to 100.
+    /// Maximum number of items, 1 to 100.
     pub limit: u32,
     cursor: Option<&'a str>,
 }
@@ -51,21 +51,22 @@ impl<'a> PageRequest<'a> {
         Ok(Self { limit, cursor })
     }
 
-    /// Whether a cursor came with the request: only then, or for a next page, is the key needed.
+    /// Returns whether the request has a cursor. The key is needed only then, or if there is a next
+    /// page.
     pub fn has_cursor(&self) -> bool {
         self.cursor.is_some()
     }
 
-    /// One more than the limit: asking for it shows whether there is a next page.
+    /// Returns one more than the limit. Querying that many items shows whether there is a next
+    /// page.
     pub fn limit_plus_one(&self) -> u32 {
         self.limit + 1
     }
 
-    /// The sort key that the page begins after: `None` for the first page.
+    /// Returns the sort key after which the page begins, or `None` for the first page.
     ///
     /// # Errors
-    /// 400 for a cursor that is malformed, expired, or issued to another caller or for another
-    /// list.
+    /// 400 if the cursor is malformed, expired, or issued to another caller or for another list.
     pub fn after(
         &self,
         key: &CursorKey,
@@ -81,7 +82,7 @@ impl<'a> PageRequest<'a> {
         key.open(cursor, &self.scope(scope), now).map(Some).ok_or_else(invalid)
     }
 
-    /// The cursor of the page after the one that ends at the sort key `last`.
+    /// Creates the cursor of the page that begins after the sort key `last`.
     pub fn next(
         &self,
         key: &CursorKey,
@@ -93,7 +94,7 @@ impl<'a> PageRequest<'a> {
         key.seal(last, &self.scope(scope), now, ids)
     }
 
-    /// What a cursor is bound to, unambiguously.
+    /// Encodes unambiguously what a cursor is bound to.
     fn scope(&self, scope: &[&str]) -> String {
         serde_json::to_string(&(scope, self.limit)).expect("texts are JSON")
     }
@@ -114,22 +115,21 @@ impl utoipa::IntoParams for PageRequest<'_> {
         let cursor =
             ObjectBuilder::new().schema_type(Type::String).max_length(Some(MAX_CURSOR_BYTES));
         vec![
-            crate::api_document::query("limit", limit, "How many items a page has at most."),
+            crate::api_document::query("limit", limit, "Maximum number of items on a page."),
             crate::api_document::query(
                 "cursor",
                 cursor,
-                "`next_cursor` of the page before, for the same caller, filter and limit. Good for a day.",
+                "`next_cursor` of the previous page. Valid for a day, for the same caller, filter and limit.",
             ),
         ]
     }
 }
 
-/// The keys that seal and open the cursors of one service.
 #[derive(Clone)]
 pub struct CursorKey(KeyRing<SealingKey>);
 
 impl CursorKey {
-    /// Keys of 256 bits; see [`crate::secret::Secrets::keys`].
+    /// Creates a key from a ring of 256-bit keys; see [`crate::secret::Secrets::keys`].
     pub fn new(keys: KeyRing<[u8; 32]>) -> Self {
         Self(keys.map(SealingKey::new))
     }

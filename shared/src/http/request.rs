@@ -1,4 +1,4 @@
-//! A request, read from API Gateway's event once and then asked for what it holds.
+//! A request, parsed from API Gateway's event, with typed access to its parts.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,6 @@ use crate::{
     validation::Violation,
 };
 
-/// An HTTP request.
 #[derive(Debug)]
 pub struct Request {
     id: String,
@@ -28,7 +27,7 @@ pub struct Request {
     event: Event,
 }
 
-/// API Gateway's REST proxy event, as far as it is used.
+/// The fields of API Gateway's REST proxy event that are used.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Event {
@@ -74,7 +73,7 @@ struct Identity {
     source_ip: String,
 }
 
-/// API Gateway writes `null` for what is empty.
+/// API Gateway sends `null` for empty values.
 fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -82,7 +81,7 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
 }
 
 impl Request {
-    /// Reads an invocation of API Gateway.
+    /// Parses an invocation by API Gateway.
     pub(super) fn from_event(
         invocation: Invocation,
         received_at: Timestamp,
@@ -104,52 +103,51 @@ impl Request {
         Ok(Self { id, trace, received_at, deadline, event })
     }
 
-    /// The request's id: the client's own where it sent a decent one.
+    /// Returns the request id: the client's `X-Request-Id` if it is valid, otherwise the gateway's
+    /// or Lambda's.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// When the function is stopped, done or not.
+    /// Returns the time at which Lambda stops the function.
     pub fn deadline(&self) -> Timestamp {
         self.deadline
     }
 
-    /// The trace that the request belongs to or begins.
+    /// Returns the trace that the request continues or starts.
     pub fn trace(&self) -> &Trace {
         &self.trace
     }
 
-    /// `GET`, `POST`, …
     pub fn method(&self) -> &str {
         &self.event.http_method
     }
 
-    /// The path below the stage: `/orders`.
+    /// Returns the path without the stage, such as `/orders`.
     pub fn path(&self) -> &str {
         &self.event.path
     }
 
-    /// The path that the client asked for, with stage and base path: `/v1/orders`.
+    /// Returns the path that the client requested, with stage and base path: `/v1/orders`.
     pub fn full_path(&self) -> &str {
         &self.event.request_context.path
     }
 
-    /// The address that the request came from, as the gateway saw it: no header of the client's has
-    /// a say in it.
+    /// Returns the client's address as seen by the gateway. Headers of the client cannot change it.
     pub fn source_ip(&self) -> &str {
         &self.event.request_context.identity.source_ip
     }
 
-    /// The reference to the resource at `path` for the header `Location`, relative to the request's
-    /// own address (RFC 9110, section 10.2.2; RFC 3986, section 5.2): after `POST …/orders` it is
-    /// `orders/ord_…`. It holds behind a stage, a custom domain and any base path, none of which
-    /// the function can know for certain.
+    /// Returns the value of `Location` for the resource at `path`, relative to the request's URL
+    /// (RFC 9110, section 10.2.2; RFC 3986, section 5.2): `orders/ord_…` after `POST …/orders`. A
+    /// relative reference is valid behind any stage, custom domain and base path. The function
+    /// cannot determine these reliably.
     pub fn location(&self, path: &str) -> String {
         relative_reference(&self.resource(), path)
     }
 
-    /// The path within the API, without stage and base path. `path` of the event has the base path
-    /// of a custom domain in front.
+    /// Returns the path within the API, without stage and base path. `path` of the event begins
+    /// with the base path of a custom domain.
     pub fn resource(&self) -> String {
         let template = match self.event.resource.as_str() {
             "" => return self.event.path.clone(),
@@ -171,28 +169,28 @@ impl Request {
             .join("/")
     }
 
-    /// The user who is calling.
+    /// Returns the caller.
     ///
     /// # Errors
-    /// 401 without a token, or when it has expired meanwhile: an answer that the gateway's
-    /// authorizer cache gives outlives its token. 403 when the token names no role.
+    /// 401 if the token is missing or has expired; a response in the authorizer cache can outlive
+    /// its token. 403 if the token contains no known role.
     pub fn caller(&self) -> Result<Caller, Problem> {
         self.optional_caller()?.ok_or_else(Problem::unauthorized)
     }
 
-    /// The user who is calling, if it is one who runs the shop.
+    /// Returns the caller, who must be an admin.
     ///
     /// # Errors
-    /// As [`Request::caller`]; 403 for all other callers.
+    /// As [`Request::caller`], and 403 for other roles.
     pub fn admin(&self) -> Result<Caller, Problem> {
         let caller = self.caller()?;
         if caller.is_admin() { Ok(caller) } else { Err(Problem::forbidden()) }
     }
 
-    /// The calling user; `None` for a request without a token, on a route with an optional token.
+    /// Returns the caller on a route with an optional token; `None` without a token.
     ///
     /// # Errors
-    /// As [`Request::caller`], but for the missing token.
+    /// As [`Request::caller`], except for a missing token.
     pub fn optional_caller(&self) -> Result<Option<Caller>, Problem> {
         let text = |name: &str| {
             self.event
@@ -215,19 +213,20 @@ impl Request {
         Ok(Some(Caller { user_id, role, name, email, email_verified, session: text("sid") }))
     }
 
-    /// The `Idempotency-Key` of a request that creates something.
+    /// Returns the `Idempotency-Key` of a request that creates something.
     ///
     /// # Errors
-    /// 400 when it is missing, repeated or not 1 to 255 visible ASCII characters.
+    /// 400 if it is missing, repeated or not 1 to 255 visible ASCII characters.
     pub fn idempotency_key(&self) -> Result<IdempotencyKey, Problem> {
         IdempotencyKey::parse(&self.headers("idempotency-key"))
     }
 
-    /// The version that a change starts from, read from `If-Match`. A tag that no resource of ours
-    /// has gives a version that none has, so that the change is rejected with 412.
+    /// Returns the version on which a change is based, from `If-Match`. An entity tag that
+    /// Ferrocart never issues becomes a version that never exists, so that the change is rejected
+    /// with 412.
     ///
     /// # Errors
-    /// 428 without the header, 400 for anything but one entity tag.
+    /// 428 if the header is missing, 400 if it is not exactly one entity tag.
     pub fn if_match(&self) -> Result<u64, Problem> {
         self.if_match_optional()?.ok_or_else(|| {
             let title = "If-Match header required";
@@ -236,10 +235,10 @@ impl Request {
         })
     }
 
-    /// As [`Request::if_match`], where the header may be left out.
+    /// As [`Request::if_match`], but the header is optional.
     ///
     /// # Errors
-    /// 400 for anything but one entity tag.
+    /// 400 if it is not exactly one entity tag.
     pub fn if_match_optional(&self) -> Result<Option<u64>, Problem> {
         let invalid = || {
             Problem::bad_request("invalid_if_match", "Invalid If-Match header")
@@ -252,11 +251,11 @@ impl Request {
         }
     }
 
-    /// The body as a `T`.
+    /// Parses the body as a `T`.
     ///
     /// # Errors
-    /// 400 malformed, 413 too large, 415 not JSON, 422 not acceptable: with the pointer of the
-    /// field.
+    /// 400 if it is malformed, 413 if it is too large, 415 if it is not JSON, 422 with a JSON
+    /// pointer if a field breaks a rule.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         json::check_content_type(
             self.method(),
@@ -266,10 +265,10 @@ impl Request {
         json::parse(&self.body()?)
     }
 
-    /// The body's bytes.
+    /// Returns the bytes of the body.
     ///
     /// # Errors
-    /// 400 when it claims to be base64 and is not.
+    /// 400 if the event declares base64 and the body is not valid base64.
     pub fn body(&self) -> Result<Vec<u8>, Problem> {
         let text = self.event.body.as_deref().unwrap_or_default();
         if !self.event.is_base64_encoded {
@@ -280,20 +279,19 @@ impl Request {
             .map_err(|_| Problem::bad_request("malformed_body", "Body is not valid base64"))
     }
 
-    /// The id in the path, such as `order_id`; `thing` names it in the 404.
+    /// Parses an id in the path, such as `order_id`. `thing` names the resource in the problem.
     ///
     /// # Errors
-    /// 404 if it is not an id of this kind: no such item can exist, and no table is read.
+    /// 404 if it is not an id of this kind: such an item cannot exist, so no table is read.
     pub fn path_id<I: PrefixedId>(&self, parameter: &str, thing: &str) -> Result<I, Problem> {
         self.path_parameter(parameter).and_then(I::parse).ok_or_else(|| Problem::not_found(thing))
     }
 
-    /// A part of the path.
     pub fn path_parameter(&self, parameter: &str) -> Option<&str> {
         self.event.path_parameters.get(parameter).map(String::as_str)
     }
 
-    /// A parameter of the query.
+    /// Returns a query parameter.
     ///
     /// # Errors
     /// 422 if it occurs more than once.
@@ -309,16 +307,16 @@ impl Request {
         }
     }
 
-    /// Which page of a list is asked for.
+    /// Parses `limit` and `cursor`.
     ///
     /// # Errors
-    /// 422 for a limit outside 1 to 100.
+    /// 422 if the limit is outside 1 to 100.
     pub fn page(&self) -> Result<PageRequest<'_>, Problem> {
         PageRequest::parse(self.query("limit")?, self.query("cursor")?)
             .map_err(|violation| invalid_parameter("limit", &violation))
     }
 
-    /// The first value of a header, whatever the case of its name.
+    /// Returns the first value of a header. Names are case-insensitive.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers(name).into_iter().next()
     }
@@ -328,7 +326,7 @@ impl Request {
     }
 }
 
-/// 422 for a parameter of the query: its pointer is `?name`, which no body can have.
+/// 422 for a query parameter. Its pointer is `?name`, which differs from every pointer into a body.
 pub(super) fn invalid_parameter(parameter: &str, violation: &Violation) -> Problem {
     Problem::invalid_field(&format!("?{parameter}"), violation)
 }
@@ -351,7 +349,7 @@ fn header_values<'a>(event: &'a Event, name: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// The reference that leads from the path `from` to the path `to`.
+/// Returns the relative reference from the path `from` to the path `to`.
 fn relative_reference(from: &str, to: &str) -> String {
     let mut folders: Vec<&str> = from.split('/').skip(1).collect();
     folders.pop();

@@ -1,4 +1,4 @@
-//! An answer, as an operation makes it.
+//! An HTTP response, as an operation builds it.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use crate::problem::Problem;
 
-/// An HTTP answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     status: StatusCode,
@@ -20,34 +19,33 @@ pub fn ok<T: Serialize>(view: &T) -> Response {
     Response::json(StatusCode::OK, view)
 }
 
-/// 201 with a document, and where it can be read again.
+/// 201 with a document and the `Location` of the resource.
 pub fn created<T: Serialize>(location: &str, view: &T) -> Response {
     let mut response = Response::json(StatusCode::CREATED, view);
     response.set(header::LOCATION.as_str(), location);
     response
 }
 
-/// 202 with a document that is not final yet.
+/// 202 with a document that can still change.
 pub fn accepted<T: Serialize>(view: &T) -> Response {
     Response::json(StatusCode::ACCEPTED, view)
 }
 
-/// 204.
 pub fn no_content() -> Response {
     Response { status: StatusCode::NO_CONTENT, headers: BTreeMap::new(), body: Cow::Borrowed("") }
 }
 
-/// The answer to a request that was answered before.
+/// Marks the response to a repeated request with `Idempotent-Replayed`.
 pub fn replayed(mut response: Response) -> Response {
     response.set("idempotent-replayed", "true");
     response
 }
 
 impl Response {
-    /// `view` as JSON.
+    /// Creates a response with `view` as JSON.
     ///
     /// # Panics
-    /// When the view is not JSON: a mistake in the program.
+    /// If the view cannot be serialized: a programming error.
     pub fn json<T: Serialize>(status: StatusCode, view: &T) -> Self {
         let body = serde_json::to_string(view).expect("a view is JSON");
         let headers =
@@ -55,19 +53,19 @@ impl Response {
         Self { status, headers, body: body.into() }
     }
 
-    /// 200 with a text of this media type, such as a page.
+    /// Creates a 200 with a text of this media type, such as a page.
     pub fn text(media_type: &str, body: impl Into<Cow<'static, str>>) -> Self {
         let headers = BTreeMap::from([(header::CONTENT_TYPE.to_string(), media_type.to_owned())]);
         Self { status: StatusCode::OK, headers, body: body.into() }
     }
 
-    /// 308 to another address. `location` may be relative to the request's own address.
+    /// Creates a 308. `location` may be relative to the request's own address.
     pub fn redirect(location: &str) -> Self {
         let headers = BTreeMap::from([(header::LOCATION.to_string(), location.to_owned())]);
         Self { status: StatusCode::PERMANENT_REDIRECT, headers, body: Cow::Borrowed("") }
     }
 
-    /// A problem's document.
+    /// Creates the response for a problem.
     pub fn from_problem(problem: &Problem, request_id: &str) -> Self {
         let mut response = Self::json(problem.status, &problem.document(request_id));
         response.set(header::CONTENT_TYPE.as_str(), "application/problem+json");
@@ -81,8 +79,8 @@ impl Response {
             response.set(name, value);
         }
         if problem.status == StatusCode::UNAUTHORIZED {
-            // RFC 9110, section 11.6.1, asks for it on every 401; RFC 6750, section 3.1, names the
-            // error where a token was at fault.
+            // RFC 9110, section 11.6.1, requires this header on every 401. RFC 6750, section 3.1,
+            // adds the error if a token was rejected.
             let challenge = if problem.code == "invalid_token" {
                 "Bearer error=\"invalid_token\""
             } else {
@@ -93,36 +91,35 @@ impl Response {
         response
     }
 
-    /// The entity tag of this version.
+    /// Sets `ETag` to the version.
     #[must_use]
     pub fn etag(mut self, version: u64) -> Self {
         self.set(header::ETAG.as_str(), &etag_text(version));
         self
     }
 
-    /// A weak entity tag: the gateway may compress the answer, which changes its bytes (RFC 9110,
-    /// section 8.8.1).
+    /// Sets a weak entity tag, because the gateway may compress the response, which changes its
+    /// bytes (RFC 9110, section 8.8.1).
     #[must_use]
     pub fn weak_etag(mut self, opaque: &str) -> Self {
         self.set(header::ETAG.as_str(), &format!("W/\"{opaque}\""));
         self
     }
 
-    /// A header of this operation's own.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
         self.set(name, value);
         self
     }
 
-    /// How long the answer may be kept, as `Cache-Control` has it.
+    /// Sets `Cache-Control`.
     #[must_use]
     pub fn cached(mut self, directive: &str) -> Self {
         self.set(header::CACHE_CONTROL.as_str(), directive);
         self
     }
 
-    /// 304 without a body, if the client says that it has this version already.
+    /// Becomes 304 without a body if the client already has this version.
     #[must_use]
     pub fn unless_matching(mut self, if_none_match: Option<&str>) -> Self {
         let tag = self.headers.get(header::ETAG.as_str()).map(|tag| opaque(tag));
@@ -136,8 +133,8 @@ impl Response {
         self
     }
 
-    /// The answer to `HEAD`: everything but the body, whose length stays as `Content-Length` (RFC
-    /// 9110, section 9.3.2).
+    /// Removes the body for `HEAD` and keeps its length as `Content-Length` (RFC 9110, section
+    /// 9.3.2).
     #[must_use]
     pub(super) fn without_body(mut self) -> Self {
         if !self.body.is_empty() {
@@ -147,7 +144,7 @@ impl Response {
         self
     }
 
-    /// Where the resource is that the request created.
+    /// Returns the `Location` of the created resource.
     pub(super) fn location(&self) -> Option<&str> {
         self.headers.get(header::LOCATION.as_str()).map(String::as_str)
     }
@@ -169,22 +166,22 @@ impl Response {
     }
 }
 
-/// The part of an entity tag that the weak comparison compares (RFC 9110, section 8.8.3.2).
+/// Returns the part of an entity tag that the weak comparison uses (RFC 9110, section 8.8.3.2).
 fn opaque(tag: &str) -> &str {
     tag.trim().trim_start_matches("W/")
 }
 
-/// The strong entity tag of a version.
+/// Formats a version as a strong entity tag.
 pub(super) fn etag_text(version: u64) -> String {
     format!("\"{version}\"")
 }
 
-/// The version of an entity tag that none of our resources has: versions count up from 1.
+/// A version that no resource has: versions count up from 1.
 const NO_VERSION: u64 = u64::MAX;
 
-/// The version that an entity tag names, or [`NO_VERSION`] for a tag that no resource of ours has:
-/// a weak one (RFC 9110, section 13.1.1, compares strongly), or one that was made elsewhere. `None`
-/// for what is not one entity tag.
+/// Parses the version in an entity tag. A tag that Ferrocart never issues, such as a weak one (RFC
+/// 9110, section 13.1.1, compares strongly), becomes [`NO_VERSION`]. Returns `None` if `tag` is not
+/// exactly one entity tag.
 pub(super) fn version_of(tag: &str) -> Option<u64> {
     let opaque = tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"')?.strip_suffix('"')?;
     let is_etagc = |c: char| matches!(c, '\x21' | '\x23'..='\x7e' | '\u{80}'..);

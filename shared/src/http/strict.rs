@@ -1,10 +1,10 @@
-//! Reads a document into a type: an object is an object, and an empty text in an optional field
-//! counts as left out.
+//! Deserializes a document strictly: rejects lists in place of objects, and treats an empty string
+//! in an optional field as omitted.
 //!
-//! Serde's derived types also take a list for an object (its values in the order of the fields) and
-//! an object for a name (`{"card": null}`): shorthand of other formats that no API document
-//! mentions. This reader rejects both. Forms send `""` for an input that was left empty: where
-//! `null` is allowed, `""` means the same. In all else it reads as serde_json does.
+//! Serde's derived types also accept a list for an object (its values in field order) and an object
+//! for an enum name (`{"card": null}`). The API document describes neither, so this deserializer
+//! rejects both. Forms send `""` for an empty input: where `null` is allowed, `""` means the same.
+//! Everything else behaves as in serde_json.
 
 use serde::{
     Deserializer,
@@ -15,7 +15,6 @@ use serde_json::Value;
 
 use super::document::Document;
 
-/// A document that is read strictly.
 pub(super) struct Strict(pub(super) Document);
 
 impl<'de> Deserializer<'de> for Strict {

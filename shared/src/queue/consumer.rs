@@ -1,4 +1,4 @@
-//! The loop of a consumer: from a batch of records to the identifiers of those that come back.
+//! The loop of a consumer: processes a batch and returns the ids of the records to retry.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -22,9 +22,10 @@ use crate::{
     telemetry::{self, Trace},
 };
 
-/// Why an operation did not do what a message says.
+/// An error of an operation that consumes messages.
 pub trait Retryable: std::error::Error + Send + Sync + 'static {
-    /// Whether a later try may succeed. If not, the message goes to the dead-letter queue at once.
+    /// Returns whether a retry may succeed. If not, the message goes to the dead-letter queue at
+    /// once.
     fn is_retryable(&self) -> bool {
         true
     }
@@ -32,10 +33,11 @@ pub trait Retryable: std::error::Error + Send + Sync + 'static {
 
 impl Retryable for TableError {}
 
-/// Serves batches of messages with `operation`. `Err` gives the message back.
+/// Serves batches of messages with `operation`. An `Err` retries or rejects the message; see
+/// [`Retryable`].
 ///
 /// # Errors
-/// When the Lambda runtime's own interface fails.
+/// If the Lambda runtime API fails.
 pub fn run<S, M, E, F, Fut>(service: fn() -> S, operation: F) -> Result<(), lambda_http::Error>
 where
     S: Send + Sync + 'static,
@@ -80,14 +82,14 @@ type Consume = Arc<
         + Sync,
 >;
 
-/// Why a record is not done, as it is logged.
+/// Why a record failed, as it is logged.
 #[derive(Debug)]
 enum ConsumeError {
-    /// A later try may succeed.
+    /// A retry may succeed.
     Transient(String),
-    /// No later try can succeed.
+    /// No retry can succeed.
     Permanent(String),
-    /// The operation panicked: by chance, or each time.
+    /// The operation panicked, either once or every time.
     Panicked,
 }
 
@@ -101,7 +103,7 @@ impl ConsumeError {
         if error.is_retryable() { Self::Transient(text) } else { Self::Permanent(text) }
     }
 
-    /// The reason. What a panic says may repeat a value, and stays away.
+    /// Returns the reason. A panic's message can contain a value, so it is not included.
     fn reason(&self) -> &str {
         match self {
             Self::Transient(reason) | Self::Permanent(reason) => reason,
@@ -109,7 +111,7 @@ impl ConsumeError {
         }
     }
 
-    /// Whether the record is rejected, having been received this often.
+    /// Returns whether a record is rejected at this number of receptions.
     fn rejects(&self, receive_count: u32) -> bool {
         match self {
             Self::Transient(_) => false,
@@ -119,15 +121,15 @@ impl ConsumeError {
     }
 }
 
-/// The reception at which a panic is no accident any more.
+/// Number of receptions at which a panic rejects the message.
 const MAX_PANICS: u32 = 3;
 
-/// What must be left of an invocation's time for another record to be begun.
+/// Minimum time left to start another record.
 const MIN_TIME_LEFT: Duration = Duration::from_millis(1500);
 
-/// A message that is retried for longer is counted (`MessageDelayed`). The queue's own metric of
-/// age leaves out messages that were received three times ("Available CloudWatch metrics for Amazon
-/// SQS", note on `ApproximateAgeOfOldestMessage`).
+/// Messages that are retried for longer are counted (`MessageDelayed`). SQS's own age metric
+/// ignores messages that were received three times ("Available CloudWatch metrics for Amazon SQS",
+/// note on `ApproximateAgeOfOldestMessage`).
 const DELAYED_AFTER: Duration = Duration::from_secs(3600);
 
 async fn process_batch(
@@ -138,8 +140,8 @@ async fn process_batch(
 ) -> Result<Value, Failure> {
     let batch: SqsEvent = serde_json::from_value(invocation.event)
         .map_err(|error| Failure::from_error("MalformedBatch", &error))?;
-    // An empty or unknown identifier makes Lambda take the whole batch for done or failed: better
-    // to fail it here.
+    // An empty or unknown id makes Lambda treat the whole batch as done or as failed. Failing the
+    // batch is safer.
     let has_id =
         |record: &SqsMessage| record.message_id.as_deref().is_some_and(|id| !id.is_empty());
     if !batch.records.iter().all(has_id) {
@@ -167,7 +169,7 @@ async fn process_batch(
         .map_err(|error| Failure::from_error("UnserializableResponse", &error))
 }
 
-/// Works off one record; `false` if it has to come back.
+/// Processes one record. Returns `false` if it must be retried.
 async fn process_record(
     name: &OperationName,
     queue: &Queue,
@@ -188,7 +190,7 @@ async fn process_record(
         .unwrap_or_default();
     let outcome = match envelope {
         Err(_) => Err(ConsumeError::unreadable(InvalidMessage::not_an_envelope())),
-        // A task of its own, so that a panic ends this record and not the batch.
+        // A separate task, so that a panic fails this record and not the batch.
         Ok(envelope) => {
             match tokio::spawn(consume(envelope, trace, deadline).instrument(span.clone())).await {
                 Ok(outcome) => outcome,
@@ -230,7 +232,7 @@ async fn process_record(
     }
 }
 
-/// Rejects a record that failed, or lets it come back later; `false` if it has to come back.
+/// Rejects a failed record, or delays its next attempt. Returns `false` if it must be retried.
 async fn reject_or_retry(
     name: &OperationName,
     queue: &Queue,

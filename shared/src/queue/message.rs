@@ -1,4 +1,4 @@
-//! The envelope of every message, as it is sent and as it is read.
+//! The envelope of every message, as it is sent and received.
 
 use std::time::Duration;
 
@@ -7,24 +7,24 @@ use serde_json::Value;
 
 use crate::{clock::Timestamp, ids, telemetry::Trace};
 
-/// A message on its way out: to which queue, and what.
+/// A message to send, with its queue.
 ///
 /// On the wire it is a CloudEvents 1.0 document in JSON (<https://github.com/cloudevents/spec>,
 /// extension `traceparent`).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Message {
-    /// The queue: that of the operation that consumes it, or of an event stream.
+    /// Queue of the consuming operation, or of an event stream.
     #[serde(skip)]
     pub queue: &'static str,
-    /// How long the queue keeps it back; at most 15 minutes.
+    /// Delivery delay of the queue, at most 15 minutes.
     #[serde(skip)]
     pub delay: Duration,
     specversion: &'static str,
-    /// The same for every copy of this message: it follows from what it says, about what, in which
-    /// version.
+    /// Derived from service, subject, version, type and queue, so that a redelivery has the same
+    /// id. A delayed copy has another one.
     pub id: String,
     source: String,
-    /// What happened or is to be done, with the version of its form: `stock_reserved.v1`.
+    /// Event or command, with the version of its schema: `stock_reserved.v1`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     time: Timestamp,
@@ -32,30 +32,28 @@ pub struct Message {
     dataschema: String,
     datacontenttype: &'static str,
     traceparent: Trace,
-    /// The message itself.
     pub data: Value,
 }
 
-/// What a message is about: the record whose change it reports.
+/// The record whose change a message reports.
 #[derive(Clone, Debug)]
 pub struct MessageContext {
-    /// The service that owns the record: `orders`.
+    /// Service that owns the record, such as `orders`.
     pub service: &'static str,
-    /// The record's id.
     pub id: String,
-    /// Something that differs for each change of the record that sends messages.
+    /// A number that differs for each change of the record that is published.
     pub version: u64,
-    /// When it changed.
+    /// When the record changed.
     pub time: Timestamp,
-    /// The trace that changed it.
+    /// Trace of the request or message that changed it.
     pub trace: Trace,
 }
 
 impl Message {
-    /// The message of type `kind` about `context` for `queue`.
+    /// Creates the message of type `kind` about `context` for `queue`.
     ///
     /// # Panics
-    /// When `data` is not JSON: a mistake in the program.
+    /// If `data` cannot be serialized: a programming error.
     pub fn new(
         queue: &'static str,
         kind: &'static str,
@@ -87,8 +85,8 @@ impl Message {
 }
 
 impl Message {
-    /// The same once more, kept back by the queue for `delay`: for a recipient that may not have
-    /// everything yet at the first delivery.
+    /// Copies the message with a delivery delay, for a recipient that may not yet have the data
+    /// that it needs at the first delivery.
     #[must_use]
     pub fn delayed_by(&self, delay: Duration) -> Self {
         let id = ids::derive_uuid(&[&self.id, &delay.as_secs().to_string()]).to_string();
@@ -96,47 +94,47 @@ impl Message {
     }
 }
 
-/// A message as it is consumed, with the trace that it continues.
+/// A received message, with the trace that it continues.
 #[derive(Clone, Debug)]
 pub struct Received<M> {
     pub message: M,
-    /// The trace that led to it. What the consumer writes keeps it.
+    /// Trace of the sender. The consumer stores it in the records that it writes.
     pub trace: Trace,
-    /// When the function is stopped, done or not.
+    /// Time at which Lambda stops the function.
     pub deadline: Timestamp,
 }
 
-/// What an operation consumes: a type that reads itself from an envelope's `type` and `data`.
+/// A type that a consumer parses from an envelope's `type` and `data`.
 pub trait FromMessage: Sized + Send + 'static {
-    /// The message.
+    /// Parses the message.
     ///
     /// # Errors
-    /// When the type is unknown here or the data is not of its form. Unknown *fields* are no error:
-    /// a sender may add some.
+    /// If the type is unknown to this consumer or `data` does not match its schema. Unknown
+    /// *fields* are accepted, because senders may add some.
     fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage>;
 }
 
-/// A message that this consumer cannot read.
+/// A message that this consumer cannot parse.
 #[derive(Debug, thiserror::Error)]
 #[error("the message cannot be read: {0}")]
 pub struct InvalidMessage(String);
 
 impl InvalidMessage {
-    /// A message of a type that the consumer does not know.
+    /// The consumer does not know the message type.
     pub fn unknown_type() -> Self {
         Self("its type is unknown here".to_owned())
     }
 
-    /// A body that is not an envelope.
+    /// The body is not an envelope.
     pub(super) fn not_an_envelope() -> Self {
         Self("it is not an envelope".to_owned())
     }
 }
 
-/// Reads data as `M`, if the message is of type `expected`.
+/// Parses `data` as `M` if the message is of type `expected`.
 ///
 /// # Errors
-/// When it is of another type or form.
+/// If the type differs or `data` does not match it.
 pub fn read_as<M: DeserializeOwned>(
     expected: &str,
     kind: &str,
@@ -145,12 +143,12 @@ pub fn read_as<M: DeserializeOwned>(
     if kind != expected {
         return Err(InvalidMessage::unknown_type());
     }
-    // The error of serde names fields and types, and may repeat a value: only its path is kept.
+    // serde's message can contain a value, so only its path is kept.
     serde_path_to_error::deserialize(data)
         .map_err(|error| InvalidMessage(format!("{kind} is malformed at {}", error.path())))
 }
 
-/// The parts of an envelope that consumers need.
+/// The fields of an envelope that consumers need.
 #[derive(Deserialize)]
 pub(super) struct Envelope {
     #[serde(rename = "type")]

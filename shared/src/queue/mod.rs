@@ -1,20 +1,19 @@
 //! Consumers of SQS, and the envelope of every message.
 //!
-//! A batch is processed record by record, and a record that fails delays no other. It ends in one
-//! of three ways:
+//! A batch is processed record by record, and a failed record does not delay the others. Each
+//! record ends in one of three ways:
 //!
 //! - **Done**: the record is acknowledged.
-//! - **Retry**: the record is reported by its id and comes back after a wait that grows to 15
-//!   minutes. The redrive policy of the queue says how often; after that SQS itself moves the
+//! - **Retry**: the record is reported as failed and is received again after a wait that grows to
+//!   15 minutes. The queue's redrive policy limits the number of receptions; then SQS moves the
 //!   message to the dead-letter queue.
-//! - **Rejected**: no retry can succeed, because the message cannot be read, its operation rejects
-//!   it for good, or it panicked at its third reception or later. The consumer sends it to the
-//!   dead-letter queue at once, with the reason, and acknowledges it. Without that a message that
-//!   cannot be read would circulate for as long as the queue retries.
+//! - **Rejected**: no retry can succeed, because the message cannot be parsed, its operation
+//!   rejects it permanently, or it panicked at its third reception or later. The consumer sends it
+//!   to the dead-letter queue at once, with the reason, and acknowledges it. Otherwise a malformed
+//!   message would be retried until the redrive policy ends it.
 //!
-//! In reading order: [`Message`] and what consumers read of it; [`SendNotification`], the data of
-//! the one message with several senders; [`run`], the loop; [`Queue`], where a record waits or is
-//! rejected to.
+//! In reading order: [`Message`] and its parsing; [`SendNotification`], the one message with
+//! several senders; [`run`], the loop; [`Queue`], which delays or rejects a record.
 
 mod consumer;
 mod message;

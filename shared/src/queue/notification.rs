@@ -7,24 +7,25 @@ use crate::{
     ids::{NotificationId, UserId},
 };
 
-/// `send_notification.v1`: asks for a mail from a template, which decides what `data` holds.
+/// `send_notification.v1`: requests a mail from a template. The template determines the fields of
+/// `data`.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct SendNotification<D> {
-    /// Derived from what the mail reports: the same mail has the same id.
+    /// Derived from the event that the mail reports: the same mail has the same id.
     pub notification_id: NotificationId,
-    /// The recipient. The operator, who has no account, has an id too.
+    /// The recipient. The operator has an id too, although there is no account for it.
     pub user_id: UserId,
     /// The recipient's address.
     pub email: String,
     /// The recipient's name.
     pub name: String,
-    /// The name of the template.
+    /// Name of the template, which determines the fields of `data`.
     pub template: &'static str,
-    /// When what the mail reports happened.
+    /// When the reported event happened.
     pub occurred_at: Timestamp,
-    // What the template shows besides. Described by `D` itself: a description here would wrap its
-    // schema in a `oneOf` of one.
+    // Fields of the template. Described by `D` itself: a description here would wrap its schema in
+    // a `oneOf` with one entry.
     #[cfg_attr(feature = "api-document", schema(inline))]
     pub data: D,
 }

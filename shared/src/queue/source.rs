@@ -1,5 +1,5 @@
-//! The queue that feeds a consumer: how long a record waits for its next try, and where it is
-//! rejected to.
+//! The queue of a consumer: how long a record waits for its next attempt, and where it is rejected
+//! to.
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -8,33 +8,33 @@ use aws_sdk_sqs::{Client, types::MessageAttributeValue};
 
 use crate::{aws, clock::Timestamp, config, lambda::Failure, retry, telemetry};
 
-/// The queue that a consumer is fed from, and its dead-letter queue.
+/// The queue of a consumer, and its dead-letter queue.
 pub struct Queue {
     url: String,
     dead_letter_url: String,
     client: OnceLock<Client>,
 }
 
-/// The longest wait between two tries. Twenty tries take 83 minutes at least, 500 take 3.8 days on
-/// average: `total_retry_time_matches_the_redrive_policy`.
+/// Maximum wait between two attempts. Twenty attempts take at least 83 minutes, 500 take 3.8 days
+/// on average: `total_retry_time_matches_the_redrive_policy`.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(900);
 
-/// The most characters of a reason, and the only ones: SQS rejects some characters of Unicode.
+/// Maximum length of a reason, in ASCII characters: SQS rejects some Unicode characters.
 const MAX_REASON_LENGTH: usize = 200;
 
 impl Queue {
-    /// The queue that `QUEUE_URL` names, with the dead-letter queue that `DEAD_LETTER_QUEUE_URL`
-    /// names. Its client is made when it is first needed, which for most invocations is never.
+    /// Creates the queue from `QUEUE_URL` and `DEAD_LETTER_QUEUE_URL`. Its client is created at the
+    /// first use, because most invocations do not need it.
     ///
     /// # Panics
-    /// When one of the variables is missing.
+    /// If one of the variables is missing.
     pub fn from_env() -> Self {
         let (url, dead_letter_url) =
             (config::required("QUEUE_URL"), config::required("DEAD_LETTER_QUEUE_URL"));
         Self { url, dead_letter_url, client: OnceLock::new() }
     }
 
-    /// The queue at `url`, with the dead-letter queue at `dead_letter_url`.
+    /// Creates a queue from its URL and the URL of its dead-letter queue.
     pub fn new(client: Client, url: impl Into<String>, dead_letter_url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -47,7 +47,7 @@ impl Queue {
         self.client.get_or_init(|| Client::new(&aws::sdk_config()))
     }
 
-    /// Whether a record says that it comes from this queue: account and name must agree.
+    /// Returns whether a record comes from this queue: account and name must match.
     pub(super) fn is_source_of(&self, record: &SqsMessage) -> bool {
         let arn = record.event_source_arn.as_deref().unwrap_or_default();
         let from_arn = arn.rsplitn(3, ':').take(2).collect::<Vec<_>>();
@@ -55,8 +55,9 @@ impl Queue {
         from_arn == from_url
     }
 
-    /// Lets a record come back after a wait that grows with the number of its tries, instead of
-    /// after the whole visibility timeout. If this fails it comes back all the same, later.
+    /// Delays the next attempt by a wait that grows with the number of receptions, instead of the
+    /// whole visibility timeout. If the call fails, the record is received again after the
+    /// visibility timeout.
     pub(super) async fn retry_later(&self, record: &SqsMessage) {
         let Some(receipt) = &record.receipt_handle else { return };
         let wait = retry_delay(receive_count(record));
@@ -75,11 +76,11 @@ impl Queue {
         }
     }
 
-    /// Sends the body of a record to the dead-letter queue as it is, with the reason and the
+    /// Sends the unchanged body of a record to the dead-letter queue, with the reason and the
     /// consumer's name as attributes.
     ///
     /// # Errors
-    /// When the dead-letter queue does not take it. The record must then come back.
+    /// If the dead-letter queue does not accept it. The record must then be retried.
     pub(super) async fn reject(
         &self,
         record: &SqsMessage,
@@ -102,14 +103,14 @@ impl Queue {
     }
 }
 
-/// How often a record was received, this time included.
+/// Returns how often a record was received, including this time.
 pub(super) fn receive_count(record: &SqsMessage) -> u32 {
     attribute(record, "ApproximateReceiveCount")
         .and_then(|count| u32::try_from(count).ok())
         .unwrap_or(1)
 }
 
-/// How long ago a record was sent.
+/// Returns the time since a record was sent.
 pub(super) fn age(record: &SqsMessage, now: Timestamp) -> Duration {
     attribute(record, "SentTimestamp")
         .map_or(Duration::ZERO, |sent| now.since(Timestamp::from_milliseconds(sent)))
@@ -119,19 +120,18 @@ fn attribute(record: &SqsMessage, name: &str) -> Option<i64> {
     record.attributes.get(name).and_then(|value| value.parse().ok())
 }
 
-/// How long a message waits that failed when it was received for the `receive_count`-th time: half
-/// of the longest wait, and a random part of the other half.
+/// Returns the wait after the given number of receptions: half of the maximum, and a random part of
+/// the other half.
 pub fn retry_delay(receive_count: u32) -> Duration {
     retry::equal_jitter(max_retry_delay(receive_count))
 }
 
-/// The longest wait after this many receptions: 2 seconds, then twice as long each time.
+/// Returns the maximum wait after this many receptions: 2 seconds, doubled each time.
 fn max_retry_delay(receive_count: u32) -> Duration {
     Duration::from_secs(2_u64.saturating_pow(receive_count)).min(MAX_RETRY_DELAY)
 }
 
-/// A reason as SQS takes it as an attribute: one line of printable ASCII, of bounded length, not
-/// empty.
+/// Formats a reason as an SQS attribute: one line of printable ASCII, of limited length, not empty.
 fn printable_ascii(reason: &str) -> String {
     let printable = reason.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' });
     let text: String = printable.take(MAX_REASON_LENGTH).collect();
@@ -142,7 +142,7 @@ fn printable_ascii(reason: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The least, the mean and the most seconds that a message is retried for, with this
+    /// Returns minimum, mean and maximum of the seconds for which a message is retried with this
     /// `maxReceiveCount`.
     fn retried_for(receive_count: u32) -> (u64, u64, u64) {
         let most: u64 =

@@ -1,4 +1,4 @@
-//! What is due, as an index shows it.
+//! All due records of an index, read in pages.
 
 use std::collections::VecDeque;
 
@@ -9,11 +9,11 @@ use crate::{
     table::{Item, Query, Table, TableError},
 };
 
-/// The items that a query finds in all shards of an index, by the text of their sort attribute.
+/// Iterates over the items of a query in all shards of an index, sorted by their sort attribute.
 ///
-/// It is read page by page, and each page begins behind the *position* of the one before. An item
-/// is therefore seen once, whether it stays in the index or leaves it, and however many have the
-/// same sort attribute.
+/// Each page begins after the *position* of the previous one. An item is therefore returned once,
+/// whether it stays in the index or leaves it, and regardless of how many items have the same sort
+/// attribute.
 #[derive(Debug)]
 pub struct Backlog {
     table: Table,
@@ -28,7 +28,7 @@ struct Shard {
     next: Next,
 }
 
-/// Where a shard is read on.
+/// Where the next page of a shard begins.
 #[derive(Clone, Debug)]
 enum Next {
     Start,
@@ -37,8 +37,9 @@ enum Next {
 }
 
 impl Backlog {
-    /// What `query` finds in each shard of its partition (`<value>#0`, `<value>#1`, …), in pages as
-    /// long as its limit. `order` is the sort attribute.
+    /// Creates a backlog of the items that `query` finds in each shard of its partition
+    /// (`<value>#0`, `<value>#1`, …). The query's limit is the page size. `order` is the sort
+    /// attribute.
     pub fn new(table: &Table, query: &Query, shards: u32, order: &'static str) -> Self {
         let shard = |shard| Shard {
             query: query.of_shard(shard),
@@ -48,10 +49,10 @@ impl Backlog {
         Self { table: table.clone(), order, shards: (0..shards).map(shard).collect() }
     }
 
-    /// The next item; `None` where there is no more.
+    /// Returns the next item, or `None` after the last one.
     ///
     /// # Errors
-    /// When the table fails.
+    /// If the index cannot be read.
     pub fn next_item(&mut self) -> BoxFuture<'_, Result<Option<Item>, TableError>> {
         Box::pin(async move {
             self.refill().await?;
@@ -73,13 +74,13 @@ impl Backlog {
         })
     }
 
-    /// How many items were read and not returned yet.
+    /// Returns how many items were read but not returned yet.
     pub fn buffered(&self) -> u32 {
         u32::try_from(self.shards.iter().map(|shard| shard.buffer.len()).sum::<usize>())
             .unwrap_or(u32::MAX)
     }
 
-    /// Reads the next page of each shard that has no item left, all at the same time.
+    /// Reads the next page of each shard without buffered items, concurrently.
     async fn refill(&mut self) -> Result<(), TableError> {
         let mut queries = tokio::task::JoinSet::new();
         for (number, shard) in

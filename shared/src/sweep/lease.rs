@@ -12,16 +12,16 @@ use crate::{
     table::{AttributeValue, Expression, Item, Key, Outcome, Table, TableError, to_item},
 };
 
-/// How much longer than the function a lease lasts: the clocks of two instances differ.
+/// Time that a lease outlasts its function, to allow for clock skew between instances.
 const MARGIN: Duration = Duration::from_secs(10);
 
-/// How often the lease is written in all, where the outcome of a write is unknown.
+/// Maximum number of attempts to write the lease if a write has no known outcome.
 const MAX_ATTEMPTS: u32 = 3;
 
-/// The right to be the only run of a sweep.
+/// Allows only one run of a sweep at a time.
 ///
-/// A run that is killed cannot release it. It expires a few seconds after the function's deadline,
-/// by the service's clock.
+/// A killed run cannot release its lease. The lease expires ten seconds after the function's
+/// deadline, by the service's clock.
 #[derive(Clone, Debug)]
 pub struct Lease {
     table: Table,
@@ -29,7 +29,6 @@ pub struct Lease {
     owner: String,
 }
 
-/// A lease as it is put.
 #[derive(Serialize)]
 struct LeaseItem<'a> {
     owner: &'a str,
@@ -37,17 +36,17 @@ struct LeaseItem<'a> {
 }
 
 impl Lease {
-    /// The lease that is stored under `key`. It is not taken yet.
+    /// Creates a lease with the key `key`, without acquiring it.
     pub fn new(table: &Table, key: Key) -> Self {
         let owner = Ids::System.bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
         Self { table: table.clone(), key, owner }
     }
 
-    /// Runs `work` while this run holds the lease, and releases it in any case. `None`: another run
-    /// holds it, and nothing was done.
+    /// Acquires the lease, runs `work` and releases the lease, even if `work` fails. Returns `None`
+    /// without running `work` if another run holds the lease.
     ///
     /// # Errors
-    /// When the table fails before the work begins, or the work fails.
+    /// If the lease cannot be written, or if `work` fails.
     pub fn hold<'a, T: Send + 'a>(
         self,
         clock: &'a Clock,
@@ -71,21 +70,20 @@ impl Lease {
 
     async fn acquire(&self, clock: &Clock, deadline: Timestamp) -> Result<bool, TableError> {
         let now = clock.now();
-        // The deadline is of the system's clock, the lease of the service's: a test may have moved
-        // that one.
+        // The deadline uses the system's clock, the lease the service's, which a test can advance.
         let expires_at = now.plus(deadline.since(Clock::System.now()) + MARGIN);
         let is_free = Expression::new("attribute_not_exists(#expires_at) OR #expires_at <= :now")
             .value("now", now);
         match self.write(expires_at, is_free).await? {
             Outcome::Written => Ok(true),
-            // The answer to an earlier try of this very write was lost.
+            // The response to an earlier attempt of this write was lost.
             Outcome::ConditionFailed(current) => {
                 Ok(current.is_some_and(|item| self.is_owned(&item)))
             }
         }
     }
 
-    /// A lease that cannot be released expires: the sweep pauses until then.
+    /// Releases the lease. If that fails, the sweep pauses until the lease expires.
     async fn release(&self, clock: &Clock) {
         let is_ours = Expression::new("#owner = :this_run").value("this_run", &self.owner);
         if let Err(error) = self.write(clock.now(), is_ours).await {

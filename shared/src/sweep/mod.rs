@@ -1,13 +1,12 @@
-//! Sweeps: functions that a schedule starts, and that work through all that is due, however much it
-//! is and whatever of it fails.
+//! Sweeps: scheduled runs over all due records, regardless of their number and of failed records.
 //!
-//! - [`Lease`]: of several runs that a schedule starts, one works. The others return at once.
-//! - [`Backlog`]: what an index shows as due, the longest overdue first.
-//! - [`Sweep`]: holds the lease and works through the backlog, several records at a time, until it
-//!   is done or the time is up.
-//! - [`RateLimiter`]: how many calls to an external service may begin per second.
+//! - [`Lease`]: allows only one run at a time. The other runs return at once.
+//! - [`Backlog`]: the due records of an index, the longest overdue first.
+//! - [`Sweep`]: holds the lease and processes the backlog with limited concurrency, until it is
+//!   empty or the time is up.
+//! - [`RateLimiter`]: limits how many calls to an external service start per second.
 //!
-//! The keys of leases and indexes belong to the service.
+//! The services define the keys of leases and indexes.
 
 mod backlog;
 mod lease;
@@ -31,34 +30,33 @@ pub use report::{Report, TaskError};
 
 use running::Running;
 
-/// What is done with one record of the index: `true` if it is settled then.
+/// Processes one record of the index. Returns `true` if the record is settled.
 pub type Task<'a> = dyn Fn(Item) -> BoxFuture<'static, Result<bool, TaskError>> + Send + Sync + 'a;
 
-/// One run.
+/// One run: processes a backlog while it holds the lease.
 #[derive(Debug)]
 pub struct Sweep<'a> {
-    /// Makes sure that no other run works at the same time.
+    /// Prevents concurrent runs.
     pub lease: Lease,
-    /// What is due.
     pub backlog: Backlog,
     /// The service's clock, for the lease.
     pub clock: &'a Clock,
-    /// When the function is stopped, by the system's clock.
+    /// Time at which Lambda stops the function, by the system's clock.
     pub deadline: Timestamp,
-    /// How many records are worked on at a time.
+    /// How many records are processed concurrently.
     pub concurrency: usize,
-    /// The time that one record and the release of the lease take at most. A run that has less left
-    /// begins no further record.
+    /// Maximum time to process one record and release the lease. With less time left, the run
+    /// starts no further record.
     pub min_time_left: Duration,
 }
 
 impl<'a> Sweep<'a> {
-    /// Works through the backlog. A record that fails is logged and passed over, so that it keeps
-    /// no other from its turn.
+    /// Processes the backlog. A failed record is logged and skipped, so that it does not block the
+    /// others.
     ///
     /// # Errors
-    /// When the lease cannot be taken or the index cannot be read. What was begun before is
-    /// finished.
+    /// If the lease cannot be acquired or the index cannot be read. Records in progress are
+    /// finished first.
     pub fn run(self, task: &'a Task<'a>) -> BoxFuture<'a, Result<Report, Failure>> {
         Box::pin(async move {
             let Self { lease, backlog, clock, deadline, concurrency, min_time_left } = self;

@@ -1,4 +1,4 @@
-//! How many calls to an external service may begin per second.
+//! Limits how many calls to an external service start per second.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::BoxFuture;
 
-/// Lets calls begin at equal intervals, without bursts.
+/// Starts calls at equal intervals, without bursts.
 #[derive(Debug)]
 pub struct RateLimiter {
     interval: Duration,
@@ -17,13 +17,12 @@ pub struct RateLimiter {
 }
 
 impl RateLimiter {
-    /// At most `calls` per second; at least one.
+    /// Creates a limiter of `calls` per second, at least one.
     pub fn per_second(calls: u32) -> Self {
         Self { interval: Duration::from_secs(1) / calls.max(1), next: Mutex::new(None) }
     }
 
-    /// Waits until the next call may begin. Callers take their turns in the order in which they
-    /// ask.
+    /// Waits until the next call may start. Callers are served in the order of their calls.
     pub fn acquire(&self) -> BoxFuture<'_, ()> {
         let slot = {
             let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
@@ -50,7 +49,7 @@ mod tests {
             let ((), ()) = slots;
         }
         assert_eq!(begun.first().zip(begun.last()), Some((&50, &950)));
-        // Unused turns are not saved up.
+        // Unused intervals do not accumulate.
         tokio::time::sleep(Duration::from_secs(10)).await;
         let started = Instant::now();
         for _ in 0..21 {

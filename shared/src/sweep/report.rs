@@ -1,34 +1,32 @@
-//! What a run did, and why a record failed.
+//! The result of a run: how many records were processed, and how.
 
 use std::error::Error;
 
 use serde::Serialize;
 
-/// What a run did.
+/// Counts of a run, logged and returned to the invoker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Records that were examined.
+    /// Records that were processed.
     pub examined: u32,
-    /// Records for which everything was done that was due.
+    /// Records that have no due work left.
     pub settled: u32,
-    /// Records that stay due, or that need nothing now.
+    /// Records that are still due, or that need no work now.
     pub unsettled: u32,
-    /// Records that could not be read or written, or that panicked. They stay due; the log names
-    /// each.
+    /// Records that could not be read or written, or that panicked. They are still due; the log
+    /// contains their keys.
     pub failed: u32,
-    /// Records that were found and not examined, because the time was up. There may be more behind
-    /// them.
+    /// Records that were read but not processed when the time was up. The index may contain more.
     pub remaining: u32,
-    /// Whether another run holds the lease: this one did nothing.
+    /// True if another run holds the lease. This run did nothing.
     pub already_running: bool,
 }
 
 impl Report {
-    /// The report of a run that found the lease taken.
+    /// The report of a run that did not acquire the lease.
     pub fn skipped() -> Self {
         Self { already_running: true, ..Self::default() }
     }
 }
 
-/// Why a record failed.
 pub type TaskError = Box<dyn Error + Send + Sync>;

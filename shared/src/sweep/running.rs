@@ -1,4 +1,4 @@
-//! The records that a sweep works on at the moment.
+//! The records that a sweep is currently processing.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use crate::{
     telemetry,
 };
 
-/// Tasks, each with the key of its record: a task that panics does not say which record it was.
+/// Tasks with the keys of their records. A panic does not say which record caused it.
 #[derive(Debug, Default)]
 pub(super) struct Running {
     tasks: JoinSet<Result<bool, TaskError>>,
@@ -33,7 +33,7 @@ impl Running {
         self.keys.insert(started.id(), key_text(record));
     }
 
-    /// Waits for one task and counts how it ended. A failure is logged with the record's key.
+    /// Waits for one task and counts its result. A failure is logged with the record's key.
     pub(super) async fn join_one(&mut self, report: &mut Report) {
         let Some(joined) = self.tasks.join_next_with_id().await else { return };
         report.examined += 1;

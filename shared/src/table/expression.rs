@@ -1,14 +1,14 @@
-//! What a call speaks of: items, conditions, changes, keys and queries.
+//! Parts of a DynamoDB call: items, expressions, keys and queries.
 
 use std::collections::HashMap;
 
 pub use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 
-/// An item, or the key of one.
+/// An item, or its key.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// A condition or a change, with the values it speaks of.
+/// A condition or update expression with its values.
 #[derive(Clone, Debug, Default)]
 pub struct Expression {
     pub(super) text: String,
@@ -16,15 +16,15 @@ pub struct Expression {
 }
 
 impl Expression {
-    /// An expression such as `#state = :held AND #version < :version`.
+    /// Creates an expression such as `#state = :held AND #version < :version`.
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), values: HashMap::new() }
     }
 
-    /// Gives `:name` its value.
+    /// Sets the value of `:name`.
     ///
     /// # Panics
-    /// When the value cannot be stored: a mistake in the program.
+    /// If the value cannot be stored: a programming error.
     #[must_use]
     pub fn value(mut self, name: &str, value: impl Serialize) -> Self {
         let value = serde_dynamo::to_attribute_value(value).expect("the value can be stored");
@@ -42,12 +42,12 @@ impl Expression {
         Self::new("attribute_exists(#pk)")
     }
 
-    /// Condition: the item exists in exactly this version.
+    /// Condition: the item exists with exactly this version.
     pub fn version(version: u64) -> Self {
         Self::new("#version = :seen_version").value("seen_version", version)
     }
 
-    /// `#name` for each attribute that the text speaks of.
+    /// Maps `#name` to each attribute in the text.
     pub(super) fn names(&self) -> HashMap<String, String> {
         let name = |part: &str| {
             part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
@@ -56,12 +56,11 @@ impl Expression {
     }
 }
 
-/// A table's key.
+/// The primary key of an item.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Key(pub(super) Item);
 
 impl Key {
-    /// The key of a table without a sort key.
     pub fn new(pk: impl Into<String>) -> Self {
         Self(HashMap::from([("pk".to_owned(), AttributeValue::S(pk.into()))]))
     }
@@ -75,19 +74,19 @@ impl Key {
 }
 
 impl Key {
-    /// The attributes of the key.
+    /// Returns the key attributes.
     pub(crate) fn into_item(self) -> Item {
         self.0
     }
 }
 
-/// The text of an item's key, for the log.
+/// Formats an item's key for the log.
 pub(crate) fn key_text(item: &Item) -> String {
     let part = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str);
     [part("pk"), part("sk")].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-/// A page of a query.
+/// A query with a limit.
 #[derive(Clone, Debug)]
 pub struct Query {
     pub(super) index: Option<&'static str>,
@@ -99,8 +98,8 @@ pub struct Query {
 }
 
 impl Query {
-    /// The items of a table (`index` is `None`) or index whose partition attribute has this value;
-    /// at most `limit`.
+    /// Creates a query for items whose partition attribute has this value, at most `limit`. `index`
+    /// is `None` for the table itself.
     pub fn new(
         index: Option<&'static str>,
         attribute: &'static str,
@@ -117,28 +116,28 @@ impl Query {
         }
     }
 
-    /// Only those whose sort attribute meets this, such as `begins_with(#sk, :prefix)`.
+    /// Adds a condition on the sort attribute, such as `begins_with(#sk, :prefix)`.
     #[must_use]
     pub fn sort(mut self, condition: Expression) -> Self {
         self.sort = Some(condition);
         self
     }
 
-    /// The last first.
+    /// Sorts in descending order.
     #[must_use]
     pub fn descending(mut self) -> Self {
         self.descending = true;
         self
     }
 
-    /// The same query in one shard of its partition: `<value>#<shard>`.
+    /// Returns the same query for one shard of its partition: `<value>#<shard>`.
     #[must_use]
     pub(crate) fn of_shard(&self, shard: u32) -> Self {
         let (attribute, value) = &self.partition;
         Self { partition: (attribute, format!("{value}#{shard}")), ..self.clone() }
     }
 
-    /// What was written before is seen (tables only).
+    /// Reads with strong consistency (tables only).
     #[must_use]
     pub fn consistent(mut self) -> Self {
         self.consistent = true;

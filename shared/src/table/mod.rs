@@ -1,10 +1,10 @@
-//! DynamoDB: tables whose every write carries a condition.
+//! DynamoDB tables with conditional writes only.
 //!
-//! A failed condition is an outcome, not an error: it carries the conflicting item
-//! (`ReturnValuesOnConditionCheckFailure`), so a lost race costs no further read.
+//! A failed condition is an outcome, not an error. It contains the conflicting item
+//! (`ReturnValuesOnConditionCheckFailure`), so a write conflict needs no further read.
 //!
-//! Expressions name attributes as `#state`; the `#` is needed throughout, because half of all good
-//! names are reserved words.
+//! Expressions name attributes as `#state`. The `#` is always required, because many common names
+//! are reserved words.
 
 mod expression;
 mod outcome;
@@ -26,7 +26,6 @@ pub use expression::{AttributeValue, Expression, Item, Key, Query};
 pub use outcome::{Conflict, Outcome, TableError, TransactionOutcome};
 pub use write::Write;
 
-/// One table.
 #[derive(Clone, Debug)]
 pub struct Table {
     client: Client,
@@ -34,17 +33,16 @@ pub struct Table {
 }
 
 impl Table {
-    /// The table called `name`.
+    /// Creates a table with this name.
     pub fn new(client: Client, name: impl Into<Arc<str>>) -> Self {
         Self { client, name: name.into() }
     }
 
-    /// The table's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether the table is there and takes calls.
+    /// Returns whether the table exists and is active.
     pub fn is_active(&self) -> BoxFuture<'_, bool> {
         Box::pin(async move {
             let answer = self.client.describe_table().table_name(&*self.name).send().await;
@@ -55,7 +53,7 @@ impl Table {
         })
     }
 
-    /// The response of a call, or its error.
+    /// Returns the response of a call, or classifies its error.
     fn response_or_error<T, E>(
         &self,
         call: &'static str,
@@ -73,7 +71,7 @@ impl Table {
         R: std::fmt::Debug,
     {
         let table = self.name.to_string();
-        // Not the error's debug form: that holds the whole answer, with everything in it.
+        // Not the error's debug form, which contains the whole response with all values.
         let cause = telemetry::causes(error);
         let busy = match error {
             SdkError::ServiceError(service) => {
@@ -98,10 +96,10 @@ impl Table {
     }
 }
 
-/// How often a transaction, or a batch with keys left over, is tried in all.
+/// Maximum number of attempts of a transaction, or of a batch with unprocessed keys.
 const MAX_ATTEMPTS: u32 = 5;
 
-/// Error codes of DynamoDB after which the same call may succeed.
+/// Error codes of DynamoDB that justify a retry of the same call.
 const TRANSIENT_CODES: [&str; 8] = [
     "ProvisionedThroughputExceededException",
     "ThrottlingException",
@@ -122,22 +120,21 @@ async fn backoff(attempt: u32) {
     .await;
 }
 
-/// The item that stores `value`: `None` is left out.
+/// Serializes `value` as an item. `None` is omitted.
 ///
 /// # Panics
-/// When the value cannot be stored: a mistake in the program.
+/// If the value cannot be stored: a programming error.
 pub fn to_item<T: Serialize>(value: &T) -> Item {
     let mut item: Item = serde_dynamo::to_item(value).expect("the value can be stored");
-    // An index key must not be NULL, and an attribute that is NULL says nothing that its absence
-    // does not.
+    // An index key must not be NULL. For other attributes NULL and absence mean the same.
     item.retain(|_, value| !value.is_null());
     item
 }
 
-/// The value that an item stores.
+/// Deserializes an item.
 ///
 /// # Errors
-/// [`TableError::Unreadable`] when the item is not of that shape.
+/// [`TableError::Unreadable`] if the item does not match the type.
 pub fn from_item<T: DeserializeOwned>(item: Item) -> Result<T, TableError> {
     serde_dynamo::from_item(item)
         .map_err(|_| TableError::Unreadable { expected: std::any::type_name::<T>() })

@@ -1,42 +1,39 @@
-//! Outcomes of calls, and errors.
+//! Outcomes and errors of calls.
 
 use super::expression::Item;
 use crate::problem::Problem;
 
-/// A write that did not come to a decision, or a read that failed.
+/// A write without an outcome, or a failed read.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TableError {
-    /// Throttled, in conflict with another transaction, or out of reach: the same call may succeed
-    /// later.
+    /// Throttled, in conflict with another transaction, or unreachable. A retry may succeed.
     #[error("{table} does not take {call} at the moment: {cause}")]
     Unavailable {
-        /// The table's name.
         table: String,
-        /// The call, such as `PutItem`.
+        /// Name of the API call, such as `PutItem`.
         call: &'static str,
-        /// What the SDK said.
+        /// Error chain of the SDK.
         cause: String,
     },
-    /// DynamoDB refuses the call itself: a missing permission or table, or a mistake of ours.
+    /// DynamoDB rejects the call: a missing permission or table, or a programming error.
     #[error("{table} refuses {call}: {cause}")]
     Rejected {
-        /// The table's name.
         table: String,
-        /// The call, such as `PutItem`.
+        /// Name of the API call, such as `PutItem`.
         call: &'static str,
-        /// What the SDK said.
+        /// Error chain of the SDK.
         cause: String,
     },
-    /// An item is not of the shape that this release reads.
+    /// An item does not match the type that this release reads.
     #[error("an item is no {expected}")]
     Unreadable {
-        /// What it was to be read as. Serde's own words may repeat a value, and stay away.
+        /// Name of the expected type. serde's message is omitted, because it can contain a value.
         expected: &'static str,
     },
 }
 
 impl TableError {
-    /// Whether the same call may succeed later.
+    /// Returns whether a retry of the same call may succeed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
@@ -49,25 +46,23 @@ impl From<TableError> for Problem {
     }
 }
 
-/// The outcome of a write.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// It is written.
     Written,
-    /// The condition failed; with the existing item, if there is one.
+    /// The condition failed. Contains the existing item, if there is one.
     ConditionFailed(Option<Item>),
 }
 
 /// The outcome of a transaction.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TransactionOutcome {
-    /// All of it is written.
+    /// All writes were applied.
     Written,
-    /// None of it is. One entry for each write: `Some` where that write's condition did not hold.
+    /// No write was applied. Contains one entry per write: `Some` if its condition failed.
     Cancelled(Vec<Option<Conflict>>),
 }
 
-/// A write of a transaction whose condition did not hold.
+/// A write of a transaction whose condition failed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conflict {
     /// The existing item, if there is one.

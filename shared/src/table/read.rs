@@ -8,16 +8,16 @@ use tracing::Instrument;
 use super::{Expression, Item, Key, MAX_ATTEMPTS, Query, Table, TableError, backoff};
 use crate::BoxFuture;
 
-/// A part of what a query finds.
+/// One page of a query's result.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) items: Vec<Item>,
-    /// The position behind them in the index; none where there is no more.
+    /// Position after this page in the index, or `None` after the last page.
     pub(crate) position: Option<Item>,
 }
 
 impl Table {
-    /// The item under `key`, with everything that was written before.
+    /// Reads an item with strong consistency.
     pub fn get(&self, key: Key) -> BoxFuture<'_, Result<Option<Item>, TableError>> {
         Box::pin(async move {
             let call = self
@@ -30,8 +30,8 @@ impl Table {
         })
     }
 
-    /// The items under `keys` of this and other tables, in one call, consistently; those that are
-    /// absent are left out. Keys that DynamoDB leaves unprocessed are asked for again.
+    /// Reads the items with these keys, of this and other tables, with strong consistency. Absent
+    /// items are omitted. Unprocessed keys are retried.
     pub fn get_many<'a>(
         &'a self,
         keys: Vec<(&'a Table, Key)>,
@@ -64,14 +64,13 @@ impl Table {
         })
     }
 
-    /// The items that a query finds, in the order of their sort attribute; no more than its limit.
+    /// Returns the items of a query, sorted by the sort attribute and limited by the query.
     pub fn query(&self, query: Query) -> BoxFuture<'_, Result<Vec<Item>, TableError>> {
         Box::pin(async move { Ok(self.page(query, None).await?.items) })
     }
 
-    /// The items that a query finds after a position of the index (none: from the beginning), no
-    /// more than its limit; and the position behind them. The item of a position need not be in the
-    /// index any more.
+    /// Returns one page of a query after a position (`None`: from the beginning), and the position
+    /// after it. The item at the position need not exist any longer.
     pub(crate) fn page(
         &self,
         query: Query,
@@ -88,7 +87,8 @@ impl Table {
             let names = condition.names();
             let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
             let (mut items, mut position) = (Vec::new(), after);
-            // A page may be cut short at one megabyte: go on until there are enough or no more.
+            // DynamoDB limits a page to one megabyte: continue until the limit or the end is
+            // reached.
             loop {
                 let call = self
                     .client
@@ -112,8 +112,8 @@ impl Table {
         })
     }
 
-    /// The items that the same query finds in each shard of a partition (`<value>#0`, `<value>#1`,
-    /// …), merged by the text of `order`. The shards are asked at the same time.
+    /// Runs a query concurrently in each shard of a partition (`<value>#0`, `<value>#1`, …) and
+    /// merges the items by the attribute `order`.
     pub fn query_shards<'a>(
         &'a self,
         query: Query,

@@ -1,4 +1,4 @@
-//! Writes: one conditional change, alone or as a part of a transaction.
+//! Conditional writes, single or in a transaction.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -21,26 +21,23 @@ use super::{
 };
 use crate::BoxFuture;
 
-/// What happens to an item.
+/// A change of one item.
 #[derive(Clone, Debug)]
 enum Change {
-    /// This item takes the place of the one under its key.
+    /// Replaces the item.
     Put(Item),
-    /// The item under the key changes by an update expression.
+    /// Applies an update expression.
     Update(Key, Expression),
-    /// The item under the key is deleted.
     Delete(Key),
 }
 
-/// What a part of a transaction does. DynamoDB checks a condition without a change only inside a
-/// transaction.
+/// One part of a transaction. Only a transaction can check a condition without a change.
 #[derive(Clone, Debug)]
 enum Action {
     Change(Change),
     Check(Key),
 }
 
-/// One write of a transaction.
 #[derive(Clone, Debug)]
 pub struct Write {
     table: Arc<str>,
@@ -48,7 +45,7 @@ pub struct Write {
     condition: Expression,
 }
 
-/// What every kind of conditional write says to DynamoDB.
+/// Parameters that all kinds of conditional writes have in common.
 struct WriteParameters {
     table: String,
     condition: String,
@@ -57,12 +54,12 @@ struct WriteParameters {
 }
 
 impl WriteParameters {
-    /// The terms of a write that has no expression besides its condition.
+    /// Parameters of a write with only a condition.
     fn new(table: &str, condition: Expression) -> Self {
         Self::with_change(table, &Expression::default(), condition)
     }
 
-    /// The terms of an update: the names and values of both expressions.
+    /// Parameters of an update: names and values of both expressions.
     fn with_change(table: &str, change: &Expression, condition: Expression) -> Self {
         let names = change.names().into_iter().chain(condition.names()).collect();
         let values: HashMap<_, _> =
@@ -73,8 +70,8 @@ impl WriteParameters {
     }
 }
 
-/// Puts the terms into a request. The SDK has seven types of request for this, with the same
-/// methods and no trait in common.
+/// Sets the parameters of a request. The SDK has seven request types with the same methods and no
+/// common trait.
 macro_rules! with_parameters {
     ($parameters:expr, $request:expr) => {{
         let WriteParameters { table, condition, names, values } = $parameters;
@@ -88,7 +85,7 @@ macro_rules! with_parameters {
 }
 
 impl Table {
-    /// Puts an item, if `condition` holds for the existing item.
+    /// Puts an item if `condition` holds for the existing item.
     pub fn put(
         &self,
         item: Item,
@@ -97,7 +94,7 @@ impl Table {
         Box::pin(self.write(Change::Put(item), condition))
     }
 
-    /// Changes the item under `key` by an update expression, if `condition` holds for it.
+    /// Updates an item by an update expression if `condition` holds.
     pub fn update(
         &self,
         key: Key,
@@ -107,7 +104,7 @@ impl Table {
         Box::pin(self.write(Change::Update(key, change), condition))
     }
 
-    /// Deletes the item under `key`, if `condition` holds for it.
+    /// Deletes an item if `condition` holds.
     pub fn delete(
         &self,
         key: Key,
@@ -116,28 +113,28 @@ impl Table {
         Box::pin(self.write(Change::Delete(key), condition))
     }
 
-    /// For a transaction: puts an item, if `condition` holds for the existing item.
+    /// For a transaction: puts an item if `condition` holds for the existing item.
     pub fn transact_put(&self, item: Item, condition: Expression) -> Write {
         self.transact_write(Action::Change(Change::Put(item)), condition)
     }
 
-    /// For a transaction: changes an item, if `condition` holds for it.
+    /// For a transaction: updates an item if `condition` holds.
     pub fn transact_update(&self, key: Key, change: Expression, condition: Expression) -> Write {
         self.transact_write(Action::Change(Change::Update(key, change)), condition)
     }
 
-    /// For a transaction: deletes an item, if `condition` holds for it.
+    /// For a transaction: deletes an item if `condition` holds.
     pub fn transact_delete(&self, key: Key, condition: Expression) -> Write {
         self.transact_write(Action::Change(Change::Delete(key)), condition)
     }
 
-    /// For a transaction: fails it unless `condition` holds for the item under `key`.
+    /// For a transaction: requires that `condition` holds for the item with this key.
     pub fn transact_check(&self, key: Key, condition: Expression) -> Write {
         self.transact_write(Action::Check(key), condition)
     }
 
-    /// Writes all of `writes` (of this and other tables) or none. After a conflict with another
-    /// transaction, or a throttle, it tries again a few times with full jitter.
+    /// Applies all `writes`, of this and other tables, or none. Conflicts with other transactions
+    /// and throttling are retried a few times with full jitter.
     pub fn transact(
         &self,
         writes: Vec<Write>,
@@ -177,7 +174,6 @@ impl Table {
         Write { table: self.name.clone(), action, condition }
     }
 
-    /// Makes one change in a call of its own.
     async fn write(&self, change: Change, condition: Expression) -> Result<Outcome, TableError> {
         let client = &self.client;
         match change {
@@ -215,7 +211,7 @@ impl Table {
         }
     }
 
-    /// The outcome of a call: `refusal` finds the error of a condition that does not hold.
+    /// Classifies the response of a write. `refusal` extracts the error of a failed condition.
     fn write_outcome<T, E>(
         &self,
         call: &'static str,
@@ -234,7 +230,7 @@ impl Table {
 }
 
 impl Write {
-    /// The write as a transaction takes it.
+    /// Converts the write for the SDK.
     fn into_item(self) -> Result<TransactWriteItem, BuildError> {
         let Self { table, action, condition } = self;
         let item = TransactWriteItem::builder();
@@ -281,8 +277,8 @@ enum Cancellation {
     Failed,
 }
 
-/// What a failed transaction means: a condition that does not hold decides; only conflicts and
-/// throttles are worth another try.
+/// Classifies a cancelled transaction. A failed condition has precedence; only conflicts and
+/// throttling are retried.
 fn classify_cancellation<R>(error: &SdkError<TransactWriteItemsError, R>) -> Cancellation {
     let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
         error.as_service_error()

@@ -1,4 +1,4 @@
-//! Which texts are parsed, and as what.
+//! Which texts are accepted, and how they are normalized.
 
 use super::*;
 
@@ -25,10 +25,10 @@ fn joiners_within_words_and_emoji_are_kept() {
         "\u{cb0}\u{ccd}\u{200c}\u{c95}",
         "\u{915}\u{94d}\u{200d}\u{937}",
         "\u{915}\u{94d}\u{200c}\u{937}",
-        // German: no ligature.
+        // German, where the joiner prevents a ligature.
         "Auf\u{200c}lage",
         // A family, a profession with a skin tone, a heart on fire, a rainbow flag, a pirate flag,
-        // a person that shakes the head.
+        // a person shaking their head.
         "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}\u{200d}\u{1f466}",
         "\u{1f469}\u{1f3fd}\u{200d}\u{1f680}",
         "\u{2764}\u{fe0f}\u{200d}\u{1f525}",
@@ -194,7 +194,7 @@ fn invisible_characters_within_text_are_rejected() {
     ] {
         for text in [format!("Ada{c}Lovelace"), format!("{c}Ada"), format!("Ada{c}")] {
             let expected = Err("invalid_characters".to_owned());
-            // A control character at the end may be white space, which is removed.
+            // A control character at the end can be white space, which is removed.
             assert_eq!(code(&text), expected, "{}", text.escape_unicode());
             assert_eq!(
                 multi_line(&text, 100).map_err(|violation| violation.code),

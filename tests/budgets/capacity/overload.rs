@@ -1,4 +1,4 @@
-//! A queue whose consumer is asked for more than its tables take, in virtual time.
+//! A queue whose consumer needs more than its tables' throughput, in virtual time.
 
 use std::{
     cmp::Reverse,
@@ -15,37 +15,35 @@ use shared::{
 use tests::{events, sqs::QueuedMessage};
 use tokio::{task::JoinSet, time::Instant};
 
-/// A queue, its consumer, and the commands that are sent to it.
+/// A queue, its consumer and the load.
 pub(super) struct Overload {
-    /// The queue's name.
     pub queue: &'static str,
     pub consumer: Lambda,
-    /// How many executions of the consumer run at the same time.
+    /// Number of concurrent executions of the consumer.
     pub concurrency: usize,
-    /// How often a message is received before it is a dead letter.
+    /// The receives after which a message becomes a dead letter.
     pub max_receives: u32,
-    /// Commands a second.
+    /// Commands per second.
     pub rate: f64,
-    /// For how long they come.
+    /// For how long commands are sent.
     pub duration: Duration,
-    /// When a command without an answer is sent again, counted from its first time.
+    /// The times after the first send at which an unanswered command is re-sent.
     pub repeats: &'static [Duration],
 }
 
-/// The outcome of the commands.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    /// How many were carried out.
+    /// Number of executed commands.
     pub answered: usize,
-    /// How many a second while they came.
+    /// Executed commands per second while they were sent.
     pub rate: f64,
-    /// How many messages became dead letters.
+    /// Number of messages that became dead letters.
     pub dead_letters: usize,
-    /// How long it took after the last one came until none was left.
+    /// Time from the end of sending until the queue was empty.
     pub catch_up: Duration,
-    /// The most often that a message was received.
+    /// The most receives of any message.
     pub most_receives: u32,
-    /// How many messages were sent because there was no answer yet.
+    /// Number of re-sent commands.
     pub repeats: usize,
 }
 
@@ -67,8 +65,8 @@ const BATCH: usize = 10;
 const POLL: Duration = Duration::from_millis(100);
 
 impl Overload {
-    /// Sends the commands that `command` makes from their number and how often they were sent
-    /// before, until all are answered.
+    /// Sends commands until all are answered. `command` builds one from its number and its count of
+    /// earlier sends.
     pub(super) async fn run(self, command: impl Fn(usize, usize) -> Value) -> Outcome {
         let (start, state) = (Instant::now(), Arc::new(Mutex::new(State::default())));
         let end = start + self.duration;
@@ -90,7 +88,7 @@ impl Overload {
         }
     }
 
-    /// The senders: new commands at their rate, and repetitions of what has no answer.
+    /// Sends new commands at the rate, and re-sends unanswered ones.
     async fn send(
         &self,
         state: &Mutex<State>,
@@ -120,7 +118,7 @@ impl Overload {
         lock(state).all_sent = true;
     }
 
-    /// One execution: takes batches until nothing is left.
+    /// One execution: takes batches until the queue is empty.
     async fn consume(self: Arc<Self>, state: Arc<Mutex<State>>, end: Instant) {
         loop {
             let batch = lock(&state).take(Instant::now());

@@ -1,5 +1,5 @@
-//! The fields of request bodies as the API document states them: where they are, whether they are
-//! needed, and which values are too much.
+//! The fields of request bodies, from the API document: position, whether required, and values out
+//! of bounds.
 
 use std::sync::OnceLock;
 
@@ -7,22 +7,20 @@ use serde_json::{Value, json};
 
 use crate::routes::DOCUMENT;
 
-/// A field of a request body; the body itself has the place `""`.
+/// A field of a request body; `place` is `""` for the body itself.
 pub struct Field {
     pub operation: String,
-    /// A JSON pointer. A list has one element.
+    /// A JSON pointer. Lists have one element.
     pub place: String,
     required: bool,
     schema: Value,
 }
 
-/// Fields that the document calls optional, and that this operation needs with the rest of its
-/// body: the address is in a country with postal codes, and another address of mail needs the
-/// password.
+/// Fields that are optional in the document but required by the rest of this operation's body: the
+/// address is in a country with postal codes, and a change of the email address needs the password.
 const NEEDED: [(&str, &str); 2] =
     [("create-order", "/shipping_address/postal_code"), ("update-me", "/current_password")];
 
-/// Every field of every body.
 pub fn fields() -> &'static [Field] {
     static FIELDS: OnceLock<Vec<Field>> = OnceLock::new();
     FIELDS.get_or_init(|| {
@@ -51,13 +49,12 @@ pub fn fields() -> &'static [Field] {
     })
 }
 
-/// Whether a field may be null, or an empty text in its place.
+/// Whether a field may be null or an empty text.
 pub fn may_be_null(operation: &str, place: &str) -> bool {
     !NEEDED.contains(&(operation, place))
         && fields().iter().any(|field| field.is(operation, place) && field.is_nullable())
 }
 
-/// Whether a field may be left out.
 pub fn may_be_absent(operation: &str, place: &str) -> bool {
     !NEEDED.contains(&(operation, place))
         && fields().iter().any(|field| field.is(operation, place) && !field.required)
@@ -81,8 +78,7 @@ fn walk(operation: &str, place: &str, required: bool, schema: Value, fields: &mu
     });
 }
 
-/// A schema without references and alternatives. One that may be null says so in a member of its
-/// own.
+/// Expands a schema's references and alternatives. A nullable schema is marked by an extra member.
 fn expanded(document: &Value, schema: &Value) -> Value {
     if let Some(name) = schema["$ref"].as_str() {
         return expanded(document, document.pointer(name.trim_start_matches('#')).unwrap());
@@ -129,7 +125,7 @@ impl Field {
         self.schema["nullable"] == true
     }
 
-    /// The codes of what may be wrong with its value, where that is a rule of its own.
+    /// The codes of invalid values, where the schema lists them.
     pub fn codes(&self) -> Vec<&str> {
         let named: Vec<&str> = self.schema["x-problems"]
             .as_array()
@@ -145,7 +141,7 @@ impl Field {
         }
     }
 
-    /// The one code, or of several the one that is meant.
+    /// The only code, or the one among several that is in `meant`.
     fn code(&self, meant: &[&str]) -> Option<&str> {
         let codes = self.codes();
         if let [only] = codes[..] {
@@ -155,7 +151,7 @@ impl Field {
         }
     }
 
-    /// Values outside the bounds that the document states, each with its code.
+    /// Values outside the documented bounds, each with its code.
     pub fn out_of_bounds(&self) -> Vec<(Value, &str)> {
         let (bound, mut rows) = (|name: &str| self.schema[name].as_i64(), Vec::new());
         if let (Some(least), Some(most), Some(code)) =
@@ -176,7 +172,7 @@ impl Field {
         {
             rows.extend([most + 1, 200_000].map(|length| (text(length), code)));
         }
-        // An empty text counts as left out where that may be.
+        // An empty text counts as left out where the field is optional.
         if let (Some(least), Some(code)) =
             (bound("minLength"), self.code(&["blank", "password_too_short"]))
             && !(self.is_nullable() && least == 1)

@@ -1,9 +1,9 @@
-//! Bodies that read well and break a rule: each rule once, with the code of its violation.
+//! Well-formed bodies that break a rule: each rule once, with the code of its violation.
 
 use super::*;
 
-/// Texts that no rule of the document's schema keeps apart from good ones by their length, each
-/// with the code of its problem: every field that has this problem gets them.
+/// Invalid texts whose length is valid, each with the codes of its problem. They are sent in every
+/// field that has this problem.
 const ODD: [(&str, &[&str]); 12] = [
     ("unsupported_currency", &["eur", "EURO", "XXX", "XTS", "BTC", "€", "ＵＳＤ"]),
     ("invalid_country", &["de", "DEU", "D", "D1", "ＤＥ", "É", "UK", "XX", "ZZ", "EU", "AN"]),
@@ -79,7 +79,7 @@ const ODD: [(&str, &[&str]); 12] = [
     ),
 ];
 
-/// Characters that no text may hold.
+/// Characters that no text may contain.
 const INVALID: [&str; 11] = [
     "a\u{0}b",
     "a\u{1b}[31m",
@@ -90,12 +90,12 @@ const INVALID: [&str; 11] = [
     "a\u{e0062}",
     "a \u{200d}b",
     "1\u{200c}",
-    // DynamoDB takes these two, SQS does not.
+    // DynamoDB accepts these two, SQS does not.
     "Ada\u{fffe}Lovelace",
     "Ada\u{ffff}Lovelace",
 ];
 
-/// Fields that read well and break a rule: operation, place, value, code.
+/// Well-formed fields that break a rule: operation, place, value, code.
 fn broken_rules() -> Vec<(&'static str, &'static str, Value, &'static str)> {
     let mut rows = Vec::new();
     let long = |length| "x".repeat(length);
@@ -115,7 +115,7 @@ fn broken_rules() -> Vec<(&'static str, &'static str, Value, &'static str)> {
             row(json!(format!("a{}", "\u{301}".repeat(10_000))), "too_long");
         }
     }
-    // What the document cannot say.
+    // Rules that the document cannot express.
     for (operation, place) in [("register-user", "/email"), ("update-me", "/email")] {
         for email in
             [format!("{}@b.cd", long(65)), format!("a@{}.cd", long(255)), "@".repeat(50_000)]
@@ -177,7 +177,7 @@ fn broken_rules() -> Vec<(&'static str, &'static str, Value, &'static str)> {
 }
 
 #[tokio::test]
-async fn a_field_that_breaks_a_rule_is_422_with_its_code() {
+async fn field_that_breaks_a_rule_is_422_with_its_code() {
     let mut edge = ApiFixture::new("broken rules").await;
     for (operation, place, value, code) in broken_rules() {
         let mut body = edge.body(operation).unwrap();
@@ -192,10 +192,10 @@ async fn a_field_that_breaks_a_rule_is_422_with_its_code() {
         if code != "card_number_rejected"
             && pointer.is_none_or(|pointer| pointer.is_empty() || !place.starts_with(pointer))
         {
-            edge.odd(format!("{operation}: {what}: the error points at {pointer:?}"));
+            edge.report(format!("{operation}: {what}: the error points at {pointer:?}"));
         }
         if document.to_string().contains("4242") || document.to_string().contains("37828") {
-            edge.odd(format!("{operation}: {what}: the card's number comes back"));
+            edge.report(format!("{operation}: {what}: the card's number comes back"));
         }
     }
     let line = |quantity: u32| json!({ "product_id": edge.product, "quantity": quantity });

@@ -1,10 +1,10 @@
-//! Texts in bodies: which are accepted, and which characters are rejected.
+//! Texts in bodies: accepted texts, and characters that are rejected.
 
 use super::*;
 
-/// Digits that are no card, and fields that hold any digits.
+/// Digits that are not a card number, and fields that accept any digits.
 #[tokio::test]
-async fn digits_that_are_no_card_are_accepted() {
+async fn digits_that_are_not_card_numbers_are_accepted() {
     let mut edge = ApiFixture::new("digits").await;
     for (operation, place, value, expect) in [
         (
@@ -56,9 +56,9 @@ async fn digits_that_are_no_card_are_accepted() {
     edge.done();
 }
 
-/// What forms send for inputs that were left empty.
+/// Forms send empty texts for inputs that were left empty.
 #[tokio::test]
-async fn an_empty_text_in_an_optional_field_counts_as_left_out() {
+async fn empty_text_in_an_optional_field_counts_as_absent() {
     for field in fields()
         .iter()
         .filter(|field| !field.place.is_empty() && may_be_null(&field.operation, &field.place))
@@ -82,11 +82,11 @@ async fn an_empty_text_in_an_optional_field_counts_as_left_out() {
     edge.done();
 }
 
-/// What the gateway makes of bytes that are not UTF-8.
+/// The gateway replaces bytes that are not UTF-8 by this character.
 #[tokio::test]
 async fn a_replacement_character_is_400() {
     let mut edge = ApiFixture::new("replacement characters").await;
-    for operation in takers() {
+    for operation in operations_with_body() {
         let body = edge.body(operation).unwrap();
         for place in places(&body) {
             if body.pointer(&place).unwrap().is_string() {
@@ -106,11 +106,10 @@ async fn a_replacement_character_is_400() {
     edge.done();
 }
 
-/// What looks like an attack and is only text: taken, and stored as it is. What was pasted from
-/// elsewhere is normalized.
+/// Text that resembles an attack is accepted and stored unchanged. Pasted text is normalized.
 #[tokio::test]
-async fn text_is_text() {
-    let mut edge = ApiFixture::new("odd texts").await;
+async fn text_that_resembles_an_attack_is_stored_unchanged() {
+    let mut edge = ApiFixture::new("unusual texts").await;
     let same = [
         "<script>alert(1)</script>",
         "{{7*7}}",
@@ -149,7 +148,7 @@ async fn text_is_text() {
         let document =
             edge.check(text, "create-order", event, Expect::Fine).await.unwrap_or_default();
         if document["shipping_address"]["name"] != line {
-            edge.odd(format!("{text} became {}", document["shipping_address"]["name"]));
+            edge.report(format!("{text} became {}", document["shipping_address"]["name"]));
         }
         // Cancelled at once: a buyer has a limit of unpaid orders.
         let mut event = edge.with_body("cancel-order", &json!({ "reason": text }).to_string());
@@ -157,7 +156,10 @@ async fn text_is_text() {
         let document =
             edge.check(text, "cancel-order", event, Expect::Fine).await.unwrap_or_default();
         if document["cancellation"]["reason"] != lines {
-            edge.odd(format!("{text} is another reason afterwards: {}", document["cancellation"]));
+            edge.report(format!(
+                "{text} is another reason afterwards: {}",
+                document["cancellation"]
+            ));
         }
         let mut event = edge.with_body(
             "create-refund",
@@ -167,7 +169,7 @@ async fn text_is_text() {
         let document =
             edge.check(text, "create-refund", event, Expect::Fine).await.unwrap_or_default();
         if document["reason"] != lines {
-            edge.odd(format!("{text} is another reason afterwards: {}", document["reason"]));
+            edge.report(format!("{text} is another reason afterwards: {}", document["reason"]));
         }
         let document = edge
             .check(
@@ -179,7 +181,7 @@ async fn text_is_text() {
             .await;
         edge.next_version();
         if document.unwrap_or_default()["full_name"] != line {
-            edge.odd(format!("{text} is another name afterwards"));
+            edge.report(format!("{text} is another name afterwards"));
         }
     }
     edge.done();

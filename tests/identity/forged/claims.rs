@@ -1,4 +1,4 @@
-//! What a token says: for whom, from whom, of when, and of a user and a session that are there.
+//! The claims of a token: audience, issuer, times, and an existing user and session.
 
 use serde_json::{Value, json};
 use shared::lambda::Failure;
@@ -7,7 +7,7 @@ use tests::{events, shop::accounts::code};
 use super::{Forge, asked, sign};
 
 #[tokio::test]
-async fn a_token_is_for_us_from_us_and_of_now() {
+async fn audience_issuer_and_times_of_a_token_are_checked() {
     let forge = Forge::new().await;
     let now = forge.shop.clock.now().seconds();
     for exp in [
@@ -33,23 +33,23 @@ async fn a_token_is_for_us_from_us_and_of_now() {
         forge.refuses(&forge.with_claim("nbf", early.clone())).await;
         forge.refuses(&forge.with_claim("iat", early)).await;
     }
-    for odd in [json!("soon"), json!({}), json!(1e300)] {
-        forge.refuses(&forge.with_claim("nbf", odd.clone())).await;
-        forge.refuses(&forge.with_claim("iat", odd)).await;
+    for invalid in [json!("soon"), json!({}), json!(1e300)] {
+        forge.refuses(&forge.with_claim("nbf", invalid.clone())).await;
+        forge.refuses(&forge.with_claim("iat", invalid)).await;
     }
     forge.refuses(&forge.with_claim("iat", Value::Null)).await;
 
     let (issuer, audience) = (forge.part(1)["iss"].clone(), forge.part(1)["aud"].clone());
-    for odd in [
+    for invalid in [
         json!("https://evil"),
         json!(format!("{}/", issuer.as_str().unwrap())),
         json!(""),
         json!([issuer]),
         Value::Null,
     ] {
-        forge.refuses(&forge.with_claim("iss", odd)).await;
+        forge.refuses(&forge.with_claim("iss", invalid)).await;
     }
-    for odd in [
+    for invalid in [
         json!("other"),
         json!(""),
         json!([]),
@@ -58,7 +58,7 @@ async fn a_token_is_for_us_from_us_and_of_now() {
         json!({ "shop": 1 }),
         Value::Null,
     ] {
-        forge.refuses(&forge.with_claim("aud", odd)).await;
+        forge.refuses(&forge.with_claim("aud", invalid)).await;
     }
     let context = forge.accepts(&format!("Bearer {}", forge.genuine)).await;
     for good in [json!([audience]), json!(["other", audience])] {
@@ -72,21 +72,21 @@ async fn a_token_is_for_us_from_us_and_of_now() {
 #[tokio::test]
 async fn token_claims_must_name_an_active_user_and_session() {
     let forge = Forge::new().await;
-    for odd in [
+    for invalid in [
         json!(""),
         json!("ada"),
         json!("ord_0199c2a8-0000-7000-8000-000000000001"),
         json!(1),
         Value::Null,
     ] {
-        forge.refuses(&forge.with_claim("sub", odd)).await;
+        forge.refuses(&forge.with_claim("sub", invalid)).await;
     }
-    for odd in [json!(-1), json!("1"), json!(1.5), Value::Null] {
-        forge.refuses(&forge.with_claim("tv", odd)).await;
+    for invalid in [json!(-1), json!("1"), json!(1.5), Value::Null] {
+        forge.refuses(&forge.with_claim("tv", invalid)).await;
     }
-    for odd in [json!(1), json!(["admin"]), json!({})] {
-        forge.refuses(&forge.with_claim("role", odd.clone())).await;
-        forge.refuses(&forge.with_claim("sid", odd)).await;
+    for invalid in [json!(1), json!(["admin"]), json!({})] {
+        forge.refuses(&forge.with_claim("role", invalid.clone())).await;
+        forge.refuses(&forge.with_claim("sid", invalid)).await;
     }
     let twice = forge.part(1).to_string().replacen('{', "{\"role\":\"admin\",", 1);
     forge.refuses(&sign(&forge.current, &forge.part(0).to_string(), &twice)).await;
@@ -109,7 +109,7 @@ async fn token_claims_must_name_an_active_user_and_session() {
         assert_eq!(called.operations(), ["BatchGetItem"]);
     }
 
-    // Known, and allowed nothing.
+    // A known user whose role permits nothing.
     for role in [Value::Null, json!("admin admin"), json!("Admin"), json!("")] {
         let mut context =
             forge.accepts(&format!("Bearer {}", forge.with_claim("role", role.clone()))).await;

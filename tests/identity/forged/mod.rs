@@ -17,14 +17,13 @@ use tests::{
     events,
     shop::{Shop, accounts::ADA},
 };
-/// A shop with Ada in it, the keys of the shop, and what it takes to sign anything at all with
-/// them.
+/// A shop with one user, its keys, and the means to sign arbitrary tokens with them.
 struct Forge {
     shop: Shop,
     gate: Lambda,
     genuine: String,
     current: Value,
-    /// A key that has signed before, and vouches no more.
+    /// A retired key, whose signatures are no longer accepted.
     retired: Value,
 }
 
@@ -58,7 +57,7 @@ impl Forge {
         sign(&self.current, &self.part(0).to_string(), &with(self.part(1), name, value).to_string())
     }
 
-    /// The same claims with another algorithm named, and not signed yet.
+    /// The signing input: the same claims with another algorithm.
     fn message(&self, algorithm: &Value) -> String {
         let header = with(self.part(0), "alg", algorithm.clone()).to_string();
         format!("{}.{}", encode(header), encode(self.part(1).to_string()))
@@ -88,7 +87,7 @@ impl Forge {
     }
 }
 
-/// What the gateway asks about an `Authorization` header.
+/// The authorizer event for an `Authorization` header.
 fn asked(header: &str) -> Value {
     with_arn(events::get("/users/me").header("Authorization", header))
 }
@@ -105,7 +104,7 @@ fn with_arn(request: events::Http) -> Value {
     event
 }
 
-/// `Null` takes the member away.
+/// Replaces a member; `Null` removes it.
 fn with(mut object: Value, name: &str, value: Value) -> Value {
     let members = object.as_object_mut().unwrap();
     if value.is_null() {
@@ -137,7 +136,7 @@ async fn malformed_bearer_token_is_unauthorized() {
     {
         assert_eq!(forge.accepts(&same).await, context, "the scheme is the same in every case");
     }
-    for odd in [
+    for invalid in [
         "Bearer".to_owned(),
         "Bearer ".to_owned(),
         String::new(),
@@ -154,7 +153,7 @@ async fn malformed_bearer_token_is_unauthorized() {
         format!("Token {token}"),
         format!("DPoP {token}"),
     ] {
-        forge.refuses_header(&odd).await;
+        forge.refuses_header(&invalid).await;
     }
     let bearer = format!("Bearer {token}");
     for several in [
@@ -170,15 +169,15 @@ async fn malformed_bearer_token_is_unauthorized() {
             "two headers"
         );
     }
-    // Without a header, or with the token elsewhere, the caller is a visitor.
-    for nobody in [
+    // Without this header, or with the token elsewhere, the caller is a visitor.
+    for visitor in [
         events::get("/users/me"),
         events::get(&format!("/users/me?access_token={token}&authorization=Bearer%20{token}")),
         events::get("/users/me")
             .header("Cookie", &format!("access_token={token}"))
             .header("X-Authorization", &bearer),
     ] {
-        let answer = forge.ask(with_arn(nobody)).await;
+        let answer = forge.ask(with_arn(visitor)).await;
         assert_eq!(
             (&answer.ok()["principalId"], &answer.ok()["context"]),
             (&json!("anonymous"), &json!({}))
@@ -187,7 +186,7 @@ async fn malformed_bearer_token_is_unauthorized() {
 }
 
 #[tokio::test]
-async fn a_token_has_three_parts_in_plain_base64url() {
+async fn token_must_have_three_parts_in_plain_base64url() {
     let forge = Forge::new().await;
     let token = forge.genuine.clone();
     let parts: Vec<&str> = token.split('.').collect();
@@ -195,7 +194,7 @@ async fn a_token_has_three_parts_in_plain_base64url() {
     let standard =
         |part: &str| BASE64_STANDARD.encode(BASE64_URL_SAFE_NO_PAD.decode(part).unwrap());
     let join = |parts: [&str; 3]| parts.join(".");
-    for odd in [
+    for invalid in [
         ".".to_owned(),
         "..".to_owned(),
         "...".to_owned(),
@@ -224,12 +223,12 @@ async fn a_token_has_three_parts_in_plain_base64url() {
         "null".to_owned(),
         "{}".to_owned(),
     ] {
-        forge.refuses(&odd).await;
+        forge.refuses(&invalid).await;
     }
 }
 
 #[tokio::test]
-async fn only_our_own_keys_sign_and_only_by_ed25519() {
+async fn only_our_keys_with_ed25519_are_accepted() {
     let forge = Forge::new().await;
     for algorithm in [
         "none", "None", "nOnE", "NONE", "", "eddsa", "Ed25519", "HS256", "HS384", "HS512", "ES256",
@@ -239,11 +238,11 @@ async fn only_our_own_keys_sign_and_only_by_ed25519() {
         forge.refuses(&format!("{}.", forge.message(&algorithm.into()))).await;
         forge.refuses(&format!("{}.{}", forge.message(&algorithm.into()), encode([0; 64]))).await;
     }
-    for odd in [Value::Null, json!(5), json!(["EdDSA"]), json!({ "EdDSA": 1 })] {
-        forge.refuses(&forge.with_header("alg", odd)).await;
+    for invalid in [Value::Null, json!(5), json!(["EdDSA"]), json!({ "EdDSA": 1 })] {
+        forge.refuses(&forge.with_header("alg", invalid)).await;
     }
 
-    // The public key as a shared secret, in every form in which a library may hold it.
+    // The public key as an HMAC secret, in every form in which a library may hold it.
     let public = forge.current["public"].as_str().unwrap();
     let raw = BASE64_URL_SAFE_NO_PAD.decode(public).unwrap();
     let der = [&[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0][..], &raw].concat();
@@ -279,7 +278,7 @@ async fn only_our_own_keys_sign_and_only_by_ed25519() {
     }
     forge.refuses(&format!("{}.{}", forge.message(&"RS256".into()), encode([0x55; 256]))).await;
 
-    // A stranger's key under our key's name, and one that the token brings along.
+    // An attacker's key under our key's id, and a key embedded in the token.
     let stranger = json!({ "private": encode([9; 32]) });
     let (header, claims) = (forge.part(0), forge.part(1).to_string());
     forge.refuses(&sign(&stranger, &header.to_string(), &claims)).await;
@@ -293,7 +292,7 @@ async fn only_our_own_keys_sign_and_only_by_ed25519() {
             .refuses(&sign(&stranger, &with(header.clone(), name, value).to_string(), &claims))
             .await;
     }
-    // Ours, but its time is over; and the new key's name over its signature.
+    // Our own key after its expiry, and its signature under the new key's id.
     forge
         .refuses(&sign(
             &forge.retired,
@@ -305,12 +304,12 @@ async fn only_our_own_keys_sign_and_only_by_ed25519() {
 }
 
 #[tokio::test]
-async fn a_key_is_named_exactly() {
+async fn key_id_must_match_exactly() {
     let forge = Forge::new().await;
     let unknown = "key_0199c2a8-0000-7000-8000-000000000001";
     let long = "k".repeat(10_240);
     let kid = forge.current["kid"].as_str().unwrap();
-    for odd in [
+    for invalid in [
         "",
         "../../dev/null",
         "' OR 1=1",
@@ -322,12 +321,12 @@ async fn a_key_is_named_exactly() {
         &format!("{kid} "),
         &kid[4..],
     ] {
-        forge.refuses(&forge.with_header("kid", odd.into())).await;
+        forge.refuses(&forge.with_header("kid", invalid.into())).await;
     }
-    for odd in [Value::Null, json!(0), json!([kid]), json!({}), forge.retired["kid"].clone()] {
-        forge.refuses(&forge.with_header("kid", odd)).await;
+    for invalid in [Value::Null, json!(0), json!([kid]), json!({}), forge.retired["kid"].clone()] {
+        forge.refuses(&forge.with_header("kid", invalid)).await;
     }
-    for odd in [
+    for invalid in [
         Value::Null,
         json!("JWT"),
         json!("jwt"),
@@ -336,10 +335,10 @@ async fn a_key_is_named_exactly() {
         json!(""),
         json!(1),
     ] {
-        forge.refuses(&forge.with_header("typ", odd)).await;
+        forge.refuses(&forge.with_header("typ", invalid)).await;
     }
-    for odd in [json!(["exp"]), json!([]), json!("exp")] {
-        forge.refuses(&forge.with_header("crit", odd)).await;
+    for invalid in [json!(["exp"]), json!([]), json!("exp")] {
+        forge.refuses(&forge.with_header("crit", invalid)).await;
     }
     forge.accepts(&format!("Bearer {}", forge.with_header("x-harmless", json!(1)))).await;
 }

@@ -1,4 +1,4 @@
-//! A hundred thousand tokens, each a genuine one with a change.
+//! A hundred thousand valid tokens, each with a random change.
 
 use serde_json::json;
 use shared::lambda::{Failure, Invocation};
@@ -7,14 +7,14 @@ use tests::seeds::play_all;
 use super::{Forge, asked};
 use crate::{print, rng::Rng};
 
-/// How many seeds change tokens, and how many each.
+/// Number of seeds, and of changed tokens per seed.
 const SEEDS: u64 = 8;
 const MUTATIONS: usize = 12_500;
-/// The characters that tokens are made of, and some that they are not.
+/// The characters that tokens consist of, and some that are invalid.
 const LETTERS: &[u8] =
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ \t\"%,;";
 
-/// A change of a token; what comes out may be the token itself.
+/// A randomly changed token; the result may equal the original.
 fn mutated(rng: &mut Rng, tokens: &[String]) -> String {
     let token = rng.one(tokens).clone();
     let other = rng.one(tokens).clone();
@@ -31,7 +31,7 @@ fn mutated(rng: &mut Rng, tokens: &[String]) -> String {
             let end = (at + rng.within(1..40)).min(bytes.len());
             drop(bytes.drain(at..end));
         }
-        // Two tokens, cut at the same or at different places.
+        // Two tokens, cut at the same or at different positions.
         8 => bytes = [&bytes[..at], &other.as_bytes()[at.min(other.len())..]].concat(),
         9 => bytes = [&bytes[..at], &other.as_bytes()[rng.within(0..other.len())..]].concat(),
         10 => {
@@ -52,7 +52,7 @@ fn mutated(rng: &mut Rng, tokens: &[String]) -> String {
             let padding = *rng.one(&["=", "==", ".", "A", "AA", "AAAA", "%3D", " ", "\u{0}"]);
             bytes = [token.as_bytes(), padding.as_bytes()].concat();
         }
-        // The bits of the last character of a part that stand for nothing.
+        // The unused bits in the last character of a part.
         _ => {
             let ends: Vec<usize> =
                 token.match_indices('.').map(|(dot, _)| dot - 1).chain([token.len() - 1]).collect();
@@ -63,7 +63,7 @@ fn mutated(rng: &mut Rng, tokens: &[String]) -> String {
 }
 
 #[test]
-fn of_a_hundred_thousand_changed_tokens_none_is_let_in() {
+fn hundred_thousand_changed_tokens_are_all_rejected() {
     let (mut same, mut refused) = (0, 0);
     for (kept, changed) in play_all(0..SEEDS, mutate) {
         same += kept;
@@ -75,8 +75,8 @@ fn of_a_hundred_thousand_changed_tokens_none_is_let_in() {
     ));
 }
 
-/// Changes tokens until this many were rejected. Returns how many were equivalent in spite of it,
-/// and how many were rejected.
+/// Changes tokens until the planned number was rejected. Returns how many were equivalent to a
+/// valid one, and how many were rejected.
 async fn mutate(seed: u64) -> (usize, usize) {
     let forge = Forge::new().await;
     let mut tokens = vec![forge.genuine.clone()];
@@ -94,7 +94,7 @@ async fn mutate(seed: u64) -> (usize, usize) {
         event["headers"]["Authorization"] = header.as_str().into();
         event["multiValueHeaders"]["Authorization"] = json!([header]);
         let answer = (forge.gate)(Invocation::with_event(event)).await;
-        // White space around a token is no part of it.
+        // White space around a token is not part of it.
         if tokens.iter().any(|genuine| genuine == token.trim()) {
             assert!(answer.is_ok(), "mutation {refused} of seed {seed}: {token:?}");
             same += 1;

@@ -1,4 +1,4 @@
-//! Every route of the template refuses and accepts the same tokens.
+//! Every route of the template accepts and rejects the same tokens.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use users::domain::ROTATION_GRACE;
 use super::{Forge, encode, sign, with, with_arn};
 use crate::print;
 
-/// The method and the path of every route of the template that asks who is calling.
+/// The method and the path of every route with an authorizer.
 fn guarded_routes() -> Vec<(String, String)> {
     let made_up = |part: &str| {
         if part.starts_with('{') {
@@ -28,7 +28,7 @@ fn guarded_routes() -> Vec<(String, String)> {
     });
     let guarded = routes.filter(|(_, _, route)| route["security"] != json!([{ "NONE": [] }]));
     let named = |(method, path, _): (&String, &String, &Value)| {
-        // The function that reads takes every other method too.
+        // The function of `GET` also serves the methods that no other function serves.
         let method =
             if method.starts_with("x-") { "GET".to_owned() } else { method.to_uppercase() };
         (method, path.split('/').map(made_up).collect::<Vec<_>>().join("/"))
@@ -42,7 +42,7 @@ async fn every_route_treats_valid_and_invalid_tokens_alike() {
     let routes = guarded_routes();
     assert!(routes.len() > 15, "{routes:?}");
 
-    // Well made, and worth nothing any more.
+    // Well-formed tokens that are no longer valid.
     let shop = &forge.shop;
     let admin = shop.admin("grace@example.com").await;
     let (bob, dora) = (shop.enrol("bob@example.com").await, shop.enrol("dora@example.com").await);

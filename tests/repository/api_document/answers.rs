@@ -1,5 +1,5 @@
-//! What an operation answers besides what its service says of it: problems, and the headers of all
-//! answers.
+//! Responses that follow from an operation's declaration: the problems and headers that its service
+//! does not list.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use shared::problem::TYPE_BASE;
 
 use super::read::{reachable, text};
 
-/// What is answered by everything: by the gateway, or by the edge that all functions stand on.
+/// Problems of every operation, from the gateway or from the common HTTP layer of the functions.
 const ALWAYS: [&str; 5] = [
     "malformed_request",
     "too_many_requests",
@@ -17,17 +17,18 @@ const ALWAYS: [&str; 5] = [
     "temporarily_unavailable",
     "gateway_timeout",
 ];
-/// What is answered where a token is read, even where none is needed.
+/// Problems of operations that read a token, even an optional one.
 const WITH_TOKEN: [&str; 2] = ["invalid_token", "insufficient_permissions"];
-/// What is answered where a body is read.
+/// Problems of operations that read a body.
 const WITH_BODY: [&str; 2] = ["malformed_body", "payload_too_large"];
-/// What is answered where it is read as what we have described, and not as a foreign one.
+/// Problems of operations that read a JSON body of this API, and not a foreign one.
 const WITH_OUR_BODY: [&str; 4] =
     ["card_number_rejected", "duplicate_field", "malformed_json", "unsupported_media_type"];
 /// Rules that a field of any body can break.
 const RULES_OF_BODIES: [&str; 4] = ["out_of_range", "required", "unknown_field", "wrong_type"];
 
-/// Problems that belong to no operation: an unknown path, and a method that a path does not have.
+/// Problems that belong to no operation: an unknown path, and a method that a path does not
+/// support.
 pub const ANSWERS_OF_NO_OPERATION: [&str; 2] = ["method_not_allowed", "route_not_found"];
 
 /// A code that an operation answers.
@@ -80,7 +81,7 @@ impl Code {
         }
     }
 
-    /// Where its example is listed among the components. All broken rules look alike.
+    /// The name of its example in the components. All broken rules share one.
     fn key(self) -> &'static str {
         match self {
             Self::Problem(problem) => problem.code,
@@ -88,7 +89,7 @@ impl Code {
         }
     }
 
-    /// Any broken rule may stand for all of them.
+    /// One broken rule is the example for all of them.
     fn example(self) -> Value {
         let one = match self {
             Self::Problem(_) => self,
@@ -116,7 +117,6 @@ impl Code {
     }
 }
 
-/// The problem of this code.
 fn problem(code: &str) -> Code {
     let known = PROBLEMS.iter().find(|problem| problem.code == code).map(Code::Problem);
     known.or_else(|| rule(code)).unwrap_or_else(|| {
@@ -128,7 +128,7 @@ fn rule(code: &str) -> Option<Code> {
     RULES.iter().find(|rule| rule.code == code).map(Code::Rule)
 }
 
-/// Adds to every operation the problems that it can answer, and to every answer its headers.
+/// Adds to every operation the problems that it can answer, and to every response its headers.
 pub fn add(document: &mut Value) {
     let mut examples = BTreeMap::new();
     let mut responses = BTreeMap::new();
@@ -145,7 +145,7 @@ pub fn add(document: &mut Value) {
             let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
             codes.iter().for_each(|code| by_status.entry(code.status()).or_default().push(*code));
             for (status, codes) in by_status {
-                // An operation whose 503 is an answer of its own has no other.
+                // An operation that describes its own 503 gets no other one.
                 if answers.contains_key(&status.to_string()) {
                     continue;
                 }
@@ -185,12 +185,12 @@ fn parameters(operation: &Value) -> impl Iterator<Item = &Value> {
     operation["parameters"].as_array().into_iter().flatten()
 }
 
-/// Whether a body has a form that we have described: a foreign one is any object.
+/// Whether the document describes the body's schema: a foreign body is any object.
 pub fn is_ours(document: &Value, body: &Value) -> bool {
     !reachable(document, body).is_empty()
 }
 
-/// Every code that an operation can answer, each once; sorted.
+/// Every code that an operation can answer, sorted and without duplicates.
 fn codes_of(document: &Value, operation: &Value) -> Vec<Code> {
     let mut problems: BTreeSet<&str> = ALWAYS.into();
     let mut rules: BTreeSet<&str> = BTreeSet::new();
@@ -232,7 +232,7 @@ fn codes_of(document: &Value, operation: &Value) -> Vec<Code> {
     }
     let problems = problems.into_iter().map(problem);
     let rules = rules.into_iter().map(|code| {
-        rule(code).unwrap_or_else(|| panic!("a schema is refused as {code}, which is no rule"))
+        rule(code).unwrap_or_else(|| panic!("a schema lists {code}, which is not a rule"))
     });
     let mut all: Vec<Code> = problems.chain(rules).collect();
     all.sort_by_key(|code| (code.status(), code.name(), code.key()));
@@ -240,7 +240,7 @@ fn codes_of(document: &Value, operation: &Value) -> Vec<Code> {
     all
 }
 
-/// The rules that a schema says a value can break: its own, and those of what it holds.
+/// The rules that a schema lists as breakable, including those of nested schemas.
 fn refusals(schema: &Value) -> Vec<&str> {
     match schema {
         Value::Object(members) => {
@@ -255,7 +255,7 @@ fn refusals(schema: &Value) -> Vec<&str> {
     }
 }
 
-/// A problem answer with these codes.
+/// A problem response with these codes.
 fn response(codes: &[Code], replayed: bool) -> Value {
     let description = match codes {
         [one] => format!("`{}`: {}. {}", one.name(), one.title(), one.explanation()),
@@ -294,14 +294,14 @@ fn response(codes: &[Code], replayed: bool) -> Value {
     })
 }
 
-/// The members that a problem answer describes beside those of every problem and its codes.
+/// The members of a problem response, apart from those that every problem has.
 pub fn own_members(answer: &Value) -> impl Iterator<Item = (&String, &Value)> {
     let own = &answer["content"]["application/problem+json"]["schema"]["allOf"][1]["properties"];
     own.as_object().into_iter().flatten().filter(|(name, _)| *name != "code")
 }
 
-/// The headers that follow from what an operation does: all of its answers have an id, what was
-/// created is somewhere, and what takes a key says when it was done before.
+/// Adds the implied headers of successful responses: the request id, the location of a created
+/// resource, and the mark of an idempotent replay.
 fn complete_successes(operation: &mut Value, has_key: bool) {
     for (status, answer) in operation["responses"].as_object_mut().unwrap() {
         let own: Vec<String> = answer["headers"]
@@ -330,7 +330,7 @@ fn header_references<'a>(names: impl IntoIterator<Item = &'a str>) -> Value {
     names.into_iter().map(reference).collect::<Map<_, _>>().into()
 }
 
-/// Every header that an answer can have and that is worth a client's attention.
+/// Every header of a response that is relevant for clients.
 pub fn headers() -> Value {
     let header = |required: bool, about: &str, example: &str| json!({ "description": about, "required": required, "schema": { "type": "string", "examples": [example] } });
     json!({

@@ -1,8 +1,7 @@
-//! The API document, put together from what each service says of its operations.
+//! The API document, assembled from the operations that each service declares.
 //!
-//! The services say what is theirs alone: paths, bodies, successful answers, who may call, and the
-//! problems of the trade. Here is added what follows from that for every operation alike, so that
-//! it need not be repeated and cannot be forgotten.
+//! The services declare what is specific: paths, bodies, successful responses, callers, and domain
+//! problems. This module adds what follows from that for every operation alike.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,12 +15,12 @@ use super::{
 };
 use crate::{Operation, operations, source};
 
-/// Who may call, as `x-roles` lists it.
+/// The callers, as `x-roles` lists them.
 pub const ROLES: [&str; 4] = ["anonymous", "user", "admin", "owner"];
 
 const PREFIX: &str = "#/components/schemas/";
 
-/// The text before everything else.
+/// The introduction of the document.
 const ABOUT: &str = "\
 A shop: accounts, a catalogue, stock, orders, payments and notifications.
 
@@ -52,7 +51,7 @@ counts it as an integer.
 `x-roles` says who may call an operation: `anonymous` is anybody, `user` anybody who has logged in, `admin` who runs the shop, and `owner` \
 the one to whom the thing belongs; to everybody else it does not exist.";
 
-/// What each service says of itself.
+/// The declarations of each service.
 fn services() -> [(&'static str, openapi::OpenApi); 7] {
     [
         ("users", users::operations::ApiDocument::openapi()),
@@ -65,7 +64,6 @@ fn services() -> [(&'static str, openapi::OpenApi); 7] {
     ]
 }
 
-/// The whole document.
 pub fn document() -> Value {
     let mut paths = Map::new();
     let mut schemas = Map::new();
@@ -130,7 +128,7 @@ fn schema_of<T: shared::api_document::utoipa::PartialSchema>() -> Value {
     serde_json::to_value(T::schema()).unwrap()
 }
 
-/// An operation as its service describes it, with what its source file says about it.
+/// An operation as its service declares it, with the text of its source file.
 fn of_service(service: &str, mut operation: Value) -> Value {
     let id = kebab(text(&operation["operationId"]));
     let Operation { name, .. } = function_of(&id);
@@ -139,7 +137,8 @@ fn of_service(service: &str, mut operation: Value) -> Value {
     operation["summary"] = first_sentence(&file).into();
     operation["operationId"] = id.into();
     operation["tags"] = json!([service]);
-    // An empty requirement alone means that none is needed, which is said by an empty list.
+    // A single empty requirement means that no token is needed; the document uses an empty list
+    // instead.
     if operation["security"] == json!([{}]) {
         operation["security"] = json!([]);
     }
@@ -149,25 +148,25 @@ fn of_service(service: &str, mut operation: Value) -> Value {
     operation
 }
 
-/// A change may also be sent under the name that RFC 7396 gives it.
+/// A change is also accepted with the media type of RFC 7396.
 fn take_merge_patches(operation: &mut Value) {
     let content = &mut operation["requestBody"]["content"];
     content["application/merge-patch+json"] = content["application/json"].clone();
 }
 
-/// The function that serves an operation of the document: of the same name, or of a name that the
-/// operation's begins with where a function serves several routes.
+/// The function that serves an operation: it has the same name or, if it serves several routes, a
+/// prefix of it.
 pub fn function_of(id: &str) -> Operation {
     let serves = |operation: &Operation| {
         id == operation.name || id.starts_with(&format!("{}-", operation.name))
     };
     let found =
         operations().into_iter().filter(serves).max_by_key(|operation| operation.name.len());
-    found.unwrap_or_else(|| panic!("{id} is described, but there is no such operation"))
+    found.unwrap_or_else(|| panic!("{id} is documented, but no operation has this name"))
 }
 
-/// What a file opens with, without the route before it: `//! The catalogue: what is sold.` gives
-/// `What is sold.`
+/// The first sentence of a file without its route: `//! The catalogue: what is sold.` gives `What
+/// is sold.`
 fn first_sentence(file: &str) -> String {
     let lines = file
         .lines()
@@ -189,8 +188,8 @@ fn capital(sentence: &str) -> String {
     })
 }
 
-/// The comment of the operation's function, as running text: utoipa takes its first paragraph for a
-/// summary.
+/// The doc comment of the operation's function as running text: utoipa would take its first
+/// paragraph as a summary.
 fn description(operation: &Value) -> String {
     let comment = format!("{}\n\n{}", text(&operation["summary"]), text(&operation["description"]));
     let before_errors = comment.split("# Errors").next().unwrap_or_default();
@@ -200,7 +199,7 @@ fn description(operation: &Value) -> String {
     paragraphs.filter(|paragraph| !paragraph.is_empty()).collect::<Vec<_>>().join("\n\n")
 }
 
-/// The body of the operation's sample event, which another test feeds to the operation itself.
+/// The body of the operation's sample event, which the `events` tests send to the operation.
 fn sample_body(operation: &str) -> Value {
     let sample = tests::events::sample(operation);
     serde_json::from_str(text(&sample["body"])).unwrap_or_else(|_| {
@@ -208,7 +207,7 @@ fn sample_body(operation: &str) -> Value {
     })
 }
 
-/// A page spells out what it holds, which has a place of its own.
+/// Replaces the inlined items of a page by a reference to their schema.
 fn refer_to_what_pages_hold(document: &mut Value) {
     for (name, schema) in document["components"]["schemas"].as_object_mut().unwrap() {
         if let Some(item) = name.strip_prefix("Page_") {
@@ -217,7 +216,7 @@ fn refer_to_what_pages_hold(document: &mut Value) {
     }
 }
 
-/// Fields that serde flattens out of an option are all there or all absent, and not null.
+/// Fields that serde flattens from an `Option` are all present or all absent, never null.
 fn let_flattened_fields_be_absent(document: &mut Value) {
     for_every_object(document, &mut |members| {
         for part in members.get_mut("allOf").and_then(Value::as_array_mut).into_iter().flatten() {
@@ -229,7 +228,7 @@ fn let_flattened_fields_be_absent(document: &mut Value) {
     });
 }
 
-/// `ProductView` is our word for what its readers call a product.
+/// Renames schemas to the names that clients know: `ProductView` becomes `Product`.
 fn name_as_readers_do(document: &mut Value) {
     let names: BTreeMap<String, String> = at(document, "/components/schemas")
         .keys()
@@ -258,8 +257,8 @@ fn public_name(name: &str) -> String {
     bare.strip_prefix("Page_").map_or_else(|| bare.to_owned(), |item| format!("{item}Page"))
 }
 
-/// Serde writes an absent value as null: a field of an answer that may be null is always there. One
-/// that may be missing is not nullable.
+/// Marks nullable fields of responses as required: serde writes an absent value as null. Fields
+/// that can be absent are not nullable.
 fn say_that_nullable_fields_are_there(document: &mut Value) {
     let mut sent = BTreeSet::new();
     each_operation(document, |_, _, operation| {
@@ -302,8 +301,7 @@ fn is_nullable(property: &Value) -> bool {
             .is_some_and(|kinds| kinds.iter().any(|kind| null(&kind["type"])))
 }
 
-/// Parameters that several operations have stand in one place. The two headers that every request
-/// may have are added to every path.
+/// Moves shared parameters to the components. Adds the two headers of every request to every path.
 fn share_parameters(document: &mut Value) {
     let mut shared = Map::new();
     shared.insert(
@@ -365,7 +363,7 @@ fn share_parameters(document: &mut Value) {
     document["components"]["parameters"] = shared.into();
 }
 
-/// Every `$ref` of a document, and what it leads to.
+/// Every `$ref` of a document without a target.
 pub fn dangling(document: &Value) -> Vec<String> {
     let lost = |reference: &String| document.pointer(reference.trim_start_matches('#')).is_none();
     references(document).into_iter().filter(lost).collect()

@@ -1,5 +1,5 @@
-//! Readers of the document can rely on it: schemas say what they mean, examples are good ones,
-//! and nothing is left unsaid.
+//! Readers of the document can rely on it: schemas and examples are valid, and everything has a
+//! description.
 
 use jsonschema::Validator;
 use serde_json::{Value, json};
@@ -16,10 +16,10 @@ fn validator(document: &Value, schema: &Value) -> Validator {
     let mut whole = schema.clone();
     whole["components"] = document["components"].clone();
     jsonschema::draft202012::new(&whole)
-        .unwrap_or_else(|error| panic!("{schema} is no schema: {error}"))
+        .unwrap_or_else(|error| panic!("{schema} is not a schema: {error}"))
 }
 
-/// What is wrong with a value, in one line.
+/// The first violation of a schema by a value.
 pub fn wrong(document: &Value, schema: &Value, value: &Value) -> Option<String> {
     let errors: Vec<String> = validator(document, schema)
         .iter_errors(value)
@@ -29,15 +29,15 @@ pub fn wrong(document: &Value, schema: &Value, value: &Value) -> Option<String> 
 }
 
 #[test]
-fn every_example_of_a_schema_is_one_of_its_values() {
+fn schema_examples_are_valid() {
     let document = document();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     let mut seen = 0;
     for (name, schema) in at(&document, "/components/schemas") {
         for (place, schema) in with_examples(schema, name) {
             for example in schema["examples"].as_array().into_iter().flatten() {
                 seen += 1;
-                odd.extend(
+                violations.extend(
                     wrong(&document, schema, example)
                         .map(|why| format!("an example of {place} is none: {why}")),
                 );
@@ -45,7 +45,7 @@ fn every_example_of_a_schema_is_one_of_its_values() {
         }
     }
     assert!(seen >= 25, "the schemas have lost their examples");
-    none(odd);
+    none(violations);
 }
 
 /// Every schema within a schema that has examples, with its position.
@@ -72,13 +72,13 @@ fn with_examples<'a>(schema: &'a Value, place: &str) -> Vec<(String, &'a Value)>
 #[test]
 fn request_samples_match_their_schemas() {
     let document = document();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     each_operation(&document, |_, _, operation| {
         let id = text(&operation["operationId"]);
         let Some(body) = operation["requestBody"]["content"].get("application/json") else {
             return;
         };
-        odd.extend(
+        violations.extend(
             wrong(&document, &body["schema"], &body["example"])
                 .map(|why| format!("events/{id}.json has a body that is none: {why}")),
         );
@@ -87,14 +87,14 @@ fn request_samples_match_their_schemas() {
         if is_ours(&document, &operation["requestBody"])
             && wrong(&document, &body["schema"], &more).is_none()
         {
-            odd.push(format!("{id} is described as if it took any field"));
+            violations.push(format!("{id} is described as if it took any field"));
         }
     });
-    none(odd);
+    none(violations);
 }
 
 #[test]
-fn the_examples_of_problems_are_problems() {
+fn problem_examples_are_valid() {
     let document = document();
     let problem = json!({ "$ref": "#/components/schemas/Problem" });
     let examples = at(&document, "/components/examples").iter();
@@ -107,32 +107,33 @@ fn the_examples_of_problems_are_problems() {
     );
 }
 
-/// The examples of an answer are also held against what it says of its own members.
+/// Examples of a problem also satisfy the members that the response describes.
 #[test]
-fn the_examples_of_problems_have_the_members_that_their_answers_describe() {
+fn problem_examples_have_the_documented_members() {
     let document = document();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     each_operation(&document, |_, _, operation| {
         for (status, answer) in operation["responses"].as_object().into_iter().flatten() {
             let content = &resolved(&document, answer)["content"]["application/problem+json"];
             for (name, example) in content["examples"].as_object().into_iter().flatten() {
                 let why =
                     wrong(&document, &content["schema"], &resolved(&document, example)["value"]);
-                // All broken rules share one example, whose code another answer may lack.
-                odd.extend(
+                // All broken rules share one example, whose code a particular response may not
+                // list.
+                violations.extend(
                     why.filter(|_| name != "broken_rule")
                         .map(|why| format!("{} {status} {name}: {why}", operation["operationId"])),
                 );
             }
         }
     });
-    none(odd);
+    none(violations);
 }
 
 #[test]
-fn every_reference_leads_somewhere_and_everything_shared_is_used() {
+fn every_reference_resolves_and_every_component_is_used() {
     let document = document();
-    let mut odd: Vec<String> =
+    let mut violations: Vec<String> =
         dangling(&document).into_iter().map(|lost| format!("{lost} leads nowhere")).collect();
     let used = references(&document);
     for (kind, members) in
@@ -141,38 +142,38 @@ fn every_reference_leads_somewhere_and_everything_shared_is_used() {
         for name in members.as_object().into_iter().flatten().map(|(name, _)| name) {
             let reference = format!("#/components/{kind}/{name}");
             if !used.contains(&reference) {
-                odd.push(format!("nothing refers to {reference}"));
+                violations.push(format!("nothing refers to {reference}"));
             }
         }
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
-fn nothing_is_left_unsaid_or_said_in_rust() {
+fn everything_has_a_description_without_rust_terms() {
     let document = document();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     each_operation(&document, |_, _, operation| {
         let id = text(&operation["operationId"]);
         for member in ["summary", "description"] {
             if text(&operation[member]).is_empty() {
-                odd.push(format!("{id} has no {member}: it is taken from the comments of its file and its function"));
+                violations.push(format!("{id} has no {member}: it is taken from the comments of its file and its function"));
             }
         }
         for (status, answer) in operation["responses"].as_object().into_iter().flatten() {
             if answer.get("$ref").is_none() && text(&answer["description"]).is_empty() {
-                odd.push(format!("the {status} of {id} has no description"));
+                violations.push(format!("the {status} of {id} has no description"));
             }
         }
     });
     for description in descriptions(&document) {
         for rust in ["[`", "crate::", "::", "Option<", "&str"] {
             if description.contains(rust) {
-                odd.push(format!("readers of the document do not know Rust: {description}"));
+                violations.push(format!("readers of the document do not know Rust: {description}"));
             }
         }
     }
-    none(odd);
+    none(violations);
 }
 
 fn descriptions(value: &Value) -> Vec<&str> {

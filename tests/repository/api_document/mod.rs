@@ -1,9 +1,9 @@
-//! The API document: `functions/platform/openapi.json` is what the services say of themselves, and
-//! what they say is so.
+//! The API document: `functions/platform/openapi.json` matches the services' declarations, and
+//! those match the code.
 //!
-//! [`assembled`] puts it together, [`answers`] adds what all operations answer. [`routes`],
-//! [`requests`], [`problems`], [`patterns`] and [`examples`] hold it against the template, the
-//! source files, the list of problems, the parsers of texts, and itself.
+//! [`assembled`] builds the document; [`answers`] adds the common responses. [`routes`],
+//! [`requests`], [`problems`], [`patterns`] and [`examples`] check it against the template, the
+//! source files, the list of problems, the text parsers, and itself.
 //!
 //! [`openapi30`] derives `openapi-3.0.json` from it.
 //!
@@ -50,13 +50,13 @@ fn matches_committed(file: &str, document: &Value) {
     );
 }
 
-#[expect(clippy::disallowed_methods, reason = "whoever runs the test asks for it")]
+#[expect(clippy::disallowed_methods, reason = "the caller of the test requests an update")]
 fn asked_to_update() -> bool {
     std::env::var("UPDATE_API_DOCUMENT").is_ok_and(|asked| asked == "1")
 }
 
-/// With the members of every object in the order of their names, whatever else in the workspace
-/// makes of objects.
+/// Sorts the members of every object by name: the order depends on a `serde_json` feature that
+/// other crates may enable.
 fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(members) => {

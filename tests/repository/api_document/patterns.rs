@@ -1,4 +1,4 @@
-//! The patterns of texts in the document say what the code says of their characters.
+//! The documented patterns of texts agree with the parsers in the code.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::none;
 
-/// Texts that may hold any character. A password is hashed, never shown.
+/// Texts that may contain any character. A password is hashed and never displayed.
 const ANY_CHARACTER: [&str; 1] = ["Password"];
 /// The texts that `shared::text` parses.
 const OF_PEOPLE: [&str; 8] = [
@@ -35,26 +35,26 @@ const OF_PEOPLE: [&str; 8] = [
 
 fn validator(pattern: &Value) -> Validator {
     jsonschema::draft202012::new(&json!({ "pattern": pattern }))
-        .unwrap_or_else(|error| panic!("{pattern} is no pattern: {error}"))
+        .unwrap_or_else(|error| panic!("{pattern} is not a pattern: {error}"))
 }
 
 fn pattern_of(name: &str) -> Validator {
     validator(&document()["components"]["schemas"][name]["pattern"])
 }
 
-/// Every character of the basic plane.
+/// Every character of the basic multilingual plane.
 fn basic_plane() -> impl Iterator<Item = char> {
     '\0'..='\u{ffff}'
 }
 
 #[test]
-fn every_text_that_can_be_rejected_has_a_pattern_without_control_characters() {
+fn every_validated_text_has_a_pattern_without_control_characters() {
     let document = document();
     let mut sent = BTreeSet::new();
     each_operation(&document, |_, _, operation| {
         sent.extend(reachable(&document, &operation["requestBody"]))
     });
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     let mut of_people = BTreeSet::new();
     for (name, schema) in
         at(&document, "/components/schemas").iter().filter(|(name, _)| sent.contains(*name))
@@ -66,7 +66,7 @@ fn every_text_that_can_be_rejected_has_a_pattern_without_control_characters() {
             continue;
         }
         match schema.get("pattern") {
-            None => odd.push(format!(
+            None => violations.push(format!(
                 "{name} rejects texts and has no pattern: describe it with free_text or .pattern(…)"
             )),
             Some(pattern) => {
@@ -82,7 +82,7 @@ fn every_text_that_can_be_rejected_has_a_pattern_without_control_characters() {
                         &example[..middle],
                         &example[middle..]
                     ))) {
-                        odd.push(format!(
+                        violations.push(format!(
                             "the pattern of {name} accepts {}: {pattern}",
                             control.escape_unicode()
                         ));
@@ -99,7 +99,7 @@ fn every_text_that_can_be_rejected_has_a_pattern_without_control_characters() {
             of_people.insert(name.as_str());
         }
     }
-    none(odd);
+    none(violations);
     assert_eq!(of_people, OF_PEOPLE.into());
     for name in of_people {
         assert_eq!(
@@ -113,8 +113,8 @@ fn every_text_that_can_be_rejected_has_a_pattern_without_control_characters() {
 type Parser = fn(&str, usize) -> Result<String, Violation>;
 const PARSERS: [Parser; 2] = [single_line, multi_line];
 
-/// The pattern rejects only what the code rejects, and everything that the code rejects for its
-/// characters.
+/// Checks that the pattern rejects only what the code rejects, and everything that the code rejects
+/// because of a character.
 fn agree(pattern: &Validator, text: &str) -> Result<(), String> {
     let matches = pattern.is_valid(&json!(text));
     for parse in PARSERS {
@@ -135,7 +135,7 @@ fn agree(pattern: &Validator, text: &str) -> Result<(), String> {
 fn pattern_of_people_agrees_with_the_code_on_every_character() {
     let pattern = pattern_of("FullName");
     for c in basic_plane() {
-        // A joiner is accepted behind a letter, a selector behind an emoji or an ideograph.
+        // A joiner is accepted after a letter, a selector after an emoji or an ideograph.
         let texts =
             ["a{}b", "\u{2764}{}", "\u{845b}{}"].map(|around| around.replace("{}", &c.to_string()));
         for parse in PARSERS {
@@ -211,8 +211,8 @@ fn pattern_of_skus_agrees_with_the_code_on_every_character() {
     }
 }
 
-/// Which characters a domain can have is left to IDNA: the pattern rejects nothing that the code
-/// accepts, and everything that is not an address in any spelling.
+/// IDNA decides which characters a domain can have. The pattern accepts everything that the code
+/// accepts, and rejects what cannot be an address.
 #[test]
 fn address_pattern_rejects_invalid_characters() {
     let pattern = pattern_of("Email");
@@ -250,7 +250,7 @@ fn address_pattern_rejects_invalid_characters() {
 fn integers_are_written_without_a_fraction() {
     let document = document();
     assert!(text(&document["info"]["description"]).contains("`2.0` is rejected as `wrong_type`"));
-    // A JSON Schema cannot say so.
+    // JSON Schema cannot express this.
     let count = jsonschema::draft202012::new(&json!({ "type": "integer" })).unwrap();
     assert!(count.is_valid(&serde_json::from_str("2.0").unwrap()));
     for (written, accepted) in [("2", true), ("2.0", false), ("2e0", false), ("20e-1", false)] {

@@ -1,4 +1,4 @@
-//! The list of problems explains what the code and the gateway answer, all of it and nothing else.
+//! The list of problems explains exactly the problems that the code and the gateway answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +15,7 @@ use super::{
 };
 use crate::{all_files, functions::routes, none, operations};
 
-/// A problem that is made somewhere: its status, its code, and its title where that is written beside
-/// it.
+/// A problem in the code: its status, its code, and its title if it is written next to it.
 type Made = (u16, String, Option<String>);
 
 const CONSTRUCTORS: [(&str, u16); 3] =
@@ -37,7 +36,7 @@ const STATUSES: [(&str, u16); 13] = [
     ("SERVICE_UNAVAILABLE", 503),
 ];
 
-/// The services that have a route: the errors of the others are only in their logs.
+/// The services that have a route: the errors of the others only appear in logs.
 fn answering() -> BTreeSet<String> {
     let has_route = |name: &str| !routes(name).is_empty();
     operations()
@@ -47,7 +46,7 @@ fn answering() -> BTreeSet<String> {
         .collect()
 }
 
-/// The code that is deployed and can answer a request, each file on one line.
+/// The deployed code that can answer a request, each file on one line.
 fn deployed() -> Vec<(String, String)> {
     let files = ["shared/src", "provider/src", "functions"]
         .iter()
@@ -81,7 +80,7 @@ fn arguments(rest: &str) -> (Option<&str>, Option<&str>) {
     (Some(first), second)
 }
 
-/// Every problem that the code makes, by where.
+/// Every problem that the code creates, with its location.
 fn made() -> Vec<(String, Made)> {
     let mut made = Vec::new();
     for (file, code) in deployed() {
@@ -123,7 +122,7 @@ fn made() -> Vec<(String, Made)> {
     made
 }
 
-/// Every rule that the code says is broken, by where.
+/// Every broken rule that the code reports, with its location.
 fn broken() -> BTreeMap<String, String> {
     let mut broken = BTreeMap::new();
     for (file, code) in deployed() {
@@ -136,7 +135,7 @@ fn broken() -> BTreeMap<String, String> {
                 broken.insert(name.to_owned(), file.clone());
             }
         }
-        // A parameter of the query, whose name comes first.
+        // For a query parameter, the name is the first argument.
         for rest in code.split(" parameter(").skip(1) {
             if let (Some(_), Some(name)) = arguments(rest) {
                 broken.insert(name.to_owned(), file.clone());
@@ -146,7 +145,7 @@ fn broken() -> BTreeMap<String, String> {
     broken
 }
 
-/// What the gateway answers by itself.
+/// The gateway's own responses.
 fn of_the_gateway() -> Vec<Value> {
     let template = template::template();
     let answers = template.resource("Api")["Properties"]["DefinitionBody"]["x-amazon-apigateway-gateway-responses"].as_object().unwrap();
@@ -176,12 +175,12 @@ fn gateway_answers_carry_the_cors_headers_of_functions() {
 
 #[test]
 fn every_problem_is_explained_and_has_one_title() {
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     let mut seen: BTreeSet<(u16, &str)> = BTreeSet::new();
     for (file, (status, code, title)) in made() {
         match PROBLEMS.iter().find(|known| known.code == code && known.status == status) {
-            None => odd.push(format!("{file} makes the problem {status} {code}: explain it in functions/platform/src/problems.rs")),
-            Some(known) if title.as_ref().is_some_and(|title| title != known.title) => odd.push(format!(
+            None => violations.push(format!("{file} makes the problem {status} {code}: explain it in functions/platform/src/problems.rs")),
+            Some(known) if title.as_ref().is_some_and(|title| title != known.title) => violations.push(format!(
                 "{file} calls {code} {title:?}, but functions/platform/src/problems.rs calls it {:?}: a code has one title",
                 known.title
             )),
@@ -196,18 +195,18 @@ fn every_problem_is_explained_and_has_one_title() {
             Some(known) if answer["title"] == known.title && answer["type"] == json!(format!("{TYPE_BASE}{code}")) => {
                 seen.insert((known.status, known.code));
             }
-            _ => odd.push(format!(
+            _ => violations.push(format!(
                 "the gateway answers {answer}, which functions/platform/src/problems.rs does not explain, or calls otherwise"
             )),
         }
     }
     for left in PROBLEMS.iter().filter(|known| !seen.contains(&(known.status, known.code))) {
-        odd.push(format!(
+        violations.push(format!(
             "functions/platform/src/problems.rs explains {} {}, which nothing answers",
             left.status, left.code
         ));
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
@@ -215,15 +214,15 @@ fn every_rule_is_explained() {
     let broken = broken();
     let known: BTreeSet<&str> = RULES.iter().map(|rule| rule.code).collect();
     let unexplained = broken.iter().filter(|(code, _)| !known.contains(code.as_str()));
-    let mut odd: Vec<String> = unexplained
+    let mut violations: Vec<String> = unexplained
         .map(|(code, file)| format!("{file} refuses something as {code}: explain it in functions/platform/src/problems.rs"))
         .collect();
-    odd.extend(known.iter().filter(|code| !broken.contains_key(**code)).map(|code| {
+    violations.extend(known.iter().filter(|code| !broken.contains_key(**code)).map(|code| {
         format!(
             "functions/platform/src/problems.rs explains the rule {code}, which nothing asks for"
         )
     }));
-    none(odd);
+    none(violations);
     let code = shared::problem::Problem::invalid_field(
         "/x",
         &shared::validation::Violation::out_of_range("…"),
@@ -233,7 +232,7 @@ fn every_rule_is_explained() {
 }
 
 #[test]
-fn the_lists_are_sorted_and_name_nothing_twice() {
+fn lists_are_sorted_without_duplicates() {
     let problems: Vec<(u16, &str)> =
         PROBLEMS.iter().map(|known| (known.status, known.code)).collect();
     let rules: Vec<&str> = RULES.iter().map(|rule| rule.code).collect();
@@ -260,17 +259,17 @@ fn every_problem_and_rule_is_answered_by_some_operation() {
     let all = PROBLEMS.iter().map(|known| known.code).chain(RULES.iter().map(|rule| rule.code));
     let never =
         all.filter(|code| !answered.contains(*code) && !ANSWERS_OF_NO_OPERATION.contains(code));
-    let mut odd: Vec<String> =
+    let mut violations: Vec<String> =
         never.map(|code| format!("{code} is made somewhere, but no operation says that it answers it: add it to x-problems")).collect();
     let after_all = ANSWERS_OF_NO_OPERATION.into_iter().filter(|code| answered.contains(*code));
-    odd.extend(
-        after_all
-            .map(|code| format!("an operation answers {code} after all: take it out of this test")),
-    );
-    none(odd);
+    violations
+        .extend(after_all.map(|code| {
+            format!("an operation answers {code} after all: take it out of this test")
+        }));
+    none(violations);
 }
 
-/// Every member that the code adds to a problem, by where.
+/// Every member that the code adds to a problem, with its location.
 fn members_made() -> BTreeMap<String, String> {
     let added = |(file, code): (String, String)| {
         let names = code
@@ -287,9 +286,9 @@ fn members_made() -> BTreeMap<String, String> {
 }
 
 #[test]
-fn every_member_of_a_problem_has_a_type_and_an_example_of_it() {
+fn every_problem_member_has_a_type_and_an_example() {
     let document = document();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     let mut described = BTreeSet::from(["errors"]);
     let members = PROBLEMS
         .iter()
@@ -300,10 +299,10 @@ fn every_member_of_a_problem_has_a_type_and_an_example_of_it() {
         let schema: Value = serde_json::from_str(member.schema).unwrap();
         let referred = resolved(&document, &schema);
         if referred.get("type").is_none() {
-            odd.push(format!("the member {} has no type: {schema}", member.name));
+            violations.push(format!("the member {} has no type: {schema}", member.name));
         }
         let example = serde_json::from_str(member.example).unwrap();
-        odd.extend(
+        violations.extend(
             wrong(&document, &schema, &example)
                 .map(|why| format!("the example of {}: {why}", member.name)),
         );
@@ -311,21 +310,21 @@ fn every_member_of_a_problem_has_a_type_and_an_example_of_it() {
     let made = members_made();
     assert!(made.len() >= 9, "members of problems are not added as they were: {made:?}");
     for (name, file) in made.iter().filter(|(name, _)| !described.contains(name.as_str())) {
-        odd.push(format!(
+        violations.push(format!(
             "{file} adds the member {name}: describe it in functions/platform/src/problems.rs"
         ));
     }
     for name in described.iter().filter(|name| !made.contains_key(**name)) {
-        odd.push(format!(
+        violations.push(format!(
             "functions/platform/src/problems.rs describes the member {name}, which nothing adds"
         ));
     }
-    // What the list says is what an answer of the document says.
+    // The document describes each member as the list does.
     each_operation(&document, |_, _, operation| {
         for (status, answer) in operation["responses"].as_object().into_iter().flatten() {
             for (name, schema) in own_members(resolved(&document, answer)) {
                 if schema.get("type").is_none() && schema.get("$ref").is_none() {
-                    odd.push(format!(
+                    violations.push(format!(
                         "the {status} of {} has the member {name} without a type",
                         operation["operationId"]
                     ));
@@ -333,5 +332,5 @@ fn every_member_of_a_problem_has_a_type_and_an_example_of_it() {
             }
         }
     });
-    none(odd);
+    none(violations);
 }

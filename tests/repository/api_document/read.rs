@@ -1,4 +1,4 @@
-//! How the document is walked through.
+//! Helpers to read the document.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
-/// The text that a value is; empty if absent.
+/// The text of a value; empty if absent.
 pub fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
@@ -24,7 +24,7 @@ pub fn at<'a>(document: &'a Value, pointer: &str) -> &'a Map<String, Value> {
         .unwrap_or_else(|| panic!("the document has no object at {pointer}"))
 }
 
-/// Every operation: its method, its path and itself.
+/// Visits every operation with its method and its path.
 pub fn each_operation(document: &Value, mut see: impl FnMut(&str, &str, &Value)) {
     for (path, item) in at(document, "/paths") {
         for method in METHODS {
@@ -62,7 +62,7 @@ pub fn references(value: &Value) -> Vec<String> {
     }
 }
 
-/// The names of all schemas that a value refers to, itself or through others.
+/// The names of all schemas that a value refers to, directly or indirectly.
 pub fn reachable(document: &Value, value: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut open = references(value);
@@ -75,7 +75,7 @@ pub fn reachable(document: &Value, value: &Value) -> BTreeSet<String> {
     found
 }
 
-/// What a value is, or what it refers to.
+/// Resolves a reference; returns any other value unchanged.
 pub fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     let referred = value["$ref"]
         .as_str()

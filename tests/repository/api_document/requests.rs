@@ -1,6 +1,5 @@
-//! What the document says of an operation is what its source file does: each call that reads
-//! something from the request, or decides what is answered, has its place in the document, and
-//! nothing is listed without such a call.
+//! The document agrees with the source file of each operation. Each call that reads the request or
+//! determines the response appears in the document, and nothing appears without such a call.
 
 use std::collections::BTreeSet;
 
@@ -13,11 +12,11 @@ use super::{
 };
 use crate::{Operation, all_files, none, source};
 
-/// A call, and what the document shows of it.
+/// A call, and its evidence in the document.
 struct Sign {
     /// Any of these calls.
     calls: &'static [&'static str],
-    /// What the document has then, in words.
+    /// A description of the evidence.
     what: &'static str,
     shown: fn(&Value, &Value) -> bool,
 }
@@ -166,7 +165,7 @@ fn has_status(operation: &Value, status: &str) -> bool {
     operation["responses"].get(status).is_some()
 }
 
-/// Whether an answer that is not a problem has this header.
+/// Whether a response that is not a problem has this header.
 fn has_header(operation: &Value, name: &str) -> bool {
     let answers = operation["responses"].as_object().into_iter().flatten();
     answers
@@ -188,8 +187,7 @@ fn has_parameter(
     })
 }
 
-/// The part of an operation's file that is deployed, without white space: calls may be laid out
-/// over several lines.
+/// The deployed part of an operation's file without white space: calls may span several lines.
 fn deployed(operation: &Operation) -> String {
     let file = source(&format!(
         "functions/{}/src/operations/{}.rs",
@@ -203,7 +201,7 @@ fn deployed(operation: &Operation) -> String {
         .collect()
 }
 
-/// The texts that stand in a file between `before` and the next quote.
+/// The texts in a file between `before` and the next quote.
 fn quoted_after<'a>(code: &'a str, before: &str) -> BTreeSet<&'a str> {
     code.split(before).skip(1).filter_map(|rest| rest.split('"').next()).collect()
 }
@@ -211,7 +209,7 @@ fn quoted_after<'a>(code: &'a str, before: &str) -> BTreeSet<&'a str> {
 #[test]
 fn documented_parameters_and_answers_match_the_code() {
     let document = document();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     each_operation(&document, |_, path, operation| {
         let id = text(&operation["operationId"]);
         let function = function_of(id);
@@ -219,14 +217,15 @@ fn documented_parameters_and_answers_match_the_code() {
         for Sign { calls, what, shown } in &SIGNS {
             let called = calls.iter().find(|call| code.contains(**call));
             match (called, shown(&document, operation)) {
-                (Some(call), false) => {
-                    odd.push(format!("{id} calls {call}, but the document does not show {what}"))
-                }
-                // An answer that is put together by hand is like one of those that are not.
+                (Some(call), false) => violations
+                    .push(format!("{id} calls {call}, but the document does not show {what}")),
+                // A response that is built by hand has the same headers as others.
                 (None, true)
                     if !(calls[0].starts_with("http::") && code.contains("Response::json(")) =>
                 {
-                    odd.push(format!("{id} is described with {what}, but calls none of {calls:?}"));
+                    violations.push(format!(
+                        "{id} is described with {what}, but calls none of {calls:?}"
+                    ));
                 }
                 _ => {}
             }
@@ -246,7 +245,7 @@ fn documented_parameters_and_answers_match_the_code() {
         };
         let in_query = read(quoted_after(&code, "request.query(\""));
         if in_query != said("query") {
-            odd.push(format!(
+            violations.push(format!(
                 "{id} reads {in_query:?} from the query, but is described with {:?}",
                 said("query")
             ));
@@ -258,7 +257,7 @@ fn documented_parameters_and_answers_match_the_code() {
             .map(str::to_owned)
             .collect();
         if in_path != said("path") {
-            odd.push(format!(
+            violations.push(format!(
                 "the path of {id} has {in_path:?}, but it is described with {:?}",
                 said("path")
             ));
@@ -270,44 +269,45 @@ fn documented_parameters_and_answers_match_the_code() {
             .chain(quoted_after(&code, "request.path_parameter(\""))
             .collect::<BTreeSet<_>>();
         if !in_path.iter().all(|name| parameters.contains(name.as_str())) {
-            odd.push(format!("the path of {id} has {in_path:?}, but it reads {parameters:?}"));
+            violations
+                .push(format!("the path of {id} has {in_path:?}, but it reads {parameters:?}"));
         }
         for name in &ids {
             let things = quoted_after(&code, &format!("request.path_id(\"{name}\",\""));
             for thing in things.iter().filter(|thing| {
                 !answers(&document, operation, 404, &[&format!("{thing}_not_found")])
             }) {
-                odd.push(format!(
+                violations.push(format!(
                     "{id} answers {thing}_not_found, which its x-problems do not name"
                 ));
             }
         }
     });
-    none(odd);
+    none(violations);
 }
 
 #[test]
-fn a_request_has_no_fields_but_those_that_are_described() {
+fn request_schemas_reject_unknown_fields() {
     let document = document();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     each_operation(&document, |_, _, operation| {
         for name in super::read::reachable(&document, &operation["requestBody"]) {
             let schema = &document["components"]["schemas"][name.as_str()];
             if schema.get("properties").is_some() && schema["additionalProperties"] != false {
-                odd.push(format!(
+                violations.push(format!(
                     "{name}, which is sent to {}, takes unknown fields: #[serde(deny_unknown_fields)]",
                     operation["operationId"]
                 ));
             }
         }
     });
-    none(odd);
+    none(violations);
 }
 
-/// Where an answer leaves a field out, the document must not promise it, not even as null.
+/// A field that a response omits must not be documented as present, not even as null.
 #[test]
-fn a_field_that_is_left_out_of_an_answer_is_not_described_as_one_that_is_there() {
-    let mut odd = Vec::new();
+fn omitted_fields_are_not_documented_as_present() {
+    let mut violations = Vec::new();
     let shown = |file: &str, text: &str| {
         (file.contains("/operations/") || file.ends_with("/view.rs"))
             && text.contains("utoipa::ToSchema")
@@ -323,7 +323,7 @@ fn a_field_that_is_left_out_of_an_answer_is_not_described_as_one_that_is_there()
             let left_out =
                 attributes.contains("Option::is_none") && !attributes.contains("flatten");
             if left_out && !attributes.contains("schema(nullable = false") {
-                odd.push(format!(
+                violations.push(format!(
                     "{file}:{} may be left out: give it #[cfg_attr(feature = \"api-document\", schema(nullable = false))]",
                     number + 1
                 ));
@@ -331,5 +331,5 @@ fn a_field_that_is_left_out_of_an_answer_is_not_described_as_one_that_is_there()
             attributes.clear();
         }
     }
-    none(odd);
+    none(violations);
 }

@@ -1,4 +1,4 @@
-//! The document and the operations speak of the same routes, and say the same of who may call them.
+//! The document and the operations have the same routes and the same callers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,18 +23,18 @@ fn declared_routes() -> BTreeMap<String, (String, Access)> {
 }
 
 #[test]
-fn every_declared_route_is_described_and_nothing_else() {
+fn exactly_the_declared_routes_are_documented() {
     let (routes, document) = (declared_routes(), document());
     let mut described = BTreeSet::new();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     each_operation(&document, |method, path, operation| {
         let route = format!("{method} {path}");
         let id = text(&operation["operationId"]);
         match routes.get(&route) {
-            None => odd
+            None => violations
                 .push(format!("{id} is described as {route}, which operations! does not declare")),
             Some((function, _)) if *function != function_of(id).name => {
-                odd.push(format!(
+                violations.push(format!(
                     "{route} is described by {id}, but is declared as a route of {function}"
                 ));
             }
@@ -43,44 +43,44 @@ fn every_declared_route_is_described_and_nothing_else() {
         described.insert(route);
     });
     for (route, (function, _)) in routes.iter().filter(|(route, _)| !described.contains(*route)) {
-        odd.push(format!(
+        violations.push(format!(
             "{route} is not in the API document: write #[utoipa::path(…)] on {function}, and declare it as http in its operations/mod.rs"
         ));
     }
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn operations_are_named_after_their_functions() {
     let document = document();
     let mut ids = BTreeSet::new();
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     each_operation(&document, |_, path, operation| {
         let id = text(&operation["operationId"]).to_owned();
         let service = text(&operation["tags"][0]);
         let function = function_of(&id);
         if function.service != service {
-            odd.push(format!(
+            violations.push(format!(
                 "{id} is described by {service}, but its function {} is in {}",
                 function.name, function.service
             ));
         }
         if !ids.insert(id.clone()) {
-            odd.push(format!("{id} is described twice, the second time as {path}"));
+            violations.push(format!("{id} is described twice, the second time as {path}"));
         }
     });
     let without: BTreeSet<String> =
         ids.iter().map(|id| function_of(id).name).filter(|name| !ids.contains(name)).collect();
-    odd.extend(
+    violations.extend(
         without.into_iter().map(|name| format!("none of the operations of {name} is called so")),
     );
-    none(odd);
+    none(violations);
 }
 
 #[test]
 fn documented_security_matches_the_gateway() {
     let (routes, document) = (declared_routes(), document());
-    let mut odd = Vec::new();
+    let mut violations = Vec::new();
     each_operation(&document, |method, path, operation| {
         let id = text(&operation["operationId"]);
         let Some((_, access)) = routes.get(&format!("{method} {path}")) else { return };
@@ -90,7 +90,7 @@ fn documented_security_matches_the_gateway() {
             Access::Token => json!([{ "bearer": [] }]),
         };
         if operation["security"] != expected {
-            odd.push(format!(
+            violations.push(format!(
                 "{id} is described with the security {}, but the gateway asks for {expected}",
                 operation["security"]
             ));
@@ -98,13 +98,13 @@ fn documented_security_matches_the_gateway() {
         let roles: Vec<&str> =
             operation["x-roles"].as_array().into_iter().flatten().map(text).collect();
         if roles.is_empty() || roles.iter().any(|role| !ROLES.contains(role)) {
-            odd.push(format!("{id} has the x-roles {roles:?}: name some of {ROLES:?}"));
+            violations.push(format!("{id} has the x-roles {roles:?}: name some of {ROLES:?}"));
         }
         if roles.contains(&"anonymous") == (expected == json!([{ "bearer": [] }])) {
-            odd.push(format!(
+            violations.push(format!(
                 "{id} has the x-roles {roles:?}, but the gateway asks for {expected}"
             ));
         }
     });
-    none(odd);
+    none(violations);
 }

@@ -1,4 +1,4 @@
-//! What must hold in the end: the invariants of every order, and the ledger.
+//! Invariants at the end of a schedule: of every order, and of the ledger.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,21 +7,21 @@ use serde_json::{Value, json};
 use super::{NOT_SENT_AGAIN, QUEUES, Schedule, number, text};
 
 impl Schedule {
-    /// The promises. Answers how the orders ended.
+    /// Checks the invariants of the orders. Returns their final states.
     pub fn check(&self) -> Vec<String> {
         for queue in QUEUES {
             let rejected = self.shop.aws.queues().waiting(&format!("{queue}-dead-letter"));
             assert!(
                 rejected.is_empty(),
                 "the consumer of {queue} rejected messages: {rejected:#?}\n{}",
-                self.story()
+                self.trace_report()
             );
         }
         let unwanted = self.shop.provider.unwanted_charges();
         assert!(
             unwanted.is_empty(),
-            "charged after the order was given up: {unwanted:#?}\n{}",
-            self.story()
+            "charged after the order was cancelled: {unwanted:#?}\n{}",
+            self.trace_report()
         );
         let lost_charges: BTreeSet<String> = self
             .shop
@@ -31,13 +31,13 @@ impl Schedule {
             .map(|charge| charge.order_id.to_string())
             .collect();
         let orders = self.shop.aws.orders();
-        assert_eq!(orders.len(), self.orders.len(), "an order was lost\n{}", self.story());
-        let (books, payments) =
+        assert_eq!(orders.len(), self.orders.len(), "an order was lost\n{}", self.trace_report());
+        let (provider_records, payments) =
             (self.shop.aws.items("payment-simulator"), self.shop.aws.items("payments"));
         let mut sold = 0;
         let ends = orders.iter().map(|order| {
             let (id, status) = (text(order, "order_id"), text(order, "status"));
-            let charges: Vec<&Value> = books
+            let charges: Vec<&Value> = provider_records
                 .iter()
                 .filter(|item| {
                     text(item, "pk").starts_with("CHARGE#") && text(item, "order_id") == id
@@ -48,17 +48,17 @@ impl Schedule {
             assert!(
                 is_fulfilled || ["cancelled", "failed"].contains(&status.as_str()),
                 "{id} is {status}\n{}",
-                self.story()
+                self.trace_report()
             );
             let of_it = payments
                 .iter()
                 .filter(|item| text(item, "order_id") == id && text(item, "state") == "succeeded");
-            let given_back: i64 = of_it
+            let refunded_total: i64 = of_it
                 .filter(|item| text(item, "kind") == "requested")
                 .map(|refund| number(refund, "amount"))
                 .sum();
             let due = if is_fulfilled {
-                number(&order["totals"]["M"]["total"]["M"], "amount") - given_back
+                number(&order["totals"]["M"]["total"]["M"], "amount") - refunded_total
             } else {
                 0
             };
@@ -66,16 +66,21 @@ impl Schedule {
                 charges.len() <= 1,
                 "{id} was charged {} times\n{}",
                 charges.len(),
-                self.story()
+                self.trace_report()
             );
             assert_eq!(
                 kept,
                 due,
                 "{id} is {status}, and the provider keeps {kept}\n{}",
-                self.story()
+                self.trace_report()
             );
             let is_clear = order["needs_review"]["S"].is_null() || self.had_day_outage;
-            assert!(is_clear, "{id} needs review: {}\n{}", order["needs_review"], self.story());
+            assert!(
+                is_clear,
+                "{id} needs review: {}\n{}",
+                order["needs_review"],
+                self.trace_report()
+            );
             if is_fulfilled {
                 sold += number(order, "item_count");
             }
@@ -90,21 +95,30 @@ impl Schedule {
             format!("{status}{refunded}")
         });
         let ends = ends.collect();
-        let left = self.came_in() - sold;
-        assert_eq!(self.figures(), (left, left), "the stock does not add up\n{}", self.story());
-        // A message that is lost takes its mail with it; what was noted was sent, and now and then
-        // once more after a crash.
+        let left = self.received() - sold;
+        assert_eq!(
+            self.quantities(),
+            (left, left),
+            "the stock does not add up\n{}",
+            self.trace_report()
+        );
+        // A lost message loses its mail. Every recorded mail was sent, occasionally twice after a
+        // crash.
         let (noted, sent) =
             (self.shop.aws.items("notifications").len(), self.shop.aws.mails().mails().len());
         let lost =
             self.lost_messages.iter().filter(|(queue, _)| *queue == "send-notification").count();
-        assert!(sent + lost >= noted, "{noted} mails were noted and {sent} sent\n{}", self.story());
+        assert!(
+            sent + lost >= noted,
+            "{noted} mails were recorded and {sent} sent\n{}",
+            self.trace_report()
+        );
         ends
     }
 
-    /// What holds once nothing is lost any more: every movement is in the ledger, and
-    /// every buyer is notified.
-    pub async fn check_books(&self) {
+    /// Checks the state after the redrive: every movement is in the ledger, and every buyer was
+    /// notified.
+    pub async fn check_ledger(&self) {
         let (mut accounts, mut units): (BTreeMap<String, i64>, BTreeMap<String, i64>) =
             Default::default();
         for entry in self
@@ -116,8 +130,8 @@ impl Schedule {
         {
             for line in entry["lines"]["L"].as_array().into_iter().flatten().map(|line| &line["M"])
             {
-                // `stock:<product>:<bucket>` and `customer_funds:<order>`: there is one product, and
-                // all orders are one sum.
+                // Accounts are `stock:<product>:<bucket>` and `customer_funds:<order>`. There is
+                // one product, and the balances of all orders are added up.
                 let account = text(line, "account");
                 let account = account
                     .strip_prefix(&format!("stock:{}:", self.product))
@@ -129,11 +143,11 @@ impl Schedule {
         assert!(
             units.values().all(|sum| *sum == 0),
             "the ledger does not add up: {units:?}\n{}",
-            self.story()
+            self.trace_report()
         );
         let balance = |account: &str| accounts.get(account).copied().unwrap_or_default();
-        let books = self.shop.aws.items("payment-simulator");
-        let kept: i64 = books
+        let provider_records = self.shop.aws.items("payment-simulator");
+        let kept: i64 = provider_records
             .iter()
             .filter(|item| text(item, "pk").starts_with("CHARGE#"))
             .map(|item| number(item, "refundable"))
@@ -142,22 +156,22 @@ impl Schedule {
             (balance("provider_clearing"), balance("customer_funds")),
             (kept, -kept),
             "{accounts:?}\n{}",
-            self.story()
+            self.trace_report()
         );
-        let (on_hand, available) = self.figures();
-        let sold = self.came_in() - on_hand;
-        let shelves = ["available", "held", "shipped_out", "outside"].map(balance);
+        let (on_hand, available) = self.quantities();
+        let sold = self.received() - on_hand;
+        let buckets = ["available", "held", "shipped_out", "outside"].map(balance);
         assert_eq!(
-            shelves,
-            [available, 0, sold, -self.came_in()],
+            buckets,
+            [available, 0, sold, -self.received()],
             "{accounts:?}\n{}",
-            self.story()
+            self.trace_report()
         );
 
-        // What moved a moment ago is not judged.
+        // Recent changes are not audited.
         self.shop.clock.advance(ledger::GRACE);
-        // Whatever there is now and then, as that looks into every shard of every index; otherwise
-        // each order alone.
+        // Some schedules audit everything, which queries every shard of every index. The others
+        // audit each order by its id.
         let finds_all = self.seed.is_multiple_of(4);
         let asked = if finds_all {
             vec![json!({})]
@@ -168,7 +182,12 @@ impl Schedule {
             let report = self.shop.call("reconcile-ledger", event).await;
             let report = report.ok();
             for named in ["unsettled", "unbalanced", "products", "not_checked"] {
-                assert_eq!(report[named], json!([]), "{named} in {report:#}\n{}", self.story());
+                assert_eq!(
+                    report[named],
+                    json!([]),
+                    "{named} in {report:#}\n{}",
+                    self.trace_report()
+                );
             }
             let checked = if finds_all { (self.orders.len(), 1) } else { (1, 0) };
             assert_eq!(
@@ -197,15 +216,15 @@ impl Schedule {
             for template in due {
                 assert!(
                     written.contains(&(id.clone(), (*template).to_owned())),
-                    "{id}: nobody wrote {template}\n{}",
-                    self.story()
+                    "{id}: {template} was not sent\n{}",
+                    self.trace_report()
                 );
             }
         }
     }
 
-    /// How many of the product were booked in, less those that were written off.
-    fn came_in(&self) -> i64 {
+    /// The quantity of the product that was received, minus the quantity that was written off.
+    fn received(&self) -> i64 {
         let items = self.shop.aws.items("stock");
         items
             .iter()
@@ -214,8 +233,8 @@ impl Schedule {
             .sum()
     }
 
-    /// How many there are on hand, and how many are available, in all parts together.
-    fn figures(&self) -> (i64, i64) {
+    /// The quantities on hand and available, over all shards.
+    fn quantities(&self) -> (i64, i64) {
         let items = self.shop.aws.items("stock");
         let parts = items.iter().filter(|item| text(item, "pk").starts_with("STOCK#"));
         let parts = parts.map(|part| (number(part, "on_hand"), number(part, "available")));

@@ -1,5 +1,5 @@
-//! The provider is out of reach: for one request, for a while, or for longer than an order waits
-//! for its payment.
+//! Outages of the provider: for one request, for a while, or for longer than an order's payment
+//! deadline.
 
 use serde_json::{Value, json};
 use tests::{events, provider::Network, shop::PAY_WITHIN};
@@ -7,12 +7,12 @@ use tests::{events, provider::Network, shop::PAY_WITHIN};
 use super::Schedule;
 
 impl Schedule {
-    /// The provider does not take charges for a while, and everything else works: an order is
-    /// placed, and the buyers may cancel, or wait until the time to pay is over.
+    /// Runs an outage of the provider while everything else works. An order is placed, and buyers
+    /// may cancel it, pay or let it expire.
     pub(super) async fn outage(&mut self, number: u64) {
         self.network = self.broken_network();
-        self.heal();
-        self.note(&format!("an outage, the network to the provider: {:?}", self.network));
+        self.clear_faults();
+        self.note(&format!("an outage, the provider's network: {:?}", self.network));
         self.place(number).await;
         for _ in 0..1 + self.below(4) {
             self.drain().await;
@@ -24,27 +24,27 @@ impl Schedule {
             }
             self.drain().await;
             let seconds = [60, 600, PAY_WITHIN.as_secs(), 7200][self.below(4) as usize];
-            self.pass(seconds);
+            self.advance_clock(seconds);
             for operation in ["resume-orders", "reconcile-payments"] {
                 let called = self.shop.call(operation, json!({})).await;
                 self.note(&format!("{operation}: {:?}", called.answer));
             }
         }
         self.drain().await;
-        // No request is on its way for a day.
+        // For a day no request is in flight.
         if self.chance(15) {
             self.deliver_late_charges().await;
             self.had_day_outage = true;
-            self.pass(25 * 3600);
+            self.advance_clock(25 * 3600);
             self.drain().await;
         }
     }
 
-    /// The network to the provider changes, and stays so for a while: mostly for the better.
+    /// Changes the state of the provider's network, mostly to `Up`.
     pub(super) fn change_network(&mut self) {
         self.network = if self.chance(65) { Network::Up } else { self.broken_network() };
         self.shop.provider.set_network(self.network);
-        self.note(&format!("the network to the provider: {:?}", self.network));
+        self.note(&format!("the provider's network: {:?}", self.network));
     }
 
     pub(super) fn broken_network(&mut self) -> Network {
@@ -60,8 +60,8 @@ impl Schedule {
         BROKEN[self.below(BROKEN.len() as u64) as usize]
     }
 
-    /// The provider does not answer for about as long as an order waits for its payment, or longer.
-    pub(super) async fn provider_is_away(&mut self) {
+    /// Makes the provider unavailable for about the payment deadline, or longer.
+    pub(super) async fn provider_outage(&mut self) {
         self.network = [
             Network::RequestsLost,
             Network::RequestsLost,
@@ -69,9 +69,9 @@ impl Schedule {
             Network::Forbidden,
         ][self.below(4) as usize];
         self.shop.provider.set_network(self.network);
-        self.note(&format!("the network to the provider: {:?}", self.network));
+        self.note(&format!("the provider's network: {:?}", self.network));
         for _ in 0..1 + self.below(3) {
-            self.pass(PAY_WITHIN.as_secs() / 2);
+            self.advance_clock(PAY_WITHIN.as_secs() / 2);
             self.sweep().await;
         }
     }
@@ -83,7 +83,7 @@ impl Schedule {
         }
     }
 
-    /// The buyer cancels the order that was placed last.
+    /// The buyer cancels the latest order.
     async fn cancel(&mut self) {
         let Some(order) = self.orders.last().cloned() else { return };
         let request = events::post("/orders", &Value::Null)

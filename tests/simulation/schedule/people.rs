@@ -1,4 +1,4 @@
-//! What buyers, the staff of the shop and the payment provider do.
+//! Requests of buyers, of the shop's staff and of the payment provider.
 
 use serde_json::{Value, json};
 use tests::{aws::Called, events};
@@ -35,11 +35,11 @@ impl Schedule {
                 self.orders.push(id);
                 return;
             }
-            assert_eq!(called.status(), 503, "{:?}\n{}", called.answer, self.story());
+            assert_eq!(called.status(), 503, "{:?}\n{}", called.answer, self.trace_report());
         }
     }
 
-    /// A card: every other one is good.
+    /// A random card token, in half of the cases a good one.
     fn token(&mut self) -> &'static str {
         let chosen = self.below(2 * TOKENS.len() as u64) as usize;
         TOKENS.get(chosen).copied().unwrap_or(TOKENS[0])
@@ -49,7 +49,7 @@ impl Schedule {
         let chosen = self.below(self.orders.len() as u64) as usize;
         let order = self.orders[chosen].clone();
         let token = self.token();
-        // Now and then the same request again, as impatient clients do.
+        // Occasionally the same request is repeated, as impatient clients do.
         if !self.chance(40) {
             self.payments += 1;
         }
@@ -63,7 +63,7 @@ impl Schedule {
         ));
     }
 
-    /// A person cancels, ships or delivers an order.
+    /// An admin cancels, ships or delivers an order.
     pub(super) async fn step(&mut self) {
         let chosen = self.below(self.orders.len() as u64) as usize;
         let order = self.orders[chosen].clone();
@@ -74,7 +74,7 @@ impl Schedule {
             .iter()
             .find(|item| text(item, "order_id") == order)
             .map(|item| text(item, "status"));
-        // Mostly what comes next, and now and then what must not.
+        // Mostly the next regular transition, occasionally an invalid one.
         let operation = match (status.unwrap_or_default().as_str(), self.below(20)) {
             ("confirmed", 0..12) | ("shipped", 0) | ("pending", 0) => "ship-order",
             ("shipped", 1..16) | ("confirmed", 12) | ("pending", 1) => "deliver-order",
@@ -94,12 +94,12 @@ impl Schedule {
         ));
     }
 
-    /// An operator refunds a payment, or a part of it.
-    pub(super) async fn give_back(&mut self) {
+    /// An operator refunds a payment in full or in part.
+    pub(super) async fn refund(&mut self) {
         let Some(payment) = self.any_payment() else { return };
-        // Now and then the same request again.
+        // Occasionally the same request is repeated.
         if !self.chance(30) {
-            self.errands += 1;
+            self.admin_requests += 1;
         }
         let cents = [None, Some(1000), Some(1000), Some(PRICE)][self.below(4) as usize];
         let mut body = json!({ "reason": "The lid was broken" });
@@ -109,18 +109,18 @@ impl Schedule {
         let request = events::post("/refunds", &body)
             .caller(events::ADMIN)
             .path_parameter("payment_id", &payment);
-        let request = request.header("idempotency-key", &format!("refund-{}", self.errands));
+        let request = request.header("idempotency-key", &format!("refund-{}", self.admin_requests));
         let called = self.request("create-refund", request.event()).await;
         self.note(&format!(
             "refund {} of {payment}, {cents:?}: {} {}",
-            self.errands,
+            self.admin_requests,
             called.status(),
             called.json()["code"]
         ));
     }
 
-    /// The provider sends a webhook about a payment, changed or not.
-    pub(super) async fn tell(&mut self) {
+    /// The provider sends a webhook about a payment, whether it changed or not.
+    pub(super) async fn send_webhook(&mut self) {
         let Some(payment) = self.any_payment() else { return };
         let event_id = format!("evt_{}", self.below(8));
         let event = events::webhook(
@@ -131,16 +131,21 @@ impl Schedule {
         );
         let called = self.request("receive-payment-webhook", event).await;
         self.note(&format!(
-            "{event_id} tells of {payment}: {} {}",
+            "webhook {event_id} about {payment}: {} {}",
             called.status(),
             called.json()["code"]
         ));
-        assert!([200, 503].contains(&called.status()), "{:?}\n{}", called.answer, self.story());
+        assert!(
+            [200, 503].contains(&called.status()),
+            "{:?}\n{}",
+            called.answer,
+            self.trace_report()
+        );
     }
 
-    /// Goods come in or are written off, and the stock of the product is divided otherwise.
-    pub(super) async fn rearrange(&mut self) {
-        self.errands += 1;
+    /// Stock is received, written off or resharded.
+    pub(super) async fn adjust_stock(&mut self) {
+        self.admin_requests += 1;
         let mut body = json!({ "reason": "It sells fast" });
         let kinds = self.below(3);
         if kinds < 2 {
@@ -150,12 +155,12 @@ impl Schedule {
             body["delta"] = [-1, 1, 2][self.below(3) as usize].into();
         }
         let adjustment =
-            events::adjustment(&format!("movement-{}", self.errands), &self.product, &body);
+            events::adjustment(&format!("movement-{}", self.admin_requests), &self.product, &body);
         let called = self.request("adjust-stock", adjustment).await;
         self.note(&format!("the stock, {body}: {} {}", called.status(), called.json()["code"]));
     }
 
-    /// A payment that a buyer has attempted, if there is one.
+    /// A random payment attempt, if there is one.
     fn any_payment(&mut self) -> Option<String> {
         let items = self.shop.aws.items("payments");
         let attempts: Vec<&Value> =
@@ -166,17 +171,18 @@ impl Schedule {
         Some(text(attempts[self.below(attempts.len() as u64) as usize], "payment_id"))
     }
 
-    /// A request with injected faults: it is answered, or must be repeated.
+    /// Sends a request with injected faults. Asserts that it succeeds, is rejected, or fails with a
+    /// retryable 503.
     pub(super) async fn request(&mut self, operation: &str, event: Value) -> Called {
-        self.spoil();
+        self.inject_faults();
         let called = self.shop.call(operation, event).await;
-        self.heal();
+        self.clear_faults();
         let status = called.status();
         assert!(
             status < 500 || status == 503,
             "{operation}: {:?}\n{}",
             called.answer,
-            self.story()
+            self.trace_report()
         );
         called
     }

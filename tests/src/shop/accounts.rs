@@ -1,9 +1,8 @@
-//! What people do with their accounts in the shop: they register, log in, come back, change and
-//! lose what they have.
+//! The actions of users on their accounts: register, log in, change and recover them.
 //!
-//! To hash a password takes its time. [`Shop::enrol`] and [`Shop::enter`] write what a registration
-//! and a login would have written, with a hash that is computed once for all tests of a program;
-//! [`Shop::register`] and [`Shop::login`] are the operations themselves.
+//! Password hashing is slow. [`Shop::enrol`] and [`Shop::enter`] write the items of a registration
+//! and a login, with a hash that is computed once per test program. [`Shop::register`] and
+//! [`Shop::login`] invoke the operations.
 
 mod session;
 mod tables;
@@ -43,17 +42,17 @@ use crate::{
 
 /// The password of all accounts.
 pub const PASSWORD: &str = "correct horse battery staple";
-/// The first customer.
+/// The address of the first customer.
 pub const ADA: &str = "ada@example.com";
-/// What Secrets Manager asks for, one after the other.
+/// The steps of a rotation by Secrets Manager, in order.
 pub const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
 
-/// Shops and instances of the service.
+/// Shops and instances of the users service.
 impl Shop {
-    /// A shop in which people can log in: it has a key that signs, the same in every such shop.
+    /// A shop where users can log in: it has a signing key, the same in every such shop.
     ///
     /// # Panics
-    /// When no key can be made.
+    /// If the key cannot be created.
     pub fn open() -> Self {
         static KEYS: OnceLock<String> = OnceLock::new();
         let keys = || {
@@ -67,20 +66,19 @@ impl Shop {
         Self::over(aws, clock()).cold()
     }
 
-    /// As [`Shop::open`], for operations that run at the same time; see
-    /// [`Aws::crowded_sdk_config`].
+    /// Like [`Shop::open`], for concurrent operations; see [`Aws::crowded_sdk_config`].
     pub fn crowded(seed: u64) -> Self {
         let shop = Self::open();
         shop.with_instance(&shop.aws.crowded_sdk_config(seed), None)
     }
 
-    /// The same shop with another instance of the service, which has read no secret yet.
+    /// The same shop with a new instance of the users service that has not read any secret.
     #[must_use]
     pub fn cold(&self) -> Self {
         self.with_instance(&self.aws.sdk_config(), None)
     }
 
-    /// As [`Shop::cold`], where the SDK tries each call once more, as it does deployed.
+    /// Like [`Shop::cold`], where the SDK retries each call once, as it does when deployed.
     #[must_use]
     pub fn retrying(&self) -> Self {
         let retry = RetryConfig::standard()
@@ -89,39 +87,39 @@ impl Shop {
         self.with_instance(&self.aws.sdk_config().to_builder().retry_config(retry).build(), None)
     }
 
-    /// As [`Shop::cold`], with another limit for each network.
+    /// Like [`Shop::cold`], with this rate limit per network.
     #[must_use]
     pub fn with_network_burst(&self, burst: u32) -> Self {
         self.with_instance(&self.aws.sdk_config(), Some(burst))
     }
 
-    /// Instances of one world make different ids and tokens.
+    /// Uses system ids, so that instances over the same AWS create different ids and tokens.
     fn with_instance(&self, config: &SdkConfig, network_burst: Option<u32>) -> Self {
         let mut users = users_over(config, &self.clock, Ids::System);
         users.network_burst = network_burst.unwrap_or(users.network_burst);
         Self { users: Arc::new(users), lambdas: Arc::default(), ..self.clone() }
     }
 
-    /// The publisher of this service's messages, which has published nothing yet.
+    /// The publisher of the users service, which has not published anything yet.
     pub fn users_publisher(&self) -> Harness {
         Harness::new(&self.aws).publisher("users", self.lambda("publish-user-events"))
     }
 }
 
-/// People who are there without a call that is counted.
+/// Users that are created without recorded calls.
 impl Shop {
-    /// A registered user.
+    /// Creates a registered user.
     ///
     /// # Panics
-    /// When the address is invalid or taken.
+    /// If the address is invalid or taken.
     pub async fn enrol(&self, email: &str) -> User {
         self.enrol_with(email, hash()).await
     }
 
-    /// As [`Shop::enrol`], with a hash of another kind.
+    /// Like [`Shop::enrol`], with this password hash.
     ///
     /// # Panics
-    /// When the address is invalid or taken.
+    /// If the address is invalid or taken.
     pub async fn enrol_with(&self, email: &str, password_hash: &str) -> User {
         let (now, ids) = (self.clock.now(), &Ids::System);
         let id = ids.create(now);
@@ -141,14 +139,14 @@ impl Shop {
             .store
             .register(&user, password_hash.to_owned())
             .await
-            .expect("nobody has the address");
+            .expect("the address is free");
         user
     }
 
-    /// Another session of a user, as a login starts it.
+    /// Creates another session of a user, like a login.
     ///
     /// # Panics
-    /// When there is no such user, or no key that signs.
+    /// If the user or the signing key does not exist.
     pub async fn enter(&self, id: UserId) -> Session {
         let (now, ids) = (self.clock.now(), &Ids::System);
         let user = self.user(id).await;
@@ -168,20 +166,20 @@ impl Shop {
         Session { access_token, refresh_token: token.text(&self.refresh_key().await) }
     }
 
-    /// An admin, and their session.
+    /// Creates an admin and returns their session.
     ///
     /// # Panics
-    /// When the address is invalid or taken.
+    /// If the address is invalid or taken.
     pub async fn admin(&self, email: &str) -> Session {
         let user = self.enrol(email).await;
         assert!(self.grant(email, "admin").await.answer.is_ok(), "{email} is registered");
         self.enter(user.id).await
     }
 
-    /// The key under which refresh tokens are made.
+    /// The key that authenticates refresh tokens.
     ///
     /// # Panics
-    /// When the secret is missing.
+    /// If the secret does not exist.
     pub async fn refresh_key(&self) -> RefreshTokenKey {
         let keys = self.users.secrets.keys("users-key").await.expect("a secret");
         let key = |purpose| keys.active().derive(purpose);
@@ -191,7 +189,7 @@ impl Shop {
     /// The keys that seal one-time tokens.
     ///
     /// # Panics
-    /// When the secret is missing.
+    /// If the secret does not exist.
     pub async fn mail_keys(&self) -> KeyRing<SealingKey> {
         self.users
             .secrets
@@ -203,16 +201,16 @@ impl Shop {
     }
 }
 
-/// What people ask for. Each request comes from the same network unless it says otherwise, and is
-/// answered by the operation itself.
+/// Requests of users. Each comes from the same network unless it names another one, and is answered
+/// by the operation itself.
 #[allow(clippy::missing_panics_doc, reason = "each sends what the operation takes")]
 impl Shop {
-    /// Sends a body to an operation without a token.
+    /// Calls an operation with this body and without an access token.
     pub async fn send(&self, operation: &str, body: &Value) -> Called {
         self.call(operation, request(operation, body).event()).await
     }
 
-    /// Sends a body to an operation as this user.
+    /// Calls an operation with this body as this user.
     pub async fn send_as(&self, session: &Session, operation: &str, body: &Value) -> Called {
         self.call(operation, session.request(request(operation, body))).await
     }
@@ -225,7 +223,7 @@ impl Shop {
         self.send("login-user", &json!({ "email": email, "password": password })).await
     }
 
-    /// Logs in from some network, with a device token or without.
+    /// Logs in from a network address, with or without a device token.
     pub async fn login_from(
         &self,
         source: &str,
@@ -241,7 +239,7 @@ impl Shop {
         self.call("login-user", request.event()).await
     }
 
-    /// A session by the login operation.
+    /// Logs in and returns the session.
     pub async fn log_in(&self, email: &str) -> Session {
         let called = self.login(email, PASSWORD).await;
         Session::of(&called).unwrap_or_else(|| panic!("{:?}", called.answer))
@@ -268,19 +266,19 @@ impl Shop {
         self.send_as(session, "get-me", &Value::Null).await
     }
 
-    /// Changes the stored version of the profile.
+    /// Updates the current version of the caller's profile.
     pub async fn edit(&self, session: &Session, body: &Value) -> Called {
         let tag = self.me(session).await.header("etag").unwrap_or_default();
         self.edit_if(session, &tag, body).await
     }
 
-    /// Changes the profile, with this `If-Match`.
+    /// Updates the caller's profile with this `If-Match`.
     pub async fn edit_if(&self, session: &Session, tag: &str, body: &Value) -> Called {
         self.call("update-me", session.request(request("update-me", body).header("If-Match", tag)))
             .await
     }
 
-    /// Asks for another address, with the common password.
+    /// Requests an address change, with [`PASSWORD`].
     pub async fn ask_for_address(&self, session: &Session, email: &str) -> Called {
         self.edit(session, &json!({ "email": email, "current_password": PASSWORD })).await
     }
@@ -305,18 +303,18 @@ impl Shop {
         self.send("verify-email", &json!({ "token": token })).await
     }
 
-    /// What the gateway asks about an access token.
+    /// Asks the authorizer about an access token.
     pub async fn authorize(&self, token: &str) -> Called {
         self.call("authorize-request", events::authorize(token)).await
     }
 
-    /// Changes the stored version of a user's profile, as an admin.
+    /// Updates the current version of a user's profile as an admin.
     pub async fn administer(&self, admin: &Session, id: UserId, body: &Value) -> Called {
         let tag = format!("\"{}\"", self.user(id).await.version);
         self.administer_if(admin, id, &tag, body).await
     }
 
-    /// Changes a user's profile as an admin, with this `If-Match`.
+    /// Updates a user's profile as an admin, with this `If-Match`.
     pub async fn administer_if(
         &self,
         admin: &Session,
@@ -334,19 +332,18 @@ impl Shop {
         self.administer(admin, id, &json!({ "is_active": is_active })).await
     }
 
-    /// Gives a role, as an operator does.
+    /// Grants a role, as an operator.
     pub async fn grant(&self, email: &str, role: &str) -> Called {
         self.call("grant-role", json!({ "email": email, "role": role })).await
     }
 
-    /// One step of a rotation of the signing key.
+    /// Runs one step of a signing-key rotation.
     pub async fn rotation_step(&self, step: &str, token: &str) -> Called {
         let event = json!({ "Step": step, "SecretId": "ferrocart/signing-key", "ClientRequestToken": token });
         self.call("rotate-signing-key", event).await
     }
 
-    /// A whole rotation of the signing key: the four steps of Secrets Manager, under a token of its
-    /// own.
+    /// Rotates the signing key: the four steps of Secrets Manager, with a new client request token.
     pub async fn rotate_signing_key(&self) {
         let token = Uuid::from_bytes(Ids::System.bytes()).to_string();
         self.aws.secrets_manager().begin_rotation("signing-key", &token);
@@ -356,12 +353,12 @@ impl Shop {
         }
     }
 
-    /// Revokes a signing key, as an operator does: by its `kid`, or the `current` one.
+    /// Revokes a signing key as an operator, by its `kid` or as `current`.
     pub async fn revoke_key(&self, key: &str) -> Called {
         self.call("rotate-signing-key", json!({ "revoke": key })).await
     }
 
-    /// The signing keys as they stand in the secret: `kid` and status.
+    /// The signing keys in the secret: `kid` and status.
     pub fn signing_keys(&self) -> BTreeMap<String, String> {
         let secret = self.aws.secrets_manager().text("signing-key").expect("a secret");
         let keys: Value = serde_json::from_str(&secret).expect("keys are JSON");
@@ -375,10 +372,10 @@ impl Shop {
     }
 }
 
-/// What [`PASSWORD`] hashes to, computed once.
+/// The hash of [`PASSWORD`], computed once.
 ///
 /// # Panics
-/// When it cannot be hashed.
+/// If it cannot be computed.
 pub fn hash() -> &'static str {
     static HASH: OnceLock<String> = OnceLock::new();
     HASH.get_or_init(|| {
@@ -386,10 +383,10 @@ pub fn hash() -> &'static str {
     })
 }
 
-/// A request on the route of an operation; without a body where it is null.
+/// A request on the route of an operation; without a body if `body` is null.
 ///
 /// # Panics
-/// When no operation of this name is called over HTTP.
+/// If the operation has no route.
 pub fn request(operation: &str, body: &Value) -> events::Http {
     let found = operations()
         .find(|found| found.name() == operation)
@@ -403,7 +400,7 @@ pub fn request(operation: &str, body: &Value) -> events::Http {
     }
 }
 
-/// The registration of a user called Ada.
+/// The registration request of a user named Ada.
 pub fn registration(email: &str) -> Value {
     let body = json!({ "email": email, "username": "ada", "full_name": "Ada Lovelace", "password": PASSWORD });
     request("register-user", &body).event()
@@ -414,13 +411,13 @@ pub fn code(called: &Called) -> String {
     called.json()["code"].as_str().unwrap_or_default().to_owned()
 }
 
-/// The name of a failure; empty if absent.
+/// The kind of a failure; empty if absent.
 pub fn kind(called: &Called) -> &'static str {
     called.answer.as_ref().err().map_or("", |failure| failure.kind)
 }
 
-/// An answer without the one thing that differs each time: how long it took. (Requests of tests all
-/// have the same id.)
+/// An answer without its duration, the only part that differs between runs. All test requests have
+/// the same request id.
 pub fn seen(called: &Called) -> Value {
     let mut answer = called.ok().clone();
     if let Some(headers) = answer["headers"].as_object_mut() {

@@ -1,5 +1,4 @@
-//! The services over the world in memory, set up as `from_env` sets them up with the template's
-//! defaults.
+//! The services over the in-memory AWS, configured like `from_env` with the template's defaults.
 
 use std::time::Duration;
 
@@ -9,35 +8,34 @@ use crate::aws::Aws;
 #[cfg(feature = "users")]
 use crate::template::STACK;
 
-/// The shards of each index.
+/// Number of shards of each index.
 pub const SHARDS: u32 = 8;
-/// How many there should be of each product.
+/// Default low-stock threshold.
 #[cfg(feature = "inventory")]
 pub const LOW_STOCK_THRESHOLD: i64 = 10;
-/// The most pieces of a product in one order, where the product does not say.
+/// Default limit of a product's quantity in one order.
 pub const MAX_PER_ORDER: u32 = 20;
-/// How long an order of a buyer with a verified address waits for its payment.
+/// Payment deadline for buyers with a verified address.
 pub const PAY_WITHIN: Duration = Duration::from_secs(1800);
-/// When an unsettled record is looked at first.
+/// Delay before the first scheduled check of an unsettled record.
 pub const RETRY: Duration = Duration::from_secs(60);
-/// How much one network may try at once: more than any story does, all of whose requests come from
-/// one. A test of the limit gives [`users::Users::network_burst`] another value.
+/// Attempts that one network may make at once. It is higher than any test needs, because all
+/// requests come from one network. Tests of the limit set [`users::Users::network_burst`].
 pub const NETWORK_BURST: u32 = 1_000_000;
-/// How long a session lasts at most: as long as the template says.
+/// Maximum lifetime of a session, as in the template.
 pub const SESSION_MAX: Duration = Duration::from_secs(180 * 24 * 3600);
 
-/// A clock that starts at the beginning of the scenario: 2026-11-21T10:00:00Z.
+/// A manual clock that starts at 2026-11-21T10:00:00Z.
 pub fn clock() -> Clock {
     Clock::manual(Timestamp::from_milliseconds(1_795_255_200_000))
 }
 
-/// Users.
 #[cfg(feature = "users")]
 pub fn users(aws: &Aws, clock: &Clock) -> users::Users {
     users_over(&aws.sdk_config(), clock, aws.ids(100_000))
 }
 
-/// Users, with these clients and ids.
+/// The users service with these clients and ids.
 #[cfg(feature = "users")]
 pub fn users_over(
     config: &aws_config::SdkConfig,
@@ -61,7 +59,7 @@ pub fn users_over(
     )
 }
 
-/// The tables of users, with these clients.
+/// The store of the users service with these clients.
 #[cfg(feature = "users")]
 pub fn users_store(config: &aws_config::SdkConfig) -> users::store::Store {
     let table = |name: &str| {
@@ -70,7 +68,6 @@ pub fn users_store(config: &aws_config::SdkConfig) -> users::store::Store {
     users::store::Store { users: table("users"), sessions: table("sessions"), shards: SHARDS }
 }
 
-/// Catalog.
 #[cfg(feature = "catalog")]
 pub fn catalog(aws: &Aws, clock: &Clock) -> catalog::Catalog {
     catalog::Catalog {
@@ -82,15 +79,14 @@ pub fn catalog(aws: &Aws, clock: &Clock) -> catalog::Catalog {
     }
 }
 
-/// Inventory.
 #[cfg(feature = "inventory")]
 pub fn inventory(aws: &Aws, clock: &Clock) -> inventory::Inventory {
     let store = inventory::store::Store { stock: aws.table("stock"), shards: SHARDS };
     inventory::Inventory::new(store, clock.clone(), LOW_STOCK_THRESHOLD)
 }
 
-/// How many orders may be unpaid at once, as the template has it. Only the limit of a network is
-/// higher than any story needs, because all requests come from one.
+/// The limits of unpaid orders, as in the template. Only the network limit is higher than any test
+/// needs, because all requests come from one network.
 #[cfg(feature = "orders")]
 pub fn limits() -> orders::domain::unpaid::Limits {
     use orders::domain::unpaid::{BuyerLimit, Limits};
@@ -102,7 +98,6 @@ pub fn limits() -> orders::domain::unpaid::Limits {
     }
 }
 
-/// Orders.
 #[cfg(feature = "orders")]
 pub fn orders(aws: &Aws, clock: &Clock) -> orders::Orders {
     orders::Orders {
@@ -119,7 +114,7 @@ pub fn orders(aws: &Aws, clock: &Clock) -> orders::Orders {
     }
 }
 
-/// Payments, with this provider.
+/// Payments with this provider.
 #[cfg(feature = "payments")]
 pub fn payments(
     aws: &Aws,
@@ -137,7 +132,6 @@ pub fn payments(
     )
 }
 
-/// Notifications.
 #[cfg(feature = "notifications")]
 pub fn notifications(aws: &Aws, clock: &Clock) -> notifications::Notifications {
     notifications::Notifications {
@@ -162,7 +156,7 @@ pub fn statement(aws: &Aws) -> std::sync::Arc<dyn provider::statement::Statement
     std::sync::Arc::new(provider::SimulatedStatement::new(aws.table("payment-simulator")))
 }
 
-/// Ledger, with the provider's statement, if it offers one.
+/// Ledger with the provider's statement, if it offers one.
 #[cfg(feature = "ledger")]
 pub fn ledger(
     aws: &Aws,
@@ -182,7 +176,6 @@ pub fn ledger(
     }
 }
 
-/// Platform.
 #[cfg(feature = "platform")]
 pub fn platform(aws: &Aws, clock: &Clock) -> platform::Platform {
     let service = |name, tables: &[&str]| platform::health::Service {

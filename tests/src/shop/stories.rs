@@ -1,4 +1,4 @@
-//! What people do in a whole shop before a story begins.
+//! The first steps of tests of a whole shop: a customer, a product, an order.
 
 use serde_json::{Value, json};
 
@@ -6,11 +6,12 @@ use super::Shop;
 use crate::{aws::Called, events};
 
 impl Shop {
-    /// Registers Ada as `events/register-user.json` has it, and gives her the id that the samples
-    /// speak of, [`events::USER`]: it is the service that chooses ids. The link that she is sent
-    /// stays good for the id that she was registered under.
+    /// Registers Ada as in `events/register-user.json`, then replaces her id with [`events::USER`],
+    /// the id in the samples, because the service chooses ids itself. Her verification link stays
+    /// valid only for the original id.
     ///
     /// # Panics
+    /// If the registration is rejected.
     /// When she is refused.
     pub async fn ada(&self) {
         let registered = self.call("register-user", events::sample("register-user")).await;
@@ -20,17 +21,18 @@ impl Shop {
             let mut adopted: Value =
                 serde_json::from_str(&item.to_string().replace(&id, events::USER))
                     .expect("still JSON");
-            // Sealed for another id, and worth nothing for this one.
+            // Sealed for the original id, so useless for the new one.
             adopted.as_object_mut().expect("an item").remove("verification");
             self.aws.put("users", &adopted);
         }
         self.aws.delete("users", &json!({ "pk": { "S": format!("USER#{id}") } }));
     }
 
-    /// Creates a product with this stock, and returns its id. Orders receives it with the next
-    /// turn of the harness.
+    /// Creates a product with this stock, and returns its id. Orders receives it when the harness
+    /// runs next.
     ///
     /// # Panics
+    /// If a request is rejected.
     /// When the shop refuses.
     pub async fn product(&self, name: &str, cents: i64, in_stock: u32) -> String {
         let body = json!({
@@ -52,7 +54,7 @@ impl Shop {
         id
     }
 
-    /// Orders `quantity` of a product as [`events::USER`]; pays at once if a token is given.
+    /// Orders `quantity` of a product as [`events::USER`], and pays at once if there is a token.
     pub async fn order(
         &self,
         key: &str,
@@ -67,7 +69,7 @@ impl Shop {
         self.call("create-order", events::new_order(key, &body)).await
     }
 
-    /// An order as [`events::USER`] reads it.
+    /// Reads an order as [`events::USER`].
     pub async fn read_order(&self, id: &str) -> Value {
         let request = events::get(&format!("/orders/{id}"))
             .caller(events::USER)

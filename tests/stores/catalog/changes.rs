@@ -9,24 +9,24 @@ use tokio::task::JoinSet;
 use super::*;
 
 impl CatalogFixture {
-    /// `PUT` of the version that the admin has seen.
+    /// Updates a product with `PUT`, with version `seen` in `If-Match`.
     pub(super) async fn update(&self, id: &str, seen: u64, product: &Value) -> Called {
         self.call("update-product", change(id, seen, product)).await
     }
 
-    /// `DELETE` of the version that the admin has seen.
+    /// Archives a product with `DELETE`, with version `seen` in `If-Match`.
     pub(super) async fn archive(&self, id: &str, seen: u64) -> Called {
         self.call("archive-product", removal(id, seen)).await
     }
 
-    /// The product under a SKU, by the item that makes it unique.
+    /// The product that owns a SKU, from the SKU's uniqueness item.
     fn holder(&self, sku: &str) -> Option<String> {
         let items = self.aws.items("products");
         let holder = items.into_iter().find(|item| item["pk"]["S"] == format!("SKU#{sku}"))?;
         holder["product_id"]["S"].as_str().map(str::to_owned)
     }
 
-    /// That every product has its SKU until it is archived, and every SKU is some product's.
+    /// Checks that every active product owns its SKU, and that every SKU item belongs to a product.
     fn check(&self) {
         let items = self.aws.items("products");
         let (products, holders): (Vec<_>, Vec<_>) = items
@@ -77,7 +77,7 @@ fn spoon() -> Value {
 }
 
 #[tokio::test]
-async fn a_product_is_changed_as_a_whole_and_its_sku_with_it() {
+async fn product_and_its_sku_are_replaced_together() {
     let shop = CatalogFixture::new();
     let id = shop.created("k", &spoon()).await;
     shop.clock.advance(std::time::Duration::from_secs(60));
@@ -93,7 +93,7 @@ async fn a_product_is_changed_as_a_whole_and_its_sku_with_it() {
     assert_eq!(names(&shop.list("/products?category=garden").await), ["Oak spoon"]);
     assert!(names(&shop.list("/products?category=kitchen").await).is_empty());
 
-    // What is left out is no longer said.
+    // `PUT` replaces the whole product: omitted fields are reset.
     let changed = shop.update(&id, 2, &product("Elm spoon", "SPOON-ELM", "garden")).await;
     assert_eq!(changed.operations(), ["GetItem", "TransactWriteItems"]);
     let expected = json!({
@@ -147,13 +147,13 @@ async fn outdated_version_changes_nothing() {
             );
             assert_eq!(answer.header("etag"), Some("\"2\"".to_owned()), "{other}");
         }
-        for odd in ["*", "2", "\"2\", \"3\"", "\"2", ""] {
+        for invalid in ["*", "2", "\"2\", \"3\"", "\"2", ""] {
             let answer =
-                shop.call(operation, request.clone().header("if-match", odd).event()).await;
+                shop.call(operation, request.clone().header("if-match", invalid).event()).await;
             assert_eq!(
                 (answer.status(), answer.code().as_str(), answer.calls.len()),
                 (400, "invalid_if_match", 0),
-                "{odd}"
+                "{invalid}"
             );
         }
     }
@@ -174,7 +174,7 @@ async fn repeated_change_returns_the_same_answer() {
         assert_eq!((answer.body(), answer.header("etag")), (first.body(), first.header("etag")));
     }
     harness.drain_queues().await;
-    let told: Vec<Value> = shop
+    let messages: Vec<Value> = shop
         .aws
         .queues()
         .take("product-changes", 10)
@@ -182,14 +182,14 @@ async fn repeated_change_returns_the_same_answer() {
         .map(|message| message.json()["data"].clone())
         .collect();
     assert_eq!(
-        told.iter().map(|data| data["version"].as_u64().unwrap()).collect::<Vec<_>>(),
+        messages.iter().map(|data| data["version"].as_u64().unwrap()).collect::<Vec<_>>(),
         [1, 2]
     );
-    insta::assert_json_snapshot!(told);
+    insta::assert_json_snapshot!(messages);
 }
 
 #[tokio::test]
-async fn a_sku_that_another_product_has_is_not_given_twice() {
+async fn sku_of_another_product_is_rejected() {
     let shop = CatalogFixture::new();
     let (oak, elm) = (
         shop.created("oak", &spoon()).await,
@@ -205,13 +205,13 @@ async fn a_sku_that_another_product_has_is_not_given_twice() {
         shop.create("new", &product("New", "SPOON-ELM", "kitchen")).await.code(),
         "sku_taken"
     );
-    // Until the one that has it is archived; archiving that one again does not take it from its new
-    // owner.
+    // The SKU stays taken until its owner is archived. A repeated archiving does not take it from
+    // the new owner.
     assert_eq!(shop.archive(&elm, 1).await.status(), 204);
     assert_eq!(shop.update(&oak, 1, &wanted).await.status(), 200);
     assert_eq!(shop.archive(&elm, 1).await.status(), 204);
     assert_eq!(shop.holder("SPOON-ELM"), Some(oak));
-    // The request that created the archived one is still answered with it.
+    // A retry of the creation still returns the archived product.
     let replayed = shop.create("elm", &product("Elm", "SPOON-ELM", "kitchen")).await;
     assert_eq!((replayed.status(), replayed.json()["id"].clone()), (201, json!(elm)));
     shop.check();
@@ -238,7 +238,7 @@ async fn archived_product_is_hidden_and_published() {
     let gone = shop.update(&id, 2, &spoon()).await;
     assert_eq!((gone.status(), gone.code().as_str()), (404, "product_not_found"));
     harness.drain_queues().await;
-    let told: Vec<(Value, Value)> = shop
+    let messages: Vec<(Value, Value)> = shop
         .aws
         .queues()
         .take("product-changes", 10)
@@ -246,21 +246,24 @@ async fn archived_product_is_hidden_and_published() {
         .map(|message| message.json()["data"].clone())
         .map(|data| (data["version"].clone(), data["active"].clone()))
         .collect();
-    assert_eq!(told, [(json!(1), json!(true)), (json!(2), json!(false))]);
+    assert_eq!(messages, [(json!(1), json!(true)), (json!(2), json!(false))]);
 
     let unknown = "prd_0199c2a8-0000-7000-8000-0000000000cc";
     assert_eq!(shop.archive(unknown, 1).await.code(), "product_not_found");
     assert_eq!(shop.update(unknown, 1, &spoon()).await.code(), "product_not_found");
-    for odd in ["spoon", "usr_0199c2a8-0000-7000-8000-0000000000cc"] {
+    for invalid in ["spoon", "usr_0199c2a8-0000-7000-8000-0000000000cc"] {
         assert_eq!(
-            (shop.archive(odd, 1).await.status(), shop.update(odd, 1, &spoon()).await.status()),
+            (
+                shop.archive(invalid, 1).await.status(),
+                shop.update(invalid, 1, &spoon()).await.status()
+            ),
             (404, 404)
         );
     }
 }
 
 #[tokio::test]
-async fn a_sku_is_unique_without_regard_to_case_and_kept_as_written() {
+async fn sku_is_unique_case_insensitively_and_stored_as_written() {
     let shop = CatalogFixture::new();
     let id = shop.created("k", &product("Oak spoon", "Spoon / oak 1", "kitchen")).await;
     assert_eq!(shop.get(&id, None).await.json()["sku"], "Spoon / oak 1");
@@ -271,7 +274,7 @@ async fn a_sku_is_unique_without_regard_to_case_and_kept_as_written() {
         shop.update(&other, 1, &product("Elm spoon", "sPOON / OAK 1", "kitchen")).await.code(),
         "sku_taken"
     );
-    // The product itself may write its SKU in another case: it holds it already.
+    // The owner may change the letter case of its SKU.
     let renamed = shop.update(&id, 1, &product("Oak spoon", "SPOON / oak 1", "kitchen")).await;
     assert_eq!((renamed.status(), &renamed.json()["sku"]), (200, &json!("SPOON / oak 1")));
     shop.check();
@@ -349,7 +352,7 @@ async fn change_is_made_once_under_any_fault() {
     }
 }
 
-/// Runs these at the same time; the status of each answer, sorted.
+/// Runs these requests concurrently and returns the statuses, sorted.
 async fn at_once(requests: Vec<(Lambda, Value)>) -> Vec<u64> {
     let mut running = JoinSet::new();
     for (lambda, event) in requests {
@@ -370,7 +373,7 @@ async fn concurrent_changes_of_one_version_apply_once() {
     for seed in 0..20 {
         let shop = CatalogFixture::crowded(seed);
         let id = shop.created("k", &spoon()).await;
-        // Half of them change the SKU too, each to one of its own.
+        // Half of the updates change the SKU to the same value, the others to distinct ones.
         let wanted = |number: usize| {
             product(
                 &format!("Spoon {number}"),
@@ -395,7 +398,7 @@ async fn concurrent_changes_of_one_version_apply_once() {
 }
 
 #[tokio::test]
-async fn no_change_is_lost_however_many_make_them_at_once() {
+async fn concurrent_changes_with_retries_all_apply() {
     let shop = Arc::new(CatalogFixture::crowded(7));
     let id = shop.created("k", &spoon()).await;
     let mut writers = JoinSet::new();
@@ -403,7 +406,7 @@ async fn no_change_is_lost_however_many_make_them_at_once() {
         let (shop, id) = (shop.clone(), id.clone());
         writers.spawn(async move {
             for round in 0..5 {
-                // Each writer adds to the others' changes, and retries after a conflict.
+                // Each writer appends to the others' changes, and retries after a conflict.
                 loop {
                     let read = shop.lambda("get-product")(Invocation::with_event(
                         events::get("/products").path_parameter("product_id", &id).event(),
@@ -416,12 +419,12 @@ async fn no_change_is_lost_however_many_make_them_at_once() {
                         .trim_matches('"')
                         .parse()
                         .unwrap();
-                    let standing: Value =
+                    let current: Value =
                         serde_json::from_str(read["body"].as_str().unwrap()).unwrap();
                     let mut wanted =
                         product("Spoon", &format!("SPOON-{writer}-{round}"), "kitchen");
                     wanted["price"]["amount"] =
-                        json!(standing["price"]["amount"].as_i64().unwrap() + 1);
+                        json!(current["price"]["amount"].as_i64().unwrap() + 1);
                     let answer = shop.lambda("update-product")(Invocation::with_event(change(
                         &id, seen, &wanted,
                     )))
@@ -446,7 +449,7 @@ async fn no_change_is_lost_however_many_make_them_at_once() {
 }
 
 #[tokio::test]
-async fn of_two_products_that_want_one_sku_one_gets_it() {
+async fn concurrent_requests_for_one_sku_let_one_product_win() {
     for seed in 0..20 {
         let shop = CatalogFixture::crowded(seed);
         let oak = shop.created("oak", &spoon()).await;
@@ -467,7 +470,7 @@ async fn of_two_products_that_want_one_sku_one_gets_it() {
 }
 
 #[tokio::test]
-async fn a_change_and_an_archiving_at_once_are_one_of_them() {
+async fn concurrent_change_and_archiving_apply_only_one() {
     let mut ends = BTreeSet::new();
     for seed in 0..20 {
         let shop = CatalogFixture::crowded(seed);
@@ -481,8 +484,8 @@ async fn a_change_and_an_archiving_at_once_are_one_of_them() {
             (shop.lambda("archive-product"), removal(&id, 1)),
         ])
         .await;
-        // Changed, and both archivings came too late; or archived by both, and nothing is there to
-        // be changed.
+        // Either the update wins and both archivings conflict, or both archivings succeed and the
+        // product is gone.
         assert!(
             statuses == [200, 412, 412] || statuses == [204, 204, 404],
             "seed {seed}: {statuses:?}"
@@ -490,5 +493,5 @@ async fn a_change_and_an_archiving_at_once_are_one_of_them() {
         ends.insert(statuses);
         shop.check();
     }
-    assert_eq!(ends.len(), 2, "each of them was first once");
+    assert_eq!(ends.len(), 2, "each outcome occurs with some seed");
 }

@@ -19,7 +19,7 @@ use tests::{
     shop::Shop,
 };
 
-/// A shop, and what admins do with its catalogue.
+/// A shop whose admins manage the catalog.
 struct CatalogFixture(Shop);
 
 impl Deref for CatalogFixture {
@@ -35,7 +35,7 @@ impl CatalogFixture {
         Self::over(Aws::new())
     }
 
-    /// Whose operations, when they run at the same time, take turns between any two calls of AWS.
+    /// Concurrent operations interleave between AWS calls, depending on `seed`.
     fn crowded(seed: u64) -> Self {
         Self::over(Aws::new().crowded(seed))
     }
@@ -44,12 +44,12 @@ impl CatalogFixture {
         Self(Shop::over(aws, Clock::manual(Timestamp::from_milliseconds(1_795_254_529_123))))
     }
 
-    /// Another shop with the same products.
+    /// An independent shop with the same products.
     fn copy(&self) -> Self {
         Self(self.0.copy())
     }
 
-    /// A product more, by its id.
+    /// Creates a product and returns its id.
     async fn created(&self, key: &str, product: &Value) -> String {
         let created = self.create(key, product).await;
         assert_eq!(created.status(), 201, "{:?}", created.answer);
@@ -85,7 +85,7 @@ fn names(called: &Called) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_product_is_created_with_one_call_and_can_be_read() {
+async fn product_is_created_with_one_call_and_can_be_read() {
     let shop = CatalogFixture::new();
     let created = shop.create("k", &product("Oak spoon", "SPOON-OAK", "kitchen")).await;
     assert_eq!(created.status(), 201);
@@ -132,11 +132,11 @@ async fn repeated_key_returns_the_product_as_created() {
     let other = shop.create("k", &product("Oak spoon", "SPOON-ELM", "kitchen")).await;
     assert_eq!((other.status(), other.code().as_str()), (422, "idempotency_key_reused"));
     assert_eq!(shop.aws.items("products").len(), 1, "its SKU is free again");
-    assert_eq!(shop.get(&id, None).await.status(), 404, "it is no longer sold");
+    assert_eq!(shop.get(&id, None).await.status(), 404, "it is archived");
 }
 
 #[tokio::test]
-async fn a_sku_belongs_to_one_product() {
+async fn sku_belongs_to_one_product() {
     let shop = CatalogFixture::new();
     assert_eq!(shop.create("a", &product("Oak spoon", "SPOON", "kitchen")).await.status(), 201);
     let taken = shop.create("b", &product("Elm spoon", "SPOON", "kitchen")).await;
@@ -161,7 +161,7 @@ async fn product_is_created_once_under_any_fault() {
 }
 
 #[tokio::test]
-async fn copies_that_come_at_once_get_one_answer() {
+async fn concurrent_copies_get_one_answer() {
     let shop = CatalogFixture::new();
     let copies: Vec<_> = (0..16)
         .map(|_| {
@@ -212,9 +212,9 @@ async fn only_admins_create_products_and_rejections_write_nothing() {
         ("version", json!(9), "unknown_field"),
         ("name", json!("4242 4242 4242 4242"), "card_number_rejected"),
     ] {
-        let mut odd = spoon.clone();
-        odd[field] = value;
-        let answer = shop.create("k", &odd).await;
+        let mut invalid = spoon.clone();
+        invalid[field] = value;
+        let answer = shop.create("k", &invalid).await;
         assert_eq!((answer.status(), answer.code().as_str()), (422, refused), "{field}");
         assert!(answer.calls.is_empty());
     }
@@ -222,11 +222,11 @@ async fn only_admins_create_products_and_rejections_write_nothing() {
 }
 
 #[tokio::test]
-async fn a_list_goes_through_all_shards_in_the_order_of_the_names() {
+async fn list_covers_all_shards_sorted_by_name() {
     let shop = CatalogFixture::new();
     for number in 0..25 {
         let category = if number % 5 == 0 { "garden" } else { "kitchen" };
-        // Capitals make no difference to the order.
+        // Sorting ignores letter case.
         let name =
             format!("{} {:02}", if number % 2 == 0 { "SPOON" } else { "spoon" }, (number * 7) % 25);
         assert_eq!(
@@ -295,29 +295,33 @@ async fn each_product_version_is_published_without_its_sku_item() {
     let mut harness = shop.publisher("products");
     let created = shop.create("k", &product("Oak spoon", "SPOON-OAK", "kitchen")).await;
     harness.drain_queues().await;
-    let told = shop.aws.queues().take("product-changes", 10);
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0].json()["data"]["product_id"], created.json()["id"]);
+    let messages = shop.aws.queues().take("product-changes", 10);
+    assert_eq!(messages.len(), 1);
+    assert_eq!(messages[0].json()["data"]["product_id"], created.json()["id"]);
 
     let key = Key::new(format!("PRODUCT#{}", created.json()["id"].as_str().unwrap()));
-    let odd = Expression::new("SET #status = :status, #version = :next")
+    let unknown_status = Expression::new("SET #status = :status, #version = :next")
         .value("status", "announced")
         .value("next", 2);
-    shop.aws.table("products").update(key.clone(), odd, Expression::version(1)).await.unwrap();
+    shop.aws
+        .table("products")
+        .update(key.clone(), unknown_status, Expression::version(1))
+        .await
+        .unwrap();
     let archived = Expression::new("SET #status = :status, #version = :next")
         .value("status", "archived")
         .value("next", 3);
     shop.aws.table("products").update(key, archived, Expression::version(2)).await.unwrap();
     harness.drain_queues().await;
-    let told = shop.aws.queues().take("product-changes", 10);
-    assert_eq!(told.len(), 1);
+    let messages = shop.aws.queues().take("product-changes", 10);
+    assert_eq!(messages.len(), 1);
     assert_eq!(
-        (&told[0].json()["data"]["version"], &told[0].json()["data"]["active"]),
+        (&messages[0].json()["data"]["version"], &messages[0].json()["data"]["active"]),
         (&json!(3), &json!(false))
     );
     assert_eq!(
         shop.aws.queues().waiting("publish-product-dead-letter").len(),
         1,
-        "what this release does not know is put aside"
+        "unknown states go to the dead-letter queue"
     );
 }

@@ -7,7 +7,7 @@ use shared::clock::Clock;
 use super::*;
 
 impl CatalogFixture {
-    /// Products, of which every third is archived.
+    /// Creates products and archives every third. Returns the version of each.
     async fn stocked(&self, many: usize) -> BTreeMap<String, u64> {
         let mut versions = BTreeMap::new();
         for number in 0..many {
@@ -25,31 +25,32 @@ impl CatalogFixture {
         versions
     }
 
-    /// One call with no time for a second page.
-    async fn hurried(&self) -> Called {
+    /// An invocation with no time left for a second page.
+    async fn resync_without_time(&self) -> Called {
         let invocation =
             Invocation { deadline: Clock::System.now(), ..Invocation::with_event(json!({})) };
         self.aws.invoke(&self.lambda("resync-products"), invocation).await
     }
 
-    /// The published version of each product, and how often it was published.
-    fn told(&self) -> BTreeMap<String, Vec<u64>> {
-        let mut told: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    /// The published versions of each product, in order.
+    fn published(&self) -> BTreeMap<String, Vec<u64>> {
+        let mut published: BTreeMap<String, Vec<u64>> = BTreeMap::new();
         let mut ids = BTreeSet::new();
         for message in self.aws.queues().take("product-changes", 10_000) {
             let message = message.json();
             ids.insert(message["id"].as_str().unwrap().to_owned());
             let data = &message["data"];
-            told.entry(data["product_id"].as_str().unwrap().to_owned())
+            published
+                .entry(data["product_id"].as_str().unwrap().to_owned())
                 .or_default()
                 .push(data["version"].as_u64().unwrap());
         }
         assert_eq!(
             ids.len(),
-            told.values().map(Vec::len).sum::<usize>(),
-            "each message has an id of its own"
+            published.values().map(Vec::len).sum::<usize>(),
+            "each message has its own id"
         );
-        told
+        published
     }
 }
 
@@ -63,7 +64,7 @@ async fn each_run_publishes_every_product_once() {
     let mut harness = shop.publisher("products");
     let versions = shop.stocked(30).await;
     harness.drain_queues().await;
-    let first_told = shop.told();
+    let first_told = shop.published();
     assert_eq!(first_told.len(), 30);
     for _ in 0..2 {
         let called = shop.call("resync-products", json!({})).await;
@@ -72,7 +73,7 @@ async fn each_run_publishes_every_product_once() {
             &json!({ "resynced": 30, "failed": 0, "finished": true, "already_running": false })
         );
         harness.drain_queues().await;
-        assert_eq!(shop.told(), once(&versions), "in the version that stands");
+        assert_eq!(shop.published(), once(&versions), "in the stored version");
         shop.clock.advance(std::time::Duration::from_secs(24 * 3600));
     }
     let id = versions.iter().find(|(_, version)| **version == 1).unwrap().0;
@@ -89,13 +90,13 @@ async fn run_continues_after_its_time_limit() {
     let versions = shop.stocked(240).await;
     let mut harness = shop.publisher("products");
     harness.drain_queues().await;
-    shop.told();
+    shop.published();
     let (mut calls, mut resynced) = (0, 0);
     loop {
-        let called = shop.hurried().await;
+        let called = shop.resync_without_time().await;
         calls += 1;
         resynced += called.ok()["resynced"].as_u64().unwrap();
-        assert!(calls < 40, "it comes to an end");
+        assert!(calls < 40, "the run finishes");
         if called.ok()["finished"] == true {
             break;
         }
@@ -103,11 +104,11 @@ async fn run_continues_after_its_time_limit() {
     assert!(calls > 3, "{calls}");
     assert_eq!(resynced, 240);
     harness.drain_queues().await;
-    assert_eq!(shop.told(), once(&versions));
+    assert_eq!(shop.published(), once(&versions));
     assert_eq!(
-        shop.hurried().await.ok()["finished"],
+        shop.resync_without_time().await.ok()["finished"],
         false,
-        "the next one begins a round of its own"
+        "the next call starts a new run"
     );
 }
 
@@ -117,17 +118,17 @@ async fn product_archived_during_a_run_is_published_as_archived() {
     let mut versions = shop.stocked(60).await;
     let mut harness = shop.publisher("products");
     harness.drain_queues().await;
-    shop.told();
-    shop.hurried().await.ok();
+    shop.published();
+    shop.resync_without_time().await.ok();
     for (id, version) in versions.iter_mut().filter(|(_, version)| **version == 1) {
         assert_eq!(shop.archive(id, 1).await.status(), 204);
         *version = 2;
     }
-    while shop.hurried().await.ok()["finished"] == false {}
+    while shop.resync_without_time().await.ok()["finished"] == false {}
     harness.drain_queues().await;
-    let told = shop.told();
+    let published = shop.published();
     for (id, version) in versions {
-        assert_eq!(told[&id].iter().max(), Some(&version));
+        assert_eq!(published[&id].iter().max(), Some(&version));
     }
 }
 
@@ -139,7 +140,7 @@ async fn run_publishes_every_product_under_any_fault() {
         let shop = model.copy();
         let mut harness = shop.publisher("products");
         harness.drain_queues().await;
-        shop.told();
+        shop.published();
         shop.aws.fail(call, fault);
         let mut tries = 0;
         while shop.call("resync-products", json!({})).await.answer.is_err() {
@@ -148,13 +149,13 @@ async fn run_publishes_every_product_under_any_fault() {
         }
         shop.aws.heal();
         harness.drain_queues().await;
-        assert_eq!(shop.told(), once(&versions), "{fault:?} at {call}");
+        assert_eq!(shop.published(), once(&versions), "{fault:?} at {call}");
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_schedule_begins_one_round_a_day_and_by_hand_one_begins_at_once() {
+async fn schedule_starts_one_run_a_day_and_an_operator_starts_one_at_once() {
     let shop = CatalogFixture::new();
     shop.stocked(3).await;
     let tick = || {
@@ -164,13 +165,13 @@ async fn a_schedule_begins_one_round_a_day_and_by_hand_one_begins_at_once() {
         )
     };
     let quarter = Duration::from_secs(15 * 60);
-    let mut told = Vec::new();
+    let mut published = Vec::new();
     for _ in 0..2 * 96 {
-        told.push(tick().await.ok()["resynced"].as_u64().unwrap());
+        published.push(tick().await.ok()["resynced"].as_u64().unwrap());
         shop.clock.advance(quarter);
     }
-    assert_eq!(told.iter().filter(|products| **products > 0).count(), 2, "{told:?}");
-    assert_eq!((told[0], told[96]), (3, 3));
+    assert_eq!(published.iter().filter(|products| **products > 0).count(), 2, "{published:?}");
+    assert_eq!((published[0], published[96]), (3, 3));
     assert_eq!(shop.call("resync-products", json!({})).await.ok()["resynced"], 3);
 }
 
@@ -182,7 +183,7 @@ async fn concurrent_runs_publish_nothing_twice() {
         let shop = CatalogFixture::over(model.aws.copy().crowded(seed));
         let mut harness = shop.publisher("products");
         harness.drain_queues().await;
-        shop.told();
+        shop.published();
         let call = || shop.lambda("resync-products")(Invocation::with_event(json!({})));
         let (one, other) = tokio::join!(call(), call());
         let (one, other) = (one.unwrap(), other.unwrap());
@@ -193,21 +194,21 @@ async fn concurrent_runs_publish_nothing_twice() {
             "seed {seed}: {one} {other}"
         );
         harness.drain_queues().await;
-        let told = shop.told();
+        let published = shop.published();
         for (id, version) in &versions {
-            assert!(told[id].iter().all(|told| told == version), "seed {seed}");
+            assert!(published[id].iter().all(|published| published == version), "seed {seed}");
         }
     }
 }
 
 #[tokio::test]
-async fn unreadable_products_do_not_stop_a_round() {
+async fn unreadable_products_do_not_stop_a_run() {
     let shop = CatalogFixture::new();
     let versions = shop.stocked(120).await;
     let mut harness = shop.publisher("products");
     harness.drain_queues().await;
-    shop.told();
-    // Before all others in every partition of the index.
+    shop.published();
+    // These items sort before all others in every shard of the index.
     for shard in 0..8 {
         for number in 0..30 {
             let key = format!("BROKEN#{shard}#{number}");
@@ -221,5 +222,5 @@ async fn unreadable_products_do_not_stop_a_round() {
         &json!({ "resynced": 120, "failed": 240, "finished": true, "already_running": false })
     );
     harness.drain_queues().await;
-    assert_eq!(shop.told(), once(&versions));
+    assert_eq!(shop.published(), once(&versions));
 }

@@ -1,4 +1,4 @@
-//! Goods that come in and go out by hand: each adjustment is made once.
+//! Stock adjustments by admins: each is applied once.
 
 use super::*;
 
@@ -33,11 +33,11 @@ async fn received_stock_takes_one_call_and_is_visible() {
 }
 
 #[tokio::test]
-async fn a_repeated_movement_moves_nothing_and_answers_the_same() {
+async fn repeated_adjustment_changes_nothing_and_returns_the_same_answer() {
     let warehouse = InventoryFixture::with(5, 0).await;
     let first = warehouse.adjust("k", SPOON, -5).await;
     assert_eq!(first.status(), 201);
-    // There is nothing left to take away, and yet this is the same movement.
+    // No stock is left to remove, but this is a retry of the same adjustment.
     let again = warehouse.adjust("k", SPOON, -5).await;
     assert_eq!((again.status(), again.body()), (201, first.body()));
     assert_eq!(again.operations(), ["TransactWriteItems"]);
@@ -52,15 +52,15 @@ async fn a_repeated_movement_moves_nothing_and_answers_the_same() {
 #[tokio::test]
 async fn held_stock_cannot_be_removed() {
     let warehouse = InventoryFixture::with(5, 5).await;
-    assert!(warehouse.ask(RESERVE, ORDER, 0).await.is_done());
+    assert!(warehouse.send_command(RESERVE, ORDER, 0).await.is_done());
     let refused = warehouse.adjust("k", SPOON, -4).await;
     assert_eq!(
         (refused.status(), refused.code().as_str(), refused.json()["available"].clone()),
         (409, "insufficient_stock", json!(3))
     );
     assert_eq!(warehouse.figures(SPOON).await, (3, 5));
-    // A refusal is not remembered: the same request may be carried out later.
-    assert!(warehouse.ask(RELEASE, ORDER, 1).await.is_done());
+    // A rejection is not stored: the same request may succeed later.
+    assert!(warehouse.send_command(RELEASE, ORDER, 1).await.is_done());
     assert_eq!(warehouse.adjust("k", SPOON, -4).await.status(), 201);
     assert_eq!(warehouse.figures(SPOON).await, (1, 1));
     let unknown = warehouse.adjust("u", "prd_0199c2a8-0000-7000-8000-0000000000cc", -1).await;
@@ -99,13 +99,13 @@ async fn invalid_adjustments_are_rejected_and_write_nothing() {
         ("reason", json!("4242 4242 4242 4242"), "card_number_rejected"),
         ("on_hand", json!(7), "unknown_field"),
     ] {
-        let mut odd = good.clone();
-        odd[field] = value;
-        let answer = warehouse.call("adjust-stock", adjustment("k", SPOON, &odd)).await;
+        let mut invalid = good.clone();
+        invalid[field] = value;
+        let answer = warehouse.call("adjust-stock", adjustment("k", SPOON, &invalid)).await;
         assert_eq!(
             (answer.status(), answer.code().as_str(), answer.calls.len()),
             (422, refused, 0),
-            "{odd}"
+            "{invalid}"
         );
     }
     let nothing = warehouse
@@ -146,7 +146,7 @@ async fn adjustment_applies_once_under_any_fault() {
 }
 
 #[tokio::test]
-async fn copies_of_a_movement_that_come_at_once_get_one_answer() {
+async fn concurrent_copies_of_an_adjustment_get_one_answer() {
     let warehouse = InventoryFixture::with(5, 0).await;
     let event = adjustment("k", SPOON, &json!({ "delta": -5, "reason": "Broken" }));
     let copies: Vec<_> = (0..16)

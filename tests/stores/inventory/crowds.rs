@@ -1,5 +1,4 @@
-//! Many buyers of one product: whatever happens at the same time, it is sold exactly as far as it
-//! goes.
+//! Many concurrent buyers of one product: it is never oversold, and all available stock is sold.
 
 use std::sync::Arc;
 
@@ -14,19 +13,19 @@ const BUYERS: u32 = 200;
 const SPOONS: i64 = 50;
 
 impl InventoryFixture {
-    /// Whose operations, when they run at the same time, take turns between any two calls of AWS.
-    /// All of them share what they know.
+    /// Concurrent operations interleave between AWS calls, depending on `seed`. They share one
+    /// cache of the shard layout.
     fn crowded(seed: u64) -> Arc<Self> {
-        Arc::new(Self::beside(&Aws::new(), seed))
+        Arc::new(Self::with_own_cache(&Aws::new(), seed))
     }
 
-    /// Another instance over the same table, which knows nothing of what the first one knows.
-    fn beside(aws: &Aws, seed: u64) -> Self {
+    /// Another instance over the same table, with its own cache of the shard layout.
+    fn with_own_cache(aws: &Aws, seed: u64) -> Self {
         Self::over(&aws.crowded(seed))
     }
 
-    /// Asks as the queue does: again, until it is done.
-    async fn ask_as_the_queue_does(&self, command: &str, number: u32, quantity: u32) {
+    /// Delivers a command like SQS: again until it is acknowledged.
+    async fn deliver_until_done(&self, command: &str, number: u32, quantity: u32) {
         for _ in 0..20 {
             let answer =
                 self.lambda(command)(Invocation::with_event(spoons(command, number, quantity)))
@@ -36,12 +35,11 @@ impl InventoryFixture {
                 return;
             }
         }
-        panic!("order {number} was given back twenty times");
+        panic!("order {number} failed twenty times");
     }
 
-    /// Settles something at the same time as others order; a busy moment is answered 503, and the
-    /// same request goes through later.
-    async fn settle_in_the_crowd(&self, key: &str, body: &Value) {
+    /// Adjusts the stock under load, retrying while the answer is 503.
+    async fn adjust_until_done(&self, key: &str, body: &Value) {
         for _ in 0..20 {
             let answer =
                 self.lambda("adjust-stock")(Invocation::with_event(adjustment(key, SPOON, body)))
@@ -53,17 +51,17 @@ impl InventoryFixture {
                 other => panic!("{other:?}: {answer}"),
             }
         }
-        panic!("nothing could be settled in the crowd");
+        panic!("the adjustment failed twenty times");
     }
 }
 
-/// Lets 200 buyers order a spoon each, through two instances; `beside` runs concurrently.
+/// Lets 200 buyers order a spoon each through two instances, while `switches` reshard the stock.
 async fn rush(
     warehouse: &Arc<InventoryFixture>,
     seed: u64,
     switches: &'static [(&'static str, u32)],
 ) {
-    let other = Arc::new(InventoryFixture::beside(&warehouse.aws, seed + 1));
+    let other = Arc::new(InventoryFixture::with_own_cache(&warehouse.aws, seed + 1));
     let mut crowd = JoinSet::new();
     for number in 0..BUYERS {
         let warehouse = if number % 2 == 0 { warehouse.clone() } else { other.clone() };
@@ -71,7 +69,7 @@ async fn rush(
             for _ in 0..number / 8 {
                 tokio::task::yield_now().await;
             }
-            warehouse.ask_as_the_queue_does(RESERVE, number, 1).await;
+            warehouse.deliver_until_done(RESERVE, number, 1).await;
         });
     }
     let switching = warehouse.clone();
@@ -81,7 +79,7 @@ async fn rush(
                 tokio::task::yield_now().await;
             }
             switching
-                .settle_in_the_crowd(key, &json!({ "reason": "Sells fast", "shard_count": shards }))
+                .adjust_until_done(key, &json!({ "reason": "Sells fast", "shard_count": shards }))
                 .await;
         }
     });
@@ -93,22 +91,22 @@ async fn rush(
             assert_eq!(
                 (on_hand, available + held),
                 (SPOONS, SPOONS),
-                "whoever looks meanwhile sees all of them"
+                "every concurrent read sees the whole stock"
             );
         }
     });
     crowd.join_all().await;
 }
 
-async fn exactly_fifty_are_held(warehouse: &InventoryFixture, story: &str) {
+async fn exactly_fifty_are_held(warehouse: &InventoryFixture, context: &str) {
     let states = warehouse.states();
-    assert_eq!((states["held"], states["rejected"]), (50, 150), "{story}");
-    assert_eq!(warehouse.seen().await, (0, SPOONS, SPOONS), "{story}");
-    assert!(warehouse.shards().iter().all(|(_, available)| *available == 0), "{story}");
+    assert_eq!((states["held"], states["rejected"]), (50, 150), "{context}");
+    assert_eq!(warehouse.seen().await, (0, SPOONS, SPOONS), "{context}");
+    assert!(warehouse.shards().iter().all(|(_, available)| *available == 0), "{context}");
 }
 
 #[tokio::test]
-async fn of_two_hundred_buyers_of_fifty_exactly_fifty_are_served() {
+async fn two_hundred_buyers_of_fifty_pieces_get_exactly_fifty() {
     for seed in 0..2 {
         let warehouse = InventoryFixture::crowded(seed * 1000);
         assert_eq!(warehouse.adjust("first", SPOON, SPOONS).await.status(), 201);
@@ -118,7 +116,7 @@ async fn of_two_hundred_buyers_of_fifty_exactly_fifty_are_served() {
 }
 
 #[tokio::test]
-async fn of_two_hundred_buyers_of_fifty_in_eight_parts_exactly_fifty_are_served() {
+async fn two_hundred_buyers_of_fifty_pieces_in_eight_shards_get_exactly_fifty() {
     for seed in 0..2 {
         let warehouse = InventoryFixture::crowded(seed * 1000);
         assert_eq!(warehouse.adjust("first", SPOON, SPOONS).await.status(), 201);
@@ -129,7 +127,7 @@ async fn of_two_hundred_buyers_of_fifty_in_eight_parts_exactly_fifty_are_served(
 }
 
 #[tokio::test]
-async fn the_switch_that_is_thrown_in_the_middle_makes_no_difference() {
+async fn resharding_during_the_rush_serves_exactly_fifty() {
     for seed in 0..2 {
         for switches in [
             &[("on", 8)][..],
@@ -147,7 +145,7 @@ async fn the_switch_that_is_thrown_in_the_middle_makes_no_difference() {
         let divided = json!({ "reason": "First delivery", "delta": SPOONS, "shard_count": 8 });
         assert_eq!(warehouse.settle("first", &divided).await.status(), 201);
         rush(&warehouse, seed * 1000, &[("off", 1)]).await;
-        exactly_fifty_are_held(&warehouse, &format!("seed {seed}, put together")).await;
+        exactly_fifty_are_held(&warehouse, &format!("seed {seed}, merged")).await;
     }
 }
 
@@ -163,17 +161,17 @@ async fn resharding_under_load_keeps_the_total() {
                 for _ in 0..number {
                     tokio::task::yield_now().await;
                 }
-                warehouse.ask_as_the_queue_does(RESERVE, number, 1 + number % 5).await;
+                warehouse.deliver_until_done(RESERVE, number, 1 + number % 5).await;
                 let is_held = warehouse
                     .item(format!("RESERVATION#{}", order_id(number)))
                     .await
                     .unwrap()["state"]
                     == "held";
                 if is_held && number % 3 > 0 {
-                    warehouse.ask_as_the_queue_does(COMMIT, number, 0).await;
+                    warehouse.deliver_until_done(COMMIT, number, 0).await;
                 }
                 if number % 3 < 2 {
-                    warehouse.ask_as_the_queue_does(RELEASE, number, 0).await;
+                    warehouse.deliver_until_done(RELEASE, number, 0).await;
                 }
             });
         }
@@ -181,7 +179,7 @@ async fn resharding_under_load_keeps_the_total() {
         crowd.spawn(async move {
             for (round, shards) in [8, 1, 3, 16, 1].into_iter().enumerate() {
                 let body = json!({ "reason": "Sells fast", "delta": 2, "shard_count": shards });
-                switching.settle_in_the_crowd(&format!("switch-{round}"), &body).await;
+                switching.adjust_until_done(&format!("switch-{round}"), &body).await;
             }
         });
         crowd.join_all().await;
@@ -196,7 +194,7 @@ async fn resharding_under_load_keeps_the_total() {
                 .sum()
         };
         let (held, sold) = (sum("held"), sum("committed"));
-        assert_eq!(held, 0, "seed {seed}: every third order was sold, the others were given back");
+        assert_eq!(held, 0, "seed {seed}: every third order was committed, the others released");
         assert!(sold > 0);
         assert_eq!(warehouse.seen().await, (110 - sold, 110 - sold, 0), "seed {seed}");
     }
@@ -206,7 +204,7 @@ async fn resharding_under_load_keeps_the_total() {
 async fn concurrent_resharding_is_serialized() {
     for (seed, came_in) in (0..6).flat_map(|seed| [(seed, 0), (seed, 40)]) {
         let warehouse = InventoryFixture::crowded(seed * 1000);
-        let other = Arc::new(InventoryFixture::beside(&warehouse.aws, seed));
+        let other = Arc::new(InventoryFixture::with_own_cache(&warehouse.aws, seed));
         if came_in > 0 {
             assert_eq!(warehouse.adjust("first", SPOON, came_in).await.status(), 201);
         }
@@ -215,7 +213,7 @@ async fn concurrent_resharding_is_serialized() {
             let warehouse = if number % 2 == 0 { warehouse.clone() } else { other.clone() };
             crowd.spawn(async move {
                 let body = json!({ "reason": "Sells fast", "delta": 5, "shard_count": shards });
-                warehouse.settle_in_the_crowd(&format!("switch-{number}"), &body).await;
+                warehouse.adjust_until_done(&format!("switch-{number}"), &body).await;
             });
         }
         crowd.join_all().await;

@@ -1,4 +1,4 @@
-//! Inventory: adjustments, reservations, and that the figures add up whatever happens to a call.
+//! Inventory: adjustments and reservations, and consistent quantities under any fault.
 
 mod adjustments;
 mod crowds;
@@ -28,7 +28,7 @@ use tests::{
 const SPOON: &str = "prd_0199c2a8-0000-7000-8000-00000000000a";
 const BOWL: &str = "prd_0199c2a8-0000-7000-8000-00000000000b";
 const ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
-/// The commands, which are also the names of their operations and queues.
+/// Commands. Operations and queues have the same names.
 const RESERVE: &str = "reserve-stock";
 const RELEASE: &str = "release-stock";
 const COMMIT: &str = "commit-stock";
@@ -57,7 +57,7 @@ impl InventoryFixture {
         ))
     }
 
-    /// With this stock of spoons and bowls.
+    /// A shop with this stock of spoons and bowls.
     async fn with(spoons: i64, bowls: i64) -> Self {
         let warehouse = Self::new();
         for (product, count) in [(SPOON, spoons), (BOWL, bowls)] {
@@ -83,7 +83,7 @@ impl InventoryFixture {
     }
 
     /// Sends a command for two spoons and three bowls.
-    async fn ask(&self, command: &str, order: &str, attempt: u64) -> Called {
+    async fn send_command(&self, command: &str, order: &str, attempt: u64) -> Called {
         let mut data = json!({ "order_id": order, "attempt": attempt });
         if command == RESERVE {
             data["lines"] = json!([{ "product_id": SPOON, "quantity": 2 }, { "product_id": BOWL, "quantity": 3 }]);
@@ -91,10 +91,10 @@ impl InventoryFixture {
         self.call(command, events::command(command, &data)).await
     }
 
-    /// Asks until it is done, as the queue does; `false` if it is not done after five times.
-    async fn ask_until_done(&self, command: &str, attempt: u64) -> bool {
+    /// Redelivers a command like SQS. Returns `false` if it fails five times.
+    async fn send_until_done(&self, command: &str, attempt: u64) -> bool {
         for _ in 0..5 {
-            if self.ask(command, ORDER, attempt).await.is_done() {
+            if self.send_command(command, ORDER, attempt).await.is_done() {
                 return true;
             }
         }
@@ -110,7 +110,7 @@ impl InventoryFixture {
             .map(|item| from_item(item).unwrap())
     }
 
-    /// (available, on hand)
+    /// The quantities (available, on hand).
     async fn figures(&self, product: &str) -> (i64, i64) {
         let Some(stock) = self.item(format!("STOCK#{product}")).await else { return (0, 0) };
         (stock["available"].as_i64().unwrap(), stock["on_hand"].as_i64().unwrap())
@@ -126,7 +126,8 @@ impl InventoryFixture {
             .map(|reservation| reservation["state"].as_str().unwrap().to_owned())
     }
 
-    /// Checks that available and held match the one reservation, for this quantity received.
+    /// Checks available and held quantities against the one reservation, for these received
+    /// quantities.
     async fn check(&self, spoons: i64, bowls: i64) {
         let state = self.state().await;
         for (product, came_in, quantity) in [(SPOON, spoons, 2), (BOWL, bowls, 3)] {

@@ -1,4 +1,4 @@
-//! Reservations: reserve, commit and release, once each, in whatever order they arrive.
+//! Reservations: reserve, commit and release apply once each, in any order of arrival.
 
 use inventory::{
     domain::reservation::{
@@ -15,22 +15,28 @@ use shared::{
 use super::*;
 
 #[tokio::test]
-async fn a_reservation_is_one_call_and_its_end_is_two() {
+async fn reservation_takes_one_call_and_its_end_two() {
     let warehouse = InventoryFixture::with(10, 10).await;
-    assert_eq!(warehouse.ask(RESERVE, ORDER, 0).await.operations(), ["TransactWriteItems"]);
+    assert_eq!(
+        warehouse.send_command(RESERVE, ORDER, 0).await.operations(),
+        ["TransactWriteItems"]
+    );
     warehouse.check(10, 10).await;
     assert_eq!(
-        warehouse.ask(COMMIT, ORDER, 0).await.operations(),
+        warehouse.send_command(COMMIT, ORDER, 0).await.operations(),
         ["GetItem", "TransactWriteItems"]
     );
     warehouse.check(10, 10).await;
     assert_eq!(
-        warehouse.ask(RELEASE, ORDER, 0).await.operations(),
+        warehouse.send_command(RELEASE, ORDER, 0).await.operations(),
         ["GetItem", "TransactWriteItems"]
     );
     warehouse.check(10, 10).await;
-    assert_eq!(warehouse.ask(RELEASE, ORDER, 0).await.operations(), ["GetItem"]);
-    assert_eq!(warehouse.ask(RELEASE, ORDER, 1).await.operations(), ["GetItem", "UpdateItem"]);
+    assert_eq!(warehouse.send_command(RELEASE, ORDER, 0).await.operations(), ["GetItem"]);
+    assert_eq!(
+        warehouse.send_command(RELEASE, ORDER, 1).await.operations(),
+        ["GetItem", "UpdateItem"]
+    );
     let lines = json!([{ "product_id": SPOON, "quantity": 2, "shard": 0 }, { "product_id": BOWL, "quantity": 3, "shard": 0 }]);
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let expected = json!({
@@ -41,11 +47,11 @@ async fn a_reservation_is_one_call_and_its_end_is_two() {
 }
 
 #[tokio::test]
-async fn all_is_held_or_nothing_and_the_one_that_was_short_is_named() {
+async fn reservation_is_all_or_nothing_and_names_the_missing_product() {
     for (spoons, bowls, short) in [(10, 2, BOWL), (1, 10, SPOON), (1, 2, SPOON), (10, 0, BOWL)] {
         let warehouse = InventoryFixture::with(spoons, bowls).await;
-        let asked = warehouse.ask(RESERVE, ORDER, 0).await;
-        // If no item exists, that is confirmed by a read.
+        let asked = warehouse.send_command(RESERVE, ORDER, 0).await;
+        // A read confirms that the stock item does not exist.
         let looked: &[&str] = if bowls == 0 { &["GetItem"] } else { &[] };
         assert_eq!(asked.operations(), [&["TransactWriteItems"], looked, &["PutItem"]].concat());
         assert!(asked.is_done());
@@ -56,13 +62,13 @@ async fn all_is_held_or_nothing_and_the_one_that_was_short_is_named() {
 }
 
 #[tokio::test]
-async fn every_sequence_of_three_commands_adds_up_in_the_table_too() {
+async fn every_sequence_of_three_commands_keeps_the_stock_consistent() {
     for one in [RESERVE, RELEASE, COMMIT] {
         for two in [RESERVE, RELEASE, COMMIT] {
             for three in [RESERVE, RELEASE, COMMIT] {
                 let warehouse = InventoryFixture::with(5, 5).await;
                 for (asked, attempt) in [one, two, three, one, two, three].into_iter().zip(0..) {
-                    warehouse.ask(asked, ORDER, attempt).await;
+                    warehouse.send_command(asked, ORDER, attempt).await;
                     warehouse.check(5, 5).await;
                 }
                 if [one, two, three].contains(&RELEASE) {
@@ -75,23 +81,23 @@ async fn every_sequence_of_three_commands_adds_up_in_the_table_too() {
 
 #[tokio::test]
 async fn stock_commands_apply_once_under_any_fault() {
-    let stories = [
+    let sequences = [
         (5, vec![RESERVE, COMMIT, RELEASE]),
         (5, vec![RESERVE, RELEASE]),
         (5, vec![RELEASE, RESERVE]),
         (1, vec![RESERVE, RELEASE]),
     ];
-    for (spoons, story) in stories {
-        for spoiled in 0..story.len() {
+    for (spoons, sequence) in sequences {
+        for faulty in 0..sequence.len() {
             for_each_fault(0..2, async |InjectedFault { call, fault }| {
                 let warehouse = InventoryFixture::with(spoons, 5).await;
-                for (number, asked) in story.iter().enumerate() {
-                    if number == spoiled {
+                for (number, asked) in sequence.iter().enumerate() {
+                    if number == faulty {
                         warehouse.aws.fail(call, fault);
                     }
                     assert!(
-                        warehouse.ask_until_done(asked, 0).await,
-                        "{story:?}, {fault:?} at {call} of {spoiled}"
+                        warehouse.send_until_done(asked, 0).await,
+                        "{sequence:?}, {fault:?} at {call} of {faulty}"
                     );
                     warehouse.aws.heal();
                     warehouse.check(spoons, 5).await;
@@ -99,7 +105,7 @@ async fn stock_commands_apply_once_under_any_fault() {
                 assert_eq!(
                     warehouse.state().await.as_deref(),
                     Some("released"),
-                    "{story:?}, {fault:?} at {call} of {spoiled}"
+                    "{sequence:?}, {fault:?} at {call} of {faulty}"
                 );
             })
             .await;
@@ -107,7 +113,7 @@ async fn stock_commands_apply_once_under_any_fault() {
     }
 }
 
-/// What follows from a command, as far as the one who decides it knows.
+/// The decision on a command, based on the reservation that was read.
 fn decided(seen: Option<&Reservation>, command: ReservationCommand) -> ReservationChange {
     let (order_id, at) =
         (OrderId::parse(ORDER).unwrap(), Timestamp::from_milliseconds(1_795_254_529_123));
@@ -131,18 +137,18 @@ async fn decision_on_an_outdated_reservation_is_not_written() {
     let stands = || async { store.reservation_of(OrderId::parse(ORDER).unwrap()).await.unwrap() };
 
     let tombstone = decided(None, ReservationCommand::Release);
-    warehouse.ask(RESERVE, ORDER, 0).await;
+    warehouse.send_command(RESERVE, ORDER, 0).await;
     let held = stands().await.unwrap();
     let sale = decided(Some(&held), ReservationCommand::Commit);
-    let giving_back = decided(Some(&held), ReservationCommand::Release);
-    warehouse.ask(RELEASE, ORDER, 0).await;
+    let release = decided(Some(&held), ReservationCommand::Release);
+    warehouse.send_command(RELEASE, ORDER, 0).await;
     let released = stands().await.unwrap();
     let answer = decided(Some(&released), ReservationCommand::Release);
-    warehouse.ask(RELEASE, ORDER, 1).await;
+    warehouse.send_command(RELEASE, ORDER, 1).await;
 
     let last = stands().await.unwrap();
     assert_eq!((last.state.clone(), last.version, last.answered_attempt), (State::Released, 3, 1));
-    for change in [tombstone, sale, giving_back, answer] {
+    for change in [tombstone, sale, release, answer] {
         match store.save(&change).await.unwrap() {
             SaveOutcome::VersionConflict(Some(current)) => assert_eq!(*current, last),
             other => panic!("{change:?}: {other:?}"),
@@ -153,7 +159,7 @@ async fn decision_on_an_outdated_reservation_is_not_written() {
 }
 
 #[tokio::test]
-async fn many_orders_for_few_goods_are_served_exactly_as_far_as_they_go() {
+async fn concurrent_orders_beyond_the_stock_are_served_up_to_the_stock() {
     let warehouse = InventoryFixture::with(10, 100).await;
     let lines = json!([{ "product_id": SPOON, "quantity": 2 }]);
     let asking: Vec<_> = (0..40)
@@ -176,19 +182,19 @@ async fn many_orders_for_few_goods_are_served_exactly_as_far_as_they_go() {
 }
 
 #[tokio::test]
-async fn a_commit_that_overtakes_its_reserve_comes_back() {
+async fn commit_before_its_reserve_is_redelivered() {
     let warehouse = InventoryFixture::with(5, 5).await;
-    assert!(!warehouse.ask(COMMIT, ORDER, 0).await.is_done());
+    assert!(!warehouse.send_command(COMMIT, ORDER, 0).await.is_done());
     assert_eq!(warehouse.reservation().await, None);
-    warehouse.ask(RESERVE, ORDER, 0).await;
-    assert!(warehouse.ask(COMMIT, ORDER, 0).await.is_done());
+    warehouse.send_command(RESERVE, ORDER, 0).await;
+    assert!(warehouse.send_command(COMMIT, ORDER, 0).await.is_done());
     assert_eq!(warehouse.state().await.as_deref(), Some("committed"));
 }
 
 #[tokio::test]
 async fn reservation_of_a_later_release_is_not_changed() {
     let warehouse = InventoryFixture::with(5, 5).await;
-    warehouse.ask(RESERVE, ORDER, 0).await;
+    warehouse.send_command(RESERVE, ORDER, 0).await;
     let key = || Key::new(format!("RESERVATION#{ORDER}"));
     let table = warehouse.aws.table("stock");
     table
@@ -199,7 +205,7 @@ async fn reservation_of_a_later_release_is_not_changed() {
         )
         .await
         .unwrap();
-    assert!(warehouse.ask(COMMIT, ORDER, 1).await.is_done());
+    assert!(warehouse.send_command(COMMIT, ORDER, 1).await.is_done());
     assert_eq!(warehouse.reservation().await.unwrap()["parcel"], "p-1");
     table
         .update(
@@ -210,14 +216,14 @@ async fn reservation_of_a_later_release_is_not_changed() {
         .await
         .unwrap();
     for asked in [RESERVE, RELEASE, COMMIT] {
-        assert!(!warehouse.ask(asked, ORDER, 2).await.is_done(), "{asked:?}");
+        assert!(!warehouse.send_command(asked, ORDER, 2).await.is_done(), "{asked:?}");
     }
     assert_eq!(warehouse.state().await.as_deref(), Some("parcelled"));
     assert_eq!(warehouse.figures(SPOON).await, (3, 3));
 }
 
 #[tokio::test]
-async fn commands_that_cannot_be_read_are_rejected() {
+async fn unreadable_commands_are_rejected() {
     let warehouse = InventoryFixture::with(5, 5).await;
     let line = |quantity: i64| json!({ "product_id": SPOON, "quantity": quantity });
     for lines in [
@@ -247,7 +253,7 @@ async fn commands_that_cannot_be_read_are_rejected() {
 async fn reservation_changes_are_published_once_and_on_repetition() {
     let warehouse = InventoryFixture::with(5, 5).await;
     let mut harness = warehouse.publisher("stock");
-    for (asked, attempt, told) in [
+    for (asked, attempt, published) in [
         (RESERVE, 0, Some("stock_reserved.v1")),
         (RESERVE, 0, None),
         (RESERVE, 1, Some("stock_reserved.v1")),
@@ -258,14 +264,14 @@ async fn reservation_changes_are_published_once_and_on_repetition() {
         (COMMIT, 2, None),
         (RESERVE, 3, Some("stock_released.v1")),
     ] {
-        warehouse.ask(asked, ORDER, attempt).await;
+        warehouse.send_command(asked, ORDER, attempt).await;
         harness.drain_queues().await;
         let messages = warehouse.aws.queues().take("order-events", 10);
         let kinds: Vec<Value> =
             messages.iter().map(|message| message.json()["type"].clone()).collect();
         assert_eq!(
             kinds,
-            told.map(Value::from).into_iter().collect::<Vec<_>>(),
+            published.map(Value::from).into_iter().collect::<Vec<_>>(),
             "{asked:?} {attempt}"
         );
         for message in messages {

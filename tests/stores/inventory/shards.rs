@@ -1,5 +1,5 @@
-//! The stock of a product that sells fast, divided into parts: callers notice nothing, and all
-//! parts together are what there is.
+//! The stock of a fast-selling product is sharded: callers notice no difference, and the shards add
+//! up to the total.
 
 use super::*;
 
@@ -8,7 +8,7 @@ impl InventoryFixture {
         self.call("adjust-stock", adjustment(key, SPOON, body)).await
     }
 
-    /// Divides the spoons.
+    /// Changes the number of shards of the spoons.
     pub(super) async fn reshard(&self, key: &str, shards: u32) {
         let divided =
             self.settle(key, &json!({ "reason": "Sells fast", "shard_count": shards })).await;
@@ -16,7 +16,7 @@ impl InventoryFixture {
         assert_eq!(divided.json()["shard_count"], shards);
     }
 
-    /// As an admin sees the spoons: (available, on hand, held).
+    /// The stock of spoons as an admin sees it: (available, on hand, held).
     pub(super) async fn seen(&self) -> (i64, i64, i64) {
         let request = events::get(&format!("/inventory/{SPOON}"))
             .path_parameter("product_id", SPOON)
@@ -26,7 +26,7 @@ impl InventoryFixture {
         (figure("available"), figure("on_hand"), figure("held"))
     }
 
-    /// What is available in each part that there is.
+    /// The available quantity of each shard.
     pub(super) fn shards(&self) -> Vec<(i64, i64)> {
         let number = |item: &Value, name: &str| {
             item[name]["N"].as_str().map_or(0, |text| text.parse::<i64>().unwrap())
@@ -41,7 +41,7 @@ impl InventoryFixture {
         shards
     }
 
-    /// One command of one of many orders, for a quantity of spoons.
+    /// Sends the command of order `number` for a quantity of spoons.
     pub(super) async fn order(&self, command: &str, number: u32, quantity: u32) -> Called {
         self.call(command, spoons(command, number, quantity)).await
     }
@@ -65,7 +65,7 @@ pub(super) fn spoons(command: &str, number: u32, quantity: u32) -> Value {
 }
 
 #[tokio::test]
-async fn divided_and_put_together_there_are_as_many_as_ever() {
+async fn sharding_and_merging_keep_the_total() {
     let warehouse = InventoryFixture::with(50, 0).await;
     warehouse.reshard("on", 4).await;
     assert_eq!(warehouse.shards(), [(0, 0), (1, 13), (2, 13), (3, 12), (4, 12)]);
@@ -80,25 +80,21 @@ async fn divided_and_put_together_there_are_as_many_as_ever() {
         "{:?}",
         warehouse.shards()
     );
-    // An order that was placed before continues unchanged.
+    // An order that was placed before the resharding continues unchanged.
     assert!(warehouse.order(RESERVE, 1, 5).await.is_done());
     warehouse.reshard("off", 1).await;
     assert_eq!(warehouse.seen().await, (55, 60, 5));
-    assert_eq!(warehouse.shards()[0], (0, 55), "the rest lies in one place again");
+    assert_eq!(warehouse.shards()[0], (0, 55), "the rest is in one shard again");
     assert!(warehouse.order(RELEASE, 1, 5).await.is_done());
-    assert_eq!(
-        warehouse.seen().await,
-        (60, 60, 0),
-        "and what comes back is counted wherever it lies"
-    );
-    // Even if it is all that there is, it can be ordered.
+    assert_eq!(warehouse.seen().await, (60, 60, 0), "released stock counts in any shard");
+    // An order may take the whole stock from all shards.
     assert!(warehouse.order(RESERVE, 2, 60).await.is_done());
     assert_eq!((warehouse.seen().await, warehouse.states()["held"]), ((0, 60, 60), 1));
     assert!(warehouse.order(COMMIT, 2, 60).await.is_done());
     assert_eq!(warehouse.seen().await, (0, 0, 0));
     assert!(warehouse.order(RELEASE, 2, 60).await.is_done(), "cancelled before it was sent");
     assert_eq!(warehouse.seen().await, (60, 60, 0));
-    // The next movement brings everything together.
+    // The next adjustment merges the shards.
     assert_eq!(
         warehouse.settle("last", &json!({ "reason": "Broken", "delta": -1 })).await.status(),
         201
@@ -123,15 +119,15 @@ async fn sharded_layout_is_discovered_once() {
             .iter()
             .filter(|name| **name == "TransactWriteItems")
             .count();
-        assert_eq!(writes, 1, "it is known now");
+        assert_eq!(writes, 1, "the layout is cached");
     }
     let in_shards = warehouse.shards();
     assert!(
         in_shards[1..].iter().all(|(_, available)| *available < 12),
-        "orders go to all parts: {in_shards:?}"
+        "orders use all shards: {in_shards:?}"
     );
     assert_eq!(warehouse.seen().await, (31, 50, 19));
-    // What is known is forgotten after a while.
+    // The cached layout expires.
     warehouse.clock.advance(std::time::Duration::from_secs(61));
     assert_eq!(
         warehouse.order(RESERVE, 20, 1).await.operations()[..2],
@@ -143,8 +139,8 @@ async fn sharded_layout_is_discovered_once() {
 async fn order_is_served_from_any_shard() {
     let warehouse = InventoryFixture::with(9, 0).await;
     warehouse.reshard("on", 3).await;
-    assert!(warehouse.order(RESERVE, 1, 3).await.is_done(), "one part has as many");
-    assert!(warehouse.order(RESERVE, 2, 5).await.is_done(), "no part has as many");
+    assert!(warehouse.order(RESERVE, 1, 3).await.is_done(), "one shard is enough");
+    assert!(warehouse.order(RESERVE, 2, 5).await.is_done(), "no single shard is enough");
     assert_eq!((warehouse.seen().await, warehouse.states()["held"]), ((1, 9, 8), 2));
     let reservation = warehouse.item(format!("RESERVATION#{}", order_id(2))).await.unwrap();
     let lines = reservation["lines"].as_array().unwrap();
@@ -153,7 +149,7 @@ async fn order_is_served_from_any_shard() {
         (2, 5)
     );
     assert!(warehouse.order(RESERVE, 3, 2).await.is_done());
-    assert_eq!(warehouse.states()["rejected"], 1, "there is only one");
+    assert_eq!(warehouse.states()["rejected"], 1, "only one is left");
     assert!(warehouse.order(COMMIT, 2, 5).await.is_done());
     assert_eq!(warehouse.seen().await, (1, 4, 3));
     for number in [1, 2] {

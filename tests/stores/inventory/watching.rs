@@ -1,17 +1,17 @@
-//! Notifications about stock: movements to the ledger, low stock to the operator, and reservations
-//! that are held too long.
+//! Stock events: movements for the ledger, low-stock mails for the operator, and reservations that
+//! are held too long.
 
 use std::time::Duration;
 
 use super::*;
 
-/// A publisher in a shop whose operator wants to know.
+/// A publisher with an operator who is notified of low stock.
 fn publisher(warehouse: &InventoryFixture) -> Harness {
     Harness::new(&warehouse.aws).publisher("stock", warehouse.stock_publisher_with_operator())
 }
 
-/// The low-stock mails meanwhile: available quantity and threshold.
-async fn told(warehouse: &InventoryFixture, harness: &mut Harness) -> Vec<(i64, i64)> {
+/// The low-stock mails since the last call: available quantity and threshold.
+async fn low_stock_mails(warehouse: &InventoryFixture, harness: &mut Harness) -> Vec<(i64, i64)> {
     harness.drain_queues().await;
     let messages = warehouse.aws.queues().take("send-notification", 100);
     let figures = messages.iter().map(|message| {
@@ -40,26 +40,26 @@ async fn operator_is_notified_once_per_low_stock_crossing() {
         {
             assert!(warehouse.order(RESERVE, number, 4).await.is_done());
             assert_eq!(
-                told(&warehouse, &mut harness).await,
+                low_stock_mails(&warehouse, &mut harness).await,
                 expected,
-                "order {number}, {shards} parts"
+                "order {number}, {shards} shards"
             );
         }
-        // More comes in, and goes: that is another time.
+        // The stock rises above the threshold and falls below it again: a second crossing.
         assert!(warehouse.order(RELEASE, 1, 0).await.is_done());
         assert!(warehouse.order(RELEASE, 2, 0).await.is_done());
         assert!(warehouse.order(RELEASE, 3, 0).await.is_done());
-        assert_eq!(told(&warehouse, &mut harness).await, []);
+        assert_eq!(low_stock_mails(&warehouse, &mut harness).await, []);
         assert_eq!(warehouse.adjust("broken", SPOON, -2).await.status(), 201);
-        assert_eq!(told(&warehouse, &mut harness).await, [(10, 10)], "{shards} parts");
+        assert_eq!(low_stock_mails(&warehouse, &mut harness).await, [(10, 10)], "{shards} shards");
         assert_eq!(warehouse.adjust("delivery", SPOON, 5).await.status(), 201);
-        assert_eq!(told(&warehouse, &mut harness).await, []);
+        assert_eq!(low_stock_mails(&warehouse, &mut harness).await, []);
         assert!(warehouse.aws.queues().waiting("publish-stock-dead-letter").is_empty());
     }
 }
 
 #[tokio::test]
-async fn how_many_there_should_be_is_settled_for_each_product() {
+async fn low_stock_threshold_is_set_per_product() {
     for shards in [None, Some(3)] {
         let warehouse = InventoryFixture::with(20, 0).await;
         let mut harness = publisher(&warehouse);
@@ -85,10 +85,10 @@ async fn how_many_there_should_be_is_settled_for_each_product() {
             (&json!(15), &json!(shards.unwrap_or(1)))
         );
         assert!(warehouse.order(RESERVE, 1, 4).await.is_done());
-        assert_eq!(told(&warehouse, &mut harness).await, []);
+        assert_eq!(low_stock_mails(&warehouse, &mut harness).await, []);
         assert!(warehouse.order(RESERVE, 2, 4).await.is_done());
-        assert_eq!(told(&warehouse, &mut harness).await, [(12, 15)]);
-        // A changed threshold sends no mail, only removed stock does.
+        assert_eq!(low_stock_mails(&warehouse, &mut harness).await, [(12, 15)]);
+        // Only removed stock sends a mail; a changed threshold does not.
         assert_eq!(
             warehouse
                 .settle("less", &json!({ "reason": "Easy to get", "low_stock_threshold": 5 }))
@@ -103,9 +103,9 @@ async fn how_many_there_should_be_is_settled_for_each_product() {
                 .status(),
             201
         );
-        assert_eq!(told(&warehouse, &mut harness).await, [], "{shards:?}");
+        assert_eq!(low_stock_mails(&warehouse, &mut harness).await, [], "{shards:?}");
         assert!(warehouse.order(RESERVE, 3, 1).await.is_done());
-        assert_eq!(told(&warehouse, &mut harness).await, []);
+        assert_eq!(low_stock_mails(&warehouse, &mut harness).await, []);
     }
 }
 
@@ -115,16 +115,16 @@ async fn resharding_publishes_nothing() {
     let mut harness = publisher(&warehouse);
     for (key, shards) in [("on", 8), ("off", 1), ("again", 2)] {
         warehouse.reshard(key, shards).await;
-        assert_eq!(told(&warehouse, &mut harness).await, [], "{shards}");
+        assert_eq!(low_stock_mails(&warehouse, &mut harness).await, [], "{shards}");
     }
-    // Put together again it is watched as before.
+    // Merged into one shard, it still triggers the low-stock mail.
     warehouse.reshard("last", 1).await;
     assert!(warehouse.order(RESERVE, 1, 12).await.is_done());
-    assert_eq!(told(&warehouse, &mut harness).await, [(8, 10)]);
+    assert_eq!(low_stock_mails(&warehouse, &mut harness).await, [(8, 10)]);
 }
 
 #[tokio::test]
-async fn the_ledger_learns_of_every_movement_once_and_all_of_it_balances() {
+async fn every_movement_is_published_to_the_ledger_once_and_balances() {
     let warehouse = InventoryFixture::with(10, 0).await;
     warehouse.reshard("on", 3).await;
     for (asked, number) in [
@@ -165,13 +165,13 @@ async fn the_ledger_learns_of_every_movement_once_and_all_of_it_balances() {
     let expected = [("available", 4), ("held", 5), ("outside", -9), ("shipped_out", 0)];
     assert_eq!(
         balances,
-        expected.map(|(shelf, sum)| (format!("stock:{SPOON}:{shelf}"), sum)).into()
+        expected.map(|(bucket, sum)| (format!("stock:{SPOON}:{bucket}"), sum)).into()
     );
-    assert_eq!(warehouse.seen().await, (4, 9, 5), "the books say what there is");
+    assert_eq!(warehouse.seen().await, (4, 9, 5), "the ledger matches the stock");
 }
 
 #[tokio::test]
-async fn an_order_that_holds_goods_for_days_is_named_until_it_lets_them_go() {
+async fn long_held_reservation_is_reported_until_it_ends() {
     let warehouse = InventoryFixture::new();
     assert_eq!(warehouse.adjust("first", SPOON, 20).await.status(), 201);
     for number in 1..=5 {
@@ -197,7 +197,7 @@ async fn an_order_that_holds_goods_for_days_is_named_until_it_lets_them_go() {
         item["check_shard"]["S"].as_str().is_some_and(|shard| shard.starts_with("held#"))
     };
     let left: Vec<Value> = warehouse.aws.items("stock").into_iter().filter(is_watched).collect();
-    assert_eq!(left.len(), 1, "nothing stays in the index but what holds goods: {left:?}");
+    assert_eq!(left.len(), 1, "only held reservations stay in the index: {left:?}");
 }
 
 #[tokio::test]
@@ -218,7 +218,7 @@ async fn stale_index_entries_are_verified() {
 }
 
 #[tokio::test]
-async fn reservations_behind_250_unreadable_ones_are_named_in_one_run() {
+async fn reservations_behind_250_unreadable_ones_are_reported_in_one_run() {
     let warehouse = InventoryFixture::new();
     assert_eq!(warehouse.adjust("first", SPOON, 20).await.status(), 201);
     for number in 1..=5 {

@@ -1,22 +1,22 @@
-//! The audit names the order or the product of every figure that is changed.
+//! Every single corrupted figure makes the audit report its order or product.
 
 use super::{fixture::*, *};
 
-/// One figure, and what it becomes.
+/// One stored figure and its corrupted value.
 struct Corruption {
     name: &'static str,
     table: &'static str,
     item: Value,
     pointer: &'static str,
     value: Value,
-    /// Whose name has to come up.
+    /// The order or product that the audit must report.
     named: String,
-    /// The check that it comes up for.
+    /// The check that must fail.
     check: &'static str,
 }
 
-/// The figures that are stored about money and goods, each changed in turn.
-fn corruptions(world: &LedgerFixture) -> Vec<Corruption> {
+/// One corruption for each stored figure of money and stock.
+fn corruptions(fixture: &LedgerFixture) -> Vec<Corruption> {
     let number = |item: &Value, pointer: &str, by: i64| {
         let stored: i64 = item
             .pointer(pointer)
@@ -31,18 +31,18 @@ fn corruptions(world: &LedgerFixture) -> Vec<Corruption> {
     let begins = |item: &Value, name: &str, with: &str| {
         item[name]["S"].as_str().is_some_and(|text| text.starts_with(with))
     };
-    let order = |id: &str| world.item("orders", |item| is(item, "order_id", id));
+    let order = |id: &str| fixture.item("orders", |item| is(item, "order_id", id));
     let payment = |id: &str, sk: &str| {
-        world.item("payments", |item| is(item, "order_id", id) && begins(item, "sk", sk))
+        fixture.item("payments", |item| is(item, "order_id", id) && begins(item, "sk", sk))
     };
     let provider = |id: &str, pk: &str| {
-        world.item("payment-simulator", |item| is(item, "order_id", id) && begins(item, "pk", pk))
+        fixture.item("payment-simulator", |item| is(item, "order_id", id) && begins(item, "pk", pk))
     };
-    let stock = |pk: String| world.item("stock", |item| is(item, "pk", &pk));
+    let stock = |pk: String| fixture.item("stock", |item| is(item, "pk", &pk));
     let entry = |pk: String, kind: &str| {
-        world.item("ledger", |item| is(item, "pk", &pk) && is(item, "kind", kind))
+        fixture.item("ledger", |item| is(item, "pk", &pk) && is(item, "kind", kind))
     };
-    let (confirmed, refunded, failed) = (&world.confirmed, &world.refunded, &world.failed);
+    let (confirmed, refunded, failed) = (&fixture.confirmed, &fixture.refunded, &fixture.failed);
     let mut all = Vec::new();
     let mut change = |name, table, item: Value, pointer, by: i64, named: &str, check| {
         let value = number(&item, pointer, by);
@@ -214,7 +214,7 @@ fn corruptions(world: &LedgerFixture) -> Vec<Corruption> {
     change(
         "held quantity",
         "stock",
-        reservation(&world.open),
+        reservation(&fixture.open),
         "/lines/L/0/M/quantity/N",
         1,
         SPOON,
@@ -269,7 +269,7 @@ fn corruptions(world: &LedgerFixture) -> Vec<Corruption> {
     change(
         "ledger line of a product",
         "ledger",
-        world.item("ledger", |item| {
+        fixture.item("ledger", |item| {
             item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with(&format!("PRODUCT#{BOWL}#")))
                 && is(item, "kind", "adjustment")
         }),
@@ -318,7 +318,7 @@ fn corruptions(world: &LedgerFixture) -> Vec<Corruption> {
         "confirmed",
     );
     rename(
-        "order stock leg",
+        "order stock state",
         "orders",
         order(confirmed),
         "/stock/S",
@@ -393,37 +393,43 @@ fn corruptions(world: &LedgerFixture) -> Vec<Corruption> {
 }
 
 #[tokio::test]
-async fn one_figure_that_is_changed_names_its_order_or_its_product() {
-    let world = LedgerFixture::at_rest().await;
-    assert!(world.unbalanced().await.is_empty());
-    let corruptions = corruptions(&world);
+async fn corrupted_figure_reports_its_order_or_product() {
+    let fixture = LedgerFixture::past_grace().await;
+    assert!(fixture.unbalanced().await.is_empty());
+    let corruptions = corruptions(&fixture);
     assert!(corruptions.len() > 30);
     for Corruption { name, table, item, pointer, value, named, check } in corruptions {
         let mut corrupted = item.clone();
         *corrupted.pointer_mut(pointer).unwrap() =
             if pointer == "/captured_total" { json!({ "S": value }) } else { value };
         assert_ne!(corrupted, item, "{name}");
-        // Index keys are the service's to set: an order is found by the status that it had, like
-        // one whose table was tampered with.
-        world.aws.put(table, &corrupted);
-        let report = world.report(json!({})).await;
-        assert!(unbalanced(&report).contains(&named), "{name}: {named} is not named: {report:#}");
+        // Only the service sets index keys. The order is still found by its previous status, as if
+        // someone had edited the table.
+        fixture.aws.put(table, &corrupted);
+        let report = fixture.report(json!({})).await;
+        assert!(
+            unbalanced(&report).contains(&named),
+            "{name}: {named} is not reported: {report:#}"
+        );
         assert!(
             checks(&report, &named).contains(check),
             "{name}: {check} is not among {:?}",
             checks(&report, &named)
         );
-        for bystander in [&world.confirmed, &world.refunded, &world.failed]
+        for bystander in [&fixture.confirmed, &fixture.refunded, &fixture.failed]
             .into_iter()
             .filter(|id| **id != named)
         {
             let same_product = named.starts_with("prd_");
             assert!(
                 same_product || !unbalanced(&report).contains(bystander),
-                "{name}: {bystander} is named for another's books: {report:#}"
+                "{name}: {bystander} is reported for another order's records: {report:#}"
             );
         }
-        world.aws.put(table, &item);
+        fixture.aws.put(table, &item);
     }
-    assert!(world.unbalanced().await.is_empty(), "all is put right, and somebody is still named");
+    assert!(
+        fixture.unbalanced().await.is_empty(),
+        "everything is corrected, but mismatches are still reported"
+    );
 }

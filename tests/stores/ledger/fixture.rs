@@ -1,4 +1,4 @@
-//! A shop with all that an audit looks at: the services themselves write it, each by its own
+//! A shop with every record that an audit compares. The services write them with their own
 //! functions and publishers.
 
 use std::{sync::Arc, time::Duration};
@@ -9,22 +9,22 @@ use tokio::sync::OnceCell;
 
 use super::*;
 
-/// Longer than anything is on its way.
-pub(super) const AT_REST: Duration = Duration::from_secs(660);
+/// Longer than the grace period, so no change counts as in flight.
+pub(super) const PAST_GRACE: Duration = Duration::from_secs(660);
 
-/// A shop with all that an audit looks at.
+/// A shop with every record that an audit compares.
 pub(super) struct LedgerFixture {
     pub(super) shop: Shop,
     /// Paid and confirmed: two spoons and a bowl for 70.00.
     pub(super) confirmed: String,
-    /// Paid and never answered, expired, and refunded.
+    /// Paid, expired without an answer, and refunded.
     pub(super) refunded: String,
-    /// More than there is.
+    /// Rejected: it exceeds the stock.
     pub(super) failed: String,
-    /// Declined once; it can still be paid.
+    /// Declined once, still payable.
     pub(super) open: String,
-    /// The messages that the ledger received.
-    pub(super) told: Vec<Value>,
+    /// The entries that were sent to the ledger.
+    pub(super) entries: Vec<Value>,
 }
 
 impl Deref for LedgerFixture {
@@ -36,28 +36,28 @@ impl Deref for LedgerFixture {
 }
 
 impl LedgerFixture {
-    /// The world, long after everything in it has happened but for the order that is open.
-    pub(super) async fn at_rest() -> Self {
-        let world = Self::fresh().await;
-        world.clock.advance(AT_REST);
-        world
+    /// The shop after the grace period. Only the open order is unsettled.
+    pub(super) async fn past_grace() -> Self {
+        let fixture = Self::fresh().await;
+        fixture.clock.advance(PAST_GRACE);
+        fixture
     }
 
-    /// A world of one's own, copied from one whose trade is done once for all tests.
+    /// An independent copy of a shop whose orders are placed once for all tests.
     pub(super) async fn fresh() -> Self {
-        static MODEL: OnceCell<(Shop, Traded)> = OnceCell::const_new();
+        static MODEL: OnceCell<(Shop, PlacedOrders)> = OnceCell::const_new();
         let model = MODEL.get_or_init(async || {
             let shop = Shop::new();
-            let traded = trade(&shop).await;
-            (shop, traded)
+            let placed = place_orders(&shop).await;
+            (shop, placed)
         });
-        let (shop, ([confirmed, refunded, failed, open], told)) = model.await;
-        let (shop, [confirmed, refunded, failed, open], told) =
-            (shop.copy(), [confirmed, refunded, failed, open].map(String::clone), told.clone());
-        Self { shop, confirmed, refunded, failed, open, told }
+        let (shop, ([confirmed, refunded, failed, open], entries)) = model.await;
+        let (shop, [confirmed, refunded, failed, open], entries) =
+            (shop.copy(), [confirmed, refunded, failed, open].map(String::clone), entries.clone());
+        Self { shop, confirmed, refunded, failed, open, entries }
     }
 
-    /// The same world, where the ledger reads this statement of the provider, or none.
+    /// The same shop, where the ledger reads this provider statement, if any.
     pub(super) fn with_statement(self, statement: Option<Arc<dyn StatementReader>>) -> Self {
         Self { shop: self.shop.with_statement(statement), ..self }
     }
@@ -66,12 +66,12 @@ impl LedgerFixture {
         self.call("reconcile-ledger", event).await.ok().clone()
     }
 
-    /// The ids of those that are named as broken.
+    /// The ids of unbalanced orders and products.
     pub(super) async fn unbalanced(&self) -> BTreeSet<String> {
         unbalanced(&self.report(json!({})).await)
     }
 
-    /// The one item that this is true of.
+    /// The only item that matches.
     pub(super) fn item(&self, table: &str, which: impl Fn(&Value) -> bool) -> Value {
         let found: Vec<Value> =
             self.aws.items(table).into_iter().filter(|item| which(item)).collect();
@@ -95,16 +95,17 @@ pub(super) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// Those that are named where the order that never moved anything is asked for by its id.
-pub(super) async fn unbalanced_of(world: &LedgerFixture, failed: bool) -> BTreeSet<String> {
+/// The unbalanced ids in a report on the failed order, if it is asked for. A failed order has no
+/// movements, so only a request by its id reports it.
+pub(super) async fn unbalanced_of(fixture: &LedgerFixture, failed: bool) -> BTreeSet<String> {
     if failed {
-        unbalanced(&world.report(json!({ "order_id": world.failed })).await)
+        unbalanced(&fixture.report(json!({ "order_id": fixture.failed })).await)
     } else {
         BTreeSet::new()
     }
 }
 
-/// The checks that are named for an order or a product.
+/// The failed checks of an order or a product.
 pub(super) fn checks(report: &Value, id: &str) -> BTreeSet<String> {
     let lists = ["unbalanced", "unsettled", "products"]
         .into_iter()
@@ -115,11 +116,11 @@ pub(super) fn checks(report: &Value, id: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The orders of [`trade`], and the messages that the ledger received.
-type Traded = ([String; 4], Vec<Value>);
+/// The ids of the orders of [`place_orders`], and the entries that were sent to the ledger.
+type PlacedOrders = ([String; 4], Vec<Value>);
 
-/// Lets four buyers order, and everything come to rest.
-async fn trade(shop: &Shop) -> Traded {
+/// Places the four orders and settles all but the open one.
+async fn place_orders(shop: &Shop) -> PlacedOrders {
     let mut harness = shop.harness();
     let adjust = async |key: &str, product: &str, body: Value| {
         assert_eq!(
@@ -138,7 +139,7 @@ async fn trade(shop: &Shop) -> Traded {
         assert!(shop.call("replicate-product", changed).await.is_done());
     }
 
-    // The stock of a fast-selling product is sharded: the ledger is the same.
+    // The stock of a fast-selling product is sharded, with the same ledger entries.
     adjust("divided", BOWL, json!({ "shard_count": 4, "reason": "It sells fast" })).await;
 
     let order = async |key: &str, spoons: u32, bowls: u32, token: &str| {
@@ -153,8 +154,8 @@ async fn trade(shop: &Shop) -> Traded {
     let failed = order("failed", 1, 900, "tok_ok").await;
     harness.drain_queues().await;
 
-    // The buyer's time is up before the provider is queried: the charge is found, and given
-    // back.
+    // The payment deadline passes before the provider is queried. The query finds the charge, which
+    // is refunded.
     shop.clock.advance(PAY_WITHIN);
     for _ in 0..4 {
         for sweep in ["resume-orders", "reconcile-payments"] {
@@ -183,12 +184,12 @@ async fn trade(shop: &Shop) -> Traded {
     }
     assert!(
         shop.aws.queues().waiting("record-entry-dead-letter").is_empty(),
-        "the ledger can read what it is told"
+        "the ledger accepts all entries"
     );
-    let told = harness
+    let entries = harness
         .delivered
         .iter()
         .filter(|(queue, _)| *queue == "record-entry")
         .map(|(_, message)| message["data"].clone());
-    ([confirmed, refunded, failed, open], told.collect())
+    ([confirmed, refunded, failed, open], entries.collect())
 }

@@ -1,5 +1,5 @@
-//! The schedule's audit: one call works at a time, and an entry that cannot be read does not stop
-//! it.
+//! The lease of the scheduled audit: only one invocation works at a time, and an unreadable entry
+//! does not stop it.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The audit: books that agree are left in peace, and one figure that is changed anywhere names its
-//! order or its product.
+//! The audit: matching records have no findings, and a mismatch anywhere reports its order or
+//! product.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use super::{fixture::*, *};
 
 #[tokio::test]
 async fn matching_records_have_no_findings() {
-    let world = LedgerFixture::at_rest().await;
-    let report = world.report(json!({})).await;
+    let fixture = LedgerFixture::past_grace().await;
+    let report = fixture.report(json!({})).await;
     assert_eq!(report["unbalanced"], json!([]), "{report:#}");
     assert_eq!(report["products"], json!([]), "{report:#}");
     assert_eq!(
@@ -24,16 +24,16 @@ async fn matching_records_have_no_findings() {
         .iter()
         .map(|row| (text(&row["order_id"]), text(&row["status"]), row["findings"].clone()))
         .collect();
-    assert_eq!(open, [(world.open.clone(), "pending".to_owned(), json!([]))]);
-    assert_eq!(world.report(json!({ "order_id": world.confirmed })).await["balanced"], 1);
-    // The ledger knows all of the money: what came in, less what went back.
-    let seen = world.report(json!({ "order_id": world.refunded })).await;
+    assert_eq!(open, [(fixture.open.clone(), "pending".to_owned(), json!([]))]);
+    assert_eq!(fixture.report(json!({ "order_id": fixture.confirmed })).await["balanced"], 1);
+    // The ledger's balance of the order is captures minus refunds.
+    let seen = fixture.report(json!({ "order_id": fixture.refunded })).await;
     assert_eq!((&seen["checked"], &seen["balanced"]), (&json!(1), &json!(1)));
 }
 
 #[tokio::test]
-async fn one_record_that_is_missing_names_its_order_or_its_product() {
-    let world = LedgerFixture::at_rest().await;
+async fn missing_record_reports_its_order_or_product() {
+    let fixture = LedgerFixture::past_grace().await;
     let begins = |item: &Value, name: &str, with: &str| {
         item[name]["S"].as_str().is_some_and(|text| text.starts_with(with))
     };
@@ -48,99 +48,99 @@ async fn one_record_that_is_missing_names_its_order_or_its_product() {
         ("ledger", "ORDER#", true),
         ("ledger", "PRODUCT#", true),
     ] {
-        for item in world.aws.items(table).into_iter().filter(|item| begins(item, "pk", prefix)) {
+        for item in fixture.aws.items(table).into_iter().filter(|item| begins(item, "pk", prefix)) {
             let id = item["order_id"]["S"]
                 .as_str()
                 .filter(|_| !begins(&item, "pk", "PRODUCT#"))
                 .map(str::to_owned);
             let owner =
                 id.unwrap_or_else(|| text(&item["pk"]["S"]).split('#').nth(1).unwrap().to_owned());
-            // Attempts that came to nothing leave no trace anywhere else; what is open is judged
-            // when it is settled.
-            if owner == world.open || item["state"]["S"] == "declined" {
+            // Failed attempts have no counterpart in other records. Open orders are checked after
+            // they settle.
+            if owner == fixture.open || item["state"]["S"] == "declined" {
                 continue;
             }
             let mut key = json!({ "pk": item["pk"] });
             if has_sort_key {
                 key["sk"] = item["sk"].clone();
             }
-            world.aws.delete(table, &key);
-            let unbalanced = world.unbalanced().await;
-            // An unpaid intent adds nothing to its absence; and an order without movements is not
-            // referenced by any movement. A check by its id reports it.
-            let says_nothing = table == "payments" && owner == world.failed;
-            let asked_for = unbalanced_of(&world, table == "orders" && owner == world.failed).await;
+            fixture.aws.delete(table, &key);
+            let unbalanced = fixture.unbalanced().await;
+            // An unpaid intent equals a missing one, and no ledger entry refers to an order without
+            // movements. A check by its id reports it.
+            let says_nothing = table == "payments" && owner == fixture.failed;
+            let asked_for =
+                unbalanced_of(&fixture, table == "orders" && owner == fixture.failed).await;
             assert!(
                 says_nothing || unbalanced.union(&asked_for).any(|id| *id == owner),
                 "{table} {key}: {owner} is not among {unbalanced:?}"
             );
-            world.aws.put(table, &item);
+            fixture.aws.put(table, &item);
             deleted += 1;
         }
     }
     assert!(deleted >= 20, "{deleted}");
-    assert!(world.unbalanced().await.is_empty());
+    assert!(fixture.unbalanced().await.is_empty());
 }
 
 #[tokio::test]
 async fn records_in_flight_are_listed_apart() {
-    let world = LedgerFixture::fresh().await;
-    let order = world.item("orders", |item| item["order_id"]["S"] == world.open.as_str());
+    let fixture = LedgerFixture::fresh().await;
+    let order = fixture.item("orders", |item| item["order_id"]["S"] == fixture.open.as_str());
     let mut corrupted = order.clone();
     corrupted["captured_total"] = json!({ "N": "5" });
-    world.aws.put("orders", &corrupted);
-    let young = world.report(json!({})).await;
+    fixture.aws.put("orders", &corrupted);
+    let young = fixture.report(json!({})).await;
     assert!(unbalanced(&young).is_empty(), "{young:#}");
     assert!(
-        checks(&young, &world.open).contains("captured_by_order"),
-        "what is found is shown all the same: {young:#}"
+        checks(&young, &fixture.open).contains("captured_by_order"),
+        "the findings are listed all the same: {young:#}"
     );
-    world.clock.advance(AT_REST);
-    let later = world.report(json!({})).await;
-    assert_eq!(unbalanced(&later), BTreeSet::from([world.open.clone()]));
+    fixture.clock.advance(PAST_GRACE);
+    let later = fixture.report(json!({})).await;
+    assert_eq!(unbalanced(&later), BTreeSet::from([fixture.open.clone()]));
 
-    // Stock that is being sold: the ledger receives the entry a little later.
-    let world = LedgerFixture::fresh().await;
-    let mut spoons = world.item("stock", |item| item["pk"]["S"] == format!("STOCK#{SPOON}"));
+    // Stock has just been sold: the ledger receives the entry a little later.
+    let fixture = LedgerFixture::fresh().await;
+    let mut spoons = fixture.item("stock", |item| item["pk"]["S"] == format!("STOCK#{SPOON}"));
     spoons["available"] = json!({ "N": "80" });
-    world.aws.put("stock", &spoons);
-    let young = world.report(json!({})).await;
+    fixture.aws.put("stock", &spoons);
+    let young = fixture.report(json!({})).await;
     assert_eq!(
         (unbalanced(&young).is_empty(), &young["products"][0]["state"]),
         (true, &json!("unsettled")),
         "{young:#}"
     );
-    world.clock.advance(AT_REST);
-    assert_eq!(world.unbalanced().await, BTreeSet::from([SPOON.to_owned()]));
+    fixture.clock.advance(PAST_GRACE);
+    assert_eq!(fixture.unbalanced().await, BTreeSet::from([SPOON.to_owned()]));
 }
 
 #[tokio::test]
-async fn a_lost_entry_is_missed_and_its_message_mends_it() {
-    let world = LedgerFixture::at_rest().await;
-    let capture = world
-        .told
-        .iter()
-        .find(|entry| entry["kind"] == "capture" && entry["order_id"] == world.confirmed.as_str());
+async fn lost_entry_is_reported_and_its_message_repairs_it() {
+    let fixture = LedgerFixture::past_grace().await;
+    let capture = fixture.entries.iter().find(|entry| {
+        entry["kind"] == "capture" && entry["order_id"] == fixture.confirmed.as_str()
+    });
     let capture = capture.unwrap().clone();
-    for item in world
+    for item in fixture
         .aws
         .items("ledger")
         .into_iter()
         .filter(|item| item["entry_id"]["S"] == capture["entry_id"])
     {
-        world.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
+        fixture.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
     }
-    let report = world.report(json!({})).await;
-    assert_eq!(unbalanced(&report), BTreeSet::from([world.confirmed.clone()]));
+    let report = fixture.report(json!({})).await;
+    assert_eq!(unbalanced(&report), BTreeSet::from([fixture.confirmed.clone()]));
     let expected = BTreeSet::from(["captured_by_ledger".to_owned(), "funds_in_ledger".to_owned()]);
-    assert_eq!(checks(&report, &world.confirmed), expected);
-    assert!(world.call("record-entry", message(&capture)).await.is_done());
-    assert!(world.unbalanced().await.is_empty());
+    assert_eq!(checks(&report, &fixture.confirmed), expected);
+    assert!(fixture.call("record-entry", message(&capture)).await.is_done());
+    assert!(fixture.unbalanced().await.is_empty());
 }
 
 #[tokio::test]
-async fn money_that_no_order_knows_of_is_found_by_the_ledger_and_by_payments() {
-    let world = LedgerFixture::at_rest().await;
+async fn money_without_an_order_is_found_by_ledger_and_payments() {
+    let fixture = LedgerFixture::past_grace().await;
     let stranger = "ord_0199c2a8-0000-7000-8000-0000000000ff";
     let lines = [
         line("provider_clearing", "USD", 5),
@@ -148,33 +148,33 @@ async fn money_that_no_order_knows_of_is_found_by_the_ledger_and_by_payments() {
     ];
     let mut booked = entry(0xc1, "capture", &lines);
     booked["order_id"] = json!(stranger);
-    booked["occurred_at"] = json!(world.clock.now());
-    assert!(world.call("record-entry", message(&booked)).await.is_done());
-    // What happened at this very moment belongs to the next window.
-    world.clock.advance(Duration::from_secs(1));
-    let report = world.report(json!({})).await;
+    booked["occurred_at"] = json!(fixture.clock.now());
+    assert!(fixture.call("record-entry", message(&booked)).await.is_done());
+    // A change at the current time belongs to the next window.
+    fixture.clock.advance(Duration::from_secs(1));
+    let report = fixture.report(json!({})).await;
     assert_eq!(unbalanced(&report), BTreeSet::from([stranger.to_owned()]));
     assert!(checks(&report, stranger).contains("order_exists"));
 
-    let world = LedgerFixture::at_rest().await;
-    let attempt = world.item("payments", |item| {
-        item["order_id"]["S"] == world.confirmed.as_str()
+    let fixture = LedgerFixture::past_grace().await;
+    let attempt = fixture.item("payments", |item| {
+        item["order_id"]["S"] == fixture.confirmed.as_str()
             && item["sk"]["S"].as_str().unwrap().starts_with("ATTEMPT#")
     });
     let mut sent: Value =
-        serde_json::from_str(&attempt.to_string().replace(&world.confirmed[4..], &stranger[4..]))
+        serde_json::from_str(&attempt.to_string().replace(&fixture.confirmed[4..], &stranger[4..]))
             .unwrap();
     sent["state"] = json!({ "S": "sent" });
     sent["next_check_at"] = json!({ "S": "2026-11-21T09:48:49.123Z" });
     sent["check_shard"] = json!({ "S": "due#0" });
-    world.aws.put("payments", &sent);
-    assert_eq!(world.unbalanced().await, BTreeSet::from([stranger.to_owned()]));
+    fixture.aws.put("payments", &sent);
+    assert_eq!(fixture.unbalanced().await, BTreeSet::from([stranger.to_owned()]));
 }
 
 #[tokio::test]
-async fn an_order_without_any_record_is_unknown_not_unbalanced() {
-    let world = LedgerFixture::at_rest().await;
-    let call = world
+async fn order_without_any_record_is_unknown_not_unbalanced() {
+    let fixture = LedgerFixture::past_grace().await;
+    let call = fixture
         .call("reconcile-ledger", json!({ "order_id": "ord_0199c2a8-0000-7000-8000-0000000000fe" }))
         .await;
     let failure = call.answer.expect_err("nothing is recorded under this id");
@@ -184,42 +184,43 @@ async fn an_order_without_any_record_is_unknown_not_unbalanced() {
 
 #[tokio::test]
 async fn without_a_statement_recorded_results_count() {
-    let world = LedgerFixture::at_rest().await;
-    let charge = world.item("payment-simulator", |item| {
-        item["order_id"]["S"] == world.confirmed.as_str()
+    let fixture = LedgerFixture::past_grace().await;
+    let charge = fixture.item("payment-simulator", |item| {
+        item["order_id"]["S"] == fixture.confirmed.as_str()
             && item["pk"]["S"].as_str().unwrap().starts_with("CHARGE#")
     });
-    world.aws.delete("payment-simulator", &json!({ "pk": charge["pk"] }));
-    assert_eq!(world.unbalanced().await, BTreeSet::from([world.confirmed.clone()]));
-    let report = world.with_statement(None).report(json!({})).await;
+    fixture.aws.delete("payment-simulator", &json!({ "pk": charge["pk"] }));
+    assert_eq!(fixture.unbalanced().await, BTreeSet::from([fixture.confirmed.clone()]));
+    let report = fixture.with_statement(None).report(json!({})).await;
     assert!(unbalanced(&report).is_empty());
-    assert_eq!(report["provider"], "what payments recorded of the provider's answers");
+    assert_eq!(report["provider"], "the results that payments recorded");
 }
 
 #[tokio::test]
 async fn stepwise_run_finds_the_same_mismatches() {
-    let world = LedgerFixture::at_rest().await;
-    let mut order = world.item("orders", |item| item["order_id"]["S"] == world.refunded.as_str());
+    let fixture = LedgerFixture::past_grace().await;
+    let mut order =
+        fixture.item("orders", |item| item["order_id"]["S"] == fixture.refunded.as_str());
     order["refunded_total"] = json!({ "N": "0" });
-    world.aws.put("orders", &order);
-    let mut spoons = world.item("stock", |item| item["pk"]["S"] == format!("STOCK#{SPOON}"));
+    fixture.aws.put("orders", &order);
+    let mut spoons = fixture.item("stock", |item| item["pk"]["S"] == format!("STOCK#{SPOON}"));
     spoons["available"] = json!({ "N": "1" });
-    world.aws.put("stock", &spoons);
-    // Many that are due at the same moment, in one shard.
+    fixture.aws.put("stock", &spoons);
+    // Many orders are due at the same time in one shard.
     for number in 0..40 {
         let pk = format!("ORDER#ord_0199c2a8-0000-7000-8000-0000000002{number:02}");
         let due = json!({ "pk": { "S": pk }, "sk": { "S": "INTENT" }, "check_shard": { "S": "due#3" }, "next_check_at": { "S": "2026-11-21T09:48:49.123Z" } });
-        world.aws.put("payments", &due);
+        fixture.aws.put("payments", &due);
     }
-    let whole = world.report(json!({})).await;
+    let whole = fixture.report(json!({})).await;
     assert_eq!(unbalanced(&whole).len(), 42);
     for limit in [1, 2, 7] {
         let (mut found, mut event, mut pieces) = (BTreeSet::new(), json!({ "limit": limit }), 0);
         loop {
-            let piece = world.report(event.clone()).await;
+            let piece = fixture.report(event.clone()).await;
             found.extend(unbalanced(&piece));
             pieces += 1;
-            assert!(pieces < 200, "it never ends");
+            assert!(pieces < 200, "the audit never finishes");
             let Some(continuation) = piece.get("continuation") else { break };
             event = json!({ "limit": limit, "continuation": continuation });
         }
@@ -230,48 +231,48 @@ async fn stepwise_run_finds_the_same_mismatches() {
 
 #[tokio::test]
 async fn run_ends_in_time_with_a_continuation() {
-    let world = LedgerFixture::at_rest().await;
+    let fixture = LedgerFixture::past_grace().await;
     let mut invocation = Invocation::with_event(json!({}));
     invocation.deadline = Clock::System.now().plus(Duration::from_secs(5));
-    let late = world.aws.invoke(&world.lambda("reconcile-ledger"), invocation).await;
+    let late = fixture.aws.invoke(&fixture.lambda("reconcile-ledger"), invocation).await;
     assert_eq!(
         (&late.ok()["checked"], late.calls.len()),
         (&json!(0), 1),
-        "there is no time to begin"
+        "no time is left to start"
     );
     let event = json!({ "continuation": late.ok()["continuation"] });
-    let on = world.report(event).await;
+    let on = fixture.report(event).await;
     assert_eq!((&on["checked"], &on["balanced"]), (&json!(4), &json!(3)));
 }
 
 #[tokio::test]
 async fn audit_reads_only_existing_records() {
-    let world = LedgerFixture::at_rest().await;
-    for odd in [
+    let fixture = LedgerFixture::past_grace().await;
+    for invalid in [
         json!({ "since": "2026-11-21T10:00:00.000Z", "until": "2026-11-21T10:00:00.000Z" }),
         json!({ "since": "2020-01-01T00:00:00.000Z" }),
         json!({ "sinse": "2026-11-21T10:00:00.000Z" }),
         json!({ "order_id": "1" }),
     ] {
-        let refused = world.call("reconcile-ledger", odd.clone()).await;
+        let refused = fixture.call("reconcile-ledger", invalid.clone()).await;
         assert_eq!(
             refused.answer.as_ref().map_err(|failure| failure.kind),
             Err("MalformedEvent"),
-            "{odd}"
+            "{invalid}"
         );
         assert!(refused.calls.is_empty());
     }
-    let nothing = world
+    let nothing = fixture
         .report(json!({ "since": "2026-11-01T00:00:00.000Z", "until": "2026-11-02T00:00:00.000Z" }))
         .await;
-    assert_eq!(nothing["checked"], 1, "what is unsettled is looked at whenever it was placed");
-    assert_eq!(world.report(tick()).await["checked"], 4);
+    assert_eq!(nothing["checked"], 1, "unsettled orders are checked regardless of their date");
+    assert_eq!(fixture.report(tick()).await["checked"], 4);
 }
 
 #[tokio::test]
-async fn an_audit_writes_nothing_and_walks_through_no_table() {
-    let world = LedgerFixture::at_rest().await;
-    let called = world.call("reconcile-ledger", json!({})).await;
+async fn audit_writes_nothing_and_scans_no_table() {
+    let fixture = LedgerFixture::past_grace().await;
+    let called = fixture.call("reconcile-ledger", json!({})).await;
     let mut asked: BTreeSet<(String, String)> =
         called.calls.iter().flat_map(|call| call.actions.clone()).collect();
     for (action, resource) in [
@@ -293,14 +294,14 @@ async fn an_audit_writes_nothing_and_walks_through_no_table() {
 
 #[tokio::test]
 async fn unreadable_records_are_reported_as_not_checked() {
-    let calls = LedgerFixture::at_rest().await;
+    let calls = LedgerFixture::past_grace().await;
     let many = calls.call("reconcile-ledger", json!({})).await.calls.len();
     let (mut failed, mut noted) = (0, 0);
     for call in (0..many).step_by(5) {
-        let world = &calls;
-        world.aws.fail(call, Fault::Throttle);
-        let called = world.call("reconcile-ledger", json!({})).await;
-        world.aws.heal();
+        let fixture = &calls;
+        fixture.aws.fail(call, Fault::Throttle);
+        let called = fixture.call("reconcile-ledger", json!({})).await;
+        fixture.aws.heal();
         match &called.answer {
             Err(failure) => {
                 assert!(
@@ -313,7 +314,7 @@ async fn unreadable_records_are_reported_as_not_checked() {
             Ok(report) => {
                 assert!(
                     unbalanced(report).is_empty(),
-                    "call {call}: a table that does not answer is not a broken book: {report:#}"
+                    "call {call}: an unavailable table is not a mismatch: {report:#}"
                 );
                 let not_checked = report["not_checked"].as_array().unwrap().len();
                 assert_eq!(not_checked, 1, "call {call}");
@@ -329,29 +330,29 @@ async fn unreadable_records_are_reported_as_not_checked() {
 
 #[tokio::test(start_paused = true)]
 async fn orders_are_checked_with_bounded_concurrency() {
-    let world = LedgerFixture::at_rest().await;
+    let fixture = LedgerFixture::past_grace().await;
     for number in 0..64 {
         let pk = format!("ORDER#ord_0199c2a8-0000-7000-8000-0000000002{number:02}");
         let due = json!({ "pk": { "S": pk }, "sk": { "S": "INTENT" }, "check_shard": { "S": "due#3" }, "next_check_at": { "S": "2026-11-21T09:48:49.123Z" } });
-        world.aws.put("payments", &due);
+        fixture.aws.put("payments", &due);
     }
-    world.aws.take_time(Duration::from_millis(10));
-    let (started, calls) = (tokio::time::Instant::now(), world.aws.calls().len());
-    let report = world.report(json!({})).await;
+    fixture.aws.take_time(Duration::from_millis(10));
+    let (started, calls) = (tokio::time::Instant::now(), fixture.aws.calls().len());
+    let report = fixture.report(json!({})).await;
     assert_eq!(report["checked"], 4 + 64);
-    let (rounds, calls) = (started.elapsed().as_millis() / 10, world.aws.calls().len() - calls);
-    // Each of the 64 takes four or five calls, 16 of them at a time.
-    let walk = u128::from(8 + 8 + 48 + 3 * DAY_SHARDS + 8 + 8 + PRODUCT_SHARDS);
-    assert!(rounds > 4 * 4 && rounds < walk + 80, "{rounds} rounds of {calls} calls");
+    let (rounds, calls) = (started.elapsed().as_millis() / 10, fixture.aws.calls().len() - calls);
+    // Each of the 64 orders takes four or five calls, 16 orders concurrently.
+    let sequential_reads = u128::from(8 + 8 + 48 + 3 * DAY_SHARDS + 8 + 8 + PRODUCT_SHARDS);
+    assert!(rounds > 4 * 4 && rounds < sequential_reads + 80, "{rounds} rounds of {calls} calls");
 }
 
 #[tokio::test]
-async fn a_product_that_has_sold_for_years_is_counted_in_parts() {
-    let world = LedgerFixture::at_rest().await;
-    // As many pieces come in as go out, six hundred times.
+async fn product_with_years_of_entries_is_checked_in_slices() {
+    let fixture = LedgerFixture::past_grace().await;
+    // Six hundred pairs of movements that cancel each other out.
     let unit = format!("pcs:{SPOON}");
     let movement = |from: &str, to: &str| {
-        let side = |shelf: &str, amount: &str| json!({ "M": { "account": { "S": format!("stock:{SPOON}:{shelf}") }, "unit": { "S": unit }, "amount": { "N": amount } } });
+        let side = |bucket: &str, amount: &str| json!({ "M": { "account": { "S": format!("stock:{SPOON}:{bucket}") }, "unit": { "S": unit }, "amount": { "N": amount } } });
         json!({ "L": [side(from, "-1"), side(to, "1")] })
     };
     for number in 0..600 {
@@ -364,7 +365,7 @@ async fn a_product_that_has_sold_for_years_is_counted_in_parts() {
         } else {
             movement("available", "outside")
         };
-        world.aws.put(
+        fixture.aws.put(
             "ledger",
             &json!({
                 "pk": { "S": format!("PRODUCT#{SPOON}#0") }, "sk": { "S": format!("{at}#{id}") }, "entry_id": { "S": id },
@@ -372,23 +373,23 @@ async fn a_product_that_has_sold_for_years_is_counted_in_parts() {
             }),
         );
     }
-    let whole = world.report(json!({})).await;
+    let whole = fixture.report(json!({})).await;
     assert_eq!((unbalanced(&whole).len(), &whole["products_checked"]), (0, &json!(2)), "{whole:#}");
     let (mut event, mut pieces, mut parts, mut products) = (json!({ "limit": 1 }), 0, 0, 0);
-    let mut dearest = 0;
+    let mut max_reads = 0;
     loop {
-        let called = world.call("reconcile-ledger", event).await;
+        let called = fixture.call("reconcile-ledger", event).await;
         let reads = called
             .calls
             .iter()
             .flat_map(|call| &call.actions)
             .filter(|(action, table)| action == "dynamodb:Query" && table == "ledger");
-        dearest = dearest.max(reads.count());
+        max_reads = max_reads.max(reads.count());
         let piece = called.ok().clone();
         assert!(unbalanced(&piece).is_empty(), "{piece:#}");
         products += piece["products_checked"].as_u64().unwrap();
         pieces += 1;
-        assert!(pieces < 100, "it never ends");
+        assert!(pieces < 100, "the audit never finishes");
         let Some(continuation) = piece.get("continuation") else { break };
         let waits = continuation["in_progress"].as_array();
         parts += usize::from(
@@ -399,16 +400,16 @@ async fn a_product_that_has_sold_for_years_is_counted_in_parts() {
     assert_eq!(
         (parts, products),
         (1, 2),
-        "as many pages as a look has, and the rest with the next call"
+        "a slice has a fixed number of pages, and the next call continues"
     );
-    // No call reads more of the ledger for all that is in it: a page of each place without
-    // anything, and one look.
-    assert!(dearest < (3 * DAY_SHARDS + 2 * PRODUCT_SHARDS) as usize, "{dearest}");
-    // One piece too few, years ago.
+    // Ledger queries per invocation are bounded: one per empty shard, and one slice of a product's
+    // entries.
+    assert!(max_reads < (3 * DAY_SHARDS + 2 * PRODUCT_SHARDS) as usize, "{max_reads}");
+    // One missing piece, years ago.
     let first = format!("2020-01-01T00:00:00.000Z#ent_0199c2a8-0000-8000-8000-000000001{:03}", 7);
-    world.aws.delete(
+    fixture.aws.delete(
         "ledger",
         &json!({ "pk": { "S": format!("PRODUCT#{SPOON}#0") }, "sk": { "S": first } }),
     );
-    assert_eq!(world.unbalanced().await, BTreeSet::from([SPOON.to_owned()]));
+    assert_eq!(fixture.unbalanced().await, BTreeSet::from([SPOON.to_owned()]));
 }

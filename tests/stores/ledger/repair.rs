@@ -1,4 +1,4 @@
-//! Missing ledger entries are booked from the records, once, whether or not their messages arrive
+//! Repair books missing ledger entries from the records once, whether or not their messages arrive
 //! later.
 
 use payments::{publish::messages, store::IntentImage};
@@ -6,29 +6,29 @@ use payments::{publish::messages, store::IntentImage};
 use super::{fixture::*, *};
 
 /// Deletes an entry under all its keys.
-fn lose(world: &LedgerFixture, entry: &Value) {
-    for item in world
+fn delete_entry(fixture: &LedgerFixture, entry: &Value) {
+    for item in fixture
         .aws
         .items("ledger")
         .into_iter()
         .filter(|item| item["entry_id"]["S"] == entry["entry_id"])
     {
-        world.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
+        fixture.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
     }
 }
 
-/// Deletes all entries, as when the table is restored from a time before them.
-fn lose_all(world: &LedgerFixture) {
-    for item in world.aws.items("ledger") {
-        world.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
+/// Deletes all entries, as if the table had been restored from an early backup.
+fn delete_all_entries(fixture: &LedgerFixture) {
+    for item in fixture.aws.items("ledger") {
+        fixture.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
     }
 }
 
-/// The kinds that a repair has booked.
-async fn repair(world: &LedgerFixture, event: Value) -> (Vec<String>, Value) {
+/// Runs a repair and returns the kinds of the entries that it booked, and its report.
+async fn repair(fixture: &LedgerFixture, event: Value) -> (Vec<String>, Value) {
     let mut event = event;
     event["repair"] = json!(true);
-    let report = world.report(event).await;
+    let report = fixture.report(event).await;
     let kinds = report["repaired"]
         .as_array()
         .into_iter()
@@ -38,10 +38,10 @@ async fn repair(world: &LedgerFixture, event: Value) -> (Vec<String>, Value) {
     (kinds, report)
 }
 
-/// What all entries come to, account by account.
-fn balances(world: &LedgerFixture) -> BTreeMap<String, i64> {
+/// The balance of each account over all entries.
+fn balances(fixture: &LedgerFixture) -> BTreeMap<String, i64> {
     let mut sums = BTreeMap::new();
-    for item in world.aws.items("ledger").iter().filter(|item| item["sk"]["S"] == "ENTRY") {
+    for item in fixture.aws.items("ledger").iter().filter(|item| item["sk"]["S"] == "ENTRY") {
         for line in item["lines"]["L"].as_array().into_iter().flatten() {
             let amount: i64 = line["M"]["amount"]["N"].as_str().unwrap().parse().unwrap();
             *sums.entry(text(&line["M"]["account"]["S"])).or_default() += amount;
@@ -50,7 +50,7 @@ fn balances(world: &LedgerFixture) -> BTreeMap<String, i64> {
     sums
 }
 
-/// The reasons why differences are left.
+/// The reasons for mismatches that were not repaired.
 fn reasons(report: &Value) -> Vec<String> {
     report["not_repaired"]
         .as_array()
@@ -60,7 +60,7 @@ fn reasons(report: &Value) -> Vec<String> {
         .collect()
 }
 
-/// A stored item as plain JSON.
+/// Converts DynamoDB JSON to plain JSON.
 fn plain(value: &Value) -> Value {
     let (kind, content) = value.as_object().unwrap().iter().next().unwrap();
     match kind.as_str() {
@@ -76,41 +76,41 @@ fn members(item: &Value) -> Value {
     item.as_object().unwrap().iter().map(|(name, value)| (name.clone(), plain(value))).collect()
 }
 
-/// Writes the next version of the confirmed order's payment intent, with these totals, and lets its
-/// entries be recorded.
-async fn next_head(world: &LedgerFixture, totals: &[(&str, i64)]) -> Vec<Value> {
+/// Writes the next version of the confirmed order's payment intent with these totals, and records
+/// its ledger entries.
+async fn write_next_intent(fixture: &LedgerFixture, totals: &[(&str, i64)]) -> Vec<Value> {
     let is_intent = |item: &Value| {
-        item["sk"]["S"] == "INTENT" && item["order_id"]["S"] == world.confirmed.as_str()
+        item["sk"]["S"] == "INTENT" && item["order_id"]["S"] == fixture.confirmed.as_str()
     };
-    let old = world.item("payments", is_intent);
+    let old = fixture.item("payments", is_intent);
     let mut new = old.clone();
     let version: u64 = old["version"]["N"].as_str().unwrap().parse().unwrap();
     new["version"] = json!({ "N": (version + 1).to_string() });
     for (name, total) in totals {
         new[*name] = json!({ "N": total.to_string() });
     }
-    world.aws.put("payments", &new);
+    fixture.aws.put("payments", &new);
     let image = |item: &Value| serde_json::from_value::<IntentImage>(members(item)).unwrap();
-    let told = messages(Some(&image(&old)), &image(&new))
+    let entries = messages(Some(&image(&old)), &image(&new))
         .into_iter()
         .filter(|message| message.queue == "record-entry");
-    let told: Vec<Value> = told.map(|message| message.data).collect();
-    for entry in &told {
-        assert!(world.call("record-entry", message(entry)).await.is_done());
+    let entries: Vec<Value> = entries.map(|message| message.data).collect();
+    for entry in &entries {
+        assert!(fixture.call("record-entry", message(entry)).await.is_done());
     }
-    told
+    entries
 }
 
-/// The confirmed order after a refund that failed later, a second capture that went back at the
-/// second try, and a dispute that was won.
-async fn eventful() -> (LedgerFixture, Vec<Value>) {
-    let world = LedgerFixture::at_rest().await;
+/// Adds to the confirmed order a refund that failed later, a duplicate capture whose second refund
+/// succeeded, and a dispute that was won.
+async fn with_reversals_and_dispute() -> (LedgerFixture, Vec<Value>) {
+    let fixture = LedgerFixture::past_grace().await;
     let belongs = |item: &Value, sk: &str| {
-        item["order_id"]["S"] == world.confirmed.as_str()
+        item["order_id"]["S"] == fixture.confirmed.as_str()
             && item["sk"]["S"].as_str().is_some_and(|text| text.starts_with(sk))
     };
-    let attempt = world.item("payments", |item| belongs(item, "ATTEMPT#"));
-    let first = world
+    let attempt = fixture.item("payments", |item| belongs(item, "ATTEMPT#"));
+    let first = fixture
         .aws
         .items("payments")
         .into_iter()
@@ -122,7 +122,7 @@ async fn eventful() -> (LedgerFixture, Vec<Value>) {
             ("refund_id", id.as_str()),
             ("kind", kind),
             ("state", state),
-            ("order_id", &world.confirmed),
+            ("order_id", &fixture.confirmed),
         ] {
             refund[name] = json!({ "S": text });
         }
@@ -131,7 +131,7 @@ async fn eventful() -> (LedgerFixture, Vec<Value>) {
         (refund["payment_id"], refund["amount"]) =
             (payment.clone(), json!({ "N": amount.to_string() }));
         refund["provider_refund_id"] = json!({ "S": format!("re_{number}") });
-        world.aws.put("payments", &refund);
+        fixture.aws.put("payments", &refund);
     };
     let mut duplicate = attempt.clone();
     let second = text(&attempt["payment_id"]["S"]).replace("-8", "-9");
@@ -139,11 +139,12 @@ async fn eventful() -> (LedgerFixture, Vec<Value>) {
         (json!({ "S": second }), json!({ "S": format!("ATTEMPT#{second}") }));
     (duplicate["duplicate_capture"], duplicate["refunded"]) =
         (json!({ "BOOL": true }), duplicate["amount"].clone());
-    world.aws.put("payments", &duplicate);
+    fixture.aws.put("payments", &duplicate);
     refund(1, &attempt["payment_id"], "requested", "reversed", 1000);
     refund(2, &duplicate["payment_id"], "duplicate_capture", "reversed", 7000);
     refund(3, &duplicate["payment_id"], "duplicate_capture", "succeeded", 7000);
-    let mut order = world.item("orders", |item| item["order_id"]["S"] == world.confirmed.as_str());
+    let mut order =
+        fixture.item("orders", |item| item["order_id"]["S"] == fixture.confirmed.as_str());
     for (name, total) in [
         ("refunded_total", "1000"),
         ("refunds_reversed_total", "1000"),
@@ -152,8 +153,8 @@ async fn eventful() -> (LedgerFixture, Vec<Value>) {
     ] {
         order[name] = json!({ "N": total });
     }
-    world.aws.put("orders", &order);
-    let mut told = world.told.clone();
+    fixture.aws.put("orders", &order);
+    let mut entries = fixture.entries.clone();
     for totals in [
         &[("refunded_total", 1000)][..],
         &[("refunds_reversed_total", 1000), ("duplicate_captured_total", 7000)],
@@ -161,38 +162,39 @@ async fn eventful() -> (LedgerFixture, Vec<Value>) {
         &[("duplicate_refunds_reversed_total", 7000), ("dispute_withdrawn_total", 7000)],
         &[("duplicate_refunded_total", 14_000), ("dispute_reinstated_total", 7000)],
     ] {
-        told.extend(next_head(&world, totals).await);
+        entries.extend(write_next_intent(&fixture, totals).await);
     }
-    (world, told)
+    (fixture, entries)
 }
 
 #[tokio::test]
-async fn each_kind_of_entry_is_booked_again_and_its_late_message_changes_nothing() {
-    let (world, told) = eventful().await;
-    // What payments recorded counts: what [`eventful`] adds has no charge at the provider.
-    let world = world.with_statement(None);
-    assert!(world.unbalanced().await.is_empty(), "{:#}", world.report(json!({})).await);
-    let (right, mut kinds) = (balances(&world), BTreeSet::new());
-    for entry in &told {
+async fn each_entry_kind_is_repaired_and_its_late_message_changes_nothing() {
+    let (fixture, entries) = with_reversals_and_dispute().await;
+    // The recorded payments count: the provider does not have the charges that
+    // [`with_reversals_and_dispute`] adds.
+    let fixture = fixture.with_statement(None);
+    assert!(fixture.unbalanced().await.is_empty(), "{:#}", fixture.report(json!({})).await);
+    let (right, mut kinds) = (balances(&fixture), BTreeSet::new());
+    for entry in &entries {
         let kind = text(&entry["kind"]);
         if !kinds.insert(kind.clone()) {
             continue;
         }
-        lose(&world, entry);
-        assert!(!world.unbalanced().await.is_empty(), "{kind} is missed");
-        let (booked, report) = repair(&world, json!({})).await;
+        delete_entry(&fixture, entry);
+        assert!(!fixture.unbalanced().await.is_empty(), "{kind} is missed");
+        let (booked, report) = repair(&fixture, json!({})).await;
         assert_eq!(
             (booked, unbalanced(&report)),
             (vec![kind.clone()], BTreeSet::new()),
             "{kind}: {report:#}"
         );
-        assert_eq!(balances(&world), right, "{kind}");
-        let (again, _) = repair(&world, json!({})).await;
-        assert!(again.is_empty(), "{kind} is booked once: {again:?}");
-        let late = world.call("record-entry", message(entry)).await;
+        assert_eq!(balances(&fixture), right, "{kind}");
+        let (again, _) = repair(&fixture, json!({})).await;
+        assert!(again.is_empty(), "{kind} is booked only once: {again:?}");
+        let late = fixture.call("record-entry", message(entry)).await;
         assert!(late.is_done(), "{kind}: {:?}", late.answer);
-        assert_eq!(balances(&world), right, "{kind} arrives after its repair");
-        assert!(world.unbalanced().await.is_empty(), "{kind}");
+        assert_eq!(balances(&fixture), right, "{kind} arrives after its repair");
+        assert!(fixture.unbalanced().await.is_empty(), "{kind}");
     }
     let expected = [
         "adjustment",
@@ -212,61 +214,63 @@ async fn each_kind_of_entry_is_booked_again_and_its_late_message_changes_nothing
 }
 
 #[tokio::test]
-async fn a_ledger_that_was_lost_as_a_whole_is_booked_again() {
-    let (world, told) = eventful().await;
-    let world = world.with_statement(None);
-    let right = balances(&world);
-    lose_all(&world);
-    let (booked, report) = repair(&world, json!({ "since": "2026-11-01T00:00:00.000Z" })).await;
+async fn completely_lost_ledger_is_repaired() {
+    let (fixture, entries) = with_reversals_and_dispute().await;
+    let fixture = fixture.with_statement(None);
+    let right = balances(&fixture);
+    delete_all_entries(&fixture);
+    let (booked, report) = repair(&fixture, json!({ "since": "2026-11-01T00:00:00.000Z" })).await;
     assert_eq!(unbalanced(&report), BTreeSet::new(), "{report:#}");
-    // What is back where it came from needs no entry: the order that was cancelled has no hold and
-    // no release.
+    // Stock that returned needs no entry: the cancelled order has neither a hold nor a release.
     let of = |kind: &str| booked.iter().filter(|booked| *booked == kind).count();
     assert_eq!(
         (of("capture"), of("refund"), of("hold"), of("commit"), of("release")),
         (2, 2, 2, 1, 0),
         "{booked:?}"
     );
-    // A product is found by its entries: one that was never held for an order is asked for by its
-    // id.
+    // Products are found by their entries. A product without holds has to be requested by its id.
     for product in [SPOON, BOWL] {
-        let (_, report) = repair(&world, json!({ "product_id": product })).await;
+        let (_, report) = repair(&fixture, json!({ "product_id": product })).await;
         assert_eq!(unbalanced(&report), BTreeSet::new(), "{report:#}");
     }
-    let without_goods_that_are_back = balances(&world);
+    let without_goods_that_are_back = balances(&fixture);
     assert_eq!(without_goods_that_are_back, right);
-    for entry in &told {
-        assert!(world.call("record-entry", message(entry)).await.is_done(), "{entry}");
+    for entry in &entries {
+        assert!(fixture.call("record-entry", message(entry)).await.is_done(), "{entry}");
     }
-    assert_eq!(balances(&world), right, "all messages arrive once more");
-    assert!(world.unbalanced().await.is_empty());
+    assert_eq!(balances(&fixture), right, "all messages are redelivered");
+    assert!(fixture.unbalanced().await.is_empty());
 }
 
 #[tokio::test]
-async fn a_repair_and_late_messages_at_the_same_time_book_everything_once() {
-    let (world, told) = eventful().await;
-    let world = world.with_statement(None);
-    let right = balances(&world);
+async fn concurrent_repair_and_late_messages_book_everything_once() {
+    let (fixture, entries) = with_reversals_and_dispute().await;
+    let fixture = fixture.with_statement(None);
+    let right = balances(&fixture);
     let of_order: Vec<&Value> =
-        told.iter().filter(|entry| entry["order_id"] == world.confirmed.as_str()).collect();
+        entries.iter().filter(|entry| entry["order_id"] == fixture.confirmed.as_str()).collect();
     assert!(of_order.len() > 8);
     for seed in 0..12 {
-        of_order.iter().for_each(|entry| lose(&world, entry));
-        for closed in
-            world.aws.items("ledger").into_iter().filter(|item| item["closed_by"]["S"].is_string())
-        {
-            world.aws.delete("ledger", &json!({ "pk": closed["pk"], "sk": closed["sk"] }));
-        }
-        for item in world
+        of_order.iter().for_each(|entry| delete_entry(&fixture, entry));
+        for closed in fixture
             .aws
             .items("ledger")
             .into_iter()
-            .filter(|item| item["order_id"]["S"] == world.confirmed.as_str())
+            .filter(|item| item["closed_by"]["S"].is_string())
         {
-            world.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
+            fixture.aws.delete("ledger", &json!({ "pk": closed["pk"], "sk": closed["sk"] }));
         }
-        let crowded = Shop::over(world.aws.crowded(seed), world.clock.clone()).with_statement(None);
-        let event = json!({ "repair": true, "order_id": world.confirmed });
+        for item in fixture
+            .aws
+            .items("ledger")
+            .into_iter()
+            .filter(|item| item["order_id"]["S"] == fixture.confirmed.as_str())
+        {
+            fixture.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
+        }
+        let crowded =
+            Shop::over(fixture.aws.crowded(seed), fixture.clock.clone()).with_statement(None);
+        let event = json!({ "repair": true, "order_id": fixture.confirmed });
         let audit = crowded.lambda("reconcile-ledger");
         let repairs: Vec<_> =
             (0..2).map(|_| tokio::spawn(audit(Invocation::with_event(event.clone())))).collect();
@@ -281,82 +285,82 @@ async fn a_repair_and_late_messages_at_the_same_time_book_everything_once() {
         for late in late {
             assert_eq!(late.await.unwrap().unwrap()["batchItemFailures"], json!([]), "seed {seed}");
         }
-        repair(&world, json!({ "order_id": world.confirmed })).await;
-        assert_eq!(balances(&world), right, "seed {seed}");
+        repair(&fixture, json!({ "order_id": fixture.confirmed })).await;
+        assert_eq!(balances(&fixture), right, "seed {seed}");
     }
 }
 
 #[tokio::test]
-async fn a_repair_that_dies_is_finished_by_the_next() {
-    let world = LedgerFixture::at_rest().await;
-    let right = balances(&world);
-    let capture = world
-        .told
+async fn interrupted_repair_is_completed_by_the_next() {
+    let fixture = LedgerFixture::past_grace().await;
+    let right = balances(&fixture);
+    let capture = fixture
+        .entries
         .iter()
-        .find(|entry| entry["kind"] == "capture" && entry["order_id"] == world.confirmed.as_str())
+        .find(|entry| entry["kind"] == "capture" && entry["order_id"] == fixture.confirmed.as_str())
         .unwrap();
-    let event = json!({ "repair": true, "order_id": world.confirmed });
-    lose(&world, capture);
-    let calls = world.call("reconcile-ledger", event.clone()).await.calls.len();
-    assert_eq!(balances(&world), right);
+    let event = json!({ "repair": true, "order_id": fixture.confirmed });
+    delete_entry(&fixture, capture);
+    let calls = fixture.call("reconcile-ledger", event.clone()).await.calls.len();
+    assert_eq!(balances(&fixture), right);
     for call in 0..calls {
-        for item in world.aws.items("ledger").into_iter().filter(|item| {
+        for item in fixture.aws.items("ledger").into_iter().filter(|item| {
             item["closed_by"]["S"].is_string()
                 || item["kind"]["S"] == "capture"
-                    && item["order_id"]["S"] == world.confirmed.as_str()
+                    && item["order_id"]["S"] == fixture.confirmed.as_str()
         }) {
-            world.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
+            fixture.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
         }
-        world.aws.fail(call, Fault::LoseResponse);
-        world.call("reconcile-ledger", event.clone()).await;
-        world.aws.heal();
-        // The message arrives between the two.
-        assert!(world.call("record-entry", message(capture)).await.is_done(), "call {call}");
-        repair(&world, json!({ "order_id": world.confirmed })).await;
-        assert_eq!(balances(&world), right, "call {call}");
+        fixture.aws.fail(call, Fault::LoseResponse);
+        fixture.call("reconcile-ledger", event.clone()).await;
+        fixture.aws.heal();
+        // The message arrives between the interrupted repair and the next one.
+        assert!(fixture.call("record-entry", message(capture)).await.is_done(), "call {call}");
+        repair(&fixture, json!({ "order_id": fixture.confirmed })).await;
+        assert_eq!(balances(&fixture), right, "call {call}");
     }
 }
 
 #[tokio::test]
 async fn recent_changes_are_not_repaired() {
-    let world = LedgerFixture::fresh().await;
-    let lost: Vec<&Value> = world
-        .told
+    let fixture = LedgerFixture::fresh().await;
+    let lost: Vec<&Value> = fixture
+        .entries
         .iter()
         .filter(|entry| {
-            entry["order_id"] == world.open.as_str()
+            entry["order_id"] == fixture.open.as_str()
                 || entry["kind"] == "hold" && entry["order_id"].is_string()
         })
         .collect();
-    let of_open = lost.iter().find(|entry| entry["order_id"] == world.open.as_str()).unwrap();
-    lose(&world, of_open);
-    let before = world.aws.items("ledger");
-    let (booked, report) = repair(&world, json!({})).await;
+    let of_open = lost.iter().find(|entry| entry["order_id"] == fixture.open.as_str()).unwrap();
+    delete_entry(&fixture, of_open);
+    let before = fixture.aws.items("ledger");
+    let (booked, report) = repair(&fixture, json!({})).await;
     assert_eq!((booked, unbalanced(&report)), (vec![], BTreeSet::new()), "{report:#}");
-    assert_eq!(world.aws.items("ledger"), before);
-    world.clock.advance(AT_REST);
-    assert_eq!(repair(&world, json!({})).await.0, ["hold"]);
+    assert_eq!(fixture.aws.items("ledger"), before);
+    fixture.clock.advance(PAST_GRACE);
+    assert_eq!(repair(&fixture, json!({})).await.0, ["hold"]);
 }
 
 #[tokio::test]
-async fn a_difference_with_another_reason_stays_and_says_why() {
-    let world = LedgerFixture::at_rest().await;
-    let capture = world
-        .told
+async fn mismatch_with_another_cause_is_kept_with_its_reason() {
+    let fixture = LedgerFixture::past_grace().await;
+    let capture = fixture
+        .entries
         .iter()
-        .find(|entry| entry["kind"] == "capture" && entry["order_id"] == world.confirmed.as_str())
+        .find(|entry| entry["kind"] == "capture" && entry["order_id"] == fixture.confirmed.as_str())
         .unwrap();
     let of_order = |item: &Value, sk: &str| {
-        item["order_id"]["S"] == world.confirmed.as_str()
+        item["order_id"]["S"] == fixture.confirmed.as_str()
             && item["sk"]["S"].as_str().is_some_and(|text| text.starts_with(sk))
     };
     let (intent, attempt) = (
-        world.item("payments", |item| of_order(item, "INTENT")),
-        world.item("payments", |item| of_order(item, "ATTEMPT#")),
+        fixture.item("payments", |item| of_order(item, "INTENT")),
+        fixture.item("payments", |item| of_order(item, "ATTEMPT#")),
     );
-    let reservation =
-        world.item("stock", |item| item["pk"]["S"] == format!("RESERVATION#{}", world.confirmed));
-    let spoons = world.item("stock", |item| item["pk"]["S"] == format!("STOCK#{SPOON}"));
+    let reservation = fixture
+        .item("stock", |item| item["pk"]["S"] == format!("RESERVATION#{}", fixture.confirmed));
+    let spoons = fixture.item("stock", |item| item["pk"]["S"] == format!("STOCK#{SPOON}"));
     let with = |item: &Value, name: &str, value: Value| {
         let mut item = item.clone();
         item[name] = value;
@@ -398,36 +402,36 @@ async fn a_difference_with_another_reason_stays_and_says_why() {
         ),
     ] {
         if is_lost {
-            lose(&world, capture);
+            delete_entry(&fixture, capture);
         }
-        world.aws.put(table, &changed);
-        let before = world.aws.items("ledger");
-        let (booked, report) = repair(&world, json!({ "order_id": world.confirmed })).await;
+        fixture.aws.put(table, &changed);
+        let before = fixture.aws.items("ledger");
+        let (booked, report) = repair(&fixture, json!({ "order_id": fixture.confirmed })).await;
         assert!(booked.is_empty(), "{name}: {booked:?}");
-        assert_eq!(unbalanced(&report), BTreeSet::from([world.confirmed.clone()]), "{name}");
+        assert_eq!(unbalanced(&report), BTreeSet::from([fixture.confirmed.clone()]), "{name}");
         assert!(
             reasons(&report).iter().any(|said| said.contains(reason)),
             "{name}: {:?}",
             reasons(&report)
         );
-        assert_eq!(world.aws.items("ledger"), before, "{name}");
-        world.aws.put(table, item);
-        assert!(world.call("record-entry", message(capture)).await.is_done(), "{name}");
+        assert_eq!(fixture.aws.items("ledger"), before, "{name}");
+        fixture.aws.put(table, item);
+        assert!(fixture.call("record-entry", message(capture)).await.is_done(), "{name}");
     }
-    // Entries are never taken back.
+    // Repair never reverses entries.
     let lines = [
         line("provider_clearing", "USD", 5),
-        line(&format!("customer_funds:{}", world.confirmed), "USD", -5),
+        line(&format!("customer_funds:{}", fixture.confirmed), "USD", -5),
     ];
     let mut more = entry(0xc2, "capture", &lines);
-    more["order_id"] = json!(world.confirmed);
-    assert!(world.call("record-entry", message(&more)).await.is_done());
-    let (booked, report) = repair(&world, json!({ "order_id": world.confirmed })).await;
+    more["order_id"] = json!(fixture.confirmed);
+    assert!(fixture.call("record-entry", message(&more)).await.is_done());
+    let (booked, report) = repair(&fixture, json!({ "order_id": fixture.confirmed })).await;
     assert!(booked.is_empty() && reasons(&report)[0].contains("booked more"), "{report:#}");
-    lose(&world, &more);
-    // Stock that no movement explains is not booked away.
-    world.aws.put("stock", &with(&spoons, "available", json!({ "N": "1" })));
-    let (booked, report) = repair(&world, json!({})).await;
+    delete_entry(&fixture, &more);
+    // Repair does not book stock differences that no movement explains.
+    fixture.aws.put("stock", &with(&spoons, "available", json!({ "N": "1" })));
+    let (booked, report) = repair(&fixture, json!({})).await;
     assert_eq!(
         (booked, unbalanced(&report)),
         (vec![], BTreeSet::from([SPOON.to_owned()])),
@@ -436,10 +440,10 @@ async fn a_difference_with_another_reason_stays_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_schedule_repairs_nothing() {
-    let world = LedgerFixture::at_rest().await;
-    lose(&world, &world.told[0]);
+async fn scheduled_audit_repairs_nothing() {
+    let fixture = LedgerFixture::past_grace().await;
+    delete_entry(&fixture, &fixture.entries[0]);
     let tick = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "repair": true });
-    let report = world.report(tick).await;
+    let report = fixture.report(tick).await;
     assert!(report.get("repaired").is_none() && !unbalanced(&report).is_empty(), "{report:#}");
 }

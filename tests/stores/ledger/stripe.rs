@@ -1,4 +1,5 @@
-//! Stripe, as far as an audit asks it: it has these intents and refunds, and says so over HTTP.
+//! A test double of the Stripe API that the audit reads: it serves these intents and refunds over
+//! HTTP.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -8,13 +9,13 @@ use std::{
 
 use serde_json::{Value, json};
 
-/// Answers on a port of this machine until the process ends.
+/// An HTTP server on a local port, which runs until the process ends.
 pub struct Double {
     url: String,
 }
 
 impl Double {
-    /// With this statement.
+    /// Starts a server with these objects.
     pub fn open(intents: Vec<Value>, refunds: Vec<Value>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -31,7 +32,7 @@ impl Double {
     }
 }
 
-/// One request to a connection.
+/// Answers one request of a connection.
 fn serve(mut stream: &TcpStream, intents: &[Value], refunds: &[Value]) {
     let lines: Vec<String> = BufReader::new(stream)
         .lines()
@@ -42,9 +43,12 @@ fn serve(mut stream: &TcpStream, intents: &[Value], refunds: &[Value]) {
     else {
         return;
     };
-    let knows_us =
+    let is_authorized =
         lines.iter().any(|line| line.to_lowercase().starts_with("authorization: bearer "));
-    assert!(knows_us && lines.iter().any(|line| line.starts_with("stripe-version: ")), "{lines:?}");
+    assert!(
+        is_authorized && lines.iter().any(|line| line.starts_with("stripe-version: ")),
+        "{lines:?}"
+    );
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let answer = match path
         .strip_prefix("/v1/")

@@ -1,4 +1,4 @@
-//! With Stripe as the provider, its statement is read.
+//! The audit reads Stripe's statement when Stripe is the provider.
 
 use std::sync::Arc;
 
@@ -6,17 +6,16 @@ use super::{fixture::*, *};
 
 #[tokio::test]
 async fn stripe_statement_is_read_with_stripe() {
-    let world = LedgerFixture::at_rest().await;
-    // As if Stripe had been the provider all along: its statement contains the simulated provider's
-    // records.
+    let fixture = LedgerFixture::past_grace().await;
+    // The statement contains the simulated provider's records, as if Stripe had been the provider.
     let text_of = |item: &Value, name: &str| text(&item[name]["S"]);
-    let charges: Vec<Value> = world
+    let charges: Vec<Value> = fixture
         .aws
         .items("payment-simulator")
         .into_iter()
         .filter(|item| text_of(item, "pk").starts_with("CHARGE#"))
         .collect();
-    let refunds: Vec<Value> = world
+    let refunds: Vec<Value> = fixture
         .aws
         .items("payment-simulator")
         .into_iter()
@@ -31,15 +30,15 @@ async fn stripe_statement_is_read_with_stripe() {
             json!({ "id": text_of(charge, "charge_id"), "status": "succeeded", "amount_received": number(charge, "amount"), "currency": "usd", "metadata": metadata })
         })
         .collect();
-    let given_back: Vec<Value> = refunds
+    let stripe_refunds: Vec<Value> = refunds
         .iter()
         .map(|refund| {
             let metadata = json!({ "refund_id": text_of(refund, "pk").trim_start_matches("REFUND#") });
             json!({ "id": "re_1", "status": "succeeded", "amount": number(refund, "amount"), "payment_intent": text_of(refund, "charge_id"), "metadata": metadata })
         })
         .collect();
-    assert!(intents.len() == 2 && given_back.len() == 1);
-    for attempt in world
+    assert!(intents.len() == 2 && stripe_refunds.len() == 1);
+    for attempt in fixture
         .aws
         .items("payments")
         .into_iter()
@@ -47,14 +46,14 @@ async fn stripe_statement_is_read_with_stripe() {
     {
         let mut at_stripe = attempt.clone();
         at_stripe["provider"] = json!({ "S": "stripe" });
-        world.aws.put("payments", &at_stripe);
+        fixture.aws.put("payments", &at_stripe);
     }
-    world.aws.secrets_manager().set("stripe-key", "sk_test_key");
+    fixture.aws.secrets_manager().set("stripe-key", "sk_test_key");
     let audit = async |intents: &[Value], refunds: &[Value]| {
         let stripe = stripe::Double::open(intents.to_vec(), refunds.to_vec());
-        let secrets = world.aws.secrets_at(world.clock.clone());
+        let secrets = fixture.aws.secrets_at(fixture.clock.clone());
         let statement = provider::StripeStatement::new(stripe.url(), secrets);
-        world
+        fixture
             .shop
             .clone()
             .with_statement(Some(Arc::new(statement)))
@@ -63,7 +62,7 @@ async fn stripe_statement_is_read_with_stripe() {
             .ok()
             .clone()
     };
-    let clean = audit(&intents, &given_back).await;
+    let clean = audit(&intents, &stripe_refunds).await;
     assert_eq!(
         (unbalanced(&clean), &clean["provider"], &clean["not_checked"]),
         (BTreeSet::new(), &json!("Stripe"), &json!([])),
@@ -86,45 +85,45 @@ async fn stripe_statement_is_read_with_stripe() {
     for (name, intents, refunds, named, check) in [
         (
             "less",
-            changed(&intents, &world.confirmed, "/amount_received", json!(1)),
-            given_back.clone(),
-            &world.confirmed,
+            changed(&intents, &fixture.confirmed, "/amount_received", json!(1)),
+            stripe_refunds.clone(),
+            &fixture.confirmed,
             "charge_at_provider",
         ),
         (
             "euros",
-            changed(&intents, &world.confirmed, "/currency", json!("eur")),
-            given_back.clone(),
-            &world.confirmed,
+            changed(&intents, &fixture.confirmed, "/currency", json!("eur")),
+            stripe_refunds.clone(),
+            &fixture.confirmed,
             "charge_at_provider",
         ),
         (
             "nothing",
-            changed(&intents, &world.confirmed, "/status", json!("canceled")),
-            given_back.clone(),
-            &world.confirmed,
+            changed(&intents, &fixture.confirmed, "/status", json!("canceled")),
+            stripe_refunds.clone(),
+            &fixture.confirmed,
             "charge_at_provider",
         ),
         (
             "stranger",
-            changed(&intents, &world.confirmed, "/metadata/order_id", json!("")),
-            given_back.clone(),
-            &world.confirmed,
+            changed(&intents, &fixture.confirmed, "/metadata/order_id", json!("")),
+            stripe_refunds.clone(),
+            &fixture.confirmed,
             "order_at_provider",
         ),
-        ("not given back", intents.clone(), vec![], &world.refunded, "refund_at_provider"),
+        ("not given back", intents.clone(), vec![], &fixture.refunded, "refund_at_provider"),
         (
             "by hand",
             intents.clone(),
-            changed(&given_back, "", "/metadata", json!({})),
-            &world.refunded,
+            changed(&stripe_refunds, "", "/metadata", json!({})),
+            &fixture.refunded,
             "refund_at_provider",
         ),
         (
             "a lost dispute that payments does not know",
-            disputed(&intents, &world.confirmed),
-            given_back.clone(),
-            &world.confirmed,
+            disputed(&intents, &fixture.confirmed),
+            stripe_refunds.clone(),
+            &fixture.confirmed,
             "dispute_at_provider",
         ),
     ] {
@@ -132,12 +131,12 @@ async fn stripe_statement_is_read_with_stripe() {
         assert_eq!(unbalanced(&report), BTreeSet::from([named.clone()]), "{name}: {report:#}");
         assert!(checks(&report, named).contains(check), "{name}: {:?}", checks(&report, named));
     }
-    // A Stripe that does not answer is no broken book.
+    // An unavailable Stripe is not a ledger mismatch.
     let statement = provider::StripeStatement::new(
         "http://127.0.0.1:9",
-        world.aws.secrets_at(world.clock.clone()),
+        fixture.aws.secrets_at(fixture.clock.clone()),
     );
-    let silent = world.with_statement(Some(Arc::new(statement))).report(json!({})).await;
+    let silent = fixture.with_statement(Some(Arc::new(statement))).report(json!({})).await;
     assert_eq!(
         (unbalanced(&silent).len(), silent["not_checked"].as_array().unwrap().len()),
         (0, 3),

@@ -1,5 +1,4 @@
-//! A deleted user's notifications are deleted completely under any fault, and other users lose
-//! nothing.
+//! All notifications of a deleted user are deleted under any fault. Those of other users stay.
 
 use shared::lambda::Invocation;
 use tests::{aws::Aws, shop::clock};
@@ -8,13 +7,13 @@ use super::*;
 
 const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-0000000000ff";
 
-/// Whose operations, when they run at the same time, take turns between any two calls of AWS.
+/// Concurrent operations interleave between AWS calls, depending on `seed`.
 fn crowded(seed: u64) -> NotificationsFixture {
     NotificationsFixture(Shop::over(Aws::new().crowded(seed), clock()))
 }
 
 impl NotificationsFixture {
-    /// Puts notifications of a user, as this or another release may have written them.
+    /// Stores notifications of a user, as this or another release writes them.
     fn put(&self, user: &str, many: u32) {
         for number in 0..many {
             self.aws.put(
@@ -68,51 +67,51 @@ fn count(called: &Called, operation: &str) -> usize {
 }
 
 #[tokio::test]
-async fn all_pages_of_a_user_go_and_nothing_of_others() {
+async fn all_notifications_of_a_user_are_deleted_and_no_others() {
     for (many, pages) in [(0, 1), (1, 1), (99, 1), (100, 2), (250, 3)] {
-        let stage = stage();
-        stage.put(events::USER, many);
-        stage.put(STRANGER, 3);
-        let called = stage.forget().await;
+        let fixture = fixture();
+        fixture.put(events::USER, many);
+        fixture.put(STRANGER, 3);
+        let called = fixture.forget().await;
         assert!(is_done(called.ok()));
-        assert_eq!((stage.left_of(events::USER), stage.left_of(STRANGER)), (0, 3));
+        assert_eq!((fixture.left_of(events::USER), fixture.left_of(STRANGER)), (0, 3));
         let deletes = usize::try_from(many).unwrap();
         assert_eq!(
             (count(&called, "Query"), count(&called, "DeleteItem"), called.calls.len()),
             (pages, deletes, pages + deletes)
         );
 
-        let again = stage.forget().await;
+        let again = fixture.forget().await;
         assert!(is_done(again.ok()));
-        assert_eq!((again.operations(), stage.left_of(STRANGER)), (vec!["Query"], 3));
+        assert_eq!((again.operations(), fixture.left_of(STRANGER)), (vec!["Query"], 3));
     }
 }
 
 #[tokio::test]
-async fn a_user_with_too_many_for_one_run_is_forgotten_in_several() {
-    let stage = stage();
-    stage.put(events::USER, 2_005);
-    stage.put(STRANGER, 1);
-    assert!(!is_done(stage.forget().await.ok()), "the message comes back");
-    assert_eq!(stage.left_of(events::USER), 5);
-    assert!(is_done(stage.forget().await.ok()));
-    assert_eq!((stage.left_of(events::USER), stage.left_of(STRANGER)), (0, 1));
+async fn user_with_many_notifications_is_forgotten_in_several_runs() {
+    let fixture = fixture();
+    fixture.put(events::USER, 2_005);
+    fixture.put(STRANGER, 1);
+    assert!(!is_done(fixture.forget().await.ok()), "the message is redelivered");
+    assert_eq!(fixture.left_of(events::USER), 5);
+    assert!(is_done(fixture.forget().await.ok()));
+    assert_eq!((fixture.left_of(events::USER), fixture.left_of(STRANGER)), (0, 1));
 }
 
 #[tokio::test]
-async fn a_run_that_breaks_off_is_taken_up_again() {
+async fn interrupted_run_is_continued() {
     for_each_fault(0..22, async |InjectedFault { call, fault }| {
-        let stage = stage();
-        stage.put(events::USER, 20);
-        stage.put(STRANGER, 1);
-        stage.aws.fail(call, fault);
-        let first = stage.forget().await;
+        let fixture = fixture();
+        fixture.put(events::USER, 20);
+        fixture.put(STRANGER, 1);
+        fixture.aws.fail(call, fault);
+        let first = fixture.forget().await;
         let is_hit = call <= 20 && !(fault == Fault::Conflict && call == 0);
         assert_eq!(is_done(first.ok()), !is_hit, "{fault:?} at call {call}");
-        stage.aws.heal();
-        assert!(is_done(stage.forget().await.ok()));
+        fixture.aws.heal();
+        assert!(is_done(fixture.forget().await.ok()));
         assert_eq!(
-            (stage.left_of(events::USER), stage.left_of(STRANGER)),
+            (fixture.left_of(events::USER), fixture.left_of(STRANGER)),
             (0, 1),
             "{fault:?} at call {call}"
         );
@@ -121,43 +120,44 @@ async fn a_run_that_breaks_off_is_taken_up_again() {
 }
 
 #[tokio::test]
-async fn copies_that_come_at_once_do_the_work_once_between_them() {
+async fn concurrent_copies_share_the_work() {
     for seed in 0..5 {
-        let stage = crowded(seed);
-        stage.put(events::USER, 150);
+        let fixture = crowded(seed);
+        fixture.put(events::USER, 150);
         let copies: Vec<_> = (0..3)
             .map(|_| {
-                tokio::spawn(stage.lambda("forget-recipient")(Invocation::with_event(message())))
+                tokio::spawn(fixture.lambda("forget-recipient")(Invocation::with_event(message())))
             })
             .collect();
         for copy in copies {
             assert!(is_done(&copy.await.unwrap().unwrap()));
         }
-        assert_eq!(stage.left_of(events::USER), 0, "seed {seed}");
+        assert_eq!(fixture.left_of(events::USER), 0, "seed {seed}");
     }
 }
 
-/// A mail under way is not stopped; but its record does not come back to life, and a try that finds
-/// its record gone goes no further.
+/// A mail that is being sent is not stopped, but its deleted record is not recreated. An attempt
+/// that finds its record missing ends.
 #[tokio::test]
 async fn notification_deleted_while_sending_stays_deleted() {
     let mut outcomes = [0, 0];
     for seed in 0..60 {
-        let stage = crowded(seed);
-        // A try that broke off has left its record, and its lock is over.
-        stage.aws.fail(3, Fault::LoseRequest);
-        stage.aws.fail(4, Fault::LoseRequest);
-        assert!(!is_done(stage.call("send-notification", mail()).await.ok()));
-        stage.clock.advance(Duration::from_secs(90));
-        let send = tokio::spawn(stage.lambda("send-notification")(Invocation::with_event(mail())));
+        let fixture = crowded(seed);
+        // An interrupted attempt has left its record, and its lock has expired.
+        fixture.aws.fail(3, Fault::LoseRequest);
+        fixture.aws.fail(4, Fault::LoseRequest);
+        assert!(!is_done(fixture.call("send-notification", mail()).await.ok()));
+        fixture.clock.advance(Duration::from_secs(90));
+        let send =
+            tokio::spawn(fixture.lambda("send-notification")(Invocation::with_event(mail())));
         let forget =
-            tokio::spawn(stage.lambda("forget-recipient")(Invocation::with_event(message())));
+            tokio::spawn(fixture.lambda("forget-recipient")(Invocation::with_event(message())));
         let (send, forget) = (send.await.unwrap().unwrap(), forget.await.unwrap().unwrap());
         assert!(is_done(&send) && is_done(&forget), "seed {seed}");
-        let mails = stage.aws.mails().mails().len();
+        let mails = fixture.aws.mails().mails().len();
         outcomes[mails] += 1;
-        // A remaining one is complete: it was recorded again, and its mail was sent.
-        for item in stage.aws.items("notifications") {
+        // A remaining record is complete: it was recorded again, and its mail was sent.
+        for item in fixture.aws.items("notifications") {
             assert_eq!(
                 (mails, &item["state"]["S"], &item["subject"]["S"]),
                 (1, &json!("SENT"), &json!("Your password was changed"))
@@ -171,16 +171,16 @@ async fn notification_deleted_while_sending_stays_deleted() {
 }
 
 #[tokio::test]
-async fn a_message_that_names_no_user_is_rejected_and_deletes_nothing() {
-    let stage = stage();
-    stage.put(events::USER, 1);
+async fn message_without_a_user_is_rejected_and_deletes_nothing() {
+    let fixture = fixture();
+    fixture.put(events::USER, 1);
     for data in [
         json!({}),
         json!({ "user_id": null }),
         json!({ "user_id": "usr_" }),
         json!({ "user_id": "*" }),
     ] {
-        let called = stage
+        let called = fixture
             .call("forget-recipient", events::message("forget-recipient", "user_deleted.v1", &data))
             .await;
         assert_eq!((called.rejected(), called.calls.len()), (1, 1), "{data}");
@@ -190,6 +190,6 @@ async fn a_message_that_names_no_user_is_rejected_and_deletes_nothing() {
         "user_changed.v1",
         &json!({ "user_id": events::USER, "version": 4 }),
     );
-    assert_eq!(stage.call("forget-recipient", other).await.rejected(), 1);
-    assert_eq!(stage.left_of(events::USER), 1);
+    assert_eq!(fixture.call("forget-recipient", other).await.rejected(), 1);
+    assert_eq!(fixture.left_of(events::USER), 1);
 }

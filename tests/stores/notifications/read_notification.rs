@@ -1,4 +1,4 @@
-//! A notification is marked as read by its user alone, once.
+//! Only its user can mark a notification as read, once.
 
 use shared::ids::{NotificationId, PrefixedId, UserId};
 
@@ -9,43 +9,43 @@ use super::*;
 const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-000000000009";
 const FIRST: &str = "ntf_0199c2a8-0000-7000-8000-000000000001";
 
-async fn read(stage: &NotificationsFixture, caller: &str, notification: &str) -> Called {
+async fn read(fixture: &NotificationsFixture, caller: &str, notification: &str) -> Called {
     let path = format!("/notifications/{notification}/read");
     let event = events::http("POST", &path)
         .caller(caller)
         .path_parameter("notification_id", notification)
         .event();
-    stage.call("read-notification", event).await
+    fixture.call("read-notification", event).await
 }
 
 #[tokio::test]
-async fn a_notification_is_read_once_however_often_it_is_marked() {
-    let stage = stage();
+async fn notification_is_read_once_however_often_it_is_marked() {
+    let fixture = fixture();
     for number in 1..=2 {
-        assert!(stage.deliver(&message(number)).await);
+        assert!(fixture.deliver(&message(number)).await);
     }
-    let called = read(&stage, events::USER, FIRST).await;
+    let called = read(&fixture, events::USER, FIRST).await;
     assert_eq!((called.status(), called.operations()), (204, vec!["Query", "UpdateItem"]));
-    let listed = stage.listed(events::USER).await;
+    let listed = fixture.listed(events::USER).await;
     assert_eq!(
         (&listed[0]["read"], &listed[1]["read"]),
         (&json!(false), &json!(true)),
-        "the other is not"
+        "the other one stays unread"
     );
 
-    let before = stage.aws.items("notifications");
-    stage.clock.advance(Duration::from_secs(60));
-    assert_eq!(read(&stage, events::USER, FIRST).await.status(), 204);
-    assert_eq!(stage.aws.items("notifications"), before, "the first time is kept");
+    let before = fixture.aws.items("notifications");
+    fixture.clock.advance(Duration::from_secs(60));
+    assert_eq!(read(&fixture, events::USER, FIRST).await.status(), 204);
+    assert_eq!(fixture.aws.items("notifications"), before, "the first time of reading is kept");
 }
 
 #[tokio::test]
 async fn foreign_or_missing_notification_cannot_be_marked() {
-    let stage = stage();
-    assert!(stage.deliver(&message(1)).await);
-    let before = stage.aws.items("notifications");
+    let fixture = fixture();
+    assert!(fixture.deliver(&message(1)).await);
+    let before = fixture.aws.items("notifications");
     for caller in [STRANGER, events::ADMIN] {
-        let called = read(&stage, caller, FIRST).await;
+        let called = read(&fixture, caller, FIRST).await;
         assert_eq!(
             (called.status(), called.json()["code"].as_str(), called.operations()),
             (404, Some("notification_not_found"), vec!["Query"])
@@ -54,7 +54,7 @@ async fn foreign_or_missing_notification_cannot_be_marked() {
     for (unknown, asked) in
         [("ntf_0199c2a8-0000-7000-8000-0000000000ff", 1), ("ntf_1", 0), (events::USER, 0), ("", 0)]
     {
-        let called = read(&stage, events::USER, unknown).await;
+        let called = read(&fixture, events::USER, unknown).await;
         assert_eq!(
             (called.status(), called.json()["code"].as_str()),
             (404, Some("notification_not_found")),
@@ -65,11 +65,11 @@ async fn foreign_or_missing_notification_cannot_be_marked() {
     let anonymous = events::http("POST", "/notifications/x/read")
         .path_parameter("notification_id", FIRST)
         .event();
-    assert_eq!(stage.call("read-notification", anonymous).await.status(), 401);
-    assert_eq!(stage.aws.items("notifications"), before);
+    assert_eq!(fixture.call("read-notification", anonymous).await.status(), 401);
+    assert_eq!(fixture.aws.items("notifications"), before);
 }
 
-/// The index follows a moment later: what it still names may be gone.
+/// The index is eventually consistent: it may still list a deleted notification.
 #[tokio::test]
 async fn notification_deleted_while_marking_stays_deleted() {
     let mut outcomes = [0, 0];
@@ -100,31 +100,31 @@ async fn notification_deleted_while_marking_stays_deleted() {
 }
 
 #[tokio::test]
-async fn to_read_it_survives_every_fault() {
+async fn marking_as_read_survives_any_fault() {
     for_each_fault(0..2, async |InjectedFault { call, fault }| {
-        let stage = stage();
-        assert!(stage.deliver(&message(1)).await);
-        stage.aws.fail(call, fault);
-        let first = read(&stage, events::USER, FIRST).await.status();
+        let fixture = fixture();
+        assert!(fixture.deliver(&message(1)).await);
+        fixture.aws.fail(call, fault);
+        let first = read(&fixture, events::USER, FIRST).await.status();
         assert!([204, 503].contains(&first), "{fault:?} at call {call}: {first}");
-        assert_eq!(read(&stage, events::USER, FIRST).await.status(), 204);
-        assert_eq!(stage.listed(events::USER).await[0]["read"], true);
+        assert_eq!(read(&fixture, events::USER, FIRST).await.status(), 204);
+        assert_eq!(fixture.listed(events::USER).await[0]["read"], true);
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_mail_that_goes_out_late_does_not_make_its_notification_unread() {
-    let stage = stage();
-    stage.aws.fail(3, Fault::LoseRequest);
-    assert!(!stage.deliver(&message(1)).await);
-    assert_eq!(stage.listed(events::USER).await[0]["delivery"], "pending");
-    assert_eq!(read(&stage, events::USER, FIRST).await.status(), 204);
-    stage.clock.advance(Duration::from_secs(90));
-    assert!(stage.deliver(&message(1)).await);
-    let listed = stage.listed(events::USER).await;
+async fn late_mail_does_not_make_its_notification_unread() {
+    let fixture = fixture();
+    fixture.aws.fail(3, Fault::LoseRequest);
+    assert!(!fixture.deliver(&message(1)).await);
+    assert_eq!(fixture.listed(events::USER).await[0]["delivery"], "pending");
+    assert_eq!(read(&fixture, events::USER, FIRST).await.status(), 204);
+    fixture.clock.advance(Duration::from_secs(90));
+    assert!(fixture.deliver(&message(1)).await);
+    let listed = fixture.listed(events::USER).await;
     assert_eq!(
-        (&listed[0]["read"], &listed[0]["delivery"], stage.mails()),
+        (&listed[0]["read"], &listed[0]["delivery"], fixture.mails()),
         (&json!(true), &json!("sent"), 1)
     );
 }

@@ -1,4 +1,4 @@
-//! Whose mails come back, or are called spam, is not written to; and the table does not know whom.
+//! Bounces and complaints suppress addresses, which the table does not store in plain text.
 
 use tests::ses::{bounced, complained};
 
@@ -15,8 +15,8 @@ fn permanent(address: &str) -> Value {
 }
 
 impl NotificationsFixture {
-    /// SES reports about a mail; returns whether the report was acknowledged.
-    async fn hear(&self, event: &Value) -> bool {
+    /// Delivers an SES event. Returns whether it was acknowledged.
+    async fn deliver_feedback(&self, event: &Value) -> bool {
         self.call("record-mail-feedback", event.clone()).await.is_done()
     }
 
@@ -35,27 +35,27 @@ async fn suppressed_recipient_gets_no_mail_but_a_notification() {
         feedback("mail_complained.v1", &complained("ada@example.com", None)),
         feedback("mail_complained.v1", &complained("ada@example.com", Some("abuse"))),
     ] {
-        let stage = stage();
-        assert!(stage.hear(&event).await);
-        let called = stage.call("send-notification", message(1)).await;
+        let fixture = fixture();
+        assert!(fixture.deliver_feedback(&event).await);
+        let called = fixture.call("send-notification", message(1)).await;
         assert!(called.is_done());
         assert_eq!(
-            (called.operations(), stage.mails()),
+            (called.operations(), fixture.mails()),
             (vec!["GetItem", "PutItem", "UpdateItem"], 0)
         );
-        let record = stage.record();
+        let record = fixture.record();
         assert_eq!(record["state"]["S"], "SUPPRESSED");
         assert!(record.get("locked_by").is_none() && record.get("locked_until").is_none());
-        let listed = stage.listed(events::USER).await;
+        let listed = fixture.listed(events::USER).await;
         assert_eq!(
             (&listed[0]["delivery"], &listed[0]["subject"]),
             (&json!("suppressed"), &json!("Your order is confirmed"))
         );
 
-        // A second copy finds its record; and what was not sent is not sent later.
-        stage.clock.advance(91 * DAY);
-        assert!(stage.deliver(&message(1)).await);
-        assert_eq!((stage.mails(), stage.record()), (0, record));
+        // A copy finds the record. A suppressed mail is not sent later.
+        fixture.clock.advance(91 * DAY);
+        assert!(fixture.deliver(&message(1)).await);
+        assert_eq!((fixture.mails(), fixture.record()), (0, record));
     }
 }
 
@@ -65,25 +65,26 @@ async fn transient_or_withdrawn_feedback_suppresses_nothing() {
         feedback("mail_bounced.v1", &bounced("ada@example.com", "Transient")),
         feedback("mail_bounced.v1", &bounced("ada@example.com", "Undetermined")),
         feedback("mail_complained.v1", &complained("ada@example.com", Some("not-spam"))),
-        // A forwarded mail to another person, and one to several people, which we do not send.
+        // A bounce of a mail that was forwarded to another person, and one with several recipients,
+        // which our mails never have.
         permanent("bob@example.com"),
         feedback(
             "mail_bounced.v1",
             &json!({ "destination": ["ada@example.com", "bob@example.com"], "bounce": { "bounceType": "Permanent" } }),
         ),
     ] {
-        let stage = stage();
-        assert!(stage.hear(&event).await);
-        assert!(stage.deliver(&message(1)).await);
-        assert_eq!((stage.mails(), &stage.record()["state"]["S"]), (1, &json!("SENT")));
+        let fixture = fixture();
+        assert!(fixture.deliver_feedback(&event).await);
+        assert!(fixture.deliver(&message(1)).await);
+        assert_eq!((fixture.mails(), &fixture.record()["state"]["S"]), (1, &json!("SENT")));
     }
 }
 
 #[tokio::test]
 async fn suppressed_addresses_are_not_stored_in_plain_text() {
-    let stage = stage();
-    assert!(stage.hear(&permanent("ada@example.com")).await);
-    let items = stage.suppressions();
+    let fixture = fixture();
+    assert!(fixture.deliver_feedback(&permanent("ada@example.com")).await);
+    let items = fixture.suppressions();
     assert_eq!(items.len(), 1);
     let text = items[0].to_string().to_lowercase();
     for clear in ["ada", "example", "forwarded", "dsn", "feedback-1", "@"] {
@@ -96,42 +97,44 @@ async fn suppressed_addresses_are_not_stored_in_plain_text() {
 
 #[tokio::test]
 async fn suppression_ends_after_ninety_days_and_renews_on_bounce() {
-    let stage = stage();
-    assert!(stage.hear(&permanent("ada@example.com")).await);
-    stage.clock.advance(80 * DAY);
-    assert!(stage.deliver(&message(1)).await);
-    assert_eq!(stage.mails(), 0);
-    // DynamoDB may take days to delete what is over.
-    stage.clock.advance(10 * DAY);
-    assert!(stage.deliver(&message(2)).await);
-    assert_eq!((stage.mails(), stage.suppressions().len()), (1, 1));
+    let fixture = fixture();
+    assert!(fixture.deliver_feedback(&permanent("ada@example.com")).await);
+    fixture.clock.advance(80 * DAY);
+    assert!(fixture.deliver(&message(1)).await);
+    assert_eq!(fixture.mails(), 0);
+    // DynamoDB may delete expired items days late.
+    fixture.clock.advance(10 * DAY);
+    assert!(fixture.deliver(&message(2)).await);
+    assert_eq!((fixture.mails(), fixture.suppressions().len()), (1, 1));
 
     assert!(
-        stage.hear(&feedback("mail_complained.v1", &complained("ada@example.com", None))).await
+        fixture
+            .deliver_feedback(&feedback("mail_complained.v1", &complained("ada@example.com", None)))
+            .await
     );
-    stage.clock.advance(90 * DAY - Duration::from_secs(1));
-    assert!(stage.deliver(&message(3)).await);
-    assert_eq!(stage.mails(), 1);
-    assert_eq!(stage.suppressions()[0]["reason"]["S"], "complaint");
-    stage.clock.advance(Duration::from_secs(1));
-    assert!(stage.deliver(&message(4)).await);
-    assert_eq!(stage.mails(), 2);
+    fixture.clock.advance(90 * DAY - Duration::from_secs(1));
+    assert!(fixture.deliver(&message(3)).await);
+    assert_eq!(fixture.mails(), 1);
+    assert_eq!(fixture.suppressions()[0]["reason"]["S"], "complaint");
+    fixture.clock.advance(Duration::from_secs(1));
+    assert!(fixture.deliver(&message(4)).await);
+    assert_eq!(fixture.mails(), 2);
 }
 
 #[tokio::test]
-async fn copies_change_nothing_and_every_fault_is_survived() {
+async fn feedback_is_recorded_once_under_any_fault() {
     for_each_fault(0..2, async |InjectedFault { call, fault }| {
-        let stage = stage();
-        stage.aws.fail(call, fault);
+        let fixture = fixture();
+        fixture.aws.fail(call, fault);
         let mut deliveries = 0;
-        while !stage.hear(&permanent("ada@example.com")).await {
+        while !fixture.deliver_feedback(&permanent("ada@example.com")).await {
             deliveries += 1;
-            assert!(deliveries < 3, "{fault:?} at call {call} keeps it from being recorded");
+            assert!(deliveries < 3, "{fault:?} at call {call} blocks the record");
         }
-        let recorded = stage.suppressions();
-        assert!(stage.hear(&permanent("ada@example.com")).await);
+        let recorded = fixture.suppressions();
+        assert!(fixture.deliver_feedback(&permanent("ada@example.com")).await);
         assert_eq!(
-            (recorded.len(), stage.suppressions()),
+            (recorded.len(), fixture.suppressions()),
             (1, recorded.clone()),
             "{fault:?} at call {call}"
         );
@@ -140,20 +143,20 @@ async fn copies_change_nothing_and_every_fault_is_survived() {
 }
 
 #[tokio::test]
-async fn a_suppressed_mail_survives_every_fault_and_never_goes_out() {
-    // Its secret is kept from the call before: what is left is a read, the record, and its state.
+async fn suppressed_mail_is_never_sent_under_any_fault() {
+    // The secret is cached, so three calls are left: the read, the record and its state.
     for_each_fault(0..3, async |InjectedFault { call, fault }| {
-        let stage = stage();
-        assert!(stage.hear(&permanent("ada@example.com")).await);
-        stage.aws.fail(call, fault);
+        let fixture = fixture();
+        assert!(fixture.deliver_feedback(&permanent("ada@example.com")).await);
+        fixture.aws.fail(call, fault);
         let mut deliveries = 0;
-        while !stage.deliver(&message(1)).await {
-            stage.clock.advance(Duration::from_secs(90));
+        while !fixture.deliver(&message(1)).await {
+            fixture.clock.advance(Duration::from_secs(90));
             deliveries += 1;
-            assert!(deliveries < 3, "{fault:?} at call {call} keeps it from being recorded");
+            assert!(deliveries < 3, "{fault:?} at call {call} blocks the record");
         }
         assert_eq!(
-            (stage.mails(), &stage.record()["state"]["S"]),
+            (fixture.mails(), &fixture.record()["state"]["S"]),
             (0, &json!("SUPPRESSED")),
             "{fault:?} at call {call}"
         );
@@ -162,15 +165,15 @@ async fn a_suppressed_mail_survives_every_fault_and_never_goes_out() {
 }
 
 #[tokio::test]
-async fn a_mail_that_broke_off_is_not_sent_when_its_address_bounces_meanwhile() {
-    let stage = stage();
-    stage.aws.fail(3, Fault::LoseRequest);
-    stage.aws.fail(4, Fault::LoseRequest);
-    assert!(!stage.deliver(&message(1)).await);
-    assert!(stage.hear(&permanent("ada@example.com")).await);
-    stage.clock.advance(Duration::from_secs(90));
-    assert!(stage.deliver(&message(1)).await);
-    assert_eq!((stage.mails(), &stage.record()["state"]["S"]), (0, &json!("SUPPRESSED")));
+async fn interrupted_mail_is_not_sent_once_its_address_bounces() {
+    let fixture = fixture();
+    fixture.aws.fail(3, Fault::LoseRequest);
+    fixture.aws.fail(4, Fault::LoseRequest);
+    assert!(!fixture.deliver(&message(1)).await);
+    assert!(fixture.deliver_feedback(&permanent("ada@example.com")).await);
+    fixture.clock.advance(Duration::from_secs(90));
+    assert!(fixture.deliver(&message(1)).await);
+    assert_eq!((fixture.mails(), &fixture.record()["state"]["S"]), (0, &json!("SUPPRESSED")));
 }
 
 #[tokio::test]
@@ -179,11 +182,11 @@ async fn suppression_covers_links_and_operator_mails() {
     for (template, data) in
         [("password_reset", good_link()), ("password_changed", json!({})), ("low_stock", low)]
     {
-        let stage = stage();
-        assert!(stage.hear(&permanent("ada@example.com")).await);
-        assert!(stage.deliver(&message_with(1, template, &data)).await);
+        let fixture = fixture();
+        assert!(fixture.deliver_feedback(&permanent("ada@example.com")).await);
+        assert!(fixture.deliver(&message_with(1, template, &data)).await);
         assert_eq!(
-            (stage.mails(), &stage.record()["state"]["S"]),
+            (fixture.mails(), &fixture.record()["state"]["S"]),
             (0, &json!("SUPPRESSED")),
             "{template}"
         );
@@ -192,7 +195,7 @@ async fn suppression_covers_links_and_operator_mails() {
 
 #[tokio::test]
 async fn malformed_feedback_is_rejected_and_writes_nothing() {
-    let stage = stage();
+    let fixture = fixture();
     for (kind, data) in [
         ("mail_bounced.v1", json!({})),
         ("mail_bounced.v1", complained("ada@example.com", None)),
@@ -203,66 +206,66 @@ async fn malformed_feedback_is_rejected_and_writes_nothing() {
         ),
         ("mail_opened.v1", bounced("ada@example.com", "Permanent")),
     ] {
-        let called = stage.call("record-mail-feedback", feedback(kind, &data)).await;
+        let called = fixture.call("record-mail-feedback", feedback(kind, &data)).await;
         assert_eq!((called.rejected(), called.calls.len()), (1, 1), "{kind} {data}");
     }
-    assert_eq!(stage.aws.items("notifications").len(), 0);
+    assert_eq!(fixture.aws.items("notifications").len(), 0);
 }
 
 #[tokio::test]
 async fn suppression_and_link_survive_a_rotation_of_their_server_keys() {
-    let stage = stage();
-    assert!(stage.hear(&permanent("ada@example.com")).await);
+    let fixture = fixture();
+    assert!(fixture.deliver_feedback(&permanent("ada@example.com")).await);
     for key in ["notifications-key", "mail-token-key"] {
-        stage.aws.secrets_manager().rotate_server_key(key, "a new key", stage.clock.now());
+        fixture.aws.secrets_manager().rotate_server_key(key, "a new key", fixture.clock.now());
     }
     let mut mails = 0;
     for (number, pause) in [(1, 0), (2, 301), (3, 1_400)] {
-        stage.clock.advance(Duration::from_secs(pause));
-        let called = stage.call("send-notification", message(number)).await;
+        fixture.clock.advance(Duration::from_secs(pause));
+        let called = fixture.call("send-notification", message(number)).await;
         assert_eq!(
-            (called.is_done(), stage.mails()),
+            (called.is_done(), fixture.mails()),
             (true, mails),
             "{number}: the address stays suppressed"
         );
-        // Sealed under the previous key, to another recipient.
+        // Sealed with the previous key, for another recipient.
         let mut link = message_with(10 + number, "password_reset", &good_link());
         link = with_recipient(&link, "bob@example.com");
-        assert!(stage.deliver(&link).await, "{number}");
+        assert!(fixture.deliver(&link).await, "{number}");
         mails += 1;
-        assert_eq!(stage.mails(), mails);
+        assert_eq!(fixture.mails(), mails);
     }
     // The new key is in use by now.
-    stage.clock.advance(Duration::from_secs(2 * 3600));
-    assert!(stage.call("send-notification", message(4)).await.is_done());
-    assert_eq!(stage.mails(), mails);
+    fixture.clock.advance(Duration::from_secs(2 * 3600));
+    assert!(fixture.call("send-notification", message(4)).await.is_done());
+    assert_eq!(fixture.mails(), mails);
 }
 
-/// The message of a queue's event, to another address.
+/// The same event with another recipient address.
 fn with_recipient(event: &Value, address: &str) -> Value {
     let text = event.to_string().replace("ada@example.com", address);
     serde_json::from_str(&text).unwrap()
 }
 
 #[tokio::test]
-async fn the_first_bounce_or_complaint_stops_mails_with_links_too() {
+async fn first_bounce_or_complaint_stops_mails_with_links_too() {
     for event in [
         permanent("ada@example.com"),
         feedback("mail_complained.v1", &complained("ada@example.com", Some("abuse"))),
     ] {
-        let stage = stage();
+        let fixture = fixture();
         let templates =
             ["welcome", "verify_email", "password_reset", "email_change_requested", "email_moved"];
-        assert!(stage.deliver(&message_with(1, "welcome", &good_link())).await);
-        assert_eq!(stage.mails(), 1, "the verification is the first mail to an address");
-        assert!(stage.hear(&event).await);
+        assert!(fixture.deliver(&message_with(1, "welcome", &good_link())).await);
+        assert_eq!(fixture.mails(), 1, "the verification is the first mail to an address");
+        assert!(fixture.deliver_feedback(&event).await);
         for (number, template) in (2..).zip(templates) {
             assert!(
-                stage.deliver(&message_with(number, template, &good_link())).await,
+                fixture.deliver(&message_with(number, template, &good_link())).await,
                 "{template}"
             );
         }
-        assert!(stage.deliver(&message(9)).await);
-        assert_eq!(stage.mails(), 1);
+        assert!(fixture.deliver(&message(9)).await);
+        assert_eq!(fixture.mails(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! What it costs to resume many orders: `CATCH_UP_RECORDS=2000 cargo test -p tests --test stores
+//! The cost of resuming many orders: `CATCH_UP_RECORDS=2000 cargo test -p tests --test stores
 //! catch_up`.
 
 use std::io::Write;
@@ -11,20 +11,20 @@ use super::*;
 async fn catch_up_of_orders_costs_a_read_and_a_write_each() {
     let aws = Aws::new();
     let meter = Meter::new(&aws);
-    let desk = OrdersFixture::over(aws.through(meter.sdk_config())).await;
+    let fixture = OrdersFixture::over(aws.through(meter.sdk_config())).await;
     let many = records();
     for number in 0..many {
-        desk.stored(&format!("k-{number}"), &two_spoons()).await;
+        fixture.stored(&format!("k-{number}"), &two_spoons()).await;
     }
-    desk.clock.advance(RETRY);
+    fixture.clock.advance(RETRY);
     let before = meter.microseconds();
-    let called = desk.call("resume-orders", json!({})).await;
+    let called = fixture.call("resume-orders", json!({})).await;
     let cpu = (meter.microseconds() - before) / u64::from(many);
     assert_eq!(called.ok()["resumed"], many);
     let calls = |name: &str| called.operations().iter().filter(|call| **call == name).count();
     let (gets, puts, queries) = (calls("GetItem"), calls("PutItem"), calls("Query"));
-    // The lease is two writes. A page has a hundred orders of one shard, and the page after a full
-    // one may be empty.
+    // The lease takes two writes. A page has a hundred orders of one shard, and the page after a
+    // full one may be empty.
     let most_queries = (many / 100 + 2 * SHARDS) as usize;
     assert_eq!((gets, puts), (many as usize, many as usize + 2));
     assert!(

@@ -1,12 +1,12 @@
-//! What `POST /orders` writes: one order for one request, at the catalogue's prices.
+//! `POST /orders` writes one order per request, at the prices of the catalog.
 
 use super::*;
 
 #[tokio::test]
-async fn an_order_is_placed_at_the_prices_of_the_catalogue() {
-    let desk = OrdersFixture::new().await;
+async fn order_is_placed_at_catalog_prices() {
+    let fixture = OrdersFixture::new().await;
     let wanted = json!({ "items": [{ "product_id": SPOON, "quantity": 2 }, { "product_id": BOWL, "quantity": 3 }] });
-    let placed = desk.post("k", &wanted).await;
+    let placed = fixture.post("k", &wanted).await;
     assert_eq!(
         (placed.status(), placed.operations()),
         (201, vec!["BatchGetItem", "TransactWriteItems"])
@@ -23,7 +23,7 @@ async fn an_order_is_placed_at_the_prices_of_the_catalogue() {
         (&json!("pending"), &json!("reserving"), &json!(false))
     );
     assert_eq!(view["expires_at"], "2026-11-21T10:30:00.000Z");
-    assert_eq!(desk.read(view["id"].as_str().unwrap(), USER, None).await.body(), placed.body());
+    assert_eq!(fixture.read(view["id"].as_str().unwrap(), USER, None).await.body(), placed.body());
 }
 
 #[tokio::test]
@@ -36,37 +36,41 @@ async fn order_is_placed_once_under_any_fault() {
             (Fault::Throttle, 1),
             (Fault::Conflict, 1),
         ] {
-            let story = format!("{fault:?} at {call}, then {later_fault:?} at {later_call}");
-            let desk = OrdersFixture::new().await;
-            desk.aws.fail(call, fault);
-            let first = desk.post("k", &two_spoons()).await;
-            // A read is not in conflict; a transaction that is, or is throttled, is tried again;
-            // and there is no third call.
+            let context = format!("{fault:?} at {call}, then {later_fault:?} at {later_call}");
+            let fixture = OrdersFixture::new().await;
+            fixture.aws.fail(call, fault);
+            let first = fixture.post("k", &two_spoons()).await;
+            // A read cannot conflict. A conflicting or throttled transaction is retried. There is
+            // no third call.
             let is_retried = matches!(fault, Fault::Conflict | Fault::Throttle);
-            let spoiled = call == 0 && fault != Fault::Conflict || call == 1 && !is_retried;
-            assert_eq!(first.status(), if spoiled { 503 } else { 201 }, "{story}");
-            let is_written = !spoiled || (call, fault) == (1, Fault::LoseResponse);
-            assert_eq!(desk.count(), usize::from(is_written), "{story}");
+            let fails = call == 0 && fault != Fault::Conflict || call == 1 && !is_retried;
+            assert_eq!(first.status(), if fails { 503 } else { 201 }, "{context}");
+            let is_written = !fails || (call, fault) == (1, Fault::LoseResponse);
+            assert_eq!(fixture.count(), usize::from(is_written), "{context}");
 
-            desk.aws.heal();
-            desk.clock.advance(Duration::from_secs(7));
-            desk.aws.fail(later_call, later_fault);
-            let second = desk.post("k", &two_spoons()).await;
-            desk.aws.heal();
-            desk.clock.advance(Duration::from_secs(7));
+            fixture.aws.heal();
+            fixture.clock.advance(Duration::from_secs(7));
+            fixture.aws.fail(later_call, later_fault);
+            let second = fixture.post("k", &two_spoons()).await;
+            fixture.aws.heal();
+            fixture.clock.advance(Duration::from_secs(7));
             let (third, fourth) =
-                (desk.post("k", &two_spoons()).await, desk.post("k", &two_spoons()).await);
-            assert_eq!((third.status(), fourth.status(), desk.count()), (201, 201, 1), "{story}");
+                (fixture.post("k", &two_spoons()).await, fixture.post("k", &two_spoons()).await);
+            assert_eq!(
+                (third.status(), fourth.status(), fixture.count()),
+                (201, 201, 1),
+                "{context}"
+            );
             let bodies: BTreeSet<_> = [&first, &second, &third, &fourth]
                 .into_iter()
                 .filter(|answer| answer.status() == 201)
                 .map(Called::body)
                 .collect();
-            assert_eq!(bodies.len(), 1, "{story}");
-            assert_eq!(fourth.header("idempotent-replayed").as_deref(), Some("true"), "{story}");
+            assert_eq!(bodies.len(), 1, "{context}");
+            assert_eq!(fourth.header("idempotent-replayed").as_deref(), Some("true"), "{context}");
             assert_eq!(
                 (
-                    desk.order(fourth.json()["id"].as_str().unwrap()).await.version,
+                    fixture.order(fourth.json()["id"].as_str().unwrap()).await.version,
                     second.calls.len() <= 3
                 ),
                 (1, true)
@@ -78,22 +82,25 @@ async fn order_is_placed_once_under_any_fault() {
 
 #[tokio::test]
 async fn sdk_retry_after_a_lost_answer_returns_the_stored_order() {
-    let desk = OrdersFixture::with_retries().await;
-    desk.aws.fail(1, Fault::LoseResponse);
-    let placed = desk.post("k", &two_spoons()).await;
+    let fixture = OrdersFixture::with_retries().await;
+    fixture.aws.fail(1, Fault::LoseResponse);
+    let placed = fixture.post("k", &two_spoons()).await;
     assert_eq!(
         (placed.status(), placed.operations()),
         (201, vec!["BatchGetItem", "TransactWriteItems", "TransactWriteItems"])
     );
-    assert_eq!((desk.post("k", &two_spoons()).await.body(), desk.count()), (placed.body(), 1));
+    assert_eq!(
+        (fixture.post("k", &two_spoons()).await.body(), fixture.count()),
+        (placed.body(), 1)
+    );
 }
 
 #[tokio::test]
-async fn copies_of_a_request_that_come_at_once_place_one_order_and_get_one_answer() {
+async fn concurrent_copies_of_a_request_place_one_order() {
     let mut races = 0;
     for seed in 0..10 {
-        let desk = OrdersFixture::crowded(seed).await;
-        let copies = desk
+        let fixture = OrdersFixture::crowded(seed).await;
+        let copies = fixture
             .call_all("create-order", vec![events::order("k", &two_spoons()).event(); 16])
             .await;
         assert_eq!(statuses(&copies), BTreeMap::from([(201, 16)]), "seed {seed}");
@@ -103,15 +110,15 @@ async fn copies_of_a_request_that_come_at_once_place_one_order_and_get_one_answe
             .count();
         let bodies: BTreeSet<_> =
             copies.iter().map(|answer| answer["body"].as_str().unwrap()).collect();
-        assert_eq!((bodies.len(), first, desk.count()), (1, 1, 1), "seed {seed}");
+        assert_eq!((bodies.len(), first, fixture.count()), (1, 1, 1), "seed {seed}");
 
-        // Two that are not copies: one of them has the key.
+        // Two different requests with the same key: one of them wins the key.
         let other = json!({ "items": [{ "product_id": SPOON, "quantity": 3 }] });
         let [one, other] = [two_spoons(), other]
             .map(|body| ("create-order", events::order("another", &body).event()));
-        let called = desk.call_both(one, other).await;
+        let called = fixture.call_both(one, other).await;
         assert_eq!(
-            (statuses(called.ok().as_array().unwrap()), desk.count()),
+            (statuses(called.ok().as_array().unwrap()), fixture.count()),
             (BTreeMap::from([(201, 1), (422, 1)]), 2),
             "seed {seed}"
         );
@@ -123,13 +130,13 @@ async fn copies_of_a_request_that_come_at_once_place_one_order_and_get_one_answe
             before_the_first_write.filter(|operation| *operation == "BatchGetItem").count() == 2,
         );
     }
-    assert!(races > 0, "no seed lets both look before one of them writes: this test shows nothing");
+    assert!(races > 0, "no seed lets both read before one of them writes: this test shows nothing");
 }
 
 #[tokio::test]
-async fn a_key_names_one_request_of_one_buyer() {
-    let desk = OrdersFixture::new().await;
-    let first = desk.post("k", &two_spoons()).await;
+async fn idempotency_key_belongs_to_one_request_of_one_buyer() {
+    let fixture = OrdersFixture::new().await;
+    let first = fixture.post("k", &two_spoons()).await;
     for (field, value) in [
         ("items", json!([{ "product_id": SPOON, "quantity": 3 }])),
         ("items", json!([{ "product_id": BOWL, "quantity": 2 }])),
@@ -139,7 +146,7 @@ async fn a_key_names_one_request_of_one_buyer() {
     ] {
         let mut other = two_spoons();
         other[field] = value;
-        let refused = desk.post("k", &other).await;
+        let refused = fixture.post("k", &other).await;
         assert_eq!(
             (refused.status(), refused.code().as_str()),
             (422, "idempotency_key_reused"),
@@ -147,23 +154,23 @@ async fn a_key_names_one_request_of_one_buyer() {
         );
         assert_eq!(refused.operations(), ["BatchGetItem"]);
     }
-    assert_eq!(desk.count(), 1);
+    assert_eq!(fixture.count(), 1);
     let strangers = events::order("k", &two_spoons()).caller(STRANGER).event();
-    let theirs = desk.call("create-order", strangers).await;
-    assert_eq!((theirs.status(), desk.count()), (201, 2));
+    let theirs = fixture.call("create-order", strangers).await;
+    assert_eq!((theirs.status(), fixture.count()), (201, 2));
     assert_ne!(theirs.json()["id"], first.json()["id"]);
 }
 
 #[tokio::test]
 async fn repeated_request_returns_the_original_answer() {
-    let desk = OrdersFixture::new().await;
-    let mut wish = two_spoons();
-    wish["expected_total"] = json!({ "amount": 5998, "currency": "USD" });
-    let first = desk.post("k", &wish).await;
+    let fixture = OrdersFixture::new().await;
+    let mut request = two_spoons();
+    request["expected_total"] = json!({ "amount": 5998, "currency": "USD" });
+    let first = fixture.post("k", &request).await;
     let order = first.json()["id"].as_str().unwrap().to_owned();
     let repeated = async |what: &str| {
-        desk.clock.advance(Duration::from_secs(60));
-        let again = desk.post("k", &wish).await;
+        fixture.clock.advance(Duration::from_secs(60));
+        let again = fixture.post("k", &request).await;
         assert_eq!((again.status(), again.body()), (201, first.body()), "after {what}");
         assert_eq!(again.header("idempotent-replayed").as_deref(), Some("true"));
         assert_eq!(
@@ -173,47 +180,48 @@ async fn repeated_request_returns_the_original_answer() {
     };
     repeated("a minute").await;
 
-    desk.replicate(&product(SPOON, 2, 3999, true)).await;
+    fixture.replicate(&product(SPOON, 2, 3999, true)).await;
     repeated("a change of the price").await;
-    let refused = desk.post("new", &wish).await;
+    let refused = fixture.post("new", &request).await;
     assert_eq!((refused.status(), refused.code().as_str()), (409, "price_changed"));
     assert_eq!(refused.json()["total"], json!({ "amount": 7998, "currency": "USD" }));
 
-    desk.replicate(&product(SPOON, 3, 3999, false)).await;
+    fixture.replicate(&product(SPOON, 3, 3999, false)).await;
     repeated("the end of its sale").await;
-    let refused = desk.post("new", &two_spoons()).await;
+    let refused = fixture.post("new", &two_spoons()).await;
     assert_eq!((refused.status(), refused.code().as_str()), (422, "unknown_product"));
 
-    let mut renamed = events::order("k", &wish).event();
+    let mut renamed = events::order("k", &request).event();
     renamed["requestContext"]["authorizer"]["name"] = "Ada King".into();
     renamed["requestContext"]["authorizer"]["email"] = "ada@king.example".into();
-    assert_eq!(desk.call("create-order", renamed).await.body(), first.body());
+    assert_eq!(fixture.call("create-order", renamed).await.body(), first.body());
 
-    desk.confirm(&order).await;
-    assert_eq!(desk.order(&order).await.progress.status, Status::Confirmed);
+    fixture.confirm(&order).await;
+    assert_eq!(fixture.order(&order).await.progress.status, Status::Confirmed);
     repeated("the payment").await;
-    desk.send_event(
-        &order,
-        "payment_refunded.v1",
-        &json!({ "version": 3, "captured_total": 5998, "refunded_total": 1 }),
-    )
-    .await;
-    desk.send_event(&order, "stock_released.v1", &json!({ "version": 9 })).await;
-    assert!(desk.order(&order).await.progress.needs_review.is_some());
+    fixture
+        .send_event(
+            &order,
+            "payment_refunded.v1",
+            &json!({ "version": 3, "captured_total": 5998, "refunded_total": 1 }),
+        )
+        .await;
+    fixture.send_event(&order, "stock_released.v1", &json!({ "version": 9 })).await;
+    assert!(fixture.order(&order).await.progress.needs_review.is_some());
     repeated("an alarm").await;
-    desk.clock.advance(PAY_WITHIN);
-    desk.resume().await;
+    fixture.clock.advance(PAY_WITHIN);
+    fixture.resume().await;
     repeated("a retry").await;
-    assert_eq!(desk.count(), 1);
+    assert_eq!(fixture.count(), 1);
 }
 
 #[tokio::test]
 async fn rejected_order_writes_nothing_and_frees_its_key() {
-    let desk = OrdersFixture::new().await;
+    let fixture = OrdersFixture::new().await;
     let unknown = json!({ "items": [{ "product_id": SPOON, "quantity": 1 }, { "product_id": SPOON.replace('a', "c"), "quantity": 1 }] });
-    let refused = desk.post("k", &unknown).await;
+    let refused = fixture.post("k", &unknown).await;
     assert_eq!((refused.status(), refused.code().as_str()), (422, "unknown_product"));
     assert_eq!(refused.json()["errors"][0]["pointer"], "/items/1/product_id");
-    assert_eq!(desk.count(), 0);
-    assert_eq!(desk.post("k", &two_spoons()).await.status(), 201);
+    assert_eq!(fixture.count(), 0);
+    assert_eq!(fixture.post("k", &two_spoons()).await.status(), 201);
 }

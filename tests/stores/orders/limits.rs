@@ -1,73 +1,73 @@
-//! What a buyer may not have: too many unpaid orders, for too long, and more of a product than one
-//! order may have.
+//! Order limits: the number of a buyer's unpaid orders, their payment deadline, and the quantity of
+//! a product in one order.
 
 use super::*;
 
-/// As many orders as a buyer with a verified address may leave unpaid.
+/// Maximum unpaid orders of a buyer with a verified address.
 const MOST: usize = 5;
 const UNVERIFIED_PAY_WITHIN: Duration = Duration::from_secs(600);
 
-async fn leave_unpaid(desk: &OrdersFixture, many: usize) -> Vec<String> {
+async fn leave_unpaid(fixture: &OrdersFixture, many: usize) -> Vec<String> {
     let mut unpaid = Vec::new();
     for number in 0..many {
-        unpaid.push(desk.placed(&format!("unpaid-{number}")).await);
+        unpaid.push(fixture.placed(&format!("unpaid-{number}")).await);
     }
     unpaid
 }
 
-/// An order of a buyer whose address is not verified.
+/// The order request of a buyer whose address is not verified.
 fn unverified(who: &str, key: &str) -> Value {
     events::order(key, &two_spoons()).unverified_caller(who).event()
 }
 
-/// The entries of a buyer's list.
-fn listed(desk: &OrdersFixture, user: &str) -> usize {
+/// The number of entries in a buyer's list of unpaid orders.
+fn listed(fixture: &OrdersFixture, user: &str) -> usize {
     let pk = format!("UNPAID#{user}");
-    let item = desk.aws.items("orders").into_iter().find(|item| item["pk"]["S"] == pk.as_str());
+    let item = fixture.aws.items("orders").into_iter().find(|item| item["pk"]["S"] == pk.as_str());
     item.map_or(0, |item| {
         item.as_object().unwrap().keys().filter(|name| name.starts_with("ord_")).count()
     })
 }
 
-/// The same order of the buyer number `who`.
+/// The same order request from buyer number `who`.
 fn of_buyer(who: u32) -> events::Http {
     events::order("k", &two_spoons())
         .caller(&format!("usr_0199c2a8-0000-7000-8000-0000000001{who:02}"))
 }
 
 #[tokio::test]
-async fn a_sixth_unpaid_order_is_refused() {
-    let desk = OrdersFixture::new().await;
-    leave_unpaid(&desk, MOST).await;
-    let refused = desk.post("one-more", &two_spoons()).await;
+async fn sixth_unpaid_order_is_rejected() {
+    let fixture = OrdersFixture::new().await;
+    leave_unpaid(&fixture, MOST).await;
+    let refused = fixture.post("one-more", &two_spoons()).await;
     assert_eq!(
         (refused.status(), refused.code().as_str(), &refused.json()["maximum"]),
         (409, "too_many_open_orders", &json!(5))
     );
     assert_eq!(refused.json()["detail"], "Pay or cancel one of them, then repeat the request.");
     assert_eq!(
-        (refused.operations(), desk.count()),
+        (refused.operations(), fixture.count()),
         (vec!["BatchGetItem", "BatchGetItem"], MOST),
         "the second reads the listed orders"
     );
 
-    // What was placed is answered again, and others are not concerned.
-    let again = desk.post("unpaid-0", &two_spoons()).await;
+    // Existing orders are answered again, and other buyers are not affected.
+    let again = fixture.post("unpaid-0", &two_spoons()).await;
     assert_eq!(
         (again.status(), again.header("idempotent-replayed").as_deref()),
         (201, Some("true"))
     );
     let strangers = events::order("k", &two_spoons()).caller(STRANGER).event();
-    assert_eq!(desk.call("create-order", strangers).await.status(), 201);
-    // What is wrong with the request itself is said first.
+    assert_eq!(fixture.call("create-order", strangers).await.status(), 201);
+    // Validation errors take precedence over the limit.
     let wrong = json!({ "items": [{ "product_id": SPOON, "quantity": 2 }], "expected_total": { "amount": 1, "currency": "USD" } });
-    assert_eq!(desk.post("wrong", &wrong).await.code(), "price_changed");
+    assert_eq!(fixture.post("wrong", &wrong).await.code(), "price_changed");
 }
 
 #[tokio::test]
-async fn an_unverified_account_has_one_unpaid_order_for_ten_minutes() {
-    let desk = OrdersFixture::new().await;
-    let first = desk.call("create-order", unverified(USER, "one")).await;
+async fn unverified_account_has_one_unpaid_order_for_ten_minutes() {
+    let fixture = OrdersFixture::new().await;
+    let first = fixture.call("create-order", unverified(USER, "one")).await;
     assert_eq!(
         (first.status(), &first.json()["expires_at"]),
         (201, &json!("2026-11-21T10:10:00.000Z"))
@@ -75,7 +75,7 @@ async fn an_unverified_account_has_one_unpaid_order_for_ten_minutes() {
     let mut without = unverified(USER, "two");
     without["requestContext"]["authorizer"].as_object_mut().unwrap().remove("email_verified");
     for event in [unverified(USER, "two"), without] {
-        let refused = desk.call("create-order", event).await;
+        let refused = fixture.call("create-order", event).await;
         assert_eq!(
             (refused.status(), refused.code().as_str(), &refused.json()["maximum"]),
             (409, "too_many_open_orders", &json!(1))
@@ -86,34 +86,34 @@ async fn an_unverified_account_has_one_unpaid_order_for_ten_minutes() {
             "{detail}"
         );
     }
-    let again = desk.call("create-order", unverified(USER, "one")).await;
+    let again = fixture.call("create-order", unverified(USER, "one")).await;
     assert_eq!((again.status(), again.body()), (201, first.body()));
-    // The address is verified: the same request is good for four more.
+    // After verification the same request succeeds, and four more unpaid orders are allowed.
     assert_eq!(
-        desk.post("two", &two_spoons()).await.json()["expires_at"],
+        fixture.post("two", &two_spoons()).await.json()["expires_at"],
         "2026-11-21T10:30:00.000Z"
     );
 
     let order = first.json()["id"].as_str().unwrap().to_owned();
-    desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
-    desk.clock.advance(UNVERIFIED_PAY_WITHIN);
-    desk.resume().await;
-    assert_eq!(desk.order(&order).await.progress.reason.as_deref(), Some("not_paid_in_time"));
+    fixture.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    fixture.clock.advance(UNVERIFIED_PAY_WITHIN);
+    fixture.resume().await;
+    assert_eq!(fixture.order(&order).await.progress.reason.as_deref(), Some("not_paid_in_time"));
 }
 
 #[tokio::test]
 async fn payment_commands_carry_the_deadline() {
-    let desk = OrdersFixture::new().await;
-    let mut stream = desk.stream();
+    let fixture = OrdersFixture::new().await;
+    let mut stream = fixture.stream();
     for (event, deadline) in [
         (unverified(STRANGER, "k"), "2026-11-21T10:10:00.000Z"),
         (events::order("k", &two_spoons()).event(), "2026-11-21T10:30:00.000Z"),
     ] {
         let order =
-            desk.call("create-order", event).await.json()["id"].as_str().unwrap().to_owned();
-        desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+            fixture.call("create-order", event).await.json()["id"].as_str().unwrap().to_owned();
+        fixture.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
         stream.publish().await;
-        let opened = desk.aws.queues().take("open-payment", usize::MAX);
+        let opened = fixture.aws.queues().take("open-payment", usize::MAX);
         assert_eq!(
             opened
                 .iter()
@@ -135,128 +135,141 @@ async fn paid_order_frees_the_limit_and_its_key_stays_valid() {
         "rejected",
         "expired",
     ] {
-        let desk = OrdersFixture::new().await;
-        let unpaid = leave_unpaid(&desk, MOST).await;
+        let fixture = OrdersFixture::new().await;
+        let unpaid = leave_unpaid(&fixture, MOST).await;
         for order in unpaid.iter().skip(1) {
             // A started payment may wait for the buyer's bank: the order still counts.
-            desk.send_event(order, "stock_reserved.v1", &json!({ "version": 1 })).await;
-            desk.send_event(
-                order,
-                "payment_started.v1",
-                &json!({ "version": 1, "payment_id": "pay_1" }),
-            )
-            .await;
+            fixture.send_event(order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+            fixture
+                .send_event(
+                    order,
+                    "payment_started.v1",
+                    &json!({ "version": 1, "payment_id": "pay_1" }),
+                )
+                .await;
         }
-        assert_eq!(desk.post("next", &two_spoons()).await.code(), "too_many_open_orders");
+        assert_eq!(fixture.post("next", &two_spoons()).await.code(), "too_many_open_orders");
         let order = &unpaid[2];
         match way {
-            "paid" => desk.confirm(order).await,
-            // It waits for us.
+            "paid" => fixture.confirm(order).await,
+            // An unknown outcome waits for the shop, so the order does not count.
             "unknown" => assert!(
-                desk.send_event(order, "payment_unknown.v1", &json!({ "version": 2 }))
+                fixture
+                    .send_event(order, "payment_unknown.v1", &json!({ "version": 2 }))
                     .await
                     .is_done()
             ),
             "given up" => {
-                assert_eq!(desk.step(USER, "cancel", order, &Value::Null).await.status(), 202)
+                assert_eq!(fixture.step(USER, "cancel", order, &Value::Null).await.status(), 202)
             }
             "failed" => assert!(
-                desk.send_event(order, "payment_closed.v1", &json!({ "version": 2 }))
+                fixture
+                    .send_event(order, "payment_closed.v1", &json!({ "version": 2 }))
                     .await
                     .is_done()
             ),
             "rejected" => assert!(
-                desk.send_event(&unpaid[0], "stock_rejected.v1", &json!({ "version": 1 }))
+                fixture
+                    .send_event(&unpaid[0], "stock_rejected.v1", &json!({ "version": 1 }))
                     .await
                     .is_done()
             ),
-            // They were not checked yet, and can no longer be paid.
-            "expired" => desk.clock.advance(PAY_WITHIN),
+            // Expired orders can no longer be paid, although no scheduled check has run yet.
+            "expired" => fixture.clock.advance(PAY_WITHIN),
             _ => {
                 let captured = json!({ "version": 1, "captured_total": 5998 });
                 assert!(
-                    desk.send_event(&unpaid[0], "payment_succeeded.v1", &captured).await.is_done()
+                    fixture
+                        .send_event(&unpaid[0], "payment_succeeded.v1", &captured)
+                        .await
+                        .is_done()
                 );
             }
         }
-        // An order whose payment has no outcome stays listed: it counts again if that is a decline.
+        // An order whose payment has no outcome stays listed. It counts again if the payment is
+        // declined.
         let stays = usize::from(way == "unknown");
         assert_eq!(
-            listed(&desk, USER),
+            listed(&fixture, USER),
             if way == "expired" { MOST } else { MOST - 1 + stays },
             "{way}"
         );
-        assert_eq!(desk.post("next", &two_spoons()).await.status(), 201, "{way}");
-        assert_eq!(listed(&desk, USER), if way == "expired" { 1 } else { MOST + stays }, "{way}");
+        assert_eq!(fixture.post("next", &two_spoons()).await.status(), 201, "{way}");
+        assert_eq!(
+            listed(&fixture, USER),
+            if way == "expired" { 1 } else { MOST + stays },
+            "{way}"
+        );
         let code = if way == "expired" { "" } else { "too_many_open_orders" };
-        assert_eq!(desk.post("one-more", &two_spoons()).await.code(), code, "{way}");
+        assert_eq!(fixture.post("one-more", &two_spoons()).await.code(), code, "{way}");
     }
 }
 
-/// A payment whose function was killed: its order waits for the shop.
+/// The function of these payments was killed: the orders wait for the shop.
 #[tokio::test]
-async fn orders_whose_payment_is_stuck_in_flight_do_not_count_and_those_at_the_bank_do() {
+async fn orders_with_a_stuck_payment_do_not_count_and_those_at_the_bank_do() {
     for (requires_action, waits_for_us) in [(false, true), (true, false)] {
-        let desk = OrdersFixture::new().await;
-        let unpaid = leave_unpaid(&desk, MOST).await;
+        let fixture = OrdersFixture::new().await;
+        let unpaid = leave_unpaid(&fixture, MOST).await;
         for order in &unpaid {
-            desk.send_event(order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+            fixture.send_event(order, "stock_reserved.v1", &json!({ "version": 1 })).await;
             let started =
                 json!({ "version": 2, "payment_id": "pay_1", "requires_action": requires_action });
-            assert!(desk.send_event(order, "payment_started.v1", &started).await.is_done());
+            assert!(fixture.send_event(order, "payment_started.v1", &started).await.is_done());
         }
         assert_eq!(
-            desk.post("next", &two_spoons()).await.code(),
+            fixture.post("next", &two_spoons()).await.code(),
             "too_many_open_orders",
-            "a call takes its time"
+            "the provider call may still be running"
         );
-        desk.clock.advance(Duration::from_secs(31));
-        let next = desk.post("next", &two_spoons()).await;
+        fixture.clock.advance(Duration::from_secs(31));
+        let next = fixture.post("next", &two_spoons()).await;
         assert_eq!(next.status(), if waits_for_us { 201 } else { 409 }, "{:?}", next.answer);
 
-        // What turns out to be declined is the buyer's to pay again.
+        // After the decline the buyer can pay again, so the orders count again.
         for order in &unpaid {
-            desk.send_event(
-                order,
-                "payment_declined.v1",
-                &json!({ "version": 3, "payment_id": "pay_1" }),
-            )
-            .await;
+            fixture
+                .send_event(
+                    order,
+                    "payment_declined.v1",
+                    &json!({ "version": 3, "payment_id": "pay_1" }),
+                )
+                .await;
         }
-        assert_eq!(desk.post("one-more", &two_spoons()).await.code(), "too_many_open_orders");
+        assert_eq!(fixture.post("one-more", &two_spoons()).await.code(), "too_many_open_orders");
     }
 }
 
 #[tokio::test]
-async fn a_lost_removal_stops_neither_the_order_nor_the_next_one() {
+async fn failed_list_removal_blocks_neither_this_order_nor_the_next() {
     for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse] {
-        let desk = OrdersFixture::new().await;
-        let unpaid = leave_unpaid(&desk, MOST).await;
-        // The read, the removal, the write.
-        desk.aws.fail(1, fault);
+        let fixture = OrdersFixture::new().await;
+        let unpaid = leave_unpaid(&fixture, MOST).await;
+        // The calls are the read, the removal and the write.
+        fixture.aws.fail(1, fault);
         assert_eq!(
-            desk.step(USER, "cancel", &unpaid[0], &Value::Null).await.status(),
+            fixture.step(USER, "cancel", &unpaid[0], &Value::Null).await.status(),
             202,
             "{fault:?}"
         );
-        desk.aws.heal();
+        fixture.aws.heal();
         assert_eq!(
-            listed(&desk, USER),
+            listed(&fixture, USER),
             if fault == Fault::LoseResponse { MOST - 1 } else { MOST },
             "{fault:?}"
         );
-        assert_eq!(desk.post("next", &two_spoons()).await.status(), 201, "{fault:?}");
-        desk.clock.advance(PAY_WITHIN);
-        assert_eq!(desk.post("later", &two_spoons()).await.status(), 201, "{fault:?}");
-        assert_eq!(listed(&desk, USER), 1);
+        assert_eq!(fixture.post("next", &two_spoons()).await.status(), 201, "{fault:?}");
+        fixture.clock.advance(PAY_WITHIN);
+        assert_eq!(fixture.post("later", &two_spoons()).await.status(), 201, "{fault:?}");
+        assert_eq!(listed(&fixture, USER), 1);
     }
 }
 
 #[tokio::test]
-async fn of_twenty_orders_at_the_same_time_exactly_the_limit_is_written() {
+async fn twenty_concurrent_orders_are_written_up_to_the_limit() {
     for seed in 0..10 {
         for (verified, most) in [(true, MOST), (false, 1)] {
-            let desk = OrdersFixture::crowded(seed).await;
+            let fixture = OrdersFixture::crowded(seed).await;
             let event = |number: usize| {
                 let key = format!("k-{number}");
                 if verified {
@@ -265,54 +278,55 @@ async fn of_twenty_orders_at_the_same_time_exactly_the_limit_is_written() {
                     unverified(USER, &key)
                 }
             };
-            let answers = desk.call_all("create-order", (0..20).map(event)).await;
+            let answers = fixture.call_all("create-order", (0..20).map(event)).await;
             assert_eq!(
                 statuses(&answers),
                 BTreeMap::from([(201, most), (409, 20 - most)]),
                 "seed {seed}"
             );
-            assert_eq!((desk.count(), listed(&desk, USER)), (most, most), "seed {seed}");
+            assert_eq!((fixture.count(), listed(&fixture, USER)), (most, most), "seed {seed}");
         }
     }
 }
 
 #[tokio::test]
-async fn copies_of_the_last_request_that_is_allowed_get_one_answer() {
+async fn copies_of_the_last_allowed_request_get_one_answer() {
     for seed in 0..10 {
-        let desk = OrdersFixture::crowded(seed).await;
-        leave_unpaid(&desk, MOST - 1).await;
-        let copies =
-            desk.call_all("create-order", vec![events::order("k", &two_spoons()).event(); 8]).await;
+        let fixture = OrdersFixture::crowded(seed).await;
+        leave_unpaid(&fixture, MOST - 1).await;
+        let copies = fixture
+            .call_all("create-order", vec![events::order("k", &two_spoons()).event(); 8])
+            .await;
         assert_eq!(statuses(&copies), BTreeMap::from([(201, 8)]), "seed {seed}");
         let bodies: BTreeSet<_> =
             copies.iter().map(|answer| answer["body"].as_str().unwrap()).collect();
-        assert_eq!((bodies.len(), desk.count()), (1, MOST), "seed {seed}");
+        assert_eq!((bodies.len(), fixture.count()), (1, MOST), "seed {seed}");
     }
 }
 
 #[tokio::test]
-async fn a_transaction_in_conflict_is_retried_and_then_refused_as_unavailable() {
-    let desk = OrdersFixture::new().await;
+async fn conflicting_transaction_is_retried_then_answered_503() {
+    let fixture = OrdersFixture::new().await;
     for call in 1..=4 {
-        desk.aws.fail(call, Fault::Conflict);
+        fixture.aws.fail(call, Fault::Conflict);
     }
-    let placed = desk.post("k", &two_spoons()).await;
+    let placed = fixture.post("k", &two_spoons()).await;
     assert_eq!((placed.status(), placed.operations().len()), (201, 6));
     for call in 1..=5 {
-        desk.aws.fail(call, Fault::Conflict);
+        fixture.aws.fail(call, Fault::Conflict);
     }
-    assert_eq!(desk.post("other", &two_spoons()).await.status(), 503);
-    assert_eq!((desk.count(), listed(&desk, USER)), (1, 1));
+    assert_eq!(fixture.post("other", &two_spoons()).await.status(), 503);
+    assert_eq!((fixture.count(), listed(&fixture, USER)), (1, 1));
 }
 
 #[tokio::test]
 async fn network_limit_covers_all_buyers() {
-    let desk = OrdersFixture::new().await.with_network_limit(3).await;
+    let fixture = OrdersFixture::new().await.with_network_limit(3).await;
     let order = async |who: u32, address: &str| {
-        desk.call("create-order", of_buyer(who).source_ip(address).event()).await
+        fixture.call("create-order", of_buyer(who).source_ip(address).event()).await
     };
     let mut orders = Vec::new();
-    // One customer of a provider has 64 bits of addresses to choose from.
+    // One provider customer controls a /64 of IPv6 addresses.
     for (who, address) in
         [(1, "2001:db8:1:2::1"), (2, "2001:db8:1:2::2"), (3, "2001:db8:1:2:ffff::3")]
     {
@@ -331,29 +345,29 @@ async fn network_limit_covers_all_buyers() {
     assert_eq!(
         order(1, "2001:db8:1:2::1").await.header("idempotent-replayed").as_deref(),
         Some("true"),
-        "a replay costs nothing"
+        "a replay does not count"
     );
     assert_eq!(order(6, "2001:db8:1:3::1").await.status(), 201, "another network");
 
-    // A cancelled order stays charged to the limit; a paid one does not.
+    // A cancelled order stays charged to the network limit; a paid one does not.
     let owner = "usr_0199c2a8-0000-7000-8000-000000000101";
-    assert_eq!(desk.step(owner, "cancel", &orders[0], &Value::Null).await.status(), 202);
+    assert_eq!(fixture.step(owner, "cancel", &orders[0], &Value::Null).await.status(), 202);
     assert_eq!(order(4, "2001:db8:1:2::4").await.status(), 429);
-    desk.confirm(&orders[1]).await;
+    fixture.confirm(&orders[1]).await;
     assert_eq!(order(4, "2001:db8:1:2::4").await.status(), 201);
     assert_eq!(order(5, "2001:db8:1:2::4").await.status(), 429);
-    desk.clock.advance(Duration::from_secs(600));
+    fixture.clock.advance(Duration::from_secs(600));
     assert_eq!(order(5, "2001:db8:1:2::4").await.status(), 201);
 
-    let stored: String = desk.aws.items("orders").iter().map(Value::to_string).collect();
+    let stored: String = fixture.aws.items("orders").iter().map(Value::to_string).collect();
     assert!(!stored.contains("2001:db8"), "no address is stored");
 }
 
 #[tokio::test]
-async fn only_an_order_that_is_written_is_charged_to_its_network() {
-    let desk = OrdersFixture::new().await.with_network_limit(2).await;
+async fn only_written_orders_count_against_the_network_limit() {
+    let fixture = OrdersFixture::new().await.with_network_limit(2).await;
     let arrival = || {
-        let networks = desk
+        let networks = fixture
             .aws
             .items("orders")
             .into_iter()
@@ -361,57 +375,58 @@ async fn only_an_order_that_is_written_is_charged_to_its_network() {
         networks.map(|item| item["tat"]["N"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let wrong = json!({ "items": [{ "product_id": SPOON, "quantity": 2 }], "expected_total": { "amount": 1, "currency": "USD" } });
-    assert_eq!(desk.post("k", &wrong).await.code(), "price_changed");
+    assert_eq!(fixture.post("k", &wrong).await.code(), "price_changed");
     assert!(arrival().is_empty());
-    assert_eq!(desk.call("create-order", unverified(USER, "k")).await.status(), 201);
+    assert_eq!(fixture.call("create-order", unverified(USER, "k")).await.status(), 201);
     let charged = arrival();
     for (event, status) in [(unverified(USER, "k"), 201), (unverified(USER, "other"), 409)] {
-        assert_eq!(desk.call("create-order", event).await.status(), status);
+        assert_eq!(fixture.call("create-order", event).await.status(), status);
         assert_eq!(arrival(), charged);
     }
 }
 
 #[tokio::test]
-async fn orders_of_one_network_at_the_same_time_use_up_its_limit_exactly() {
+async fn concurrent_orders_of_one_network_use_exactly_its_limit() {
     for seed in 0..10 {
-        let desk = OrdersFixture::crowded(seed).await.with_network_limit(7).await;
-        let answers = desk.call_all("create-order", (0..20).map(|who| of_buyer(who).event())).await;
+        let fixture = OrdersFixture::crowded(seed).await.with_network_limit(7).await;
+        let answers =
+            fixture.call_all("create-order", (0..20).map(|who| of_buyer(who).event())).await;
         assert_eq!(statuses(&answers), BTreeMap::from([(201, 7), (429, 13)]), "seed {seed}");
     }
 }
 
 #[tokio::test]
 async fn unpaid_order_lists_are_not_published_and_expire() {
-    let desk = OrdersFixture::new().await;
-    let order = desk.placed("k").await;
-    let beside: Vec<_> =
-        desk.aws.items("orders").into_iter().filter(|item| item["order_id"].is_null()).collect();
-    let mut kinds: Vec<_> = beside
+    let fixture = OrdersFixture::new().await;
+    let order = fixture.placed("k").await;
+    let unpaid_lists: Vec<_> =
+        fixture.aws.items("orders").into_iter().filter(|item| item["order_id"].is_null()).collect();
+    let mut kinds: Vec<_> = unpaid_lists
         .iter()
         .map(|item| item["pk"]["S"].as_str().unwrap().split('#').next().unwrap())
         .collect();
     kinds.sort_unstable();
     assert_eq!(kinds, ["NETWORK", "UNPAID"]);
-    for item in &beside {
+    for item in &unpaid_lists {
         let ttl = item["ttl"]["N"].as_str().unwrap().parse::<i64>().unwrap();
-        assert!(ttl > desk.clock.now().plus(Duration::from_secs(3600)).seconds(), "{item}");
+        assert!(ttl > fixture.clock.now().plus(Duration::from_secs(3600)).seconds(), "{item}");
         for attribute in ["user_id", "listed_at", "status_shard", "check_shard", "review_shard"] {
             assert!(item[attribute].is_null(), "no index has it: {item}");
         }
     }
-    assert!(desk.item(&order)["ttl"].is_null(), "an order stays");
-    let mut stream = desk.stream();
+    assert!(fixture.item(&order)["ttl"].is_null(), "an order stays");
+    let mut stream = fixture.stream();
     stream.publish().await;
-    assert_eq!(desk.sent(), 1, "to reserve the stock");
-    assert_eq!(ids(&desk.page("", USER).await), [order]);
+    assert_eq!(fixture.sent(), 1, "to reserve the stock");
+    assert_eq!(ids(&fixture.page("", USER).await), [order]);
 }
 
 #[tokio::test]
 async fn product_limit_overrides_the_shops_default() {
-    let desk = OrdersFixture::new().await;
+    let fixture = OrdersFixture::new().await;
     let mut few = product(SPOON, 2, 2999, true);
     few["max_per_order"] = 3.into();
-    assert!(desk.replicate(&few).await);
+    assert!(fixture.replicate(&few).await);
     let spoons = |quantity: u32| json!({ "product_id": SPOON, "quantity": quantity });
     let bowls = |quantity: u32| json!({ "product_id": BOWL, "quantity": quantity });
     for (items, pointer, maximum) in [
@@ -420,7 +435,7 @@ async fn product_limit_overrides_the_shops_default() {
         (json!([spoons(1), bowls(21)]), "/items/1/quantity", 20),
         (json!([bowls(999)]), "/items/0/quantity", 20),
     ] {
-        let refused = desk.post("k", &json!({ "items": items })).await;
+        let refused = fixture.post("k", &json!({ "items": items })).await;
         let problem = refused.json();
         assert_eq!(
             (refused.status(), &problem["errors"][0]["code"]),
@@ -431,23 +446,23 @@ async fn product_limit_overrides_the_shops_default() {
             (&json!(pointer), &json!(maximum))
         );
     }
-    let wish = json!({ "items": [bowls(20), spoons(1), spoons(2)] });
-    let placed = desk.post("k", &wish).await;
-    assert_eq!((placed.status(), desk.count()), (201, 1));
+    let request = json!({ "items": [bowls(20), spoons(1), spoons(2)] });
+    let placed = fixture.post("k", &request).await;
+    assert_eq!((placed.status(), fixture.count()), (201, 1));
 
     few["max_per_order"] = 1.into();
     few["version"] = 3.into();
-    assert!(desk.replicate(&few).await);
+    assert!(fixture.replicate(&few).await);
     assert_eq!(
-        desk.post("k", &wish).await.body(),
+        fixture.post("k", &request).await.body(),
         placed.body(),
-        "what was placed is answered again"
+        "existing orders are answered again"
     );
-    assert_eq!(desk.post("new", &wish).await.status(), 422);
+    assert_eq!(fixture.post("new", &request).await.status(), 422);
 
-    // A product may also allow more than the shop does for others.
+    // A product may also allow more than the shop's default.
     few["max_per_order"] = 999.into();
     few["version"] = 4.into();
-    assert!(desk.replicate(&few).await);
-    assert_eq!(desk.post("many", &json!({ "items": [spoons(999)] })).await.status(), 201);
+    assert!(fixture.replicate(&few).await);
+    assert_eq!(fixture.post("many", &json!({ "items": [spoons(999)] })).await.status(), 201);
 }

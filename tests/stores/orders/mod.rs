@@ -1,5 +1,5 @@
-//! Orders: placed once, moved on by every event once, looked at until they are settled, and shown
-//! to those whom they concern.
+//! Orders: placed once, advanced once by each event, checked until they settle, and visible only to
+//! their buyer and the shop.
 
 mod advance_order;
 mod catch_up;
@@ -52,7 +52,7 @@ const UNKNOWN_ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
 /// More calls than any operation on one order makes.
 const CALLS: usize = 3;
 
-/// A shop whose orders know the prices of two products: spoons at 29.99, bowls at 10.00.
+/// A shop whose orders service knows two products: spoons at 29.99, bowls at 10.00.
 struct OrdersFixture(Shop);
 
 impl Deref for OrdersFixture {
@@ -68,25 +68,24 @@ impl OrdersFixture {
         Self::over(Aws::new()).await
     }
 
-    /// Whose operations, when they run at the same time, take turns between any two calls of a
-    /// table.
+    /// Concurrent operations interleave between table calls, depending on `seed`.
     async fn crowded(seed: u64) -> Self {
         Self::over(Aws::new().crowded(seed)).await
     }
 
-    /// Whose SDK asks again when an answer is lost, as it does deployed.
+    /// The SDK retries after a lost response, as it does when deployed.
     async fn with_retries() -> Self {
         Self::over(Aws::new().retrying()).await
     }
 
     async fn over(aws: Aws) -> Self {
-        let desk = Self(Shop::over(aws, shop::clock())).ready_to_place().await;
-        assert!(desk.replicate(&product(SPOON, 1, 2999, true)).await);
-        assert!(desk.replicate(&product(BOWL, 1, 1000, true)).await);
-        desk
+        let fixture = Self(Shop::over(aws, shop::clock())).ready_to_place().await;
+        assert!(fixture.replicate(&product(SPOON, 1, 2999, true)).await);
+        assert!(fixture.replicate(&product(BOWL, 1, 1000, true)).await);
+        fixture
     }
 
-    /// With another limit of a network: this number of orders within half an hour.
+    /// Limits each network to this number of orders within half an hour.
     async fn with_network_limit(self, orders: u32) -> Self {
         let service = shop::orders(&self.aws, &self.clock);
         let limits = orders::domain::unpaid::Limits {
@@ -98,8 +97,8 @@ impl OrdersFixture {
             .await
     }
 
-    /// The key that names networks is at hand, as in every instance that has placed an order of
-    /// late.
+    /// Caches the key that anonymizes network addresses, as in any instance that has placed an
+    /// order recently.
     async fn ready_to_place(self) -> Self {
         assert!(self.orders.secrets.get("orders-key").await.is_ok());
         self
@@ -128,15 +127,14 @@ impl OrdersFixture {
         self.call("create-order", events::order(key, body).event()).await
     }
 
-    /// An order for two spoons, and its id.
+    /// Places an order for two spoons and returns its id.
     async fn placed(&self, key: &str) -> String {
         let called = self.post(key, &two_spoons()).await;
         assert_eq!(called.status(), 201, "{:?}", called.answer);
         called.json()["id"].as_str().unwrap().to_owned()
     }
 
-    /// As [`OrdersFixture::placed`], for more orders than a buyer may leave unpaid: past the door, and of
-    /// whatever is wished for.
+    /// Stores an order directly and returns its id, bypassing the limits of unpaid orders.
     async fn stored(&self, key: &str, request: &Value) -> String {
         let products = [self.known(SPOON).await, self.known(BOWL).await]
             .map(|product| serde_json::from_value(product).unwrap());
@@ -174,7 +172,7 @@ impl OrdersFixture {
         self.call("advance-order", event_message(order, kind, more)).await
     }
 
-    /// Takes an order to `confirmed`.
+    /// Advances an order to `confirmed`.
     async fn confirm(&self, order: &str) {
         for (kind, more) in [
             ("stock_reserved.v1", json!({ "version": 1 })),
@@ -187,7 +185,7 @@ impl OrdersFixture {
         }
     }
 
-    /// Takes an order to `confirmed`, with its stock committed.
+    /// Advances an order to `confirmed`, with its stock committed.
     async fn settle(&self, order: &str) {
         self.confirm(order).await;
         assert!(
@@ -195,14 +193,14 @@ impl OrdersFixture {
         );
     }
 
-    /// As [`OrdersFixture::stored`], with an address, paid, and its stock committed: ready to be shipped.
+    /// Stores an order with an address, paid and with its stock committed: ready to ship.
     async fn ready(&self, key: &str) -> String {
         let order = self.stored(key, &addressed()).await;
         self.settle(&order).await;
         order
     }
 
-    /// A person takes a step with an order: `cancel`, `ship` or `deliver`.
+    /// Calls an action on an order as this user: `cancel`, `ship` or `deliver`.
     async fn step(&self, who: &str, step: &str, order: &str, body: &Value) -> Called {
         self.call(&format!("{step}-order"), action_request(who, step, order, body)).await
     }
@@ -243,7 +241,7 @@ impl OrdersFixture {
         self.aws.orders().len()
     }
 
-    /// Writes an attribute behind the service's back.
+    /// Changes an attribute directly in the table.
     async fn set(&self, order: &str, attribute: &str, value: &str) {
         let change = Expression::new(format!("SET #{attribute} = :value")).value("value", value);
         self.aws
@@ -253,12 +251,12 @@ impl OrdersFixture {
             .unwrap();
     }
 
-    /// The stream of orders, from its beginning.
+    /// The publisher of orders, from the beginning of the stream.
     fn stream(&self) -> Harness {
         self.publisher("orders")
     }
 
-    /// How many messages its changes have sent, whether they could be translated or not.
+    /// The number of messages that were published, including untranslatable ones.
     fn sent(&self) -> usize {
         QUEUES
             .iter()
@@ -287,12 +285,12 @@ fn two_spoons() -> Value {
     json!({ "items": [{ "product_id": SPOON, "quantity": 2 }] })
 }
 
-/// Two spoons, and where they go.
+/// Two spoons and a delivery address.
 fn addressed() -> Value {
     events::order_request(SPOON, 2, None)
 }
 
-/// The request of an action on an order; without a body if it is null.
+/// The request of an action on an order; without a body if `body` is null.
 fn action_request(who: &str, step: &str, order: &str, body: &Value) -> Value {
     let path = format!("/orders/{order}/{step}");
     let request =
@@ -304,7 +302,7 @@ fn parcel() -> Value {
     json!({ "carrier": "Royal Mail", "tracking": "RM 1234 5678 9GB" })
 }
 
-/// The request to cancel an order.
+/// The event of a cancellation request.
 fn cancel() -> Event {
     Event::Cancel(actions::Cancellation { by: actions::Actor::Customer, reason: None })
 }
@@ -325,7 +323,7 @@ fn ids(page: &Called) -> Vec<String> {
         .collect()
 }
 
-/// How many answers have each status.
+/// The number of answers with each status.
 fn statuses(answers: &[Value]) -> BTreeMap<u64, usize> {
     let mut statuses = BTreeMap::new();
     for answer in answers {

@@ -1,10 +1,10 @@
-//! What the shop should look at: orders that say why, and orders that do not move on.
+//! Orders that need review: flagged ones with their reasons, and stuck ones.
 
 use super::*;
 
-/// What it says of every order that the shop should look at: why, and whether it is stuck.
-async fn listed(desk: &OrdersFixture, query: &str) -> BTreeSet<String> {
-    ids(&desk.page(query, ADMIN).await).into_iter().collect()
+/// The ids of the orders that match a query.
+async fn listed(fixture: &OrdersFixture, query: &str) -> BTreeSet<String> {
+    ids(&fixture.page(query, ADMIN).await).into_iter().collect()
 }
 
 fn set(orders: &[&String]) -> BTreeSet<String> {
@@ -13,30 +13,34 @@ fn set(orders: &[&String]) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn review_list_has_exactly_the_flagged_orders() {
-    let desk = OrdersFixture::new().await;
-    let (plain, disputed, failing) =
-        (desk.ready("plain").await, desk.ready("disputed").await, desk.ready("failing").await);
-    let stuck = desk.stored("stuck", &two_spoons()).await;
-    assert_eq!(listed(&desk, "needs_review=true").await, set(&[]));
+    let fixture = OrdersFixture::new().await;
+    let (plain, disputed, failing) = (
+        fixture.ready("plain").await,
+        fixture.ready("disputed").await,
+        fixture.ready("failing").await,
+    );
+    let stuck = fixture.stored("stuck", &two_spoons()).await;
+    assert_eq!(listed(&fixture, "needs_review=true").await, set(&[]));
     let money = |version: u64, refunded: i64| json!({ "version": version, "captured_total": 5998, "refunded_total": refunded });
     let open_dispute =
         |version: u64| json!({ "version": version, "captured_total": 5998, "dispute": "open" });
-    desk.send_event(&disputed, "payment_disputed.v1", &open_dispute(3)).await;
-    desk.step(USER, "cancel", &failing, &Value::Null).await;
-    desk.send_event(&failing, "payment_refund_failed.v1", &money(3, 0)).await;
-    desk.send_event(&stuck, "payment_succeeded.v1", &money(1, 0)).await;
+    fixture.send_event(&disputed, "payment_disputed.v1", &open_dispute(3)).await;
+    fixture.step(USER, "cancel", &failing, &Value::Null).await;
+    fixture.send_event(&failing, "payment_refund_failed.v1", &money(3, 0)).await;
+    fixture.send_event(&stuck, "payment_succeeded.v1", &money(1, 0)).await;
     for check in 0..2 {
-        assert_eq!(listed(&desk, "stuck=true").await, set(&[]), "after {check} checks");
-        desk.clock.advance(Duration::from_secs(3600));
-        desk.resume().await;
+        assert_eq!(listed(&fixture, "stuck=true").await, set(&[]), "after {check} checks");
+        fixture.clock.advance(Duration::from_secs(3600));
+        fixture.resume().await;
     }
-    // A person else's, and invalid in both ways.
+    // The order of another buyer, disputed and also stuck.
     let theirs = events::order("k", &two_spoons()).caller(STRANGER).event();
-    let theirs = desk.call("create-order", theirs).await.json()["id"].as_str().unwrap().to_owned();
-    desk.send_event(&theirs, "payment_disputed.v1", &open_dispute(1)).await;
+    let theirs =
+        fixture.call("create-order", theirs).await.json()["id"].as_str().unwrap().to_owned();
+    fixture.send_event(&theirs, "payment_disputed.v1", &open_dispute(1)).await;
     for _ in 0..2 {
-        desk.clock.advance(Duration::from_secs(3600));
-        desk.resume().await;
+        fixture.clock.advance(Duration::from_secs(3600));
+        fixture.resume().await;
     }
 
     let of_ada = format!("user_id={USER}");
@@ -52,14 +56,10 @@ async fn review_list_has_exactly_the_flagged_orders() {
         ("needs_review=true&status=delivered", &[]),
         (&*format!("needs_review=false&{of_ada}"), &[&plain, &disputed, &failing, &stuck]),
     ] {
-        assert_eq!(listed(&desk, query).await, set(orders), "{query}");
+        assert_eq!(listed(&fixture, query).await, set(orders), "{query}");
     }
-    let page = desk.page("needs_review=true", ADMIN).await;
-    assert_eq!(
-        page.operations(),
-        vec!["Query"; SHARDS as usize],
-        "no more than the odd ones are read"
-    );
+    let page = fixture.page("needs_review=true", ADMIN).await;
+    assert_eq!(page.operations(), vec!["Query"; SHARDS as usize], "only flagged orders are read");
     let why: BTreeMap<String, Value> = page.json()["items"]
         .as_array()
         .unwrap()
@@ -73,65 +73,66 @@ async fn review_list_has_exactly_the_flagged_orders() {
     ];
     assert_eq!(why, expected.map(|(order, why)| (order.clone(), json!(why))).into());
 
-    // A finished review is no longer listed; a dispute is finished once a person has reviewed it.
-    desk.send_event(&failing, "payment_refunded.v1", &money(4, 5998)).await;
-    desk.send_event(&failing, "stock_released.v1", &json!({ "version": 3 })).await;
-    desk.send_event(&stuck, "stock_reserved.v1", &json!({ "version": 1 })).await;
-    assert_eq!(listed(&desk, "needs_review=true").await, set(&[&disputed, &theirs]));
-    assert_eq!(listed(&desk, "stuck=true").await, set(&[&theirs]));
+    // A refunded order leaves the list. A dispute leaves it once a person has reviewed it.
+    fixture.send_event(&failing, "payment_refunded.v1", &money(4, 5998)).await;
+    fixture.send_event(&failing, "stock_released.v1", &json!({ "version": 3 })).await;
+    fixture.send_event(&stuck, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    assert_eq!(listed(&fixture, "needs_review=true").await, set(&[&disputed, &theirs]));
+    assert_eq!(listed(&fixture, "stuck=true").await, set(&[&theirs]));
     for order in [&failing, &stuck] {
-        assert!(desk.item(order).get("review_shard").is_none(), "{}", desk.item(order));
+        assert!(fixture.item(order).get("review_shard").is_none(), "{}", fixture.item(order));
     }
 }
 
 #[tokio::test]
 async fn review_list_pages_are_complete() {
-    let desk = OrdersFixture::new().await;
-    let mut odd = Vec::new();
+    let fixture = OrdersFixture::new().await;
+    let mut flagged = Vec::new();
     for number in 0..12 {
-        let order = desk.ready(&format!("k-{number}")).await;
+        let order = fixture.ready(&format!("k-{number}")).await;
         if number % 3 != 0 {
-            desk.send_event(
-                &order,
-                "payment_disputed.v1",
-                &json!({ "version": 3, "captured_total": 5998, "dispute": "open" }),
-            )
-            .await;
-            odd.push(order);
+            fixture
+                .send_event(
+                    &order,
+                    "payment_disputed.v1",
+                    &json!({ "version": 3, "captured_total": 5998, "dispute": "open" }),
+                )
+                .await;
+            flagged.push(order);
         }
-        desk.clock.advance(Duration::from_secs(1));
+        fixture.clock.advance(Duration::from_secs(1));
     }
-    odd.reverse();
+    flagged.reverse();
     let (mut seen, mut after) = (Vec::new(), String::new());
     loop {
-        let page = desk.page(&format!("needs_review=true&limit=3{after}"), ADMIN).await;
+        let page = fixture.page(&format!("needs_review=true&limit=3{after}"), ADMIN).await;
         seen.extend(ids(&page));
         let Some(cursor) = page.json()["next_cursor"].as_str().map(str::to_owned) else { break };
         after = format!("&cursor={cursor}");
-        let elsewhere = desk.page(&format!("stuck=true&limit=3{after}"), ADMIN).await;
+        let elsewhere = fixture.page(&format!("stuck=true&limit=3{after}"), ADMIN).await;
         assert_eq!((elsewhere.status(), elsewhere.code().as_str()), (400, "invalid_cursor"));
     }
-    assert_eq!(seen, odd);
+    assert_eq!(seen, flagged);
 }
 
-/// A consumer that is stopped: the order's command has no answer.
+/// With the consumer stopped, the order's command gets no answer.
 #[tokio::test]
-async fn order_without_an_answer_at_its_second_check_is_stuck_until_the_answer_comes() {
-    let desk = OrdersFixture::new().await;
-    let order = desk.stored("stopped", &two_spoons()).await;
-    let started = desk.clock.now();
+async fn order_without_an_answer_at_its_second_check_is_stuck_until_answered() {
+    let fixture = OrdersFixture::new().await;
+    let order = fixture.stored("stopped", &two_spoons()).await;
+    let started = fixture.clock.now();
     for (wait, stuck) in [(60, false), (120, true), (240, true)] {
-        desk.clock.advance(Duration::from_secs(wait));
-        desk.resume().await;
+        fixture.clock.advance(Duration::from_secs(wait));
+        fixture.resume().await;
         assert_eq!(
-            listed(&desk, "stuck=true").await,
+            listed(&fixture, "stuck=true").await,
             if stuck { set(&[&order]) } else { set(&[]) },
             "after {wait} seconds more"
         );
     }
-    let view = desk.read(&order, USER, None).await.json();
+    let view = fixture.read(&order, USER, None).await.json();
     let since = json!(started.to_string());
-    let next = json!(desk.order(&order).await.schedule.next_check_at);
+    let next = json!(fixture.order(&order).await.schedule.next_check_at);
     assert_eq!(
         view["waiting_for"],
         json!({ "commands": ["reserve_stock"], "since": since, "next_check_at": next })
@@ -147,30 +148,26 @@ async fn order_without_an_answer_at_its_second_check_is_stuck_until_the_answer_c
     };
     let at = started.plus(Duration::from_secs(180)).to_string();
     let waiting = json!({ "at": at, "event": "waiting", "status": "pending", "pending_command": "reserve_stock", "since": since, "next_check_at": next });
-    assert_eq!(
-        entries(&view),
-        std::slice::from_ref(&waiting),
-        "one entry, however often it is asked again"
-    );
+    assert_eq!(entries(&view), std::slice::from_ref(&waiting), "one entry for all retries");
 
-    // The time to pay is over, and inventory still does not answer.
-    desk.clock.advance(PAY_WITHIN);
-    desk.resume().await;
-    let view = desk.read(&order, USER, None).await.json();
+    // The payment deadline has passed, and inventory still does not answer.
+    fixture.clock.advance(PAY_WITHIN);
+    fixture.resume().await;
+    let view = fixture.read(&order, USER, None).await.json();
     assert_eq!(view["waiting_for"]["commands"], json!(["release_stock"]), "{view}");
     assert_eq!(view["waiting_for"]["since"], since);
-    assert_eq!(listed(&desk, "stuck=true").await, set(&[&order]));
+    assert_eq!(listed(&fixture, "stuck=true").await, set(&[&order]));
 
-    desk.send_event(&order, "stock_released.v1", &json!({ "version": 1 })).await;
-    let view = desk.read(&order, USER, None).await.json();
-    assert_eq!(listed(&desk, "stuck=true").await, set(&[]));
+    fixture.send_event(&order, "stock_released.v1", &json!({ "version": 1 })).await;
+    let view = fixture.read(&order, USER, None).await.json();
+    assert_eq!(listed(&fixture, "stuck=true").await, set(&[]));
     assert!(
-        view.get("waiting_for").is_none() && desk.item(&order).get("review_shard").is_none(),
+        view.get("waiting_for").is_none() && fixture.item(&order).get("review_shard").is_none(),
         "{view}"
     );
     let [entry] = &entries(&view)[..] else { panic!("{view}") };
     assert_eq!(
         (&entry["answered_at"], entry.get("next_check_at")),
-        (&json!(desk.clock.now().to_string()), None)
+        (&json!(fixture.clock.now().to_string()), None)
     );
 }

@@ -3,13 +3,13 @@
 
 use super::*;
 
-/// What the history says last, however many lines.
-async fn told(desk: &OrdersFixture, order: &str, lines: usize) -> Vec<String> {
-    let history = desk.order(order).await.progress.history;
+/// The last `lines` history entries.
+async fn last_events(fixture: &OrdersFixture, order: &str, lines: usize) -> Vec<String> {
+    let history = fixture.order(order).await.progress.history;
     history[history.len() - lines..].iter().map(|entry| entry.event.clone()).collect()
 }
 
-/// The code, the status that the order has, and the steps that it takes.
+/// The status and code of a rejection, the order's current status and the allowed transitions.
 fn refusal(called: &Called) -> (u64, String, Value, Value) {
     let problem = called.json();
     (called.status(), called.code(), problem["current"].clone(), problem["allowed"].clone())
@@ -17,26 +17,27 @@ fn refusal(called: &Called) -> (u64, String, Value, Value) {
 
 #[tokio::test]
 async fn only_buyer_and_shop_cancel_an_order() {
-    let desk = OrdersFixture::new().await;
+    let fixture = OrdersFixture::new().await;
     for (who, by) in [(USER, "customer"), (ADMIN, "admin")] {
-        let order = desk.stored(by, &two_spoons()).await;
-        let hidden = desk.step(STRANGER, "cancel", &order, &Value::Null).await;
+        let order = fixture.stored(by, &two_spoons()).await;
+        let hidden = fixture.step(STRANGER, "cancel", &order, &Value::Null).await;
         assert_eq!(
             (hidden.status(), hidden.code().as_str(), hidden.operations()),
             (404, "order_not_found", vec!["GetItem"])
         );
         assert_eq!(
             hidden.json(),
-            desk.step(STRANGER, "cancel", UNKNOWN_ORDER, &Value::Null).await.json()
+            fixture.step(STRANGER, "cancel", UNKNOWN_ORDER, &Value::Null).await.json()
         );
 
-        let given_up =
-            desk.step(who, "cancel", &order, &json!({ "reason": "It is the wrong colour." })).await;
+        let cancelled = fixture
+            .step(who, "cancel", &order, &json!({ "reason": "It is the wrong colour." }))
+            .await;
         assert_eq!(
-            (given_up.status(), given_up.operations()),
+            (cancelled.status(), cancelled.operations()),
             (202, vec!["GetItem", "UpdateItem", "PutItem"])
         );
-        let view = given_up.json();
+        let view = cancelled.json();
         assert_eq!(
             (&view["status"], &view["step"], &view["reason"]),
             (&json!("pending"), &json!("releasing"), &json!("cancelled"))
@@ -46,18 +47,19 @@ async fn only_buyer_and_shop_cancel_an_order() {
             (&view["history"][1]["event"], &view["history"][1]["by"]),
             (&json!("cancel_requested"), &json!(by))
         );
-        assert_eq!(desk.read(&order, USER, None).await.body(), given_up.body());
+        assert_eq!(fixture.read(&order, USER, None).await.body(), cancelled.body());
 
-        // Again, by another person, and for another reason: the first one counts.
+        // A repeated cancellation by another person or with another reason keeps the first one.
         for again in [USER, ADMIN] {
-            let again = desk.step(again, "cancel", &order, &json!({ "reason": "Too late." })).await;
+            let again =
+                fixture.step(again, "cancel", &order, &json!({ "reason": "Too late." })).await;
             assert_eq!(
                 (again.status(), again.operations(), again.body()),
-                (202, vec!["GetItem"], given_up.body())
+                (202, vec!["GetItem"], cancelled.body())
             );
         }
-        desk.send_event(&order, "stock_released.v1", &json!({ "version": 1 })).await;
-        let over = desk.step(who, "cancel", &order, &Value::Null).await;
+        fixture.send_event(&order, "stock_released.v1", &json!({ "version": 1 })).await;
+        let over = fixture.step(who, "cancel", &order, &Value::Null).await;
         assert_eq!(
             (over.status(), over.operations(), &over.json()["status"]),
             (202, vec!["GetItem"], &json!("cancelled"))
@@ -66,21 +68,21 @@ async fn only_buyer_and_shop_cancel_an_order() {
 }
 
 #[tokio::test]
-async fn a_cancellation_needs_no_words() {
-    let desk = OrdersFixture::new().await;
+async fn cancellation_needs_no_body() {
+    let fixture = OrdersFixture::new().await;
     for (number, body) in
         ["", " \n", "null", "{}", r#"{"reason":null}"#, r#"{"reason":""}"#].into_iter().enumerate()
     {
-        let order = desk.stored(&format!("wordless-{number}"), &two_spoons()).await;
+        let order = fixture.stored(&format!("wordless-{number}"), &two_spoons()).await;
         let request = events::http("POST", "/").caller(USER).path_parameter("order_id", &order);
         let request = if body.trim().is_empty() {
             request.body(body)
         } else {
             request.header("content-type", "application/json").body(body)
         };
-        let given_up = desk.call("cancel-order", request.event()).await;
+        let cancelled = fixture.call("cancel-order", request.event()).await;
         assert_eq!(
-            (given_up.status(), &given_up.json()["cancellation"]["reason"]),
+            (cancelled.status(), &cancelled.json()["cancellation"]["reason"]),
             (202, &Value::Null),
             "{body:?}"
         );
@@ -103,23 +105,23 @@ async fn cancelled_order_sends_compensating_commands() {
         (&[RESERVED, PAID], refund),
         (&[RESERVED, STARTED, PAID, ("stock_committed.v1", 0)], refund),
     ] {
-        let desk = OrdersFixture::new().await;
-        let mut stream = desk.stream();
-        let order = desk.placed("k").await;
+        let fixture = OrdersFixture::new().await;
+        let mut stream = fixture.stream();
+        let order = fixture.placed("k").await;
         for (number, (kind, captured)) in before.iter().enumerate() {
             let more =
                 json!({ "version": number + 1, "payment_id": "pay_1", "captured_total": captured });
-            assert!(desk.send_event(&order, kind, &more).await.is_done());
+            assert!(fixture.send_event(&order, kind, &more).await.is_done());
         }
         assert_eq!(
-            desk.step(USER, "cancel", &order, &Value::Null).await.status(),
+            fixture.step(USER, "cancel", &order, &Value::Null).await.status(),
             202,
             "{before:?}"
         );
         stream.publish().await;
         let queues = ["cancel-payment", "refund-payment", "release-stock"];
         let asked: Vec<_> =
-            queues.into_iter().flat_map(|queue| desk.aws.queues().take(queue, 100)).collect();
+            queues.into_iter().flat_map(|queue| fixture.aws.queues().take(queue, 100)).collect();
         assert_eq!(
             asked.iter().map(|message| message.json()["type"].clone()).collect::<Vec<_>>(),
             [money, release],
@@ -129,23 +131,23 @@ async fn cancelled_order_sends_compensating_commands() {
 }
 
 #[tokio::test]
-async fn goods_are_sent_by_the_shop_with_a_carrier_and_a_number_and_then_handed_over() {
-    let desk = OrdersFixture::new().await;
-    let order = desk.ready("k").await;
-    assert_eq!(desk.step(ADMIN, "ship", &order, &Value::Null).await.calls.len(), 0);
+async fn admin_ships_with_carrier_and_tracking_then_delivers() {
+    let fixture = OrdersFixture::new().await;
+    let order = fixture.ready("k").await;
+    assert_eq!(fixture.step(ADMIN, "ship", &order, &Value::Null).await.calls.len(), 0);
 
-    let shipped = desk.step(ADMIN, "ship", &order, &parcel()).await;
+    let shipped = fixture.step(ADMIN, "ship", &order, &parcel()).await;
     assert_eq!((shipped.status(), shipped.operations()), (200, vec!["GetItem", "PutItem"]));
     assert_eq!(
         (&shipped.json()["status"], &shipped.json()["shipment"]),
         (&json!("shipped"), &parcel())
     );
-    let again = desk.step(ADMIN, "ship", &order, &parcel()).await;
+    let again = fixture.step(ADMIN, "ship", &order, &parcel()).await;
     assert_eq!(
         (again.status(), again.operations(), again.body()),
         (200, vec!["GetItem"], shipped.body())
     );
-    let other = desk
+    let other = fixture
         .step(ADMIN, "ship", &order, &json!({ "carrier": "Royal Mail", "tracking": "2" }))
         .await;
     assert_eq!(
@@ -153,15 +155,15 @@ async fn goods_are_sent_by_the_shop_with_a_carrier_and_a_number_and_then_handed_
         (409, "invalid_transition".to_owned(), json!("shipped"), json!(["deliver"]))
     );
 
-    let delivered = desk.step(ADMIN, "deliver", &order, &Value::Null).await;
+    let delivered = fixture.step(ADMIN, "deliver", &order, &Value::Null).await;
     assert_eq!((delivered.status(), delivered.operations()), (200, vec!["GetItem", "PutItem"]));
-    let again = desk.step(ADMIN, "deliver", &order, &Value::Null).await;
+    let again = fixture.step(ADMIN, "deliver", &order, &Value::Null).await;
     assert_eq!(
         (again.status(), again.operations(), again.body()),
         (200, vec!["GetItem"], delivered.body())
     );
-    assert_eq!(told(&desk, &order, 2).await, ["shipped", "delivered"]);
-    assert_eq!(desk.read(&order, USER, None).await.body(), delivered.body());
+    assert_eq!(last_events(&fixture, &order, 2).await, ["shipped", "delivered"]);
+    assert_eq!(fixture.read(&order, USER, None).await.body(), delivered.body());
 }
 
 #[tokio::test]
@@ -171,30 +173,30 @@ async fn action_applies_once_under_any_fault() {
     {
         for_each_fault(0..CALLS, async |InjectedFault { call, fault }| {
             for retries in [false, true] {
-                let desk = if retries {
+                let fixture = if retries {
                     OrdersFixture::with_retries().await
                 } else {
                     OrdersFixture::new().await
                 };
-                let order = desk.ready("k").await;
+                let order = fixture.ready("k").await;
                 if step == "deliver" {
-                    desk.step(ADMIN, "ship", &order, &parcel()).await;
+                    fixture.step(ADMIN, "ship", &order, &parcel()).await;
                 }
-                let before = desk.order(&order).await;
-                desk.aws.fail(call, fault);
-                let first = desk.step(ADMIN, step, &order, &body).await;
-                let spoiled = call == 1 || call == 0 && fault != Fault::Conflict;
-                // The SDK takes a conflict between transactions for final.
+                let before = fixture.order(&order).await;
+                fixture.aws.fail(call, fault);
+                let first = fixture.step(ADMIN, step, &order, &body).await;
+                let fails = call == 1 || call == 0 && fault != Fault::Conflict;
+                // The SDK does not retry transaction conflicts.
                 let is_retried = retries && fault != Fault::Conflict;
-                let expected = if spoiled && !is_retried { 503 } else { answered };
+                let expected = if fails && !is_retried { 503 } else { answered };
                 assert_eq!(first.status(), expected, "{step}: {fault:?} at {call}");
-                desk.aws.heal();
+                fixture.aws.heal();
                 assert_eq!(
-                    desk.step(ADMIN, step, &order, &body).await.status(),
+                    fixture.step(ADMIN, step, &order, &body).await.status(),
                     answered,
                     "{step}: {fault:?} at {call}"
                 );
-                let after = desk.order(&order).await;
+                let after = fixture.order(&order).await;
                 assert_eq!(after.version, before.version + 1, "{step}: {fault:?} at {call}");
                 let lines = if step == "cancel" { 2 } else { 1 };
                 assert_eq!(
@@ -210,16 +212,16 @@ async fn action_applies_once_under_any_fault() {
 
 #[tokio::test]
 async fn concurrent_conflicting_actions_reject_one() {
-    let (mut sent, mut given_up, mut races) = (0, 0, 0);
+    let (mut sent, mut cancelled, mut races) = (0, 0, 0);
     for seed in 0..20 {
-        let desk = OrdersFixture::crowded(seed).await;
-        let order = desk.ready("k").await;
+        let fixture = OrdersFixture::crowded(seed).await;
+        let order = fixture.ready("k").await;
         let cancel = ("cancel-order", action_request(USER, "cancel", &order, &Value::Null));
         let ship = ("ship-order", action_request(ADMIN, "ship", &order, &parcel()));
         let (one, other) = if seed % 2 == 0 { (cancel, ship) } else { (ship, cancel) };
-        let called = desk.call_both(one, other).await;
+        let called = fixture.call_both(one, other).await;
         let statuses: Vec<_> = statuses(called.ok().as_array().unwrap()).into_keys().collect();
-        let landed = desk.order(&order).await;
+        let landed = fixture.order(&order).await;
         match landed.progress.goal {
             Goal::Fulfil => {
                 assert_eq!(
@@ -233,7 +235,7 @@ async fn concurrent_conflicting_actions_reject_one() {
                     (statuses, &landed.progress.status, landed.progress.shipment),
                     (vec![202, 409], &Status::Confirmed, None)
                 );
-                given_up += 1;
+                cancelled += 1;
             }
         }
         assert_eq!(landed.version, 5, "seed {seed}");
@@ -241,8 +243,8 @@ async fn concurrent_conflicting_actions_reject_one() {
             called.operations().iter().filter(|operation| **operation == "PutItem").count() - 1;
     }
     assert!(
-        sent > 0 && given_up > 0 && races > 0,
-        "{sent} sent, {given_up} given up, {races} races"
+        sent > 0 && cancelled > 0 && races > 0,
+        "{sent} sent, {cancelled} cancelled, {races} races"
     );
 }
 
@@ -250,20 +252,20 @@ async fn concurrent_conflicting_actions_reject_one() {
 async fn order_cancelled_during_payment_is_refunded() {
     let mut races = 0;
     for seed in 0..20 {
-        let desk = OrdersFixture::crowded(seed).await;
-        let order = desk.placed("k").await;
-        desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+        let fixture = OrdersFixture::crowded(seed).await;
+        let order = fixture.placed("k").await;
+        fixture.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
         let paid = event_message(
             &order,
             "payment_succeeded.v1",
             &json!({ "version": 2, "payment_id": "pay_1", "captured_total": 5998 }),
         );
         let cancel = ("cancel-order", action_request(USER, "cancel", &order, &Value::Null));
-        let called = desk.call_both(("advance-order", paid), cancel).await;
+        let called = fixture.call_both(("advance-order", paid), cancel).await;
         assert_eq!(called.ok()[1]["statusCode"], 202, "seed {seed}");
         races +=
             called.operations().iter().filter(|operation| **operation == "PutItem").count() - 2;
-        let landed = desk.order(&order).await;
+        let landed = fixture.order(&order).await;
         assert_eq!(
             (&landed.progress.goal, &landed.progress.stock),
             (&Goal::Cancel, &StockState::Releasing),
@@ -280,11 +282,11 @@ async fn order_cancelled_during_payment_is_refunded() {
 
 #[tokio::test]
 async fn buyers_are_notified_of_every_outcome() {
-    let desk = OrdersFixture::new().await;
-    let mut stream = desk.stream();
+    let fixture = OrdersFixture::new().await;
+    let mut stream = fixture.stream();
     let mails = async |stream: &mut Harness| {
         stream.publish().await;
-        let sent = desk.aws.queues().take("send-notification", 100);
+        let sent = fixture.aws.queues().take("send-notification", 100);
         let mut mails: Vec<Value> =
             sent.iter().map(|message| message.json()["data"].clone()).collect();
         mails.sort_by_key(|mail| mail["template"].to_string());
@@ -297,69 +299,70 @@ async fn buyers_are_notified_of_every_outcome() {
         |mails: &[(String, Value)]| mails.iter().map(|mail| mail.0.clone()).collect::<Vec<_>>();
     let money = |version: u64, refunded: i64| json!({ "version": version, "payment_id": "pay_1", "captured_total": 5998, "refunded_total": refunded });
 
-    let order = desk.stored("arrives", &addressed()).await;
-    desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    let order = fixture.stored("arrives", &addressed()).await;
+    fixture.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
     assert_eq!(templates(&mails(&mut stream).await), [""; 0]);
     let declined =
         json!({ "version": 2, "payment_id": "pay_0", "failure_reason": "card_declined" });
     for _ in 0..2 {
-        desk.send_event(&order, "payment_declined.v1", &declined).await;
+        fixture.send_event(&order, "payment_declined.v1", &declined).await;
     }
-    let told = mails(&mut stream).await;
+    let sent_mails = mails(&mut stream).await;
     assert_eq!(
-        (templates(&told), &told[0].1["reason"]),
+        (templates(&sent_mails), &sent_mails[0].1["reason"]),
         (vec!["payment_declined".to_owned()], &json!("card_declined"))
     );
-    desk.send_event(&order, "payment_succeeded.v1", &money(3, 0)).await;
+    fixture.send_event(&order, "payment_succeeded.v1", &money(3, 0)).await;
     assert_eq!(templates(&mails(&mut stream).await), ["order_confirmed"]);
-    desk.send_event(&order, "stock_committed.v1", &json!({ "version": 2 })).await;
-    desk.step(ADMIN, "ship", &order, &parcel()).await;
-    desk.step(ADMIN, "ship", &order, &parcel()).await;
-    let told = mails(&mut stream).await;
-    assert_eq!(templates(&told), ["order_shipped"]);
+    fixture.send_event(&order, "stock_committed.v1", &json!({ "version": 2 })).await;
+    fixture.step(ADMIN, "ship", &order, &parcel()).await;
+    fixture.step(ADMIN, "ship", &order, &parcel()).await;
+    let sent_mails = mails(&mut stream).await;
+    assert_eq!(templates(&sent_mails), ["order_shipped"]);
     assert_eq!(
-        (&told[0].1["carrier"], &told[0].1["tracking"]),
+        (&sent_mails[0].1["carrier"], &sent_mails[0].1["tracking"]),
         (&json!("Royal Mail"), &json!("RM 1234 5678 9GB"))
     );
-    desk.send_event(&order, "payment_succeeded.v1", &money(4, 1000)).await;
-    desk.send_event(&order, "payment_succeeded.v1", &money(4, 1000)).await;
-    let told = mails(&mut stream).await;
+    fixture.send_event(&order, "payment_succeeded.v1", &money(4, 1000)).await;
+    fixture.send_event(&order, "payment_succeeded.v1", &money(4, 1000)).await;
+    let sent_mails = mails(&mut stream).await;
     assert_eq!(
-        (templates(&told), &told[0].1["refunded"]["amount"]),
+        (templates(&sent_mails), &sent_mails[0].1["refunded"]["amount"]),
         (vec!["order_refunded".to_owned()], &json!(1000))
     );
-    desk.step(ADMIN, "deliver", &order, &Value::Null).await;
+    fixture.step(ADMIN, "deliver", &order, &Value::Null).await;
     assert_eq!(templates(&mails(&mut stream).await), ["order_delivered"]);
 
-    let order = desk.ready("given-up").await;
+    let order = fixture.ready("given-up").await;
     assert_eq!(templates(&mails(&mut stream).await), ["order_confirmed"]);
-    desk.step(USER, "cancel", &order, &Value::Null).await;
-    desk.send_event(&order, "stock_released.v1", &json!({ "version": 3 })).await;
-    assert_eq!(templates(&mails(&mut stream).await), [""; 0], "not before it is over");
-    desk.send_event(&order, "payment_refunded.v1", &money(4, 5998)).await;
-    let told = mails(&mut stream).await;
-    assert_eq!(templates(&told), ["order_cancelled", "order_refunded"]);
+    fixture.step(USER, "cancel", &order, &Value::Null).await;
+    fixture.send_event(&order, "stock_released.v1", &json!({ "version": 3 })).await;
+    assert_eq!(templates(&mails(&mut stream).await), [""; 0], "not before the order has settled");
+    fixture.send_event(&order, "payment_refunded.v1", &money(4, 5998)).await;
+    let sent_mails = mails(&mut stream).await;
+    assert_eq!(templates(&sent_mails), ["order_cancelled", "order_refunded"]);
     assert_eq!(
-        (&told[0].1["reason"], &told[1].1["refunded"]["amount"]),
+        (&sent_mails[0].1["reason"], &sent_mails[1].1["refunded"]["amount"]),
         (&json!("cancelled"), &json!(5998))
     );
 
-    let order = desk.stored("fails", &addressed()).await;
-    desk.send_event(&order, "stock_rejected.v1", &json!({ "version": 1, "product_id": SPOON }))
+    let order = fixture.stored("fails", &addressed()).await;
+    fixture
+        .send_event(&order, "stock_rejected.v1", &json!({ "version": 1, "product_id": SPOON }))
         .await;
-    let told = mails(&mut stream).await;
+    let sent_mails = mails(&mut stream).await;
     assert_eq!(
-        (templates(&told), &told[0].1["reason"]),
+        (templates(&sent_mails), &sent_mails[0].1["reason"]),
         (vec!["order_failed".to_owned()], &json!("out_of_stock"))
     );
-    assert_eq!(told[0].1["unavailable"], "Oak spoon");
-    assert_eq!(desk.aws.queues().waiting("publish-order-dead-letter").len(), 0);
+    assert_eq!(sent_mails[0].1["unavailable"], "Oak spoon");
+    assert_eq!(fixture.aws.queues().waiting("publish-order-dead-letter").len(), 0);
 }
 
 #[tokio::test]
 async fn history_records_every_services_events() {
-    let desk = OrdersFixture::new().await;
-    let order = desk.stored("k", &addressed()).await;
+    let fixture = OrdersFixture::new().await;
+    let order = fixture.stored("k", &addressed()).await;
     let pay = |payment: &str, version: u64, captured: i64, refunded: i64, reason: Value| {
         json!({
             "version": version, "payment_id": payment, "captured_total": captured, "refunded_total": refunded, "failure_reason": reason,
@@ -377,12 +380,12 @@ async fn history_records_every_services_events() {
             json!({ "version": 6, "payment_id": "pay_1", "captured_total": 5998, "dispute": "open" }),
         ),
     ] {
-        desk.clock.advance(Duration::from_secs(1));
-        assert!(desk.send_event(&order, kind, &more).await.is_done(), "{kind}");
+        fixture.clock.advance(Duration::from_secs(1));
+        assert!(fixture.send_event(&order, kind, &more).await.is_done(), "{kind}");
     }
-    desk.clock.advance(Duration::from_secs(1));
-    desk.step(ADMIN, "cancel", &order, &json!({ "reason": "The bank wants it back." })).await;
-    let view = desk.read(&order, USER, None).await.json();
+    fixture.clock.advance(Duration::from_secs(1));
+    fixture.step(ADMIN, "cancel", &order, &json!({ "reason": "The bank wants it back." })).await;
+    let view = fixture.read(&order, USER, None).await.json();
     let usd = |amount: i64| json!({ "amount": amount, "currency": "USD" });
     let at = |seconds: u32| format!("2026-11-21T10:00:0{seconds}.000Z");
     assert_eq!(

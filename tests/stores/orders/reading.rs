@@ -1,35 +1,35 @@
-//! Orders as they are shown: one by one and in lists, to those whom they concern.
+//! Reading orders, one by one and in lists: only their buyer and the shop see them.
 
 use super::*;
 
 #[tokio::test]
 async fn order_is_visible_to_buyer_and_shop_only() {
-    let desk = OrdersFixture::new().await;
-    let order = desk.placed("k").await;
+    let fixture = OrdersFixture::new().await;
+    let order = fixture.placed("k").await;
     for reader in [USER, ADMIN] {
-        let read = desk.read(&order, reader, None).await;
+        let read = fixture.read(&order, reader, None).await;
         assert_eq!((read.status(), read.operations()), (200, vec!["GetItem"]));
     }
-    let hidden = desk.read(&order, STRANGER, None).await;
+    let hidden = fixture.read(&order, STRANGER, None).await;
     assert_eq!((hidden.status(), hidden.code().as_str()), (404, "order_not_found"));
-    assert_eq!(hidden.json(), desk.read(UNKNOWN_ORDER, STRANGER, None).await.json());
-    // Not even whether it has changed.
-    assert_eq!(desk.read(&order, STRANGER, Some("*")).await.status(), 404);
+    assert_eq!(hidden.json(), fixture.read(UNKNOWN_ORDER, STRANGER, None).await.json());
+    // The answer does not reveal whether the order has changed.
+    assert_eq!(fixture.read(&order, STRANGER, Some("*")).await.status(), 404);
 }
 
 #[tokio::test]
-async fn an_order_that_has_not_changed_is_not_sent_again() {
-    let desk = OrdersFixture::new().await;
-    let order = desk.placed("k").await;
-    let tag = desk.read(&order, USER, None).await.header("etag").unwrap();
+async fn unchanged_order_is_answered_304() {
+    let fixture = OrdersFixture::new().await;
+    let order = fixture.placed("k").await;
+    let tag = fixture.read(&order, USER, None).await.header("etag").unwrap();
     for given in [&*tag, &format!("W/{tag}"), &format!("\"7\", {tag}"), "*"] {
-        let unchanged = desk.read(&order, USER, Some(given)).await;
+        let unchanged = fixture.read(&order, USER, Some(given)).await;
         assert_eq!((unchanged.status(), unchanged.body()), (304, ""), "{given}");
         assert_eq!(unchanged.header("etag").as_deref(), Some(&*tag));
     }
-    desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    fixture.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
     for given in [&*tag, "1", "\"11\""] {
-        let changed = desk.read(&order, USER, Some(given)).await;
+        let changed = fixture.read(&order, USER, Some(given)).await;
         assert_eq!(
             (changed.status(), changed.json()["payable"].as_bool()),
             (200, Some(true)),
@@ -37,22 +37,25 @@ async fn an_order_that_has_not_changed_is_not_sent_again() {
         );
         assert_ne!(changed.header("etag").as_ref(), Some(&tag));
     }
-    // Nothing is written when the time to pay is over, and yet the order is no longer what it was.
-    let payable = desk.read(&order, USER, None).await.header("etag").unwrap();
-    desk.clock.advance(Duration::from_secs(24 * 3600));
-    let late = desk.read(&order, USER, Some(&payable)).await;
+    // The payment deadline passes without a write, and still the order has a new ETag.
+    let payable = fixture.read(&order, USER, None).await.header("etag").unwrap();
+    fixture.clock.advance(Duration::from_secs(24 * 3600));
+    let late = fixture.read(&order, USER, Some(&payable)).await;
     assert_eq!((late.status(), late.json()["payable"].as_bool()), (200, Some(false)));
 }
 
 #[tokio::test]
-async fn pages_lead_through_all_orders_the_newest_first() {
-    let desk = OrdersFixture::new().await;
+async fn pages_cover_all_orders_newest_first() {
+    let fixture = OrdersFixture::new().await;
     let mut placed = Vec::new();
     for number in 0..25 {
-        placed.push((desk.clock.now(), desk.stored(&format!("k-{number}"), &two_spoons()).await));
-        // Some come in the same millisecond.
+        placed.push((
+            fixture.clock.now(),
+            fixture.stored(&format!("k-{number}"), &two_spoons()).await,
+        ));
+        // Some orders are placed in the same millisecond.
         if number % 3 != 0 {
-            desk.clock.advance(Duration::from_millis(1));
+            fixture.clock.advance(Duration::from_millis(1));
         }
     }
     placed.sort();
@@ -68,7 +71,7 @@ async fn pages_lead_through_all_orders_the_newest_first() {
             let (mut seen, mut cursor, mut pages) = (Vec::new(), None::<String>, Vec::new());
             loop {
                 let after = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
-                let page = desk.page(&format!("{filter}limit={limit}{after}"), reader).await;
+                let page = fixture.page(&format!("{filter}limit={limit}{after}"), reader).await;
                 assert_eq!(page.operations(), vec!["Query"; queries]);
                 pages.push(ids(&page).len());
                 seen.extend(ids(&page));
@@ -84,20 +87,20 @@ async fn pages_lead_through_all_orders_the_newest_first() {
             );
         }
     }
-    assert_eq!(ids(&desk.page("", USER).await).len(), 20);
+    assert_eq!(ids(&fixture.page("", USER).await).len(), 20);
 }
 
 #[tokio::test]
-async fn lists_are_filtered_and_show_customers_their_own_orders_only() {
-    let desk = OrdersFixture::new().await;
-    let (pending, confirmed) = (desk.placed("one").await, desk.placed("two").await);
-    desk.confirm(&confirmed).await;
+async fn filtered_lists_show_customers_only_their_own_orders() {
+    let fixture = OrdersFixture::new().await;
+    let (pending, confirmed) = (fixture.placed("one").await, fixture.placed("two").await);
+    fixture.confirm(&confirmed).await;
     let strangers = events::order("k", &two_spoons()).caller(STRANGER).event();
     let theirs =
-        desk.call("create-order", strangers).await.json()["id"].as_str().unwrap().to_owned();
+        fixture.call("create-order", strangers).await.json()["id"].as_str().unwrap().to_owned();
     let of_user = format!("user_id={USER}");
     let listed = async |query: &str, reader: &str| {
-        ids(&desk.page(query, reader).await).into_iter().collect::<BTreeSet<_>>()
+        ids(&fixture.page(query, reader).await).into_iter().collect::<BTreeSet<_>>()
     };
     let set =
         |orders: &[&String]| orders.iter().map(|order| (*order).clone()).collect::<BTreeSet<_>>();
@@ -110,8 +113,8 @@ async fn lists_are_filtered_and_show_customers_their_own_orders_only() {
     assert_eq!(listed("status=confirmed", ADMIN).await, set(&[&confirmed]));
     assert_eq!(listed(&of_user, ADMIN).await, set(&[&pending, &confirmed]));
     assert_eq!(listed(&format!("{of_user}&status=confirmed"), ADMIN).await, set(&[&confirmed]));
-    // A page is taken first and narrowed then: empty, it still leads on.
-    let narrowed = desk.page("status=shipped&limit=1", USER).await;
+    // Filters apply after paging: an empty page still has a cursor.
+    let narrowed = fixture.page("status=shipped&limit=1", USER).await;
     assert_eq!((ids(&narrowed).len(), narrowed.json()["next_cursor"].is_string()), (0, true));
 
     for (query, reader, status, refused) in [
@@ -119,14 +122,14 @@ async fn lists_are_filtered_and_show_customers_their_own_orders_only() {
         ("", ADMIN, 422, "filter_required"),
         ("needs_review=false", ADMIN, 422, "filter_required"),
     ] {
-        let answer = desk.page(query, reader).await;
+        let answer = fixture.page(query, reader).await;
         assert_eq!(
             (answer.status(), answer.code().as_str(), answer.operations().len()),
             (status, refused, 0),
             "{query} as {reader}"
         );
     }
-    let item = desk.page("status=confirmed", ADMIN).await.json()["items"][0].clone();
+    let item = fixture.page("status=confirmed", ADMIN).await.json()["items"][0].clone();
     assert_eq!(
         (&item["payment_status"], &item["item_count"], &item["step"]),
         (&json!("paid"), &json!(2), &Value::Null)
@@ -135,12 +138,12 @@ async fn lists_are_filtered_and_show_customers_their_own_orders_only() {
 
 #[tokio::test]
 async fn orders_are_spread_over_the_shards_of_their_indexes() {
-    let desk = OrdersFixture::new().await;
+    let fixture = OrdersFixture::new().await;
     for number in 0..200 {
-        desk.stored(&format!("k-{number}"), &two_spoons()).await;
+        fixture.stored(&format!("k-{number}"), &two_spoons()).await;
     }
     let mut shards: BTreeMap<(String, String), usize> = BTreeMap::new();
-    for item in desk.aws.orders() {
+    for item in fixture.aws.orders() {
         let text = |name: &str| item[name]["S"].as_str().unwrap().to_owned();
         *shards.entry((text("status_shard"), text("check_shard"))).or_default() += 1;
     }

@@ -1,63 +1,63 @@
-//! Orders that are due: each is looked at, however many there are and however some of them fail.
+//! Due orders are all checked, regardless of their number and of failures among them.
 
 use super::*;
 
 #[tokio::test]
-async fn only_orders_that_are_due_are_asked_after_again_and_then_later_each_time() {
-    let desk = OrdersFixture::new().await;
-    let order = desk.placed("k").await;
-    desk.clock.advance(RETRY - Duration::from_millis(1));
-    assert_eq!(desk.resume().await, (0, 0, 0));
-    assert_eq!(desk.order(&order).await.version, 1);
-    desk.clock.advance(Duration::from_millis(1));
+async fn only_due_orders_are_retried_with_growing_delays() {
+    let fixture = OrdersFixture::new().await;
+    let order = fixture.placed("k").await;
+    fixture.clock.advance(RETRY - Duration::from_millis(1));
+    assert_eq!(fixture.resume().await, (0, 0, 0));
+    assert_eq!(fixture.order(&order).await.version, 1);
+    fixture.clock.advance(Duration::from_millis(1));
     let mut wait = RETRY;
     for retry in 1..=3 {
-        assert_eq!(desk.resume().await, (1, 0, 0), "retry {retry}");
+        assert_eq!(fixture.resume().await, (1, 0, 0), "retry {retry}");
         wait *= 2;
-        let retried = desk.order(&order).await;
+        let retried = fixture.order(&order).await;
         assert_eq!(
             (retried.schedule.attempt, retried.schedule.retries, retried.version),
             (retry, u32::try_from(retry).unwrap(), retry + 1)
         );
         assert_eq!(
             retried.schedule.next_check_at,
-            Some(desk.clock.now().plus(wait)).min(Some(retried.placed.expires_at))
+            Some(fixture.clock.now().plus(wait)).min(Some(retried.placed.expires_at))
         );
-        // The second check without an answer is written down, once.
+        // The second check without an answer is recorded once.
         assert_eq!(
             (retried.progress.status, retried.progress.history.len()),
             (Status::Pending, if retry < 2 { 1 } else { 2 })
         );
-        assert_eq!(desk.resume().await, (0, 0, 0), "retry {retry}");
-        desk.clock.advance(wait - Duration::from_millis(1));
-        assert_eq!(desk.resume().await, (0, 0, 0), "retry {retry}");
-        desk.clock.advance(Duration::from_millis(1));
+        assert_eq!(fixture.resume().await, (0, 0, 0), "retry {retry}");
+        fixture.clock.advance(wait - Duration::from_millis(1));
+        assert_eq!(fixture.resume().await, (0, 0, 0), "retry {retry}");
+        fixture.clock.advance(Duration::from_millis(1));
     }
 }
 
 #[tokio::test]
 async fn unpaid_order_expires_and_a_paid_one_does_not() {
-    let desk = OrdersFixture::new().await;
-    let (unpaid, paid, settled) =
-        (desk.placed("unpaid").await, desk.placed("paid").await, desk.placed("settled").await);
-    desk.send_event(&unpaid, "stock_reserved.v1", &json!({ "version": 1 })).await;
-    // The money comes before the stock is held.
-    desk.send_event(
-        &paid,
-        "payment_succeeded.v1",
-        &json!({ "version": 2, "captured_total": 5998 }),
-    )
-    .await;
-    desk.settle(&settled).await;
-    let before = desk.item(&settled);
+    let fixture = OrdersFixture::new().await;
+    let (unpaid, paid, settled) = (
+        fixture.placed("unpaid").await,
+        fixture.placed("paid").await,
+        fixture.placed("settled").await,
+    );
+    fixture.send_event(&unpaid, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    // The payment arrives before the stock is reserved.
+    fixture
+        .send_event(&paid, "payment_succeeded.v1", &json!({ "version": 2, "captured_total": 5998 }))
+        .await;
+    fixture.settle(&settled).await;
+    let before = fixture.item(&settled);
     assert!(
         before.get("next_check_at").is_none() && before.get("check_shard").is_none(),
         "{before}"
     );
 
-    desk.clock.advance(PAY_WITHIN);
-    assert_eq!(desk.resume().await, (2, 0, 0));
-    let expired = desk.order(&unpaid).await;
+    fixture.clock.advance(PAY_WITHIN);
+    assert_eq!(fixture.resume().await, (2, 0, 0));
+    let expired = fixture.order(&unpaid).await;
     assert_eq!(
         (&expired.progress.goal, expired.progress.reason.as_deref()),
         (&Goal::Cancel, Some("not_paid_in_time"))
@@ -67,75 +67,76 @@ async fn unpaid_order_expires_and_a_paid_one_does_not() {
         (&StockState::Releasing, &PaymentState::Closing, &Status::Pending)
     );
     assert_eq!(expired.progress.history.last().map(|entry| entry.event.as_str()), Some("expired"));
-    let waiting = desk.order(&paid).await;
+    let waiting = fixture.order(&paid).await;
     assert_eq!(
         (waiting.progress.goal, waiting.progress.payment, waiting.schedule.retries),
         (Goal::Fulfil, PaymentState::Paid, 1)
     );
-    assert_eq!(desk.item(&settled), before);
+    assert_eq!(fixture.item(&settled), before);
 }
 
 #[tokio::test]
 async fn one_run_resumes_more_orders_than_a_page() {
     for many in [100, 101, 250] {
-        let desk = OrdersFixture::new().await;
+        let fixture = OrdersFixture::new().await;
         for number in 0..many {
-            desk.stored(&format!("k-{number}"), &two_spoons()).await;
+            fixture.stored(&format!("k-{number}"), &two_spoons()).await;
         }
-        desk.clock.advance(PAY_WITHIN);
-        assert_eq!(desk.resume().await, (many, 0, 0));
-        for item in desk.aws.orders() {
+        fixture.clock.advance(PAY_WITHIN);
+        assert_eq!(fixture.resume().await, (many, 0, 0));
+        for item in fixture.aws.orders() {
             assert_eq!(
                 (&item["goal"]["S"], &item["version"]["N"]),
                 (&json!("cancel"), &json!("2"))
             );
         }
-        assert_eq!(desk.resume().await, (0, 0, 0));
+        assert_eq!(fixture.resume().await, (0, 0, 0));
     }
 }
 
-/// More orders than are worked on at once, in a run during which the clock moves on by minutes.
+/// More orders than are processed concurrently, in a run during which the clock advances by
+/// minutes.
 #[tokio::test(start_paused = true)]
 async fn next_check_is_planned_from_the_time_of_each_order_and_not_of_the_run() {
-    let desk = OrdersFixture::new().await;
+    let fixture = OrdersFixture::new().await;
     for number in 0..20 {
-        desk.stored(&format!("k-{number}"), &two_spoons()).await;
+        fixture.stored(&format!("k-{number}"), &two_spoons()).await;
     }
-    desk.clock.advance(RETRY);
-    desk.aws.take_time(Duration::from_millis(10));
-    // The lease, the index and the first sixteen orders take a call each, one after the other.
+    fixture.clock.advance(RETRY);
+    fixture.aws.take_time(Duration::from_millis(10));
+    // The lease, the index and the first sixteen orders take one sequential call each.
     let later = async {
         tokio::time::sleep(Duration::from_millis(35)).await;
-        desk.clock.advance(Duration::from_secs(200));
+        fixture.clock.advance(Duration::from_secs(200));
     };
-    let (resumed, ()) = tokio::join!(desk.resume(), later);
+    let (resumed, ()) = tokio::join!(fixture.resume(), later);
     assert_eq!(resumed, (20, 0, 0));
-    desk.aws.take_time(Duration::ZERO);
-    assert_eq!(desk.resume().await, (16, 0, 0), "the last four are not due again");
+    fixture.aws.take_time(Duration::ZERO);
+    assert_eq!(fixture.resume().await, (16, 0, 0), "the last four are not due again");
 }
 
 #[tokio::test]
-async fn an_order_that_fails_does_not_stop_the_others() {
-    let desk = OrdersFixture::new().await;
+async fn failing_order_does_not_stop_the_others() {
+    let fixture = OrdersFixture::new().await;
     for number in 0..130 {
-        desk.stored(&format!("k-{number:03}"), &two_spoons()).await;
+        fixture.stored(&format!("k-{number:03}"), &two_spoons()).await;
     }
-    let items = desk.aws.orders();
+    let items = fixture.aws.orders();
     let broken: Vec<&str> = items
         .iter()
         .take(30)
         .map(|item| item["pk"]["S"].as_str().unwrap().trim_start_matches("ORDER#"))
         .collect();
     for (number, order) in broken.iter().enumerate() {
-        // Of a later release, or not readable at all; and they have waited longest.
+        // These orders are from a later release or unreadable, and are the longest overdue.
         let (attribute, value) =
             if number % 2 == 0 { ("stock", "parcelled") } else { ("created_at", "yesterday") };
-        desk.set(order, attribute, value).await;
-        desk.set(order, "next_check_at", "2026-11-21T09:00:00.000Z").await;
+        fixture.set(order, attribute, value).await;
+        fixture.set(order, "next_check_at", "2026-11-21T09:00:00.000Z").await;
     }
-    desk.clock.advance(RETRY);
-    assert_eq!(desk.resume().await, (100, 0, 30));
-    for item in desk.aws.orders() {
+    fixture.clock.advance(RETRY);
+    assert_eq!(fixture.resume().await, (100, 0, 30));
+    for item in fixture.aws.orders() {
         let is_broken =
             broken.contains(&item["pk"]["S"].as_str().unwrap().trim_start_matches("ORDER#"));
         assert_eq!(item["version"]["N"], if is_broken { "1" } else { "2" });
@@ -144,46 +145,46 @@ async fn an_order_that_fails_does_not_stop_the_others() {
 
 #[tokio::test]
 async fn failing_orders_do_not_block_others() {
-    let desk = OrdersFixture::new().await;
+    let fixture = OrdersFixture::new().await;
     for number in 0..125 {
-        desk.stored(&format!("k-{number:03}"), &two_spoons()).await;
+        fixture.stored(&format!("k-{number:03}"), &two_spoons()).await;
     }
-    for (number, item) in desk.aws.orders().iter().enumerate().take(120) {
+    for (number, item) in fixture.aws.orders().iter().enumerate().take(120) {
         let order = item["pk"]["S"].as_str().unwrap().trim_start_matches("ORDER#");
-        desk.set(order, "stock", "parcelled").await;
-        desk.set(order, "next_check_at", &format!("2026-11-21T09:00:00.{number:03}Z")).await;
+        fixture.set(order, "stock", "parcelled").await;
+        fixture.set(order, "next_check_at", &format!("2026-11-21T09:00:00.{number:03}Z")).await;
     }
-    desk.clock.advance(RETRY);
-    assert_eq!(desk.resume().await, (5, 0, 120));
+    fixture.clock.advance(RETRY);
+    assert_eq!(fixture.resume().await, (5, 0, 120));
 }
 
 #[tokio::test]
 async fn due_order_is_resumed_under_any_fault() {
-    // The lease, one query for each shard, the read and the write, the lease.
+    // The lease, one query per shard, the read, the write and the release of the lease.
     let queries = SHARDS as usize;
     for_each_fault(
         [0, 1, queries, queries + 1, queries + 2, queries + 3],
         async |InjectedFault { call, fault }| {
             for retries in [false, true] {
-                let desk = if retries {
+                let fixture = if retries {
                     OrdersFixture::with_retries().await
                 } else {
                     OrdersFixture::new().await
                 };
-                let order = desk.placed("k").await;
-                desk.clock.advance(PAY_WITHIN);
-                desk.aws.fail(call, fault);
-                let first = desk.call("resume-orders", json!({})).await;
+                let order = fixture.placed("k").await;
+                fixture.clock.advance(PAY_WITHIN);
+                fixture.aws.fail(call, fault);
+                let first = fixture.call("resume-orders", json!({})).await;
                 if retries && fault != Fault::Conflict {
                     assert_eq!(
                         first.ok()["resumed"],
                         1,
-                        "{fault:?} at {call}: also where the answer to our own write was lost"
+                        "{fault:?} at {call}: also after a lost response to our own write"
                     );
                 }
-                desk.aws.heal();
-                desk.resume().await;
-                let moved = desk.order(&order).await;
+                fixture.aws.heal();
+                fixture.resume().await;
+                let moved = fixture.order(&order).await;
                 assert_eq!(
                     (moved.progress.goal, moved.version),
                     (Goal::Cancel, 2),

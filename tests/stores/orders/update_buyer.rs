@@ -5,7 +5,7 @@ use orders::domain::buyer::{Buyer, BuyerChange, Contact};
 
 use super::*;
 
-/// What Ada's orders hold of her, and nothing else in them does.
+/// Ada's personal data in her orders. No other attribute contains these texts.
 const PLANTED: [&str; 6] = [
     "Ada Lovelace",
     "ada@example.com",
@@ -50,57 +50,54 @@ fn writes(called: &Called) -> usize {
 }
 
 impl OrdersFixture {
-    async fn hear(&self, event: Value) -> Called {
+    async fn deliver_update(&self, event: Value) -> Called {
         self.call("update-buyer", event).await
     }
 
-    /// An order that has all of Ada that an order can have.
+    /// Places an order with every kind of personal data.
     async fn placed_in_full(&self, key: &str) -> String {
         self.stored(key, &events::order_request(SPOON, 2, Some("tok_insufficient_funds"))).await
     }
 
-    /// As [`OrdersFixture::placed_in_full`], paid, and its stock committed.
+    /// Like [`OrdersFixture::placed_in_full`], paid and with its stock committed.
     async fn settled_in_full(&self, key: &str) -> String {
         let order = self.placed_in_full(key).await;
         self.settle(&order).await;
         order
     }
 
-    /// What is stored of [`PLANTED`].
+    /// The texts of [`PLANTED`] that are still stored.
     fn left(&self) -> Vec<&'static str> {
         let stored: String = self.aws.items("orders").iter().map(Value::to_string).collect();
         PLANTED.into_iter().filter(|planted| stored.contains(planted)).collect()
     }
-
-    /// The shop sends an order.
-    async fn send(&self, order: &str) {
+    async fn ship_order(&self, order: &str) {
         assert_eq!(self.step(ADMIN, "ship", order, &parcel()).await.status(), 200);
     }
-
-    /// It has arrived.
-    async fn hand_over(&self, order: &str) {
+    async fn deliver_order(&self, order: &str) {
         assert_eq!(self.step(ADMIN, "deliver", order, &Value::Null).await.status(), 200);
     }
 }
 
 #[tokio::test]
 async fn buyer_update_reaches_every_order_once() {
-    let desk = OrdersFixture::new().await;
+    let fixture = OrdersFixture::new().await;
     let (mut settled, mut open) = (Vec::new(), Vec::new());
     for number in 0..200 {
         let key = format!("k-{number}");
-        // Some come in the same millisecond.
-        desk.clock.advance(Duration::from_millis(number % 2));
+        // Some orders are placed in the same millisecond.
+        fixture.clock.advance(Duration::from_millis(number % 2));
         match number % 3 {
-            0 => settled.push(desk.settled_in_full(&key).await),
-            _ => open.push(desk.placed_in_full(&key).await),
+            0 => settled.push(fixture.settled_in_full(&key).await),
+            _ => open.push(fixture.placed_in_full(&key).await),
         }
     }
     let theirs = events::order("k", &two_spoons()).caller(STRANGER).event();
-    let theirs = desk.call("create-order", theirs).await.json()["id"].as_str().unwrap().to_owned();
-    let theirs_before = desk.item(&theirs);
+    let theirs =
+        fixture.call("create-order", theirs).await.json()["id"].as_str().unwrap().to_owned();
+    let theirs_before = fixture.item(&theirs);
 
-    let first = desk.hear(changed(3)).await;
+    let first = fixture.deliver_update(changed(3)).await;
     assert!(first.is_done());
     let reads = |called: &Called, operation: &str| {
         called.operations().iter().filter(|made| **made == operation).count()
@@ -111,7 +108,7 @@ async fn buyer_update_reaches_every_order_once() {
     );
     assert_eq!(first.operations().len(), 205);
     for order in &settled {
-        let order = desk.order(order).await;
+        let order = fixture.order(order).await;
         assert_eq!(
             (&order.customer.buyer, &order.customer.buyer_change),
             (&Buyer::Known(contact(3)), &None)
@@ -121,58 +118,61 @@ async fn buyer_update_reaches_every_order_once() {
         );
     }
     for order in &open {
-        let order = desk.order(order).await;
+        let order = fixture.order(order).await;
         assert_eq!(
             (&order.customer.buyer, &order.customer.buyer_change),
             (&ada(), &Some(BuyerChange::Changed(contact(3))))
         );
     }
-    let stored = desk.aws.items("orders");
+    let stored = fixture.aws.items("orders");
     for old in [changed(3), changed(2)] {
-        let again = desk.hear(old).await;
+        let again = fixture.deliver_update(old).await;
         assert_eq!((again.is_done(), again.operations().len()), (true, 5));
     }
-    assert_eq!(desk.aws.items("orders"), stored);
+    assert_eq!(fixture.aws.items("orders"), stored);
 
-    let gone = desk.hear(deleted()).await;
+    let gone = fixture.deliver_update(deleted()).await;
     assert_eq!((gone.is_done(), writes(&gone)), (true, 200));
     for late in [deleted(), changed(11)] {
-        let again = desk.hear(late).await;
+        let again = fixture.deliver_update(late).await;
         assert_eq!((again.is_done(), writes(&again)), (true, 0));
     }
     for order in &settled {
-        let order = desk.order(order).await;
+        let order = fixture.order(order).await;
         assert_eq!(
             (&order.customer.buyer, &order.customer.payment_method, order.version),
             (&Buyer::Redacted, &None, 6)
         );
-        assert!(order.customer.shipping_address.is_some(), "the goods have not come yet");
+        assert!(order.customer.shipping_address.is_some(), "the order is not delivered yet");
     }
     for order in &open {
-        desk.confirm(order).await;
-        assert_eq!(desk.order(order).await.customer.buyer, ada(), "not yet");
+        fixture.confirm(order).await;
+        assert_eq!(fixture.order(order).await.customer.buyer, ada(), "not yet");
         assert!(
-            desk.send_event(order, "stock_committed.v1", &json!({ "version": 2 })).await.is_done()
+            fixture
+                .send_event(order, "stock_committed.v1", &json!({ "version": 2 }))
+                .await
+                .is_done()
         );
-        assert_eq!(desk.order(order).await.customer.buyer, Buyer::Redacted);
+        assert_eq!(fixture.order(order).await.customer.buyer, Buyer::Redacted);
     }
-    assert_eq!(desk.item(&theirs), theirs_before);
-    // The stranger of these tests goes by Ada's name; of hers only the address is left, where the
-    // goods go.
-    desk.hear(events::message(
-        "update-buyer",
-        "user_deleted.v1",
-        &json!({ "user_id": STRANGER, "version": 2 }),
-    ))
-    .await;
-    desk.send_event(&theirs, "stock_rejected.v1", &json!({ "version": 1 })).await;
-    assert_eq!(desk.left(), ["Ada Lovelace", "12 St James's Square", "SW1Y 4JH"]);
+    assert_eq!(fixture.item(&theirs), theirs_before);
+    // The other customer of these tests has Ada's name too. Only her delivery address is left.
+    fixture
+        .deliver_update(events::message(
+            "update-buyer",
+            "user_deleted.v1",
+            &json!({ "user_id": STRANGER, "version": 2 }),
+        ))
+        .await;
+    fixture.send_event(&theirs, "stock_rejected.v1", &json!({ "version": 1 })).await;
+    assert_eq!(fixture.left(), ["Ada Lovelace", "12 St James's Square", "SW1Y 4JH"]);
     for order in settled.iter().chain(&open) {
-        desk.send(order).await;
-        assert!(desk.order(order).await.customer.shipping_address.is_some());
-        desk.hand_over(order).await;
+        fixture.ship_order(order).await;
+        assert!(fixture.order(order).await.customer.shipping_address.is_some());
+        fixture.deliver_order(order).await;
     }
-    assert_eq!(desk.left(), [""; 0]);
+    assert_eq!(fixture.left(), [""; 0]);
 }
 
 #[tokio::test]
@@ -191,23 +191,28 @@ async fn deleted_buyer_is_redacted_when_the_order_settles() {
         ),
     ];
     for (facts, end) in ends {
-        let desk = OrdersFixture::new().await;
-        let order = desk.placed_in_full("k").await;
+        let fixture = OrdersFixture::new().await;
+        let order = fixture.placed_in_full("k").await;
         for kind in ["stock_reserved.v1", "payment_started.v1"] {
             assert!(
-                desk.send_event(&order, kind, &json!({ "version": 1, "payment_id": "pay_1" }))
+                fixture
+                    .send_event(&order, kind, &json!({ "version": 1, "payment_id": "pay_1" }))
                     .await
                     .is_done()
             );
         }
-        let noted = desk.hear(deleted()).await;
+        let noted = fixture.deliver_update(deleted()).await;
         assert_eq!(
             (noted.is_done(), noted.operations()),
             (true, vec!["Query", "BatchGetItem", "PutItem"])
         );
-        assert_eq!(desk.left().len(), 5);
+        assert_eq!(fixture.left().len(), 5);
         for (number, (kind, captured, refunded)) in facts.iter().enumerate() {
-            assert_eq!(desk.order(&order).await.customer.buyer, ada(), "{kind} is still to come");
+            assert_eq!(
+                fixture.order(&order).await.customer.buyer,
+                ada(),
+                "{kind} is still to come"
+            );
             let more = json!({
                 "version": number + 2,
                 "payment_id": "pay_1",
@@ -215,10 +220,10 @@ async fn deleted_buyer_is_redacted_when_the_order_settles() {
                 "refunded_total": refunded,
                 "failure_reason": "card_declined",
             });
-            let told = desk.send_event(&order, kind, &more).await;
-            assert_eq!((told.is_done(), writes(&told)), (true, 1), "in one write");
+            let called = fixture.send_event(&order, kind, &more).await;
+            assert_eq!((called.is_done(), writes(&called)), (true, 1), "in one write");
         }
-        let settled = desk.order(&order).await;
+        let settled = fixture.order(&order).await;
         assert_eq!(
             (&settled.progress.status, &settled.customer.buyer, settled.schedule.next_check_at),
             (&end, &Buyer::Redacted, None)
@@ -228,15 +233,15 @@ async fn deleted_buyer_is_redacted_when_the_order_settles() {
         } else {
             vec![]
         };
-        assert_eq!(desk.left(), address);
+        assert_eq!(fixture.left(), address);
 
-        let read = desk.read(&order, ADMIN, None).await;
+        let read = fixture.read(&order, ADMIN, None).await;
         assert_eq!(
             (read.status(), &read.json()["buyer"], &read.json()["user_id"]),
             (200, &Value::Null, &json!(USER))
         );
         assert_eq!(read.json()["shipping_address"].is_null(), end != Status::Confirmed);
-        assert_eq!(ids(&desk.page(&format!("user_id={USER}"), ADMIN).await), [order]);
+        assert_eq!(ids(&fixture.page(&format!("user_id={USER}"), ADMIN).await), [order]);
     }
 }
 
@@ -244,19 +249,19 @@ async fn deleted_buyer_is_redacted_when_the_order_settles() {
 async fn concurrent_buyer_update_and_event_both_apply() {
     let mut overtaken = 0;
     for seed in 0..20 {
-        let desk = OrdersFixture::crowded(seed).await;
-        let order = desk.placed_in_full("k").await;
-        desk.confirm(&order).await;
+        let fixture = OrdersFixture::crowded(seed).await;
+        let order = fixture.placed_in_full("k").await;
+        fixture.confirm(&order).await;
         let committed = event_message(&order, "stock_committed.v1", &json!({ "version": 2 }));
         let called =
-            desk.call_both(("update-buyer", deleted()), ("advance-order", committed)).await;
+            fixture.call_both(("update-buyer", deleted()), ("advance-order", committed)).await;
         assert_eq!(
             *called.ok(),
             json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]),
             "seed {seed}"
         );
         overtaken += writes(&called) - 2;
-        let landed = desk.order(&order).await;
+        let landed = fixture.order(&order).await;
         assert_eq!(
             (&landed.progress.stock, &landed.customer.buyer, landed.version),
             (&StockState::Committed, &Buyer::Redacted, 5),
@@ -274,19 +279,20 @@ async fn concurrent_buyer_update_and_event_both_apply() {
 async fn concurrent_duplicate_buyer_update_applies_once() {
     let mut overtaken = 0;
     for seed in 0..10 {
-        let desk = OrdersFixture::crowded(seed).await;
-        let order = desk.settled_in_full("k").await;
+        let fixture = OrdersFixture::crowded(seed).await;
+        let order = fixture.settled_in_full("k").await;
         let called =
-            desk.call_both(("update-buyer", deleted()), ("update-buyer", changed(3))).await;
+            fixture.call_both(("update-buyer", deleted()), ("update-buyer", changed(3))).await;
         assert_eq!(
             *called.ok(),
             json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]),
             "seed {seed}"
         );
-        assert_eq!(desk.order(&order).await.customer.buyer, Buyer::Redacted);
+        assert_eq!(fixture.order(&order).await.customer.buyer, Buyer::Redacted);
 
-        let other = desk.settled_in_full("other").await;
-        let called = desk.call_both(("update-buyer", deleted()), ("update-buyer", deleted())).await;
+        let other = fixture.settled_in_full("other").await;
+        let called =
+            fixture.call_both(("update-buyer", deleted()), ("update-buyer", deleted())).await;
         assert_eq!(
             *called.ok(),
             json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]),
@@ -294,7 +300,7 @@ async fn concurrent_duplicate_buyer_update_applies_once() {
         );
         overtaken += writes(&called) - 1;
         assert_eq!(
-            (desk.order(&other).await.version, desk.order(&other).await.customer.buyer),
+            (fixture.order(&other).await.version, fixture.order(&other).await.customer.buyer),
             (5, Buyer::Redacted)
         );
     }
@@ -308,9 +314,9 @@ async fn concurrent_duplicate_buyer_update_applies_once() {
 async fn stale_index_entry_of_a_buyer_is_ignored() {
     let mut too_late_for_the_index = 0;
     for seed in 0..20 {
-        let desk = OrdersFixture::crowded(seed).await;
-        let order = desk.settled_in_full("k").await;
-        let table = desk.aws.crowded(seed + 7).table("orders");
+        let fixture = OrdersFixture::crowded(seed).await;
+        let order = fixture.settled_in_full("k").await;
+        let table = fixture.aws.crowded(seed + 7).table("orders");
         let key = format!("ORDER#{order}");
         let give_away: Lambda = Arc::new(move |_| {
             let (table, key) = (table.clone(), key.clone());
@@ -322,14 +328,14 @@ async fn stale_index_entry_of_a_buyer_is_ignored() {
                 Ok(Value::Null)
             })
         });
-        let called = desk
+        let called = fixture
             .aws
-            .call_both((desk.lambda("update-buyer"), deleted()), (give_away, Value::Null))
+            .call_both((fixture.lambda("update-buyer"), deleted()), (give_away, Value::Null))
             .await;
         assert_eq!(called.ok()[0], json!({ "batchItemFailures": [] }), "seed {seed}");
-        let standing = desk.order(&order).await;
-        if standing.placed.user_id.to_string() == STRANGER {
-            assert_eq!((standing.customer.buyer, standing.version), (ada(), 40), "seed {seed}");
+        let current = fixture.order(&order).await;
+        if current.placed.user_id.to_string() == STRANGER {
+            assert_eq!((current.customer.buyer, current.version), (ada(), 40), "seed {seed}");
             too_late_for_the_index += called
                 .operations()
                 .iter()
@@ -339,31 +345,31 @@ async fn stale_index_entry_of_a_buyer_is_ignored() {
     }
     assert!(
         too_late_for_the_index > 0,
-        "in no seed does the order change hands after the index has named it: this test shows nothing"
+        "no seed changes the order's buyer after the index query: this test shows nothing"
     );
 }
 
 #[tokio::test]
 async fn buyer_update_completes_under_any_fault() {
-    // The page, the orders on it, and a write for each.
+    // The page of orders, the orders themselves, and a write for each.
     for_each_fault(0..5, async |InjectedFault { call, fault }| {
         for retries in [false, true] {
-            let desk = if retries {
+            let fixture = if retries {
                 OrdersFixture::with_retries().await
             } else {
                 OrdersFixture::new().await
             };
             let (settled, open) =
-                (desk.settled_in_full("settled").await, desk.placed_in_full("open").await);
-            desk.aws.fail(call, fault);
-            let first = desk.hear(deleted()).await;
-            let spoiled = call < 4 && (fault != Fault::Conflict || call > 1);
+                (fixture.settled_in_full("settled").await, fixture.placed_in_full("open").await);
+            fixture.aws.fail(call, fault);
+            let first = fixture.deliver_update(deleted()).await;
+            let fails = call < 4 && (fault != Fault::Conflict || call > 1);
             let is_retried = retries && fault != Fault::Conflict;
-            assert_eq!(first.is_done(), !spoiled || is_retried, "{fault:?} at {call}");
-            desk.aws.heal();
-            assert!(desk.hear(deleted()).await.is_done());
-            assert_eq!(writes(&desk.hear(deleted()).await), 0);
-            let (settled, open) = (desk.order(&settled).await, desk.order(&open).await);
+            assert_eq!(first.is_done(), !fails || is_retried, "{fault:?} at {call}");
+            fixture.aws.heal();
+            assert!(fixture.deliver_update(deleted()).await.is_done());
+            assert_eq!(writes(&fixture.deliver_update(deleted()).await), 0);
+            let (settled, open) = (fixture.order(&settled).await, fixture.order(&open).await);
             assert_eq!(
                 (settled.customer.buyer, settled.version),
                 (Buyer::Redacted, 5),
@@ -383,13 +389,13 @@ async fn buyer_update_completes_under_any_fault() {
 async fn buyer_update_continues_on_redelivery() {
     let mut cut_short = 0;
     for yields in [20, 40, 80, 160] {
-        let desk = OrdersFixture::crowded(yields).await;
+        let fixture = OrdersFixture::crowded(yields).await;
         let mut all = Vec::new();
         for number in 0..150 {
-            all.push(desk.stored(&format!("k-{number}"), &two_spoons()).await);
+            all.push(fixture.stored(&format!("k-{number}"), &two_spoons()).await);
         }
-        let clock = desk.clock.clone();
-        let time_flies: Lambda = Arc::new(move |_| {
+        let clock = fixture.clock.clone();
+        let advance_clock: Lambda = Arc::new(move |_| {
             let clock = clock.clone();
             Box::pin(async move {
                 for _ in 0..yields {
@@ -399,9 +405,9 @@ async fn buyer_update_continues_on_redelivery() {
                 Ok(Value::Null)
             })
         });
-        let called = desk
+        let called = fixture
             .aws
-            .call_both((desk.lambda("update-buyer"), deleted()), (time_flies, Value::Null))
+            .call_both((fixture.lambda("update-buyer"), deleted()), (advance_clock, Value::Null))
             .await;
         let done = writes(&called);
         assert_eq!(
@@ -410,66 +416,67 @@ async fn buyer_update_continues_on_redelivery() {
             "{done} were done"
         );
         cut_short += usize::from(done > 0 && done < 150);
-        let again = desk.hear(deleted()).await;
+        let again = fixture.deliver_update(deleted()).await;
         assert_eq!(
             (again.is_done(), writes(&again)),
             (true, 150 - done),
-            "what was done stays done"
+            "finished updates are kept"
         );
         for order in all {
-            let order = desk.order(&order).await;
+            let order = fixture.order(&order).await;
             assert_eq!(
                 (order.customer.buyer_change, order.version),
                 (Some(BuyerChange::Deleted), 2)
             );
         }
     }
-    assert!(cut_short > 0, "no message was cut short in the middle: this test shows nothing");
+    assert!(cut_short > 0, "no message was interrupted in the middle: this test shows nothing");
 }
 
 #[tokio::test]
-async fn an_order_that_fails_keeps_the_message_but_not_the_other_orders() {
-    let desk = OrdersFixture::new().await;
+async fn failing_order_keeps_the_message_and_the_other_orders_are_updated() {
+    let fixture = OrdersFixture::new().await;
     let mut all = Vec::new();
     for number in 0..120 {
-        all.push(desk.stored(&format!("k-{number}"), &two_spoons()).await);
+        all.push(fixture.stored(&format!("k-{number}"), &two_spoons()).await);
     }
-    // Of a later release, or not readable at all.
-    desk.set(&all[3], "stock", "parcelled").await;
-    desk.set(&all[110], "buyer", "a person").await;
-    let first = desk.hear(deleted()).await;
+    // From a later release, or unreadable.
+    fixture.set(&all[3], "stock", "parcelled").await;
+    fixture.set(&all[110], "buyer", "a person").await;
+    let first = fixture.deliver_update(deleted()).await;
     assert_eq!((first.is_done(), writes(&first)), (false, 118));
-    let again = desk.hear(deleted()).await;
+    let again = fixture.deliver_update(deleted()).await;
     assert_eq!((again.is_done(), writes(&again)), (false, 0));
-    desk.set(&all[3], "stock", "reserving").await;
-    desk.aws
+    fixture.set(&all[3], "stock", "reserving").await;
+    fixture
+        .aws
         .table("orders")
         .update(Key::new(format!("ORDER#{}", all[110])), named(), Expression::exists())
         .await
         .unwrap();
-    let mended = desk.hear(deleted()).await;
-    assert_eq!((mended.is_done(), writes(&mended)), (true, 2));
+    let repaired = fixture.deliver_update(deleted()).await;
+    assert_eq!((repaired.is_done(), writes(&repaired)), (true, 2));
 }
 
-/// The buyer as orders of an earlier release have them.
+/// Restores the buyer attributes of an earlier release.
 fn named() -> Expression {
     Expression::new("SET #buyer = :buyer")
         .value("buyer", json!({ "name": "Ada Lovelace", "email": "ada@example.com" }))
 }
 
 #[tokio::test]
-async fn orders_of_an_earlier_release_are_read_and_brought_up_to_date() {
-    let desk = OrdersFixture::new().await;
-    let order = desk.settled_in_full("k").await;
-    let mut item = desk.item(&order);
+async fn orders_of_an_earlier_release_are_read_and_updated() {
+    let fixture = OrdersFixture::new().await;
+    let order = fixture.settled_in_full("k").await;
+    let mut item = fixture.item(&order);
     assert!(item.get("buyer_change").is_none(), "{item}");
     item["buyer"]["M"].as_object_mut().unwrap().remove("version").unwrap();
-    desk.aws.put("orders", &item);
-    let view = desk.read(&order, USER, None).await.json();
+    fixture.aws.put("orders", &item);
+    let view = fixture.read(&order, USER, None).await.json();
     assert_eq!(view["buyer"], json!({ "name": "Ada Lovelace", "email": "ada@example.com" }));
-    assert!(desk.hear(changed(1)).await.is_done());
-    assert_eq!(desk.order(&order).await.customer.buyer, Buyer::Known(contact(1)));
-    let view = desk.read(&order, USER, None).await.json();
+    assert!(fixture.deliver_update(changed(1)).await.is_done());
+    assert_eq!(fixture.order(&order).await.customer.buyer, Buyer::Known(contact(1)));
+    let view = fixture.read(&order, USER, None).await.json();
     assert_eq!(
         view["buyer"],
         json!({ "name": "Augusta King 1", "email": "augusta-1@example.com" })
@@ -478,12 +485,12 @@ async fn orders_of_an_earlier_release_are_read_and_brought_up_to_date() {
 
 #[tokio::test]
 async fn repeated_request_shows_the_current_buyer_only() {
-    let desk = OrdersFixture::new().await;
-    let first = desk.post("k", &two_spoons()).await.json();
+    let fixture = OrdersFixture::new().await;
+    let first = fixture.post("k", &two_spoons()).await.json();
     let order = first["id"].as_str().unwrap();
-    desk.settle(order).await;
-    desk.hear(changed(2)).await;
-    let mut again = desk.post("k", &two_spoons()).await.json();
+    fixture.settle(order).await;
+    fixture.deliver_update(changed(2)).await;
+    let mut again = fixture.post("k", &two_spoons()).await.json();
     assert_eq!(again["buyer"]["name"], "Augusta King 2");
     again["buyer"] = first["buyer"].clone();
     assert_eq!(again, first);
@@ -491,8 +498,8 @@ async fn repeated_request_shows_the_current_buyer_only() {
 
 #[tokio::test]
 async fn malformed_buyer_update_is_rejected() {
-    let desk = OrdersFixture::new().await;
-    desk.placed("k").await;
+    let fixture = OrdersFixture::new().await;
+    fixture.placed("k").await;
     let user = json!({ "user_id": USER });
     for (kind, data) in [
         ("user_deleted.v2", user.clone()),
@@ -505,34 +512,35 @@ async fn malformed_buyer_update_is_rejected() {
         ("user_deleted.v1", json!({ "user_id": "ada", "version": 1 })),
         ("user_deleted.v1", json!({})),
     ] {
-        let told = desk.hear(events::message("update-buyer", kind, &data)).await;
-        assert_eq!((told.rejected(), told.calls.len()), (1, 1), "{kind} {data}");
+        let called = fixture.deliver_update(events::message("update-buyer", kind, &data)).await;
+        assert_eq!((called.rejected(), called.calls.len()), (1, 1), "{kind} {data}");
     }
 }
 
 #[tokio::test]
 async fn update_of_a_user_without_orders_costs_one_query() {
-    let desk = OrdersFixture::new().await;
-    let nobody = desk.hear(deleted()).await;
-    assert_eq!((nobody.is_done(), nobody.operations()), (true, vec!["Query"]));
+    let fixture = OrdersFixture::new().await;
+    let called = fixture.deliver_update(deleted()).await;
+    assert_eq!((called.is_done(), called.operations()), (true, vec!["Query"]));
 }
 
 #[tokio::test]
 async fn redaction_sends_no_mail_and_keeps_recipients() {
-    let desk = OrdersFixture::new().await;
-    let mut stream = desk.stream();
+    let fixture = OrdersFixture::new().await;
+    let mut stream = fixture.stream();
     let (open, settled) =
-        (desk.placed_in_full("open").await, desk.settled_in_full("settled").await);
-    desk.send_event(&open, "stock_reserved.v1", &json!({ "version": 1 })).await;
+        (fixture.placed_in_full("open").await, fixture.settled_in_full("settled").await);
+    fixture.send_event(&open, "stock_reserved.v1", &json!({ "version": 1 })).await;
     stream.publish().await;
-    let before = desk.sent();
+    let before = fixture.sent();
     for event in [changed(3), changed(4), deleted(), deleted()] {
-        desk.hear(event).await;
+        fixture.deliver_update(event).await;
         stream.publish().await;
-        assert_eq!(desk.sent(), before);
+        assert_eq!(fixture.sent(), before);
     }
     let mails = || {
-        desk.aws
+        fixture
+            .aws
             .queues()
             .take("send-notification", 100)
             .iter()
@@ -540,20 +548,20 @@ async fn redaction_sends_no_mail_and_keeps_recipients() {
             .collect::<Vec<_>>()
     };
     mails();
-    desk.send_event(&open, "payment_closed.v1", &json!({ "version": 2 })).await;
-    desk.send_event(&open, "stock_released.v1", &json!({ "version": 2 })).await;
-    desk.send(&settled).await;
-    desk.hand_over(&settled).await;
+    fixture.send_event(&open, "payment_closed.v1", &json!({ "version": 2 })).await;
+    fixture.send_event(&open, "stock_released.v1", &json!({ "version": 2 })).await;
+    fixture.ship_order(&settled).await;
+    fixture.deliver_order(&settled).await;
     stream.publish().await;
-    let told: Vec<_> = mails()
+    let called: Vec<_> = mails()
         .iter()
         .map(|mail| {
             [mail["template"].clone(), mail["email"].clone(), mail["data"]["order_id"].clone()]
         })
         .collect();
-    assert_eq!(told, [[json!("order_failed"), json!("ada@example.com"), json!(open)]]);
+    assert_eq!(called, [[json!("order_failed"), json!("ada@example.com"), json!(open)]]);
     assert_eq!(
-        (desk.left(), desk.aws.queues().waiting("publish-order-dead-letter").len()),
+        (fixture.left(), fixture.aws.queues().waiting("publish-order-dead-letter").len()),
         (vec![], 0)
     );
 }

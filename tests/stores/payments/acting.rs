@@ -1,4 +1,4 @@
-//! Payments whose customer has to do something first: they wait, they end, and they are called off.
+//! Payments that require a customer action: they wait, expire and are cancelled.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use super::{CALLS, PRICE, PaymentsFixture, automatic};
 
 #[tokio::test]
 async fn payment_continues_after_the_customers_action() {
-    let till = PaymentsFixture::with_open_order().await;
-    let mut harness = till.stream();
-    let first = till.pay("key", "tok_3ds").await;
+    let fixture = PaymentsFixture::with_open_order().await;
+    let mut harness = fixture.stream();
+    let first = fixture.pay("key", "tok_3ds").await;
     assert_eq!((first.status(), first.json()["status"].as_str()), (202, Some("requires_action")));
     assert_eq!(first.json()["next_action"]["type"], "redirect");
     assert!(
@@ -23,93 +23,93 @@ async fn payment_continues_after_the_customers_action() {
         first.operations_on("payments"),
         ["BatchGetItem", "TransactWriteItems", "PutItem", "TransactWriteItems"]
     );
-    let told = till.said(&mut harness).await;
-    let waits: Vec<_> = told[1..]
+    let message_types = fixture.message_data(&mut harness).await;
+    let waits: Vec<_> = message_types[1..]
         .iter()
         .map(|data| data["requires_action"].as_bool().unwrap_or_default())
         .collect();
-    assert_eq!(waits, [false, true], "a call in flight, then the buyer's turn: {told:?}");
-    let again = till.pay("key", "tok_3ds").await;
+    assert_eq!(waits, [false, true], "a call in flight, then the buyer's turn: {message_types:?}");
+    let again = fixture.pay("key", "tok_3ds").await;
     assert_eq!((again.status(), &again.ok()["body"]), (202, &first.ok()["body"]));
-    assert_eq!(till.pay("another", "tok_ok").await.json()["code"], "payment_in_progress");
-    assert_eq!(till.books(), (0, 0));
+    assert_eq!(fixture.pay("another", "tok_ok").await.json()["code"], "payment_in_progress");
+    assert_eq!(fixture.provider_totals(), (0, 0));
 
-    till.reconcile_after(61).await;
-    let done = till.pay("key", "tok_3ds").await;
+    fixture.reconcile_after(61).await;
+    let done = fixture.pay("key", "tok_3ds").await;
     assert_eq!((done.status(), &done.json()["next_action"]), (201, &json!(null)));
-    assert_eq!(till.told(&mut harness).await, ["payment_succeeded"]);
-    assert_eq!((till.books(), till.unsettled()), ((1, 0), 0));
+    assert_eq!(fixture.message_types(&mut harness).await, ["payment_succeeded"]);
+    assert_eq!((fixture.provider_totals(), fixture.unsettled()), ((1, 0), 0));
 }
 
 #[tokio::test]
 async fn failed_3d_secure_may_be_retried_and_an_abandoned_one_is_cancelled() {
-    let till = PaymentsFixture::with_open_order().await;
-    let mut harness = till.stream();
-    assert_eq!(till.pay("failing", "tok_3ds_declined").await.status(), 202);
-    till.reconcile_after(61).await;
+    let fixture = PaymentsFixture::with_open_order().await;
+    let mut harness = fixture.stream();
+    assert_eq!(fixture.pay("failing", "tok_3ds_declined").await.status(), 202);
+    fixture.reconcile_after(61).await;
     assert_eq!(
-        till.pay("failing", "tok_3ds_declined").await.json()["failure_reason"],
+        fixture.pay("failing", "tok_3ds_declined").await.json()["failure_reason"],
         "authentication_failed"
     );
     assert_eq!(
-        till.told(&mut harness).await,
+        fixture.message_types(&mut harness).await,
         ["payment_opened", "payment_started", "payment_started", "payment_declined"]
     );
 
-    assert_eq!(till.pay("idle", "tok_3ds_abandoned").await.status(), 202);
+    assert_eq!(fixture.pay("idle", "tok_3ds_abandoned").await.status(), 202);
     for _ in 0..9 {
-        till.reconcile_after(60).await;
-        assert_eq!(till.intent().await.state, IntentState::Processing);
+        fixture.reconcile_after(60).await;
+        assert_eq!(fixture.intent().await.state, IntentState::Processing);
     }
-    till.reconcile_after(61).await;
-    assert_eq!(till.intent().await.state, IntentState::Open);
+    fixture.reconcile_after(61).await;
+    assert_eq!(fixture.intent().await.state, IntentState::Open);
     assert_eq!(
-        till.pay("idle", "tok_3ds_abandoned").await.json()["failure_reason"],
+        fixture.pay("idle", "tok_3ds_abandoned").await.json()["failure_reason"],
         "action_not_taken"
     );
-    assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
-    assert_eq!(till.pay("third", "tok_ok").await.status(), 201);
+    assert_eq!((fixture.provider_totals(), fixture.unsettled()), ((0, 0), 0));
+    assert_eq!(fixture.pay("third", "tok_ok").await.status(), 201);
 }
 
 #[tokio::test]
 async fn cancelled_order_voids_its_payment_before_acknowledgement() {
     for token in ["tok_3ds", "tok_3ds_declined", "tok_3ds_abandoned"] {
-        let till = PaymentsFixture::new();
-        let mut harness = till.stream();
-        assert!(till.charge(token, 0).await);
-        assert_eq!(till.attempt_state().await, AttemptState::RequiresAction);
-        assert!(till.cancel(1).await);
+        let fixture = PaymentsFixture::new();
+        let mut harness = fixture.stream();
+        assert!(fixture.charge(token, 0).await);
+        assert_eq!(fixture.attempt_state().await, AttemptState::RequiresAction);
+        assert!(fixture.cancel(1).await);
         assert_eq!(
-            (till.attempt_state().await, till.intent().await.state),
+            (fixture.attempt_state().await, fixture.intent().await.state),
             (AttemptState::Abandoned, IntentState::Closed),
             "{token}"
         );
-        assert_eq!(till.told(&mut harness).await.last().unwrap(), "payment_closed");
-        // Nothing that the customer does now charges them.
-        till.reconcile_after(3600).await;
-        assert_eq!((till.books(), till.unsettled()), ((0, 0), 0), "{token}");
+        assert_eq!(fixture.message_types(&mut harness).await.last().unwrap(), "payment_closed");
+        // The customer's later action charges nothing.
+        fixture.reconcile_after(3600).await;
+        assert_eq!((fixture.provider_totals(), fixture.unsettled()), ((0, 0), 0), "{token}");
     }
-    let till = PaymentsFixture::with_open_order().await;
-    till.pay("key", "tok_3ds").await;
-    assert!(till.cancel(1).await);
-    assert_eq!(till.pay("key", "tok_3ds").await.json()["code"], "order_closed");
+    let fixture = PaymentsFixture::with_open_order().await;
+    fixture.pay("key", "tok_3ds").await;
+    assert!(fixture.cancel(1).await);
+    assert_eq!(fixture.pay("key", "tok_3ds").await.json()["code"], "order_closed");
 }
 
 #[tokio::test]
-async fn calling_off_survives_each_fault() {
+async fn cancellation_survives_any_fault() {
     for_each_fault(0..CALLS, async |InjectedFault { call, fault }| {
-        let till = PaymentsFixture::new();
-        assert!(till.charge("tok_3ds_abandoned", 0).await);
-        till.aws.fail(call, fault);
-        till.cancel(1).await;
-        till.aws.heal();
+        let fixture = PaymentsFixture::new();
+        assert!(fixture.charge("tok_3ds_abandoned", 0).await);
+        fixture.aws.fail(call, fault);
+        fixture.cancel(1).await;
+        fixture.aws.heal();
         for attempt in 2..6 {
-            till.clock.advance(Duration::from_secs(65));
-            till.cancel(attempt).await;
-            till.reconcile_after(1).await;
+            fixture.clock.advance(Duration::from_secs(65));
+            fixture.cancel(attempt).await;
+            fixture.reconcile_after(1).await;
         }
         assert_eq!(
-            (till.intent().await.state, till.books(), till.unsettled()),
+            (fixture.intent().await.state, fixture.provider_totals(), fixture.unsettled()),
             (IntentState::Closed, (0, 0), 0),
             "{fault:?} at {call}"
         );
@@ -119,20 +119,20 @@ async fn calling_off_survives_each_fault() {
 
 #[tokio::test]
 async fn capture_before_a_cancel_is_refunded() {
-    let till = PaymentsFixture::new();
-    let mut harness = till.stream();
-    assert!(till.charge("tok_3ds", 0).await);
-    // They have acted, and the provider knows it: we do not yet.
-    let stale = till.payments.store().attempt(automatic()).await.unwrap().unwrap();
-    till.provider.retrieve(&ChargeRequest::from(&stale)).await.unwrap();
-    assert_eq!(till.books(), (1, 0));
-    assert!(till.cancel(1).await);
-    assert_eq!(till.intent().await.state, IntentState::Captured);
+    let fixture = PaymentsFixture::new();
+    let mut harness = fixture.stream();
+    assert!(fixture.charge("tok_3ds", 0).await);
+    // The customer has acted and the provider knows it, but payments does not yet.
+    let stale = fixture.payments.store().attempt(automatic()).await.unwrap().unwrap();
+    fixture.provider.retrieve(&ChargeRequest::from(&stale)).await.unwrap();
+    assert_eq!(fixture.provider_totals(), (1, 0));
+    assert!(fixture.cancel(1).await);
+    assert_eq!(fixture.intent().await.state, IntentState::Captured);
     assert_eq!(
-        till.told(&mut harness).await.last().unwrap(),
+        fixture.message_types(&mut harness).await.last().unwrap(),
         "payment_succeeded",
-        "and the order asks for it back"
+        "and the order requests the refund"
     );
-    assert!(till.refund(2).await);
-    assert_eq!(till.books(), (1, PRICE));
+    assert!(fixture.refund(2).await);
+    assert_eq!(fixture.provider_totals(), (1, PRICE));
 }

@@ -1,5 +1,5 @@
-//! The circuit breaker of the provider: all instances share it, no call waits for an unavailable
-//! provider, and nothing is lost.
+//! The provider's circuit breaker: all instances share it, no call waits for an unavailable
+//! provider, and no command is lost.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,18 +8,18 @@ use serde_json::json;
 
 use super::{PRICE, PaymentsFixture, order};
 
-/// A till whose provider did not answer five times in a row.
-async fn left_alone() -> PaymentsFixture {
-    let till = PaymentsFixture::with_open_order().await;
-    silence(&till, 5).await;
-    till
+/// A shop whose circuit breaker opened after five timeouts.
+async fn with_open_breaker() -> PaymentsFixture {
+    let fixture = PaymentsFixture::with_open_order().await;
+    record_timeouts(&fixture, 5).await;
+    fixture
 }
 
-/// Consecutive calls time out, and each is recorded by the breaker.
-async fn silence(till: &PaymentsFixture, calls: usize) {
-    let now = till.clock.now();
+/// Records consecutive timeouts in the breaker.
+async fn record_timeouts(fixture: &PaymentsFixture, calls: usize) {
+    let now = fixture.clock.now();
     for _ in 0..calls {
-        let store = till.payments.store();
+        let store = fixture.payments.store();
         let breaker = store
             .breaker()
             .await
@@ -29,100 +29,106 @@ async fn silence(till: &PaymentsFixture, calls: usize) {
     }
 }
 
-async fn is_open(till: &PaymentsFixture) -> bool {
-    till.payments.store().breaker().await.unwrap().is_some_and(|breaker| breaker.is_open())
+async fn is_open(fixture: &PaymentsFixture) -> bool {
+    fixture.payments.store().breaker().await.unwrap().is_some_and(|breaker| breaker.is_open())
 }
 
 #[tokio::test]
 async fn five_timeouts_open_the_breaker_for_all_instances() {
-    let till = PaymentsFixture::with_open_order().await;
-    till.pay("first", "tok_timeout_before_charge").await;
-    assert_eq!(till.payments.store().breaker().await.unwrap().unwrap().failures, 1);
-    silence(&till, 3).await;
-    assert!(!is_open(&till).await);
-    // An answer, whatever it says, and all is forgotten.
-    till.reconcile_after(55).await;
-    till.reconcile_after(5).await;
-    assert_eq!(till.payments.store().breaker().await.unwrap().unwrap().failures, 0);
-    silence(&till, 5).await;
-    assert!(is_open(&till).await);
+    let fixture = PaymentsFixture::with_open_order().await;
+    fixture.pay("first", "tok_timeout_before_charge").await;
+    assert_eq!(fixture.payments.store().breaker().await.unwrap().unwrap().failures, 1);
+    record_timeouts(&fixture, 3).await;
+    assert!(!is_open(&fixture).await);
+    // Any response resets the failure count.
+    fixture.reconcile_after(55).await;
+    fixture.reconcile_after(5).await;
+    assert_eq!(fixture.payments.store().breaker().await.unwrap().unwrap().failures, 0);
+    record_timeouts(&fixture, 5).await;
+    assert!(is_open(&fixture).await);
 }
 
-/// Each call of AWS takes nine seconds, those of the simulated provider's table too: its answer
-/// takes longer than a call may take.
+/// Each AWS call takes nine seconds, including those to the simulated provider's table, so the
+/// provider's response exceeds the call timeout.
 #[tokio::test(start_paused = true)]
-async fn call_that_our_own_time_limit_cuts_short_does_not_count_as_a_failure() {
+async fn call_cut_short_by_our_own_deadline_does_not_count_as_a_failure() {
     for (seconds, failures) in [(5, None), (28, Some(1))] {
-        let till = PaymentsFixture::with_open_order().await;
-        till.aws.take_time(Duration::from_secs(9));
-        assert_eq!(till.pay_within(seconds, "key", "tok_ok").await.status(), 202, "{seconds}");
-        till.aws.take_time(Duration::ZERO);
-        let breaker = till.payments.store().breaker().await.unwrap();
+        let fixture = PaymentsFixture::with_open_order().await;
+        fixture.aws.take_time(Duration::from_secs(9));
+        assert_eq!(fixture.pay_within(seconds, "key", "tok_ok").await.status(), 202, "{seconds}");
+        fixture.aws.take_time(Duration::ZERO);
+        let breaker = fixture.payments.store().breaker().await.unwrap();
         assert_eq!(breaker.map(|breaker| breaker.failures), failures, "{seconds}");
     }
 }
 
 #[tokio::test]
-async fn at_the_door_nothing_begins_and_the_answer_says_when_to_come_back() {
-    let till = left_alone().await;
-    let before = till.aws.items("payments");
-    let answer = till.pay("key", "tok_ok").await;
+async fn open_breaker_rejects_requests_with_retry_after() {
+    let fixture = with_open_breaker().await;
+    let before = fixture.aws.items("payments");
+    let answer = fixture.pay("key", "tok_ok").await;
     assert_eq!(
         (answer.status(), answer.json()["code"].as_str()),
         (503, Some("provider_unavailable"))
     );
     assert_eq!(answer.header("retry-after").as_deref(), Some("30"));
     assert!(answer.operations_on("payment-simulator").is_empty());
-    assert_eq!(till.aws.items("payments"), before);
+    assert_eq!(fixture.aws.items("payments"), before);
 
-    till.clock.advance(Duration::from_secs(30));
-    assert_eq!(till.pay("key", "tok_ok").await.status(), 201, "the one that finds out");
-    assert!(!is_open(&till).await);
-    let payment = till.pay("key", "tok_ok").await.json()["id"].as_str().unwrap().to_owned();
-    silence(&till, 5).await;
-    let before = till.aws.items("payments");
+    fixture.clock.advance(Duration::from_secs(30));
+    assert_eq!(fixture.pay("key", "tok_ok").await.status(), 201, "the probe");
+    assert!(!is_open(&fixture).await);
+    let payment = fixture.pay("key", "tok_ok").await.json()["id"].as_str().unwrap().to_owned();
+    record_timeouts(&fixture, 5).await;
+    let before = fixture.aws.items("payments");
     assert_eq!(
-        till.ask_back("refund", &payment, None).await.json()["code"],
+        fixture.request_refund("refund", &payment, None).await.json()["code"],
         "provider_unavailable"
     );
-    assert_eq!(till.aws.items("payments"), before);
-    till.clock.advance(Duration::from_secs(30));
-    assert_eq!(till.ask_back("refund", &payment, None).await.status(), 201);
-    assert_eq!(till.books(), (1, PRICE));
+    assert_eq!(fixture.aws.items("payments"), before);
+    fixture.clock.advance(Duration::from_secs(30));
+    assert_eq!(fixture.request_refund("refund", &payment, None).await.status(), 201);
+    assert_eq!(fixture.provider_totals(), (1, PRICE));
 }
 
 #[tokio::test]
 async fn commands_during_an_outage_are_executed_afterwards() {
-    let till = left_alone().await;
-    assert!(till.charge("tok_ok", 1).await, "the queue is not the timer");
-    let attempts = till.payments.store().intent_and_attempts(order()).await.unwrap().1;
+    let fixture = with_open_breaker().await;
+    assert!(fixture.charge("tok_ok", 1).await, "the message is acknowledged, the schedule retries");
+    let attempts = fixture.payments.store().intent_and_attempts(order()).await.unwrap().1;
     assert_eq!(
         (attempts[0].state.clone(), attempts[0].status()),
         (AttemptState::New, PaymentStatus::Processing)
     );
-    assert_eq!(till.reconcile_after(10).await["examined"], 0, "not yet");
-    assert!(till.charge("tok_ok", 2).await);
-    assert_eq!((till.books(), till.attempt_state().await), ((0, 0), AttemptState::New));
-    till.reconcile_after(20).await;
-    assert_eq!((till.books(), till.intent().await.state), ((1, 0), IntentState::Captured));
+    assert_eq!(fixture.reconcile_after(10).await["examined"], 0, "not yet");
+    assert!(fixture.charge("tok_ok", 2).await);
+    assert_eq!(
+        (fixture.provider_totals(), fixture.attempt_state().await),
+        ((0, 0), AttemptState::New)
+    );
+    fixture.reconcile_after(20).await;
+    assert_eq!(
+        (fixture.provider_totals(), fixture.intent().await.state),
+        ((1, 0), IntentState::Captured)
+    );
 
-    silence(&till, 5).await;
-    assert!(till.refund(3).await);
-    assert_eq!((till.books(), till.intent().await.refundable), ((1, 0), 0));
-    till.reconcile_after(31).await;
-    assert_eq!((till.books(), till.unsettled()), ((1, PRICE), 0));
+    record_timeouts(&fixture, 5).await;
+    assert!(fixture.refund(3).await);
+    assert_eq!((fixture.provider_totals(), fixture.intent().await.refundable), ((1, 0), 0));
+    fixture.reconcile_after(31).await;
+    assert_eq!((fixture.provider_totals(), fixture.unsettled()), ((1, PRICE), 0));
 }
 
 #[tokio::test]
 async fn delayed_attempt_is_kept_and_can_be_cancelled() {
-    let till = left_alone().await;
-    let store = till.payments.store();
-    assert!(till.charge("tok_ok", 1).await);
+    let fixture = with_open_breaker().await;
+    let store = fixture.payments.store();
+    assert!(fixture.charge("tok_ok", 1).await);
     for _ in 0..20 {
-        till.reconcile_after(30 - 1).await;
-        // A person else finds out that it still does not answer.
-        till.clock.advance(Duration::from_secs(1));
-        let now = till.clock.now();
+        fixture.reconcile_after(30 - 1).await;
+        // Another instance's probe times out, too.
+        fixture.clock.advance(Duration::from_secs(1));
+        let now = fixture.clock.now();
         let probed = store.breaker().await.unwrap().unwrap().start_probe("somebody", now);
         store.write_breaker(&probed).await.unwrap().unwrap();
         store
@@ -131,42 +137,42 @@ async fn delayed_attempt_is_kept_and_can_be_cancelled() {
             .unwrap()
             .unwrap();
     }
-    assert_eq!(till.attempt_state().await, AttemptState::New, "ten minutes have gone by");
-    assert!(till.cancel(2).await);
+    assert_eq!(fixture.attempt_state().await, AttemptState::New, "ten minutes have passed");
+    assert!(fixture.cancel(2).await);
     assert_eq!(
-        (till.attempt_state().await, till.intent().await.state),
+        (fixture.attempt_state().await, fixture.intent().await.state),
         (AttemptState::Abandoned, IntentState::Closed)
     );
-    till.reconcile_after(3600).await;
-    assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
+    fixture.reconcile_after(3600).await;
+    assert_eq!((fixture.provider_totals(), fixture.unsettled()), ((0, 0), 0));
 }
 
 #[tokio::test]
-async fn of_many_that_come_when_it_half_opens_one_asks() {
+async fn half_open_breaker_lets_one_probe_through() {
     for seed in 0..10 {
-        let till = Arc::new(PaymentsFixture::crowded(seed));
-        till.open(0).await;
-        silence(&till, 5).await;
-        till.clock.advance(Duration::from_secs(30));
+        let fixture = Arc::new(PaymentsFixture::crowded(seed));
+        fixture.open(0).await;
+        record_timeouts(&fixture, 5).await;
+        fixture.clock.advance(Duration::from_secs(30));
         let mut asked = tokio::task::JoinSet::new();
         for number in 0..10 {
-            let till = till.clone();
-            asked.spawn(async move { till.pay(&format!("key-{number}"), "tok_ok").await });
+            let fixture = fixture.clone();
+            asked.spawn(async move { fixture.pay(&format!("key-{number}"), "tok_ok").await });
         }
         let answers = asked.join_all().await;
         let with = |status: u64| answers.iter().filter(|answer| answer.status() == status).count();
         assert_eq!((with(201), with(201) + with(503) + with(409)), (1, 10));
-        assert_eq!(till.books(), (1, 0));
+        assert_eq!(fixture.provider_totals(), (1, 0));
     }
 }
 
 #[tokio::test]
 async fn failing_breaker_write_blocks_no_payment() {
-    let till = PaymentsFixture::with_open_order().await;
-    silence(&till, 1).await;
-    // The call after the charge shows the breaker that the provider answers again.
-    till.aws.fail(4, tests::aws::Fault::LoseRequest);
-    assert_eq!(till.pay("key", "tok_ok").await.status(), 201);
-    assert_eq!(till.post("key", &json!({})).await.status(), 422);
-    assert_eq!(till.books(), (1, 0));
+    let fixture = PaymentsFixture::with_open_order().await;
+    record_timeouts(&fixture, 1).await;
+    // The call after the charge records the provider's response in the breaker.
+    fixture.aws.fail(4, tests::aws::Fault::LoseRequest);
+    assert_eq!(fixture.pay("key", "tok_ok").await.status(), 201);
+    assert_eq!(fixture.post("key", &json!({})).await.status(), 422);
+    assert_eq!(fixture.provider_totals(), (1, 0));
 }

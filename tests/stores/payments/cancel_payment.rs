@@ -1,4 +1,5 @@
-//! Queue `cancel-payment`: after the payment lock nothing is charged, and captures are refunded.
+//! Queue `cancel-payment`: once the payment lock is closed nothing is charged, and captures are
+//! refunded.
 
 use std::time::Duration;
 
@@ -8,86 +9,92 @@ use super::{PRICE, PaymentsFixture};
 
 #[tokio::test]
 async fn payment_lock_stops_unsent_and_late_charges() {
-    let till = PaymentsFixture::new();
-    assert!(till.cancel(0).await);
-    assert_eq!(till.intent().await.state, IntentState::Closed, "a tombstone");
-    assert!(till.charge("tok_ok", 1).await && till.open(2).await);
-    assert_eq!(till.books(), (0, 0));
+    let fixture = PaymentsFixture::new();
+    assert!(fixture.cancel(0).await);
+    assert_eq!(fixture.intent().await.state, IntentState::Closed, "a tombstone");
+    assert!(fixture.charge("tok_ok", 1).await && fixture.open(2).await);
+    assert_eq!(fixture.provider_totals(), (0, 0));
 
-    let till = PaymentsFixture::new();
-    till.die_after(2);
-    till.charge("tok_ok", 0).await;
-    till.aws.heal();
-    assert_eq!(till.attempt_state().await, AttemptState::New);
-    assert!(till.cancel(0).await);
+    let fixture = PaymentsFixture::new();
+    fixture.die_after(2);
+    fixture.charge("tok_ok", 0).await;
+    fixture.aws.heal();
+    assert_eq!(fixture.attempt_state().await, AttemptState::New);
+    assert!(fixture.cancel(0).await);
     assert_eq!(
-        (till.intent().await.state, till.attempt_state().await),
+        (fixture.intent().await.state, fixture.attempt_state().await),
         (IntentState::Closed, AttemptState::Abandoned)
     );
-    till.clock.advance(Duration::from_secs(60));
-    assert!(till.charge("tok_ok", 1).await);
-    assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
+    fixture.clock.advance(Duration::from_secs(60));
+    assert!(fixture.charge("tok_ok", 1).await);
+    assert_eq!((fixture.provider_totals(), fixture.unsettled()), ((0, 0), 0));
 }
 
 #[tokio::test]
 async fn capture_after_a_cancel_is_refunded() {
-    let till = PaymentsFixture::new();
-    let mut harness = till.stream();
-    assert!(till.charge("tok_timeout_after_charge", 0).await);
-    assert_eq!(till.told(&mut harness).await, ["payment_started", "payment_unknown"]);
-    assert!(till.cancel(1).await);
-    assert_eq!(till.intent().await.state, IntentState::Closing);
-    assert_eq!(till.told(&mut harness).await, ["payment_unknown"]);
-    till.reconcile_after(61).await;
-    assert_eq!(till.told(&mut harness).await, ["payment_succeeded"]);
-    assert!(till.cancel(2).await, "the fence on a captured intent answers again");
-    assert_eq!(till.told(&mut harness).await, ["payment_succeeded"]);
-    assert!(till.refund(3).await);
-    assert_eq!(till.told(&mut harness).await.last().unwrap(), "payment_refunded");
-    assert!(till.refund(3).await && till.refund(4).await, "again");
-    assert_eq!(till.told(&mut harness).await, ["payment_refunded"]);
-    assert_eq!((till.books(), till.unsettled()), ((1, PRICE), 0));
-    assert!(till.aws.queues().take("publish-payment-dead-letter", 10).is_empty());
+    let fixture = PaymentsFixture::new();
+    let mut harness = fixture.stream();
+    assert!(fixture.charge("tok_timeout_after_charge", 0).await);
+    assert_eq!(fixture.message_types(&mut harness).await, ["payment_started", "payment_unknown"]);
+    assert!(fixture.cancel(1).await);
+    assert_eq!(fixture.intent().await.state, IntentState::Closing);
+    assert_eq!(fixture.message_types(&mut harness).await, ["payment_unknown"]);
+    fixture.reconcile_after(61).await;
+    assert_eq!(fixture.message_types(&mut harness).await, ["payment_succeeded"]);
+    assert!(
+        fixture.cancel(2).await,
+        "a repeated cancellation of a captured intent is answered again"
+    );
+    assert_eq!(fixture.message_types(&mut harness).await, ["payment_succeeded"]);
+    assert!(fixture.refund(3).await);
+    assert_eq!(fixture.message_types(&mut harness).await.last().unwrap(), "payment_refunded");
+    assert!(fixture.refund(3).await && fixture.refund(4).await, "again");
+    assert_eq!(fixture.message_types(&mut harness).await, ["payment_refunded"]);
+    assert_eq!((fixture.provider_totals(), fixture.unsettled()), ((1, PRICE), 0));
+    assert!(fixture.aws.queues().take("publish-payment-dead-letter", 10).is_empty());
 }
 
 #[tokio::test]
 async fn cancelled_order_whose_charge_never_arrived_is_never_charged() {
     for token in ["tok_timeout_before_charge", "tok_5xx_then_ok"] {
-        let till = PaymentsFixture::new();
-        let mut harness = till.stream();
-        assert!(till.charge(token, 0).await);
-        assert!(till.cancel(1).await);
+        let fixture = PaymentsFixture::new();
+        let mut harness = fixture.stream();
+        assert!(fixture.charge(token, 0).await);
+        assert!(fixture.cancel(1).await);
         assert_eq!(
-            till.told(&mut harness).await,
+            fixture.message_types(&mut harness).await,
             ["payment_started", "payment_unknown", "payment_unknown"]
         );
-        till.reconcile_after(61).await;
+        fixture.reconcile_after(61).await;
         assert_eq!(
-            till.books(),
+            fixture.provider_totals(),
             (0, 0),
             "{token}: the order was cancelled before the charge arrived"
         );
-        assert_eq!(till.told(&mut harness).await, ["payment_closed"], "{token}");
-        assert_eq!((till.attempt_state().await, till.unsettled()), (AttemptState::Abandoned, 0));
-        till.reconcile_after(3600).await;
-        assert_eq!(till.books(), (0, 0), "{token}");
+        assert_eq!(fixture.message_types(&mut harness).await, ["payment_closed"], "{token}");
+        assert_eq!(
+            (fixture.attempt_state().await, fixture.unsettled()),
+            (AttemptState::Abandoned, 0)
+        );
+        fixture.reconcile_after(3600).await;
+        assert_eq!(fixture.provider_totals(), (0, 0), "{token}");
     }
 }
 
 #[tokio::test]
-async fn a_declined_attempt_under_a_cancelled_order_closes_it() {
-    let till = PaymentsFixture::new();
-    let mut harness = till.stream();
-    // Dies between marking the attempt as sent and asking the provider.
-    till.die_after(3);
-    till.charge("tok_declined", 0).await;
-    till.aws.heal();
-    assert_eq!(till.attempt_state().await, AttemptState::Sent);
-    assert!(till.cancel(1).await);
-    till.reconcile_after(61).await;
+async fn declined_attempt_of_a_cancelled_order_closes_the_payment() {
+    let fixture = PaymentsFixture::new();
+    let mut harness = fixture.stream();
+    // The function dies after marking the attempt as sent and before calling the provider.
+    fixture.die_after(3);
+    fixture.charge("tok_declined", 0).await;
+    fixture.aws.heal();
+    assert_eq!(fixture.attempt_state().await, AttemptState::Sent);
+    assert!(fixture.cancel(1).await);
+    fixture.reconcile_after(61).await;
     assert_eq!(
-        till.told(&mut harness).await,
+        fixture.message_types(&mut harness).await,
         ["payment_started", "payment_started", "payment_closed"]
     );
-    assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
+    assert_eq!((fixture.provider_totals(), fixture.unsettled()), ((0, 0), 0));
 }

@@ -1,4 +1,4 @@
-//! What it costs to settle many payments: `CATCH_UP_RECORDS=2000 cargo test -p tests --test stores
+//! The cost of settling many payments: `CATCH_UP_RECORDS=2000 cargo test -p tests --test stores
 //! catch_up`.
 
 use std::io::Write;
@@ -7,25 +7,24 @@ use tests::metering::{Meter, Terms, records};
 
 use super::*;
 
-/// One run over many stuck payments: the calls of DynamoDB and of the provider for each, and
+/// One run over many stuck payments: DynamoDB calls and provider calls per payment, and
 /// microseconds of CPU time.
 async fn caught_up(token: &str) -> (usize, usize, u64) {
     let many = records();
     let aws = Aws::new();
     let meter = Meter::new(&aws);
-    let till = PaymentsFixture::over(aws.through(meter.sdk_config()));
-    till.stuck(many, token).await;
-    let lambda = till.lambda("reconcile-payments");
+    let fixture = PaymentsFixture::over(aws.through(meter.sdk_config()));
+    fixture.stuck(many, token).await;
+    let lambda = fixture.lambda("reconcile-payments");
     let before = meter.microseconds();
-    let called = till.aws.call(&lambda, json!({})).await;
+    let called = fixture.aws.call(&lambda, json!({})).await;
     let cpu = (meter.microseconds() - before) / u64::from(many);
     let report = called.ok();
     assert_eq!(
         (&report["settled"], &report["failed"], &report["remaining"]),
         (&json!(many), &json!(0), &json!(0))
     );
-    // The provider's books are a table here: it reads them for a question, and writes them for a
-    // charge.
+    // The simulated provider is a table: a query reads it, and a charge writes it.
     let provider = called.operations_on("payment-simulator");
     let asked =
         provider.iter().filter(|call| ["GetItem", "TransactWriteItems"].contains(call)).count();

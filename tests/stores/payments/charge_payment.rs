@@ -1,4 +1,4 @@
-//! Queue `charge-payment`: the one automatic attempt, wherever its function dies.
+//! Queue `charge-payment`: one automatic attempt per order, wherever its function dies.
 
 use std::time::Duration;
 
@@ -7,30 +7,29 @@ use tests::faults::FAULTS;
 
 use super::{CALLS, LATER_FAULTS, PaymentsFixture, USUAL_CALLS};
 
-/// Whatever the outcome of the first delivery: repeated messages, retries and the schedule settle
-/// the order.
-async fn until_settled(till: &PaymentsFixture, token: &str) {
-    till.aws.heal();
+/// Redelivers the command, retries it and runs the schedule until the order settles.
+async fn until_settled(fixture: &PaymentsFixture, token: &str) {
+    fixture.aws.heal();
     for attempt in 1..5 {
-        till.clock.advance(Duration::from_secs(70));
-        till.charge(token, attempt).await;
-        till.reconcile_after(1).await;
+        fixture.clock.advance(Duration::from_secs(70));
+        fixture.charge(token, attempt).await;
+        fixture.reconcile_after(1).await;
     }
 }
 
 #[tokio::test]
-async fn a_charge_that_dies_anywhere_charges_once_in_the_end() {
+async fn interrupted_charge_charges_exactly_once() {
     for token in
         ["tok_ok", "tok_timeout_after_charge", "tok_timeout_before_charge", "tok_5xx_then_ok"]
     {
         for calls in 0..CALLS {
-            let till = PaymentsFixture::new();
-            till.die_after(calls);
-            till.charge(token, 0).await;
-            assert!(till.books().0 <= 1);
-            until_settled(&till, token).await;
+            let fixture = PaymentsFixture::new();
+            fixture.die_after(calls);
+            fixture.charge(token, 0).await;
+            assert!(fixture.provider_totals().0 <= 1);
+            until_settled(&fixture, token).await;
             assert_eq!(
-                (till.intent().await.state, till.books(), till.unsettled()),
+                (fixture.intent().await.state, fixture.provider_totals(), fixture.unsettled()),
                 (IntentState::Captured, (1, 0), 0),
                 "{token} died after {calls}"
             );
@@ -39,7 +38,7 @@ async fn a_charge_that_dies_anywhere_charges_once_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_charge_survives_each_fault_and_each_pair_of_faults() {
+async fn charge_survives_each_fault_and_each_pair_of_faults() {
     for token in ["tok_ok", "tok_timeout_before_charge"] {
         for first in 0..USUAL_CALLS {
             for second in first + 1..=USUAL_CALLS {
@@ -47,14 +46,18 @@ async fn a_charge_survives_each_fault_and_each_pair_of_faults() {
                     .iter()
                     .flat_map(|fault| LATER_FAULTS.iter().map(move |other| (*fault, *other)))
                 {
-                    let till = PaymentsFixture::new();
-                    till.aws.fail(first, fault);
-                    till.aws.fail(second, other);
-                    till.charge(token, 0).await;
-                    until_settled(&till, token).await;
+                    let fixture = PaymentsFixture::new();
+                    fixture.aws.fail(first, fault);
+                    fixture.aws.fail(second, other);
+                    fixture.charge(token, 0).await;
+                    until_settled(&fixture, token).await;
                     let end = (IntentState::Captured, (1, 0), 0);
                     assert_eq!(
-                        (till.intent().await.state, till.books(), till.unsettled()),
+                        (
+                            fixture.intent().await.state,
+                            fixture.provider_totals(),
+                            fixture.unsettled()
+                        ),
                         end,
                         "{token}: {fault:?} at {first}, {other:?} at {second}"
                     );
@@ -66,65 +69,65 @@ async fn a_charge_survives_each_fault_and_each_pair_of_faults() {
 
 #[tokio::test]
 async fn repeated_command_is_answered_once_per_attempt() {
-    let till = PaymentsFixture::new();
-    let mut harness = till.stream();
-    assert!(till.charge("tok_ok", 0).await);
-    assert_eq!(till.told(&mut harness).await, ["payment_started", "payment_succeeded"]);
+    let fixture = PaymentsFixture::new();
+    let mut harness = fixture.stream();
+    assert!(fixture.charge("tok_ok", 0).await);
+    assert_eq!(fixture.message_types(&mut harness).await, ["payment_started", "payment_succeeded"]);
     for _ in 0..3 {
-        assert!(till.charge("tok_ok", 1).await);
+        assert!(fixture.charge("tok_ok", 1).await);
     }
-    assert_eq!(till.told(&mut harness).await, ["payment_succeeded"]);
-    assert!(till.charge("tok_ok", 0).await);
-    assert!(till.told(&mut harness).await.is_empty());
+    assert_eq!(fixture.message_types(&mut harness).await, ["payment_succeeded"]);
+    assert!(fixture.charge("tok_ok", 0).await);
+    assert!(fixture.message_types(&mut harness).await.is_empty());
 
-    let till = PaymentsFixture::with_open_order().await;
-    let mut harness = till.stream();
-    assert!(till.open(1).await);
+    let fixture = PaymentsFixture::with_open_order().await;
+    let mut harness = fixture.stream();
+    assert!(fixture.open(1).await);
     assert_eq!(
-        till.told(&mut harness).await,
+        fixture.message_types(&mut harness).await,
         ["payment_opened", "payment_opened"],
-        "the order hears that it can be paid"
+        "the order is notified that it can be paid"
     );
-    assert!(till.cancel(2).await && till.cancel(3).await && till.open(4).await);
+    assert!(fixture.cancel(2).await && fixture.cancel(3).await && fixture.open(4).await);
     assert_eq!(
-        till.told(&mut harness).await,
+        fixture.message_types(&mut harness).await,
         ["payment_closed", "payment_closed", "payment_closed"]
     );
 }
 
 #[tokio::test]
 async fn charge_command_after_the_deadline_charges_nothing() {
-    let till = PaymentsFixture::new();
-    let mut harness = till.stream();
-    till.clock.advance(Duration::from_secs(1800));
-    assert!(till.charge("tok_ok", 0).await);
-    assert_eq!(till.told(&mut harness).await, ["payment_closed"]);
-    assert_eq!(till.books(), (0, 0));
+    let fixture = PaymentsFixture::new();
+    let mut harness = fixture.stream();
+    fixture.clock.advance(Duration::from_secs(1800));
+    assert!(fixture.charge("tok_ok", 0).await);
+    assert_eq!(fixture.message_types(&mut harness).await, ["payment_closed"]);
+    assert_eq!(fixture.provider_totals(), (0, 0));
 }
 
 #[tokio::test]
-async fn a_key_that_the_provider_may_have_forgotten_is_never_sent_again() {
-    let till = PaymentsFixture::new();
-    // Dies between marking the attempt as sent and calling the provider, whose records stay
-    // unreachable until the key is old.
-    till.die_after(3);
-    till.charge("tok_ok", 0).await;
-    till.aws.heal();
-    assert_eq!(till.attempt_state().await, AttemptState::Sent);
+async fn possibly_expired_provider_key_is_never_sent_again() {
+    let fixture = PaymentsFixture::new();
+    // The function dies after marking the attempt as sent and before calling the provider. The
+    // provider stays unreachable until the idempotency key may have expired.
+    fixture.die_after(3);
+    fixture.charge("tok_ok", 0).await;
+    fixture.aws.heal();
+    assert_eq!(fixture.attempt_state().await, AttemptState::Sent);
     let hours = |hours: u64| hours * 3600;
-    till.reconcile_after(hours(23) + 60).await;
+    fixture.reconcile_after(hours(23) + 60).await;
     assert_eq!(
-        (till.attempt_state().await, till.books().0),
+        (fixture.attempt_state().await, fixture.provider_totals().0),
         (AttemptState::Sent, 0),
         "the provider's list is read twice"
     );
-    till.reconcile_after(599).await;
-    assert_eq!(till.attempt_state().await, AttemptState::Sent);
-    till.reconcile_after(1).await;
+    fixture.reconcile_after(599).await;
+    assert_eq!(fixture.attempt_state().await, AttemptState::Sent);
+    fixture.reconcile_after(1).await;
     assert_eq!(
-        (till.attempt_state().await, till.intent().await.state),
+        (fixture.attempt_state().await, fixture.intent().await.state),
         (AttemptState::Abandoned, IntentState::Closed)
     );
-    assert!(till.charge("tok_ok", 1).await);
-    assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
+    assert!(fixture.charge("tok_ok", 1).await);
+    assert_eq!((fixture.provider_totals(), fixture.unsettled()), ((0, 0), 0));
 }

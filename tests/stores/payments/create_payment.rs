@@ -1,4 +1,4 @@
-//! `POST /payments`: one charge, and an answer that is true however often it is asked for.
+//! `POST /payments`: one charge per key, and an accurate answer on every repetition.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use tests::{
 use super::{CALLS, PRICE, PaymentsFixture};
 
 #[tokio::test]
-async fn a_payment_takes_four_round_trips_and_is_answered_the_same_again() {
-    let till = PaymentsFixture::with_open_order().await;
-    let first = till.pay("key", "tok_ok").await;
+async fn payment_takes_four_round_trips_and_repeats_its_answer() {
+    let fixture = PaymentsFixture::with_open_order().await;
+    let first = fixture.pay("key", "tok_ok").await;
     assert_eq!(first.status(), 201);
     assert_eq!(
         first.operations_on("payments"),
@@ -27,25 +27,25 @@ async fn a_payment_takes_four_round_trips_and_is_answered_the_same_again() {
         Some(format!("payments/{}", first.json()["id"].as_str().unwrap()))
     );
 
-    // Later events change the payment, not the answer.
-    till.clock.advance(Duration::from_secs(100_000));
-    assert!(till.refund(1).await);
-    let again = till.pay("key", "tok_ok").await;
+    // Later events change the payment, not the stored answer.
+    fixture.clock.advance(Duration::from_secs(100_000));
+    assert!(fixture.refund(1).await);
+    let again = fixture.pay("key", "tok_ok").await;
     assert_eq!(again.ok()["body"], first.ok()["body"]);
     assert_eq!(
         (again.status(), again.header("idempotent-replayed").as_deref()),
         (201, Some("true"))
     );
-    assert_eq!(till.pay("key", "tok_declined").await.json()["code"], "idempotency_key_reused");
+    assert_eq!(fixture.pay("key", "tok_declined").await.json()["code"], "idempotency_key_reused");
     let other = json!({ "order_id": "ord_0199c2a8-0000-7000-8000-0000000000f2", "payment_method": { "type": "card", "token": "tok_ok" } });
-    assert_eq!(till.post("key", &other).await.json()["code"], "idempotency_key_reused");
-    assert_eq!(till.pay("another", "tok_ok").await.json()["code"], "already_paid");
-    assert_eq!(till.books(), (1, PRICE));
+    assert_eq!(fixture.post("key", &other).await.json()["code"], "idempotency_key_reused");
+    assert_eq!(fixture.pay("another", "tok_ok").await.json()["code"], "already_paid");
+    assert_eq!(fixture.provider_totals(), (1, PRICE));
 }
 
 #[tokio::test]
-async fn a_decline_is_402_byte_for_byte_and_the_last_one_closes_the_order() {
-    let till = PaymentsFixture::with_open_order().await;
+async fn decline_repeats_its_402_and_the_last_one_closes_the_order() {
+    let fixture = PaymentsFixture::with_open_order().await;
     for (number, (token, reason)) in [
         ("tok_declined", "card_declined"),
         ("tok_insufficient_funds", "insufficient_funds"),
@@ -55,64 +55,64 @@ async fn a_decline_is_402_byte_for_byte_and_the_last_one_closes_the_order() {
     .enumerate()
     {
         let key = format!("key-{number}");
-        let first = till.pay(&key, token).await;
+        let first = fixture.pay(&key, token).await;
         assert_eq!((first.status(), first.json()["failure_reason"].as_str()), (402, Some(*reason)));
-        let again = till.pay(&key, token).await;
+        let again = fixture.pay(&key, token).await;
         assert_eq!((again.status(), &again.ok()["body"]), (402, &first.ok()["body"]));
         assert_eq!(again.header("idempotent-replayed").as_deref(), Some("true"));
     }
-    assert_eq!(till.intent().await.state, IntentState::Closed);
-    assert_eq!(till.pay("key-4", "tok_ok").await.json()["code"], "order_closed");
-    assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
+    assert_eq!(fixture.intent().await.state, IntentState::Closed);
+    assert_eq!(fixture.pay("key-4", "tok_ok").await.json()["code"], "order_closed");
+    assert_eq!((fixture.provider_totals(), fixture.unsettled()), ((0, 0), 0));
 }
 
 #[tokio::test]
-async fn an_unknown_outcome_is_202_and_is_settled_by_asking() {
+async fn unknown_outcome_is_202_and_settled_by_a_query() {
     for token in ["tok_timeout_after_charge", "tok_timeout_before_charge", "tok_5xx_then_ok"] {
-        let till = PaymentsFixture::with_open_order().await;
-        let first = till.pay("key", token).await;
+        let fixture = PaymentsFixture::with_open_order().await;
+        let first = fixture.pay("key", token).await;
         assert_eq!(
             (first.status(), first.json()["status"].as_str()),
             (202, Some("unknown")),
             "{token}"
         );
-        assert_eq!(till.pay("key", token).await.status(), 202);
-        assert_eq!(till.pay("another", "tok_ok").await.json()["code"], "payment_in_progress");
-        assert_eq!(till.reconcile_after(10).await["examined"], 0, "not yet");
-        assert_eq!(till.reconcile_after(60).await["settled"], 1, "{token}");
-        assert_eq!(till.pay("key", token).await.status(), 201);
-        assert_eq!((till.books(), till.unsettled()), ((1, 0), 0), "{token}");
-        assert_eq!(till.reconcile_after(3600).await["examined"], 0);
+        assert_eq!(fixture.pay("key", token).await.status(), 202);
+        assert_eq!(fixture.pay("another", "tok_ok").await.json()["code"], "payment_in_progress");
+        assert_eq!(fixture.reconcile_after(10).await["examined"], 0, "not yet");
+        assert_eq!(fixture.reconcile_after(60).await["settled"], 1, "{token}");
+        assert_eq!(fixture.pay("key", token).await.status(), 201);
+        assert_eq!((fixture.provider_totals(), fixture.unsettled()), ((1, 0), 0), "{token}");
+        assert_eq!(fixture.reconcile_after(3600).await["examined"], 0);
     }
 }
 
 #[tokio::test]
-async fn an_order_whose_time_to_pay_is_over_is_not_charged() {
-    let till = PaymentsFixture::with_open_order().await;
-    let before = till.aws.items("payments");
-    till.clock.advance(Duration::from_secs(1800));
-    assert_eq!(till.pay("key", "tok_ok").await.code(), "order_closed");
-    assert_eq!((till.books(), till.aws.items("payments")), ((0, 0), before));
+async fn order_past_its_payment_deadline_is_not_charged() {
+    let fixture = PaymentsFixture::with_open_order().await;
+    let before = fixture.aws.items("payments");
+    fixture.clock.advance(Duration::from_secs(1800));
+    assert_eq!(fixture.pay("key", "tok_ok").await.code(), "order_closed");
+    assert_eq!((fixture.provider_totals(), fixture.aws.items("payments")), ((0, 0), before));
 }
 
 #[tokio::test]
 async fn payment_survives_each_fault_and_repetition_is_accurate() {
     for_each_fault(0..CALLS, async |InjectedFault { call, fault }| {
-        let till = PaymentsFixture::with_open_order().await;
-        till.aws.fail(call, fault);
-        let first = till.pay("key", "tok_ok").await;
+        let fixture = PaymentsFixture::with_open_order().await;
+        fixture.aws.fail(call, fault);
+        let first = fixture.pay("key", "tok_ok").await;
         assert!(
             [201, 202, 409, 503].contains(&first.status()),
             "{fault:?} at {call}: {:?}",
             first.answer
         );
-        till.aws.heal();
-        till.clock.advance(Duration::from_secs(31));
-        till.pay("key", "tok_ok").await;
-        till.reconcile_after(60).await;
-        assert_eq!(till.pay("key", "tok_ok").await.status(), 201, "{fault:?} at {call}");
+        fixture.aws.heal();
+        fixture.clock.advance(Duration::from_secs(31));
+        fixture.pay("key", "tok_ok").await;
+        fixture.reconcile_after(60).await;
+        assert_eq!(fixture.pay("key", "tok_ok").await.status(), 201, "{fault:?} at {call}");
         assert_eq!(
-            (till.intent().await.state, till.books(), till.unsettled()),
+            (fixture.intent().await.state, fixture.provider_totals(), fixture.unsettled()),
             (IntentState::Captured, (1, 0), 0),
             "{fault:?} at {call}"
         );
@@ -122,74 +122,83 @@ async fn payment_survives_each_fault_and_repetition_is_accurate() {
 
 #[tokio::test]
 async fn unsent_attempt_is_abandoned_and_the_order_stays_payable() {
-    let till = PaymentsFixture::with_open_order().await;
-    till.die_after(2);
-    assert_eq!(till.pay("key", "tok_ok").await.status(), 503);
-    till.aws.heal();
-    assert_eq!(till.pay("key", "tok_ok").await.json()["code"], "request_in_progress");
-    till.reconcile_after(28).await;
-    assert_eq!(till.intent().await.state, IntentState::Processing, "its sender may still come");
-    till.reconcile_after(4).await;
-    assert_eq!(till.intent().await.state, IntentState::Open);
-    assert_eq!(till.pay("key", "tok_ok").await.status(), 402);
-    assert_eq!(till.pay("another", "tok_ok").await.status(), 201);
-    assert_eq!(till.books().0, 1);
+    let fixture = PaymentsFixture::with_open_order().await;
+    fixture.die_after(2);
+    assert_eq!(fixture.pay("key", "tok_ok").await.status(), 503);
+    fixture.aws.heal();
+    assert_eq!(fixture.pay("key", "tok_ok").await.json()["code"], "request_in_progress");
+    fixture.reconcile_after(28).await;
+    assert_eq!(
+        fixture.intent().await.state,
+        IntentState::Processing,
+        "its sender may still be running"
+    );
+    fixture.reconcile_after(4).await;
+    assert_eq!(fixture.intent().await.state, IntentState::Open);
+    assert_eq!(fixture.pay("key", "tok_ok").await.status(), 402);
+    assert_eq!(fixture.pay("another", "tok_ok").await.status(), 201);
+    assert_eq!(fixture.provider_totals().0, 1);
 }
 
-/// A function that is killed during the call of the provider leaves the attempt locked for as long
-/// as that call may take.
+/// A function killed during the provider call leaves the attempt locked for the maximum duration of
+/// that call.
 #[tokio::test]
 async fn killed_payment_is_settled_after_its_maximum_call_time() {
     for (calls, token) in [(3, "tok_ok"), (4, "tok_ok"), (4, "tok_declined")] {
-        let till = PaymentsFixture::with_open_order().await;
-        till.die_after(calls);
-        till.pay("killed", token).await;
-        till.aws.heal();
+        let fixture = PaymentsFixture::with_open_order().await;
+        fixture.die_after(calls);
+        fixture.pay("killed", token).await;
+        fixture.aws.heal();
         assert_eq!(
-            till.pay("another", "tok_ok").await.json()["code"],
+            fixture.pay("another", "tok_ok").await.json()["code"],
             "payment_in_progress",
             "{calls}"
         );
         assert_eq!(
-            till.reconcile_after(8).await["examined"],
+            fixture.reconcile_after(8).await["examined"],
             0,
             "{calls}: the call may be running"
         );
-        assert_eq!(till.reconcile_after(4).await["settled"], 1, "{calls} {token}");
+        assert_eq!(fixture.reconcile_after(4).await["settled"], 1, "{calls} {token}");
         let expected =
             if token == "tok_ok" { (409, json!("already_paid")) } else { (201, json!(null)) };
-        let again = till.pay("another", "tok_ok").await;
+        let again = fixture.pay("another", "tok_ok").await;
         assert_eq!((again.status(), again.json()["code"].clone()), expected, "{calls} {token}");
-        assert_eq!((till.books(), till.unsettled()), ((1, 0), 0), "{calls} {token}");
+        assert_eq!(
+            (fixture.provider_totals(), fixture.unsettled()),
+            ((1, 0), 0),
+            "{calls} {token}"
+        );
     }
 }
 
-/// The function is stopped before the provider's usual time is over: the lock ends with it.
+/// A function with less time left than the provider's timeout holds the lock only until its own
+/// deadline.
 #[tokio::test]
 async fn lock_of_an_attempt_ends_with_the_time_limit_of_its_function() {
-    let till = PaymentsFixture::with_open_order().await;
-    till.die_after(3);
-    till.pay_within(4, "killed", "tok_ok").await;
-    till.aws.heal();
-    assert_eq!(till.reconcile_after(2).await["examined"], 0, "the function may be running");
-    assert_eq!(till.reconcile_after(5).await["settled"], 1);
-    assert_eq!((till.books(), till.unsettled()), ((1, 0), 0));
+    let fixture = PaymentsFixture::with_open_order().await;
+    fixture.die_after(3);
+    fixture.pay_within(4, "killed", "tok_ok").await;
+    fixture.aws.heal();
+    assert_eq!(fixture.reconcile_after(2).await["examined"], 0, "the function may be running");
+    assert_eq!(fixture.reconcile_after(5).await["settled"], 1);
+    assert_eq!((fixture.provider_totals(), fixture.unsettled()), ((1, 0), 0));
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_and_asked_for_again_by_the_sdk_changes_nothing() {
+async fn sdk_retry_after_a_lost_response_changes_nothing() {
     for call in 0..5 {
         let aws = Aws::new();
-        let till = PaymentsFixture::over(aws.retrying());
-        till.open(0).await;
+        let fixture = PaymentsFixture::over(aws.retrying());
+        fixture.open(0).await;
         aws.fail(call, Fault::LoseResponse);
         assert_eq!(
-            till.pay("key", "tok_ok").await.status(),
+            fixture.pay("key", "tok_ok").await.status(),
             201,
             "the answer to call {call} was lost"
         );
         assert_eq!(
-            (till.intent().await.state, till.books(), till.unsettled()),
+            (fixture.intent().await.state, fixture.provider_totals(), fixture.unsettled()),
             (IntentState::Captured, (1, 0), 0)
         );
     }

@@ -1,5 +1,5 @@
-//! Payments: exactly one charge, whatever happens to a call, for all callers how often, and however
-//! the provider behaves.
+//! Payments: exactly one charge under any fault, with any number of callers, and with any provider
+//! behaviour.
 
 mod acting;
 mod breaking;
@@ -33,14 +33,14 @@ use tests::{
 
 const ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
 const PRICE: i64 = 5998;
-/// The faults that come second: what was done is unknown, and was or was not.
+/// The second fault of a pair: the outcome of the call is unknown.
 const LATER_FAULTS: [Fault; 2] = [Fault::LoseRequest, Fault::LoseResponse];
 /// More calls than any operation makes.
 const CALLS: usize = 9;
-/// As many as an operation makes when nothing goes wrong, and one more.
+/// One more call than an operation makes without faults.
 const USUAL_CALLS: usize = 6;
 
-/// A shop that is asked for the money of one order.
+/// A shop with one order to charge.
 struct PaymentsFixture(Shop);
 
 impl Deref for PaymentsFixture {
@@ -56,8 +56,7 @@ impl PaymentsFixture {
         Self::over(Aws::new())
     }
 
-    /// A till whose calls of tables let others go first, now once, now several times, as `seed` has
-    /// it.
+    /// Concurrent operations interleave between table calls, depending on `seed`.
     fn crowded(seed: u64) -> Self {
         Self::over(Aws::new().crowded(seed))
     }
@@ -66,14 +65,14 @@ impl PaymentsFixture {
         Self(Shop::over(aws, shop::clock()))
     }
 
-    /// A till with an order that waits for its payment.
+    /// A shop with an order that waits for its payment.
     async fn with_open_order() -> Self {
-        let till = Self::new();
-        till.open(0).await;
-        till
+        let fixture = Self::new();
+        fixture.open(0).await;
+        fixture
     }
 
-    /// Sends a command to the operation of its name.
+    /// Delivers a command to the operation of the same name.
     async fn command(&self, operation: &str, data: &Value) -> bool {
         let kind = format!("{}.v1", operation.replace('-', "_"));
         self.call(operation, events::message(operation, &kind, data)).await.is_done()
@@ -107,7 +106,7 @@ impl PaymentsFixture {
         self.call("reconcile-payments", json!({})).await.ok().clone()
     }
 
-    /// Lets time go by, and reconciles.
+    /// Advances the clock and reconciles.
     async fn reconcile_after(&self, seconds: u64) -> Value {
         self.clock.advance(Duration::from_secs(seconds));
         self.reconcile().await
@@ -117,7 +116,7 @@ impl PaymentsFixture {
         self.post_within(28, key, body).await
     }
 
-    /// As a function that is stopped after this number of seconds.
+    /// Posts a payment with this number of seconds left before the function's timeout.
     async fn post_within(&self, seconds: u64, key: &str, body: &Value) -> Called {
         let deadline = Clock::System.now().plus(Duration::from_secs(seconds));
         let invocation =
@@ -138,8 +137,8 @@ impl PaymentsFixture {
         .await
     }
 
-    /// Asks for so much of a payment back, or for all of it; the reason is the same each time.
-    async fn ask_back(&self, key: &str, payment: &str, cents: Option<i64>) -> Called {
+    /// Requests a refund of an amount, or of the whole payment. The reason is always the same.
+    async fn request_refund(&self, key: &str, payment: &str, cents: Option<i64>) -> Called {
         let mut body = json!({ "reason": "The lid was broken" });
         if let Some(cents) = cents {
             body["amount"] = json!({ "amount": cents, "currency": "USD" });
@@ -170,8 +169,8 @@ impl PaymentsFixture {
         attempt.expect("there is an automatic attempt").state
     }
 
-    /// The provider's records: charges and refunds.
-    fn books(&self) -> (usize, i64) {
+    /// The provider's records: the number of charges and the refunded amount.
+    fn provider_totals(&self) -> (usize, i64) {
         let items = self.aws.items("payment-simulator");
         let of = |kind: &'static str| {
             items
@@ -186,8 +185,8 @@ impl PaymentsFixture {
         )
     }
 
-    /// The refundable amount of the automatic payment at the provider, from here on.
-    fn may_give_back(&self, amount: i64) {
+    /// Sets the refundable amount of the automatic payment at the provider.
+    fn set_refundable(&self, amount: i64) {
         let mut charge = self
             .aws
             .item(
@@ -199,18 +198,18 @@ impl PaymentsFixture {
         self.aws.put("payment-simulator", &charge);
     }
 
-    /// How many records are still to be looked at.
+    /// The number of records with a scheduled check.
     fn unsettled(&self) -> usize {
         self.aws.items("payments").iter().filter(|item| item.get("next_check_at").is_some()).count()
     }
 
-    /// The stream of payments, from its beginning.
+    /// The publisher of payments, from the beginning of the stream.
     fn stream(&self) -> Harness {
         self.publisher("payments")
     }
 
-    /// The messages to orders since the last call.
-    async fn told(&self, harness: &mut Harness) -> Vec<String> {
+    /// The types of the messages sent to orders since the last call.
+    async fn message_types(&self, harness: &mut Harness) -> Vec<String> {
         let messages = self.events(harness).await;
         messages
             .iter()
@@ -218,8 +217,8 @@ impl PaymentsFixture {
             .collect()
     }
 
-    /// The data of the same messages.
-    async fn said(&self, harness: &mut Harness) -> Vec<Value> {
+    /// The data of the messages sent to orders since the last call.
+    async fn message_data(&self, harness: &mut Harness) -> Vec<Value> {
         self.events(harness).await.into_iter().map(|message| message["data"].clone()).collect()
     }
 
@@ -228,7 +227,7 @@ impl PaymentsFixture {
         self.aws.queues().take("order-events", 100).iter().map(|message| message.json()).collect()
     }
 
-    /// From here on no call arrives: what a function that dies leaves behind.
+    /// Loses every request after this number of calls, as if the function had died.
     fn die_after(&self, calls: usize) {
         for call in calls..calls + 40 {
             self.aws.fail(call, Fault::LoseRequest);
@@ -240,12 +239,12 @@ fn order() -> OrderId {
     OrderId::parse(ORDER).unwrap()
 }
 
-/// The one payment without a `POST /payments`.
+/// The payment that was made without `POST /payments`.
 fn automatic() -> PaymentId {
     PaymentId::automatic(order())
 }
 
-/// What the provider calls [`automatic`].
+/// The provider's id of [`automatic`].
 fn transaction() -> String {
     format!("ch_{}", automatic().attempt().simple())
 }

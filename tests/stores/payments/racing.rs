@@ -1,4 +1,4 @@
-//! Concurrency: whatever the order of writes and however stale the reads, the amounts are right.
+//! Concurrency: amounts are correct for any order of writes and any stale read.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,16 +10,16 @@ use payments::{
 use super::{PRICE, PaymentsFixture, order};
 
 #[tokio::test]
-async fn fifty_at_once_charge_once() {
+async fn fifty_concurrent_payments_charge_once() {
     for (seed, same_key) in (0..6).flat_map(|seed| [(seed, true), (seed, false)]) {
-        let till = Arc::new(PaymentsFixture::crowded(seed));
-        till.open(0).await;
+        let fixture = Arc::new(PaymentsFixture::crowded(seed));
+        fixture.open(0).await;
         let mut asked = tokio::task::JoinSet::new();
         for number in 0..50 {
-            let till = till.clone();
+            let fixture = fixture.clone();
             let key = if same_key { "key".to_owned() } else { format!("key-{number}") };
             asked.spawn(async move {
-                let answer = till.pay(&key, "tok_ok").await;
+                let answer = fixture.pay(&key, "tok_ok").await;
                 (answer.status(), answer.json()["code"].as_str().unwrap_or_default().to_owned())
             });
         }
@@ -35,8 +35,8 @@ async fn fifty_at_once_charge_once() {
         assert!(answers.iter().all(allowed), "{answers:?}");
         let completed = answers.iter().filter(|(status, _)| *status == 201).count();
         assert!(completed == 1 || same_key && completed > 1, "{answers:?}");
-        assert_eq!((till.books(), till.unsettled()), ((1, 0), 0));
-        let attempts = till.payments.store().intent_and_attempts(order()).await.unwrap().1;
+        assert_eq!((fixture.provider_totals(), fixture.unsettled()), ((1, 0), 0));
+        let attempts = fixture.payments.store().intent_and_attempts(order()).await.unwrap().1;
         assert_eq!(attempts.len(), 1);
     }
 }
@@ -51,42 +51,42 @@ async fn cancelled_order_keeps_no_money_in_any_race() {
         "tok_5xx_then_ok",
     ];
     for seed in 0..60 {
-        let till = Arc::new(PaymentsFixture::crowded(seed * 1000));
+        let fixture = Arc::new(PaymentsFixture::crowded(seed * 1000));
         let token = tokens[usize::try_from(seed).unwrap() % tokens.len()];
         let mut crowd = tokio::task::JoinSet::new();
         for round in 0..2_u64 {
             for role in 0..9_u64 {
-                let till = till.clone();
+                let fixture = fixture.clone();
                 crowd.spawn(async move {
                     for _ in 0..(seed * 7 + role * 5 + round * 23) % 41 {
                         tokio::task::yield_now().await;
                     }
                     match role {
-                        0 | 1 => drop(till.charge(token, round).await),
-                        2 => drop(till.cancel(round).await),
-                        3 => drop(till.refund(round).await),
-                        4 => drop(till.reconcile_after(7).await),
-                        5 => drop(till.reconcile_after(40).await),
-                        6 => drop(till.pay("a key", "tok_ok").await),
-                        7 => drop(till.pay(&format!("key {round}"), token).await),
-                        _ => drop(till.open(round).await),
+                        0 | 1 => drop(fixture.charge(token, round).await),
+                        2 => drop(fixture.cancel(round).await),
+                        3 => drop(fixture.refund(round).await),
+                        4 => drop(fixture.reconcile_after(7).await),
+                        5 => drop(fixture.reconcile_after(40).await),
+                        6 => drop(fixture.pay("a key", "tok_ok").await),
+                        7 => drop(fixture.pay(&format!("key {round}"), token).await),
+                        _ => drop(fixture.open(round).await),
                     }
                 });
             }
         }
         crowd.join_all().await;
         for attempt in 2..6 {
-            till.cancel(attempt).await;
-            till.reconcile_after(300).await;
-            till.refund(attempt).await;
-            till.reconcile_after(300).await;
+            fixture.cancel(attempt).await;
+            fixture.reconcile_after(300).await;
+            fixture.refund(attempt).await;
+            fixture.reconcile_after(300).await;
         }
-        let (charges, refunded) = till.books();
-        let intent = till.intent().await;
+        let (charges, refunded) = fixture.provider_totals();
+        let intent = fixture.intent().await;
         let charged = i64::try_from(charges).unwrap() * PRICE;
         assert!(charges <= 1, "{token}, seed {seed}: {charges} charges");
         assert_eq!(
-            (refunded, intent.captured_total, intent.refunded_total, till.unsettled()),
+            (refunded, intent.captured_total, intent.refunded_total, fixture.unsettled()),
             (charged, charged, charged, 0),
             "{token}, seed {seed}"
         );
@@ -100,19 +100,19 @@ async fn cancelled_order_keeps_no_money_in_any_race() {
 
 #[tokio::test]
 async fn writes_on_outdated_records_are_rejected() {
-    let till = PaymentsFixture::with_open_order().await;
-    let store = till.payments.store();
-    let read = till.intent().await;
-    assert!(till.open(1).await, "somebody else answers meanwhile");
-    let now = till.clock.now();
+    let fixture = PaymentsFixture::with_open_order().await;
+    let store = fixture.payments.store();
+    let read = fixture.intent().await;
+    assert!(fixture.open(1).await, "another instance records the outcome meanwhile");
+    let now = fixture.clock.now();
     let stale = read.close(None, 2, now, Duration::from_secs(60), &read.traceparent);
     let WriteOutcome::Conflict(records) = store.write(&stale, None).await.unwrap() else {
-        panic!("a stale write is refused")
+        panic!("a stale write is rejected")
     };
-    assert_eq!(records.intent, Some(till.intent().await), "what stands there comes back");
-    assert_eq!(till.intent().await.state, IntentState::Open);
+    assert_eq!(records.intent, Some(fixture.intent().await), "the stored record is returned");
+    assert_eq!(fixture.intent().await.state, IntentState::Open);
 
-    assert_eq!(till.pay("key", "tok_ok").await.status(), 201);
+    assert_eq!(fixture.pay("key", "tok_ok").await.status(), 201);
     let (intent, attempts) = store.intent_and_attempts(order()).await.unwrap();
     let (intent, attempt) = (intent.unwrap(), &attempts[0]);
     let outdated = Change {
@@ -122,7 +122,7 @@ async fn writes_on_outdated_records_are_rejected() {
     };
     assert!(
         matches!(store.write(&outdated, None).await.unwrap(), WriteOutcome::Conflict(_)),
-        "an old attempt holds back its intent"
+        "an outdated attempt blocks the write of its intent"
     );
-    assert_eq!(till.intent().await, intent);
+    assert_eq!(fixture.intent().await, intent);
 }

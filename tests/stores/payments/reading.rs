@@ -1,4 +1,4 @@
-//! What is shown of payments, and to whom.
+//! Reading payments: only their payer and the shop see them.
 
 use std::time::Duration;
 
@@ -11,26 +11,27 @@ use tests::{
 use super::{ORDER, PaymentsFixture, STRANGER, USER};
 
 #[tokio::test]
-async fn payments_are_shown_to_their_payer_and_to_the_shop_alone() {
-    let till = PaymentsFixture::with_open_order().await;
-    till.pay("one", "tok_declined").await;
-    till.clock.advance(Duration::from_secs(1));
-    let paid = till.pay("two", "tok_ok").await.json();
+async fn payments_are_visible_to_payer_and_shop_only() {
+    let fixture = PaymentsFixture::with_open_order().await;
+    fixture.pay("one", "tok_declined").await;
+    fixture.clock.advance(Duration::from_secs(1));
+    let paid = fixture.pay("two", "tok_ok").await.json();
     let id = paid["id"].as_str().unwrap();
-    let mine = till.read(id, USER).await;
+    let mine = fixture.read(id, USER).await;
     assert_eq!(
         (mine.status(), mine.json(), mine.operations()),
         (200, paid.clone(), vec!["GetItem"])
     );
-    assert_eq!(till.read(id, ADMIN).await.status(), 200);
+    assert_eq!(fixture.read(id, ADMIN).await.status(), 200);
     let unknown = format!("pay_{}_{}", &ORDER[4..], &ORDER[4..]);
-    assert_eq!(till.read(id, STRANGER).await.json(), till.read(&unknown, USER).await.json());
+    assert_eq!(fixture.read(id, STRANGER).await.json(), fixture.read(&unknown, USER).await.json());
     let page = async |query: &str, reader: &str| {
-        till.call(
-            "list-payments",
-            events::get(&format!("/payments?{query}")).caller(reader).event(),
-        )
-        .await
+        fixture
+            .call(
+                "list-payments",
+                events::get(&format!("/payments?{query}")).caller(reader).event(),
+            )
+            .await
     };
     let all = page(&format!("order_id={ORDER}"), USER).await;
     let statuses = |answer: &Called| {
@@ -46,7 +47,7 @@ async fn payments_are_shown_to_their_payer_and_to_the_shop_alone() {
         (vec!["failed".to_owned(), "completed".to_owned()], vec!["Query"])
     );
     let first = page(&format!("order_id={ORDER}&limit=1"), ADMIN).await.json();
-    let cursor = first["next_cursor"].as_str().expect("there is more");
+    let cursor = first["next_cursor"].as_str().expect("there is another page");
     let second = page(&format!("order_id={ORDER}&limit=1&cursor={cursor}"), ADMIN).await;
     assert_eq!(
         (statuses(&second), second.json()["next_cursor"].clone()),

@@ -1,5 +1,5 @@
-//! A run over the due payments reaches each of them, asks the provider about each once, works
-//! alone, and stops in time.
+//! A run over the due payments reaches each of them, queries the provider about each once, runs
+//! exclusively, and stops before its timeout.
 
 use payments::domain::IntentState;
 use shared::{
@@ -9,17 +9,17 @@ use shared::{
 
 use super::*;
 
-/// The order number so-and-so.
+/// The id of order `number`.
 fn order_number(number: u32) -> OrderId {
     OrderId::parse(&format!("ord_0199c2a8-0000-7000-8000-{number:012x}")).unwrap()
 }
 
 impl PaymentsFixture {
-    /// Orders whose charge was sent with this token, and whose outcome is due to be queried.
+    /// Creates orders whose charge was sent with this token, and whose outcome is due for a query.
     pub(super) async fn stuck(&self, many: u32, token: &str) {
         for number in 0..many {
             assert!(self.charge_order(&order_number(number).to_string(), token, 0).await);
-            // Five without an answer would open the breaker.
+            // A successful call resets the count before five timeouts open the breaker.
             if number % 4 == 3 {
                 self.aws.delete(
                     "payments",
@@ -30,7 +30,7 @@ impl PaymentsFixture {
         self.clock.advance(Duration::from_secs(61));
     }
 
-    /// Makes an attempt unreadable, and due since a moment that it shares with all others.
+    /// Makes an attempt unreadable, due since the same time as all others.
     async fn break_attempt(&self, number: u32) {
         let order = order_number(number);
         let key = Key::composite(
@@ -48,39 +48,39 @@ impl PaymentsFixture {
 
 #[tokio::test]
 async fn payments_behind_250_broken_ones_are_settled_in_one_run() {
-    let till = PaymentsFixture::new();
-    till.stuck(255, "tok_timeout_after_charge").await;
+    let fixture = PaymentsFixture::new();
+    fixture.stuck(255, "tok_timeout_after_charge").await;
     for number in 0..250 {
-        till.break_attempt(number).await;
+        fixture.break_attempt(number).await;
     }
-    // Items of the index that are neither attempts nor refunds.
+    // Index entries that are neither attempts nor refunds.
     for (pk, sk) in [("ORDER#nonsense", "ATTEMPT#1"), ("SOMETHING", "ELSE")] {
         let item = json!({ "pk": { "S": pk }, "sk": { "S": sk }, "check_shard": { "S": "due#0" }, "next_check_at": { "S": "0" } });
-        till.aws.put("payments", &item);
+        fixture.aws.put("payments", &item);
     }
-    let report = till.reconcile().await;
+    let report = fixture.reconcile().await;
     assert_eq!(
         (&report["settled"], &report["failed"], &report["remaining"]),
         (&json!(5), &json!(252), &json!(0))
     );
     for number in 250..255 {
-        let intent = till.payments.store().intent(order_number(number)).await.unwrap().unwrap();
+        let intent = fixture.payments.store().intent(order_number(number)).await.unwrap().unwrap();
         assert_eq!(intent.state, IntentState::Captured, "order {number}");
     }
-    let again = till.reconcile().await;
+    let again = fixture.reconcile().await;
     assert_eq!(
         (&again["settled"], &again["failed"]),
         (&json!(0), &json!(252)),
-        "the broken ones stay due"
+        "broken records stay due"
     );
 }
 
 #[tokio::test]
-async fn second_run_at_the_same_time_asks_the_provider_nothing() {
+async fn concurrent_second_run_does_not_query_the_provider() {
     for seed in 0..6 {
-        let till = PaymentsFixture::crowded(seed);
-        till.stuck(20, "tok_timeout_after_charge").await;
-        let called = till
+        let fixture = PaymentsFixture::crowded(seed);
+        fixture.stuck(20, "tok_timeout_after_charge").await;
+        let called = fixture
             .call_both(("reconcile-payments", json!({})), ("reconcile-payments", json!({})))
             .await;
         let mut reports = called.ok().as_array().unwrap().clone();
@@ -94,18 +94,18 @@ async fn second_run_at_the_same_time_asks_the_provider_nothing() {
         assert_eq!(
             called.operations_on("payment-simulator"),
             ["GetItem"; 20],
-            "seed {seed}: each charge is asked about once"
+            "seed {seed}: each charge is queried once"
         );
     }
 }
 
 #[tokio::test]
 async fn lease_of_a_killed_reconciliation_expires() {
-    let till = PaymentsFixture::crowded(3);
-    till.stuck(20, "tok_timeout_after_charge").await;
-    let run = till.lambda("reconcile-payments")(Invocation::with_event(json!({})));
+    let fixture = PaymentsFixture::crowded(3);
+    fixture.stuck(20, "tok_timeout_after_charge").await;
+    let run = fixture.lambda("reconcile-payments")(Invocation::with_event(json!({})));
     let leased = async {
-        while !till.aws.items("payments").iter().any(|item| item["sk"]["S"] == "LEASE") {
+        while !fixture.aws.items("payments").iter().any(|item| item["sk"]["S"] == "LEASE") {
             tokio::task::yield_now().await;
         }
     };
@@ -114,45 +114,46 @@ async fn lease_of_a_killed_reconciliation_expires() {
         _ = run => panic!("the run ends before it is killed"),
         () = leased => {}
     }
-    till.clock.advance(Duration::from_secs(300));
-    assert_eq!(till.reconcile().await["already_running"], true);
-    till.clock.advance(Duration::from_secs(10));
-    assert_eq!(till.reconcile().await["already_running"], false);
-    assert_eq!(till.books().0, 20);
-    assert_eq!(till.unsettled(), 0);
+    fixture.clock.advance(Duration::from_secs(300));
+    assert_eq!(fixture.reconcile().await["already_running"], true);
+    fixture.clock.advance(Duration::from_secs(10));
+    assert_eq!(fixture.reconcile().await["already_running"], false);
+    assert_eq!(fixture.provider_totals().0, 20);
+    assert_eq!(fixture.unsettled(), 0);
 }
 
 #[tokio::test]
 async fn reconciliation_without_time_leaves_the_rest_due_and_releases_the_lease() {
-    let till = PaymentsFixture::new();
-    till.stuck(30, "tok_timeout_after_charge").await;
+    let fixture = PaymentsFixture::new();
+    fixture.stuck(30, "tok_timeout_after_charge").await;
     let short = Invocation {
         deadline: Clock::System.now().plus(Duration::from_secs(29)),
         ..Invocation::with_event(json!({}))
     };
-    let report = till.aws.invoke(&till.lambda("reconcile-payments"), short).await.ok().clone();
+    let report =
+        fixture.aws.invoke(&fixture.lambda("reconcile-payments"), short).await.ok().clone();
     assert_eq!(
         (&report["examined"], &report["remaining"]),
         (&json!(0), &json!(30)),
-        "two calls of the provider may take longer"
+        "two provider calls may take longer"
     );
-    let report = till.reconcile().await;
+    let report = fixture.reconcile().await;
     assert_eq!((&report["settled"], &report["remaining"]), (&json!(30), &json!(0)));
 }
 
 #[tokio::test]
 async fn backlog_returns_each_record_once_and_the_longest_overdue_first() {
-    let till = PaymentsFixture::new();
-    till.stuck(210, "tok_timeout_after_charge").await;
-    let mut backlog = till.payments.store().due(till.clock.now());
+    let fixture = PaymentsFixture::new();
+    fixture.stuck(210, "tok_timeout_after_charge").await;
+    let mut backlog = fixture.payments.store().due(fixture.clock.now());
     let (mut keys, mut since) = (Vec::new(), Vec::new());
     while let Some(item) = backlog.next_item().await.unwrap() {
         let text = |name: &str| item[name].as_s().unwrap().clone();
         keys.push(text("pk"));
         since.push(text("next_check_at"));
-        // What leaves the index meanwhile does not move the others.
+        // Records that leave the index meanwhile do not shift the others.
         if keys.len() % 3 == 0 {
-            till.aws.delete(
+            fixture.aws.delete(
                 "payments",
                 &json!({ "pk": { "S": text("pk") }, "sk": { "S": text("sk") } }),
             );

@@ -1,4 +1,4 @@
-//! Money that goes back: once, and never more than was taken.
+//! Queue `refund-payment`: a payment is refunded once, and never above the captured amount.
 
 use std::time::Duration;
 
@@ -7,21 +7,26 @@ use tests::faults::FAULTS;
 use super::{CALLS, LATER_FAULTS, PRICE, PaymentsFixture, USUAL_CALLS};
 
 #[tokio::test]
-async fn a_refund_that_dies_anywhere_refunds_once_in_the_end() {
+async fn interrupted_refund_refunds_exactly_once() {
     for calls in 0..CALLS {
-        let till = PaymentsFixture::new();
-        assert!(till.charge("tok_ok", 0).await);
-        till.die_after(calls);
-        till.refund(1).await;
-        till.aws.heal();
+        let fixture = PaymentsFixture::new();
+        assert!(fixture.charge("tok_ok", 0).await);
+        fixture.die_after(calls);
+        fixture.refund(1).await;
+        fixture.aws.heal();
         for attempt in 2..5 {
-            till.clock.advance(Duration::from_secs(65));
-            till.refund(attempt).await;
-            till.reconcile_after(1).await;
+            fixture.clock.advance(Duration::from_secs(65));
+            fixture.refund(attempt).await;
+            fixture.reconcile_after(1).await;
         }
-        let intent = till.intent().await;
+        let intent = fixture.intent().await;
         assert_eq!(
-            (intent.refunded_total, intent.refundable, till.books(), till.unsettled()),
+            (
+                intent.refunded_total,
+                intent.refundable,
+                fixture.provider_totals(),
+                fixture.unsettled()
+            ),
             (PRICE, 0, (1, PRICE), 0),
             "died after {calls}"
         );
@@ -29,26 +34,30 @@ async fn a_refund_that_dies_anywhere_refunds_once_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_refund_survives_each_pair_of_faults() {
+async fn refund_command_survives_each_pair_of_faults() {
     for first in 0..USUAL_CALLS {
         for second in first + 1..=USUAL_CALLS {
             for (fault, other) in FAULTS
                 .iter()
                 .flat_map(|fault| LATER_FAULTS.iter().map(move |other| (*fault, *other)))
             {
-                let till = PaymentsFixture::new();
-                assert!(till.charge("tok_ok", 0).await);
-                till.aws.fail(first, fault);
-                till.aws.fail(second, other);
-                till.refund(1).await;
-                till.aws.heal();
+                let fixture = PaymentsFixture::new();
+                assert!(fixture.charge("tok_ok", 0).await);
+                fixture.aws.fail(first, fault);
+                fixture.aws.fail(second, other);
+                fixture.refund(1).await;
+                fixture.aws.heal();
                 for attempt in 2..5 {
-                    till.clock.advance(Duration::from_secs(65));
-                    till.refund(attempt).await;
-                    till.reconcile_after(1).await;
+                    fixture.clock.advance(Duration::from_secs(65));
+                    fixture.refund(attempt).await;
+                    fixture.reconcile_after(1).await;
                 }
                 assert_eq!(
-                    (till.intent().await.refunded_total, till.books(), till.unsettled()),
+                    (
+                        fixture.intent().await.refunded_total,
+                        fixture.provider_totals(),
+                        fixture.unsettled()
+                    ),
                     (PRICE, (1, PRICE), 0),
                     "{fault:?} at {first}, {other:?} at {second}"
                 );
@@ -59,18 +68,18 @@ async fn a_refund_survives_each_pair_of_faults() {
 
 #[tokio::test]
 async fn failed_refund_is_published_and_the_next_has_another_id() {
-    let till = PaymentsFixture::new();
-    let mut harness = till.stream();
-    assert!(till.charge("tok_ok", 0).await);
-    till.may_give_back(0);
-    till.told(&mut harness).await;
-    assert!(till.refund(1).await);
-    assert_eq!(till.told(&mut harness).await.last().unwrap(), "payment_refund_failed");
-    let intent = till.intent().await;
-    assert_eq!((intent.refundable, intent.refunded_total, till.unsettled()), (PRICE, 0, 0));
+    let fixture = PaymentsFixture::new();
+    let mut harness = fixture.stream();
+    assert!(fixture.charge("tok_ok", 0).await);
+    fixture.set_refundable(0);
+    fixture.message_types(&mut harness).await;
+    assert!(fixture.refund(1).await);
+    assert_eq!(fixture.message_types(&mut harness).await.last().unwrap(), "payment_refund_failed");
+    let intent = fixture.intent().await;
+    assert_eq!((intent.refundable, intent.refunded_total, fixture.unsettled()), (PRICE, 0, 0));
 
-    till.may_give_back(PRICE);
-    assert!(till.refund(2).await);
-    assert_eq!(till.told(&mut harness).await.last().unwrap(), "payment_refunded");
-    assert_eq!(till.books(), (1, PRICE));
+    fixture.set_refundable(PRICE);
+    assert!(fixture.refund(2).await);
+    assert_eq!(fixture.message_types(&mut harness).await.last().unwrap(), "payment_refunded");
+    assert_eq!(fixture.provider_totals(), (1, PRICE));
 }

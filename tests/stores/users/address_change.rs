@@ -1,5 +1,5 @@
-//! Address changes: they require the password, the current address is notified at once, and its
-//! owner can withdraw them.
+//! Address changes require the password. The current address is notified at once, and its owner can
+//! withdraw them.
 
 use std::time::Duration;
 
@@ -20,14 +20,14 @@ use users::{
 const NEW: &str = "countess@example.com";
 const WRONG: &str = "wrong horse battery staple";
 
-/// A person whose address is verified, and a session of theirs.
+/// A user whose address is verified, and one of their sessions.
 async fn verified(shop: &Shop) -> (UserId, Session) {
     let id = shop.enrol(ADA).await.id;
     assert_eq!(shop.verify_email(&shop.verification_token(id).await).await.status(), 204);
     (id, shop.enter(id).await)
 }
 
-/// As [`verified`], after the address has moved to [`NEW`].
+/// Like [`verified`], after the address has changed to [`NEW`].
 async fn moved(shop: &Shop) -> (UserId, Session) {
     let (id, session) = verified(shop).await;
     assert_eq!(shop.ask_for_address(&session, NEW).await.status(), 200);
@@ -46,7 +46,7 @@ fn refused(called: &Called) {
 }
 
 #[tokio::test]
-async fn another_address_needs_the_present_password() {
+async fn address_change_requires_the_current_password() {
     let shop = Shop::open();
     let (id, session) = verified(&shop).await;
     let before = shop.aws.items("users");
@@ -79,7 +79,7 @@ async fn another_address_needs_the_present_password() {
 }
 
 #[tokio::test]
-async fn wrong_passwords_are_limited_together_with_those_of_a_password_change() {
+async fn wrong_passwords_share_the_limit_of_password_changes() {
     let shop = Shop::open();
     let (_, session) = verified(&shop).await;
     let mut statuses = Vec::new();
@@ -98,7 +98,7 @@ async fn wrong_passwords_are_limited_together_with_those_of_a_password_change() 
 }
 
 #[tokio::test]
-async fn one_user_has_five_mails_sent_to_addresses_and_waits_for_more() {
+async fn address_change_mails_are_limited_to_five_per_user() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let session = shop.enter(user.id).await;
@@ -131,8 +131,8 @@ async fn withdrawal_reverts_the_change_and_ends_all_sessions() {
     let (link, withdraw) = (shop.verification_token(id).await, shop.withdraw_token(id).await);
     refused(&shop.verify_email(&withdraw).await);
     refused(&shop.withdraw(&link).await);
-    for odd in ["", "x", &withdraw[1..], &format!("{withdraw}A")] {
-        refused(&shop.withdraw(odd).await);
+    for invalid in ["", "x", &withdraw[1..], &format!("{withdraw}A")] {
+        refused(&shop.withdraw(invalid).await);
     }
     let withdrawn = shop.withdraw(&withdraw).await;
     assert_eq!((withdrawn.status(), &withdrawn.ok()["body"]), (204, &json!("")));
@@ -143,21 +143,21 @@ async fn withdrawal_reverts_the_change_and_ends_all_sessions() {
     let login = shop.login_from("192.0.2.1", Some(&device), ADA, PASSWORD).await;
     assert!(
         login.status() == 200 && login.header("x-device-token").is_some(),
-        "the device is a stranger"
+        "the device is unknown"
     );
     assert_eq!(shop.user(id).await.pending_email(), None);
     shop.check_accounts();
 }
 
 #[tokio::test]
-async fn a_thief_with_the_password_cannot_keep_an_account_that_has_moved() {
+async fn attacker_with_the_password_cannot_keep_a_moved_account() {
     let shop = Shop::open();
     let (id, thief) = verified(&shop).await;
     assert_eq!(shop.ask_for_address(&thief, NEW).await.status(), 200);
     let withdraw = shop.withdraw_token(id).await;
     assert_eq!(shop.verify_email(&shop.verification_token(id).await).await.status(), 204);
     assert_eq!(shop.reservations().len(), 1);
-    // What a thief may try to make the move final.
+    // What an attacker may try to make the change permanent.
     let again = shop.ask_for_address(&thief, "third@example.com").await;
     assert_eq!((again.status(), code(&again).as_str()), (409, "email_changed_recently"));
     let registered = shop.register(ADA).await;
@@ -169,7 +169,7 @@ async fn a_thief_with_the_password_cannot_keep_an_account_that_has_moved() {
     assert_eq!(shop.change_password(&thief, PASSWORD, "the thief's password").await.status(), 204);
     assert_eq!(shop.request_reset(NEW).await.status(), 202);
     let thiefs_reset = shop.reset_token(id).await;
-    assert_eq!(shop.request_reset(ADA).await.status(), 202, "nobody logs in there for now");
+    assert_eq!(shop.request_reset(ADA).await.status(), 202, "the account cannot log in for now");
     assert_eq!(shop.login(ADA, PASSWORD).await.status(), 401);
     shop.check_accounts();
 
@@ -188,7 +188,7 @@ async fn a_thief_with_the_password_cannot_keep_an_account_that_has_moved() {
 }
 
 #[tokio::test]
-async fn a_disabled_account_returns_to_its_address_and_stays_disabled() {
+async fn withdrawal_for_a_disabled_account_keeps_it_disabled() {
     let shop = Shop::open();
     let admin = shop.admin("grace@example.com").await;
     let (id, _) = moved(&shop).await;
@@ -201,7 +201,7 @@ async fn a_disabled_account_returns_to_its_address_and_stays_disabled() {
 }
 
 #[tokio::test]
-async fn an_address_that_was_left_is_free_after_two_days_or_after_a_deletion() {
+async fn previous_address_is_free_after_two_days_or_a_deletion() {
     let shop = Shop::open();
     let (id, session) = moved(&shop).await;
     let withdraw = shop.withdraw_token(id).await;
@@ -234,7 +234,7 @@ async fn an_address_that_was_left_is_free_after_two_days_or_after_a_deletion() {
 }
 
 #[tokio::test]
-async fn a_withdrawal_wins_against_a_confirmation_at_the_same_time() {
+async fn withdrawal_wins_against_a_concurrent_confirmation() {
     for seed in 0..12 {
         let shop = Shop::crowded(seed);
         let (id, session) = verified(&shop).await;
@@ -255,7 +255,7 @@ async fn a_withdrawal_wins_against_a_confirmation_at_the_same_time() {
 }
 
 #[tokio::test]
-async fn of_a_reset_and_a_confirmation_at_the_same_time_one_wins() {
+async fn concurrent_reset_and_confirmation_let_one_win() {
     for seed in 0..12 {
         let shop = Shop::crowded(seed);
         let (id, session) = verified(&shop).await;
@@ -280,7 +280,7 @@ async fn of_a_reset_and_a_confirmation_at_the_same_time_one_wins() {
 }
 
 #[tokio::test]
-async fn a_device_token_ends_with_its_account() {
+async fn device_token_ends_with_its_account() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let device =
@@ -290,6 +290,6 @@ async fn a_device_token_ends_with_its_account() {
     let login = shop.login_from("192.0.2.1", Some(&device), ADA, PASSWORD).await;
     assert!(
         login.status() == 200 && login.header("x-device-token").is_some(),
-        "a stranger to the new account"
+        "unknown to the new account"
     );
 }

@@ -1,5 +1,5 @@
-//! Everything pending meets every event, through the operations: what the table of the domain says
-//! is what happens.
+//! Every revocable item is tested against every account event, through the operations. The outcome
+//! is the one in the domain's decision table.
 
 use serde_json::json;
 use shared::ids::{Ids, UserId};
@@ -16,17 +16,17 @@ const NEW: &str = "countess@example.com";
 const OTHER: &str = "lady@example.com";
 const NEW_PASSWORD: &str = "another horse, another battery";
 
-/// One account in which something is pending.
+/// An account with one revocable item.
 struct Account {
     shop: Shop,
     admin: Session,
     id: UserId,
-    /// The session that makes requests.
+    /// The session that makes the requests.
     caller: Session,
     password: &'static str,
 }
 
-/// Something pending, as its holder has it.
+/// A revocable item, as its holder has it.
 enum Held {
     Verification(String),
     Reset(String),
@@ -59,7 +59,7 @@ impl Account {
         assert_eq!(self.shop.ask_for_address(&self.caller, email).await.status(), 200);
     }
 
-    /// Sends the link to the registered address again, if another one has taken its place.
+    /// Sends the verification link of the registered address again if another one has replaced it.
     async fn restore_verification(&self) {
         if self.shop.user(self.id).await.verification.is_none_or(|waiting| waiting.email != ADA) {
             assert_eq!(self.shop.edit(&self.caller, &json!({ "email": ADA })).await.status(), 200);
@@ -153,7 +153,7 @@ impl Account {
         assert_eq!(status, 204, "{event:?}");
     }
 
-    /// Whether it still does what it was made for.
+    /// Whether the item still works.
     async fn works(&self, held: &Held) -> bool {
         let shop = &self.shop;
         match held {
@@ -181,7 +181,7 @@ impl Account {
 }
 
 #[tokio::test]
-async fn every_pending_thing_meets_every_event_as_the_table_says() {
+async fn every_event_revokes_items_as_in_the_decision_table() {
     let mut met = 0;
     for event in AccountEvent::ALL {
         for revocable in Revocable::ALL {
@@ -196,7 +196,7 @@ async fn every_pending_thing_meets_every_event_as_the_table_says() {
                     | Revocable::WithdrawLink
                     | Revocable::UnverifiedWithdrawLink
             );
-            // What an account loses when it is disabled is acquired afterwards.
+            // Disabling revokes these items, so they are acquired afterwards.
             let held = if event == AccountEvent::Enabled && !is_link {
                 account.set_active(false).await;
                 account.hold(revocable).await

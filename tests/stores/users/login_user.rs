@@ -15,26 +15,26 @@ use tests::{
 use users::domain::SESSION_LIFETIME;
 
 const WRONG: &str = "wrong horse battery staple";
-/// Made by other programs, from `correct horse`.
+/// Hashes of `correct horse`, made by other programs.
 const OLD_HASHES: [&str; 3] = [
     "$2b$04$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e",
     "$argon2id$v=16$m=64,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$mjeOBTstiC9XBIvUIQnlKklNv6HJw2Hs8O7qXdo8fcw",
     "$argon2id$v=19$m=256,t=3,p=2$c2FsdHNhbHRzYWx0$7s7XYU9U3NZVQfVjsRUFb/U9fmKrmuSy",
 ];
 
-/// Everything that a function asks of AWS, whatever the order.
-fn asked(called: &Called) -> Vec<String> {
-    let mut asked: Vec<_> = called
+/// The AWS calls of an invocation with their tables and permissions, sorted.
+fn aws_calls(called: &Called) -> Vec<String> {
+    let mut aws_calls: Vec<_> = called
         .calls
         .iter()
         .map(|call| format!("{} {:?} {:?}", call.operation, call.tables, call.actions))
         .collect();
-    asked.sort();
-    asked
+    aws_calls.sort();
+    aws_calls
 }
 
 #[tokio::test]
-async fn a_login_gives_tokens_that_count() {
+async fn login_returns_valid_tokens() {
     let shop = Shop::open();
     shop.enrol(ADA).await;
     let login = shop.login("ADA@example.com", PASSWORD).await;
@@ -76,18 +76,18 @@ async fn a_login_gives_tokens_that_count() {
     for secret in session.refresh_token.split('.').skip(2) {
         assert!(
             !everything.contains(secret) && !everything.contains(&secret[..40]),
-            "the table gives no token away"
+            "the table stores no token in plain text"
         );
     }
     assert_eq!(
         stored_session["secret_hash"]["S"].as_str().map(str::len),
         Some(sha256_hex("").len())
     );
-    assert!(!everything.contains("203.0.113.7"), "nor where somebody logged in from");
+    assert!(!everything.contains("203.0.113.7"), "nor the network address of a login");
 }
 
 #[tokio::test]
-async fn the_authorizer_reads_whether_the_address_is_verified_at_each_request() {
+async fn authorizer_reads_the_verification_at_each_request() {
     let shop = Shop::open();
     shop.enrol(ADA).await;
     let session = Session::of(&shop.login(ADA, PASSWORD).await).unwrap();
@@ -102,7 +102,7 @@ async fn the_authorizer_reads_whether_the_address_is_verified_at_each_request() 
 }
 
 #[tokio::test]
-async fn white_space_around_an_address_does_not_matter() {
+async fn address_is_trimmed() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     for (number, email) in [
@@ -127,19 +127,19 @@ async fn white_space_around_an_address_does_not_matter() {
     let token = shop.reset_token(user.id).await;
     assert_eq!(shop.confirm_reset(&token, "another horse, another battery").await.status(), 204);
     let session = shop.enter(user.id).await;
-    let asked =
+    let requested =
         shop.edit(&session, &json!({ "email": " Countess@Example.com\t", "current_password": "another horse, another battery" })).await;
     assert_eq!(
-        (asked.status(), &asked.json()["pending_email"]),
+        (requested.status(), &requested.json()["pending_email"]),
         (200, &json!("countess@example.com"))
     );
 }
 
 #[tokio::test]
-async fn a_password_matches_however_its_characters_are_composed() {
+async fn password_matches_in_any_unicode_normal_form() {
     const COMPOSED: &str = "caf\u{e9} au lait";
     const DECOMPOSED: &str = "cafe\u{301} au lait";
-    // Made by other programs, from the bytes of the decomposed form.
+    // Hashes of the decomposed form, made by other programs.
     const OLD: [&str; 2] = [
         "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$pyJkOsTK347lqAZWl8vxDgEU44vY2eJUmBxdiugAadE",
         "$2b$04$abcdefghijklmnopqrstuu.oMTCQjdCbYvSW3IQEvGWmdb6wOIFXe",
@@ -167,7 +167,7 @@ async fn a_password_matches_however_its_characters_are_composed() {
 }
 
 #[tokio::test]
-async fn an_unknown_address_a_wrong_password_and_a_disabled_user_are_one_and_the_same() {
+async fn every_login_rejection_looks_the_same() {
     let shop = Shop::open();
     shop.enrol(ADA).await;
     let admin = shop.admin("grace@example.com").await;
@@ -176,7 +176,7 @@ async fn an_unknown_address_a_wrong_password_and_a_disabled_user_are_one_and_the
         let disabled = shop.set_active(&admin, user.id, false).await;
         assert_eq!(disabled.status(), 200);
     }
-    // The first use of an instance reads the secrets, once.
+    // A cold instance reads each secret once.
     assert_eq!(
         shop.login_from("198.51.100.9", None, "grace@example.com", PASSWORD).await.status(),
         200
@@ -202,18 +202,18 @@ async fn an_unknown_address_a_wrong_password_and_a_disabled_user_are_one_and_the
     }
     for other in &others {
         assert_eq!(
-            (seen(other).to_string(), asked(other)),
-            (seen(&wrong).to_string(), asked(&wrong))
+            (seen(other).to_string(), aws_calls(other)),
+            (seen(&wrong).to_string(), aws_calls(&wrong))
         );
     }
-    assert_eq!(asked(&wrong).len(), 3, "two buckets and one read: {:?}", asked(&wrong));
-    // The second try of each, too.
+    assert_eq!(aws_calls(&wrong).len(), 3, "two buckets and one read: {:?}", aws_calls(&wrong));
+    // The same holds for the second attempt of each.
     let again = shop.login_from("198.51.100.1", None, ADA, WRONG).await;
     for (number, email) in [(20, "eve@example.com"), (24, "dora@example.com")] {
         let other = shop.login_from(&format!("198.51.100.{number}"), None, email, WRONG).await;
         assert_eq!(
-            (seen(&other).to_string(), asked(&other)),
-            (seen(&again).to_string(), asked(&again))
+            (seen(&other).to_string(), aws_calls(&other)),
+            (seen(&again).to_string(), aws_calls(&again))
         );
     }
     let session_items = shop
@@ -227,7 +227,7 @@ async fn an_unknown_address_a_wrong_password_and_a_disabled_user_are_one_and_the
 #[tokio::test]
 async fn eleventh_attempt_is_throttled_and_the_owner_is_not() {
     let shop = Shop::open();
-    // Cheap to check, and that a wrong password is compared with it is all that matters here.
+    // A hash that is cheap to verify: only its failure matters here.
     shop.enrol_with(ADA, OLD_HASHES[1]).await;
     let owner = shop.login_from("192.0.2.1", None, ADA, "correct horse").await;
     let device = owner.header("x-device-token").unwrap();
@@ -245,15 +245,15 @@ async fn eleventh_attempt_is_throttled_and_the_owner_is_not() {
     }
     for other in &refused {
         assert_eq!(
-            (seen(other).to_string(), asked(other)),
-            (seen(&refused[0]).to_string(), asked(&refused[0]))
+            (seen(other).to_string(), aws_calls(other)),
+            (seen(&refused[0]).to_string(), aws_calls(&refused[0]))
         );
         assert_eq!(other.header("retry-after").as_deref(), Some("900"));
     }
     assert_eq!(
         shop.login_from("192.0.2.1", None, ADA, "correct horse").await.status(),
         429,
-        "without the token the owner is a stranger"
+        "without the token the owner's device is unknown"
     );
     let entered = shop.login_from("192.0.2.1", Some(&device), ADA, "correct horse").await;
     assert_eq!((entered.status(), entered.header("x-device-token")), (200, None));
@@ -293,14 +293,14 @@ async fn successful_logins_are_not_counted() {
 
 #[tokio::test]
 async fn login_succeeds_or_can_be_repeated_under_any_fault() {
-    let mut spoiled = 0;
+    let mut failures = 0;
     whatever_happens_to_any_call(async |InjectedFault { call, fault }| {
         let shop = Shop::open();
         shop.enrol(ADA).await;
         let before = shop.cold();
         before.aws.fail(call, fault);
         let first = before.login(ADA, PASSWORD).await;
-        spoiled += u32::from(first.status() == 503);
+        failures += u32::from(first.status() == 503);
         assert!([200, 503].contains(&first.status()), "{fault:?} at {call}");
         shop.aws.heal();
         let session = before.log_in(ADA).await;
@@ -309,11 +309,11 @@ async fn login_succeeds_or_can_be_repeated_under_any_fault() {
         first
     })
     .await;
-    assert!(spoiled > 12, "{spoiled}: this test shows nothing");
+    assert!(failures > 12, "{failures}: this test shows nothing");
 }
 
 #[tokio::test]
-async fn a_login_whose_answer_is_lost_on_its_way_to_the_function_begins_one_session() {
+async fn login_with_a_lost_response_starts_one_session() {
     let shop = Shop::open().retrying();
     shop.enrol(ADA).await;
     let usual = shop.login_from("192.0.2.1", None, ADA, PASSWORD).await;
@@ -360,7 +360,7 @@ async fn login_is_available_after_the_first_key_rotation() {
 }
 
 #[tokio::test]
-async fn an_old_hash_is_verified_and_replaced_by_one_of_today() {
+async fn old_hash_is_verified_and_upgraded() {
     for old in OLD_HASHES {
         let shop = Shop::open();
         shop.enrol_with(ADA, old).await;
@@ -392,7 +392,7 @@ async fn an_old_hash_is_verified_and_replaced_by_one_of_today() {
 }
 
 #[tokio::test]
-async fn an_old_hash_does_not_come_back_over_a_password_that_was_changed_meanwhile() {
+async fn hash_upgrade_does_not_overwrite_a_concurrent_password_change() {
     let shop = Shop::open();
     shop.enrol_with(ADA, OLD_HASHES[0]).await;
     let seen = shop.users.store.credentials(ADA).await.unwrap().unwrap();

@@ -1,5 +1,5 @@
-//! Profiles and roles: changes are made as a whole and upon what was seen; who goes leaves nothing
-//! behind.
+//! Profiles and roles: changes are atomic and based on the version that was read, and deleted users
+//! leave no data behind.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use users::{
 };
 
 #[tokio::test]
-async fn a_change_says_which_version_it_starts_from() {
+async fn profile_change_requires_the_current_version() {
     let shop = Shop::open();
     let admin = shop.admin("grace@example.com").await;
     let user = shop.enrol(ADA).await;
@@ -79,7 +79,7 @@ async fn a_change_says_which_version_it_starts_from() {
     assert_eq!(
         mine(&["\"1\""]).await.header("etag").as_deref(),
         Some("\"2\""),
-        "the same once more starts from an old version"
+        "a repetition has an outdated version"
     );
     assert_eq!(theirs(&["\"2\""]).await.header("etag").as_deref(), Some("\"3\""));
     shop.check_accounts();
@@ -170,7 +170,7 @@ async fn admins_change_others_but_not_their_own_role() {
     }
     assert!(
         shop.authorize(&admin.access_token).await.answer.is_ok(),
-        "what changes no right logs nobody out"
+        "a change without effect on rights ends no session"
     );
 
     let get = |session: &Session, id: &str| {
@@ -178,16 +178,16 @@ async fn admins_change_others_but_not_their_own_role() {
             session.request(events::get(&format!("/users/{id}")).path_parameter("user_id", id));
         shop.call("get-user", event)
     };
-    let nobody = "usr_0199c2a8-0000-7000-8000-0000000000ff";
+    let missing_user = "usr_0199c2a8-0000-7000-8000-0000000000ff";
     let (foreign, unknown) =
-        (get(&session, &admin.user_id().to_string()).await, get(&session, nobody).await);
+        (get(&session, &admin.user_id().to_string()).await, get(&session, missing_user).await);
     assert_eq!(
         (foreign.status(), code(&foreign).as_str(), foreign.calls.len()),
         (404, "user_not_found", 0)
     );
     for other in [
         &unknown,
-        &get(&admin, nobody).await,
+        &get(&admin, missing_user).await,
         &get(&session, "ord_0199c2a8-0000-7000-8000-0000000000ff").await,
         &get(&session, "x").await,
     ] {
@@ -197,7 +197,7 @@ async fn admins_change_others_but_not_their_own_role() {
         (get(&session, &user.id.to_string()).await, get(&admin, &user.id.to_string()).await);
     assert_eq!((own.status(), seen(&own)), (200, seen(&seen_by_admin)));
     let missing = request("update-user", &json!({ "role": "user" }))
-        .path_parameter("user_id", nobody)
+        .path_parameter("user_id", missing_user)
         .header("If-Match", "\"1\"");
     let missing = shop.call("update-user", admin.request(missing)).await;
     assert_eq!(seen(&missing), seen(&foreign));
@@ -326,19 +326,19 @@ async fn deleted_user_leaves_no_data_and_can_register_again() {
     for trace in traces {
         assert!(!everything().contains(&trace), "{trace}");
     }
-    assert_eq!(shop.aws.items("users").len(), 1, "that there was somebody");
+    assert_eq!(shop.aws.items("users").len(), 1, "that the account existed");
     shop.check_accounts();
 
-    let nobody = shop.refresh("x").await;
-    assert_eq!(seen(&shop.refresh(&session.refresh_token).await), seen(&nobody));
+    let anonymous = shop.refresh("x").await;
+    assert_eq!(seen(&shop.refresh(&session.refresh_token).await), seen(&anonymous));
     assert_eq!(kind(&shop.authorize(&session.access_token).await), "Unauthorized");
-    // While the gateway still remembers the token.
+    // The gateway still caches the authorizer's answer for the token.
     for called in [
         shop.me(&session).await,
         shop.delete_me(&session).await,
         shop.edit_if(&session, &current, &json!({ "username": "ada" })).await,
     ] {
-        assert_eq!(seen(&called), seen(&nobody));
+        assert_eq!(seen(&called), seen(&anonymous));
     }
     assert_eq!(
         shop.change_password(&session, PASSWORD, "another horse, another battery").await.status(),
@@ -356,10 +356,11 @@ async fn deleted_user_leaves_no_data_and_can_register_again() {
 
     publisher.publish().await;
     for queue in ["update-buyer", "forget-recipient"] {
-        let told = shop.aws.queues().take(queue, 10).into_iter().map(|message| message.json());
-        let told: Vec<_> = told.filter(|message| message["type"] == "user_deleted.v1").collect();
-        assert_eq!(told.len(), 2, "now, and once more");
-        assert!(told.iter().all(|message| message["data"]["user_id"] == user.id.to_string()));
+        let messages = shop.aws.queues().take(queue, 10).into_iter().map(|message| message.json());
+        let messages: Vec<_> =
+            messages.filter(|message| message["type"] == "user_deleted.v1").collect();
+        assert_eq!(messages.len(), 2, "now and again later");
+        assert!(messages.iter().all(|message| message["data"]["user_id"] == user.id.to_string()));
     }
     assert_eq!(shop.register(ADA).await.status(), 201);
     let back = shop.log_in(ADA).await;
@@ -370,7 +371,7 @@ async fn deleted_user_leaves_no_data_and_can_register_again() {
 }
 
 #[tokio::test]
-async fn a_role_is_changed_in_both_items_and_makes_the_old_tokens_worthless() {
+async fn role_change_updates_both_items_and_invalidates_tokens() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let session = shop.enter(user.id).await;
@@ -395,7 +396,7 @@ async fn a_role_is_changed_in_both_items_and_makes_the_old_tokens_worthless() {
     assert_eq!(shop.aws.items("users"), before);
     assert!(
         shop.authorize(&next.access_token).await.answer.is_ok(),
-        "what changes nothing logs nobody out"
+        "what changes nothing logs anonymous out"
     );
     assert!(shop.grant(ADA, "user").await.answer.is_ok());
     shop.check_accounts();
@@ -449,7 +450,7 @@ async fn role_change_is_atomic_under_any_fault() {
         first
     })
     .await;
-    // Credentials whose profile is missing are half a user: nothing is written.
+    // Credentials without a profile are a broken account: nothing is written.
     let (whole, half) = (Shop::open(), Shop::open());
     whole.enrol(ADA).await;
     half.aws.put("users", &whole.credentials()[0]);
@@ -459,7 +460,7 @@ async fn role_change_is_atomic_under_any_fault() {
 }
 
 #[tokio::test]
-async fn a_change_that_was_decided_upon_an_old_state_is_not_written() {
+async fn change_based_on_an_outdated_state_is_not_written() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let (now, trace) = (shop.clock.now(), Trace::start(&Ids::System));
@@ -480,7 +481,7 @@ async fn a_change_that_was_decided_upon_an_old_state_is_not_written() {
         UpdateOutcome::VersionConflict
     );
     assert_eq!(store.erase(&user, now, &trace).await.unwrap(), UpdateOutcome::VersionConflict);
-    // A person else has the address by now: their credentials are not touched.
+    // Another user has the address by now: their credentials stay unchanged.
     let present = shop.user(user.id).await;
     let mut foreign = shop.credentials().remove(0);
     foreign["user_id"] = json!({ "S": "usr_0199c2a8-0000-7000-8000-0000000000ff" });
@@ -503,14 +504,14 @@ async fn a_change_that_was_decided_upon_an_old_state_is_not_written() {
     assert_eq!(
         store.update_user(UserChange::new(&present, &after)).await.unwrap(),
         UpdateOutcome::Written,
-        "the answer to our own write was lost"
+        "the response to our own write was lost"
     );
     assert_eq!(shop.aws.items("users"), written);
     shop.check_accounts();
 }
 
 #[tokio::test]
-async fn grants_that_race_move_the_token_version_once() {
+async fn concurrent_grants_bump_the_token_version_once() {
     let mut races = 0;
     for seed in 0..10 {
         let shop = Shop::crowded(seed);
@@ -546,11 +547,11 @@ async fn grants_that_race_move_the_token_version_once() {
 #[tokio::test]
 async fn unauthenticated_changes_are_rejected() {
     let shop = Shop::open();
-    let nobody = shop.refresh("x").await;
+    let anonymous = shop.refresh("x").await;
     for operation in ["update-me", "update-user", "delete-me", "get-user", "list-users"] {
         let called = shop
             .call(operation, request(operation, &json!({})).header("If-Match", "\"1\"").event())
             .await;
-        assert_eq!((seen(&called), called.calls.len()), (seen(&nobody), 0));
+        assert_eq!((seen(&called), called.calls.len()), (seen(&anonymous), 0));
     }
 }

@@ -1,5 +1,5 @@
-//! Mailed links: they work once, for their recipient, until they expire; and responses do not
-//! reveal whether one was sent.
+//! Mailed links work once, for their recipient, until they expire. Responses do not reveal whether
+//! a link was sent.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ fn operations(called: &Called) -> Vec<String> {
     asked
 }
 
-/// A link that does not work, whatever is wrong with it.
+/// Checks the answer to a link that does not work, which is the same for every reason.
 #[track_caller]
 fn refused(called: &Called) {
     assert_eq!(
@@ -56,15 +56,15 @@ fn refused(called: &Called) {
 }
 
 #[tokio::test]
-async fn another_address_counts_only_after_its_link() {
+async fn new_address_applies_only_after_its_link() {
     let shop = Shop::open();
     let mut publisher = shop.users_publisher();
     let user = shop.enrol(ADA).await;
     let session = shop.enter(user.id).await;
-    let welcome = mails(&shop, &mut publisher).await;
-    assert_eq!(templates(&welcome), [("welcome", ADA)]);
+    let first_mails = mails(&shop, &mut publisher).await;
+    assert_eq!(templates(&first_mails), [("welcome", ADA)]);
     let first_link =
-        shop.unseal(welcome[0]["data"]["sealed_token"].as_str().unwrap(), user.id).await;
+        shop.unseal(first_mails[0]["data"]["sealed_token"].as_str().unwrap(), user.id).await;
 
     let asked = shop.ask_for_address(&session, "Countess@Example.com").await;
     assert_eq!(
@@ -90,18 +90,18 @@ async fn another_address_counts_only_after_its_link() {
         (&json!(NEW), &json!(true), &Value::Null)
     );
     assert_eq!(templates(&mails(&shop, &mut publisher).await), [("email_changed", ADA)]);
-    let told = shop.aws.queues().take("update-buyer", 10);
+    let updates = shop.aws.queues().take("update-buyer", 10);
     assert_eq!(
-        told.iter().map(|message| message.json()["data"]["email"].clone()).collect::<Vec<_>>(),
+        updates.iter().map(|message| message.json()["data"]["email"].clone()).collect::<Vec<_>>(),
         [json!(NEW)]
     );
     refused(&shop.verify_email(&token).await);
-    assert_eq!(shop.register(ADA).await.status(), 201, "the address before is free again");
+    assert_eq!(shop.register(ADA).await.status(), 201, "the previous address is free again");
     shop.check_accounts();
 }
 
 #[tokio::test]
-async fn a_link_to_an_address_is_good_for_two_days() {
+async fn address_link_is_valid_for_two_days() {
     for (later, status) in
         [(VERIFICATION_LIFETIME - Duration::from_millis(1), 204), (VERIFICATION_LIFETIME, 400)]
     {
@@ -115,7 +115,7 @@ async fn a_link_to_an_address_is_good_for_two_days() {
 }
 
 #[tokio::test]
-async fn concurrent_address_changes_give_it_to_one() {
+async fn concurrent_changes_to_one_address_let_one_user_win() {
     for seed in 0..12 {
         let shop = Shop::crowded(seed);
         let (ada, bob) = (shop.enrol(ADA).await, shop.enrol("bob@example.com").await);
@@ -173,7 +173,7 @@ async fn link_to_a_taken_address_fails_and_a_link_works_once() {
 }
 
 #[tokio::test]
-async fn a_reset_ends_every_session_works_once_and_lets_its_owner_in() {
+async fn password_reset_works_once_and_ends_every_session() {
     let shop = Shop::open();
     let mut publisher = shop.users_publisher();
     let user = shop.enrol(ADA).await;
@@ -187,12 +187,13 @@ async fn a_reset_ends_every_session_works_once_and_lets_its_owner_in() {
     assert_eq!(
         shop.refresh(&session.refresh_token).await.status(),
         200,
-        "to ask for a link ends nothing"
+        "a reset request ends no session"
     );
 
-    // What is refused uses nothing up.
-    for odd in ["", "x", &token[..token.len() - 1], &format!("{token}A"), &token.to_uppercase()] {
-        refused(&shop.confirm_reset(odd, NEW_PASSWORD).await);
+    // Rejected tokens use up nothing.
+    for invalid in ["", "x", &token[..token.len() - 1], &format!("{token}A"), &token.to_uppercase()]
+    {
+        refused(&shop.confirm_reset(invalid, NEW_PASSWORD).await);
     }
     for (weak, reason) in
         [("seven77", "password_too_short"), ("ADA@example.com", "password_is_email")]
@@ -214,19 +215,19 @@ async fn a_reset_ends_every_session_works_once_and_lets_its_owner_in() {
     assert_eq!(
         (entered.status(), entered.header("x-device-token")),
         (200, None),
-        "it is a device that is known"
+        "the device is known"
     );
     refused(&shop.confirm_reset(&token, PASSWORD).await);
     assert_eq!(
         templates(&mails(&shop, &mut publisher).await)[..1],
         [("welcome", "bob@example.com")]
     );
-    assert!(shop.user(user.id).await.email_verified, "whoever read the link reads the mailbox");
+    assert!(shop.user(user.id).await.email_verified, "the link proves access to the mailbox");
     shop.check_accounts();
 }
 
 #[tokio::test]
-async fn a_reset_link_is_good_for_half_an_hour_and_sent_again_or_replaced() {
+async fn reset_link_is_valid_for_half_an_hour_and_resent_or_replaced() {
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     for (later, status) in [(RESET_LIFETIME - Duration::from_millis(1), 204), (RESET_LIFETIME, 400)]
     {
@@ -256,7 +257,7 @@ async fn a_reset_link_is_good_for_half_an_hour_and_sent_again_or_replaced() {
 }
 
 #[tokio::test]
-async fn a_changed_password_takes_a_reset_link_away_and_a_disabled_user_has_none() {
+async fn password_change_and_disabling_revoke_the_reset_link() {
     let shop = Shop::open();
     let admin = shop.admin("grace@example.com").await;
     let user = shop.enrol(ADA).await;
@@ -276,7 +277,7 @@ async fn a_changed_password_takes_a_reset_link_away_and_a_disabled_user_has_none
 }
 
 #[tokio::test]
-async fn whether_a_link_was_sent_shows_neither_in_the_answer_nor_in_the_work() {
+async fn reset_request_does_not_reveal_whether_a_link_was_sent() {
     let shop = Shop::open();
     let admin = shop.admin("grace@example.com").await;
     let (ada, dora) = (shop.enrol(ADA).await, shop.enrol("dora@example.com").await);
@@ -318,11 +319,11 @@ async fn link_token_is_never_stored_in_plain_text() {
     let mut publisher = shop.users_publisher();
     let user = shop.enrol(ADA).await;
     let session = shop.enter(user.id).await;
-    let welcome = shop.verification_token(user.id).await;
+    let first_mails = shop.verification_token(user.id).await;
     assert_eq!(shop.request_reset(ADA).await.status(), 202);
     assert_eq!(shop.ask_for_address(&session, NEW).await.status(), 200);
     let tokens = [
-        welcome,
+        first_mails,
         shop.reset_token(user.id).await,
         shop.verification_token(user.id).await,
         shop.withdraw_token(user.id).await,
@@ -352,10 +353,7 @@ async fn link_token_is_never_stored_in_plain_text() {
                 && !everything.contains(secret)
                 && !everything.contains(&secret[..20])
         );
-        assert!(
-            everything.contains(&shared::ids::sha256_hex(&token)),
-            "what the table knows it by"
-        );
+        assert!(everything.contains(&shared::ids::sha256_hex(&token)), "the hash in the table");
     }
     let device = shop
         .confirm_reset(&shop.reset_token(user.id).await, NEW_PASSWORD)

@@ -18,7 +18,7 @@ use users::{
 };
 
 #[tokio::test]
-async fn a_user_is_registered_as_a_customer_whose_address_waits_to_be_verified() {
+async fn registration_creates_an_unverified_customer() {
     let shop = Shop::open();
     let registered = shop.register("Ada@Example.com").await;
     assert_eq!(
@@ -104,16 +104,16 @@ async fn registration_creates_at_most_one_account_under_any_fault() {
         assert_eq!(again.status(), if written == 2 { 409 } else { 201 }, "{fault:?} at {call}");
         shop.check_accounts();
         assert_eq!(shop.profiles().len(), 1);
-        assert_eq!(shop.login(ADA, PASSWORD).await.status(), 200, "the account is whole");
+        assert_eq!(shop.login(ADA, PASSWORD).await.status(), 200, "the account is complete");
         first
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_registration_whose_answer_is_lost_on_its_way_to_the_function_succeeds() {
+async fn registration_with_a_lost_response_succeeds() {
     let shop = Shop::new().retrying();
-    // The keys, the network's bucket, and then the account.
+    // The calls are: the two keys, the network's bucket, and then the account.
     shop.aws.fail(3, Fault::LoseResponse);
     let registered = shop.register(ADA).await;
     assert_eq!(
@@ -124,7 +124,7 @@ async fn a_registration_whose_answer_is_lost_on_its_way_to_the_function_succeeds
 }
 
 #[tokio::test]
-async fn our_own_registration_is_recognised_and_another_one_is_not() {
+async fn own_registration_is_recognised_and_another_one_is_not() {
     let shop = Shop::open();
     let user = async |number: u64| {
         let (ids, now) = (Ids::seeded(number), shop.clock.now());
@@ -153,7 +153,7 @@ async fn our_own_registration_is_recognised_and_another_one_is_not() {
 }
 
 #[tokio::test]
-async fn a_network_that_registers_too_many_waits_and_no_other_does() {
+async fn registration_limit_applies_per_network() {
     let shop = Shop::open().with_network_burst(300);
     shop.enrol(ADA).await;
     let bucket = |source: &str| {
@@ -161,7 +161,7 @@ async fn a_network_that_registers_too_many_waits_and_no_other_does() {
         event["requestContext"]["identity"]["sourceIp"] = source.into();
         event
     };
-    // The network has used up its limit: its bucket is a whole quarter of an hour ahead.
+    // The network has used up its limit: its bucket is 15 minutes ahead.
     assert_eq!(shop.call("register-user", bucket("203.0.113.7")).await.status(), 409);
     let mut full = shop.aws.items("sessions").remove(0);
     let ahead = shop.clock.now().milliseconds() + 900_000;

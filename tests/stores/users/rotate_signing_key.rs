@@ -1,5 +1,5 @@
-//! The keys that sign: a rotation makes one, repeated or not, and tokens of the one before count
-//! until they expire.
+//! Signing keys: a rotation creates one key, even when repeated, and tokens of the previous key
+//! stay valid until they expire.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ async fn published(shop: &Shop) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn every_step_of_a_rotation_may_be_repeated() {
+async fn every_rotation_step_is_repeatable() {
     let shop = Shop::open();
     let first: Vec<_> = shop.signing_keys().into_iter().collect();
     assert_eq!(first.len(), 1);
@@ -57,13 +57,13 @@ async fn every_step_of_a_rotation_may_be_repeated() {
             after_step.push(shop.signing_keys());
         }
     }
-    // Nothing counts before the last step, and its repetition changes nothing.
+    // Before the last step nothing changes, and repeating a step has no effect.
     assert!(after_step[..6].iter().all(|keys| *keys == after_step[0] && keys.len() == 1));
     assert_eq!(after_step[6], after_step[7]);
     let keys = shop.signing_keys();
     assert_eq!((keys.len(), keys[&first[0].0].as_str()), (2, "retired"));
     assert_eq!(keys.values().filter(|status| *status == "current").count(), 1);
-    // All of it once more, late.
+    // All steps are repeated later.
     for step in STEPS {
         assert!(shop.rotation_step(step, "second").await.answer.is_ok(), "{step}");
     }
@@ -81,13 +81,13 @@ async fn rotation_creates_one_key_under_any_fault() {
                 for now in STEPS {
                     if now == step {
                         shop.aws.fail(call, fault);
-                        let spoiled = shop.rotation_step(now, "second").await;
+                        let faulty = shop.rotation_step(now, "second").await;
                         assert!(
-                            ["", "SecretsManagerFailed"].contains(&kind(&spoiled)),
+                            ["", "SecretsManagerFailed"].contains(&kind(&faulty)),
                             "{:?}",
-                            spoiled.answer
+                            faulty.answer
                         );
-                        // Steps make three calls, one and four.
+                        // The steps make three, one and four calls.
                         let calls = match now {
                             "createSecret" => 3,
                             "setSecret" => 0,
@@ -95,7 +95,7 @@ async fn rotation_creates_one_key_under_any_fault() {
                             _ => 4,
                         };
                         assert_eq!(
-                            kind(&spoiled).is_empty(),
+                            kind(&faulty).is_empty(),
                             call >= calls,
                             "{fault:?} at {call} of {now}"
                         );
@@ -128,7 +128,7 @@ async fn rotation_creates_one_key_under_any_fault() {
 }
 
 #[tokio::test]
-async fn a_rotation_that_another_one_has_overtaken_does_not_throw_its_key_away() {
+async fn overtaken_rotation_keeps_the_new_key() {
     let shop = Shop::open();
     shop.aws.secrets_manager().begin_rotation("signing-key", "slow");
     assert!(shop.rotation_step("createSecret", "slow").await.answer.is_ok());
@@ -142,14 +142,14 @@ async fn a_rotation_that_another_one_has_overtaken_does_not_throw_its_key_away()
 }
 
 #[tokio::test]
-async fn tokens_that_were_signed_before_a_rotation_count_until_they_expire() {
+async fn tokens_signed_before_a_rotation_stay_valid_until_they_expire() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let session = shop.enter(user.id).await;
     let renewed = async || Session::of(&shop.refresh(&session.refresh_token).await);
     let first = renewed().await.unwrap();
     shop.rotate_signing_key().await;
-    // This instance continues with its cached key, as long as it may.
+    // This instance uses its cached key until the cache expires.
     shop.clock.advance(CACHE_TTL - Duration::from_millis(1));
     let late = Session::of(&shop.refresh(&first.refresh_token).await).unwrap();
     shop.clock.advance(Duration::from_millis(1));
@@ -173,12 +173,12 @@ async fn tokens_that_were_signed_before_a_rotation_count_until_they_expire() {
     assert_eq!(counts().await, [true, true, true]);
     shop.clock.advance(Duration::from_millis(1));
     assert_eq!(counts().await, [false, true, true]);
-    // A second rotation in a hurry makes the first key no younger.
+    // A second rotation shortly afterwards does not extend the validity of the first key.
     shop.rotate_signing_key().await;
     shop.clock.advance(CACHE_TTL - Duration::from_secs(2));
     assert_eq!(counts().await, [false, true, true]);
-    // A token's time has whole seconds: that of the late one began one second before the copy of
-    // the keys was too old.
+    // Token times are whole seconds. The late token was issued one second before the cached keys
+    // expired.
     shop.clock.advance(Duration::from_secs(1));
     assert_eq!(counts().await, [false, false, true]);
     shop.clock.advance(Duration::from_secs(1));
@@ -197,18 +197,24 @@ async fn unknown_keys_reload_a_few_times_then_every_thirty_seconds() {
     let user = shop.enrol(ADA).await;
     let token = shop.enter(user.id).await.access_token;
     assert!(shop.authorize(&token).await.answer.is_ok());
-    let asks = async |token: &str| secrets_read(&shop.authorize(token).await);
+    let secrets_reads = async |token: &str| secrets_read(&shop.authorize(token).await);
     for _ in 0..RELOAD_LIMIT.burst() {
-        assert_eq!(asks(&made_up).await, 1);
+        assert_eq!(secrets_reads(&made_up).await, 1);
     }
-    assert_eq!((asks(&made_up).await, kind(&shop.authorize(&made_up).await)), (0, "Unauthorized"));
+    assert_eq!(
+        (secrets_reads(&made_up).await, kind(&shop.authorize(&made_up).await)),
+        (0, "Unauthorized")
+    );
     shop.clock.advance(RELOAD_LIMIT.interval() - Duration::from_millis(1));
-    assert_eq!((asks(&made_up).await, asks(&token).await), (0, 0));
+    assert_eq!((secrets_reads(&made_up).await, secrets_reads(&token).await), (0, 0));
     shop.clock.advance(Duration::from_millis(1));
-    // The copy of the keys is too old by now, too.
-    assert_eq!((asks(&made_up).await, asks(&made_up).await, asks(&token).await), (2, 0, 0));
+    // The cached keys have expired by now, too.
+    assert_eq!(
+        (secrets_reads(&made_up).await, secrets_reads(&made_up).await, secrets_reads(&token).await),
+        (2, 0, 0)
+    );
 
-    // A key that is new is noticed at once, if something may be looked for.
+    // An unknown key reloads the keys at once, unless the reload limit is used up.
     shop.clock.advance(RELOAD_LIMIT.interval());
     shop.rotate_signing_key().await;
     let new = shop.enter(user.id).await.access_token;
@@ -219,7 +225,7 @@ async fn unknown_keys_reload_a_few_times_then_every_thirty_seconds() {
 }
 
 #[tokio::test]
-async fn the_keys_that_vouch_are_published_and_verify_our_tokens() {
+async fn published_keys_verify_our_tokens() {
     let shop = Shop::new();
     let early = shop.send("get-jwks", &Value::Null).await;
     assert_eq!(
@@ -236,7 +242,7 @@ async fn the_keys_that_vouch_are_published_and_verify_our_tokens() {
     assert_eq!(
         published(&shop).await,
         one,
-        "for a few seconds, so that whoever asks does not ask Secrets Manager"
+        "cached for a few seconds to limit the reads of Secrets Manager"
     );
     shop.clock.advance(JWKS_CACHE_TTL);
     let two = published(&shop).await;
@@ -270,7 +276,7 @@ async fn the_keys_that_vouch_are_published_and_verify_our_tokens() {
 }
 
 #[tokio::test]
-async fn nothing_private_is_published() {
+async fn no_private_key_is_published() {
     let shop = Shop::open();
     shop.rotate_signing_key().await;
     let secret: Value =
@@ -290,7 +296,7 @@ async fn nothing_private_is_published() {
     assert_eq!(json!(called.status()), json!(200));
 }
 
-/// The status of a key, and how many keys sign.
+/// The status of a key, and the number of signing keys.
 fn status(shop: &Shop, kid: &str) -> (String, usize) {
     let keys = shop.signing_keys();
     (
@@ -300,7 +306,7 @@ fn status(shop: &Shop, kid: &str) -> (String, usize) {
 }
 
 #[tokio::test]
-async fn revocation_names_the_revoked_and_the_new_key_and_may_be_repeated() {
+async fn revocation_reports_both_keys_and_is_repeatable() {
     let shop = Shop::open();
     shop.rotate_signing_key().await;
     let before = shop.signing_keys();
@@ -344,7 +350,7 @@ async fn revocation_names_the_revoked_and_the_new_key_and_may_be_repeated() {
 }
 
 #[tokio::test]
-async fn rotation_that_began_before_a_revocation_does_not_bring_the_key_back() {
+async fn rotation_started_before_a_revocation_does_not_restore_the_key() {
     for retire in [false, true] {
         let shop = Shop::open();
         let kid = shop.signing_keys().keys().next().unwrap().clone();
@@ -374,14 +380,14 @@ async fn revocation_survives_faults_and_a_rotation_that_finishes_first() {
                 "{fault:?} at {call}: {:?}",
                 called.answer
             );
-            // Only the last call is tried again, from the start.
+            // Only the last call is retried, from the start.
             assert_eq!(called.answer.is_ok(), call == 3, "{fault:?} at {call}");
             shop.aws.heal();
             assert!(shop.revoke_key(&kid).await.answer.is_ok(), "{fault:?} at {call}");
             assert_eq!(status(&shop, &kid), ("revoked".to_owned(), 1), "{fault:?} at {call}");
         }
     }
-    // Between the revocation's read and its last write another rotation finishes.
+    // Another rotation finishes between the revocation's read and its last write.
     let shop = Shop::open();
     let kid = shop.signing_keys().keys().next().unwrap().clone();
     shop.aws.secrets_manager().begin_rotation("signing-key", "quick");
@@ -391,9 +397,9 @@ async fn revocation_survives_faults_and_a_rotation_that_finishes_first() {
     assert_eq!(
         called.ok()["revoked"],
         json!(kid),
-        "the key that was meant, and not the one that signs by then"
+        "the requested key, not the one that signs by then"
     );
     assert_eq!(called.calls.len(), 8);
     assert_eq!(status(&shop, &kid), ("revoked".to_owned(), 1));
-    assert_eq!(shop.signing_keys().len(), 3, "the key of the rotation is not thrown away");
+    assert_eq!(shop.signing_keys().len(), 3, "the key of the rotation is kept");
 }

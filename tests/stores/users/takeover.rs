@@ -1,4 +1,4 @@
-//! Account takeover: what a thief started ends when the owner resets the password.
+//! Account takeover: a password reset by the owner revokes everything the attacker started.
 
 use tests::shop::{
     Shop,
@@ -8,7 +8,7 @@ use tests::shop::{
 const THIEF: &str = "mallory@example.net";
 const OWNERS: &str = "the owner's new password";
 
-/// Mallory registers the victim's address, logs in and asks for an address of her own.
+/// Mallory registers the victim's address, logs in and requests a change to her own address.
 async fn registered_by_a_thief(shop: &Shop) -> (shared::ids::UserId, Session, String, String) {
     assert_eq!(shop.register(ADA).await.status(), 201);
     let login = shop.login_from("192.0.2.66", None, ADA, PASSWORD).await;
@@ -21,7 +21,7 @@ async fn registered_by_a_thief(shop: &Shop) -> (shared::ids::UserId, Session, St
 }
 
 #[tokio::test]
-async fn a_reset_cancels_the_address_change_that_a_thief_asked_for() {
+async fn password_reset_cancels_the_attackers_address_change() {
     let shop = Shop::open();
     let (id, _, _, link) = registered_by_a_thief(&shop).await;
     assert_eq!(shop.request_reset(ADA).await.status(), 202);
@@ -34,7 +34,7 @@ async fn a_reset_cancels_the_address_change_that_a_thief_asked_for() {
 }
 
 #[tokio::test]
-async fn a_device_token_from_before_a_reset_counts_as_a_stranger() {
+async fn device_token_from_before_a_reset_is_unknown() {
     let shop = Shop::open();
     let (id, session, device, _) = registered_by_a_thief(&shop).await;
     assert_eq!(shop.request_reset(ADA).await.status(), 202);
@@ -47,7 +47,11 @@ async fn a_device_token_from_before_a_reset_counts_as_a_stranger() {
         assert_eq!(guess.status(), 401, "{number}");
     }
     let stranger = shop.login_from("198.51.100.7", None, ADA, "a guess").await;
-    assert_eq!(stranger.status(), 429, "the thief's guesses are strangers' guesses");
+    assert_eq!(
+        stranger.status(),
+        429,
+        "the attacker's attempts count as those of an unknown device"
+    );
     assert_eq!(shop.login_from("192.0.2.66", Some(&device), ADA, "a guess").await.status(), 429);
     assert_eq!(shop.login_from("192.0.2.1", Some(&owners), ADA, OWNERS).await.status(), 200);
 }

@@ -1,49 +1,46 @@
-//! Backfill runs, which publish every product again so that a copy that missed a message becomes
+//! Backfill runs: each publishes every product again, so that a copy that missed a message becomes
 //! current.
 //!
-//! A run moves its cursor first through all active products, then through all archived ones, each
-//! over the partitions of its index. A product that is archived meanwhile moves from the unread
-//! part to a later part, never backwards. One that is renamed meanwhile may be skipped: its change
-//! was just published in a version of its own.
+//! A run moves its cursor through the partitions of all active products, then of all archived ones.
+//! A product that is archived during the run moves to a later partition, never to an earlier one. A
+//! product that is renamed may be skipped: its change was just published as a new version.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared::clock::Timestamp;
 
-/// How far a round is.
+/// Progress of a backfill run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackfillRun {
-    /// Its number, greater than those of all earlier runs; products published in it carry it.
+    /// Greater than the numbers of all earlier runs. Stored in each product that the run publishes.
     pub number: u64,
-    /// Where it continues; `None` once it is finished.
+    /// Where the run continues; `None` once it is finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<Cursor>,
-    /// Grows with every write.
+    /// Increases with every write.
     pub version: u64,
-    /// When it began.
     pub started_at: Timestamp,
-    /// When it was written last.
     pub updated_at: Timestamp,
 }
 
-/// Between two products.
+/// A position between two products.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
-    /// Which partition, counted through both kinds.
+    /// Index of the partition: active partitions first, then archived ones.
     pub partition: u32,
-    /// The product that was the last, by what the index sorts it by; none: at the beginning.
+    /// Sort key of the last product read; `None` at the start of the partition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
 
 impl BackfillRun {
-    /// The round that begins now, after `last` (none: it is the first of all).
+    /// Starts a run after `last`; `None` for the first run.
     pub fn start(last: Option<&Self>, now: Timestamp) -> Self {
         let milliseconds_now = u64::try_from(now.milliseconds()).unwrap_or(0);
         Self {
-            // Versions are counted and rounds take the time, so that a message of a round never has
-            // the number of a version's.
+            // Versions count from 1 and run numbers are milliseconds since 1970, so the number of a
+            // run is never the version of a product.
             number: last.map_or(milliseconds_now, |last| milliseconds_now.max(last.number + 1)),
             cursor: Some(Cursor::default()),
             version: last.map_or(1, |last| last.version + 1),
@@ -58,7 +55,7 @@ impl BackfillRun {
         self.cursor.is_none() && now.since(self.started_at) < cooldown
     }
 
-    /// The round at its next place (none: it is over).
+    /// The run at its next position; `None` finishes it.
     #[must_use]
     pub fn advance(&self, cursor: Option<Cursor>, now: Timestamp) -> Self {
         Self { cursor, version: self.version + 1, updated_at: now, ..self.clone() }
@@ -66,8 +63,8 @@ impl BackfillRun {
 }
 
 impl Cursor {
-    /// The place behind a page that was found here and ended with `last`, if `more` may follow in
-    /// the same partition. There are `partitions` in all; none: that was the last.
+    /// The position after a page that ended with `last`. With `more`, the partition may contain
+    /// further products. `None` after the last of all `partitions`.
     pub fn after_page(&self, last: Option<String>, more: bool, partitions: u32) -> Option<Self> {
         if more {
             return Some(Self { partition: self.partition, after: last });
@@ -93,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_round_goes_through_every_partition_to_its_end() {
+    fn run_visits_every_page_of_every_partition() {
         let mut cursor = Some(Cursor::default());
         let mut seen = Vec::new();
         while let Some(here) = cursor {

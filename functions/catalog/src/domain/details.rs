@@ -1,4 +1,4 @@
-//! What the shop says about a product, every word of it checked when it comes in.
+//! The details of a product, validated when they are parsed.
 
 use serde::{Deserialize, Serialize};
 use shared::{checked_text, money::Money, text, validation::Violation};
@@ -8,17 +8,17 @@ const MAX_NAME: usize = 120;
 const MAX_DESCRIPTION: usize = 2000;
 const MAX_CATEGORY: usize = 50;
 const MAX_SKU: usize = 64;
-/// The most pieces of one product that any order takes.
+/// Maximum quantity of one product in an order.
 const MAX_QUANTITY: u32 = 999;
 
 checked_text!(
-    /// What a product is called: one line, without blanks around it.
-    ProductName: single_line(MAX_NAME), "What a product is called: one line of visible characters, without blanks around it.", "Desk lamp"
+    /// The name of a product: one line, without surrounding white space.
+    ProductName: single_line(MAX_NAME), "The name of a product: one line of visible characters, without surrounding white space.", "Desk lamp"
 );
 checked_text!(
-    /// What there is to say about a product, in one or more lines.
+    /// The description of a product: one or more lines.
     Description: multi_line(MAX_DESCRIPTION),
-    "What there is to say about a product, in one or more lines.",
+    "The description of a product: one or more lines.",
     "Bends in three places.\nBulb included."
 );
 checked_text!(
@@ -36,11 +36,10 @@ checked_text!(
     "desk-lamps"
 );
 checked_text!(
-    /// The shop's own number of a product, as it is written: `LAMP-01`. No other product has it, in
-    /// upper or lower case.
+    /// The shop's SKU of a product, as entered: `LAMP-01`. Unique without regard to case.
     Sku: by(
         sku,
-        text("The shop's own number of a product: visible characters. No other product has it, in upper or lower case.", "LAMP-01")
+        text("The shop's SKU of a product: visible characters. Unique without regard to case.", "LAMP-01")
             .length(1..=MAX_SKU)
             .pattern(&patterns::trimmed(&format!("{}*", patterns::none_of(is_cell_break))))
             .problem_codes(&["invalid_sku"])
@@ -54,13 +53,13 @@ fn is_slug(text: &str) -> bool {
     text.split('-').all(is_word)
 }
 
-/// Within a number, a line break or tab shows that two cells of a table were pasted.
+/// A line break or tab inside a SKU shows that two table cells were pasted.
 fn is_cell_break(c: char) -> bool {
     c.is_control() || text::is_dropped(c) || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// 1 to 64 visible characters in one line, with spaces between them. White space around them is
-/// removed.
+/// Parses 1 to 64 visible characters in one line, with spaces between them. Surrounding white space
+/// is removed.
 fn sku(text: &str) -> Result<String, Violation> {
     let text = text::trimmed(text);
     let is_one_cell = !text.contains(is_cell_break);
@@ -74,20 +73,19 @@ fn sku(text: &str) -> Result<String, Violation> {
 }
 
 impl Sku {
-    /// The text that makes a SKU unique: SKUs that differ only in case have the same.
+    /// The text that is compared for uniqueness: equal for SKUs that differ only in case.
     pub fn unique_text(&self) -> String {
-        // Lower case first: ẞ has no other upper case, and ß becomes SS.
+        // Lower case first: it maps ẞ to ß, which upper case maps to SS.
         self.0.nfc().collect::<String>().to_lowercase().to_uppercase().nfc().collect()
     }
 }
 
-/// What one piece costs: never nothing.
+/// The price of one unit: above zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Money", into = "Money")]
 pub struct Price(Money);
 
 impl Price {
-    /// The amount and its currency.
     pub fn money(self) -> Money {
         self.0
     }
@@ -103,7 +101,7 @@ impl utoipa::PartialSchema for Price {
         AllOfBuilder::new()
             .item(Ref::from_schema_name("Money"))
             .item(above_zero)
-            .description(Some("What one piece costs: never nothing."))
+            .description(Some("The price of one unit: above zero."))
             .into()
     }
 }
@@ -136,19 +134,18 @@ impl From<Price> for Money {
     }
 }
 
-/// The most pieces of a product that one order may have.
+/// Maximum quantity of a product per order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct MaxPerOrder(u32);
 
 shared::describe!(
     MaxPerOrder,
-    number("The most pieces of it that one order may have. A product that does not say has the shop's own limit.", 10)
+    number("Maximum quantity of the product per order. If unset, the shop's limit applies.", 10)
         .within(1..=i64::from(MAX_QUANTITY))
 );
 
 impl MaxPerOrder {
-    /// The number.
     pub const fn count(self) -> u32 {
         self.0
     }
@@ -173,22 +170,17 @@ impl From<MaxPerOrder> for u32 {
     }
 }
 
-/// What the shop says about a product.
+/// The details of a product that admins set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Details {
-    /// What it is called.
     pub name: ProductName,
-    /// What there is to say about it. Left out where there is nothing: two requests that say the
-    /// same then have one fingerprint.
+    /// Omitted if absent, so that equivalent requests have the same fingerprint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<Description>,
     pub category: Category,
-    /// The shop's own number for it.
     pub sku: Sku,
-    /// What one piece costs.
     pub price: Price,
-    /// The most pieces of it that one order may have. `None`: the shop's own limit, which a
-    /// parameter of the deployment sets.
+    /// `None`: the shop's limit applies, the template parameter `MaxPerOrder`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_per_order: Option<MaxPerOrder>,
 }
@@ -199,7 +191,7 @@ mod tests {
     use serde_json::{Value, from_value, json};
 
     #[test]
-    fn skus_are_visible_characters_as_they_are_written() {
+    fn sku_keeps_its_visible_characters() {
         for good in [
             "A",
             "LAMP-01",
@@ -286,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn names_lose_the_blanks_around_them() {
+    fn names_and_descriptions_are_normalized() {
         assert_eq!(ProductName::parse("  Desk lamp ").unwrap().as_str(), "Desk lamp");
         assert_eq!(ProductName::parse("two\nlines").unwrap().as_str(), "two lines");
         assert_eq!(Description::parse("two\nlines").unwrap().as_str(), "two\nlines");
@@ -299,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_given_away() {
+    fn price_must_be_above_zero() {
         let price =
             |amount: i64| from_value::<Price>(json!({ "amount": amount, "currency": "USD" }));
         assert!(price(0).is_err());
@@ -308,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_has_one_to_999_pieces_of_a_product() {
+    fn max_per_order_is_one_to_999() {
         let most = |count: Value| from_value::<MaxPerOrder>(count).map(MaxPerOrder::count).ok();
         assert_eq!((most(json!(1)), most(json!(999))), (Some(1), Some(999)));
         for bad in

@@ -1,4 +1,4 @@
-//! The product and its rules. Nothing here waits, stores or sends.
+//! Products and their rules, without I/O.
 
 pub mod backfill;
 mod details;
@@ -14,11 +14,10 @@ pub use sort_key::sort_key;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum Status {
-    /// It is.
     Active,
-    /// It no longer is; orders go on naming it.
+    /// No longer sold. Existing orders keep referring to it.
     Archived,
-    /// What a later release has written; it survives being written again.
+    /// A status of a later release, preserved when the product is written again.
     Unknown(String),
 }
 
@@ -42,35 +41,28 @@ impl From<Status> for String {
     }
 }
 
-/// A product of the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Product {
-    /// Its id, derived from the request that created it.
+    /// Derived from the request that created the product.
     pub product_id: ProductId,
-    /// Grows with every change.
+    /// Increases with every change.
     pub version: u64,
-    /// Whether it is sold.
     pub status: Status,
-    /// What the shop says about it now.
     pub details: Details,
-    /// What the shop said about it first: the answer to the request that created it, however often
-    /// that is repeated.
+    /// The details at creation: the response to a repeated create request.
     pub initial_details: Details,
-    /// The fingerprint of the request under its key.
+    /// Fingerprint of the create request.
     pub fingerprint: String,
-    /// When it was created.
     pub created_at: Timestamp,
-    /// When it was last changed.
     pub updated_at: Timestamp,
-    /// The trace that wrote it last.
+    /// Trace of the last write.
     pub traceparent: Trace,
-    /// The last backfill run that published it without a change; zero: never.
+    /// The last backfill run that published the product without a change; zero if none did.
     #[serde(default)]
     pub backfill_run: u64,
 }
 
 impl Product {
-    /// A new product.
     pub fn create(
         product_id: ProductId,
         details: Details,
@@ -92,7 +84,7 @@ impl Product {
         }
     }
 
-    /// The product in its next version, of which this is said.
+    /// The next version, with other details.
     #[must_use]
     pub fn updated(&self, details: Details, now: Timestamp, trace: Trace) -> Self {
         Self {
@@ -104,7 +96,7 @@ impl Product {
         }
     }
 
-    /// The product in its next version, in which it is no longer sold.
+    /// The next version, no longer sold.
     #[must_use]
     pub fn archived(&self, now: Timestamp, trace: Trace) -> Self {
         Self {
@@ -128,19 +120,18 @@ impl Product {
         }
     }
 
-    /// Whether this version is the result of changing version `seen` to `details`: a repeat of that
-    /// request is already applied.
+    /// Whether this version is the result of changing version `seen` to `details`. If so, a
+    /// repeated request is already applied.
     pub fn is_result_of(&self, seen: u64, details: &Details) -> bool {
         seen.checked_add(1) == Some(self.version) && self.details == *details
     }
 
-    /// The SKU that no other product may have now. One that is archived needs none any more.
+    /// The SKU that the product reserves. Archived products reserve none.
     pub fn sku_held(&self) -> Option<&Sku> {
         (self.status != Status::Archived).then_some(&self.details.sku)
     }
 
-    /// Whether it is sold. What a later release calls by another name is not, until this one learns
-    /// of it.
+    /// Whether the product is sold. A status of a later release counts as not sold.
     pub fn is_active(&self) -> bool {
         self.status == Status::Active
     }
@@ -152,7 +143,7 @@ pub(crate) mod tests {
     use serde_json::{from_value, json};
     use shared::ids::{Ids, derive};
 
-    /// A product as tests need one.
+    /// A sample product for tests.
     pub(crate) fn lamp() -> Product {
         let details = json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-01", "price": { "amount": 2999, "currency": "USD" } });
         let details = from_value(details).unwrap();
@@ -167,7 +158,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_status_of_a_later_release_survives_being_written_again() {
+    fn unknown_status_survives_a_round_trip() {
         for name in ["active", "archived", "announced"] {
             let status: Status = from_value(json!(name)).unwrap();
             assert_eq!(serde_json::to_value(&status).unwrap(), json!(name));
@@ -185,7 +176,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn each_change_is_a_version_and_leaves_the_rest_alone() {
+    fn each_change_increments_the_version_and_keeps_other_fields() {
         let (first, later, trace) = (
             lamp(),
             Timestamp::from_milliseconds(1_800_000_000_000),

@@ -1,4 +1,4 @@
-//! `DELETE /products/{product_id}`: sells a product no more.
+//! `DELETE /products/{product_id}`: archives a product.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use crate::{
     store::ReplaceOutcome,
 };
 
-/// Answers `204`, also if the product is archived already. The product is hidden and its SKU is
-/// free again; existing orders keep their copy.
+/// Answers `204`, also if the product is already archived. Hides the product and releases its SKU.
+/// Existing orders keep their copy.
 ///
 /// # Errors
 /// 401 and 403 unless the caller is an admin, 404 for an unknown product, 428 without `If-Match`,
@@ -48,12 +48,13 @@ pub async fn archive_product(catalog: Arc<Catalog>, request: Request) -> Result<
             Ok(http::no_content())
         }
         ReplaceOutcome::VersionConflict(current) => Err(refusal(&current)),
-        // It takes no SKU: it lets one go.
+        // Archiving takes no new SKU, so the SKU to release belongs to another product.
         ReplaceOutcome::SkuTaken => Err(refusal(&product)),
     }
 }
 
-/// An active product has changed; a product in a state of a later release is not changed.
+/// 412 if the product is active, because it has changed. Otherwise 404: a product with a status of
+/// a later release cannot be changed.
 fn refusal(product: &Product) -> Problem {
     if product.is_active() {
         CatalogError::Stale { current: product.version }.into()

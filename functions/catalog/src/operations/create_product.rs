@@ -1,4 +1,4 @@
-//! `POST /products`: takes a product into the catalogue.
+//! `POST /products`: creates a product.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     store::CreateOutcome,
 };
 
-/// Answers `201` with the product; a repeated `Idempotency-Key` answers the product as it was
+/// Answers `201` with the product. A repeated `Idempotency-Key` returns the product as it was
 /// created, regardless of later changes.
 ///
 /// # Errors

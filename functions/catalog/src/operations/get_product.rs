@@ -1,4 +1,4 @@
-//! `GET /products/{product_id}`: shows a product that is sold.
+//! `GET /products/{product_id}`: returns a product that is sold.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{Catalog, error::CatalogError};
 /// Answers `200` with the product, or `304` if `If-None-Match` names this version.
 ///
 /// # Errors
-/// 404 for a product that is not in the catalogue, or no longer sold.
+/// 404 if the product does not exist or is no longer sold.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/products/{product_id}",

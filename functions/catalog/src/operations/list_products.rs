@@ -1,4 +1,4 @@
-//! `GET /products`: lists what is sold, by name; all of it, or one category.
+//! `GET /products`: lists the products that are sold, by name, optionally of one category.
 
 use std::sync::Arc;
 

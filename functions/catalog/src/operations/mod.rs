@@ -1,4 +1,4 @@
-//! One file for each function.
+//! The operations of this service, one module per function.
 
 pub mod archive_product;
 pub mod create_product;

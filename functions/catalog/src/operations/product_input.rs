@@ -1,10 +1,10 @@
-//! What an admin says about a product, new or changed: all of it, each time.
+//! The request body that creates or replaces a product.
 
 use serde::Deserialize;
 
 use crate::domain::{Category, Description, Details, MaxPerOrder, Price, ProductName, Sku};
 
-/// What the shop says about a product.
+/// The details of a product. A request always contains all of them.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -37,14 +37,14 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_say_the_same_have_one_fingerprint() {
+    fn equivalent_requests_have_the_same_fingerprint() {
         let price = json!({ "amount": 2999, "currency": "USD" });
         let plain = details(
             json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-01", "price": price }),
         )
         .unwrap();
-        let odd = json!({ "sku": "LAMP-01", "price": price, "description": null, "name": " Desk lamp ", "category": "lamps" });
-        assert_eq!(fingerprint(&plain), fingerprint(&details(odd).unwrap()));
+        let reordered = json!({ "sku": "LAMP-01", "price": price, "description": null, "name": " Desk lamp ", "category": "lamps" });
+        assert_eq!(fingerprint(&plain), fingerprint(&details(reordered).unwrap()));
         let mut limited = json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-01", "price": price, "max_per_order": null });
         assert_eq!(
             fingerprint(&plain),

@@ -1,9 +1,9 @@
-//! The stream of `products`: publishes every change of a product to the services that keep a copy.
+//! The stream of `products`: publishes product changes to the services that keep a copy.
 
 use shared::stream::StreamFilter;
 
-/// Which items of the table publish.
+/// The items whose changes are published.
 pub const STREAM_FILTER: StreamFilter = StreamFilter::PartitionKeyPrefix("PRODUCT#");
 
-/// The queues that messages go to.
+/// The queues that receive the messages.
 pub const QUEUES: &[&str] = &["product-changes"];

@@ -1,5 +1,5 @@
-//! Once a day, and by hand: publishes every product again, active or archived, for services that
-//! keep a copy and have missed a message.
+//! Once a day, and on demand: publishes every product again, active or archived. Repairs copies in
+//! other services that missed a message.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,36 +17,35 @@ use tracing::Instrument;
 
 use crate::{Catalog, store::Page};
 
-/// What one call did.
+/// The result of one invocation.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
     /// Number of products published again.
     pub resynced: u32,
-    /// Products that could not be read or written: the log names each, and the next round tries
-    /// them again.
+    /// Products that could not be read or written. Each is logged, and the next run tries it again.
     pub failed: u32,
-    /// Whether the run is finished. Otherwise the next call continues where this one stopped.
+    /// Whether the run is finished. Otherwise the next invocation continues it.
     pub finished: bool,
-    /// Whether another call holds the lease: this one did nothing.
+    /// Whether another invocation holds the lease. This one did nothing.
     pub already_running: bool,
 }
 
-/// A schedule's round begins a day after the one before; a little earlier, because the schedule
-/// does not come to the second.
+/// Minimum time between scheduled runs: a day, less five minutes because the schedule is not exact
+/// to the second.
 const RUN_INTERVAL: Duration = Duration::from_secs(24 * 3600 - 300);
-/// How many products are found at once, and written at the same time.
+/// Products per page, and products written concurrently.
 const PAGE_SIZE: u32 = 100;
 const WRITE_CONCURRENCY: usize = 16;
-/// What must be left of the function's time for another page.
+/// Minimum time left before the deadline to start another page.
 const MIN_TIME_LEFT: Duration = Duration::from_secs(10);
 
 /// Continues the current run, or starts one, until all products are published or the time is up.
-/// The schedule fires more often than a run starts: large catalogues take several calls. The table
-/// stores the run's cursor, so neither the time limit nor a failing table sends a run back to the
-/// beginning.
+/// The schedule fires more often than runs start, because a large catalogue needs several
+/// invocations. The table stores the run's cursor, so a timeout or a failing table does not restart
+/// the run.
 ///
 /// # Errors
-/// When the table fails: the next call takes up the page that was not done.
+/// If the table fails. The next invocation repeats the unfinished page.
 pub async fn resync_products(
     catalog: Arc<Catalog>,
     call: Call<ScheduledEvent>,
@@ -81,15 +80,15 @@ async fn continue_run(
         }
         let next = run.advance(next, catalog.clock.now());
         let is_over = next.cursor.is_none();
-        // What was not written stays to be done: an empty partition is passed over without a note.
+        // Progress past empty partitions is not saved: no product was written.
         if is_over || !products.is_empty() || !unreadable.is_empty() {
             if !catalog.store.save_run(&run, &next).await.map_err(failed)? {
                 tracing::info!("another invocation owns this run, leaving it to that one");
                 return Ok(report);
             }
             run = next;
-            // Only after a note: a call that stopped behind empty partitions would leave the next
-            // one where it began.
+            // Stops only after saving. A call that stops after empty partitions would make no
+            // progress.
             if !is_over && call.deadline.since(Clock::System.now()) < MIN_TIME_LEFT {
                 return Ok(report);
             }
@@ -100,11 +99,11 @@ async fn continue_run(
     Ok(Report { finished: true, ..report })
 }
 
-/// Marks these products at the same time, and counts those that had not been marked in this round
-/// before. One that can never be marked is passed over.
+/// Marks these products concurrently, and counts those that this run had not marked before. A
+/// product that can never be marked is skipped.
 ///
 /// # Errors
-/// When the table does not take a write now. The others are marked.
+/// If a write fails temporarily. The other products are still marked.
 async fn resync(
     catalog: &Arc<Catalog>,
     products: &[ProductId],

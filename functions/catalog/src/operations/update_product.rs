@@ -16,9 +16,9 @@ use crate::{
     store::ReplaceOutcome,
 };
 
-/// Answers `200` with the product in its next version. What the request leaves out is not said of
-/// it any more. Another SKU is taken, and the one before is free again, in the same moment. The
-/// same request once more is answered `200` once more, and changes nothing.
+/// Answers `200` with the next version of the product. Omitted optional fields are removed. A new
+/// SKU is taken and the previous one released in one transaction. A repeated request answers `200`
+/// again and changes nothing.
 ///
 /// # Errors
 /// 401 and 403 unless the caller is an admin, 400 and 422 for an invalid request, 404 for an

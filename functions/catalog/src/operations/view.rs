@@ -1,4 +1,4 @@
-//! A product as clients see it.
+//! The representation of a product in responses.
 
 use serde::Serialize;
 use shared::{clock::Timestamp, ids::ProductId, money::Money};
@@ -21,14 +21,14 @@ pub struct ProductView {
     price: Money,
     #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::MaxPerOrder))]
     max_per_order: u32,
-    /// Whether it is sold.
+    /// Whether the product is sold.
     active: bool,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
 
 impl ProductView {
-    /// The product; `max_per_order` is the shop's limit for a product that has none of its own.
+    /// `max_per_order` is the shop's limit, for a product that sets none.
     pub fn new(product: &Product, max_per_order: u32) -> Self {
         let details = &product.details;
         Self {

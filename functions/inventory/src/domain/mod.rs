@@ -1,8 +1,7 @@
-//! Stock and its rules. Nothing here waits, stores or sends.
+//! Rules of stock, reservations and movements. These functions are pure: they perform no I/O.
 //!
-//! Each product has a quantity *on hand*, of which a part is *available* and the rest is *held* for
-//! orders. A hold takes from `available`, a commit takes from `on_hand`, a release returns what was
-//! taken.
+//! Each product has a quantity *on hand*. Part of it is *available*; the rest is *held* for orders.
+//! A reservation decrements `available`, a commit decrements `on_hand`, and a release reverts both.
 
 pub mod movement;
 pub mod reservation;
@@ -13,40 +12,37 @@ mod model;
 
 use shared::ids::ProductId;
 
-/// How many there are of one product, wherever they lie.
+/// Stock of one product, summed over its shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stock {
     pub product_id: ProductId,
     /// The quantity that new orders can reserve.
     pub available: i64,
-    /// The quantity in stock, including what is held.
+    /// The quantity in stock, including the held quantity.
     pub on_hand: i64,
 }
 
 impl Stock {
-    /// The quantity that is held for orders.
+    /// The quantity held for orders.
     pub const fn held(&self) -> i64 {
         self.on_hand - self.available
     }
 
-    /// Whether one can be ordered.
     pub const fn is_in_stock(&self) -> bool {
         self.available > 0
     }
 }
 
-/// What a write adds to the figures of one part of a product's stock, or takes from them. Neither
-/// figure can fall below zero.
+/// A change of one shard of a product's stock. The write fails if a quantity would fall below zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StockChange {
     pub product_id: ProductId,
-    /// Which part; see [`shards`].
+    /// See [`shards`].
     pub shard: u32,
-    /// Added to what is available.
+    /// Added to the available quantity.
     pub available: i64,
-    /// Added to what is on hand.
+    /// Added to the quantity on hand.
     pub on_hand: i64,
-    /// Whether the change assumes an unsharded product: its condition fails if the product is
-    /// sharded, which the caller then learns.
+    /// Whether the write fails if the product is sharded. Set if its layout was not read.
     pub requires_unsharded: bool,
 }

@@ -1,6 +1,6 @@
-//! The whole of stock as a model: orders and movements that decide on what was so a moment ago, and
-//! writes that hold or do not, in any order. Whatever happens, nothing is sold that is not there,
-//! and all parts together are what has come in less what was sold.
+//! Model of stock: random sequences of orders and movements that decide on outdated reads, with
+//! writes that may conflict. No sequence oversells, and the shards always sum to the received minus
+//! the sold quantity.
 
 use std::collections::BTreeMap;
 
@@ -22,17 +22,16 @@ use super::{
     shards::{Allocation, AllocationError, Precondition, ShardLayout, ShardStock, ShardedStock},
 };
 
-/// What is tried.
 #[derive(Clone, Debug)]
 enum Step {
     /// An order requests a quantity.
     Reserve(u8, u32),
     Release(u8),
     Commit(u8),
-    /// Stock is added or removed, and divided into a new number of shards.
+    /// Changes the stock, the number of shards or both.
     Adjust(Option<i64>, Option<u32>),
-    /// A reader decides on what it has read, this many steps later.
-    Dawdle(u8),
+    /// The following orders decide on the present state, for this many steps.
+    OutdatedRead(u8),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -41,17 +40,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (0..8_u8).prop_map(Step::Release),
         2 => (0..8_u8).prop_map(Step::Commit),
         2 => (proptest::option::of(-12..20_i64), proptest::option::of(1..6_u32)).prop_map(|(delta, shard_count)| Step::Adjust(delta, shard_count)),
-        1 => (0..4_u8).prop_map(Step::Dawdle),
+        1 => (0..4_u8).prop_map(Step::OutdatedRead),
     ];
     proptest::collection::vec(step, 1..60)
 }
 
-/// The table.
+/// The table's contents and the total quantity received.
 #[derive(Clone, Debug)]
 struct World {
     sharded_stock: ShardedStock,
     reservations: BTreeMap<OrderId, Reservation>,
-    came_in: i64,
+    received: i64,
 }
 
 fn product() -> ProductId {
@@ -71,7 +70,7 @@ impl World {
         Self {
             sharded_stock: ShardedStock::empty(product()),
             reservations: BTreeMap::new(),
-            came_in: 0,
+            received: 0,
         }
     }
 
@@ -82,7 +81,7 @@ impl World {
         self.sharded_stock.shards.iter_mut().find(|shard_stock| shard_stock.shard == shard).unwrap()
     }
 
-    /// Changes all these parts, or none: as the table does it.
+    /// Applies all changes or none, like a transaction.
     fn change(&mut self, changes: &[StockChange]) -> bool {
         let mut after = self.clone();
         for change in changes {
@@ -126,12 +125,13 @@ impl World {
                 self.shard_stock(shard);
             }
         }
-        self.came_in += movement.delta.map_or(0, super::movement::Delta::count);
+        self.received += movement.delta.map_or(0, super::movement::Delta::count);
         true
     }
 
-    /// An order asks, having read `read`. Whether it is decided in the end, and how.
-    fn ask(&mut self, read: &Self, number: u8, command: &ReservationCommand) -> Option<State> {
+    /// Executes an order's command, starting from the possibly outdated state `read`. Returns the
+    /// reservation's state, or `None` if the command must be retried.
+    fn execute(&mut self, read: &Self, number: u8, command: &ReservationCommand) -> Option<State> {
         let order_id = order(number);
         let mut request = ReservationRequest {
             order_id,
@@ -164,7 +164,7 @@ impl World {
             let ReservationCommand::Reserve(lines) = &mut request.command else { unreachable!() };
             match read.sharded_stock.allocate_order(lines.quantity_of(product()), order_id) {
                 Some(allocations) => assert!(lines.allocate(product(), &allocations)),
-                // Only what was read just now decides that there are too few.
+                // Only a current read can show that the product is out of stock.
                 None if read.sharded_stock == self.sharded_stock => out_of_stock = Some(product()),
                 None => {}
             }
@@ -173,7 +173,7 @@ impl World {
         None
     }
 
-    /// A movement, planned on what `read` shows. A failed plan is repeated.
+    /// Applies a movement that was planned on `read`. A failed write is planned again.
     fn adjust(&mut self, read: &Self, movement: &Movement) -> Result<(), AllocationError> {
         let mut allocation = match movement.delta {
             Some(delta) if !movement.changes_settings() => {
@@ -201,7 +201,7 @@ impl World {
         };
         let total = self.sharded_stock.total();
         assert_eq!(total.held(), sum(State::Held), "{self:?}");
-        assert_eq!(total.on_hand + sum(State::Committed), self.came_in, "{self:?}");
+        assert_eq!(total.on_hand + sum(State::Committed), self.received, "{self:?}");
         assert!(
             self.sharded_stock.shards.iter().all(|shard_stock| shard_stock.available >= 0
                 && shard_stock.on_hand >= shard_stock.available),
@@ -241,44 +241,44 @@ proptest! {
     #[test]
     fn shards_sum_to_received_minus_sold_for_any_sequence(steps in steps()) {
         let mut world = World::new();
-        let (mut read, mut late) = (world.clone(), 0);
+        let (mut read, mut outdated_steps) = (world.clone(), 0);
         for step in steps {
-            if late == 0 {
+            if outdated_steps == 0 {
                 read = world.clone();
             } else {
-                late -= 1;
+                outdated_steps -= 1;
             }
             match step {
                 Step::Reserve(number, quantity) => {
                     let (before, is_new) = (world.sharded_stock.total().available, !world.reservations.contains_key(&order(number)));
-                    let state = world.ask(&read, number, &wanted(quantity));
+                    let state = world.execute(&read, number, &wanted(quantity));
                     if is_new {
                         let expected = if before >= i64::from(quantity) { State::Held } else { State::Rejected };
                         prop_assert_eq!(state, Some(expected), "of {} available", before);
                     }
                 }
-                Step::Release(number) => prop_assert_eq!(world.ask(&read, number, &ReservationCommand::Release), Some(State::Released)),
-                Step::Commit(number) => drop(world.ask(&read, number, &ReservationCommand::Commit)),
+                Step::Release(number) => prop_assert_eq!(world.execute(&read, number, &ReservationCommand::Release), Some(State::Released)),
+                Step::Commit(number) => drop(world.execute(&read, number, &ReservationCommand::Commit)),
                 Step::Adjust(delta, shard_count) => {
                     if let Some(movement) = movement(delta, shard_count) {
                         let available = world.sharded_stock.total().available;
-                        let made = world.adjust(&world.clone(), &movement);
+                        let result = world.adjust(&world.clone(), &movement);
                         let possible = available + delta.unwrap_or(0) >= 0;
-                        prop_assert_eq!(made, if possible { Ok(()) } else { Err(AllocationError::InsufficientStock(available)) });
+                        prop_assert_eq!(result, if possible { Ok(()) } else { Err(AllocationError::InsufficientStock(available)) });
                     }
                 }
-                Step::Dawdle(steps) => late = steps,
+                Step::OutdatedRead(steps) => outdated_steps = steps,
             }
             world.check();
         }
         // All reservations are released, and the shards are merged again.
         for number in 0..8 {
-            world.ask(&world.clone(), number, &ReservationCommand::Release);
+            world.execute(&world.clone(), number, &ReservationCommand::Release);
         }
         prop_assert_eq!(world.adjust(&world.clone(), &movement(None, Some(1)).unwrap()), Ok(()));
         let total = world.sharded_stock.total();
-        prop_assert_eq!((total.available, total.on_hand), (world.came_in, world.came_in));
-        prop_assert!(world.sharded_stock.shards.iter().all(|shard_stock| shard_stock.shard == 0 || shard_stock.on_hand == 0), "all of it lies in one place again");
+        prop_assert_eq!((total.available, total.on_hand), (world.received, world.received));
+        prop_assert!(world.sharded_stock.shards.iter().all(|shard_stock| shard_stock.shard == 0 || shard_stock.on_hand == 0), "all stock is in shard 0 again");
     }
 
     #[test]
@@ -301,13 +301,13 @@ proptest! {
             prop_assert!(allocation.quantity > 0 && i64::from(allocation.quantity) <= available[allocation.shard as usize]);
         }
         let enough = |shard: u32| available[shard as usize] >= i64::from(quantity);
-        prop_assert_eq!(allocations.len() > 1, (0..=last_shard).all(|shard| !enough(shard)), "no more parts than are needed");
+        prop_assert_eq!(allocations.len() > 1, (0..=last_shard).all(|shard| !enough(shard)), "several shards are used only if necessary");
         let first = sharded_stock.layout.preferred_shard(order(number));
         prop_assert!(!enough(first) || allocations[0].shard == first);
     }
 
     #[test]
-    fn rebalancing_spreads_evenly_and_minimal_moves_touch_only_what_they_must(
+    fn rebalancing_is_even_and_minimal_moves_change_only_necessary_shards(
         available in proptest::collection::vec(0..50_i64, 1..9),
         shard_count in 1..9_u32,
         delta in -60..60_i64,
@@ -332,7 +332,7 @@ proptest! {
         prop_assert!(after.iter().all(|count| *count >= 0));
         if rebalance {
             let active: Vec<i64> = if shard_count == 1 { vec![after[0]] } else { after[1..=shard_count as usize].to_vec() };
-            prop_assert_eq!(active.iter().sum::<i64>(), total + delta, "nothing lies elsewhere");
+            prop_assert_eq!(active.iter().sum::<i64>(), total + delta, "inactive shards are empty");
             prop_assert!(active.iter().max().unwrap() - active.iter().min().unwrap() <= 1);
         } else {
             prop_assert!(allocation.changes.iter().all(|change| change.available.signum() * delta.signum() >= 0));
@@ -342,7 +342,7 @@ proptest! {
 }
 
 #[test]
-fn orders_are_spread_over_the_parts_in_use() {
+fn orders_are_spread_over_the_active_shards() {
     let mut seen = BTreeMap::new();
     for number in 0..200 {
         *seen

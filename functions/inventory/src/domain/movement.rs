@@ -1,5 +1,4 @@
-//! Movements: goods that come in or are written off, by hand; and what is settled for a product
-//! along with that.
+//! Movements: manual adjustments of a product's stock and of its settings.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -17,20 +16,19 @@ prefixed_id!(
     "mov"
 );
 
-/// The most that one movement moves.
+/// Maximum quantity that one movement adds or removes.
 pub const MAX_DELTA: i64 = 1_000_000;
-/// The most that there can be of one product.
+/// Maximum quantity on hand of one product.
 pub const MAX_ON_HAND: i64 = 1_000_000_000;
-/// The most parts that the stock of a product is divided into.
+/// Maximum number of shards of a product's stock.
 pub const MAX_SHARDS: u32 = 16;
 
-/// How many come in (above zero) or go (below).
+/// Quantity that a movement adds (above zero) or removes (below zero).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "i64", into = "i64")]
 pub struct Delta(i64);
 
 impl Delta {
-    /// The number.
     pub const fn count(self) -> i64 {
         self.0
     }
@@ -38,7 +36,7 @@ impl Delta {
 
 shared::describe!(
     Delta,
-    number("How many come in (above zero) or go (below zero): not 0.", 25)
+    number("Quantity to add (above zero) or remove (below zero); not 0.", 25)
         .within(-MAX_DELTA..=MAX_DELTA)
 );
 
@@ -61,7 +59,7 @@ impl From<Delta> for i64 {
     }
 }
 
-/// The low-stock threshold: at this quantity or below the product should be reordered.
+/// Low-stock threshold: at this available quantity or below the operator is notified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "i64", into = "i64")]
 pub struct Threshold(i64);
@@ -73,7 +71,6 @@ shared::describe!(
 );
 
 impl Threshold {
-    /// The number.
     pub const fn count(self) -> i64 {
         self.0
     }
@@ -98,22 +95,18 @@ impl From<Threshold> for i64 {
     }
 }
 
-/// Into how many parts a product is divided; 1: it is not.
+/// Number of shards of a product's stock; 1 means that it is unsharded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct ShardCount(u32);
 
 shared::describe!(
     ShardCount,
-    number(
-        "Into how many parts the stock of a product that sells fast is divided; 1: it is not.",
-        8
-    )
-    .within(1..=i64::from(MAX_SHARDS))
+    number("Number of shards of the product's stock; 1 means that it is unsharded.", 8)
+        .within(1..=i64::from(MAX_SHARDS))
 );
 
 impl ShardCount {
-    /// The number.
     pub const fn count(self) -> u32 {
         self.0
     }
@@ -139,41 +132,39 @@ impl From<ShardCount> for u32 {
 }
 
 checked_text!(
-    /// Why goods moved, in one or more lines.
-    Reason: multi_line(200), "Why goods move, in one or more lines.", "Delivery of 12 March"
+    /// Text of one or more lines, 1 to 200 characters in total.
+    Reason: multi_line(200), "Reason of the adjustment, in one or more lines.", "Delivery of 12 March"
 );
 
-/// An applied movement. It never changes and contains no resulting figures: a repeated request gets
-/// the same answer, however fast the product sells meanwhile.
+/// An applied movement. It never changes and does not contain the resulting stock. A repeated
+/// request therefore gets the same response, even if orders have changed the stock since.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Movement {
-    /// Derived from the request that asked for it.
+    /// Derived from the idempotency key of the request.
     pub movement_id: MovementId,
-    /// What moved.
     pub product_id: ProductId,
-    /// How many; none: something was settled, and no goods moved.
+    /// `None` if only settings changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delta: Option<Delta>,
-    /// Into how many parts the stock is divided from then on.
+    /// The new number of shards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard_count: Option<ShardCount>,
-    /// How many should be available from then on.
+    /// The new low-stock threshold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub low_stock_threshold: Option<Threshold>,
-    /// Why.
     pub reason: Reason,
-    /// Who asked for it.
+    /// The admin.
     pub user_id: UserId,
     pub created_at: Timestamp,
-    /// The fingerprint of the request under its key.
+    /// Hash that distinguishes the request from another one under the same idempotency key.
     pub fingerprint: String,
-    /// The trace that made it; none: that was not noted yet.
+    /// Trace of the request; `None` for movements written before traces were stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<Trace>,
 }
 
 impl Movement {
-    /// Whether it settles something, beside goods that move or without any.
+    /// Whether it changes the shard count or the threshold.
     pub const fn changes_settings(&self) -> bool {
         self.shard_count.is_some() || self.low_stock_threshold.is_some()
     }
@@ -186,12 +177,12 @@ mod tests {
     use shared::ids::derive;
 
     #[test]
-    fn a_movement_moves_something_but_not_everything() {
-        for good in [1, -1, MAX_DELTA, -MAX_DELTA] {
-            assert_eq!(Delta::try_from(good).map(Delta::count), Ok(good));
+    fn delta_threshold_and_shard_count_are_limited() {
+        for valid in [1, -1, MAX_DELTA, -MAX_DELTA] {
+            assert_eq!(Delta::try_from(valid).map(Delta::count), Ok(valid));
         }
-        for bad in [0, MAX_DELTA + 1, -MAX_DELTA - 1, i64::MIN, i64::MAX] {
-            assert_eq!(Delta::try_from(bad).unwrap_err().code, "out_of_range");
+        for invalid in [0, MAX_DELTA + 1, -MAX_DELTA - 1, i64::MIN, i64::MAX] {
+            assert_eq!(Delta::try_from(invalid).unwrap_err().code, "out_of_range");
         }
         assert_eq!(
             (Threshold::try_from(0).map(Threshold::count), Threshold::try_from(-1).is_err()),
@@ -208,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_readable_text_of_one_or_more_lines() {
+    fn reason_is_readable_multi_line_text() {
         let reason = |text: &str| {
             Reason::try_from(text.to_owned()).map(String::from).map_err(|violation| violation.code)
         };
@@ -220,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_movement_from_before_anything_could_be_settled_is_read() {
+    fn movement_stored_without_settings_is_read() {
         let stored = json!({
             "movement_id": derive::<MovementId>(&["m"]), "product_id": derive::<ProductId>(&["p"]), "delta": 5, "reason": "Delivery",
             "user_id": derive::<UserId>(&["u"]), "created_at": "2026-11-21T09:48:49.123Z", "fingerprint": "f",

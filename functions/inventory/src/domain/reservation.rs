@@ -1,20 +1,20 @@
-//! Reservations: what is held for an order, and what follows when the order asks for something.
+//! Reservations: the stock held for one order, and how the order's commands change it.
 //!
-//! An order asks three things: *reserve* (hold all of these, or none), *release* (I need them no
-//! more) and *commit* (they are sold). Each may come twice, late, or before the one it follows
-//! from. [`decide`] says what is to be written:
+//! An order sends three commands. *Reserve* holds all lines or none, *release* returns them, and
+//! *commit* records them as sold. Each command may arrive twice, late, or before the command it
+//! follows. [`decide`] returns what to write:
 //!
 //! | stored | reserve | release | commit |
 //! |---|---|---|---|
-//! | nothing | held, or rejected if one is short | released: a tombstone, into which a late reserve runs | not yet: give the command back |
+//! | nothing | held, or rejected if a product is short | released: a tombstone that a late reserve finds | error: the command is retried |
 //! | held | answered again | returned, released | sold, committed |
 //! | rejected | answered again | released | answered again |
-//! | released | answered again | answered again | answered again: a commit that comes too late changes nothing |
+//! | released | answered again | answered again | answered again: a late commit changes nothing |
 //! | committed | answered again | returned, released | answered again |
 //!
-//! *Answered again*: only `answered_attempt` grows, and only if the order has re-sent its command;
-//! the stream then publishes the current state. A rejection is a stored state too, so it can be
-//! repeated on request.
+//! *Answered again*: only `answered_attempt` grows, and only if the order has re-sent its command.
+//! The stream then publishes the current state. A rejection is stored too, so it can be published
+//! again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,23 +31,23 @@ use super::{
     shards::{ShardAllocation, ShardLayout},
 };
 
-/// The most lines that an order has.
+/// Maximum number of products in an order.
 pub const MAX_LINES: usize = 40;
-/// The most parts that all of it can come from: with the reservation they fit into one transaction.
+/// Maximum number of shards that one reservation takes from. A transaction has at most 100 items:
+/// 99 shards and the reservation.
 const MAX_ALLOCATIONS: usize = 99;
 
 /// A quantity of one product, held in one shard of its stock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     pub product_id: ProductId,
-    /// How many.
     pub quantity: u32,
-    /// Which part of its stock they were taken from, and go back to; see [`super::shards`].
+    /// The shard that a release returns the quantity to; see [`super::shards`].
     pub shard: u32,
 }
 
-/// What an order wants held: one line for each product, in the order of their ids; or several,
-/// where it comes from several parts.
+/// The lines that an order reserves, sorted by product and shard. A product has one line for each
+/// shard it is taken from.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Vec<RequestedLine>")]
 pub struct Lines {
@@ -66,7 +66,6 @@ impl Lines {
         self.allocated.contains(&product_id)
     }
 
-    /// How many of a product are wanted.
     pub fn quantity_of(&self, product_id: ProductId) -> u32 {
         self.lines
             .iter()
@@ -75,7 +74,7 @@ impl Lines {
             .sum()
     }
 
-    /// Lets a product come from the part that the order looks at first.
+    /// Allocates a product to the order's preferred shard.
     pub fn allocate_preferred(
         &mut self,
         product_id: ProductId,
@@ -89,7 +88,8 @@ impl Lines {
         self.allocate(product_id, &[allocation]);
     }
 
-    /// Lets a product come from these parts; `false` if that would be too many parts for one order.
+    /// Allocates a product to these shards. Returns `false` and changes nothing if the order would
+    /// exceed its limit of shards.
     pub fn allocate(&mut self, product_id: ProductId, allocations: &[ShardAllocation]) -> bool {
         let others = self.lines.iter().filter(|line| line.product_id != product_id).count();
         if others + allocations.len() > MAX_ALLOCATIONS {
@@ -111,7 +111,6 @@ impl Lines {
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct RequestedLine {
     pub product_id: ProductId,
-    /// How many.
     pub quantity: u32,
 }
 
@@ -139,19 +138,19 @@ impl TryFrom<Vec<RequestedLine>> for Lines {
     }
 }
 
-/// How far a reservation is.
+/// State of a reservation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum State {
-    /// The goods wait for the order.
+    /// The stock is held for the order.
     Held,
-    /// There was not enough; nothing is held.
+    /// A product was out of stock; nothing is held.
     Rejected,
-    /// The order needs nothing, or nothing more; nothing is held.
+    /// The order has released the stock; nothing is held.
     Released,
-    /// The goods are sold, and no longer on hand.
+    /// The stock is sold and no longer on hand.
     Committed,
-    /// What a later release has written; it survives being written again.
+    /// A state of a newer release. It is kept unchanged when the record is written.
     Unknown(String),
 }
 
@@ -179,97 +178,89 @@ impl From<State> for String {
     }
 }
 
-/// What is, was or could not be held for one order.
+/// The reservation of one order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
     pub order_id: OrderId,
-    /// How far it is.
     pub state: State,
     /// The requested lines; empty if the order was cancelled before it requested any.
     pub lines: Vec<Line>,
-    /// The product that was short, if one was.
+    /// The product that was out of stock, if the reservation was rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected_product: Option<ProductId>,
-    /// Grows with every write.
+    /// Number of writes of this record.
     pub version: u64,
-    /// The latest asking that was answered.
+    /// `attempt` of the last command that was answered.
     pub answered_attempt: u64,
-    /// When it was written first.
     pub created_at: Timestamp,
-    /// When it was written last.
     pub updated_at: Timestamp,
-    /// The trace that wrote it last.
+    /// Trace of the last write.
     pub traceparent: Trace,
 }
 
-/// What an order asks of its reservation.
+/// An order's command for its reservation.
 #[derive(Clone, Debug)]
 pub struct ReservationRequest {
     pub order_id: OrderId,
-    /// How often it has asked for something.
+    /// Sequence number of the order's command.
     pub attempt: u64,
-    /// What it asks for.
     pub command: ReservationCommand,
-    /// When the command is carried out.
+    /// Time of execution.
     pub at: Timestamp,
-    /// The trace that it belongs to.
     pub trace: Trace,
 }
 
-/// What an order can ask for.
 #[derive(Clone, Debug)]
 pub enum ReservationCommand {
-    /// Hold all of these, or none.
+    /// Hold all lines, or none.
     Reserve(Lines),
-    /// Return what is held or was sold.
+    /// Return the stock, whether held or sold.
     Release,
-    /// What is held is sold.
+    /// Decrement the on-hand stock by the held quantities.
     Commit,
 }
 
-/// What follows from a command.
+/// What to write for a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Write this.
     Write(ReservationChange),
-    /// All is done and published already.
+    /// The command was executed and answered before.
     NoChange,
 }
 
-/// A reservation and its stock: written all at once, or not at all.
+/// A reservation and its stock changes, written in one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReservationChange {
-    /// The version that it takes the place of; none: there must not be a reservation yet.
+    /// The stored version that the write requires; `None` requires that no reservation exists.
     pub expected_version: Option<u64>,
-    /// The reservation as it is to stand.
+    /// The reservation after the write.
     pub next: Reservation,
-    /// The changes of the stock.
     pub stock: Vec<StockChange>,
 }
 
 impl ReservationChange {
-    /// Whether it holds goods, which may turn out not to be there.
+    /// Whether it holds stock, so that the write fails if a product is short.
     pub fn is_hold(&self) -> bool {
         self.next.state == State::Held
     }
 }
 
-/// Why nothing can be decided: the command has to come back.
+/// Why a command cannot be executed yet: it is retried.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecideError {
-    /// A commit has overtaken its reserve.
+    /// A commit arrived before its reserve.
     #[error("nothing is reserved for the order yet")]
     NotReservedYet,
-    /// The state is one that only a later release knows.
+    /// The reservation is in a state that only a newer release knows.
     #[error("the reservation is in a state that this release does not know: {0}")]
     UnknownState(String),
 }
 
-/// The change that follows from `request` in the state `stored`. `out_of_stock` is the product that
-/// a hold has just run short of.
+/// Decides what to write for `request`, given the `stored` reservation. `out_of_stock` is a product
+/// that has too little stock for the order.
 ///
 /// # Errors
-/// When nothing can be decided yet.
+/// When the command must be retried later.
 pub fn decide(
     stored: Option<&Reservation>,
     request: &ReservationRequest,
@@ -303,7 +294,7 @@ pub fn decide(
     }
 }
 
-/// The first command that comes for an order.
+/// Decides the first command of an order.
 fn decide_first(
     request: &ReservationRequest,
     out_of_stock: Option<ProductId>,
@@ -340,7 +331,7 @@ fn decide_first(
     Ok(Decision::Write(ReservationChange { expected_version: None, next, stock }))
 }
 
-/// The goods move, and the state with them.
+/// Changes the state and the stock.
 fn transition(
     stored: &Reservation,
     state: State,
@@ -356,7 +347,7 @@ fn transition(
     }
 }
 
-/// No goods move.
+/// Changes the state and the answered attempt, but no stock.
 fn acknowledge(stored: &Reservation, state: State, request: &ReservationRequest) -> Decision {
     let next = Reservation {
         state,
@@ -373,7 +364,7 @@ fn acknowledge(stored: &Reservation, state: State, request: &ReservationRequest)
     })
 }
 
-/// The change of each line's stock: `figures` returns it for a quantity, as (available, on hand).
+/// The stock change of each line. `figures` maps a quantity to its changes (available, on hand).
 fn stock_changes(lines: &[Line], figures: fn(i64) -> (i64, i64)) -> Vec<StockChange> {
     let change = |line: &Line| {
         let (available, on_hand) = figures(i64::from(line.quantity));

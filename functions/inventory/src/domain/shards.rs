@@ -1,11 +1,12 @@
-//! Parts: the stock of a product that sells fast is divided, so that orders for it do not wait for
-//! one another.
+//! Sharding: splits the stock of a fast-selling product into several items, so that concurrent
+//! orders do not conflict on one.
 //!
-//! Shard 0 holds all stock of an unsharded product, and the layout of a sharded one. Divided into
-//! *n*, the stock is in the shards 1 to *n*. Each order has a preferred shard; if that one has too
-//! little, the others are tried, and finally several shards together. What was held returns to its
-//! shard, whatever the layout is by then: so a shard that was once used is always counted, and the
-//! next movement moves its stock to the active ones.
+//! Shard 0 holds all stock of an unsharded product, and the layout of a sharded one. With a shard
+//! count of *n*, the stock is in the shards 1 to *n*. Each order has a preferred shard. If that one
+//! has too little, another shard is used, and finally several shards together.
+//!
+//! A release returns stock to its shard, even if the layout has changed since. Every shard that was
+//! ever used is therefore counted, and the next movement moves its stock to the active shards.
 
 use std::{cmp::Reverse, ops::RangeInclusive};
 
@@ -16,40 +17,39 @@ use super::{
     movement::{Delta, MAX_ON_HAND, Movement, Threshold},
 };
 
-/// How the stock of a product is divided.
+/// The number of shards of a product's stock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardLayout {
-    /// Over how many parts new orders are spread; 1: it is not divided.
+    /// Number of shards that new orders use; 1 means that the product is unsharded.
     pub shard_count: u32,
-    /// The last part in which anything may lie; 0: it was never divided.
+    /// Highest shard that was ever used; 0 if the product was never sharded.
     pub last_shard: u32,
 }
 
 impl ShardLayout {
-    /// All of it lies in one place, and always has.
+    /// Layout of a product that was never sharded.
     pub const UNSHARDED: Self = Self { shard_count: 1, last_shard: 0 };
 
-    /// Whether there is, or was, more than one part.
+    /// Whether the product is or was sharded.
     pub const fn was_sharded(self) -> bool {
         self.last_shard > 0
     }
 
-    /// The parts that anything may lie in.
+    /// All shards that may hold stock.
     pub const fn all_shards(self) -> RangeInclusive<u32> {
         0..=self.last_shard
     }
 
-    /// The parts that goods are put into now.
+    /// The shards that receive stock now.
     const fn active_shards(self) -> RangeInclusive<u32> {
         if self.shard_count > 1 { 1..=self.shard_count } else { 0..=0 }
     }
 
-    /// The part that an order looks at first.
+    /// The shard that an order tries first.
     pub fn preferred_shard(self, order_id: OrderId) -> u32 {
         self.active_shards().start() + shard_of(&order_id.to_string(), self.shard_count)
     }
 
-    /// The same stock, with another number of shards from now on.
     fn with_shard_count(self, shard_count: u32) -> Self {
         let last_shard =
             if shard_count > 1 { self.last_shard.max(shard_count) } else { self.last_shard };
@@ -57,7 +57,7 @@ impl ShardLayout {
     }
 }
 
-/// What lies in one part.
+/// Stock of one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardStock {
     pub shard: u32,
@@ -70,67 +70,63 @@ pub struct ShardStock {
 /// A quantity from one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardAllocation {
-    /// The part.
     pub shard: u32,
-    /// How many.
     pub quantity: u32,
 }
 
-/// Everything about the stock of one product.
+/// Stock and settings of one product.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardedStock {
     pub product_id: ProductId,
-    /// How it is divided.
     pub layout: ShardLayout,
-    /// Grows whenever goods go from part to part, or something is settled for the product: who
-    /// plans such a thing says what they have seen.
+    /// Grows with every movement that was planned on a read. The write of a plan requires the
+    /// revision that the plan was made on.
     pub revision: u64,
-    /// The product's low-stock threshold; `None`: the default.
+    /// `None` means the default threshold.
     pub low_stock_threshold: Option<i64>,
-    /// Whether it is known that there are fewer. Only of a product that was divided: of any other
-    /// its one figure says it.
+    /// Whether the product was recorded as low on stock. Maintained only for products that are or
+    /// were sharded; for others the available quantity shows it.
     pub is_low_stock: bool,
-    /// What lies where: every part of the layout once, in their order.
+    /// Each shard of the layout once, in ascending order.
     pub shards: Vec<ShardStock>,
 }
 
-/// What a movement does to the stock of a product.
+/// The planned writes of a movement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allocation {
-    /// What it builds upon; if that has changed meanwhile, a new plan is needed.
+    /// The state that the plan requires; if it has changed, a new plan is needed.
     pub precondition: Precondition,
-    /// How the product is divided from now on, if that changes.
+    /// The new layout, if it changes.
     pub layout: Option<ShardLayout>,
-    /// How many should be available from now on, if that changes.
+    /// The new threshold, if it changes.
     pub low_stock_threshold: Option<i64>,
-    /// Whether there are too few as things stand before the goods move; said where the measure
-    /// changes, so that the change of the measure alone does not look as if goods had gone.
+    /// Whether the stock before the movement is low by the new settings. Set if threshold or layout
+    /// change, so that a new threshold alone does not count as a fall to the threshold.
     pub is_low_stock: Option<bool>,
-    /// What comes and goes in each part; part 0 is always there, and first.
+    /// The change of each affected shard; shard 0 is always included and comes first.
     pub changes: Vec<StockChange>,
 }
 
-/// What a plan builds upon.
+/// The state that a plan requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precondition {
-    /// The product is unsharded, without a read.
+    /// The product was never sharded. The plan was made without a read.
     NeverSharded,
-    /// This is the product's revision.
+    /// The product has this revision.
     Revision(u64),
 }
 
-/// Why a movement cannot be made.
+/// Why a movement cannot be planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AllocationError {
-    /// The adjustment exceeds the available stock.
+    /// The movement exceeds this available quantity.
     InsufficientStock(i64),
-    /// There would be too many.
+    /// The quantity on hand would exceed [`MAX_ON_HAND`].
     LimitExceeded,
 }
 
 impl Allocation {
-    /// The plan for a product about which nothing is known but that it lies in one place, as nearly
-    /// all do.
+    /// The plan for a product that was not read. It assumes an unsharded product, like nearly all.
     pub fn unsharded(product_id: ProductId, delta: i64) -> Self {
         let changes = vec![StockChange {
             product_id,
@@ -150,7 +146,7 @@ impl Allocation {
 }
 
 impl ShardedStock {
-    /// A product that nothing is known of.
+    /// The stock of a product without a record.
     pub fn empty(product_id: ProductId) -> Self {
         let shards = vec![ShardStock { shard: 0, available: 0, on_hand: 0 }];
         Self {
@@ -163,7 +159,7 @@ impl ShardedStock {
         }
     }
 
-    /// How many there are in all parts together.
+    /// The sum of all shards.
     pub fn total(&self) -> Stock {
         let sum = |figure: fn(&ShardStock) -> i64| self.shards.iter().map(figure).sum();
         Stock {
@@ -173,8 +169,8 @@ impl ShardedStock {
         }
     }
 
-    /// Allocates an order's quantity: the preferred shard, another one, or several. `None`: out of
-    /// stock.
+    /// Allocates an order's quantity to the preferred shard, to another one, or to several. Returns
+    /// `None` if the product is out of stock.
     pub fn allocate_order(&self, quantity: u32, order_id: OrderId) -> Option<Vec<ShardAllocation>> {
         let wanted = i64::from(quantity);
         if self.total().available < wanted {
@@ -183,7 +179,7 @@ impl ShardedStock {
         let (first, active) = (self.layout.preferred_shard(order_id), self.layout.active_shards());
         let mut shards: Vec<&ShardStock> =
             self.shards.iter().filter(|shard_stock| shard_stock.available > 0).collect();
-        // Round from the first one; what lies in no part that is in use comes last.
+        // Active shards in cyclic order from the preferred one, then inactive shards.
         shards.sort_by_key(|shard_stock| match active.contains(&shard_stock.shard) {
             true => (shard_stock.shard + self.layout.shard_count - first) % self.layout.shard_count,
             false => self.layout.shard_count + shard_stock.shard,
@@ -205,12 +201,12 @@ impl ShardedStock {
         Some(allocations)
     }
 
-    /// Allocates a movement. `default_threshold` applies to a product without a threshold of its
-    /// own. `rebalance`: all available stock is spread evenly over the active shards. That fails if
-    /// orders are faster; a movement that touches only the necessary shards succeeds.
+    /// Plans a movement. `default_threshold` applies to a product without its own threshold. With
+    /// `rebalance`, all available stock is spread evenly over the active shards. Concurrent orders
+    /// can invalidate such a plan; a plan without `rebalance` changes only the necessary shards.
     ///
     /// # Errors
-    /// If the movement exceeds the available stock or the stock limit.
+    /// When the movement exceeds the available stock or the stock limit.
     pub fn allocate_movement(
         &self,
         movement: &Movement,
@@ -257,7 +253,8 @@ impl ShardedStock {
         })
     }
 
-    /// What goes where, so that `all` lie evenly in the parts in use and none elsewhere.
+    /// The change of each shard that spreads `all` evenly over the active shards and empties the
+    /// others.
     fn rebalance_moves(&self, layout: ShardLayout, all: i64) -> Vec<(u32, i64)> {
         let (active, count) = (layout.active_shards(), i64::from(layout.shard_count));
         let target = |shard: u32| {
@@ -269,8 +266,8 @@ impl ShardedStock {
         layout.all_shards().map(|shard| (shard, target(shard) - self.available_in(shard))).collect()
     }
 
-    /// What goes where, if as little moves as possible: what comes is spread over the parts in use,
-    /// what goes is taken where most is.
+    /// The smallest change of each shard. An increase is spread over the active shards; a decrease
+    /// is taken from the fullest shards first.
     fn minimal_moves(&self, layout: ShardLayout, delta: i64) -> Vec<(u32, i64)> {
         let mut moves: Vec<(u32, i64)> = layout.all_shards().map(|shard| (shard, 0)).collect();
         if delta >= 0 {

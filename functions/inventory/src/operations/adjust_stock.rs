@@ -1,5 +1,4 @@
-//! `POST /inventory/{product_id}/adjustments`: books goods in, or writes them off; and settles how
-//! a product is kept.
+//! `POST /inventory/{product_id}/adjustments`: adjusts the stock or stock settings of a product.
 
 use std::sync::Arc;
 
@@ -18,8 +17,8 @@ use crate::{
     domain::movement::{Delta, Movement, MovementId, Reason, ShardCount, Threshold},
 };
 
-/// How many come or go, and why. What is settled along with that stays so until it is settled
-/// otherwise.
+/// The adjustment: a quantity, new settings or both, and the reason. Settings apply until they are
+/// changed again.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -28,7 +27,7 @@ struct AdjustStock {
     #[serde(default, deserialize_with = "http::non_null", skip_serializing_if = "Option::is_none")]
     delta: Option<Delta>,
     reason: Reason,
-    /// For a product that sells faster than one part can follow.
+    /// Use several shards for a product that sells faster than one shard can record.
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     #[serde(default, deserialize_with = "http::non_null", skip_serializing_if = "Option::is_none")]
     shard_count: Option<ShardCount>,
@@ -37,8 +36,7 @@ struct AdjustStock {
     low_stock_threshold: Option<Threshold>,
 }
 
-/// A movement as clients see it: only what never changes. The figures that it led to are at its
-/// `Location`.
+/// An applied adjustment. `Location` refers to the resulting stock.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct MovementView {
@@ -58,19 +56,19 @@ pub struct MovementView {
     updated_at: Timestamp,
 }
 
-/// Answers `201` with the movement; a repeated `Idempotency-Key` answers the first one again and
-/// moves nothing. Dividing the stock of a product, or putting it together again, changes nothing
-/// for those who order, not even for those who are at it.
+/// Returns `201` with the adjustment. A repeated `Idempotency-Key` returns the result of the first
+/// request and changes nothing. A new shard count does not affect orders, not even concurrent ones.
 ///
 /// # Errors
-/// 401 and 403 unless the caller is an admin, 400 and 422 for an invalid request, 409
-/// `insufficient_stock` if the adjustment exceeds the available stock.
+/// - 401 and 403 unless the caller is an admin.
+/// - 400 and 422 for an invalid request.
+/// - 409 `insufficient_stock` if the adjustment exceeds the available stock.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/inventory/{product_id}/adjustments",
     params(("product_id" = ProductId, Path, description = "The product."), http::IdempotencyKey),
     request_body = AdjustStock,
-    responses((status = 201, description = "The movement.", body = MovementView)),
+    responses((status = 201, description = "The adjustment.", body = MovementView)),
     security(("bearer" = [])),
     extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["product_not_found", "insufficient_stock", "stock_limit_exceeded", "nothing_to_change"]))),
 ))]

@@ -1,7 +1,7 @@
-//! Every hour: names the orders that have held goods for too long.
+//! Schedule: reports orders that have held stock for too long.
 //!
-//! A reservation does not end by itself; only its order ends it. One that lasts for days means that
-//! an order is stuck, and its goods with it.
+//! A reservation never expires; only its order ends it. One that lasts for days shows that its
+//! order is stuck.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,31 +22,31 @@ use crate::{
     store::{self, HELD_TOO_LONG},
 };
 
-/// What one run found.
+/// Result of one run.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
-    /// Orders that have held goods for too long.
+    /// Orders that have held stock for at least [`HELD_TOO_LONG`].
     pub held_too_long: u32,
-    /// Reservations that could not be read: the log names each.
+    /// Reservations that could not be read. Each one is logged.
     pub failed: u32,
-    /// Reservations that were found and that there was no time for.
+    /// Due reservations that the run had no time to check.
     pub remaining: u32,
-    /// Whether another run holds the lease: this one did nothing.
+    /// Whether another run held the lease, so that this one did nothing.
     pub already_running: bool,
 }
 
-/// How many reservations are read at the same time.
+/// Reservations that are read at the same time.
 const CONCURRENCY: usize = 16;
 
-/// What one reservation and the end of the run may take: two calls of DynamoDB with all their
-/// tries.
+/// Time reserved for one reservation and the end of the run: two DynamoDB calls with all their
+/// retries.
 const MIN_TIME_LEFT: Duration = Duration::from_secs(15);
 
 /// Checks every reservation that the index finds, the longest held first. The index only finds
 /// candidates; the reservation decides.
 ///
 /// # Errors
-/// When the lease cannot be taken or the index cannot be read.
+/// When the lease cannot be acquired or the index cannot be read.
 pub async fn check_reservations(
     inventory: Arc<Inventory>,
     call: Call<ScheduledEvent>,
@@ -76,7 +76,8 @@ pub async fn check_reservations(
     })
 }
 
-/// Whether an order holds nothing, or not for too long. One that does is named.
+/// Whether an order holds no stock, or has held it for less than [`HELD_TOO_LONG`]. An order past
+/// that limit is logged and counted.
 async fn check(
     inventory: &Inventory,
     order_id: OrderId,

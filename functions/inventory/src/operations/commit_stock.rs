@@ -1,4 +1,4 @@
-//! The queue `commit-stock`: decrements the on-hand stock of a paid order.
+//! Queue `commit-stock`: decrements the on-hand stock of a paid order.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     error::InventoryError,
 };
 
-/// `commit_stock.v1`, as far as it is read here.
+/// `commit_stock.v1`: records the reserved stock of an order as sold.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct CommitStock {
     order_id: OrderId,
@@ -28,11 +28,11 @@ impl FromMessage for CommitStock {
     }
 }
 
-/// Looks at what is held. Where nothing was reserved yet, the command waits for the one that it has
-/// overtaken.
+/// Commits the order's reservation. If none exists yet, the command is retried until its reserve
+/// command has arrived.
 ///
 /// # Errors
-/// When the command has to come back.
+/// When the command must be retried.
 pub async fn commit_stock(
     inventory: Arc<Inventory>,
     received: Received<CommitStock>,

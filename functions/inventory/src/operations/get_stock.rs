@@ -1,5 +1,4 @@
-//! `GET /inventory/{product_id}`: returns whether a product is available; for admins the
-//! quantities.
+//! `GET /inventory/{product_id}`: returns whether a product is in stock; admins get quantities.
 
 use std::sync::Arc;
 
@@ -16,14 +15,14 @@ use crate::{
     domain::{Stock, shards::ShardedStock},
 };
 
-/// How many there are of a product.
+/// Stock of a product. Only admins get the quantities and settings.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct StockView {
     product_id: ProductId,
-    /// Whether one can be ordered.
+    /// Whether the product can be ordered.
     in_stock: bool,
-    /// For admins.
+    /// Only for admins.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     levels: Option<StockLevels>,
 }
@@ -31,27 +30,27 @@ pub struct StockView {
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 struct StockLevels {
-    /// The quantity in stock, including what is held.
+    /// The quantity in stock, including the held quantity.
     on_hand: i64,
     /// The quantity that can be ordered.
     available: i64,
-    /// The quantity that is held for orders.
+    /// The quantity held for orders.
     held: i64,
     /// The operator is notified at this available quantity or below.
     low_stock_threshold: i64,
-    /// Number of shards of the stock; 1: unsharded. Orders are not affected by it.
+    /// Number of shards of the stock; 1 means that it is unsharded. It does not affect orders.
     shard_count: u32,
 }
 
-/// Answers `200`, with figures for admins. A product that inventory has never seen is out of stock.
+/// Returns `200`, for admins with quantities. A product without a stock record is out of stock.
 ///
 /// # Errors
-/// 404 for what is no product's id, 401 for a token that has expired.
+/// 404 for an invalid product id, 401 for an expired token.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/inventory/{product_id}",
     params(("product_id" = ProductId, Path, description = "The product.")),
-    responses((status = 200, description = "Whether there is one; for admins how many there are.", body = StockView)),
+    responses((status = 200, description = "Whether the product is in stock; for admins also the quantities.", body = StockView)),
     security((), ("bearer" = [])),
     extensions(("x-roles" = json!(["anonymous", "admin"])), ("x-problems" = json!(["product_not_found"]))),
 ))]
@@ -97,7 +96,7 @@ mod tests {
     use shared::ids::derive;
 
     #[test]
-    fn the_public_learns_only_whether_there_is_one() {
+    fn only_admins_get_quantities() {
         let product_id = derive(&["lamp"]);
         let shard_stock = |shard, available, on_hand| ShardStock { shard, available, on_hand };
         let shards = vec![shard_stock(0, 0, 1), shard_stock(1, 3, 3), shard_stock(2, 0, 1)];

@@ -1,4 +1,4 @@
-//! One file for each function.
+//! The operations of inventory, one file each.
 
 pub mod adjust_stock;
 pub mod check_reservations;

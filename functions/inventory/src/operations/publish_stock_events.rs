@@ -1,11 +1,10 @@
-//! The stream of `stock`: publishes reservation outcomes to orders, stock movements to the ledger,
-//! and low stock to the operator.
+//! Stream of the table stock: publishes reservation states, stock movements and low-stock mails.
 
 use shared::stream::StreamFilter;
 
-/// Which items of the table publish: all but the lease of a sweep.
+/// The lease of the sweep publishes nothing.
 pub const STREAM_FILTER: StreamFilter =
     StreamFilter::PartitionKeyPrefixes(&["STOCK#", "RESERVATION#", "MOVE#"]);
 
-/// The queues that messages go to.
+/// Queues that the function sends to.
 pub const QUEUES: &[&str] = &["order-events", "record-entry", "send-notification"];

@@ -1,4 +1,4 @@
-//! The queue `release-stock`: returns an order's stock, whether held or sold.
+//! Queue `release-stock`: returns an order's stock, whether held or sold.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     error::InventoryError,
 };
 
-/// `release_stock.v1`, as far as it is read here.
+/// `release_stock.v1`: returns the stock of an order.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct ReleaseStock {
     order_id: OrderId,
@@ -28,11 +28,11 @@ impl FromMessage for ReleaseStock {
     }
 }
 
-/// Releases what the reservation holds. If none exists, a tombstone keeps a late command from
-/// holding stock.
+/// Releases the order's reservation. If none exists, a tombstone is written, so that a late reserve
+/// command holds nothing.
 ///
 /// # Errors
-/// When the command has to come back.
+/// When the command must be retried.
 pub async fn release_stock(
     inventory: Arc<Inventory>,
     received: Received<ReleaseStock>,

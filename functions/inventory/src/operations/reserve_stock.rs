@@ -1,4 +1,4 @@
-//! The queue `reserve-stock`: holds what an order wants, all of it or none.
+//! Queue `reserve-stock`: reserves the stock of an order: all of its lines, or none.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     error::InventoryError,
 };
 
-/// `reserve_stock.v1`, as far as it is read here.
+/// `reserve_stock.v1`: reserves these lines for an order.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ReserveStock {
     order_id: OrderId,
@@ -29,13 +29,14 @@ impl FromMessage for ReserveStock {
     }
 }
 
-/// Writes the reservation without reading first, because nearly always none exists yet. A repeated
-/// command reads first: a transaction that is cancelled by its condition costs the product's
-/// partition as much as one that succeeds, and orders repeat their commands when that partition is
-/// overloaded.
+/// Writes the reservation without reading first, because nearly always none exists yet.
+///
+/// A repeated command reads first. A transaction that its condition cancels loads the product's
+/// partition as much as one that succeeds. The service orders re-sends commands when that partition
+/// is overloaded.
 ///
 /// # Errors
-/// When the command has to come back.
+/// When the command must be retried.
 pub async fn reserve_stock(
     inventory: Arc<Inventory>,
     received: Received<ReserveStock>,

@@ -1,10 +1,10 @@
-//! That items are read as they were stored, and under which keys.
+//! Tests of stored items and their keys.
 
 use super::*;
-use crate::domain::reservation::tests::held;
+use crate::domain::reservation::{Reservation, State, tests::held};
 
 #[test]
-fn a_reservation_is_read_as_it_was_stored() {
+fn stored_reservation_is_read_unchanged() {
     let rejected = Reservation {
         state: State::Rejected,
         rejected_product: Some(held().lines[0].product_id),

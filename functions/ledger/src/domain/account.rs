@@ -1,4 +1,4 @@
-//! Accounts: where money and goods can be. Units: what they are counted in.
+//! Accounts, which are locations of money and goods, and the units in which they are counted.
 
 use std::{cmp::Ordering, fmt};
 
@@ -9,37 +9,36 @@ use shared::{
     validation::Violation,
 };
 
-/// An account. What comes in is counted above zero, what goes out below.
+/// An account. Inflows are positive, outflows negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Account {
     /// `provider_clearing`: captured by the provider for the shop and not refunded.
     ProviderClearing,
-    /// `customer_funds:<order>`: captured for an order. It is a liability to the buyer, so its
+    /// `customer_funds:<order>`: captured for an order. This is a liability to the buyer, so its
     /// balance is negative.
     CustomerFunds(OrderId),
     /// `stock:<product>:<bucket>`: goods.
     Stock(ProductId, StockBucket),
 }
 
-/// Where goods can be.
+/// The location of goods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StockBucket {
     /// On hand and not reserved.
     Available,
-    /// On hand, for orders that wait.
+    /// On hand and reserved for orders.
     Held,
-    /// Sold.
     ShippedOut,
-    /// The source of deliveries and the target of write-offs. Its balance is negative by everything
-    /// that is or was in stock.
+    /// The source of deliveries and the target of write-offs. Its balance is the negative sum of
+    /// all goods that are or were in stock.
     Outside,
 }
 
 impl StockBucket {
     const ALL: [Self; 4] = [Self::Available, Self::Held, Self::ShippedOut, Self::Outside];
 
-    /// Its name in an account.
+    /// The name within an account name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Available => "available",
@@ -51,10 +50,10 @@ impl StockBucket {
 }
 
 impl Account {
-    /// The account with this name.
+    /// Parses the name of an account.
     ///
     /// # Errors
-    /// When no account has it.
+    /// If no account has this name.
     pub fn parse(name: &str) -> Result<Self, Violation> {
         let stock = |rest: &str| {
             let (product, bucket) = rest.split_once(':')?;
@@ -73,7 +72,7 @@ impl Account {
         })
     }
 
-    /// Whether what lies in this account can be counted in `unit`.
+    /// Whether this account can hold amounts in `unit`.
     pub fn accepts(self, unit: Unit) -> bool {
         match (self, unit) {
             (Self::Stock(product, _), Unit::Pieces(counted)) => product == counted,
@@ -113,15 +112,14 @@ impl From<Account> for String {
 #[serde(try_from = "String", into = "String")]
 pub enum Unit {
     Money(Currency),
-    /// Pieces of one product.
     Pieces(ProductId),
 }
 
 impl Unit {
-    /// The unit with this name.
+    /// Parses the name of a unit.
     ///
     /// # Errors
-    /// When no unit has it.
+    /// If no unit has this name.
     pub fn parse(name: &str) -> Result<Self, Violation> {
         let unknown = || {
             Violation::new("unknown_unit", "A unit is a currency such as USD, or pcs:<product>.")
@@ -156,7 +154,7 @@ impl From<Unit> for String {
     }
 }
 
-/// Money by its code, then goods by their product.
+/// Orders money by currency code, then goods by product.
 impl Ord for Unit {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {
@@ -198,7 +196,7 @@ mod tests {
 
     #[test]
     fn unknown_accounts_and_units_are_rejected() {
-        let odd = [
+        let unknown = [
             String::new(),
             "cash".to_owned(),
             "provider_clearing:x".to_owned(),
@@ -210,7 +208,7 @@ mod tests {
             format!("stock:{SPOON}:held:x"),
             format!("Stock:{SPOON}:held"),
         ];
-        for name in odd {
+        for name in unknown {
             assert_eq!(
                 Account::parse(&name).map_err(|violation| violation.code),
                 Err("unknown_account".to_owned()),

@@ -1,4 +1,4 @@
-//! Balances: what lines come to, account by account.
+//! Balances: the sums of lines per account and unit.
 
 use std::collections::BTreeMap;
 
@@ -7,29 +7,28 @@ use shared::ids::{OrderId, ProductId};
 
 use super::{Account, Line, StockBucket, Unit};
 
-/// What came into an account and what went out of it.
+/// The inflow and outflow of an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Turnover {
-    /// All that came in.
+    /// Sum of all inflows.
     pub debits: i64,
-    /// All that went out, as a number above zero.
+    /// Sum of all outflows, as a positive number.
     pub credits: i64,
 }
 
 impl Turnover {
-    /// What is there.
     pub const fn balance(self) -> i64 {
         self.debits.saturating_sub(self.credits)
     }
 }
 
-/// The balance of lines per account and unit. Serialized as a list, for a count that another call
-/// continues.
+/// The turnover per account and unit. Serialized as a list, so that another call can continue the
+/// count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<AccountTurnover>", into = "Vec<AccountTurnover>")]
 pub struct Balances(BTreeMap<(Account, Unit), Turnover>);
 
-/// One account, as it is written down.
+/// The serialized turnover of one account.
 #[derive(Serialize, Deserialize)]
 struct AccountTurnover {
     account: Account,
@@ -60,7 +59,7 @@ impl From<Balances> for Vec<AccountTurnover> {
 }
 
 impl Balances {
-    /// Counts these too.
+    /// Adds lines to the balances.
     pub fn add(&mut self, lines: &[Line]) {
         for line in lines {
             let turnover = self.0.entry((line.account, line.unit)).or_default();
@@ -69,22 +68,22 @@ impl Balances {
         }
     }
 
-    /// Money at the provider, in `unit`.
+    /// The turnover of [`Account::ProviderClearing`] in `unit`.
     pub fn clearing(&self, unit: Unit) -> Turnover {
         self.turnover(Account::ProviderClearing, unit)
     }
 
-    /// Money that was taken for an order, in `unit`.
+    /// The turnover of the customer funds of an order in `unit`.
     pub fn funds(&self, order: OrderId, unit: Unit) -> Turnover {
         self.turnover(Account::CustomerFunds(order), unit)
     }
 
-    /// Pieces of a product in one of its stock accounts.
+    /// The balance of a product in one of its stock accounts, in pieces.
     pub fn stock(&self, product: ProductId, bucket: StockBucket) -> i64 {
         self.turnover(Account::Stock(product, bucket), Unit::Pieces(product)).balance()
     }
 
-    /// The products that any of it is about.
+    /// The products with a stock account.
     pub fn products(&self) -> impl Iterator<Item = ProductId> {
         let product = |(account, _): &(Account, Unit)| {
             if let Account::Stock(product, _) = account { Some(*product) } else { None }
@@ -92,12 +91,12 @@ impl Balances {
         self.0.keys().filter_map(product)
     }
 
-    /// The units of money that any of it is in.
+    /// The currency of each money account. A currency may occur more than once.
     pub fn currencies(&self) -> impl Iterator<Item = Unit> {
         self.0.keys().map(|(_, unit)| *unit).filter(|unit| matches!(unit, Unit::Money(_)))
     }
 
-    /// What all accounts together come to in each unit: nothing, if every entry balances.
+    /// The sum of all accounts in each unit. It is zero if every entry balances.
     pub fn sums(&self) -> BTreeMap<Unit, i64> {
         let mut sums: BTreeMap<Unit, i64> = BTreeMap::new();
         for ((_, unit), turnover) in &self.0 {

@@ -1,4 +1,4 @@
-//! An entry: what moved from which accounts to which. One that does not balance cannot be made.
+//! An entry: a balanced movement between accounts. Unbalanced entries cannot be constructed.
 
 use std::collections::BTreeMap;
 
@@ -13,29 +13,29 @@ use shared::{
 use super::{Account, Unit};
 
 prefixed_id!(
-    /// An entry. It is derived from the changed record and that record's version.
+    /// Id of an entry, derived from the changed record and that record's version.
     EntryId,
     "ent"
 );
 
-/// The most lines of one entry: two for each product of an order, and some room. They fit into one
-/// transaction under every key.
+/// The most lines of one entry: two for each product of an order, with some margin. They fit into
+/// one transaction under every key.
 pub const MAX_LINES: usize = 100;
 
-/// The most that one line moves.
+/// The largest amount of one line, in minor units or pieces.
 pub const MAX_AMOUNT: i64 = 1_000_000_000_000;
 
-/// So much into an account (above zero) or out of it (below).
+/// A movement into an account (positive amount) or out of it (negative amount).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Line {
     pub account: Account,
     pub unit: Unit,
-    /// How much.
+    /// Minor units or pieces.
     pub amount: i64,
 }
 
-/// What an entry is about: `capture`, `hold`, … Emitters choose it; for the ledger it is a name to
-/// read.
+/// The kind of an entry: `capture`, `hold`, … Publishers choose it; the ledger does not interpret
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Kind(String);
@@ -66,7 +66,7 @@ impl From<Kind> for String {
     }
 }
 
-/// What moved, when, and for which order. All of it balances: see [`Entry::balanced`].
+/// A movement, its time and its order. The lines balance; see [`Entry::balanced`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
     entry_id: EntryId,
@@ -77,47 +77,39 @@ pub struct Entry {
     lines: Vec<Line>,
 }
 
-/// Why something is no entry.
+/// Why lines do not form an entry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidEntry {
-    /// It moves nothing.
     #[error("an entry has at least two lines")]
     NoLines,
-    /// It moves too much at once.
     #[error("an entry has {lines} lines, and may have {MAX_LINES}")]
-    TooManyLines {
-        /// The quantity.
-        lines: usize,
-    },
-    /// A line moves nothing, or more than there can be.
+    TooManyLines { lines: usize },
+    /// The amount of a line is zero or exceeds [`MAX_AMOUNT`].
     #[error("a line moves {amount}: that is nothing, or more than there can be")]
-    InvalidAmount {
-        /// So much.
-        amount: i64,
-    },
-    /// Money in a stock account, or the reverse, or one product in the account of another.
+    InvalidAmount { amount: i64 },
+    /// Money in a stock account, goods in a money account, or a product in the account of another
+    /// product.
     #[error("{account} is not counted in {unit}")]
     UnitMismatch { account: Account, unit: Unit },
-    /// The money of one order in the entry of another.
+    /// The funds of one order in the entry of another order.
     #[error("the entry belongs to another order than its account {account}")]
     OrderMismatch { account: Account },
-    /// Something comes from nowhere, or is gone.
+    /// The lines in one unit do not sum to zero.
     #[error("the lines in {unit} come to {sum}, not to 0")]
     Unbalanced {
         unit: Unit,
-        /// By so much.
+        /// The difference from zero.
         sum: i128,
     },
 }
 
 impl Entry {
-    /// The entry with these lines, if what comes in equals what goes out in every unit. This is the
-    /// only way to make one.
+    /// Builds an entry from lines that sum to zero in every unit. This is the only constructor.
     ///
-    /// The lines are sorted, so that the same movements are the same entry.
+    /// The lines are sorted, so that the same movements give equal entries.
     ///
     /// # Errors
-    /// Why these lines are no entry.
+    /// If the lines do not form an entry.
     pub fn balanced(
         entry_id: EntryId,
         occurred_at: Timestamp,
@@ -153,27 +145,24 @@ impl Entry {
         self.entry_id
     }
 
-    /// When the recorded change happened.
+    /// The time of the recorded change.
     pub fn occurred_at(&self) -> Timestamp {
         self.occurred_at
     }
 
-    /// What it is about.
     pub fn kind(&self) -> &Kind {
         &self.kind
     }
 
-    /// The order that it belongs to.
     pub fn order_id(&self) -> Option<OrderId> {
         self.order_id
     }
 
-    /// What moved.
     pub fn lines(&self) -> &[Line] {
         &self.lines
     }
 
-    /// Its lines about goods, by product.
+    /// The lines about goods, grouped by product.
     pub fn by_product(&self) -> BTreeMap<ProductId, Vec<Line>> {
         let mut products: BTreeMap<ProductId, Vec<Line>> = BTreeMap::new();
         for line in &self.lines {
@@ -185,7 +174,7 @@ impl Entry {
     }
 }
 
-/// What lines come to in each unit.
+/// The sum of the lines in each unit.
 pub fn sums_by_unit(lines: &[Line]) -> BTreeMap<Unit, i128> {
     let mut sums = BTreeMap::new();
     for line in lines {
@@ -245,12 +234,12 @@ pub(crate) mod tests {
             money(Account::CustomerFunds(order()), -500),
         ])
         .unwrap();
-        let turned = entry(vec![
+        let reordered = entry(vec![
             money(Account::CustomerFunds(order()), -500),
             money(Account::ProviderClearing, 500),
         ])
         .unwrap();
-        assert_eq!(capture, turned, "the order of the lines says nothing");
+        assert_eq!(capture, reordered, "the order of lines is irrelevant");
         let hold = entry(vec![
             goods("spoon", StockBucket::Held, 2),
             goods("spoon", StockBucket::Available, -2),
@@ -286,7 +275,7 @@ pub(crate) mod tests {
             entry(vec![money(clearing, 5), money(foreign, -5)]),
             Err(InvalidEntry::OrderMismatch { account: foreign })
         );
-        // Two dollars for two spoons: different units do not balance.
+        // Two dollars against two spoons: different units do not balance.
         let swapped = entry(vec![money(clearing, 2), goods("spoon", StockBucket::Available, -2)]);
         assert!(matches!(swapped, Err(InvalidEntry::Unbalanced { .. })), "{swapped:?}");
         let euro = Line { unit: Unit::parse("EUR").unwrap(), ..money(funds, -5) };
@@ -294,10 +283,10 @@ pub(crate) mod tests {
             entry(vec![money(clearing, 5), euro]),
             Err(InvalidEntry::Unbalanced { .. })
         ));
-        let odd = Line { unit: usd(), ..goods("spoon", StockBucket::Held, 5) };
+        let mismatched = Line { unit: usd(), ..goods("spoon", StockBucket::Held, 5) };
         assert_eq!(
-            entry(vec![money(clearing, -5), odd]),
-            Err(InvalidEntry::UnitMismatch { account: odd.account, unit: usd() })
+            entry(vec![money(clearing, -5), mismatched]),
+            Err(InvalidEntry::UnitMismatch { account: mismatched.account, unit: usd() })
         );
         let long: Vec<Line> =
             (0..=MAX_LINES / 2).flat_map(|_| [money(clearing, 1), money(funds, -1)]).collect();
@@ -314,7 +303,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Lines as they come, balanced or not.
+    /// Arbitrary lines, balanced or not.
     fn lines() -> impl Strategy<Value = Vec<Line>> {
         let bucket = select(vec![
             StockBucket::Available,
@@ -333,7 +322,7 @@ pub(crate) mod tests {
         prop::collection::vec(prop_oneof![of_money, of_goods], 0..8)
     }
 
-    /// The same with a last line for each unit that makes up the difference.
+    /// These lines with a last line for each unit that balances it.
     fn balanced(mut lines: Vec<Line>) -> Vec<Line> {
         lines.retain(|line| line.amount != 0 && line.amount.abs() <= 1000);
         for (unit, sum) in sums_by_unit(&lines) {
@@ -373,10 +362,10 @@ pub(crate) mod tests {
                 balances.add(entry.lines());
                 prop_assert!(balances.sums().values().all(|sum| *sum == 0));
             }
-            // In whatever order they come.
-            let mut turned = Balances::default();
-            entries.iter().rev().for_each(|entry| turned.add(entry.lines()));
-            prop_assert_eq!(balances, turned);
+            // Balances do not depend on the order of entries.
+            let mut reversed = Balances::default();
+            entries.iter().rev().for_each(|entry| reversed.add(entry.lines()));
+            prop_assert_eq!(balances, reversed);
         }
     }
 }

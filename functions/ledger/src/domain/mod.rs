@@ -1,9 +1,8 @@
-//! Double-entry bookkeeping, and the reconciliation of all services' records. Nothing here waits,
-//! calls or stores.
+//! Double-entry bookkeeping and the reconciliation of all services' records. Pure code without I/O.
 //!
-//! - [`account`]: where money and goods can be, and in what they are counted.
-//! - [`entry`]: what moved from where to where. One that does not balance cannot be made.
-//! - [`balance`]: what entries come to.
+//! - [`account`]: locations of money and goods, and their units.
+//! - [`entry`]: balanced movements between accounts. Unbalanced entries cannot be constructed.
+//! - [`balance`]: the sums of entries per account.
 //! - [`audit`]: the reconciliation rules of an order and of a product.
 //! - [`repair`]: the entries that the ledger lacks.
 

@@ -1,4 +1,4 @@
-//! What this service does: one file for each function.
+//! The operations of this service, one module per function.
 
 pub mod reconcile_ledger;
 pub mod record_entry;

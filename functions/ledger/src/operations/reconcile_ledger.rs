@@ -1,55 +1,55 @@
-//! Every day in small steps, and whenever an operator asks: reconciles the records of all services
-//! about orders, money and stock.
+//! Reconciles the records of all services about orders, money and stock, daily in small steps and
+//! on an operator's request.
 //!
-//! Without arguments: what was placed or changed in the last two days, what is unsettled, the
-//! previous mismatches, and all products. `{"since", "until"}`: another window. `{"order_id"}`: one
-//! order. `{"limit"}`: about this many checks of orders and products in this call.
-//! `{"continuation"}`: continues a report that has one. `{"product_id"}`: one product. `{"repair":
-//! true}` beside any of these: posts the missing ledger entries; see [`crate::domain::repair`].
+//! Arguments of an operator's request:
 //!
-//! A scheduled call advances the day's run by one step. The ledger's own table stores its progress,
-//! so that no call takes longer as the shop grows, and the next call compensates for a failed one.
+//! - none: orders placed or changed in the last two days, unsettled orders, the previous
+//!   mismatches, and all products;
+//! - `{"since", "until"}`: another window;
+//! - `{"order_id"}` or `{"product_id"}`: one order or product;
+//! - `{"limit"}`: about this many checks of orders and products in this call;
+//! - `{"continuation"}`: continues the report that contained it;
+//! - `{"repair": true}` with any of these: also books the missing ledger entries; see
+//!   [`crate::domain::repair`].
+//!
+//! A scheduled call advances the daily run by one step. The ledger's table stores the progress, so
+//! the duration of a call does not grow with the shop, and the next call compensates for a failed
+//! one.
 
+mod audit;
 mod report;
+#[cfg(test)]
+mod tests;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
 use shared::{
-    clock::{Clock, Timestamp},
+    clock::Timestamp,
     ids::{OrderId, PrefixedId, ProductId},
     invoke::Call,
     lambda::Failure,
     table::TableError,
-    telemetry::{self, Trace},
 };
 
+use self::audit::Audit;
 pub use self::report::{OrderRow, ProductRow, Report};
 use crate::{
     Ledger,
-    audit::{ProductAudit, run_concurrently},
-    audit_run::{AuditProgress, AuditRun, Continuation, Cursor, Window},
-    candidates::{CandidateSource, Candidates, candidate_sources},
-    domain::audit::{AuditStatus, Finding},
-    repair::Repairs,
-    sources::ReadError,
+    audit_run::{AuditRun, Continuation, Window},
 };
 
-/// What is to be compared.
+/// The event of an invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReconcileLedger {
-    /// What an operator asks for.
+    /// A request of an operator.
     Requested(AuditRequest),
-    /// A schedule asks: the next step of the round.
+    /// The scheduled event: takes the next step of the daily run.
     Scheduled,
 }
 
-/// What an operator may ask for.
+/// The arguments of an operator's request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditRequest {
@@ -73,28 +73,12 @@ impl<'de> Deserialize<'de> for ReconcileLedger {
     }
 }
 
-/// How many orders or products are found with one call.
-const PAGE_SIZE: u32 = 100;
-
-/// Maximum rows of a report: a Lambda response has at most six megabytes.
-const MAX_ROWS: usize = 1000;
-
-/// The same for a repair, which may write hundreds of items for each.
-const REPAIR_PAGE_SIZE: u32 = 16;
-
-/// What must be left of the function's time for another page.
-const MIN_TIME_LEFT: Duration = Duration::from_secs(20);
-
-/// The same for a page of a repair: two hundred versions of a record cost up to 600 writes, one
-/// after another.
-const MIN_TIME_LEFT_TO_REPAIR: Duration = Duration::from_secs(60);
-
-/// Reads and compares, and changes nothing of what it reads; asked to repair, it books entries that
-/// the ledger lacks. Where time or room runs out it says where to go on.
+/// Reconciles the records and returns a report. With `repair` it also books entries that the ledger
+/// lacks. The records of other services are never changed. If the time or the report's rows run
+/// out, the report contains a `continuation`.
 ///
 /// # Errors
-/// When the event asks for something that there is not, or it cannot be found out what there is to
-/// look at.
+/// If the window is invalid, the order is unknown, or the list of candidates cannot be read.
 pub async fn reconcile_ledger(
     ledger: Arc<Ledger>,
     call: Call<ReconcileLedger>,
@@ -120,8 +104,8 @@ pub async fn reconcile_ledger(
     let window = window.ok_or_else(|| {
         Failure::new("MalformedEvent", "since comes before until, by 400 days at the most")
     })?;
-    let repair = request.repair.then_some(call.trace);
-    let mut audit = Audit { repair, ..Audit::new(ledger, window, call.deadline) };
+    let mut audit = Audit::new(ledger, window, call.deadline);
+    audit.repair = request.repair.then_some(call.trace);
     match request.order_id {
         Some(order) => {
             audit.audit_orders(vec![order]).await?;
@@ -151,7 +135,7 @@ pub async fn reconcile_ledger(
     Ok(audit.finish(false))
 }
 
-/// Takes the round a step further, or begins the next one when its day has come.
+/// Advances the daily run by one step, or starts the next run when it is due.
 async fn advance_run(ledger: Arc<Ledger>, deadline: Timestamp) -> Result<Report, Failure> {
     let now = ledger.clock.now();
     let stored = ledger.store.audit_run().await.map_err(run_read_failed)?;
@@ -182,349 +166,4 @@ async fn advance_run(ledger: Arc<Ledger>, deadline: Timestamp) -> Result<Report,
 
 fn run_read_failed(error: TableError) -> Failure {
     Failure::from_error("AuditRunReadFailed", &error)
-}
-
-/// A run.
-struct Audit {
-    ledger: Arc<Ledger>,
-    window: Window,
-    deadline: Timestamp,
-    report: Report,
-    /// How many orders and parts of products this run has looked at.
-    items_checked: u32,
-    /// Orders that this run has looked at.
-    checked_orders: BTreeSet<OrderId>,
-    /// Products whose entries are not all counted yet.
-    in_progress: Vec<AuditProgress>,
-    /// How many of each product are held, once that is known.
-    held: Option<HeldQuantities>,
-    /// The trace of a run that books missing entries; none: it only compares.
-    repair: Option<Trace>,
-}
-
-/// How many of each product are held for orders; none where there was no time to ask for all of
-/// them.
-type HeldQuantities = Option<Arc<BTreeMap<ProductId, i64>>>;
-
-impl Audit {
-    fn new(ledger: Arc<Ledger>, window: Window, deadline: Timestamp) -> Self {
-        let report = Report::empty(window, ledger.sources.provider_name());
-        Self {
-            ledger,
-            window,
-            deadline,
-            report,
-            items_checked: 0,
-            checked_orders: BTreeSet::new(),
-            in_progress: Vec::new(),
-            held: None,
-            repair: None,
-        }
-    }
-
-    /// Where a run begins that looks at one product only: behind the last place.
-    fn start_with_product(&self, product: ProductId) -> Continuation {
-        let source = candidate_sources(self.window, self.ledger.sources.shards).len();
-        let in_progress = vec![AuditProgress::new(product, self.ledger.clock.now())];
-        Continuation {
-            cursor: Cursor { source, after: None },
-            in_progress,
-            ..self.window.start(Vec::new())
-        }
-    }
-
-    /// Walks on until all is looked at or enough is.
-    async fn sweep(&mut self, continuation: Continuation, limit: u32) -> Result<(), Failure> {
-        let Continuation { mut cursor, mut recheck, in_progress, .. } = continuation;
-        self.in_progress = in_progress;
-        let sources = candidate_sources(self.window, self.ledger.sources.shards);
-        loop {
-            let source = sources.get(cursor.source);
-            if source.is_none() && recheck.is_empty() && self.in_progress.is_empty() {
-                return Ok(());
-            }
-            if self.items_checked >= limit || self.is_full() || !self.has_time() {
-                let (Window { since, until }, in_progress) =
-                    (self.window, std::mem::take(&mut self.in_progress));
-                self.report.continuation =
-                    Some(Continuation { since, until, cursor, recheck, in_progress });
-                return Ok(());
-            }
-            if !recheck.is_empty() {
-                let page_size = self.page_size().min(limit - self.items_checked) as usize;
-                let batch = recheck.drain(..page_size.min(recheck.len())).collect();
-                self.audit_orders(batch).await?;
-                continue;
-            }
-            let Some(source) = source.filter(|_| self.in_progress.is_empty()) else {
-                self.audit_products().await?;
-                continue;
-            };
-            let page_size = self.page_size().min(limit - self.items_checked);
-            let page =
-                self.ledger.page(source, self.window, cursor.after.as_deref(), page_size).await;
-            let (candidates, next) =
-                page.map_err(|error| Failure::from_error("CandidateReadFailed", &error))?;
-            match candidates {
-                Candidates::Orders(orders) => self.audit_orders(orders).await?,
-                Candidates::Products(products) => {
-                    let now = self.ledger.clock.now();
-                    self.in_progress = products
-                        .into_iter()
-                        .map(|product| AuditProgress::new(product, now))
-                        .collect();
-                }
-            }
-            cursor = match next {
-                Some(after) => Cursor { source: cursor.source, after: Some(after) },
-                None => Cursor { source: cursor.source + 1, after: None },
-            };
-        }
-    }
-
-    fn time_left(&self) -> Duration {
-        self.deadline.since(Clock::System.now())
-    }
-
-    fn has_time(&self) -> bool {
-        self.time_left()
-            >= if self.repair.is_some() { MIN_TIME_LEFT_TO_REPAIR } else { MIN_TIME_LEFT }
-    }
-
-    fn page_size(&self) -> u32 {
-        if self.repair.is_some() { REPAIR_PAGE_SIZE } else { PAGE_SIZE }
-    }
-
-    fn is_full(&self) -> bool {
-        self.report.rows() >= MAX_ROWS
-    }
-
-    async fn audit_orders(&mut self, orders: Vec<OrderId>) -> Result<(), Failure> {
-        let orders: Vec<OrderId> =
-            orders.into_iter().filter(|order| self.checked_orders.insert(*order)).collect();
-        let (ledger, repair) = (self.ledger.clone(), self.repair.clone());
-        let results = run_concurrently(orders, move |order| {
-            let (ledger, repair) = (ledger.clone(), repair.clone());
-            async move {
-                match repair {
-                    Some(trace) => ledger.audit_and_repair_order(order, &trace).await,
-                    None => {
-                        ledger.audit_order(order).await.map(|result| (result, Repairs::default()))
-                    }
-                }
-            }
-        });
-        for (order_id, result) in results.await {
-            self.items_checked += 1;
-            let Some(((verdict, summary), repairs)) =
-                self.read_or_skip(&order_id.to_string(), result)?
-            else {
-                continue;
-            };
-            self.report.add_repairs(&order_id.to_string(), repairs);
-            self.report.checked += 1;
-            let row = OrderRow {
-                order_id,
-                status: summary.status,
-                needs_review: summary.needs_review,
-                last_changed_at: verdict.last_changed_at,
-                findings: verdict.findings,
-            };
-            match verdict.status {
-                AuditStatus::Balanced => self.report.balanced += 1,
-                AuditStatus::Unsettled => self.report.unsettled.push(row),
-                AuditStatus::Unbalanced => {
-                    report_unbalanced("an order", &order_id.to_string(), &row.findings);
-                    self.report.unbalanced.push(row);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Counts on those products whose entries are not all counted, and compares those where they
-    /// are then.
-    async fn audit_products(&mut self) -> Result<(), Failure> {
-        let held = self
-            .held()
-            .await
-            .map_err(|error| Failure::from_error("ReservationReadFailed", &error))?;
-        let ledger = self.ledger.clone();
-        let in_progress = std::mem::take(&mut self.in_progress)
-            .into_iter()
-            .map(|progress| (progress.product_id, progress));
-        let in_progress: Arc<BTreeMap<ProductId, AuditProgress>> = Arc::new(in_progress.collect());
-        let results = run_concurrently(in_progress.keys().copied().collect(), move |product| {
-            let (ledger, in_progress) = (ledger.clone(), in_progress.get(&product).cloned());
-            let reserved = held.as_ref().map(|held| held.get(&product).copied().unwrap_or(0));
-            async move { ledger.audit_product(in_progress.ok_or(ReadError::Panicked)?, reserved).await }
-        });
-        for (product_id, result) in results.await {
-            self.items_checked += 1;
-            let verdict = match self.read_or_skip(&product_id.to_string(), result)? {
-                None => continue,
-                Some(ProductAudit::InProgress(progress)) => {
-                    self.in_progress.push(progress);
-                    continue;
-                }
-                Some(ProductAudit::Complete(verdict)) => verdict,
-            };
-            if !verdict.findings.is_empty() && self.has_repaired(product_id).await? {
-                self.in_progress.push(AuditProgress::new(product_id, self.ledger.clock.now()));
-                continue;
-            }
-            self.report.products_checked += 1;
-            let state = match verdict.status {
-                AuditStatus::Balanced => continue,
-                AuditStatus::Unsettled => "unsettled",
-                AuditStatus::Unbalanced => {
-                    report_unbalanced("a product", &product_id.to_string(), &verdict.findings);
-                    "unbalanced"
-                }
-            };
-            self.report.products.push(ProductRow { product_id, state, findings: verdict.findings });
-        }
-        Ok(())
-    }
-
-    /// Books the missing entries of a product, if this run does that: says whether there were any.
-    async fn has_repaired(&mut self, product: ProductId) -> Result<bool, Failure> {
-        let Some(trace) = &self.repair else { return Ok(false) };
-        let repaired = self.ledger.repair_product(product, trace).await;
-        let Some(repairs) = self.read_or_skip(&product.to_string(), repaired)? else {
-            return Ok(false);
-        };
-        let has_booked = !repairs.repaired.is_empty();
-        self.report.add_repairs(&product.to_string(), repairs);
-        Ok(has_booked)
-    }
-
-    /// The held quantity of each product. Orders that hold stock are unsettled, so the index of
-    /// unsettled orders has all of them. It is read for at most half of the remaining time;
-    /// products whose reservations are unknown are reconciled without them.
-    async fn held(&mut self) -> Result<HeldQuantities, TableError> {
-        if let Some(held) = &self.held {
-            return Ok(held.clone());
-        }
-        let (mut held, mut seen) = (BTreeMap::new(), BTreeSet::new());
-        let reserve = (self.time_left() / 2).max(MIN_TIME_LEFT);
-        for shard in 0..self.ledger.sources.shards {
-            let mut after: Option<String> = None;
-            loop {
-                if self.time_left() < reserve {
-                    tracing::warn!("there was no time to read what is held for orders");
-                    self.report.not_checked.push("reservations".to_owned());
-                    return Ok(self.held.insert(None).clone());
-                }
-                let source = CandidateSource::UnsettledOrders(shard);
-                let (candidates, next) =
-                    self.ledger.page(&source, self.window, after.as_deref(), PAGE_SIZE).await?;
-                if let Candidates::Orders(orders) = candidates {
-                    let orders: Vec<OrderId> =
-                        orders.into_iter().filter(|order| seen.insert(*order)).collect();
-                    self.ledger.sources.add_held(&orders, &mut held).await?;
-                }
-                after = match next {
-                    None => break,
-                    next => next,
-                };
-            }
-        }
-        Ok(self.held.insert(Some(Arc::new(held))).clone())
-    }
-
-    /// The outcome of a check. A record that cannot be read now is noted; one that can never be
-    /// read fails the run, or every order would be noted.
-    fn read_or_skip<T>(
-        &mut self,
-        id: &str,
-        result: Result<T, ReadError>,
-    ) -> Result<Option<T>, Failure> {
-        match result {
-            Ok(seen) => Ok(Some(seen)),
-            Err(ReadError::Table(error)) if !error.is_transient() => {
-                Err(Failure::from_error("RecordReadFailed", &error))
-            }
-            Err(error) => {
-                tracing::warn!(
-                    id,
-                    error = telemetry::causes(&error),
-                    "records could not be read, not reconciled"
-                );
-                self.report.not_checked.push(id.to_owned());
-                Ok(None)
-            }
-        }
-    }
-
-    /// The report of a scheduled call that found another one at work.
-    fn skipped(self) -> Report {
-        Report { already_running: true, ..self.report }
-    }
-
-    fn finish(self, is_overdue: bool) -> Report {
-        if is_overdue || !self.report.not_checked.is_empty() {
-            tracing::error!(
-                is_overdue,
-                not_checked = self.report.not_checked.len(),
-                "reconciliation is incomplete"
-            );
-            telemetry::count("AuditIncomplete", "ledger", &self.ledger.clock);
-        }
-        self.report
-    }
-}
-
-/// For the recipient of the alarm.
-fn report_unbalanced(what: &str, id: &str, findings: &[Finding]) {
-    let checks: Vec<&str> = findings.iter().map(|finding| finding.check).collect();
-    tracing::error!(id, checks = checks.join(", "), "records of {what} do not reconcile");
-    telemetry::count("LedgerUnbalanced", "ledger", &Clock::System);
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn read(event: Value) -> Option<ReconcileLedger> {
-        serde_json::from_value(event).ok()
-    }
-
-    #[test]
-    fn schedule_uses_the_default_audit_and_an_operator_sets_its_scope() {
-        let tick = json!({ "version": "0", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {} });
-        assert_eq!(read(tick), Some(ReconcileLedger::Scheduled));
-        assert_eq!(read(json!({})), Some(ReconcileLedger::Requested(AuditRequest::default())));
-        let since = json!({ "since": "2026-11-20T00:00:00.000Z", "limit": 5 });
-        assert!(matches!(
-            read(since),
-            Some(ReconcileLedger::Requested(AuditRequest { limit: Some(5), .. }))
-        ));
-        for odd in [
-            json!({ "sinse": "2026-11-20T00:00:00.000Z" }),
-            json!({ "since": "yesterday" }),
-            json!({ "order_id": "ord_1" }),
-            json!([]),
-        ] {
-            assert_eq!(read(odd.clone()), None, "{odd}: a slip must not compare something else");
-        }
-    }
-
-    #[test]
-    fn continuation_round_trips_through_json() {
-        let at = Timestamp::from_milliseconds(1_795_255_200_000);
-        let in_progress = vec![AuditProgress::new(shared::ids::derive(&["spoon"]), at)];
-        let continuation = Continuation {
-            since: at,
-            until: at,
-            cursor: Cursor { source: 7, after: Some("x".to_owned()) },
-            recheck: vec![shared::ids::derive(&["order"])],
-            in_progress,
-        };
-        let event = json!({ "continuation": serde_json::to_value(&continuation).unwrap() });
-        let request = AuditRequest { continuation: Some(continuation), ..AuditRequest::default() };
-        assert_eq!(read(event), Some(ReconcileLedger::Requested(request)));
-    }
 }

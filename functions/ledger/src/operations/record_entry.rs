@@ -1,4 +1,4 @@
-//! Queue `record-entry`: writes down what money or goods have moved, once.
+//! Queue `record-entry`: records a movement of money or goods exactly once.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::{
     error::LedgerError,
 };
 
-/// `record_entry.v1`: what has moved.
+/// Message `record_entry.v1`: a valid entry.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "RecordEntryMessage")]
 pub struct RecordEntry(Entry);
@@ -48,12 +48,11 @@ impl FromMessage for RecordEntry {
     }
 }
 
-/// Writes the entry under its id, its order, its day and its products, all or nothing. The same
-/// message again finds it written.
+/// Writes the entry under its id, order, day and products in one transaction. A repeated message
+/// changes nothing.
 ///
 /// # Errors
-/// When another entry has its id: the message is rejected. When nothing could be written: the
-/// message is retried.
+/// Rejects the message if another entry has its id. A failed table request retries it.
 pub async fn record_entry(
     ledger: Arc<Ledger>,
     received: Received<RecordEntry>,
@@ -79,7 +78,7 @@ mod tests {
 
     const ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
 
-    fn capture(amount: i64, back: i64) -> Value {
+    fn capture(debit: i64, credit: i64) -> Value {
         json!({
             "entry_id": "ent_0199c2a8-0000-8000-8000-0000000000b1",
             "occurred_at": "2026-11-21T09:48:49.123Z",
@@ -87,8 +86,8 @@ mod tests {
             "order_id": ORDER,
             "product_id": null,
             "lines": [
-                { "account": "provider_clearing", "unit": "USD", "amount": amount },
-                { "account": format!("customer_funds:{ORDER}"), "unit": "USD", "amount": back },
+                { "account": "provider_clearing", "unit": "USD", "amount": debit },
+                { "account": format!("customer_funds:{ORDER}"), "unit": "USD", "amount": credit },
             ],
         })
     }
@@ -100,8 +99,8 @@ mod tests {
     #[test]
     fn unbalanced_message_is_rejected() {
         assert!(read(capture(5998, -5998)).is_ok());
-        let refused = read(capture(5998, -5997)).unwrap_err();
-        assert_eq!(refused, "the message cannot be read: record_entry.v1 is malformed at .");
+        let error = read(capture(5998, -5997)).unwrap_err();
+        assert_eq!(error, "the message cannot be read: record_entry.v1 is malformed at .");
         assert!(RecordEntry::from_message("record_entry.v2", capture(5998, -5998)).is_err());
     }
 

@@ -1,4 +1,4 @@
-//! Queue `forget-recipient`: deletes whatever was written to a user who is gone.
+//! Queue `forget-recipient`: deletes all notifications of a deleted user.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use tracing::Instrument;
 
 use crate::{Notifications, error::NotificationError};
 
-/// `user_deleted.v1`: who is to be forgotten.
+/// `user_deleted.v1`: the user whose notifications are deleted.
 #[derive(Clone, Debug, Deserialize)]
 pub struct UserDeleted {
     user_id: UserId,
@@ -25,18 +25,18 @@ impl FromMessage for UserDeleted {
     }
 }
 
-/// How many notifications are found at once, and deleted at the same time.
+/// Notifications per page, and notifications deleted concurrently.
 const PAGE_SIZE: u32 = 100;
 const DELETE_CONCURRENCY: usize = 16;
-/// Maximum pages per delivery before the message returns to the queue, so that one user does not
-/// delay the others of the batch: 2,000 notifications take seconds.
+/// Maximum pages per delivery. The message then returns to the queue, so that one user does not
+/// delay the others of the batch. 2,000 notifications take seconds.
 const MAX_PAGES: u32 = 20;
 
-/// Deletes all notifications of the user. What was deleted stays so: a second copy of the message
-/// finds nothing, and a run that broke off is taken up where it ended.
+/// Deletes all notifications of the user. Idempotent: a duplicate message finds nothing, and a
+/// retry continues an interrupted run.
 ///
 /// # Errors
-/// When there may be some left: the message comes back.
+/// If notifications may remain: the message is redelivered.
 pub async fn forget_recipient(
     notifications: Arc<Notifications>,
     received: Received<UserDeleted>,
@@ -53,8 +53,7 @@ pub async fn forget_recipient(
     Err(NotificationError::DeletionIncomplete)
 }
 
-/// Deletes these, a few at the same time, and goes no further than to the first that cannot be
-/// deleted.
+/// Deletes these notifications concurrently, and stops at the first error.
 async fn delete_page(
     notifications: &Arc<Notifications>,
     user: UserId,

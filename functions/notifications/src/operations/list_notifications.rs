@@ -15,7 +15,7 @@ use crate::{
     domain::{Delivery, Notification},
 };
 
-/// Answers `200` with a page of the caller's own notifications: an admin has no others either.
+/// Answers `200` with a page of the caller's own notifications. Admins also see only their own.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/notifications",
@@ -70,22 +70,22 @@ async fn cursor_key(notifications: &Notifications) -> Result<CursorKey, Problem>
     Ok(CursorKey::new(keys.derive("cursor")))
 }
 
-/// A notification as its user sees it.
+/// A notification of the caller.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct NotificationView {
     id: NotificationId,
-    /// Its kind, for programs: `order_confirmed`.
+    /// Name of the template, for programs: `order_confirmed`.
     template: String,
     subject: String,
-    /// What it says, as plain text.
+    /// The text of the notification, as plain text.
     body: String,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     order_id: Option<OrderId>,
-    /// Whether it was read.
+    /// Whether the caller has read it.
     read: bool,
-    /// How far its mail has come.
+    /// Delivery state of the mail.
     delivery: DeliveryView,
     /// When the reported event happened.
     occurred_at: Timestamp,
@@ -93,20 +93,20 @@ pub struct NotificationView {
     updated_at: Timestamp,
 }
 
-/// How far a mail has come, as its user sees it.
+/// Delivery state of a notification's mail.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryView {
-    /// It is on its way out.
+    /// The mail is being sent.
     Pending,
-    /// It was sent.
+    /// The mail was sent.
     Sent,
-    /// It was not sent: its address cannot be written to.
+    /// The mail was not sent, because the mail service rejected it.
     Failed,
-    /// It was not sent: mails to its address came back, or were called spam.
+    /// The mail was not sent, because its address bounced or its owner reported spam.
     Suppressed,
-    /// Something else.
+    /// A state that this release does not know.
     Unknown,
 }
 

@@ -1,4 +1,4 @@
-//! What this service does: one file for each function.
+//! The operations of this service, one module per function.
 
 pub mod forget_recipient;
 pub mod list_notifications;

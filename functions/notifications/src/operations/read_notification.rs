@@ -9,8 +9,8 @@ use shared::{
 
 use crate::Notifications;
 
-/// Answers `204`, also if the notification was read before: the first time is kept. Admins can only
-/// read their own, like all users.
+/// Answers `204`, also if the notification was already read: the first time is kept. Admins, like
+/// all users, can mark only their own.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/notifications/{notification_id}/read",

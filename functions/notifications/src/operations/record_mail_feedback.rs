@@ -1,8 +1,7 @@
-//! Queue `record-mail-feedback`: suppresses addresses that bounce or complain, so that they receive
-//! no further mail.
+//! Queue `record-mail-feedback`: suppresses addresses that bounce or complain.
 //!
-//! SES reports both through EventBridge. The rules put the fields that this function reads into our
-//! envelope, and drop the rest of the mail.
+//! SES reports both through EventBridge. The rules copy the fields that this function reads into
+//! our envelope, and drop the rest of the mail.
 
 use std::sync::Arc;
 
@@ -19,20 +18,20 @@ use crate::{Notifications, error::NotificationError, suppression::Reason};
 /// Feedback about a mail that SES had accepted.
 #[derive(Clone, Debug)]
 pub enum MailFeedback {
-    /// `mail_bounced.v1`: it came back.
+    /// `mail_bounced.v1`: the mail bounced.
     Bounced(MailBounced),
     /// `mail_complained.v1`: the recipient complained.
     Complained(MailComplained),
 }
 
-/// A mail that came back.
+/// A mail that bounced.
 #[derive(Clone, Debug, Deserialize)]
 pub struct MailBounced {
     destination: Vec<String>,
     bounce: Bounce,
 }
 
-/// How it came back, in SES's words.
+/// The bounce, in SES's terms.
 #[derive(Clone, Debug, Deserialize)]
 struct Bounce {
     /// `Permanent`, `Transient` or `Undetermined`.
@@ -47,10 +46,10 @@ pub struct MailComplained {
     complaint: Complaint,
 }
 
-/// What they say of it, in SES's words.
+/// The complaint, in SES's terms.
 #[derive(Clone, Debug, Deserialize)]
 struct Complaint {
-    /// As their provider calls it: `abuse`, `not-spam`, and others.
+    /// The mailbox provider's term: `abuse`, `not-spam` and others.
     #[serde(rename = "complaintFeedbackType")]
     kind: Option<String>,
 }
@@ -66,9 +65,9 @@ impl FromMessage for MailFeedback {
 }
 
 impl MailFeedback {
-    /// Why its address is not to be written to any more, if so.
+    /// Why the address is suppressed; `None` if it is not.
     ///
-    /// A transient or undetermined bounce may succeed the next time; `not-spam` withdraws a
+    /// A transient or undetermined bounce may succeed the next time. `not-spam` withdraws a
     /// complaint.
     fn reason(&self) -> Option<Reason> {
         match self {
@@ -79,9 +78,8 @@ impl MailFeedback {
         }
     }
 
-    /// The address that the mail was sent to. Not the one in the report: the mail may have been
-    /// forwarded there. Each of our mails goes to one address; with several, the bounced one is
-    /// unknown.
+    /// The address that the mail was sent to. The report may contain another one, if the mail was
+    /// forwarded. Each of our mails has one recipient; with several, the bounced one is unknown.
     fn address(&self) -> Option<&str> {
         let (Self::Bounced(MailBounced { destination, .. })
         | Self::Complained(MailComplained { destination, .. })) = self;
@@ -99,11 +97,10 @@ impl MailFeedback {
     }
 }
 
-/// Remembers the mail's address, by its MAC, as one that is not written to. A second copy of the
-/// message says what is known already.
+/// Suppresses the mail's address, stored as a MAC. A duplicate message changes nothing.
 ///
 /// # Errors
-/// When it could not be remembered: the message comes back.
+/// If the suppression was not stored: the message is redelivered.
 pub async fn record_mail_feedback(
     notifications: Arc<Notifications>,
     received: Received<MailFeedback>,

@@ -1,7 +1,7 @@
-//! Queue `send-account-notification`: mails about accounts, apart from all others.
+//! Queue `send-account-notification`: sends mails about accounts, apart from all others.
 //!
-//! It does what `send-notification` does. A queue and a concurrency of its own keep a backlog of
-//! order mails from delaying a password reset.
+//! Works like `send-notification`. A separate queue and concurrency prevent a backlog of order
+//! mails from delaying a password reset.
 
 use std::sync::Arc;
 

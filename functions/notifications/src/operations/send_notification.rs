@@ -1,4 +1,4 @@
-//! Queue `send-notification`: writes to a customer, and keeps what was written for them to see.
+//! Queue `send-notification`: sends a mail and records it as a notification for the customer.
 
 use std::sync::Arc;
 
@@ -18,14 +18,14 @@ use crate::{
     templates::{RenderedEmail, Shop, link, notice, order, stock},
 };
 
-/// Records the notification before the mail leaves, sends it, and records that it was sent, or that
-/// SES refuses it for good.
+/// Records the notification before sending, sends the mail, and records that it was sent or that
+/// SES rejected it permanently.
 ///
-/// A mail with an expired link is neither sent nor recorded. One to a suppressed address, or to a
-/// recipient who wants no mails, is recorded without being sent.
+/// A mail with an expired link is neither sent nor recorded. A mail to a suppressed address is
+/// recorded but not sent.
 ///
 /// # Errors
-/// When the mail was not sent by this try: the message comes back.
+/// If this attempt did not send the mail: the message is redelivered.
 pub async fn send_notification(
     notifications: Arc<Notifications>,
     received: queue::Received<SendNotification>,
@@ -69,7 +69,7 @@ pub async fn send_notification(
     }
     match notifications.mailer.send(&message.email, &mail).await {
         Ok(()) => {
-            // The mail is out. To give the message back because of the record would send it again.
+            // The mail is sent. An error would redeliver the message and send the mail again.
             if let Err(error) = notifications
                 .store
                 .mark_sent(&notification, &attempt_id, notifications.clock.now())
@@ -105,9 +105,9 @@ pub async fn send_notification(
     }
 }
 
-/// Whether the address is suppressed, under the current or the previous server key. Only for 90
-/// days after a rotation does an entry under the previous key count; the second read is made
-/// whenever there is such a key.
+/// Whether the address is suppressed under the current or the previous server key. An entry under
+/// the previous key exists for at most 90 days after a rotation. The second read happens as long as
+/// there is a previous key.
 async fn is_suppressed(
     notifications: &Notifications,
     address: &str,
@@ -121,7 +121,7 @@ async fn is_suppressed(
     Ok(false)
 }
 
-/// The mail. A link is opened for it alone.
+/// Renders the mail. The link is opened only here.
 async fn render(
     notifications: &Notifications,
     message: &SendNotification,
@@ -152,7 +152,7 @@ async fn render(
     Ok(mail?)
 }
 
-/// A name that no other try has.
+/// A random id, unique to this attempt.
 fn new_attempt_id(notifications: &Notifications) -> String {
     u128::from_be_bytes(notifications.ids.bytes()).to_string()
 }

@@ -1,30 +1,28 @@
-//! Mails with a link that does something once: it proves who reads the mail.
+//! Mails with a one-time link, which proves that the recipient controls the address.
 
 use serde::Deserialize;
 use shared::clock::Timestamp;
 
 use super::{RenderedEmail, Shop};
 
-/// What a mail with a link says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Template {
-    /// A registration: the link verifies the address.
+    /// Registration. The link verifies the address.
     Welcome,
-    /// An account gets another address: the link confirms it.
+    /// New address of an account. The link verifies it.
     VerifyEmail,
-    /// A forgotten password: the link lets the owner choose a new one.
+    /// Forgotten password. The link lets the owner set a new one.
     PasswordReset,
-    /// Another address was requested for the account: the link withdraws the request. This goes to
-    /// the present address.
+    /// A change of the account's address was requested. The link withdraws the request. Sent to the
+    /// present address.
     EmailChangeRequested,
-    /// The account has another address: the link returns the account to the one before, where this
-    /// goes.
+    /// The account's address was changed. The link restores the previous address, to which this
+    /// mail is sent.
     EmailMoved,
 }
 
 impl Template {
-    /// All of them.
     pub const ALL: [Self; 5] = [
         Self::Welcome,
         Self::VerifyEmail,
@@ -33,7 +31,7 @@ impl Template {
         Self::EmailMoved,
     ];
 
-    /// The name that messages and records use.
+    /// Name of the template in messages and records.
     pub fn name(self) -> &'static str {
         match self {
             Self::Welcome => "welcome",
@@ -44,7 +42,7 @@ impl Template {
         }
     }
 
-    /// The subject. It contains no external text.
+    /// Contains no user input.
     pub fn subject(self) -> &'static str {
         match self {
             Self::Welcome => "Welcome: please confirm your address",
@@ -55,7 +53,7 @@ impl Template {
         }
     }
 
-    /// The shop's page that the link leads to.
+    /// The storefront page that the link opens.
     fn page(self) -> &'static str {
         match self {
             Self::Welcome | Self::VerifyEmail => "verify-email",
@@ -65,13 +63,13 @@ impl Template {
     }
 }
 
-/// The mail from `template` with the link that `token` makes, which works until `expires_at`.
+/// Renders `template` with a link that contains `token` and expires at `expires_at`.
 ///
-/// The token is the fragment of the address: browsers do not send it, so it is in no server log and
-/// no `Referer`.
+/// The token is the fragment of the URL. Browsers do not send it, so that no server log and no
+/// `Referer` contains it.
 ///
 /// # Errors
-/// When a template fails: none of ours can.
+/// If a template fails, which ours cannot.
 pub fn render(
     template: Template,
     token: &str,
@@ -94,7 +92,7 @@ pub fn render(
     Ok(RenderedEmail { template: template.name(), subject: template.subject(), html, text, body })
 }
 
-/// What the templates see.
+/// The values of the templates.
 struct EmailTemplate<'a> {
     subject: &'a str,
     shop: &'a str,
@@ -102,7 +100,7 @@ struct EmailTemplate<'a> {
     until: String,
 }
 
-/// A moment for people, `2026-11-21 09:48 UTC`: no later than it is.
+/// A timestamp, rounded down to the minute: `2026-11-21 09:48 UTC`.
 fn format_minute(moment: Timestamp) -> String {
     let text = moment.to_string();
     format!("{} UTC", text.get(..16).unwrap_or(&text).replacen('T', " ", 1))

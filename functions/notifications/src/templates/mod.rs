@@ -1,13 +1,12 @@
 //! Mail templates: one HTML and one text file per template, in `templates/`. The shop's pages show
-//! a part of the text, or a file of its own if the mail has a private link.
+//! a part of the text, or a separate file if the mail has a private link.
 //!
-//! Askama checks them when the crate is compiled, and escapes every value in the HTML ones. Links
-//! are made from the shop's own address and an id or a token of ours; nothing that a person typed
-//! is part of one.
+//! Askama checks the templates at compile time and escapes every value in HTML. Links consist of
+//! the shop's URL and an id or a token of ours; they contain no user input.
 //!
 //! There are four kinds: about an [`order`], about [`stock`], with a one-time [`link`], and a
-//! [`notice`] of a change. The last two are about an account and contain no name: a registration
-//! with a foreign address chooses the name, and must not make the shop send that text to a
+//! [`notice`] of a change. The last two concern an account and contain no name. A person who
+//! registers with a foreign address chooses the name, and the shop must not send that text to a
 //! stranger.
 
 /// One module per template, with its two files and the part that the shop's pages show.
@@ -32,7 +31,7 @@ macro_rules! templates {
             #[derive(Template)]
             #[template($($body)*)]
             struct Body<'a> {
-                #[allow(dead_code, reason = "most are fixed words, and see nothing of the letter")]
+                #[allow(dead_code, reason = "most bodies are fixed text and use no value")]
                 email: &'a EmailTemplate<'a>,
             }
 
@@ -48,27 +47,24 @@ pub mod notice;
 pub mod order;
 pub mod stock;
 
-/// The shop that a mail comes from.
+/// The shop that sends a mail.
 #[derive(Clone, Copy, Debug)]
 pub struct Shop<'a> {
-    /// Its name, as customers know it.
+    /// The name that customers know.
     pub name: &'a str,
-    /// The address of the storefront, without a slash at the end. Every link begins with it.
+    /// The storefront's URL, without a trailing slash. Every link begins with it.
     pub url: &'a str,
 }
 
-/// A mail, ready to be sent. It cannot be printed for debugging: a link in it is a secret.
+/// A rendered mail. It does not implement `Debug`, because its link is a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RenderedEmail {
-    /// The name of its template, as messages and records use it.
+    /// Name of the template in messages and records.
     pub template: &'static str,
     pub subject: &'static str,
-    /// For mail programs that show HTML.
     pub html: String,
-    /// For all others.
     pub text: String,
-    /// What the shop's pages show: the text without salutation and footer; instead of a link, that
-    /// there is one.
+    /// What the shop's pages show: the text without salutation and footer, and without the link.
     pub body: String,
 }
 

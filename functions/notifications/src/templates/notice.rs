@@ -4,24 +4,22 @@ use serde::Deserialize;
 
 use super::{RenderedEmail, Shop};
 
-/// What a notice says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Template {
-    /// The account has another password.
+    /// The password was changed.
     PasswordChanged,
-    /// The account has another address; this goes to the one before, which was never verified.
+    /// The address was changed. Sent to the previous address, which was never verified.
     EmailChanged,
-    /// A change of the address was withdrawn; this goes to the address that stays or returns.
+    /// A change of address was withdrawn. Sent to the address that remains or is restored.
     EmailChangeWithdrawn,
 }
 
 impl Template {
-    /// All of them.
     pub const ALL: [Self; 3] =
         [Self::PasswordChanged, Self::EmailChanged, Self::EmailChangeWithdrawn];
 
-    /// The name that messages and records use.
+    /// Name of the template in messages and records.
     pub fn name(self) -> &'static str {
         match self {
             Self::PasswordChanged => "password_changed",
@@ -30,7 +28,7 @@ impl Template {
         }
     }
 
-    /// The subject. It contains no external text.
+    /// Contains no user input.
     pub fn subject(self) -> &'static str {
         match self {
             Self::PasswordChanged => "Your password was changed",
@@ -40,10 +38,10 @@ impl Template {
     }
 }
 
-/// The mail from `template`.
+/// Renders `template` for the account's owner.
 ///
 /// # Errors
-/// When a template fails: none of ours can.
+/// If a template fails, which ours cannot.
 pub fn render(template: Template, shop: Shop<'_>) -> Result<RenderedEmail, askama::Error> {
     let email = EmailTemplate { subject: template.subject(), shop: shop.name, store_url: shop.url };
     let (html, text, body) = match template {
@@ -54,7 +52,7 @@ pub fn render(template: Template, shop: Shop<'_>) -> Result<RenderedEmail, askam
     Ok(RenderedEmail { template: template.name(), subject: template.subject(), html, text, body })
 }
 
-/// What the templates see.
+/// The values of the templates.
 struct EmailTemplate<'a> {
     subject: &'a str,
     shop: &'a str,

@@ -5,28 +5,20 @@ use shared::{ids::OrderId, money::Money};
 
 use super::{RenderedEmail, Shop};
 
-/// What a mail about an order says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Template {
-    /// An order is paid and its goods are held.
+    /// The order is paid, and its stock is reserved.
     OrderConfirmed,
-    /// An order came to nothing.
     OrderFailed,
-    /// An order was cancelled.
     OrderCancelled,
-    /// A payment was refused.
     PaymentDeclined,
-    /// The goods have left.
     OrderShipped,
-    /// The goods have arrived.
     OrderDelivered,
-    /// Money is refunded.
     OrderRefunded,
 }
 
 impl Template {
-    /// All of them.
     pub const ALL: [Self; 7] = [
         Self::OrderConfirmed,
         Self::OrderFailed,
@@ -37,7 +29,7 @@ impl Template {
         Self::OrderRefunded,
     ];
 
-    /// The name that messages and records use.
+    /// Name of the template in messages and records.
     pub fn name(self) -> &'static str {
         match self {
             Self::OrderConfirmed => "order_confirmed",
@@ -50,7 +42,7 @@ impl Template {
         }
     }
 
-    /// The subject. It contains no external text.
+    /// Contains no user input.
     pub fn subject(self) -> &'static str {
         match self {
             Self::OrderConfirmed => "Your order is confirmed",
@@ -64,43 +56,36 @@ impl Template {
     }
 }
 
-/// What a mail about an order speaks of.
+/// The data of an order mail.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Context {
     pub order_id: OrderId,
-    /// What it costs.
     pub total: Money,
-    /// What was bought.
     pub items: Vec<Item>,
-    /// Why, as a stable name: `out_of_stock`.
+    /// Stable code of the reason, such as `out_of_stock`.
     pub reason: Option<String>,
-    /// Who carries the goods.
     pub carrier: Option<String>,
-    /// The carrier's number.
+    /// The carrier's tracking number.
     pub tracking: Option<String>,
-    /// The refund that a mail about one is about.
+    /// The amount of the refund that the mail reports.
     pub refund: Option<Money>,
-    /// What is refunded by then, in all. A mail about a refund names it.
+    /// The total refunded so far. A refund mail requires it.
     pub refunded: Option<Money>,
-    /// The name of the product that was out of stock, where an order failed for that.
+    /// Name of the product that was out of stock, if the order failed for that reason.
     pub unavailable: Option<String>,
 }
 
-/// One line of an order.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Item {
-    /// The product's name.
     pub name: String,
-    /// How many.
     pub quantity: u32,
-    /// What they cost together.
     pub line_total: Money,
 }
 
-/// The mail from `template` to a recipient called `name`.
+/// Renders `template` for a recipient called `name`.
 ///
 /// # Errors
-/// When a template fails: none of ours can.
+/// If a template fails, which ours cannot.
 pub fn render(
     template: Template,
     name: &str,
@@ -134,7 +119,7 @@ pub fn render(
     Ok(RenderedEmail { template: template.name(), subject: template.subject(), html, text, body })
 }
 
-/// What the templates see.
+/// The values of the templates.
 struct EmailTemplate<'a> {
     subject: &'a str,
     shop: &'a str,
@@ -151,7 +136,7 @@ struct EmailTemplate<'a> {
     unavailable: Option<&'a str>,
 }
 
-/// A reason in words. One that we do not know says nothing: it was made for programs.
+/// The reason as a sentence. An unknown code adds no text, because codes are for programs.
 fn explanation(reason: &str) -> &'static str {
     match reason {
         "out_of_stock" => "Something that you ordered is no longer in stock.",

@@ -5,26 +5,23 @@ use shared::ids::ProductId;
 
 use super::{RenderedEmail, Shop};
 
-/// What a mail about stock says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Template {
-    /// Low stock of a product.
     LowStock,
 }
 
 impl Template {
-    /// All of them.
     pub const ALL: [Self; 1] = [Self::LowStock];
 
-    /// The name that messages and records use.
+    /// Name of the template in messages and records.
     pub fn name(self) -> &'static str {
         match self {
             Self::LowStock => "low_stock",
         }
     }
 
-    /// The subject. It contains no external text.
+    /// Contains no user input.
     pub fn subject(self) -> &'static str {
         match self {
             Self::LowStock => "A product is running out",
@@ -32,22 +29,22 @@ impl Template {
     }
 }
 
-/// What a mail about stock speaks of.
+/// The data of a stock mail.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Context {
     pub product_id: ProductId,
-    /// What people call it.
+    /// The SKU of the product, if known.
     pub sku: Option<String>,
-    /// How many can still be sold.
+    /// Quantity that can still be sold.
     pub available: i64,
-    /// How many there should be at least.
+    /// The product's low-stock threshold.
     pub threshold: i64,
 }
 
-/// The mail from `template` to a recipient called `name`.
+/// Renders `template` for a recipient called `name`.
 ///
 /// # Errors
-/// When a template fails: none of ours can.
+/// If a template fails, which ours cannot.
 pub fn render(
     template: Template,
     name: &str,
@@ -70,7 +67,7 @@ pub fn render(
     Ok(RenderedEmail { template: template.name(), subject: template.subject(), html, text, body })
 }
 
-/// What the templates see.
+/// The values of the templates.
 struct EmailTemplate<'a> {
     subject: &'a str,
     shop: &'a str,

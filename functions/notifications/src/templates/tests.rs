@@ -1,4 +1,4 @@
-//! Every mail as it is sent.
+//! Tests of all mails: snapshots, escaping and links.
 
 use std::collections::BTreeSet;
 
@@ -144,7 +144,7 @@ fn refund_email_contains_the_refunded_amounts() {
     let mail = order::render(order::Template::OrderRefunded, "Ada", &context(""), SHOP).unwrap();
     for text in [&mail.html, &mail.text, &mail.body] {
         assert!(
-            ["4.00 USD", "10.00 USD", "59.98 USD", "Teapot"].iter().all(|said| text.contains(said)),
+            ["4.00 USD", "10.00 USD", "59.98 USD", "Teapot"].iter().all(|part| text.contains(part)),
             "{text}"
         );
     }

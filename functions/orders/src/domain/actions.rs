@@ -9,7 +9,6 @@ use shared::checked_text;
 pub enum Actor {
     /// The buyer.
     Customer,
-    /// An admin of the shop.
     Admin,
     /// Written by a later release.
     #[serde(untagged)]
@@ -38,7 +37,7 @@ checked_text!(
     "It is the wrong colour."
 );
 
-/// How an order is shipped.
+/// The carrier and the tracking number of a shipped order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct Shipment {

@@ -1,4 +1,4 @@
-//! Postal addresses: where an order is shipped.
+//! Shipping addresses. Deserializing one checks every field.
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use shared::{checked_text, validation::Violation};
@@ -10,11 +10,11 @@ use super::countries::{ASSIGNED, WITHOUT_POSTAL_CODE};
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Address {
-    /// The recipient.
+    /// The name of the recipient.
     pub name: AddressLine,
     /// Street and house number.
     pub line1: AddressLine,
-    /// Further details.
+    /// Apartment, floor or other details.
     pub line2: Option<AddressLine>,
     pub city: AddressLine,
     /// State or province, if the country has them.
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_postal_code_is_optional_where_the_country_has_none() {
+    fn postal_code_is_optional_in_countries_without_one() {
         for country in [
             "AE", "AG", "AO", "BS", "BZ", "CI", "FJ", "GY", "HK", "JM", "KP", "MO", "QA", "RW",
             "UG", "YE", "ZW",
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_read_as_it_was_written() {
+    fn address_round_trips_and_rejects_unknown_fields() {
         let address = read(|address| address["country"] = json!("HK")).unwrap();
         assert_eq!(
             serde_json::from_value::<Address>(to_value(&address).unwrap()).unwrap(),

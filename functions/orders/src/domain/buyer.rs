@@ -1,19 +1,19 @@
-//! The buyer of an order, and how a change or deletion of their account is applied.
+//! The buyer of an order, and the changes of their account.
 //!
-//! An order that is not settled only records the change. The write that settles the order applies
-//! it: every [`Order::apply`](super::Order::apply) ends with it.
+//! An order that is not settled only records a change. [`Order::apply`](super::Order::apply)
+//! applies it with the write that settles the order.
 
 use serde::{Deserialize, Serialize};
 
 use super::{address::Address, order_request::PaymentMethod, progress::Progress, state::Status};
 
-/// The buyer. Stored as their name and address, or as the word `redacted`.
+/// The buyer, stored as their name and e-mail address or as the word `redacted`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Buyer {
     /// The account was deleted: only the user id is kept.
     Redacted,
-    /// A buyer who can be sent mails.
+    /// The account exists: mails go to this contact.
     #[serde(untagged)]
     Known(Contact),
 }
@@ -23,7 +23,7 @@ pub enum Buyer {
 pub struct Contact {
     pub name: String,
     pub email: String,
-    /// The version of the account that the contact is copied from; 0 if it comes from the access
+    /// The version of the account that the contact was copied from; 0 if it comes from the access
     /// token of the request.
     #[serde(default)]
     pub version: u64,
@@ -50,13 +50,13 @@ pub struct Customer {
     /// The shipping address. For a redacted buyer it is kept only while something may still be
     /// shipped.
     pub shipping_address: Option<Address>,
-    /// The method to charge as soon as the stock is reserved; `None` if the buyer pays with a
-    /// request of its own.
+    /// The method to charge as soon as the stock is reserved; `None` if the buyer pays with
+    /// `POST /payments`.
     pub payment_method: Option<PaymentMethod>,
-    /// Distinguishes the request that placed the order from a different one with the same key.
-    /// Empty for a redacted buyer.
+    /// A hash of the request that placed the order. It detects a different request with the same
+    /// idempotency key. Empty for a redacted buyer.
     pub fingerprint: String,
-    /// The name of the network whose limit the order counts against: until it is paid or cancelled.
+    /// The name of the network whose limit the order counts against, until it is paid or cancelled.
     pub network: Option<String>,
 }
 
@@ -78,8 +78,8 @@ impl Customer {
         }
     }
 
-    /// Applies the recorded change to a settled order, and erases what a redacted buyer's order no
-    /// longer needs.
+    /// Applies the recorded change to a settled order, and erases personal data that the order of a
+    /// redacted buyer no longer needs.
     pub(super) fn settle(&mut self, progress: &mut Progress) {
         if progress.is_settled() {
             match self.buyer_change.take() {
@@ -93,8 +93,8 @@ impl Customer {
             if let Some(cancellation) = &mut progress.cancellation {
                 cancellation.reason = None;
             }
-            // Derived from the address, among other data: it would allow an attacker to verify a
-            // guessed address.
+            // The hash covers the address among other data, so an attacker could verify a guessed
+            // address with it.
             self.fingerprint.clear();
             if matches!(progress.status, Status::Delivered | Status::Cancelled | Status::Failed) {
                 self.shipping_address = None;
@@ -109,7 +109,7 @@ mod tests {
     use serde_json::{from_value, json, to_value};
 
     #[test]
-    fn a_buyer_of_an_earlier_release_is_read_as_known() {
+    fn buyer_without_a_version_is_read_as_known() {
         let stored = json!({ "name": "Ada", "email": "ada@example.com" });
         let contact =
             Contact { name: "Ada".to_owned(), email: "ada@example.com".to_owned(), version: 0 };
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn buyers_and_their_changes_are_read_as_they_were_written() {
+    fn buyers_and_their_changes_round_trip() {
         let contact =
             Contact { name: "Ada".to_owned(), email: "ada@example.com".to_owned(), version: 3 };
         for (buyer, stored) in [
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buyer_that_cannot_be_read_is_not_taken_for_redacted() {
+    fn invalid_buyer_is_an_error_and_not_redacted() {
         for invalid in [
             json!(null),
             json!({}),

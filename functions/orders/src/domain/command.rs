@@ -4,20 +4,20 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PendingCommand {
     ReserveStock,
-    /// Commit the stock: decrement the on-hand stock by the reserved quantity.
+    /// Decrement the on-hand stock by the reserved quantities.
     CommitStock,
     ReleaseStock,
     /// Open the payment, and charge it at once if the order has a payment method.
     OpenPayment,
     /// Close the payment: no charge may start afterwards.
     CancelPayment,
-    /// Refund the money.
+    /// Refund the captured money that was not returned yet.
     RefundPayment,
 }
 
 impl PendingCommand {
-    /// The name of the command in the history. `has_method`: the order has a payment method and is
-    /// charged without a further request of the buyer.
+    /// The name of the command in the history. `has_method` means that the order has a payment
+    /// method, which payments charges without a further request of the buyer.
     pub fn name(self, has_method: bool) -> &'static str {
         match self {
             Self::ReserveStock => "reserve_stock",
@@ -30,7 +30,7 @@ impl PendingCommand {
         }
     }
 
-    /// Whether inventory processes the command; otherwise payments does.
+    /// Whether inventory processes the command. Payments processes all others.
     pub(super) fn is_for_stock(self) -> bool {
         matches!(self, Self::ReserveStock | Self::CommitStock | Self::ReleaseStock)
     }

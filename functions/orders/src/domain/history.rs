@@ -1,20 +1,20 @@
-//! The history of an order: events of all services, in the order in which they were applied. It is
-//! kept forever, so it contains no personal data.
+//! The history of an order: the events of all services, in the order in which they were applied. It
+//! is kept forever, so it contains no personal data.
 
 use serde::{Deserialize, Serialize};
 use shared::clock::Timestamp;
 
 use super::{actions::Actor, state::Status};
 
-/// Maximum number of entries: the first half and the last half of them are kept. Only a very large
-/// number of refunds exceeds it.
+/// Maximum number of entries. A longer history loses entries in its middle. Only a very large
+/// number of refunds exceeds the maximum.
 pub const MAX_HISTORY: usize = 200;
 
 /// An event in the history of an order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HistoryEntry {
     pub at: Timestamp,
-    /// The name: `placed`, `stock_reserved`, `payment_declined`, …
+    /// The event: `placed`, `stock_reserved`, `payment_declined`, …
     pub event: String,
     /// The status after the event.
     pub status: Status,
@@ -22,7 +22,7 @@ pub struct HistoryEntry {
     /// carrier.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// Who requested it.
+    /// The role of the person who requested the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<Actor>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -30,13 +30,13 @@ pub struct HistoryEntry {
     /// The amount that moved or will move, in minor units of the order's currency.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub amount: Option<i64>,
-    /// The command that had no answer at its second scheduled check, for an entry `waiting`.
+    /// For an entry `waiting`: the command that had no answer at its second scheduled check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_command: Option<String>,
-    /// The start of the wait, for an entry `waiting`.
+    /// For an entry `waiting`: the start of the wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
-    /// The end of the wait, for an entry `waiting`.
+    /// For an entry `waiting`: the time of the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_at: Option<Timestamp>,
 }
@@ -53,7 +53,7 @@ impl HistoryEntry {
     }
 }
 
-/// The event of an entry about an overdue command.
+/// The event name of an entry about an overdue command.
 pub(super) const WAITING: &str = "waiting";
 
 /// A new history entry, before its time and status are known.
@@ -112,7 +112,7 @@ mod tests {
     use serde_json::{from_value, json, to_value};
 
     #[test]
-    fn an_entry_is_read_as_it_was_written_and_so_is_one_of_an_earlier_release() {
+    fn entries_with_and_without_optional_fields_round_trip() {
         let placed =
             json!({ "at": "2026-11-21T09:48:49.123Z", "event": "placed", "status": "pending" });
         let refunded = json!({

@@ -1,15 +1,17 @@
-//! The order: placed once, then advanced by events until it is settled. Pure: no AWS, HTTP, JSON or
-//! clock.
+//! The order: placed once, then changed by events until it is settled. The module is pure: it does
+//! not use AWS, HTTP, JSON or a clock.
 //!
-//! - [`order`]: the order and its four parts: [`placement`] (what was placed, which never changes),
-//!   [`buyer`] (who placed it, redacted with their account), [`progress`] (how far it has come, in
-//!   the states of [`state`]) and [`schedule`] (when it is checked next).
-//! - [`saga`]: the transition from an order and an event to the next order. [`command`]: the
-//!   commands that an order sends to other services.
-//! - [`order_request`]: the request of a buyer. [`address`]: the shipping address.
+//! - [`order`]: the order, which has four parts.
+//! - [`placement`]: what was placed, which never changes.
+//! - [`buyer`]: who placed it, redacted when the account is deleted.
+//! - [`progress`]: the status and goal, and the states of stock and payment, defined in [`state`].
+//! - [`schedule`]: when the order is checked next, and which commands have no answer.
+//! - [`saga`]: applies an event to an order. [`command`]: the commands that an order sends to other
+//!   services.
+//! - [`order_request`]: the request to place an order. [`address`]: the shipping address.
 //! - [`unpaid`]: the limits on unpaid orders.
-//! - [`actions`]: what people do with an order: they cancel it and ship it.
-//! - [`history`]: what happened to it.
+//! - [`actions`]: the data of a cancellation and of a shipment.
+//! - [`history`]: the events of an order.
 
 pub mod actions;
 pub mod address;

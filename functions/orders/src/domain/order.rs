@@ -1,4 +1,4 @@
-//! The order: what was placed, who placed it, how far it has come, and when it is checked next.
+//! The order and its parts: what was placed, its buyer, its progress and its next check.
 
 use shared::{clock::Timestamp, telemetry::Trace};
 
@@ -10,16 +10,15 @@ use super::{
     schedule::{Schedule, Timing},
 };
 
-/// An order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {
     pub placed: PlacedOrder,
     /// The personal data of the buyer, redacted when their account is deleted.
     pub customer: Customer,
     pub progress: Progress,
-    /// When it is checked next, and which commands have no answer.
+    /// When the order is checked next, and which commands have no answer.
     pub schedule: Schedule,
-    /// The last change that the buyer can see.
+    /// The time of the last change that the buyer can see.
     pub updated_at: Timestamp,
     /// Incremented by every write.
     pub version: u64,
@@ -28,11 +27,11 @@ pub struct Order {
 }
 
 impl Order {
-    /// Places an order for the requested items, at the catalogue's prices.
+    /// Prices an order from the copy of the catalogue and places it.
     ///
     /// # Errors
-    /// If a product is unknown, its quantity exceeds its limit, the currencies differ, the total is
-    /// too large, or the total differs from the one that the buyer expected.
+    /// If a product is unknown or its quantity exceeds its limit, the currencies differ, or the
+    /// total is too large or not the one that the buyer expected.
     pub fn place(
         placement: Placement,
         order_request: OrderRequest,
@@ -52,9 +51,8 @@ impl Order {
         Ok(Self::begin(placed, customer, placement.trace, timing))
     }
 
-    /// The order as it was when it was placed. A repeated request is answered with it, whatever has
-    /// happened since. Only the personal data is current: corrected or redacted data is not kept
-    /// for replays.
+    /// The order as it was placed, which is the response to a repeated request. Only the personal
+    /// data is current, because earlier or redacted data is not kept for replays.
     pub fn as_placed(&self, timing: Timing) -> Self {
         Self::begin(self.placed.clone(), self.customer.clone(), self.traceparent.clone(), timing)
     }

@@ -1,4 +1,5 @@
-//! The request of a buyer. Deserializing these types checks every rule that needs no stored data.
+//! The request to place an order. Deserializing these types checks every rule that needs no stored
+//! data.
 
 use serde::{Deserialize, Serialize};
 use shared::{checked_text, ids::ProductId, money::Money, validation::Violation};
@@ -11,16 +12,18 @@ pub const MAX_LINES: usize = 40;
 /// Maximum quantity of one product.
 pub const MAX_QUANTITY: u32 = 999;
 
-/// A request to place an order. It has no prices on purpose: the catalogue decides them.
+/// A request to place an order. It contains no prices: the catalogue decides them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OrderRequest {
     items: Items,
-    /// The total that the buyer expects. It is only compared, never charged.
+    /// The total that the buyer expects. If it differs from the real total, the order is rejected;
+    /// it is never charged.
     #[serde(default)]
     pub expected_total: Option<Money>,
-    /// The method to charge as soon as the stock is reserved.
+    /// The method to charge as soon as the stock is reserved. Without one, the buyer pays with
+    /// `POST /payments`.
     #[serde(default)]
     pub payment_method: Option<PaymentMethod>,
     #[serde(default)]
@@ -28,8 +31,8 @@ pub struct OrderRequest {
 }
 
 impl OrderRequest {
-    /// The lines, one per product and sorted by it: the position of its first item in the request,
-    /// the product, and the quantity.
+    /// The lines, one per product and sorted by it. Each has the index of its first item in the
+    /// request, the product, and the quantity.
     pub fn lines(&self) -> impl Iterator<Item = (usize, ProductId, u32)> {
         self.items.merged().into_iter()
     }
@@ -201,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn baskets_outside_the_limits_are_refused() {
+    fn order_requests_outside_the_limits_are_rejected() {
         let line = |quantity: i64| json!({ "product_id": SPOON, "quantity": quantity });
         assert!(read(json!([line(999)])).is_ok());
         for items in [

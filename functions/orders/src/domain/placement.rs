@@ -18,7 +18,7 @@ pub struct PlacedOrder {
     /// Derived from the idempotency key of the request.
     pub order_id: OrderId,
     pub user_id: UserId,
-    /// The lines at the prices of the time: sorted by product, one line per product.
+    /// The lines at the prices when the order was placed, one per product and sorted by it.
     pub lines: Vec<OrderLine>,
     /// The total quantity of all lines.
     pub item_count: u32,
@@ -28,7 +28,7 @@ pub struct PlacedOrder {
     pub expires_at: Timestamp,
 }
 
-/// A quantity of one product, at the price of the time.
+/// A quantity of one product, at the price when the order was placed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct OrderLine {
@@ -44,7 +44,7 @@ pub struct OrderLine {
     pub line_total: Money,
 }
 
-/// The cost of an order.
+/// The amounts of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct Totals {
@@ -58,7 +58,7 @@ pub struct Totals {
     pub total: Money,
 }
 
-/// A product, as the last event of the catalogue described it.
+/// A product, as the latest event of the catalogue describes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Product {
     pub product_id: ProductId,
@@ -67,23 +67,22 @@ pub struct Product {
     pub price: Money,
     /// Whether the product can be ordered.
     pub active: bool,
-    /// Maximum quantity in one order; `None` for the shop's own limit.
+    /// Maximum quantity in one order; `None` for the default `MaxPerOrder`.
     #[serde(default)]
     pub max_per_order: Option<u32>,
     /// The version of the product in the catalogue.
     pub version: u64,
 }
 
-/// Who places an order, and with which request.
+/// The inputs of a placement besides the request body and the products.
 #[derive(Clone, Debug)]
 pub struct Placement {
     pub order_id: OrderId,
     pub user_id: UserId,
-    /// The present name and address of the buyer.
+    /// The name and the e-mail address of the buyer, from the access token.
     pub buyer: Contact,
-    /// Distinguishes this request from a different one with the same key.
+    /// A hash of the request body. It detects a different request with the same idempotency key.
     pub fingerprint: String,
-    /// The terms for this buyer.
     pub terms: Terms,
     /// The name of the network that the request came from.
     pub network: Option<String>,
@@ -108,7 +107,7 @@ pub enum PlacementError {
     /// A product is not in the catalogue, or is no longer sold.
     #[error("item {position} is not a product on sale")]
     UnknownProduct {
-        /// Its index in the request, from 0.
+        /// Index of the product's first item in the request, from 0.
         position: usize,
     },
     /// The order exceeds the quantity limit of a product.
@@ -116,13 +115,12 @@ pub enum PlacementError {
     TooManyOfProduct {
         /// Index of the product's first item in the request, from 0.
         position: usize,
-        /// The limit of the product.
         maximum: u32,
     },
     /// The products have prices in different currencies.
     #[error("products have different currencies")]
     CurrencyMismatch,
-    /// The total is above the largest amount that can be charged.
+    /// The total exceeds the largest amount that can be charged.
     #[error("total is too large to be charged")]
     AmountTooLarge,
     /// The total differs from the one that the buyer expected.
@@ -131,7 +129,6 @@ pub enum PlacementError {
     /// The buyer has reached the limit of unpaid orders.
     #[error("buyer has {maximum} unpaid orders")]
     TooManyUnpaid {
-        /// The limit.
         maximum: u32,
         /// The limit with a verified e-mail address; `None` if verification does not raise it.
         if_verified: Option<u32>,
@@ -139,13 +136,13 @@ pub enum PlacementError {
     /// The network has reached its limit of unpaid orders.
     #[error("network has too many unpaid orders")]
     NetworkLimitReached {
-        /// The time after which another order is admitted.
+        /// The time to wait until another order is admitted.
         retry_after: Duration,
     },
 }
 
 impl PlacedOrder {
-    /// Prices the requested items from the catalogue's data.
+    /// Prices the requested items from the copy of the catalogue.
     pub(super) fn new(
         placement: &Placement,
         order_request: &OrderRequest,

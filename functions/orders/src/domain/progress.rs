@@ -8,15 +8,14 @@ use super::{
     state::{Goal, PaymentState, Status, StockState},
 };
 
-/// How far an order has come.
+/// The status of an order, its goal, and the states of its stock and payment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
-    /// The public status.
     pub status: Status,
     pub goal: Goal,
-    /// Why it was cancelled or failed.
+    /// Why the order is or was cancelled, or failed.
     pub reason: Option<String>,
-    /// Who cancelled it, if a person did.
+    /// Who cancelled the order; `None` if no person did.
     pub cancellation: Option<Cancellation>,
     pub shipment: Option<Shipment>,
     pub stock: StockState,
@@ -39,20 +38,20 @@ pub struct Progress {
     pub dispute_reinstated_total: i64,
     /// Whether payments has stopped automatic refunds. Never reset.
     pub refund_refused: bool,
-    /// The last payment whose decline was recorded; a repeat is ignored.
+    /// The last payment whose decline was recorded. A repeated decline of it is ignored.
     pub last_declined: Option<String>,
     /// Whether payments has confirmed that the order can be paid.
     pub payment_opened: bool,
-    /// Start of the attempt in flight that waits for payments and its provider. `None` while it
-    /// waits for the buyer (3-D Secure).
+    /// Start of the attempt in flight, while it waits for payments and its provider. `None` while
+    /// it waits for the buyer (3-D Secure).
     pub payment_in_flight_since: Option<Timestamp>,
     /// Why an operator has to review the order: the oldest reason that still holds.
     pub needs_review: Option<String>,
     /// The other reasons, oldest first.
     pub further_review_reasons: Vec<String>,
-    /// What happened, oldest first.
+    /// The events of the order, oldest first.
     pub history: Vec<HistoryEntry>,
-    /// How many entries were removed from the middle of the history.
+    /// The number of entries removed from the middle of the history.
     pub history_omitted: u32,
 }
 
@@ -103,7 +102,7 @@ impl Progress {
         true
     }
 
-    /// Clears a reason for a review.
+    /// Clears a reason for a review. The next oldest reason takes its place.
     pub(super) fn clear(&mut self, reason: &str) {
         self.further_review_reasons.retain(|known| known != reason);
         if self.needs_review.as_deref() == Some(reason) {

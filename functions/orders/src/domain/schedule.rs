@@ -9,23 +9,23 @@ use shared::clock::Timestamp;
 /// The delays of scheduled checks.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// The delay before the first check; it doubles with each further check.
+    /// The delay before the first check. It doubles with each further check, up to one hour.
     pub first_retry: Duration,
 }
 
-/// When an order is checked next.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
-    /// How often the pending commands were sent again. Commands carry it, so that an answer can be
-    /// distinguished from an earlier one.
+    /// How often the pending commands were sent again. Commands carry this number, so an answer can
+    /// be distinguished from an earlier one.
     pub attempt: u64,
-    /// How often they were sent again since the state last changed.
+    /// How often the commands were sent again since the state last changed.
     pub retries: u32,
     /// When the order is checked next; `None` if no command is pending.
     pub next_check_at: Option<Timestamp>,
-    /// The wait for an answer of inventory, if one is pending.
+    /// The wait for an answer of inventory; `None` if no command to it is pending.
     pub stock_unanswered: Option<Unanswered>,
-    /// The wait for an answer of payments, if one is pending.
+    /// The wait for an answer of payments; `None` if no command to it is pending, or if the order
+    /// waits for its buyer.
     pub payment_unanswered: Option<Unanswered>,
 }
 
@@ -42,8 +42,8 @@ impl Schedule {
     }
 }
 
-/// Scheduled checks without an answer after which an order is stuck. Checks follow after one and
-/// three minutes, so this is three minutes.
+/// Scheduled checks without an answer after which an order is stuck. With the default
+/// `RetrySeconds` they run one and three minutes after the command.
 const CHECKS_WITHOUT_ANSWER: u32 = 2;
 
 /// A wait for the answer to a command.

@@ -6,18 +6,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Placed: the stock is not reserved or the payment not captured yet.
+    /// Placed: the stock is not yet reserved, or the payment not yet captured.
     Pending,
     /// The stock is reserved and the payment captured.
     Confirmed,
-    /// The carrier has the order.
+    /// Handed over to the carrier.
     Shipped,
-    /// The buyer has the order. Final.
+    /// Delivered to the buyer. Final.
     Delivered,
-    /// Cancelled by the buyer or an admin, or not paid in time. In the end the buyer is charged
-    /// nothing. Final.
+    /// Cancelled by the buyer or an admin, or not paid in time. Captured money is returned. Final.
     Cancelled,
-    /// Out of stock, or the payment failed. In the end the buyer is charged nothing. Final.
+    /// Out of stock, or the payment failed. Captured money is returned. Final.
     Failed,
     /// Written by a later release.
     #[serde(untagged)]
@@ -33,7 +32,7 @@ shared::describe!(
 );
 
 impl Status {
-    /// Parses a public name.
+    /// Parses a public name; `None` if no status has it.
     pub fn parse(name: &str) -> Option<Self> {
         [
             Self::Pending,
@@ -47,7 +46,7 @@ impl Status {
         .find(|status| status.name() == name)
     }
 
-    /// The public name.
+    /// The name of the status in the API.
     pub fn name(&self) -> &str {
         match self {
             Self::Pending => "pending",
@@ -61,15 +60,15 @@ impl Status {
     }
 }
 
-/// What the saga works towards. Once the goal is to cancel or to fail, it never changes again.
+/// The goal of the saga. Once it is to cancel or to fail, it never changes again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
-    /// Deliver to the buyer.
+    /// Reserve the stock, capture the payment and commit the stock.
     Fulfil,
-    /// Become `cancelled`, once stock and payment are undone.
+    /// Release the stock, close or refund the payment, then become `cancelled`.
     Cancel,
-    /// Become `failed`, once stock and payment are undone.
+    /// Release the stock, close or refund the payment, then become `failed`.
     Fail,
     /// Written by a later release.
     #[serde(untagged)]
@@ -86,7 +85,7 @@ pub enum StockState {
     Reserved,
     /// `commit_stock` is pending: the on-hand stock will be decremented.
     Committing,
-    /// The on-hand stock was decremented.
+    /// The on-hand stock is decremented.
     Committed,
     /// Inventory does not have enough stock.
     Rejected,
@@ -103,13 +102,13 @@ pub enum StockState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentState {
-    /// The payment was not opened yet.
+    /// The payment is not open yet.
     None,
     /// The order can be paid.
     Open,
     /// A payment attempt is in flight.
     Processing,
-    /// A payment attempt was sent, and its outcome is unknown.
+    /// A payment attempt was sent to the provider, and its outcome is unknown.
     Unknown,
     /// The money was captured.
     Paid,

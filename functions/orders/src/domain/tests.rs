@@ -1,8 +1,9 @@
-//! Fixtures and events for the tests of the domain, the states that they reach, and the invariants
-//! of every step.
+//! Tests of the domain: fixtures, every kind of event, the states that events reach, and the
+//! invariants of every step.
 //!
-//! [`machine`]: the whole state machine. [`placement`]: prices and limits from the catalogue.
-//! [`waiting`]: commands without an answer. The other modules are named after their subject.
+//! [`machine`] tests the whole state machine, [`placement`] the prices and limits from the
+//! catalogue, and [`waiting`] commands without an answer. The other modules are named after their
+//! subject.
 
 mod actions;
 mod buyer;
@@ -67,7 +68,7 @@ fn placement() -> Placement {
         order_id: ids::derive(&["order"]),
         user_id: ids::derive(&["buyer"]),
         buyer: contact(0),
-        fingerprint: "made-of-all-that".to_owned(),
+        fingerprint: "request-fingerprint".to_owned(),
         terms: TERMS,
         network: Some("a network".to_owned()),
         trace: Trace::start(&Ids::seeded(1)),
@@ -88,7 +89,7 @@ fn placed() -> Order {
 }
 
 /// An order with this progress.
-fn moved(progress: Progress) -> Order {
+fn with_progress(progress: Progress) -> Order {
     Order { progress, ..placed() }
 }
 
@@ -107,7 +108,7 @@ fn money(captured_total: i64, refunded_total: i64) -> PaymentUpdate {
     }
 }
 
-/// The full refund failed after it had succeeded.
+/// A full refund that failed after it had succeeded.
 fn reversed() -> PaymentUpdate {
     PaymentUpdate { refunds_reversed_total: TOTAL, ..money(TOTAL, TOTAL) }
 }
@@ -179,7 +180,7 @@ pub(crate) fn events() -> Vec<Event> {
     ]
 }
 
-/// The time of events: after the payment deadline, so that the deadline has passed.
+/// The time of events, after the payment deadline.
 const LATER: Timestamp = Timestamp::from_milliseconds(1_700_000_000_000 + 3_600_000);
 
 /// The order after an event; unchanged if it rejects the event.
@@ -227,10 +228,10 @@ fn check_step(before: &Order, event: &Event, next: &Order) {
         "a check is scheduled if and only if a command is pending: {}",
         context()
     );
-    let ends =
+    let clearable =
         ["refund_failed", "payment_disputed", "dispute_lost", "duplicate_capture_refund_failed"];
     assert!(
-        before.progress.review_reasons().all(|reason| ends.contains(&reason)
+        before.progress.review_reasons().all(|reason| clearable.contains(&reason)
             || next.progress.review_reasons().any(|still| still == reason)),
         "{}",
         context()
@@ -262,7 +263,7 @@ fn rank(status: &Status) -> u8 {
         Status::Confirmed => 1,
         Status::Shipped => 2,
         Status::Delivered | Status::Cancelled | Status::Failed => 3,
-        Status::Unknown(_) => unreachable!("no test makes it"),
+        Status::Unknown(_) => unreachable!("no test creates it"),
     }
 }
 
@@ -281,7 +282,7 @@ fn state_key(order: &Order) -> String {
     )
 }
 
-/// Whether [`state_key`] is the same for both. Millions of steps call this, and comparing texts
+/// Whether [`state_key`] is the same for both. Millions of steps call this, and comparing strings
 /// would take most of their time.
 fn has_same_state(one: &Order, other: &Order) -> bool {
     let (left, right) = (&one.progress, &other.progress);
@@ -290,7 +291,7 @@ fn has_same_state(one: &Order, other: &Order) -> bool {
         && sums(one) == sums(other)
 }
 
-/// All sums of money.
+/// The five totals of money that never decrease.
 fn sums(order: &Order) -> [i64; 5] {
     let disputes =
         [order.progress.dispute_withdrawn_total, order.progress.dispute_reinstated_total];
@@ -303,8 +304,8 @@ fn sums(order: &Order) -> [i64; 5] {
     ]
 }
 
-/// Every state that events can reach, in any order and repeated. The buyer does not change, because
-/// account changes lead to no other state. Explored once for all tests.
+/// Every state that events can reach, in any order and repeated. Account changes are left out,
+/// because they lead to no other state. Explored once for all tests.
 pub(crate) fn reachable() -> &'static BTreeMap<String, Order> {
     static STATES: OnceLock<BTreeMap<String, Order>> = OnceLock::new();
     STATES.get_or_init(explore)
@@ -329,9 +330,9 @@ fn explore() -> BTreeMap<String, Order> {
     found
 }
 
-/// The guarantees of the other services. A payment with a capture never reports closed, and a
-/// closed one never captures. No more is refunded than was captured. Events about money may arrive
-/// late and with any name.
+/// Whether the other services can send the event. A payment with a capture never reports closed,
+/// and a closed payment never captures. Refunds never exceed captures. Events about money may
+/// arrive late and with any name.
 fn is_possible(order: &Order, event: &Event) -> bool {
     match event {
         Event::PaymentClosed(_) => order.progress.captured_total == 0,
@@ -348,14 +349,14 @@ fn is_possible(order: &Order, event: &Event) -> bool {
 /// The possible answers to a command. Payments reports the present state of the payment, which is
 /// not always what the command requested.
 fn answers(order: &Order, command: PendingCommand) -> Vec<Event> {
-    // Payments knows at least what the order received.
+    // Payments knows at least the totals that the order received.
     let update = |captured_total, refunded_total| PaymentUpdate {
         version: 99,
         captured_total,
         refunded_total,
         ..update_of(order)
     };
-    let of_money = || {
+    let money_events = || {
         let (refunded, all) = (
             order.progress.refunded_total,
             order.progress.refunded_total + TOTAL - order.progress.returned_total(),
@@ -387,15 +388,15 @@ fn answers(order: &Order, command: PendingCommand) -> Vec<Event> {
         PendingCommand::OpenPayment | PendingCommand::CancelPayment
             if order.progress.captured_total > 0 =>
         {
-            of_money()
+            money_events()
         }
         PendingCommand::OpenPayment => {
-            [vec![Event::PaymentClosed(update(0, 0)), Event::Deadline], of_money()].concat()
+            [vec![Event::PaymentClosed(update(0, 0)), Event::Deadline], money_events()].concat()
         }
         PendingCommand::CancelPayment => {
-            [vec![Event::PaymentClosed(update(0, 0))], of_money()].concat()
+            [vec![Event::PaymentClosed(update(0, 0))], money_events()].concat()
         }
-        PendingCommand::RefundPayment => of_money(),
+        PendingCommand::RefundPayment => money_events(),
     }
 }
 
@@ -410,20 +411,21 @@ fn update_of(order: &Order) -> PaymentUpdate {
     }
 }
 
-/// Follows every path on which the pending commands are answered. Each must end in settlement.
-fn settle(order: &Order, depth: u32, at_the_end: &mut impl FnMut(&Order)) {
+/// Follows every path on which the pending commands are answered. Fails if a path does not end in
+/// settlement.
+fn settle(order: &Order, depth: u32, on_settled: &mut impl FnMut(&Order)) {
     if order.progress.is_settled() {
-        return at_the_end(order);
+        return on_settled(order);
     }
     if order.progress.is_idle() {
         // An operator refunds the order, and payments reports it.
         assert!(order.progress.pending_commands().is_empty(), "{}", state_key(order));
-        let back = PaymentUpdate { version: 99, ..update_of(order) };
-        let back = PaymentUpdate {
+        let refund = PaymentUpdate { version: 99, ..update_of(order) };
+        let refund = PaymentUpdate {
             refunded_total: order.progress.refunded_total + TOTAL - order.progress.returned_total(),
-            ..back
+            ..refund
         };
-        return settle(&after(order, &Event::PaymentRefunded(back)), depth + 1, at_the_end);
+        return settle(&after(order, &Event::PaymentRefunded(refund)), depth + 1, on_settled);
     }
     assert!(depth < 12, "no settlement after 12 answers: {}", state_key(order));
     let pending = order.progress.pending_commands();
@@ -436,7 +438,7 @@ fn settle(order: &Order, depth: u32, at_the_end: &mut impl FnMut(&Order)) {
                 "the answer {answer:?} to {command:?} changes nothing: {}",
                 state_key(order)
             );
-            settle(&next, depth + 1, at_the_end);
+            settle(&next, depth + 1, on_settled);
         }
     }
 }

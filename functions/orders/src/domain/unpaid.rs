@@ -1,9 +1,9 @@
-//! Unpaid orders: their number is limited per buyer and per network, because they hold stock. Each
-//! one expires.
+//! Unpaid orders. They hold stock, so each one expires, and their number is limited per buyer and
+//! per network.
 //!
 //! One item lists a buyer's unpaid orders with the payment deadline of each ([`UnpaidOrders`]). An
 //! entry past its deadline does not count. The write that pays, cancels or fails an order removes
-//! its entry; if that removal fails, the entry expires at the deadline.
+//! its entry. If that removal fails, the entry expires at the deadline.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,16 +15,16 @@ use super::{
     state::{Goal, PaymentState, Status},
 };
 
-/// How long the call of a payment may be in flight: longer than a function of payments may run.
-/// After that, the order waits for the shop.
+/// How long the call of a payment may be in flight: longer than a function of payments may run. An
+/// order with an older call waits for the shop.
 const MAX_CALL_TIME: Duration = Duration::from_secs(30);
 
 /// The limit on the unpaid orders of one buyer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BuyerLimit {
-    /// Maximum number at once.
+    /// Maximum number of unpaid orders at once.
     pub orders: u32,
-    /// How long each may stay unpaid.
+    /// How long each order may stay unpaid.
     pub pay_within: Duration,
 }
 
@@ -33,7 +33,8 @@ pub struct BuyerLimit {
 pub struct Limits {
     /// For accounts with a verified e-mail address.
     pub verified: BuyerLimit,
-    /// For accounts with an unverified e-mail address. Registering one costs nothing.
+    /// For accounts with an unverified e-mail address. The limit is low because such an account
+    /// costs nothing to register.
     pub unverified: BuyerLimit,
     /// For all unpaid orders from one network.
     pub network: Limit,
@@ -78,7 +79,7 @@ impl Limits {
     }
 }
 
-/// The usage of the limits, as it was last read.
+/// The usage of the limits, as last read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LimitUsage {
     pub unpaid: UnpaidOrders,
@@ -149,9 +150,9 @@ impl Order {
         self.progress.goal == Goal::Fulfil && self.progress.status == Status::Pending && can_be_paid
     }
 
-    /// Whether the order counts against its buyer. It does not while it waits for the shop: the
-    /// outcome of a payment is unknown, or its call is in flight for longer than a function may
-    /// run. A payment that waits for the buyer's bank counts.
+    /// Whether the order counts against its buyer. It does not count while it waits for the shop:
+    /// the outcome of its payment is unknown, or the payment's call has been in flight longer than
+    /// a function may run. A payment that waits for the buyer's bank counts.
     pub fn counts_as_unpaid(&self, now: Timestamp) -> bool {
         let is_overdue = |since: Timestamp| now.since(since) >= MAX_CALL_TIME;
         let waits_for_shop = match self.progress.payment {
@@ -178,7 +179,7 @@ impl Order {
         }
     }
 
-    /// Forgets the network of an order that is paid or cancelled.
+    /// Removes the network of an order that is paid, cancelled or failed.
     pub(super) fn forget_network(&mut self) {
         if self.progress.goal != Goal::Fulfil
             || matches!(self.progress.payment, PaymentState::Paid | PaymentState::Refunded)

@@ -1,7 +1,6 @@
 //! Queue `order-events`: applies an event of inventory or payments to its order.
 //!
-//! One event causes at most one conditional write. The rules are those of
-//! [`saga`](crate::domain::saga).
+//! One event causes at most one conditional write. [`saga`](crate::domain::saga) defines the rules.
 
 use std::sync::Arc;
 
@@ -25,7 +24,7 @@ pub struct OrderEvent {
     event: Event,
 }
 
-/// The fields of all event types. Each type uses some of them.
+/// The fields of all event types. Each type uses only some of them.
 #[derive(Deserialize)]
 struct Fields {
     order_id: OrderId,
@@ -95,8 +94,8 @@ impl FromMessage for OrderEvent {
     }
 }
 
-/// Applies an event to its order. If the order is not found, the message is retried: the event may
-/// be ahead of a replica of the table.
+/// Applies an event to its order. A missing order is retried: the event may be ahead of a replica
+/// of the table.
 pub async fn advance_order(
     orders: Arc<Orders>,
     received: Received<OrderEvent>,
@@ -104,8 +103,8 @@ pub async fn advance_order(
     let OrderEvent { order_id, event } = received.message;
     let order = orders.store.find(order_id).await?.ok_or(OrderError::NotFound)?;
     match orders.advance(order, &event, &received.trace).await {
-        // A service's event is never rejected, only a person's action is. `UnknownState` is retried
-        // until a release that knows the state processes the event.
+        // The saga rejects only actions of people, never events of services. `UnknownState` is
+        // retried until a release that knows the state processes the event.
         Err(OrderError::Rejected(rejection)) if rejection != Rejection::UnknownState => Ok(()),
         outcome => outcome.map(drop),
     }

@@ -1,8 +1,8 @@
 //! `POST /orders/{order_id}/cancel`: cancels an order that has not shipped.
 //!
-//! The request only changes the goal of the order. The order's stream then sends the commands that
-//! undo it: inventory releases the stock, and payments closes the payment or refunds it. The two
-//! run independently. The order is `cancelled` when both are done.
+//! The request only changes the goal of the order. The table's stream then publishes the commands
+//! that compensate it: inventory releases the stock, and payments closes or refunds the payment.
+//! Both run independently. The order becomes `cancelled` when both are done.
 
 use std::sync::Arc;
 
@@ -30,9 +30,9 @@ struct CancelOrder {
     reason: Option<CancelReason>,
 }
 
-/// Returns `202` with the order, whose goal is now cancellation. Its stock and its payment are
-/// undone asynchronously: read the order until its status is `cancelled`. A repeated cancellation
-/// returns `202` again. A shipped or failed order is rejected with `409 not_cancellable`.
+/// Cancels an order and returns `202` with it. Its stock and its payment are compensated
+/// asynchronously: read the order until its status is `cancelled`. A repeated cancellation returns
+/// `202` again. A shipped or failed order is rejected with `409 not_cancellable`.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/orders/{order_id}/cancel",

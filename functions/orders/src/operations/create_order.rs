@@ -1,18 +1,19 @@
 //! `POST /orders`: places an order.
 //!
 //! 1. One batch read loads everything that placement depends on: the order of an earlier request
-//!    with the same key, the products, and the unpaid orders of the buyer and of their network.
-//! 2. A repeated request gets the first answer again.
-//! 3. The domain prices the order from the catalogue's data and checks its rules.
-//! 4. One transaction writes the order and counts it against both limits.
+//!    with the same `Idempotency-Key`, the products, and the unpaid orders of the buyer and of
+//!    their network.
+//! 2. A repeated request returns the first response again.
+//! 3. The domain takes the prices from the copy of the catalogue and checks the rules of placement.
+//! 4. One transaction writes the order and counts it against both limits on unpaid orders.
 //!
-//! No other service is called. The stream of the new order sends the commands: inventory reserves
-//! the stock, then payments opens the payment and charges the payment method, if the request has
-//! one.
+//! The request calls no other service. The table's stream publishes the commands of the new order:
+//! inventory reserves the stock, then payments opens the payment. If the request has a payment
+//! method, payments charges it at once.
 //!
-//! An unpaid order holds stock, so the number of unpaid orders is limited per buyer and per
-//! network. Both counts are read with the order and written in its transaction, so the limits are
-//! exact. A rejected or replayed request does not count.
+//! An unpaid order holds stock, so a buyer and a network may have only a limited number of them.
+//! The batch read loads both counts and the transaction updates them, so the limits are exact. A
+//! rejected or repeated request does not count.
 
 use std::sync::Arc;
 
@@ -37,12 +38,13 @@ use crate::{
 };
 
 /// Maximum number of attempts of the transaction. An attempt fails only if another order of the
-/// buyer was written first, or if the network reached its limit. `MaxUnpaidOrders` is at most 20.
+/// buyer was written first, or if the network reached its limit. `MaxUnpaidOrders` is at most 20,
+/// which bounds the orders that one buyer can write first.
 const MAX_PLACE_ATTEMPTS: u32 = 24;
 
-/// Returns `201` with the order. A repeated `Idempotency-Key` returns the first answer again. The
-/// order must be paid before `expires_at`. An account whose e-mail address is not verified has less
-/// time to pay and may have fewer unpaid orders at once.
+/// Places an order and returns `201` with it. A repeated `Idempotency-Key` returns the first
+/// response again. The buyer must pay the order before `expires_at`. An account with an unverified
+/// e-mail address has less time to pay and may have fewer unpaid orders at once.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/orders",
@@ -98,15 +100,14 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
     Err(OrderError::Contended.into())
 }
 
-/// The name of the network that the request comes from: a MAC, so the table does not store IP
-/// addresses.
+/// Returns the name of the client's network. It is a MAC, so the table does not store IP addresses.
 async fn network_name(orders: &Orders, source_ip: &str) -> Result<String, SecretError> {
     let keys = orders.secrets.keys("orders-key").await?.derive("network");
     Ok(throttle::network_name(*keys.active(), source_ip))
 }
 
 /// Checks that the buyer and the network may have another unpaid order. If the buyer's list is
-/// full, its orders are read: those that wait for the shop do not count.
+/// full, this reads its orders: those that wait for the shop do not count.
 async fn check_limits(
     orders: &Orders,
     email_verified: bool,
@@ -128,8 +129,8 @@ async fn check_limits(
     )?)
 }
 
-/// Returns the first answer again, byte for byte. Rejects a request that differs from the first
-/// one.
+/// Returns the first response again, with the buyer's current personal data (see
+/// [`Order::as_placed`]). Rejects a request that differs from the first one with the same key.
 fn replay(
     orders: &Orders,
     request: &Request,

@@ -10,7 +10,8 @@ use shared::{
 use super::view::OrderView;
 use crate::{Orders, domain::saga::Event, error::OrderError};
 
-/// Returns `200` with the order, also if it is already delivered.
+/// Marks a shipped order as delivered and returns `200` with it. Repeating the request changes
+/// nothing.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/orders/{order_id}/deliver",

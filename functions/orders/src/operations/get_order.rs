@@ -10,8 +10,8 @@ use shared::{
 use super::view::OrderView;
 use crate::Orders;
 
-/// Returns `200` with the order to its buyer and to admins. Other callers get `404`, so that the
-/// answer does not reveal whether the order exists.
+/// Returns `200` with the order to its buyer and to admins. Other callers get `404`, so the
+/// response does not reveal whether the order exists.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/orders/{order_id}",
@@ -31,7 +31,7 @@ pub async fn get_order(orders: Arc<Orders>, request: Request) -> Result<Response
     let now = orders.clock.now();
     let view = OrderView::new(&order, now);
 
-    // `payable` depends on the time, which does not change the version: the ETag covers both.
+    // `payable` depends on the time, which does not change the version, so the ETag covers both.
     let tag = order.version * 2 + u64::from(order.is_payable(now));
     Ok(http::ok(&view).etag(tag).unless_matching(request.header("if-none-match")))
 }

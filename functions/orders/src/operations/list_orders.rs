@@ -1,7 +1,7 @@
 //! `GET /orders`: lists the caller's orders, newest first; admins list those of all buyers.
 //!
-//! One index provides a page, and the remaining filters are applied to it. A page may therefore
-//! have fewer than `limit` orders, or none, although `next_cursor` leads to more.
+//! A page comes from one index, and the remaining filters apply to it. A page may therefore contain
+//! fewer than `limit` orders, or none, although `next_cursor` is present.
 
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ use crate::{
     store::{ListScope, OrderSummary},
 };
 
-/// Returns `200` with a page of orders, newest first. Filters are applied after a page is read: it
-/// may have fewer than `limit` orders, or none, while `next_cursor` is present.
+/// Returns `200` with a page of orders, newest first. Filters apply after a page is read, so it may
+/// contain fewer than `limit` orders, or none, although `next_cursor` is present.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/orders",
@@ -71,13 +71,10 @@ pub async fn list_orders(orders: Arc<Orders>, request: Request) -> Result<Respon
     Ok(http::ok(&Page { items: shown.map(OrderSummaryView::from).collect(), next_cursor }))
 }
 
-/// The filters of a request.
 struct Filter {
     user_id: Option<UserId>,
     status: Option<Status>,
-    /// Only orders with a reason for a review.
     needs_review: bool,
-    /// Only stuck orders.
     stuck: bool,
 }
 
@@ -96,8 +93,8 @@ impl Filter {
         })
     }
 
-    /// The orders that the list is read from. Customers list their own orders. Admins choose a
-    /// user, a status, or the flagged orders.
+    /// Chooses the index to read. Customers list their own orders. Admins list the orders of a
+    /// user, those with a status, or the flagged ones.
     fn scope(&self, caller: &Caller) -> Result<ListScope, Problem> {
         let is_flagged = self.needs_review || self.stuck;
         match (self.user_id, &self.status) {
@@ -112,7 +109,8 @@ impl Filter {
         }
     }
 
-    /// The filters that a cursor is bound to, in addition to its [`ListScope`].
+    /// The filters that a cursor is bound to, besides its [`ListScope`]. A cursor with other
+    /// filters is rejected.
     fn name(&self) -> String {
         let status = self.status.as_ref().map_or("", Status::name);
         match (self.needs_review, self.stuck) {

@@ -1,4 +1,4 @@
-//! The operations of the service: one function of AWS Lambda per file.
+//! The operations of the service. Each file is one Lambda function.
 
 pub mod advance_order;
 pub mod cancel_order;

@@ -1,11 +1,11 @@
-//! The stream of `orders`: sends the commands and mails that a change of an order requires.
+//! The stream of `orders`: publishes the commands and mails that a change of an order requires.
 
 use shared::stream::StreamFilter;
 
-/// Only orders publish messages; the other items of the table do not.
+/// Only items of orders publish messages; the table also stores limits and a lease.
 pub const STREAM_FILTER: StreamFilter = StreamFilter::PartitionKeyPrefix("ORDER#");
 
-/// The queues that this function sends to.
+/// The queues to which the function sends messages.
 pub const QUEUES: &[&str] = &[
     "reserve-stock",
     "release-stock",

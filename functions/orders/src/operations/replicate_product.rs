@@ -1,6 +1,6 @@
 //! Queue `product-changes`: updates the copy of a product that orders are priced from.
 //!
-//! Because orders has its own copy of the catalogue, placing an order calls no other service.
+//! With its own copy of the catalogue, orders places an order without a call to another service.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ impl FromMessage for ProductChanged {
 }
 
 /// Stores the product, unless a newer version is stored. A product that is no longer sold stays as
-/// inactive, so that a late message cannot restore it.
+/// inactive, so a late message cannot make it orderable again.
 pub async fn replicate_product(
     orders: Arc<Orders>,
     received: Received<ProductChanged>,

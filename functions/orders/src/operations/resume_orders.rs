@@ -1,7 +1,7 @@
 //! Every minute: re-sends pending commands, and cancels orders past their payment deadline.
 //!
-//! The stream sends each command as soon as it is pending. This sweep makes a lost message
-//! harmless.
+//! The stream publishes each command as soon as it is pending. If the message is lost, this sweep
+//! sends it again.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,27 +26,28 @@ use crate::{
 /// The result of one run.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
-    /// Orders that were expired or whose commands were sent again.
+    /// Orders that the run expired, or whose commands it sent again.
     pub resumed: u32,
-    /// Orders that were no longer due, or that another writer changed at the same time.
+    /// Orders that were no longer due, or that a concurrent write changed.
     pub skipped: u32,
     /// Orders that could not be read or written. They stay due.
     pub failed: u32,
-    /// Due orders that the run had no time for.
+    /// Due orders that the run did not reach in time.
     pub remaining: u32,
-    /// Whether another run holds the lease. This run then did nothing.
+    /// Whether another run holds the lease. This run then does nothing.
     pub already_running: bool,
 }
 
-/// Orders processed at the same time. Each order has a partition key of its own, so no partition
-/// gets hot.
+/// Orders processed concurrently. Each order has its own partition key, so no partition becomes
+/// hot.
 const CONCURRENCY: usize = 16;
 
-/// Time reserved for one order and the end of the run: three DynamoDB calls with all their retries,
-/// and a margin.
+/// Minimum time left to start another order: three DynamoDB calls with all their retries, and a
+/// margin.
 const MIN_TIME_LEFT: Duration = Duration::from_secs(20);
 
-/// Processes the due orders, longest overdue first, until none is left or the time is up.
+/// Processes the due orders, longest overdue first, until no due order remains or the time runs
+/// out.
 ///
 /// # Errors
 /// If the lease cannot be acquired or the index cannot be read.
@@ -80,10 +81,11 @@ pub async fn resume_orders(
 }
 
 /// Expires one order if its payment deadline has passed; otherwise sends its pending commands
-/// again. Returns `false` if there was nothing to do.
+/// again. Returns `false` if the order was not due, did not change, or was changed by a concurrent
+/// write.
 ///
-/// The clock is read for each order, not once per run. A run may take minutes, and a check
-/// scheduled from its start would be due at once.
+/// Reads the clock for each order, not once per run: a run may take minutes, and a check scheduled
+/// from its start would be due at once.
 async fn resume(orders: Arc<Orders>, order_id: OrderId, trace: Trace) -> Result<bool, OrderError> {
     let seen = orders.store.find(order_id).await?.ok_or(OrderError::NotFound)?;
     let now = orders.clock.now();

@@ -1,7 +1,7 @@
 //! `POST /orders/{order_id}/ship`: marks an order as shipped and notifies its buyer by mail.
 //!
-//! An order can ship as soon as it is `confirmed`. The commit of its stock may still be pending:
-//! scheduled checks send the command again until inventory answers.
+//! An order can ship as soon as it is `confirmed`, while `commit_stock` is still pending. Scheduled
+//! checks re-send the command until inventory answers.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::{
     error::OrderError,
 };
 
-/// The carrier, and its tracking number.
+/// The carrier and its tracking number.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -30,8 +30,9 @@ struct ShipOrder {
     tracking: ShippingText,
 }
 
-/// Returns `200` with the order. An order can ship as soon as it is `confirmed`. The same shipment
-/// again changes nothing; a different one is rejected with `409 invalid_transition`.
+/// Marks an order as shipped and returns `200` with it. An order can ship as soon as it is
+/// `confirmed`. Repeating the same shipment changes nothing. Rejects a different shipment with
+/// `409 invalid_transition`.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/orders/{order_id}/ship",

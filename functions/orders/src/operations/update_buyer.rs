@@ -1,8 +1,8 @@
 //! Queue `update-buyer`: updates or redacts the buyer in all orders of a user.
 //!
-//! A settled order is rewritten at once. An unsettled order records the change, and the write that
-//! settles it applies the change; see [`buyer`](crate::domain::buyer). The operation is idempotent:
-//! a repeated message reads the user's orders and writes nothing.
+//! A settled order is rewritten at once. An unsettled order only records the change, and the write
+//! that settles it applies the change; see [`buyer`](crate::domain::buyer). The operation is
+//! idempotent: a repeated message reads the user's orders and writes nothing.
 
 use std::{sync::Arc, time::Duration};
 
@@ -44,7 +44,7 @@ struct UserChanged {
     email: String,
 }
 
-/// Its version is not read: a deletion is the last change of an account.
+/// The version is not read, because a deletion is the last change of an account.
 #[derive(Deserialize)]
 struct UserDeleted {
     user_id: UserId,
@@ -67,16 +67,16 @@ impl FromMessage for AccountChange {
     }
 }
 
-/// Orders found and read at once: the maximum of one `BatchGetItem` call.
+/// Orders read at once: the maximum of one `BatchGetItem` call.
 const PAGE_SIZE: u32 = 100;
 /// Orders written at the same time.
 const WRITE_CONCURRENCY: usize = 16;
-/// How long one message is processed. The rest of the function's timeout is left for the calls in
-/// flight and for returning the message to the queue.
+/// Maximum time for one message. The rest of the function's timeout is for calls in flight and for
+/// returning the message to the queue.
 const WORK_TIME: Duration = Duration::from_secs(35);
 
-/// Applies the change to every order of the user. The message is retried if the time is up or if
-/// some orders failed. A failed order does not stop the others.
+/// Applies the change to every order of the user. A failed order does not stop the others. If the
+/// time runs out or an order failed, the message is retried.
 pub async fn update_buyer(
     orders: Arc<Orders>,
     received: Received<AccountChange>,
@@ -143,8 +143,8 @@ async fn update_group(
     failed
 }
 
-/// Updates one order. Nothing is written if the order already knows the change, or if only the
-/// index attributes it to the user.
+/// Updates one order. Writes nothing if the order already has the change, or if the order belongs
+/// to another user and the index is outdated.
 async fn update_order(
     orders: &Orders,
     mut seen: StoredOrder,

@@ -1,4 +1,4 @@
-//! Views: the representation of an order in the API.
+//! The representation of an order in the API.
 
 use serde::Serialize;
 use shared::{clock::Timestamp, ids::OrderId, ids::UserId, money::Money};
@@ -27,34 +27,34 @@ pub struct OrderView<'a> {
     step: Option<&'static str>,
     #[cfg_attr(feature = "api-document", schema(value_type = OrderPaymentStatus))]
     payment_status: &'static str,
-    /// Whether the order can be paid now.
+    /// Whether `POST /payments` can pay the order now.
     payable: bool,
-    /// Why the order was cancelled or failed.
+    /// Why the order failed, was cancelled or is being cancelled. Null otherwise.
     reason: Option<&'a str>,
-    /// Who cancelled the order. Null if no person did.
+    /// Who cancelled the order. Null if no person cancelled it.
     cancellation: Option<&'a Cancellation>,
-    /// Why an operator has to review the order.
+    /// Why an operator has to review the order. Null if no review is needed.
     needs_review: Option<&'a str>,
-    /// The ordered products, at the prices of the time.
+    /// The ordered products, at the prices when the order was placed.
     items: &'a [OrderLine],
     totals: Totals,
     buyer: Option<BuyerView<'a>>,
     shipping_address: Option<&'a Address>,
     shipment: Option<&'a Shipment>,
-    /// The payment that captured the money.
+    /// The payment that captured the money. Null before the capture.
     payment_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     waiting_for: Option<WaitingForView>,
-    /// What happened to the order, oldest first.
+    /// The events of the order, oldest first.
     history: Vec<HistoryEntryView<'a>>,
-    /// How many entries were removed from the middle of the history.
+    /// The number of entries removed from the middle of the history.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     history_omitted: Option<u32>,
     created_at: Timestamp,
     updated_at: Timestamp,
-    /// The payment deadline.
+    /// The payment deadline: an order that is unpaid at this time is cancelled.
     expires_at: Timestamp,
 }
 
@@ -96,8 +96,8 @@ impl<'a> OrderView<'a> {
     }
 }
 
-/// What the order waits for. Present if a service did not answer by the second scheduled check. The
-/// commands are sent again until it answers; the buyer has nothing to do.
+/// The commands that have no answer. Present if a service did not answer by the second scheduled
+/// check. The commands are sent again until it answers; the buyer need not act.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 struct WaitingForView {
@@ -128,7 +128,7 @@ impl WaitingForView {
 struct HistoryEntryView<'a> {
     at: Timestamp,
     /// The event: `placed`, `stock_reserved`, `payment_declined`, … The event `waiting` means that
-    /// a service does not answer; there is one entry per wait.
+    /// a service has not answered a command. There is one entry per wait.
     event: &'a str,
     /// The status after the event.
     #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::Status))]
@@ -137,15 +137,15 @@ struct HistoryEntryView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     detail: Option<&'a str>,
-    /// Who requested it.
+    /// Who requested the event: the buyer or an admin.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     by: Option<&'a Actor>,
-    /// The payment concerned.
+    /// The payment that the event is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     payment_id: Option<&'a str>,
-    /// The amount that moved or will move.
+    /// The amount that moved, or that a started refund will move.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     amount: Option<Money>,
@@ -187,7 +187,7 @@ impl<'a> HistoryEntryView<'a> {
     }
 }
 
-/// The buyer. Null once their account is deleted.
+/// The name and e-mail address of the buyer. Null once their account is deleted.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 struct BuyerView<'a> {
@@ -216,7 +216,7 @@ pub struct OrderSummaryView {
     step: Option<&'static str>,
     #[cfg_attr(feature = "api-document", schema(value_type = OrderPaymentStatus))]
     payment_status: &'static str,
-    /// Why an operator has to review the order.
+    /// Why an operator has to review the order. Null if no review is needed.
     needs_review: Option<String>,
     /// The total quantity of all lines.
     item_count: u32,
@@ -246,7 +246,8 @@ impl From<OrderSummary> for OrderSummaryView {
     }
 }
 
-/// What the order waits for; `None` if it waits for nothing that concerns its buyer.
+/// Returns what the order waits for, as its buyer sees it. `None` if it waits only for internal
+/// work, such as the commit of its stock, or for an operator.
 fn step(goal: &Goal, stock: &StockState, payment: &PaymentState) -> Option<&'static str> {
     match (goal, stock, payment) {
         (Goal::Fulfil, StockState::Reserving, _) => Some("reserving"),

@@ -1,7 +1,7 @@
-//! The item of an order: all of its attributes on one level.
+//! The DynamoDB item of an order, with all attributes on one level.
 //!
-//! The parts of an order are listed one by one, because serde's `flatten` reads numbers without
-//! their type and could change sums of money.
+//! The attributes are listed one by one, because serde's `flatten` reads numbers without their type
+//! and could change amounts of money.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use shared::{
@@ -25,7 +25,7 @@ use crate::domain::{
 #[derive(Serialize, Deserialize)]
 struct OrderItem {
     order_id: OrderId,
-    /// Not part of `buyer`, because it is the key of an index.
+    /// Outside `buyer`, because it is the key of an index.
     user_id: UserId,
     buyer: Buyer,
     #[serde(default)]
@@ -90,8 +90,7 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-// Implemented for the order itself: the stream of the table and the store read and write orders,
-// not items.
+// Implemented for `Order`, because the store and the table's stream read and write orders.
 impl Serialize for Order {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         OrderItem::from(self.clone()).serialize(serializer)
@@ -105,7 +104,7 @@ impl<'de> Deserialize<'de> for Order {
 }
 
 impl From<Order> for OrderItem {
-    // Destructured without `..`: a new field does not compile until it has an attribute.
+    // Destructured without `..`, so a new field does not compile until it has an attribute.
     fn from(order: Order) -> Self {
         let Order { placed, customer, progress, schedule, updated_at, version, traceparent } =
             order;

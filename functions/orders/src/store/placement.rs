@@ -1,12 +1,13 @@
 //! Placement of an order: one batch read and one transaction.
 //!
-//! The table also contains two kinds of small items. They are in no index, and their changes are
-//! not published:
+//! Besides orders, the table contains two kinds of small items. They are in no index, and their
+//! changes are not published:
 //!
-//! - `UNPAID#<user>`: the unpaid orders of a buyer, one attribute per order, named after the order,
+//! - `UNPAID#<user>`: the unpaid orders of a buyer. Each order has one attribute, named after it,
 //!   with its payment deadline. Placing an order updates the item on condition of its version, so
-//!   two orders cannot take the last free place. Removing an entry touches that entry alone.
-//! - `NETWORK#<name>`: the usage of a network's limit. Its condition requires free capacity, not
+//!   two concurrent orders cannot both pass the limit. Removing an order changes only its
+//!   attribute.
+//! - `NETWORK#<name>`: the usage of a network's limit. The condition requires free capacity, not
 //!   the value that was read, so orders of several buyers do not conflict.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -28,10 +29,10 @@ use crate::domain::{
 };
 
 /// How long both kinds of items remain after they expire, because the clocks of other instances may
-/// be behind.
+/// be slow.
 const RETENTION: Duration = Duration::from_secs(3600);
 
-/// Maximum number of listed orders to read: one `BatchGetItem` call.
+/// Maximum number of listed orders to read: the limit of one `BatchGetItem` call.
 const BATCH_GET_SIZE: usize = 100;
 
 /// Everything that the placement of an order depends on.
@@ -39,7 +40,7 @@ const BATCH_GET_SIZE: usize = 100;
 pub struct PlacementSnapshot {
     /// The order of an earlier request with the same idempotency key.
     pub existing: Option<Order>,
-    /// The requested products that the copy of the catalogue contains.
+    /// The requested products that are in the copy of the catalogue.
     pub products: Vec<Product>,
     /// The usage of the limits of the buyer and of the network.
     pub usage: LimitUsage,
@@ -51,13 +52,13 @@ pub enum PlaceOutcome {
     Written,
     /// A concurrent request with the same idempotency key placed the order.
     AlreadyPlaced(Box<Order>),
-    /// Other orders of the buyer or the network were placed first. Contains the current usage.
+    /// Other orders of the buyer or the network were written first. Contains the current usage.
     VersionConflict(LimitUsage),
 }
 
 impl Store {
-    /// Reads everything that placement depends on in one call. A repeated request therefore finds
-    /// its order, whatever has changed in prices and limits.
+    /// Reads everything that placement depends on in one call. A repeated request finds its order,
+    /// even if prices or limits have changed.
     pub async fn read_for_placement(
         &self,
         order_id: OrderId,
@@ -85,9 +86,9 @@ impl Store {
         Ok(snapshot)
     }
 
-    /// Writes a new order, its entry in the buyer's unpaid orders and its charge to the network in
-    /// one transaction. It succeeds only if the buyer's list is still that of `usage` and the
-    /// network has free capacity.
+    /// Writes a new order, its entry in the buyer's unpaid orders, and its charge to the network's
+    /// limit in one transaction. It succeeds only if the buyer's list still equals that of `usage`
+    /// and the network has free capacity.
     pub async fn place(
         &self,
         order: &Order,
@@ -111,7 +112,7 @@ impl Store {
         };
         let mut conflicts = conflicts.into_iter();
         let mut next = || conflicts.next().flatten();
-        // A failed condition returns the stored item, so no second read is needed.
+        // A failed condition returns the stored item, so placement needs no second read.
         if let Some(Conflict { item: Some(existing) }) = next() {
             return Ok(PlaceOutcome::AlreadyPlaced(Box::new(from_item(existing)?)));
         }
@@ -125,8 +126,8 @@ impl Store {
         Ok(PlaceOutcome::VersionConflict(usage))
     }
 
-    /// The listed orders that do not count against their buyer at `now`: they wait for the shop, or
-    /// their removal failed. An order that cannot be read counts.
+    /// Returns the listed orders that do not count against their buyer at `now`: they wait for the
+    /// shop, or an earlier removal failed. An unreadable order counts.
     pub async fn uncounted(
         &self,
         unpaid: &UnpaidOrders,
@@ -155,7 +156,7 @@ impl Store {
             .map(drop)
     }
 
-    /// Refunds the charge of one order to its network.
+    /// Refunds the charge of one order to its network's limit.
     pub async fn refund_network_limit(
         &self,
         network: &str,
@@ -164,7 +165,7 @@ impl Store {
     ) -> Result<(), TableError> {
         let change = Expression::new("SET #tat = #tat - :interval")
             .value("interval", milliseconds(limit.interval()));
-        // An empty bucket needs no refund.
+        // An unused limit needs no refund.
         let condition = Expression::new("#tat > :now").value("now", now.milliseconds());
         self.orders.update(network_key(network), change, condition).await.map(drop)
     }
@@ -229,8 +230,8 @@ fn network_key(network: &str) -> Key {
     Key::new(format!("NETWORK#{network}"))
 }
 
-/// The name of the attribute of an unpaid order. It has no hyphens, because names in expressions
-/// must not contain them.
+/// The name of an unpaid order's attribute. It has no hyphens, because attribute names in
+/// expressions must not contain them.
 fn unpaid_attribute(order_id: OrderId) -> String {
     format!("{}_{}", OrderId::PREFIX, order_id.uuid().simple())
 }

@@ -55,7 +55,6 @@ pub struct Attempt {
     /// Id of the attempt, also the idempotency key at the provider.
     pub payment_id: PaymentId,
     pub order_id: OrderId,
-    /// The buyer who pays.
     pub user_id: UserId,
     pub state: AttemptState,
     /// In minor units.
@@ -85,7 +84,6 @@ pub struct Attempt {
     /// The provider's id of the charge.
     #[serde(default)]
     pub transaction_id: Option<String>,
-    /// Why the attempt failed.
     #[serde(default)]
     pub failure_reason: Option<String>,
     /// Why the attempt was not sent at once.
@@ -150,7 +148,7 @@ pub enum PaymentStatus {
     Processing,
     /// The customer must act; see `next_action`.
     RequiresAction,
-    /// Paid.
+    /// The order is paid.
     Completed,
     /// Declined or abandoned; nothing was charged.
     Failed,
@@ -198,7 +196,6 @@ impl Attempt {
         }
     }
 
-    /// The amount to charge.
     pub fn money(&self) -> Money {
         Money::new(self.amount, self.currency)
     }

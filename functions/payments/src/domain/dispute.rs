@@ -16,7 +16,6 @@ stored_enum!(
     }
 );
 
-/// One dispute.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dispute {
     /// The provider's id of the dispute.

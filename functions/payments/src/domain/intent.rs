@@ -139,9 +139,7 @@ pub struct PaymentIntent {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExpectedPayment {
     pub order_id: OrderId,
-    /// The buyer.
     pub user_id: UserId,
-    /// The order's total.
     pub amount: Money,
     /// Deadline after which no attempt starts.
     pub expires_at: Timestamp,

@@ -103,7 +103,7 @@ fn with_event(
     is_new.then(|| PaymentIntent { last_event: event, ..intent.written(now) })
 }
 
-/// Records a capture. It is never ignored, whatever the state of intent and attempt.
+/// Records a capture. No state of intent and attempt ignores it.
 fn succeed(
     intent: &PaymentIntent,
     attempt: &Attempt,

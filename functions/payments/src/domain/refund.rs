@@ -22,7 +22,7 @@ stored_enum!(
         Sent = "sent",
         /// The provider did not report an outcome.
         OutcomeUnknown = "unknown",
-        /// Refunded.
+        /// The provider has made the refund.
         Succeeded = "succeeded",
         /// The provider rejected the refund, or it failed. Another try needs another id.
         Failed = "failed",
@@ -62,9 +62,9 @@ stored_enum!(
 pub enum RefundStatus {
     /// Recorded, not sent.
     Pending,
-    /// Sent.
+    /// Sent to the provider.
     Processing,
-    /// Refunded.
+    /// The provider has made the refund.
     Completed,
     /// The provider rejected it, or it failed.
     Failed,
@@ -78,7 +78,6 @@ pub enum RefundStatus {
 pub struct Refund {
     pub refund_id: RefundId,
     pub order_id: OrderId,
-    /// The refunded payment.
     pub payment_id: PaymentId,
     /// The provider's id of the charge.
     pub transaction_id: String,
@@ -175,7 +174,6 @@ impl Refund {
         }
     }
 
-    /// The amount to refund.
     pub fn money(&self) -> Money {
         Money::new(self.amount, self.currency)
     }

@@ -37,7 +37,7 @@ struct World {
     provider: BTreeMap<String, AtProvider>,
     dispute: Option<DisputeState>,
     lookups: BTreeSet<Lookup>,
-    /// Number of refunds that were made by hand, were requested, and failed late.
+    /// Numbers of refunds: made by hand, requested, and failed late.
     made: [u8; 3],
 }
 
@@ -115,7 +115,7 @@ impl World {
     }
 
     /// The provider's id of one of our refunds.
-    fn name_of(refund: &Refund) -> String {
+    fn provider_id_of(refund: &Refund) -> String {
         refund.provider_refund_id.clone().unwrap_or_else(|| format!("re_{}", refund.refund_id))
     }
 
@@ -145,7 +145,7 @@ impl World {
             Lookup::Refund(name, failed) => {
                 let (amount, _) = self.provider[name];
                 let result = Self::result(name, amount, *failed);
-                match self.refunds.values().find(|refund| Self::name_of(refund) == *name) {
+                match self.refunds.values().find(|refund| Self::provider_id_of(refund) == *name) {
                     Some(refund) => self.after(apply_refund_result(
                         &self.intent,
                         &self.paid,
@@ -210,7 +210,7 @@ impl World {
             steps.push(Self { made: [self.made[0], 1, self.made[2]], ..self.after(change) });
         }
         for refund in self.refunds.values().filter(|refund| refund.is_in_flight()) {
-            let name = Self::name_of(refund);
+            let name = Self::provider_id_of(refund);
             if self.provider.contains_key(&name) {
                 continue;
             }

@@ -16,8 +16,8 @@ use super::{
     model::{MINUTE, NOW, attempt, intent, results, trace},
 };
 
-/// Times of events: before the order's deadline, after it, when the key is too old to be used, and
-/// when the provider has forgotten the key.
+/// Times of events: before and after the order's deadline, when the key is too old to be used, and
+/// when the provider has forgotten it.
 const TIMES: [Duration; 4] = [
     Duration::ZERO,
     Duration::from_secs(3600),

@@ -17,9 +17,9 @@ use crate::{
 /// Closes the payment intent of an order. If a sent attempt is in flight, the intent closes when
 /// that attempt settles.
 ///
-/// If the intent does not exist, the operation writes a closed one, so that a late `open-payment`
-/// or `charge-payment` command finds the payment closed. An attempt that waits for the customer is
-/// cancelled at the provider; the intent closes once that succeeds.
+/// If the intent does not exist, the operation writes a closed one. A late `open-payment` or
+/// `charge-payment` command then finds the payment closed. An attempt that waits for the customer
+/// is cancelled at the provider; the intent closes once that succeeds.
 pub async fn cancel_payment(
     payments: Arc<Payments>,
     received: Received<CancelPayment>,

@@ -17,9 +17,9 @@ use crate::{
 /// Makes the one automatic attempt. A repeated message finds that attempt: it sends the attempt if
 /// no function has, and otherwise publishes the payment's state again.
 ///
-/// The queue is not used as a retry timer. An unknown outcome is recorded and the message is done;
-/// so is an attempt that is delayed because the provider does not answer. `reconcile-payments`
-/// continues both.
+/// The queue is not used as a retry timer. The message is acknowledged even if the outcome is
+/// unknown, or if the attempt is delayed because the provider does not answer.
+/// `reconcile-payments` continues both.
 pub async fn charge_payment(
     payments: Arc<Payments>,
     received: Received<ChargePayment>,

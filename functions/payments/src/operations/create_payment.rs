@@ -23,8 +23,7 @@ use crate::{
     view::PaymentView,
 };
 
-/// The payment request. The order determines the amount; an amount sent along is only compared with
-/// it.
+/// The payment request. The order determines the amount; an amount in the request must equal it.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -44,10 +43,10 @@ struct RequestedMethod {
     token: CardToken,
 }
 
-/// Charges an order. Returns `201` with the completed payment, `202` if its outcome is not known
-/// yet or the customer must act first (`next_action` has the page), and `402` if it was declined. A
-/// repeated `Idempotency-Key` returns the result of the first request and charges nothing. While
-/// the circuit breaker is open nothing is charged: `503` with `Retry-After`.
+/// Charges an order. Returns `201` with the completed payment, or `402` if it was declined. Returns
+/// `202` if the outcome is not known yet, or if the customer must act first (`next_action` has the
+/// page). A repeated `Idempotency-Key` returns the result of the first request and charges nothing.
+/// While the circuit breaker is open nothing is charged: `503` with `Retry-After`.
 ///
 /// A payment takes four round trips to the table: read, record the attempt, mark it as sent, record
 /// the outcome.

@@ -4,8 +4,7 @@ use shared::stream::StreamFilter;
 
 use crate::publish;
 
-/// Attempts and refunds publish no messages of their own: whatever is published of them is also
-/// recorded in the intent.
+/// Only the intent publishes. It also records what is published about attempts and refunds.
 pub const STREAM_FILTER: StreamFilter = StreamFilter::SortKey("INTENT");
 
 /// Queues that the function sends to.

@@ -28,9 +28,9 @@ const CHECKS_BEFORE_ALARM: u32 = 5;
 const MIN_TIME_LEFT: Duration =
     PROVIDER_BUDGET.saturating_mul(2).saturating_add(Duration::from_secs(14));
 
-/// Checks every due record. It looks up the outcome at the provider, sends again what the order
-/// still wants, voids or cancels what it no longer wants, and abandons what was never sent. While
-/// the breaker is open, records that need the provider stay due.
+/// Checks every due record and looks up its outcome at the provider. A charge that the order still
+/// wants is sent again; one that it no longer wants is voided or cancelled. An attempt that was
+/// never sent is abandoned. While the breaker is open, records that need the provider stay due.
 ///
 /// It processes as many records at a time as the provider accepts calls per second
 /// ([`crate::Payments`]). A record makes one call at a time, and a call rarely takes longer than a

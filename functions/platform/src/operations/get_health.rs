@@ -1,4 +1,4 @@
-//! `GET /health` and `GET /health/{service}`: whether the shop, or one service of it, can work.
+//! `GET /health` and `GET /health/{service}`: returns the health of all services or of one.
 
 use std::sync::Arc;
 
@@ -14,14 +14,13 @@ use crate::{
     health::{Health, HealthByService},
 };
 
-/// Answers `200` when all that was asked about is healthy, else `503` with the names of those that
-/// are not.
+/// Returns `200` if all services are healthy, otherwise `503` with the names of the unhealthy ones.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/health",
     responses(
         (status = 200, description = "All services are healthy.", body = ShopView),
-        (status = 503, description = "Some are not.", body = ShopView),
+        (status = 503, description = "At least one service is unhealthy.", body = ShopView),
     ),
     security(()),
     extensions(("x-roles" = json!(["anonymous"]))),
@@ -41,16 +40,16 @@ fn answer<'a>(view: &impl Serialize, mut statuses: impl Iterator<Item = &'a Heal
     Response::json(if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, view)
 }
 
-/// The health of the shop.
+/// The health of all services.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema), schema(as = ShopHealth))]
 struct ShopView {
     #[cfg_attr(feature = "api-document", schema(schema_with = shop_status))]
     status: &'static str,
-    /// The services that are not healthy.
+    /// Names of the unhealthy services. Omitted if all services are healthy.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unhealthy: Vec<&'static str>,
-    /// The health of each service.
+    /// The health of each service, by its name.
     #[cfg_attr(feature = "api-document", schema(value_type = std::collections::BTreeMap<String, Health>))]
     services: HealthByService,
 }
@@ -84,16 +83,16 @@ fn shop_status() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
         .build_for::<String>()
 }
 
-/// Answers `200` when the service is healthy, else `503`.
+/// Returns `200` if the service is healthy, otherwise `503`.
 #[cfg(feature = "api-document")]
 #[expect(dead_code, reason = "an operation with two routes is described twice")]
 #[utoipa::path(
     get,
     path = "/health/{service}",
-    params(("service" = String, Path, description = "The service.", example = "orders")),
+    params(("service" = String, Path, description = "Name of the service.", example = "orders")),
     responses(
         (status = 200, description = "The service is healthy.", body = ServiceView),
-        (status = 503, description = "It is not.", body = ServiceView),
+        (status = 503, description = "The service is unhealthy.", body = ServiceView),
     ),
     security(()),
     extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["service_not_found"]))),

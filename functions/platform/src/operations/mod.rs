@@ -1,4 +1,4 @@
-//! What this service does: one file for each function.
+//! The operations of this service: one file for each function.
 
 pub mod get_docs;
 pub mod get_health;

@@ -63,7 +63,9 @@ pub fn find(path: &str) -> Option<Page> {
     match segments[..] {
         [""] => Some(Page::html(site::overview())),
         ["docs"] => Some(reference(site::reference(None))),
-        ["docs", service] => site::service(service).map(|service| reference(site::reference(Some(service)))),
+        ["docs", service] => {
+            site::service(service).map(|service| reference(site::reference(Some(service))))
+        }
         ["openapi.json"] => Some(Page::asset(JSON, include_str!("../../openapi.json"))),
         ["openapi-3.0.json"] => Some(Page::asset(JSON, include_str!("../../openapi-3.0.json"))),
         ["problems"] => Some(Page::html(site::problems())),

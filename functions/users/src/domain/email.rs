@@ -1,12 +1,13 @@
-//! E-mail addresses: one normal form per mailbox, so that a mailbox cannot register twice.
+//! E-mail addresses: one normal form per mailbox, so that a mailbox cannot be registered twice.
 
 use email_address::{EmailAddress, Options};
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use shared::{checked_text, text, validation::Violation};
 
-/// RFC 5321, section 4.5.3.1.1, in octets.
+/// Maximum length of a local part in octets (RFC 5321, section 4.5.3.1.1).
 const MAX_LOCAL_PART: usize = 64;
-/// What a path of RFC 5321 leaves for the address, in octets (RFC 3696, erratum 1690).
+/// Maximum length of an address in octets: what a path of RFC 5321 leaves for it (RFC 3696, erratum
+/// 1690).
 const MAX_ADDRESS: usize = 254;
 
 checked_text!(
@@ -14,9 +15,9 @@ checked_text!(
     ///
     /// White space around it is removed. The domain is mapped by UTS #46 and written with A-labels
     /// (`ｅｘ.com` is `ex.com`, `münchen.de` is `xn--mnchen-3ya.de`). The local part is ASCII in
-    /// lower case: strictly speaking a server may distinguish `Ada` from `ada`, but none does. SES
-    /// cannot send to a local part beyond ASCII (it does not support SMTPUTF8), so such an address
-    /// is rejected.
+    /// lower case. By RFC 5321 a server may distinguish `Ada` from `ada`, but in practice none
+    /// does. SES does not support SMTPUTF8 and cannot send to a local part beyond ASCII, so such an
+    /// address is rejected.
     Email: by(
         address,
         text("An e-mail address. Case, spelling and white space around it do not matter: it is kept, and answered, in one normal form. Before the `@` it is ASCII.", "ada@example.com")
@@ -40,7 +41,7 @@ fn address(text: &str) -> Result<String, Violation> {
 }
 
 fn normal_form(text: &str) -> Option<String> {
-    // Four times what the normal form may have is more than any spelling of it takes.
+    // No spelling takes more than four times the length of its normal form.
     if text.len() > 4 * MAX_ADDRESS || text.contains(is_outside_addresses) {
         return None;
     }
@@ -58,7 +59,8 @@ fn is_outside_addresses(c: char) -> bool {
     c.is_control() || c.is_whitespace() || text::is_invisible(c)
 }
 
-/// A quoted local part has several spellings: it is rejected.
+/// Returns the local part in lower case. A quoted local part has several spellings, so it is
+/// rejected.
 fn normal_local_part(local: &str) -> Option<String> {
     let is_plain = local.is_ascii() && !local.contains('"') && local.len() <= MAX_LOCAL_PART;
     is_plain.then(|| local.to_ascii_lowercase())
@@ -181,7 +183,7 @@ mod tests {
             ("user@ex.com\r\n", "user@ex.com"),
             ("\t\u{a0}user@ex.com\u{3000}", "user@ex.com"),
             ("\u{feff}user@ex.com\u{200b}", "user@ex.com"),
-            // A joiner within a Persian label.
+            // A zero-width joiner is valid within a Persian label.
             (
                 "a@\u{646}\u{627}\u{645}\u{647}\u{200c}\u{627}\u{6cc}.com",
                 "a@xn--mgba3gch31f060k.com",

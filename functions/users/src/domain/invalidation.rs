@@ -1,9 +1,7 @@
-//! What survives which event: one table for everything that an account has pending or has given
-//! out.
+//! Account events and what each of them ends: links, address changes, sessions and tokens.
 //!
-//! [`effect`] is the table, and [`super::User`] applies it: no transition decides for itself. `+`
-//! survives, `-` ends, `o` ends except for the session that made the request, blank cannot occur
-//! together.
+//! [`effect`] is the table. [`super::User`] applies it and has no other rules. `+` survives, `-`
+//! ends, `o` ends except for the session that made the request. A blank cell cannot occur.
 //!
 //! | | again | verified | reset | password | requested | changed | withdrawn | disabled | enabled | deleted | role |
 //! |---|---|---|---|---|---|---|---|---|---|---|---|
@@ -16,92 +14,85 @@
 //! | withdraw link, address verified        | + |   | + | + | + | + | - | + | + | - | + |
 //! | withdraw link, address never verified  | + | + | + | + | + | - | - | + | + | - | + |
 //!
-//! The columns are the events of [`AccountEvent`] in its order. The reasons:
+//! The columns are the variants of [`AccountEvent`] in their order. The reasons:
 //!
-//! - *again*: registering a registered address is refused and changes nothing, or a stranger could
-//!   cancel what the owner started.
-//! - *reset*: the reader of the mailbox is the owner. Whatever a thief started before ends; the
-//!   registered address is verified by it.
-//! - *password*: the same for an owner who is logged in, who keeps the session that made the
-//!   request. The link that verifies the registered address leads only to that mailbox, so it
-//!   stays.
-//! - *requested*: one address waits at a time. A reset stays: its link is in the owner's mailbox,
-//!   and a thief must not cancel it.
-//! - *changed*: the reset link is in the mailbox of the address before, which is not the login any
-//!   more. Access tokens carry the address, and device tokens are bound to it. Sessions stay: the
-//!   change was asked for with the password.
-//! - *withdrawn*: another person may know the password, so everything ends, and the mail says to
+//! - *again*: registering a registered address is rejected and changes nothing. Otherwise a
+//!   stranger could cancel what the owner started.
+//! - *reset*: a reader of the mailbox counts as the owner. Whatever a thief started before ends.
+//!   The reset verifies the registered address.
+//! - *password*: the same for a logged-in owner, whose requesting session continues. The link that
+//!   verifies the registered address leads only to that mailbox, so it stays.
+//! - *requested*: at most one address change is pending. A reset stays: its link is in the owner's
+//!   mailbox, and a thief must not be able to cancel it.
+//! - *changed*: the reset link is in the mailbox of the previous address, which is not the login
+//!   any more. Access tokens contain the address, and device tokens are bound to it. Sessions stay,
+//!   because the change was requested with the password.
+//! - *withdrawn*: another person may know the password, so everything ends. The mail advises to
 //!   reset the password.
-//! - *disabled*: an account that is enabled again starts without sessions and without changes that
-//!   waited. The two links that lead only to the mailboxes of the account stay.
-//! - *role*: the role is given to the person at the present address, so no address that waits can
-//!   inherit it. Access tokens carry the role.
-//! - The withdraw link only revokes: it ends sessions and returns the login to the mailbox that
-//!   held it before. A thief with the password must not be able to cancel it, so only its use, its
+//! - *disabled*: an account that is enabled again has no sessions and no pending changes. The two
+//!   links that lead only to the account's mailboxes stay.
+//! - *role*: the role is granted to the person at the current address, so a pending address must
+//!   not inherit it. Access tokens contain the role.
+//! - The withdraw link only revokes: it ends sessions and returns the login to the mailbox that had
+//!   it before. A thief with the password must not be able to cancel it. So only its use, its
 //!   expiry and the deletion of the account end it. If the previous address was never verified, its
 //!   ownership is unproven, and the link ends when the address changes.
 
-/// Something that an account has pending or has given out.
+/// Something that an account has pending or has issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Revocable {
-    /// The link that verifies the address of the registration.
+    /// Link that verifies the registered address.
     EmailVerification,
-    /// Another address that waits for its link to be followed.
+    /// A requested address that is not yet verified.
     EmailChange,
-    /// The link that sets a new password.
+    /// Link that sets a new password.
     PasswordReset,
-    /// Sessions: refresh tokens.
     Sessions,
     AccessTokens,
     DeviceTokens,
-    /// The link that withdraws an address change, sent to a verified address.
+    /// Link that withdraws an address change, sent to a verified address.
     WithdrawLink,
-    /// The link that withdraws an address change, sent to an address that was never verified.
+    /// Link that withdraws an address change, sent to an address that was never verified.
     UnverifiedWithdrawLink,
 }
 
 /// Something that happens to an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountEvent {
-    /// The address is registered again.
+    /// A registration uses the address of this account.
     RegisteredAgain,
-    /// The link to the registered address is followed.
+    /// The user follows the link to the registered address.
     EmailVerified,
     /// A reset sets a new password.
     PasswordReset,
     /// The user changes the password.
     PasswordChanged,
-    /// The user asks for another address.
+    /// The user requests another address.
     EmailChangeRequested,
-    /// The link to the other address is followed: the login moves there.
+    /// The user follows the link to the requested address, and the login moves there.
     EmailChanged,
-    /// The address change is withdrawn.
+    /// The owner of the previous address withdraws the change.
     EmailChangeWithdrawn,
-    /// An admin disables the account.
     Disabled,
-    /// An admin enables the account.
     Enabled,
-    /// The account is deleted.
     Deleted,
     /// An admin or an operator changes the role.
     RoleChanged,
 }
 
-/// What an event does to something pending.
+/// Effect of an event on something revocable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// It stays valid.
     Kept,
-    /// It is not valid any more.
     Revoked,
     /// It ends, except for the session that made the request.
     RevokedElsewhere,
-    /// The account cannot have it when the event happens.
+    /// The account cannot have it when this event happens.
     NotApplicable,
 }
 
 impl Revocable {
-    /// All of them.
+    /// All variants, in the order of the table.
     pub const ALL: [Self; 8] = [
         Self::EmailVerification,
         Self::EmailChange,
@@ -115,7 +106,7 @@ impl Revocable {
 }
 
 impl AccountEvent {
-    /// All of them.
+    /// All variants, in the order of the table.
     pub const ALL: [Self; 11] = [
         Self::RegisteredAgain,
         Self::EmailVerified,
@@ -131,8 +122,8 @@ impl AccountEvent {
     ];
 }
 
-/// What `event` does to `revocable`. There is no wildcard: a new event does not compile without a
-/// cell for everything pending.
+/// Returns the effect of `event` on `revocable`. There is no wildcard: a new event does not compile
+/// without a cell for every revocable.
 pub const fn effect(revocable: Revocable, event: AccountEvent) -> Effect {
     use Effect::{Kept, NotApplicable, Revoked, RevokedElsewhere};
     let [verification, change, reset, sessions, access, device, withdraw, unverified] = match event
@@ -181,7 +172,7 @@ pub const fn effect(revocable: Revocable, event: AccountEvent) -> Effect {
 mod tests {
     use super::*;
 
-    /// The position in `ALL`. A new variant does not compile before it has one.
+    /// Returns the position in `ALL`. A new variant does not compile before it has one.
     fn position_of_revocable(revocable: Revocable) -> usize {
         match revocable {
             Revocable::EmailVerification => 0,

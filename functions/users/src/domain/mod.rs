@@ -1,4 +1,4 @@
-//! Users as the trade knows them. Nothing here waits, reads a clock or knows where it is stored.
+//! Domain model of users. The code is pure: no I/O, no clock and no storage.
 
 pub mod email;
 mod error;
@@ -23,10 +23,10 @@ pub use user::{
 
 use shared::validation::Violation;
 
-/// That a password is not the address that it is to protect, in whatever spelling.
+/// Checks that a password is not the account's e-mail address, in any spelling.
 ///
 /// # Errors
-/// The violation, for the field that holds the password.
+/// The violation `password_is_email`. The caller knows the field that holds the password.
 pub fn check_password_differs(password: &Password, email: &str) -> Result<(), Violation> {
     let same = Email::parse(password.as_str()).is_ok_and(|address| address.as_str() == email);
     if same {

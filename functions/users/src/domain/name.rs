@@ -1,4 +1,4 @@
-//! Names that people give themselves.
+//! User names and full names: allowed characters and lengths.
 
 use shared::{checked_text, text, validation::Violation};
 use unicode_normalization::UnicodeNormalization;
@@ -6,8 +6,8 @@ use unicode_normalization::UnicodeNormalization;
 const MAX_FULL_NAME: usize = 100;
 
 checked_text!(
-    /// A short name: 3 to 32 letters, digits, dots, dashes and underscores of ASCII, beginning with
-    /// a letter or digit. It need not be unique: a user is known by the e-mail address.
+    /// A short name: 3 to 32 ASCII letters, digits, dots, dashes and underscores, beginning with a
+    /// letter or digit. It need not be unique, because the e-mail address identifies the user.
     Username: code(
         3..=32,
         "^[A-Za-z0-9][A-Za-z0-9._-]*$",
@@ -21,8 +21,8 @@ checked_text!(
     "ada"
 );
 checked_text!(
-    /// A person's name as they write it: one line of up to 100 visible characters of any script, in
-    /// composed form (NFC).
+    /// A person's name: one line of up to 100 visible characters of any script, in composed form
+    /// (NFC).
     FullName: by(
         |text| text::single_line(&text.nfc().collect::<String>(), MAX_FULL_NAME),
         free_text("A person's name as they write it: visible characters of any script.", "Ada Lovelace", MAX_FULL_NAME)

@@ -9,25 +9,25 @@ use unicode_normalization::UnicodeNormalization;
 const MIN_CHARACTERS: usize = 8;
 const MAX_BYTES: usize = 1024;
 
-/// The passwords of eight and more characters that lists of stolen ones show most often, in lower
-/// case and in the order of their bytes. To look through all of them takes a thousandth of what it
-/// takes to hash one, so that nothing is built for it first.
+/// The most frequent passwords of eight and more characters in lists of stolen ones, in lower case
+/// and sorted by bytes. To scan all of them takes a thousandth of the time of one hash, so no index
+/// is built.
 const COMMON: &str = include_str!("common_passwords.txt");
 
-/// A password that a user chooses, in composed form (NFC): keyboards differ in how they compose
-/// `é`. White space and case are part of it.
+/// A password that a user chooses, in composed form (NFC), because keyboards compose `é`
+/// differently. White space and case are significant.
 ///
-/// There are no rules about kinds of characters: they make passwords worse (NIST SP 800-63B,
-/// section 3.1.1.2).
+/// There are no rules about kinds of characters, because they lead to weaker passwords (NIST SP
+/// 800-63B, section 3.1.1.2).
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Password(String);
 
 impl Password {
-    /// The password, if it may be chosen.
+    /// Checks and normalizes a password.
     ///
     /// # Errors
-    /// The rule that it breaks.
+    /// The violated rule: `password_too_short`, `password_too_long` or `password_compromised`.
     pub fn parse(text: &str) -> Result<Self, Violation> {
         let text: String = text.nfc().collect();
         if text.chars().count() < MIN_CHARACTERS {
@@ -52,7 +52,6 @@ impl Password {
         Ok(Self(text))
     }
 
-    /// The password's text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! Sessions: a login, and the refresh tokens that grow out of it.
+//! Sessions: a login and its refresh tokens (*token family* in RFC 9700).
 
 use std::time::Duration;
 
@@ -8,76 +8,70 @@ use subtle::ConstantTimeEq;
 
 /// Lifetime of a session without activity.
 pub const SESSION_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
-/// For how long the token before the one that counts is answered with its successor once more: the
-/// answer may have been lost on its way, or two pages of the shop may have asked at the same
-/// moment.
+/// How long the previous token is still answered with its successor. The response may have been
+/// lost, or two pages of the shop may have refreshed at the same moment.
 pub const ROTATION_GRACE: Duration = Duration::from_secs(10);
 
-/// When a session ends that is used at `now` and not again: [`SESSION_LIFETIME`] later, and at most
-/// `max` after its start.
+/// Returns when a session ends that is used at `now` and not again: [`SESSION_LIFETIME`] later, and
+/// at most `max` after its start.
 pub fn session_expiry(started_at: Timestamp, max: Duration, now: Timestamp) -> Timestamp {
     now.plus(SESSION_LIFETIME).min(started_at.plus(max))
 }
 
-/// What grew out of one login: which of its tokens counts.
+/// A session, with the number and the hash of its current refresh token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
-    /// Whose it is.
     pub user_id: UserId,
-    /// The epoch of the user's sessions in which it counts.
+    /// Session epoch of the user in which the session is valid.
     #[serde(default)]
     pub session_epoch: u64,
-    /// The number of the token that counts, from 1.
+    /// Number of the current token, from 1.
     pub sequence: u64,
     pub secret_hash: String,
-    /// When it was given out.
+    /// When the current token was issued by a rotation. `None` for the first token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotated_at: Option<Timestamp>,
-    /// When its owner logged in.
     pub started_at: Timestamp,
     /// When the session ends unless it is used again; see [`session_expiry`].
     pub expires_at: Timestamp,
-    /// Why it is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_reason: Option<EndReason>,
 }
 
-/// Why a session is over.
+/// Why a session has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndReason {
-    /// Its owner logged out.
     LoggedOut,
-    /// A token of it was used by two.
+    /// A refresh token was reused, so a second party holds it.
     TokenReused,
-    /// Written by a later release.
+    /// A reason of a newer release.
     #[serde(untagged)]
     Unknown(String),
 }
 
-/// What a token of ours is, now.
+/// Status of a refresh token in its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenStatus {
-    /// The one that counts.
+    /// The current token.
     Current,
-    /// The one before, and its successor was given out just now.
+    /// The previous token, whose successor was issued at most [`ROTATION_GRACE`] ago.
     JustRotated,
-    /// The token was rotated before: a second party holds it.
+    /// An earlier token: a second party holds it.
     Reused,
-    /// Its session is over.
     SessionEnded,
 }
 
-/// A refresh token as its family knows it.
+/// Number and secret hash of a refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenGeneration {
-    /// Its number in the family, from 1.
+    /// Number in the session, from 1.
     pub sequence: u64,
     pub secret_hash: String,
 }
 
 impl Session {
-    /// The family that a login of this user begins with its first token.
+    /// Starts a session with its first token.
     pub fn start(
         user_id: UserId,
         session_epoch: u64,
@@ -97,7 +91,7 @@ impl Session {
         }
     }
 
-    /// Whether it counts, for a user who is in this epoch.
+    /// Returns whether the session is valid at `now` for this user in this session epoch.
     pub fn is_active(&self, user_id: UserId, session_epoch: u64, now: Timestamp) -> bool {
         self.user_id == user_id
             && self.session_epoch == session_epoch
@@ -105,7 +99,7 @@ impl Session {
             && now < self.expires_at
     }
 
-    /// What `presented`, whose successor would be `successor`, is to this family.
+    /// Returns the status of `presented`, whose successor would be `successor`.
     pub fn token_status(
         &self,
         presented: &TokenGeneration,

@@ -11,139 +11,120 @@ use super::{
     invalidation::{AccountEvent, Effect, Revocable, effect},
 };
 
-/// How long the link that verifies an address is good for.
+/// Lifetime of the link that verifies an address.
 pub const VERIFICATION_LIFETIME: Duration = Duration::from_secs(48 * 3600);
-/// How long the link that withdraws an address change works, counted from the request and again
-/// from the move.
+/// Lifetime of the link that withdraws an address change, counted from the request and again from
+/// the move.
 pub const WITHDRAWAL_LIFETIME: Duration = Duration::from_secs(48 * 3600);
-/// How long the link that resets a password is good for.
+/// Lifetime of the link that resets a password.
 pub const RESET_LIFETIME: Duration = Duration::from_secs(30 * 60);
 /// A reset link with at least this remaining lifetime is sent again; a shorter one is replaced. So
-/// repeated requests by a third party cannot invalidate the owner's last link while it is in use.
+/// repeated requests by a stranger cannot invalidate the owner's last link while it is in use.
 const MIN_RESEND_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
 /// A registered user.
 ///
-/// Values validated at registration are stored as text: a rule that becomes stricter later does not
-/// lock existing users out.
+/// Values validated at registration are stored as text, so a stricter rule in a later release does
+/// not lock existing users out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     pub id: UserId,
-    /// The address in its normal form.
+    /// Address in its normal form.
     pub email: String,
-    /// What they call themselves.
     pub username: String,
-    /// What they are called.
     pub full_name: String,
-    /// The role name. A role that a newer release assigned is passed on unchanged.
+    /// Name of the role. A role of a newer release is kept unchanged.
     pub role: String,
-    /// Whether they may use the shop at all.
     pub is_active: bool,
-    /// Which access tokens count: those that carry this number.
+    /// Access tokens with another version are invalid.
     pub token_version: u64,
-    /// Which sessions count: those that were begun in this epoch, or taken over into it.
+    /// Sessions of another epoch are invalid.
     pub session_epoch: u64,
-    /// Whether they have shown that they read what is sent to the address.
+    /// Whether the user has proved access to the mailbox of `email`.
     pub email_verified: bool,
-    /// The address that waits for its owner to follow a link: the present one, or another.
+    /// Address with a pending verification: the current one or a requested one.
     pub verification: Option<Verification>,
-    /// The link that sets a new password.
+    /// Link that sets a new password.
     pub reset: Option<Link>,
-    /// The link that withdraws an address change, and the address that it was sent to.
+    /// Link that withdraws an address change, and the address it was sent to.
     pub withdrawal: Option<Withdrawal>,
-    /// When the password was last changed.
     pub password_changed_at: Option<Timestamp>,
-    /// When an address change was last withdrawn.
     pub email_change_withdrawn_at: Option<Timestamp>,
-    /// Since when.
     pub created_at: Timestamp,
-    /// When something was last changed that they can see.
+    /// When the user last changed visibly. Some internal changes, for example a reset request, only
+    /// raise `version`.
     pub updated_at: Timestamp,
-    /// Grows with every change.
+    /// Raised by every change.
     pub version: u64,
-    /// The trace that led to the latest change.
+    /// Trace of the request that made the latest change.
     pub trace: Option<Trace>,
 }
 
-/// A one-time token on its way to its owner: its hash to know it by, and the token itself, sealed
-/// until the mail is written.
+/// A one-time link: the hash of its token, and the sealed token for the mail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// SHA-256 of the token.
     pub token_hash: String,
     pub sealed_token: String,
-    /// Until when it is good.
     pub expires_at: Timestamp,
-    /// How often it was sent.
     pub send_count: u32,
 }
 
-/// An address whose ownership is to be verified.
+/// An address with a pending verification, and the link that was sent to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verification {
-    /// The address in its normal form.
+    /// Address in its normal form.
     pub email: String,
-    /// What was sent there.
     pub link: Link,
 }
 
 /// The link that withdraws an address change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Withdrawal {
-    /// The address that was the login when the change was asked for. The link was sent there, and a
+    /// Address that was the login when the change was requested. The link was sent to it, and a
     /// withdrawal returns the login to it.
     pub email: String,
     pub link: Link,
 }
 
-/// The registration form.
+/// Input of a registration.
 #[derive(Clone, Debug)]
 pub struct Registration {
-    /// The address.
     pub email: Email,
-    /// What they want to call themselves.
     pub username: Username,
-    /// What they are called.
     pub full_name: FullName,
 }
 
 /// A user's changes to their own profile; absent fields stay unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct ProfileEdit {
-    /// What they want to call themselves.
     pub username: Option<Username>,
-    /// What they are called.
     pub full_name: Option<FullName>,
-    /// Another address, or the present one that was never verified.
+    /// A new address, or the current one if it was never verified.
     pub email: Option<EmailEdit>,
 }
 
-/// An address that a user asks for.
+/// An address that a user requests, with the links that are mailed.
 #[derive(Clone, Debug)]
 pub struct EmailEdit {
-    /// The address.
     pub email: Email,
-    /// The link that is sent there.
+    /// Link for the requested address.
     pub verification: Link,
-    /// The link that is sent to the present address.
+    /// Link for the current address.
     pub withdrawal: Link,
 }
 
 /// An admin's changes to a profile; absent fields stay unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct AdminEdit {
-    /// What they may do.
     pub role: Option<Role>,
-    /// Whether they may use the shop at all.
     pub is_active: Option<bool>,
-    /// What they call themselves.
     pub username: Option<Username>,
-    /// What they are called.
     pub full_name: Option<FullName>,
 }
 
 impl User {
-    /// A new customer, to whose address a link is sent.
+    /// Creates a customer with an unverified address. `link` verifies it.
     pub fn register(
         id: UserId,
         registration: Registration,
@@ -174,7 +155,7 @@ impl User {
         }
     }
 
-    /// The address that becomes theirs once they have followed the link that was sent there.
+    /// Returns the requested address that is not yet verified.
     pub fn pending_email(&self) -> Option<&str> {
         self.verification
             .as_ref()
@@ -182,25 +163,24 @@ impl User {
             .filter(|email| *email != self.email)
     }
 
-    /// The address before the present one, as long as a withdrawal can return the login to it.
+    /// Returns the previous address, while a withdrawal can return the login to it.
     pub fn previous_email(&self, now: Timestamp) -> Option<&str> {
         self.restorable_withdrawal(now).map(|withdrawal| withdrawal.email.as_str())
     }
 
-    /// The withdrawal that would return the login to the address before the present one.
+    /// Returns the withdrawal that can return the login to the previous address.
     fn restorable_withdrawal(&self, now: Timestamp) -> Option<&Withdrawal> {
         self.withdrawal
             .as_ref()
             .filter(|withdrawal| withdrawal.link.is_valid(now) && withdrawal.email != self.email)
     }
 
-    /// With changes of their own. Another address counts only once it is verified; the present one
-    /// takes an earlier request back.
+    /// Applies a user's own changes. A new address takes effect only once it is verified. The
+    /// current address cancels an earlier request.
     ///
     /// # Errors
-    /// [`ChangeError::EmailChangedRecently`] when the address before the present one can still be
-    /// restored. A second move would put a third address between the login and the owner of the
-    /// first.
+    /// [`ChangeError::EmailChangedRecently`] if the previous address can still be restored. A
+    /// second move would put a third address between the login and the owner of the first.
     pub fn edited(
         &self,
         edit: ProfileEdit,
@@ -233,8 +213,8 @@ impl User {
         Ok(user)
     }
 
-    /// The link that is sent to the present address: the one that was sent there before, for
-    /// longer, or `fresh`. So repeated requests do not invalidate the link that the owner is
+    /// Returns the withdraw link for the current address: the one that was sent before, with a new
+    /// expiry, or `fresh`. So repeated requests do not invalidate the link that the owner is
     /// reading.
     fn withdraw_link(&self, fresh: Link, now: Timestamp) -> Link {
         match self
@@ -251,8 +231,8 @@ impl User {
         }
     }
 
-    /// With changes by an admin. Another role makes access tokens with the old one worthless; who
-    /// is disabled has no session left.
+    /// Applies an admin's changes. A changed role invalidates access tokens; disabling the account
+    /// ends all sessions too.
     #[must_use]
     pub fn edited_by_admin(&self, change: AdminEdit, now: Timestamp, trace: Trace) -> Self {
         let mut user = self.next_version(now, trace);
@@ -273,12 +253,12 @@ impl User {
         user
     }
 
-    /// Applies a followed verification link: the address belongs to the user and is verified.
+    /// Applies a followed verification link: its address becomes the user's verified address.
     /// Access tokens with another address become invalid.
     ///
     /// # Errors
-    /// [`ChangeError::InvalidLink`] when this is not the link that was sent last, or its time is
-    /// over.
+    /// [`ChangeError::InvalidLink`] if the link is not the last one sent or has expired, or if the
+    /// account is disabled.
     pub fn with_verified_email(
         &self,
         token_hash: &str,
@@ -305,12 +285,12 @@ impl User {
         Ok(user)
     }
 
-    /// Applies a followed withdraw link: the login returns to the address that received the link,
-    /// which is thereby verified, and all sessions end. It works for a disabled account too:
-    /// otherwise disabling a stolen account would let the link expire.
+    /// Applies a followed withdraw link. The login returns to the address that received the link,
+    /// which is thereby verified, and all sessions end. The link works for a disabled account too.
+    /// Otherwise it could expire while a stolen account is disabled.
     ///
     /// # Errors
-    /// [`ChangeError::InvalidLink`] when this is not the link that was sent, or it has expired.
+    /// [`ChangeError::InvalidLink`] if the link is not the one that was sent or has expired.
     pub fn with_email_change_withdrawn(
         &self,
         token_hash: &str,
@@ -328,8 +308,8 @@ impl User {
         Ok(user)
     }
 
-    /// The link that is sent to who has forgotten the password: the one that was sent before, as
-    /// long as it is good for a while, or `fresh`.
+    /// Returns the reset link to send: the previous one if more than ten minutes of its lifetime
+    /// remain, otherwise `fresh`.
     pub fn reset_link(&self, fresh: Link, now: Timestamp) -> Link {
         match &self.reset {
             Some(sent) if now.plus(MIN_RESEND_LIFETIME) < sent.expires_at => {
@@ -339,12 +319,12 @@ impl User {
         }
     }
 
-    /// After a new password was set by the link: all sessions are over, and the address is
-    /// verified, because the link was read there.
+    /// Applies a reset of the password. All sessions end, and the address is verified, because the
+    /// link was read there.
     ///
     /// # Errors
-    /// [`ChangeError::InvalidLink`] when this is not the link that was sent last, or its time is
-    /// over.
+    /// [`ChangeError::InvalidLink`] if the link is not the last one sent or has expired, or if the
+    /// account is disabled.
     pub fn with_reset_password(
         &self,
         token_hash: &str,
@@ -363,8 +343,7 @@ impl User {
         Ok(user)
     }
 
-    /// After they have changed their password: sessions of earlier epochs are over, and so is a
-    /// link that would set another one.
+    /// Applies a change of the password. Sessions of earlier epochs and a pending reset link end.
     #[must_use]
     pub fn with_changed_password(&self, now: Timestamp, trace: Trace) -> Self {
         let mut user = self.next_version(now, trace);
@@ -373,7 +352,7 @@ impl User {
         user
     }
 
-    /// Applies the reuse of a refresh token by a second party: access tokens become invalid.
+    /// Applies the reuse of a refresh token by a second party: all access tokens become invalid.
     #[must_use]
     pub fn with_tokens_revoked(&self, trace: Trace) -> Self {
         let mut user = self.next_version(self.updated_at, trace);
@@ -381,9 +360,9 @@ impl User {
         user
     }
 
-    /// Ends what does not survive the event: links are removed, tokens and sessions get a number
-    /// that they do not carry. Device tokens are bound to the session epoch and to the address, so
-    /// they end with either.
+    /// Ends everything that does not survive the event. Links are removed; the token version and
+    /// the session epoch are raised. Device tokens are bound to the session epoch and to the
+    /// address, so they end with either.
     fn apply_event(&mut self, event: AccountEvent) {
         let ends = |revocable| !matches!(effect(revocable, event), Effect::Kept);
         let verifies_present =
@@ -398,7 +377,7 @@ impl User {
         if ends(Revocable::PasswordReset) {
             self.reset = None;
         }
-        // A link to the address before the present one exists only where that one was verified.
+        // A withdraw link to a previous address exists only if that address was verified.
         let was_verified = self.email_verified
             || self.withdrawal.as_ref().is_some_and(|withdrawal| withdrawal.email != self.email);
         if ends(if was_verified {
@@ -422,38 +401,31 @@ impl User {
 }
 
 impl Link {
-    /// Whether a token with this hash is the one, and still good.
+    /// Returns whether the link has this token hash and has not expired.
     fn matches(&self, token_hash: &str, now: Timestamp) -> bool {
         let same = bool::from(self.token_hash.as_bytes().ct_eq(token_hash.as_bytes()));
         same && self.is_valid(now)
     }
 
-    /// Whether it has not expired.
     fn is_valid(&self, now: Timestamp) -> bool {
         now < self.expires_at
     }
 }
 
-/// What a login is judged by.
+/// Credentials: everything that a login checks and that the first tokens contain.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// Whose they are.
     pub user_id: UserId,
-    /// The address in its normal form.
+    /// Address in its normal form.
     pub email: String,
-    /// What they are called.
     pub full_name: String,
-    /// What the password hashes to, as a PHC string.
+    /// Hash of the password as a PHC string.
     pub password_hash: String,
-    /// The name of what they may do.
     pub role: String,
-    /// Whether they may use the shop at all.
     pub is_active: bool,
-    /// Which access tokens count.
     pub token_version: u64,
-    /// Which sessions count.
     pub session_epoch: u64,
-    /// The user's version.
+    /// Version of the user that the other fields are from.
     pub version: u64,
 }
 

@@ -1,21 +1,21 @@
-//! API Gateway's REQUEST authorizer: who is calling?
+//! API Gateway's REQUEST authorizer: authenticates the caller of a request.
 //!
-//! - A token that counts is answered with a policy for *every* route of the stage, because the
-//!   gateway keeps the answer for 30 seconds by the `Authorization` header alone: a policy for one
-//!   route would refuse the next. What a user may do is judged in the functions, from the context:
-//!   `sub`, `role`, `name`, `email`, `email_verified`, `tv`, `sid`, `exp`. All but `email_verified`
-//!   come from the token; that one is read from the user, because the link is followed while the
-//!   token is in use.
-//! - A token that does not count fails the invocation with exactly `Unauthorized`, which the
-//!   gateway turns into 401. A policy that denies would be 403.
-//! - A request without any `Authorization` header reaches this function only from a route that is
-//!   open to visitors, whose authorizer `OptionalBearer` has no identity source. It is answered
-//!   with a policy for this method below the first part of the path (what follows is the visitor's
-//!   own text, and a policy is no place for it) and an empty context: the function behind it then
-//!   sees no caller. The authorizer of all other routes has the header for its identity source, so
-//!   that the gateway refuses by itself what lacks it; and even past it, `request.caller()` would
+//! - A valid token gets a policy for *every* route of the stage. The gateway caches the answer for
+//!   30 seconds by the `Authorization` header alone, so a policy for one route would reject the
+//!   next. The functions authorize the user from the context: `sub`, `role`, `name`, `email`,
+//!   `email_verified`, `tv`, `sid`, `exp`. All but `email_verified` come from the token. That one
+//!   is read from the user, because a link may be followed while the token is in use.
+//! - An invalid token fails the invocation with exactly `Unauthorized`, which the gateway turns
+//!   into 401. A policy that denies would be 403.
+//! - A request without an `Authorization` header reaches this function only from a route that is
+//!   open to visitors. The authorizer of such a route, `OptionalBearer`, has no identity source.
+//!   The answer is an empty context and a policy for this method below the first part of the path,
+//!   so the function sees no caller. The rest of the path is the visitor's own text and must not
+//!   enter a policy. The authorizer of all other routes has the header as its identity source, so
+//!   the gateway rejects requests without it. Even past the gateway, `request.caller()` would
 //!   answer 401.
-//! - A failure of the table or the secret is a different failure, and 500: it logs no user out.
+//! - A failure of the table or the secret is a different failure and becomes 500, so it logs out no
+//!   user.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -30,8 +30,8 @@ use crate::{
     tokens::access::{self, Claims, TokenError},
 };
 
-/// A request as the gateway describes it, as far as it matters here. The gateway keeps the case of
-/// header names that the client chose, and writes `null` for what is empty.
+/// The fields of the gateway's event that are read. The gateway keeps the client's letter case of
+/// header names, and sends `null` for empty values.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthorizeRequest {
@@ -42,11 +42,11 @@ pub struct AuthorizeRequest {
     multi_value_headers: Option<HashMap<String, Option<Vec<String>>>>,
 }
 
-/// Answers the policy; see the module.
+/// Returns the policy; see the module.
 ///
 /// # Errors
-/// `Unauthorized` for a token that does not count, `Unavailable` when that could not be found out,
-/// `MalformedEvent` for an event that no gateway sends.
+/// `Unauthorized` for an invalid token; `Unavailable` if the table or the secret cannot be read;
+/// `MalformedEvent` for an event that is not the gateway's.
 pub async fn authorize_request(
     users: Arc<Users>,
     call: Call<AuthorizeRequest>,
@@ -68,7 +68,7 @@ pub async fn authorize_request(
     let Some(user) = user.filter(|user| user.is_active && user.token_version == claims.tv) else {
         return Err(unauthorized("the user is gone, disabled, or has a newer token version"));
     };
-    // A token of an earlier release names no session.
+    // Tokens of an earlier release name no session.
     let is_over =
         |session: Session| !session.is_active(user.id, user.session_epoch, users.clock.now());
     if claims.sid.is_some() && session.is_none_or(is_over) {
@@ -78,8 +78,8 @@ pub async fn authorize_request(
     Ok(policy(&claims.sub.to_string(), &routes, context(&claims, user.email_verified)))
 }
 
-/// The claims of the token. An unknown key may be newer than the cached keys: then the secret is
-/// read again, but at a limited rate, because key ids can be invented.
+/// Verifies the token and returns its claims. An unknown key may be newer than the cached keys, so
+/// the secret is read again. The rate of these reads is limited, because key ids can be invented.
 async fn verify_token(users: &Users, token: &str) -> Result<Claims, Failure> {
     let unavailable = |error: UsersError| Failure::from_error("Unavailable", &error);
     let now = users.clock.now();
@@ -95,7 +95,7 @@ async fn verify_token(users: &Users, token: &str) -> Result<Claims, Failure> {
     })
 }
 
-/// The gateway answers 401 to exactly this text. The reason is for the log alone.
+/// The gateway answers 401 to exactly this text. The reason is only logged.
 fn unauthorized(reason: &'static str) -> Failure {
     tracing::info!(reason, "unauthorized");
     Failure::expected("Unauthorized")
@@ -108,8 +108,8 @@ enum Authorization<'a> {
     Malformed,
 }
 
-/// The value of the `Authorization` header. Two headers are rejected: another component might have
-/// checked the other one.
+/// Returns the value of the `Authorization` header. Two headers are rejected, because another
+/// component might have checked the other one.
 fn authorization(request: &AuthorizeRequest) -> Authorization<'_> {
     let is_it = |name: &str| name.eq_ignore_ascii_case("authorization");
     let several = request.multi_value_headers.iter().flatten().filter(|(name, _)| is_it(name));
@@ -157,7 +157,7 @@ fn malformed() -> Failure {
     Failure::new("MalformedEvent", "methodArn is no ARN of a method")
 }
 
-/// Texts only: the gateway makes texts of numbers anyway.
+/// All values are texts, because the gateway converts numbers to texts anyway.
 fn context(claims: &Claims, email_verified: bool) -> Map<String, Value> {
     let mut context = Map::new();
     context.insert("sub".to_owned(), claims.sub.to_string().into());
@@ -262,7 +262,7 @@ mod tests {
             all_routes("arn:aws-cn:execute-api:cn-north-1:1:a/v1/GET/").as_deref(),
             Some("arn:aws-cn:execute-api:cn-north-1:1:a/v1/*/*")
         );
-        for odd in [
+        for invalid in [
             "",
             "*",
             "arn:aws:execute-api:x:1:abc",
@@ -271,7 +271,7 @@ mod tests {
             "a/b/c",
             "arn:aws:execute-api:x:1:abc//GET/x",
         ] {
-            assert_eq!(all_routes(odd), None, "{odd}");
+            assert_eq!(all_routes(invalid), None, "{invalid}");
         }
     }
 }

@@ -19,7 +19,8 @@ use crate::{
     tokens::{device::DeviceToken, refresh::SessionId},
 };
 
-/// The present password may be any text: it may be older than today's rules.
+/// The current and the new password. The current one may be any text, because it may predate
+/// today's rules.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -31,11 +32,8 @@ struct ChangePassword {
 
 /// Answers `204` with a new device token, because the earlier ones become invalid. The session of
 /// this request continues. Refresh tokens of all other sessions are invalid at once, their access
-/// tokens at the next authorizer call. The holder of a stolen access token cannot guess passwords
-/// for long: `429`.
-///
-/// # Errors
-/// The problem that is answered.
+/// tokens at the next authorizer call. Too many wrong passwords get `429`, so that a stolen access
+/// token cannot be used to guess the password.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/users/me/password",

@@ -1,4 +1,4 @@
-//! `POST /users/password-reset/confirm`: sets a new password, for who has followed the link.
+//! `POST /users/password-reset/confirm`: sets a new password with the token of a reset link.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::{
     tokens::{device::DeviceToken, one_time::OneTimeToken},
 };
 
-/// What the link carries, and what is to be the password.
+/// The one-time token of a reset link, and the new password.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -26,13 +26,13 @@ struct ConfirmPasswordReset {
     new_password: Password,
 }
 
-/// Answers `204` with a device token: who reads the mailbox is the owner, and gets in even while
-/// strangers use up the tries of the account. All sessions and earlier device tokens end, and an
-/// address change that waits is cancelled.
+/// Answers `204` with a device token, because a reader of the mailbox counts as the owner. The
+/// owner can then log in even while others exhaust the account's login attempts. All sessions and
+/// earlier device tokens end, and a pending address change is cancelled.
 ///
 /// # Errors
-/// The problem that is answered: `400` for a link that does not work, whatever is wrong with it;
-/// `429` to a network that uses too many.
+/// `400` for any link that does not work, without a reason; `429` after too many attempts from one
+/// network.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/users/password-reset/confirm",

@@ -1,4 +1,4 @@
-//! `DELETE /users/me`: the caller goes, and with them what is known about them.
+//! `DELETE /users/me`: deletes the caller's account and personal data.
 
 use std::sync::Arc;
 
@@ -9,15 +9,15 @@ use shared::{
 
 use crate::{Users, error::UsersError, store::UpdateOutcome};
 
-/// How often a change is tried that others get in the way of.
+/// Maximum number of attempts when concurrent writes conflict.
 const MAX_ATTEMPTS: u32 = 3;
 
-/// Answers `204`. Erases credentials and profile at once and ends every session; the address can be
-/// registered again. The other services are notified and erase their copies: an unsettled order
-/// keeps its own until it settles, then it is redacted.
+/// Answers `204`. Erases credentials and profile at once and ends every session. The address can be
+/// registered again. The other services are notified and erase their copies. An unsettled order
+/// keeps its copy until it is settled, and is then redacted.
 ///
 /// # Errors
-/// The problem that is answered: `412` when `If-Match` is given and the profile has changed since.
+/// `412` if `If-Match` is sent and the profile has changed since.
 #[cfg_attr(feature = "api-document", utoipa::path(
     delete,
     path = "/users/me",

@@ -10,14 +10,12 @@ use shared::{
 
 use crate::{Users, error::UsersError};
 
-/// How long the answer may be kept: a revoked key is gone from it as soon as from the authorizers.
+/// Cache lifetime of the response: as that of the authorizers' keys, so both drop a revoked key
+/// within a minute.
 const CACHE_CONTROL: &str = "public, max-age=30";
 
-/// Answers `200` with the signing key and earlier keys, as long as a token of theirs may be valid.
-/// `503` before the first rotation.
-///
-/// # Errors
-/// The problem that is answered.
+/// Answers `200` with the signing key and the earlier keys whose tokens may still be valid. `503`
+/// before the first rotation.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/.well-known/jwks.json",

@@ -1,4 +1,4 @@
-//! `GET /users/me`: the caller's own profile.
+//! `GET /users/me`: returns the caller's own profile.
 
 use std::sync::Arc;
 
@@ -10,11 +10,8 @@ use shared::{
 use super::view::UserView;
 use crate::Users;
 
-/// Answers `200` with the profile and its version. A deleted or disabled user whose token the
-/// gateway still caches gets the same `401` as for any invalid token.
-///
-/// # Errors
-/// The problem that is answered.
+/// Answers `200` with the profile and its version. A deleted or disabled user, whose token the
+/// gateway still caches, gets the same `401` as an invalid token.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/users/me",

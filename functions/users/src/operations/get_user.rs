@@ -1,4 +1,4 @@
-//! `GET /users/{user_id}`: a profile, for admins and for its owner.
+//! `GET /users/{user_id}`: returns a profile to its owner or an admin.
 
 use std::sync::Arc;
 
@@ -13,9 +13,6 @@ use crate::{Users, error::UsersError};
 
 /// Answers `200` with the profile and its version; `404` for another user's profile unless the
 /// caller is an admin.
-///
-/// # Errors
-/// The problem that is answered.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/users/{user_id}",

@@ -1,5 +1,5 @@
-//! Direct invocation: gives a registered user a role. Who may invoke it is IAM's business; this is
-//! how the first admin comes about.
+//! Direct invocation: assigns a role to a registered user. IAM decides who may invoke it. The first
+//! admin is created with it.
 
 use std::sync::Arc;
 
@@ -13,10 +13,9 @@ use crate::{
     store::{UpdateOutcome, UserChange},
 };
 
-/// How often a change is tried that others get in the way of.
+/// Maximum number of attempts when concurrent writes conflict.
 const MAX_ATTEMPTS: u32 = 3;
 
-/// Who gets which role.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GrantRole {
@@ -24,19 +23,18 @@ pub struct GrantRole {
     role: String,
 }
 
-/// Who has which role now.
 #[derive(Debug, Serialize)]
 pub struct RoleView {
     user_id: UserId,
     role: &'static str,
 }
 
-/// Answers the user's id and role. Access tokens that the user had stop to count; granting the role
-/// that they have changes nothing.
+/// Returns the user's id and role. A changed role invalidates the user's access tokens. If the user
+/// already has the role, nothing changes.
 ///
 /// # Errors
-/// `UnknownRole`, `UnknownEmail`, or `Unavailable` when the table failed and the same call may
-/// succeed later.
+/// `UnknownRole`; `UnknownEmail`; `Unavailable` if the table fails or the user keeps changing, and
+/// the same call may succeed later.
 pub async fn grant_role(users: Arc<Users>, call: Call<GrantRole>) -> Result<RoleView, Failure> {
     let role = Role::parse(&call.event.role)
         .ok_or_else(|| Failure::new("UnknownRole", "Unknown role: use user or admin."))?;

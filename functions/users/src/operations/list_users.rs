@@ -1,4 +1,4 @@
-//! `GET /users`: who is registered; the newest first.
+//! `GET /users`: lists the registered users, newest first, for admins.
 
 use std::sync::Arc;
 
@@ -10,10 +10,7 @@ use shared::{
 use super::view::UserView;
 use crate::Users;
 
-/// Answers `200` with a page of users, for admins alone.
-///
-/// # Errors
-/// The problem that is answered.
+/// Answers `200` with a page of users. Only admins may list them.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/users",

@@ -1,4 +1,5 @@
-//! `POST /users/login`: an access token and a refresh token for an e-mail address and a password.
+//! `POST /users/login`: exchanges an e-mail address and a password for an access token and a
+//! refresh token.
 
 use std::sync::Arc;
 
@@ -30,17 +31,14 @@ struct LoginUser {
     password: String,
 }
 
-/// Answers `200` with the tokens. An address that is malformed, unknown or disabled and a wrong
-/// password are one and the same `401`, after the same work: one read and one hash (two for a
-/// password that was not typed in composed form).
+/// Answers `200` with the tokens. A malformed, unknown or disabled address and a wrong password get
+/// the same `401` after the same work: one read and one hash. A password that was not typed in
+/// composed form costs a second hash.
 ///
-/// Attempts are counted, and too many are `429`, whether or not the address is registered. Attempts
-/// of unknown devices count by account and by network; attempts of a device that has logged in
-/// before count by its device token. So strangers who guess passwords lock themselves out, not the
+/// Too many attempts get `429`, whether or not the address is registered. Attempts from unknown
+/// devices are counted by account and by network. Attempts from a device that has logged in before
+/// are counted by its device token. So strangers who guess passwords lock out themselves, not the
 /// owner.
-///
-/// # Errors
-/// The problem that is answered.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/users/login",
@@ -55,7 +53,7 @@ struct LoginUser {
 ))]
 pub async fn login_user(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
     let LoginUser { email, password } = request.json()?;
-    // First, so that "login is not available yet" reveals nothing about a password.
+    // Checked first, so that `no_signing_key` reveals nothing about a password.
     let signing_key = users.signing_key().await?;
 
     let now = users.clock.now();
@@ -80,7 +78,8 @@ pub async fn login_user(users: Arc<Users>, request: Request) -> Result<Response,
     };
     let device = presented.clone().filter(is_current);
     if presented.is_some() && device.is_none() {
-        // It was issued before the last reset, or to an earlier user: the device counts as unknown.
+        // The token was issued before the last reset, or to an earlier user, so the device counts
+        // as unknown.
         login_buckets = unknown_device();
         users.check_rate_limits(&login_buckets).await?;
     }
@@ -94,8 +93,8 @@ pub async fn login_user(users: Arc<Users>, request: Request) -> Result<Response,
 
     let refresh_token = RefreshToken::first(TokenSubject::from(&user), &users.ids, now);
     let refresh_token_keys = users.refresh_token_keys().await?;
-    // A try that was right does not count for the account or device, which is charged last. The
-    // network's does: many would change it at the same moment.
+    // A successful attempt is refunded to the account or device, which is charged last. It is not
+    // refunded to the network, whose bucket many transactions would write at the same moment.
     let refund = login_buckets
         .last()
         .map(|bucket| users.store.transact_refund_attempt(bucket, now))
@@ -125,8 +124,8 @@ pub async fn login_user(users: Arc<Users>, request: Request) -> Result<Response,
     })
 }
 
-/// Hashes the password again where the stored hash has old parameters or is of the password as
-/// typed. If that fails, the next login retries.
+/// Replaces the stored hash if it has outdated parameters or is of the password as typed. If that
+/// fails, the next login retries.
 async fn upgrade_password_hash(
     users: &Users,
     user: &Credentials,

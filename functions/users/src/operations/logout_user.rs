@@ -1,4 +1,4 @@
-//! `POST /users/logout`: ends the session that the access token belongs to.
+//! `POST /users/logout`: ends the session of the access token.
 
 use std::sync::Arc;
 
@@ -10,11 +10,9 @@ use shared::{
 
 use crate::{Users, domain::EndReason, tokens::refresh::SessionId};
 
-/// Answers `204`, also to who has logged out before. The refresh token is worthless at once, access
-/// tokens of the session as soon as the gateway asks again: within a minute.
-///
-/// # Errors
-/// The problem that is answered.
+/// Answers `204`, also if the session has already ended. The refresh token is invalid at once.
+/// Access tokens of the session are rejected within a minute, when the gateway's cached answer has
+/// expired.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/users/logout",

@@ -1,4 +1,4 @@
-//! One file for each function of the service.
+//! The operations of the service: one Lambda function per file.
 
 pub mod authorize_request;
 pub mod change_password;

@@ -1,10 +1,9 @@
-//! `POST /users/token/refresh`: a new access token and a new refresh token for the refresh token
-//! that counts.
+//! `POST /users/token/refresh`: exchanges a refresh token for a new pair of tokens.
 //!
 //! Each token is valid once. A reused token shows that two parties hold it, and the owner cannot be
-//! identified: the whole session ends, and the user's access tokens become invalid. One exception:
-//! for ten seconds the previous token gets the same successor again, so that a lost response logs
-//! no user out (RFC 9700, section 4.14.2).
+//! identified. The whole session then ends, and all access tokens of the user become invalid. There
+//! is one exception: for ten seconds the previous token gets the same successor again, so that a
+//! lost response logs out no user (RFC 9700, section 4.14.2).
 
 use std::sync::Arc;
 
@@ -26,10 +25,11 @@ use crate::{
     tokens::refresh::{RefreshToken, RefreshTokenKey, TokenSubject},
 };
 
-/// How often a change is tried that others get in the way of.
+/// Maximum number of attempts when concurrent writes conflict.
 const MAX_ATTEMPTS: u32 = 5;
 
-/// What the client has kept. Any text goes: what cannot be right is answered like what is not.
+/// The client's refresh token. Any text is accepted: a malformed token is answered like an invalid
+/// one.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -37,10 +37,7 @@ struct RefreshTokenRequest {
     refresh_token: String,
 }
 
-/// Answers `200` with the tokens; whatever does not count is one and the same `401`.
-///
-/// # Errors
-/// The problem that is answered.
+/// Answers `200` with the tokens. Every invalid token gets the same `401`.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/users/token/refresh",
@@ -51,7 +48,7 @@ struct RefreshTokenRequest {
 ))]
 pub async fn refresh_token(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
     let RefreshTokenRequest { refresh_token } = request.json()?;
-    // First, so that a token is not exchanged for nothing.
+    // Read first: if it is unavailable, the refresh token is not consumed.
     let signing_key = users.signing_key().await?;
     let keys = users.refresh_token_keys().await?;
     let presented = keys.open(|key| RefreshToken::open(&refresh_token, key));
@@ -64,7 +61,8 @@ pub async fn refresh_token(users: Arc<Users>, request: Request) -> Result<Respon
     Ok(http::ok(&TokensView::new(&successor, keys.active(), &signing_key, &users, now)?))
 }
 
-/// The successor of a token that counts, or counted a moment ago.
+/// Exchanges a current token for its successor. A token that was rotated at most ten seconds ago
+/// gets the same successor again.
 async fn exchange(
     users: &Users,
     presented: &RefreshToken,
@@ -91,15 +89,15 @@ async fn exchange(
             successor = presented.successor(TokenSubject::from(&*user), keys.active());
         }
         let Some(session) = session else {
-            // If the session did not cause the rejection, the user has changed, or the session does
-            // not exist.
+            // The session did not cause the conflict: either the user has changed, or the session
+            // does not exist.
             if user_changed {
                 continue;
             }
             return Err(UsersError::InvalidRefreshToken("session not found"));
         };
-        // The exchange may have been made under the other server key: just before a rotation of
-        // that key took effect.
+        // An earlier exchange may have used the other server key, shortly before a rotation took
+        // effect.
         let successors =
             keys.accepted().map(|key| presented.successor(successor.subject.clone(), key));
         let is_repeated = |successor: &RefreshToken| {
@@ -122,8 +120,8 @@ async fn exchange(
     Err(UsersError::Contended)
 }
 
-/// What the token is to a family that refused it. Its user's epoch counts too: a new password ends
-/// a session without touching it.
+/// Classifies a rejected token. The user's epoch counts too: a new password ends a session without
+/// a write to it.
 fn token_status(
     session: &Session,
     presented: &RefreshToken,

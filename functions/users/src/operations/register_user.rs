@@ -19,7 +19,7 @@ use crate::{
     tokens::one_time::OneTimeToken,
 };
 
-/// The registration form. It has no role: every user starts as a customer.
+/// A registration. It has no role: every user starts as a customer.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -30,11 +30,8 @@ struct RegisterUser {
     password: Password,
 }
 
-/// Answers `201` with the user, who is sent a link to show that the address is theirs; `409` where
-/// it is taken, in whatever spelling; `429` to a network that registers too many.
-///
-/// # Errors
-/// The problem that is answered.
+/// Answers `201` with the user and mails a link that verifies the address. A registered address
+/// gets `409`, in any spelling. Too many registrations from one network get `429`.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/users",
@@ -94,9 +91,9 @@ mod tests {
             assert!(serde_json::from_value::<RegisterUser>(more).is_err(), "{field}");
         }
         for value in [json!({ "$ne": null }), json!(["a@b.cd"]), json!(null), json!(1)] {
-            let mut odd = good.clone();
-            odd["email"] = value;
-            assert!(serde_json::from_value::<RegisterUser>(odd).is_err());
+            let mut invalid = good.clone();
+            invalid["email"] = value;
+            assert!(serde_json::from_value::<RegisterUser>(invalid).is_err());
         }
     }
 }

@@ -1,7 +1,7 @@
-//! `POST /users/password-reset`: a link that sets a new password, by mail.
+//! `POST /users/password-reset`: mails a link that sets a new password.
 //!
-//! Neither the answer nor the work reveals whether an address is registered: two reads and one
-//! write, whose condition fails for unknown addresses.
+//! Neither the answer nor the work reveals whether an address is registered. Every request takes
+//! two reads and one write, whose condition fails for unknown addresses.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::{
     tokens::one_time::OneTimeToken,
 };
 
-/// Any text is accepted: a malformed address is an unknown one.
+/// The account's address. Any text is accepted: a malformed address is treated as an unknown one.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -28,9 +28,6 @@ struct RequestPasswordReset {
 }
 
 /// Answers `202`, whether or not the address is registered; `429` after too many requests.
-///
-/// # Errors
-/// The problem that is answered.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/users/password-reset",
@@ -74,8 +71,8 @@ pub async fn request_password_reset(
         Some(user) => (user.version, user.reset_link(fresh, now)),
         None => (0, fresh),
     };
-    // The condition fails for unknown addresses, and for a user who changes at the same moment:
-    // they request again.
+    // The condition fails for unknown addresses. It also fails if the user changes concurrently,
+    // and the user then requests again.
     let _ = users.store.store_reset_link(user_id, seen, &link, request.trace()).await?;
 
     Ok(http::accepted(&json!({ "status": "accepted" })))

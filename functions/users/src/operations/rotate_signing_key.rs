@@ -1,15 +1,17 @@
-//! Secrets Manager's rotation of the secret `signing-key`: makes the key that signs access tokens
-//! from now on.
+//! Secrets Manager's rotation of the secret `signing-key`: creates the key that signs access tokens
+//! next, and revokes keys on request.
 //!
-//! Secrets Manager calls it four times with the same token, which names the new version, and
-//! repeats a step that failed: `createSecret` puts the new keys beside the present ones
-//! (`AWSPENDING`), `setSecret` has nothing to do (no other system holds the key), `testSecret`
-//! signs and verifies with them, `finishSecret` makes them the present ones (`AWSCURRENT`). Every
-//! step may be repeated, and come late.
+//! Secrets Manager calls the function four times with the same token, which names the new version.
+//! It repeats a failed step, and a step may arrive late, so every step is idempotent:
+//!
+//! - `createSecret` writes the new keys beside the current ones (`AWSPENDING`).
+//! - `setSecret` does nothing, because no other system holds the key.
+//! - `testSecret` signs and verifies a token with the new keys.
+//! - `finishSecret` makes the new keys the current ones (`AWSCURRENT`).
 //!
 //! An operator invokes it directly with `{"revoke": "<kid>"}` or `{"revoke": "current"}` when a key
-//! may be compromised. The key is revoked at once and a new one signs. Refresh tokens are not
-//! signed by these keys: clients get their next access token as usual.
+//! may be compromised. The key is revoked at once and a new one signs. These keys do not sign
+//! refresh tokens, so clients get their next access token as usual.
 
 use std::sync::Arc;
 
@@ -29,31 +31,30 @@ use crate::{
 
 const CURRENT: &str = "AWSCURRENT";
 const PENDING: &str = "AWSPENDING";
-/// Marks the keys of a revocation until they are current. Not `AWSPENDING`: Secrets Manager would
-/// take it for a rotation of its own.
+/// Version stage of a revocation until its keys become current. Not `AWSPENDING`: Secrets Manager
+/// would treat it as a rotation in progress.
 const REVOKING: &str = "REVOKING";
-/// How often a revocation is tried that a rotation gets ahead of.
+/// Maximum number of attempts when rotations finish concurrently.
 const MAX_ATTEMPTS: u32 = 5;
 
-/// What the function is invoked for.
+/// The two events that invoke the function.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub enum RotateSigningKey {
-    /// By Secrets Manager.
+    /// A rotation step, sent by Secrets Manager.
     Rotate(RotateSecret),
-    /// By an operator.
+    /// A revocation, sent by an operator.
     Revoke(RevokeKey),
 }
 
-/// A revocation.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RevokeKey {
-    /// A `kid`, or `current`.
+    /// The key to revoke: a `kid`, or `current`.
     revoke: String,
 }
 
-/// One step, as Secrets Manager asks for it.
+/// A rotation step in the format of Secrets Manager.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct RotateSecret {
@@ -72,14 +73,16 @@ enum Step {
     FinishSecret,
 }
 
-/// Carries out one step of a rotation and answers an empty object, or revokes a key and answers
-/// `{"revoked", "current"}`.
+/// Executes a rotation step and returns an empty object, or revokes a key. A revocation returns the
+/// revoked `kid` as `revoked` and the signing `kid` as `current`.
 ///
 /// # Errors
-/// `SecretsManagerFailed`; `UnknownKey` when there is no key to revoke under that name;
-/// `UnreadableKeys` when a version holds no keys; `UnusableKeys` when the new ones do not work;
-/// `Superseded` when another rotation was finished since this one began: finishing it would throw
-/// away the key that signs.
+/// - `SecretsManagerFailed`: a call to Secrets Manager fails.
+/// - `UnknownKey`: the secret has no key with the given name.
+/// - `UnreadableKeys`: a version is missing or has no readable keys.
+/// - `UnusableKeys`: the new keys cannot be created, or fail their test.
+/// - `Superseded`: another rotation has finished since this one began. To finish this one would
+///   discard the key that signs.
 pub async fn rotate_signing_key(
     users: Arc<Users>,
     call: Call<RotateSigningKey>,
@@ -109,9 +112,9 @@ async fn create_secret(users: &Users, secret: &Secret<'_>, token: &str) -> Resul
     secret.put(token, PENDING, next.text()).await
 }
 
-/// Makes keys current in which the named one is revoked. A rotation that finishes meanwhile is not
-/// overwritten: the key is then revoked in its keys. A key that is revoked already stays so, and
-/// nothing is written: a repeated invocation is answered like the first.
+/// Revokes the named key and makes the resulting keys current. If a rotation finishes meanwhile,
+/// its keys are kept and the key is revoked among them. A repeated invocation finds the key
+/// revoked, writes nothing and returns the same answer.
 async fn revoke_key(users: &Users, name: &str) -> Result<Value, Failure> {
     let secret_id = users.secrets.full_name(signing_keys::SECRET_NAME);
     let secret = Secret { client: users.secrets.client(), id: &secret_id };
@@ -120,7 +123,8 @@ async fn revoke_key(users: &Users, name: &str) -> Result<Value, Failure> {
     for _ in 0..MAX_ATTEMPTS {
         let version = secret.current_version().await?;
         let current_keys = secret.version(&version).await?.unwrap_or_default();
-        // The key that signs at the first try, also when a rotation has retired it since.
+        // `current` means the key that signs at the first attempt, even if a rotation retires it
+        // meanwhile.
         let kid = named.or_else(|| {
             if name == "current" {
                 current_keys.current().map(|key| key.kid)
@@ -181,7 +185,7 @@ async fn finish_secret(secret: &Secret<'_>, token: &str) -> Result<(), Failure> 
     secret.make_current(token, &current).await
 }
 
-/// That the key which is to sign does, and that what it signs is accepted.
+/// Checks that the new current key signs a token and that verification accepts it.
 fn check(keys: &SigningKeys, users: &Users) -> Result<(), Failure> {
     let unusable =
         |cause: &str| Failure::new("UnusableKeys", format!("the new keys do not work: {cause}"));
@@ -207,14 +211,13 @@ fn no_version() -> Failure {
     Failure::new("UnreadableKeys", "There is no version for this token: createSecret comes first.")
 }
 
-/// The secret that is rotated.
 struct Secret<'a> {
     client: &'a Client,
     id: &'a str,
 }
 
 impl Secret<'_> {
-    /// The keys of the version that a token names, if it has been written.
+    /// Returns the keys of the version that a token names, or `None` if it has not been written.
     async fn version(&self, token: &str) -> Result<Option<SigningKeys>, Failure> {
         match self.client.get_secret_value().secret_id(self.id).version_id(token).send().await {
             Ok(answer) => read(answer.secret_string()).map(Some),
@@ -229,14 +232,12 @@ impl Secret<'_> {
         }
     }
 
-    /// The keys that count now.
     async fn current_keys(&self) -> Result<SigningKeys, Failure> {
         let answer =
             self.client.get_secret_value().secret_id(self.id).version_stage(CURRENT).send().await;
         read(answer.map_err(|error| failed("GetSecretValue", &error))?.secret_string())
     }
 
-    /// The name of the version that counts now.
     async fn current_version(&self) -> Result<String, Failure> {
         let answer = self
             .client
@@ -254,8 +255,8 @@ impl Secret<'_> {
             .ok_or_else(|| Failure::new("UnreadableKeys", "The secret has no current version."))
     }
 
-    /// Writes the version that a token names, marked by `stage`. A copy of this step that was
-    /// quicker has written other keys under the same name: they are as good.
+    /// Writes the version that a token names, with the version stage `stage`. If a concurrent copy
+    /// of this step has already written other keys under the same name, those are kept.
     async fn put(&self, token: &str, stage: &str, text: String) -> Result<(), Failure> {
         let put = self
             .client
@@ -276,7 +277,8 @@ impl Secret<'_> {
         }
     }
 
-    /// Makes a version the one that counts, unless another one than `current` does meanwhile.
+    /// Moves `AWSCURRENT` from `current` to `token`. Fails if another version has become current
+    /// meanwhile.
     async fn make_current(&self, token: &str, current: &str) -> Result<(), Failure> {
         let update =
             self.client.update_secret_version_stage().secret_id(self.id).version_stage(CURRENT);

@@ -1,4 +1,4 @@
-//! `PATCH /users/me`: the caller's own name and address.
+//! `PATCH /users/me`: changes the caller's own names and address.
 
 use std::sync::Arc;
 
@@ -21,7 +21,8 @@ use crate::{
     tokens::one_time::OneTimeToken,
 };
 
-/// What is absent stays as it is. There is no way to take a name away: `null` is a wrong type.
+/// Changes to the caller's own profile. Absent fields stay unchanged. Names cannot be removed:
+/// `null` is a type error.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -35,21 +36,21 @@ struct UpdateMe {
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     #[serde(default, deserialize_with = "shared::http::non_null")]
     full_name: Option<FullName>,
-    /// Needed where `email` differs from the present address.
+    /// Required if `email` differs from the current address.
     #[cfg_attr(feature = "api-document", schema(nullable = false, format = "password"))]
     #[serde(default, deserialize_with = "shared::http::non_null")]
     current_password: Option<String>,
 }
 
 /// Answers `200` with the profile. A new address requires `current_password` and stays
-/// `pending_email` until the link sent there is followed; before that, the answer does not reveal
+/// `pending_email` until the link sent to it is followed. Until then, the answer does not reveal
 /// whether the address is registered. The current address gets a mail with a link that withdraws
-/// the change. Sending the current address again cancels a pending change, and sends a new link if
+/// the change. To send the current address again cancels a pending change, and sends a new link if
 /// the address was never verified.
 ///
 /// # Errors
-/// The problem that is answered: `428` without `If-Match`, `412` when the profile has changed
-/// since, `409` for 48 hours after a move.
+/// `428` without `If-Match`; `412` if the profile has changed since; `409` for 48 hours after the
+/// login has moved to another address.
 #[cfg_attr(feature = "api-document", utoipa::path(
     patch,
     path = "/users/me",
@@ -129,7 +130,7 @@ pub async fn update_me(users: Arc<Users>, request: Request) -> Result<Response, 
     }
 }
 
-/// 422 for a change that changes nothing.
+/// Returns 422 for a change without any field.
 pub(super) fn nothing_to_change() -> Problem {
     Problem::invalid_field(
         "",

@@ -1,5 +1,5 @@
-//! `PUT /users/{user_id}`: changes a user's role, names, and whether the account is active. For
-//! admins.
+//! `PUT /users/{user_id}`: changes a user's role and names, and enables or disables the account,
+//! for admins.
 
 use std::sync::Arc;
 
@@ -19,7 +19,8 @@ use crate::{
     store::{UpdateOutcome, UserChange},
 };
 
-/// What is absent stays as it is. Addresses and passwords are their owner's alone.
+/// An admin's changes to a user. Absent fields stay unchanged. Only the owner can change the
+/// address and the password.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -38,20 +39,19 @@ struct UpdateUser {
     full_name: Option<FullName>,
 }
 
-/// A role is read as a text first: serde_json calls what is no text at all, where it expects an
-/// enum, malformed.
+/// Parses a role from a text. Deserializing the enum directly would report a value that is not a
+/// text as malformed JSON, not as a wrong type.
 fn role_by_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Role>, D::Error> {
     let name = String::deserialize(deserializer)?;
     Role::parse(&name).map(Some).ok_or_else(|| D::Error::unknown_variant(&name, &["user", "admin"]))
 }
 
-/// Answers `200` with the profile. A changed or removed role takes effect at the next refresh, and
-/// at the gateway within a minute. Admins cannot change their own role or disable themselves:
-/// `409`, so that the last admin cannot lock the shop.
+/// Answers `200` with the profile. A changed role takes effect at the next refresh, and at the
+/// gateway within a minute. Admins cannot change their own role or disable themselves (`409`), so
+/// that the last admin cannot lock out the shop.
 ///
 /// # Errors
-/// The problem that is answered: `428` without `If-Match`, `412` when the profile has changed
-/// since.
+/// `428` without `If-Match`; `412` if the profile has changed since.
 #[cfg_attr(feature = "api-document", utoipa::path(
     put,
     path = "/users/{user_id}",

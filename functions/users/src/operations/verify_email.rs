@@ -1,5 +1,4 @@
-//! `POST /users/verify-email`: an address is its owner's from now on, who has followed the link
-//! that was sent there.
+//! `POST /users/verify-email`: verifies an address with the token of a mailed link.
 
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use crate::{
     tokens::one_time::OneTimeToken,
 };
 
-/// What the link carries.
+/// The one-time token of a verification link.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -29,8 +28,8 @@ struct VerifyEmail {
 /// `409` if the address was registered meanwhile.
 ///
 /// # Errors
-/// The problem that is answered: `400` for a link that does not work, whatever is wrong with it;
-/// `429` to a network that uses too many.
+/// `400` for any link that does not work, without a reason; `429` after too many attempts from one
+/// network.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/users/verify-email",

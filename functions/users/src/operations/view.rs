@@ -1,5 +1,4 @@
-//! Views that several operations answer with, and the header in which a device token comes and
-//! goes.
+//! Views that several operations return, and the header that carries a device token.
 
 use serde::Serialize;
 use shared::{clock::Timestamp, ids::UserId};
@@ -15,25 +14,25 @@ use crate::{
     },
 };
 
-/// The header in which a device token comes and goes.
+/// Header that carries a device token, in requests and responses.
 pub const DEVICE_TOKEN_HEADER: &str = "x-device-token";
 
-/// What a login and a refresh answer: RFC 6749, section 5.1.
+/// The tokens of a login or a refresh (RFC 6749, section 5.1).
 #[derive(Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct TokensView {
-    /// Goes into the header `Authorization`, after `Bearer`.
+    /// Access token, to be sent in the header `Authorization` after `Bearer`.
     access_token: String,
     #[cfg_attr(feature = "api-document", schema(pattern = "^Bearer$"))]
     token_type: &'static str,
-    /// For how long the access token is good, in seconds.
+    /// Lifetime of the access token in seconds.
     expires_in: u64,
-    /// Is good once, for the next access token.
+    /// Refresh token, to be exchanged once for the next pair of tokens.
     refresh_token: String,
 }
 
 impl TokensView {
-    /// The tokens of a session that has come to `refresh_token`.
+    /// Issues the response for a session whose current refresh token is `refresh_token`.
     pub fn new(
         refresh_token: &RefreshToken,
         key: &RefreshTokenKey,
@@ -57,16 +56,16 @@ impl TokensView {
     }
 }
 
-/// A user as they and admins see them.
+/// A user as the user and admins see it.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct UserView {
     id: UserId,
     #[cfg_attr(feature = "api-document", schema(examples("ada@example.com")))]
     email: String,
-    /// Whether they have shown that they read what is sent there.
+    /// Whether the user has proved access to the mailbox of `email`.
     email_verified: bool,
-    /// The address that becomes theirs once they have followed the link that was sent there.
+    /// New address that replaces `email` once the link sent to it is followed.
     pending_email: Option<String>,
     #[cfg_attr(feature = "api-document", schema(examples("ada")))]
     username: String,
@@ -74,7 +73,7 @@ pub struct UserView {
     full_name: String,
     #[cfg_attr(feature = "api-document", schema(value_type = shared::auth::Role))]
     role: String,
-    /// Whether they may use the shop at all.
+    /// Whether the account is enabled. A disabled account cannot log in.
     is_active: bool,
     created_at: Timestamp,
     updated_at: Timestamp,

@@ -16,10 +16,10 @@ use crate::{
     tokens::one_time::OneTimeToken,
 };
 
-/// How often the withdrawal is tried when the account changes at the same time.
+/// Maximum number of attempts when the account changes concurrently.
 const MAX_ATTEMPTS: u32 = 5;
 
-/// What the link carries.
+/// The one-time token of a withdraw link.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -27,13 +27,13 @@ struct WithdrawEmailChange {
     token: String,
 }
 
-/// Answers `204`. The login is the address that the link was sent to, also where it has moved
-/// meanwhile. All sessions, access tokens and device tokens end. The password stays: the mails say
-/// to reset it.
+/// Answers `204`. The login returns to the address that received the link, even if the change was
+/// already confirmed. All sessions, access tokens and device tokens end. The password is unchanged;
+/// the mails advise a reset.
 ///
 /// # Errors
-/// The problem that is answered: `400` for a link that does not work, whatever is wrong with it;
-/// `429` to a network that tries too many.
+/// `400` for any link that does not work, without a reason; `429` after too many attempts from one
+/// network.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/users/email-change/withdraw",
@@ -66,8 +66,8 @@ pub async fn withdraw_email_change(
         change.credentials = credentials.as_ref();
         match users.store.update_user(change).await? {
             UpdateOutcome::Written => return Ok(http::no_content()),
-            // The address is reserved until the link expires, and it has expired on another
-            // machine's clock.
+            // The reservation of the address ends with the link, and another machine's clock is
+            // already past that time.
             UpdateOutcome::EmailTaken => return Err(ChangeError::InvalidLink.into()),
             UpdateOutcome::VersionConflict => {}
         }

@@ -1,4 +1,4 @@
-//! Hashes of this release, of other parameters and of other systems.
+//! Tests with hashes of this release, of other parameters and of other systems.
 
 use super::*;
 
@@ -216,7 +216,7 @@ fn outdated_hashes_need_rehash() {
 
 #[test]
 fn malformed_hash_is_an_error() {
-    for odd in [
+    for invalid in [
         "",
         "secret",
         "$argon2id$v=19$m=19456,t=2,p=1",
@@ -234,6 +234,6 @@ fn malformed_hash_is_an_error() {
         "$2b$04$abcdefghijklmnopqrstuujydOTSfIH+d5oUHpsygqV5X9xJLQc6e",
         "$2b$04$abcdefghijklmnopqrstuéjydOTSfIH/d5oUHpsygqV5X9xJLQc6",
     ] {
-        assert!(PasswordHasher::default().verify("x", Some(odd)).is_err(), "{odd}");
+        assert!(PasswordHasher::default().verify("x", Some(invalid)).is_err(), "{invalid}");
     }
 }

@@ -1,6 +1,6 @@
-//! Rate limit buckets of accounts and networks.
+//! Stored state of the rate limits, one item per bucket.
 //!
-//! No read precedes the write: an attempt is one conditional update if the bucket is idle, and two
+//! No read precedes the write. An attempt is one conditional update if the bucket is empty, and two
 //! otherwise. The decision follows from the item that a failed condition returns.
 
 use std::time::Duration;
@@ -15,7 +15,7 @@ use shared::{
 use super::Store;
 use crate::throttle::{Bucket, RateLimitDecision};
 
-/// How long a bucket is kept that is empty again: the clocks of other instances may be behind.
+/// Retention of an empty bucket, because the clocks of other instances may be behind.
 const EMPTY_BUCKET_RETENTION: Duration = Duration::from_secs(3600);
 
 /// Two updates suffice, unless attempts are refunded at the same moment.
@@ -23,15 +23,15 @@ const MAX_ATTEMPTS: usize = 4;
 
 #[derive(Deserialize)]
 struct BucketItem {
-    /// The theoretical arrival time, in milliseconds since 1970.
+    /// Theoretical arrival time, in milliseconds since 1970.
     tat: i64,
 }
 
 impl Store {
-    /// Judges a try, and pays for it if it is admitted.
+    /// Decides about an attempt, and charges the bucket if it is allowed.
     ///
-    /// A try whose answer gets lost may be paid for without having been made; never is one made
-    /// without having been paid for.
+    /// If the table's response is lost, an attempt may be charged without being made. No attempt is
+    /// made without being charged.
     ///
     /// # Errors
     /// If the table fails: the decision is unknown, and the attempt must be rejected.
@@ -66,17 +66,18 @@ impl Store {
         })
     }
 
-    /// Charges one attempt to every bucket, or to none: an attempt that a later bucket refuses is
-    /// refunded to the earlier ones. The bucket of the network comes first. Otherwise one address
-    /// could use up the attempts of every account.
+    /// Charges one attempt to every bucket, or to none. If a later bucket rejects the attempt, the
+    /// earlier ones are refunded. The network's bucket comes first: otherwise one address could
+    /// exhaust the attempts of every account.
     ///
-    /// One bucket after the other, and not one transaction: a transaction fails while another one
-    /// changes the bucket of a busy network. A refusal by the second bucket costs one more update.
-    /// If that update fails, or the function dies before it, the network has one attempt less until
-    /// its bucket has drained: never the account, and never another network.
+    /// The buckets are charged one after the other. A transaction would fail while another one
+    /// changes the bucket of a busy network. A rejection by the second bucket costs one more
+    /// update. If that update fails, or the function dies before it, the network has one attempt
+    /// less until its bucket has drained. Neither the account nor another network loses one.
     ///
     /// # Errors
-    /// When the table fails: the attempt must not go on. What was charged before stays charged.
+    /// If the table fails: the attempt must be rejected. Buckets charged before the failure stay
+    /// charged.
     pub async fn consume_attempts(
         &self,
         buckets: &[Bucket],
@@ -100,29 +101,29 @@ impl Store {
         Ok(RateLimitDecision::Allowed)
     }
 
-    /// Gives a try back that was admitted just now.
+    /// Refunds an attempt that was just allowed.
     ///
     /// # Errors
-    /// When the table fails: then the try stays paid for, or not.
+    /// If the table fails: whether the attempt is refunded is unknown.
     pub async fn refund_attempt(&self, bucket: &Bucket, now: Timestamp) -> Result<(), TableError> {
         let (change, condition) = refund(bucket, now);
         self.sessions.update(key(bucket), change, condition).await.map(drop)
     }
 
-    /// For a transaction: refunds an attempt that was just allowed. It never fails the transaction:
-    /// a bucket that was emptied meanwhile stays empty.
+    /// For a transaction: refunds an attempt that was just allowed. The write never fails the
+    /// transaction. A bucket that was emptied meanwhile stays empty.
     pub fn transact_refund_attempt(&self, bucket: &Bucket, now: Timestamp) -> Write {
         let (change, condition) = refund(bucket, now);
         self.sessions.transact_update(key(bucket), change, condition)
     }
 
-    /// For a transaction: empties a bucket, whatever its content. It never fails the transaction.
+    /// For a transaction: empties a bucket. The write never fails the transaction.
     pub fn transact_clear_bucket(&self, bucket: &Bucket) -> Write {
         self.sessions.transact_delete(key(bucket), bucket_or_absent())
     }
 }
 
-/// A try where everything before it is paid for.
+/// An attempt on an empty bucket.
 fn first_attempt(bucket: &Bucket, now: Timestamp) -> (Expression, Expression) {
     let change = Expression::new("SET #tat = :next, #ttl = :ttl")
         .value("next", now.plus(bucket.limit().interval()).milliseconds())
@@ -132,9 +133,9 @@ fn first_attempt(bucket: &Bucket, now: Timestamp) -> (Expression, Expression) {
     (change, condition)
 }
 
-/// A try on top of others. The condition asks for room, and not for the number that was seen: of
-/// many tries at the same time each finds the room that the ones before it have left, and none has
-/// to come again.
+/// An attempt on a bucket that is not empty. The condition requires remaining capacity, not the
+/// value that was read. So concurrent attempts use the remaining capacity one after the other, and
+/// none has to be repeated.
 fn further_attempt(bucket: &Bucket, now: Timestamp) -> (Expression, Expression) {
     let change = Expression::new("SET #tat = #tat + :interval, #ttl = :ttl")
         .value("interval", interval(bucket))
@@ -145,7 +146,8 @@ fn further_attempt(bucket: &Bucket, now: Timestamp) -> (Expression, Expression) 
     (change, condition)
 }
 
-/// A bucket in the past is as empty as one at the present: a refund never exceeds what was charged.
+/// A refund may move the arrival time into the past. The bucket is then empty, as at `now`, so a
+/// refund never exceeds what was charged.
 fn refund(bucket: &Bucket, now: Timestamp) -> (Expression, Expression) {
     let change = Expression::new(
         "SET #tat = if_not_exists(#tat, :now) - :interval, #ttl = if_not_exists(#ttl, :ttl)",
@@ -156,7 +158,7 @@ fn refund(bucket: &Bucket, now: Timestamp) -> (Expression, Expression) {
     (change, bucket_or_absent())
 }
 
-/// The item is a bucket or absent: other items are never changed.
+/// The condition that the item is a bucket or absent, so that other items are never changed.
 fn bucket_or_absent() -> Expression {
     Expression::new("attribute_not_exists(#pk) OR attribute_exists(#tat)")
 }
@@ -169,7 +171,7 @@ fn interval(bucket: &Bucket) -> i64 {
     i64::try_from(bucket.limit().interval().as_millis()).unwrap_or(i64::MAX)
 }
 
-/// No try at `now` leads to a later arrival time than that of a full bucket.
+/// No attempt at `now` leads to a later arrival time than that of a full bucket.
 fn ttl(bucket: &Bucket, now: Timestamp) -> i64 {
     bucket.limit().full(now).plus(EMPTY_BUCKET_RETENTION).seconds()
 }

@@ -1,4 +1,4 @@
-//! Items of the table `users`, and what they are read into.
+//! Items of the table `users`, and their conversion to domain types.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -44,7 +44,7 @@ pub(super) struct ProfileItem {
     pub(super) listed_at: String,
 }
 
-/// What remains of a deleted user.
+/// Tombstone of a deleted user, without personal data.
 #[derive(Serialize, Deserialize)]
 pub(super) struct DeletedItem {
     pub(super) pk: String,
@@ -71,7 +71,7 @@ pub(super) struct CredentialsItem {
     pub(super) version: u64,
 }
 
-/// A released login address. It cannot be registered before `reserved_until`, or a thief could
+/// A former login address. It cannot be registered before `reserved_until`; otherwise a thief could
 /// block the withdrawal.
 #[derive(Serialize, Deserialize)]
 pub(super) struct ReservedItem {
@@ -81,20 +81,17 @@ pub(super) struct ReservedItem {
     pub(super) ttl: i64,
 }
 
-/// An item under a user's key, as the table's stream shows it.
+/// The item under a user's key, as the table's stream contains it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(from = "StoredUser")]
 pub enum Image {
-    /// An account.
     Present(Box<User>),
-    /// A deleted account.
     Deleted {
         user_id: UserId,
-        /// Since when they are gone.
         deleted_at: Timestamp,
         /// One more than the last version of the profile.
         version: u64,
-        /// The trace that deleted them.
+        /// Trace of the request that deleted the account.
         trace: Option<Trace>,
     },
 }
@@ -106,7 +103,7 @@ enum StoredUser {
     Present(Box<ProfileItem>),
 }
 
-/// The credentials in an item; none in a reservation.
+/// Parses credentials. A reservation of an address has none.
 pub(super) fn parse_credentials(item: Item) -> Result<Option<Credentials>, TableError> {
     if item.contains_key("reserved_until") {
         return Ok(None);
@@ -115,7 +112,7 @@ pub(super) fn parse_credentials(item: Item) -> Result<Option<Credentials>, Table
 }
 
 impl Image {
-    /// The user, unless they are gone.
+    /// Returns the user, or `None` if the account is deleted.
     pub fn into_user(self) -> Option<User> {
         match self {
             Self::Present(user) => Some(*user),

@@ -1,13 +1,13 @@
-//! Users and sessions as items. The only folder that knows attribute names.
+//! Storage of users and sessions. Within the service, only this folder contains attribute names.
 //!
 //! | table | key | item |
 //! |---|---|---|
-//! | users | `USER#<id>` | the profile, with the links that wait for its owner; in the index `listed-index` by time of registration |
-//! | users | `USER#<id>`, deleted | the remains of a deleted account: that it existed, without personal data |
-//! | users | `EMAIL#<SHA-256 of the address>` | credentials: all that a login needs, found by one read |
-//! | users | `EMAIL#<SHA-256 of the address>`, reserved | an address that the login has left: kept for its owner while the withdraw link works |
-//! | sessions | `SESSION#<id>` | a family of refresh tokens: the number and the hash of the one that counts |
-//! | sessions | `BUCKET#<HMAC>` | rate limit of an account or a network |
+//! | users | `USER#<id>` | profile with its pending links; listed by time of registration in `listed-index` |
+//! | users | `USER#<id>`, deleted | tombstone of a deleted account, without personal data |
+//! | users | `EMAIL#<SHA-256 of the address>` | credentials: everything that a login reads |
+//! | users | `EMAIL#<SHA-256 of the address>`, reserved | former login address, reserved for its owner while the withdraw link works |
+//! | sessions | `SESSION#<id>` | session, with the number and the hash of its current refresh token |
+//! | sessions | `BUCKET#<HMAC>` | rate limit bucket |
 
 use shared::{
     ids::{self, UserId},
@@ -25,14 +25,12 @@ pub use items::Image;
 pub use sessions::RotationOutcome;
 pub use users::{ListedUser, UpdateOutcome, UserChange};
 
-/// The tables of this service.
 #[derive(Clone, Debug)]
 pub struct Store {
-    /// Profiles and credentials.
     pub users: Table,
-    /// Families of refresh tokens, and buckets.
+    /// Sessions and rate limit buckets.
     pub sessions: Table,
-    /// How many parts the index of users has.
+    /// Number of shards of the index of users.
     pub shards: u32,
 }
 

@@ -1,4 +1,4 @@
-//! Sessions: families of refresh tokens.
+//! Sessions: start, rotation of the refresh token, and end.
 
 use shared::{
     clock::Timestamp,
@@ -16,22 +16,23 @@ use crate::{
     tokens::refresh::{RefreshToken, SessionId},
 };
 
-/// The outcome of a token rotation.
 #[derive(Debug)]
 pub enum RotationOutcome {
-    /// The successor counts from now on.
+    /// The successor is the current token of the session.
     Written,
-    /// Nothing is written: the family does not stand at this token, or the user has changed.
+    /// Nothing is written: this token is not the session's current one, the session has ended, or
+    /// the user has changed.
     Conflict {
-        /// The family, where it was the reason.
+        /// The stored session, if its condition failed.
         session: Option<Box<Session>>,
-        /// The user as they are, where they were the reason; `Some(None)`: they are gone.
+        /// The stored user, if its condition failed; `Some(None)` if the account is deleted.
         user: Option<Option<Box<User>>>,
     },
 }
 
 impl Store {
-    /// Begins a family with its first token, until `expires_at`, together with `extra_writes`.
+    /// Creates a session with its first token, valid until `expires_at`, together with
+    /// `extra_writes`.
     ///
     /// # Errors
     /// When the table fails.
@@ -69,8 +70,8 @@ impl Store {
         }
     }
 
-    /// Puts `successor` in the place of `presented` until `expires_at`, if that is the token that
-    /// counts and the user is as it says.
+    /// Replaces `presented` by `successor` until `expires_at`, if `presented` is the current token
+    /// and the user still has the version in `successor`.
     ///
     /// # Errors
     /// When a table fails.
@@ -122,7 +123,7 @@ impl Store {
         }
     }
 
-    /// A session.
+    /// Returns a session; `None` if it does not exist.
     ///
     /// # Errors
     /// When the table fails.
@@ -130,7 +131,7 @@ impl Store {
         self.sessions.get(Key::new(session_key(id))).await?.map(from_item).transpose()
     }
 
-    /// Ends a session of a user. One that has ended, or never was, stays as it is.
+    /// Ends a session of a user. A session that has ended or does not exist is not changed.
     ///
     /// # Errors
     /// When the table fails.
@@ -155,8 +156,8 @@ impl Store {
         self.sessions.transact_update(Key::new(session_key(id)), change, condition)
     }
 
-    /// For a transaction: takes a session over into another epoch of its user, so that it outlives
-    /// the others.
+    /// For a transaction: moves a session to a new session epoch of its user, so that it outlives
+    /// the user's other sessions.
     pub fn transact_keep_session(&self, id: SessionId, user_id: UserId, epoch: u64) -> Write {
         let change = Expression::new("SET #session_epoch = :epoch").value("epoch", epoch);
         let condition =
@@ -176,7 +177,7 @@ fn end_expressions(user_id: UserId, end_reason: EndReason) -> (Expression, Expre
 fn session_item(id: SessionId, session: &Session) -> Item {
     let mut item = to_item(session);
     item.insert("pk".to_owned(), AttributeValue::S(session_key(id)));
-    // DynamoDB deletes it then, or later.
+    // DynamoDB deletes the item at this time or later.
     item.insert("ttl".to_owned(), AttributeValue::N(session.expires_at.seconds().to_string()));
     item
 }
@@ -185,8 +186,8 @@ fn current_user(conflict: Conflict) -> Result<Option<Box<User>>, TableError> {
     Ok(conflict.item.map(from_item::<Image>).transpose()?.and_then(Image::into_user).map(Box::new))
 }
 
-/// An existing session is our own if the response to an earlier attempt was lost; two sessions
-/// never share a secret.
+/// Treats an existing session as our own write if the secret matches: the response to an earlier
+/// attempt was lost. Two sessions never share a secret.
 fn check_own_write(stored: Option<Item>, session: &Session) -> Result<(), UsersError> {
     let stored = stored.map(from_item::<Session>).transpose()?;
     if stored.is_some_and(|stored| stored.secret_hash == session.secret_hash) {

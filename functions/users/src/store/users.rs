@@ -1,4 +1,4 @@
-//! Profiles and credentials.
+//! Profiles and credentials: registration, changes and deletion in transactions over both.
 
 use shared::{
     clock::Timestamp,
@@ -21,30 +21,24 @@ use crate::{
     tokens::refresh::SessionId,
 };
 
-/// A user's change from one version to the next, with everything that is written together with it.
+/// A change of a user from one version to the next, with all writes of its transaction.
 #[derive(Debug)]
 pub struct UserChange<'a> {
-    /// The user as they were read.
     pub before: &'a User,
-    /// The user as they are to be.
     pub after: &'a User,
-    /// The hash of a new password.
     pub password_hash: Option<String>,
-    /// The credentials as they were read: needed where the address changes, or where the new
-    /// password depends on the old one.
+    /// Credentials as read. Required if the address changes, or if the new password depends on the
+    /// old one.
     pub credentials: Option<&'a Credentials>,
-    /// What else is written, or nothing of it.
+    /// Further writes of the same transaction.
     pub extra_writes: Vec<Write>,
 }
 
-/// The outcome of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpdateOutcome {
-    /// It is written.
     Written,
-    /// The user changed meanwhile.
     VersionConflict,
-    /// The new address has credentials already.
+    /// Another account holds or reserves the new address.
     EmailTaken,
 }
 
@@ -52,22 +46,22 @@ pub enum UpdateOutcome {
 #[derive(Clone, Debug)]
 pub struct ListedUser {
     pub user: User,
-    /// Time of registration and id.
+    /// Sort key: time of registration and id.
     pub listed_at: String,
 }
 
 impl<'a> UserChange<'a> {
-    /// From `before` to `after`, and nothing else.
+    /// Creates a change without password, credentials and further writes.
     pub fn new(before: &'a User, after: &'a User) -> Self {
         Self { before, after, password_hash: None, credentials: None, extra_writes: Vec::new() }
     }
 }
 
 impl Store {
-    /// Writes a new user: profile and credentials, or neither.
+    /// Writes profile and credentials of a new user in one transaction.
     ///
     /// # Errors
-    /// [`UsersError::EmailTaken`] when there are credentials for the address.
+    /// [`UsersError::EmailTaken`] if the address has credentials or is reserved.
     pub async fn register(&self, user: &User, password_hash: String) -> Result<(), UsersError> {
         let credentials = CredentialsItem::new(user, password_hash);
         let writes = vec![
@@ -93,7 +87,7 @@ impl Store {
         }
     }
 
-    /// The credentials for an address in its normal form. No other text has any.
+    /// Returns the credentials for an address in its normal form. Other spellings have none.
     ///
     /// # Errors
     /// When the table fails.
@@ -102,7 +96,7 @@ impl Store {
         Ok(item.map(parse_credentials).transpose()?.flatten())
     }
 
-    /// A user's profile; `None` if the account never existed or is deleted.
+    /// Returns a user's profile; `None` if the account does not exist or is deleted.
     ///
     /// # Errors
     /// When the table fails.
@@ -116,7 +110,7 @@ impl Store {
             .and_then(Image::into_user))
     }
 
-    /// A user's profile and one of their sessions, in one call.
+    /// Reads a user's profile and one of their sessions in one call.
     ///
     /// # Errors
     /// When a table fails.
@@ -138,7 +132,7 @@ impl Store {
         Ok((user, found))
     }
 
-    /// A page of all users, the newest first.
+    /// Reads a page of all users, newest first.
     ///
     /// # Errors
     /// When the table fails.
@@ -160,7 +154,7 @@ impl Store {
         items.into_iter().map(listed).collect()
     }
 
-    /// Writes a change of a user: profile, credentials, and what belongs to it, or nothing.
+    /// Writes profile, credentials and further writes of a change in one transaction.
     ///
     /// # Errors
     /// When the table fails.
@@ -182,7 +176,7 @@ impl Store {
                 if let Some(stored) =
                     conflicts.first_mut().and_then(Option::take).and_then(|conflict| conflict.item)
                 {
-                    // Our own write, whose answer was lost on the way.
+                    // The stored item may be our own write whose response was lost.
                     let is_own_write = stored == self.profile_item(after);
                     return Ok(if is_own_write {
                         UpdateOutcome::Written
@@ -201,8 +195,8 @@ impl Store {
         }
     }
 
-    /// What the credentials repeat of the profile, so that neither a login nor the exchange of its
-    /// first token needs a second read.
+    /// Updates the copy of the profile in the credentials. With it, neither a login nor the first
+    /// refresh needs a second read.
     fn credentials_update(
         &self,
         after: &User,
@@ -231,9 +225,8 @@ impl Store {
         )
     }
 
-    /// The credentials under another address. The address before is reserved as long as a
-    /// withdrawal can return to it. The last write is the one that another owner of the address
-    /// refuses.
+    /// Moves the credentials to the new address. The former address stays reserved while a
+    /// withdrawal can return to it. The last write fails if another account has the new address.
     fn credentials_move(
         &self,
         before: &User,
@@ -266,8 +259,8 @@ impl Store {
         vec![left, self.users.transact_put(moved, email_available(after))]
     }
 
-    /// Stores the reset link in the profile, if it still has the version that was read. The
-    /// condition fails for unknown accounts, with the same call.
+    /// Stores the reset link in the profile, if the profile still has the version that was read.
+    /// For unknown accounts the same call is made, and its condition fails.
     ///
     /// # Errors
     /// When the table fails.
@@ -285,7 +278,7 @@ impl Store {
         self.users.update(Key::new(profile_key(id)), change, Expression::version(seen)).await
     }
 
-    /// Replaces the hash of a password that was found right by a newer kind of hash, unless it was
+    /// Replaces the hash of a verified password by one of the current kind, unless the password was
     /// changed meanwhile.
     ///
     /// # Errors
@@ -303,8 +296,8 @@ impl Store {
         self.users.update(Key::new(credentials_key(&user.email)), change, condition).await
     }
 
-    /// Erases a user: the credentials are gone, and of the profile stays that there was one.
-    /// `VersionConflict`: they were changed meanwhile.
+    /// Erases a user: deletes the credentials and replaces the profile by a tombstone. Returns
+    /// `VersionConflict` if the user was changed meanwhile.
     ///
     /// # Errors
     /// When the table fails.
@@ -375,8 +368,7 @@ impl Store {
     }
 }
 
-/// For a transaction on other items: a condition that the user is active and still has this
-/// version.
+/// For a transaction on other items: the condition that the user is active and has this version.
 pub(super) fn user_unchanged(users: &Table, id: UserId, version: u64) -> Write {
     let condition = Expression::new("#version = :version AND #is_active = :active")
         .value("version", version)
@@ -384,14 +376,15 @@ pub(super) fn user_unchanged(users: &Table, id: UserId, version: u64) -> Write {
     users.transact_check(Key::new(profile_key(id)), condition)
 }
 
-/// That `user` can take the address: it is free, reserved for them, or its reservation is over.
+/// The condition that `user` can take the address: it is free, reserved for them, or its
+/// reservation has expired.
 fn email_available(user: &User) -> Expression {
     Expression::new("attribute_not_exists(#pk) OR #reserved_until <= :now OR (attribute_exists(#reserved_until) AND #user_id = :user_id)")
         .value("now", user.updated_at)
         .value("user_id", user.id)
 }
 
-/// That the credentials are this user's, with the password that was read.
+/// The condition that the credentials belong to this user and have the password that was read.
 fn credentials_unchanged(user: &User, seen: Option<&Credentials>) -> Expression {
     let owner = Expression::new("#user_id = :user_id").value("user_id", user.id);
     let Some(seen) = seen else { return owner };

@@ -1,9 +1,9 @@
-//! Access tokens: JSON Web Tokens of fifteen minutes (RFC 9068), signed with Ed25519 and with
-//! nothing else.
+//! Access tokens: JSON Web Tokens with a lifetime of 15 minutes (RFC 9068), signed with Ed25519
+//! only.
 //!
-//! Verification relies on our own knowledge (algorithm, type, keys, issuer, audience), never on
-//! what the token claims about itself (RFC 8725). Times are compared here and not by the JWT crate,
-//! which reads the machine's clock.
+//! Verification relies on configured values (algorithm, type, keys, issuer, audience), never on the
+//! token's own claims about them (RFC 8725). Times are compared here, because the JWT crate reads
+//! the machine's clock.
 
 use std::time::Duration;
 
@@ -20,17 +20,16 @@ use super::{
     signing_keys::{CurrentKey, KeyId, SigningKeys},
 };
 
-/// How long a token is good for.
 pub const LIFETIME: Duration = Duration::from_secs(15 * 60);
 
 /// RFC 9068, section 2.1.
 const TYPE: &str = "at+jwt";
-/// Far above the longest token that we make; below it, nothing a stranger sends costs much.
+/// Far above the longest token that we issue. The limit bounds the cost of a forged one.
 const MAX_BYTES: usize = 4096;
-/// How much the clocks of two machines may differ.
+/// Maximum difference between the clocks of two machines.
 const CLOCK_SKEW_SECONDS: i64 = 5;
 
-/// Who issues tokens, and for whom.
+/// Issuer and audience of access tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuer {
     /// `iss`.
@@ -39,38 +38,36 @@ pub struct Issuer {
     pub audience: String,
 }
 
-/// What a token says.
+/// Claims of an access token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     iss: String,
     aud: Audience,
-    /// The user.
     pub sub: UserId,
     /// The role name. A token without a role grants nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// What they are called.
+    /// Full name of the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Their address.
+    /// E-mail address of the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// The token version of the user for which it counts.
+    /// Token version of the user. The token is invalid once the user has another one.
     pub tv: u64,
-    /// The session that it belongs to (OpenID Connect Front-Channel Logout, section 3, has the
-    /// name).
+    /// Session of the token. OpenID Connect Front-Channel Logout, section 3, defines the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sid: Option<SessionId>,
     iat: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nbf: Option<i64>,
-    /// When it stops to count, in seconds since 1970.
+    /// Expiry, in seconds since 1970.
     pub exp: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     jti: Option<String>,
 }
 
-/// RFC 7519, section 4.1.3: one name, or several.
+/// One name or several (RFC 7519, section 4.1.3).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Audience {
@@ -81,14 +78,14 @@ enum Audience {
 /// Why a token is rejected. For the log only; the caller gets no reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenError {
-    /// It names a key that is not among ours: it may be newer than our copy of them.
+    /// The key id is well formed but not among our keys, which may be outdated.
     UnknownKey,
     /// Not issued by us, or no longer valid.
     Invalid(&'static str),
 }
 
 impl Claims {
-    /// What a token says about `subject`, in one of their sessions.
+    /// Creates the claims of `subject` for one of their sessions.
     pub fn new(
         subject: &TokenSubject,
         session: SessionId,
@@ -112,10 +109,10 @@ impl Claims {
         }
     }
 
-    /// The token that says so.
+    /// Signs the claims and returns the token.
     ///
     /// # Errors
-    /// When the key is no Ed25519 key.
+    /// If the key is not an Ed25519 key.
     pub fn sign(&self, key: &CurrentKey) -> Result<String, jsonwebtoken::errors::Error> {
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(TYPE.to_owned());
@@ -124,11 +121,11 @@ impl Claims {
     }
 }
 
-/// What `token` says, if it is one of ours and counts at `now`. Whether its user still exists, is
-/// active and has this token version is for the caller to find out.
+/// Verifies `token` at `now` and returns its claims. The caller checks that the user still exists,
+/// is active and has this token version.
 ///
 /// # Errors
-/// Why not.
+/// [`TokenError`], with the reason of the rejection.
 pub fn verify(
     token: &str,
     keys: &SigningKeys,
@@ -150,7 +147,8 @@ pub fn verify(
     if header.crit.is_some() {
         return Err(Invalid("a critical extension that is not known"));
     }
-    // A key that we never could have made is not looked for.
+    // A malformed key id is rejected before the search for the key, because we cannot have issued
+    // it.
     let kid = header.kid.as_deref().and_then(KeyId::parse).ok_or(Invalid("no key of ours"))?;
     let Some(key) = keys.verification_key(kid, now) else {
         return Err(if keys.contains(kid) {
@@ -171,7 +169,7 @@ pub fn verify(
     if claims.iss != issuer.name || !is_for_us {
         return Err(Invalid("another issuer or audience"));
     }
-    // No leeway: the functions behind the gateway allow none either.
+    // No leeway, because the functions behind the gateway allow none either.
     if claims.exp <= now {
         return Err(Invalid("expired"));
     }
@@ -182,7 +180,7 @@ pub fn verify(
     Ok(claims)
 }
 
-/// The claims are judged in [`verify`].
+/// Checks the signature only. [`verify`] checks the claims.
 fn signature_only() -> Validation {
     let mut validation = Validation::new(Algorithm::EdDSA);
     validation.required_spec_claims.clear();

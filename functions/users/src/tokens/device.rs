@@ -1,16 +1,16 @@
 //! Device tokens: `device.issued.binding.mac`, in the header `X-Device-Token`.
 //!
-//! A successful login issues one, and the device sends it with the next login: its attempts are
-//! then counted apart from those of strangers, who could otherwise lock the owner out. It proves
-//! that the device knew the password once, and nothing else: it logs no one in, and a thief gets
-//! only the few attempts of that device. So it is not stored.
+//! A successful login issues one, and the device sends it with the next login. Its attempts are
+//! then counted apart from those of unknown devices, which could otherwise lock the owner out. It
+//! proves only that the device has known the password once, and cannot log in by itself. A thief
+//! gets only the few attempts of that device, so the token is not stored.
 //!
 //! It is valid for one user in one session epoch, of which the binding is a hash. A new password, a
-//! withdrawn address change and a disabled account invalidate it, and a new account with the
-//! address of a deleted one does not inherit its devices.
+//! withdrawn address change and a disabled account invalidate it. A new account with the address of
+//! a deleted one does not inherit its devices.
 //!
-//! The MAC, under the service's own key, is over the account's address too, which the token does
-//! not show: with another account it is worth nothing.
+//! The MAC is made under the service's own key. Its input includes the account's address, which the
+//! token does not contain, so the token is invalid for any other account.
 
 use std::time::Duration;
 
@@ -22,44 +22,43 @@ use shared::{
     prefixed_id,
 };
 
-/// How long a token counts: for those who come back twice a year.
+/// Lifetime of a token: long enough for users who return twice a year.
 pub const LIFETIME: Duration = Duration::from_secs(180 * 24 * 3600);
 
-/// The longest token has 138.
+/// The longest token has 138 bytes.
 const MAX_BYTES: usize = 144;
-/// How many digits of the hash a binding has: 128 bits.
+/// Hexadecimal digits of the hash in a binding: 128 bits.
 const BINDING_DIGITS: usize = 32;
 
 prefixed_id!(
-    /// A device, or rather a login that succeeded on one.
+    /// Id of a device: each successful login without a valid token creates one.
     DeviceId,
     "dev"
 );
 
-/// The key under which tokens are made.
 pub struct DeviceTokenKey(hmac::Key);
 
 impl DeviceTokenKey {
-    /// A key of 256 bits; see [`shared::secret::Secrets::keys`].
+    /// Expects 256 bits; see [`shared::secret::Secrets::keys`].
     pub fn new(key: [u8; 32]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, &key))
     }
 }
 
-/// A device token that we made.
+/// A device token that this service has issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceToken {
     device: DeviceId,
     account: String,
-    /// Which user and session epoch it counts for.
+    /// Hash of the user id and session epoch for which the token is valid.
     binding: String,
-    /// Since when, in seconds since 1970.
+    /// Time of issue, in seconds since 1970.
     issued: i64,
 }
 
 impl DeviceToken {
-    /// A token of a new device, for the account with this address in its normal form, as long as
-    /// its user is in this session epoch.
+    /// Issues a token of a new device for the account with this address in its normal form. It is
+    /// valid while the user is in this session epoch.
     pub fn issue(
         account: &str,
         user_id: UserId,
@@ -75,7 +74,7 @@ impl DeviceToken {
         }
     }
 
-    /// The token as the client gets it.
+    /// Encodes the token for the client.
     pub fn text(&self, key: &DeviceTokenKey) -> String {
         let body = format!("{}.{}.{}", self.device, self.issued, self.binding);
         let mac =
@@ -83,8 +82,7 @@ impl DeviceToken {
         format!("{body}.{mac}")
     }
 
-    /// Parses `text` as a token made under `key` for this account and still valid. All other texts
-    /// are rejected alike.
+    /// Parses `text`. Returns `None` unless it is a valid token, made under `key` for this account.
     pub fn open(text: &str, account: &str, key: &DeviceTokenKey, now: Timestamp) -> Option<Self> {
         if text.len() > MAX_BYTES {
             return None;
@@ -103,12 +101,12 @@ impl DeviceToken {
         token.is_valid(now).then_some(token)
     }
 
-    /// Whether it counts for this user in this session epoch.
+    /// Returns whether the token is valid for this user in this session epoch.
     pub fn belongs_to(&self, user_id: UserId, session_epoch: u64) -> bool {
         self.binding == binding(user_id, session_epoch)
     }
 
-    /// The account that it was earned with: its address in the normal form.
+    /// Address of its account, in the normal form.
     pub fn account(&self) -> &str {
         &self.account
     }
@@ -132,7 +130,7 @@ fn binding(user_id: UserId, session_epoch: u64) -> String {
     hash
 }
 
-/// What the MAC is over. The length in front keeps the two parts apart.
+/// Builds the input of the MAC. The length prefix separates the two parts.
 fn mac_input(body: &str, account: &str) -> Vec<u8> {
     [&(body.len() as u64).to_be_bytes(), body.as_bytes(), account.as_bytes()].concat()
 }
@@ -200,10 +198,10 @@ mod tests {
             (text.split('.').collect(), other.split('.').collect());
         let spliced = format!("{}.{}.{}.{}", theirs[0], mine[1], mine[2], mine[3]);
         let younger = format!("{}.{}.{}.{}", mine[0], theirs[1], mine[2], mine[3]);
-        // Moves the end of one part to the beginning of the next.
+        // One part is missing.
         let moved = format!("{}.{}.{}", mine[0], mine[2], mine[3]);
         let with_space = format!("{text} ");
-        for odd in [
+        for invalid in [
             "",
             ".",
             "..",
@@ -215,8 +213,9 @@ mod tests {
             &format!("{text}."),
             &format!("{text}="),
         ] {
-            assert_eq!(DeviceToken::open(odd, ADA, &key(), NOW), None, "{odd}");
+            assert_eq!(DeviceToken::open(invalid, ADA, &key(), NOW), None, "{invalid}");
         }
+        // Parts move from the token to the account: the length prefix of the MAC input differs.
         let moved_account = format!("{}.{}.{}", mine[1], mine[2], ADA);
         assert_eq!(
             DeviceToken::open(&format!("{}.{}", mine[0], mine[3]), &moved_account, &key(), NOW),
@@ -238,21 +237,21 @@ mod tests {
     #[test]
     fn longest_token_is_accepted_and_a_longer_one_rejected() {
         for issued in [i64::MAX, i64::MIN] {
-            let odd = DeviceToken { issued, ..token() };
-            assert!(odd.text(&key()).len() <= MAX_BYTES);
-            assert_eq!(DeviceToken::open(&odd.text(&key()), ADA, &key(), NOW), None);
+            let invalid = DeviceToken { issued, ..token() };
+            assert!(invalid.text(&key()).len() <= MAX_BYTES);
+            assert_eq!(DeviceToken::open(&invalid.text(&key()), ADA, &key(), NOW), None);
         }
         let last = DeviceToken {
             issued: i64::MAX - i64::try_from(LIFETIME.as_secs()).unwrap(),
             ..token()
         };
         assert!(DeviceToken::open(&last.text(&key()), ADA, &key(), NOW).is_some());
-        for odd in [
+        for invalid in [
             "a".repeat(MAX_BYTES + 1),
             "a.".repeat(100_000),
             format!("{}.{}", ".".repeat(64), "A".repeat(43)),
         ] {
-            assert_eq!(DeviceToken::open(&odd, ADA, &key(), NOW), None);
+            assert_eq!(DeviceToken::open(&invalid, ADA, &key(), NOW), None);
         }
     }
 

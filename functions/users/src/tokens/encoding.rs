@@ -1,22 +1,21 @@
-//! Thirty-two bytes as base64url without padding: how keys and secrets are written down.
+//! Encoding of keys and secrets: 32 bytes as base64url without padding.
 
 use std::fmt;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A key or a secret. It shows nothing of itself in logs.
+/// A key or a secret. `Debug` does not reveal it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Bytes32(pub(crate) [u8; 32]);
 
 impl Bytes32 {
-    /// The bytes that `text` spells: exactly 32, in the one spelling that there is.
+    /// Parses exactly 32 bytes in their canonical spelling.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
         bytes.try_into().ok().map(Self)
     }
 
-    /// The spelling.
     pub(crate) fn text(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(self.0)
     }

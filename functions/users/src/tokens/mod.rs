@@ -1,13 +1,13 @@
 //! The tokens that this service issues and verifies, and the keys that sign them.
 //!
-//! | token | holder | what it does | what is stored |
+//! | token | holder | purpose | stored |
 //! |---|---|---|---|
-//! | [`access`] | a client, for 15 minutes | authorizes requests | nothing |
-//! | [`refresh`] | a client, until its next use | buys the next access token | the hash of its secret |
-//! | [`device`] | a client, for 180 days | sets its login attempts apart from those of strangers | nothing |
-//! | [`one_time`] | a mailbox, for minutes or hours | proves that its owner reads what is sent there | its hash, and itself sealed |
+//! | [`access`] | client, for 15 minutes | authorizes requests | nothing |
+//! | [`refresh`] | client, until its next use | is exchanged for the next pair of tokens | hash of its secret |
+//! | [`device`] | client, for 180 days | counts its login attempts apart from those of unknown devices | nothing |
+//! | [`one_time`] | mailbox, for minutes or hours | proves access to the mailbox | its hash, and the sealed token |
 //!
-//! [`signing_keys`] are the keys of access tokens.
+//! [`signing_keys`] contains the keys that sign access tokens.
 
 pub mod access;
 pub mod device;

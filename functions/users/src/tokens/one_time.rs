@@ -1,7 +1,7 @@
 //! One-time tokens: the content of a mailed link, which proves access to the mailbox.
 //!
-//! The token names its user, so that a made-up one costs one read by key, and has 256 random bits.
-//! The table holds its hash, and the token itself only sealed, until the mail is written.
+//! The token contains its user's id, so a forged token costs one read by key. Its secret has 256
+//! random bits. The table stores its hash, and the sealed token until the mail is written.
 
 use std::time::Duration;
 
@@ -14,24 +14,21 @@ use shared::{
 use super::encoding::Bytes32;
 use crate::domain::Link;
 
-/// A token has 84.
+/// A token has 84 bytes.
 const MAX_BYTES: usize = 100;
 
-/// A one-time token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OneTimeToken {
-    /// Whose it is.
     pub user_id: UserId,
     secret: Bytes32,
 }
 
 impl OneTimeToken {
-    /// A new token.
     pub fn create(user_id: UserId, ids: &Ids) -> Self {
         Self { user_id, secret: Bytes32(ids.bytes()) }
     }
 
-    /// The token that `text` spells. That it is well formed says nothing about whether it counts.
+    /// Parses a token. A well-formed token is not necessarily valid.
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() > MAX_BYTES {
             return None;
@@ -40,17 +37,17 @@ impl OneTimeToken {
         Some(Self { user_id: UserId::parse(user_id)?, secret: Bytes32::parse(secret)? })
     }
 
-    /// The token as its owner gets it.
+    /// Encodes the token for the link in the mail.
     fn text(&self) -> String {
         format!("{}.{}", self.user_id, self.secret.text())
     }
 
-    /// What the table knows it by.
+    /// Returns the hash under which the table stores the token.
     pub fn hash(&self) -> String {
         ids::sha256_hex(&self.text())
     }
 
-    /// The token as the table keeps it until it is sent.
+    /// Returns the token's hash and its sealed form, as the profile stores them.
     pub fn link(&self, key: &SealingKey, now: Timestamp, lifetime: Duration, ids: &Ids) -> Link {
         let sealed_token =
             key.seal(&self.text(), &["one-time-token", &self.user_id.to_string()], ids);
@@ -88,7 +85,7 @@ mod tests {
     fn malformed_token_is_rejected() {
         let token = OneTimeToken::create(ids::derive(&["ada"]), &Ids::seeded(1)).text();
         assert!(OneTimeToken::parse(&token).is_some());
-        for odd in [
+        for invalid in [
             "",
             ".",
             "usr_.x",
@@ -98,7 +95,7 @@ mod tests {
             &"a".repeat(100_000),
             "\u{e9}.\u{e9}",
         ] {
-            assert_eq!(OneTimeToken::parse(odd), None, "{odd}");
+            assert_eq!(OneTimeToken::parse(invalid), None, "{invalid}");
         }
     }
 }

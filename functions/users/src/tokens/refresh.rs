@@ -1,14 +1,14 @@
 //! Refresh tokens: `session_id.sequence.secret.mac`.
 //!
-//! A login starts a session; each refresh issues its next number with a new secret. The table
-//! stores the hash of the valid secret, so it reveals no token. The MAC, under the service's own
-//! key, lets forged tokens be rejected without a read and without a change of state.
+//! A login starts a session. Each refresh issues the session's next token, with the next number and
+//! a new secret. The table stores the hash of the valid secret, so it reveals no token. The MAC,
+//! under the service's own key, lets the service reject forged tokens without a read or a write.
 //!
-//! - The secret of a successor is derived from its predecessor: repeating a rotation whose response
+//! - The secret of a successor is derived from its predecessor. To repeat a rotation whose response
 //!   was lost returns the same token.
-//! - After the 32 bytes of the secret the token carries the claims of the next access token, as of
-//!   its creation. With them a rotation is one transaction without a read: the user's version is
-//!   one of its conditions, and if it has changed, the failed condition returns the current user.
+//! - The token carries the claims of the next access token, as of its creation, after the 32 bytes
+//!   of the secret. So a rotation is one transaction without a read: the user's version is one of
+//!   its conditions. If the version has changed, the failed condition returns the current user.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::hmac;
@@ -22,25 +22,24 @@ use shared::{
 use super::encoding::Bytes32;
 use crate::domain::{Credentials, TokenGeneration, User};
 
-/// The longest token that we make has less: name and address take up to 654 bytes before they are
+/// Above the longest token that we issue: name and address take up to 654 bytes before they are
 /// encoded.
 const MAX_BYTES: usize = 2048;
 const SECRET_BYTES: usize = 32;
 
 prefixed_id!(
-    /// What grows out of one login: its refresh tokens.
+    /// Id of a session: a login and its refresh tokens.
     SessionId,
     "ses"
 );
 
-/// The keys under which tokens are made.
 pub struct RefreshTokenKey {
     mac: hmac::Key,
     successor: hmac::Key,
 }
 
 impl RefreshTokenKey {
-    /// Two keys of 256 bits; see [`shared::secret::Secrets::keys`].
+    /// Expects two keys of 256 bits; see [`shared::secret::Secrets::keys`].
     pub fn new(mac: [u8; 32], successor: [u8; 32]) -> Self {
         Self {
             mac: hmac::Key::new(hmac::HMAC_SHA256, &mac),
@@ -49,50 +48,42 @@ impl RefreshTokenKey {
     }
 }
 
-/// Whose token it is, and what access tokens say of them.
+/// The user of a token, with the claims of their access tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenSubject {
     pub user_id: UserId,
-    /// The version of the user that the rest is taken from.
+    /// Version of the user that the other fields are from.
     pub version: u64,
-    /// Which sessions count.
     pub session_epoch: u64,
-    /// Which access tokens count.
     pub token_version: u64,
-    /// The name of what they may do.
     pub role: String,
-    /// What they are called.
     pub full_name: String,
-    /// Their address.
     pub email: String,
 }
 
-/// A refresh token that we made.
+/// A refresh token that this service has issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefreshToken {
-    /// The login that it goes back to.
     pub session_id: SessionId,
-    /// Its place among the tokens of the family, from 1.
+    /// Its number in the session, from 1.
     pub sequence: u64,
     secret: Bytes32,
-    /// Whose it is.
     pub subject: TokenSubject,
 }
 
 impl RefreshToken {
-    /// The first token of a new family.
+    /// Creates the first token of a new session.
     pub fn first(subject: TokenSubject, ids: &Ids, now: Timestamp) -> Self {
         Self { session_id: ids.create(now), sequence: 1, secret: Bytes32(ids.bytes()), subject }
     }
 
-    /// When its session began, which is when the id of the session was made. The MAC covers that
-    /// id.
+    /// Returns when the session started: the time in its id. The MAC covers the id.
     pub fn started_at(&self) -> Timestamp {
         ids::created_at(self.session_id.uuid()).unwrap_or(Timestamp::from_milliseconds(0))
     }
 
-    /// The token that takes the place of this one: the same each time, but for what it says of its
-    /// bearer.
+    /// Derives the token that replaces this one. Its secret is the same each time; only `subject`
+    /// may differ.
     #[must_use]
     pub fn successor(&self, subject: TokenSubject, key: &RefreshTokenKey) -> Self {
         let mac = hmac::sign(
@@ -109,10 +100,10 @@ impl RefreshToken {
         }
     }
 
-    /// The token as the client gets it.
+    /// Encodes the token for the client.
     ///
     /// # Panics
-    /// Never: a bearer is JSON.
+    /// Never: a subject is always serializable.
     pub fn text(&self, key: &RefreshTokenKey) -> String {
         let subject = serde_json::to_vec(&self.subject).expect("a bearer is JSON");
         let secret = BASE64_URL_SAFE_NO_PAD.encode([&self.secret.0[..], &subject].concat());
@@ -121,8 +112,8 @@ impl RefreshToken {
         format!("{body}.{mac}")
     }
 
-    /// The token that `text` spells, if it was made under `key`. That it was made says nothing
-    /// about whether it still counts.
+    /// Parses a token and checks that it was made under `key`. The caller checks whether it is
+    /// still valid.
     pub fn open(text: &str, key: &RefreshTokenKey) -> Option<Self> {
         if text.len() > MAX_BYTES {
             return None;
@@ -142,12 +133,12 @@ impl RefreshToken {
         })
     }
 
-    /// What its family knows it by.
+    /// Returns the number and the hash of the secret, as the session stores them.
     pub fn generation(&self) -> TokenGeneration {
         TokenGeneration { sequence: self.sequence, secret_hash: self.secret_hash() }
     }
 
-    /// What the table holds of the secret.
+    /// Returns the hash of the secret, as the table stores it.
     pub fn secret_hash(&self) -> String {
         ids::sha256_hex(&self.secret.text())
     }
@@ -242,7 +233,7 @@ mod tests {
         let (mine, theirs): (Vec<&str>, Vec<&str>) =
             (text.split('.').collect(), other.split('.').collect());
         let spliced = format!("{}.{}.{}.{}", mine[0], mine[1], theirs[2], mine[3]);
-        for odd in [
+        for invalid in [
             "",
             ".",
             "...",
@@ -252,7 +243,7 @@ mod tests {
             &format!("{text}="),
             &"a".repeat(100_000),
         ] {
-            assert_eq!(RefreshToken::open(odd, &key()), None);
+            assert_eq!(RefreshToken::open(invalid, &key()), None);
         }
     }
 

@@ -1,13 +1,13 @@
-//! The keys that sign access tokens, as they stand in the secret `signing-key`: one that signs, and
-//! those that signed before it for as long as a token of theirs may be alive.
+//! Signing keys of access tokens, stored in the secret `signing-key`: the current key, and earlier
+//! keys while a token of theirs may be valid.
 //!
-//! A rotation keeps no private key but the new one. A login may sign with the old one for as long
-//! as it keeps its copy of the secret ([`CACHE_TTL`]), and an access token lives for fifteen
-//! minutes; [`RETIRED_KEY_RETENTION`] covers both.
+//! A rotation keeps only the new private key. A login may sign with the old key while its cached
+//! copy of the secret is valid ([`CACHE_TTL`]). An access token is valid for 15 minutes.
+//! [`RETIRED_KEY_RETENTION`] covers both.
 //!
 //! A revocation is a rotation after which the revoked key verifies nothing. Functions read the
-//! secret again every [`CACHE_TTL`], and the gateway keeps the authorizer's answer for another 30
-//! seconds: no token of a revoked key passes after a minute.
+//! secret again every [`CACHE_TTL`], and the gateway caches the authorizer's answer for another 30
+//! seconds. So tokens of a revoked key are rejected within a minute.
 
 use std::time::Duration;
 
@@ -20,32 +20,31 @@ use shared::{clock::Timestamp, ids::Ids, prefixed_id, throttle::Limit};
 
 use super::encoding::Bytes32;
 
-/// The name of the secret, without the stack's prefix.
+/// Name of the secret, without the stack's prefix.
 pub const SECRET_NAME: &str = "signing-key";
-/// How old a function's copy of the keys may be. Together with the 30 seconds that the gateway
-/// keeps the authorizer's answer, it bounds how long a revoked key is accepted: a minute. While
+/// Maximum age of a function's copy of the keys. Together with the 30 seconds for which the gateway
+/// caches the authorizer's answer, it bounds how long a revoked key is accepted: one minute. While
 /// Secrets Manager does not answer, a copy is used for up to an hour.
 pub const CACHE_TTL: Duration = Duration::from_secs(30);
-/// How long a key that was rotated out still verifies tokens: the 15 minutes that its last token
-/// lives, and 10 for a login that used an old copy of the keys. A revoked key is remembered for as
-/// long, so that its tokens are rejected without another read of the secret.
+/// How long a retired key verifies tokens: 15 minutes for its last token, and 10 for a login that
+/// used an old copy of the keys. A revoked key is kept for the same time, so that its tokens are
+/// rejected without another read of the secret.
 pub const RETIRED_KEY_RETENTION: Duration = Duration::from_secs(25 * 60);
-/// How often the secret is read again, at most, because a token names a key that is not known:
-/// every 30 seconds, and a few times at once after a rest, so that one made-up key id does not make
-/// a rotation at the same moment look like another.
+/// Limits how often an unknown key id causes a read of the secret: every 30 seconds, with a burst
+/// of four. The burst ensures that one invented key id does not delay the discovery of a key that
+/// was rotated at the same moment.
 pub const RELOAD_LIMIT: Limit = Limit::new(4, Duration::from_secs(30));
 
-/// Maximum age of the keys that are published: the route is public, and Secrets Manager must not be
-/// called each time.
+/// Maximum age of the published keys. The route is public, so Secrets Manager must not be called
+/// for each request.
 pub const JWKS_CACHE_TTL: Duration = Duration::from_secs(5);
 
 prefixed_id!(
-    /// A signing key: the `kid` of a token.
+    /// Id of a signing key: the `kid` of a token.
     KeyId,
     "key"
 );
 
-/// All keys of the secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SigningKeys {
     keys: Vec<SigningKey>,
@@ -55,7 +54,7 @@ pub struct SigningKeys {
 struct SigningKey {
     kid: KeyId,
     status: Status,
-    /// The seed of RFC 8032; only the key that signs has one.
+    /// Seed (RFC 8032). Only the key that signs has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     private: Option<Bytes32>,
     public: Bytes32,
@@ -67,29 +66,27 @@ struct SigningKey {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Status {
-    /// It signs.
+    /// Signs and verifies tokens.
     Current,
-    /// It signed before.
+    /// Verifies tokens that it signed before a rotation.
     Retired,
-    /// It is compromised: it no longer verifies tokens.
+    /// May be compromised: verifies no tokens.
     Revoked,
-    /// Something that a newer release knows: it neither signs nor vouches.
+    /// A status of a newer release: neither signs nor verifies.
     #[serde(untagged)]
     Unknown(String),
 }
 
-/// The secret does not hold what it should.
+/// The secret's text cannot be parsed, or a key cannot be created.
 #[derive(Debug, thiserror::Error)]
 #[error("the secret {SECRET_NAME} cannot be read as signing keys: {cause}")]
 pub struct SigningKeysError {
     cause: String,
 }
 
-/// The key that signs.
+/// The key that signs access tokens.
 pub struct CurrentKey {
-    /// Its name.
     pub kid: KeyId,
-    /// The key itself.
     pub key: EncodingKey,
 }
 
@@ -113,10 +110,10 @@ struct PublicKey {
 }
 
 impl SigningKeys {
-    /// The keys that the secret's text spells.
+    /// Parses the text of the secret.
     ///
     /// # Errors
-    /// If the text is something else. The error does not repeat it.
+    /// If the text does not hold keys. The error does not repeat the text.
     pub fn parse(text: &str) -> Result<Self, SigningKeysError> {
         serde_json::from_str(text).map_err(|error| {
             let cause = format!(
@@ -129,29 +126,29 @@ impl SigningKeys {
         })
     }
 
-    /// The secret's text.
+    /// Serializes the keys as the text of the secret.
     ///
     /// # Panics
-    /// Never: keys are JSON.
+    /// Never: keys are always serializable.
     pub fn text(&self) -> String {
         serde_json::to_string(self).expect("keys are JSON")
     }
 
-    /// The key that signs; the newest one, should there be several.
+    /// Returns the key that signs: the newest one, should there be several.
     pub fn current(&self) -> Option<CurrentKey> {
         let key = self.signing_key()?;
         let seed = key.private.as_ref()?;
         Some(CurrentKey { kid: key.kid, key: private_key(seed) })
     }
 
-    /// The key that verifies what `kid` signed, as long as it vouches for anything.
+    /// Returns the key that verifies tokens signed by `kid`, while it is current or retired.
     pub fn verification_key(&self, kid: KeyId, now: Timestamp) -> Option<DecodingKey> {
         let key = self.keys.iter().find(|key| key.kid == kid && key.verifies(now))?;
         Some(DecodingKey::from_ed_der(&key.public.0))
     }
 
-    /// The public halves of all keys that vouch for anything, as a JSON Web Key Set (RFC 7517; RFC
-    /// 8037 for Ed25519).
+    /// Returns the public keys that still verify tokens, as a JSON Web Key Set (RFC 7517; RFC 8037
+    /// for Ed25519).
     pub fn jwks(&self, now: Timestamp) -> PublicKeys {
         let public = |key: &SigningKey| PublicKey {
             kty: "OKP",
@@ -164,16 +161,16 @@ impl SigningKeys {
         PublicKeys { keys: self.keys.iter().filter(|key| key.verifies(now)).map(public).collect() }
     }
 
-    /// Whether there is such a key, whether it still vouches or not.
+    /// Returns whether the secret holds this key, in any status.
     pub fn contains(&self, kid: KeyId) -> bool {
         self.keys.iter().any(|key| key.kid == kid)
     }
 
-    /// These keys after a rotation: a new one signs, the one before is retired and loses its
-    /// private half, and those whose last token has expired are gone.
+    /// Returns the keys after a rotation. A new key signs. The previous one is retired and loses
+    /// its private key. Keys whose last token has expired are removed.
     ///
     /// # Errors
-    /// When no key can be made.
+    /// If a key cannot be created.
     pub fn rotated(&self, ids: &Ids, now: Timestamp) -> Result<Self, SigningKeysError> {
         let seed = Bytes32(ids.bytes());
         let public = public_key(&seed)?;
@@ -190,12 +187,12 @@ impl SigningKeys {
         Ok(Self { keys: earlier.chain([new]).collect() })
     }
 
-    /// These keys after a revocation: `kid` verifies nothing from now on, and a new key signs,
-    /// whichever key was revoked. The new key makes a rotation that began before this one fail: it
-    /// would bring the revoked key back.
+    /// Returns the keys after a revocation. `kid` verifies nothing, and a new key signs, whichever
+    /// key was revoked. The new key makes a rotation that began earlier fail, because that rotation
+    /// would restore the revoked key.
     ///
     /// # Errors
-    /// When no key can be made.
+    /// If a key cannot be created.
     pub fn revoked(&self, kid: KeyId, ids: &Ids, now: Timestamp) -> Result<Self, SigningKeysError> {
         let mut keys = self.rotated(ids, now)?;
         for key in keys.keys.iter_mut().filter(|key| key.kid == kid) {
@@ -205,13 +202,12 @@ impl SigningKeys {
         Ok(keys)
     }
 
-    /// Whether the key is revoked.
     pub fn is_revoked(&self, kid: KeyId) -> bool {
         self.keys.iter().any(|key| key.kid == kid && key.status == Status::Revoked)
     }
 
-    /// Whether these keys come from a rotation of exactly `earlier`: then no token that counts now
-    /// is lost by moving on to them.
+    /// Returns whether these keys result from a rotation of exactly `earlier`. If so, a switch to
+    /// them loses no valid token.
     pub fn is_successor_of(&self, earlier: &Self) -> bool {
         earlier.signing_key().is_none_or(|before| self.keys.iter().any(|key| key.kid == before.kid))
     }
@@ -249,7 +245,7 @@ impl SigningKey {
     }
 }
 
-/// An Ed25519 seed as PKCS #8, the form that the signer takes: RFC 8410, section 7.
+/// Encodes an Ed25519 seed as PKCS #8, the format of the signer (RFC 8410, section 7).
 fn private_key(seed: &Bytes32) -> EncodingKey {
     const PKCS8_ED25519: [u8; 16] =
         [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
@@ -336,7 +332,7 @@ mod tests {
                 "a rotation does not bring it back"
             );
             assert!(!revoked.rotated(&ids, at(36)).unwrap().contains(kid));
-            // A rotation that began before the revocation.
+            // A rotation that began before the revocation is not a successor.
             assert!(!second.rotated(&ids, at(11)).unwrap().is_successor_of(&revoked));
         }
     }
@@ -366,10 +362,10 @@ mod tests {
 
     #[test]
     fn unreadable_secret_is_not_repeated_in_the_error() {
-        for odd in
+        for invalid in
             ["", "hunter2hunter2", "[]", "{}", r#"{"keys":[{"kid":"x"}]}"#, r#"{"keys":"hunter2"}"#]
         {
-            let error = SigningKeys::parse(odd).unwrap_err().to_string();
+            let error = SigningKeys::parse(invalid).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
         }
     }

@@ -1,7 +1,4 @@
-//! The loop over records of every kind: what is acknowledged, what comes back, and what is
-//! rejected.
-
-//! What a consumer answers to each kind of record, and what it asks of SQS.
+//! Which records a consumer acknowledges, retries or rejects, and which calls to SQS it makes.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -34,7 +31,7 @@ const ARN: &str = "arn:aws:sqs:us-east-1:000000000000:ferrocart-count-words";
 const URL: &str = "http://aws.test/000000000000/ferrocart-count-words";
 const DEAD_LETTER_URL: &str = "http://aws.test/000000000000/ferrocart-count-words-dead-letter";
 
-/// SQS as a consumer sees it: it notes each call, and takes no message where `is_full`.
+/// A fake SQS that records each call. It accepts no message if `is_full`.
 #[derive(Clone, Debug, Default)]
 struct Sqs {
     calls: Arc<Mutex<Vec<(String, Value)>>>,
@@ -57,9 +54,9 @@ impl HttpConnector for Sqs {
             request.headers().get("x-amz-target").unwrap_or_default().replace("AmazonSQS.", "");
         let body =
             serde_json::from_slice(request.body().bytes().unwrap_or_default()).unwrap_or_default();
-        let is_refused = self.is_full && operation == "SendMessage";
+        let is_rejected = self.is_full && operation == "SendMessage";
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).push((operation, body));
-        if is_refused {
+        if is_rejected {
             return HttpConnectorFuture::ready(Err(ConnectorError::io("out of reach".into())));
         }
         let answer = SdkBody::from(json!({ "MessageId": "m", "MD5OfMessageBody": "" }).to_string());
@@ -93,7 +90,6 @@ impl Sqs {
         lambda(Arc::new(()), count_words, Queue::new(self.client(), URL, DEAD_LETTER_URL))
     }
 
-    /// The answer to a batch.
     async fn answer(&self, records: Vec<Value>) -> Value {
         self.consumer()(Invocation::with_event(json!({ "Records": records })))
             .await
@@ -108,7 +104,7 @@ struct CountWords {
 
 impl FromMessage for CountWords {
     fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage> {
-        assert_ne!(data["words"], 0, "none is too few");
+        assert_ne!(data["words"], 0, "zero words are not allowed");
         read_as("count_words.v1", kind, data)
     }
 }
@@ -117,7 +113,7 @@ impl FromMessage for CountWords {
 enum CountError {
     #[error("not now")]
     NotNow,
-    #[error("they were counted otherwise")]
+    #[error("the count contradicts an earlier one")]
     Contradiction,
 }
 
@@ -131,7 +127,7 @@ async fn count_words(_: Arc<()>, received: Received<CountWords>) -> Result<(), C
     match received.message.words {
         7 => Err(CountError::NotNow),
         8 => Err(CountError::Contradiction),
-        13 => panic!("thirteen is too much"),
+        13 => panic!("thirteen words panic"),
         _ => Ok(()),
     }
 }
@@ -151,7 +147,7 @@ fn words(count: impl Serialize) -> String {
     json!({ "type": "count_words.v1", "data": { "words": count } }).to_string()
 }
 
-/// What can never succeed, with the reason that the dead letter gives.
+/// Bodies that can never succeed, with the reason in the dead letter.
 fn rejected_bodies() -> Vec<(String, &'static str)> {
     let not_an_envelope = "the message cannot be read: it is not an envelope";
     let unknown_type = "the message cannot be read: its type is unknown here";
@@ -164,7 +160,7 @@ fn rejected_bodies() -> Vec<(String, &'static str)> {
         (json!({ "type": "count_words.v2", "data": { "words": 1 } }).to_string(), unknown_type),
         (json!({ "type": "unknown.v1", "data": {} }).to_string(), unknown_type),
         (words("three"), "the message cannot be read: count_words.v1 is malformed at words"),
-        (words(8), "they were counted otherwise"),
+        (words(8), "the count contradicts an earlier one"),
     ]
 }
 
@@ -233,7 +229,7 @@ async fn transient_failure_is_retried_with_growing_delay() {
 
 #[tokio::test]
 async fn third_panic_dead_letters_the_message() {
-    // The operation panics, or the reading of the message does.
+    // The first body panics in the operation, the second one while it is parsed.
     for body in [words(13), words(0)] {
         for (times, failures, call) in [
             (1, json!([{ "itemIdentifier": "m" }]), "ChangeMessageVisibility"),

@@ -7,37 +7,35 @@ use users::tokens::refresh::SessionId;
 
 use crate::{aws::Called, events};
 
-/// What a login gives.
+/// The tokens that a login returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// For the gateway.
     pub access_token: String,
-    /// For the next access token.
     pub refresh_token: String,
 }
 
 impl Session {
-    /// The tokens of an answer, if it holds any.
+    /// The tokens in an answer, if any.
     pub fn of(called: &Called) -> Option<Self> {
         let body = called.json();
         let text = |name: &str| body[name].as_str().map(str::to_owned);
         Some(Self { access_token: text("access_token")?, refresh_token: text("refresh_token")? })
     }
 
-    /// What the access token says.
+    /// The claims of the access token.
     ///
     /// # Panics
-    /// When the token is not one of ours.
+    /// If the token is not one of ours.
     pub fn claims(&self) -> Value {
         let part = self.access_token.split('.').nth(1).expect("a token has three parts");
         serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).expect("a part is base64url"))
             .expect("claims are JSON")
     }
 
-    /// Whose it is.
+    /// The user of the session.
     ///
     /// # Panics
-    /// When the token is not one of ours.
+    /// If the token is not one of ours.
     pub fn user_id(&self) -> UserId {
         self.claims()["sub"].as_str().and_then(UserId::parse).expect("a token names its user")
     }
@@ -45,12 +43,12 @@ impl Session {
     /// The session's id.
     ///
     /// # Panics
-    /// When the token is not one of ours.
+    /// If the token is not one of ours.
     pub fn id(&self) -> SessionId {
         self.claims()["sid"].as_str().and_then(SessionId::parse).expect("a token names its session")
     }
 
-    /// A request with the context that the authorizer would give it.
+    /// A request with the context that the authorizer would add.
     pub fn request(&self, request: events::Http) -> Value {
         let claims = self.claims();
         let text = |name: &str| {

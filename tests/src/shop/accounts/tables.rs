@@ -1,4 +1,4 @@
-//! The tables of the accounts, and the links that were sent.
+//! The stored accounts, and the tokens in the links that were sent.
 
 use std::collections::BTreeSet;
 
@@ -12,37 +12,37 @@ impl Shop {
     /// A profile as stored.
     ///
     /// # Panics
-    /// When it does not exist.
+    /// If it does not exist.
     pub async fn user(&self, id: UserId) -> User {
-        self.users.store.user(id).await.expect("the table answers").expect("there is such a user")
+        self.users.store.user(id).await.expect("the table answers").expect("the user exists")
     }
 
-    /// The one-time token that a profile or a message holds sealed, as the mail shows it.
+    /// Opens a sealed one-time token from a profile or a message, as the mail shows it.
     ///
     /// # Panics
-    /// When it does not belong to this user.
+    /// If it was not sealed for this user.
     pub async fn unseal(&self, sealed: &str, id: UserId) -> String {
         let keys = self.mail_keys().await;
         keys.open(|key| key.open(sealed, &["one-time-token", &id.to_string()]))
-            .expect("it was sealed for this user")
+            .expect("the token was sealed for this user")
     }
 
-    /// The token of the link that resets a user's password.
+    /// The token of a user's password-reset link.
     ///
     /// # Panics
-    /// When it does not exist.
+    /// If there is no pending reset.
     pub async fn reset_token(&self, id: UserId) -> String {
-        self.unseal(&self.user(id).await.reset.expect("a link was asked for").sealed_token, id)
+        self.unseal(&self.user(id).await.reset.expect("a reset was requested").sealed_token, id)
             .await
     }
 
-    /// What the link says that withdraws an address change.
+    /// The token of the link that withdraws an address change.
     ///
     /// # Panics
-    /// When it does not exist.
+    /// If there is no pending withdrawal.
     pub async fn withdraw_token(&self, id: UserId) -> String {
         self.unseal(
-            &self.user(id).await.withdrawal.expect("a change was asked for").link.sealed_token,
+            &self.user(id).await.withdrawal.expect("a change was requested").link.sealed_token,
             id,
         )
         .await
@@ -51,10 +51,10 @@ impl Shop {
     /// The token of the link that verifies a user's address.
     ///
     /// # Panics
-    /// When it does not exist.
+    /// If there is no pending verification.
     pub async fn verification_token(&self, id: UserId) -> String {
         self.unseal(
-            &self.user(id).await.verification.expect("an address waits").link.sealed_token,
+            &self.user(id).await.verification.expect("a verification is pending").link.sealed_token,
             id,
         )
         .await
@@ -88,11 +88,11 @@ impl Shop {
             .collect()
     }
 
-    /// That profiles and credentials belong together, one to one, and say the same; nothing but
-    /// the remains of deleted accounts are listed beside them.
+    /// Checks that profiles and credentials match one to one, and that the table has no other items
+    /// than reservations and the tombstones of deleted accounts.
     ///
     /// # Panics
-    /// When they do not.
+    /// If they do not match.
     #[track_caller]
     pub fn check_accounts(&self) {
         const SHARED: [&str; 7] = [
@@ -115,7 +115,7 @@ impl Shop {
             profiles.into_iter().partition(|item| item.get("deleted_at").is_some());
         assert_eq!(profiles.len(), credentials.len(), "profiles and credentials");
         let all = gone.len() + profiles.len() + credentials.len() + self.reservations().len();
-        assert_eq!(all, self.aws.items("users").len(), "nothing else stands there");
+        assert_eq!(all, self.aws.items("users").len(), "the table has no other items");
         for item in &credentials {
             let email = item["email"]["S"].as_str().unwrap_or_default();
             assert_eq!(item["pk"]["S"], format!("EMAIL#{}", sha256_hex(email)));
@@ -129,10 +129,10 @@ impl Shop {
         assert_eq!(said(&profiles), said(&credentials));
     }
 
-    /// Changes the first profile behind the service's back.
+    /// Changes an attribute of the first profile directly in the table.
     ///
     /// # Panics
-    /// When it does not exist.
+    /// If there is no profile.
     pub fn set_in_profile(&self, attribute: &str, value: Value) {
         let mut profile = self.profiles().remove(0);
         profile[attribute] = value;

@@ -1,19 +1,18 @@
-//! Every sequence of commands for one order, in any order and repeated: a reservation holds each
-//! piece once and returns it once.
+//! Tests of [`decide`] with repeated commands in any order: each piece is held once and returned
+//! once.
 
 use super::*;
 use crate::domain::Stock;
 use serde_json::{from_value, json};
 use shared::ids::{Ids, derive};
 
-/// What the commands of these tests ask for.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Asked {
+enum Kind {
     Reserve,
     Release,
     Commit,
 }
-use Asked::{Commit, Release, Reserve};
+use Kind::{Commit, Release, Reserve};
 
 fn product(name: &str) -> ProductId {
     derive(&[name])
@@ -26,8 +25,8 @@ fn lines() -> Lines {
     Lines::try_from(wanted.to_vec()).unwrap()
 }
 
-fn request(asked: Asked, attempt: u64) -> ReservationRequest {
-    let command = match asked {
+fn request(kind: Kind, attempt: u64) -> ReservationRequest {
+    let command = match kind {
         Reserve => ReservationCommand::Reserve(lines()),
         Release => ReservationCommand::Release,
         Commit => ReservationCommand::Commit,
@@ -42,7 +41,7 @@ fn request(asked: Asked, attempt: u64) -> ReservationRequest {
     }
 }
 
-/// A reservation as other tests need one.
+/// A held reservation, also for other tests.
 pub(crate) fn held() -> Reservation {
     match decide(None, &request(Reserve, 1), None) {
         Ok(Decision::Write(change)) => change.next,
@@ -67,7 +66,7 @@ impl World {
         Self { stock: vec![stock("lamp", lamps), stock("shade", shades)], reservation: None }
     }
 
-    /// Carries a command out as the service does; `false` if it has to come back.
+    /// Executes a command as the service does. Returns `false` if it must be retried.
     fn execute(&mut self, request: &ReservationRequest) -> bool {
         let mut out_of_stock = None;
         loop {
@@ -111,10 +110,10 @@ impl World {
         self.reservation.as_ref().map(|reservation| reservation.state.clone())
     }
 
-    /// The invariants at every moment, for this quantity received.
-    fn check(&self, came_in: &Self) {
+    /// Invariants of every state, given the initial stock.
+    fn check(&self, initial: &Self) {
         let is = |state| self.state() == Some(state);
-        for (stock, before) in self.stock.iter().zip(&came_in.stock) {
+        for (stock, before) in self.stock.iter().zip(&initial.stock) {
             let line =
                 lines().lines.into_iter().find(|line| line.product_id == stock.product_id).unwrap();
             let quantity = i64::from(line.quantity);
@@ -126,28 +125,28 @@ impl World {
     }
 }
 
-/// Carries the commands out in turn; those that have to come back do so in the end.
-fn after(came_in: &World, asked: &[(Asked, u64)]) -> World {
-    let mut world = came_in.clone();
-    let mut waiting = Vec::new();
-    for (asked, attempt) in asked {
-        let request = request(*asked, *attempt);
+/// Executes the commands in turn, and those that must be retried at the end.
+fn after(initial: &World, commands: &[(Kind, u64)]) -> World {
+    let mut world = initial.clone();
+    let mut retries = Vec::new();
+    for (kind, attempt) in commands {
+        let request = request(*kind, *attempt);
         if !world.execute(&request) {
-            waiting.push(request);
+            retries.push(request);
         }
-        world.check(came_in);
+        world.check(initial);
     }
-    for request in &waiting {
+    for request in &retries {
         world.execute(request);
-        world.check(came_in);
+        world.check(initial);
     }
     world
 }
 
 #[test]
-fn every_pair_of_commands_in_both_orders_and_each_twice_adds_up() {
+fn every_pair_of_commands_ends_in_one_state_in_any_order() {
     for (lamps, shades) in [(10, 10), (2, 3), (1, 10), (10, 2), (0, 0)] {
-        let came_in = World::with(lamps, shades);
+        let initial = World::with(lamps, shades);
         let enough = lamps >= 2 && shades >= 3;
         let reserved = if enough { State::Held } else { State::Rejected };
         let sold = if enough { State::Committed } else { State::Rejected };
@@ -162,7 +161,7 @@ fn every_pair_of_commands_in_both_orders_and_each_twice_adds_up() {
                 for order in
                     [[one, other, one, other], [one, one, other, other], [one, other, other, one]]
                 {
-                    let world = after(&came_in, &order.map(|asked| (asked, 1)));
+                    let world = after(&initial, &order.map(|kind| (kind, 1)));
                     assert_eq!(
                         world.state(),
                         Some(last.clone()),
@@ -175,37 +174,37 @@ fn every_pair_of_commands_in_both_orders_and_each_twice_adds_up() {
 }
 
 #[test]
-fn every_sequence_of_commands_adds_up_and_a_release_gives_everything_back() {
-    let came_in = World::with(5, 5);
-    let mut sequences: Vec<Vec<Asked>> = vec![Vec::new()];
+fn every_sequence_keeps_the_invariants_and_release_returns_all_stock() {
+    let initial = World::with(5, 5);
+    let mut sequences: Vec<Vec<Kind>> = vec![Vec::new()];
     for _ in 0..6 {
-        let longer = |sequence: &Vec<Asked>| {
-            [Reserve, Release, Commit].map(|asked| [&sequence[..], &[asked]].concat())
+        let longer = |sequence: &Vec<Kind>| {
+            [Reserve, Release, Commit].map(|kind| [&sequence[..], &[kind]].concat())
         };
         sequences = sequences.iter().flat_map(longer).collect();
         for sequence in &sequences {
-            let attempts: Vec<(Asked, u64)> = sequence.iter().copied().zip(1..).collect();
-            let world = after(&came_in, &attempts);
+            let attempts: Vec<(Kind, u64)> = sequence.iter().copied().zip(1..).collect();
+            let world = after(&initial, &attempts);
             if sequence.contains(&Release) {
                 assert_eq!(world.state(), Some(State::Released), "{sequence:?}");
-                assert_eq!(world.stock, came_in.stock, "{sequence:?}");
+                assert_eq!(world.stock, initial.stock, "{sequence:?}");
             }
         }
     }
 }
 
 #[test]
-fn a_command_that_was_carried_out_settles_its_second_copy() {
+fn second_copy_of_an_executed_command_changes_nothing() {
     for before in [vec![], vec![(Reserve, 1)], vec![(Reserve, 1), (Commit, 2)], vec![(Release, 1)]]
     {
-        for asked in [Reserve, Release, Commit] {
+        for kind in [Reserve, Release, Commit] {
             let mut world = after(&World::with(5, 5), &before);
-            let request = request(asked, 3);
+            let request = request(kind, 3);
             if world.execute(&request) {
                 assert_eq!(
                     decide(world.reservation.as_ref(), &request, None),
                     Ok(Decision::NoChange),
-                    "{before:?}, {asked:?}"
+                    "{before:?}, {kind:?}"
                 );
             }
         }
@@ -216,26 +215,26 @@ fn a_command_that_was_carried_out_settles_its_second_copy() {
 fn repeated_command_is_answered_again() {
     for before in [vec![(Reserve, 3)], vec![(Release, 3)], vec![(Reserve, 2), (Commit, 3)]] {
         let world = after(&World::with(5, 5), &before);
-        let (asked, _) = *before.last().unwrap();
+        let (kind, _) = *before.last().unwrap();
         for attempt in [2, 3] {
             assert_eq!(
-                decide(world.reservation.as_ref(), &request(asked, attempt), None),
+                decide(world.reservation.as_ref(), &request(kind, attempt), None),
                 Ok(Decision::NoChange)
             );
         }
         let stored = world.reservation.unwrap();
-        let Ok(Decision::Write(change)) = decide(Some(&stored), &request(asked, 4), None) else {
+        let Ok(Decision::Write(change)) = decide(Some(&stored), &request(kind, 4), None) else {
             panic!("not answered")
         };
         assert_eq!(change.expected_version, Some(stored.version));
         assert_eq!((change.next.version, change.next.answered_attempt), (stored.version + 1, 4));
         assert_eq!((change.next.state, change.stock), (stored.state, vec![]));
-        assert_eq!(change.next.traceparent, request(asked, 4).trace);
+        assert_eq!(change.next.traceparent, request(kind, 4).trace);
     }
 }
 
 #[test]
-fn an_answer_to_an_old_asking_does_not_hide_that_a_newer_one_was_answered() {
+fn outdated_command_keeps_the_newer_answered_attempt() {
     let world = after(&World::with(5, 5), &[(Reserve, 7), (Release, 2)]);
     assert_eq!(world.reservation.map(|reservation| reservation.answered_attempt), Some(7));
 }
@@ -253,23 +252,23 @@ fn rejection_names_the_product_and_stays_after_restocking() {
 }
 
 #[test]
-fn a_commit_waits_for_its_reserve() {
+fn commit_before_its_reserve_is_retried() {
     assert_eq!(decide(None, &request(Commit, 1), None), Err(DecideError::NotReservedYet));
 }
 
 #[test]
-fn a_state_of_a_later_release_survives_and_is_not_touched() {
-    let odd: State = from_value(json!("parcelled")).unwrap();
-    assert_eq!(serde_json::to_value(&odd).unwrap(), json!("parcelled"));
-    let stored = Reservation { state: odd, ..held() };
-    for asked in [Reserve, Release, Commit] {
-        let decision = decide(Some(&stored), &request(asked, 9), None);
+fn unknown_state_is_preserved_and_rejects_every_command() {
+    let unknown: State = from_value(json!("parcelled")).unwrap();
+    assert_eq!(serde_json::to_value(&unknown).unwrap(), json!("parcelled"));
+    let stored = Reservation { state: unknown, ..held() };
+    for kind in [Reserve, Release, Commit] {
+        let decision = decide(Some(&stored), &request(kind, 9), None);
         assert_eq!(decision, Err(DecideError::UnknownState("parcelled".to_owned())));
     }
 }
 
 #[test]
-fn lines_are_merged_and_sorted_and_there_are_neither_none_nor_too_many() {
+fn lines_are_merged_sorted_and_limited() {
     let line =
         |name: &str, quantity: u32| json!({ "product_id": product(name), "quantity": quantity });
     let read = |lines: Vec<serde_json::Value>| from_value::<Lines>(json!(lines));
@@ -278,9 +277,9 @@ fn lines_are_merged_and_sorted_and_there_are_neither_none_nor_too_many() {
     assert!(merged.lines.is_sorted_by_key(|line| line.product_id));
     let many = |count: usize| (0..count).map(|i| line(&i.to_string(), 1)).collect();
     assert!(read(many(40)).is_ok());
-    for bad in
+    for invalid in
         [vec![], many(41), vec![line("lamp", 0)], vec![line("lamp", u32::MAX), line("lamp", 1)]]
     {
-        assert!(read(bad).is_err());
+        assert!(read(invalid).is_err());
     }
 }

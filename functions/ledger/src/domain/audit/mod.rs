@@ -1,36 +1,36 @@
-//! The reconciliation rules: what each record of an order, and of a product, must say if the others
-//! are right.
+//! The reconciliation rules: what the records of an order or a product must contain if the other
+//! records are right.
 //!
-//! | check | expected (who says it) | found (where) |
+//! | check | expected (source) | found (where) |
 //! |---|---|---|
 //! | `order_exists` | an order | in orders |
 //! | `amount_due` | the order's total | the payment intent |
 //! | `captured_by_order`, `refunded_by_order` | the payment intent | the order |
 //! | `captured_by_payments`, `refunded_by_payments` | attempts and refunds that succeeded | the payment intent |
-//! | `duplicate_captures_by_payments` | the same of captures that were one too many | the payment intent |
+//! | `duplicate_captures_by_payments` | duplicate captures and their refunds that succeeded | the payment intent |
 //! | `reversed_by_payments`, `reversed_by_order` | refunds that failed after they succeeded; the intent | the payment intent; the order |
 //! | `disputed_by_payments`, `disputed_by_order` | the disputes; the intent | the payment intent; the order |
-//! | `refundable` | what was captured less what refunds and disputes have taken | the payment intent |
+//! | `refundable` | the captured amount less refunds and disputes | the payment intent |
 //! | `refunded_of_payment` | the refunds of one payment | the attempt |
 //! | `charge_at_provider`, `refund_at_provider` | the provider | the attempt, the refund |
-//! | `dispute_at_provider` | what the bank holds, as the provider says | the dispute |
+//! | `dispute_at_provider` | the amount that the bank holds, according to the provider | the dispute |
 //! | `refundable_at_provider`, `order_at_provider` | the provider's refunds, the order | the provider's charge |
 //! | `captured_by_ledger`, `refunded_by_ledger` | attempts, refunds and disputes | the ledger |
-//! | `funds_in_ledger`, `currency_in_ledger`, `entry_balances` | the same, and double entry | the ledger |
-//! | `one_full_capture` | exactly one, of the whole total | attempts of an order that is confirmed, shipped or delivered |
-//! | `confirmed` | `confirmed` or later | the status of an order that was paid in full and is not cancelled |
-//! | `net_zero` | nothing left | the money of an order that is cancelled or failed |
-//! | `duplicate_captures_refunded` | nothing left | captures that were one too many |
+//! | `funds_in_ledger`, `currency_in_ledger`, `entry_balances` | the same, and the double-entry rule | the ledger |
+//! | `one_full_capture` | exactly one capture of the order's total | attempts of an order that is confirmed, shipped or delivered |
+//! | `confirmed` | `confirmed` or later | the status of a fully paid order that is not cancelled |
+//! | `net_zero` | zero | the retained money of an order that is cancelled or failed |
+//! | `duplicate_captures_refunded` | zero | the retained money of duplicate captures |
 //! | `under_review` | no review is pending | attempts and refunds that contradict the provider |
-//! | `reservation_state` | what the order believes | the reservation |
-//! | `reserved_quantity` | the order's line | the reservation's lines |
+//! | `reservation_state` | the order's stock state | the reservation |
+//! | `reserved_quantity` | the order's lines | the reservation's lines |
 //! | `reserved_in_ledger` | the reservation | the ledger |
-//! | `held_for_orders` | reservations that hold | the product's figures |
-//! | `available_in_ledger`, `held_in_ledger` | the product's figures | the ledger |
-//! | `possible_stock` | neither less than none nor more available than there are | the product's figures |
+//! | `held_for_orders` | reservations in the state `held` | the product's stock |
+//! | `available_in_ledger`, `held_in_ledger` | the product's stock | the ledger |
+//! | `possible_stock` | 0 ≤ available ≤ on hand | each shard of the product's stock |
 //!
-//! Books of different services are written one after the other: what contradicts itself while it is
-//! still moving is unsettled, not broken.
+//! Services write their records one after the other. Records that contradict each other while
+//! changes are in flight are unsettled, not unbalanced.
 
 pub mod order;
 pub mod product;
@@ -44,25 +44,23 @@ use shared::clock::Timestamp;
 pub use order::OrderSnapshot;
 pub use product::ProductSnapshot;
 
-/// Two books that contradict each other.
+/// A contradiction between two records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Which rule is broken.
+    /// The name of the failed check.
     pub check: &'static str,
-    /// The payment, refund, product or entry that it is about, where it is not about the whole.
+    /// The payment, refund, product or entry concerned, if the finding does not concern the whole
+    /// order or product.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// What it should be.
     pub expected: FindingValue,
-    /// What it is.
     pub found: FindingValue,
 }
 
-/// A number of minor units or pieces, or a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum FindingValue {
-    /// How much, how many.
+    /// Minor units or pieces.
     Count(i64),
     Name(String),
 }
@@ -79,30 +77,28 @@ impl From<&str> for FindingValue {
     }
 }
 
-/// The verdict.
+/// The result of comparing all records of an order or product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuditStatus {
-    /// All agree, and nothing is under way.
+    /// All records agree, and no change is in flight.
     Balanced,
-    /// Something is under way: it is judged when it has come to rest.
+    /// Changes are in flight; the result is final only once they have settled.
     Unsettled,
     /// The records contradict each other, and no pending work will change that.
     Unbalanced,
 }
 
-/// What was found out about an order or a product.
+/// The result of checking an order or a product.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Its state.
     pub status: AuditStatus,
-    /// What contradicts what.
     pub findings: Vec<Finding>,
-    /// The last change of any of its records.
+    /// The time of the latest change of any of the records.
     pub last_changed_at: Option<Timestamp>,
 }
 
 impl Verdict {
-    /// Contradictions count once nothing has moved for as long as `grace`.
+    /// Counts findings as mismatches only if no record has changed within `grace`.
     fn of(
         findings: Vec<Finding>,
         settled: bool,
@@ -121,7 +117,7 @@ impl Verdict {
         Self { status, findings, last_changed_at }
     }
 
-    /// What follows where a book cannot be read: `what` is the book.
+    /// The verdict for an unreadable record, which `what` names.
     pub fn unreadable(what: &str) -> Self {
         let finding = Finding {
             check: "readable",
@@ -133,12 +129,12 @@ impl Verdict {
     }
 }
 
-/// Findings as they come up.
+/// Collects findings.
 #[derive(Default)]
 struct Findings(Vec<Finding>);
 
 impl Findings {
-    /// Notes it if the two are not the same.
+    /// Adds a finding if the values differ.
     fn expect(
         &mut self,
         check: &'static str,
@@ -148,7 +144,7 @@ impl Findings {
         self.compare(check, None, expected.into(), found.into());
     }
 
-    /// The same about a part of the whole.
+    /// As [`Self::expect`], for one part of the order or product.
     fn expect_for(
         &mut self,
         check: &'static str,

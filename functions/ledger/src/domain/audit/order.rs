@@ -1,4 +1,5 @@
-//! The records of one order in orders, inventory, payments, the provider and the ledger.
+//! The records of one order in orders, inventory, payments, the provider and the ledger, and the
+//! checks that compare them.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,29 +18,25 @@ use super::{
 };
 use crate::domain::{Balances, StockBucket, Unit, entry::sums_by_unit};
 
-/// All that is written anywhere about one order.
+/// All records about one order.
 #[derive(Clone, Debug)]
 pub struct OrderSnapshot {
     pub order_id: OrderId,
-    /// As orders has it.
     pub order: Option<OrderRecord>,
-    /// As inventory has it.
     pub reservation: Option<ReservationRecord>,
-    /// What payments has of the whole.
+    /// The payment intent.
     pub intent: Option<IntentRecord>,
-    /// The attempts to pay.
     pub attempts: Vec<AttemptRecord>,
-    /// The refunded amount.
     pub refunds: Vec<RefundRecord>,
-    /// The provider's statement; `None` if it cannot be read: then the results that payments
-    /// recorded count.
+    /// The provider's statement. If `None`, the provider results that payments recorded are used.
     pub provider: Option<Statement>,
-    /// As the ledger has it.
+    /// The ledger entries of the order.
     pub postings: Vec<Posting>,
 }
 
 impl OrderSnapshot {
-    /// Compares them. Contradictions count once nothing has moved for as long as `grace`.
+    /// Compares the records. Findings count as mismatches only if no record has changed within
+    /// `grace`.
     pub fn reconcile(&self, now: Timestamp, grace: Duration) -> Verdict {
         let mut findings = Findings::default();
         if self.order.is_none() {
@@ -55,7 +52,7 @@ impl OrderSnapshot {
         Verdict::of(findings.0, self.is_settled(), self.last_changed_at(), now, grace)
     }
 
-    /// Whether no command is pending, as far as the order and payments know.
+    /// Whether no command is pending, according to the order and payments.
     fn is_settled(&self) -> bool {
         let Some(order) = &self.order else { return true };
         let at_rest = match order.goal {
@@ -77,7 +74,7 @@ impl OrderSnapshot {
         at_rest && outcomes.into_iter().all(|state| state != Outcome::Open)
     }
 
-    /// When any of it last changed.
+    /// The time of the latest change of any of the records.
     fn last_changed_at(&self) -> Option<Timestamp> {
         let order = self.order.iter().map(|order| order.updated_at);
         let reservation = self.reservation.iter().map(|reservation| reservation.updated_at);
@@ -87,14 +84,14 @@ impl OrderSnapshot {
         order.chain(reservation).chain(intent).chain(attempts).chain(refunds).max()
     }
 
-    /// The captures that succeeded: the order's own, or those that were one too many.
+    /// The captures that succeeded: the duplicates, or only the others.
     fn captured(&self, duplicate: bool) -> impl Iterator<Item = &AttemptRecord> {
         self.attempts.iter().filter(move |attempt| {
             attempt.state == Outcome::Succeeded && attempt.duplicate_capture == duplicate
         })
     }
 
-    /// The refunded amount, likewise, including refunds that failed later.
+    /// The refunded amount of these captures, including refunds that failed later.
     fn refunded_sum(&self, duplicate: bool) -> i64 {
         let is_refunded =
             |refund: &&RefundRecord| matches!(refund.state, Outcome::Succeeded | Outcome::Reversed);
@@ -107,7 +104,7 @@ impl OrderSnapshot {
         )
     }
 
-    /// How much of that came back because the refund failed later.
+    /// The part of [`Self::refunded_sum`] that was returned because the refund failed later.
     fn reversed_sum(&self, duplicate: bool) -> i64 {
         let reversed = self.refunds.iter().filter(|refund| {
             refund.state == Outcome::Reversed && refund.is_duplicate_capture() == duplicate
@@ -115,7 +112,7 @@ impl OrderSnapshot {
         total(reversed.map(|refund| refund.amount))
     }
 
-    /// What is still with the provider of the captures, as far as refunds go.
+    /// The captured amount that the provider still holds after refunds, before disputes.
     fn retained_sum(&self, duplicate: bool) -> i64 {
         self.captured_sum(duplicate)
             .saturating_sub(self.refunded_sum(duplicate))
@@ -126,7 +123,7 @@ impl OrderSnapshot {
         total(self.captured(duplicate).map(|attempt| attempt.amount))
     }
 
-    /// Order, intent, attempts and refunds.
+    /// Compares the totals of order and intent with the attempts and refunds.
     fn payment_totals(&self, findings: &mut Findings) {
         let (captured, refunded) = self
             .intent
@@ -232,7 +229,8 @@ impl OrderSnapshot {
         }
     }
 
-    /// What the provider says. What has not come to its end claims nothing yet.
+    /// Compares settled attempts, refunds and disputes with the provider's statement. Open ones are
+    /// skipped.
     fn provider_statement(&self, findings: &mut Findings) {
         let Some(provider) = &self.provider else { return };
         let ended = |state: Outcome| state != Outcome::Open;
@@ -251,7 +249,7 @@ impl OrderSnapshot {
             let recorded = if refund.state == Outcome::Succeeded { refund.amount } else { 0 };
             findings.expect_for("refund_at_provider", &refund.refund_id, refunded, recorded);
         }
-        // Refunds made at the provider that payments has not recorded.
+        // Refunds at the provider that payments has not recorded.
         for (name, refunded) in &provider.refunds {
             let is_known = |refund: &RefundRecord| {
                 refund.refund_id == *name || refund.provider_refund_id.as_ref() == Some(name)
@@ -301,12 +299,12 @@ impl OrderSnapshot {
         }
     }
 
-    /// Whether this payment paid the order: only its disputes move money of the order.
+    /// Whether this is the regular capture of the order. Only its disputes move money of the order.
     fn is_of_order(&self, payment_id: &str) -> bool {
         self.captured(false).any(|attempt| attempt.payment_id == payment_id)
     }
 
-    /// What the ledger has; each entry by itself must balance.
+    /// Sums the ledger entries, and checks that each one balances.
     fn entry_balances(&self, findings: &mut Findings) -> Balances {
         let mut balances = Balances::default();
         for posting in &self.postings {
@@ -329,8 +327,8 @@ impl OrderSnapshot {
             self.captured_sum(false).saturating_add(self.captured_sum(true)),
             self.refunded_sum(false).saturating_add(self.refunded_sum(true)),
         );
-        // Refunds that failed later and disputes that were won come in again; what disputes took
-        // goes out.
+        // Reversed refunds and reinstated disputes are inflows; withdrawals for disputes are
+        // outflows.
         let reversed = self.reversed_sum(false).saturating_add(self.reversed_sum(true));
         let (withdrawn, reinstated) = self.intent.as_ref().map_or((0, 0), |intent| {
             (intent.dispute_withdrawn_total, intent.dispute_reinstated_total)
@@ -354,7 +352,7 @@ impl OrderSnapshot {
         findings.expect("funds_in_ledger", refunded.saturating_sub(captured), funds.balance());
     }
 
-    /// What the status promises.
+    /// Compares the order's status with its captures and refunds.
     fn order_status(&self, findings: &mut Findings) {
         let Some(order) = &self.order else { return };
         let due = order.totals.total.amount;
@@ -373,8 +371,8 @@ impl OrderSnapshot {
                 findings.expect("confirmed", Status::Confirmed.name(), order.status.name());
             }
             Status::Cancelled | Status::Failed if self.is_settled() => {
-                // A lost dispute takes what is left; it may take more than that, and then the shop
-                // has lost it.
+                // A lost dispute takes the retained amount. It may take more than that, which is
+                // the shop's loss.
                 let retained = self.retained_sum(false);
                 let lost = self.intent.as_ref().map_or(0, IntentRecord::disputed_amount);
                 findings.expect(
@@ -394,7 +392,7 @@ impl OrderSnapshot {
         }
     }
 
-    /// Whether the reservation is what the order believes.
+    /// Compares the reservation with the order's stock state and lines.
     fn reservation_lines(&self, findings: &mut Findings) {
         let Some(order) = &self.order else { return };
         use ReservationState::{Committed, Held, Rejected, Released};
@@ -414,7 +412,7 @@ impl OrderSnapshot {
                 state.map_or("none", ReservationState::name),
             );
         }
-        // A reservation that was released before it was made has no lines.
+        // A reservation that was released before it was created has no lines.
         let Some(reservation) =
             self.reservation.as_ref().filter(|it| !(it.lines.is_empty() && it.state == Released))
         else {
@@ -431,7 +429,7 @@ impl OrderSnapshot {
         }
     }
 
-    /// Whether the ledger has moved what the reservation says.
+    /// Compares the ledger's stock movements with the reservation.
     fn stock_in_ledger(&self, balances: &Balances, findings: &mut Findings) {
         let reservation = self.reservation.as_ref();
         let reserved =
@@ -469,7 +467,7 @@ fn total(amounts: impl Iterator<Item = i64>) -> i64 {
     amounts.fold(0, i64::saturating_add)
 }
 
-/// How many of each product.
+/// The total quantity of each product.
 pub fn by_product(lines: &[Quantity]) -> BTreeMap<ProductId, i64> {
     let mut quantities: BTreeMap<ProductId, i64> = BTreeMap::new();
     for line in lines {

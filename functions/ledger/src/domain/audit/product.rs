@@ -1,5 +1,4 @@
-//! The records of one product: inventory's figures, the quantities of reservations, and the
-//! ledger's balances.
+//! The records of one product: inventory's stock, the held quantities, and the ledger's balances.
 
 use std::time::Duration;
 
@@ -8,21 +7,22 @@ use shared::{clock::Timestamp, ids::ProductId};
 use super::{Findings, Verdict, record::StockRecord};
 use crate::domain::{Balances, StockBucket};
 
-/// All that is written anywhere about the stock of one product.
+/// All records about the stock of one product.
 #[derive(Clone, Debug)]
 pub struct ProductSnapshot {
     pub product_id: ProductId,
-    /// Its figures: one record for each part of its stock.
+    /// One record per shard of the stock.
     pub shards: Vec<StockRecord>,
-    /// How many the reservations that hold some of it hold together; none where there was no time
-    /// to ask all of them.
+    /// The total quantity that reservations hold. `None` if there was not enough time to read them
+    /// all.
     pub reserved: Option<i64>,
-    /// What the ledger's lines about it come to.
+    /// The sums of the ledger's lines about the product.
     pub balances: Balances,
 }
 
 impl ProductSnapshot {
-    /// Compares them. A product that moved a moment ago is judged when it has come to rest.
+    /// Compares the records. Findings count as mismatches only if the stock has not changed within
+    /// `grace`.
     pub fn reconcile(&self, now: Timestamp, grace: Duration) -> Verdict {
         let sum = |figure: fn(&StockRecord) -> i64| {
             self.shards.iter().map(figure).fold(0, i64::saturating_add)

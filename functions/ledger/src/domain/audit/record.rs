@@ -1,5 +1,5 @@
-//! The records of other services, as far as the audit reads them. States of a later release count
-//! as unsettled.
+//! The parts of other services' records that the audit reads. States of a later release count as
+//! unsettled.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -10,42 +10,35 @@ use shared::{
 
 use crate::domain::{EntryId, Kind, Line};
 
-/// An order, as orders has it.
+/// The record of an order in the orders table.
 #[derive(Clone, Debug, Deserialize)]
 pub struct OrderRecord {
-    /// What the public sees.
     pub status: Status,
-    /// Where it is going.
     pub goal: Goal,
-    /// How far the stock is.
     pub stock: StockState,
-    /// How far the money is.
     pub payment: PaymentState,
-    /// What was bought.
     pub lines: Vec<Quantity>,
-    /// What it costs.
     pub totals: Totals,
-    /// Minor units captured.
+    /// Minor units captured, without duplicate captures.
     pub captured_total: i64,
-    /// Minor units refunded.
+    /// Minor units refunded, without duplicate captures.
     pub refunded_total: i64,
-    /// Minor units of these that came back because a refund failed later.
+    /// Minor units of refunds that failed later and were returned.
     #[serde(default)]
     pub refunds_reversed_total: i64,
-    /// Minor units that banks took because of disputes.
+    /// Minor units that banks withdrew for disputes.
     #[serde(default)]
     pub dispute_withdrawn_total: i64,
-    /// Minor units of these that banks returned.
+    /// Minor units of withdrawals that banks returned.
     #[serde(default)]
     pub dispute_reinstated_total: i64,
-    /// Why a person should review it.
+    /// The reason for a manual review.
     #[serde(default)]
     pub needs_review: Option<String>,
-    /// When it last changed.
     pub updated_at: Timestamp,
 }
 
-/// What the public sees of an order.
+/// The public status of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -60,8 +53,8 @@ pub enum Status {
 }
 
 impl Status {
-    /// In the order in which an order can take them: who looks for orders by status in this order
-    /// misses none that moves on meanwhile.
+    /// Lifecycle order. An order that changes status during a run is found again under a later
+    /// status, so reading in this order misses none.
     pub const ALL: [Self; 6] = [
         Self::Pending,
         Self::Confirmed,
@@ -71,7 +64,6 @@ impl Status {
         Self::Failed,
     ];
 
-    /// The name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -85,21 +77,20 @@ impl Status {
     }
 }
 
-/// Where an order is going.
+/// The outcome that an order is working towards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
-    /// To the buyer.
     Fulfil,
-    /// To its end without the buyer.
+    /// Cancel: release the stock and refund the money.
     #[serde(alias = "cancel", alias = "fail")]
     Compensate,
-    /// Somewhere that only a later release knows.
+    /// A goal of a later release.
     #[serde(other)]
     Unknown,
 }
 
-/// What an order believes of its stock.
+/// The stock state as recorded by the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StockState {
@@ -114,7 +105,7 @@ pub enum StockState {
     Unknown,
 }
 
-/// What an order believes of its money, as far as it matters here: whether it has come to rest.
+/// The payment state as recorded by the order. The audit needs only the settled states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentState {
@@ -125,18 +116,14 @@ pub enum PaymentState {
     InProgress,
 }
 
-/// A quantity of a product.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Quantity {
     pub product_id: ProductId,
-    /// How many.
     pub quantity: i64,
 }
 
-/// What an order costs.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Totals {
-    /// In all.
     pub total: Amount,
 }
 
@@ -151,45 +138,44 @@ pub struct Amount {
 /// The payment intent of an order.
 #[derive(Clone, Debug, Deserialize)]
 pub struct IntentRecord {
-    /// What the order costs.
+    /// Minor units due.
     pub amount: i64,
     pub currency: Currency,
-    /// How much was captured, once.
+    /// Minor units captured, without duplicate captures.
     pub captured_total: i64,
-    /// The refunded part of it.
+    /// Minor units refunded, without duplicate captures.
     pub refunded_total: i64,
-    /// The duplicate captures, and their refunded part; `None` if the intent was last written by a
-    /// release that did not count them.
+    /// Minor units of duplicate captures. `None` if the intent was last written by a release that
+    /// did not count them.
     #[serde(default)]
     pub duplicate_captured_total: Option<i64>,
-    /// See above.
+    /// Minor units of duplicate captures that were refunded; `None` as above.
     #[serde(default)]
     pub duplicate_refunded_total: Option<i64>,
-    /// How much of the refunds came back because they failed later.
+    /// Minor units of refunds that failed later and were returned.
     #[serde(default)]
     pub refunds_reversed_total: i64,
-    /// The same of refunds of what was captured once too often.
+    /// Minor units of duplicate capture refunds that failed later and were returned.
     #[serde(default)]
     pub duplicate_refunds_reversed_total: i64,
-    /// How much banks took because of disputes.
+    /// Minor units that banks withdrew for disputes.
     #[serde(default)]
     pub dispute_withdrawn_total: i64,
-    /// The part of it that banks returned.
+    /// Minor units of withdrawals that banks returned.
     #[serde(default)]
     pub dispute_reinstated_total: i64,
     #[serde(default)]
     pub disputes: Vec<DisputeRecord>,
-    /// How much of it no refund has taken.
+    /// Minor units that can still be refunded.
     pub refundable: i64,
-    /// Counts its writes.
+    /// Incremented by every write.
     pub version: u64,
-    /// When it last changed.
     pub updated_at: Timestamp,
 }
 
 impl IntentRecord {
-    /// What has come to the provider (above zero) or has gone from it, by the kind of the entries
-    /// that say so.
+    /// The totals of the intent as movements at the provider, by entry kind: inflows positive,
+    /// outflows negative.
     pub fn movements(&self) -> [(&'static str, i64); 8] {
         [
             ("capture", self.captured_total),
@@ -203,63 +189,54 @@ impl IntentRecord {
         ]
     }
 
-    /// How much banks hold because of disputes.
+    /// Minor units that banks currently hold for disputes.
     pub fn disputed_amount(&self) -> i64 {
         self.dispute_withdrawn_total.saturating_sub(self.dispute_reinstated_total)
     }
 }
 
-/// A dispute, as payments has it.
+/// A dispute as recorded by payments.
 #[derive(Clone, Debug, Deserialize)]
 pub struct DisputeRecord {
-    /// The provider's name for it.
+    /// The provider's id of the dispute.
     pub dispute_id: String,
-    /// The disputed payment.
     pub payment_id: String,
-    /// How much of the order's money the bank holds.
+    /// Minor units of the order that the bank holds.
     pub held_amount: i64,
 }
 
-/// An attempt to pay.
+/// A payment attempt.
 #[derive(Clone, Debug, Deserialize)]
 pub struct AttemptRecord {
     pub payment_id: String,
-    /// How far it is.
     pub state: Outcome,
-    /// How much.
     pub amount: i64,
     pub currency: Currency,
-    /// The provider that was asked.
+    /// The provider that received the charge.
     pub provider: String,
-    /// The provider's name for the charge.
+    /// The provider's id of the charge.
     #[serde(default)]
     pub transaction_id: Option<String>,
-    /// Whether the order was paid already.
+    /// Whether the order was already paid when this attempt succeeded.
     #[serde(default)]
     pub duplicate_capture: bool,
-    /// The refunded part of it.
+    /// Minor units refunded of this attempt.
     #[serde(default)]
     pub refunded: i64,
-    /// When it last changed.
     pub updated_at: Timestamp,
 }
 
-/// A refund.
 #[derive(Clone, Debug, Deserialize)]
 pub struct RefundRecord {
     pub refund_id: String,
-    /// The refunded payment.
     pub payment_id: String,
-    /// Why: `duplicate_capture` is money that was captured once too often.
+    /// The reason. `duplicate_capture` refunds a duplicate capture.
     pub kind: String,
-    /// How far it is.
     pub state: Outcome,
-    /// How much.
     pub amount: i64,
-    /// The provider's name for it.
+    /// The provider's id of the refund.
     #[serde(default)]
     pub provider_refund_id: Option<String>,
-    /// When it last changed.
     pub updated_at: Timestamp,
 }
 
@@ -270,44 +247,41 @@ impl RefundRecord {
     }
 }
 
-/// How an attempt or a refund ended, if it has.
+/// The outcome of an attempt or a refund.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// The money has moved.
     Succeeded,
-    /// It has not and will not.
+    /// The money has not moved and will not.
     #[serde(alias = "declined", alias = "abandoned")]
     Failed,
-    /// The money went back, and came back to the provider because the refund failed later.
+    /// The refund succeeded first and failed later, so the provider holds the money again.
     Reversed,
-    /// The provider says something that does not fit: a person has to look.
+    /// The provider's result contradicts the record; an operator must review it.
     NeedsReview,
-    /// Its end is not known.
+    /// The outcome is not known yet.
     #[serde(other)]
     Open,
 }
 
-/// What is, was or could not be held for an order.
+/// The reservation of an order, held or not.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ReservationRecord {
     pub order_id: OrderId,
-    /// How far it is.
     pub state: ReservationState,
     pub lines: Vec<Quantity>,
-    /// The product that was short, if one was: nothing was held then.
+    /// The product without sufficient stock. If set, nothing was held.
     #[serde(default)]
     pub rejected_product: Option<ProductId>,
-    /// Counts its writes.
+    /// Incremented by every write.
     pub version: u64,
-    /// When it was written first.
     pub created_at: Timestamp,
-    /// When it last changed.
     pub updated_at: Timestamp,
 }
 
 impl ReservationRecord {
-    /// Whether nothing was ever held: it was rejected, or released before it was made.
+    /// Whether no stock was ever held: the reservation was rejected, or released before it was
+    /// created.
     pub fn never_held(&self) -> bool {
         self.lines.is_empty()
             || self.rejected_product.is_some()
@@ -315,18 +289,17 @@ impl ReservationRecord {
     }
 }
 
-/// Goods that came in or were written off by hand.
+/// A stock adjustment: goods that were delivered or written off.
 #[derive(Clone, Debug, Deserialize)]
 pub struct MovementRecord {
     pub movement_id: String,
     pub product_id: ProductId,
-    /// How many came in (above zero) or went; none: something was settled, and no goods moved.
+    /// Pieces delivered (positive) or written off (negative). `None` if only a setting changed.
     #[serde(default)]
     pub delta: Option<i64>,
     pub created_at: Timestamp,
 }
 
-/// How far a reservation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReservationState {
@@ -339,7 +312,6 @@ pub enum ReservationState {
 }
 
 impl ReservationState {
-    /// The name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Held => "held",
@@ -351,17 +323,16 @@ impl ReservationState {
     }
 }
 
-/// The figures of a product, or of one part of its stock.
+/// The stock of a product, or one shard of it.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct StockRecord {
     /// The quantity that new orders can reserve.
     pub available: i64,
-    /// The quantity in stock.
+    /// The quantity in stock, including the held quantity.
     pub on_hand: i64,
-    /// The last further part in which anything of it may lie; the first part alone says it.
+    /// The highest shard that may contain stock. Only the first shard records it.
     #[serde(default)]
     pub last_shard: u32,
-    /// When they last changed.
     #[serde(default)]
     pub updated_at: Option<Timestamp>,
 }
@@ -370,13 +341,10 @@ pub struct StockRecord {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Posting {
     pub entry_id: EntryId,
-    /// When the recorded change happened.
+    /// The time of the recorded change.
     pub occurred_at: Timestamp,
-    /// What it is about.
     pub kind: Kind,
-    /// The order that it belongs to.
     #[serde(default)]
     pub order_id: Option<OrderId>,
-    /// What moved.
     pub lines: Vec<Line>,
 }

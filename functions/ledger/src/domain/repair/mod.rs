@@ -1,19 +1,19 @@
-//! Entries that the records of their owners require and that the ledger lacks, because their
+//! Plans the entries that other services' records require and that the ledger lacks because their
 //! messages were lost.
 //!
-//! A publisher derives the id of an entry from the record, its version and the kind. Where only one
-//! version can have published the entry (an adjustment, a hold, a reservation that was written
-//! twice), the missing entry is made under exactly that id: the lost message finds it recorded when
-//! it arrives after all.
+//! A publisher derives the id of an entry from the record, its version and the kind. Sometimes only
+//! one version can have published the entry: an adjustment, a hold, or a reservation that was
+//! written twice. The repair then uses exactly that id. If the lost message arrives later, it finds
+//! the entry recorded.
 //!
-//! Other entries are differences of totals, and the record no longer says which of its versions
-//! made them. One entry then books the whole difference, under an id of its own. Before that, every
-//! id that a version until now can have published is *closed* ([`Repair::closes`]): a lost message
-//! that arrives later finds its id closed and changes nothing. Versions that are written later are
-//! not affected.
+//! Other entries are differences of totals, and the record no longer shows which versions made
+//! them. One entry with an id from a separate namespace then books the whole difference. First,
+//! every id that a version so far can have published is *closed* ([`Repair::closes`]). A lost
+//! message that arrives later finds its id closed and changes nothing. Later versions are not
+//! affected.
 //!
-//! Only what is missing is booked. A difference that has another reason is refused with a sentence
-//! and stays in the report.
+//! Only missing entries are booked. A difference with another cause is rejected with a reason and
+//! stays in the report.
 
 mod payments;
 mod stock;
@@ -33,36 +33,33 @@ use super::{
     },
 };
 
-/// What a restored table adds to the versions of its records, once for each restore;
-/// `localstack/restore.py` adds it.
+/// `localstack/restore.py` adds a multiple of this to the versions of restored records.
 pub const EPOCH: u64 = 1_000_000;
 
-/// How often the record of an order is written between two restores, at most. An order is written a
-/// few dozen times.
+/// Upper bound of the writes of an order's record between two restores. Typical orders are written
+/// a few dozen times.
 pub const MAX_WRITES: u64 = 200;
 
-/// How many restores are taken into account.
+/// Upper bound of the restores of a table.
 const MAX_EPOCHS: u64 = 10;
 
-/// A missing entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repair {
-    /// The ids that have to be closed before it is recorded.
+    /// The ids to close before the entry is recorded.
     pub closes: Vec<EntryId>,
     pub entry: Entry,
 }
 
-/// What is missing of an order, and what is not booked for it.
+/// The missing entries of an order, and the differences that are not repaired.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RepairPlan {
-    /// The missing entries.
     pub repairs: Vec<Repair>,
-    /// Why a difference stays.
+    /// The reasons why differences are not repaired.
     pub rejected: Vec<&'static str>,
 }
 
 impl RepairPlan {
-    /// The missing entries of an order with these findings.
+    /// Plans the repair of an order with these findings.
     pub fn of(snapshot: &OrderSnapshot, findings: &[Finding]) -> Self {
         let mut plan = Self::default();
         for part in [
@@ -78,29 +75,28 @@ impl RepairPlan {
     }
 }
 
-/// Why a difference is not booked.
+/// Reasons why a difference is not repaired.
 pub mod reasons {
-    /// Two records differ: repairing the ledger would hide it.
+    /// Repairing the ledger would hide the contradiction between two records.
     pub const PAYMENT_RECORDS_CONFLICT: &str =
         "The records of payments contradict each other, the order or the provider.";
-    /// See above.
+    /// Repairing the ledger would hide the contradiction between two records.
     pub const STOCK_RECORDS_CONFLICT: &str = "The reservation and the order contradict each other.";
-    /// The ledger has an entry with another source.
     pub const UNEXPLAINED_ENTRY: &str =
         "The ledger has an entry that no version of the record explains.";
-    /// Entries are never taken back.
+    /// Entries are never reversed.
     pub const LEDGER_EXCEEDS_RECORDS: &str = "The ledger has booked more than the records say.";
-    /// There are more possible ids than are closed.
+    /// There are more possible ids than a repair closes.
     pub const TOO_MANY_VERSIONS: &str =
         "The record was written too often to close the ids of all its entries.";
-    /// The goods are somewhere that no single movement explains.
+    /// The ledger's balances differ from the reservation by more than one movement.
     pub const NO_SINGLE_TRANSFER: &str = "The difference is not one movement of the reservation.";
-    /// The id is taken by an entry with another content.
+    /// An entry with different content has the id.
     pub const ID_CONFLICT: &str = "Another entry has the id of the missing one.";
 }
 
-/// The entries that a publisher can have sent about the same movement of a record: one for each
-/// kind and version.
+/// The entries that a publisher can have sent about one movement of a record: one per kind and
+/// version.
 struct EntrySeries {
     service: &'static str,
     record: String,
@@ -121,19 +117,19 @@ impl EntrySeries {
         all.into_iter()
     }
 
-    /// The ids that the publisher gives.
+    /// The ids that the publisher derives.
     fn published_ids(&self) -> BTreeSet<EntryId> {
         self.ids_of(&[self.service]).collect()
     }
 
-    /// Whether this entry is one of them, or was made by an earlier repair.
+    /// Whether this entry belongs to the series or comes from an earlier repair of it.
     fn explains(&self, posting: &Posting) -> bool {
         self.ids_of(&[self.service])
             .chain(self.ids_of(&REPAIR_ID_PREFIX))
             .any(|id| id == posting.entry_id)
     }
 
-    /// The missing entry of `kind`, and what has to be closed before it is recorded.
+    /// The missing entry of `kind`, and the ids to close before it is recorded.
     fn repair(
         &self,
         kind: &'static str,
@@ -157,11 +153,11 @@ impl EntrySeries {
     }
 }
 
-/// What the ids of entries begin with that a repair makes under an id of its own.
+/// Prefix of the derivation of ids that differ from any published id.
 const REPAIR_ID_PREFIX: [&str; 1] = ["ledger-repair"];
 
-/// The versions after the first that a record with this version can have had: of each restore as
-/// many as there can be, of the last one as many as there were. `None`: too many.
+/// The versions after the first that a record at `version` can have had. Assumes [`MAX_WRITES`]
+/// versions for each restore before the last one. `None` if there are too many.
 fn later_versions(version: u64) -> Option<Vec<u64>> {
     let (epoch, writes) = (version / EPOCH, version % EPOCH);
     if writes > MAX_WRITES || epoch > MAX_EPOCHS {
@@ -177,7 +173,7 @@ fn has_any(findings: &[Finding], checks: &[&str]) -> bool {
     findings.iter().any(|finding| checks.contains(&finding.check))
 }
 
-/// The entry of goods that came in or were written off by hand; none where nothing moved.
+/// The entry of a stock adjustment; `None` if no goods moved.
 pub fn adjustment(movement: &MovementRecord) -> Option<Entry> {
     let MovementRecord { movement_id, product_id, delta, created_at } = movement;
     let entry_id = ids::derive(&["inventory", movement_id, "1", "adjustment"]);

@@ -1,4 +1,4 @@
-//! What is missing of an order's money: the totals of its payment intent, less what the ledger has
+//! Plans an order's missing money entries: the totals of its payment intent less the ledger's sum
 //! of each kind.
 
 use super::{EntrySeries, Repair, has_any, later_versions, reasons};
@@ -7,7 +7,7 @@ use crate::domain::{
     audit::{Finding, OrderSnapshot},
 };
 
-/// Findings that say that another record than the ledger is wrong, or that the ledger is damaged.
+/// Findings that blame a record other than the ledger, or a damaged ledger.
 const CONTRADICTIONS: [&str; 11] = [
     "amount_due",
     "captured_by_payments",
@@ -22,13 +22,13 @@ const CONTRADICTIONS: [&str; 11] = [
     "entry_balances",
 ];
 
-/// Findings that say that money is missing in the ledger.
+/// Findings that show that the ledger lacks money entries.
 const MISSING: [&str; 3] = ["captured_by_ledger", "refunded_by_ledger", "funds_in_ledger"];
 
-/// The missing entries about money.
+/// Plans the missing entries about money.
 ///
 /// # Errors
-/// Why the difference is not booked.
+/// The reason why the difference is not repaired.
 pub fn missing_entries(
     snapshot: &OrderSnapshot,
     findings: &[Finding],

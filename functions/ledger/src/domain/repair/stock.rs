@@ -1,9 +1,8 @@
-//! What is missing of an order's goods: where its reservation says they are, less where the ledger
-//! has put them.
+//! Plans an order's missing stock entries: the state of its reservation less the ledger's balances.
 //!
-//! Goods are held once, by the first version of the reservation, and go to one other place later.
-//! So at most two entries are missing: the hold, which is known exactly, and one for the way from
-//! where the ledger sees the goods to where they are.
+//! Goods are held once, by the first version of the reservation, and transferred once or twice
+//! later. At most two entries are planned: the hold, whose id is known, and one transfer from the
+//! ledger's bucket to the actual one.
 
 use std::collections::BTreeMap;
 
@@ -21,17 +20,17 @@ use crate::domain::{
 
 const CONTRADICTIONS: [&str; 3] = ["reservation_state", "reserved_quantity", "entry_balances"];
 
-/// The ways that goods can take once they are held.
+/// The possible transfers of held goods.
 const TRANSFERS: [(&str, StockBucket, StockBucket); 3] = [
     ("commit", StockBucket::Held, StockBucket::ShippedOut),
     ("release", StockBucket::Held, StockBucket::Available),
     ("restock", StockBucket::ShippedOut, StockBucket::Available),
 ];
 
-/// The missing entries about goods.
+/// Plans the missing entries about goods.
 ///
 /// # Errors
-/// Why the difference is not booked.
+/// The reason why the difference is not repaired.
 pub fn missing_entries(
     snapshot: &OrderSnapshot,
     findings: &[Finding],
@@ -85,8 +84,7 @@ pub fn missing_entries(
     Ok(repairs)
 }
 
-/// The way that is missing for the ledger to see the goods where the reservation says they are;
-/// none where it sees them there.
+/// The transfer that the ledger lacks to match the reservation. `None` if they match.
 fn missing_transfer(
     reservation: &ReservationRecord,
     quantities: &BTreeMap<ProductId, i64>,
@@ -97,7 +95,7 @@ fn missing_transfer(
         ReservationState::Committed => StockBucket::ShippedOut,
         _ => StockBucket::Available,
     };
-    // Returned stock sums to zero.
+    // The available balance of a released or restocked reservation is zero.
     let share = |of: StockBucket| match of {
         StockBucket::Available => -i64::from(at != StockBucket::Available),
         of => i64::from(of == at),
@@ -147,8 +145,8 @@ mod tests {
 
     use super::*;
 
-    /// What a repair books for a reservation in this state and version, if the ledger has entries
-    /// of these kinds and versions.
+    /// The entries that a repair books for a reservation in this state and version, given these
+    /// recorded kinds and versions. Each has its kind and whether its id is the published one.
     fn booked(
         state: &str,
         version: u64,

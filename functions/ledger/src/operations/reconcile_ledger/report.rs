@@ -1,4 +1,4 @@
-//! What `reconcile-ledger` answers.
+//! The report that `reconcile-ledger` returns.
 
 use serde::Serialize;
 use shared::{
@@ -12,43 +12,40 @@ use crate::{
     repair::{NotRepaired, Repaired, Repairs},
 };
 
-/// The findings. Every order and product with a mismatch is listed.
+/// The result of a reconciliation. It lists every order and product with a mismatch.
 #[derive(Debug, Serialize)]
 pub struct Report {
     pub(super) since: Timestamp,
     pub(super) until: Timestamp,
-    /// Where it was read what the provider has done.
+    /// The source of the provider's results.
     pub(super) provider: &'static str,
-    /// Orders that were checked. An order that is found in two ways may count twice if a run is
-    /// continued.
+    /// Number of orders checked. A continued run may count an order twice if two sources list it.
     pub(super) checked: u32,
-    /// The settled ones without a mismatch.
+    /// Number of settled orders without a mismatch.
     pub(super) balanced: u32,
-    /// Those that are on their way.
+    /// Orders with changes in flight.
     pub(super) unsettled: Vec<OrderRow>,
-    /// Those with a mismatch.
     pub(super) unbalanced: Vec<OrderRow>,
-    /// Products that were checked.
+    /// Number of products checked.
     pub(super) products_checked: u32,
-    /// Those with a mismatch.
     pub(super) products: Vec<ProductRow>,
-    /// Orders and products that could not be read: the reason is in the log.
+    /// Orders and products that could not be read. The log has the reason.
     pub(super) not_checked: Vec<String>,
-    /// Entries that were missing and are booked now.
+    /// Missing entries that this call booked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) repaired: Vec<Repaired>,
-    /// Orders and products whose differences a repair has left, and why.
+    /// Orders and products whose differences were not repaired, with the reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) not_repaired: Vec<NotRepaired>,
-    /// Whether another scheduled call holds the lease: this one did nothing.
+    /// Whether this scheduled call did nothing because another one holds the lease.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) already_running: bool,
-    /// Send `{"continuation": …}` with this to go on.
+    /// Send this as `{"continuation": …}` to continue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) continuation: Option<Continuation>,
 }
 
-/// An order that is not settled, or not right.
+/// An order that is unsettled or has a mismatch.
 #[derive(Debug, Serialize)]
 pub struct OrderRow {
     pub(super) order_id: OrderId,
@@ -62,7 +59,7 @@ pub struct OrderRow {
 }
 
 impl OrderRow {
-    /// Whether no table has a record under the id: then nothing is wrong but the id.
+    /// Whether no table has a record with this id. The id is then unknown, which is not a mismatch.
     pub(super) fn has_no_record(&self) -> bool {
         self.last_changed_at.is_none()
             && matches!(&self.findings[..], [only] if only.check == "order_exists")
@@ -73,13 +70,12 @@ impl OrderRow {
 #[derive(Debug, Serialize)]
 pub struct ProductRow {
     pub(super) product_id: ProductId,
-    /// `unbalanced`, or `unsettled` where it moved a moment ago.
+    /// `unbalanced`, or `unsettled` if its stock changed within the grace period.
     pub(super) state: &'static str,
     pub(super) findings: Vec<Finding>,
 }
 
 impl Report {
-    /// The report of a run that has checked nothing yet.
     pub(super) fn empty(window: Window, provider: &'static str) -> Self {
         Self {
             since: window.since,
@@ -99,7 +95,7 @@ impl Report {
         }
     }
 
-    /// How many orders, products and entries it names.
+    /// The number of listed orders, products and entries.
     pub(super) fn rows(&self) -> usize {
         let rows = [
             self.unsettled.len(),
@@ -110,7 +106,7 @@ impl Report {
         rows.into_iter().sum::<usize>() + self.repaired.len() + self.not_repaired.len()
     }
 
-    /// Adds what a repair of this order or product has done.
+    /// Adds the result of repairing this order or product.
     pub(super) fn add_repairs(&mut self, id: &str, repairs: Repairs) {
         self.repaired.extend(repairs.repaired);
         self.not_repaired.extend(

@@ -1,15 +1,14 @@
-//! The lifecycle of an order: people cancel, ship and deliver it; the clock expires it and sends
-//! its commands again.
+//! The lifecycle of an order: cancellation, shipment, delivery, expiry and scheduled checks.
 //!
-//! The order also tracks which commands have no answer. This is bookkeeping: no state depends on
-//! it. Commands to inventory and commands to payments are tracked separately:
+//! The order also tracks which commands have no answer. No state depends on this. Commands to
+//! inventory and commands to payments are tracked separately:
 //!
-//! - The wait starts when a command becomes pending, and restarts with each answer.
-//! - The wait continues if one unanswered command replaces another, because the same service does
-//!   not answer. Example: an order expires before its stock is reserved, so `release_stock`
+//! - A wait starts when a command becomes pending, and restarts with each answer.
+//! - A wait continues if one unanswered command replaces another, because the same service still
+//!   does not answer. Example: an order expires before its stock is reserved, so `release_stock`
 //!   replaces `reserve_stock`.
-//! - An answer of inventory always changes the stock state. Payments also reports progress that
-//!   changes no state, so there a newer version is an answer.
+//! - Every answer of inventory changes the stock state. Payments also reports progress that changes
+//!   no state, so a newer version of the payment counts as an answer.
 
 use shared::{clock::Timestamp, retry};
 
@@ -23,38 +22,25 @@ use crate::domain::{
     state::{Goal, PaymentState, Status, StockState},
 };
 
-/// Scheduled checks without progress after which an operator has to review the order, even if every
-/// command was answered.
-const CHECKS_BEFORE_REVIEW: u32 = 5;
+/// Scheduled checks without progress after which an order is stuck, even if every command was
+/// answered.
+const CHECKS_WITHOUT_PROGRESS: u32 = 5;
 
-/// Why an order rejects an event.
+/// Why an order rejects an event. `current` is its public status, and `allowed` lists the
+/// transitions that are possible now.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Rejection {
-    /// The transition is not allowed in the present state.
+    /// The transition is not allowed from the present state.
     #[error("transition not allowed from status {current}")]
-    InvalidTransition {
-        /// The public status.
-        current: String,
-        /// The transitions that are allowed.
-        allowed: Vec<&'static str>,
-    },
+    InvalidTransition { current: String, allowed: Vec<&'static str> },
     /// The order can no longer be cancelled.
     #[error("order with status {current} cannot be cancelled")]
-    NotCancellable {
-        /// The public status.
-        current: String,
-        /// The transitions that are allowed.
-        allowed: Vec<&'static str>,
-    },
+    NotCancellable { current: String, allowed: Vec<&'static str> },
     /// The order has no shipping address.
     #[error("order has no shipping address")]
-    NoShippingAddress {
-        /// The public status.
-        current: String,
-        /// The transitions that are allowed.
-        allowed: Vec<&'static str>,
-    },
-    /// A later release wrote a state that this one does not know. The order must not be changed.
+    NoShippingAddress { current: String, allowed: Vec<&'static str> },
+    /// A later release wrote a state that this one does not know. This release must not change the
+    /// order.
     #[error("order is in a state of a later release")]
     UnknownState,
 }
@@ -68,7 +54,7 @@ pub(super) enum Source {
     Person,
 }
 
-/// A command that is overdue.
+/// The wait for the answer to an overdue command.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Wait {
     command: &'static str,
@@ -78,7 +64,8 @@ struct Wait {
 
 // Actions of people.
 impl Order {
-    /// Cancels the order, in any state before shipment. Stock and payment are undone independently.
+    /// Cancels the order, in any state before shipment. Stock and payment are compensated
+    /// independently.
     pub(super) fn cancel(
         &mut self,
         cancellation: &Cancellation,
@@ -93,7 +80,7 @@ impl Order {
                 current: self.progress.status.name().to_owned(),
                 allowed: self.allowed_actions(),
             }),
-            // The order is cancelled, or is being cancelled.
+            // The order is already cancelled, or is being cancelled.
             _ => Ok(Vec::new()),
         }
     }
@@ -145,8 +132,8 @@ impl Order {
     }
 
     /// Whether the order may ship: it is paid and its stock is reserved. A partially refunded order
-    /// is still `Paid`. The commit may still be pending: only a cancellation releases the stock,
-    /// and a shipped order rejects a cancellation.
+    /// is still `Paid`. The commit may be pending: only a cancellation releases the stock, and a
+    /// shipped order rejects a cancellation.
     fn is_ready_to_ship(&self) -> bool {
         let confirmed =
             self.progress.status == Status::Confirmed && self.progress.goal == Goal::Fulfil;
@@ -158,7 +145,7 @@ impl Order {
 
 // Deadlines and scheduled checks.
 impl Order {
-    /// Cancels an order that is past its payment deadline.
+    /// Cancels an unpaid order that is past its payment deadline.
     pub(super) fn expire(&mut self, now: Timestamp) -> Vec<NewEntry> {
         let overdue = now >= self.placed.expires_at
             && self.progress.goal == Goal::Fulfil
@@ -171,7 +158,7 @@ impl Order {
         vec![NewEntry::new("expired")]
     }
 
-    /// Sends the pending commands again, by starting a new attempt.
+    /// Starts a new attempt, which makes the table's stream publish the pending commands again.
     pub(super) fn resend_commands(&mut self) -> Vec<NewEntry> {
         if !self.progress.is_idle() {
             self.schedule.attempt += 1;
@@ -179,8 +166,8 @@ impl Order {
         Vec::new()
     }
 
-    /// Schedules the next check: with exponential backoff while nothing moves, and no later than the
-    /// payment deadline of an unpaid order.
+    /// Schedules the next check with exponential backoff while the state does not change. An unpaid
+    /// order is checked no later than its payment deadline.
     pub(super) fn schedule_next_check(
         &mut self,
         moved: bool,
@@ -210,13 +197,13 @@ impl Order {
             Some(if is_unpaid && now < expires_at { next.min(expires_at) } else { next });
     }
 
-    /// Whether a command had no answer at its second scheduled check, or five checks passed without
-    /// progress although every command was answered. An order that waits for its buyer is not
-    /// stuck.
+    /// Whether the order is stuck: a command had no answer at its second scheduled check, or five
+    /// checks passed without progress although every command was answered. An order that waits for
+    /// its buyer is not stuck.
     pub fn is_stuck(&self) -> bool {
         let idle = self.progress.is_idle() || self.progress.awaits_buyer();
         self.overdue_commands().next().is_some()
-            || !idle && self.schedule.retries >= CHECKS_BEFORE_REVIEW
+            || !idle && self.schedule.retries >= CHECKS_WITHOUT_PROGRESS
     }
 
     /// The commands that had no answer at their second scheduled check, each with the start of its
@@ -258,8 +245,8 @@ impl Order {
             next(payment_pending, payment_answered, self.schedule.payment_unanswered);
     }
 
-    /// Records the overdue commands, and the answers to them: one history entry per wait, however
-    /// often the command is sent again. Returns whether the history changed.
+    /// Records overdue commands and their answers in the history: one entry per wait, even if the
+    /// command is sent several times. Returns whether the history changed.
     pub(super) fn record_waiting(&mut self, now: Timestamp) -> bool {
         let has_method = self.customer.payment_method.is_some();
         let wait = |(command, since): (PendingCommand, Timestamp)| Wait {
@@ -284,7 +271,7 @@ impl Progress {
         self.pending_stock_command().into_iter().chain(self.pending_payment_command()).collect()
     }
 
-    /// Whether stock and payment have reached the goal: the order needs no more checks.
+    /// Whether stock and payment have reached the goal, so the order needs no more checks.
     pub fn is_settled(&self) -> bool {
         match self.goal {
             Goal::Fulfil => {
@@ -310,7 +297,7 @@ impl Progress {
         self.stock = StockState::Committing;
     }
 
-    /// Starts the compensation: stock and payment are undone independently.
+    /// Starts the compensation: stock and payment are compensated independently.
     pub(super) fn compensate(&mut self, goal: Goal, reason: &str) {
         self.goal = goal;
         self.reason = Some(reason.to_owned());
@@ -318,7 +305,7 @@ impl Progress {
         self.undo_payment();
     }
 
-    /// Sets the status `cancelled` or `failed` once stock and payment are both undone.
+    /// Sets the status `cancelled` or `failed` once stock and payment are both compensated.
     pub(super) fn finalize(&mut self) {
         let open = matches!(self.status, Status::Pending | Status::Confirmed);
         if open && self.is_settled() {
@@ -364,8 +351,8 @@ impl Progress {
         if unknown { Err(Rejection::UnknownState) } else { Ok(()) }
     }
 
-    /// Keeps one entry per wait: adds it, updates its command, and completes it with the time of
-    /// the answer.
+    /// Keeps one history entry per wait: adds it, updates its command, and sets the time of the
+    /// answer.
     fn record_wait(&mut self, is_for_stock: bool, wait: Option<&Wait>, now: Timestamp) -> bool {
         let open = self
             .history

@@ -1,22 +1,22 @@
 //! The saga: the state machine that settles an order.
 //!
-//! An order has a goal (fulfil, cancel or fail) and two states that settle independently: one of
-//! its stock and one of its payment. [`Order::apply`] takes an [`Event`] and returns the next
-//! order.
+//! An order has a goal (fulfil, cancel or fail), a stock state and a payment state. The two states
+//! settle independently. [`Order::apply`] takes an [`Event`] and returns the next order.
 //!
-//! - **Total:** every event has a result in every state, however late, early or often it arrives.
-//! - **Commands follow from the state:** the commands that other services have to process depend
-//!   only on the present state ([`pending_commands`](super::progress::Progress::pending_commands)).
-//!   A lost message loses nothing, because a scheduled check sends the command again.
-//! - **Events are merged, not counted:** an event older than the latest one is ignored, unless it
-//!   is about money. Every sum of money only grows; reversed refunds and reinstated disputes are
-//!   sums of their own. A capture counts whenever it arrives. Repeated and reordered events
-//!   therefore end in the same sums.
-//! - **Compensation:** cancelling or failing an order changes its goal and undoes stock and
-//!   payment. The order is `cancelled` or `failed` once both are undone.
+//! - **Total:** every event has a result in every state, even if it arrives late, early or
+//!   repeatedly.
+//! - **Commands follow from the state:** the pending commands depend only on the present state
+//!   ([`pending_commands`](super::progress::Progress::pending_commands)). If a message is lost, a
+//!   scheduled check sends the command again.
+//! - **Events are merged, not added up:** an event carries totals, and the order keeps the maximum
+//!   of each. Totals only grow: reversed refunds and reinstated disputes have their own totals. A
+//!   capture therefore counts even if its event arrives late, and repeated or reordered events lead
+//!   to the same totals. An outdated event without new totals is ignored.
+//! - **Compensation:** cancelling or failing an order changes its goal, releases its stock, and
+//!   closes or refunds its payment. The order becomes `cancelled` or `failed` once both are done.
 //!
-//! Reading order: this file (the events, and how one is applied), `stock` (the rules of the stock),
-//! `payment` (the rules of the payment), `lifecycle` (the rules of the whole order: cancel, ship,
+//! Reading order: this file defines the events and how one is applied. `stock` and `payment` define
+//! the rules of the two states. `lifecycle` defines the rules of the whole order (cancel, ship,
 //! deliver, expire, retry, finalize).
 
 mod lifecycle;
@@ -48,15 +48,15 @@ pub enum Event {
     StockReserved(StockUpdate),
     /// Inventory does not have enough stock.
     StockRejected(StockUpdate),
-    /// Inventory has decremented the on-hand stock.
+    /// Inventory has decremented the on-hand stock by the reserved quantities.
     StockCommitted(StockUpdate),
     /// Inventory has released the stock, or had reserved none.
     StockReleased(StockUpdate),
-    /// The order can be paid.
+    /// Payments has opened the payment: the order can be paid.
     PaymentOpened(PaymentUpdate),
     /// A payment attempt is in flight.
     PaymentStarted(PaymentUpdate),
-    /// A payment attempt was sent, and its outcome is unknown.
+    /// A payment attempt was sent to the provider, and its outcome is unknown.
     PaymentUnknown(PaymentUpdate),
     /// A payment attempt was declined. Another one may follow.
     PaymentDeclined(PaymentUpdate),
@@ -74,7 +74,7 @@ pub enum Event {
     Cancel(Cancellation),
     /// The payment deadline may have passed.
     Deadline,
-    /// A scheduled check: the pending commands are sent again.
+    /// A scheduled check sends the pending commands again.
     Retry,
     /// An admin marks the order as shipped.
     Ship(Shipment),
@@ -151,7 +151,7 @@ impl Order {
         Ok(Some(next))
     }
 
-    /// Applies the event. Returns the history entries that it adds, if it is new.
+    /// Applies the event and returns the history entries that it adds: none if it is not new.
     fn apply_event(&mut self, event: &Event, now: Timestamp) -> Result<Vec<NewEntry>, Rejection> {
         let progress = &mut self.progress;
         let entries = match event {
@@ -180,7 +180,7 @@ impl Order {
             Event::Ship(shipment) => self.ship(shipment)?,
             Event::Deliver => self.deliver()?,
             Event::BuyerChanged(change) => {
-                // Not recorded: the history is kept forever and contains no personal data.
+                // Adds no history entry: the history is kept forever and contains no personal data.
                 self.customer.record_change(change);
                 Vec::new()
             }

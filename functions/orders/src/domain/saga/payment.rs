@@ -1,8 +1,9 @@
-//! The payment of an order: the events of payments, and the commands to payments.
+//! The payment of an order: applies the events of payments and derives its pending command.
 //!
-//! An event of payments reports the present state of an order's payment, whatever command it
-//! answers. Once a payment is refunded or disputed, or its refund has failed, no later event has
-//! the name `payment_succeeded`. Therefore the sums of such an event count, not its name.
+//! An event of payments reports the present state of the payment, not only the effect of the
+//! command that it answers. A capture is not always reported as `payment_succeeded`: once the
+//! payment is refunded or disputed, or its refund has failed, every later event has another name.
+//! Therefore the totals of such an event count, not its name.
 
 use shared::clock::Timestamp;
 
@@ -43,7 +44,7 @@ pub struct PaymentUpdate {
     pub requires_action: bool,
     /// Why the payment was declined or closed, or why it was not refunded.
     pub reason: Option<String>,
-    /// The combined status of all disputes; `None` if there never was one.
+    /// The combined status of all disputes; `None` if there was none.
     pub dispute: Option<DisputeStatus>,
 }
 
@@ -59,8 +60,8 @@ pub enum DisputeStatus {
 }
 
 impl Progress {
-    /// Payments has opened the payment: from now on the order waits for its buyer. A repeat changes
-    /// nothing.
+    /// Payments has opened the payment, so the order now waits for its buyer. A repeated event
+    /// changes nothing.
     pub(super) fn apply_opened(&mut self, update: &PaymentUpdate) -> Vec<NewEntry> {
         if !self.payment_opened && self.accept_payment_version(update) {
             self.payment_opened = true;
@@ -68,8 +69,8 @@ impl Progress {
         Vec::new()
     }
 
-    /// An attempt without a capture. It changes the payment state only while the goal is to fulfil
-    /// the order.
+    /// Applies an attempt without a capture. It changes the payment state only while the goal is to
+    /// fulfil the order.
     pub(super) fn apply_attempt(
         &mut self,
         update: &PaymentUpdate,
@@ -81,8 +82,8 @@ impl Progress {
             return Vec::new();
         }
         let is_being_paid = self.is_being_paid();
-        // Two declines may follow each other without an event in between. A command that is sent
-        // again is answered with the same decline again.
+        // Two declines may arrive without an event between them. A command that is sent again is
+        // answered with the same decline, which is not recorded twice.
         let another_decline =
             state == PaymentState::Open && update.payment_id != self.last_declined;
         let changes = self.payment != state || another_decline;
@@ -125,7 +126,7 @@ impl Progress {
         }
     }
 
-    /// Money has moved: merges the sums and derives the payment state from them.
+    /// Applies an event about money: merges its totals and derives the payment state from them.
     pub(super) fn apply_payment(&mut self, update: &PaymentUpdate) -> Vec<NewEntry> {
         let is_latest = self.accept_payment_version(update);
         let (captured, payment) = (self.captured_total, self.payment.clone());
@@ -162,7 +163,7 @@ impl Progress {
         if newly_refused {
             entries.push(update.entry("refund_refused"));
         }
-        // For disputes and duplicate captures, only the latest event counts.
+        // Disputes and duplicate captures have no totals, so only the latest event counts.
         if is_latest {
             entries.extend(self.apply_dispute(update));
             match update.duplicate_capture_refund_refused {
@@ -176,8 +177,7 @@ impl Progress {
         entries
     }
 
-    /// The sums that move after a capture, each with the event that the history records when it
-    /// grows.
+    /// The totals that grow after a capture, each with the history event that records its growth.
     fn movements(&self) -> [(&'static str, i64); 4] {
         [
             ("payment_refunded", self.refunded_total),
@@ -187,8 +187,7 @@ impl Progress {
         ]
     }
 
-    /// An open dispute needs a review, and so does a lost one. A dispute that was won or withdrawn
-    /// needs none.
+    /// Raises a review for an open or lost dispute. Clears it once the dispute is won or withdrawn.
     fn apply_dispute(&mut self, update: &PaymentUpdate) -> Option<NewEntry> {
         let was_open = self.review_reasons().any(|reason| reason == PAYMENT_DISPUTED);
         match update.dispute? {
@@ -207,8 +206,8 @@ impl Progress {
         }
     }
 
-    /// The provider did not refund. The stock is released nevertheless. A refund that the order
-    /// needs is sent again.
+    /// Applies a failed refund: raises a review if the shop still has money of the buyer. The stock
+    /// is released independently. If the order needs the refund, the command stays pending.
     pub(super) fn apply_refund_failed(&mut self, update: &PaymentUpdate) -> Vec<NewEntry> {
         let is_latest = update.version >= self.payment_version;
         let mut entries = self.apply_payment(update);
@@ -218,7 +217,7 @@ impl Progress {
         entries
     }
 
-    /// Derives the payment state from the sums.
+    /// Derives the payment state from the totals.
     fn update_payment_state(&mut self) {
         let is_fully_returned = self.returned_total() >= self.captured_total;
         let is_uncaptured = self.payment == PaymentState::None || self.is_being_paid();
@@ -226,8 +225,8 @@ impl Progress {
             Goal::Fulfil
                 if is_fully_returned && (is_uncaptured || self.payment == PaymentState::Paid) =>
             {
-                // The money was refunded by an operator before the order was confirmed, so there is
-                // no payment to confirm it with.
+                // An operator refunded the money before the order was confirmed, so the order is
+                // unpaid and must not ship.
                 if self.status == Status::Pending {
                     self.compensate(Goal::Cancel, "refunded");
                 }
@@ -245,8 +244,8 @@ impl Progress {
                 self.payment = PaymentState::Paid
             }
             Goal::Fulfil => {}
-            // Money that arrives after the order was cancelled is refunded, whatever state the
-            // payment was in.
+            // Money captured after the order was cancelled is refunded, regardless of the payment
+            // state.
             _ => {
                 self.payment =
                     if is_fully_returned { PaymentState::Refunded } else { self.refunding() }
@@ -266,7 +265,7 @@ impl Progress {
         }
     }
 
-    /// Compensates the payment: no further charge may start, and captured money is refunded.
+    /// Compensates the payment: no new charge may start, and captured money is refunded.
     pub(super) fn undo_payment(&mut self) {
         self.payment = match self.payment {
             PaymentState::None => PaymentState::Closed,
@@ -284,8 +283,8 @@ impl Progress {
         if self.refund_refused { PaymentState::RefundRefused } else { PaymentState::Refunding }
     }
 
-    /// Minor units that went back to the buyer: refunds that did not fail later, and disputes that
-    /// were not won.
+    /// Minor units returned to the buyer: refunds that did not fail later, and disputed amounts
+    /// that banks did not reinstate.
     pub fn returned_total(&self) -> i64 {
         self.refunded_net() + self.dispute_withdrawn_total - self.dispute_reinstated_total
     }
@@ -295,8 +294,8 @@ impl Progress {
         self.refunded_total - self.refunds_reversed_total
     }
 
-    /// Whether the order waits for its buyer: to pay, to pay again after a decline, or to act at
-    /// their bank. The buyer may take until the payment deadline.
+    /// Whether the order waits for its buyer: to pay, to pay again after a decline, or to confirm
+    /// the payment at their bank. The buyer has until the payment deadline.
     pub fn awaits_buyer(&self) -> bool {
         let can_be_paid = self.goal == Goal::Fulfil && self.stock == StockState::Reserved;
         can_be_paid
@@ -314,7 +313,7 @@ impl Progress {
         }
     }
 
-    /// Whether the order can be paid or is being paid, as far as its events report.
+    /// Whether the order can be paid or is being paid, according to the events received so far.
     fn is_being_paid(&self) -> bool {
         matches!(
             self.payment,

@@ -1,4 +1,4 @@
-//! The stock of an order: the events of inventory, and the commands to inventory.
+//! The stock of an order: applies the events of inventory and derives its pending command.
 
 use shared::ids::ProductId;
 
@@ -85,7 +85,7 @@ impl Progress {
         }
     }
 
-    /// Compensates the stock: whatever is or may be reserved is released.
+    /// Compensates the stock: releases everything that is or may be reserved.
     pub(super) fn undo_stock(&mut self) {
         if matches!(
             self.stock,

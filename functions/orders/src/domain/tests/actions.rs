@@ -1,4 +1,4 @@
-//! Actions of people: in every state, and with every event in between.
+//! Cancellation, shipment and delivery: in every state, and with every event in between.
 
 use super::*;
 
@@ -85,7 +85,7 @@ fn order_can_be_cancelled_until_shipped_and_is_fully_compensated() {
 }
 
 #[test]
-fn stock_and_money_of_a_confirmed_order_come_back_each_on_its_own() {
+fn cancelled_order_releases_stock_and_refunds_independently() {
     let cancelled = after(&confirmed(), &cancel());
     assert_eq!(
         (cancelled.progress.pending_commands(), &cancelled.progress.status),
@@ -128,9 +128,11 @@ fn cancellation_records_actor_and_reason() {
             after(&cancelled, &Event::Cancel(Cancellation { by: Actor::Admin, reason: None }));
         assert_eq!(again, cancelled, "a repeated cancellation changes nothing");
 
-        let gone = after(&cancelled, &Event::BuyerChanged(BuyerChange::Deleted));
-        let settled =
-            after_all(&gone, &[Event::StockReleased(stock(99)), Event::PaymentClosed(money(0, 0))]);
+        let after_deletion = after(&cancelled, &Event::BuyerChanged(BuyerChange::Deleted));
+        let settled = after_all(
+            &after_deletion,
+            &[Event::StockReleased(stock(99)), Event::PaymentClosed(money(0, 0))],
+        );
         assert_eq!(
             (settled.customer.buyer.clone(), settled.progress.cancellation),
             (Buyer::Redacted, Some(Cancellation { by, reason: None }))
@@ -144,7 +146,7 @@ fn cancellation_records_actor_and_reason() {
 }
 
 #[test]
-fn only_a_confirmed_order_with_reserved_stock_and_kept_money_ships() {
+fn only_a_confirmed_paid_order_with_reserved_stock_ships() {
     let mut shipped = BTreeMap::from([("Committing".to_owned(), 0), ("Committed".to_owned(), 0)]);
     for order in reachable().values() {
         let next = after(order, &ship());
@@ -177,7 +179,7 @@ fn only_a_confirmed_order_with_reserved_stock_and_kept_money_ships() {
 }
 
 #[test]
-fn an_order_ships_and_is_delivered_while_its_stock_is_committing() {
+fn order_ships_and_is_delivered_while_its_stock_commits() {
     let confirmed = after_all(
         &placed(),
         &[Event::StockReserved(stock(9)), Event::PaymentSucceeded(money(TOTAL, 0))],
@@ -226,7 +228,7 @@ fn an_order_ships_and_is_delivered_while_its_stock_is_committing() {
 }
 
 #[test]
-fn the_stock_of_a_shipped_order_is_never_released() {
+fn stock_of_a_shipped_order_is_never_released() {
     let (mut shipped, mut paths) = (0, 0);
     for order in reachable()
         .values()
@@ -263,7 +265,7 @@ fn the_stock_of_a_shipped_order_is_never_released() {
 }
 
 #[test]
-fn the_same_shipment_again_changes_nothing_and_another_one_is_refused() {
+fn repeated_shipment_changes_nothing_and_a_different_one_is_rejected() {
     let shipped = after(&confirmed(), &ship());
     assert_eq!(shipped.apply(&ship(), LATER, TIMING), Ok(None));
     let other = Event::Ship(shipment("2"));
@@ -291,10 +293,10 @@ fn the_same_shipment_again_changes_nothing_and_another_one_is_refused() {
 }
 
 #[test]
-fn an_order_without_an_address_is_not_sent_anywhere() {
-    let nowhere = without_address(&confirmed());
+fn order_without_an_address_cannot_ship() {
+    let unaddressed = without_address(&confirmed());
     assert_eq!(
-        rejection(&nowhere, &ship()),
+        rejection(&unaddressed, &ship()),
         ("no_shipping_address", "confirmed".to_owned(), vec!["cancel"])
     );
     let pending = without_address(&placed());

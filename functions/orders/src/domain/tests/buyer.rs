@@ -1,4 +1,4 @@
-//! Account changes of the buyer: in every state, in every order, and with every event after them.
+//! Account changes of the buyer: in every state, in every order, and followed by every event.
 
 use super::*;
 
@@ -28,8 +28,8 @@ fn confirmed() -> Order {
     order
 }
 
-/// Fails if personal data is left that the shipment does not need.
-fn assert_forgotten(order: &Order) {
+/// Fails if the order contains personal data that its shipment does not need.
+fn assert_redacted(order: &Order) {
     assert_eq!(
         (&order.customer.buyer, &order.customer.buyer_change, &order.customer.payment_method),
         (&Buyer::Redacted, &None, &None),
@@ -44,19 +44,19 @@ fn assert_forgotten(order: &Order) {
         state_key(order)
     );
     let rest = stored(&without_address(order));
-    for personal in ["Ada", "ada-", "tok_ada", "made-of-all-that"] {
+    for personal in ["Ada", "ada-", "tok_ada", "request-fingerprint"] {
         assert!(!rest.contains(personal), "{personal} is left: {rest}");
     }
 }
 
 #[test]
-fn from_every_reachable_state_a_deletion_ends_in_an_order_without_its_buyer() {
+fn deletion_redacts_the_buyer_from_every_reachable_state() {
     let (reachable, events, mut recorded_changes, mut paths) = (reachable(), events(), 0, 0);
     for order in reachable.values() {
         for first in [vec![deleted()], vec![changed(9), deleted()], vec![deleted(), changed(9)]] {
             let recorded = after_all(order, &first);
             if order.progress.is_settled() {
-                assert_forgotten(&recorded);
+                assert_redacted(&recorded);
             } else {
                 recorded_changes += 1;
                 assert_eq!(
@@ -69,7 +69,7 @@ fn from_every_reachable_state_a_deletion_ends_in_an_order_without_its_buyer() {
             }
             settle(&recorded, 0, &mut |settled| {
                 paths += 1;
-                assert_forgotten(settled);
+                assert_redacted(settled);
                 // No later event restores the data.
                 for event in &events {
                     let next = after(settled, event);
@@ -85,7 +85,7 @@ fn from_every_reachable_state_a_deletion_ends_in_an_order_without_its_buyer() {
                     );
                     // An event that changes nothing leads to the order checked above.
                     if next != *settled {
-                        settle(&next, 0, &mut |end| assert_forgotten(end));
+                        settle(&next, 0, &mut |end| assert_redacted(end));
                     }
                 }
             });
@@ -98,7 +98,7 @@ fn from_every_reachable_state_a_deletion_ends_in_an_order_without_its_buyer() {
 }
 
 #[test]
-fn from_every_reachable_state_the_latest_change_ends_in_the_order() {
+fn latest_contact_is_applied_from_every_reachable_state() {
     for order in reachable().values() {
         for versions in [[1, 2, 3], [3, 2, 1], [2, 3, 1]] {
             let recorded = after_all(order, &versions.map(changed));
@@ -136,9 +136,9 @@ fn known_or_older_buyer_data_is_ignored() {
         {
             assert_eq!(is_new(&recorded, &event), expected, "{event:?}: {}", state_key(order));
         }
-        let gone = after(order, &deleted());
+        let after_deletion = after(order, &deleted());
         for event in [changed(2), changed(4), deleted()] {
-            assert!(!is_new(&gone, &event), "{event:?}: {}", state_key(order));
+            assert!(!is_new(&after_deletion, &event), "{event:?}: {}", state_key(order));
         }
     }
     // An order with a pending command again: both the stored contact and the recorded change count.
@@ -177,7 +177,7 @@ fn buyer_update_changes_no_state_and_adds_no_history() {
 }
 
 #[test]
-fn the_address_is_kept_until_the_goods_are_there() {
+fn address_of_a_deleted_buyer_is_kept_until_delivery() {
     let order = after(&confirmed(), &deleted());
     assert!(order.customer.shipping_address.is_some());
     let shipped = after(&order, &ship());
@@ -194,7 +194,7 @@ fn the_address_is_kept_until_the_goods_are_there() {
     for position in 0..3 {
         let mut events = vec![ship(), Event::Deliver];
         events.insert(position, deleted());
-        assert_forgotten(&after_all(&confirmed(), &events));
+        assert_redacted(&after_all(&confirmed(), &events));
     }
 }
 
@@ -215,8 +215,8 @@ fn address_of_a_cancelled_order_is_kept_until_it_settles() {
 }
 
 #[test]
-fn an_order_of_a_later_release_is_not_touched_for_its_buyer() {
-    let unknown = moved(Progress {
+fn deletion_does_not_change_an_order_of_a_later_release() {
+    let unknown = with_progress(Progress {
         payment: PaymentState::Unreadable("in_escrow".to_owned()),
         ..placed().progress
     });

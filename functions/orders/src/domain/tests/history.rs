@@ -1,4 +1,4 @@
-//! The history: every event in its order, with its reason.
+//! The history of an order: its events in order, each with its reason.
 
 use super::*;
 use crate::domain::history::MAX_HISTORY;
@@ -30,10 +30,10 @@ fn with_reason(update: PaymentUpdate, reason: &str) -> PaymentUpdate {
     PaymentUpdate { reason: Some(reason.to_owned()), ..update }
 }
 
-const P: Option<&str> = Some("pay_1");
+const PAY_1: Option<&str> = Some("pay_1");
 
 #[test]
-fn the_story_of_an_order_that_arrives() {
+fn history_of_a_delivered_order() {
     let first = PaymentUpdate {
         payment_id: Some("pay_0".to_owned()),
         ..with_reason(money(0, 0), "card_declined")
@@ -64,14 +64,14 @@ fn the_story_of_an_order_that_arrives() {
             ("stock_reserved", "pending", None, None, None),
             ("payment_started", "pending", None, Some("pay_0"), None),
             ("payment_declined", "pending", Some("card_declined"), Some("pay_0"), None),
-            ("payment_started", "pending", None, P, None),
-            ("payment_unknown", "pending", None, P, None),
-            ("payment_succeeded", "confirmed", None, P, Some(TOTAL)),
+            ("payment_started", "pending", None, PAY_1, None),
+            ("payment_unknown", "pending", None, PAY_1, None),
+            ("payment_succeeded", "confirmed", None, PAY_1, Some(TOTAL)),
             ("confirmed", "confirmed", None, None, None),
             ("stock_committed", "confirmed", None, None, None),
             ("shipped", "shipped", Some("Post"), None, None),
-            ("payment_refunded", "shipped", None, P, Some(PARTIAL_REFUND)),
-            ("payment_disputed", "shipped", None, P, None),
+            ("payment_refunded", "shipped", None, PAY_1, Some(PARTIAL_REFUND)),
+            ("payment_disputed", "shipped", None, PAY_1, None),
             ("delivered", "delivered", None, None, None),
         ]
     );
@@ -92,19 +92,19 @@ fn history_of_an_order_cancelled_after_payment() {
         lines(&order)[3..],
         [
             ("confirmed", "confirmed", None, None, None),
-            ("payment_refunded", "confirmed", None, P, Some(PARTIAL_REFUND)),
+            ("payment_refunded", "confirmed", None, PAY_1, Some(PARTIAL_REFUND)),
             ("cancel_requested", "confirmed", Some("customer"), None, None),
-            ("refund_started", "confirmed", None, P, Some(TOTAL - PARTIAL_REFUND)),
-            ("refund_failed", "confirmed", Some("card_closed"), P, None),
+            ("refund_started", "confirmed", None, PAY_1, Some(TOTAL - PARTIAL_REFUND)),
+            ("refund_failed", "confirmed", Some("card_closed"), PAY_1, None),
             ("stock_released", "confirmed", None, None, None),
-            ("payment_refunded", "cancelled", None, P, Some(TOTAL - PARTIAL_REFUND)),
+            ("payment_refunded", "cancelled", None, PAY_1, Some(TOTAL - PARTIAL_REFUND)),
             ("cancelled", "cancelled", Some("cancelled"), None, None),
         ]
     );
 }
 
 #[test]
-fn the_stories_of_orders_that_come_to_nothing() {
+fn history_of_failed_and_expired_orders() {
     let short = product().product_id;
     let order =
         after_events(&[Event::StockRejected(StockUpdate { short: Some(short), ..stock(9) })]);
@@ -124,7 +124,7 @@ fn the_stories_of_orders_that_come_to_nothing() {
     assert_eq!(
         lines(&order)[2..],
         [
-            ("payment_closed", "pending", Some("insufficient_funds"), P, None),
+            ("payment_closed", "pending", Some("insufficient_funds"), PAY_1, None),
             ("stock_released", "failed", None, None, None),
             ("failed", "failed", Some("payment_failed"), None, None),
         ]
@@ -141,7 +141,7 @@ fn the_stories_of_orders_that_come_to_nothing() {
 }
 
 #[test]
-fn nothing_happens_without_a_line_and_no_line_is_of_nothing() {
+fn history_records_every_state_change_review_and_decline() {
     for order in reachable().values() {
         for event in events() {
             let next = after(order, &event);
@@ -162,7 +162,7 @@ fn nothing_happens_without_a_line_and_no_line_is_of_nothing() {
 }
 
 #[test]
-fn a_history_that_grows_without_end_keeps_its_beginning_and_its_end() {
+fn long_history_keeps_its_first_and_last_entries() {
     let mut order = after_events(&[
         Event::StockReserved(stock(9)),
         Event::PaymentDeclined(money(0, 0)),

@@ -1,5 +1,5 @@
-//! The whole state machine: each state with each event, each event twice, each pair of events in
-//! both orders, and the paths from each reachable state to settlement.
+//! The whole state machine: each state with each event, each event twice, each ordered pair of
+//! events, and the paths from each reachable state to settlement.
 
 use super::*;
 
@@ -39,7 +39,7 @@ fn every_state() -> Vec<Order> {
         for stock in &stocks {
             for payment in &payments {
                 for status in &statuses {
-                    all.push(moved(Progress {
+                    all.push(with_progress(Progress {
                         goal: goal.clone(),
                         stock: stock.clone(),
                         payment: payment.clone(),
@@ -54,7 +54,7 @@ fn every_state() -> Vec<Order> {
 }
 
 #[test]
-fn every_event_has_an_answer_in_every_state_and_the_second_copy_changes_nothing() {
+fn every_event_applies_in_every_state_and_its_repeat_changes_nothing() {
     let (states, events) = (every_state(), events());
     let mut changes = 0;
     for state in &states {
@@ -86,7 +86,7 @@ fn every_event_has_an_answer_in_every_state_and_the_second_copy_changes_nothing(
 }
 
 #[test]
-fn every_pair_of_events_in_both_orders_keeps_the_promises() {
+fn every_ordered_pair_of_events_keeps_the_invariants() {
     let (reachable, events) = (reachable(), events());
     let mut pairs = 0;
     for state in reachable.values() {
@@ -124,7 +124,7 @@ fn every_reachable_state_settles_once_pending_commands_are_answered() {
 }
 
 #[test]
-fn confirmed_is_never_without_money_and_cancelled_or_failed_never_with_it() {
+fn confirmed_orders_have_a_capture_and_cancelled_ones_returned_it() {
     for order in reachable().values() {
         if order.progress.goal == Goal::Fulfil && order.progress.status == Status::Confirmed {
             assert!(order.progress.captured_total > 0, "{}", state_key(order));
@@ -144,9 +144,9 @@ fn confirmed_is_never_without_money_and_cancelled_or_failed_never_with_it() {
 }
 
 #[test]
-fn an_older_fact_changes_nothing_but_a_capture_is_believed_whenever_it_comes() {
-    let held = after(&placed(), &Event::StockReserved(stock(9)));
-    let declined = after(&held, &Event::PaymentDeclined(money(0, 0)));
+fn outdated_event_is_ignored_unless_it_reports_a_capture() {
+    let reserved = after(&placed(), &Event::StockReserved(stock(9)));
+    let declined = after(&reserved, &Event::PaymentDeclined(money(0, 0)));
     let late = PaymentUpdate { version: 3, ..money(0, 0) };
     assert_eq!(
         state_key(&after(&declined, &Event::PaymentStarted(late.clone()))),
@@ -161,7 +161,7 @@ fn an_older_fact_changes_nothing_but_a_capture_is_believed_whenever_it_comes() {
 }
 
 #[test]
-fn a_capture_after_cancellation_is_refunded_and_the_status_stays() {
+fn capture_after_cancellation_is_refunded_and_keeps_the_status() {
     let mut order = after(&placed(), &cancel());
     for event in [Event::StockReleased(stock(9)), Event::PaymentSucceeded(money(TOTAL, 0))] {
         order = after(&order, &event);
@@ -197,7 +197,7 @@ fn refund_event_before_its_capture_settles_a_cancelled_order() {
 
 #[test]
 fn state_of_a_later_release_is_preserved() {
-    let unknown = moved(Progress {
+    let unknown = with_progress(Progress {
         stock: StockState::Unknown("backordered".to_owned()),
         ..placed().progress
     });

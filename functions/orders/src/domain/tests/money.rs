@@ -7,12 +7,15 @@ fn after_all<'a>(order: &Order, events: impl IntoIterator<Item = &'a Event>) -> 
     events.into_iter().fold(order.clone(), |order, event| after(&order, event))
 }
 
-fn held() -> Order {
+fn reserved() -> Order {
     after(&placed(), &Event::StockReserved(stock(9)))
 }
 
 fn confirmed() -> Order {
-    after_all(&held(), &[Event::PaymentSucceeded(money(TOTAL, 0)), Event::StockCommitted(stock(9))])
+    after_all(
+        &reserved(),
+        &[Event::PaymentSucceeded(money(TOTAL, 0)), Event::StockCommitted(stock(9))],
+    )
 }
 
 /// The events of payments about a captured payment, whatever command they answer.
@@ -110,23 +113,23 @@ fn refunded_confirmed_order_keeps_its_status_and_is_not_shipped() {
 #[test]
 fn every_event_that_reports_a_capture_marks_the_order_paid() {
     for update in updates(TOTAL, 0).into_iter().chain(updates(TOTAL, PARTIAL_REFUND)) {
-        let paid = after(&held(), &update);
+        let paid = after(&reserved(), &update);
         assert_eq!(
             (&paid.progress.status, &paid.progress.payment),
             (&Status::Confirmed, &PaymentState::Paid),
             "{update:?}"
         );
-        let closing = after_all(&held(), &[cancel(), update.clone()]);
+        let closing = after_all(&reserved(), &[cancel(), update.clone()]);
         assert_eq!(closing.progress.payment, PaymentState::Refunding, "{update:?}");
     }
     // An event without a capture does not pay the order.
     for update in updates(0, 0) {
-        assert_eq!(state_key(&after(&held(), &update)), state_key(&held()), "{update:?}");
+        assert_eq!(state_key(&after(&reserved(), &update)), state_key(&reserved()), "{update:?}");
     }
 }
 
 #[test]
-fn a_refund_that_fails_is_shown_and_asked_for_again_until_it_is_done() {
+fn failed_refund_raises_a_review_and_is_retried_until_it_succeeds() {
     let mut order = after(&confirmed(), &cancel());
     let failed = Event::RefundFailed(PaymentUpdate {
         reason: Some("card_closed".to_owned()),
@@ -170,14 +173,20 @@ fn a_refund_that_fails_is_shown_and_asked_for_again_until_it_is_done() {
         (done.progress.needs_review.as_deref(), &done.progress.payment),
         (None, &PaymentState::Refunded)
     );
-    // A refund by an operator, of an order that is not cancelled.
-    let shown = after(&confirmed(), &failed);
+    // An operator's refund of an order that is not cancelled fails.
+    let flagged = after(&confirmed(), &failed);
     assert_eq!(
-        (shown.progress.needs_review.as_deref(), shown.progress.is_settled(), shown.is_stuck()),
+        (
+            flagged.progress.needs_review.as_deref(),
+            flagged.progress.is_settled(),
+            flagged.is_stuck()
+        ),
         (Some("refund_failed"), true, false)
     );
     assert_eq!(
-        after(&shown, &Event::PaymentSucceeded(money(TOTAL, PARTIAL_REFUND))).progress.needs_review,
+        after(&flagged, &Event::PaymentSucceeded(money(TOTAL, PARTIAL_REFUND)))
+            .progress
+            .needs_review,
         None
     );
     // An outdated event raises no review.
@@ -197,9 +206,9 @@ fn open_dispute_stays_flagged_beside_other_reviews() {
         (Some("payment_disputed"), &Status::Confirmed)
     );
     assert_eq!(after(&flagged, &open), flagged);
-    let by_another_name = Event::PaymentSucceeded(disputed(DisputeStatus::Open, 0, 0));
+    let as_another_event = Event::PaymentSucceeded(disputed(DisputeStatus::Open, 0, 0));
     assert_eq!(
-        after(&confirmed(), &by_another_name).progress.needs_review.as_deref(),
+        after(&confirmed(), &as_another_event).progress.needs_review.as_deref(),
         Some("payment_disputed")
     );
 

@@ -1,9 +1,9 @@
-//! Placement: the catalogue decides the prices, and how much of a product one order may have.
+//! Placement: prices and quantity limits come from the catalogue.
 
 use super::*;
 
 #[test]
-fn the_catalogue_decides_the_price() {
+fn order_is_priced_from_the_catalogue() {
     let place = |extra, products: &[Product]| {
         Order::place(placement(), order_request(extra), products, START, TIMING)
     };
@@ -20,7 +20,7 @@ fn the_catalogue_decides_the_price() {
 }
 
 #[test]
-fn the_catalogue_decides_how_many_one_order_may_have_of_a_product_in_all_its_lines() {
+fn product_limit_applies_to_all_lines_of_the_product_together() {
     let other = Product { product_id: ids::derive(&["bowl"]), max_per_order: None, ..product() };
     let line = |product: &Product, quantity: u32| json!({ "product_id": product.product_id, "quantity": quantity });
     for (items, position) in [
@@ -49,7 +49,7 @@ fn the_catalogue_decides_how_many_one_order_may_have_of_a_product_in_all_its_lin
 }
 
 #[test]
-fn a_product_without_a_limit_of_its_own_has_the_shops() {
+fn product_without_its_own_limit_uses_the_default() {
     let mut recorded = serde_json::to_value(product()).unwrap();
     recorded.as_object_mut().unwrap().remove("max_per_order");
     let unlimited: Product = serde_json::from_value(recorded).unwrap();

@@ -1,5 +1,5 @@
-//! Money that returns days later: refunds that fail after they succeeded, permanently rejected
-//! refunds, and disputes with each outcome.
+//! Reversals days after the payment: refunds that fail after they succeeded, refused refunds, and
+//! disputes with each outcome.
 
 use super::*;
 
@@ -35,7 +35,7 @@ fn events_of(order: &Order, from: usize) -> Vec<(&str, Option<i64>)> {
 }
 
 #[test]
-fn a_cancelled_order_whose_refund_fails_later_asks_for_it_again() {
+fn cancelled_order_requests_its_refund_again_when_it_fails_later() {
     let order = cancelled();
     let failed = Event::RefundFailed(PaymentUpdate {
         version: 20,
@@ -59,7 +59,7 @@ fn a_cancelled_order_whose_refund_fails_later_asks_for_it_again() {
     ];
     assert_eq!(events_of(&open, order.progress.history.len()), recorded);
     assert_eq!(after(&open, &failed), open, "twice");
-    // Events that were received before arrive again.
+    // Earlier events arrive again.
     for late in
         [Event::PaymentRefunded(money(TOTAL, TOTAL)), Event::PaymentSucceeded(money(TOTAL, 0))]
     {
@@ -89,7 +89,7 @@ fn order_is_paid_again_when_its_refund_fails_later() {
 }
 
 #[test]
-fn a_refund_that_is_refused_for_good_waits_for_a_person_and_is_not_asked_for_again() {
+fn refused_refund_waits_for_an_operator_and_is_not_retried() {
     let cancelled = after_all(&confirmed(), &[cancel(), Event::StockReleased(stock(99))]);
     let refused =
         Event::RefundFailed(PaymentUpdate { version: 20, refund_refused: true, ..money(TOTAL, 0) });
@@ -132,20 +132,20 @@ fn a_refund_that_is_refused_for_good_waits_for_a_person_and_is_not_asked_for_aga
 }
 
 #[test]
-fn a_dispute_that_is_won_clears_its_flag_and_one_that_is_lost_takes_the_money() {
-    let dispute = |version, status, taken, back| {
-        Event::PaymentDisputed(PaymentUpdate { version, ..disputed(status, taken, back) })
+fn won_dispute_marks_the_order_paid_again_and_a_lost_one_refunded() {
+    let dispute = |version, status, withdrawn, reinstated| {
+        Event::PaymentDisputed(PaymentUpdate { version, ..disputed(status, withdrawn, reinstated) })
     };
     let before = confirmed().progress.history.len();
     let open = after(&confirmed(), &dispute(20, DisputeStatus::Open, 0, 0));
     assert_eq!(open.progress.needs_review.as_deref(), Some("payment_disputed"));
-    let taken = after(&open, &dispute(21, DisputeStatus::Open, TOTAL, 0));
+    let withdrawn = after(&open, &dispute(21, DisputeStatus::Open, TOTAL, 0));
     assert_eq!(
-        (&taken.progress.payment, taken.progress.needs_review.as_deref()),
+        (&withdrawn.progress.payment, withdrawn.progress.needs_review.as_deref()),
         (&PaymentState::Refunded, Some("payment_disputed")),
         "an unpaid order must not ship"
     );
-    let won = after(&taken, &dispute(22, DisputeStatus::Won, TOTAL, TOTAL));
+    let won = after(&withdrawn, &dispute(22, DisputeStatus::Won, TOTAL, TOTAL));
     assert_eq!(
         (&won.progress.payment, won.progress.needs_review.as_deref()),
         (&PaymentState::Paid, None)
@@ -157,7 +157,7 @@ fn a_dispute_that_is_won_clears_its_flag_and_one_that_is_lost_takes_the_money() 
         ("dispute_won", None),
     ];
     assert_eq!(events_of(&won, before), recorded);
-    let lost = after(&taken, &dispute(22, DisputeStatus::Lost, TOTAL, 0));
+    let lost = after(&withdrawn, &dispute(22, DisputeStatus::Lost, TOTAL, 0));
     assert_eq!(
         (
             &lost.progress.payment,
@@ -166,7 +166,7 @@ fn a_dispute_that_is_won_clears_its_flag_and_one_that_is_lost_takes_the_money() 
         ),
         (&PaymentState::Refunded, Some("dispute_lost"), TOTAL)
     );
-    // An older fact does not open the dispute again.
+    // An outdated event does not reopen the dispute.
     for order in [&won, &lost] {
         for late in
             [dispute(20, DisputeStatus::Open, 0, 0), dispute(21, DisputeStatus::Open, TOTAL, 0)]
@@ -180,7 +180,7 @@ fn a_dispute_that_is_won_clears_its_flag_and_one_that_is_lost_takes_the_money() 
         }
     }
     // A cancelled order whose dispute is lost has nothing left to refund.
-    let cancelled = after_all(&taken, &[cancel(), Event::StockReleased(stock(99))]);
+    let cancelled = after_all(&withdrawn, &[cancel(), Event::StockReleased(stock(99))]);
     assert_eq!(
         (&cancelled.progress.status, cancelled.schedule.next_check_at),
         (&Status::Cancelled, None)
@@ -193,9 +193,9 @@ fn a_dispute_that_is_won_clears_its_flag_and_one_that_is_lost_takes_the_money() 
     );
 }
 
-/// The events of payments about one payment, in order: it is refunded, the refund is reversed,
-/// disputed, rejected permanently, and refunded by an operator.
-fn recorded() -> Vec<Event> {
+/// The events of payments about one payment, in order: it is refunded, the refund is reversed, it
+/// is disputed, a second refund is refused, and an operator refunds it.
+fn payment_events() -> Vec<Event> {
     let mut latest = PaymentUpdate { version: 10, ..money(TOTAL, 0) };
     let mut next = |change: &dyn Fn(&mut PaymentUpdate), event: fn(PaymentUpdate) -> Event| {
         latest.version += 1;
@@ -225,26 +225,28 @@ fn recorded() -> Vec<Event> {
     ]
 }
 
-/// Every order in which these events can arrive.
-fn orders_of(all: &[Event]) -> Vec<Vec<Event>> {
+/// All permutations of the events.
+fn permutations(all: &[Event]) -> Vec<Vec<Event>> {
     if all.is_empty() {
         return vec![Vec::new()];
     }
     let rest = |at: usize| [&all[..at], &all[at + 1..]].concat();
     (0..all.len())
-        .flat_map(|at| orders_of(&rest(at)).into_iter().map(move |tail| (at, tail)))
+        .flat_map(|at| permutations(&rest(at)).into_iter().map(move |tail| (at, tail)))
         .map(|(at, tail)| [vec![all[at].clone()], tail].concat())
         .collect()
 }
 
 #[test]
 fn payment_totals_are_independent_of_event_order() {
-    const TOGETHER: usize = 4;
-    for (from, updates) in recorded().windows(TOGETHER).enumerate() {
-        for start in [confirmed(), after(&confirmed(), &cancel()), cancelled_before_any_fact()] {
-            let start = after_all(&start, &recorded()[..from]);
+    const WINDOW: usize = 4;
+    for (from, updates) in payment_events().windows(WINDOW).enumerate() {
+        for start in
+            [confirmed(), after(&confirmed(), &cancel()), cancelled_before_any_payment_event()]
+        {
+            let start = after_all(&start, &payment_events()[..from]);
             let expected = after_all(&start, updates);
-            for arrival in orders_of(updates) {
+            for arrival in permutations(updates) {
                 let end = after_all(&start, &arrival);
                 let twice = after_all(&end, &arrival);
                 let state = |order: &Order| {
@@ -268,8 +270,8 @@ fn payment_totals_are_independent_of_event_order() {
     }
 }
 
-/// Cancelled, with its stock released, before any event about money arrived.
-fn cancelled_before_any_fact() -> Order {
+/// A cancelled order whose stock was released before any event about money arrived.
+fn cancelled_before_any_payment_event() -> Order {
     after_all(
         &placed(),
         &[Event::StockReserved(stock(9)), cancel(), Event::StockReleased(stock(99))],

@@ -1,4 +1,4 @@
-//! Limits on unpaid orders, and what releases them.
+//! Limits on unpaid orders, and the events that release them.
 
 use shared::{ids::OrderId, throttle::Limit};
 
@@ -14,7 +14,7 @@ const LIMITS: Limits = Limits {
     max_per_order: 20,
 };
 
-/// A number of unpaid orders that count for another minute.
+/// A buyer's list with this number of unpaid orders. Each counts for another minute.
 fn usage(orders: u64) -> LimitUsage {
     let id = |number: u64| ids::derive::<OrderId>(&[&number.to_string()]);
     let deadlines =
@@ -23,29 +23,29 @@ fn usage(orders: u64) -> LimitUsage {
 }
 
 #[test]
-fn a_verified_address_allows_more_unpaid_orders_for_longer() {
+fn verified_account_may_have_more_unpaid_orders_for_longer() {
     assert_eq!(LIMITS.terms(true).pay_within, Duration::from_secs(1800));
     assert_eq!(LIMITS.terms(false).pay_within, Duration::from_secs(600));
-    for (verified, orders, refused) in [
+    for (verified, orders, expected) in [
         (true, 4, None),
         (true, 5, Some((5, None))),
         (true, 9, Some((5, None))),
         (false, 0, None),
         (false, 1, Some((1, Some(5)))),
     ] {
-        let admitted = match LIMITS.check(verified, &usage(orders), START) {
+        let outcome = match LIMITS.check(verified, &usage(orders), START) {
             Ok(()) => None,
             Err(PlacementError::TooManyUnpaid { maximum, if_verified }) => {
                 Some((maximum, if_verified))
             }
             Err(other) => panic!("{other}"),
         };
-        assert_eq!(admitted, refused, "{verified} {orders}");
+        assert_eq!(outcome, expected, "{verified} {orders}");
     }
 }
 
 #[test]
-fn an_entry_counts_until_its_deadline_and_not_at_it() {
+fn unpaid_order_stops_counting_at_its_deadline() {
     let full = usage(5);
     let deadline = START.plus(Duration::from_secs(60));
     let just_before = Timestamp::from_milliseconds(deadline.milliseconds() - 1);
@@ -70,9 +70,9 @@ fn network_over_its_limit_waits_for_retry_after() {
 
 #[test]
 fn order_counts_as_unpaid_until_paid_or_cancelled() {
-    let held = after(&placed(), &Event::StockReserved(stock(9)));
-    let started = after(&held, &Event::PaymentStarted(money(0, 0)));
-    assert!([&placed(), &held, &started].iter().all(|order| order.counts_as_unpaid(LATER)));
+    let reserved = after(&placed(), &Event::StockReserved(stock(9)));
+    let started = after(&reserved, &Event::PaymentStarted(money(0, 0)));
+    assert!([&placed(), &reserved, &started].iter().all(|order| order.counts_as_unpaid(LATER)));
     let network = Some("a network".to_owned());
     for (event, expected) in [
         (Event::PaymentSucceeded(money(TOTAL, 0)), ReleasedLimits { buyer: true, network }),
@@ -90,7 +90,7 @@ fn order_counts_as_unpaid_until_paid_or_cancelled() {
 }
 
 #[test]
-fn every_order_frees_its_buyer_once_on_its_way_to_the_end() {
+fn every_settled_order_has_released_its_limits() {
     let mut released = 0;
     for order in reachable().values() {
         for event in events() {
@@ -115,11 +115,11 @@ fn every_order_frees_its_buyer_once_on_its_way_to_the_end() {
     assert!(released > 10, "{released}");
 }
 
-/// An order that waits for the shop does not count. It counts again once it waits for the buyer.
+/// An order that waits for the shop does not count. It counts again once it waits for its buyer.
 #[test]
 fn payment_in_flight_counts_as_unpaid_while_its_call_may_run() {
-    let held = after(&placed(), &Event::StockReserved(stock(9)));
-    let started = after(&held, &Event::PaymentStarted(money(0, 0)));
+    let reserved = after(&placed(), &Event::StockReserved(stock(9)));
+    let started = after(&reserved, &Event::PaymentStarted(money(0, 0)));
     let later = |seconds: u64| LATER.plus(Duration::from_secs(seconds));
     assert!(started.counts_as_unpaid(later(29)) && !started.counts_as_unpaid(later(30)));
     let repeated = started
@@ -132,14 +132,14 @@ fn payment_in_flight_counts_as_unpaid_while_its_call_may_run() {
         .unwrap();
     assert!(!repeated.counts_as_unpaid(later(30)), "the time is that of the first event");
 
-    let at_the_bank = after(
+    let awaiting_bank = after(
         &started,
         &Event::PaymentStarted(PaymentUpdate { version: 10, requires_action: true, ..money(0, 0) }),
     );
-    assert!(at_the_bank.counts_as_unpaid(later(600)));
+    assert!(awaiting_bank.counts_as_unpaid(later(600)));
     let unknown = after(&started, &Event::PaymentUnknown(money(0, 0)));
     assert!(!unknown.counts_as_unpaid(LATER));
-    for order in [&started, &at_the_bank, &unknown] {
+    for order in [&started, &awaiting_bank, &unknown] {
         let declined =
             after(order, &Event::PaymentDeclined(PaymentUpdate { version: 11, ..money(0, 0) }));
         assert!(

@@ -1,9 +1,9 @@
-//! Commands without an answer: when they are sent again, when their order becomes stuck, and when
-//! it is no longer stuck.
+//! Commands without an answer: when they are sent again, and when their order becomes stuck and
+//! stops being stuck.
 
 use super::*;
 
-/// Checks without progress after which an order is stuck although payments answers.
+/// Checks without progress after which an order is stuck, although payments answers.
 const CHECKS: u64 = 5;
 
 #[test]
@@ -20,7 +20,7 @@ fn retries_back_off_and_never_pass_the_deadline() {
 }
 
 /// The order after its next scheduled check, as `resume-orders` performs it.
-fn checked(order: &Order) -> Order {
+fn after_check(order: &Order) -> Order {
     let now = order.schedule.next_check_at.expect("a check is scheduled");
     let expired = order.apply(&Event::Deadline, now, TIMING).unwrap();
     expired
@@ -29,16 +29,16 @@ fn checked(order: &Order) -> Order {
 }
 
 /// The order after an event one second after its last change.
-fn soon(order: &Order, event: &Event) -> Order {
+fn after_one_second(order: &Order, event: &Event) -> Order {
     let now = order.updated_at.plus(Duration::from_secs(1));
     order.apply(event, now, TIMING).unwrap().unwrap_or_else(|| order.clone())
 }
 
 fn after_events(order: Order, events: &[Event]) -> Order {
-    events.iter().fold(order, |order, event| soon(&order, event))
+    events.iter().fold(order, |order, event| after_one_second(&order, event))
 }
 
-/// An order without a card: the buyer pays with a request of its own.
+/// An order without a card: the buyer pays with `POST /payments`.
 fn placed_without_card() -> Order {
     Order::place(placement(), order_request(json!({})), &[product()], START, TIMING).unwrap()
 }
@@ -59,7 +59,7 @@ fn overdue(order: &Order) -> Vec<&'static str> {
         .collect()
 }
 
-/// The waits in the history: the command, and whether it was answered.
+/// The waits in the history, each with its command and whether it was answered.
 fn waits(order: &Order) -> Vec<(&str, bool)> {
     let waiting = order.progress.history.iter().filter(|entry| entry.event == "waiting");
     waiting
@@ -68,7 +68,7 @@ fn waits(order: &Order) -> Vec<(&str, bool)> {
 }
 
 #[test]
-fn command_without_an_answer_is_overdue_from_its_second_check_until_it_is_answered() {
+fn unanswered_command_is_overdue_from_its_second_check_until_answered() {
     let paid = Event::PaymentSucceeded(version(2, TOTAL, 0));
     let committed = [reserved(), paid.clone(), Event::StockCommitted(stock(2))];
     let released = Event::StockReleased(stock(3));
@@ -111,14 +111,14 @@ fn command_without_an_answer_is_overdue_from_its_second_check_until_it_is_answer
             Event::PaymentRefunded(version(3, TOTAL, TOTAL)),
         ),
     ] {
-        let once = checked(&order);
+        let once = after_check(&order);
         assert!(
             !once.is_stuck() && waits(&once).is_empty() && overdue(&once).is_empty(),
             "{name} after one check"
         );
         let since =
             order.schedule.stock_unanswered.or(order.schedule.payment_unanswered).unwrap().since;
-        let mut order = checked(&once);
+        let mut order = after_check(&once);
         assert!(
             order.updated_at.since(since) < Duration::from_secs(240),
             "{name}: within four minutes, and a minute of the schedule"
@@ -140,9 +140,9 @@ fn command_without_an_answer_is_overdue_from_its_second_check_until_it_is_answer
                 lines,
                 "{name}: one entry per wait at check {check}"
             );
-            order = checked(&order);
+            order = after_check(&order);
         }
-        let answered = soon(&order, &answer);
+        let answered = after_one_second(&order, &answer);
         assert_eq!(
             (answered.is_stuck(), overdue(&answered)),
             (false, vec![]),
@@ -167,9 +167,9 @@ fn expiry_and_cancellation_do_not_hide_a_service_that_does_not_answer() {
         (after_events(placed_without_card(), &[reserved()]), "open_payment", "cancel_payment"),
     ] {
         let since = order.updated_at;
-        let stuck = checked(&checked(&order));
+        let stuck = after_check(&after_check(&order));
         assert_eq!((overdue(&stuck), stuck.progress.goal.clone()), (vec![before], Goal::Fulfil));
-        let cancelled = soon(&stuck, &cancel());
+        let cancelled = after_one_second(&stuck, &cancel());
         assert_eq!(
             (overdue(&cancelled), cancelled.is_stuck()),
             (vec![after], true),
@@ -179,7 +179,7 @@ fn expiry_and_cancellation_do_not_hide_a_service_that_does_not_answer() {
         let mut expiring = stuck;
         while expiring.progress.goal == Goal::Fulfil {
             assert!(expiring.is_stuck(), "{before}");
-            expiring = checked(&expiring);
+            expiring = after_check(&expiring);
         }
         assert_eq!(expiring.progress.reason.as_deref(), Some("not_paid_in_time"));
         for _ in 0..4 {
@@ -191,7 +191,7 @@ fn expiry_and_cancellation_do_not_hide_a_service_that_does_not_answer() {
                 expiring.overdue_commands().any(|(_, began)| began == since),
                 "{before}, expired"
             );
-            expiring = checked(&expiring);
+            expiring = after_check(&expiring);
         }
         assert_eq!(waits(&expiring)[0], (after, false), "the same wait: {:?}", waits(&expiring));
     }
@@ -200,11 +200,11 @@ fn expiry_and_cancellation_do_not_hide_a_service_that_does_not_answer() {
 #[test]
 fn order_that_waits_for_its_buyer_is_never_stuck() {
     let opened = Event::PaymentOpened(version(1, 0, 0));
-    let at_the_bank =
+    let awaiting_bank =
         Event::PaymentStarted(PaymentUpdate { requires_action: true, ..version(2, 0, 0) });
     for events in [
         vec![reserved(), opened.clone()],
-        vec![reserved(), opened.clone(), at_the_bank],
+        vec![reserved(), opened.clone(), awaiting_bank],
         vec![
             reserved(),
             opened,
@@ -215,24 +215,25 @@ fn order_that_waits_for_its_buyer_is_never_stuck() {
         let mut order = after_events(placed_without_card(), &events);
         while order.progress.goal == Goal::Fulfil {
             assert!(!order.is_stuck() && waits(&order).is_empty(), "{}", state_key(&order));
-            order = checked(&order);
+            order = after_check(&order);
         }
         assert!(!order.is_stuck(), "its payment deadline has passed: {}", state_key(&order));
     }
 }
 
 #[test]
-fn payment_that_is_answered_without_an_outcome_is_stuck_only_after_long() {
-    let patient = Terms { pay_within: Duration::from_secs(24 * 3600), ..TERMS };
+fn answered_payment_without_an_outcome_is_stuck_after_five_checks() {
+    let terms = Terms { pay_within: Duration::from_secs(24 * 3600), ..TERMS };
     let order = placed();
     let order = Order {
-        placed: PlacedOrder { expires_at: START.plus(patient.pay_within), ..order.placed },
+        placed: PlacedOrder { expires_at: START.plus(terms.pay_within), ..order.placed },
         ..order
     };
-    let unknown =
-        |order: &Order, number: u64| soon(order, &Event::PaymentUnknown(version(number, 0, 0)));
-    let mut answered = unknown(&soon(&order, &reserved()), 1);
-    let unanswered = checked(&checked(&answered));
+    let unknown = |order: &Order, number: u64| {
+        after_one_second(order, &Event::PaymentUnknown(version(number, 0, 0)))
+    };
+    let mut answered = unknown(&after_one_second(&order, &reserved()), 1);
+    let unanswered = after_check(&after_check(&answered));
     assert_eq!(
         (unanswered.is_stuck(), overdue(&unanswered)),
         (true, vec!["charge_payment"]),
@@ -240,31 +241,33 @@ fn payment_that_is_answered_without_an_outcome_is_stuck_only_after_long() {
     );
     for check in 1..=CHECKS {
         assert!(!answered.is_stuck(), "check {check}");
-        answered = unknown(&checked(&answered), 1 + check);
+        answered = unknown(&after_check(&answered), 1 + check);
     }
     assert_eq!(
         (answered.is_stuck(), overdue(&answered)),
         (true, vec![]),
         "nothing has moved for half an hour"
     );
-    assert!(!soon(&answered, &Event::PaymentSucceeded(version(99, TOTAL, 0))).is_stuck());
+    assert!(
+        !after_one_second(&answered, &Event::PaymentSucceeded(version(99, TOTAL, 0))).is_stuck()
+    );
 }
 
 #[test]
-fn late_answer_to_an_earlier_command_does_not_answer_the_one_that_is_pending() {
-    let cancelled = soon(&placed(), &cancel());
-    let late = soon(&cancelled, &reserved());
-    let order = checked(&checked(&late));
+fn late_answer_to_an_earlier_command_does_not_answer_the_pending_one() {
+    let cancelled = after_one_second(&placed(), &cancel());
+    let late = after_one_second(&cancelled, &reserved());
+    let order = after_check(&after_check(&late));
     assert_eq!(overdue(&order), ["release_stock"]);
 }
 
 #[test]
-fn changes_of_the_buyer_and_repeated_facts_neither_count_nor_answer() {
-    let stuck = checked(&checked(&after_events(placed(), &[reserved()])));
+fn buyer_changes_and_repeated_events_do_not_answer_a_command() {
+    let stuck = after_check(&after_check(&after_events(placed(), &[reserved()])));
     for event in
         [Event::BuyerChanged(BuyerChange::Changed(contact(9))), reserved(), Event::Deadline]
     {
-        let same = soon(&stuck, &event);
+        let same = after_one_second(&stuck, &event);
         let counted =
             |order: &Order| (order.schedule.stock_unanswered, order.schedule.payment_unanswered);
         assert_eq!((counted(&same), waits(&same)), (counted(&stuck), waits(&stuck)), "{event:?}");
@@ -277,10 +280,10 @@ fn changes_of_the_buyer_and_repeated_facts_neither_count_nor_answer() {
 }
 
 #[test]
-fn repeated_answers_of_a_cancelled_order_never_grow_its_history_without_bound() {
-    let mut order = checked(&checked(&soon(&placed(), &cancel())));
+fn repeated_checks_of_a_cancelled_order_do_not_grow_its_history() {
+    let mut order = after_check(&after_check(&after_one_second(&placed(), &cancel())));
     for _ in 0..500 {
-        order = checked(&order);
+        order = after_check(&order);
     }
     assert_eq!(waits(&order), [("release_stock", false)]);
     assert!(order.progress.history.len() < 6, "{}", order.progress.history.len());

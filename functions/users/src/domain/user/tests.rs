@@ -49,7 +49,7 @@ fn role_change_revokes_access_tokens_and_keeps_sessions() {
 }
 
 #[test]
-fn disabling_revokes_tokens_and_sessions_for_good() {
+fn enabling_does_not_restore_revoked_tokens_and_sessions() {
     let change = |is_active| AdminEdit { is_active: Some(is_active), ..Default::default() };
     let disabled = ada().edited_by_admin(change(false), at(1), trace());
     let enabled = disabled.edited_by_admin(change(true), at(2), trace());
@@ -67,36 +67,38 @@ fn disabling_revokes_tokens_and_sessions_for_good() {
 
 #[test]
 fn email_changes_only_after_verification() {
-    let asked = with_email_change_requested(&ada(), "new@example.com", "second", at(1)).unwrap();
+    let requested =
+        with_email_change_requested(&ada(), "new@example.com", "second", at(1)).unwrap();
     assert_eq!(
-        (asked.email.as_str(), asked.pending_email()),
+        (requested.email.as_str(), requested.pending_email()),
         ("ada@example.com", Some("new@example.com"))
     );
     assert!(
-        asked.with_verified_email("first", at(2), trace()).is_err(),
+        requested.with_verified_email("first", at(2), trace()).is_err(),
         "the earlier link is worthless"
     );
-    assert!(asked.with_verified_email("second", at(60), trace()).is_err(), "too late");
-    let moved = asked.with_verified_email("second", at(2), trace()).unwrap();
+    assert!(requested.with_verified_email("second", at(60), trace()).is_err(), "too late");
+    let moved = requested.with_verified_email("second", at(2), trace()).unwrap();
     assert_eq!(
         (moved.email.as_str(), moved.email_verified, moved.pending_email()),
         ("new@example.com", true, None)
     );
     assert!(
-        moved.token_version > asked.token_version && moved.session_epoch == asked.session_epoch
+        moved.token_version > requested.token_version
+            && moved.session_epoch == requested.session_epoch
     );
-    assert!(moved.with_verified_email("second", at(3), trace()).is_err(), "a link is good once");
+    assert!(moved.with_verified_email("second", at(3), trace()).is_err(), "a link works once");
 }
 
 #[test]
 fn requesting_the_verified_email_cancels_a_pending_change() {
     let verified = ada().with_verified_email("first", at(1), trace()).unwrap();
-    assert_eq!(verified.token_version, 1, "nothing in the tokens has changed");
+    assert_eq!(verified.token_version, 1, "the claims are unchanged");
     let request_email =
         |user: &User, text: &str| with_email_change_requested(user, text, "x", at(2)).unwrap();
-    let asked = request_email(&verified, "new@example.com");
-    assert!(asked.pending_email().is_some());
-    assert_eq!(request_email(&asked, "ada@example.com").verification, None);
+    let requested = request_email(&verified, "new@example.com");
+    assert!(requested.pending_email().is_some());
+    assert_eq!(request_email(&requested, "ada@example.com").verification, None);
 }
 
 /// `user` after a request for another address. The link to that address has the hash `hash`, the
@@ -132,9 +134,10 @@ fn repeated_request_extends_the_withdraw_link() {
 #[test]
 fn withdrawal_cancels_a_change_or_restores_the_email() {
     let verified = ada().with_verified_email("first", at(1), trace()).unwrap();
-    let asked = with_email_change_requested(&verified, "new@example.com", "second", at(2)).unwrap();
-    let moved = asked.with_verified_email("second", at(3), trace()).unwrap();
-    for user in [&asked, &moved] {
+    let requested =
+        with_email_change_requested(&verified, "new@example.com", "second", at(2)).unwrap();
+    let moved = requested.with_verified_email("second", at(3), trace()).unwrap();
+    for user in [&requested, &moved] {
         assert!(user.with_email_change_withdrawn("second", at(4), trace()).is_err());
         let withdrawn =
             user.with_email_change_withdrawn("withdraw-second", at(4), trace()).unwrap();
@@ -154,7 +157,9 @@ fn withdrawal_cancels_a_change_or_restores_the_email() {
     }
     let (pending_end, moved_end) =
         (at(2).plus(WITHDRAWAL_LIFETIME), at(3).plus(WITHDRAWAL_LIFETIME));
-    assert!(asked.with_email_change_withdrawn("withdraw-second", pending_end, trace()).is_err());
+    assert!(
+        requested.with_email_change_withdrawn("withdraw-second", pending_end, trace()).is_err()
+    );
     assert!(
         moved.with_email_change_withdrawn("withdraw-second", pending_end, trace()).is_ok(),
         "48 hours from the move"
@@ -181,7 +186,7 @@ fn changed_email_is_locked_for_48_hours_unless_unverified() {
     assert!(third(&unverified, at(4)).is_ok());
 }
 
-/// Ada after she has asked for `link`.
+/// The user after a request for the reset link `link`.
 fn with_reset_requested(user: &User, link: Link, now: Timestamp) -> User {
     User { reset: Some(user.reset_link(link, now)), version: user.version + 1, ..user.clone() }
 }
@@ -203,13 +208,13 @@ fn valid_reset_link_is_resent_not_replaced() {
 
 #[test]
 fn reset_revokes_sessions_and_tokens_and_works_once() {
-    let ada_asked = with_reset_requested(&ada(), link("one", at(30)), at(0));
-    assert!(ada_asked.with_reset_password("two", at(1), trace()).is_err());
-    assert!(ada_asked.with_reset_password("one", at(30), trace()).is_err());
-    let reset = ada_asked.with_reset_password("one", at(1), trace()).unwrap();
+    let requested = with_reset_requested(&ada(), link("one", at(30)), at(0));
+    assert!(requested.with_reset_password("two", at(1), trace()).is_err());
+    assert!(requested.with_reset_password("one", at(30), trace()).is_err());
+    let reset = requested.with_reset_password("one", at(1), trace()).unwrap();
     assert!(
-        reset.token_version > ada_asked.token_version
-            && reset.session_epoch > ada_asked.session_epoch
+        reset.token_version > requested.token_version
+            && reset.session_epoch > requested.session_epoch
     );
     assert!(reset.email_verified && reset.reset.is_none() && reset.verification.is_none());
     assert!(reset.with_reset_password("one", at(2), trace()).is_err());
@@ -217,8 +222,8 @@ fn reset_revokes_sessions_and_tokens_and_works_once() {
 
 #[test]
 fn links_of_a_disabled_user_are_rejected() {
-    let ada_asked = with_reset_requested(&ada(), link("one", at(30)), at(0));
-    let disabled = ada_asked.edited_by_admin(
+    let requested = with_reset_requested(&ada(), link("one", at(30)), at(0));
+    let disabled = requested.edited_by_admin(
         AdminEdit { is_active: Some(false), ..Default::default() },
         at(1),
         trace(),
@@ -229,8 +234,8 @@ fn links_of_a_disabled_user_are_rejected() {
 
 #[test]
 fn password_change_removes_the_reset_link() {
-    let ada_asked = with_reset_requested(&ada(), link("one", at(30)), at(0));
-    let changed = ada_asked.with_changed_password(at(1), trace());
+    let requested = with_reset_requested(&ada(), link("one", at(30)), at(0));
+    let changed = requested.with_changed_password(at(1), trace());
     assert!(changed.reset.is_none());
     assert_eq!(
         (changed.session_epoch, changed.token_version, changed.password_changed_at),

@@ -1,4 +1,4 @@
-//! Tokens that count and tokens that do not: forged, altered, expired, for another shop.
+//! Tests of verification: valid, forged, altered and expired tokens, and tokens of another issuer.
 
 use ring::{hmac, rand::SystemRandom, signature};
 use serde_json::{Value, json};
@@ -7,9 +7,8 @@ use super::*;
 
 const NOW: Timestamp = Timestamp::from_milliseconds(1_700_000_000_500);
 
-/// Two keys, the older one retired a minute ago, and what it takes to sign anything at all with
-/// them.
-struct Forge {
+/// A current and a retired key, and the means to sign any token with them.
+struct Fixture {
     keys: SigningKeys,
     issuer: Issuer,
     current: Value,
@@ -17,7 +16,7 @@ struct Forge {
     retired_kid: String,
 }
 
-impl Forge {
+impl Fixture {
     fn new() -> Self {
         let ids = Ids::seeded(1);
         let first = SigningKeys::default().rotated(&ids, NOW).unwrap();
@@ -51,7 +50,7 @@ impl Forge {
         self.current["private"].as_str().unwrap()
     }
 
-    /// A token with any header and claims, signed by the key that signs.
+    /// Signs a token with any header and claims under the current key.
     fn token(&self, header: &Value, claims: &Value) -> String {
         sign(self.seed(), &header.to_string(), &claims.to_string())
     }
@@ -69,17 +68,17 @@ impl Forge {
     }
 
     #[track_caller]
-    fn refuses(&self, token: &str) {
+    fn assert_rejected(&self, token: &str) {
         assert!(self.verify(token).is_err(), "{}", &token[..token.len().min(200)]);
     }
 
     #[track_caller]
-    fn accepts(&self, token: &str) {
+    fn assert_accepted(&self, token: &str) {
         assert_eq!(self.verify(token).map(|_| ()), Ok(()));
     }
 }
 
-/// `Null` takes the member away.
+/// Sets a member, or removes it if `value` is `Null`.
 fn with(mut object: Value, name: &str, value: Value) -> Value {
     let members = object.as_object_mut().unwrap();
     if value.is_null() {
@@ -106,7 +105,7 @@ fn sign(seed: &str, header: &str, claims: &str) -> String {
 
 #[test]
 fn signed_claims_are_accepted_and_read_back() {
-    let forge = Forge::new();
+    let fixture = Fixture::new();
     let subject = TokenSubject {
         user_id: shared::ids::derive(&["ada"]),
         version: 3,
@@ -119,25 +118,25 @@ fn signed_claims_are_accepted_and_read_back() {
     let claims = Claims::new(
         &subject,
         shared::ids::derive(&["session"]),
-        &forge.issuer,
+        &fixture.issuer,
         &Ids::seeded(5),
         NOW,
     );
-    let token = claims.sign(&forge.keys.current().unwrap()).unwrap();
-    assert_eq!(forge.verify(&token), Ok(claims.clone()));
+    let token = claims.sign(&fixture.keys.current().unwrap()).unwrap();
+    assert_eq!(fixture.verify(&token), Ok(claims.clone()));
     assert_eq!(
         (claims.tv, claims.role.as_deref(), claims.exp),
         (7, Some("admin"), NOW.seconds() + 900)
     );
-    forge.accepts(&forge.token(&forge.header(), &forge.claims()));
+    fixture.assert_accepted(&fixture.token(&fixture.header(), &fixture.claims()));
 }
 
 #[test]
 fn malformed_encodings_are_rejected() {
-    let forge = Forge::new();
-    let token = forge.token(&forge.header(), &forge.claims());
+    let fixture = Fixture::new();
+    let token = fixture.token(&fixture.header(), &fixture.claims());
     let parts: Vec<&str> = token.split('.').collect();
-    for odd in [
+    for invalid in [
         String::new(),
         ".".to_owned(),
         "..".to_owned(),
@@ -158,41 +157,41 @@ fn malformed_encodings_are_rejected() {
         format!("{}.{}.{}", parts[1], parts[0], parts[2]),
         "a".repeat(100_000),
         format!("{}.{}.{}", parts[0], "A".repeat(100_000), parts[2]),
-        forge.with_claim("name", "x".repeat(100_000).into()),
+        fixture.with_claim("name", "x".repeat(100_000).into()),
         "é.ü.ß".to_owned(),
     ] {
-        forge.refuses(&odd);
+        fixture.assert_rejected(&invalid);
     }
 }
 
 #[test]
 fn algorithms_other_than_ed25519_are_rejected() {
-    let forge = Forge::new();
+    let fixture = Fixture::new();
     for algorithm in [
         "none", "None", "nOnE", "NONE", "", "eddsa", "Ed25519", "HS256", "HS512", "ES256", "ES384",
         "RS256", "PS256",
     ] {
-        forge.refuses(&forge.with_header("alg", algorithm.into()));
+        fixture.assert_rejected(&fixture.with_header("alg", algorithm.into()));
         let unsigned = format!(
             "{}.{}.",
-            encode(with(forge.header(), "alg", algorithm.into()).to_string()),
-            encode(forge.claims().to_string())
+            encode(with(fixture.header(), "alg", algorithm.into()).to_string()),
+            encode(fixture.claims().to_string())
         );
-        forge.refuses(&unsigned);
+        fixture.assert_rejected(&unsigned);
     }
-    for odd in [Value::Null, json!(5), json!(["EdDSA"])] {
-        forge.refuses(&forge.with_header("alg", odd));
+    for invalid in [Value::Null, json!(5), json!(["EdDSA"])] {
+        fixture.assert_rejected(&fixture.with_header("alg", invalid));
     }
 }
 
 #[test]
 fn public_key_as_hmac_secret_and_foreign_keys_are_rejected() {
-    let forge = Forge::new();
+    let fixture = Fixture::new();
     let message = |algorithm: &str| {
-        let header = with(forge.header(), "alg", algorithm.into()).to_string();
-        format!("{}.{}", encode(header), encode(forge.claims().to_string()))
+        let header = with(fixture.header(), "alg", algorithm.into()).to_string();
+        format!("{}.{}", encode(header), encode(fixture.claims().to_string()))
     };
-    let public = forge.current["public"].as_str().unwrap();
+    let public = fixture.current["public"].as_str().unwrap();
     let raw = BASE64_URL_SAFE_NO_PAD.decode(public).unwrap();
     let der = [&[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0][..], &raw].concat();
     let pem = format!(
@@ -202,7 +201,7 @@ fn public_key_as_hmac_secret_and_foreign_keys_are_rejected() {
     for secret in [&raw[..], public.as_bytes(), &der, pem.as_bytes()] {
         let message = message("HS256");
         let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), message.as_bytes());
-        forge.refuses(&format!("{message}.{}", encode(mac)));
+        fixture.assert_rejected(&format!("{message}.{}", encode(mac)));
     }
 
     let random = SystemRandom::new();
@@ -210,48 +209,62 @@ fn public_key_as_hmac_secret_and_foreign_keys_are_rejected() {
     let pkcs8 = signature::EcdsaKeyPair::generate_pkcs8(scheme, &random).unwrap();
     let pair = signature::EcdsaKeyPair::from_pkcs8(scheme, pkcs8.as_ref(), &random).unwrap();
     let es384 = message("ES384");
-    forge.refuses(&format!("{es384}.{}", encode(pair.sign(&random, es384.as_bytes()).unwrap())));
-    forge.refuses(&format!("{}.{}", message("RS256"), encode([0x55; 256])));
+    fixture.assert_rejected(&format!(
+        "{es384}.{}",
+        encode(pair.sign(&random, es384.as_bytes()).unwrap())
+    ));
+    fixture.assert_rejected(&format!("{}.{}", message("RS256"), encode([0x55; 256])));
 
-    let stranger = encode([9; 32]);
-    forge.refuses(&sign(&stranger, &forge.header().to_string(), &forge.claims().to_string()));
+    let foreign_seed = encode([9; 32]);
+    fixture.assert_rejected(&sign(
+        &foreign_seed,
+        &fixture.header().to_string(),
+        &fixture.claims().to_string(),
+    ));
     let own_key = with(
-        forge.header(),
+        fixture.header(),
         "jwk",
         json!({ "kty": "OKP", "crv": "Ed25519", "x": encode([9; 32]) }),
     );
-    forge.refuses(&sign(&stranger, &own_key.to_string(), &forge.claims().to_string()));
+    fixture.assert_rejected(&sign(
+        &foreign_seed,
+        &own_key.to_string(),
+        &fixture.claims().to_string(),
+    ));
 }
 
 #[test]
 fn key_id_must_match_exactly() {
-    let forge = Forge::new();
+    let fixture = Fixture::new();
     let long = "k".repeat(10_240);
     for kid in ["", "../../dev/null", "' OR 1=1", "key_x", "0", &long] {
         assert!(
             matches!(
-                forge.verify(&forge.with_header("kid", kid.into())),
+                fixture.verify(&fixture.with_header("kid", kid.into())),
                 Err(TokenError::Invalid(_))
             ),
             "{kid}"
         );
     }
-    for odd in [Value::Null, json!(0), json!([forge.current["kid"]]), json!({})] {
-        forge.refuses(&forge.with_header("kid", odd));
+    for invalid in [Value::Null, json!(0), json!([fixture.current["kid"]]), json!({})] {
+        fixture.assert_rejected(&fixture.with_header("kid", invalid));
     }
     let other = shared::ids::derive::<KeyId>(&["another"]).to_string();
-    assert_eq!(forge.verify(&forge.with_header("kid", other.into())), Err(TokenError::UnknownKey));
-    forge.refuses(&forge.with_header("kid", forge.retired_kid.clone().into()));
+    assert_eq!(
+        fixture.verify(&fixture.with_header("kid", other.into())),
+        Err(TokenError::UnknownKey)
+    );
+    fixture.assert_rejected(&fixture.with_header("kid", fixture.retired_kid.clone().into()));
 }
 
 #[test]
 fn retired_key_verifies_until_its_last_token_expires() {
-    let forge = Forge::new();
+    let fixture = Fixture::new();
     let later = |minutes: u64| NOW.plus(Duration::from_secs(60 * minutes));
-    let header = with(forge.header(), "kid", forge.retired_kid.clone().into());
-    let claims = with(forge.claims(), "exp", (later(1000).seconds()).into());
-    let token = sign(&forge.retired_seed, &header.to_string(), &claims.to_string());
-    let at = |now| verify(&token, &forge.keys, &forge.issuer, now).map(|_| ());
+    let header = with(fixture.header(), "kid", fixture.retired_kid.clone().into());
+    let claims = with(fixture.claims(), "exp", (later(1000).seconds()).into());
+    let token = sign(&fixture.retired_seed, &header.to_string(), &claims.to_string());
+    let at = |now| verify(&token, &fixture.keys, &fixture.issuer, now).map(|_| ());
     assert_eq!(at(NOW), Ok(()));
     assert_eq!(at(later(24)), Ok(()));
     assert_eq!(at(later(25)), Err(TokenError::Invalid("a retired key")));
@@ -259,8 +272,8 @@ fn retired_key_verifies_until_its_last_token_expires() {
 
 #[test]
 fn other_token_types_and_critical_headers_are_rejected() {
-    let forge = Forge::new();
-    for odd in [
+    let fixture = Fixture::new();
+    for invalid in [
         Value::Null,
         json!("JWT"),
         json!("jwt"),
@@ -269,16 +282,16 @@ fn other_token_types_and_critical_headers_are_rejected() {
         json!(""),
         json!(1),
     ] {
-        forge.refuses(&forge.with_header("typ", odd));
+        fixture.assert_rejected(&fixture.with_header("typ", invalid));
     }
-    forge.refuses(&forge.with_header("crit", json!(["exp"])));
-    forge.refuses(&forge.with_header("crit", json!([])));
-    forge.accepts(&forge.with_header("x-harmless", json!(1)));
+    fixture.assert_rejected(&fixture.with_header("crit", json!(["exp"])));
+    fixture.assert_rejected(&fixture.with_header("crit", json!([])));
+    fixture.assert_accepted(&fixture.with_header("x-harmless", json!(1)));
 }
 
 #[test]
 fn token_is_valid_between_not_before_and_expiry() {
-    let forge = Forge::new();
+    let fixture = Fixture::new();
     let now = NOW.seconds();
     for exp in [
         json!(now),
@@ -292,40 +305,40 @@ fn token_is_valid_between_not_before_and_expiry() {
         json!(true),
         json!([now + 900]),
     ] {
-        forge.refuses(&forge.with_claim("exp", exp));
+        fixture.assert_rejected(&fixture.with_claim("exp", exp));
     }
     let infinite =
-        forge.claims().to_string().replace(&format!("\"exp\":{}", now + 900), "\"exp\":1e400");
+        fixture.claims().to_string().replace(&format!("\"exp\":{}", now + 900), "\"exp\":1e400");
     assert!(infinite.contains("1e400"));
-    forge.refuses(&sign(forge.seed(), &forge.header().to_string(), &infinite));
-    forge.accepts(&forge.with_claim("exp", json!(now + 1)));
+    fixture.assert_rejected(&sign(fixture.seed(), &fixture.header().to_string(), &infinite));
+    fixture.assert_accepted(&fixture.with_claim("exp", json!(now + 1)));
 
     for early in [json!(now + 3600), json!(now + 6), json!(i64::MAX)] {
-        forge.refuses(&forge.with_claim("nbf", early.clone()));
-        forge.refuses(&forge.with_claim("iat", early));
+        fixture.assert_rejected(&fixture.with_claim("nbf", early.clone()));
+        fixture.assert_rejected(&fixture.with_claim("iat", early));
     }
-    for odd in [json!("soon"), json!({})] {
-        forge.refuses(&forge.with_claim("nbf", odd.clone()));
-        forge.refuses(&forge.with_claim("iat", odd));
+    for invalid in [json!("soon"), json!({})] {
+        fixture.assert_rejected(&fixture.with_claim("nbf", invalid.clone()));
+        fixture.assert_rejected(&fixture.with_claim("iat", invalid));
     }
-    forge.refuses(&forge.with_claim("iat", Value::Null));
-    forge.accepts(&forge.with_claim("iat", json!(now + 5)));
-    forge.accepts(&forge.with_claim("nbf", json!(now - 3600)));
+    fixture.assert_rejected(&fixture.with_claim("iat", Value::Null));
+    fixture.assert_accepted(&fixture.with_claim("iat", json!(now + 5)));
+    fixture.assert_accepted(&fixture.with_claim("nbf", json!(now - 3600)));
 }
 
 #[test]
 fn issuer_and_audience_must_match() {
-    let forge = Forge::new();
-    for odd in [
-        json!("https://evil"),
+    let fixture = Fixture::new();
+    for invalid in [
+        json!("https://other"),
         json!("https://issuer/"),
         json!(""),
         json!(["https://issuer"]),
         Value::Null,
     ] {
-        forge.refuses(&forge.with_claim("iss", odd));
+        fixture.assert_rejected(&fixture.with_claim("iss", invalid));
     }
-    for odd in [
+    for invalid in [
         json!("other"),
         json!(""),
         json!([]),
@@ -334,46 +347,46 @@ fn issuer_and_audience_must_match() {
         json!({ "shop": 1 }),
         Value::Null,
     ] {
-        forge.refuses(&forge.with_claim("aud", odd));
+        fixture.assert_rejected(&fixture.with_claim("aud", invalid));
     }
     for good in [json!(["shop"]), json!(["other", "shop"])] {
-        forge.accepts(&forge.with_claim("aud", good));
+        fixture.assert_accepted(&fixture.with_claim("aud", good));
     }
 }
 
 #[test]
 fn token_requires_a_user_and_not_a_role() {
-    let forge = Forge::new();
-    for odd in [
+    let fixture = Fixture::new();
+    for invalid in [
         json!(""),
         json!("ada"),
         json!("ord_0199c2a8-0000-7000-8000-000000000001"),
         json!(1),
         Value::Null,
     ] {
-        forge.refuses(&forge.with_claim("sub", odd));
+        fixture.assert_rejected(&fixture.with_claim("sub", invalid));
     }
-    for odd in [json!(-1), json!("1"), json!(1.5), Value::Null] {
-        forge.refuses(&forge.with_claim("tv", odd));
+    for invalid in [json!(-1), json!("1"), json!(1.5), Value::Null] {
+        fixture.assert_rejected(&fixture.with_claim("tv", invalid));
     }
-    for odd in [json!(1), json!(["admin"]), json!({})] {
-        forge.refuses(&forge.with_claim("role", odd));
+    for invalid in [json!(1), json!(["admin"]), json!({})] {
+        fixture.assert_rejected(&fixture.with_claim("role", invalid));
     }
-    assert_eq!(forge.verify(&forge.with_claim("role", Value::Null)).unwrap().role, None);
+    assert_eq!(fixture.verify(&fixture.with_claim("role", Value::Null)).unwrap().role, None);
     assert_eq!(
-        forge.verify(&forge.with_claim("role", "admin admin".into())).unwrap().role.as_deref(),
+        fixture.verify(&fixture.with_claim("role", "admin admin".into())).unwrap().role.as_deref(),
         Some("admin admin")
     );
-    let twice = forge.claims().to_string().replacen('{', "{\"role\":\"admin\",", 1);
-    forge.refuses(&sign(forge.seed(), &forge.header().to_string(), &twice));
+    let duplicate_role = fixture.claims().to_string().replacen('{', "{\"role\":\"admin\",", 1);
+    fixture.assert_rejected(&sign(fixture.seed(), &fixture.header().to_string(), &duplicate_role));
 }
 
 #[test]
 fn altered_token_is_rejected() {
-    let forge = Forge::new();
-    let token = forge.token(&forge.header(), &forge.claims());
+    let fixture = Fixture::new();
+    let token = fixture.token(&fixture.header(), &fixture.claims());
     let ids = Ids::seeded(42);
-    let mut tried = 0;
+    let mut checked = 0;
     for _ in 0..3000 {
         let [kind, high, low, byte, length, ..] = ids.bytes::<8>();
         let position = usize::from(u16::from_be_bytes([high, low])) % token.len();
@@ -391,9 +404,9 @@ fn altered_token_is_rejected() {
         }
         let forged = String::from_utf8(forged).unwrap();
         if forged != token {
-            tried += 1;
-            forge.refuses(&forged);
+            checked += 1;
+            fixture.assert_rejected(&forged);
         }
     }
-    assert!(tried > 2000, "{tried}");
+    assert!(checked > 2000, "{checked}");
 }

@@ -1,10 +1,9 @@
-//! The tables as a few variables: fast enough for every story that comes to mind.
+//! The tables as variables in memory: fast enough for tens of thousands of scenarios.
 //!
-//! What is judged is the service's own [`Session::token_status`], [`User`] and [`RefreshToken`];
-//! what is repeated here, line by line, are the conditions of `store/sessions.rs` and the order of
-//! calls of `operations/refresh_token.rs`. One step is one call of the database, and requests that
-//! run at the same time take turns between steps. The stories that are played on the real tables
-//! keep this honest.
+//! The service's own [`Session::token_status`], [`User`] and [`RefreshToken`] are under test. The
+//! conditions of `store/sessions.rs` and the order of calls in `operations/refresh_token.rs` are
+//! repeated here. One step is one database call, and concurrent requests interleave between steps.
+//! The scenarios on the embedded tables verify that this copy is accurate.
 
 use std::time::Duration;
 
@@ -28,43 +27,43 @@ use users::{
 
 use super::{
     rules::{Act, End, State},
-    story::{Answer, Asked, Held, Request, Spoil, World},
+    scenario::{Answer, Asked, Backend, CallFault, Held, Request},
 };
 use crate::rng::Rng;
 
 /// As in `operations/refresh_token.rs`.
 const TRIES: u32 = 5;
 
-/// A mistake in the conditions: the test must detect each.
+/// A flaw in the conditions: the test must detect each one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
-    /// The exchange does not look which token counts.
+    /// The exchange does not check whether the token is the current one.
     NoSequence,
-    /// ... nor whether the session is over,
+    /// The exchange does not check whether the session has ended.
     NoEnd,
-    /// ... nor whether its time is,
+    /// The exchange does not check whether the session has expired.
     NoExpiry,
-    /// ... and each exchange prolongs it, however old it is,
+    /// The exchange extends a session beyond its maximum lifetime.
     NoAbsoluteEnd,
-    /// ... nor whether it is of the user's present epoch,
+    /// The exchange does not check the session epoch of the user.
     NoEpoch,
-    /// ... nor whether the user is as the token says.
+    /// The exchange does not check the version of the user.
     NoVersion,
-    /// A reuse ends the session and leaves the access tokens alive.
+    /// A reuse ends the session but does not revoke the access tokens.
     NoTokenVersion,
-    /// A reuse makes access tokens worthless and leaves the session alive.
+    /// A reuse revokes the access tokens but does not end the session.
     NoRevocation,
-    /// Two that find a reuse at the same moment both count it.
+    /// Two requests that detect a reuse at the same time both count it.
     RevokedTwice,
-    /// A session that is over is revoked as if it were alive.
+    /// A token of an ended session is treated as a reuse.
     OverIsReuse,
-    /// The token before counts for ever.
+    /// The previous token can be repeated without a time limit.
     EndlessGrace,
-    /// The token before does not count at all.
+    /// The previous token cannot be repeated.
     NoGrace,
     /// An exchange is answered before it is written.
     AnsweredTooSoon,
-    /// Logging out does nothing.
+    /// A logout has no effect.
     NoLogout,
 }
 
@@ -127,8 +126,8 @@ impl Memory {
         }
     }
 
-    /// As `Store::rotate_refresh_token`: nothing, if it is written; else the family and the user,
-    /// where they refused it.
+    /// As `Store::rotate_refresh_token`: `None` on success; otherwise the session and the user,
+    /// each only if its condition failed.
     fn rotate(
         &mut self,
         presented: &RefreshToken,
@@ -162,7 +161,8 @@ impl Memory {
         None
     }
 
-    /// As `Store::update_user`, together with the end of the family; whether it is written.
+    /// As `Store::update_user` together with the end of the session. Returns whether it was
+    /// written.
     fn revoke(&mut self, seen: &User) -> bool {
         let is_over = self.session.end_reason.is_some() && !self.has(Flaw::RevokedTwice);
         if self.user.version != seen.version || is_over {
@@ -178,16 +178,16 @@ impl Memory {
         true
     }
 
-    /// One call of the database. `None`: the request continues.
+    /// One database call. `None`: the request continues.
     fn step(&mut self, running: &mut Running, request: &Request) -> Option<Answer> {
-        let spoil =
-            request.spoil.filter(|(call, _)| *call == running.calls).map(|(_, spoil)| spoil);
+        let fault =
+            request.fault.filter(|(call, _)| *call == running.calls).map(|(_, fault)| fault);
         running.calls += 1;
-        if spoil == Some(Spoil::LoseRequest) {
+        if fault == Some(CallFault::LoseRequest) {
             return Some(Answer::Busy);
         }
         let answer = self.call(running);
-        if spoil == Some(Spoil::LoseResponse) {
+        if fault == Some(CallFault::LoseResponse) {
             return Some(Answer::Busy);
         }
         answer
@@ -332,7 +332,7 @@ enum Next {
     Change(Act, Box<User>),
 }
 
-impl World for Memory {
+impl Backend for Memory {
     fn first(&self) -> Held {
         self.held(&self.first)
     }
@@ -378,7 +378,7 @@ impl World for Memory {
     }
 }
 
-/// What counts of a family and its user.
+/// The relevant state of a session and its user.
 pub fn state(session: &Session, user: &User) -> State {
     State {
         sequence: session.sequence,
@@ -390,7 +390,7 @@ pub fn state(session: &Session, user: &User) -> State {
             Some(EndReason::LoggedOut) => End::LoggedOut,
             _ => End::Reused,
         },
-        is_of_today: session.session_epoch == user.session_epoch,
+        is_current_epoch: session.session_epoch == user.session_epoch,
         is_active: user.is_active,
         token_version: user.token_version,
         version: user.version,

@@ -1,4 +1,4 @@
-//! Payments over the test double: each order is charged and refunded once, whatever is lost.
+//! Payments over the test double: each order is charged and refunded once under any loss.
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
@@ -99,24 +99,24 @@ async fn orders_are_charged_and_refunded_once_under_any_loss() {
     let losses = [None, Some(Loss::Request), Some(Loss::Answer)];
     for (first, second) in losses.iter().flat_map(|first| losses.map(|second| (*first, second))) {
         for third in losses {
-            let till = PaymentsFixture::new();
-            till.double.lose(&[first, second, third]);
-            till.charge(0).await;
+            let fixture = PaymentsFixture::new();
+            fixture.double.lose(&[first, second, third]);
+            fixture.charge(0).await;
             for _ in 0..6 {
-                till.reconcile_after(5).await;
+                fixture.reconcile_after(5).await;
             }
             assert_eq!(
-                (till.state().await, till.charges(), till.unsettled()),
+                (fixture.state().await, fixture.charges(), fixture.unsettled()),
                 (IntentState::Captured, 1, 0),
                 "{first:?} {second:?} {third:?}"
             );
-            till.double.lose(&[first, second, third]);
-            till.refund(1).await;
+            fixture.double.lose(&[first, second, third]);
+            fixture.refund(1).await;
             for _ in 0..6 {
-                till.reconcile_after(5).await;
+                fixture.reconcile_after(5).await;
             }
             assert_eq!(
-                (till.double.given_back(), till.unsettled()),
+                (fixture.double.refunded_total(), fixture.unsettled()),
                 (PRICE, 0),
                 "{first:?} {second:?} {third:?}"
             );
@@ -127,16 +127,16 @@ async fn orders_are_charged_and_refunded_once_under_any_loss() {
 #[tokio::test]
 async fn provider_outage_of_days_causes_no_double_charge() {
     for loss in [Loss::Request, Loss::Answer] {
-        let till = PaymentsFixture::new();
-        till.double.lose(&[Some(loss)]);
-        till.charge(0).await;
-        till.double.fall_silent(true);
+        let fixture = PaymentsFixture::new();
+        fixture.double.lose(&[Some(loss)]);
+        fixture.charge(0).await;
+        fixture.double.fall_silent(true);
         for _ in 0..60 {
-            till.reconcile_after(61).await;
+            fixture.reconcile_after(61).await;
         }
-        till.double.fall_silent(false);
+        fixture.double.fall_silent(false);
         for _ in 0..4 {
-            till.reconcile_after(61).await;
+            fixture.reconcile_after(61).await;
         }
         let (state, charges) = if loss == Loss::Answer {
             (IntentState::Captured, 1)
@@ -144,7 +144,7 @@ async fn provider_outage_of_days_causes_no_double_charge() {
             (IntentState::Closed, 0)
         };
         assert_eq!(
-            (till.state().await, till.charges(), till.unsettled()),
+            (fixture.state().await, fixture.charges(), fixture.unsettled()),
             (state, charges, 0),
             "{loss:?}"
         );
@@ -153,24 +153,28 @@ async fn provider_outage_of_days_causes_no_double_charge() {
 
 #[tokio::test]
 async fn orders_are_charged_once_after_a_provider_outage() {
-    let till = PaymentsFixture::new();
+    let fixture = PaymentsFixture::new();
     let orders: Vec<OrderId> =
         (0..12).map(|number| shared::ids::derive(&["order", &number.to_string()])).collect();
-    till.double.fall_silent(true);
+    fixture.double.fall_silent(true);
     for order in &orders {
-        till.charge_for(*order, 0).await;
+        fixture.charge_for(*order, 0).await;
     }
-    assert_eq!(till.double.books().calls, 5, "the others do not ask");
+    assert_eq!(fixture.double.records().calls, 5, "the open breaker blocks the other calls");
     for _ in 0..8 {
-        let before = till.double.books().calls;
-        till.reconcile_after(1).await;
-        assert_eq!(till.double.books().calls, before + 1, "one call finds out whether it is back");
+        let before = fixture.double.records().calls;
+        fixture.reconcile_after(1).await;
+        assert_eq!(
+            fixture.double.records().calls,
+            before + 1,
+            "one probe checks whether the provider is available"
+        );
     }
-    till.double.fall_silent(false);
+    fixture.double.fall_silent(false);
     for _ in 0..10 {
-        till.reconcile_after(2).await;
+        fixture.reconcile_after(2).await;
     }
     let charges: Vec<usize> =
-        orders.iter().map(|order| till.double.count(PaymentId::automatic(*order))).collect();
-    assert_eq!((charges, till.unsettled()), (vec![1; 12], 0));
+        orders.iter().map(|order| fixture.double.count(PaymentId::automatic(*order))).collect();
+    assert_eq!((charges, fixture.unsettled()), (vec![1; 12], 0));
 }

@@ -1,5 +1,5 @@
-//! Orders that take another way than from the cart to the confirmation: cancelled, refunded, asked
-//! about, sent and delivered.
+//! Orders beyond the successful checkout: cancelled, refunded, waiting for 3-D Secure, shipped and
+//! delivered.
 
 use serde_json::{Value, json};
 use tests::{
@@ -8,9 +8,9 @@ use tests::{
     shop::{PAY_WITHIN, Shop},
 };
 
-use super::{at_rest, books_balance, pay, placed, shop, stock, subjects, time_passes};
+use super::{assert_reconciled, assert_settled, pay, placed, shop, stock, subjects, time_passes};
 
-/// The result of an action on an order: the status of the answer, and its body.
+/// The result of an action on an order: the status and the body of the response.
 async fn step(
     shop: &Shop,
     operation: &str,
@@ -25,7 +25,7 @@ async fn step(
 }
 
 /// Cancels an order, and drains the queues.
-pub async fn give_up(shop: &Shop, harness: &mut Harness, order: &str) -> Value {
+pub async fn cancel_order(shop: &Shop, harness: &mut Harness, order: &str) -> Value {
     let (status, given_up) = step(
         shop,
         "cancel-order",
@@ -51,14 +51,14 @@ async fn ship(shop: &Shop, order: &str, tracking: &str) -> (u64, Value) {
 }
 
 /// The status of an order, and the state of its payment.
-pub fn standing(order: &Value) -> (&str, &str) {
+pub fn statuses(order: &Value) -> (&str, &str) {
     (
         order["status"].as_str().unwrap_or_default(),
         order["payment_status"].as_str().unwrap_or_default(),
     )
 }
 
-/// What happened to an order, in order.
+/// The events in the history of an order, oldest first.
 pub fn history(order: &Value) -> Vec<&str> {
     order["history"]
         .as_array()
@@ -78,8 +78,13 @@ pub async fn payment_of(shop: &Shop, order: &str) -> String {
     list.json()["items"][0]["id"].as_str().expect("the order has a payment").to_owned()
 }
 
-/// An operator refunds an amount in cents, or the remaining amount.
-pub async fn give_back(shop: &Shop, key: &str, payment: &str, cents: Option<i64>) -> (u64, Value) {
+/// Refunds an amount in cents as an operator, or the remaining amount.
+pub async fn refund_payment(
+    shop: &Shop,
+    key: &str,
+    payment: &str,
+    cents: Option<i64>,
+) -> (u64, Value) {
     let mut body = json!({ "reason": "The lid was broken" });
     if let Some(cents) = cents {
         body["amount"] = json!({ "amount": cents, "currency": "USD" });
@@ -90,13 +95,13 @@ pub async fn give_back(shop: &Shop, key: &str, payment: &str, cents: Option<i64>
     (called.status(), called.json())
 }
 
-async fn told_by_provider(shop: &Shop, event_id: &str, payment: &str) {
+async fn deliver_webhook(shop: &Shop, event_id: &str, payment: &str) {
     let event = events::webhook(shop.aws.secrets_manager(), shop.clock.now(), event_id, payment);
     let heard = shop.call("receive-payment-webhook", event).await;
     assert_eq!(heard.status(), 200, "{:?}", heard.answer);
 }
 
-/// What the provider has charged, and how much of it is still refundable.
+/// The charges at the provider, each with its refundable amount.
 pub fn charges(shop: &Shop) -> Vec<(i64, i64)> {
     let number = |item: &Value, name: &str| {
         item[name]["N"].as_str().and_then(|digits| digits.parse().ok()).expect("a number")
@@ -115,9 +120,9 @@ async fn order_cancelled_before_payment_releases_its_stock() {
     let mut harness = shop.harness();
     harness.drain_queues().await;
     assert_eq!(stock(&shop, &product).await, (10, 7, 3));
-    let read = give_up(&shop, &mut harness, &order).await;
+    let read = cancel_order(&shop, &mut harness, &order).await;
     assert_eq!(
-        (standing(&read), &read["cancellation"]["by"]),
+        (statuses(&read), &read["cancellation"]["by"]),
         (("cancelled", "unpaid"), &json!("customer")),
         "{read:#}"
     );
@@ -135,19 +140,19 @@ async fn order_cancelled_before_payment_releases_its_stock() {
     assert_eq!(
         step(&shop, "cancel-order", events::USER, &order, &Value::Null).await.0,
         202,
-        "once more is no mistake"
+        "a repetition succeeds"
     );
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
 async fn order_cancelled_at_once_holds_and_charges_nothing() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 3, Some("tok_ok")).await;
-    let read = give_up(&shop, &mut shop.harness(), &order).await;
-    assert_eq!(standing(&read), ("cancelled", "unpaid"), "{read:#}");
+    let read = cancel_order(&shop, &mut shop.harness(), &order).await;
+    assert_eq!(statuses(&read), ("cancelled", "unpaid"), "{read:#}");
     assert_eq!((stock(&shop, &product).await, charges(&shop)), ((10, 10, 0), vec![]));
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
@@ -156,19 +161,19 @@ async fn lost_charge_of_a_cancelled_order_is_refunded() {
     let order = placed(&shop, &product, 2, Some("tok_timeout_after_charge")).await;
     let mut harness = shop.harness();
     harness.drain_queues().await;
-    assert_eq!(standing(&shop.read_order(&order).await), ("pending", "unknown"));
-    give_up(&shop, &mut harness, &order).await;
+    assert_eq!(statuses(&shop.read_order(&order).await), ("pending", "unknown"));
+    cancel_order(&shop, &mut harness, &order).await;
     for _ in 0..4 {
         time_passes(&shop, &mut harness, 600).await;
     }
     let read = shop.read_order(&order).await;
     assert_eq!(
-        (standing(&read), charges(&shop)),
+        (statuses(&read), charges(&shop)),
         (("cancelled", "refunded"), vec![(5998, 0)]),
         "{read:#}"
     );
     assert_eq!(stock(&shop, &product).await, (10, 10, 0));
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
@@ -178,9 +183,9 @@ async fn cancelled_confirmed_order_is_refunded_and_restocked() {
     let mut harness = shop.harness();
     harness.drain_queues().await;
     assert_eq!(stock(&shop, &product).await, (8, 8, 0));
-    let read = give_up(&shop, &mut harness, &order).await;
+    let read = cancel_order(&shop, &mut harness, &order).await;
     assert_eq!(
-        (standing(&read), charges(&shop)),
+        (statuses(&read), charges(&shop)),
         (("cancelled", "refunded"), vec![(5998, 0)]),
         "{read:#}"
     );
@@ -192,22 +197,25 @@ async fn cancelled_confirmed_order_is_refunded_and_restocked() {
         "{:?}",
         subjects(&shop)
     );
-    let told = history(&read);
+    let events = history(&read);
     let position = |event: &str| {
-        told.iter().position(|told| *told == event).unwrap_or_else(|| panic!("{event} in {told:?}"))
+        events
+            .iter()
+            .position(|recorded| *recorded == event)
+            .unwrap_or_else(|| panic!("{event} in {events:?}"))
     };
     assert!(
         position("cancel_requested") < position("payment_refunded")
             && position("cancel_requested") < position("stock_released")
     );
     assert_eq!(ship(&shop, &order, "RM1").await.0, 409);
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
-/// The provider has paid the money out already: the goods do not wait for it, and a person is asked
-/// to look.
+/// The payout has already left the provider, so the refund fails. The stock is released without it,
+/// and the order needs review.
 #[tokio::test]
-async fn a_refund_that_fails_keeps_the_order_in_sight_and_not_its_goods() {
+async fn failed_refund_needs_review_and_releases_the_stock() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_ok")).await;
     let mut harness = shop.harness();
@@ -220,18 +228,19 @@ async fn a_refund_that_fails_keeps_the_order_in_sight_and_not_its_goods() {
         .unwrap();
     charge["refundable"]["N"] = "0".into();
     shop.aws.put("payment-simulator", &charge);
-    let read = give_up(&shop, &mut harness, &order).await;
+    let read = cancel_order(&shop, &mut harness, &order).await;
     assert_eq!(
-        (standing(&read), &read["needs_review"]),
+        (statuses(&read), &read["needs_review"]),
         (("confirmed", "refunding"), &json!("refund_failed")),
         "{read:#}"
     );
     assert_eq!(stock(&shop, &product).await, (10, 10, 0));
-    let odd = shop
+    let flagged = shop
         .call("list-orders", events::get("/orders?needs_review=true").caller(events::ADMIN).event())
         .await;
-    assert_eq!(odd.json()["items"][0]["id"], order.as_str(), "{:?}", odd.answer);
-    // A person has settled it with the provider: it is asked again, and the order comes to its end.
+    assert_eq!(flagged.json()["items"][0]["id"], order.as_str(), "{:?}", flagged.answer);
+    // An operator has settled it with the provider: the refund is requested again, and the order
+    // completes.
     charge["refundable"]["N"] = "5998".into();
     shop.aws.put("payment-simulator", &charge);
     for _ in 0..4 {
@@ -239,12 +248,12 @@ async fn a_refund_that_fails_keeps_the_order_in_sight_and_not_its_goods() {
     }
     let read = shop.read_order(&order).await;
     assert_eq!(
-        (standing(&read), charges(&shop)),
+        (statuses(&read), charges(&shop)),
         (("cancelled", "refunded"), vec![(5998, 0)]),
         "{read:#}"
     );
     assert!(read["needs_review"].is_null(), "{read:#}");
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
@@ -254,33 +263,33 @@ async fn partial_refunds_never_exceed_the_payment() {
     let mut harness = shop.harness();
     harness.drain_queues().await;
     let payment = payment_of(&shop, &order).await;
-    // Two that are alike are two; one that is repeated is one.
+    // Two equal refunds under different keys count twice, a repeated key counts once.
     for key in ["one", "two", "two"] {
-        let (status, refund) = give_back(&shop, key, &payment, Some(1000)).await;
+        let (status, refund) = refund_payment(&shop, key, &payment, Some(1000)).await;
         assert_eq!(status, 201, "{refund}");
     }
     harness.drain_queues().await;
     let read = shop.read_order(&order).await;
     assert_eq!(
-        (standing(&read), charges(&shop)),
+        (statuses(&read), charges(&shop)),
         (("confirmed", "partially_refunded"), vec![(5998, 3998)]),
         "{read:#}"
     );
-    books_balance(&shop).await;
-    let (status, refused) = give_back(&shop, "three", &payment, Some(3999)).await;
+    assert_reconciled(&shop).await;
+    let (status, refused) = refund_payment(&shop, "three", &payment, Some(3999)).await;
     assert_eq!(
         (status, &refused["code"], &refused["refundable"]["amount"]),
         (422, &json!("exceeds_refundable"), &json!(3998))
     );
-    assert_eq!(give_back(&shop, "four", &payment, None).await.0, 201);
+    assert_eq!(refund_payment(&shop, "four", &payment, None).await.0, 201);
     harness.drain_queues().await;
     let read = shop.read_order(&order).await;
     assert_eq!(
-        (standing(&read), charges(&shop)),
+        (statuses(&read), charges(&shop)),
         (("confirmed", "refunded"), vec![(5998, 0)]),
         "{read:#}"
     );
-    assert_eq!(stock(&shop, &product).await, (8, 8, 0), "the goods are the buyer's");
+    assert_eq!(stock(&shop, &product).await, (8, 8, 0), "the stock stays committed");
     assert!(
         subjects(&shop).contains(&"Your refund is on its way".to_owned()),
         "{:?}",
@@ -288,39 +297,44 @@ async fn partial_refunds_never_exceed_the_payment() {
     );
     let refunds = history(&read).into_iter().filter(|event| *event == "payment_refunded").count();
     assert!((2..=3).contains(&refunds), "{:?}", history(&read));
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
-/// A partially refunded payment is refunded in full where the order is cancelled: no more than was
-/// paid.
+/// The cancellation of a partially refunded order refunds the rest, and not more than the capture.
 #[tokio::test]
 async fn partially_refunded_order_is_refunded_fully_on_cancellation() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_ok")).await;
     let mut harness = shop.harness();
     harness.drain_queues().await;
-    assert_eq!(give_back(&shop, "one", &payment_of(&shop, &order).await, Some(1000)).await.0, 201);
-    // The order has not received the refund event yet.
-    let read = give_up(&shop, &mut harness, &order).await;
     assert_eq!(
-        (standing(&read), charges(&shop)),
+        refund_payment(&shop, "one", &payment_of(&shop, &order).await, Some(1000)).await.0,
+        201
+    );
+    // The order has not received the refund event yet.
+    let read = cancel_order(&shop, &mut harness, &order).await;
+    assert_eq!(
+        (statuses(&read), charges(&shop)),
         (("cancelled", "refunded"), vec![(5998, 0)]),
         "{read:#}"
     );
     assert_eq!(stock(&shop, &product).await, (10, 10, 0));
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
-/// An order whose money has come and gone before it was confirmed has nothing to be confirmed with.
+/// An order that is captured and fully refunded before its confirmation is cancelled.
 #[tokio::test]
-async fn an_order_that_is_refunded_in_full_before_it_is_confirmed_is_cancelled() {
+async fn order_refunded_in_full_before_confirmation_is_cancelled() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, None).await;
     let mut harness = shop.harness();
     harness.drain_queues().await;
     let paid = pay(&shop, &order, "tok_ok").await;
     assert_eq!(paid["http"], 201, "{paid}");
-    assert_eq!(give_back(&shop, "all", paid["body"]["id"].as_str().unwrap(), None).await.0, 201);
+    assert_eq!(
+        refund_payment(&shop, "all", paid["body"]["id"].as_str().unwrap(), None).await.0,
+        201
+    );
     harness.publish().await;
     // The refund event overtakes the payment event.
     for message in shop.aws.queues().take("order-events", 10).into_iter().rev() {
@@ -330,11 +344,11 @@ async fn an_order_that_is_refunded_in_full_before_it_is_confirmed_is_cancelled()
     let read = shop.read_order(&order).await;
     let (kept, figures) = (charges(&shop), stock(&shop, &product).await);
     assert_eq!(
-        (standing(&read), kept, figures),
+        (statuses(&read), kept, figures),
         (("cancelled", "refunded"), vec![(5998, 0)], (10, 10, 0)),
         "{read:#}"
     );
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
@@ -380,7 +394,7 @@ async fn order_is_shipped_and_delivered_once_with_a_mail_each() {
     harness.drain_queues().await;
     let read = shop.read_order(&order).await;
     assert_eq!(
-        (standing(&read), &read["shipment"]["tracking"]),
+        (statuses(&read), &read["shipment"]["tracking"]),
         (("delivered", "paid"), &json!("RM1")),
         "{read:#}"
     );
@@ -389,11 +403,11 @@ async fn order_is_shipped_and_delivered_once_with_a_mail_each() {
     assert_eq!(subjects(&shop), expected);
     assert!(history(&read).ends_with(&["shipped", "delivered"]), "{:?}", history(&read));
     assert_eq!(stock(&shop, &product).await, (8, 8, 0));
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
-async fn an_order_ships_right_after_its_confirmation_though_the_commit_is_lost() {
+async fn order_ships_right_after_confirmation_though_the_commit_is_lost() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_ok")).await;
     let mut harness = shop.harness();
@@ -403,7 +417,7 @@ async fn an_order_ships_right_after_its_confirmation_though_the_commit_is_lost()
             "nothing moves, and the order is not confirmed"
         );
     }
-    // What the warehouse does as soon as it receives the confirmation.
+    // The warehouse ships as soon as it receives the confirmation.
     let (status, shipped) = ship(&shop, &order, "RM1").await;
     assert_eq!(
         (status, history(&shipped).contains(&"stock_committed")),
@@ -416,9 +430,9 @@ async fn an_order_ships_right_after_its_confirmation_though_the_commit_is_lost()
     assert_eq!(stock(&shop, &product).await, (10, 8, 2), "still reserved for the order");
     time_passes(&shop, &mut harness, 120).await;
     let read = shop.read_order(&order).await;
-    assert_eq!(standing(&read), ("shipped", "paid"), "{read:#}");
+    assert_eq!(statuses(&read), ("shipped", "paid"), "{read:#}");
     assert_eq!(stock(&shop, &product).await, (8, 8, 0));
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
@@ -435,16 +449,16 @@ async fn payment_awaiting_the_bank_is_completed_by_webhook() {
     );
     assert!(waiting["body"]["next_action"].is_object(), "{waiting}");
     harness.drain_queues().await;
-    assert_eq!(standing(&shop.read_order(&order).await), ("pending", "processing"));
+    assert_eq!(statuses(&shop.read_order(&order).await), ("pending", "processing"));
     let payment = waiting["body"]["id"].as_str().unwrap();
-    // Once, and once more: neither is believed, both are asked about.
+    // Two events, one of them repeated: payments trusts neither and queries the provider for each.
     for event_id in ["evt_1", "evt_1", "evt_2"] {
-        told_by_provider(&shop, event_id, payment).await;
+        deliver_webhook(&shop, event_id, payment).await;
         harness.drain_queues().await;
     }
     let read = shop.read_order(&order).await;
     assert_eq!(
-        (standing(&read), charges(&shop)),
+        (statuses(&read), charges(&shop)),
         (("confirmed", "paid"), vec![(5998, 5998)]),
         "{read:#}"
     );
@@ -452,7 +466,7 @@ async fn payment_awaiting_the_bank_is_completed_by_webhook() {
         (stock(&shop, &product).await, subjects(&shop)),
         ((8, 8, 0), vec!["Your order is confirmed".to_owned()])
     );
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
@@ -464,32 +478,32 @@ async fn abandoned_3d_secure_cancels_the_order_without_a_charge() {
         time_passes(&shop, &mut harness, seconds).await;
     }
     let read = shop.read_order(&order).await;
-    assert_eq!((standing(&read), charges(&shop)), (("cancelled", "unpaid"), vec![]), "{read:#}");
+    assert_eq!((statuses(&read), charges(&shop)), (("cancelled", "unpaid"), vec![]), "{read:#}");
     assert_eq!(stock(&shop, &product).await, (10, 10, 0));
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
-async fn a_declined_authentication_leaves_time_for_another_card() {
+async fn declined_authentication_leaves_time_for_another_card() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_3ds_declined")).await;
     let mut harness = shop.harness();
     harness.drain_queues().await;
-    told_by_provider(&shop, "evt_1", &payment_of(&shop, &order).await).await;
+    deliver_webhook(&shop, "evt_1", &payment_of(&shop, &order).await).await;
     harness.drain_queues().await;
     assert_eq!(
-        (standing(&shop.read_order(&order).await), subjects(&shop)),
+        (statuses(&shop.read_order(&order).await), subjects(&shop)),
         (("pending", "unpaid"), vec!["Your payment was declined".to_owned()])
     );
     assert_eq!(pay(&shop, &order, "tok_ok").await["http"], 201);
     harness.drain_queues().await;
-    assert_eq!(standing(&shop.read_order(&order).await), ("confirmed", "paid"));
-    at_rest(&shop).await;
+    assert_eq!(statuses(&shop.read_order(&order).await), ("confirmed", "paid"));
+    assert_settled(&shop).await;
 }
 
-/// A product is divided, and put together again, while orders for it are on their way.
+/// The stock of a product is sharded and merged again while orders for it are in flight.
 #[tokio::test]
-async fn orders_do_not_notice_that_their_goods_are_divided() {
+async fn orders_are_unaffected_by_a_change_of_stock_shards() {
     let (shop, product) = shop().await;
     let divide = async |key: &str, shards: u32| {
         let request = events::post(
@@ -519,13 +533,13 @@ async fn orders_do_not_notice_that_their_goods_are_divided() {
     let before = order("before", 2, None).await;
     harness.drain_queues().await;
     divide("divide", 4).await;
-    // More than lie in any one part.
+    // More than any single shard holds.
     let across = order("across", 5, Some("tok_ok")).await;
     let too_many = order("too-many", 4, Some("tok_ok")).await;
     harness.drain_queues().await;
     assert_eq!(stock(&shop, &product).await, (5, 3, 2));
     divide("together", 1).await;
-    give_up(&shop, &mut harness, &across).await;
+    cancel_order(&shop, &mut harness, &across).await;
     pay(&shop, &before, "tok_ok").await;
     harness.drain_queues().await;
     let ends = [
@@ -534,9 +548,9 @@ async fn orders_do_not_notice_that_their_goods_are_divided() {
         shop.read_order(&too_many).await,
     ];
     assert_eq!(
-        ends.each_ref().map(|order| standing(order).0),
+        ends.each_ref().map(|order| statuses(order).0),
         ["confirmed", "cancelled", "failed"]
     );
     assert_eq!(stock(&shop, &product).await, (8, 8, 0));
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }

@@ -1,39 +1,39 @@
-//! Stories of one session: its owner, two thieves who take whatever token they get hold of, answers
-//! that are lost, and time that goes by.
+//! Random scenarios of one session: its owner, two thieves who steal tokens, lost responses and
+//! passing time.
 
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
 use shared::clock::Timestamp;
 
-use super::rules::{self, Act, End, State, Told};
+use super::rules::{self, Act, End, Response, State};
 use crate::rng::Rng;
 
 /// A refresh token held by one party.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     pub number: u64,
-    /// What the table would know it by.
+    /// The hash that the table would store for it.
     pub hash: String,
     pub text: String,
     /// The version of the user that it was made from.
     pub user_version: u64,
 }
 
-/// What goes wrong with one call of the database.
+/// A fault in one database call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spoil {
+pub enum CallFault {
     LoseRequest,
     LoseResponse,
 }
 
-/// A request on its way.
+/// A request in flight.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub asked: Asked,
-    /// How far the clock of the instance that carries it out is ahead.
+    /// How far the executing instance's clock is ahead.
     pub skew: Duration,
-    /// Which of its calls is faulty.
-    pub spoil: Option<(usize, Spoil)>,
+    /// The faulty call, by number.
+    pub fault: Option<(usize, CallFault)>,
 }
 
 #[derive(Clone, Debug)]
@@ -42,7 +42,6 @@ pub enum Asked {
     Other(Act),
 }
 
-/// The outcome.
 #[derive(Clone, Debug)]
 pub enum Answer {
     Token(Held),
@@ -52,35 +51,33 @@ pub enum Answer {
     Busy,
 }
 
-/// Where a story takes place.
-pub trait World {
+/// The implementation that a scenario runs against.
+pub trait Backend {
     /// The first token of the session.
     fn first(&self) -> Held;
     fn now(&self) -> Timestamp;
     fn wait(&mut self, time: Duration);
     /// The tables, and the hash of the valid secret.
     async fn state(&mut self) -> (State, String);
-    /// Concurrent requests, interleaved by the random generator.
+    /// Executes concurrent requests, interleaved by the random generator.
     async fn carry_out(&mut self, requests: &[Request], rng: &mut Rng) -> Vec<Answer>;
 }
 
-/// What happens.
 #[derive(Clone, Debug)]
 pub enum Event {
     Wait(Duration),
     /// A thief takes the token that the owner held this many rotations ago.
     Steal(usize, usize),
-    /// Requests at the same time.
-    Ask(Vec<Wish>, u64),
+    /// Sends concurrent requests.
+    Ask(Vec<PlannedRequest>, u64),
 }
 
-/// A planned request.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct PlannedRequest {
     who: Who,
     what: What,
     skew: Duration,
-    spoil: Option<(usize, Spoil)>,
+    fault: Option<(usize, CallFault)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +93,7 @@ enum What {
     Other(Act),
 }
 
-/// How often what happened: a test in which nothing happens shows nothing.
+/// How often each outcome occurred: a test in which nothing occurs proves nothing.
 #[derive(Debug, Default)]
 pub struct Counts(pub BTreeMap<&'static str, usize>);
 
@@ -108,8 +105,8 @@ impl Counts {
 
 const DAY: u64 = 86_400_000;
 
-/// Times around which something changes: the ten seconds in which a lost answer comes again, a
-/// session's thirty days, and what is left of its 180 after [`old_age`].
+/// Waits close to the time limits: ten seconds in which a lost response can be repeated, a
+/// session's thirty days, and the rest of its 180 days after [`old_age`].
 const WAITS: [u64; 14] = [
     1,
     1_000,
@@ -127,11 +124,11 @@ const WAITS: [u64; 14] = [
     6 * DAY,
 ];
 
-/// How far clocks differ at most.
+/// The largest difference between two clocks.
 const MOST_SKEW: Duration = Duration::from_millis(200);
 
-/// The story of a seed. In some there are no thieves, and the owner asks again in time.
-pub fn tell(seed: u64, skews: bool) -> Vec<Event> {
+/// The scenario of a seed. Some have no thieves, and an owner who retries in time.
+pub fn scenario_of(seed: u64, skews: bool) -> Vec<Event> {
     let mut rng = Rng::new(seed);
     let (is_honest, is_quiet) = (rng.chance(35), rng.chance(40));
     let length = rng.within(6..16);
@@ -151,10 +148,14 @@ pub fn tell(seed: u64, skews: bool) -> Vec<Event> {
     events
 }
 
-/// An owner who comes back every 29 days, for 174 days.
+/// An owner who returns every 29 days, for 174 days.
 fn old_age(rng: &mut Rng) -> Vec<Event> {
-    let back =
-        || Wish { who: Who::Owner, what: What::Refresh(0), skew: Duration::ZERO, spoil: None };
+    let back = || PlannedRequest {
+        who: Who::Owner,
+        what: What::Refresh(0),
+        skew: Duration::ZERO,
+        fault: None,
+    };
     (0..6)
         .flat_map(|_| {
             [Event::Wait(Duration::from_millis(29 * DAY)), Event::Ask(vec![back()], rng.next())]
@@ -164,7 +165,7 @@ fn old_age(rng: &mut Rng) -> Vec<Event> {
 
 fn ask(rng: &mut Rng, is_honest: bool, is_quiet: bool, skews: bool) -> Event {
     let many = [1, 1, 1, 2, 2, 3][rng.within(0..6)];
-    let wish = |rng: &mut Rng| {
+    let planned = |rng: &mut Rng| {
         let who =
             if is_honest || rng.chance(50) { Who::Owner } else { Who::Thief(rng.within(0..2)) };
         let other = who == Who::Owner && !is_quiet && rng.chance(14);
@@ -178,25 +179,30 @@ fn ask(rng: &mut Rng, is_honest: bool, is_quiet: bool, skews: bool) -> Event {
         };
         let act = if is_honest { Act::Rename } else { act };
         let back = if is_honest || rng.chance(75) { 0 } else { rng.within(0..4) };
-        let spoil = rng
-            .chance(25)
-            .then(|| (rng.within(0..3), *rng.one(&[Spoil::LoseRequest, Spoil::LoseResponse])));
+        let fault = rng.chance(25).then(|| {
+            (rng.within(0..3), *rng.one(&[CallFault::LoseRequest, CallFault::LoseResponse]))
+        });
         let skew = if skews && rng.chance(25) { rng.milliseconds(0..200) } else { Duration::ZERO };
-        Wish { who, what: if other { What::Other(act) } else { What::Refresh(back) }, skew, spoil }
+        PlannedRequest {
+            who,
+            what: if other { What::Other(act) } else { What::Refresh(back) },
+            skew,
+            fault,
+        }
     };
-    Event::Ask((0..many).map(|_| wish(rng)).collect(), rng.next())
+    Event::Ask((0..many).map(|_| planned(rng)).collect(), rng.next())
 }
 
-/// Who holds what.
+/// The tokens of each party.
 struct Cast {
     /// The content of the tables.
     state: State,
-    /// Every token that the owner has ever held; the last one is used next.
+    /// Every token that the owner has held; the last one is used next.
     owner: Vec<Held>,
     thieves: [Vec<Held>; 2],
-    /// Since when the owner waits for an answer.
+    /// Since when the owner waits for a response.
     waiting: Option<Timestamp>,
-    /// Whether a thief has sent any request, or the owner a logout.
+    /// Whether only the owner has sent requests so far, and no logout.
     is_honest: bool,
 }
 
@@ -209,31 +215,31 @@ impl Cast {
     }
 
     /// The request of a step; `None` if the party has no token yet.
-    fn request(&mut self, wish: &Wish) -> Option<Request> {
-        let asked = match wish.what {
+    fn request(&mut self, planned: &PlannedRequest) -> Option<Request> {
+        let asked = match planned.what {
             What::Other(act) => Asked::Other(act),
             What::Refresh(back) => {
-                let hand = self.hand(wish.who);
+                let hand = self.hand(planned.who);
                 Asked::Refresh(hand.get(hand.len().checked_sub(1)?.saturating_sub(back))?.clone())
             }
         };
-        Some(Request { asked, skew: wish.skew, spoil: wish.spoil })
+        Some(Request { asked, skew: planned.skew, fault: planned.fault })
     }
 }
 
-/// Plays a story and judges it.
+/// Plays a scenario and checks every step.
 ///
 /// # Errors
-/// What is wrong, with all that happened before.
+/// The violated rule, with all events before it.
 pub async fn play(
-    world: &mut impl World,
+    backend: &mut impl Backend,
     events: &[Event],
     counts: &mut Counts,
 ) -> Result<(), String> {
-    let first = world.first();
+    let first = backend.first();
     let mut chain = Chain::default();
     chain.add(&first)?;
-    let (state, _) = world.state().await;
+    let (state, _) = backend.state().await;
     let mut cast = Cast {
         state,
         owner: vec![first],
@@ -244,25 +250,25 @@ pub async fn play(
     let mut log = String::new();
     for event in events {
         let _ = writeln!(log, "{event:?}");
-        scene(world, event, &mut cast, &mut chain, counts)
+        scene(backend, event, &mut cast, &mut chain, counts)
             .await
             .map_err(|wrong| format!("{wrong}\nafter\n{log}"))?;
     }
-    finale(world, &cast, &chain, counts)
+    finale(backend, &cast, &chain, counts)
         .await
         .map_err(|wrong| format!("{wrong}\nat the end of\n{log}"))
 }
 
 async fn scene(
-    world: &mut impl World,
+    backend: &mut impl Backend,
     event: &Event,
     cast: &mut Cast,
     chain: &mut Chain,
     counts: &mut Counts,
 ) -> Result<(), String> {
-    let (wishes, seed) = match event {
+    let (plan, seed) = match event {
         Event::Wait(time) => {
-            world.wait(*time);
+            backend.wait(*time);
             return Ok(());
         }
         Event::Steal(thief, back) => {
@@ -270,17 +276,17 @@ async fn scene(
             cast.thieves[*thief].push(stolen);
             return Ok(());
         }
-        Event::Ask(wishes, seed) => (wishes, *seed),
+        Event::Ask(plan, seed) => (plan, *seed),
     };
     let asked: Vec<(Who, Request)> =
-        wishes.iter().filter_map(|wish| Some((wish.who, cast.request(wish)?))).collect();
+        plan.iter().filter_map(|planned| Some((planned.who, cast.request(planned)?))).collect();
     let before = cast.state.clone();
-    let is_over = before.end != End::None || !before.is_of_today || !before.is_active;
+    let is_over = before.end != End::None || !before.is_current_epoch || !before.is_active;
     // A password change fails from an ended session, and every change fails for a disabled user.
     let possible = |request: &Request| match request.asked {
         Asked::Other(Act::ChangePassword { here: true }) => !is_over && asked.len() == 1,
         Asked::Other(Act::Rename | Act::ChangePassword { .. }) => before.is_active,
-        // An admin sees that there is nothing to change.
+        // The admin's client skips a change that changes nothing.
         Asked::Other(Act::SetActive(is_active)) => {
             is_active != before.is_active && asked.len() == 1
         }
@@ -291,22 +297,23 @@ async fn scene(
         return Ok(());
     }
 
-    let now = world.now();
+    let now = backend.now();
     let requests: Vec<Request> = asked.iter().map(|(_, request)| request.clone()).collect();
-    let answers = world.carry_out(&requests, &mut Rng::new(seed)).await;
-    let (after, hash) = world.state().await;
+    let answers = backend.carry_out(&requests, &mut Rng::new(seed)).await;
+    let (after, hash) = backend.state().await;
 
     let acts: Vec<_> =
         requests.iter().map(|request| (act(request), now.plus(request.skew))).collect();
-    let told: Vec<Told> = answers.iter().map(told).collect();
-    if told.contains(&Told::Busy) && requests.iter().all(|request| request.spoil.is_none()) {
+    let responses: Vec<Response> = answers.iter().map(response_of).collect();
+    if responses.contains(&Response::Busy) && requests.iter().all(|request| request.fault.is_none())
+    {
         return Err(format!(
-            "nothing was spoiled, and somebody was told to come again: {acts:?} {told:?}"
+            "no fault was injected, and a request was answered busy: {acts:?} {responses:?}"
         ));
     }
-    if !rules::explains(&before, &acts, &told, &after) {
+    if !rules::explains(&before, &acts, &responses, &after) {
         return Err(format!(
-            "no order of {acts:?} explains {told:?}\nbefore {before:?}\nafter  {after:?}"
+            "no order of {acts:?} explains {responses:?}\nbefore {before:?}\nafter  {after:?}"
         ));
     }
 
@@ -337,7 +344,8 @@ async fn scene(
                 cast.waiting.get_or_insert(now);
             }
             Answer::Refused if *who == Who::Owner && cast.is_honest => {
-                // Clocks may differ: a request within ten seconds by all of them is in time.
+                // Clocks may differ: a request is in time if it is within ten seconds by all of
+                // them.
                 let in_time = cast.waiting.is_none_or(|since| {
                     now.plus(MOST_SKEW).since(since) <= Duration::from_secs(10)
                 });
@@ -363,14 +371,14 @@ async fn scene(
             return Err("a reuse left the access tokens alive".to_owned());
         }
     }
-    chain.check(&after, &hash, world.now())?;
+    chain.check(&after, &hash, backend.now())?;
     cast.state = after;
     Ok(())
 }
 
-/// At the end every token that was ever given out is shown once more, and the dead stay dead.
+/// Finally presents every token ever issued once more: invalid ones must remain invalid.
 async fn finale(
-    world: &mut impl World,
+    backend: &mut impl Backend,
     cast: &Cast,
     chain: &Chain,
     counts: &mut Counts,
@@ -378,13 +386,13 @@ async fn finale(
     let mut before = cast.state.clone();
     for token in chain.tokens.values() {
         let request =
-            Request { asked: Asked::Refresh(token.clone()), skew: Duration::ZERO, spoil: None };
-        let answers = world.carry_out(&[request], &mut Rng::new(0)).await;
-        let (after, _) = world.state().await;
-        let acts = [(Act::Refresh(token.number), world.now())];
-        if !rules::explains(&before, &acts, &[told(&answers[0])], &after) {
+            Request { asked: Asked::Refresh(token.clone()), skew: Duration::ZERO, fault: None };
+        let answers = backend.carry_out(&[request], &mut Rng::new(0)).await;
+        let (after, _) = backend.state().await;
+        let acts = [(Act::Refresh(token.number), backend.now())];
+        if !rules::explains(&before, &acts, &[response_of(&answers[0])], &after) {
             return Err(format!(
-                "{acts:?} was told {:?}\nbefore {before:?}\nafter  {after:?}",
+                "{acts:?} was answered {:?}\nbefore {before:?}\nafter  {after:?}",
                 answers[0]
             ));
         }
@@ -394,9 +402,9 @@ async fn finale(
         before = after;
     }
     if cast.is_honest {
-        counts.count("honest stories");
+        counts.count("honest scenarios");
     }
-    counts.count("stories");
+    counts.count("scenarios");
     Ok(())
 }
 
@@ -407,18 +415,17 @@ fn act(request: &Request) -> Act {
     }
 }
 
-fn told(answer: &Answer) -> Told {
+fn response_of(answer: &Answer) -> Response {
     match answer {
-        Answer::Token(token) => Told::Token(token.number),
-        Answer::Refused => Told::Refused,
-        Answer::Done => Told::Done,
-        Answer::VersionConflict => Told::VersionConflict,
-        Answer::Busy => Told::Busy,
+        Answer::Token(token) => Response::Token(token.number),
+        Answer::Refused => Response::Refused,
+        Answer::Done => Response::Done,
+        Answer::VersionConflict => Response::VersionConflict,
+        Answer::Busy => Response::Busy,
     }
 }
 
-/// Every token that was ever given out: one secret for each number, and one text for each version
-/// of the user.
+/// Every token ever issued: one secret per number, and one text per version of the user.
 #[derive(Default)]
 struct Chain {
     hashes: BTreeMap<u64, String>,
@@ -451,18 +458,18 @@ impl Chain {
     }
 }
 
-/// The shortest part of a story that still goes wrong.
-pub async fn shortest<W: World>(
-    world: impl AsyncFn() -> W,
+/// The shortest part of a scenario that still fails.
+pub async fn shortest<W: Backend>(
+    backend: impl AsyncFn() -> W,
     mut events: Vec<Event>,
 ) -> (Vec<Event>, String) {
     let mut wrong =
-        play(&mut world().await, &events, &mut Counts::default()).await.err().unwrap_or_default();
+        play(&mut backend().await, &events, &mut Counts::default()).await.err().unwrap_or_default();
     let mut position = 0;
     while position < events.len() {
         let mut fewer = events.clone();
         fewer.remove(position);
-        match play(&mut world().await, &fewer, &mut Counts::default()).await {
+        match play(&mut backend().await, &fewer, &mut Counts::default()).await {
             Err(still) => (events, wrong) = (fewer, still),
             Ok(()) => position += 1,
         }

@@ -1,6 +1,6 @@
-//! Whole orders, as buyers live through them.
+//! Whole orders from the buyer's view.
 
-use crate::shop::{Books, Shop, events_of, until};
+use crate::shop::{ProviderRecords, Shop, events_of, until};
 
 #[tokio::test]
 async fn paid_order_is_confirmed_and_mailed() {
@@ -17,7 +17,10 @@ async fn paid_order_is_confirmed_and_mailed() {
     let stock =
         until("the stock is committed", || shop.stock(&product), |stock| stock.2 == 0).await;
     assert_eq!(stock, (8, 8, 0));
-    assert_eq!(shop.books(&order).await, Books { charges: 1, charged: 5998, refunded: 0 });
+    assert_eq!(
+        shop.provider_records(&order).await,
+        ProviderRecords { charges: 1, charged: 5998, refunded: 0 }
+    );
     let mails =
         until("the mail is there", || shop.mails(&buyer.email, &order), |mails| !mails.is_empty())
             .await;
@@ -36,7 +39,7 @@ async fn paid_order_is_confirmed_and_mailed() {
 }
 
 #[tokio::test]
-async fn a_declined_card_can_be_followed_by_another() {
+async fn order_can_be_paid_with_another_card_after_a_decline() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(1000, 5).await);
 
@@ -45,7 +48,7 @@ async fn a_declined_card_can_be_followed_by_another() {
         order["step"] == "awaiting_payment"
             && events_of(order).contains(&"payment_declined".to_owned())
     };
-    until("the decline is told", || buyer.read_order(&order), declined).await;
+    until("the decline is recorded", || buyer.read_order(&order), declined).await;
     let declined = buyer.pay(&order, "tok_insufficient_funds").await;
     assert_eq!(declined.problem(402), "payment_declined");
     let paid = until(
@@ -58,7 +61,7 @@ async fn a_declined_card_can_be_followed_by_another() {
     assert_eq!(paid["status"], "completed");
 
     buyer.order_with_status(&order, "confirmed").await;
-    assert_eq!(shop.books(&order).await.charges, 1);
+    assert_eq!(shop.provider_records(&order).await.charges, 1);
     let mails =
         until("all mails are there", || shop.mails(&buyer.email, &order), |mails| mails.len() == 3)
             .await;
@@ -78,7 +81,7 @@ async fn out_of_stock_order_fails_without_a_charge() {
         (&"out_of_stock".into(), &"unpaid".into())
     );
     assert_eq!(shop.stock(&product).await, (1, 1, 0));
-    assert_eq!(shop.books(&order).await, Books::default());
+    assert_eq!(shop.provider_records(&order).await, ProviderRecords::default());
     let closed = until(
         "payments has heard of it",
         || buyer.pay(&order, "tok_ok"),
@@ -90,7 +93,7 @@ async fn out_of_stock_order_fails_without_a_charge() {
 }
 
 #[tokio::test]
-async fn an_order_can_be_placed_first_and_paid_later() {
+async fn order_can_be_paid_after_placement() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(1250, 3).await);
 
@@ -102,11 +105,11 @@ async fn an_order_can_be_placed_first_and_paid_later() {
         until("payments knows the order", pay, |answer| answer.status != 404).await.expect(201);
     assert_eq!(paid["amount"]["amount"], 1250);
     buyer.order_with_status(&order, "confirmed").await;
-    assert_eq!(shop.books(&order).await.charges, 1);
+    assert_eq!(shop.provider_records(&order).await.charges, 1);
 }
 
 #[tokio::test]
-async fn several_products_are_held_together_or_not_at_all() {
+async fn several_products_are_reserved_atomically() {
     let shop = Shop::open().await;
     let (buyer, plenty, scarce) =
         (shop.customer().await, shop.product(100, 10).await, shop.product(100, 1).await);

@@ -10,8 +10,8 @@ use shared::clock::Clock;
 use crate::shop::{Person, Shop, until};
 
 impl Shop {
-    /// One look at all that was placed or has moved lately: the rows of what does not balance or
-    /// has not come to rest.
+    /// Runs the reconciliation over recent orders. Returns every mismatch and every unsettled
+    /// record.
     async fn audit(&self) -> Vec<Value> {
         let (mut rows, mut event) = (Vec::new(), json!({}));
         loop {
@@ -27,15 +27,15 @@ impl Shop {
         }
     }
 
-    /// The records of this order, once they reconcile.
+    /// Waits until the records of this order reconcile.
     pub async fn balances(&self, order: &str) {
         let event = json!({ "order_id": order });
-        let look = || self.invoke("reconcile-ledger", &event);
-        until(&format!("the books of {order} balance"), look, |report| report["balanced"] == 1)
+        let read = || self.invoke("reconcile-ledger", &event);
+        until(&format!("the records of {order} reconcile"), read, |report| report["balanced"] == 1)
             .await;
     }
 
-    /// Lets an order rest for a long time: what moves is not judged.
+    /// Backdates an order: the reconciliation skips recent changes.
     async fn age(&self, order: &str) {
         for (table, pk) in
             [("orders", format!("ORDER#{order}")), ("stock", format!("RESERVATION#{order}"))]
@@ -54,7 +54,7 @@ impl Shop {
         }
     }
 
-    /// Writes another figure into a record.
+    /// Writes a wrong figure into a record.
     async fn set(&self, table: &str, key: &[(&str, &str)], name: &str, value: AttributeValue) {
         let mut change = self.dynamodb.update_item().table_name(self.table(table));
         for (part, value) in key {
@@ -69,7 +69,7 @@ impl Shop {
 
 const LONG_AGO: &str = "2026-01-01T00:00:00.000Z";
 
-/// An order of each kind that comes to an end.
+/// One order for each final state.
 async fn one_of_each(shop: &Shop, admin: &Person, buyer: &Person, product: &str) -> Vec<String> {
     let cancel = |order: String| async move {
         buyer.post(&format!("/orders/{order}/cancel"), &json!({})).await.expect(202);
@@ -84,23 +84,22 @@ async fn one_of_each(shop: &Shop, admin: &Person, buyer: &Person, product: &str)
     let unpaid = buyer.order(product, 1, None).await;
     buyer.order_at_step(&unpaid, "awaiting_payment").await;
     let unpaid = cancel(unpaid).await;
-    let given_up = buyer.order(product, 1, Some("tok_ok")).await;
-    buyer.order_with_status(&given_up, "confirmed").await;
-    let given_up = cancel(given_up).await;
+    let cancelled = buyer.order(product, 1, Some("tok_ok")).await;
+    buyer.order_with_status(&cancelled, "confirmed").await;
+    let cancelled = cancel(cancelled).await;
     let failed = buyer.order(product, 20, Some("tok_ok")).await;
     buyer.order_with_status(&failed, "failed").await;
     let lost = buyer.order(product, 1, Some("tok_timeout_after_charge")).await;
-    let look = || async {
+    let read = || async {
         shop.sweep().await;
         buyer.read_order(&lost).await
     };
-    until("it is found out that it was charged", look, |order| order["status"] == "confirmed")
-        .await;
-    vec![paid, refunded, unpaid, given_up, failed, lost]
+    until("the charge is found", read, |order| order["status"] == "confirmed").await;
+    vec![paid, refunded, unpaid, cancelled, failed, lost]
 }
 
 #[tokio::test]
-async fn records_reconcile_and_a_changed_figure_is_found() {
+async fn reconciliation_finds_every_changed_figure() {
     let shop = Shop::alone().await;
     let began = Clock::System.now().to_string();
     let (admin, buyer, product) =
@@ -171,31 +170,31 @@ async fn records_reconcile_and_a_changed_figure_is_found() {
         .unwrap();
     balances().await;
 
-    let shelf = format!("STOCK#{product}");
+    let stock_key = format!("STOCK#{product}");
     let available = shop.stock(&product).await.1;
-    shop.set("stock", &[("pk", &shelf)], "updated_at", S(LONG_AGO.to_owned())).await;
-    shop.set("stock", &[("pk", &shelf)], "available", N((available - 1).to_string())).await;
+    shop.set("stock", &[("pk", &stock_key)], "updated_at", S(LONG_AGO.to_owned())).await;
+    shop.set("stock", &[("pk", &stock_key)], "available", N((available - 1).to_string())).await;
     let (status, said) = shop.operate("reconcile.py", &["--since", &began]).await;
     assert!(
         status == 1 && said.contains(&product) && said.contains("available_in_ledger"),
         "{status}: {said}"
     );
-    shop.set("stock", &[("pk", &shelf)], "available", N(available.to_string())).await;
+    shop.set("stock", &[("pk", &stock_key)], "available", N(available.to_string())).await;
     let (status, said) = shop.operate("reconcile.py", &["--since", &began]).await;
     assert_eq!(status, 0, "{said}");
 }
 
 #[tokio::test]
-async fn nothing_that_other_tests_have_left_contradicts_itself_once_it_has_come_to_rest() {
+async fn records_of_all_tests_reconcile_once_settled() {
     let shop = Shop::alone().await;
-    // What is on its way may stay there: an order can wait for its money for half an hour.
+    // Orders in flight are allowed: an order can wait half an hour for its payment.
     let contradicts =
         |row: &Value| row["findings"].as_array().is_some_and(|findings| !findings.is_empty());
-    let look = || async {
+    let read = || async {
         shop.sweep().await;
         shop.audit().await.into_iter().filter(contradicts).collect::<Vec<_>>()
     };
-    until("all books agree", look, Vec::is_empty).await;
+    until("all records reconcile", read, Vec::is_empty).await;
     let (status, said) = shop.operate("reconcile.py", &[]).await;
     assert_eq!(status, 0, "{said}");
 }

@@ -1,24 +1,24 @@
-//! Families of refresh tokens against owners, thieves and chance.
+//! Sessions (refresh token families) under use by their owner, by thieves and with random faults.
 
 mod memory;
 mod rules;
-mod story;
+mod scenario;
 mod table;
 
 use std::{collections::BTreeMap, ops::Range};
 
 use memory::{Flaw, Memory};
-use story::{Counts, World, play, shortest, tell};
+use scenario::{Backend, Counts, play, scenario_of, shortest};
 use table::Tables;
 use tests::seeds;
 
 use crate::print;
 
-/// How many stories a run of the tests plays, in memory and on the tables.
+/// Number of scenarios per test run, in memory and on the tables.
 const IN_MEMORY: u64 = 24_000;
 const ON_TABLES: u64 = 300;
-/// Within how many stories a mistake has to be noticed.
-const NOTICED_WITHIN: u64 = 1_500;
+/// The number of scenarios within which every flaw must be detected.
+const DETECTED_WITHIN: u64 = 1_500;
 
 const FLAWS: [Flaw; 14] = [
     Flaw::NoSequence,
@@ -37,17 +37,17 @@ const FLAWS: [Flaw; 14] = [
     Flaw::NoLogout,
 ];
 
-/// Plays the scenarios of `seeds`; a failing one is printed again in its shortest form.
-fn play_all<W: World>(
+/// Plays the scenarios of `seeds`; prints a failing one in its shortest form.
+fn play_all<W: Backend>(
     seeds: Range<u64>,
     skews: bool,
-    world: impl AsyncFn(u64) -> W + Sync,
+    backend: impl AsyncFn(u64) -> W + Sync,
 ) -> Counts {
     let counted = seeds::play_all(seeds, async |seed| {
-        let (events, mut counts) = (tell(seed, skews), Counts::default());
-        if play(&mut world(seed).await, &events, &mut counts).await.is_err() {
-            let (events, wrong) = shortest(async || world(seed).await, events).await;
-            panic!("seed {seed}: {wrong}\nthe shortest story: {events:#?}");
+        let (events, mut counts) = (scenario_of(seed, skews), Counts::default());
+        if play(&mut backend(seed).await, &events, &mut counts).await.is_err() {
+            let (events, wrong) = shortest(async || backend(seed).await, events).await;
+            panic!("seed {seed}: {wrong}\nthe shortest scenario: {events:#?}");
         }
         counts
     });
@@ -58,8 +58,8 @@ fn play_all<W: World>(
     counts
 }
 
-fn check(counts: &Counts, stories: u64) {
-    assert_eq!(counts.0["stories"] as u64, stories);
+fn check(counts: &Counts, scenarios: u64) {
+    assert_eq!(counts.0["scenarios"] as u64, scenarios);
     for what in [
         "exchanges",
         "lost answers",
@@ -67,33 +67,33 @@ fn check(counts: &Counts, stories: u64) {
         "requests at the same time",
         "refusals",
         "reuses",
-        "honest stories",
+        "honest scenarios",
     ] {
         let happened = counts.0.get(what).copied().unwrap_or_default();
-        assert!(happened as u64 > stories / 20, "{what}: {happened}, which shows nothing");
+        assert!(happened as u64 > scenarios / 20, "{what}: {happened}, which shows nothing");
     }
 }
 
 #[test]
 fn token_theft_ends_the_session_and_lost_answers_are_repeated() {
     let counts = play_all(0..IN_MEMORY, true, async |_| Memory::new(None));
-    print(&format!("refresh families in memory: {:?}", counts.0));
+    print(&format!("sessions in memory: {:?}", counts.0));
     check(&counts, IN_MEMORY);
 }
 
 #[test]
-fn the_operations_keep_the_same_promises_on_the_tables() {
+fn operations_on_the_tables_follow_the_same_rules() {
     let counts = play_all(1_000_000..1_000_000 + ON_TABLES, false, Tables::new);
-    print(&format!("refresh families on the tables: {:?}", counts.0));
+    print(&format!("sessions on the tables: {:?}", counts.0));
     check(&counts, ON_TABLES);
 }
 
 #[test]
-fn no_condition_can_be_left_out_without_being_noticed() {
+fn every_missing_condition_is_detected() {
     let noticed: BTreeMap<String, u64> = seeds::play_all(0..FLAWS.len() as u64, async |number| {
         let flaw = FLAWS[usize::try_from(number).unwrap()];
-        for seed in 0..NOTICED_WITHIN {
-            if play(&mut Memory::new(Some(flaw)), &tell(seed, true), &mut Counts::default())
+        for seed in 0..DETECTED_WITHIN {
+            if play(&mut Memory::new(Some(flaw)), &scenario_of(seed, true), &mut Counts::default())
                 .await
                 .is_err()
             {
@@ -105,8 +105,8 @@ fn no_condition_can_be_left_out_without_being_noticed() {
     .into_iter()
     .flatten()
     .collect();
-    print(&format!("mistakes noticed by the story of seed: {noticed:?}"));
+    print(&format!("flaws detected by the scenario of seed: {noticed:?}"));
     let missed: Vec<_> =
         FLAWS.iter().filter(|flaw| !noticed.contains_key(&format!("{flaw:?}"))).collect();
-    assert!(missed.is_empty(), "nobody notices {missed:?}");
+    assert!(missed.is_empty(), "not detected: {missed:?}");
 }

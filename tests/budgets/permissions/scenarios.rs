@@ -1,8 +1,8 @@
-//! The stories that lead every function through all that can happen to it.
+//! The scenarios that lead every function through all of its outcomes.
 
 use super::*;
 
-/// Ada's way through her account, and what others try with it.
+/// Ada's use of her account, and attempts of others.
 pub(super) async fn users(seen: &Arc<Mutex<Actions>>) {
     let watched = Watched::new(seen);
     watched.call("login-user", sample("login-user")).await;
@@ -44,12 +44,11 @@ pub(super) async fn users(seen: &Arc<Mutex<Actions>>) {
         );
     }
     watched
-        .spoiled(2, Fault::Conflict, "grant-role", json!({ "email": ADA, "role": "admin" }))
+        .with_fault(2, Fault::Conflict, "grant-role", json!({ "email": ADA, "role": "admin" }))
         .await;
     let second = watched.cold("refresh-token", refresh(&first)).await;
     assert_eq!(second.status(), 200, "her role is another one: {:?}", second.answer);
-    // By now the first successor was exchanged itself: the holder of its predecessor ends the
-    // session.
+    // The first successor was itself exchanged: presenting its predecessor ends the session.
     assert_eq!(watched.cold("refresh-token", refresh(&first)).await.status(), 401);
     assert_eq!(
         watched.cold("refresh-token", refresh(&second)).await.status(),
@@ -85,7 +84,7 @@ pub(super) async fn users(seen: &Arc<Mutex<Actions>>) {
 
     let charles = register(&watched, "charles").await;
     harness.drain_queues().await;
-    // An address that was never verified is not reserved when the login leaves it.
+    // A login change releases an address that was never verified.
     let body =
         json!({ "email": "babbage@example.com", "current_password": "difference engine no 2" });
     let update = events::http("PATCH", "/users/me")
@@ -128,14 +127,14 @@ pub(super) async fn users(seen: &Arc<Mutex<Actions>>) {
     watched.call("get-health", events::get("/health").event()).await;
 }
 
-/// What Ada does herself: her profile, another address, another password.
+/// Changes by Ada herself: her profile, her address and her password.
 async fn ada_changes(watched: &Watched, harness: &mut Harness, ada: &Value) {
     let me = |method: &str, path: &str| {
         events::http(method, path).authorized(ada).header("content-type", "application/json")
     };
     let body = json!({ "full_name": "Ada King", "email": KING, "current_password": "correct horse battery staple" });
-    // A change that is withdrawn before it is confirmed, one that is withdrawn afterwards, and one
-    // that stays.
+    // A change that is withdrawn before its confirmation, one that is withdrawn afterwards, and one
+    // that remains.
     for withdrawn in ["pending", "moved", ""] {
         let tag = watched
             .call("get-me", me("GET", "/users/me").event())
@@ -176,8 +175,8 @@ async fn register(watched: &Watched, name: &str) -> String {
     registered.json()["id"].as_str().expect("a user has an id").to_owned()
 }
 
-/// An account that another system has brought along gets a newer hash at its first login.
-pub(super) async fn accounts_of_another_system(seen: &Arc<Mutex<Actions>>) {
+/// An imported account gets a current hash at its first login.
+pub(super) async fn imported_accounts(seen: &Arc<Mutex<Actions>>) {
     let watched = Watched::new(seen);
     watched.shop.rotate_signing_key().await;
     let _ = register(&watched, "ada").await;
@@ -198,8 +197,7 @@ pub(super) async fn accounts_of_another_system(seen: &Arc<Mutex<Actions>>) {
 
 pub(super) async fn catalogue_and_stock(seen: &Arc<Mutex<Actions>>) {
     let watched = Watched::new(seen);
-    // The same again, with the same key; another product with the same article number; a lost
-    // answer.
+    // The same request with the same key, another product with the same SKU, and a lost response.
     let create = |key: &str, sku: &str| {
         let price = json!({ "amount": 2999, "currency": "USD" });
         let body = json!({ "name": format!("Thing {sku}"), "category": "kitchen", "sku": sku, "price": price });
@@ -209,10 +207,10 @@ pub(super) async fn catalogue_and_stock(seen: &Arc<Mutex<Actions>>) {
     for (key, sku) in [("one", "A"), ("two", "A"), ("two", "B"), ("one", "C")] {
         watched.call("create-product", create(key, sku)).await;
     }
-    watched.spoiled(0, Fault::LoseResponse, "create-product", create("three", "D")).await;
+    watched.with_fault(0, Fault::LoseResponse, "create-product", create("three", "D")).await;
     watched.call("create-product", create("three", "D")).await;
-    // A SKU that is held for a product that is not there: only then a read says more than the
-    // refusal.
+    // A SKU whose product is missing: here the operation needs a read in addition to the failed
+    // condition.
     let half = Watched::new(seen);
     let holder = watched
         .shop
@@ -241,13 +239,13 @@ pub(super) async fn catalogue_and_stock(seen: &Arc<Mutex<Actions>>) {
             .header("idempotency-key", key)
             .event()
     };
-    // The last but one leaves less than there should be.
+    // The last but one leaves less than the low-stock threshold.
     for (key, delta) in
         [("one", 15), ("one", 15), ("two", -3), ("three", -19), ("few", -9), ("one", 4)]
     {
         watched.call("adjust-stock", adjust(key, delta)).await;
     }
-    watched.spoiled(0, Fault::LoseResponse, "adjust-stock", adjust("four", 1)).await;
+    watched.with_fault(0, Fault::LoseResponse, "adjust-stock", adjust("four", 1)).await;
     watched.call("adjust-stock", adjust("four", 1)).await;
     let divide = |key: &str, shards: u32| {
         let request = events::post(
@@ -258,7 +256,7 @@ pub(super) async fn catalogue_and_stock(seen: &Arc<Mutex<Actions>>) {
         request.path_parameter("product_id", &product).header("idempotency-key", key).event()
     };
     let mut harness = watched.harness();
-    // First in one place, then in several.
+    // First in one shard, then in several.
     for (turn, shards) in [1, 4].into_iter().enumerate() {
         let divided =
             watched.call("adjust-stock", divide(&format!("divided-{turn}"), shards)).await;
@@ -285,8 +283,8 @@ pub(super) async fn catalogue_and_stock(seen: &Arc<Mutex<Actions>>) {
     harness.drain_queues().await;
 }
 
-/// A product is said otherwise, under another SKU and under its own, with lost answers; then it is
-/// archived, and published again.
+/// Updates a product with a new SKU and with its own, with lost responses; then archives and
+/// republishes it.
 async fn product_that_changes(watched: &Watched, product: &str) {
     let to_it = |method: &str, version: usize| {
         let request =
@@ -304,27 +302,27 @@ async fn product_that_changes(watched: &Watched, product: &str) {
             )
             .event()
     };
-    // The second SKU is another product's.
+    // The second SKU belongs to another product.
     for (version, sku, status) in [(1, "Z", 200), (2, "B", 409), (2, "Z", 200), (2, "A", 412)] {
         let updated = watched.call("update-product", update(version, sku)).await;
         assert_eq!(updated.status(), status, "{version} {sku}: {:?}", updated.answer);
     }
     for (version, sku) in [(3, "Z"), (4, "Y")] {
-        watched.spoiled(1, Fault::LoseResponse, "update-product", update(version, sku)).await;
+        watched.with_fault(1, Fault::LoseResponse, "update-product", update(version, sku)).await;
         assert_eq!(watched.call("update-product", update(version, sku)).await.status(), 200);
     }
     for call in [0, 2, 4] {
-        watched.spoiled(call, Fault::LoseResponse, "resync-products", json!({})).await;
+        watched.with_fault(call, Fault::LoseResponse, "resync-products", json!({})).await;
         assert!(watched.call("resync-products", json!({})).await.answer.is_ok());
     }
     let archive = |version: usize| to_it("DELETE", version).event();
     assert_eq!(watched.call("archive-product", archive(1)).await.status(), 412);
-    watched.spoiled(1, Fault::LoseResponse, "archive-product", archive(5)).await;
+    watched.with_fault(1, Fault::LoseResponse, "archive-product", archive(5)).await;
     assert_eq!(watched.call("archive-product", archive(5)).await.status(), 204);
 }
 
 async fn reservations(watched: &Watched, product: &str, turn: usize) {
-    // Every sequence of three commands to inventory, for enough and for too much.
+    // Every sequence of three inventory commands, for an available and for a too large quantity.
     let commands = ["reserve-stock", "release-stock", "commit-stock"];
     for number in 0..54_usize {
         let order = format!("ord_0199c2a8-0000-7000-8000-000000000{turn}{number:02}");
@@ -341,7 +339,7 @@ async fn reservations(watched: &Watched, product: &str, turn: usize) {
     }
 }
 
-pub(super) async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
+pub(super) async fn orders(seen: &Arc<Mutex<Actions>>) {
     let (watched, product) = Watched::with_teapots(seen).await;
     let mut harness = watched.harness();
     let confirmed = watched.order("paid", &product, 1, Some("tok_ok")).await;
@@ -349,13 +347,13 @@ pub(super) async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
     watched.order("none", &product, 20, Some("tok_ok")).await;
     let later = watched.order("later", &product, 1, None).await;
     watched.order("declined", &product, 1, Some("tok_declined")).await;
-    // Who has too many orders to pay gets no more.
+    // A buyer with too many unpaid orders is rejected.
     harness.drain_queues().await;
     watched.order("5xx", &product, 1, Some("tok_5xx_then_ok")).await;
     watched.order("before", &product, 1, Some("tok_timeout_before_charge")).await;
     harness.drain_queues().await;
 
-    // What is held for orders that wait for their money is part of the ledger.
+    // The ledger includes the reservations of unpaid orders.
     assert_eq!(watched.call("reconcile-ledger", json!({})).await.ok()["unbalanced"], json!([]));
     for (key, token) in [
         ("a", "tok_declined"),
@@ -368,7 +366,7 @@ pub(super) async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
     }
     harness.drain_queues().await;
     watched.call("get-order", of_order(events::get("/orders"), &confirmed)).await;
-    // The key was read when the orders were placed.
+    // The key was cached when the orders were placed.
     watched.shop.clock.advance(SECRETS_KEPT);
     watched.pages("list-orders", "limit=1", Some(USER)).await;
     watched.pages("list-orders", "limit=1&status=confirmed", Some(ADMIN)).await;
@@ -431,9 +429,9 @@ pub(super) async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
         );
     }
     repair(&watched, &product).await;
-    // Everything is published a second time.
+    // Publishes every change a second time.
     watched.harness().drain_queues().await;
-    // The buyer is called otherwise, and then gone.
+    // The buyer is renamed, and then deleted.
     let changed = json!({ "user_id": USER, "version": 2, "name": "Ada King", "email": KING });
     watched
         .call("update-buyer", events::message("update-buyer", "user_changed.v1", &changed))
@@ -452,7 +450,7 @@ pub(super) async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
     }
 }
 
-/// The ledger has lost everything about money and goods: an operator lets it be booked again.
+/// The ledger has lost all money and stock entries: an operator repairs it.
 async fn repair(watched: &Watched, product: &str) {
     watched.shop.clock.advance(Duration::from_secs(660));
     for item in watched
@@ -476,11 +474,11 @@ async fn repair(watched: &Watched, product: &str) {
     assert!(again.ok().get("repaired").is_none(), "{:?}", again.answer);
 }
 
-/// The buyer's bank asks for something before it pays: the buyer does it, or gives the order up
-/// meanwhile; and in the end the bank wants it all back.
-pub(super) async fn banks_that_ask(seen: &Arc<Mutex<Actions>>) {
+/// The bank requires 3-D Secure. One buyer completes it, another cancels the order meanwhile.
+/// Finally the bank disputes the charge.
+pub(super) async fn challenges_and_disputes(seen: &Arc<Mutex<Actions>>) {
     let (watched, product) = Watched::with_teapots(seen).await;
-    // In several parts: a cancelled order lets them go again.
+    // In several shards: a cancelled order releases stock in each.
     let divide =
         events::post("/inventory", &json!({ "shard_count": 2, "reason": "It sells fast" }))
             .caller(ADMIN);
@@ -497,7 +495,7 @@ pub(super) async fn banks_that_ask(seen: &Arc<Mutex<Actions>>) {
     harness.drain_queues().await;
     let payment = watched.payment_of(&paid);
     for event_id in ["evt_1", "evt_1", "evt_2"] {
-        assert_eq!(watched.told(event_id, &payment).await.status(), 200);
+        assert_eq!(watched.deliver_webhook(event_id, &payment).await.status(), 200);
     }
     harness.drain_queues().await;
     assert_eq!(watched.step("cancel-order", &paid).await, 202);
@@ -511,8 +509,8 @@ pub(super) async fn banks_that_ask(seen: &Arc<Mutex<Actions>>) {
     }
 }
 
-/// Bounced mails, and one complaint; each is reported twice.
-pub(super) async fn mails_that_come_back(seen: &Arc<Mutex<Actions>>) {
+/// Bounced mails and one complaint; each is reported twice.
+pub(super) async fn bounced_mails(seen: &Arc<Mutex<Actions>>) {
     let watched = Watched::new(seen);
     for (kind, data) in [
         ("mail_bounced.v1", ses::bounced(ADA, "Transient")),
@@ -520,10 +518,10 @@ pub(super) async fn mails_that_come_back(seen: &Arc<Mutex<Actions>>) {
         ("mail_complained.v1", ses::complained(ADA, Some("abuse"))),
     ] {
         for _ in 0..2 {
-            let told = watched
+            let feedback = watched
                 .cold("record-mail-feedback", events::message("record-mail-feedback", kind, &data))
                 .await;
-            assert_eq!(told.ok()["batchItemFailures"], json!([]));
+            assert_eq!(feedback.ok()["batchItemFailures"], json!([]));
         }
     }
     assert_eq!(
@@ -533,9 +531,9 @@ pub(super) async fn mails_that_come_back(seen: &Arc<Mutex<Actions>>) {
     assert!(watched.shop.aws.mails().mails().is_empty(), "it is not written to any more");
 }
 
-/// The order is cancelled while its charge is in flight: the capture is refunded, even where
-/// answers are lost.
-pub(super) async fn money_that_goes_back(seen: &Arc<Mutex<Actions>>) {
+/// The order is cancelled while its charge is in flight: the capture is refunded, even if responses
+/// are lost.
+pub(super) async fn refunds(seen: &Arc<Mutex<Actions>>) {
     let refund = |order: &str, attempt: u64| {
         events::message(
             "refund-payment",
@@ -549,15 +547,15 @@ pub(super) async fn money_that_goes_back(seen: &Arc<Mutex<Actions>>) {
             let mut harness = watched.harness();
             let order = watched.order("late", &product, 1, Some("tok_timeout_after_charge")).await;
             harness.drain_queues().await;
-            // The buyer's time is up before the provider is queried.
+            // The payment deadline passes before the provider is queried.
             watched.shop.clock.advance(PAY_WITHIN);
             watched.call("resume-orders", json!({})).await;
             harness.drain_queues().await;
             watched.shop.clock.advance(RETRY);
             watched.call("reconcile-payments", json!({})).await;
-            watched.spoiled(call, fault, "refund-payment", refund(&order, 0)).await;
+            watched.with_fault(call, fault, "refund-payment", refund(&order, 0)).await;
             watched.shop.clock.advance(RETRY * 10);
-            watched.spoiled(8 + call, fault, "reconcile-payments", json!({})).await;
+            watched.with_fault(8 + call, fault, "reconcile-payments", json!({})).await;
             watched.call("refund-payment", refund(&order, 1)).await;
             for _ in 0..3 {
                 watched.sweep(&mut harness, 3600).await;
@@ -566,44 +564,43 @@ pub(super) async fn money_that_goes_back(seen: &Arc<Mutex<Actions>>) {
     }
 }
 
-/// A fault is injected into every call of every consumer and sweep in turn, and rejected work is requested
-/// again.
-pub(super) async fn lost_answers(seen: &Arc<Mutex<Actions>>) {
+/// Injects a fault into every call of every consumer and sweep in turn, and repeats the rejected
+/// work.
+pub(super) async fn faults(seen: &Arc<Mutex<Actions>>) {
     for call in (0..24).step_by(2) {
         for fault in [Fault::LoseRequest, Fault::LoseResponse] {
             let (watched, product) = Watched::with_teapots(seen).await;
             let mut harness = watched.harness();
             watched.order("one", &product, 1, Some("tok_ok")).await;
             let open = watched.order("two", &product, 1, None).await;
-            // A publisher that fails is asked again by its stream; that is not what is looked at
-            // here.
+            // The stream retries a failed publisher; this scenario does not cover it.
             harness.publish().await;
             watched.shop.aws.fail(call, fault);
             harness.consume().await;
             watched.shop.aws.heal();
             harness.drain_queues().await;
             watched
-                .spoiled(call % 8, fault, "create-payment", new_payment("k", &open, "tok_ok"))
+                .with_fault(call % 8, fault, "create-payment", new_payment("k", &open, "tok_ok"))
                 .await;
             watched.pay(&open, "k", "tok_ok").await;
             watched.shop.clock.advance(RETRY);
-            watched.spoiled(call, fault, "resume-orders", json!({})).await;
-            watched.spoiled(call, fault, "reconcile-payments", json!({})).await;
+            watched.with_fault(call, fault, "resume-orders", json!({})).await;
+            watched.with_fault(call, fault, "reconcile-payments", json!({})).await;
             watched.sweep(&mut harness, 3600).await;
             watched.sweep(&mut harness, 3600).await;
         }
     }
-    // A mail that SES does not take, and one whose sender died.
+    // A mail that SES rejects, and one whose sender crashed.
     for call in 0..6 {
         for fault in [Fault::LoseRequest, Fault::LoseResponse, Fault::Throttle] {
             let watched = Watched::new(seen);
             let event = || {
                 let mut event = sample("send-notification");
-                // Without a receipt nothing is reported to the queue.
+                // Without a receipt handle, nothing is reported to the queue.
                 event["Records"][0].as_object_mut().expect("a record").remove("receiptHandle");
                 event
             };
-            watched.spoiled(call, fault, "send-notification", event()).await;
+            watched.with_fault(call, fault, "send-notification", event()).await;
             watched.shop.clock.advance(Duration::from_secs(3600));
             watched.call("send-notification", event()).await;
             watched.call("send-notification", event()).await;
@@ -611,9 +608,8 @@ pub(super) async fn lost_answers(seen: &Arc<Mutex<Actions>>) {
     }
 }
 
-/// Messages that no consumer can read go to its dead-letter queue. One that this queue does not
-/// take comes back later.
-pub(super) async fn messages_that_cannot_be_read(seen: &Arc<Mutex<Actions>>) {
+/// Unreadable messages go to the dead-letter queue. If that queue rejects one, it is retried later.
+pub(super) async fn unreadable_messages(seen: &Arc<Mutex<Actions>>) {
     for operation in queues().map(consumer_of) {
         let watched = Watched::new(seen);
         let mut event = sample(&operation);
@@ -623,7 +619,7 @@ pub(super) async fn messages_that_cannot_be_read(seen: &Arc<Mutex<Actions>>) {
             json!([]),
             "{operation}"
         );
-        let failed = watched.spoiled(0, Fault::LoseRequest, &operation, event).await;
+        let failed = watched.with_fault(0, Fault::LoseRequest, &operation, event).await;
         assert_eq!(
             failed.ok()["batchItemFailures"].as_array().map(Vec::len),
             Some(1),
@@ -632,21 +628,21 @@ pub(super) async fn messages_that_cannot_be_read(seen: &Arc<Mutex<Actions>>) {
     }
 }
 
-/// Mails about accounts, to an address that is suppressed and to one that is not.
-pub(super) async fn mails_about_accounts(seen: &Arc<Mutex<Actions>>) {
+/// Account mails to a suppressed address and to one that is not suppressed.
+pub(super) async fn account_mails(seen: &Arc<Mutex<Actions>>) {
     let operation = "send-account-notification";
     for call in 0..6 {
         for fault in [Fault::LoseRequest, Fault::LoseResponse, Fault::Throttle] {
             let watched = Watched::new(seen);
-            watched.spoiled(call, fault, operation, sample(operation)).await;
+            watched.with_fault(call, fault, operation, sample(operation)).await;
             watched.shop.clock.advance(Duration::from_secs(3600));
             watched.cold(operation, sample(operation)).await;
         }
     }
 }
 
-/// Changes that no publisher of this release can publish go to its dead letters.
-pub(super) async fn changes_that_cannot_be_read(seen: &Arc<Mutex<Actions>>) {
+/// Changes that no publisher of this release can read go to the dead-letter queue.
+pub(super) async fn unreadable_changes(seen: &Arc<Mutex<Actions>>) {
     for (operation, table) in [
         ("publish-user-events", "users"),
         ("publish-product-events", "products"),

@@ -1,12 +1,12 @@
-//! A consumer is stopped: its orders are listed within minutes and say what they wait for, and they
-//! go on once it is back.
+//! A stopped consumer: its orders are listed as stuck within minutes with the awaited answer, and
+//! continue once it is back.
 
 use serde_json::Value;
 use tests::{events, shop::Shop};
 
-use super::{afterwards::give_up, at_rest, pay, placed, shop, time_passes};
+use super::{after_checkout::cancel_order, assert_settled, pay, placed, shop, time_passes};
 
-/// The orders that the shop is shown as stuck.
+/// The orders that `list-orders` reports as stuck.
 async fn stuck(shop: &Shop) -> Vec<String> {
     let request = events::get("/orders?stuck=true").caller(events::ADMIN);
     let page = shop.call("list-orders", request.event()).await.json();
@@ -18,7 +18,7 @@ async fn stuck(shop: &Shop) -> Vec<String> {
         .collect()
 }
 
-/// The entries of the history about waits.
+/// The history entries about waits.
 fn waits(order: &Value) -> Vec<&Value> {
     order["history"]
         .as_array()
@@ -50,7 +50,7 @@ async fn stopped_consumer_makes_an_order_stuck_until_it_resumes() {
         harness.drain_queues().await;
         if is_cancelled {
             stopped = Some(harness.stop(queue));
-            give_up(&shop, &mut harness, &order).await;
+            cancel_order(&shop, &mut harness, &order).await;
         }
         for (seconds, expected) in [(61, 0), (121, 1), (241, 1)] {
             time_passes(&shop, &mut harness, seconds).await;
@@ -79,6 +79,6 @@ async fn stopped_consumer_makes_an_order_stuck_until_it_resumes() {
         }
         let end = if is_cancelled { "cancelled" } else { "confirmed" };
         assert_eq!(shop.read_order(&order).await["status"], end, "{queue}");
-        at_rest(&shop).await;
+        assert_settled(&shop).await;
     }
 }

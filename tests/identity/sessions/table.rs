@@ -1,4 +1,4 @@
-//! The same stories through the operations themselves, on the embedded DynamoDB.
+//! The same scenarios through the operations themselves, on the embedded DynamoDB.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use users::tokens::refresh::{RefreshToken, RefreshTokenKey};
 use super::{
     memory,
     rules::{Act, State},
-    story::{Answer, Asked, Held, Request, Spoil, World},
+    scenario::{Answer, Asked, Backend, CallFault, Held, Request},
 };
 use crate::rng::Rng;
 
@@ -39,7 +39,7 @@ impl Tables {
         let session = shop.enter(user.id).await;
         let key = shop.refresh_key().await;
         let refresh = shop.lambda("refresh-token");
-        // Secrets are read once, and not in the stories.
+        // Secrets are read once, before the scenarios.
         shop.refresh("none of ours").await;
         Self { shop, admin: None, session, key, refresh, renamed: 0 }
     }
@@ -78,19 +78,19 @@ impl Tables {
         }
     }
 
-    fn answer(&self, called: &Called, is_spoiled: bool) -> Answer {
+    fn answer(&self, called: &Called, has_fault: bool) -> Answer {
         match called.status() {
             200 | 204 => Session::of(called)
                 .map_or(Answer::Done, |session| Answer::Token(self.held(session.refresh_token))),
             401 => Answer::Refused,
-            // Of a change, what was read for it may have been lost too.
-            _ if is_spoiled => Answer::Busy,
+            // If a fault hit a change, its reads may have failed as well.
+            _ if has_fault => Answer::Busy,
             _ => Answer::VersionConflict,
         }
     }
 }
 
-impl World for Tables {
+impl Backend for Tables {
     fn first(&self) -> Held {
         self.held(self.session.refresh_token.clone())
     }
@@ -117,23 +117,25 @@ impl World for Tables {
         (memory::state(&session, &user), session.secret_hash)
     }
 
-    /// Requests that exchange tokens run at the same time. Which of them a faulty call hits is
-    /// left to chance.
+    /// Executes the token exchanges concurrently. It is random which of them a faulty call hits.
     async fn carry_out(&mut self, requests: &[Request], _: &mut Rng) -> Vec<Answer> {
-        // What prepares these is no request, and is not to be faulty.
+        // Preparing these requests must not hit the injected fault.
         let is_prepared = |request: &Request| {
             matches!(
                 request.asked,
                 Asked::Other(Act::ChangePassword { here: false } | Act::SetActive(_))
             )
         };
-        let spoiled = requests.iter().filter(|_| !requests.iter().any(is_prepared));
-        for (call, spoil) in spoiled.filter_map(|request| request.spoil) {
-            let fault =
-                if spoil == Spoil::LoseRequest { Fault::LoseRequest } else { Fault::LoseResponse };
+        let faulty = requests.iter().filter(|_| !requests.iter().any(is_prepared));
+        for (call, fault) in faulty.filter_map(|request| request.fault) {
+            let fault = if fault == CallFault::LoseRequest {
+                Fault::LoseRequest
+            } else {
+                Fault::LoseResponse
+            };
             self.shop.aws.fail(call * requests.len(), fault);
         }
-        let is_spoiled = requests.iter().any(|request| request.spoil.is_some());
+        let has_fault = requests.iter().any(|request| request.fault.is_some());
         let mut running = Vec::new();
         for asked in requests {
             if let Asked::Refresh(token) = &asked.asked {
@@ -158,7 +160,7 @@ impl World for Tables {
                 }
                 Asked::Other(_) => others.next().expect("each has begun"),
             };
-            answers.push(self.answer(&called, is_spoiled));
+            answers.push(self.answer(&called, has_fault));
         }
         self.shop.aws.heal();
         answers

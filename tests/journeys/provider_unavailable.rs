@@ -9,11 +9,11 @@ use tests::{
 };
 
 use super::{
-    afterwards::{give_up, standing},
-    at_rest, pay, placed, shop, stock, time_passes,
+    after_checkout::{cancel_order, statuses},
+    assert_settled, pay, placed, shop, stock, time_passes,
 };
 
-/// What the provider charged and refunded.
+/// The charges and refunds at the provider.
 fn statement(shop: &Shop) -> Vec<Value> {
     let moved = |item: &Value| {
         item["pk"]["S"]
@@ -23,13 +23,13 @@ fn statement(shop: &Shop) -> Vec<Value> {
     shop.aws.items("payment-simulator").into_iter().filter(moved).collect()
 }
 
-/// Orders as the buyer, with a card.
+/// Places an order as the buyer, with a card.
 async fn ordered(shop: &Shop, product: &str, key: &str, token: Option<&str>) -> String {
     let called = shop.order(key, product, 1, token).await;
     called.json()["id"].as_str().unwrap_or_else(|| panic!("{:?}", called.answer)).to_owned()
 }
 
-/// The provider answers again, and the shop has time to ask it about everything.
+/// Restores the provider, and leaves time for every pending query.
 async fn provider_returns(shop: &Shop, harness: &mut Harness) {
     shop.provider.set_network(Network::Up);
     for _ in 0..4 {
@@ -39,10 +39,10 @@ async fn provider_returns(shop: &Shop, harness: &mut Harness) {
 
 async fn nothing_was_charged(shop: &Shop, product: &str, order: &str) {
     let read = shop.read_order(order).await;
-    assert_eq!(standing(&read), ("cancelled", "unpaid"), "{read:#}");
+    assert_eq!(statuses(&read), ("cancelled", "unpaid"), "{read:#}");
     assert_eq!((statement(shop), shop.provider.unwanted_charges()), (vec![], vec![]));
     assert_eq!(stock(shop, product).await, (10, 10, 0));
-    at_rest(shop).await;
+    assert_settled(shop).await;
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn order_that_is_cancelled_while_the_provider_is_away_is_never_charged() {
         let order = placed(&shop, &product, 1, Some("tok_ok")).await;
         let mut harness = shop.harness();
         harness.drain_queues().await;
-        give_up(&shop, &mut harness, &order).await;
+        cancel_order(&shop, &mut harness, &order).await;
         time_passes(&shop, &mut harness, 600).await;
         provider_returns(&shop, &mut harness).await;
         nothing_was_charged(&shop, &product, &order).await;
@@ -84,14 +84,13 @@ async fn charge_arriving_after_cancellation_is_rejected() {
     let order = placed(&shop, &product, 1, Some("tok_ok")).await;
     let mut harness = shop.harness();
     harness.drain_queues().await;
-    give_up(&shop, &mut harness, &order).await;
+    cancel_order(&shop, &mut harness, &order).await;
     provider_returns(&shop, &mut harness).await;
     assert_eq!(shop.provider.deliver_late_charges().await, 1);
     nothing_was_charged(&shop, &product, &order).await;
 }
 
-/// A request that left in time and arrives before the charge is voided takes the money: it goes
-/// back.
+/// A charge request that arrives before the charge is voided succeeds, and is refunded.
 #[tokio::test]
 async fn charge_that_arrives_before_it_is_voided_is_refunded() {
     for network in [Network::ChargesDelayed, Network::ChargesRunning] {
@@ -100,12 +99,12 @@ async fn charge_that_arrives_before_it_is_voided_is_refunded() {
         let order = placed(&shop, &product, 1, Some("tok_ok")).await;
         let mut harness = shop.harness();
         harness.drain_queues().await;
-        give_up(&shop, &mut harness, &order).await;
+        cancel_order(&shop, &mut harness, &order).await;
         assert_eq!(shop.provider.deliver_late_charges().await, 1);
         provider_returns(&shop, &mut harness).await;
         let read = shop.read_order(&order).await;
         assert_eq!(
-            (standing(&read), statement(&shop).len()),
+            (statuses(&read), statement(&shop).len()),
             (("cancelled", "refunded"), 2),
             "{read:#}"
         );
@@ -113,11 +112,11 @@ async fn charge_that_arrives_before_it_is_voided_is_refunded() {
             (shop.provider.unwanted_charges(), stock(&shop, &product).await),
             (vec![], (10, 10, 0))
         );
-        at_rest(&shop).await;
+        assert_settled(&shop).await;
     }
 }
 
-/// Our key is wrong for 40 minutes, longer than an order waits for its payment.
+/// The key is wrong for 40 minutes, longer than the payment deadline of an order.
 #[tokio::test]
 async fn cancelled_orders_are_never_charged_after_a_wrong_key() {
     let (shop, product) = shop().await;
@@ -130,12 +129,12 @@ async fn cancelled_orders_are_never_charged_after_a_wrong_key() {
     let wanted = ordered(&shop, &product, "wanted", Some("tok_ok")).await;
     let unpaid = ordered(&shop, &product, "unpaid", None).await;
     harness.drain_queues().await;
-    give_up(&shop, &mut harness, &cancelled).await;
+    cancel_order(&shop, &mut harness, &cancelled).await;
     for _ in 0..4 {
         time_passes(&shop, &mut harness, 5 * 60).await;
     }
     assert_eq!(
-        (statement(&shop), standing(&shop.read_order(&wanted).await).0),
+        (statement(&shop), statuses(&shop.read_order(&wanted).await).0),
         (vec![], "pending")
     );
 
@@ -157,7 +156,7 @@ async fn cancelled_orders_are_never_charged_after_a_wrong_key() {
         (&unpaid, ("confirmed", "paid")),
     ] {
         let read = shop.read_order(order).await;
-        assert_eq!(standing(&read), expected, "{read:#}");
+        assert_eq!(statuses(&read), expected, "{read:#}");
     }
     assert_eq!(
         (statement(&shop).len(), shop.provider.unwanted_charges()),
@@ -165,5 +164,5 @@ async fn cancelled_orders_are_never_charged_after_a_wrong_key() {
         "two charges, no refund"
     );
     assert_eq!(stock(&shop, &product).await, (8, 8, 0));
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }

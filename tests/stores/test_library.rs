@@ -1,4 +1,4 @@
-//! The stage itself: what the other tests rely on.
+//! The test library itself: the behaviour on which the other tests rely.
 
 use serde_json::{Value, json};
 use shared::table::{
@@ -32,7 +32,7 @@ async fn failed_condition_returns_the_existing_item() {
 }
 
 #[tokio::test]
-async fn a_refused_transaction_names_the_write_and_writes_nothing() {
+async fn rejected_transaction_names_the_failed_write_and_writes_nothing() {
     let products = Aws::new().table("products");
     products.put(product(1), Expression::not_exists()).await.unwrap();
     let other = to_item(&json!({ "pk": "SKU#a" }));
@@ -62,7 +62,7 @@ async fn indexes_are_those_of_the_template() {
 }
 
 #[tokio::test]
-async fn faults_hit_the_call_they_are_meant_for() {
+async fn fault_hits_its_target_call() {
     let aws = Aws::new();
     let products = aws.table("products");
     aws.fail(1, Fault::Throttle);
@@ -82,7 +82,7 @@ async fn faults_hit_the_call_they_are_meant_for() {
     ));
     assert_eq!(aws.items("products").len(), 1);
 
-    // The shared table tries a transaction in conflict again by itself.
+    // The shared table retries conflicting transactions itself.
     aws.fail(0, Fault::Conflict);
     let written = products
         .transact(vec![products.transact_put(product(2), Expression::version(1))])
@@ -92,7 +92,7 @@ async fn faults_hit_the_call_they_are_meant_for() {
 }
 
 #[tokio::test]
-async fn a_change_comes_out_of_the_stream_with_both_images() {
+async fn stream_record_has_both_images() {
     let aws = Aws::new();
     let products = aws.table("products");
     products.put(product(1), Expression::not_exists()).await.unwrap();

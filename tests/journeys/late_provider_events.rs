@@ -1,16 +1,15 @@
-//! Money that moves at the provider days later: refunds that fail, refunds made by hand, disputes.
-//! The ledger follows.
+//! Late changes at the provider: refunds that fail days later, manual refunds and disputes. The
+//! ledger records each.
 
 use serde_json::{Value, json};
 use tests::{bank, events, harness::Harness, shop::Shop};
 
 use super::{
-    afterwards::{charges, give_back, give_up, history, payment_of, standing},
-    at_rest, placed, shop, time_passes,
+    after_checkout::{cancel_order, charges, history, payment_of, refund_payment, statuses},
+    assert_settled, placed, shop, time_passes,
 };
 
-/// A shop with an order that is paid and confirmed, its payment, and the provider's name for the
-/// charge.
+/// A shop with a paid and confirmed order. Returns also its payment and the provider's charge id.
 async fn confirmed() -> (Shop, Harness, String, String, String) {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, Some("tok_ok")).await;
@@ -21,8 +20,14 @@ async fn confirmed() -> (Shop, Harness, String, String, String) {
     (shop, harness, order, payment, charge)
 }
 
-/// The provider sends an event, and what follows from it happens.
-async fn told(shop: &Shop, harness: &mut Harness, event_id: &str, kind: &str, object: &Value) {
+/// Delivers an event of the provider, and drains the queues.
+async fn deliver_event(
+    shop: &Shop,
+    harness: &mut Harness,
+    event_id: &str,
+    kind: &str,
+    object: &Value,
+) {
     let event =
         events::webhook_about(shop.aws.secrets_manager(), shop.clock.now(), event_id, kind, object);
     let heard = shop.call("receive-payment-webhook", event).await;
@@ -30,7 +35,7 @@ async fn told(shop: &Shop, harness: &mut Harness, event_id: &str, kind: &str, ob
     harness.drain_queues().await;
 }
 
-/// The last refund of ours in payments' records.
+/// The newest refund in payments' records.
 fn last_refund(shop: &Shop) -> Value {
     let mut refunds: Vec<Value> = shop
         .aws
@@ -42,7 +47,7 @@ fn last_refund(shop: &Shop) -> Value {
     refunds.pop().expect("a refund")
 }
 
-/// The provider lets the last refund fail, and says so.
+/// Lets the newest refund fail at the provider, and delivers the event.
 async fn refund_fails(shop: &Shop, harness: &mut Harness, event_id: &str, payment: &str) {
     let refund = last_refund(shop);
     let (ours, theirs) = (
@@ -52,15 +57,15 @@ async fn refund_fails(shop: &Shop, harness: &mut Harness, event_id: &str, paymen
     bank::fail_refund(&shop.aws, ours);
     let object = json!({ "object": "refund", "id": theirs, "metadata": { "payment_id": payment, "refund_id": ours } });
     for _ in 0..2 {
-        told(shop, harness, event_id, "refund.failed", &object).await;
+        deliver_event(shop, harness, event_id, "refund.failed", &object).await;
     }
 }
 
 #[tokio::test]
-async fn a_refund_that_fails_days_later_is_refunded_again_for_a_cancelled_order() {
+async fn late_failed_refund_of_a_cancelled_order_is_requested_again() {
     let (shop, mut harness, order, payment, _) = confirmed().await;
-    give_up(&shop, &mut harness, &order).await;
-    at_rest(&shop).await;
+    cancel_order(&shop, &mut harness, &order).await;
+    assert_settled(&shop).await;
     shop.clock.advance(std::time::Duration::from_secs(5 * 24 * 3600));
     refund_fails(&shop, &mut harness, "evt_1", &payment).await;
     let read = shop.read_order(&order).await;
@@ -68,55 +73,55 @@ async fn a_refund_that_fails_days_later_is_refunded_again_for_a_cancelled_order(
         history(&read).contains(&"refund_reversed") && history(&read).contains(&"refund_failed"),
         "{read:#}"
     );
-    // The order asked for it again, and the provider refunded it.
+    // The order requested the refund again, and the provider executed it.
     for _ in 0..3 {
         time_passes(&shop, &mut harness, 3600).await;
     }
     let read = shop.read_order(&order).await;
     assert_eq!(
-        (standing(&read), charges(&shop)),
+        (statuses(&read), charges(&shop)),
         (("cancelled", "refunded"), vec![(5998, 0)]),
         "{read:#}"
     );
     assert!(read["needs_review"].is_null(), "{read:#}");
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
-async fn a_requested_refund_that_fails_days_later_is_flagged_and_can_be_requested_again() {
+async fn late_failed_requested_refund_is_flagged_and_can_be_repeated() {
     let (shop, mut harness, order, payment, _) = confirmed().await;
-    assert_eq!(give_back(&shop, "one", &payment, None).await.0, 201);
+    assert_eq!(refund_payment(&shop, "one", &payment, None).await.0, 201);
     harness.drain_queues().await;
-    assert_eq!(standing(&shop.read_order(&order).await), ("confirmed", "refunded"));
+    assert_eq!(statuses(&shop.read_order(&order).await), ("confirmed", "refunded"));
     refund_fails(&shop, &mut harness, "evt_1", &payment).await;
     let read = shop.read_order(&order).await;
     assert_eq!(
-        (standing(&read), &read["needs_review"]),
+        (statuses(&read), &read["needs_review"]),
         (("confirmed", "paid"), &json!("refund_failed")),
         "{read:#}"
     );
-    let (status, again) = give_back(&shop, "one", &payment, None).await;
+    let (status, again) = refund_payment(&shop, "one", &payment, None).await;
     assert_eq!(
         (status, &again["code"], &again["failure_reason"]),
         (409, &json!("refund_failed"), &json!("expired_or_canceled_card"))
     );
-    at_rest(&shop).await;
-    assert_eq!(give_back(&shop, "two", &payment, None).await.0, 201);
+    assert_settled(&shop).await;
+    assert_eq!(refund_payment(&shop, "two", &payment, None).await.0, 201);
     harness.drain_queues().await;
     let read = shop.read_order(&order).await;
     assert_eq!(
-        (standing(&read), &read["needs_review"]),
+        (statuses(&read), &read["needs_review"]),
         (("confirmed", "refunded"), &Value::Null),
         "{read:#}"
     );
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
-async fn an_automatic_refund_that_is_refused_for_good_stops_and_waits_for_a_person() {
+async fn permanently_rejected_automatic_refund_needs_review() {
     let (shop, mut harness, order, payment, charge) = confirmed().await;
     bank::dispute(&shop.aws, "dp_1", &charge, "open");
-    give_up(&shop, &mut harness, &order).await;
+    cancel_order(&shop, &mut harness, &order).await;
     for _ in 0..12 {
         time_passes(&shop, &mut harness, 3600).await;
     }
@@ -125,31 +130,31 @@ async fn an_automatic_refund_that_is_refused_for_good_stops_and_waits_for_a_pers
     };
     let read = shop.read_order(&order).await;
     assert_eq!(
-        (standing(&read), &read["needs_review"]),
+        (statuses(&read), &read["needs_review"]),
         (("confirmed", "refund_failed"), &json!("refund_failed")),
         "{read:#}"
     );
     assert_eq!(failed(&shop), 5, "it is not asked again and again");
-    let (status, refused) = give_back(&shop, "person", &payment, None).await;
+    let (status, refused) = refund_payment(&shop, "person", &payment, None).await;
     assert_eq!(
         (status, &refused["code"], &refused["failure_reason"]),
         (409, &json!("refund_failed"), &json!("charge_disputed"))
     );
-    // The bank closes the dispute; a person refunds it.
+    // The bank closes the dispute; an operator refunds the payment.
     bank::dispute(&shop.aws, "dp_1", &charge, "won");
-    assert_eq!(give_back(&shop, "again", &payment, None).await.0, 201);
+    assert_eq!(refund_payment(&shop, "again", &payment, None).await.0, 201);
     harness.drain_queues().await;
     let read = shop.read_order(&order).await;
     assert_eq!(
-        (standing(&read), &read["needs_review"]),
+        (statuses(&read), &read["needs_review"]),
         (("cancelled", "refunded"), &Value::Null),
         "{read:#}"
     );
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
 
 #[tokio::test]
-async fn won_dispute_changes_nothing_and_lost_dispute_takes_the_payment() {
+async fn won_dispute_changes_nothing_and_lost_dispute_refunds_the_payment() {
     for won in [true, false] {
         let (shop, mut harness, order, payment, charge) = confirmed().await;
         let object = json!({ "object": "dispute", "id": "dp_1", "payment_intent": charge });
@@ -164,7 +169,7 @@ async fn won_dispute_changes_nothing_and_lost_dispute_takes_the_payment() {
         ] {
             bank::dispute(&shop.aws, "dp_1", &charge, state);
             for copy in 0..2 {
-                told(
+                deliver_event(
                     &shop,
                     &mut harness,
                     &format!("evt_{state}_{copy}"),
@@ -175,19 +180,19 @@ async fn won_dispute_changes_nothing_and_lost_dispute_takes_the_payment() {
             }
             let read = shop.read_order(&order).await;
             assert_eq!(
-                (&read["needs_review"], standing(&read)),
+                (&read["needs_review"], statuses(&read)),
                 (&json!(flag), ("confirmed", stands)),
                 "{state}: {read:#}"
             );
-            at_rest(&shop).await;
+            assert_settled(&shop).await;
         }
-        // What was sent before comes late: it only triggers a query.
-        told(&shop, &mut harness, "evt_late", "charge.dispute.created", &object).await;
-        let (status, refund) = give_back(&shop, "refund", &payment, None).await;
+        // An earlier event arrives late: it only triggers a query.
+        deliver_event(&shop, &mut harness, "evt_late", "charge.dispute.created", &object).await;
+        let (status, refund) = refund_payment(&shop, "refund", &payment, None).await;
         let expected = if won { (201, Value::Null) } else { (409, json!("not_refundable")) };
         assert_eq!((status, refund["code"].clone()), expected, "{refund}");
         harness.drain_queues().await;
-        at_rest(&shop).await;
+        assert_settled(&shop).await;
     }
 }
 
@@ -197,10 +202,10 @@ async fn refund_at_the_provider_is_recorded_once_and_reconciles() {
     let id = bank::refund_by_hand(&shop.aws, &charge, "re_dashboard", 1000);
     let object = json!({ "object": "refund", "id": id, "payment_intent": charge, "metadata": {} });
     for event in ["evt_1", "evt_1", "evt_2"] {
-        told(&shop, &mut harness, event, "refund.created", &object).await;
+        deliver_event(&shop, &mut harness, event, "refund.created", &object).await;
     }
     let read = shop.read_order(&order).await;
-    assert_eq!(standing(&read), ("confirmed", "partially_refunded"), "{read:#}");
+    assert_eq!(statuses(&read), ("confirmed", "partially_refunded"), "{read:#}");
     assert_eq!(
         history(&read).into_iter().filter(|event| *event == "payment_refunded").count(),
         1,
@@ -211,18 +216,18 @@ async fn refund_at_the_provider_is_recorded_once_and_reconciles() {
         (&recorded["initiated_by"]["S"], &recorded["state"]["S"]),
         (&json!("provider"), &json!("succeeded"))
     );
-    let (status, rest) = give_back(&shop, "rest", &payment, None).await;
+    let (status, rest) = refund_payment(&shop, "rest", &payment, None).await;
     assert_eq!((status, &rest["amount"]["amount"]), (201, &json!(4998)));
     harness.drain_queues().await;
-    at_rest(&shop).await;
-    // It fails later.
+    assert_settled(&shop).await;
+    // The manual refund fails later.
     bank::fail_refund(&shop.aws, &id);
-    told(&shop, &mut harness, "evt_3", "refund.failed", &object).await;
+    deliver_event(&shop, &mut harness, "evt_3", "refund.failed", &object).await;
     let read = shop.read_order(&order).await;
     assert_eq!(
-        (standing(&read), &read["needs_review"]),
+        (statuses(&read), &read["needs_review"]),
         (("confirmed", "partially_refunded"), &json!("refund_failed")),
         "{read:#}"
     );
-    at_rest(&shop).await;
+    assert_settled(&shop).await;
 }
