@@ -495,8 +495,9 @@ def put_gateway_responses(stack, api_id, parameters):
     for kind, response in template["Resources"]["Api"]["Properties"]["DefinitionBody"]["x-amazon-apigateway-gateway-responses"].items():
         gateway.put_gateway_response(
             restApiId=api_id, responseType=kind, statusCode=response["statusCode"],
-            responseParameters={name: filled_in(value) for name, value in response["responseParameters"].items()},
-            responseTemplates=response["responseTemplates"])
+            # The emulator serves the stage under a longer path than AWS does.
+            responseParameters={name: filled_in(value).replace("</v1/", f"</_aws/execute-api/{api_id}/v1/") for name, value in response["responseParameters"].items()},
+            responseTemplates={kind: filled_in(text) for kind, text in response["responseTemplates"].items()})
     gateway.create_deployment(restApiId=api_id, stageName="v1")
 
 

@@ -134,9 +134,9 @@ pub struct Wiring<'a> {
 /// }
 /// ```
 ///
-/// An operation with two routes names, after its second route, the function that describes that
-/// route in the API document: `http get_health(GET "/health", Public; GET "/health/{service}",
-/// Public, get_health_of_service);`.
+/// An operation with several routes names, after each further route, the function that describes it
+/// in the API document: `http get_health(GET "/health", Public; GET "/health/{service}", Public,
+/// get_health_of_service);`.
 ///
 /// `pages get_docs("/", "/docs")` declares public routes of pages: `GET` only, and absent from the
 /// API document.
@@ -260,12 +260,9 @@ macro_rules! operations {
         #[openapi(paths($($module::$described),+))]
         pub struct ApiDocument;
     };
-    (@document [$($done:tt)*] http $module:ident ($method:ident $path:literal, $access:ident); $($rest:tt)*) => {
-        $crate::operations!(@document [$($done)* $module::$module,] $($rest)*);
-    };
     (@document [$($done:tt)*] http $module:ident
-        ($method:ident $path:literal, $access:ident; $second:ident $other:literal, $to:ident, $described:ident); $($rest:tt)*) => {
-        $crate::operations!(@document [$($done)* $module::$module, $module::$described,] $($rest)*);
+        ($method:ident $path:literal, $access:ident $(; $other_method:ident $other:literal, $to:ident, $described:ident)*); $($rest:tt)*) => {
+        $crate::operations!(@document [$($done)* $module::$module, $($module::$described,)*] $($rest)*);
     };
     (@document [$($done:tt)*] $kind:ident $module:ident ($($details:tt)*); $($rest:tt)*) => {
         $crate::operations!(@document [$($done)*] $($rest)*);

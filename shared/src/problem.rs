@@ -19,13 +19,24 @@
 //!
 //! Services convert their own errors into problems at the end of their `error.rs`.
 
+use std::sync::OnceLock;
+
 use lambda_http::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::{telemetry, validation::Violation};
+use crate::{config, telemetry, validation::Violation};
 
-/// Base URL of the documentation of problem types. `type` is this URL followed by the code.
-pub const TYPE_BASE: &str = "https://ferrocart.dev/problems/";
+/// Default of the setting `PROBLEM_BASE`: the address under which problem types are documented.
+pub const TYPE_BASE: &str = "https://ferrocart.dev/problems";
+
+/// Returns the URI of a problem type: the configured base and the code. It identifies the type and
+/// stays the same in all deployments that do not change the setting.
+pub fn type_uri(code: &str) -> String {
+    static BASE: OnceLock<String> = OnceLock::new();
+    let base = BASE
+        .get_or_init(|| config::optional("PROBLEM_BASE").unwrap_or_else(|| TYPE_BASE.to_owned()));
+    format!("{base}/{code}")
+}
 
 /// An error response.
 #[derive(Clone, Debug)]
@@ -207,7 +218,7 @@ impl Problem {
     /// Returns the body of the problem document.
     pub fn document(&self, request_id: &str) -> Value {
         let mut document = self.members.clone();
-        document.insert("type".into(), format!("{TYPE_BASE}{}", self.code).into());
+        document.insert("type".into(), type_uri(&self.code).into());
         document.insert("title".into(), self.title.clone().into());
         document.insert("status".into(), self.status.as_u16().into());
         document.insert("code".into(), self.code.clone().into());

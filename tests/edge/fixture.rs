@@ -2,7 +2,7 @@
 //! requests.
 
 use serde_json::{Value, json};
-use shared::{lambda::Invocation, problem::TYPE_BASE, seal::SealingKey};
+use shared::{lambda::Invocation, problem::type_uri, seal::SealingKey};
 use tests::{
     aws::{Aws, Called},
     events::{self, sample},
@@ -153,6 +153,7 @@ impl ApiFixture {
             .as_str()
             .expect("a payment")
             .to_owned();
+        shop.call("check-health", json!({})).await;
         let before = snapshot(&shop.aws);
         let [paid_order, open_order, failed_order, ready_order, shipped_order, unwanted_order] =
             <[String; 6]>::try_from(orders).unwrap();
@@ -498,7 +499,7 @@ fn violations(called: &Called, expect: Expect) -> Vec<String> {
         let complete =
             has("title") && has("code") && has("request_id") && document["status"] == status;
         if !complete
-            || document["type"] != format!("{TYPE_BASE}{code}")
+            || document["type"] != type_uri(code)
             || headers["content-type"] != "application/problem+json"
         {
             violations.push(format!("the problem document is incomplete: {text}"));

@@ -147,7 +147,8 @@ fn rows() -> Vec<(&'static str, Vec<Before>, Then)> {
             vec![Done("record-entry")],
             Answer(json!({ "checked": 1, "balanced": 0, "not_checked": [] })),
         ),
-        ("get-health", vec![], Status(200)),
+        ("check-health", vec![], Answer(json!({ "unhealthy_services": 0, "unavailable": 0 }))),
+        ("get-health", vec![Done("check-health")], Status(200)),
     ]
 }
 

@@ -2,6 +2,8 @@
 
 use aws_sdk_dynamodb::types::{GlobalSecondaryIndex, GlobalSecondaryIndexDescription};
 
+use serde_json::json;
+
 use crate::shop::{Shop, until};
 
 #[tokio::test]
@@ -16,10 +18,11 @@ async fn health_names_the_service_without_its_table() {
     let table =
         shop.dynamodb.describe_table().table_name(&name).send().await.unwrap().table.unwrap();
     shop.dynamodb.delete_table().table_name(&name).send().await.unwrap();
-    let degraded =
-        until("the loss is noticed", || visitor.get("/health"), |answer| answer.status == 503)
-            .await
-            .json();
+    let check = json!({});
+    assert_eq!(shop.invoke("check-health", &check).await["unhealthy_services"], 1);
+    let degraded = visitor.get("/health").await;
+    assert_eq!(degraded.status, 503);
+    let degraded = degraded.json();
     assert_eq!(
         (&degraded["status"], &degraded["services"]["orders"]),
         (&"degraded".into(), &"healthy".into())
@@ -44,5 +47,13 @@ async fn health_names_the_service_without_its_table() {
         .set_key_schema(table.key_schema)
         .set_attribute_definitions(table.attribute_definitions);
     create.set_global_secondary_indexes(indexes).send().await.unwrap();
-    until("it is whole again", || visitor.get("/health"), |answer| answer.status == 200).await;
+    until(
+        "the table is active",
+        || shop.invoke("check-health", &check),
+        |report| report["unhealthy_services"] == 0,
+    )
+    .await;
+    assert_eq!(visitor.get("/health").await.status, 200);
+    assert_eq!(visitor.get("/health/live").await.expect(200)["status"], "live");
+    assert_eq!(visitor.get("/health/ready").await.expect(200)["status"], "ready");
 }

@@ -8,7 +8,6 @@ use serde_json::Value;
 use shared::{
     http::EXPOSED_HEADERS,
     operation::{Access, Operation, Route, Trigger},
-    problem::TYPE_BASE,
 };
 use tests::{shop, template::root};
 
@@ -178,9 +177,10 @@ fn write_answer(text: &mut String, answer: &Answer) {
         HEADERS.map(|(name, value)| (name, value.to_owned())).to_vec();
     headers.push(("Access-Control-Expose-Headers", format!("'{EXPOSED_HEADERS}'")));
     headers.push(("Vary", "'Origin'".to_owned()));
+    headers.push(("Link", format!("'</v1/problems/{code}>; rel=\"help\"'")));
     headers.extend(header.map(|(name, value)| (name, format!("'{value}'"))));
     let problem = format!(
-        "{{\"type\":\"{TYPE_BASE}{code}\",\"title\":\"{title}\",\"status\":{status},\"code\":\"{code}\",\"detail\":\"{}\",\"request_id\":\"$context.requestId\"}}",
+        "{{\"type\":\"${{ProblemBase}}/{code}\",\"title\":\"{title}\",\"status\":{status},\"code\":\"{code}\",\"detail\":\"{}\",\"request_id\":\"$context.requestId\"}}",
         detail.replace('"', "\\\"")
     );
     writeln!(text, "          {kind}:").unwrap();
@@ -196,7 +196,8 @@ fn write_answer(text: &mut String, answer: &Answer) {
     }
     writeln!(text, "              gatewayresponse.header.Access-Control-Allow-Origin: !Sub \"'${{CorsOrigin}}'\"").unwrap();
     writeln!(text, "            responseTemplates:").unwrap();
-    writeln!(text, "              application/json: '{}'", problem.replace('\'', "''")).unwrap();
+    writeln!(text, "              application/json: !Sub '{}'", problem.replace('\'', "''"))
+        .unwrap();
 }
 
 /// The gateway's permissions to invoke the functions of a service, one for each route.

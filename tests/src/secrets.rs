@@ -112,6 +112,10 @@ impl SecretsManager {
                     _ => not_found(),
                 }
             }
+            // Every secret was created at the start of the scenarios.
+            "DescribeSecret" => {
+                ok(&json!({ "ARN": name, "Name": name, "CreatedDate": 1_795_255_200, "LastChangedDate": 1_795_255_200 }))
+            }
             "PutSecretValue" => {
                 let token = text("ClientRequestToken");
                 if matches!(secret.versions.get(&token), Some(Some(_))) {

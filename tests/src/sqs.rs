@@ -81,6 +81,14 @@ impl Sqs {
                 let id = self.put(queue, request["MessageBody"].as_str().unwrap_or_default(), 0, attributes);
                 (200, json!({ "MessageId": id, "MD5OfMessageBody": "" }).to_string())
             }
+            "GetQueueAttributes" => {
+                let attributes = json!({
+                    "ApproximateNumberOfMessages": self.waiting(queue).len().to_string(),
+                    "ApproximateNumberOfMessagesNotVisible": "0",
+                    "ApproximateNumberOfMessagesDelayed": "0",
+                });
+                (200, json!({ "Attributes": attributes }).to_string())
+            }
             "ChangeMessageVisibility" => (200, "{}".to_owned()),
             other => (400, json!({ "__type": "InvalidAction", "message": format!("{other} is not supported") }).to_string()),
         }

@@ -341,6 +341,18 @@ impl Template {
             .unwrap_or_else(|| name.to_owned())
     }
 
+    /// The names of all queues and dead-letter queues without the stack name, sorted.
+    pub fn queues(&self) -> Vec<String> {
+        let name = |(_, queue): (&str, &Value)| {
+            let name = self.resolve(&queue["Properties"]["QueueName"]);
+            let name = name.as_str().unwrap_or_default();
+            name.strip_prefix(STACK).unwrap_or(name).trim_start_matches('-').to_owned()
+        };
+        let mut names: Vec<String> = self.resources("AWS::SQS::Queue").map(name).collect();
+        names.sort();
+        names
+    }
+
     /// `CreateTable` requests for the tables of the template, by table name, as CloudFormation
     /// would send them.
     pub fn tables(&self) -> BTreeMap<String, Value> {

@@ -1,52 +1,178 @@
-//! Health checks: accurate, fast, and cached to limit the reads of the tables.
+//! Health and pages: what the check records, what the public routes return, and what they cost.
 
 use std::time::Duration;
 
-use serde_json::json;
-use tests::{aws::Fault, events, shop::Shop};
+use platform::{problems::PROBLEMS, services::SERVICES};
+use serde_json::{Value, json};
+use tests::{
+    aws::{Called, Fault},
+    events,
+    shop::Shop,
+};
 
-#[tokio::test]
-async fn healthy_shop_is_checked_at_most_every_five_seconds() {
-    let shop = Shop::new();
-    let first = shop.call("get-health", events::get("/health").event()).await;
-    assert_eq!(first.status(), 200);
-    insta::assert_json_snapshot!(first.json());
-    assert_eq!(first.operations(), ["DescribeTable"; 10]);
-    assert!(shop.call("get-health", events::get("/health").event()).await.calls.is_empty());
-    shop.clock.advance(Duration::from_secs(5));
-    assert_eq!(shop.call("get-health", events::get("/health").event()).await.calls.len(), 10);
+async fn check(shop: &Shop) -> Value {
+    shop.call("check-health", json!({})).await.answer.unwrap()
+}
+
+async fn get(shop: &Shop, operation: &str, path: &str) -> Called {
+    let parameter = path.rsplit('/').next().unwrap();
+    let request = events::get(path)
+        .path_parameter(if path.starts_with("/health/") { "service" } else { "code" }, parameter);
+    let is_plain = matches!(path, "/health" | "/health/live" | "/health/ready");
+    shop.call(operation, if is_plain { events::get(path).event() } else { request.event() }).await
 }
 
 #[tokio::test]
-async fn service_with_an_unavailable_table_is_reported() {
+async fn health_is_read_from_the_record_of_the_latest_check() {
     let shop = Shop::new();
+    let report = check(&shop).await;
+    let healthy = json!({ "unhealthy_services": 0, "dead_letters": 0, "overdue_seconds": 0, "unavailable": 0 });
+    assert_eq!(report, healthy);
+    let called = get(&shop, "get-health", "/health").await;
+    assert_eq!((called.status(), called.operations()), (200, vec!["GetItem"]));
+    insta::assert_json_snapshot!(called.json());
+    let ready = get(&shop, "get-health", "/health/ready").await;
+    assert_eq!((ready.status(), ready.json()), (200, json!({ "status": "ready" })));
+}
+
+#[tokio::test]
+async fn liveness_reads_nothing() {
+    let shop = Shop::new();
+    let called = get(&shop, "get-health", "/health/live").await;
+    assert_eq!((called.status(), called.json()), (200, json!({ "status": "live" })));
+    assert!(called.calls.is_empty());
+}
+
+#[tokio::test]
+async fn missing_or_old_record_is_503_health_unknown() {
+    let shop = Shop::new();
+    for path in ["/health", "/health/ready", "/health/orders"] {
+        let called = get(&shop, "get-health", path).await;
+        assert_eq!((called.status(), called.code().as_str()), (503, "health_unknown"), "{path}");
+    }
+    check(&shop).await;
+    shop.clock.advance(Duration::from_secs(180));
+    assert_eq!(get(&shop, "get-health", "/health").await.status(), 200);
+    shop.clock.advance(Duration::from_secs(1));
+    let called = get(&shop, "get-health", "/health").await;
+    assert_eq!((called.status(), called.code().as_str()), (503, "health_unknown"));
+    assert_eq!(called.header("retry-after").as_deref(), Some("60"));
+    check(&shop).await;
+    assert_eq!(get(&shop, "get-health", "/health").await.status(), 200);
+}
+
+#[tokio::test]
+async fn service_with_an_inactive_table_is_unhealthy() {
+    let shop = Shop::new();
+    // The tables are asked first, in the order in which the service lists them: users.
     shop.aws.fail(0, Fault::LoseRequest);
-    let called = shop.call("get-health", events::get("/health").event()).await;
+    assert_eq!(check(&shop).await["unhealthy_services"], 1);
+    let called = get(&shop, "get-health", "/health").await;
     assert_eq!((called.status(), &called.json()["status"]), (503, &json!("degraded")));
     let unhealthy = called.json()["unhealthy"].as_array().unwrap().clone();
     assert_eq!(unhealthy.len(), 1);
-    for (service, status) in called.json()["services"].as_object().unwrap() {
-        let path = format!("/health/{service}");
-        let one = shop
-            .call("get-health", events::get(&path).path_parameter("service", service).event())
-            .await;
-        assert_eq!(one.status(), if *status == "healthy" { 200 } else { 503 });
-        assert_eq!(one.json(), json!({ "service": service, "status": status }));
-        assert_eq!(unhealthy.contains(&json!(service)), *status == "unhealthy");
+    let ready = get(&shop, "get-health", "/health/ready").await;
+    assert_eq!((ready.status(), ready.json()), (503, json!({ "status": "not_ready" })));
+    for service in SERVICES {
+        let is_healthy = !unhealthy.contains(&json!(service.name));
+        let one = get(&shop, "get-health", &format!("/health/{}", service.name)).await;
+        assert_eq!(one.status(), if is_healthy { 200 } else { 503 });
+        let status = if is_healthy { "healthy" } else { "unhealthy" };
+        assert_eq!(one.json(), json!({ "service": service.name, "status": status }));
     }
 }
 
 #[tokio::test]
-async fn unknown_service_is_404() {
+async fn unknown_service_is_404_without_a_read() {
     let shop = Shop::new();
-    let called = shop
-        .call(
-            "get-health",
-            events::get("/health/nothing").path_parameter("service", "nothing").event(),
-        )
-        .await;
-    assert_eq!(
-        (called.status(), called.json()["code"].as_str().unwrap()),
-        (404, "service_not_found")
-    );
+    let called = get(&shop, "get-health", "/health/nothing").await;
+    assert_eq!((called.status(), called.code().as_str()), (404, "service_not_found"));
+    assert!(called.calls.is_empty());
+}
+
+#[tokio::test]
+async fn check_counts_dead_letters_and_overdue_records() {
+    let shop = Shop::new();
+    let product = shop.product("teapot", 2999, 10).await;
+    shop.harness().drain_queues().await;
+    let order = events::order("key", &events::order_request(&product, 1, None)).event();
+    assert_eq!(shop.call("create-order", order).await.status(), 201);
+    shop.aws.queues().send("reserve-stock-dead-letter", "{}");
+    shop.clock.advance(Duration::from_secs(60 + 90));
+    let report = check(&shop).await;
+    assert_eq!((&report["dead_letters"], &report["overdue_seconds"]), (&json!(1), &json!(90)));
+    // Operators see this, the public does not.
+    let public = get(&shop, "get-health", "/health").await.json();
+    assert!(!public.to_string().contains("dead"), "{public}");
+}
+
+#[tokio::test]
+async fn fact_that_cannot_be_read_is_counted_and_leaves_the_others() {
+    let shop = Shop::new();
+    // After the ten tables comes the first queue.
+    shop.aws.fail(10, Fault::LoseRequest);
+    let report = check(&shop).await;
+    assert_eq!((&report["unavailable"], &report["unhealthy_services"]), (&json!(1), &json!(0)));
+}
+
+#[tokio::test]
+async fn every_page_has_a_policy_an_entity_tag_and_relative_links() {
+    let shop = Shop::new();
+    let mut paths: Vec<String> =
+        ["/", "/docs", "/openapi.json", "/openapi-3.0.json", "/problems"].map(str::to_owned).into();
+    let public = SERVICES.iter().filter(|service| service.is_public);
+    paths.extend(public.map(|service| format!("/docs/{}", service.name)));
+    paths.extend(PROBLEMS.iter().map(|problem| format!("/problems/{}", problem.code)));
+    let assets = ["pages.css", "health.js", "icon.svg", "reference.css", "reference.js"];
+    paths.extend(assets.map(|file| format!("/assets/{file}")));
+    for path in paths {
+        let called = get(&shop, "get-docs", &path).await;
+        assert_eq!((called.status(), called.calls.len()), (200, 0), "{path}");
+        let policy = called.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{path}: {policy}");
+        let is_reference = path.starts_with("/docs");
+        assert_eq!(policy.contains("unsafe-inline"), is_reference, "{path}: {policy}");
+        let tag = called.header("etag").unwrap();
+        assert!(tag.starts_with("W/\""), "{path}: {tag}");
+        let again = events::get(&path).header("if-none-match", &tag).event();
+        let again = shop.call("get-docs", again).await;
+        assert_eq!((again.status(), again.body()), (304, ""), "{path}");
+        for (_, link) in called
+            .body()
+            .match_indices("href=\"")
+            .map(|(at, text)| (at, called.body()[at + text.len()..].split('"').next().unwrap()))
+        {
+            assert!(!link.starts_with('/') && !link.contains("//"), "{path}: {link}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn unknown_pages_are_404_with_a_link_to_the_problem() {
+    let shop = Shop::new();
+    for (path, link) in [
+        ("/docs/nothing", "<../problems/page_not_found>; rel=\"help\""),
+        ("/docs/ledger", "<../problems/page_not_found>; rel=\"help\""),
+        ("/problems/nothing", "<../problems/page_not_found>; rel=\"help\""),
+        ("/assets/..", "<../problems/page_not_found>; rel=\"help\""),
+    ] {
+        let called = get(&shop, "get-docs", path).await;
+        assert_eq!((called.status(), called.code().as_str()), (404, "page_not_found"), "{path}");
+        assert_eq!(called.header("link").as_deref(), Some(link), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn address_of_the_stage_without_a_slash_is_redirected() {
+    let shop = Shop::new();
+    for (full_path, location) in
+        [("/v1", Some("v1/")), ("/shop/v1", Some("v1/")), ("/v1/", None), ("/", None)]
+    {
+        let mut event = events::get("/").event();
+        event["resource"] = "/".into();
+        event["requestContext"]["path"] = full_path.into();
+        let called = shop.call("get-docs", event).await;
+        assert_eq!(called.header("location").as_deref(), location, "{full_path}");
+        assert_eq!(called.status(), if location.is_some() { 308 } else { 200 }, "{full_path}");
+    }
 }

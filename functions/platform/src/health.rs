@@ -1,93 +1,78 @@
-//! The health of a service: whether all of its tables are active.
+//! The health of the shop, as `check-health` records it once a minute.
+//!
+//! The public routes only read this record. They cost one read, whatever the check costs.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
-use serde::Serialize;
-use shared::{
-    BoxFuture,
-    clock::{Clock, Timestamp},
-    table::Table,
-};
-use tokio::{task::JoinSet, time::timeout};
-use tracing::Instrument;
+use serde::{Deserialize, Serialize};
+use shared::clock::Timestamp;
 
-/// Timeout of the check. A slower table is unusable for customers.
-pub const TIMEOUT: Duration = Duration::from_secs(2);
+use crate::{facts::Facts, services::SERVICES};
 
-/// How long a result is cached, so that a public route cannot overload the tables.
-pub const CACHE_TTL: Duration = Duration::from_secs(5);
+/// Age from which a record says nothing about the present: three checks are missing.
+pub const MAX_AGE: Duration = Duration::from_secs(180);
 
-/// The health of a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// Whether a service can work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
     /// All tables of the service are active.
     Healthy,
-    /// At least one table of the service is not active.
+    /// At least one table is not active.
     Unhealthy,
 }
 
-/// A service and its tables.
-#[derive(Clone, Debug)]
-pub struct Service {
-    /// Name in paths and responses.
-    pub name: &'static str,
-    pub tables: Vec<Table>,
+/// The health of each service by name.
+pub type HealthByService = BTreeMap<String, Health>;
+
+/// The release that is deployed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+pub struct Release {
+    /// Version of the product.
+    #[cfg_attr(feature = "api-document", schema(example = "0.1.0"))]
+    pub version: String,
+    /// Commit that it was built from.
+    #[cfg_attr(feature = "api-document", schema(example = "5f19cd0"))]
+    pub commit: String,
+    pub deployed_at: Timestamp,
 }
 
-/// The health of each service, by its name.
-pub type HealthByService = BTreeMap<&'static str, Health>;
-
-/// Checks the health of all services.
-#[derive(Debug)]
-pub struct HealthChecks {
-    services: Vec<Service>,
-    clock: Clock,
-    cached: Mutex<Option<(Timestamp, HealthByService)>>,
+/// The result of one check.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HealthRecord {
+    pub checked_at: Timestamp,
+    pub services: HealthByService,
+    /// What operators need to know. The public routes do not return it.
+    pub facts: Facts,
+    /// The latest recorded deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Release>,
 }
 
-impl HealthChecks {
-    pub fn new(services: Vec<Service>, clock: Clock) -> Self {
-        Self { services, clock, cached: Mutex::default() }
+impl HealthRecord {
+    /// Creates a record in which the services with an inactive table are unhealthy.
+    pub fn new(checked_at: Timestamp, facts: Facts, release: Option<Release>) -> Self {
+        let health = |name: &str| {
+            let is_inactive = facts.inactive_tables.iter().any(|table| table.service == name);
+            if is_inactive { Health::Unhealthy } else { Health::Healthy }
+        };
+        let services = SERVICES
+            .iter()
+            .map(|service| (service.name.to_owned(), health(service.name)))
+            .collect();
+        Self { checked_at, services, facts, release }
     }
 
-    /// Returns the health of all services, at most five seconds old.
-    pub fn all(&self) -> BoxFuture<'_, HealthByService> {
-        Box::pin(async move {
-            let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if let Some((at, statuses)) = cached
-                && self.clock.now().since(at) < CACHE_TTL
-            {
-                return statuses;
-            }
-            let statuses = self.check_tables().await;
-            *self.cached.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some((self.clock.now(), statuses.clone()));
-            statuses
-        })
+    /// Returns whether the record describes the present.
+    pub fn is_current(&self, now: Timestamp) -> bool {
+        now.since(self.checked_at) <= MAX_AGE
     }
 
-    /// Checks all tables concurrently. A table that does not respond in time counts as unhealthy.
-    async fn check_tables(&self) -> HealthByService {
-        let mut checks = JoinSet::new();
-        for service in &self.services {
-            for table in service.tables.clone() {
-                let name = service.name;
-                checks.spawn(async move { (name, timeout(TIMEOUT, table.is_active()).await.unwrap_or(false)) }.in_current_span());
-            }
-        }
-        let mut statuses: HealthByService =
-            self.services.iter().map(|service| (service.name, Health::Healthy)).collect();
-        while let Some(answer) = checks.join_next().await {
-            if let Ok((name, false)) = answer {
-                statuses.insert(name, Health::Unhealthy);
-            }
-        }
-        statuses
+    /// Returns the names of the unhealthy services.
+    pub fn unhealthy(&self) -> Vec<&str> {
+        let unhealthy = self.services.iter().filter(|(_, health)| **health == Health::Unhealthy);
+        unhealthy.map(|(name, _)| name.as_str()).collect()
     }
 }

@@ -1,44 +1,39 @@
-//! Platform: health and the API document.
+//! Platform: health, the API document and the pages.
 //!
 #![doc = include_str!("../README.md")]
 
+use std::sync::OnceLock;
+
 use shared::{aws, clock::Clock, config, table::Table};
 
+pub mod facts;
 pub mod health;
 pub mod operations;
 mod pages;
 pub mod problems;
 pub mod services;
+pub mod store;
 
-use health::{HealthChecks, Service};
+use facts::Sources;
+use store::Store;
 
-/// The dependencies of this service's operations.
+/// What every operation of this service works with.
 pub struct Platform {
-    pub checks: HealthChecks,
+    pub store: Store,
+    /// What `check-health` reads. It is set up on first use: the other functions do not contain its
+    /// clients.
+    pub sources: OnceLock<Sources>,
+    pub clock: Clock,
 }
 
 impl Platform {
-    /// Creates the service from its deployed configuration.
+    /// The service as it runs deployed.
     ///
     /// # Panics
-    /// If a setting of the template is missing from the environment.
+    /// If the environment lacks a setting; see the template.
     pub fn from_env() -> Self {
         let client = aws_sdk_dynamodb::Client::new(&aws::sdk_config());
-        let simulated = config::required("PAYMENT_PROVIDER") == "simulated";
-        let table =
-            |name: &str| Table::new(client.clone(), config::required(&format!("{name}_TABLE")));
-        let mut payments = vec![table("PAYMENTS")];
-        // This table exists only with the simulated provider.
-        payments.extend(simulated.then(|| table("PAYMENT_SIMULATOR")));
-        let services = vec![
-            Service { name: "users", tables: vec![table("USERS"), table("SESSIONS")] },
-            Service { name: "catalog", tables: vec![table("PRODUCTS")] },
-            Service { name: "inventory", tables: vec![table("STOCK")] },
-            Service { name: "orders", tables: vec![table("ORDERS"), table("ORDER_PRODUCTS")] },
-            Service { name: "payments", tables: payments },
-            Service { name: "notifications", tables: vec![table("NOTIFICATIONS")] },
-            Service { name: "ledger", tables: vec![table("LEDGER")] },
-        ];
-        Self { checks: HealthChecks::new(services, Clock::System) }
+        let platform = Table::new(client, config::required("PLATFORM_TABLE"));
+        Self { store: Store { platform }, sources: OnceLock::new(), clock: Clock::System }
     }
 }

@@ -383,6 +383,13 @@ pub const PROBLEMS: &[ProblemType] = &[
     ),
     problem(
         503,
+        "health_unknown",
+        "Health unknown",
+        "No health check of the last three minutes has a result. Ask again after `Retry-After`.",
+    )
+    .headers(RETRY_AFTER),
+    problem(
+        503,
         "no_signing_key",
         "Login is not available yet",
         "The signing key of access tokens is being created: this takes a minute after the first deployment.",

@@ -41,7 +41,7 @@ use crate::{
 
 /// Response headers that scripts in a browser may read. Functions and the gateway's own responses
 /// send this list.
-pub const EXPOSED_HEADERS: &str = "ETag, Location, Retry-After, X-Request-Id, X-Process-Time, X-Device-Token, Idempotent-Replayed";
+pub const EXPOSED_HEADERS: &str = "ETag, Link, Location, Retry-After, X-Request-Id, X-Process-Time, X-Device-Token, Idempotent-Replayed";
 
 /// Minimum time left to start a request that writes. With less, the answer is 503.
 const MIN_TIME_LEFT: Duration = Duration::from_millis(1500);
@@ -138,6 +138,7 @@ async fn answer(
         |_| Default::default(),
         |request| (request.method().to_owned(), request.path().to_owned()),
     );
+    let root = parsed.as_ref().map_or_else(|_| "./".to_owned(), Request::root);
     let span = name.span(&request_id, &trace_id);
     if let Some(caller) =
         parsed.as_ref().ok().and_then(|request| request.optional_caller().ok().flatten())
@@ -154,7 +155,9 @@ async fn answer(
     let duration_ms =
         u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
     span.in_scope(|| log(&outcome, &method, &path, duration_ms));
-    let response = outcome.unwrap_or_else(|problem| Response::from_problem(&problem, &request_id));
+    let response = outcome
+        .unwrap_or_else(|problem| Response::from_problem(&problem, &request_id))
+        .link_to_help(&root);
     let response = if method == "HEAD" { response.without_body() } else { response };
     Ok(finish(response, &request_id, duration_ms, route.origin.as_deref()))
 }

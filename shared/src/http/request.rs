@@ -146,6 +146,16 @@ impl Request {
         relative_reference(&self.resource(), path)
     }
 
+    /// Returns the reference from the request's address to the root of the API, such as `../` from
+    /// `/orders/{order_id}`.
+    pub(super) fn root(&self) -> String {
+        let segments = self.resource().split('/').count().saturating_sub(1);
+        match "../".repeat(segments.saturating_sub(1)).as_str() {
+            "" => "./".to_owned(),
+            root => root.to_owned(),
+        }
+    }
+
     /// Returns the path within the API, without stage and base path. `path` of the event begins
     /// with the base path of a custom domain.
     pub fn resource(&self) -> String {

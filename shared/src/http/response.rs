@@ -12,6 +12,8 @@ pub struct Response {
     status: StatusCode,
     headers: BTreeMap<String, String>,
     body: Cow<'static, str>,
+    /// Code of the problem that the response reports.
+    problem: Option<String>,
 }
 
 /// 200 with a document.
@@ -32,7 +34,12 @@ pub fn accepted<T: Serialize>(view: &T) -> Response {
 }
 
 pub fn no_content() -> Response {
-    Response { status: StatusCode::NO_CONTENT, headers: BTreeMap::new(), body: Cow::Borrowed("") }
+    Response {
+        status: StatusCode::NO_CONTENT,
+        headers: BTreeMap::new(),
+        body: Cow::Borrowed(""),
+        problem: None,
+    }
 }
 
 /// Marks the response to a repeated request with `Idempotent-Replayed`.
@@ -50,24 +57,30 @@ impl Response {
         let body = serde_json::to_string(view).expect("a view is JSON");
         let headers =
             BTreeMap::from([(header::CONTENT_TYPE.to_string(), "application/json".to_owned())]);
-        Self { status, headers, body: body.into() }
+        Self { status, headers, body: body.into(), problem: None }
     }
 
     /// Creates a 200 with a text of this media type, such as a page.
     pub fn text(media_type: &str, body: impl Into<Cow<'static, str>>) -> Self {
         let headers = BTreeMap::from([(header::CONTENT_TYPE.to_string(), media_type.to_owned())]);
-        Self { status: StatusCode::OK, headers, body: body.into() }
+        Self { status: StatusCode::OK, headers, body: body.into(), problem: None }
     }
 
     /// Creates a 308. `location` may be relative to the request's own address.
     pub fn redirect(location: &str) -> Self {
         let headers = BTreeMap::from([(header::LOCATION.to_string(), location.to_owned())]);
-        Self { status: StatusCode::PERMANENT_REDIRECT, headers, body: Cow::Borrowed("") }
+        Self {
+            status: StatusCode::PERMANENT_REDIRECT,
+            headers,
+            body: Cow::Borrowed(""),
+            problem: None,
+        }
     }
 
     /// Creates the response for a problem.
     pub fn from_problem(problem: &Problem, request_id: &str) -> Self {
         let mut response = Self::json(problem.status, &problem.document(request_id));
+        response.problem = Some(problem.code.clone());
         response.set(header::CONTENT_TYPE.as_str(), "application/problem+json");
         if let Some(seconds) = problem.retry_after_seconds() {
             response.set(header::RETRY_AFTER.as_str(), &seconds.to_string());
@@ -116,6 +129,17 @@ impl Response {
     #[must_use]
     pub fn cached(mut self, directive: &str) -> Self {
         self.set(header::CACHE_CONTROL.as_str(), directive);
+        self
+    }
+
+    /// Adds a link to the page that explains the problem, if the response reports one (RFC 8288).
+    /// `root` leads from the request's address to the root of the API.
+    #[must_use]
+    pub(super) fn link_to_help(mut self, root: &str) -> Self {
+        if let Some(code) = &self.problem {
+            let link = format!("<{root}problems/{code}>; rel=\"help\"");
+            self.set(header::LINK.as_str(), &link);
+        }
         self
     }
 

@@ -96,7 +96,7 @@ impl Code {
             Self::Rule(_) => rule("out_of_range").unwrap(),
         };
         let mut document = json!({
-            "type": format!("{TYPE_BASE}{}", one.name()),
+            "type": format!("{TYPE_BASE}/{}", one.name()),
             "title": one.title(),
             "status": one.status(),
             "code": one.name(),

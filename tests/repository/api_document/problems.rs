@@ -152,7 +152,8 @@ fn of_the_gateway() -> Vec<Value> {
     answers
         .values()
         .map(|answer| {
-            serde_json::from_str(text(&answer["responseTemplates"]["application/json"])).unwrap()
+            let body = template.resolve(&answer["responseTemplates"]["application/json"]);
+            serde_json::from_str(text(&body)).unwrap()
         })
         .collect()
 }
@@ -192,7 +193,7 @@ fn every_problem_is_explained_and_has_one_title() {
     for answer in of_the_gateway() {
         let (status, code) = (answer["status"].as_u64().unwrap(), text(&answer["code"]));
         match PROBLEMS.iter().find(|known| known.code == code && u64::from(known.status) == status) {
-            Some(known) if answer["title"] == known.title && answer["type"] == json!(format!("{TYPE_BASE}{code}")) => {
+            Some(known) if answer["title"] == known.title && answer["type"] == json!(format!("{TYPE_BASE}/{code}")) => {
                 seen.insert((known.status, known.code));
             }
             _ => violations.push(format!(

@@ -176,20 +176,42 @@ pub fn ledger(
     }
 }
 
+/// Platform, with everything that its health check reads.
 #[cfg(feature = "platform")]
 pub fn platform(aws: &Aws, clock: &Clock) -> platform::Platform {
-    let service = |name, tables: &[&str]| platform::health::Service {
-        name,
-        tables: tables.iter().map(|table| aws.table(table)).collect(),
+    use platform::facts::{ServiceTable, Sources, Sweep};
+    let table = |service, name: &str| ServiceTable { service, table: aws.table(name) };
+    let sweep = |kind, name: &str, partition| Sweep { kind, table: aws.table(name), partition };
+    let sources = Sources {
+        tables: vec![
+            table("users", "users"),
+            table("users", "sessions"),
+            table("catalog", "products"),
+            table("inventory", "stock"),
+            table("orders", "orders"),
+            table("orders", "order-products"),
+            table("payments", "payments"),
+            table("notifications", "notifications"),
+            table("ledger", "ledger"),
+            table("payments", "payment-simulator"),
+        ],
+        sweeps: vec![
+            sweep("orders", "orders", "due"),
+            sweep("payments", "payments", "due"),
+            sweep("reservations", "stock", "held"),
+        ],
+        shards: SHARDS,
+        payments: aws.table("payments"),
+        provider: "simulated".to_owned(),
+        sqs: aws_sdk_sqs::Client::new(&aws.sdk_config()),
+        queues: crate::template::template().queues(),
+        queue_url_prefix: crate::sqs::url(""),
+        secrets: aws_sdk_secretsmanager::Client::new(&aws.sdk_config()),
+        signing_key: format!("{}/signing-key", crate::template::STACK),
     };
-    let services = vec![
-        service("users", &["users", "sessions"]),
-        service("catalog", &["products"]),
-        service("inventory", &["stock"]),
-        service("orders", &["orders", "order-products"]),
-        service("payments", &["payments", "payment-simulator"]),
-        service("notifications", &["notifications"]),
-        service("ledger", &["ledger"]),
-    ];
-    platform::Platform { checks: platform::health::HealthChecks::new(services, clock.clone()) }
+    platform::Platform {
+        store: platform::store::Store { platform: aws.table("platform") },
+        sources: sources.into(),
+        clock: clock.clone(),
+    }
 }

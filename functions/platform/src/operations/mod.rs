@@ -1,5 +1,6 @@
 //! The operations of this service: one file for each function.
 
+pub mod check_health;
 pub mod get_docs;
 pub mod get_health;
 
@@ -9,5 +10,11 @@ shared::operations! {
         "/", "/docs", "/docs/{service}", "/openapi.json", "/openapi-3.0.json", "/problems",
         "/problems/{code}", "/assets/{file}"
     );
-    http get_health(GET "/health", Public; GET "/health/{service}", Public, get_health_of_service);
+    http get_health(
+        GET "/health", Public;
+        GET "/health/live", Public, get_health_live;
+        GET "/health/ready", Public, get_health_ready;
+        GET "/health/{service}", Public, get_health_of_service
+    );
+    invoke check_health();
 }
