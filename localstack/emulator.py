@@ -92,6 +92,19 @@ def emit_into_stream_of_day(function, *args, **kwargs):
 
 
 lambda_svc._emit_lambda_logs = emit_into_stream_of_day
+describe_log_groups = cloudwatch_logs._describe_log_groups
+
+
+def describe_log_groups_while_functions_log(data):
+    """MiniStack adds up the sizes of all entries, and fails if a function starts a stream meanwhile."""
+    while True:
+        try:
+            return describe_log_groups(data)
+        except RuntimeError:  # dictionary changed size during iteration
+            continue
+
+
+cloudwatch_logs._describe_log_groups = describe_log_groups_while_functions_log
 
 from ministack.app import main  # noqa: E402
 

@@ -4,11 +4,14 @@ An access line has a `type` (`request`, `message`, `stream`, `invocation`) and `
 metric format (EMF). Source: "Embedded metric format specification", Amazon CloudWatch User Guide.
 """
 
+import contextlib
 import json
 import math
 import re
 from collections import Counter, namedtuple
 from concurrent.futures import ThreadPoolExecutor
+
+from logs import operations
 
 OVERLAP_MS = 10_000  # an entry may be stored this long after its timestamp
 MOST_EVENTS = 10_000  # of one answer; the emulator returns no token for the rest
@@ -22,15 +25,17 @@ class LogReader:
     """Returns each log line once. A poll reads only what was stored since the previous one."""
 
     def __init__(self, client, shop, since=0):
-        self.client, self.shop, self.since = client, shop, since
+        self.client, self.since = client, since
+        # Listing the groups would make the emulator add up the size of every stored entry.
+        self.groups = [f"/aws/lambda/{shop}-{service}" for service in sorted(set(operations().values()))]
         self.newest = {}  # by log group: the timestamp of the newest entry
         self.recent = {}  # by log group: how often each entry of the overlap was returned
 
     def poll(self):
         """Yields the time in milliseconds and the fields of each new line."""
-        pages = self.client.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=f"/aws/lambda/{self.shop}-")
-        for group in [group["logGroupName"] for page in pages for group in page["logGroups"]]:
-            yield from self.fresh(group)
+        for group in self.groups:
+            with contextlib.suppress(self.client.exceptions.ResourceNotFoundException):  # the service has no log yet
+                yield from self.fresh(group)
 
     def fresh(self, group):
         seen, counted = self.recent.get(group, {}), Counter()

@@ -43,7 +43,7 @@ def samples(*lines):
 class Stack:
     """A stack with stored log lines and two queues. It records the number of log events of each answer."""
 
-    name = "shop"
+    name, exceptions = "shop", fakes.Exceptions
 
     def __init__(self, most=10_000):
         self.groups, self.most, self.answered, self.fails = {}, most, [], False
@@ -58,12 +58,11 @@ class Stack:
     def get_paginator(self, operation):
         return SimpleNamespace(paginate=getattr(self, operation))
 
-    def describe_log_groups(self, **_):
+    def filter_log_events(self, logGroupName, startTime, **_):
         if self.fails:
             raise fakes.error("InternalError", "the stack is stopped")
-        return [{"logGroups": [{"logGroupName": name} for name in self.groups]}]
-
-    def filter_log_events(self, logGroupName, startTime, **_):
+        if logGroupName not in self.groups:
+            raise fakes.Missing
         stored = sorted(self.groups[logGroupName], key=lambda event: event["timestamp"])
         found = [event for event in stored if event["timestamp"] >= startTime][:self.most]
         self.answered.append(len(found))
