@@ -70,20 +70,41 @@ provisioners._update_resource = update_with_attributes
 
 from ministack.services import cloudwatch_logs, lambda_svc  # noqa: E402
 
-# In a shared log group, Lambda names a stream <date>/<function>[<version>]<id>. MiniStack omits the function.
-emit_lambda_logs, logging = lambda_svc._emit_lambda_logs, threading.Lock()
+# In a shared log group, Lambda names a stream <date>/<function>[<version>]<id>. MiniStack omits the function, and starts a stream with each
+# invocation, so that every query visits all invocations. Here a function has one stream per day, as one warm instance has on AWS.
+emit_lambda_logs, logging, stream_of_day = lambda_svc._emit_lambda_logs, threading.Lock(), {}
 
 
-def emit_with_function_in_stream(function, *args, **kwargs):
+def emit_into_stream_of_day(function, *args, **kwargs):
     config = function.get("config") or function
     with logging:
         emit_lambda_logs(function, *args, **kwargs)
-        group = cloudwatch_logs._log_groups.get((config.get("LoggingConfig") or {}).get("LogGroup"))
-        if group and "/[" in (name := next(reversed(group["streams"]), "")):
-            group["streams"][name.replace("/[", f"/{config['FunctionName']}[")] = group["streams"].pop(name)
+        name = (config.get("LoggingConfig") or {}).get("LogGroup")
+        streams = cloudwatch_logs._log_groups.get(name, {}).get("streams", {})
+        if "/[" not in (emitted := next(reversed(streams), "")):
+            return
+        stream, renamed = streams.pop(emitted), emitted.replace("/[", f"/{config['FunctionName']}[")
+        day = name, renamed.split("]")[0]
+        if stream_of_day.get(day) in streams:
+            cloudwatch_logs._append_log_events(streams[stream_of_day[day]], stream["events"])
+        else:
+            stream_of_day[day], streams[renamed] = renamed, stream
 
 
-lambda_svc._emit_lambda_logs = emit_with_function_in_stream
+lambda_svc._emit_lambda_logs = emit_into_stream_of_day
+describe_log_groups = cloudwatch_logs._describe_log_groups
+
+
+def describe_log_groups_while_functions_log(data):
+    """MiniStack adds up the sizes of all entries, and fails if a function starts a stream meanwhile."""
+    while True:
+        try:
+            return describe_log_groups(data)
+        except RuntimeError:  # dictionary changed size during iteration
+            continue
+
+
+cloudwatch_logs._describe_log_groups = describe_log_groups_while_functions_log
 
 from ministack.app import main  # noqa: E402
 

@@ -589,7 +589,7 @@ Examples:
   curl -s $(make -s url)/products
   curl -s $(make -s url)/orders -H "Authorization: Bearer $(make -s token)"
 
-Next: make demo, make logs, make invoke OP=create-order, make test, and make down at the end.""")
+Next: make demo, make logs, make watch, make invoke OP=create-order, make test, and make down at the end.""")
 
 
 def token(args):
