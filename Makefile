@@ -40,14 +40,15 @@ TESTS := cargo test --workspace --lib $(patsubst tests/%/main.rs,--test %,$(filt
 # Integration tests wait for the stack, not for a core: all start at once, and share the stack as it allows.
 INTEGRATION := cargo test --workspace --test integration
 
-test: setup build ## Runs all tests, against a stack of their own with IAM enforced.
+test: setup build ## Runs all tests, against a stack of their own with IAM enforced. With Chromium also those of the pages.
+	@$(STACK) setup-browser
 	@localstack/.venv/bin/python -m unittest discover --quiet --start-directory tests/deployment
 	@localstack/.venv/bin/python tests/deployment/emulator.py
 	@echo "Building the tests; the first time takes a few minutes." >&2
 	@$(TESTS) --no-run
 	@$(INTEGRATION) --no-run
 	@python3 localstack/localstripe.py \
-		$(STACK) run --auth --parameter RetrySeconds=2 -- sh -c "$(TESTS) && RUST_TEST_THREADS=100 $(INTEGRATION) && $(STACK) seed --name test && python3 localstack/samples.py --all --name test && localstack/.venv/bin/python tests/leaks.py"
+		$(STACK) run --auth --parameter RetrySeconds=2 -- sh -c "$(TESTS) && RUST_TEST_THREADS=100 $(INTEGRATION) && $(STACK) seed --name test && python3 localstack/samples.py --all --name test && localstack/.venv/bin/python tests/leaks.py && localstack/.venv-browser/bin/python tests/pages/browser.py \$$FERROCART_URL"
 
 bench: setup build ## Measures cold starts of release builds and login times; the first build takes a quarter of an hour.
 	cargo build --release $(SERVICES)

@@ -78,6 +78,13 @@ def setup_release(_args=None):
     install([wanted] if stamp(wanted[0]) != digest(wanted[1]) else [])
 
 
+def setup_browser(_args=None):
+    """Installs what tries the pages in a browser as well."""
+    setup()
+    wanted = (HERE / ".venv-browser", "requirements-browser.txt", "the browser tools")
+    install([wanted] if stamp(wanted[0]) != digest(wanted[1]) else [])
+
+
 def install(wanted):
     if not wanted:
         return
@@ -394,6 +401,7 @@ def deploy(args):
     health = []
 
     def healthy():
+        check_health(stack)
         health[:] = [api.call("GET", "/health", expect=range(100, 600))]
         return health[0].status == 200
 
@@ -509,6 +517,11 @@ def rotate_signing_key(stack):
     token = str(uuid.uuid4())
     for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
         call(stack, f"{STACK}-rotate-signing-key", {"SecretId": secret["ARN"], "ClientRequestToken": token, "Step": step})
+
+
+def check_health(stack):
+    """Runs the health check once. The schedule runs it every minute; until then the health would be unknown."""
+    call(stack, f"{STACK}-check-health", {})
 
 
 def call(stack, function, event):
@@ -712,6 +725,7 @@ def main():
     parameter = (["--parameter"], {"action": "append", "default": [], "metavar": "NAME=VALUE", "help": "a template parameter"})
     command(setup)
     command(setup_release, name="setup-release")
+    command(setup_browser, name="setup-browser")
     command(check, port)
     command(start, port, auth)
     command(deploy, profile, parameter)
