@@ -65,7 +65,7 @@ impl<'de> Deserialize<'de> for PaymentId {
 shared::describe!(
     PaymentId,
     text(
-        "Begins with `pay_`. Take it as it is: nothing follows from its other characters.",
+        "Begins with `pay_`. Use it unchanged: nothing follows from its other characters.",
         "pay_0199c2a8-0000-7000-8000-0000000000f1_0199c2a8-0000-7000-8000-0000000000a1"
     )
     .pattern("^pay_[0-9a-f-]{36}_[0-9a-f-]{36}$")

@@ -55,7 +55,7 @@ pub enum WebhookError {
     /// The webhook secret is malformed. Its content is not part of the error.
     #[error("the secret of the webhooks cannot be read")]
     SecretUnreadable,
-    #[error("the signature is not the provider's: {0}")]
+    #[error("invalid signature: {0}")]
     BadSignature(#[from] BadSignature),
 }
 
@@ -66,9 +66,9 @@ pub enum BadSignature {
     #[error("signature missing or malformed")]
     Missing,
     /// The signature's timestamp is too far from the time of receipt.
-    #[error("it is not of this time")]
+    #[error("timestamp outside the tolerance")]
     Stale,
     /// The signature was made with another secret or for another body.
-    #[error("it does not belong to the body")]
+    #[error("signature does not match the body")]
     Mismatch,
 }

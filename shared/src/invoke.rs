@@ -78,7 +78,7 @@ where
                         r#type = "invocation",
                         duration_ms,
                         kind = expected.kind,
-                        "refused"
+                        "rejected"
                     )
                 }
                 Err(failure) => tracing::error!(

@@ -124,7 +124,7 @@ impl Problem {
             "Resource changed since it was read",
         );
         Self { current_version: Some(current), ..problem }
-            .detail("Read it again, and decide again.")
+            .detail("Read the resource again and repeat the change.")
     }
 
     /// 429: rate limit exceeded. The text is the same for every limit.
@@ -150,15 +150,19 @@ impl Problem {
 
     /// 503: a dependency does not respond. The same request may succeed soon.
     pub fn unavailable() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "Service temporarily unavailable")
-            .detail("Nothing is lost: send the same request again, with the same Idempotency-Key if it has one.")
-            .retry_after(1)
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "temporarily_unavailable",
+            "Service temporarily unavailable",
+        )
+        .detail("Repeat the request, with the same Idempotency-Key if it has one.")
+        .retry_after(1)
     }
 
     /// 500: an internal error.
     pub fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Internal error")
-            .detail("The request id leads us to the cause.")
+            .detail("Quote the request id to get help.")
     }
 
     /// Sets `detail`, a sentence that helps the caller to correct the request.

@@ -88,7 +88,7 @@ where
     let translate: Translate = Arc::new(move |old, new| {
         let translated = catch_unwind(AssertUnwindSafe(|| {
             // serde's message can contain a value of the item, so it is not logged.
-            let unreadable = || format!("the image is no {}", std::any::type_name::<T>());
+            let unreadable = || format!("the image is not a {}", std::any::type_name::<T>());
             let read = |image: serde_dynamo::Item| {
                 serde_dynamo::from_item::<_, T>(image).map_err(|_| unreadable())
             };
@@ -153,7 +153,7 @@ async fn publish(
             Err(reason) => {
                 tracing::error!(
                     error = reason,
-                    "a change cannot be turned into messages: it goes to the dead-letter queue"
+                    "change not publishable, sending it to the dead-letter queue"
                 );
                 telemetry::count("UnpublishableChange", service, &Clock::System);
                 dead.push(raw.to_string());
@@ -252,7 +252,7 @@ impl Sender {
         }
         for (queue, outgoing) in by_queue {
             let url = self.urls.get(queue).ok_or_else(|| {
-                Failure::new("UnknownQueue", format!("no address is known for the queue {queue}"))
+                Failure::new("UnknownQueue", format!("no URL configured for the queue {queue}"))
             })?;
             self.send_all(url, outgoing).await?;
         }
@@ -279,7 +279,7 @@ impl Sender {
                 if attempt == MAX_ATTEMPTS {
                     return Err(Failure::new(
                         "SendFailed",
-                        format!("the queue did not take {} messages", outgoing.len()),
+                        format!("the queue rejected {} messages", outgoing.len()),
                     ));
                 }
                 tokio::time::sleep(retry::full_jitter(

@@ -539,7 +539,7 @@ async fn attempt_above_the_limit_is_429_with_retry_after() {
             Expect::Problem(422, "wrong_password"),
         ),
     ];
-    let mut edge = ApiFixture::new("too many tries").await;
+    let mut edge = ApiFixture::new("too many attempts").await;
     let mut answers = Vec::new();
     for (operation, tries, body, until_then) in rows {
         let event = edge.with_body(operation, &body.to_string());

@@ -98,7 +98,7 @@ const ANSWERS: [Answer; 17] = [
         "Gateway timeout",
         "Send the same request again, with the same Idempotency-Key if it has one.",
     ),
-    answer("DEFAULT_5XX", 500, "internal_error", "Internal error", "The request id leads us to the cause."),
+    answer("DEFAULT_5XX", 500, "internal_error", "Internal error", "Quote the request id to get help."),
 ];
 
 /// The headers of every gateway response, as functions set them; see `shared::http`.

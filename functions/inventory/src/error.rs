@@ -13,7 +13,7 @@ pub enum InventoryError {
     #[error("only {available} are available")]
     InsufficientStock { available: i64 },
     /// The quantity on hand would exceed [`MAX_ON_HAND`].
-    #[error("there would be too many")]
+    #[error("stock limit exceeded")]
     StockLimitExceeded,
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another movement")]
@@ -26,7 +26,7 @@ pub enum InventoryError {
     #[error("stock of {product_id} contradicts its reservations")]
     StockMismatch { product_id: ProductId },
     /// Every write attempt conflicted with another writer.
-    #[error("the reservation kept changing")]
+    #[error("every write of the reservation conflicted with another")]
     Contended,
     #[error("the table of stock failed")]
     Table(#[from] TableError),
@@ -38,15 +38,24 @@ impl Retryable for InventoryError {}
 impl From<InventoryError> for Problem {
     fn from(error: InventoryError) -> Self {
         match error {
-            InventoryError::InsufficientStock { available } => Self::conflict("insufficient_stock", "Adjustment exceeds available stock")
-                .detail("What is held for orders cannot be taken away. Take away no more than is available.")
-                .with("available", available),
-            InventoryError::StockLimitExceeded => Self::conflict("stock_limit_exceeded", "Stock limit exceeded")
-                .detail(&format!("Of one product there can be {MAX_ON_HAND} on hand.")),
+            InventoryError::InsufficientStock { available } => {
+                Self::conflict("insufficient_stock", "Adjustment exceeds available stock")
+                    .detail(
+                        "Stock reserved for orders cannot be removed. Remove at most `available`.",
+                    )
+                    .with("available", available)
+            }
+            InventoryError::StockLimitExceeded => {
+                Self::conflict("stock_limit_exceeded", "Stock limit exceeded").detail(&format!(
+                    "The stock of one product is at most {MAX_ON_HAND}. Add fewer."
+                ))
+            }
             InventoryError::KeyReused => IdempotencyKey::reused(),
             InventoryError::Table(error) => error.into(),
             InventoryError::Contended => Self::unavailable(),
-            error @ (InventoryError::Decide(_) | InventoryError::StockMismatch { .. }) => Self::internal().caused_by(&error),
+            error @ (InventoryError::Decide(_) | InventoryError::StockMismatch { .. }) => {
+                Self::internal().caused_by(&error)
+            }
         }
     }
 }

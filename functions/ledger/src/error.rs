@@ -9,7 +9,7 @@ use crate::domain::EntryId;
 pub enum LedgerError {
     /// Two messages with the same id have different contents. One of them is wrong, and the ledger
     /// cannot decide which.
-    #[error("entry {0} is recorded with another content")]
+    #[error("entry {0} is already recorded with different contents")]
     Mismatch(EntryId),
     #[error("a table failed")]
     Table(#[from] TableError),

@@ -10,11 +10,11 @@ pub enum NotificationError {
     #[error("notification not found")]
     NotFound,
     /// Another attempt is processing the same message.
-    #[error("another try is sending this notification")]
+    #[error("another attempt is sending this notification")]
     InProgress,
     /// Our key cannot open the link of the mail for this user: it was sealed elsewhere, or for
     /// another user.
-    #[error("the link of the mail cannot be opened")]
+    #[error("the sealed link of the mail cannot be opened")]
     UnsealFailed,
     /// The user had more notifications than one run deletes.
     #[error("the user has more notifications than are deleted at once")]

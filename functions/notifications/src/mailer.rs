@@ -25,7 +25,7 @@ pub struct Mailer {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MailError {
     /// SES rejects the mail permanently.
-    #[error("SES refuses the mail: {code}")]
+    #[error("SES rejected the mail: {code}")]
     Rejected {
         /// SES's error code, such as `MessageRejected`.
         code: String,

@@ -137,7 +137,7 @@ impl From<PaymentError> for Problem {
             PaymentError::ProviderNotFound => Problem::not_found("provider"),
             PaymentError::BadSignature(_) => Problem::bad_request("bad_signature", "Invalid webhook signature").caused_by(&error),
             PaymentError::EventTooLarge => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "Body too large")
-                .detail("A body may have 262,144 bytes."),
+                .detail("Send at most 262,144 bytes."),
             PaymentError::OrderClosed => not_payable(StartError::Closed, &IntentState::Closed),
             PaymentError::WebhookSecretsUnreadable | PaymentError::SendInProgress | PaymentError::Contention => {
                 Problem::unavailable().caused_by(&error)
@@ -180,7 +180,7 @@ fn not_refundable(reason: RefundError) -> Problem {
     let money = |money: Money| json!({ "amount": money.amount, "currency": money.currency });
     match reason {
         RefundError::NothingCaptured => conflict().detail("The payment captured nothing for its order. Refund the payment that paid the order."),
-        RefundError::NothingLeft => conflict().detail("The whole payment is refunded, being refunded, or withdrawn by a dispute."),
+        RefundError::NothingLeft => conflict().detail("The whole payment is refunded, being refunded or disputed."),
         RefundError::UnderWay { refundable } => conflict()
             .detail("Other refunds of the payment are pending. Wait for their outcome, or request at most `refundable`.")
             .with("refundable", money(refundable))

@@ -19,21 +19,21 @@ pub enum UsersError {
     #[error("the new password breaks a rule that depends on another field")]
     NewPassword(Violation),
     /// A new e-mail address was sent without the current password.
-    #[error("the present password is missing")]
+    #[error("the current password is missing")]
     CurrentPasswordRequired,
-    #[error("the present password is another one")]
+    #[error("the current password is wrong")]
     WrongPassword,
     /// The account is unknown or disabled, or the password is wrong. The client cannot distinguish
     /// these cases.
-    #[error("e-mail address and password do not belong together")]
+    #[error("wrong e-mail address or password")]
     InvalidCredentials,
     /// The refresh token is invalid. The client does not learn the reason.
-    #[error("the refresh token does not count: {0}")]
+    #[error("refresh token rejected: {0}")]
     InvalidRefreshToken(&'static str),
     /// A domain rule rejects the change.
     #[error(transparent)]
     Change(#[from] ChangeError),
-    #[error("too many tries")]
+    #[error("too many attempts")]
     Throttled {
         /// Seconds until the next attempt is allowed.
         retry_after_seconds: u64,
@@ -41,16 +41,16 @@ pub enum UsersError {
     #[error("user not found")]
     NotFound,
     /// The change is based on an outdated version.
-    #[error("the user has changed since they were read")]
+    #[error("the user changed since it was read")]
     VersionMismatch { current: u64 },
     /// Admins cannot change their own role or disable themselves.
     #[error("users cannot change their own role or disable themselves")]
     OwnAccount,
     /// The first rotation of the signing key has not finished.
-    #[error("there is no key to sign tokens with yet")]
+    #[error("no signing key yet")]
     NoSigningKey,
     /// Every attempt conflicted with a concurrent write.
-    #[error("the user kept changing")]
+    #[error("every write of the user conflicted with another")]
     Contended,
     /// The secret cannot be parsed as signing keys.
     #[error(transparent)]
@@ -80,18 +80,18 @@ impl From<UsersError> for Problem {
             UsersError::Password(violation) => Self::invalid_field("/password", &violation),
             UsersError::NewPassword(violation) => Self::invalid_field("/new_password", &violation),
             UsersError::WrongPassword => {
-                Self::invalid_field("/current_password", &Violation::new("wrong_password", "This is not the present password."))
+                Self::invalid_field("/current_password", &Violation::new("wrong_password", "The current password is wrong."))
             }
             UsersError::CurrentPasswordRequired => {
-                Self::invalid_field("/current_password", &Violation::new("required", "Another e-mail address needs the present password."))
+                Self::invalid_field("/current_password", &Violation::new("required", "Send the current password to change the e-mail address."))
             }
             UsersError::Change(ChangeError::EmailChangedRecently { .. }) => {
                 Self::conflict("email_changed_recently", "E-mail address changed recently")
-                    .detail("Wait until 48 hours after the last change, or undo it with the link that was mailed to the address before.")
+                    .detail("Wait until 48 hours after the last change, or withdraw it with the link that was mailed to the previous address.")
             }
             UsersError::InvalidRefreshToken(_) => Self::unauthorized(),
             UsersError::Change(ChangeError::InvalidLink) => Self::bad_request("invalid_one_time_token", "Invalid or expired link")
-                .detail("It was used already, has expired, or was replaced by a newer one. Ask for a new link."),
+                .detail("The link was used, has expired, or was replaced by a newer one. Request a new link."),
             UsersError::Throttled { retry_after_seconds } => Self::too_many_requests(retry_after_seconds),
             UsersError::NotFound => Self::not_found("user"),
             UsersError::VersionMismatch { current } => Self::precondition_failed(current),
@@ -100,7 +100,7 @@ impl From<UsersError> for Problem {
             UsersError::InvalidCredentials => Self::new(StatusCode::UNAUTHORIZED, "invalid_credentials", "Invalid credentials")
                 .detail("Check the e-mail address and the password."),
             UsersError::NoSigningKey => Self::new(StatusCode::SERVICE_UNAVAILABLE, "no_signing_key", "Login is not available yet")
-                .detail("The key that signs access tokens is being made: this takes a minute after the first deployment.")
+                .detail("The signing key of access tokens is being created. This takes a minute after the first deployment.")
                 .retry_after(5)
                 .caused_by(&UsersError::NoSigningKey),
             UsersError::Contended => Self::unavailable().caused_by(&error),

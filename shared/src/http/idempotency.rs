@@ -22,7 +22,7 @@ impl IdempotencyKey {
         };
         match values {
             [] => Err(Problem::bad_request("idempotency_key_required", "Idempotency-Key required").detail(
-                "Make up a key (a UUID, say) for what you want to happen once, and send the same key when you repeat the request.",
+                "Generate a unique key, such as a UUID, and send the same key when you repeat the request.",
             )),
             [key] if (1..=MAX_BYTES).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) => Ok(Self((*key).to_owned())),
             _ => Err(invalid()),

@@ -76,7 +76,7 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
             "payload_too_large",
             "Body too large",
         )
-        .detail("A body may have 262,144 bytes."));
+        .detail("Send at most 262,144 bytes."));
     }
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(Problem::bad_request("body_required", "Body required"));
@@ -89,13 +89,8 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         return Err(malformed(NOT_UTF8));
     }
     if document.contains_card_number() {
-        return Err(Problem::unprocessable(
-            "card_number_rejected",
-            "Card number not accepted",
-        )
-        .detail(
-            "Give the card to the payment provider's form and send us the token that it answers.",
-        ));
+        return Err(Problem::unprocessable("card_number_rejected", "Card number not accepted")
+            .detail("Use the payment provider's form, and send the token that it returns."));
     }
     serde_path_to_error::deserialize(Strict(document)).map_err(|error| problem_from(text, &error))
 }
@@ -147,7 +142,7 @@ fn problem_from(text: &str, error: &serde_path_to_error::Error<serde_json::Error
     let (named, violation) = if let Some(violation) = Violation::from_serde_message(&message) {
         (None, violation)
     } else if message.starts_with("missing field") {
-        (quoted, Violation::new("required", "This field is needed."))
+        (quoted, Violation::new("required", "This field is required."))
     } else if message.starts_with("unknown field") {
         let known = expected(&message).map(|fields| fields.replace('`', ""));
         let known = known.map_or_else(String::new, |fields| {

@@ -198,7 +198,7 @@ fn log(outcome: &Result<Response, Problem>, method: &str, path: &str, duration_m
                 status = problem.status.as_u16(),
                 code = problem.code,
                 duration_ms,
-                "refused"
+                "rejected"
             );
         }
     }

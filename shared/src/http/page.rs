@@ -76,7 +76,7 @@ impl<'a> PageRequest<'a> {
         let Some(cursor) = self.cursor else { return Ok(None) };
         let invalid = || {
             Problem::bad_request("invalid_cursor", "Invalid cursor").detail(
-                "Take next_cursor from the last page of the same list, or begin without one.",
+                "Send next_cursor of the previous page of the same list, or start without a cursor.",
             )
         };
         key.open(cursor, &self.scope(scope), now).map(Some).ok_or_else(invalid)

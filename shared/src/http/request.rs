@@ -252,7 +252,7 @@ impl Request {
     pub fn if_match_optional(&self) -> Result<Option<u64>, Problem> {
         let invalid = || {
             Problem::bad_request("invalid_if_match", "Invalid If-Match header")
-                .detail("Send one ETag, exactly as it was answered.")
+                .detail("Send one ETag exactly as received.")
         };
         match self.headers("if-match")[..] {
             [] => Ok(None),

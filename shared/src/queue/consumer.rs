@@ -148,10 +148,7 @@ async fn process_batch(
         return Err(Failure::new("MalformedBatch", "a record has no messageId"));
     }
     if !batch.records.iter().all(|record| queue.is_source_of(record)) {
-        return Err(Failure::new(
-            "UnexpectedQueue",
-            "a record comes from another queue than this function's",
-        ));
+        return Err(Failure::new("UnexpectedQueue", "record from another queue"));
     }
     let mut answer = SqsBatchResponse::default();
     for record in batch.records {
@@ -247,7 +244,7 @@ async fn reject_or_retry(
             }
             Err(failure) => tracing::error!(
                 error = failure.message,
-                "message not sent to the dead-letter queue, it comes back"
+                "message not sent to the dead-letter queue, it is retried"
             ),
         }
     }

@@ -71,7 +71,7 @@ impl Queue {
         if let Err(error) = call.send().await {
             tracing::warn!(
                 error = telemetry::causes(&error),
-                "the message comes back only after its visibility timeout"
+                "failed to set the retry delay, message is retried after its visibility timeout"
             );
         }
     }

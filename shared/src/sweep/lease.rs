@@ -59,7 +59,7 @@ impl Lease {
                 .await
                 .map_err(|error| Failure::from_error("LeaseFailed", &error))?
             {
-                tracing::info!("another run holds the lease, nothing was done");
+                tracing::info!("another run holds the lease, run skipped");
                 return Ok(None);
             }
             let outcome = work.await;

@@ -48,7 +48,7 @@ impl Running {
         };
         report.failed += 1;
         let record = self.keys.remove(&id).unwrap_or_default();
-        tracing::error!(record, error = failure, "record failed, it stays due");
+        tracing::error!(record, error = failure, "record failed and stays due");
     }
 }
 

@@ -7,7 +7,7 @@ use crate::problem::Problem;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TableError {
     /// Throttled, in conflict with another transaction, or unreachable. A retry may succeed.
-    #[error("{table} does not take {call} at the moment: {cause}")]
+    #[error("{call} on {table} failed temporarily: {cause}")]
     Unavailable {
         table: String,
         /// Name of the API call, such as `PutItem`.
@@ -16,7 +16,7 @@ pub enum TableError {
         cause: String,
     },
     /// DynamoDB rejects the call: a missing permission or table, or a programming error.
-    #[error("{table} refuses {call}: {cause}")]
+    #[error("{call} on {table} rejected: {cause}")]
     Rejected {
         table: String,
         /// Name of the API call, such as `PutItem`.
@@ -25,7 +25,7 @@ pub enum TableError {
         cause: String,
     },
     /// An item does not match the type that this release reads.
-    #[error("an item is no {expected}")]
+    #[error("item not readable as {expected}")]
     Unreadable {
         /// Name of the expected type. serde's message is omitted, because it can contain a value.
         expected: &'static str,

@@ -112,7 +112,7 @@ pub async fn adjust_stock(
 fn nothing_to_change() -> Problem {
     Problem::invalid_field(
         "",
-        &Violation::new("nothing_to_change", "Send at least one field that is to change."),
+        &Violation::new("nothing_to_change", "Send at least one field to change."),
     )
 }
 

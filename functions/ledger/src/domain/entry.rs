@@ -82,20 +82,20 @@ pub struct Entry {
 pub enum InvalidEntry {
     #[error("an entry has at least two lines")]
     NoLines,
-    #[error("an entry has {lines} lines, and may have {MAX_LINES}")]
+    #[error("an entry has {lines} lines, more than {MAX_LINES}")]
     TooManyLines { lines: usize },
     /// The amount of a line is zero or exceeds [`MAX_AMOUNT`].
-    #[error("a line moves {amount}: that is nothing, or more than there can be")]
+    #[error("the amount of a line is {amount}: zero, or out of range")]
     InvalidAmount { amount: i64 },
     /// Money in a stock account, goods in a money account, or a product in the account of another
     /// product.
-    #[error("{account} is not counted in {unit}")]
+    #[error("{account} does not accept the unit {unit}")]
     UnitMismatch { account: Account, unit: Unit },
     /// The funds of one order in the entry of another order.
     #[error("the entry belongs to another order than its account {account}")]
     OrderMismatch { account: Account },
     /// The lines in one unit do not sum to zero.
-    #[error("the lines in {unit} come to {sum}, not to 0")]
+    #[error("the lines in {unit} sum to {sum}, not to 0")]
     Unbalanced {
         unit: Unit,
         /// The difference from zero.

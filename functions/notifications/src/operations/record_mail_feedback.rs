@@ -107,10 +107,7 @@ pub async fn record_mail_feedback(
 ) -> Result<(), NotificationError> {
     let feedback = received.message;
     let Some(reason) = feedback.reason() else {
-        tracing::info!(
-            feedback = feedback.metric(),
-            "it may arrive the next time: its address is written to as before"
-        );
+        tracing::info!(feedback = feedback.metric(), "temporary bounce, recipient not suppressed");
         return Ok(());
     };
     let Some(address) = feedback.address() else {

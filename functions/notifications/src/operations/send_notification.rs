@@ -33,7 +33,7 @@ pub async fn send_notification(
     let message = received.message;
     let now = notifications.clock.now();
     if message.content.is_expired(now) {
-        tracing::warn!(notification.id = %message.notification_id, "the link works no longer: its mail is not sent");
+        tracing::warn!(notification.id = %message.notification_id, "link expired, mail not sent");
         return Ok(());
     }
     let attempt_id = new_attempt_id(&notifications);
@@ -63,7 +63,7 @@ pub async fn send_notification(
     }
     if is_suppressed {
         notifications.store.mark_suppressed(&notification, &attempt_id, now).await?;
-        tracing::info!(notification.id = %notification.id, "its address is not written to: the mail is not sent");
+        tracing::info!(notification.id = %notification.id, "recipient suppressed, mail not sent");
         telemetry::count("MailSuppressed", "notifications", &Clock::System);
         return Ok(());
     }
@@ -75,10 +75,7 @@ pub async fn send_notification(
                 .mark_sent(&notification, &attempt_id, notifications.clock.now())
                 .await
             {
-                tracing::warn!(
-                    error = telemetry::causes(&error),
-                    "the mail was sent, but its record does not say so"
-                );
+                tracing::warn!(error = telemetry::causes(&error), "mail sent, failed to record it");
             }
             Ok(())
         }
@@ -97,7 +94,7 @@ pub async fn send_notification(
             {
                 tracing::warn!(
                     error = telemetry::causes(&release_error),
-                    "the next try waits until the lock is over"
+                    "failed to release the lock, the next attempt waits until it expires"
                 );
             }
             Err(error.into())

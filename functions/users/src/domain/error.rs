@@ -6,11 +6,13 @@ use shared::clock::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError {
     /// The link is not the last one sent, has expired, or belongs to a disabled user.
-    #[error("the link does not work")]
+    #[error("invalid one-time token")]
     InvalidLink,
     /// The login moved to the current address recently, and the owner of the previous address can
     /// still restore it.
-    #[error("the address moved recently and can be returned until {revertible_until}")]
+    #[error(
+        "the address changed recently, and the change can be withdrawn until {revertible_until}"
+    )]
     EmailChangedRecently {
         /// When the link that restores the login expires.
         revertible_until: Timestamp,

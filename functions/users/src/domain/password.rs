@@ -46,7 +46,7 @@ impl Password {
         if COMMON.lines().any(|common| common == lower) {
             return Err(Violation::new(
                 "password_compromised",
-                "This password is among those that are tried first. Choose another.",
+                "This password is too common. Choose another.",
             ));
         }
         Ok(Self(text))

@@ -154,7 +154,7 @@ fn sibling_routes(method_arn: &str) -> Option<String> {
 }
 
 fn malformed() -> Failure {
-    Failure::new("MalformedEvent", "methodArn is no ARN of a method")
+    Failure::new("MalformedEvent", "methodArn is not the ARN of an API method")
 }
 
 /// All values are texts, because the gateway converts numbers to texts anyway.

@@ -138,9 +138,9 @@ async fn upgrade_password_hash(
     match users.hasher().hash(password, users.ids.bytes()) {
         Ok(hash) => {
             if let Err(error) = users.store.update_password_hash(user, &hash).await {
-                http::warn(&error, "a password keeps its old hash");
+                http::warn(&error, "password not rehashed, the old hash stays valid");
             }
         }
-        Err(error) => http::warn(&error, "a password keeps its old hash"),
+        Err(error) => http::warn(&error, "password not rehashed, the old hash stays valid"),
     }
 }

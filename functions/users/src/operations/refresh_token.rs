@@ -152,7 +152,7 @@ async fn revoke(users: &Users, presented: &RefreshToken, trace: &Trace) -> Resul
             EndReason::TokenReused,
         )];
         if users.store.update_user(change).await? == UpdateOutcome::Written {
-            tracing::warn!(session = %presented.session_id, "a refresh token was used twice: its session is over");
+            tracing::warn!(session = %presented.session_id, "refresh token reused, session revoked");
             telemetry::count("RefreshTokenReused", "users", &users.clock);
             return Ok(());
         }

@@ -179,7 +179,7 @@ async fn finish_secret(secret: &Secret<'_>, token: &str) -> Result<(), Failure> 
     if !next.is_successor_of(&current_keys) {
         return Err(Failure::new(
             "Superseded",
-            "Another rotation was finished since this one began; begin a new one.",
+            "Another rotation finished in the meantime. Start a new one.",
         ));
     }
     secret.make_current(token, &current).await
@@ -187,8 +187,12 @@ async fn finish_secret(secret: &Secret<'_>, token: &str) -> Result<(), Failure> 
 
 /// Checks that the new current key signs a token and that verification accepts it.
 fn check(keys: &SigningKeys, users: &Users) -> Result<(), Failure> {
-    let unusable =
-        |cause: &str| Failure::new("UnusableKeys", format!("the new keys do not work: {cause}"));
+    let unusable = |cause: &str| {
+        Failure::new(
+            "UnusableKeys",
+            format!("the new keys cannot sign and verify a token: {cause}"),
+        )
+    };
     let (ids, now) = (&users.ids, users.clock.now());
     let key = keys.current().ok_or_else(|| unusable("none of them signs"))?;
     let issuer = Issuer { name: "rotation".to_owned(), audience: "rotation".to_owned() };
@@ -208,7 +212,7 @@ fn check(keys: &SigningKeys, users: &Users) -> Result<(), Failure> {
 }
 
 fn no_version() -> Failure {
-    Failure::new("UnreadableKeys", "There is no version for this token: createSecret comes first.")
+    Failure::new("UnreadableKeys", "No secret version has this token. Run createSecret first.")
 }
 
 struct Secret<'a> {

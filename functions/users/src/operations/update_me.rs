@@ -134,6 +134,6 @@ pub async fn update_me(users: Arc<Users>, request: Request) -> Result<Response, 
 pub(super) fn nothing_to_change() -> Problem {
     Problem::invalid_field(
         "",
-        &Violation::new("nothing_to_change", "Send at least one field that is to change."),
+        &Violation::new("nothing_to_change", "Send at least one field to change."),
     )
 }

@@ -274,7 +274,7 @@ impl Audit {
             let mut after: Option<String> = None;
             loop {
                 if self.time_left() < reserve {
-                    tracing::warn!("there was no time to read what is held for orders");
+                    tracing::warn!("no time left to read reservations, stock not reconciled");
                     self.report.not_checked.push("reservations".to_owned());
                     return Ok(self.held.insert(None).clone());
                 }
