@@ -10,7 +10,7 @@ SERVICES := --workspace --exclude tests --bins
 # USER is set in every shell, so only one given to make itself counts.
 TOKEN_OF := $(if $(filter command line,$(origin USER)),$(USER),customer)
 
-.PHONY: help setup build up demo test bench new template lint advisories preview mails invoke logs url token reconcile redrive rotate-key revoke-signing-key down deploy release destroy
+.PHONY: help setup build up demo test bench smoke new template lint advisories preview mails invoke logs url token reconcile redrive rotate-key revoke-signing-key down deploy release destroy
 
 help: ## Lists these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 22
@@ -34,6 +34,11 @@ up: ## Starts the local stack with sample data and runs the demo. PORT=4567 move
 demo: ## Runs demo orders end to end: delivered, declined, cancelled, refunded. URL= runs them against any deployment.
 	@url="$(URL)"; url="$${url:-$$($(STACK) url)}" && \
 		python3 localstack/demo.py "$$url" $(if $(ADMIN_EMAIL),--admin "$(ADMIN_EMAIL)" "$(ADMIN_PASSWORD)")
+
+smoke: ## Runs one purchase against any deployment, and leaves nothing behind: URL=, ADMIN_EMAIL=, ADMIN_PASSWORD=; ARGS="--stack NAME" on AWS.
+	@# make exports ADMIN_EMAIL and ADMIN_PASSWORD: as arguments, every user of the machine could read them.
+	@python3 localstack/smoke.py $(if $(URL),--url "$(URL)") \
+		$(if $(TOKEN),--token "$(TOKEN)") $(if $(PAY),--pay "$(PAY)") $(ARGS)
 
 # Every library and every test target but `integration`; the binaries hold three lines each, and nothing to test.
 TESTS := cargo test --workspace --lib $(patsubst tests/%/main.rs,--test %,$(filter-out tests/integration/%,$(wildcard tests/*/main.rs)))

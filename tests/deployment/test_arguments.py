@@ -21,6 +21,7 @@ WRONG = {
     "mails.py 1 2": "error: unrecognized arguments: 2.",
     "restore.py": "error: the following arguments are required: table.",
     "demo.py": "error: the following arguments are required: url.",
+    "smoke.py --pay maybe": "error: maybe is not a valid pay: write one of yes, no.",
 }
 
 
