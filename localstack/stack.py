@@ -74,7 +74,15 @@ def setup(_args=None):
 def setup_release(_args=None):
     """Installs the tools and those that build for AWS."""
     setup()
-    wanted = (HERE / ".venv-release", "requirements-release.txt", "the release tools")
+    install_once(HERE / ".venv-release", "requirements-release.txt", "the release tools")
+
+
+def setup_checkov(_args=None):
+    """Installs checkov."""
+    install_once(HERE / ".venv-checkov", "requirements-checkov.txt", "checkov")
+
+
+def install_once(*wanted):
     install([wanted] if stamp(wanted[0]) != digest(wanted[1]) else [])
 
 
@@ -711,6 +719,7 @@ def main():
     parameter = (["--parameter"], {"action": "append", "default": [], "metavar": "NAME=VALUE", "help": "a template parameter"})
     command(setup)
     command(setup_release, name="setup-release")
+    command(setup_checkov, name="setup-checkov")
     command(check, port)
     command(start, port, auth)
     command(deploy, profile, parameter)
