@@ -4,6 +4,7 @@
     smoke.py                      the local stack, with the admin of the sample data
     smoke.py --url URL            any deployment; the admin is ADMIN_EMAIL and ADMIN_PASSWORD of the environment
     smoke.py --stack NAME         a stack on AWS: reads its address, and creates an admin for this run with grant-role
+    smoke.py --config FILE        the same for the stack of a samconfig.toml; without payment where Stage is prod
     smoke.py --url URL --pay no   ends with a cancellation before payment: a live Stripe key rejects test cards
 
 It buys a product of its own, so no stock of the shop is sold. It leaves nothing behind: the order is cancelled and refunded, the product
@@ -18,6 +19,7 @@ import time
 import uuid
 from pathlib import Path
 
+import answers as config
 import deployment
 import purchase
 import stack as local
@@ -302,6 +304,18 @@ def address_of(shop):
     return next(each["OutputValue"] for each in stacks[0]["Outputs"] if each["OutputKey"] == "ApiUrl")
 
 
+def chosen(args):
+    """Selects the stack on AWS, and whether the run pays: the provider of a production stack accepts no test card."""
+    if not args.config:
+        args.pay = args.pay or "yes"
+        return deployment.chosen(args)
+    answers = config.read(args.config)
+    if not answers:
+        raise CommandError(f"There is no file {args.config}: write it with make deploy CONFIG={args.config}.")
+    args.pay = args.pay or ("no" if answers.parameters.get("Stage") == "prod" else "yes")
+    return deployment.Deployment(answers.stack, deployment.clients(answers.region))
+
+
 def address_of_the_local_stack():
     stack = local.Stack("local")
     stack.must_be_deployed()
@@ -317,7 +331,7 @@ def smoke(shop, args):
     journey, began = Smoke(url, args.timeout, args.token), time.monotonic()
     logs = f'make logs ARGS="--stack {shop.name}"' if shop else "make logs"
     try:
-        run(journey, admin, args.pay == "yes", logs)
+        run(journey, admin, args.pay != "no", logs)
     except (StepFailed, KeyboardInterrupt) as failure:
         print(f"error: {failure if isinstance(failure, StepFailed) else 'interrupted'}", file=sys.stderr)
         for each in journey.clean_up():
@@ -330,14 +344,16 @@ def smoke(shop, args):
 def main(given=None):
     parser = Parser(description=__doc__)
     parser.add_argument("--url", help="the API's address, with /v1 (default: that of the stack or of the local stack)")
-    parser.add_argument("--stack", help="a stack on AWS, whose admin is created for this run")
+    parser.add_argument("--stack", help="a stack on AWS, whose admin is created for this run and deleted")
     parser.add_argument("--token", help="a test card of the provider (default: tok_ok or pm_card_visa)")
-    parser.add_argument("--pay", choices=["yes", "no"], default="yes", help="no ends with a cancellation before payment")
+    parser.add_argument("--config", type=Path, help="the settings of make deploy, which name the stack")
+    parser.add_argument("--pay", choices=["yes", "no"], help="no ends with a cancellation before payment (default: yes)")
     parser.add_argument("--timeout", type=int, default=60, help="seconds that the shop has for each step (default: %(default)s)")
-    if parser.parse_args(given).stack:
-        return deployment.main(parser, smoke)
+    args = parser.parse_args(given)
+    if args.stack or args.config:
+        return deployment.main(parser, smoke, chosen)
     try:
-        return smoke(None, parser.parse_args(given))
+        return smoke(None, args)
     except CommandError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
