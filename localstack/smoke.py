@@ -122,7 +122,7 @@ class Smoke:
         return self.product["id"]
 
     def await_product(self, status, expected):
-        """Waits until everybody sees the change of the product: the gateway may cache products."""
+        """Waits until visitors see the change of the product: the gateway may cache products."""
         path = f"/products/{self.product['id']}"
         self.until(lambda: self.public.call("GET", path, expect=(200, 404)).status, lambda seen: seen == status,
                    f"product {self.product['id']} {expected}")
