@@ -684,7 +684,7 @@ def run(args):
         start(args)
         deploy(args)
         stack = Stack(args.name)
-        environment = stack.environment() | {"FERROCART_URL": stack.state["url"], "FERROCART_STACK": STACK}
+        environment = stack.environment() | {"API_URL": stack.state["url"], "FERROCART_STACK": STACK}
         say("running " + " ".join(args.command))
         return subprocess.run(args.command, cwd=ROOT, env=environment).returncode
     except KeyboardInterrupt:
