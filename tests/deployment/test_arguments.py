@@ -21,6 +21,7 @@ WRONG = {
     "mails.py 1 2": "error: unrecognized arguments: 2.",
     "restore.py": "error: the following arguments are required: table.",
     "demo.py": "error: the following arguments are required: url.",
+    "smoke.py --pay maybe": "error: maybe is not a valid pay: write one of yes, no.",
 }
 
 
@@ -40,3 +41,13 @@ class Arguments(unittest.TestCase):
         ran = subprocess.run(["make", "release", "ARCHITECTURE=foo"], cwd=ROOT, capture_output=True, text=True)
         self.assertEqual(ran.returncode, 2)
         self.assertIn("foo is not an architecture of Lambda: write ARCHITECTURE=arm64 or x86_64", ran.stderr)
+
+    def test_make_rejects_unknown_functions(self):
+        ran = subprocess.run(["make", "release", "FUNCTION=get-jwk"], cwd=ROOT, capture_output=True, text=True)
+        self.assertEqual(ran.returncode, 2)
+        self.assertIn("There is no function get-jwk: write FUNCTION=get-jwks, or another one of functions/README.md", ran.stderr)
+
+    def test_a_release_of_one_function_builds_it_alone(self):
+        ran = subprocess.run(["make", "--dry-run", "release", "ARCHITECTURE=x86_64", "FUNCTION=get-jwks"], cwd=ROOT, capture_output=True, text=True)
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        self.assertIn("cargo lambda build --release --workspace --exclude tests --bin get-jwks", ran.stdout)

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::shop::{Answer, PASSWORD, Person, Shop, unique, until};
+use crate::shop::{Answer, PASSWORD, Person, Shop, shop_with, unique, until};
 
 #[tokio::test]
 async fn mailed_links_verify_and_change_the_address() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Mails);
     let person = shop.unverified_customer().await;
     let me = person.get("/users/me").await;
     assert_eq!(me.expect(200)["email_verified"], false);
@@ -56,7 +56,7 @@ async fn mailed_links_verify_and_change_the_address() {
 
 #[tokio::test]
 async fn password_reset_ends_every_session() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Mails);
     let email = format!("{}@example.com", unique("forgetful"));
     shop.register(&email).await.expect(201);
     let session = shop.try_login(&email, PASSWORD).await.expect(200);
@@ -114,7 +114,7 @@ async fn refresh_continues_a_session_and_reuse_ends_it() {
 
 #[tokio::test]
 async fn password_change_ends_all_other_sessions() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Mails);
     let email = format!("{}@example.com", unique("careful"));
     shop.register(&email).await.expect(201);
     let (mine, other) = (
@@ -192,7 +192,7 @@ async fn admin_lists_users_and_changes_roles() {
 
 #[tokio::test]
 async fn deleted_account_leaves_no_data() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let product = shop.product(1500, 10).await;
     let (name, email) = (unique("Planted Name"), format!("{}@example.com", unique("planted")));
     let body =

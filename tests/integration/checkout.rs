@@ -1,10 +1,10 @@
 //! Whole orders from the buyer's view.
 
-use crate::shop::{ProviderRecords, Shop, events_of, until};
+use crate::shop::{ProviderRecords, events_of, shop_with, until};
 
 #[tokio::test]
 async fn paid_order_is_confirmed_and_mailed() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables, Mails);
     let (buyer, product) = (shop.customer().await, shop.product(2999, 10).await);
 
     let order = buyer.order(&product, 2, Some("tok_ok")).await;
@@ -40,7 +40,7 @@ async fn paid_order_is_confirmed_and_mailed() {
 
 #[tokio::test]
 async fn order_can_be_paid_with_another_card_after_a_decline() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables, Mails);
     let (buyer, product) = (shop.customer().await, shop.product(1000, 5).await);
 
     let order = buyer.order(&product, 1, Some("tok_declined")).await;
@@ -71,7 +71,7 @@ async fn order_can_be_paid_with_another_card_after_a_decline() {
 
 #[tokio::test]
 async fn out_of_stock_order_fails_without_a_charge() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables, Mails);
     let (buyer, product) = (shop.customer().await, shop.product(1000, 1).await);
 
     let order = buyer.order(&product, 2, Some("tok_ok")).await;
@@ -94,7 +94,7 @@ async fn out_of_stock_order_fails_without_a_charge() {
 
 #[tokio::test]
 async fn order_can_be_paid_after_placement() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let (buyer, product) = (shop.customer().await, shop.product(1250, 3).await);
 
     let order = buyer.order(&product, 1, None).await;
@@ -110,7 +110,7 @@ async fn order_can_be_paid_after_placement() {
 
 #[tokio::test]
 async fn several_products_are_reserved_atomically() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let (buyer, plenty, scarce) =
         (shop.customer().await, shop.product(100, 10).await, shop.product(100, 1).await);
     let items = |n: u32| serde_json::json!({ "items": [{ "product_id": plenty, "quantity": 1 }, { "product_id": scarce, "quantity": n }], "payment_method": crate::shop::card("tok_ok") });

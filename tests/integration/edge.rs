@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tests::shop::operations;
 
-use crate::shop::{Shop, card, unique, until};
+use crate::shop::{Shop, card, shop_with, unique, until};
 
 /// Public routes. All others answer 401 without a token.
 const PUBLIC: [&str; 14] = [
@@ -266,7 +266,7 @@ async fn another_users_order_and_payment_are_404() {
 
 #[tokio::test]
 async fn repeated_key_returns_the_first_answer_byte_for_byte() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let (buyer, product) = (shop.customer().await, shop.product(2999, 10).await);
     let (key, body) = (
         unique("key"),
@@ -318,7 +318,7 @@ async fn repeated_key_returns_the_first_answer_byte_for_byte() {
 
 #[tokio::test]
 async fn concurrent_copies_of_an_order_place_it_once() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let (buyer, product) = (shop.customer().await, shop.product(100, 10).await);
     let body = json!({ "items": [{ "product_id": product, "quantity": 1 }] });
     let copies: Vec<_> = (0..16)
@@ -341,7 +341,7 @@ async fn concurrent_copies_of_an_order_place_it_once() {
 
 #[tokio::test]
 async fn lists_are_paginated() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let (buyer, stranger, product) =
         (shop.customer().await, shop.customer().await, shop.product(100, 10).await);
     let mut placed = Vec::new();

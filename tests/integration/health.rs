@@ -4,11 +4,11 @@ use aws_sdk_dynamodb::types::{GlobalSecondaryIndex, GlobalSecondaryIndexDescript
 
 use serde_json::json;
 
-use crate::shop::{Shop, until};
+use crate::shop::{shop_alone_with, until};
 
 #[tokio::test]
 async fn health_names_the_service_without_its_table() {
-    let shop = Shop::alone().await;
+    let shop = shop_alone_with!(Tables);
     let visitor = shop.visitor();
     assert_eq!(visitor.get("/health").await.expect(200)["status"], "healthy");
     assert_eq!(visitor.get("/health/orders").await.expect(200)["status"], "healthy");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use crate::shop::{PASSWORD, Person, Shop, unique, until};
+use crate::shop::{PASSWORD, Person, Shop, shop_with, unique, until};
 
 #[tokio::test]
 async fn registered_user_logs_in_and_reads_the_profile() {
@@ -72,7 +72,7 @@ async fn cached_policy_covers_every_route_and_forged_tokens_none() {
 
 #[tokio::test]
 async fn expired_token_is_rejected_while_the_gateway_caches_it() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let person = shop.customer().await;
     let short = Person { token: Some(shop.signed_for(&person, 4).await), ..person.clone() };
     short.get("/users/me").await.expect(200);
@@ -85,7 +85,7 @@ async fn expired_token_is_rejected_while_the_gateway_caches_it() {
 
 #[tokio::test]
 async fn disabled_user_is_rejected_within_30_seconds() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let person = shop.customer().await;
     person.get("/users/me").await.expect(200);
     let disable = shop

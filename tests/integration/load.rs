@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use crate::shop::{Shop, until};
+use crate::shop::{shop_alone_with, until};
 
 const ORDERS: usize = 200;
 const CLIENTS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_concurrent_orders_settle_and_reconcile() {
-    let shop = std::sync::Arc::new(Shop::alone().await);
+    let shop = std::sync::Arc::new(shop_alone_with!(Tables));
     // One product with enough stock and one without: some orders must fail, and none may be
     // oversold.
     let (plenty, scarce) = (shop.product(500, 1000).await, shop.product(500, 20).await);
@@ -75,7 +75,7 @@ async fn two_hundred_concurrent_orders_settle_and_reconcile() {
 
 /// A limited stock and four times as many concurrent buyers, each with a separate account.
 async fn sells_exactly_the_stock(shards: u32) {
-    let shop = Shop::alone().await;
+    let shop = shop_alone_with!(Tables);
     let (product, buyers) = (shop.product_in_shards(500, 50, shards).await, shop.crowd(200).await);
     let orders = shop.sell_to_all(&buyers, &product, "tok_ok").await;
     let ends = shop.all_with_status(&orders, &["confirmed", "failed"], || async {}).await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_lambda::types::EventSourceMappingConfiguration;
 
-use crate::shop::{ProviderRecords, Shop, until};
+use crate::shop::{ProviderRecords, Shop, shop_alone_with, until};
 
 /// Every queue between the services, with a scenario that uses it.
 const QUEUES: [(&str, Scenario); 8] = [
@@ -95,7 +95,7 @@ async fn lose_one(shop: &Shop, queue: &str, order: &str) -> String {
 
 #[tokio::test]
 async fn order_settles_after_the_loss_of_each_kind_of_message() {
-    let shop = Shop::alone().await;
+    let shop = shop_alone_with!(Tables, Mails);
     let buyer = shop.customer().await;
     for (queue, scenario) in QUEUES {
         let product = shop.product(300, 5).await;
@@ -202,7 +202,7 @@ async fn abandon_after_capture(shop: &Shop, buyer: &crate::shop::Person, order: 
 
 #[tokio::test]
 async fn stopped_stream_delays_orders_and_loses_none() {
-    let shop = Shop::alone().await;
+    let shop = shop_alone_with!(Tables, Mails);
     let product = shop.product(300, 200).await;
     // A buyer has at most five unpaid orders, so each of these has a separate buyer.
     let buyers = shop.crowd(50).await;

@@ -1,8 +1,8 @@
 //! The deployed shop as its users see it: scenarios over HTTP against a stack.
 //!
-//! `make test` starts a stack and sets the variables that these tests need: `FERROCART_URL` (the
-//! API with its stage), `FERROCART_STACK` and the usual AWS variables, with access to tables and
-//! queues. Any AWS-compatible endpoint works: the emulator, LocalStack, a test account.
+//! Two variables choose the target: `API_URL`, the API with its stage, and `AWS_ENDPOINT_URL`, which
+//! is not set for AWS. `make test` starts the emulator and sets them. The stack is `ferrocart` unless
+//! `FERROCART_STACK` names another one. [`target`] says which tests are skipped where.
 //!
 //! Tests run concurrently, each with its own buyers and products. Tests that break something on
 //! purpose use the stack exclusively ([`shop::Shop::alone`]).
@@ -20,6 +20,7 @@ mod payments;
 mod reconciliation;
 mod redrive;
 mod shop;
+mod target;
 #[expect(clippy::print_stdout, reason = "the numbers are part of what a test shows")]
 mod tokens;
 mod trade;

@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
-use crate::shop::{ProviderRecords, Shop, events_of, unique, until};
+use crate::shop::{ProviderRecords, Shop, events_of, shop_with, unique, until};
 
 fn envelope(kind: &str, data: &Value) -> String {
     let envelope = json!({
@@ -50,7 +50,7 @@ async fn reservation(shop: &Shop, order: &str) -> Option<String> {
 
 #[tokio::test]
 async fn repeated_commands_and_events_of_a_finished_order_change_nothing() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables, Mails);
     let (buyer, product) = (shop.customer().await, shop.product(500, 5).await);
     let order = buyer.order(&product, 2, Some("tok_ok")).await;
     buyer.order_with_status(&order, "confirmed").await;
@@ -129,7 +129,7 @@ async fn waiting(shop: &Shop, queue: &str) -> i32 {
 
 #[tokio::test]
 async fn stock_released_before_its_reservation_is_never_reserved() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let product = shop.product(500, 5).await;
     let order = new_order();
     send(&shop, "release-stock", "release_stock.v1", json!({ "order_id": order, "attempt": 0 }))
@@ -150,7 +150,7 @@ async fn stock_released_before_its_reservation_is_never_reserved() {
 
 #[tokio::test]
 async fn releasing_a_rejected_reservation_changes_nothing() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let product = shop.product(500, 1).await;
     let order = new_order();
     let reserve = json!({ "order_id": order, "attempt": 0, "lines": [{ "product_id": product, "quantity": 2 }] });
@@ -181,7 +181,7 @@ async fn releasing_a_rejected_reservation_changes_nothing() {
 
 #[tokio::test]
 async fn stock_adds_up_for_every_pair_of_repeated_commands() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let product = shop.product(500, 100).await;
     let command = |order: &str, name: &str| {
         let queue = format!("{name}-stock");
@@ -282,7 +282,7 @@ async fn forget(shop: &Shop, orders: &[String]) {
 
 #[tokio::test]
 async fn repeated_stream_batch_has_no_second_effect() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables, Mails);
     let (buyer, product) = (shop.customer().await, shop.product(500, 5).await);
     let order = buyer.order(&product, 1, Some("tok_ok")).await;
     buyer.order_with_status(&order, "confirmed").await;

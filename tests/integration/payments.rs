@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::shop::{ProviderRecords, Shop, card, unique, until};
+use crate::shop::{ProviderRecords, card, shop_alone_with, shop_with, unique, until};
 
 /// Orders with a token whose outcome is unknown at first. A sweep resolves it.
 async fn settles_with_one_charge(token: &str) {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let (buyer, product) = (shop.customer().await, shop.product(700, 2).await);
     let order = buyer.order(&product, 1, Some(token)).await;
     let read = || async {
@@ -37,7 +37,7 @@ async fn failed_provider_call_is_retried_under_the_same_key() {
 
 #[tokio::test]
 async fn unknown_outcome_is_202_and_the_key_returns_its_result() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let (buyer, product) = (shop.customer().await, shop.product(700, 2).await);
     let order = buyer.order(&product, 1, None).await;
     buyer.order_at_step(&order, "awaiting_payment").await;
@@ -61,7 +61,7 @@ async fn unknown_outcome_is_202_and_the_key_returns_its_result() {
 
 #[tokio::test]
 async fn concurrent_copies_of_a_payment_charge_once() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let (buyer, product) = (shop.customer().await, shop.product(700, 2).await);
     let order = buyer.order(&product, 1, None).await;
     buyer.order_at_step(&order, "awaiting_payment").await;
@@ -107,7 +107,7 @@ async fn concurrent_copies_of_a_payment_charge_once() {
 
 #[tokio::test]
 async fn only_the_owner_can_pay_and_only_the_whole_amount() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let (buyer, stranger, product) =
         (shop.customer().await, shop.customer().await, shop.product(700, 2).await);
     let order = buyer.order(&product, 1, None).await;
@@ -133,7 +133,7 @@ async fn only_the_owner_can_pay_and_only_the_whole_amount() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hundred_unanswered_charges_are_made_once_each() {
-    let shop = Shop::alone().await;
+    let shop = shop_alone_with!(Tables);
     let (product, buyers) = (shop.product(700, 100).await, shop.crowd(100).await);
     let orders = shop.sell_to_all(&buyers, &product, "tok_timeout_after_charge").await;
     let retry = || async {

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue::{self, N, S};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 
-use crate::shop::{Person, Shop, until};
+use crate::shop::{Person, Shop, shop_alone_with, until};
 
 impl Shop {
     /// Runs the reconciliation over recent orders. Returns every mismatch and every unsettled
@@ -100,7 +100,7 @@ async fn one_of_each(shop: &Shop, admin: &Person, buyer: &Person, product: &str)
 
 #[tokio::test]
 async fn reconciliation_finds_every_changed_figure() {
-    let shop = Shop::alone().await;
+    let shop = shop_alone_with!(Tables);
     let began = Clock::System.now().to_string();
     let (admin, buyer, product) =
         (shop.admin().await, shop.customer().await, shop.product(1000, 15).await);

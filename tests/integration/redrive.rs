@@ -6,7 +6,7 @@ use aws_sdk_lambda::types::Environment;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 
-use crate::shop::{Person, ProviderRecords, Shop, unique, until};
+use crate::shop::{Person, ProviderRecords, Shop, shop_alone_with, unique, until};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Scenario {
@@ -223,7 +223,7 @@ async fn begin(
 
 #[tokio::test]
 async fn dead_letters_of_every_order_queue_can_be_redriven() {
-    let shop = Shop::alone().await;
+    let shop = shop_alone_with!(Tables, Mails);
     let buyer = shop.customer().await;
     for (queue, scenario) in QUEUES {
         let product = shop.product(300, 5).await;
@@ -279,7 +279,7 @@ async fn dead_letters_of_every_order_queue_can_be_redriven() {
 
 #[tokio::test]
 async fn dead_letters_of_the_other_queues_can_be_redriven() {
-    let shop = Shop::alone().await;
+    let shop = shop_alone_with!(Tables, Mails);
     let (admin, buyer, product) =
         (shop.admin().await, shop.customer().await, shop.product(300, 5).await);
     let order = buyer.order(&product, 1, Some("tok_ok")).await;
@@ -367,7 +367,7 @@ async fn dead_letters_of_the_other_queues_can_be_redriven() {
 /// Redriven, it becomes one again.
 #[tokio::test]
 async fn rejected_message_is_a_dead_letter_at_once_with_its_reason() {
-    let shop = Shop::alone().await;
+    let shop = shop_alone_with!(Tables);
     for (queue, body, reason) in [
         ("release-stock", format!("not an envelope {}", unique("odd")), "it is not an envelope"),
         (
@@ -398,7 +398,7 @@ async fn rejected_message_is_a_dead_letter_at_once_with_its_reason() {
 
 #[tokio::test]
 async fn unpublished_change_can_be_redriven() {
-    let shop = Shop::alone().await;
+    let shop = shop_alone_with!(Tables, Mails);
     let (buyer, product) = (shop.customer().await, shop.product(300, 5).await);
     let order = buyer.order(&product, 1, Some("tok_ok")).await;
     buyer.order_with_status(&order, "confirmed").await;

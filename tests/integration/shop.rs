@@ -1,14 +1,14 @@
 //! A deployed shop: access for buyers and admins over HTTP, and for operators to the stack behind
 //! it.
+//!
+//! [`Shop::open`] offers the API and the invocation of functions, on every target. Tests that need
+//! more name it, [`shop_with!`] and [`shop_alone_with!`], and are skipped where it is missing.
 
 use std::{
     collections::HashMap,
     fmt::Debug,
     future::Future,
-    sync::{
-        OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -22,6 +22,8 @@ use users::tokens::{
     access::Claims,
     signing_keys::{CurrentKey, SigningKeys},
 };
+
+use crate::target::{self, Need};
 
 /// Maximum wait for a state.
 pub const PATIENCE: Duration = Duration::from_secs(180);
@@ -40,8 +42,32 @@ pub struct Shop {
     pub sqs: aws_sdk_sqs::Client,
     pub lambda: aws_sdk_lambda::Client,
     pub secrets: aws_sdk_secretsmanager::Client,
+    needs: &'static [Need],
     _held: SemaphorePermit<'static>,
 }
+
+/// Opens the shop for a test that needs more than the API: `shop_with!(Tables, Mails)`. Returns from
+/// the test if the target does not offer it.
+macro_rules! shop_with {
+    ($($need:ident),+) => {
+        match $crate::shop::Shop::open_for(module_path!(), &[$($crate::target::Need::$need),+]).await {
+            Some(shop) => shop,
+            None => return,
+        }
+    };
+}
+
+/// As [`shop_with!`], for an exclusive test.
+macro_rules! shop_alone_with {
+    ($($need:ident),+) => {
+        match $crate::shop::Shop::alone_for(module_path!(), &[$($crate::target::Need::$need),+]).await {
+            Some(shop) => shop,
+            None => return,
+        }
+    };
+}
+
+pub(crate) use {shop_alone_with, shop_with};
 
 /// A user with a token; without one, a visitor.
 #[derive(Clone)]
@@ -88,6 +114,13 @@ impl Answer {
     }
 }
 
+/// The name of the running test, which names its thread.
+fn test_name(module: &str) -> String {
+    let thread = std::thread::current();
+    let name = thread.name().filter(|name| name.contains("::"));
+    name.unwrap_or(module.trim_start_matches("integration::")).to_owned()
+}
+
 /// A text that no other test and no earlier run uses.
 pub fn unique(what: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -98,9 +131,15 @@ pub fn unique(what: &str) -> String {
 pub const PASSWORD: &str = "a perfectly ordinary passphrase";
 
 impl Shop {
-    /// The stack, shared with other tests.
+    /// The stack, shared with other tests. Offers the API and the invocation of functions.
     pub async fn open() -> Self {
-        Self::new(STACK.acquire().await.unwrap()).await
+        Self::new(&[], STACK.acquire().await.unwrap())
+    }
+
+    /// As [`Shop::open`], with what the test needs; `None` if the target does not offer it.
+    pub async fn open_for(module: &str, needs: &'static [Need]) -> Option<Self> {
+        let is_offered = target::offers(&test_name(module), needs).await;
+        if is_offered { Some(Self::new(needs, STACK.acquire().await.unwrap())) } else { None }
     }
 
     /// The stack for one exclusive test. It starts after the others: waiting for all permits
@@ -108,17 +147,22 @@ impl Shop {
     pub async fn alone() -> Self {
         loop {
             if let Ok(all) = STACK.try_acquire_many(TOGETHER as u32) {
-                return Self::new(all).await;
+                return Self::new(&[], all);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
-    async fn new(held: SemaphorePermit<'static>) -> Self {
-        let setting = |name: &str| {
-            std::env::var(name)
-                .unwrap_or_else(|_| panic!("{name} is not set: run the tests with `make test`, which brings up a stack for them"))
-        };
+    /// As [`Shop::alone`], with what the test needs; `None` if the target does not offer it.
+    pub async fn alone_for(module: &str, needs: &'static [Need]) -> Option<Self> {
+        let is_offered = target::offers(&test_name(module), needs).await;
+        if is_offered { Some(Self { needs, ..Self::alone().await }) } else { None }
+    }
+
+    fn new(needs: &'static [Need], held: SemaphorePermit<'static>) -> Self {
+        let url = std::env::var("API_URL").unwrap_or_else(|_| {
+            panic!("API_URL is not set: set it to the address of the API with its stage, or run the tests with `make test`, which starts a stack")
+        });
         let config = shared::aws::sdk_config();
         let long = Duration::from_secs(600);
         let patient = aws_config::timeout::TimeoutConfig::builder()
@@ -127,8 +171,8 @@ impl Shop {
         let patient = patient.read_timeout(long).build();
         let lambda = aws_sdk_lambda::config::Builder::from(&config).timeout_config(patient).build();
         Self {
-            url: setting("FERROCART_URL"),
-            stack: setting("FERROCART_STACK"),
+            url: url.trim_end_matches('/').to_owned(),
+            stack: std::env::var("FERROCART_STACK").unwrap_or_else(|_| "ferrocart".to_owned()),
             http: {
                 // The payment provider's TLS needs a process-wide crypto provider, which the first
                 // test installs.
@@ -142,6 +186,7 @@ impl Shop {
             sqs: aws_sdk_sqs::Client::new(&config),
             lambda: aws_sdk_lambda::Client::from_conf(lambda),
             secrets: aws_sdk_secretsmanager::Client::new(&config),
+            needs,
             _held: held,
         }
     }
@@ -157,9 +202,22 @@ impl Shop {
         }
     }
 
-    /// A new logged-in customer with a verified address. The verification is written directly: most
-    /// tests would only wait for the mail.
+    /// Fails a test that uses what it has not named.
+    #[track_caller]
+    fn require(&self, need: Need) {
+        assert!(
+            self.needs.contains(&need),
+            "the test needs {need}: open the shop with shop_with!({need:?})"
+        );
+    }
+
+    /// A new logged-in customer. In tests with direct access to tables the address is verified,
+    /// which is written directly, because most tests would only wait for the mail. In other tests it
+    /// is not, and the customer may have one unpaid order.
     pub async fn customer(&self) -> Person {
+        if !self.needs.contains(&Need::Tables) {
+            return self.unverified_customer().await;
+        }
         let email = format!("{}@example.com", unique("buyer"));
         let registered = self.register(&email).await.expect(201);
         let key = AttributeValue::S(format!("USER#{}", registered["id"].as_str().unwrap()));
@@ -243,6 +301,7 @@ impl Shop {
     }
 
     async fn signing_key(&self) -> CurrentKey {
+        self.require(Need::Tables);
         let secret = self
             .secrets
             .get_secret_value()
@@ -299,8 +358,20 @@ impl Shop {
             }
             admin.post_with_key(&path, &unique("key"), &delivery).await.expect(201);
         }
-        let known = || async { self.item("order-products", &format!("PRODUCT#{product}")).await };
-        until("orders knows the product", known, |item| item.is_some()).await;
+        if self.needs.contains(&Need::Tables) {
+            let item =
+                || async { self.item("order-products", &format!("PRODUCT#{product}")).await };
+            until("orders knows the product", item, Option::is_some).await;
+        } else {
+            // An order with a wrong total is rejected, once orders knows the product.
+            let total = json!({ "amount": amount + 1, "currency": "USD" });
+            let body = json!({ "items": [{ "product_id": product, "quantity": 1 }], "expected_total": total });
+            let place = || async { admin.post_with_key("/orders", &unique("key"), &body).await };
+            let answer = until("orders knows the product", place, |answer| {
+                !answer.text.contains("unknown_product")
+            });
+            assert_eq!(answer.await.problem(409), "price_changed");
+        }
         product
     }
 
@@ -452,11 +523,14 @@ impl Shop {
         pages.collect::<Result<Vec<_>, _>>().await.unwrap()
     }
 
+    #[track_caller]
     pub fn table(&self, table: &str) -> String {
+        self.require(Need::Tables);
         format!("{}-{table}", self.stack)
     }
 
     pub async fn queue_url(&self, queue: &str) -> String {
+        self.require(Need::Tables);
         let name = format!("{}-{queue}", self.stack);
         self.sqs.get_queue_url().queue_name(&name).send().await.unwrap().queue_url.unwrap()
     }
@@ -517,10 +591,8 @@ impl Shop {
 
     /// The mails to this address that the emulator received.
     pub async fn mails_to(&self, email: &str) -> Vec<Value> {
-        static CATCHER: OnceLock<String> = OnceLock::new();
-        let catcher = CATCHER.get_or_init(|| {
-            format!("{}/_ministack/ses/messages", std::env::var("AWS_ENDPOINT_URL").unwrap())
-        });
+        self.require(Need::Mails);
+        let catcher = target::mail_catcher().unwrap();
         let caught: Value = self.http.get(catcher).send().await.unwrap().json().await.unwrap();
         let mails = caught["messages"]
             .as_object()

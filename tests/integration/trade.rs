@@ -3,7 +3,9 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::shop::{Answer, Person, ProviderRecords, Shop, card, events_of, unique, until};
+use crate::shop::{
+    Answer, Person, ProviderRecords, Shop, card, events_of, shop_with, unique, until,
+};
 
 fn address() -> Value {
     json!({ "name": "Ada Lovelace", "line1": "12 St James's Square", "city": "London", "postal_code": "SW1Y 4JH", "country": "GB" })
@@ -55,7 +57,7 @@ async fn expect_mails(person: &Person, order: &str, templates: &[&str]) {
 
 #[tokio::test]
 async fn order_is_shipped_and_delivered_in_this_order_only() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let (admin, buyer, product) =
         (shop.admin().await, shop.customer().await, shop.product(1500, 5).await);
     let order = buyer.order_to(Some(address()), &product, 2, None).await;
@@ -131,7 +133,7 @@ async fn order_without_an_address_cannot_be_shipped() {
 
 #[tokio::test]
 async fn order_cancelled_before_payment_is_not_charged() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let (buyer, stranger, product) =
         (shop.customer().await, shop.customer().await, shop.product(1500, 5).await);
     let order = buyer.order(&product, 2, None).await;
@@ -154,7 +156,7 @@ async fn order_cancelled_before_payment_is_not_charged() {
 
 #[tokio::test]
 async fn order_cancelled_during_payment_keeps_no_money() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let (buyer, product) = (shop.customer().await, shop.product(1500, 20).await);
     for token in [
         "tok_ok",
@@ -183,7 +185,7 @@ async fn order_cancelled_during_payment_keeps_no_money() {
 
 #[tokio::test]
 async fn order_cancelled_after_confirmation_is_refunded_and_restocked() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let (admin, buyer, product) =
         (shop.admin().await, shop.customer().await, shop.product(1500, 5).await);
     let order = buyer.order(&product, 2, Some("tok_ok")).await;
@@ -200,7 +202,7 @@ async fn order_cancelled_after_confirmation_is_refunded_and_restocked() {
 
 #[tokio::test]
 async fn three_d_secure_payment_completes_after_the_challenge() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let (buyer, product) = (shop.customer().await, shop.product(1500, 5).await);
     for (token, end) in [
         ("tok_3ds", "confirmed"),
@@ -244,7 +246,7 @@ async fn three_d_secure_payment_completes_after_the_challenge() {
 
 #[tokio::test]
 async fn partial_refunds_are_limited_to_the_capture() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let (admin, buyer, product) =
         (shop.admin().await, shop.customer().await, shop.product(100, 5).await);
     let order = buyer.order(&product, 1, Some("tok_ok")).await;
@@ -301,7 +303,7 @@ async fn partial_refunds_are_limited_to_the_capture() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_fifty_concurrent_refunds_above_the_capture_one_is_accepted() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let (admin, buyer, product) =
         (shop.admin().await, shop.customer().await, shop.product(100, 5).await);
     let order = buyer.order(&product, 1, Some("tok_ok")).await;
@@ -332,7 +334,7 @@ async fn of_fifty_concurrent_refunds_above_the_capture_one_is_accepted() {
 
 #[tokio::test]
 async fn buyer_has_at_most_five_unpaid_orders() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let (buyer, product) = (shop.customer().await, shop.product(100, 20).await);
     let mut orders = Vec::new();
     for _ in 0..5 {
@@ -380,7 +382,7 @@ async fn unverified_account_may_have_one_unpaid_order() {
 
 #[tokio::test]
 async fn product_changes_and_archiving_reach_orders() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let (admin, buyer, product) =
         (shop.admin().await, shop.customer().await, shop.product(1500, 5).await);
     let path = format!("/products/{product}");

@@ -5,7 +5,7 @@ use ring::hmac;
 use serde_json::{Value, json};
 use shared::{clock::Clock, ids::PrefixedId};
 
-use crate::shop::{Answer, ProviderRecords, Shop, unique, until};
+use crate::shop::{Answer, ProviderRecords, Shop, shop_alone_with, shop_with, unique, until};
 
 impl Shop {
     /// Sends a webhook as the provider, signed with this secret.
@@ -53,7 +53,7 @@ fn succeeded(event: &str, order: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hundred_late_and_repeated_events_have_one_effect_each() {
-    let shop = Shop::alone().await;
+    let shop = shop_alone_with!(Tables);
     let (secret, product) = (shop.webhook_secret().await, shop.product(700, 100).await);
     let (at_once, late) = (shop.crowd(50).await, shop.crowd(50).await);
     let repeated = shop.sell_to_all(&at_once, &product, "tok_duplicate_webhook").await;
@@ -110,7 +110,7 @@ async fn hundred_late_and_repeated_events_have_one_effect_each() {
 
 #[tokio::test]
 async fn event_after_the_challenge_confirms_the_order() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let (buyer, product, secret) =
         (shop.customer().await, shop.product(700, 5).await, shop.webhook_secret().await);
     let order = buyer.order(&product, 1, Some("tok_3ds")).await;
@@ -127,7 +127,7 @@ async fn event_after_the_challenge_confirms_the_order() {
 
 #[tokio::test]
 async fn forged_webhooks_are_rejected() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Tables);
     let (buyer, product, secret) =
         (shop.customer().await, shop.product(700, 5).await, shop.webhook_secret().await);
     let order = buyer.order(&product, 1, Some("tok_3ds_abandoned")).await;

@@ -8,8 +8,9 @@
 //! operator has redriven them.
 //!
 //! Each seed is one schedule. A failure prints the seed and the trace, and the seed reproduces it.
-//! `make test` runs [`SCHEDULES`] of them. `SIMULATION_SCHEDULES=100000 cargo test -p tests --test
-//! simulation` runs that number of schedules, and `SIMULATION_SEED=17` a single one.
+//! `make test` runs [`SCHEDULES`] of them, from seed 0. `make simulation SCHEDULES=100000` runs that
+//! number from a seed that differs every day (`SIMULATION_FIRST`). `SIMULATION_SEED=17` runs a
+//! single one.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod schedule;
@@ -55,7 +56,10 @@ async fn play(seed: u64) -> Vec<String> {
 fn orders_are_never_lost_stuck_oversold_or_double_charged() {
     let seeds = match setting("SIMULATION_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..setting("SIMULATION_SCHEDULES").unwrap_or(SCHEDULES),
+        None => {
+            let first = setting("SIMULATION_FIRST").unwrap_or(0);
+            first..first + setting("SIMULATION_SCHEDULES").unwrap_or(SCHEDULES)
+        }
     };
     let mut ends = BTreeMap::<String, u32>::new();
     for end in play_all(seeds.clone(), play).into_iter().flatten() {
