@@ -10,7 +10,7 @@ SERVICES := --workspace --exclude tests --bins
 # USER is set in every shell, so only one given to make itself counts.
 TOKEN_OF := $(if $(filter command line,$(origin USER)),$(USER),customer)
 
-.PHONY: help setup build up demo test bench new template lint advisories preview mails invoke logs url token reconcile redrive rotate-key revoke-signing-key down deploy release destroy
+.PHONY: help setup build up demo test bench new template lint advisories preview mails invoke logs trace url token reconcile redrive rotate-key revoke-signing-key down deploy release destroy
 
 help: ## Lists these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 22
@@ -82,6 +82,9 @@ invoke: ## Invokes one function with its sample event: make invoke OP=create-ord
 logs: ## Follows the logs of the functions. OP=create-order, ORDER=ord_..., TRACE=, LEVEL=warn, SINCE=12h choose; LOG=json prints the raw entries.
 	@python3 localstack/logs.py --follow $(OP) $(if $(ORDER),--order $(ORDER)) $(if $(TRACE),--trace $(TRACE)) $(if $(LEVEL),--level $(LEVEL)) \
 		$(if $(SINCE),--since $(SINCE)) $(if $(filter json,$(LOG)),--json) $(ARGS)
+
+trace: ## Prints what happened to an order across all services: make trace ORDER=ord_... SINCE=2d; ARGS="--json", or "--stack NAME" on AWS.
+	@python3 localstack/trace.py $(if $(ORDER),$(ORDER),$(error Say which order: make trace ORDER=ord_...)) $(if $(SINCE),--since $(SINCE)) $(ARGS)
 
 url: ## Prints the local API's address: make -s url.
 	@$(STACK) url
