@@ -88,7 +88,7 @@ async fn timeline_lists_facts_waits_and_the_next_check() {
     assert_eq!((&wait["party"], &wait["until"]), (&json!("buyer"), &read["expires_at"]));
     assert_eq!((&wait["since"], &wait["checks"]), (&Value::Null, &json!(0)));
     assert!(seen["facts"].as_array().unwrap().iter().any(|fact| fact["answered_at"].is_string()));
-    // Both operations tell the same history.
+    // Both operations report the same history.
     let events = |view: &Value, name: &str| {
         let entries = view[name].as_array().unwrap();
         entries
