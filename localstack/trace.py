@@ -11,6 +11,7 @@ traces. Without --stack it reads the local stack; --stack NAME reads a stack on 
 """
 
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -260,13 +261,18 @@ def show(order, shop, record, facts, traces, reads, now):
         print("Nothing is pending: " + ("the order is settled." if record["settled"] else f"the order is {record['status']}."))
 
 
+def is_on_aws(args):
+    """Whether Logs Insights answers. Emulators have FilterLogEvents only."""
+    return bool(args.stack) and not os.environ.get("AWS_ENDPOINT_URL")
+
+
 def trace(shop, args, now=None):
     now = now or int(time.time() * 1000)
     record = record_of(shop, args.order)
     placed = moment(record["facts"][0]["at"]) - BEFORE_SECONDS * 1000 if record else 0
     window = args.since or (None if record else duration(WINDOW))
     since = max(placed, now - int(window.total_seconds() * 1000)) if window else placed
-    entries, traces = entries_of(Lines(shop, since, bool(args.stack)), args.order)
+    entries, traces = entries_of(Lines(shop, since, is_on_aws(args)), args.order)
     if not record and not entries:
         raise CommandError(f"Nothing about {args.order} was logged in {shop.name} in the last {logs.in_words(window)}: check the id, or look"
                            " further back with --since 7d.")

@@ -222,6 +222,18 @@ class WaitingFor(unittest.TestCase):
 
 
 class LogsInsights(unittest.TestCase):
+    def setUp(self):
+        environment = mock.patch.dict(os.environ)
+        environment.start()
+        self.addCleanup(environment.stop)
+        os.environ.pop("AWS_ENDPOINT_URL", None)
+
+    def test_an_emulator_is_not_asked(self):
+        os.environ["AWS_ENDPOINT_URL"] = "http://localhost:4566"
+        aws = Aws()
+        self.assertEqual(facts(aws, "--stack", "shop")["facts"], facts(Aws())["facts"])
+        self.assertEqual(aws.queries, [])
+
     def test_on_aws_two_queries_search_every_service(self):
         aws = Aws()
         on_aws, local = facts(aws, "--stack", "shop"), facts(Aws())

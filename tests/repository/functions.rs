@@ -231,7 +231,7 @@ fn saved_queries_search_the_log_group_of_every_service() {
         names.insert(text(&properties["Name"]));
     }
     let expected = ["by order", "by trace", "errors", "slow requests"];
-    assert_eq!(names, expected.map(|name| format!("ferrocart/{name}")).into());
+    assert_eq!(names, BTreeSet::from(expected.map(|name| format!("ferrocart/{name}"))));
 }
 
 #[test]
