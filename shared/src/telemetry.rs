@@ -258,7 +258,8 @@ pub(crate) struct Capture(std::sync::Arc<std::sync::Mutex<Vec<Value>>>);
 impl Capture {
     /// Keeps the lines of this thread until the guard is dropped.
     pub(crate) fn record(&self) -> tracing::subscriber::DefaultGuard {
-        tracing::subscriber::set_default(tracing_subscriber::registry().with(self.clone()))
+        let lines = self.clone().with_filter(LevelFilter::INFO);
+        tracing::subscriber::set_default(tracing_subscriber::registry().with(lines))
     }
 
     pub(crate) fn lines(&self) -> Vec<Value> {

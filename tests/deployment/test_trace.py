@@ -24,6 +24,8 @@ NOW = trace.moment("2026-11-29T11:56:00.000Z")
 def setUpModule():
     zone = mock.patch.dict(os.environ, {"TZ": "UTC"})
     zone.start()
+    for name in ("FERROCART_STACK", "AWS_ENDPOINT_URL"):
+        os.environ.pop(name, None)
     time.tzset()
     unittest.addModuleCleanup(time.tzset)
     unittest.addModuleCleanup(zone.stop)
@@ -222,14 +224,8 @@ class WaitingFor(unittest.TestCase):
 
 
 class LogsInsights(unittest.TestCase):
-    def setUp(self):
-        environment = mock.patch.dict(os.environ)
-        environment.start()
-        self.addCleanup(environment.stop)
-        os.environ.pop("AWS_ENDPOINT_URL", None)
-
+    @mock.patch.dict(os.environ, {"AWS_ENDPOINT_URL": "http://localhost:4566"})
     def test_an_emulator_is_not_asked(self):
-        os.environ["AWS_ENDPOINT_URL"] = "http://localhost:4566"
         aws = Aws()
         self.assertEqual(facts(aws, "--stack", "shop")["facts"], facts(Aws())["facts"])
         self.assertEqual(aws.queries, [])
