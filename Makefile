@@ -10,7 +10,7 @@ SERVICES := --workspace --exclude tests --bins
 # USER is set in every shell, so only one given to make itself counts.
 TOKEN_OF := $(if $(filter command line,$(origin USER)),$(USER),customer)
 
-.PHONY: help setup build up demo test simulation bench smoke new template lint checkov advisories preview mails invoke logs metrics watch url token reconcile redrive rotate-key revoke-signing-key down deploy release destroy
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.* \#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## Lists these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 22
@@ -53,7 +53,7 @@ test: setup build ## Runs all tests, against a stack of their own with IAM enfor
 	@$(TESTS) --no-run
 	@$(INTEGRATION) --no-run
 	@python3 localstack/localstripe.py \
-		$(STACK) run --auth --parameter RetrySeconds=2 -- sh -c "$(TESTS) && RUST_TEST_THREADS=100 $(INTEGRATION) && $(STACK) seed --name test && python3 localstack/samples.py --all --name test && python3 localstack/smoke.py --url \"\$$API_URL\" && localstack/.venv-browser/bin/python tests/pages/browser.py \"\$$API_URL\" && localstack/.venv/bin/python tests/leaks.py"
+		$(STACK) run --auth --parameter RetrySeconds=2 -- sh -c "$(TESTS) && RUST_TEST_THREADS=100 $(INTEGRATION) && $(STACK) seed --name test && python3 localstack/samples.py --all --name test && python3 localstack/smoke.py --url \"\$$API_URL\" && localstack/.venv-browser/bin/python tests/pages/browser.py \"\$$API_URL\" && localstack/.venv/bin/python tests/traces.py --name test && localstack/.venv/bin/python tests/leaks.py"
 
 # Other seeds every day: the same ones would find nothing new.
 FIRST = $(shell date -u +%Y%m%d)000000
@@ -98,6 +98,9 @@ invoke: ## Invokes one function with its sample event: make invoke OP=create-ord
 logs: ## Follows the logs of the functions. OP=create-order, ORDER=ord_..., TRACE=, LEVEL=warn, SINCE=12h choose; LOG=json prints the raw entries.
 	@python3 localstack/logs.py --follow $(OP) $(if $(ORDER),--order $(ORDER)) $(if $(TRACE),--trace $(TRACE)) $(if $(LEVEL),--level $(LEVEL)) \
 		$(if $(SINCE),--since $(SINCE)) $(if $(filter json,$(LOG)),--json) $(ARGS)
+
+trace: ## Prints what happened to an order across all services: make trace ORDER=ord_... SINCE=2d; ARGS="--json", or "--stack NAME" on AWS.
+	@python3 localstack/trace.py $(if $(ORDER),$(ORDER),$(error Say which order: make trace ORDER=ord_...)) $(if $(SINCE),--since $(SINCE)) $(ARGS)
 
 metrics: ## Serves the local stack's metrics to Prometheus on port 9464. METRICS_PORT=9465 moves it; ARGS=--once prints them.
 	@python3 localstack/metrics.py $(ARGS)

@@ -31,7 +31,7 @@ WINDOW = "10m"
 MOST_DAYS = 7
 # Fields with a fixed place in the readable line, and fields that repeat the function's name.
 SHOWN = {"timestamp", "level", "logger", "service", "operation", "message", "type", "trace_id", "request_id", "method", "path", "status",
-         "code", "duration_ms", "lambda_request_id"}
+         "code", "duration_ms", "lambda_request_id", "gateway_request_id", "gateway_extended_request_id", "xray_trace_id"}
 COLOURS = {"WARN": "\033[33m", "ERROR": "\033[31m"}
 
 

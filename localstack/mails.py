@@ -28,6 +28,7 @@ class Mail:
         self.number, self.at = number, kept["Timestamp"]
         self.sender, self.recipients, self.subject = kept["Source"], ", ".join(kept["To"]), kept["Subject"]
         self.text, self.html = kept["BodyText"] or "", kept["BodyHtml"] or ""
+        self.trace = (kept.get("Headers") or {}).get("X-Trace-Id", "")
 
     @property
     def row(self):
@@ -62,7 +63,8 @@ def show(mail, folder):
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{mail.number}.html"
     path.write_text(mail.html, encoding="utf-8")
-    print(f"From:    {mail.sender}\nTo:      {mail.recipients}\nSubject: {mail.subject}\n\n{mail.text.rstrip()}\n\nHTML: {path}")
+    trace = f"Trace:   {mail.trace}\n" if mail.trace else ""
+    print(f"From:    {mail.sender}\nTo:      {mail.recipients}\nSubject: {mail.subject}\n{trace}\n{mail.text.rstrip()}\n\nHTML: {path}")
 
 
 def mails(stack, args):

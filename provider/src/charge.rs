@@ -1,7 +1,7 @@
 //! Charge requests to a provider and their results.
 
 use serde::{Deserialize, Serialize};
-use shared::{clock::Timestamp, ids::OrderId, money::Money};
+use shared::{clock::Timestamp, ids::OrderId, money::Money, telemetry::Trace};
 
 use crate::{card_token::CardToken, payment_id::PaymentId};
 
@@ -18,6 +18,9 @@ pub struct ChargeRequest {
     pub sent: Option<(Timestamp, Timestamp)>,
     /// The provider's id of the charge, if known.
     pub transaction_id: Option<String>,
+    /// Trace of the request or message that created the attempt. It never changes, because the
+    /// trace id is part of the request under the idempotency key.
+    pub trace: Trace,
 }
 
 /// The known outcome of a charge.

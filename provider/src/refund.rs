@@ -4,6 +4,7 @@ use shared::{
     ids::{self, OrderId},
     money::Money,
     prefixed_id,
+    telemetry::Trace,
 };
 
 use crate::payment_id::PaymentId;
@@ -24,6 +25,9 @@ pub struct RefundRequest {
     pub amount: Money,
     /// The provider's id of the refund, if known.
     pub provider_refund_id: Option<String>,
+    /// Trace of the request or message that created the refund. It never changes, because the trace
+    /// id is part of the request under the idempotency key.
+    pub trace: Trace,
 }
 
 /// The known outcome of a refund.

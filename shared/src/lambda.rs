@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::{
     BoxFuture,
     clock::{Clock, Timestamp},
-    telemetry,
+    config, telemetry,
 };
 
 /// One invocation of a function.
@@ -25,13 +25,25 @@ pub struct Invocation {
     pub deadline: Timestamp,
     /// Lambda's id of this invocation, used by requests without an id.
     pub request_id: String,
+    /// Header of AWS X-Ray: `Root=1-…;Parent=…;Sampled=0`. `None` outside Lambda.
+    pub xray_header: Option<String>,
 }
 
 impl Invocation {
     /// Creates an invocation with ample time left, for tests.
     pub fn with_event(event: Value) -> Self {
         let deadline = Clock::System.now().plus(Duration::from_secs(300));
-        Self { event, deadline, request_id: "00000000-0000-0000-0000-000000000000".to_owned() }
+        let request_id = "00000000-0000-0000-0000-000000000000".to_owned();
+        Self { event, deadline, request_id, xray_header: None }
+    }
+
+    /// Returns the id of the X-Ray trace: `1-58406520-a006649127e371903a2de979`.
+    pub fn xray_trace_id(&self) -> Option<&str> {
+        let fields = self.xray_header.as_deref()?.split(';');
+        let root = fields.filter_map(|field| field.trim().strip_prefix("Root=")).next()?;
+        let is_id =
+            root.len() == 35 && root.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        is_id.then_some(root)
     }
 }
 
@@ -85,10 +97,13 @@ pub fn serve(lambda: Lambda) -> Result<(), lambda_http::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let deadline = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
+        let xray_header =
+            event.context.xray_trace_id.or_else(|| config::optional("_X_AMZN_TRACE_ID"));
         lambda(Invocation {
             event: event.payload,
             deadline: Timestamp::from_milliseconds(deadline),
             request_id: event.context.request_id,
+            xray_header,
         })
     })))
 }
@@ -129,6 +144,26 @@ mod tests {
     use super::*;
 
     fn place_order() {}
+
+    #[test]
+    fn xray_trace_id_is_the_root_of_the_header() {
+        let root = "1-58406520-a006649127e371903a2de979";
+        let of = |header: &str| {
+            let xray_header = Some(header.to_owned());
+            let invocation = Invocation { xray_header, ..Invocation::with_event(Value::Null) };
+            invocation.xray_trace_id().map(str::to_owned)
+        };
+        for header in [
+            format!("Root={root};Parent=4c721bf33e3caf8f;Sampled=0"),
+            format!("Self=1; Root={root}"),
+        ] {
+            assert_eq!(of(&header), Some(root.to_owned()));
+        }
+        for malformed in ["", "Root=", "Parent=4c721bf33e3caf8f", "Root=1-x\ny"] {
+            assert_eq!(of(malformed), None);
+        }
+        assert_eq!(Invocation::with_event(Value::Null).xray_trace_id(), None);
+    }
 
     #[test]
     fn an_operation_is_named_after_its_function() {

@@ -21,6 +21,7 @@ use crate::{
     aws,
     clock::Clock,
     config,
+    ids::{OrderId, PrefixedId},
     lambda::{self, Failure, Invocation, Lambda, OperationName},
     queue::Message,
     retry, telemetry,
@@ -239,22 +240,22 @@ impl Sender {
     }
 
     async fn send(&self, messages: Vec<Message>) -> Result<(), Failure> {
-        let mut by_queue: BTreeMap<&'static str, Vec<Outgoing>> = BTreeMap::new();
+        let mut by_queue: BTreeMap<&'static str, (Vec<Outgoing>, Vec<Message>)> = BTreeMap::new();
         for message in messages {
             let body = serde_json::to_string(&message)
                 .map_err(|error| Failure::from_error("UnserializableMessage", &error))?;
             let delay_seconds =
                 i32::try_from(message.delay.as_secs()).ok().filter(|seconds| *seconds > 0);
-            by_queue
-                .entry(message.queue)
-                .or_default()
-                .push(Outgoing { body: escape_noncharacters(body), delay_seconds });
+            let (outgoing, messages) = by_queue.entry(message.queue).or_default();
+            outgoing.push(Outgoing { body: escape_noncharacters(body), delay_seconds });
+            messages.push(message);
         }
-        for (queue, outgoing) in by_queue {
+        for (queue, (outgoing, messages)) in by_queue {
             let url = self.urls.get(queue).ok_or_else(|| {
                 Failure::new("UnknownQueue", format!("no URL configured for the queue {queue}"))
             })?;
             self.send_all(url, outgoing).await?;
+            messages.iter().for_each(log_sent);
         }
         Ok(())
     }
@@ -316,6 +317,24 @@ impl Sender {
     }
 }
 
+/// Logs a message that its queue has accepted, under the trace that it continues. The line names
+/// its order, or its subject if it is about another record.
+fn log_sent(message: &Message) {
+    let (subject, trace_id) = (message.subject(), message.trace().id());
+    let is_order = OrderId::parse(subject).is_some();
+    tracing::info!(
+        r#type = "sent",
+        message_type = message.kind,
+        queue = message.queue,
+        order_id = is_order.then_some(subject),
+        subject = (!is_order).then_some(subject),
+        message_id = message.id,
+        delay_seconds = Some(message.delay.as_secs()).filter(|seconds| *seconds > 0),
+        trace_id,
+        "message sent"
+    );
+}
+
 /// A serialized message for a queue.
 struct Outgoing {
     body: String,
@@ -355,7 +374,10 @@ fn in_batches(outgoing: Vec<Outgoing>) -> Vec<Vec<Outgoing>> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::{clock::Timestamp, ids::Ids, queue::MessageContext, telemetry::Trace};
 
     #[test]
     fn batches_respect_entry_and_byte_limits() {
@@ -367,6 +389,45 @@ mod tests {
         assert_eq!(sizes(vec!["x".repeat(100_000); 5]), [2, 2, 1]);
         assert!(sizes(vec![]).is_empty());
     }
+
+    #[test]
+    fn sent_message_is_logged_with_its_order_and_its_trace() {
+        let trace = Trace::start(&Ids::seeded(1));
+        let message = |id: &str| {
+            let context = MessageContext {
+                service: "orders",
+                id: id.to_owned(),
+                version: 1,
+                time: Timestamp::from_milliseconds(0),
+                trace: trace.clone(),
+            };
+            Message::new(
+                "reserve-stock",
+                "reserve_stock.v1",
+                &context,
+                &json!({ "email": "ada@example.com" }),
+            )
+        };
+        let order = "ord_0199c2a8-0000-7000-8000-0000000000f1";
+        let lines = telemetry::captured(|| {
+            // The span of the stream's batch has no trace: each message has its own.
+            tracing::info_span!("invocation", trace_id = "").in_scope(|| {
+                log_sent(&message(order));
+                log_sent(&message("prd_1").delayed_by(Duration::from_secs(5)));
+            });
+        });
+        let [about_order, about_product] = &lines[..] else { panic!("{lines:?}") };
+        assert_eq!(about_order["order_id"], order);
+        assert_eq!(about_order["message_type"], "reserve_stock.v1");
+        assert_eq!(about_order["queue"], "reserve-stock");
+        assert_eq!(about_order["trace_id"], trace.id());
+        assert_eq!((about_order.get("subject"), about_order.get("delay_seconds")), (None, None));
+        assert_eq!(about_product["subject"], "prd_1");
+        assert_eq!(about_product["delay_seconds"], 5);
+        assert_eq!(about_product.get("order_id"), None);
+        assert!(!json!(lines).to_string().contains("ada@example.com"), "{lines:?}");
+    }
+
     #[test]
     fn restored_item_publishes_nothing() {
         let translate: Translate = Arc::new(|_, _| Err("translated".to_owned()));

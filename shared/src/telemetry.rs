@@ -21,7 +21,11 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context, prelude::*, registry::LookupSpan};
 
-use crate::{clock::Clock, config, ids::Ids};
+use crate::{
+    clock::Clock,
+    config,
+    ids::{Ids, OrderId},
+};
 
 /// A W3C trace context (`traceparent`): `00-<trace id>-<parent id>-<flags>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -89,6 +93,12 @@ pub fn start() {
     let _ = tracing_subscriber::registry()
         .with(JsonLines { clock: Clock::System }.with_filter(level))
         .try_init();
+}
+
+/// Creates the span of the work on one stored record, for a run that works on many records. Its
+/// lines continue the record's own trace and not the trace of the run.
+pub fn record_span(order_id: &OrderId, trace: &Trace) -> tracing::Span {
+    tracing::info_span!("record", %order_id, trace_id = trace.id())
 }
 
 /// Increments a metric that an alarm watches. Writes a line in CloudWatch's embedded metric format.
@@ -230,40 +240,63 @@ fn write_line(line: &Value) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
+/// Returns the lines that `action` logs on this thread.
+#[cfg(test)]
+pub(crate) fn captured(action: impl FnOnce()) -> Vec<Value> {
+    let capture = Capture::default();
+    let _recording = capture.record();
+    action();
+    capture.lines()
+}
+
+/// Keeps the lines that [`JsonLines`] would write.
+#[cfg(test)]
+#[derive(Clone, Default)]
+pub(crate) struct Capture(std::sync::Arc<std::sync::Mutex<Vec<Value>>>);
+
+#[cfg(test)]
+impl Capture {
+    /// Keeps the lines of this thread until the guard is dropped.
+    pub(crate) fn record(&self) -> tracing::subscriber::DefaultGuard {
+        let lines = self.clone().with_filter(LevelFilter::INFO);
+        tracing::subscriber::set_default(tracing_subscriber::registry().with(lines))
+    }
+
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        self.0.lock().expect("one thread").clone()
+    }
+}
+
+#[cfg(test)]
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
+    fn on_new_span(
+        &self,
+        attributes: &span::Attributes<'_>,
+        id: &span::Id,
+        context: Context<'_, S>,
+    ) {
+        JsonLines { clock: Clock::System }.on_new_span(attributes, id, context);
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let line = JsonLines { clock: Clock::System }.line(event, &context);
+        self.0.lock().expect("one thread").push(Value::Object(line));
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use super::*;
-
-    /// Collects the lines that [`JsonLines`] would write.
-    struct Kept(JsonLines, Arc<Mutex<Vec<Value>>>);
-
-    impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Kept {
-        fn on_new_span(
-            &self,
-            attributes: &span::Attributes<'_>,
-            id: &span::Id,
-            context: Context<'_, S>,
-        ) {
-            self.0.on_new_span(attributes, id, context);
-        }
-
-        fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-            self.1.lock().expect("one thread").push(Value::Object(self.0.line(event, &context)));
-        }
-    }
 
     #[test]
     fn log_line_has_only_the_callers_request_id() {
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let kept = Kept(JsonLines { clock: Clock::System }, lines.clone());
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(kept), || {
+        let line = captured(|| {
             let runtime = tracing::info_span!("Lambda runtime invoke", requestId = "of-lambda");
             let ours = tracing::info_span!(parent: &runtime, "invocation", request_id = "of-the-caller", operation = "create-order");
             ours.in_scope(|| tracing::info!(status = 201, "answered"));
-        });
-        let line = lines.lock().expect("one thread").pop().expect("one line");
+        })
+        .pop()
+        .expect("one line");
         assert_eq!(
             (&line["request_id"], &line["lambda_request_id"]),
             (&json!("of-the-caller"), &json!("of-lambda"))
@@ -273,6 +306,25 @@ mod tests {
             (&json!("create-order"), &json!(201), &json!("answered"))
         );
         assert_eq!(line.get("requestId"), None);
+    }
+
+    #[test]
+    fn lines_about_a_record_have_its_trace_instead_of_that_of_the_run() {
+        let order_id = crate::ids::derive(&["order"]);
+        let trace = Trace::start(&Ids::seeded(1));
+        let lines = captured(|| {
+            let run =
+                tracing::info_span!("invocation", request_id = "run", trace_id = "of-the-run");
+            run.in_scope(|| {
+                record_span(&order_id, &trace).in_scope(|| tracing::info!("commands sent again"));
+                tracing::info!("done");
+            });
+        });
+        assert_eq!(
+            (&lines[0]["trace_id"], &lines[0]["order_id"], &lines[0]["request_id"]),
+            (&json!(trace.id()), &json!(order_id), &json!("run"))
+        );
+        assert_eq!((&lines[1]["trace_id"], lines[1].get("order_id")), (&json!("of-the-run"), None));
     }
 
     #[test]

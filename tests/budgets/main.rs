@@ -124,6 +124,8 @@ async fn reading_one_resource_costs_one_call() {
 
     let get_order = events::get("/orders").caller(events::USER).path_parameter("order_id", &order);
     costs(&shop.call("get-order", get_order.event()).await, &["GetItem"]);
+    let timeline = events::get("/orders").caller(events::ADMIN).path_parameter("order_id", &order);
+    costs(&shop.call("get-order-timeline", timeline.event()).await, &["GetItem"]);
     let of_product = |path: &str| events::get(path).path_parameter("product_id", &product);
     costs(&shop.call("get-product", of_product("/products").event()).await, &["GetItem"]);
     costs(&shop.call("get-stock", of_product("/inventory").event()).await, &["GetItem"]);

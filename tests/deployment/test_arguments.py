@@ -14,6 +14,7 @@ WRONG = {
     "logs.py --since yesterday": "error: yesterday is not a duration: write 30m, 12h or 2d.",
     "logs.py --since 0h": "error: 0h is not a duration: write 30m, 12h or 2d.",
     "logs.py --since": "error: --since: expected one argument.",
+    "trace.py ord_1": "error: ord_1 is not the id of an order: it begins with ord_, and a UUID follows.",
     "reconcile.py --order ord_1": "error: ord_1 is not the id of an order: it begins with ord_, and a UUID follows.",
     "samples.py create-order --via air": "error: air is not a valid via: write one of docker.",
     "deploy.py sell": "error: sell is not a valid command: write one of deploy, destroy.",

@@ -70,6 +70,10 @@ class Mails(unittest.TestCase):
             self.assertIn(f"Subject: {subject}\n\nHello,\n\n{subject}.\n\nHTML: {path}", out)
             self.assertEqual(path.read_text(), f"<p>{subject}</p>")
 
+    def test_a_mail_shows_its_trace(self):
+        Emulator.messages = {"1": [kept("Welcome", 1) | {"Headers": {"X-Trace-Id": "0af7651916cd43dd8448eb211c80319c"}}]}
+        self.assertIn("\nTrace:   0af7651916cd43dd8448eb211c80319c\n", self.run_with("1")[1])
+
     def test_an_unknown_mail_is_rejected_with_one_sentence(self):
         for given, said in [(["4"], "There is no mail 4: the numbers are 1 to 3."), (["0"], "There is no mail 0: the numbers are 1 to 3."),
                             (["-1"], "There is no mail -1: the numbers are 1 to 3."), (["x"], "N must be the number of a mail: 'x' is not a number.")]:

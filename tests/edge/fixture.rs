@@ -204,7 +204,7 @@ impl ApiFixture {
             "get-product" | "get-stock" | "adjust-stock" | "update-product" | "archive-product" => {
                 path(&mut event, "product_id", &self.product);
             }
-            "get-order" => path(&mut event, "order_id", &self.paid_order),
+            "get-order" | "get-order-timeline" => path(&mut event, "order_id", &self.paid_order),
             "cancel-order" => path(&mut event, "order_id", &self.unwanted_order),
             "ship-order" => path(&mut event, "order_id", &self.ready_order),
             "deliver-order" => path(&mut event, "order_id", &self.shipped_order),

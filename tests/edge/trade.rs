@@ -119,9 +119,14 @@ async fn resources_of_other_users_are_404() {
     )
     .await;
     // Customers cannot perform the shop's operations, even on their own orders.
-    for operation in
-        ["update-product", "archive-product", "ship-order", "deliver-order", "create-refund"]
-    {
+    for operation in [
+        "update-product",
+        "archive-product",
+        "ship-order",
+        "deliver-order",
+        "create-refund",
+        "get-order-timeline",
+    ] {
         let mut event = edge.valid(operation);
         event["requestContext"]["authorizer"] =
             events::get("/").caller(events::USER).event()["requestContext"]["authorizer"].clone();
@@ -148,6 +153,7 @@ async fn resources_of_other_users_are_404() {
         ),
         ("cancel-order", "order_id", nobody, "order_not_found"),
         ("ship-order", "order_id", nobody, "order_not_found"),
+        ("get-order-timeline", "order_id", nobody, "order_not_found"),
         ("deliver-order", "order_id", nobody, "order_not_found"),
         ("create-refund", "payment_id", no_payment, "payment_not_found"),
     ] {

@@ -115,6 +115,7 @@ fn rows() -> Vec<(&'static str, Vec<Before>, Then)> {
         ("publish-stock-events", vec![], Published(&["order-events", "record-entry"])),
         ("create-order", vec![Done("replicate-product")], Status(201)),
         ("get-order", vec![PENDING], Status(200)),
+        ("get-order-timeline", vec![PENDING], Status(200)),
         ("list-orders", vec![PENDING], Status(200)),
         ("cancel-order", vec![PENDING], Status(202)),
         ("ship-order", vec![Order("confirmed")], Status(200)),

@@ -264,6 +264,73 @@ async fn one_trace_spans_the_request_every_queue_and_the_mail() {
     for (queue, message) in &harness.delivered {
         assert_eq!(message["traceparent"], trace, "{queue}: {message}");
     }
+    assert_provider_and_mails_have(&shop, &trace[3..35]);
+}
+
+/// Asserts that the provider's charge and each mail have this trace id.
+fn assert_provider_and_mails_have(shop: &Shop, trace_id: &str) {
+    let charges = shop.aws.items("payment-simulator");
+    let is_charge =
+        |item: &&Value| item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with("CHARGE#"));
+    let charges: Vec<&Value> = charges.iter().filter(is_charge).collect();
+    assert_eq!(charges.len(), 1, "{charges:#?}");
+    assert_eq!(charges[0]["trace_id"]["S"], trace_id, "{charges:#?}");
+    let mails = shop.aws.mails().mails();
+    assert!(!mails.is_empty() && mails.iter().all(|mail| mail.trace_id == trace_id), "{mails:#?}");
+}
+
+/// The charge is made, its response is lost, and the sweeps of both services continue the order.
+#[tokio::test]
+async fn sweeps_continue_the_trace_of_the_order() {
+    let (shop, product) = shop().await;
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let request = events::post(
+        "/orders",
+        &events::order_request(&product, 1, Some("tok_timeout_after_charge")),
+    )
+    .caller(events::USER)
+    .header("idempotency-key", "lost")
+    .header("traceparent", trace);
+    let mut harness = shop.harness();
+    harness.drain_queues().await;
+    harness.delivered.clear();
+    let order = shop.call("create-order", request.event()).await.json()["id"].clone();
+    harness.drain_queues().await;
+    let first = harness.delivered.len();
+    for _ in 0..4 {
+        time_passes(&shop, &mut harness, 120).await;
+    }
+    assert_eq!(shop.read_order(order.as_str().unwrap()).await["status"], "confirmed");
+    assert!(harness.delivered.len() > first, "{:#?}", harness.story());
+    for (queue, message) in &harness.delivered {
+        assert_eq!(message["traceparent"], trace, "{queue}: {message}");
+    }
+    assert_provider_and_mails_have(&shop, &trace[3..35]);
+}
+
+/// The command to inventory is lost, and `resume-orders` sends it again.
+#[tokio::test]
+async fn command_that_is_sent_again_continues_the_trace_of_the_order() {
+    let (shop, product) = shop().await;
+    let mut harness = shop.harness();
+    harness.drain_queues().await;
+    let stopped = harness.stop("reserve-stock");
+    harness.delivered.clear();
+    let order = placed(&shop, &product, 1, Some("tok_ok")).await;
+    let trace = shop.aws.orders()[0]["traceparent"]["S"].clone();
+    for _ in 0..3 {
+        time_passes(&shop, &mut harness, 241).await;
+    }
+    harness.start("reserve-stock", stopped);
+    harness.drain_queues().await;
+    let is_sent_again = harness.delivered.iter().any(|(queue, message)| {
+        *queue == "reserve-stock" && message["data"]["attempt"].as_u64() > Some(0)
+    });
+    assert!(is_sent_again, "{:#?}", harness.story());
+    assert_eq!(shop.read_order(&order).await["status"], "confirmed");
+    for (queue, message) in &harness.delivered {
+        assert_eq!(message["traceparent"], trace, "{queue}: {message}");
+    }
 }
 
 #[tokio::test]

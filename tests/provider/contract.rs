@@ -7,8 +7,9 @@ use provider::{
 use shared::{
     BoxFuture,
     clock::{Clock, Timestamp},
-    ids::{self, OrderId},
+    ids::{self, Ids, OrderId},
     money::{Currency, Money},
+    telemetry::Trace,
 };
 
 pub const PRICE: i64 = 5998;
@@ -88,6 +89,7 @@ pub fn to_charge(name: &str, token: &str) -> ChargeRequest {
         return_url: None,
         sent: None,
         transaction_id: None,
+        trace: Trace::start(&Ids::seeded(1)),
     }
 }
 
@@ -105,6 +107,7 @@ pub fn to_refund(
         transaction_id: transaction_id.to_owned(),
         amount: usd(amount),
         provider_refund_id: None,
+        trace: charge.trace.clone(),
     }
 }
 

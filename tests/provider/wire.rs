@@ -14,7 +14,10 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::{contract::to_charge, localstripe::KEY};
+use crate::{
+    contract::{to_charge, to_refund},
+    localstripe::KEY,
+};
 
 /// A response: its status, an optional header line, and its body.
 type Scripted = (u16, &'static str, Value);
@@ -166,6 +169,26 @@ async fn return_url_of_a_charge_is_the_one_stored_with_its_attempt() {
     let requests = requests.lock().unwrap();
     assert!(body(&requests[0]).contains("return_url=https://old.example"), "{}", requests[0]);
     assert!(!body(&requests[1]).contains("return_url"));
+}
+
+/// Each repetition under the idempotency key has the same body: the trace is that of the attempt,
+/// not of the sweep that sends it again.
+#[tokio::test]
+async fn charges_and_refunds_name_their_trace_in_their_metadata() {
+    let order = to_charge("wire trace", "pm_card_visa");
+    let failed = || (500, "", error("api_error"));
+    let (stripe, requests) = scripted(vec![failed(), failed(), failed()]).await;
+    for _ in 0..2 {
+        let _ = stripe.charge(&order).await;
+    }
+    let _ = stripe.refund(&to_refund(&order, "pi_1", "trace", 1000)).await;
+    let requests = requests.lock().unwrap();
+    let named = format!("metadata[trace_id]={}", order.trace.id());
+    assert_eq!(order.trace.id().len(), 32);
+    for request in requests.iter() {
+        assert!(body(request).contains(&named), "{request}");
+    }
+    assert_eq!(body(&requests[0]), body(&requests[1]));
 }
 
 #[tokio::test]

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use tests::template;
+use tests::template::{self, Template};
 
-use super::{functions, generated, none, operations, timeout, transformed};
+use super::{functions, generated, none, operations, timeout, transformed, transformed_with};
 
 /// Public routes besides pages. Adding one is a security decision.
 const PUBLIC: [&str; 13] = [
@@ -31,6 +31,16 @@ const PUBLIC_WITH_TOKEN: [&str; 1] = ["GET /inventory/{product_id}"];
 
 /// The only resource with a wildcard: the identities of SES.
 const ANY_IDENTITY: &str = "arn:aws:ses:us-east-1:000000000000:identity/*";
+
+/// X-Ray has no resources, so its managed policies grant writing on `*`. SAM attaches the first one;
+/// our own roles use the second one, which every partition has.
+const XRAY_POLICIES: [&str; 2] = [
+    "arn:aws:iam::aws:policy/AWSXrayWriteOnlyAccess",
+    "arn:aws:iam::aws:policy/AWSXRayDaemonWriteAccess",
+];
+
+/// Lets a function write its log.
+const LOG_POLICY: &str = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole";
 
 const SENDERS_OF_MAIL: [&str; 2] = ["send-notification", "send-account-notification"];
 
@@ -174,6 +184,58 @@ fn every_function_has_its_own_role_with_exact_actions_on_exact_resources() {
         }
     }
     none(violations);
+}
+
+/// The managed policies of each function's role, by the role's logical id.
+fn managed_policies(template: &Template) -> BTreeMap<String, Vec<String>> {
+    let policies = |(id, role): (&str, &Value)| {
+        let managed = template.resolve(&role["Properties"]["ManagedPolicyArns"]);
+        (id.to_owned(), texts(&managed))
+    };
+    template.resources("AWS::IAM::Role").map(policies).collect()
+}
+
+#[test]
+fn functions_trace_with_x_ray_only_if_the_parameter_says_so() {
+    let active = transformed_with("XRay", "Active");
+    for (template, mode) in [(transformed(), Value::Null), (&active, "Active".into())] {
+        let is_active = mode == "Active";
+        let mut functions = 0;
+        for (id, function) in template.resources("AWS::Lambda::Function") {
+            let tracing = template.resolve(&function["Properties"]["TracingConfig"]["Mode"]);
+            assert_eq!(tracing, mode, "{id}");
+            functions += 1;
+        }
+        assert_eq!(functions, operations().len());
+        let stage = template.resource("Apiv1Stage");
+        assert_eq!(template.resolve(&stage["Properties"]["TracingEnabled"]), is_active);
+        for (role, policies) in managed_policies(template) {
+            let [log, others @ ..] = &policies[..] else { panic!("{role} has no policy") };
+            assert_eq!(log, LOG_POLICY, "{role}");
+            assert_eq!(others.len(), usize::from(is_active), "{role}: {others:?}");
+            assert!(others.iter().all(|arn| XRAY_POLICIES.contains(&arn.as_str())), "{others:?}");
+        }
+    }
+}
+
+/// Operators find the queries by name, and make trace searches the same log groups.
+#[test]
+fn saved_queries_search_the_log_group_of_every_service() {
+    let template = template::template();
+    let services: BTreeSet<String> =
+        operations().into_iter().map(|operation| operation.service).collect();
+    let expected: BTreeSet<String> =
+        services.iter().map(|service| format!("/aws/lambda/ferrocart-{service}")).collect();
+    let mut names = BTreeSet::new();
+    for (id, query) in template.resources("AWS::Logs::QueryDefinition") {
+        assert_eq!(query["Condition"], "OnAws", "{id}: the emulator has no saved queries");
+        let properties = template.resolve(&query["Properties"]);
+        let groups: BTreeSet<String> = texts(&properties["LogGroupNames"]).into_iter().collect();
+        assert_eq!(groups, expected, "{id}");
+        names.insert(text(&properties["Name"]));
+    }
+    let expected = ["by order", "by trace", "errors", "slow requests"];
+    assert_eq!(names, BTreeSet::from(expected.map(|name| format!("ferrocart/{name}"))));
 }
 
 #[test]

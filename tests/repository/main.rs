@@ -122,11 +122,20 @@ pub fn functions(template: &Template) -> BTreeMap<String, (String, Value)> {
 /// If the tools are missing or SAM rejects a template.
 pub fn transformed() -> &'static Template {
     static TEMPLATE: OnceLock<Template> = OnceLock::new();
-    TEMPLATE.get_or_init(|| {
-        let mut files = transformed_files().clone();
-        let root = files.remove("template.yaml").unwrap();
-        Template::merged(root, files.into_values())
-    })
+    TEMPLATE.get_or_init(|| merged(transformed_files().clone()))
+}
+
+fn merged(mut files: BTreeMap<String, Value>) -> Template {
+    let root = files.remove("template.yaml").unwrap();
+    Template::merged(root, files.into_values())
+}
+
+/// As [`transformed`], with a parameter that the transform itself reads: `XRay=Active`.
+///
+/// # Panics
+/// As [`transformed`].
+pub fn transformed_with(name: &str, value: &str) -> Template {
+    merged(transform(&[&format!("{name}={value}")])).with(&[(name, value)])
 }
 
 /// Each template after the SAM transform, by its path.
@@ -135,25 +144,25 @@ pub fn transformed() -> &'static Template {
 /// As [`transformed`].
 pub fn transformed_files() -> &'static BTreeMap<String, Value> {
     static TEMPLATES: OnceLock<BTreeMap<String, Value>> = OnceLock::new();
-    TEMPLATES.get_or_init(|| {
-        let root = template::root();
-        let python = root.join("localstack/.venv-sam/bin/python");
-        assert!(
-            python.is_file(),
-            "the SAM tools are missing: run python3 localstack/stack.py setup"
-        );
-        let output = Command::new(python)
-            .arg(root.join("tests/repository/transform.py"))
-            .current_dir(root)
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "SAM rejects a template: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        serde_json::from_slice(&output.stdout).unwrap()
-    })
+    TEMPLATES.get_or_init(|| transform(&[]))
+}
+
+fn transform(parameters: &[&str]) -> BTreeMap<String, Value> {
+    let root = template::root();
+    let python = root.join("localstack/.venv-sam/bin/python");
+    assert!(python.is_file(), "the SAM tools are missing: run python3 localstack/stack.py setup");
+    let output = Command::new(python)
+        .arg(root.join("tests/repository/transform.py"))
+        .args(parameters)
+        .current_dir(root)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "SAM rejects a template: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// The timeout of a function in seconds.

@@ -10,7 +10,7 @@ use super::{none, transformed_files};
 
 /// The resources that all services share: the API, its web ACL and log, the alarm topic, and the
 /// queue for undelivered events.
-const SHARED: [&str; 12] = [
+const SHARED: [&str; 16] = [
     "AlarmEmailSubscription",
     "AlarmTopic",
     "AccountThrottlesAlarm",
@@ -18,6 +18,10 @@ const SHARED: [&str; 12] = [
     "ApiAccessLogGroup",
     "ApiServerErrorsAlarm",
     "Apiv1Stage",
+    "ByOrderQuery",
+    "ByTraceQuery",
+    "ErrorsQuery",
+    "SlowRequestsQuery",
     "UndeliveredEventsQueue",
     "UndeliveredEventsQueueAlarm",
     "UndeliveredEventsQueuePolicy",

@@ -1,9 +1,10 @@
 """Prints template.yaml and the services' templates as JSON after the SAM transform, with the resources that CloudFormation creates.
 
-The result is one object with the transformed templates by path. Needs the SAM tools of `make setup`; calls neither AWS nor the emulator.
+The result is one object with the transformed templates by path. Arguments such as XRay=Active set parameters. Needs the SAM tools of `make setup`; calls neither AWS nor the emulator.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import boto3
@@ -21,6 +22,7 @@ def transformed(path):
         elif resource["Type"] == "AWS::Serverless::Application":
             resource["Properties"]["Location"] = "https://bucket.s3.amazonaws.com/" + resource["Properties"]["Location"]
     parameters = {name: str(parameter["Default"]) for name, parameter in template["Parameters"].items() if "Default" in parameter}
+    parameters |= {name: value for name, value in (argument.split("=", 1) for argument in sys.argv[1:]) if name in template["Parameters"]}
     session = boto3.Session(region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none")
     return Translator({}, Parser(), boto_session=session).translate(template, parameter_values=parameters)
 

@@ -27,6 +27,8 @@ pub struct Mail {
     pub subject: String,
     pub html: String,
     pub text: String,
+    /// Value of the header `X-Trace-Id`.
+    pub trace_id: String,
 }
 
 impl Ses {
@@ -78,6 +80,9 @@ impl Ses {
             .and_then(Value::as_array)
             .cloned()
             .unwrap_or_default();
+        let headers = request.pointer("/Content/Simple/Headers").and_then(Value::as_array);
+        let is_trace = |header: &&Value| header["Name"] == "X-Trace-Id";
+        let trace_id = headers.into_iter().flatten().find(is_trace);
         let mail = Mail {
             from: text("/FromEmailAddress"),
             configuration_set: text("/ConfigurationSetName"),
@@ -85,6 +90,10 @@ impl Ses {
             subject: text("/Content/Simple/Subject/Data"),
             html: text("/Content/Simple/Body/Html/Data"),
             text: text("/Content/Simple/Body/Text/Data"),
+            trace_id: trace_id
+                .and_then(|header| header["Value"].as_str())
+                .unwrap_or_default()
+                .to_owned(),
         };
         if let Some(error) = &*self.refusal.lock().unwrap_or_else(PoisonError::into_inner) {
             return (400, json!({ "__type": error, "message": format!("{:?} cannot be written to", mail.to) }).to_string());

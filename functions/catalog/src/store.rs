@@ -20,7 +20,6 @@ use shared::{
         Expression, Item, Key, Outcome, Query, Table, TableError, TransactionOutcome, from_item,
         to_item,
     },
-    telemetry::Trace,
 };
 
 use crate::{
@@ -379,11 +378,8 @@ impl Store {
         &self,
         product_id: ProductId,
         run: u64,
-        trace: &Trace,
     ) -> Result<bool, TableError> {
-        let change = Expression::new("SET #backfill_run = :run, #traceparent = :traceparent")
-            .value("run", run)
-            .value("traceparent", trace);
+        let change = Expression::new("SET #backfill_run = :run").value("run", run);
         let not_yet = Expression::new(
             "attribute_exists(#pk) AND (attribute_not_exists(#backfill_run) OR #backfill_run < :this_run)",
         );

@@ -4,12 +4,16 @@ use aws_sdk_sesv2::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
     operation::send_email::SendEmailError,
-    types::{Body, Content, Destination, EmailContent, Message},
+    types::{Body, Content, Destination, EmailContent, Message, MessageHeader},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use shared::BoxFuture;
+use shared::{BoxFuture, telemetry::Trace};
 
 use crate::templates::RenderedEmail;
+
+/// Header with the trace id, which is random and identifies no person. It connects a mail with the
+/// log lines of the order that it reports.
+const TRACE_HEADER: &str = "X-Trace-Id";
 
 /// Sends mails from the shop's address.
 #[derive(Clone, Debug)]
@@ -56,6 +60,7 @@ impl Mailer {
         &'a self,
         address: &'a str,
         mail: &'a RenderedEmail,
+        trace: &'a Trace,
     ) -> BoxFuture<'a, Result<(), MailError>> {
         Box::pin(async move {
             let invalid = |_| MailError::SendFailed { code: "InvalidText".to_owned() };
@@ -64,7 +69,13 @@ impl Mailer {
             };
             let body =
                 Body::builder().html(content(&mail.html)?).text(content(&mail.text)?).build();
-            let message = Message::builder().subject(content(mail.subject)?).body(body).build();
+            let traced = MessageHeader::builder().name(TRACE_HEADER).value(trace.id()).build();
+            let message = Message::builder()
+                .subject(content(mail.subject)?)
+                .body(body)
+                // An item of an earlier release can have an empty trace; SES rejects empty headers.
+                .set_headers((!trace.id().is_empty()).then(|| traced.into_iter().collect()))
+                .build();
             let call = self
                 .client
                 .send_email()

@@ -43,6 +43,13 @@ impl Payments {
             return Ok(other);
         }
         let request = ChargeRequest::from(&sending);
+        tracing::info!(
+            order_id = %sending.order_id,
+            payment_id = %sending.payment_id,
+            is_first,
+            provider = sending.provider,
+            "charge sent to the provider"
+        );
         let result =
             match self.call_provider_within(time, call, self.provider.charge(&request)).await {
                 Ok(result) => result,
@@ -153,7 +160,9 @@ impl Payments {
         next: Attempt,
         attempt: Attempt,
     ) -> Result<Attempt, PaymentError> {
-        Ok(self.write_attempt(&attempt, &next).await?.unwrap_or(next))
+        let current = self.write_attempt(&attempt, &next).await?.unwrap_or(next);
+        log_recorded(&current);
+        Ok(current)
     }
 
     /// Writes the next version of an attempt. Returns the stored attempt if another writer was
@@ -226,6 +235,7 @@ impl Payments {
             match self.store.write(&change, None).await? {
                 WriteOutcome::Written => {
                     let attempt = change.attempt.unwrap_or(attempt);
+                    log_recorded(&attempt);
                     self.report_review(change.needs_review, &attempt);
                     if attempt.duplicate_capture {
                         tracing::error!(payment.id = %attempt.payment_id, "order paid twice, refunding the duplicate capture");
@@ -289,6 +299,21 @@ impl Payments {
     }
 }
 
+/// Logs the state of an attempt after a result of the provider, and when the provider is asked
+/// again if its outcome is unknown.
+fn log_recorded(attempt: &Attempt) {
+    tracing::info!(
+        order_id = %attempt.order_id,
+        payment_id = %attempt.payment_id,
+        state = attempt.state.name(),
+        reason = attempt.failure_reason,
+        transaction_id = attempt.transaction_id,
+        checks = attempt.dispatch.checks,
+        next_check_at = attempt.dispatch.next_check_at.map(|time| time.to_string()),
+        "provider result recorded"
+    );
+}
+
 impl From<&Attempt> for ChargeRequest {
     fn from(attempt: &Attempt) -> Self {
         Self {
@@ -302,6 +327,7 @@ impl From<&Attempt> for ChargeRequest {
                 .sent_at
                 .map(|sent_at| (sent_at, attempt.last_sent_at.unwrap_or(sent_at))),
             transaction_id: attempt.transaction_id.clone(),
+            trace: attempt.traceparent.clone(),
         }
     }
 }

@@ -30,6 +30,11 @@ impl Payments {
             }
         }
         let request = RefundRequest::from(&sending);
+        tracing::info!(
+            order_id = %sending.order_id,
+            refund_id = %sending.refund_id,
+            "refund sent to the provider"
+        );
         let result = self
             .call_provider_within(time, call, self.provider.refund(&request))
             .await
@@ -72,7 +77,9 @@ impl Payments {
             }
             match self.store.write(&change, None).await? {
                 WriteOutcome::Written => {
-                    return Ok(change.refund.unwrap_or_else(|| refund.clone()));
+                    let refund = change.refund.unwrap_or_else(|| refund.clone());
+                    log_recorded(&refund);
+                    return Ok(refund);
                 }
                 WriteOutcome::Conflict(newer) => records = records.updated(*newer),
             }
@@ -92,6 +99,20 @@ impl Payments {
     }
 }
 
+/// Logs the state of a refund after a result of the provider, and when the provider is asked again
+/// if its outcome is unknown.
+fn log_recorded(refund: &Refund) {
+    tracing::info!(
+        order_id = %refund.order_id,
+        refund_id = %refund.refund_id,
+        state = refund.state.name(),
+        reason = refund.failure_reason,
+        checks = refund.dispatch.checks,
+        next_check_at = refund.dispatch.next_check_at.map(|time| time.to_string()),
+        "provider result recorded"
+    );
+}
+
 impl From<&Refund> for RefundRequest {
     fn from(refund: &Refund) -> Self {
         Self {
@@ -101,6 +122,7 @@ impl From<&Refund> for RefundRequest {
             transaction_id: refund.transaction_id.clone(),
             amount: refund.money(),
             provider_refund_id: refund.provider_refund_id.clone(),
+            trace: refund.traceparent.clone(),
         }
     }
 }

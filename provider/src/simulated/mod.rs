@@ -255,6 +255,7 @@ impl SimulatedProvider {
             amount: request.amount.amount,
             currency: request.amount.currency,
             failure_reason: None,
+            trace_id: Some(request.trace.id().to_owned()),
         };
         let writes = vec![
             self.table.transact_put(keyed(&refunded, format!("REFUND#{}", request.refund_id)), Expression::not_exists()),
@@ -274,8 +275,12 @@ impl SimulatedProvider {
                 let (stored, charge) = (items.next().flatten(), items.next().flatten());
                 match read::<StoredRefund>(stored)? {
                     Some(stored)
-                        if (StoredRefund { failure_reason: None, ..stored.clone() })
-                            == refunded =>
+                        if (StoredRefund {
+                            failure_reason: None,
+                            // A refund of an earlier release has no trace.
+                            trace_id: refunded.trace_id.clone(),
+                            ..stored.clone()
+                        }) == refunded =>
                     {
                         Ok(stored.result(&refund_id(request)))
                     }

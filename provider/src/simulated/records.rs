@@ -43,6 +43,9 @@ pub(super) struct StoredAnswer {
     /// Number of queries that still report `processing`.
     #[serde(default)]
     pub(super) pending_reads: u32,
+    /// Trace of the first request, as in [`StoredCharge`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) trace_id: Option<String>,
     #[serde(default)]
     pub(super) version: u64,
 }
@@ -59,6 +62,9 @@ pub(super) struct StoredCharge {
     /// Set while the customer's bank disputes the charge: refunds are rejected.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) disputed: bool,
+    /// Trace of the request, as a real provider stores it in the charge's metadata.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) trace_id: Option<String>,
 }
 
 /// `DISPUTE#…`: a disputed charge.
@@ -80,6 +86,9 @@ pub(super) struct StoredRefund {
     /// Why the refund failed after it had succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) failure_reason: Option<String>,
+    /// Trace of the request, as in [`StoredCharge`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) trace_id: Option<String>,
 }
 
 impl StoredCharge {
@@ -92,6 +101,7 @@ impl StoredCharge {
             currency: request.amount.currency,
             refundable: request.amount.amount,
             disputed: false,
+            trace_id: Some(request.trace.id().to_owned()),
         }
     }
 }
@@ -117,6 +127,7 @@ impl StoredAnswer {
             action: None,
             cancelled: false,
             pending_reads: 0,
+            trace_id: Some(request.trace.id().to_owned()),
             version: 1,
         };
         match behaviour {

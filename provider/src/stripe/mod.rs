@@ -84,6 +84,7 @@ impl Stripe {
             ("payment_method_types[0]", "card"),
             ("metadata[order_id]", &order_id),
             ("metadata[payment_id]", &payment_id),
+            ("metadata[trace_id]", request.trace.id()),
         ];
         match request.token.as_str() {
             token if token.starts_with("tok_") => {

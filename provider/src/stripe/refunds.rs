@@ -45,6 +45,7 @@ impl Stripe {
             ("metadata[order_id]", &order_id),
             ("metadata[payment_id]", &payment_id),
             ("metadata[refund_id]", &refund_id),
+            ("metadata[trace_id]", request.trace.id()),
         ];
         refund_outcome(&self.client.post("/v1/refunds", &form, Some(&refund_id)).await?, request)
     }
@@ -206,7 +207,7 @@ fn outcome(
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use shared::ids;
+    use shared::{ids, telemetry::Trace};
 
     use super::*;
 
@@ -226,6 +227,7 @@ mod tests {
             transaction_id: "pi_1".to_owned(),
             amount: usd(1000),
             provider_refund_id: provider_refund_id.map(str::to_owned),
+            trace: Trace::start(&ids::Ids::seeded(1)),
         }
     }
 

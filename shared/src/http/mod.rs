@@ -30,6 +30,7 @@ pub use page::{CursorKey, Page, PageRequest};
 pub use request::Request;
 pub use response::{Response, accepted, created, no_content, ok, replayed};
 
+use self::request::GatewayIds;
 use crate::{
     BoxFuture,
     clock::Clock,
@@ -140,6 +141,7 @@ async fn answer(
     );
     let root = parsed.as_ref().map_or_else(|_| "./".to_owned(), Request::root);
     let span = name.span(&request_id, &trace_id);
+    let gateway = parsed.as_ref().map(Request::gateway_ids).unwrap_or_default();
     if let Some(caller) =
         parsed.as_ref().ok().and_then(|request| request.optional_caller().ok().flatten())
     {
@@ -154,7 +156,7 @@ async fn answer(
     };
     let duration_ms =
         u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
-    span.in_scope(|| log(&outcome, &method, &path, duration_ms));
+    span.in_scope(|| log(&outcome, &method, &path, duration_ms, &gateway));
     let response = outcome
         .unwrap_or_else(|problem| Response::from_problem(&problem, &request_id))
         .link_to_help(&root);
@@ -163,7 +165,16 @@ async fn answer(
 }
 
 /// Logs one line per request. Only this line contains a problem's causes.
-fn log(outcome: &Result<Response, Problem>, method: &str, path: &str, duration_ms: u64) {
+fn log(
+    outcome: &Result<Response, Problem>,
+    method: &str,
+    path: &str,
+    duration_ms: u64,
+    gateway: &GatewayIds,
+) {
+    let gateway_request_id = gateway.request_id.as_deref();
+    let gateway_extended_request_id = gateway.extended_request_id.as_deref();
+    let xray_trace_id = gateway.xray_trace_id.as_deref();
     match outcome {
         Ok(response) => {
             let created = response.location();
@@ -174,6 +185,9 @@ fn log(outcome: &Result<Response, Problem>, method: &str, path: &str, duration_m
                 status = response.status().as_u16(),
                 duration_ms,
                 created,
+                gateway_request_id,
+                gateway_extended_request_id,
+                xray_trace_id,
                 "answered"
             );
         }
@@ -187,6 +201,9 @@ fn log(outcome: &Result<Response, Problem>, method: &str, path: &str, duration_m
                 code = problem.code,
                 duration_ms,
                 cause,
+                gateway_request_id,
+                gateway_extended_request_id,
+                xray_trace_id,
                 "failed"
             );
         }
@@ -198,6 +215,9 @@ fn log(outcome: &Result<Response, Problem>, method: &str, path: &str, duration_m
                 status = problem.status.as_u16(),
                 code = problem.code,
                 duration_ms,
+                gateway_request_id,
+                gateway_extended_request_id,
+                xray_trace_id,
                 "rejected"
             );
         }
@@ -332,6 +352,48 @@ mod tests {
         assert_eq!(answer["headers"]["x-request-id"], "gw-1");
         assert_eq!(answer["headers"]["cache-control"], "no-store");
         assert!(answer["headers"]["x-process-time"].is_string());
+    }
+
+    #[tokio::test]
+    async fn access_line_has_the_gateways_ids_beside_the_callers_trace() {
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        let mut traced = event("/");
+        traced["headers"] = json!({ "traceparent": format!("00-{trace}-b7ad6b7169203331-01"), "x-request-id": "of-the-caller" });
+        traced["requestContext"]["extendedRequestId"] = "Xa-gw=".into();
+        let header = "Root=1-58406520-a006649127e371903a2de979;Sampled=0";
+        let with_xray = Invocation {
+            xray_header: Some(header.to_owned()),
+            ..Invocation::with_event(traced.clone())
+        };
+        let mut refused = traced.clone();
+        refused["requestContext"]["authorizer"] = Value::Null;
+        let mut failed = traced;
+        failed["path"] = "/panic".into();
+        let capture = telemetry::Capture::default();
+        let recording = capture.record();
+        for invocation in [
+            with_xray,
+            Invocation::with_event(refused),
+            Invocation::with_event(failed),
+            Invocation::with_event(json!({ "httpMethod": "GET", "path": "/" })),
+        ] {
+            lambda(Arc::new(()), greet)(invocation).await.expect("an HTTP function never fails");
+        }
+        drop(recording);
+        let lines = capture.lines();
+        let lines: Vec<_> = lines.iter().filter(|line| line["type"] == "request").collect();
+        let [answered, refused, failed, without_gateway] = lines[..] else { panic!("{lines:?}") };
+        for (line, status) in [(answered, 200), (refused, 401), (failed, 500)] {
+            assert_eq!((&line["trace_id"], &line["status"]), (&json!(trace), &json!(status)));
+            assert_eq!(line["request_id"], "of-the-caller");
+            assert_eq!(line["gateway_request_id"], "gw-1");
+            assert_eq!(line["gateway_extended_request_id"], "Xa-gw=");
+        }
+        assert_eq!(answered["xray_trace_id"], "1-58406520-a006649127e371903a2de979");
+        assert_eq!(refused.get("xray_trace_id"), None);
+        for field in ["gateway_request_id", "gateway_extended_request_id"] {
+            assert_eq!(without_gateway.get(field), None);
+        }
     }
 
     #[tokio::test]

@@ -24,6 +24,7 @@ pub struct Request {
     trace: Trace,
     received_at: Timestamp,
     deadline: Timestamp,
+    xray_trace_id: Option<String>,
     event: Event,
 }
 
@@ -59,11 +60,22 @@ struct Context {
     #[serde(default, deserialize_with = "or_default")]
     request_id: String,
     #[serde(default, deserialize_with = "or_default")]
+    extended_request_id: String,
+    #[serde(default, deserialize_with = "or_default")]
     authorizer: Map<String, Value>,
     #[serde(default, deserialize_with = "or_default")]
     path: String,
     #[serde(default, deserialize_with = "or_default")]
     identity: Identity,
+}
+
+/// The ids under which the gateway and X-Ray know a request. They connect its log line with the
+/// gateway's access log and with X-Ray.
+#[derive(Debug, Default)]
+pub(super) struct GatewayIds {
+    pub(super) request_id: Option<String>,
+    pub(super) extended_request_id: Option<String>,
+    pub(super) xray_trace_id: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -87,6 +99,7 @@ impl Request {
         received_at: Timestamp,
     ) -> Result<Self, Problem> {
         let deadline = invocation.deadline;
+        let xray_trace_id = invocation.xray_trace_id().map(str::to_owned);
         let event: Event = serde_json::from_value(invocation.event)
             .map_err(|_| Problem::bad_request("malformed_request", "Malformed request"))?;
         let header = |name: &str| header_values(&event, name).into_iter().next();
@@ -100,7 +113,7 @@ impl Request {
         let trace = header("traceparent")
             .and_then(Trace::parse)
             .unwrap_or_else(|| Trace::start(&Ids::System));
-        Ok(Self { id, trace, received_at, deadline, event })
+        Ok(Self { id, trace, received_at, deadline, xray_trace_id, event })
     }
 
     /// Returns the request id: the client's `X-Request-Id` if it is valid, otherwise the gateway's
@@ -112,6 +125,17 @@ impl Request {
     /// Returns the time at which Lambda stops the function.
     pub fn deadline(&self) -> Timestamp {
         self.deadline
+    }
+
+    /// Returns the ids under which the gateway and X-Ray know the request.
+    pub(super) fn gateway_ids(&self) -> GatewayIds {
+        let context = &self.event.request_context;
+        let given = |id: &String| Some(id.clone()).filter(|id| !id.is_empty());
+        GatewayIds {
+            request_id: given(&context.request_id),
+            extended_request_id: given(&context.extended_request_id),
+            xray_trace_id: self.xray_trace_id.clone(),
+        }
     }
 
     /// Returns the trace that the request continues or starts.

@@ -195,17 +195,30 @@ async fn process_record(
             }
         }
     };
-    let duration_ms =
-        u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
+    let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let duration_ms = milliseconds(Clock::System.now().since(started));
+    // Time from the sender's call to this reception, with all earlier receptions.
+    let queued_ms = milliseconds(source::age(&record, started));
+    let reception = source::receive_count(&record);
     span.in_scope(|| match &outcome {
         Ok(()) => {
-            tracing::info!(r#type = "message", message_type = kind, subject, duration_ms, "done")
+            tracing::info!(
+                r#type = "message",
+                message_type = kind,
+                subject,
+                reception,
+                queued_ms,
+                duration_ms,
+                "done"
+            )
         }
         Err(ConsumeError::Transient(cause)) => {
             tracing::warn!(
                 r#type = "message",
                 message_type = kind,
                 subject,
+                reception,
+                queued_ms,
                 duration_ms,
                 error = cause,
                 "message returned to the queue for a retry"
@@ -216,6 +229,8 @@ async fn process_record(
                 r#type = "message",
                 message_type = kind,
                 subject,
+                reception,
+                queued_ms,
                 duration_ms,
                 error = error.reason(),
                 "poison"

@@ -85,6 +85,16 @@ impl Message {
 }
 
 impl Message {
+    /// Returns the id of the record whose change the message reports.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// Returns the trace that the message continues.
+    pub fn trace(&self) -> &Trace {
+        &self.traceparent
+    }
+
     /// Copies the message with a delivery delay, for a recipient that may not yet have the data
     /// that it needs at the first delivery.
     #[must_use]

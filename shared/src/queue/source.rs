@@ -68,11 +68,12 @@ impl Queue {
             .queue_url(&self.url)
             .receipt_handle(receipt)
             .visibility_timeout(seconds);
-        if let Err(error) = call.send().await {
-            tracing::warn!(
+        match call.send().await {
+            Ok(_) => tracing::info!(retry_in_seconds = seconds, "message is received again"),
+            Err(error) => tracing::warn!(
                 error = telemetry::causes(&error),
                 "failed to set the retry delay, message is retried after its visibility timeout"
-            );
+            ),
         }
     }
 

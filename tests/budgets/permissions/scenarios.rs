@@ -366,6 +366,8 @@ pub(super) async fn orders(seen: &Arc<Mutex<Actions>>) {
     }
     harness.drain_queues().await;
     watched.call("get-order", of_order(events::get("/orders"), &confirmed)).await;
+    let timeline = events::get("/orders").path_parameter("order_id", &confirmed).caller(ADMIN);
+    watched.call("get-order-timeline", timeline.event()).await;
     // The key was cached when the orders were placed.
     watched.shop.clock.advance(SECRETS_KEPT);
     watched.pages("list-orders", "limit=1", Some(USER)).await;

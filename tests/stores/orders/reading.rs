@@ -17,6 +17,98 @@ async fn order_is_visible_to_buyer_and_shop_only() {
     assert_eq!(fixture.read(&order, STRANGER, Some("*")).await.status(), 404);
 }
 
+/// The timeline of an order, as an admin reads it.
+async fn timeline(fixture: &OrdersFixture, order: &str) -> Value {
+    let request = events::get(&format!("/orders/{order}/timeline"));
+    let called = fixture
+        .call("get-order-timeline", request.path_parameter("order_id", order).caller(ADMIN).event())
+        .await;
+    assert_eq!((called.status(), called.operations()), (200, vec!["GetItem"]));
+    called.json()
+}
+
+#[tokio::test]
+async fn timeline_is_visible_to_admins_only() {
+    let fixture = OrdersFixture::new().await;
+    let order = fixture.placed("k").await;
+    for (id, reader, status, code) in [
+        (&*order, USER, 403, "insufficient_permissions"),
+        (&*order, STRANGER, 403, "insufficient_permissions"),
+        (UNKNOWN_ORDER, ADMIN, 404, "order_not_found"),
+        ("ord_1", ADMIN, 404, "order_not_found"),
+    ] {
+        let request = events::get(&format!("/orders/{id}/timeline"));
+        let called = fixture
+            .call(
+                "get-order-timeline",
+                request.path_parameter("order_id", id).caller(reader).event(),
+            )
+            .await;
+        assert_eq!((called.status(), called.code().as_str()), (status, code), "{id} {reader}");
+    }
+}
+
+#[tokio::test]
+async fn timeline_lists_facts_waits_and_the_next_check() {
+    let fixture = OrdersFixture::new().await;
+    let order = fixture.placed("k").await;
+    let placed_at = fixture.clock.now().to_string();
+    let seen = timeline(&fixture, &order).await;
+    assert_eq!(seen["facts"][0]["event"], "placed");
+    let retry_at = seen["next_check_at"].clone();
+    assert_eq!(
+        seen["waiting_for"],
+        json!([{ "party": "inventory", "command": "reserve_stock", "reason": null, "since": placed_at, "checks": 0,
+            "next_check_at": retry_at, "until": null }])
+    );
+
+    // Inventory does not answer: two scheduled checks send the command again.
+    for _ in 0..2 {
+        fixture.clock.advance(Duration::from_secs(241));
+        assert_eq!(fixture.resume().await, (1, 0, 0));
+    }
+    let seen = timeline(&fixture, &order).await;
+    assert_eq!(seen["commands_sent_again"], 2);
+    assert_eq!(seen["checks_without_progress"], 2);
+    let wait = &seen["waiting_for"][0];
+    assert_eq!((&wait["checks"], &wait["since"]), (&json!(2), &json!(placed_at)));
+    assert_eq!(wait["next_check_at"], seen["next_check_at"]);
+    let facts = seen["facts"].as_array().unwrap();
+    let last = facts.last().unwrap();
+    assert_eq!((&last["event"], &last["command"]), (&json!("waiting"), &json!("reserve_stock")));
+    assert_eq!(last["waited_ms"], 482_000);
+    assert!(last.get("answered_at").is_none());
+
+    // The answer arrives, and the order waits for its buyer until the payment deadline.
+    fixture.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    fixture.send_event(&order, "payment_opened.v1", &json!({ "version": 1 })).await;
+    let seen = timeline(&fixture, &order).await;
+    let read = fixture.read(&order, USER, None).await.json();
+    let wait = &seen["waiting_for"][0];
+    assert_eq!((&wait["party"], &wait["until"]), (&json!("buyer"), &read["expires_at"]));
+    assert_eq!((&wait["since"], &wait["checks"]), (&Value::Null, &json!(0)));
+    assert!(seen["facts"].as_array().unwrap().iter().any(|fact| fact["answered_at"].is_string()));
+    // Both operations report the same history.
+    let events = |view: &Value, name: &str| {
+        let entries = view[name].as_array().unwrap();
+        entries
+            .iter()
+            .map(|entry| (entry["at"].clone(), entry["event"].clone()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(events(&seen, "facts"), events(&read, "history"));
+}
+
+#[tokio::test]
+async fn settled_order_waits_for_no_party() {
+    let fixture = OrdersFixture::new().await;
+    let order = fixture.ready("k").await;
+    let seen = timeline(&fixture, &order).await;
+    assert_eq!((&seen["settled"], &seen["status"]), (&json!(true), &json!("confirmed")));
+    assert_eq!((&seen["waiting_for"], &seen["next_check_at"]), (&json!([]), &Value::Null));
+    assert_eq!(seen["trace_id"].as_str().map(str::len), Some(32));
+}
+
 #[tokio::test]
 async fn unchanged_order_is_answered_304() {
     let fixture = OrdersFixture::new().await;

@@ -10,7 +10,7 @@ use shared::{
     invoke::{Call, ScheduledEvent},
     lambda::Failure,
     table::TableError,
-    telemetry::{self, Trace},
+    telemetry,
 };
 use tokio::task::JoinSet;
 use tracing::Instrument;
@@ -72,7 +72,7 @@ async fn continue_run(
         let Page { products, unreadable, next } =
             catalog.store.page(cursor, PAGE_SIZE).await.map_err(failed)?;
         for group in products.chunks(WRITE_CONCURRENCY) {
-            resync(&catalog, group, run.number, &call.trace, &mut report).await.map_err(failed)?;
+            resync(&catalog, group, run.number, &mut report).await.map_err(failed)?;
         }
         for product in &unreadable {
             tracing::error!(product, "product not readable, not published again");
@@ -108,18 +108,32 @@ async fn resync(
     catalog: &Arc<Catalog>,
     products: &[ProductId],
     run: u64,
-    trace: &Trace,
     report: &mut Report,
 ) -> Result<(), TableError> {
     let mut running = JoinSet::new();
     for product_id in products {
-        let (catalog, product_id, trace) = (catalog.clone(), *product_id, trace.clone());
-        running.spawn(async move { (product_id, catalog.store.mark_for_resync(product_id, run, &trace).await) }.in_current_span());
+        let (catalog, product_id) = (catalog.clone(), *product_id);
+        let mark =
+            async move { (product_id, catalog.store.mark_for_resync(product_id, run).await) };
+        running.spawn(mark.in_current_span());
     }
     let mut transient_error = None;
     while let Some(outcome) = running.join_next().await {
         match outcome {
-            Ok((_, Ok(is_new))) => report.resynced += u32::from(is_new),
+            // The publisher sends the message and logs it with the trace of the product's last
+            // change.
+            Ok((product_id, Ok(is_new))) => {
+                if is_new {
+                    tracing::info!(
+                        r#type = "sweep",
+                        product_id = %product_id,
+                        message_type = "product_changed.v1",
+                        run,
+                        "product published again"
+                    );
+                }
+                report.resynced += u32::from(is_new);
+            }
             Ok((_, Err(error))) if error.is_transient() => transient_error = Some(error),
             Ok((product_id, Err(error))) => {
                 tracing::error!(product.id = %product_id, error = telemetry::causes(&error), "product not published again");

@@ -88,7 +88,13 @@ async fn check(
     let Some(held) = held.filter(|held| now.since(held.created_at) >= HELD_TOO_LONG) else {
         return Ok(true);
     };
-    tracing::warn!(order.id = %order_id, held_since = %held.created_at, "stock has been reserved for too long");
+    telemetry::record_span(&order_id, &held.traceparent).in_scope(|| {
+        tracing::warn!(
+            r#type = "sweep",
+            held_since = %held.created_at,
+            "stock has been reserved for too long"
+        );
+    });
     telemetry::count("ReservationHeldTooLong", "inventory", &Clock::System);
     Ok(false)
 }

@@ -67,8 +67,14 @@ pub async fn send_notification(
         telemetry::count("MailSuppressed", "notifications", &Clock::System);
         return Ok(());
     }
-    match notifications.mailer.send(&message.email, &mail).await {
+    match notifications.mailer.send(&message.email, &mail, &received.trace).await {
         Ok(()) => {
+            tracing::info!(
+                order_id = notification.order_id.map(|order_id| order_id.to_string()),
+                notification_id = %notification.id,
+                template = notification.template,
+                "mail accepted by SES"
+            );
             // The mail is sent. An error would redeliver the message and send the mail again.
             if let Err(error) = notifications
                 .store

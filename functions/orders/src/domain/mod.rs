@@ -11,7 +11,7 @@
 //! - [`order_request`]: the request to place an order. [`address`]: the shipping address.
 //! - [`unpaid`]: the limits on unpaid orders.
 //! - [`actions`]: the data of a cancellation and of a shipment.
-//! - [`history`]: the events of an order.
+//! - [`history`]: the events of an order. [`waiting`]: who has to act before it continues.
 
 pub mod actions;
 pub mod address;
@@ -29,6 +29,7 @@ pub mod state;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod unpaid;
+pub mod waiting;
 
 pub use self::{
     order::Order,

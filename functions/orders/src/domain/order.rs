@@ -22,7 +22,8 @@ pub struct Order {
     pub updated_at: Timestamp,
     /// Incremented by every write.
     pub version: u64,
-    /// The trace of the request or message that caused the latest change.
+    /// The trace of the request or message that last changed the progress. A scheduled check keeps
+    /// it, so a command that is sent again continues the trace of the first one.
     pub traceparent: Trace,
 }
 

@@ -5,6 +5,7 @@ pub mod cancel_order;
 pub mod create_order;
 pub mod deliver_order;
 pub mod get_order;
+pub mod get_order_timeline;
 pub mod list_orders;
 pub mod publish_order_events;
 pub mod replicate_product;
@@ -19,6 +20,7 @@ shared::operations! {
     http create_order(POST "/orders", Token);
     http deliver_order(POST "/orders/{order_id}/deliver", Token);
     http get_order(GET "/orders/{order_id}", Token);
+    http get_order_timeline(GET "/orders/{order_id}/timeline", Token);
     http list_orders(GET "/orders", Token);
     http ship_order(POST "/orders/{order_id}/ship", Token);
     queue advance_order("order-events");

@@ -13,14 +13,15 @@ use shared::{
     lambda::Failure,
     sweep::Sweep,
     table::Item,
-    telemetry::{self, Trace},
+    telemetry,
 };
+use tracing::Instrument;
 
 use crate::{
     Orders,
     domain::{Order, saga::Event},
     error::OrderError,
-    store::{self, WriteOutcome},
+    store::{self, StoredOrder, WriteOutcome},
 };
 
 /// The result of one run.
@@ -64,8 +65,8 @@ pub async fn resume_orders(
         min_time_left: MIN_TIME_LEFT,
     };
     let resumed = |found: Item| -> shared::BoxFuture<'static, _> {
-        let (orders, trace) = (orders.clone(), call.trace.clone());
-        Box::pin(async move { Ok(resume(orders, store::due_order_id(&found)?, trace).await?) })
+        let orders = orders.clone();
+        Box::pin(async move { Ok(resume(orders, store::due_order_id(&found)?).await?) })
     };
     let swept = sweep.run(&resumed).await?;
     if swept.failed > 0 {
@@ -84,10 +85,16 @@ pub async fn resume_orders(
 /// again. Returns `false` if the order was not due, did not change, or was changed by a concurrent
 /// write.
 ///
+/// The commands continue the order's own trace, which the run's log lines about it also have.
+async fn resume(orders: Arc<Orders>, order_id: OrderId) -> Result<bool, OrderError> {
+    let seen = orders.store.find(order_id).await?.ok_or(OrderError::NotFound)?;
+    let span = telemetry::record_span(&order_id, &seen.order.traceparent);
+    resume_found(&orders, &seen).instrument(span).await
+}
+
 /// Reads the clock for each order, not once per run: a run may take minutes, and a check scheduled
 /// from its start would be due at once.
-async fn resume(orders: Arc<Orders>, order_id: OrderId, trace: Trace) -> Result<bool, OrderError> {
-    let seen = orders.store.find(order_id).await?.ok_or(OrderError::NotFound)?;
+async fn resume_found(orders: &Orders, seen: &StoredOrder) -> Result<bool, OrderError> {
     let now = orders.clock.now();
     let order = &seen.order;
     if order.schedule.next_check_at.is_none_or(|next_check_at| next_check_at > now) {
@@ -104,11 +111,40 @@ async fn resume(orders: Arc<Orders>, order_id: OrderId, trace: Trace) -> Result<
             .map(|(command, _)| command.name(next.customer.payment_method.is_some()))
             .collect();
         let unanswered = unanswered.join(" ");
-        tracing::warn!(order.id = %order_id, retries = next.schedule.retries, unanswered, "order is stuck, sending its commands again");
+        tracing::warn!(
+            retries = next.schedule.retries,
+            unanswered,
+            "order is stuck, sending its commands again"
+        );
         telemetry::count("RetriesExhausted", "orders", &Clock::System);
     }
-    match orders.save(&seen, &Order { traceparent: trace, ..next }).await? {
-        WriteOutcome::Written => Ok(true),
+    match orders.save(seen, &next).await? {
+        WriteOutcome::Written => {
+            log_resumed(order, &next);
+            Ok(true)
+        }
         WriteOutcome::VersionConflict(_) => Ok(false),
     }
+}
+
+/// Logs what the publisher sends for this order, and when its commands are due again.
+fn log_resumed(order: &Order, next: &Order) {
+    let has_method = next.customer.payment_method.is_some();
+    let commands: Vec<&str> = next
+        .progress
+        .pending_commands()
+        .into_iter()
+        .map(|command| command.name(has_method))
+        .collect();
+    let next_check_at = next.schedule.next_check_at.map(|time| time.to_string());
+    let is_expired = next.schedule.attempt == order.schedule.attempt;
+    tracing::info!(
+        r#type = "sweep",
+        message_type = commands.join(" "),
+        attempt = next.schedule.attempt,
+        retries = next.schedule.retries,
+        next_check_at,
+        "{}",
+        if is_expired { "payment deadline passed, order cancelled" } else { "commands sent again" }
+    );
 }

@@ -12,7 +12,7 @@ use shared::{
     ids::{OrderId, UserId},
     queue::{self, FromMessage, InvalidMessage, Received},
     table::TableError,
-    telemetry::{self, Trace},
+    telemetry,
 };
 use tokio::task::JoinSet;
 use tracing::Instrument;
@@ -21,7 +21,6 @@ use crate::{
     Orders,
     advance::MAX_WRITE_ATTEMPTS,
     domain::{
-        Order,
         buyer::{BuyerChange, Contact},
         saga::Event,
     },
@@ -117,7 +116,7 @@ async fn update_group(
         let (orders, received) = (orders.clone(), received.clone());
         let update = async move {
             let updated = match order {
-                Ok(order) => update_order(&orders, order, &received.message, &received.trace).await,
+                Ok(order) => update_order(&orders, order, &received.message).await,
                 Err(unreadable) => Err(unreadable.into()),
             };
             updated.map_err(|error| (order_id, error))
@@ -145,11 +144,13 @@ async fn update_group(
 
 /// Updates one order. Writes nothing if the order already has the change, or if the order belongs
 /// to another user and the index is outdated.
+///
+/// The order keeps its trace: a changed buyer sends no command, and a command that is sent again
+/// continues the trace of the request that caused it.
 async fn update_order(
     orders: &Orders,
     mut seen: StoredOrder,
     account_change: &AccountChange,
-    trace: &Trace,
 ) -> Result<(), OrderError> {
     let event = Event::BuyerChanged(account_change.change.clone());
     for _ in 0..MAX_WRITE_ATTEMPTS {
@@ -159,7 +160,7 @@ async fn update_order(
         let Some(next) = seen.order.apply(&event, orders.clock.now(), orders.timing)? else {
             return Ok(());
         };
-        match orders.store.replace(&seen, &Order { traceparent: trace.clone(), ..next }).await? {
+        match orders.store.replace(&seen, &next).await? {
             WriteOutcome::Written => return Ok(()),
             WriteOutcome::VersionConflict(current) => seen = *current,
         }

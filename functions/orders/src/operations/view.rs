@@ -292,7 +292,7 @@ enum Step {
 #[derive(utoipa::ToSchema)]
 #[schema(as = PendingCommand, rename_all = "snake_case", description = "A command to another service.")]
 #[expect(dead_code, reason = "the views use the names")]
-enum Command {
+pub(super) enum Command {
     ReserveStock,
     CommitStock,
     ReleaseStock,

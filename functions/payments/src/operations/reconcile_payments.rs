@@ -1,6 +1,6 @@
 //! Schedule: settles attempts and refunds whose outcome is unknown.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use provider::{PaymentId, ProviderResult, RefundId, RefundResult};
 use shared::{
@@ -10,12 +10,14 @@ use shared::{
     lambda::Failure,
     sweep::{Report, Sweep},
     table::Item,
+    telemetry,
 };
+use tracing::Instrument;
 
 use crate::{
     PROVIDER_BUDGET, Payments,
     circuit_breaker::{Permit, ProviderCall},
-    domain::{Attempt, AttemptState, PaymentIntent, Refund, RefundState},
+    domain::{Attempt, AttemptState, Breaker, Dispatch, PaymentIntent, Refund, RefundState},
     error::PaymentError,
     store::{self, Due},
 };
@@ -76,6 +78,16 @@ impl Payments {
         let (Some(intent), Some(attempt)) = (records.intent, records.attempt) else {
             return Ok(false);
         };
+        let span = telemetry::record_span(&attempt.order_id, &attempt.traceparent);
+        self.reconcile_found(intent, attempt, records.breaker).instrument(span).await
+    }
+
+    async fn reconcile_found(
+        &self,
+        intent: PaymentIntent,
+        attempt: Attempt,
+        breaker: Option<Breaker>,
+    ) -> Result<bool, PaymentError> {
         let now = self.clock.now();
         let deadline = Clock::System.now().plus(MIN_TIME_LEFT);
         let needs_no_call = match attempt.state {
@@ -97,11 +109,17 @@ impl Payments {
             }
         } else {
             // While the breaker is open the attempt stays due.
-            let Permit::Granted(call) = self.try_acquire(records.breaker, deadline).await else {
+            let Permit::Granted(call) = self.try_acquire(breaker, deadline).await else {
+                tracing::info!(
+                    r#type = "sweep",
+                    payment_id = %attempt.payment_id,
+                    "circuit breaker open, payment stays due"
+                );
                 return Ok(false);
             };
             self.resolve_attempt(&call, intent, attempt).await?
         };
+        log_checked("payment", &settled.payment_id, settled.state.name(), &settled.dispatch);
         self.count_exhausted_retries(settled.is_in_flight(), settled.dispatch.checks);
         Ok(!settled.is_in_flight())
     }
@@ -164,17 +182,33 @@ impl Payments {
         let (Some(intent), Some(refund)) = (records.intent, records.refund) else {
             return Ok(false);
         };
+        let span = telemetry::record_span(&refund.order_id, &refund.traceparent);
+        self.reconcile_found_refund(intent, refund, records.breaker).instrument(span).await
+    }
+
+    async fn reconcile_found_refund(
+        &self,
+        intent: PaymentIntent,
+        refund: Refund,
+        breaker: Option<Breaker>,
+    ) -> Result<bool, PaymentError> {
         let now = self.clock.now();
         if !refund.is_in_flight() || refund.state == RefundState::New && refund.is_locked(now) {
             return Ok(!refund.is_in_flight());
         }
         let Some(paid) = self.store.attempt(refund.payment_id).await? else { return Ok(false) };
         let Permit::Granted(call) =
-            self.try_acquire(records.breaker, Clock::System.now().plus(MIN_TIME_LEFT)).await
+            self.try_acquire(breaker, Clock::System.now().plus(MIN_TIME_LEFT)).await
         else {
+            tracing::info!(
+                r#type = "sweep",
+                refund_id = %refund.refund_id,
+                "circuit breaker open, refund stays due"
+            );
             return Ok(false);
         };
         let settled = self.resolve_refund(&call, intent, paid, refund).await?;
+        log_checked("refund", &settled.refund_id, settled.state.name(), &settled.dispatch);
         self.count_exhausted_retries(settled.is_in_flight(), settled.dispatch.checks);
         Ok(!settled.is_in_flight())
     }
@@ -205,4 +239,18 @@ impl Payments {
             }
         }
     }
+}
+
+/// Logs what the check of a payment or refund found, and when the provider is asked again.
+fn log_checked(kind: &'static str, id: &impl Display, state: &str, dispatch: &Dispatch) {
+    let is_payment = kind == "payment";
+    tracing::info!(
+        r#type = "sweep",
+        payment_id = is_payment.then(|| id.to_string()),
+        refund_id = (!is_payment).then(|| id.to_string()),
+        state,
+        checks = dispatch.checks,
+        next_check_at = dispatch.next_check_at.map(|time| time.to_string()),
+        "{kind} checked"
+    );
 }

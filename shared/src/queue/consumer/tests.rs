@@ -228,6 +228,33 @@ async fn transient_failure_is_retried_with_growing_delay() {
 }
 
 #[tokio::test]
+async fn line_of_a_message_has_its_trace_reception_and_waits() {
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let body = |count: u32| {
+        let order = "ord_0199c2a8-0000-7000-8000-0000000000f1";
+        json!({ "type": "count_words.v1", "subject": order, "traceparent": trace, "data": { "words": count } }).to_string()
+    };
+    let sent = Clock::System.now().milliseconds() - 61_000;
+    let mut retried = received("m", &body(7), 4);
+    retried["attributes"]["SentTimestamp"] = sent.to_string().into();
+    let capture = telemetry::Capture::default();
+    let recording = capture.record();
+    Sqs::default().answer(vec![retried, record("good", &body(1))]).await;
+    drop(recording);
+    let lines: Vec<Value> =
+        capture.lines().into_iter().filter(|line| line.get("trace_id").is_some()).collect();
+    let [failed, retry, done] = &lines[..] else { panic!("{lines:?}") };
+    for line in &lines {
+        assert_eq!(line["trace_id"], trace[3..35], "{line}");
+    }
+    assert_eq!((&failed["reception"], &failed["level"]), (&json!(4), &json!("WARN")));
+    assert!(failed["queued_ms"].as_u64().is_some_and(|wait| wait >= 61_000), "{failed}");
+    assert!(retry["retry_in_seconds"].as_u64().is_some_and(|wait| (8..=16).contains(&wait)));
+    assert_eq!((&done["message"], &done["reception"]), (&json!("done"), &json!(1)));
+    assert_eq!(done["subject"], "ord_0199c2a8-0000-7000-8000-0000000000f1");
+}
+
+#[tokio::test]
 async fn third_panic_dead_letters_the_message() {
     // The first body panics in the operation, the second one while it is parsed.
     for body in [words(13), words(0)] {

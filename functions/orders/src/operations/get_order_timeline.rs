@@ -1,0 +1,191 @@
+//! `GET /orders/{order_id}/timeline`: returns the facts of an order in time order, and what it waits
+//! for now.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use shared::{
+    clock::Timestamp,
+    http::{self, Request, Response},
+    ids::OrderId,
+    money::Money,
+    problem::Problem,
+};
+
+use crate::{
+    Orders,
+    domain::{Order, actions::Actor, history::HistoryEntry, waiting::Waiting},
+    error::OrderError,
+};
+
+/// The facts of an order: what happened, how long each step took, and what the order waits for now.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+struct OrderTimeline<'a> {
+    order_id: OrderId,
+    /// When the timeline was read.
+    as_of: Timestamp,
+    #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::Status))]
+    status: &'a str,
+    /// Whether stock and payment have reached the order's goal. No command is pending then.
+    settled: bool,
+    /// The trace of the request that last changed the order. Log lines, messages, the provider's
+    /// records and mails about the order have it.
+    trace_id: &'a str,
+    /// What happened, oldest first.
+    facts: Vec<TimelineFact<'a>>,
+    /// The number of facts removed from the middle.
+    facts_omitted: u32,
+    /// Who has to act before the order continues. Empty if the order continues by itself or is finished.
+    waiting_for: Vec<TimelineWait<'a>>,
+    /// How often the pending commands were sent again, in total.
+    commands_sent_again: u64,
+    /// Scheduled checks since the order last changed its state.
+    checks_without_progress: u32,
+    /// When the order is checked next. Null if no command is pending.
+    next_check_at: Option<Timestamp>,
+}
+
+/// An event of the order.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+struct TimelineFact<'a> {
+    at: Timestamp,
+    /// Milliseconds since the previous fact.
+    waited_ms: u64,
+    /// The event: `placed`, `stock_reserved`, `payment_declined`, … The event `waiting` means that a
+    /// service did not answer a command by its second scheduled check.
+    event: &'a str,
+    /// The status after the event.
+    #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::Status))]
+    status: &'a str,
+    /// The reason, or other details.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    detail: Option<&'a str>,
+    /// Who requested the event: the buyer or an admin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    by: Option<&'a Actor>,
+    /// The payment that the event is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    payment_id: Option<&'a str>,
+    /// The amount that moved, or that a started refund will move.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    amount: Option<Money>,
+    /// The command without an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "api-document", schema(nullable = false, value_type = Option<super::view::Command>))]
+    command: Option<&'a str>,
+    /// When the command was answered. Absent while it has no answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    answered_at: Option<Timestamp>,
+}
+
+/// Who has to act, and when they are asked again.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+struct TimelineWait<'a> {
+    #[cfg_attr(feature = "api-document", schema(value_type = Party))]
+    party: &'static str,
+    /// The command without an answer. Null for an operator.
+    #[cfg_attr(feature = "api-document", schema(value_type = Option<super::view::Command>))]
+    command: Option<&'static str>,
+    /// Why an operator has to review the order. Null otherwise.
+    reason: Option<&'a str>,
+    /// When the command became pending, or was last answered. Null for the buyer and an operator.
+    since: Option<Timestamp>,
+    /// Scheduled checks that found no answer.
+    checks: u32,
+    /// When the command is sent again. Null for an operator.
+    next_check_at: Option<Timestamp>,
+    /// The payment deadline, if the order waits for its buyer. Null otherwise.
+    until: Option<Timestamp>,
+}
+
+impl<'a> OrderTimeline<'a> {
+    fn new(order: &'a Order, now: Timestamp) -> Self {
+        let mut previous = order.placed.created_at;
+        let fact = |entry: &'a HistoryEntry| {
+            let waited = entry.at.since(std::mem::replace(&mut previous, entry.at));
+            TimelineFact {
+                at: entry.at,
+                waited_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
+                event: &entry.event,
+                status: entry.status.name(),
+                detail: entry.detail.as_deref(),
+                by: entry.by.as_ref(),
+                payment_id: entry.payment_id.as_deref(),
+                amount: entry
+                    .amount
+                    .map(|amount| Money::new(amount, order.placed.totals.total.currency)),
+                command: entry.pending_command.as_deref(),
+                answered_at: entry.answered_at,
+            }
+        };
+        Self {
+            order_id: order.placed.order_id,
+            as_of: now,
+            status: order.progress.status.name(),
+            settled: order.progress.is_settled(),
+            trace_id: order.traceparent.id(),
+            facts: order.progress.history.iter().map(fact).collect(),
+            facts_omitted: order.progress.history_omitted,
+            waiting_for: order.waiting().iter().map(TimelineWait::from).collect(),
+            commands_sent_again: order.schedule.attempt,
+            checks_without_progress: order.schedule.retries,
+            next_check_at: order.schedule.next_check_at,
+        }
+    }
+}
+
+impl<'a> From<&Waiting<'a>> for TimelineWait<'a> {
+    fn from(waiting: &Waiting<'a>) -> Self {
+        Self {
+            party: waiting.party.name(),
+            command: waiting.command,
+            reason: waiting.reason,
+            since: waiting.since,
+            checks: waiting.checks,
+            next_check_at: waiting.next_check_at,
+            until: waiting.until,
+        }
+    }
+}
+
+/// See [`crate::domain::waiting::Party`].
+#[cfg(feature = "api-document")]
+#[derive(utoipa::ToSchema)]
+#[schema(as = OrderParty, rename_all = "snake_case", description = "Who has to act before the order continues.")]
+#[expect(dead_code, reason = "the views use the names")]
+enum Party {
+    Inventory,
+    Payments,
+    Buyer,
+    Operator,
+}
+
+/// Returns `200` with the facts of an order in time order, from its record alone: its history, its
+/// pending commands, how often they were sent, and when they are sent again.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    get,
+    path = "/orders/{order_id}/timeline",
+    params(("order_id" = shared::ids::OrderId, Path, description = "The order.")),
+    responses((status = 200, description = "The timeline of the order.", body = OrderTimeline)),
+    security(("bearer" = [])),
+    extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["order_not_found"]))),
+))]
+pub async fn get_order_timeline(
+    orders: Arc<Orders>,
+    request: Request,
+) -> Result<Response, Problem> {
+    request.admin()?;
+    let order_id = request.path_id("order_id", "order")?;
+
+    let order = orders.store.find(order_id).await?.ok_or(OrderError::NotFound)?.order;
+
+    Ok(http::ok(&OrderTimeline::new(&order, orders.clock.now())))
+}
