@@ -159,9 +159,7 @@ impl Sources {
     pub fn provider_name(&self) -> &'static str {
         self.statement
             .as_ref()
-            .map_or("what payments recorded of the provider's answers", |statement| {
-                statement.name()
-            })
+            .map_or("the results that payments recorded", |statement| statement.name())
     }
 
     /// A page of one shard of the status index: orders with this status that were placed between
