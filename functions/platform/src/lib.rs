@@ -5,6 +5,7 @@
 use shared::{aws, clock::Clock, config, table::Table};
 
 pub mod health;
+pub mod metrics;
 pub mod operations;
 #[cfg(feature = "api-document")]
 pub mod problems;

@@ -7,19 +7,19 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 use shared::{
-    clock::Clock,
     ids::OrderId,
     invoke::{Call, ScheduledEvent},
     lambda::Failure,
-    sweep::Sweep,
+    sweep::{LongestWait, Sweep},
     table::Item,
-    telemetry::{self, Trace},
+    telemetry::Trace,
 };
 
 use crate::{
     Orders,
     domain::{Order, saga::Event},
     error::OrderError,
+    metrics,
     store::{self, WriteOutcome},
 };
 
@@ -63,13 +63,20 @@ pub async fn resume_orders(
         concurrency: CONCURRENCY,
         min_time_left: MIN_TIME_LEFT,
     };
+    let longest_wait = LongestWait::default();
     let resumed = |found: Item| -> shared::BoxFuture<'static, _> {
         let (orders, trace) = (orders.clone(), call.trace.clone());
-        Box::pin(async move { Ok(resume(orders, store::due_order_id(&found)?, trace).await?) })
+        let longest_wait = longest_wait.clone();
+        Box::pin(async move {
+            Ok(resume(orders, store::due_order_id(&found)?, trace, &longest_wait).await?)
+        })
     };
     let swept = sweep.run(&resumed).await?;
     if swept.failed > 0 {
-        telemetry::count("SweepFailed", "orders", &Clock::System);
+        metrics::SWEEP_FAILED.increment();
+    }
+    if !swept.already_running {
+        metrics::OLDEST_UNSETTLED_ORDER_SECONDS.lasting(longest_wait.get()).record();
     }
     Ok(Report {
         resumed: swept.settled,
@@ -86,10 +93,18 @@ pub async fn resume_orders(
 ///
 /// Reads the clock for each order, not once per run: a run may take minutes, and a check scheduled
 /// from its start would be due at once.
-async fn resume(orders: Arc<Orders>, order_id: OrderId, trace: Trace) -> Result<bool, OrderError> {
+async fn resume(
+    orders: Arc<Orders>,
+    order_id: OrderId,
+    trace: Trace,
+    longest_wait: &LongestWait,
+) -> Result<bool, OrderError> {
     let seen = orders.store.find(order_id).await?.ok_or(OrderError::NotFound)?;
     let now = orders.clock.now();
     let order = &seen.order;
+    if let Some(since) = order.waits_since() {
+        longest_wait.include(now.since(since));
+    }
     if order.schedule.next_check_at.is_none_or(|next_check_at| next_check_at > now) {
         return Ok(false);
     }
@@ -105,7 +120,7 @@ async fn resume(orders: Arc<Orders>, order_id: OrderId, trace: Trace) -> Result<
             .collect();
         let unanswered = unanswered.join(" ");
         tracing::warn!(order.id = %order_id, retries = next.schedule.retries, unanswered, "order is stuck, sending its commands again");
-        telemetry::count("RetriesExhausted", "orders", &Clock::System);
+        metrics::RETRIES_EXHAUSTED.increment();
     }
     match orders.save(&seen, &Order { traceparent: trace, ..next }).await? {
         WriteOutcome::Written => Ok(true),
