@@ -179,7 +179,7 @@ impl SharedMetric {
     }
 }
 
-/// See its description, as for the other shared metrics.
+/// Moved by the I/O layer of every service, as the next three.
 pub const SERVER_ERRORS: SharedMetric = SharedMetric {
     name: "ServerErrors",
     description: "HTTP responses with status 500 to 599 that functions wrote, and failed invocations of other functions",
