@@ -90,7 +90,7 @@ where
             }
             outcome
         };
-        Box::pin(call.instrument(span))
+        Box::pin(lambda::counted(name.service, call).instrument(span))
     })
 }
 
@@ -114,7 +114,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::ids::OrderId;
+    use crate::{ids::OrderId, metrics};
 
     #[derive(Deserialize)]
     struct AboutOrder {
@@ -132,6 +132,18 @@ mod tests {
         let failure = lambda(Arc::new(()), about_order)(event).await.expect_err("abc is not an id");
         let expected = "Send an id that starts with ord_ and continues with a UUID.";
         assert_eq!((failure.kind, failure.message.as_str()), ("MalformedEvent", expected));
+    }
+
+    #[tokio::test]
+    async fn server_errors_counts_failures_and_no_expected_rejections() {
+        async fn denied(_: Arc<()>, _: Call<Value>) -> Result<Value, Failure> {
+            Err(Failure::expected("Unauthorized"))
+        }
+        let capture = metrics::Capture::start();
+        let malformed = Invocation::with_event(json!({ "order_id": "abc" }));
+        assert!(lambda(Arc::new(()), about_order)(malformed).await.is_err());
+        assert!(lambda(Arc::new(()), denied)(Invocation::with_event(json!({}))).await.is_err());
+        assert_eq!(capture.total(&metrics::SERVER_ERRORS.of("shared")), 1);
     }
 
     #[test]

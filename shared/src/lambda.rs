@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::{
     BoxFuture,
     clock::{Clock, Timestamp},
-    config, telemetry,
+    config, metrics, telemetry,
 };
 
 /// One invocation of a function.
@@ -80,6 +80,18 @@ impl From<Failure> for Diagnostic {
     fn from(failure: Failure) -> Self {
         Diagnostic { error_type: failure.kind.to_owned(), error_message: failure.message }
     }
+}
+
+/// Awaits an invocation, and counts its failure unless it is expected.
+pub(crate) async fn counted<T>(
+    service: &'static str,
+    invocation: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let outcome = invocation.await;
+    if outcome.as_ref().is_err_and(|failure| !failure.is_expected) {
+        metrics::SERVER_ERRORS.of(service).increment();
+    }
+    outcome
 }
 
 pub type Lambda =

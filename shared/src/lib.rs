@@ -11,6 +11,7 @@
 //!   and direct invocations.
 //! - [`sweep`]: scheduled runs over all due records.
 //! - [`table`]: DynamoDB with conditional writes only. [`secret`]: Secrets Manager with a cache.
+//! - [`metrics`]: declarations of metrics, and their log lines.
 //! - [`seal`]: authenticated encryption of texts.
 //! - [`stored_enum!`]: an enum that is stored as a text and preserves values of newer releases.
 //! - [`api_document`]: descriptions for the API document; only the tests compile it.
@@ -42,6 +43,7 @@ pub mod http;
 pub mod ids;
 pub mod invoke;
 pub mod lambda;
+pub mod metrics;
 pub mod money;
 pub mod operation;
 pub mod problem;

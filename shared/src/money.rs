@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::validation::Violation;
+use crate::{
+    metrics::{Dimension, DimensionValue},
+    validation::Violation,
+};
 
 /// Maximum amount of one price, order or payment, in minor units: eight digits, the limit of card
 /// payment providers.
@@ -32,6 +35,14 @@ impl Currency {
 
     pub fn code(self) -> &'static str {
         self.0.code()
+    }
+}
+
+impl DimensionValue for Currency {
+    const DIMENSION: Dimension = Dimension { name: "currency", values: &SUPPORTED };
+
+    fn name(self) -> &'static str {
+        self.code()
     }
 }
 

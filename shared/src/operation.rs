@@ -122,14 +122,15 @@ pub struct Wiring<'a> {
 
 /// Declares the operations of a service, each with its trigger. `create_order` is the function of
 /// that name in the module of that name. A publisher's module has the constants `STREAM_FILTER` and
-/// `QUEUES` instead of a function; `crate::publish::messages` returns its messages.
+/// `QUEUES` instead of a function; `crate::publish::messages` returns its messages. A publisher that
+/// is `measured` also records what `crate::metrics::measurements` returns.
 ///
 /// ```ignore
 /// shared::operations! {
 ///     Orders:
 ///     http create_order(POST "/orders", Token);
 ///     queue advance_order("order-events");
-///     stream publish_order_events("orders");
+///     stream publish_order_events("orders", measured);
 ///     invoke resume_orders();
 /// }
 /// ```
@@ -199,7 +200,7 @@ macro_rules! operations {
         )+])
     };
     (@trigger queue $module:ident ($queue:literal)) => { $crate::operation::Trigger::Queue($queue) };
-    (@trigger stream $module:ident ($table:literal)) => {
+    (@trigger stream $module:ident ($table:literal $(, $measured:ident)?)) => {
         $crate::operation::Trigger::Stream { table: $table, queues: $module::QUEUES }
     };
     (@trigger invoke $module:ident ()) => { $crate::operation::Trigger::Invoke };
@@ -215,12 +216,12 @@ macro_rules! operations {
     (@run queue $service:ident $module:ident ($queue:literal)) => {
         $crate::queue::run(crate::$service::from_env, super::$module::$module)
     };
-    (@run stream $service:ident $module:ident ($table:literal)) => {
+    (@run stream $service:ident $module:ident ($table:literal $(, $measured:ident)?)) => {
         $crate::stream::run(
             &$crate::operation::kebab(stringify!($module)),
             super::$module::STREAM_FILTER,
             super::$module::QUEUES,
-            crate::publish::messages,
+            $crate::operations!(@translation $($measured)?),
         )
     };
     (@run invoke $service:ident $module:ident ()) => {
@@ -243,10 +244,19 @@ macro_rules! operations {
     (@lambda queue $operation:ident $service:ident $wiring:ident $module:ident ($queue:literal)) => {
         Some($crate::queue::lambda($service.clone(), $module::$module, ($wiring.queue)($queue)))
     };
-    (@lambda stream $operation:ident $service:ident $wiring:ident $module:ident ($($details:tt)*)) => {{
+    (@translation) => { $crate::stream::Translation::to_messages(crate::publish::messages) };
+    (@translation measured) => {
+        $crate::stream::Translation {
+            messages: crate::publish::messages,
+            measurements: crate::metrics::measurements,
+        }
+    };
+
+    (@lambda stream $operation:ident $service:ident $wiring:ident $module:ident ($table:literal $(, $measured:ident)?)) => {{
         let dead_letters = $operation.dead_letter_queue().unwrap_or_default();
         let sender = ($wiring.sender)($operation.queues(), &dead_letters);
-        Some($crate::stream::lambda(&$operation.name(), $module::STREAM_FILTER, crate::publish::messages, sender))
+        let translation = $crate::operations!(@translation $($measured)?);
+        Some($crate::stream::lambda(&$operation.name(), $module::STREAM_FILTER, translation, sender))
     }};
     (@lambda invoke $operation:ident $service:ident $wiring:ident $module:ident ()) => {
         Some($crate::invoke::lambda($service.clone(), $module::$module))

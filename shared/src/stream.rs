@@ -23,8 +23,9 @@ use crate::{
     config,
     ids::{OrderId, PrefixedId},
     lambda::{self, Failure, Invocation, Lambda, OperationName},
+    metrics::{self, Measurement},
     queue::Message,
-    retry, telemetry,
+    retry,
 };
 
 /// Which items of a table are published.
@@ -54,8 +55,21 @@ impl StreamFilter {
     }
 }
 
-/// Publishes the changes of a table. `messages` returns the messages for a change from the old to
-/// the new item.
+/// What the publisher of a table's changes derives from each change, from the old to the new item.
+pub struct Translation<T> {
+    pub messages: fn(Option<&T>, &T) -> Vec<Message>,
+    /// The business metrics that the change moves. They are recorded after the messages are sent.
+    pub measurements: fn(Option<&T>, &T) -> Vec<Measurement>,
+}
+
+impl<T> Translation<T> {
+    /// Creates a translation to messages, without metrics.
+    pub fn to_messages(messages: fn(Option<&T>, &T) -> Vec<Message>) -> Self {
+        Self { messages, measurements: |_, _| Vec::new() }
+    }
+}
+
+/// Publishes the changes of a table.
 ///
 /// # Errors
 /// If the Lambda runtime API fails.
@@ -66,19 +80,19 @@ pub fn run<T>(
     operation: &str,
     filter: StreamFilter,
     queues: &'static [&'static str],
-    messages: fn(Option<&T>, &T) -> Vec<Message>,
+    translation: Translation<T>,
 ) -> Result<(), lambda_http::Error>
 where
     T: DeserializeOwned + 'static,
 {
-    lambda::serve(lambda(operation, filter, messages, Arc::new(Sender::from_env(queues))))
+    lambda::serve(lambda(operation, filter, translation, Arc::new(Sender::from_env(queues))))
 }
 
 /// The function that [`run`] serves.
 pub fn lambda<T>(
     operation: &str,
     filter: StreamFilter,
-    messages: fn(Option<&T>, &T) -> Vec<Message>,
+    translation: Translation<T>,
     sender: Arc<Sender>,
 ) -> Lambda
 where
@@ -93,21 +107,30 @@ where
             let read = |image: serde_dynamo::Item| {
                 serde_dynamo::from_item::<_, T>(image).map_err(|_| unreadable())
             };
-            Ok(messages(old.map(read).transpose()?.as_ref(), &read(new)?))
+            let (old, new) = (old.map(read).transpose()?, read(new)?);
+            Ok(Publication {
+                messages: (translation.messages)(old.as_ref(), &new),
+                measurements: (translation.measurements)(old.as_ref(), &new),
+            })
         }));
         translated.unwrap_or_else(|_| Err("the translation panicked".to_owned()))
     });
     Arc::new(move |invocation: Invocation| {
         let span = name.span(&invocation.request_id, "");
-        Box::pin(
-            publish(name.service, filter, translate.clone(), sender.clone(), invocation)
-                .instrument(span),
-        )
+        let batch = publish(name.service, filter, translate.clone(), sender.clone(), invocation);
+        Box::pin(lambda::counted(name.service, batch).instrument(span))
     })
 }
 
+/// What a change publishes.
+#[derive(Debug, Default)]
+struct Publication {
+    messages: Vec<Message>,
+    measurements: Vec<Measurement>,
+}
+
 type Translate = Arc<
-    dyn Fn(Option<serde_dynamo::Item>, serde_dynamo::Item) -> Result<Vec<Message>, String>
+    dyn Fn(Option<serde_dynamo::Item>, serde_dynamo::Item) -> Result<Publication, String>
         + Send
         + Sync,
 >;
@@ -147,16 +170,19 @@ async fn publish(
     let started = Clock::System.now();
     let batch: Batch = serde_json::from_value(invocation.event)
         .map_err(|error| Failure::from_error("MalformedBatch", &error))?;
-    let (mut outgoing, mut dead) = (Vec::new(), Vec::new());
+    let (mut outgoing, mut measurements, mut dead) = (Vec::new(), Vec::new(), Vec::new());
     for raw in &batch.records {
-        match messages_of(raw, filter, &translate) {
-            Ok(messages) => outgoing.extend(messages),
+        match publication_of(raw, filter, &translate) {
+            Ok(publication) => {
+                outgoing.extend(publication.messages);
+                measurements.extend(publication.measurements);
+            }
             Err(reason) => {
                 tracing::error!(
                     error = reason,
                     "change not publishable, sending it to the dead-letter queue"
                 );
-                telemetry::count("UnpublishableChange", service, &Clock::System);
+                metrics::UNPUBLISHABLE_CHANGE.of(service).increment();
                 dead.push(raw.to_string());
             }
         }
@@ -168,6 +194,10 @@ async fn publish(
         Ok(()) => sender.send_dead_letters(dead).await,
         failed => failed,
     };
+    // The stream delivers a failed batch again, and its measurements count then.
+    if result.is_ok() {
+        measurements.iter().for_each(Measurement::record);
+    }
     let duration_ms =
         u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
     match &result {
@@ -193,19 +223,19 @@ async fn publish(
 /// was published already.
 const RESTORING: &str = "restoring";
 
-fn messages_of(
+fn publication_of(
     raw: &Value,
     filter: StreamFilter,
     translate: &Translate,
-) -> Result<Vec<Message>, String> {
+) -> Result<Publication, String> {
     let record: Record =
         serde_json::from_value(raw.clone()).map_err(|_| "not a stream record".to_owned())?;
     match record.dynamodb.new {
-        Some(new) if new.contains_key(RESTORING) => Ok(Vec::new()),
+        Some(new) if new.contains_key(RESTORING) => Ok(Publication::default()),
         Some(new) if filter.matches(&record.dynamodb.keys) && record.event != "REMOVE" => {
             translate(record.dynamodb.old, new)
         }
-        _ => Ok(Vec::new()),
+        _ => Ok(Publication::default()),
     }
 }
 
@@ -433,8 +463,8 @@ mod tests {
         let translate: Translate = Arc::new(|_, _| Err("translated".to_owned()));
         let record = |new: Value| {
             let record = serde_json::json!({ "eventName": "INSERT", "dynamodb": { "Keys": { "pk": { "S": "ORDER#1" } }, "NewImage": new } });
-            messages_of(&record, StreamFilter::PartitionKeyPrefix("ORDER#"), &translate)
-                .map(|messages| messages.len())
+            publication_of(&record, StreamFilter::PartitionKeyPrefix("ORDER#"), &translate)
+                .map(|publication| publication.messages.len())
         };
         assert_eq!(
             record(serde_json::json!({ "pk": { "S": "ORDER#1" } })),

@@ -1,4 +1,4 @@
-//! Telemetry: JSON log lines, metrics, and the trace id that connects them.
+//! Telemetry: JSON log lines, and the trace id that connects them.
 //!
 //! One invocation writes one line with a `type` such as `request` or `message`. All other lines are
 //! warnings or errors. Every line contains the `trace_id`, which starts with the HTTP request and
@@ -12,7 +12,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
@@ -101,23 +101,9 @@ pub fn record_span(order_id: &OrderId, trace: &Trace) -> tracing::Span {
     tracing::info_span!("record", %order_id, trace_id = trace.id())
 }
 
-/// Increments a metric that an alarm watches. Writes a line in CloudWatch's embedded metric format.
-///
-/// Source: "Embedded metric format specification", Amazon CloudWatch User Guide.
-pub fn count(metric: &'static str, service: &'static str, clock: &Clock) {
-    if !STARTED.load(Ordering::Relaxed) {
-        return;
-    }
-    let line = json!({
-        "_aws": {
-            "Timestamp": clock.now().milliseconds(),
-            "CloudWatchMetrics": [{ "Namespace": "Ferrocart", "Dimensions": [["service", "stack"]], "Metrics": [{ "Name": metric, "Unit": "Count" }] }],
-        },
-        "service": service,
-        "stack": config::optional("STACK"),
-        metric: 1,
-    });
-    write_line(&line);
+/// Returns whether log lines are written.
+pub(crate) fn is_started() -> bool {
+    STARTED.load(Ordering::Relaxed)
 }
 
 /// Formats an error's chain of causes in one line: "could not put the order: timed out: connection
@@ -235,7 +221,8 @@ impl JsonLines {
     }
 }
 
-fn write_line(line: &Value) {
+/// Writes a line to standard output.
+pub(crate) fn write_line(line: &Value) {
     // A function that cannot write its log continues: the failure cannot be reported.
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
@@ -286,6 +273,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -12,6 +12,7 @@
 //! - [`trade`]: well-formed requests in the wrong state, or for another user's resources.
 //! - [`webhooks`]: forged and invalid webhooks of the payment provider.
 //! - [`queues`], [`publishers`]: bad records among good ones.
+//! - [`measuring`]: the metrics that several services share.
 //! - [`leaks`]: error texts in logs contain no secrets.
 //! - [`mutations`]: every sample of `events/` with random damage; the seed is printed.
 // Tables of inputs read best unwrapped; the seed comes from the environment.
@@ -21,6 +22,7 @@ mod bodies;
 mod fixture;
 mod identity;
 mod leaks;
+mod measuring;
 mod methods;
 mod mutations;
 mod publishers;

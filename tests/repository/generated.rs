@@ -307,7 +307,7 @@ fn generated_parts_follow_from_the_operations() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the caller of the test requests an update")]
-fn asked_to_update() -> bool {
+pub fn asked_to_update() -> bool {
     std::env::var("UPDATE_TEMPLATES").is_ok_and(|asked| asked == "1")
 }
 

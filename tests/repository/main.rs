@@ -6,6 +6,7 @@ mod code;
 mod functions;
 mod gateway;
 mod generated;
+mod metrics;
 mod operations;
 mod prose;
 mod queues;

@@ -649,40 +649,6 @@ fn sweeps_of_every_minute_do_not_pile_up() {
     }
 }
 
-/// An alarm on dimensions that no metric has never fires.
-#[test]
-fn alarms_use_the_dimensions_of_our_metrics() {
-    let template = template::template();
-    let written =
-        std::fs::read_to_string(template::root().join("shared/src/telemetry.rs")).unwrap();
-    let dimensions = written
-        .split("\"Dimensions\": [[")
-        .nth(1)
-        .and_then(|rest| rest.split("]]").next())
-        .expect("telemetry writes dimensions");
-    let written: BTreeSet<String> =
-        dimensions.split(',').map(|name| name.trim().trim_matches('"').to_owned()).collect();
-    assert!(written.contains("stack"), "two stacks of one account would share their alarms");
-    let mut violations = Vec::new();
-    for (id, alarm) in template
-        .resources("AWS::CloudWatch::Alarm")
-        .filter(|(_, alarm)| alarm["Properties"]["Namespace"] == "Ferrocart")
-    {
-        let watched: BTreeSet<String> = alarm["Properties"]["Dimensions"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|one| text(&one["Name"]))
-            .collect();
-        if watched != written {
-            violations.push(format!(
-                "{id} watches the dimensions {watched:?}, but shared::telemetry::count writes {written:?}: it would never fire"
-            ));
-        }
-    }
-    none(violations);
-}
-
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }

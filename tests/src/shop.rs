@@ -18,6 +18,7 @@ use serde_json::Value;
 use shared::{
     clock::Clock,
     lambda::{Invocation, Lambda},
+    metrics::Metric,
     operation::{Operation, Trigger, Wiring},
 };
 
@@ -77,6 +78,29 @@ pub fn operations() -> impl Iterator<Item = &'static Operation> {
         ::ledger::operations::OPERATIONS,
         #[cfg(feature = "platform")]
         ::platform::operations::OPERATIONS,
+    ];
+    services.iter().copied().flatten()
+}
+
+/// Every metric of the linked services, service by service.
+pub fn metrics() -> impl Iterator<Item = &'static Metric> {
+    let services: &[&[Metric]] = &[
+        #[cfg(feature = "users")]
+        ::users::metrics::METRICS,
+        #[cfg(feature = "catalog")]
+        ::catalog::metrics::METRICS,
+        #[cfg(feature = "inventory")]
+        ::inventory::metrics::METRICS,
+        #[cfg(feature = "orders")]
+        ::orders::metrics::METRICS,
+        #[cfg(feature = "payments")]
+        ::payments::metrics::METRICS,
+        #[cfg(feature = "notifications")]
+        ::notifications::metrics::METRICS,
+        #[cfg(feature = "ledger")]
+        ::ledger::metrics::METRICS,
+        #[cfg(feature = "platform")]
+        ::platform::metrics::METRICS,
     ];
     services.iter().copied().flatten()
 }
@@ -203,15 +227,15 @@ impl Shop {
             operations::publish_stock_events::{QUEUES, STREAM_FILTER},
             publish::{Operator, messages_to},
         };
-        let messages = |old: Option<&_>, new: &_| {
+        let translation = shared::stream::Translation::to_messages(|old: Option<&_>, new: &_| {
             let operator = Operator {
                 email: "operator@example.com".to_owned(),
                 low_stock_threshold: LOW_STOCK_THRESHOLD,
             };
             messages_to(Some(&operator), old, new)
-        };
+        });
         let sender = self.aws.sender(QUEUES, "publish-stock-dead-letter");
-        shared::stream::lambda("publish-stock-events", STREAM_FILTER, messages, sender)
+        shared::stream::lambda("publish-stock-events", STREAM_FILTER, translation, sender)
     }
 
     /// The function of an operation.

@@ -24,6 +24,7 @@ use shared::{
     clock::Clock,
     ids::Ids,
     lambda::Invocation,
+    metrics::Capture,
     queue::{FromMessage, Received},
     telemetry::Trace,
 };
@@ -209,6 +210,7 @@ async fn different_content_under_the_same_id_is_rejected() {
     later["occurred_at"] = json!("2026-11-21T09:48:49.124Z");
     let mut renamed = capture(0xb1, 500);
     renamed["kind"] = json!("refund");
+    let measured = Capture::start();
     for other in [capture(0xb1, 501), later, renamed, hold(0xb1)] {
         assert!(!fixture.record(&other).await.is_done(), "{other}");
         let known: Vec<Value> = fixture
@@ -219,6 +221,7 @@ async fn different_content_under_the_same_id_is_rejected() {
             .collect();
         assert_eq!(known, before);
     }
+    assert_eq!(measured.total(&ledger::metrics::LEDGER_MISMATCH), 4);
 }
 
 #[tokio::test]

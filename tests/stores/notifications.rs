@@ -8,7 +8,7 @@ mod record_mail_feedback;
 use std::{ops::Deref, time::Duration};
 
 use serde_json::{Value, json};
-use shared::{ids::Ids, seal::SealingKey, secret::derive_key};
+use shared::{ids::Ids, metrics::Capture, seal::SealingKey, secret::derive_key};
 use tests::{
     aws::{Called, Fault},
     events,
@@ -383,7 +383,9 @@ async fn permanently_rejected_mail_is_tried_once_and_still_listed() {
     for refusal in ["MessageRejected", "BadRequestException"] {
         let fixture = fixture();
         fixture.aws.mails().refuse(refusal);
+        let capture = Capture::start();
         assert!(fixture.deliver(&message(1)).await, "{refusal}");
+        assert_eq!(capture.total(&notifications::metrics::MAIL_REJECTED), 1);
         let item = &fixture.aws.items("notifications")[0];
         assert_eq!(
             (&item["state"]["S"], &item["rejection_code"]["S"]),

@@ -7,6 +7,7 @@ use shared::{aws, clock::Clock, config, ids::Ids, secret::Secrets, table::Table}
 pub mod domain;
 pub mod error;
 pub mod messages;
+pub mod metrics;
 pub mod operations;
 pub mod publish;
 pub mod store;

@@ -20,6 +20,7 @@ mod adjustments;
 pub mod domain;
 pub mod error;
 pub mod messages;
+pub mod metrics;
 pub mod operations;
 pub mod publish;
 mod reservations;

@@ -12,6 +12,7 @@ pub mod audit_run;
 pub mod candidates;
 pub mod domain;
 pub mod error;
+pub mod metrics;
 pub mod operations;
 pub mod repair;
 pub mod sources;

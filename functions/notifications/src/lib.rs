@@ -17,6 +17,7 @@ pub mod domain;
 pub mod error;
 pub mod mailer;
 pub mod messages;
+pub mod metrics;
 pub mod operations;
 pub mod store;
 pub mod suppression;

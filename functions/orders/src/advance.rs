@@ -1,7 +1,6 @@
 //! Applies an event to a stored order and writes the result with optimistic locking.
 
 use shared::{
-    clock::Clock,
     table::TableError,
     telemetry::{self, Trace},
 };
@@ -10,6 +9,7 @@ use crate::{
     Orders,
     domain::{Order, saga::Event, unpaid::ReleasedLimits},
     error::OrderError,
+    metrics,
     store::{StoredOrder, WriteOutcome},
 };
 
@@ -39,7 +39,7 @@ impl Orders {
                     if next.progress.review_reasons().any(|reason| {
                         !seen.order.progress.review_reasons().any(|known| known == reason)
                     }) {
-                        telemetry::count("NeedsReview", "orders", &Clock::System);
+                        metrics::NEEDS_REVIEW.increment();
                     }
                     return Ok(next);
                 }
@@ -86,6 +86,6 @@ impl Orders {
 fn log_failed_release(removal: Result<(), TableError>, event: &str) {
     if let Err(error) = removal {
         tracing::warn!(error = telemetry::causes(&error), "{event}");
-        telemetry::count("LimitReleaseFailed", "orders", &Clock::System);
+        metrics::LIMIT_RELEASE_FAILED.increment();
     }
 }

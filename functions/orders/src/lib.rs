@@ -8,6 +8,7 @@ mod advance;
 pub mod domain;
 pub mod error;
 pub mod messages;
+pub mod metrics;
 pub mod operations;
 pub mod publish;
 pub mod store;

@@ -9,6 +9,7 @@ use crate::{
     circuit_breaker::ProviderCall,
     domain::{Attempt, AttemptState, Change, ORDER_CLOSED, PaymentIntent, apply_provider_result},
     error::PaymentError,
+    metrics,
     store::{Records, WriteOutcome},
 };
 
@@ -239,7 +240,7 @@ impl Payments {
                     self.report_review(change.needs_review, &attempt);
                     if attempt.duplicate_capture {
                         tracing::error!(payment.id = %attempt.payment_id, "order paid twice, refunding the duplicate capture");
-                        self.count("DuplicateCapture");
+                        metrics::DUPLICATE_CAPTURE.increment();
                     }
                     return Ok(attempt);
                 }
@@ -294,7 +295,7 @@ impl Payments {
     fn report_review(&self, needed: bool, attempt: &Attempt) {
         if needed {
             tracing::error!(payment.id = %attempt.payment_id, "provider contradicts the payment record, review needed");
-            self.count("NeedsReview");
+            metrics::NEEDS_REVIEW.increment();
         }
     }
 }

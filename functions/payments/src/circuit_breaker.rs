@@ -9,6 +9,7 @@ use crate::{
     PROVIDER_BUDGET, Payments,
     domain::{Breaker, BreakerDecision},
     error::PaymentError,
+    metrics,
 };
 
 /// Attempts to write the breaker when other writers change it. If all fail, the call is not
@@ -196,11 +197,11 @@ impl Payments {
             }
             Err(ProviderError::Rejected(cause)) => {
                 tracing::error!(cause, "provider rejected the request as invalid, outcome unknown");
-                self.count("ProviderRequestRejected");
+                metrics::PROVIDER_REQUEST_REJECTED.increment();
             }
             Err(ProviderError::CredentialsRejected(cause)) => {
                 tracing::error!(cause, "provider rejected the credentials, request not executed");
-                self.count("ProviderRequestRejected");
+                metrics::PROVIDER_REQUEST_REJECTED.increment();
             }
             Err(ProviderError::KeyMismatch(cause)) => tracing::warn!(
                 cause,
@@ -236,7 +237,7 @@ impl Payments {
                             provider = next.provider,
                             "circuit breaker opened, provider calls paused"
                         );
-                        self.count("CircuitBreakerOpened");
+                        metrics::CIRCUIT_BREAKER_OPENED.increment();
                     }
                     return;
                 }

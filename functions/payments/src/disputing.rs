@@ -7,6 +7,7 @@ use crate::{
     MAX_WRITE_ATTEMPTS, Payments,
     domain::{adopt_refund, apply_provider_dispute},
     error::PaymentError,
+    metrics,
     store::{Records, WriteOutcome},
 };
 
@@ -39,7 +40,7 @@ impl Payments {
             let change = apply_provider_dispute(&intent, &reported, self.clock.now(), trace);
             if change.needs_review {
                 tracing::error!(payment.id = %reported.payment_id, "dispute contradicts the payment record, review needed");
-                self.count("NeedsReview");
+                metrics::NEEDS_REVIEW.increment();
             }
             if change.is_empty() {
                 return Ok(());
@@ -47,7 +48,7 @@ impl Payments {
             match self.store.write(&change, None).await? {
                 WriteOutcome::Written => {
                     tracing::error!(order.id = %intent.order_id, dispute.state = reported.state.name(), "dispute state changed");
-                    self.count("PaymentDisputed");
+                    metrics::PAYMENT_DISPUTED.increment();
                     return Ok(());
                 }
                 WriteOutcome::Conflict(records) => intent = records.intent.unwrap_or(intent),
@@ -92,7 +93,7 @@ impl Payments {
                 adopt_refund(&intent, &paid, &found, self.clock.now(), self.first_retry, trace);
             if change.needs_review {
                 tracing::error!(payment.id = %found.payment_id, "refund made at the provider contradicts the payment record, review needed");
-                self.count("NeedsReview");
+                metrics::NEEDS_REVIEW.increment();
             }
             if change.is_empty() {
                 return Ok(());

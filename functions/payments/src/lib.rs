@@ -10,6 +10,7 @@ use shared::{aws, clock::Clock, config, ids::Ids, secret::Secrets, table::Table}
 pub mod domain;
 pub mod error;
 pub mod messages;
+pub mod metrics;
 pub mod publish;
 pub mod store;
 
@@ -100,11 +101,6 @@ impl Payments {
     /// The records, for tests and tools that read them.
     pub fn store(&self) -> &Store {
         &self.store
-    }
-
-    /// Counts a metric that an alarm watches.
-    fn count(&self, metric: &'static str) {
-        shared::telemetry::count(metric, "payments", &self.clock);
     }
 
     /// A random lock owner, unique to each invocation.

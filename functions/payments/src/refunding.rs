@@ -7,6 +7,7 @@ use crate::{
     circuit_breaker::ProviderCall,
     domain::{Attempt, Change, PaymentIntent, Refund, apply_refund_result},
     error::PaymentError,
+    metrics,
     store::{Records, WriteOutcome},
 };
 
@@ -70,7 +71,7 @@ impl Payments {
             );
             if change.needs_review {
                 tracing::error!(refund.id = %refund.refund_id, "refund failed or contradicts the provider's record, review needed");
-                self.count("NeedsReview");
+                metrics::NEEDS_REVIEW.increment();
             }
             if change.is_empty() {
                 return Ok(refund.clone());

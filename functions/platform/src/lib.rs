@@ -8,6 +8,7 @@ use shared::{aws, clock::Clock, config, table::Table};
 
 pub mod facts;
 pub mod health;
+pub mod metrics;
 pub mod operations;
 mod pages;
 pub mod problems;

@@ -22,6 +22,7 @@ use shared::{
 pub mod domain;
 pub mod error;
 pub mod messages;
+pub mod metrics;
 pub mod operations;
 pub mod password_hash;
 pub mod publish;

@@ -36,6 +36,7 @@ use crate::{
     clock::Clock,
     config,
     lambda::{self, Invocation, Lambda, OperationName},
+    metrics,
     problem::Problem,
     telemetry,
 };
@@ -160,6 +161,9 @@ async fn answer(
     let response = outcome
         .unwrap_or_else(|problem| Response::from_problem(&problem, &request_id))
         .link_to_help(&root);
+    if response.status().is_server_error() {
+        metrics::SERVER_ERRORS.of(name.service).increment();
+    }
     let response = if method == "HEAD" { response.without_body() } else { response };
     Ok(finish(response, &request_id, duration_ms, route.origin.as_deref()))
 }
@@ -402,6 +406,17 @@ mod tests {
         assert_eq!(answer["statusCode"], 500);
         assert_eq!(answer["headers"]["content-type"], "application/problem+json");
         assert!(!answer["body"].as_str().expect("a body").contains("asked to panic"));
+    }
+
+    #[tokio::test]
+    async fn server_errors_counts_5xx_and_no_other_responses() {
+        let capture = metrics::Capture::start();
+        let mut nobody = event("/");
+        nobody["requestContext"]["authorizer"] = Value::Null;
+        for (event, status) in [(event("/"), 200), (nobody, 401), (event("/panic"), 500)] {
+            assert_eq!(call(event).await["statusCode"], status);
+        }
+        assert_eq!(capture.total(&metrics::SERVER_ERRORS.of("shared")), 1);
     }
 
     #[tokio::test]

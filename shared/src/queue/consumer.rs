@@ -18,6 +18,7 @@ use crate::{
     clock::{Clock, Timestamp},
     ids::Ids,
     lambda::{self, Failure, Invocation, Lambda, OperationName},
+    metrics,
     table::TableError,
     telemetry::{self, Trace},
 };
@@ -72,7 +73,8 @@ where
         });
     let queue = Arc::new(queue);
     Arc::new(move |invocation| {
-        Box::pin(process_batch(name.clone(), queue.clone(), consume.clone(), invocation))
+        let batch = process_batch(name.clone(), queue.clone(), consume.clone(), invocation);
+        Box::pin(lambda::counted(name.service, batch))
     })
 }
 
@@ -235,7 +237,7 @@ async fn process_record(
                 error = error.reason(),
                 "poison"
             );
-            telemetry::count("PoisonMessage", name.service, &Clock::System);
+            metrics::POISON_MESSAGE.of(name.service).increment();
         }
     });
     match outcome {
@@ -264,7 +266,7 @@ async fn reject_or_retry(
         }
     }
     if source::age(record, Clock::System.now()) > DELAYED_AFTER {
-        telemetry::count("MessageDelayed", name.service, &Clock::System);
+        metrics::MESSAGE_DELAYED.of(name.service).increment();
     }
     queue.retry_later(record).await;
     false

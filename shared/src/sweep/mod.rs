@@ -4,12 +4,14 @@
 //! - [`Backlog`]: the due records of an index, the longest overdue first.
 //! - [`Sweep`]: holds the lease and processes the backlog with limited concurrency, until it is
 //!   empty or the time is up.
+//! - [`LongestWait`]: how long the oldest record of a run has waited.
 //! - [`RateLimiter`]: limits how many calls to an external service start per second.
 //!
 //! The services define the keys of leases and indexes.
 
 mod backlog;
 mod lease;
+mod longest_wait;
 mod rate_limiter;
 mod report;
 mod running;
@@ -25,6 +27,7 @@ use crate::{
 
 pub use backlog::Backlog;
 pub use lease::Lease;
+pub use longest_wait::LongestWait;
 pub use rate_limiter::RateLimiter;
 pub use report::{Report, TaskError};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shared::clock::Clock;
+use shared::{clock::Clock, metrics::Capture};
 
 use super::*;
 
@@ -216,7 +216,9 @@ async fn unreadable_products_do_not_stop_a_run() {
             shop.aws.put("products", &item);
         }
     }
+    let capture = Capture::start();
     let called = shop.call("resync-products", json!({})).await;
+    assert_eq!(capture.total(&catalog::metrics::SWEEP_FAILED), 1);
     assert_eq!(
         called.ok(),
         &json!({ "resynced": 120, "failed": 240, "finished": true, "already_running": false })

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use shared::{
     clock::{Clock, Timestamp},
     lambda::Invocation,
+    metrics::Capture,
     table::{Expression, Key, from_item},
 };
 use tests::{

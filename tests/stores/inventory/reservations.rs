@@ -58,6 +58,10 @@ async fn reservation_is_all_or_nothing_and_names_the_missing_product() {
         assert_eq!(warehouse.state().await.as_deref(), Some("rejected"));
         assert_eq!(warehouse.reservation().await.unwrap()["rejected_product"], short);
         warehouse.check(spoons, bowls).await;
+        let capture = Capture::start();
+        assert!(warehouse.send_command(RESERVE, ORDER, 1).await.is_done());
+        warehouse.publisher("stock").publish().await;
+        assert_eq!(capture.total(&inventory::metrics::STOCK_OUTS), 1, "despite the repetition");
     }
 }
 

@@ -183,10 +183,12 @@ async fn long_held_reservation_is_reported_until_it_ends() {
     let check = async || {
         warehouse.call("check-reservations", json!({})).await.ok()["held_too_long"].clone()
     };
+    let capture = Capture::start();
     for (hours, held) in [(0, 0), (47, 0), (1, 3), (24, 3)] {
         warehouse.clock.advance(Duration::from_secs(hours * 3600));
         assert_eq!(check().await, held, "after {hours} more");
     }
+    assert_eq!(capture.total(&inventory::metrics::RESERVATION_HELD_TOO_LONG), 6);
     assert!(warehouse.order(RESERVE, 7, 2).await.is_done());
     assert_eq!(check().await, 3, "the last one is new");
     for (asked, number, held) in [(RELEASE, 3, 2), (COMMIT, 4, 1), (RELEASE, 5, 0)] {
@@ -233,9 +235,11 @@ async fn reservations_behind_250_unreadable_ones_are_reported_in_one_run() {
         warehouse.aws.put("stock", &item);
     }
     warehouse.clock.advance(Duration::from_secs(48 * 3600));
+    let capture = Capture::start();
     let checked = warehouse.call("check-reservations", json!({})).await;
     assert_eq!(
         checked.ok(),
         &json!({ "held_too_long": 5, "failed": 250, "remaining": 0, "already_running": false })
     );
+    assert_eq!(capture.total(&inventory::metrics::SWEEP_FAILED), 1);
 }

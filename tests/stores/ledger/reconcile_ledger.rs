@@ -130,7 +130,9 @@ async fn lost_entry_is_reported_and_its_message_repairs_it() {
     {
         fixture.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
     }
+    let measured = Capture::start();
     let report = fixture.report(json!({})).await;
+    assert_eq!(measured.total(&ledger::metrics::LEDGER_UNBALANCED), 1);
     assert_eq!(unbalanced(&report), BTreeSet::from([fixture.confirmed.clone()]));
     let expected = BTreeSet::from(["captured_by_ledger".to_owned(), "funds_in_ledger".to_owned()]);
     assert_eq!(checks(&report, &fixture.confirmed), expected);
@@ -297,6 +299,7 @@ async fn unreadable_records_are_reported_as_not_checked() {
     let calls = LedgerFixture::past_grace().await;
     let many = calls.call("reconcile-ledger", json!({})).await.calls.len();
     let (mut failed, mut noted) = (0, 0);
+    let measured = Capture::start();
     for call in (0..many).step_by(5) {
         let fixture = &calls;
         fixture.aws.fail(call, Fault::Throttle);
@@ -326,6 +329,7 @@ async fn unreadable_records_are_reported_as_not_checked() {
         }
     }
     assert!(failed > 5 && noted > 3, "{failed} {noted}");
+    assert_eq!(measured.total(&ledger::metrics::AUDIT_INCOMPLETE), noted);
 }
 
 #[tokio::test(start_paused = true)]

@@ -36,7 +36,14 @@ async fn suppressed_recipient_gets_no_mail_but_a_notification() {
         feedback("mail_complained.v1", &complained("ada@example.com", Some("abuse"))),
     ] {
         let fixture = fixture();
+        let capture = Capture::start();
         assert!(fixture.deliver_feedback(&event).await);
+        let (bounced, complained) = (
+            capture.total(&notifications::metrics::MAIL_BOUNCED),
+            capture.total(&notifications::metrics::MAIL_COMPLAINED),
+        );
+        assert_eq!(bounced == 0, event.to_string().contains("mail_complained"));
+        assert_eq!(bounced + complained, 1);
         let called = fixture.call("send-notification", message(1)).await;
         assert!(called.is_done());
         assert_eq!(
@@ -56,6 +63,7 @@ async fn suppressed_recipient_gets_no_mail_but_a_notification() {
         fixture.clock.advance(91 * DAY);
         assert!(fixture.deliver(&message(1)).await);
         assert_eq!((fixture.mails(), fixture.record()), (0, record));
+        assert_eq!(capture.total(&notifications::metrics::MAIL_SUPPRESSED), 1);
     }
 }
 

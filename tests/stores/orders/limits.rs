@@ -247,11 +247,13 @@ async fn failed_list_removal_blocks_neither_this_order_nor_the_next() {
         let unpaid = leave_unpaid(&fixture, MOST).await;
         // The calls are the read, the removal and the write.
         fixture.aws.fail(1, fault);
+        let capture = Capture::start();
         assert_eq!(
             fixture.step(USER, "cancel", &unpaid[0], &Value::Null).await.status(),
             202,
             "{fault:?}"
         );
+        assert_eq!(capture.total(&orders::metrics::LIMIT_RELEASE_FAILED), 1, "{fault:?}");
         fixture.aws.heal();
         assert_eq!(
             listed(&fixture, USER),

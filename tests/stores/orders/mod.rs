@@ -5,6 +5,7 @@ mod advance_order;
 mod catch_up;
 mod create_order;
 mod limits;
+mod measuring;
 mod needs_review;
 mod people;
 mod reading;
@@ -34,6 +35,7 @@ use shared::{
     clock::Clock,
     ids::{self, Ids, OrderId, PrefixedId, UserId},
     lambda::{Invocation, Lambda},
+    metrics::Capture,
     table::{Expression, Key, from_item},
     telemetry::Trace,
     throttle::Limit,

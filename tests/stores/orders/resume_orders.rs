@@ -135,7 +135,9 @@ async fn failing_order_does_not_stop_the_others() {
         fixture.set(order, "next_check_at", "2026-11-21T09:00:00.000Z").await;
     }
     fixture.clock.advance(RETRY);
+    let capture = Capture::start();
     assert_eq!(fixture.resume().await, (100, 0, 30));
+    assert_eq!(capture.total(&orders::metrics::SWEEP_FAILED), 1);
     for item in fixture.aws.orders() {
         let is_broken =
             broken.contains(&item["pk"]["S"].as_str().unwrap().trim_start_matches("ORDER#"));

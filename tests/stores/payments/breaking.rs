@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use payments::domain::{AttemptState, IntentState, PaymentStatus};
 use serde_json::json;
+use shared::metrics::Capture;
 
 use super::{PRICE, PaymentsFixture, order};
 
@@ -46,6 +47,17 @@ async fn five_timeouts_open_the_breaker_for_all_instances() {
     assert_eq!(fixture.payments.store().breaker().await.unwrap().unwrap().failures, 0);
     record_timeouts(&fixture, 5).await;
     assert!(is_open(&fixture).await);
+}
+
+#[tokio::test]
+async fn timeout_that_opens_the_breaker_counts_once() {
+    let fixture = PaymentsFixture::with_open_order().await;
+    record_timeouts(&fixture, 4).await;
+    let capture = Capture::start();
+    fixture.pay("first", "tok_timeout_before_charge").await;
+    assert!(is_open(&fixture).await);
+    assert_eq!(fixture.pay("second", "tok_ok").await.status(), 503);
+    assert_eq!(capture.total(&payments::metrics::CIRCUIT_BREAKER_OPENED), 1);
 }
 
 /// Each AWS call takes nine seconds, including those to the simulated provider's table, so the

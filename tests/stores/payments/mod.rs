@@ -8,6 +8,7 @@ mod catch_up;
 mod charge_payment;
 mod create_payment;
 mod create_refund;
+mod measuring;
 mod racing;
 mod reading;
 mod receive_payment_webhook;
@@ -23,6 +24,7 @@ use shared::{
     clock::Clock,
     ids::{OrderId, PrefixedId},
     lambda::Invocation,
+    metrics::Capture,
 };
 use tests::{
     aws::{Aws, Called, Fault},

@@ -1,8 +1,12 @@
 //! `POST /webhooks/payments/{provider}`: payments queries the provider about each event, in any
 //! order and on repetition.
 
-use payments::domain::{AttemptState, IntentState};
+use payments::{
+    domain::{AttemptState, IntentState},
+    metrics::{PaymentOutcome, RefundOutcome},
+};
 use serde_json::json;
+use shared::metrics::Capture;
 use tests::{
     aws::{Called, Fault},
     bank,
@@ -132,9 +136,11 @@ async fn dispute_is_published_once() {
     assert!(fixture.charge("tok_ok", 0).await);
     fixture.message_types(&mut harness).await;
     bank::dispute(&fixture.aws, "dp_1", &transaction(), "open");
+    let capture = Capture::start();
     for id in ["evt_1", "evt_1", "evt_2"] {
         assert_eq!(fixture.post_signed(&of_dispute(id)).await.status(), 200);
     }
+    assert_eq!(capture.total(&payments::metrics::PAYMENT_DISPUTED), 1);
     assert_eq!(fixture.intent().await.disputes.len(), 1);
     assert_eq!(fixture.message_types(&mut harness).await, ["payment_disputed"]);
 }
@@ -208,6 +214,75 @@ async fn dashboard_refund_is_recorded_once_under_any_fault() {
         assert_eq!(recorded, 1, "{fault:?} at {call}");
     })
     .await;
+}
+
+#[tokio::test]
+async fn refund_that_fails_later_counts_as_reversed() {
+    let fixture = PaymentsFixture::with_webhooks();
+    let (mut harness, capture) = (fixture.stream(), Capture::start());
+    assert!(fixture.charge("tok_ok", 0).await);
+    let answer = fixture.request_refund("key", &automatic().to_string(), Some(1000)).await.json();
+    let refund = answer["id"].as_str().unwrap();
+    bank::fail_refund(&fixture.aws, refund);
+    let provider_name = format!("re_{}", refund.strip_prefix("ref_").unwrap().replace('-', ""));
+    let object = json!({ "object": "refund", "id": provider_name, "metadata": { "payment_id": automatic(), "refund_id": refund } });
+    for id in ["evt_1", "evt_2"] {
+        let body = event(id, "refund.failed", &object);
+        assert_eq!(fixture.post_signed(&body).await.status(), 200);
+    }
+    harness.publish().await;
+    let refunds = |outcome| capture.total_of(&payments::metrics::REFUNDS, outcome);
+    assert_eq!((refunds(RefundOutcome::Completed), refunds(RefundOutcome::Reversed)), (1, 1));
+    assert_eq!(capture.total(&payments::metrics::REFUNDS.metric), 2);
+    assert_eq!(capture.total(&payments::metrics::NEEDS_REVIEW), 1);
+}
+
+#[tokio::test]
+async fn late_capture_of_a_paid_order_counts_as_duplicate() {
+    let fixture = PaymentsFixture::with_webhooks();
+    fixture.open(0).await;
+    let first = fixture.pay("first", "tok_timeout_after_charge").await;
+    assert_eq!(first.status(), 202);
+    let first = first.json()["id"].as_str().unwrap().to_owned();
+    // The attempt was abandoned although the provider has captured it.
+    for mut item in fixture.aws.items("payments") {
+        let sort_key = item["sk"]["S"].as_str().unwrap().to_owned();
+        let members = item.as_object_mut().unwrap();
+        if sort_key == "INTENT" {
+            members.remove("active_attempt");
+            members.insert("state".to_owned(), json!({ "S": "open" }));
+        } else if sort_key.starts_with("ATTEMPT#") {
+            members.remove("check_shard");
+            members.remove("next_check_at");
+            members.insert("state".to_owned(), json!({ "S": "abandoned" }));
+        } else {
+            continue;
+        }
+        fixture.aws.put("payments", &item);
+    }
+    assert_eq!(fixture.pay("second", "tok_ok").await.status(), 201);
+    let (mut harness, capture) = (fixture.stream(), Capture::start());
+    for id in ["evt_1", "evt_2"] {
+        let body = events::payment_event(id, &first);
+        assert_eq!(fixture.post_signed(&body).await.status(), 200);
+    }
+    assert_eq!(capture.total(&payments::metrics::DUPLICATE_CAPTURE), 1);
+    harness.publish().await;
+    let outcomes = |outcome| capture.total_of(&payments::metrics::PAYMENT_OUTCOMES, outcome);
+    assert_eq!(outcomes(PaymentOutcome::Captured), 1);
+    assert_eq!(outcomes(PaymentOutcome::DuplicateCapture), 1);
+    assert_eq!(capture.total(&payments::metrics::REVENUE.metric), PRICE);
+}
+
+#[tokio::test]
+async fn webhook_about_an_unrelated_object_counts_as_ignored() {
+    let fixture = PaymentsFixture::with_webhooks();
+    let capture = Capture::start();
+    let body = event("evt_1", "customer.created", &json!({ "object": "customer", "id": "cus_1" }));
+    for _ in 0..2 {
+        assert_eq!(fixture.post_signed(&body).await.status(), 200);
+    }
+    assert_eq!(capture.total(&payments::metrics::WEBHOOK_IGNORED), 1);
 }
 
 #[tokio::test]

@@ -58,7 +58,9 @@ async fn payments_behind_250_broken_ones_are_settled_in_one_run() {
         let item = json!({ "pk": { "S": pk }, "sk": { "S": sk }, "check_shard": { "S": "due#0" }, "next_check_at": { "S": "0" } });
         fixture.aws.put("payments", &item);
     }
+    let capture = Capture::start();
     let report = fixture.reconcile().await;
+    assert_eq!(capture.total(&payments::metrics::SWEEP_FAILED), 1);
     assert_eq!(
         (&report["settled"], &report["failed"], &report["remaining"]),
         (&json!(5), &json!(252), &json!(0))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use shared::lambda::Failure;
+use shared::{lambda::Failure, metrics::Capture};
 use tests::{
     aws::{Called, Fault},
     shop::{
@@ -113,9 +113,11 @@ async fn lost_refresh_answer_is_repeated_for_ten_seconds() {
     assert!(is_accepted(&shop, &late).await);
     let version = shop.user(user.id).await.token_version;
     shop.clock.advance(Duration::from_millis(1));
+    let capture = Capture::start();
     let too_late = shop.refresh(&session.refresh_token).await;
     assert_eq!((too_late.status(), code(&too_late).as_str()), (401, "invalid_token"));
     assert_eq!(shop.user(user.id).await.token_version, version + 1);
+    assert_eq!(capture.total(&users::metrics::REFRESH_TOKEN_REUSED), 1);
     for dead in [&session, &again] {
         assert_eq!(shop.refresh(&dead.refresh_token).await.status(), 401);
         assert!(!is_accepted(&shop, dead).await);

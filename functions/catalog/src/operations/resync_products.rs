@@ -15,7 +15,7 @@ use shared::{
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use crate::{Catalog, store::Page};
+use crate::{Catalog, metrics, store::Page};
 
 /// The result of one invocation.
 #[derive(Debug, Default, Serialize)]
@@ -55,7 +55,7 @@ pub async fn resync_products(
         lease.hold(&catalog.clock, deadline, Box::pin(continue_run(catalog.clone(), call))).await?;
     let report = report.unwrap_or_else(|| Report { already_running: true, ..Report::default() });
     if report.failed > 0 {
-        telemetry::count("SweepFailed", "catalog", &Clock::System);
+        metrics::SWEEP_FAILED.increment();
     }
     Ok(report)
 }

@@ -7,18 +7,18 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 use shared::{
-    clock::{Clock, Timestamp},
+    clock::Timestamp,
     ids::OrderId,
     invoke::{Call, ScheduledEvent},
     lambda::Failure,
     sweep::Sweep,
     table::{Item, TableError},
-    telemetry,
 };
 
 use crate::{
     Inventory,
     domain::reservation::State,
+    metrics,
     store::{self, HELD_TOO_LONG},
 };
 
@@ -66,7 +66,7 @@ pub async fn check_reservations(
     };
     let swept = sweep.run(&checked).await?;
     if swept.failed > 0 {
-        telemetry::count("SweepFailed", "inventory", &Clock::System);
+        metrics::SWEEP_FAILED.increment();
     }
     Ok(Report {
         held_too_long: swept.unsettled,
@@ -95,6 +95,6 @@ async fn check(
             "stock has been reserved for too long"
         );
     });
-    telemetry::count("ReservationHeldTooLong", "inventory", &Clock::System);
+    metrics::RESERVATION_HELD_TOO_LONG.increment();
     Ok(false)
 }

@@ -15,6 +15,6 @@ shared::operations! {
     queue commit_stock("commit-stock");
     queue release_stock("release-stock");
     queue reserve_stock("reserve-stock");
-    stream publish_stock_events("stock");
+    stream publish_stock_events("stock", measured);
     invoke check_reservations();
 }

@@ -8,13 +8,13 @@ use shared::{
     clock::Timestamp,
     ids::OrderId,
     queue::{FromMessage, InvalidMessage, Received, read_as},
-    telemetry,
 };
 
 use crate::{
     Ledger,
     domain::{Entry, EntryId, Kind, Line},
     error::LedgerError,
+    metrics,
 };
 
 /// Message `record_entry.v1`: a valid entry.
@@ -63,7 +63,7 @@ pub async fn record_entry(
         Err(error) => {
             if let LedgerError::Mismatch(entry_id) = &error {
                 tracing::error!(entry.id = %entry_id, "two messages with one id have different contents");
-                telemetry::count("LedgerMismatch", "ledger", &ledger.clock);
+                metrics::LEDGER_MISMATCH.increment();
             }
             Err(error)
         }

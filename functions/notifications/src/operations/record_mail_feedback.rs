@@ -8,12 +8,11 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 use shared::{
-    clock::Clock,
+    metrics::Metric,
     queue::{FromMessage, InvalidMessage, Received, read_as},
-    telemetry,
 };
 
-use crate::{Notifications, error::NotificationError, suppression::Reason};
+use crate::{Notifications, error::NotificationError, metrics, suppression::Reason};
 
 /// Feedback about a mail that SES had accepted.
 #[derive(Clone, Debug)]
@@ -89,10 +88,10 @@ impl MailFeedback {
         }
     }
 
-    fn metric(&self) -> &'static str {
+    fn metric(&self) -> Metric {
         match self {
-            Self::Bounced(_) => "MailBounced",
-            Self::Complained(_) => "MailComplained",
+            Self::Bounced(_) => metrics::MAIL_BOUNCED,
+            Self::Complained(_) => metrics::MAIL_COMPLAINED,
         }
     }
 }
@@ -107,11 +106,14 @@ pub async fn record_mail_feedback(
 ) -> Result<(), NotificationError> {
     let feedback = received.message;
     let Some(reason) = feedback.reason() else {
-        tracing::info!(feedback = feedback.metric(), "temporary bounce, recipient not suppressed");
+        tracing::info!(feedback = feedback.metric().name, "temporary bounce, recipient not suppressed");
         return Ok(());
     };
     let Some(address) = feedback.address() else {
-        tracing::warn!(feedback = feedback.metric(), "ignoring SES event with several recipients");
+        tracing::warn!(
+            feedback = feedback.metric().name,
+            "ignoring SES event with several recipients"
+        );
         return Ok(());
     };
 
@@ -119,7 +121,7 @@ pub async fn record_mail_feedback(
     notifications.store.suppress(address.active(), reason, notifications.clock.now()).await?;
 
     tracing::warn!(?reason, "recipient suppressed, mails to it are not sent");
-    telemetry::count(feedback.metric(), "notifications", &Clock::System);
+    feedback.metric().increment();
     Ok(())
 }
 

@@ -2,12 +2,7 @@
 
 use std::sync::Arc;
 
-use shared::{
-    clock::{Clock, Timestamp},
-    queue,
-    seal::SealingKey,
-    telemetry,
-};
+use shared::{clock::Timestamp, queue, seal::SealingKey, telemetry};
 
 use crate::{
     Notifications,
@@ -15,6 +10,7 @@ use crate::{
     error::NotificationError,
     mailer::MailError,
     messages::{Content, SendNotification},
+    metrics,
     templates::{RenderedEmail, Shop, link, notice, order, stock},
 };
 
@@ -64,7 +60,7 @@ pub async fn send_notification(
     if is_suppressed {
         notifications.store.mark_suppressed(&notification, &attempt_id, now).await?;
         tracing::info!(notification.id = %notification.id, "recipient suppressed, mail not sent");
-        telemetry::count("MailSuppressed", "notifications", &Clock::System);
+        metrics::MAIL_SUPPRESSED.increment();
         return Ok(());
     }
     match notifications.mailer.send(&message.email, &mail, &received.trace).await {
@@ -91,7 +87,7 @@ pub async fn send_notification(
                 .mark_failed(&notification, &attempt_id, &code, notifications.clock.now())
                 .await?;
             tracing::error!(notification.id = %notification.id, code, "SES rejected the mail, it is not sent");
-            telemetry::count("MailRejected", "notifications", &Clock::System);
+            metrics::MAIL_REJECTED.increment();
             Ok(())
         }
         Err(error @ MailError::SendFailed { .. }) => {

@@ -26,6 +26,6 @@ shared::operations! {
     queue advance_order("order-events");
     queue replicate_product("product-changes");
     queue update_buyer("update-buyer");
-    stream publish_order_events("orders");
+    stream publish_order_events("orders", measured);
     invoke resume_orders();
 }

@@ -7,11 +7,10 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 use shared::{
-    clock::Clock,
     ids::OrderId,
     invoke::{Call, ScheduledEvent},
     lambda::Failure,
-    sweep::Sweep,
+    sweep::{LongestWait, Sweep},
     table::Item,
     telemetry,
 };
@@ -21,6 +20,7 @@ use crate::{
     Orders,
     domain::{Order, saga::Event},
     error::OrderError,
+    metrics,
     store::{self, StoredOrder, WriteOutcome},
 };
 
@@ -64,13 +64,19 @@ pub async fn resume_orders(
         concurrency: CONCURRENCY,
         min_time_left: MIN_TIME_LEFT,
     };
+    let longest_wait = LongestWait::default();
     let resumed = |found: Item| -> shared::BoxFuture<'static, _> {
-        let orders = orders.clone();
-        Box::pin(async move { Ok(resume(orders, store::due_order_id(&found)?).await?) })
+        let (orders, longest_wait) = (orders.clone(), longest_wait.clone());
+        Box::pin(
+            async move { Ok(resume(orders, store::due_order_id(&found)?, &longest_wait).await?) },
+        )
     };
     let swept = sweep.run(&resumed).await?;
     if swept.failed > 0 {
-        telemetry::count("SweepFailed", "orders", &Clock::System);
+        metrics::SWEEP_FAILED.increment();
+    }
+    if !swept.already_running {
+        metrics::OLDEST_UNSETTLED_ORDER_SECONDS.lasting(longest_wait.get()).record();
     }
     Ok(Report {
         resumed: swept.settled,
@@ -86,17 +92,28 @@ pub async fn resume_orders(
 /// write.
 ///
 /// The commands continue the order's own trace, which the run's log lines about it also have.
-async fn resume(orders: Arc<Orders>, order_id: OrderId) -> Result<bool, OrderError> {
+async fn resume(
+    orders: Arc<Orders>,
+    order_id: OrderId,
+    longest_wait: &LongestWait,
+) -> Result<bool, OrderError> {
     let seen = orders.store.find(order_id).await?.ok_or(OrderError::NotFound)?;
     let span = telemetry::record_span(&order_id, &seen.order.traceparent);
-    resume_found(&orders, &seen).instrument(span).await
+    resume_found(&orders, &seen, longest_wait).instrument(span).await
 }
 
 /// Reads the clock for each order, not once per run: a run may take minutes, and a check scheduled
 /// from its start would be due at once.
-async fn resume_found(orders: &Orders, seen: &StoredOrder) -> Result<bool, OrderError> {
+async fn resume_found(
+    orders: &Orders,
+    seen: &StoredOrder,
+    longest_wait: &LongestWait,
+) -> Result<bool, OrderError> {
     let now = orders.clock.now();
     let order = &seen.order;
+    if let Some(since) = order.waits_since() {
+        longest_wait.include(now.since(since));
+    }
     if order.schedule.next_check_at.is_none_or(|next_check_at| next_check_at > now) {
         return Ok(false);
     }
@@ -116,7 +133,7 @@ async fn resume_found(orders: &Orders, seen: &StoredOrder) -> Result<bool, Order
             unanswered,
             "order is stuck, sending its commands again"
         );
-        telemetry::count("RetriesExhausted", "orders", &Clock::System);
+        metrics::RETRIES_EXHAUSTED.increment();
     }
     match orders.save(seen, &next).await? {
         WriteOutcome::Written => {

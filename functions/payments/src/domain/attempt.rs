@@ -212,6 +212,12 @@ impl Attempt {
         )
     }
 
+    /// Whether the attempt waits for payments or the provider, and not for its buyer.
+    pub fn awaits_outcome(&self, now: Timestamp) -> bool {
+        let waits_for_buyer = self.state == AttemptState::RequiresAction && !self.is_overdue(now);
+        self.is_in_flight() && !waits_for_buyer
+    }
+
     /// Whether the attempt waits for the circuit breaker to close.
     pub fn is_delayed(&self) -> bool {
         self.state == AttemptState::New && self.delayed_reason.is_some()

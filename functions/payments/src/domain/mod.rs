@@ -60,7 +60,7 @@ pub const KEY_REUSE_AGE: Duration = Duration::from_secs(23 * 3600);
 pub const KEY_EXPIRY_AGE: Duration = Duration::from_secs(24 * 3600);
 
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 #[cfg(test)]
 mod refund_model;
 #[cfg(test)]

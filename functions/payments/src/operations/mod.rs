@@ -23,6 +23,6 @@ shared::operations! {
     queue charge_payment("charge-payment");
     queue open_payment("open-payment");
     queue refund_payment("refund-payment");
-    stream publish_payment_events("payments");
+    stream publish_payment_events("payments", measured);
     invoke reconcile_payments();
 }

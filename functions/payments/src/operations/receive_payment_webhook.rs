@@ -14,7 +14,7 @@ use shared::{
     problem::Problem,
 };
 
-use crate::{Payments, error::PaymentError};
+use crate::{Payments, error::PaymentError, metrics};
 
 /// Name of the secret that verifies webhook signatures.
 const WEBHOOK_SECRET: &str = "payment-webhook-secrets";
@@ -67,7 +67,7 @@ pub async fn receive_payment_webhook(
     let secret = payments.secrets.get(WEBHOOK_SECRET).await.map_err(PaymentError::from)?;
     let Some(event) = payments.signed_event(&request, &body, &secret)? else {
         tracing::warn!(bytes = body.len(), "ignoring webhook with an unknown format");
-        payments.count("WebhookIgnored");
+        metrics::WEBHOOK_IGNORED.increment();
         return Ok(receipt());
     };
 
@@ -124,7 +124,7 @@ impl Payments {
                     event.kind = event.kind,
                     "ignoring webhook about an unrelated object"
                 );
-                self.count("WebhookIgnored");
+                metrics::WEBHOOK_IGNORED.increment();
                 Ok(())
             }
         }

@@ -8,7 +8,7 @@ use shared::{
     ids::OrderId,
     invoke::{Call, ScheduledEvent},
     lambda::Failure,
-    sweep::{Report, Sweep},
+    sweep::{LongestWait, Report, Sweep},
     table::Item,
     telemetry,
 };
@@ -19,6 +19,7 @@ use crate::{
     circuit_breaker::{Permit, ProviderCall},
     domain::{Attempt, AttemptState, Breaker, Dispatch, PaymentIntent, Refund, RefundState},
     error::PaymentError,
+    metrics,
     store::{self, Due},
 };
 
@@ -53,27 +54,37 @@ pub async fn reconcile_payments(
         concurrency: payments.concurrency,
         min_time_left: MIN_TIME_LEFT,
     };
+    let longest_wait = LongestWait::default();
     let reconcile_item = |found: Item| -> shared::BoxFuture<'static, _> {
-        let payments = payments.clone();
-        Box::pin(async move { Ok(payments.reconcile(store::due_record(&found)?).await?) })
+        let (payments, longest_wait) = (payments.clone(), longest_wait.clone());
+        Box::pin(
+            async move { Ok(payments.reconcile(store::due_record(&found)?, &longest_wait).await?) },
+        )
     };
     let report = sweep.run(&reconcile_item).await?;
     if report.failed > 0 {
-        payments.count("SweepFailed");
+        metrics::SWEEP_FAILED.increment();
+    }
+    if !report.already_running {
+        metrics::OLDEST_UNSETTLED_PAYMENT_SECONDS.lasting(longest_wait.get()).record();
     }
     Ok(report)
 }
 
 impl Payments {
     /// Checks one record. Returns whether it is settled.
-    async fn reconcile(&self, due: Due) -> Result<bool, PaymentError> {
+    async fn reconcile(&self, due: Due, longest_wait: &LongestWait) -> Result<bool, PaymentError> {
         match due {
-            Due::Attempt(payment) => self.reconcile_attempt(payment).await,
-            Due::Refund(order, refund) => self.reconcile_refund(order, refund).await,
+            Due::Attempt(payment) => self.reconcile_attempt(payment, longest_wait).await,
+            Due::Refund(order, refund) => self.reconcile_refund(order, refund, longest_wait).await,
         }
     }
 
-    async fn reconcile_attempt(&self, payment: PaymentId) -> Result<bool, PaymentError> {
+    async fn reconcile_attempt(
+        &self,
+        payment: PaymentId,
+        longest_wait: &LongestWait,
+    ) -> Result<bool, PaymentError> {
         let records = self.store.intent_and_attempt(payment).await?;
         let (Some(intent), Some(attempt)) = (records.intent, records.attempt) else {
             return Ok(false);
@@ -89,6 +100,9 @@ impl Payments {
         breaker: Option<Breaker>,
     ) -> Result<bool, PaymentError> {
         let now = self.clock.now();
+        if attempt.awaits_outcome(now) {
+            longest_wait.include(now.since(attempt.created_at));
+        }
         let deadline = Clock::System.now().plus(MIN_TIME_LEFT);
         let needs_no_call = match attempt.state {
             AttemptState::New if attempt.is_delayed() => false,
@@ -169,7 +183,7 @@ impl Payments {
     /// continue.
     fn count_exhausted_retries(&self, is_in_flight: bool, checks: u32) {
         if is_in_flight && checks >= CHECKS_BEFORE_ALARM {
-            self.count("RetriesExhausted");
+            metrics::RETRIES_EXHAUSTED.increment();
         }
     }
 
@@ -177,6 +191,7 @@ impl Payments {
         &self,
         order: OrderId,
         refund: RefundId,
+        longest_wait: &LongestWait,
     ) -> Result<bool, PaymentError> {
         let records = self.store.intent_and_refund(order, refund).await?;
         let (Some(intent), Some(refund)) = (records.intent, records.refund) else {
@@ -193,6 +208,9 @@ impl Payments {
         breaker: Option<Breaker>,
     ) -> Result<bool, PaymentError> {
         let now = self.clock.now();
+        if refund.is_in_flight() {
+            longest_wait.include(now.since(refund.created_at));
+        }
         if !refund.is_in_flight() || refund.state == RefundState::New && refund.is_locked(now) {
             return Ok(!refund.is_in_flight());
         }

@@ -13,7 +13,7 @@ use shared::{
     http::{self, Request, Response},
     problem::Problem,
     secret::KeyRing,
-    telemetry::{self, Trace},
+    telemetry::Trace,
 };
 
 use super::view::TokensView;
@@ -21,6 +21,7 @@ use crate::{
     Users,
     domain::{EndReason, Session, TokenStatus, User},
     error::UsersError,
+    metrics,
     store::{RotationOutcome, UpdateOutcome, UserChange},
     tokens::refresh::{RefreshToken, RefreshTokenKey, TokenSubject},
 };
@@ -153,7 +154,7 @@ async fn revoke(users: &Users, presented: &RefreshToken, trace: &Trace) -> Resul
         )];
         if users.store.update_user(change).await? == UpdateOutcome::Written {
             tracing::warn!(session = %presented.session_id, "refresh token reused, session revoked");
-            telemetry::count("RefreshTokenReused", "users", &users.clock);
+            metrics::REFRESH_TOKEN_REUSED.increment();
             return Ok(());
         }
     }

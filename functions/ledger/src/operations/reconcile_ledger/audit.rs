@@ -22,6 +22,7 @@ use crate::{
     audit_run::{AuditProgress, Continuation, Cursor, Window},
     candidates::{CandidateSource, Candidates, candidate_sources},
     domain::audit::{AuditStatus, Finding},
+    metrics,
     repair::Repairs,
     sources::ReadError,
 };
@@ -331,7 +332,7 @@ impl Audit {
                 not_checked = self.report.not_checked.len(),
                 "reconciliation is incomplete"
             );
-            telemetry::count("AuditIncomplete", "ledger", &self.ledger.clock);
+            metrics::AUDIT_INCOMPLETE.increment();
         }
         self.report
     }
@@ -341,5 +342,5 @@ impl Audit {
 fn report_unbalanced(what: &str, id: &str, findings: &[Finding]) {
     let checks: Vec<&str> = findings.iter().map(|finding| finding.check).collect();
     tracing::error!(id, checks = checks.join(", "), "records of {what} do not reconcile");
-    telemetry::count("LedgerUnbalanced", "ledger", &Clock::System);
+    metrics::LEDGER_UNBALANCED.increment();
 }

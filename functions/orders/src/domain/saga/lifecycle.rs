@@ -206,6 +206,14 @@ impl Order {
             || !idle && self.schedule.retries >= CHECKS_WITHOUT_PROGRESS
     }
 
+    /// The time of the last progress of an order that waits for inventory or payments. `None` if no
+    /// command is pending, or if the order waits for its buyer.
+    pub fn waits_since(&self) -> Option<Timestamp> {
+        let is_waiting = !self.progress.is_idle() && !self.progress.awaits_buyer();
+        let last = self.progress.history.iter().rfind(|entry| entry.event != WAITING);
+        is_waiting.then(|| last.map_or(self.placed.created_at, |entry| entry.at))
+    }
+
     /// The commands that had no answer at their second scheduled check, each with the start of its
     /// wait.
     pub fn overdue_commands(&self) -> impl Iterator<Item = (PendingCommand, Timestamp)> {
