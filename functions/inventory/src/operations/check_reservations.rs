@@ -13,6 +13,7 @@ use shared::{
     lambda::Failure,
     sweep::Sweep,
     table::{Item, TableError},
+    telemetry,
 };
 
 use crate::{

@@ -106,7 +106,10 @@ pub async fn record_mail_feedback(
 ) -> Result<(), NotificationError> {
     let feedback = received.message;
     let Some(reason) = feedback.reason() else {
-        tracing::info!(feedback = feedback.metric().name, "temporary bounce, recipient not suppressed");
+        tracing::info!(
+            feedback = feedback.metric().name,
+            "temporary bounce, recipient not suppressed"
+        );
         return Ok(());
     };
     let Some(address) = feedback.address() else {

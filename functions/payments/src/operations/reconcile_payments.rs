@@ -89,6 +89,9 @@ impl Payments {
         let (Some(intent), Some(attempt)) = (records.intent, records.attempt) else {
             return Ok(false);
         };
+        if attempt.awaits_outcome(self.clock.now()) {
+            longest_wait.include(self.clock.now().since(attempt.created_at));
+        }
         let span = telemetry::record_span(&attempt.order_id, &attempt.traceparent);
         self.reconcile_found(intent, attempt, records.breaker).instrument(span).await
     }
@@ -100,9 +103,6 @@ impl Payments {
         breaker: Option<Breaker>,
     ) -> Result<bool, PaymentError> {
         let now = self.clock.now();
-        if attempt.awaits_outcome(now) {
-            longest_wait.include(now.since(attempt.created_at));
-        }
         let deadline = Clock::System.now().plus(MIN_TIME_LEFT);
         let needs_no_call = match attempt.state {
             AttemptState::New if attempt.is_delayed() => false,
@@ -197,6 +197,9 @@ impl Payments {
         let (Some(intent), Some(refund)) = (records.intent, records.refund) else {
             return Ok(false);
         };
+        if refund.is_in_flight() {
+            longest_wait.include(self.clock.now().since(refund.created_at));
+        }
         let span = telemetry::record_span(&refund.order_id, &refund.traceparent);
         self.reconcile_found_refund(intent, refund, records.breaker).instrument(span).await
     }
@@ -208,9 +211,6 @@ impl Payments {
         breaker: Option<Breaker>,
     ) -> Result<bool, PaymentError> {
         let now = self.clock.now();
-        if refund.is_in_flight() {
-            longest_wait.include(now.since(refund.created_at));
-        }
         if !refund.is_in_flight() || refund.state == RefundState::New && refund.is_locked(now) {
             return Ok(!refund.is_in_flight());
         }
