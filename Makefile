@@ -10,7 +10,7 @@ SERVICES := --workspace --exclude tests --bins
 # USER is set in every shell, so only one given to make itself counts.
 TOKEN_OF := $(if $(filter command line,$(origin USER)),$(USER),customer)
 
-.PHONY: help setup build up demo test bench new template lint advisories preview mails invoke logs url token reconcile redrive rotate-key revoke-signing-key down deploy release destroy
+.PHONY: help setup build up demo test bench new template lint advisories preview mails invoke logs url token reconcile redrive rotate-key revoke-signing-key down deploy rollback release destroy
 
 help: ## Lists these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 22
@@ -118,6 +118,9 @@ down: ## Stops the local stack and deletes its data.
 deploy: setup ## Checks the account, asks five questions the first time, builds for AWS and deploys. CONFIG= names another samconfig.toml.
 	@python3 localstack/deploy.py deploy $(if $(CONFIG),--config "$(CONFIG)") $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) \
 		$(if $(FORCE),--force)
+
+rollback: setup ## Deploys the release before the current one again, without a build. CHECK=1 only says whether that is possible.
+	@python3 localstack/rollback.py $(if $(CONFIG),--config "$(CONFIG)") $(if $(CHECK),--check)
 
 release: ## Builds the functions for AWS, for ARCHITECTURE=arm64 or x86_64.
 	@$(if $(filter-out arm64 x86_64,$(ARCHITECTURE)),$(error $(ARCHITECTURE) is not an architecture of Lambda: write ARCHITECTURE=arm64 or x86_64))
