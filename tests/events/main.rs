@@ -148,6 +148,11 @@ fn rows() -> Vec<(&'static str, Vec<Before>, Then)> {
             Answer(json!({ "checked": 1, "balanced": 0, "not_checked": [] })),
         ),
         ("get-health", vec![], Status(200)),
+        (
+            "check-release",
+            vec![],
+            Answer(json!({ "function": "ferrocart-create-order", "version": "7", "ready": true })),
+        ),
     ]
 }
 

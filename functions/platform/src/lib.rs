@@ -8,12 +8,16 @@ pub mod health;
 pub mod operations;
 #[cfg(feature = "api-document")]
 pub mod problems;
+pub mod releases;
 
 use health::{HealthChecks, Service};
+use releases::Releases;
 
 /// The dependencies of this service's operations.
 pub struct Platform {
     pub checks: HealthChecks,
+    /// Deployments of new versions.
+    pub releases: Releases,
 }
 
 impl Platform {
@@ -22,7 +26,8 @@ impl Platform {
     /// # Panics
     /// If a setting of the template is missing from the environment.
     pub fn from_env() -> Self {
-        let client = aws_sdk_dynamodb::Client::new(&aws::sdk_config());
+        let sdk = aws::sdk_config();
+        let client = aws_sdk_dynamodb::Client::new(&sdk);
         let simulated = config::required("PAYMENT_PROVIDER") == "simulated";
         let table =
             |name: &str| Table::new(client.clone(), config::required(&format!("{name}_TABLE")));
@@ -38,6 +43,6 @@ impl Platform {
             Service { name: "notifications", tables: vec![table("NOTIFICATIONS")] },
             Service { name: "ledger", tables: vec![table("LEDGER")] },
         ];
-        Self { checks: HealthChecks::new(services, Clock::System) }
+        Self { checks: HealthChecks::new(services, Clock::System), releases: Releases::new(&sdk) }
     }
 }

@@ -191,5 +191,8 @@ pub fn platform(aws: &Aws, clock: &Clock) -> platform::Platform {
         service("notifications", &["notifications"]),
         service("ledger", &["ledger"]),
     ];
-    platform::Platform { checks: platform::health::HealthChecks::new(services, clock.clone()) }
+    platform::Platform {
+        checks: platform::health::HealthChecks::new(services, clock.clone()),
+        releases: platform::releases::Releases::new(&aws.sdk_config()),
+    }
 }
