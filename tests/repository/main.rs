@@ -9,6 +9,7 @@ mod generated;
 mod operations;
 mod prose;
 mod queues;
+mod releases;
 mod size;
 mod templates;
 
