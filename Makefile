@@ -47,7 +47,7 @@ test: setup build ## Runs all tests, against a stack of their own with IAM enfor
 	@$(TESTS) --no-run
 	@$(INTEGRATION) --no-run
 	@python3 localstack/localstripe.py \
-		$(STACK) run --auth --parameter RetrySeconds=2 -- sh -c "$(TESTS) && RUST_TEST_THREADS=100 $(INTEGRATION) && $(STACK) seed --name test && python3 localstack/samples.py --all --name test && localstack/.venv/bin/python tests/leaks.py"
+		$(STACK) run --auth --parameter RetrySeconds=2 -- sh -c "$(TESTS) && RUST_TEST_THREADS=100 $(INTEGRATION) && $(STACK) seed --name test && python3 localstack/samples.py --all --name test && localstack/.venv/bin/python tests/release_checks.py && localstack/.venv/bin/python tests/leaks.py"
 
 bench: setup build ## Measures cold starts of release builds and login times; the first build takes a quarter of an hour.
 	cargo build --release $(SERVICES)
