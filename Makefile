@@ -53,7 +53,7 @@ test: setup build ## Runs all tests, against a stack of their own with IAM enfor
 	@$(TESTS) --no-run
 	@$(INTEGRATION) --no-run
 	@python3 localstack/localstripe.py \
-		$(STACK) run --auth --parameter RetrySeconds=2 -- sh -c "$(TESTS) && RUST_TEST_THREADS=100 $(INTEGRATION) && $(STACK) seed --name test && python3 localstack/samples.py --all --name test && python3 localstack/smoke.py --url \"\$$API_URL\" && localstack/.venv-browser/bin/python tests/pages/browser.py \"\$$API_URL\" && localstack/.venv/bin/python tests/traces.py --name test && localstack/.venv/bin/python tests/leaks.py"
+		$(STACK) run --auth --parameter RetrySeconds=2 -- sh -c "$(TESTS) && RUST_TEST_THREADS=100 $(INTEGRATION) && $(STACK) seed --name test && python3 localstack/samples.py --all --name test && python3 localstack/smoke.py --url \"\$$API_URL\" && localstack/.venv-browser/bin/python tests/pages/browser.py \"\$$API_URL\" && localstack/.venv/bin/python tests/traces.py --name test && localstack/.venv/bin/python tests/release_checks.py && localstack/.venv/bin/python tests/leaks.py"
 
 # Other seeds every day: the same ones would find nothing new.
 FIRST = $(shell date -u +%Y%m%d)000000
@@ -143,6 +143,9 @@ down: ## Stops the local stack and deletes its data.
 deploy: setup ## Checks the account, asks five questions the first time, builds for AWS and deploys. CONFIG= names another samconfig.toml, BUILD=no skips the build.
 	@python3 localstack/deploy.py deploy $(if $(CONFIG),--config "$(CONFIG)") $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) \
 		$(if $(filter no,$(BUILD)),--templates "$(CURDIR)") $(if $(FORCE),--force)
+
+rollback: setup ## Deploys the release before the current one again, without a build. CHECK=1 only says whether that is possible.
+	@python3 localstack/rollback.py $(if $(CONFIG),--config "$(CONFIG)") $(if $(CHECK),--check)
 
 # Builds one function with FUNCTION=get-jwks: CI checks this command for both architectures.
 RELEASED = $(if $(FUNCTION),--workspace --exclude tests --bin $(FUNCTION),$(SERVICES))

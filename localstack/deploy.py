@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Deploys Ferrocart to AWS, or deletes a deployment.
 
-    deploy.py deploy   checks credentials and account, asks five questions the first time, builds, deploys, protects the tables
+    deploy.py deploy   checks credentials and account, asks five questions the first time, builds, deploys, protects the tables,
+                       records the deployment
     deploy.py destroy  asks for the stack's name, then deletes the stack and its tables
 
 The answers are stored in samconfig.toml; --config selects another file. AWS_ENDPOINT_URL replaces the address of AWS.
 """
 
+import json
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -16,9 +19,11 @@ from arguments import Parser
 import account
 import answers as config
 import deployment
+import releases
 import stack as local
 
 CommandError, say = local.CommandError, local.say
+KEPT = ("template.yaml", "parameters.json")  # what a rollback needs of a deployment
 SENDER = "SenderEmailIdentity"  # the logical id of the identity that the stack may own
 POLL_SECONDS = 5
 PATIENCE_SECONDS = 1800
@@ -59,20 +64,46 @@ def deploy(clients, args):
     import templates
 
     template = templates.write(args.templates or local.ROOT, local.ROOT / "target/deploy" / answers.stack, parameters)
-    sam_deploy(answers, parameters, template, stacks)
+    packaged, started = sam_package(answers, template), releases.now()
+    kept = keep(client("s3"), answers, packaged, parameters, started)
+    sam_deploy(answers, parameters, packaged, stacks)
     protected = stacks.protect(True)
+    releases.record(client("dynamodb"), answers.stack, started, kept)
     say(f"deletion protection is on for {len(stacks.tables())} tables" + (f", {len(protected)} of them since now" if protected else ""))
     greet(client, stacks, answers)
 
 
-def sam_deploy(answers, parameters, template, stacks):
+def sam(command, answers, template, *options):
     # localstack/samconfig.toml is empty: the command passes all settings to sam.
-    command = [
-        local.TOOLS / "bin/sam", "deploy", "--template-file", template, "--config-file", local.HERE / "samconfig.toml",
-        "--stack-name", answers.stack, "--region", answers.region, "--resolve-s3", "--no-confirm-changeset", "--no-fail-on-empty-changeset",
-        "--no-progressbar", "--capabilities", *local.CAPABILITIES,
-        "--parameter-overrides", *[f"{name}={value}" for name, value in parameters.items()]]
-    result = subprocess.run(command, cwd=local.ROOT, stdin=subprocess.DEVNULL, env=os.environ | {"SAM_CLI_TELEMETRY": "0"})
+    words = [local.TOOLS / "bin/sam", command, "--template-file", template, "--config-file", local.HERE / "samconfig.toml",
+             "--region", answers.region, "--resolve-s3", "--no-progressbar", *options]
+    return subprocess.run(words, cwd=local.ROOT, stdin=subprocess.DEVNULL, env=os.environ | {"SAM_CLI_TELEMETRY": "0"})
+
+
+def sam_package(answers, template):
+    """Uploads the functions and the nested templates. Returns the path of the template that names them."""
+    packaged = template.with_name("packaged.yaml")
+    result = sam("package", answers, template, "--s3-prefix", answers.stack, "--output-template-file", packaged)
+    if result.returncode != 0:
+        raise CommandError("The functions could not be uploaded: see the output of sam above.")
+    if os.environ.get("AWS_ENDPOINT_URL"):  # sam deploy accepts only addresses of S3 itself
+        packaged.write_text(re.sub(r"(?m)Location: https?://[^/\s]+/", f"Location: https://s3.{answers.region}.amazonaws.com/", packaged.read_text()))
+    return packaged
+
+
+def keep(s3, answers, packaged, parameters, time):
+    """Stores the packaged template and its parameters beside the functions, for a rollback. Returns their address."""
+    text = packaged.read_text()
+    bucket, folder = releases.bucket_of(text), f"{answers.stack}/deployments/{time}"
+    for name, body in zip(KEPT, (text, json.dumps(parameters)), strict=True):
+        s3.put_object(Bucket=bucket, Key=f"{folder}/{name}", Body=body.encode())
+    return f"s3://{bucket}/{folder}"
+
+
+def sam_deploy(answers, parameters, template, stacks):
+    result = sam("deploy", answers, template, "--stack-name", answers.stack, "--no-confirm-changeset", "--no-fail-on-empty-changeset",
+                 "--capabilities", *local.CAPABILITIES,
+                 "--parameter-overrides", *[f"{name}={value}" for name, value in parameters.items()])
     if result.returncode == 0:
         return
     state = stacks.state()

@@ -4,7 +4,8 @@
     samples.py create-order              one function with its sample
     samples.py create-order --via docker the same in Lambda's image, with sam local
     samples.py get-order --event FILE    another event, sent unchanged
-    samples.py --all                     all samples in alphabetical order; fails if a sample fails or the records do not balance
+    samples.py --all                     all samples in alphabetical order, but check-release, which needs CodeDeploy; fails if a sample fails or
+                                         the records do not balance
 
 A file cannot contain the ids, tokens, versions and secrets of a running stack. So this tool creates a user, a product and an order through
 the public API, in the state that the operation needs, and replaces the ids in the sample. Samples therefore succeed, can be repeated, and
@@ -49,6 +50,8 @@ ORDER_STATES = {
 }
 # These samples refer to an unknown user: they would erase data that other samples need.
 NOT_ABOUT_ADA = ("forget-recipient",)
+# The emulator has no CodeDeploy, which this operation calls. tests/stores/platform.rs has one in memory.
+NOT_ON_THE_EMULATOR = ("check-release",)
 SECONDS = 60
 
 
@@ -392,7 +395,7 @@ def invoke(_shop, args):
 
 def invoke_all(stack):
     began, failed = datetime.now(timezone.utc), []
-    operations = sorted(path.stem for path in EVENTS.glob("*.json"))
+    operations = sorted(path.stem for path in EVENTS.glob("*.json") if path.stem not in NOT_ON_THE_EMULATOR)
     for operation in operations:
         try:
             answer = local.call(stack, f"{local.STACK}-{operation}", Samples(stack).adapted(operation))

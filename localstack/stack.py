@@ -372,6 +372,7 @@ def deploy(args):
         "AccountConcurrency": "100",  # each execution is a process on this machine
         "RetrySeconds": "5",  # shortens the wait for lost messages
         "LogLevel": os.environ.get("LOG_LEVEL", "info"),
+        "Canary": "AllAtOnce",  # the emulator has no CodeDeploy
     } | dict(each.split("=", 1) for each in args.parameter)
     import templates
 
@@ -417,6 +418,9 @@ def deploy(args):
         wait_for("GET /health", healthy, pause=0.2)
     except CommandError as error:
         raise CommandError(f"{error} It answered {health[0]}.") from None
+    import releases
+
+    releases.record(stack.client("dynamodb"), STACK, releases.now())
     stack.save(version=version)
     say(f"deployed: {stack.state['url']}")
 

@@ -25,6 +25,9 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2000);
 const OPERATION_TIMEOUT: Duration = Duration::from_millis(5000);
 const MAX_ATTEMPTS: u32 = 3;
 
+/// First delay between the attempts of a call that may be throttled.
+const PATIENT_BACKOFF: Duration = Duration::from_secs(2);
+
 /// Returns the settings that all clients of a function share.
 ///
 /// # Panics
@@ -68,6 +71,21 @@ pub fn without_retries(config: &SdkConfig, timeout: Duration) -> SdkConfig {
         .operation_timeout(timeout)
         .build();
     config.to_builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts).build()
+}
+
+/// Returns the same settings for calls that take long and may be throttled for a second: an attempt
+/// is limited by `attempt`, and all attempts together by `operation`.
+pub fn with_patience(config: &SdkConfig, attempt: Duration, operation: Duration) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(attempt)
+        .operation_timeout(operation)
+        .build();
+    let retries =
+        config.retry_config().map(|retries| retries.clone().with_initial_backoff(PATIENT_BACKOFF));
+    let mut builder = config.to_builder().timeout_config(timeouts);
+    builder.set_retry_config(retries);
+    builder.build()
 }
 
 pub fn timeouts() -> TimeoutConfig {

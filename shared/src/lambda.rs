@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::{
     BoxFuture,
     clock::{Clock, Timestamp},
-    config, metrics, telemetry,
+    config, metrics, release, telemetry,
 };
 
 /// One invocation of a function.
@@ -97,7 +97,8 @@ pub(crate) async fn counted<T>(
 pub type Lambda =
     Arc<dyn Fn(Invocation) -> BoxFuture<'static, Result<Value, Failure>> + Send + Sync>;
 
-/// Handles events from the Lambda runtime one at a time until the environment is shut down.
+/// Handles events from the Lambda runtime one at a time until the environment is shut down. Answers
+/// the check of a new version itself; see [`release`].
 ///
 /// Uses one thread: a function handles one event at a time, and a second thread lengthens the cold
 /// start.
@@ -106,6 +107,7 @@ pub type Lambda =
 /// If the Lambda runtime API fails.
 pub fn serve(lambda: Lambda) -> Result<(), lambda_http::Error> {
     telemetry::start();
+    let lambda = release::answering_checks(lambda, release::check_from_env);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let deadline = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);

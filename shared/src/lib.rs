@@ -9,6 +9,7 @@
 //!   documents.
 //! - [`queue`]: consumers of SQS. [`stream`]: publishers of DynamoDB streams. [`invoke`]: schedules
 //!   and direct invocations.
+//! - [`release`]: the check of a new version before it gets traffic.
 //! - [`sweep`]: scheduled runs over all due records.
 //! - [`table`]: DynamoDB with conditional writes only. [`secret`]: Secrets Manager with a cache.
 //! - [`metrics`]: declarations of metrics, and their log lines.
@@ -48,6 +49,7 @@ pub mod money;
 pub mod operation;
 pub mod problem;
 pub mod queue;
+pub mod release;
 pub mod retry;
 pub mod seal;
 pub mod secret;

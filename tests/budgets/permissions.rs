@@ -222,6 +222,13 @@ fn granted(template: &Template) -> Actions {
         if arn.starts_with("arn:aws:ses:") {
             return "a sender".to_owned();
         }
+        // Names of deployments and numbers of versions are known only during a deployment.
+        if arn.starts_with("arn:aws:codedeploy:") {
+            return "a deployment".to_owned();
+        }
+        if arn.starts_with("arn:aws:lambda:") {
+            return "a function".to_owned();
+        }
         let (id, rest) = arn
             .trim_start_matches("arn:")
             .split_once(['/', ':'])

@@ -2,7 +2,7 @@
 
 It deploys one service alone. The first deployment of the whole shop fails at its last resource; the second one succeeds. It runs
 the runbook's commands and restores a table. A release with a new table fails, then succeeds. A release of one service changes only
-that stack. Finally it destroys the shop.
+that stack, and a rollback restores the templates before it. Finally it destroys the shop.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "localstack"))
+import releases  # noqa: E402
 import runbook  # noqa: E402
 import stack as local  # noqa: E402
 import templates  # noqa: E402
@@ -57,7 +58,8 @@ class Trial:
         self.tables = [table for text in self.templates.values() for table in re.findall(r"(?m)^  (\w+):\n    Type: AWS::DynamoDB::Table", text)]
         self.services = [path.parent.name for path in self.templates if path.parent.name]
         self.config.write_text(f'version = 0.1\n[default.deploy.parameters]\nstack_name = "{SHOP}"\nregion = "{local.REGION}"\n'
-                               'parameter_overrides = ["Local=true", "SenderAddress=shop@ferrocart.example", "PaymentProvider=simulated"]\n')
+                               'parameter_overrides = ["Local=true", "SenderAddress=shop@ferrocart.example", "PaymentProvider=simulated",'
+                               ' "Canary=AllAtOnce"]\n')
         stack.client("events").create_event_bus(Name=TAKEN)
 
     def write(self, more=""):
@@ -92,15 +94,27 @@ class Trial:
         changed = sorted(name for name in after if after[name] != before[name])
         expect(changed == [service.title()], f"a release of {service} changes the stacks {changed}")
         local.say(f"a release of {service} changes one of {len(after)} nested stacks")
+        return before
+
+    def rolls_back(self, before):
+        """A rollback deploys the templates before the release, and records itself."""
+        self.run("rollback", "", 0, "is deployed again")
+        restored = {name: template for name, (template, *_) in self.stacks().items()}
+        different = [name for name, (template, *_) in before.items() if template != restored[name]]
+        expect(not different, f"after the rollback these stacks have other templates: {different}")
+        self.run("rollback", "", 0, "make rollback deploys", "--check")
+        latest = releases.current(self.stack.client("dynamodb"), SHOP)
+        expect("rolled_back_from" in latest, f"the rollback is not recorded: {latest}")
+        local.say("a rollback restores the templates before the release")
 
     def deploys_alone(self, service):
         """The template of a service also deploys as the only service of another shop."""
         self.write()
         shop, client = f"only-{service}", self.stack.client
-        template = templates.write(self.folder, self.folder / "alone", {}).parent / f"functions/{service}/template.yaml"
+        template = templates.write(self.folder, self.folder / "alone", {"Local": "true"}).parent / f"functions/{service}/template.yaml"
         command = [local.TOOLS / "bin/sam", "deploy", "--template-file", template, "--config-file", local.HERE / "samconfig.toml",
                    "--stack-name", f"{shop}-stack", "--region", local.REGION, "--resolve-s3", "--no-confirm-changeset", "--no-progressbar",
-                   "--capabilities", *local.CAPABILITIES, "--parameter-overrides", f"Shop={shop}", "ApiId=none"]
+                   "--capabilities", *local.CAPABILITIES, "--parameter-overrides", f"Shop={shop}", "ApiId=none", "Canary=AllAtOnce"]
         result = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                 env=self.stack.environment() | {"SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "1"})
         expect(result.returncode == 0, f"{service} does not deploy alone:\n{result.stdout[-2000:]}")
@@ -113,8 +127,9 @@ class Trial:
         local.say(f"{service} deploys alone, with {len(tables)} tables")
 
     def run(self, command, typed, status, said, *options):
+        tool = ["rollback.py"] if command == "rollback" else ["deploy.py", command]
         result = subprocess.run(
-            [local.EMULATOR / "bin/python", ROOT / "localstack/deploy.py", command, "--config", self.config, *options], input=typed, text=True,
+            [local.EMULATOR / "bin/python", ROOT / "localstack" / tool[0], *tool[1:], "--config", self.config, *options], input=typed, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self.stack.environment() | {"SAM_CLI_POLL_DELAY": "1"})
         last = "\n".join(result.stdout.splitlines()[-5:])
         expect(result.returncode == status and said in result.stdout, f"{command} should say {said!r} and end with {status}:\n{last}")
@@ -185,7 +200,7 @@ def trial(stack, folder):
     trial.finds("UPDATE_ROLLBACK_COMPLETE", count)
     trial.deploy(LATER, 0, f"deletion protection is on for {count + 1} tables, 1 of them since now")
     trial.finds("UPDATE_COMPLETE", count + 1)
-    trial.releases_one_service("catalog")
+    trial.rolls_back(trial.releases_one_service("catalog"))
     trial.run("destroy", "another-shop\n", 1, "nothing is deleted")
     trial.finds("UPDATE_COMPLETE", count + 1)
     trial.run("destroy", f"{SHOP}\n", 0, "is deleted")

@@ -1,5 +1,6 @@
-"""In-memory CloudFormation, DynamoDB and account for `make deploy`. Every change is recorded in `changes`."""
+"""In-memory CloudFormation, DynamoDB, S3 and account for `make deploy`. Every change of the stack and its tables is recorded in `changes`."""
 
+import io
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,6 +8,13 @@ from types import SimpleNamespace
 from botocore.exceptions import ClientError
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "localstack"))
+
+
+PACKAGED = """Resources:
+  Orders:
+    Type: AWS::Serverless::Application
+    Properties: {Location: "https://s3.eu-west-1.amazonaws.com/the-bucket/shop/0a1b.template"}
+"""
 
 
 def error(code, message=""):
@@ -38,6 +46,8 @@ class Aws:
         self.busy = 0  # number of table changes that are rejected
         self.identities, self.limit = identities, limit
         self.nested = []
+        self.items = {}  # by table and key
+        self.objects = {}  # by bucket and key
 
     def __call__(self, _service):
         return self
@@ -95,6 +105,21 @@ class Aws:
         if self.busy:
             self.busy -= 1
             raise Busy
+
+    def get_item(self, TableName, Key, ConsistentRead):
+        item = self.items.get((TableName, Key["pk"]["S"]))
+        return {"Item": item} if item else {}
+
+    def put_item(self, TableName, Item):
+        self.items[TableName, Item["pk"]["S"]] = Item
+
+    # S3
+
+    def put_object(self, Bucket, Key, Body):
+        self.objects[Bucket, Key] = Body
+
+    def get_object(self, Bucket, Key):
+        return {"Body": io.BytesIO(self.objects[Bucket, Key])}
 
     # the account
 

@@ -4,6 +4,7 @@ import argparse
 import builtins
 import contextlib
 import io
+import json
 import tempfile
 import unittest
 from pathlib import Path
@@ -11,11 +12,13 @@ from unittest import mock
 
 from botocore.exceptions import NoCredentialsError
 
-from fakes import Aws, error
+from fakes import PACKAGED, Aws, error
 
 import account  # noqa: E402 (fakes.py adds it to the path)
 import answers as config  # noqa: E402
 import deploy  # noqa: E402
+import releases  # noqa: E402
+import stored_states  # noqa: E402
 from deploy import Stacks, CommandError  # noqa: E402
 
 STEPS = [100, 200, 500, 1000, 2000, 5000]
@@ -117,21 +120,24 @@ class Deploy(unittest.TestCase):
 
             def run(command, **_):
                 self.commands.append([str(word) for word in command])
+                if "package" in command:
+                    Path(command[command.index("--output-template-file") + 1]).write_text(PACKAGED)
                 if "deploy" in command and sam == 0:
                     aws.stack_state = "CREATE_COMPLETE"
                 return argparse.Namespace(returncode=sam if "deploy" in command else 0)
 
-            with mock.patch("subprocess.run", run), mock.patch.object(deploy, "greet"), contextlib.redirect_stderr(io.StringIO()):
+            with mock.patch("subprocess.run", run), mock.patch.object(deploy, "greet"), mock.patch("releases.commit", lambda: "0a1b2c3d"), contextlib.redirect_stderr(io.StringIO()):
                 deploy.deploy(lambda _region: aws, args)
 
     def test_checks_come_before_the_build_and_protection_after_the_deployment(self):
         aws = Aws(None, {"orders": False})
         self.deploy(aws)
-        build, sam = self.commands
+        build, package, sam = self.commands
         self.assertEqual(build, ["make", "release", "ARCHITECTURE=arm64"])
         self.assertIn("AccountConcurrency=1000", sam)
         self.assertIn("SenderIdentity=create", sam)
         self.assertEqual(aws.changes, ["protect orders"])
+        self.assertEqual(package[package.index("--output-template-file") + 1], sam[sam.index("--template-file") + 1])
         with self.assertRaisesRegex(CommandError, "allows 50 concurrent"):
             self.deploy(Aws(limit=50))
         self.assertEqual(self.commands, [])
@@ -146,7 +152,24 @@ class Deploy(unittest.TestCase):
 
             with mock.patch.object(Stacks, "owns", side_effect=fail), self.assertRaisesRegex(CommandError, said):
                 self.deploy(aws, sam=1)
-            self.assertEqual(aws.changes, [])
+            self.assertEqual((aws.changes, aws.items), ([], {}))
+
+    def test_each_deployment_is_recorded_with_its_templates_and_the_one_before(self):
+        aws = Aws(None, {"orders": False})
+        self.deploy(aws)
+        first = releases.current(aws, "shop")
+        self.assertEqual((first["version"], first["commit"]), (releases.version(), "0a1b2c3d"))
+        self.assertEqual(first["stored_states"], set(stored_states.known()))
+        self.assertNotIn("previous", first)
+        self.assertEqual(aws.objects["the-bucket", f"shop/deployments/{first['deployed_at']}/template.yaml"], PACKAGED.encode())
+        parameters = aws.objects["the-bucket", f"shop/deployments/{first['deployed_at']}/parameters.json"]
+        self.assertEqual(json.loads(parameters)["AccountConcurrency"], 1000)
+        self.assertEqual(first["templates"], f"s3://the-bucket/shop/deployments/{first['deployed_at']}")
+        with mock.patch("releases.now", lambda: "2099-01-01T00:00:00.000Z"):
+            self.deploy(aws)
+        second = releases.current(aws, "shop")
+        self.assertEqual((second["previous"], second["deployed_at"]), (f"deployment#{first['deployed_at']}", "2099-01-01T00:00:00.000Z"))
+        self.assertEqual(releases.find(aws, "shop", second["previous"])["deployed_at"], first["deployed_at"])
 
     def test_another_architecture_than_the_stored_one_is_rejected(self):
         with self.assertRaisesRegex(CommandError, "says Architecture=arm64"):

@@ -150,6 +150,11 @@ fn rows() -> Vec<(&'static str, Vec<Before>, Then)> {
         ),
         ("check-health", vec![], Answer(json!({ "unhealthy_services": 0, "unavailable": 0 }))),
         ("get-health", vec![Done("check-health")], Status(200)),
+        (
+            "check-release",
+            vec![],
+            Answer(json!({ "function": "ferrocart-create-order", "version": "7", "ready": true })),
+        ),
     ]
 }
 

@@ -44,6 +44,21 @@ const LOG_POLICY: &str = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExe
 
 const SENDERS_OF_MAIL: [&str; 2] = ["send-notification", "send-account-notification"];
 
+/// The hook of CodeDeploy invokes the new version of any function of the shop, and reads any of its
+/// deployments: neither has a name before the deployment.
+const DURING_DEPLOYMENTS: [(&str, &str); 4] = [
+    ("codedeploy:GetDeployment", "codedeploy:us-east-1:000000000000:deploymentgroup:ferrocart-*"),
+    (
+        "codedeploy:PutLifecycleEventHookExecutionStatus",
+        "codedeploy:us-east-1:000000000000:deploymentgroup:ferrocart-*",
+    ),
+    (
+        "codedeploy:GetApplicationRevision",
+        "codedeploy:us-east-1:000000000000:application:ferrocart-*",
+    ),
+    ("lambda:InvokeFunction", "lambda:us-east-1:000000000000:function:ferrocart-*:*"),
+];
+
 /// The timeout of API Gateway.
 const GATEWAY_SECONDS: u64 = 29;
 
@@ -176,6 +191,15 @@ fn every_function_has_its_own_role_with_exact_actions_on_exact_resources() {
                 {
                     violations.push(format!("{name} may send from any address: {statement}"));
                 }
+                continue;
+            }
+            let is_exempt = |action: &String| {
+                resources.iter().all(|resource| {
+                    let resource = resource.strip_prefix("arn:aws:").unwrap_or(resource);
+                    DURING_DEPLOYMENTS.contains(&(action, resource))
+                })
+            };
+            if name == "check-release" && actions.iter().all(is_exempt) {
                 continue;
             }
             for wide in actions.iter().chain(&resources).filter(|text| text.contains('*')) {

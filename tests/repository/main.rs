@@ -10,6 +10,7 @@ mod metrics;
 mod operations;
 mod prose;
 mod queues;
+mod releases;
 mod size;
 mod templates;
 

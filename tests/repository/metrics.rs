@@ -97,7 +97,7 @@ fn services_list_the_metrics_of_their_triggers() {
         let needed: &[&str] = match operation.trigger {
             Trigger::Queue(_) => &["PoisonMessage", "MessageDelayed", "ServerErrors"],
             Trigger::Stream { .. } => &["UnpublishableChange", "ServerErrors"],
-            Trigger::Http(_) | Trigger::Invoke => &["ServerErrors"],
+            Trigger::Http(_) | Trigger::Pages(_) | Trigger::Invoke => &["ServerErrors"],
         };
         for name in needed.iter().filter(|name| !listed.contains(&(operation.service, **name))) {
             violations.insert(format!("add {name} to METRICS of {}", operation.service));

@@ -41,6 +41,7 @@ use shared::{
 };
 
 use crate::{
+    codedeploy::CodeDeploy,
     dynamodb::DynamoDb,
     partitions::{Limits, PartitionKey, Partitions, Refusal},
     secrets::SecretsManager,
@@ -60,6 +61,7 @@ struct World {
     sqs: Sqs,
     secrets: SecretsManager,
     ses: Ses,
+    codedeploy: CodeDeploy,
     calls: Mutex<Vec<Call>>,
     next_call: AtomicUsize,
     writes: AtomicUsize,
@@ -234,6 +236,7 @@ impl Aws {
             sqs,
             secrets,
             ses,
+            codedeploy: CodeDeploy::default(),
             calls: Mutex::default(),
             next_call: AtomicUsize::new(0),
             writes: AtomicUsize::new(0),
@@ -350,6 +353,11 @@ impl Aws {
     }
     pub fn secrets_manager(&self) -> &SecretsManager {
         &self.0.secrets
+    }
+
+    /// Deployments of new versions.
+    pub fn codedeploy(&self) -> &CodeDeploy {
+        &self.0.codedeploy
     }
 
     pub fn mails(&self) -> &Ses {
@@ -525,8 +533,12 @@ impl Aws {
         let body = request.body().bytes().unwrap_or_default();
         let json: Value = serde_json::from_slice(body).unwrap_or_default();
         let target = request.headers().get("x-amz-target").unwrap_or_default();
-        let (api, operation) = target.split_once('.').unwrap_or(("SES", "SendEmail"));
+        let is_invocation = request.uri().contains("/functions/");
+        let other = if is_invocation { ("Lambda", "InvokeFunction") } else { ("SES", "SendEmail") };
+        let (api, operation) = target.split_once('.').unwrap_or(other);
         let service = match api {
+            "CodeDeploy_20141006" => "codedeploy",
+            "Lambda" => "lambda",
             "DynamoDB_20120810" => "dynamodb",
             "AmazonSQS" => "sqs",
             "secretsmanager" => "secretsmanager",
@@ -548,6 +560,8 @@ impl Aws {
             "dynamodb" => self.carry_out(operation, &json, &String::from_utf8_lossy(body)),
             "sqs" => self.0.sqs.call(operation, &json),
             "secretsmanager" => self.0.secrets.call(operation, &json),
+            "codedeploy" => self.0.codedeploy.call(operation, &json),
+            "lambda" => self.0.codedeploy.invoke(request.uri(), &json),
             _ => self.0.ses.call(&json),
         };
         match fault {
@@ -582,8 +596,17 @@ impl Aws {
         }
     }
 }
-const READS: [&str; 6] =
-    ["GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems", "GetSecretValue"];
+const READS: [&str; 9] = [
+    "GetItem",
+    "BatchGetItem",
+    "Query",
+    "Scan",
+    "TransactGetItems",
+    "GetSecretValue",
+    "DescribeTable",
+    "GetDeployment",
+    "GetApplicationRevision",
+];
 
 /// An error response: with a reason for each write of a transaction, otherwise with the error's
 /// name.
@@ -677,6 +700,8 @@ fn actions_of(service: &str, operation: &str, request: &Value) -> BTreeSet<(Stri
         ("secretsmanager", _) => {
             one(&format!("secretsmanager:{operation}"), name(&request["SecretId"]))
         }
+        ("codedeploy", _) => one(&format!("codedeploy:{operation}"), "a deployment".to_owned()),
+        ("lambda", _) => one(&format!("lambda:{operation}"), "a function".to_owned()),
         _ => one(
             &format!("ses:{operation}"),
             request["FromEmailAddress"].as_str().unwrap_or_default().to_owned(),

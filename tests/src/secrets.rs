@@ -10,6 +10,9 @@ use shared::clock::Timestamp;
 
 use crate::template::{STACK, Template};
 
+/// Date of the last change of every secret, in seconds: the start of the scenarios.
+const STARTED_AT: u32 = 1_795_255_200;
+
 /// The secrets and their pending state.
 pub struct SecretsManager {
     secrets: Mutex<BTreeMap<String, Secret>>,
@@ -112,10 +115,6 @@ impl SecretsManager {
                     _ => not_found(),
                 }
             }
-            // Every secret was created at the start of the scenarios.
-            "DescribeSecret" => {
-                ok(&json!({ "ARN": name, "Name": name, "CreatedDate": 1_795_255_200, "LastChangedDate": 1_795_255_200 }))
-            }
             "PutSecretValue" => {
                 let token = text("ClientRequestToken");
                 if matches!(secret.versions.get(&token), Some(Some(_))) {
@@ -133,7 +132,7 @@ impl SecretsManager {
                 for (stage, version) in &secret.stages {
                     versions.entry(version).or_default().push(stage);
                 }
-                ok(&json!({ "ARN": name, "Name": name, "RotationEnabled": true, "VersionIdsToStages": versions }))
+                ok(&json!({ "ARN": name, "Name": name, "RotationEnabled": true, "VersionIdsToStages": versions, "LastChangedDate": STARTED_AT }))
             }
             "UpdateSecretVersionStage" => {
                 let (stage, version) = (text("VersionStage"), text("MoveToVersionId"));

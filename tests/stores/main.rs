@@ -18,6 +18,7 @@ mod orders;
 mod payments;
 #[cfg(feature = "platform")]
 mod platform;
+mod release_checks;
 #[cfg(feature = "users")]
 mod throttle;
 #[cfg(feature = "users")]

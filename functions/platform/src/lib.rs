@@ -12,10 +12,12 @@ pub mod metrics;
 pub mod operations;
 mod pages;
 pub mod problems;
+pub mod releases;
 pub mod services;
 pub mod store;
 
 use facts::Sources;
+use releases::Releases;
 use store::Store;
 
 /// What every operation of this service works with.
@@ -24,6 +26,8 @@ pub struct Platform {
     /// What `check-health` reads. It is set up on first use: the other functions do not contain its
     /// clients.
     pub sources: OnceLock<Sources>,
+    /// What `check-release` calls, set up on first use as well.
+    pub releases: OnceLock<Releases>,
     pub clock: Clock,
 }
 
@@ -35,6 +39,11 @@ impl Platform {
     pub fn from_env() -> Self {
         let client = aws_sdk_dynamodb::Client::new(&aws::sdk_config());
         let platform = Table::new(client, config::required("PLATFORM_TABLE"));
-        Self { store: Store { platform }, sources: OnceLock::new(), clock: Clock::System }
+        Self {
+            store: Store { platform },
+            sources: OnceLock::new(),
+            releases: OnceLock::new(),
+            clock: Clock::System,
+        }
     }
 }

@@ -125,6 +125,7 @@ pub(super) async fn users(seen: &Arc<Mutex<Actions>>) {
     );
     harness.drain_queues().await;
     watched.call("get-health", events::get("/health").event()).await;
+    watched.call("check-release", sample("check-release")).await;
 }
 
 /// Changes by Ada herself: her profile, her address and her password.

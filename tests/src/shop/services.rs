@@ -212,6 +212,7 @@ pub fn platform(aws: &Aws, clock: &Clock) -> platform::Platform {
     platform::Platform {
         store: platform::store::Store { platform: aws.table("platform") },
         sources: sources.into(),
+        releases: platform::releases::Releases::new(&aws.sdk_config()).into(),
         clock: clock.clone(),
     }
 }

@@ -1,6 +1,7 @@
 //! The operations of this service: one file for each function.
 
 pub mod check_health;
+pub mod check_release;
 pub mod get_docs;
 pub mod get_health;
 
@@ -17,4 +18,5 @@ shared::operations! {
         GET "/health/{service}", Public, get_health_of_service
     );
     invoke check_health();
+    invoke check_release();
 }
