@@ -58,8 +58,7 @@ pub async fn check_release(
             "release check failed, version gets no traffic"
         );
     }
-    platform
-        .releases
+    releases
         .report(&deployment_id, &lifecycle_event_hook_execution_id, report.ready)
         .await
         .map_err(|error| Failure::from_error("CodeDeployFailed", &error))?;
