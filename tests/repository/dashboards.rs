@@ -2,15 +2,17 @@
 //! `localstack/metrics.json`. It is written as CloudWatch dashboards into the template of platform,
 //! and as Grafana dashboards into `localstack/grafana`.
 
-use std::fmt::Write;
+mod cloudwatch;
+mod grafana;
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use shared::operation::{Operation, Trigger};
 use tests::{
     shop,
     template::{self, STACK},
 };
 
+pub use self::{cloudwatch::resources, grafana::files as grafana_files};
 use super::{none, source};
 
 /// The columns of the grid, in CloudWatch and in Grafana.
@@ -18,11 +20,6 @@ const COLUMNS: u64 = 24;
 const GRAPH_HEIGHT: u64 = 6;
 /// Seconds of a data point.
 const PERIOD: u64 = 300;
-
-/// CloudWatch's limits for a dashboard ("CloudWatch service quotas", Amazon CloudWatch User Guide).
-const MAX_WIDGETS: usize = 500;
-const MAX_METRICS: usize = 2500;
-const MAX_METRICS_OF_A_WIDGET: usize = 500;
 
 /// The metrics of Lambda that each operation shows, with their statistic.
 const OF_EACH_OPERATION: [(&str, &str, &str, Unit); 5] = [
@@ -411,270 +408,11 @@ fn placed<'a>(widgets: impl IntoIterator<Item = &'a Widget>) -> Vec<Placed<'a>> 
 }
 
 impl Series {
-    /// The metric in the format of a CloudWatch widget.
-    fn cloudwatch(&self, number: usize) -> Value {
-        let with_stack = |text: &str| text.replace("{stack}", "${Shop}");
-        if let Some(by) = &self.by {
-            let names: Vec<&str> = self.dimensions.iter().map(|(name, _)| *name).collect();
-            let mut search = format!(
-                "{{{},{},{by}}} MetricName=\"{}\"",
-                self.namespace,
-                names.join(","),
-                self.metric
-            );
-            for (name, value) in &self.dimensions {
-                write!(search, " {name}=\"{}\"", with_stack(value)).unwrap();
-            }
-            return json!([{
-                "expression": format!("SEARCH('{search}', '{}', {PERIOD})", self.statistic),
-                "id": format!("e{number}"),
-                "label": self.label_by(by, "${!"),
-            }]);
-        }
-        let mut metric: Vec<Value> = vec![self.namespace.into(), self.metric.clone().into()];
-        for (name, value) in &self.dimensions {
-            metric.extend([Value::from(*name), with_stack(value).into()]);
-        }
-        metric.push(json!({ "label": self.label, "stat": self.statistic }));
-        metric.into()
-    }
-
-    /// The metric as a target of Grafana's CloudWatch data source.
-    fn grafana(&self, number: usize) -> Value {
-        let mut dimensions: Map<String, Value> = self
-            .dimensions
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.replace("{stack}", "$stack").into()))
-            .collect();
-        let label = self.by.as_ref().map_or(self.label.clone(), |by| self.label_by(by, "${"));
-        if let Some(by) = &self.by {
-            dimensions.insert(by.clone(), "*".into());
-        }
-        json!({
-            "datasource": grafana_source(),
-            "dimensions": dimensions,
-            "expression": "",
-            "id": "",
-            "label": label,
-            "matchExact": true,
-            "metricEditorMode": 0,
-            "metricName": self.metric,
-            "metricQueryType": 0,
-            "namespace": self.namespace,
-            "period": PERIOD.to_string(),
-            "queryMode": "Metrics",
-            "refId": reference(number),
-            "region": "$region",
-            "statistic": self.statistic,
-        })
-    }
-
     /// The label of a line for each value of a dimension. CloudWatch fills in the value. In
     /// `Fn::Sub`, `${!` is a literal `${`.
     fn label_by(&self, by: &str, open: &str) -> String {
         let value = format!("{open}PROP('Dim.{by}')}}");
         if self.namespace == "Ferrocart" { value } else { format!("{} {value}", self.label) }
-    }
-}
-
-/// The name of a target of a Grafana panel: `A` to `Z`, then `A1` and so on.
-fn reference(number: usize) -> String {
-    let letter = char::from(b'A' + u8::try_from(number % 26).unwrap());
-    if number < 26 { letter.to_string() } else { format!("{letter}{}", number / 26) }
-}
-
-/// The body of a CloudWatch dashboard for `Fn::Sub`, with each metric in a line of its own.
-fn cloudwatch_body(dashboard: &Dashboard) -> String {
-    let region = "${AWS::Region}";
-    let widgets = placed(&dashboard.widgets).into_iter().map(|placed| {
-        let Placed { x, y, width, height, widget } = placed;
-        let (kind, properties, metrics) = match widget {
-            Widget::Heading(title) => {
-                let properties = json!({ "markdown": format!("## {title}"), "background": "transparent" });
-                ("text", properties, Vec::new())
-            }
-            Widget::AccessLog { title, query } => {
-                let with_routes = services().into_iter().filter(|service| {
-                    shop::operations().any(|operation| {
-                        operation.service == service.as_str() && !operation.routes().is_empty()
-                    })
-                });
-                let groups: Vec<String> = with_routes
-                    .map(|service| format!("SOURCE '/aws/lambda/${{Shop}}-{service}'"))
-                    .collect();
-                let query = format!("{} | {query}", groups.join(" | "));
-                ("log", json!({ "query": query, "region": region, "title": title, "view": "table" }), Vec::new())
-            }
-            Widget::Graph(graph) => {
-                let properties = json!({
-                    "metrics": "metrics",
-                    "period": PERIOD,
-                    "region": region,
-                    "stacked": false,
-                    "title": graph.title,
-                    "view": "timeSeries",
-                    "yAxis": { "left": { "label": graph.unit.names().0, "min": 0, "showUnits": false } },
-                });
-                let metrics = graph
-                    .series
-                    .iter()
-                    .enumerate()
-                    .map(|(number, series)| series.cloudwatch(number).to_string())
-                    .collect();
-                ("metric", properties, metrics)
-            }
-        };
-        let widget = json!({
-            "height": height, "properties": properties, "type": kind, "width": width, "x": x, "y": y,
-        });
-        widget
-            .to_string()
-            .replace("\"metrics\":\"metrics\"", &format!("\"metrics\":[\n{}]", metrics.join(",\n")))
-    });
-    let widgets: Vec<String> = widgets.collect();
-    format!(
-        "{{\"periodOverride\":\"inherit\",\"start\":\"-PT6H\",\"widgets\":[\n{}]}}",
-        widgets.join(",\n")
-    )
-}
-
-/// The dashboards as resources of the template of platform.
-pub fn resources() -> String {
-    let mut text = String::new();
-    for dashboard in dashboards() {
-        let capital = super::pascal(dashboard.name);
-        writeln!(text, "  {capital}Dashboard:").unwrap();
-        writeln!(text, "    Type: AWS::CloudWatch::Dashboard").unwrap();
-        writeln!(text, "    Properties:").unwrap();
-        writeln!(text, "      DashboardName: !Sub ${{Shop}}-{}", dashboard.name).unwrap();
-        writeln!(text, "      DashboardBody: !Sub |").unwrap();
-        for line in cloudwatch_body(&dashboard).lines() {
-            writeln!(text, "        {line}").unwrap();
-        }
-        text.push('\n');
-    }
-    text
-}
-
-fn grafana_source() -> Value {
-    json!({ "type": "cloudwatch", "uid": "${datasource}" })
-}
-
-/// The Grafana dashboards: path and text.
-pub fn grafana_files() -> Vec<(String, String)> {
-    let file = |dashboard: Dashboard| {
-        (format!("localstack/grafana/{}.json", dashboard.name), grafana(&dashboard))
-    };
-    dashboards().into_iter().map(file).collect()
-}
-
-/// The text of a Grafana dashboard, with each target in a line of its own.
-fn grafana(dashboard: &Dashboard) -> String {
-    let widgets = dashboard.widgets.iter();
-    let panels: Vec<String> = placed(widgets.filter(|widget| !widget.is_on_cloudwatch_only()))
-        .into_iter()
-        .enumerate()
-        .map(|(number, placed)| grafana_panel(number + 1, &placed))
-        .collect();
-    let text = json!({
-        "annotations": { "list": [] },
-        "editable": true,
-        "graphTooltip": 1,
-        "id": null,
-        "links": [],
-        "panels": "panels",
-        "refresh": "1m",
-        "schemaVersion": 39,
-        "tags": ["ferrocart"],
-        "templating": { "list": grafana_variables() },
-        "time": { "from": "now-6h", "to": "now" },
-        "timepicker": {},
-        "timezone": "",
-        "title": dashboard.title,
-        "uid": format!("ferrocart-{}", dashboard.name),
-        "version": 1,
-    });
-    let text = text
-        .to_string()
-        .replace("\"panels\":\"panels\"", &format!("\"panels\":[\n{}]", panels.join(",\n")));
-    format!("{text}\n")
-}
-
-/// The variables that a reader of a Grafana dashboard chooses.
-fn grafana_variables() -> Value {
-    let default = json!({ "text": "default", "value": "default" });
-    let stack = json!({ "selected": true, "text": STACK, "value": STACK });
-    json!([
-        {
-            "current": {}, "hide": 0, "includeAll": false, "label": "Data source", "multi": false, "name": "datasource",
-            "options": [], "query": "cloudwatch", "refresh": 1, "regex": "", "skipUrlSync": false, "type": "datasource",
-        },
-        {
-            "current": default, "datasource": grafana_source(), "definition": "regions()", "hide": 0, "includeAll": false,
-            "label": "Region", "multi": false, "name": "region", "options": [], "query": "regions()", "refresh": 1,
-            "regex": "", "skipUrlSync": false, "sort": 0, "type": "query",
-        },
-        {
-            "current": stack, "hide": 0, "label": "Stack", "name": "stack", "options": [stack], "query": STACK,
-            "skipUrlSync": false, "type": "textbox",
-        },
-    ])
-}
-
-fn grafana_panel(id: usize, placed: &Placed<'_>) -> String {
-    let position = json!({ "h": placed.height, "w": placed.width, "x": placed.x, "y": placed.y });
-    match placed.widget {
-        Widget::Heading(title) => {
-            let row = json!({
-                "collapsed": false, "gridPos": position, "id": id, "panels": [], "title": title, "type": "row",
-            });
-            row.to_string()
-        }
-        Widget::Graph(graph) => {
-            let targets = graph.series.iter().enumerate();
-            let targets: Vec<String> =
-                targets.map(|(number, series)| series.grafana(number).to_string()).collect();
-            let panel = json!({
-                "datasource": grafana_source(),
-                "fieldConfig": {
-                    "defaults": { "custom": { "fillOpacity": 10, "spanNulls": false }, "min": 0, "unit": graph.unit.names().1 },
-                    "overrides": [],
-                },
-                "gridPos": position,
-                "id": id,
-                "options": {
-                    "legend": { "calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": true },
-                    "tooltip": { "mode": "multi", "sort": "desc" },
-                },
-                "targets": "targets",
-                "title": graph.title,
-                "type": "timeseries",
-            });
-            panel.to_string().replace(
-                "\"targets\":\"targets\"",
-                &format!("\"targets\":[\n{}]", targets.join(",\n")),
-            )
-        }
-        Widget::AccessLog { title, .. } => panic!("{title} is on CloudWatch only"),
-    }
-}
-
-#[test]
-fn dashboards_stay_within_the_limits_of_cloudwatch() {
-    for dashboard in dashboards() {
-        let body: Value = serde_json::from_str(&cloudwatch_body(&dashboard)).unwrap();
-        let widgets = body["widgets"].as_array().unwrap();
-        let metrics: Vec<usize> = widgets
-            .iter()
-            .map(|widget| widget["properties"]["metrics"].as_array().map_or(0, Vec::len))
-            .collect();
-        let name = dashboard.name;
-        assert!(widgets.len() <= MAX_WIDGETS, "{name} has {} widgets", widgets.len());
-        assert!(
-            metrics.iter().all(|count| *count <= MAX_METRICS_OF_A_WIDGET),
-            "{name}: {metrics:?}"
-        );
-        assert!(metrics.iter().sum::<usize>() <= MAX_METRICS, "{name}: {metrics:?}");
     }
 }
 
