@@ -69,7 +69,7 @@ bench: setup build ## Measures cold starts of release builds and login times; th
 new: ## Writes the skeleton of an operation: make new OP=orders/hold-order ROUTE="POST /orders/{order_id}/hold".
 	@python3 localstack/new_operation.py "$(if $(OP),$(OP),$(error Say which operation: make new OP=orders/hold-order ROUTE="POST /orders/{order_id}/hold"))" "$(ROUTE)"
 
-template: ## Generates what follows from the operations: the API, its permissions, the API document, the table in functions/README.md.
+template: ## Generates what follows from the operations: the API, its permissions, the dashboards, the API document, the table in functions/README.md.
 	@# The table of operations reads the API document: one after the other.
 	@UPDATE_API_DOCUMENT=1 UPDATE_TEMPLATES=1 cargo test --quiet -p tests --test repository -- --test-threads 1 committed_document generated_parts
 
@@ -124,6 +124,9 @@ preview: ## Writes every mail with sample data to target/preview and prints the 
 
 mails: ## Lists the mails of the local stack, the newest first. N=3 prints one and writes its HTML to target/mails.
 	@python3 localstack/mails.py $(if $(N),"$(N)")
+
+cost: ## Prints the fixed monthly price of metrics, alarms and dashboards, and the cost of 1,000 orders. ARGS="--alarms essential".
+	@python3 localstack/cost.py $(ARGS)
 
 reconcile: ## Reconciles all records and lists mismatches. ARGS="--order ord_..." or "--stack NAME" on AWS.
 	@python3 localstack/reconcile.py $(ARGS)

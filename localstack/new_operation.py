@@ -175,7 +175,8 @@ def main():
     if result.returncode != 0:
         print(f"error: make template failed:\n{result.stdout}", file=sys.stderr)
         return 1
-    written += ["template.yaml", "functions/platform/openapi.json", "functions/README.md"]
+    written += ["template.yaml", "functions/platform/template.yaml", "functions/platform/openapi.json", "functions/README.md",
+                "localstack/grafana/operations.json"]
     print("\n".join(written))
     print(f"Now implement functions/{operation.service}/src/operations/{operation.module}.rs, grant its function the required policies, and run"
           " make template again.", file=sys.stderr)

@@ -47,6 +47,12 @@ class Runbook(unittest.TestCase):
         for alarm in re.findall(r"(?m)^  (\w+Alarm):$", self.template):
             self.assertTrue(any(fnmatch(alarm, pattern) for pattern in patterns), f"no section of the runbook covers {alarm}")
 
+    def test_every_alarm_has_a_paragraph_that_links_to_a_section(self):
+        paragraphs = dict(re.findall(r"(?ms)^### (\w+Alarm)\n\n(.*?)(?=^#|\Z)", RUNBOOK.read_text()))
+        self.assertEqual(sorted(paragraphs), sorted(re.findall(r"(?m)^  (\w+Alarm):$", self.template)))
+        for alarm, paragraph in paragraphs.items():
+            self.assertRegex(paragraph, r"\[section\s\d+\]\(#", f"the paragraph of {alarm} names no section of the runbook")
+
     def test_every_named_alarm_metric_and_log_line_exists(self):
         alarms = re.findall(r"(?m)^  (\w+Alarm):$", self.template)
         for name in names("Alarms"):
@@ -66,7 +72,7 @@ class Runbook(unittest.TestCase):
 
     def test_links_inside_the_runbook_resolve(self):
         text = RUNBOOK.read_text()
-        anchors = {re.sub(r"[^a-z0-9 -]", "", title.splitlines()[0].lower()).replace(" ", "-") for title in sections()}
+        anchors = {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"(?m)^#+ (.*)$", text)}
         for anchor in re.findall(r"\]\(#([^)]+)\)", text):
             self.assertIn(anchor, anchors)
 

@@ -1,5 +1,5 @@
 //! The generated files: the API's routes and gateway responses in `template.yaml`, the permissions
-//! of routes and the alarms of releases in each service's template, and the table of operations in
+//! of routes and the alarms of releases in each service's template, the dashboards, and the table of operations in
 //! `functions/README.md`. `make template` writes them.
 
 use std::{collections::BTreeMap, fmt::Write};
@@ -11,7 +11,7 @@ use shared::{
 };
 use tests::{shop, template::root};
 
-use super::source;
+use super::{dashboards, source};
 
 const BEGIN: &str = "--- generated: begin";
 const END: &str = "--- generated: end";
@@ -373,17 +373,21 @@ fn generated_parts_follow_from_the_operations() {
         ("functions/README.md".to_owned(), operations_table()),
     ];
     for service in super::services() {
-        let generated = permissions(&service) + &release_alarms(&service);
+        let mut generated = permissions(&service) + &release_alarms(&service);
+        if service == "platform" {
+            generated.push_str(&dashboards::resources());
+        }
         if !generated.is_empty() {
             files.push((format!("functions/{service}/template.yaml"), generated));
         }
     }
+    let parts = files.into_iter().map(|(file, part)| (with_generated(&file, &part), file));
+    let whole = dashboards::grafana_files().into_iter().map(|(file, text)| (text, file));
     let mut stale = Vec::new();
-    for (file, generated) in files {
-        let wanted = with_generated(&file, &generated);
+    for (wanted, file) in parts.chain(whole) {
         if asked_to_update() {
             std::fs::write(root().join(&file), &wanted).unwrap();
-        } else if wanted != source(&file) {
+        } else if std::fs::read_to_string(root().join(&file)).ok() != Some(wanted) {
             stale.push(format!("{file} does not follow from the operations that services declare: run make template"));
         }
     }

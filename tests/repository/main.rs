@@ -1,8 +1,10 @@
 //! Checks of the repository itself. Every failure says what to do and where.
 #![allow(clippy::unwrap_used)]
 
+mod alarms;
 mod api_document;
 mod code;
+mod dashboards;
 mod functions;
 mod gateway;
 mod generated;

@@ -10,13 +10,11 @@ use super::{none, transformed_files};
 
 /// The resources that all services share: the API, its web ACL and log, the alarm topic, and the
 /// queue for undelivered events.
-const SHARED: [&str; 16] = [
+const SHARED: [&str; 14] = [
     "AlarmEmailSubscription",
     "AlarmTopic",
-    "AccountThrottlesAlarm",
     "Api",
     "ApiAccessLogGroup",
-    "ApiServerErrorsAlarm",
     "Apiv1Stage",
     "ByOrderQuery",
     "ByTraceQuery",
