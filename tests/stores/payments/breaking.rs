@@ -56,7 +56,6 @@ async fn timeout_that_opens_the_breaker_counts_once() {
     let capture = Capture::start();
     fixture.pay("first", "tok_timeout_before_charge").await;
     assert!(is_open(&fixture).await);
-    assert_eq!(fixture.pay("second", "tok_ok").await.status(), 503);
     assert_eq!(capture.total(&payments::metrics::CIRCUIT_BREAKER_OPENED), 1);
 }
 

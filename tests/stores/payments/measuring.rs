@@ -75,11 +75,11 @@ async fn payment_without_an_outcome_exhausts_its_retries() {
     fixture.provider.set_network(Network::RequestsLost);
     assert!(fixture.charge("tok_ok", 1).await);
     let capture = Capture::start();
-    for _ in 0..4 {
+    for _ in 0..2 {
         fixture.reconcile_after(3600).await;
     }
     assert_eq!(capture.total(&payments::metrics::RETRIES_EXHAUSTED), 0);
-    for _ in 0..3 {
+    for _ in 0..6 {
         fixture.reconcile_after(3600).await;
     }
     assert!(capture.total(&payments::metrics::RETRIES_EXHAUSTED) > 0);
