@@ -91,7 +91,7 @@ def protect_cache(gateway, api):
     """Lets no client bypass or clear the cache: Cache-Control of a request is ignored. CloudFormation has no property for it."""
     wanted = {"requireAuthorizationForCacheControl": True, "unauthorizedCacheControlHeaderStrategy": "SUCCEED_WITH_RESPONSE_HEADER"}
     methods = gateway.get_stage(restApiId=api, stageName="v1")["methodSettings"]
-    operations = [{"op": "replace", "path": f"/{method}/caching/{name}", "value": "true" if value is True else value}
+    operations = [{"op": "replace", "path": f"/{method.lstrip('/')}/caching/{name}", "value": "true" if value is True else value}
                   for method, settings in sorted(methods.items()) if settings.get("cachingEnabled")
                   for name, value in wanted.items() if settings.get(name) != value]
     if operations:
