@@ -136,7 +136,7 @@ async fn answer(
     let trace_id = parsed.as_ref().map_or("", |request| request.trace().id()).to_owned();
     let (method, path) = parsed.as_ref().map_or_else(
         |_| Default::default(),
-        |request| (request.method().to_owned(), request.path().to_owned()),
+        |request| (request.method().to_owned(), request.resource()),
     );
     let span = name.span(&request_id, &trace_id);
     if let Some(caller) =
@@ -238,13 +238,13 @@ mod tests {
     use super::*;
 
     async fn greet(_: Arc<()>, request: Request) -> Result<Response, Problem> {
-        assert_ne!(request.path(), "/panic", "asked to panic");
+        assert_ne!(request.resource(), "/panic", "asked to panic");
         let caller = request.caller()?;
         Ok(ok(&json!({ "hello": caller.name })))
     }
 
     async fn read(_: Arc<()>, request: Request) -> Result<Response, Problem> {
-        if request.path() == "/missing" {
+        if request.resource() == "/missing" {
             return Err(Problem::not_found("greeting"));
         }
         Ok(ok(&json!({ "hello": "Ada" }))

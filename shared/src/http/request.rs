@@ -121,11 +121,6 @@ impl Request {
         &self.event.http_method
     }
 
-    /// Returns the path without the stage, such as `/orders`.
-    pub fn path(&self) -> &str {
-        &self.event.path
-    }
-
     /// Returns the client's address as seen by the gateway. Headers of the client cannot change it.
     pub fn source_ip(&self) -> &str {
         &self.event.request_context.identity.source_ip
@@ -141,7 +136,7 @@ impl Request {
 
     /// Returns the path within the API, without stage and base path. `path` of the event begins
     /// with the base path of a custom domain.
-    fn resource(&self) -> String {
+    pub fn resource(&self) -> String {
         let template = match self.event.resource.as_str() {
             "" => return self.event.path.clone(),
             template => template,
