@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lambda_http::http::{StatusCode, header};
 use serde::Serialize;
 
-use crate::problem::Problem;
+use crate::{ids, problem::Problem};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
@@ -86,6 +86,24 @@ impl Response {
         self
     }
 
+    /// Sets a weak entity tag, because the gateway may compress the response, which changes its
+    /// bytes (RFC 9110, section 8.8.1).
+    #[must_use]
+    pub fn weak_etag(mut self, opaque: &str) -> Self {
+        self.set(header::ETAG.as_str(), &format!("W/\"{opaque}\""));
+        self
+    }
+
+    /// Sets a weak entity tag that changes with `content`, for a response without a version.
+    ///
+    /// # Panics
+    /// If the content cannot be serialized: a programming error.
+    #[must_use]
+    pub fn etag_of<T: Serialize>(self, content: &T) -> Self {
+        let content = serde_json::to_string(content).expect("a view is JSON");
+        self.weak_etag(&ids::sha256_hex(&content)[..32])
+    }
+
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
         self.set(name, value);
@@ -102,13 +120,9 @@ impl Response {
     /// Becomes 304 without a body if the client already has this version.
     #[must_use]
     pub fn unless_matching(mut self, if_none_match: Option<&str>) -> Self {
-        let tag = self.headers.get(header::ETAG.as_str());
-        let matches = |given: &str| {
-            given == "*"
-                || given
-                    .split(',')
-                    .any(|one| Some(one.trim().trim_start_matches("W/")) == tag.map(String::as_str))
-        };
+        let tag = self.headers.get(header::ETAG.as_str()).map(|tag| opaque(tag));
+        let matches =
+            |given: &str| given == "*" || given.split(',').any(|one| Some(opaque(one)) == tag);
         if if_none_match.is_some_and(matches) {
             self.status = StatusCode::NOT_MODIFIED;
             self.body = String::new();
@@ -141,6 +155,14 @@ impl Response {
         self.headers.insert(name.to_owned(), value.to_owned());
     }
 
+    /// Adds a value to a header that is a list.
+    pub(super) fn add(&mut self, name: &str, value: &str) {
+        match self.headers.get_mut(name) {
+            Some(values) => *values = format!("{values}, {value}"),
+            None => self.set(name, value),
+        }
+    }
+
     pub(super) fn set_default(&mut self, name: header::HeaderName, value: &str) {
         self.headers.entry(name.to_string()).or_insert_with(|| value.to_owned());
     }
@@ -148,6 +170,11 @@ impl Response {
     pub(super) fn into_parts(self) -> (StatusCode, BTreeMap<String, String>, String) {
         (self.status, self.headers, self.body)
     }
+}
+
+/// Returns the part of an entity tag that the weak comparison uses (RFC 9110, section 8.8.3.2).
+fn opaque(tag: &str) -> &str {
+    tag.trim().trim_start_matches("W/")
 }
 
 /// Formats a version as a strong entity tag.
@@ -174,6 +201,26 @@ pub(super) fn version_of(tag: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn if_none_match_compares_weakly() {
+        let weak = || no_content().weak_etag("a1");
+        let strong = || no_content().etag(3);
+        for (response, given, unchanged) in [
+            (weak(), "W/\"a1\"", true),
+            (weak(), "\"a1\"", true),
+            (weak(), "\"b2\", W/\"a1\"", true),
+            (weak(), "*", true),
+            (weak(), "W/\"b2\"", false),
+            (strong(), "W/\"3\"", true),
+            (strong(), "\"3\"", true),
+            (strong(), "\"4\"", false),
+            (no_content(), "\"3\"", false),
+        ] {
+            let status = response.clone().unless_matching(Some(given)).status();
+            assert_eq!(status == StatusCode::NOT_MODIFIED, unchanged, "{given} for {response:?}");
+        }
+    }
 
     #[test]
     fn entity_tag_parses_to_a_version_or_no_version() {
