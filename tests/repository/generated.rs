@@ -248,7 +248,7 @@ fn operations_table() -> String {
     let mut text =
         String::from("\n| operation | called by | role | what it does |\n|---|---|---|---|\n");
     for operation in shop::operations() {
-        let Operation { service, module, trigger } = operation;
+        let Operation { service, module, trigger, .. } = operation;
         let called = match trigger {
             Trigger::Http(routes) => routes
                 .iter()

@@ -1,14 +1,15 @@
 //! The API document: `functions/platform/openapi.json` matches the services' declarations, and
 //! those match the code.
 //!
-//! [`assembled`] builds the document; [`answers`] adds the common responses. [`routes`],
-//! [`requests`], [`problems`], [`patterns`] and [`examples`] check it against the template, the
+//! [`assembled`] builds the document; [`answers`] adds the common responses. [`deprecated`] marks
+//! deprecated operations. [`routes`], [`requests`], [`problems`], [`patterns`] and [`examples`] check it against the template, the
 //! source files, the list of problems, the text parsers, and itself.
 //!
 //! `UPDATE_API_DOCUMENT=1 cargo test -p tests --test repository api_document` rewrites it.
 
 mod answers;
 mod assembled;
+mod deprecated;
 mod examples;
 mod patterns;
 mod problems;
