@@ -316,7 +316,7 @@ fn root_template_is_short_without_generated_parts() {
     let text = with_generated("template.yaml", "");
     let lines = text.lines().count();
     assert!(
-        lines <= 600,
+        lines <= 700,
         "template.yaml has {lines} lines written by hand: what belongs to one service goes to functions/<service>/template.yaml"
     );
 }

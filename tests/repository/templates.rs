@@ -8,14 +8,17 @@ use tests::template::{self, Template};
 
 use super::{none, transformed_files};
 
-/// The resources that all services share: the API, its web ACL and log, the alarm topic, and the
+/// The resources that all services share: the API, its domain, web ACL and log, the alarm topic, and the
 /// queue for undelivered events.
-const SHARED: [&str; 12] = [
+const SHARED: [&str; 15] = [
     "AlarmEmailSubscription",
     "AlarmTopic",
     "AccountThrottlesAlarm",
     "Api",
     "ApiAccessLogGroup",
+    "ApiDomain",
+    "ApiDomainMapping",
+    "ApiDomainRecord",
     "ApiServerErrorsAlarm",
     "Apiv1Stage",
     "UndeliveredEventsQueue",
