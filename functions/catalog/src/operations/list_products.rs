@@ -52,13 +52,12 @@ pub async fn list_products(catalog: Arc<Catalog>, request: Request) -> Result<Re
         }
         _ => None,
     };
-    let items: Vec<_> =
+    let items =
         found.iter().map(|(_, product)| ProductView::new(product, catalog.max_per_order)).collect();
+    let page = Page { items, next_cursor };
     // Every response has a new cursor, which does not make it another page.
-    let period = next_cursor.as_ref().map(|_| PageRequest::cursor_period(now));
-    let tagged = serde_json::json!([items, period]);
-    let answer =
-        http::ok(&Page { items, next_cursor }).etag_of(&tagged).cached("public, max-age=30");
+    let period = page.next_cursor.as_ref().map(|_| PageRequest::cursor_period(now));
+    let answer = http::ok(&page).etag_of(&(&page.items, period)).cached("public, max-age=30");
     Ok(answer.unless_matching(request.header("if-none-match")))
 }
 
