@@ -22,10 +22,10 @@ build: ## Builds every function for this machine, quickly.
 	@echo "Building the functions; the first time takes a few minutes." >&2
 	@cargo build --profile quick $(SERVICES)
 
-up: ## Starts the local stack with sample data and runs the demo. PORT=4567 moves it.
-	@$(STACK) check
+up: ## Starts the local stack with sample data and runs the demo. PORT=4567 moves it, HTTPS=1 serves HTTPS on port 8443.
+	@$(STACK) check $(if $(HTTPS),--https "$(HTTPS)")
 	@$(MAKE) setup build
-	@$(STACK) start
+	@$(STACK) start $(if $(HTTPS),--https "$(HTTPS)")
 	@$(STACK) deploy
 	@$(STACK) seed
 	@$(MAKE) demo URL=

@@ -1,9 +1,14 @@
 """A small client of Ferrocart's public API, for the sample data, the samples, the demo and the smoke test."""
 
 import json
+import ssl
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+STATE = Path(__file__).parent / ".state"
 
 
 class ApiError(Exception):
@@ -26,15 +31,28 @@ class Answer:
         return f"{self.status} {json.dumps(self.body)}"
 
 
+def tls_context(url):
+    """Returns how to verify the server: a local stack by its own certificate, any other by the system's authorities."""
+    address = urlsplit(url)
+    if address.scheme != "https":
+        return None
+    for file in sorted(STATE.glob("*/stack.json")):
+        local = urlsplit(json.loads(file.read_text()).get("url") or "")
+        if (local.scheme, local.netloc) == ("https", address.netloc):
+            return ssl.create_default_context(cafile=file.parent / "https.pem")
+    return ssl.create_default_context()
+
+
 class Api:
     """The API at one address, called by one user. `headers` are sent with each request; `observe` receives each answer."""
 
-    def __init__(self, url, token=None, refresh_token=None, headers=None, observe=None):
+    def __init__(self, url, token=None, refresh_token=None, headers=None, observe=None, context=None):
         self.url, self.token, self.refresh_token = url.rstrip("/"), token, refresh_token
         self.headers, self.observe = headers or {}, observe or (lambda method, path, answer: None)
+        self.context = context or tls_context(url)
 
     def as_caller(self, token, refresh_token=None):
-        return Api(self.url, token, refresh_token, self.headers, self.observe)
+        return Api(self.url, token, refresh_token, self.headers, self.observe, self.context)
 
     def call(self, method, path, body=None, key=None, expect=(200, 201, 202, 204), if_match=None):
         """Sends one request. Retries it for up to 20 seconds on 429, 502, 503 and 504."""
@@ -60,10 +78,9 @@ class Api:
             raise ApiError(f"{method} {path} answered {answer}")
         return answer
 
-    @staticmethod
-    def _once(request):
+    def _once(self, request):
         try:
-            with urllib.request.urlopen(request, timeout=40) as response:
+            with urllib.request.urlopen(request, timeout=40, context=self.context) as response:
                 return Answer(response.status, response.headers, _json(response.read()))
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.headers, _json(error.read()))

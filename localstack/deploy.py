@@ -70,6 +70,8 @@ def deploy(clients, args):
     protected = stacks.protect(True)
     releases.record(client("dynamodb"), answers.stack, started, kept)
     say(f"deletion protection is on for {len(stacks.tables())} tables" + (f", {len(protected)} of them since now" if protected else ""))
+    if parameters.get("ApiCache", "off") != "off":
+        protect_cache(client("apigateway"), stacks.outputs()["ApiId"])
     greet(client, stacks, answers)
 
 
@@ -116,8 +118,20 @@ def sam_deploy(answers, parameters, template, stacks):
     raise CommandError(f"sam deploy failed, and the stack is {state or 'missing'}. {why}")
 
 
+def protect_cache(gateway, api):
+    """Lets no client bypass or clear the cache: Cache-Control of a request is ignored. CloudFormation has no property for it."""
+    wanted = {"requireAuthorizationForCacheControl": True, "unauthorizedCacheControlHeaderStrategy": "SUCCEED_WITH_RESPONSE_HEADER"}
+    methods = gateway.get_stage(restApiId=api, stageName="v1")["methodSettings"]
+    operations = [{"op": "replace", "path": f"/{method.lstrip('/')}/caching/{name}", "value": "true" if value is True else value}
+                  for method, settings in sorted(methods.items()) if settings.get("cachingEnabled")
+                  for name, value in wanted.items() if settings.get(name) != value]
+    if operations:
+        gateway.update_stage(restApiId=api, stageName="v1", patchOperations=operations)
+    say("the gateway's cache is on for " + ", ".join(method.replace("~1", "/") for method in sorted(methods) if methods[method].get("cachingEnabled")))
+
+
 def greet(client, stacks, answers):
-    outputs = {each["OutputKey"]: each["OutputValue"] for each in stacks.find().get("Outputs", [])}
+    outputs = stacks.outputs()
     address = answers.parameters["SenderAddress"]
     ses = client("sesv2")
     try:
@@ -125,6 +139,10 @@ def greet(client, stacks, answers):
     except ses.exceptions.NotFoundException:  # the identity is that of the domain
         confirmed = True
     print(f"\n{outputs['ApiUrl']}")
+    if "DomainUrl" in outputs:
+        print(outputs["DomainUrl"])
+        if not answers.parameters.get("HostedZoneId"):
+            print(f"Create a CNAME record for {answers.parameters['DomainName']}: {outputs['DomainTarget']}")
     if not confirmed:
         print(f"SES has sent a mail to {address}. Follow its link: until then no mail is sent.")
     if answers.parameters["PaymentProvider"] == "stripe":
@@ -147,6 +165,9 @@ class Stacks:
             if "does not exist" in str(error):
                 return None
             raise
+
+    def outputs(self):
+        return {each["OutputKey"]: each["OutputValue"] for each in self.find().get("Outputs", [])}
 
     def state(self):
         stack = self.find()

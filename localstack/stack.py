@@ -32,6 +32,7 @@ import uuid
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 HERE = Path(os.path.abspath(__file__)).parent
 ROOT = HERE.parent
@@ -39,13 +40,16 @@ EMULATOR = HERE / ".venv"
 TOOLS = HERE / ".venv-sam"
 REGION = "us-east-1"
 DEFAULT_PORT = 4566
+DEFAULT_HTTPS_PORT = 8443
 PROGRESS_SECONDS = 5
 STACK = "ferrocart"
+PROXY = "https_proxy.py"
 ALIAS = "live"  # the alias of the current version of each function
 CAPABILITIES = ("CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 
 sys.path.insert(0, str(HERE))
 from arguments import Parser
+import https_proxy  # noqa: E402
 from client import Api, ApiError  # noqa: E402
 
 
@@ -154,6 +158,17 @@ class Stack:
         return f"http://127.0.0.1:{self.state['port']}"
 
     @property
+    def address(self):
+        """The address at which clients call the API: that of the HTTPS proxy if it runs. HSTS does not apply to an IP address."""
+        https = self.state.get("https")
+        return f"https://127.0.0.1:{https['port']}" if https else self.endpoint
+
+    @property
+    def certificate(self):
+        """The certificate of `address` if it is an HTTPS address."""
+        return self.folder / https_proxy.CERTIFICATE if self.state.get("https") else None
+
+    @property
     def log(self):
         return self.folder / "emulator.log"
 
@@ -161,9 +176,16 @@ class Stack:
         """Whether the recorded emulator process exists and answers on its port."""
         return bool(self.state.get("pid")) and alive(self.state["pid"]) and answers(self.endpoint)
 
+    def serves_https(self):
+        """Whether the recorded HTTPS proxy exists and accepts connections."""
+        https = self.state.get("https")
+        return bool(https) and is_ours(https["pid"], PROXY) and in_use(https["port"])
+
     def must_run(self):
         if not self.running():
             raise CommandError("The local stack is not running: run make up.")
+        if self.state.get("https") and not self.serves_https():
+            raise CommandError("The HTTPS proxy of the local stack has ended: run make up HTTPS=1, or make up to use HTTP.")
 
     def must_be_deployed(self):
         self.must_run()
@@ -241,9 +263,24 @@ def wanted_port(args):
     return int(text)
 
 
+def wanted_https_port(args):
+    """The requested port for HTTPS; `None` for HTTP only."""
+    text = getattr(args, "https", None)
+    if text in (None, "", "0"):
+        return None
+    if text == "1":
+        return DEFAULT_HTTPS_PORT
+    if not text.isdecimal() or not 1 < int(text) <= 65535:
+        raise CommandError(f"HTTPS={text} is neither 1 nor a port: write HTTPS=1, or a port from 2 to 65535, for example HTTPS=9443.")
+    return int(text)
+
+
 def check(args):
     """Rejects a port that cannot be used. `make up` calls it before the build."""
-    stack, port = Stack(args.name), wanted_port(args)
+    stack, port, https_port = Stack(args.name), wanted_port(args), wanted_https_port(args)
+    own = (stack.state.get("https") or {}).get("port") if stack.serves_https() else None
+    if https_port and https_port != own and in_use(https_port):
+        raise CommandError(f"Port {https_port} is in use by another program: stop that one, or choose another port with HTTPS=9443.")
     if stack.running():
         if port not in (None, 0, stack.state["port"]):
             raise CommandError(f"The local stack is already running on port {stack.state['port']}: run make down first to start it on {port}.")
@@ -259,6 +296,7 @@ def start(args):
         check(args)
         if bool(args.auth) == stack.state["auth"]:
             say(f"the emulator is already running on port {stack.state['port']}")
+            serve_https(stack, wanted_https_port(args))
             return stack
         stop(args)
     else:
@@ -266,6 +304,7 @@ def start(args):
         if stack.state.get("pid"):
             say("the previous emulator ended without make down, so its data is lost: starting an empty shop")
     port = DEFAULT_PORT if port is None else port or free_port()
+    stop_https(stack)
     shutil.rmtree(stack.folder, ignore_errors=True)
     (stack.folder / "tmp").mkdir(parents=True)
     # With --auth the deployer's key belongs to the root user, and each function runs under its own role.
@@ -303,7 +342,44 @@ def start(args):
         return answers(endpoint)
 
     wait_for("The emulator", ready)
+    serve_https(stack, wanted_https_port(args))
     return stack
+
+
+def serve_https(stack, port):
+    """Starts, moves or ends the HTTPS proxy of a running stack, and changes the address of the API accordingly."""
+    if stack.serves_https() and stack.state["https"]["port"] == port:
+        return
+    stop_https(stack)
+    if port:
+        log = stack.folder / "https.log"
+        with open(log, "wb") as output:
+            process = subprocess.Popen(
+                [EMULATOR / "bin/python", HERE / PROXY, "--host", stack.state["bind"], "--port", str(port), "--target", str(stack.state["port"]),
+                 "--folder", stack.folder], stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
+        stack.save(https={"port": port, "pid": process.pid})
+
+        def ready():
+            if process.poll() is not None:
+                last = (log.read_text(errors="replace").splitlines() or ["it wrote no message"])[-1]
+                raise CommandError(f"The HTTPS proxy failed to start: {last}")
+            return in_use(port)
+
+        wait_for("The HTTPS proxy", ready)
+        say(f"serving HTTPS on port {port} with the certificate {os.path.relpath(stack.certificate)}")
+    if stack.state.get("url"):
+        stack.save(url=stack.address + urlsplit(stack.state["url"]).path)
+
+
+def stop_https(stack):
+    """Ends the HTTPS proxy and deletes its certificate and key."""
+    https = stack.state.pop("https", None)
+    if https and is_ours(https["pid"], PROXY):
+        end(https["pid"])
+        say("the HTTPS proxy is stopped")
+    https_proxy.remove_certificate(stack.folder)
+    if stack.file.exists():
+        stack.save()
 
 
 def free_port():
@@ -320,27 +396,33 @@ def in_use(port):
 def stop(args):
     """Stops the emulator and the function processes that it started, which are one process group."""
     stack = Stack(args.name)
+    stop_https(stack)
     pid = stack.state.get("pid")
     if pid and is_ours(pid):
-        for number, patience in ((signal.SIGTERM, 3), (signal.SIGKILL, 3)):
-            try:
-                os.killpg(pid, number)
-            except ProcessLookupError:
-                break
-            deadline = time.monotonic() + patience
-            while alive(pid) and time.monotonic() < deadline:
-                reap(pid)
-                time.sleep(0.02)
+        end(pid)
         say("the emulator is stopped")
     shutil.rmtree(stack.folder / "tmp", ignore_errors=True)
     if stack.file.exists():
         stack.file.unlink()
 
 
-def is_ours(pid):
-    """Whether this process is an emulator of this tool. Process ids are reused after a restart of the machine."""
+def end(pid):
+    """Ends a process and its group, and waits for its end."""
+    for number, patience in ((signal.SIGTERM, 3), (signal.SIGKILL, 3)):
+        try:
+            os.killpg(pid, number)
+        except ProcessLookupError:
+            break
+        deadline = time.monotonic() + patience
+        while alive(pid) and time.monotonic() < deadline:
+            reap(pid)
+            time.sleep(0.02)
+
+
+def is_ours(pid, program="emulator.py"):
+    """Whether this process runs this program of this tool. Process ids are reused after a restart of the machine."""
     try:
-        return b"emulator.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return program.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return alive(pid) and not Path("/proc").is_dir()
 
@@ -404,7 +486,7 @@ def deploy(args):
     outputs = {each["OutputKey"]: each["OutputValue"]
                for each in stack.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0].get("Outputs", [])}
     put_gateway_responses(stack, outputs["ApiId"], parameters)
-    stack.save(outputs=outputs, parameters=parameters, url=f"{stack.endpoint}/_aws/execute-api/{outputs['ApiId']}/v1", version=None)
+    stack.save(outputs=outputs, parameters=parameters, url=f"{stack.address}/_aws/execute-api/{outputs['ApiId']}/v1", version=None)
     rotate_signing_key(stack)
     api = stack.api()
     health = []
@@ -588,6 +670,8 @@ def status(args):
         return 1
     print(f"running on {stack.endpoint} (process {stack.state['pid']}, IAM {'enforced' if stack.state['auth'] else 'not enforced'})")
     print(f"API: {stack.state.get('url', 'nothing is deployed yet')}")
+    if stack.certificate:
+        print(f"HTTPS: {'running' if stack.serves_https() else 'not running'}, certificate {os.path.relpath(stack.certificate)}")
     return 0
 
 
@@ -602,11 +686,15 @@ def greet(args):
     stack, users = Stack(args.name), sample()["users"]
     stack.must_be_deployed()
     width = max(len(user["email"]) for user in users.values())
+    trust = f"""
+Its certificate is self-signed. Let curl trust it in this shell, or use curl -k:
+  export CURL_CA_BUNDLE={stack.certificate}
+""" if stack.certificate else ""
     people = "\n".join(f"  {role:9} {user['email']:{width}}  {user['password']}" for role, user in users.items())
     print(f"""
 Ferrocart runs at
   {stack.state['url']}
-
+{trust}
 Log in with POST /users/login, or print a token with: make -s token USER=admin
 {people}
 
@@ -732,6 +820,7 @@ def main():
             each.add_argument(*flags, **settings)
 
     port = (["--port"], {"help": "0 selects a free one (default: GATEWAY_PORT, PORT or 4566)"})
+    https = (["--https"], {"metavar": "PORT", "help": f"also serve HTTPS; 1 selects port {DEFAULT_HTTPS_PORT} (default: HTTP only)"})
     auth = (["--auth"], {"action": "store_true", "help": "enforce IAM: each function runs under its own role"})
     profile = (["--profile"], {"default": "quick", "help": "the build profile of the functions (default: quick)"})
     parameter = (["--parameter"], {"action": "append", "default": [], "metavar": "NAME=VALUE", "help": "a template parameter"})
@@ -739,8 +828,8 @@ def main():
     command(setup_release, name="setup-release")
     command(setup_browser, name="setup-browser")
     command(setup_checkov, name="setup-checkov")
-    command(check, port)
-    command(start, port, auth)
+    command(check, port, https)
+    command(start, port, https, auth)
     command(deploy, profile, parameter)
     command(seed)
     command(stop)

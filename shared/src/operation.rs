@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::{queue::Queue, stream::Sender};
+use crate::{http::Deprecation, queue::Queue, stream::Sender};
 
 /// An operation, deployed as one function.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +16,8 @@ pub struct Operation {
     /// Name of both the module and the function, such as `create_order`.
     pub module: &'static str,
     pub trigger: Trigger,
+    /// Since when its routes are deprecated; `None` for most operations.
+    pub deprecation: Option<Deprecation>,
 }
 
 /// What invokes an operation.
@@ -95,6 +97,11 @@ impl Operation {
 /// Methods of a page, as the `Allow` header lists them.
 pub const PAGE_METHODS: &str = "GET, HEAD, OPTIONS";
 
+/// Returns the deprecation of the operation in this module.
+pub fn deprecation(operations: &'static [Operation], module: &str) -> Option<&'static Deprecation> {
+    operations.iter().find(|operation| operation.module == module)?.deprecation.as_ref()
+}
+
 /// Converts `create_order` to `create-order`.
 pub fn kebab(module: &str) -> String {
     module.replace('_', "-")
@@ -142,6 +149,9 @@ pub struct Wiring<'a> {
 /// `pages get_docs("/", "/docs")` declares public routes of pages: `GET` only, and absent from the
 /// API document.
 ///
+/// `http list_orders(GET "/orders", Token) deprecated(since = "2026-12-01", sunset = "2027-06-01",
+/// link = "https://…");` announces in every response that its routes are removed at the sunset.
+///
 /// Generates `OPERATIONS`, the list; `run`, a `main` for each binary; `lambda`, which returns an
 /// operation by name for tests; and `ApiDocument`.
 #[macro_export]
@@ -150,12 +160,13 @@ pub struct Wiring<'a> {
     reason = "the crate that declares the operations has the service and what it publishes"
 )]
 macro_rules! operations {
-    ($service:ident : $($kind:ident $module:ident ($($details:tt)*);)+) => {
+    ($service:ident : $($kind:ident $module:ident ($($details:tt)*) $(deprecated($($deprecation:tt)*))?;)+) => {
         pub const OPERATIONS: &[$crate::operation::Operation] = &[$(
             $crate::operation::Operation {
                 service: env!("CARGO_PKG_NAME"),
                 module: stringify!($module),
                 trigger: $crate::operations!(@trigger $kind $module ($($details)*)),
+                deprecation: $crate::operations!(@deprecation $($($deprecation)*)?),
             },
         )+];
 
@@ -189,6 +200,11 @@ macro_rules! operations {
         $crate::operations!(@document [] $($kind $module ($($details)*);)+);
     };
 
+    (@deprecation) => { None };
+    (@deprecation since = $since:literal, sunset = $sunset:literal, link = $link:literal) => {
+        Some(const { $crate::http::Deprecation::new($since, $sunset, $link) })
+    };
+
     (@trigger http $module:ident ($($method:ident $path:literal, $access:ident $(, $described:ident)?);+)) => {
         $crate::operation::Trigger::Http(&[$(
             $crate::operation::Route { method: stringify!($method), path: $path, access: $crate::operation::Access::$access },
@@ -208,10 +224,11 @@ macro_rules! operations {
     (@run http $service:ident $module:ident ($($details:tt)*)) => {{
         let routes = $crate::operations!(@routes ($($details)*));
         let methods = $crate::operation::allowed_methods(super::OPERATIONS, routes);
-        $crate::http::run(crate::$service::from_env, super::$module::$module, methods)
+        let deprecation = $crate::operation::deprecation(super::OPERATIONS, stringify!($module));
+        $crate::http::run(crate::$service::from_env, super::$module::$module, methods, deprecation)
     }};
     (@run pages $service:ident $module:ident ($($path:literal),+)) => {
-        $crate::http::run(crate::$service::from_env, super::$module::$module, Some($crate::operation::PAGE_METHODS.to_owned()))
+        $crate::http::run(crate::$service::from_env, super::$module::$module, Some($crate::operation::PAGE_METHODS.to_owned()), None)
     };
     (@run queue $service:ident $module:ident ($queue:literal)) => {
         $crate::queue::run(crate::$service::from_env, super::$module::$module)
@@ -236,10 +253,11 @@ macro_rules! operations {
 
     (@lambda http $operation:ident $service:ident $wiring:ident $module:ident ($($details:tt)*)) => {{
         let methods = $crate::operation::allowed_methods(OPERATIONS, $operation.routes());
-        Some($crate::http::lambda_with_methods($service.clone(), $module::$module, methods))
+        let deprecation = $operation.deprecation.as_ref();
+        Some($crate::http::lambda_with_methods($service.clone(), $module::$module, methods, deprecation))
     }};
     (@lambda pages $operation:ident $service:ident $wiring:ident $module:ident ($($details:tt)*)) => {
-        Some($crate::http::lambda_with_methods($service.clone(), $module::$module, Some($crate::operation::PAGE_METHODS.to_owned())))
+        Some($crate::http::lambda_with_methods($service.clone(), $module::$module, Some($crate::operation::PAGE_METHODS.to_owned()), None))
     };
     (@lambda queue $operation:ident $service:ident $wiring:ident $module:ident ($queue:literal)) => {
         Some($crate::queue::lambda($service.clone(), $module::$module, ($wiring.queue)($queue)))

@@ -64,6 +64,42 @@ class Account(unittest.TestCase):
             self.assertEqual(account.sender_identity(Aws(identities=identities), "a@example.com", owned), expected)
 
 
+class Cache(unittest.TestCase):
+    """The settings of the gateway's cache that CloudFormation cannot make."""
+
+    def protect(self, settings):
+        gateway = mock.Mock()
+        gateway.get_stage.return_value = {"methodSettings": settings}
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            deploy.protect_cache(gateway, "api-1")
+        calls = [call.kwargs for call in gateway.update_stage.call_args_list]
+        return {each["path"]: each["value"] for call in calls for each in call["patchOperations"]}, said.getvalue()
+
+    def test_clients_cannot_clear_the_cache(self):
+        open_to_all = {"cachingEnabled": True, "requireAuthorizationForCacheControl": False,
+                       "unauthorizedCacheControlHeaderStrategy": "SUCCEED_WITHOUT_RESPONSE_HEADER"}
+        changed, said = self.protect({"*/*": {"cachingEnabled": False}, "~1orders/GET": {"cachingEnabled": False}, "~1products/GET": open_to_all})
+        self.assertEqual(changed, {
+            "/~1products/GET/caching/requireAuthorizationForCacheControl": "true",
+            "/~1products/GET/caching/unauthorizedCacheControlHeaderStrategy": "SUCCEED_WITH_RESPONSE_HEADER"})
+        self.assertIn("the gateway's cache is on for /products/GET", said)
+
+    def test_protected_cache_is_not_changed(self):
+        changed, _ = self.protect({"~1products/GET": {"cachingEnabled": True, "requireAuthorizationForCacheControl": True,
+                                                      "unauthorizedCacheControlHeaderStrategy": "SUCCEED_WITH_RESPONSE_HEADER"}})
+        self.assertEqual(changed, {})
+
+
+class Greeting(unittest.TestCase):
+    def test_domain_without_zone_names_its_record(self):
+        outputs = {"ApiUrl": "https://api-1.example/v1", "DomainUrl": "https://api.example.com/v1", "DomainTarget": "d-1.example"}
+        answers = config.Answers("shop", "eu-west-1", ANSWERS.parameters | {"DomainName": "api.example.com"})
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            deploy.greet(Aws(identities=["a@example.com"]), mock.Mock(outputs=lambda: outputs), answers)
+        self.assertEqual(said.getvalue().split("\n")[1:4], [
+            "https://api-1.example/v1", "https://api.example.com/v1", "Create a CNAME record for api.example.com: d-1.example"])
+
+
 class TheWay(unittest.TestCase):
     def test_a_stack_that_was_never_created_is_deleted(self):
         aws = Aws("ROLLBACK_COMPLETE")

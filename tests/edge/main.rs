@@ -6,6 +6,7 @@
 //! publisher never stops. Each module is a table of inputs and a loop over routes:
 //!
 //! - [`bodies`]: JSON, types, unknown and repeated fields, numbers, texts.
+//! - [`base_path`]: every route answers alike below the base path of a custom domain.
 //! - [`methods`]: `HEAD` answers as `GET` without a body.
 //! - [`requests`]: headers, paths, queries, callers.
 //! - [`identity`]: invalid tokens and links, outdated versions, and too many attempts.
@@ -18,6 +19,7 @@
 // Tables of inputs read best unwrapped; the seed comes from the environment.
 #![allow(clippy::unwrap_used, clippy::type_complexity, clippy::disallowed_methods)]
 
+mod base_path;
 mod bodies;
 mod fixture;
 mod identity;

@@ -1,5 +1,6 @@
-//! The gateway in front of the functions: the web ACL, the limits of methods, the routing of
-//! methods, HTTPS in production, and the access log. Reads the template after the SAM transform.
+//! The gateway in front of the functions: the web ACL, the limits of methods, the cache, the routing
+//! of methods, HTTPS in production, the domain, and the access log. Reads the template after the
+//! SAM transform.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -159,10 +160,7 @@ fn method_limits_are_shares_of_the_account_concurrency() {
 
 #[test]
 fn methods_that_hash_or_call_the_provider_have_limits_of_their_own() {
-    let mut expected = BTreeMap::from([
-        ("* *".to_owned(), "Rate"),
-        ("POST /users/password-reset".to_owned(), "PasswordRate"),
-    ]);
+    let mut expected = BTreeMap::from([("* *".to_owned(), "Rate")]);
     for (name, (id, properties)) in functions(template::template()) {
         let policies = template::template().resource(&id)["Properties"]["Policies"].to_string();
         for (method, path) in super::functions::routes(&name) {
@@ -170,9 +168,10 @@ fn methods_that_hash_or_call_the_provider_have_limits_of_their_own() {
             let calls_provider = policies.contains("StripeKeySecret");
             let limit = match name.as_str() {
                 "login-user" => "LoginRate",
+                "request-password-reset" => "PasswordRate",
                 _ if hashes => "PasswordRate",
                 _ if calls_provider => "ProviderRate",
-                _ => continue,
+                _ => "Rate",
             };
             expected.insert(format!("{method} {path}"), limit);
         }
@@ -192,6 +191,108 @@ fn methods_that_hash_or_call_the_provider_have_limits_of_their_own() {
         }
     }
     none(violations);
+}
+
+/// The methods that are cached while the parameter `ApiCache` has this value.
+fn cached_methods(template: &Template) -> BTreeSet<String> {
+    method_settings(template)
+        .into_iter()
+        .filter(|(_, setting)| setting["CachingEnabled"] == true)
+        .map(|(route, _)| route)
+        .collect()
+}
+
+#[test]
+fn exactly_two_methods_are_cached_and_only_where_the_cache_is_on() {
+    let off = transformed();
+    assert_eq!(cached_methods(off), BTreeSet::new());
+    let stage = |template: &Template, name: &str| {
+        template.resolve(&only(template, "AWS::ApiGateway::Stage").1[name])
+    };
+    assert_eq!(stage(off, "CacheClusterEnabled"), json!(false));
+    assert_eq!(stage(off, "CacheClusterSize"), json!({ "Ref": "AWS::NoValue" }));
+    let sizes = &off.document["Parameters"]["ApiCache"]["AllowedValues"];
+    for size in sizes.as_array().unwrap().iter().map(text).filter(|size| *size != "off") {
+        let on = off.with(&[("ApiCache", size)]);
+        assert_eq!(stage(&on, "CacheClusterEnabled"), json!(true));
+        assert_eq!(stage(&on, "CacheClusterSize"), json!(size));
+        let cached = ["GET /products", "GET /products/{product_id}"].map(str::to_owned);
+        assert_eq!(cached_methods(&on), BTreeSet::from(cached.clone()));
+        for route in cached {
+            let setting = &method_settings(&on)[&route];
+            assert_eq!(
+                (&setting["CacheTtlInSeconds"], &setting["CacheDataEncrypted"]),
+                (&json!(30), &json!(true)),
+                "{route}"
+            );
+        }
+    }
+}
+
+/// A method without a setting would have that of the stage. The list shows for each method that its
+/// responses are not kept.
+#[test]
+fn every_method_says_whether_it_is_cached() {
+    let on = transformed().with(&[("ApiCache", "0.5")]);
+    let settings = method_settings(&on);
+    let mut violations = Vec::new();
+    let routes = super::generated::routes()
+        .map(|(_, route)| format!("{} {}", route.method, route.path))
+        .chain(["* *".to_owned()]);
+    for route in routes {
+        if !settings.get(&route).is_some_and(|setting| setting["CachingEnabled"].is_boolean()) {
+            violations.push(format!("{route} has no CachingEnabled: run make template"));
+        }
+    }
+    // The gateway rejects a setting of ANY only while it deploys.
+    violations.extend(
+        settings
+            .keys()
+            .filter(|route| route.starts_with("ANY "))
+            .map(|route| format!("{route} is not a method that can have settings")),
+    );
+    none(violations);
+}
+
+#[test]
+fn cached_responses_are_public_and_keyed_by_all_they_depend_on() {
+    let (_, api) = only(transformed(), "AWS::ApiGateway::RestApi");
+    let mut seen = BTreeMap::new();
+    for (path, item) in api["Body"]["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let integration = &operation["x-amazon-apigateway-integration"];
+            let Some(key) = integration["cacheKeyParameters"].as_array() else { continue };
+            let key: BTreeSet<&str> = key.iter().map(text).collect();
+            assert_eq!(operation["security"], json!([{ "NONE": [] }]), "{method} {path}");
+            // The gateway accepts only parameters that the method declares and passes on.
+            let declared: BTreeSet<String> = operation["parameters"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|parameter| {
+                    let place = text(&parameter["in"]).replace("query", "querystring");
+                    format!("method.request.{place}.{}", text(&parameter["name"]))
+                })
+                .collect();
+            assert_eq!(declared.iter().map(String::as_str).collect::<BTreeSet<_>>(), key);
+            let passed_on = integration["requestParameters"].as_object().unwrap();
+            for (to, from) in passed_on {
+                assert_eq!(to.replace("integration.", "method."), text(from));
+            }
+            assert_eq!(passed_on.len(), key.len());
+            seen.insert(format!("{method} {path}"), key);
+        }
+    }
+    let list = ["querystring.category", "querystring.cursor", "querystring.limit"];
+    let key = |parameters: &[&str]| {
+        let all = parameters.iter().chain(&["header.If-None-Match"]);
+        all.map(|parameter| format!("method.request.{parameter}")).collect::<BTreeSet<_>>()
+    };
+    let expected = BTreeMap::from([
+        ("get /products", key(&list)),
+        ("get /products/{product_id}", key(&["path.product_id"])),
+    ]);
+    assert_eq!(json!(seen), json!(expected));
 }
 
 /// The methods of each path, each with the function that serves it. `ANY` covers the methods
@@ -246,8 +347,10 @@ fn get_permission_also_serves_head_and_405() {
         let allowed = allowed_methods(&known, operation.routes());
         for (_, path) in routes.iter().filter(|(method, _)| method == "GET") {
             let methods = &by_path[path.as_str()];
+            // A cached GET is a method of its own, of the same function.
+            let get = super::generated::CACHED.contains(&name.as_str()).then_some(&id);
             if methods.get("ANY") != Some(&id)
-                || methods.contains_key("GET")
+                || methods.get("GET") != get
                 || methods.contains_key("HEAD")
             {
                 violations.push(format!("{name} should take ANY method of {path}: {methods:?}"));
@@ -332,6 +435,98 @@ fn access_log_is_off_by_default_and_holds_no_path_query_or_header() {
         .collect();
     assert!(fields.is_empty() && !format.contains('\n'), "{fields:?} in {format}");
     assert!(serde_json::from_str::<BTreeMap<String, String>>(&format).is_ok(), "{format}");
+}
+
+/// The values with which a stack has a domain.
+const DOMAIN: [(&str, &str); 2] = [
+    ("DomainName", "api.example.com"),
+    (
+        "CertificateArn",
+        "arn:aws:acm:us-east-1:000000000000:certificate/11111111-2222-3333-4444-555555555555",
+    ),
+];
+
+#[test]
+fn domain_has_the_tls_policy_of_the_api() {
+    let template = transformed();
+    let (domain, properties) = only(template, "AWS::ApiGateway::DomainName");
+    let api = &template::template().resource("Api")["Properties"];
+    for name in ["SecurityPolicy", "EndpointAccessMode"] {
+        assert_eq!(properties[name], api[name], "{name}");
+    }
+    assert_eq!(properties["EndpointConfiguration"], json!({ "Types": ["REGIONAL"] }));
+    assert_eq!(properties["RegionalCertificateArn"], json!({ "Ref": "CertificateArn" }));
+    assert_eq!(domain["Condition"], "HasDomain");
+
+    let (mapping, properties) = only(template, "AWS::ApiGateway::BasePathMapping");
+    let (stage, _) = template.resources("AWS::ApiGateway::Stage").next().unwrap();
+    assert_eq!(
+        (&mapping["Condition"], &properties["Stage"]),
+        (&json!("HasDomain"), &json!({ "Ref": stage }))
+    );
+    let base = |path: &str| {
+        template.with(&DOMAIN).with(&[("DomainBasePath", path)]).resolve(&properties["BasePath"])
+    };
+    assert_eq!((base("v1"), base("")), (json!("v1"), json!({ "Ref": "AWS::NoValue" })));
+
+    let (record, properties) = only(template, "AWS::Route53::RecordSet");
+    assert_eq!(record["Condition"], "HasDomainRecord");
+    let target = &properties["AliasTarget"];
+    for (name, attribute) in
+        [("DNSName", "RegionalDomainName"), ("HostedZoneId", "RegionalHostedZoneId")]
+    {
+        assert_eq!(target[name], json!({ "Fn::GetAtt": ["ApiDomain", attribute] }));
+    }
+}
+
+#[test]
+fn domain_needs_a_certificate_and_the_other_parameters_need_a_domain() {
+    let template = transformed();
+    let zone = [("HostedZoneId", "Z0123456789ABCDEFGHIJ")];
+    let base = [("DomainBasePath", "v1")];
+    let holds = |template: &Template, name: &str| {
+        assert_eq!(template.broken_rules(), Vec::<String>::new(), "{name}");
+        (template.condition("HasDomain"), template.condition("HasDomainRecord"))
+    };
+    assert_eq!(holds(template, "none"), (false, false));
+    let with = template.with(&DOMAIN);
+    assert_eq!(holds(&with, "domain"), (true, false));
+    assert_eq!(holds(&with.with(&zone).with(&base), "zone"), (true, true));
+    // The emulator has no domains.
+    assert_eq!(holds(&with.with(&zone).with(&[("Local", "true")]), "local"), (false, false));
+    for incomplete in [&DOMAIN[..1], &DOMAIN[1..], &zone[..], &base[..]] {
+        assert_eq!(template.with(incomplete).broken_rules().len(), 1, "{incomplete:?}");
+    }
+}
+
+#[test]
+fn domain_parameters_accept_only_what_the_gateway_does() {
+    let check = |parameter: &str, good: &[&str], bad: &[&str]| {
+        let pattern = &transformed().document["Parameters"][parameter]["AllowedPattern"];
+        let pattern = jsonschema::validator_for(&json!({ "pattern": pattern })).unwrap();
+        for value in good.iter().chain(&[""]) {
+            assert!(pattern.is_valid(&json!(value)), "{parameter} {value}");
+        }
+        for value in bad {
+            assert!(!pattern.is_valid(&json!(value)), "{parameter} {value}");
+        }
+    };
+    check(
+        "DomainName",
+        &["api.example.com", "a-b.example", "xn--bcher-kva.example"],
+        &[
+            "https://a.example",
+            "a.example/",
+            "localhost",
+            "A.example",
+            "-a.example",
+            "a..b",
+            "*.a.example",
+        ],
+    );
+    check("CertificateArn", &[DOMAIN[1].1], &["arn:aws:iam::000000000000:role/a", "certificate/1"]);
+    check("DomainBasePath", &["v1", "shop-api"], &["/v1", "v1/", "shop/v1", "V1", "-"]);
+    check("HostedZoneId", &["Z0123456789ABCDEFGHIJ"], &["/hostedzone/Z01", "example.com", "z01"]);
 }
 
 /// The gateway's logging role belongs to the account: deleting a stack that owns it would remove it

@@ -1,6 +1,6 @@
-//! The generated files: the API's routes and gateway responses in `template.yaml`, the permissions
-//! of routes and the alarms of releases in each service's template, the dashboards, and the table of operations in
-//! `functions/README.md`. `make template` writes them.
+//! The generated files: the API's method settings, routes and gateway responses in `template.yaml`,
+//! the permissions of routes and the alarms of releases in each service's template, the dashboards,
+//! and the table of operations in `functions/README.md`. `make template` writes them.
 
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -112,17 +112,103 @@ const HEADERS: [(&str, &str); 7] = [
     ("Referrer-Policy", "'no-referrer'"),
 ];
 
+/// The operations whose `GET` the stage caches. They are public, answer every caller alike, and
+/// allow caches to keep the response for [`CACHE_SECONDS`].
+pub const CACHED: [&str; 2] = ["get-product", "list-products"];
+/// The lifetime of a cached response, the same as in `Cache-Control` of the operations.
+pub const CACHE_SECONDS: u64 = 30;
+
+/// The operations with limits of their own: the names of rate and burst in `MethodLimits`.
+const LIMITS: [(&str, &str, &str); 9] = [
+    ("login-user", "LoginRate", "LoginBurst"),
+    ("register-user", "PasswordRate", "PasswordBurst"),
+    ("update-me", "PasswordRate", "PasswordBurst"),
+    ("change-password", "PasswordRate", "PasswordBurst"),
+    ("request-password-reset", "PasswordRate", "PasswordBurst"),
+    ("confirm-password-reset", "PasswordRate", "PasswordBurst"),
+    ("create-payment", "ProviderRate", "Burst"),
+    ("create-refund", "ProviderRate", "Burst"),
+    ("receive-payment-webhook", "ProviderRate", "Burst"),
+];
+
 /// Every route with its operation, by path and method.
 pub fn routes() -> impl Iterator<Item = (&'static Operation, Route)> {
     shop::operations()
         .flat_map(|operation| operation.routes().iter().map(move |route| (operation, *route)))
 }
 
+/// The settings of every method, by path. The first entry holds for methods without an entry: `HEAD`,
+/// `OPTIONS`, and those that the function of `GET` rejects.
+///
+/// The gateway rejects `ANY` in a setting, but accepts each method that `ANY` covers.
+fn method_settings() -> String {
+    let mut settings: BTreeMap<(&str, &str), String> = BTreeMap::new();
+    for (operation, route) in routes() {
+        let name = operation.name();
+        let (_, rate, burst) = *LIMITS
+            .iter()
+            .find(|(limited, _, _)| *limited == name)
+            .unwrap_or(&("", "Rate", "Burst"));
+        let caching = if is_cached(operation, route) {
+            format!(
+                "!If [HasApiCache, true, false], CacheTtlInSeconds: {CACHE_SECONDS}, CacheDataEncrypted: true"
+            )
+        } else {
+            "false".to_owned()
+        };
+        let path = format!("/~1{}", route.path[1..].replace('/', "~1"));
+        settings.insert(
+            (route.path, route.method),
+            method_setting(route.method, &path, &caching, rate, burst),
+        );
+    }
+    let others = method_setting("\"*\"", "/*", "false", "Rate", "Burst");
+    let settings: String = settings.into_values().collect();
+    format!(
+        "      # MethodLimits explains the limits. The first entry is for methods without one of their own.\n      MethodSettings:\n{others}{settings}"
+    )
+}
+
+fn method_setting(method: &str, path: &str, caching: &str, rate: &str, burst: &str) -> String {
+    let limit = |name: &str| format!("!FindInMap [MethodLimits, !Ref AccountConcurrency, {name}]");
+    format!(
+        "        - {{HttpMethod: {method}, ResourcePath: \"{path}\", MetricsEnabled: false, CachingEnabled: {caching},\n           ThrottlingRateLimit: {}, ThrottlingBurstLimit: {}}}\n",
+        limit(rate),
+        limit(burst)
+    )
+}
+
+fn is_cached(operation: &Operation, route: Route) -> bool {
+    route.method == "GET" && CACHED.contains(&operation.name().as_str())
+}
+
+/// The parameters that a cached response depends on: every path and query parameter of the API
+/// document, and `If-None-Match`. Each has its place in the document and in the gateway's names.
+pub fn cache_key(route: Route) -> Vec<(String, &'static str, &'static str)> {
+    let document: Value = serde_json::from_str(&source("functions/platform/openapi.json")).unwrap();
+    let parameters =
+        document["paths"][route.path][route.method.to_lowercase()]["parameters"].as_array();
+    let mut key = Vec::new();
+    for parameter in parameters.into_iter().flatten() {
+        let reference = parameter["$ref"].as_str().map(|pointer| pointer.trim_start_matches('#'));
+        let parameter = reference.map_or(parameter, |to| document.pointer(to).unwrap());
+        let name = parameter["name"].as_str().unwrap().to_owned();
+        match parameter["in"].as_str() {
+            Some("path") => key.push((name, "path", "path")),
+            Some("query") => key.push((name, "query", "querystring")),
+            _ if name == "If-None-Match" => key.push((name, "header", "header")),
+            _ => {}
+        }
+    }
+    key
+}
+
 /// The OpenAPI document of the gateway.
 ///
 /// The function of `GET` takes every method of its path that no other function serves. It answers
 /// `GET` and `HEAD`, and 405 to the rest: one permission covers all of them. A path without `GET`
-/// answers another method like an unknown path.
+/// answers another method like an unknown path. A cached `GET` is a method of its own, so that its
+/// responses are not given to `HEAD`.
 fn definition() -> String {
     let mut paths: BTreeMap<&str, Vec<(&Operation, Route)>> = BTreeMap::new();
     for (operation, route) in routes() {
@@ -144,14 +230,10 @@ fn definition() -> String {
                 Access::OptionalToken => "OptionalBearer",
                 Access::Token => "Bearer",
             };
-            writeln!(text, "            {method}:").unwrap();
-            writeln!(text, "              security: [{{{security}: []}}]").unwrap();
-            writeln!(text, "              responses: {{}}").unwrap();
-            writeln!(text, "              x-amazon-apigateway-integration:").unwrap();
-            writeln!(text, "                type: aws_proxy").unwrap();
-            writeln!(text, "                httpMethod: POST").unwrap();
-            writeln!(text, "                uri: !Sub {}", invocation_uri(&operation.name()))
-                .unwrap();
+            if is_cached(operation, route) {
+                write_method(&mut text, "get", security, operation, &cache_key(route));
+            }
+            write_method(&mut text, method, security, operation, &[]);
         }
     }
     text.push_str("        x-amazon-apigateway-gateway-responses:\n");
@@ -159,6 +241,44 @@ fn definition() -> String {
         write_answer(&mut text, answer);
     }
     text
+}
+
+fn write_method(
+    text: &mut String,
+    method: &str,
+    security: &str,
+    operation: &Operation,
+    cache_key: &[(String, &str, &str)],
+) {
+    writeln!(text, "            {method}:").unwrap();
+    writeln!(text, "              security: [{{{security}: []}}]").unwrap();
+    if !cache_key.is_empty() {
+        writeln!(text, "              parameters:").unwrap();
+    }
+    for (name, place, _) in cache_key {
+        let required = *place == "path";
+        writeln!(text, "                - {{name: {name}, in: {place}, required: {required}, schema: {{type: string}}}}").unwrap();
+    }
+    writeln!(text, "              responses: {{}}").unwrap();
+    writeln!(text, "              x-amazon-apigateway-integration:").unwrap();
+    writeln!(text, "                type: aws_proxy").unwrap();
+    writeln!(text, "                httpMethod: POST").unwrap();
+    writeln!(text, "                uri: !Sub {}", invocation_uri(&operation.name())).unwrap();
+    if cache_key.is_empty() {
+        return;
+    }
+    writeln!(text, "                requestParameters:").unwrap();
+    for (name, _, place) in cache_key {
+        writeln!(
+            text,
+            "                  integration.request.{place}.{name}: method.request.{place}.{name}"
+        )
+        .unwrap();
+    }
+    writeln!(text, "                cacheKeyParameters:").unwrap();
+    for (name, _, place) in cache_key {
+        writeln!(text, "                  - method.request.{place}.{name}").unwrap();
+    }
 }
 
 /// The ARN with which the gateway invokes a function: always the alias that a release moves.
@@ -333,7 +453,7 @@ fn operations_table() -> String {
     let mut text =
         String::from("\n| operation | called by | role | what it does |\n|---|---|---|---|\n");
     for operation in shop::operations() {
-        let Operation { service, module, trigger } = operation;
+        let Operation { service, module, trigger, .. } = operation;
         let called = match trigger {
             Trigger::Http(routes) | Trigger::Pages(routes) => routes
                 .iter()
@@ -369,7 +489,7 @@ fn with_generated(file: &str, generated: &str) -> String {
 #[test]
 fn generated_parts_follow_from_the_operations() {
     let mut files = vec![
-        ("template.yaml".to_owned(), definition()),
+        ("template.yaml".to_owned(), method_settings() + &definition()),
         ("functions/README.md".to_owned(), operations_table()),
     ];
     for service in super::services() {

@@ -8,13 +8,16 @@ use tests::template::{self, Template};
 
 use super::{none, transformed_files};
 
-/// The resources that all services share: the API, its web ACL and log, the alarm topic, and the
+/// The resources that all services share: the API, its domain, web ACL and log, the alarm topic, and the
 /// queue for undelivered events.
-const SHARED: [&str; 14] = [
+const SHARED: [&str; 17] = [
     "AlarmEmailSubscription",
     "AlarmTopic",
     "Api",
     "ApiAccessLogGroup",
+    "ApiDomain",
+    "ApiDomainMapping",
+    "ApiDomainRecord",
     "Apiv1Stage",
     "ByOrderQuery",
     "ByTraceQuery",

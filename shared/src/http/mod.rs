@@ -10,6 +10,7 @@
 //! codes and header names are those of `lambda_http`.
 
 mod card_number;
+mod deprecation;
 mod document;
 mod idempotency;
 mod json;
@@ -24,6 +25,7 @@ use lambda_http::http::header;
 use serde_json::{Value, json};
 use tracing::Instrument;
 
+pub use deprecation::Deprecation;
 pub use idempotency::IdempotencyKey;
 pub use json::non_null;
 pub use page::{CursorKey, Page, PageRequest};
@@ -43,13 +45,14 @@ use crate::{
 
 /// Response headers that scripts in a browser may read. Functions and the gateway's own responses
 /// send this list.
-pub const EXPOSED_HEADERS: &str = "ETag, Link, Location, Retry-After, X-Request-Id, X-Process-Time, X-Device-Token, Idempotent-Replayed";
+pub const EXPOSED_HEADERS: &str = "ETag, Location, Retry-After, X-Request-Id, X-Process-Time, X-Device-Token, Idempotent-Replayed, Deprecation, Sunset, Link";
 
 /// Minimum time left to start a request that writes. With less, the answer is 503.
 const MIN_TIME_LEFT: Duration = Duration::from_millis(1500);
 
 /// Serves requests with `operation`. `allowed_methods` is the value of `Allow` for a function with
-/// `GET`: the gateway sends it every method of its path that has no function.
+/// `GET`: the gateway sends it every method of its path that has no function. `deprecation` is
+/// announced in every response.
 ///
 /// # Errors
 /// If the Lambda runtime API fails.
@@ -57,13 +60,15 @@ pub fn run<S, F, Fut>(
     service: fn() -> S,
     operation: F,
     allowed_methods: Option<String>,
+    deprecation: Option<&'static Deprecation>,
 ) -> Result<(), lambda_http::Error>
 where
     S: Send + Sync + 'static,
     F: Fn(Arc<S>, Request) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<Response, Problem>> + Send + 'static,
 {
-    lambda::serve(lambda_with_methods(Arc::new(service()), operation, allowed_methods))
+    let service = Arc::new(service());
+    lambda::serve(lambda_with_methods(service, operation, allowed_methods, deprecation))
 }
 
 /// Returns the function of an operation that receives only its own method.
@@ -73,7 +78,7 @@ where
     F: Fn(Arc<S>, Request) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<Response, Problem>> + Send + 'static,
 {
-    lambda_with_methods(service, operation, None)
+    lambda_with_methods(service, operation, None, None)
 }
 
 /// Returns the function that [`run`] serves.
@@ -81,6 +86,7 @@ pub fn lambda_with_methods<S, F, Fut>(
     service: Arc<S>,
     operation: F,
     allowed_methods: Option<String>,
+    deprecation: Option<&'static Deprecation>,
 ) -> Lambda
 where
     S: Send + Sync + 'static,
@@ -93,6 +99,7 @@ where
     let route = Route {
         origin: config::optional("CORS_ORIGIN").map(Into::into),
         allowed_methods: allowed_methods.map(Into::into),
+        deprecation,
     };
     Arc::new(move |invocation| {
         Box::pin(answer(name.clone(), operation.clone(), route.clone(), invocation))
@@ -106,6 +113,8 @@ struct Route {
     origin: Option<Arc<str>>,
     /// Value of `Allow`. `None` for a function without `GET`, which receives only its own method.
     allowed_methods: Option<Arc<str>>,
+    /// Announced in every response, also in problems.
+    deprecation: Option<&'static Deprecation>,
 }
 
 impl Route {
@@ -138,7 +147,7 @@ async fn answer(
     let trace_id = parsed.as_ref().map_or("", |request| request.trace().id()).to_owned();
     let (method, path) = parsed.as_ref().map_or_else(
         |_| Default::default(),
-        |request| (request.method().to_owned(), request.path().to_owned()),
+        |request| (request.method().to_owned(), request.resource()),
     );
     let root = parsed.as_ref().map_or_else(|_| "./".to_owned(), Request::root);
     let span = name.span(&request_id, &trace_id);
@@ -165,6 +174,10 @@ async fn answer(
         metrics::SERVER_ERRORS.of(name.service).increment();
     }
     let response = if method == "HEAD" { response.without_body() } else { response };
+    let response = match route.deprecation {
+        Some(deprecation) => deprecation.announce(response),
+        None => response,
+    };
     Ok(finish(response, &request_id, duration_ms, route.origin.as_deref()))
 }
 
@@ -264,14 +277,17 @@ pub fn warn(error: &dyn std::error::Error, what: &str) {
 mod tests {
     use super::*;
 
+    static DEPRECATION: Deprecation =
+        Deprecation::new("2026-12-01", "2027-06-01", "https://ferrocart.dev/changes");
+
     async fn greet(_: Arc<()>, request: Request) -> Result<Response, Problem> {
-        assert_ne!(request.path(), "/panic", "asked to panic");
+        assert_ne!(request.resource(), "/panic", "asked to panic");
         let caller = request.caller()?;
         Ok(ok(&json!({ "hello": caller.name })))
     }
 
     async fn read(_: Arc<()>, request: Request) -> Result<Response, Problem> {
-        if request.path() == "/missing" {
+        if request.resource() == "/missing" {
             return Err(Problem::not_found("greeting"));
         }
         Ok(ok(&json!({ "hello": "Ada" }))
@@ -292,6 +308,7 @@ mod tests {
         let route = Route {
             origin: Some("https://shop.example".into()),
             allowed_methods: Some("GET, HEAD, OPTIONS, POST".into()),
+            deprecation: Some(&DEPRECATION),
         };
         let event = json!({ "httpMethod": method, "path": path, "headers": headers, "requestContext": { "requestId": "gw-1" } });
         let operation: Operation = Arc::new(|request| Box::pin(read(Arc::new(()), request)));
@@ -322,6 +339,32 @@ mod tests {
             get["body"] = "".into();
             assert_eq!(head, get);
         }
+    }
+
+    #[tokio::test]
+    async fn every_response_of_a_deprecated_route_says_so() {
+        for (method, path, headers, status) in [
+            ("GET", "/", json!({}), 200),
+            ("HEAD", "/", json!({}), 200),
+            ("GET", "/", json!({ "If-None-Match": "\"3\"" }), 304),
+            ("GET", "/missing", json!({}), 404),
+            ("PUT", "/", json!({}), 405),
+        ] {
+            let answer = answer_of_read(method, path, headers).await;
+            let header = |name: &str| answer["headers"][name].as_str().unwrap_or_default();
+            assert_eq!(answer["statusCode"], status);
+            assert_eq!(header("deprecation"), "@1796083200", "{method} {path}");
+            assert_eq!(header("sunset"), "Tue, 01 Jun 2027 00:00:00 GMT", "{method} {path}");
+            assert!(header("link").contains("rel=\"deprecation\""), "{method} {path}");
+            for name in ["Deprecation", "Sunset", "Link"] {
+                assert!(header("access-control-expose-headers").contains(name), "{name}");
+            }
+        }
+        let current = call(event("/")).await;
+        assert_eq!(
+            (&current["headers"]["deprecation"], &current["headers"]["sunset"]),
+            (&Value::Null, &Value::Null)
+        );
     }
 
     #[tokio::test]

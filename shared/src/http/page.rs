@@ -57,6 +57,12 @@ impl<'a> PageRequest<'a> {
         self.cursor.is_some()
     }
 
+    /// Returns a number that changes at half of a cursor's lifetime. As part of a page's entity tag
+    /// it makes a cached page expire before its cursor does.
+    pub fn cursor_period(now: Timestamp) -> i64 {
+        now.seconds().div_euclid(VALID_SECONDS / 2)
+    }
+
     /// Returns one more than the limit. Querying that many items shows whether there is a next
     /// page.
     pub fn limit_plus_one(&self) -> u32 {

@@ -147,11 +147,6 @@ impl Request {
         &self.event.http_method
     }
 
-    /// Returns the path without the stage, such as `/orders`.
-    pub fn path(&self) -> &str {
-        &self.event.path
-    }
-
     /// Returns the path that the client requested, with stage and base path: `/v1/orders`.
     pub fn full_path(&self) -> &str {
         &self.event.request_context.path

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use lambda_http::http::{StatusCode, header};
 use serde::Serialize;
 
-use crate::problem::Problem;
+use crate::{ids, problem::Problem};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
@@ -119,6 +119,16 @@ impl Response {
         self
     }
 
+    /// Sets a weak entity tag that changes with `content`, for a response without a version.
+    ///
+    /// # Panics
+    /// If the content cannot be serialized: a programming error.
+    #[must_use]
+    pub fn etag_of<T: Serialize>(self, content: &T) -> Self {
+        let content = serde_json::to_string(content).expect("a view is JSON");
+        self.weak_etag(&ids::sha256_hex(&content)[..32])
+    }
+
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
         self.set(name, value);
@@ -181,6 +191,14 @@ impl Response {
         self.headers.insert(name.to_owned(), value.to_owned());
     }
 
+    /// Adds a value to a header that is a list.
+    pub(super) fn add(&mut self, name: &str, value: &str) {
+        match self.headers.get_mut(name) {
+            Some(values) => *values = format!("{values}, {value}"),
+            None => self.set(name, value),
+        }
+    }
+
     pub(super) fn set_default(&mut self, name: header::HeaderName, value: &str) {
         self.headers.entry(name.to_string()).or_insert_with(|| value.to_owned());
     }
@@ -219,6 +237,26 @@ pub(super) fn version_of(tag: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn if_none_match_compares_weakly() {
+        let weak = || no_content().weak_etag("a1");
+        let strong = || no_content().etag(3);
+        for (response, given, unchanged) in [
+            (weak(), "W/\"a1\"", true),
+            (weak(), "\"a1\"", true),
+            (weak(), "\"b2\", W/\"a1\"", true),
+            (weak(), "*", true),
+            (weak(), "W/\"b2\"", false),
+            (strong(), "W/\"3\"", true),
+            (strong(), "\"3\"", true),
+            (strong(), "\"4\"", false),
+            (no_content(), "\"3\"", false),
+        ] {
+            let status = response.clone().unless_matching(Some(given)).status();
+            assert_eq!(status == StatusCode::NOT_MODIFIED, unchanged, "{given} for {response:?}");
+        }
+    }
 
     #[test]
     fn entity_tag_parses_to_a_version_or_no_version() {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use shared::api_document::utoipa::{OpenApi, openapi};
 
 use super::{
-    answers,
+    answers, deprecated,
     read::{at, each_operation, for_every_object, kebab, reachable, references, text},
 };
 use crate::{Operation, operations, source};
@@ -121,6 +121,7 @@ pub fn document() -> Value {
     say_that_nullable_fields_are_there(&mut document);
     answers::add(&mut document);
     share_parameters(&mut document);
+    deprecated::mark(&mut document, tests::shop::operations());
     document
 }
 

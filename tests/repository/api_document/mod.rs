@@ -1,8 +1,8 @@
 //! The API document: `functions/platform/openapi.json` matches the services' declarations, and
 //! those match the code.
 //!
-//! [`assembled`] builds the document; [`answers`] adds the common responses. [`routes`],
-//! [`requests`], [`problems`], [`patterns`] and [`examples`] check it against the template, the
+//! [`assembled`] builds the document; [`answers`] adds the common responses. [`deprecated`] marks
+//! deprecated operations. [`routes`], [`requests`], [`problems`], [`patterns`] and [`examples`] check it against the template, the
 //! source files, the list of problems, the text parsers, and itself.
 //!
 //! [`openapi30`] derives `openapi-3.0.json` from it.
@@ -11,6 +11,7 @@
 
 mod answers;
 mod assembled;
+mod deprecated;
 mod examples;
 mod openapi30;
 mod patterns;

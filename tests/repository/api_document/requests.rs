@@ -21,7 +21,7 @@ struct Sign {
     shown: fn(&Value, &Value) -> bool,
 }
 
-const SIGNS: [Sign; 17] = [
+const SIGNS: [Sign; 18] = [
     Sign {
         calls: &[".admin()"],
         what: "x-roles [admin], the security bearer and 403",
@@ -140,7 +140,15 @@ const SIGNS: [Sign; 17] = [
         shown: |_, operation| has_status(operation, "204"),
     },
     Sign {
-        calls: &[".etag("],
+        calls: &[".unless_matching("],
+        what: "If-None-Match with its 304",
+        shown: |document, operation| {
+            has_parameter(document, operation, "header", "If-None-Match", Some(false))
+                && has_status(operation, "304")
+        },
+    },
+    Sign {
+        calls: &[".etag(", ".etag_of("],
         what: "an answer with an ETag",
         shown: |_, operation| has_header(operation, "ETag"),
     },

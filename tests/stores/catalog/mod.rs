@@ -64,6 +64,10 @@ impl CatalogFixture {
         self.call("list-products", events::get(path).event()).await
     }
 
+    async fn list_unless(&self, path: &str, tag: &str) -> Called {
+        self.call("list-products", events::get(path).header("if-none-match", tag).event()).await
+    }
+
     async fn get(&self, id: &str, tag: Option<&str>) -> Called {
         let request = events::get(&format!("/products/{id}")).path_parameter("product_id", id);
         let request = tag.map_or(request.clone(), |tag| request.header("if-none-match", tag));
@@ -219,6 +223,35 @@ async fn only_admins_create_products_and_rejections_write_nothing() {
         assert!(answer.calls.is_empty());
     }
     assert!(shop.aws.items("products").is_empty());
+}
+
+#[tokio::test]
+async fn unchanged_page_is_304_until_its_cursor_ages() {
+    let shop = CatalogFixture::new();
+    let mut ids = Vec::new();
+    for number in 0..3 {
+        let name = format!("Spoon {number}");
+        let created =
+            shop.create(&name, &product(&name, &format!("S-{number}"), "kitchen")).await.json();
+        ids.push(created["id"].as_str().unwrap().to_owned());
+    }
+    let (first, all) = ("/products?limit=2", "/products");
+    let tag = async |path: &str| shop.list(path).await.header("etag").unwrap();
+    let (tag_of_first, tag_of_all) = (tag(first).await, tag(all).await);
+    assert!(tag_of_first.starts_with("W/\""), "{tag_of_first}");
+    assert_ne!(tag_of_first, tag_of_all);
+    let unchanged = shop.list_unless(first, &tag_of_first).await;
+    assert_eq!((unchanged.status(), unchanged.body()), (304, ""));
+    assert_eq!(unchanged.header("cache-control"), Some("public, max-age=30".to_owned()));
+    assert_eq!(shop.list_unless(all, &tag_of_first).await.status(), 200);
+
+    // A cursor is good for a day. A page with one is new after half of that, a page without is not.
+    shop.clock.advance(std::time::Duration::from_secs(12 * 3600));
+    assert_eq!(shop.list_unless(first, &tag_of_first).await.status(), 200);
+    assert_eq!(shop.list_unless(all, &tag_of_all).await.status(), 304);
+
+    assert_eq!(shop.update(&ids[0], 1, &product("Spoon 0", "S-0", "garden")).await.status(), 200);
+    assert_eq!(shop.list_unless(all, &tag_of_all).await.status(), 200);
 }
 
 #[tokio::test]

@@ -113,7 +113,9 @@ async fn settled_order_waits_for_no_party() {
 async fn unchanged_order_is_answered_304() {
     let fixture = OrdersFixture::new().await;
     let order = fixture.placed("k").await;
-    let tag = fixture.read(&order, USER, None).await.header("etag").unwrap();
+    let read = fixture.read(&order, USER, None).await;
+    assert_eq!(read.header("cache-control").as_deref(), Some("private, no-cache"));
+    let tag = read.header("etag").unwrap();
     for given in [&*tag, &format!("W/{tag}"), &format!("\"7\", {tag}"), "*"] {
         let unchanged = fixture.read(&order, USER, Some(given)).await;
         assert_eq!((unchanged.status(), unchanged.body()), (304, ""), "{given}");

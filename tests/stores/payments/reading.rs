@@ -23,6 +23,14 @@ async fn payments_are_visible_to_payer_and_shop_only() {
         (200, paid.clone(), vec!["GetItem"])
     );
     assert_eq!(fixture.read(id, ADMIN).await.status(), 200);
+    assert_eq!(mine.header("cache-control").as_deref(), Some("private, no-cache"));
+    let unchanged = events::get(&format!("/payments/{id}"))
+        .path_parameter("payment_id", id)
+        .header("if-none-match", &mine.header("etag").unwrap());
+    let again = async |reader: &str| {
+        fixture.call("get-payment", unchanged.clone().caller(reader).event()).await.status()
+    };
+    assert_eq!((again(USER).await, again(STRANGER).await), (304, 404));
     let unknown = format!("pay_{}_{}", &ORDER[4..], &ORDER[4..]);
     assert_eq!(fixture.read(id, STRANGER).await.json(), fixture.read(&unknown, USER).await.json());
     let page = async |query: &str, reader: &str| {

@@ -8,6 +8,7 @@ use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::{Value, json};
 use tests::{
     aws::{Called, Fault},
+    events,
     shop::{
         Shop,
         accounts::{ADA, STEPS, Session, code, kind},
@@ -34,6 +35,20 @@ async fn published(shop: &Shop) -> Vec<Value> {
         (200, Some("public, max-age=30"))
     );
     called.json()["keys"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn unchanged_keys_are_answered_304() {
+    let shop = Shop::open();
+    let tag = shop.send("get-jwks", &Value::Null).await.header("etag").unwrap();
+    let event = events::get("/.well-known/jwks.json").header("if-none-match", &tag).event();
+    let unchanged = shop.call("get-jwks", event.clone()).await;
+    assert_eq!((unchanged.status(), unchanged.body()), (304, ""));
+    shop.rotate_signing_key().await;
+    shop.clock.advance(JWKS_CACHE_TTL);
+    let changed = shop.call("get-jwks", event).await;
+    assert_eq!((changed.status(), changed.json()["keys"].as_array().unwrap().len()), (200, 2));
+    assert_ne!(changed.header("etag"), Some(tag));
 }
 
 #[tokio::test]

@@ -3,22 +3,30 @@
 use std::sync::Arc;
 
 use shared::{
-    http::{self, CursorKey, Page, Request, Response},
+    http::{self, CursorKey, Page, PageRequest, Request, Response},
     problem::Problem,
 };
 
 use super::ProductView;
 use crate::{Catalog, domain::Category, error::CatalogError};
 
-/// Answers `200` with a page. The list and its cursors are the same for all callers.
+/// Answers `200` with a page, or `304` if `If-None-Match` names it. The list and its cursors are the
+/// same for all callers.
 ///
 /// # Errors
 /// 422 for an invalid limit or category, 400 for a cursor of another list.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/products",
-    params(("category" = Option<Category>, Query, description = "Only products of this category."), http::PageRequest),
-    responses((status = 200, description = "A page of products, by name.", body = Page<ProductView>, headers(("Cache-Control")))),
+    params(
+        ("category" = Option<Category>, Query, description = "Only products of this category."),
+        http::PageRequest,
+        shared::api_document::IfNoneMatch,
+    ),
+    responses(
+        (status = 200, description = "A page of products, by name.", body = Page<ProductView>, headers(("ETag"), ("Cache-Control"))),
+        (status = 304, description = "Nothing has changed since that version.", headers(("ETag"), ("Cache-Control"))),
+    ),
     security(()),
     extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["invalid_category"]))),
 ))]
@@ -46,7 +54,11 @@ pub async fn list_products(catalog: Arc<Catalog>, request: Request) -> Result<Re
     };
     let items =
         found.iter().map(|(_, product)| ProductView::new(product, catalog.max_per_order)).collect();
-    Ok(http::ok(&Page { items, next_cursor }).cached("public, max-age=30"))
+    let page = Page { items, next_cursor };
+    // Every response has a new cursor, which does not make it another page.
+    let period = page.next_cursor.as_ref().map(|_| PageRequest::cursor_period(now));
+    let answer = http::ok(&page).etag_of(&(&page.items, period)).cached("public, max-age=30");
+    Ok(answer.unless_matching(request.header("if-none-match")))
 }
 
 impl Catalog {

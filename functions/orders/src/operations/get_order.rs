@@ -17,8 +17,8 @@ use crate::Orders;
     path = "/orders/{order_id}",
     params(("order_id" = shared::ids::OrderId, Path, description = "The order."), shared::api_document::IfNoneMatch),
     responses(
-        (status = 200, description = "The order.", body = OrderView, headers(("ETag"))),
-        (status = 304, description = "Nothing has changed since that version.", headers(("ETag"))),
+        (status = 200, description = "The order.", body = OrderView, headers(("ETag"), ("Cache-Control"))),
+        (status = 304, description = "Nothing has changed since that version.", headers(("ETag"), ("Cache-Control"))),
     ),
     security(("bearer" = [])),
     extensions(("x-roles" = json!(["owner", "admin"])), ("x-problems" = json!(["order_not_found"]))),
@@ -33,5 +33,6 @@ pub async fn get_order(orders: Arc<Orders>, request: Request) -> Result<Response
 
     // `payable` depends on the time, which does not change the version, so the ETag covers both.
     let tag = order.version * 2 + u64::from(order.is_payable(now));
-    Ok(http::ok(&view).etag(tag).unless_matching(request.header("if-none-match")))
+    let answer = http::ok(&view).etag(tag).cached("private, no-cache");
+    Ok(answer.unless_matching(request.header("if-none-match")))
 }

@@ -10,12 +10,16 @@ use shared::{
 
 use crate::{Payments, error::PaymentError, view::PaymentView};
 
-/// Returns `200` with the payment to its buyer and to admins, and `404` to other users.
+/// Returns `200` with the payment to its buyer and to admins, and `404` to other users. `304` if
+/// `If-None-Match` names this version.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/payments/{payment_id}",
-    params(("payment_id" = PaymentId, Path, description = "Id of the payment.")),
-    responses((status = 200, description = "The payment.", body = PaymentView)),
+    params(("payment_id" = PaymentId, Path, description = "Id of the payment."), shared::api_document::IfNoneMatch),
+    responses(
+        (status = 200, description = "The payment.", body = PaymentView, headers(("ETag"), ("Cache-Control"))),
+        (status = 304, description = "Nothing has changed since that version.", headers(("ETag"), ("Cache-Control"))),
+    ),
     security(("bearer" = [])),
     extensions(("x-roles" = json!(["owner", "admin"])), ("x-problems" = json!(["payment_not_found"]))),
 ))]
@@ -31,5 +35,7 @@ pub async fn get_payment(payments: Arc<Payments>, request: Request) -> Result<Re
         .filter(|attempt| reader.may_see(attempt.user_id))
         .ok_or(PaymentError::PaymentNotFound)?;
 
-    Ok(http::ok(&PaymentView::from(&attempt)))
+    let answer =
+        http::ok(&PaymentView::from(&attempt)).etag(attempt.version).cached("private, no-cache");
+    Ok(answer.unless_matching(request.header("if-none-match")))
 }

@@ -15,20 +15,26 @@ use crate::{Users, error::UsersError};
 const CACHE_CONTROL: &str = "public, max-age=30";
 
 /// Answers `200` with the signing key and the earlier keys whose tokens may still be valid. `503`
-/// before the first rotation.
+/// before the first rotation. `304` if `If-None-Match` names these keys.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/.well-known/jwks.json",
-    responses((status = 200, description = "The keys.", body = crate::tokens::signing_keys::PublicKeys, headers(("Cache-Control")))),
+    params(shared::api_document::IfNoneMatch),
+    responses(
+        (status = 200, description = "The keys.", body = crate::tokens::signing_keys::PublicKeys, headers(("ETag"), ("Cache-Control"))),
+        (status = 304, description = "Nothing has changed since that version.", headers(("ETag"), ("Cache-Control"))),
+    ),
     security(()),
     extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["no_signing_key"]))),
 ))]
-pub async fn get_jwks(users: Arc<Users>, _request: Request) -> Result<Response, Problem> {
+pub async fn get_jwks(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
     let now = users.clock.now();
     let keys = users.fresh_signing_keys().await?;
     if keys.current().is_none() {
         return Err(UsersError::NoSigningKey.into());
     }
 
-    Ok(http::ok(&keys.jwks(now)).cached(CACHE_CONTROL))
+    let keys = keys.jwks(now);
+    let answer = http::ok(&keys).etag_of(&keys).cached(CACHE_CONTROL);
+    Ok(answer.unless_matching(request.header("if-none-match")))
 }
