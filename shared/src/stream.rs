@@ -439,7 +439,7 @@ mod tests {
             )
         };
         let order = "ord_0199c2a8-0000-7000-8000-0000000000f1";
-        let lines = telemetry::captured(|| {
+        let lines = crate::telemetry::captured(|| {
             // The span of the stream's batch has no trace: each message has its own.
             tracing::info_span!("invocation", trace_id = "").in_scope(|| {
                 log_sent(&message(order));

@@ -12,7 +12,7 @@ use shared::{
 };
 use tests::{
     aws::Fault,
-    events::{self, sample},
+    events::sample,
     shop::{Shop, operation_names},
     template,
 };
