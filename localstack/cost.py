@@ -27,6 +27,7 @@ PRICES_OF = "2026-11"
 # aws.amazon.com/cloudwatch/pricing: the first 10,000 custom metrics; standard-resolution alarms on one metric; dashboards.
 METRIC_A_MONTH = 0.30
 ALARM_A_MONTH = 0.10
+CURRENCIES = 2  # AWS bills only the currencies that a shop sells in
 DASHBOARD_A_MONTH = 3.00
 FREE_DASHBOARDS = 3
 HOURS_A_MONTH = 730
@@ -77,17 +78,18 @@ def resources(kind):
 
 
 def alarms(choice):
-    """Returns the number of alarms with `Alarms` set to `choice`."""
+    """Returns the number of metrics that alarms watch, with `Alarms` set to `choice`. AWS bills each metric of an alarm on several."""
     every = resources("AWS::CloudWatch::Alarm")
-    return len([each for each in every if choice == "all" or each.get("Condition") != "AllAlarms"])
+    chosen = [each["Properties"] for each in every if choice == "all" or each.get("Condition") != "AllAlarms"]
+    return sum(len([metric for metric in each.get("Metrics", [{"MetricStat": {}}]) if "MetricStat" in metric]) for each in chosen)
 
 
-def fixed(choice="all", currencies=None):
+def fixed(choice="all", currencies=CURRENCIES):
     """Returns the rows of the fixed price: what, count, USD for one, USD for all."""
     sent = sum(metric.count for metric in metrics(currencies) if not metric.is_fault)
     paid = max(0, len(resources("AWS::CloudWatch::Dashboard")) - FREE_DASHBOARDS)
     return [(what, count, price, count * price) for what, count, price in (
-        ("custom metrics", sent, METRIC_A_MONTH), ("alarms", alarms(choice), ALARM_A_MONTH),
+        ("custom metrics", sent, METRIC_A_MONTH), ("metrics of alarms", alarms(choice), ALARM_A_MONTH),
         (f"dashboards beyond the free {FREE_DASHBOARDS}", paid, DASHBOARD_A_MONTH))]
 
 
@@ -102,10 +104,10 @@ def total(rows):
 
 def cost(_shop, args):
     supported = supported_currencies()
-    if args.currencies is not None and not 1 <= args.currencies <= supported:
+    if not 1 <= args.currencies <= supported:
         raise CommandError(f"--currencies is a number from 1 to {supported}, the supported currencies.")
     rows = fixed(args.alarms, args.currencies)
-    number = args.currencies or supported
+    number = args.currencies
     currencies = f"{number} {'currency' if number == 1 else 'currencies'}"
     print(f"Fixed price a month, in USD (Alarms={args.alarms}, {currencies}; list prices of us-east-1, {PRICES_OF})\n")
     show(("", "count", "price", "USD"), rows, 2)
@@ -129,7 +131,7 @@ def show(head, rows, digits):
 def arguments():
     parser = Parser(description=__doc__)
     parser.add_argument("--alarms", choices=("all", "essential"), default="all", help="the parameter Alarms (default: %(default)s)")
-    parser.add_argument("--currencies", type=int, help="how many currencies the shop sells in (default: every supported one)")
+    parser.add_argument("--currencies", type=int, default=CURRENCIES, help="how many currencies the shop sells in (default: %(default)s)")
     parser.add_argument("--metrics", action="store_true", help="also list each custom metric")
     return parser
 

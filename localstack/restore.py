@@ -42,7 +42,7 @@ PATIENCE_SECONDS = 24 * 3600
 
 TABLES = ("users", "products", "stock", "orders", "payments", "notifications", "ledger")
 NOT_RESTORED = {
-    "platform": "check-health writes the health anew every minute. Deploy once more to record the deployment.",
+    "platform": "check-health replaces the health every minute. Deploy once more to record the deployment.",
     "sessions": "sessions that have ended would be valid again. Leave it empty: all users log in again.",
     "order-products": "it is a copy of the catalogue. Invoke resync-products instead.",
 }

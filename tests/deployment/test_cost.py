@@ -33,14 +33,16 @@ class FixedPrice(unittest.TestCase):
         (what, count, price, usd), *_ = cost.fixed()
         self.assertEqual((what, price), ("custom metrics", 0.30))
         self.assertAlmostEqual(usd, 0.30 * count)
-        self.assertEqual(count, sum(metric.count for metric in cost.metrics() if not metric.is_fault))
-        self.assertEqual(count - cost.fixed(currencies=1)[0][1], 2 * 11, "revenue and refunded amount, of each further currency")
+        self.assertEqual(count, sum(metric.count for metric in cost.metrics(cost.CURRENCIES) if not metric.is_fault))
+        self.assertEqual(count - cost.fixed(currencies=1)[0][1], 2, "revenue and refunded amount, of each further currency")
 
     def test_alarms_are_those_of_the_templates(self):
         text = "\n".join(path.read_text() for path in templates.paths(ROOT))
-        self.assertEqual(cost.alarms("all"), len(re.findall(r"(?m)^    Type: AWS::CloudWatch::Alarm$", text)))
+        several = len(re.findall(r"(?m)^          MetricStat:$", text))
+        on_one = len(re.findall(r"(?m)^    Type: AWS::CloudWatch::Alarm$", text)) - len(re.findall(r"(?m)^      Metrics:$", text))
+        self.assertEqual(cost.alarms("all"), on_one + several)
         essential = len(re.findall(r"(?m)^### \w+Alarm\n\n\*Essential\.\*", (ROOT / "localstack/README.md").read_text()))
-        self.assertEqual(cost.alarms("essential"), essential)
+        self.assertGreaterEqual(cost.alarms("essential"), essential)
 
     def test_the_documents_state_the_price(self):
         for path in ("functions/README.md", "localstack/README.md"):

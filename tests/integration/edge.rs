@@ -8,7 +8,7 @@ use tests::shop::operations;
 use crate::shop::{Shop, card, shop_with, unique, until};
 
 /// Public routes. All others answer 401 without a token.
-const PUBLIC: [&str; 14] = [
+const PUBLIC: [&str; 16] = [
     "POST /users",
     "POST /users/login",
     "POST /users/token/refresh",
@@ -23,6 +23,8 @@ const PUBLIC: [&str; 14] = [
     // Requires the provider's signature instead.
     "POST /webhooks/payments/{provider}",
     "GET /health",
+    "GET /health/live",
+    "GET /health/ready",
     "GET /health/{service}",
 ];
 

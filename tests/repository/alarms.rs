@@ -31,13 +31,15 @@ const ESSENTIAL: [(&str, &str); 11] = [
 /// The sweeps without which orders and payments do not settle. Every alarm on them is essential.
 const ESSENTIAL_SWEEPS: [&str; 2] = ["resume-orders", "reconcile-payments"];
 
-/// The alarms: logical id, condition and resolved properties.
+/// The alarms that notify: logical id, condition and resolved properties. The alarms of releases do
+/// not: CodeDeploy reads them (`releases`).
 fn alarms(template: &Template) -> Vec<(String, Option<String>, Value)> {
     let alarm = |(id, alarm): (&str, &Value)| {
         let condition = alarm["Condition"].as_str().map(str::to_owned);
         (id.to_owned(), condition, template.resolve(&alarm["Properties"]))
     };
-    template.resources("AWS::CloudWatch::Alarm").map(alarm).collect()
+    let notifies = |(_, alarm): &(&str, &Value)| alarm["Condition"] != "HasCanary";
+    template.resources("AWS::CloudWatch::Alarm").filter(notifies).map(alarm).collect()
 }
 
 fn text(value: &Value) -> &str {

@@ -444,29 +444,23 @@ fn every_metric_is_on_a_dashboard() {
 /// `localstack/metrics.json` is the list from which dashboards and `make cost` follow.
 #[test]
 fn metrics_in_the_code_are_declared_for_dashboards_and_cost() {
-    let counted =
-        regex::Regex::new(r#"(?:count|seconds|money)\(\s*(?:SERVICE,\s*)?"([A-Z]\w+)""#).unwrap();
-    let shared = regex::Regex::new(r#"SharedMetric \{\s*name: "([A-Z]\w+)""#).unwrap();
-    let code: Vec<String> = ["functions", "shared"]
+    let sent: std::collections::BTreeSet<(&str, &str)> =
+        tests::shop::metrics().map(|metric| (metric.service, metric.name)).collect();
+    let declared = declared();
+    let listed: std::collections::BTreeSet<(&str, &str)> = declared
         .iter()
-        .flat_map(|folder| super::all_files(folder, "rs"))
-        .map(|(_, text)| text.split("#[cfg(test)]").next().unwrap_or_default().to_owned())
+        .flat_map(|metric| {
+            metric.services.iter().map(|service| (service.as_str(), metric.name.as_str()))
+        })
         .collect();
-    let declared: Vec<String> = declared().into_iter().map(|metric| metric.name).collect();
-    let mut violations = Vec::new();
-    for found in
-        code.iter().flat_map(|text| counted.captures_iter(text).chain(shared.captures_iter(text)))
-    {
-        if !declared.contains(&found[1].to_owned()) {
-            violations.push(format!("localstack/metrics.json lacks the metric {}", &found[1]));
-        }
-    }
-    for name in declared {
-        if !code.iter().any(|text| text.contains(&format!("\"{name}\""))) {
-            violations.push(format!(
-                "no function sends the metric {name}: remove it from localstack/metrics.json"
-            ));
-        }
-    }
+    let missing = sent.difference(&listed);
+    let mut violations: Vec<String> = missing
+        .map(|(service, name)| {
+            format!("localstack/metrics.json lacks the metric {name} of {service}")
+        })
+        .collect();
+    violations.extend(listed.difference(&sent).map(|(service, name)| {
+        format!("{service} does not send the metric {name}: remove it from localstack/metrics.json")
+    }));
     none(violations);
 }

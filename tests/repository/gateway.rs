@@ -118,8 +118,8 @@ fn web_acl_answers_429_as_a_problem() {
         (&response["statusCode"], &headers["gatewayresponse.header.Retry-After"]),
         (&json!("429"), &json!("'300'"))
     );
-    let problem: Value =
-        serde_json::from_str(text(&response["responseTemplates"]["application/json"])).unwrap();
+    let body = template.resolve(&response["responseTemplates"]["application/json"]);
+    let problem: Value = serde_json::from_str(text(&body)).unwrap();
     assert_eq!(problem["code"], "too_many_requests");
 }
 

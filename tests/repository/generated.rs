@@ -394,7 +394,8 @@ fn release_alarms(service: &str) -> String {
         text.push_str(
             "    Type: AWS::CloudWatch::Alarm\n    Condition: HasCanary\n    Properties:\n",
         );
-        writeln!(text, "      AlarmDescription: A new version of a function of {service} {fault}. CodeDeploy rolls it back.").unwrap();
+        let anchor = format!("{}release{suffix}alarm", service);
+        writeln!(text, "      AlarmDescription: !Sub \"A new version of a function of {service} {fault}. CodeDeploy rolls it back. ${{RunbookUrl}}#{anchor}\"").unwrap();
         text.push_str("      Metrics:\n");
         let expression = format!("SUM([{}])", terms.join(", "));
         writeln!(text, "        - {{Id: release, Expression: \"{expression}\"}}").unwrap();

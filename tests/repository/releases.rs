@@ -87,9 +87,7 @@ fn errors_of_routes_and_of_the_money_path_roll_a_release_back() {
             .collect();
         let (mut watched, mut alarms, mut watches_5xx) = (BTreeSet::new(), BTreeSet::new(), false);
         let all = resources(document, "AWS::CloudWatch::Alarm");
-        for (id, alarm) in
-            all.into_iter().filter(|(id, _)| id.contains("Release") && id.ends_with("Alarm"))
-        {
+        for (id, alarm) in all.into_iter().filter(|(_, alarm)| alarm["Condition"] == "HasCanary") {
             alarms.insert(id.to_owned());
             let metrics = alarm["Properties"]["Metrics"].as_array().expect("metrics");
             assert!(metrics.len() <= 11, "{id} has more than ten metrics");

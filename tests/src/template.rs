@@ -92,6 +92,10 @@ impl Template {
                     continue;
                 };
                 for (name, member) in members {
+                    // SAM adds an application of CodeDeploy to every template.
+                    if name == "ServerlessDeploymentApplication" {
+                        continue;
+                    }
                     let there = &mut document[section][&name];
                     assert!(
                         there.is_null() || section != "Resources",

@@ -151,13 +151,13 @@ async fn every_page_has_a_policy_an_entity_tag_and_relative_links() {
 async fn unknown_pages_are_404_with_a_link_to_the_problem() {
     let shop = Shop::new();
     for (path, link) in [
-        ("/docs/nothing", "<../problems/page_not_found>; rel=\"help\""),
-        ("/docs/ledger", "<../problems/page_not_found>; rel=\"help\""),
-        ("/problems/nothing", "<../problems/page_not_found>; rel=\"help\""),
-        ("/assets/..", "<../problems/page_not_found>; rel=\"help\""),
+        ("/docs/nothing", "<../problems/route_not_found>; rel=\"help\""),
+        ("/docs/ledger", "<../problems/route_not_found>; rel=\"help\""),
+        ("/problems/nothing", "<../problems/route_not_found>; rel=\"help\""),
+        ("/assets/..", "<../problems/route_not_found>; rel=\"help\""),
     ] {
         let called = get(&shop, "get-docs", path).await;
-        assert_eq!((called.status(), called.code().as_str()), (404, "page_not_found"), "{path}");
+        assert_eq!((called.status(), called.code().as_str()), (404, "route_not_found"), "{path}");
         assert_eq!(called.header("link").as_deref(), Some(link), "{path}");
     }
 }

@@ -165,7 +165,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         saga::Event,
-        tests::{after, events, reachable},
+        tests::{after, events, placed, reachable},
     };
 
     /// A change of an order, with the metrics that it moves and the values of their dimensions.
@@ -214,6 +214,9 @@ mod tests {
                     .map(|(_, reason)| reason.unwrap()),
             );
         }
+        // The exploration keeps one order per state, whatever the reason of its end.
+        let expired = after(&placed(), &Event::Deadline);
+        reasons.insert(EndReason::of(&expired).name());
         let known: BTreeSet<_> =
             EndReason::DIMENSION.values.iter().copied().filter(|name| *name != "other").collect();
         assert_eq!(reasons, known, "every reason has its own value, and each value occurs");

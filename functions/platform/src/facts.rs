@@ -148,7 +148,7 @@ impl Facts {
     }
 }
 
-/// Returns whether a queue holds messages that were given up.
+/// Returns whether a queue holds messages that are not retried.
 fn is_dead_letter_queue(name: &str) -> bool {
     name.ends_with("-dead-letter") || name == "undelivered-events"
 }

@@ -207,7 +207,6 @@ pub const PROBLEMS: &[ProblemType] = &[
         "It does not exist, or belongs to another user. An order that was just placed cannot be paid yet: read it until it \
          awaits payment, and repeat the request.",
     ),
-    problem(404, "page_not_found", "Page not found", "There is no page at this address. Start at the API's root."),
     problem(404, "payment_not_found", "Payment not found", "It does not exist, or belongs to another user."),
     problem(404, "product_not_found", "Product not found", "It does not exist, or is no longer sold."),
     problem(404, "provider_not_found", "Provider not found", "This shop does not use the payment provider of this name."),

@@ -124,7 +124,9 @@ pub(super) async fn users(seen: &Arc<Mutex<Actions>>) {
         204
     );
     harness.drain_queues().await;
+    watched.call("check-health", json!({})).await;
     watched.call("get-health", events::get("/health").event()).await;
+    watched.call("get-docs", sample("get-docs")).await;
     watched.call("check-release", sample("check-release")).await;
 }
 

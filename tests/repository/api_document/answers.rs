@@ -145,12 +145,13 @@ pub fn add(document: &mut Value) {
             let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
             codes.iter().for_each(|code| by_status.entry(code.status()).or_default().push(*code));
             for (status, codes) in by_status {
-                // An operation that describes its own 503 gets no other one.
-                if answers.contains_key(&status.to_string()) {
-                    continue;
-                }
                 let replayed = has_key && status == 402;
                 let response = response(&codes, replayed);
+                // Problems with a status for which the operation describes a response of its own.
+                if let Some(own) = answers.get_mut(&status.to_string()) {
+                    add_problems(own, &response);
+                    continue;
+                }
                 let response = match codes[..] {
                     [Code::Problem(one)] if !replayed => {
                         responses.insert(one.code, response);
@@ -175,6 +176,14 @@ pub fn add(document: &mut Value) {
     document["x-answers-of-no-operation"] = elsewhere.into();
     document["components"]["examples"] = json!(examples);
     document["components"]["responses"] = json!(responses);
+}
+
+/// Adds the media type and the headers of problems to a response of another media type.
+fn add_problems(own: &mut Value, problems: &Value) {
+    own["content"]["application/problem+json"] =
+        problems["content"]["application/problem+json"].clone();
+    let headers = problems["headers"].as_object().unwrap().clone();
+    own["headers"].as_object_mut().unwrap().extend(headers);
 }
 
 fn has_parameter(operation: &Value, name: &str) -> bool {

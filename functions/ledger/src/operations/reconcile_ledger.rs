@@ -1,5 +1,5 @@
-//! Reconciles the records of all services about orders, money and stock, daily in small steps and
-//! on an operator's request.
+//! Daily in small steps, and on request: reconciles the records of all services about orders, money
+//! and stock.
 //!
 //! Arguments of an operator's request:
 //!

@@ -83,7 +83,7 @@ fn order_request(extra: serde_json::Value) -> OrderRequest {
 }
 
 /// An order with a shipping address and a card to charge.
-fn placed() -> Order {
+pub(crate) fn placed() -> Order {
     let card = json!({ "payment_method": { "type": "card", "token": "tok_ada" } });
     Order::place(placement(), order_request(card), &[product()], START, TIMING).unwrap()
 }

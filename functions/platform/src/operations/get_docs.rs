@@ -1,4 +1,4 @@
-//! The pages: overview, API reference, problems, and the API document itself.
+//! Pages: serves the overview, the API reference, the problems and the API document.
 
 use std::sync::Arc;
 
@@ -24,6 +24,10 @@ pub async fn get_docs(_: Arc<Platform>, request: Request) -> Result<Response, Pr
     {
         return Ok(Response::redirect(&format!("{last}/")));
     }
-    let page = pages::find(&path).ok_or_else(|| Problem::not_found("page"))?;
+    let page = pages::find(&path).ok_or_else(no_page)?;
     Ok(page.response().unless_matching(request.header("if-none-match")))
+}
+
+fn no_page() -> Problem {
+    Problem::not_found("route").detail("No page has this address. Start at the root of the API.")
 }

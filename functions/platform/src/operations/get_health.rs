@@ -1,5 +1,4 @@
-//! `GET /health`, `GET /health/ready`, `GET /health/live` and `GET /health/{service}`: whether the
-//! shop, or one of its services, can work.
+//! `GET /health` and the paths below it: returns whether the shop, or one of its services, can work.
 
 use std::sync::Arc;
 
