@@ -245,6 +245,12 @@ pub(crate) struct Capture(std::sync::Arc<std::sync::Mutex<Vec<Value>>>);
 impl Capture {
     /// Keeps the lines of this thread until the guard is dropped.
     pub(crate) fn record(&self) -> tracing::subscriber::DefaultGuard {
+        // Without a subscriber of all threads, a test that reaches a callsite first, without a
+        // capture, would turn its lines off for the others.
+        static ALL_THREADS: std::sync::Once = std::sync::Once::new();
+        ALL_THREADS.call_once(|| {
+            drop(tracing_subscriber::registry().with(LevelFilter::INFO).try_init());
+        });
         let lines = self.clone().with_filter(LevelFilter::INFO);
         tracing::subscriber::set_default(tracing_subscriber::registry().with(lines))
     }

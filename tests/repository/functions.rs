@@ -234,7 +234,7 @@ fn functions_trace_with_x_ray_only_if_the_parameter_says_so() {
         }
         assert_eq!(functions, operations().len());
         let stage = template.resource("Apiv1Stage");
-        assert_eq!(template.resolve(&stage["Properties"]["TracingEnabled"]) == true, is_active);
+        assert_eq!(template.resolve(&stage["Properties"]["TracingEnabled"]), is_active);
         let roles = managed_policies(template).into_iter();
         for (role, policies) in roles.filter(|(role, _)| role != "ShiftTrafficRole") {
             let [log, others @ ..] = &policies[..] else { panic!("{role} has no policy") };
