@@ -231,8 +231,10 @@ async fn unchanged_page_is_304_until_its_cursor_ages() {
     let mut ids = Vec::new();
     for number in 0..3 {
         let name = format!("Spoon {number}");
-        let created =
-            shop.create(&name, &product(&name, &format!("S-{number}"), "kitchen")).await.json();
+        let created = shop
+            .create(&format!("k{number}"), &product(&name, &format!("S-{number}"), "kitchen"))
+            .await
+            .json();
         ids.push(created["id"].as_str().unwrap().to_owned());
     }
     let (first, all) = ("/products?limit=2", "/products");
