@@ -15,4 +15,6 @@ window.ui = SwaggerUIBundle({
   defaultModelsExpandDepth: 0,
   supportedSubmitMethods: ["get", "post", "put", "patch", "delete"],
   validatorUrl: null,
+  // Swagger UI gives the list of servers no name for screen readers.
+  onComplete: () => document.getElementById("servers")?.setAttribute("aria-label", "Server"),
 });
