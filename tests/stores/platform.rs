@@ -64,8 +64,8 @@ async fn missing_or_old_record_is_503_health_unknown() {
 #[tokio::test]
 async fn service_with_an_inactive_table_is_unhealthy() {
     let shop = Shop::new();
-    // The tables are asked first, in the order in which the service lists them: users.
-    shop.aws.fail(0, Fault::LoseRequest);
+    // After the recorded deployment, the first table is asked.
+    shop.aws.fail(1, Fault::LoseRequest);
     assert_eq!(check(&shop).await["unhealthy_services"], 1);
     let called = get(&shop, "get-health", "/health").await;
     assert_eq!((called.status(), &called.json()["status"]), (503, &json!("degraded")));
@@ -109,8 +109,8 @@ async fn check_counts_dead_letters_and_overdue_records() {
 #[tokio::test]
 async fn fact_that_cannot_be_read_is_counted_and_leaves_the_others() {
     let shop = Shop::new();
-    // After the ten tables comes the first queue.
-    shop.aws.fail(10, Fault::LoseRequest);
+    // After the recorded deployment and the ten tables, the first queue is asked.
+    shop.aws.fail(11, Fault::LoseRequest);
     let report = check(&shop).await;
     assert_eq!((&report["unavailable"], &report["unhealthy_services"]), (&json!(1), &json!(0)));
 }

@@ -175,7 +175,11 @@ async fn no_request_message_or_change_reaches_the_release_check() {
             counted.fetch_add(1, Ordering::Relaxed);
             async { Report::not_ready("counted") }
         });
-        let mut event = sample(&operation);
+        // What EventBridge sends is never empty.
+        let mut event = match sample(&operation) {
+            empty if empty == json!({}) => json!({ "source": "aws.events" }),
+            event => event,
+        };
         for inside in [with_check_inside(&event), {
             event["check"] = "release".into();
             event

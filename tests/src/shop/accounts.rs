@@ -422,6 +422,8 @@ pub fn seen(called: &Called) -> Value {
     let mut answer = called.ok().clone();
     if let Some(headers) = answer["headers"].as_object_mut() {
         headers.remove("x-process-time");
+        // The way to the page of the problem depends on the path.
+        headers.remove("link");
     }
     answer
 }
