@@ -59,6 +59,7 @@ async fn probe() -> Vec<Need> {
     let mut offered = Vec::new();
     if let Some(catcher) = mail_catcher() {
         offered.push(Need::Tables);
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
         if client.get(catcher).send().await.is_ok_and(|answer| answer.status().is_success()) {
             offered.push(Need::Mails);

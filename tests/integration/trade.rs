@@ -352,7 +352,7 @@ async fn buyer_has_at_most_five_unpaid_orders() {
 
 #[tokio::test]
 async fn unverified_account_may_have_one_unpaid_order() {
-    let shop = Shop::open().await;
+    let shop = shop_with!(Mails);
     let (buyer, product) = (shop.unverified_customer().await, shop.product(100, 20).await);
     let first = buyer.order(&product, 1, None).await;
     let body = json!({ "items": [{ "product_id": product, "quantity": 1 }] });
