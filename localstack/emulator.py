@@ -109,22 +109,34 @@ cloudwatch_logs._describe_log_groups = describe_log_groups_while_functions_log
 from ministack.services import ses_v2  # noqa: E402
 
 # MiniStack keeps a mail without its headers. make mails and make trace show the header X-Trace-Id.
-handle_ses = ses_v2.handle_request
+handle_ses, headers_of_mails = ses_v2.handle_request, {}
 
 
 async def handle_and_keep_headers(method, path, headers, body, *args, **kwargs):
     answer = await handle_ses(method, path, headers, body, *args, **kwargs)
     if method == "POST" and path.rstrip("/") == "/v2/email/outbound-emails" and answer[0] == 200:
-        message_id = json.loads(answer[2])["MessageId"]
         given = json.loads(body or b"{}").get("Content", {}).get("Simple", {}).get("Headers", [])
-        for mail in ses_v2._sent_emails_list():
-            if mail["MessageId"] == message_id:
-                mail["Headers"] = {header["Name"]: header["Value"] for header in given}
+        headers_of_mails[json.loads(answer[2])["MessageId"]] = {header["Name"]: header["Value"] for header in given}
     return answer
 
 
 ses_v2.handle_request = handle_and_keep_headers
 
-from ministack.app import main  # noqa: E402
+from ministack import app  # noqa: E402
 
-main()
+list_mails = app._handle_ses_messages_request
+
+
+async def list_mails_with_headers(*args, **kwargs):
+    answer = await list_mails(*args, **kwargs)
+    if not answer or answer[0] != 200:
+        return answer
+    listed = json.loads(answer[2])
+    for mail in (mail for account in listed["messages"].values() for mail in account):
+        mail["Headers"] = headers_of_mails.get(mail["MessageId"], {})
+    return answer[0], answer[1], json.dumps(listed).encode()
+
+
+app._handle_ses_messages_request = list_mails_with_headers
+
+app.main()

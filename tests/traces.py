@@ -26,17 +26,6 @@ FUNCTIONS = {"create-order", "publish-order-events", "reserve-stock", "publish-s
              "publish-payment-events", "reconcile-payments", "commit-stock", "send-notification", "record-entry"}
 
 
-class Traced(Api):
-    """The API, called with one trace id."""
-
-    traceparent = ""
-
-    @classmethod
-    def _once(cls, request):
-        request.add_header("traceparent", cls.traceparent)
-        return Api._once(request)
-
-
 def place(stack, trace_id):
     """Places the order and returns it."""
     user = local.sample()["users"]["customer"]
@@ -44,8 +33,7 @@ def place(stack, trace_id):
     admin = stack.api().log_in(*(local.sample()["users"]["admin"][field] for field in ("email", "password")))
     products = customer.call("GET", "/products?limit=100").body["items"]
     product = next(each for each in products if admin.call("GET", f"/inventory/{each['id']}", expect=(200, 404)).body.get("available", 0) > 0)
-    traced = Traced(customer.url, customer.token)
-    Traced.traceparent = f"00-{trace_id}-{uuid.uuid4().hex[:16]}-01"
+    traced = Api(customer.url, customer.token, headers={"traceparent": f"00-{trace_id}-{uuid.uuid4().hex[:16]}-01"})
     body = {"items": [{"product_id": product["id"], "quantity": 1}],
             "payment_method": {"type": "card", "token": "tok_timeout_after_charge"}}
     return customer, traced.call("POST", "/orders", body, key=str(uuid.uuid4())).body

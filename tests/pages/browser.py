@@ -80,7 +80,7 @@ def every_page_is_clean(browser):
             ready(page, path)
             page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=not path.startswith("docs"))
             found = Axe().run(page).response["violations"]
-            serious = [f"{each['id']}: {each['nodes'][0]['target']}" for each in found if each["impact"] in ("serious", "critical")]
+            serious = [f"{each['id']}: {[node['target'] for node in each['nodes']]}" for each in found if each["impact"] in ("serious", "critical")]
             check(not serious, f"/{path} has serious findings of axe: {serious}")
         with browser.page(path, PHONE) as page:
             ready(page, path)

@@ -7,7 +7,8 @@ const service = place.dataset.service;
 window.ui = SwaggerUIBundle({
   url: place.dataset.document,
   domNode: place,
-  deepLinking: true,
+  // Links inside the buttons of operations would be unreachable for screen readers.
+  deepLinking: false,
   docExpansion: service ? "list" : "none",
   filter: service || true,
   tryItOutEnabled: true,
