@@ -69,7 +69,7 @@ bench: setup build ## Measures cold starts of release builds and login times; th
 new: ## Writes the skeleton of an operation: make new OP=orders/hold-order ROUTE="POST /orders/{order_id}/hold".
 	@python3 localstack/new_operation.py "$(if $(OP),$(OP),$(error Say which operation: make new OP=orders/hold-order ROUTE="POST /orders/{order_id}/hold"))" "$(ROUTE)"
 
-template: ## Generates what follows from the operations: the API, its permissions, the dashboards, the API document, the table in functions/README.md.
+template: ## Generates what follows from the operations: the API, its permissions, saved queries, the dashboards, the API document, the table in functions/README.md.
 	@# The table of operations reads the API document: one after the other.
 	@UPDATE_API_DOCUMENT=1 UPDATE_TEMPLATES=1 cargo test --quiet -p tests --test repository -- --test-threads 1 committed_document generated_parts
 

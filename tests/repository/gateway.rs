@@ -66,16 +66,11 @@ fn web_acl_limits_the_requests_of_each_address_on_the_stage() {
         (&json!("HasWebAcl"), &json!("HasWebAcl"))
     );
     assert_eq!(template.resolve(&properties["WebACLArn"]), "arn:WebAcl");
-    // The reference to the stage is also what makes CloudFormation create the stage first.
     let (_, stage) = only(template, "AWS::ApiGateway::Stage");
     assert_eq!(stage["StageName"], "v1");
-    let (stage, _) = template.resources("AWS::ApiGateway::Stage").next().unwrap();
-    let arn = properties["ResourceArn"]["Fn::Sub"].as_str().unwrap();
     assert_eq!(
-        arn,
-        format!(
-            "arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}::/restapis/${{Api}}/stages/${{{stage}}}"
-        )
+        properties["ResourceArn"]["Fn::Sub"],
+        "arn:${AWS::Partition}:apigateway:${AWS::Region}::/restapis/${ApiId}/stages/${ApiStage}"
     );
 }
 
@@ -459,10 +454,9 @@ fn domain_has_the_tls_policy_of_the_api() {
     assert_eq!(domain["Condition"], "HasDomain");
 
     let (mapping, properties) = only(template, "AWS::ApiGateway::BasePathMapping");
-    let (stage, _) = template.resources("AWS::ApiGateway::Stage").next().unwrap();
     assert_eq!(
         (&mapping["Condition"], &properties["Stage"]),
-        (&json!("HasDomain"), &json!({ "Ref": stage }))
+        (&json!("HasDomain"), &json!({ "Ref": "ApiStage" }))
     );
     let base = |path: &str| {
         template.with(&DOMAIN).with(&[("DomainBasePath", path)]).resolve(&properties["BasePath"])
@@ -477,6 +471,24 @@ fn domain_has_the_tls_policy_of_the_api() {
     {
         assert_eq!(target[name], json!({ "Fn::GetAtt": ["ApiDomain", attribute] }));
     }
+}
+
+#[test]
+fn root_has_the_outputs_of_the_domain() {
+    let [root, platform] =
+        ["template.yaml", "functions/platform/template.yaml"].map(|file| Template::read(file));
+    for name in ["DomainUrl", "DomainTarget"] {
+        let output = &root.document["Outputs"][name];
+        let nested = json!({ "Fn::GetAtt": ["Platform", format!("Outputs.{name}")] });
+        assert_eq!((&output["Condition"], &output["Value"]), (&json!("HasDomain"), &nested));
+        assert_eq!(platform.document["Outputs"][name]["Condition"], "HasDomain", "{name}");
+    }
+    let url = |base: &str| {
+        let output = &platform.document["Outputs"]["DomainUrl"]["Value"];
+        platform.with(&DOMAIN).with(&[("DomainBasePath", base)]).resolve(output)
+    };
+    assert_eq!(url(""), "https://api.example.com");
+    assert_eq!(url("v1"), "https://api.example.com/v1");
 }
 
 #[test]
