@@ -65,8 +65,8 @@ def facts_of_record(record):
 
 def recorded(fact):
     words = [fact["event"].replace("_", " ")]
-    if fact.get("command"):
-        words.append(f"for an answer to {fact['command']}" + (f", answered at {at(fact['answered_at'])}" if fact.get("answered_at") else ""))
+    if fact.get("pending_command"):
+        words.append(f"for an answer to {fact['pending_command']}" + (f", answered at {at(fact['answered_at'])}" if fact.get("answered_at") else ""))
     words += [f"({fact['detail']})"] if fact.get("detail") else []
     words += [f"by the {fact['by']}"] if fact.get("by") else []
     if fact.get("amount"):

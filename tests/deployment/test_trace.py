@@ -162,6 +162,12 @@ class Timeline(unittest.TestCase):
         self.assertEqual((document["traces"], document["retries"], document["reads"]), ([TRACE], 1, 1))
         self.assertEqual(document["waiting_for"], [])
 
+    def test_a_wait_names_the_command_and_when_it_was_answered(self):
+        wait = {"at": "2026-11-29T11:55:25.000Z", "waited_ms": 0, "event": "waiting", "status": "pending", "pending_command": "open_payment"}
+        for answered, ending in [({}, ""), ({"answered_at": "2026-11-29T11:55:26.000Z"}, ", answered at 11:55:26")]:
+            said = [fact["what"] for fact in facts(Aws(LINES, (200, record(facts=[wait | answered]))))["facts"]]
+            self.assertIn(f"waiting for an answer to open_payment{ending}: the order is pending", said)
+
     def test_other_orders_and_runs_and_reads_are_left_out(self):
         text = json.dumps(facts(Aws())["facts"])
         for absent in (OTHER, "examined=1", "get-order\"", "START"):

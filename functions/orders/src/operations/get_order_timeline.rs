@@ -8,13 +8,13 @@ use shared::{
     clock::Timestamp,
     http::{self, Request, Response},
     ids::OrderId,
-    money::Money,
     problem::Problem,
 };
 
+use super::view::HistoryEntryView;
 use crate::{
     Orders,
-    domain::{Order, actions::Actor, history::HistoryEntry, waiting::Waiting},
+    domain::{Order, history::HistoryEntry, waiting::Waiting},
     error::OrderError,
 };
 
@@ -46,43 +46,14 @@ struct OrderTimeline<'a> {
     next_check_at: Option<Timestamp>,
 }
 
-/// An event of the order.
+/// An event in the history of the order, with the time that it took.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 struct TimelineFact<'a> {
-    at: Timestamp,
+    #[serde(flatten)]
+    entry: HistoryEntryView<'a>,
     /// Milliseconds since the previous fact.
     waited_ms: u64,
-    /// The event: `placed`, `stock_reserved`, `payment_declined`, … The event `waiting` means that a
-    /// service did not answer a command by its second scheduled check.
-    event: &'a str,
-    /// The status after the event.
-    #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::Status))]
-    status: &'a str,
-    /// The reason, or other details.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    detail: Option<&'a str>,
-    /// Who requested the event: the buyer or an admin.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    by: Option<&'a Actor>,
-    /// The payment that the event is about.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    payment_id: Option<&'a str>,
-    /// The amount that moved, or that a started refund will move.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    amount: Option<Money>,
-    /// The command without an answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "api-document", schema(nullable = false, value_type = Option<super::view::Command>))]
-    command: Option<&'a str>,
-    /// When the command was answered. Absent while it has no answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    answered_at: Option<Timestamp>,
 }
 
 /// Who has to act, and when they are asked again.
@@ -112,18 +83,8 @@ impl<'a> OrderTimeline<'a> {
         let fact = |entry: &'a HistoryEntry| {
             let waited = entry.at.since(std::mem::replace(&mut previous, entry.at));
             TimelineFact {
-                at: entry.at,
+                entry: HistoryEntryView::new(entry, order),
                 waited_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
-                event: &entry.event,
-                status: entry.status.name(),
-                detail: entry.detail.as_deref(),
-                by: entry.by.as_ref(),
-                payment_id: entry.payment_id.as_deref(),
-                amount: entry
-                    .amount
-                    .map(|amount| Money::new(amount, order.placed.totals.total.currency)),
-                command: entry.pending_command.as_deref(),
-                answered_at: entry.answered_at,
             }
         };
         Self {

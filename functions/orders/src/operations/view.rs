@@ -125,7 +125,7 @@ impl WaitingForView {
 /// An event in the history of an order.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
-struct HistoryEntryView<'a> {
+pub(super) struct HistoryEntryView<'a> {
     at: Timestamp,
     /// The event: `placed`, `stock_reserved`, `payment_declined`, … The event `waiting` means that
     /// a service has not answered a command. There is one entry per wait.
@@ -168,7 +168,7 @@ struct HistoryEntryView<'a> {
 }
 
 impl<'a> HistoryEntryView<'a> {
-    fn new(entry: &'a HistoryEntry, order: &Order) -> Self {
+    pub(super) fn new(entry: &'a HistoryEntry, order: &Order) -> Self {
         Self {
             at: entry.at,
             event: &entry.event,
