@@ -1,10 +1,13 @@
 //! The permissions, the callers and the timeouts of each function.
 
+mod mails;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use tests::template::{self, Template};
 
+use self::mails::{ANY_IDENTITY, SENDERS_OF_MAIL};
 use super::{functions, generated, none, operations, timeout, transformed, transformed_with};
 
 /// Public routes besides pages. Adding one is a security decision.
@@ -31,9 +34,6 @@ const PUBLIC: [&str; 15] = [
 /// Public routes that return more to an admin.
 const PUBLIC_WITH_TOKEN: [&str; 1] = ["GET /inventory/{product_id}"];
 
-/// The only resource with a wildcard: the identities of SES.
-const ANY_IDENTITY: &str = "arn:aws:ses:us-east-1:000000000000:identity/*";
-
 /// X-Ray has no resources, so its managed policies grant writing on `*`. SAM attaches the first one;
 /// our own roles use the second one, which every partition has.
 const XRAY_POLICIES: [&str; 2] = [
@@ -43,8 +43,6 @@ const XRAY_POLICIES: [&str; 2] = [
 
 /// Lets a function write its log.
 const LOG_POLICY: &str = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole";
-
-const SENDERS_OF_MAIL: [&str; 2] = ["send-notification", "send-account-notification"];
 
 /// The hook of CodeDeploy invokes the new version of any function of the shop, and reads any of its
 /// deployments: neither has a name before the deployment.
@@ -263,88 +261,6 @@ fn saved_queries_search_the_log_group_of_every_service() {
     }
     let expected = ["by order", "by trace", "errors", "slow requests"];
     assert_eq!(names, BTreeSet::from(expected.map(|name| format!("ferrocart/{name}"))));
-}
-
-#[test]
-fn shop_names_fit_into_one_mail_header_line() {
-    let template = template::template();
-    let parameter = &template.document["Parameters"]["ShopName"];
-    let pattern =
-        jsonschema::validator_for(&json!({ "pattern": parameter["AllowedPattern"] })).unwrap();
-    let allowed = |name: &str| pattern.is_valid(&name.into());
-    for name in [
-        &text(&parameter["Default"]),
-        "X",
-        "Lamp, Spoon & Co.",
-        "Caf\u{e9} M\u{fc}ller",
-        &"x".repeat(50),
-    ] {
-        assert!(allowed(name), "{name}");
-    }
-    for name in [
-        "",
-        " ",
-        "Shop ",
-        " Shop",
-        "A \"shop\"",
-        "Shop <a@b.example>",
-        "a\\b",
-        "a\nb",
-        "a\u{7f}b",
-        &"x".repeat(51),
-    ] {
-        assert!(!allowed(name), "{name:?}");
-    }
-}
-
-/// In SES's sandbox every recipient is a verified identity, and SES authorises those too.
-#[test]
-fn mails_may_go_to_verified_recipients_from_the_sender_alone() {
-    let template = template::template();
-    let granted = |function: &str, local: &str| {
-        let template = template.with(&[("Local", local)]);
-        let properties = template.resolve(&template.resource(function)["Properties"]);
-        let statements: Vec<Value> = statements(&properties).into_iter().cloned().collect();
-        statements
-            .into_iter()
-            .filter(|statement| statement["Action"] == json!(["ses:SendEmail"]))
-            .collect::<Vec<_>>()
-    };
-    for function in ["SendNotificationFunction", "SendAccountNotificationFunction"] {
-        let on_aws = granted(function, "false");
-        assert_eq!(on_aws.len(), 2);
-        assert_eq!(on_aws[0]["Resource"], ANY_IDENTITY);
-        assert_eq!(
-            on_aws[0]["Condition"],
-            json!({ "StringEquals": { "ses:FromAddress": "SenderAddress" } })
-        );
-        assert_eq!(
-            on_aws[1]["Resource"],
-            "arn:aws:ses:us-east-1:000000000000:configuration-set/ferrocart-mail"
-        );
-        assert!(on_aws[1].get("Condition").is_none());
-        // The emulator does not know the condition key.
-        let on_the_emulator = &granted(function, "true")[0];
-        assert_eq!(
-            on_the_emulator["Resource"],
-            "arn:aws:ses:us-east-1:000000000000:identity/SenderAddress"
-        );
-        assert_eq!(on_the_emulator["Condition"], json!({ "Ref": "AWS::NoValue" }));
-    }
-}
-
-#[test]
-fn sender_identity_is_created_only_on_request() {
-    let template = template::template();
-    assert_eq!(template.resource("SenderEmailIdentity")["Condition"], "CreatesSenderIdentity");
-    assert!(template.condition("CreatesSenderIdentity"));
-    assert!(!template.with(&[("SenderIdentity", "existing")]).condition("CreatesSenderIdentity"));
-    // Each mail names the configuration set: the identity may belong to another stack.
-    for function in ["SendNotificationFunction", "SendAccountNotificationFunction"] {
-        let variables = template
-            .resolve(&template.resource(function)["Properties"]["Environment"]["Variables"]);
-        assert_eq!(variables["MAIL_CONFIGURATION_SET"], "ferrocart-mail", "{function}");
-    }
 }
 
 #[test]
