@@ -298,17 +298,7 @@ fn complaints(granted: &Actions, seen: &Actions) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn every_function_has_exactly_the_permissions_it_uses() {
     let seen = Arc::new(Mutex::new(Actions::new()));
-    scenarios::users(&seen).await;
-    scenarios::imported_accounts(&seen).await;
-    scenarios::catalogue_and_stock(&seen).await;
-    scenarios::orders(&seen).await;
-    scenarios::challenges_and_disputes(&seen).await;
-    scenarios::bounced_mails(&seen).await;
-    scenarios::refunds(&seen).await;
-    scenarios::faults(&seen).await;
-    scenarios::unreadable_changes(&seen).await;
-    scenarios::unreadable_messages(&seen).await;
-    scenarios::account_mails(&seen).await;
+    scenarios::play(&seen).await;
 
     let seen: Actions = lock(&seen)
         .iter()

@@ -1,15 +1,19 @@
 //! A shop in which a valid request to every route succeeds, and the checks that apply to bad
 //! requests.
 
+mod checks;
+
 use serde_json::{Value, json};
-use shared::{lambda::Invocation, problem::type_uri, seal::SealingKey};
+use shared::{lambda::Invocation, seal::SealingKey};
 use tests::{
-    aws::{Aws, Called},
+    aws::Aws,
     events::{self, sample},
     shop::Shop,
 };
 use tokio::sync::OnceCell;
 
+pub use self::checks::Expect;
+use self::checks::violations;
 use crate::routes::{IfMatch, Route};
 
 /// A marker in inputs that must not appear in responses.
@@ -31,17 +35,6 @@ const TABLES: [&str; 10] = [
 /// The current and the previous signing secret of the provider.
 pub const WEBHOOK_SECRET: &str = "whsec_zqxEchoxqz_0123456789";
 pub const WEBHOOK_SECRET_BEFORE: &str = "whsec_zqxEchoxqz_of_yesterday";
-
-/// The expected response to an input.
-#[derive(Clone, Copy, Debug)]
-pub enum Expect {
-    /// A problem with this status and code.
-    Problem(u64, &'static str),
-    /// A problem with one of these codes and status 400 or 422.
-    OneOf(&'static [&'static str]),
-    /// Success: the input is unusual but accepted.
-    Fine,
-}
 
 /// The shop, its initial state and the unexpected results so far.
 #[derive(Clone)]
@@ -458,52 +451,4 @@ pub fn snapshot(aws: &Aws) -> Vec<Value> {
     let table =
         |name: &&str| aws.items(name).into_iter().filter(|item| !counts_tries(item)).collect();
     TABLES.iter().map(table).chain([json!(aws.mails().mails().len())]).collect()
-}
-
-fn violations(called: &Called, expect: Expect) -> Vec<String> {
-    let Ok(answer) = &called.answer else {
-        return vec![format!("the invocation fails: {:?}", called.answer)];
-    };
-    let (status, text) =
-        (answer["statusCode"].as_u64().unwrap_or(0), answer["body"].as_str().unwrap_or_default());
-    let document: Value = serde_json::from_str(text).unwrap_or_default();
-    let code = document["code"].as_str().unwrap_or_default();
-    let mut violations = Vec::new();
-    let met = match expect {
-        Expect::Problem(wanted, name) => status == wanted && code == name,
-        Expect::OneOf(names) => (status == 400 || status == 422) && names.contains(&code),
-        Expect::Fine => (200..300).contains(&status),
-    };
-    if !met {
-        violations.push(format!(
-            "expected {expect:?}, not {status} {}",
-            text.chars().take(300).collect::<String>()
-        ));
-    }
-    if !(200..500).contains(&status) {
-        violations.push(format!("status {status}"));
-    }
-    if text.contains(ECHO) || answer["headers"].to_string().contains(ECHO) {
-        violations
-            .push(format!("it echoes the input: {}", text.chars().take(300).collect::<String>()));
-    }
-    let headers = answer["headers"].as_object().cloned().unwrap_or_default();
-    if headers
-        .values()
-        .any(|value| value.as_str().is_none_or(|text| text.contains(['\r', '\n', '\0'])))
-    {
-        violations.push(format!("a header breaks its line: {headers:?}"));
-    }
-    if status >= 400 {
-        let has = |name: &str| document[name].as_str().is_some_and(|text| !text.is_empty());
-        let complete =
-            has("title") && has("code") && has("request_id") && document["status"] == status;
-        if !complete
-            || document["type"] != type_uri(code)
-            || headers["content-type"] != "application/problem+json"
-        {
-            violations.push(format!("the problem document is incomplete: {text}"));
-        }
-    }
-    violations
 }
