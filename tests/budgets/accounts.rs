@@ -13,7 +13,7 @@ use super::{costs, round_trips, shop};
 
 /// Registers Ada and logs her in. Returns the login response, and the authorizer's response for her
 /// access token.
-pub(super) async fn ada(shop: &Shop) -> (Called, Called) {
+async fn ada(shop: &Shop) -> (Called, Called) {
     shop.rotate_signing_key().await;
     assert_eq!(shop.call("register-user", sample("register-user")).await.status(), 201);
     let login = shop.call("login-user", sample("login-user")).await;

@@ -15,8 +15,6 @@ use tests::{
     shop::{SHARDS, Shop, operations},
 };
 
-use self::{accounts::ada, payments::payment};
-
 /// A shop with Ada logged in, and a product that is replicated to orders.
 async fn shop() -> (Shop, String) {
     let shop = Shop::new();

@@ -25,7 +25,7 @@ async fn payment_costs_at_most_four_calls_of_the_payments_table() {
     );
 }
 
-pub(super) fn payment(order: &str, token: &str) -> Http {
+fn payment(order: &str, token: &str) -> Http {
     let body = json!({ "order_id": order, "payment_method": { "type": "card", "token": token } });
     events::post("/payments", &body).caller(events::USER).header("idempotency-key", "pay")
 }
