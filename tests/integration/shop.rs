@@ -4,6 +4,9 @@
 //! [`Shop::open`] offers the API and the invocation of functions, on every target. Tests that need
 //! more name it, [`shop_with!`] and [`shop_alone_with!`], and are skipped where it is missing.
 
+mod person;
+mod stack;
+
 use std::{
     collections::HashMap,
     fmt::Debug,
@@ -14,7 +17,6 @@ use std::{
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
@@ -23,6 +25,10 @@ use users::tokens::{
     signing_keys::{CurrentKey, SigningKeys},
 };
 
+pub use self::{
+    person::{Answer, Person, card},
+    stack::ProviderRecords,
+};
 use crate::target::{self, Need};
 
 /// Maximum wait for a state.
@@ -68,51 +74,6 @@ macro_rules! shop_alone_with {
 }
 
 pub(crate) use {shop_alone_with, shop_with};
-
-/// A user with a token; without one, a visitor.
-#[derive(Clone)]
-pub struct Person {
-    pub url: String,
-    pub http: reqwest::Client,
-    pub token: Option<String>,
-    pub email: String,
-    pub id: String,
-}
-
-#[derive(Clone, Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub text: String,
-}
-
-impl Answer {
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
-    }
-
-    pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-    }
-
-    /// Returns the document; fails unless the status is this one.
-    #[track_caller]
-    pub fn expect(&self, status: u16) -> Value {
-        assert_eq!(self.status, status, "{}", self.text);
-        if self.text.is_empty() { Value::Null } else { self.json() }
-    }
-
-    /// Returns the problem code; fails unless the status is this one.
-    #[track_caller]
-    pub fn problem(&self, status: u16) -> String {
-        let document = self.expect(status);
-        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text);
-        for member in ["type", "title", "status", "code", "request_id"] {
-            assert!(!document[member].is_null(), "{member} is missing: {}", self.text);
-        }
-        document["code"].as_str().unwrap().to_owned()
-    }
-}
 
 /// The name of the running test, which names its thread.
 fn test_name(module: &str) -> String {
@@ -451,292 +412,6 @@ impl Shop {
         };
         (figure("on_hand"), figure("available"), figure("held"))
     }
-
-    /// Calls a function directly, as a schedule or an operator does.
-    pub async fn invoke(&self, operation: &str, event: &Value) -> Value {
-        let payload = aws_sdk_lambda::primitives::Blob::new(event.to_string());
-        let call = self
-            .lambda
-            .invoke()
-            .function_name(format!("{}-{operation}", self.stack))
-            .qualifier("live")
-            .payload(payload);
-        let answer = call
-            .send()
-            .await
-            .unwrap_or_else(|error| panic!("{operation}: {}", shared::telemetry::causes(&error)));
-        let text = answer
-            .payload
-            .map(|blob| String::from_utf8(blob.into_inner()).unwrap())
-            .unwrap_or_default();
-        assert!(answer.function_error.is_none(), "{operation} failed: {text}");
-        serde_json::from_str(&text).unwrap_or(Value::Null)
-    }
-
-    /// Runs the sweeps that the schedules run every minute.
-    pub async fn sweep(&self) {
-        self.invoke("resume-orders", &json!({})).await;
-        self.invoke("reconcile-payments", &json!({})).await;
-    }
-
-    /// Closes the circuit breaker, which would otherwise take half a minute.
-    pub async fn ask_provider_again(&self) {
-        let key = |text: &str| AttributeValue::S(text.to_owned());
-        let call = self.dynamodb.delete_item().table_name(self.table("payments"));
-        call.key("pk", key("BREAKER#simulated")).key("sk", key("BREAKER")).send().await.unwrap();
-    }
-
-    /// Runs an operator tool against this stack. Returns its exit status and output.
-    pub async fn operate(&self, tool: &str, arguments: &[&str]) -> (i32, String) {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let mut command = std::process::Command::new("python3");
-        command
-            .arg(root.join("localstack").join(tool))
-            .args(arguments)
-            .args(["--stack", &self.stack]);
-        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
-        let said =
-            [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
-        (output.status.code().unwrap_or(-1), said)
-    }
-
-    pub async fn item(&self, table: &str, pk: &str) -> Option<HashMap<String, AttributeValue>> {
-        let call = self
-            .dynamodb
-            .get_item()
-            .table_name(self.table(table))
-            .key("pk", AttributeValue::S(pk.to_owned()))
-            .consistent_read(true);
-        call.send().await.unwrap().item
-    }
-
-    /// All items of a table: for counts that no route returns.
-    pub async fn scan(&self, table: &str) -> Vec<HashMap<String, AttributeValue>> {
-        let pages = self
-            .dynamodb
-            .scan()
-            .table_name(self.table(table))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send();
-        pages.collect::<Result<Vec<_>, _>>().await.unwrap()
-    }
-
-    #[track_caller]
-    pub fn table(&self, table: &str) -> String {
-        self.require(Need::Tables);
-        format!("{}-{table}", self.stack)
-    }
-
-    pub async fn queue_url(&self, queue: &str) -> String {
-        self.require(Need::Tables);
-        let name = format!("{}-{queue}", self.stack);
-        self.sqs.get_queue_url().queue_name(&name).send().await.unwrap().queue_url.unwrap()
-    }
-
-    /// The simulated provider's charges and refunds for an order.
-    pub async fn provider_records(&self, order: &str) -> ProviderRecords {
-        let mut provider_records = ProviderRecords::default();
-        for item in self.scan("payment-simulator").await {
-            let text = |name: &str| {
-                item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default()
-            };
-            let amount = || {
-                item.get("amount")
-                    .and_then(|value| value.as_n().ok())
-                    .and_then(|number| number.parse::<i64>().ok())
-                    .unwrap_or(0)
-            };
-            if text("order_id") != order {
-                continue;
-            }
-            match text("pk").split('#').next() {
-                Some("CHARGE") => {
-                    provider_records.charges += 1;
-                    provider_records.charged += amount();
-                }
-                Some("REFUND") => provider_records.refunded += amount(),
-                _ => {}
-            }
-        }
-        provider_records
-    }
-
-    /// Expires an order now, half an hour early.
-    pub async fn expire(&self, order: &str) {
-        let change = self
-            .dynamodb
-            .update_item()
-            .table_name(self.table("orders"))
-            .key("pk", AttributeValue::S(format!("ORDER#{order}")));
-        let change = change.update_expression(
-            "SET expires_at = :past, next_check_at = :past, version = version + :one",
-        );
-        let change = change
-            .expression_attribute_values(
-                ":past",
-                AttributeValue::S("2020-01-01T00:00:00.000Z".to_owned()),
-            )
-            .expression_attribute_values(":one", AttributeValue::N("1".to_owned()));
-        change.send().await.unwrap();
-    }
-
-    /// The subjects of the mails to this address about this order.
-    pub async fn mails(&self, email: &str, order: &str) -> Vec<String> {
-        let ours =
-            self.mails_to(email).await.into_iter().filter(|mail| mail.to_string().contains(order));
-        ours.map(|mail| mail["Subject"].as_str().unwrap_or_default().to_owned()).collect()
-    }
-
-    /// The mails to this address that the emulator received.
-    pub async fn mails_to(&self, email: &str) -> Vec<Value> {
-        self.require(Need::Mails);
-        let catcher = target::mail_catcher().unwrap();
-        let caught: Value = self.http.get(catcher).send().await.unwrap().json().await.unwrap();
-        let mails = caught["messages"]
-            .as_object()
-            .unwrap()
-            .values()
-            .flat_map(|mails| mails.as_array().unwrap());
-        mails.filter(|mail| mail["To"].to_string().contains(email)).cloned().collect()
-    }
-}
-
-/// The simulated provider's records of one order.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct ProviderRecords {
-    pub charges: u32,
-    pub charged: i64,
-    pub refunded: i64,
-}
-
-impl Person {
-    pub async fn get(&self, path: &str) -> Answer {
-        self.send(Method::GET, path, None, &[]).await
-    }
-
-    pub async fn post(&self, path: &str, body: &Value) -> Answer {
-        self.send(Method::POST, path, Some(body.to_string()), &[]).await
-    }
-
-    pub async fn post_with_key(&self, path: &str, key: &str, body: &Value) -> Answer {
-        self.send(Method::POST, path, Some(body.to_string()), &[("idempotency-key", key)]).await
-    }
-
-    pub async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<String>,
-        headers: &[(&str, &str)],
-    ) -> Answer {
-        let mut request = self.http.request(method, format!("{}{path}", self.url));
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body);
-        }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let response = request.send().await.unwrap();
-        Answer {
-            status: response.status().as_u16(),
-            headers: response.headers().clone(),
-            text: response.text().await.unwrap(),
-        }
-    }
-
-    /// Orders a quantity of a product, charged at once if a token is given. Returns the order's id.
-    pub async fn order(&self, product: &str, quantity: u32, token: Option<&str>) -> String {
-        self.order_to(None, product, quantity, token).await
-    }
-
-    /// As [`Person::order`], with a shipping address. Waits while the buyer has too many unpaid
-    /// orders.
-    pub async fn order_to(
-        &self,
-        address: Option<Value>,
-        product: &str,
-        quantity: u32,
-        token: Option<&str>,
-    ) -> String {
-        let mut body = json!({ "items": [{ "product_id": product, "quantity": quantity }] });
-        if let Some(token) = token {
-            body["payment_method"] = card(token);
-        }
-        if let Some(address) = address {
-            body["shipping_address"] = address;
-        }
-        let (key, is_full) = (unique("key"), |answer: &Answer| {
-            answer.status == 409 && answer.json()["code"] == "too_many_open_orders"
-        });
-        let place = || self.post_with_key("/orders", &key, &body);
-        let order = until("there is room for another order", place, |answer| !is_full(answer))
-            .await
-            .expect(201);
-        assert_eq!(order["status"], "pending");
-        order["id"].as_str().unwrap().to_owned()
-    }
-
-    pub async fn pay(&self, order: &str, token: &str) -> Answer {
-        self.post_with_key(
-            "/payments",
-            &unique("key"),
-            &json!({ "order_id": order, "payment_method": card(token) }),
-        )
-        .await
-    }
-
-    /// The captured payment of an order.
-    pub async fn payment_of(&self, order: &str) -> String {
-        let payments = self.get(&format!("/payments?order_id={order}")).await.expect(200);
-        let completed = payments["items"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter(|payment| payment["status"] == "completed");
-        let ids: Vec<&str> = completed.map(|payment| payment["id"].as_str().unwrap()).collect();
-        assert_eq!(ids.len(), 1, "{payments}");
-        ids[0].to_owned()
-    }
-
-    /// Refunds an amount of a payment; repeats the request while another one is in progress.
-    pub async fn refund(&self, payment: &str, amount: i64) -> Answer {
-        let body = json!({ "amount": { "amount": amount, "currency": "USD" }, "reason": "The lid was broken" });
-        let (path, key) = (format!("/payments/{payment}/refunds"), unique("refund"));
-        let ask = || self.post_with_key(&path, &key, &body);
-        let is_answer = |answer: &Answer| {
-            ![202, 503].contains(&answer.status) && !answer.text.contains("request_in_progress")
-        };
-        until("the refund has an end", ask, is_answer).await
-    }
-
-    pub async fn read_order(&self, order: &str) -> Value {
-        self.get(&format!("/orders/{order}")).await.expect(200)
-    }
-
-    /// Waits until the order has this status.
-    pub async fn order_with_status(&self, order: &str, status: &str) -> Value {
-        until(
-            &format!("{order} is {status}"),
-            || self.read_order(order),
-            |order| order["status"] == status,
-        )
-        .await
-    }
-
-    /// Waits until the order waits for this step.
-    pub async fn order_at_step(&self, order: &str, step: &str) -> Value {
-        until(
-            &format!("{order} is {step}"),
-            || self.read_order(order),
-            |order| order["step"] == step,
-        )
-        .await
-    }
 }
 
 /// A token for this person with this lifetime in seconds; see [`Shop::signed_for`].
@@ -753,10 +428,6 @@ fn signed_with(key: &CurrentKey, person: &Person, seconds: i64) -> String {
     claims["exp"] = (now + seconds).into();
     claims["iat"] = (now.min(now + seconds) - 10).into();
     serde_json::from_value::<Claims>(claims).unwrap().sign(key).unwrap()
-}
-
-pub fn card(token: &str) -> Value {
-    json!({ "type": "card", "token": token })
 }
 
 pub fn events_of(order: &Value) -> Vec<String> {
