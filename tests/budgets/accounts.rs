@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use tests::{
     aws::Called,
     events::{self, sample},
-    shop::{SHARDS, Shop, operations},
+    shop::{SHARDS, Shop},
 };
 
-use super::{costs, round_trips, shop};
+use super::{costs, round_trips};
 
 /// Registers Ada and logs her in. Returns the login response, and the authorizer's response for her
 /// access token.

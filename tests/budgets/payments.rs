@@ -1,10 +1,7 @@
 //! The calls of payments, refunds and webhooks.
 
 use serde_json::json;
-use tests::{
-    events::{self, Http},
-    shop::operations,
-};
+use tests::events::{self, Http};
 
 use super::{costs, id, payment_of, shop};
 

@@ -7,7 +7,7 @@ mod payments;
 use serde_json::{Value, json};
 use tests::events;
 
-use crate::fixture::{ApiFixture, Expect, STRANGER, header};
+use crate::fixture::{ApiFixture, Expect, STRANGER};
 
 fn payment(order: &str, key: &str, more: &Value) -> events::Http {
     let mut body =

@@ -3,7 +3,7 @@
 
 mod signatures;
 
-use base64::prelude::BASE64_STANDARD;
+use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use tests::{events::provider_signature as signature, shop::Shop};
 

@@ -16,7 +16,7 @@ use shared::{
 };
 use tests::{shop, template::root};
 
-pub use self::releases::{MONEY_PATH, watched};
+pub use self::releases::watched;
 use self::{
     log_queries::log_queries, operations_table::operations_table, releases::release_alarms,
 };

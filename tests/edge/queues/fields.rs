@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use tests::events::sample;
 
 use super::{CONSUMERS, dead_letters, envelope, other_forms, record, shop_for};
 use crate::bodies::places;

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 use tests::events;
 
-use super::payment;
 use crate::fixture::{ApiFixture, Expect, header};
 
 /// Rejects refunds above the capture, of an unpaid payment, and with a reused key. Of two refunds

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use base64::prelude::BASE64_STANDARD;
+use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::json;
 use tests::events::provider_signature as signature;
 

@@ -9,7 +9,7 @@ use crate::pascal;
 
 /// The operations between an order and its money that no request reaches. Together with the routes,
 /// the errors of their new versions roll a release back.
-pub const MONEY_PATH: [&str; 10] = [
+const MONEY_PATH: [&str; 10] = [
     "advance-order",
     "publish-order-events",
     "open-payment",

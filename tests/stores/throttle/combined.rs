@@ -1,15 +1,17 @@
 //! Two buckets in one attempt: the one of the account and the one of its network.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::Value;
+use shared::{clock::Timestamp, ids::Ids};
 use tests::{
     aws::{Aws, Fault},
     shop::users_store as store,
 };
+use tokio::task::JoinSet;
 use users::throttle::{Bucket, Buckets, RateLimitDecision};
 
-use super::{START, admitted, buckets, calls, refused};
+use super::{BURST, START, calls, refused};
 
 /// The bucket of a network with this burst, and the bucket of the account with this address.
 fn pair(burst: u32, source: &str, address: &str) -> [Bucket; 2] {
