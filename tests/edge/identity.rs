@@ -1,4 +1,5 @@
-//! Authentication: invalid tokens and links, and too many attempts; `changes` has outdated versions.
+//! Authentication: invalid tokens and links, and too many attempts. `changes` has outdated
+//! versions.
 
 mod changes;
 

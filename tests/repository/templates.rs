@@ -105,7 +105,7 @@ fn parameters_of_services_are_those_of_the_root() {
             let expected = match name.as_str() {
                 "Shop" => "AWS::StackName",
                 "ApiId" => "Api",
-                // The reference makes CloudFormation create the stage before its web ACL and domain.
+                // The reference makes CloudFormation create the stage before its web ACL.
                 "ApiStage" => "Api.Stage",
                 other => other,
             };

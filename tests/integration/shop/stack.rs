@@ -1,4 +1,4 @@
-//! What operators and the tests see of the stack behind the API: functions, tables, queues and mails.
+//! The stack behind the API, as operators and tests see it: functions, tables, queues and mails.
 
 use std::collections::HashMap;
 
