@@ -82,6 +82,29 @@ async fn service_with_an_inactive_table_is_unhealthy() {
     }
 }
 
+/// The stored record of the latest check as DynamoDB JSON.
+fn record(shop: &Shop) -> Value {
+    shop.aws.item("platform", &json!({ "pk": { "S": "health" } })).unwrap()
+}
+
+#[tokio::test]
+async fn service_that_the_record_lacks_is_unhealthy() {
+    let shop = Shop::new();
+    check(&shop).await;
+    let mut of_earlier_release = record(&shop);
+    of_earlier_release["services"]["M"].as_object_mut().unwrap().remove("ledger");
+    shop.aws.put("platform", &of_earlier_release);
+    let called = get(&shop, "get-health", "/health").await;
+    assert_eq!((called.status(), &called.json()["status"]), (503, &json!("degraded")));
+    assert_eq!(called.json()["unhealthy"], json!(["ledger"]));
+    let services = called.json()["services"].as_object().unwrap().clone();
+    assert_eq!((services.len(), &services["ledger"]), (SERVICES.len(), &json!("unhealthy")));
+    assert_eq!(get(&shop, "get-health", "/health/ready").await.status(), 503);
+    let ledger = get(&shop, "get-health", "/health/ledger").await;
+    assert_eq!((ledger.status(), &ledger.json()["status"]), (503, &json!("unhealthy")));
+    assert_eq!(get(&shop, "get-health", "/health/orders").await.status(), 200);
+}
+
 #[tokio::test]
 async fn unknown_service_is_404_without_a_read() {
     let shop = Shop::new();
