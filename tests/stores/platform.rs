@@ -106,6 +106,36 @@ async fn service_that_the_record_lacks_is_unhealthy() {
 }
 
 #[tokio::test]
+async fn health_is_recorded_if_the_deployment_cannot_be_read() {
+    let shop = Shop::new();
+    let mut deployment = json!({
+        "pk": { "S": "deployment#latest" },
+        "version": { "S": "0.2.0" },
+        "commit": { "S": "0a1b2c3d" },
+        "deployed_at": { "S": "2026-11-21T09:00:00.000Z" },
+    });
+    shop.aws.put("platform", &deployment);
+    check(&shop).await;
+    let release = get(&shop, "get-health", "/health").await.json()["release"].clone();
+    assert_eq!((&release["version"], &release["commit"]), (&json!("0.2.0"), &json!("0a1b2c3d")));
+
+    let check_without_deployment = async || {
+        shop.clock.advance(Duration::from_secs(60));
+        assert_eq!(check(&shop).await["unavailable"], 1);
+        assert_eq!(record(&shop)["facts"]["M"]["unavailable"]["L"], json!([{ "S": "deployment" }]));
+        let called = get(&shop, "get-health", "/health").await;
+        assert_eq!((called.status(), called.json().get("release")), (200, None));
+    };
+    for fault in [Fault::LoseRequest, Fault::Throttle] {
+        shop.aws.fail(0, fault);
+        check_without_deployment().await;
+    }
+    deployment.as_object_mut().unwrap().remove("version");
+    shop.aws.put("platform", &deployment);
+    check_without_deployment().await;
+}
+
+#[tokio::test]
 async fn unknown_service_is_404_without_a_read() {
     let shop = Shop::new();
     let called = get(&shop, "get-health", "/health/nothing").await;

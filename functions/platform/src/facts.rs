@@ -212,15 +212,22 @@ impl Facts {
     }
 }
 
-/// Limits the time of a read. Logs its error once.
 async fn limited(name: String, read: impl Future<Output = Result<Fact, String>>) -> Fact {
+    within_limit(&name, read).await.unwrap_or(Fact::Unavailable(name))
+}
+
+/// Limits the time of a read to [`TIMEOUT`]. Logs its error once and returns `None`.
+pub(crate) async fn within_limit<T>(
+    name: &str,
+    read: impl Future<Output = Result<T, String>>,
+) -> Option<T> {
     let error = match timeout(TIMEOUT, read).await {
-        Ok(Ok(fact)) => return fact,
+        Ok(Ok(value)) => return Some(value),
         Ok(Err(error)) => error,
         Err(_) => "no response in time".to_owned(),
     };
     tracing::warn!(fact = name, error, "fact of the health check unavailable");
-    Fact::Unavailable(name)
+    None
 }
 
 async fn table_state(service: &'static str, table: Table) -> Fact {

@@ -7,9 +7,17 @@ use serde::Serialize;
 use shared::{
     invoke::{Call, ScheduledEvent},
     lambda::Failure,
+    telemetry,
 };
 
-use crate::{Platform, facts::Sources, health::HealthRecord};
+use crate::{
+    Platform,
+    facts::{Sources, within_limit},
+    health::HealthRecord,
+};
+
+/// Name of the recorded deployment among the facts.
+const DEPLOYMENT: &str = "deployment";
 
 /// The result of one check.
 #[derive(Debug, Serialize)]
@@ -25,17 +33,22 @@ pub struct Report {
 /// Gathers all facts concurrently, each within two seconds, and replaces the stored record.
 ///
 /// # Errors
-/// If the record cannot be written. Facts that cannot be read are part of the record.
+/// If the record cannot be written. The record lists facts that cannot be read.
 pub async fn check_health(
     platform: Arc<Platform>,
     _: Call<ScheduledEvent>,
 ) -> Result<Report, Failure> {
-    let failed = |error| Failure::from_error("TableFailed", &error);
     let now = platform.clock.now();
     let sources = platform.sources.get_or_init(Sources::from_env);
-    let (facts, release) = tokio::join!(sources.gather(now), platform.store.release());
-    let record = HealthRecord::new(now, facts, release.map_err(failed)?);
-    platform.store.record_health(&record).await.map_err(failed)?;
+    let release =
+        async { platform.store.release().await.map_err(|error| telemetry::causes(&error)) };
+    let (mut facts, release) = tokio::join!(sources.gather(now), within_limit(DEPLOYMENT, release));
+    if release.is_none() {
+        facts.unavailable.push(DEPLOYMENT.to_owned());
+    }
+    let record = HealthRecord::new(now, facts, release.flatten());
+    let recorded = platform.store.record_health(&record).await;
+    recorded.map_err(|error| Failure::from_error("TableFailed", &error))?;
     for table in &record.facts.inactive_tables {
         tracing::warn!(
             service_affected = table.service,
