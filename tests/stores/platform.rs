@@ -6,7 +6,7 @@ use platform::{problems::PROBLEMS, services::SERVICES};
 use serde_json::{Value, json};
 use tests::{
     aws::{Called, Fault},
-    events,
+    events, ses,
     shop::Shop,
 };
 
@@ -26,7 +26,13 @@ async fn get(shop: &Shop, operation: &str, path: &str) -> Called {
 async fn health_is_read_from_the_record_of_the_latest_check() {
     let shop = Shop::new();
     let report = check(&shop).await;
-    let healthy = json!({ "unhealthy_services": 0, "dead_letters": 0, "overdue_seconds": 0, "unavailable": 0 });
+    let healthy = json!({
+        "unhealthy_services": 0,
+        "dead_letters": 0,
+        "overdue_seconds": 0,
+        "suppressed_addresses": 0,
+        "unavailable": 0,
+    });
     assert_eq!(report, healthy);
     let called = get(&shop, "get-health", "/health").await;
     assert_eq!((called.status(), called.operations()), (200, vec!["GetItem"]));
@@ -157,6 +163,33 @@ async fn check_counts_dead_letters_and_overdue_records() {
     // Operators see this, the public does not.
     let public = get(&shop, "get-health", "/health").await.json();
     assert!(!public.to_string().contains("dead"), "{public}");
+}
+
+#[tokio::test]
+async fn check_counts_suppressed_addresses_with_one_read() {
+    let shop = Shop::new();
+    for number in 0..3 {
+        for kind in ["Transient", "Permanent", "Permanent"] {
+            let data = ses::bounced(&format!("user{number}@example.com"), kind);
+            let event = events::message("record-mail-feedback", "mail_bounced.v1", &data);
+            assert!(shop.call("record-mail-feedback", event).await.is_done());
+        }
+        shop.clock.advance(Duration::from_secs(20 * 24 * 3600));
+    }
+    let called = shop.call("check-health", json!({})).await;
+    assert_eq!(called.ok()["suppressed_addresses"], 3);
+    assert_eq!(called.operations_on("notifications"), ["DescribeTable", "GetItem"]);
+    assert_eq!(record(&shop)["facts"]["M"]["suppressed_addresses"]["N"], "3");
+    // The public could find out whether mails to an address bounce.
+    let public = get(&shop, "get-health", "/health").await.json();
+    assert!(!public.to_string().contains("suppress"), "{public}");
+
+    // Each suppression counts until the end of the day on which it ends.
+    for (days, expected) in [(30, 3), (1, 2), (19, 2), (1, 1), (20, 0)] {
+        shop.clock.advance(Duration::from_secs(days * 24 * 3600));
+        let report = check(&shop).await;
+        assert_eq!(report["suppressed_addresses"], expected, "{days} days later");
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use shared::{
     clock::Timestamp,
     config,
     sweep::Backlog,
-    table::{Expression, Item, Key, Query, Table},
+    table::{AttributeValue, Expression, Item, Key, Query, Table},
     telemetry,
 };
 use tokio::{task::JoinSet, time::timeout};
@@ -44,6 +44,8 @@ pub struct Sources {
     pub sweeps: Vec<Sweep>,
     /// Number of shards of the sweeps' indexes.
     pub shards: u32,
+    /// The table with the count of suppressed addresses.
+    pub notifications: Table,
     /// The table with the circuit breaker of the provider.
     pub payments: Table,
     /// Name of the payment provider.
@@ -97,6 +99,7 @@ impl Sources {
                 sweep("reservations", "STOCK", "held"),
             ],
             shards: config::parsed("INDEX_SHARDS"),
+            notifications: table("NOTIFICATIONS"),
             payments: table("PAYMENTS"),
             provider,
             sqs: aws_sdk_sqs::Client::new(&config),
@@ -136,6 +139,8 @@ pub struct Facts {
     /// State of the provider's circuit breaker.
     pub circuit_breaker: Option<String>,
     pub signing_key_age_days: Option<u64>,
+    /// Number of addresses to which no mail is sent.
+    pub suppressed_addresses: Option<u64>,
     /// Facts that could not be read.
     pub unavailable: Vec<String>,
 }
@@ -160,6 +165,7 @@ enum Fact {
     Overdue(&'static str, Duration),
     Breaker(Option<String>),
     SigningKey(Duration),
+    SuppressedAddresses(u64),
     Unavailable(String),
 }
 
@@ -183,6 +189,8 @@ impl Sources {
         reads.spawn(limited("circuit breaker".to_owned(), breaker).in_current_span());
         let key = signing_key(self.secrets.clone(), self.signing_key.clone(), now);
         reads.spawn(limited("signing key".to_owned(), key).in_current_span());
+        let suppressed = suppressed_addresses(self.notifications.clone(), now);
+        reads.spawn(limited("suppressed addresses".to_owned(), suppressed).in_current_span());
 
         let mut facts = Facts::default();
         while let Some(read) = reads.join_next().await {
@@ -207,6 +215,7 @@ impl Facts {
             }
             Fact::Breaker(state) => self.circuit_breaker = state,
             Fact::SigningKey(age) => self.signing_key_age_days = Some(age.as_secs() / 86_400),
+            Fact::SuppressedAddresses(count) => self.suppressed_addresses = Some(count),
             Fact::Unavailable(name) => self.unavailable.push(name),
         }
     }
@@ -278,6 +287,20 @@ async fn signing_key(
     let changed = changed.ok_or("the secret has no date")?.to_millis();
     let changed = changed.map_err(|error| error.to_string())?;
     Ok(Fact::SigningKey(now.since(Timestamp::from_milliseconds(changed))))
+}
+
+/// Reads the number of suppressed addresses, which notifications counts by the day on which their
+/// suppression ends: `day_20785` for day 20785 since 1970 (UTC). Past days do not count.
+async fn suppressed_addresses(notifications: Table, now: Timestamp) -> Result<Fact, String> {
+    let key = Key::composite("SUPPRESSIONS", "COUNT");
+    let item = notifications.get(key).await.map_err(|error| telemetry::causes(&error))?;
+    let today = now.seconds().div_euclid(24 * 3600);
+    let count = |(name, value): (String, AttributeValue)| {
+        let day: i64 = name.strip_prefix("day_")?.parse().ok()?;
+        let count: u64 = value.as_n().ok()?.parse().ok()?;
+        (day >= today).then_some(count)
+    };
+    Ok(Fact::SuppressedAddresses(item.into_iter().flatten().filter_map(count).sum()))
 }
 
 fn text(item: &Item, attribute: &str) -> Option<String> {

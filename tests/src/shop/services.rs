@@ -201,6 +201,7 @@ pub fn platform(aws: &Aws, clock: &Clock) -> platform::Platform {
             sweep("reservations", "stock", "held"),
         ],
         shards: SHARDS,
+        notifications: aws.table("notifications"),
         payments: aws.table("payments"),
         provider: "simulated".to_owned(),
         sqs: aws_sdk_sqs::Client::new(&aws.sdk_config()),

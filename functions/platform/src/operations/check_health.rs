@@ -1,5 +1,5 @@
-//! Every minute: checks tables, queues, sweeps, the circuit breaker and the signing key, and records
-//! the result.
+//! Every minute: checks tables, queues, sweeps, the circuit breaker, the signing key and suppressed
+//! addresses, and records the result.
 
 use std::sync::Arc;
 
@@ -26,6 +26,9 @@ pub struct Report {
     pub dead_letters: u64,
     /// Seconds by which the longest overdue record of any sweep is late.
     pub overdue_seconds: u64,
+    /// Number of addresses to which no mail is sent, if it could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suppressed_addresses: Option<u64>,
     /// Facts that could not be read.
     pub unavailable: usize,
 }
@@ -60,6 +63,7 @@ pub async fn check_health(
         unhealthy_services: record.unhealthy().len(),
         dead_letters: record.facts.dead_letters(),
         overdue_seconds: record.facts.overdue_seconds.values().max().copied().unwrap_or_default(),
+        suppressed_addresses: record.facts.suppressed_addresses,
         unavailable: record.facts.unavailable.len(),
     })
 }
