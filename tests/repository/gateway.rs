@@ -480,6 +480,27 @@ fn domain_has_the_tls_policy_of_the_api() {
 }
 
 #[test]
+fn gateway_problems_link_to_their_page_at_the_domain_or_the_stage() {
+    let template = template::template();
+    let answers = &template.resource("Api")["Properties"]["DefinitionBody"]["x-amazon-apigateway-gateway-responses"];
+    let check = |template: &Template, root: &str| {
+        for (kind, answer) in answers.as_object().unwrap() {
+            let body = template.resolve(&answer["responseTemplates"]["application/json"]);
+            let problem: Value = serde_json::from_str(text(&body)).unwrap();
+            let header = &answer["responseParameters"]["gatewayresponse.header.Link"];
+            let link = format!("'<{root}/problems/{}>; rel=\"help\"'", text(&problem["code"]));
+            assert_eq!(template.resolve(header), link, "{kind}");
+        }
+    };
+    check(template, "/v1");
+    let with_domain = template.with(&DOMAIN);
+    check(&with_domain, "https://api.example.com");
+    check(&with_domain.with(&[("DomainBasePath", "shop")]), "https://api.example.com/shop");
+    // The emulator has no domains.
+    check(&with_domain.with(&[("Local", "true")]), "/v1");
+}
+
+#[test]
 fn domain_needs_a_certificate_and_the_other_parameters_need_a_domain() {
     let template = transformed();
     let zone = [("HostedZoneId", "Z0123456789ABCDEFGHIJ")];
