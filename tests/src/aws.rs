@@ -41,6 +41,7 @@ use shared::{
 };
 
 use crate::{
+    cloudwatch::CloudWatch,
     codedeploy::CodeDeploy,
     dynamodb::DynamoDb,
     partitions::{Limits, PartitionKey, Partitions, Refusal},
@@ -61,6 +62,7 @@ struct World {
     sqs: Sqs,
     secrets: SecretsManager,
     ses: Ses,
+    cloudwatch: CloudWatch,
     codedeploy: CodeDeploy,
     calls: Mutex<Vec<Call>>,
     next_call: AtomicUsize,
@@ -75,7 +77,7 @@ struct World {
 /// One AWS call that a function made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// `dynamodb`, `sqs`, `secretsmanager` or `ses`.
+    /// `dynamodb`, `sqs`, `secretsmanager`, `ses`, `cloudwatch`, `codedeploy` or `lambda`.
     pub service: &'static str,
     /// `PutItem`, `SendMessageBatch`, ...
     pub operation: String,
@@ -236,6 +238,7 @@ impl Aws {
             sqs,
             secrets,
             ses,
+            cloudwatch: CloudWatch::default(),
             codedeploy: CodeDeploy::default(),
             calls: Mutex::default(),
             next_call: AtomicUsize::new(0),
@@ -353,6 +356,11 @@ impl Aws {
     }
     pub fn secrets_manager(&self) -> &SecretsManager {
         &self.0.secrets
+    }
+
+    /// Ages of the oldest messages in queues.
+    pub fn cloudwatch(&self) -> &CloudWatch {
+        &self.0.cloudwatch
     }
 
     /// Deployments of new versions.
@@ -533,10 +541,17 @@ impl Aws {
         let body = request.body().bytes().unwrap_or_default();
         let json: Value = serde_json::from_slice(body).unwrap_or_default();
         let target = request.headers().get("x-amz-target").unwrap_or_default();
-        let is_invocation = request.uri().contains("/functions/");
-        let other = if is_invocation { ("Lambda", "InvokeFunction") } else { ("SES", "SendEmail") };
+        // Other services have the operation in the path.
+        let other = if request.uri().contains("/functions/") {
+            ("Lambda", "InvokeFunction")
+        } else if request.uri().ends_with("GraniteServiceVersion20100801/operation/GetMetricData") {
+            ("CloudWatch", "GetMetricData")
+        } else {
+            ("SES", "SendEmail")
+        };
         let (api, operation) = target.split_once('.').unwrap_or(other);
         let service = match api {
+            "CloudWatch" => "cloudwatch",
             "CodeDeploy_20141006" => "codedeploy",
             "Lambda" => "lambda",
             "DynamoDB_20120810" => "dynamodb",
@@ -556,13 +571,17 @@ impl Aws {
             actions,
         });
         let fault = lock(&self.0.faults).remove(&number);
-        let carry_out = || match service {
-            "dynamodb" => self.carry_out(operation, &json, &String::from_utf8_lossy(body)),
-            "sqs" => self.0.sqs.call(operation, &json),
-            "secretsmanager" => self.0.secrets.call(operation, &json),
-            "codedeploy" => self.0.codedeploy.call(operation, &json),
-            "lambda" => self.0.codedeploy.invoke(request.uri(), &json),
-            _ => self.0.ses.call(&json),
+        let carry_out = || {
+            let (status, text) = match service {
+                "cloudwatch" => return self.0.cloudwatch.call(body),
+                "dynamodb" => self.carry_out(operation, &json, &String::from_utf8_lossy(body)),
+                "sqs" => self.0.sqs.call(operation, &json),
+                "secretsmanager" => self.0.secrets.call(operation, &json),
+                "codedeploy" => self.0.codedeploy.call(operation, &json),
+                "lambda" => self.0.codedeploy.invoke(request.uri(), &json),
+                _ => self.0.ses.call(&json),
+            };
+            (status, text.into_bytes())
         };
         match fault {
             None => Ok(response(carry_out())),
@@ -596,7 +615,7 @@ impl Aws {
         }
     }
 }
-const READS: [&str; 9] = [
+const READS: [&str; 10] = [
     "GetItem",
     "BatchGetItem",
     "Query",
@@ -606,6 +625,7 @@ const READS: [&str; 9] = [
     "DescribeTable",
     "GetDeployment",
     "GetApplicationRevision",
+    "GetMetricData",
 ];
 
 /// An error response: with a reason for each write of a transaction, otherwise with the error's
@@ -700,6 +720,7 @@ fn actions_of(service: &str, operation: &str, request: &Value) -> BTreeSet<(Stri
         ("secretsmanager", _) => {
             one(&format!("secretsmanager:{operation}"), name(&request["SecretId"]))
         }
+        ("cloudwatch", _) => one(&format!("cloudwatch:{operation}"), "*".to_owned()),
         ("codedeploy", _) => one(&format!("codedeploy:{operation}"), "a deployment".to_owned()),
         ("lambda", _) => one(&format!("lambda:{operation}"), "a function".to_owned()),
         _ => one(
@@ -713,9 +734,9 @@ fn without_stack(name: &str) -> String {
     name.strip_prefix("ferrocart-").unwrap_or(name).to_owned()
 }
 
-fn response((status, body): (u16, String)) -> HttpResponse {
+fn response((status, body): (u16, impl Into<SdkBody>)) -> HttpResponse {
     let status = StatusCode::try_from(status).expect("a status is between 100 and 999");
-    let mut response = HttpResponse::new(status, SdkBody::from(body));
+    let mut response = HttpResponse::new(status, body.into());
     response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
     response
 }

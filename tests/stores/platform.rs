@@ -193,6 +193,60 @@ async fn check_counts_suppressed_addresses_with_one_read() {
 }
 
 #[tokio::test]
+async fn ages_are_read_of_queues_that_are_not_empty() {
+    let shop = Shop::new();
+    let cloudwatch = shop.aws.cloudwatch();
+    for (queue, ages) in [
+        ("reserve-stock", &[35.0, 95.0][..]),
+        ("charge-payment-dead-letter", &[90_000.0, 7200.0]),
+        ("open-payment", &[60.0]),
+    ] {
+        cloudwatch.set_ages(queue, ages);
+    }
+    // CloudWatch bills each metric that is read.
+    assert_eq!(check(&shop).await.get("oldest_message_seconds"), None);
+    assert!(cloudwatch.requests().is_empty());
+
+    for queue in ["reserve-stock", "charge-payment-dead-letter", "refund-payment"] {
+        shop.aws.queues().send(queue, "{}");
+    }
+    shop.clock.advance(Duration::from_secs(60));
+    let report = check(&shop).await;
+    assert_eq!(
+        (&report["oldest_message_seconds"], &report["unavailable"]),
+        (&json!(7200), &json!(0))
+    );
+    // A queue without a recent value has no age.
+    let filled = ["charge-payment-dead-letter", "refund-payment", "reserve-stock"];
+    assert_eq!(cloudwatch.requests(), [filled]);
+    assert_eq!(
+        record(&shop)["facts"]["M"]["oldest_message_seconds"]["M"],
+        json!({ "charge-payment-dead-letter": { "N": "7200" }, "reserve-stock": { "N": "95" } })
+    );
+    let public = get(&shop, "get-health", "/health").await.json();
+    assert!(!public.to_string().contains("oldest"), "{public}");
+}
+
+#[tokio::test]
+async fn health_is_recorded_if_cloudwatch_fails() {
+    let shop = Shop::new();
+    shop.aws.queues().send("reserve-stock", "{}");
+    let calls = shop.call("check-health", json!({})).await.calls;
+    // Then only the record is written.
+    let ages = calls.len() - 2;
+    assert_eq!(calls[ages].service, "cloudwatch");
+    for fault in [Fault::LoseRequest, Fault::LoseResponse, Fault::Throttle] {
+        shop.clock.advance(Duration::from_secs(60));
+        shop.aws.fail(ages, fault);
+        assert_eq!(check(&shop).await["unavailable"], 1, "{fault:?}");
+        let facts = &record(&shop)["facts"]["M"];
+        assert_eq!(facts["unavailable"]["L"], json!([{ "S": "ages of messages" }]), "{fault:?}");
+        assert_eq!(facts["queues"]["M"]["reserve-stock"]["M"]["visible"]["N"], "1", "{fault:?}");
+        assert_eq!(get(&shop, "get-health", "/health").await.status(), 200, "{fault:?}");
+    }
+}
+
+#[tokio::test]
 async fn fact_that_cannot_be_read_is_counted_and_leaves_the_others() {
     let shop = Shop::new();
     // After the recorded deployment and the ten tables, the first queue is asked.

@@ -1,7 +1,8 @@
 //! Facts about the shop that `check-health` gathers from tables, queues and secrets.
 //!
-//! All facts are read concurrently, each within [`TIMEOUT`]. A fact that cannot be read is listed as
-//! unavailable; the others still count. Nothing is scanned: the cost does not grow with the data.
+//! All facts are read concurrently, each within [`TIMEOUT`]; only the ages of messages are read after
+//! the queues. A fact that cannot be read is listed as unavailable; the others still count. Nothing is
+//! scanned: the cost does not grow with the data.
 
 use std::{collections::BTreeMap, future::Future, time::Duration};
 
@@ -16,6 +17,8 @@ use shared::{
 };
 use tokio::{task::JoinSet, time::timeout};
 use tracing::Instrument;
+
+use crate::queue_ages::QueueAges;
 
 /// Time limit for one fact. A table that takes longer is of no use to a customer.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
@@ -55,6 +58,8 @@ pub struct Sources {
     pub queues: Vec<String>,
     /// URL of a queue without its name.
     pub queue_url_prefix: String,
+    /// `None` where no metrics of queues exist.
+    pub queue_ages: Option<QueueAges>,
     pub secrets: aws_sdk_secretsmanager::Client,
     /// Full name of the secret that signs access tokens.
     pub signing_key: String,
@@ -105,6 +110,7 @@ impl Sources {
             sqs: aws_sdk_sqs::Client::new(&config),
             queues: queues.split(',').map(str::to_owned).collect(),
             queue_url_prefix: config::required("QUEUE_URL_PREFIX"),
+            queue_ages: QueueAges::from_env(&config),
             secrets: aws_sdk_secretsmanager::Client::new(&config),
             signing_key: config::required("SIGNING_KEY_SECRET"),
         }
@@ -134,6 +140,10 @@ pub struct QueueDepth {
 pub struct Facts {
     pub inactive_tables: Vec<InactiveTable>,
     pub queues: BTreeMap<String, QueueDepth>,
+    /// Seconds that the oldest message of a queue has waited. Only on AWS, and only of queues that
+    /// are not empty.
+    #[serde(default)]
+    pub oldest_message_seconds: BTreeMap<String, u64>,
     /// Seconds by which the longest overdue record of each sweep is late. Zero if none is due.
     pub overdue_seconds: BTreeMap<String, u64>,
     /// State of the provider's circuit breaker.
@@ -145,11 +155,23 @@ pub struct Facts {
     pub unavailable: Vec<String>,
 }
 
+impl QueueDepth {
+    fn messages(&self) -> u64 {
+        self.visible + self.in_flight + self.delayed
+    }
+}
+
 impl Facts {
     /// Returns the number of messages in all dead-letter queues.
     pub fn dead_letters(&self) -> u64 {
         let dead_letters = self.queues.iter().filter(|(name, _)| is_dead_letter_queue(name));
-        dead_letters.map(|(_, depth)| depth.visible + depth.in_flight + depth.delayed).sum()
+        dead_letters.map(|(_, depth)| depth.messages()).sum()
+    }
+
+    /// Returns the names of the queues that are not empty.
+    fn filled_queues(&self) -> Vec<String> {
+        let filled = self.queues.iter().filter(|(_, depth)| depth.messages() > 0);
+        filled.map(|(name, _)| name.clone()).collect()
     }
 }
 
@@ -162,6 +184,7 @@ fn is_dead_letter_queue(name: &str) -> bool {
 enum Fact {
     Table(Option<InactiveTable>),
     Queue(String, QueueDepth),
+    OldestMessages(BTreeMap<String, u64>),
     Overdue(&'static str, Duration),
     Breaker(Option<String>),
     SigningKey(Duration),
@@ -199,6 +222,11 @@ impl Sources {
                 Err(panic) => facts.unavailable.push(panic.to_string()),
             }
         }
+        let filled = facts.filled_queues();
+        if let Some(ages) = self.queue_ages.as_ref().filter(|_| !filled.is_empty()) {
+            let ages = async { ages.read(filled, now).await.map(Fact::OldestMessages) };
+            facts.add(limited("ages of messages".to_owned(), ages).await);
+        }
         facts.inactive_tables.sort();
         facts.unavailable.sort();
         facts
@@ -210,6 +238,7 @@ impl Facts {
         match fact {
             Fact::Table(inactive) => self.inactive_tables.extend(inactive),
             Fact::Queue(name, depth) => drop(self.queues.insert(name, depth)),
+            Fact::OldestMessages(ages) => self.oldest_message_seconds = ages,
             Fact::Overdue(kind, late) => {
                 self.overdue_seconds.insert(kind.to_owned(), late.as_secs());
             }

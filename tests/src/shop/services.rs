@@ -207,6 +207,10 @@ pub fn platform(aws: &Aws, clock: &Clock) -> platform::Platform {
         sqs: aws_sdk_sqs::Client::new(&aws.sdk_config()),
         queues: crate::template::template().queues(),
         queue_url_prefix: crate::sqs::url(""),
+        queue_ages: Some(platform::queue_ages::QueueAges::new(
+            &aws.sdk_config(),
+            crate::template::STACK,
+        )),
         secrets: aws_sdk_secretsmanager::Client::new(&aws.sdk_config()),
         signing_key: format!("{}/signing-key", crate::template::STACK),
     };

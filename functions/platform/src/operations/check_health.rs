@@ -24,6 +24,9 @@ const DEPLOYMENT: &str = "deployment";
 pub struct Report {
     pub unhealthy_services: usize,
     pub dead_letters: u64,
+    /// Seconds that the oldest message of any queue has waited, if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_message_seconds: Option<u64>,
     /// Seconds by which the longest overdue record of any sweep is late.
     pub overdue_seconds: u64,
     /// Number of addresses to which no mail is sent, if it could be read.
@@ -33,7 +36,7 @@ pub struct Report {
     pub unavailable: usize,
 }
 
-/// Gathers all facts concurrently, each within two seconds, and replaces the stored record.
+/// Gathers all facts, each within two seconds, and replaces the stored record.
 ///
 /// # Errors
 /// If the record cannot be written. The record lists facts that cannot be read.
@@ -62,6 +65,7 @@ pub async fn check_health(
     Ok(Report {
         unhealthy_services: record.unhealthy().len(),
         dead_letters: record.facts.dead_letters(),
+        oldest_message_seconds: record.facts.oldest_message_seconds.values().max().copied(),
         overdue_seconds: record.facts.overdue_seconds.values().max().copied().unwrap_or_default(),
         suppressed_addresses: record.facts.suppressed_addresses,
         unavailable: record.facts.unavailable.len(),
