@@ -72,6 +72,7 @@ def deploy(clients, args):
     say(f"deletion protection is on for {len(stacks.tables())} tables" + (f", {len(protected)} of them since now" if protected else ""))
     if parameters.get("ApiCache", "off") != "off":
         protect_cache(client("apigateway"), stacks.outputs()["ApiId"])
+    check_health(client, answers.stack)
     greet(client, stacks, answers)
 
 
@@ -128,6 +129,15 @@ def protect_cache(gateway, api):
     if operations:
         gateway.update_stage(restApiId=api, stageName="v1", patchOperations=operations)
     say("the gateway's cache is on for " + ", ".join(method.replace("~1", "/") for method in sorted(methods) if methods[method].get("cachingEnabled")))
+
+
+def check_health(client, stack):
+    """Runs the health check once. The schedule runs it every minute; until then GET /health would answer health_unknown."""
+    shop = deployment.Deployment(stack, client)
+    try:
+        local.call(shop, shop.function("check-health"), {})
+    except CommandError as error:
+        say(f"warning: {' '.join(str(error).split())}; GET /health shows this deployment after the next check, within a minute")
 
 
 def greet(client, stacks, answers):

@@ -73,6 +73,7 @@ def rollback(clients, args):
     deploy.sam_deploy(answers, parameters | {"Canary": "AllAtOnce"}, template, stacks)
     stacks.protect(True)
     releases.record_rollback(client("dynamodb"), answers.stack, releases.now(), current, target)
+    deploy.check_health(client, answers.stack)
     print(f"{named(target)} is deployed again. The next make deploy takes its parameters from {args.config}.")
 
 

@@ -18,7 +18,6 @@ import hashlib
 import json
 import os
 import platform
-import re
 import secrets
 import shutil
 import signal
@@ -587,19 +586,16 @@ def put_gateway_responses(stack, api_id, parameters):
     """
     import templates
 
-    template = templates.read(ROOT / templates.ROOT_TEMPLATE)
-    values = {name: str(each["Default"]) for name, each in template["Parameters"].items() if "Default" in each} | parameters
-
-    def filled_in(text):
-        return re.sub(r"\$\{(\w+)\}", lambda match: values.get(match[1], match[0]), text)
-
+    template = templates.read_long(ROOT / templates.ROOT_TEMPLATE)
+    body = template["Resources"]["Api"]["Properties"]["DefinitionBody"]
+    responses = templates.Settings(template, parameters).resolve(body["x-amazon-apigateway-gateway-responses"])
     gateway = stack.client("apigateway")
-    for kind, response in template["Resources"]["Api"]["Properties"]["DefinitionBody"]["x-amazon-apigateway-gateway-responses"].items():
+    for kind, response in responses.items():
         gateway.put_gateway_response(
             restApiId=api_id, responseType=kind, statusCode=response["statusCode"],
             # The emulator serves the stage under a longer path than AWS does.
-            responseParameters={name: filled_in(value).replace("</v1/", f"</_aws/execute-api/{api_id}/v1/") for name, value in response["responseParameters"].items()},
-            responseTemplates={kind: filled_in(text) for kind, text in response["responseTemplates"].items()})
+            responseParameters={name: value.replace("</v1/", f"</_aws/execute-api/{api_id}/v1/") for name, value in response["responseParameters"].items()},
+            responseTemplates=response["responseTemplates"])
     gateway.create_deployment(restApiId=api_id, stageName="v1")
 
 

@@ -58,6 +58,11 @@ def read(path):
     return yaml.load(path.read_text(), Loader)
 
 
+def read_long(path):
+    """Returns the template with functions in their long form, which `Settings` resolves."""
+    return yaml.load(path.read_text(), LongLoader)
+
+
 def paths(source):
     """Returns the path of the root template, then those of the services."""
     return [source / ROOT_TEMPLATE, *sorted(source.glob(SERVICES))]
@@ -69,7 +74,7 @@ def write(source, place, parameters, code=None, variables=None):
     `code` maps a function's name to the path of its code; the default is the path in the template. `variables` are declared for every
     function.
     """
-    templates = {path: yaml.load(path.read_text(), LongLoader) for path in paths(source)}
+    templates = {path: read_long(path) for path in paths(source)}
     root = templates[source / ROOT_TEMPLATE]
     settings = Settings(root, parameters)
     passed = {(source / each["Properties"]["Location"]).resolve(): settings.resolve(each["Properties"]["Parameters"])

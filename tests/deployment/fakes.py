@@ -1,6 +1,7 @@
-"""In-memory CloudFormation, DynamoDB, S3 and account for `make deploy`. Every change of the stack and its tables is recorded in `changes`."""
+"""In-memory CloudFormation, DynamoDB, Lambda, S3 and account for `make deploy`. Every change of the stack and its tables is recorded in `changes`."""
 
 import io
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -48,6 +49,8 @@ class Aws:
         self.nested = []
         self.items = {}  # by table and key
         self.objects = {}  # by bucket and key
+        self.invocations = []  # function and event, with the time of the deployment that is recorded
+        self.fault = None  # what an invocation raises, or the error of the function
 
     def __call__(self, _service):
         return self
@@ -112,6 +115,16 @@ class Aws:
 
     def put_item(self, TableName, Item):
         self.items[TableName, Item["pk"]["S"]] = Item
+
+    # Lambda
+
+    def invoke(self, FunctionName, Payload):
+        latest = self.items.get(("shop-platform", "deployment#latest"), {})
+        self.invocations.append((FunctionName, json.loads(Payload), latest.get("deployed_at", {}).get("S")))
+        if isinstance(self.fault, Exception):
+            raise self.fault
+        failed = {"FunctionError": "Unhandled"} if self.fault else {}
+        return {"Payload": io.BytesIO((self.fault or "{}").encode())} | failed
 
     # S3
 

@@ -147,7 +147,7 @@ class Protection(unittest.TestCase):
 
 class Deploy(unittest.TestCase):
     def deploy(self, aws, answers=ANSWERS, sam=0, **options):
-        """Runs a deployment. `self.commands` has the commands of sam, `aws.changes` the changes."""
+        """Runs a deployment and returns what it prints. `self.commands` has the commands of sam, `aws.changes` the changes."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "samconfig.toml"
             config.write(answers, config.definitions(), path)
@@ -162,8 +162,10 @@ class Deploy(unittest.TestCase):
                     aws.stack_state = "CREATE_COMPLETE"
                 return argparse.Namespace(returncode=sam if "deploy" in command else 0)
 
-            with mock.patch("subprocess.run", run), mock.patch.object(deploy, "greet"), mock.patch("releases.commit", lambda: "0a1b2c3d"), contextlib.redirect_stderr(io.StringIO()):
+            with mock.patch("subprocess.run", run), mock.patch.object(deploy, "greet"), mock.patch("releases.commit", lambda: "0a1b2c3d"), \
+                    contextlib.redirect_stderr(io.StringIO()) as said:
                 deploy.deploy(lambda _region: aws, args)
+            return said.getvalue()
 
     def test_checks_come_before_the_build_and_protection_after_the_deployment(self):
         aws = Aws(None, {"orders": False})
@@ -188,7 +190,23 @@ class Deploy(unittest.TestCase):
 
             with mock.patch.object(Stacks, "owns", side_effect=fail), self.assertRaisesRegex(CommandError, said):
                 self.deploy(aws, sam=1)
-            self.assertEqual((aws.changes, aws.items), ([], {}))
+            self.assertEqual((aws.changes, aws.items, aws.invocations), ([], {}, []))
+
+    def test_the_health_is_checked_once_after_the_deployment_is_recorded(self):
+        aws = Aws(None, {"orders": False})
+        with mock.patch("releases.now", lambda: "2099-01-01T00:00:00.000Z"):
+            said = self.deploy(aws)
+        self.assertEqual(aws.invocations, [("shop-check-health:live", {}, "2099-01-01T00:00:00.000Z")])
+        self.assertNotIn("warning", said)
+
+    def test_a_failed_check_of_the_health_is_a_warning(self):
+        for fault, reason in [(error("AccessDeniedException", "no permission\nto invoke"), "no permission to invoke"),
+                              ('{"errorType": "TableFailed"}', "TableFailed")]:
+            aws = Aws(None, {"orders": False})
+            aws.fault = fault
+            said = self.deploy(aws)
+            self.assertRegex(said, f"warning: shop-check-health .*{reason}.*; GET /health shows this deployment after the next check")
+            self.assertEqual((len(aws.invocations), aws.changes), (1, ["protect orders"]))
 
     def test_each_deployment_is_recorded_with_its_templates_and_the_one_before(self):
         aws = Aws(None, {"orders": False})

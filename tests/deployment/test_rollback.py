@@ -58,6 +58,7 @@ class Rollback(unittest.TestCase):
         self.assertIn("Canary=AllAtOnce", self.sam)
         self.assertIn("commit-12", printed)
         self.assertEqual(self.aws.changes, ["protect orders"])
+        self.assertEqual(self.aws.invocations, [("shop-check-health:live", {}, "2026-11-30T12:00:00.000Z")])
 
     def test_a_second_rollback_goes_to_the_release_before_that(self):
         for day in (11, 12, 13):

@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import fakes  # noqa: F401 (adds the tools to the path)
 
@@ -181,6 +182,23 @@ class Resolved(unittest.TestCase):
                 ({"A": 1, "B": {"Ref": "AWS::NoValue"}}, {"A": 1}),
                 ({"Fn::FindInMap": ["Sizes", {"Ref": "Count"}, "Big"]}, 9)]:
             self.assertEqual(self.SETTINGS.resolve(value), expected)
+
+
+class GatewayResponses(unittest.TestCase):
+    """The responses that stack.py sets on the emulator."""
+
+    def test_links_of_problems_lead_below_the_stage_of_the_emulator(self):
+        gateway = mock.Mock()
+        parameters = PARAMETERS | {"Local": "true", "CorsOrigin": "http://localhost:5173", "DomainName": "api.example.com"}
+        local.put_gateway_responses(mock.Mock(client=lambda _service: gateway), "api-1", parameters)
+        responses = [call.kwargs for call in gateway.put_gateway_response.call_args_list]
+        self.assertIn("UNAUTHORIZED", [each["responseType"] for each in responses])
+        for response in responses:
+            headers, problem = response["responseParameters"], json.loads(response["responseTemplates"]["application/json"])
+            self.assertEqual(headers["gatewayresponse.header.Link"],
+                             f"'</_aws/execute-api/api-1/v1/problems/{problem['code']}>; rel=\"help\"'")
+            self.assertEqual(headers["gatewayresponse.header.Access-Control-Allow-Origin"], "'http://localhost:5173'")
+            self.assertEqual(problem["type"], f"https://ferrocart.dev/problems/{problem['code']}")
 
 
 if __name__ == "__main__":

@@ -306,7 +306,6 @@ fn write_answer(text: &mut String, answer: &Answer) {
         HEADERS.map(|(name, value)| (name, value.to_owned())).to_vec();
     headers.push(("Access-Control-Expose-Headers", format!("'{EXPOSED_HEADERS}'")));
     headers.push(("Vary", "'Origin'".to_owned()));
-    headers.push(("Link", format!("'</v1/problems/{code}>; rel=\"help\"'")));
     headers.extend(header.map(|(name, value)| (name, format!("'{value}'"))));
     let problem = format!(
         "{{\"type\":\"${{ProblemBase}}/{code}\",\"title\":\"{title}\",\"status\":{status},\"code\":\"{code}\",\"detail\":\"{}\",\"request_id\":\"$context.requestId\"}}",
@@ -324,9 +323,26 @@ fn write_answer(text: &mut String, answer: &Answer) {
         .unwrap();
     }
     writeln!(text, "              gatewayresponse.header.Access-Control-Allow-Origin: !Sub \"'${{CorsOrigin}}'\"").unwrap();
+    write_link(text, code);
     writeln!(text, "            responseTemplates:").unwrap();
     writeln!(text, "              application/json: !Sub '{}'", problem.replace('\'', "''"))
         .unwrap();
+}
+
+/// The link to the page of a problem. The gateway cannot compute it from the request, so it leads to
+/// the domain, which serves every client, or without one to the stage.
+fn write_link(text: &mut String, code: &str) {
+    let link = |root: &str| format!("\"'<{root}/problems/{code}>; rel=\\\"help\\\"'\"");
+    writeln!(text, "              gatewayresponse.header.Link: !If").unwrap();
+    writeln!(text, "                - HasDomain").unwrap();
+    writeln!(
+        text,
+        "                - !If [HasBasePath, !Sub {}, !Sub {}]",
+        link("https://${DomainName}/${DomainBasePath}"),
+        link("https://${DomainName}")
+    )
+    .unwrap();
+    writeln!(text, "                - {}", link("/v1")).unwrap();
 }
 
 /// The gateway's permissions to invoke the functions of a service, one for each route.

@@ -31,6 +31,7 @@ pub use self::{
     faults::Fault,
 };
 use crate::{
+    cloudwatch::CloudWatch,
     codedeploy::CodeDeploy,
     dynamodb::DynamoDb,
     partitions::Partitions,
@@ -51,6 +52,7 @@ struct World {
     sqs: Sqs,
     secrets: SecretsManager,
     ses: Ses,
+    cloudwatch: CloudWatch,
     codedeploy: CodeDeploy,
     calls: Mutex<Vec<Call>>,
     next_call: AtomicUsize,
@@ -114,6 +116,7 @@ impl Aws {
             sqs,
             secrets,
             ses,
+            cloudwatch: CloudWatch::default(),
             codedeploy: CodeDeploy::default(),
             calls: Mutex::default(),
             next_call: AtomicUsize::new(0),
@@ -231,6 +234,11 @@ impl Aws {
     }
     pub fn secrets_manager(&self) -> &SecretsManager {
         &self.0.secrets
+    }
+
+    /// Ages of the oldest messages in queues.
+    pub fn cloudwatch(&self) -> &CloudWatch {
+        &self.0.cloudwatch
     }
 
     /// Deployments of new versions.

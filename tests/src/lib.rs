@@ -26,7 +26,8 @@
 //! - [`partitions`]: counts or limits the write units of each partition key.
 //! - [`bank`]: actions of the provider's staff and the buyers' banks in the simulated provider's
 //!   table.
-//! - [`sqs`], [`secrets`], [`ses`], [`codedeploy`]: small in-memory replacements of the other services.
+//! - [`sqs`], [`secrets`], [`ses`], [`cloudwatch`], [`codedeploy`]: small in-memory replacements of the
+//!   other services.
 //! - [`events`]: the events of API Gateway, queues and streams, and the samples in `events/`.
 //! - [`harness`]: delivers changes to the publishers, and messages to the consumers, until all are
 //!   processed.
@@ -42,6 +43,7 @@
 
 pub mod aws;
 pub mod bank;
+pub mod cloudwatch;
 pub mod codedeploy;
 pub mod dynamodb;
 pub mod events;

@@ -2,9 +2,13 @@
 //!
 //! - `USER#<user>` / `<occurred_at>#<notification>`: a notification. `id-index` finds it by its id.
 //! - `SUPPRESSED#<mac>` / `ADDRESS`: a suppressed address.
+//! - `SUPPRESSIONS` / `COUNT`: how many addresses are suppressed. `check-health` of platform reads
+//!   it.
 //!
 //! No item contains an address or a one-time link. Both arrive with a message and are discarded
 //! with it.
+
+mod suppressions;
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -16,7 +20,6 @@ use shared::{
 use crate::{
     domain::{Delivery, LOCK_DURATION, Notification, RETENTION, SendDecision},
     error::NotificationError,
-    suppression::{self, AddressMac, Reason},
 };
 
 pub struct Store {
@@ -195,44 +198,6 @@ impl Store {
         }
     }
 
-    /// Whether the address is suppressed at `now`. DynamoDB deletes expired items late, so the
-    /// expiry time decides.
-    ///
-    /// # Errors
-    /// When the table fails.
-    pub async fn is_suppressed(
-        &self,
-        address: &AddressMac,
-        now: Timestamp,
-    ) -> Result<bool, NotificationError> {
-        let Some(item) = self.notifications.get(suppression_key(address)).await? else {
-            return Ok(false);
-        };
-        Ok(from_item::<SuppressionItem>(item)?.ttl > now.seconds())
-    }
-
-    /// Suppresses the address from `now` for [`suppression::RETENTION`].
-    ///
-    /// # Errors
-    /// When the table fails.
-    pub async fn suppress(
-        &self,
-        address: &AddressMac,
-        reason: Reason,
-        now: Timestamp,
-    ) -> Result<(), NotificationError> {
-        let ttl = now.plus(suppression::RETENTION).seconds();
-        let change = Expression::new("SET #reason = :reason, #suppressed_at = :now, #ttl = :ttl")
-            .value("reason", reason)
-            .value("now", now)
-            .value("ttl", ttl);
-        let is_later =
-            Expression::new("attribute_not_exists(#pk) OR #ttl < :ttl").value("ttl", ttl);
-        // A failed condition is ignored: the address is already suppressed for as long.
-        self.notifications.update(suppression_key(address), change, is_later).await?;
-        Ok(())
-    }
-
     /// At most `limit` sort keys of a user's notifications. The read is consistent, so it returns
     /// no deleted item.
     ///
@@ -291,22 +256,11 @@ fn key(notification: &Notification) -> Key {
     Key::composite(partition(notification.user_id), sort(notification))
 }
 
-fn suppression_key(address: &AddressMac) -> Key {
-    Key::composite(format!("SUPPRESSED#{address}"), "ADDRESS")
-}
-
 /// The table key of a notification that the index found.
 #[derive(Debug, Deserialize)]
 struct IndexKey {
     pk: String,
     sk: String,
-}
-
-/// The part of a suppression that is read.
-#[derive(Debug, Deserialize)]
-struct SuppressionItem {
-    /// When the suppression expires, in seconds since 1970.
-    ttl: i64,
 }
 
 /// The part of a notification that a deletion reads.

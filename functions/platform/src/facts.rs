@@ -1,7 +1,8 @@
 //! Facts about the shop that `check-health` gathers from tables, queues and secrets.
 //!
-//! All facts are read concurrently, each within [`TIMEOUT`]. A fact that cannot be read is listed as
-//! unavailable; the others still count. Nothing is scanned: the cost does not grow with the data.
+//! All facts are read concurrently, each within [`TIMEOUT`]; only the ages of messages are read after
+//! the queues. A fact that cannot be read is listed as unavailable; the others still count. Nothing is
+//! scanned: the cost does not grow with the data.
 
 use std::{collections::BTreeMap, future::Future, time::Duration};
 
@@ -11,11 +12,13 @@ use shared::{
     clock::Timestamp,
     config,
     sweep::Backlog,
-    table::{Expression, Item, Key, Query, Table},
+    table::{AttributeValue, Expression, Item, Key, Query, Table},
     telemetry,
 };
 use tokio::{task::JoinSet, time::timeout};
 use tracing::Instrument;
+
+use crate::queue_ages::QueueAges;
 
 /// Time limit for one fact. A table that takes longer is of no use to a customer.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
@@ -44,6 +47,8 @@ pub struct Sources {
     pub sweeps: Vec<Sweep>,
     /// Number of shards of the sweeps' indexes.
     pub shards: u32,
+    /// The table with the count of suppressed addresses.
+    pub notifications: Table,
     /// The table with the circuit breaker of the provider.
     pub payments: Table,
     /// Name of the payment provider.
@@ -53,6 +58,8 @@ pub struct Sources {
     pub queues: Vec<String>,
     /// URL of a queue without its name.
     pub queue_url_prefix: String,
+    /// `None` where no metrics of queues exist.
+    pub queue_ages: Option<QueueAges>,
     pub secrets: aws_sdk_secretsmanager::Client,
     /// Full name of the secret that signs access tokens.
     pub signing_key: String,
@@ -97,11 +104,13 @@ impl Sources {
                 sweep("reservations", "STOCK", "held"),
             ],
             shards: config::parsed("INDEX_SHARDS"),
+            notifications: table("NOTIFICATIONS"),
             payments: table("PAYMENTS"),
             provider,
             sqs: aws_sdk_sqs::Client::new(&config),
             queues: queues.split(',').map(str::to_owned).collect(),
             queue_url_prefix: config::required("QUEUE_URL_PREFIX"),
+            queue_ages: QueueAges::from_env(&config),
             secrets: aws_sdk_secretsmanager::Client::new(&config),
             signing_key: config::required("SIGNING_KEY_SECRET"),
         }
@@ -131,20 +140,38 @@ pub struct QueueDepth {
 pub struct Facts {
     pub inactive_tables: Vec<InactiveTable>,
     pub queues: BTreeMap<String, QueueDepth>,
+    /// Seconds that the oldest message of a queue has waited. Only on AWS, and only of queues that
+    /// are not empty.
+    #[serde(default)]
+    pub oldest_message_seconds: BTreeMap<String, u64>,
     /// Seconds by which the longest overdue record of each sweep is late. Zero if none is due.
     pub overdue_seconds: BTreeMap<String, u64>,
     /// State of the provider's circuit breaker.
     pub circuit_breaker: Option<String>,
     pub signing_key_age_days: Option<u64>,
+    /// Number of addresses to which no mail is sent.
+    pub suppressed_addresses: Option<u64>,
     /// Facts that could not be read.
     pub unavailable: Vec<String>,
+}
+
+impl QueueDepth {
+    fn messages(&self) -> u64 {
+        self.visible + self.in_flight + self.delayed
+    }
 }
 
 impl Facts {
     /// Returns the number of messages in all dead-letter queues.
     pub fn dead_letters(&self) -> u64 {
         let dead_letters = self.queues.iter().filter(|(name, _)| is_dead_letter_queue(name));
-        dead_letters.map(|(_, depth)| depth.visible + depth.in_flight + depth.delayed).sum()
+        dead_letters.map(|(_, depth)| depth.messages()).sum()
+    }
+
+    /// Returns the names of the queues that are not empty.
+    fn filled_queues(&self) -> Vec<String> {
+        let filled = self.queues.iter().filter(|(_, depth)| depth.messages() > 0);
+        filled.map(|(name, _)| name.clone()).collect()
     }
 }
 
@@ -157,9 +184,11 @@ fn is_dead_letter_queue(name: &str) -> bool {
 enum Fact {
     Table(Option<InactiveTable>),
     Queue(String, QueueDepth),
+    OldestMessages(BTreeMap<String, u64>),
     Overdue(&'static str, Duration),
     Breaker(Option<String>),
     SigningKey(Duration),
+    SuppressedAddresses(u64),
     Unavailable(String),
 }
 
@@ -183,6 +212,8 @@ impl Sources {
         reads.spawn(limited("circuit breaker".to_owned(), breaker).in_current_span());
         let key = signing_key(self.secrets.clone(), self.signing_key.clone(), now);
         reads.spawn(limited("signing key".to_owned(), key).in_current_span());
+        let suppressed = suppressed_addresses(self.notifications.clone(), now);
+        reads.spawn(limited("suppressed addresses".to_owned(), suppressed).in_current_span());
 
         let mut facts = Facts::default();
         while let Some(read) = reads.join_next().await {
@@ -190,6 +221,11 @@ impl Sources {
                 Ok(fact) => facts.add(fact),
                 Err(panic) => facts.unavailable.push(panic.to_string()),
             }
+        }
+        let filled = facts.filled_queues();
+        if let Some(ages) = self.queue_ages.as_ref().filter(|_| !filled.is_empty()) {
+            let ages = async { ages.read(filled, now).await.map(Fact::OldestMessages) };
+            facts.add(limited("ages of messages".to_owned(), ages).await);
         }
         facts.inactive_tables.sort();
         facts.unavailable.sort();
@@ -202,25 +238,34 @@ impl Facts {
         match fact {
             Fact::Table(inactive) => self.inactive_tables.extend(inactive),
             Fact::Queue(name, depth) => drop(self.queues.insert(name, depth)),
+            Fact::OldestMessages(ages) => self.oldest_message_seconds = ages,
             Fact::Overdue(kind, late) => {
                 self.overdue_seconds.insert(kind.to_owned(), late.as_secs());
             }
             Fact::Breaker(state) => self.circuit_breaker = state,
             Fact::SigningKey(age) => self.signing_key_age_days = Some(age.as_secs() / 86_400),
+            Fact::SuppressedAddresses(count) => self.suppressed_addresses = Some(count),
             Fact::Unavailable(name) => self.unavailable.push(name),
         }
     }
 }
 
-/// Limits the time of a read. Logs its error once.
 async fn limited(name: String, read: impl Future<Output = Result<Fact, String>>) -> Fact {
+    within_limit(&name, read).await.unwrap_or(Fact::Unavailable(name))
+}
+
+/// Limits the time of a read to [`TIMEOUT`]. Logs its error once and returns `None`.
+pub(crate) async fn within_limit<T>(
+    name: &str,
+    read: impl Future<Output = Result<T, String>>,
+) -> Option<T> {
     let error = match timeout(TIMEOUT, read).await {
-        Ok(Ok(fact)) => return fact,
+        Ok(Ok(value)) => return Some(value),
         Ok(Err(error)) => error,
         Err(_) => "no response in time".to_owned(),
     };
     tracing::warn!(fact = name, error, "fact of the health check unavailable");
-    Fact::Unavailable(name)
+    None
 }
 
 async fn table_state(service: &'static str, table: Table) -> Fact {
@@ -271,6 +316,20 @@ async fn signing_key(
     let changed = changed.ok_or("the secret has no date")?.to_millis();
     let changed = changed.map_err(|error| error.to_string())?;
     Ok(Fact::SigningKey(now.since(Timestamp::from_milliseconds(changed))))
+}
+
+/// Reads the number of suppressed addresses, which notifications counts by the day on which their
+/// suppression ends: `day_20785` for day 20785 since 1970 (UTC). Past days do not count.
+async fn suppressed_addresses(notifications: Table, now: Timestamp) -> Result<Fact, String> {
+    let key = Key::composite("SUPPRESSIONS", "COUNT");
+    let item = notifications.get(key).await.map_err(|error| telemetry::causes(&error))?;
+    let today = now.seconds().div_euclid(24 * 3600);
+    let count = |(name, value): (String, AttributeValue)| {
+        let day: i64 = name.strip_prefix("day_")?.parse().ok()?;
+        let count: u64 = value.as_n().ok()?.parse().ok()?;
+        (day >= today).then_some(count)
+    };
+    Ok(Fact::SuppressedAddresses(item.into_iter().flatten().filter_map(count).sum()))
 }
 
 fn text(item: &Item, attribute: &str) -> Option<String> {

@@ -19,7 +19,7 @@ pub const MAX_AGE: Duration = Duration::from_secs(180);
 pub enum Health {
     /// All tables of the service are active.
     Healthy,
-    /// At least one table is not active.
+    /// At least one table is not active, or the latest check did not cover the service.
     Unhealthy,
 }
 
@@ -70,9 +70,18 @@ impl HealthRecord {
         now.since(self.checked_at) <= MAX_AGE
     }
 
+    /// Returns the health of each service. A service that the check did not cover is unhealthy: an
+    /// earlier release checked without a service that this release has added.
+    pub fn by_service(&self) -> HealthByService {
+        let health = |name: &str| self.services.get(name).copied().unwrap_or(Health::Unhealthy);
+        SERVICES.iter().map(|service| (service.name.to_owned(), health(service.name))).collect()
+    }
+
     /// Returns the names of the unhealthy services.
-    pub fn unhealthy(&self) -> Vec<&str> {
-        let unhealthy = self.services.iter().filter(|(_, health)| **health == Health::Unhealthy);
-        unhealthy.map(|(name, _)| name.as_str()).collect()
+    pub fn unhealthy(&self) -> Vec<String> {
+        let services = self.by_service().into_iter();
+        services
+            .filter_map(|(name, health)| (health == Health::Unhealthy).then_some(name))
+            .collect()
     }
 }

@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod operations;
 mod pages;
 pub mod problems;
+pub mod queue_ages;
 pub mod releases;
 pub mod services;
 pub mod store;

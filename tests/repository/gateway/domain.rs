@@ -1,9 +1,9 @@
 //! The domain of the API, and HTTPS in production.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::template::{self, Template};
 
-use super::only;
+use super::{only, text};
 use crate::transformed;
 
 /// The values with which a stack has a domain.
@@ -63,6 +63,27 @@ fn root_has_the_outputs_of_the_domain() {
     };
     assert_eq!(url(""), "https://api.example.com");
     assert_eq!(url("v1"), "https://api.example.com/v1");
+}
+
+#[test]
+fn gateway_problems_link_to_their_page_at_the_domain_or_the_stage() {
+    let template = template::template();
+    let answers = &template.resource("Api")["Properties"]["DefinitionBody"]["x-amazon-apigateway-gateway-responses"];
+    let check = |template: &Template, root: &str| {
+        for (kind, answer) in answers.as_object().unwrap() {
+            let body = template.resolve(&answer["responseTemplates"]["application/json"]);
+            let problem: Value = serde_json::from_str(text(&body)).unwrap();
+            let header = &answer["responseParameters"]["gatewayresponse.header.Link"];
+            let link = format!("'<{root}/problems/{}>; rel=\"help\"'", text(&problem["code"]));
+            assert_eq!(template.resolve(header), link, "{kind}");
+        }
+    };
+    check(template, "/v1");
+    let with_domain = template.with(&DOMAIN);
+    check(&with_domain, "https://api.example.com");
+    check(&with_domain.with(&[("DomainBasePath", "shop")]), "https://api.example.com/shop");
+    // The emulator has no domains.
+    check(&with_domain.with(&[("Local", "true")]), "/v1");
 }
 
 #[test]

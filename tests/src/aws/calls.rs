@@ -10,7 +10,7 @@ use super::{Aws, lock};
 /// One AWS call that a function made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// `dynamodb`, `sqs`, `secretsmanager` or `ses`.
+    /// `dynamodb`, `sqs`, `secretsmanager`, `ses`, `cloudwatch`, `codedeploy` or `lambda`.
     pub service: &'static str,
     /// `PutItem`, `SendMessageBatch`, ...
     pub operation: String,
@@ -204,6 +204,7 @@ pub(super) fn actions_of(
         ("secretsmanager", _) => {
             one(&format!("secretsmanager:{operation}"), name(&request["SecretId"]))
         }
+        ("cloudwatch", _) => one(&format!("cloudwatch:{operation}"), "*".to_owned()),
         ("codedeploy", _) => one(&format!("codedeploy:{operation}"), "a deployment".to_owned()),
         ("lambda", _) => one(&format!("lambda:{operation}"), "a function".to_owned()),
         _ => one(

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::partitions::Refusal;
 
-const READS: [&str; 9] = [
+const READS: [&str; 10] = [
     "GetItem",
     "BatchGetItem",
     "Query",
@@ -39,6 +39,7 @@ const READS: [&str; 9] = [
     "DescribeTable",
     "GetDeployment",
     "GetApplicationRevision",
+    "GetMetricData",
 ];
 
 impl Aws {
@@ -73,10 +74,17 @@ impl Aws {
         let body = request.body().bytes().unwrap_or_default();
         let json: Value = serde_json::from_slice(body).unwrap_or_default();
         let target = request.headers().get("x-amz-target").unwrap_or_default();
-        let is_invocation = request.uri().contains("/functions/");
-        let other = if is_invocation { ("Lambda", "InvokeFunction") } else { ("SES", "SendEmail") };
+        // Other services have the operation in the path.
+        let other = if request.uri().contains("/functions/") {
+            ("Lambda", "InvokeFunction")
+        } else if request.uri().ends_with("GraniteServiceVersion20100801/operation/GetMetricData") {
+            ("CloudWatch", "GetMetricData")
+        } else {
+            ("SES", "SendEmail")
+        };
         let (api, operation) = target.split_once('.').unwrap_or(other);
         let service = match api {
+            "CloudWatch" => "cloudwatch",
             "CodeDeploy_20141006" => "codedeploy",
             "Lambda" => "lambda",
             "DynamoDB_20120810" => "dynamodb",
@@ -96,13 +104,17 @@ impl Aws {
             actions,
         });
         let fault = lock(&self.0.faults).remove(&number);
-        let carry_out = || match service {
-            "dynamodb" => self.carry_out(operation, &json, &String::from_utf8_lossy(body)),
-            "sqs" => self.0.sqs.call(operation, &json),
-            "secretsmanager" => self.0.secrets.call(operation, &json),
-            "codedeploy" => self.0.codedeploy.call(operation, &json),
-            "lambda" => self.0.codedeploy.invoke(request.uri(), &json),
-            _ => self.0.ses.call(&json),
+        let carry_out = || {
+            let (status, text) = match service {
+                "cloudwatch" => return self.0.cloudwatch.call(body),
+                "dynamodb" => self.carry_out(operation, &json, &String::from_utf8_lossy(body)),
+                "sqs" => self.0.sqs.call(operation, &json),
+                "secretsmanager" => self.0.secrets.call(operation, &json),
+                "codedeploy" => self.0.codedeploy.call(operation, &json),
+                "lambda" => self.0.codedeploy.invoke(request.uri(), &json),
+                _ => self.0.ses.call(&json),
+            };
+            (status, text.into_bytes())
         };
         match fault {
             None => Ok(response(carry_out())),
@@ -207,9 +219,9 @@ impl HttpConnector for Crowd {
     }
 }
 
-fn response((status, body): (u16, String)) -> HttpResponse {
+fn response((status, body): (u16, impl Into<SdkBody>)) -> HttpResponse {
     let status = StatusCode::try_from(status).expect("a status is between 100 and 999");
-    let mut response = HttpResponse::new(status, SdkBody::from(body));
+    let mut response = HttpResponse::new(status, body.into());
     response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
     response
 }

@@ -201,11 +201,16 @@ pub fn platform(aws: &Aws, clock: &Clock) -> platform::Platform {
             sweep("reservations", "stock", "held"),
         ],
         shards: SHARDS,
+        notifications: aws.table("notifications"),
         payments: aws.table("payments"),
         provider: "simulated".to_owned(),
         sqs: aws_sdk_sqs::Client::new(&aws.sdk_config()),
         queues: crate::template::template().queues(),
         queue_url_prefix: crate::sqs::url(""),
+        queue_ages: Some(platform::queue_ages::QueueAges::new(
+            &aws.sdk_config(),
+            crate::template::STACK,
+        )),
         secrets: aws_sdk_secretsmanager::Client::new(&aws.sdk_config()),
         signing_key: format!("{}/signing-key", crate::template::STACK),
     };

@@ -1,5 +1,8 @@
 //! Bounces and complaints suppress addresses, which the table does not store in plain text.
 
+use std::sync::Arc;
+
+use notifications::suppression::{AddressMac, Reason};
 use tests::ses::{bounced, complained};
 
 use super::*;
@@ -24,6 +27,21 @@ impl NotificationsFixture {
         let mut items = self.aws.items("notifications");
         items.retain(|item| item["pk"]["S"].as_str().unwrap().starts_with("SUPPRESSED#"));
         items
+    }
+
+    /// The number of suppressions by the day on which they end, in days from today.
+    fn counted(&self) -> Vec<(i64, i64)> {
+        let today = self.clock.now().seconds() / 86_400;
+        let key = json!({ "pk": { "S": "SUPPRESSIONS" }, "sk": { "S": "COUNT" } });
+        let item = self.aws.item("notifications", &key).unwrap_or_default();
+        let count = |(name, value): (&String, &Value)| {
+            let day: i64 = name.strip_prefix("day_")?.parse().unwrap();
+            Some((day - today, value["N"].as_str()?.parse().unwrap()))
+        };
+        let mut counted: Vec<_> =
+            item.as_object().into_iter().flatten().filter_map(count).collect();
+        counted.sort_unstable();
+        counted
     }
 }
 
@@ -94,7 +112,7 @@ async fn suppressed_addresses_are_not_stored_in_plain_text() {
     assert!(fixture.deliver_feedback(&permanent("ada@example.com")).await);
     let items = fixture.suppressions();
     assert_eq!(items.len(), 1);
-    let text = items[0].to_string().to_lowercase();
+    let text = json!(fixture.aws.items("notifications")).to_string().to_lowercase();
     for clear in ["ada", "example", "forwarded", "dsn", "feedback-1", "@"] {
         assert!(!text.contains(clear), "{clear} stands in {text}");
     }
@@ -129,9 +147,11 @@ async fn suppression_ends_after_ninety_days_and_renews_on_bounce() {
     assert_eq!(fixture.mails(), 2);
 }
 
-#[tokio::test]
-async fn feedback_is_recorded_once_under_any_fault() {
-    for_each_fault(0..2, async |InjectedFault { call, fault }| {
+// With paused time, the jitter between two attempts of a transaction takes no time.
+#[tokio::test(start_paused = true)]
+async fn feedback_is_recorded_and_counted_once_under_any_fault() {
+    // The secret, the suppression, the count, and the transaction that writes both.
+    for_each_fault(0..4, async |InjectedFault { call, fault }| {
         let fixture = fixture();
         fixture.aws.fail(call, fault);
         let mut deliveries = 0;
@@ -146,8 +166,76 @@ async fn feedback_is_recorded_once_under_any_fault() {
             (1, recorded.clone()),
             "{fault:?} at call {call}"
         );
+        assert_eq!(fixture.counted(), [(90, 1)], "{fault:?} at call {call}");
     })
     .await;
+}
+
+#[tokio::test]
+async fn each_suppressed_address_is_counted_once() {
+    let fixture = fixture();
+    for address in ["ada@example.com", "bob@example.com", "ADA@example.com"] {
+        assert!(fixture.deliver_feedback(&permanent(address)).await);
+        fixture.clock.advance(Duration::from_secs(1));
+    }
+    let called = fixture.call("record-mail-feedback", permanent("ada@example.com")).await;
+    assert_eq!(called.operations(), ["GetItem", "GetItem", "TransactWriteItems"]);
+    assert_eq!(fixture.counted(), [(90, 2)]);
+    // On another day, the suppression is extended and counted there.
+    fixture.clock.advance(2 * DAY);
+    assert!(fixture.deliver_feedback(&permanent("ada@example.com")).await);
+    assert_eq!(fixture.counted(), [(88, 1), (90, 1)]);
+}
+
+#[tokio::test]
+async fn count_of_suppressions_keeps_no_past_days() {
+    let fixture = fixture();
+    for number in 0..4 {
+        assert!(fixture.deliver_feedback(&permanent(&format!("user{number}@example.com"))).await);
+        fixture.clock.advance(40 * DAY);
+    }
+    // The first two ended 70 and 30 days ago. DynamoDB may delete them days late.
+    assert_eq!(
+        (fixture.suppressions().len(), fixture.counted()),
+        (4, vec![(-30, 1), (10, 1), (50, 1)])
+    );
+    assert!(fixture.deliver_feedback(&permanent("user0@example.com")).await);
+    assert_eq!(fixture.counted(), [(10, 1), (50, 1), (90, 1)]);
+    // DynamoDB deletes the count after the last day that it covers.
+    let key = json!({ "pk": { "S": "SUPPRESSIONS" }, "sk": { "S": "COUNT" } });
+    let ttl = fixture.aws.item("notifications", &key).unwrap()["ttl"]["N"].clone();
+    let last = fixture.clock.now().seconds() / 86_400 + 90;
+    assert_eq!(ttl, json!(((last + 1) * 86_400).to_string()));
+}
+
+#[tokio::test]
+async fn concurrent_feedback_counts_every_address() {
+    for seed in 0..10 {
+        let crowded = fixture();
+        let aws = crowded.aws.crowded(seed);
+        let store =
+            Arc::new(notifications::store::Store { notifications: aws.table("notifications") });
+        let now = crowded.clock.now();
+        let mut calls = tokio::task::JoinSet::new();
+        for number in 0..6 {
+            let store = store.clone();
+            // Three addresses, each reported twice.
+            let address = AddressMac::new(&[7; 32], &format!("user{}@example.com", number % 3));
+            calls.spawn(async move {
+                for _ in 0..6 {
+                    if store.suppress(&address, Reason::Bounce, now).await.is_ok() {
+                        return;
+                    }
+                }
+                panic!("the queue would deliver the message for the seventh time");
+            });
+        }
+        while let Some(call) = calls.join_next().await {
+            call.unwrap();
+        }
+        let counted = crowded.counted();
+        assert_eq!((crowded.suppressions().len(), counted), (3, vec![(90, 3)]), "seed {seed}");
+    }
 }
 
 #[tokio::test]

@@ -44,9 +44,9 @@ pub async fn get_health(platform: Arc<Platform>, request: Request) -> Result<Res
     let Some(service) = service else {
         return Ok(answer(unhealthy.is_empty(), &ShopView::from(&record)));
     };
-    // A record of an earlier release lacks a service that this release has added.
-    let status = record.services.get(service).copied().unwrap_or(Health::Healthy);
-    Ok(answer(status == Health::Healthy, &ServiceView { service, status }))
+    let is_healthy = !unhealthy.iter().any(|name| name == service);
+    let status = if is_healthy { Health::Healthy } else { Health::Unhealthy };
+    Ok(answer(is_healthy, &ServiceView { service, status }))
 }
 
 fn known_service(name: &str) -> Result<&'static str, Problem> {
@@ -82,10 +82,10 @@ struct ShopView<'a> {
     status: &'static str,
     /// The unhealthy services.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    unhealthy: Vec<&'a str>,
+    unhealthy: Vec<String>,
     /// The health of each service.
     #[cfg_attr(feature = "api-document", schema(value_type = std::collections::BTreeMap<String, Health>))]
-    services: &'a HealthByService,
+    services: HealthByService,
     /// Time of the check.
     checked_at: Timestamp,
     /// The release that is deployed; absent if none is recorded.
@@ -100,7 +100,7 @@ impl<'a> From<&'a HealthRecord> for ShopView<'a> {
         Self {
             status: if unhealthy.is_empty() { "healthy" } else { "degraded" },
             unhealthy,
-            services: &record.services,
+            services: record.by_service(),
             checked_at: record.checked_at,
             release: record.release.as_ref(),
         }
