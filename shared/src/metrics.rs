@@ -217,14 +217,12 @@ pub struct Measurement {
 impl Measurement {
     /// Writes the measurement to the log, or to the [`Capture`] of a test.
     pub fn record(&self) {
-        let captured = CAPTURED.with_borrow(Clone::clone);
-        if captured.is_none() && !telemetry::is_started() {
-            return;
-        }
-        let line = self.line(Clock::System.now());
-        match captured {
-            Some(lines) => lines.lock().unwrap_or_else(PoisonError::into_inner).push(line),
-            None => telemetry::write_line(&line),
+        match CAPTURED.with_borrow(Clone::clone) {
+            Some(captured) => captured.push(self.line(captured.clock.now())),
+            None if telemetry::is_started() => {
+                telemetry::write_line(&self.line(Clock::System.now()));
+            }
+            None => {}
         }
     }
 
@@ -251,18 +249,28 @@ impl Measurement {
     }
 }
 
-/// The lines of a [`Capture`].
-type Lines = Arc<Mutex<Vec<Value>>>;
+/// The lines of a [`Capture`], and the clock of their timestamps.
+#[derive(Clone, Debug)]
+struct Captured {
+    lines: Arc<Mutex<Vec<Value>>>,
+    clock: Clock,
+}
+
+impl Captured {
+    fn push(&self, line: Value) {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+}
 
 thread_local! {
     /// The capture of the test that runs on this thread.
-    static CAPTURED: RefCell<Option<Lines>> = const { RefCell::new(None) };
+    static CAPTURED: RefCell<Option<Captured>> = const { RefCell::new(None) };
 }
 
 /// Captures the lines that the current thread records, until it is dropped. A test and the
 /// functions that it calls run on one thread.
 #[derive(Debug)]
-pub struct Capture(Lines);
+pub struct Capture(Captured);
 
 impl Default for Capture {
     fn default() -> Self {
@@ -273,14 +281,20 @@ impl Default for Capture {
 impl Capture {
     /// Starts a capture. It replaces an earlier one of this thread.
     pub fn start() -> Self {
-        let lines = Lines::default();
-        CAPTURED.set(Some(lines.clone()));
-        Self(lines)
+        Self::with_clock(Clock::System)
+    }
+
+    /// Starts a capture whose lines have the time of this clock. It replaces an earlier one of this
+    /// thread.
+    pub fn with_clock(clock: Clock) -> Self {
+        let captured = Captured { lines: Arc::default(), clock };
+        CAPTURED.set(Some(captured.clone()));
+        Self(captured)
     }
 
     /// Returns the captured lines in the embedded metric format.
     pub fn lines(&self) -> Vec<Value> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns the values of a metric.
@@ -314,7 +328,7 @@ fn sum(lines: impl Iterator<Item = Value>, metric: &Metric) -> i64 {
 impl Drop for Capture {
     fn drop(&mut self) {
         CAPTURED.with_borrow_mut(|captured| {
-            if captured.as_ref().is_some_and(|lines| Arc::ptr_eq(lines, &self.0)) {
+            if captured.as_ref().is_some_and(|other| Arc::ptr_eq(&other.lines, &self.0.lines)) {
                 *captured = None;
             }
         });
@@ -419,5 +433,17 @@ mod tests {
         drop(capture);
         PARCELS.increment();
         assert!(Capture::start().lines().is_empty());
+    }
+
+    #[test]
+    fn captured_lines_have_the_time_of_the_clock() {
+        let clock = Clock::manual(Timestamp::from_milliseconds(1_000));
+        let capture = Capture::with_clock(clock.clone());
+        PARCELS.increment();
+        clock.advance(Duration::from_secs(60));
+        PARCELS.increment();
+        let times: Vec<Value> =
+            capture.lines().iter().map(|line| line["_aws"]["Timestamp"].clone()).collect();
+        assert_eq!(times, [1_000, 61_000]);
     }
 }

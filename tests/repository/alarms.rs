@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::template::{self, STACK, Template};
 
 use super::{functions, none, services, source};
@@ -119,51 +119,123 @@ fn every_alarm_is_complete_and_notifies_the_topic() {
     none(violations);
 }
 
+/// A metric that an alarm watches, alone or in metric math.
+struct Watched {
+    id: String,
+    namespace: String,
+    metric: String,
+    dimensions: BTreeMap<String, String>,
+}
+
+/// The metrics of all alarms, with those of the alarms of releases.
+fn watched(template: &Template) -> Vec<Watched> {
+    let mut watched = Vec::new();
+    for (id, alarm) in template.resources("AWS::CloudWatch::Alarm") {
+        let properties = template.resolve(&alarm["Properties"]);
+        let in_math = properties["Metrics"].as_array().cloned().unwrap_or_default();
+        let in_math = in_math.into_iter().map(|one| one["MetricStat"]["Metric"].clone());
+        for one in in_math.chain([properties]).filter(|one| one["MetricName"].is_string()) {
+            let named = dimensions(&one).into_iter();
+            watched.push(Watched {
+                id: id.to_owned(),
+                namespace: text(&one["Namespace"]).to_owned(),
+                metric: text(&one["MetricName"]).to_owned(),
+                dimensions: named
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .collect(),
+            });
+        }
+    }
+    watched
+}
+
+/// The resources of the template by the dimension that names them in metrics.
+struct Resources {
+    queues: BTreeSet<String>,
+    /// Logical ids by name.
+    functions: BTreeMap<String, String>,
+    api: Value,
+}
+
+impl Resources {
+    fn of(template: &Template) -> Self {
+        let name = |(_, queue): (&str, &Value)| {
+            text(&template.resolve(&queue["Properties"]["QueueName"])).to_owned()
+        };
+        let function = |(name, (id, _)): (String, (String, Value))| (format!("{STACK}-{name}"), id);
+        let (_, api) = template.resources("AWS::Serverless::Api").next().unwrap();
+        Self {
+            queues: template.resources("AWS::SQS::Queue").map(name).collect(),
+            functions: functions(template).into_iter().map(function).collect(),
+            api: template.resolve(&api["Properties"]),
+        }
+    }
+
+    /// Whether each dimension has the name of an existing resource. A release watches the alias
+    /// `live` and its own version of a function.
+    fn have(&self, dimensions: &BTreeMap<String, String>) -> bool {
+        let function = dimensions.get("FunctionName").map_or("", String::as_str);
+        dimensions.iter().all(|(name, value)| match name.as_str() {
+            "QueueName" => self.queues.contains(value),
+            "FunctionName" => self.functions.contains_key(value),
+            "Resource" => *value == format!("{function}:live"),
+            "ExecutedVersion" => {
+                let id = self.functions.get(function);
+                id.is_some_and(|id| *value == format!("arn:{id}:Version.Version"))
+            }
+            "ApiName" => self.api["Name"] == **value,
+            "Stage" => self.api["StageName"] == **value,
+            _ => false,
+        })
+    }
+}
+
+/// The combinations of dimensions, in alphabetical order, with which AWS publishes a metric. With
+/// another combination an alarm gets no data.
+///
+/// Sources: "Available CloudWatch metrics for Amazon SQS" (Amazon SQS Developer Guide), "Viewing
+/// metrics for Lambda functions" (AWS Lambda Developer Guide), "Amazon API Gateway dimensions and
+/// metrics" (Amazon API Gateway Developer Guide).
+const PUBLISHED: [(&str, &str, &[&[&str]]); 7] = [
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible", &[&["QueueName"]]),
+    ("AWS/SQS", "ApproximateAgeOfOldestMessage", &[&["QueueName"]]),
+    ("AWS/Lambda", "Errors", OF_LAMBDA),
+    ("AWS/Lambda", "Invocations", OF_LAMBDA),
+    ("AWS/Lambda", "Throttles", OF_LAMBDA),
+    ("AWS/Lambda", "IteratorAge", OF_LAMBDA),
+    ("AWS/ApiGateway", "5XXError", &[&["ApiName"], &["ApiName", "Stage"]]),
+];
+
+/// All functions of the account, a function, its alias, a version behind its alias.
+const OF_LAMBDA: &[&[&str]] = &[
+    &[],
+    &["FunctionName"],
+    &["FunctionName", "Resource"],
+    &["ExecutedVersion", "FunctionName", "Resource"],
+];
+
 /// An alarm on a metric that nothing sends never fires.
 #[test]
 fn every_alarm_watches_a_metric_of_an_existing_resource() {
     let template = template::template();
-    let queues: BTreeSet<String> = template
-        .resources("AWS::SQS::Queue")
-        .map(|(_, queue)| text(&template.resolve(&queue["Properties"]["QueueName"])).to_owned())
-        .collect();
-    let functions: BTreeSet<String> =
-        functions(template).into_keys().map(|name| format!("{STACK}-{name}")).collect();
-    let (_, api) = template.resources("AWS::Serverless::Api").next().unwrap();
-    let api = template.resolve(&api["Properties"]);
+    let resources = Resources::of(template);
     let declared: Value = serde_json::from_str(&source("localstack/metrics.json")).unwrap();
     let mut violations = Vec::new();
-    for (id, _, alarm) in alarms(template) {
-        let (namespace, metric) = (text(&alarm["Namespace"]), text(&alarm["MetricName"]));
-        let dimensions = dimensions(&alarm);
-        let names: Vec<&str> = dimensions.keys().copied().collect();
-        let exists = match (namespace, metric) {
-            ("AWS/SQS", "ApproximateNumberOfMessagesVisible" | "ApproximateAgeOfOldestMessage") => {
-                names == ["QueueName"] && queues.contains(dimensions["QueueName"])
-            }
-            ("AWS/Lambda", "Throttles") if names.is_empty() => true,
-            ("AWS/Lambda", "Errors" | "Invocations" | "IteratorAge") => {
-                names == ["FunctionName"] && functions.contains(dimensions["FunctionName"])
-            }
-            ("AWS/ApiGateway", "5XXError") => {
-                names == ["ApiName", "Stage"]
-                    && api["Name"] == dimensions["ApiName"]
-                    && api["StageName"] == dimensions["Stage"]
-            }
-            ("Ferrocart", _) => {
-                names == ["service", "stack"]
-                    && dimensions["stack"] == STACK
-                    && declared.as_array().unwrap().iter().any(|one| {
-                        one["name"] == metric
-                            && one["dimension"].is_null()
-                            && one["services"]
-                                .as_array()
-                                .unwrap()
-                                .iter()
-                                .any(|service| service == dimensions["service"])
-                    })
-            }
-            _ => false,
+    for Watched { id, namespace, metric, dimensions } in watched(template) {
+        let names: Vec<&str> = dimensions.keys().map(String::as_str).collect();
+        let exists = if namespace == "Ferrocart" {
+            names == ["service", "stack"]
+                && dimensions["stack"] == STACK
+                && declared.as_array().unwrap().iter().any(|one| {
+                    let mut services = one["services"].as_array().unwrap().iter();
+                    one["name"] == *metric
+                        && one["dimension"].is_null()
+                        && services.any(|service| *service == *dimensions["service"])
+                })
+        } else {
+            let published = PUBLISHED.iter().find(|one| (one.0, one.1) == (&*namespace, &*metric));
+            published.is_some_and(|(_, _, sets)| sets.iter().any(|set| names == **set))
+                && resources.have(&dimensions)
         };
         if !exists {
             violations.push(format!(
@@ -172,6 +244,124 @@ fn every_alarm_watches_a_metric_of_an_existing_resource() {
         }
     }
     none(violations);
+}
+
+/// The ends of the logical ids of alarms on AWS's metrics: the metric, the dimension, and the end
+/// of the resource's name after the name in the logical id.
+const BY_NAME: [(&str, &str, &str, &str, &str); 5] = [
+    (
+        "DeadLetterQueueAlarm",
+        "AWS/SQS",
+        "ApproximateNumberOfMessagesVisible",
+        "QueueName",
+        "-dead-letter",
+    ),
+    ("QueueAgeAlarm", "AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", ""),
+    ("IteratorAgeAlarm", "AWS/Lambda", "IteratorAge", "FunctionName", ""),
+    ("HeartbeatAlarm", "AWS/Lambda", "Invocations", "FunctionName", ""),
+    ("ErrorsAlarm", "AWS/Lambda", "Errors", "FunctionName", ""),
+];
+
+/// What an alarm watches according to its logical id: namespace, metric and dimensions.
+fn expected(id: &str) -> (&'static str, &'static str, BTreeMap<String, String>) {
+    let named = |names: &[(&str, &str)]| -> BTreeMap<String, String> {
+        names.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    match id {
+        "ApiServerErrorsAlarm" => {
+            return ("AWS/ApiGateway", "5XXError", named(&[("ApiName", STACK), ("Stage", "v1")]));
+        }
+        "AccountThrottlesAlarm" => return ("AWS/Lambda", "Throttles", named(&[])),
+        "UndeliveredEventsQueueAlarm" => {
+            let queue = format!("{STACK}-undelivered-events");
+            let metric = "ApproximateNumberOfMessagesVisible";
+            return ("AWS/SQS", metric, named(&[("QueueName", queue.as_str())]));
+        }
+        _ => {}
+    }
+    let of_kind = BY_NAME.iter().find_map(|kind| Some((id.strip_suffix(kind.0)?, kind)));
+    let Some((resource, &(_, namespace, metric, dimension, end))) = of_kind else {
+        return ("", "", BTreeMap::new());
+    };
+    let resource = format!("{STACK}-{}{end}", kebab(resource));
+    (namespace, metric, named(&[(dimension, resource.as_str())]))
+}
+
+/// `reserve-stock` of `ReserveStock`.
+fn kebab(name: &str) -> String {
+    let mut kebab = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !kebab.is_empty() {
+            kebab.push('-');
+        }
+        kebab.push(letter.to_ascii_lowercase());
+    }
+    kebab
+}
+
+/// An alarm with the dimensions of another resource fires for the wrong one.
+#[test]
+fn alarm_on_a_metric_of_aws_watches_the_resource_that_it_is_named_after() {
+    let template = template::template();
+    let is_release = |id: &str| template.resource(id)["Condition"] == "HasCanary";
+    let mut violations = Vec::new();
+    let mut count = 0;
+    for Watched { id, namespace, metric, dimensions } in watched(template) {
+        if namespace == "Ferrocart" || is_release(&id) {
+            continue;
+        }
+        count += 1;
+        let expected = expected(&id);
+        if (&*namespace, &*metric, &dimensions) != (expected.0, expected.1, &expected.2) {
+            violations.push(format!(
+                "{id} watches {namespace} {metric} {dimensions:?}, not {expected:?}"
+            ));
+        }
+    }
+    assert!(count > 50, "{count} alarms watch metrics of AWS");
+    none(violations);
+}
+
+/// A period without a run does not breach. An alarm that needs consecutive periods never fires if
+/// they are shorter than the interval of the runs.
+#[test]
+fn alarm_on_failed_runs_fires_at_every_interval() {
+    let template = template::template();
+    let mut violations = Vec::new();
+    for (operation, (function, _)) in functions(template) {
+        let schedule = &template.resource(&function)["Properties"]["Events"]["Every"]["Properties"]
+            ["Schedule"];
+        let name = function.trim_end_matches("Function");
+        let alarm = &template.resource(&format!("{name}ErrorsAlarm"))["Properties"];
+        if schedule.is_null() || alarm.is_null() {
+            continue;
+        }
+        let fires = if let Some(seconds) = interval(schedule) {
+            // One run in each period.
+            alarm["Period"].as_u64().is_some_and(|period| period >= seconds)
+                && alarm["DatapointsToAlarm"].is_null()
+        } else {
+            let heartbeat = &template.resource(&format!("{name}HeartbeatAlarm"))["Properties"];
+            alarm["EvaluationPeriods"]["Fn::If"][0] == "SweepsEveryMinute"
+                && alarm["EvaluationPeriods"] == heartbeat["EvaluationPeriods"]
+                && alarm["DatapointsToAlarm"] == 5
+                && (&alarm["Period"], &heartbeat["Period"]) == (&json!(60), &json!(60))
+        };
+        if !fires {
+            violations.push(format!(
+                "{name}ErrorsAlarm does not fire if each run of {operation} fails: {alarm}"
+            ));
+        }
+    }
+    none(violations);
+}
+
+/// The seconds of a rate; `None` if a parameter sets it.
+fn interval(schedule: &Value) -> Option<u64> {
+    let rate = schedule.as_str()?.strip_prefix("rate(")?.strip_suffix(')')?;
+    let (number, unit) = rate.split_once(' ')?;
+    let seconds = if unit.starts_with("hour") { 3600 } else { 60 };
+    Some(number.parse::<u64>().ok()? * seconds)
 }
 
 /// Why the alarm is essential, if it is.

@@ -2,6 +2,8 @@
 //! module per service.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(feature = "shop")]
+mod alarms;
 mod test_library;
 
 #[cfg(feature = "catalog")]
