@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod capacity;
+mod lists;
 mod permissions;
 
 use std::time::Duration;
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use tests::{
     aws::Called,
     events::{self, Http, sample},
-    shop::{SHARDS, Shop, operations},
+    shop::{LIST_SHARDS, SHARDS, Shop, operations},
 };
 
 /// A shop with Ada logged in, and a product that is replicated to orders.
@@ -153,11 +154,11 @@ async fn list_page_costs_one_query_per_shard() {
     shop.order("first", &product, 1, None).await;
     costs(
         &shop.call("list-products", events::get("/products").event()).await,
-        &["Query"; SHARDS as usize],
+        &["Query"; LIST_SHARDS as usize],
     );
     costs(
         &shop.call("list-products", events::get("/products?category=kitchen").event()).await,
-        &["Query"; SHARDS as usize],
+        &["Query"; LIST_SHARDS as usize],
     );
     costs(
         &shop.call("list-orders", events::get("/orders").caller(events::USER).event()).await,
@@ -332,7 +333,7 @@ async fn reading_users_costs_one_call_each_or_one_per_shard() {
     let shop = Shop::new();
     shop.ada().await;
     costs(&shop.call("get-user", sample("get-user")).await, &["GetItem"]);
-    costs(&shop.call("list-users", sample("list-users")).await, &["Query"; SHARDS as usize]);
+    costs(&shop.call("list-users", sample("list-users")).await, &["Query"; LIST_SHARDS as usize]);
     costs(
         &shop.call("update-user", sample("update-user")).await,
         &["GetItem", "TransactWriteItems"],
@@ -496,7 +497,7 @@ async fn list_cost_is_independent_of_stored_items() {
     let mut stored = 0;
     for many in [10, 1_000] {
         for number in stored..many {
-            let shard = number % SHARDS;
+            let shard = number % LIST_SHARDS;
             let mut item: Value =
                 serde_json::from_str(&product.replace("00000000000a", &format!("{number:012x}")))
                     .unwrap();

@@ -2,6 +2,7 @@
 //! module per service.
 #![allow(clippy::unwrap_used)]
 
+mod lists;
 mod test_library;
 
 #[cfg(feature = "catalog")]

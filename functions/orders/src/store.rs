@@ -4,15 +4,15 @@
 mod item;
 pub mod placement;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use shared::{
     auth::Caller,
     clock::Timestamp,
     ids::{OrderId, PrefixedId, ProductId, UserId, shard_of},
     sweep::{Backlog, Lease},
     table::{
-        AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, from_item,
-        to_item,
+        AttributeValue, Expression, Item, Key, List, ListPage, Outcome, Query, Table, TableError,
+        from_item, to_item,
     },
 };
 
@@ -48,7 +48,7 @@ pub struct StoredOrder {
 }
 
 /// An order in a list: the attributes that the indexes project.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct OrderSummary {
     pub order_id: OrderId,
     pub user_id: UserId,
@@ -74,8 +74,6 @@ pub struct OrderSummary {
     pub created_at: Timestamp,
     /// The time of the last change that the buyer can see.
     pub updated_at: Timestamp,
-    /// The sort key. The next page starts after it.
-    pub listed_at: String,
 }
 
 /// The orders that a list contains.
@@ -152,29 +150,25 @@ impl Store {
         }
     }
 
-    /// Reads a page of orders, newest first.
+    /// Reads a page of the orders for which `keep` is true, newest first; see [`Table::list`].
     pub async fn list(
         &self,
         scope: &ListScope,
         after: Option<String>,
         limit: u32,
-    ) -> Result<Vec<OrderSummary>, TableError> {
-        let (index, attribute, value) = match scope {
-            ListScope::User(user_id) => ("user-index", "user_id", user_id.to_string()),
-            ListScope::Status(status) => ("status-index", "status_shard", status.name().to_owned()),
-            ListScope::Flagged => ("review-index", "review_shard", FLAGGED.to_owned()),
+        keep: impl Fn(&OrderSummary) -> bool + Send,
+    ) -> Result<ListPage<OrderSummary>, TableError> {
+        let sharded = |index, attribute, value: &str| {
+            List::sharded(index, attribute, value, self.shards, "listed_at")
         };
-        let mut query = Query::new(Some(index), attribute, value, limit).descending();
-        if let Some(after) = after {
-            query = query.sort(Expression::new("#listed_at < :after").value("after", after));
-        }
-        let items = match scope {
-            ListScope::User(_) => self.orders.query(query).await?,
-            ListScope::Status(_) | ListScope::Flagged => {
-                self.orders.query_shards(query, self.shards, "listed_at").await?
+        let list = match scope {
+            ListScope::User(user_id) => {
+                List::new(Some("user-index"), "user_id", user_id.to_string(), "listed_at")
             }
+            ListScope::Status(status) => sharded("status-index", "status_shard", status.name()),
+            ListScope::Flagged => sharded("review-index", "review_shard", FLAGGED),
         };
-        items.into_iter().map(from_item).collect()
+        self.orders.list(list.descending().after(after), limit, keep).await
     }
 
     /// Reads a page of the ids of a buyer's orders, oldest first, so it also finds orders placed

@@ -86,7 +86,7 @@ impl Users {
         let store = Store {
             users: Table::new(client.clone(), config::required("USERS_TABLE")),
             sessions: Table::new(client, config::required("SESSIONS_TABLE")),
-            shards: config::parsed("INDEX_SHARDS"),
+            shards: config::parsed("LIST_SHARDS"),
         };
         let issuer = Issuer {
             name: config::required("TOKEN_ISSUER"),
