@@ -4,6 +4,8 @@
 mod item;
 pub mod placement;
 
+use std::{collections::HashSet, sync::LazyLock};
+
 use serde::Deserialize;
 use shared::{
     auth::Caller,
@@ -12,7 +14,7 @@ use shared::{
     sweep::{Backlog, Lease},
     table::{
         AttributeValue, Expression, Item, Key, List, ListPage, Outcome, Query, Table, TableError,
-        from_item, to_item,
+        attribute_names, from_item, to_item,
     },
 };
 
@@ -25,6 +27,10 @@ use crate::{
 /// use.
 const DERIVED: [&str; 6] =
     ["pk", "listed_at", "status_shard", "check_shard", "review_shard", "stuck"];
+
+/// The attributes of an item that this release knows: those of an order, and the derived ones.
+static KNOWN: LazyLock<HashSet<&str>> =
+    LazyLock::new(|| attribute_names::<Order>().iter().copied().chain(DERIVED).collect());
 
 /// The tables of this service.
 #[derive(Clone, Debug)]
@@ -259,13 +265,10 @@ impl Store {
 }
 
 impl StoredOrder {
-    fn read(item: Item) -> Result<Self, TableError> {
-        let order: Order = from_item(item.clone())?;
-        let known = to_item(&order);
-        let unknown_attributes = item
-            .into_iter()
-            .filter(|(name, _)| !known.contains_key(name) && !DERIVED.contains(&name.as_str()));
-        Ok(Self { unknown_attributes: unknown_attributes.collect(), order })
+    fn read(mut item: Item) -> Result<Self, TableError> {
+        let unknown_attributes =
+            item.extract_if(|name, _| !KNOWN.contains(name.as_str())).collect();
+        Ok(Self { unknown_attributes, order: from_item(item)? })
     }
 }
 
@@ -294,4 +297,41 @@ pub fn due_order_id(found: &Item) -> Result<OrderId, TableError> {
 
 fn product_key(product_id: ProductId) -> Key {
     Key::new(format!("PRODUCT#{product_id}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::tests::placed;
+
+    fn stored(order: &Order) -> Item {
+        let config = aws_sdk_dynamodb::Config::builder().behavior_version_latest().build();
+        let table = Table::new(aws_sdk_dynamodb::Client::from_conf(config), "orders");
+        Store { orders: table.clone(), products: table, shards: 8 }.order_item(order)
+    }
+
+    #[test]
+    fn attributes_of_a_later_release_are_found() {
+        let order = placed();
+        let mut item = stored(&order);
+        let later = Item::from([
+            ("gift_note".to_owned(), AttributeValue::S("Happy birthday".to_owned())),
+            ("gift_tags".to_owned(), AttributeValue::Ss(vec!["red".to_owned()])),
+        ]);
+        item.extend(later.clone());
+        let read = StoredOrder::read(item).unwrap();
+        assert_eq!((read.order, read.unknown_attributes), (order, later));
+    }
+
+    #[test]
+    fn attribute_of_this_release_without_a_value_is_not_kept() {
+        let order = placed();
+        let mut item = stored(&order);
+        for name in ["shipment", "payment_in_flight_since", "network"] {
+            item.insert(name.to_owned(), AttributeValue::Null(true));
+        }
+        let read = StoredOrder::read(item).unwrap();
+        assert_eq!(read.unknown_attributes, Item::new());
+        assert!(stored(&order).keys().all(|name| KNOWN.contains(name.as_str())));
+    }
 }

@@ -9,6 +9,7 @@
 mod attribute;
 mod expression;
 mod list;
+mod names;
 mod outcome;
 mod read;
 mod typed;
@@ -27,6 +28,7 @@ use crate::{BoxFuture, retry, telemetry};
 pub(crate) use expression::key_text;
 pub use expression::{AttributeValue, Expression, Item, Key, Query};
 pub use list::{List, ListPage};
+pub use names::attribute_names;
 pub use outcome::{Conflict, Outcome, TableError, TransactionOutcome};
 pub use write::Write;
 

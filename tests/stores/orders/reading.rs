@@ -249,3 +249,27 @@ async fn orders_are_spread_over_the_shards_of_their_indexes() {
     assert_eq!(shards.len(), SHARDS as usize, "{shards:?}");
     assert!(shards.values().all(|count| *count >= 10), "{shards:?}");
 }
+
+#[tokio::test]
+async fn write_keeps_attributes_of_a_later_release() {
+    let fixture = OrdersFixture::new().await;
+    let order = fixture.placed("k").await;
+    let mut item = fixture.item(&order);
+    let later = [
+        ("gift_note", json!({ "S": "Happy birthday" })),
+        ("gift_tags", json!({ "SS": ["red"] })),
+        ("gift", json!({ "M": { "paper": { "BOOL": true } } })),
+    ];
+    for (name, value) in &later {
+        item[*name] = value.clone();
+    }
+    fixture.aws.put("orders", &item);
+    fixture.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    let written = fixture.item(&order);
+    assert_ne!(written["version"], item["version"]);
+    for (name, value) in &later {
+        assert_eq!(written[*name], *value, "{name}");
+    }
+    let listed = fixture.page("", USER).await;
+    assert_eq!((listed.status(), ids(&listed)), (200, vec![order]));
+}
