@@ -4,6 +4,7 @@
 mod capacity;
 mod lists;
 mod permissions;
+mod secrets;
 
 use std::time::Duration;
 
@@ -208,9 +209,9 @@ async fn registration_costs_one_attempt_and_one_transaction() {
     );
 }
 
-/// A known device has its own bucket and does not use the network's. The network is charged before
-/// the account. A network with a recent attempt costs one more call and round trip: its bucket is
-/// not empty.
+/// A known device has its own bucket and does not use the network's: the bucket is read with the
+/// credentials, and checked by the transaction. The network is charged before the account. A network
+/// with a recent attempt costs one more call and round trip: its bucket is not empty.
 #[tokio::test(start_paused = true)]
 async fn login_costs_three_round_trips_or_two_from_a_known_device() {
     let shop = Shop::new();
@@ -225,7 +226,7 @@ async fn login_costs_three_round_trips_or_two_from_a_known_device() {
     let stranger = &["UpdateItem", "UpdateItem", "GetItem", "TransactWriteItems"][..];
     let after_another =
         &["UpdateItem", "UpdateItem", "UpdateItem", "GetItem", "TransactWriteItems"][..];
-    let known = &["UpdateItem", "GetItem", "TransactWriteItems"][..];
+    let known = &["BatchGetItem", "TransactWriteItems"][..];
     for (request, calls, expected) in
         [(&login, stranger, 3), (&login, after_another, 4), (&from_known, known, 2)]
     {

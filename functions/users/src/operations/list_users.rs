@@ -8,7 +8,7 @@ use shared::{
 };
 
 use super::view::UserView;
-use crate::Users;
+use crate::{Users, error::UsersError};
 
 /// Answers `200` with a page of users. Only admins may list them.
 #[cfg_attr(feature = "api-document", utoipa::path(
@@ -38,8 +38,6 @@ pub async fn list_users(users: Arc<Users>, request: Request) -> Result<Response,
     Ok(http::ok(&Page { items: found.items.iter().map(UserView::from).collect(), next_cursor }))
 }
 
-async fn cursor_key(users: &Users) -> Result<CursorKey, Problem> {
-    let keys =
-        users.server_keys().await.map_err(|error| Problem::unavailable().caused_by(&error))?;
-    Ok(CursorKey::new(keys.derive("cursor")))
+async fn cursor_key(users: &Users) -> Result<CursorKey, UsersError> {
+    Ok(CursorKey::new(users.server_keys().await?.derive("cursor")))
 }

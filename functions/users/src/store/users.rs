@@ -11,13 +11,14 @@ use shared::{
 };
 
 use super::{
-    Store, credentials_key,
+    Store, buckets, credentials_key,
     items::{CredentialsItem, DeletedItem, Image, ProfileItem, ReservedItem, parse_credentials},
     profile_key, session_key,
 };
 use crate::{
     domain::{Credentials, Link, Session, User},
     error::UsersError,
+    throttle::Bucket,
     tokens::refresh::SessionId,
 };
 
@@ -86,6 +87,31 @@ impl Store {
     pub async fn credentials(&self, address: &str) -> Result<Option<Credentials>, TableError> {
         let item = self.users.get(Key::new(credentials_key(address))).await?;
         Ok(item.map(parse_credentials).transpose()?.flatten())
+    }
+
+    /// Returns the credentials for an address, as [`Self::credentials`], and the arrival time of a
+    /// bucket (`None`: idle), in one call.
+    ///
+    /// # Errors
+    /// When a table fails.
+    pub async fn credentials_and_bucket(
+        &self,
+        address: &str,
+        bucket: &Bucket,
+    ) -> Result<(Option<Credentials>, Option<Timestamp>), TableError> {
+        let keys = vec![
+            (&self.users, Key::new(credentials_key(address))),
+            (&self.sessions, buckets::key(bucket)),
+        ];
+        let (mut credentials, mut arrival) = (None, None);
+        for item in self.users.get_many(keys).await? {
+            if item.contains_key("tat") {
+                arrival = Some(buckets::arrival_in(item)?);
+            } else {
+                credentials = parse_credentials(item)?;
+            }
+        }
+        Ok((credentials, arrival))
     }
 
     /// Returns a user's profile; `None` if the account does not exist or is deleted.
