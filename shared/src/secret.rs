@@ -191,6 +191,11 @@ impl<K> KeyRing<K> {
         self.accepted().find_map(open)
     }
 
+    /// Returns a ring of references to the same keys.
+    pub fn as_ref(&self) -> KeyRing<&K> {
+        KeyRing { active: &self.active, other: self.other.as_ref() }
+    }
+
     #[must_use]
     pub fn map<T>(self, change: impl Fn(K) -> T) -> KeyRing<T> {
         KeyRing { active: change(self.active), other: self.other.map(&change) }
@@ -200,8 +205,8 @@ impl<K> KeyRing<K> {
 impl KeyRing<ServerKey> {
     /// Derives the keys for one purpose; see [`ServerKey::derive`].
     #[must_use]
-    pub fn derive(self, purpose: &str) -> KeyRing<[u8; 32]> {
-        self.map(|key| key.derive(purpose))
+    pub fn derive(&self, purpose: &str) -> KeyRing<[u8; 32]> {
+        self.as_ref().map(|key| key.derive(purpose))
     }
 }
 

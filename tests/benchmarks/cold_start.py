@@ -123,7 +123,7 @@ def environment_of(operation):
         "SENDER_ADDRESS": "shop@ferrocart.example", "PAYMENT_PROVIDER": "simulated", "ORDER_PAYMENT_SECONDS": "1800", "RETRY_SECONDS": "60",
         "ORDER_PAYMENT_SECONDS_UNVERIFIED": "600", "MAX_UNPAID_ORDERS": "5", "MAX_UNPAID_ORDERS_UNVERIFIED": "1", "NETWORK_UNPAID_ORDERS": "100",
         "MAX_PER_ORDER": "20", "NETWORK_BURST": "1000000", "SESSION_MAX_DAYS": "180", "LOW_STOCK_THRESHOLD": "10", "OPERATOR_ADDRESS": "",
-        "INDEX_SHARDS": "8", "SERVER_KEYS_PREFIX": "ferrocart/", "TOKEN_ISSUER": "urn:ferrocart:bench", "TOKEN_AUDIENCE": "urn:ferrocart:bench:api",
+        "INDEX_SHARDS": "8", "LIST_SHARDS": "1", "SERVER_KEYS_PREFIX": "ferrocart/", "TOKEN_ISSUER": "urn:ferrocart:bench", "TOKEN_AUDIENCE": "urn:ferrocart:bench:api",
         "AWS_LAMBDA_FUNCTION_NAME": f"ferrocart-{operation}", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256", "AWS_LAMBDA_FUNCTION_VERSION": "1",
     }
     for name in ("users", "sessions", "products", "stock", "orders", "order-products", "payments", "payment-simulator", "notifications",

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tests::{
     aws::Called,
     events::{self, sample},
-    shop::{SHARDS, Shop},
+    shop::{LIST_SHARDS, Shop},
 };
 
 use super::{costs, round_trips};
@@ -45,9 +45,9 @@ async fn registration_costs_one_attempt_and_one_transaction() {
     );
 }
 
-/// A known device has its own bucket and does not use the network's. The network is charged before
-/// the account. A network with a recent attempt costs one more call and round trip: its bucket is
-/// not empty.
+/// A known device has its own bucket and does not use the network's: the bucket is read with the
+/// credentials, and checked by the transaction. The network is charged before the account. A network
+/// with a recent attempt costs one more call and round trip: its bucket is not empty.
 #[tokio::test(start_paused = true)]
 async fn login_costs_three_round_trips_or_two_from_a_known_device() {
     let shop = Shop::new();
@@ -62,7 +62,7 @@ async fn login_costs_three_round_trips_or_two_from_a_known_device() {
     let stranger = &["UpdateItem", "UpdateItem", "GetItem", "TransactWriteItems"][..];
     let after_another =
         &["UpdateItem", "UpdateItem", "UpdateItem", "GetItem", "TransactWriteItems"][..];
-    let known = &["UpdateItem", "GetItem", "TransactWriteItems"][..];
+    let known = &["BatchGetItem", "TransactWriteItems"][..];
     for (request, calls, expected) in
         [(&login, stranger, 3), (&login, after_another, 4), (&from_known, known, 2)]
     {
@@ -170,7 +170,7 @@ async fn reading_users_costs_one_call_each_or_one_per_shard() {
     let shop = Shop::new();
     shop.ada().await;
     costs(&shop.call("get-user", sample("get-user")).await, &["GetItem"]);
-    costs(&shop.call("list-users", sample("list-users")).await, &["Query"; SHARDS as usize]);
+    costs(&shop.call("list-users", sample("list-users")).await, &["Query"; LIST_SHARDS as usize]);
     costs(
         &shop.call("update-user", sample("update-user")).await,
         &["GetItem", "TransactWriteItems"],

@@ -3,8 +3,10 @@
 
 mod accounts;
 mod capacity;
+mod lists;
 mod payments;
 mod permissions;
+mod secrets;
 
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use serde_json::{Value, json};
 use tests::{
     aws::Called,
     events::{self, Http, sample},
-    shop::{SHARDS, Shop, operations},
+    shop::{LIST_SHARDS, SHARDS, Shop, operations},
 };
 
 /// A shop with Ada logged in, and a product that is replicated to orders.
@@ -155,11 +157,11 @@ async fn list_page_costs_one_query_per_shard() {
     shop.order("first", &product, 1, None).await;
     costs(
         &shop.call("list-products", events::get("/products").event()).await,
-        &["Query"; SHARDS as usize],
+        &["Query"; LIST_SHARDS as usize],
     );
     costs(
         &shop.call("list-products", events::get("/products?category=kitchen").event()).await,
-        &["Query"; SHARDS as usize],
+        &["Query"; LIST_SHARDS as usize],
     );
     costs(
         &shop.call("list-orders", events::get("/orders").caller(events::USER).event()).await,
@@ -256,7 +258,7 @@ async fn list_cost_is_independent_of_stored_items() {
     let mut stored = 0;
     for many in [10, 1_000] {
         for number in stored..many {
-            let shard = number % SHARDS;
+            let shard = number % LIST_SHARDS;
             let mut item: Value =
                 serde_json::from_str(&product.replace("00000000000a", &format!("{number:012x}")))
                     .unwrap();

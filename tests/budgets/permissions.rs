@@ -107,6 +107,12 @@ impl Watched {
             )
             .await;
         assert_eq!(login.status(), 200, "{:?}", login.answer);
+        let device = login.header("x-device-token").expect("a first login earns a device token");
+        for (password, status) in [(password, 200), ("another password", 401)] {
+            let body = json!({ "email": ADA, "password": password });
+            let known = events::post("/users/login", &body).header("x-device-token", &device);
+            assert_eq!(self.call("login-user", known.event()).await.status(), status);
+        }
         let token = login.json()["access_token"].as_str().expect("an access token").to_owned();
         let authorized = self.cold("authorize-request", events::authorize(&token)).await;
         (login, authorized.ok().clone())

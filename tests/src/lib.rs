@@ -24,6 +24,7 @@
 //!   use the same schema.
 //! - [`faults`]: runs a scenario once for each fault at each call.
 //! - [`partitions`]: counts or limits the write units of each partition key.
+//! - [`reads`]: counts the rows, the read units and the connections of reads.
 //! - [`bank`]: actions of the provider's staff and the buyers' banks in the simulated provider's
 //!   table.
 //! - [`sqs`], [`secrets`], [`ses`], [`cloudwatch`], [`codedeploy`]: small in-memory replacements of the
@@ -54,6 +55,7 @@ pub mod partitions;
 pub mod prose;
 #[cfg(feature = "payments")]
 pub mod provider;
+pub mod reads;
 pub mod secrets;
 pub mod seeds;
 pub mod ses;

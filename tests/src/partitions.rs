@@ -343,7 +343,7 @@ fn units(bytes: usize) -> u64 {
 
 /// The size of an item in bytes ("DynamoDB item sizes and formats", Amazon DynamoDB Developer
 /// Guide).
-fn size(item: Option<&Value>) -> usize {
+pub(crate) fn size(item: Option<&Value>) -> usize {
     let attributes = item.and_then(Value::as_object).into_iter().flatten();
     attributes.map(|(name, value)| name.len() + size_of_value(value)).sum()
 }

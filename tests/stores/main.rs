@@ -4,6 +4,7 @@
 
 #[cfg(feature = "shop")]
 mod alarms;
+mod lists;
 mod test_library;
 
 #[cfg(feature = "catalog")]

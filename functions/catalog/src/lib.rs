@@ -37,7 +37,7 @@ impl Catalog {
             Table::new(aws_sdk_dynamodb::Client::new(&config), config::required("PRODUCTS_TABLE"));
         let secrets = aws_sdk_secretsmanager::Client::new(&config);
         Self {
-            store: Store { products, shards: config::parsed("INDEX_SHARDS") },
+            store: Store { products, shards: config::parsed("LIST_SHARDS") },
             secrets: Secrets::new(secrets, config::required("SERVER_KEYS_PREFIX"), Clock::System),
             clock: Clock::System,
             ids: Ids::System,

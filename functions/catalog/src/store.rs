@@ -1,8 +1,8 @@
 //! Products in DynamoDB. Only this file contains keys and indexes.
 //!
 //! - `PRODUCT#<id>`: a [`Product`]. Active products are also in `active-index` and
-//!   `category-index`, sorted by name. Archived ones are in `active-index` under another value,
-//!   which only backfill runs read.
+//!   `category-index`, sorted by name, with the attributes of a [`ListedProduct`]. Archived ones are
+//!   in `active-index` under another value, which only backfill runs read.
 //! - `SKU#<sku in upper case>`: `{product_id}`. Makes a SKU unique without regard to case. Written
 //!   in one transaction with its product, and deleted when the product gets another SKU or is
 //!   archived.
@@ -17,14 +17,14 @@ use shared::{
     ids::{ProductId, shard_of},
     sweep::Lease,
     table::{
-        Expression, Item, Key, Outcome, Query, Table, TableError, TransactionOutcome, from_item,
-        to_item,
+        Expression, Item, Key, List, ListPage, Outcome, Query, Table, TableError,
+        TransactionOutcome, from_item, to_item,
     },
 };
 
 use crate::{
     domain::{
-        Category, Product, Sku, Status,
+        Category, ListedProduct, Product, Sku, Status,
         backfill::{BackfillRun, Cursor},
         sort_key,
     },
@@ -38,7 +38,8 @@ const NAME_SORT: &str = "name_sort";
 pub struct Store {
     /// `PRODUCT#<id>`, `SKU#<sku>`, `BACKFILL_RUN` and `LEASE#resync-products`.
     pub products: Table,
-    /// Number of partitions over which the indexes spread products with a common value.
+    /// Number of partitions over which the indexes spread products with a common value. It may be
+    /// raised, and never lowered: products keep their partition until they are written again.
     pub shards: u32,
 }
 
@@ -147,8 +148,7 @@ impl Store {
         self.products.get(Key::new(product_key_text(product_id))).await?.map(from_item).transpose()
     }
 
-    /// Products that are sold, by name: of one category or of all. Each has its sort key, which
-    /// continues the list as `after`.
+    /// A page of the products that are sold, by name: of one category or of all.
     ///
     /// # Errors
     /// When the table fails.
@@ -157,23 +157,13 @@ impl Store {
         category: Option<&Category>,
         after: Option<String>,
         limit: u32,
-    ) -> Result<Vec<(String, Product)>, TableError> {
-        let mut query = match category {
-            Some(category) => {
-                Query::new(Some("category-index"), "category_shard", category.as_str(), limit)
-            }
-            None => Query::new(Some("active-index"), "active_shard", ACTIVE, limit),
+    ) -> Result<ListPage<ListedProduct>, TableError> {
+        let (index, attribute, value) = match category {
+            Some(category) => ("category-index", "category_shard", category.as_str()),
+            None => ("active-index", "active_shard", ACTIVE),
         };
-        if let Some(after) = after {
-            query =
-                query.sort(Expression::new(format!("#{NAME_SORT} > :after")).value("after", after));
-        }
-        let items = self.products.query_shards(query, self.shards, NAME_SORT).await?;
-        let read = |item: Item| {
-            let name_sort = item.get(NAME_SORT).and_then(|value| value.as_s().ok()).cloned();
-            Ok((name_sort.unwrap_or_default(), from_item(item)?))
-        };
-        items.into_iter().map(read).collect()
+        let list = List::sharded(index, attribute, value, self.shards, NAME_SORT).after(after);
+        self.products.list(list, limit, |_| true).await
     }
 
     /// Writes the next version of a product over `before`. In the same transaction, takes a new SKU

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use shared::{
     clock::Timestamp,
     ids::{NotificationId, OrderId, UserId},
-    table::{Expression, Key, Outcome, Query, Table, from_item, to_item},
+    table::{Expression, Key, List, ListPage, Outcome, Query, Table, from_item, to_item},
 };
 
 use crate::{
@@ -148,8 +148,7 @@ impl Store {
         Ok(())
     }
 
-    /// At most `limit` notifications of a user, newest first, after the sort key `after`. Each has
-    /// its sort key.
+    /// A page of the notifications of a user, newest first, after the sort key `after`.
     ///
     /// # Errors
     /// When the table fails.
@@ -158,15 +157,11 @@ impl Store {
         user: UserId,
         after: Option<String>,
         limit: u32,
-    ) -> Result<Vec<(String, Notification)>, NotificationError> {
-        let mut query = Query::new(None, "pk", partition(user), limit).descending();
-        if let Some(after) = after {
-            query = query.sort(Expression::new("#sk < :after").value("after", after));
-        }
-        let items = self.notifications.query(query).await?;
-        let read =
-            |item| from_item::<NotificationItem>(item).map(|item| (item.sk.clone(), item.into()));
-        Ok(items.into_iter().map(read).collect::<Result<_, _>>()?)
+    ) -> Result<ListPage<Notification>, NotificationError> {
+        let list = List::new(None, "pk", partition(user), "sk").descending().after(after);
+        let page = self.notifications.list(list, limit, |_: &NotificationItem| true).await?;
+        let items = page.items.into_iter().map(Notification::from).collect();
+        Ok(ListPage { items, next: page.next })
     }
 
     /// Records that the user read the notification. The first time is kept.

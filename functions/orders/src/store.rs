@@ -4,15 +4,17 @@
 mod item;
 pub mod placement;
 
-use serde::{Deserialize, Serialize};
+use std::{collections::HashSet, sync::LazyLock};
+
+use serde::Deserialize;
 use shared::{
     auth::Caller,
     clock::Timestamp,
     ids::{OrderId, PrefixedId, ProductId, UserId, shard_of},
     sweep::{Backlog, Lease},
     table::{
-        AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, from_item,
-        to_item,
+        AttributeValue, Expression, Item, Key, List, ListPage, Outcome, Query, Table, TableError,
+        attribute_names, from_item, to_item,
     },
 };
 
@@ -25,6 +27,10 @@ use crate::{
 /// use.
 const DERIVED: [&str; 6] =
     ["pk", "listed_at", "status_shard", "check_shard", "review_shard", "stuck"];
+
+/// The attributes of an item that this release knows: those of an order, and the derived ones.
+static KNOWN: LazyLock<HashSet<&str>> =
+    LazyLock::new(|| attribute_names::<Order>().iter().copied().chain(DERIVED).collect());
 
 /// The tables of this service.
 #[derive(Clone, Debug)]
@@ -48,7 +54,7 @@ pub struct StoredOrder {
 }
 
 /// An order in a list: the attributes that the indexes project.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct OrderSummary {
     pub order_id: OrderId,
     pub user_id: UserId,
@@ -74,8 +80,6 @@ pub struct OrderSummary {
     pub created_at: Timestamp,
     /// The time of the last change that the buyer can see.
     pub updated_at: Timestamp,
-    /// The sort key. The next page starts after it.
-    pub listed_at: String,
 }
 
 /// The orders that a list contains.
@@ -152,29 +156,25 @@ impl Store {
         }
     }
 
-    /// Reads a page of orders, newest first.
+    /// Reads a page of the orders for which `keep` is true, newest first; see [`Table::list`].
     pub async fn list(
         &self,
         scope: &ListScope,
         after: Option<String>,
         limit: u32,
-    ) -> Result<Vec<OrderSummary>, TableError> {
-        let (index, attribute, value) = match scope {
-            ListScope::User(user_id) => ("user-index", "user_id", user_id.to_string()),
-            ListScope::Status(status) => ("status-index", "status_shard", status.name().to_owned()),
-            ListScope::Flagged => ("review-index", "review_shard", FLAGGED.to_owned()),
+        keep: impl Fn(&OrderSummary) -> bool + Send,
+    ) -> Result<ListPage<OrderSummary>, TableError> {
+        let sharded = |index, attribute, value: &str| {
+            List::sharded(index, attribute, value, self.shards, "listed_at")
         };
-        let mut query = Query::new(Some(index), attribute, value, limit).descending();
-        if let Some(after) = after {
-            query = query.sort(Expression::new("#listed_at < :after").value("after", after));
-        }
-        let items = match scope {
-            ListScope::User(_) => self.orders.query(query).await?,
-            ListScope::Status(_) | ListScope::Flagged => {
-                self.orders.query_shards(query, self.shards, "listed_at").await?
+        let list = match scope {
+            ListScope::User(user_id) => {
+                List::new(Some("user-index"), "user_id", user_id.to_string(), "listed_at")
             }
+            ListScope::Status(status) => sharded("status-index", "status_shard", status.name()),
+            ListScope::Flagged => sharded("review-index", "review_shard", FLAGGED),
         };
-        items.into_iter().map(from_item).collect()
+        self.orders.list(list.descending().after(after), limit, keep).await
     }
 
     /// Reads a page of the ids of a buyer's orders, oldest first, so it also finds orders placed
@@ -265,13 +265,10 @@ impl Store {
 }
 
 impl StoredOrder {
-    fn read(item: Item) -> Result<Self, TableError> {
-        let order: Order = from_item(item.clone())?;
-        let known = to_item(&order);
-        let unknown_attributes = item
-            .into_iter()
-            .filter(|(name, _)| !known.contains_key(name) && !DERIVED.contains(&name.as_str()));
-        Ok(Self { unknown_attributes: unknown_attributes.collect(), order })
+    fn read(mut item: Item) -> Result<Self, TableError> {
+        let unknown_attributes =
+            item.extract_if(|name, _| !KNOWN.contains(name.as_str())).collect();
+        Ok(Self { unknown_attributes, order: from_item(item)? })
     }
 }
 
@@ -300,4 +297,41 @@ pub fn due_order_id(found: &Item) -> Result<OrderId, TableError> {
 
 fn product_key(product_id: ProductId) -> Key {
     Key::new(format!("PRODUCT#{product_id}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::tests::placed;
+
+    fn stored(order: &Order) -> Item {
+        let config = aws_sdk_dynamodb::Config::builder().behavior_version_latest().build();
+        let table = Table::new(aws_sdk_dynamodb::Client::from_conf(config), "orders");
+        Store { orders: table.clone(), products: table, shards: 8 }.order_item(order)
+    }
+
+    #[test]
+    fn attributes_of_a_later_release_are_found() {
+        let order = placed();
+        let mut item = stored(&order);
+        let later = Item::from([
+            ("gift_note".to_owned(), AttributeValue::S("Happy birthday".to_owned())),
+            ("gift_tags".to_owned(), AttributeValue::Ss(vec!["red".to_owned()])),
+        ]);
+        item.extend(later.clone());
+        let read = StoredOrder::read(item).unwrap();
+        assert_eq!((read.order, read.unknown_attributes), (order, later));
+    }
+
+    #[test]
+    fn attribute_of_this_release_without_a_value_is_not_kept() {
+        let order = placed();
+        let mut item = stored(&order);
+        for name in ["shipment", "payment_in_flight_since", "network"] {
+            item.insert(name.to_owned(), AttributeValue::Null(true));
+        }
+        let read = StoredOrder::read(item).unwrap();
+        assert_eq!(read.unknown_attributes, Item::new());
+        assert!(stored(&order).keys().all(|name| KNOWN.contains(name.as_str())));
+    }
 }

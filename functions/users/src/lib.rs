@@ -15,7 +15,7 @@ use shared::{
     ids::{Ids, UserId},
     problem::Problem,
     seal::SealingKey,
-    secret::{KeyRing, SecretError, Secrets, ServerKey},
+    secret::{KeyRing, Secrets, ServerKey},
     table::{Table, TableError},
 };
 
@@ -86,7 +86,7 @@ impl Users {
         let store = Store {
             users: Table::new(client.clone(), config::required("USERS_TABLE")),
             sessions: Table::new(client, config::required("SESSIONS_TABLE")),
-            shards: config::parsed("INDEX_SHARDS"),
+            shards: config::parsed("LIST_SHARDS"),
         };
         let issuer = Issuer {
             name: config::required("TOKEN_ISSUER"),
@@ -145,21 +145,23 @@ impl Users {
     }
 
     pub(crate) async fn buckets(&self) -> Result<Buckets, UsersError> {
-        Ok(Buckets::new(self.server_keys().await?.active().derive("throttle"), self.network_burst))
+        Ok(self.buckets_of(&self.server_keys().await?))
     }
 
-    pub(crate) async fn server_keys(&self) -> Result<KeyRing<ServerKey>, SecretError> {
-        self.secrets.keys("users-key").await
+    pub(crate) fn buckets_of(&self, keys: &KeyRing<ServerKey>) -> Buckets {
+        Buckets::new(keys.active().derive("throttle"), self.network_burst)
+    }
+
+    /// Returns the server keys. An operation that needs another secret too reads both at the same
+    /// time.
+    pub(crate) async fn server_keys(&self) -> Result<KeyRing<ServerKey>, UsersError> {
+        Ok(self.secrets.keys("users-key").await?)
     }
 
     /// Charges one attempt to all of the buckets, or to none of them; see
     /// [`Store::consume_attempts`].
     pub(crate) async fn check_rate_limits(&self, buckets: &[Bucket]) -> Result<(), UsersError> {
-        let retry_after =
-            self.store.consume_attempts(buckets, self.clock.now()).await?.retry_after_seconds();
-        retry_after.map_or(Ok(()), |retry_after_seconds| {
-            Err(UsersError::Throttled { retry_after_seconds })
-        })
+        self.store.consume_attempts(buckets, self.clock.now()).await?.into_result()
     }
 
     /// Returns the user's credentials if `password` is the current one. The attempt is charged to
@@ -190,8 +192,8 @@ impl Users {
         self.check_rate_limits(&[self.buckets().await?.link_network(request.source_ip())]).await
     }
 
-    pub(crate) async fn device_token_keys(&self) -> Result<KeyRing<DeviceTokenKey>, UsersError> {
-        Ok(self.server_keys().await?.derive("device-token").map(DeviceTokenKey::new))
+    pub(crate) fn device_token_keys(keys: &KeyRing<ServerKey>) -> KeyRing<DeviceTokenKey> {
+        keys.derive("device-token").map(DeviceTokenKey::new)
     }
 
     /// Returns whether the session exists, belongs to this user and has not ended.
@@ -223,11 +225,10 @@ impl Users {
         self.reloaded_signing_keys().await?.current().ok_or(UsersError::NoSigningKey)
     }
 
-    pub(crate) async fn refresh_token_keys(&self) -> Result<KeyRing<RefreshTokenKey>, UsersError> {
-        let keys = self.server_keys().await?;
-        Ok(keys.map(|key| {
+    pub(crate) fn refresh_token_keys(keys: &KeyRing<ServerKey>) -> KeyRing<RefreshTokenKey> {
+        keys.as_ref().map(|key| {
             RefreshTokenKey::new(key.derive("refresh-token"), key.derive("refresh-token-successor"))
-        }))
+        })
     }
 
     /// Returns when the session of `token` ends unless it is used again after `now`.

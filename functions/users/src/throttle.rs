@@ -17,11 +17,12 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::hmac;
 pub use shared::throttle::Limit;
 use shared::{
+    clock::Timestamp,
     ids::UserId,
     throttle::{QUARTER_HOUR, network_of},
 };
 
-use crate::tokens::device::DeviceToken;
+use crate::{error::UsersError, tokens::device::DeviceToken};
 
 /// Logins of one account from unknown devices. All unknown devices share the bucket, because an
 /// attacker with many addresses would otherwise have many attempts. Ten suffice for a user who
@@ -68,6 +69,16 @@ impl RateLimitDecision {
             }
         }
     }
+
+    /// Returns an error for a rejected attempt.
+    ///
+    /// # Errors
+    /// [`UsersError::Throttled`].
+    pub(crate) fn into_result(self) -> Result<(), UsersError> {
+        self.retry_after_seconds().map_or(Ok(()), |retry_after_seconds| {
+            Err(UsersError::Throttled { retry_after_seconds })
+        })
+    }
 }
 
 /// A rate limit and the name of its stored state. The name does not identify the client.
@@ -84,6 +95,14 @@ impl Bucket {
 
     pub fn limit(&self) -> Limit {
         self.limit
+    }
+
+    /// Decides about an attempt at `now`, if the bucket is at `arrival`. The attempt is not charged.
+    pub(crate) fn decide(&self, arrival: Option<Timestamp>, now: Timestamp) -> RateLimitDecision {
+        match self.limit.check(arrival, now) {
+            Ok(_) => RateLimitDecision::Allowed,
+            Err(retry_after) => RateLimitDecision::Throttled { retry_after },
+        }
     }
 }
 

@@ -265,7 +265,11 @@ fn finish(
         response.set("vary", "Origin");
     }
     let (status, headers, body) = response.into_parts();
-    json!({ "statusCode": status.as_u16(), "headers": headers, "body": body, "isBase64Encoded": false })
+    let mut answer =
+        json!({ "statusCode": status.as_u16(), "headers": headers, "isBase64Encoded": false });
+    // Moved: `json!` would copy it.
+    answer["body"] = Value::String(body.into_owned());
+    answer
 }
 
 /// Logs the causes of an error that does not change the response.

@@ -6,9 +6,13 @@
 //! Expressions name attributes as `#state`. The `#` is always required, because many common names
 //! are reserved words.
 
+mod attribute;
 mod expression;
+mod list;
+mod names;
 mod outcome;
 mod read;
+mod typed;
 mod write;
 
 use std::{sync::Arc, time::Duration};
@@ -23,6 +27,8 @@ use crate::{BoxFuture, retry, telemetry};
 
 pub(crate) use expression::key_text;
 pub use expression::{AttributeValue, Expression, Item, Key, Query};
+pub use list::{List, ListPage};
+pub use names::attribute_names;
 pub use outcome::{Conflict, Outcome, TableError, TransactionOutcome};
 pub use write::Write;
 

@@ -1,9 +1,8 @@
-//! Reads: items by key, queries, and queries over all shards of a partition.
+//! Reads: items by key, and queries.
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::KeysAndAttributes;
-use tracing::Instrument;
+use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::KeysAndAttributes};
 
 use super::{Expression, Item, Key, MAX_ATTEMPTS, Query, Table, TableError, backoff};
 use crate::BoxFuture;
@@ -77,29 +76,14 @@ impl Table {
         after: Option<Item>,
     ) -> BoxFuture<'_, Result<Page, TableError>> {
         Box::pin(async move {
-            let (attribute, value) = query.partition;
-            let mut condition =
-                Expression::new(format!("#{attribute} = :partition")).value("partition", value);
-            if let Some(sort) = query.sort {
-                condition.text = format!("{} AND {}", condition.text, sort.text);
-                condition.values.extend(sort.values);
-            }
-            let names = condition.names();
             let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+            let call = self.query_call(query);
             let (mut items, mut position) = (Vec::new(), after);
             // DynamoDB limits a page to one megabyte: continue until the limit or the end is
             // reached.
             loop {
-                let call = self
-                    .client
-                    .query()
-                    .table_name(&*self.name)
-                    .set_index_name(query.index.map(str::to_owned))
-                    .key_condition_expression(&condition.text)
-                    .set_expression_attribute_names(Some(names.clone()))
-                    .set_expression_attribute_values(Some(condition.values.clone()))
-                    .scan_index_forward(!query.descending)
-                    .consistent_read(query.consistent)
+                let call = call
+                    .clone()
                     .limit(i32::try_from(limit - items.len()).unwrap_or(i32::MAX))
                     .set_exclusive_start_key(position);
                 let answer = self.response_or_error("Query", call.send().await)?;
@@ -112,34 +96,23 @@ impl Table {
         })
     }
 
-    /// Runs a query concurrently in each shard of a partition (`<value>#0`, `<value>#1`, …) and
-    /// merges the items by the attribute `order`.
-    pub fn query_shards<'a>(
-        &'a self,
-        query: Query,
-        shards: u32,
-        order: &'static str,
-    ) -> BoxFuture<'a, Result<Vec<Item>, TableError>> {
-        Box::pin(async move {
-            let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-            let mut asked = tokio::task::JoinSet::new();
-            for shard in 0..shards {
-                let (table, of_shard) = (self.clone(), query.of_shard(shard));
-                asked.spawn(async move { table.query(of_shard).await }.in_current_span());
-            }
-            let mut items = Vec::new();
-            while let Some(answer) = asked.join_next().await {
-                items.extend(answer.map_err(|error| self.rejected("Query", &error))??);
-            }
-            let key = |item: &Item| {
-                item.get(order).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default()
-            };
-            items.sort_by_cached_key(key);
-            if query.descending {
-                items.reverse();
-            }
-            items.truncate(limit);
-            Ok(items)
-        })
+    /// Returns the call of a query, without limit and position.
+    pub(super) fn query_call(&self, query: Query) -> QueryFluentBuilder {
+        let (attribute, value) = query.partition;
+        let mut condition =
+            Expression::new(format!("#{attribute} = :partition")).value("partition", value);
+        if let Some(sort) = query.sort {
+            condition.text = format!("{} AND {}", condition.text, sort.text);
+            condition.values.extend(sort.values);
+        }
+        self.client
+            .query()
+            .table_name(&*self.name)
+            .set_index_name(query.index.map(str::to_owned))
+            .set_expression_attribute_names(Some(condition.names()))
+            .key_condition_expression(condition.text)
+            .set_expression_attribute_values(Some(condition.values))
+            .scan_index_forward(!query.descending)
+            .consistent_read(query.consistent)
     }
 }

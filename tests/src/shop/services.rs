@@ -8,8 +8,10 @@ use crate::aws::Aws;
 #[cfg(feature = "users")]
 use crate::template::STACK;
 
-/// Number of shards of each index.
+/// Number of shards of the indexes that every order is written to.
 pub const SHARDS: u32 = 8;
+/// Number of shards of the indexes of products and of users.
+pub const LIST_SHARDS: u32 = 1;
 /// Default low-stock threshold.
 #[cfg(feature = "inventory")]
 pub const LOW_STOCK_THRESHOLD: i64 = 10;
@@ -65,13 +67,13 @@ pub fn users_store(config: &aws_config::SdkConfig) -> users::store::Store {
     let table = |name: &str| {
         shared::table::Table::new(aws_sdk_dynamodb::Client::new(config), format!("{STACK}-{name}"))
     };
-    users::store::Store { users: table("users"), sessions: table("sessions"), shards: SHARDS }
+    users::store::Store { users: table("users"), sessions: table("sessions"), shards: LIST_SHARDS }
 }
 
 #[cfg(feature = "catalog")]
 pub fn catalog(aws: &Aws, clock: &Clock) -> catalog::Catalog {
     catalog::Catalog {
-        store: catalog::store::Store { products: aws.table("products"), shards: SHARDS },
+        store: catalog::store::Store { products: aws.table("products"), shards: LIST_SHARDS },
         secrets: aws.secrets_at(clock.clone()),
         clock: clock.clone(),
         ids: aws.ids(300_000),

@@ -101,7 +101,7 @@ async fn run_continues_after_its_time_limit() {
             break;
         }
     }
-    assert!(calls > 3, "{calls}");
+    assert!(calls > 2, "{calls}");
     assert_eq!(resynced, 240);
     harness.drain_queues().await;
     assert_eq!(shop.published(), once(&versions));
@@ -209,8 +209,8 @@ async fn unreadable_products_do_not_stop_a_run() {
     harness.drain_queues().await;
     shop.published();
     // These items sort before all others in every shard of the index.
-    for shard in 0..8 {
-        for number in 0..30 {
+    for shard in 0..LIST_SHARDS {
+        for number in 0..240 / LIST_SHARDS {
             let key = format!("BROKEN#{shard}#{number}");
             let item = json!({ "pk": { "S": key }, "active_shard": { "S": format!("active#{shard}") }, "name_sort": { "S": format!("!{key}") } });
             shop.aws.put("products", &item);

@@ -3,6 +3,7 @@
 
 mod address_change;
 mod invalidation;
+mod known_device;
 mod login_user;
 mod profile;
 mod recovery;

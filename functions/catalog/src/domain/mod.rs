@@ -62,6 +62,15 @@ pub struct Product {
     pub backfill_run: u64,
 }
 
+/// A product that is sold, as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ListedProduct {
+    pub product_id: ProductId,
+    pub details: Details,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
 impl Product {
     pub fn create(
         product_id: ProductId,

@@ -42,18 +42,16 @@ pub async fn list_products(catalog: Arc<Catalog>, request: Request) -> Result<Re
     } else {
         None
     };
-    let mut found = catalog.store.list(category.as_ref(), after, page.limit_plus_one()).await?;
+    let found = catalog.store.list(category.as_ref(), after, page.limit).await?;
 
-    let has_next = found.len() > page.limit as usize;
-    found.truncate(page.limit as usize);
-    let next_cursor = match found.last() {
-        Some((last, _)) if has_next => {
-            Some(page.next(&catalog.cursor_key().await?, &scope, last, now, &catalog.ids))
+    let next_cursor = match found.next {
+        Some(last) => {
+            Some(page.next(&catalog.cursor_key().await?, &scope, &last, now, &catalog.ids))
         }
-        _ => None,
+        None => None,
     };
-    let items =
-        found.iter().map(|(_, product)| ProductView::new(product, catalog.max_per_order)).collect();
+    let view = |product| ProductView::listed(product, catalog.max_per_order);
+    let items = found.items.iter().map(view).collect();
     let page = Page { items, next_cursor };
     // Every response has a new cursor, which does not make it another page.
     let period = page.next_cursor.as_ref().map(|_| PageRequest::cursor_period(now));

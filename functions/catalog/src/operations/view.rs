@@ -3,7 +3,7 @@
 use serde::Serialize;
 use shared::{clock::Timestamp, ids::ProductId, money::Money};
 
-use crate::domain::{MaxPerOrder, Product};
+use crate::domain::{Details, ListedProduct, MaxPerOrder, Product};
 
 /// A product as clients see it.
 #[derive(Debug, Serialize)]
@@ -30,9 +30,29 @@ pub struct ProductView {
 impl ProductView {
     /// `max_per_order` is the shop's limit, for a product that sets none.
     pub fn new(product: &Product, max_per_order: u32) -> Self {
-        let details = &product.details;
+        let (created_at, updated_at) = (product.created_at, product.updated_at);
+        let id = product.product_id;
         Self {
-            id: product.product_id,
+            active: product.is_active(),
+            ..Self::sold(id, &product.details, created_at, updated_at, max_per_order)
+        }
+    }
+
+    /// As [`Self::new`], for a product in a list, which contains only products that are sold.
+    pub fn listed(product: &ListedProduct, max_per_order: u32) -> Self {
+        let (created_at, updated_at) = (product.created_at, product.updated_at);
+        Self::sold(product.product_id, &product.details, created_at, updated_at, max_per_order)
+    }
+
+    fn sold(
+        id: ProductId,
+        details: &Details,
+        created_at: Timestamp,
+        updated_at: Timestamp,
+        max_per_order: u32,
+    ) -> Self {
+        Self {
+            id,
             sku: details.sku.as_str().to_owned(),
             name: details.name.as_str().to_owned(),
             description: details
@@ -42,9 +62,9 @@ impl ProductView {
             category: details.category.as_str().to_owned(),
             price: details.price.money(),
             max_per_order: details.max_per_order.map_or(max_per_order, MaxPerOrder::count),
-            active: product.is_active(),
-            created_at: product.created_at,
-            updated_at: product.updated_at,
+            active: true,
+            created_at,
+            updated_at,
         }
     }
 }

@@ -37,26 +37,20 @@ pub async fn list_notifications(
         true => page.after(&cursor_key(&notifications).await?, &scope, now)?,
         false => None,
     };
-    let mut found = notifications.store.list(caller.user_id, after, page.limit_plus_one()).await?;
+    let found = notifications.store.list(caller.user_id, after, page.limit).await?;
 
-    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let mut next_cursor = None;
-    if found.len() > limit {
-        found.truncate(limit);
-        let last = found.last().map_or("", |(sort_key, _)| sort_key);
+    if let Some(last) = found.next {
         next_cursor = Some(page.next(
             &cursor_key(&notifications).await?,
             &scope,
-            last,
+            &last,
             now,
             &notifications.ids,
         ));
     }
     Ok(http::ok(&Page {
-        items: found
-            .into_iter()
-            .map(|(_, notification)| notification.into())
-            .collect::<Vec<NotificationView>>(),
+        items: found.items.into_iter().map(NotificationView::from).collect(),
         next_cursor,
     }))
 }

@@ -1,7 +1,8 @@
 //! `GET /orders`: lists the caller's orders, newest first; admins list those of all buyers.
 //!
-//! A page comes from one index, and the remaining filters apply to it. A page may therefore contain
-//! fewer than `limit` orders, or none, although `next_cursor` is present.
+//! A page comes from one index, and the remaining filters apply to its orders. The index is read
+//! until the page is full, but at most 500 orders: if the filters reject most of them, the page
+//! contains fewer than `limit` orders, or none, although `next_cursor` is present.
 
 use std::sync::Arc;
 
@@ -20,8 +21,9 @@ use crate::{
     store::{ListScope, OrderSummary},
 };
 
-/// Returns `200` with a page of orders, newest first. Filters apply after a page is read, so it may
-/// contain fewer than `limit` orders, or none, although `next_cursor` is present.
+/// Returns `200` with a page of orders, newest first. A page examines at most 500 orders. If the
+/// filters reject most of them, it contains fewer than `limit` orders, or none, although
+/// `next_cursor` is present.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/orders",
@@ -54,21 +56,19 @@ pub async fn list_orders(orders: Arc<Orders>, request: Request) -> Result<Respon
     if page.has_cursor() {
         after = page.after(key.insert(cursor_key(&orders).await?), &scope, now)?;
     }
-    let mut found = orders.store.list(&list_scope, after, page.limit_plus_one()).await?;
+    let matches = |order: &OrderSummary| filter.matches(order);
+    let found = orders.store.list(&list_scope, after, page.limit, matches).await?;
 
-    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let mut next_cursor = None;
-    if found.len() > limit {
-        found.truncate(limit);
-        let last = found.last().map(|order| order.listed_at.clone()).unwrap_or_default();
+    if let Some(last) = found.next {
         let key = match key {
             Some(key) => key,
             None => cursor_key(&orders).await?,
         };
         next_cursor = Some(page.next(&key, &scope, &last, now, &orders.ids));
     }
-    let shown = found.into_iter().filter(|order| filter.matches(order));
-    Ok(http::ok(&Page { items: shown.map(OrderSummaryView::from).collect(), next_cursor }))
+    let items = found.items.into_iter().map(OrderSummaryView::from).collect();
+    Ok(http::ok(&Page { items, next_cursor }))
 }
 
 struct Filter {

@@ -82,7 +82,7 @@ pub async fn change_password(users: Arc<Users>, request: Request) -> Result<Resp
                 DeviceToken::issue(&after.email, after.id, after.session_epoch, &users.ids, now);
             Ok(http::no_content().with_header(
                 DEVICE_TOKEN_HEADER,
-                &device.text(users.device_token_keys().await?.active()),
+                &device.text(Users::device_token_keys(&users.server_keys().await?).active()),
             ))
         }
         UpdateOutcome::VersionConflict | UpdateOutcome::EmailTaken => match session {

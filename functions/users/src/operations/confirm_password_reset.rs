@@ -69,7 +69,7 @@ pub async fn confirm_password_reset(
                 DeviceToken::issue(&after.email, after.id, after.session_epoch, &users.ids, now);
             Ok(http::no_content().with_header(
                 DEVICE_TOKEN_HEADER,
-                &device.text(users.device_token_keys().await?.active()),
+                &device.text(Users::device_token_keys(&users.server_keys().await?).active()),
             ))
         }
         UpdateOutcome::VersionConflict | UpdateOutcome::EmailTaken => {

@@ -8,7 +8,7 @@ use shared::{
 };
 
 use super::view::UserView;
-use crate::Users;
+use crate::{Users, error::UsersError};
 
 /// Answers `200` with a page of users. Only admins may list them.
 #[cfg_attr(feature = "api-document", utoipa::path(
@@ -29,23 +29,15 @@ pub async fn list_users(users: Arc<Users>, request: Request) -> Result<Response,
     if page.has_cursor() {
         after = page.after(&cursor_key(&users).await?, &scope, now)?;
     }
-    let mut found = users.store.list(after, page.limit_plus_one()).await?;
+    let found = users.store.list(after, page.limit).await?;
 
-    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let mut next_cursor = None;
-    if found.len() > limit {
-        found.truncate(limit);
-        let last = found.last().map(|listed| listed.listed_at.clone()).unwrap_or_default();
+    if let Some(last) = found.next {
         next_cursor = Some(page.next(&cursor_key(&users).await?, &scope, &last, now, &users.ids));
     }
-    Ok(http::ok(&Page {
-        items: found.iter().map(|listed| UserView::from(&listed.user)).collect(),
-        next_cursor,
-    }))
+    Ok(http::ok(&Page { items: found.items.iter().map(UserView::from).collect(), next_cursor }))
 }
 
-async fn cursor_key(users: &Users) -> Result<CursorKey, Problem> {
-    let keys =
-        users.server_keys().await.map_err(|error| Problem::unavailable().caused_by(&error))?;
-    Ok(CursorKey::new(keys.derive("cursor")))
+async fn cursor_key(users: &Users) -> Result<CursorKey, UsersError> {
+    Ok(CursorKey::new(users.server_keys().await?.derive("cursor")))
 }

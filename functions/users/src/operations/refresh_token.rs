@@ -49,9 +49,9 @@ struct RefreshTokenRequest {
 ))]
 pub async fn refresh_token(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
     let RefreshTokenRequest { refresh_token } = request.json()?;
-    // Read first: if it is unavailable, the refresh token is not consumed.
-    let signing_key = users.signing_key().await?;
-    let keys = users.refresh_token_keys().await?;
+    // Read first: if one is unavailable, the refresh token is not consumed.
+    let (signing_key, keys) = tokio::try_join!(users.signing_key(), users.server_keys())?;
+    let keys = Users::refresh_token_keys(&keys);
     let presented = keys.open(|key| RefreshToken::open(&refresh_token, key));
     let presented =
         presented.ok_or(UsersError::InvalidRefreshToken("not issued by this service"))?;

@@ -43,14 +43,14 @@ struct RegisterUser {
 pub async fn register_user(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
     let RegisterUser { email, username, full_name, password } = request.json()?;
     check_password_differs(&password, email.as_str()).map_err(UsersError::Password)?;
-    users
-        .check_rate_limits(&[users.buckets().await?.register_network(request.source_ip())])
-        .await?;
+    let (keys, mail_key) = tokio::try_join!(users.server_keys(), users.one_time_token_key())?;
+    let network = users.buckets_of(&keys).register_network(request.source_ip());
+    users.check_rate_limits(&[network]).await?;
 
     let now = users.clock.now();
     let id = users.ids.create(now);
     let link = OneTimeToken::create(id, &users.ids).link(
-        &users.one_time_token_key().await?,
+        &mail_key,
         now,
         VERIFICATION_LIFETIME,
         &users.ids,

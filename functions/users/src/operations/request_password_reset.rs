@@ -47,7 +47,8 @@ pub async fn request_password_reset(
 ) -> Result<Response, Problem> {
     let RequestPasswordReset { email } = request.json()?;
     let address = Email::parse(&email).map_or(email, String::from);
-    let buckets = users.buckets().await?;
+    let (keys, mail_key) = tokio::try_join!(users.server_keys(), users.one_time_token_key())?;
+    let buckets = users.buckets_of(&keys);
     users
         .check_rate_limits(&[
             buckets.reset_network(request.source_ip()),
@@ -61,12 +62,8 @@ pub async fn request_password_reset(
     let user =
         users.store.user(user_id).await?.filter(|user| user.is_active && user.email == address);
     let now = users.clock.now();
-    let fresh = OneTimeToken::create(user_id, &users.ids).link(
-        &users.one_time_token_key().await?,
-        now,
-        RESET_LIFETIME,
-        &users.ids,
-    );
+    let fresh =
+        OneTimeToken::create(user_id, &users.ids).link(&mail_key, now, RESET_LIFETIME, &users.ids);
     let (seen, link) = match user {
         Some(user) => (user.version, user.reset_link(fresh, now)),
         None => (0, fresh),

@@ -1,14 +1,15 @@
 //! Stored state of the rate limits, one item per bucket.
 //!
 //! No read precedes the write. An attempt is one conditional update if the bucket is empty, and two
-//! otherwise. The decision follows from the item that a failed condition returns.
+//! otherwise. The decision follows from the item that a failed condition returns. Only the attempts
+//! of a known device are decided by a read, and charged once they have failed.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 use shared::{
     clock::Timestamp,
-    table::{Expression, Key, Outcome, TableError, Write, from_item},
+    table::{Expression, Item, Key, Outcome, TableError, Write, from_item},
     telemetry,
 };
 
@@ -40,7 +41,20 @@ impl Store {
         bucket: &Bucket,
         now: Timestamp,
     ) -> Result<RateLimitDecision, TableError> {
-        let mut arrival = None;
+        self.consume_attempt_at(bucket, None, now).await
+    }
+
+    /// As [`Self::consume_attempt`], for a bucket that was just read at `arrival`: one update, unless
+    /// the bucket changes meanwhile.
+    ///
+    /// # Errors
+    /// If the table fails: the decision is unknown, and the attempt must be rejected.
+    pub async fn consume_attempt_at(
+        &self,
+        bucket: &Bucket,
+        mut arrival: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<RateLimitDecision, TableError> {
         for _ in 0..MAX_ATTEMPTS {
             let (change, condition) = if arrival.is_none_or(|arrival| arrival <= now) {
                 first_attempt(bucket, now)
@@ -50,12 +64,11 @@ impl Store {
             match self.sessions.update(key(bucket), change, condition).await? {
                 Outcome::Written => return Ok(RateLimitDecision::Allowed),
                 Outcome::ConditionFailed(stored) => {
-                    let stored = stored.map(from_item::<BucketItem>).transpose()?;
-                    arrival = stored.map(|stored| Timestamp::from_milliseconds(stored.tat));
+                    arrival = stored.map(arrival_in).transpose()?;
                 }
             }
-            if let Err(retry_after) = bucket.limit().check(arrival, now) {
-                return Ok(RateLimitDecision::Throttled { retry_after });
+            if let throttled @ RateLimitDecision::Throttled { .. } = bucket.decide(arrival, now) {
+                return Ok(throttled);
             }
         }
         let table = self.sessions.name().to_owned();
@@ -117,6 +130,13 @@ impl Store {
         self.sessions.transact_update(key(bucket), change, condition)
     }
 
+    /// For a transaction: requires that an attempt at `now` is allowed. It is not charged.
+    pub(super) fn transact_check_bucket(&self, bucket: &Bucket, now: Timestamp) -> Write {
+        let has_capacity = Expression::new("attribute_not_exists(#tat) OR #tat <= :latest")
+            .value("latest", bucket.limit().latest(now).milliseconds());
+        self.sessions.transact_check(key(bucket), has_capacity)
+    }
+
     /// For a transaction: empties a bucket. The write never fails the transaction.
     pub fn transact_clear_bucket(&self, bucket: &Bucket) -> Write {
         self.sessions.transact_delete(key(bucket), bucket_or_absent())
@@ -163,8 +183,13 @@ fn bucket_or_absent() -> Expression {
     Expression::new("attribute_not_exists(#pk) OR attribute_exists(#tat)")
 }
 
-fn key(bucket: &Bucket) -> Key {
+pub(super) fn key(bucket: &Bucket) -> Key {
     Key::new(format!("BUCKET#{}", bucket.name()))
+}
+
+/// The arrival time in a stored bucket.
+pub(super) fn arrival_in(item: Item) -> Result<Timestamp, TableError> {
+    from_item::<BucketItem>(item).map(|stored| Timestamp::from_milliseconds(stored.tat))
 }
 
 fn interval(bucket: &Bucket) -> i64 {

@@ -23,14 +23,15 @@ mod users;
 
 pub use items::Image;
 pub use sessions::RotationOutcome;
-pub use users::{ListedUser, UpdateOutcome, UserChange};
+pub use users::{UpdateOutcome, UserChange};
 
 #[derive(Clone, Debug)]
 pub struct Store {
     pub users: Table,
     /// Sessions and rate limit buckets.
     pub sessions: Table,
-    /// Number of shards of the index of users.
+    /// Number of shards of the index of users. It may be raised, and never lowered: users keep their
+    /// shard until they are written again.
     pub shards: u32,
 }
 

@@ -9,10 +9,11 @@ use shared::{
     },
 };
 
-use super::{Store, items::Image, session_key, users::user_unchanged};
+use super::{Store, buckets::arrival_in, items::Image, session_key, users::user_unchanged};
 use crate::{
     domain::{EndReason, Session, User},
     error::UsersError,
+    throttle::{Bucket, RateLimitDecision},
     tokens::refresh::{RefreshToken, SessionId},
 };
 
@@ -43,13 +44,7 @@ impl Store {
         now: Timestamp,
         extra_writes: Vec<Write>,
     ) -> Result<(), UsersError> {
-        let session = Session::start(
-            token.subject.user_id,
-            token.subject.session_epoch,
-            token.generation(),
-            expires_at,
-            now,
-        );
+        let session = first_session(token, expires_at, now);
         let item = session_item(token.session_id, &session);
         if extra_writes.is_empty() {
             return match self.sessions.put(item, Expression::not_exists()).await? {
@@ -67,6 +62,37 @@ impl Store {
                 conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item),
                 &session,
             ),
+        }
+    }
+
+    /// As [`Self::start_session`], on condition that `bucket` allows an attempt at `now`. The attempt
+    /// is not charged.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn start_session_within(
+        &self,
+        token: &RefreshToken,
+        expires_at: Timestamp,
+        now: Timestamp,
+        bucket: &Bucket,
+    ) -> Result<RateLimitDecision, UsersError> {
+        let session = first_session(token, expires_at, now);
+        let item = session_item(token.session_id, &session);
+        let writes = vec![
+            self.sessions.transact_put(item, Expression::not_exists()),
+            self.transact_check_bucket(bucket, now),
+        ];
+        let TransactionOutcome::Cancelled(conflicts) = self.sessions.transact(writes).await? else {
+            return Ok(RateLimitDecision::Allowed);
+        };
+        let mut conflicts = conflicts.into_iter();
+        let (stored, full) = (conflicts.next().flatten(), conflicts.next().flatten());
+        match (stored.and_then(|conflict| conflict.item), full) {
+            (None, Some(Conflict { item: Some(full) })) => {
+                Ok(bucket.decide(Some(arrival_in(full)?), now))
+            }
+            (stored, _) => check_own_write(stored, &session).map(|()| RateLimitDecision::Allowed),
         }
     }
 
@@ -172,6 +198,16 @@ fn end_expressions(user_id: UserId, end_reason: EndReason) -> (Expression, Expre
     let condition = Expression::new("#user_id = :user_id AND attribute_not_exists(#end_reason)")
         .value("user_id", user_id);
     (change, condition)
+}
+
+fn first_session(token: &RefreshToken, expires_at: Timestamp, now: Timestamp) -> Session {
+    Session::start(
+        token.subject.user_id,
+        token.subject.session_epoch,
+        token.generation(),
+        expires_at,
+        now,
+    )
 }
 
 fn session_item(id: SessionId, session: &Session) -> Item {

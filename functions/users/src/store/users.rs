@@ -4,20 +4,21 @@ use shared::{
     clock::Timestamp,
     ids::{self, UserId},
     table::{
-        Expression, Item, Key, Outcome, Query, Table, TableError, TransactionOutcome, Write,
-        from_item, to_item,
+        Expression, Item, Key, List, ListPage, Outcome, Table, TableError, TransactionOutcome,
+        Write, from_item, to_item,
     },
     telemetry::Trace,
 };
 
 use super::{
-    Store, credentials_key,
+    Store, buckets, credentials_key,
     items::{CredentialsItem, DeletedItem, Image, ProfileItem, ReservedItem, parse_credentials},
     profile_key, session_key,
 };
 use crate::{
     domain::{Credentials, Link, Session, User},
     error::UsersError,
+    throttle::Bucket,
     tokens::refresh::SessionId,
 };
 
@@ -40,14 +41,6 @@ pub enum UpdateOutcome {
     VersionConflict,
     /// Another account holds or reserves the new address.
     EmailTaken,
-}
-
-/// A listed user, with the sort key after which the next page starts.
-#[derive(Clone, Debug)]
-pub struct ListedUser {
-    pub user: User,
-    /// Sort key: time of registration and id.
-    pub listed_at: String,
 }
 
 impl<'a> UserChange<'a> {
@@ -96,6 +89,31 @@ impl Store {
         Ok(item.map(parse_credentials).transpose()?.flatten())
     }
 
+    /// Returns the credentials for an address, as [`Self::credentials`], and the arrival time of a
+    /// bucket (`None`: idle), in one call.
+    ///
+    /// # Errors
+    /// When a table fails.
+    pub async fn credentials_and_bucket(
+        &self,
+        address: &str,
+        bucket: &Bucket,
+    ) -> Result<(Option<Credentials>, Option<Timestamp>), TableError> {
+        let keys = vec![
+            (&self.users, Key::new(credentials_key(address))),
+            (&self.sessions, buckets::key(bucket)),
+        ];
+        let (mut credentials, mut arrival) = (None, None);
+        for item in self.users.get_many(keys).await? {
+            if item.contains_key("tat") {
+                arrival = Some(buckets::arrival_in(item)?);
+            } else {
+                credentials = parse_credentials(item)?;
+            }
+        }
+        Ok((credentials, arrival))
+    }
+
     /// Returns a user's profile; `None` if the account does not exist or is deleted.
     ///
     /// # Errors
@@ -140,18 +158,13 @@ impl Store {
         &self,
         after: Option<String>,
         limit: u32,
-    ) -> Result<Vec<ListedUser>, TableError> {
-        let mut query =
-            Query::new(Some("listed-index"), "listed_shard", "listed", limit).descending();
-        if let Some(after) = after {
-            query = query.sort(Expression::new("#listed_at < :after").value("after", after));
-        }
-        let items = self.users.query_shards(query, self.shards, "listed_at").await?;
-        let listed = |item| {
-            from_item::<ProfileItem>(item)
-                .map(|item| ListedUser { listed_at: item.listed_at.clone(), user: item.into() })
-        };
-        items.into_iter().map(listed).collect()
+    ) -> Result<ListPage<User>, TableError> {
+        let list =
+            List::sharded("listed-index", "listed_shard", "listed", self.shards, "listed_at");
+        let list = list.descending().after(after);
+        let page = self.users.list(list, limit, |_: &ProfileItem| true).await?;
+        let items = page.items.into_iter().map(User::from).collect();
+        Ok(ListPage { items, next: page.next })
     }
 
     /// Writes profile, credentials and further writes of a change in one transaction.
