@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod capacity;
+mod functions;
 mod permissions;
 
 use std::time::Duration;

@@ -450,7 +450,7 @@ impl Aws {
         *lock(&self.0.latency) = latency;
     }
 
-    /// From now on the write units of each partition key are counted. With `limits`, writes above
+    /// From now on the read units, and the write units of each partition key, are counted. With `limits`, writes above
     /// them are throttled and transactions conflict. Tests of limits run with time paused.
     pub fn count_write_units(&self, limits: Option<Limits>) {
         *lock(&self.0.partitions) = Some(Partitions::new(template::template(), limits));
@@ -462,6 +462,11 @@ impl Aws {
             .as_ref()
             .map(|partitions| partitions.units().clone())
             .unwrap_or_default()
+    }
+
+    /// The read units of all keys together since [`Aws::count_write_units`].
+    pub fn read_units(&self) -> f64 {
+        lock(&self.0.partitions).as_ref().map(Partitions::read_units).unwrap_or_default()
     }
 
     /// The numbers of throttled requests and of conflicts since [`Aws::count_write_units`].
@@ -529,7 +534,10 @@ impl Aws {
     }
 
     /// Answers one request, or injects the pending fault.
-    fn answer(&self, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    ///
+    /// # Errors
+    /// If a fault loses the request or its response.
+    pub fn answer(&self, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let body = request.body().bytes().unwrap_or_default();
         let json: Value = serde_json::from_slice(body).unwrap_or_default();
         let target = request.headers().get("x-amz-target").unwrap_or_default();
