@@ -85,8 +85,10 @@ pub(crate) fn run(check: &Check) -> Result<ExitCode, Box<dyn Error>> {
         files.push(fs::read_to_string(file)?);
     }
     let mut failures = 0;
+    replace(&folder, "nsswitch.conf", "")?;
     for file in &files {
-        replace(&folder, "nsswitch.conf", file)?;
+        // In place: the mounted file is the one in the folder.
+        fs::write(folder.join("nsswitch.conf"), file)?;
         println!("{}", file.lines().find(|line| line.starts_with("hosts:")).unwrap_or("no hosts"));
         failures += all_cases(&check.bootstraps.join(FUNCTION), &names)?;
     }
@@ -98,13 +100,13 @@ pub(crate) fn run(check: &Check) -> Result<ExitCode, Box<dyn Error>> {
 fn all_cases(program: &Path, names: &NameServer) -> Result<usize, Box<dyn Error>> {
     let endpoint = Endpoint::start(&Aws::new(), None)?;
     let url = endpoint.url().replace("localhost", NAME);
-    let mut running: Option<(RuntimeApi, Process)> = None;
+    let mut running: Option<(Process, RuntimeApi)> = None;
     let mut failures = 0;
     for (case, behaviour, expected) in CASES {
         names.behave(behaviour);
         // The last case continues the one before.
         let earlier = running.take().filter(|_| case == CASES[3].0);
-        let (runtime, process) = match earlier {
+        let (process, runtime) = match earlier {
             Some(running) => running,
             None => start(program, &url)?,
         };
@@ -121,26 +123,22 @@ fn all_cases(program: &Path, names: &NameServer) -> Result<usize, Box<dyn Error>
             status.unwrap_or_default(),
             elapsed.as_secs_f64()
         );
-        running = Some((runtime, process));
+        running = Some((process, runtime));
     }
     Ok(failures)
 }
 
-fn start(program: &Path, endpoint: &str) -> Result<(RuntimeApi, Process), Box<dyn Error>> {
+fn start(program: &Path, endpoint: &str) -> Result<(Process, RuntimeApi), Box<dyn Error>> {
     let runtime = RuntimeApi::start()?;
     let variables = settings::variables(FUNCTION, endpoint, &runtime.address());
     let process = Process::start(program, &variables)?;
     runtime.wait_until_asked()?;
-    Ok((runtime, process))
+    Ok((process, runtime))
 }
 
 /// Mounts a file with this text over the one in `/etc`, in this namespace alone.
 fn replace(folder: &Path, name: &str, text: &str) -> Result<(), Box<dyn Error>> {
     let file = folder.join(name);
-    // A new file each time: the earlier one is mounted.
-    if file.exists() {
-        fs::remove_file(&file)?;
-    }
     fs::write(&file, text)?;
     command("mount", &["--bind", &file.display().to_string(), &format!("/etc/{name}")])
 }
