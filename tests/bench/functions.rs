@@ -92,6 +92,9 @@ fn benchmark(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     } else {
         arguments.functions.iter().map(String::as_str).collect()
     };
+    if let Some(name) = names.iter().find(|name| !budgets.functions.contains_key(**name)) {
+        return Err(format!("tests/bench/budgets.toml has no budget of {name}").into());
+    }
     let folder = root().join("target/bench");
     let trust = Trust::create(&folder.join("trust"))?;
 

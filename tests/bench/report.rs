@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tests::cost::{Budgets, Cost, Costs, Limits};
+use tests::cost::{Budgets, Costs, Limits};
 
 use crate::measure::{Sample, Transport};
 
@@ -103,7 +103,6 @@ fn median(samples: &[&Sample], figure: impl Fn(&Sample) -> f64) -> f64 {
 fn quantile(figures: &mut [f64], share: f64) -> f64 {
     figures.sort_by(f64::total_cmp);
     let last = figures.len().saturating_sub(1) as f64;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
     let at = (last * share).round() as usize;
     figures.get(at).copied().unwrap_or_default()
 }
@@ -166,64 +165,49 @@ impl Function {
     }
 }
 
-/// The table of the terminal.
+const COLUMNS: [&str; 18] = [
+    "CPU ms", "init", "/empty", "http", "tls", "/tuned", "warm", "/tuned", "p50", "p99", "faults",
+    "RSS", "zip", "calls", "steps", "conns", "units", "$/M",
+];
+
+/// The table of the terminal. Each column is as wide as its widest cell.
 pub(crate) fn table(
     references: &BTreeMap<&str, &Figures>,
     functions: &BTreeMap<&str, Function>,
 ) -> String {
-    let mut lines = vec![format!(
-        "{:22} {:>15} {:>13} {:>14} {:>13} {:>11} {:>6} {:>5} {:>5} {:>7} {:>7} {:>5} {:>11} {:>7}",
-        "CPU in ms",
-        "init  /empty",
-        "cold http",
-        "tls  /tuned",
-        "warm  /tuned",
-        "p50   p99",
-        "faults",
-        "RSS",
-        "zip",
-        "calls",
-        "steps",
-        "conns",
-        "units r  w",
-        "$/M",
-    )];
-    for (name, figures) in references {
-        lines.push(format!("{} {:>7}", row(name, figures, None), ""));
-    }
-    for (name, function) in functions {
-        let row = row(name, &function.figures, Some(function));
-        lines.push(format!("{row} {:>7.2}", function.dollars_per_million));
-    }
-    lines.join("\n")
+    let mut rows = vec![COLUMNS.map(str::to_owned)];
+    rows.extend(references.iter().map(|(name, figures)| row(name, figures, None)));
+    rows.extend(functions.iter().map(|(name, it)| row(name, &it.figures, Some(it))));
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..COLUMNS.len()).map(width).collect();
+    let line = |row: &[String; 18]| {
+        let cells = row.iter().zip(&widths).skip(1).map(|(cell, width)| format!("{cell:>width$}"));
+        format!("{:width$}  {}", row[0], cells.collect::<Vec<_>>().join("  "), width = widths[0])
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn row(name: &str, figures: &Figures, function: Option<&Function>) -> String {
-    let ratio =
-        |of: fn(&Function) -> f64| function.map_or(String::new(), |it| format!("{:.2}", of(it)));
-    let pair = |of: fn(&Cost) -> f64| {
-        function
-            .map_or(String::new(), |it| format!("{} {}", of(&it.costs.cold), of(&it.costs.warm)))
-    };
-    let units = function.map_or(String::new(), |it| {
-        format!("{} {}", it.costs.warm.read_units, it.costs.warm.write_units)
-    });
-    format!(
-        "{name:22} {:>8.2} {:>6} {:>13.2} {:>7.2} {:>6} {:>6.2} {:>6} {:>5.2} {:>5.2} {:>6} {:>5.1} {:>5.2} {:>7} {:>7} {:>5} {units:>11}",
-        figures.init_cpu,
-        ratio(|it| it.init_ratio),
-        figures.http.cold_cpu,
-        figures.tls.cold_cpu,
-        ratio(|it| it.cold_ratio),
-        figures.tls.warm_cpu,
-        ratio(|it| it.warm_ratio),
-        figures.tls.warm_p50,
-        figures.tls.warm_p99,
-        figures.init_faults,
-        figures.resident_megabytes,
-        figures.zip_megabytes,
-        pair(|cost| cost.calls),
-        pair(|cost| cost.steps),
-        figures.cold_connections,
-    )
+fn row(name: &str, figures: &Figures, function: Option<&Function>) -> [String; 18] {
+    let of = |figure: fn(&Function) -> String| function.map(figure).unwrap_or_default();
+    let figure = |figure: f64| format!("{figure:.2}");
+    [
+        name.to_owned(),
+        figure(figures.init_cpu),
+        of(|it| format!("{:.2}", it.init_ratio)),
+        figure(figures.http.cold_cpu),
+        figure(figures.tls.cold_cpu),
+        of(|it| format!("{:.2}", it.cold_ratio)),
+        figure(figures.tls.warm_cpu),
+        of(|it| format!("{:.2}", it.warm_ratio)),
+        figure(figures.tls.warm_p50),
+        figure(figures.tls.warm_p99),
+        figures.init_faults.to_string(),
+        figure(figures.resident_megabytes),
+        figure(figures.zip_megabytes),
+        of(|it| format!("{} {}", it.costs.cold.calls, it.costs.warm.calls)),
+        of(|it| format!("{} {}", it.costs.cold.steps, it.costs.warm.steps)),
+        figures.cold_connections.to_string(),
+        of(|it| format!("{} {}", it.costs.warm.read_units, it.costs.warm.write_units)),
+        of(|it| format!("{:.2}", it.dollars_per_million)),
+    ]
 }

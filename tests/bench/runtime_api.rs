@@ -97,14 +97,14 @@ fn answer_all(
             _ => Step::Failed(String::from_utf8_lossy(&request.body).into_owned()),
         };
         let is_question = matches!(step, Step::Asked);
+        // Before the response: the process may ask for the next event on another connection.
+        steps.send(step).map_err(io::Error::other)?;
         if is_question {
-            steps.send(step).map_err(io::Error::other)?;
             let event = events.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let event = event.map_err(io::Error::other)?;
             http::write(stream.get_mut(), 200, &HEADERS, event.as_bytes())?;
         } else {
             http::write(stream.get_mut(), 202, &[], b"")?;
-            steps.send(step).map_err(io::Error::other)?;
         }
     }
     Ok(())
