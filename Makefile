@@ -191,7 +191,7 @@ release: ## Builds the functions for AWS, for ARCHITECTURE=arm64 or x86_64. FUNC
 	@$(if $(FUNCTION),$(if $(wildcard functions/*/src/bin/$(FUNCTION).rs),,$(error There is no function $(FUNCTION): write FUNCTION=get-jwks, or another one of functions/README.md)))
 	@$(call check-link,$(MACHINE))
 	@$(STACK) setup-release
-	@echo "Building for $(MACHINE), $(LINK) linked." >&2
+	@echo "Building for $(MACHINE), linked $(LINK)ally." >&2
 	$(call static,$(MACHINE)) PATH="$(CURDIR)/localstack/.venv-release/bin:$$PATH" cargo lambda build --release $(RELEASED) \
 		$(if $(filter x86_64,$(ARCHITECTURE)),--x86-64,--arm64) $(if $(filter static,$(LINK)),--compiler cargo)
 

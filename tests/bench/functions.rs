@@ -297,8 +297,11 @@ impl Report<'_> {
         let of_references: BTreeMap<&str, &Figures> =
             self.figures.iter().map(|(name, figures)| (*name, figures)).collect();
         println!("\n{}\n", report::table(&of_references, &functions));
-        let title =
-            format!("Functions ({}, {} linked) and references", std::env::consts::ARCH, self.link);
+        let title = format!(
+            "Functions on {}, linked {}ally, and references",
+            std::env::consts::ARCH,
+            self.link
+        );
         let rows: Vec<(&str, &Figures)> = of_references
             .iter()
             .map(|(name, figures)| (*name, *figures))
