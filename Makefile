@@ -95,7 +95,7 @@ template: ## Generates what follows from the operations: the API, its permission
 
 lint: setup ## Checks format, lints, templates, documentation and dependencies.
 	cargo fmt --all --check
-	cargo fmt --all --check --manifest-path tests/bench/references/Cargo.toml
+	rustfmt --check --edition 2024 tests/bench/references/*/src/main.rs
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	localstack/.venv-sam/bin/cfn-lint template.yaml functions/*/template.yaml

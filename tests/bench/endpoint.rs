@@ -1,7 +1,12 @@
 //! The AWS endpoint of one process: the in-memory AWS over HTTP or TLS. It counts connections and
 //! calls, and the time that it takes itself.
+//!
+//! All services have one address here, so a function may use one connection for two of them. On AWS
+//! their hosts differ: such a connection counts once for each service. The CPU time lacks the
+//! second handshake.
 
 use std::{
+    collections::BTreeSet,
     io::{self, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     sync::{
@@ -59,7 +64,6 @@ impl Endpoint {
         let serve = {
             let (aws, counters, tls) = (aws.clone(), counters.clone(), tls.cloned());
             move |stream| {
-                counters.connections.fetch_add(1, Ordering::SeqCst);
                 // An error is the end of the process, which is killed with its connections open.
                 let _ended = match &tls {
                     None => plain(stream).and_then(|stream| answer_all(stream, &aws, &counters)),
@@ -127,8 +131,11 @@ fn encrypted(
 
 /// Answers the requests of one connection until it ends.
 fn answer_all(stream: impl Read + Write, aws: &Aws, counters: &Counters) -> io::Result<()> {
-    let mut stream = BufReader::new(stream);
+    let (mut stream, mut services) = (BufReader::new(stream), BTreeSet::new());
     while let Some(request) = http::read(&mut stream)? {
+        if services.insert(service(&request)) {
+            counters.connections.fetch_add(1, Ordering::SeqCst);
+        }
         counters.enter();
         let (status, body) = answer(request, aws)?;
         // Before the response: afterwards the process may already ask for its next event.
@@ -137,6 +144,12 @@ fn answer_all(stream: impl Read + Write, aws: &Aws, counters: &Counters) -> io::
         http::write(stream.get_mut(), status, &headers, &body)?;
     }
     Ok(())
+}
+
+/// The service of a call: `DynamoDB_20120810` of `DynamoDB_20120810.GetItem`.
+fn service(request: &http::Request) -> String {
+    let target = request.header("x-amz-target").unwrap_or_default();
+    target.split('.').next().unwrap_or_default().to_owned()
 }
 
 fn answer(request: http::Request, aws: &Aws) -> io::Result<(u16, Vec<u8>)> {

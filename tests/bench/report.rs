@@ -16,7 +16,8 @@ pub(crate) struct Figures {
     pub(crate) tls: OverTransport,
     pub(crate) resident_megabytes: f64,
     pub(crate) zip_megabytes: f64,
-    /// Connections to AWS of a cold start with its first event, and of all events.
+    /// Connections to AWS of a cold start with its first event, and of all events: the most of any
+    /// start.
     pub(crate) cold_connections: usize,
     pub(crate) connections: usize,
 }
@@ -59,15 +60,13 @@ pub(crate) struct References<'a> {
 pub(crate) const CALLS: u8 = 4;
 
 impl Figures {
-    /// # Panics
-    /// If there is no sample of a transport.
     pub(crate) fn new(samples: &[(Transport, Sample)], zip_megabytes: f64) -> Self {
         let all: Vec<&Sample> = samples.iter().map(|(_, sample)| sample).collect();
         let of = |wanted: Transport| -> Vec<&Sample> {
             let over = samples.iter().filter(|(transport, _)| *transport == wanted);
             over.map(|(_, sample)| sample).collect()
         };
-        let last = all.last().expect("there is a sample");
+        let most = |figure: fn(&Sample) -> usize| all.iter().map(|sample| figure(sample)).max();
         Self {
             init_cpu: median(&all, |sample| sample.init),
             init_faults: median(&all, |sample| sample.init_faults),
@@ -75,8 +74,8 @@ impl Figures {
             tls: OverTransport::new(&of(Transport::Tls)),
             resident_megabytes: median(&all, |sample| sample.resident_megabytes),
             zip_megabytes,
-            cold_connections: last.cold_connections,
-            connections: last.connections,
+            cold_connections: most(|sample| sample.cold_connections).unwrap_or_default(),
+            connections: most(|sample| sample.connections).unwrap_or_default(),
         }
     }
 }
@@ -149,8 +148,16 @@ impl Function {
         let ceilings = [
             ("CPU time of its start / empty loop", self.init_ratio, limits.init_ratio),
             ("page faults", figures.init_faults, limits.init_faults * Limits::TOLERANCE),
-            ("resident MB", figures.resident_megabytes, limits.resident_megabytes),
-            ("MB of its package", figures.zip_megabytes, limits.zip_megabytes),
+            (
+                "resident MB",
+                figures.resident_megabytes,
+                budget.resident_megabytes.unwrap_or(limits.resident_megabytes),
+            ),
+            (
+                "MB of its package",
+                figures.zip_megabytes,
+                budget.zip_megabytes.unwrap_or(limits.zip_megabytes),
+            ),
             ("cold start / tuned reference", self.cold_ratio, budget.cold_ratio),
             ("later invocation / tuned reference", self.warm_ratio, budget.warm_ratio),
             ("connections of a cold start", connections, budget.cold_connections),

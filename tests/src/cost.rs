@@ -143,6 +143,10 @@ pub struct Budget {
     /// CPU time of a later invocation over TLS, relative to the tuned reference with the same
     /// number of calls.
     pub warm_ratio: f64,
+    /// In place of [`Limits::resident_megabytes`].
+    pub resident_megabytes: Option<f64>,
+    /// In place of [`Limits::zip_megabytes`].
+    pub zip_megabytes: Option<f64>,
 }
 
 impl Budgets {
