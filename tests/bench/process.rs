@@ -29,8 +29,8 @@ pub(crate) struct Counters {
 impl Process {
     /// Starts a program with these variables alone. Its log is discarded.
     ///
-    /// A shell waits for a line and then executes the program, so that the counters begin there:
-    /// the 130 system calls between `fork` and `exec` would be a third of a start.
+    /// A shell waits for a line and then executes the program, so that the counters begin there and
+    /// leave out the system calls of this process between `fork` and `exec`.
     pub(crate) fn start(program: &Path, variables: &BTreeMap<String, String>) -> io::Result<Self> {
         let mut child = Command::new("/bin/sh")
             .args(["-c", "read -r line; exec \"$0\""])
