@@ -61,9 +61,29 @@ FIRST = $(shell date -u +%Y%m%d)000000
 simulation: ## Plays SCHEDULES=10000 schedules of the simulation, with other seeds every day. FIRST= names the first seed.
 	SIMULATION_FIRST=$(FIRST) SIMULATION_SCHEDULES=$(or $(SCHEDULES),10000) cargo test -p tests --test simulation -- --nocapture
 
-bench: setup build ## Measures cold starts of release builds and login times; the first build takes a quarter of an hour.
-	cargo build --release $(SERVICES)
-	@$(STACK) run --name bench -- python3 tests/benchmarks/cold_start.py target/release
+# The functions with a budget, or FUNCTIONS="get-order get-jwks".
+MEASURED = $(or $(FUNCTIONS),$(shell sed -n 's/^\[functions\.\(.*\)\]$$/\1/p' tests/bench/budgets.toml))
+REFERENCE := cargo build --manifest-path tests/bench/references/Cargo.toml --target-dir target/bench/references
+# Built like tests: what it measures runs in other processes.
+BENCH := cargo bench --quiet --profile dev --workspace --bench functions --
+# The architecture of this machine, as the kernel names it.
+HOST := $(shell uname -m)
+BENCHED := $(CURDIR)/target/$(if $(filter static,$(LINK)),$(HOST)-unknown-linux-gnu/)release
+
+bench: ## Measures release builds of the functions with a budget, beside two references. FUNCTIONS="get-order get-jwks" chooses, LINK=static links statically.
+	@$(call check-link,$(HOST))
+	$(call static,$(HOST)) cargo build --release --workspace --exclude tests $(MEASURED:%=--bin %) $(if $(filter static,$(LINK)),--target $(HOST)-unknown-linux-gnu)
+	$(REFERENCE) --release --package empty-loop
+	$(REFERENCE) --release --package tuned
+	$(REFERENCE) --profile quick-start --package quick-start
+	@$(BENCH) --bootstraps "$(BENCHED)" --references "$(CURDIR)/target/bench/references" $(FUNCTIONS)
+
+names: ## Checks how the get-order of make bench looks names up, also with a dead name server. NSSWITCH= adds an nsswitch.conf, LINK=static the static build.
+	@$(call check-link,$(HOST))
+	$(call static,$(HOST)) cargo build --release --workspace --exclude tests --bin get-order $(if $(filter static,$(LINK)),--target $(HOST)-unknown-linux-gnu)
+	@$(BENCH) names --bootstraps "$(BENCHED)" $(if $(NSSWITCH),--nsswitch "$(abspath $(NSSWITCH))")
+
+bench-login: ## Measures whether the time of a rejected login reveals its reason; the first build takes minutes.
 	cargo bench -p tests --bench login_timing
 
 new: ## Writes the skeleton of an operation: make new OP=orders/hold-order ROUTE="POST /orders/{order_id}/hold".
@@ -75,6 +95,7 @@ template: ## Generates what follows from the operations: the API, its permission
 
 lint: setup ## Checks format, lints, templates, documentation and dependencies.
 	cargo fmt --all --check
+	rustfmt --check --edition 2024 tests/bench/references/*/src/main.rs
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	localstack/.venv-sam/bin/cfn-lint template.yaml functions/*/template.yaml
@@ -145,7 +166,7 @@ down: ## Stops the local stack and deletes its data.
 
 deploy: setup ## Checks the account, asks five questions the first time, builds for AWS and deploys. CONFIG= names another samconfig.toml, BUILD=no skips the build.
 	@python3 localstack/deploy.py deploy $(if $(CONFIG),--config "$(CONFIG)") $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) \
-		$(if $(filter no,$(BUILD)),--templates "$(CURDIR)") $(if $(FORCE),--force)
+		$(if $(filter no,$(BUILD)),--templates "$(CURDIR)") $(if $(FORCE),--force) --link $(LINK)
 
 rollback: setup ## Deploys the release before the current one again, without a build. CHECK=1 only says whether that is possible.
 	@python3 localstack/rollback.py $(if $(CONFIG),--config "$(CONFIG)") $(if $(CHECK),--check)
@@ -153,12 +174,26 @@ rollback: setup ## Deploys the release before the current one again, without a b
 # Builds one function with FUNCTION=get-jwks: CI checks this command for both architectures.
 RELEASED = $(if $(FUNCTION),--workspace --exclude tests --bin $(FUNCTION),$(SERVICES))
 
-release: ## Builds the functions for AWS, for ARCHITECTURE=arm64 or x86_64. FUNCTION=get-jwks builds one.
+# How functions are linked: dynamic or static. A static program starts without a loader and without relocations. zig cannot link glibc
+# statically, so gcc does, which Debian packages for both architectures.
+LINK := dynamic
+MACHINE = $(if $(filter x86_64,$(ARCHITECTURE)),x86_64,aarch64)
+gcc = $(or $(GCC),$(1)-linux-gnu-gcc)
+check-link = $(if $(filter-out dynamic static,$(LINK)),$(error $(LINK) is not a way to link: write LINK=dynamic or LINK=static))$(if \
+	$(filter static,$(LINK)),$(if $(shell command -v $(call gcc,$(1)) 2>/dev/null),,$(error LINK=static needs $(call gcc,$(1)): run apt-get install \
+	$(if $(filter $(HOST),$(1)),gcc libc6-dev,gcc-$(subst _,-,$(1))-linux-gnu libc6-dev-$(if $(filter x86_64,$(1)),amd64,arm64)-cross))))
+upper = $(shell echo $(1) | tr a-z A-Z)
+static = $(if $(filter static,$(LINK)),RUSTFLAGS="-C target-feature=+crt-static -C relocation-model=static" \
+	CARGO_TARGET_$(call upper,$(1))_UNKNOWN_LINUX_GNU_LINKER=$(call gcc,$(1)) CC_$(1)_unknown_linux_gnu=$(call gcc,$(1)))
+
+release: ## Builds the functions for AWS, for ARCHITECTURE=arm64 or x86_64. FUNCTION=get-jwks builds one, LINK=static links statically.
 	@$(if $(filter-out arm64 x86_64,$(ARCHITECTURE)),$(error $(ARCHITECTURE) is not an architecture of Lambda: write ARCHITECTURE=arm64 or x86_64))
 	@$(if $(FUNCTION),$(if $(wildcard functions/*/src/bin/$(FUNCTION).rs),,$(error There is no function $(FUNCTION): write FUNCTION=get-jwks, or another one of functions/README.md)))
+	@$(call check-link,$(MACHINE))
 	@$(STACK) setup-release
-	PATH="$(CURDIR)/localstack/.venv-release/bin:$$PATH" cargo lambda build --release $(RELEASED) \
-		$(if $(filter x86_64,$(ARCHITECTURE)),--x86-64,--arm64)
+	@echo "Building for $(MACHINE), linked $(LINK)ally." >&2
+	$(call static,$(MACHINE)) PATH="$(CURDIR)/localstack/.venv-release/bin:$$PATH" cargo lambda build --release $(RELEASED) \
+		$(if $(filter x86_64,$(ARCHITECTURE)),--x86-64,--arm64) $(if $(filter static,$(LINK)),--compiler cargo)
 
 destroy: setup ## Deletes a deployment and its data, once the name of the stack is typed.
 	@python3 localstack/deploy.py destroy $(if $(CONFIG),--config "$(CONFIG)")

@@ -58,7 +58,7 @@ def deploy(clients, args):
     if parameters.get("ApiAccessLog") == "on":
         account.ensure_log_role(client, say)
     if not args.templates:
-        build = subprocess.run(["make", "release", f"ARCHITECTURE={remembered}"], cwd=local.ROOT)
+        build = subprocess.run(["make", "release", f"ARCHITECTURE={remembered}", f"LINK={args.link}"], cwd=local.ROOT)
         if build.returncode != 0:
             raise CommandError("The functions could not be built: see the output of cargo above.")
     import templates
@@ -299,6 +299,7 @@ def main():
     parser.add_argument("command", choices=["deploy", "destroy"])
     parser.add_argument("--config", type=Path, default=config.CONFIG, help="the file of the settings (default: samconfig.toml)")
     parser.add_argument("--architecture", choices=["arm64", "x86_64"], help="the architecture, at the first deployment")
+    parser.add_argument("--link", choices=["dynamic", "static"], default="dynamic", help="how functions are linked (default: %(default)s)")
     parser.add_argument("--templates", type=Path, help="deploy the templates of this folder without a build")
     parser.add_argument("--force", action="store_true", help="deploy even if the account allows too little concurrency")
     return deployment.main(parser, lambda clients, args: {"deploy": deploy, "destroy": destroy}[args.command](clients, args),

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod capacity;
+mod functions;
 mod lists;
 mod payments;
 mod permissions;

@@ -2,6 +2,7 @@
 
 import io
 import re
+import tomllib
 import unittest
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -20,6 +21,16 @@ def run(*words):
     with redirect_stdout(out):
         cost.cost(None, cost.arguments().parse_args(words))
     return out.getvalue()
+
+
+class Prices(unittest.TestCase):
+    def test_the_benchmark_has_the_same_prices(self):
+        prices = tomllib.loads((ROOT / "tests/bench/budgets.toml").read_text())["prices"]
+        found = {unit: price for unit, _, price, _ in cost.ORDER}
+        self.assertEqual(prices, {
+            "lambda_requests": found["requests of Lambda"], "lambda_gigabyte_seconds": found["GB-seconds of Lambda on arm64"],
+            "read_units": found["read calls of DynamoDB, at least one unit each"], "write_units": found["write units of DynamoDB"],
+            "queue_requests": found["requests of SQS"], "api_requests": found["requests of API Gateway"]})
 
 
 class FixedPrice(unittest.TestCase):

@@ -151,7 +151,7 @@ class Deploy(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "samconfig.toml"
             config.write(answers, config.definitions(), path)
-            args = argparse.Namespace(**{"config": path, "architecture": None, "templates": None, "force": False} | options)
+            args = argparse.Namespace(**{"config": path, "architecture": None, "link": "dynamic", "templates": None, "force": False} | options)
             self.commands = []
 
             def run(command, **_):
@@ -171,7 +171,7 @@ class Deploy(unittest.TestCase):
         aws = Aws(None, {"orders": False})
         self.deploy(aws)
         build, package, sam = self.commands
-        self.assertEqual(build, ["make", "release", "ARCHITECTURE=arm64"])
+        self.assertEqual(build, ["make", "release", "ARCHITECTURE=arm64", "LINK=dynamic"])
         self.assertIn("AccountConcurrency=1000", sam)
         self.assertIn("SenderIdentity=create", sam)
         self.assertEqual(aws.changes, ["protect orders"])
@@ -224,6 +224,10 @@ class Deploy(unittest.TestCase):
         second = releases.current(aws, "shop")
         self.assertEqual((second["previous"], second["deployed_at"]), (f"deployment#{first['deployed_at']}", "2099-01-01T00:00:00.000Z"))
         self.assertEqual(releases.find(aws, "shop", second["previous"])["deployed_at"], first["deployed_at"])
+
+    def test_functions_are_linked_as_the_command_says(self):
+        self.deploy(Aws(), link="static")
+        self.assertEqual(self.commands[0], ["make", "release", "ARCHITECTURE=arm64", "LINK=static"])
 
     def test_another_architecture_than_the_stored_one_is_rejected(self):
         with self.assertRaisesRegex(CommandError, "says Architecture=arm64"):

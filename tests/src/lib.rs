@@ -33,6 +33,7 @@
 //! - [`harness`]: delivers changes to the publishers, and messages to the consumers, until all are
 //!   processed.
 //! - [`metering`]: the cost of a run in calls and in CPU time.
+//! - `cost`: the calls and units of one invocation, and the budgets of `tests/bench/budgets.toml`.
 //! - `provider`: the payment provider behind a network that fails on command, and a record of
 //!   charges sent after their order was cancelled.
 //! - [`shop`]: the services over the in-memory AWS, with a clock that the test sets, and every
@@ -46,6 +47,8 @@ pub mod aws;
 pub mod bank;
 pub mod cloudwatch;
 pub mod codedeploy;
+#[cfg(feature = "shop")]
+pub mod cost;
 pub mod dynamodb;
 pub mod events;
 pub mod faults;

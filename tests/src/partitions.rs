@@ -1,5 +1,5 @@
 //! The throughput limits of DynamoDB partitions: counts the write units of each partition key, and
-//! throttles writes above a limit.
+//! throttles writes above a limit. It also counts the read units of all keys together.
 //!
 //! No emulator limits partitions or detects transaction conflicts. The figures come from the Amazon
 //! DynamoDB Developer Guide:
@@ -13,6 +13,8 @@
 //!   exhausted index key throttles the writes to the table.
 //! - A transaction conflicts with any other concurrent write of the same item ("Transaction
 //!   conflict handling").
+
+mod reads;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -50,6 +52,7 @@ pub struct Partitions {
     tables: BTreeMap<String, Table>,
     limits: Option<Limits>,
     units: BTreeMap<PartitionKey, u64>,
+    read_units: f64,
     stores: BTreeMap<PartitionKey, Store>,
     in_transaction: BTreeMap<String, Instant>,
     refusals: (u64, u64),
@@ -104,6 +107,7 @@ impl Partitions {
             tables,
             limits,
             units: BTreeMap::new(),
+            read_units: 0.0,
             stores: BTreeMap::new(),
             in_transaction: BTreeMap::new(),
             refusals: (0, 0),
@@ -113,6 +117,11 @@ impl Partitions {
     /// The write units charged to each partition key.
     pub fn units(&self) -> &BTreeMap<PartitionKey, u64> {
         &self.units
+    }
+
+    /// The read units of all keys together.
+    pub fn read_units(&self) -> f64 {
+        self.read_units
     }
 
     /// The numbers of throttled requests and of conflicts.
@@ -130,7 +139,9 @@ impl Partitions {
     ) -> Result<(u16, String), Refusal> {
         let mut writes = self.writes_of(operation, request);
         if writes.is_empty() {
-            return Ok(database.call(operation, body));
+            let (read_units, answer) = reads::carry_out(database, operation, request, body);
+            self.read_units += read_units;
+            return Ok(answer);
         }
         for write in &mut writes {
             write.before = write.read(database);

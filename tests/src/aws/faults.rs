@@ -41,8 +41,8 @@ impl Aws {
         *lock(&self.0.latency) = latency;
     }
 
-    /// From now on the write units of each partition key are counted. With `limits`, writes above
-    /// them are throttled and transactions conflict. Tests of limits run with time paused.
+    /// From now on the read units, and the write units of each partition key, are counted. With
+    /// `limits`, writes above them are throttled and transactions conflict. Tests of limits run with time paused.
     pub fn count_write_units(&self, limits: Option<Limits>) {
         *lock(&self.0.partitions) = Some(Partitions::new(template::template(), limits));
     }
@@ -53,6 +53,11 @@ impl Aws {
             .as_ref()
             .map(|partitions| partitions.units().clone())
             .unwrap_or_default()
+    }
+
+    /// The read units of all keys together since [`Aws::count_write_units`].
+    pub fn read_units(&self) -> f64 {
+        lock(&self.0.partitions).as_ref().map(Partitions::read_units).unwrap_or_default()
     }
 
     /// The numbers of throttled requests and of conflicts since [`Aws::count_write_units`].

@@ -70,7 +70,10 @@ impl Aws {
     }
 
     /// Answers one request, or injects the pending fault.
-    fn answer(&self, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    ///
+    /// # Errors
+    /// If a fault loses the request or its response.
+    pub fn answer(&self, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let body = request.body().bytes().unwrap_or_default();
         let json: Value = serde_json::from_slice(body).unwrap_or_default();
         let target = request.headers().get("x-amz-target").unwrap_or_default();
