@@ -28,7 +28,7 @@ async fn ada(shop: &Shop) -> (Called, Called) {
     (login, authorized)
 }
 
-fn refresh(tokens: &Called) -> Value {
+pub(super) fn refresh(tokens: &Called) -> Value {
     events::post(
         "/users/token/refresh",
         &json!({ "refresh_token": tokens.json()["refresh_token"] }),

@@ -26,7 +26,7 @@ async fn cold_start_reads_each_secret_once_and_two_at_the_same_time() {
     for (operation, event, table_calls, expected) in [
         ("login-user", known, 2, 3),
         ("register-user", register, 2, 3),
-        ("refresh-token", refresh(&login), 1, 2),
+        ("refresh-token", super::accounts::refresh(&login), 1, 2),
         ("request-password-reset", reset, 5, 6),
     ] {
         let (called, one_after_the_other) = round_trips(&shop.cold(), operation, &event, &[]).await;
