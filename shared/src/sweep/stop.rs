@@ -5,8 +5,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// Tells a run that no further record can be processed now. Clones share the request, so that
-/// concurrent tasks can make it.
+/// Requests the end of a run that can process no further record now. Clones share the request, so
+/// that concurrent tasks can make it.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicBool>);
 

@@ -11,8 +11,8 @@ use tests::{
 
 use super::*;
 
-/// Time between a change, its message and the consumer. With a clock that stands still, a write
-/// that only moves a time would cost nothing.
+/// Time between a change, its message and the consumer. With a stopped clock, a write that only
+/// moves a time would cost nothing.
 const STEP: Duration = Duration::from_millis(100);
 
 /// The steps of a paid order of one product, with their write units.
