@@ -172,6 +172,15 @@ pub fn derive_uuid(fields: &[&str]) -> Uuid {
     Uuid::new_v8(bytes)
 }
 
+/// Returns the id `id` with the time `at` in front, so that the ids of one kind sort by it. Equal
+/// inputs always result in the same UUIDv8.
+pub fn sorted_by<I: PrefixedId>(at: Timestamp, id: Uuid) -> I {
+    let mut bytes = *id.as_bytes();
+    let milliseconds = u64::try_from(at.milliseconds()).unwrap_or(0).to_be_bytes();
+    bytes[..6].copy_from_slice(&milliseconds[2..]);
+    I::from_uuid(Uuid::new_v8(bytes))
+}
+
 fn hash_fields(fields: &[&str]) -> digest::Digest {
     let mut context = digest::Context::new(&digest::SHA256);
     for field in fields {
@@ -222,6 +231,21 @@ mod tests {
         let second: OrderId = ids.create(Timestamp::from_milliseconds(2_000));
         assert_eq!(OrderId::parse(&first.to_string()), Some(first));
         assert!(first.to_string() < second.to_string());
+    }
+
+    #[test]
+    fn id_with_a_time_sorts_by_it_and_depends_on_both() {
+        let at = Timestamp::from_milliseconds;
+        let sorted = |at: Timestamp, name: &str| -> NotificationId {
+            sorted_by(at, derive::<NotificationId>(&[name]).uuid())
+        };
+        let first = sorted(at(1_795_254_529_123), "a");
+        assert_eq!(first, sorted(at(1_795_254_529_123), "a"));
+        assert_ne!(first, sorted(at(1_795_254_529_123), "b"));
+        for later in [1_795_254_529_124, 1_895_254_529_123] {
+            assert!(first.to_string() < sorted(at(later), "a").to_string());
+        }
+        assert_eq!(NotificationId::parse(&first.to_string()), Some(first));
     }
 
     #[test]

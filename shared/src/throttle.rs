@@ -68,6 +68,12 @@ impl Limit {
         if arrival > latest { Err(arrival.since(latest)) } else { Ok(arrival.plus(self.interval)) }
     }
 
+    /// Returns whether an allowed attempt at `now` leaves less than half of the burst.
+    pub fn is_half_used(self, arrival: Option<Timestamp>, now: Timestamp) -> bool {
+        let half = self.full(now).since(now) / 2;
+        self.check(arrival, now).is_ok_and(|next| next.since(now) > half)
+    }
+
     /// Returns the latest arrival time at which an attempt at `now` is allowed.
     pub fn latest(self, now: Timestamp) -> Timestamp {
         now.plus(self.interval.saturating_mul(self.burst - 1))
@@ -129,6 +135,24 @@ mod tests {
         assert_ne!(name, network_name([1; 32], "203.0.113.8"));
         assert_ne!(name, network_name([2; 32], "203.0.113.7"));
         assert!(name.len() == 43 && !name.contains("203"), "{name}");
+    }
+
+    #[test]
+    fn half_of_the_burst_is_used_from_the_next_attempt_on() {
+        let now = Timestamp::from_milliseconds(1_795_000_000_000);
+        for (burst, first) in [(1, 1), (2, 2), (3, 2), (100, 51)] {
+            let limit = Limit::within(burst, QUARTER_HOUR);
+            let mut arrival = None;
+            for attempt in 1..=burst {
+                assert_eq!(
+                    limit.is_half_used(arrival, now),
+                    attempt >= first,
+                    "{attempt} of {burst}"
+                );
+                arrival = limit.check(arrival, now).ok();
+            }
+            assert!(!limit.is_half_used(arrival, now), "the attempt is not allowed");
+        }
     }
 
     #[test]

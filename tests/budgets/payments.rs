@@ -6,16 +6,16 @@ use tests::events::{self, Http};
 use super::{costs, id, payment_of, shop};
 
 #[tokio::test]
-async fn payment_costs_at_most_four_calls_of_the_payments_table() {
+async fn payment_costs_at_most_three_calls_of_the_payments_table() {
     let (shop, product) = shop().await;
     let order = id(&shop.order("first", &product, 1, None).await);
     shop.harness().drain_queues().await;
     let paid = shop.call("create-payment", payment(&order, "tok_ok").event()).await;
     assert_eq!(paid.status(), 201, "{:?}", paid.answer);
-    assert!(paid.operations_on("payments").len() <= 4, "{:?}", paid.operations_on("payments"));
+    assert!(paid.operations_on("payments").len() <= 3, "{:?}", paid.operations_on("payments"));
     let again = shop.call("create-payment", payment(&order, "tok_ok").event()).await;
     assert_eq!(again.header("idempotent-replayed").as_deref(), Some("true"));
-    assert!(again.operations_on("payments").len() <= 4, "{:?}", again.operations_on("payments"));
+    assert!(again.operations_on("payments").len() <= 3, "{:?}", again.operations_on("payments"));
     assert!(
         again.operations_on("payment-simulator").is_empty(),
         "a repeated request does not charge"

@@ -14,13 +14,13 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use shared::lambda::Lambda;
+use shared::{lambda::Lambda, throttle::Limit};
 use tests::{
     aws::{Called, Fault},
     events::{self, ADMIN, Http, USER, new_payment, sample},
     harness::Harness,
     ses,
-    shop::{PAY_WITHIN, RETRY, Shop, consumer_of, operation_names, queues},
+    shop::{self, PAY_WITHIN, RETRY, Shop, consumer_of, operation_names, queues},
     template::{self, Template},
 };
 
@@ -64,6 +64,17 @@ impl Watched {
         let product = watched.shop.product("teapot", 2999, 10).await;
         watched.harness().drain_queues().await;
         (watched, product)
+    }
+
+    /// The same shop, where a network may have this number of unpaid orders.
+    fn with_network_limit(self, orders: u32) -> Self {
+        let service = shop::orders(&self.shop.aws, &self.shop.clock);
+        let limits = orders::domain::unpaid::Limits {
+            network: Limit::within(orders, PAY_WITHIN),
+            ..service.limits
+        };
+        let service = Arc::new(orders::Orders { limits, ..service });
+        Self { shop: self.shop.with(|shop| shop.orders = service), ..self }
     }
 
     /// The function of an operation, with its calls recorded.

@@ -17,7 +17,8 @@ pub const LOCK_DURATION: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notification {
-    /// Derived by the sender, so that a duplicate message finds the existing record.
+    /// Made from the id that the sender derived and the time of the event, so that a duplicate
+    /// message finds the existing record, and a list needs no other key.
     pub id: NotificationId,
     pub user_id: UserId,
     /// Name of the template, such as `order_confirmed`.

@@ -1,6 +1,6 @@
 //! Notifications and suppressed addresses in DynamoDB.
 //!
-//! - `USER#<user>` / `<occurred_at>#<notification>`: a notification. `id-index` finds it by its id.
+//! - `USER#<user>` / `<notification>`: a notification. Its id begins with the time of its event.
 //! - `SUPPRESSED#<mac>` / `ADDRESS`: a suppressed address.
 //! - `SUPPRESSIONS` / `COUNT`: how many addresses are suppressed. `check-health` of platform reads
 //!   it.
@@ -166,8 +166,6 @@ impl Store {
 
     /// Records that the user read the notification. The first time is kept.
     ///
-    /// The index only finds the item, and contains it shortly after it was recorded.
-    ///
     /// # Errors
     /// [`NotificationError::NotFound`] when the user has no such notification.
     pub async fn mark_read(
@@ -176,18 +174,10 @@ impl Store {
         id: NotificationId,
         now: Timestamp,
     ) -> Result<(), NotificationError> {
-        let found = self
-            .notifications
-            .query(Query::new(Some("id-index"), "notification_id", id.to_string(), MAX_ID_MATCHES))
-            .await?;
-        let keys = found.into_iter().map(from_item).collect::<Result<Vec<IndexKey>, _>>()?;
-        let own = keys
-            .into_iter()
-            .find(|key| key.pk == partition(user))
-            .ok_or(NotificationError::NotFound)?;
+        let key = Key::composite(partition(user), id.to_string());
         let change = Expression::new("SET #read_at = :now, #updated_at = :now").value("now", now);
         let unread = Expression::new("attribute_exists(#pk) AND attribute_not_exists(#read_at)");
-        match self.notifications.update(Key::composite(own.pk, own.sk), change, unread).await? {
+        match self.notifications.update(key, change, unread).await? {
             Outcome::Written | Outcome::ConditionFailed(Some(_)) => Ok(()),
             Outcome::ConditionFailed(None) => Err(NotificationError::NotFound),
         }
@@ -229,10 +219,6 @@ const SENT: &str = "SENT";
 const FAILED: &str = "FAILED";
 const SUPPRESSED: &str = "SUPPRESSED";
 
-/// Maximum items with the same id. An id is derived from the reported event, so only two services
-/// that derive the same id share it.
-const MAX_ID_MATCHES: u32 = 10;
-
 fn locked_by_attempt(attempt_id: &str) -> Expression {
     Expression::new("#state = :pending AND #locked_by = :attempt")
         .value("pending", PENDING)
@@ -243,19 +229,8 @@ fn partition(user: UserId) -> String {
     format!("USER#{user}")
 }
 
-fn sort(notification: &Notification) -> String {
-    format!("{}#{}", notification.occurred_at, notification.id)
-}
-
 fn key(notification: &Notification) -> Key {
-    Key::composite(partition(notification.user_id), sort(notification))
-}
-
-/// The table key of a notification that the index found.
-#[derive(Debug, Deserialize)]
-struct IndexKey {
-    pk: String,
-    sk: String,
+    Key::composite(partition(notification.user_id), notification.id.to_string())
 }
 
 /// The part of a notification that a deletion reads.
@@ -268,8 +243,7 @@ struct SortKey {
 #[derive(Debug, Serialize, Deserialize)]
 struct NotificationItem {
     pk: String,
-    sk: String,
-    notification_id: NotificationId,
+    sk: NotificationId,
     user_id: UserId,
     template: String,
     subject: String,
@@ -289,8 +263,7 @@ impl From<&Notification> for NotificationItem {
     fn from(notification: &Notification) -> Self {
         Self {
             pk: partition(notification.user_id),
-            sk: sort(notification),
-            notification_id: notification.id,
+            sk: notification.id,
             user_id: notification.user_id,
             template: notification.template.clone(),
             subject: notification.subject.clone(),
@@ -309,7 +282,7 @@ impl From<&Notification> for NotificationItem {
 impl From<NotificationItem> for Notification {
     fn from(item: NotificationItem) -> Self {
         Self {
-            id: item.notification_id,
+            id: item.sk,
             user_id: item.user_id,
             template: item.template,
             subject: item.subject,

@@ -1,13 +1,10 @@
 //! Applies an event to a stored order and writes the result with optimistic locking.
 
-use shared::{
-    table::TableError,
-    telemetry::{self, Trace},
-};
+use shared::telemetry::{self, Trace};
 
 use crate::{
     Orders,
-    domain::{Order, saga::Event, unpaid::ReleasedLimits},
+    domain::{Order, saga::Event},
     error::OrderError,
     metrics,
     store::{StoredOrder, WriteOutcome},
@@ -49,43 +46,27 @@ impl Orders {
         Err(OrderError::Contended)
     }
 
-    /// Replaces `seen` by `next`. An order that is no longer unpaid stops counting against its
-    /// buyer and, if it is paid, against its network.
+    /// Replaces `seen` by `next`. An order that is now paid refunds the limit of its network.
     ///
-    /// Removes the buyer's entry before writing the order, so a buyer who sees a paid order can
-    /// place the next one. A failed removal is only logged and counted: the buyer's entry expires
-    /// at its deadline, and the network's charge expires over time.
+    /// A failed refund is only logged and counted: the network's charge expires over time.
     pub(crate) async fn save(
         &self,
         seen: &StoredOrder,
         next: &Order,
     ) -> Result<WriteOutcome, OrderError> {
-        let ReleasedLimits { buyer, network } = seen.order.released_limits(next);
-        if buyer {
-            log_failed_release(
-                self.store.remove_unpaid_order(next).await,
-                "failed to release the buyer's limit, order counts until its payment deadline",
-            );
-        }
         let saved = self.store.replace(seen, next).await?;
-        if let (WriteOutcome::Written, Some(network)) = (&saved, network) {
-            let refunded = self
+        if let (WriteOutcome::Written, Some(network)) = (&saved, seen.order.refunded_network(next))
+            && let Err(error) = self
                 .store
-                .refund_network_limit(&network, self.limits.network, self.clock.now())
-                .await;
-            log_failed_release(
-                refunded,
-                "failed to release the network's limit, order counts until the limit recovers",
+                .refund_network_limit(network, self.limits.network, self.clock.now())
+                .await
+        {
+            tracing::warn!(
+                error = telemetry::causes(&error),
+                "failed to refund the network's limit, order counts until the limit recovers"
             );
+            metrics::LIMIT_RELEASE_FAILED.increment();
         }
         Ok(saved)
-    }
-}
-
-/// Logs and counts a failure to release a limit; see [`Orders::save`].
-fn log_failed_release(removal: Result<(), TableError>, event: &str) {
-    if let Err(error) = removal {
-        tracing::warn!(error = telemetry::causes(&error), "{event}");
-        metrics::LIMIT_RELEASE_FAILED.increment();
     }
 }

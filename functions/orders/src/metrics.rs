@@ -26,11 +26,8 @@ pub const ORDERS_FAILED: MetricBy<EndReason> = MetricBy::count(
 pub const SECONDS_TO_CONFIRM: Metric =
     Metric::seconds(SERVICE, "SecondsToConfirm", "Time from placing an order to its confirmation");
 
-pub const COMMANDS_RESENT: MetricBy<Command> = MetricBy::count(
-    SERVICE,
-    "CommandsResent",
-    "Commands that a scheduled check sent again. `open_payment` is also sent again while an order waits for its buyer",
-);
+pub const COMMANDS_RESENT: MetricBy<Command> =
+    MetricBy::count(SERVICE, "CommandsResent", "Commands that a scheduled check sent again");
 
 pub const OLDEST_UNSETTLED_ORDER_SECONDS: Metric = Metric::seconds(
     SERVICE,
@@ -50,7 +47,7 @@ pub const RETRIES_EXHAUSTED: Metric = Metric::count(
 pub const LIMIT_RELEASE_FAILED: Metric = Metric::count(
     SERVICE,
     "LimitReleaseFailed",
-    "Paid or cancelled orders that still count as unpaid against their buyer or network",
+    "Paid orders that still count as unpaid against their network",
 );
 
 pub const SWEEP_FAILED: Metric = metrics::SWEEP_FAILED.of(SERVICE);

@@ -19,14 +19,14 @@ use shared::{
 };
 
 use crate::{
-    domain::{Goal, Order, PaymentState, Product, Status, StockState, Totals},
+    domain::{Order, Product, Status, Totals},
     error::OrderError,
 };
 
 /// Attributes derived from the other attributes of the item: keys, and attributes that only indexes
 /// use.
-const DERIVED: [&str; 6] =
-    ["pk", "listed_at", "status_shard", "check_shard", "review_shard", "stuck"];
+const DERIVED: [&str; 7] =
+    ["pk", "listed_at", "payment_status", "status_shard", "check_shard", "review_shard", "stuck"];
 
 /// The attributes of an item that this release knows: those of an order, and the derived ones.
 static KNOWN: LazyLock<HashSet<&str>> =
@@ -53,33 +53,24 @@ pub struct StoredOrder {
     unknown_attributes: Item,
 }
 
-/// An order in a list: the attributes that the indexes project.
+/// An order in a list: the attributes that the indexes project. Each step of the saga that changes
+/// one of them rewrites the order's index entries, so they are few and seldom change.
 #[derive(Clone, Debug, Deserialize)]
 pub struct OrderSummary {
     pub order_id: OrderId,
     pub user_id: UserId,
     pub status: Status,
-    pub goal: Goal,
-    pub stock: StockState,
-    pub payment: PaymentState,
+    /// The name of the payment's status in the API.
+    pub payment_status: String,
     pub totals: Totals,
     /// The total quantity of all lines.
     pub item_count: u32,
-    /// Minor units captured in total.
-    pub captured_total: i64,
-    /// Minor units refunded, including refunds that failed later.
-    pub refunded_total: i64,
-    /// Minor units of `refunded_total` that came back because a refund failed later.
-    #[serde(default)]
-    pub refunds_reversed_total: i64,
     /// Why an operator has to review the order.
     pub needs_review: Option<String>,
     /// Whether the order is stuck. Only the index of flagged orders projects it.
     #[serde(default)]
     pub stuck: bool,
     pub created_at: Timestamp,
-    /// The time of the last change that the buyer can see.
-    pub updated_at: Timestamp,
 }
 
 /// The orders that a list contains.
@@ -249,6 +240,7 @@ impl Store {
         set("pk", format!("ORDER#{id}"));
         set("listed_at", format!("{}#{id}", order.placed.created_at));
         set("status_shard", format!("{}#{shard}", order.progress.status.name()));
+        set("payment_status", order.progress.payment_status().to_owned());
         if order.schedule.next_check_at.is_some() {
             set("check_shard", format!("due#{shard}"));
         }

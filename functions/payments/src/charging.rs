@@ -6,7 +6,7 @@ use provider::{ChargeRequest, KeyState, ProviderError, ProviderResult};
 
 use crate::{
     MAX_WRITE_ATTEMPTS, Payments,
-    circuit_breaker::ProviderCall,
+    circuit_breaker::{CallTime, ProviderCall},
     domain::{Attempt, AttemptState, Change, ORDER_CLOSED, PaymentIntent, apply_provider_result},
     error::PaymentError,
     metrics,
@@ -17,8 +17,8 @@ use crate::{
 const RUNNING_RECHECK: Duration = Duration::from_secs(60);
 
 impl Payments {
-    /// Sends the charge of an attempt that its order still wants, unless another writer has changed
-    /// the attempt since it was read. Returns the current attempt.
+    /// Sends the charge of a recorded attempt that its order still wants, unless another writer has
+    /// changed the attempt since it was read. Returns the current attempt.
     ///
     /// A charge is never created for an order that is closing or past its deadline. An attempt that
     /// was never sent is abandoned instead. One that was sent before is left to reconciliation,
@@ -43,6 +43,20 @@ impl Payments {
         if let Some(other) = self.write_attempt(&attempt, &sending).await? {
             return Ok(other);
         }
+        self.charge(call, time, intent, sending, is_first).await
+    }
+
+    /// Calls the provider for an attempt that this function has recorded as sent, and records the
+    /// result. `time` is the limit for which the attempt is locked; `is_first` says that no earlier
+    /// request can have charged. Returns the current attempt.
+    pub(crate) async fn charge(
+        &self,
+        call: &ProviderCall,
+        time: CallTime,
+        intent: PaymentIntent,
+        sending: Attempt,
+        is_first: bool,
+    ) -> Result<Attempt, PaymentError> {
         let request = ChargeRequest::from(&sending);
         tracing::info!(
             order_id = %sending.order_id,

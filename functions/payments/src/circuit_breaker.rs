@@ -83,11 +83,6 @@ impl ProviderCall {
     }
 }
 
-/// Duration after which a function with this deadline can no longer send anything.
-pub(crate) fn sender_stops_in(deadline: Timestamp) -> Duration {
-    deadline.since(Clock::System.now()) + LOCK_MARGIN
-}
-
 impl Payments {
     /// Requests a permit for a provider call. `breaker` is the stored breaker, `deadline` the
     /// deadline of the function. If the breaker cannot be written, the call is permitted.

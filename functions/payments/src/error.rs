@@ -63,10 +63,6 @@ pub enum PaymentError {
     /// The attempt was abandoned because the order was cancelled.
     #[error("the order was cancelled before the charge was sent")]
     OrderClosed,
-    /// Another function is about to send the attempt. The message is retried until that is done or
-    /// the lock expires.
-    #[error("another function is about to send the attempt")]
-    SendInProgress,
     /// A command refers to an order whose payment was never opened.
     #[error("the order has no payment yet")]
     IntentNotFound,
@@ -139,7 +135,7 @@ impl From<PaymentError> for Problem {
             PaymentError::EventTooLarge => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "Body too large")
                 .detail("Send at most 262,144 bytes."),
             PaymentError::OrderClosed => not_payable(StartError::Closed, &IntentState::Closed),
-            PaymentError::WebhookSecretsUnreadable | PaymentError::SendInProgress | PaymentError::Contention => {
+            PaymentError::WebhookSecretsUnreadable | PaymentError::Contention => {
                 Problem::unavailable().caused_by(&error)
             }
             PaymentError::IntentNotFound | PaymentError::UnknownState => Problem::internal().caused_by(&error),

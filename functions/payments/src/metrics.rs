@@ -184,8 +184,8 @@ fn refund_outcome(old: &PaymentIntent, new: &PaymentIntent) -> Option<RefundOutc
 const MISMATCH: &str = "provider_mismatch";
 
 /// Failure reasons of attempts that were abandoned. All other reasons are declines.
-const ABANDONED: [&str; 6] =
-    ["order_closed", "never_sent", "not_sent", "never_charged", "action_not_taken", "cancelled"];
+const ABANDONED: [&str; 5] =
+    ["order_closed", "not_sent", "never_charged", "action_not_taken", "cancelled"];
 
 #[cfg(test)]
 mod tests {
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn outcome_of_each_result_is_the_state_of_its_attempt() {
-        let abandoned = ["order_closed", "never_sent", "action_not_taken", "cancelled"]
+        let abandoned = ["order_closed", "action_not_taken", "cancelled"]
             .map(|reason| ProviderResult::Abandoned { reason });
         let more = [ProviderResult::NeverCreated].into_iter().chain(abandoned);
         let sent = attempt(1).sending("me", NOW, Duration::from_secs(60));

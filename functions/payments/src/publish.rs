@@ -22,12 +22,14 @@ pub const RECORD_ENTRY: &str = "record-entry";
 
 /// The messages for one change of an intent:
 ///
-/// - a payment event if the published state changed or a command was answered again,
+/// - a payment event if the published state changed or a command was answered again, except for the
+///   start of an attempt: the outcome follows within seconds,
 /// - a dispute event if a dispute changed,
 /// - a ledger entry for each amount that moved.
 pub fn messages(old: Option<&IntentImage>, new: &IntentImage) -> Vec<Message> {
     let (old, new) = (old.map(|old| &old.0), &new.0);
-    let event_kind = kind(&new.event()).filter(|_| old.is_none_or(|old| has_changed(old, new)));
+    let event_kind = kind(&new.event())
+        .filter(|_| old.is_none_or(|old| has_changed(old, new)) && !only_starts_attempt(old, new));
     let disputed = (new.disputes != old.map_or_else(Vec::new, |old| old.disputes.clone()))
         .then_some("payment_disputed.v1");
     event_kind
@@ -50,6 +52,14 @@ fn has_changed(old: &PaymentIntent, new: &PaymentIntent) -> bool {
         (intent.state.clone(), intent.event(), intent.latest_attempt, totals, failures)
     };
     published(old) != published(new) || new.answered_attempt > old.answered_attempt
+}
+
+/// Whether the change only starts an attempt. Orders learns of the attempt from the outcome of its
+/// provider call, or from the answer to a command that it sends again meanwhile.
+fn only_starts_attempt(old: Option<&PaymentIntent>, new: &PaymentIntent) -> bool {
+    new.state == IntentState::Processing
+        && new.event() == IntentEvent::Started
+        && old.is_none_or(|old| new.answered_attempt <= old.answered_attempt)
 }
 
 /// The message type of an event. `None` for an event that this release does not know.
@@ -206,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn each_event_is_published_once_and_again_on_request() {
+    fn each_event_except_a_start_is_published_once_and_again_on_request() {
         let latest_attempt = Some(PaymentId::automatic(open().order_id));
         let tried = PaymentIntent { latest_attempt, ..open() };
         let captured =
@@ -254,9 +264,12 @@ mod tests {
             ),
             (PaymentIntent { refunded_total: 5998, ..captured.clone() }, "payment_refunded.v1"),
         ] {
-            assert_eq!(event_kinds(None, &intent), [kind]);
+            let is_started = intent.state == IntentState::Processing
+                && intent.last_event == IntentEvent::Started;
+            let once: &[&str] = if is_started { &[] } else { &[kind] };
+            assert_eq!(event_kinds(None, &intent), once);
             if intent != open() {
-                assert_eq!(event_kinds(Some(&open()), &intent), [kind]);
+                assert_eq!(event_kinds(Some(&open()), &intent), once);
             }
             assert!(
                 event_kinds(

@@ -4,6 +4,7 @@
 //! - [`Backlog`]: the due records of an index, the longest overdue first.
 //! - [`Sweep`]: holds the lease and processes the backlog with limited concurrency, until it is
 //!   empty or the time is up.
+//! - [`Stop`]: ends a run that can process no further record now.
 //! - [`LongestWait`]: how long the oldest record of a run has waited.
 //! - [`RateLimiter`]: limits how many calls to an external service start per second.
 //!
@@ -15,6 +16,7 @@ mod longest_wait;
 mod rate_limiter;
 mod report;
 mod running;
+mod stop;
 
 use std::time::Duration;
 
@@ -30,6 +32,7 @@ pub use lease::Lease;
 pub use longest_wait::LongestWait;
 pub use rate_limiter::RateLimiter;
 pub use report::{Report, TaskError};
+pub use stop::Stop;
 
 use running::Running;
 
@@ -61,27 +64,52 @@ impl<'a> Sweep<'a> {
     /// If the lease cannot be acquired or the index cannot be read. Records in progress are
     /// finished first.
     pub fn run(self, task: &'a Task<'a>) -> BoxFuture<'a, Result<Report, Failure>> {
+        self.run_until(Stop::default(), task)
+    }
+
+    /// Processes the backlog until it is empty, the time is up or a task requests the end. The next
+    /// run begins with the records that have been due for longest.
+    ///
+    /// # Errors
+    /// See [`Sweep::run`].
+    pub fn run_until(
+        self,
+        stop: Stop,
+        task: &'a Task<'a>,
+    ) -> BoxFuture<'a, Result<Report, Failure>> {
         Box::pin(async move {
             let Self { lease, backlog, clock, deadline, concurrency, min_time_left } = self;
-            let work = Box::pin(work_through(backlog, deadline, concurrency, min_time_left, task));
+            let limits = Limits { deadline, concurrency, min_time_left, stop };
+            let work = Box::pin(work_through(backlog, limits, task));
             Ok(lease.hold(clock, deadline, work).await?.unwrap_or_else(Report::skipped))
         })
     }
 }
 
-async fn work_through(
-    mut backlog: Backlog,
+/// What ends a run, and how many records it processes at the same time.
+struct Limits {
     deadline: Timestamp,
     concurrency: usize,
     min_time_left: Duration,
+    stop: Stop,
+}
+
+async fn work_through(
+    mut backlog: Backlog,
+    limits: Limits,
     task: &Task<'_>,
 ) -> Result<Report, Failure> {
+    let Limits { deadline, concurrency, min_time_left, stop } = limits;
     let (mut report, mut running) = (Report::default(), Running::default());
     let mut outcome = Ok(());
     loop {
         if running.len() >= concurrency.max(1) {
             running.join_one(&mut report).await;
             continue;
+        }
+        if stop.is_requested() {
+            report.remaining = backlog.buffered();
+            break;
         }
         match backlog.next_item().await {
             Ok(Some(record)) if deadline.since(Clock::System.now()) >= min_time_left => {

@@ -67,7 +67,7 @@ async fn orders(seen: &Arc<Mutex<Actions>>) {
         .aws
         .items("notifications")
         .into_iter()
-        .find_map(|item| Some(item.get("notification_id")?["S"].clone()));
+        .find_map(|item| Some(item.get("occurred_at").and(item.get("sk"))?["S"].clone()));
     let notification = notification
         .and_then(|id| id.as_str().map(str::to_owned))
         .expect("the buyer was written to");

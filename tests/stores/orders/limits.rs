@@ -186,15 +186,14 @@ async fn paid_order_frees_the_limit_and_its_key_stays_valid() {
                 );
             }
         }
+        assert_eq!(listed(&fixture, USER), MOST, "{way}: only the next order changes the list");
+        let next = fixture.post("next", &two_spoons()).await;
+        let reads = if way == "expired" { 1 } else { 2 };
+        let calls = [vec!["BatchGetItem"; reads], vec!["TransactWriteItems"]].concat();
+        assert_eq!((next.status(), next.operations()), (201, calls), "{way}");
         // An order whose payment has no outcome stays listed. It counts again if the payment is
         // declined.
         let stays = usize::from(way == "unknown");
-        assert_eq!(
-            listed(&fixture, USER),
-            if way == "expired" { MOST } else { MOST - 1 + stays },
-            "{way}"
-        );
-        assert_eq!(fixture.post("next", &two_spoons()).await.status(), 201, "{way}");
         assert_eq!(
             listed(&fixture, USER),
             if way == "expired" { 1 } else { MOST + stays },
@@ -240,30 +239,52 @@ async fn orders_with_a_stuck_payment_do_not_count_and_those_at_the_bank_do() {
     }
 }
 
+/// A buyer who pays each order at once reads a full list again and again, and it does not grow.
 #[tokio::test]
-async fn failed_list_removal_blocks_neither_this_order_nor_the_next() {
-    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse] {
-        let fixture = OrdersFixture::new().await;
-        let unpaid = leave_unpaid(&fixture, MOST).await;
-        // The calls are the read, the removal and the write.
-        fixture.aws.fail(1, fault);
+async fn list_of_a_buyer_who_pays_does_not_grow() {
+    let fixture = OrdersFixture::new().await;
+    for number in 0..3 * MOST {
+        let order = fixture.placed(&format!("paid-{number}")).await;
+        fixture.confirm(&order).await;
+        assert!(listed(&fixture, USER) <= MOST, "{number}");
+    }
+    fixture.clock.advance(PAY_WITHIN);
+    assert_eq!(fixture.post("later", &two_spoons()).await.status(), 201);
+    assert_eq!(listed(&fixture, USER), 1);
+}
+
+#[tokio::test]
+async fn unreadable_order_counts_and_failed_read_rejects_the_order() {
+    let fixture = OrdersFixture::new().await;
+    let unpaid = leave_unpaid(&fixture, MOST).await;
+    for order in &unpaid {
+        assert_eq!(fixture.step(USER, "cancel", order, &Value::Null).await.status(), 202);
+    }
+    fixture.aws.fail(1, Fault::LoseRequest);
+    assert_eq!(fixture.post("next", &two_spoons()).await.status(), 503);
+    fixture.aws.heal();
+    for order in &unpaid {
+        fixture.set(order, "created_at", "yesterday").await;
+    }
+    assert_eq!(fixture.post("next", &two_spoons()).await.code(), "too_many_open_orders");
+}
+
+/// Half of the network's limit is left for others, so the charge of the first order stays.
+#[tokio::test]
+async fn failed_refund_of_the_networks_limit_does_not_fail_the_payment() {
+    for fault in [Fault::Throttle, Fault::LoseRequest] {
+        let fixture = OrdersFixture::new().await.with_network_limit(2).await;
+        let orders = leave_unpaid(&fixture, 2).await;
+        assert_eq!(fixture.item(&orders[0]).get("network"), None);
+        assert!(fixture.item(&orders[1])["network"].is_object());
+        fixture.send_event(&orders[1], "stock_reserved.v1", &json!({ "version": 1 })).await;
+        // The calls are the read, the write and the refund.
+        fixture.aws.fail(2, fault);
         let capture = Capture::start();
-        assert_eq!(
-            fixture.step(USER, "cancel", &unpaid[0], &Value::Null).await.status(),
-            202,
-            "{fault:?}"
-        );
+        let paid = json!({ "version": 2, "payment_id": "pay_1", "captured_total": 5998 });
+        assert!(fixture.send_event(&orders[1], "payment_succeeded.v1", &paid).await.is_done());
         assert_eq!(capture.total(&orders::metrics::LIMIT_RELEASE_FAILED), 1, "{fault:?}");
-        fixture.aws.heal();
-        assert_eq!(
-            listed(&fixture, USER),
-            if fault == Fault::LoseResponse { MOST - 1 } else { MOST },
-            "{fault:?}"
-        );
-        assert_eq!(fixture.post("next", &two_spoons()).await.status(), 201, "{fault:?}");
-        fixture.clock.advance(PAY_WITHIN);
-        assert_eq!(fixture.post("later", &two_spoons()).await.status(), 201, "{fault:?}");
-        assert_eq!(listed(&fixture, USER), 1);
+        assert_eq!(fixture.order(&orders[1]).await.progress.status, Status::Confirmed);
     }
 }
 

@@ -163,7 +163,14 @@ impl OrdersFixture {
             .await
             .unwrap();
         let placed = store
-            .place(&order, &snapshot.usage, self.orders.limits.network, self.clock.now())
+            .place(
+                &order,
+                "nowhere",
+                &snapshot.usage,
+                &[],
+                self.orders.limits.network,
+                self.clock.now(),
+            )
             .await
             .unwrap();
         assert!(matches!(placed, PlaceOutcome::Written), "{placed:?}");

@@ -229,10 +229,48 @@ async fn filtered_lists_show_customers_only_their_own_orders() {
         );
     }
     let item = fixture.page("status=confirmed", ADMIN).await.json()["items"][0].clone();
+    assert_eq!((&item["payment_status"], &item["item_count"]), (&json!("paid"), &json!(2)));
+}
+
+/// An index entry is written only if one of its attributes changes.
+#[tokio::test]
+async fn list_entries_change_with_status_and_payment_status_only() {
+    let fixture = OrdersFixture::new().await;
+    let order = fixture.placed("k").await;
+    let shown = async || fixture.page("", USER).await.json()["items"][0].clone();
+    let placed = shown().await;
     assert_eq!(
-        (&item["payment_status"], &item["item_count"], &item["step"]),
-        (&json!("paid"), &json!(2), &Value::Null)
+        (&placed["status"], &placed["payment_status"]),
+        (&json!("pending"), &json!("unpaid"))
     );
+    fixture.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    assert_eq!(shown().await, placed);
+    let paid = json!({ "version": 2, "payment_id": "pay_1", "captured_total": 5998 });
+    fixture.send_event(&order, "payment_succeeded.v1", &paid).await;
+    let confirmed = shown().await;
+    assert_eq!(
+        (&confirmed["status"], &confirmed["payment_status"]),
+        (&json!("confirmed"), &json!("paid"))
+    );
+    fixture.send_event(&order, "stock_committed.v1", &json!({ "version": 2 })).await;
+    assert_eq!(shown().await, confirmed);
+    let refunded = json!({ "version": 3, "payment_id": "pay_1", "captured_total": 5998, "refunded_total": 1000 });
+    fixture.send_event(&order, "payment_succeeded.v1", &refunded).await;
+    assert_eq!(shown().await["payment_status"], "partially_refunded");
+}
+
+/// Payments does not report that the automatic charge has started.
+#[tokio::test]
+async fn order_with_a_card_is_not_payable_while_it_is_charged() {
+    let fixture = OrdersFixture::new().await;
+    let order = fixture.stored("k", &events::order_request(SPOON, 2, Some("tok_ok"))).await;
+    fixture.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    let seen = fixture.read(&order, USER, None).await.json();
+    assert_eq!((&seen["step"], &seen["payable"]), (&json!("paying"), &json!(false)));
+    let declined = json!({ "version": 2, "payment_id": "pay_1" });
+    fixture.send_event(&order, "payment_declined.v1", &declined).await;
+    let seen = fixture.read(&order, USER, None).await.json();
+    assert_eq!((&seen["step"], &seen["payable"]), (&json!("awaiting_payment"), &json!(true)));
 }
 
 #[tokio::test]

@@ -109,7 +109,7 @@ async fn commands_during_an_outage_are_executed_afterwards() {
     let attempts = fixture.payments.store().intent_and_attempts(order()).await.unwrap().1;
     assert_eq!(
         (attempts[0].state.clone(), attempts[0].status()),
-        (AttemptState::New, PaymentStatus::Processing)
+        (AttemptState::New, PaymentStatus::Pending)
     );
     assert_eq!(fixture.reconcile_after(10).await["examined"], 0, "not yet");
     assert!(fixture.charge("tok_ok", 2).await);
@@ -182,7 +182,7 @@ async fn failing_breaker_write_blocks_no_payment() {
     let fixture = PaymentsFixture::with_open_order().await;
     record_timeouts(&fixture, 1).await;
     // The call after the charge records the provider's response in the breaker.
-    fixture.aws.fail(4, tests::aws::Fault::LoseRequest);
+    fixture.aws.fail(3, tests::aws::Fault::LoseRequest);
     assert_eq!(fixture.pay("key", "tok_ok").await.status(), 201);
     assert_eq!(fixture.post("key", &json!({})).await.status(), 422);
     assert_eq!(fixture.provider_totals(), (1, 0));

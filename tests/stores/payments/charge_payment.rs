@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use payments::domain::{AttemptState, IntentState};
-use tests::faults::FAULTS;
+use serde_json::json;
+use tests::{events, faults::FAULTS};
 
-use super::{CALLS, LATER_FAULTS, PaymentsFixture, USUAL_CALLS};
+use super::{CALLS, LATER_FAULTS, PaymentsFixture, USUAL_CALLS, costs};
 
 /// Redelivers the command, retries it and runs the schedule until the order settles.
 async fn until_settled(fixture: &PaymentsFixture, token: &str) {
@@ -72,7 +73,11 @@ async fn repeated_command_is_answered_once_per_attempt() {
     let fixture = PaymentsFixture::new();
     let mut harness = fixture.stream();
     assert!(fixture.charge("tok_ok", 0).await);
-    assert_eq!(fixture.message_types(&mut harness).await, ["payment_started", "payment_succeeded"]);
+    assert_eq!(
+        fixture.message_types(&mut harness).await,
+        ["payment_succeeded"],
+        "the outcome follows within seconds of the start, which is not published"
+    );
     for _ in 0..3 {
         assert!(fixture.charge("tok_ok", 1).await);
     }
@@ -95,6 +100,46 @@ async fn repeated_command_is_answered_once_per_attempt() {
     );
 }
 
+/// The first attempt is in no index, so that a payment without faults writes none.
+#[tokio::test]
+async fn charge_takes_two_writes_and_is_handed_to_the_schedule_once_interrupted() {
+    let fixture = PaymentsFixture::new();
+    let data = json!({ "type": "card", "token": "tok_ok" });
+    let mut command = costs(0);
+    command["payment_method"] = data;
+    let message = events::message("charge-payment", "charge_payment.v1", &command);
+    let called = fixture.call("charge-payment", message).await;
+    assert_eq!(
+        called.operations_on("payments"),
+        ["BatchGetItem", "TransactWriteItems", "TransactWriteItems"]
+    );
+    for item in fixture.aws.items("payments") {
+        assert_eq!((item.get("check_shard"), item.get("next_check_at")), (None, None), "{item}");
+    }
+
+    // The function dies before and after the provider is called.
+    for calls in [2, 3] {
+        let fixture = PaymentsFixture::new();
+        let mut harness = fixture.stream();
+        fixture.die_after(calls);
+        fixture.charge("tok_ok", 0).await;
+        fixture.aws.heal();
+        assert_eq!((fixture.attempt_state().await, fixture.unsettled()), (AttemptState::Sent, 0));
+        assert!(fixture.charge("tok_ok", 1).await);
+        assert_eq!(
+            fixture.message_types(&mut harness).await,
+            ["payment_started"],
+            "the call may be running"
+        );
+        fixture.clock.advance(Duration::from_secs(60));
+        assert!(fixture.charge("tok_ok", 2).await);
+        assert_eq!(fixture.message_types(&mut harness).await, ["payment_unknown"]);
+        assert_eq!(fixture.reconcile().await["settled"], 1, "died after {calls}");
+        assert_eq!(fixture.message_types(&mut harness).await, ["payment_succeeded"]);
+        assert_eq!((fixture.provider_totals(), fixture.unsettled()), ((1, 0), 0));
+    }
+}
+
 #[tokio::test]
 async fn charge_command_after_the_deadline_charges_nothing() {
     let fixture = PaymentsFixture::new();
@@ -108,26 +153,27 @@ async fn charge_command_after_the_deadline_charges_nothing() {
 #[tokio::test]
 async fn possibly_expired_provider_key_is_never_sent_again() {
     let fixture = PaymentsFixture::new();
-    // The function dies after marking the attempt as sent and before calling the provider. The
-    // provider stays unreachable until the idempotency key may have expired.
-    fixture.die_after(3);
+    // The function dies after recording the attempt and before calling the provider. The order's
+    // next command arrives when the idempotency key may have expired.
+    fixture.die_after(2);
     fixture.charge("tok_ok", 0).await;
     fixture.aws.heal();
     assert_eq!(fixture.attempt_state().await, AttemptState::Sent);
-    let hours = |hours: u64| hours * 3600;
-    fixture.reconcile_after(hours(23) + 60).await;
+    fixture.clock.advance(Duration::from_secs(23 * 3600 + 60));
+    assert!(fixture.charge("tok_ok", 1).await);
+    fixture.reconcile().await;
     assert_eq!(
         (fixture.attempt_state().await, fixture.provider_totals().0),
-        (AttemptState::Sent, 0),
+        (AttemptState::OutcomeUnknown, 0),
         "the provider's list is read twice"
     );
     fixture.reconcile_after(599).await;
-    assert_eq!(fixture.attempt_state().await, AttemptState::Sent);
+    assert_eq!(fixture.attempt_state().await, AttemptState::OutcomeUnknown);
     fixture.reconcile_after(1).await;
     assert_eq!(
         (fixture.attempt_state().await, fixture.intent().await.state),
         (AttemptState::Abandoned, IntentState::Closed)
     );
-    assert!(fixture.charge("tok_ok", 1).await);
+    assert!(fixture.charge("tok_ok", 2).await);
     assert_eq!((fixture.provider_totals(), fixture.unsettled()), ((0, 0), 0));
 }

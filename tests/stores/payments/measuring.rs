@@ -39,6 +39,7 @@ async fn declined_and_abandoned_attempts_count_by_outcome() {
     fixture.charge("tok_ok", 1).await;
     fixture.aws.heal();
     assert!(fixture.cancel(2).await);
+    fixture.reconcile_after(60).await;
     harness.publish().await;
     let outcomes = |outcome| capture.total_of(&payments::metrics::PAYMENT_OUTCOMES, outcome);
     assert_eq!((outcomes(PaymentOutcome::Declined), outcomes(PaymentOutcome::Abandoned)), (1, 1));

@@ -40,7 +40,7 @@ const LATER_FAULTS: [Fault; 2] = [Fault::LoseRequest, Fault::LoseResponse];
 /// More calls than any operation makes.
 const CALLS: usize = 9;
 /// One more call than an operation makes without faults.
-const USUAL_CALLS: usize = 6;
+const USUAL_CALLS: usize = 5;
 
 /// A shop with one order to charge.
 struct PaymentsFixture(Shop);

@@ -6,6 +6,7 @@ use shared::{
     clock::Timestamp,
     table::{Expression, Key},
 };
+use tests::provider::Network;
 
 use super::*;
 
@@ -165,4 +166,64 @@ async fn backlog_returns_each_record_once_and_the_longest_overdue_first() {
     keys.sort();
     keys.dedup();
     assert_eq!((keys.len(), since.len()), (210, 210));
+}
+
+#[tokio::test]
+async fn open_breaker_ends_the_run_before_it_reads_the_backlog() {
+    let fixture = PaymentsFixture::new();
+    fixture.stuck(60, "tok_timeout_after_charge").await;
+    let (store, now) = (fixture.payments.store(), fixture.clock.now());
+    for _ in 0..5 {
+        let breaker = store.breaker().await.unwrap();
+        let breaker = breaker.unwrap_or_else(|| payments::domain::Breaker::new("simulated", now));
+        store.write_breaker(&breaker.after_timeout("", now).unwrap()).await.unwrap().unwrap();
+    }
+    let called = fixture.call("reconcile-payments", json!({})).await;
+    let report = called.ok();
+    assert_eq!(
+        (&report["examined"], &report["settled"], &report["remaining"]),
+        (&json!(15), &json!(0), &json!(45)),
+        "as many as are checked at the same time"
+    );
+    assert!(called.operations_on("payment-simulator").is_empty());
+    let mut settled = 0;
+    for _ in 0..2 {
+        settled += fixture.reconcile_after(30).await["settled"].as_u64().unwrap();
+    }
+    assert_eq!((settled, fixture.unsettled()), (60, 0));
+}
+
+#[tokio::test]
+async fn next_run_continues_with_the_records_that_have_waited_longest() {
+    let fixture = PaymentsFixture::new();
+    fixture.provider.set_network(Network::RequestsLost);
+    for number in 0..20 {
+        assert!(fixture.charge_order(&order_number(number).to_string(), "tok_ok", 0).await);
+        fixture.clock.advance(Duration::from_secs(1));
+        // The breaker stays closed until the sweep.
+        fixture.aws.delete(
+            "payments",
+            &json!({ "pk": { "S": "BREAKER#simulated" }, "sk": { "S": "BREAKER" } }),
+        );
+    }
+    let asked = async || {
+        let mut asked = Vec::new();
+        for number in 0..20 {
+            let payment = PaymentId::automatic(order_number(number));
+            let attempt = fixture.payments.store().attempt(payment).await.unwrap().unwrap();
+            asked.extend((attempt.dispatch.checks > 1).then_some(number));
+        }
+        asked
+    };
+    fixture.reconcile_after(60).await;
+    assert_eq!(asked().await, [0, 1, 2, 3, 4], "the fifth timeout opens the breaker");
+    for last in [5, 6] {
+        fixture.reconcile_after(31).await;
+        assert_eq!(asked().await, (0..=last).collect::<Vec<_>>(), "the probe of the next run");
+    }
+    fixture.provider.set_network(Network::Up);
+    for _ in 0..3 {
+        fixture.reconcile_after(200).await;
+    }
+    assert_eq!((fixture.provider_totals().0, fixture.unsettled()), (20, 0));
 }

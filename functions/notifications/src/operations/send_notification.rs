@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shared::{clock::Timestamp, queue, seal::SealingKey, telemetry};
+use shared::{clock::Timestamp, ids, queue, seal::SealingKey, telemetry};
 
 use crate::{
     Notifications,
@@ -36,7 +36,7 @@ pub async fn send_notification(
     let mail = render(&notifications, &message).await?;
     let is_suppressed = is_suppressed(&notifications, &message.email, now).await?;
     let notification = Notification {
-        id: message.notification_id,
+        id: ids::sorted_by(message.occurred_at, message.notification_id.uuid()),
         user_id: message.user_id,
         template: mail.template.to_owned(),
         subject: mail.subject.to_owned(),

@@ -56,7 +56,8 @@ pub struct Customer {
     /// A hash of the request that placed the order. It detects a different request with the same
     /// idempotency key. Empty for a redacted buyer.
     pub fingerprint: String,
-    /// The name of the network whose limit the order counts against, until it is paid or cancelled.
+    /// The name of the network whose limit is refunded when the order is paid. `None` once it is
+    /// paid, cancelled or failed, or if its charge is not refunded.
     pub network: Option<String>,
 }
 

@@ -84,7 +84,8 @@ pub struct Placement {
     /// A hash of the request body. It detects a different request with the same idempotency key.
     pub fingerprint: String,
     pub terms: Terms,
-    /// The name of the network that the request came from.
+    /// The name of the network that the request came from, if its limit is refunded when the order
+    /// is paid.
     pub network: Option<String>,
     pub trace: Trace,
 }

@@ -43,7 +43,7 @@ impl Schedule {
 }
 
 /// Scheduled checks without an answer after which an order is stuck. With the default
-/// `RetrySeconds` they run one and three minutes after the command.
+/// `RetrySeconds` the first runs within a minute of the command, the second two minutes later.
 const CHECKS_WITHOUT_ANSWER: u32 = 2;
 
 /// A wait for the answer to a command.

@@ -1,9 +1,10 @@
 //! Unpaid orders. They hold stock, so each one expires, and their number is limited per buyer and
 //! per network.
 //!
-//! One item lists a buyer's unpaid orders with the payment deadline of each ([`UnpaidOrders`]). An
-//! entry past its deadline does not count. The write that pays, cancels or fails an order removes
-//! its entry. If that removal fails, the entry expires at the deadline.
+//! One item lists a buyer's orders with the payment deadline of each ([`UnpaidOrders`]). An entry
+//! past its deadline does not count. An order that is paid, cancelled or failed keeps its entry
+//! until then, so that it costs no write. Only a full list is compared with the orders themselves:
+//! those that no longer wait for their payment make room.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -54,6 +55,17 @@ impl Limits {
             pay_within: self.buyer_limit(email_verified).pay_within,
             max_per_order: self.max_per_order,
         }
+    }
+
+    /// The network of an order that is placed at `now`, if it refunds its charge once it is paid.
+    /// An order that leaves half of the network's limit keeps its charge until the limit recovers.
+    pub fn refunded_network(
+        &self,
+        network: &str,
+        usage: &LimitUsage,
+        now: Timestamp,
+    ) -> Option<String> {
+        self.network.is_half_used(usage.network, now).then(|| network.to_owned())
     }
 
     /// Checks that the buyer and the network may have another unpaid order.
@@ -110,11 +122,14 @@ impl UnpaidOrders {
             .map(|(order_id, _)| *order_id)
     }
 
-    /// The list without these orders.
+    /// The list without the orders that do not count.
     #[must_use]
-    pub fn without(&self, orders: &[OrderId]) -> Self {
+    pub fn without(&self, uncounted: &Uncounted) -> Self {
+        let Uncounted { ended, waiting_for_shop } = uncounted;
         let mut rest = self.clone();
-        rest.deadlines.retain(|order_id, _| !orders.contains(order_id));
+        rest.deadlines.retain(|order_id, _| {
+            !ended.contains(order_id) && !waiting_for_shop.contains(order_id)
+        });
         rest
     }
 
@@ -127,18 +142,18 @@ impl UnpaidOrders {
     }
 }
 
-/// The limits that a change of an order releases.
+/// The listed orders of a full list that do not count against their buyer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ReleasedLimits {
-    /// The order no longer counts against its buyer.
-    pub buyer: bool,
-    /// The network that the order was charged to, if it is now paid. A cancelled order stays
-    /// charged: otherwise a script could place and cancel orders without limit.
-    pub network: Option<String>,
+pub struct Uncounted {
+    /// They are paid, cancelled or failed, and leave the list.
+    pub ended: Vec<OrderId>,
+    /// They wait for the shop. They stay in the list, because they count again if their payment is
+    /// declined.
+    pub waiting_for_shop: Vec<OrderId>,
 }
 
 impl Order {
-    /// Whether the buyer's list contains the order: until it is paid, cancelled or failed.
+    /// Whether the order is not yet paid, cancelled or failed.
     pub fn is_unpaid(&self) -> bool {
         let can_be_paid = matches!(
             self.progress.payment,
@@ -165,18 +180,14 @@ impl Order {
         self.is_unpaid() && !waits_for_shop
     }
 
-    /// The limits that the change from this order to `next` releases.
-    pub fn released_limits(&self, next: &Self) -> ReleasedLimits {
+    /// The network whose limit the change from this order to `next` refunds: the one that the order
+    /// is charged to, if it is now paid. A cancelled order stays charged: otherwise a script could
+    /// place and cancel orders without limit.
+    pub fn refunded_network(&self, next: &Self) -> Option<&str> {
         let is_paid =
             next.progress.goal == Goal::Fulfil && next.progress.payment == PaymentState::Paid;
-        ReleasedLimits {
-            buyer: self.is_unpaid() && !next.is_unpaid(),
-            network: self
-                .customer
-                .network
-                .clone()
-                .filter(|_| is_paid && next.customer.network.is_none()),
-        }
+        let network = self.customer.network.as_deref();
+        network.filter(|_| is_paid && next.customer.network.is_none())
     }
 
     /// Removes the network of an order that is paid, cancelled or failed.

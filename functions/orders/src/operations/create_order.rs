@@ -20,7 +20,7 @@ use std::sync::Arc;
 use shared::{
     clock::Timestamp,
     http::{self, Request, Response},
-    ids,
+    ids::{self, OrderId},
     problem::Problem,
     secret::SecretError,
     throttle,
@@ -30,8 +30,11 @@ use super::view::OrderView;
 use crate::{
     Orders,
     domain::{
-        Order, Placement, buyer::Contact, order_request::OrderRequest, placement::PlacementError,
-        unpaid::LimitUsage,
+        Order, Placement,
+        buyer::Contact,
+        order_request::OrderRequest,
+        placement::PlacementError,
+        unpaid::{LimitUsage, Uncounted},
     },
     error::OrderError,
     store::placement::PlaceOutcome,
@@ -81,15 +84,16 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
         buyer: Contact { name: buyer.name, email: buyer.email, version: 0 },
         fingerprint: fingerprint.clone(),
         terms: orders.limits.terms(buyer.email_verified),
-        network: Some(network),
+        network: orders.limits.refunded_network(&network, &snapshot.usage, now),
         trace: request.trace().clone(),
     };
     let order = Order::place(placement, order_request, &snapshot.products, now, orders.timing)
         .map_err(OrderError::from)?;
     let mut usage = snapshot.usage;
     for _ in 0..MAX_PLACE_ATTEMPTS {
-        check_limits(&orders, buyer.email_verified, &usage, now).await?;
-        match orders.store.place(&order, &usage, orders.limits.network, now).await? {
+        let ended = check_limits(&orders, buyer.email_verified, &usage, now).await?;
+        let limit = orders.limits.network;
+        match orders.store.place(&order, &network, &usage, &ended, limit, now).await? {
             PlaceOutcome::Written => return Ok(created(&orders, &request, &order)),
             PlaceOutcome::AlreadyPlaced(order) => {
                 return replay(&orders, &request, &order, &fingerprint);
@@ -107,26 +111,25 @@ async fn network_name(orders: &Orders, source_ip: &str) -> Result<String, Secret
 }
 
 /// Checks that the buyer and the network may have another unpaid order. If the buyer's list is
-/// full, this reads its orders: those that wait for the shop do not count.
+/// full, this reads its orders: those that are paid, cancelled or failed, and those that wait for
+/// the shop, do not count. Returns the listed orders that are paid, cancelled or failed.
 async fn check_limits(
     orders: &Orders,
     email_verified: bool,
     usage: &LimitUsage,
     now: Timestamp,
-) -> Result<(), OrderError> {
+) -> Result<Vec<OrderId>, OrderError> {
     let reached = match orders.limits.check(email_verified, usage, now) {
         Err(reached @ PlacementError::TooManyUnpaid { .. }) => reached,
-        other => return Ok(other?),
+        other => return Ok(other.map(|()| Vec::new())?),
     };
     let uncounted = orders.store.uncounted(&usage.unpaid, now).await?;
-    if uncounted.is_empty() {
+    if uncounted == Uncounted::default() {
         return Err(reached.into());
     }
-    Ok(orders.limits.check(
-        email_verified,
-        &LimitUsage { unpaid: usage.unpaid.without(&uncounted), ..usage.clone() },
-        now,
-    )?)
+    let counted = LimitUsage { unpaid: usage.unpaid.without(&uncounted), ..usage.clone() };
+    orders.limits.check(email_verified, &counted, now)?;
+    Ok(uncounted.ended)
 }
 
 /// Returns the first response again, with the buyer's current personal data (see

@@ -11,6 +11,7 @@ use crate::{
         buyer::{Buyer, Contact},
         command::PendingCommand,
         history::HistoryEntry,
+        progress::Progress,
     },
     store::OrderSummary,
 };
@@ -65,12 +66,8 @@ impl<'a> OrderView<'a> {
             id: order.placed.order_id,
             user_id: order.placed.user_id,
             status: order.progress.status.name(),
-            step: step(&order.progress.goal, &order.progress.stock, &order.progress.payment),
-            payment_status: payment_status(
-                &order.progress.payment,
-                order.progress.captured_total,
-                order.progress.refunded_net(),
-            ),
+            step: step(order),
+            payment_status: order.progress.payment_status(),
             payable: order.is_payable(now),
             reason: order.progress.reason.as_deref(),
             cancellation: order.progress.cancellation.as_ref(),
@@ -204,7 +201,7 @@ impl<'a> BuyerView<'a> {
     }
 }
 
-/// An order in a list.
+/// An order in a list. `GET /orders/{order_id}` returns all of it.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct OrderSummaryView {
@@ -212,17 +209,14 @@ pub struct OrderSummaryView {
     user_id: UserId,
     #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::Status))]
     status: String,
-    #[cfg_attr(feature = "api-document", schema(value_type = Option<Step>))]
-    step: Option<&'static str>,
     #[cfg_attr(feature = "api-document", schema(value_type = OrderPaymentStatus))]
-    payment_status: &'static str,
+    payment_status: String,
     /// Why an operator has to review the order. Null if no review is needed.
     needs_review: Option<String>,
     /// The total quantity of all lines.
     item_count: u32,
     totals: Totals,
     created_at: Timestamp,
-    updated_at: Timestamp,
 }
 
 impl From<OrderSummary> for OrderSummaryView {
@@ -231,45 +225,28 @@ impl From<OrderSummary> for OrderSummaryView {
             id: order.order_id,
             user_id: order.user_id,
             status: order.status.name().to_owned(),
-            step: step(&order.goal, &order.stock, &order.payment),
-            payment_status: payment_status(
-                &order.payment,
-                order.captured_total,
-                order.refunded_total - order.refunds_reversed_total,
-            ),
+            payment_status: order.payment_status,
             needs_review: order.needs_review,
             item_count: order.item_count,
             totals: order.totals,
             created_at: order.created_at,
-            updated_at: order.updated_at,
         }
     }
 }
 
 /// Returns what the order waits for, as its buyer sees it. `None` if it waits only for internal
 /// work, such as the commit of its stock, or for an operator.
-fn step(goal: &Goal, stock: &StockState, payment: &PaymentState) -> Option<&'static str> {
+fn step(order: &Order) -> Option<&'static str> {
+    let Progress { goal, stock, payment, .. } = &order.progress;
     match (goal, stock, payment) {
         (Goal::Fulfil, StockState::Reserving, _) => Some("reserving"),
+        _ if order.is_charged_automatically() => Some("paying"),
         (Goal::Fulfil, _, PaymentState::Open) => Some("awaiting_payment"),
         (Goal::Fulfil, _, PaymentState::Processing | PaymentState::Unknown) => Some("paying"),
         (Goal::Cancel | Goal::Fail, _, PaymentState::Closing) => Some("cancelling"),
         (Goal::Cancel | Goal::Fail, _, PaymentState::Refunding) => Some("refunding"),
         (Goal::Cancel | Goal::Fail, StockState::Releasing, _) => Some("releasing"),
         _ => None,
-    }
-}
-
-fn payment_status(payment: &PaymentState, captured: i64, refunded: i64) -> &'static str {
-    match payment {
-        PaymentState::Processing => "processing",
-        PaymentState::Unknown => "unknown",
-        PaymentState::Refunding => "refunding",
-        PaymentState::Refunded => "refunded",
-        PaymentState::RefundRefused => "refund_failed",
-        PaymentState::Paid if (1..captured).contains(&refunded) => "partially_refunded",
-        PaymentState::Paid => "paid",
-        _ => "unpaid",
     }
 }
 
@@ -302,7 +279,7 @@ pub(super) enum Command {
     RefundPayment,
 }
 
-/// The status of an order's payment; see [`payment_status`].
+/// The status of an order's payment; see [`Progress::payment_status`].
 #[cfg(feature = "api-document")]
 #[derive(utoipa::ToSchema)]
 #[schema(rename_all = "snake_case", description = "The status of the order's payment.")]

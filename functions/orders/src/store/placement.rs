@@ -3,14 +3,18 @@
 //! Besides orders, the table contains two kinds of small items. They are in no index, and their
 //! changes are not published:
 //!
-//! - `UNPAID#<user>`: the unpaid orders of a buyer. Each order has one attribute, named after it,
-//!   with its payment deadline. Placing an order updates the item on condition of its version, so
-//!   two concurrent orders cannot both pass the limit. Removing an order changes only its
-//!   attribute.
+//! - `UNPAID#<user>`: the orders of a buyer that may be unpaid. Each order has one attribute, named
+//!   after it, with its payment deadline. Placing an order updates the item on condition of its
+//!   version, so two concurrent orders cannot both pass the limit. Only placing an order removes
+//!   others: those past their deadline, and in a full list those that are paid, cancelled or
+//!   failed.
 //! - `NETWORK#<name>`: the usage of a network's limit. The condition requires free capacity, not
 //!   the value that was read, so orders of several buyers do not conflict.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use shared::{
     clock::Timestamp,
@@ -25,7 +29,7 @@ use shared::{
 use super::{Store, StoredOrder, order_key, product_key};
 use crate::domain::{
     Order, Product,
-    unpaid::{LimitUsage, UnpaidOrders},
+    unpaid::{LimitUsage, Uncounted, UnpaidOrders},
 };
 
 /// How long both kinds of items remain after they expire, because the clocks of other instances may
@@ -86,27 +90,23 @@ impl Store {
         Ok(snapshot)
     }
 
-    /// Writes a new order, its entry in the buyer's unpaid orders, and its charge to the network's
-    /// limit in one transaction. It succeeds only if the buyer's list still equals that of `usage`
-    /// and the network has free capacity.
+    /// Writes a new order, its entry in the buyer's unpaid orders, and its charge to the limit of
+    /// the network in one transaction. It succeeds only if the buyer's list still equals that of
+    /// `usage` and the network has free capacity. The listed orders `ended` leave the list.
     pub async fn place(
         &self,
         order: &Order,
+        network: &str,
         usage: &LimitUsage,
+        ended: &[OrderId],
         limit: Limit,
         now: Timestamp,
     ) -> Result<PlaceOutcome, TableError> {
-        let mut writes = vec![
+        let writes = vec![
             self.orders.transact_put(self.order_item(order), Expression::not_exists()),
-            self.unpaid_entry_write(order, &usage.unpaid, now),
+            self.unpaid_entry_write(order, &usage.unpaid, ended, now),
+            self.network_limit_write(network, usage.network, limit, now),
         ];
-        writes.extend(
-            order
-                .customer
-                .network
-                .as_ref()
-                .map(|network| self.network_limit_write(network, usage.network, limit, now)),
-        );
         let TransactionOutcome::Cancelled(conflicts) = self.orders.transact(writes).await? else {
             return Ok(PlaceOutcome::Written);
         };
@@ -126,34 +126,27 @@ impl Store {
         Ok(PlaceOutcome::VersionConflict(usage))
     }
 
-    /// Returns the listed orders that do not count against their buyer at `now`: they wait for the
-    /// shop, or an earlier removal failed. An unreadable order counts.
+    /// Returns the listed orders that do not count against their buyer at `now`. An unreadable order
+    /// counts.
     pub async fn uncounted(
         &self,
         unpaid: &UnpaidOrders,
         now: Timestamp,
-    ) -> Result<Vec<OrderId>, TableError> {
+    ) -> Result<Uncounted, TableError> {
         let listed: Vec<OrderId> = unpaid.orders_at(now).take(BATCH_GET_SIZE).collect();
-        let found = self.find_many(&listed).await?;
-        let is_free = |found: &Result<StoredOrder, TableError>| {
-            found.as_ref().is_ok_and(|found| !found.order.counts_as_unpaid(now))
-        };
-        Ok(found
-            .into_iter()
-            .filter(|(_, found)| is_free(found))
-            .map(|(order_id, _)| order_id)
-            .collect())
-    }
-
-    /// Removes an order from the buyer's unpaid orders. Does nothing if the order is not listed or
-    /// the buyer has no list.
-    pub async fn remove_unpaid_order(&self, order: &Order) -> Result<(), TableError> {
-        let change =
-            Expression::new(format!("REMOVE #{}", unpaid_attribute(order.placed.order_id)));
-        self.orders
-            .update(unpaid_key(order.placed.user_id), change, Expression::exists())
-            .await
-            .map(drop)
+        let mut uncounted = Uncounted::default();
+        for (order_id, found) in self.find_many(&listed).await? {
+            match found {
+                Ok(StoredOrder { order, .. }) if !order.is_unpaid() => {
+                    uncounted.ended.push(order_id)
+                }
+                Ok(StoredOrder { order, .. }) if !order.counts_as_unpaid(now) => {
+                    uncounted.waiting_for_shop.push(order_id)
+                }
+                _ => {}
+            }
+        }
+        Ok(uncounted)
     }
 
     /// Refunds the charge of one order to its network's limit.
@@ -170,19 +163,27 @@ impl Store {
         self.orders.update(network_key(network), change, condition).await.map(drop)
     }
 
-    fn unpaid_entry_write(&self, order: &Order, unpaid: &UnpaidOrders, now: Timestamp) -> Write {
+    fn unpaid_entry_write(
+        &self,
+        order: &Order,
+        unpaid: &UnpaidOrders,
+        ended: &[OrderId],
+        now: Timestamp,
+    ) -> Write {
         let latest =
             unpaid.deadlines.values().copied().fold(order.placed.expires_at, Timestamp::max);
         let mut text = format!(
             "SET #version = :next, #ttl = :ttl, #{} = :deadline",
             unpaid_attribute(order.placed.order_id)
         );
-        let expired: Vec<String> = unpaid
-            .expired_at(now)
-            .map(|order_id| format!("#{}", unpaid_attribute(order_id)))
-            .collect();
-        if !expired.is_empty() {
-            text = format!("{text} REMOVE {}", expired.join(", "));
+        let removed: BTreeSet<OrderId> =
+            unpaid.expired_at(now).chain(ended.iter().copied()).collect();
+        if !removed.is_empty() {
+            let removed: Vec<String> = removed
+                .into_iter()
+                .map(|order_id| format!("#{}", unpaid_attribute(order_id)))
+                .collect();
+            text = format!("{text} REMOVE {}", removed.join(", "));
         }
         let change = Expression::new(text)
             .value("next", unpaid.version.unwrap_or(0) + 1)

@@ -15,13 +15,12 @@ use shared::{
 };
 
 use super::{
-    ACTION_TIMEOUT, Dispatch, IntentState, Lock, NEW_LOCK, PaymentIntent, PaymentMethod,
-    intent::ORDER_CLOSED,
+    ACTION_TIMEOUT, Dispatch, IntentState, Lock, PaymentIntent, PaymentMethod, intent::ORDER_CLOSED,
 };
 
 stored_enum!(
     AttemptState {
-        /// Recorded; nothing was sent to the provider.
+        /// Recorded while the circuit breaker is open; nothing was sent to the provider.
         New = "new",
         /// Sent to the provider; the response is pending or was lost.
         Sent = "sent",
@@ -125,13 +124,8 @@ pub struct NewAttempt<'a> {
     pub payment_method: PaymentMethod,
     pub provider: &'a str,
     pub livemode: bool,
-    /// Lock owner: the function that sends the attempt.
-    pub lock_owner: &'a str,
     /// Where the provider returns the customer to.
     pub return_url: Option<&'a str>,
-    /// Age at which an unsent attempt is abandoned. No function that could send it is running by
-    /// then.
-    pub abandoned_after: Duration,
     /// Fingerprint and id of the API request; `None` for the automatic attempt.
     pub request: Option<(&'a str, &'a str)>,
     pub trace: &'a Trace,
@@ -142,9 +136,9 @@ pub struct NewAttempt<'a> {
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentStatus {
-    /// Recorded, not sent.
+    /// Recorded, not sent: the provider does not answer.
     Pending,
-    /// Sent, or about to be sent.
+    /// Sent.
     Processing,
     /// The customer must act; see `next_action`.
     RequiresAction,
@@ -159,7 +153,8 @@ pub enum PaymentStatus {
 }
 
 impl Attempt {
-    /// Creates an attempt to pay the amount of `intent`.
+    /// Creates an attempt to pay the amount of `intent`. Before it is written, it becomes
+    /// [sent](Self::sent_at_once) or [delayed](Self::delayed).
     pub fn new(intent: &PaymentIntent, new: NewAttempt<'_>, now: Timestamp) -> Self {
         Self {
             payment_id: new.payment_id,
@@ -171,10 +166,7 @@ impl Attempt {
             payment_method: new.payment_method,
             provider: new.provider.to_owned(),
             livemode: new.livemode,
-            dispatch: Dispatch::unsent(
-                Lock::of(new.lock_owner, now, NEW_LOCK),
-                now.plus(new.abandoned_after),
-            ),
+            dispatch: Dispatch::unsent(Lock::of("", now, Duration::ZERO), now),
             last_sent_at: None,
             return_url: new.return_url.map(str::to_owned),
             key_failed: false,
@@ -220,7 +212,7 @@ impl Attempt {
 
     /// Whether the attempt waits for the circuit breaker to close.
     pub fn is_delayed(&self) -> bool {
-        self.state == AttemptState::New && self.delayed_reason.is_some()
+        self.state == AttemptState::New
     }
 
     /// Whether the deadline for the customer's action has passed.
@@ -231,29 +223,17 @@ impl Attempt {
 
     /// Whether a function may be sending the attempt now.
     pub fn is_locked(&self, now: Timestamp) -> bool {
-        self.dispatch.lock.is_held(now)
-            && matches!(self.state, AttemptState::New | AttemptState::Sent)
+        self.dispatch.lock.is_held(now) && self.state == AttemptState::Sent
     }
 
-    /// Whether the attempt was never sent and no function holds its lock.
-    pub fn can_be_taken_over(&self, now: Timestamp) -> bool {
-        self.state == AttemptState::New && !self.dispatch.lock.is_held(now)
+    /// Whether the function that sent the attempt ended without recording an outcome.
+    pub fn was_interrupted(&self, now: Timestamp) -> bool {
+        self.state == AttemptState::Sent && !self.dispatch.lock.is_held(now)
     }
 
-    /// Whether the attempt was never sent, and no function that could send it is running.
-    pub fn was_never_sent(&self, now: Timestamp) -> bool {
-        self.can_be_taken_over(now)
-            && self.dispatch.next_check_at.is_none_or(|next_check_at| now >= next_check_at)
-    }
-
-    /// Whether `owner` has recorded the attempt and not sent it yet.
-    pub fn is_unsent_by(&self, owner: &str) -> bool {
-        self.state == AttemptState::New && self.dispatch.lock.is_of(owner)
-    }
-
-    /// Whether another function has recorded the attempt and is about to send it.
-    pub fn is_about_to_be_sent(&self, now: Timestamp) -> bool {
-        self.state == AttemptState::New && self.dispatch.lock.is_held(now)
+    /// Whether `owner` has recorded the attempt as sent, and has recorded no outcome.
+    pub fn is_sent_by(&self, owner: &str) -> bool {
+        self.state == AttemptState::Sent && self.dispatch.lock.is_of(owner)
     }
 
     /// Whether the attempt was abandoned because its order closed.
@@ -278,8 +258,28 @@ impl Attempt {
         }
     }
 
-    /// The attempt when `owner` is about to send it, for the first time or again under the same
-    /// key. See [`Dispatch::sent_by`].
+    /// A new attempt that `owner` sends as soon as it is recorded. One write records both. See
+    /// [`Dispatch::sent_by`].
+    #[must_use]
+    pub fn sent_at_once(self, owner: &str, now: Timestamp, lock: Duration) -> Self {
+        Self {
+            state: AttemptState::Sent,
+            dispatch: self.dispatch.sent_by(owner, now, lock),
+            last_sent_at: Some(now),
+            ..self
+        }
+    }
+
+    /// The attempt without a check of its own, which saves two writes of the index of due records.
+    /// While no outcome is recorded, the order sends its command again, and the command finds the
+    /// interrupted attempt.
+    #[must_use]
+    pub fn checked_by_its_order(self) -> Self {
+        Self { dispatch: Dispatch { next_check_at: None, ..self.dispatch }, ..self }
+    }
+
+    /// The attempt when `owner` is about to send it again under the same key, or for the first time
+    /// after a delay. See [`Dispatch::sent_by`].
     #[must_use]
     pub fn sending(&self, owner: &str, now: Timestamp, lock: Duration) -> Self {
         Self {
@@ -304,11 +304,16 @@ impl Attempt {
     }
 
     /// The attempt after its order was cancelled: due soon, however long its backoff has become.
-    /// While a call runs, the scheduled check stays. The new version makes a concurrent send fail
-    /// if it was decided by an intent that still wanted the charge.
+    /// While a call runs, the scheduled check stays, or the attempt is checked when the call's lock
+    /// ends. The new version makes a concurrent send fail if it was decided by an intent that still
+    /// wanted the charge.
     pub(super) fn unwanted(&self, now: Timestamp, first_retry: Duration) -> Self {
         if self.is_locked(now) {
-            return self.written(now);
+            let next_check_at = self.dispatch.next_check_at.or(Some(self.dispatch.lock.until));
+            return Self {
+                dispatch: Dispatch { next_check_at, ..self.dispatch.clone() },
+                ..self.written(now)
+            };
         }
         Self {
             dispatch: Dispatch { checks: 0, ..self.dispatch.checked_after(first_retry, now) },
@@ -417,7 +422,6 @@ impl Attempt {
     /// State in the API.
     pub fn status(&self) -> PaymentStatus {
         match self.state {
-            AttemptState::New if self.is_delayed() => PaymentStatus::Processing,
             AttemptState::New => PaymentStatus::Pending,
             AttemptState::RequiresAction => PaymentStatus::RequiresAction,
             AttemptState::Sent => PaymentStatus::Processing,

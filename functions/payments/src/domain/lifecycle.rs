@@ -27,8 +27,8 @@ impl PaymentIntent {
 
     /// Closes the payment: from now on no attempt starts. `active` is the attempt in flight.
     ///
-    /// An unsent attempt is abandoned in the same transaction, so that the function about to send
-    /// it fails with a version conflict. The outcome of a sent attempt decides, and it is voided or
+    /// A delayed attempt is abandoned in the same transaction, so that a function about to send it
+    /// fails with a version conflict. The outcome of a sent attempt decides, and it is voided or
     /// cancelled where possible. An attempt that needs a review does not delay closing. A settled
     /// intent publishes its state again.
     pub fn close(
@@ -138,5 +138,19 @@ mod tests {
             closing.close(Some(&sent), 8, NOW, MINUTE, &trace()).intent.expect("a change").state,
             IntentState::Closing
         );
+    }
+
+    #[test]
+    fn close_schedules_the_check_that_the_order_no_longer_causes() {
+        let sent = attempt(1).sent_at_once("me", NOW, MINUTE).checked_by_its_order();
+        assert_eq!((sent.version, sent.dispatch.next_check_at), (1, None));
+        let processing = intent().processing_with(&sent, NOW);
+        for (time, check_at) in [(NOW, NOW.plus(MINUTE)), (NOW.plus(MINUTE), NOW.plus(2 * MINUTE))]
+        {
+            let change = processing.close(Some(&sent), 7, time, MINUTE, &trace());
+            let unwanted = change.attempt.expect("the attempt changes");
+            assert_eq!(unwanted.dispatch.next_check_at, Some(check_at));
+            assert_eq!((unwanted.state, unwanted.version), (AttemptState::Sent, 2));
+        }
     }
 }

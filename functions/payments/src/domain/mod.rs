@@ -37,13 +37,9 @@ pub use refund_result::{
 
 use std::time::Duration;
 
-/// Lock of a new record, within which its creator starts to send it. It is short, because versions
+/// Lock of a new refund, within which its creator starts to send it. It is short, because versions
 /// rather than this lock stop a second sender.
 pub const NEW_LOCK: Duration = Duration::from_secs(5);
-
-/// Age at which an unsent attempt of a queue message is abandoned. The message is redelivered
-/// before.
-pub const UNSENT_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Time that the customer has for an action the provider requires.
 pub const ACTION_TIMEOUT: Duration = Duration::from_secs(600);

@@ -73,9 +73,7 @@ pub(crate) fn attempt(number: u8) -> Attempt {
         payment_method,
         provider: "double",
         livemode: false,
-        lock_owner: "another",
         return_url: None,
-        abandoned_after: super::UNSENT_TIMEOUT,
         request: None,
         trace: &trace(),
     };

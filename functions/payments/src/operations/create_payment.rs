@@ -14,7 +14,7 @@ use shared::{
 
 use crate::{
     MAX_WRITE_ATTEMPTS, Payments,
-    circuit_breaker::{ProviderCall, sender_stops_in},
+    circuit_breaker::{CallTime, ProviderCall},
     domain::{
         Attempt, AttemptState, Change, NewAttempt, PaymentIntent, PaymentMethod, PaymentMethodType,
     },
@@ -48,8 +48,8 @@ struct RequestedMethod {
 /// page). A repeated `Idempotency-Key` returns the result of the first request and charges nothing.
 /// While the circuit breaker is open nothing is charged: `503` with `Retry-After`.
 ///
-/// A payment takes four round trips to the table: read, record the attempt, mark it as sent, record
-/// the outcome.
+/// A payment takes three round trips to the table: read, record the attempt as sent, record the
+/// outcome.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/payments",
@@ -86,11 +86,11 @@ pub async fn create_payment(
     };
     let mut records =
         payments.store.records_for_payment(payment.payment_id).await.map_err(PaymentError::from)?;
-    let mut permit = None;
+    let mut sending = None;
     for _ in 0..MAX_WRITE_ATTEMPTS {
         let now = payments.clock.now();
         let decision = payment.decide(&records, now)?;
-        match payment.perform(&payments, &request, decision, &records, &mut permit, now).await? {
+        match payment.perform(&payments, &request, decision, &records, &mut sending, now).await? {
             Performed::Answered(response) => return Ok(response),
             Performed::VersionConflict(newer) => records = *newer,
         }
@@ -112,7 +112,7 @@ struct RequestedPayment {
 enum Decision {
     /// The order can be paid: record an attempt and send it.
     Begin(Box<PaymentIntent>),
-    /// The attempt is recorded, and no function is sending it: send it.
+    /// This function has recorded the attempt, but the response of that write was lost: send it.
     Send(Box<(PaymentIntent, Attempt)>),
     /// The request was handled before: return its result.
     Replay(Box<Attempt>),
@@ -149,23 +149,22 @@ impl RequestedPayment {
         let (Some(intent), Some(attempt)) = (&records.intent, &records.attempt) else {
             return Ok(Decision::ReadAgain);
         };
-        let is_to_be_sent =
-            attempt.can_be_taken_over(now) || attempt.is_unsent_by(&self.lock_owner);
-        Ok(if is_to_be_sent {
+        Ok(if attempt.is_sent_by(&self.lock_owner) {
             Decision::Send(Box::new((intent.clone(), attempt.clone())))
         } else {
             Decision::Replay(Box::new(attempt.clone()))
         })
     }
 
-    /// Performs a decision. `permit` holds a permit for a provider call from an earlier iteration.
+    /// Performs a decision. `sending` holds a permit for a provider call from an earlier iteration,
+    /// and the time limit of that call.
     async fn perform(
         &self,
         payments: &Payments,
         request: &Request,
         decision: Decision,
         records: &Records,
-        permit: &mut Option<ProviderCall>,
+        sending: &mut Option<(ProviderCall, CallTime)>,
         now: Timestamp,
     ) -> Result<Performed, Problem> {
         let attempt = match decision {
@@ -184,16 +183,24 @@ impl RequestedPayment {
             }
             Decision::Send(known) => {
                 let (intent, attempt) = *known;
-                let call = payments
-                    .reuse_or_acquire(permit.take(), records.breaker.clone(), request.deadline())
-                    .await?;
-                payments.send(&call, intent, attempt).await?
+                match sending.take() {
+                    Some((call, time)) => {
+                        payments.charge(&call, time, intent, attempt, true).await?
+                    }
+                    None => attempt,
+                }
             }
             Decision::Begin(intent) => {
+                let held = sending.take().map(|(call, _)| call);
                 let call = payments
-                    .reuse_or_acquire(permit.take(), records.breaker.clone(), request.deadline())
+                    .reuse_or_acquire(held, records.breaker.clone(), request.deadline())
                     .await?;
-                let attempt = self.new_attempt(payments, request, &intent, now);
+                let time = call.call_time();
+                let attempt = self.new_attempt(payments, request, &intent, now).sent_at_once(
+                    &self.lock_owner,
+                    payments.clock.now(),
+                    time.lock,
+                );
                 let processing = intent.processing_with(&attempt, now);
                 let change = Change {
                     intent: Some(processing.clone()),
@@ -209,12 +216,12 @@ impl RequestedPayment {
                     .await
                     .map_err(PaymentError::from)?
                 {
-                    *permit = Some(call);
+                    *sending = Some((call, time));
                     return Ok(Performed::VersionConflict(Box::new(
                         records.clone().updated(*newer),
                     )));
                 }
-                payments.send(&call, processing, attempt).await?
+                payments.charge(&call, time, processing, attempt, true).await?
             }
         };
         answer(payments, request, &attempt).map(Performed::Answered)
@@ -233,9 +240,7 @@ impl RequestedPayment {
             payment_method: PaymentMethod { r#type: method.r#type, token: method.token.clone() },
             provider: payments.provider.name(),
             livemode: payments.provider.is_live(),
-            lock_owner: &self.lock_owner,
             return_url: payments.provider.return_url(),
-            abandoned_after: sender_stops_in(request.deadline()),
             request: Some((&self.fingerprint, request.id())),
             trace: request.trace(),
         };
@@ -263,7 +268,7 @@ fn answer(payments: &Payments, request: &Request, attempt: &Attempt) -> Result<R
             let request_id = attempt.request_id.as_deref().unwrap_or(request.id());
             Ok(Response::from_problem(&error.into(), request_id))
         }
-        AttemptState::New | AttemptState::Sent if attempt.is_locked(now) => {
+        AttemptState::Sent if attempt.is_locked(now) => {
             let retry_after_seconds = attempt.dispatch.lock.until.since(now).as_secs().clamp(1, 5);
             Err(PaymentError::RequestInProgress { retry_after_seconds }.into())
         }

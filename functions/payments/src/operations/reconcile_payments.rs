@@ -8,7 +8,7 @@ use shared::{
     ids::OrderId,
     invoke::{Call, ScheduledEvent},
     lambda::Failure,
-    sweep::{LongestWait, Report, Sweep},
+    sweep::{LongestWait, Report, Stop, Sweep},
     table::Item,
     telemetry,
 };
@@ -32,8 +32,12 @@ const MIN_TIME_LEFT: Duration =
     PROVIDER_BUDGET.saturating_mul(2).saturating_add(Duration::from_secs(14));
 
 /// Checks every due record and looks up its outcome at the provider. A charge that the order still
-/// wants is sent again; one that it no longer wants is voided or cancelled. An attempt that was
-/// never sent is abandoned. While the breaker is open, records that need the provider stay due.
+/// wants is sent again; one that it no longer wants is voided or cancelled.
+///
+/// The records that have been due for longest come first. A record without an outcome is due again
+/// later, so the next run continues with those that this run did not reach. A run ends when the
+/// breaker is open: nearly every record needs the provider, and a run that skipped them would read
+/// the whole backlog each minute.
 ///
 /// It processes as many records at a time as the provider accepts calls per second
 /// ([`crate::Payments`]). A record makes one call at a time, and a call rarely takes longer than a
@@ -54,46 +58,48 @@ pub async fn reconcile_payments(
         concurrency: payments.concurrency,
         min_time_left: MIN_TIME_LEFT,
     };
-    let longest_wait = LongestWait::default();
+    let run = Run::default();
     let reconcile_item = |found: Item| -> shared::BoxFuture<'static, _> {
-        let (payments, longest_wait) = (payments.clone(), longest_wait.clone());
-        Box::pin(
-            async move { Ok(payments.reconcile(store::due_record(&found)?, &longest_wait).await?) },
-        )
+        let (payments, run) = (payments.clone(), run.clone());
+        Box::pin(async move { Ok(payments.reconcile(store::due_record(&found)?, &run).await?) })
     };
-    let report = sweep.run(&reconcile_item).await?;
+    let report = sweep.run_until(run.stop.clone(), &reconcile_item).await?;
     if report.failed > 0 {
         metrics::SWEEP_FAILED.increment();
     }
     if !report.already_running {
-        metrics::OLDEST_UNSETTLED_PAYMENT_SECONDS.lasting(longest_wait.get()).record();
+        metrics::OLDEST_UNSETTLED_PAYMENT_SECONDS.lasting(run.longest_wait.get()).record();
     }
     Ok(report)
 }
 
+/// What the concurrent tasks of a run share.
+#[derive(Clone, Debug, Default)]
+struct Run {
+    longest_wait: LongestWait,
+    /// Requested when the breaker is open.
+    stop: Stop,
+}
+
 impl Payments {
     /// Checks one record. Returns whether it is settled.
-    async fn reconcile(&self, due: Due, longest_wait: &LongestWait) -> Result<bool, PaymentError> {
+    async fn reconcile(&self, due: Due, run: &Run) -> Result<bool, PaymentError> {
         match due {
-            Due::Attempt(payment) => self.reconcile_attempt(payment, longest_wait).await,
-            Due::Refund(order, refund) => self.reconcile_refund(order, refund, longest_wait).await,
+            Due::Attempt(payment) => self.reconcile_attempt(payment, run).await,
+            Due::Refund(order, refund) => self.reconcile_refund(order, refund, run).await,
         }
     }
 
-    async fn reconcile_attempt(
-        &self,
-        payment: PaymentId,
-        longest_wait: &LongestWait,
-    ) -> Result<bool, PaymentError> {
+    async fn reconcile_attempt(&self, payment: PaymentId, run: &Run) -> Result<bool, PaymentError> {
         let records = self.store.intent_and_attempt(payment).await?;
         let (Some(intent), Some(attempt)) = (records.intent, records.attempt) else {
             return Ok(false);
         };
         if attempt.awaits_outcome(self.clock.now()) {
-            longest_wait.include(self.clock.now().since(attempt.created_at));
+            run.longest_wait.include(self.clock.now().since(attempt.created_at));
         }
         let span = telemetry::record_span(&attempt.order_id, &attempt.traceparent);
-        self.reconcile_found(intent, attempt, records.breaker).instrument(span).await
+        self.reconcile_found(intent, attempt, records.breaker, &run.stop).instrument(span).await
     }
 
     async fn reconcile_found(
@@ -101,33 +107,21 @@ impl Payments {
         intent: PaymentIntent,
         attempt: Attempt,
         breaker: Option<Breaker>,
+        stop: &Stop,
     ) -> Result<bool, PaymentError> {
         let now = self.clock.now();
         let deadline = Clock::System.now().plus(MIN_TIME_LEFT);
-        let needs_no_call = match attempt.state {
-            AttemptState::New if attempt.is_delayed() => false,
-            AttemptState::New => true,
-            _ => !attempt.is_in_flight(),
-        };
-        let settled = if attempt.state == AttemptState::New
-            && attempt.is_unwanted(&intent, now)
-            && !attempt.is_locked(now)
-        {
+        let settled = if attempt.is_delayed() && attempt.is_unwanted(&intent, now) {
             self.abandon(intent, attempt).await?
-        } else if needs_no_call {
-            if attempt.was_never_sent(now) {
-                self.settle(intent, attempt, &ProviderResult::Abandoned { reason: "never_sent" })
-                    .await?
-            } else {
-                attempt
-            }
+        } else if !attempt.is_in_flight() {
+            attempt
         } else {
-            // While the breaker is open the attempt stays due.
             let Permit::Granted(call) = self.try_acquire(breaker, deadline).await else {
+                stop.request();
                 tracing::info!(
                     r#type = "sweep",
                     payment_id = %attempt.payment_id,
-                    "circuit breaker open, payment stays due"
+                    "circuit breaker open, payment stays due, run ends"
                 );
                 return Ok(false);
             };
@@ -191,17 +185,19 @@ impl Payments {
         &self,
         order: OrderId,
         refund: RefundId,
-        longest_wait: &LongestWait,
+        run: &Run,
     ) -> Result<bool, PaymentError> {
         let records = self.store.intent_and_refund(order, refund).await?;
         let (Some(intent), Some(refund)) = (records.intent, records.refund) else {
             return Ok(false);
         };
         if refund.is_in_flight() {
-            longest_wait.include(self.clock.now().since(refund.created_at));
+            run.longest_wait.include(self.clock.now().since(refund.created_at));
         }
         let span = telemetry::record_span(&refund.order_id, &refund.traceparent);
-        self.reconcile_found_refund(intent, refund, records.breaker).instrument(span).await
+        self.reconcile_found_refund(intent, refund, records.breaker, &run.stop)
+            .instrument(span)
+            .await
     }
 
     async fn reconcile_found_refund(
@@ -209,6 +205,7 @@ impl Payments {
         intent: PaymentIntent,
         refund: Refund,
         breaker: Option<Breaker>,
+        stop: &Stop,
     ) -> Result<bool, PaymentError> {
         let now = self.clock.now();
         if !refund.is_in_flight() || refund.state == RefundState::New && refund.is_locked(now) {
@@ -218,10 +215,11 @@ impl Payments {
         let Permit::Granted(call) =
             self.try_acquire(breaker, Clock::System.now().plus(MIN_TIME_LEFT)).await
         else {
+            stop.request();
             tracing::info!(
                 r#type = "sweep",
                 refund_id = %refund.refund_id,
-                "circuit breaker open, refund stays due"
+                "circuit breaker open, refund stays due, run ends"
             );
             return Ok(false);
         };

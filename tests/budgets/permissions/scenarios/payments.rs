@@ -4,9 +4,11 @@ use super::of_order;
 use crate::permissions::*;
 
 /// The bank requires 3-D Secure. One buyer completes it, another cancels the order meanwhile.
-/// Finally the bank disputes the charge.
+/// Finally the bank disputes the charge. The paid order uses the second half of its network's
+/// limit, which is refunded.
 pub(super) async fn challenges_and_disputes(seen: &Arc<Mutex<Actions>>) {
     let (watched, product) = Watched::with_teapots(seen).await;
+    let watched = watched.with_network_limit(2);
     // In several shards: a cancelled order releases stock in each.
     let divide =
         events::post("/inventory", &json!({ "shard_count": 2, "reason": "It sells fast" }))
@@ -15,10 +17,8 @@ pub(super) async fn challenges_and_disputes(seen: &Arc<Mutex<Actions>>) {
         divide.path_parameter("product_id", &product).header("idempotency-key", "divide").event();
     assert_eq!(watched.call("adjust-stock", divide).await.status(), 201);
     let mut harness = watched.harness();
-    let (paid, given_up) = (
-        watched.order("paid", &product, 1, Some("tok_3ds")).await,
-        watched.order("given-up", &product, 7, Some("tok_3ds_abandoned")).await,
-    );
+    let given_up = watched.order("given-up", &product, 7, Some("tok_3ds_abandoned")).await;
+    let paid = watched.order("paid", &product, 1, Some("tok_3ds")).await;
     harness.drain_queues().await;
     assert_eq!(watched.step("cancel-order", &given_up).await, 202);
     harness.drain_queues().await;

@@ -166,8 +166,16 @@ impl Order {
         Vec::new()
     }
 
-    /// Schedules the next check with exponential backoff while the state does not change. An unpaid
-    /// order is checked no later than its payment deadline.
+    /// Schedules the next check. It moves only if it must, because each move rewrites the index of
+    /// due orders:
+    ///
+    /// - An order that waits for its buyer is checked at its payment deadline.
+    /// - A check without progress schedules the next one with exponential backoff.
+    /// - Any other change keeps a check that is early enough. The first check of a command
+    ///   therefore comes at most one delay after the command. An overdue order stays due until the
+    ///   next sweep.
+    ///
+    /// An unpaid order is checked no later than its payment deadline.
     pub(super) fn schedule_next_check(
         &mut self,
         moved: bool,
@@ -186,15 +194,18 @@ impl Order {
             schedule.retries = 0;
         } else if checked {
             schedule.retries += 1;
-        } else if schedule.next_check_at.is_some() {
+        }
+        if progress.awaits_buyer() && now < expires_at {
+            schedule.next_check_at = Some(expires_at);
             return;
         }
-        let next = now.plus(retry::exponential_backoff(schedule.retries, timing.first_retry));
+        let latest = now.plus(retry::exponential_backoff(schedule.retries, timing.first_retry));
         let is_unpaid = progress.goal == Goal::Fulfil
             && progress.status == Status::Pending
             && progress.payment != PaymentState::Paid;
-        schedule.next_check_at =
-            Some(if is_unpaid && now < expires_at { next.min(expires_at) } else { next });
+        let latest = if is_unpaid && now < expires_at { latest.min(expires_at) } else { latest };
+        let planned = schedule.next_check_at.filter(|planned| !checked && *planned <= latest);
+        schedule.next_check_at = Some(planned.unwrap_or(latest));
     }
 
     /// Whether the order is stuck: a command had no answer at its second scheduled check, or five

@@ -294,6 +294,22 @@ impl Progress {
         self.refunded_total - self.refunds_reversed_total
     }
 
+    /// The status of the payment in the API.
+    pub fn payment_status(&self) -> &'static str {
+        match self.payment {
+            PaymentState::Processing => "processing",
+            PaymentState::Unknown => "unknown",
+            PaymentState::Refunding => "refunding",
+            PaymentState::Refunded => "refunded",
+            PaymentState::RefundRefused => "refund_failed",
+            PaymentState::Paid if (1..self.captured_total).contains(&self.refunded_net()) => {
+                "partially_refunded"
+            }
+            PaymentState::Paid => "paid",
+            _ => "unpaid",
+        }
+    }
+
     /// Whether the order waits for its buyer: to pay, to pay again after a decline, or to confirm
     /// the payment at their bank. The buyer has until the payment deadline.
     pub fn awaits_buyer(&self) -> bool {
@@ -330,13 +346,24 @@ impl Progress {
 }
 
 impl Order {
+    /// Whether payments charges the method of the order now. Payments reports no start of a charge,
+    /// only its outcome, so this follows from the pending command.
+    pub fn is_charged_automatically(&self) -> bool {
+        let Progress { goal, payment, payment_opened, last_declined, .. } = &self.progress;
+        *goal == Goal::Fulfil
+            && *payment == PaymentState::Open
+            && self.customer.payment_method.is_some()
+            && !payment_opened
+            && last_declined.is_none()
+    }
+
     /// Whether `POST /payments` can pay the order at `now`.
     pub fn is_payable(&self, now: Timestamp) -> bool {
         let Progress { goal, stock, payment, .. } = &self.progress;
         let waiting = *goal == Goal::Fulfil
             && *stock == StockState::Reserved
             && *payment == PaymentState::Open;
-        waiting && now < self.placed.expires_at
+        waiting && !self.is_charged_automatically() && now < self.placed.expires_at
     }
 }
 

@@ -3,7 +3,7 @@
 use shared::{ids::OrderId, throttle::Limit};
 
 use super::{
-    super::unpaid::{BuyerLimit, LimitUsage, Limits, ReleasedLimits, UnpaidOrders},
+    super::unpaid::{BuyerLimit, LimitUsage, Limits, Uncounted, UnpaidOrders},
     *,
 };
 
@@ -73,19 +73,42 @@ fn order_counts_as_unpaid_until_paid_or_cancelled() {
     let reserved = after(&placed(), &Event::StockReserved(stock(9)));
     let started = after(&reserved, &Event::PaymentStarted(money(0, 0)));
     assert!([&placed(), &reserved, &started].iter().all(|order| order.counts_as_unpaid(LATER)));
-    let network = Some("a network".to_owned());
-    for (event, expected) in [
-        (Event::PaymentSucceeded(money(TOTAL, 0)), ReleasedLimits { buyer: true, network }),
-        (Event::PaymentClosed(money(0, 0)), ReleasedLimits { buyer: true, network: None }),
-        (cancel(), ReleasedLimits { buyer: true, network: None }),
-        (Event::Deadline, ReleasedLimits { buyer: true, network: None }),
-        (Event::PaymentDeclined(money(0, 0)), ReleasedLimits::default()),
-        (Event::PaymentUnknown(money(0, 0)), ReleasedLimits::default()),
-        (Event::Retry, ReleasedLimits::default()),
+    let refunded = Some("a network");
+    for (event, counts, network) in [
+        (Event::PaymentSucceeded(money(TOTAL, 0)), false, refunded),
+        (Event::PaymentClosed(money(0, 0)), false, None),
+        (cancel(), false, None),
+        (Event::Deadline, false, None),
+        (Event::PaymentDeclined(money(0, 0)), true, None),
+        (Event::PaymentUnknown(money(0, 0)), true, None),
+        (Event::Retry, true, None),
     ] {
         let next = after(&started, &event);
-        assert_eq!(started.released_limits(&next), expected, "{event:?}");
+        assert_eq!(
+            (next.is_unpaid(), started.refunded_network(&next)),
+            (counts, network),
+            "{event:?}"
+        );
         assert_eq!(next.customer.network.is_some(), next.is_unpaid(), "{event:?}");
+    }
+}
+
+#[test]
+fn list_without_uncounted_orders_keeps_the_others() {
+    let unpaid = usage(5).unpaid;
+    let mut listed = unpaid.deadlines.keys().copied();
+    let ended = listed.by_ref().take(2).collect();
+    let waiting_for_shop = listed.by_ref().take(1).collect();
+    let rest = unpaid.without(&Uncounted { ended, waiting_for_shop });
+    assert_eq!(rest.deadlines.into_keys().collect::<Vec<_>>(), listed.collect::<Vec<_>>());
+}
+
+#[test]
+fn charge_is_refunded_from_half_of_the_networks_limit_on() {
+    let mut usage = LimitUsage::default();
+    for refunded in [None, Some("a network".to_owned()), Some("a network".to_owned())] {
+        assert_eq!(LIMITS.refunded_network("a network", &usage, START), refunded);
+        usage.network = LIMITS.network.check(usage.network, START).ok();
     }
 }
 
@@ -95,11 +118,9 @@ fn every_settled_order_has_released_its_limits() {
     for order in reachable().values() {
         for event in events() {
             let next = after(order, &event);
-            let released_limits = order.released_limits(&next);
-            assert_eq!(released_limits.buyer, order.is_unpaid() && !next.is_unpaid());
+            let network = order.refunded_network(&next);
             assert!(
-                released_limits.network.is_none()
-                    || next.progress.captured_total > next.progress.returned_total(),
+                network.is_none() || next.progress.captured_total > next.progress.returned_total(),
                 "{event:?}: {}",
                 state_key(&next)
             );
@@ -109,7 +130,7 @@ fn every_settled_order_has_released_its_limits() {
                 "{}",
                 state_key(&next)
             );
-            released += u32::from(released_limits.buyer);
+            released += u32::from(order.is_unpaid() && !next.is_unpaid());
         }
     }
     assert!(released > 10, "{released}");

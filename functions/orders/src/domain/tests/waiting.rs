@@ -212,13 +212,60 @@ fn order_that_waits_for_its_buyer_is_never_stuck() {
             Event::PaymentDeclined(version(3, 0, 0)),
         ],
     ] {
-        let mut order = after_events(placed_without_card(), &events);
-        while order.progress.goal == Goal::Fulfil {
-            assert!(!order.is_stuck() && waits(&order).is_empty(), "{}", state_key(&order));
-            order = after_check(&order);
-        }
-        assert!(!order.is_stuck(), "its payment deadline has passed: {}", state_key(&order));
+        let order = after_events(placed_without_card(), &events);
+        assert!(!order.is_stuck() && waits(&order).is_empty(), "{}", state_key(&order));
+        assert_eq!(
+            order.schedule.next_check_at,
+            Some(order.placed.expires_at),
+            "only its deadline"
+        );
+        let expired = after_check(&order);
+        assert_eq!(
+            (expired.progress.goal.clone(), expired.schedule.attempt),
+            (Goal::Cancel, 0),
+            "no command was sent again: {}",
+            state_key(&expired)
+        );
+        assert!(!expired.is_stuck(), "its payment deadline has passed: {}", state_key(&expired));
     }
+}
+
+#[test]
+fn check_moves_only_if_it_must() {
+    let check_of = |order: &Order| order.schedule.next_check_at;
+    let first = Some(START.plus(TIMING.first_retry));
+    let mut order = placed();
+    assert_eq!(check_of(&order), first);
+    let paid = Event::PaymentSucceeded(version(2, TOTAL, 0));
+    for event in [reserved(), Event::PaymentUnknown(version(1, 0, 0)), paid.clone()] {
+        order = after_one_second(&order, &event);
+        assert_eq!(check_of(&order), first, "{event:?}: early enough for the next command");
+    }
+    assert_eq!(check_of(&after_one_second(&order, &Event::StockCommitted(stock(2)))), None);
+
+    // The answer of a service that was checked before restarts the delays.
+    let checked = after_check(&after_check(&order));
+    assert_eq!(check_of(&checked), first.map(|at| at.plus(6 * TIMING.first_retry)));
+    let cancelled = after_one_second(&checked, &cancel());
+    let now = checked.updated_at.plus(Duration::from_secs(1));
+    assert_eq!(check_of(&cancelled), Some(now.plus(TIMING.first_retry)));
+
+    // The payment deadline is later than the first check of commit_stock.
+    let waiting =
+        after_events(placed_without_card(), &[reserved(), Event::PaymentOpened(version(1, 0, 0))]);
+    let late = START.plus(Duration::from_secs(600));
+    let confirmed = waiting.apply(&paid, late, TIMING).unwrap().unwrap();
+    assert_eq!(check_of(&confirmed), Some(late.plus(TIMING.first_retry)));
+}
+
+#[test]
+fn expired_order_stays_due_until_the_next_sweep() {
+    let order = after_events(placed(), &[reserved()]);
+    let expired = order.apply(&Event::Deadline, order.placed.expires_at, TIMING).unwrap().unwrap();
+    assert_eq!(expired.schedule.next_check_at, order.schedule.next_check_at);
+    let sent_again = after_check(&expired);
+    assert_eq!((sent_again.schedule.attempt, sent_again.schedule.retries), (1, 1));
+    assert!(sent_again.schedule.next_check_at > expired.schedule.next_check_at);
 }
 
 #[test]
