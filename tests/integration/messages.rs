@@ -234,7 +234,7 @@ async fn stock_adds_up_for_every_pair_of_repeated_commands() {
     }
     until("all is back", || shop.stock(&product), |stock| *stock == (100, 100, 0)).await;
     until(
-        "the ledger has heard of it",
+        "the ledger has all movements",
         || on_hand_in_ledger(&shop, &product),
         |on_hand| *on_hand == 100,
     )

@@ -293,7 +293,7 @@ async fn unreadable_records_are_reported_as_not_checked() {
     let many = calls.call("reconcile-ledger", json!({})).await.calls.len();
     let (mut failed, mut noted) = (0, 0);
     let measured = Capture::start();
-    for call in (0..many).step_by(3) {
+    for call in (0..many).step_by(4) {
         let fixture = &calls;
         fixture.aws.fail(call, Fault::Throttle);
         let called = fixture.call("reconcile-ledger", json!({})).await;

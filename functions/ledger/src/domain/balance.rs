@@ -63,17 +63,6 @@ impl Balances {
         self.0.keys().map(|(_, unit)| *unit).filter(|unit| matches!(unit, Unit::Money(_)))
     }
 
-    /// The sum of all accounts in each unit. It is zero if every entry balances.
-    #[cfg(test)]
-    pub(crate) fn sums(&self) -> BTreeMap<Unit, i64> {
-        let mut sums: BTreeMap<Unit, i64> = BTreeMap::new();
-        for ((_, unit), turnover) in &self.0 {
-            let sum = sums.entry(*unit).or_default();
-            *sum = sum.saturating_add(turnover.balance());
-        }
-        sums
-    }
-
     fn turnover(&self, account: Account, unit: Unit) -> Turnover {
         self.0.get(&(account, unit)).copied().unwrap_or_default()
     }

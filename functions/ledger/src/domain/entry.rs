@@ -392,7 +392,12 @@ pub(crate) mod tests {
             let mut balances = Balances::default();
             for entry in &entries {
                 balances.add(entry.lines());
-                prop_assert!(balances.sums().values().all(|sum| *sum == 0));
+                prop_assert_eq!(balances.clearing(usd()).balance(), -balances.funds(order(), usd()).balance());
+                for name in ["spoon", "bowl"] {
+                    let of = |bucket| balances.stock(product(name), bucket);
+                    let sum = of(StockBucket::OnHand) + of(StockBucket::ShippedOut) + of(StockBucket::Outside);
+                    prop_assert_eq!(sum, 0, "{}", name);
+                }
             }
             // Balances do not depend on the order of entries.
             let mut reversed = Balances::default();
