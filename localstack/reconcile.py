@@ -5,6 +5,8 @@
     reconcile.py --since 2026-11-01  orders placed or changed since then (with --until 2026-11-08: and before that)
     reconcile.py --order ord_...     one order (--product prd_...: one product)
     reconcile.py --repair            also books missing ledger entries; with any of the above
+    reconcile.py --repost-since 2026-01-01   lets the next daily run calculate the balances of all products again, from the entries recorded
+                                     since then; checks nothing
     reconcile.py --json              prints the reports as the function returns them, one per line
 
 The exit status is 0 if all compared records balance, 1 if some do not, and 2 if some could not be read. Records that changed in the last ten
@@ -20,11 +22,16 @@ import deployment
 from deployment import CommandError
 
 FUNCTION = "reconcile-ledger"
-REJECTED = ("MalformedEvent", "UnknownOrder")  # request errors: the message says how to correct the request
+REJECTED = ("MalformedEvent", "UnknownOrder", "PostingInProgress")  # request errors: the message says how to correct the request
 
 
 def reconcile(shop, args):
     client, event = shop.client("lambda"), request_of(args)
+    if args.repost_since:
+        report = invoke(client, shop.function(FUNCTION), {"repost_since": moment(args.repost_since)})
+        print(f"The next daily run calculates the balances of all products again, from the entries recorded since {report['reposting_since'][:16]}"
+              " (UTC).")
+        return 0
     totals = {"checked": 0, "balanced": 0, "unsettled": [], "unbalanced": [], "products_checked": 0, "products": [], "not_checked": [],
              "repaired": [], "not_repaired": []}
     first = None
@@ -128,6 +135,7 @@ def arguments():
     parser.add_argument("--order", type=order_id, help="check only this order")
     parser.add_argument("--product", help="check only this product")
     parser.add_argument("--repair", action="store_true", help="book missing ledger entries")
+    parser.add_argument("--repost-since", help="calculate the balances of all products again, from the entries recorded since then")
     parser.add_argument("--json", action="store_true", help="print the reports as JSON")
     deployment.options(parser)
     return parser

@@ -286,12 +286,15 @@ class Samples:
             key = {":pk": {"S": f"ORDER#{order['id']}"}}
             found = self.stack.client("dynamodb").query(
                 TableName=f"{local.STACK}-ledger", KeyConditionExpression="pk = :pk", ExpressionAttributeValues=key)["Items"]
-            return [each for each in map(plain_item, found) if each["kind"] == "capture"]
+            return [each for each in map(plain_item, found) if each.get("kind") == "capture"]
 
         entry = local.wait_for("The capture in the ledger", entries, SECONDS, 0.2)[0]
-        kept = {name: entry[name] for name in ("entry_id", "occurred_at", "kind", "order_id", "lines")}
+        accounts = {"provider_clearing": "provider_clearing", "customer_funds": f"customer_funds:{order['id']}"}
+        lines = [{"account": accounts[account], "unit": unit, "amount": amount}
+                 for unit, amounts in entry["lines"].items() for account, amount in amounts.items()]
+        kept = {name: entry[name] for name in ("occurred_at", "kind")}
         self.replaced.append("an entry of the ledger")
-        return with_data(event, kept)
+        return with_data(event, kept | {"entry_id": entry["sk"], "order_id": order["id"], "lines": lines})
 
     def for_publish_order_events(self, event):
         return self.with_image(event, "orders", {"pk": f"ORDER#{self.order('open')['id']}"})

@@ -175,9 +175,9 @@ class Restore(unittest.TestCase):
         self.assertIn("1 items copied", run(tables, "products", "--from", "earlier"))
 
     def test_ledger_items_are_counted_by_kind_and_not_by_product(self):
-        later = [record("PRODUCTS#3", f"prd_{number}") for number in (1, 2)] + [record("ORDER#1", "2026-11-28T10:00:00.000Z#ent_1")]
+        later = [record("BALANCES#0#3", f"prd_{number}") for number in (1, 2)] + [record("ORDER#1", "ent_1")]
         said = run(Tables(shop_ledger=later, earlier=[]), "ledger", "--from", "earlier", "--dry-run")
-        self.assertRegex(said, r"ORDER +1\nPRODUCTS +2\n")
+        self.assertRegex(said, r"BALANCES +2\nORDER +1\n")
 
     def test_commands_of_an_order_grow_with_its_version(self):
         tables = Tables(shop_orders=[record("ORDER#1", "", version=12, attempt=5)], earlier=[record("ORDER#1", "", version=3, attempt=2)])

@@ -146,12 +146,12 @@ async fn reconciliation_finds_every_changed_figure() {
         shop.set(table, &[("pk", pk)], name, N(right.to_owned())).await;
         balances().await;
     }
-    let postings = shop.scan("ledger").await;
+    let entries = shop.scan("ledger").await;
     let is_its_capture = |item: &&HashMap<String, AttributeValue>| {
         item["pk"].as_s().unwrap() == &order_key
             && item["kind"].as_s().is_ok_and(|kind| kind == "capture")
     };
-    let capture = postings.iter().find(is_its_capture).unwrap().clone();
+    let capture = entries.iter().find(is_its_capture).unwrap().clone();
     let key = ["pk", "sk"].map(|part| (part.to_owned(), capture[part].clone()));
     shop.dynamodb
         .delete_item()
@@ -176,7 +176,7 @@ async fn reconciliation_finds_every_changed_figure() {
     shop.set("stock", &[("pk", &stock_key)], "available", N((available - 1).to_string())).await;
     let (status, said) = shop.operate("reconcile.py", &["--since", &began]).await;
     assert!(
-        status == 1 && said.contains(&product) && said.contains("available_in_ledger"),
+        status == 1 && said.contains(&product) && said.contains("held_for_orders"),
         "{status}: {said}"
     );
     shop.set("stock", &[("pk", &stock_key)], "available", N(available.to_string())).await;

@@ -1,10 +1,10 @@
-//! Ledger: an entry is written under all its keys or not at all, exactly once, and the audit
-//! reports every mismatch.
+//! Ledger: an entry is written exactly once, and the audit reports every mismatch.
 
 mod audit_runs;
 mod corruptions;
 mod fixture;
 mod lease;
+mod posting;
 mod reconcile_ledger;
 mod repair;
 mod stripe;
@@ -17,7 +17,7 @@ use std::{
 
 use ledger::{
     operations::record_entry::{RecordEntry, record_entry},
-    store::{DAY_SHARDS, PRODUCT_SHARDS},
+    store::DAY_SHARDS,
 };
 use serde_json::{Value, json};
 use shared::{
@@ -59,19 +59,13 @@ impl EntryFixture {
         self.call("record-entry", message(data)).await
     }
 
-    /// The items of the table: the keys of each, and its lines.
-    fn items(&self) -> BTreeMap<(String, String), Value> {
-        let key = |item: &Value, name: &str| item[name]["S"].as_str().unwrap().to_owned();
-        self.aws
-            .items("ledger")
-            .into_iter()
-            .map(|item| ((key(&item, "pk"), key(&item, "sk")), item["lines"].clone()))
-            .collect()
+    fn entries(&self) -> Vec<Value> {
+        self.aws.items("ledger").into_iter().filter(is_entry).collect()
     }
+}
 
-    fn partitions(&self) -> Vec<String> {
-        self.items().into_keys().map(|(pk, _)| pk).collect()
-    }
+fn is_entry(item: &Value) -> bool {
+    item["lines"]["M"].is_object()
 }
 
 fn message(data: &Value) -> Value {
@@ -103,100 +97,94 @@ fn capture(id: u8, amount: i64) -> Value {
     )
 }
 
-/// A `hold` entry for two spoons and a bowl.
-fn hold(id: u8) -> Value {
-    let moved = |product: &str, quantity: i64| {
-        let unit = format!("pcs:{product}");
-        [
-            line(&format!("stock:{product}:held"), &unit, quantity),
-            line(&format!("stock:{product}:available"), &unit, -quantity),
-        ]
-    };
-    entry(id, "hold", &[moved(SPOON, 2), moved(BOWL, 1)].concat())
+/// The two lines that move a quantity of a product.
+fn moved(product: &str, from: &str, to: &str, quantity: i64) -> [Value; 2] {
+    let unit = format!("pcs:{product}");
+    [
+        line(&format!("stock:{product}:{to}"), &unit, quantity),
+        line(&format!("stock:{product}:{from}"), &unit, -quantity),
+    ]
+}
+
+/// A `commit` entry of two spoons and a bowl.
+fn commit(id: u8) -> Value {
+    let sold = |product, quantity| moved(product, "on_hand", "shipped_out", quantity);
+    entry(id, "commit", &[sold(SPOON, 2), sold(BOWL, 1)].concat())
+}
+
+/// An `adjustment` entry of spoons, which belongs to no order.
+fn adjustment(id: u8, quantity: i64) -> Value {
+    without_order(entry(id, "adjustment", &moved(SPOON, "outside", "on_hand", quantity)))
+}
+
+fn without_order(mut entry: Value) -> Value {
+    entry.as_object_mut().unwrap().remove("order_id");
+    entry
 }
 
 #[tokio::test]
-async fn entry_is_stored_by_id_order_day_and_product() {
+async fn entry_is_one_item_of_its_order_or_product() {
     let fixture = EntryFixture::new();
-    let recorded = fixture.record(&hold(0xb1)).await;
+    let recorded = fixture.record(&commit(0xb1)).await;
     assert!(recorded.is_done());
     assert_eq!(
         recorded.operations(),
-        ["PutItem", "PutItem", "TransactWriteItems"],
-        "two products are listed, once"
+        ["PutItem", "PutItem"],
+        "the first entry of an instance ensures that the progress of posting exists"
     );
-    let partitions = fixture.partitions();
-    for expected in [
-        "DAY#2026-11-21#",
-        "ENTRY#ent_",
-        &format!("ORDER#{ORDER}"),
-        &format!("PRODUCT#{BOWL}"),
-        &format!("PRODUCT#{SPOON}"),
-    ] {
-        assert_eq!(
-            partitions.iter().filter(|pk| pk.starts_with(expected)).count(),
-            1,
-            "{expected}: {partitions:?}"
-        );
-    }
-    assert_eq!(partitions.iter().filter(|pk| pk.starts_with("PRODUCTS#")).count(), 2);
-    assert_eq!(partitions.len(), 7);
-    let of_spoons = fixture
-        .items()
+    assert_eq!(fixture.record(&capture(0xb2, 500)).await.operations(), ["PutItem"]);
+    assert_eq!(fixture.record(&adjustment(0xb3, 7)).await.operations(), ["PutItem"]);
+    let number = |amount: i64| json!({ "N": amount.to_string() });
+    let map = |members: Value| json!({ "M": members });
+    let sold =
+        |pieces: i64| map(json!({ "on_hand": number(-pieces), "shipped_out": number(pieces) }));
+    let money = json!({ "provider_clearing": number(500), "customer_funds": number(-500) });
+    let adjusted = json!({ "on_hand": number(7), "outside": number(-7) });
+    let expected = [
+        (format!("ORDER#{ORDER}"), 0xb1, map(json!({ (SPOON): sold(2), (BOWL): sold(1) }))),
+        (format!("ORDER#{ORDER}"), 0xb2, map(json!({ "USD": map(money) }))),
+        (format!("PRODUCT#{SPOON}"), 0xb3, map(json!({ (SPOON): map(adjusted) }))),
+    ];
+    let mut found: Vec<_> = fixture
+        .entries()
         .into_iter()
-        .find(|((pk, _), _)| pk.starts_with(&format!("PRODUCT#{SPOON}#")))
-        .unwrap();
-    assert_eq!(of_spoons.0.1, "2026-11-21T09:48:49.123Z#ent_0199c2a8-0000-8000-8000-0000000000b1");
-    assert_eq!(
-        of_spoons.1["L"].as_array().unwrap().len(),
-        2,
-        "a product's item has only its own lines"
-    );
-
-    // A warm instance knows its products and needs one call.
-    assert_eq!(fixture.record(&hold(0xb2)).await.operations(), ["TransactWriteItems"]);
-    // Entries of money concern no product.
-    assert_eq!(fixture.record(&capture(0xb3, 500)).await.operations(), ["TransactWriteItems"]);
-    assert_eq!(fixture.partitions().iter().filter(|pk| pk.starts_with("ORDER#")).count(), 3);
-    // A cold instance lists its products again: both are already listed.
+        .map(|item| (item["pk"]["S"].clone(), item["sk"]["S"].clone(), item["lines"].clone()))
+        .collect();
+    found.sort_by_key(|(_, sk, _)| sk.to_string());
+    let expected = expected.map(|(pk, id, lines)| {
+        (json!(pk), json!(format!("ent_0199c2a8-0000-8000-8000-0000000000{id:02x}")), lines)
+    });
+    assert_eq!(found, expected);
+    // A cold instance ensures it again.
     let cold =
-        Shop::over(fixture.aws.clone(), clock()).call("record-entry", message(&hold(0xb4))).await;
-    assert_eq!(
-        (cold.is_done(), cold.operations()),
-        (true, vec!["PutItem", "PutItem", "TransactWriteItems"])
-    );
-    assert_eq!(fixture.partitions().iter().filter(|pk| pk.starts_with("PRODUCTS#")).count(), 2);
+        Shop::over(fixture.aws.clone(), clock()).call("record-entry", message(&commit(0xb4))).await;
+    assert_eq!((cold.is_done(), cold.operations()), (true, vec!["PutItem", "PutItem"]));
+    let others = fixture.aws.items("ledger").iter().filter(|item| !is_entry(item)).count();
+    assert_eq!(others, 1);
 }
 
 #[tokio::test]
-async fn entries_of_one_product_and_day_are_spread_over_all_shards() {
+async fn entries_of_one_day_are_spread_over_all_shards() {
     let fixture = EntryFixture::new();
     for id in 0..=255 {
-        assert!(fixture.record(&hold(id)).await.is_done());
+        assert!(fixture.record(&commit(id)).await.is_done());
     }
-    let keys = |prefix: &str| {
-        fixture
-            .partitions()
-            .into_iter()
-            .filter(|pk| pk.starts_with(prefix))
-            .collect::<BTreeSet<_>>()
-            .len()
-    };
-    assert_eq!(keys(&format!("PRODUCT#{SPOON}#")), PRODUCT_SHARDS as usize);
-    assert_eq!(keys("DAY#2026-11-21#"), DAY_SHARDS as usize);
+    let shards: BTreeSet<String> =
+        fixture.entries().iter().map(|item| item["day_shard"]["S"].to_string()).collect();
+    assert_eq!(shards.len(), DAY_SHARDS as usize);
 }
 
 #[tokio::test]
 async fn repeated_entry_is_acknowledged_and_changes_nothing() {
     let fixture = EntryFixture::new();
-    assert!(fixture.record(&hold(0xb1)).await.is_done());
+    assert!(fixture.record(&commit(0xb1)).await.is_done());
     let before = fixture.aws.items("ledger");
-    let mut turned = hold(0xb1);
+    let mut turned = commit(0xb1);
     turned["lines"].as_array_mut().unwrap().reverse();
     turned["a_field_of_a_later_release"] = json!(true);
-    for again in [hold(0xb1), turned] {
+    for again in [commit(0xb1), turned] {
         let called = fixture.record(&again).await;
-        assert_eq!((called.is_done(), called.operations()), (true, vec!["TransactWriteItems"]));
+        assert_eq!((called.is_done(), called.operations()), (true, vec!["PutItem"]));
     }
     assert_eq!(fixture.aws.items("ledger"), before);
 }
@@ -211,15 +199,9 @@ async fn different_content_under_the_same_id_is_rejected() {
     let mut renamed = capture(0xb1, 500);
     renamed["kind"] = json!("refund");
     let measured = Capture::start();
-    for other in [capture(0xb1, 501), later, renamed, hold(0xb1)] {
+    for other in [capture(0xb1, 501), later, renamed, commit(0xb1)] {
         assert!(!fixture.record(&other).await.is_done(), "{other}");
-        let known: Vec<Value> = fixture
-            .aws
-            .items("ledger")
-            .into_iter()
-            .filter(|item| !item["pk"]["S"].as_str().unwrap().starts_with("PRODUCTS#"))
-            .collect();
-        assert_eq!(known, before);
+        assert_eq!(fixture.aws.items("ledger"), before);
     }
     assert_eq!(measured.total(&ledger::metrics::LEDGER_MISMATCH), 4);
 }
@@ -247,6 +229,13 @@ async fn unbalanced_entry_is_rejected_and_writes_nothing() {
             &(0..51).flat_map(|_| [clearing.clone(), funds(-500)]).collect::<Vec<_>>(),
         ),
         foreign,
+        entry(0xb1, "commit", &[0, 0].map(|_| moved(SPOON, "on_hand", "shipped_out", 1)).concat()),
+        without_order(commit(0xb1)),
+        without_order(entry(
+            0xb1,
+            "capture",
+            &[clearing.clone(), line("provider_clearing", "USD", -500)],
+        )),
         json!({}),
     ];
     for data in poison {
@@ -255,40 +244,29 @@ async fn unbalanced_entry_is_rejected_and_writes_nothing() {
         assert!(called.operations().is_empty());
     }
     assert!(fixture.aws.items("ledger").is_empty());
-    // The maximum number of lines, of the maximum number of products in an order, fits in one
-    // transaction.
-    let lines: Vec<Value> = (0..50)
-        .flat_map(|number| {
-            let product = format!("prd_0199c2a8-0000-7000-8000-0000000001{number:02}");
-            let unit = format!("pcs:{product}");
-            [
-                line(&format!("stock:{product}:held"), &unit, 1),
-                line(&format!("stock:{product}:available"), &unit, -1),
-            ]
-        })
-        .collect();
-    assert!(fixture.record(&entry(0xb1, "hold", &lines)).await.is_done());
-    assert_eq!(fixture.aws.items("ledger").len(), 53 + 50);
+    // The maximum number of lines is one item too.
+    let product = |number| format!("prd_0199c2a8-0000-7000-8000-0000000001{number:02}");
+    let lines: Vec<Value> =
+        (0..50).flat_map(|number| moved(&product(number), "on_hand", "shipped_out", 1)).collect();
+    assert!(fixture.record(&entry(0xb1, "commit", &lines)).await.is_done());
+    assert_eq!(fixture.entries().len(), 1);
 }
 
 #[tokio::test]
 async fn entry_is_recorded_once_under_any_fault() {
     let clean = EntryFixture::new();
-    assert!(clean.record(&hold(0xb1)).await.is_done());
+    assert!(clean.record(&commit(0xb1)).await.is_done());
     let clean = clean.aws.items("ledger");
-    for_each_fault(0..3, async |InjectedFault { call, fault }| {
+    for_each_fault(0..2, async |InjectedFault { call, fault }| {
         let fixture = EntryFixture::new();
         fixture.aws.fail(call, fault);
-        let first = fixture.record(&hold(0xb1)).await.is_done();
-        // The transaction is all or nothing: the header never exists without the other items.
-        let entries = fixture.partitions().iter().filter(|pk| !pk.starts_with("PRODUCTS#")).count();
-        assert!(entries == 0 || entries == 5, "call {call} {fault:?}: {entries}");
-        assert!(!first || entries == 5);
+        let first = fixture.record(&commit(0xb1)).await.is_done();
+        assert!(!first || fixture.entries().len() == 1, "call {call} {fault:?}");
         // A new instance starts from the beginning, as after a crash.
         let next = Shop::over(fixture.aws.clone(), clock());
         for _ in 0..2 {
             assert!(
-                next.call("record-entry", message(&hold(0xb1))).await.is_done(),
+                next.call("record-entry", message(&commit(0xb1))).await.is_done(),
                 "call {call} {fault:?}"
             );
         }
@@ -298,11 +276,11 @@ async fn entry_is_recorded_once_under_any_fault() {
 }
 
 #[tokio::test]
-async fn function_killed_between_any_two_calls_leaves_no_partial_entry() {
-    for calls in 0..4 {
+async fn entry_of_a_killed_function_is_recorded_by_the_next() {
+    for calls in 0..3 {
         let fixture = EntryFixture::new();
         let service = Shop::over(fixture.aws.crowded(0), clock()).ledger;
-        let message = RecordEntry::from_message("record_entry.v1", hold(0xb1)).unwrap();
+        let message = RecordEntry::from_message("record_entry.v1", commit(0xb1)).unwrap();
         let dying = record_entry(
             service,
             Received {
@@ -324,12 +302,11 @@ async fn function_killed_between_any_two_calls_leaves_no_partial_entry() {
             _ = dying => false,
         };
         // The last call may complete before the select sees the count.
-        assert!(died == (calls < 3) || calls == 3, "{calls} calls");
-        assert_eq!(fixture.aws.calls().len(), calls.min(3), "three calls make an entry");
-        let entries = fixture.partitions().iter().filter(|pk| !pk.starts_with("PRODUCTS#")).count();
-        assert_eq!(entries, if calls < 3 { 0 } else { 5 }, "{calls} calls");
-        assert!(fixture.record(&hold(0xb1)).await.is_done());
-        assert_eq!(fixture.items().len(), 7);
+        assert!(died == (calls < 2) || calls == 2, "{calls} calls");
+        assert_eq!(fixture.aws.calls().len(), calls, "two calls make an entry");
+        assert_eq!(fixture.entries().len(), usize::from(calls == 2), "{calls} calls");
+        assert!(fixture.record(&commit(0xb1)).await.is_done());
+        assert_eq!(fixture.entries().len(), 1);
     }
 }
 
@@ -339,7 +316,7 @@ async fn concurrent_copies_write_one_entry() {
         let aws = Aws::new();
         let record = Shop::over(aws.crowded(seed), clock()).lambda("record-entry");
         let copies: Vec<_> = (0..8)
-            .map(|_| tokio::spawn(record(Invocation::with_event(message(&hold(0xb1))))))
+            .map(|_| tokio::spawn(record(Invocation::with_event(message(&commit(0xb1))))))
             .collect();
         let others: Vec<_> = (0..4)
             .map(|_| tokio::spawn(record(Invocation::with_event(message(&capture(0xb1, 500))))))
@@ -355,8 +332,6 @@ async fn concurrent_copies_write_one_entry() {
             rejected == (0, 4) || rejected == (8, 0),
             "seed {seed}: two contents under one id were both accepted: {rejected:?}"
         );
-        let headers =
-            aws.items("ledger").into_iter().filter(|item| item["sk"]["S"] == "ENTRY").count();
-        assert_eq!(headers, 1);
+        assert_eq!(aws.items("ledger").iter().filter(|item| is_entry(item)).count(), 1);
     }
 }

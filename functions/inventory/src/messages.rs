@@ -35,7 +35,7 @@ pub struct RecordEntry {
     /// same id.
     pub entry_id: EntryId,
     pub occurred_at: Timestamp,
-    /// `hold`, `commit`, `release`, `restock` (the release of sold stock) or `adjustment`.
+    /// `commit`, `restock` (the release of sold stock) or `adjustment`.
     pub kind: &'static str,
     /// The order; absent for an adjustment.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,7 +51,7 @@ pub struct RecordEntry {
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct EntryLine {
-    /// `stock:<product>:<available|held|shipped_out|outside>`.
+    /// `stock:<product>:<on_hand|shipped_out|outside>`.
     pub account: String,
     /// `pcs:<product>`, pieces of the product.
     pub unit: String,

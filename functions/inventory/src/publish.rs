@@ -103,16 +103,15 @@ fn reservation_messages(old: Option<&Reservation>, new: &Reservation) -> Vec<Mes
     [update].into_iter().chain(entry).collect()
 }
 
-/// The ledger entry of a state change: its kind, source account and target account.
+/// The ledger entry of a state change: its kind, source account and target account. A reservation
+/// moves no goods until it is committed.
 fn ledger_transfer(
     old: Option<&State>,
     new: &State,
 ) -> Option<(&'static str, &'static str, &'static str)> {
     match (old, new) {
-        (None, State::Held) => Some(("hold", "available", "held")),
-        (Some(State::Held), State::Committed) => Some(("commit", "held", "shipped_out")),
-        (Some(State::Held), State::Released) => Some(("release", "held", "available")),
-        (Some(State::Committed), State::Released) => Some(("restock", "shipped_out", "available")),
+        (Some(State::Held), State::Committed) => Some(("commit", "on_hand", "shipped_out")),
+        (Some(State::Committed), State::Released) => Some(("restock", "shipped_out", "on_hand")),
         _ => None,
     }
 }
@@ -130,7 +129,7 @@ fn movement_message(movement: &Movement) -> Option<Message> {
     let delta = movement.delta.map(Delta::count)?;
     let trace = movement.traceparent.clone();
     let context = message_context(movement.movement_id.to_string(), 1, movement.created_at, trace);
-    let lines = transfer(movement.product_id, "outside", "available", delta).into();
+    let lines = transfer(movement.product_id, "outside", "on_hand", delta).into();
     Some(entry("adjustment", &context, None, Some(movement.product_id), lines))
 }
 
@@ -292,29 +291,30 @@ mod tests {
         let lines = |to: &str, from: &str| vec![(to.to_owned(), 2), (from.to_owned(), -2)];
         let committed = becomes(State::Committed);
         for (old, new, kind, moved) in [
-            (None, held.clone(), "hold", lines("held", "available")),
-            (Some(&held), committed.clone(), "commit", lines("shipped_out", "held")),
-            (Some(&held), becomes(State::Released), "release", lines("available", "held")),
+            (Some(&held), committed.clone(), "commit", lines("shipped_out", "on_hand")),
             (
                 Some(&committed),
                 becomes(State::Released),
                 "restock",
-                lines("available", "shipped_out"),
+                lines("on_hand", "shipped_out"),
             ),
         ] {
             assert_eq!(ledger_entry(&published(old, &new)), Some((kind.to_owned(), moved)));
         }
         let rejected = becomes(State::Rejected);
         for (old, new) in [
+            (None, &held),
             (None, &rejected),
             (None, &becomes(State::Released)),
+            (Some(&held), &becomes(State::Released)),
             (Some(&rejected), &becomes(State::Released)),
         ] {
-            assert_eq!(ledger_entry(&published(old, new)), None, "nothing was held");
+            assert_eq!(ledger_entry(&published(old, new)), None, "no goods moved");
         }
+        let restocked = Reservation { version: 3, ..becomes(State::Released) };
         assert_ne!(
-            published(None, &held)[1].data["entry_id"],
-            published(Some(&held), &committed)[1].data["entry_id"]
+            published(Some(&held), &committed)[1].data["entry_id"],
+            published(Some(&committed), &restocked)[1].data["entry_id"]
         );
     }
 
@@ -325,10 +325,11 @@ mod tests {
         other.shard = 3;
         let quantity = i64::from(other.quantity);
         held.lines.push(other);
-        let sent = published(None, &held);
+        let committed = Reservation { version: 2, state: State::Committed, ..held.clone() };
+        let sent = published(Some(&held), &committed);
         let lines = sent[1].data["lines"].as_array().unwrap();
         assert_eq!(lines.len(), 4);
-        let account = format!("stock:{}:held", other.product_id);
+        let account = format!("stock:{}:shipped_out", other.product_id);
         assert!(lines.contains(&json!({ "account": account, "unit": format!("pcs:{}", other.product_id), "amount": 2 * quantity })));
     }
 
@@ -343,7 +344,7 @@ mod tests {
             Image::Movement(from_value(stored).unwrap())
         };
         let sent = messages(None, &movement(json!(-3)));
-        let moved = vec![("available".to_owned(), -3), ("outside".to_owned(), 3)];
+        let moved = vec![("on_hand".to_owned(), -3), ("outside".to_owned(), 3)];
         assert_eq!(ledger_entry(&sent), Some(("adjustment".to_owned(), moved)));
         assert_eq!(sent[0].data["product_id"], json!(product_id));
         assert!(messages(None, &movement(Value::Null)).is_empty());

@@ -2,17 +2,19 @@
 
 use std::{collections::BTreeMap, future::Future, time::Duration};
 
-use shared::{ids::OrderId, table::TableError, telemetry::Trace};
+use shared::{
+    ids::{OrderId, ProductId},
+    table::TableError,
+};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::{
     GRACE, Ledger,
-    audit_run::AuditProgress,
     domain::audit::{AuditStatus, OrderSnapshot, ProductSnapshot, Verdict, record::Status},
+    posting::RecentEntries,
     repair::Repairs,
     sources::ReadError,
-    store::PRODUCT_SHARDS,
 };
 
 /// Fields of an order that a report shows beside its findings.
@@ -23,19 +25,8 @@ pub struct OrderSummary {
     pub needs_review: Option<String>,
 }
 
-/// The result of checking a product.
-#[derive(Debug)]
-pub enum ProductAudit {
-    Complete(Verdict),
-    /// Entries remain; the next step continues from here.
-    InProgress(AuditProgress),
-}
-
-/// Most orders or products that are checked concurrently.
+/// Most orders, products or shards of a day that are read concurrently.
 const CONCURRENCY: usize = 16;
-
-/// Most pages of a product's entries read in one step: enough for one page of each shard.
-const PAGES_PER_STEP: u32 = PRODUCT_SHARDS;
 
 impl Ledger {
     /// Reconciles one order. An unreadable record is a finding, so that the rest of the shop is
@@ -65,7 +56,6 @@ impl Ledger {
     pub async fn audit_and_repair_order(
         &self,
         order: OrderId,
-        trace: &Trace,
     ) -> Result<((Verdict, OrderSummary), Repairs), ReadError> {
         let snapshot = match self.order_snapshot(order).await {
             Err(ReadError::Table(TableError::Unreadable { expected })) => {
@@ -75,9 +65,7 @@ impl Ledger {
         };
         let verdict = snapshot.reconcile(self.clock.now(), GRACE);
         let repairs = match verdict.status {
-            AuditStatus::Unbalanced => {
-                self.repair_order(snapshot, &verdict.findings, trace).await?
-            }
+            AuditStatus::Unbalanced => self.repair_order(snapshot, &verdict.findings).await?,
             AuditStatus::Balanced | AuditStatus::Unsettled => Repairs::default(),
         };
         Ok((self.audit_order(order).await?, repairs))
@@ -89,7 +77,7 @@ impl Ledger {
         let reservation = self.sources.reservation(order_id).await?;
         let payments = self.sources.payments(order_id).await?;
         let provider = self.sources.provider_statement(&payments).await?;
-        let postings = self.store.entries_of_order(order_id).await?;
+        let entries = self.store.entries_of_order(order_id).await?;
         let (intent, attempts, refunds) = (payments.intent, payments.attempts, payments.refunds);
         Ok(OrderSnapshot {
             order_id,
@@ -99,61 +87,37 @@ impl Ledger {
             attempts,
             refunds,
             provider,
-            postings,
+            entries,
         })
     }
 
-    /// Continues to sum the entries of a product, and reconciles it once all are counted.
-    /// `reserved` is the quantity that reservations hold, if known.
+    /// Reconciles a product. `reserved` is the quantity that reservations hold, if known. The
+    /// entries that are not posted yet are in `recent`.
     ///
     /// # Errors
-    /// If a table request fails.
+    /// If a table request fails, or entries were posted since `recent` was read.
     pub async fn audit_product(
         &self,
-        mut progress: AuditProgress,
+        product: ProductId,
         reserved: Option<i64>,
-    ) -> Result<ProductAudit, ReadError> {
-        let product_id = progress.product_id;
-        for _ in 0..PAGES_PER_STEP {
-            let (postings, next) = match self
-                .store
-                .entries_of_product(product_id, progress.shard, progress.after.as_deref())
-                .await
-            {
-                Err(TableError::Unreadable { expected }) => {
-                    return Ok(ProductAudit::Complete(unreadable(expected)));
-                }
-                page => page?,
-            };
-            postings.iter().for_each(|posting| progress.balances.add(&posting.lines));
-            progress.after = next;
-            if progress.after.is_none() {
-                progress.shard += 1;
-            }
-            if progress.shard == PRODUCT_SHARDS {
-                return self
-                    .reconcile_product(progress, reserved)
-                    .await
-                    .map(ProductAudit::Complete);
-            }
-        }
-        Ok(ProductAudit::InProgress(progress))
-    }
-
-    /// Reads the stock last: a movement during the count then shows in the stock's `updated_at`.
-    async fn reconcile_product(
-        &self,
-        progress: AuditProgress,
-        reserved: Option<i64>,
+        recent: &RecentEntries,
     ) -> Result<Verdict, ReadError> {
-        let AuditProgress { product_id, started_at, balances, .. } = progress;
-        let shards = match self.sources.stock(product_id).await {
+        let stored = match self.store.balance(recent.generation, product).await {
+            Err(TableError::Unreadable { expected }) => return Ok(unreadable(expected)),
+            stored => stored?,
+        };
+        if stored.posted_until.is_some_and(|until| until > recent.since) {
+            return Err(ReadError::BalanceMoved);
+        }
+        let balance = recent.sums.as_ref().map(|sums| stored.balance().plus(sums.of(product)));
+        // The stock is read last: a movement meanwhile then shows in its `updated_at`.
+        let shards = match self.sources.stock(product).await {
             Err(TableError::Unreadable { expected }) => return Ok(unreadable(expected)),
             shards => shards?,
         };
         let now = self.clock.now();
-        let grace: Duration = GRACE + now.since(started_at);
-        Ok(ProductSnapshot { product_id, shards, reserved, balances }.reconcile(now, grace))
+        let grace: Duration = GRACE + now.since(recent.read_at);
+        Ok(ProductSnapshot { shards, reserved, balance }.reconcile(now, grace))
     }
 }
 

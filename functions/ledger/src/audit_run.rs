@@ -4,12 +4,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use shared::{
-    clock::Timestamp,
-    ids::{OrderId, ProductId},
-};
-
-use crate::domain::Balances;
+use shared::{clock::Timestamp, ids::OrderId};
 
 /// The period whose orders are checked: `since` inclusive, `until` exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,36 +37,7 @@ impl Window {
 
     /// The start of a run over the whole window, which checks the `recheck` orders first.
     pub fn start(self, recheck: Vec<OrderId>) -> Continuation {
-        Continuation {
-            since: self.since,
-            until: self.until,
-            cursor: Cursor::default(),
-            recheck,
-            in_progress: Vec::new(),
-        }
-    }
-}
-
-/// The partial sum of a product's entries. A long-selling product has more entries than one call
-/// can read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AuditProgress {
-    pub product_id: ProductId,
-    pub(crate) started_at: Timestamp,
-    /// The product shard in which the count continues.
-    #[serde(default)]
-    pub(crate) shard: u32,
-    /// The last sort key that was counted in that shard.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) after: Option<String>,
-    /// The balances of the entries counted so far.
-    pub(crate) balances: Balances,
-}
-
-impl AuditProgress {
-    pub fn new(product_id: ProductId, now: Timestamp) -> Self {
-        Self { product_id, started_at: now, shard: 0, after: None, balances: Balances::default() }
+        Continuation { since: self.since, until: self.until, cursor: Cursor::default(), recheck }
     }
 }
 
@@ -97,9 +63,6 @@ pub struct Continuation {
     /// regardless of their age.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recheck: Vec<OrderId>,
-    /// Products of the previous source whose entries are not all counted yet.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub in_progress: Vec<AuditProgress>,
 }
 
 /// The daily run of the schedule. It checks every candidate, in as many calls as needed.
@@ -166,7 +129,7 @@ impl AuditRun {
     }
 }
 
-fn minus(moment: Timestamp, time: Duration) -> Timestamp {
+pub(crate) fn minus(moment: Timestamp, time: Duration) -> Timestamp {
     Timestamp::from_milliseconds(
         moment.milliseconds().saturating_sub(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)),
     )

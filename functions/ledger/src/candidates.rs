@@ -4,7 +4,7 @@
 //! No table is scanned. Orders come from four sources, because each alone would miss some:
 //! unsettled orders of any age; unsettled payments, with or without an order; orders placed in the
 //! window; and orders with ledger entries in the window, whenever they were placed. Products are
-//! those with a ledger entry.
+//! those with a stored balance, and those with an entry that is not posted yet.
 
 use shared::{
     ids::{OrderId, ProductId},
@@ -15,41 +15,57 @@ use crate::{
     Ledger,
     audit_run::{DAY, Window},
     domain::audit::record::Status,
-    store::{DAY_SHARDS, day_of},
+    posting::RecentEntries,
+    store::{DAY_SHARDS, EntryKey, day_of},
 };
 
-/// A source of candidates. The number is the shard of its index.
+/// A source of candidates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CandidateSource {
-    UnsettledOrders(u32),
+    Orders(OrderSource),
+    Products(ProductSource),
+}
+
+/// A source of orders. The number is the shard of its index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OrderSource {
+    Unsettled(u32),
     /// Orders with an unsettled attempt or refund.
     UnsettledPayments(u32),
     /// Orders placed in the window with this status.
-    PlacedOrders(Status, u32),
-    /// Orders with a ledger entry on this day.
-    OrdersWithEntries(String, u32),
-    Products(u32),
+    Placed(Status, u32),
+    /// Orders with a ledger entry that was recorded on this day.
+    WithEntries(String, u32),
+}
+
+/// A source of products.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProductSource {
+    /// Products with a stored balance, in this shard.
+    Posted(u32),
+    /// Products with an entry that is not posted yet.
+    Recent,
 }
 
 /// All sources, in the order in which they are read.
 pub fn candidate_sources(window: Window, shards: u32) -> Vec<CandidateSource> {
-    let placed = Status::ALL.into_iter().flat_map(|status| {
-        (0..shards).map(move |shard| CandidateSource::PlacedOrders(status, shard))
-    });
+    let placed = Status::ALL
+        .into_iter()
+        .flat_map(|status| (0..shards).map(move |shard| OrderSource::Placed(status, shard)));
     let with_entries = days(window).into_iter().flat_map(|day| {
-        (0..DAY_SHARDS).map(move |shard| CandidateSource::OrdersWithEntries(day.clone(), shard))
+        (0..DAY_SHARDS).map(move |shard| OrderSource::WithEntries(day.clone(), shard))
     });
-    (0..shards)
-        .map(CandidateSource::UnsettledOrders)
-        .chain((0..shards).map(CandidateSource::UnsettledPayments))
+    let orders = (0..shards)
+        .map(OrderSource::Unsettled)
+        .chain((0..shards).map(OrderSource::UnsettledPayments))
         .chain(placed)
-        .chain(with_entries)
-        .chain((0..shards).map(CandidateSource::Products))
-        .collect()
+        .chain(with_entries);
+    let products = (0..shards).map(ProductSource::Posted).chain([ProductSource::Recent]);
+    orders.map(CandidateSource::Orders).chain(products.map(CandidateSource::Products)).collect()
 }
 
 /// The UTC days that overlap a window.
-fn days(window: Window) -> Vec<String> {
+pub(crate) fn days(window: Window) -> Vec<String> {
     let (mut days, mut moment) = (vec![day_of(window.since)], window.since);
     while moment < window.until {
         moment = moment.plus(DAY);
@@ -61,61 +77,72 @@ fn days(window: Window) -> Vec<String> {
     days
 }
 
-/// The candidates on a page.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Candidates {
-    Orders(Vec<OrderId>),
-    Products(Vec<ProductId>),
-}
+/// A page of candidates, and the sort key at which the next page continues.
+pub type CandidatePage<T> = (Vec<T>, Option<String>);
 
 impl Ledger {
-    /// Returns at most `limit` candidates of a source after `after`, and the sort key at which the
-    /// next page continues.
+    /// Returns at most `limit` orders of a source after `after`.
     ///
     /// # Errors
     /// If a table request fails.
-    pub async fn page(
+    pub async fn page_of_orders(
         &self,
-        source: &CandidateSource,
+        source: &OrderSource,
         window: Window,
         after: Option<&str>,
         limit: u32,
-    ) -> Result<(Candidates, Option<String>), TableError> {
-        // `BETWEEN` is inclusive, and no key is a prefix of another. Appending a character
-        // therefore excludes `after` itself and nothing else.
-        let from = after.map_or_else(|| window.since.to_string(), |after| format!("{after}+"));
-        let to = window.until.to_string();
-        let (orders, next) = match source {
-            CandidateSource::UnsettledOrders(shard) | CandidateSource::UnsettledPayments(shard) => {
-                self.unsettled_page(source, *shard, after, limit).await?
+    ) -> Result<CandidatePage<OrderId>, TableError> {
+        match source {
+            OrderSource::Unsettled(shard) | OrderSource::UnsettledPayments(shard) => {
+                self.unsettled_page(source, *shard, after, limit).await
             }
-            CandidateSource::PlacedOrders(status, shard) => {
-                self.sources.orders_by_status(*status, *shard, &from, &to, limit).await?
+            OrderSource::Placed(status, shard) => {
+                // `BETWEEN` is inclusive, and no key is a prefix of another. Appending a character
+                // therefore excludes `after` itself and nothing else.
+                let from =
+                    after.map_or_else(|| window.since.to_string(), |after| format!("{after}+"));
+                let to = window.until.to_string();
+                self.sources.orders_by_status(*status, *shard, &from, &to, limit).await
             }
-            CandidateSource::OrdersWithEntries(day, shard) => {
-                self.store.orders_of_day(day, *shard, &from, &to, limit).await?
+            OrderSource::WithEntries(day, shard) => {
+                let page = self.store.entries_of_day(day, *shard, window, after, limit).await;
+                page.map(|(keys, next)| (keys.iter().filter_map(EntryKey::order).collect(), next))
             }
-            CandidateSource::Products(shard) => {
-                let (products, next) = self.store.products(*shard, after, limit).await?;
-                return Ok((Candidates::Products(products), next));
+        }
+    }
+
+    /// Returns at most `limit` products of a source after `after`.
+    ///
+    /// # Errors
+    /// If the table request fails.
+    pub async fn page_of_products(
+        &self,
+        source: &ProductSource,
+        recent: &RecentEntries,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<CandidatePage<ProductId>, TableError> {
+        match source {
+            ProductSource::Posted(shard) => {
+                self.store.products(recent.generation, *shard, after, limit).await
             }
-        };
-        Ok((Candidates::Orders(orders), next))
+            ProductSource::Recent => Ok(recent.page(after, limit)),
+        }
     }
 
     /// Many orders may be due at the same time. A page therefore starts at the due time with which
     /// the previous one ended, and doubles in size if it would end with the same time.
     async fn unsettled_page(
         &self,
-        source: &CandidateSource,
+        source: &OrderSource,
         shard: u32,
         after: Option<&str>,
         limit: u32,
-    ) -> Result<(Vec<OrderId>, Option<String>), TableError> {
+    ) -> Result<CandidatePage<OrderId>, TableError> {
         let (from, mut page_size) = (after.unwrap_or(" "), limit);
         loop {
             let (orders, next) = match source {
-                CandidateSource::UnsettledPayments(_) => {
+                OrderSource::UnsettledPayments(_) => {
                     self.sources.unsettled_payments(shard, from, page_size).await?
                 }
                 _ => self.sources.unsettled_orders(shard, from, page_size).await?,
@@ -157,20 +184,18 @@ mod tests {
         let sources = candidate_sources(window, 2);
         let placed: Vec<&Status> = sources
             .iter()
-            .filter_map(|source| {
-                if let CandidateSource::PlacedOrders(status, 0) = source {
-                    Some(status)
-                } else {
-                    None
-                }
+            .filter_map(|source| match source {
+                CandidateSource::Orders(OrderSource::Placed(status, 0)) => Some(status),
+                _ => None,
             })
             .collect();
         assert_eq!(placed, Status::ALL.iter().collect::<Vec<_>>());
         let days = 3 * usize::try_from(DAY_SHARDS).unwrap();
-        assert_eq!(sources.len(), 2 + 2 + 12 + days + 2);
-        assert!(
-            matches!(sources.last(), Some(CandidateSource::Products(1))),
-            "products come last, when all reservations could be read"
+        assert_eq!(sources.len(), 2 + 2 + 12 + days + 2 + 1);
+        assert_eq!(
+            sources[sources.len() - 2..],
+            [ProductSource::Posted(1), ProductSource::Recent].map(CandidateSource::Products),
+            "products come last, when all orders are repaired"
         );
     }
 }

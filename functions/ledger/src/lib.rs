@@ -14,6 +14,7 @@ pub mod domain;
 pub mod error;
 pub mod metrics;
 pub mod operations;
+pub mod posting;
 pub mod repair;
 pub mod sources;
 pub mod store;

@@ -7,7 +7,6 @@ use serde::Serialize;
 use shared::{
     clock::Timestamp,
     ids::{OrderId, ProductId},
-    telemetry::Trace,
 };
 
 use crate::{
@@ -58,7 +57,6 @@ impl Ledger {
         &self,
         mut snapshot: OrderSnapshot,
         findings: &[Finding],
-        trace: &Trace,
     ) -> Result<Repairs, ReadError> {
         let mut closed = BTreeSet::new();
         let plan = loop {
@@ -76,16 +74,16 @@ impl Ledger {
                 break plan;
             }
             for (id, by) in open {
-                self.store.close_id(id, by, self.clock.now()).await?;
+                self.store.close_id(snapshot.order_id, id, by, self.clock.now()).await?;
                 closed.insert(id);
             }
             // A message may have arrived before its id was closed, so the missing entries are
             // planned again.
-            snapshot.postings = self.store.entries_of_order(snapshot.order_id).await?;
+            snapshot.entries = self.store.entries_of_order(snapshot.order_id).await?;
         };
         let mut repairs = Repairs { rejected: plan.rejected, ..Repairs::default() };
         for repair in plan.repairs {
-            self.book(&repair.entry, trace, &mut repairs).await?;
+            self.book(&repair.entry, &mut repairs).await?;
         }
         Ok(repairs)
     }
@@ -94,11 +92,7 @@ impl Ledger {
     ///
     /// # Errors
     /// If a table request fails. Entries booked before that remain.
-    pub async fn repair_product(
-        &self,
-        product: ProductId,
-        trace: &Trace,
-    ) -> Result<Repairs, ReadError> {
+    pub async fn repair_product(&self, product: ProductId) -> Result<Repairs, ReadError> {
         let (mut repairs, mut after) = (Repairs::default(), None);
         let until = Timestamp::from_milliseconds(
             self.clock.now().milliseconds() - i64::try_from(GRACE.as_millis()).unwrap_or(i64::MAX),
@@ -107,8 +101,8 @@ impl Ledger {
             let (movements, next) =
                 self.sources.movements(product, after.as_deref(), until).await?;
             for entry in movements.iter().filter_map(repair::adjustment) {
-                if !self.store.has_entry(entry.id()).await? {
-                    self.book(&entry, trace, &mut repairs).await?;
+                if !self.store.has_entry(&entry).await? {
+                    self.book(&entry, &mut repairs).await?;
                 }
             }
             if next.is_none() {
@@ -118,13 +112,8 @@ impl Ledger {
         }
     }
 
-    async fn book(
-        &self,
-        entry: &Entry,
-        trace: &Trace,
-        repairs: &mut Repairs,
-    ) -> Result<(), ReadError> {
-        match self.store.record(entry, trace, self.clock.now()).await {
+    async fn book(&self, entry: &Entry, repairs: &mut Repairs) -> Result<(), ReadError> {
+        match self.store.record(entry, self.clock.now()).await {
             Ok(RecordOutcome::AlreadyRecorded) => {}
             Ok(RecordOutcome::Recorded) => {
                 tracing::warn!(entry.id = %entry.id(), kind = entry.kind().name(), "missing ledger entry booked");

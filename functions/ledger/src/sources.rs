@@ -40,6 +40,9 @@ pub enum ReadError {
     /// The provider did not answer.
     #[error(transparent)]
     Provider(#[from] ProviderError),
+    /// The product's balance includes entries that were also read as recent ones.
+    #[error("entries of the product were posted meanwhile")]
+    BalanceMoved,
     /// The task panicked, which is a bug.
     #[error("the comparison panicked")]
     Panicked,

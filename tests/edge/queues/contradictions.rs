@@ -41,7 +41,7 @@ async fn contradictory_message_is_rejected_and_writes_nothing() {
         ("/lines/0/unit", json!("usd")),
         ("/lines/0/unit", json!("pcs:prd_0199c2a8-0000-7000-8000-00000000000a")),
         ("/lines/0/account", json!("petty_cash")),
-        ("/lines/0/account", json!("stock:prd_0199c2a8-0000-7000-8000-00000000000a:held")),
+        ("/lines/0/account", json!("stock:prd_0199c2a8-0000-7000-8000-00000000000a:on_hand")),
         ("/lines/1/account", account("f2")),
         ("/lines/1/account", json!("customer_funds:")),
         ("/lines/0/amount", json!(5998.0)),
@@ -63,7 +63,7 @@ async fn contradictory_message_is_rejected_and_writes_nothing() {
             (
                 "adjustment",
                 "/lines/0/account",
-                json!("stock:prd_0199c2a8-0000-7000-8000-00000000000b:available"),
+                json!("stock:prd_0199c2a8-0000-7000-8000-00000000000b:on_hand"),
             ),
             (
                 "adjustment",

@@ -121,23 +121,15 @@ impl Schedule {
     pub async fn check_ledger(&self) {
         let (mut accounts, mut units): (BTreeMap<String, i64>, BTreeMap<String, i64>) =
             Default::default();
-        for entry in self
-            .shop
-            .aws
-            .items("ledger")
-            .iter()
-            .filter(|item| text(item, "pk").starts_with("ENTRY#"))
-        {
-            for line in entry["lines"]["L"].as_array().into_iter().flatten().map(|line| &line["M"])
-            {
-                // Accounts are `stock:<product>:<bucket>` and `customer_funds:<order>`. There is
-                // one product, and the balances of all orders are added up.
-                let account = text(line, "account");
-                let account = account
-                    .strip_prefix(&format!("stock:{}:", self.product))
-                    .unwrap_or(account.split(':').next().unwrap());
-                *accounts.entry(account.to_owned()).or_default() += number(line, "amount");
-                *units.entry(text(line, "unit")).or_default() += number(line, "amount");
+        for entry in self.shop.aws.items("ledger") {
+            // Amounts by unit and account. There is one product, and the balances of all orders are
+            // added up.
+            for (unit, lines) in entry["lines"]["M"].as_object().into_iter().flatten() {
+                for (account, amount) in lines["M"].as_object().into_iter().flatten() {
+                    let amount: i64 = amount["N"].as_str().unwrap().parse().unwrap();
+                    *accounts.entry(account.clone()).or_default() += amount;
+                    *units.entry(unit.clone()).or_default() += amount;
+                }
             }
         }
         assert!(
@@ -159,11 +151,12 @@ impl Schedule {
             self.trace_report()
         );
         let (on_hand, available) = self.quantities();
+        assert_eq!(on_hand, available, "goods are held for no order\n{}", self.trace_report());
         let sold = self.received() - on_hand;
-        let buckets = ["available", "held", "shipped_out", "outside"].map(balance);
+        let buckets = ["on_hand", "shipped_out", "outside"].map(balance);
         assert_eq!(
             buckets,
-            [available, 0, sold, -self.received()],
+            [on_hand, sold, -self.received()],
             "{accounts:?}\n{}",
             self.trace_report()
         );

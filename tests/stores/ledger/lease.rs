@@ -24,17 +24,22 @@ async fn second_scheduled_call_at_the_same_time_compares_nothing() {
 async fn unreadable_ledger_entries_do_not_stop_the_audit() {
     let shop = Shop::new();
     let day = ledger::store::day_of(shop.clock.now());
-    for shard in 0..DAY_SHARDS {
-        let keys = json!({ "pk": { "S": format!("DAY#{day}#{shard}") }, "sk": { "S": format!("{}#x", shop.clock.now()) } });
-        let mut item = keys.as_object().unwrap().clone();
-        item.insert("order_id".to_owned(), json!({ "S": "nonsense" }));
-        shop.aws.put("ledger", &Value::Object(item));
+    let keys = [format!("ORDER#{ORDER}"), "nonsense".to_owned()];
+    for (shard, pk) in (0..DAY_SHARDS).zip(keys.iter().cycle()) {
+        let recorded = format!("{}#{shard}", shop.clock.now());
+        let item = json!({
+            "pk": { "S": pk }, "sk": { "S": format!("ent_{shard}") }, "lines": { "S": "nonsense" },
+            "day_shard": { "S": format!("day#{day}#{shard}") }, "recorded": { "S": recorded },
+        });
+        shop.aws.put("ledger", &item);
     }
     shop.clock.advance(Duration::from_secs(60));
     let report = shop.call("reconcile-ledger", tick()).await;
-    assert!(
-        report.answer.is_ok() && report.ok().get("continuation").is_none(),
-        "{:?}",
-        report.answer
+    let report = report.ok();
+    assert!(report.get("continuation").is_none(), "{report:#}");
+    let row = &report["unbalanced"][0];
+    assert_eq!(
+        (&row["order_id"], &row["findings"][0]["check"]),
+        (&json!(ORDER), &json!("readable"))
     );
 }

@@ -5,23 +5,20 @@ use payments::{publish::messages, store::IntentImage};
 
 use super::{fixture::*, *};
 
-/// Deletes an entry under all its keys.
-fn delete_entry(fixture: &LedgerFixture, entry: &Value) {
-    for item in fixture
-        .aws
-        .items("ledger")
-        .into_iter()
-        .filter(|item| item["entry_id"]["S"] == entry["entry_id"])
-    {
+/// Deletes the items that match.
+fn delete_items(fixture: &LedgerFixture, which: impl Fn(&Value) -> bool) {
+    for item in fixture.aws.items("ledger").into_iter().filter(|item| which(item)) {
         fixture.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
     }
 }
 
-/// Deletes all entries, as if the table had been restored from an early backup.
-fn delete_all_entries(fixture: &LedgerFixture) {
-    for item in fixture.aws.items("ledger") {
-        fixture.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
-    }
+fn delete_entry(fixture: &LedgerFixture, entry: &Value) {
+    delete_items(fixture, |item| item["sk"]["S"] == entry["entry_id"]);
+}
+
+/// Whether an item is an entry or a closed id of the confirmed order.
+fn is_of_confirmed(fixture: &LedgerFixture, item: &Value) -> bool {
+    item["pk"]["S"] == format!("ORDER#{}", fixture.confirmed)
 }
 
 /// Runs a repair and returns the kinds of the entries that it booked, and its report.
@@ -41,10 +38,14 @@ async fn repair(fixture: &LedgerFixture, event: Value) -> (Vec<String>, Value) {
 /// The balance of each account over all entries.
 fn balances(fixture: &LedgerFixture) -> BTreeMap<String, i64> {
     let mut sums = BTreeMap::new();
-    for item in fixture.aws.items("ledger").iter().filter(|item| item["sk"]["S"] == "ENTRY") {
-        for line in item["lines"]["L"].as_array().into_iter().flatten() {
-            let amount: i64 = line["M"]["amount"]["N"].as_str().unwrap().parse().unwrap();
-            *sums.entry(text(&line["M"]["account"]["S"])).or_default() += amount;
+    for item in fixture.aws.items("ledger").iter().filter(|item| is_entry(item)) {
+        for (unit, accounts) in item["lines"]["M"].as_object().unwrap() {
+            for (account, amount) in accounts["M"].as_object().unwrap() {
+                let owner =
+                    if account == "customer_funds" { text(&item["pk"]["S"]) } else { unit.clone() };
+                let amount: i64 = amount["N"].as_str().unwrap().parse().unwrap();
+                *sums.entry(format!("{owner} {account}")).or_default() += amount;
+            }
         }
     }
     sums
@@ -202,10 +203,8 @@ async fn each_entry_kind_is_repaired_and_its_late_message_changes_nothing() {
         "commit",
         "dispute_reinstatement",
         "dispute_withdrawal",
-        "hold",
         "refund",
         "refund_reversal",
-        "release",
         "duplicate_capture",
         "duplicate_capture_refund",
         "duplicate_capture_refund_reversal",
@@ -218,23 +217,18 @@ async fn completely_lost_ledger_is_repaired() {
     let (fixture, entries) = with_reversals_and_dispute().await;
     let fixture = fixture.with_statement(None);
     let right = balances(&fixture);
-    delete_all_entries(&fixture);
+    // As if the table had been restored from an early backup.
+    delete_items(&fixture, |_| true);
     let (booked, report) = repair(&fixture, json!({ "since": "2026-11-01T00:00:00.000Z" })).await;
     assert_eq!(unbalanced(&report), BTreeSet::new(), "{report:#}");
-    // Stock that returned needs no entry: the cancelled order has neither a hold nor a release.
     let of = |kind: &str| booked.iter().filter(|booked| *booked == kind).count();
-    assert_eq!(
-        (of("capture"), of("refund"), of("hold"), of("commit"), of("release")),
-        (2, 2, 2, 1, 0),
-        "{booked:?}"
-    );
-    // Products are found by their entries. A product without holds has to be requested by its id.
+    assert_eq!((of("capture"), of("refund"), of("commit")), (2, 2, 1), "{booked:?}");
+    // Products are found by their entries. A product without sales has to be requested by its id.
     for product in [SPOON, BOWL] {
         let (_, report) = repair(&fixture, json!({ "product_id": product })).await;
         assert_eq!(unbalanced(&report), BTreeSet::new(), "{report:#}");
     }
-    let without_goods_that_are_back = balances(&fixture);
-    assert_eq!(without_goods_that_are_back, right);
+    assert_eq!(balances(&fixture), right);
     for entry in &entries {
         assert!(fixture.call("record-entry", message(entry)).await.is_done(), "{entry}");
     }
@@ -251,23 +245,7 @@ async fn concurrent_repair_and_late_messages_book_everything_once() {
         entries.iter().filter(|entry| entry["order_id"] == fixture.confirmed.as_str()).collect();
     assert!(of_order.len() > 8);
     for seed in 0..12 {
-        of_order.iter().for_each(|entry| delete_entry(&fixture, entry));
-        for closed in fixture
-            .aws
-            .items("ledger")
-            .into_iter()
-            .filter(|item| item["closed_by"]["S"].is_string())
-        {
-            fixture.aws.delete("ledger", &json!({ "pk": closed["pk"], "sk": closed["sk"] }));
-        }
-        for item in fixture
-            .aws
-            .items("ledger")
-            .into_iter()
-            .filter(|item| item["order_id"]["S"] == fixture.confirmed.as_str())
-        {
-            fixture.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
-        }
+        delete_items(&fixture, |item| is_of_confirmed(&fixture, item));
         let crowded =
             Shop::over(fixture.aws.crowded(seed), fixture.clock.clone()).with_statement(None);
         let event = json!({ "repair": true, "order_id": fixture.confirmed });
@@ -304,13 +282,11 @@ async fn interrupted_repair_is_completed_by_the_next() {
     let calls = fixture.call("reconcile-ledger", event.clone()).await.calls.len();
     assert_eq!(balances(&fixture), right);
     for call in 0..calls {
-        for item in fixture.aws.items("ledger").into_iter().filter(|item| {
-            item["closed_by"]["S"].is_string()
-                || item["kind"]["S"] == "capture"
-                    && item["order_id"]["S"] == fixture.confirmed.as_str()
-        }) {
-            fixture.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
-        }
+        delete_items(&fixture, |item| {
+            let is_closed_or_capture =
+                item["closed_by"].is_object() || item["kind"]["S"] == "capture";
+            is_closed_or_capture && is_of_confirmed(&fixture, item)
+        });
         fixture.aws.fail(call, Fault::LoseResponse);
         fixture.call("reconcile-ledger", event.clone()).await;
         fixture.aws.heal();
@@ -324,22 +300,17 @@ async fn interrupted_repair_is_completed_by_the_next() {
 #[tokio::test]
 async fn recent_changes_are_not_repaired() {
     let fixture = LedgerFixture::fresh().await;
-    let lost: Vec<&Value> = fixture
-        .entries
-        .iter()
-        .filter(|entry| {
-            entry["order_id"] == fixture.open.as_str()
-                || entry["kind"] == "hold" && entry["order_id"].is_string()
-        })
-        .collect();
-    let of_open = lost.iter().find(|entry| entry["order_id"] == fixture.open.as_str()).unwrap();
-    delete_entry(&fixture, of_open);
+    delete_entry(&fixture, fixture.entries.iter().find(|entry| entry["kind"] == "commit").unwrap());
+    let mut reservation = fixture
+        .item("stock", |item| item["pk"]["S"] == format!("RESERVATION#{}", fixture.confirmed));
+    reservation["updated_at"] = json!({ "S": fixture.clock.now() });
+    fixture.aws.put("stock", &reservation);
     let before = fixture.aws.items("ledger");
     let (booked, report) = repair(&fixture, json!({})).await;
     assert_eq!((booked, unbalanced(&report)), (vec![], BTreeSet::new()), "{report:#}");
     assert_eq!(fixture.aws.items("ledger"), before);
     fixture.clock.advance(PAST_GRACE);
-    assert_eq!(repair(&fixture, json!({})).await.0, ["hold"]);
+    assert_eq!(repair(&fixture, json!({})).await.0, ["commit"]);
 }
 
 #[tokio::test]

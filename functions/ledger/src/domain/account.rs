@@ -25,10 +25,8 @@ pub enum Account {
 /// The location of goods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StockBucket {
-    /// On hand and not reserved.
-    Available,
-    /// On hand and reserved for orders.
-    Held,
+    /// In stock, whether available or held for orders. Reservations move no goods.
+    OnHand,
     ShippedOut,
     /// The source of deliveries and the target of write-offs. Its balance is the negative sum of
     /// all goods that are or were in stock.
@@ -36,16 +34,20 @@ pub enum StockBucket {
 }
 
 impl StockBucket {
-    const ALL: [Self; 4] = [Self::Available, Self::Held, Self::ShippedOut, Self::Outside];
+    const ALL: [Self; 3] = [Self::OnHand, Self::ShippedOut, Self::Outside];
 
     /// The name within an account name.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Available => "available",
-            Self::Held => "held",
+            Self::OnHand => "on_hand",
             Self::ShippedOut => "shipped_out",
             Self::Outside => "outside",
         }
+    }
+
+    /// The bucket with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.name() == name)
     }
 }
 
@@ -57,8 +59,7 @@ impl Account {
     pub fn parse(name: &str) -> Result<Self, Violation> {
         let stock = |rest: &str| {
             let (product, bucket) = rest.split_once(':')?;
-            let bucket = StockBucket::ALL.into_iter().find(|known| known.name() == bucket)?;
-            Some(Self::Stock(ProductId::parse(product)?, bucket))
+            Some(Self::Stock(ProductId::parse(product)?, StockBucket::named(bucket)?))
         };
         let account = match name.split_once(':') {
             None if name == "provider_clearing" => Some(Self::ProviderClearing),
@@ -67,7 +68,7 @@ impl Account {
             _ => None,
         };
         account.ok_or_else(|| {
-            let detail = "An account is provider_clearing, customer_funds:<order> or stock:<product>:<available|held|shipped_out|outside>.";
+            let detail = "An account is provider_clearing, customer_funds:<order> or stock:<product>:<on_hand|shipped_out|outside>.";
             Violation::new("unknown_account", detail)
         })
     }
@@ -204,9 +205,9 @@ mod tests {
             format!("customer_funds:{SPOON}"),
             format!("customer_funds:{ORDER}:x"),
             format!("stock:{SPOON}"),
-            format!("stock:{SPOON}:stolen"),
-            format!("stock:{SPOON}:held:x"),
-            format!("Stock:{SPOON}:held"),
+            format!("stock:{SPOON}:held"),
+            format!("stock:{SPOON}:on_hand:x"),
+            format!("Stock:{SPOON}:on_hand"),
         ];
         for name in unknown {
             assert_eq!(
@@ -231,8 +232,8 @@ mod tests {
         for (account, money, pieces) in [
             ("provider_clearing".to_owned(), true, false),
             (format!("customer_funds:{ORDER}"), true, false),
-            (format!("stock:{SPOON}:held"), false, true),
-            (format!("stock:{BOWL}:held"), false, false),
+            (format!("stock:{SPOON}:on_hand"), false, true),
+            (format!("stock:{BOWL}:on_hand"), false, false),
         ] {
             let account = Account::parse(&account).unwrap();
             assert_eq!(

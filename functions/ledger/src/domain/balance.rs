@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use shared::ids::{OrderId, ProductId};
 
 use super::{Account, Line, StockBucket, Unit};
@@ -22,41 +21,9 @@ impl Turnover {
     }
 }
 
-/// The turnover per account and unit. Serialized as a list, so that another call can continue the
-/// count.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Vec<AccountTurnover>", into = "Vec<AccountTurnover>")]
+/// The turnover per account and unit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Balances(BTreeMap<(Account, Unit), Turnover>);
-
-/// The serialized turnover of one account.
-#[derive(Serialize, Deserialize)]
-struct AccountTurnover {
-    account: Account,
-    unit: Unit,
-    debits: i64,
-    credits: i64,
-}
-
-impl From<Vec<AccountTurnover>> for Balances {
-    fn from(all: Vec<AccountTurnover>) -> Self {
-        let turnover = |one: AccountTurnover| {
-            ((one.account, one.unit), Turnover { debits: one.debits, credits: one.credits })
-        };
-        Self(all.into_iter().map(turnover).collect())
-    }
-}
-
-impl From<Balances> for Vec<AccountTurnover> {
-    fn from(balances: Balances) -> Self {
-        let row = |((account, unit), Turnover { debits, credits })| AccountTurnover {
-            account,
-            unit,
-            debits,
-            credits,
-        };
-        balances.0.into_iter().map(row).collect()
-    }
-}
 
 impl Balances {
     /// Adds lines to the balances.
@@ -96,17 +63,106 @@ impl Balances {
         self.0.keys().map(|(_, unit)| *unit).filter(|unit| matches!(unit, Unit::Money(_)))
     }
 
-    /// The sum of all accounts in each unit. It is zero if every entry balances.
-    pub fn sums(&self) -> BTreeMap<Unit, i64> {
-        let mut sums: BTreeMap<Unit, i64> = BTreeMap::new();
-        for ((_, unit), turnover) in &self.0 {
-            let sum = sums.entry(*unit).or_default();
-            *sum = sum.saturating_add(turnover.balance());
-        }
-        sums
-    }
-
     fn turnover(&self, account: Account, unit: Unit) -> Turnover {
         self.0.get(&(account, unit)).copied().unwrap_or_default()
+    }
+}
+
+/// The balances of one product's stock accounts, in pieces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProductBalance {
+    pub on_hand: i64,
+    pub shipped_out: i64,
+    pub outside: i64,
+}
+
+impl ProductBalance {
+    /// The sum of all accounts. It is zero if every entry balances.
+    pub const fn sum(self) -> i64 {
+        self.on_hand.saturating_add(self.shipped_out).saturating_add(self.outside)
+    }
+
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            on_hand: self.on_hand.saturating_add(other.on_hand),
+            shipped_out: self.shipped_out.saturating_add(other.shipped_out),
+            outside: self.outside.saturating_add(other.outside),
+        }
+    }
+}
+
+/// The sums of entries by product.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProductSums(BTreeMap<ProductId, ProductBalance>);
+
+impl ProductSums {
+    /// Adds the lines about goods.
+    pub fn add(&mut self, lines: &[Line]) {
+        for line in lines {
+            let Account::Stock(product, bucket) = line.account else { continue };
+            let balance = self.0.entry(product).or_default();
+            let moved = match bucket {
+                StockBucket::OnHand => ProductBalance { on_hand: line.amount, ..<_>::default() },
+                StockBucket::ShippedOut => {
+                    ProductBalance { shipped_out: line.amount, ..<_>::default() }
+                }
+                StockBucket::Outside => ProductBalance { outside: line.amount, ..<_>::default() },
+            };
+            *balance = balance.plus(moved);
+        }
+    }
+
+    pub fn merge(&mut self, other: Self) {
+        for (product, sum) in other.0 {
+            let balance = self.0.entry(product).or_default();
+            *balance = balance.plus(sum);
+        }
+    }
+
+    /// The sum of a product; zero if no entry concerns it.
+    pub fn of(&self, product: ProductId) -> ProductBalance {
+        self.0.get(&product).copied().unwrap_or_default()
+    }
+
+    /// The products with an entry, sorted.
+    pub fn products(&self) -> impl Iterator<Item = ProductId> {
+        self.0.keys().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::ids::derive;
+
+    use super::*;
+
+    #[test]
+    fn sums_of_products_add_up_and_ignore_money() {
+        let (spoon, bowl): (ProductId, ProductId) = (derive(&["spoon"]), derive(&["bowl"]));
+        let goods = |product, bucket, amount| Line {
+            account: Account::Stock(product, bucket),
+            unit: Unit::Pieces(product),
+            amount,
+        };
+        let usd = Unit::parse("USD").unwrap();
+        let mut delivered = ProductSums::default();
+        delivered.add(&[
+            goods(spoon, StockBucket::OnHand, 9),
+            goods(spoon, StockBucket::Outside, -9),
+            Line { account: Account::ProviderClearing, unit: usd, amount: 5 },
+        ]);
+        let mut sold = ProductSums::default();
+        sold.add(&[
+            goods(spoon, StockBucket::ShippedOut, 2),
+            goods(spoon, StockBucket::OnHand, -2),
+            goods(bowl, StockBucket::OnHand, -1),
+        ]);
+        delivered.merge(sold);
+        let expected = ProductBalance { on_hand: 7, shipped_out: 2, outside: -9 };
+        assert_eq!((delivered.of(spoon), expected.sum()), (expected, 0));
+        assert_eq!(delivered.of(bowl).sum(), -1, "an unbalanced entry shows in the sum");
+        assert_eq!(delivered.of(derive(&["lamp"])), ProductBalance::default());
+        assert_eq!(delivered.products().count(), 2);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! - [`account`]: locations of money and goods, and their units.
 //! - [`entry`]: balanced movements between accounts. Unbalanced entries cannot be constructed.
-//! - [`balance`]: the sums of entries per account.
+//! - [`balance`]: the sums of entries per account, and per product.
 //! - [`audit`]: the reconciliation rules of an order and of a product.
 //! - [`repair`]: the entries that the ledger lacks.
 
@@ -13,5 +13,5 @@ pub mod entry;
 pub mod repair;
 
 pub use account::{Account, StockBucket, Unit};
-pub use balance::Balances;
-pub use entry::{Entry, EntryId, InvalidEntry, Kind, Line};
+pub use balance::{Balances, ProductBalance, ProductSums};
+pub use entry::{Entry, EntryId, InvalidEntry, Kind, Line, Owner};

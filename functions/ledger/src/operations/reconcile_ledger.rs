@@ -10,11 +10,13 @@
 //! - `{"limit"}`: about this many checks of orders and products in this call;
 //! - `{"continuation"}`: continues the report that contained it;
 //! - `{"repair": true}` with any of these: also books the missing ledger entries; see
-//!   [`crate::domain::repair`].
+//!   [`crate::domain::repair`];
+//! - `{"repost_since"}` alone: checks nothing. The next daily run calculates the balances of all
+//!   products again, from the entries recorded since then; see [`crate::posting`].
 //!
-//! A scheduled call advances the daily run by one step. The ledger's table stores the progress, so
-//! the duration of a call does not grow with the shop, and the next call compensates for a failed
-//! one.
+//! A scheduled call advances the daily run by one step. The run also posts entries to the balances
+//! of products. The ledger's table stores the progress, so the duration of a call does not grow with
+//! the shop, and the next call compensates for a failed one.
 
 mod audit;
 mod report;
@@ -38,6 +40,7 @@ pub use self::report::{OrderRow, ProductRow, Report};
 use crate::{
     Ledger,
     audit_run::{AuditRun, Continuation, Window},
+    posting::PostingProgress,
 };
 
 /// The event of an invocation.
@@ -61,6 +64,7 @@ pub struct AuditRequest {
     continuation: Option<Continuation>,
     #[serde(default)]
     repair: bool,
+    repost_since: Option<Timestamp>,
 }
 
 impl<'de> Deserialize<'de> for ReconcileLedger {
@@ -95,6 +99,9 @@ pub async fn reconcile_ledger(
         }
         ReconcileLedger::Requested(request) => request,
     };
+    if let Some(since) = request.repost_since {
+        return restart_posting(ledger, since, call.deadline).await;
+    }
     let continuation = request.continuation;
     let (since, until) =
         continuation.as_ref().map_or((request.since, request.until), |continuation| {
@@ -105,29 +112,23 @@ pub async fn reconcile_ledger(
         Failure::new("MalformedEvent", "since comes before until, by 400 days at the most")
     })?;
     let mut audit = Audit::new(ledger, window, call.deadline);
-    audit.repair = request.repair.then_some(call.trace);
-    match request.order_id {
-        Some(order) => {
+    audit.repairs = request.repair;
+    match (request.order_id, request.product_id) {
+        (Some(order), _) => {
             audit.audit_orders(vec![order]).await?;
             if audit.report.unbalanced.iter().any(OrderRow::has_no_record) {
                 let message = format!("There is no order {order}: no service has a record of it.");
                 return Err(Failure { is_expected: true, ..Failure::new("UnknownOrder", message) });
             }
         }
-        None => {
-            let continuation = match (continuation, request.product_id) {
-                (Some(continuation), _) => continuation,
-                (None, Some(product)) => audit.start_with_product(product),
-                (None, None) => window.start(
-                    audit
-                        .ledger
-                        .store
-                        .audit_run()
-                        .await
-                        .map_err(run_read_failed)?
-                        .map(|run| run.recheck_next)
-                        .unwrap_or_default(),
-                ),
+        (None, Some(product)) => audit.audit_products(vec![product]).await?,
+        (None, None) => {
+            let continuation = match continuation {
+                Some(continuation) => continuation,
+                None => {
+                    let run = audit.ledger.store.audit_run().await.map_err(run_read_failed)?;
+                    window.start(run.map(|run| run.recheck_next).unwrap_or_default())
+                }
             };
             audit.sweep(continuation, request.limit.unwrap_or(u32::MAX).max(1)).await?;
         }
@@ -145,6 +146,7 @@ async fn advance_run(ledger: Arc<Ledger>, deadline: Timestamp) -> Result<Report,
     };
     let window = Window { since: run.since, until: run.until };
     let mut audit = Audit::new(ledger.clone(), window, deadline);
+    audit.posts = true;
     let Some(continuation) = run.continuation.take() else { return Ok(audit.finish(false)) };
     audit.sweep(continuation, u32::MAX).await?;
     run.continuation = audit.report.continuation.clone();
@@ -157,11 +159,29 @@ async fn advance_run(ledger: Arc<Ledger>, deadline: Timestamp) -> Result<Report,
         .await
         .map_err(|error| Failure::from_error("AuditRunSaveFailed", &error))?;
     if !is_saved {
-        tracing::warn!(
-            "another call has taken the round further meanwhile: what this one looked at is looked at twice"
-        );
+        tracing::warn!("another call has advanced the run meanwhile, records are checked twice");
     }
     Ok(audit.finish(is_overdue))
+}
+
+/// Makes the next daily run calculate the balances of all products again.
+async fn restart_posting(
+    ledger: Arc<Ledger>,
+    since: Timestamp,
+    deadline: Timestamp,
+) -> Result<Report, Failure> {
+    let failed = |error: TableError| Failure::from_error("PostingRestartFailed", &error);
+    let posting = ledger.store.posting().await.map_err(failed)?;
+    let restarted = posting
+        .map_or_else(|| PostingProgress::starting(since), |posting| posting.restarted(since));
+    if !ledger.store.save_posting(&restarted).await.map_err(failed)? {
+        let message = "Entries were being posted. Send the request again.";
+        return Err(Failure { is_expected: true, ..Failure::new("PostingInProgress", message) });
+    }
+    let window = Window::before(ledger.clock.now());
+    let mut audit = Audit::new(ledger, window, deadline);
+    audit.report.reposting_since = Some(since);
+    Ok(audit.finish(false))
 }
 
 fn run_read_failed(error: TableError) -> Failure {

@@ -48,8 +48,7 @@ impl FromMessage for RecordEntry {
     }
 }
 
-/// Writes the entry under its id, order, day and products in one transaction. A repeated message
-/// changes nothing.
+/// Writes the entry by one conditional put. A repeated message changes nothing.
 ///
 /// # Errors
 /// Rejects the message if another entry has its id. A failed table request retries it.
@@ -58,7 +57,7 @@ pub async fn record_entry(
     received: Received<RecordEntry>,
 ) -> Result<(), LedgerError> {
     let RecordEntry(entry) = received.message;
-    match ledger.store.record(&entry, &received.trace, ledger.clock.now()).await {
+    match ledger.store.record(&entry, ledger.clock.now()).await {
         Ok(_) => Ok(()),
         Err(error) => {
             if let LedgerError::Mismatch(entry_id) = &error {

@@ -24,9 +24,9 @@
 //! | `under_review` | no review is pending | attempts and refunds that contradict the provider |
 //! | `reservation_state` | the order's stock state | the reservation |
 //! | `reserved_quantity` | the order's lines | the reservation's lines |
-//! | `reserved_in_ledger` | the reservation | the ledger |
+//! | `committed_in_ledger` | the committed reservation | the ledger |
 //! | `held_for_orders` | reservations in the state `held` | the product's stock |
-//! | `available_in_ledger`, `held_in_ledger` | the product's stock | the ledger |
+//! | `on_hand_in_ledger` | the product's stock | the ledger |
 //! | `possible_stock` | 0 ≤ available ≤ on hand | each shard of the product's stock |
 //!
 //! Services write their records one after the other. Records that contradict each other while

@@ -12,8 +12,8 @@ use shared::{
 use super::{
     Findings, Verdict,
     record::{
-        AttemptRecord, Goal, IntentRecord, OrderRecord, Outcome, PaymentState, Posting, Quantity,
-        RefundRecord, ReservationRecord, ReservationState, Status, StockState,
+        AttemptRecord, Goal, IntentRecord, OrderRecord, Outcome, PaymentState, Quantity,
+        RecordedEntry, RefundRecord, ReservationRecord, ReservationState, Status, StockState,
     },
 };
 use crate::domain::{Balances, StockBucket, Unit, entry::sums_by_unit};
@@ -31,7 +31,7 @@ pub struct OrderSnapshot {
     /// The provider's statement. If `None`, the provider results that payments recorded are used.
     pub provider: Option<Statement>,
     /// The ledger entries of the order.
-    pub postings: Vec<Posting>,
+    pub entries: Vec<RecordedEntry>,
 }
 
 impl OrderSnapshot {
@@ -307,17 +307,17 @@ impl OrderSnapshot {
     /// Sums the ledger entries, and checks that each one balances.
     fn entry_balances(&self, findings: &mut Findings) -> Balances {
         let mut balances = Balances::default();
-        for posting in &self.postings {
-            for (unit, sum) in sums_by_unit(&posting.lines) {
+        for entry in &self.entries {
+            for (unit, sum) in sums_by_unit(&entry.lines) {
                 let sum = i64::try_from(sum).unwrap_or(i64::MAX);
                 findings.expect_for(
                     "entry_balances",
-                    format!("{} in {unit}", posting.entry_id),
+                    format!("{} in {unit}", entry.entry_id),
                     0,
                     sum,
                 );
             }
-            balances.add(&posting.lines);
+            balances.add(&entry.lines);
         }
         balances
     }
@@ -429,15 +429,18 @@ impl OrderSnapshot {
         }
     }
 
-    /// Compares the ledger's stock movements with the reservation.
+    /// Compares the ledger's stock movements with the reservation. Goods move when a reservation is
+    /// committed, and return when it is released after that.
     fn stock_in_ledger(&self, balances: &Balances, findings: &mut Findings) {
         let reservation = self.reservation.as_ref();
         let reserved =
             reservation.map(|reservation| by_product(&reservation.lines)).unwrap_or_default();
-        let (held, shipped_out) = match reservation.map(|reservation| reservation.state) {
-            Some(ReservationState::Held) => (1, 0),
-            Some(ReservationState::Committed) => (0, 1),
-            Some(ReservationState::Released | ReservationState::Rejected) | None => (0, 0),
+        let share = match reservation.map(|reservation| reservation.state) {
+            Some(ReservationState::Committed) => 1,
+            Some(
+                ReservationState::Held | ReservationState::Released | ReservationState::Rejected,
+            )
+            | None => 0,
             Some(ReservationState::Unknown) => return,
         };
         let mut products: Vec<ProductId> =
@@ -446,14 +449,11 @@ impl OrderSnapshot {
         products.dedup();
         for product in products {
             let quantity = reserved.get(&product).copied().unwrap_or(0);
-            for (bucket, share) in [
-                (StockBucket::Available, -held - shipped_out),
-                (StockBucket::Held, held),
-                (StockBucket::ShippedOut, shipped_out),
-            ] {
+            for (bucket, share) in [(StockBucket::OnHand, -share), (StockBucket::ShippedOut, share)]
+            {
                 let subject = format!("{product} {}", bucket.name());
                 findings.expect_for(
-                    "reserved_in_ledger",
+                    "committed_in_ledger",
                     subject,
                     quantity.saturating_mul(share),
                     balances.stock(product, bucket),

@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
-use shared::{clock::Timestamp, ids::ProductId};
+use shared::clock::Timestamp;
 
 use super::{Findings, Verdict, record::StockRecord};
-use crate::domain::{Balances, StockBucket};
+use crate::domain::ProductBalance;
 
 /// All records about the stock of one product.
 #[derive(Clone, Debug)]
 pub struct ProductSnapshot {
-    pub product_id: ProductId,
     /// One record per shard of the stock.
     pub shards: Vec<StockRecord>,
     /// The total quantity that reservations hold. `None` if there was not enough time to read them
     /// all.
     pub reserved: Option<i64>,
-    /// The sums of the ledger's lines about the product.
-    pub balances: Balances,
+    /// The sum of the ledger's entries about the product. `None` if there was not enough time to
+    /// read them all.
+    pub balance: Option<ProductBalance>,
 }
 
 impl ProductSnapshot {
@@ -29,7 +29,6 @@ impl ProductSnapshot {
         };
         let (available, on_hand) = (sum(|shard| shard.available), sum(|shard| shard.on_hand));
         let held = on_hand.saturating_sub(available);
-        let balance = |bucket| self.balances.stock(self.product_id, bucket);
         let mut findings = Findings::default();
         if self.shards.iter().any(|shard| shard.available < 0 || shard.on_hand < shard.available) {
             let found = format!("{available} available of {on_hand}");
@@ -42,10 +41,9 @@ impl ProductSnapshot {
         if let Some(reserved) = self.reserved {
             findings.expect("held_for_orders", reserved, held);
         }
-        findings.expect("available_in_ledger", available, balance(StockBucket::Available));
-        findings.expect("held_in_ledger", held, balance(StockBucket::Held));
-        for (unit, sum) in self.balances.sums() {
-            findings.expect_for("entry_balances", format!("all entries in {unit}"), 0, sum);
+        if let Some(balance) = self.balance {
+            findings.expect("on_hand_in_ledger", on_hand, balance.on_hand);
+            findings.expect_for("entry_balances", "all entries", 0, balance.sum());
         }
         let last_changed_at = self.shards.iter().filter_map(|shard| shard.updated_at).max();
         Verdict::of(findings.0, true, last_changed_at, now, grace)

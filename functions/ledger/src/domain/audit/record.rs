@@ -8,7 +8,7 @@ use shared::{
     money::Currency,
 };
 
-use crate::domain::{EntryId, Kind, Line};
+use crate::domain::{Entry, EntryId, Kind, Line};
 
 /// The record of an order in the orders table.
 #[derive(Clone, Debug, Deserialize)]
@@ -275,7 +275,6 @@ pub struct ReservationRecord {
     pub rejected_product: Option<ProductId>,
     /// Incremented by every write.
     pub version: u64,
-    pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
 
@@ -337,14 +336,21 @@ pub struct StockRecord {
     pub updated_at: Option<Timestamp>,
 }
 
-/// A ledger entry as stored under an order, a day or a product.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Posting {
+/// A ledger entry as stored. Its lines need not balance: someone may have changed the item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedEntry {
     pub entry_id: EntryId,
     /// The time of the recorded change.
     pub occurred_at: Timestamp,
     pub kind: Kind,
-    #[serde(default)]
-    pub order_id: Option<OrderId>,
+    /// Sorted.
     pub lines: Vec<Line>,
+}
+
+impl RecordedEntry {
+    /// Whether this is `entry`, which has the same owner.
+    pub fn is(&self, entry: &Entry) -> bool {
+        (self.entry_id, self.occurred_at, &self.kind, &*self.lines)
+            == (entry.id(), entry.occurred_at(), entry.kind(), entry.lines())
+    }
 }

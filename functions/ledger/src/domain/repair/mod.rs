@@ -2,8 +2,8 @@
 //! messages were lost.
 //!
 //! A publisher derives the id of an entry from the record, its version and the kind. Sometimes only
-//! one version can have published the entry: an adjustment, a hold, or a reservation that was
-//! written twice. The repair then uses exactly that id. If the lost message arrives later, it finds
+//! one version can have published the entry: an adjustment, or a reservation that was written
+//! twice. The repair then uses exactly that id. If the lost message arrives later, it finds
 //! the entry recorded.
 //!
 //! Other entries are differences of totals, and the record no longer shows which versions made
@@ -29,7 +29,7 @@ use super::{
     Account, Entry, EntryId, Line, StockBucket, Unit,
     audit::{
         Finding, OrderSnapshot,
-        record::{MovementRecord, Posting},
+        record::{MovementRecord, RecordedEntry},
     },
 };
 
@@ -64,7 +64,7 @@ impl RepairPlan {
         let mut plan = Self::default();
         for part in [
             payments::missing_entries(snapshot, findings),
-            stock::missing_entries(snapshot, findings),
+            stock::missing_entry(snapshot, findings).map(|repair| repair.into_iter().collect()),
         ] {
             match part {
                 Ok(repairs) => plan.repairs.extend(repairs),
@@ -123,10 +123,10 @@ impl EntrySeries {
     }
 
     /// Whether this entry belongs to the series or comes from an earlier repair of it.
-    fn explains(&self, posting: &Posting) -> bool {
+    fn explains(&self, entry: &RecordedEntry) -> bool {
         self.ids_of(&[self.service])
             .chain(self.ids_of(&REPAIR_ID_PREFIX))
-            .any(|id| id == posting.entry_id)
+            .any(|id| id == entry.entry_id)
     }
 
     /// The missing entry of `kind`, and the ids to close before it is recorded.
@@ -136,7 +136,7 @@ impl EntrySeries {
         at: Timestamp,
         order_id: OrderId,
         lines: Vec<Line>,
-        postings: &[Posting],
+        recorded: &[RecordedEntry],
     ) -> Option<Repair> {
         let last = self.versions.last()?.to_string();
         let has_single_version = self.versions.len() == 1;
@@ -146,8 +146,8 @@ impl EntrySeries {
             Entry::balanced(entry_id, at, kind.to_owned().try_into().ok()?, Some(order_id), lines)
                 .ok()?;
         let mut closes = if has_single_version { BTreeSet::new() } else { self.published_ids() };
-        for posting in postings {
-            closes.remove(&posting.entry_id);
+        for entry in recorded {
+            closes.remove(&entry.entry_id);
         }
         Some(Repair { closes: closes.into_iter().collect(), entry })
     }
@@ -182,8 +182,7 @@ pub fn adjustment(movement: &MovementRecord) -> Option<Entry> {
         unit: Unit::Pieces(*product_id),
         amount,
     };
-    let lines =
-        vec![line(StockBucket::Available, (*delta)?), line(StockBucket::Outside, -(*delta)?)];
+    let lines = vec![line(StockBucket::OnHand, (*delta)?), line(StockBucket::Outside, -(*delta)?)];
     Entry::balanced(entry_id, *created_at, "adjustment".to_owned().try_into().ok()?, None, lines)
         .ok()
 }

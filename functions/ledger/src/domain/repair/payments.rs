@@ -43,9 +43,9 @@ pub fn missing_entries(
     let unit = Unit::Money(intent.currency);
     let mut repairs = Vec::new();
     for (kind, total) in intent.movements() {
-        let postings: Vec<_> =
-            snapshot.postings.iter().filter(|posting| posting.kind.name() == kind).collect();
-        let lines = postings.iter().flat_map(|posting| &posting.lines);
+        let entries: Vec<_> =
+            snapshot.entries.iter().filter(|entry| entry.kind.name() == kind).collect();
+        let lines = entries.iter().flat_map(|entry| &entry.lines);
         let booked: i64 = lines
             .filter(|line| line.account == Account::ProviderClearing && line.unit == unit)
             .map(|line| line.amount)
@@ -63,7 +63,7 @@ pub fn missing_entries(
             kinds: vec![kind],
             versions: versions.clone(),
         };
-        if !postings.iter().all(|posting| series.explains(posting)) {
+        if !entries.iter().all(|entry| series.explains(entry)) {
             return Err(reasons::UNEXPLAINED_ENTRY);
         }
         let line = |account, amount| Line { account, unit, amount };
@@ -72,7 +72,7 @@ pub fn missing_entries(
             line(Account::CustomerFunds(snapshot.order_id), -amount),
         ];
         let repair =
-            series.repair(kind, intent.updated_at, snapshot.order_id, lines, &snapshot.postings);
+            series.repair(kind, intent.updated_at, snapshot.order_id, lines, &snapshot.entries);
         repairs.push(repair.ok_or(reasons::UNEXPLAINED_ENTRY)?);
     }
     Ok(repairs)

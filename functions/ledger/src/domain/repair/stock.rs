@@ -1,8 +1,7 @@
-//! Plans an order's missing stock entries: the state of its reservation less the ledger's balances.
+//! Plans an order's missing stock entry: the state of its reservation less the ledger's balances.
 //!
-//! Goods are held once, by the first version of the reservation, and transferred once or twice
-//! later. At most two entries are planned: the hold, whose id is known, and one transfer from the
-//! ledger's bucket to the actual one.
+//! Goods are shipped out when the reservation is committed, and return when it is released after
+//! that. At most one entry is planned: the transfer from the ledger's bucket to the actual one.
 
 use std::collections::BTreeMap;
 
@@ -14,110 +13,82 @@ use crate::domain::{
     audit::{
         Finding, OrderSnapshot,
         order::by_product,
-        record::{Posting, ReservationRecord, ReservationState},
+        record::{RecordedEntry, ReservationRecord, ReservationState},
     },
 };
 
 const CONTRADICTIONS: [&str; 3] = ["reservation_state", "reserved_quantity", "entry_balances"];
 
-/// The possible transfers of held goods.
-const TRANSFERS: [(&str, StockBucket, StockBucket); 3] = [
-    ("commit", StockBucket::Held, StockBucket::ShippedOut),
-    ("release", StockBucket::Held, StockBucket::Available),
-    ("restock", StockBucket::ShippedOut, StockBucket::Available),
+/// The possible transfers of reserved goods.
+const TRANSFERS: [(&str, StockBucket, StockBucket); 2] = [
+    ("commit", StockBucket::OnHand, StockBucket::ShippedOut),
+    ("restock", StockBucket::ShippedOut, StockBucket::OnHand),
 ];
 
-/// Plans the missing entries about goods.
+/// Plans the missing entry about goods.
 ///
 /// # Errors
 /// The reason why the difference is not repaired.
-pub fn missing_entries(
+pub fn missing_entry(
     snapshot: &OrderSnapshot,
     findings: &[Finding],
-) -> Result<Vec<Repair>, &'static str> {
-    let is_missing = has_any(findings, &["reserved_in_ledger"]);
+) -> Result<Option<Repair>, &'static str> {
+    let is_missing = has_any(findings, &["committed_in_ledger"]);
     let Some(reservation) = snapshot.reservation.as_ref().filter(|_| is_missing) else {
-        return Ok(Vec::new());
+        return Ok(None);
     };
     if has_any(findings, &CONTRADICTIONS) {
         return Err(reasons::STOCK_RECORDS_CONFLICT);
     }
-    let order_id = snapshot.order_id;
-    let series = |kinds, versions| EntrySeries {
+    let series = EntrySeries {
         service: "inventory",
-        record: order_id.to_string(),
-        kinds,
-        versions,
+        record: snapshot.order_id.to_string(),
+        kinds: TRANSFERS.map(|(kind, ..)| kind).to_vec(),
+        versions: later_versions(reservation.version).ok_or(reasons::TOO_MANY_VERSIONS)?,
     };
-    let hold = series(vec!["hold"], vec![1]);
-    let versions = later_versions(reservation.version).ok_or(reasons::TOO_MANY_VERSIONS)?;
-    let later = series(TRANSFERS.map(|(kind, ..)| kind).to_vec(), versions);
-    let is_goods =
-        |posting: &&Posting| posting.lines.iter().any(|line| matches!(line.unit, Unit::Pieces(_)));
-    let postings: Vec<&Posting> = snapshot.postings.iter().filter(is_goods).collect();
-    if reservation.never_held()
-        || !postings.iter().all(|posting| hold.explains(posting) || later.explains(posting))
-    {
+    let is_goods = |entry: &&RecordedEntry| {
+        entry.lines.iter().any(|line| matches!(line.unit, Unit::Pieces(_)))
+    };
+    let entries: Vec<&RecordedEntry> = snapshot.entries.iter().filter(is_goods).collect();
+    if reservation.never_held() || !entries.iter().all(|entry| series.explains(entry)) {
         return Err(reasons::UNEXPLAINED_ENTRY);
     }
     let quantities = by_product(&reservation.lines);
     let mut balances = Balances::default();
-    postings.iter().for_each(|posting| balances.add(&posting.lines));
-    let mut repairs = Vec::new();
-    if !postings.iter().any(|posting| hold.explains(posting)) {
-        let lines = transfer_lines(&quantities, StockBucket::Available, StockBucket::Held);
-        balances.add(&lines);
-        repairs.extend(hold.repair(
-            "hold",
-            reservation.created_at,
-            order_id,
-            lines,
-            &snapshot.postings,
-        ));
-    }
-    if let Some((kind, from, to)) = missing_transfer(reservation, &quantities, &balances)? {
-        let lines = transfer_lines(&quantities, from, to);
-        let repair =
-            later.repair(kind, reservation.updated_at, order_id, lines, &snapshot.postings);
-        repairs.push(repair.ok_or(reasons::NO_SINGLE_TRANSFER)?);
-    }
-    Ok(repairs)
+    entries.iter().for_each(|entry| balances.add(&entry.lines));
+    let (kind, from, to) = missing_transfer(reservation, &quantities, &balances)
+        .filter(|(kind, ..)| entries.iter().all(|entry| entry.kind.name() != *kind))
+        .ok_or(reasons::NO_SINGLE_TRANSFER)?;
+    let lines = transfer_lines(&quantities, from, to);
+    let order_id = snapshot.order_id;
+    let repair = series.repair(kind, reservation.updated_at, order_id, lines, &snapshot.entries);
+    repair.map(Some).ok_or(reasons::NO_SINGLE_TRANSFER)
 }
 
-/// The transfer that the ledger lacks to match the reservation. `None` if they match.
+/// The transfer after which the ledger matches the reservation. `None` if no single one does.
 fn missing_transfer(
     reservation: &ReservationRecord,
     quantities: &BTreeMap<ProductId, i64>,
     balances: &Balances,
-) -> Result<Option<(&'static str, StockBucket, StockBucket)>, &'static str> {
-    let at = match reservation.state {
-        ReservationState::Held => StockBucket::Held,
-        ReservationState::Committed => StockBucket::ShippedOut,
-        _ => StockBucket::Available,
-    };
-    // The available balance of a released or restocked reservation is zero.
-    let share = |of: StockBucket| match of {
-        StockBucket::Available => -i64::from(at != StockBucket::Available),
-        of => i64::from(of == at),
-    };
+) -> Option<(&'static str, StockBucket, StockBucket)> {
+    let is_committed = reservation.state == ReservationState::Committed;
+    let shipped = i64::from(is_committed);
     // All goods of a reservation move together.
     let matches_reservation = |balances: &Balances| {
-        let buckets = [StockBucket::Available, StockBucket::Held, StockBucket::ShippedOut];
         let fits = |product, quantity: i64| {
-            buckets.into_iter().all(|of| balances.stock(product, of) == share(of) * quantity)
+            balances.stock(product, StockBucket::OnHand) == -shipped * quantity
+                && balances.stock(product, StockBucket::ShippedOut) == shipped * quantity
         };
         quantities.iter().all(|(product, quantity)| fits(*product, *quantity))
     };
-    if matches_reservation(balances) {
-        return Ok(None);
-    }
     let reaches_target = |from, to| {
         let mut after = balances.clone();
         after.add(&transfer_lines(quantities, from, to));
         matches_reservation(&after)
     };
-    let transfer = TRANSFERS.into_iter().find(|(_, from, to)| reaches_target(*from, *to));
-    transfer.map(Some).ok_or(reasons::NO_SINGLE_TRANSFER)
+    // Only a reservation that is no longer committed can have returned its goods.
+    let is_possible = |to| !is_committed || to == StockBucket::ShippedOut;
+    TRANSFERS.into_iter().find(|(_, from, to)| is_possible(*to) && reaches_target(*from, *to))
 }
 
 fn transfer_lines(
@@ -145,32 +116,26 @@ mod tests {
 
     use super::*;
 
-    /// The entries that a repair books for a reservation in this state and version, given these
-    /// recorded kinds and versions. Each has its kind and whether its id is the published one.
+    /// The kind of the entry that a repair books for a reservation in this state and version, given
+    /// these recorded kinds and versions, and whether its id is the published one.
     fn booked(
         state: &str,
         version: u64,
         recorded: &[(&str, u64)],
-    ) -> Result<Vec<(String, bool)>, &'static str> {
+    ) -> Result<Option<(String, bool)>, &'static str> {
         let order_id: OrderId = ids::derive(&["order"]);
         let product: ProductId = ids::derive(&["spoon"]);
         let at = "2026-11-21T09:48:49.123Z";
         let id = |kind: &str, version: u64| {
             ids::derive(&["inventory", &order_id.to_string(), &version.to_string(), kind])
         };
-        let posting = |(kind, version): &(&str, u64)| {
-            let (from, to) = TRANSFERS
-                .iter()
-                .find(|transfer| transfer.0 == *kind)
-                .map_or((StockBucket::Available, StockBucket::Held), |transfer| {
-                    (transfer.1, transfer.2)
-                });
-            Posting {
+        let entry = |(kind, version): &(&str, u64)| {
+            let (_, from, to) = TRANSFERS.iter().find(|transfer| transfer.0 == *kind).unwrap();
+            RecordedEntry {
                 entry_id: id(kind, *version),
                 occurred_at: at.parse().unwrap(),
                 kind: (*kind).to_owned().try_into().unwrap(),
-                order_id: Some(order_id),
-                lines: transfer_lines(&BTreeMap::from([(product, 2)]), from, to),
+                lines: transfer_lines(&BTreeMap::from([(product, 2)]), *from, *to),
             }
         };
         let reservation: Value = json!({
@@ -185,16 +150,16 @@ mod tests {
             attempts: Vec::new(),
             refunds: Vec::new(),
             provider: None,
-            postings: recorded.iter().map(posting).collect(),
+            entries: recorded.iter().map(entry).collect(),
         };
         let finding = Finding {
-            check: "reserved_in_ledger",
+            check: "committed_in_ledger",
             subject: None,
             expected: 1.into(),
             found: 0.into(),
         };
-        let repairs = missing_entries(&snapshot, &[finding])?;
-        let kind_and_certainty = |repair: &Repair| {
+        let repair = missing_entry(&snapshot, &[finding])?;
+        Ok(repair.map(|repair| {
             let kind = repair.entry.kind().name();
             let is_published = (1..=version).any(|version| id(kind, version) == repair.entry.id());
             assert_eq!(
@@ -203,50 +168,48 @@ mod tests {
                 "{kind}: ids are closed only where the entry has its own"
             );
             (kind.to_owned(), is_published)
-        };
-        Ok(repairs.iter().map(kind_and_certainty).collect())
+        }))
     }
 
     #[test]
     fn missing_stock_transfer_is_posted() {
         let (exact, derived) = (true, false);
         for (state, version, recorded, expected) in [
-            ("held", 1, &[][..], vec![("hold", exact)]),
-            ("held", 9, &[], vec![("hold", exact)]),
-            ("committed", 2, &[("hold", 1)], vec![("commit", exact)]),
-            ("committed", 5, &[("hold", 1)], vec![("commit", derived)]),
-            ("committed", 2, &[("commit", 2)], vec![("hold", exact)]),
-            ("committed", 2, &[], vec![("hold", exact), ("commit", exact)]),
-            ("released", 2, &[("hold", 1)], vec![("release", exact)]),
-            ("released", 3, &[("hold", 1)], vec![("release", derived)]),
-            ("released", 3, &[("hold", 1), ("commit", 2)], vec![("restock", derived)]),
-            ("released", 3, &[("hold", 1), ("restock", 3)], vec![("commit", derived)]),
-            ("released", 3, &[("release", 3)], vec![("hold", exact)]),
+            ("committed", 2, &[][..], ("commit", exact)),
+            ("committed", 5, &[], ("commit", derived)),
+            ("released", 3, &[("commit", 2)], ("restock", derived)),
+            ("released", 3, &[("restock", 3)], ("commit", derived)),
         ] {
-            let expected: Vec<_> = expected
-                .into_iter()
-                .map(|(kind, certainty)| (kind.to_owned(), certainty))
-                .collect();
             let found = booked(state, version, recorded);
-            assert_eq!(found, Ok(expected), "{state} {version} {recorded:?}");
+            let (kind, certainty) = expected;
+            assert_eq!(
+                found,
+                Ok(Some((kind.to_owned(), certainty))),
+                "{state} {version} {recorded:?}"
+            );
         }
     }
 
     #[test]
     fn difference_of_several_transfers_is_not_posted() {
-        assert_eq!(
-            booked("held", 2, &[("hold", 1), ("commit", 2)]),
-            Err(reasons::NO_SINGLE_TRANSFER)
-        );
-        assert_eq!(
-            booked("committed", 3, &[("hold", 1), ("release", 2)]),
-            Err(reasons::NO_SINGLE_TRANSFER)
-        );
-        assert_eq!(
-            booked("committed", 2, &[("hold", 1), ("commit", 3)]),
-            Err(reasons::UNEXPLAINED_ENTRY)
-        );
-        assert_eq!(booked("rejected", 1, &[("hold", 1)]), Err(reasons::UNEXPLAINED_ENTRY));
-        assert_eq!(booked("committed", 900, &[("hold", 1)]), Err(reasons::TOO_MANY_VERSIONS));
+        for (state, version, recorded, reason) in [
+            ("committed", 4, &[("commit", 2), ("commit", 3)][..], reasons::NO_SINGLE_TRANSFER),
+            ("released", 9, &[("commit", 2), ("commit", 3)], reasons::NO_SINGLE_TRANSFER),
+            (
+                "released",
+                9,
+                &[("commit", 2), ("commit", 3), ("restock", 4)],
+                reasons::NO_SINGLE_TRANSFER,
+            ),
+            ("committed", 2, &[("commit", 3)], reasons::UNEXPLAINED_ENTRY),
+            ("rejected", 2, &[("commit", 2)], reasons::UNEXPLAINED_ENTRY),
+            ("committed", 900, &[], reasons::TOO_MANY_VERSIONS),
+        ] {
+            assert_eq!(
+                booked(state, version, recorded),
+                Err(reason),
+                "{state} {version} {recorded:?}"
+            );
+        }
     }
 }

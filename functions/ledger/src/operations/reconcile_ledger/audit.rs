@@ -12,17 +12,18 @@ use shared::{
     ids::{OrderId, ProductId},
     lambda::Failure,
     table::TableError,
-    telemetry::{self, Trace},
+    telemetry,
 };
 
 use super::{OrderRow, ProductRow, Report};
 use crate::{
     Ledger,
-    audit::{ProductAudit, run_concurrently},
-    audit_run::{AuditProgress, Continuation, Cursor, Window},
-    candidates::{CandidateSource, Candidates, candidate_sources},
+    audit::run_concurrently,
+    audit_run::{Continuation, Cursor, Window, minus},
+    candidates::{CandidateSource, OrderSource, ProductSource, candidate_sources},
     domain::audit::{AuditStatus, Finding},
     metrics,
+    posting::{POSTING_DELAY, RecentEntries},
     repair::Repairs,
     sources::ReadError,
 };
@@ -48,16 +49,20 @@ pub(super) struct Audit {
     window: Window,
     deadline: Timestamp,
     pub(super) report: Report,
-    /// Checks of orders and steps of products in this call.
+    /// Checks of orders and products in this call.
     items_checked: u32,
     /// Orders checked in this call.
     checked_orders: BTreeSet<OrderId>,
-    /// Products whose entries are not all counted yet.
-    in_progress: Vec<AuditProgress>,
+    /// Products checked in this call.
+    checked_products: BTreeSet<ProductId>,
     /// The held quantities, once they have been read.
     held: Option<HeldQuantities>,
-    /// The trace of a call that books missing entries; `None` if it only compares.
-    pub(super) repair: Option<Trace>,
+    /// The entries that are not posted yet, once they have been read.
+    recent: Option<Arc<RecentEntries>>,
+    /// Whether this call books missing entries.
+    pub(super) repairs: bool,
+    /// Whether this call posts entries to the balances of products, before it checks products.
+    pub(super) posts: bool,
 }
 
 /// The quantity of each product held for orders. `None` if there was not enough time to read all
@@ -74,20 +79,11 @@ impl Audit {
             report,
             items_checked: 0,
             checked_orders: BTreeSet::new(),
-            in_progress: Vec::new(),
+            checked_products: BTreeSet::new(),
             held: None,
-            repair: None,
-        }
-    }
-
-    /// The start of a run over one product only: after the last candidate source.
-    pub(super) fn start_with_product(&self, product: ProductId) -> Continuation {
-        let source = candidate_sources(self.window, self.ledger.sources.shards).len();
-        let in_progress = vec![AuditProgress::new(product, self.ledger.clock.now())];
-        Continuation {
-            cursor: Cursor { source, after: None },
-            in_progress,
-            ..self.window.start(Vec::new())
+            recent: None,
+            repairs: false,
+            posts: false,
         }
     }
 
@@ -98,50 +94,62 @@ impl Audit {
         continuation: Continuation,
         limit: u32,
     ) -> Result<(), Failure> {
-        let Continuation { mut cursor, mut recheck, in_progress, .. } = continuation;
-        self.in_progress = in_progress;
+        let Continuation { mut cursor, mut recheck, .. } = continuation;
         let sources = candidate_sources(self.window, self.ledger.sources.shards);
-        loop {
-            let source = sources.get(cursor.source);
-            if source.is_none() && recheck.is_empty() && self.in_progress.is_empty() {
-                return Ok(());
-            }
+        while !recheck.is_empty() || cursor.source < sources.len() {
             if self.items_checked >= limit || self.is_full() || !self.has_time() {
-                let (Window { since, until }, in_progress) =
-                    (self.window, std::mem::take(&mut self.in_progress));
-                self.report.continuation =
-                    Some(Continuation { since, until, cursor, recheck, in_progress });
+                self.stop(cursor, recheck);
                 return Ok(());
             }
+            let page_size = self.page_size().min(limit - self.items_checked);
             if !recheck.is_empty() {
-                let page_size = self.page_size().min(limit - self.items_checked) as usize;
-                let batch = recheck.drain(..page_size.min(recheck.len())).collect();
+                let batch = recheck.drain(..recheck.len().min(page_size as usize)).collect();
                 self.audit_orders(batch).await?;
                 continue;
             }
-            let Some(source) = source.filter(|_| self.in_progress.is_empty()) else {
-                self.audit_products().await?;
-                continue;
-            };
-            let page_size = self.page_size().min(limit - self.items_checked);
-            let page =
-                self.ledger.page(source, self.window, cursor.after.as_deref(), page_size).await;
-            let (candidates, next) =
-                page.map_err(|error| Failure::from_error("CandidateReadFailed", &error))?;
-            match candidates {
-                Candidates::Orders(orders) => self.audit_orders(orders).await?,
-                Candidates::Products(products) => {
-                    let now = self.ledger.clock.now();
-                    self.in_progress = products
-                        .into_iter()
-                        .map(|product| AuditProgress::new(product, now))
-                        .collect();
-                }
+            let Some(source) = sources.get(cursor.source) else { continue };
+            let is_first_product = *source == CandidateSource::Products(ProductSource::Posted(0));
+            if self.posts && is_first_product && cursor.after.is_none() && !self.post().await? {
+                self.stop(cursor, recheck);
+                return Ok(());
             }
+            let next = self.audit_page(source, cursor.after.as_deref(), page_size).await?;
             cursor = match next {
                 Some(after) => Cursor { source: cursor.source, after: Some(after) },
                 None => Cursor { source: cursor.source + 1, after: None },
             };
+        }
+        Ok(())
+    }
+
+    /// Ends the call with a continuation.
+    fn stop(&mut self, cursor: Cursor, recheck: Vec<OrderId>) {
+        let Window { since, until } = self.window;
+        self.report.continuation = Some(Continuation { since, until, cursor, recheck });
+    }
+
+    /// Checks a page of a source. Returns the sort key at which the next page continues.
+    async fn audit_page(
+        &mut self,
+        source: &CandidateSource,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Option<String>, Failure> {
+        let failed = |error: TableError| Failure::from_error("CandidateReadFailed", &error);
+        match source {
+            CandidateSource::Orders(source) => {
+                let page = self.ledger.page_of_orders(source, self.window, after, limit).await;
+                let (orders, next) = page.map_err(failed)?;
+                self.audit_orders(orders).await?;
+                Ok(next)
+            }
+            CandidateSource::Products(source) => {
+                let recent = self.recent().await?;
+                let page = self.ledger.page_of_products(source, &recent, after, limit).await;
+                let (products, next) = page.map_err(failed)?;
+                self.audit_products(products).await?;
+                Ok(next)
+            }
         }
     }
 
@@ -150,12 +158,11 @@ impl Audit {
     }
 
     fn has_time(&self) -> bool {
-        self.time_left()
-            >= if self.repair.is_some() { MIN_TIME_LEFT_TO_REPAIR } else { MIN_TIME_LEFT }
+        self.time_left() >= if self.repairs { MIN_TIME_LEFT_TO_REPAIR } else { MIN_TIME_LEFT }
     }
 
     fn page_size(&self) -> u32 {
-        if self.repair.is_some() { REPAIR_PAGE_SIZE } else { PAGE_SIZE }
+        if self.repairs { REPAIR_PAGE_SIZE } else { PAGE_SIZE }
     }
 
     fn is_full(&self) -> bool {
@@ -165,16 +172,14 @@ impl Audit {
     pub(super) async fn audit_orders(&mut self, orders: Vec<OrderId>) -> Result<(), Failure> {
         let orders: Vec<OrderId> =
             orders.into_iter().filter(|order| self.checked_orders.insert(*order)).collect();
-        let (ledger, repair) = (self.ledger.clone(), self.repair.clone());
+        let (ledger, repairs) = (self.ledger.clone(), self.repairs);
         let results = run_concurrently(orders, move |order| {
-            let (ledger, repair) = (ledger.clone(), repair.clone());
+            let ledger = ledger.clone();
             async move {
-                match repair {
-                    Some(trace) => ledger.audit_and_repair_order(order, &trace).await,
-                    None => {
-                        ledger.audit_order(order).await.map(|result| (result, Repairs::default()))
-                    }
+                if repairs {
+                    return ledger.audit_and_repair_order(order).await;
                 }
+                ledger.audit_order(order).await.map(|result| (result, Repairs::default()))
             }
         });
         for (order_id, result) in results.await {
@@ -205,46 +210,40 @@ impl Audit {
         Ok(())
     }
 
-    /// Continues to count the products in progress, and reconciles those whose count is complete.
-    async fn audit_products(&mut self) -> Result<(), Failure> {
-        let held = self
-            .held()
-            .await
-            .map_err(|error| Failure::from_error("ReservationReadFailed", &error))?;
-        let ledger = self.ledger.clone();
-        let in_progress = std::mem::take(&mut self.in_progress)
-            .into_iter()
-            .map(|progress| (progress.product_id, progress));
-        let in_progress: Arc<BTreeMap<ProductId, AuditProgress>> = Arc::new(in_progress.collect());
-        let results = run_concurrently(in_progress.keys().copied().collect(), move |product| {
-            let (ledger, in_progress) = (ledger.clone(), in_progress.get(&product).cloned());
-            let reserved = held.as_ref().map(|held| held.get(&product).copied().unwrap_or(0));
-            async move { ledger.audit_product(in_progress.ok_or(ReadError::Panicked)?, reserved).await }
-        });
-        for (product_id, result) in results.await {
-            self.items_checked += 1;
-            let verdict = match self.read_or_skip(&product_id.to_string(), result)? {
-                None => continue,
-                Some(ProductAudit::InProgress(progress)) => {
-                    self.in_progress.push(progress);
+    /// Checks products. One whose missing entries this call has booked is checked again.
+    pub(super) async fn audit_products(&mut self, products: Vec<ProductId>) -> Result<(), Failure> {
+        let is_new = |product: &ProductId| self.checked_products.insert(*product);
+        let mut products: Vec<ProductId> = products.into_iter().filter(is_new).collect();
+        while !products.is_empty() {
+            let (recent, held) = (self.recent().await?, self.held().await?);
+            let ledger = self.ledger.clone();
+            let results = run_concurrently(std::mem::take(&mut products), move |product| {
+                let (ledger, recent) = (ledger.clone(), recent.clone());
+                let reserved = held.as_ref().map(|held| held.get(&product).copied().unwrap_or(0));
+                async move { ledger.audit_product(product, reserved, &recent).await }
+            });
+            for (product_id, result) in results.await {
+                self.items_checked += 1;
+                let Some(verdict) = self.read_or_skip(&product_id.to_string(), result)? else {
+                    continue;
+                };
+                if !verdict.findings.is_empty() && self.has_repaired(product_id).await? {
+                    self.recent = None;
+                    products.push(product_id);
                     continue;
                 }
-                Some(ProductAudit::Complete(verdict)) => verdict,
-            };
-            if !verdict.findings.is_empty() && self.has_repaired(product_id).await? {
-                self.in_progress.push(AuditProgress::new(product_id, self.ledger.clock.now()));
-                continue;
+                self.report.products_checked += 1;
+                let state = match verdict.status {
+                    AuditStatus::Balanced => continue,
+                    AuditStatus::Unsettled => "unsettled",
+                    AuditStatus::Unbalanced => {
+                        report_unbalanced("a product", &product_id.to_string(), &verdict.findings);
+                        "unbalanced"
+                    }
+                };
+                let findings = verdict.findings;
+                self.report.products.push(ProductRow { product_id, state, findings });
             }
-            self.report.products_checked += 1;
-            let state = match verdict.status {
-                AuditStatus::Balanced => continue,
-                AuditStatus::Unsettled => "unsettled",
-                AuditStatus::Unbalanced => {
-                    report_unbalanced("a product", &product_id.to_string(), &verdict.findings);
-                    "unbalanced"
-                }
-            };
-            self.report.products.push(ProductRow { product_id, state, findings: verdict.findings });
         }
         Ok(())
     }
@@ -252,8 +251,10 @@ impl Audit {
     /// Books the missing entries of a product if this call repairs. Returns whether any were
     /// booked.
     async fn has_repaired(&mut self, product: ProductId) -> Result<bool, Failure> {
-        let Some(trace) = &self.repair else { return Ok(false) };
-        let repaired = self.ledger.repair_product(product, trace).await;
+        if !self.repairs {
+            return Ok(false);
+        }
+        let repaired = self.ledger.repair_product(product).await;
         let Some(repairs) = self.read_or_skip(&product.to_string(), repaired)? else {
             return Ok(false);
         };
@@ -262,13 +263,45 @@ impl Audit {
         Ok(has_booked)
     }
 
+    /// Posts the entries that are old enough at the end of the window. Returns whether all of them
+    /// are posted.
+    async fn post(&self) -> Result<bool, Failure> {
+        let (until, stop_at) = (minus(self.window.until, POSTING_DELAY), self.stop_at());
+        let posted = self.ledger.post_entries(until, stop_at).await;
+        posted.map_err(|error| Failure::from_error("PostingFailed", &error))
+    }
+
+    /// The system's time at which another page no longer has enough time.
+    fn stop_at(&self) -> Timestamp {
+        minus(self.deadline, MIN_TIME_LEFT)
+    }
+
+    /// The entries that are not posted yet. Reading them takes at most half of the remaining time.
+    /// Without the result, products are reconciled without the ledger.
+    async fn recent(&mut self) -> Result<Arc<RecentEntries>, Failure> {
+        if let Some(recent) = &self.recent {
+            return Ok(recent.clone());
+        }
+        let half = Clock::System.now().plus(self.time_left() / 2);
+        let recent = self.ledger.recent_entries(half.min(self.stop_at())).await;
+        let recent = recent.map_err(|error| Failure::from_error("EntryReadFailed", &error))?;
+        if recent.sums.is_none() {
+            tracing::warn!(
+                "no time left to read ledger entries, products not reconciled with them"
+            );
+            self.report.not_checked.push("entries".to_owned());
+        }
+        Ok(self.recent.insert(Arc::new(recent)).clone())
+    }
+
     /// The held quantity of each product. Orders that hold stock are unsettled, so the index of
     /// unsettled orders lists all of them. Reading it takes at most half of the remaining time.
     /// Without the result, products are reconciled without `held_for_orders`.
-    async fn held(&mut self) -> Result<HeldQuantities, TableError> {
+    async fn held(&mut self) -> Result<HeldQuantities, Failure> {
         if let Some(held) = &self.held {
             return Ok(held.clone());
         }
+        let failed = |error: TableError| Failure::from_error("ReservationReadFailed", &error);
         let (mut held, mut seen) = (BTreeMap::new(), BTreeSet::new());
         let reserve = (self.time_left() / 2).max(MIN_TIME_LEFT);
         for shard in 0..self.ledger.sources.shards {
@@ -279,14 +312,13 @@ impl Audit {
                     self.report.not_checked.push("reservations".to_owned());
                     return Ok(self.held.insert(None).clone());
                 }
-                let source = CandidateSource::UnsettledOrders(shard);
-                let (candidates, next) =
-                    self.ledger.page(&source, self.window, after.as_deref(), PAGE_SIZE).await?;
-                if let Candidates::Orders(orders) = candidates {
-                    let orders: Vec<OrderId> =
-                        orders.into_iter().filter(|order| seen.insert(*order)).collect();
-                    self.ledger.sources.add_held(&orders, &mut held).await?;
-                }
+                let (source, after_key) = (OrderSource::Unsettled(shard), after.as_deref());
+                let page =
+                    self.ledger.page_of_orders(&source, self.window, after_key, PAGE_SIZE).await;
+                let (orders, next) = page.map_err(failed)?;
+                let orders: Vec<OrderId> =
+                    orders.into_iter().filter(|order| seen.insert(*order)).collect();
+                self.ledger.sources.add_held(&orders, &mut held).await.map_err(failed)?;
                 after = match next {
                     None => break,
                     next => next,

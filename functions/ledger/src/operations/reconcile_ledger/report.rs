@@ -40,6 +40,9 @@ pub struct Report {
     /// Whether this scheduled call did nothing because another one holds the lease.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) already_running: bool,
+    /// The balances of products are calculated again from the entries recorded since then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reposting_since: Option<Timestamp>,
     /// Send this as `{"continuation": …}` to continue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) continuation: Option<Continuation>,
@@ -91,6 +94,7 @@ impl Report {
             repaired: Vec::new(),
             not_repaired: Vec::new(),
             already_running: false,
+            reposting_since: None,
             continuation: None,
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::audit_run::{AuditProgress, Cursor};
+use crate::audit_run::Cursor;
 
 fn read(event: Value) -> Option<ReconcileLedger> {
     serde_json::from_value(event).ok()
@@ -32,13 +32,11 @@ fn schedule_and_operator_requests_are_distinguished() {
 #[test]
 fn continuation_round_trips_through_json() {
     let at = Timestamp::from_milliseconds(1_795_255_200_000);
-    let in_progress = vec![AuditProgress::new(shared::ids::derive(&["spoon"]), at)];
     let continuation = Continuation {
         since: at,
         until: at,
         cursor: Cursor { source: 7, after: Some("x".to_owned()) },
         recheck: vec![shared::ids::derive(&["order"])],
-        in_progress,
     };
     let event = json!({ "continuation": serde_json::to_value(&continuation).unwrap() });
     let request = AuditRequest { continuation: Some(continuation), ..AuditRequest::default() };
