@@ -50,7 +50,7 @@ fn domain_has_the_tls_policy_of_the_api() {
 #[test]
 fn root_has_the_outputs_of_the_domain() {
     let [root, platform] =
-        ["template.yaml", "functions/platform/template.yaml"].map(|file| Template::read(file));
+        ["template.yaml", "functions/platform/template.yaml"].map(Template::read);
     for name in ["DomainUrl", "DomainTarget"] {
         let output = &root.document["Outputs"][name];
         let nested = json!({ "Fn::GetAtt": ["Platform", format!("Outputs.{name}")] });
