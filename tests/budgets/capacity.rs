@@ -23,7 +23,7 @@ const UNITS_OF_A_KEY: u64 = 1000;
 
 /// The keys that orders share: the write units of one paid order of one product, and the number of
 /// keys that they are spread over.
-const SHARED_KEYS: [(&str, u64, u64); 10] = [
+const SHARED_KEYS: [(&str, u64, u64); 9] = [
     ("ledger/day-index day", 2, ledger::store::DAY_SHARDS as u64),
     ("orders NETWORK", 2, 1),
     ("orders UNPAID", 2, 1),
@@ -36,7 +36,7 @@ const SHARED_KEYS: [(&str, u64, u64); 10] = [
 ];
 
 /// The keys of one order, or of one buyer's mails: orders do not contend for them.
-const OWN_KEYS: [(&str, u64); 8] = [
+const OWN_KEYS: [(&str, u64); 7] = [
     ("ledger ORDER", 2),
     ("notifications USER", 2),
     ("orders ORDER", 10),
