@@ -68,7 +68,7 @@ async fn stocked() -> (Shop, ReadMeter) {
     assert!(shop.call("send-notification", sample("send-notification")).await.is_done());
     multiply(&shop, "users", "user_id", "listed_shard", LIST_SHARDS);
     multiply(&shop, "orders", "order_id", "status_shard", SHARDS);
-    multiply(&shop, "notifications", "notification_id", "", 1);
+    multiply(&shop, "notifications", "sk", "", 1);
     (shop, meter)
 }
 

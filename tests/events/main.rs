@@ -2,6 +2,8 @@
 //! sample becomes outdated.
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use shared::operation::Trigger;
 use tests::{
@@ -200,6 +202,8 @@ async fn every_sample_has_its_documented_outcome() {
         for step in before {
             prepare(&shop, step).await;
         }
+        // Later: the period that the reconciliation checks excludes its end.
+        shop.clock.advance(Duration::from_secs(1));
         // Messages of the preparation are not counted.
         let waiting = |queue: &str| shop.aws.queues().waiting(queue).len();
         let waiting_before: Vec<usize> = queues(&then).iter().map(|queue| waiting(queue)).collect();

@@ -45,8 +45,8 @@ const ABANDONED: [(&str, u64); 11] = [
 /// The write units of a paid order by table, for a number of lines.
 const TABLES: [(usize, [(&str, u64); 4]); 3] = [
     (1, [("notifications", 2), ("orders", 21), ("payments", 8), ("stock", 10)]),
-    (10, [("notifications", 2), ("orders", 26), ("payments", 8), ("stock", 46)]),
-    (40, [("notifications", 4), ("orders", 51), ("payments", 8), ("stock", 178)]),
+    (10, [("notifications", 2), ("orders", 28), ("payments", 8), ("stock", 50)]),
+    (40, [("notifications", 4), ("orders", 53), ("payments", 8), ("stock", 178)]),
 ];
 
 /// Delivers changes and messages one by one, and counts the write units of each step.

@@ -192,14 +192,12 @@ async fn entry_is_written_once_and_never_overwritten() {
     for same in [&entry, &turned] {
         assert!(tell(same).await, "{same}");
     }
-    let mut others = vec![entry.clone(); 4];
+    let mut others = vec![entry.clone(); 3];
     others[0]["data"]["kind"] = "refund".into();
     others[1]["data"]["occurred_at"] = "2026-11-21T09:48:49.124Z".into();
     for (line, amount) in [(0, 1), (1, -1)] {
         others[2]["data"]["lines"][line]["amount"] = amount.into();
     }
-    let (from, to) = ("0000000000f1", "0000000000f2");
-    others[3]["data"] = serde_json::from_str(&entry["data"].to_string().replace(from, to)).unwrap();
     for other in &others {
         assert!(!tell(other).await, "{other}");
     }
