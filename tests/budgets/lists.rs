@@ -27,13 +27,13 @@ const ROWS: [Row; 11] = [
     ("GET /products", 100, [1, 101, 17]),
     ("GET /products?category=", 20, [1, 21, 4]),
     ("GET /orders", 20, [1, 21, 3]),
-    ("GET /orders", 100, [1, 101, 15]),
+    ("GET /orders", 100, [1, 101, 11]),
     ("GET /orders?status=", 20, [9, 41, 9]),
-    ("GET /orders?status=", 100, [9, 138, 25]),
+    ("GET /orders?status=", 100, [9, 138, 17]),
     ("GET /users", 20, [1, 21, 3]),
     ("GET /users", 100, [1, 101, 11]),
     ("GET /notifications", 20, [1, 21, 3]),
-    ("GET /notifications", 100, [1, 101, 15]),
+    ("GET /notifications", 100, [1, 101, 13]),
 ];
 
 /// An empty shop, and the meter of its reads.
