@@ -1,8 +1,14 @@
 //! An in-memory AWS below the real SDK clients: one HTTP client that answers every request, records
 //! every call and injects faults on request.
+//!
+//! `calls` records the calls, `faults` injects faults, and `http` answers the requests.
+
+mod calls;
+mod faults;
+mod http;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -16,34 +22,18 @@ use aws_config::{
     stalled_stream_protection::StalledStreamProtectionConfig,
 };
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use aws_smithy_runtime_api::{
-    client::{
-        http::{
-            HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings,
-            SharedHttpConnector,
-        },
-        orchestrator::{HttpRequest, HttpResponse},
-        result::ConnectorError,
-        runtime_components::RuntimeComponents,
-    },
-    http::StatusCode,
-};
-use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
-use shared::{
-    clock::Clock,
-    ids::Ids,
-    lambda::{Failure, Invocation, Lambda},
-    queue::Queue,
-    secret::Secrets,
-    stream::Sender,
-    table::Table,
-};
+use shared::{clock::Clock, ids::Ids, queue::Queue, secret::Secrets, stream::Sender, table::Table};
 
+use self::http::Crowd;
+pub use self::{
+    calls::{Call, Called},
+    faults::Fault,
+};
 use crate::{
     codedeploy::CodeDeploy,
     dynamodb::DynamoDb,
-    partitions::{Limits, PartitionKey, Partitions, Refusal},
+    partitions::Partitions,
     secrets::SecretsManager,
     ses::Ses,
     sqs::{self, Sqs},
@@ -70,118 +60,6 @@ struct World {
     faults: Mutex<BTreeMap<usize, Fault>>,
     silent: AtomicBool,
     latency: Mutex<Duration>,
-}
-
-/// One AWS call that a function made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// `dynamodb`, `sqs`, `secretsmanager` or `ses`.
-    pub service: &'static str,
-    /// `PutItem`, `SendMessageBatch`, ...
-    pub operation: String,
-    /// The tables in the request, without the stack name.
-    pub tables: BTreeSet<String>,
-    /// The IAM permissions that the call needs: each action (`dynamodb:PutItem`) with its resource
-    /// (`orders`, `orders/index/check-index`, a queue, a secret). A transaction needs the actions
-    /// of its writes.
-    pub actions: BTreeSet<(String, String)>,
-}
-
-/// What can go wrong with a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The service throttles it.
-    Throttle,
-    /// The request never arrives. To the caller it looks like a lost response.
-    LoseRequest,
-    /// The request is executed, and its response never arrives.
-    LoseResponse,
-    /// A write fails with a transaction conflict on its item. Other calls are executed.
-    Conflict,
-}
-
-/// The answer of a function, and the AWS calls it made.
-#[derive(Clone, Debug)]
-pub struct Called {
-    /// The answer. For HTTP functions see also [`Called::status`] and [`Called::json`].
-    pub answer: Result<Value, Failure>,
-    pub calls: Vec<Call>,
-}
-
-impl Called {
-    /// The HTTP status.
-    ///
-    /// # Panics
-    /// If the answer is not an HTTP response.
-    pub fn status(&self) -> u64 {
-        self.ok()["statusCode"].as_u64().expect("an HTTP answer has a status")
-    }
-
-    /// The body as JSON; null if it is empty.
-    pub fn json(&self) -> Value {
-        self.ok()["body"]
-            .as_str()
-            .and_then(|body| serde_json::from_str(body).ok())
-            .unwrap_or_default()
-    }
-
-    /// The body as text.
-    ///
-    /// # Panics
-    /// If the answer is not an HTTP response.
-    pub fn body(&self) -> &str {
-        self.ok()["body"].as_str().expect("an HTTP answer has a body")
-    }
-
-    /// The problem's `code`; empty for other answers.
-    pub fn code(&self) -> String {
-        self.json()["code"].as_str().unwrap_or_default().to_owned()
-    }
-
-    /// A response header. `name` is lower case.
-    pub fn header(&self, name: &str) -> Option<String> {
-        self.ok()["headers"][name].as_str().map(str::to_owned)
-    }
-
-    /// The answer of an invocation that succeeded.
-    ///
-    /// # Panics
-    /// If the invocation failed.
-    pub fn ok(&self) -> &Value {
-        self.answer.as_ref().expect("the invocation succeeds")
-    }
-
-    /// Whether a consumer processed its whole batch: no message is redelivered or rejected. Panics
-    /// like [`Called::ok`].
-    pub fn is_done(&self) -> bool {
-        self.ok()["batchItemFailures"] == json!([]) && self.rejected() == 0
-    }
-
-    /// The number of messages that a consumer rejected to its dead-letter queue.
-    pub fn rejected(&self) -> usize {
-        self.calls
-            .iter()
-            .filter(|call| call.service == "sqs" && call.operation == "SendMessage")
-            .count()
-    }
-
-    /// The names of the DynamoDB calls.
-    pub fn operations(&self) -> Vec<&str> {
-        self.calls
-            .iter()
-            .filter(|call| call.service == "dynamodb")
-            .map(|call| call.operation.as_str())
-            .collect()
-    }
-
-    /// The names of the DynamoDB calls on this table.
-    pub fn operations_on(&self, table: &str) -> Vec<&str> {
-        self.calls
-            .iter()
-            .filter(|call| call.tables.contains(table))
-            .map(|call| call.operation.as_str())
-            .collect()
-    }
 }
 
 impl Default for Aws {
@@ -432,292 +310,10 @@ impl Aws {
             .call("DeleteItem", &json!({ "TableName": table_name(table), "Key": key }).to_string());
         assert_eq!(status, 200, "{key} cannot be deleted: {body}");
     }
-
-    /// Injects a fault into a later call: 0 is the next one.
-    pub fn fail(&self, call: usize, fault: Fault) {
-        lock(&self.0.faults).insert(self.0.next_call.load(Ordering::SeqCst) + call, fault);
-    }
-
-    /// From now on every call times out: it ends after the attempt timeout without a response.
-    /// Tests of this run with time paused.
-    pub fn fall_silent(&self) {
-        self.0.silent.store(true, Ordering::SeqCst);
-    }
-
-    /// From now on every call takes `latency`. Tests of this run with time paused. The elapsed time
-    /// divided by `latency` is the number of sequential calls.
-    pub fn take_time(&self, latency: Duration) {
-        *lock(&self.0.latency) = latency;
-    }
-
-    /// From now on the write units of each partition key are counted. With `limits`, writes above
-    /// them are throttled and transactions conflict. Tests of limits run with time paused.
-    pub fn count_write_units(&self, limits: Option<Limits>) {
-        *lock(&self.0.partitions) = Some(Partitions::new(template::template(), limits));
-    }
-
-    /// The write units charged to each partition key since [`Aws::count_write_units`].
-    pub fn write_units(&self) -> BTreeMap<PartitionKey, u64> {
-        lock(&self.0.partitions)
-            .as_ref()
-            .map(|partitions| partitions.units().clone())
-            .unwrap_or_default()
-    }
-
-    /// The numbers of throttled requests and of conflicts since [`Aws::count_write_units`].
-    pub fn refusals(&self) -> (u64, u64) {
-        lock(&self.0.partitions).as_ref().map(Partitions::refusals).unwrap_or_default()
-    }
-
-    /// Removes the faults that are still pending.
-    pub fn heal(&self) {
-        lock(&self.0.faults).clear();
-        self.0.silent.store(false, Ordering::SeqCst);
-    }
-    pub fn calls(&self) -> Vec<Call> {
-        lock(&self.0.calls).clone()
-    }
-
-    /// Invokes a function with an event and records its AWS calls. Run one invocation at a time:
-    /// the calls of concurrent ones would be mixed up.
-    pub async fn call(&self, lambda: &Lambda, event: Value) -> Called {
-        self.invoke(lambda, Invocation::with_event(event)).await
-    }
-
-    /// Invokes two functions concurrently and returns both answers and the calls of both. Clients
-    /// of [`Aws::crowded_sdk_config`] make them race.
-    pub async fn call_both(&self, one: (Lambda, Value), other: (Lambda, Value)) -> Called {
-        let before = lock(&self.0.calls).len();
-        let run = |(lambda, event): (Lambda, Value)| lambda(Invocation::with_event(event));
-        let (one, other) = tokio::join!(run(one), run(other));
-        let calls = lock(&self.0.calls)[before..].to_vec();
-        Called { answer: one.and_then(|one| Ok(json!([one, other?]))), calls }
-    }
-
-    /// Like [`Aws::call`], with the caller's deadline.
-    pub async fn invoke(&self, lambda: &Lambda, invocation: Invocation) -> Called {
-        let before = lock(&self.0.calls).len();
-        let answer = lambda(invocation).await;
-        let calls = lock(&self.0.calls)[before..].to_vec();
-        Called { answer, calls }
-    }
-
-    /// Executes a DynamoDB request, subject to the limits of its partitions.
-    fn carry_out(&self, operation: &str, request: &Value, body: &str) -> (u16, String) {
-        let mut partitions = lock(&self.0.partitions);
-        let Some(partitions) = partitions.as_mut() else {
-            return self.0.dynamodb.call(operation, body);
-        };
-        partitions.carry_out(&self.0.dynamodb, operation, request, body).unwrap_or_else(|refusal| {
-            match refusal {
-                Refusal::Throttled => refused(
-                    "dynamodb",
-                    operation,
-                    request,
-                    "ThrottlingException",
-                    "ThrottlingError",
-                ),
-                Refusal::Conflict => refused(
-                    "dynamodb",
-                    operation,
-                    request,
-                    "TransactionConflictException",
-                    "TransactionConflict",
-                ),
-            }
-        })
-    }
-
-    /// Answers one request, or injects the pending fault.
-    fn answer(&self, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
-        let body = request.body().bytes().unwrap_or_default();
-        let json: Value = serde_json::from_slice(body).unwrap_or_default();
-        let target = request.headers().get("x-amz-target").unwrap_or_default();
-        let is_invocation = request.uri().contains("/functions/");
-        let other = if is_invocation { ("Lambda", "InvokeFunction") } else { ("SES", "SendEmail") };
-        let (api, operation) = target.split_once('.').unwrap_or(other);
-        let service = match api {
-            "CodeDeploy_20141006" => "codedeploy",
-            "Lambda" => "lambda",
-            "DynamoDB_20120810" => "dynamodb",
-            "AmazonSQS" => "sqs",
-            "secretsmanager" => "secretsmanager",
-            _ => "ses",
-        };
-        let number = self.0.next_call.fetch_add(1, Ordering::SeqCst);
-        if !READS.contains(&operation) {
-            self.0.writes.fetch_add(1, Ordering::SeqCst);
-        }
-        let actions = actions_of(service, operation, &json);
-        lock(&self.0.calls).push(Call {
-            service,
-            operation: operation.to_owned(),
-            tables: tables_of(&json),
-            actions,
-        });
-        let fault = lock(&self.0.faults).remove(&number);
-        let carry_out = || match service {
-            "dynamodb" => self.carry_out(operation, &json, &String::from_utf8_lossy(body)),
-            "sqs" => self.0.sqs.call(operation, &json),
-            "secretsmanager" => self.0.secrets.call(operation, &json),
-            "codedeploy" => self.0.codedeploy.call(operation, &json),
-            "lambda" => self.0.codedeploy.invoke(request.uri(), &json),
-            _ => self.0.ses.call(&json),
-        };
-        match fault {
-            None => Ok(response(carry_out())),
-            Some(Fault::LoseRequest) => Err(ConnectorError::io("the request was lost".into())),
-            Some(Fault::LoseResponse) => {
-                carry_out();
-                Err(ConnectorError::io("the response was lost".into()))
-            }
-            Some(Fault::Throttle) => Ok(response(refused(
-                service,
-                operation,
-                &json,
-                "ThrottlingException",
-                "ThrottlingError",
-            ))),
-            Some(Fault::Conflict)
-                if matches!(
-                    operation,
-                    "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems"
-                ) =>
-            {
-                Ok(response(refused(
-                    service,
-                    operation,
-                    &json,
-                    "TransactionConflictException",
-                    "TransactionConflict",
-                )))
-            }
-            Some(Fault::Conflict) => Ok(response(carry_out())),
-        }
-    }
-}
-const READS: [&str; 9] = [
-    "GetItem",
-    "BatchGetItem",
-    "Query",
-    "Scan",
-    "TransactGetItems",
-    "GetSecretValue",
-    "DescribeTable",
-    "GetDeployment",
-    "GetApplicationRevision",
-];
-
-/// An error response: with a reason for each write of a transaction, otherwise with the error's
-/// name.
-fn refused(
-    service: &str,
-    operation: &str,
-    request: &Value,
-    error: &str,
-    reason: &str,
-) -> (u16, String) {
-    if operation == "TransactWriteItems" {
-        let writes = request["TransactItems"].as_array().map_or(1, Vec::len);
-        let reasons =
-            (0..writes).map(|write| json!({ "Code": if write == 0 { reason } else { "None" } }));
-        let body = json!({
-            "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
-            "Message": "Transaction cancelled",
-            "CancellationReasons": reasons.collect::<Vec<_>>(),
-        });
-        return (400, body.to_string());
-    }
-    let error = if service == "ses" { "TooManyRequestsException" } else { error };
-    (400, json!({ "__type": error, "message": "fault injected by the test" }).to_string())
 }
 
 fn table_name(name: &str) -> String {
     format!("{STACK}-{name}")
-}
-
-/// The tables in a DynamoDB request.
-fn tables_of(request: &Value) -> BTreeSet<String> {
-    let mut tables = BTreeSet::new();
-    let mut add = |name: &str| tables.insert(without_stack(name));
-    if let Some(name) = request["TableName"].as_str() {
-        add(name);
-    }
-    for name in request["RequestItems"].as_object().into_iter().flat_map(|tables| tables.keys()) {
-        add(name);
-    }
-    let writes = request["TransactItems"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_object)
-        .flat_map(|write| write.values());
-    for name in writes.filter_map(|write| write["TableName"].as_str()) {
-        add(name);
-    }
-    tables
-}
-
-/// The IAM permissions that a request needs.
-fn actions_of(service: &str, operation: &str, request: &Value) -> BTreeSet<(String, String)> {
-    let name = |value: &Value| {
-        value.as_str().unwrap_or_default().rsplit('/').next().map(without_stack).unwrap_or_default()
-    };
-    let one = |action: &str, resource: String| BTreeSet::from([(action.to_owned(), resource)]);
-    match (service, operation) {
-        ("dynamodb", "TransactWriteItems") => {
-            let writes = request["TransactItems"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_object)
-                .flatten();
-            let action = |kind: &str| {
-                if kind == "ConditionCheck" {
-                    "ConditionCheckItem".to_owned()
-                } else {
-                    format!("{kind}Item")
-                }
-            };
-            writes
-                .map(|(kind, write)| {
-                    (format!("dynamodb:{}", action(kind)), name(&write["TableName"]))
-                })
-                .collect()
-        }
-        ("dynamodb", _) => {
-            let index = request["IndexName"]
-                .as_str()
-                .map(|index| format!("/index/{index}"))
-                .unwrap_or_default();
-            let resource =
-                |table: String| (format!("dynamodb:{operation}"), format!("{table}{index}"));
-            tables_of(request).into_iter().map(resource).collect()
-        }
-        // A batch needs the permission of a single message.
-        ("sqs", "SendMessageBatch") => one("sqs:SendMessage", name(&request["QueueUrl"])),
-        ("sqs", _) => one(&format!("sqs:{operation}"), name(&request["QueueUrl"])),
-        ("secretsmanager", _) => {
-            one(&format!("secretsmanager:{operation}"), name(&request["SecretId"]))
-        }
-        ("codedeploy", _) => one(&format!("codedeploy:{operation}"), "a deployment".to_owned()),
-        ("lambda", _) => one(&format!("lambda:{operation}"), "a function".to_owned()),
-        _ => one(
-            &format!("ses:{operation}"),
-            request["FromEmailAddress"].as_str().unwrap_or_default().to_owned(),
-        ),
-    }
-}
-
-fn without_stack(name: &str) -> String {
-    name.strip_prefix("ferrocart-").unwrap_or(name).to_owned()
-}
-
-fn response((status, body): (u16, String)) -> HttpResponse {
-    let status = StatusCode::try_from(status).expect("a status is between 100 and 999");
-    let mut response = HttpResponse::new(status, SdkBody::from(body));
-    response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
-    response
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -727,75 +323,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl fmt::Debug for Aws {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Aws")
-    }
-}
-
-impl HttpClient for Aws {
-    fn http_connector(
-        &self,
-        _: &HttpConnectorSettings,
-        _: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
-    }
-}
-
-impl HttpConnector for Aws {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        if self.0.silent.load(Ordering::SeqCst) {
-            return HttpConnectorFuture::new(async {
-                tokio::time::sleep(
-                    shared::aws::timeouts().operation_attempt_timeout().unwrap_or_default(),
-                )
-                .await;
-                Err(ConnectorError::timeout("nobody answered".into()))
-            });
-        }
-        let latency = *lock(&self.0.latency);
-        if latency.is_zero() {
-            return HttpConnectorFuture::ready(self.answer(&request));
-        }
-        let aws = self.clone();
-        HttpConnectorFuture::new(async move {
-            tokio::time::sleep(latency).await;
-            aws.answer(&request)
-        })
-    }
-}
-
-/// An HTTP client that makes concurrent operations interleave.
-#[derive(Clone, Debug)]
-struct Crowd {
-    aws: Aws,
-    next: Arc<AtomicU64>,
-}
-
-impl HttpClient for Crowd {
-    fn http_connector(
-        &self,
-        _: &HttpConnectorSettings,
-        _: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
-    }
-}
-
-impl HttpConnector for Crowd {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let crowd = self.clone();
-        HttpConnectorFuture::new(async move {
-            // Knuth's linear congruential generator; the quality of the distribution does not
-            // matter.
-            let random = crowd
-                .next
-                .fetch_add(1, Ordering::SeqCst)
-                .wrapping_add(1)
-                .wrapping_mul(6_364_136_223_846_793_005)
-                >> 61;
-            for _ in 0..=random {
-                tokio::task::yield_now().await;
-            }
-            HttpConnector::call(&crowd.aws, request).await
-        })
     }
 }

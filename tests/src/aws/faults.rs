@@ -1,0 +1,92 @@
+//! Faults, latency and limits that a test injects.
+
+use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{Aws, lock};
+use crate::{
+    partitions::{Limits, PartitionKey, Partitions},
+    template,
+};
+
+/// What can go wrong with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The service throttles it.
+    Throttle,
+    /// The request never arrives. To the caller it looks like a lost response.
+    LoseRequest,
+    /// The request is executed, and its response never arrives.
+    LoseResponse,
+    /// A write fails with a transaction conflict on its item. Other calls are executed.
+    Conflict,
+}
+
+impl Aws {
+    /// Injects a fault into a later call: 0 is the next one.
+    pub fn fail(&self, call: usize, fault: Fault) {
+        lock(&self.0.faults).insert(self.0.next_call.load(Ordering::SeqCst) + call, fault);
+    }
+
+    /// From now on every call times out: it ends after the attempt timeout without a response.
+    /// Tests of this run with time paused.
+    pub fn fall_silent(&self) {
+        self.0.silent.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on every call takes `latency`. Tests of this run with time paused. The elapsed time
+    /// divided by `latency` is the number of sequential calls.
+    pub fn take_time(&self, latency: Duration) {
+        *lock(&self.0.latency) = latency;
+    }
+
+    /// From now on the write units of each partition key are counted. With `limits`, writes above
+    /// them are throttled and transactions conflict. Tests of limits run with time paused.
+    pub fn count_write_units(&self, limits: Option<Limits>) {
+        *lock(&self.0.partitions) = Some(Partitions::new(template::template(), limits));
+    }
+
+    /// The write units charged to each partition key since [`Aws::count_write_units`].
+    pub fn write_units(&self) -> BTreeMap<PartitionKey, u64> {
+        lock(&self.0.partitions)
+            .as_ref()
+            .map(|partitions| partitions.units().clone())
+            .unwrap_or_default()
+    }
+
+    /// The numbers of throttled requests and of conflicts since [`Aws::count_write_units`].
+    pub fn refusals(&self) -> (u64, u64) {
+        lock(&self.0.partitions).as_ref().map(Partitions::refusals).unwrap_or_default()
+    }
+
+    /// Removes the faults that are still pending.
+    pub fn heal(&self) {
+        lock(&self.0.faults).clear();
+        self.0.silent.store(false, Ordering::SeqCst);
+    }
+}
+
+/// An error response: with a reason for each write of a transaction, otherwise with the error's
+/// name.
+pub(super) fn refused(
+    service: &str,
+    operation: &str,
+    request: &Value,
+    error: &str,
+    reason: &str,
+) -> (u16, String) {
+    if operation == "TransactWriteItems" {
+        let writes = request["TransactItems"].as_array().map_or(1, Vec::len);
+        let reasons =
+            (0..writes).map(|write| json!({ "Code": if write == 0 { reason } else { "None" } }));
+        let body = json!({
+            "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+            "Message": "Transaction cancelled",
+            "CancellationReasons": reasons.collect::<Vec<_>>(),
+        });
+        return (400, body.to_string());
+    }
+    let error = if service == "ses" { "TooManyRequestsException" } else { error };
+    (400, json!({ "__type": error, "message": "fault injected by the test" }).to_string())
+}

@@ -1,0 +1,215 @@
+//! The HTTP clients below the SDK clients: they record each request, inject its fault and pass it to
+//! its service.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use aws_smithy_runtime_api::{
+    client::{
+        http::{
+            HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings,
+            SharedHttpConnector,
+        },
+        orchestrator::{HttpRequest, HttpResponse},
+        result::ConnectorError,
+        runtime_components::RuntimeComponents,
+    },
+    http::StatusCode,
+};
+use aws_smithy_types::body::SdkBody;
+use serde_json::Value;
+
+use super::{
+    Aws, Call, Fault,
+    calls::{actions_of, tables_of},
+    faults::refused,
+    lock,
+};
+use crate::partitions::Refusal;
+
+const READS: [&str; 9] = [
+    "GetItem",
+    "BatchGetItem",
+    "Query",
+    "Scan",
+    "TransactGetItems",
+    "GetSecretValue",
+    "DescribeTable",
+    "GetDeployment",
+    "GetApplicationRevision",
+];
+
+impl Aws {
+    /// Executes a DynamoDB request, subject to the limits of its partitions.
+    fn carry_out(&self, operation: &str, request: &Value, body: &str) -> (u16, String) {
+        let mut partitions = lock(&self.0.partitions);
+        let Some(partitions) = partitions.as_mut() else {
+            return self.0.dynamodb.call(operation, body);
+        };
+        partitions.carry_out(&self.0.dynamodb, operation, request, body).unwrap_or_else(|refusal| {
+            match refusal {
+                Refusal::Throttled => refused(
+                    "dynamodb",
+                    operation,
+                    request,
+                    "ThrottlingException",
+                    "ThrottlingError",
+                ),
+                Refusal::Conflict => refused(
+                    "dynamodb",
+                    operation,
+                    request,
+                    "TransactionConflictException",
+                    "TransactionConflict",
+                ),
+            }
+        })
+    }
+
+    /// Answers one request, or injects the pending fault.
+    fn answer(&self, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let body = request.body().bytes().unwrap_or_default();
+        let json: Value = serde_json::from_slice(body).unwrap_or_default();
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let is_invocation = request.uri().contains("/functions/");
+        let other = if is_invocation { ("Lambda", "InvokeFunction") } else { ("SES", "SendEmail") };
+        let (api, operation) = target.split_once('.').unwrap_or(other);
+        let service = match api {
+            "CodeDeploy_20141006" => "codedeploy",
+            "Lambda" => "lambda",
+            "DynamoDB_20120810" => "dynamodb",
+            "AmazonSQS" => "sqs",
+            "secretsmanager" => "secretsmanager",
+            _ => "ses",
+        };
+        let number = self.0.next_call.fetch_add(1, Ordering::SeqCst);
+        if !READS.contains(&operation) {
+            self.0.writes.fetch_add(1, Ordering::SeqCst);
+        }
+        let actions = actions_of(service, operation, &json);
+        lock(&self.0.calls).push(Call {
+            service,
+            operation: operation.to_owned(),
+            tables: tables_of(&json),
+            actions,
+        });
+        let fault = lock(&self.0.faults).remove(&number);
+        let carry_out = || match service {
+            "dynamodb" => self.carry_out(operation, &json, &String::from_utf8_lossy(body)),
+            "sqs" => self.0.sqs.call(operation, &json),
+            "secretsmanager" => self.0.secrets.call(operation, &json),
+            "codedeploy" => self.0.codedeploy.call(operation, &json),
+            "lambda" => self.0.codedeploy.invoke(request.uri(), &json),
+            _ => self.0.ses.call(&json),
+        };
+        match fault {
+            None => Ok(response(carry_out())),
+            Some(Fault::LoseRequest) => Err(ConnectorError::io("the request was lost".into())),
+            Some(Fault::LoseResponse) => {
+                carry_out();
+                Err(ConnectorError::io("the response was lost".into()))
+            }
+            Some(Fault::Throttle) => Ok(response(refused(
+                service,
+                operation,
+                &json,
+                "ThrottlingException",
+                "ThrottlingError",
+            ))),
+            Some(Fault::Conflict)
+                if matches!(
+                    operation,
+                    "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems"
+                ) =>
+            {
+                Ok(response(refused(
+                    service,
+                    operation,
+                    &json,
+                    "TransactionConflictException",
+                    "TransactionConflict",
+                )))
+            }
+            Some(Fault::Conflict) => Ok(response(carry_out())),
+        }
+    }
+}
+
+impl HttpClient for Aws {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Aws {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        if self.0.silent.load(Ordering::SeqCst) {
+            return HttpConnectorFuture::new(async {
+                tokio::time::sleep(
+                    shared::aws::timeouts().operation_attempt_timeout().unwrap_or_default(),
+                )
+                .await;
+                Err(ConnectorError::timeout("nobody answered".into()))
+            });
+        }
+        let latency = *lock(&self.0.latency);
+        if latency.is_zero() {
+            return HttpConnectorFuture::ready(self.answer(&request));
+        }
+        let aws = self.clone();
+        HttpConnectorFuture::new(async move {
+            tokio::time::sleep(latency).await;
+            aws.answer(&request)
+        })
+    }
+}
+
+/// An HTTP client that makes concurrent operations interleave.
+#[derive(Clone, Debug)]
+pub(super) struct Crowd {
+    pub(super) aws: Aws,
+    pub(super) next: Arc<AtomicU64>,
+}
+
+impl HttpClient for Crowd {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Crowd {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let crowd = self.clone();
+        HttpConnectorFuture::new(async move {
+            // Knuth's linear congruential generator; the quality of the distribution does not
+            // matter.
+            let random = crowd
+                .next
+                .fetch_add(1, Ordering::SeqCst)
+                .wrapping_add(1)
+                .wrapping_mul(6_364_136_223_846_793_005)
+                >> 61;
+            for _ in 0..=random {
+                tokio::task::yield_now().await;
+            }
+            HttpConnector::call(&crowd.aws, request).await
+        })
+    }
+}
+
+fn response((status, body): (u16, String)) -> HttpResponse {
+    let status = StatusCode::try_from(status).expect("a status is between 100 and 999");
+    let mut response = HttpResponse::new(status, SdkBody::from(body));
+    response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
+    response
+}
