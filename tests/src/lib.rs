@@ -36,7 +36,7 @@
 //! - [`shop`]: the services over the in-memory AWS, with a clock that the test sets, and every
 //!   operation by its name.
 //! - [`prose`]: documentation comments as running text.
-//! - [`seeds`]: runs the seeds of a test on all cores.
+//! - [`seeds`]: runs the seeds of a test on all cores; [`rng`] has their random numbers.
 //!
 //! No emulator has throttling and transaction conflicts, so [`aws::Fault`] injects them.
 
@@ -52,6 +52,7 @@ pub mod partitions;
 pub mod prose;
 #[cfg(feature = "payments")]
 pub mod provider;
+pub mod rng;
 pub mod secrets;
 pub mod seeds;
 pub mod ses;
