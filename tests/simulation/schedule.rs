@@ -43,7 +43,7 @@ pub struct Schedule {
     shop: Shop,
     product: String,
     orders: Vec<String>,
-    positions: BTreeMap<&'static str, Option<String>>,
+    positions: BTreeMap<&'static str, usize>,
     trace: String,
     payments: u32,
     /// Number of admin requests; each has its own idempotency key.
@@ -208,16 +208,16 @@ impl Schedule {
     async fn publish(&mut self) {
         let table = TABLES[self.below(3) as usize];
         let operation = publisher_of(table);
-        let before = self.positions.get(table).cloned().flatten();
+        let before = self.positions.get(table).copied();
         let (records, position) =
-            self.shop.aws.database().changes(&format!("ferrocart-{table}"), before.clone());
+            self.shop.aws.database().changes(&format!("ferrocart-{table}"), before);
         if records.is_empty() {
             return;
         }
         if self.chance(3) {
             self.note(&format!("{} changes of {table} are lost", records.len()));
             self.lost_changes.push((table, records));
-            self.positions.insert(table, Some(position));
+            self.positions.insert(table, position);
             return;
         }
         self.inject_faults();
@@ -230,7 +230,7 @@ impl Schedule {
         ));
         // Failed batches are redelivered, and occasionally successful ones too.
         if called.answer.is_ok() && !self.chance(10) {
-            self.positions.insert(table, Some(position));
+            self.positions.insert(table, position);
         }
     }
 
@@ -301,11 +301,12 @@ impl Schedule {
             let mut moved = false;
             for table in TABLES {
                 let operation = publisher_of(table);
-                let (records, position) = self.shop.aws.database().changes(
-                    &format!("ferrocart-{table}"),
-                    self.positions.get(table).cloned().flatten(),
-                );
-                self.positions.insert(table, Some(position));
+                let (records, position) = self
+                    .shop
+                    .aws
+                    .database()
+                    .changes(&format!("ferrocart-{table}"), self.positions.get(table).copied());
+                self.positions.insert(table, position);
                 if !records.is_empty() {
                     moved = true;
                     let called = self.shop.call(&operation, json!({ "Records": records })).await;

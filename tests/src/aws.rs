@@ -242,20 +242,13 @@ impl Aws {
         &self.0.ses
     }
 
-    /// Every item of a table as DynamoDB JSON, without recording the call.
+    /// Every item of a table as DynamoDB JSON, in the order of the keys, without recording the call.
     ///
     /// # Panics
-    /// If the table does not exist or has more than one page of items.
+    /// If the table does not exist.
     pub fn items(&self, table: &str) -> Vec<Value> {
-        let (status, body) =
-            self.0.dynamodb.call("Scan", &json!({ "TableName": table_name(table) }).to_string());
-        assert_eq!(status, 200, "{body}");
-        let answer: Value = serde_json::from_str(&body).expect("an answer is JSON");
-        assert!(
-            answer.get("LastEvaluatedKey").is_none(),
-            "the table {table} is larger than one page"
-        );
-        answer["Items"].as_array().cloned().unwrap_or_default()
+        let items = self.0.dynamodb.items(&table_name(table));
+        items.iter().map(|item| json!(**item)).collect()
     }
 
     /// One item by its key as DynamoDB JSON, without recording the call.

@@ -1,7 +1,8 @@
-//! What each service writes to the embedded DynamoDB: conditions, races and lost responses, one
+//! What each service writes to the in-memory DynamoDB: conditions, races and lost responses, one
 //! module per service.
 #![allow(clippy::unwrap_used)]
 
+mod dynamodb;
 mod test_library;
 
 #[cfg(feature = "catalog")]

@@ -29,12 +29,10 @@ use super::{
 };
 use crate::partitions::Refusal;
 
-const READS: [&str; 9] = [
+const READS: [&str; 7] = [
     "GetItem",
     "BatchGetItem",
     "Query",
-    "Scan",
-    "TransactGetItems",
     "GetSecretValue",
     "DescribeTable",
     "GetDeployment",
