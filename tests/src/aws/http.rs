@@ -1,9 +1,12 @@
 //! The HTTP clients below the SDK clients: they record each request, inject its fault and pass it to
 //! its service.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    cell::LazyCell,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use aws_smithy_runtime_api::{
@@ -41,7 +44,12 @@ const READS: [&str; 7] = [
 
 impl Aws {
     /// Executes a DynamoDB request, subject to the limits of its partitions.
-    fn carry_out(&self, operation: &str, request: &Value, body: &str) -> (u16, String) {
+    fn carry_out(
+        &self,
+        operation: &str,
+        request: &LazyCell<Value, impl FnOnce() -> Value>,
+        body: &str,
+    ) -> (u16, String) {
         let mut partitions = lock(&self.0.partitions);
         let Some(partitions) = partitions.as_mut() else {
             return self.0.dynamodb.call(operation, body);
@@ -69,7 +77,7 @@ impl Aws {
     /// Answers one request, or injects the pending fault.
     fn answer(&self, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let body = request.body().bytes().unwrap_or_default();
-        let json: Value = serde_json::from_slice(body).unwrap_or_default();
+        let json = LazyCell::new(|| serde_json::from_slice::<Value>(body).unwrap_or_default());
         let target = request.headers().get("x-amz-target").unwrap_or_default();
         let is_invocation = request.uri().contains("/functions/");
         let other = if is_invocation { ("Lambda", "InvokeFunction") } else { ("SES", "SendEmail") };
@@ -86,52 +94,78 @@ impl Aws {
         if !READS.contains(&operation) {
             self.0.writes.fetch_add(1, Ordering::SeqCst);
         }
-        let actions = actions_of(service, operation, &json);
-        lock(&self.0.calls).push(Call {
-            service,
-            operation: operation.to_owned(),
-            tables: tables_of(&json),
-            actions,
-        });
+        if self.0.is_recording.load(Ordering::SeqCst) {
+            let actions = actions_of(service, operation, &json);
+            lock(&self.0.calls).push(Call {
+                service,
+                operation: operation.to_owned(),
+                tables: tables_of(&json),
+                actions,
+            });
+        }
         let fault = lock(&self.0.faults).remove(&number);
-        let carry_out = || match service {
-            "dynamodb" => self.carry_out(operation, &json, &String::from_utf8_lossy(body)),
-            "sqs" => self.0.sqs.call(operation, &json),
-            "secretsmanager" => self.0.secrets.call(operation, &json),
-            "codedeploy" => self.0.codedeploy.call(operation, &json),
-            "lambda" => self.0.codedeploy.invoke(request.uri(), &json),
-            _ => self.0.ses.call(&json),
+        if let Some(fault) = fault {
+            let tables = tables_of(&json).into_iter().collect::<Vec<_>>().join(", ");
+            lock(&self.0.hits).push(format!("{fault:?} at {operation} {tables}"));
+        }
+        let carry_out = || {
+            let answer = match service {
+                "dynamodb" => self.carry_out(operation, &json, &String::from_utf8_lossy(body)),
+                "sqs" => self.0.sqs.call(operation, &json),
+                "secretsmanager" => self.0.secrets.call(operation, &json),
+                "codedeploy" => self.0.codedeploy.call(operation, &json),
+                "lambda" => self.0.codedeploy.invoke(request.uri(), &json),
+                _ => self.0.ses.call(&json),
+            };
+            if service == "dynamodb" && !READS.contains(&operation) {
+                self.check();
+            }
+            answer
         };
+        let is_write =
+            matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems");
+        let refused = |error: &str, reason: &str| {
+            Ok(response(refused(service, operation, &json, error, reason)))
+        };
+        let lost = |what: &str| Err(ConnectorError::io(what.into()));
         match fault {
-            None => Ok(response(carry_out())),
-            Some(Fault::LoseRequest) => Err(ConnectorError::io("the request was lost".into())),
+            Some(Fault::LoseRequest) => lost("the request was lost"),
             Some(Fault::LoseResponse) => {
                 carry_out();
-                Err(ConnectorError::io("the response was lost".into()))
+                lost("the response was lost")
             }
-            Some(Fault::Throttle) => Ok(response(refused(
-                service,
-                operation,
-                &json,
-                "ThrottlingException",
-                "ThrottlingError",
-            ))),
-            Some(Fault::Conflict)
-                if matches!(
-                    operation,
-                    "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems"
-                ) =>
-            {
-                Ok(response(refused(
-                    service,
-                    operation,
-                    &json,
-                    "TransactionConflictException",
-                    "TransactionConflict",
-                )))
+            Some(Fault::Throttle) => refused("ThrottlingException", "ThrottlingError"),
+            Some(Fault::Conflict) if is_write => {
+                refused("TransactionConflictException", "TransactionConflict")
             }
-            Some(Fault::Conflict) => Ok(response(carry_out())),
+            Some(fault @ (Fault::CrashBefore | Fault::CrashAfter)) => {
+                if fault == Fault::CrashAfter {
+                    carry_out();
+                }
+                self.0.is_crashing.store(true, Ordering::SeqCst);
+                lost("the function died")
+            }
+            None | Some(Fault::Conflict) => Ok(response(carry_out())),
         }
+    }
+
+    /// Runs the check of [`Aws::watch`].
+    fn check(&self) {
+        let watch = *lock(&self.0.watch);
+        if let Some(Err(violation)) = watch.map(|check| check(&self.0.dynamodb)) {
+            lock(&self.0.violation).get_or_insert(violation);
+        }
+    }
+}
+
+impl Aws {
+    /// Passes an answer to the function, unless the function died.
+    fn deliver(&self, answer: Result<HttpResponse, ConnectorError>) -> HttpConnectorFuture {
+        if self.0.is_crashing.swap(false, Ordering::SeqCst) {
+            self.0.crash.notify_one();
+            return HttpConnectorFuture::new(std::future::pending());
+        }
+        HttpConnectorFuture::ready(answer)
     }
 }
 
@@ -158,12 +192,12 @@ impl HttpConnector for Aws {
         }
         let latency = *lock(&self.0.latency);
         if latency.is_zero() {
-            return HttpConnectorFuture::ready(self.answer(&request));
+            return self.deliver(self.answer(&request));
         }
         let aws = self.clone();
         HttpConnectorFuture::new(async move {
             tokio::time::sleep(latency).await;
-            aws.answer(&request)
+            aws.deliver(aws.answer(&request)).await
         })
     }
 }

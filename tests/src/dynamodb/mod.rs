@@ -32,7 +32,7 @@ use serde_json::{Value, json};
 use self::{error::Error, schema::Schema, table::Table};
 pub use self::{
     number::Number,
-    value::{Attribute, Item},
+    value::{Attribute, Item, number, text},
 };
 use crate::template::Template;
 

@@ -31,6 +31,22 @@ impl Attribute {
         }
     }
 
+    /// The members of an `M`.
+    pub fn members(&self) -> Option<&Item> {
+        match self {
+            Self::M(members) => Some(members),
+            _ => None,
+        }
+    }
+
+    /// The values of an `L`.
+    pub fn values(&self) -> &[Self] {
+        match self {
+            Self::L(values) => values,
+            _ => &[],
+        }
+    }
+
     /// The type, as DynamoDB JSON names it.
     pub(super) fn type_name(&self) -> &'static str {
         match self {
@@ -71,4 +87,17 @@ impl Attribute {
 /// The size of an item in bytes.
 pub(super) fn size(item: &Item) -> usize {
     item.iter().map(|(name, value)| name.len() + value.size()).sum()
+}
+
+/// A text of an item; empty if the attribute is absent or not a text.
+pub fn text<'a>(item: &'a Item, name: &str) -> &'a str {
+    item.get(name).and_then(Attribute::text).unwrap_or_default()
+}
+
+/// An integer of an item; zero if the attribute is absent or not an integer.
+pub fn number(item: &Item, name: &str) -> i64 {
+    match item.get(name) {
+        Some(Attribute::N(number)) => number.text().parse().unwrap_or_default(),
+        _ => 0,
+    }
 }
