@@ -9,10 +9,13 @@
 //! `PROMISE=` names one promise, `CASE=` one of its cases, `FIRST=` its first case.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod bites;
+mod faults;
 mod promises;
 mod runner;
 mod schedule;
 mod stage;
+mod stories;
 mod worker;
 
 use std::process::ExitCode;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, future::Future, pin::Pin};
 
-use crate::{schedule, stage::NOT_SENT_AGAIN};
+use crate::{bites, faults, schedule, stage::NOT_SENT_AGAIN};
 
 /// The outcome of one case.
 #[derive(Default)]
@@ -19,7 +19,7 @@ pub struct Promise {
     pub name: &'static str,
     pub text: &'static str,
     /// The number of cases in the short form, and in the full form.
-    pub cases: (u64, u64),
+    pub cases: fn() -> (u64, u64),
     /// Whether other cases are played every night.
     pub is_random: bool,
     /// Plays one case. It panics with the violation.
@@ -37,7 +37,7 @@ pub const PROMISES: &[Promise] = &[
     Promise {
         name: "repeatable",
         text: "the same seed plays the same schedule",
-        cases: (20, 1000),
+        cases: || (20, 1000),
         is_random: false,
         play: |seed| Box::pin(repeatable(seed)),
         least: None,
@@ -45,7 +45,7 @@ pub const PROMISES: &[Promise] = &[
     Promise {
         name: "regressions",
         text: "a charge is not sent after its order is cancelled",
-        cases: (CHARGED_TOO_LATE.len() as u64, CHARGED_TOO_LATE.len() as u64),
+        cases: || (CHARGED_TOO_LATE.len() as u64, CHARGED_TOO_LATE.len() as u64),
         is_random: false,
         play: |case| Box::pin(settles(CHARGED_TOO_LATE[case as usize])),
         least: None,
@@ -53,10 +53,42 @@ pub const PROMISES: &[Promise] = &[
     Promise {
         name: "simulation",
         text: "orders are never lost, stuck, oversold or charged twice",
-        cases: (10_000, 1_000_000),
+        cases: || (10_000, 1_000_000),
         is_random: true,
         play: |seed| Box::pin(settles(seed)),
         least: Some((NOT_SENT_AGAIN, 400)),
+    },
+    Promise {
+        name: "faults",
+        text: "every fault at every AWS call is survivable",
+        cases: || (faults::singles(), faults::singles()),
+        is_random: false,
+        play: |case| Box::pin(faults::single(case)),
+        least: None,
+    },
+    Promise {
+        name: "pairs",
+        text: "two faults in one order are survivable (sampled)",
+        cases: || (2000, 0),
+        is_random: true,
+        play: |seed| Box::pin(faults::sampled_pair(seed)),
+        least: None,
+    },
+    Promise {
+        name: "all-pairs",
+        text: "every two faults in one order are survivable",
+        cases: || (0, faults::pairs()),
+        is_random: false,
+        play: |case| Box::pin(faults::pair(case)),
+        least: None,
+    },
+    Promise {
+        name: "bites",
+        text: "every defect of a write or a provider key is noticed",
+        cases: || (bites::cases(), bites::cases()),
+        is_random: false,
+        play: |case| Box::pin(bites::case(case)),
+        least: None,
     },
 ];
 

@@ -11,7 +11,7 @@
 mod outage;
 mod people;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use tests::{aws::Fault, events, provider::Network, rng::Rng, sqs::QueuedMessage};
@@ -46,24 +46,36 @@ struct Schedule {
 
 /// Plays one schedule.
 pub async fn play(seed: u64) -> Played {
-    let mut schedule = Schedule::new(seed).await;
-    schedule.run_with_faults().await;
-    schedule.settle().await;
-    schedule.stage.check();
-    schedule.continue_confirmed().await;
-    schedule.settle().await;
-    let ends = schedule.stage.check();
-    schedule.redrive().await;
-    let again = schedule.stage.check();
-    schedule.stage.ensure(again == ends, || {
-        format!("the redrive changed the final state of orders: {ends:?}, {again:?}")
-    });
-    schedule.stage.check_ledger(seed.is_multiple_of(4)).await;
-    let calls = schedule.stage.shop.aws.requests();
-    Played { trace: schedule.stage.trace().to_owned(), ends, calls }
+    Schedule::new(seed).await.play().await
+}
+
+/// Plays one schedule. Returns the kinds of its writes.
+pub async fn kinds(seed: u64) -> BTreeSet<String> {
+    let schedule = Schedule::new(seed).await;
+    let aws = schedule.stage.shop.aws.clone();
+    aws.database().record_kinds();
+    schedule.play().await;
+    aws.database().kinds()
 }
 
 impl Schedule {
+    async fn play(mut self) -> Played {
+        self.run_with_faults().await;
+        self.settle().await;
+        self.stage.check();
+        self.continue_confirmed().await;
+        self.settle().await;
+        let ends = self.stage.check();
+        self.redrive().await;
+        let again = self.stage.check();
+        self.stage.ensure(again == ends, || {
+            format!("the redrive changed the final state of orders: {ends:?}, {again:?}")
+        });
+        self.stage.check_ledger(self.seed.is_multiple_of(4)).await;
+        let calls = self.stage.shop.aws.requests();
+        Played { trace: self.stage.trace().to_owned(), ends, calls }
+    }
+
     async fn new(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let in_stock = 1 + rng.next() % 10;

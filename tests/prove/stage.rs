@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use shared::clock::{Clock, Timestamp};
 use tests::{
     aws::{Aws, Called},
-    dynamodb::{Item, text},
+    dynamodb::{Defect, Item, text},
     events,
     shop::{PAY_WITHIN, Shop, clock, consumer_of, publisher_of},
 };
@@ -55,6 +55,24 @@ static CONSUMERS: LazyLock<BTreeMap<&str, String>> =
 static PUBLISHERS: LazyLock<BTreeMap<&str, String>> =
     LazyLock::new(|| TABLES.into_iter().map(|table| (table, publisher_of(table))).collect());
 
+/// A defect that a shop is given, to show that a promise notices it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deviation {
+    Write(Defect),
+    /// The idempotency keys of charges do not arrive at the provider.
+    NoProviderKeys,
+}
+
+thread_local! {
+    /// The defect of every shop that is built from now on.
+    static DEFECT: RefCell<Option<Deviation>> = const { RefCell::new(None) };
+}
+
+/// Gives every shop that is built from now on this defect, or none.
+pub fn deviate(defect: Option<Deviation>) {
+    DEFECT.set(defect);
+}
+
 /// An order that was placed.
 pub struct Order {
     pub id: String,
@@ -82,10 +100,18 @@ impl Stage {
         let (aws, product) = prepared(in_stock).await;
         let aws = aws.copy().lean();
         aws.watch(invariants::check);
+        let defect = DEFECT.with_borrow(Clone::clone);
+        if let Some(Deviation::Write(defect)) = &defect {
+            aws.database().make(defect.clone());
+        }
         let positions = TABLES.map(|table| (table, aws.database().latest_change(&full(table))));
         let started = clock().now();
+        let shop = Shop::over(aws, Clock::manual(started));
+        if defect == Some(Deviation::NoProviderKeys) {
+            shop.provider.drop_keys();
+        }
         Self {
-            shop: Shop::over(aws, Clock::manual(started)),
+            shop,
             product,
             orders: Vec::new(),
             name,

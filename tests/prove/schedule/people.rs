@@ -20,6 +20,8 @@ const TOKENS: [&str; 11] = [
     "tok_3ds_abandoned",
 ];
 
+/// How often a buyer sends an order before it is a violation.
+const MOST_ATTEMPTS: usize = 1000;
 /// A buyer may have up to five unpaid orders.
 const ORDERS_OF_A_BUYER: u64 = 4;
 
@@ -34,7 +36,7 @@ impl Schedule {
         let body = events::order_request(&self.stage.product, quantity, token);
         let key = format!("order-{number}");
         let request = events::post("/orders", &body).caller(&buyer).header("idempotency-key", &key);
-        loop {
+        for _ in 0..MOST_ATTEMPTS {
             let called = self.request("create-order", request.clone().event()).await;
             if called.status() == 201 {
                 let id = called.json()["id"].as_str().unwrap_or_default().to_owned();
@@ -46,6 +48,7 @@ impl Schedule {
                 format!("create-order: {:?}", called.answer)
             });
         }
+        self.stage.fail(&format!("create-order failed {MOST_ATTEMPTS} times"));
     }
 
     /// A random card token, in half of the cases a good one.

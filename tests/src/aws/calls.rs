@@ -1,6 +1,6 @@
 //! The recorded calls: their IAM permissions, and the answer of a function with the calls it made.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, pin::pin};
 
 use serde_json::{Value, json};
 use shared::lambda::{Failure, Invocation, Lambda};
@@ -151,6 +151,8 @@ impl Aws {
 impl Aws {
     /// Runs `work` until it ends, or until a fault kills it: see [`super::Fault::CrashBefore`].
     pub async fn unless_it_dies<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        // An earlier function may have answered although one of its tasks died.
+        pin!(self.0.crash.notified()).as_mut().enable();
         tokio::select! {
             biased;
             result = work => Some(result),

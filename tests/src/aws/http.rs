@@ -103,7 +103,10 @@ impl Aws {
                 actions,
             });
         }
+        let is_write =
+            matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems");
         let fault = lock(&self.0.faults).remove(&number);
+        let fault = fault.filter(|fault| *fault != Fault::Conflict || is_write);
         if let Some(fault) = fault {
             let tables = tables_of(&json).into_iter().collect::<Vec<_>>().join(", ");
             lock(&self.0.hits).push(format!("{fault:?} at {operation} {tables}"));
@@ -122,8 +125,6 @@ impl Aws {
             }
             answer
         };
-        let is_write =
-            matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems");
         let refused = |error: &str, reason: &str| {
             Ok(response(refused(service, operation, &json, error, reason)))
         };
@@ -135,9 +136,7 @@ impl Aws {
                 lost("the response was lost")
             }
             Some(Fault::Throttle) => refused("ThrottlingException", "ThrottlingError"),
-            Some(Fault::Conflict) if is_write => {
-                refused("TransactionConflictException", "TransactionConflict")
-            }
+            Some(Fault::Conflict) => refused("TransactionConflictException", "TransactionConflict"),
             Some(fault @ (Fault::CrashBefore | Fault::CrashAfter)) => {
                 if fault == Fault::CrashAfter {
                     carry_out();
@@ -145,7 +144,7 @@ impl Aws {
                 self.0.is_crashing.store(true, Ordering::SeqCst);
                 lost("the function died")
             }
-            None | Some(Fault::Conflict) => Ok(response(carry_out())),
+            None => Ok(response(carry_out())),
         }
     }
 

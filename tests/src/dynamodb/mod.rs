@@ -4,13 +4,14 @@
 //! - [`request`] reads and checks a request; `expression`, `condition`, `update` and
 //!   `key_condition` parse its expressions.
 //! - [`schema`] knows keys and indexes; [`table`] has items, index entries and a stream.
-//! - [`operations`] carries out a request.
+//! - [`operations`] carries out a request. [`defect`] makes a defect in it on request.
 //!
 //! Parameters, types and functions that no call of the shop uses are rejected: sets, binary
 //! values, document paths, filters, projections and returned values. `tests/stores/dynamodb`
 //! compares the answers and streams with those of dynoxide.
 
 mod condition;
+mod defect;
 mod error;
 mod expression;
 mod key_condition;
@@ -23,14 +24,15 @@ mod update;
 mod value;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use serde_json::{Value, json};
 
-use self::{error::Error, schema::Schema, table::Table};
+use self::{defect::Defects, error::Error, schema::Schema, table::Table};
 pub use self::{
+    defect::{Change, Defect},
     number::Number,
     value::{Attribute, Item, number, text},
 };
@@ -46,6 +48,7 @@ struct State {
     /// The bodies of committed transactions by their tokens. DynamoDB forgets them after ten
     /// minutes.
     transactions: Arc<BTreeMap<String, String>>,
+    defects: Defects,
 }
 
 impl DynamoDb {
@@ -60,10 +63,25 @@ impl DynamoDb {
         Self(Mutex::new(State { tables: tables.collect(), ..State::default() }))
     }
 
-    /// An independent copy of all items and streams.
+    /// An independent copy of all items and streams, without the defect.
     #[must_use]
     pub fn copy(&self) -> Self {
-        Self(Mutex::new(self.lock().clone()))
+        Self(Mutex::new(State { defects: Defects::default(), ..self.lock().clone() }))
+    }
+
+    /// Makes a defect in all writes of a kind from now on.
+    pub fn make(&self, defect: Defect) {
+        self.lock().defects.defect = Some(defect);
+    }
+
+    /// Records the kinds of writes from now on.
+    pub fn record_kinds(&self) {
+        self.lock().defects.kinds = Some(BTreeSet::new());
+    }
+
+    /// The recorded kinds of writes: each with its table, operation, keys and expressions.
+    pub fn kinds(&self) -> BTreeSet<String> {
+        self.lock().defects.kinds.clone().unwrap_or_default()
     }
 
     /// Answers one request with a status and a JSON body.

@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    State,
+    Change, State,
     error::{Error, Reason},
     key_condition::Selection,
     request::{
@@ -302,25 +302,28 @@ impl State {
 
     /// Evaluates a write. Takes the item out of its request.
     fn accept(
-        &self,
+        &mut self,
         request: &mut Write,
         kind: Kind,
         expressions: &Expressions,
     ) -> Result<Accepted, Error> {
+        let position = target(self.table(&request.table_name)?, request)?;
+        let change = self.defects.change(kind, request, &position);
         let table = self.table(&request.table_name)?;
-        let position = target(table, request)?;
         if let Some(item) = &request.item {
             table.schema.check_index_keys(item, None)?;
         }
         let existing = table.get(&position);
         let parameters = request.parameters();
         if let Some(condition) = &expressions.condition
+            && change.is_none()
             && !condition.tree.holds(existing.map(|item| &**item), parameters)
         {
             let item = existing.filter(|_| request.returns_item()).cloned();
             return Err(Error::ConditionFailed(item));
         }
         let item = match kind {
+            _ if change == Some(Change::LeftOut) => existing.cloned(),
             Kind::Put => request.item.take().map(Arc::new),
             Kind::Delete => None,
             Kind::Check => existing.cloned(),

@@ -179,6 +179,14 @@ impl Write {
         }
     }
 
+    pub(super) fn update_text(&self) -> Option<&str> {
+        self.update_expression.as_deref()
+    }
+
+    pub(super) fn condition_text(&self) -> Option<&str> {
+        self.condition_expression.as_deref()
+    }
+
     /// Whether a failed condition returns the existing item.
     pub(super) fn returns_item(&self) -> bool {
         self.return_values_on_condition_check_failure == Some(OnFailure::AllOld)
