@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use shared::{clock::Timestamp, ids::Ids};
 use tests::{
     aws::Called,
+    rng::Rng,
     shop::{
         Shop,
         accounts::{ADA, PASSWORD, Session, code, request, seen},
@@ -14,7 +15,7 @@ use tests::{
 };
 use users::tokens::one_time::OneTimeToken;
 
-use crate::{print, rng::Rng};
+use crate::print;
 
 const QUARTER_HOUR: Duration = Duration::from_secs(15 * 60);
 const STEP: Duration = Duration::from_secs(5);

@@ -7,7 +7,6 @@ mod flood;
 mod forged;
 mod registrations;
 mod revocation;
-mod rng;
 mod rotation;
 mod server_keys;
 mod sessions;

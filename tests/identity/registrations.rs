@@ -4,6 +4,7 @@ use serde_json::Value;
 use shared::lambda::Invocation;
 use tests::{
     aws::Fault,
+    rng::Rng,
     shop::{
         Shop,
         accounts::{PASSWORD, registration},
@@ -11,7 +12,7 @@ use tests::{
 };
 use users::domain::Email;
 
-use crate::{print, rng::Rng};
+use crate::print;
 
 const CONCURRENT: usize = 200;
 /// Number of repetitions with injected faults.

@@ -5,6 +5,7 @@ use std::{collections::HashMap, time::Duration};
 
 use shared::{clock::Timestamp, ids::Ids};
 use tests::{
+    rng::Rng,
     shop::{
         Shop,
         accounts::{ADA, Session, kind},
@@ -17,7 +18,7 @@ use users::tokens::{
     signing_keys::{CACHE_TTL, SigningKeys},
 };
 
-use crate::{print, rng::Rng};
+use crate::print;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);

@@ -11,7 +11,9 @@ use tests::shop::{
 };
 use users::tokens::signing_keys::RELOAD_LIMIT;
 
-use crate::{print, rng::Rng};
+use tests::rng::Rng;
+
+use crate::print;
 
 /// Instances of the functions, each with its own cache of the keys.
 const INSTANCES: usize = 3;

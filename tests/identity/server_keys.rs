@@ -7,13 +7,14 @@ use serde_json::json;
 use shared::secret::KEY_ACTIVATION_DELAY;
 use tests::{
     events,
+    rng::Rng,
     shop::{
         Shop,
         accounts::{ADA, PASSWORD, Session},
     },
 };
 
-use crate::{print, rng::Rng};
+use crate::print;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const STEP: Duration = Duration::from_secs(20);

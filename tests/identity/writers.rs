@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde_json::json;
 use tests::shop::{Shop, accounts::ADA};
 
-use crate::{print, rng::Rng};
+use tests::rng::Rng;
+
+use crate::print;
 
 const WRITERS: u64 = 50;
 const UPDATES: u64 = 20;

@@ -1,9 +1,11 @@
 //! An in-memory AWS below the real SDK clients: one HTTP client that answers every request, records
 //! every call and injects faults on request.
 //!
-//! `calls` records the calls, `faults` injects faults, and `http` answers the requests.
+//! `calls` records the calls, `faults` injects faults, `http` answers the requests, and `clients`
+//! builds SDK clients.
 
 mod calls;
+mod clients;
 mod faults;
 mod http;
 
@@ -24,16 +26,17 @@ use aws_config::{
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use serde_json::{Value, json};
 use shared::{clock::Clock, ids::Ids, queue::Queue, secret::Secrets, stream::Sender, table::Table};
+use tokio::sync::Notify;
 
-use self::http::Crowd;
 pub use self::{
     calls::{Call, Called},
     faults::Fault,
 };
+use self::{clients::Clients, http::Crowd};
 use crate::{
     cloudwatch::CloudWatch,
     codedeploy::CodeDeploy,
-    dynamodb::DynamoDb,
+    dynamodb::{DynamoDb, Item},
     partitions::Partitions,
     secrets::SecretsManager,
     ses::Ses,
@@ -41,10 +44,10 @@ use crate::{
     template::{self, REGION, STACK, Template},
 };
 
-/// The in-memory AWS services, and the configuration with which SDK clients call DynamoDB. Clones
-/// share their state.
+/// The in-memory AWS services, the configuration with which SDK clients call DynamoDB, and clients
+/// that are built already. Clones share their state.
 #[derive(Clone)]
-pub struct Aws(Arc<World>, Option<SdkConfig>);
+pub struct Aws(Arc<World>, Option<SdkConfig>, Option<Arc<Clients>>);
 
 struct World {
     dynamodb: DynamoDb,
@@ -55,11 +58,19 @@ struct World {
     cloudwatch: CloudWatch,
     codedeploy: CodeDeploy,
     calls: Mutex<Vec<Call>>,
+    is_recording: AtomicBool,
     next_call: AtomicUsize,
     writes: AtomicUsize,
     /// The number of [`Aws::copy`] calls that led to this instance.
     generation: u64,
     faults: Mutex<BTreeMap<usize, Fault>>,
+    hits: Mutex<Vec<String>>,
+    /// Whether the function dies at its present call.
+    is_crashing: AtomicBool,
+    /// Wakes the caller of a function that died.
+    crash: Notify,
+    watch: Mutex<Option<fn(&DynamoDb) -> Result<(), String>>>,
+    violation: Mutex<Option<String>>,
     silent: AtomicBool,
     latency: Mutex<Duration>,
 }
@@ -119,14 +130,20 @@ impl Aws {
             cloudwatch: CloudWatch::default(),
             codedeploy: CodeDeploy::default(),
             calls: Mutex::default(),
+            is_recording: AtomicBool::new(true),
             next_call: AtomicUsize::new(0),
             writes: AtomicUsize::new(0),
             generation,
             faults: Mutex::default(),
+            hits: Mutex::default(),
+            is_crashing: AtomicBool::new(false),
+            crash: Notify::new(),
+            watch: Mutex::default(),
+            violation: Mutex::default(),
             silent: AtomicBool::new(false),
             latency: Mutex::default(),
         };
-        Self(Arc::new(world), None)
+        Self(Arc::new(world), None, None)
     }
 
     /// A reproducible sequence of ids that differs from the sequence of the instance this one was
@@ -139,17 +156,23 @@ impl Aws {
     /// off, so every recorded call is a decision of our code. SDK timeouts are off too, for calls,
     /// streams and credentials, so a slow machine fails no test.
     pub fn sdk_config(&self) -> SdkConfig {
+        let credentials = Credentials::new("test", "test", None, None, "tests");
+        self.unsigned_sdk_config()
+            .to_builder()
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .build()
+    }
+
+    /// [`Aws::sdk_config`] without credentials.
+    fn unsigned_sdk_config(&self) -> SdkConfig {
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(REGION))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
-                "test", "test", None, None, "tests",
-            )))
             .retry_config(RetryConfig::disabled())
             .identity_cache(IdentityCache::no_cache())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .endpoint_url("http://aws.test")
-            .http_client(self.clone())
+            .http_client(Self(self.0.clone(), None, None))
             .build()
     }
 
@@ -181,13 +204,7 @@ impl Aws {
     /// The same AWS, whose tables are called by clients with this configuration.
     #[must_use]
     pub fn through(&self, config: SdkConfig) -> Self {
-        Self(self.0.clone(), Some(config))
-    }
-    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        self.1.as_ref().map_or_else(
-            || aws_sdk_dynamodb::Client::new(&self.sdk_config()),
-            aws_sdk_dynamodb::Client::new,
-        )
+        Self(self.0.clone(), Some(config), None)
     }
 
     /// A table of the stack: `table("orders")` is `ferrocart-orders`.
@@ -202,28 +219,20 @@ impl Aws {
 
     /// The secrets reader of a service, with this clock.
     pub fn secrets_at(&self, clock: Clock) -> Secrets {
-        Secrets::new(
-            aws_sdk_secretsmanager::Client::new(&self.sdk_config()),
-            format!("{STACK}/"),
-            clock,
-        )
+        Secrets::new(self.secrets_client(), format!("{STACK}/"), clock)
     }
 
     /// The sender of a publisher: to these queues, and to `dead_letter` for changes it cannot
     /// translate.
     pub fn sender(&self, queues: &[&'static str], dead_letter: &str) -> Arc<Sender> {
         let urls = queues.iter().map(|queue| (*queue, sqs::url(queue))).collect();
-        Arc::new(Sender::new(
-            aws_sdk_sqs::Client::new(&self.sdk_config()),
-            urls,
-            sqs::url(dead_letter),
-        ))
+        Arc::new(Sender::new(self.sqs_client(), urls, sqs::url(dead_letter)))
     }
 
     /// The queue client of a consumer, with its dead-letter queue.
     pub fn queue(&self, name: &str) -> Queue {
         let dead_letter_url = sqs::url(&format!("{name}-dead-letter"));
-        Queue::new(aws_sdk_sqs::Client::new(&self.sdk_config()), sqs::url(name), dead_letter_url)
+        Queue::new(self.sqs_client(), sqs::url(name), dead_letter_url)
     }
     pub fn database(&self) -> &DynamoDb {
         &self.0.dynamodb
@@ -250,20 +259,21 @@ impl Aws {
         &self.0.ses
     }
 
-    /// Every item of a table as DynamoDB JSON, without recording the call.
+    /// Every item of a table as DynamoDB JSON, in the order of the keys, without recording the call.
     ///
     /// # Panics
-    /// If the table does not exist or has more than one page of items.
+    /// If the table does not exist.
     pub fn items(&self, table: &str) -> Vec<Value> {
-        let (status, body) =
-            self.0.dynamodb.call("Scan", &json!({ "TableName": table_name(table) }).to_string());
-        assert_eq!(status, 200, "{body}");
-        let answer: Value = serde_json::from_str(&body).expect("an answer is JSON");
-        assert!(
-            answer.get("LastEvaluatedKey").is_none(),
-            "the table {table} is larger than one page"
-        );
-        answer["Items"].as_array().cloned().unwrap_or_default()
+        let items = self.0.dynamodb.items(&table_name(table));
+        items.iter().map(|item| json!(**item)).collect()
+    }
+
+    /// Every item of a table, in the order of the keys, without recording the call.
+    ///
+    /// # Panics
+    /// If the table does not exist.
+    pub fn stored(&self, table: &str) -> Vec<Arc<Item>> {
+        self.0.dynamodb.items(&table_name(table))
     }
 
     /// One item by its key as DynamoDB JSON, without recording the call.
@@ -287,6 +297,11 @@ impl Aws {
         let is_order =
             |item: &Value| item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("ORDER#"));
         self.items("orders").into_iter().filter(is_order).collect()
+    }
+
+    /// The number of requests so far.
+    pub fn requests(&self) -> usize {
+        self.0.next_call.load(Ordering::SeqCst)
     }
 
     /// The number of requests so far that may have changed state: all except reads. While it is

@@ -29,7 +29,7 @@ pub struct Harness {
 struct Publisher {
     table: &'static str,
     lambda: Lambda,
-    position: Option<String>,
+    position: Option<usize>,
 }
 
 impl Harness {
@@ -98,8 +98,7 @@ impl Harness {
         let mut any = false;
         for publisher in &mut self.publishers {
             let table = format!("{}-{}", crate::template::STACK, publisher.table);
-            let (records, position) =
-                self.aws.database().changes(&table, publisher.position.take());
+            let (records, position) = self.aws.database().changes(&table, publisher.position);
             publisher.position = Some(position);
             if !records.is_empty() {
                 any = true;

@@ -5,7 +5,7 @@
 //! # use {std::sync::Arc, serde_json::json, shared::{http, lambda::Lambda}, tests::{aws::Aws, events}};
 //! # async fn example(operation: Lambda) {
 //! let aws = Aws::new();                                    // every table of template.yaml, empty
-//! let table = aws.table("orders");                         // a shared::table::Table of the real SDK, over the embedded DynamoDB
+//! let table = aws.table("orders");                         // a shared::table::Table of the real SDK, over the in-memory DynamoDB
 //! let secrets = aws.secrets();                             // a shared::secret::Secrets; every server key is there
 //!
 //! let request = events::post("/orders", &json!({ "items": [] })).caller(events::USER).header("idempotency-key", "k").event();
@@ -20,8 +20,8 @@
 //!
 //! - [`aws`]: the one HTTP client below every SDK client. It records each call and injects a fault
 //!   into the k-th one. SDK retries are off.
-//! - [`dynamodb`]: dynoxide in memory. Its tables come from [`template`], so tests and deployments
-//!   use the same schema.
+//! - [`dynamodb`]: DynamoDB in memory, with the calls that the shop makes. Its tables come from
+//!   [`template`], so tests and deployments use the same schema.
 //! - [`faults`]: runs a scenario once for each fault at each call.
 //! - [`partitions`]: counts or limits the write units of each partition key.
 //! - [`reads`]: counts the rows, the read units and the connections of reads.
@@ -39,7 +39,7 @@
 //! - [`shop`]: the services over the in-memory AWS, with a clock that the test sets, and every
 //!   operation by its name.
 //! - [`prose`]: documentation comments as running text.
-//! - [`seeds`]: runs the seeds of a test on all cores.
+//! - [`seeds`]: runs the seeds of a test on all cores; [`rng`] has their random numbers.
 //!
 //! No emulator has throttling and transaction conflicts, so [`aws::Fault`] injects them.
 
@@ -59,6 +59,7 @@ pub mod prose;
 #[cfg(feature = "payments")]
 pub mod provider;
 pub mod reads;
+pub mod rng;
 pub mod secrets;
 pub mod seeds;
 pub mod ses;

@@ -14,8 +14,6 @@
 //! - A transaction conflicts with any other concurrent write of the same item ("Transaction
 //!   conflict handling").
 
-mod reads;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -24,7 +22,7 @@ use std::{
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{dynamodb::DynamoDb, template::Template};
+use crate::{dynamodb::DynamoDb, reads, template::Template};
 
 /// A partition key of a table or of an index: `stock STOCK#prd_…`, `orders/status-index pending#3`.
 pub type PartitionKey = String;
@@ -139,8 +137,8 @@ impl Partitions {
     ) -> Result<(u16, String), Refusal> {
         let mut writes = self.writes_of(operation, request);
         if writes.is_empty() {
-            let (read_units, answer) = reads::carry_out(database, operation, request, body);
-            self.read_units += read_units;
+            let answer = database.call(operation, body);
+            self.read_units += reads::units(operation, request, &answer);
             return Ok(answer);
         }
         for write in &mut writes {

@@ -18,7 +18,7 @@ use provider::{
     webhook::{WebhookError, WebhookEvent, WebhookRequest},
 };
 use serde_json::{Value, json};
-use shared::{BoxFuture, clock::Clock};
+use shared::{BoxFuture, clock::Clock, ids::derive_uuid};
 
 use crate::aws::Aws;
 
@@ -61,6 +61,8 @@ struct State {
     running: VecDeque<Sent>,
     lost: Vec<ChargeRequest>,
     unwanted: Vec<String>,
+    /// The number of charge requests whose idempotency key was dropped; `None` if keys arrive.
+    dropped_keys: Option<u64>,
 }
 
 /// A charge request, and why its order was already cancelled when it was sent.
@@ -83,6 +85,11 @@ impl RemoteProvider {
     }
     pub fn network(&self) -> Network {
         self.state().network
+    }
+
+    /// Drops the idempotency key of each charge request from now on.
+    pub fn drop_keys(&self) {
+        self.state().dropped_keys = Some(0);
     }
 
     /// The charge requests that were lost or rejected before the provider executed them.
@@ -141,7 +148,12 @@ impl RemoteProvider {
     }
 
     /// Lets the provider execute a charge request, and records it if its order was cancelled.
-    async fn carry_out(&self, sent: Sent) -> Result<ProviderResult, ProviderError> {
+    async fn carry_out(&self, mut sent: Sent) -> Result<ProviderResult, ProviderError> {
+        if let Some(dropped) = &mut self.state().dropped_keys {
+            *dropped += 1;
+            let key = derive_uuid(&["dropped", &dropped.to_string()]);
+            sent.order.payment_id = PaymentId::new(sent.order.order_id, key);
+        }
         let Some(reason) = sent.given_up else { return self.inner.charge(&sent.order).await };
         let before = self.charges(sent.order.payment_id);
         let answer = self.inner.charge(&sent.order).await;

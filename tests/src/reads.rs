@@ -118,6 +118,13 @@ fn json(bytes: Option<&[u8]>) -> Value {
     bytes.and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default()
 }
 
+/// The read units of an answered call, with its status and its body.
+pub(crate) fn units(operation: &str, request: &Value, answer: &(u16, String)) -> f64 {
+    let response = (answer.0 == 200).then(|| json(Some(answer.1.as_bytes())));
+    let (_, half_units) = response.map(|body| cost(operation, request, &body)).unwrap_or_default();
+    half_units as f64 / 2.0
+}
+
 /// The rows and half units of a call that succeeded.
 fn cost(operation: &str, request: &Value, response: &Value) -> (u64, u64) {
     let items = |items: &Value| items.as_array().cloned().unwrap_or_default();
@@ -151,4 +158,35 @@ fn cost(operation: &str, request: &Value, response: &Value) -> (u64, u64) {
 fn half_units(bytes: usize, request: &Value) -> u64 {
     let factor = if request["ConsistentRead"] == true { 2 } else { 1 };
     bytes.div_ceil(UNIT).max(1) as u64 * factor
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::dynamodb::DynamoDb;
+
+    #[test]
+    fn reads_are_charged_by_size_and_consistency() {
+        let database = DynamoDb::new(crate::template::template());
+        let (table, key) = ("ferrocart-stock", json!({ "pk": { "S": "a" } }));
+        let item = json!({ "pk": { "S": "a" }, "text": { "S": "long".repeat(1200) } });
+        let put = json!({ "TableName": table, "Item": item });
+        let get = |is_consistent: bool| json!({ "TableName": table, "Key": key, "ConsistentRead": is_consistent });
+        let keys = json!({ table: { "Keys": [key, { "pk": { "S": "absent" } }] } });
+        let batch = json!({ "RequestItems": keys });
+        for (operation, request, expected) in [
+            ("DescribeTable", json!({ "TableName": table }), "0"),
+            ("GetItem", get(false), "0.5"),
+            ("PutItem", put, "0"),
+            ("GetItem", get(false), "1"),
+            ("GetItem", get(true), "2"),
+            ("BatchGetItem", batch, "1.5"),
+        ] {
+            let answer = database.call(operation, &request.to_string());
+            let units = units(operation, &request, &answer).to_string();
+            assert_eq!((answer.0, units.as_str()), (200, expected), "{operation}: {}", answer.1);
+        }
+    }
 }

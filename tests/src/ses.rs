@@ -32,6 +32,11 @@ pub struct Mail {
 }
 
 impl Ses {
+    /// The number of mails that were sent.
+    pub fn count(&self) -> usize {
+        self.mails.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// All mails, in the order they were sent.
     pub fn mails(&self) -> Vec<Mail> {
         self.mails.lock().unwrap_or_else(PoisonError::into_inner).clone()

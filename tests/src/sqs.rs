@@ -130,6 +130,21 @@ impl Sqs {
             .unwrap_or_default()
     }
 
+    /// The number of messages in a queue.
+    pub fn count(&self, queue: &str) -> usize {
+        self.lock().queues.get(queue).map_or(0, VecDeque::len)
+    }
+
+    /// Takes one message from a queue.
+    ///
+    /// # Panics
+    /// If the queue has no message with this number.
+    pub fn take_one(&self, queue: &str, number: usize) -> QueuedMessage {
+        let mut state = self.lock();
+        let messages = state.queues.get_mut(queue);
+        messages.and_then(|messages| messages.remove(number)).expect("a message with this number")
+    }
+
     /// Takes up to `most` messages from a queue; delayed ones come last.
     pub fn take(&self, queue: &str, most: usize) -> Vec<QueuedMessage> {
         self.take_within(queue, most, u64::MAX)

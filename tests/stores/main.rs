@@ -1,9 +1,10 @@
-//! What each service writes to the embedded DynamoDB: conditions, races and lost responses, one
+//! What each service writes to the in-memory DynamoDB: conditions, races and lost responses, one
 //! module per service.
 #![allow(clippy::unwrap_used)]
 
 #[cfg(feature = "shop")]
 mod alarms;
+mod dynamodb;
 mod lists;
 mod test_library;
 

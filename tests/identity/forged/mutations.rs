@@ -2,10 +2,10 @@
 
 use serde_json::json;
 use shared::lambda::{Failure, Invocation};
-use tests::seeds::play_all;
+use tests::{rng::Rng, seeds::play_all};
 
 use super::{Forge, asked};
-use crate::{print, rng::Rng};
+use crate::print;
 
 /// Number of seeds, and of changed tokens per seed.
 const SEEDS: u64 = 8;

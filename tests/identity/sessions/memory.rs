@@ -13,7 +13,7 @@ use shared::{
     seal::SealingKey,
     telemetry::Trace,
 };
-use tests::shop::SESSION_MAX;
+use tests::{rng::Rng, shop::SESSION_MAX};
 use users::{
     domain::{
         AdminEdit, Email, EndReason, FullName, ProfileEdit, Registration, SESSION_LIFETIME,
@@ -29,7 +29,6 @@ use super::{
     rules::{Act, End, State},
     scenario::{Answer, Asked, Backend, CallFault, Held, Request},
 };
-use crate::rng::Rng;
 
 /// As in `operations/refresh_token.rs`.
 const TRIES: u32 = 5;

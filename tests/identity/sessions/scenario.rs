@@ -4,9 +4,9 @@
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
 use shared::clock::Timestamp;
+use tests::rng::Rng;
 
 use super::rules::{self, Act, End, Response, State};
-use crate::rng::Rng;
 
 /// A refresh token held by one party.
 #[derive(Clone, Debug, PartialEq, Eq)]

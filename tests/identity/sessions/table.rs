@@ -9,6 +9,7 @@ use shared::{
 };
 use tests::{
     aws::{Called, Fault},
+    rng::Rng,
     shop::{
         Shop,
         accounts::{ADA, PASSWORD, Session, request},
@@ -21,7 +22,6 @@ use super::{
     rules::{Act, State},
     scenario::{Answer, Asked, Backend, CallFault, Held, Request},
 };
-use crate::rng::Rng;
 
 pub struct Tables {
     shop: Shop,

@@ -1,6 +1,6 @@
 //! The recorded calls: their IAM permissions, and the answer of a function with the calls it made.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, pin::pin};
 
 use serde_json::{Value, json};
 use shared::lambda::{Failure, Invocation, Lambda};
@@ -31,16 +31,27 @@ pub struct Called {
 }
 
 impl Called {
-    /// The HTTP status.
+    /// Whether the function died: see [`super::Fault::CrashBefore`].
+    pub fn has_died(&self) -> bool {
+        self.answer.as_ref().is_err_and(|failure| failure.kind == DIED)
+    }
+
+    /// The HTTP status. API Gateway answers 502 for a function that died.
     ///
     /// # Panics
     /// If the answer is not an HTTP response.
     pub fn status(&self) -> u64 {
+        if self.has_died() {
+            return 502;
+        }
         self.ok()["statusCode"].as_u64().expect("an HTTP answer has a status")
     }
 
     /// The body as JSON; null if it is empty.
     pub fn json(&self) -> Value {
+        if self.has_died() {
+            return Value::Null;
+        }
         self.ok()["body"]
             .as_str()
             .and_then(|body| serde_json::from_str(body).ok())
@@ -130,11 +141,28 @@ impl Aws {
     /// Like [`Aws::call`], with the caller's deadline.
     pub async fn invoke(&self, lambda: &Lambda, invocation: Invocation) -> Called {
         let before = lock(&self.0.calls).len();
-        let answer = lambda(invocation).await;
+        let answer = self.unless_it_dies(lambda(invocation)).await;
+        let answer = answer.unwrap_or_else(|| Err(Failure::new(DIED, "the function died")));
         let calls = lock(&self.0.calls)[before..].to_vec();
         Called { answer, calls }
     }
 }
+
+impl Aws {
+    /// Runs `work` until it ends, or until a fault kills it: see [`super::Fault::CrashBefore`].
+    pub async fn unless_it_dies<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        // An earlier function may have answered although one of its tasks died.
+        pin!(self.0.crash.notified()).as_mut().enable();
+        tokio::select! {
+            biased;
+            result = work => Some(result),
+            () = self.0.crash.notified() => None,
+        }
+    }
+}
+
+/// The kind of the failure of a function that died.
+const DIED: &str = "Died";
 
 /// The tables in a DynamoDB request.
 pub(super) fn tables_of(request: &Value) -> BTreeSet<String> {

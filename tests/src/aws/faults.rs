@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Aws, lock};
 use crate::{
+    dynamodb::DynamoDb,
     partitions::{Limits, PartitionKey, Partitions},
     template,
 };
@@ -21,12 +22,31 @@ pub enum Fault {
     LoseResponse,
     /// A write fails with a transaction conflict on its item. Other calls are executed.
     Conflict,
+    /// The function dies before the call.
+    CrashBefore,
+    /// The call is executed, and the function dies before its response arrives.
+    CrashAfter,
 }
 
 impl Aws {
     /// Injects a fault into a later call: 0 is the next one.
     pub fn fail(&self, call: usize, fault: Fault) {
         lock(&self.0.faults).insert(self.0.next_call.load(Ordering::SeqCst) + call, fault);
+    }
+
+    /// The faults that hit a call since the last time, each with the call: `Throttle at PutItem orders`.
+    pub fn take_hits(&self) -> Vec<String> {
+        std::mem::take(&mut *lock(&self.0.hits))
+    }
+
+    /// Checks the tables after each write from now on. The first violation is kept.
+    pub fn watch(&self, check: fn(&DynamoDb) -> Result<(), String>) {
+        *lock(&self.0.watch) = Some(check);
+    }
+
+    /// The first violation that [`Aws::watch`] found.
+    pub fn violation(&self) -> Option<String> {
+        lock(&self.0.violation).clone()
     }
 
     /// From now on every call times out: it ends after the attempt timeout without a response.
@@ -42,7 +62,8 @@ impl Aws {
     }
 
     /// From now on the read units, and the write units of each partition key, are counted. With
-    /// `limits`, writes above them are throttled and transactions conflict. Tests of limits run with time paused.
+    /// `limits`, writes above them are throttled and transactions conflict. Tests of limits run with
+    /// time paused.
     pub fn count_write_units(&self, limits: Option<Limits>) {
         *lock(&self.0.partitions) = Some(Partitions::new(template::template(), limits));
     }

@@ -1,9 +1,12 @@
-//! The HTTP clients below the SDK clients. They record each request, inject its fault and pass it
-//! to its service.
+//! The HTTP clients below the SDK clients: they record each request, inject its fault and pass it to
+//! its service.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    cell::LazyCell,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use aws_smithy_runtime_api::{
@@ -29,12 +32,10 @@ use super::{
 };
 use crate::partitions::Refusal;
 
-const READS: [&str; 10] = [
+const READS: [&str; 8] = [
     "GetItem",
     "BatchGetItem",
     "Query",
-    "Scan",
-    "TransactGetItems",
     "GetSecretValue",
     "DescribeTable",
     "GetDeployment",
@@ -44,7 +45,12 @@ const READS: [&str; 10] = [
 
 impl Aws {
     /// Executes a DynamoDB request, subject to the limits of its partitions.
-    fn carry_out(&self, operation: &str, request: &Value, body: &str) -> (u16, String) {
+    fn carry_out(
+        &self,
+        operation: &str,
+        request: &LazyCell<Value, impl FnOnce() -> Value>,
+        body: &str,
+    ) -> (u16, String) {
         let mut partitions = lock(&self.0.partitions);
         let Some(partitions) = partitions.as_mut() else {
             return self.0.dynamodb.call(operation, body);
@@ -75,7 +81,7 @@ impl Aws {
     /// If a fault loses the request or its response.
     pub fn answer(&self, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let body = request.body().bytes().unwrap_or_default();
-        let json: Value = serde_json::from_slice(body).unwrap_or_default();
+        let json = LazyCell::new(|| serde_json::from_slice::<Value>(body).unwrap_or_default());
         let target = request.headers().get("x-amz-target").unwrap_or_default();
         // Other services have the operation in the path.
         let other = if request.uri().contains("/functions/") {
@@ -99,14 +105,23 @@ impl Aws {
         if !READS.contains(&operation) {
             self.0.writes.fetch_add(1, Ordering::SeqCst);
         }
-        let actions = actions_of(service, operation, &json);
-        lock(&self.0.calls).push(Call {
-            service,
-            operation: operation.to_owned(),
-            tables: tables_of(&json),
-            actions,
-        });
+        if self.0.is_recording.load(Ordering::SeqCst) {
+            let actions = actions_of(service, operation, &json);
+            lock(&self.0.calls).push(Call {
+                service,
+                operation: operation.to_owned(),
+                tables: tables_of(&json),
+                actions,
+            });
+        }
+        let is_write =
+            matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems");
         let fault = lock(&self.0.faults).remove(&number);
+        let fault = fault.filter(|fault| *fault != Fault::Conflict || is_write);
+        if let Some(fault) = fault {
+            let tables = tables_of(&json).into_iter().collect::<Vec<_>>().join(", ");
+            lock(&self.0.hits).push(format!("{fault:?} at {operation} {tables}"));
+        }
         let carry_out = || {
             let (status, text) = match service {
                 "cloudwatch" => return self.0.cloudwatch.call(body),
@@ -117,38 +132,51 @@ impl Aws {
                 "lambda" => self.0.codedeploy.invoke(request.uri(), &json),
                 _ => self.0.ses.call(&json),
             };
+            if service == "dynamodb" && !READS.contains(&operation) {
+                self.check();
+            }
             (status, text.into_bytes())
         };
+        let refused = |error: &str, reason: &str| {
+            Ok(response(refused(service, operation, &json, error, reason)))
+        };
+        let lost = |what: &str| Err(ConnectorError::io(what.into()));
         match fault {
-            None => Ok(response(carry_out())),
-            Some(Fault::LoseRequest) => Err(ConnectorError::io("the request was lost".into())),
+            Some(Fault::LoseRequest) => lost("the request was lost"),
             Some(Fault::LoseResponse) => {
                 carry_out();
-                Err(ConnectorError::io("the response was lost".into()))
+                lost("the response was lost")
             }
-            Some(Fault::Throttle) => Ok(response(refused(
-                service,
-                operation,
-                &json,
-                "ThrottlingException",
-                "ThrottlingError",
-            ))),
-            Some(Fault::Conflict)
-                if matches!(
-                    operation,
-                    "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems"
-                ) =>
-            {
-                Ok(response(refused(
-                    service,
-                    operation,
-                    &json,
-                    "TransactionConflictException",
-                    "TransactionConflict",
-                )))
+            Some(Fault::Throttle) => refused("ThrottlingException", "ThrottlingError"),
+            Some(Fault::Conflict) => refused("TransactionConflictException", "TransactionConflict"),
+            Some(fault @ (Fault::CrashBefore | Fault::CrashAfter)) => {
+                if fault == Fault::CrashAfter {
+                    carry_out();
+                }
+                self.0.is_crashing.store(true, Ordering::SeqCst);
+                lost("the function died")
             }
-            Some(Fault::Conflict) => Ok(response(carry_out())),
+            None => Ok(response(carry_out())),
         }
+    }
+
+    /// Runs the check of [`Aws::watch`].
+    fn check(&self) {
+        let watch = *lock(&self.0.watch);
+        if let Some(Err(violation)) = watch.map(|check| check(&self.0.dynamodb)) {
+            lock(&self.0.violation).get_or_insert(violation);
+        }
+    }
+}
+
+impl Aws {
+    /// Passes an answer to the function, unless the function died.
+    fn deliver(&self, answer: Result<HttpResponse, ConnectorError>) -> HttpConnectorFuture {
+        if self.0.is_crashing.swap(false, Ordering::SeqCst) {
+            self.0.crash.notify_one();
+            return HttpConnectorFuture::new(std::future::pending());
+        }
+        HttpConnectorFuture::ready(answer)
     }
 }
 
@@ -175,12 +203,12 @@ impl HttpConnector for Aws {
         }
         let latency = *lock(&self.0.latency);
         if latency.is_zero() {
-            return HttpConnectorFuture::ready(self.answer(&request));
+            return self.deliver(self.answer(&request));
         }
         let aws = self.clone();
         HttpConnectorFuture::new(async move {
             tokio::time::sleep(latency).await;
-            aws.answer(&request)
+            aws.deliver(aws.answer(&request)).await
         })
     }
 }

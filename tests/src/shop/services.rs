@@ -140,7 +140,7 @@ pub fn notifications(aws: &Aws, clock: &Clock) -> notifications::Notifications {
         store: notifications::store::Store { notifications: aws.table("notifications") },
         secrets: aws.secrets_at(clock.clone()),
         mailer: notifications::mailer::Mailer::new(
-            aws_sdk_sesv2::Client::new(&aws.sdk_config()),
+            aws.mail_client(),
             "Ferrocart",
             "shop@example.com",
             Some("ferrocart-mail".to_owned()),

@@ -1,7 +1,7 @@
 //! Outages of the provider: for one request, for a while, or for longer than an order's payment
 //! deadline.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tests::{events, provider::Network, shop::PAY_WITHIN};
 
 use super::Schedule;
@@ -12,39 +12,38 @@ impl Schedule {
     pub(super) async fn outage(&mut self, number: u64) {
         self.network = self.broken_network();
         self.clear_faults();
-        self.note(&format!("an outage, the provider's network: {:?}", self.network));
+        self.stage.note(&format!("an outage, the provider's network: {:?}", self.network));
         self.place(number).await;
         for _ in 0..1 + self.below(4) {
-            self.drain().await;
+            self.stage.drain().await;
             match self.below(4) {
                 0 => self.cancel().await,
                 1 => self.pay().await,
                 2 => self.deliver_late_charges().await,
                 _ => {}
             }
-            self.drain().await;
+            self.stage.drain().await;
             let seconds = [60, 600, PAY_WITHIN.as_secs(), 7200][self.below(4) as usize];
-            self.advance_clock(seconds);
+            self.stage.advance_clock(seconds);
             for operation in ["resume-orders", "reconcile-payments"] {
-                let called = self.shop.call(operation, json!({})).await;
-                self.note(&format!("{operation}: {:?}", called.answer));
+                self.stage.sweep(operation).await;
             }
         }
-        self.drain().await;
+        self.stage.drain().await;
         // For a day no request is in flight.
         if self.chance(15) {
             self.deliver_late_charges().await;
-            self.had_day_outage = true;
-            self.advance_clock(25 * 3600);
-            self.drain().await;
+            self.stage.had_day_outage = true;
+            self.stage.advance_clock(25 * 3600);
+            self.stage.drain().await;
         }
     }
 
     /// Changes the state of the provider's network, mostly to `Up`.
     pub(super) fn change_network(&mut self) {
         self.network = if self.chance(65) { Network::Up } else { self.broken_network() };
-        self.shop.provider.set_network(self.network);
-        self.note(&format!("the provider's network: {:?}", self.network));
+        self.stage.shop.provider.set_network(self.network);
+        self.stage.note(&format!("the provider's network: {:?}", self.network));
     }
 
     pub(super) fn broken_network(&mut self) -> Network {
@@ -62,37 +61,36 @@ impl Schedule {
 
     /// Makes the provider unavailable for about the payment deadline, or longer.
     pub(super) async fn provider_outage(&mut self) {
-        self.network = [
+        const OUTAGES: [Network; 4] = [
             Network::RequestsLost,
             Network::RequestsLost,
             Network::Unauthorized,
             Network::Forbidden,
-        ][self.below(4) as usize];
-        self.shop.provider.set_network(self.network);
-        self.note(&format!("the provider's network: {:?}", self.network));
+        ];
+        self.network = OUTAGES[self.below(4) as usize];
+        self.stage.shop.provider.set_network(self.network);
+        self.stage.note(&format!("the provider's network: {:?}", self.network));
         for _ in 0..1 + self.below(3) {
-            self.advance_clock(PAY_WITHIN.as_secs() / 2);
+            self.stage.advance_clock(PAY_WITHIN.as_secs() / 2);
             self.sweep().await;
         }
     }
 
     pub(super) async fn deliver_late_charges(&mut self) {
-        let arrived = self.shop.provider.deliver_late_charges().await;
+        let arrived = self.stage.shop.provider.deliver_late_charges().await;
         if arrived > 0 {
-            self.note(&format!("{arrived} late charge requests arrive"));
+            self.stage.note(&format!("{arrived} late charge requests arrive"));
         }
     }
 
     /// The buyer cancels the latest order.
     async fn cancel(&mut self) {
-        let Some(order) = self.orders.last().cloned() else { return };
-        let request = events::post("/orders", &Value::Null)
-            .caller(events::USER)
-            .body("")
-            .path_parameter("order_id", &order);
+        let Some(order) = self.stage.orders.last() else { return };
+        let (id, request) = (order.id.clone(), events::post("/orders", &Value::Null));
+        let request = request.caller(&order.buyer).body("").path_parameter("order_id", &id);
         let called = self.request("cancel-order", request.event()).await;
-        self.note(&format!(
-            "cancel-order of {order}: {} {}",
+        self.stage.note(&format!(
+            "cancel-order of {id}: {} {}",
             called.status(),
             called.json()["code"]
         ));

@@ -7,10 +7,13 @@ use std::{ops::Range, time::Duration};
 pub struct Rng(u64);
 
 impl Rng {
+    /// The sequence of this seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
+    /// The next number, of all 64 bits.
+    #[expect(clippy::should_implement_trait, reason = "the sequence has no end")]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -19,10 +22,13 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
-    /// A random element of `range`.
+    /// A random number in `range`.
+    ///
+    /// # Panics
+    /// If the range is empty.
     pub fn within(&mut self, range: Range<usize>) -> usize {
         let width = (range.end - range.start) as u64;
-        range.start + usize::try_from(self.next() % width).unwrap()
+        range.start + usize::try_from(self.next() % width).unwrap_or_default()
     }
 
     /// True in `percent` of 100 cases.
@@ -30,10 +36,18 @@ impl Rng {
         self.within(0..100) < percent
     }
 
+    /// A random element.
+    ///
+    /// # Panics
+    /// If there are no elements.
     pub fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[self.within(0..of.len())]
     }
 
+    /// A random duration.
+    ///
+    /// # Panics
+    /// If the range is empty.
     pub fn milliseconds(&mut self, range: Range<usize>) -> Duration {
         Duration::from_millis(self.within(range) as u64)
     }

@@ -1,0 +1,261 @@
+//! One schedule: random events in a shop, their faults, and the settling of all orders afterwards.
+//!
+//! - Messages are lost, repeated and delivered out of order. AWS calls are throttled or lost, and
+//!   functions die.
+//! - Buyers pay twice, never pay, cancel, or have to complete 3-D Secure. Webhooks arrive.
+//! - Operators refund, ship and reshard stock. The clock jumps.
+//!
+//! Every order settles even if lost messages are never redelivered. The ledger reconciles once an
+//! operator has redriven them.
+
+mod outage;
+mod people;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use tests::{aws::Fault, events, provider::Network, rng::Rng, sqs::QueuedMessage};
+
+use crate::stage::{QUEUES, Stage, TABLES};
+
+/// The outcome of a schedule.
+pub struct Played {
+    pub trace: String,
+    /// The final states of its orders.
+    pub ends: Vec<String>,
+    /// The number of AWS calls.
+    pub calls: usize,
+}
+
+/// A shop, its orders, and the random numbers that decide what happens to them.
+struct Schedule {
+    seed: u64,
+    rng: Rng,
+    stage: Stage,
+    payments: u32,
+    /// Number of admin requests; each has its own idempotency key.
+    admin_requests: u32,
+    /// Percentage of calls with an injected fault.
+    faults: u64,
+    /// The state of the provider's network between outages.
+    network: Network,
+    /// Changes and messages that were never delivered, as if they were in dead-letter queues.
+    lost_changes: Vec<(&'static str, Vec<Value>)>,
+    lost_messages: Vec<(&'static str, QueuedMessage)>,
+}
+
+/// Plays one schedule.
+pub async fn play(seed: u64) -> Played {
+    Schedule::new(seed).await.play().await
+}
+
+/// Plays one schedule. Returns the kinds of its writes.
+pub async fn kinds(seed: u64) -> BTreeSet<String> {
+    let schedule = Schedule::new(seed).await;
+    let aws = schedule.stage.shop.aws.clone();
+    aws.database().record_kinds();
+    schedule.play().await;
+    aws.database().kinds()
+}
+
+impl Schedule {
+    async fn play(mut self) -> Played {
+        self.run_with_faults().await;
+        self.settle().await;
+        self.stage.check();
+        self.continue_confirmed().await;
+        self.settle().await;
+        let ends = self.stage.check();
+        self.redrive().await;
+        let again = self.stage.check();
+        self.stage.ensure(again == ends, || {
+            format!("the redrive changed the final state of orders: {ends:?}, {again:?}")
+        });
+        self.stage.check_ledger(self.seed.is_multiple_of(4)).await;
+        let calls = self.stage.shop.aws.requests();
+        Played { trace: self.stage.trace().to_owned(), ends, calls }
+    }
+
+    async fn new(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let in_stock = 1 + rng.next() % 10;
+        let faults = rng.next() % 41;
+        let name = format!("SEED={seed}, {faults} of 100 calls with faults");
+        Self {
+            seed,
+            rng,
+            stage: Stage::new(name, in_stock as u32).await,
+            payments: 0,
+            admin_requests: 0,
+            faults,
+            network: Network::Up,
+            lost_changes: Vec::new(),
+            lost_messages: Vec::new(),
+        }
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.rng.next() % limit
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    /// Places orders and runs random events with faults. Every tenth schedule has many orders.
+    async fn run_with_faults(&mut self) {
+        let orders = if self.seed % 10 == 9 { 4 + self.below(17) } else { 1 + self.below(3) };
+        for number in 0..orders {
+            self.place(number).await;
+        }
+        self.run_steps(90).await;
+        if self.chance(40) {
+            self.outage(orders).await;
+        }
+    }
+
+    /// Continues with random events if an order is confirmed: it can be shipped, cancelled or
+    /// refunded.
+    async fn continue_confirmed(&mut self) {
+        let orders = self.stage.stored_orders();
+        if orders.iter().any(|order| tests::dynamodb::text(order, "status") == "confirmed") {
+            self.run_steps(60).await;
+        }
+    }
+
+    async fn run_steps(&mut self, steps: u32) {
+        for _ in 0..steps {
+            match self.below(28) {
+                0..7 => self.publish().await,
+                7..16 => self.deliver().await,
+                16 | 17 => self.pay().await,
+                18 => self.sweep().await,
+                19..22 => self.step().await,
+                22 => self.refund().await,
+                23 => self.send_webhook().await,
+                24 => self.adjust_stock().await,
+                25 => self.change_network(),
+                26 if self.chance(15) => self.provider_outage().await,
+                26 => self.deliver_late_charges().await,
+                _ => {
+                    let seconds = [1, 10, 60, 60, 600][self.below(5) as usize];
+                    self.stage.advance_clock(seconds);
+                }
+            }
+        }
+    }
+
+    /// Ends the faults and the outages, and lets everything settle.
+    async fn settle(&mut self) {
+        self.network = Network::Up;
+        self.clear_faults();
+        self.stage.note("settling: the provider's network is up");
+        self.deliver_late_charges().await;
+        self.stage.settle().await;
+    }
+
+    /// An operator redrives the dead-letter queues, after later events have been processed.
+    async fn redrive(&mut self) {
+        for (table, records) in std::mem::take(&mut self.lost_changes) {
+            let called = self.stage.publish(table, &records).await;
+            self.stage.note(&format!("{} changes of {table} are redriven", records.len()));
+            self.stage.ensure(called.answer.is_ok(), || format!("{:?}", called.answer));
+        }
+        for (queue, message) in std::mem::take(&mut self.lost_messages) {
+            self.stage.note(&format!("{} is redriven", message.json()["type"]));
+            self.stage.shop.aws.queues().give_back(queue, message);
+        }
+        self.stage.lost_mails = 0;
+        self.settle().await;
+    }
+
+    async fn sweep(&mut self) {
+        let operation = if self.chance(50) { "resume-orders" } else { "reconcile-payments" };
+        self.inject_faults();
+        self.stage.sweep(operation).await;
+        self.clear_faults();
+    }
+
+    /// Sends the changes of one table to its publisher: some twice, some never.
+    async fn publish(&mut self) {
+        let table = TABLES[self.below(3) as usize];
+        if !self.stage.has_changes(table) {
+            return;
+        }
+        let (records, position) = self.stage.changes(table);
+        if self.chance(3) {
+            self.stage.note(&format!("{} changes of {table} are lost", records.len()));
+            self.lost_changes.push((table, records));
+            self.stage.published(table, position);
+            return;
+        }
+        self.inject_faults();
+        let called = self.stage.publish(table, &records).await;
+        self.clear_faults();
+        let outcome = if called.answer.is_ok() { "published" } else { "not published" };
+        self.stage.note(&format!("{} changes of {table}: {outcome}", records.len()));
+        // Failed batches are redelivered, and occasionally successful ones too.
+        if called.answer.is_ok() && !self.chance(10) {
+            self.stage.published(table, position);
+        }
+    }
+
+    /// Delivers a random message to its consumer: some twice, some never.
+    async fn deliver(&mut self) {
+        let first = self.below(QUEUES.len() as u64) as usize;
+        let mut queues = (0..QUEUES.len()).map(|step| QUEUES[(first + step) % QUEUES.len()]);
+        let waiting = |queue: &&str| self.stage.shop.aws.queues().count(queue) > 0;
+        let Some(queue) = queues.find(waiting) else { return };
+        let chosen = self.below(self.stage.shop.aws.queues().count(queue) as u64) as usize;
+        let message = self.stage.shop.aws.queues().take_one(queue, chosen);
+        let kind = message.json()["type"].clone();
+        if self.chance(3) {
+            self.stage.note(&format!("{kind} is lost"));
+            self.stage.lost_mails += usize::from(queue == "send-notification");
+            self.lost_messages.push((queue, message));
+            return;
+        }
+        self.inject_faults();
+        let event = events::sqs(queue, std::slice::from_ref(&message));
+        let called = self.stage.shop.call(Stage::consumer(queue), event).await;
+        self.clear_faults();
+        let done =
+            called.answer.as_ref().is_ok_and(|answer| answer["batchItemFailures"] == json!([]));
+        let twice = self.chance(10);
+        self.stage.note(&format!(
+            "{kind}: {}{}",
+            if done { "processed" } else { "redelivered" },
+            if twice { ", and again later" } else { "" }
+        ));
+        if !done || twice {
+            self.stage.shop.aws.queues().give_back(queue, message);
+        }
+    }
+
+    /// Injects faults into some of the next calls. Occasionally the function dies at one of them.
+    fn inject_faults(&mut self) {
+        if self.chance(self.faults / 2) {
+            let network = self.broken_network();
+            self.stage.shop.provider.set_network(network);
+        }
+        let kinds = [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict];
+        let deaths = [Fault::CrashBefore, Fault::CrashAfter];
+        let mut faults = BTreeMap::new();
+        for call in 0..12 {
+            if self.chance(self.faults) {
+                faults.insert(call, kinds[self.below(4) as usize]);
+            }
+        }
+        if self.chance(self.faults / 4) {
+            faults.insert(self.below(6) as usize, deaths[self.below(2) as usize]);
+        }
+        for (call, fault) in faults {
+            self.stage.shop.aws.fail(call, fault);
+        }
+    }
+
+    fn clear_faults(&self) {
+        self.stage.shop.aws.heal();
+        self.stage.shop.provider.set_network(self.network);
+    }
+}

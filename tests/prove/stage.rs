@@ -1,0 +1,324 @@
+//! A shop with one product and its orders, as the promises drive it: what happens is noted in a
+//! trace, and each violation ends with that trace.
+
+mod checks;
+mod invariants;
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    fmt::Write,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use shared::clock::{Clock, Timestamp};
+use tests::{
+    aws::{Aws, Called},
+    dynamodb::{Defect, Item, text},
+    events,
+    shop::{PAY_WITHIN, Shop, clock, consumer_of, publisher_of},
+};
+
+/// The queues of an order. Their order determines what a seed does: a change makes regression seeds
+/// ineffective.
+pub const QUEUES: [&str; 10] = [
+    "order-events",
+    "reserve-stock",
+    "release-stock",
+    "commit-stock",
+    "open-payment",
+    "charge-payment",
+    "cancel-payment",
+    "refund-payment",
+    "send-notification",
+    "record-entry",
+];
+/// The tables whose changes are published. The seeds depend on their order as well.
+pub const TABLES: [&str; 3] = ["orders", "stock", "payments"];
+/// The price of the product, in cents.
+pub const PRICE: i64 = 2999;
+/// The final state of an order whose charge request was lost, and which was cancelled before the
+/// request was repeated.
+pub const NOT_SENT_AGAIN: &str = ", its charge was lost and not sent again";
+
+/// Rounds of deliveries, and failures of publishers, after which messages never end.
+const MOST_ROUNDS: usize = 300;
+/// Sweeps after which every order is settled.
+const MOST_SWEEPS: usize = 40;
+
+/// The consumer of each queue.
+static CONSUMERS: LazyLock<BTreeMap<&str, String>> =
+    LazyLock::new(|| QUEUES.into_iter().map(|queue| (queue, consumer_of(queue))).collect());
+/// The publisher of each table.
+static PUBLISHERS: LazyLock<BTreeMap<&str, String>> =
+    LazyLock::new(|| TABLES.into_iter().map(|table| (table, publisher_of(table))).collect());
+
+/// A defect that a shop is given, to show that a promise notices it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deviation {
+    Write(Defect),
+    /// The idempotency keys of charges do not arrive at the provider.
+    NoProviderKeys,
+}
+
+thread_local! {
+    /// The defect of every shop that is built from now on.
+    static DEFECT: RefCell<Option<Deviation>> = const { RefCell::new(None) };
+}
+
+/// Gives every shop that is built from now on this defect, or none.
+pub fn deviate(defect: Option<Deviation>) {
+    DEFECT.set(defect);
+}
+
+/// An order that was placed.
+pub struct Order {
+    pub id: String,
+    pub buyer: String,
+}
+
+pub struct Stage {
+    pub shop: Shop,
+    pub product: String,
+    pub orders: Vec<Order>,
+    /// How the run is repeated: `SEED=17`.
+    name: String,
+    started: Timestamp,
+    positions: BTreeMap<&'static str, usize>,
+    trace: String,
+    /// Whether an outage exceeded the retention of the provider's idempotency keys.
+    pub had_day_outage: bool,
+    /// Mail commands that were not delivered yet.
+    pub lost_mails: usize,
+}
+
+impl Stage {
+    /// A shop with this quantity in stock.
+    pub async fn new(name: String, in_stock: u32) -> Self {
+        let (aws, product) = prepared(in_stock).await;
+        let aws = aws.copy().lean();
+        aws.watch(invariants::check);
+        let defect = DEFECT.with_borrow(Clone::clone);
+        if let Some(Deviation::Write(defect)) = &defect {
+            aws.database().make(defect.clone());
+        }
+        let positions = TABLES.map(|table| (table, aws.database().latest_change(&full(table))));
+        let started = clock().now();
+        let shop = Shop::over(aws, Clock::manual(started));
+        if defect == Some(Deviation::NoProviderKeys) {
+            shop.provider.drop_keys();
+        }
+        Self {
+            shop,
+            product,
+            orders: Vec::new(),
+            name,
+            started,
+            positions: positions.into(),
+            trace: String::new(),
+            had_day_outage: false,
+            lost_mails: 0,
+        }
+    }
+
+    /// Adds a line to the trace: the time, what happened, and the faults that hit its calls.
+    pub fn note(&mut self, what: &str) {
+        let seconds = self.shop.clock.now().since(self.started).as_secs();
+        let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        let hits = self.shop.aws.take_hits().join(", ");
+        let hits = if hits.is_empty() { hits } else { format!("  [{hits}]") };
+        let _ = writeln!(self.trace, "  {hours:02}:{minutes:02}:{seconds:02}  {what}{hits}");
+        if let Some(violation) = self.shop.aws.violation() {
+            self.fail(&violation);
+        }
+    }
+
+    /// The trace so far.
+    pub fn trace(&self) -> &str {
+        &self.trace
+    }
+
+    /// Ends the run with a violation.
+    pub fn fail(&self, violation: &str) -> ! {
+        panic!("{violation}\n{}\n{}", self.name, self.trace)
+    }
+
+    /// Ends the run unless `holds`.
+    pub fn ensure(&self, holds: bool, violation: impl FnOnce() -> String) {
+        if !holds {
+            self.fail(&violation());
+        }
+    }
+
+    pub fn advance_clock(&mut self, seconds: u64) {
+        self.shop.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// Sends a request once. It succeeds, is rejected, fails temporarily, or its function dies.
+    pub async fn request(&mut self, operation: &str, event: Value) -> Called {
+        let called = self.shop.call(operation, event).await;
+        let status = called.status();
+        self.ensure(status < 500 || [502, 503].contains(&status), || {
+            format!("{operation}: {:?}", called.answer)
+        });
+        called
+    }
+
+    /// Runs a scheduled operation once.
+    pub async fn sweep(&mut self, operation: &str) {
+        let called = self.shop.call(operation, json!({})).await;
+        let answer = match &called.answer {
+            Ok(answer) => answer.to_string(),
+            Err(failure) => failure.message.clone(),
+        };
+        self.note(&format!("{operation}: {answer}"));
+    }
+
+    /// The unpublished changes of a table, and the position after them.
+    pub fn changes(&self, table: &'static str) -> (Vec<Value>, usize) {
+        self.shop.aws.database().changes(&full(table), self.positions.get(table).copied())
+    }
+
+    /// Whether a table has unpublished changes.
+    pub fn has_changes(&self, table: &'static str) -> bool {
+        self.shop.aws.database().latest_change(&full(table)) > self.positions[table]
+    }
+
+    /// Continues the stream of a table at this position.
+    pub fn published(&mut self, table: &'static str, position: usize) {
+        self.positions.insert(table, position);
+    }
+
+    /// Sends changes to the publisher of their table.
+    pub async fn publish(&self, table: &'static str, records: &[Value]) -> Called {
+        self.shop.call(&PUBLISHERS[table], json!({ "Records": records })).await
+    }
+
+    /// The name of the operation that consumes a queue.
+    pub fn consumer(queue: &'static str) -> &'static str {
+        &CONSUMERS[queue]
+    }
+
+    /// Delivers all pending changes and messages. Those that cannot be processed yet are left.
+    pub async fn drain(&mut self) {
+        for _ in 0..MOST_ROUNDS {
+            let mut moved = false;
+            for table in TABLES {
+                moved |= self.publish_all(table).await;
+            }
+            for queue in QUEUES {
+                moved |= self.consume(queue).await;
+            }
+            if !moved {
+                return;
+            }
+        }
+        self.fail("messages never end");
+    }
+
+    async fn publish_all(&mut self, table: &'static str) -> bool {
+        if !self.has_changes(table) {
+            return false;
+        }
+        let (records, position) = self.changes(table);
+        let called = self.publish(table, &records).await;
+        if called.answer.is_ok() {
+            self.published(table, position);
+        } else {
+            self.note(&format!("the publisher of {table} fails: {:?}", called.answer));
+        }
+        true
+    }
+
+    async fn consume(&mut self, queue: &'static str) -> bool {
+        if self.shop.aws.queues().count(queue) == 0 {
+            return false;
+        }
+        let messages = self.shop.aws.queues().take(queue, 10);
+        let called = self.shop.call(Self::consumer(queue), events::sqs(queue, &messages)).await;
+        let failed = called.answer.as_ref().map(|answer| answer["batchItemFailures"].to_string());
+        if called.answer.is_err() || failed.as_ref().is_ok_and(|failed| failed != "[]") {
+            self.note(&format!("{queue} is redelivered: {:?}", called.answer));
+        }
+        let mut moved = called.answer.is_err();
+        for message in messages {
+            let is_failed =
+                failed.as_ref().map_or(true, |ids| ids.contains(&format!("\"{}\"", message.id)));
+            if is_failed {
+                self.shop.aws.queues().give_back(queue, message);
+            } else {
+                moved = true;
+            }
+        }
+        moved
+    }
+
+    /// Delivers everything and runs the schedules until nothing is pending. No buyer pays any more.
+    pub async fn settle(&mut self) {
+        for _ in 0..MOST_SWEEPS {
+            self.drain().await;
+            if self.is_settled() {
+                return;
+            }
+            for operation in ["resume-orders", "reconcile-payments"] {
+                self.sweep(operation).await;
+            }
+            self.drain().await;
+            self.shop.clock.advance(PAY_WITHIN);
+        }
+        let pending = self.pending();
+        self.fail(&format!("not settled: {pending:#?}"));
+    }
+
+    /// The orders, without the unpaid-order lists in the same table.
+    pub fn stored_orders(&self) -> Vec<Arc<Item>> {
+        let mut orders = self.shop.aws.stored("orders");
+        orders.retain(|item| text(item, "pk").starts_with("ORDER#"));
+        orders
+    }
+
+    fn is_settled(&self) -> bool {
+        let is_due = |item: &Arc<Item>| item.contains_key("next_check_at");
+        QUEUES.into_iter().all(|queue| self.shop.aws.queues().count(queue) == 0)
+            && !["orders", "payments"]
+                .into_iter()
+                .any(|table| self.shop.aws.stored(table).iter().any(is_due))
+    }
+
+    /// The records and messages that are still pending.
+    fn pending(&self) -> Vec<String> {
+        let mut pending = Vec::new();
+        for table in ["orders", "payments"] {
+            let items = self.shop.aws.items(table).into_iter();
+            let due = items.filter(|item| item.get("next_check_at").is_some());
+            pending.extend(due.map(|item| item.to_string()));
+        }
+        for queue in QUEUES {
+            let messages = self.shop.aws.queues().waiting(queue).into_iter();
+            pending.extend(messages.map(|message| message.body));
+        }
+        pending
+    }
+}
+
+/// A shop that sells this quantity of one product, and the product's id. It is built once.
+async fn prepared(in_stock: u32) -> (Aws, String) {
+    thread_local! {
+        static PREPARED: RefCell<BTreeMap<u32, (Aws, String)>> = const { RefCell::new(BTreeMap::new()) };
+    }
+    if let Some(found) = PREPARED.with_borrow(|prepared| prepared.get(&in_stock).cloned()) {
+        return found;
+    }
+    let shop = Shop::over(Aws::new(), clock());
+    let product = shop.product("teapot", PRICE, in_stock).await;
+    shop.harness().drain_queues().await;
+    let made = (shop.aws, product);
+    PREPARED.with_borrow_mut(|prepared| prepared.insert(in_stock, made.clone()));
+    made
+}
+
+fn full(table: &str) -> String {
+    format!("{}-{table}", tests::template::STACK)
+}

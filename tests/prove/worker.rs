@@ -1,0 +1,83 @@
+//! A process that plays every n-th case of a promise, one after the other, on paused time.
+
+use std::{
+    panic::{self, AssertUnwindSafe},
+    process::ExitCode,
+    sync::{Arc, Mutex},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::promises::{Facts, promise};
+
+/// The argument that makes this program a worker.
+pub const COMMAND: &str = "worker";
+
+/// The cases of one worker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Share {
+    pub promise: String,
+    pub first: u64,
+    /// The case after the last one.
+    pub end: u64,
+    pub step: usize,
+}
+
+/// What a worker prints at its end, as one line of JSON.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Report {
+    pub runs: u64,
+    pub calls: u64,
+    pub facts: Facts,
+    pub violation: Option<Violation>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Violation {
+    pub case: u64,
+    pub text: String,
+}
+
+/// Plays a share, given as JSON, and prints its report.
+#[expect(clippy::print_stdout, reason = "the report goes to the process that started this one")]
+pub fn run(share: &str) -> ExitCode {
+    let share: Share = serde_json::from_str(share).unwrap();
+    println!("{}", serde_json::to_string(&play(&share)).unwrap());
+    ExitCode::SUCCESS
+}
+
+fn play(share: &Share) -> Report {
+    let promise = promise(&share.promise).unwrap();
+    let violation = Arc::new(Mutex::new(String::new()));
+    let told = violation.clone();
+    panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload_as_str().unwrap_or_default();
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        *told.lock().unwrap() = format!("{text}\n(found at {place})");
+    }));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let mut report = Report::default();
+    for case in (share.first..share.end).step_by(share.step) {
+        let played =
+            panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on((promise.play)(case))));
+        report.runs += 1;
+        match played {
+            Ok(outcome) => {
+                report.calls += outcome.calls as u64;
+                for fact in outcome.facts {
+                    *report.facts.entry(fact).or_default() += 1;
+                }
+            }
+            Err(_) => {
+                let text = violation.lock().unwrap().clone();
+                report.violation = Some(Violation { case, text });
+                return report;
+            }
+        }
+    }
+    report
+}

@@ -1,0 +1,159 @@
+//! DynamoDB in memory: the operations that the shop uses, with the rules and the errors of
+//! DynamoDB.
+//!
+//! - [`request`] reads and checks a request; `expression`, `condition`, `update` and
+//!   `key_condition` parse its expressions.
+//! - [`schema`] knows keys and indexes; [`table`] has items, index entries and a stream.
+//! - [`operations`] carries out a request. [`defect`] makes a defect in it on request.
+//!
+//! Parameters, types and functions that no call of the shop uses are rejected: sets, binary
+//! values, document paths, filters, projections and returned values. `tests/stores/dynamodb`
+//! compares the answers and streams with those of dynoxide.
+
+mod condition;
+mod defect;
+mod error;
+mod expression;
+mod key_condition;
+mod number;
+mod operations;
+mod request;
+mod schema;
+mod table;
+mod update;
+mod value;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use serde_json::{Value, json};
+
+use self::{defect::Defects, error::Error, schema::Schema, table::Table};
+pub use self::{
+    defect::{Change, Defect},
+    number::Number,
+    value::{Attribute, Item, number, text},
+};
+use crate::template::Template;
+
+/// The tables of a stack.
+pub struct DynamoDb(Mutex<State>);
+
+/// Copies share tables until one of them writes.
+#[derive(Clone, Default)]
+struct State {
+    tables: BTreeMap<String, Arc<Table>>,
+    /// The bodies of committed transactions by their tokens. DynamoDB forgets them after ten
+    /// minutes.
+    transactions: Arc<BTreeMap<String, String>>,
+    defects: Defects,
+}
+
+impl DynamoDb {
+    /// Creates the tables of `template`.
+    ///
+    /// # Panics
+    /// If a key is not a text.
+    pub fn new(template: &Template) -> Self {
+        let tables = template.tables().into_iter();
+        let tables =
+            tables.map(|(name, request)| (name, Arc::new(Table::new(Schema::new(request)))));
+        Self(Mutex::new(State { tables: tables.collect(), ..State::default() }))
+    }
+
+    /// An independent copy of all items and streams, without the defect.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self(Mutex::new(State { defects: Defects::default(), ..self.lock().clone() }))
+    }
+
+    /// Makes a defect in all writes of a kind from now on.
+    pub fn make(&self, defect: Defect) {
+        self.lock().defects.defect = Some(defect);
+    }
+
+    /// Records the kinds of writes from now on.
+    pub fn record_kinds(&self) {
+        self.lock().defects.kinds = Some(BTreeSet::new());
+    }
+
+    /// The recorded kinds of writes: each with its table, operation, keys and expressions.
+    pub fn kinds(&self) -> BTreeSet<String> {
+        self.lock().defects.kinds.clone().unwrap_or_default()
+    }
+
+    /// Answers one request with a status and a JSON body.
+    pub fn call(&self, operation: &str, body: &str) -> (u16, String) {
+        match self.lock().call(operation, body) {
+            Ok(answer) => (200, answer),
+            Err(error) => (400, error.body().to_string()),
+        }
+    }
+
+    /// All items of a table, in the order of their keys.
+    ///
+    /// # Panics
+    /// If the table does not exist.
+    pub fn items(&self, table: &str) -> Vec<Arc<Item>> {
+        self.lock().tables[table].items().cloned().collect()
+    }
+
+    /// The changes of a table after `position` (`None`: from the beginning) as stream records, and
+    /// the position after them.
+    ///
+    /// # Panics
+    /// If the table does not exist.
+    pub fn changes(&self, table: &str, position: Option<usize>) -> (Vec<Value>, usize) {
+        let table = self.lock().tables[table].clone();
+        table.changes(position.unwrap_or_default())
+    }
+
+    /// The position after the latest change of a table.
+    ///
+    /// # Panics
+    /// If the table does not exist.
+    pub fn latest_change(&self, table: &str) -> usize {
+        self.lock().tables[table].next_change()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn table(&self, name: &str) -> Result<&Table, Error> {
+        self.tables.get(name).map(|table| &**table).ok_or(Error::TableNotFound)
+    }
+
+    fn table_mut(&mut self, name: &str) -> &mut Table {
+        Arc::make_mut(self.tables.get_mut(name).expect("the table was read before"))
+    }
+
+    fn call(&mut self, operation: &str, body: &str) -> Result<String, Error> {
+        use request::{Kind, read};
+        match operation {
+            "DescribeTable" => self.describe_table(&read(body)?),
+            "GetItem" => self.get_item(&read(body)?),
+            "BatchGetItem" => self.batch_get_item(&read(body)?),
+            "Query" => self.query(&read(body)?),
+            "PutItem" => self.write(read(body)?, Kind::Put),
+            "UpdateItem" => self.write(read(body)?, Kind::Update),
+            "DeleteItem" => self.write(read(body)?, Kind::Delete),
+            "TransactWriteItems" => self.transact_write_items(read(body)?, body),
+            other => Err(Error::Validation(format!(
+                "{other} is not among the calls that Ferrocart makes"
+            ))),
+        }
+    }
+
+    fn describe_table(&self, request: &request::DescribeTable) -> Result<String, Error> {
+        let table = self.table(&request.table_name).map_err(|_| Error::TableNotFound)?;
+        let mut description = table.schema.request.clone();
+        description["TableStatus"] = "ACTIVE".into();
+        description["ItemCount"] = table.items().count().into();
+        Ok(json!({ "Table": description }).to_string())
+    }
+}
