@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, future::Future, pin::Pin};
 
-use crate::{bites, faults, schedule, stage::NOT_SENT_AGAIN};
+use crate::{bites, faults, schedule, stage::NOT_SENT_AGAIN, stories::STORIES};
 
 /// The outcome of one case.
 #[derive(Default)]
@@ -57,6 +57,14 @@ pub const PROMISES: &[Promise] = &[
         is_random: true,
         play: |seed| Box::pin(settles(seed)),
         least: Some((NOT_SENT_AGAIN, 400)),
+    },
+    Promise {
+        name: "stories",
+        text: "ten stories end as they are named",
+        cases: || (STORIES.len() as u64, STORIES.len() as u64),
+        is_random: false,
+        play: |number| Box::pin(faults::story(number as usize)),
+        least: None,
     },
     Promise {
         name: "faults",

@@ -55,7 +55,7 @@ pub const STORIES: &[Story] = &[
     Story {
         name: "expired while the charge is in flight",
         play: |stage| Box::pin(expired(stage)),
-        end: "cancelled, refunded",
+        end: "cancelled",
     },
     Story {
         name: "confirmed, then cancelled",
