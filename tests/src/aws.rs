@@ -49,6 +49,9 @@ use crate::{
 #[derive(Clone)]
 pub struct Aws(Arc<World>, Option<SdkConfig>, Option<Arc<Clients>>);
 
+/// Checks the tables after a write. Returns the violation.
+pub type Check = fn(&DynamoDb) -> Result<(), String>;
+
 struct World {
     dynamodb: DynamoDb,
     partitions: Mutex<Option<Partitions>>,
@@ -69,7 +72,7 @@ struct World {
     is_crashing: AtomicBool,
     /// Wakes the caller of a function that died.
     crash: Notify,
-    watch: Mutex<Option<fn(&DynamoDb) -> Result<(), String>>>,
+    watch: Mutex<Option<Check>>,
     violation: Mutex<Option<String>>,
     silent: AtomicBool,
     latency: Mutex<Duration>,

@@ -4,9 +4,8 @@ use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{Aws, lock};
+use super::{Aws, Check, lock};
 use crate::{
-    dynamodb::DynamoDb,
     partitions::{Limits, PartitionKey, Partitions},
     template,
 };
@@ -40,7 +39,7 @@ impl Aws {
     }
 
     /// Checks the tables after each write from now on. The first violation is kept.
-    pub fn watch(&self, check: fn(&DynamoDb) -> Result<(), String>) {
+    pub fn watch(&self, check: Check) {
         *lock(&self.0.watch) = Some(check);
     }
 

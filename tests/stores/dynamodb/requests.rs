@@ -197,10 +197,10 @@ impl Requests {
         of_wrong_types: usize,
     ) -> &'static str {
         if !self.errs(25) {
-            return *self.rng.one::<&str>(all);
+            return self.rng.one::<&str>(all);
         }
         let left_out = if self.in_transaction { of_wrong_types } else { 0 };
-        *self.rng.one::<&str>(&malformed[..malformed.len() - left_out])
+        self.rng.one::<&str>(&malformed[..malformed.len() - left_out])
     }
 
     fn name(&mut self, table: usize) -> String {
