@@ -1,10 +1,10 @@
 //! DynamoDB in memory: the operations that the shop uses, with the rules and the errors of
 //! DynamoDB.
 //!
-//! - [`request`] reads and checks a request; `expression`, `condition`, `update` and
+//! - `request` reads and checks a request; `expression`, `condition`, `update` and
 //!   `key_condition` parse its expressions.
-//! - [`schema`] knows keys and indexes; [`table`] has items, index entries and a stream.
-//! - [`operations`] carries out a request. [`defect`] makes a defect in it on request.
+//! - `schema` knows keys and indexes; `table` has items, index entries and a stream.
+//! - `operations` carries out a request. `defect` makes a defect in it on request.
 //!
 //! Parameters, types and functions that no call of the shop uses are rejected: sets, binary
 //! values, document paths, filters, projections and returned values. `tests/stores/dynamodb`
