@@ -2,7 +2,12 @@
 
 use std::{collections::BTreeMap, future::Future, pin::Pin};
 
-use crate::{bites, faults, schedule, stage::NOT_SENT_AGAIN, stories::STORIES};
+use crate::{
+    bites, faults,
+    schedule::{self, releases},
+    stage::NOT_SENT_AGAIN,
+    stories::STORIES,
+};
 
 /// The outcome of one case.
 #[derive(Default)]
@@ -91,6 +96,14 @@ pub const PROMISES: &[Promise] = &[
         least: None,
     },
     Promise {
+        name: "upgrade",
+        text: "two releases work side by side, and a rollback loses nothing",
+        cases: || if releases::program().is_some() { (1000, 50_000) } else { (0, 0) },
+        is_random: true,
+        play: |seed| Box::pin(mixed(seed)),
+        least: Some((releases::LEFT_FOR_LATER, 100)),
+    },
+    Promise {
         name: "bites",
         text: "every defect of a write or a provider key is noticed",
         cases: || (0, bites::cases()),
@@ -110,6 +123,11 @@ pub type Facts = BTreeMap<String, u64>;
 
 async fn settles(seed: u64) -> Outcome {
     let played = schedule::play(seed).await;
+    Outcome { calls: played.calls, facts: played.ends }
+}
+
+async fn mixed(seed: u64) -> Outcome {
+    let played = releases::play(seed).await;
     Outcome { calls: played.calls, facts: played.ends }
 }
 

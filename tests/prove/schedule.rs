@@ -10,6 +10,7 @@
 
 mod outage;
 mod people;
+pub mod releases;
 
 use std::collections::{BTreeMap, BTreeSet};
 

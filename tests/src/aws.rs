@@ -33,6 +33,8 @@ pub use self::{
     faults::Fault,
 };
 use self::{clients::Clients, http::Crowd};
+#[cfg(feature = "shop")]
+use crate::release::Connection;
 use crate::{
     cloudwatch::CloudWatch,
     codedeploy::CodeDeploy,
@@ -66,6 +68,9 @@ struct World {
     writes: AtomicUsize,
     /// The number of [`Aws::copy`] calls that led to this instance.
     generation: u64,
+    /// The process that has the services, if it is not this one.
+    #[cfg(feature = "shop")]
+    remote: Option<Arc<Connection>>,
     faults: Mutex<BTreeMap<usize, Fault>>,
     hits: Mutex<Vec<String>>,
     /// Whether the function dies at its present call.
@@ -117,6 +122,23 @@ impl Aws {
         )
     }
 
+    /// The AWS of the process on the other side of `connection`. It has no state here.
+    #[cfg(feature = "shop")]
+    pub(crate) fn remote(connection: Arc<Connection>) -> Self {
+        // No other instance has this generation, so no other one makes the same ids.
+        const GENERATION: u64 = 1000;
+        let empty = Self::new().0;
+        let mut aws = Self::of(
+            empty.dynamodb.copy(),
+            Sqs::default(),
+            empty.secrets.clone(),
+            Ses::default(),
+            GENERATION,
+        );
+        Arc::get_mut(&mut aws.0).expect("it is not shared yet").remote = Some(connection);
+        aws
+    }
+
     fn of(
         dynamodb: DynamoDb,
         sqs: Sqs,
@@ -137,6 +159,8 @@ impl Aws {
             next_call: AtomicUsize::new(0),
             writes: AtomicUsize::new(0),
             generation,
+            #[cfg(feature = "shop")]
+            remote: None,
             faults: Mutex::default(),
             hits: Mutex::default(),
             is_crashing: AtomicBool::new(false),
@@ -267,6 +291,10 @@ impl Aws {
     /// # Panics
     /// If the table does not exist.
     pub fn items(&self, table: &str) -> Vec<Value> {
+        #[cfg(feature = "shop")]
+        if let Some(remote) = &self.0.remote {
+            return remote.items(table);
+        }
         let items = self.0.dynamodb.items(&table_name(table));
         items.iter().map(|item| json!(**item)).collect()
     }
@@ -284,6 +312,10 @@ impl Aws {
     /// # Panics
     /// If DynamoDB rejects the request.
     pub fn item(&self, table: &str, key: &Value) -> Option<Value> {
+        #[cfg(feature = "shop")]
+        if let Some(remote) = &self.0.remote {
+            return remote.item(table, key);
+        }
         let (status, body) = self
             .0
             .dynamodb

@@ -36,6 +36,7 @@
 //! - `cost`: the calls and units of one invocation, and the budgets of `tests/bench/budgets.toml`.
 //! - `provider`: the payment provider behind a network that fails on command, and a record of
 //!   charges sent after their order was cancelled.
+//! - `release`: the functions of another release, in a process of their own.
 //! - [`shop`]: the services over the in-memory AWS, with a clock that the test sets, and every
 //!   operation by its name.
 //! - [`prose`]: documentation comments as running text.
@@ -59,6 +60,8 @@ pub mod prose;
 #[cfg(feature = "payments")]
 pub mod provider;
 pub mod reads;
+#[cfg(feature = "shop")]
+pub mod release;
 pub mod rng;
 pub mod secrets;
 pub mod seeds;

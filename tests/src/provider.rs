@@ -103,6 +103,16 @@ impl RemoteProvider {
         self.state().unwanted.clone()
     }
 
+    /// Returns the unwanted charges and forgets them.
+    pub fn take_unwanted(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().unwanted)
+    }
+
+    /// Adds unwanted charges that another process has sent.
+    pub fn add_unwanted(&self, charges: Vec<String>) {
+        self.state().unwanted.extend(charges);
+    }
+
     /// Completes the charge requests in progress, then delivers the delayed ones. Returns their
     /// number.
     pub async fn deliver_late_charges(&self) -> usize {

@@ -20,7 +20,14 @@ use crate::{
 };
 
 /// Returns the messages for a change from `old` to `new`. `old` is `None` for a new order.
+///
+/// # Panics
+/// If a later release wrote the state of `new`: its messages are unknown. The change goes to the
+/// publisher's dead-letter queue.
 pub fn messages(old: Option<&Order>, new: &Order) -> Vec<Message> {
+    if let Err(rejection) = new.progress.reject_unknown_states() {
+        panic!("{rejection}");
+    }
     let context = MessageContext {
         service: "orders",
         id: new.placed.order_id.to_string(),

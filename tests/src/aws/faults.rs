@@ -38,6 +38,11 @@ impl Aws {
         std::mem::take(&mut *lock(&self.0.hits))
     }
 
+    /// Adds to the hits something else that affects the present event.
+    pub fn mention(&self, what: String) {
+        lock(&self.0.hits).push(what);
+    }
+
     /// Checks the tables after each write from now on. The first violation is kept.
     pub fn watch(&self, check: Check) {
         *lock(&self.0.watch) = Some(check);

@@ -31,6 +31,8 @@ use super::{
     lock,
 };
 use crate::partitions::Refusal;
+#[cfg(feature = "shop")]
+use crate::release::{AwsAnswer, AwsCall, Connection};
 
 const READS: [&str; 8] = [
     "GetItem",
@@ -80,6 +82,10 @@ impl Aws {
     /// # Errors
     /// If a fault loses the request or its response.
     pub fn answer(&self, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        #[cfg(feature = "shop")]
+        if let Some(remote) = &self.0.remote {
+            return self.pass_on(remote, request);
+        }
         let body = request.body().bytes().unwrap_or_default();
         let json = LazyCell::new(|| serde_json::from_slice::<Value>(body).unwrap_or_default());
         let target = request.headers().get("x-amz-target").unwrap_or_default();
@@ -165,6 +171,47 @@ impl Aws {
         let watch = *lock(&self.0.watch);
         if let Some(Err(violation)) = watch.map(|check| check(&self.0.dynamodb)) {
             lock(&self.0.violation).get_or_insert(violation);
+        }
+    }
+}
+
+/// Calls between the process of a release and the process that has the services.
+#[cfg(feature = "shop")]
+impl Aws {
+    /// Lets the other process answer a request.
+    fn pass_on(
+        &self,
+        remote: &Connection,
+        request: &HttpRequest,
+    ) -> Result<HttpResponse, ConnectorError> {
+        let call = AwsCall {
+            uri: request.uri().to_owned(),
+            target: request.headers().get("x-amz-target").map(str::to_owned),
+            body: String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned(),
+        };
+        match remote.call(call) {
+            AwsAnswer::Response { status, body } => return Ok(response((status, body))),
+            AwsAnswer::Lost => {}
+            AwsAnswer::Died => self.0.is_crashing.store(true, Ordering::SeqCst),
+        }
+        Err(ConnectorError::io("lost".into()))
+    }
+
+    /// Answers a call of another process.
+    pub(crate) fn answer_call(&self, call: &AwsCall) -> AwsAnswer {
+        let mut request = HttpRequest::new(SdkBody::from(call.body.as_str()));
+        request.set_uri(call.uri.as_str()).expect("the uri of a request");
+        if let Some(target) = &call.target {
+            request.headers_mut().insert("x-amz-target", target.clone());
+        }
+        match self.answer(&request) {
+            Ok(response) => AwsAnswer::Response {
+                status: response.status().as_u16(),
+                body: String::from_utf8_lossy(response.body().bytes().unwrap_or_default())
+                    .into_owned(),
+            },
+            Err(_) if self.0.is_crashing.swap(false, Ordering::SeqCst) => AwsAnswer::Died,
+            Err(_) => AwsAnswer::Lost,
         }
     }
 }

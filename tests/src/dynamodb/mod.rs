@@ -69,6 +69,23 @@ impl DynamoDb {
         Self(Mutex::new(State { defects: Defects::default(), ..self.lock().clone() }))
     }
 
+    /// Updates the tables as CloudFormation does: creates and deletes indexes, and fills new ones
+    /// from the items. `tables` are `CreateTable` requests by table name.
+    ///
+    /// # Panics
+    /// If a key is not a text.
+    pub fn deploy(&self, tables: &BTreeMap<String, Value>) {
+        let mut state = self.lock();
+        for (name, request) in tables {
+            let schema = Schema::new(request.clone());
+            let table = match state.tables.get(name) {
+                Some(table) => table.with_schema(schema),
+                None => Table::new(schema),
+            };
+            state.tables.insert(name.clone(), Arc::new(table));
+        }
+    }
+
     /// Makes a defect in all writes of a kind from now on.
     pub fn make(&self, defect: Defect) {
         self.lock().defects.defect = Some(defect);

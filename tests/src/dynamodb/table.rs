@@ -47,6 +47,23 @@ impl Table {
         Self { schema: Arc::new(schema), items: Entries::new(), indexes, changes: Vec::new() }
     }
 
+    /// The same items and changes with other indexes.
+    pub(super) fn with_schema(&self, schema: Schema) -> Self {
+        let entries = |index: &Index| -> Entries {
+            let entry = |(at, item): (&Position, &Arc<Item>)| {
+                Some((index.position(item, at)?, item.clone()))
+            };
+            self.items.iter().filter_map(entry).collect()
+        };
+        let indexes = schema.indexes.iter().map(entries).collect();
+        Self {
+            schema: Arc::new(schema),
+            items: self.items.clone(),
+            indexes,
+            changes: self.changes.clone(),
+        }
+    }
+
     pub(super) fn get(&self, position: &Position) -> Option<&Arc<Item>> {
         self.items.get(position)
     }

@@ -362,7 +362,8 @@ impl Progress {
             != (&before.status, &before.goal, &before.stock, &before.payment)
     }
 
-    pub(super) fn reject_unknown_states(&self) -> Result<(), Rejection> {
+    /// Fails if a later release wrote one of the states.
+    pub fn reject_unknown_states(&self) -> Result<(), Rejection> {
         let unknown = matches!(self.status, Status::Unknown(_))
             || matches!(self.goal, Goal::Unknown(_))
             || matches!(self.stock, StockState::Unknown(_))
