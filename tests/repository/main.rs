@@ -8,6 +8,7 @@ mod dashboards;
 mod functions;
 mod gateway;
 mod generated;
+mod indexes;
 mod metrics;
 mod operations;
 mod prose;
