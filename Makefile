@@ -64,6 +64,17 @@ prove: ## Proves the promises in 8 minutes and prints a table. FULL=1 takes a ni
 	@SCALE=$(if $(FULL),full,short) PROMISE=$(PROMISE) CASE=$(CASE) CASES=$(CASES) FIRST=$(FIRST) \
 		cargo test --quiet --workspace --profile simulation --test prove
 
+# The other release: the next one, or the tag PREVIOUS=v0.2.0. It shares target/ with this one.
+OTHER := $(CURDIR)/target/upgrade/serve_release
+
+upgrade: ## Runs two releases in one shop: this one, and the next one (tests/upgrade/next.patch) or PREVIOUS=v0.2.0. CASE=17 repeats a case.
+	@echo "Building another release; the first time takes a few minutes." >&2
+	@tree=$$(python3 tests/upgrade/tree.py $(PREVIOUS)) && cd "$$tree" && \
+		CARGO_TARGET_DIR="$(CURDIR)/target" cargo build --quiet --workspace --example serve_release
+	@cp --remove-destination target/debug/examples/serve_release "$(OTHER)"
+	@OTHER="$(OTHER)" OTHER_IS=$(if $(PREVIOUS),older,newer) PROMISE=upgrade \
+		SCALE=$(if $(FULL),full,short) CASE=$(CASE) CASES=$(CASES) FIRST=$(FIRST) cargo test --quiet --workspace --test prove
+
 # The functions with a budget, or FUNCTIONS="get-order get-jwks".
 MEASURED = $(or $(FUNCTIONS),$(shell sed -n 's/^\[functions\.\(.*\)\]$$/\1/p' tests/bench/budgets.toml))
 REFERENCE := cargo build --manifest-path tests/bench/references/Cargo.toml --target-dir target/bench/references

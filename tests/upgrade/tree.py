@@ -4,10 +4,12 @@
     tree.py          the next release: this source with tests/upgrade/next.patch
     tree.py v0.2.0   an earlier release: the source of its tag
 
-Unchanged files keep their time, so a second build compiles little.
+Unchanged files keep their time, so a second build compiles little. Its crates have a version of their own: cargo would take those of the same
+version and relative path for the same crates.
 """
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,11 +61,19 @@ def patched(files):
     return {**files, **{name: (folder / name).read_bytes() for name in names}}
 
 
+def with_version(files):
+    """Gives the crates of the workspace a version that no release has."""
+    manifest, count = re.subn(r'^version = "([^"]+)"$', r'version = "\1-other"', files["Cargo.toml"].decode(), count=1, flags=re.MULTILINE)
+    if count != 1:
+        raise SystemExit("error: Cargo.toml has no line version = \"…\": correct with_version in tests/upgrade/tree.py.")
+    return {**files, "Cargo.toml": manifest.encode()}
+
+
 def write(folder, files):
     for path in [path for path in folder.rglob("*") if path.is_file()]:
         if path.relative_to(folder).as_posix() not in files:
             path.unlink()
-    for name, content in files.items():
+    for name, content in with_version(files).items():
         path = folder / name
         if not path.is_file() or path.read_bytes() != content:
             path.parent.mkdir(parents=True, exist_ok=True)
