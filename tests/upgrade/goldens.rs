@@ -118,7 +118,7 @@ pub fn kind(table: &str, item: &Value) -> String {
         let key = text(item, name);
         let part = key.split('#').next().unwrap_or_default();
         // An id or a number is not fixed.
-        let is_fixed = part.chars().all(|each| each.is_ascii_uppercase());
+        let is_fixed = part.chars().all(|each| each.is_ascii_uppercase() || each == '_');
         if is_fixed { part.to_owned() } else { "*".to_owned() }
     };
     let tombstone = if item.get("deleted_at").is_some() { " deleted" } else { "" };

@@ -200,7 +200,7 @@ impl Aws {
     /// Answers a call of another process.
     pub(crate) fn answer_call(&self, call: &AwsCall) -> AwsAnswer {
         let mut request = HttpRequest::new(SdkBody::from(call.body.as_str()));
-        request.set_uri(call.uri.as_str()).expect("the uri of a request");
+        request.set_uri(call.uri.clone()).expect("the uri of a request");
         if let Some(target) = &call.target {
             request.headers_mut().insert("x-amz-target", target.clone());
         }

@@ -70,7 +70,7 @@ pub async fn serve() -> io::Result<()> {
         Shop::over(aws, Clock::manual(clock().now()))
     };
     let mut shop = open();
-    while let Some(question) = receive()? {
+    while let Some(question) = receive::<Question>()? {
         let answer = match question {
             Question::Begin => {
                 shop = open();
