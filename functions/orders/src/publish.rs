@@ -264,6 +264,15 @@ mod tests {
     }
 
     #[test]
+    fn change_to_an_unknown_state_is_rejected() {
+        let known = crate::domain::tests::placed();
+        let mut unknown = known.clone();
+        unknown.progress.stock = crate::domain::StockState::Unknown("picking".to_owned());
+        assert!(std::panic::catch_unwind(|| messages(Some(&known), &unknown)).is_err());
+        assert_eq!(sent(&unknown, &known).len(), 1, "its pending command");
+    }
+
+    #[test]
     fn changes_of_the_buyer_publish_no_message() {
         let mut changed = 0;
         for order in reachable().values() {

@@ -135,10 +135,12 @@ impl From<PaymentError> for Problem {
             PaymentError::EventTooLarge => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "Body too large")
                 .detail("Send at most 262,144 bytes."),
             PaymentError::OrderClosed => not_payable(StartError::Closed, &IntentState::Closed),
-            PaymentError::WebhookSecretsUnreadable | PaymentError::Contention => {
+            PaymentError::WebhookSecretsUnreadable
+            | PaymentError::Contention
+            | PaymentError::UnknownState => {
                 Problem::unavailable().caused_by(&error)
             }
-            PaymentError::IntentNotFound | PaymentError::UnknownState => Problem::internal().caused_by(&error),
+            PaymentError::IntentNotFound => Problem::internal().caused_by(&error),
             PaymentError::Table(error) => error.into(),
             PaymentError::Secret(error) => Problem::unavailable().caused_by(&error),
         }
@@ -165,7 +167,7 @@ fn not_payable(reason: StartError, state: &IntentState) -> Problem {
                 .detail("Omit the amount, or send the order's total.")
         }
         StartError::UnknownState => {
-            return Problem::internal().caused_by(&PaymentError::UnknownState);
+            return PaymentError::UnknownState.into();
         }
     };
     problem.with("payment_state", state.name())
@@ -189,6 +191,26 @@ fn not_refundable(reason: RefundError) -> Problem {
             .with("refundable", money(amount)),
         RefundError::CurrencyMismatch => Problem::unprocessable("currency_mismatch", "Currency mismatch")
             .detail("Use the currency of the payment, or omit the amount."),
-        RefundError::UnknownState => Problem::internal().caused_by(&PaymentError::UnknownState),
+        RefundError::UnknownState => PaymentError::UnknownState.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Another release may process the repeated request.
+    #[test]
+    fn request_about_an_unknown_state_can_be_repeated() {
+        let state = IntentState::Unknown("paused".to_owned());
+        for error in [
+            PaymentError::UnknownState,
+            PaymentError::NotPayable { reason: StartError::UnknownState, state },
+            PaymentError::NotRefundable(RefundError::UnknownState),
+        ] {
+            let problem = Problem::from(error);
+            assert_eq!(problem.status, StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(problem.retry_after_seconds(), Some(1));
+        }
     }
 }
