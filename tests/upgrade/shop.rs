@@ -18,8 +18,9 @@ use crate::{goldens::Golden, text};
 
 /// The user who has deleted her account.
 const GONE: &str = "gone@example.com";
-/// The address in `events/record-mail-feedback.json`, which is suppressed.
+/// The operation whose sample suppresses an address.
 const FEEDBACK: &str = "record-mail-feedback";
+
 /// One step and what came of it.
 #[derive(Debug)]
 pub struct Step {
