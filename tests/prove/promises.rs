@@ -97,7 +97,7 @@ pub const PROMISES: &[Promise] = &[
     },
     Promise {
         name: "upgrade",
-        text: "two releases work side by side, and a rollback loses nothing",
+        text: "two releases run in one shop, and a rollback loses nothing",
         cases: || if releases::program().is_some() { (1000, 50_000) } else { (0, 0) },
         is_random: true,
         play: |seed| Box::pin(mixed(seed)),

@@ -30,7 +30,7 @@ const UNKNOWN: &str = "attribute_of_a_later_release";
 /// with the reason.
 const REPLACED: &[(&str, &str)] = &[];
 
-/// Kinds of items that the steps of [`shop::go_on`] only write, each with the reason.
+/// Kinds of items that the steps of [`shop::continue_with`] only write, each with the reason.
 const NOT_READ: &[(&str, &str)] = &[];
 
 /// The goldens, after they are written if that was requested.
@@ -51,8 +51,8 @@ fn none(complaints: Vec<String>) {
 }
 
 #[tokio::test]
-async fn shop_of_the_last_release_goes_on() {
-    let run = shop::go_on(&golden().await).await;
+async fn shop_of_the_last_release_continues() {
+    let run = shop::continue_with(&golden().await).await;
     none(
         run.steps.into_iter().filter(|step| !step.is_done()).map(|step| step.to_string()).collect(),
     );
@@ -64,7 +64,7 @@ async fn writes_preserve_unknown_attributes() {
     for item in golden.items_mut() {
         item[UNKNOWN] = json!({ "M": { "since": { "N": "7" } } });
     }
-    let run = shop::go_on(&golden).await;
+    let run = shop::continue_with(&golden).await;
     let mut violations: Vec<String> =
         run.steps.into_iter().filter(|step| !step.is_done()).map(|step| step.to_string()).collect();
     let (mut written, mut lost) = (BTreeSet::new(), BTreeSet::new());
@@ -122,7 +122,7 @@ async fn every_kind_of_golden_item_is_read() {
 async fn outcome(golden: Golden) -> Option<Vec<String>> {
     let steps = tokio::task::LocalSet::new();
     let run = async move {
-        let run = shop::go_on(&golden).await;
+        let run = shop::continue_with(&golden).await;
         run.steps.iter().map(ToString::to_string).collect()
     };
     steps.run_until(tokio::task::spawn_local(run)).await.ok()

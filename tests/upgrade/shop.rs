@@ -1,4 +1,4 @@
-//! A small shop with every kind of item, and the steps with which another release goes on with it.
+//! A small shop with every kind of item, and the steps with which another release continues.
 
 use std::{fmt, time::Duration};
 
@@ -190,14 +190,14 @@ pub async fn produce() -> (Shop, String) {
     (shop, ada.refresh_token)
 }
 
-/// Goes on with the shop of the goldens. Its steps read every kind of item.
-pub async fn go_on(golden: &Golden) -> Run {
+/// Continues with the shop of the goldens. Its steps read every kind of item.
+pub async fn continue_with(golden: &Golden) -> Run {
     let mut run = Run::new(golden.shop());
     run.harness.skip_changes();
     let shop = run.shop.clone();
     shop.rotate_signing_key().await;
-    go_on_with_accounts(&mut run, golden).await;
-    go_on_with_orders(&mut run).await;
+    continue_accounts(&mut run, golden).await;
+    continue_orders(&mut run).await;
     shop.clock.advance(Duration::from_secs(11 * 60));
     run.sweep().await;
     run.ask(events::ADMIN, "get-health", None, &Value::Null).await;
@@ -207,7 +207,7 @@ pub async fn go_on(golden: &Golden) -> Run {
     run
 }
 
-async fn go_on_with_accounts(run: &mut Run, golden: &Golden) {
+async fn continue_accounts(run: &mut Run, golden: &Golden) {
     let shop = run.shop.clone();
     let token = json!({ "refresh_token": golden.refresh_token });
     let refreshed = run.call("refresh-token", request("refresh-token", &token).event()).await;
@@ -241,7 +241,7 @@ async fn go_on_with_accounts(run: &mut Run, golden: &Golden) {
     run.drain().await;
 }
 
-async fn go_on_with_orders(run: &mut Run) {
+async fn continue_orders(run: &mut Run) {
     let shop = run.shop.clone();
     let teapot = shop.aws.items("products");
     let teapot = teapot.iter().map(|item| text(item, "product_id")).find(|id| !id.is_empty());
