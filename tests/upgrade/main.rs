@@ -2,7 +2,7 @@
 //! messages of earlier releases are in `tests/messages/samples`.
 //!
 //! `goldens/items/<table>.json` has the items of one small shop: at least one of each kind of every
-//! table. The functions of this source go on with that shop. They read every kind of item, and a
+//! table. The functions of this source continue with that shop. They read every kind of item, and a
 //! write preserves the attributes that it does not know.
 //!
 //! `make upgrade` mixes two releases in one shop; see `tests/prove/schedule/releases.rs`.
