@@ -1,4 +1,4 @@
-//! The committed goldens: items by table, and the keys and indexes of the tables.
+//! The committed goldens: items by table.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -52,7 +52,7 @@ pub fn of((shop, refresh_token): &(Shop, String)) -> Golden {
     Golden { items, refresh_token: refresh_token.clone() }
 }
 
-/// Writes the goldens of a shop and of the templates.
+/// Writes the goldens.
 pub fn write(golden: &Golden) {
     let items = folder().join("items");
     let _absent = fs::remove_dir_all(&items);
@@ -62,7 +62,6 @@ pub fn write(golden: &Golden) {
     }
     let token = format!("{}\n", golden.refresh_token);
     fs::write(folder().join("refresh_token.txt"), token).unwrap();
-    fs::write(folder().join("tables.json"), format!("{:#}\n", tables())).unwrap();
 }
 
 /// The keys and indexes of each table, by its name without the stack.
