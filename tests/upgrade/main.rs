@@ -19,9 +19,9 @@ use tokio::sync::OnceCell;
 
 /// When goldens may be written again.
 const RULE: &str = "Goldens are written again in the commit that releases a version, with \
-    UPDATE_GOLDENS=1 cargo test -p tests --test upgrade --test repository golden, and until the first tag whenever the \
-    stored items change. Otherwise make this source read the items of the last release, or change \
-    them in two releases: see Documents in .github/CONTRIBUTING.md.";
+    UPDATE_GOLDENS=1 cargo test -p tests --test upgrade --test repository golden, and until the \
+    first tag whenever the stored items change. Otherwise make this source read the items of the \
+    last release, or change them in two releases: see Documents in .github/CONTRIBUTING.md.";
 
 /// An attribute that no release has.
 const UNKNOWN: &str = "attribute_of_a_later_release";
