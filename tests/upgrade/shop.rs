@@ -215,11 +215,9 @@ async fn continue_accounts(run: &mut Run, golden: &Golden) {
     run.call("login-user", request("login-user", &login).event()).await;
     if let Some(session) = Session::of(&refreshed) {
         run.call("authorize-request", events::authorize(&session.access_token)).await;
-        run.call(
-            "update-me",
-            session.request(request("update-me", &json!({ "full_name": "Ada King" }))),
-        )
-        .await;
+        let tag = shop.me(&session).await.header("etag").unwrap_or_default();
+        let update = request("update-me", &json!({ "full_name": "Ada King" }));
+        run.call("update-me", session.request(update.header("If-Match", &tag))).await;
         run.call("logout-user", session.request(request("logout-user", &Value::Null))).await;
         let user = session.user_id().to_string();
         let listed = run.ask(&user, "list-notifications", None, &Value::Null).await;
