@@ -98,14 +98,6 @@ impl Golden {
         self.items.values_mut().flatten()
     }
 
-    /// The items of a kind.
-    pub fn items_mut_of(&mut self, of: &str) -> impl Iterator<Item = (String, &mut Value)> {
-        let tables = self.items.iter_mut();
-        let all = tables
-            .flat_map(|(table, items)| items.iter_mut().map(move |item| (table.clone(), item)));
-        all.filter(move |(table, item)| kind(table, item) == of)
-    }
-
     pub fn kinds(&self) -> BTreeSet<String> {
         self.items().map(|(table, item)| kind(table, item)).collect()
     }
@@ -133,22 +125,4 @@ pub fn key(item: &Value) -> Value {
         .into_iter()
         .filter_map(|name| item.get(name).map(|value| (name.to_owned(), value.clone())));
     Value::Object(key.collect())
-}
-
-/// Gives every attribute except the keys of the table and of its indexes another type.
-pub fn make_unreadable(table: &str, item: &mut Value) {
-    let tables = tables();
-    let indexes = tables[table]["indexes"].as_array().into_iter().flatten();
-    let schemas = indexes.map(|index| &index["KeySchema"]).chain([&tables[table]["keys"]]);
-    let keys: BTreeSet<&str> = schemas
-        .filter_map(Value::as_array)
-        .flatten()
-        .filter_map(|part| part["AttributeName"].as_str())
-        .collect();
-    for (name, value) in item.as_object_mut().unwrap() {
-        if !keys.contains(name.as_str()) {
-            let is_map = value.get("M").is_some();
-            *value = if is_map { json!({ "S": "?" }) } else { json!({ "M": {} }) };
-        }
-    }
 }

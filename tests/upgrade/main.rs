@@ -2,8 +2,8 @@
 //! messages of earlier releases are in `tests/messages/samples`.
 //!
 //! `goldens/items/<table>.json` has the items of one small shop: at least one of each kind of every
-//! table. The functions of this source continue with that shop. They read every kind of item, and a
-//! write preserves the attributes that it does not know.
+//! table. The functions of this source continue with that shop. A write preserves the
+//! attributes that it does not know.
 //!
 //! `make upgrade` mixes two releases in one shop; see `tests/prove/schedule/releases.rs`.
 #![allow(clippy::unwrap_used)]
@@ -39,9 +39,6 @@ const REPLACED: &[(&str, &str)] = &[
     ("payments ORDER ATTEMPT", "a known limitation, see functions/README.md"),
     ("users USER", "a known limitation, see functions/README.md"),
 ];
-
-/// Kinds of items that the steps of [`shop::continue_with`] only write, each with the reason.
-const NOT_READ: &[(&str, &str)] = &[];
 
 /// The goldens, after they are written if that was requested.
 async fn golden() -> Golden {
@@ -97,45 +94,6 @@ async fn writes_preserve_unknown_attributes() {
     }));
     assert!(written.len() >= 10, "only these kinds are written again: {written:?}");
     none(violations);
-}
-
-/// Makes each kind of item unreadable in turn: a step has to notice it.
-#[tokio::test]
-async fn every_kind_of_golden_item_is_read() {
-    let golden = golden().await;
-    let usual = outcome(golden.clone()).await;
-    let (mut read, mut not_read) = (BTreeSet::new(), BTreeSet::new());
-    for kind in golden.kinds() {
-        let mut unreadable = golden.clone();
-        for (table, item) in unreadable.items_mut_of(&kind) {
-            goldens::make_unreadable(&table, item);
-        }
-        let noticed = outcome(unreadable).await != usual;
-        if noticed {
-            read.insert(kind)
-        } else {
-            not_read.insert(kind)
-        };
-    }
-    let listed: BTreeSet<String> = NOT_READ.iter().map(|(kind, _)| (*kind).to_owned()).collect();
-    let mut violations: Vec<String> = not_read
-        .difference(&listed)
-        .map(|kind| format!("no step of tests/upgrade/shop.rs reads {kind}: add one"))
-        .collect();
-    violations.extend(
-        listed.intersection(&read).map(|kind| format!("{kind} is read: take it out of NOT_READ")),
-    );
-    none(violations);
-}
-
-/// The outcomes of all steps, or nothing if one of them panics.
-async fn outcome(golden: Golden) -> Option<Vec<String>> {
-    let steps = tokio::task::LocalSet::new();
-    let run = async move {
-        let run = shop::continue_with(&golden).await;
-        run.steps.iter().map(ToString::to_string).collect()
-    };
-    steps.run_until(async { tokio::task::spawn_local(run).await.ok() }).await
 }
 
 /// A kind that is not produced any more, and that no golden explains, would not be tested.

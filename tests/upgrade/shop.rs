@@ -190,7 +190,7 @@ pub async fn produce() -> (Shop, String) {
     (shop, ada.refresh_token)
 }
 
-/// Continues with the shop of the goldens. Its steps read every kind of item.
+/// Continues with the shop of the goldens.
 pub async fn continue_with(golden: &Golden) -> Run {
     let mut run = Run::new(golden.shop());
     run.harness.skip_changes();
