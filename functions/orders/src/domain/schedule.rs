@@ -51,7 +51,13 @@ const CHECKS_WITHOUT_ANSWER: u32 = 2;
 pub struct Unanswered {
     pub since: Timestamp,
     /// Scheduled checks that found no answer.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub checks: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(checks: &u32) -> bool {
+    *checks == 0
 }
 
 impl Unanswered {

@@ -1,10 +1,12 @@
 //! The parts of other services' records that the audit reads. States of a later release count as
 //! unsettled.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use shared::{
     clock::Timestamp,
-    ids::{OrderId, ProductId},
+    ids::{PrefixedId, ProductId},
     money::Currency,
 };
 
@@ -20,8 +22,10 @@ pub struct OrderRecord {
     pub lines: Vec<Quantity>,
     pub totals: Totals,
     /// Minor units captured, without duplicate captures.
+    #[serde(default)]
     pub captured_total: i64,
     /// Minor units refunded, without duplicate captures.
+    #[serde(default)]
     pub refunded_total: i64,
     /// Minor units of refunds that failed later and were returned.
     #[serde(default)]
@@ -122,16 +126,24 @@ pub struct Quantity {
     pub quantity: i64,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub struct Totals {
-    pub total: Amount,
+/// The lines of a reservation, stored as a map from product, or product and shard, to quantity.
+fn quantities_by_place<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Quantity>, D::Error> {
+    let places = BTreeMap::<String, i64>::deserialize(deserializer)?;
+    let quantity = |(place, quantity): (String, i64)| {
+        let product = place.split('#').next().and_then(ProductId::parse);
+        product.map(|product_id| Quantity { product_id, quantity })
+    };
+    let quantities = places.into_iter().map(quantity).collect::<Option<_>>();
+    quantities.ok_or_else(|| D::Error::custom("a line has no product"))
 }
 
-/// An amount as stored, without validation.
+/// The total of an order as stored, without validation.
 #[derive(Clone, Copy, Debug, Deserialize)]
-pub struct Amount {
+pub struct Totals {
     /// Minor units.
-    pub amount: i64,
+    pub total: i64,
     pub currency: Currency,
 }
 
@@ -267,8 +279,8 @@ pub enum Outcome {
 /// The reservation of an order, held or not.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ReservationRecord {
-    pub order_id: OrderId,
     pub state: ReservationState,
+    #[serde(deserialize_with = "quantities_by_place")]
     pub lines: Vec<Quantity>,
     /// The product without sufficient stock. If set, nothing was held.
     #[serde(default)]
