@@ -107,7 +107,7 @@ fn corruptions(fixture: &LedgerFixture) -> Vec<Corruption> {
         "order line",
         "orders",
         order(confirmed),
-        "/lines/L/0/M/quantity/N",
+        &format!("/lines/M/{SPOON}/M/quantity/N"),
         1,
         confirmed,
         "reserved_quantity",

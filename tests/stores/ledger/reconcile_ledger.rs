@@ -192,8 +192,7 @@ async fn without_a_statement_recorded_results_count() {
 #[tokio::test]
 async fn stepwise_run_finds_the_same_mismatches() {
     let fixture = LedgerFixture::past_grace().await;
-    let mut order =
-        fixture.order_item(&fixture.refunded);
+    let mut order = fixture.order_item(&fixture.refunded);
     order["refunded_total"] = json!({ "N": "0" });
     fixture.aws.put("orders", &order);
     let mut spoons = fixture.item("stock", |item| item["pk"]["S"] == format!("STOCK#{SPOON}"));

@@ -422,8 +422,12 @@ async fn concurrent_orders_of_one_network_use_exactly_its_limit() {
 async fn unpaid_order_lists_are_not_published_and_expire() {
     let fixture = OrdersFixture::new().await;
     let order = fixture.placed("k").await;
-    let unpaid_lists: Vec<_> =
-        fixture.aws.items("orders").into_iter().filter(|item| item["listed_at"].is_null()).collect();
+    let unpaid_lists: Vec<_> = fixture
+        .aws
+        .items("orders")
+        .into_iter()
+        .filter(|item| item["listed_at"].is_null())
+        .collect();
     let mut kinds: Vec<_> = unpaid_lists
         .iter()
         .map(|item| item["pk"]["S"].as_str().unwrap().split('#').next().unwrap())

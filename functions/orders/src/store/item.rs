@@ -5,12 +5,14 @@
 //! [`parts`](super::parts). `listed_at` contains the id of the order and the time of placement. A
 //! total or version of 0 and a flag that is not set are absent.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use shared::{clock::Timestamp, ids::UserId, telemetry::Trace};
 
 use super::parts::{
-    HistoryItem, LineItem, TotalsItem, is_default, listed_at, order_key_text, placed_at,
-    read_history, stored_history,
+    HistoryItem, LineItem, TotalsItem, WaitItem, is_default, listed_at, order_key_text, placed_at,
+    read_history, read_lines, stored_history, stored_lines,
 };
 use crate::domain::{
     Goal, Order, PaymentState, PlacedOrder, Status, StockState,
@@ -19,7 +21,7 @@ use crate::domain::{
     buyer::{Buyer, BuyerChange, Customer},
     order_request::PaymentMethod,
     progress::Progress,
-    schedule::{Schedule, Unanswered},
+    schedule::Schedule,
 };
 
 /// The attributes of an order, in the order in which they are written.
@@ -32,7 +34,7 @@ struct OrderItem {
     buyer: Buyer,
     #[serde(default)]
     buyer_change: Option<BuyerChange>,
-    lines: Vec<LineItem>,
+    lines: BTreeMap<String, LineItem>,
     item_count: u32,
     totals: TotalsItem,
     shipping_address: Option<Address>,
@@ -68,9 +70,9 @@ struct OrderItem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     payment_in_flight_since: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    stock_unanswered: Option<Unanswered>,
+    stock_unanswered: Option<WaitItem>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    payment_unanswered: Option<Unanswered>,
+    payment_unanswered: Option<WaitItem>,
     shipment: Option<Shipment>,
     needs_review: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -79,9 +81,12 @@ struct OrderItem {
     #[serde(default, skip_serializing_if = "is_default")]
     history_omitted: u32,
     attempt: u64,
+    #[serde(default, skip_serializing_if = "is_default")]
     retries: u32,
     next_check_at: Option<Timestamp>,
-    updated_at: Timestamp,
+    /// Absent if it is the time of the last entry of the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    updated_at: Option<Timestamp>,
     expires_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     network: Option<String>,
@@ -145,13 +150,17 @@ impl From<Order> for OrderItem {
         } = progress;
         let Schedule { attempt, retries, next_check_at, stock_unanswered, payment_unanswered } =
             schedule;
+        let wait = |unanswered| WaitItem::new(unanswered, updated_at);
+        let (stock_unanswered, payment_unanswered) =
+            (stock_unanswered.map(wait), payment_unanswered.map(wait));
+        let last = history.last().map(|entry| entry.at);
         Self {
             pk: order_key_text(order_id),
             listed_at: listed_at(created_at, order_id),
             user_id,
             buyer,
             buyer_change,
-            lines: lines.into_iter().map(LineItem::from).collect(),
+            lines: stored_lines(lines),
             item_count,
             totals: totals.into(),
             shipping_address,
@@ -184,7 +193,7 @@ impl From<Order> for OrderItem {
             attempt,
             retries,
             next_check_at,
-            updated_at,
+            updated_at: Some(updated_at).filter(|at| Some(*at) != last),
             expires_at,
             network,
             version,
@@ -199,12 +208,15 @@ fn read(item: OrderItem) -> Result<Order, &'static str> {
     let (created_at, order_id) =
         placed_at(&item.listed_at).ok_or("listed_at is not a time and an order id")?;
     let currency = item.totals.currency;
-    let lines = item.lines.into_iter().map(|line| line.read(currency));
+    let lines = read_lines(item.lines, currency).ok_or("a line is out of range")?;
+    let history = read_history(item.history);
+    let updated_at = item.updated_at.or_else(|| history.last().map(|entry| entry.at));
+    let updated_at = updated_at.ok_or("neither updated_at nor the history has a time")?;
     Ok(Order {
         placed: PlacedOrder {
             order_id,
             user_id: item.user_id,
-            lines: lines.collect::<Option<_>>().ok_or("an amount of a line is out of range")?,
+            lines,
             item_count: item.item_count,
             totals: item.totals.read().ok_or("a total is out of range")?,
             created_at,
@@ -240,17 +252,17 @@ fn read(item: OrderItem) -> Result<Order, &'static str> {
             payment_in_flight_since: item.payment_in_flight_since,
             needs_review: item.needs_review,
             further_review_reasons: item.further_review_reasons,
-            history: read_history(item.history).ok_or("the history has no status")?,
+            history,
             history_omitted: item.history_omitted,
         },
         schedule: Schedule {
             attempt: item.attempt,
             retries: item.retries,
             next_check_at: item.next_check_at,
-            stock_unanswered: item.stock_unanswered,
-            payment_unanswered: item.payment_unanswered,
+            stock_unanswered: item.stock_unanswered.map(|wait| wait.read(updated_at)),
+            payment_unanswered: item.payment_unanswered.map(|wait| wait.read(updated_at)),
         },
-        updated_at: item.updated_at,
+        updated_at,
         version: item.version,
         traceparent: item.traceparent,
     })

@@ -1,6 +1,9 @@
 //! The parts of a stored order that are shorter than in the domain. Each write of an order costs
 //! the size of its item, so what follows from other attributes is not stored: the currency of a
-//! line and its total, the sum of the lines, and a status that equals the one before.
+//! line and its total, the sum of the lines, a status that equals the one before, and the start of
+//! a wait that began with the last change.
+
+use std::{collections::BTreeMap, mem};
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -9,35 +12,43 @@ use shared::{
     money::{Currency, MAX_AMOUNT, Money},
 };
 
-use crate::domain::{OrderLine, Status, Totals, actions::Actor, history::HistoryEntry};
+use crate::domain::{
+    OrderLine, Status, Totals, actions::Actor, history::HistoryEntry, schedule::Unanswered,
+};
 
-/// A line. Its amounts are in the currency of the order's totals.
+/// A line. Its price is in the currency of the order's totals.
 #[derive(Serialize, Deserialize)]
 pub(super) struct LineItem {
-    product_id: ProductId,
     sku: String,
     name: String,
-    /// Minor units.
-    unit_price: i64,
+    /// Minor units for one piece.
+    price: i64,
     quantity: u32,
 }
 
-impl From<OrderLine> for LineItem {
+/// The lines by product. An order has one for each product.
+pub(super) fn stored_lines(lines: Vec<OrderLine>) -> BTreeMap<String, LineItem> {
     // Destructured without `..`, so a new field does not compile until it is stored.
-    fn from(line: OrderLine) -> Self {
+    let stored = |line: OrderLine| {
         let OrderLine { product_id, sku, name, unit_price, quantity, line_total: _ } = line;
-        Self { product_id, sku, name, unit_price: unit_price.amount, quantity }
-    }
+        (product_id.to_string(), LineItem { sku, name, price: unit_price.amount, quantity })
+    };
+    lines.into_iter().map(stored).collect()
 }
 
-impl LineItem {
-    /// The line in this currency; `None` if an amount is out of range.
-    pub(super) fn read(self, currency: Currency) -> Option<OrderLine> {
-        let Self { product_id, sku, name, unit_price, quantity } = self;
-        let unit_price = money(unit_price, currency)?;
+/// The lines, sorted by product; `None` if a key is not a product or an amount is out of range.
+pub(super) fn read_lines(
+    lines: BTreeMap<String, LineItem>,
+    currency: Currency,
+) -> Option<Vec<OrderLine>> {
+    let read = |(product_id, line): (String, LineItem)| {
+        let LineItem { sku, name, price, quantity } = line;
+        let product_id = ProductId::parse(&product_id)?;
+        let unit_price = money(price, currency)?;
         let line_total = unit_price.checked_mul(quantity)?;
         Some(OrderLine { product_id, sku, name, unit_price, quantity, line_total })
-    }
+    };
+    lines.into_iter().map(read).collect()
 }
 
 /// The totals, in minor units of one currency.
@@ -80,7 +91,8 @@ fn money(amount: i64, currency: Currency) -> Option<Money> {
     (0..=MAX_AMOUNT).contains(&amount).then_some(Money::new(amount, currency))
 }
 
-/// An entry of the history. An absent status equals that of the entry before.
+/// An entry of the history. An absent status equals that of the entry before; the first entry is
+/// `pending`.
 #[derive(Serialize, Deserialize)]
 pub(super) struct HistoryItem {
     at: Timestamp,
@@ -105,7 +117,7 @@ pub(super) struct HistoryItem {
 
 /// The stored entries of a history, oldest first.
 pub(super) fn stored_history(history: Vec<HistoryEntry>) -> Vec<HistoryItem> {
-    let mut last = None;
+    let mut last = Status::Pending;
     let stored = |entry: HistoryEntry| {
         let HistoryEntry {
             at,
@@ -119,7 +131,7 @@ pub(super) fn stored_history(history: Vec<HistoryEntry>) -> Vec<HistoryItem> {
             since,
             answered_at,
         } = entry;
-        let is_new = last.replace(status.clone()).as_ref() != Some(&status);
+        let is_new = mem::replace(&mut last, status.clone()) != status;
         HistoryItem {
             at,
             event,
@@ -136,17 +148,17 @@ pub(super) fn stored_history(history: Vec<HistoryEntry>) -> Vec<HistoryItem> {
     history.into_iter().map(stored).collect()
 }
 
-/// The history of stored entries; `None` if the first one has no status.
-pub(super) fn read_history(items: Vec<HistoryItem>) -> Option<Vec<HistoryEntry>> {
-    let mut last = None;
+/// The history of stored entries.
+pub(super) fn read_history(items: Vec<HistoryItem>) -> Vec<HistoryEntry> {
+    let mut last = Status::Pending;
     let entry = |item: HistoryItem| {
         if let Some(status) = item.status {
-            last = Some(status);
+            last = status;
         }
-        Some(HistoryEntry {
+        HistoryEntry {
             at: item.at,
             event: item.event,
-            status: last.clone()?,
+            status: last.clone(),
             detail: item.detail,
             by: item.by,
             payment_id: item.payment_id,
@@ -154,9 +166,29 @@ pub(super) fn read_history(items: Vec<HistoryItem>) -> Option<Vec<HistoryEntry>>
             pending_command: item.pending_command,
             since: item.since,
             answered_at: item.answered_at,
-        })
+        }
     };
     items.into_iter().map(entry).collect()
+}
+
+/// A wait for the answer to a command. An absent start is the time of the order's last change.
+#[derive(Serialize, Deserialize)]
+pub(super) struct WaitItem {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    checks: u32,
+}
+
+impl WaitItem {
+    pub(super) fn new(wait: Unanswered, updated_at: Timestamp) -> Self {
+        let Unanswered { since, checks } = wait;
+        Self { since: Some(since).filter(|since| *since != updated_at), checks }
+    }
+
+    pub(super) fn read(self, updated_at: Timestamp) -> Unanswered {
+        Unanswered { since: self.since.unwrap_or(updated_at), checks: self.checks }
+    }
 }
 
 pub(super) fn order_key_text(order_id: OrderId) -> String {
@@ -188,7 +220,7 @@ mod tests {
     #[test]
     fn status_is_stored_only_where_it_changes() {
         let stored = json!([
-            { "at": "2026-11-21T09:48:49.123Z", "event": "placed", "status": "pending" },
+            { "at": "2026-11-21T09:48:49.123Z", "event": "placed" },
             { "at": "2026-11-21T09:48:50.123Z", "event": "stock_reserved" },
             { "at": "2026-11-21T09:48:51.123Z", "event": "confirmed", "status": "confirmed" },
             {
@@ -200,12 +232,24 @@ mod tests {
                 "amount": 1000,
             },
         ]);
-        let history = read_history(from_value(stored.clone()).unwrap()).unwrap();
+        let history = read_history(from_value(stored.clone()).unwrap());
         let statuses: Vec<&str> = history.iter().map(|entry| entry.status.name()).collect();
         assert_eq!(statuses, ["pending", "pending", "confirmed", "confirmed"]);
         assert_eq!(to_value(stored_history(history)).unwrap(), stored);
-        let headless = json!([{ "at": "2026-11-21T09:48:49.123Z", "event": "placed" }]);
-        assert!(read_history(from_value(headless).unwrap()).is_none());
+    }
+
+    #[test]
+    fn start_of_a_wait_is_stored_unless_it_is_the_last_change() {
+        let at = Timestamp::from_milliseconds;
+        for (since, checks, stored) in [
+            (1, 0, json!({})),
+            (1, 2, json!({ "checks": 2 })),
+            (0, 0, json!({ "since": "1970-01-01T00:00:00.000Z" })),
+        ] {
+            let wait = Unanswered { since: at(since), checks };
+            assert_eq!(to_value(WaitItem::new(wait, at(1))).unwrap(), stored);
+            assert_eq!(from_value::<WaitItem>(stored).unwrap().read(at(1)), wait);
+        }
     }
 
     #[test]
@@ -222,13 +266,18 @@ mod tests {
     }
 
     #[test]
-    fn line_with_an_amount_out_of_range_is_unreadable() {
-        let line = |unit_price: i64| {
-            let product_id: ProductId = shared::ids::derive(&["spoon"]);
-            let stored = json!({ "product_id": product_id, "sku": "SPOON", "name": "Spoon", "unit_price": unit_price, "quantity": 2 });
-            from_value::<LineItem>(stored).unwrap().read(Currency::parse("USD").unwrap())
+    fn line_without_a_product_or_with_an_amount_out_of_range_is_unreadable() {
+        let spoon: ProductId = shared::ids::derive(&["spoon"]);
+        let read = |product: &str, price: i64| {
+            let line = json!({ "sku": "SPOON", "name": "Spoon", "price": price, "quantity": 2 });
+            let stored = from_value(json!({ (product): line })).unwrap();
+            read_lines(stored, Currency::parse("USD").unwrap())
         };
-        assert_eq!(line(2999).unwrap().line_total.amount, 5998);
-        assert!(line(-1).is_none() && line(MAX_AMOUNT).is_none());
+        let lines = read(&spoon.to_string(), 2999).unwrap();
+        assert_eq!((lines[0].product_id, lines[0].line_total.amount), (spoon, 5998));
+        assert!(read("spoon", 2999).is_none());
+        for price in [-1, MAX_AMOUNT] {
+            assert!(read(&spoon.to_string(), price).is_none(), "{price}");
+        }
     }
 }

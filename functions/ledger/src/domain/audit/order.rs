@@ -76,7 +76,7 @@ impl OrderSnapshot {
 
     /// The time of the latest change of any of the records.
     fn last_changed_at(&self) -> Option<Timestamp> {
-        let order = self.order.iter().map(|order| order.updated_at);
+        let order = self.order.iter().filter_map(OrderRecord::changed_at);
         let reservation = self.reservation.iter().map(|reservation| reservation.updated_at);
         let intent = self.intent.iter().map(|intent| intent.updated_at);
         let attempts = self.attempts.iter().map(|attempt| attempt.updated_at);

@@ -19,6 +19,7 @@ pub struct OrderRecord {
     pub goal: Goal,
     pub stock: StockState,
     pub payment: PaymentState,
+    #[serde(deserialize_with = "ordered_quantities")]
     pub lines: Vec<Quantity>,
     pub totals: Totals,
     /// Minor units captured, without duplicate captures.
@@ -39,7 +40,22 @@ pub struct OrderRecord {
     /// The reason for a manual review.
     #[serde(default)]
     pub needs_review: Option<String>,
-    pub updated_at: Timestamp,
+    #[serde(default)]
+    updated_at: Option<Timestamp>,
+    history: Vec<HistoryEntry>,
+}
+
+impl OrderRecord {
+    /// The time of the last change. An order stores it only if it is not that of the last entry of
+    /// the history.
+    pub fn changed_at(&self) -> Option<Timestamp> {
+        self.updated_at.or_else(|| self.history.last().map(|entry| entry.at))
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct HistoryEntry {
+    at: Timestamp,
 }
 
 /// The public status of an order.
@@ -120,23 +136,40 @@ pub enum PaymentState {
     InProgress,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug)]
 pub struct Quantity {
     pub product_id: ProductId,
     pub quantity: i64,
 }
 
-/// The lines of a reservation, stored as a map from product, or product and shard, to quantity.
-fn quantities_by_place<'de, D: Deserializer<'de>>(
+/// The lines of an order, which it stores by product.
+fn ordered_quantities<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<Quantity>, D::Error> {
-    let places = BTreeMap::<String, i64>::deserialize(deserializer)?;
+    #[derive(Deserialize)]
+    struct Line {
+        quantity: i64,
+    }
+    let lines = BTreeMap::<String, Line>::deserialize(deserializer)?;
+    quantities(lines.into_iter().map(|(product, line)| (product, line.quantity)))
+}
+
+/// The quantities of a reservation, which it stores by product, or by product and shard.
+fn reserved_quantities<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Quantity>, D::Error> {
+    quantities(BTreeMap::<String, i64>::deserialize(deserializer)?)
+}
+
+fn quantities<E: Error>(
+    places: impl IntoIterator<Item = (String, i64)>,
+) -> Result<Vec<Quantity>, E> {
     let quantity = |(place, quantity): (String, i64)| {
         let product = place.split('#').next().and_then(ProductId::parse);
         product.map(|product_id| Quantity { product_id, quantity })
     };
     let quantities = places.into_iter().map(quantity).collect::<Option<_>>();
-    quantities.ok_or_else(|| D::Error::custom("a line has no product"))
+    quantities.ok_or_else(|| E::custom("a line has no product"))
 }
 
 /// The total of an order as stored, without validation.
@@ -280,7 +313,7 @@ pub enum Outcome {
 #[derive(Clone, Debug, Deserialize)]
 pub struct ReservationRecord {
     pub state: ReservationState,
-    #[serde(deserialize_with = "quantities_by_place")]
+    #[serde(deserialize_with = "reserved_quantities")]
     pub lines: Vec<Quantity>,
     /// The product without sufficient stock. If set, nothing was held.
     #[serde(default)]
