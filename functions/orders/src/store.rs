@@ -328,12 +328,20 @@ fn product_key(product_id: ProductId) -> Key {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::tests::placed;
+    use crate::domain::tests::{placed, reachable};
 
     fn stored(order: &Order) -> Item {
         let config = aws_sdk_dynamodb::Config::builder().behavior_version_latest().build();
         let table = Table::new(aws_sdk_dynamodb::Client::from_conf(config), "orders");
         Store { orders: table.clone(), products: table, shards: 8 }.order_item(order)
+    }
+
+    #[test]
+    fn every_reachable_order_is_read_as_it_was_stored() {
+        for order in reachable().values() {
+            let read = StoredOrder::read(stored(order)).unwrap();
+            assert_eq!((&read.order, read.unknown_attributes), (order, Item::new()));
+        }
     }
 
     #[test]
