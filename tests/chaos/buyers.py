@@ -30,7 +30,8 @@ STORIES = {
     "not paid, cancelled": (2, None, None, True),
     "not paid": (1, None, None, False),
 }
-PRODUCTS = {"teapot": 100_000, "cup": 100_000, "tea": 100_000, "rare pot": 40, "last cups": 15}
+# The stock of each product. The last two are scarce: not all orders get them.
+PRODUCTS = dict.fromkeys(("teapot", "cup", "tea", "kettle", "mug", "whisk", "filter", "scale"), 100_000) | {"rare pot": 40, "last cups": 15}
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,11 @@ class Buyers:
                     return answer
             time.sleep(0.5)
         return None
+
+    def orders(self):
+        """Returns the number of orders so far."""
+        with self.writing:
+            return sum(order is not None for order in self.placed.values())
 
     def count(self, status):
         with self.writing:

@@ -1,4 +1,4 @@
-"""What happens to the stack while orders run: functions are killed, the emulator is halted, messages are deleted.
+"""What happens to the stack while orders run: functions are killed, the emulator is halted, messages are deleted or become dead letters.
 
 The plan follows from the seed alone. What a step hits depends on the moment: a function has no process, or a queue no message.
 """
@@ -21,8 +21,9 @@ FUNCTIONS = {
     "reconcile-payments": 1,
 }
 # The commands between services and their answers. resume-orders sends them again. No sweep sends a mail or a ledger entry again, so their
-# messages are not deleted.
+# messages are not deleted, but they may become dead letters.
 QUEUES = ("reserve-stock", "commit-stock", "release-stock", "open-payment", "charge-payment", "cancel-payment", "refund-payment", "order-events")
+REDRIVEN_QUEUES = (*QUEUES, "send-notification", "record-entry")
 GAP_SECONDS = (0.3, 2.0)  # between two steps
 HALT_SECONDS = (1.0, 7.0)  # longer than a call of the SDK takes at most
 STOP_SECONDS = 2.0  # for which a consumer is stopped, so that its queue fills
@@ -32,7 +33,7 @@ BUSY_SECONDS = 1.0  # for which a kill waits until the function works
 @dataclass(frozen=True)
 class Step:
     at: float  # seconds since the start
-    kind: str  # kill, halt or delete
+    kind: str  # kill, halt, delete or bury
     target: str = ""
     seconds: float = 0.0
 
@@ -41,11 +42,12 @@ def plan(seed, seconds):
     """Returns the steps of a run, in their order."""
     rng, steps, at = random.Random(f"disturbances {seed}"), [], 0.0
     while (at := at + rng.uniform(*GAP_SECONDS)) < seconds:
-        kind = rng.choices(("kill", "halt", "delete"), (16, 1, 3))[0]
-        target = {"kill": lambda: rng.choices(list(FUNCTIONS), FUNCTIONS.values())[0], "delete": lambda: rng.choice(QUEUES), "halt": str}[kind]()
+        kind = rng.choices(("kill", "halt", "delete", "bury"), (16, 1, 3, 2))[0]
+        target = {"kill": lambda: rng.choices(list(FUNCTIONS), FUNCTIONS.values())[0], "halt": str, "delete": lambda: rng.choice(QUEUES),
+                  "bury": lambda: rng.choice(REDRIVEN_QUEUES)}[kind]()
         duration = round(rng.uniform(*HALT_SECONDS), 1) if kind == "halt" else 0.0
         steps.append(Step(round(at, 2), kind, target, duration))
-        at += duration if kind == "halt" else STOP_SECONDS if kind == "delete" else 0.0
+        at += duration if kind == "halt" else STOP_SECONDS if kind in ("delete", "bury") else 0.0
     return steps
 
 
@@ -101,16 +103,31 @@ class Disturber:
 
     def delete(self, step):
         """Stops the consumer of a queue, and deletes the messages that arrive meanwhile."""
-        url = self.sqs.get_queue_url(QueueName=f"{local.STACK}-{step.target}")["QueueUrl"]
+        self.stop_consumer(step.target, lambda message: None, "messages deleted")
+
+    def bury(self, step):
+        """Stops the consumer of a queue, and moves the messages that arrive meanwhile to the dead-letter queue, as SQS does with a message
+        that was received too often."""
+        dead = self.sqs.get_queue_url(QueueName=f"{local.STACK}-{step.target}-dead-letter")["QueueUrl"]
+
+        def move(message):
+            self.sqs.send_message(QueueUrl=dead, MessageBody=message["Body"], MessageAttributes=message.get("MessageAttributes") or {})
+
+        self.stop_consumer(step.target, move, "messages moved to dead letters")
+
+    def stop_consumer(self, queue, take, count):
+        """Stops the consumer of a queue for a while. Takes the messages that arrive meanwhile, and deletes them."""
+        url = self.sqs.get_queue_url(QueueName=f"{local.STACK}-{queue}")["QueueUrl"]
         arn = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         mapping = self.lambdas.list_event_source_mappings(EventSourceArn=arn)["EventSourceMappings"][0]["UUID"]
         self.lambdas.update_event_source_mapping(UUID=mapping, Enabled=False)
         try:
             time.sleep(STOP_SECONDS)
-            while received := self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            while received := self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]).get("Messages"):
                 for message in received:
+                    take(message)
                     self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-                    self.counts["messages deleted"] += 1
+                    self.counts[count] += 1
         finally:
             self.lambdas.update_event_source_mapping(UUID=mapping, Enabled=True)
         self.counts["stops of a consumer"] += 1

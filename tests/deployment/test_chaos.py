@@ -155,7 +155,7 @@ class Plan(unittest.TestCase):
         self.assertNotEqual(buyers.wishes(7, 50, 20), buyers.wishes(8, 50, 20))
 
     def test_plan_has_every_kind_of_disturbance_and_every_story(self):
-        self.assertEqual({step.kind for step in disturbances.plan(1, 100)}, {"kill", "halt", "delete"})
+        self.assertEqual({step.kind for step in disturbances.plan(1, 100)}, {"kill", "halt", "delete", "bury"})
         wishes = buyers.wishes(1, 300, 100)
         self.assertEqual({wish.story for wish in wishes}, set(buyers.STORIES))
         self.assertTrue(any(len(wish.lines) > 1 for wish in wishes))
@@ -169,7 +169,7 @@ class Plan(unittest.TestCase):
         functions = {path.stem for path in chaos.ROOT.glob("functions/*/src/bin/*.rs")}
         self.assertLessEqual({*disturbances.FUNCTIONS, *overload.FUNCTIONS, *reading.SWEEPS}, functions)
         templates = "".join(path.read_text() for path in chaos.ROOT.glob("functions/*/template.yaml"))
-        for queue in disturbances.QUEUES:
+        for queue in disturbances.REDRIVEN_QUEUES:
             self.assertIn(f"QueueName: !Sub ${{Shop}}-{queue}\n", templates)
 
 

@@ -3,12 +3,16 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use shared::clock::Clock;
+use serde_json::json;
+use shared::{
+    clock::Clock,
+    operation::{Operation, Trigger},
+};
 use tests::{
     aws::{Call, Called},
     events::sample,
     provider::Network,
-    shop::Shop,
+    shop::{self, Shop},
 };
 use tokio::time::Instant;
 
@@ -17,6 +21,8 @@ use crate::{fixture::ApiFixture, routes::ROUTES};
 /// A function that waits without a limit costs money, and its caller gets an unspecific 504 from
 /// the gateway.
 const LIMIT: Duration = Duration::from_secs(10);
+/// The timeout of most consumers and publishers.
+const FUNCTION_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A copy of the shop whose clients have the timeouts and retries of deployed functions.
 fn deployed(edge: &ApiFixture) -> Shop {
@@ -121,4 +127,40 @@ async fn silent_provider_is_answered_within_ten_seconds_on_every_route() {
         ("receive-payment-webhook", 503),
     ]);
     assert_eq!(waited, expected);
+}
+
+/// Otherwise Lambda ends the function, and SQS waits for the visibility timeout instead of the
+/// retry delay.
+#[tokio::test(start_paused = true)]
+async fn consumers_and_publishers_return_their_record_before_they_time_out() {
+    let edge = ApiFixture::new("silent AWS").await;
+    let (mut violations, mut measured) = (Vec::new(), 0);
+    let has_records = |operation: &&Operation| {
+        matches!(operation.trigger, Trigger::Queue(_) | Trigger::Stream { .. })
+    };
+    for operation in shop::operations().filter(has_records).map(Operation::name) {
+        let usual = deployed(&edge).call(&operation, sample(&operation)).await;
+        assert!(usual.answer.is_ok(), "{operation}: {:?}", usual.answer);
+        for (number, service) in calls(&usual) {
+            let shop = deployed(&edge);
+            shop.aws.hang(service, number);
+            let started = Instant::now();
+            let called = shop.call(&operation, sample(&operation)).await;
+            measured += 1;
+            let failures = called.answer.as_ref().map(|answer| answer["batchItemFailures"].clone());
+            let returned = failures.as_ref().is_ok_and(|failures| failures != &json!([]));
+            if started.elapsed() >= FUNCTION_TIMEOUT
+                || failures.is_err()
+                || number == 0 && !returned
+            {
+                violations.push(format!(
+                    "{operation}: {service} is silent from call {number} on: {failures:?} after {:?}",
+                    started.elapsed()
+                ));
+            }
+        }
+    }
+    eprintln!("edge: silent AWS: {measured} calls of consumers and publishers");
+    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
+    assert!(measured > 30, "only {measured} calls were silent");
 }
