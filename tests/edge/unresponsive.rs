@@ -83,8 +83,10 @@ async fn silent_aws_service_is_503_within_ten_seconds_on_every_route() {
     eprintln!("edge: silent AWS: {measured} calls, {} violations", violations.len());
     let served = Vec::from_iter(served);
     assert!(violations.is_empty(), "served: {served:#?}\n{}\n", violations.join("\n"));
-    assert!(measured > 100, "only {measured} calls were silent");
-    assert!(served.is_empty(), "requests that are served without the service: {served:#?}");
+    assert!(measured > 90, "only {measured} calls were silent");
+    // The adjustment is already written: what follows prepares the next one.
+    let operations: Vec<&str> = served.iter().map(|(operation, _)| *operation).collect();
+    assert_eq!(operations, ["adjust-stock"], "served without the service: {served:#?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,29 +134,31 @@ async fn silent_provider_is_answered_within_ten_seconds_on_every_route() {
 /// Otherwise Lambda ends the function, and SQS waits for the visibility timeout instead of the
 /// retry delay.
 #[tokio::test(start_paused = true)]
-async fn consumers_and_publishers_return_their_record_before_they_time_out() {
+async fn consumers_and_publishers_return_their_records_before_they_time_out() {
     let edge = ApiFixture::new("silent AWS").await;
     let (mut violations, mut measured) = (Vec::new(), 0);
     let has_records = |operation: &&Operation| {
         matches!(operation.trigger, Trigger::Queue(_) | Trigger::Stream { .. })
     };
-    for operation in shop::operations().filter(has_records).map(Operation::name) {
-        let usual = deployed(&edge).call(&operation, sample(&operation)).await;
-        assert!(usual.answer.is_ok(), "{operation}: {:?}", usual.answer);
+    for operation in shop::operations().filter(has_records) {
+        let name = operation.name();
+        let usual = deployed(&edge).call(&name, sample(&name)).await;
+        assert!(usual.answer.is_ok(), "{name}: {:?}", usual.answer);
         for (number, service) in calls(&usual) {
             let shop = deployed(&edge);
             shop.aws.hang(service, number);
             let started = Instant::now();
-            let called = shop.call(&operation, sample(&operation)).await;
+            let called = shop.call(&name, sample(&name)).await;
             measured += 1;
-            let failures = called.answer.as_ref().map(|answer| answer["batchItemFailures"].clone());
-            let returned = failures.as_ref().is_ok_and(|failures| failures != &json!([]));
-            if started.elapsed() >= FUNCTION_TIMEOUT
-                || failures.is_err()
-                || number == 0 && !returned
-            {
+            // A publisher fails, and Lambda repeats its batch. A consumer returns the record.
+            let is_returned = match &called.answer {
+                Ok(answer) => number > 0 || answer["batchItemFailures"] != json!([]),
+                Err(_) => matches!(operation.trigger, Trigger::Stream { .. }),
+            };
+            if !is_returned || started.elapsed() >= FUNCTION_TIMEOUT {
                 violations.push(format!(
-                    "{operation}: {service} is silent from call {number} on: {failures:?} after {:?}",
+                    "{name}: {service} is silent from call {number} on: {:?} after {:?}",
+                    called.answer,
                     started.elapsed()
                 ));
             }
