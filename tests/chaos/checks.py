@@ -115,17 +115,17 @@ def money(snapshot):
 
 
 def mails(snapshot):
-    """The buyer is told the outcome of each order, and nothing that did not happen."""
+    """The buyer gets a mail about the outcome of each order, and none about another outcome."""
     found = []
     for id, order in snapshot.orders.items():
         sent = snapshot.mails.get(id, set())
         happened = {SUBJECTS[event.removeprefix("payment_")] for event in order.events if event.removeprefix("payment_") in SUBJECTS}
         outcome = SUBJECTS.get(order.status)
         if outcome and outcome not in sent:
-            found.append(f"{id} is {order.status}, and its buyer was not told")
+            found.append(f"{id} is {order.status}, and no mail reports it")
         if order.refunded and SUBJECTS["refunded"] not in sent:
-            found.append(f"{id} was refunded, and its buyer was not told")
-        found += [f"{id} is {order.status}, and its buyer was told: {subject}" for subject in sorted(sent - happened - {outcome})]
+            found.append(f"{id} was refunded, and no mail reports it")
+        found += [f"{id} is {order.status}, and a mail reports: {subject}" for subject in sorted(sent - happened - {outcome})]
     return found + [f"a mail is about {id}, which does not exist" for id in sorted(snapshot.mails.keys() - snapshot.orders.keys())]
 
 

@@ -64,11 +64,11 @@ def snapshot(stack, products):
 def mails(stack):
     with urllib.request.urlopen(f"{stack.endpoint}/_ministack/ses/messages", timeout=30) as answer:
         kept = [mail for account in json.load(answer)["messages"].values() for mail in account]
-    told = defaultdict(set)
+    subjects = defaultdict(set)
     for mail in kept:
         for id in set(ORDER_ID.findall(mail["BodyText"] or "")):
-            told[id].add(mail["Subject"])
-    return dict(told)
+            subjects[id].add(mail["Subject"])
+    return dict(subjects)
 
 
 def messages(stack):

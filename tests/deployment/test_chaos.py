@@ -100,14 +100,14 @@ class Checks(unittest.TestCase):
         self.with_order("ord_2", "ord_2 has refunded 0", refunded=0)
 
     def test_mails(self):
-        for id, told, sentence in (("ord_1", set(), "ord_1 is confirmed, and its buyer was not told"),
-                                   ("ord_1", {SUBJECTS["confirmed"], SUBJECTS["cancelled"]}, f"its buyer was told: {SUBJECTS['cancelled']}"),
-                                   ("ord_1", {SUBJECTS["confirmed"], SUBJECTS["declined"]}, f"its buyer was told: {SUBJECTS['declined']}"),
-                                   ("ord_2", {SUBJECTS["cancelled"]}, "ord_2 was refunded, and its buyer was not told"),
-                                   ("ord_3", {SUBJECTS["failed"], SUBJECTS["confirmed"]}, f"its buyer was told: {SUBJECTS['confirmed']}"),
+        for id, subjects, sentence in (("ord_1", set(), "ord_1 is confirmed, and no mail reports it"),
+                                   ("ord_1", {SUBJECTS["confirmed"], SUBJECTS["cancelled"]}, f"a mail reports: {SUBJECTS['cancelled']}"),
+                                   ("ord_1", {SUBJECTS["confirmed"], SUBJECTS["declined"]}, f"a mail reports: {SUBJECTS['declined']}"),
+                                   ("ord_2", {SUBJECTS["cancelled"]}, "ord_2 was refunded, and no mail reports it"),
+                                   ("ord_3", {SUBJECTS["failed"], SUBJECTS["confirmed"]}, f"a mail reports: {SUBJECTS['confirmed']}"),
                                    ("ord_9", {SUBJECTS["failed"]}, "a mail is about ord_9")):
             broken = snapshot()
-            broken.mails[id] = told
+            broken.mails[id] = subjects
             self.violated(broken, sentence)
 
     def test_messages_and_ledger(self):

@@ -299,7 +299,7 @@ fn get_permission_also_serves_head_and_405() {
 /// Lambda throttles a function or the authorizer before it runs, so the client may repeat the
 /// request.
 #[test]
-fn gateway_answers_tell_refused_clients_when_to_repeat_the_request() {
+fn every_429_and_503_of_the_gateway_has_retry_after() {
     let template = template::template();
     let answers = &template.resource("Api")["Properties"]["DefinitionBody"]["x-amazon-apigateway-gateway-responses"];
     for kind in ["INTEGRATION_FAILURE", "AUTHORIZER_FAILURE", "AUTHORIZER_CONFIGURATION_ERROR"] {
