@@ -13,7 +13,7 @@ from purchase import card
 
 PASSWORD = "chaos-password-for-every-buyer"
 ANY = range(100, 600)
-PATIENCE_SECONDS = 180  # after which a buyer sends a request no more
+PATIENCE_SECONDS = 180  # for which a buyer repeats a request
 WAITS = ("request_in_progress", "payment_in_progress")
 # What a buyer does, each as often as compared with the others: the card of the order, that of POST /payments, and whether it is cancelled.
 STORIES = {

@@ -4,8 +4,8 @@
     chaos.py --name chaos                   run by `make chaos`, against a stack that `stack.py run` has started
     chaos.py --name chaos --part overload   only the overload
 
-Part `faults`: functions are killed, the emulator is halted, and messages are deleted or become dead letters, while buyers place, pay and cancel orders. Then dead
-letters are redriven, and the sweeps run until every order has settled. Part `overload`: see overload.py.
+Part `faults`: functions are killed, the emulator is halted, and messages are deleted or become dead letters, while buyers place, pay and
+cancel orders. Then dead letters are redriven, and the sweeps run until every order has settled. Part `overload`: see overload.py.
 
 `--seed` repeats the orders and the plan of disturbances. Which processes and messages a step hits depends on the moment. The exit status is
 1 if a rule is still violated `--seconds` after the last order.

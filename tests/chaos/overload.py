@@ -1,6 +1,6 @@
 """Three times the load that the stack serves, for a minute: only successes and honest refusals, and a quick recovery.
 
-Two functions get a reserved concurrency, so that their limit is known: Lambda throttles what is above it. The usual load are as many clients
+Two functions get a reserved concurrency, so that their limit is known: Lambda throttles what is above it. The usual load is as many clients
 as that, which wait for each answer. With several times as many clients the functions serve their capacity. Then each function gets requests
 at three times its capacity, whether or not it answers. The gateway must answer a throttled request with a problem document and
 `Retry-After`. Then the usual load returns: within ten seconds each of its requests must succeed again, at half of the usual rate or more.
