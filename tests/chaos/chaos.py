@@ -84,17 +84,18 @@ def settle(stack, shop, seconds):
     deadline, redriven, printed = time.monotonic() + seconds, 0, None
     products = set(shop.products.values())
     while True:
+        is_late = time.monotonic() > deadline
         try:
             reading.sweep(stack)
             redriven += reading.redrive(stack)
             snapshot = reading.snapshot(stack, products)
             found = checks.violations(snapshot, shop.placed)
-            if not found:
+            if not found or is_late:
                 snapshot.mismatches = reading.mismatches(stack)
                 found = checks.violations(snapshot, shop.placed)
         except OSError as error:
             snapshot, found = checks.Snapshot(), [f"the stack cannot be read: {error}"]
-        if not found or time.monotonic() > deadline:
+        if not found or is_late:
             return snapshot, redriven, found
         if len(found) != printed:
             say(f"waiting: {found[0]}" + (f", and {len(found) - 1} more" if len(found) > 1 else ""))

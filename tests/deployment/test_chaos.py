@@ -244,6 +244,22 @@ class Run(unittest.TestCase):
         self.assertIn("violated: ord_1 was charged 2 times", printed)
         self.assertIn("make chaos SEED=3 ORDERS=300 PART=overload", printed)
 
+    def settled(self, violated, ledger=(), seconds=60):
+        """Settles a shop in which each sweep ends one violation."""
+        def sweep(_):
+            del violated[:1]
+
+        with mock.patch.multiple(reading, sweep=sweep, redrive=lambda _: 2, snapshot=lambda *_: Snapshot(), mismatches=lambda _: list(ledger)), \
+                mock.patch.object(checks, "violations", lambda read, _: violated + read.mismatches), \
+                mock.patch.object(chaos.time, "sleep"), mock.patch.object(chaos, "say"):
+            return chaos.settle(None, SimpleNamespace(products={}, placed={}), seconds)[1:]
+
+    def test_settling_ends_when_every_rule_holds(self):
+        self.assertEqual(self.settled(["first", "second", "third"]), (6, []))
+
+    def test_settling_ends_at_the_limit_with_what_the_ledger_reports(self):
+        self.assertEqual(self.settled(["first", "second"], ["an order"], seconds=-1), (2, ["second", "an order"]))
+
     def test_table_has_the_outcomes(self):
         status, printed = self.run_with([])
         self.assertEqual(status, 0)
