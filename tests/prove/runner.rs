@@ -182,7 +182,7 @@ fn play(promise: &Promise, cases: Cases, processes: usize) -> Total {
             first: first + number as u64 * step,
             end,
             step: workers * step as usize,
-            calls: faults::calls().to_vec(),
+            calls: faults::counted_calls(),
         };
         let mut child = Command::new(env::current_exe().unwrap())
             .args([COMMAND, &serde_json::to_string(&share).unwrap()])

@@ -225,12 +225,17 @@ impl Stage {
 
     /// Delivers all pending changes and messages. Those that cannot be processed yet are left.
     pub async fn drain(&mut self) {
+        self.drain_without("").await;
+    }
+
+    /// Delivers all pending changes and messages, except those of one queue.
+    pub async fn drain_without(&mut self, delayed: &str) {
         for _ in 0..MOST_ROUNDS {
             let mut moved = false;
             for table in TABLES {
                 moved |= self.publish_all(table).await;
             }
-            for queue in QUEUES {
+            for queue in QUEUES.into_iter().filter(|queue| *queue != delayed) {
                 moved |= self.consume(queue).await;
             }
             if !moved {

@@ -61,6 +61,8 @@ pub const STORIES: &[Story] = stories![
     "expired while the charge is in flight", paths::expired, "cancelled";
     "cancelled before its stock is reserved", paths::cancelled_at_once, "cancelled";
     "cancelled while it waits for its payment", paths::cancelled_unpaid, "cancelled";
+    "cancelled before its charge is requested", paths::cancelled_before_charge, "cancelled";
+    "cancelled before its payment is opened", paths::cancelled_before_opening, "cancelled";
     "cancelled during 3-D Secure", paths::cancelled_during_three_d_secure, "cancelled";
     "cancelled while the charge is in flight", paths::cancelled, "cancelled, refunded";
     "cancelled while the provider is down", paths::cancelled_without_provider,

@@ -25,7 +25,7 @@ pub struct Share {
     /// The case after the last one.
     pub end: u64,
     pub step: usize,
-    /// The calls of the stories: see [`faults::calls`].
+    /// The calls of the stories: see [`faults::counted_calls`].
     pub calls: Vec<String>,
 }
 

@@ -140,6 +140,24 @@ pub(super) async fn cancelled_unpaid(stage: &mut Stage) {
     stage.drain().await;
 }
 
+pub(super) async fn cancelled_before_charge(stage: &mut Stage) {
+    overtaken(stage, Some("tok_ok"), "charge-payment").await;
+}
+
+pub(super) async fn cancelled_before_opening(stage: &mut Stage) {
+    overtaken(stage, None, "open-payment").await;
+}
+
+/// The commands of a cancellation arrive before those of this queue.
+async fn overtaken(stage: &mut Stage, token: Option<&str>, delayed: &str) {
+    stage.place(1, token).await;
+    stage.drain_without(delayed).await;
+    stage.step("cancel-order", events::USER, None).await;
+    stage.drain_without(delayed).await;
+    stage.drain().await;
+    stage.later(300).await;
+}
+
 pub(super) async fn cancelled_during_three_d_secure(stage: &mut Stage) {
     placed(stage, Some("tok_3ds")).await;
     stage.step("cancel-order", events::USER, None).await;
