@@ -125,10 +125,9 @@ class Checks(unittest.TestCase):
 
 class Reading(unittest.TestCase):
     def test_order_is_read_from_its_item(self):
-        money = {"M": {"amount": {"N": "500"}}}
-        line = {"M": {"product_id": {"S": "prd_1"}, "quantity": {"N": "2"}}}
-        item = {"status": {"S": "confirmed"}, "stock": {"S": "committed"}, "payment": {"S": "paid"}, "totals": {"M": {"total": money}},
-                "captured_total": {"N": "500"}, "refunded_total": {"N": "0"}, "lines": {"L": [line]}, "needs_review": {"NULL": True},
+        line = {"M": {"sku": {"S": "POT"}, "price": {"N": "250"}, "quantity": {"N": "2"}}}
+        item = {"status": {"S": "confirmed"}, "stock": {"S": "committed"}, "payment": {"S": "paid"}, "totals": {"M": {"total": {"N": "500"}}},
+                "captured_total": {"N": "500"}, "lines": {"M": {"prd_1": line}}, "needs_review": {"NULL": True},
                 "history": {"L": [{"M": {"event": {"S": "placed"}}}]}}
         read = reading.order({name: reading.plain(value) for name, value in item.items()})
         self.assertEqual(read, Order("confirmed", "committed", "paid", 500, 500, 0, {"prd_1": 2}, {"placed"}))
