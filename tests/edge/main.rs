@@ -21,7 +21,6 @@
 
 mod base_path;
 mod bodies;
-mod fixture;
 mod identity;
 mod leaks;
 mod measuring;
@@ -30,6 +29,7 @@ mod mutations;
 mod publishers;
 mod queues;
 mod requests;
-mod routes;
 mod trade;
 mod webhooks;
+
+use tests::api::{fixture, routes};

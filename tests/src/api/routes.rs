@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 use shared::operation::{Access, Operation};
-use tests::{shop, template};
+
+use crate::{shop, template};
 
 /// The callers that a route accepts.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -93,7 +94,7 @@ fn route(operation: &Operation) -> Option<Route> {
 }
 
 /// Resolves a `$ref` in the document.
-fn resolved(part: &'static Value) -> &'static Value {
+pub fn resolved(part: &'static Value) -> &'static Value {
     part["$ref"]
         .as_str()
         .map_or(part, |name| DOCUMENT.pointer(name.trim_start_matches('#')).unwrap())

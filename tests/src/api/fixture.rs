@@ -5,16 +5,15 @@ mod checks;
 
 use serde_json::{Value, json};
 use shared::{lambda::Invocation, seal::SealingKey};
-use tests::{
+use tokio::sync::OnceCell;
+
+pub use self::checks::{Expect, violations};
+use super::routes::{IfMatch, Route};
+use crate::{
     aws::Aws,
     events::{self, sample},
     shop::Shop,
 };
-use tokio::sync::OnceCell;
-
-pub use self::checks::Expect;
-use self::checks::violations;
-use crate::routes::{IfMatch, Route};
 
 /// A marker in inputs that must not appear in responses.
 pub const ECHO: &str = "zqxEchoxqz";
