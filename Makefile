@@ -64,6 +64,10 @@ prove: ## Proves the promises in 8 minutes and prints a table. FULL=1 takes a ni
 	@SCALE=$(if $(FULL),full,short) PROMISE=$(PROMISE) CASE=$(CASE) CASES=$(CASES) FIRST=$(FIRST) \
 		cargo test --quiet --workspace --profile simulation --test prove
 
+fuzz: ## Fuzzes every parser of outside input for a minute. MINUTES=, TARGET=bodies, INPUT= repeats one input, KEEP=1 keeps what earlier runs found.
+	@python3 tests/fuzz/run.py $(if $(TARGET),--target $(TARGET)) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(INPUT),--input "$(INPUT)") $(if $(KEEP),--keep) $(if $(JOBS),--jobs $(JOBS))
+
 # The functions with a budget, or FUNCTIONS="get-order get-jwks".
 MEASURED = $(or $(FUNCTIONS),$(shell sed -n 's/^\[functions\.\(.*\)\]$$/\1/p' tests/bench/budgets.toml))
 REFERENCE := cargo build --manifest-path tests/bench/references/Cargo.toml --target-dir target/bench/references
