@@ -68,6 +68,13 @@ fuzz: ## Fuzzes every parser of outside input for a minute. MINUTES=, TARGET=bod
 	@python3 tests/fuzz/run.py $(if $(TARGET),--target $(TARGET)) $(if $(MINUTES),--minutes $(MINUTES)) \
 		$(if $(INPUT),--input "$(INPUT)") $(if $(KEEP),--keep) $(if $(JOBS),--jobs $(JOBS))
 
+# Unpaid orders expire while the run waits, and one buyer may have many of them.
+CHAOS := --parameter RetrySeconds=2 --parameter OrderPaymentSecondsUnverified=90 --parameter MaxUnpaidOrdersUnverified=20
+
+chaos: setup build ## Kills functions, halts the emulator, deletes messages and overloads a stack of its own. ORDERS=300, SEED= repeats a run, SECONDS=600 limits it, PART=overload chooses.
+	@$(STACK) run --name chaos $(CHAOS) -- sh -c "$(STACK) seed --name chaos && localstack/.venv/bin/python tests/chaos/chaos.py --name chaos \
+		$(if $(PART),--part $(PART)) $(if $(ORDERS),--orders $(ORDERS)) $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))"
+
 # The functions with a budget, or FUNCTIONS="get-order get-jwks".
 MEASURED = $(or $(FUNCTIONS),$(shell sed -n 's/^\[functions\.\(.*\)\]$$/\1/p' tests/bench/budgets.toml))
 REFERENCE := cargo build --manifest-path tests/bench/references/Cargo.toml --target-dir target/bench/references

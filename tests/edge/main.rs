@@ -13,6 +13,7 @@
 //! - [`trade`]: well-formed requests in the wrong state, or for another user's resources.
 //! - [`webhooks`]: forged and invalid webhooks of the payment provider.
 //! - [`queues`], [`publishers`]: bad records among good ones.
+//! - [`unresponsive`]: endpoints of AWS and of the provider that never answer.
 //! - [`measuring`]: the metrics that several services share.
 //! - [`leaks`]: error texts in logs contain no secrets.
 //! - [`mutations`]: every sample of `events/` with random damage; the seed is printed.
@@ -30,6 +31,7 @@ mod publishers;
 mod queues;
 mod requests;
 mod trade;
+mod unresponsive;
 mod webhooks;
 
 use tests::api::{fixture, routes};

@@ -39,6 +39,9 @@ pub enum Network {
     /// is called. Their caller gets no response. Other requests with the same idempotency key get a
     /// 409.
     ChargesRunning,
+    /// The provider accepts requests, and neither executes nor answers them. Its callers wait until
+    /// their timeout.
+    Silent,
     /// The provider rejects our API key: 401.
     Unauthorized,
     /// The provider denies our API key this request: 403.
@@ -140,7 +143,10 @@ impl RemoteProvider {
                 Err(ProviderError::Indeterminate("the request is delayed".to_owned()))
             }
             Network::Up | Network::AnswersLost => self.over_network(self.carry_out(sent)).await,
-            Network::RequestsLost | Network::Unauthorized | Network::Forbidden => {
+            Network::RequestsLost
+            | Network::Silent
+            | Network::Unauthorized
+            | Network::Forbidden => {
                 self.state().lost.push(sent.order.clone());
                 self.over_network(self.carry_out(sent)).await
             }
@@ -178,6 +184,7 @@ impl RemoteProvider {
             Network::RequestsLost => {
                 Err(ProviderError::Indeterminate("the request was lost".to_owned()))
             }
+            Network::Silent => std::future::pending().await,
             Network::AnswersLost => {
                 let _ = call.await;
                 Err(ProviderError::Indeterminate("the answer was lost".to_owned()))

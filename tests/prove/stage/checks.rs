@@ -33,7 +33,7 @@ impl Stage {
         let mut sold = 0;
         let mut ends = Vec::new();
         for order in &orders {
-            let id = text(order, "order_id");
+            let id = order_id(order);
             let charge = charges.get(id).map(|charge| &**charge);
             self.check_order(order, charge, &payments);
             if is_fulfilled(order) {
@@ -65,7 +65,7 @@ impl Stage {
 
     /// Checks that an order has ended, and that the provider keeps what it costs.
     fn check_order(&self, order: &Item, charge: Option<&Item>, payments: &[Arc<Item>]) {
-        let (id, status) = (text(order, "order_id"), text(order, "status"));
+        let (id, status) = (order_id(order), text(order, "status"));
         self.ensure(is_fulfilled(order) || ["cancelled", "failed"].contains(&status), || {
             format!("{id} is {status}")
         });
@@ -155,7 +155,7 @@ impl Stage {
         let recorded: BTreeSet<(&str, &str)> =
             recorded.iter().map(|item| (text(item, "order_id"), text(item, "template"))).collect();
         for order in self.stored_orders() {
-            let (id, status) = (text(&order, "order_id"), text(&order, "status"));
+            let (id, status) = (order_id(&order), text(&order, "status"));
             let due: &[&str] = match status {
                 "shipped" => &["order_confirmed", "order_shipped"],
                 "delivered" => &["order_confirmed", "order_shipped", "order_delivered"],
@@ -199,7 +199,11 @@ fn is_fulfilled(order: &Item) -> bool {
 }
 
 fn total(order: &Item) -> i64 {
-    let total = order.get("totals").and_then(Attribute::members);
-    let total = total.and_then(|totals| totals["total"].members());
-    total.map_or(0, |total| number(total, "amount"))
+    let totals = order.get("totals").and_then(Attribute::members);
+    totals.map_or(0, |totals| number(totals, "total"))
+}
+
+/// The id of the order, which its key contains.
+fn order_id(order: &Item) -> &str {
+    text(order, "pk").trim_start_matches("ORDER#")
 }
