@@ -99,7 +99,8 @@ def fuzz(program, name, minutes):
 def report(name, text):
     """Keeps the input that violates a property. Prints it with the reason and the command that repeats it."""
     start = max(text.find("panicked at"), 0)
-    print(f"\n{name}: {text[start:][:2000].strip()}\n")
+    reason = re.split(r"\nnote: run with|\n==\d+==", text[start:])[0]
+    print(f"\n{name}: {reason[:2000].strip()}\n")
     artifact = re.search(r"Test unit written to (\S+)", text)
     if not artifact:
         print(f"No input was written: see {WORK / name / 'log'}.", flush=True)
