@@ -26,22 +26,11 @@ use serde_json::Value;
 
 use super::{
     Aws, Call, Fault,
-    calls::{actions_of, tables_of},
+    calls::{READS, actions_of, tables_of},
     faults::refused,
     lock,
 };
 use crate::partitions::Refusal;
-
-const READS: [&str; 8] = [
-    "GetItem",
-    "BatchGetItem",
-    "Query",
-    "GetSecretValue",
-    "DescribeTable",
-    "GetDeployment",
-    "GetApplicationRevision",
-    "GetMetricData",
-];
 
 impl Aws {
     /// Executes a DynamoDB request, subject to the limits of its partitions.

@@ -203,11 +203,17 @@ fn corruptions(fixture: &LedgerFixture) -> Vec<Corruption> {
         "refund_at_provider",
     );
     let reservation = |id: &str| stock(format!("RESERVATION#{id}"));
+    // The key of a line contains its shard, unless that is 0.
+    let quantity = |reservation: &Value, product: &str| {
+        let lines = reservation["lines"]["M"].as_object().unwrap();
+        let line = lines.keys().find(|line| line.starts_with(product)).unwrap();
+        format!("/lines/M/{line}/N")
+    };
     change(
         "reservation quantity",
         "stock",
         reservation(confirmed),
-        &format!("/lines/M/{SPOON}/N"),
+        &quantity(&reservation(confirmed), SPOON),
         -1,
         confirmed,
         "reserved_quantity",
@@ -216,7 +222,7 @@ fn corruptions(fixture: &LedgerFixture) -> Vec<Corruption> {
         "reservation quantity, refunded",
         "stock",
         reservation(refunded),
-        &format!("/lines/M/{BOWL}/N"),
+        &quantity(&reservation(refunded), BOWL),
         1,
         refunded,
         "reserved_quantity",
@@ -225,7 +231,7 @@ fn corruptions(fixture: &LedgerFixture) -> Vec<Corruption> {
         "held quantity",
         "stock",
         reservation(&fixture.open),
-        &format!("/lines/M/{SPOON}/N"),
+        &quantity(&reservation(&fixture.open), SPOON),
         1,
         SPOON,
         "held_for_orders",
