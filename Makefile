@@ -64,6 +64,10 @@ prove: ## Proves the promises and prints a table. FULL=1 takes a night; PROMISE=
 	@SCALE=$(if $(FULL),full,short) PROMISE=$(PROMISE) CASE=$(CASE) CASES=$(CASES) FIRST=$(FIRST) \
 		cargo test --quiet --workspace --profile simulation --test prove
 
+fuzz: ## Fuzzes every parser of outside input for a minute. MINUTES=, TARGET=bodies, INPUT= repeats one input, KEEP=1 keeps what earlier runs found.
+	@python3 tests/fuzz/run.py $(if $(TARGET),--target $(TARGET)) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(INPUT),--input "$(INPUT)") $(if $(KEEP),--keep) $(if $(JOBS),--jobs $(JOBS))
+
 # Unpaid orders expire while the run waits, and one buyer may have many of them.
 CHAOS := --parameter RetrySeconds=2 --parameter OrderPaymentSecondsUnverified=90 --parameter MaxUnpaidOrdersUnverified=20
 

@@ -22,7 +22,6 @@
 
 mod base_path;
 mod bodies;
-mod fixture;
 mod identity;
 mod leaks;
 mod measuring;
@@ -31,7 +30,8 @@ mod mutations;
 mod publishers;
 mod queues;
 mod requests;
-mod routes;
 mod trade;
 mod unresponsive;
 mod webhooks;
+
+use tests::api::{fixture, routes};

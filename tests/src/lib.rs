@@ -29,6 +29,7 @@
 //!   table.
 //! - [`sqs`], [`secrets`], [`ses`], [`cloudwatch`], [`codedeploy`]: small in-memory replacements of the
 //!   other services.
+//! - `api`: a shop with a valid request for each route, and what every response has in common.
 //! - [`events`]: the events of API Gateway, queues and streams, and the samples in `events/`.
 //! - [`harness`]: delivers changes to the publishers, and messages to the consumers, until all are
 //!   processed.
@@ -43,6 +44,8 @@
 //!
 //! No emulator has throttling and transaction conflicts, so [`aws::Fault`] injects them.
 
+#[cfg(feature = "shop")]
+pub mod api;
 pub mod aws;
 pub mod bank;
 pub mod cloudwatch;
