@@ -126,6 +126,9 @@ logs: ## Follows the logs of the functions. OP=create-order, ORDER=ord_..., TRAC
 trace: ## Prints what happened to an order across all services: make trace ORDER=ord_... SINCE=2d; ARGS="--json", or "--stack NAME" on AWS.
 	@python3 localstack/trace.py $(if $(ORDER),$(ORDER),$(error Say which order: make trace ORDER=ord_...)) $(if $(SINCE),--since $(SINCE)) $(ARGS)
 
+latency: ## Places paid orders on the local stack and prints the time of each hop until they are confirmed. ORDERS=200 chooses how many.
+	@python3 localstack/latency.py $(if $(ORDERS),--orders "$(ORDERS)") $(ARGS)
+
 metrics: ## Serves the local stack's metrics to Prometheus on port 9464. METRICS_PORT=9465 moves it; ARGS=--once prints them.
 	@python3 localstack/metrics.py $(ARGS)
 
