@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod accounts;
+mod batches;
 mod capacity;
 mod functions;
 mod lists;
