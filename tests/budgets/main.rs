@@ -5,6 +5,7 @@ mod accounts;
 mod batches;
 mod capacity;
 mod functions;
+mod growth;
 mod lists;
 mod payments;
 mod permissions;
