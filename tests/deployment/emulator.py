@@ -63,9 +63,12 @@ class Trial:
         stack.client("events").create_event_bus(Name=TAKEN)
 
     def write(self, more=""):
+        """Writes the templates, with more resources in that of the shop."""
         for path, text in self.templates.items():
             (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (self.folder / path).write_text(text.replace("\nOutputs:\n", f"{more}\nOutputs:\n", 1))
+            if path.name == str(path):
+                text = text.replace("\nOutputs:\n", f"{more}\nOutputs:\n", 1)
+            (self.folder / path).write_text(text)
 
     def deploy(self, more, status, said):
         self.write(more)

@@ -73,7 +73,7 @@ class CostOfOrders(unittest.TestCase):
         code = (ROOT / "tests/budgets/capacity.rs").read_text()
         keys = "".join(re.findall(r"(?s)const (?:SHARED|OWN)_KEYS: .*?= \[(.*?)\];", code))
         units = {name: int(count) for name, count in re.findall(r'\("([^"]+)",\s*(\d+)', keys)}
-        self.assertEqual(len(units), 18)
+        self.assertEqual(len(units), 16)
         # A real provider keeps its own records.
         measured = sum(count for name, count in units.items() if not name.startswith("payment-simulator"))
         self.assertEqual(self.units["write units of DynamoDB"], measured)

@@ -7,9 +7,9 @@
 //!   those of one table or index.
 //! - `operations` carries out a request. `defect` makes a defect in it on request.
 //!
-//! Parameters, types and functions that no call of the shop uses are rejected: sets, binary
-//! values, document paths, filters, projections and returned values. `tests/stores/dynamodb`
-//! compares the answers and streams with those of dynoxide.
+//! Parameters, types and functions that no call of the shop uses are rejected: sets of
+//! numbers, binary values, document paths, filters, projections and returned values.
+//! `tests/stores/dynamodb` compares the answers and streams with those of dynoxide.
 
 mod condition;
 mod defect;

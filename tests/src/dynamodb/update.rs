@@ -266,6 +266,6 @@ fn spelled_out(value: &Attribute) -> &'static str {
         Attribute::N(_) => "NUMBER",
         Attribute::M(_) => "MAP",
         Attribute::L(_) => "LIST",
-        Attribute::Bool(_) | Attribute::Null(_) => value.type_name(),
+        Attribute::Bool(_) | Attribute::Null(_) | Attribute::Texts(_) => value.type_name(),
     }
 }

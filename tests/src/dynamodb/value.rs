@@ -1,6 +1,9 @@
 //! Attribute values and items in DynamoDB JSON, and their sizes.
 
-use std::{cmp::Ordering, collections::BTreeMap};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +12,7 @@ use super::number::Number;
 /// An item, or its key.
 pub type Item = BTreeMap<String, Attribute>;
 
-/// The value of an attribute. No item of the shop has a set or a binary value.
+/// The value of an attribute. No item of the shop has a set of numbers or a binary value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Attribute {
     S(String),
@@ -20,6 +23,9 @@ pub enum Attribute {
     Null(bool),
     M(Item),
     L(Vec<Attribute>),
+    /// Stored, compared and returned; no function or `ADD` takes it.
+    #[serde(rename = "SS")]
+    Texts(BTreeSet<String>),
 }
 
 impl Attribute {
@@ -56,6 +62,7 @@ impl Attribute {
             Self::Null(_) => "NULL",
             Self::M(_) => "M",
             Self::L(_) => "L",
+            Self::Texts(_) => "SS",
         }
     }
 
@@ -80,6 +87,7 @@ impl Attribute {
                 3 + members.iter().map(member).sum::<usize>()
             }
             Self::L(values) => 3 + values.iter().map(|value| 1 + value.size()).sum::<usize>(),
+            Self::Texts(texts) => texts.iter().map(String::len).sum(),
         }
     }
 }

@@ -270,6 +270,9 @@ impl Requests {
                 item[name] = self.value();
             }
         }
+        if self.rng.chance(20) {
+            item["tags"] = json!({ "SS": ["a", "b"] });
+        }
         if self.errs(100) {
             item["large"] = json!({ "S": "x".repeat(400 * 1024 - self.rng.within(0..60)) });
         }
