@@ -59,10 +59,17 @@ test: setup build ## Runs all tests, against a stack of their own with IAM enfor
 # FULL=1 plays other seeds every night: the same ones would find nothing new.
 FIRST = $(if $(FULL),$(shell date -u +%Y%m%d)000000)
 
-prove: ## Proves the promises in 8 minutes and prints a table. FULL=1 takes a night; PROMISE=simulation chooses one, CASE=17 repeats one of its cases.
+prove: ## Proves the promises and prints a table. FULL=1 takes a night; PROMISE=simulation chooses one, CASE=17 repeats one of its cases.
 	@echo "Building the promises; the first time takes a few minutes." >&2
 	@SCALE=$(if $(FULL),full,short) PROMISE=$(PROMISE) CASE=$(CASE) CASES=$(CASES) FIRST=$(FIRST) \
 		cargo test --quiet --workspace --profile simulation --test prove
+
+# Unpaid orders expire while the run waits, and one buyer may have many of them.
+CHAOS := --parameter RetrySeconds=2 --parameter OrderPaymentSecondsUnverified=90 --parameter MaxUnpaidOrdersUnverified=20
+
+chaos: setup build ## Kills functions, halts the emulator, deletes messages and overloads a stack of its own. ORDERS=300, SEED= repeats a run, SECONDS=600 limits it, PART=overload chooses.
+	@$(STACK) run --name chaos $(CHAOS) -- sh -c "$(STACK) seed --name chaos && localstack/.venv/bin/python tests/chaos/chaos.py --name chaos \
+		$(if $(PART),--part $(PART)) $(if $(ORDERS),--orders $(ORDERS)) $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))"
 
 # The functions with a budget, or FUNCTIONS="get-order get-jwks".
 MEASURED = $(or $(FUNCTIONS),$(shell sed -n 's/^\[functions\.\(.*\)\]$$/\1/p' tests/bench/budgets.toml))

@@ -13,6 +13,7 @@
 //! - [`trade`]: well-formed requests in the wrong state, or for another user's resources.
 //! - [`webhooks`]: forged and invalid webhooks of the payment provider.
 //! - [`queues`], [`publishers`]: bad records among good ones.
+//! - [`unresponsive`]: endpoints of AWS and of the provider that never answer.
 //! - [`measuring`]: the metrics that several services share.
 //! - [`leaks`]: error texts in logs contain no secrets.
 //! - [`mutations`]: every sample of `events/` with random damage; the seed is printed.
@@ -32,4 +33,5 @@ mod queues;
 mod requests;
 mod routes;
 mod trade;
+mod unresponsive;
 mod webhooks;

@@ -48,10 +48,16 @@ impl Aws {
         lock(&self.0.violation).clone()
     }
 
-    /// From now on every call times out: it ends after the attempt timeout without a response.
-    /// Tests of this run with time paused.
-    pub fn fall_silent(&self) {
-        self.0.silent.store(true, Ordering::SeqCst);
+    /// From a later call on, the endpoint of `service` accepts requests and answers none of them: 0
+    /// is the next call, of whatever service. Tests of this run with time paused, and with
+    /// [`Aws::call_as_deployed`]: without timeouts the caller waits forever.
+    pub fn hang(&self, service: &'static str, call: usize) {
+        *lock(&self.0.hanging) = Some((service, self.requests() + call));
+    }
+
+    /// Gives SDK clients that are built from now on the timeouts and retries of deployed functions.
+    pub fn call_as_deployed(&self) {
+        self.0.is_deployed.store(true, Ordering::SeqCst);
     }
 
     /// From now on every call takes `latency`. Tests of this run with time paused. The elapsed time
@@ -93,7 +99,7 @@ impl Aws {
     /// Removes the faults that are still pending.
     pub fn heal(&self) {
         lock(&self.0.faults).clear();
-        self.0.silent.store(false, Ordering::SeqCst);
+        *lock(&self.0.hanging) = None;
     }
 }
 
