@@ -92,6 +92,18 @@ bench: ## Measures release builds of the functions with a budget, beside two ref
 	$(REFERENCE) --profile quick-start --package quick-start
 	@$(BENCH) --bootstraps "$(BENCHED)" --references "$(CURDIR)/target/bench/references" $(FUNCTIONS)
 
+# The functions that an order with a card passes through.
+CHAIN := create-order publish-order-events reserve-stock publish-stock-events advance-order charge-payment publish-payment-events commit-stock \
+	record-entry send-notification
+
+throughput: ## Measures the CPU time of an order in each function that it passes through, and the orders a second of one core. LINK=static links statically.
+	@$(call check-link,$(HOST))
+	$(call static,$(HOST)) cargo build --release --workspace --exclude tests $(CHAIN:%=--bin %) $(if $(filter static,$(LINK)),--target $(HOST)-unknown-linux-gnu)
+	@$(BENCH) chain --bootstraps "$(BENCHED)"
+
+growth: ## Counts what each operation costs with 1,000, 100,000 and 1,000,000 stored orders, and measures its CPU time. Takes 5 GB of memory; STORED="1000 100000" takes less.
+	@$(BENCH) growth $(STORED)
+
 names: ## Checks how the get-order of make bench looks names up, also with a dead name server. NSSWITCH= adds an nsswitch.conf, LINK=static the static build.
 	@$(call check-link,$(HOST))
 	$(call static,$(HOST)) cargo build --release --workspace --exclude tests --bin get-order $(if $(filter static,$(LINK)),--target $(HOST)-unknown-linux-gnu)
@@ -136,6 +148,9 @@ logs: ## Follows the logs of the functions. OP=create-order, ORDER=ord_..., TRAC
 
 trace: ## Prints what happened to an order across all services: make trace ORDER=ord_... SINCE=2d; ARGS="--json", or "--stack NAME" on AWS.
 	@python3 localstack/trace.py $(if $(ORDER),$(ORDER),$(error Say which order: make trace ORDER=ord_...)) $(if $(SINCE),--since $(SINCE)) $(ARGS)
+
+latency: ## Places paid orders on the local stack and prints the time of each hop until they are confirmed. ORDERS=200 chooses how many.
+	@python3 localstack/latency.py $(if $(ORDERS),--orders "$(ORDERS)") $(ARGS)
 
 metrics: ## Serves the local stack's metrics to Prometheus on port 9464. METRICS_PORT=9465 moves it; ARGS=--once prints them.
 	@python3 localstack/metrics.py $(ARGS)

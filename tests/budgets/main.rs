@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod accounts;
+mod batches;
 mod capacity;
 mod functions;
+mod growth;
 mod lists;
 mod payments;
 mod permissions;

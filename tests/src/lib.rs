@@ -39,6 +39,8 @@
 //!   charges sent after their order was cancelled.
 //! - [`shop`]: the services over the in-memory AWS, with a clock that the test sets, and every
 //!   operation by its name.
+//! - `samples`: the samples in `events/`, each with the state that it needs.
+//! - `growth`: a shop with many stored records, and the cost of each operation in it.
 //! - [`prose`]: documentation comments as running text.
 //! - [`seeds`]: runs the seeds of a test on all cores; [`rng`] has their random numbers.
 //!
@@ -55,6 +57,8 @@ pub mod cost;
 pub mod dynamodb;
 pub mod events;
 pub mod faults;
+#[cfg(feature = "shop")]
+pub mod growth;
 pub mod harness;
 pub mod metering;
 pub mod partitions;
@@ -63,6 +67,8 @@ pub mod prose;
 pub mod provider;
 pub mod reads;
 pub mod rng;
+#[cfg(feature = "shop")]
+pub mod samples;
 pub mod secrets;
 pub mod seeds;
 pub mod ses;

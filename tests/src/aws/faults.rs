@@ -86,6 +86,11 @@ impl Aws {
         lock(&self.0.partitions).as_ref().map(Partitions::read_units).unwrap_or_default()
     }
 
+    /// The items that reads have returned since [`Aws::count_write_units`].
+    pub fn rows_read(&self) -> u64 {
+        lock(&self.0.partitions).as_ref().map(Partitions::rows).unwrap_or_default()
+    }
+
     /// The numbers of throttled requests and of conflicts since [`Aws::count_write_units`].
     pub fn refusals(&self) -> (u64, u64) {
         lock(&self.0.partitions).as_ref().map(Partitions::refusals).unwrap_or_default()
