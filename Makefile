@@ -59,10 +59,21 @@ test: setup build ## Runs all tests, against a stack of their own with IAM enfor
 # FULL=1 plays other seeds every night: the same ones would find nothing new.
 FIRST = $(if $(FULL),$(shell date -u +%Y%m%d)000000)
 
-prove: ## Proves the promises in 8 minutes and prints a table. FULL=1 takes a night; PROMISE=simulation chooses one, CASE=17 repeats one of its cases.
+prove: ## Proves the promises and prints a table. FULL=1 takes a night; PROMISE=simulation chooses one, CASE=17 repeats one of its cases.
 	@echo "Building the promises; the first time takes a few minutes." >&2
 	@SCALE=$(if $(FULL),full,short) PROMISE=$(PROMISE) CASE=$(CASE) CASES=$(CASES) FIRST=$(FIRST) \
 		cargo test --quiet --workspace --profile simulation --test prove
+
+fuzz: ## Fuzzes every parser of outside input for a minute. MINUTES=, TARGET=bodies, INPUT= repeats one input, KEEP=1 keeps what earlier runs found.
+	@python3 tests/fuzz/run.py $(if $(TARGET),--target $(TARGET)) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(INPUT),--input "$(INPUT)") $(if $(KEEP),--keep) $(if $(JOBS),--jobs $(JOBS))
+
+# Unpaid orders expire while the run waits, and one buyer may have many of them.
+CHAOS := --parameter RetrySeconds=2 --parameter OrderPaymentSecondsUnverified=90 --parameter MaxUnpaidOrdersUnverified=20
+
+chaos: setup build ## Kills functions, halts the emulator, deletes messages and overloads a stack of its own. ORDERS=300, SEED= repeats a run, SECONDS=600 limits it, PART=overload chooses.
+	@$(STACK) run --name chaos $(CHAOS) -- sh -c "$(STACK) seed --name chaos && localstack/.venv/bin/python tests/chaos/chaos.py --name chaos \
+		$(if $(PART),--part $(PART)) $(if $(ORDERS),--orders $(ORDERS)) $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))"
 
 # The other release: the next one, or the tag PREVIOUS=v0.2.0. It shares target/ with this one.
 OTHER := $(CURDIR)/target/upgrade/serve_release
@@ -91,6 +102,18 @@ bench: ## Measures release builds of the functions with a budget, beside two ref
 	$(REFERENCE) --release --package tuned
 	$(REFERENCE) --profile quick-start --package quick-start
 	@$(BENCH) --bootstraps "$(BENCHED)" --references "$(CURDIR)/target/bench/references" $(FUNCTIONS)
+
+# The functions that an order with a card passes through.
+CHAIN := create-order publish-order-events reserve-stock publish-stock-events advance-order charge-payment publish-payment-events commit-stock \
+	record-entry send-notification
+
+throughput: ## Measures the CPU time of an order in each function that it passes through, and the orders a second of one core. LINK=static links statically.
+	@$(call check-link,$(HOST))
+	$(call static,$(HOST)) cargo build --release --workspace --exclude tests $(CHAIN:%=--bin %) $(if $(filter static,$(LINK)),--target $(HOST)-unknown-linux-gnu)
+	@$(BENCH) chain --bootstraps "$(BENCHED)"
+
+growth: ## Counts what each operation costs with 1,000, 100,000 and 1,000,000 stored orders, and measures its CPU time. Takes 5 GB of memory; STORED="1000 100000" takes less.
+	@$(BENCH) growth $(STORED)
 
 names: ## Checks how the get-order of make bench looks names up, also with a dead name server. NSSWITCH= adds an nsswitch.conf, LINK=static the static build.
 	@$(call check-link,$(HOST))
@@ -136,6 +159,9 @@ logs: ## Follows the logs of the functions. OP=create-order, ORDER=ord_..., TRAC
 
 trace: ## Prints what happened to an order across all services: make trace ORDER=ord_... SINCE=2d; ARGS="--json", or "--stack NAME" on AWS.
 	@python3 localstack/trace.py $(if $(ORDER),$(ORDER),$(error Say which order: make trace ORDER=ord_...)) $(if $(SINCE),--since $(SINCE)) $(ARGS)
+
+latency: ## Places paid orders on the local stack and prints the time of each hop until they are confirmed. ORDERS=200 chooses how many.
+	@python3 localstack/latency.py $(if $(ORDERS),--orders "$(ORDERS)") $(ARGS)
 
 metrics: ## Serves the local stack's metrics to Prometheus on port 9464. METRICS_PORT=9465 moves it; ARGS=--once prints them.
 	@python3 localstack/metrics.py $(ARGS)

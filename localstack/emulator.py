@@ -47,6 +47,34 @@ def import_any_operation(api_id, resource_id, http_method, *args, **kwargs):
 
 apigateway_v1._import_operation = import_any_operation
 
+# MiniStack passes a throttled function's error to the client, and that of a function that died. API Gateway does not: it answers with the
+# gateway response for a failed integration, and with the one for server errors.
+proxy_response, invoke_proxy = apigateway_v1._lambda_proxy_response, apigateway_v1._invoke_lambda_proxy_v1
+
+
+class IntegrationError(Exception):
+    """The type of gateway response for an invocation without a response of the function."""
+
+
+def proxy_response_or_error(result):
+    if result.get("throttle"):
+        raise IntegrationError("INTEGRATION_FAILURE")
+    response, error = proxy_response(result)
+    if error:
+        raise IntegrationError("DEFAULT_5XX")
+    return response, None
+
+
+async def invoke_proxy_with_gateway_responses(*args, **kwargs):
+    try:
+        return await invoke_proxy(*args, **kwargs)
+    except IntegrationError as error:
+        return apigateway_v1._gw_error(str(error), "Internal server error")
+
+
+apigateway_v1._lambda_proxy_response = proxy_response_or_error
+apigateway_v1._invoke_lambda_proxy_v1 = invoke_proxy_with_gateway_responses
+
 from ministack.services import cloudformation  # noqa: E402
 from ministack.services.cloudformation import changesets, engine, handlers, provisioners, stacks  # noqa: E402, F401 (bound before the change)
 
@@ -92,6 +120,15 @@ def emit_into_stream_of_day(function, *args, **kwargs):
 
 
 lambda_svc._emit_lambda_logs = emit_into_stream_of_day
+# Reserved concurrency belongs to a function and limits all its versions. MiniStack overlooks it when an alias is invoked.
+reserved_concurrency = lambda_svc._reserved_concurrency
+
+
+def reserved_concurrency_of_function(function, config):
+    return reserved_concurrency(lambda_svc._functions.get(config.get("FunctionName", "")) or function, config)
+
+
+lambda_svc._reserved_concurrency = reserved_concurrency_of_function
 describe_log_groups = cloudwatch_logs._describe_log_groups
 
 

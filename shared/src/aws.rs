@@ -47,11 +47,7 @@ pub fn sdk_config() -> SdkConfig {
         .region(Region::new(region))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .timeout_config(timeouts())
-        .retry_config(
-            RetryConfig::standard()
-                .with_max_attempts(MAX_ATTEMPTS)
-                .with_initial_backoff(Duration::from_millis(50)),
-        );
+        .retry_config(retries());
     let endpoint = config::optional("AWS_ENDPOINT_URL");
     builder = match &endpoint {
         Some(url) if url.starts_with("http://") => {
@@ -86,6 +82,12 @@ pub fn with_patience(config: &SdkConfig, attempt: Duration, operation: Duration)
     let mut builder = config.to_builder().timeout_config(timeouts);
     builder.set_retry_config(retries);
     builder.build()
+}
+
+pub fn retries() -> RetryConfig {
+    RetryConfig::standard()
+        .with_max_attempts(MAX_ATTEMPTS)
+        .with_initial_backoff(Duration::from_millis(50))
 }
 
 pub fn timeouts() -> TimeoutConfig {

@@ -195,12 +195,15 @@ pub fn sha256_hex(text: &str) -> String {
     hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
 }
 
-/// Returns the fingerprint of a request: the SHA-256 in hexadecimal of its canonical JSON (sorted
-/// keys, no white space).
+/// Returns the fingerprint of a request: the first 128 bits of the SHA-256 of its canonical JSON
+/// (sorted keys, no white space) in hexadecimal. It distinguishes the requests of one client under
+/// one idempotency key.
 pub fn fingerprint<T: Serialize>(request: &T) -> String {
     // `Value` sorts its keys, which makes the text canonical.
     let value = serde_json::to_value(request).expect("a request serialises to JSON");
-    sha256_hex(&value.to_string())
+    let mut hash = sha256_hex(&value.to_string());
+    hash.truncate(32);
+    hash
 }
 
 /// Returns the index shard of an id, in `0..shards`. Ids are evenly distributed, and the same id

@@ -3,9 +3,13 @@
 //! ```text
 //! functions --bootstraps target/release --references target/bench/references [get-order …]
 //! functions names --bootstraps target/release
+//! functions chain --bootstraps target/release
+//! functions growth [1000 100000 …]
 //! ```
 //!
-//! The second form checks the look-up of names; see [`name_lookup`].
+//! The second form checks the look-up of names; see [`name_lookup`]. The third one measures an order
+//! through all functions; see [`chain`]. The last one measures every operation in this process, among
+//! these numbers of stored orders; see [`growing`].
 //!
 //! Each function runs as on Lambda: as a process with the Runtime API, over HTTP and over TLS, with
 //! an AWS in this process. Starts of functions and references alternate within one run, because
@@ -21,8 +25,10 @@
     reason = "a benchmark reads its arguments and the real clock, and prints"
 )]
 
+mod chain;
 mod chart;
 mod endpoint;
+mod growing;
 mod http;
 mod measure;
 mod name_lookup;
@@ -80,6 +86,14 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             let arguments = Arguments::parse(words.iter().cloned())?;
             let (bootstraps, nsswitch) = (arguments.bootstraps, arguments.nsswitch);
             name_lookup::run(&name_lookup::Check { bootstraps, nsswitch })
+        }
+        Some((command, words)) if command == "chain" => {
+            chain::run(&Arguments::parse(words.iter().cloned())?.bootstraps)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some((command, counts)) if command == "growth" => {
+            growing::run(counts)?;
+            Ok(ExitCode::SUCCESS)
         }
         _ => benchmark(&Arguments::parse(words.into_iter())?),
     }

@@ -39,7 +39,7 @@ const SHARED_KEYS: [(&str, u64, u64); 9] = [
 const OWN_KEYS: [(&str, u64); 7] = [
     ("ledger ORDER", 2),
     ("notifications USER", 2),
-    ("orders ORDER", 10),
+    ("orders ORDER", 7),
     ("payment-simulator CHARGE", 2),
     ("payment-simulator KEY", 2),
     ("payments ORDER", 8),

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod accounts;
+mod batches;
 mod capacity;
 mod functions;
+mod growth;
 mod lists;
 mod payments;
 mod permissions;
@@ -16,7 +18,7 @@ use shared::ids::shard_of;
 use tests::{
     aws::Called,
     events::{self, Http, sample},
-    shop::{LIST_SHARDS, SHARDS, Shop, operations},
+    shop::{LIST_SHARDS, SHARDS, Shop},
 };
 
 /// A shop with Ada logged in, and a product that is replicated to orders.
@@ -314,37 +316,4 @@ async fn list_cost_is_independent_of_stored_items() {
         costs.push([products, notifications, users].map(|called| called.operations().len()));
     }
     assert_eq!(costs[0], costs[1], "with 10 and with 1,000 items");
-}
-
-/// A function that waits without a limit costs money, and its caller gets an unspecific 504 from
-/// the gateway.
-#[tokio::test(start_paused = true)]
-async fn unresponsive_aws_is_503_within_ten_seconds() {
-    let one_call = shared::aws::timeouts().operation_timeout().expect("a call has a limit");
-    let one_try = shared::aws::timeouts().operation_attempt_timeout().expect("a try has a limit");
-    let (mut violations, mut measured) = (Vec::new(), 0);
-    // Pages call nothing.
-    for operation in operations().filter(|operation| !operation.serves_pages()) {
-        let operation = &operation.name();
-        let event = sample(operation);
-        if event.get("httpMethod").is_none() || operation == "authorize-request" {
-            continue;
-        }
-        measured += 1;
-        let shop = Shop::new();
-        shop.aws.fall_silent();
-        let started = tokio::time::Instant::now();
-        let called = shop.call(operation, event).await;
-        // Without the SDK's retries, a call makes one attempt; deployed, it makes all of them.
-        let calls = started.elapsed().as_secs_f64() / one_try.as_secs_f64();
-        let deployed = one_call.mul_f64(calls.ceil());
-        if called.status() != 503 || deployed.as_secs() >= 10 {
-            violations.push(format!(
-                "{operation}: {} after {calls} unanswered calls one after the other",
-                called.status()
-            ));
-        }
-    }
-    assert!(measured >= 36, "only {measured} operations answer requests");
-    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
 }

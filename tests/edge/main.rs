@@ -13,6 +13,7 @@
 //! - [`trade`]: well-formed requests in the wrong state, or for another user's resources.
 //! - [`webhooks`]: forged and invalid webhooks of the payment provider.
 //! - [`queues`], [`publishers`]: bad records among good ones.
+//! - [`unresponsive`]: endpoints of AWS and of the provider that never answer.
 //! - [`measuring`]: the metrics that several services share.
 //! - [`leaks`]: error texts in logs contain no secrets.
 //! - [`mutations`]: every sample of `events/` with random damage; the seed is printed.
@@ -21,7 +22,6 @@
 
 mod base_path;
 mod bodies;
-mod fixture;
 mod identity;
 mod leaks;
 mod measuring;
@@ -30,6 +30,8 @@ mod mutations;
 mod publishers;
 mod queues;
 mod requests;
-mod routes;
 mod trade;
+mod unresponsive;
 mod webhooks;
+
+use tests::api::{fixture, routes};

@@ -1,6 +1,7 @@
 //! Plays the promises in workers, and prints the table.
 
 use std::{
+    collections::BTreeMap,
     env,
     num::NonZero,
     process::{Child, Command, ExitCode, Stdio},
@@ -10,25 +11,19 @@ use std::{
 };
 
 use crate::{
-    promises::{Facts, PROMISES, Promise},
+    faults,
+    promises::{Facts, PROMISES, Promise, Scale, difference},
     worker::{COMMAND, Report, Share, Violation},
 };
 
-/// What to play, from the environment.
+/// What to play, from the environment: `SCALE=short`, `SCALE=full`, or a hundredth of the short
+/// form.
 struct Settings {
     scale: Scale,
     promise: Option<String>,
     case: Option<u64>,
     first: u64,
     cases: Option<u64>,
-}
-
-/// How many cases to play: `SCALE=short`, `SCALE=full`, or a hundredth of the short form.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Scale {
-    Sample,
-    Short,
-    Full,
 }
 
 impl Settings {
@@ -55,20 +50,32 @@ impl Settings {
         }
     }
 
-    /// The first case of a promise, and the one after its last.
-    fn cases(&self, promise: &Promise) -> (u64, u64) {
+    /// The cases of a promise to be played.
+    fn cases(&self, promise: &Promise) -> Cases {
         if let Some(case) = self.case {
-            return (case, case + 1);
+            return Cases { first: case, end: case + 1, step: 1 };
         }
         let first = if promise.is_random { self.first } else { 0 };
-        let (short, full) = (promise.cases)();
-        let number = match self.scale {
-            Scale::Full => full,
-            Scale::Short => short,
-            Scale::Sample => short.div_ceil(100),
+        let number = match (promise.cases)(self.scale) {
+            // A promise of the full form that is named is played in full.
+            0 if self.promise.is_some() => (promise.cases)(Scale::Full),
+            number => number,
         };
-        (first, first + self.cases.unwrap_or(number))
+        let number = self.cases.unwrap_or(number);
+        // A hundredth of the faults hits all stories.
+        let all = (promise.cases)(Scale::Short);
+        let is_spread = self.scale == Scale::Sample && !promise.is_random && number > 0;
+        let step = if is_spread { (all / number).max(1) } else { 1 };
+        Cases { first, end: first + number * step, step }
     }
+}
+
+/// Every `step`-th case from `first` to before `end`.
+#[derive(Clone, Copy)]
+struct Cases {
+    first: u64,
+    end: u64,
+    step: u64,
 }
 
 /// The results of all workers of a promise.
@@ -78,6 +85,7 @@ struct Total {
     calls: u64,
     facts: Facts,
     violations: Vec<Violation>,
+    traces: BTreeMap<u64, String>,
 }
 
 /// Plays the promises. Fails if one is violated.
@@ -94,12 +102,15 @@ pub fn run() -> ExitCode {
             continue;
         }
         // The stories are counted here, so the first violation ends the run.
-        let (first, end) = if has_failed { (0, 0) } else { settings.cases(promise) };
-        if first == end {
+        if has_failed {
+            continue;
+        }
+        let cases = settings.cases(promise);
+        if cases.first == cases.end {
             continue;
         }
         let started = Instant::now();
-        let total = play(promise, first, end);
+        let total = prove(promise, cases);
         let seconds = started.elapsed().as_secs_f64();
         println!(
             "{:<62} {:>9} {:>10} {seconds:>7.1} {:>10}",
@@ -127,7 +138,7 @@ pub fn run() -> ExitCode {
                 .filter(|(fact, _)| fact.ends_with(ending))
                 .map(|(_, count)| count)
                 .sum();
-            let expected = least * total.runs / (promise.cases)().0;
+            let expected = least * total.runs / (promise.cases)(Scale::Short);
             if total.violations.is_empty() && found < expected {
                 has_failed = true;
                 println!("\ntoo few cases with{ending}: {found} instead of {expected}\n");
@@ -137,18 +148,41 @@ pub fn run() -> ExitCode {
     if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// Plays cases of a promise in one process per core. The first violation ends all of them.
-fn play(promise: &Promise, first: u64, end: u64) -> Total {
+/// Plays cases of a promise in one process per core. Cases with a trace are played again by another
+/// number of processes, which must have the same traces.
+fn prove(promise: &Promise, cases: Cases) -> Total {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let workers = cores.min(usize::try_from(end - first).unwrap_or(cores));
+    let mut total = play(promise, cases, cores);
+    if total.traces.is_empty() || !total.violations.is_empty() {
+        return total;
+    }
+    let again = play(promise, cases, cores + 1);
+    total.violations.extend(again.violations);
+    for (case, trace) in &total.traces {
+        let other = again.traces.get(case).map_or("", String::as_str);
+        if let Some(difference) = difference(trace, other) {
+            let text = format!("SEED={case} has two traces in two processes. {difference}");
+            total.violations.push(Violation { case: *case, text });
+        }
+    }
+    total
+}
+
+/// Plays cases of a promise in this number of processes. The first violation ends all of them,
+/// unless the promise continues.
+fn play(promise: &Promise, cases: Cases, processes: usize) -> Total {
+    let Cases { first, end, step } = cases;
+    let number = (end - first).div_ceil(step);
+    let workers = processes.min(usize::try_from(number).unwrap_or(processes));
     let (reports, received) = mpsc::channel();
     let mut children: Vec<Child> = Vec::new();
     for number in 0..workers {
         let share = Share {
             promise: promise.name.to_owned(),
-            first: first + number as u64,
+            first: first + number as u64 * step,
             end,
-            step: workers,
+            step: workers * step as usize,
+            calls: faults::counted_calls(),
         };
         let mut child = Command::new(env::current_exe().unwrap())
             .args([COMMAND, &serde_json::to_string(&share).unwrap()])
@@ -167,7 +201,7 @@ fn play(promise: &Promise, first: u64, end: u64) -> Total {
     let mut total = Total::default();
     for report in received.iter().take(workers) {
         let report = report.unwrap_or_else(|_| Report {
-            violation: Some(Violation { case: first, text: "a worker died".to_owned() }),
+            violations: vec![Violation { case: first, text: "a worker died".to_owned() }],
             ..Report::default()
         });
         total.runs += report.runs;
@@ -175,8 +209,9 @@ fn play(promise: &Promise, first: u64, end: u64) -> Total {
         for (fact, count) in report.facts {
             *total.facts.entry(fact).or_default() += count;
         }
-        if let Some(violation) = report.violation {
-            total.violations.push(violation);
+        total.traces.extend(report.traces);
+        total.violations.extend(report.violations);
+        if !total.violations.is_empty() && !promise.continues {
             break;
         }
     }

@@ -3,6 +3,7 @@
 
 mod checks;
 mod invariants;
+mod ledger;
 
 use std::{
     cell::RefCell,
@@ -18,12 +19,12 @@ use tests::{
     aws::{Aws, Called},
     dynamodb::{Defect, Item, text},
     events,
+    provider::ProviderDefect,
     shop::{PAY_WITHIN, Shop, clock, consumer_of, publisher_of},
 };
 
-/// The queues of an order. Their order determines what a seed does: a change makes regression seeds
-/// ineffective.
-pub const QUEUES: [&str; 10] = [
+/// The queues of orders, then those of deleted accounts.
+pub const QUEUES: [&str; 12] = [
     "order-events",
     "reserve-stock",
     "release-stock",
@@ -34,9 +35,11 @@ pub const QUEUES: [&str; 10] = [
     "refund-payment",
     "send-notification",
     "record-entry",
+    "update-buyer",
+    "forget-recipient",
 ];
-/// The tables whose changes are published. The seeds depend on their order as well.
-pub const TABLES: [&str; 3] = ["orders", "stock", "payments"];
+/// The tables of orders, then that of accounts. Their changes are published.
+pub const TABLES: [&str; 4] = ["orders", "stock", "payments", "users"];
 /// The price of the product, in cents.
 pub const PRICE: i64 = 2999;
 /// The final state of an order whose charge request was lost, and which was cancelled before the
@@ -59,8 +62,7 @@ static PUBLISHERS: LazyLock<BTreeMap<&str, String>> =
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deviation {
     Write(Defect),
-    /// The idempotency keys of charges do not arrive at the provider.
-    NoProviderKeys,
+    Provider(ProviderDefect),
 }
 
 thread_local! {
@@ -79,6 +81,13 @@ pub struct Order {
     pub buyer: String,
 }
 
+/// What the shop had recorded and sent before the first order.
+#[derive(Clone, Copy)]
+struct Before {
+    notifications: usize,
+    mails: usize,
+}
+
 pub struct Stage {
     pub shop: Shop,
     pub product: String,
@@ -86,18 +95,25 @@ pub struct Stage {
     /// How the run is repeated: `SEED=17`.
     name: String,
     started: Timestamp,
+    before: Before,
     positions: BTreeMap<&'static str, usize>,
     trace: String,
     /// Whether an outage exceeded the retention of the provider's idempotency keys.
     pub had_day_outage: bool,
     /// Mail commands that were not delivered yet.
     pub lost_mails: usize,
+    /// Why the orders may need a review at their end: a dispute. Otherwise empty.
+    pub may_need_review: &'static str,
+    /// Whether the buyer has deleted their account.
+    pub is_account_deleted: bool,
+    /// Whether the balances of the ledger are posted.
+    pub posts_balances: bool,
 }
 
 impl Stage {
-    /// A shop with this quantity in stock.
-    pub async fn new(name: String, in_stock: u32) -> Self {
-        let (aws, product) = prepared(in_stock).await;
+    /// A shop with this quantity in stock. Its buyers have accounts only if a case needs them.
+    pub async fn new(name: String, in_stock: u32, has_accounts: bool) -> Self {
+        let (aws, product) = prepared(in_stock, has_accounts).await;
         let aws = aws.copy().lean();
         aws.watch(invariants::check);
         let defect = DEFECT.with_borrow(Clone::clone);
@@ -106,9 +122,11 @@ impl Stage {
         }
         let positions = TABLES.map(|table| (table, aws.database().latest_change(&full(table))));
         let started = clock().now();
+        let notifications = aws.stored("notifications").len();
+        let before = Before { notifications, mails: aws.mails().count() };
         let shop = Shop::over(aws, Clock::manual(started));
-        if defect == Some(Deviation::NoProviderKeys) {
-            shop.provider.drop_keys();
+        if let Some(Deviation::Provider(defect)) = defect {
+            shop.provider.make(defect);
         }
         Self {
             shop,
@@ -116,10 +134,14 @@ impl Stage {
             orders: Vec::new(),
             name,
             started,
+            before,
             positions: positions.into(),
             trace: String::new(),
             had_day_outage: false,
             lost_mails: 0,
+            may_need_review: "",
+            is_account_deleted: false,
+            posts_balances: false,
         }
     }
 
@@ -203,12 +225,17 @@ impl Stage {
 
     /// Delivers all pending changes and messages. Those that cannot be processed yet are left.
     pub async fn drain(&mut self) {
+        self.drain_without("").await;
+    }
+
+    /// Delivers all pending changes and messages, except those of one queue.
+    pub async fn drain_without(&mut self, delayed: &str) {
         for _ in 0..MOST_ROUNDS {
             let mut moved = false;
             for table in TABLES {
                 moved |= self.publish_all(table).await;
             }
-            for queue in QUEUES {
+            for queue in QUEUES.into_iter().filter(|queue| *queue != delayed) {
                 moved |= self.consume(queue).await;
             }
             if !moved {
@@ -279,9 +306,11 @@ impl Stage {
         orders
     }
 
-    fn is_settled(&self) -> bool {
+    /// Whether nothing is pending.
+    pub fn is_settled(&self) -> bool {
         let is_due = |item: &Arc<Item>| item.contains_key("next_check_at");
         QUEUES.into_iter().all(|queue| self.shop.aws.queues().count(queue) == 0)
+            && !TABLES.into_iter().any(|table| self.has_changes(table))
             && !["orders", "payments"]
                 .into_iter()
                 .any(|table| self.shop.aws.stored(table).iter().any(is_due))
@@ -303,19 +332,26 @@ impl Stage {
     }
 }
 
+thread_local! {
+    /// The shops that [`prepared`] has built, by their arguments.
+    static PREPARED: RefCell<BTreeMap<(u32, bool), (Aws, String)>> =
+        const { RefCell::new(BTreeMap::new()) };
+}
+
 /// A shop that sells this quantity of one product, and the product's id. It is built once.
-async fn prepared(in_stock: u32) -> (Aws, String) {
-    thread_local! {
-        static PREPARED: RefCell<BTreeMap<u32, (Aws, String)>> = const { RefCell::new(BTreeMap::new()) };
-    }
-    if let Some(found) = PREPARED.with_borrow(|prepared| prepared.get(&in_stock).cloned()) {
+async fn prepared(in_stock: u32, has_accounts: bool) -> (Aws, String) {
+    let arguments = (in_stock, has_accounts);
+    if let Some(found) = PREPARED.with_borrow(|prepared| prepared.get(&arguments).cloned()) {
         return found;
     }
     let shop = Shop::over(Aws::new(), clock());
     let product = shop.product("teapot", PRICE, in_stock).await;
+    if has_accounts {
+        shop.ada().await;
+    }
     shop.harness().drain_queues().await;
     let made = (shop.aws, product);
-    PREPARED.with_borrow_mut(|prepared| prepared.insert(in_stock, made.clone()));
+    PREPARED.with_borrow_mut(|prepared| prepared.insert(arguments, made.clone()));
     made
 }
 

@@ -1,6 +1,7 @@
 //! A process that plays every n-th case of a promise, one after the other, on paused time.
 
 use std::{
+    collections::BTreeMap,
     panic::{self, AssertUnwindSafe},
     process::ExitCode,
     sync::{Arc, Mutex},
@@ -8,7 +9,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::promises::{Facts, promise};
+use crate::{
+    faults,
+    promises::{Facts, promise},
+};
 
 /// The argument that makes this program a worker.
 pub const COMMAND: &str = "worker";
@@ -21,6 +25,8 @@ pub struct Share {
     /// The case after the last one.
     pub end: u64,
     pub step: usize,
+    /// The calls of the stories: see [`faults::counted_calls`].
+    pub calls: Vec<String>,
 }
 
 /// What a worker prints at its end, as one line of JSON.
@@ -29,7 +35,9 @@ pub struct Report {
     pub runs: u64,
     pub calls: u64,
     pub facts: Facts,
-    pub violation: Option<Violation>,
+    pub violations: Vec<Violation>,
+    /// The traces to be compared, by case.
+    pub traces: BTreeMap<u64, String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,6 +50,7 @@ pub struct Violation {
 #[expect(clippy::print_stdout, reason = "the report goes to the process that started this one")]
 pub fn run(share: &str) -> ExitCode {
     let share: Share = serde_json::from_str(share).unwrap();
+    faults::set_calls(share.calls.clone());
     println!("{}", serde_json::to_string(&play(&share)).unwrap());
     ExitCode::SUCCESS
 }
@@ -49,11 +58,11 @@ pub fn run(share: &str) -> ExitCode {
 fn play(share: &Share) -> Report {
     let promise = promise(&share.promise).unwrap();
     let violation = Arc::new(Mutex::new(String::new()));
-    let told = violation.clone();
+    let found = violation.clone();
     panic::set_hook(Box::new(move |panic| {
         let text = panic.payload_as_str().unwrap_or_default();
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        *told.lock().unwrap() = format!("{text}\n(found at {place})");
+        *found.lock().unwrap() = format!("{text}\n(found at {place})");
     }));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -67,15 +76,18 @@ fn play(share: &Share) -> Report {
         report.runs += 1;
         match played {
             Ok(outcome) => {
-                report.calls += outcome.calls as u64;
+                report.calls += outcome.calls;
+                report.traces.extend(outcome.trace.map(|trace| (case, trace)));
                 for fact in outcome.facts {
                     *report.facts.entry(fact).or_default() += 1;
                 }
             }
             Err(_) => {
                 let text = violation.lock().unwrap().clone();
-                report.violation = Some(Violation { case, text });
-                return report;
+                report.violations.push(Violation { case, text });
+                if !promise.continues {
+                    return report;
+                }
             }
         }
     }

@@ -1,7 +1,10 @@
 //! The requests that void and find a charge at Stripe, and the meaning of the responses, which are
 //! scripted exactly as Stripe documents them.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use provider::{
     ChargeRequest, KeyState, PaymentProvider, ProviderError, ProviderResult, Stripe, StripeSettings,
@@ -12,6 +15,7 @@ use tests::aws::Aws;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
+    time::Instant,
 };
 
 use crate::{
@@ -24,9 +28,8 @@ type Scripted = (u16, &'static str, Value);
 
 /// A Stripe server that sends these responses in order, and the requests that it received.
 async fn scripted(answers: Vec<Scripted>) -> (Stripe, Arc<Mutex<Vec<String>>>) {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
+    let stripe = stripe_at(&listener);
     let requests: Arc<Mutex<Vec<String>>> = Arc::default();
     let seen = requests.clone();
     tokio::spawn(async move {
@@ -58,11 +61,20 @@ async fn scripted(answers: Vec<Scripted>) -> (Stripe, Arc<Mutex<Vec<String>>>) {
             connection.write_all(answer.as_bytes()).await.unwrap();
         }
     });
+    (stripe, requests)
+}
+
+/// A client of the Stripe server at this address.
+fn stripe_at(listener: &TcpListener) -> Stripe {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let aws = Aws::new();
     aws.secrets_manager().set("stripe-key", KEY);
-    let settings =
-        StripeSettings { base, return_url: Some("https://new.example".to_owned()), live: false };
-    (Stripe::new(settings, aws.secrets_at(Clock::System)), requests)
+    let settings = StripeSettings {
+        base: format!("http://{}", listener.local_addr().unwrap()),
+        return_url: Some("https://new.example".to_owned()),
+        live: false,
+    };
+    Stripe::new(settings, aws.secrets_at(Clock::System))
 }
 
 fn probe(status: &str) -> Value {
@@ -83,6 +95,22 @@ fn body(request: &str) -> String {
         .replace("%5D", "]")
         .replace("%3A", ":")
         .replace("%2F", "/")
+}
+
+/// The kernel accepts the connection, and no task reads it. Payments allows a call eight seconds.
+#[tokio::test(start_paused = true)]
+async fn server_that_never_answers_leaves_the_outcome_unknown() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stripe = stripe_at(&listener);
+    let order = to_charge("wire silence", "pm_card_visa");
+    let started = Instant::now();
+    let charged = stripe.charge(&order).await;
+    assert!(matches!(charged, Err(ProviderError::Indeterminate(_))), "{charged:?}");
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    let started = Instant::now();
+    let refunded = stripe.refund(&to_refund(&order, "pi_1", "silence", 100)).await;
+    assert!(matches!(refunded, Err(ProviderError::Indeterminate(_))), "{refunded:?}");
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
 }
 
 #[tokio::test]

@@ -296,6 +296,22 @@ fn get_permission_also_serves_head_and_405() {
     none(violations);
 }
 
+/// Lambda throttles a function or the authorizer before it runs, so the client may repeat the
+/// request.
+#[test]
+fn every_429_and_503_of_the_gateway_has_retry_after() {
+    let template = template::template();
+    let answers = &template.resource("Api")["Properties"]["DefinitionBody"]["x-amazon-apigateway-gateway-responses"];
+    for kind in ["INTEGRATION_FAILURE", "AUTHORIZER_FAILURE", "AUTHORIZER_CONFIGURATION_ERROR"] {
+        assert_eq!(answers[kind]["statusCode"], "503", "{kind}");
+    }
+    for (kind, answer) in answers.as_object().unwrap() {
+        let refuses = ["429", "503"].contains(&text(&answer["statusCode"]));
+        let wait = &answer["responseParameters"]["gatewayresponse.header.Retry-After"];
+        assert_eq!(refuses, wait.is_string(), "{kind}");
+    }
+}
+
 fn wildcard(segment: &str) -> &str {
     if segment.starts_with('{') { "*" } else { segment }
 }

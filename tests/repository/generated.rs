@@ -58,13 +58,20 @@ const MALFORMED: (&str, &str) = ("malformed_request", "Malformed request");
 const NO_ROUTE: (&str, &str) = ("route_not_found", "Route not found");
 const NO_ROUTE_DETAIL: &str = "No operation has this path and this method.";
 const TOO_MANY: (&str, &str) = ("too_many_requests", "Too many requests");
+const UNAVAILABLE: (&str, &str) = ("temporarily_unavailable", "Service temporarily unavailable");
+const REPEAT: &str = "Repeat the request, with the same Idempotency-Key if it has one.";
 const WAIT: &str = "Wait a moment and send the same request again.";
 
 /// Every gateway response. `DEFAULT_4XX` is the rest: an unknown path called with a bearer token,
 /// which the gateway takes for a malformed AWS signature. `WAF_FILTERED` is always a limit: the web
 /// ACL has no other rules. A custom response of WAF cannot be a problem document, because it cannot
 /// set `Content-Type`.
-const ANSWERS: [Answer; 17] = [
+///
+/// A function that Lambda throttles is an `INTEGRATION_FAILURE`, which is 504 by default, and a
+/// throttled authorizer an `AUTHORIZER_CONFIGURATION_ERROR`, which is 500. Neither has run, so the
+/// client may repeat the request. An authorizer that fails without a decision is an
+/// `AUTHORIZER_FAILURE`.
+const ANSWERS: [Answer; 20] = [
     answer(
         "UNAUTHORIZED",
         401,
@@ -100,6 +107,12 @@ const ANSWERS: [Answer; 17] = [
     answer("THROTTLED", 429, TOO_MANY.0, TOO_MANY.1, WAIT).with("Retry-After", "1"),
     answer("QUOTA_EXCEEDED", 429, TOO_MANY.0, TOO_MANY.1, WAIT).with("Retry-After", "60"),
     answer("DEFAULT_4XX", 404, NO_ROUTE.0, NO_ROUTE.1, NO_ROUTE_DETAIL),
+    answer("INTEGRATION_FAILURE", 503, UNAVAILABLE.0, UNAVAILABLE.1, REPEAT)
+        .with("Retry-After", "1"),
+    answer("AUTHORIZER_FAILURE", 503, UNAVAILABLE.0, UNAVAILABLE.1, REPEAT)
+        .with("Retry-After", "1"),
+    answer("AUTHORIZER_CONFIGURATION_ERROR", 503, UNAVAILABLE.0, UNAVAILABLE.1, REPEAT)
+        .with("Retry-After", "1"),
     answer(
         "INTEGRATION_TIMEOUT",
         504,

@@ -79,7 +79,10 @@ struct World {
     crash: Notify,
     watch: Mutex<Option<Check>>,
     violation: Mutex<Option<String>>,
-    silent: AtomicBool,
+    /// The service that does not answer, and the number of its first call without an answer.
+    hanging: Mutex<Option<(&'static str, usize)>>,
+    /// Whether SDK clients have the timeouts and retries of deployed functions.
+    is_deployed: AtomicBool,
     latency: Mutex<Duration>,
 }
 
@@ -167,7 +170,8 @@ impl Aws {
             crash: Notify::new(),
             watch: Mutex::default(),
             violation: Mutex::default(),
-            silent: AtomicBool::new(false),
+            hanging: Mutex::default(),
+            is_deployed: AtomicBool::new(false),
             latency: Mutex::default(),
         };
         Self(Arc::new(world), None, None)
@@ -181,7 +185,8 @@ impl Aws {
 
     /// Settings for SDK clients: `aws_sdk_sqs::Client::new(&aws.sdk_config())`. SDK retries are
     /// off, so every recorded call is a decision of our code. SDK timeouts are off too, for calls,
-    /// streams and credentials, so a slow machine fails no test.
+    /// streams and credentials, so a slow machine fails no test. [`Aws::call_as_deployed`] turns
+    /// both on.
     pub fn sdk_config(&self) -> SdkConfig {
         let credentials = Credentials::new("test", "test", None, None, "tests");
         self.unsigned_sdk_config()
@@ -192,10 +197,16 @@ impl Aws {
 
     /// [`Aws::sdk_config`] without credentials.
     fn unsigned_sdk_config(&self) -> SdkConfig {
-        SdkConfig::builder()
+        let mut builder = SdkConfig::builder();
+        if self.0.is_deployed.load(Ordering::SeqCst) {
+            builder.set_timeout_config(Some(shared::aws::timeouts()));
+            builder.set_retry_config(Some(shared::aws::retries()));
+        } else {
+            builder.set_retry_config(Some(RetryConfig::disabled()));
+        }
+        builder
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(REGION))
-            .retry_config(RetryConfig::disabled())
             .identity_cache(IdentityCache::no_cache())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .endpoint_url("http://aws.test")

@@ -8,12 +8,18 @@ mod scenarios;
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use shared::operation::Trigger;
+use serde_json::Value;
+use shared::{lambda::Invocation, operation::Trigger};
 use tokio::time::Instant;
 
 pub use scenarios::Scenario;
 
-use crate::{aws::Aws, metering::TABLE_CALL, shop::operations, template::root};
+use crate::{
+    aws::{Aws, Called},
+    metering::TABLE_CALL,
+    shop::{Shop, operations},
+    template::root,
+};
 
 /// Duration of every AWS call while steps are counted.
 const LATENCY: Duration = Duration::from_millis(10);
@@ -52,27 +58,22 @@ impl Scenario {
     /// If an event is not processed.
     pub async fn costs(&self) -> Costs {
         let shop = self.shop.copy();
-        shop.aws.count_write_units(None);
-        shop.aws.take_time(LATENCY);
+        count(&shop);
         let mut costs = Vec::new();
         for event in &self.events[..2] {
-            let (before, started) = (units(&shop.aws), Instant::now());
-            let called = shop.call(self.function, event.clone()).await;
-            let steps = started.elapsed().as_secs_f64() / LATENCY.as_secs_f64();
-            let answer = called.ok();
-            assert!(is_processed(answer), "{}: {answer}", self.function);
-            let after = units(&shop.aws);
-            costs.push(Cost {
-                calls: called.calls.len() as f64,
-                steps: steps.round(),
-                read_units: after.0 - before.0,
-                write_units: after.1 - before.1,
-                queue_requests: called.calls.iter().filter(|call| call.service == "sqs").count()
-                    as f64,
-            });
+            let invocation = Invocation::with_event(event.clone());
+            let (called, cost) = Cost::of(&shop, self.function, invocation).await;
+            assert!(is_processed(called.ok()), "{}: {:?}", self.function, called.answer);
+            costs.push(cost);
         }
         Costs { cold: costs[0], warm: costs[1] }
     }
+}
+
+/// Counts the cost of the calls of a shop from now on; see [`Cost::of`].
+pub fn count(shop: &Shop) {
+    shop.aws.count_write_units(None);
+    shop.aws.take_time(LATENCY);
 }
 
 /// The read units and the write units so far.
@@ -82,7 +83,7 @@ fn units(aws: &Aws) -> (f64, f64) {
 
 /// Whether an answer reports success: a status below 300, or no failure of a batch. A publisher
 /// answers nothing.
-pub fn is_processed(answer: &serde_json::Value) -> bool {
+pub fn is_processed(answer: &Value) -> bool {
     match answer["statusCode"].as_u64() {
         Some(status) => status < 300,
         None => answer["batchItemFailures"].as_array().is_none_or(Vec::is_empty),
@@ -214,6 +215,23 @@ impl Budgets {
 }
 
 impl Cost {
+    /// Invokes a function of a shop that [`count`]s, in paused time.
+    pub async fn of(shop: &Shop, function: &str, invocation: Invocation) -> (Called, Self) {
+        let (before, started) = (units(&shop.aws), Instant::now());
+        let called = shop.aws.invoke(&shop.lambda(function), invocation).await;
+        let steps = started.elapsed().as_secs_f64() / LATENCY.as_secs_f64();
+        let after = units(&shop.aws);
+        let requests = called.calls.iter().filter(|call| call.service == "sqs").count();
+        let cost = Self {
+            calls: called.calls.len() as f64,
+            steps: steps.round(),
+            read_units: after.0 - before.0,
+            write_units: after.1 - before.1,
+            queue_requests: requests as f64,
+        };
+        (called, cost)
+    }
+
     fn exceeds(&self, ceiling: &Self) -> bool {
         let figures = |cost: &Self| {
             [cost.calls, cost.steps, cost.read_units, cost.write_units, cost.queue_requests]

@@ -65,6 +65,21 @@ impl Harness {
         }
     }
 
+    /// The position after the latest change of each table with a publisher.
+    pub fn latest(&self) -> BTreeMap<&'static str, usize> {
+        let latest = |table| self.aws.database().latest_change(&full_name(table));
+        self.publishers.iter().map(|publisher| (publisher.table, latest(publisher.table))).collect()
+    }
+
+    /// Publishes only the changes after these positions.
+    #[must_use]
+    pub fn after(mut self, positions: &BTreeMap<&'static str, usize>) -> Self {
+        for publisher in &mut self.publishers {
+            publisher.position = positions.get(publisher.table).copied();
+        }
+        self
+    }
+
     /// Stops the consumer of a queue. Its messages wait until [`Harness::start`].
     ///
     /// # Panics
@@ -105,7 +120,7 @@ impl Harness {
     pub async fn publish(&mut self) -> bool {
         let mut any = false;
         for publisher in &mut self.publishers {
-            let table = format!("{}-{}", crate::template::STACK, publisher.table);
+            let table = full_name(publisher.table);
             let (records, position) = self.aws.database().changes(&table, publisher.position);
             publisher.position = Some(position);
             if !records.is_empty() {
@@ -169,4 +184,8 @@ impl Harness {
             })
             .collect()
     }
+}
+
+fn full_name(table: &str) -> String {
+    format!("{}-{table}", crate::template::STACK)
 }

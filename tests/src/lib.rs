@@ -29,6 +29,7 @@
 //!   table.
 //! - [`sqs`], [`secrets`], [`ses`], [`cloudwatch`], [`codedeploy`]: small in-memory replacements of the
 //!   other services.
+//! - `api`: a shop with a valid request for each route, and what every response has in common.
 //! - [`events`]: the events of API Gateway, queues and streams, and the samples in `events/`.
 //! - [`harness`]: delivers changes to the publishers, and messages to the consumers, until all are
 //!   processed.
@@ -39,11 +40,15 @@
 //! - `release`: the functions of another release, in a process of their own.
 //! - [`shop`]: the services over the in-memory AWS, with a clock that the test sets, and every
 //!   operation by its name.
+//! - `samples`: the samples in `events/`, each with the state that it needs.
+//! - `growth`: a shop with many stored records, and the cost of each operation in it.
 //! - [`prose`]: documentation comments as running text.
 //! - [`seeds`]: runs the seeds of a test on all cores; [`rng`] has their random numbers.
 //!
 //! No emulator has throttling and transaction conflicts, so [`aws::Fault`] injects them.
 
+#[cfg(feature = "shop")]
+pub mod api;
 pub mod aws;
 pub mod bank;
 pub mod cloudwatch;
@@ -53,6 +58,8 @@ pub mod cost;
 pub mod dynamodb;
 pub mod events;
 pub mod faults;
+#[cfg(feature = "shop")]
+pub mod growth;
 pub mod harness;
 pub mod metering;
 pub mod partitions;
@@ -63,6 +70,8 @@ pub mod reads;
 #[cfg(feature = "shop")]
 pub mod release;
 pub mod rng;
+#[cfg(feature = "shop")]
+pub mod samples;
 pub mod secrets;
 pub mod seeds;
 pub mod ses;

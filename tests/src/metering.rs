@@ -42,8 +42,10 @@ impl Meter {
     }
 }
 
-/// Nanoseconds of CPU time that this thread has used; see `proc_pid_schedstat(5)`.
-fn thread_cpu() -> u64 {
+/// Nanoseconds of CPU time that this thread has used; see `proc_pid_schedstat(5)`. The kernel adds
+/// the present time slice when the thread yields.
+pub(crate) fn thread_cpu() -> u64 {
+    std::thread::yield_now();
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or_default()
 }

@@ -1,5 +1,5 @@
 //! The throughput limits of DynamoDB partitions: counts the write units of each partition key, and
-//! throttles writes above a limit. It also counts the read units of all keys together.
+//! throttles writes above a limit. It also counts the read units and rows of all keys together.
 //!
 //! No emulator limits partitions or detects transaction conflicts. The figures come from the Amazon
 //! DynamoDB Developer Guide:
@@ -51,6 +51,7 @@ pub struct Partitions {
     limits: Option<Limits>,
     units: BTreeMap<PartitionKey, u64>,
     read_units: f64,
+    rows: u64,
     stores: BTreeMap<PartitionKey, Store>,
     in_transaction: BTreeMap<String, Instant>,
     refusals: (u64, u64),
@@ -106,6 +107,7 @@ impl Partitions {
             limits,
             units: BTreeMap::new(),
             read_units: 0.0,
+            rows: 0,
             stores: BTreeMap::new(),
             in_transaction: BTreeMap::new(),
             refusals: (0, 0),
@@ -120,6 +122,11 @@ impl Partitions {
     /// The read units of all keys together.
     pub fn read_units(&self) -> f64 {
         self.read_units
+    }
+
+    /// The items that reads of all keys together have returned.
+    pub fn rows(&self) -> u64 {
+        self.rows
     }
 
     /// The numbers of throttled requests and of conflicts.
@@ -138,7 +145,9 @@ impl Partitions {
         let mut writes = self.writes_of(operation, request);
         if writes.is_empty() {
             let answer = database.call(operation, body);
-            self.read_units += reads::units(operation, request, &answer);
+            let (rows, units) = reads::rows_and_units(operation, request, &answer);
+            self.rows += rows;
+            self.read_units += units;
             return Ok(answer);
         }
         for write in &mut writes {

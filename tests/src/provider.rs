@@ -18,7 +18,11 @@ use provider::{
     webhook::{WebhookError, WebhookEvent, WebhookRequest},
 };
 use serde_json::{Value, json};
-use shared::{BoxFuture, clock::Clock, ids::derive_uuid};
+use shared::{
+    BoxFuture,
+    clock::Clock,
+    ids::{derive, derive_uuid},
+};
 
 use crate::aws::Aws;
 
@@ -39,10 +43,24 @@ pub enum Network {
     /// is called. Their caller gets no response. Other requests with the same idempotency key get a
     /// 409.
     ChargesRunning,
+    /// The provider accepts requests, and neither executes nor answers them. Its callers wait until
+    /// their timeout.
+    Silent,
     /// The provider rejects our API key: 401.
     Unauthorized,
     /// The provider denies our API key this request: 403.
     Forbidden,
+}
+
+/// A defect of the requests to the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderDefect {
+    /// Each charge request arrives with an idempotency key of its own.
+    NoChargeKeys,
+    /// Each refund request arrives with an idempotency key of its own.
+    NoRefundKeys,
+    /// Requests that void the key of a charge do not arrive, and seem to have succeeded.
+    NoVoids,
 }
 
 /// The provider as seen by payments. Clones share their state.
@@ -61,8 +79,9 @@ struct State {
     running: VecDeque<Sent>,
     lost: Vec<ChargeRequest>,
     unwanted: Vec<String>,
-    /// The number of charge requests whose idempotency key was dropped; `None` if keys arrive.
-    dropped_keys: Option<u64>,
+    defect: Option<ProviderDefect>,
+    /// The number of requests whose idempotency key was replaced.
+    replaced_keys: u64,
 }
 
 /// A charge request, and why its order was already cancelled when it was sent.
@@ -87,9 +106,20 @@ impl RemoteProvider {
         self.state().network
     }
 
-    /// Drops the idempotency key of each charge request from now on.
-    pub fn drop_keys(&self) {
-        self.state().dropped_keys = Some(0);
+    /// Makes a defect in all requests from now on.
+    pub fn make(&self, defect: ProviderDefect) {
+        self.state().defect = Some(defect);
+    }
+
+    fn has(&self, defect: ProviderDefect) -> bool {
+        self.state().defect == Some(defect)
+    }
+
+    /// The number of an idempotency key that no other request has.
+    fn next_key(&self) -> String {
+        let mut state = self.state();
+        state.replaced_keys += 1;
+        state.replaced_keys.to_string()
     }
 
     /// The charge requests that were lost or rejected before the provider executed them.
@@ -150,7 +180,10 @@ impl RemoteProvider {
                 Err(ProviderError::Indeterminate("the request is delayed".to_owned()))
             }
             Network::Up | Network::AnswersLost => self.over_network(self.carry_out(sent)).await,
-            Network::RequestsLost | Network::Unauthorized | Network::Forbidden => {
+            Network::RequestsLost
+            | Network::Silent
+            | Network::Unauthorized
+            | Network::Forbidden => {
                 self.state().lost.push(sent.order.clone());
                 self.over_network(self.carry_out(sent)).await
             }
@@ -159,9 +192,8 @@ impl RemoteProvider {
 
     /// Lets the provider execute a charge request, and records it if its order was cancelled.
     async fn carry_out(&self, mut sent: Sent) -> Result<ProviderResult, ProviderError> {
-        if let Some(dropped) = &mut self.state().dropped_keys {
-            *dropped += 1;
-            let key = derive_uuid(&["dropped", &dropped.to_string()]);
+        if self.has(ProviderDefect::NoChargeKeys) {
+            let key = derive_uuid(&["replaced", &self.next_key()]);
             sent.order.payment_id = PaymentId::new(sent.order.order_id, key);
         }
         let Some(reason) = sent.given_up else { return self.inner.charge(&sent.order).await };
@@ -188,6 +220,7 @@ impl RemoteProvider {
             Network::RequestsLost => {
                 Err(ProviderError::Indeterminate("the request was lost".to_owned()))
             }
+            Network::Silent => std::future::pending().await,
             Network::AnswersLost => {
                 let _ = call.await;
                 Err(ProviderError::Indeterminate("the answer was lost".to_owned()))
@@ -273,6 +306,8 @@ impl PaymentProvider for RemoteProvider {
         Box::pin(self.over_network(async move {
             if self.is_running(order) {
                 Ok(KeyState::Running)
+            } else if self.has(ProviderDefect::NoVoids) {
+                Ok(KeyState::Voided)
             } else {
                 self.inner.void_unsent(order).await
             }
@@ -304,7 +339,13 @@ impl PaymentProvider for RemoteProvider {
         &'a self,
         order: &'a RefundRequest,
     ) -> BoxFuture<'a, Result<RefundResult, ProviderError>> {
-        Box::pin(self.over_network(self.inner.refund(order)))
+        Box::pin(self.over_network(async move {
+            if self.has(ProviderDefect::NoRefundKeys) {
+                let refund_id = derive(&["replaced", &self.next_key()]);
+                return self.inner.refund(&RefundRequest { refund_id, ..order.clone() }).await;
+            }
+            self.inner.refund(order).await
+        }))
     }
 
     fn retrieve_refund<'a>(

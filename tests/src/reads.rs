@@ -118,11 +118,16 @@ fn json(bytes: Option<&[u8]>) -> Value {
     bytes.and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default()
 }
 
-/// The read units of an answered call, with its status and its body.
-pub(crate) fn units(operation: &str, request: &Value, answer: &(u16, String)) -> f64 {
+/// The rows and the read units of an answered call, with its status and its body.
+pub(crate) fn rows_and_units(
+    operation: &str,
+    request: &Value,
+    answer: &(u16, String),
+) -> (u64, f64) {
     let response = (answer.0 == 200).then(|| json(Some(answer.1.as_bytes())));
-    let (_, half_units) = response.map(|body| cost(operation, request, &body)).unwrap_or_default();
-    half_units as f64 / 2.0
+    let (rows, half_units) =
+        response.map(|body| cost(operation, request, &body)).unwrap_or_default();
+    (rows, half_units as f64 / 2.0)
 }
 
 /// The rows and half units of a call that succeeded.
@@ -177,16 +182,16 @@ mod tests {
         let keys = json!({ table: { "Keys": [key, { "pk": { "S": "absent" } }] } });
         let batch = json!({ "RequestItems": keys });
         for (operation, request, expected) in [
-            ("DescribeTable", json!({ "TableName": table }), "0"),
-            ("GetItem", get(false), "0.5"),
-            ("PutItem", put, "0"),
-            ("GetItem", get(false), "1"),
-            ("GetItem", get(true), "2"),
-            ("BatchGetItem", batch, "1.5"),
+            ("DescribeTable", json!({ "TableName": table }), (0, 0.0)),
+            ("GetItem", get(false), (0, 0.5)),
+            ("PutItem", put, (0, 0.0)),
+            ("GetItem", get(false), (1, 1.0)),
+            ("GetItem", get(true), (1, 2.0)),
+            ("BatchGetItem", batch, (1, 1.5)),
         ] {
             let answer = database.call(operation, &request.to_string());
-            let units = units(operation, &request, &answer).to_string();
-            assert_eq!((answer.0, units.as_str()), (200, expected), "{operation}: {}", answer.1);
+            let read = rows_and_units(operation, &request, &answer);
+            assert_eq!((answer.0, read), (200, expected), "{operation}: {}", answer.1);
         }
     }
 }

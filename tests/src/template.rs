@@ -199,6 +199,25 @@ impl Template {
         names
     }
 
+    /// How many messages of a queue its consumer receives at a time, at most.
+    ///
+    /// # Panics
+    /// If the queue has no consumer.
+    pub fn batch_size(&self, queue: &str) -> usize {
+        let is_queue = |(_, resource): &(&str, &Value)| {
+            let name = self.resolve(&resource["Properties"]["QueueName"]);
+            name == format!("{STACK}-{queue}").as_str()
+        };
+        let (id, _) = self.resources("AWS::SQS::Queue").find(is_queue).expect("the queue exists");
+        let mapping = |(_, mapping): (&str, &Value)| {
+            let properties = self.resolve(&mapping["Properties"]);
+            let is_of_queue = properties["EventSourceArn"] == format!("arn:{id}").as_str();
+            is_of_queue.then(|| properties["BatchSize"].as_u64()).flatten()
+        };
+        let size = self.resources("AWS::Lambda::EventSourceMapping").find_map(mapping);
+        usize::try_from(size.expect("the queue has a consumer")).unwrap_or(usize::MAX)
+    }
+
     /// `CreateTable` requests for the tables of the template, by table name, as CloudFormation
     /// would send them.
     pub fn tables(&self) -> BTreeMap<String, Value> {

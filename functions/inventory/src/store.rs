@@ -7,8 +7,8 @@
 //!   and `low_stock_available` describe the sum of all shards.
 //! - `STOCK#<product>#<shard>`: another shard, `{product_id, shard, available, on_hand, version,
 //!   updated_at, traceparent}`.
-//! - `RESERVATION#<order>`: a reservation. While it holds stock it is in `check-index`, by the time
-//!   from which it is held too long.
+//! - `RESERVATION#<order>`: a reservation, see `store/item.rs`. While it holds stock it is in
+//!   `check-index`, by the time from which it is held too long.
 //! - `MOVE#<movement>`: a movement, which is also the idempotency record of its request. It is in
 //!   `check-index` under its product, by creation time, so that the ledger can be reconciled with
 //!   it.
@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use shared::{
     clock::Timestamp,
-    ids::{OrderId, ProductId},
+    ids::ProductId,
     sweep::Lease,
     table::{AttributeValue, Expression, Item, Key, Table, TableError, Write, from_item, to_item},
     telemetry::Trace,
@@ -31,6 +31,7 @@ use crate::domain::{
 };
 
 mod image;
+mod item;
 mod movements;
 mod reservations;
 
@@ -217,10 +218,6 @@ fn stock_key(product_id: ProductId, shard: u32) -> Key {
         0 => Key::new(format!("STOCK#{product_id}")),
         further => Key::new(format!("STOCK#{product_id}#{further}")),
     }
-}
-
-fn reservation_key_text(order_id: OrderId) -> String {
-    format!("RESERVATION#{order_id}")
 }
 
 fn movement_key_text(movement_id: MovementId) -> String {

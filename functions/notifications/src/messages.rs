@@ -98,6 +98,11 @@ impl FromMessage for SendNotification {
             content,
         })
     }
+
+    /// The sending rate of SES, which `MailConcurrency` is computed for.
+    fn contends_for(_data: &Value) -> Vec<String> {
+        vec!["sending rate".to_owned()]
+    }
 }
 
 impl Content {

@@ -122,6 +122,13 @@ pub trait FromMessage: Sized + Send + 'static {
     /// If the type is unknown to this consumer or `data` does not match its schema. Unknown
     /// *fields* are accepted, because senders may add some.
     fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage>;
+
+    /// Names what a message with this `data` contends for, besides its subject: items that other
+    /// messages write as well, or a rate limit. Messages of a batch with a common name are
+    /// processed in sequence, all others concurrently.
+    fn contends_for(_data: &Value) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A message that this consumer cannot parse.

@@ -1,7 +1,8 @@
 //! Consumers of SQS, and the envelope of every message.
 //!
-//! A batch is processed record by record, and a failed record does not delay the others. Each
-//! record ends in one of three ways:
+//! The records of a batch are processed concurrently, and a failed record does not delay the others.
+//! Records with the same subject are processed in sequence, and so are those that contend for the
+//! same items or rate ([`FromMessage::contends_for`]). Each record ends in one of three ways:
 //!
 //! - **Done**: the record is acknowledged.
 //! - **Retry**: the record is reported as failed and is received again after a wait that grows to

@@ -237,7 +237,7 @@ async fn unreadable_orders_do_not_block_the_resumption_of_others() {
         .find(|item| item["next_check_at"].is_object())
         .expect("the open order is due some time")
         .clone();
-    let id = healthy["order_id"]["S"].as_str().unwrap().to_owned();
+    let id = healthy["pk"]["S"].as_str().unwrap().trim_start_matches("ORDER#").to_owned();
     for number in 0..110 {
         let other = format!("ord_0199c2a8-0000-7000-8000-{number:012x}");
         let mut broken: Value =

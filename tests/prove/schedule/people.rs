@@ -89,7 +89,7 @@ impl Schedule {
     pub(super) async fn step(&mut self) {
         let (order, _) = self.any_order();
         let orders = self.stage.stored_orders();
-        let stored = orders.iter().find(|item| text(item, "order_id") == order);
+        let stored = orders.iter().find(|item| text(item, "pk") == format!("ORDER#{order}"));
         let status = stored.map(|item| text(item, "status")).unwrap_or_default();
         // Mostly the next regular transition, occasionally an invalid one.
         let operation = match (status, self.below(20)) {

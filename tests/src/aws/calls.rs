@@ -1,6 +1,6 @@
 //! The recorded calls: their IAM permissions, and the answer of a function with the calls it made.
 
-use std::{collections::BTreeSet, pin::pin};
+use std::{collections::BTreeSet, pin::pin, sync::atomic::Ordering};
 
 use serde_json::{Value, json};
 use shared::lambda::{Failure, Invocation, Lambda};
@@ -21,6 +21,25 @@ pub struct Call {
     /// of its writes.
     pub actions: BTreeSet<(String, String)>,
 }
+
+impl Call {
+    /// Whether the call changes no state.
+    pub fn is_read(&self) -> bool {
+        READS.contains(&self.operation.as_str())
+    }
+}
+
+/// The operations that change no state.
+pub(super) const READS: [&str; 8] = [
+    "GetItem",
+    "BatchGetItem",
+    "Query",
+    "GetSecretValue",
+    "DescribeTable",
+    "GetDeployment",
+    "GetApplicationRevision",
+    "GetMetricData",
+];
 
 /// The answer of a function, and the AWS calls it made.
 #[derive(Clone, Debug)]
@@ -118,6 +137,11 @@ impl Called {
 }
 
 impl Aws {
+    /// Records the calls again, after [`Aws::lean`].
+    pub fn record_calls(&self) {
+        self.0.is_recording.store(true, Ordering::SeqCst);
+    }
+
     pub fn calls(&self) -> Vec<Call> {
         lock(&self.0.calls).clone()
     }

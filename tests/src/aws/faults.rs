@@ -53,10 +53,16 @@ impl Aws {
         lock(&self.0.violation).clone()
     }
 
-    /// From now on every call times out: it ends after the attempt timeout without a response.
-    /// Tests of this run with time paused.
-    pub fn fall_silent(&self) {
-        self.0.silent.store(true, Ordering::SeqCst);
+    /// From a later call on, the endpoint of `service` accepts requests and answers none of them: 0
+    /// is the next call, of whatever service. Tests of this run with time paused, and with
+    /// [`Aws::call_as_deployed`]: without timeouts the caller waits forever.
+    pub fn hang(&self, service: &'static str, call: usize) {
+        *lock(&self.0.hanging) = Some((service, self.requests() + call));
+    }
+
+    /// Gives SDK clients that are built from now on the timeouts and retries of deployed functions.
+    pub fn call_as_deployed(&self) {
+        self.0.is_deployed.store(true, Ordering::SeqCst);
     }
 
     /// From now on every call takes `latency`. Tests of this run with time paused. The elapsed time
@@ -85,6 +91,11 @@ impl Aws {
         lock(&self.0.partitions).as_ref().map(Partitions::read_units).unwrap_or_default()
     }
 
+    /// The items that reads have returned since [`Aws::count_write_units`].
+    pub fn rows_read(&self) -> u64 {
+        lock(&self.0.partitions).as_ref().map(Partitions::rows).unwrap_or_default()
+    }
+
     /// The numbers of throttled requests and of conflicts since [`Aws::count_write_units`].
     pub fn refusals(&self) -> (u64, u64) {
         lock(&self.0.partitions).as_ref().map(Partitions::refusals).unwrap_or_default()
@@ -93,7 +104,7 @@ impl Aws {
     /// Removes the faults that are still pending.
     pub fn heal(&self) {
         lock(&self.0.faults).clear();
-        self.0.silent.store(false, Ordering::SeqCst);
+        *lock(&self.0.hanging) = None;
     }
 }
 

@@ -26,24 +26,13 @@ use serde_json::Value;
 
 use super::{
     Aws, Call, Fault,
-    calls::{actions_of, tables_of},
+    calls::{READS, actions_of, tables_of},
     faults::refused,
     lock,
 };
 use crate::partitions::Refusal;
 #[cfg(feature = "shop")]
 use crate::release::{AwsAnswer, AwsCall, Connection};
-
-const READS: [&str; 8] = [
-    "GetItem",
-    "BatchGetItem",
-    "Query",
-    "GetSecretValue",
-    "DescribeTable",
-    "GetDeployment",
-    "GetApplicationRevision",
-    "GetMetricData",
-];
 
 impl Aws {
     /// Executes a DynamoDB request, subject to the limits of its partitions.
@@ -88,25 +77,7 @@ impl Aws {
         }
         let body = request.body().bytes().unwrap_or_default();
         let json = LazyCell::new(|| serde_json::from_slice::<Value>(body).unwrap_or_default());
-        let target = request.headers().get("x-amz-target").unwrap_or_default();
-        // Other services have the operation in the path.
-        let other = if request.uri().contains("/functions/") {
-            ("Lambda", "InvokeFunction")
-        } else if request.uri().ends_with("GraniteServiceVersion20100801/operation/GetMetricData") {
-            ("CloudWatch", "GetMetricData")
-        } else {
-            ("SES", "SendEmail")
-        };
-        let (api, operation) = target.split_once('.').unwrap_or(other);
-        let service = match api {
-            "CloudWatch" => "cloudwatch",
-            "CodeDeploy_20141006" => "codedeploy",
-            "Lambda" => "lambda",
-            "DynamoDB_20120810" => "dynamodb",
-            "AmazonSQS" => "sqs",
-            "secretsmanager" => "secretsmanager",
-            _ => "ses",
-        };
+        let (service, operation) = called(request);
         let number = self.0.next_call.fetch_add(1, Ordering::SeqCst);
         if !READS.contains(&operation) {
             self.0.writes.fetch_add(1, Ordering::SeqCst);
@@ -239,14 +210,11 @@ impl HttpClient for Aws {
 
 impl HttpConnector for Aws {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        if self.0.silent.load(Ordering::SeqCst) {
-            return HttpConnectorFuture::new(async {
-                tokio::time::sleep(
-                    shared::aws::timeouts().operation_attempt_timeout().unwrap_or_default(),
-                )
-                .await;
-                Err(ConnectorError::timeout("nobody answered".into()))
-            });
+        let hanging = *lock(&self.0.hanging);
+        if hanging
+            .is_some_and(|(service, from)| self.requests() >= from && called(&request).0 == service)
+        {
+            return HttpConnectorFuture::new(std::future::pending());
         }
         let latency = *lock(&self.0.latency);
         if latency.is_zero() {
@@ -295,6 +263,30 @@ impl HttpConnector for Crowd {
             HttpConnector::call(&crowd.aws, request).await
         })
     }
+}
+
+/// The service of a request and its operation.
+fn called(request: &HttpRequest) -> (&'static str, &str) {
+    let target = request.headers().get("x-amz-target").unwrap_or_default();
+    // Other services have the operation in the path.
+    let other = if request.uri().contains("/functions/") {
+        ("Lambda", "InvokeFunction")
+    } else if request.uri().ends_with("GraniteServiceVersion20100801/operation/GetMetricData") {
+        ("CloudWatch", "GetMetricData")
+    } else {
+        ("SES", "SendEmail")
+    };
+    let (api, operation) = target.split_once('.').unwrap_or(other);
+    let service = match api {
+        "CloudWatch" => "cloudwatch",
+        "CodeDeploy_20141006" => "codedeploy",
+        "Lambda" => "lambda",
+        "DynamoDB_20120810" => "dynamodb",
+        "AmazonSQS" => "sqs",
+        "secretsmanager" => "secretsmanager",
+        _ => "ses",
+    };
+    (service, operation)
 }
 
 fn response((status, body): (u16, impl Into<SdkBody>)) -> HttpResponse {

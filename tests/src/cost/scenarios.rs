@@ -1,16 +1,16 @@
-//! A typical invocation of each budgeted function: the shop before it, and events that it processes
-//! in any order.
+//! A typical invocation of each budgeted function and of some others: the shop before it, and events
+//! that it processes in any order.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Value, json};
 use shared::clock::Clock;
 
 use crate::{
-    events,
+    events, ses,
     shop::{
         Shop,
-        accounts::{PASSWORD, request},
+        accounts::{PASSWORD, Session, request},
     },
     sqs::QueuedMessage,
 };
@@ -30,7 +30,39 @@ pub struct Scenario {
     pub events: Vec<Value>,
 }
 
+/// The functions with a scenario.
+const FUNCTIONS: [&str; 23] = [
+    "advance-order",
+    "authorize-request",
+    "charge-payment",
+    "commit-stock",
+    "create-order",
+    "create-payment",
+    "get-health",
+    "get-jwks",
+    "get-order",
+    "get-product",
+    "list-orders",
+    "list-products",
+    "login-user",
+    "open-payment",
+    "publish-order-events",
+    "record-entry",
+    "record-mail-feedback",
+    "refresh-token",
+    "release-stock",
+    "replicate-product",
+    "reserve-stock",
+    "send-account-notification",
+    "send-notification",
+];
+
 impl Scenario {
+    /// Whether a function has a scenario.
+    pub fn exists(function: &str) -> bool {
+        FUNCTIONS.contains(&function)
+    }
+
     /// Prepares `count` events of a function in this empty shop.
     ///
     /// # Panics
@@ -50,6 +82,18 @@ impl Scenario {
             "login-user" => ("login-user", login_user(&shop, count).await),
             "get-health" => ("get-health", repeated(&get_health(&shop).await, count)),
             "get-jwks" => ("get-jwks", repeated(&get_jwks(&shop).await, count)),
+            "authorize-request" => ("authorize-request", authorize_request(&shop, count).await),
+            "refresh-token" => ("refresh-token", refresh_token(&shop, count).await),
+            "commit-stock" => ("commit-stock", commit_stock(&shop, count).await),
+            "open-payment" => ("open-payment", open_payment(&shop, count).await),
+            "record-entry" => ("record-entry", record_entry(&shop, count).await),
+            "record-mail-feedback" => ("record-mail-feedback", mail_feedback(&shop, count)),
+            "release-stock" => ("release-stock", release_stock(&shop, count).await),
+            "replicate-product" => ("replicate-product", replicate_product(&shop, count).await),
+            "send-account-notification" => {
+                ("send-account-notification", send_account_notification(&shop, count).await)
+            }
+            "send-notification" => ("send-notification", send_notification(&shop, count).await),
             other => panic!("{other} has a budget and no scenario"),
         };
         assert_eq!(events.len(), count, "{function}: an event for each invocation");
@@ -106,6 +150,19 @@ async fn messages(shop: &Shop, queue: &'static str, kind: &str) -> Vec<Value> {
     let is_wanted = |message: &QueuedMessage| message.json()["type"] == kind;
     let waiting = shop.aws.queues().take(queue, usize::MAX);
     waiting.into_iter().filter(is_wanted).map(|message| events::sqs(queue, &[message])).collect()
+}
+
+/// The body of the message in an event.
+fn body(event: &Value) -> Value {
+    let body = event["Records"][0]["body"].as_str().unwrap_or_default();
+    serde_json::from_str(body).expect("a message is JSON")
+}
+
+/// The first message about each subject.
+fn of_different_subjects(mut events: Vec<Value>) -> Vec<Value> {
+    let mut seen = BTreeSet::new();
+    events.retain(|event| seen.insert(body(event)["subject"].to_string()));
+    events
 }
 
 async fn get_order(shop: &Shop) -> Value {
@@ -167,6 +224,67 @@ async fn charge_payment(shop: &Shop, count: usize) -> Vec<Value> {
     messages(shop, "charge-payment", "charge_payment.v1").await
 }
 
+async fn commit_stock(shop: &Shop, count: usize) -> Vec<Value> {
+    orders(shop, count, Some("tok_ok")).await;
+    messages(shop, "commit-stock", "commit_stock.v1").await
+}
+
+async fn release_stock(shop: &Shop, count: usize) -> Vec<Value> {
+    let orders = orders(shop, count, None).await;
+    shop.harness().drain_queues().await;
+    for order in orders {
+        let cancel = events::post("/orders", &Value::Null).caller(events::ADMIN).body("");
+        let cancel = cancel.path_parameter("order_id", &order);
+        let cancelled = shop.call("cancel-order", cancel.event()).await;
+        assert_eq!(cancelled.status(), 202, "{:?}", cancelled.answer);
+    }
+    messages(shop, "release-stock", "release_stock.v1").await
+}
+
+async fn open_payment(shop: &Shop, count: usize) -> Vec<Value> {
+    orders(shop, count, None).await;
+    messages(shop, "open-payment", "open_payment.v1").await
+}
+
+/// The captures of different orders.
+async fn record_entry(shop: &Shop, count: usize) -> Vec<Value> {
+    orders(shop, count, Some("tok_ok")).await;
+    let entries = messages(shop, "record-entry", "record_entry.v1").await;
+    entries.into_iter().filter(|entry| body(entry)["data"]["kind"] == "capture").collect()
+}
+
+async fn replicate_product(shop: &Shop, count: usize) -> Vec<Value> {
+    for number in 0..count {
+        shop.product(&format!("teapot-{number}"), 2999, IN_STOCK).await;
+    }
+    of_different_subjects(messages(shop, "product-changes", "product_changed.v1").await)
+}
+
+/// The confirmations of different orders.
+async fn send_notification(shop: &Shop, count: usize) -> Vec<Value> {
+    orders(shop, count, Some("tok_ok")).await;
+    of_different_subjects(messages(shop, "send-notification", "send_notification.v1").await)
+}
+
+async fn send_account_notification(shop: &Shop, count: usize) -> Vec<Value> {
+    for number in 0..count {
+        let registered = shop.register(&format!("buyer-{number}@example.com")).await;
+        assert_eq!(registered.status(), 201, "{:?}", registered.answer);
+    }
+    messages(shop, "send-account-notification", "send_notification.v1").await
+}
+
+fn mail_feedback(shop: &Shop, count: usize) -> Vec<Value> {
+    let queue = "record-mail-feedback";
+    for number in 0..count {
+        let data = ses::bounced(&format!("buyer-{number}@example.com"), "Permanent");
+        let body = json!({ "type": "mail_bounced.v1", "data": data });
+        shop.aws.queues().send(queue, &body.to_string());
+    }
+    let waiting = shop.aws.queues().take(queue, count);
+    waiting.into_iter().map(|message| events::sqs(queue, &[message])).collect()
+}
+
 async fn create_payment(shop: &Shop, count: usize) -> Vec<Value> {
     let orders = orders(shop, count, None).await;
     shop.harness().drain_queues().await;
@@ -206,6 +324,31 @@ async fn login_user(shop: &Shop, count: usize) -> Vec<Value> {
         events.push(event.header("x-device-token", &device).event());
     }
     events
+}
+
+/// Sessions of different users.
+async fn sessions(shop: &Shop, count: usize) -> Vec<Session> {
+    shop.rotate_signing_key().await;
+    let mut sessions = Vec::new();
+    for number in 0..count {
+        let email = format!("buyer-{number}@example.com");
+        shop.enrol(&email).await;
+        sessions.push(shop.log_in(&email).await);
+    }
+    sessions
+}
+
+async fn authorize_request(shop: &Shop, count: usize) -> Vec<Value> {
+    let sessions = sessions(shop, count).await;
+    sessions.iter().map(|session| events::authorize(&session.access_token)).collect()
+}
+
+async fn refresh_token(shop: &Shop, count: usize) -> Vec<Value> {
+    let event = |session: &Session| {
+        let body = json!({ "refresh_token": session.refresh_token });
+        request("refresh-token", &body).event()
+    };
+    sessions(shop, count).await.iter().map(event).collect()
 }
 
 /// The stored health is dated an hour ahead, so that it stays current during a benchmark.

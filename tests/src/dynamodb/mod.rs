@@ -3,7 +3,8 @@
 //!
 //! - `request` reads and checks a request; `expression`, `condition`, `update` and
 //!   `key_condition` parse its expressions.
-//! - `schema` knows keys and indexes; `table` has items, index entries and a stream.
+//! - `schema` knows keys and indexes; `table` has items, index entries and a stream; `entries` are
+//!   those of one table or index.
 //! - `operations` carries out a request. `defect` makes a defect in it on request.
 //!
 //! Parameters, types and functions that no call of the shop uses are rejected: sets of
@@ -12,6 +13,7 @@
 
 mod condition;
 mod defect;
+mod entries;
 mod error;
 mod expression;
 mod key_condition;
@@ -83,6 +85,45 @@ impl DynamoDb {
                 None => Table::new(schema),
             };
             state.tables.insert(name.clone(), Arc::new(table));
+        }
+    }
+
+    /// Stores copies of an item in a table, without records in its stream. They share the attributes
+    /// of the item; `rename` makes the keys of each copy, by its number, from those of the item.
+    ///
+    /// # Panics
+    /// If the table does not exist.
+    pub fn store_copies(
+        &self,
+        table: &str,
+        item: &Arc<Item>,
+        count: usize,
+        rename: impl Fn(&str, usize) -> Arc<str>,
+    ) {
+        self.lock().table_mut(table).store_copies(item, count, rename);
+    }
+
+    /// Makes all items of a table shared, so that other databases can have them at no cost.
+    ///
+    /// # Panics
+    /// If the table does not exist, or its items are shared already.
+    pub fn share(&self, table: &str) {
+        self.lock().table_mut(table).share();
+    }
+
+    /// The number of items of a table.
+    ///
+    /// # Panics
+    /// If the table does not exist.
+    pub fn count(&self, table: &str) -> usize {
+        self.lock().tables[table].len()
+    }
+
+    /// Adds the shared items of `other`, which has the same tables. Items of this one come first.
+    pub fn add_shared(&self, other: &Self) {
+        let other = other.lock();
+        for (name, table) in &mut self.lock().tables {
+            Arc::make_mut(table).add_shared(&other.tables[name]);
         }
     }
 
@@ -170,7 +211,7 @@ impl State {
         let table = self.table(&request.table_name).map_err(|_| Error::TableNotFound)?;
         let mut description = table.schema.request.clone();
         description["TableStatus"] = "ACTIVE".into();
-        description["ItemCount"] = table.items().count().into();
+        description["ItemCount"] = table.len().into();
         Ok(json!({ "Table": description }).to_string())
     }
 }

@@ -1,21 +1,19 @@
 //! One table: its items, the entries of its indexes, and its stream.
 
-use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+use std::{ops::Bound, sync::Arc};
 
 use serde_json::{Value, json};
 
 use super::{
+    entries::{Entries, Entry},
     key_condition::Selection,
     schema::{Index, Keys, Position, Schema},
-    value::{Item, size},
+    value::{Attribute, Item, size},
 };
 use crate::template::REGION;
 
 /// Time of every change, in seconds: the start of the scenarios. No publisher reads it.
 const CHANGED_AT: u32 = 1_795_255_200;
-
-/// The entries of a table or an index, in the order of their positions.
-type Entries = BTreeMap<Position, Arc<Item>>;
 
 #[derive(Clone, Debug)]
 pub(super) struct Table {
@@ -43,8 +41,8 @@ pub(super) enum Source<'a> {
 
 impl Table {
     pub(super) fn new(schema: Schema) -> Self {
-        let indexes = vec![Entries::new(); schema.indexes.len()];
-        Self { schema: Arc::new(schema), items: Entries::new(), indexes, changes: Vec::new() }
+        let indexes = vec![Entries::default(); schema.indexes.len()];
+        Self { schema: Arc::new(schema), items: Entries::default(), indexes, changes: Vec::new() }
     }
 
     /// The same items and changes with other indexes.
@@ -70,7 +68,11 @@ impl Table {
 
     /// All items, in the order of their keys.
     pub(super) fn items(&self) -> impl Iterator<Item = &Arc<Item>> {
-        self.items.values()
+        self.items.all().map(|(_, item, _)| item)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
     }
 
     /// The table or the index of this name; `None` if there is no such index.
@@ -112,18 +114,78 @@ impl Table {
             None => at(&format!("{}\0", selection.partition), ""),
         });
         let after = start.map(Bound::Excluded);
-        let selected =
-            |(position, _): &(&'a Position, &'a Arc<Item>)| selection.contains(&position.sort);
-        let entry = move |(_, item): (&'a Position, &'a Arc<Item>)| match source {
-            Source::Table => item.clone(),
-            Source::Index(_, index) => index.project(item),
+        let selected = |(position, ..): &Entry<'a>| selection.contains(&position.sort);
+        let entry = move |(position, item, is_shared): Entry<'a>| {
+            let item = if is_shared { self.keyed(source, position, item) } else { item.clone() };
+            match source {
+                Source::Table => item,
+                Source::Index(_, index) => index.project(&item),
+            }
         };
-        if is_forward {
-            let range = entries.range((after.unwrap_or(lower), upper));
-            Box::new(range.filter(selected).map(entry))
+        let bounds = if is_forward {
+            (after.unwrap_or(lower), upper)
         } else {
-            let range = entries.range((lower, after.unwrap_or(upper)));
-            Box::new(range.rev().filter(selected).map(entry))
+            (lower, after.unwrap_or(upper))
+        };
+        Box::new(entries.range(bounds, is_forward).filter(selected).map(entry))
+    }
+
+    /// A shared item with the keys of its position: copies share the attributes of one item.
+    fn keyed(&self, source: Source<'_>, position: &Position, item: &Item) -> Arc<Item> {
+        let mut item = item.clone();
+        let mut set = |keys: &Keys, partition: &str, sort: &str| {
+            for (name, value) in keys.names().zip([partition, sort]) {
+                item.insert(name.to_owned(), Attribute::S(value.to_owned()));
+            }
+        };
+        match source {
+            Source::Table => set(&self.schema.keys, &position.partition, &position.sort),
+            Source::Index(_, index) => {
+                set(&index.keys, &position.partition, &position.sort);
+                set(&self.schema.keys, &position.table.0, &position.table.1);
+            }
+        }
+        Arc::new(item)
+    }
+
+    /// Stores copies of an item without records in the stream. They share its attributes, and
+    /// `rename` makes the keys of each copy from those of the item.
+    pub(super) fn store_copies(
+        &mut self,
+        item: &Arc<Item>,
+        count: usize,
+        rename: impl Fn(&str, usize) -> Arc<str>,
+    ) {
+        let position = self.schema.position_of_item(item).unwrap_or_default();
+        for number in 0..count {
+            let copy = |text: &Arc<str>| {
+                let renamed = rename(text, number);
+                if renamed == *text { text.clone() } else { renamed }
+            };
+            let table = (copy(&position.partition), copy(&position.sort));
+            for (index, entries) in self.schema.indexes.iter().zip(&mut self.indexes) {
+                if let Some(entry) = index.position(item, &position) {
+                    let (partition, sort) = (copy(&entry.partition), copy(&entry.sort));
+                    entries
+                        .insert(Position { partition, sort, table: table.clone() }, item.clone());
+                }
+            }
+            let (partition, sort) = table;
+            self.items.insert(Position { partition, sort, ..Position::default() }, item.clone());
+        }
+    }
+
+    /// Makes all items shared.
+    pub(super) fn share(&mut self) {
+        self.items.share();
+        self.indexes.iter_mut().for_each(Entries::share);
+    }
+
+    /// Adds the shared items of `other`, a table with the same schema.
+    pub(super) fn add_shared(&mut self, other: &Self) {
+        self.items.add_shared(&other.items);
+        for (own, shared) in self.indexes.iter_mut().zip(&other.indexes) {
+            own.add_shared(shared);
         }
     }
 

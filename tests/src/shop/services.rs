@@ -34,7 +34,12 @@ pub fn clock() -> Clock {
 
 #[cfg(feature = "users")]
 pub fn users(aws: &Aws, clock: &Clock) -> users::Users {
-    users_over(&aws.sdk_config(), clock, aws.ids(100_000))
+    let store = users::store::Store {
+        users: aws.table("users"),
+        sessions: aws.table("sessions"),
+        shards: LIST_SHARDS,
+    };
+    users_with(store, aws.secrets_at(clock.clone()), clock, aws.ids(100_000))
 }
 
 /// The users service with these clients and ids.
@@ -46,19 +51,21 @@ pub fn users_over(
 ) -> users::Users {
     let secrets = aws_sdk_secretsmanager::Client::new(config);
     let secrets = shared::secret::Secrets::new(secrets, format!("{STACK}/"), clock.clone());
+    users_with(users_store(config), secrets, clock, ids)
+}
+
+#[cfg(feature = "users")]
+fn users_with(
+    store: users::store::Store,
+    secrets: shared::secret::Secrets,
+    clock: &Clock,
+    ids: shared::ids::Ids,
+) -> users::Users {
     let issuer = users::tokens::access::Issuer {
         name: "urn:ferrocart:tests".to_owned(),
         audience: "urn:ferrocart:tests:api".to_owned(),
     };
-    users::Users::new(
-        users_store(config),
-        secrets,
-        clock.clone(),
-        ids,
-        issuer,
-        NETWORK_BURST,
-        SESSION_MAX,
-    )
+    users::Users::new(store, secrets, clock.clone(), ids, issuer, NETWORK_BURST, SESSION_MAX)
 }
 
 /// The store of the users service with these clients.
@@ -206,14 +213,14 @@ pub fn platform(aws: &Aws, clock: &Clock) -> platform::Platform {
         notifications: aws.table("notifications"),
         payments: aws.table("payments"),
         provider: "simulated".to_owned(),
-        sqs: aws_sdk_sqs::Client::new(&aws.sdk_config()),
+        sqs: aws.sqs_client(),
         queues: crate::template::template().queues(),
         queue_url_prefix: crate::sqs::url(""),
         queue_ages: Some(platform::queue_ages::QueueAges::new(
             &aws.sdk_config(),
             crate::template::STACK,
         )),
-        secrets: aws_sdk_secretsmanager::Client::new(&aws.sdk_config()),
+        secrets: aws.secrets_client(),
         signing_key: format!("{}/signing-key", crate::template::STACK),
     };
     platform::Platform {

@@ -20,8 +20,7 @@ fn audit_run(fixture: &LedgerFixture) -> Option<(u64, bool)> {
 #[tokio::test]
 async fn scheduled_audit_runs_once_a_day_over_several_invocations() {
     let fixture = LedgerFixture::past_grace().await;
-    let mut order =
-        fixture.item("orders", |item| item["order_id"]["S"] == fixture.refunded.as_str());
+    let mut order = fixture.order_item(&fixture.refunded);
     let paid_back = text(&order["refunded_total"]["N"]);
     order["refunded_total"] = json!({ "N": "0" });
     fixture.aws.put("orders", &order);

@@ -31,7 +31,16 @@ fn corruptions(fixture: &LedgerFixture) -> Vec<Corruption> {
     let begins = |item: &Value, name: &str, with: &str| {
         item[name]["S"].as_str().is_some_and(|text| text.starts_with(with))
     };
-    let order = |id: &str| fixture.item("orders", |item| is(item, "order_id", id));
+    // A total of 0 is not stored.
+    let order = |id: &str| {
+        let mut order = fixture.order_item(id);
+        for name in ["captured_total", "refunded_total"] {
+            if order[name].is_null() {
+                order[name] = json!({ "N": "0" });
+            }
+        }
+        order
+    };
     let payment = |id: &str, sk: &str| {
         fixture.item("payments", |item| is(item, "order_id", id) && begins(item, "sk", sk))
     };
@@ -89,7 +98,7 @@ fn corruptions(fixture: &LedgerFixture) -> Vec<Corruption> {
         "order total",
         "orders",
         order(confirmed),
-        "/totals/M/total/M/amount/N",
+        "/totals/M/total/N",
         1,
         confirmed,
         "one_full_capture",
@@ -98,7 +107,7 @@ fn corruptions(fixture: &LedgerFixture) -> Vec<Corruption> {
         "order line",
         "orders",
         order(confirmed),
-        "/lines/L/0/M/quantity/N",
+        &format!("/lines/M/{SPOON}/M/quantity/N"),
         1,
         confirmed,
         "reserved_quantity",
@@ -194,11 +203,17 @@ fn corruptions(fixture: &LedgerFixture) -> Vec<Corruption> {
         "refund_at_provider",
     );
     let reservation = |id: &str| stock(format!("RESERVATION#{id}"));
+    // The key of a line contains its shard, unless that is 0.
+    let quantity = |reservation: &Value, product: &str| {
+        let lines = reservation["lines"]["M"].as_object().unwrap();
+        let line = lines.keys().find(|line| line.starts_with(product)).unwrap();
+        format!("/lines/M/{line}/N")
+    };
     change(
         "reservation quantity",
         "stock",
         reservation(confirmed),
-        "/lines/L/0/M/quantity/N",
+        &quantity(&reservation(confirmed), SPOON),
         -1,
         confirmed,
         "reserved_quantity",
@@ -207,7 +222,7 @@ fn corruptions(fixture: &LedgerFixture) -> Vec<Corruption> {
         "reservation quantity, refunded",
         "stock",
         reservation(refunded),
-        "/lines/L/1/M/quantity/N",
+        &quantity(&reservation(refunded), BOWL),
         1,
         refunded,
         "reserved_quantity",
@@ -216,7 +231,7 @@ fn corruptions(fixture: &LedgerFixture) -> Vec<Corruption> {
         "held quantity",
         "stock",
         reservation(&fixture.open),
-        "/lines/L/0/M/quantity/N",
+        &quantity(&reservation(&fixture.open), SPOON),
         1,
         SPOON,
         "held_for_orders",

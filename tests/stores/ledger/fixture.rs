@@ -72,6 +72,10 @@ impl LedgerFixture {
     }
 
     /// The only item that matches.
+    pub(super) fn order_item(&self, order: &str) -> Value {
+        self.item("orders", |item| item["pk"]["S"] == format!("ORDER#{order}"))
+    }
+
     pub(super) fn item(&self, table: &str, which: impl Fn(&Value) -> bool) -> Value {
         let found: Vec<Value> =
             self.aws.items(table).into_iter().filter(|item| which(item)).collect();
@@ -171,7 +175,7 @@ async fn place_orders(shop: &Shop) -> PlacedOrders {
         shop.aws
             .orders()
             .into_iter()
-            .find(|item| item["order_id"]["S"] == id)
+            .find(|item| item["pk"]["S"] == format!("ORDER#{id}"))
             .map(|item| (text(&item["status"]["S"]), text(&item["payment"]["S"])))
     };
     for (id, status, payment) in [

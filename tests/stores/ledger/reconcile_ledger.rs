@@ -83,7 +83,7 @@ async fn missing_record_reports_its_order_or_product() {
 #[tokio::test]
 async fn records_in_flight_are_listed_apart() {
     let fixture = LedgerFixture::fresh().await;
-    let order = fixture.item("orders", |item| item["order_id"]["S"] == fixture.open.as_str());
+    let order = fixture.order_item(&fixture.open);
     let mut corrupted = order.clone();
     corrupted["captured_total"] = json!({ "N": "5" });
     fixture.aws.put("orders", &corrupted);
@@ -192,8 +192,7 @@ async fn without_a_statement_recorded_results_count() {
 #[tokio::test]
 async fn stepwise_run_finds_the_same_mismatches() {
     let fixture = LedgerFixture::past_grace().await;
-    let mut order =
-        fixture.item("orders", |item| item["order_id"]["S"] == fixture.refunded.as_str());
+    let mut order = fixture.order_item(&fixture.refunded);
     order["refunded_total"] = json!({ "N": "0" });
     fixture.aws.put("orders", &order);
     let mut spoons = fixture.item("stock", |item| item["pk"]["S"] == format!("STOCK#{SPOON}"));

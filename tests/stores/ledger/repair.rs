@@ -144,8 +144,7 @@ async fn with_reversals_and_dispute() -> (LedgerFixture, Vec<Value>) {
     refund(1, &attempt["payment_id"], "requested", "reversed", 1000);
     refund(2, &duplicate["payment_id"], "duplicate_capture", "reversed", 7000);
     refund(3, &duplicate["payment_id"], "duplicate_capture", "succeeded", 7000);
-    let mut order =
-        fixture.item("orders", |item| item["order_id"]["S"] == fixture.confirmed.as_str());
+    let mut order = fixture.order_item(&fixture.confirmed);
     for (name, total) in [
         ("refunded_total", "1000"),
         ("refunds_reversed_total", "1000"),

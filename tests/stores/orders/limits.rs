@@ -264,7 +264,7 @@ async fn unreadable_order_counts_and_failed_read_rejects_the_order() {
     assert_eq!(fixture.post("next", &two_spoons()).await.status(), 503);
     fixture.aws.heal();
     for order in &unpaid {
-        fixture.set(order, "created_at", "yesterday").await;
+        fixture.set(order, "updated_at", "yesterday").await;
     }
     assert_eq!(fixture.post("next", &two_spoons()).await.code(), "too_many_open_orders");
 }
@@ -422,8 +422,12 @@ async fn concurrent_orders_of_one_network_use_exactly_its_limit() {
 async fn unpaid_order_lists_are_not_published_and_expire() {
     let fixture = OrdersFixture::new().await;
     let order = fixture.placed("k").await;
-    let unpaid_lists: Vec<_> =
-        fixture.aws.items("orders").into_iter().filter(|item| item["order_id"].is_null()).collect();
+    let unpaid_lists: Vec<_> = fixture
+        .aws
+        .items("orders")
+        .into_iter()
+        .filter(|item| item["listed_at"].is_null())
+        .collect();
     let mut kinds: Vec<_> = unpaid_lists
         .iter()
         .map(|item| item["pk"]["S"].as_str().unwrap().split('#').next().unwrap())

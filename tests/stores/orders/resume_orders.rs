@@ -132,7 +132,7 @@ async fn failing_order_does_not_stop_the_others() {
     for (number, order) in broken.iter().enumerate() {
         // These orders are from a later release or unreadable, and are the longest overdue.
         let (attribute, value) =
-            if number % 2 == 0 { ("stock", "parcelled") } else { ("created_at", "yesterday") };
+            if number % 2 == 0 { ("stock", "parcelled") } else { ("updated_at", "yesterday") };
         fixture.set(order, attribute, value).await;
         fixture.set(order, "next_check_at", "2026-11-21T09:00:00.000Z").await;
     }

@@ -34,7 +34,7 @@ async fn orders_behind_250_broken_ones_are_resumed_in_one_run() {
     let (broken, good) = orders.split_at(250);
     for (number, order) in broken.iter().enumerate() {
         let (attribute, value) =
-            if number % 2 == 0 { ("stock", "parcelled") } else { ("created_at", "yesterday") };
+            if number % 2 == 0 { ("stock", "parcelled") } else { ("updated_at", "yesterday") };
         fixture.set(order, attribute, value).await;
         // All are due since the same time.
         fixture.set(order, "next_check_at", "2026-11-21T09:00:00.000Z").await;

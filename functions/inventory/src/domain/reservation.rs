@@ -38,7 +38,7 @@ pub const MAX_LINES: usize = 40;
 const MAX_ALLOCATIONS: usize = 99;
 
 /// A quantity of one product, held in one shard of its stock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
     pub product_id: ProductId,
     pub quantity: u32,
@@ -179,14 +179,14 @@ impl From<State> for String {
 }
 
 /// The reservation of one order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reservation {
     pub order_id: OrderId,
     pub state: State,
-    /// The requested lines; empty if the order was cancelled before it requested any.
+    /// The requested lines, sorted by product and shard; empty if the order was cancelled before it
+    /// requested any.
     pub lines: Vec<Line>,
     /// The product that was out of stock, if the reservation was rejected.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected_product: Option<ProductId>,
     /// Number of writes of this record.
     pub version: u64,

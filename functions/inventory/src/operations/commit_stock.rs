@@ -26,6 +26,12 @@ impl FromMessage for CommitStock {
     fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage> {
         read_as("commit_stock.v1", kind, data)
     }
+
+    /// The message does not name its products, and concurrent transactions on the stock of one
+    /// conflict.
+    fn contends_for(_data: &Value) -> Vec<String> {
+        vec!["stock".to_owned()]
+    }
 }
 
 /// Commits the order's reservation. If none exists yet, the command is retried until its reserve

@@ -26,6 +26,12 @@ impl FromMessage for ReleaseStock {
     fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage> {
         read_as("release_stock.v1", kind, data)
     }
+
+    /// The message does not name its products, and concurrent transactions on the stock of one
+    /// conflict.
+    fn contends_for(_data: &Value) -> Vec<String> {
+        vec!["stock".to_owned()]
+    }
 }
 
 /// Releases the order's reservation. If none exists, a tombstone is written, so that a late reserve

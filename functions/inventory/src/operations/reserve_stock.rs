@@ -27,6 +27,12 @@ impl FromMessage for ReserveStock {
     fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage> {
         read_as("reserve_stock.v1", kind, data)
     }
+
+    /// The products: concurrent transactions on the stock of one conflict.
+    fn contends_for(data: &Value) -> Vec<String> {
+        let lines = data["lines"].as_array().into_iter().flatten();
+        lines.filter_map(|line| line["product_id"].as_str()).map(str::to_owned).collect()
+    }
 }
 
 /// Writes the reservation without reading first, because nearly always none exists yet.

@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use shared::{
     clock::Timestamp,
-    ids::{OrderId, PrefixedId, ProductId, shard_of},
+    ids::{OrderId, ProductId, shard_of},
     sweep::Backlog,
     table::{
         AttributeValue, Expression, Item, Key, Outcome, Query, TableError, TransactionOutcome,
-        from_item,
+        from_item, to_item,
     },
 };
 
-use super::{NEVER_SHARDED, StockImage, Store, keyed, reservation_key_text};
+use super::{
+    NEVER_SHARDED, StockImage, Store,
+    item::{reservation_key_text, reserving_order},
+};
 use crate::domain::{
     StockChange,
     reservation::{Reservation, ReservationChange, State},
@@ -65,9 +68,7 @@ impl Store {
         if change.stock.is_empty() {
             let outcome = match change.expected_version {
                 None => {
-                    self.stock
-                        .put(self.reservation_item(key, next), Expression::not_exists())
-                        .await?
+                    self.stock.put(self.reservation_item(next), Expression::not_exists()).await?
                 }
                 Some(seen) => {
                     self.stock
@@ -81,9 +82,7 @@ impl Store {
             };
         }
         let reservation = match change.expected_version {
-            None => {
-                self.stock.transact_put(self.reservation_item(key, next), Expression::not_exists())
-            }
+            None => self.stock.transact_put(self.reservation_item(next), Expression::not_exists()),
             Some(seen) => self.stock.transact_update(
                 Key::new(key),
                 reservation_update(next),
@@ -121,8 +120,8 @@ impl Store {
     }
 
     /// A reservation as stored. While it holds stock it is in `check-index`.
-    fn reservation_item(&self, key: String, reservation: &Reservation) -> Item {
-        let mut item = keyed(key, reservation);
+    fn reservation_item(&self, reservation: &Reservation) -> Item {
+        let mut item = to_item(reservation);
         if reservation.state == State::Held {
             let shard = shard_of(&reservation.order_id.to_string(), self.shards);
             item.insert("check_shard".to_owned(), AttributeValue::S(format!("{HELD}#{shard}")));
@@ -141,8 +140,8 @@ impl Store {
 /// When the key does not belong to a reservation.
 pub fn held_order_id(found: &Item) -> Result<OrderId, TableError> {
     let key = found.get("pk").and_then(|pk| pk.as_s().ok());
-    let order_id = key.and_then(|key| key.strip_prefix("RESERVATION#")).and_then(OrderId::parse);
-    order_id.ok_or(TableError::Unreadable { expected: "key of a reservation" })
+    key.and_then(|key| reserving_order(key))
+        .ok_or(TableError::Unreadable { expected: "key of a reservation" })
 }
 
 /// Requires that the quantities exist and stay at zero or above. If the change requires an

@@ -61,6 +61,11 @@ impl FromMessage for MailFeedback {
             _ => Err(InvalidMessage::unknown_type()),
         }
     }
+
+    /// The count of suppressed addresses, which is one item.
+    fn contends_for(_data: &Value) -> Vec<String> {
+        vec!["suppression count".to_owned()]
+    }
 }
 
 impl MailFeedback {

@@ -29,7 +29,7 @@ pub struct PlacedOrder {
 }
 
 /// A quantity of one product, at the price when the order was placed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct OrderLine {
     pub product_id: ProductId,
@@ -45,7 +45,7 @@ pub struct OrderLine {
 }
 
 /// The amounts of an order.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct Totals {
     /// The sum of all lines.

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use shared::clock::Timestamp;
 
 /// The delays of scheduled checks.
@@ -47,7 +46,7 @@ impl Schedule {
 const CHECKS_WITHOUT_ANSWER: u32 = 2;
 
 /// A wait for the answer to a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unanswered {
     pub since: Timestamp,
     /// Scheduled checks that found no answer.

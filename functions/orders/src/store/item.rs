@@ -1,38 +1,42 @@
 //! The DynamoDB item of an order, with all attributes on one level.
 //!
 //! The attributes are listed one by one, because serde's `flatten` reads numbers without their type
-//! and could change amounts of money.
+//! and could change amounts of money. What follows from other attributes is not stored: see
+//! [`parts`](super::parts). `listed_at` contains the id of the order and the time of placement. A
+//! total or version of 0 and a flag that is not set are absent.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use shared::{
-    clock::Timestamp,
-    ids::{OrderId, UserId},
-    telemetry::Trace,
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use shared::{clock::Timestamp, ids::UserId, telemetry::Trace};
+
+use super::parts::{
+    HistoryItem, LineItem, TotalsItem, WaitItem, is_default, listed_at, order_key_text, placed_at,
+    read_history, read_lines, stored_history, stored_lines,
 };
-
 use crate::domain::{
-    Goal, Order, OrderLine, PaymentState, PlacedOrder, Status, StockState, Totals,
+    Goal, Order, PaymentState, PlacedOrder, Status, StockState,
     actions::{Cancellation, Shipment},
     address::Address,
     buyer::{Buyer, BuyerChange, Customer},
-    history::HistoryEntry,
     order_request::PaymentMethod,
     progress::Progress,
-    schedule::{Schedule, Unanswered},
+    schedule::Schedule,
 };
 
 /// The attributes of an order, in the order in which they are written.
 #[derive(Serialize, Deserialize)]
 struct OrderItem {
-    order_id: OrderId,
+    pk: String,
+    listed_at: String,
     /// Outside `buyer`, because it is the key of an index.
     user_id: UserId,
     buyer: Buyer,
     #[serde(default)]
     buyer_change: Option<BuyerChange>,
-    lines: Vec<OrderLine>,
+    lines: BTreeMap<String, LineItem>,
     item_count: u32,
-    totals: Totals,
+    totals: TotalsItem,
     shipping_address: Option<Address>,
     payment_method: Option<PaymentMethod>,
     status: Status,
@@ -43,51 +47,52 @@ struct OrderItem {
     stock: StockState,
     payment: PaymentState,
     payment_id: Option<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
     captured_total: i64,
+    #[serde(default, skip_serializing_if = "is_default")]
     refunded_total: i64,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     refunds_reversed_total: i64,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     dispute_withdrawn_total: i64,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     dispute_reinstated_total: i64,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     refund_refused: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
     stock_version: u64,
+    #[serde(default, skip_serializing_if = "is_default")]
     payment_version: u64,
     #[serde(default)]
     last_declined: Option<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     payment_opened: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     payment_in_flight_since: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    stock_unanswered: Option<Unanswered>,
+    stock_unanswered: Option<WaitItem>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    payment_unanswered: Option<Unanswered>,
+    payment_unanswered: Option<WaitItem>,
     shipment: Option<Shipment>,
     needs_review: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     further_review_reasons: Vec<String>,
-    history: Vec<HistoryEntry>,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    history: Vec<HistoryItem>,
+    #[serde(default, skip_serializing_if = "is_default")]
     history_omitted: u32,
     attempt: u64,
+    #[serde(default, skip_serializing_if = "is_default")]
     retries: u32,
     next_check_at: Option<Timestamp>,
-    created_at: Timestamp,
-    updated_at: Timestamp,
+    /// Absent if it is the time of the last entry of the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    updated_at: Option<Timestamp>,
     expires_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     network: Option<String>,
     version: u64,
     fingerprint: String,
     traceparent: Trace,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 // Implemented for `Order`, because the store and the table's stream read and write orders.
@@ -99,7 +104,7 @@ impl Serialize for Order {
 
 impl<'de> Deserialize<'de> for Order {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        OrderItem::deserialize(deserializer).map(Self::from)
+        read(OrderItem::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
@@ -145,14 +150,19 @@ impl From<Order> for OrderItem {
         } = progress;
         let Schedule { attempt, retries, next_check_at, stock_unanswered, payment_unanswered } =
             schedule;
+        let wait = |unanswered| WaitItem::new(unanswered, updated_at);
+        let (stock_unanswered, payment_unanswered) =
+            (stock_unanswered.map(wait), payment_unanswered.map(wait));
+        let last = history.last().map(|entry| entry.at);
         Self {
-            order_id,
+            pk: order_key_text(order_id),
+            listed_at: listed_at(created_at, order_id),
             user_id,
             buyer,
             buyer_change,
-            lines,
+            lines: stored_lines(lines),
             item_count,
-            totals,
+            totals: totals.into(),
             shipping_address,
             payment_method,
             status,
@@ -178,13 +188,12 @@ impl From<Order> for OrderItem {
             shipment,
             needs_review,
             further_review_reasons,
-            history,
+            history: stored_history(history),
             history_omitted,
             attempt,
             retries,
             next_check_at,
-            created_at,
-            updated_at,
+            updated_at: Some(updated_at).filter(|at| Some(*at) != last),
             expires_at,
             network,
             version,
@@ -194,61 +203,67 @@ impl From<Order> for OrderItem {
     }
 }
 
-impl From<OrderItem> for Order {
-    fn from(item: OrderItem) -> Self {
-        Self {
-            placed: PlacedOrder {
-                order_id: item.order_id,
-                user_id: item.user_id,
-                lines: item.lines,
-                item_count: item.item_count,
-                totals: item.totals,
-                created_at: item.created_at,
-                expires_at: item.expires_at,
-            },
-            customer: Customer {
-                buyer: item.buyer,
-                buyer_change: item.buyer_change,
-                shipping_address: item.shipping_address,
-                payment_method: item.payment_method,
-                fingerprint: item.fingerprint,
-                network: item.network,
-            },
-            progress: Progress {
-                status: item.status,
-                goal: item.goal,
-                reason: item.reason,
-                cancellation: item.cancellation,
-                shipment: item.shipment,
-                stock: item.stock,
-                stock_version: item.stock_version,
-                payment: item.payment,
-                payment_version: item.payment_version,
-                payment_id: item.payment_id,
-                captured_total: item.captured_total,
-                refunded_total: item.refunded_total,
-                refunds_reversed_total: item.refunds_reversed_total,
-                dispute_withdrawn_total: item.dispute_withdrawn_total,
-                dispute_reinstated_total: item.dispute_reinstated_total,
-                refund_refused: item.refund_refused,
-                last_declined: item.last_declined,
-                payment_opened: item.payment_opened,
-                payment_in_flight_since: item.payment_in_flight_since,
-                needs_review: item.needs_review,
-                further_review_reasons: item.further_review_reasons,
-                history: item.history,
-                history_omitted: item.history_omitted,
-            },
-            schedule: Schedule {
-                attempt: item.attempt,
-                retries: item.retries,
-                next_check_at: item.next_check_at,
-                stock_unanswered: item.stock_unanswered,
-                payment_unanswered: item.payment_unanswered,
-            },
-            updated_at: item.updated_at,
-            version: item.version,
-            traceparent: item.traceparent,
-        }
-    }
+/// The order of an item, or why it cannot be read.
+fn read(item: OrderItem) -> Result<Order, &'static str> {
+    let (created_at, order_id) =
+        placed_at(&item.listed_at).ok_or("listed_at is not a time and an order id")?;
+    let currency = item.totals.currency;
+    let lines = read_lines(item.lines, currency).ok_or("a line is out of range")?;
+    let history = read_history(item.history);
+    let updated_at = item.updated_at.or_else(|| history.last().map(|entry| entry.at));
+    let updated_at = updated_at.ok_or("neither updated_at nor the history has a time")?;
+    Ok(Order {
+        placed: PlacedOrder {
+            order_id,
+            user_id: item.user_id,
+            lines,
+            item_count: item.item_count,
+            totals: item.totals.read().ok_or("a total is out of range")?,
+            created_at,
+            expires_at: item.expires_at,
+        },
+        customer: Customer {
+            buyer: item.buyer,
+            buyer_change: item.buyer_change,
+            shipping_address: item.shipping_address,
+            payment_method: item.payment_method,
+            fingerprint: item.fingerprint,
+            network: item.network,
+        },
+        progress: Progress {
+            status: item.status,
+            goal: item.goal,
+            reason: item.reason,
+            cancellation: item.cancellation,
+            shipment: item.shipment,
+            stock: item.stock,
+            stock_version: item.stock_version,
+            payment: item.payment,
+            payment_version: item.payment_version,
+            payment_id: item.payment_id,
+            captured_total: item.captured_total,
+            refunded_total: item.refunded_total,
+            refunds_reversed_total: item.refunds_reversed_total,
+            dispute_withdrawn_total: item.dispute_withdrawn_total,
+            dispute_reinstated_total: item.dispute_reinstated_total,
+            refund_refused: item.refund_refused,
+            last_declined: item.last_declined,
+            payment_opened: item.payment_opened,
+            payment_in_flight_since: item.payment_in_flight_since,
+            needs_review: item.needs_review,
+            further_review_reasons: item.further_review_reasons,
+            history,
+            history_omitted: item.history_omitted,
+        },
+        schedule: Schedule {
+            attempt: item.attempt,
+            retries: item.retries,
+            next_check_at: item.next_check_at,
+            stock_unanswered: item.stock_unanswered.map(|wait| wait.read(updated_at)),
+            payment_unanswered: item.payment_unanswered.map(|wait| wait.read(updated_at)),
+        },
+        updated_at,
+        version: item.version,
+        traceparent: item.traceparent,
+    })
 }

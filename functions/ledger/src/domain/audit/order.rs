@@ -76,7 +76,7 @@ impl OrderSnapshot {
 
     /// The time of the latest change of any of the records.
     fn last_changed_at(&self) -> Option<Timestamp> {
-        let order = self.order.iter().map(|order| order.updated_at);
+        let order = self.order.iter().filter_map(OrderRecord::changed_at);
         let reservation = self.reservation.iter().map(|reservation| reservation.updated_at);
         let intent = self.intent.iter().map(|intent| intent.updated_at);
         let attempts = self.attempts.iter().map(|attempt| attempt.updated_at);
@@ -189,8 +189,8 @@ impl OrderSnapshot {
             );
         }
         if let (Some(order), Some(intent)) = (&self.order, &self.intent) {
-            let due = order.totals.total;
-            findings.expect("amount_due", due.amount, intent.amount);
+            let due = order.totals;
+            findings.expect("amount_due", due.total, intent.amount);
             findings.expect("amount_due", due.currency.code(), intent.currency.code());
         }
         if let Some(intent) = &self.intent {
@@ -335,7 +335,7 @@ impl OrderSnapshot {
         });
         let captured = captured.saturating_add(reversed).saturating_add(reinstated);
         let refunded = refunded.saturating_add(withdrawn);
-        let order = self.order.iter().map(|order| order.totals.total.currency);
+        let order = self.order.iter().map(|order| order.totals.currency);
         let intent = self.intent.iter().map(|intent| intent.currency);
         let currency =
             intent.chain(order).chain(self.attempts.iter().map(|attempt| attempt.currency)).next();
@@ -355,7 +355,7 @@ impl OrderSnapshot {
     /// Compares the order's status with its captures and refunds.
     fn order_status(&self, findings: &mut Findings) {
         let Some(order) = &self.order else { return };
-        let due = order.totals.total.amount;
+        let due = order.totals.total;
         let captures: Vec<i64> = self.captured(false).map(|attempt| attempt.amount).collect();
         match order.status {
             Status::Confirmed | Status::Shipped | Status::Delivered if captures != [due] => {

@@ -1,10 +1,12 @@
 //! The parts of other services' records that the audit reads. States of a later release count as
 //! unsettled.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use shared::{
     clock::Timestamp,
-    ids::{OrderId, ProductId},
+    ids::{PrefixedId, ProductId},
     money::Currency,
 };
 
@@ -17,11 +19,14 @@ pub struct OrderRecord {
     pub goal: Goal,
     pub stock: StockState,
     pub payment: PaymentState,
+    #[serde(deserialize_with = "ordered_quantities")]
     pub lines: Vec<Quantity>,
     pub totals: Totals,
     /// Minor units captured, without duplicate captures.
+    #[serde(default)]
     pub captured_total: i64,
     /// Minor units refunded, without duplicate captures.
+    #[serde(default)]
     pub refunded_total: i64,
     /// Minor units of refunds that failed later and were returned.
     #[serde(default)]
@@ -35,7 +40,22 @@ pub struct OrderRecord {
     /// The reason for a manual review.
     #[serde(default)]
     pub needs_review: Option<String>,
-    pub updated_at: Timestamp,
+    #[serde(default)]
+    updated_at: Option<Timestamp>,
+    history: Vec<HistoryEntry>,
+}
+
+impl OrderRecord {
+    /// The time of the last change. An order stores it only if it is not that of the last entry of
+    /// the history.
+    pub fn changed_at(&self) -> Option<Timestamp> {
+        self.updated_at.or_else(|| self.history.last().map(|entry| entry.at))
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct HistoryEntry {
+    at: Timestamp,
 }
 
 /// The public status of an order.
@@ -116,22 +136,47 @@ pub enum PaymentState {
     InProgress,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug)]
 pub struct Quantity {
     pub product_id: ProductId,
     pub quantity: i64,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub struct Totals {
-    pub total: Amount,
+/// The lines of an order, which it stores by product.
+fn ordered_quantities<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Quantity>, D::Error> {
+    #[derive(Deserialize)]
+    struct Line {
+        quantity: i64,
+    }
+    let lines = BTreeMap::<String, Line>::deserialize(deserializer)?;
+    quantities(lines.into_iter().map(|(product, line)| (product, line.quantity)))
 }
 
-/// An amount as stored, without validation.
+/// The quantities of a reservation, which it stores by product, or by product and shard.
+fn reserved_quantities<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Quantity>, D::Error> {
+    quantities(BTreeMap::<String, i64>::deserialize(deserializer)?)
+}
+
+fn quantities<E: Error>(
+    places: impl IntoIterator<Item = (String, i64)>,
+) -> Result<Vec<Quantity>, E> {
+    let quantity = |(place, quantity): (String, i64)| {
+        let product = place.split('#').next().and_then(ProductId::parse);
+        product.map(|product_id| Quantity { product_id, quantity })
+    };
+    let quantities = places.into_iter().map(quantity).collect::<Option<_>>();
+    quantities.ok_or_else(|| E::custom("a line has no product"))
+}
+
+/// The total of an order as stored, without validation.
 #[derive(Clone, Copy, Debug, Deserialize)]
-pub struct Amount {
+pub struct Totals {
     /// Minor units.
-    pub amount: i64,
+    pub total: i64,
     pub currency: Currency,
 }
 
@@ -267,8 +312,8 @@ pub enum Outcome {
 /// The reservation of an order, held or not.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ReservationRecord {
-    pub order_id: OrderId,
     pub state: ReservationState,
+    #[serde(deserialize_with = "reserved_quantities")]
     pub lines: Vec<Quantity>,
     /// The product without sufficient stock. If set, nothing was held.
     #[serde(default)]

@@ -139,7 +139,7 @@ mod tests {
             }
         };
         let reservation: Value = json!({
-            "order_id": order_id, "state": state, "lines": [{ "product_id": product, "quantity": 2 }], "version": version, "created_at": at,
+            "state": state, "lines": { (product.to_string()): 2 }, "version": version, "created_at": at,
             "updated_at": at,
         });
         let snapshot = OrderSnapshot {

@@ -78,9 +78,6 @@ fn placed_order_view_is_independent_of_progress() {
     for event in events() {
         order = after(&order, &event);
     }
-    assert_eq!(
-        serde_json::to_value(order.as_placed(TIMING).progress.history).unwrap(),
-        serde_json::to_value(first.progress.history.clone()).unwrap()
-    );
+    assert_eq!(order.as_placed(TIMING).progress.history, first.progress.history);
     assert_eq!(state_key(&order.as_placed(TIMING)), state_key(&first));
 }

@@ -1,0 +1,98 @@
+//! Cursors of lists: the operation, then the cursor. `sealed ` before a text seals it with the key of
+//! the list, because the fuzzer cannot.
+
+use serde_json::{Value, json};
+use shared::{
+    ids::{Ids, PrefixedId},
+    seal::SealingKey,
+};
+
+use crate::{
+    input::{choose, first_line, input},
+    stage::Stage,
+};
+
+/// Every list with the secret of its service.
+const LISTS: [(&str, &str); 5] = [
+    ("list-products", "catalog-key"),
+    ("list-orders", "orders-key"),
+    ("list-users", "users-key"),
+    ("list-notifications", "notifications-key"),
+    ("list-payments", "payments-key"),
+];
+
+pub fn run(stage: &mut Stage, input: &[u8]) {
+    let (name, text) = first_line(input);
+    let text = String::from_utf8_lossy(text);
+    let list = choose(&LISTS.map(|(list, _)| list), name);
+    let now = stage.api.shop.clock.now().seconds();
+    let (key, context) = (key(stage, list), context(stage, list));
+    if let Some(plain) = text.strip_prefix("sealed ") {
+        let cursor = key.seal(plain, &[&context], &Ids::seeded(1));
+        page(stage, list, Some(&cursor));
+        return;
+    }
+    let opened = key.open(&text, &[&context]);
+    let expires = opened.as_deref().and_then(|plain| plain.split_once(' ')?.0.parse::<i64>().ok());
+    let is_accepted = page(stage, list, Some(&text))["items"].is_array();
+    assert_eq!(is_accepted, expires.is_some_and(|expires| now < expires), "{list}: {text:?}");
+}
+
+/// Reads a page of one item after a cursor.
+fn page(stage: &mut Stage, list: &str, cursor: Option<&str>) -> Value {
+    let mut event = stage.api.valid(list);
+    let mut query = event["queryStringParameters"].as_object().cloned().unwrap_or_default();
+    query.retain(|name, _| name == "order_id");
+    query.insert("limit".to_owned(), "1".into());
+    query.extend(cursor.map(|cursor| ("cursor".to_owned(), cursor.into())));
+    let several = query.iter().map(|(name, value)| (name.clone(), json!([value]))).collect();
+    event["queryStringParameters"] = Value::Object(query);
+    event["multiValueQueryStringParameters"] = Value::Object(several);
+    let called = stage.call(list, event);
+    let status = called.status();
+    assert!(matches!(status, 200 | 400), "{list} returns {status} for {cursor:?}");
+    assert!(!stage.has_changed(), "{list} writes");
+    called.json()
+}
+
+/// The key of the cursors of a list.
+fn key(stage: &Stage, list: &str) -> SealingKey {
+    let secret = LISTS.iter().find(|(name, _)| *name == list).map_or("", |(_, secret)| *secret);
+    SealingKey::new(stage.derive(secret, "cursor"))
+}
+
+/// What the cursors of a list are bound to: the list, its caller, its filter and the limit.
+fn context(stage: &Stage, list: &str) -> String {
+    let event = stage.api.valid(list);
+    let caller = event["requestContext"]["authorizer"]["sub"].as_str().unwrap_or_default();
+    let own = match list {
+        "list-products" => vec![String::new()],
+        "list-orders" => {
+            let buyer = PrefixedId::parse(caller).expect("the caller has an id");
+            let source = orders::store::ListScope::User(buyer);
+            vec![caller.to_owned(), format!("{source:?}"), String::new()]
+        }
+        "list-payments" => vec![caller.to_owned(), stage.api.paid_order.clone()],
+        _ => vec![caller.to_owned()],
+    };
+    let scope = [vec![list.to_owned()], own].concat();
+    serde_json::to_string(&(scope, 1)).expect("texts are JSON")
+}
+
+pub fn seeds(stage: &mut Stage) -> Vec<Vec<u8>> {
+    let expires = stage.api.shop.clock.now().seconds() + 3600;
+    let mut seeds = Vec::new();
+    for (list, _) in LISTS {
+        let page = page(stage, list, None);
+        if let Some(cursor) = page["next_cursor"].as_str() {
+            seeds.push(input(list, cursor));
+        }
+        let item = &page["items"][0];
+        let id = item["id"].as_str().unwrap_or_default();
+        let created = item["created_at"].as_str().unwrap_or_default();
+        for last in [format!("{created}#{id}"), id.to_owned(), created.to_owned()] {
+            seeds.push(input(list, format!("sealed {expires} {last}")));
+        }
+    }
+    seeds
+}

@@ -1,0 +1,162 @@
+//! What holds of the ledger: it reconciles with all records, and its balances are the sums of its
+//! entries.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use ledger::posting::POSTING_DELAY;
+use serde_json::{Value, json};
+use shared::clock::Timestamp;
+use tests::dynamodb::{Attribute, Item, number, text};
+
+use super::Stage;
+
+/// Time between two scheduled calls, which is also the lease of a call that died.
+const STEP_SECONDS: u64 = 300;
+/// Calls after which a run is complete.
+const MOST_STEPS: usize = 40;
+
+impl Stage {
+    /// Checks the state after the redrive: every movement is in the ledger, and every buyer was
+    /// notified. An audit of everything queries every shard of every index; otherwise each order
+    /// is audited by its id.
+    pub async fn check_ledger(&self, audits_everything: bool) {
+        self.check_accounts();
+        // Recent changes are not audited.
+        self.shop.clock.advance(ledger::GRACE);
+        let asked = if audits_everything {
+            vec![json!({})]
+        } else {
+            self.orders.iter().map(|order| json!({ "order_id": order.id })).collect()
+        };
+        for event in asked {
+            let report = self.audit(event).await;
+            let checked = if audits_everything { (self.orders.len(), 1) } else { (1, 0) };
+            let is_checked =
+                report["checked"] == checked.0 && report["products_checked"] == checked.1;
+            self.ensure(is_checked, || format!("{report:#}"));
+        }
+        self.check_mails();
+    }
+
+    /// The report of an audit that finds nothing wrong.
+    async fn audit(&self, event: Value) -> Value {
+        let called = self.shop.call("reconcile-ledger", event).await;
+        self.ensure(called.answer.is_ok(), || format!("{:?}", called.answer));
+        let report = called.ok().clone();
+        for named in ["unsettled", "unbalanced", "products", "not_checked"] {
+            self.ensure(report[named] == json!([]), || format!("{named}: {}", report[named]));
+        }
+        report
+    }
+
+    /// Makes the entries of the orders old enough to be posted.
+    pub fn wait_for_posting(&mut self) {
+        self.posts_balances = true;
+        self.shop.clock.advance(POSTING_DELAY + ledger::GRACE);
+    }
+
+    /// Runs the next step of the daily run, which posts entries to the balances of products.
+    /// Returns whether the run is complete.
+    pub async fn step_audit(&mut self) -> bool {
+        let called = self.shop.call("reconcile-ledger", json!({ "source": "aws.events" })).await;
+        let is_complete = called.answer.as_ref().is_ok_and(|report| {
+            report["continuation"].is_null() && report["already_running"].is_null()
+        });
+        let outcome = if is_complete { "complete" } else { "continued later" };
+        self.note(&format!("reconcile-ledger: {outcome}"));
+        self.shop.clock.advance(Duration::from_secs(STEP_SECONDS));
+        is_complete
+    }
+
+    /// Completes the daily run, and checks the balances that it has posted.
+    pub async fn check_balances(&mut self) {
+        let mut is_complete = false;
+        for _ in 0..MOST_STEPS {
+            is_complete = self.step_audit().await;
+            if is_complete {
+                break;
+            }
+        }
+        self.ensure(is_complete, || format!("no run is complete after {MOST_STEPS} calls"));
+        let (run, posting) = (self.progress("RUN"), self.progress("POSTING"));
+        let posted_until = text(&posting, "posted_until");
+        let until = text(&run, "until").parse::<Timestamp>().unwrap_or(self.started);
+        let is_posted = posted_until.parse().is_ok_and(|posted: Timestamp| {
+            posted.plus(POSTING_DELAY) == until && text(&posting, "pending_until").is_empty()
+        });
+        self.ensure(is_posted, || {
+            format!("the run until {until} ended with the posting {posting:?}")
+        });
+        let items = self.shop.aws.stored("ledger");
+        let stored = items.iter().find(|item| {
+            text(item, "pk").starts_with("BALANCES#") && text(item, "sk") == self.product
+        });
+        let accounts = self.accounts(Some(posted_until));
+        for bucket in ["on_hand", "shipped_out", "outside"] {
+            let stored = stored.map(|balance| number(balance, bucket));
+            let sum = accounts.get(bucket).copied().unwrap_or_default();
+            self.ensure(stored == Some(sum), || {
+                format!("the balance of {bucket} is {stored:?}, and the entries sum to {sum}")
+            });
+        }
+        // The audit adds the entries since then to the balance.
+        let report = self.audit(json!({ "product_id": self.product })).await;
+        self.ensure(report["products_checked"] == 1, || format!("{report:#}"));
+    }
+
+    /// The item `AUDIT` of this sort key; empty if it does not exist.
+    fn progress(&self, sk: &str) -> Item {
+        let items = self.shop.aws.stored("ledger");
+        let mut of_audit = items.iter().filter(|item| text(item, "pk") == "AUDIT");
+        of_audit
+            .find(|item| text(item, "sk") == sk)
+            .map(|item| (**item).clone())
+            .unwrap_or_default()
+    }
+
+    /// The sum of each account over the entries that were recorded before a time, or over all.
+    /// There is one product, and the balances of all orders are added up.
+    fn accounts(&self, before: Option<&str>) -> BTreeMap<String, i64> {
+        let mut accounts = BTreeMap::new();
+        let is_included = |entry: &Item| before.is_none_or(|time| text(entry, "recorded") < time);
+        for entry in self.shop.aws.stored("ledger").iter().filter(|entry| is_included(entry)) {
+            let mut units: BTreeMap<String, i64> = BTreeMap::new();
+            // Amounts by unit and account.
+            let lines = entry.get("lines").and_then(Attribute::members);
+            for (unit, amounts) in lines.into_iter().flatten() {
+                let Some(amounts) = amounts.members() else { continue };
+                for account in amounts.keys() {
+                    *accounts.entry(account.clone()).or_default() += number(amounts, account);
+                    *units.entry(unit.clone()).or_default() += number(amounts, account);
+                }
+            }
+            self.ensure(units.values().all(|sum| *sum == 0), || {
+                format!("an entry of the ledger does not add up: {units:?}")
+            });
+        }
+        accounts
+    }
+
+    /// Checks the sums of the ledger's accounts.
+    fn check_accounts(&self) {
+        let accounts = self.accounts(None);
+        let balance = |account: &str| accounts.get(account).copied().unwrap_or_default();
+        // The bank holds the money of a disputed charge.
+        let charges = self.charges();
+        let held = charges.values().filter(|charge| !charge.contains_key("disputed"));
+        let kept: i64 = held.map(|charge| number(charge, "refundable")).sum();
+        let money = (balance("provider_clearing"), balance("customer_funds"));
+        self.ensure(money == (kept, -kept), || {
+            format!("the provider keeps {kept}, and the accounts are {accounts:?}")
+        });
+        let (on_hand, available) = self.quantities();
+        self.ensure(on_hand == available, || {
+            format!("{on_hand} are on hand, and only {available} available")
+        });
+        let received = self.received();
+        let buckets = ["on_hand", "shipped_out", "outside"].map(balance);
+        self.ensure(buckets == [on_hand, received - on_hand, -received], || {
+            format!("{on_hand} are on hand, and the accounts are {accounts:?}")
+        });
+    }
+}
