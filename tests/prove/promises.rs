@@ -130,6 +130,7 @@ pub const PROMISES: &[Promise] = &[
         text: "two releases run in one shop, and a rollback loses nothing",
         cases: |scale| if releases::program().is_some() { scale.of(1000, 50_000) } else { 0 },
         is_random: true,
+        continues: false,
         play: |seed| Box::pin(mixed(seed)),
         least: Some((releases::LEFT_FOR_LATER, 100)),
     },

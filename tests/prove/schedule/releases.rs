@@ -159,7 +159,7 @@ impl Mixed {
         if self.left > 0 {
             ends.push(format!("dead letters{LEFT_FOR_LATER}"));
         }
-        let calls = self.schedule.stage.shop.aws.requests();
+        let calls = self.schedule.stage.shop.aws.requests() as u64;
         Played { trace: self.schedule.stage.trace().to_owned(), ends, calls }
     }
 

@@ -48,10 +48,13 @@ impl Table {
     /// The same items and changes with other indexes.
     pub(super) fn with_schema(&self, schema: Schema) -> Self {
         let entries = |index: &Index| -> Entries {
-            let entry = |(at, item): (&Position, &Arc<Item>)| {
-                Some((index.position(item, at)?, item.clone()))
-            };
-            self.items.iter().filter_map(entry).collect()
+            let mut entries = Entries::default();
+            for (at, item, _) in self.items.all() {
+                if let Some(position) = index.position(item, at) {
+                    entries.insert(position, item.clone());
+                }
+            }
+            entries
         };
         let indexes = schema.indexes.iter().map(entries).collect();
         Self {
