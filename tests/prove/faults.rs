@@ -24,7 +24,7 @@ const FAULTS_OF_READS: [Fault; 3] = [Fault::Throttle, Fault::LoseRequest, Fault:
 
 /// The most calls that a fault adds to a story. The second fault of a pair may hit each of them.
 /// [`single`] checks the number.
-const MORE_CALLS: u64 = 40;
+const MORE_CALLS: u64 = 80;
 
 /// The AWS calls of each story without faults: `r` for a read, `w` for another call.
 static CALLS: OnceLock<Vec<String>> = OnceLock::new();
