@@ -24,7 +24,7 @@ const FAULTS_OF_READS: [Fault; 3] = [Fault::Throttle, Fault::LoseRequest, Fault:
 
 /// The most calls that a fault adds to a story. The second fault of a pair may hit each of them.
 /// [`single`] checks the number.
-const MORE_CALLS: u64 = 40;
+const MORE_CALLS: u64 = 80;
 
 /// The AWS calls of each story without faults: `r` for a read, `w` for another call.
 static CALLS: OnceLock<Vec<String>> = OnceLock::new();
@@ -169,6 +169,9 @@ pub async fn story(number: usize) -> Outcome {
     let Ended { ends, calls, was_settled } = story.play(&mut stage).await;
     stage.ensure(ends == [story.end], || format!("the story ends as {ends:?}"));
     stage.ensure(was_settled, || "something is pending at the end of the story".to_owned());
+    stage.ensure(!stage.is_account_deleted || stage.notifications_of_buyer().is_empty(), || {
+        "a notification of a deleted account is left".to_owned()
+    });
     let fact = format!("{calls:>4} calls  {}: {}", story.name, story.end);
     Outcome { calls, facts: vec![fact], ..Outcome::default() }
 }
