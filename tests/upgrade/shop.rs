@@ -21,7 +21,7 @@ const GONE: &str = "gone@example.com";
 /// The operation whose sample suppresses an address.
 const FEEDBACK: &str = "record-mail-feedback";
 
-/// One step and what came of it.
+/// One step and its outcome.
 #[derive(Debug)]
 pub struct Step {
     name: String,
@@ -284,7 +284,7 @@ async fn continue_orders(run: &mut Run) {
     let unpaid = shop.aws.orders();
     let is_unpaid =
         |item: &&Value| text(item, "status") == "pending" && text(item, "payment") == "open";
-    let unpaid = unpaid.iter().find(is_unpaid).map(|item| text(item, "order_id").to_owned());
+    let unpaid = unpaid.iter().find(is_unpaid).map(order_of);
     let body =
         json!({ "order_id": unpaid, "payment_method": { "type": "card", "token": "tok_ok" } });
     run.once(&buyer, "create-payment", None, &body, "pay").await;
@@ -305,7 +305,12 @@ fn refund(cents: i64) -> Value {
 fn order_with(shop: &Shop, status: &str) -> String {
     let orders = shop.aws.orders();
     let found = orders.iter().find(|item| text(item, "status") == status);
-    found.map(|item| text(item, "order_id").to_owned()).unwrap_or_default()
+    found.map(order_of).unwrap_or_default()
+}
+
+/// The id of an order, which is in its key.
+fn order_of(item: &Value) -> String {
+    text(item, "pk").trim_start_matches("ORDER#").to_owned()
 }
 
 /// The payment of an order.
