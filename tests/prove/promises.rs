@@ -132,7 +132,7 @@ pub const PROMISES: &[Promise] = &[
         is_random: true,
         continues: false,
         play: |seed| Box::pin(mixed(seed)),
-        least: Some((releases::LEFT_FOR_LATER, 100)),
+        least: Some((releases::LEFT_FOR_LATER, 10)),
     },
     Promise {
         name: "bites",
