@@ -2,7 +2,7 @@
 //! tables, queues, secrets and mails of this process.
 //!
 //! The program is the example `serve_release` of that release's source. It speaks lines of JSON on
-//! its standard input and output; see [`protocol`]. It has no tables: each AWS call of its functions
+//! its standard input and output; see `protocol.rs`. It has no tables: each AWS call of its functions
 //! is answered here, where faults are injected and writes are checked. Only one invocation runs at a
 //! time, so the same seed plays the same schedule.
 //!
