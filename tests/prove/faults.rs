@@ -169,9 +169,10 @@ pub async fn story(number: usize) -> Outcome {
     let Ended { ends, calls, was_settled } = story.play(&mut stage).await;
     stage.ensure(ends == [story.end], || format!("the story ends as {ends:?}"));
     stage.ensure(was_settled, || "something is pending at the end of the story".to_owned());
-    stage.ensure(!stage.is_account_deleted || stage.notifications_of_buyer().is_empty(), || {
-        "a notification of a deleted account is left".to_owned()
-    });
+    stage.ensure(
+        stage.account_deleted_at.is_none() || stage.notifications_of_buyer().is_empty(),
+        || "a notification of a deleted account is left".to_owned(),
+    );
     let fact = format!("{calls:>4} calls  {}: {}", story.name, story.end);
     Outcome { calls, facts: vec![fact], ..Outcome::default() }
 }

@@ -104,8 +104,8 @@ pub struct Stage {
     pub lost_mails: usize,
     /// Why the orders may need a review at their end: a dispute. Otherwise empty.
     pub may_need_review: &'static str,
-    /// Whether the buyer has deleted their account.
-    pub is_account_deleted: bool,
+    /// When the buyer deleted their account.
+    pub account_deleted_at: Option<Timestamp>,
     /// Whether the balances of the ledger are posted.
     pub posts_balances: bool,
 }
@@ -140,7 +140,7 @@ impl Stage {
             had_day_outage: false,
             lost_mails: 0,
             may_need_review: "",
-            is_account_deleted: false,
+            account_deleted_at: None,
             posts_balances: false,
         }
     }
