@@ -177,6 +177,16 @@ pub async fn story(number: usize) -> Outcome {
     Outcome { calls, facts: vec![fact], ..Outcome::default() }
 }
 
+/// Plays a story in which calls run at the same time.
+pub async fn race(seed: u64) -> Outcome {
+    let story = &STORIES[seed as usize % STORIES.len()];
+    let mut stage = story.stage(&format!("SEED={seed}")).await;
+    stage.race(seed);
+    let ended = story.play(&mut stage).await;
+    let facts = ended.ends.iter().map(|end| format!("{}: {end}", story.name)).collect();
+    Outcome { calls: ended.calls, facts, trace: None }
+}
+
 /// Plays a story with these faults.
 async fn play(story: usize, faults: &[At]) -> Ended {
     let mut stage = STORIES[story].stage(&format!("{faults:?}")).await;

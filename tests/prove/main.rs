@@ -23,7 +23,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.as_slice() {
-        [command, share] if command == worker::COMMAND => worker::run(share),
+        [command] if command == worker::COMMAND => worker::run(),
         _ => runner::run(),
     }
 }

@@ -61,6 +61,9 @@ pub struct Promise {
 /// or the provider was unreachable at the cancellation.
 const CHARGED_TOO_LATE: [u64; 2] = [23, 32];
 
+/// The promise about defects.
+pub const BITES: &str = "bites";
+
 pub const PROMISES: &[Promise] = &[
     Promise {
         name: "repeatable",
@@ -117,6 +120,15 @@ pub const PROMISES: &[Promise] = &[
         least: None,
     },
     Promise {
+        name: "races",
+        text: "calls that run at the same time are survivable",
+        cases: |scale| scale.of(2000, 200_000),
+        is_random: true,
+        continues: false,
+        play: |seed| Box::pin(faults::race(seed)),
+        least: None,
+    },
+    Promise {
         name: "all-pairs",
         text: "every two faults in one order are survivable",
         cases: |scale| scale.of(0, faults::pairs()),
@@ -135,7 +147,7 @@ pub const PROMISES: &[Promise] = &[
         least: Some((releases::LEFT_FOR_LATER, 10)),
     },
     Promise {
-        name: "bites",
+        name: BITES,
         text: "every defect of a write or a provider key is noticed",
         cases: |scale| if scale == Scale::Full { bites::cases() } else { 0 },
         is_random: false,

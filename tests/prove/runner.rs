@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     env,
+    io::{BufRead, BufReader, Write},
     num::NonZero,
     process::{Child, Command, ExitCode, Stdio},
     sync::mpsc,
@@ -11,8 +12,8 @@ use std::{
 };
 
 use crate::{
-    faults,
-    promises::{Facts, PROMISES, Promise, Scale, difference},
+    bites, faults,
+    promises::{BITES, Facts, PROMISES, Promise, Scale, difference},
     worker::{COMMAND, Report, Share, Violation},
 };
 
@@ -126,7 +127,7 @@ pub fn run() -> ExitCode {
                 promise.text, promise.name, violation.case, violation.text
             );
         }
-        if settings.case.is_some() || settings.promise.is_some() {
+        if !promise.continues && (settings.case.is_some() || settings.promise.is_some()) {
             for (fact, count) in &total.facts {
                 println!("{count:>9}  {fact}");
             }
@@ -183,27 +184,37 @@ fn play(promise: &Promise, cases: Cases, processes: usize) -> Total {
             end,
             step: workers * step as usize,
             calls: faults::counted_calls(),
+            defects: if promise.name == BITES { bites::found_cases() } else { Vec::new() },
         };
         let mut child = Command::new(env::current_exe().unwrap())
-            .args([COMMAND, &serde_json::to_string(&share).unwrap()])
+            .arg(COMMAND)
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let output = child.stdout.take().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(serde_json::to_string(&share).unwrap().as_bytes()).unwrap();
+        drop(input);
+        let output = BufReader::new(child.stdout.take().unwrap());
         let reports = reports.clone();
         thread::spawn(move || {
-            let report = std::io::read_to_string(output).unwrap_or_default();
-            let _ = reports.send(serde_json::from_str::<Report>(report.trim()));
+            for line in output.lines() {
+                let line = line.unwrap_or_default();
+                let _ = reports.send(serde_json::from_str::<Report>(&line));
+            }
         });
         children.push(child);
     }
     drop(reports);
     let mut total = Total::default();
-    for report in received.iter().take(workers) {
-        let report = report.unwrap_or_else(|_| Report {
-            violations: vec![Violation { case: first, text: "a worker died".to_owned() }],
+    for report in received {
+        let report = report.unwrap_or_else(|error| Report {
+            violations: vec![Violation { case: first, text: format!("a worker died: {error}") }],
             ..Report::default()
         });
+        if promise.continues {
+            show(&report, total.runs, number);
+        }
         total.runs += report.runs;
         total.calls += report.calls;
         for (fact, count) in report.facts {
@@ -215,9 +226,25 @@ fn play(promise: &Promise, cases: Cases, processes: usize) -> Total {
             break;
         }
     }
+    let is_complete = total.runs == number;
     for mut child in children {
         let _ = child.kill();
         let _ = child.wait();
     }
+    if total.violations.is_empty() && !is_complete {
+        let text = format!("a worker died: {} of {number} cases were played", total.runs);
+        total.violations.push(Violation { case: first, text });
+    }
     total
+}
+
+/// Prints the report of a case at once.
+#[expect(clippy::print_stdout, reason = "the result of a long run")]
+fn show(report: &Report, played: u64, number: u64) {
+    for fact in report.facts.keys() {
+        println!("{:>4}/{number}  {fact}", played + 1);
+    }
+    for violation in &report.violations {
+        println!("{:>4}/{number}  CASE={}: {}", played + 1, violation.case, violation.text);
+    }
 }

@@ -12,7 +12,7 @@ mod outage;
 mod people;
 pub mod releases;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tests::{aws::Fault, events, provider::Network, rng::Rng, sqs::QueuedMessage};
@@ -60,15 +60,6 @@ struct Schedule {
 /// Plays one schedule.
 pub async fn play(seed: u64) -> Played {
     Schedule::new(seed).await.play().await
-}
-
-/// Plays one schedule. Returns the kinds of its writes.
-pub async fn kinds(seed: u64) -> BTreeSet<String> {
-    let schedule = Schedule::new(seed).await;
-    let aws = schedule.stage.shop.aws.clone();
-    aws.database().record_kinds();
-    schedule.play().await;
-    aws.database().kinds()
 }
 
 impl Schedule {

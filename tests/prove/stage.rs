@@ -4,22 +4,25 @@
 mod checks;
 mod invariants;
 mod ledger;
+mod race;
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::BTreeMap,
     fmt::Write,
     sync::{Arc, LazyLock},
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::clock::{Clock, Timestamp};
 use tests::{
     aws::{Aws, Called},
-    dynamodb::{Defect, Item, text},
+    dynamodb::{Defect, Item, Kinds, text},
     events,
     provider::ProviderDefect,
+    rng::Rng,
     shop::{PAY_WITHIN, Shop, clock, consumer_of, publisher_of},
 };
 
@@ -59,7 +62,7 @@ static PUBLISHERS: LazyLock<BTreeMap<&str, String>> =
     LazyLock::new(|| TABLES.into_iter().map(|table| (table, publisher_of(table))).collect());
 
 /// A defect that a shop is given, to show that a promise notices it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Deviation {
     Write(Defect),
     Provider(ProviderDefect),
@@ -68,11 +71,25 @@ pub enum Deviation {
 thread_local! {
     /// The defect of every shop that is built from now on.
     static DEFECT: RefCell<Option<Deviation>> = const { RefCell::new(None) };
+    /// Whether the writes of shops are recorded.
+    static IS_RECORDING: Cell<bool> = const { Cell::new(false) };
+    /// The last shop whose writes are recorded.
+    static RECORDED: RefCell<Option<Aws>> = const { RefCell::new(None) };
 }
 
 /// Gives every shop that is built from now on this defect, or none.
 pub fn deviate(defect: Option<Deviation>) {
     DEFECT.set(defect);
+}
+
+/// Records the writes of every shop that is built from now on, or of none.
+pub fn record(is_recording: bool) {
+    IS_RECORDING.set(is_recording);
+}
+
+/// The kinds of writes of the last shop whose writes were recorded.
+pub fn recorded() -> Kinds {
+    RECORDED.take().map(|aws| aws.database().kinds()).unwrap_or_default()
 }
 
 /// An order that was placed.
@@ -102,12 +119,16 @@ pub struct Stage {
     pub had_day_outage: bool,
     /// Mail commands that were not delivered yet.
     pub lost_mails: usize,
+    /// Mails that faults may have repeated.
+    repeated_mails: Cell<usize>,
     /// Why the orders may need a review at their end: a dispute. Otherwise empty.
     pub may_need_review: &'static str,
     /// When the buyer deleted their account.
     pub account_deleted_at: Option<Timestamp>,
     /// Whether the balances of the ledger are posted.
     pub posts_balances: bool,
+    /// Decides which calls run at the same time, if any do.
+    race: Option<Rng>,
 }
 
 impl Stage {
@@ -119,6 +140,10 @@ impl Stage {
         let defect = DEFECT.with_borrow(Clone::clone);
         if let Some(Deviation::Write(defect)) = &defect {
             aws.database().make(defect.clone());
+        }
+        if IS_RECORDING.get() {
+            aws.database().record_kinds();
+            RECORDED.set(Some(aws.clone()));
         }
         let positions = TABLES.map(|table| (table, aws.database().latest_change(&full(table))));
         let started = clock().now();
@@ -139,9 +164,11 @@ impl Stage {
             trace: String::new(),
             had_day_outage: false,
             lost_mails: 0,
+            repeated_mails: Cell::new(0),
             may_need_review: "",
             account_deleted_at: None,
             posts_balances: false,
+            race: None,
         }
     }
 
@@ -149,12 +176,26 @@ impl Stage {
     pub fn note(&mut self, what: &str) {
         let seconds = self.shop.clock.now().since(self.started).as_secs();
         let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        let hits = self.shop.aws.take_hits().join(", ");
+        let hits = self.take_hits().join(", ");
         let hits = if hits.is_empty() { hits } else { format!("  [{hits}]") };
         let _ = writeln!(self.trace, "  {hours:02}:{minutes:02}:{seconds:02}  {what}{hits}");
         if let Some(violation) = self.shop.aws.violation() {
             self.fail(&violation);
         }
+    }
+
+    /// The faults since the last call. Counts those after which a mail is sent again.
+    fn take_hits(&self) -> Vec<String> {
+        let hits = self.shop.aws.take_hits();
+        let repeats_mail = |hit: &&String| {
+            let (fault, call) = hit.split_once(" at ").unwrap_or_default();
+            let has_effect = ["LoseResponse", "CrashAfter"].contains(&fault);
+            call.starts_with("SendEmail") && has_effect
+                || call == "UpdateItem notifications" && !has_effect
+        };
+        let repeated = hits.iter().filter(repeats_mail).count();
+        self.repeated_mails.set(self.repeated_mails.get() + repeated);
+        hits
     }
 
     /// The trace so far.
@@ -180,7 +221,11 @@ impl Stage {
 
     /// Sends a request once. It succeeds, is rejected, fails temporarily, or its function dies.
     pub async fn request(&mut self, operation: &str, event: Value) -> Called {
-        let called = self.shop.call(operation, event).await;
+        let called = if self.is_racing() {
+            self.race_request(operation, event).await
+        } else {
+            self.shop.call(operation, event).await
+        };
         let status = called.status();
         self.ensure(status < 500 || [502, 503].contains(&status), || {
             format!("{operation}: {:?}", called.answer)
@@ -190,6 +235,9 @@ impl Stage {
 
     /// Runs a scheduled operation once.
     pub async fn sweep(&mut self, operation: &str) {
+        if self.is_racing() {
+            return self.race_sweep(operation).await;
+        }
         let called = self.shop.call(operation, json!({})).await;
         let answer = match &called.answer {
             Ok(answer) => answer.to_string(),
@@ -231,6 +279,12 @@ impl Stage {
     /// Delivers all pending changes and messages, except those of one queue.
     pub async fn drain_without(&mut self, delayed: &str) {
         for _ in 0..MOST_ROUNDS {
+            if self.is_racing() {
+                if !self.race_pending(delayed).await {
+                    return;
+                }
+                continue;
+            }
             let mut moved = false;
             for table in TABLES {
                 moved |= self.publish_all(table).await;

@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    faults,
+    bites, faults,
     promises::{Facts, promise},
 };
 
@@ -27,9 +27,12 @@ pub struct Share {
     pub step: usize,
     /// The calls of the stories: see [`faults::counted_calls`].
     pub calls: Vec<String>,
+    /// The defects: see [`bites::found_cases`].
+    pub defects: Vec<bites::Case>,
 }
 
-/// What a worker prints at its end, as one line of JSON.
+/// What a worker prints as one line of JSON: at its end, and after each case of a promise that
+/// continues after a violation.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     pub runs: u64,
@@ -46,15 +49,23 @@ pub struct Violation {
     pub text: String,
 }
 
-/// Plays a share, given as JSON, and prints its report.
-#[expect(clippy::print_stdout, reason = "the report goes to the process that started this one")]
-pub fn run(share: &str) -> ExitCode {
-    let share: Share = serde_json::from_str(share).unwrap();
-    faults::set_calls(share.calls.clone());
-    println!("{}", serde_json::to_string(&play(&share)).unwrap());
+/// Plays the share that it reads from standard input as JSON, and prints its reports.
+pub fn run() -> ExitCode {
+    let share = std::io::read_to_string(std::io::stdin()).unwrap();
+    let mut share: Share = serde_json::from_str(&share).unwrap();
+    faults::set_calls(std::mem::take(&mut share.calls));
+    bites::set_cases(std::mem::take(&mut share.defects));
+    print(&play(&share));
     ExitCode::SUCCESS
 }
 
+#[expect(clippy::print_stdout, reason = "the report goes to the process that started this one")]
+fn print(report: &Report) {
+    println!("{}", serde_json::to_string(report).unwrap());
+}
+
+/// Plays a share. Prints the reports of its cases if the promise continues after a violation, and
+/// returns what is not printed.
 fn play(share: &Share) -> Report {
     let promise = promise(&share.promise).unwrap();
     let violation = Arc::new(Mutex::new(String::new()));
@@ -89,6 +100,9 @@ fn play(share: &Share) -> Report {
                     return report;
                 }
             }
+        }
+        if promise.continues {
+            print(&std::mem::take(&mut report));
         }
     }
     report

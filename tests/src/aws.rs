@@ -40,6 +40,7 @@ use crate::{
     codedeploy::CodeDeploy,
     dynamodb::{DynamoDb, Item},
     partitions::Partitions,
+    rng::Rng,
     secrets::SecretsManager,
     ses::Ses,
     sqs::{self, Sqs},
@@ -84,6 +85,7 @@ struct World {
     /// Whether SDK clients have the timeouts and retries of deployed functions.
     is_deployed: AtomicBool,
     latency: Mutex<Duration>,
+    random_times: Mutex<Option<Rng>>,
 }
 
 impl Default for Aws {
@@ -173,6 +175,7 @@ impl Aws {
             hanging: Mutex::default(),
             is_deployed: AtomicBool::new(false),
             latency: Mutex::default(),
+            random_times: Mutex::default(),
         };
         Self(Arc::new(world), None, None)
     }

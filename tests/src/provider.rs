@@ -53,7 +53,7 @@ pub enum Network {
 }
 
 /// A defect of the requests to the provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum ProviderDefect {
     /// Each charge request arrives with an idempotency key of its own.
     NoChargeKeys,

@@ -295,6 +295,24 @@ impl Shop {
         self.aws.call_both((self.lambda(one.0), one.1), (self.lambda(other.0), other.1)).await
     }
 
+    /// Invokes all these operations with their events concurrently, and returns their answers in
+    /// this order, without their calls.
+    ///
+    /// # Panics
+    /// If an invocation panics.
+    pub async fn call_together(&self, calls: Vec<(String, Value)>) -> Vec<Called> {
+        let start = |(operation, event): (String, Value)| {
+            tokio::spawn(self.lambda(&operation)(Invocation::with_event(event)))
+        };
+        let started: Vec<_> = calls.into_iter().map(start).collect();
+        let mut answers = Vec::new();
+        for call in started {
+            let answer = call.await.expect("no invocation panics");
+            answers.push(Called { answer, calls: Vec::new() });
+        }
+        answers
+    }
+
     /// Invokes an operation concurrently with all these events, and returns the answers in the
     /// order of the events.
     ///

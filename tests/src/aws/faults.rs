@@ -7,8 +7,12 @@ use serde_json::{Value, json};
 use super::{Aws, Check, lock};
 use crate::{
     partitions::{Limits, PartitionKey, Partitions},
+    rng::Rng,
     template,
 };
+
+/// The bound of the random times of [`Aws::take_random_times`].
+const MOST_MILLISECONDS: u64 = 10;
 
 /// What can go wrong with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +73,20 @@ impl Aws {
     /// divided by `latency` is the number of sequential calls.
     pub fn take_time(&self, latency: Duration) {
         *lock(&self.0.latency) = latency;
+    }
+
+    /// From now on every call takes a random time of some milliseconds, so that concurrent
+    /// invocations overlap. Tests of this run with time paused: the same seed has the same order.
+    pub fn take_random_times(&self, seed: u64) {
+        *lock(&self.0.random_times) = Some(Rng::new(seed));
+    }
+
+    /// The time that the next call takes.
+    pub(super) fn next_latency(&self) -> Duration {
+        match &mut *lock(&self.0.random_times) {
+            Some(rng) => Duration::from_millis(rng.next() % MOST_MILLISECONDS),
+            None => *lock(&self.0.latency),
+        }
     }
 
     /// From now on the read units, and the write units of each partition key, are counted. With

@@ -216,7 +216,7 @@ impl HttpConnector for Aws {
         {
             return HttpConnectorFuture::new(std::future::pending());
         }
-        let latency = *lock(&self.0.latency);
+        let latency = self.next_latency();
         if latency.is_zero() {
             return self.deliver(self.answer(&request));
         }

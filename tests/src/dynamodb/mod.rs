@@ -26,7 +26,7 @@ mod update;
 mod value;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 
 use self::{defect::Defects, error::Error, schema::Schema, table::Table};
 pub use self::{
-    defect::{Change, Defect},
+    defect::{Change, Defect, Kinds},
     number::Number,
     value::{Attribute, Item, number, text},
 };
@@ -134,11 +134,11 @@ impl DynamoDb {
 
     /// Records the kinds of writes from now on.
     pub fn record_kinds(&self) {
-        self.lock().defects.kinds = Some(BTreeSet::new());
+        self.lock().defects.kinds = Some(Kinds::new());
     }
 
     /// The recorded kinds of writes: each with its table, operation, keys and expressions.
-    pub fn kinds(&self) -> BTreeSet<String> {
+    pub fn kinds(&self) -> Kinds {
         self.lock().defects.kinds.clone().unwrap_or_default()
     }
 

@@ -320,6 +320,7 @@ impl State {
             && !condition.tree.holds(existing.map(|item| &**item), parameters)
         {
             let item = existing.filter(|_| request.returns_item()).cloned();
+            self.defects.failed(kind, request, &position);
             return Err(Error::ConditionFailed(item));
         }
         let item = match kind {
