@@ -68,6 +68,10 @@ fuzz: ## Fuzzes every parser of outside input for a minute. MINUTES=, TARGET=bod
 	@python3 tests/fuzz/run.py $(if $(TARGET),--target $(TARGET)) $(if $(MINUTES),--minutes $(MINUTES)) \
 		$(if $(INPUT),--input "$(INPUT)") $(if $(KEEP),--keep) $(if $(JOBS),--jobs $(JOBS))
 
+mutants: ## Changes the rules one at a time, and lists the changes that no unit test notices. PACKAGE=orders, FILE=, SHARD=0/8, CHANGED=origin/main choose.
+	@python3 tests/mutants.py $(if $(PACKAGE),--package "$(PACKAGE)") $(if $(FILE),--file "$(FILE)") $(if $(SHARD),--shard "$(SHARD)") \
+		$(if $(CHANGED),--changed "$(CHANGED)")
+
 # Unpaid orders expire while the run waits, and one buyer may have many of them.
 CHAOS := --parameter RetrySeconds=2 --parameter OrderPaymentSecondsUnverified=90 --parameter MaxUnpaidOrdersUnverified=20
 

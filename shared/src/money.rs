@@ -151,6 +151,31 @@ mod tests {
     }
 
     #[test]
+    fn sums_and_products_reach_the_largest_amount() {
+        assert_eq!(usd(1).checked_add(usd(2)), Some(usd(3)));
+        assert_eq!(usd(MAX_AMOUNT - 1).checked_add(usd(1)), Some(usd(MAX_AMOUNT)));
+        assert_eq!(usd(MAX_AMOUNT).checked_mul(1), Some(usd(MAX_AMOUNT)));
+    }
+
+    #[test]
+    fn amounts_out_of_range_are_not_read() {
+        for amount in [0, 1, 5998, MAX_AMOUNT] {
+            let stored = serde_json::json!({ "amount": amount, "currency": "USD" });
+            assert_eq!(serde_json::to_value(usd(amount)).unwrap(), stored);
+            assert_eq!(serde_json::from_value::<Money>(stored).unwrap(), usd(amount));
+        }
+        for amount in [-1, MAX_AMOUNT + 1] {
+            let stored = serde_json::json!({ "amount": amount, "currency": "USD" });
+            assert!(serde_json::from_value::<Money>(stored).is_err(), "{amount}");
+        }
+    }
+
+    #[test]
+    fn currency_is_a_dimension_with_its_code() {
+        assert_eq!(DimensionValue::name(usd(1).currency), "USD");
+    }
+
+    #[test]
     fn money_is_displayed_in_major_units() {
         assert_eq!(usd(5998).to_string(), "59.98 USD");
         assert_eq!(usd(5).to_string(), "0.05 USD");

@@ -54,6 +54,15 @@ mod tests {
     }
 
     #[test]
+    fn jitter_spreads_waits_below_its_ceiling() {
+        let (base, max) = (Duration::from_millis(20), Duration::from_secs(1));
+        let longest = |attempt| (0..100).map(|_| full_jitter(attempt, base, max)).max();
+        // Each is above a quarter of its ceiling, except once in 4^100 runs.
+        assert!(longest(0).is_some_and(|wait| (base / 4..=base).contains(&wait)));
+        assert!(longest(40).is_some_and(|wait| (max / 4..=max).contains(&wait)));
+    }
+
+    #[test]
     fn equal_jitter_waits_at_least_half() {
         let max = Duration::from_secs(900);
         let waits: Vec<Duration> = (0..100).map(|_| equal_jitter(max)).collect();

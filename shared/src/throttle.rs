@@ -163,5 +163,20 @@ mod tests {
         );
         assert_eq!(Limit::within(0, QUARTER_HOUR), Limit::new(1, QUARTER_HOUR));
         assert_eq!(Limit::within(7, QUARTER_HOUR).interval(), Duration::from_millis(128_572));
+        assert_eq!(Limit::network(7), Limit::within(7, QUARTER_HOUR));
+        assert_eq!((Limit::network(7).burst(), Limit::new(0, QUARTER_HOUR).burst()), (7, 1));
+        assert_eq!(Limit::new(1, Duration::ZERO).interval(), Duration::from_millis(1));
+        assert_eq!(Limit::new(1, Duration::from_nanos(1)).interval(), Duration::from_millis(1));
+    }
+
+    #[test]
+    fn rejected_attempt_waits_until_it_is_allowed() {
+        let now = Timestamp::from_milliseconds(1_795_000_000_000);
+        let limit = Limit::new(2, Duration::from_secs(10));
+        assert_eq!(limit.check(None, now), Ok(now.plus(Duration::from_secs(10))));
+        let past = Timestamp::from_milliseconds(now.milliseconds() - 1);
+        assert_eq!(limit.check(Some(past), now), limit.check(None, now), "an idle bucket");
+        assert_eq!(limit.check(Some(limit.latest(now)), now), Ok(limit.full(now)));
+        assert_eq!(limit.check(Some(limit.full(now)), now), Err(Duration::from_secs(10)));
     }
 }

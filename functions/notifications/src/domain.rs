@@ -108,6 +108,11 @@ mod tests {
     }
 
     #[test]
+    fn notification_is_kept_for_90_days() {
+        assert_eq!(RETENTION.as_secs() / 86_400, 90);
+    }
+
+    #[test]
     fn unknown_delivery_state_is_not_changed() {
         let stored =
             serde_json::json!({ "state": "BOUNCED", "bounced_at": "2026-11-21T09:48:49.123Z" });

@@ -30,3 +30,15 @@ impl Report {
 }
 
 pub type TaskError = Box<dyn Error + Send + Sync>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skipped_run_has_processed_nothing() {
+        let skipped = Report::skipped();
+        assert!(skipped.already_running);
+        assert_eq!(Report { already_running: false, ..skipped }, Report::default());
+    }
+}

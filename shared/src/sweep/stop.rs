@@ -20,3 +20,16 @@ impl Stop {
         self.0.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_is_shared_by_clones() {
+        let stop = Stop::default();
+        assert!(!stop.is_requested());
+        stop.clone().request();
+        assert!(stop.is_requested());
+    }
+}

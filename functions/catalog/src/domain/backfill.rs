@@ -90,6 +90,27 @@ mod tests {
     }
 
     #[test]
+    fn finished_run_cools_down_from_its_start() {
+        let start = Timestamp::from_milliseconds(1_800_000_000_000);
+        let (later, cooldown) = (start.plus(Duration::from_secs(59)), Duration::from_secs(60));
+        let running = BackfillRun::start(None, start);
+        assert!(!running.is_cooling_down(cooldown, later), "it continues");
+        let finished = running.advance(None, later);
+        assert!(finished.is_cooling_down(cooldown, later));
+        assert!(!finished.is_cooling_down(cooldown, start.plus(cooldown)));
+    }
+
+    #[test]
+    fn advanced_run_keeps_its_number_and_start() {
+        let start = Timestamp::from_milliseconds(1_800_000_000_000);
+        let later = start.plus(Duration::from_secs(1));
+        let cursor = Some(Cursor { partition: 1, after: Some("m".to_owned()) });
+        let run = BackfillRun::start(None, start);
+        let advanced = run.advance(cursor.clone(), later);
+        assert_eq!(advanced, BackfillRun { cursor, version: 2, updated_at: later, ..run });
+    }
+
+    #[test]
     fn run_visits_every_page_of_every_partition() {
         let mut cursor = Some(Cursor::default());
         let mut seen = Vec::new();

@@ -303,6 +303,7 @@ mod tests {
     fn max_per_order_is_one_to_999() {
         let most = |count: Value| from_value::<MaxPerOrder>(count).map(MaxPerOrder::count).ok();
         assert_eq!((most(json!(1)), most(json!(999))), (Some(1), Some(999)));
+        assert_eq!(serde_json::to_value(MaxPerOrder(12)).unwrap(), json!(12));
         for bad in
             [json!(0), json!(1000), json!(-1), json!(1.0), json!("10"), json!(4_294_967_296_u64)]
         {

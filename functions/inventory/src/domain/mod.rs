@@ -46,3 +46,16 @@ pub struct StockChange {
     /// Whether the write fails if the product is sharded. Set if its layout was not read.
     pub requires_unsharded: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::ids::derive;
+
+    #[test]
+    fn held_quantity_is_on_hand_and_not_available() {
+        let stock = Stock { product_id: derive(&["spoon"]), available: 1, on_hand: 5 };
+        assert_eq!((stock.held(), stock.is_in_stock()), (4, true));
+        assert!(!Stock { available: 0, ..stock }.is_in_stock());
+    }
+}

@@ -222,5 +222,12 @@ mod tests {
             (Some(5), false)
         );
         assert_eq!(serde_json::to_value(movement).unwrap(), stored);
+        for (setting, value) in [("shard_count", 4), ("low_stock_threshold", 7)] {
+            let mut with_setting = stored.clone();
+            with_setting[setting] = json!(value);
+            let movement: Movement = from_value(with_setting.clone()).unwrap();
+            assert!(movement.changes_settings(), "{setting}");
+            assert_eq!(serde_json::to_value(movement).unwrap(), with_setting);
+        }
     }
 }

@@ -204,9 +204,23 @@ mod tests {
     }
 
     #[test]
+    fn order_request_keeps_its_items_and_lists_their_products() {
+        let items = json!([
+            { "product_id": FORK, "quantity": 5 },
+            { "product_id": SPOON, "quantity": 2 },
+        ]);
+        let order_request = read(items.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&order_request).unwrap()["items"], items);
+        let products: Vec<_> = order_request.products().iter().map(ToString::to_string).collect();
+        assert_eq!(products, [SPOON, FORK]);
+    }
+
+    #[test]
     fn order_requests_outside_the_limits_are_rejected() {
         let line = |quantity: i64| json!({ "product_id": SPOON, "quantity": quantity });
         assert!(read(json!([line(999)])).is_ok());
+        assert!(read(json!(vec![line(1); 40])).is_ok());
+        assert!(read(json!([line(500), line(499)])).is_ok());
         for items in [
             json!([]),
             json!(vec![line(1); 41]),

@@ -126,3 +126,23 @@ pub enum PaymentState {
     #[serde(untagged)]
     Unreadable(String),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn public_status_names_are_parsed() {
+        for status in [
+            Status::Pending,
+            Status::Confirmed,
+            Status::Shipped,
+            Status::Delivered,
+            Status::Cancelled,
+            Status::Failed,
+        ] {
+            assert_eq!(Status::parse(status.name()), Some(status));
+        }
+        assert_eq!(Status::parse("missing"), None);
+    }
+}

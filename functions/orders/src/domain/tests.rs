@@ -10,6 +10,7 @@ mod buyer;
 mod history;
 mod machine;
 mod money;
+mod payable;
 mod placement;
 mod reversals;
 mod unpaid;

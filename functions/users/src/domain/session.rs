@@ -125,3 +125,69 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::ids;
+
+    const START: Timestamp = Timestamp::from_milliseconds(1_700_000_000_000);
+
+    fn seconds(seconds: u64) -> Timestamp {
+        START.plus(Duration::from_secs(seconds))
+    }
+
+    fn token(sequence: u64, secret_hash: &str) -> TokenGeneration {
+        TokenGeneration { sequence, secret_hash: secret_hash.to_owned() }
+    }
+
+    fn ada() -> UserId {
+        ids::derive(&["ada"])
+    }
+
+    /// A session in epoch 3 that ends after an hour, with its second token since the first second.
+    fn session() -> Session {
+        let session = Session::start(ada(), 3, token(2, "second"), seconds(3600), START);
+        Session { rotated_at: Some(seconds(1)), ..session }
+    }
+
+    #[test]
+    fn session_ends_30_days_after_its_use_or_at_its_maximum() {
+        const DAY: u64 = 24 * 3600;
+        let max = Duration::from_secs(40 * DAY);
+        assert_eq!(session_expiry(START, max, seconds(9 * DAY)), seconds(39 * DAY));
+        assert_eq!(session_expiry(START, max, seconds(11 * DAY)), seconds(40 * DAY));
+    }
+
+    #[test]
+    fn session_is_active_for_its_user_and_epoch_until_it_ends() {
+        let just_before = Timestamp::from_milliseconds(seconds(3600).milliseconds() - 1);
+        assert!(session().is_active(ada(), 3, just_before));
+        assert!(!session().is_active(ada(), 3, seconds(3600)));
+        assert!(!session().is_active(ids::derive(&["eve"]), 3, START));
+        assert!(!session().is_active(ada(), 2, START) && !session().is_active(ada(), 4, START));
+        let ended = Session { end_reason: Some(EndReason::LoggedOut), ..session() };
+        assert!(!ended.is_active(ada(), 3, START));
+    }
+
+    #[test]
+    fn token_is_current_just_rotated_or_reused() {
+        let (first, second, third) = (token(1, "first"), token(2, "second"), token(3, "third"));
+        let status = |presented: &TokenGeneration, successor: &TokenGeneration, now| {
+            session().token_status(presented, successor, now)
+        };
+        assert_eq!(status(&second, &third, seconds(1)), TokenStatus::Current);
+        assert_eq!(status(&first, &second, seconds(11)), TokenStatus::JustRotated);
+        assert_eq!(status(&first, &second, seconds(12)), TokenStatus::Reused);
+        assert_eq!(status(&first, &token(2, "other"), seconds(2)), TokenStatus::Reused);
+        assert_eq!(status(&token(0, "zero"), &first, seconds(2)), TokenStatus::Reused);
+        assert_eq!(status(&token(2, "other"), &third, seconds(2)), TokenStatus::Reused);
+        assert_eq!(status(&token(1, "second"), &third, seconds(2)), TokenStatus::Reused);
+        assert_eq!(status(&third, &token(4, "fourth"), seconds(2)), TokenStatus::SessionEnded);
+        assert_eq!(status(&second, &third, seconds(3600)), TokenStatus::SessionEnded);
+        let ended = Session { end_reason: Some(EndReason::TokenReused), ..session() };
+        assert_eq!(ended.token_status(&second, &third, seconds(2)), TokenStatus::SessionEnded);
+        let never_rotated = Session { rotated_at: None, ..session() };
+        assert_eq!(never_rotated.token_status(&first, &second, seconds(2)), TokenStatus::Reused);
+    }
+}

@@ -35,6 +35,8 @@
 pub mod order;
 pub mod product;
 pub mod record;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -161,6 +161,56 @@ fn outdated_event_is_ignored_unless_it_reports_a_capture() {
 }
 
 #[test]
+fn outdated_stock_event_is_ignored() {
+    let reserved = after(&placed(), &Event::StockReserved(stock(9)));
+    for late in [Event::StockReleased(stock(8)), Event::StockRejected(stock(8))] {
+        assert_eq!(after(&reserved, &late), reserved, "{late:?}");
+    }
+    let confirmed = after(&reserved, &Event::PaymentSucceeded(money(TOTAL, 0)));
+    assert_eq!(after(&confirmed, &Event::StockCommitted(stock(8))), confirmed);
+}
+
+#[test]
+fn outdated_opening_of_a_payment_is_ignored() {
+    let reserved = after(&placed(), &Event::StockReserved(stock(9)));
+    let started = after(&reserved, &Event::PaymentStarted(money(0, 0)));
+    let outdated = PaymentUpdate { version: 8, ..money(0, 0) };
+    assert_eq!(after(&started, &Event::PaymentOpened(outdated.clone())), started);
+    let opened = after(&reserved, &Event::PaymentOpened(money(0, 0)));
+    assert!(opened.progress.payment_opened);
+    assert_eq!(after(&opened, &Event::PaymentStarted(outdated)), opened);
+}
+
+#[test]
+fn payment_closed_before_its_stock_is_reserved_does_not_fail_the_order() {
+    let closed = after(&placed(), &Event::PaymentClosed(money(0, 0)));
+    assert_eq!(state_key(&closed), state_key(&placed()));
+    assert_eq!(closed.progress.history, placed().progress.history);
+}
+
+#[test]
+fn contradictions_of_other_services_raise_a_review_once() {
+    let reserved = after(&placed(), &Event::StockReserved(stock(9)));
+    let confirmed = after(&reserved, &Event::PaymentSucceeded(money(TOTAL, 0)));
+    for (order, event, reason, recorded) in [
+        (
+            &confirmed,
+            Event::PaymentClosed(money(0, 0)),
+            "payment_closed_after_capture",
+            "payment_closed",
+        ),
+        (&reserved, Event::StockReleased(stock(9)), "stock_released_unasked", "stock_released"),
+    ] {
+        let flagged = after(order, &event);
+        assert_eq!(flagged.progress.needs_review.as_deref(), Some(reason));
+        assert_eq!(state_key(&flagged), state_key(order), "{reason}");
+        let last = flagged.progress.history.last().map(|entry| entry.event.as_str());
+        assert_eq!(last, Some(recorded));
+        assert_eq!(after(&flagged, &event), flagged, "{reason}, twice");
+    }
+}
+
+#[test]
 fn capture_after_cancellation_is_refunded_and_keeps_the_status() {
     let mut order = after(&placed(), &cancel());
     for event in [Event::StockReleased(stock(9)), Event::PaymentSucceeded(money(TOTAL, 0))] {

@@ -81,3 +81,33 @@ fn placed_order_view_is_independent_of_progress() {
     assert_eq!(order.as_placed(TIMING).progress.history, first.progress.history);
     assert_eq!(state_key(&order.as_placed(TIMING)), state_key(&first));
 }
+
+#[test]
+fn lines_are_added_up_in_one_currency_and_below_the_largest_amount() {
+    let priced = |amount: i64, currency: &str| Product {
+        product_id: ids::derive(&["bowl"]),
+        price: serde_json::from_value(json!({ "amount": amount, "currency": currency })).unwrap(),
+        ..product()
+    };
+    let place = |bowl: Product| {
+        let line = |product: &Product| json!({ "product_id": product.product_id, "quantity": 2 });
+        let request = order_request(json!({ "items": [line(&product()), line(&bowl)] }));
+        Order::place(placement(), request, &[product(), bowl], START, TIMING)
+    };
+    let placed = place(priced(101, "USD")).unwrap().placed;
+    assert_eq!((placed.totals.items.amount, placed.totals.total.amount), (6200, 6200));
+    assert_eq!((placed.totals.shipping.amount, placed.totals.tax.amount), (0, 0));
+    assert_eq!((placed.item_count, placed.lines.len()), (4, 2));
+    assert_eq!(place(priced(101, "EUR")), Err(PlacementError::CurrencyMismatch));
+    for too_large in [50_000_000, 49_999_999] {
+        assert_eq!(place(priced(too_large, "USD")), Err(PlacementError::AmountTooLarge));
+    }
+}
+
+#[test]
+fn expected_total_of_the_order_is_accepted() {
+    let expected = json!({ "expected_total": { "amount": TOTAL, "currency": "USD" } });
+    assert!(
+        Order::place(placement(), order_request(expected), &[product()], START, TIMING).is_ok()
+    );
+}

@@ -45,6 +45,15 @@ fn verified_account_may_have_more_unpaid_orders_for_longer() {
 }
 
 #[test]
+fn verification_is_suggested_only_if_it_raises_the_limit() {
+    let equal = Limits { unverified: LIMITS.verified, ..LIMITS };
+    assert_eq!(
+        equal.check(false, &usage(5), START),
+        Err(PlacementError::TooManyUnpaid { maximum: 5, if_verified: None })
+    );
+}
+
+#[test]
 fn unpaid_order_stops_counting_at_its_deadline() {
     let full = usage(5);
     let deadline = START.plus(Duration::from_secs(60));

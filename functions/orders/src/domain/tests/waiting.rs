@@ -335,3 +335,40 @@ fn repeated_checks_of_a_cancelled_order_do_not_grow_its_history() {
     assert_eq!(waits(&order), [("release_stock", false)]);
     assert!(order.progress.history.len() < 6, "{}", order.progress.history.len());
 }
+
+#[test]
+fn check_of_an_order_that_cannot_expire_may_pass_its_payment_deadline() {
+    let paid = Event::PaymentSucceeded(version(2, TOTAL, 0));
+    for event in [cancel(), paid] {
+        let order = after_one_second(&placed(), &event);
+        let late = START.plus(Duration::from_secs(1770));
+        let checked = order.apply(&Event::Retry, late, TIMING).unwrap().unwrap();
+        assert_eq!(
+            checked.schedule.next_check_at,
+            Some(late.plus(2 * TIMING.first_retry)),
+            "{event:?}: the deadline is 30 seconds after the check"
+        );
+    }
+}
+
+#[test]
+fn paid_order_that_waits_for_its_stock_does_not_expire() {
+    let paid = after_one_second(&placed(), &Event::PaymentSucceeded(version(2, TOTAL, 0)));
+    assert_eq!(paid.apply(&Event::Deadline, paid.placed.expires_at, TIMING), Ok(None));
+}
+
+#[test]
+fn wait_begins_with_the_last_progress_of_the_order() {
+    let placed = placed();
+    assert_eq!(placed.waits_since(), Some(START));
+    let overdue = after_check(&after_check(&placed));
+    assert_eq!(waits(&overdue).len(), 1);
+    assert_eq!(overdue.waits_since(), Some(START), "a recorded wait is not progress");
+    let reserved = after_events(placed_without_card(), &[reserved()]);
+    assert_eq!(reserved.waits_since(), Some(reserved.updated_at));
+    let payable = after_events(reserved, &[Event::PaymentOpened(version(1, 0, 0))]);
+    assert_eq!(payable.waits_since(), None, "the order waits for its buyer");
+    let paid = Event::PaymentSucceeded(version(2, TOTAL, 0));
+    let settled = after_events(payable, &[paid, Event::StockCommitted(stock(2))]);
+    assert_eq!(settled.waits_since(), None, "no command is pending");
+}
