@@ -33,13 +33,15 @@ use crate::{
 };
 
 /// Schedules that are played with defects.
-const SCHEDULES: u64 = 200;
+const SCHEDULES: u64 = 120;
 /// Races that are played with defects.
-const RACES: u64 = 1000;
+const RACES: u64 = 3000;
 /// Every n-th single fault is played with defects.
-const EVERY_FAULT: usize = 5;
-/// The most schedules, single faults and races that are played with one defect.
-const MOST_RUNS: usize = 30;
+const EVERY_FAULT: usize = 11;
+/// The most schedules and single faults that are played with one defect.
+const MOST_RUNS: usize = 20;
+/// The most races that are played with one defect: they are cheap, and each has another order.
+const MOST_RACES: usize = 150;
 /// The length of a rule in the table.
 const MOST_CHARACTERS: usize = 120;
 
@@ -171,14 +173,14 @@ fn play_all(runs: &[Run]) -> BTreeMap<Run, Kinds> {
 /// The runs that are played: all stories, then some schedules, faults and races.
 fn chosen(runs: &[Run]) -> Vec<Run> {
     let of = |kind: fn(&Run) -> bool| runs.iter().copied().filter(move |run| kind(run));
-    let some = |kind: fn(&Run) -> bool| {
-        let step = of(kind).count().div_ceil(MOST_RUNS).max(1);
+    let some = |kind: fn(&Run) -> bool, most: usize| {
+        let step = of(kind).count().div_ceil(most).max(1);
         of(kind).step_by(step)
     };
     of(|run| matches!(run, Run::Story(_)))
-        .chain(some(|run| matches!(run, Run::Schedule(_))))
-        .chain(some(|run| matches!(run, Run::Fault(_))))
-        .chain(some(|run| matches!(run, Run::Race(_))))
+        .chain(some(|run| matches!(run, Run::Schedule(_)), MOST_RUNS))
+        .chain(some(|run| matches!(run, Run::Fault(_)), MOST_RUNS))
+        .chain(some(|run| matches!(run, Run::Race(_)), MOST_RACES))
         .collect()
 }
 

@@ -122,7 +122,7 @@ pub const PROMISES: &[Promise] = &[
     Promise {
         name: "races",
         text: "calls that run at the same time are survivable",
-        cases: |scale| scale.of(2000, 200_000),
+        cases: |scale| scale.of(1000, 200_000),
         is_random: true,
         continues: false,
         play: |seed| Box::pin(faults::race(seed)),

@@ -7,11 +7,14 @@ use tests::{aws::Called, events, rng::Rng, sqs::QueuedMessage};
 
 use super::{PUBLISHERS, QUEUES, Stage, TABLES};
 
+/// The most messages of a queue that are processed at the same time.
+const MOST_MESSAGES: usize = 10;
+
 /// What an invocation processes.
 enum Work {
     Request,
     Changes(&'static str, usize),
-    Messages(&'static str, Vec<QueuedMessage>),
+    Message(&'static str, QueuedMessage),
 }
 
 impl Stage {
@@ -71,7 +74,7 @@ impl Stage {
         self.race.as_mut().is_some_and(|rng| rng.chance(50))
     }
 
-    /// Adds an invocation for each table with changes and each queue with messages.
+    /// Adds an invocation for each table with changes and each message.
     fn add_pending(
         &mut self,
         delayed: &str,
@@ -86,10 +89,10 @@ impl Stage {
             }
         }
         for queue in QUEUES.into_iter().filter(|queue| *queue != delayed) {
-            let messages = self.shop.aws.queues().take(queue, 10);
-            if !messages.is_empty() {
-                calls.push((Self::consumer(queue).to_owned(), events::sqs(queue, &messages)));
-                works.push(Work::Messages(queue, messages));
+            for message in self.shop.aws.queues().take(queue, MOST_MESSAGES) {
+                let event = events::sqs(queue, std::slice::from_ref(&message));
+                calls.push((Self::consumer(queue).to_owned(), event));
+                works.push(Work::Message(queue, message));
             }
         }
     }
@@ -142,25 +145,17 @@ impl Stage {
                     None => self.published(table, position),
                 }
             }
-            Work::Messages(queue, messages) => {
-                for message in messages {
-                    let of = |called: &Called| is_failed(called, &message);
-                    if of(&called) || again.is_some_and(of) {
-                        self.note(&format!("{queue} is redelivered: {:?}", called.answer));
-                        self.shop.aws.queues().give_back(queue, message);
-                    }
+            Work::Message(queue, message) => {
+                if is_failed(&called) || again.is_some_and(is_failed) {
+                    self.note(&format!("{queue} is redelivered: {:?}", called.answer));
+                    self.shop.aws.queues().give_back(queue, message);
                 }
             }
         }
     }
 }
 
-/// Whether the answer of a consumer reports a message as failed.
-fn is_failed(called: &Called, message: &QueuedMessage) -> bool {
-    match &called.answer {
-        Ok(answer) => {
-            answer["batchItemFailures"].to_string().contains(&format!("\"{}\"", message.id))
-        }
-        Err(_) => true,
-    }
+/// Whether a consumer did not process its only message.
+fn is_failed(called: &Called) -> bool {
+    called.answer.as_ref().map_or(true, |answer| answer["batchItemFailures"] != json!([]))
 }
