@@ -1,13 +1,14 @@
 //! Publishers: functions that read a table's stream and turn every committed change into messages.
 //!
 //! Two kinds of errors are handled differently. A change that *cannot be turned into messages* (an
-//! unreadable image, a panic) is moved to the publisher's dead-letter queue, and the batch
-//! continues. A message that *cannot be sent* fails the invocation, and the stream retries the
-//! batch. No change is skipped, and an unreadable image does not block the stream.
+//! unreadable image, an unknown state, a panic) is moved to the publisher's dead-letter queue, and
+//! the batch continues. A message that *cannot be sent* fails the invocation, and the stream
+//! retries the batch. No change is skipped, and an unreadable image does not block the stream.
+
+mod translation;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
 };
@@ -27,6 +28,9 @@ use crate::{
     queue::Message,
     retry,
 };
+
+use translation::{Publication, Translate, translate};
+pub use translation::{Translation, UnknownState};
 
 /// Which items of a table are published.
 #[derive(Clone, Copy, Debug)]
@@ -52,20 +56,6 @@ impl StreamFilter {
             }
             Self::SortKey(key) => text("sk") == key,
         }
-    }
-}
-
-/// What the publisher of a table's changes derives from each change, from the old to the new item.
-pub struct Translation<T> {
-    pub messages: fn(Option<&T>, &T) -> Vec<Message>,
-    /// The business metrics that the change moves. They are recorded after the messages are sent.
-    pub measurements: fn(Option<&T>, &T) -> Vec<Measurement>,
-}
-
-impl<T> Translation<T> {
-    /// Creates a translation to messages, without metrics.
-    pub fn to_messages(messages: fn(Option<&T>, &T) -> Vec<Message>) -> Self {
-        Self { messages, measurements: |_, _| Vec::new() }
     }
 }
 
@@ -100,40 +90,13 @@ where
 {
     let service = std::any::type_name::<T>().split("::").next().unwrap_or_default();
     let name = OperationName { service, operation: operation.to_owned() };
-    let translate: Translate = Arc::new(move |old, new| {
-        let translated = catch_unwind(AssertUnwindSafe(|| {
-            // serde's message can contain a value of the item, so it is not logged.
-            let unreadable = || format!("the image is not a {}", std::any::type_name::<T>());
-            let read = |image: serde_dynamo::Item| {
-                serde_dynamo::from_item::<_, T>(image).map_err(|_| unreadable())
-            };
-            let (old, new) = (old.map(read).transpose()?, read(new)?);
-            Ok(Publication {
-                messages: (translation.messages)(old.as_ref(), &new),
-                measurements: (translation.measurements)(old.as_ref(), &new),
-            })
-        }));
-        translated.unwrap_or_else(|_| Err("the translation panicked".to_owned()))
-    });
+    let translate = translate(translation);
     Arc::new(move |invocation: Invocation| {
         let span = name.span(&invocation.request_id, "");
         let batch = publish(name.service, filter, translate.clone(), sender.clone(), invocation);
         Box::pin(lambda::counted(name.service, batch).instrument(span))
     })
 }
-
-/// What a change publishes.
-#[derive(Debug, Default)]
-struct Publication {
-    messages: Vec<Message>,
-    measurements: Vec<Measurement>,
-}
-
-type Translate = Arc<
-    dyn Fn(Option<serde_dynamo::Item>, serde_dynamo::Item) -> Result<Publication, String>
-        + Send
-        + Sync,
->;
 
 /// A batch of a stream. Records are parsed one at a time, so that a malformed one does not affect
 /// the others.

@@ -42,7 +42,7 @@ async fn refund_costs_one_read_and_three_writes() {
     let refunded = shop.call("create-refund", refund.clone()).await;
     assert_eq!(refunded.status(), 201, "{:?}", refunded.answer);
     // The refund and its reservation, the mark before it is sent, and its outcome.
-    let own = ["BatchGetItem", "TransactWriteItems", "PutItem", "TransactWriteItems"];
+    let own = ["BatchGetItem", "TransactWriteItems", "UpdateItem", "TransactWriteItems"];
     assert_eq!(refunded.operations_on("payments"), own);
     assert_eq!(refunded.operations_on("payment-simulator").len(), 1);
     costs(&shop.call("create-refund", refund).await, &["BatchGetItem"]);

@@ -3,7 +3,7 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use shared::queue::Message;
+use shared::{queue::Message, stream::UnknownState};
 use tests::events::sample;
 
 /// A message that results from a change.
@@ -58,7 +58,7 @@ pub fn sent() -> Vec<Sent> {
 fn from_inventory(
     old: Option<&inventory::store::Image>,
     new: &inventory::store::Image,
-) -> Vec<Message> {
+) -> Result<Vec<Message>, UnknownState> {
     let operator = inventory::publish::Operator {
         email: "operator@example.com".to_owned(),
         low_stock_threshold: 10,
@@ -81,7 +81,7 @@ fn dynamodb(item: &Value) -> serde_dynamo::Item {
 fn publish<T: DeserializeOwned>(
     all: &mut Vec<Sent>,
     change: &'static str,
-    messages: fn(Option<&T>, &T) -> Vec<Message>,
+    messages: fn(Option<&T>, &T) -> Result<Vec<Message>, UnknownState>,
     base: &Value,
     old: Option<Value>,
     new: Value,
@@ -98,7 +98,7 @@ fn publish<T: DeserializeOwned>(
             .unwrap_or_else(|error| panic!("{change}: {error}: {item:#}"))
     };
     let (old, new) = (old.as_ref().map(item), item(&new));
-    let sent = messages(old.as_ref(), &new);
+    let sent = messages(old.as_ref(), &new).unwrap();
     assert!(!sent.is_empty(), "{change} sends nothing");
     all.extend(sent.into_iter().map(|message| Sent {
         change,

@@ -35,9 +35,6 @@ const REPLACED: &[(&str, &str)] = &[
     ("stock LEASE", "each run of the check writes its own lease"),
     ("products BACKFILL_RUN", "each run of the resync replaces the progress of the last one"),
     ("platform *", "each check replaces the health of the last one"),
-    ("payments ORDER INTENT", "a known limitation, see functions/README.md"),
-    ("payments ORDER ATTEMPT", "a known limitation, see functions/README.md"),
-    ("users USER", "a known limitation, see functions/README.md"),
 ];
 
 /// The goldens, after they are written if that was requested.

@@ -1,6 +1,9 @@
 //! The messages that a committed change of a product publishes. This file lists all of them.
 
-use shared::queue::{Message, MessageContext};
+use shared::{
+    queue::{Message, MessageContext},
+    stream::UnknownState,
+};
 
 use crate::{
     domain::{MaxPerOrder, Product, Status},
@@ -10,14 +13,13 @@ use crate::{
 /// The messages for a change from `old` (`None` if just created) to `new`. Publishes a new version,
 /// or the same version again if a backfill run marked it. Any other write publishes nothing.
 ///
-/// # Panics
-/// If the status is one of a later release: whether the product is sold must not be guessed. The
-/// change goes to the dead-letter queue.
-pub fn messages(old: Option<&Product>, new: &Product) -> Vec<Message> {
+/// # Errors
+/// If the status is one of a later release: whether the product is sold must not be guessed.
+pub fn messages(old: Option<&Product>, new: &Product) -> Result<Vec<Message>, UnknownState> {
     // The number of a run is never a version, so the message of each run has another id.
     let event_version = match old {
         Some(old) if old.version >= new.version && old.backfill_run >= new.backfill_run => {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         Some(old) if old.version >= new.version => new.backfill_run,
         _ => new.version,
@@ -25,8 +27,8 @@ pub fn messages(old: Option<&Product>, new: &Product) -> Vec<Message> {
     let active = match &new.status {
         Status::Active => true,
         Status::Archived => false,
-        Status::Unknown(name) => {
-            panic!("unknown product status {name}")
+        Status::Unknown(status) => {
+            return Err(UnknownState { attribute: "status", state: status.clone() });
         }
     };
     let context = MessageContext {
@@ -47,7 +49,7 @@ pub fn messages(old: Option<&Product>, new: &Product) -> Vec<Message> {
         max_per_order: details.max_per_order.map(MaxPerOrder::count),
         active,
     };
-    vec![Message::new("product-changes", "product_changed.v1", &context, &changed)]
+    Ok(vec![Message::new("product-changes", "product_changed.v1", &context, &changed)])
 }
 
 #[cfg(test)]
@@ -60,7 +62,7 @@ mod tests {
     fn each_version_is_published_once() {
         let first = lamp();
         let second = Product { version: 2, status: Status::Archived, ..first.clone() };
-        let published = messages(None, &first);
+        let published = messages(None, &first).unwrap();
         assert_eq!(published.len(), 1);
         assert_eq!(
             (published[0].queue, published[0].kind),
@@ -71,10 +73,10 @@ mod tests {
             "price": { "amount": 2999, "currency": "USD" }, "active": true,
         });
         assert_eq!(published[0].data, expected);
-        let published_again = messages(Some(&first), &second);
+        let published_again = messages(Some(&first), &second).unwrap();
         assert_eq!(published_again[0].data["active"], json!(false));
         assert_ne!(published[0].id, published_again[0].id);
-        assert!(messages(Some(&first), &first).is_empty(), "a backfill sends nothing");
+        assert!(messages(Some(&first), &first).unwrap().is_empty(), "a backfill sends nothing");
     }
 
     #[test]
@@ -85,7 +87,7 @@ mod tests {
         let ids: Vec<String> =
             [(None, &lamp), (Some(&lamp), &marked), (Some(&marked), &marked_again)]
                 .into_iter()
-                .map(|(old, new)| match &messages(old, new)[..] {
+                .map(|(old, new)| match &messages(old, new).unwrap()[..] {
                     [published] => {
                         assert_eq!(published.data["version"], 1);
                         published.id.clone()
@@ -94,15 +96,16 @@ mod tests {
                 })
                 .collect();
         assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2], "{ids:?}");
-        assert!(messages(Some(&marked), &marked).is_empty());
+        assert!(messages(Some(&marked), &marked).unwrap().is_empty());
         // The writer of the next version read the product before it was marked.
         let changed = Product { version: 2, ..lamp };
-        assert_eq!(messages(Some(&marked), &changed).len(), 1);
+        assert_eq!(messages(Some(&marked), &changed).unwrap().len(), 1);
     }
 
     #[test]
-    #[should_panic(expected = "unknown product status")]
-    fn unknown_status_panics() {
-        messages(None, &Product { status: Status::Unknown("announced".to_owned()), ..lamp() });
+    fn unknown_status_is_rejected() {
+        let announced = Product { status: Status::Unknown("announced".to_owned()), ..lamp() };
+        let rejected = messages(None, &announced).unwrap_err();
+        assert_eq!(rejected.to_string(), "status has the unknown value announced");
     }
 }

@@ -18,7 +18,7 @@ use shared::{
     sweep::Lease,
     table::{
         Expression, Item, Key, List, ListPage, Outcome, Query, Table, TableError,
-        TransactionOutcome, from_item, to_item,
+        TransactionOutcome, from_item, to_item, to_patch,
     },
 };
 
@@ -302,7 +302,8 @@ impl Store {
         }
     }
 
-    /// Saves the progress of a run; `false` if another invocation saved meanwhile.
+    /// Saves the progress of a run; `false` if another invocation saved meanwhile. Attributes of a
+    /// later release are preserved until the next run.
     ///
     /// # Errors
     /// When the table fails.
@@ -311,11 +312,13 @@ impl Store {
         before: &BackfillRun,
         after: &BackfillRun,
     ) -> Result<bool, TableError> {
-        let item = to_item(&BackfillRunItem { pk: BACKFILL_RUN, run: after });
-        match self.products.put(item.clone(), Expression::version(before.version)).await? {
+        let patch = to_patch(&BackfillRunItem { pk: BACKFILL_RUN, run: after });
+        match self.products.merge(patch, Expression::version(before.version)).await? {
             Outcome::Written => Ok(true),
             // This may be our own write, whose response was lost.
-            Outcome::ConditionFailed(current) => Ok(current.is_some_and(|current| current == item)),
+            Outcome::ConditionFailed(current) => {
+                Ok(current.map(from_item::<BackfillRun>).transpose()?.as_ref() == Some(after))
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use shared::{
     config, ids,
     ids::{OrderId, ProductId},
     queue::{Message, MessageContext},
+    stream::UnknownState,
     telemetry::Trace,
 };
 
@@ -40,9 +41,9 @@ static OPERATOR: LazyLock<Option<Operator>> = LazyLock::new(Operator::from_env);
 
 /// The messages for a change from `old` (`None` for a new item) to `new`.
 ///
-/// # Panics
+/// # Errors
 /// See [`messages_to`].
-pub fn messages(old: Option<&Image>, new: &Image) -> Vec<Message> {
+pub fn messages(old: Option<&Image>, new: &Image) -> Result<Vec<Message>, UnknownState> {
     messages_to(OPERATOR.as_ref(), old, new)
 }
 
@@ -51,35 +52,43 @@ pub fn messages(old: Option<&Image>, new: &Image) -> Vec<Message> {
 /// Orders receives the state of a reservation if it changed or if the order re-sent its command.
 /// The ledger receives stock movements. The operator is notified when stock falls to the threshold.
 ///
-/// # Panics
-/// When a reservation has a state that only a newer release knows. The change goes to the
-/// dead-letter queue.
-pub fn messages_to(operator: Option<&Operator>, old: Option<&Image>, new: &Image) -> Vec<Message> {
-    match (old, new) {
+/// # Errors
+/// When a reservation has a state that only a newer release knows.
+pub fn messages_to(
+    operator: Option<&Operator>,
+    old: Option<&Image>,
+    new: &Image,
+) -> Result<Vec<Message>, UnknownState> {
+    Ok(match (old, new) {
         (Some(Image::Reservation(old)), Image::Reservation(new)) => {
-            reservation_messages(Some(old), new)
+            reservation_messages(Some(old), new)?
         }
-        (None, Image::Reservation(new)) => reservation_messages(None, new),
+        (None, Image::Reservation(new)) => reservation_messages(None, new)?,
         (None, Image::Movement(movement)) => movement_message(movement).into_iter().collect(),
         (Some(Image::Stock(old)), Image::Stock(new)) => {
             operator.and_then(|operator| low_stock(operator, old, new)).into_iter().collect()
         }
         // A movement never changes, and a new stock item has not fallen to its threshold.
         _ => Vec::new(),
-    }
+    })
 }
 
-fn reservation_messages(old: Option<&Reservation>, new: &Reservation) -> Vec<Message> {
+fn reservation_messages(
+    old: Option<&Reservation>,
+    new: &Reservation,
+) -> Result<Vec<Message>, UnknownState> {
     let has_changed = old.is_none_or(|old| old.state != new.state);
     if !has_changed && old.is_some_and(|old| old.answered_attempt >= new.answered_attempt) {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let (kind, product_id) = match &new.state {
         State::Held => ("stock_reserved.v1", None),
         State::Rejected => ("stock_rejected.v1", new.rejected_product),
         State::Released => ("stock_released.v1", None),
         State::Committed => ("stock_committed.v1", None),
-        State::Unknown(name) => panic!("there is no message for the state {name}"),
+        State::Unknown(state) => {
+            return Err(UnknownState { attribute: "state", state: state.clone() });
+        }
     };
     let context = MessageContext {
         service: "inventory",
@@ -100,7 +109,7 @@ fn reservation_messages(old: Option<&Reservation>, new: &Reservation) -> Vec<Mes
             .collect();
         entry(kind, &context, Some(new.order_id), None, lines)
     });
-    [update].into_iter().chain(entry).collect()
+    Ok([update].into_iter().chain(entry).collect())
 }
 
 /// The ledger entry of a state change: its kind, source account and target account. A reservation
@@ -217,7 +226,7 @@ mod tests {
 
     fn published(old: Option<&Reservation>, new: &Reservation) -> Vec<Message> {
         let old = old.cloned().map(Image::Reservation);
-        messages(old.as_ref(), &Image::Reservation(new.clone()))
+        messages(old.as_ref(), &Image::Reservation(new.clone())).unwrap()
     }
 
     #[test]
@@ -258,9 +267,10 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "no message for the state")]
-    fn unknown_state_panics_instead_of_being_skipped() {
-        published(None, &Reservation { state: State::Unknown("parcelled".to_owned()), ..held() });
+    fn unknown_state_is_rejected_instead_of_skipped() {
+        let parcelled = Reservation { state: State::Unknown("parcelled".to_owned()), ..held() };
+        let rejected = messages(None, &Image::Reservation(parcelled)).unwrap_err();
+        assert_eq!(rejected.to_string(), "state has the unknown value parcelled");
     }
 
     /// Kind of the ledger entry, and its lines for the lamp by account.
@@ -343,12 +353,12 @@ mod tests {
             });
             Image::Movement(from_value(stored).unwrap())
         };
-        let sent = messages(None, &movement(json!(-3)));
+        let sent = messages(None, &movement(json!(-3))).unwrap();
         let moved = vec![("on_hand".to_owned(), -3), ("outside".to_owned(), 3)];
         assert_eq!(ledger_entry(&sent), Some(("adjustment".to_owned(), moved)));
         assert_eq!(sent[0].data["product_id"], json!(product_id));
-        assert!(messages(None, &movement(Value::Null)).is_empty());
-        assert!(messages(Some(&movement(json!(-3))), &movement(json!(-3))).is_empty());
+        assert!(messages(None, &movement(Value::Null)).unwrap().is_empty());
+        assert!(messages(Some(&movement(json!(-3))), &movement(json!(-3))).unwrap().is_empty());
     }
 
     fn stock(change: Value) -> Image {
@@ -367,9 +377,9 @@ mod tests {
             Operator { email: "operator@example.com".to_owned(), low_stock_threshold: 10 };
         let published = |old: Option<Value>, new: Value| {
             let old = old.map(stock);
-            let sent = messages_to(Some(&operator), old.as_ref(), &stock(new.clone()));
+            let sent = messages_to(Some(&operator), old.as_ref(), &stock(new.clone())).unwrap();
             assert!(
-                messages_to(None, old.as_ref(), &stock(new)).is_empty(),
+                messages_to(None, old.as_ref(), &stock(new)).unwrap().is_empty(),
                 "no operator is configured"
             );
             sent.first().map(|message| {

@@ -28,7 +28,7 @@ use shared::{
     sweep::Lease,
     table::{
         AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, from_item,
-        to_item,
+        to_patch,
     },
 };
 
@@ -219,23 +219,27 @@ impl Store {
     /// If the table request fails.
     pub async fn save_audit_run(&self, run: &AuditRun) -> Result<bool, TableError> {
         let next = AuditRun { version: run.version + 1, ..run.clone() };
-        self.save_progress("RUN", to_item(&next), run.version).await
+        self.save_progress("RUN", to_patch(&next), run.version).await
     }
 
-    /// Replaces an item of `AUDIT` that has this version; zero if it does not exist yet.
+    /// Writes an item of `AUDIT` that has this version; zero if it does not exist yet. Attributes of
+    /// a later release are preserved.
     async fn save_progress(
         &self,
         sk: &'static str,
-        mut item: Item,
+        mut patch: Item,
         version: u64,
     ) -> Result<bool, TableError> {
-        let unchanged = match version {
-            0 => Expression::not_exists(),
-            version => Expression::version(version),
+        patch.insert("pk".to_owned(), AttributeValue::S("AUDIT".to_owned()));
+        patch.insert("sk".to_owned(), AttributeValue::S(sk.to_owned()));
+        let outcome = match version {
+            0 => {
+                patch.retain(|_, value| !value.is_null());
+                self.ledger.put(patch, Expression::not_exists()).await?
+            }
+            version => self.ledger.merge(patch, Expression::version(version)).await?,
         };
-        item.insert("pk".to_owned(), AttributeValue::S("AUDIT".to_owned()));
-        item.insert("sk".to_owned(), AttributeValue::S(sk.to_owned()));
-        Ok(matches!(self.ledger.put(item, unchanged).await?, Outcome::Written))
+        Ok(outcome == Outcome::Written)
     }
 }
 

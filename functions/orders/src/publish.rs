@@ -4,6 +4,7 @@ use shared::{
     ids,
     money::Money,
     queue::{Message, MessageContext},
+    stream::UnknownState,
 };
 
 use crate::{
@@ -21,12 +22,11 @@ use crate::{
 
 /// Returns the messages for a change from `old` to `new`. `old` is `None` for a new order.
 ///
-/// # Panics
-/// If a later release wrote the state of `new`: its messages are unknown. The change goes to the
-/// publisher's dead-letter queue.
-pub fn messages(old: Option<&Order>, new: &Order) -> Vec<Message> {
-    if let Err(rejection) = new.progress.reject_unknown_states() {
-        panic!("{rejection}");
+/// # Errors
+/// If a later release wrote the state of `new`: its messages are unknown.
+pub fn messages(old: Option<&Order>, new: &Order) -> Result<Vec<Message>, UnknownState> {
+    if let Some((attribute, state)) = new.progress.unknown_state() {
+        return Err(UnknownState { attribute, state: state.to_owned() });
     }
     let context = MessageContext {
         service: "orders",
@@ -48,7 +48,7 @@ pub fn messages(old: Option<&Order>, new: &Order) -> Vec<Message> {
             message
         }));
     }
-    messages
+    Ok(messages)
 }
 
 /// The commands that became pending with this change, or all pending commands if a new attempt
@@ -258,6 +258,7 @@ mod tests {
     /// The queue, type and data of each published message.
     fn sent(old: &Order, new: &Order) -> Vec<(&'static str, &'static str, serde_json::Value)> {
         messages(Some(old), new)
+            .unwrap()
             .into_iter()
             .map(|message| (message.queue, message.kind, message.data))
             .collect()
@@ -268,7 +269,8 @@ mod tests {
         let known = crate::domain::tests::placed();
         let mut unknown = known.clone();
         unknown.progress.stock = crate::domain::StockState::Unknown("picking".to_owned());
-        assert!(std::panic::catch_unwind(|| messages(Some(&known), &unknown)).is_err());
+        let rejected = messages(Some(&known), &unknown).unwrap_err();
+        assert_eq!(rejected.to_string(), "stock has the unknown value picking");
         assert_eq!(sent(&unknown, &known).len(), 1, "its pending command");
     }
 
@@ -370,13 +372,10 @@ mod tests {
                 );
                 recorded += of_refund.len();
                 with_another += usize::from(growth && mails.len() == 2);
+                let messages = messages(Some(order), &next).unwrap();
                 let ids: std::collections::BTreeSet<_> =
-                    messages(Some(order), &next).into_iter().map(|message| message.id).collect();
-                assert_eq!(
-                    ids.len(),
-                    messages(Some(order), &next).len(),
-                    "each message has its own id"
-                );
+                    messages.iter().map(|message| message.id.as_str()).collect();
+                assert_eq!(ids.len(), messages.len(), "each message has its own id");
             }
         }
         assert!(recorded > 30 && with_another > 2, "{recorded}, {with_another}");

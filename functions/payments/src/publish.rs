@@ -6,6 +6,7 @@
 use shared::{
     ids,
     queue::{Message, MessageContext},
+    stream::UnknownState,
 };
 
 use crate::{
@@ -26,18 +27,24 @@ pub const RECORD_ENTRY: &str = "record-entry";
 ///   start of an attempt: the outcome follows within seconds,
 /// - a dispute event if a dispute changed,
 /// - a ledger entry for each amount that moved.
-pub fn messages(old: Option<&IntentImage>, new: &IntentImage) -> Vec<Message> {
+///
+/// # Errors
+/// None: [`IntentImage`] rejects unknown states.
+pub fn messages(
+    old: Option<&IntentImage>,
+    new: &IntentImage,
+) -> Result<Vec<Message>, UnknownState> {
     let (old, new) = (old.map(|old| &old.0), &new.0);
     let event_kind = kind(&new.event())
         .filter(|_| old.is_none_or(|old| has_changed(old, new)) && !only_starts_attempt(old, new));
     let disputed = (new.disputes != old.map_or_else(Vec::new, |old| old.disputes.clone()))
         .then_some("payment_disputed.v1");
-    event_kind
+    Ok(event_kind
         .into_iter()
         .chain(disputed)
         .map(|kind| event_message(kind, new))
         .chain(entries(old, new))
-        .collect()
+        .collect())
 }
 
 /// Whether the published state changed, or a command was answered again.
@@ -188,10 +195,13 @@ mod tests {
         )
     }
 
-    fn event_kinds(old: Option<&PaymentIntent>, new: &PaymentIntent) -> Vec<&'static str> {
+    fn published(old: Option<&PaymentIntent>, new: &PaymentIntent) -> Vec<Message> {
         let old = old.cloned().map(IntentImage);
-        let messages = messages(old.as_ref(), &IntentImage(new.clone()));
-        messages
+        messages(old.as_ref(), &IntentImage(new.clone())).expect("the states are known")
+    }
+
+    fn event_kinds(old: Option<&PaymentIntent>, new: &PaymentIntent) -> Vec<&'static str> {
+        published(old, new)
             .iter()
             .filter(|message| message.queue == ORDER_EVENTS)
             .map(|message| message.kind)
@@ -200,8 +210,7 @@ mod tests {
 
     /// The kind of each ledger entry and the amount that enters `provider_clearing`.
     fn entry_amounts(old: Option<&PaymentIntent>, new: &PaymentIntent) -> Vec<(String, i64)> {
-        let old = old.cloned().map(IntentImage);
-        let messages = messages(old.as_ref(), &IntentImage(new.clone()));
+        let messages = published(old, new);
         let entries = messages
             .iter()
             .filter(|message| message.queue == RECORD_ENTRY)
@@ -350,15 +359,10 @@ mod tests {
         );
         for (intent, status) in [(open, "open"), (withdrawn, "open"), (won, "won")] {
             let again = PaymentIntent { answered_attempt: 9, ..intent.clone() };
-            assert_eq!(messages(None, &IntentImage(again)).remove(0).data["dispute"], status);
+            assert_eq!(published(None, &again).remove(0).data["dispute"], status);
         }
         let lost = disputed(&[DisputeState::Lost]);
-        assert_eq!(
-            messages(Some(&IntentImage(lost[0].clone())), &IntentImage(lost[1].clone()))
-                .remove(0)
-                .data["dispute"],
-            "lost"
-        );
+        assert_eq!(published(Some(&lost[0]), &lost[1]).remove(0).data["dispute"], "lost");
         assert_eq!(
             entry_amounts(Some(&lost[0]), &lost[1]),
             [("dispute_withdrawal".to_owned(), -5998)]
@@ -443,8 +447,7 @@ mod tests {
             version: 3,
             ..open()
         };
-        let message =
-            messages(Some(&IntentImage(open())), &IntentImage(captured.clone())).remove(1);
+        let message = published(Some(&open()), &captured).remove(1);
         let entry_id: EntryId =
             ids::derive(&["payments", &captured.order_id.to_string(), "3", "capture"]);
         let funds = format!("customer_funds:{}", captured.order_id);
@@ -479,7 +482,7 @@ mod tests {
             version: 4,
             ..open()
         };
-        let message = messages(None, &IntentImage(intent.clone())).remove(0);
+        let message = published(None, &intent).remove(0);
         let data = serde_json::json!({
             "order_id": intent.order_id, "version": 4, "payment_id": payment, "captured_total": 0, "refunded_total": 0,
             "failure_reason": "card_declined", "next_try_possible": true,

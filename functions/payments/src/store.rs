@@ -6,7 +6,8 @@
 //! the sweep `LEASE#reconcile-payments`.
 //!
 //! Every record has a version, and every write has one condition: version 1 requires that no item
-//! exists, version n + 1 requires version n. A conflicting write returns the stored item.
+//! exists, version n + 1 requires version n. A conflicting write returns the stored item. A write
+//! preserves attributes of a later release.
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use shared::{
     sweep::{Backlog, Lease},
     table::{
         AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError,
-        TransactionOutcome, Write, from_item, to_item,
+        TransactionOutcome, Write, from_item, to_patch,
     },
 };
 
@@ -211,8 +212,8 @@ impl Store {
         &self,
         breaker: &Breaker,
     ) -> Result<Result<(), Option<Breaker>>, TableError> {
-        let item = keyed(to_item(breaker), breaker_pk(&breaker.provider), "BREAKER");
-        match self.table.put(item, next(breaker.version)).await? {
+        let patch = keyed(to_patch(breaker), breaker_pk(&breaker.provider), "BREAKER");
+        match self.table.merge(patch, next(breaker.version)).await? {
             Outcome::Written => Ok(Ok(())),
             Outcome::ConditionFailed(item) => Ok(Err(item.map(from_item).transpose()?)),
         }
@@ -281,14 +282,14 @@ impl Store {
             .intent
             .iter()
             .map(|intent| {
-                (keyed(to_item(intent), order_pk(intent.order_id), "INTENT"), next(intent.version))
+                (keyed(to_patch(intent), order_pk(intent.order_id), "INTENT"), next(intent.version))
             })
-            .chain(change.attempt.iter().map(|attempt| self.attempt_item(attempt)))
-            .chain(refunds.map(|refund| self.refund_item(refund)))
+            .chain(change.attempt.iter().map(|attempt| self.attempt_patch(attempt)))
+            .chain(refunds.map(|refund| self.refund_patch(refund)))
             .chain(idempotency_record.map(|idempotency_record| {
                 (
                     keyed(
-                        to_item(idempotency_record),
+                        to_patch(idempotency_record),
                         idempotency_pk(idempotency_record.key()),
                         "KEY",
                     ),
@@ -297,8 +298,8 @@ impl Store {
             }))
             .collect();
         if let [_] = &records[..] {
-            let [(item, condition)] = <[_; 1]>::try_from(records).expect("exactly one record");
-            return match self.table.put(item, condition).await? {
+            let [(patch, condition)] = <[_; 1]>::try_from(records).expect("exactly one record");
+            return match self.table.merge(patch, condition).await? {
                 Outcome::Written => Ok(WriteOutcome::Written),
                 Outcome::ConditionFailed(item) => {
                     Ok(WriteOutcome::Conflict(Box::new(records_from(item)?)))
@@ -307,7 +308,7 @@ impl Store {
         }
         let writes: Vec<Write> = records
             .into_iter()
-            .map(|(item, condition)| self.table.transact_put(item, condition))
+            .map(|(patch, condition)| self.table.transact_merge(patch, condition))
             .collect();
         match self.table.transact(writes).await? {
             TransactionOutcome::Written => Ok(WriteOutcome::Written),
@@ -318,30 +319,31 @@ impl Store {
         }
     }
 
-    fn attempt_item(&self, attempt: &Attempt) -> (Item, Expression) {
+    fn attempt_patch(&self, attempt: &Attempt) -> (Item, Expression) {
         let payment = attempt.payment_id;
-        let item = keyed(to_item(attempt), order_pk(payment.order_id()), &attempt_sk(payment));
+        let patch = keyed(to_patch(attempt), order_pk(payment.order_id()), &attempt_sk(payment));
         (
-            self.in_index(item, attempt.dispatch.next_check_at, &payment.to_string()),
+            self.in_index(patch, attempt.dispatch.next_check_at, &payment.to_string()),
             next(attempt.version),
         )
     }
 
-    fn refund_item(&self, refund: &Refund) -> (Item, Expression) {
-        let item = keyed(to_item(refund), order_pk(refund.order_id), &refund_sk(refund.refund_id));
+    fn refund_patch(&self, refund: &Refund) -> (Item, Expression) {
+        let patch =
+            keyed(to_patch(refund), order_pk(refund.order_id), &refund_sk(refund.refund_id));
         (
-            self.in_index(item, refund.dispatch.next_check_at, &refund.refund_id.to_string()),
+            self.in_index(patch, refund.dispatch.next_check_at, &refund.refund_id.to_string()),
             next(refund.version),
         )
     }
 
-    /// Adds the index attribute as long as the record has a next check.
-    fn in_index(&self, mut item: Item, next_check_at: Option<Timestamp>, id: &str) -> Item {
-        if next_check_at.is_some() {
-            let shard = ids::shard_of(id, self.shards);
-            item.insert("check_shard".to_owned(), AttributeValue::S(format!("{DUE}#{shard}")));
-        }
-        item
+    /// Adds the index attribute. A record without a next check is not in the index.
+    fn in_index(&self, mut patch: Item, next_check_at: Option<Timestamp>, id: &str) -> Item {
+        let shard = ids::shard_of(id, self.shards);
+        let partition = next_check_at
+            .map_or(AttributeValue::Null(true), |_| AttributeValue::S(format!("{DUE}#{shard}")));
+        patch.insert("check_shard".to_owned(), partition);
+        patch
     }
 
     fn breaker_key(&self) -> Key {

@@ -6,6 +6,7 @@ use shared::{
     clock::Timestamp,
     ids::{self, Ids, UserId},
     queue::{Message, MessageContext},
+    stream::UnknownState,
     telemetry::Trace,
 };
 
@@ -24,8 +25,11 @@ const DELETION_QUEUES: [&str; 2] = ["update-buyer", "forget-recipient"];
 const REPEATED_DELETION_DELAY: Duration = Duration::from_secs(120);
 
 /// Returns the messages for a change from `old` to `new`. `old` is `None` for a registration.
-pub fn messages(old: Option<&Image>, new: &Image) -> Vec<Message> {
-    match (old, new) {
+///
+/// # Errors
+/// None: no state of a user decides what is published.
+pub fn messages(old: Option<&Image>, new: &Image) -> Result<Vec<Message>, UnknownState> {
+    Ok(match (old, new) {
         (None, Image::Present(user)) => registration_messages(user),
         (Some(Image::Present(old)), Image::Present(new)) => update_messages(old, new),
         (Some(Image::Present(_)), Image::Deleted { user_id, deleted_at, version, trace }) => {
@@ -36,7 +40,7 @@ pub fn messages(old: Option<&Image>, new: &Image) -> Vec<Message> {
             )
         }
         (_, Image::Deleted { .. }) | (Some(Image::Deleted { .. }), Image::Present(_)) => Vec::new(),
-    }
+    })
 }
 
 fn registration_messages(user: &User) -> Vec<Message> {
@@ -216,7 +220,7 @@ mod tests {
 
     fn published(old: Option<&User>, new: &User) -> Vec<(&'static str, serde_json::Value)> {
         let image = |user: &User| Image::Present(Box::new(user.clone()));
-        let messages = messages(old.map(image).as_ref(), &image(new));
+        let messages = messages(old.map(image).as_ref(), &image(new)).unwrap();
         messages.into_iter().map(|message| (message.queue, message.data)).collect()
     }
 
@@ -318,7 +322,7 @@ mod tests {
     fn deletion_is_sent_to_every_copy_now_and_again_later() {
         let deleted =
             Image::Deleted { user_id: ada().id, deleted_at: at(1), version: 2, trace: None };
-        let messages = messages(Some(&Image::Present(Box::new(ada()))), &deleted);
+        let messages = messages(Some(&Image::Present(Box::new(ada()))), &deleted).unwrap();
         let published: Vec<_> =
             messages.iter().map(|message| (message.queue, message.delay.as_secs())).collect();
         assert_eq!(

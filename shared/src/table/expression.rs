@@ -47,6 +47,29 @@ impl Expression {
         Self::new("#version = :seen_version").value("seen_version", version)
     }
 
+    /// An update that sets `attributes` and removes those that are NULL. The other attributes of
+    /// the item remain.
+    pub(super) fn merge(attributes: Item) -> Self {
+        let mut attributes: Vec<_> = attributes.into_iter().collect();
+        // Equal changes are equal calls.
+        attributes.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let mut update = Self::default();
+        let (mut set, mut removed) = (Vec::new(), Vec::new());
+        for (name, value) in attributes {
+            if value.is_null() {
+                removed.push(format!("#{name}"));
+            } else {
+                set.push(format!("#{name} = :{name}"));
+                update.values.insert(format!(":{name}"), value);
+            }
+        }
+        let clauses = [("SET", set), ("REMOVE", removed)];
+        let clauses = clauses.into_iter().filter(|(_, parts)| !parts.is_empty());
+        let clauses = clauses.map(|(clause, parts)| format!("{clause} {}", parts.join(", ")));
+        update.text = clauses.collect::<Vec<_>>().join(" ");
+        update
+    }
+
     /// Maps `#name` to each attribute in the text.
     pub(super) fn names(&self) -> HashMap<String, String> {
         let name = |part: &str| {
@@ -74,6 +97,11 @@ impl Key {
 }
 
 impl Key {
+    /// Removes the key attributes from `item`.
+    pub(super) fn take_from(item: &mut Item) -> Self {
+        Self(item.extract_if(|name, _| name == "pk" || name == "sk").collect())
+    }
+
     /// Returns the key attributes.
     pub(crate) fn into_item(self) -> Item {
         self.0
@@ -142,5 +170,43 @@ impl Query {
     pub fn consistent(mut self) -> Self {
         self.consistent = true;
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Serialize;
+
+    use super::*;
+    use crate::table::to_patch;
+
+    #[derive(Serialize)]
+    struct Stored {
+        pk: &'static str,
+        version: u64,
+        note: Option<&'static str>,
+        state: &'static str,
+    }
+
+    fn update(note: Option<&'static str>) -> (Key, Expression) {
+        let mut patch = to_patch(&Stored { pk: "ORDER#1", version: 2, note, state: "open" });
+        (Key::take_from(&mut patch), Expression::merge(patch))
+    }
+
+    #[test]
+    fn merge_sets_values_and_removes_attributes_without_one() {
+        let (key, change) = update(None);
+        assert_eq!(key, Key::new("ORDER#1"));
+        assert_eq!(change.text, "SET #state = :state, #version = :version REMOVE #note");
+        let mut values: Vec<_> = change.values.into_keys().collect();
+        values.sort_unstable();
+        assert_eq!(values, [":state", ":version"]);
+    }
+
+    #[test]
+    fn merge_without_an_absent_value_has_no_remove_clause() {
+        let (_, change) = update(Some("fragile"));
+        assert_eq!(change.text, "SET #note = :note, #state = :state, #version = :version");
+        assert_eq!(change.values[":note"], AttributeValue::S("fragile".to_owned()));
     }
 }

@@ -131,10 +131,18 @@ async fn backoff(attempt: u32) {
 /// # Panics
 /// If the value cannot be stored: a programming error.
 pub fn to_item<T: Serialize>(value: &T) -> Item {
-    let mut item: Item = serde_dynamo::to_item(value).expect("the value can be stored");
+    let mut item = to_patch(value);
     // An index key must not be NULL. For other attributes NULL and absence mean the same.
     item.retain(|_, value| !value.is_null());
     item
+}
+
+/// Serializes `value` as a patch for [`Table::merge`]: as [`to_item`], but `None` is NULL.
+///
+/// # Panics
+/// If the value cannot be stored: a programming error.
+pub fn to_patch<T: Serialize>(value: &T) -> Item {
+    serde_dynamo::to_item(value).expect("the value can be stored")
 }
 
 /// Deserializes an item.

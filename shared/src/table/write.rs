@@ -104,6 +104,18 @@ impl Table {
         Box::pin(self.write(Change::Update(key, change), condition))
     }
 
+    /// Writes the attributes of `patch` into the item with its key if `condition` holds, and
+    /// creates the item if it does not exist. A NULL removes its attribute. All other attributes
+    /// remain, such as those of a later release.
+    pub fn merge(
+        &self,
+        mut patch: Item,
+        condition: Expression,
+    ) -> BoxFuture<'_, Result<Outcome, TableError>> {
+        let key = Key::take_from(&mut patch);
+        self.update(key, Expression::merge(patch), condition)
+    }
+
     /// Deletes an item if `condition` holds.
     pub fn delete(
         &self,
@@ -121,6 +133,12 @@ impl Table {
     /// For a transaction: updates an item if `condition` holds.
     pub fn transact_update(&self, key: Key, change: Expression, condition: Expression) -> Write {
         self.transact_write(Action::Change(Change::Update(key, change)), condition)
+    }
+
+    /// For a transaction: writes the attributes of `patch` into an item, as [`Table::merge`].
+    pub fn transact_merge(&self, mut patch: Item, condition: Expression) -> Write {
+        let key = Key::take_from(&mut patch);
+        self.transact_update(key, Expression::merge(patch), condition)
     }
 
     /// For a transaction: deletes an item if `condition` holds.

@@ -93,6 +93,7 @@ async fn write_next_intent(fixture: &LedgerFixture, totals: &[(&str, i64)]) -> V
     fixture.aws.put("payments", &new);
     let image = |item: &Value| serde_json::from_value::<IntentImage>(members(item)).unwrap();
     let entries = messages(Some(&image(&old)), &image(&new))
+        .unwrap()
         .into_iter()
         .filter(|message| message.queue == "record-entry");
     let entries: Vec<Value> = entries.map(|message| message.data).collect();

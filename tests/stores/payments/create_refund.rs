@@ -37,7 +37,7 @@ async fn partial_and_final_refund_keep_their_answers() {
     let part = fixture.request_refund("part", &payment, Some(1000)).await;
     assert_eq!(
         part.operations_on("payments"),
-        ["BatchGetItem", "TransactWriteItems", "PutItem", "TransactWriteItems"]
+        ["BatchGetItem", "TransactWriteItems", "UpdateItem", "TransactWriteItems"]
     );
     assert_eq!(status_and_code(&part), answered(201, "completed"));
     assert_eq!(part.header("location"), Some(format!("../{payment}")));

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::ids::UserId;
 use tests::{
     aws::Called,
@@ -185,6 +185,26 @@ async fn attacker_with_the_password_cannot_keep_a_moved_account() {
         204
     );
     assert_eq!(shop.login(ADA, "the owner's new password").await.status(), 200);
+}
+
+#[tokio::test]
+async fn attributes_of_a_later_release_move_with_the_credentials() {
+    let shop = Shop::open();
+    let (id, session) = verified(&shop).await;
+    let mut stored = shop.credentials().remove(0);
+    stored["passkeys"] = json!({ "SS": ["phone"] });
+    shop.aws.put("users", &stored);
+    let passkeys = || shop.credentials().iter().map(|item| item["passkeys"].clone()).collect();
+    assert_eq!(shop.ask_for_address(&session, NEW).await.status(), 200);
+    let token = shop.verification_token(id).await;
+    assert_eq!(shop.verify_email(&token).await.status(), 204);
+    assert_eq!(shop.user(id).await.email, NEW);
+    let moved: Vec<Value> = passkeys();
+    assert_eq!(moved, [stored["passkeys"].clone()]);
+    assert_eq!(shop.withdraw(&shop.withdraw_token(id).await).await.status(), 204);
+    let returned: Vec<Value> = passkeys();
+    assert_eq!(returned, [stored["passkeys"].clone()]);
+    assert_eq!(shop.user(id).await.email, ADA);
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ pub struct BackfillRun {
     /// Greater than the numbers of all earlier runs. Stored in each product that the run publishes.
     pub number: u64,
     /// Where the run continues; `None` once it is finished.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub cursor: Option<Cursor>,
     /// Increases with every write.
     pub version: u64,

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use shared::{
     clock::Timestamp,
     ids::{self, PrefixedId, ProductId},
-    table::{Expression, Key, Query, TableError, from_item, to_item},
+    table::{Expression, Key, Query, TableError, from_item, to_patch},
 };
 
 use super::{Store, next_sort_key, text};
@@ -43,7 +43,7 @@ impl Store {
     /// If the table request fails.
     pub async fn save_posting(&self, progress: &PostingProgress) -> Result<bool, TableError> {
         let next = PostingProgress { version: progress.version + 1, ..progress.clone() };
-        self.save_progress("POSTING", to_item(&next), progress.version).await
+        self.save_progress("POSTING", to_patch(&next), progress.version).await
     }
 
     /// Starts the progress, unless it exists.

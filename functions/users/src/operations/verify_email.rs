@@ -48,13 +48,15 @@ pub async fn verify_email(users: Arc<Users>, request: Request) -> Result<Respons
         user.with_verified_email(&token.hash(), users.clock.now(), request.trace().clone())?;
     let moves = user.email != after.email;
     let credentials = if moves {
-        Some(users.store.credentials(&user.email).await?.ok_or(UsersError::Contended)?)
+        Some(users.store.credentials_to_move(&user.email).await?.ok_or(UsersError::Contended)?)
     } else {
         None
     };
 
     let mut change = UserChange::new(&user, &after);
-    change.credentials = credentials.as_ref();
+    if let Some(credentials) = &credentials {
+        change = change.moving(credentials);
+    }
     match users.store.update_user(change).await? {
         UpdateOutcome::Written => Ok(http::no_content()),
         UpdateOutcome::EmailTaken => Err(UsersError::EmailTaken.into()),

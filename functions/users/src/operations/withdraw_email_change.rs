@@ -58,12 +58,15 @@ pub async fn withdraw_email_change(
             request.trace().clone(),
         )?;
         let moves = user.email != after.email;
-        let credentials = if moves { users.store.credentials(&user.email).await? } else { None };
+        let credentials =
+            if moves { users.store.credentials_to_move(&user.email).await? } else { None };
         if moves && credentials.is_none() {
             continue;
         }
         let mut change = UserChange::new(&user, &after);
-        change.credentials = credentials.as_ref();
+        if let Some(credentials) = &credentials {
+            change = change.moving(credentials);
+        }
         match users.store.update_user(change).await? {
             UpdateOutcome::Written => return Ok(http::no_content()),
             // The reservation of the address ends with the link, and another machine's clock is

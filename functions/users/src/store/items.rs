@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use shared::{
     clock::Timestamp,
     ids::UserId,
-    table::{Item, TableError, from_item},
+    table::{Item, TableError, attribute_names, from_item},
     telemetry::Trace,
 };
 
@@ -25,20 +25,20 @@ pub(super) struct ProfileItem {
     pub(super) session_epoch: u64,
     #[serde(default)]
     pub(super) email_verified: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(super) verification: Option<Verification>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(super) reset: Option<Link>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(super) withdrawal: Option<Withdrawal>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(super) password_changed_at: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(super) email_change_withdrawn_at: Option<Timestamp>,
     pub(super) created_at: Timestamp,
     pub(super) updated_at: Timestamp,
     pub(super) version: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(super) traceparent: Option<Trace>,
     pub(super) listed_shard: String,
     pub(super) listed_at: String,
@@ -69,6 +69,14 @@ pub(super) struct CredentialsItem {
     pub(super) session_epoch: u64,
     #[serde(default)]
     pub(super) version: u64,
+}
+
+/// Credentials whose address changes.
+#[derive(Clone, Debug)]
+pub struct StoredCredentials {
+    pub credentials: Credentials,
+    /// Attributes of a later release. They are written again under the new address.
+    pub(super) unknown_attributes: Item,
 }
 
 /// A former login address. It cannot be registered before `reserved_until`; otherwise a thief could
@@ -109,6 +117,18 @@ pub(super) fn parse_credentials(item: Item) -> Result<Option<Credentials>, Table
         return Ok(None);
     }
     from_item::<CredentialsItem>(item).map(|item| Some(item.into()))
+}
+
+impl StoredCredentials {
+    /// Parses credentials, as [`parse_credentials`].
+    pub(super) fn parse(mut item: Item) -> Result<Option<Self>, TableError> {
+        let known = attribute_names::<CredentialsItem>();
+        let reservation = attribute_names::<ReservedItem>();
+        let is_known = |name: &str| known.contains(&name) || reservation.contains(&name);
+        let unknown_attributes = item.extract_if(|name, _| !is_known(name)).collect();
+        let credentials = parse_credentials(item)?;
+        Ok(credentials.map(|credentials| Self { credentials, unknown_attributes }))
+    }
 }
 
 impl Image {

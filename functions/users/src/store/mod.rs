@@ -21,7 +21,7 @@ mod items;
 mod sessions;
 mod users;
 
-pub use items::Image;
+pub use items::{Image, StoredCredentials};
 pub use sessions::RotationOutcome;
 pub use users::{UpdateOutcome, UserChange};
 

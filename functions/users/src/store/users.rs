@@ -5,14 +5,17 @@ use shared::{
     ids::{self, UserId},
     table::{
         Expression, Item, Key, List, ListPage, Outcome, Table, TableError, TransactionOutcome,
-        Write, from_item, to_item,
+        Write, from_item, to_item, to_patch,
     },
     telemetry::Trace,
 };
 
 use super::{
     Store, buckets, credentials_key,
-    items::{CredentialsItem, DeletedItem, Image, ProfileItem, ReservedItem, parse_credentials},
+    items::{
+        CredentialsItem, DeletedItem, Image, ProfileItem, ReservedItem, StoredCredentials,
+        parse_credentials,
+    },
     profile_key, session_key,
 };
 use crate::{
@@ -31,6 +34,8 @@ pub struct UserChange<'a> {
     /// Credentials as read. Required if the address changes, or if the new password depends on the
     /// old one.
     pub credentials: Option<&'a Credentials>,
+    /// Attributes of a later release in the credentials, which move with the address.
+    pub unknown_attributes: Item,
     /// Further writes of the same transaction.
     pub extra_writes: Vec<Write>,
 }
@@ -46,7 +51,23 @@ pub enum UpdateOutcome {
 impl<'a> UserChange<'a> {
     /// Creates a change without password, credentials and further writes.
     pub fn new(before: &'a User, after: &'a User) -> Self {
-        Self { before, after, password_hash: None, credentials: None, extra_writes: Vec::new() }
+        Self {
+            before,
+            after,
+            password_hash: None,
+            credentials: None,
+            unknown_attributes: Item::new(),
+            extra_writes: Vec::new(),
+        }
+    }
+
+    /// Adds the credentials, which move to a new address.
+    pub fn moving(self, stored: &'a StoredCredentials) -> Self {
+        Self {
+            credentials: Some(&stored.credentials),
+            unknown_attributes: stored.unknown_attributes.clone(),
+            ..self
+        }
     }
 }
 
@@ -59,7 +80,7 @@ impl Store {
         let credentials = CredentialsItem::new(user, password_hash);
         let writes = vec![
             self.users.transact_put(to_item(&credentials), email_available(user)),
-            self.users.transact_put(self.profile_item(user), Expression::not_exists()),
+            self.users.transact_put(to_item(&self.profile(user)), Expression::not_exists()),
         ];
         match self.users.transact(writes).await? {
             TransactionOutcome::Written => Ok(()),
@@ -87,6 +108,18 @@ impl Store {
     pub async fn credentials(&self, address: &str) -> Result<Option<Credentials>, TableError> {
         let item = self.users.get(Key::new(credentials_key(address))).await?;
         Ok(item.map(parse_credentials).transpose()?.flatten())
+    }
+
+    /// Returns the credentials that a change of the address moves, as [`Self::credentials`].
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn credentials_to_move(
+        &self,
+        address: &str,
+    ) -> Result<Option<StoredCredentials>, TableError> {
+        let item = self.users.get(Key::new(credentials_key(address))).await?;
+        Ok(item.map(StoredCredentials::parse).transpose()?.flatten())
     }
 
     /// Returns the credentials for an address, as [`Self::credentials`], and the arrival time of a
@@ -167,19 +200,33 @@ impl Store {
         Ok(ListPage { items, next: page.next })
     }
 
-    /// Writes profile, credentials and further writes of a change in one transaction.
+    /// Writes profile, credentials and further writes of a change in one transaction. Attributes of
+    /// a later release are preserved.
     ///
     /// # Errors
     /// When the table fails.
     pub async fn update_user(&self, change: UserChange<'_>) -> Result<UpdateOutcome, TableError> {
-        let UserChange { before, after, password_hash, credentials, extra_writes } = change;
-        let mut writes = vec![
-            self.users.transact_put(self.profile_item(after), Expression::version(before.version)),
-        ];
+        let UserChange {
+            before,
+            after,
+            password_hash,
+            credentials,
+            unknown_attributes,
+            extra_writes,
+        } = change;
+        let profile = to_patch(&self.profile(after));
+        let mut writes =
+            vec![self.users.transact_merge(profile, Expression::version(before.version))];
         if after.email == before.email {
             writes.push(self.credentials_update(after, password_hash.as_deref(), credentials));
         } else {
-            writes.extend(self.credentials_move(before, after, password_hash, credentials));
+            writes.extend(self.credentials_move(
+                before,
+                after,
+                password_hash,
+                credentials,
+                unknown_attributes,
+            ));
         }
         let own = writes.len();
         writes.extend(extra_writes);
@@ -190,7 +237,8 @@ impl Store {
                     conflicts.first_mut().and_then(Option::take).and_then(|conflict| conflict.item)
                 {
                     // The stored item may be our own write whose response was lost.
-                    let is_own_write = stored == self.profile_item(after);
+                    let stored = from_item::<Image>(stored)?.into_user();
+                    let is_own_write = stored.as_ref() == Some(after);
                     return Ok(if is_own_write {
                         UpdateOutcome::Written
                     } else {
@@ -238,19 +286,22 @@ impl Store {
         )
     }
 
-    /// Moves the credentials to the new address. The former address stays reserved while a
-    /// withdrawal can return to it. The last write fails if another account has the new address.
+    /// Moves the credentials, with the attributes of a later release, to the new address. The former
+    /// address stays reserved while a withdrawal can return to it. The last write fails if another
+    /// account has the new address.
     fn credentials_move(
         &self,
         before: &User,
         after: &User,
         password_hash: Option<String>,
         seen: Option<&Credentials>,
+        unknown_attributes: Item,
     ) -> Vec<Write> {
         let hash = password_hash
             .or_else(|| seen.map(|seen| seen.password_hash.clone()))
             .unwrap_or_default();
-        let moved = to_item(&CredentialsItem::new(after, hash));
+        let mut moved = unknown_attributes;
+        moved.extend(to_item(&CredentialsItem::new(after, hash)));
         let left =
             match after.withdrawal.as_ref().filter(|withdrawal| withdrawal.email == before.email) {
                 Some(withdrawal) => {
@@ -309,8 +360,9 @@ impl Store {
         self.users.update(Key::new(credentials_key(&user.email)), change, condition).await
     }
 
-    /// Erases a user: deletes the credentials and replaces the profile by a tombstone. Returns
-    /// `VersionConflict` if the user was changed meanwhile.
+    /// Erases a user: deletes the credentials and replaces the profile by a tombstone, without
+    /// attributes of a later release, which may be personal data. Returns `VersionConflict` if the
+    /// user was changed meanwhile.
     ///
     /// # Errors
     /// When the table fails.
@@ -354,8 +406,8 @@ impl Store {
         }
     }
 
-    fn profile_item(&self, user: &User) -> Item {
-        to_item(&ProfileItem {
+    fn profile(&self, user: &User) -> ProfileItem {
+        ProfileItem {
             pk: profile_key(user.id),
             user_id: user.id,
             email: user.email.clone(),
@@ -377,7 +429,7 @@ impl Store {
             traceparent: user.trace.clone(),
             listed_shard: format!("listed#{}", ids::shard_of(&user.id.to_string(), self.shards)),
             listed_at: format!("{}#{}", user.created_at, user.id),
-        })
+        }
     }
 }
 

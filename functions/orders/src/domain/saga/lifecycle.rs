@@ -362,13 +362,21 @@ impl Progress {
             != (&before.status, &before.goal, &before.stock, &before.payment)
     }
 
-    /// Fails if a later release wrote one of the states.
-    pub fn reject_unknown_states(&self) -> Result<(), Rejection> {
-        let unknown = matches!(self.status, Status::Unknown(_))
-            || matches!(self.goal, Goal::Unknown(_))
-            || matches!(self.stock, StockState::Unknown(_))
-            || matches!(self.payment, PaymentState::Unreadable(_));
-        if unknown { Err(Rejection::UnknownState) } else { Ok(()) }
+    /// Returns the first state that a later release wrote, after its name.
+    pub fn unknown_state(&self) -> Option<(&'static str, &str)> {
+        if let Status::Unknown(state) = &self.status {
+            return Some(("status", state));
+        }
+        if let Goal::Unknown(state) = &self.goal {
+            return Some(("goal", state));
+        }
+        if let StockState::Unknown(state) = &self.stock {
+            return Some(("stock", state));
+        }
+        if let PaymentState::Unreadable(state) = &self.payment {
+            return Some(("payment", state));
+        }
+        None
     }
 
     /// Keeps one history entry per wait: adds it, updates its command, and sets the time of the

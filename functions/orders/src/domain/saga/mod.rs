@@ -120,7 +120,9 @@ impl Order {
         now: Timestamp,
         timing: Timing,
     ) -> Result<Option<Self>, Rejection> {
-        self.progress.reject_unknown_states()?;
+        if self.progress.unknown_state().is_some() {
+            return Err(Rejection::UnknownState);
+        }
         let mut next = self.clone();
         let mut entries = next.apply_event(event, now)?;
         next.progress.finalize();
