@@ -424,6 +424,7 @@ mod tests {
             Some(&stock(json!({}))),
             &stock(json!({ "available": 4, "version": 7 })),
         )
+        .unwrap()
         .remove(0);
         assert_eq!((sent.queue, sent.kind), ("send-notification", "send_notification.v1"));
         let product_id: ProductId = derive(&["lamp"]);

@@ -7,11 +7,15 @@ use tests::{
     template::STACK,
 };
 
-/// Checks the stock, the charges at the provider and the refundable amounts.
+/// Checks that no version is overwritten, the stock, the charges at the provider and the refundable
+/// amounts.
 ///
 /// # Errors
 /// The first rule that is broken.
 pub(super) fn check(tables: &DynamoDb) -> Result<(), String> {
+    if let Some(item) = tables.lost_update() {
+        return Err(format!("a later version is overwritten: {item}"));
+    }
     let items = |table: &str| tables.items(&format!("{STACK}-{table}"));
     for shard in items("stock").iter().filter(|item| text(item, "pk").starts_with("STOCK#")) {
         let (on_hand, available) = (number(shard, "on_hand"), number(shard, "available"));

@@ -51,6 +51,8 @@ struct State {
     /// minutes.
     transactions: Arc<BTreeMap<String, String>>,
     defects: Defects,
+    /// The first item of which a later version was overwritten.
+    lost_update: Option<String>,
 }
 
 impl DynamoDb {
@@ -135,6 +137,12 @@ impl DynamoDb {
     /// Records the kinds of writes from now on.
     pub fn record_kinds(&self) {
         self.lock().defects.kinds = Some(Kinds::new());
+    }
+
+    /// The first item whose version a write did not increase: such a write overwrites a version that
+    /// its writer has not read.
+    pub fn lost_update(&self) -> Option<String> {
+        self.lock().lost_update.clone()
     }
 
     /// The recorded kinds of writes: each with its table, operation, keys and expressions.

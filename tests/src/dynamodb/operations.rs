@@ -17,7 +17,7 @@ use super::{
     },
     schema::{Keys, Position},
     table::{Source, Table},
-    value::{Item, size},
+    value::{Item, number, size},
 };
 
 /// The largest size of an item in bytes.
@@ -36,6 +36,8 @@ struct Accepted {
     position: Position,
     /// The item after the write; `None` if the write deletes it.
     item: Option<Arc<Item>>,
+    /// Whether the write overwrites a later version than the one that it is based on.
+    is_lost_update: bool,
 }
 
 #[derive(Serialize)]
@@ -219,7 +221,7 @@ impl State {
         let expressions = request.expressions(kind)?;
         check_item_size(&request)?;
         let accepted = self.accept(&mut request, kind, &expressions)?;
-        self.table_mut(&request.table_name).write(accepted.position, accepted.item);
+        self.store(&request.table_name, accepted);
         Ok("{}".to_owned())
     }
 
@@ -274,7 +276,7 @@ impl State {
         }
         for ((write, kind, _), accepted) in writes.into_iter().zip(accepted) {
             if kind != Kind::Check {
-                self.table_mut(&write.table_name).write(accepted.position, accepted.item);
+                self.store(&write.table_name, accepted);
             }
         }
         if let Some(token) = client_request_token {
@@ -298,6 +300,15 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// Carries out a write whose condition holds.
+    fn store(&mut self, table: &str, accepted: Accepted) {
+        let Accepted { position, item, is_lost_update } = accepted;
+        if is_lost_update && self.lost_update.is_none() {
+            self.lost_update = Some(format!("{table} {}", position.partition));
+        }
+        self.table_mut(table).write(position, item);
     }
 
     /// Evaluates a write. Takes the item out of its request.
@@ -330,7 +341,31 @@ impl State {
             Kind::Check => existing.cloned(),
             Kind::Update => Some(Arc::new(updated(table, request, existing, expressions)?)),
         };
-        Ok(Accepted { position, item })
+        let is_lost_update = change != Some(Change::LeftOut)
+            && is_lost_update(kind, request, existing, item.as_ref());
+        Ok(Accepted { position, item, is_lost_update })
+    }
+}
+
+/// Whether a write that sets the version of an item does not increase it: the write is based on an
+/// earlier version, and the later one is lost.
+fn is_lost_update(
+    kind: Kind,
+    request: &Write,
+    existing: Option<&Arc<Item>>,
+    item: Option<&Arc<Item>>,
+) -> bool {
+    let sets_version = match kind {
+        Kind::Put => true,
+        Kind::Update => request.update_text().is_some_and(|update| update.contains("#version")),
+        Kind::Delete | Kind::Check => false,
+    };
+    let version = |item: Option<&Arc<Item>>| {
+        item.filter(|item| item.contains_key("version")).map(|item| number(item, "version"))
+    };
+    match (version(existing), version(item)) {
+        (Some(before), Some(after)) => sets_version && after <= before,
+        _ => false,
     }
 }
 
