@@ -111,6 +111,21 @@ prefixed_id!(
     NotificationId,
     "ntf"
 );
+prefixed_id!(
+    /// A shipping method of a market.
+    ShippingMethodId,
+    "shp"
+);
+prefixed_id!(
+    /// A promotion: a discount under conditions.
+    PromotionId,
+    "prm"
+);
+prefixed_id!(
+    /// A line of a cart or an order.
+    LineId,
+    "lin"
+);
 
 /// The source of new ids and random bytes.
 #[derive(Clone, Debug, Default)]

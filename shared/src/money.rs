@@ -1,5 +1,7 @@
 //! Money: an integer amount in a currency's minor units, never a float.
 
+mod rounding;
+
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -8,6 +10,8 @@ use crate::{
     metrics::{Dimension, DimensionValue},
     validation::Violation,
 };
+
+pub use rounding::{allocate, round};
 
 /// Maximum amount of one price, order or payment, in minor units: eight digits, the limit of card
 /// payment providers.

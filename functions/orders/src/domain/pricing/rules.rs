@@ -1,0 +1,225 @@
+//! The rules of one market and one destination country, as the service pricing publishes them.
+//!
+//! Unknown fields are ignored. A promotion that this release cannot read is left out, because the
+//! buyer then pays the price without it. Any other rule that cannot be read makes the document
+//! unreadable, and unknown kinds of tax are refused when the price is computed.
+
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use shared::{
+    checked_text,
+    clock::Timestamp,
+    ids::{ProductId, PromotionId, ShippingMethodId},
+    money::Currency,
+    validation::Violation,
+};
+
+use super::super::address::CountryCode;
+
+checked_text!(
+    /// A market of the shop: a slug that an admin chose.
+    MarketId: code(
+        2..=32,
+        "^[a-z][a-z0-9-]*$",
+        is_slug,
+        Violation::new(
+            "invalid_market",
+            "A market has 2 to 32 lower-case letters, digits and hyphens, and starts with a letter.",
+        ),
+    ),
+    "A market: lower-case letters, digits and hyphens.",
+    "de"
+);
+
+checked_text!(
+    /// The class of a product or of shipping that decides its tax rates.
+    TaxClass: code(
+        1..=32,
+        "^[a-z][a-z0-9-]*$",
+        is_slug,
+        Violation::new(
+            "invalid_tax_class",
+            "A tax class has 1 to 32 lower-case letters, digits and hyphens, and starts with a letter.",
+        ),
+    ),
+    "A tax class: lower-case letters, digits and hyphens.",
+    "standard"
+);
+
+fn is_slug(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// The class of products without one of their own.
+impl Default for TaxClass {
+    fn default() -> Self {
+        Self::parse("standard").expect("a tax class")
+    }
+}
+
+/// The rules of a market for one destination country.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Pricing {
+    pub market: MarketId,
+    pub country: CountryCode,
+    /// Incremented by every change of the market.
+    pub version: u64,
+    pub document: Rules,
+}
+
+/// All amounts are in minor units of the currency, in the market's basis.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Rules {
+    pub currency: Currency,
+    /// Whether prices, discounts and thresholds include tax.
+    pub prices_include_tax: bool,
+    /// The least total above 0 that is accepted.
+    #[serde(default)]
+    pub minimum_charge: u64,
+    /// Whether the market delivers to the country.
+    pub served: bool,
+    #[serde(default)]
+    pub taxes: Vec<TaxRule>,
+    #[serde(default)]
+    pub shipping_methods: Vec<ShippingMethod>,
+    #[serde(default, deserialize_with = "readable_promotions")]
+    pub promotions: Vec<Promotion>,
+}
+
+/// The tax rates of one tax class from a moment on.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct TaxRule {
+    /// The subdivision of the country (ISO 3166-2 without the country, such as `CA`); `None` for
+    /// the whole country.
+    #[serde(default)]
+    pub region: Option<String>,
+    pub tax_class: TaxClass,
+    pub treatment: Treatment,
+    #[serde(default)]
+    pub rates: Vec<TaxRate>,
+    pub valid_from: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct TaxRate {
+    pub name: String,
+    /// Parts per million: 190000 is 19 %.
+    pub ppm: u32,
+}
+
+shared::stored_enum!(
+    /// Why an amount has its tax rates.
+    Treatment {
+        Standard = "standard",
+        Reduced = "reduced",
+        Zero = "zero",
+        Exempt = "exempt",
+        Export = "export",
+        ReverseCharge = "reverse_charge",
+    }
+);
+
+shared::describe!(
+    Treatment as "TaxTreatment",
+    one_of(
+        "Why an amount has its tax rate. Only `standard` and `reduced` charge tax.",
+        &["standard", "reduced", "zero", "exempt", "export", "reverse_charge"]
+    )
+);
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct ShippingMethod {
+    pub id: ShippingMethodId,
+    pub name: String,
+    pub price: u32,
+    /// The subtotal, after all promotions of goods, from which shipping is free.
+    #[serde(default)]
+    pub free_from: Option<u64>,
+    /// The largest weight in grams; `None` for any.
+    #[serde(default)]
+    pub max_weight_g: Option<u64>,
+    pub tax: ShippingTax,
+}
+
+/// How shipping is taxed.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShippingTax {
+    /// At the rates of the goods, in proportion to their gross amounts.
+    Proportional,
+    Class(TaxClass),
+    /// Written by a later release: the method is unavailable.
+    #[serde(untagged)]
+    Unknown(IgnoredAny),
+}
+
+/// A discount under conditions.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Promotion {
+    pub id: PromotionId,
+    #[serde(default)]
+    pub name: String,
+    pub target: Target,
+    pub effect: Effect,
+    /// With `categories`, the lines that the promotion covers: those of a listed product or of a
+    /// listed category. If both lists are empty, it covers all lines.
+    #[serde(default)]
+    pub products: Vec<ProductId>,
+    #[serde(default)]
+    pub categories: Vec<String>,
+    /// The least subtotal of the covered lines.
+    #[serde(default)]
+    pub min_subtotal: Option<u64>,
+    /// Promotions are tried in ascending order.
+    #[serde(default)]
+    pub priority: i64,
+    /// Whether it is taken together with other promotions of its target.
+    #[serde(default)]
+    pub combinable: bool,
+    #[serde(default)]
+    pub starts_at: Option<Timestamp>,
+    /// The first moment at which the promotion has ended.
+    #[serde(default)]
+    pub ends_at: Option<Timestamp>,
+}
+
+shared::stored_enum!(
+    /// What a promotion makes cheaper.
+    Target {
+        /// Each covered line. A line takes the largest discount of these.
+        Line = "line",
+        /// The covered lines together.
+        Order = "order",
+        Shipping = "shipping",
+    }
+);
+
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Basis points: 2500 is 25 %.
+    PercentBp(u32),
+    /// Minor units.
+    Fixed(u64),
+    /// Written by a later release: the promotion has no effect.
+    #[serde(untagged)]
+    Unknown(IgnoredAny),
+}
+
+fn readable_promotions<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Promotion>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Entry {
+        Known(Box<Promotion>),
+        Unknown(IgnoredAny),
+    }
+
+    let entries = Vec::<Entry>::deserialize(deserializer)?.into_iter();
+    let known = entries.filter_map(|entry| match entry {
+        Entry::Known(promotion) => Some(*promotion),
+        Entry::Unknown(IgnoredAny) => None,
+    });
+    Ok(known.collect())
+}
