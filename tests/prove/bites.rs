@@ -106,7 +106,7 @@ pub fn cases() -> u64 {
     CASES.get_or_init(find).len() as u64
 }
 
-/// Plays all runs without a defect. Their writes tell which defects there are.
+/// Plays all runs without a defect. Their writes have the defects.
 fn find() -> Vec<Case> {
     let faults = (0..faults::singles()).step_by(EVERY_FAULT).map(Run::Fault);
     let stories = (0..STORIES.len() as u64).map(Run::Story);

@@ -10,6 +10,8 @@ pub mod error;
 pub mod messages;
 pub mod metrics;
 pub mod operations;
+#[cfg(test)]
+mod pricing_tests;
 pub mod publish;
 pub mod store;
 

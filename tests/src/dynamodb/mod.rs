@@ -51,8 +51,8 @@ struct State {
     /// minutes.
     transactions: Arc<BTreeMap<String, String>>,
     defects: Defects,
-    /// The first item of which a later version was overwritten.
-    lost_update: Option<String>,
+    /// The tables and keys of items of which a later version was overwritten.
+    lost_updates: Vec<(String, String)>,
 }
 
 impl DynamoDb {
@@ -139,10 +139,10 @@ impl DynamoDb {
         self.lock().defects.kinds = Some(Kinds::new());
     }
 
-    /// The first item whose version a write did not increase: such a write overwrites a version that
-    /// its writer has not read.
-    pub fn lost_update(&self) -> Option<String> {
-        self.lock().lost_update.clone()
+    /// The tables and keys of items whose version a write did not increase. Such a write overwrites
+    /// a version that its writer has not read.
+    pub fn lost_updates(&self) -> Vec<(String, String)> {
+        self.lock().lost_updates.clone()
     }
 
     /// The recorded kinds of writes: each with its table, operation, keys and expressions.

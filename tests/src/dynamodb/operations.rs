@@ -305,8 +305,8 @@ impl State {
     /// Carries out a write whose condition holds.
     fn store(&mut self, table: &str, accepted: Accepted) {
         let Accepted { position, item, is_lost_update } = accepted;
-        if is_lost_update && self.lost_update.is_none() {
-            self.lost_update = Some(format!("{table} {}", position.partition));
+        if is_lost_update {
+            self.lost_updates.push((table.to_owned(), position.partition.to_string()));
         }
         self.table_mut(table).write(position, item);
     }

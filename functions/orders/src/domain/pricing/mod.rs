@@ -25,8 +25,6 @@ mod promotions;
 pub mod rules;
 mod shipping;
 mod tax;
-#[cfg(test)]
-mod tests;
 
 use std::num::NonZeroU64;
 
@@ -37,12 +35,13 @@ use shared::{
     money::{MAX_AMOUNT, Money, round},
 };
 
+use super::address::CountryCode;
+
 use self::{assemble::assemble, goods::Goods, shipping::Charge};
 pub use self::{
     breakdown::{Price, Priced, PricedShipping},
     rules::{MarketId, Pricing, TaxClass},
 };
-use super::address::CountryCode;
 
 /// Everything that a price depends on.
 #[derive(Clone, Copy, Debug)]

@@ -45,7 +45,7 @@ pub(super) fn take<'a>(promotions: &[&'a Promotion], mut apply: impl FnMut(&'a P
 
 impl Promotion {
     /// Whether the promotion covers the line of this product.
-    pub(super) fn covers(&self, product: &Product) -> bool {
+    pub fn covers(&self, product: &Product) -> bool {
         let covers_all = self.products.is_empty() && self.categories.is_empty();
         let in_category =
             || product.category.as_ref().is_some_and(|category| self.categories.contains(category));

@@ -22,8 +22,8 @@ checked_text!(
         "^[a-z][a-z0-9-]*$",
         is_slug,
         Violation::new(
-            "invalid_market",
-            "A market has 2 to 32 lower-case letters, digits and hyphens, and starts with a letter.",
+            "invalid_id",
+            "A market id has 2 to 32 lower-case letters, digits and hyphens, and begins with a letter.",
         ),
     ),
     "A market: lower-case letters, digits and hyphens.",
@@ -37,7 +37,7 @@ checked_text!(
         "^[a-z][a-z0-9-]*$",
         is_slug,
         Violation::new(
-            "invalid_tax_class",
+            "invalid_id",
             "A tax class has 1 to 32 lower-case letters, digits and hyphens, and starts with a letter.",
         ),
     ),

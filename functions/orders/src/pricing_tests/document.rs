@@ -1,9 +1,7 @@
 //! Reading the rules that the service pricing publishes.
 
-use super::{
-    super::rules::{Effect, ShippingTax, Target, Treatment},
-    *,
-};
+use super::*;
+use crate::domain::pricing::rules::{Effect, ShippingTax, Target, Treatment};
 
 fn promotion(change: Value) -> Value {
     let mut promotion =
@@ -89,7 +87,7 @@ fn unreadable_rules_of_tax_and_shipping_are_errors() {
     ] {
         let mut rules = json!({ "currency": "EUR", "prices_include_tax": true, "served": true });
         rules.as_object_mut().unwrap().extend(invalid.as_object().unwrap().clone());
-        let read = serde_json::from_value::<super::super::rules::Rules>(rules);
+        let read = serde_json::from_value::<crate::domain::pricing::rules::Rules>(rules);
         assert!(read.is_err(), "{invalid}");
     }
 }

@@ -2,11 +2,9 @@
 
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
-use super::{
-    super::rules::{
-        Effect, Promotion, Rules, ShippingMethod, ShippingTax, Target, TaxRate, TaxRule, Treatment,
-    },
-    *,
+use super::*;
+use crate::domain::pricing::rules::{
+    Effect, Promotion, Rules, ShippingMethod, ShippingTax, Target, TaxRate, TaxRule, Treatment,
 };
 
 const CLASSES: [&str; 3] = ["standard", "reduced", "luxury"];

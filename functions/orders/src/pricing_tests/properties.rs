@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::{
-    super::{
-        breakdown::{Basis, Discount, PricedLine, TaxRow},
-        rules::{Effect, Promotion, ShippingTax, Target},
-    },
     sample::{Sample, sample},
     *,
+};
+use crate::domain::pricing::{
+    breakdown::{Basis, Discount, PricedLine, TaxRow},
+    rules::{Effect, Promotion, ShippingTax, Target},
 };
 
 proptest! {

@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use shared::{
     clock::Timestamp,
     ids::{self, LineId, PrefixedId, ProductId, PromotionId, ShippingMethodId},
-    money::{Currency, Money},
+    money::{Currency, MAX_AMOUNT, Money},
 };
 
-use super::*;
+use crate::domain::{address::CountryCode, pricing::*};
 
 const NOW: Timestamp = Timestamp::from_milliseconds(1_795_255_200_000);
 const LONG_AGO: &str = "2020-01-01T00:00:00.000Z";

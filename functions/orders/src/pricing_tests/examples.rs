@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-const DOCUMENT: &str = include_str!("../../../../PRICES.md");
+const DOCUMENT: &str = include_str!("../../PRICES.md");
 
 /// A row, by the names of its columns.
 type Row = BTreeMap<&'static str, &'static str>;

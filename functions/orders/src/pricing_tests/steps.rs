@@ -1,6 +1,7 @@
 //! Single steps of the calculation that the worked examples do not show.
 
-use super::{super::breakdown::TaxRow, *};
+use super::*;
+use crate::domain::pricing::breakdown::TaxRow;
 
 fn promoted(promotions: Value) -> Pricing {
     let shipping_methods = [parcel(490)];
