@@ -172,7 +172,7 @@ fn play_all(runs: &[Run]) -> BTreeMap<Run, Kinds> {
 
 /// The runs that are played: all stories, then some schedules, faults and races.
 fn chosen(runs: &[Run]) -> Vec<Run> {
-    let of = |kind: fn(&Run) -> bool| runs.iter().copied().filter(move |run| kind(run));
+    let of = |kind: fn(&Run) -> bool| runs.iter().copied().filter(kind);
     let some = |kind: fn(&Run) -> bool, most: usize| {
         let step = of(kind).count().div_ceil(most).max(1);
         of(kind).step_by(step)

@@ -14,8 +14,8 @@ use tests::{
 /// The first rule that is broken.
 pub(super) fn check(tables: &DynamoDb) -> Result<(), String> {
     // A new account may replace the record of an address.
-    let lost = tables.lost_updates().into_iter();
-    if let Some((table, key)) = lost.filter(|(table, _)| !table.ends_with("-users")).next() {
+    let mut lost = tables.lost_updates().into_iter();
+    if let Some((table, key)) = lost.find(|(table, _)| !table.ends_with("-users")) {
         return Err(format!("a later version is overwritten: {table} {key}"));
     }
     let items = |table: &str| tables.items(&format!("{STACK}-{table}"));

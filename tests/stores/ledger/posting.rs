@@ -58,7 +58,8 @@ async fn entries_are_posted_a_day_later_with_one_write_per_product() {
         tomorrow.answer
     );
     fixture.clock.advance(DAY);
-    assert_eq!(updates(&fixture.call("reconcile-ledger", tick()).await), 0);
+    let last = fixture.call("reconcile-ledger", tick()).await;
+    assert_eq!((updates(&last), balances(&fixture, 0)), (1, expected()), "the end of the period");
     let again = fixture.report(json!({})).await;
     assert_eq!((&again["products_checked"], unbalanced(&again)), (&json!(2), BTreeSet::new()));
 }

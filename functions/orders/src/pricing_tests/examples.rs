@@ -95,7 +95,7 @@ fn promotion(number: usize, row: &Row, currency: Currency) -> Value {
     } else {
         json!({ "fixed": minor_units(row["effect"], currency) })
     };
-    let products = row["covers"].strip_prefix("product ").map(|name| product_id(name));
+    let products = row["covers"].strip_prefix("product ").map(product_id);
     let categories = row["covers"].strip_prefix("category ");
     json!({
         "id": id::<PromotionId>(number),

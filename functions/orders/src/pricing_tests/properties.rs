@@ -217,7 +217,7 @@ fn price_does_not_depend_on_the_order_of_lines(sample: &Sample, priced: &Priced)
     let mut lines = sample.lines.clone();
     let rotation = sample.rotation % lines.len().max(1);
     lines.rotate_left(rotation);
-    if sample.rotation % 2 == 0 {
+    if sample.rotation.is_multiple_of(2) {
         lines.reverse();
     }
     let other = estimate(&sample.request(&lines)).priced.unwrap();
