@@ -18,7 +18,8 @@
 //! - [`api_document`]: descriptions for the API document; only the tests compile it.
 //! - [`text`]: normalizes and validates free text. [`checked_text!`](macro@crate::checked_text):
 //!   types for it. [`validation`]: why a value is rejected.
-//! - [`auth`], [`money`], [`ids`], [`clock`], [`retry`], [`throttle`]: value types and policies.
+//! - [`address`], [`auth`], [`market`], [`money`], [`ids`], [`clock`], [`retry`], [`throttle`]:
+//!   value types and policies.
 //!   [`config`], [`aws`], [`telemetry`]: runtime environment.
 //!
 //! # Invariants
@@ -34,6 +35,7 @@
 
 use std::{future::Future, pin::Pin};
 
+pub mod address;
 pub mod api_document;
 pub mod auth;
 pub mod aws;
@@ -44,6 +46,7 @@ pub mod http;
 pub mod ids;
 pub mod invoke;
 pub mod lambda;
+pub mod market;
 pub mod metrics;
 pub mod money;
 pub mod operation;

@@ -4,8 +4,9 @@
 //! applies it with the write that settles the order.
 
 use serde::{Deserialize, Serialize};
+use shared::address::Address;
 
-use super::{address::Address, order_request::PaymentMethod, progress::Progress, state::Status};
+use super::{order_request::PaymentMethod, progress::Progress, state::Status};
 
 /// The buyer, stored as their name and e-mail address or as the word `redacted`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

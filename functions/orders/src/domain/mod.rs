@@ -15,10 +15,8 @@
 //! - [`history`]: the events of an order. [`waiting`]: who has to act before it continues.
 
 pub mod actions;
-pub mod address;
 pub mod buyer;
 pub mod command;
-mod countries;
 pub mod history;
 pub mod order;
 pub mod order_request;

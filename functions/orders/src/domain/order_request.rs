@@ -2,9 +2,7 @@
 //! data.
 
 use serde::{Deserialize, Serialize};
-use shared::{checked_text, ids::ProductId, money::Money, validation::Violation};
-
-use super::address::Address;
+use shared::{address::Address, checked_text, ids::ProductId, money::Money, validation::Violation};
 
 /// Maximum number of products in one order: one DynamoDB transaction reserves the stock of all of
 /// them.

@@ -1,13 +1,12 @@
 //! The representation of an order in the API.
 
 use serde::Serialize;
-use shared::{clock::Timestamp, ids::OrderId, ids::UserId, money::Money};
+use shared::{address::Address, clock::Timestamp, ids::OrderId, ids::UserId, money::Money};
 
 use crate::{
     domain::{
         Goal, Order, OrderLine, PaymentState, StockState, Totals,
         actions::{Actor, Cancellation, Shipment},
-        address::Address,
         buyer::{Buyer, Contact},
         command::PendingCommand,
         history::HistoryEntry,

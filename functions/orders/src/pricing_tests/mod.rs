@@ -10,12 +10,13 @@ mod steps;
 
 use serde_json::{Value, json};
 use shared::{
+    address::CountryCode,
     clock::Timestamp,
     ids::{self, LineId, PrefixedId, ProductId, PromotionId, ShippingMethodId},
     money::{Currency, MAX_AMOUNT, Money},
 };
 
-use crate::domain::{address::CountryCode, pricing::*};
+use crate::domain::pricing::*;
 
 const NOW: Timestamp = Timestamp::from_milliseconds(1_795_255_200_000);
 const LONG_AGO: &str = "2020-01-01T00:00:00.000Z";

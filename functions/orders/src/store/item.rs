@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-use shared::{clock::Timestamp, ids::UserId, telemetry::Trace};
+use shared::{address::Address, clock::Timestamp, ids::UserId, telemetry::Trace};
 
 use super::parts::{
     HistoryItem, LineItem, TotalsItem, WaitItem, is_default, listed_at, order_key_text, placed_at,
@@ -17,7 +17,6 @@ use super::parts::{
 use crate::domain::{
     Goal, Order, PaymentState, PlacedOrder, Status, StockState,
     actions::{Cancellation, Shipment},
-    address::Address,
     buyer::{Buyer, BuyerChange, Customer},
     order_request::PaymentMethod,
     progress::Progress,

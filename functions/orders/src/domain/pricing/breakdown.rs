@@ -3,13 +3,11 @@
 use serde::{Deserialize, Serialize};
 use shared::{
     ids::{LineId, PromotionId, ShippingMethodId},
+    market::MarketId,
     money::Currency,
 };
 
-use super::{
-    super::placement::Totals,
-    rules::{MarketId, Treatment},
-};
+use super::{super::placement::Totals, rules::Treatment};
 
 /// A price with its totals.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -29,18 +29,18 @@ mod tax;
 use std::num::NonZeroU64;
 
 use serde::Serialize;
+pub use shared::market::{MarketId, TaxClass};
 use shared::{
+    address::CountryCode,
     clock::Timestamp,
     ids::{LineId, ProductId, ShippingMethodId, derive},
     money::{MAX_AMOUNT, Money, round},
 };
 
-use super::address::CountryCode;
-
 use self::{assemble::assemble, goods::Goods, shipping::Charge};
 pub use self::{
     breakdown::{Price, Priced, PricedShipping},
-    rules::{MarketId, Pricing, TaxClass},
+    rules::Pricing,
 };
 
 /// Everything that a price depends on.

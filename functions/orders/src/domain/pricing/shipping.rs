@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use shared::{ids::ShippingMethodId, money::allocate};
+use shared::{ids::ShippingMethodId, market::TaxClass, money::allocate};
 
 use super::{
     Refusal,
     breakdown::Discount,
     goods::{Goods, PricingLine},
     promotions::take,
-    rules::{ShippingMethod, ShippingTax, Target, TaxClass},
+    rules::{ShippingMethod, ShippingTax, Target},
     tax::{AppliedRule, Taxable, gross, sum},
 };
 

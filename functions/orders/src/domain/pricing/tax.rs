@@ -6,13 +6,13 @@
 
 use std::{collections::BTreeMap, num::NonZeroU64};
 
-use shared::{clock::Timestamp, money::allocate};
+use shared::{clock::Timestamp, market::TaxClass, money::allocate};
 
 use super::{
     Destination, Refusal,
     breakdown::{Basis, TaxRow},
     fraction,
-    rules::{Pricing, TaxClass, TaxRate, TaxRule, Treatment},
+    rules::{Pricing, TaxRate, TaxRule, Treatment},
 };
 
 /// The rate 100 %, in parts per million.

@@ -1,9 +1,10 @@
 //! Shipping addresses. Deserializing one checks every field.
 
+use self::countries::{ASSIGNED, WITHOUT_POSTAL_CODE};
+use crate::{checked_text, validation::Violation};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
-use shared::{checked_text, validation::Violation};
 
-use super::countries::{ASSIGNED, WITHOUT_POSTAL_CODE};
+mod countries;
 
 /// A shipping address.
 #[derive(Clone, Debug, PartialEq, Serialize)]
