@@ -25,6 +25,7 @@ struct Settings {
     case: Option<u64>,
     first: u64,
     cases: Option<u64>,
+    seconds: Option<u64>,
 }
 
 impl Settings {
@@ -48,13 +49,14 @@ impl Settings {
             case: number("CASE"),
             first: number("FIRST").unwrap_or_default(),
             cases: number("CASES"),
+            seconds: number("SECONDS"),
         }
     }
 
     /// The cases of a promise to be played.
     fn cases(&self, promise: &Promise) -> Cases {
         if let Some(case) = self.case {
-            return Cases { first: case, end: case + 1, step: 1 };
+            return Cases { first: case, end: case + 1, step: 1, seconds: None };
         }
         let first = if promise.is_random { self.first } else { 0 };
         let number = match (promise.cases)(self.scale) {
@@ -67,7 +69,8 @@ impl Settings {
         let all = (promise.cases)(Scale::Short);
         let is_spread = self.scale == Scale::Sample && !promise.is_random && number > 0;
         let step = if is_spread { (all / number).max(1) } else { 1 };
-        Cases { first, end: first + number * step, step }
+        let seconds = self.seconds.filter(|_| promise.is_random);
+        Cases { first, end: first + number * step, step, seconds }
     }
 }
 
@@ -77,12 +80,21 @@ struct Cases {
     first: u64,
     end: u64,
     step: u64,
+    /// After this time no further case begins.
+    seconds: Option<u64>,
+}
+
+impl Cases {
+    fn number(self) -> u64 {
+        (self.end - self.first).div_ceil(self.step)
+    }
 }
 
 /// The results of all workers of a promise.
 #[derive(Default)]
 struct Total {
     runs: u64,
+    has_stopped: bool,
     calls: u64,
     facts: Facts,
     violations: Vec<Violation>,
@@ -120,6 +132,13 @@ pub fn run() -> ExitCode {
             total.violations.len(),
             total.calls / total.runs.max(1)
         );
+        if total.has_stopped {
+            println!(
+                "{:<62} {:>9}",
+                "  the time ended before these runs:",
+                cases.number() - total.runs
+            );
+        }
         for violation in &total.violations {
             has_failed = true;
             println!(
@@ -172,8 +191,8 @@ fn prove(promise: &Promise, cases: Cases) -> Total {
 /// Plays cases of a promise in this number of processes. The first violation ends all of them,
 /// unless the promise continues.
 fn play(promise: &Promise, cases: Cases, processes: usize) -> Total {
-    let Cases { first, end, step } = cases;
-    let number = (end - first).div_ceil(step);
+    let Cases { first, end, step, seconds } = cases;
+    let number = cases.number();
     let workers = processes.min(usize::try_from(number).unwrap_or(processes));
     let (reports, received) = mpsc::channel();
     let mut children: Vec<Child> = Vec::new();
@@ -183,6 +202,7 @@ fn play(promise: &Promise, cases: Cases, processes: usize) -> Total {
             first: first + number as u64 * step,
             end,
             step: workers * step as usize,
+            seconds,
             calls: faults::counted_calls(),
             defects: if promise.name == BITES { bites::found_cases() } else { Vec::new() },
         };
@@ -216,6 +236,7 @@ fn play(promise: &Promise, cases: Cases, processes: usize) -> Total {
             show(&report, total.runs, number);
         }
         total.runs += report.runs;
+        total.has_stopped |= report.has_stopped;
         total.calls += report.calls;
         for (fact, count) in report.facts {
             *total.facts.entry(fact).or_default() += count;
@@ -226,7 +247,7 @@ fn play(promise: &Promise, cases: Cases, processes: usize) -> Total {
             break;
         }
     }
-    let is_complete = total.runs == number;
+    let is_complete = total.runs == number || total.has_stopped;
     for mut child in children {
         let _ = child.kill();
         let _ = child.wait();

@@ -5,6 +5,7 @@ use std::{
     panic::{self, AssertUnwindSafe},
     process::ExitCode,
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,8 @@ pub struct Share {
     /// The case after the last one.
     pub end: u64,
     pub step: usize,
+    /// After this time no further case begins.
+    pub seconds: Option<u64>,
     /// The calls of the stories: see [`faults::counted_calls`].
     pub calls: Vec<String>,
     /// The defects: see [`bites::found_cases`].
@@ -36,6 +39,8 @@ pub struct Share {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     pub runs: u64,
+    /// Whether the time ended before the cases did.
+    pub has_stopped: bool,
     pub calls: u64,
     pub facts: Facts,
     pub violations: Vec<Violation>,
@@ -81,7 +86,12 @@ fn play(share: &Share) -> Report {
         .build()
         .unwrap();
     let mut report = Report::default();
+    let (started, limit) = (Instant::now(), share.seconds.map(Duration::from_secs));
     for case in (share.first..share.end).step_by(share.step) {
+        if limit.is_some_and(|limit| started.elapsed() > limit) {
+            report.has_stopped = true;
+            break;
+        }
         let played =
             panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on((promise.play)(case))));
         report.runs += 1;
