@@ -199,6 +199,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         member("failure_reason", "The provider's reason.", "\"card_declined\"", TEXT),
     ]),
     problem(403, "insufficient_permissions", "Insufficient permissions", "The operation requires another role."),
+    problem(404, "address_not_found", "Address not found", "It does not exist, or is in the address book of another user."),
     problem(404, "notification_not_found", "Notification not found", "It does not exist, or belongs to another user."),
     problem(
         404,
@@ -220,6 +221,8 @@ pub const PROBLEMS: &[ProblemType] = &[
         "The path exists, but not with this method. `Allow` lists its methods.",
     )
     .headers(&["Allow"]),
+    problem(409, "address_book_full", "Address book full", "Delete an address, then repeat the request.")
+        .members(&[member("maximum", "The maximum of addresses.", "20", COUNT)]),
     problem(409, "already_paid", "Order already paid", "Nothing is left to pay. Read the order.").members(PAYMENT_STATE),
     problem(
         409,
@@ -433,6 +436,10 @@ pub const RULES: &[Rule] = &[
         "An e-mail address looks like `name@example.com`. Before the `@` it is ASCII: other addresses cannot receive mail from here.",
     ),
     rule("invalid_id", "An id is the prefix of its kind followed by a UUID, as received."),
+    rule(
+        "invalid_phone",
+        "A telephone number is a plus sign and 7 to 15 digits that begin with the country code, such as `+442079460958`.",
+    ),
     rule("invalid_sku", "A SKU has 1 to 64 visible characters, in one line."),
     rule(
         "invalid_token",
