@@ -284,7 +284,7 @@ async fn field_of_another_type_is_422_with_its_pointer() {
 #[tokio::test]
 async fn wrong_json_types_are_rejected() {
     let mut edge = ApiFixture::new("lists for objects").await;
-    let lists: [(&str, &str, Value); 29] = [
+    let lists: [(&str, &str, Value); 33] = [
         (
             "register-user",
             "",
@@ -308,6 +308,9 @@ async fn wrong_json_types_are_rejected() {
         ),
         ("update-user", "", json!(["admin", true, "countess", "Ada King"])),
         ("update-user", "/role", json!({ "admin": null })),
+        ("create-address", "", json!([{ "name": "Ada" }, true, true])),
+        ("create-address", "/address", json!(["Ada", "1 Way", null, "Town", null, "SW1", "GB"])),
+        ("update-address", "/address", json!(["Ada", "1 Way", null, "Town", null, "SW1", "GB"])),
         (
             "create-product",
             "",
@@ -334,6 +337,11 @@ async fn wrong_json_types_are_rejected() {
         (
             "create-order",
             "/shipping_address",
+            json!(["Ada", "1 Way", null, "Town", null, "SW1", "GB"]),
+        ),
+        (
+            "create-order",
+            "/billing_address",
             json!(["Ada", "1 Way", null, "Town", null, "SW1", "GB"]),
         ),
         ("create-payment", "/payment_method", json!(["card", "tok_ok"])),

@@ -55,7 +55,11 @@ fn state_before(operation: &str) -> Vec<Before> {
         | "list-users"
         | "get-user"
         | "update-user"
+        | "create-address"
         | "grant-role" => vec![Ada],
+        "list-addresses" | "update-address" | "delete-address" => {
+            vec![Ada, Done("create-address")]
+        }
         "confirm-password-reset" => vec![Ada, Link("confirm-password-reset", "reset")],
         "verify-email" => vec![Ada, Link("verify-email", "verification")],
         "withdraw-email-change" => vec![Ada, Link("withdraw-email-change", "withdrawal")],

@@ -52,6 +52,8 @@ pub struct ApiFixture {
     pub notification: String,
     /// The version of [`events::USER`], as an `If-Match` value.
     pub etag: String,
+    /// An address of [`events::USER`]. Its book has version 1.
+    pub address: String,
     pub refresh_token: String,
     /// The tokens in mails to [`events::USER`]: one resets the password, one verifies the new
     /// address.
@@ -99,6 +101,10 @@ impl ApiFixture {
             .await
             .header("etag")
             .expect("a profile has a version");
+        let mut saved = sample("create-address");
+        header(&mut saved, "idempotency-key", &["fixture"]);
+        let saved = shop.call("create-address", saved).await;
+        let address = saved.json()["id"].as_str().expect("the sample saves an address").to_owned();
         let (reset_token, verification_token, withdraw_token) = links(&shop).await;
         let (product, scarce) =
             (shop.product("Teapot", 2999, 50).await, shop.product("Saucer", 499, 1).await);
@@ -161,6 +167,7 @@ impl ApiFixture {
             payment,
             notification,
             etag,
+            address,
             refresh_token,
             reset_token,
             verification_token,
@@ -211,10 +218,13 @@ impl ApiFixture {
             "logout-user" | "change-password" => {
                 event["requestContext"]["authorizer"]["sid"] = self.session().into()
             }
+            "update-address" | "delete-address" => {
+                path(&mut event, "address_id", &self.address);
+            }
             "update-me" | "update-user" => header(&mut event, "if-match", &[&self.etag]),
             _ => {}
         }
-        if matches!(operation, "update-product" | "archive-product") {
+        if matches!(operation, "update-product" | "archive-product" | "update-address") {
             header(&mut event, "if-match", &[self.etag_of(operation)]);
         }
         if let Some(body) = self.body(operation) {
@@ -223,10 +233,11 @@ impl ApiFixture {
         event
     }
 
-    /// The `If-Match` value of the product or the user. The product is unchanged since its
-    /// creation.
+    /// The `If-Match` value of the product, the address book or the user. The first two are
+    /// unchanged since their creation.
     pub fn etag_of(&self, operation: &str) -> &str {
-        if operation.ends_with("-product") { "\"1\"" } else { &self.etag }
+        let is_new = operation.ends_with("-product") || operation.ends_with("-address");
+        if is_new { "\"1\"" } else { &self.etag }
     }
 
     /// The webhook body for the success of [`ApiFixture::payment`].
@@ -272,6 +283,9 @@ impl ApiFixture {
             }),
             "update-user" => {
                 json!({ "role": "admin", "is_active": true, "username": "countess", "full_name": "Ada King" })
+            }
+            "create-address" | "update-address" => {
+                json!({ "address": full_address(), "default_shipping": true, "default_billing": false })
             }
             "create-product" => {
                 json!({
@@ -422,9 +436,17 @@ fn order_request(product: &str) -> Value {
         "items": [{ "product_id": product, "quantity": 1 }],
         "expected_total": { "amount": 2999, "currency": "USD" },
         "payment_method": { "type": "card", "token": "tok_ok" },
-        "shipping_address": {
-            "name": "Ada", "line1": "1 Way", "line2": "Flat 2", "city": "Town", "region": "Shire", "postal_code": "SW1", "country": "GB",
-        },
+        "shipping_address": full_address(),
+        "billing_address": full_address(),
+        "tax_id": "GB 123 4567 73",
+    })
+}
+
+/// An address with every field.
+fn full_address() -> Value {
+    json!({
+        "name": "Ada", "line1": "1 Way", "line2": "Flat 2", "city": "Town", "region": "Shire", "postal_code": "SW1",
+        "country": "GB", "company": "Engines Ltd", "phone": "+442079460958",
     })
 }
 
