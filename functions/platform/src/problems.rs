@@ -254,7 +254,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         409,
         "no_shipping_address",
         "Shipping address missing",
-        "The order has no shipping address. Cancel it, and place it again with an address.",
+        "The order has no shipping address. Add one with `PATCH /orders/{order_id}`.",
     )
     .members(&order_state("\"confirmed\"", "[\"cancel\"]")),
     problem(
@@ -296,6 +296,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         "Show the buyer the new total, and order again with it under a new `Idempotency-Key`.",
     )
     .members(&[member("total", "The current total.", "{\"amount\": 5998, \"currency\": \"USD\"}", MONEY)]),
+    problem(409, "price_would_change", "Price would change", "Choose an address in the same country, or cancel the order and place it again."),
     problem(
         409,
         "refund_failed",
@@ -315,6 +316,8 @@ pub const PROBLEMS: &[ProblemType] = &[
     .headers(RETRY_AFTER),
     problem(409, "sku_taken", "SKU already in use", "Choose another SKU, or change the product that has it."),
     problem(409, "stock_limit_exceeded", "Stock limit exceeded", "The stock of a product has a maximum. Add fewer."),
+    problem(409, "too_many_address_changes", "Address changed too often", "Cancel the order, and place it again.")
+        .members(&[member("maximum", "The maximum of changes.", "10", COUNT)]),
     problem(
         409,
         "too_many_open_orders",
