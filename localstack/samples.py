@@ -207,6 +207,8 @@ class Samples:
             if payment:
                 yield f"its payment {payment['id']}", PAYMENT, payment["id"]
                 yield "its transaction", "ch_0199c2a80000700080000000000000a1", payment["transaction_id"]
+            if "If-Match" in headers:
+                yield "its version", headers["If-Match"], self.ada.call("GET", f"/orders/{order['id']}").headers["ETag"]
             yield "the order's total", TOTAL, str(order["totals"]["total"]["amount"])
         if PRODUCTS[0] in text:
             product = self.product()
@@ -219,7 +221,7 @@ class Samples:
             address, version = self.address()
             yield f"the address {address}", ADDRESS, address
             yield "the version of the address book", headers.get("If-Match"), version
-        elif "If-Match" in headers:
+        elif "If-Match" in headers and not target:
             yield f"Ada's version {self.me.headers['ETag']}", headers["If-Match"], self.me.headers["ETag"]
         if target and "idempotency-key" in headers:
             yield "a key", headers["idempotency-key"], f"{headers['idempotency-key']}-{target[-12:]}"

@@ -284,7 +284,7 @@ async fn field_of_another_type_is_422_with_its_pointer() {
 #[tokio::test]
 async fn wrong_json_types_are_rejected() {
     let mut edge = ApiFixture::new("lists for objects").await;
-    let lists: [(&str, &str, Value); 33] = [
+    let lists: [(&str, &str, Value); 34] = [
         (
             "register-user",
             "",
@@ -325,6 +325,11 @@ async fn wrong_json_types_are_rejected() {
         ("update-product", "/price", json!([2999, "USD"])),
         ("adjust-stock", "", json!([5, "delivery"])),
         ("adjust-stock", "", json!([5, "delivery", 2, 3])),
+        (
+            "update-order",
+            "/shipping_address",
+            json!(["Ada", "1 Way", null, "Town", null, "SW1", "GB"]),
+        ),
         ("cancel-order", "", json!(["It is the wrong colour."])),
         ("cancel-order", "/reason", json!({ "It is the wrong colour.": null })),
         ("ship-order", "", json!(["Royal Mail", "RM 1234 5678 9GB"])),

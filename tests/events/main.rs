@@ -81,6 +81,7 @@ fn rows() -> Vec<(&'static str, Then)> {
         ("get-order-timeline", Status(200)),
         ("list-orders", Status(200)),
         ("cancel-order", Status(202)),
+        ("update-order", Status(200)),
         ("ship-order", Status(200)),
         ("deliver-order", Status(200)),
         ("replicate-product", Acknowledged),

@@ -71,8 +71,8 @@ fn state_before(operation: &str) -> Vec<Before> {
             vec![Stock, Done("reserve-stock")]
         }
         "create-order" => vec![Done("replicate-product")],
-        "get-order" | "get-order-timeline" | "list-orders" | "cancel-order" | "advance-order"
-        | "update-buyer" | "resume-orders" => vec![PENDING],
+        "get-order" | "get-order-timeline" | "list-orders" | "cancel-order" | "update-order"
+        | "advance-order" | "update-buyer" | "resume-orders" => vec![PENDING],
         "ship-order" => vec![Order("confirmed")],
         "deliver-order" => vec![Order("shipped")],
         "create-payment" | "cancel-payment" | "reconcile-payments" => vec![INTENT],

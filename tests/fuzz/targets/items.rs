@@ -28,7 +28,7 @@ const TABLES: [Readers; 8] = [
     ("stock", &["get-stock", "adjust-stock"], &["check-reservations", "reconcile-ledger"]),
     (
         "orders",
-        &["get-order", "get-order-timeline", "list-orders", "cancel-order"],
+        &["get-order", "get-order-timeline", "list-orders", "update-order", "cancel-order"],
         &["resume-orders", "reconcile-ledger"],
     ),
     ("order-products", &["create-order"], &[]),

@@ -48,6 +48,8 @@ pub struct ApiFixture {
     pub ready_order: String,
     pub shipped_order: String,
     pub unwanted_order: String,
+    /// The version of the order to ship, as an `If-Match` value.
+    pub order_etag: String,
     pub payment: String,
     pub notification: String,
     /// The version of [`events::USER`], as an `If-Match` value.
@@ -140,6 +142,10 @@ impl ApiFixture {
             "the sample ships an order that is paid"
         );
         harness.drain_queues().await;
+        let read =
+            events::get("/orders").caller(events::USER).path_parameter("order_id", &orders[3]);
+        let read = shop.call("get-order", read.event()).await;
+        let order_etag = read.header("etag").expect("an order has a version");
         let mails = shop
             .call("list-notifications", events::get("/notifications").caller(events::USER).event())
             .await
@@ -164,6 +170,7 @@ impl ApiFixture {
             ready_order,
             shipped_order,
             unwanted_order,
+            order_etag,
             payment,
             notification,
             etag,
@@ -206,6 +213,10 @@ impl ApiFixture {
             "get-order" | "get-order-timeline" => path(&mut event, "order_id", &self.paid_order),
             "cancel-order" => path(&mut event, "order_id", &self.unwanted_order),
             "ship-order" => path(&mut event, "order_id", &self.ready_order),
+            "update-order" => {
+                path(&mut event, "order_id", &self.ready_order);
+                header(&mut event, "if-match", &[&self.order_etag]);
+            }
             "deliver-order" => path(&mut event, "order_id", &self.shipped_order),
             "get-payment" | "create-refund" => path(&mut event, "payment_id", &self.payment),
             "read-notification" => path(&mut event, "notification_id", &self.notification),
@@ -233,9 +244,12 @@ impl ApiFixture {
         event
     }
 
-    /// The `If-Match` value of the product, the address book or the user. The first two are
-    /// unchanged since their creation.
+    /// The `If-Match` value of the order, the product, the address book or the user. Product and
+    /// address book are unchanged since their creation.
     pub fn etag_of(&self, operation: &str) -> &str {
+        if operation == "update-order" {
+            return &self.order_etag;
+        }
         let is_new = operation.ends_with("-product") || operation.ends_with("-address");
         if is_new { "\"1\"" } else { &self.etag }
     }
@@ -299,6 +313,11 @@ impl ApiFixture {
                 json!({ "delta": 5, "reason": "delivery", "shard_count": 2, "low_stock_threshold": 3 })
             }
             "create-order" => order_request(&self.product),
+            "update-order" => {
+                let mut address = full_address();
+                address["name"] = json!("Ada King");
+                json!({ "shipping_address": address })
+            }
             "cancel-order" => json!({ "reason": "It is the wrong colour." }),
             "ship-order" => json!({ "carrier": "Royal Mail", "tracking": "RM 1234 5678 9GB" }),
             "create-refund" => {
