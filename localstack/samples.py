@@ -40,6 +40,7 @@ PRODUCTS = ("prd_0199c2a8-0000-7000-8000-00000000000a", "prd_0199c2a8-0000-7000-
 ORDER = "ord_0199c2a8-0000-7000-8000-0000000000f1"
 PAYMENT = "pay_0199c2a8-0000-7000-8000-0000000000f1_0199c2a8-0000-7000-8000-0000000000a1"
 NOTIFICATION = "ntf_01a1fd82-2c63-8000-8000-0000000000e1"
+ADDRESS = "adr_0a003f9f-40a1-8745-8367-7d60c61dde1a"
 TOTAL = "5998"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 # The state of the order in a sample. Commands that release stock or refund money refer to a cancelled order, which they do not change. They
@@ -206,6 +207,8 @@ class Samples:
             if payment:
                 yield f"its payment {payment['id']}", PAYMENT, payment["id"]
                 yield "its transaction", "ch_0199c2a80000700080000000000000a1", payment["transaction_id"]
+            if "If-Match" in headers:
+                yield "its version", headers["If-Match"], self.ada.call("GET", f"/orders/{order['id']}").headers["ETag"]
             yield "the order's total", TOTAL, str(order["totals"]["total"]["amount"])
         if PRODUCTS[0] in text:
             product = self.product()
@@ -214,7 +217,11 @@ class Samples:
             yield "the product", PRODUCTS[1], product["id"]
             if event.get("path", "").startswith("/products/"):
                 yield "its version", headers.get("If-Match"), self.public.call("GET", f"/products/{product['id']}").headers["ETag"]
-        elif "If-Match" in headers:
+        elif ADDRESS in text:
+            address, version = self.address()
+            yield f"the address {address}", ADDRESS, address
+            yield "the version of the address book", headers.get("If-Match"), version
+        elif "If-Match" in headers and not target:
             yield f"Ada's version {self.me.headers['ETag']}", headers["If-Match"], self.me.headers["ETag"]
         if target and "idempotency-key" in headers:
             yield "a key", headers["idempotency-key"], f"{headers['idempotency-key']}-{target[-12:]}"
@@ -228,6 +235,14 @@ class Samples:
         yield "her session", SESSION, session_of(self.ada.token)
         if "SecretId" in event:
             yield "the secret", event["SecretId"], f"{local.STACK}/signing-key"
+
+    def address(self):
+        """Returns an address in Ada's address book, which is saved if she has none, and the version of the book."""
+        saved = self.ada.call("GET", "/users/me/addresses")
+        if not saved.body["items"]:
+            self.ada.call("POST", "/users/me/addresses", body_of(sample("create-address")), key=str(uuid.uuid4()))
+            saved = self.ada.call("GET", "/users/me/addresses")
+        return saved.body["items"][0]["id"], saved.headers["ETag"]
 
     def notification(self):
         def newest():

@@ -1,4 +1,4 @@
-//! Shipping addresses. Deserializing one checks every field.
+//! Postal addresses, for shipping and billing. Deserializing one checks every field.
 
 use self::countries::{ASSIGNED, WITHOUT_POSTAL_CODE};
 use crate::{checked_text, validation::Violation};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 mod countries;
 
-/// A shipping address.
+/// A postal address.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -24,6 +24,12 @@ pub struct Address {
     pub postal_code: Option<AddressLine>,
     /// ISO 3166-1 alpha-2, such as `DE`.
     pub country: CountryCode,
+    /// The company of the recipient.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub company: Option<AddressLine>,
+    /// The number that a carrier calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone: Option<PhoneNumber>,
 }
 
 /// An address in a request, before the check of the postal code.
@@ -40,16 +46,20 @@ struct Fields {
     #[serde(default)]
     postal_code: Option<AddressLine>,
     country: CountryCode,
+    #[serde(default)]
+    company: Option<AddressLine>,
+    #[serde(default)]
+    phone: Option<PhoneNumber>,
 }
 
 impl<'de> Deserialize<'de> for Address {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Fields { name, line1, line2, city, region, postal_code, country } =
+        let Fields { name, line1, line2, city, region, postal_code, country, company, phone } =
             Fields::deserialize(deserializer)?;
         if postal_code.is_none() && country.has_postal_codes() {
             return Err(D::Error::missing_field("postal_code"));
         }
-        Ok(Self { name, line1, line2, city, region, postal_code, country })
+        Ok(Self { name, line1, line2, city, region, postal_code, country, company, phone })
     }
 }
 
@@ -57,6 +67,28 @@ checked_text!(
     /// One line of an address: up to 100 characters.
     AddressLine: single_line(100), "One line of an address.", "12 St James's Square"
 );
+
+checked_text!(
+    /// An international telephone number in the form of ITU-T E.164: a plus sign, the country code
+    /// and the number, together 7 to 15 digits, without spaces.
+    PhoneNumber: code(
+        8..=16,
+        "^[+][1-9][0-9]*$",
+        is_international,
+        Violation::new(
+            "invalid_phone",
+            "A telephone number is + and 7 to 15 digits that begin with the country code, such as +442079460958.",
+        ),
+    ),
+    "An international telephone number: a plus sign, then 7 to 15 digits that begin with the country code.",
+    "+442079460958"
+);
+
+fn is_international(text: &str) -> bool {
+    text.strip_prefix('+').is_some_and(|digits| {
+        !digits.starts_with('0') && digits.bytes().all(|digit| digit.is_ascii_digit())
+    })
+}
 
 checked_text!(
     /// A country code of ISO 3166-1 alpha-2, in upper case.
@@ -146,6 +178,48 @@ mod tests {
                 "invalid_country",
                 "{code}"
             );
+        }
+    }
+
+    #[test]
+    fn company_and_phone_are_optional_and_omitted_without_a_value() {
+        let plain = to_value(read(|_| {}).unwrap()).unwrap();
+        assert_eq!((plain.get("company"), plain.get("phone")), (None, None));
+        let full = read(|address| {
+            (address["company"], address["phone"]) =
+                (json!("Analytical Engines Ltd"), json!("+442079460958"))
+        });
+        let full = to_value(full.unwrap()).unwrap();
+        assert_eq!(
+            (&full["company"], &full["phone"]),
+            (&json!("Analytical Engines Ltd"), &json!("+442079460958"))
+        );
+        let null = read(|address| address["phone"] = Value::Null).unwrap();
+        assert_eq!((null.company, null.phone), (None, None));
+    }
+
+    #[test]
+    fn phone_numbers_are_international_digits() {
+        for good in ["+442079460958", "+1234567", "+123456789012345"] {
+            assert_eq!(PhoneNumber::parse(good).map(String::from).as_deref(), Ok(good));
+        }
+        for bad in [
+            "",
+            "+",
+            "+123456",
+            "+1234567890123456",
+            "442079460958",
+            "0442079460958",
+            "+0442079460958",
+            "+44 20 7946 0958",
+            "+44-2079460958",
+            "+44(0)2079460958",
+            "++442079460958",
+            "+44207946095x",
+            "+４４２０７９４６０９５８",
+            "+442079460958\n",
+        ] {
+            assert_eq!(PhoneNumber::parse(bad).unwrap_err().code, "invalid_phone", "{bad:?}");
         }
     }
 

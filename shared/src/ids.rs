@@ -101,6 +101,11 @@ prefixed_id!(
     "usr"
 );
 prefixed_id!(
+    /// An address in the address book of a user.
+    AddressId,
+    "adr"
+);
+prefixed_id!(
     /// A product of the catalog.
     ProductId,
     "prd"

@@ -155,6 +155,35 @@ async fn account_changes_cost_one_read_and_one_write_per_item() {
         .await;
     costs(&confirmed, &["UpdateItem", "GetItem", "TransactWriteItems"]);
 
+    // A transaction, because a deleted account must not keep an address.
+    let address = sample("create-address");
+    let address = || {
+        me("POST", "/users/me/addresses", Value::Null)
+            .header("content-type", "application/json")
+            .header("idempotency-key", "home")
+            .body(address["body"].as_str().unwrap())
+            .event()
+    };
+    let saved = shop.call("create-address", address()).await;
+    costs(&saved, &["BatchGetItem", "TransactWriteItems"]);
+    costs(&shop.call("create-address", address()).await, &["BatchGetItem"]);
+    let listed = me("GET", "/users/me/addresses", Value::Null);
+    costs(&shop.call("list-addresses", listed.event()).await, &["BatchGetItem"]);
+    let home = saved.json()["id"].as_str().unwrap().to_owned();
+    let renamed = me("PATCH", "/users/me/addresses/x", json!({ "default_billing": false }))
+        .header("if-match", "\"1\"")
+        .path_parameter("address_id", &home);
+    costs(
+        &shop.call("update-address", renamed.event()).await,
+        &["BatchGetItem", "TransactWriteItems"],
+    );
+    let removed =
+        me("DELETE", "/users/me/addresses/x", Value::Null).path_parameter("address_id", &home);
+    costs(
+        &shop.call("delete-address", removed.event()).await,
+        &["BatchGetItem", "TransactWriteItems"],
+    );
+
     costs(
         &shop.call("logout-user", me("POST", "/users/logout", Value::Null).event()).await,
         &["UpdateItem"],

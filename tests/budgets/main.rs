@@ -114,6 +114,18 @@ async fn order_action_costs_one_read_and_one_write() {
         let request = if operation == "ship-order" { request } else { request.body("") };
         shop.call(operation, request.caller(events::ADMIN).event()).await
     };
+    let of_order =
+        |request: Http| request.caller(events::USER).path_parameter("order_id", &orders[0]);
+    let read = shop.call("get-order", of_order(events::get("/orders")).event()).await;
+    let tag = read.header("etag").unwrap();
+    let mut body = events::order_request(&product, 1, None);
+    body["shipping_address"]["name"] = json!("Ada King");
+    let body = json!({ "shipping_address": body["shipping_address"] });
+    let moved = of_order(events::http("PATCH", "/orders"))
+        .header("content-type", "application/json")
+        .header("if-match", &tag)
+        .body(&body.to_string());
+    costs(&shop.call("update-order", moved.event()).await, &["GetItem", "PutItem"]);
     for (operation, order) in
         [("ship-order", &orders[0]), ("deliver-order", &orders[0]), ("cancel-order", &orders[1])]
     {

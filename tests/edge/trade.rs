@@ -16,6 +16,16 @@ fn payment(order: &str, key: &str, more: &Value) -> events::Http {
     events::post("/payments", &body).header("idempotency-key", key)
 }
 
+/// A change of the shipping address of an order.
+fn new_address(edge: &ApiFixture, order: &str) -> events::Http {
+    let body = edge.body("update-order").unwrap();
+    events::http("PATCH", "/orders/x")
+        .header("content-type", "application/json")
+        .header("if-match", edge.etag_of("update-order"))
+        .body(&body.to_string())
+        .path_parameter("order_id", order)
+}
+
 #[tokio::test]
 async fn resources_of_other_users_are_404() {
     let mut edge = ApiFixture::new("what is another's").await;
@@ -65,6 +75,7 @@ async fn resources_of_other_users_are_404() {
             events::http("POST", "/notifications/x/read")
                 .path_parameter("notification_id", "ntf_0199c2a8-0000-7000-8000-00000000dead"),
         ),
+        ("update-order", "order_not_found", new_address(&edge, &open), new_address(&edge, nobody)),
         (
             "create-payment",
             "order_not_found",
@@ -154,7 +165,20 @@ async fn resources_of_other_users_are_404() {
             "prd_0199c2a8-0000-7000-8000-00000000dead",
             "product_not_found",
         ),
+        (
+            "update-address",
+            "address_id",
+            "adr_0199c2a8-0000-7000-8000-00000000dead",
+            "address_not_found",
+        ),
+        (
+            "delete-address",
+            "address_id",
+            "adr_0199c2a8-0000-7000-8000-00000000dead",
+            "address_not_found",
+        ),
         ("cancel-order", "order_id", nobody, "order_not_found"),
+        ("update-order", "order_id", nobody, "order_not_found"),
         ("ship-order", "order_id", nobody, "order_not_found"),
         ("get-order-timeline", "order_id", nobody, "order_not_found"),
         ("deliver-order", "order_id", nobody, "order_not_found"),

@@ -55,7 +55,11 @@ fn state_before(operation: &str) -> Vec<Before> {
         | "list-users"
         | "get-user"
         | "update-user"
+        | "create-address"
         | "grant-role" => vec![Ada],
+        "list-addresses" | "update-address" | "delete-address" => {
+            vec![Ada, Done("create-address")]
+        }
         "confirm-password-reset" => vec![Ada, Link("confirm-password-reset", "reset")],
         "verify-email" => vec![Ada, Link("verify-email", "verification")],
         "withdraw-email-change" => vec![Ada, Link("withdraw-email-change", "withdrawal")],
@@ -67,8 +71,8 @@ fn state_before(operation: &str) -> Vec<Before> {
             vec![Stock, Done("reserve-stock")]
         }
         "create-order" => vec![Done("replicate-product")],
-        "get-order" | "get-order-timeline" | "list-orders" | "cancel-order" | "advance-order"
-        | "update-buyer" | "resume-orders" => vec![PENDING],
+        "get-order" | "get-order-timeline" | "list-orders" | "cancel-order" | "update-order"
+        | "advance-order" | "update-buyer" | "resume-orders" => vec![PENDING],
         "ship-order" => vec![Order("confirmed")],
         "deliver-order" => vec![Order("shipped")],
         "create-payment" | "cancel-payment" | "reconcile-payments" => vec![INTENT],

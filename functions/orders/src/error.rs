@@ -23,6 +23,12 @@ pub enum OrderError {
     /// The order does not exist, or is not visible yet when its event arrives.
     #[error("order not found")]
     NotFound,
+    /// The change is based on an outdated version.
+    #[error("the order changed since it was read")]
+    VersionMismatch {
+        /// The entity tag of the present order.
+        current: u64,
+    },
     /// The order rejects the event.
     #[error(transparent)]
     Rejected(#[from] Rejection),
@@ -50,6 +56,7 @@ impl From<OrderError> for Problem {
             unread @ OrderError::Secret(_) => Self::unavailable().caused_by(&unread),
             OrderError::KeyReused => IdempotencyKey::reused(),
             OrderError::NotFound => Self::not_found("order"),
+            OrderError::VersionMismatch { current } => Self::precondition_failed(current),
             OrderError::Rejected(Rejection::InvalidTransition { current, allowed }) => {
                 Self::conflict("invalid_transition", "Transition not allowed")
                     .detail("Choose one of the transitions in `allowed`.")
@@ -65,9 +72,21 @@ impl From<OrderError> for Problem {
             }
             OrderError::Rejected(Rejection::NoShippingAddress { current, allowed }) => {
                 Self::conflict("no_shipping_address", "Shipping address missing")
-                    .detail("Cancel the order, and place it again with a shipping address.")
+                    .detail("Add one with PATCH /orders/{order_id}.")
                     .with("current", current)
                     .with("allowed", json!(allowed))
+            }
+            OrderError::Rejected(Rejection::PriceWouldChange) => Self::conflict(
+                "price_would_change",
+                "Price would change",
+            )
+            .detail(
+                "Choose an address in the same country, or cancel the order and place it again.",
+            ),
+            OrderError::Rejected(Rejection::TooManyAddressChanges { maximum }) => {
+                Self::conflict("too_many_address_changes", "Address changed too often")
+                    .detail("Cancel the order, and place it again.")
+                    .with("maximum", maximum)
             }
             OrderError::Rejected(rejection @ Rejection::UnknownState) => {
                 Self::unavailable().caused_by(&rejection)

@@ -12,7 +12,7 @@ use crate::{
         MAX_PAYMENT_ATTEMPTS, Order, PaymentState, Status,
         buyer::{Buyer, Contact},
         command::PendingCommand,
-        history::HistoryEntry,
+        history::{HistoryEntry, SHIPPING_ADDRESS_CHANGED},
     },
     messages::{
         CancelPayment, MailData, MailItem, OpenPayment, OrderCommand, ReserveStock,
@@ -130,7 +130,8 @@ fn command(pending: PendingCommand, order: &Order, context: &MessageContext) -> 
     }
 }
 
-/// Returns the mails for changes of the status, declines and refunds. They go to the buyer known
+/// Returns the mails for changes of the status, declines, refunds and changes of the shipping
+/// address. They go to the buyer known
 /// before the change, because the change that settles an order may redact the buyer. A buyer who
 /// was redacted earlier gets no mail.
 fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
@@ -180,7 +181,14 @@ fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
         );
         SendNotification { data: MailData { refund, refunded, ..mail.data }, ..mail }
     });
-    of_status.into_iter().chain(of_decline).chain(of_refund).collect()
+    // The mail does not contain the address. A buyer who has not paid yet sees it when they pay.
+    let changes = new.progress.address_changes();
+    let is_confirmed = old.progress.status == Status::Confirmed;
+    let of_address = (is_confirmed && changes > old.progress.address_changes()).then(|| {
+        let last = new.progress.history.iter().rfind(|e| e.event == SHIPPING_ADDRESS_CHANGED);
+        mail(buyer, "shipping_address_changed", &changes.to_string(), None, last, new)
+    });
+    of_status.into_iter().chain(of_decline).chain(of_refund).chain(of_address).collect()
 }
 
 fn declines(order: &Order) -> impl DoubleEndedIterator<Item = &HistoryEntry> {

@@ -199,6 +199,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         member("failure_reason", "The provider's reason.", "\"card_declined\"", TEXT),
     ]),
     problem(403, "insufficient_permissions", "Insufficient permissions", "The operation requires another role."),
+    problem(404, "address_not_found", "Address not found", "It does not exist, or is in the address book of another user."),
     problem(404, "notification_not_found", "Notification not found", "It does not exist, or belongs to another user."),
     problem(
         404,
@@ -220,6 +221,8 @@ pub const PROBLEMS: &[ProblemType] = &[
         "The path exists, but not with this method. `Allow` lists its methods.",
     )
     .headers(&["Allow"]),
+    problem(409, "address_book_full", "Address book full", "Delete an address, then repeat the request.")
+        .members(&[member("maximum", "The maximum of addresses.", "20", COUNT)]),
     problem(409, "already_paid", "Order already paid", "Nothing is left to pay. Read the order.").members(PAYMENT_STATE),
     problem(
         409,
@@ -251,7 +254,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         409,
         "no_shipping_address",
         "Shipping address missing",
-        "The order has no shipping address. Cancel it, and place it again with an address.",
+        "The order has no shipping address. Add one with `PATCH /orders/{order_id}`.",
     )
     .members(&order_state("\"confirmed\"", "[\"cancel\"]")),
     problem(
@@ -293,6 +296,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         "Show the buyer the new total, and order again with it under a new `Idempotency-Key`.",
     )
     .members(&[member("total", "The current total.", "{\"amount\": 5998, \"currency\": \"USD\"}", MONEY)]),
+    problem(409, "price_would_change", "Price would change", "Choose an address in the same country, or cancel the order and place it again."),
     problem(
         409,
         "refund_failed",
@@ -312,6 +316,8 @@ pub const PROBLEMS: &[ProblemType] = &[
     .headers(RETRY_AFTER),
     problem(409, "sku_taken", "SKU already in use", "Choose another SKU, or change the product that has it."),
     problem(409, "stock_limit_exceeded", "Stock limit exceeded", "The stock of a product has a maximum. Add fewer."),
+    problem(409, "too_many_address_changes", "Address changed too often", "Cancel the order, and place it again.")
+        .members(&[member("maximum", "The maximum of changes.", "10", COUNT)]),
     problem(
         409,
         "too_many_open_orders",
@@ -433,6 +439,10 @@ pub const RULES: &[Rule] = &[
         "An e-mail address looks like `name@example.com`. Before the `@` it is ASCII: other addresses cannot receive mail from here.",
     ),
     rule("invalid_id", "An id is the prefix of its kind followed by a UUID, as received."),
+    rule(
+        "invalid_phone",
+        "A telephone number is a plus sign and 7 to 15 digits that begin with the country code, such as `+442079460958`.",
+    ),
     rule("invalid_sku", "A SKU has 1 to 64 visible characters, in one line."),
     rule(
         "invalid_token",

@@ -1,10 +1,15 @@
 //! Errors of users and their mapping to problem documents.
 
 use lambda_http::http::StatusCode;
-use shared::{problem::Problem, secret::SecretError, table::TableError, validation::Violation};
+use shared::{
+    http::IdempotencyKey, problem::Problem, secret::SecretError, table::TableError,
+    validation::Violation,
+};
 
 use crate::{
-    domain::ChangeError, password_hash::HashError, tokens::signing_keys::SigningKeysError,
+    domain::{ChangeError, address_book::MAX_ADDRESSES},
+    password_hash::HashError,
+    tokens::signing_keys::SigningKeysError,
 };
 
 /// An error of an operation on users.
@@ -40,6 +45,12 @@ pub enum UsersError {
     },
     #[error("user not found")]
     NotFound,
+    /// The account of the caller was deleted or disabled after their token was issued.
+    #[error("the account is deleted or disabled")]
+    AccountGone,
+    /// The idempotency key was used for a different request.
+    #[error("the idempotency key was used for a different request")]
+    KeyReused,
     /// The change is based on an outdated version.
     #[error("the user changed since it was read")]
     VersionMismatch { current: u64 },
@@ -92,8 +103,14 @@ impl From<UsersError> for Problem {
             UsersError::InvalidRefreshToken(_) => Self::unauthorized(),
             UsersError::Change(ChangeError::InvalidLink) => Self::bad_request("invalid_one_time_token", "Invalid or expired link")
                 .detail("The link was used, has expired, or was replaced by a newer one. Request a new link."),
+            UsersError::Change(ChangeError::AddressBookFull) => Self::conflict("address_book_full", "Address book full")
+                .detail("Delete an address, then repeat the request.")
+                .with("maximum", MAX_ADDRESSES),
+            UsersError::Change(ChangeError::UnknownAddress) => Self::not_found("address"),
             UsersError::Throttled { retry_after_seconds } => Self::too_many_requests(retry_after_seconds),
             UsersError::NotFound => Self::not_found("user"),
+            UsersError::AccountGone => Self::unauthorized(),
+            UsersError::KeyReused => IdempotencyKey::reused(),
             UsersError::VersionMismatch { current } => Self::precondition_failed(current),
             UsersError::OwnAccount => Self::conflict("own_account", "Own account not changeable")
                 .detail("Ask another admin, or an operator."),

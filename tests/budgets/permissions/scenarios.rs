@@ -92,6 +92,7 @@ async fn orders(seen: &Arc<Mutex<Actions>>) {
     for _ in 0..4 {
         watched.sweep(&mut harness, PAY_WITHIN.as_secs()).await;
     }
+    move_order(&watched, &confirmed).await;
     for (operation, status) in
         [("deliver-order", 409), ("ship-order", 200), ("cancel-order", 409), ("deliver-order", 200)]
     {
@@ -137,6 +138,22 @@ async fn orders(seen: &Arc<Mutex<Actions>>) {
                 ),
             )
             .await;
+    }
+}
+
+/// The buyer changes the shipping address, and repeats the request with an outdated version.
+async fn move_order(watched: &Watched, order: &str) {
+    let read = watched.call("get-order", of_order(events::get("/orders"), order)).await;
+    let tag = read.header("etag").expect("an order has a version");
+    let mut address = read.json()["shipping_address"].clone();
+    address["name"] = json!("Ada King");
+    for status in [200, 412] {
+        let request = events::http("PATCH", "/orders")
+            .header("content-type", "application/json")
+            .header("if-match", &tag)
+            .body(&json!({ "shipping_address": address }).to_string());
+        let moved = watched.call("update-order", of_order(request, order)).await;
+        assert_eq!(moved.status(), status, "{:?}", moved.answer);
     }
 }
 

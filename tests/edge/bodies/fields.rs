@@ -18,8 +18,14 @@ pub struct Field {
 
 /// Fields that are optional in the document but required by the rest of this operation's body: the
 /// address is in a country with postal codes, and a change of the email address needs the password.
-const NEEDED: [(&str, &str); 2] =
-    [("create-order", "/shipping_address/postal_code"), ("update-me", "/current_password")];
+const NEEDED: [(&str, &str); 6] = [
+    ("create-address", "/address/postal_code"),
+    ("create-order", "/billing_address/postal_code"),
+    ("create-order", "/shipping_address/postal_code"),
+    ("update-address", "/address/postal_code"),
+    ("update-me", "/current_password"),
+    ("update-order", "/shipping_address/postal_code"),
+];
 
 pub fn fields() -> &'static [Field] {
     static FIELDS: OnceLock<Vec<Field>> = OnceLock::new();

@@ -4,7 +4,7 @@ use super::*;
 
 /// Invalid texts whose length is valid, each with the codes of its problem. They are sent in every
 /// field that has this problem.
-const ODD: [(&str, &[&str]); 12] = [
+const ODD: [(&str, &[&str]); 13] = [
     ("unsupported_currency", &["eur", "EURO", "XXX", "XTS", "BTC", "€", "ＵＳＤ"]),
     ("invalid_country", &["de", "DEU", "D", "D1", "ＤＥ", "É", "UK", "XX", "ZZ", "EU", "AN"]),
     (
@@ -55,6 +55,18 @@ const ODD: [(&str, &[&str]); 12] = [
             "a\u{202e}@b.cd",
             "jos\u{e9}@b.cd",
             "a@b\u{2800}.cd",
+        ],
+    ),
+    (
+        "invalid_phone",
+        &[
+            "442079460958",
+            "0442079460958",
+            "+0442079460958",
+            "+44 20 7946 0958",
+            "+44(0)2079460958",
+            "+４４２０７９４６０９５８",
+            "+44207946\u{0}0958",
         ],
     ),
     ("invalid_username", &["", "_ada", "a da", "adä", "<script>", "ada\u{0}"]),

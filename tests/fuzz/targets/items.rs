@@ -18,13 +18,17 @@ use crate::{
 type Readers = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 const TABLES: [Readers; 8] = [
-    ("users", &["get-me", "get-user", "list-users", "verify-email", "update-user"], &[]),
+    (
+        "users",
+        &["get-me", "get-user", "list-users", "list-addresses", "verify-email", "update-user"],
+        &[],
+    ),
     ("sessions", &["refresh-token", "logout-user"], &[]),
     ("products", &["get-product", "list-products", "archive-product"], &["resync-products"]),
     ("stock", &["get-stock", "adjust-stock"], &["check-reservations", "reconcile-ledger"]),
     (
         "orders",
-        &["get-order", "get-order-timeline", "list-orders", "cancel-order"],
+        &["get-order", "get-order-timeline", "list-orders", "update-order", "cancel-order"],
         &["resume-orders", "reconcile-ledger"],
     ),
     ("order-products", &["create-order"], &[]),

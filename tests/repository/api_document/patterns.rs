@@ -22,7 +22,7 @@ use crate::none;
 /// Texts that may contain any character. A password is hashed and never displayed.
 const ANY_CHARACTER: [&str; 1] = ["Password"];
 /// The texts that `shared::text` parses.
-const OF_PEOPLE: [&str; 8] = [
+const OF_PEOPLE: [&str; 9] = [
     "AddressLine",
     "CancelReason",
     "Description",
@@ -31,6 +31,7 @@ const OF_PEOPLE: [&str; 8] = [
     "Reason",
     "RefundReason",
     "ShippingText",
+    "TaxId",
 ];
 
 fn validator(pattern: &Value) -> Validator {

@@ -48,10 +48,14 @@ pub struct ApiFixture {
     pub ready_order: String,
     pub shipped_order: String,
     pub unwanted_order: String,
+    /// The version of the order to ship, as an `If-Match` value.
+    pub order_etag: String,
     pub payment: String,
     pub notification: String,
     /// The version of [`events::USER`], as an `If-Match` value.
     pub etag: String,
+    /// An address of [`events::USER`]. Its book has version 1.
+    pub address: String,
     pub refresh_token: String,
     /// The tokens in mails to [`events::USER`]: one resets the password, one verifies the new
     /// address.
@@ -99,6 +103,10 @@ impl ApiFixture {
             .await
             .header("etag")
             .expect("a profile has a version");
+        let mut saved = sample("create-address");
+        header(&mut saved, "idempotency-key", &["fixture"]);
+        let saved = shop.call("create-address", saved).await;
+        let address = saved.json()["id"].as_str().expect("the sample saves an address").to_owned();
         let (reset_token, verification_token, withdraw_token) = links(&shop).await;
         let (product, scarce) =
             (shop.product("Teapot", 2999, 50).await, shop.product("Saucer", 499, 1).await);
@@ -134,6 +142,10 @@ impl ApiFixture {
             "the sample ships an order that is paid"
         );
         harness.drain_queues().await;
+        let read =
+            events::get("/orders").caller(events::USER).path_parameter("order_id", &orders[3]);
+        let read = shop.call("get-order", read.event()).await;
+        let order_etag = read.header("etag").expect("an order has a version");
         let mails = shop
             .call("list-notifications", events::get("/notifications").caller(events::USER).event())
             .await
@@ -158,9 +170,11 @@ impl ApiFixture {
             ready_order,
             shipped_order,
             unwanted_order,
+            order_etag,
             payment,
             notification,
             etag,
+            address,
             refresh_token,
             reset_token,
             verification_token,
@@ -199,6 +213,10 @@ impl ApiFixture {
             "get-order" | "get-order-timeline" => path(&mut event, "order_id", &self.paid_order),
             "cancel-order" => path(&mut event, "order_id", &self.unwanted_order),
             "ship-order" => path(&mut event, "order_id", &self.ready_order),
+            "update-order" => {
+                path(&mut event, "order_id", &self.ready_order);
+                header(&mut event, "if-match", &[&self.order_etag]);
+            }
             "deliver-order" => path(&mut event, "order_id", &self.shipped_order),
             "get-payment" | "create-refund" => path(&mut event, "payment_id", &self.payment),
             "read-notification" => path(&mut event, "notification_id", &self.notification),
@@ -211,10 +229,13 @@ impl ApiFixture {
             "logout-user" | "change-password" => {
                 event["requestContext"]["authorizer"]["sid"] = self.session().into()
             }
+            "update-address" | "delete-address" => {
+                path(&mut event, "address_id", &self.address);
+            }
             "update-me" | "update-user" => header(&mut event, "if-match", &[&self.etag]),
             _ => {}
         }
-        if matches!(operation, "update-product" | "archive-product") {
+        if matches!(operation, "update-product" | "archive-product" | "update-address") {
             header(&mut event, "if-match", &[self.etag_of(operation)]);
         }
         if let Some(body) = self.body(operation) {
@@ -223,10 +244,14 @@ impl ApiFixture {
         event
     }
 
-    /// The `If-Match` value of the product or the user. The product is unchanged since its
-    /// creation.
+    /// The `If-Match` value of the order, the product, the address book or the user. Product and
+    /// address book are unchanged since their creation.
     pub fn etag_of(&self, operation: &str) -> &str {
-        if operation.ends_with("-product") { "\"1\"" } else { &self.etag }
+        if operation == "update-order" {
+            return &self.order_etag;
+        }
+        let is_new = operation.ends_with("-product") || operation.ends_with("-address");
+        if is_new { "\"1\"" } else { &self.etag }
     }
 
     /// The webhook body for the success of [`ApiFixture::payment`].
@@ -273,6 +298,9 @@ impl ApiFixture {
             "update-user" => {
                 json!({ "role": "admin", "is_active": true, "username": "countess", "full_name": "Ada King" })
             }
+            "create-address" | "update-address" => {
+                json!({ "address": full_address(), "default_shipping": true, "default_billing": false })
+            }
             "create-product" => {
                 json!({
                     "name": "Oak spoon", "description": "Of oak.", "category": "kitchen", "sku": "SPOON-OAK", "price": money, "max_per_order": 9,
@@ -285,6 +313,11 @@ impl ApiFixture {
                 json!({ "delta": 5, "reason": "delivery", "shard_count": 2, "low_stock_threshold": 3 })
             }
             "create-order" => order_request(&self.product),
+            "update-order" => {
+                let mut address = full_address();
+                address["name"] = json!("Ada King");
+                json!({ "shipping_address": address })
+            }
             "cancel-order" => json!({ "reason": "It is the wrong colour." }),
             "ship-order" => json!({ "carrier": "Royal Mail", "tracking": "RM 1234 5678 9GB" }),
             "create-refund" => {
@@ -422,9 +455,17 @@ fn order_request(product: &str) -> Value {
         "items": [{ "product_id": product, "quantity": 1 }],
         "expected_total": { "amount": 2999, "currency": "USD" },
         "payment_method": { "type": "card", "token": "tok_ok" },
-        "shipping_address": {
-            "name": "Ada", "line1": "1 Way", "line2": "Flat 2", "city": "Town", "region": "Shire", "postal_code": "SW1", "country": "GB",
-        },
+        "shipping_address": full_address(),
+        "billing_address": full_address(),
+        "tax_id": "GB 123 4567 73",
+    })
+}
+
+/// An address with every field.
+fn full_address() -> Value {
+    json!({
+        "name": "Ada", "line1": "1 Way", "line2": "Flat 2", "city": "Town", "region": "Shire", "postal_code": "SW1",
+        "country": "GB", "company": "Engines Ltd", "phone": "+442079460958",
     })
 }
 

@@ -13,6 +13,7 @@ mod replicate_product;
 mod resume_orders;
 mod sweeping;
 mod update_buyer;
+mod update_order;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

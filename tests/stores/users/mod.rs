@@ -1,6 +1,7 @@
 //! Users: one account per address, tokens valid for exactly their lifetime, atomic changes, and key
 //! rotation without logging users out.
 
+mod address_book;
 mod address_change;
 mod invalidation;
 mod known_device;

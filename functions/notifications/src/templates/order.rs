@@ -16,10 +16,12 @@ pub enum Template {
     OrderShipped,
     OrderDelivered,
     OrderRefunded,
+    /// The shipping address of a confirmed order was changed. The mail does not contain it.
+    ShippingAddressChanged,
 }
 
 impl Template {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::OrderConfirmed,
         Self::OrderFailed,
         Self::OrderCancelled,
@@ -27,6 +29,7 @@ impl Template {
         Self::OrderShipped,
         Self::OrderDelivered,
         Self::OrderRefunded,
+        Self::ShippingAddressChanged,
     ];
 
     /// Name of the template in messages and records.
@@ -39,6 +42,7 @@ impl Template {
             Self::OrderShipped => "order_shipped",
             Self::OrderDelivered => "order_delivered",
             Self::OrderRefunded => "order_refunded",
+            Self::ShippingAddressChanged => "shipping_address_changed",
         }
     }
 
@@ -52,6 +56,7 @@ impl Template {
             Self::OrderShipped => "Your order is on its way",
             Self::OrderDelivered => "Your order was delivered",
             Self::OrderRefunded => "Your refund is on its way",
+            Self::ShippingAddressChanged => "The address of your order was changed",
         }
     }
 }
@@ -115,6 +120,7 @@ pub fn render(
         Template::OrderShipped => order_shipped::render(&email),
         Template::OrderDelivered => order_delivered::render(&email),
         Template::OrderRefunded => order_refunded::render(&email),
+        Template::ShippingAddressChanged => shipping_address_changed::render(&email),
     }?;
     Ok(RenderedEmail { template: template.name(), subject: template.subject(), html, text, body })
 }
@@ -158,4 +164,6 @@ templates! {
     order_shipped: "order_shipped.html", "order_shipped.txt", body(path = "order_shipped.txt", block = "content");
     order_delivered: "order_delivered.html", "order_delivered.txt", body(path = "order_delivered.txt", block = "content");
     order_refunded: "order_refunded.html", "order_refunded.txt", body(path = "order_refunded.txt", block = "content");
+    shipping_address_changed:
+        "shipping_address_changed.html", "shipping_address_changed.txt", body(path = "shipping_address_changed.txt", block = "content");
 }

@@ -1,7 +1,7 @@
-//! The actions of people on an order: cancellation and shipment.
+//! The actions of people on an order: cancellation, shipment and a change of the address.
 
 use serde::{Deserialize, Serialize};
-use shared::checked_text;
+use shared::{address::Address, checked_text};
 
 /// The role of a person who acts on an order. It does not identify the person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,13 @@ checked_text!(
     "Why the order is cancelled, as free text in one or more lines.",
     "It is the wrong colour."
 );
+
+/// A new shipping address.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AddressChange {
+    pub by: Actor,
+    pub shipping_address: Address,
+}
 
 /// The carrier and the tracking number of a shipped order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

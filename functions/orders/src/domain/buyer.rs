@@ -6,7 +6,11 @@
 use serde::{Deserialize, Serialize};
 use shared::address::Address;
 
-use super::{order_request::PaymentMethod, progress::Progress, state::Status};
+use super::{
+    order_request::{PaymentMethod, TaxId},
+    progress::Progress,
+    state::Status,
+};
 
 /// The buyer, stored as their name and e-mail address or as the word `redacted`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,6 +60,10 @@ pub struct Customer {
     /// The shipping address. For a redacted buyer it is kept only while something may still be
     /// shipped.
     pub shipping_address: Option<Address>,
+    /// The address on the invoice, kept as long as the shipping address.
+    pub billing_address: Option<Address>,
+    /// The tax number of the buyer, kept as long as the shipping address.
+    pub tax_id: Option<TaxId>,
     /// The method to charge as soon as the stock is reserved; `None` if the buyer pays with
     /// `POST /payments`.
     pub payment_method: Option<PaymentMethod>,
@@ -105,6 +113,8 @@ impl Customer {
             self.fingerprint.clear();
             if matches!(progress.status, Status::Delivered | Status::Cancelled | Status::Failed) {
                 self.shipping_address = None;
+                self.billing_address = None;
+                self.tax_id = None;
             }
         }
     }

@@ -48,6 +48,9 @@ impl HistoryEntry {
 /// The event name of an entry about an overdue command.
 pub(super) const WAITING: &str = "waiting";
 
+/// The event name of an entry about a new shipping address. The entry does not contain the address.
+pub const SHIPPING_ADDRESS_CHANGED: &str = "shipping_address_changed";
+
 /// A new history entry, before its time and status are known.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct NewEntry {

@@ -8,15 +8,16 @@
 //! - [`schedule`]: when the order is checked next, and which commands have no answer.
 //! - [`saga`]: applies an event to an order. [`command`]: the commands that an order sends to other
 //!   services.
-//! - [`order_request`]: the request to place an order. [`address`]: the shipping address.
+//! - [`order_request`]: the request to place an order. [`destination`]: what its price depends on.
 //! - [`pricing`]: the price of goods with promotions, shipping and tax.
 //! - [`unpaid`]: the limits on unpaid orders.
-//! - [`actions`]: the data of a cancellation and of a shipment.
+//! - [`actions`]: the data of a cancellation, a shipment and a change of the address.
 //! - [`history`]: the events of an order. [`waiting`]: who has to act before it continues.
 
 pub mod actions;
 pub mod buyer;
 pub mod command;
+mod destination;
 pub mod history;
 pub mod order;
 pub mod order_request;

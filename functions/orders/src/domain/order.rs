@@ -45,6 +45,8 @@ impl Order {
             buyer: Buyer::Known(placement.buyer),
             buyer_change: None,
             shipping_address: order_request.shipping_address,
+            billing_address: order_request.billing_address,
+            tax_id: order_request.tax_id,
             payment_method: order_request.payment_method,
             fingerprint: placement.fingerprint,
             network: placement.network,

@@ -26,7 +26,19 @@ pub struct OrderRequest {
     pub payment_method: Option<PaymentMethod>,
     #[serde(default)]
     pub shipping_address: Option<Address>,
+    /// The address on the invoice, if it differs from the shipping address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billing_address: Option<Address>,
+    /// The tax number of the buyer. It is kept and printed, and changes no price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tax_id: Option<TaxId>,
 }
+
+checked_text!(
+    /// A tax number, such as a VAT id: up to 40 characters. Its form differs by country, and it is
+    /// not checked against a register.
+    TaxId: single_line(40), "A tax number, such as a VAT id. It is not checked.", "GB 123 4567 73"
+);
 
 impl OrderRequest {
     /// The lines, one per product and sorted by it. Each has the index of its first item in the

@@ -6,6 +6,7 @@
 //! subject.
 
 mod actions;
+mod address;
 mod buyer;
 mod history;
 mod machine;
@@ -27,7 +28,7 @@ use serde_json::json;
 use shared::{clock::Timestamp, ids, ids::Ids, telemetry::Trace};
 
 use super::{
-    actions::{Actor, Cancellation, Shipment},
+    actions::{Actor, AddressChange, Cancellation, Shipment},
     buyer::{Buyer, BuyerChange, Contact, Customer},
     command::PendingCommand,
     history::HistoryEntry,
@@ -143,6 +144,13 @@ fn shipment(tracking: &str) -> Shipment {
     Shipment { carrier: text("Post"), tracking: text(tracking) }
 }
 
+/// A change of the shipping address by the buyer.
+fn move_to(name: &str, country: &str) -> Event {
+    let address = json!({ "name": name, "line1": "2 Street", "city": "Town", "postal_code": "2", "country": country });
+    let shipping_address = serde_json::from_value(address).unwrap();
+    Event::ChangeAddress(AddressChange { by: Actor::Customer, shipping_address })
+}
+
 /// Every kind of event.
 pub(crate) fn events() -> Vec<Event> {
     vec![
@@ -176,6 +184,7 @@ pub(crate) fn events() -> Vec<Event> {
         ship(),
         Event::Ship(shipment("2")),
         Event::Deliver,
+        move_to("Ada King", "GB"),
         Event::BuyerChanged(BuyerChange::Changed(contact(9))),
         Event::BuyerChanged(BuyerChange::Deleted),
     ]
@@ -191,7 +200,10 @@ pub(crate) fn after(order: &Order, event: &Event) -> Order {
         Ok(None) => order.clone(),
         Err(rejection) => match (&rejection, event) {
             (Rejection::NotCancellable { .. }, Event::Cancel(_)) => order.clone(),
-            (Rejection::InvalidTransition { .. }, Event::Ship(_) | Event::Deliver) => order.clone(),
+            (
+                Rejection::InvalidTransition { .. },
+                Event::Ship(_) | Event::Deliver | Event::ChangeAddress(_),
+            ) => order.clone(),
             _ => panic!("{event:?} was rejected: {rejection}"),
         },
     }

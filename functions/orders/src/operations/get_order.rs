@@ -7,7 +7,7 @@ use shared::{
     problem::Problem,
 };
 
-use super::view::OrderView;
+use super::view::{OrderView, entity_tag};
 use crate::Orders;
 
 /// Returns `200` with the order to its buyer and to admins. Other callers get `404`, so the
@@ -31,8 +31,6 @@ pub async fn get_order(orders: Arc<Orders>, request: Request) -> Result<Response
     let now = orders.clock.now();
     let view = OrderView::new(&order, now);
 
-    // `payable` depends on the time, which does not change the version, so the ETag covers both.
-    let tag = order.version * 2 + u64::from(order.is_payable(now));
-    let answer = http::ok(&view).etag(tag).cached("private, no-cache");
+    let answer = http::ok(&view).etag(entity_tag(&order, now)).cached("private, no-cache");
     Ok(answer.unless_matching(request.header("if-none-match")))
 }

@@ -12,6 +12,7 @@ pub mod replicate_product;
 pub mod resume_orders;
 pub mod ship_order;
 pub mod update_buyer;
+pub mod update_order;
 mod view;
 
 shared::operations! {
@@ -23,6 +24,7 @@ shared::operations! {
     http get_order_timeline(GET "/orders/{order_id}/timeline", Token);
     http list_orders(GET "/orders", Token);
     http ship_order(POST "/orders/{order_id}/ship", Token);
+    http update_order(PATCH "/orders/{order_id}", Token);
     queue advance_order("order-events");
     queue replicate_product("product-changes");
     queue update_buyer("update-buyer");

@@ -10,6 +10,7 @@ use crate::{
         buyer::{Buyer, Contact},
         command::PendingCommand,
         history::HistoryEntry,
+        order_request::TaxId,
         progress::Progress,
     },
     store::OrderSummary,
@@ -40,6 +41,10 @@ pub struct OrderView<'a> {
     totals: Totals,
     buyer: Option<BuyerView<'a>>,
     shipping_address: Option<&'a Address>,
+    /// The address on the invoice. Null if it is the shipping address.
+    billing_address: Option<&'a Address>,
+    /// The tax number of the buyer. Null if the buyer sent none.
+    tax_id: Option<&'a TaxId>,
     shipment: Option<&'a Shipment>,
     /// The payment that captured the money. Null before the capture.
     payment_id: Option<&'a str>,
@@ -75,6 +80,8 @@ impl<'a> OrderView<'a> {
             totals: order.placed.totals,
             buyer: BuyerView::of(&order.customer.buyer),
             shipping_address: order.customer.shipping_address.as_ref(),
+            billing_address: order.customer.billing_address.as_ref(),
+            tax_id: order.customer.tax_id.as_ref(),
             shipment: order.progress.shipment.as_ref(),
             payment_id: order.progress.payment_id.as_deref(),
             waiting_for: WaitingForView::of(order),
@@ -90,6 +97,12 @@ impl<'a> OrderView<'a> {
             expires_at: order.placed.expires_at,
         }
     }
+}
+
+/// The entity tag of the view of an order at `now`. `payable` depends on the time, which does not
+/// change the version, so the tag covers both.
+pub(super) fn entity_tag(order: &Order, now: Timestamp) -> u64 {
+    order.version * 2 + u64::from(order.is_payable(now))
 }
 
 /// The commands that have no answer. Present if a service did not answer by the second scheduled

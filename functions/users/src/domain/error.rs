@@ -17,4 +17,10 @@ pub enum ChangeError {
         /// When the link that restores the login expires.
         revertible_until: Timestamp,
     },
+    /// The address book has the maximum number of addresses.
+    #[error("the address book is full")]
+    AddressBookFull,
+    /// The address book does not contain the address.
+    #[error("the address book does not contain the address")]
+    UnknownAddress,
 }

@@ -1,5 +1,6 @@
 //! Domain model of users. The code is pure: no I/O, no clock and no storage.
 
+pub mod address_book;
 pub mod email;
 mod error;
 pub mod invalidation;

@@ -12,7 +12,7 @@ use crate::{Users, error::UsersError, store::UpdateOutcome};
 /// Maximum number of attempts when concurrent writes conflict.
 const MAX_ATTEMPTS: u32 = 3;
 
-/// Answers `204`. Erases credentials and profile at once and ends every session. The address can be
+/// Answers `204`. Erases credentials, profile and address book at once and ends every session. The address can be
 /// registered again. The other services are notified and erase their copies. An unsettled order
 /// keeps its copy until it is settled, and is then redacted.
 ///

@@ -6,6 +6,7 @@
 //! | users | `USER#<id>`, deleted | tombstone of a deleted account, without personal data |
 //! | users | `EMAIL#<SHA-256 of the address>` | credentials: everything that a login reads |
 //! | users | `EMAIL#<SHA-256 of the address>`, reserved | former login address, reserved for its owner while the withdraw link works |
+//! | users | `ADDRESSES#<id>` | address book of a user, deleted with the account |
 //! | sessions | `SESSION#<id>` | session, with the number and the hash of its current refresh token |
 //! | sessions | `BUCKET#<HMAC>` | rate limit bucket |
 
@@ -16,11 +17,13 @@ use shared::{
 
 use crate::tokens::refresh::SessionId;
 
+mod addresses;
 mod buckets;
 mod items;
 mod sessions;
 mod users;
 
+pub use addresses::SaveOutcome;
 pub use items::{Image, StoredCredentials};
 pub use sessions::RotationOutcome;
 pub use users::{UpdateOutcome, UserChange};
@@ -37,6 +40,10 @@ pub struct Store {
 
 fn profile_key(id: UserId) -> String {
     format!("USER#{id}")
+}
+
+fn address_book_key(id: UserId) -> String {
+    format!("ADDRESSES#{id}")
 }
 
 fn credentials_key(address: &str) -> String {

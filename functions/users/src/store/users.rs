@@ -360,8 +360,8 @@ impl Store {
         self.users.update(Key::new(credentials_key(&user.email)), change, condition).await
     }
 
-    /// Erases a user: deletes the credentials and replaces the profile by a tombstone, without
-    /// attributes of a later release, which may be personal data. Returns `VersionConflict` if the
+    /// Erases a user: deletes the credentials and the address book, and replaces the profile by a
+    /// tombstone, without attributes of a later release, which may be personal data. Returns `VersionConflict` if the
     /// user was changed meanwhile.
     ///
     /// # Errors
@@ -385,6 +385,7 @@ impl Store {
                 Key::new(credentials_key(&user.email)),
                 credentials_unchanged(user, None),
             ),
+            self.erase_address_book(user.id),
         ];
         if let Some(former) = user.previous_email(now) {
             writes.push(self.users.transact_delete(

@@ -58,6 +58,7 @@ pub(super) async fn users(seen: &Arc<Mutex<Actions>>) {
 
     let (_, ada) = watched.log_in("correct horse battery staple").await;
     ada_changes(&watched, &mut harness, &ada).await;
+    address_book(&watched, &ada).await;
     for _ in 0..2 {
         watched
             .cold(
@@ -170,6 +171,40 @@ async fn ada_changes(watched: &Watched, harness: &mut Harness, ada: &Value) {
             )
             .await;
         assert_eq!(changed.status(), status, "{:?}", changed.answer);
+    }
+}
+
+/// Two addresses, of which one is changed and one is deleted.
+async fn address_book(watched: &Watched, ada: &Value) {
+    let me = |method: &str, key: &str, body: &Value| {
+        events::http(method, "/users/me/addresses")
+            .authorized(ada)
+            .header("content-type", "application/json")
+            .header("idempotency-key", key)
+            .body(&body.to_string())
+    };
+    let sent = sample("create-address");
+    let body: Value = serde_json::from_str(sent["body"].as_str().expect("a body")).expect("JSON");
+    let create = |key: &str| me("POST", key, &body).event();
+    watched.with_fault(1, Fault::LoseResponse, "create-address", create("home")).await;
+    for (key, status) in [("home", 201), ("work", 201)] {
+        let saved = watched.call("create-address", create(key)).await;
+        assert_eq!(saved.status(), status, "{:?}", saved.answer);
+    }
+    let list = events::http("GET", "/users/me/addresses").authorized(ada).event();
+    let listed = watched.call("list-addresses", list).await.json();
+    let of = |method: &str, number: usize, body: &Value| {
+        let id = listed["items"][number]["id"].as_str().expect("an address has an id");
+        me(method, "x", body).path_parameter("address_id", id)
+    };
+    let change = of("PATCH", 0, &json!({ "default_shipping": true })).header("if-match", "\"2\"");
+    for status in [200, 412] {
+        let changed = watched.call("update-address", change.clone().event()).await;
+        assert_eq!(changed.status(), status, "{:?}", changed.answer);
+    }
+    let delete = || of("DELETE", 1, &Value::Null).body("").event();
+    for status in [204, 404] {
+        assert_eq!(watched.call("delete-address", delete()).await.status(), status);
     }
 }
 

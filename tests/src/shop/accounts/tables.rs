@@ -88,8 +88,14 @@ impl Shop {
             .collect()
     }
 
-    /// Checks that profiles and credentials match one to one, and that the table has no other items
-    /// than reservations and the tombstones of deleted accounts.
+    /// All address books, as stored.
+    pub fn address_books(&self) -> Vec<Value> {
+        self.of_kind("ADDRESSES#")
+    }
+
+    /// Checks that profiles and credentials match one to one, that each address book belongs to a
+    /// profile, and that the table has no other items than reservations and the tombstones of
+    /// deleted accounts.
     ///
     /// # Panics
     /// If they do not match.
@@ -114,7 +120,17 @@ impl Shop {
         let (gone, profiles): (Vec<_>, Vec<_>) =
             profiles.into_iter().partition(|item| item.get("deleted_at").is_some());
         assert_eq!(profiles.len(), credentials.len(), "profiles and credentials");
-        let all = gone.len() + profiles.len() + credentials.len() + self.reservations().len();
+        let kept = self.address_books();
+        for item in &kept {
+            let owner = item["user_id"]["S"].as_str().unwrap_or_default();
+            assert_eq!(item["pk"]["S"], format!("ADDRESSES#{owner}"));
+            assert!(
+                profiles.iter().any(|profile| profile["user_id"] == item["user_id"]),
+                "{owner}"
+            );
+        }
+        let all = gone.len() + profiles.len() + credentials.len();
+        let all = all + self.reservations().len() + kept.len();
         assert_eq!(all, self.aws.items("users").len(), "the table has no other items");
         for item in &credentials {
             let email = item["email"]["S"].as_str().unwrap_or_default();

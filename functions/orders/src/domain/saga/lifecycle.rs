@@ -13,9 +13,10 @@
 use shared::{clock::Timestamp, retry};
 
 use crate::domain::{
-    actions::{Cancellation, Shipment},
+    actions::{AddressChange, Cancellation, Shipment},
     command::PendingCommand,
-    history::{HistoryEntry, NewEntry, WAITING},
+    destination::keeps_price,
+    history::{HistoryEntry, NewEntry, SHIPPING_ADDRESS_CHANGED, WAITING},
     order::Order,
     progress::Progress,
     schedule::{Timing, Unanswered},
@@ -25,6 +26,9 @@ use crate::domain::{
 /// Scheduled checks without progress after which an order is stuck, even if every command was
 /// answered.
 const CHECKS_WITHOUT_PROGRESS: u32 = 5;
+
+/// Maximum number of changes of the shipping address. Each one adds to the history and sends a mail.
+const MAX_ADDRESS_CHANGES: usize = 10;
 
 /// Why an order rejects an event. `current` is its public status, and `allowed` lists the
 /// transitions that are possible now.
@@ -39,6 +43,12 @@ pub enum Rejection {
     /// The order has no shipping address.
     #[error("order has no shipping address")]
     NoShippingAddress { current: String, allowed: Vec<&'static str> },
+    /// The order would cost something else at the new address.
+    #[error("price of the order depends on its destination")]
+    PriceWouldChange,
+    /// The address was changed too often.
+    #[error("shipping address was changed {maximum} times")]
+    TooManyAddressChanges { maximum: usize },
     /// A later release wrote a state that this one does not know. This release must not change the
     /// order.
     #[error("order is in a state of a later release")]
@@ -115,6 +125,34 @@ impl Order {
                 allowed: self.allowed_actions(),
             }),
         }
+    }
+
+    /// Changes the shipping address of an order that has not shipped, if its price stays the same.
+    /// To repeat the present address changes nothing.
+    pub(super) fn change_address(
+        &mut self,
+        change: &AddressChange,
+    ) -> Result<Vec<NewEntry>, Rejection> {
+        let open = self.progress.goal == Goal::Fulfil
+            && matches!(self.progress.status, Status::Pending | Status::Confirmed);
+        if !open {
+            return Err(Rejection::InvalidTransition {
+                current: self.progress.status.name().to_owned(),
+                allowed: self.allowed_actions(),
+            });
+        }
+        let before = self.customer.shipping_address.as_ref();
+        if before == Some(&change.shipping_address) {
+            return Ok(Vec::new());
+        }
+        if !keeps_price(before, &change.shipping_address) {
+            return Err(Rejection::PriceWouldChange);
+        }
+        if self.progress.address_changes() >= MAX_ADDRESS_CHANGES {
+            return Err(Rejection::TooManyAddressChanges { maximum: MAX_ADDRESS_CHANGES });
+        }
+        self.customer.shipping_address = Some(change.shipping_address.clone());
+        Ok(vec![NewEntry::new(SHIPPING_ADDRESS_CHANGED).by(&change.by)])
     }
 
     /// The actions that people may take now.
@@ -221,7 +259,9 @@ impl Order {
     /// command is pending, or if the order waits for its buyer.
     pub fn waits_since(&self) -> Option<Timestamp> {
         let is_waiting = !self.progress.is_idle() && !self.progress.awaits_buyer();
-        let last = self.progress.history.iter().rfind(|entry| entry.event != WAITING);
+        let is_progress =
+            |entry: &&HistoryEntry| ![WAITING, SHIPPING_ADDRESS_CHANGED].contains(&&*entry.event);
+        let last = self.progress.history.iter().rfind(is_progress);
         is_waiting.then(|| last.map_or(self.placed.created_at, |entry| entry.at))
     }
 
@@ -308,6 +348,11 @@ impl Progress {
     pub fn is_idle(&self) -> bool {
         let is_refused = self.goal != Goal::Fulfil && self.payment == PaymentState::RefundRefused;
         self.is_settled() || is_refused && self.has_released_stock()
+    }
+
+    /// How often the shipping address was changed.
+    pub fn address_changes(&self) -> usize {
+        self.history.iter().filter(|entry| entry.event == SHIPPING_ADDRESS_CHANGED).count()
     }
 
     /// Confirms the order: its stock is reserved and its payment captured, so it can ship.

@@ -27,7 +27,7 @@ use shared::clock::Timestamp;
 
 use self::lifecycle::Source;
 use super::{
-    actions::{Cancellation, Shipment},
+    actions::{AddressChange, Cancellation, Shipment},
     buyer::BuyerChange,
     history::NewEntry,
     order::Order,
@@ -80,6 +80,8 @@ pub enum Event {
     Ship(Shipment),
     /// An admin marks the order as delivered.
     Deliver,
+    /// The buyer or an admin changes the shipping address.
+    ChangeAddress(AddressChange),
     /// The buyer's account was changed or deleted.
     BuyerChanged(BuyerChange),
 }
@@ -101,9 +103,11 @@ impl Event {
             | Self::RefundFailed(_)
             | Self::PaymentDisputed(_) => Source::Payments,
             Self::Deadline | Self::Retry => Source::ScheduledCheck,
-            Self::Cancel(_) | Self::Ship(_) | Self::Deliver | Self::BuyerChanged(_) => {
-                Source::Person
-            }
+            Self::Cancel(_)
+            | Self::Ship(_)
+            | Self::Deliver
+            | Self::ChangeAddress(_)
+            | Self::BuyerChanged(_) => Source::Person,
         }
     }
 }
@@ -181,6 +185,7 @@ impl Order {
             Event::Retry => self.resend_commands(),
             Event::Ship(shipment) => self.ship(shipment)?,
             Event::Deliver => self.deliver()?,
+            Event::ChangeAddress(change) => self.change_address(change)?,
             Event::BuyerChanged(change) => {
                 // Adds no history entry: the history is kept forever and contains no personal data.
                 self.customer.record_change(change);
