@@ -10,7 +10,7 @@ use shared::{
     problem::Problem,
 };
 
-use super::address_view::{AddressView, MAX_SAVE_ATTEMPTS};
+use super::saved_address_view::{MAX_SAVE_ATTEMPTS, SavedAddressView};
 use crate::{
     Users,
     domain::address_book::{AddressBook, SavedAddress},
@@ -42,7 +42,7 @@ struct CreateAddress {
     path = "/users/me/addresses",
     params(http::IdempotencyKey),
     request_body = CreateAddress,
-    responses((status = 201, description = "The saved address.", body = AddressView, headers(("ETag")))),
+    responses((status = 201, description = "The saved address.", body = SavedAddressView, headers(("ETag")))),
     security(("bearer" = [])),
     extensions(("x-roles" = json!(["user", "admin"])), ("x-problems" = json!(["address_book_full"]))),
 ))]
@@ -58,7 +58,7 @@ pub async fn create_address(users: Arc<Users>, request: Request) -> Result<Respo
     let saved = SavedAddress { id, address, fingerprint, created_at: now, updated_at: now };
     let location = request.location(&format!("/users/me/addresses/{id}"));
     let answer = |book: &AddressBook, saved: &SavedAddress| {
-        http::created(&location, &AddressView::new(book, saved)).etag(book.version)
+        http::created(&location, &SavedAddressView::new(book, saved)).etag(book.version)
     };
     let mut book =
         users.store.address_book(caller.user_id).await?.ok_or(UsersError::AccountGone)?;

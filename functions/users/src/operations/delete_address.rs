@@ -8,7 +8,7 @@ use shared::{
     problem::Problem,
 };
 
-use super::address_view::MAX_SAVE_ATTEMPTS;
+use super::saved_address_view::MAX_SAVE_ATTEMPTS;
 use crate::{Users, error::UsersError, store::SaveOutcome};
 
 /// Answers `204`. Orders keep their copies of the address. If the address was a default, the

@@ -8,7 +8,7 @@ use shared::{
     problem::Problem,
 };
 
-use super::address_view::AddressView;
+use super::saved_address_view::SavedAddressView;
 use crate::{Users, error::UsersError};
 
 /// An address book.
@@ -16,7 +16,7 @@ use crate::{Users, error::UsersError};
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 struct AddressBookView<'a> {
     /// The saved addresses, oldest first: at most 20.
-    items: Vec<AddressView<'a>>,
+    items: Vec<SavedAddressView<'a>>,
 }
 
 /// Answers `200` with all addresses and the version of the address book, which changes of an
@@ -33,6 +33,6 @@ pub async fn list_addresses(users: Arc<Users>, request: Request) -> Result<Respo
 
     let book = users.store.address_book(caller.user_id).await?.ok_or(UsersError::AccountGone)?;
 
-    let items = book.addresses.iter().map(|saved| AddressView::new(&book, saved)).collect();
+    let items = book.addresses.iter().map(|saved| SavedAddressView::new(&book, saved)).collect();
     Ok(http::ok(&AddressBookView { items }).etag(book.version))
 }

@@ -1,6 +1,5 @@
 //! The operations of the service: one Lambda function per file.
 
-mod address_view;
 pub mod authorize_request;
 pub mod change_password;
 pub mod confirm_password_reset;
@@ -20,6 +19,7 @@ pub mod refresh_token;
 pub mod register_user;
 pub mod request_password_reset;
 pub mod rotate_signing_key;
+mod saved_address_view;
 pub mod update_address;
 pub mod update_me;
 pub mod update_user;

@@ -10,7 +10,7 @@ use shared::{
     problem::Problem,
 };
 
-use super::{address_view::AddressView, update_me::nothing_to_change};
+use super::{saved_address_view::SavedAddressView, update_me::nothing_to_change};
 use crate::{
     Users,
     domain::{ChangeError, address_book::AddressEdit},
@@ -46,7 +46,7 @@ struct UpdateAddress {
     path = "/users/me/addresses/{address_id}",
     params(("address_id" = AddressId, Path, description = "The address."), shared::api_document::IfMatch),
     request_body = UpdateAddress,
-    responses((status = 200, description = "The address as it is now.", body = AddressView, headers(("ETag")))),
+    responses((status = 200, description = "The address as it is now.", body = SavedAddressView, headers(("ETag")))),
     security(("bearer" = [])),
     extensions(("x-roles" = json!(["user", "admin"])), ("x-problems" = json!(["address_not_found", "nothing_to_change"]))),
 ))]
@@ -69,7 +69,7 @@ pub async fn update_address(users: Arc<Users>, request: Request) -> Result<Respo
     match users.store.save_address_book(&book, &after).await? {
         SaveOutcome::Written => {
             let saved = after.find(id).ok_or(ChangeError::UnknownAddress)?;
-            Ok(http::ok(&AddressView::new(&after, saved)).etag(after.version))
+            Ok(http::ok(&SavedAddressView::new(&after, saved)).etag(after.version))
         }
         SaveOutcome::VersionConflict(current) => {
             Err(UsersError::VersionMismatch { current: current.version }.into())

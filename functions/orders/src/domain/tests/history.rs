@@ -141,7 +141,7 @@ fn history_of_failed_and_expired_orders() {
 }
 
 #[test]
-fn history_records_every_state_change_review_and_decline() {
+fn history_records_state_changes_reviews_declines_and_addresses() {
     for order in reachable().values() {
         for event in events() {
             let next = after(order, &event);
@@ -153,7 +153,10 @@ fn history_records_every_state_change_review_and_decline() {
             let flagged =
                 next.progress.review_reasons().count() != order.progress.review_reasons().count();
             assert!(
-                !recorded || moved || flagged || matches!(event, Event::PaymentDeclined(_)),
+                !recorded
+                    || moved
+                    || flagged
+                    || matches!(event, Event::PaymentDeclined(_) | Event::ChangeAddress(_)),
                 "{event:?}: {}",
                 state_key(order)
             );

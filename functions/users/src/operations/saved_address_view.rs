@@ -12,7 +12,7 @@ pub const MAX_SAVE_ATTEMPTS: u32 = 24;
 /// An address in the address book of its user.
 #[derive(Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
-pub struct AddressView<'a> {
+pub struct SavedAddressView<'a> {
     id: AddressId,
     address: &'a Address,
     /// Whether it is the default for shipping.
@@ -23,7 +23,7 @@ pub struct AddressView<'a> {
     updated_at: Timestamp,
 }
 
-impl<'a> AddressView<'a> {
+impl<'a> SavedAddressView<'a> {
     pub fn new(book: &AddressBook, saved: &'a SavedAddress) -> Self {
         Self {
             id: saved.id,
