@@ -17,9 +17,14 @@ pub struct Field {
 }
 
 /// Fields that are optional in the document but required by the rest of this operation's body: the
-/// address is in a country with postal codes, and a change of the email address needs the password.
-const NEEDED: [(&str, &str); 2] =
-    [("create-order", "/shipping_address/postal_code"), ("update-me", "/current_password")];
+/// address is in a country with postal codes, a change of the email address needs the password, and
+/// dates need the price that they limit.
+const NEEDED: [(&str, &str); 4] = [
+    ("create-order", "/shipping_address/postal_code"),
+    ("update-me", "/current_password"),
+    ("create-product", "/prices/0/compare_at"),
+    ("update-product", "/prices/0/compare_at"),
+];
 
 pub fn fields() -> &'static [Field] {
     static FIELDS: OnceLock<Vec<Field>> = OnceLock::new();
@@ -121,7 +126,7 @@ impl Field {
         self.operation == operation && self.place == place
     }
 
-    fn is_nullable(&self) -> bool {
+    pub fn is_nullable(&self) -> bool {
         self.schema["nullable"] == true
     }
 
