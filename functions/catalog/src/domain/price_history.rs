@@ -18,7 +18,7 @@ pub struct PriceChange {
 
 impl PriceChange {
     /// The prices that differ between two versions, sorted by scope; all of them for a new product.
-    /// `compare_at` is no price: a change of it alone is not listed.
+    /// `compare_at` is not paid: a change of it alone is not listed.
     pub fn between(before: Option<&Details>, after: &Details) -> Vec<Self> {
         let (before, after) = (before.map(by_scope).unwrap_or_default(), by_scope(after));
         let removed = before.keys().filter(|scope| !after.contains_key(*scope));
