@@ -17,14 +17,17 @@ pub struct Field {
 }
 
 /// Fields that are optional in the document but required by the rest of this operation's body: the
-/// address is in a country with postal codes, and a change of the email address needs the password.
-const NEEDED: [(&str, &str); 6] = [
+/// address is in a country with postal codes, a change of the email address needs the password, and
+/// dates need the price that they limit.
+const NEEDED: [(&str, &str); 8] = [
     ("create-address", "/address/postal_code"),
     ("create-order", "/billing_address/postal_code"),
     ("create-order", "/shipping_address/postal_code"),
+    ("create-product", "/prices/0/compare_at"),
     ("update-address", "/address/postal_code"),
     ("update-me", "/current_password"),
     ("update-order", "/shipping_address/postal_code"),
+    ("update-product", "/prices/0/compare_at"),
 ];
 
 pub fn fields() -> &'static [Field] {
@@ -127,7 +130,7 @@ impl Field {
         self.operation == operation && self.place == place
     }
 
-    fn is_nullable(&self) -> bool {
+    pub fn is_nullable(&self) -> bool {
         self.schema["nullable"] == true
     }
 

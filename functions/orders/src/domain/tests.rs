@@ -13,6 +13,7 @@ mod machine;
 mod money;
 mod payable;
 mod placement;
+mod product;
 mod reversals;
 mod unpaid;
 mod waiting;
@@ -25,7 +26,7 @@ use std::{
 };
 
 use serde_json::json;
-use shared::{clock::Timestamp, ids, ids::Ids, telemetry::Trace};
+use shared::{clock::Timestamp, ids, ids::Ids, market::TaxClass, telemetry::Trace};
 
 use super::{
     actions::{Actor, AddressChange, Cancellation, Shipment},
@@ -57,6 +58,11 @@ fn product() -> Product {
         active: true,
         max_per_order: Some(2),
         version: 1,
+        tax_class: TaxClass::default(),
+        weight_g: 0,
+        requires_shipping: true,
+        category: None,
+        prices: Vec::new(),
     }
 }
 
