@@ -98,7 +98,6 @@ fn every_ordered_pair_of_events_leaves_a_free_order_without_a_payment() {
             for second in events.iter().filter(|event| is_possible(&one, event)) {
                 let both = after(&one, second);
                 check_step(&one, second, &both);
-                // A buyer is redacted or known, and has no card in either case.
                 check_unpaid(&both, &format!("{first:?}, {second:?}"));
                 pairs += 1;
             }
