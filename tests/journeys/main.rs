@@ -4,6 +4,7 @@
 mod after_checkout;
 #[path = "../examples/place_order.rs"]
 mod example;
+mod free_orders;
 mod late_provider_events;
 mod provider_unavailable;
 mod stopped_consumer;

@@ -19,7 +19,7 @@ use tests::{aws::Fault, events, provider::Network, rng::Rng, sqs::QueuedMessage}
 
 use crate::{
     faults::FAULTS,
-    stage::{QUEUES, Stage, TABLES},
+    stage::{PRICE, QUEUES, Stage, TABLES},
 };
 
 /// The queues and the tables of orders are the first ones. What a seed does depends on their order:
@@ -28,6 +28,9 @@ const ORDER_QUEUES: usize = 10;
 const ORDER_TABLES: u64 = 3;
 /// The schedules, of each eight, whose balances are posted.
 const POSTED: u64 = 4;
+/// The schedules, of each eight, in which every second order costs nothing. The regression seeds
+/// are not among them.
+const FREE: [u64; 2] = [1, 4];
 /// The number of calls of a step of the daily audit.
 const AUDIT_CALLS: u64 = 300;
 
@@ -48,6 +51,8 @@ struct Schedule {
     payments: u32,
     /// Number of admin requests; each has its own idempotency key.
     admin_requests: u32,
+    /// Whether every second order costs nothing.
+    has_free_orders: bool,
     /// Percentage of calls with an injected fault.
     faults: u64,
     /// The state of the provider's network between outages.
@@ -94,6 +99,7 @@ impl Schedule {
             stage: Stage::new(name, in_stock as u32, false).await,
             payments: 0,
             admin_requests: 0,
+            has_free_orders: FREE.contains(&(seed % 8)),
             faults,
             network: Network::Up,
             lost_changes: Vec::new(),
@@ -113,7 +119,14 @@ impl Schedule {
     async fn run_with_faults(&mut self) {
         let orders = if self.seed % 10 == 9 { 4 + self.below(17) } else { 1 + self.below(3) };
         for number in 0..orders {
+            let is_free = self.has_free_orders && number % 2 == 1;
+            if is_free {
+                self.stage.reprice(0);
+            }
             self.place(number).await;
+            if is_free {
+                self.stage.reprice(PRICE);
+            }
         }
         self.run_steps(90).await;
         if self.chance(40) {

@@ -219,6 +219,23 @@ impl Stage {
         self.shop.clock.advance(Duration::from_secs(seconds));
     }
 
+    /// Changes the price of the product in the copy of orders to this number of cents: the catalogue
+    /// requires a price above 0. Nothing fails meanwhile, because the change is not part of the shop.
+    pub fn reprice(&mut self, cents: i64) {
+        let pk = format!("PRODUCT#{}", self.product);
+        let copy = || {
+            let mut copies = self.shop.aws.items("order-products").into_iter();
+            copies.find(|item| item["pk"]["S"] == pk.as_str()).unwrap_or_default()
+        };
+        let mut changed = copy();
+        let version = changed["version"]["N"].as_str().and_then(|version| version.parse().ok());
+        changed["version"]["N"] = (version.unwrap_or(0_u64) + 1).to_string().into();
+        changed["price"]["M"]["amount"]["N"] = cents.to_string().into();
+        self.shop.aws.put("order-products", &changed);
+        self.ensure(copy() == changed, || "the price is not changed".to_owned());
+        self.note(&format!("the price is {cents}"));
+    }
+
     /// Sends a request once. It succeeds, is rejected, fails temporarily, or its function dies.
     pub async fn request(&mut self, operation: &str, event: Value) -> Called {
         let called = if self.is_racing() {

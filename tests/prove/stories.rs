@@ -77,6 +77,9 @@ pub const STORIES: &[Story] = stories![
     "disputed and lost", paths::dispute_lost, "confirmed";
     "the buyer deletes their account", paths::account_deleted, "delivered";
     "its entries are posted", paths::posted, "confirmed";
+    "free and delivered", paths::free, "delivered";
+    "free, then cancelled", paths::free_cancelled, "cancelled";
+    "free, and cancelled before its stock is reserved", paths::free_cancelled_at_once, "cancelled";
 ];
 
 impl Story {

@@ -260,7 +260,7 @@ mod tests {
     use crate::domain::{
         buyer::BuyerChange,
         saga::Event,
-        tests::{after, events, reachable},
+        tests::{after, events, reachable, reachable_free},
     };
 
     /// The queue, type and data of each published message.
@@ -280,6 +280,35 @@ mod tests {
         let rejected = messages(Some(&known), &unknown).unwrap_err();
         assert_eq!(rejected.to_string(), "stock has the unknown value picking");
         assert_eq!(sent(&unknown, &known).len(), 1, "its pending command");
+    }
+
+    /// Payments receives one command about a free order: the one that closes the payment of an order
+    /// that ends before its stock is reserved.
+    #[test]
+    fn free_order_publishes_only_the_close_of_its_payment_to_payments() {
+        let (mut closed, mut others) = (0, 0);
+        for order in reachable_free().values() {
+            for event in events() {
+                let next = after(order, &event);
+                // Events about money are impossible.
+                if next.progress.captured_total > 0 {
+                    continue;
+                }
+                let ends_early = order.progress.payment == PaymentState::None
+                    && next.progress.payment == PaymentState::Closed;
+                let to_payments: Vec<(&str, serde_json::Value)> = sent(order, &next)
+                    .into_iter()
+                    .filter(|(queue, ..)| queue.ends_with("-payment"))
+                    .map(|(queue, _, data)| (queue, data["amount"]["amount"].clone()))
+                    .collect();
+                let expected: Vec<(&str, serde_json::Value)> =
+                    if ends_early { vec![("cancel-payment", 0.into())] } else { vec![] };
+                assert_eq!(to_payments, expected, "{event:?}");
+                closed += u32::from(ends_early);
+                others += u32::from(!ends_early && next != *order);
+            }
+        }
+        assert!(closed > 2 && others > 20, "{closed} closed, {others} other changes");
     }
 
     #[test]

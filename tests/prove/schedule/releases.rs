@@ -118,7 +118,9 @@ impl Mixed {
             other.get_or_insert_with(start).clone()
         });
         other.begin();
-        let schedule = Schedule::new(seed).await;
+        let mut schedule = Schedule::new(seed).await;
+        // Releases before 0.2.0 charge 0 for a free order.
+        schedule.has_free_orders = false;
         let mixture = Mixture { rng: Rng::new(seed ^ 0x5eed), all: None, of: BTreeMap::new() };
         let mixture = Arc::new(Mutex::new(mixture));
         for operation in operations().filter(|operation| SERVICES.contains(&operation.service)) {

@@ -93,11 +93,33 @@ impl Stage {
         self.ensure(kept == due, || {
             format!("{id} is {status}, and the provider keeps {kept} instead of {due}")
         });
+        if total(order) == 0 {
+            self.check_free_order(id, charge, payments);
+        }
         let needs_review = text(order, "needs_review");
         let is_expected = self.had_day_outage || needs_review == self.may_need_review;
         self.ensure(needs_review.is_empty() || is_expected, || {
             format!("{id} needs review: {needs_review}")
         });
+    }
+
+    /// Checks that an order of total 0 has no charge, no attempt, no intent except a closed one, and
+    /// no entry about money in the ledger.
+    fn check_free_order(&self, id: &str, charge: Option<&Item>, payments: &[Arc<Item>]) {
+        self.ensure(charge.is_none(), || format!("{id} is free, and charged"));
+        for item in payments.iter().filter(|item| text(item, "order_id") == id) {
+            let is_closed = text(item, "state") == "closed" && number(item, "amount") == 0;
+            self.ensure(is_closed && !text(item, "sk").starts_with("ATTEMPT#"), || {
+                format!("{id} is free, and payments has {item:?}")
+            });
+        }
+        let ledger = self.shop.aws.stored("ledger");
+        let mut of_order = ledger.iter().filter(|entry| text(entry, "pk").ends_with(id));
+        let entry = of_order.find(|entry| {
+            let lines = entry.get("lines").and_then(Attribute::members);
+            lines.is_some_and(|lines| lines.contains_key("USD"))
+        });
+        self.ensure(entry.is_none(), || format!("{id} is free, and the ledger has {entry:?}"));
     }
 
     /// Checks that each buyer was notified of the end of their order.

@@ -283,3 +283,26 @@ pub(super) async fn posted(stage: &mut Stage) {
         }
     }
 }
+
+/// The order costs nothing: its card is not charged, and it cannot be paid.
+pub(super) async fn free(stage: &mut Stage) {
+    stage.reprice(0);
+    placed(stage, Some("tok_ok")).await;
+    stage.pay("tok_ok").await;
+    stage.ship().await;
+    stage.drain().await;
+    stage.step("deliver-order", events::ADMIN, None).await;
+    stage.drain().await;
+}
+
+pub(super) async fn free_cancelled(stage: &mut Stage) {
+    stage.reprice(0);
+    placed(stage, None).await;
+    stage.step("cancel-order", events::USER, None).await;
+    stage.drain().await;
+}
+
+pub(super) async fn free_cancelled_at_once(stage: &mut Stage) {
+    stage.reprice(0);
+    cancelled_at_once(stage).await;
+}

@@ -54,6 +54,23 @@ impl Shop {
         id
     }
 
+    /// Changes the price of a product in the copy of orders to this number of cents. The catalogue
+    /// requires a price above 0, so orders of total 0 are placed this way. `version` is later than
+    /// that of the copy. Returns whether the copy is changed.
+    pub async fn reprice_copy(&self, product: &str, version: u64, cents: i64) -> bool {
+        let changed = json!({
+            "product_id": product,
+            "version": version,
+            "sku": "TEAPOT",
+            "name": "teapot",
+            "category": "kitchen",
+            "price": { "amount": cents, "currency": "USD" },
+            "active": true,
+        });
+        let event = events::message("product-changes", "product_changed.v1", &changed);
+        self.call("replicate-product", event).await.is_done()
+    }
+
     /// Orders `quantity` of a product as [`events::USER`], and pays at once if there is a token.
     pub async fn order(
         &self,

@@ -4,6 +4,7 @@
 mod advance_order;
 mod catch_up;
 mod create_order;
+mod free;
 mod limits;
 mod measuring;
 mod needs_review;

@@ -9,7 +9,7 @@ use tests::{
     faults::{InjectedFault, for_each_fault},
 };
 
-use super::{CALLS, PRICE, PaymentsFixture};
+use super::{CALLS, ORDER, PRICE, PaymentsFixture, USER};
 
 #[tokio::test]
 async fn payment_takes_three_round_trips_and_repeats_its_answer() {
@@ -41,6 +41,20 @@ async fn payment_takes_three_round_trips_and_repeats_its_answer() {
     assert_eq!(fixture.post("key", &other).await.json()["code"], "idempotency_key_reused");
     assert_eq!(fixture.pay("another", "tok_ok").await.json()["code"], "already_paid");
     assert_eq!(fixture.provider_totals(), (1, PRICE));
+}
+
+/// Payments knows a free order only if it was cancelled before its stock was reserved.
+#[tokio::test]
+async fn payment_of_a_free_order_is_rejected_as_of_an_unknown_one() {
+    let fixture = PaymentsFixture::new();
+    let unknown = fixture.pay("key", "tok_ok").await;
+    assert_eq!((unknown.status(), unknown.code().as_str()), (404, "order_not_found"));
+    let data = json!({ "order_id": ORDER, "user_id": USER, "amount": { "amount": 0, "currency": "USD" }, "attempt": 0 });
+    assert!(fixture.command("cancel-payment", &data).await);
+    assert_eq!(fixture.intent().await.state, IntentState::Closed);
+    let closed = fixture.pay("key", "tok_ok").await;
+    assert_eq!((closed.status(), closed.code()), (unknown.status(), unknown.code()));
+    assert_eq!((fixture.provider_totals(), fixture.unsettled()), ((0, 0), 0));
 }
 
 #[tokio::test]

@@ -65,6 +65,7 @@ impl Template {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Context {
     pub order_id: OrderId,
+    /// 0 if the order has no payment.
     pub total: Money,
     pub items: Vec<Item>,
     /// Stable code of the reason, such as `out_of_stock`.
@@ -105,6 +106,7 @@ pub fn render(
         order_url: format!("{}/orders/{}", shop.url, context.order_id),
         items: &context.items,
         total: context.total,
+        is_free: context.total.amount == 0,
         reason: context.reason.as_deref().map_or("", explanation),
         carrier: context.carrier.as_deref(),
         tracking: context.tracking.as_deref(),
@@ -134,6 +136,8 @@ struct EmailTemplate<'a> {
     order_url: String,
     items: &'a [Item],
     total: Money,
+    /// Whether nothing is paid, so that the mail mentions no payment.
+    is_free: bool,
     reason: &'a str,
     carrier: Option<&'a str>,
     tracking: Option<&'a str>,
@@ -148,6 +152,7 @@ fn explanation(reason: &str) -> &'static str {
         "out_of_stock" => "Something that you ordered is no longer in stock.",
         "payment_failed" => "It was not paid for.",
         "not_paid_in_time" => "It was not paid for in time.",
+        "not_reserved_in_time" => "We could not reserve its items in time.",
         "insufficient_funds" => "The account does not cover the amount.",
         "not_sent" => "Our payment service was not available. Nothing was charged.",
         "card_declined" => "The card's bank refused it.",

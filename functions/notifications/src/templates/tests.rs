@@ -161,6 +161,32 @@ fn refund_email_contains_the_refunded_amounts() {
 }
 
 #[test]
+fn mail_about_a_free_order_mentions_no_payment() {
+    let free = |reason: &str| {
+        let mut context = context(reason);
+        context.total.amount = 0;
+        context.items[0].line_total.amount = 0;
+        context
+    };
+    let render = |template, reason| order::render(template, "Ada", &free(reason), SHOP).unwrap();
+    let confirmed = render(order::Template::OrderConfirmed, "");
+    let cancelled = render(order::Template::OrderCancelled, "not_reserved_in_time");
+    let failed = render(order::Template::OrderFailed, "out_of_stock");
+    for text in [&confirmed.text, &confirmed.body, &confirmed.html] {
+        assert!(text.contains("there is nothing to pay, and your order is confirmed."), "{text}");
+        assert!(text.contains("0.00 USD"), "{text}");
+    }
+    for text in [&cancelled.text, &cancelled.body, &cancelled.html] {
+        assert!(text.contains("We could not reserve its items in time."), "{text}");
+    }
+    for mail in [confirmed, cancelled, failed] {
+        for text in [&mail.text, &mail.body, &mail.html] {
+            assert!(!text.contains("payment") && !text.contains("refund"), "{text}");
+        }
+    }
+}
+
+#[test]
 fn out_of_stock_email_names_the_product() {
     let fail = |unavailable: Option<&str>| {
         let context = order::Context {

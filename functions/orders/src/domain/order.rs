@@ -42,13 +42,15 @@ impl Order {
         timing: Timing,
     ) -> Result<Self, PlacementError> {
         let placed = PlacedOrder::new(&placement, &order_request, products, now)?;
+        // Nothing charges the method of a free order, so it is not kept.
+        let payment_method = order_request.payment_method.filter(|_| !placed.is_free());
         let customer = Customer {
             buyer: Buyer::Known(placement.buyer),
             buyer_change: None,
             shipping_address: order_request.shipping_address,
             billing_address: order_request.billing_address,
             tax_id: order_request.tax_id,
-            payment_method: order_request.payment_method,
+            payment_method,
             fingerprint: placement.fingerprint,
             network: placement.network,
         };

@@ -54,7 +54,7 @@ pub struct Totals {
     pub shipping: Money,
     /// The tax, always 0 today.
     pub tax: Money,
-    /// The amount that is charged.
+    /// The amount that is charged. An order of total 0 has no payment.
     pub total: Money,
 }
 
@@ -162,6 +162,13 @@ impl PlacedOrder {
             created_at: now,
             expires_at: now.plus(placement.terms.pay_within),
         })
+    }
+}
+
+impl PlacedOrder {
+    /// Whether the total is 0. A free order has no payment: it is paid once its stock is reserved.
+    pub fn is_free(&self) -> bool {
+        self.totals.total.amount == 0
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub enum Status {
     /// Placed: the stock is not yet reserved, or the payment not yet captured.
     Pending,
-    /// The stock is reserved and the payment captured.
+    /// The stock is reserved and the payment captured, or nothing is due.
     Confirmed,
     /// Handed over to the carrier.
     Shipped,
@@ -110,7 +110,7 @@ pub enum PaymentState {
     Processing,
     /// A payment attempt was sent to the provider, and its outcome is unknown.
     Unknown,
-    /// The money was captured.
+    /// The money was captured. A free order is paid once its stock is reserved.
     Paid,
     /// `cancel_payment` is pending: no further charge may start.
     Closing,

@@ -181,11 +181,12 @@ impl Order {
     }
 
     /// The network whose limit the change from this order to `next` refunds: the one that the order
-    /// is charged to, if it is now paid. A cancelled order stays charged: otherwise a script could
-    /// place and cancel orders without limit.
+    /// is charged to, if it is now paid with money. A cancelled order stays charged, and so does a
+    /// free one: otherwise a script could place orders without limit.
     pub fn refunded_network(&self, next: &Self) -> Option<&str> {
-        let is_paid =
-            next.progress.goal == Goal::Fulfil && next.progress.payment == PaymentState::Paid;
+        let is_paid = next.progress.goal == Goal::Fulfil
+            && next.progress.payment == PaymentState::Paid
+            && next.progress.captured_total > 0;
         let network = self.customer.network.as_deref();
         network.filter(|_| is_paid && next.customer.network.is_none())
     }

@@ -46,8 +46,9 @@ use crate::{
 const MAX_PLACE_ATTEMPTS: u32 = 24;
 
 /// Places an order and returns `201` with it. A repeated `Idempotency-Key` returns the first
-/// response again. The buyer must pay the order before `expires_at`. An account with an unverified
-/// e-mail address has less time to pay and may have fewer unpaid orders at once.
+/// response again. The buyer must pay the order before `expires_at`; an order of total 0 is confirmed
+/// without a payment. An account with an unverified e-mail address has less time to pay and may have
+/// fewer unpaid orders at once.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/orders",

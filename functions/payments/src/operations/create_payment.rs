@@ -135,7 +135,7 @@ impl RequestedPayment {
             let intent = records
                 .intent
                 .as_ref()
-                .filter(|intent| intent.user_id == self.payer)
+                .filter(|intent| intent.user_id == self.payer && !intent.is_free())
                 .ok_or(PaymentError::OrderNotFound)?;
             let not_payable =
                 |reason| PaymentError::NotPayable { reason, state: intent.state.clone() };

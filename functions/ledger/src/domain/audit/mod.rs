@@ -18,6 +18,7 @@
 //! | `captured_by_ledger`, `refunded_by_ledger` | attempts, refunds and disputes | the ledger |
 //! | `funds_in_ledger`, `currency_in_ledger`, `entry_balances` | the same, and the double-entry rule | the ledger |
 //! | `one_full_capture` | exactly one capture of the order's total | attempts of an order that is confirmed, shipped or delivered |
+//! | `no_payment` | no attempt, and no intent that is not closed | payments, for an order of total 0 |
 //! | `confirmed` | `confirmed` or later | the status of a fully paid order that is not cancelled |
 //! | `net_zero` | zero | the retained money of an order that is cancelled or failed |
 //! | `duplicate_captures_refunded` | zero | the retained money of duplicate captures |

@@ -12,8 +12,9 @@ use shared::{
 use super::{
     Findings, Verdict,
     record::{
-        AttemptRecord, Goal, IntentRecord, OrderRecord, Outcome, PaymentState, Quantity,
-        RecordedEntry, RefundRecord, ReservationRecord, ReservationState, Status, StockState,
+        AttemptRecord, Goal, IntentRecord, IntentState, OrderRecord, Outcome, PaymentState,
+        Quantity, RecordedEntry, RefundRecord, ReservationRecord, ReservationState, Status,
+        StockState,
     },
 };
 use crate::domain::{Balances, StockBucket, Unit, entry::sums_by_unit};
@@ -47,6 +48,7 @@ impl OrderSnapshot {
         self.provider_statement(&mut findings);
         self.payments_in_ledger(&balances, &mut findings);
         self.order_status(&mut findings);
+        self.free_order(&mut findings);
         self.reservation_lines(&mut findings);
         self.stock_in_ledger(&balances, &mut findings);
         Verdict::of(findings.0, self.is_settled(), self.last_changed_at(), now, grace)
@@ -358,6 +360,8 @@ impl OrderSnapshot {
         let due = order.totals.total;
         let captures: Vec<i64> = self.captured(false).map(|attempt| attempt.amount).collect();
         match order.status {
+            // `free_order` checks an order of total 0.
+            _ if due == 0 => {}
             Status::Confirmed | Status::Shipped | Status::Delivered if captures != [due] => {
                 let found =
                     format!("{} of {} in all", captures.len(), total(captures.iter().copied()));
@@ -390,6 +394,20 @@ impl OrderSnapshot {
         if !duplicate_refund_is_pending {
             findings.expect("duplicate_captures_refunded", 0, self.retained_sum(true));
         }
+    }
+
+    /// Checks that an order of total 0 has no payment: no attempt, and no intent that could be
+    /// charged.
+    fn free_order(&self, findings: &mut Findings) {
+        if self.order.as_ref().is_none_or(|order| order.totals.total != 0) {
+            return;
+        }
+        for attempt in &self.attempts {
+            findings.expect_for("no_payment", &attempt.payment_id, "no attempt", "an attempt");
+        }
+        let is_open = self.intent.as_ref().is_some_and(|it| it.state != IntentState::Closed);
+        let found = if is_open { "an open intent" } else { "no open intent" };
+        findings.expect("no_payment", "no open intent", found);
     }
 
     /// Compares the reservation with the order's stock state and lines.

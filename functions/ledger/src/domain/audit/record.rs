@@ -183,6 +183,7 @@ pub struct Totals {
 /// The payment intent of an order.
 #[derive(Clone, Debug, Deserialize)]
 pub struct IntentRecord {
+    pub state: IntentState,
     /// Minor units due.
     pub amount: i64,
     pub currency: Currency,
@@ -238,6 +239,16 @@ impl IntentRecord {
     pub fn disputed_amount(&self) -> i64 {
         self.dispute_withdrawn_total.saturating_sub(self.dispute_reinstated_total)
     }
+}
+
+/// The state of a payment intent. The audit needs only the state of a cancelled free order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IntentState {
+    /// Nothing was captured, and no attempt can start.
+    Closed,
+    #[serde(other)]
+    Other,
 }
 
 /// A dispute as recorded by payments.

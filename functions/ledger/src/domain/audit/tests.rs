@@ -1,5 +1,7 @@
 //! The rules of the reconciliation: records that agree, and one contradiction at a time.
 
+mod free;
+
 use provider::statement::{self, Statement};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, from_value, json};
@@ -91,8 +93,8 @@ fn delivered() -> OrderSnapshot {
         }))),
         reservation: Some(reservation("committed")),
         intent: Some(read(json!({
-            "amount": 500, "currency": "USD", "captured_total": 500, "refunded_total": 0,
-            "refundable": 500, "version": 3, "updated_at": AT,
+            "state": "captured", "amount": 500, "currency": "USD", "captured_total": 500,
+            "refunded_total": 0, "refundable": 500, "version": 3, "updated_at": AT,
         }))),
         attempts: vec![read(json!({
             "payment_id": "pay_1", "state": "succeeded", "amount": 500, "currency": "USD",

@@ -183,7 +183,7 @@ impl Order {
 
 // Deadlines and scheduled checks.
 impl Order {
-    /// Cancels an unpaid order that is past its payment deadline.
+    /// Cancels an order that is past its payment deadline and not paid.
     pub(super) fn expire(&mut self, now: Timestamp) -> Vec<NewEntry> {
         let overdue = now >= self.placed.expires_at
             && self.progress.goal == Goal::Fulfil
@@ -192,7 +192,10 @@ impl Order {
         if !overdue || self.progress.payment == PaymentState::Paid {
             return Vec::new();
         }
-        self.progress.compensate(Goal::Cancel, "not_paid_in_time");
+        // A free order waits only for its stock.
+        let is_free = self.placed.is_free();
+        let reason = if is_free { "not_reserved_in_time" } else { "not_paid_in_time" };
+        self.progress.compensate(Goal::Cancel, reason);
         vec![NewEntry::new("expired")]
     }
 
@@ -355,7 +358,8 @@ impl Progress {
         self.history.iter().filter(|entry| entry.event == SHIPPING_ADDRESS_CHANGED).count()
     }
 
-    /// Confirms the order: its stock is reserved and its payment captured, so it can ship.
+    /// Confirms the order: its stock is reserved and its payment captured, or nothing is due. It can
+    /// ship.
     pub(super) fn confirm(&mut self) {
         self.status = Status::Confirmed;
         self.stock = StockState::Committing;

@@ -14,6 +14,8 @@
 //!   to the same totals. An outdated event without new totals is ignored.
 //! - **Compensation:** cancelling or failing an order changes its goal, releases its stock, and
 //!   closes or refunds its payment. The order becomes `cancelled` or `failed` once both are done.
+//! - **Free orders:** an order of total 0 has no payment. It is paid and confirmed once its stock is
+//!   reserved, and settles without any event of payments.
 //!
 //! Reading order: this file defines the events and how one is applied. `stock` and `payment` define
 //! the rules of the two states. `lifecycle` defines the rules of the whole order (cancel, ship,
@@ -159,9 +161,9 @@ impl Order {
 
     /// Applies the event and returns the history entries that it adds: none if it is not new.
     fn apply_event(&mut self, event: &Event, now: Timestamp) -> Result<Vec<NewEntry>, Rejection> {
-        let progress = &mut self.progress;
+        let (progress, is_free) = (&mut self.progress, self.placed.is_free());
         let entries = match event {
-            Event::StockReserved(update) => progress.apply_reserved(*update),
+            Event::StockReserved(update) => progress.apply_reserved(*update, is_free),
             Event::StockRejected(update) => progress.apply_rejected(*update),
             Event::StockCommitted(update) => progress.apply_committed(*update),
             Event::StockReleased(update) => progress.apply_released(*update),

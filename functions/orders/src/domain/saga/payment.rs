@@ -107,7 +107,9 @@ impl Progress {
             return Vec::new();
         }
         let is_new = match (&self.goal, &self.payment) {
-            (Goal::Fulfil, PaymentState::Paid) => self.raise("payment_closed_after_capture"),
+            (Goal::Fulfil, PaymentState::Paid) if self.captured_total > 0 => {
+                self.raise("payment_closed_after_capture")
+            }
             (Goal::Fulfil, _) if self.is_being_paid() => {
                 self.compensate(Goal::Fail, "payment_failed");
                 self.payment = PaymentState::Closed;
@@ -269,6 +271,8 @@ impl Progress {
     pub(super) fn undo_payment(&mut self) {
         self.payment = match self.payment {
             PaymentState::None => PaymentState::Closed,
+            // A free order is paid without a capture, so there is nothing to refund.
+            PaymentState::Paid if self.captured_total == 0 => PaymentState::Closed,
             PaymentState::Paid => self.refunding(),
             PaymentState::Open | PaymentState::Processing | PaymentState::Unknown => {
                 PaymentState::Closing

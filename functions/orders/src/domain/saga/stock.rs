@@ -19,13 +19,18 @@ pub struct StockUpdate {
 }
 
 impl Progress {
-    pub(super) fn apply_reserved(&mut self, update: StockUpdate) -> Vec<NewEntry> {
+    /// The stock is reserved. A free order is confirmed at once, because nothing is due.
+    pub(super) fn apply_reserved(&mut self, update: StockUpdate, is_free: bool) -> Vec<NewEntry> {
         let awaited = self.accept_stock_version(update)
             && self.goal == Goal::Fulfil
             && self.stock == StockState::Reserving;
         if awaited {
             self.stock = StockState::Reserved;
             match self.payment {
+                PaymentState::None if is_free => {
+                    self.payment = PaymentState::Paid;
+                    self.confirm();
+                }
                 PaymentState::None => self.payment = PaymentState::Open,
                 PaymentState::Paid => self.confirm(),
                 _ => {}
