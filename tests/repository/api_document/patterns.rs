@@ -22,14 +22,18 @@ use crate::none;
 /// Texts that may contain any character. A password is hashed and never displayed.
 const ANY_CHARACTER: [&str; 1] = ["Password"];
 /// The texts that `shared::text` parses.
-const OF_PEOPLE: [&str; 8] = [
+const OF_PEOPLE: [&str; 12] = [
     "AddressLine",
     "CancelReason",
     "Description",
     "FullName",
+    "MarketName",
     "ProductName",
+    "PromotionName",
+    "RateName",
     "Reason",
     "RefundReason",
+    "ShippingMethodName",
     "ShippingText",
 ];
 
