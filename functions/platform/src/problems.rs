@@ -7,7 +7,6 @@
 //! responses.
 
 mod rules;
-
 pub use rules::RULES;
 
 #[derive(Clone, Copy, Debug)]

@@ -81,7 +81,26 @@ impl StoredRule for Promotion {
 /// What a resync reads from an index entry.
 #[derive(Deserialize)]
 struct IndexEntry {
-    market: MarketId,
+    pk: String,
+    #[serde(default)]
+    market: String,
+}
+
+/// A page of markets, and where a resync continues.
+#[derive(Debug)]
+pub struct ResyncPage {
+    pub markets: Vec<MarketId>,
+    /// Keys of index entries that cannot be read as markets.
+    pub unreadable: Vec<String>,
+    /// The position after this page; `None` after the last one.
+    pub next: Option<ResyncPosition>,
+}
+
+/// A list of markets, and the sort key after which it continues.
+#[derive(Clone, Debug, Default)]
+pub struct ResyncPosition {
+    list: usize,
+    after: Option<String>,
 }
 
 impl Store {
@@ -183,22 +202,31 @@ impl Store {
         self.list(PROMOTIONS, after, limit).await
     }
 
-    /// The ids of at most 100 markets after a position, first of those that exist, then of deleted
-    /// ones. `None` is the position after the last.
+    /// At most 100 markets after a position: first those that exist, then deleted ones.
     ///
     /// # Errors
     /// When the table fails.
     pub async fn markets_to_resync(
         &self,
-        (list, after): (usize, Option<String>),
-    ) -> Result<(Vec<MarketId>, Option<(usize, Option<String>)>), TableError> {
+        position: ResyncPosition,
+    ) -> Result<ResyncPage, TableError> {
         let lists = [MARKETS, DELETED_MARKETS];
+        let ResyncPosition { list, after } = position;
         let page: ListPage<IndexEntry> = self.list(lists[list], after, 100).await?;
         let next = match page.next {
-            Some(last) => Some((list, Some(last))),
-            None => (list + 1 < lists.len()).then_some((list + 1, None)),
+            Some(last) => Some(ResyncPosition { list, after: Some(last) }),
+            None => {
+                (list + 1 < lists.len()).then_some(ResyncPosition { list: list + 1, after: None })
+            }
         };
-        Ok((page.items.into_iter().map(|entry| entry.market).collect(), next))
+        let (mut markets, mut unreadable) = (Vec::new(), Vec::new());
+        for entry in page.items {
+            match MarketId::parse(&entry.market) {
+                Ok(market) => markets.push(market),
+                Err(_) => unreadable.push(entry.pk),
+            }
+        }
+        Ok(ResyncPage { markets, unreadable, next })
     }
 
     /// Marks a market so that its current version is compiled and published again; `false` if a

@@ -87,15 +87,12 @@ pub async fn due_record_is_unreadable(run: Run) {
             });
             ("resync-products", "products", listed)
         }
-        // A listed market without its item is not marked.
         "pricing" => {
             let listed = json!({
                 "pk": { "S": "MARKET#unreadable" },
                 "sk": { "S": "HEAD" },
-                "market": { "S": "unreadable" },
                 "list": { "S": "market" },
                 "list_sort": { "S": "!" },
-                "resync_run": { "S": "unreadable" },
             });
             ("resync-pricing", "pricing", listed)
         }

@@ -11,7 +11,10 @@ use shared::{
     telemetry,
 };
 
-use crate::{Pricing, metrics};
+use crate::{
+    Pricing, metrics,
+    store::{ResyncPage, ResyncPosition},
+};
 
 /// The result of one invocation.
 #[derive(Debug, Default, Serialize)]
@@ -35,9 +38,14 @@ pub async fn resync_pricing(
     // Versions count from 1 and runs are milliseconds since 1970, so a run is never a version.
     let run = u64::try_from(pricing.clock.now().milliseconds()).unwrap_or(0);
     let mut report = Report::default();
-    let mut position = Some((0, None));
+    let mut position = Some(ResyncPosition::default());
     while let Some(here) = position {
-        let (markets, next) = pricing.store.markets_to_resync(here).await.map_err(failed)?;
+        let ResyncPage { markets, unreadable, next } =
+            pricing.store.markets_to_resync(here).await.map_err(failed)?;
+        for market in &unreadable {
+            tracing::error!(market, "market not readable, not published again");
+            report.failed += 1;
+        }
         for market in markets {
             match pricing.store.mark_for_resync(&market, run).await {
                 Ok(is_new) => report.resynced += u32::from(is_new),
