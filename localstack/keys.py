@@ -20,7 +20,7 @@ from arguments import Parser
 import deployment
 from deployment import CommandError
 
-KEYS = ("users-key", "mail-token-key", "catalog-key", "orders-key", "payments-key", "notifications-key")
+KEYS = ("users-key", "mail-token-key", "catalog-key", "pricing-key", "orders-key", "payments-key", "notifications-key")
 LENGTH = 64
 # The lifetime of device tokens.
 LONGEST_VALID = timedelta(days=180)

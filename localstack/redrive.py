@@ -36,6 +36,7 @@ RECOVERY_STEPS = {
                        " missing ledger entries.",
     "publish-stock": "not needed for orders: resume-orders re-sends the commands, and inventory answers again. Run make reconcile: it lists orders and"
                      " products with missing ledger entries.",
+    "publish-pricing": "invoke resync-pricing: it compiles and publishes every market.",
     "publish-product": "invoke resync-products: it publishes the current version of every product.",
     "publish-user": "mails of these changes are not sent: users request new links. Find the accounts in the users table that were changed"
                     " or deleted at that time, and update them again.",

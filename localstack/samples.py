@@ -39,6 +39,13 @@ SESSION = "ses_0199c2a8-0000-7000-8000-0000000000d1"
 PRODUCTS = ("prd_0199c2a8-0000-7000-8000-00000000000a", "prd_0199c2a8-0000-7000-8000-00000000000b")
 ORDER = "ord_0199c2a8-0000-7000-8000-0000000000f1"
 PAYMENT = "pay_0199c2a8-0000-7000-8000-0000000000f1_0199c2a8-0000-7000-8000-0000000000a1"
+MARKET = "samples"
+# The rules in the samples: their ids, where they are listed, and the sample that creates one.
+RULES = {
+    "shipping method": ("shp_f59ab468-833f-8415-9587-1e3b6b3e0864", "/markets/samples/shipping-methods", "create-shipping-method"),
+    "tax rate": ("tax_e242814a-bca0-8922-b63c-6a0a0e075691", "/markets/samples/tax-rates", "create-tax-rate"),
+    "promotion": ("prm_1c53f33b-ff1f-8847-9cc2-2f0cd7ec3e1f", "/promotions", "create-promotion"),
+}
 NOTIFICATION = "ntf_01a1fd82-2c63-8000-8000-0000000000e1"
 ADDRESS = "adr_0a003f9f-40a1-8745-8367-7d60c61dde1a"
 TOTAL = "5998"
@@ -129,6 +136,24 @@ class Samples:
         if answer.status == 404 or answer.body.get("available", 0) < 20:
             self.admin.call("POST", f"/inventory/{product['id']}/adjustments", {"delta": 100, "reason": "For the samples"}, key=str(uuid.uuid4()))
         return product
+
+    def market(self):
+        """Creates the market of the samples unless it exists."""
+        if self.admin.call("GET", f"/markets/{MARKET}", expect=(200, 404)).status == 404:
+            self.admin.call("POST", "/markets", body_of(sample("create-market")), key=str(uuid.uuid4()))
+
+    def rules(self, path):
+        """Returns the rules of the market of the samples."""
+        return [each for each in self.admin.items(path) if each.get("markets", [MARKET]) == [MARKET]]
+
+    def rule(self, path, created_by):
+        """Returns a rule of the market of the samples: an existing one, or a new one."""
+        self.market()
+        existing = self.rules(path)
+        return existing[0] if existing else self.admin.call("POST", path, body_of(sample(created_by)), key=str(uuid.uuid4())).body
+
+    def version(self, path):
+        return self.admin.call("GET", path).headers["ETag"]
 
     def order(self, state):
         """Returns an order of Ada in this state: the previous one if it is still in the state, else a new one."""
@@ -221,6 +246,15 @@ class Samples:
             address, version = self.address()
             yield f"the address {address}", ADDRESS, address
             yield "the version of the address book", headers.get("If-Match"), version
+        elif any(there in text for there, *_ in RULES.values()):
+            for what, (there, path, created_by) in RULES.items():
+                if there in event.get("path", ""):
+                    rule = self.rule(path, created_by)
+                    yield f"the {what} {rule['id']}", there, rule["id"]
+                    yield "its version", headers.get("If-Match"), self.version(f"{path}/{rule['id']}")
+        elif event.get("path", "").startswith("/markets/"):
+            self.market()
+            yield "its version", headers.get("If-Match"), self.version(f"/markets/{MARKET}")
         elif "If-Match" in headers and not target:
             yield f"Ada's version {self.me.headers['ETag']}", headers["If-Match"], self.me.headers["ETag"]
         if target and "idempotency-key" in headers:
@@ -319,6 +353,26 @@ class Samples:
 
     def for_publish_product_events(self, event):
         return self.with_image(event, "products", {"pk": f"PRODUCT#{self.product()['id']}"})
+
+    def for_publish_pricing_events(self, event):
+        self.market()
+        return self.with_image(event, "pricing", {"pk": f"MARKET#{MARKET}", "sk": "HEAD"})
+
+    def for_compile_market(self, event):
+        self.market()
+        return event
+
+    def for_create_promotion(self, event):
+        self.market()
+        return event
+
+    def for_delete_market(self, event):
+        """Deletes the rules of the market first: only an empty market can be deleted."""
+        self.market()
+        for _, path, _ in RULES.values():
+            for each in self.rules(path):
+                self.admin.call("DELETE", f"{path}/{each['id']}", if_match=self.version(f"{path}/{each['id']}"))
+        return event
 
     def for_publish_stock_events(self, event):
         """Sends the changes of a paid order's reservation, held and committed, whose entries the ledger has recorded."""

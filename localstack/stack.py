@@ -654,7 +654,23 @@ def seed(args):
         if answer.status != 409 and each["stock"]:
             admin.call("POST", f"/inventory/{answer.body['id']}/adjustments", {"delta": each["stock"], "reason": "first delivery"},
                        key=f"sample-stock-{each['sku']}")
-    say(f"sample data: {len(data['users'])} users, {len(data['products'])} products with stock")
+    seed_prices(admin, data)
+    say(f"sample data: {len(data['users'])} users, {len(data['products'])} products with stock, {len(data['markets'])} markets")
+
+
+def seed_prices(admin, data):
+    """Creates the markets with their tax rates and shipping methods, and the promotions."""
+    for market in data["markets"]:
+        name, currency = market["id"], market["currency"]
+        body = {key: value for key, value in market.items() if key not in ("tax_rates", "shipping_methods")}
+        admin.call("POST", "/markets", body, key=f"sample-market-{name}", expect=(200, 201, 409))
+        for number, rate in enumerate(market["tax_rates"]):
+            admin.call("POST", f"/markets/{name}/tax-rates", rate, key=f"sample-tax-rate-{name}-{number}", expect=(200, 201, 409))
+        for number, method in enumerate(market["shipping_methods"]):
+            amounts = {key: {"amount": method[key], "currency": currency} for key in ("price", "free_from") if key in method}
+            admin.call("POST", f"/markets/{name}/shipping-methods", method | amounts, key=f"sample-shipping-method-{name}-{number}")
+    for number, promotion in enumerate(data["promotions"]):
+        admin.call("POST", "/promotions", promotion, key=f"sample-promotion-{number}")
 
 
 # --- status and tokens -------------------------------------------------------------------------------------------------

@@ -41,6 +41,8 @@ pub enum StreamFilter {
     PartitionKeyPrefixes(&'static [&'static str]),
     /// Items with this sort key.
     SortKey(&'static str),
+    /// Items whose sort key has one of these prefixes.
+    SortKeyPrefixes(&'static [&'static str]),
 }
 
 impl StreamFilter {
@@ -55,6 +57,9 @@ impl StreamFilter {
                 prefixes.iter().any(|prefix| text("pk").starts_with(prefix))
             }
             Self::SortKey(key) => text("sk") == key,
+            Self::SortKeyPrefixes(prefixes) => {
+                prefixes.iter().any(|prefix| text("sk").starts_with(prefix))
+            }
         }
     }
 }

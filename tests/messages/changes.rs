@@ -59,6 +59,10 @@ pub fn sent() -> Vec<Sent> {
         None,
         json!({ "details": priced }),
     );
+    for (record, change) in [(0, "changed"), (1, "compiled")] {
+        let item = image("publish-pricing-events", record);
+        publish(&mut all, change, pricing::publish::messages, &item, None, json!({}));
+    }
     for (change, old, new) in user_changes() {
         publish(
             &mut all,

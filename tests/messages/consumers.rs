@@ -18,6 +18,7 @@ pub fn of(queue: &str) -> Option<Read> {
         "cancel-payment" => reads::<payments::messages::CancelPayment>,
         "charge-payment" => reads::<payments::messages::ChargePayment>,
         "commit-stock" => reads::<inventory::operations::commit_stock::CommitStock>,
+        "compile-market" => reads::<pricing::operations::compile_market::CompileMarket>,
         "forget-recipient" => reads::<notifications::operations::forget_recipient::UserDeleted>,
         "open-payment" => reads::<payments::messages::OpenPayment>,
         "order-events" => reads::<orders::operations::advance_order::OrderEvent>,

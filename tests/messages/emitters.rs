@@ -9,6 +9,8 @@ pub fn all() -> Vec<(&'static str, Vec<Emitted>)> {
     let command = || vec![of::<orders::messages::OrderCommand>("orders")];
     vec![
         ("product_changed.v1", vec![of::<catalog::messages::ProductChanged>("catalog")]),
+        ("compile_market.v1", vec![of::<pricing::messages::CompileMarket>("pricing")]),
+        ("pricing_changed.v1", vec![of::<pricing::messages::PricingChanged>("pricing")]),
         ("reserve_stock.v1", vec![of::<orders::messages::ReserveStock>("orders")]),
         ("release_stock.v1", command()),
         ("commit_stock.v1", command()),

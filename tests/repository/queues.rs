@@ -22,11 +22,13 @@ enum Kind {
 }
 
 /// Every queue with its kind, and the age in seconds at which its oldest message raises an alarm.
-const QUEUES: [(&str, Kind, u64); 15] = [
+const QUEUES: [(&str, Kind, u64); 17] = [
     ("reserve-stock", Repeated, 900),
     ("release-stock", Repeated, 900),
     ("commit-stock", Repeated, 900),
     ("product-changes", Repeated, 900),
+    ("compile-market", Repeated, 900),
+    ("replicate-pricing", Repeated, 900),
     // A settled order learns of a late refund failure or a dispute from one message.
     ("order-events", Once, 900),
     ("update-buyer", Once, 900),
@@ -299,7 +301,7 @@ fn every_queue_has_an_alarm_on_the_age_of_its_messages() {
     }
     // SQS excludes messages that were received three times from the age, so the consumers of each
     // service count them.
-    for service in ["inventory", "orders", "payments", "notifications", "ledger"] {
+    for service in ["pricing", "inventory", "orders", "payments", "notifications", "ledger"] {
         if alarm_on(template, "MessageDelayed", &[("service", service), ("stack", "ferrocart")])
             .is_none()
         {

@@ -40,6 +40,7 @@ use Before::*;
 
 const PENDING: Before = Shown("publish-order-events", "orders");
 const PRODUCT: Before = Shown("publish-product-events", "products");
+const MARKET: Before = Done("create-market");
 const INTENT: Before = Done("open-payment");
 
 /// The state before the sample of an operation. An operation that is not listed needs none.
@@ -66,6 +67,27 @@ fn state_before(operation: &str) -> Vec<Before> {
         "rotate-signing-key" => vec![Rotation],
         "list-products" | "get-product" | "update-product" | "archive-product"
         | "resync-products" => vec![PRODUCT],
+        "list-markets"
+        | "get-market"
+        | "update-market"
+        | "delete-market"
+        | "compile-market"
+        | "resync-pricing"
+        | "create-shipping-method"
+        | "create-tax-rate"
+        | "create-promotion" => {
+            vec![MARKET]
+        }
+        "list-shipping-methods"
+        | "get-shipping-method"
+        | "update-shipping-method"
+        | "delete-shipping-method" => vec![MARKET, Done("create-shipping-method")],
+        "list-tax-rates" | "get-tax-rate" | "update-tax-rate" | "delete-tax-rate" => {
+            vec![MARKET, Done("create-tax-rate")]
+        }
+        "list-promotions" | "get-promotion" | "update-promotion" | "delete-promotion" => {
+            vec![MARKET, Done("create-promotion")]
+        }
         "get-stock" | "reserve-stock" => vec![Stock],
         "release-stock" | "commit-stock" | "check-reservations" => {
             vec![Stock, Done("reserve-stock")]

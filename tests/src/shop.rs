@@ -43,6 +43,8 @@ pub struct Shop {
     pub users: Arc<::users::Users>,
     #[cfg(feature = "catalog")]
     pub catalog: Arc<::catalog::Catalog>,
+    #[cfg(feature = "pricing")]
+    pub pricing: Arc<::pricing::Pricing>,
     #[cfg(feature = "inventory")]
     pub inventory: Arc<::inventory::Inventory>,
     #[cfg(feature = "orders")]
@@ -66,6 +68,8 @@ pub fn operations() -> impl Iterator<Item = &'static Operation> {
         ::users::operations::OPERATIONS,
         #[cfg(feature = "catalog")]
         ::catalog::operations::OPERATIONS,
+        #[cfg(feature = "pricing")]
+        ::pricing::operations::OPERATIONS,
         #[cfg(feature = "inventory")]
         ::inventory::operations::OPERATIONS,
         #[cfg(feature = "orders")]
@@ -89,6 +93,8 @@ pub fn metrics() -> impl Iterator<Item = &'static Metric> {
         ::users::metrics::METRICS,
         #[cfg(feature = "catalog")]
         ::catalog::metrics::METRICS,
+        #[cfg(feature = "pricing")]
+        ::pricing::metrics::METRICS,
         #[cfg(feature = "inventory")]
         ::inventory::metrics::METRICS,
         #[cfg(feature = "orders")]
@@ -166,6 +172,8 @@ impl Shop {
             users: Arc::new(services::users(&aws, &clock)),
             #[cfg(feature = "catalog")]
             catalog: Arc::new(services::catalog(&aws, &clock)),
+            #[cfg(feature = "pricing")]
+            pricing: Arc::new(services::pricing(&aws, &clock)),
             #[cfg(feature = "inventory")]
             inventory: Arc::new(services::inventory(&aws, &clock)),
             #[cfg(feature = "orders")]
@@ -266,6 +274,8 @@ impl Shop {
             "users" => ::users::operations::lambda(name, &self.users, &wiring),
             #[cfg(feature = "catalog")]
             "catalog" => ::catalog::operations::lambda(name, &self.catalog, &wiring),
+            #[cfg(feature = "pricing")]
+            "pricing" => ::pricing::operations::lambda(name, &self.pricing, &wiring),
             #[cfg(feature = "inventory")]
             "inventory" => ::inventory::operations::lambda(name, &self.inventory, &wiring),
             #[cfg(feature = "orders")]

@@ -22,6 +22,8 @@ mod orders;
 mod payments;
 #[cfg(feature = "platform")]
 mod platform;
+#[cfg(all(feature = "orders", feature = "pricing"))]
+mod pricing;
 mod release_checks;
 #[cfg(feature = "users")]
 mod throttle;

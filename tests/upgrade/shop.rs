@@ -75,11 +75,12 @@ impl Run {
 
     /// Runs everything that a schedule runs.
     async fn sweep(&mut self) {
-        const SCHEDULED: [&str; 6] = [
+        const SCHEDULED: [&str; 7] = [
             "resume-orders",
             "reconcile-payments",
             "check-reservations",
             "resync-products",
+            "resync-pricing",
             "reconcile-ledger",
             "check-health",
         ];
@@ -121,8 +122,8 @@ impl Run {
 
 fn asked(user: &str, operation: &str, id: Option<&str>, body: &Value) -> Http {
     let request = request(operation, body).caller(user);
-    const PARAMETERS: [&str; 5] =
-        ["product_id", "order_id", "payment_id", "user_id", "notification_id"];
+    const PARAMETERS: [&str; 6] =
+        ["product_id", "order_id", "payment_id", "user_id", "notification_id", "market"];
     PARAMETERS.into_iter().fold(request, |request, name| match id {
         Some(id) => request.path_parameter(name, id),
         None => request,
@@ -161,6 +162,7 @@ pub async fn produce() -> (Shop, String) {
     let teapot = id_of(&teapot);
     let body = json!({ "delta": 20, "reason": "The first delivery", "shard_count": 2 });
     run.once(events::ADMIN, "adjust-stock", Some(&teapot), &body, "teapots").await;
+    market(&mut run).await;
     run.drain().await;
 
     let tokens = [None, Some("tok_ok"), Some("tok_ok"), Some("tok_3ds"), None];
@@ -260,6 +262,14 @@ async fn continue_orders(run: &mut Run) {
     run.call("receive-payment-webhook", event).await;
     run.drain().await;
 
+    // The last release has created the same market and rules.
+    market(run).await;
+    for operation in ["get-market", "list-shipping-methods", "list-tax-rates"] {
+        run.ask(events::ADMIN, operation, Some("de"), &Value::Null).await;
+    }
+    for operation in ["list-markets", "list-promotions"] {
+        run.ask(events::ADMIN, operation, None, &Value::Null).await;
+    }
     for (operation, id) in [
         ("get-product", &teapot),
         ("get-stock", &teapot),
@@ -290,6 +300,26 @@ async fn continue_orders(run: &mut Run) {
     run.once(&buyer, "create-payment", None, &body, "pay").await;
     let body = events::order_request(&teapot, 2, Some("tok_ok"));
     run.once(&buyer, "create-order", None, &body, "new").await;
+    run.drain().await;
+}
+
+/// A market with a rule of each kind.
+async fn market(run: &mut Run) {
+    let body = json!({
+        "id": "de", "name": "Germany", "currency": "EUR", "prices_include_tax": true, "minimum_charge": 50,
+        "countries": ["DE"],
+    });
+    run.once(events::ADMIN, "create-market", None, &body, "market").await;
+    let price = json!({ "amount": 490, "currency": "EUR" });
+    let body = json!({ "name": "Parcel", "price": price, "tax_class": "standard" });
+    run.once(events::ADMIN, "create-shipping-method", Some("de"), &body, "method").await;
+    let body = json!({
+        "country": "DE", "tax_class": "standard", "treatment": "standard",
+        "rates": [{ "name": "VAT", "ppm": 190_000 }], "valid_from": "2021-01-01T00:00:00Z",
+    });
+    run.once(events::ADMIN, "create-tax-rate", Some("de"), &body, "rate").await;
+    let body = json!({ "name": "Sale", "markets": ["de"], "target": "line", "percent_bp": 1000 });
+    run.once(events::ADMIN, "create-promotion", None, &body, "promotion").await;
     run.drain().await;
 }
 

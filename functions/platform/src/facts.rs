@@ -66,10 +66,11 @@ pub struct Sources {
 }
 
 /// The tables of all services besides the payment simulator, by service and name.
-const TABLES: [(&str, &str); 9] = [
+const TABLES: [(&str, &str); 10] = [
     ("users", "USERS"),
     ("users", "SESSIONS"),
     ("catalog", "PRODUCTS"),
+    ("pricing", "PRICING"),
     ("inventory", "STOCK"),
     ("orders", "ORDERS"),
     ("orders", "ORDER_PRODUCTS"),

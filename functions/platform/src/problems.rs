@@ -6,6 +6,9 @@
 //! repository's tests compare it with the code that creates problems and with the gateway's own
 //! responses.
 
+mod rules;
+pub use rules::RULES;
+
 #[derive(Clone, Copy, Debug)]
 pub struct ProblemType {
     /// Stable name: the last segment of `type`.
@@ -54,10 +57,6 @@ const fn problem(
     ProblemType { code, status, title, explanation, headers: &[], members: &[] }
 }
 
-const fn rule(code: &'static str, explanation: &'static str) -> Rule {
-    Rule { code, explanation, members: &[] }
-}
-
 const COUNT: &str = r#"{"type": "integer"}"#;
 const TEXT: &str = r#"{"type": "string"}"#;
 const MONEY: &str = r##"{"$ref": "#/components/schemas/Money"}"##;
@@ -83,12 +82,6 @@ const fn order_state(current: &'static str, allowed: &'static str) -> [Member; 2
         member("current", "The current status.", current, ORDER_STATUS),
         member("allowed", "The possible transitions.", allowed, ACTIONS),
     ]
-}
-
-impl Rule {
-    const fn members(self, members: &'static [Member]) -> Self {
-        Self { members, ..self }
-    }
 }
 
 impl ProblemType {
@@ -200,6 +193,12 @@ pub const PROBLEMS: &[ProblemType] = &[
     ]),
     problem(403, "insufficient_permissions", "Insufficient permissions", "The operation requires another role."),
     problem(404, "address_not_found", "Address not found", "It does not exist, or is in the address book of another user."),
+    problem(
+        404,
+        "market_not_found",
+        "Market not found",
+        "It does not exist or is deleted.",
+    ),
     problem(404, "notification_not_found", "Notification not found", "It does not exist, or belongs to another user."),
     problem(
         404,
@@ -210,9 +209,27 @@ pub const PROBLEMS: &[ProblemType] = &[
     ),
     problem(404, "payment_not_found", "Payment not found", "It does not exist, or belongs to another user."),
     problem(404, "product_not_found", "Product not found", "It does not exist, or is no longer sold."),
+    problem(
+        404,
+        "promotion_not_found",
+        "Promotion not found",
+        "It does not exist.",
+    ),
     problem(404, "provider_not_found", "Provider not found", "This shop does not use the payment provider of this name."),
     problem(404, "route_not_found", "Route not found", "No operation has this path and this method."),
     problem(404, "service_not_found", "Service not found", "`GET /health` lists all services."),
+    problem(
+        404,
+        "shipping_method_not_found",
+        "Shipping method not found",
+        "The market has no shipping method with this id.",
+    ),
+    problem(
+        404,
+        "tax_rate_not_found",
+        "Tax rate not found",
+        "The market has no tax rate with this id.",
+    ),
     problem(404, "user_not_found", "User not found", "It does not exist, or is another user."),
     problem(
         405,
@@ -250,6 +267,18 @@ pub const PROBLEMS: &[ProblemType] = &[
         "`allowed` lists the possible transitions.",
     )
     .members(&order_state("\"pending\"", "[\"cancel\"]")),
+    problem(
+        409,
+        "market_exists",
+        "Market already exists",
+        "Choose another id, or change the market that has it.",
+    ),
+    problem(
+        409,
+        "market_not_empty",
+        "Market not empty",
+        "Delete its shipping methods and tax rates, and remove it from its promotions.",
+    ),
     problem(
         409,
         "no_shipping_address",
@@ -316,6 +345,12 @@ pub const PROBLEMS: &[ProblemType] = &[
     .headers(RETRY_AFTER),
     problem(409, "sku_taken", "SKU already in use", "Choose another SKU, or change the product that has it."),
     problem(409, "stock_limit_exceeded", "Stock limit exceeded", "The stock of a product has a maximum. Add fewer."),
+    problem(
+        409,
+        "tax_rate_exists",
+        "Tax rate already exists",
+        "A market has one tax rate per country, region, tax class and time. Change that one.",
+    ),
     problem(409, "too_many_address_changes", "Address changed too often", "Cancel the order, and place it again.")
         .members(&[member("maximum", "The maximum of changes.", "10", COUNT)]),
     problem(
@@ -351,8 +386,26 @@ pub const PROBLEMS: &[ProblemType] = &[
         "A text in the request is a payment card number. Use the payment provider's form, and send the token \
          that it returns.",
     ),
+    problem(
+        422,
+        "country_taken",
+        "Country in another market",
+        "A country belongs to at most one market. Remove it from the other one first.",
+    ),
     problem(422, "currency_mismatch", "Currency mismatch", "An order and its payment have one currency.")
         .members(PAYMENT_STATE),
+    problem(
+        422,
+        "currency_missing",
+        "Currency missing",
+        "Every price, threshold and fixed discount needs an amount in the currency of each market.",
+    ),
+    problem(
+        422,
+        "document_too_large",
+        "Pricing document too large",
+        "The rules of a market for one country exceed 16,384 bytes. Delete rules that have ended.",
+    ),
     problem(
         422,
         "exceeds_refundable",
@@ -371,6 +424,36 @@ pub const PROBLEMS: &[ProblemType] = &[
         "idempotency_key_reused",
         "Idempotency-Key reused",
         "The key was used with another request. Use a new key for a new request; repeat a request with the same body.",
+    ),
+    problem(
+        422,
+        "invalid_effect",
+        "Invalid effect",
+        "A promotion has either a percentage or amounts.",
+    ),
+    problem(
+        422,
+        "invalid_tax_rates",
+        "Rates contradict the treatment",
+        "`standard` and `reduced` have rates above 0, all other treatments have none above 0.",
+    ),
+    problem(
+        422,
+        "promotion_never_applies",
+        "Promotion never applies",
+        "A promotion ends after now and after it starts, and takes more than 0.",
+    ),
+    problem(
+        422,
+        "too_many_rules",
+        "Too many rules",
+        "A market has at most 20 shipping methods, 200 tax rates and 50 promotions.",
+    ),
+    problem(
+        422,
+        "unknown_market",
+        "Unknown market",
+        "A promotion names a market that does not exist. Create it first, or leave it out.",
     ),
     problem(
         428,
@@ -420,67 +503,4 @@ pub const PROBLEMS: &[ProblemType] = &[
         "Gateway timeout",
         "The outcome is unknown. Repeat the request, with the same `Idempotency-Key` if it has one.",
     ),
-];
-
-/// Every rule that a field can break, sorted by code.
-pub const RULES: &[Rule] = &[
-    rule("blank", "The text has no visible character."),
-    rule(
-        "duplicate_price",
-        "A product has one price for each market and for each currency. That of its own currency is `price`.",
-    ),
-    rule(
-        "invalid_category",
-        "A category has lower-case letters and digits, with single hyphens between words.",
-    ),
-    rule("invalid_characters", "Control, invisible and text-direction characters are not allowed."),
-    rule("invalid_compare_at", "A `compare_at` is above the amount, and ends after it begins."),
-    rule(
-        "invalid_country",
-        "A country is an assigned code of ISO 3166-1 in two upper-case letters, such as `DE`. The United Kingdom is `GB`.",
-    ),
-    rule(
-        "invalid_email",
-        "An e-mail address looks like `name@example.com`. Before the `@` it is ASCII: other addresses cannot receive mail from here.",
-    ),
-    rule(
-        "invalid_id",
-        "An id is the prefix of its kind followed by a UUID, as received. Markets and tax classes are named by lower-case letters, digits and hyphens.",
-    ),
-    rule(
-        "invalid_phone",
-        "A telephone number is a plus sign and 7 to 15 digits that begin with the country code, such as `+442079460958`.",
-    ),
-    rule("invalid_sku", "A SKU has 1 to 64 visible characters, in one line."),
-    rule(
-        "invalid_token",
-        "A payment token has 1 to 255 visible ASCII characters, as issued by the provider.",
-    ),
-    rule(
-        "invalid_username",
-        "A username has letters, digits, dots, dashes and underscores of ASCII, and begins with a letter or digit.",
-    ),
-    rule("nothing_to_change", "A change names at least one field."),
-    rule("out_of_range", "The number, length or count is outside its limits."),
-    rule("password_compromised", "The password is too common. Choose another."),
-    rule("password_is_email", "The password must not be the e-mail address."),
-    rule("password_too_long", "The password is too long."),
-    rule("password_too_short", "The password is too short."),
-    rule("repeated_parameter", "A query parameter occurs more than once."),
-    rule("required", "The required field or parameter is missing."),
-    rule("too_long", "The text exceeds its maximum length."),
-    rule(
-        "too_many_of_product",
-        "One order can contain at most `maximum` pieces of this product, over all lines.",
-    )
-    .members(&[member("maximum", "The maximum quantity per order.", "20", COUNT)]),
-    rule(
-        "unknown_field",
-        "The field does not exist. Values that the shop determines, such as prices, cannot be sent.",
-    ),
-    rule("unknown_product", "The product does not exist, or is no longer sold."),
-    rule("unknown_value", "The value is not one of the accepted names."),
-    rule("unsupported_currency", "The currency is not supported."),
-    rule("wrong_password", "The current password is wrong."),
-    rule("wrong_type", "The field has the wrong type."),
 ];

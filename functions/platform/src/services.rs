@@ -16,9 +16,10 @@ const fn service(name: &'static str, purpose: &'static str) -> Service {
 }
 
 /// Every service.
-pub const SERVICES: [Service; 8] = [
+pub const SERVICES: [Service; 9] = [
     service("users", "Accounts, passwords, sessions and tokens."),
     service("catalog", "Products and prices."),
+    service("pricing", "Markets, shipping methods, tax rates and promotions."),
     service("inventory", "Stock and reservations."),
     service("orders", "Placement, the saga that settles orders, shipping and cancellation."),
     service("payments", "Charges, refunds and disputes."),

@@ -4,6 +4,7 @@ mod accounts;
 mod faults;
 mod mails;
 mod payments;
+mod prices;
 mod stock;
 
 use self::payments::refund;
@@ -14,6 +15,7 @@ pub(super) async fn play(seen: &Arc<Mutex<Actions>>) {
     accounts::users(seen).await;
     accounts::imported_accounts(seen).await;
     stock::catalogue_and_stock(seen).await;
+    prices::prices(seen).await;
     orders(seen).await;
     payments::challenges_and_disputes(seen).await;
     mails::bounced_mails(seen).await;

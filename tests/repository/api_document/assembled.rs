@@ -22,7 +22,7 @@ const PREFIX: &str = "#/components/schemas/";
 
 /// The introduction of the document.
 const ABOUT: &str = "\
-A shop: accounts, a catalogue, stock, orders, payments and notifications.
+A shop: accounts, a catalogue, prices, stock, orders, payments and notifications.
 
 **Errors** are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) documents: branch on `code`, show `detail`, quote `request_id`. \
 Each operation lists the codes that it answers.
@@ -56,6 +56,7 @@ fn services() -> [(&'static str, openapi::OpenApi); 7] {
     [
         ("users", users::operations::ApiDocument::openapi()),
         ("catalog", catalog::operations::ApiDocument::openapi()),
+        ("pricing", pricing::operations::ApiDocument::openapi()),
         ("inventory", inventory::operations::ApiDocument::openapi()),
         ("orders", orders::operations::ApiDocument::openapi()),
         ("payments", payments::operations::ApiDocument::openapi()),

@@ -22,14 +22,18 @@ use crate::none;
 /// Texts that may contain any character. A password is hashed and never displayed.
 const ANY_CHARACTER: [&str; 1] = ["Password"];
 /// The texts that `shared::text` parses.
-const OF_PEOPLE: [&str; 9] = [
+const OF_PEOPLE: [&str; 13] = [
     "AddressLine",
     "CancelReason",
     "Description",
     "FullName",
+    "MarketName",
     "ProductName",
+    "PromotionName",
+    "RateName",
     "Reason",
     "RefundReason",
+    "ShippingMethodName",
     "ShippingText",
     "TaxId",
 ];

@@ -165,7 +165,7 @@ fn undelivered_events_are_kept_and_raise_an_alarm() {
             ));
         }
     }
-    assert_eq!((rules.len(), sources.as_array().map(Vec::len)), (8, Some(8)), "{rules:?}");
+    assert_eq!((rules.len(), sources.as_array().map(Vec::len)), (9, Some(9)), "{rules:?}");
     if !has_alarm(template, "ApproximateNumberOfMessagesVisible", "QueueName", UNDELIVERED) {
         violations.push("undelivered events raise no alarm".to_owned());
     }

@@ -19,10 +19,11 @@ use crate::{
 pub const ECHO: &str = "zqxEchoxqz";
 /// A user who owns nothing.
 pub const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-0000000000ff";
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
     "users",
     "sessions",
     "products",
+    "pricing",
     "stock",
     "orders",
     "order-products",

@@ -88,6 +88,16 @@ pub fn catalog(aws: &Aws, clock: &Clock) -> catalog::Catalog {
     }
 }
 
+#[cfg(feature = "pricing")]
+pub fn pricing(aws: &Aws, clock: &Clock) -> pricing::Pricing {
+    pricing::Pricing {
+        store: pricing::store::Store { pricing: aws.table("pricing") },
+        secrets: aws.secrets_at(clock.clone()),
+        clock: clock.clone(),
+        ids: aws.ids(350_000),
+    }
+}
+
 #[cfg(feature = "inventory")]
 pub fn inventory(aws: &Aws, clock: &Clock) -> inventory::Inventory {
     let store = inventory::store::Store { stock: aws.table("stock"), shards: SHARDS };
@@ -196,6 +206,7 @@ pub fn platform(aws: &Aws, clock: &Clock) -> platform::Platform {
             table("users", "users"),
             table("users", "sessions"),
             table("catalog", "products"),
+            table("pricing", "pricing"),
             table("inventory", "stock"),
             table("orders", "orders"),
             table("orders", "order-products"),

@@ -26,6 +26,7 @@ pub async fn tables_do_not_answer(run: Run) {
     let (operation, event) = match run.service.as_str() {
         "users" => ("list-users", events::get("/users").caller(ADMIN).event()),
         "catalog" => ("list-products", events::get("/products").event()),
+        "pricing" => ("list-markets", events::get("/markets").caller(ADMIN).event()),
         "inventory" => {
             let request = events::get("/inventory").path_parameter("product_id", &run.product);
             ("get-stock", request.caller(ADMIN).event())
@@ -55,6 +56,7 @@ pub async fn tables_do_not_answer(run: Run) {
 /// A message that was sent more than an hour ago fails again, because the tables do not answer.
 pub async fn old_message_fails(run: Run) {
     let consumer = match run.service.as_str() {
+        "pricing" => "compile-market",
         "inventory" => "reserve-stock",
         "orders" => "replicate-product",
         "payments" => "open-payment",
@@ -86,6 +88,15 @@ pub async fn due_record_is_unreadable(run: Run) {
                 "name_sort": { "S": "!" },
             });
             ("resync-products", "products", listed)
+        }
+        "pricing" => {
+            let listed = json!({
+                "pk": { "S": "MARKET#unreadable" },
+                "sk": { "S": "HEAD" },
+                "list": { "S": "market" },
+                "list_sort": { "S": "!" },
+            });
+            ("resync-pricing", "pricing", listed)
         }
         "inventory" => {
             ("check-reservations", "stock", due(&format!("RESERVATION#{ORDER}"), "held#0"))

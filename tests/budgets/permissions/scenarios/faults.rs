@@ -71,6 +71,7 @@ pub(super) async fn unreadable_changes(seen: &Arc<Mutex<Actions>>) {
     for (operation, table) in [
         ("publish-user-events", "users"),
         ("publish-product-events", "products"),
+        ("publish-pricing-events", "pricing"),
         ("publish-stock-events", "stock"),
         ("publish-order-events", "orders"),
         ("publish-payment-events", "payments"),

@@ -1,0 +1,82 @@
+//! The rules that a single field can break.
+
+use super::{COUNT, Member, Rule, member};
+
+const fn rule(code: &'static str, explanation: &'static str) -> Rule {
+    Rule { code, explanation, members: &[] }
+}
+
+impl Rule {
+    const fn members(self, members: &'static [Member]) -> Self {
+        Self { members, ..self }
+    }
+}
+
+/// Every rule that a field can break, sorted by code.
+pub const RULES: &[Rule] = &[
+    rule("blank", "The text has no visible character."),
+    rule(
+        "duplicate_price",
+        "A product has one price for each market and for each currency. That of its own currency is `price`.",
+    ),
+    rule("duplicate_value", "A value occurs more than once in the list."),
+    rule(
+        "invalid_category",
+        "A category has lower-case letters and digits, with single hyphens between words.",
+    ),
+    rule("invalid_characters", "Control, invisible and text-direction characters are not allowed."),
+    rule("invalid_compare_at", "A `compare_at` is above the amount, and ends after it begins."),
+    rule(
+        "invalid_country",
+        "A country is an assigned code of ISO 3166-1 in two upper-case letters, such as `DE`. The United Kingdom is `GB`.",
+    ),
+    rule(
+        "invalid_email",
+        "An e-mail address looks like `name@example.com`. Before the `@` it is ASCII: other addresses cannot receive mail from here.",
+    ),
+    rule(
+        "invalid_id",
+        "An id is the prefix of its kind followed by a UUID, as received. Markets and tax classes are named by lower-case letters, digits and hyphens.",
+    ),
+    rule(
+        "invalid_phone",
+        "A telephone number is a plus sign and 7 to 15 digits that begin with the country code, such as `+442079460958`.",
+    ),
+    rule(
+        "invalid_region",
+        "A region is a code of ISO 3166-2 without the country, in upper case, such as `CA`.",
+    ),
+    rule("invalid_sku", "A SKU has 1 to 64 visible characters, in one line."),
+    rule("invalid_timestamp", "A time is RFC 3339 in UTC, such as `2027-01-01T00:00:00Z`."),
+    rule(
+        "invalid_token",
+        "A payment token has 1 to 255 visible ASCII characters, as issued by the provider.",
+    ),
+    rule(
+        "invalid_username",
+        "A username has letters, digits, dots, dashes and underscores of ASCII, and begins with a letter or digit.",
+    ),
+    rule("nothing_to_change", "A change names at least one field."),
+    rule("out_of_range", "The number, length or count is outside its limits."),
+    rule("password_compromised", "The password is too common. Choose another."),
+    rule("password_is_email", "The password must not be the e-mail address."),
+    rule("password_too_long", "The password is too long."),
+    rule("password_too_short", "The password is too short."),
+    rule("repeated_parameter", "A query parameter occurs more than once."),
+    rule("required", "The required field or parameter is missing."),
+    rule("too_long", "The text exceeds its maximum length."),
+    rule(
+        "too_many_of_product",
+        "One order can contain at most `maximum` pieces of this product, over all lines.",
+    )
+    .members(&[member("maximum", "The maximum quantity per order.", "20", COUNT)]),
+    rule(
+        "unknown_field",
+        "The field does not exist. Values that the shop determines, such as prices, cannot be sent.",
+    ),
+    rule("unknown_product", "The product does not exist, or is no longer sold."),
+    rule("unknown_value", "The value is not one of the accepted names."),
+    rule("unsupported_currency", "The currency is not supported."),
+    rule("wrong_password", "The current password is wrong."),
+    rule("wrong_type", "The field has the wrong type."),
+];
