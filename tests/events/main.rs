@@ -80,6 +80,7 @@ fn rows() -> Vec<(&'static str, Then)> {
         ("ship-order", Status(200)),
         ("deliver-order", Status(200)),
         ("replicate-product", Acknowledged),
+        ("replicate-pricing", Acknowledged),
         ("advance-order", Acknowledged),
         ("update-buyer", Acknowledged),
         ("resume-orders", Answer(json!({ "resumed": 1, "failed": 0 }))),

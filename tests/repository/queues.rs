@@ -22,11 +22,13 @@ enum Kind {
 }
 
 /// Every queue with its kind, and the age in seconds at which its oldest message raises an alarm.
-const QUEUES: [(&str, Kind, u64); 15] = [
+const QUEUES: [(&str, Kind, u64); 16] = [
     ("reserve-stock", Repeated, 900),
     ("release-stock", Repeated, 900),
     ("commit-stock", Repeated, 900),
     ("product-changes", Repeated, 900),
+    // The nightly resync publishes every document again.
+    ("replicate-pricing", Repeated, 900),
     // A settled order learns of a late refund failure or a dispute from one message.
     ("order-events", Once, 900),
     ("update-buyer", Once, 900),

@@ -1,9 +1,10 @@
-//! Stores orders and the copy of the catalogue in DynamoDB. Only this module knows keys and
-//! attribute names.
+//! Stores orders and the copies of the catalogue and of the pricing rules in DynamoDB. Only this
+//! module knows keys and attribute names.
 
 mod item;
 mod parts;
 pub mod placement;
+mod pricing;
 
 use std::{collections::HashSet, sync::LazyLock};
 
@@ -40,7 +41,7 @@ pub struct Store {
     /// `ORDER#<id>`. Also `UNPAID#<user>` and `NETWORK#<name>`, see [`Store::place`], and
     /// `LEASE#resume-orders`.
     pub orders: Table,
-    /// `PRODUCT#<id>`: the copy of the catalogue.
+    /// `PRODUCT#<id>`: the copy of the catalogue. `PRICING#<market>#<country>`: that of the rules.
     pub products: Table,
     /// The number of shards per index partition key, so that a value shared by many orders does not
     /// make one partition hot.
@@ -323,6 +324,10 @@ pub fn due_order_id(found: &Item) -> Result<OrderId, TableError> {
 
 fn product_key(product_id: ProductId) -> Key {
     Key::new(format!("PRODUCT#{product_id}"))
+}
+
+fn text<'a>(item: &'a Item, name: &str) -> &'a str {
+    item.get(name).and_then(|value| value.as_s().ok()).map_or("", String::as_str)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod measuring;
 mod needs_review;
 mod people;
 mod reading;
+mod replicate_pricing;
 mod replicate_product;
 mod resume_orders;
 mod sweeping;
@@ -113,6 +114,10 @@ impl OrdersFixture {
         )
         .await
         .is_done()
+    }
+
+    async fn replicate_rules(&self, pricing: &Value) -> bool {
+        self.call("replicate-pricing", events::pricing_changed(pricing)).await.is_done()
     }
 
     async fn known(&self, product: &str) -> Value {

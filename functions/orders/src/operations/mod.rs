@@ -8,6 +8,7 @@ pub mod get_order;
 pub mod get_order_timeline;
 pub mod list_orders;
 pub mod publish_order_events;
+pub mod replicate_pricing;
 pub mod replicate_product;
 pub mod resume_orders;
 pub mod ship_order;
@@ -24,6 +25,7 @@ shared::operations! {
     http list_orders(GET "/orders", Token);
     http ship_order(POST "/orders/{order_id}/ship", Token);
     queue advance_order("order-events");
+    queue replicate_pricing("replicate-pricing");
     queue replicate_product("product-changes");
     queue update_buyer("update-buyer");
     stream publish_order_events("orders", measured);

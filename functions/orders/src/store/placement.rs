@@ -26,7 +26,7 @@ use shared::{
     throttle::Limit,
 };
 
-use super::{Store, StoredOrder, order_key, product_key};
+use super::{Store, StoredOrder, order_key, product_key, text};
 use crate::domain::{
     Order, Product,
     unpaid::{LimitUsage, Uncounted, UnpaidOrders},
@@ -259,10 +259,6 @@ fn number<N: std::str::FromStr>(item: &Item, name: &str) -> Result<N, TableError
         item.get(name).and_then(|value| value.as_n().ok()).and_then(|digits| digits.parse().ok());
     number
         .ok_or(TableError::Unreadable { expected: "list of unpaid orders, or limit of a network" })
-}
-
-fn text<'a>(item: &'a Item, name: &str) -> &'a str {
-    item.get(name).and_then(|value| value.as_s().ok()).map_or("", String::as_str)
 }
 
 fn milliseconds(duration: Duration) -> i64 {
