@@ -46,6 +46,10 @@ pub fn messages(old: Option<&Product>, new: &Product) -> Result<Vec<Message>, Un
         name: details.name.as_str().to_owned(),
         category: details.category.as_str().to_owned(),
         price: details.price.money(),
+        prices: details.prices.to_vec(),
+        tax_class: details.tax_class.as_str().to_owned(),
+        weight_g: details.weight_g.grams(),
+        requires_shipping: details.requires_shipping,
         max_per_order: details.max_per_order.map(MaxPerOrder::count),
         active,
     };
@@ -70,7 +74,8 @@ mod tests {
         );
         let expected = json!({
             "product_id": first.product_id, "version": 1, "sku": "LAMP-01", "name": "Desk lamp", "category": "lamps",
-            "price": { "amount": 2999, "currency": "USD" }, "active": true,
+            "price": { "amount": 2999, "currency": "USD" }, "prices": [], "tax_class": "standard", "weight_g": 0, "requires_shipping": true,
+            "active": true,
         });
         assert_eq!(published[0].data, expected);
         let published_again = messages(Some(&first), &second).unwrap();

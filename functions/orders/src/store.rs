@@ -5,6 +5,7 @@ mod item;
 mod parts;
 pub mod placement;
 mod pricing;
+mod product;
 
 use std::{collections::HashSet, sync::LazyLock};
 
@@ -21,6 +22,7 @@ use shared::{
 };
 
 use parts::{TotalsItem, order_key_text, placed_at};
+use product::{SHAPE, product_item};
 
 use crate::{
     domain::{Order, Product, Status, Totals},
@@ -259,13 +261,14 @@ impl Store {
         Lease::new(&self.orders, Key::new("LEASE#resume-orders"))
     }
 
-    /// Stores a product, unless the same or a newer version is stored.
+    /// Stores a product, unless a newer version is stored, or the same version in this release's
+    /// shape or a later one.
     pub async fn store_product(&self, product: &Product) -> Result<Outcome, TableError> {
-        let mut item = to_item(product);
-        item.insert("pk".to_owned(), AttributeValue::S(format!("PRODUCT#{}", product.product_id)));
-        let newer = Expression::new("attribute_not_exists(#pk) OR #version < :version")
-            .value("version", product.version);
-        self.products.put(item, newer).await
+        let newer = Expression::new(
+            "attribute_not_exists(#pk) OR #version < :version OR (#version = :version AND (attribute_not_exists(#shape) OR #shape < :shape))",
+        );
+        let newer = newer.value("version", product.version).value("shape", SHAPE);
+        self.products.put(product_item(product), newer).await
     }
 
     fn order_item(&self, order: &Order) -> Item {
@@ -323,7 +326,11 @@ pub fn due_order_id(found: &Item) -> Result<OrderId, TableError> {
 }
 
 fn product_key(product_id: ProductId) -> Key {
-    Key::new(format!("PRODUCT#{product_id}"))
+    Key::new(product_key_text(product_id))
+}
+
+fn product_key_text(product_id: ProductId) -> String {
+    format!("PRODUCT#{product_id}")
 }
 
 fn text<'a>(item: &'a Item, name: &str) -> &'a str {

@@ -1,8 +1,10 @@
 //! The details of a product, validated when they are parsed.
 
 use serde::{Deserialize, Serialize};
-use shared::{checked_text, money::Money, text, validation::Violation};
+use shared::{checked_text, market::TaxClass, money::Money, text, validation::Violation};
 use unicode_normalization::UnicodeNormalization;
+
+use super::Prices;
 
 const MAX_NAME: usize = 120;
 const MAX_DESCRIPTION: usize = 2000;
@@ -10,6 +12,8 @@ const MAX_CATEGORY: usize = 50;
 const MAX_SKU: usize = 64;
 /// Maximum quantity of one product in an order.
 const MAX_QUANTITY: u32 = 999;
+/// Maximum weight of one piece in grams: a tonne.
+const MAX_WEIGHT_G: u32 = 1_000_000;
 
 checked_text!(
     /// The name of a product: one line, without surrounding white space.
@@ -170,6 +174,46 @@ impl From<MaxPerOrder> for u32 {
     }
 }
 
+/// The weight of one piece in grams; 0 if it is unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct Weight(u32);
+
+shared::describe!(
+    Weight,
+    number("The weight of one piece in grams; 0 if it is unknown.", 1200)
+        .within(0..=i64::from(MAX_WEIGHT_G))
+);
+
+impl Weight {
+    pub const fn grams(self) -> u32 {
+        self.0
+    }
+
+    fn is_unknown(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl TryFrom<u32> for Weight {
+    type Error = Violation;
+
+    fn try_from(grams: u32) -> Result<Self, Violation> {
+        if grams <= MAX_WEIGHT_G {
+            return Ok(Self(grams));
+        }
+        Err(Violation::out_of_range(format!(
+            "A weight is a whole number of grams from 0 to {MAX_WEIGHT_G}."
+        )))
+    }
+}
+
+impl From<Weight> for u32 {
+    fn from(weight: Weight) -> Self {
+        weight.0
+    }
+}
+
 /// The details of a product that admins set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Details {
@@ -183,6 +227,29 @@ pub struct Details {
     /// `None`: the shop's limit applies, the template parameter `MaxPerOrder`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_per_order: Option<MaxPerOrder>,
+    #[serde(default, skip_serializing_if = "is_standard")]
+    pub tax_class: TaxClass,
+    #[serde(default, skip_serializing_if = "Weight::is_unknown")]
+    pub weight_g: Weight,
+    #[serde(default = "requires_shipping_by_default", skip_serializing_if = "is_required")]
+    pub requires_shipping: bool,
+    /// Prices of markets and of further currencies. `price` is that of its own currency.
+    #[serde(default, skip_serializing_if = "Prices::is_empty")]
+    pub prices: Prices,
+}
+
+fn is_standard(tax_class: &TaxClass) -> bool {
+    *tax_class == TaxClass::default()
+}
+
+/// A product is shipped, unless the request says otherwise.
+pub const fn requires_shipping_by_default() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_required(requires_shipping: &bool) -> bool {
+    *requires_shipping
 }
 
 #[cfg(test)]

@@ -2,12 +2,17 @@
 
 pub mod backfill;
 mod details;
+mod prices;
 mod sort_key;
 
 use serde::{Deserialize, Serialize};
 use shared::{clock::Timestamp, ids::ProductId, telemetry::Trace};
 
-pub use details::{Category, Description, Details, MaxPerOrder, Price, ProductName, Sku};
+pub use details::{
+    Category, Description, Details, MaxPerOrder, Price, ProductName, Sku, Weight,
+    requires_shipping_by_default,
+};
+pub use prices::{ExplicitPrice, PriceAmount, Prices};
 pub use sort_key::sort_key;
 
 /// Whether a product is sold.

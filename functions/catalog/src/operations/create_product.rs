@@ -9,11 +9,7 @@ use shared::{
 };
 
 use super::{ProductInput, ProductView};
-use crate::{
-    Catalog,
-    domain::{Details, Product},
-    store::CreateOutcome,
-};
+use crate::{Catalog, domain::Product, store::CreateOutcome};
 
 /// Answers `201` with the product. A repeated `Idempotency-Key` returns the product as it was
 /// created, regardless of later changes.
@@ -27,12 +23,12 @@ use crate::{
     request_body = ProductInput,
     responses((status = 201, description = "The product.", body = ProductView, headers(("ETag")))),
     security(("bearer" = [])),
-    extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["sku_taken"]))),
+    extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["sku_taken", "duplicate_price", "invalid_compare_at"]))),
 ))]
 pub async fn create_product(catalog: Arc<Catalog>, request: Request) -> Result<Response, Problem> {
     let admin = request.admin()?;
     let key = request.idempotency_key()?;
-    let details: Details = request.json::<ProductInput>()?.into();
+    let details = request.json::<ProductInput>()?.details()?;
 
     let id = key.derive_id(&admin, "create-product");
     let fingerprint = fingerprint(&details);

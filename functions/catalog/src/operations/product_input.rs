@@ -1,8 +1,17 @@
 //! The request body that creates or replaces a product.
 
 use serde::Deserialize;
+use shared::{
+    clock::Timestamp,
+    market::{MarketId, TaxClass},
+    money::Currency,
+    problem::Problem,
+};
 
-use crate::domain::{Category, Description, Details, MaxPerOrder, Price, ProductName, Sku};
+use crate::domain::{
+    Category, Description, Details, ExplicitPrice, MaxPerOrder, Price, PriceAmount, Prices,
+    ProductName, Sku, Weight, requires_shipping_by_default,
+};
 
 /// The details of a product. A request always contains all of them.
 #[derive(Debug, Deserialize)]
@@ -14,15 +23,80 @@ pub struct ProductInput {
     description: Option<Description>,
     category: Category,
     sku: Sku,
+    /// The price in all markets with its currency that have none of their own.
     price: Price,
+    /// Prices of markets and of further currencies: at most one for each.
+    #[serde(default)]
+    #[cfg_attr(feature = "api-document", schema(max_items = 20))]
+    prices: Option<Vec<PriceInput>>,
     #[serde(default)]
     max_per_order: Option<MaxPerOrder>,
+    /// Decides the tax rates. If unset, `standard`.
+    #[serde(default)]
+    tax_class: Option<TaxClass>,
+    #[serde(default)]
+    weight_g: Option<Weight>,
+    /// If unset, true.
+    #[serde(default)]
+    requires_shipping: Option<bool>,
 }
 
-impl From<ProductInput> for Details {
-    fn from(wanted: ProductInput) -> Self {
-        let ProductInput { name, description, category, sku, price, max_per_order } = wanted;
-        Self { name, description, category, sku, price, max_per_order }
+/// The price of one unit in one market, or in all markets with its currency.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PriceInput {
+    /// If unset, the price applies in all markets with its currency that have none of their own.
+    #[serde(default)]
+    market: Option<MarketId>,
+    currency: Currency,
+    amount: PriceAmount,
+    /// The higher price that is shown next to it. No price depends on it.
+    #[serde(default)]
+    compare_at: Option<PriceAmount>,
+    /// The first moment at which `compare_at` is shown. If unset, it is shown at once.
+    #[serde(default)]
+    compare_at_from: Option<Timestamp>,
+    /// The first moment at which `compare_at` is no longer shown. If unset, it has no end.
+    #[serde(default)]
+    compare_at_until: Option<Timestamp>,
+}
+
+impl ProductInput {
+    /// Checks the rules of several fields.
+    ///
+    /// # Errors
+    /// 422 for a price with an invalid `compare_at`, and for two prices of one market or currency.
+    pub fn details(self) -> Result<Details, Problem> {
+        let inputs = self.prices.unwrap_or_default().into_iter().enumerate();
+        let prices = inputs.map(|(index, input)| {
+            let price = ExplicitPrice::from(input).checked();
+            price.map_err(|violation| {
+                Problem::invalid_field(&format!("/prices/{index}"), &violation)
+            })
+        });
+        let prices = Prices::new(prices.collect::<Result<_, _>>()?, self.price)
+            .map_err(|violation| Problem::invalid_field("/prices", &violation))?;
+        Ok(Details {
+            name: self.name,
+            description: self.description,
+            category: self.category,
+            sku: self.sku,
+            price: self.price,
+            max_per_order: self.max_per_order,
+            tax_class: self.tax_class.unwrap_or_default(),
+            weight_g: self.weight_g.unwrap_or_default(),
+            requires_shipping: self.requires_shipping.unwrap_or_else(requires_shipping_by_default),
+            prices,
+        })
+    }
+}
+
+impl From<PriceInput> for ExplicitPrice {
+    fn from(input: PriceInput) -> Self {
+        let PriceInput { market, currency, amount, compare_at, compare_at_from, compare_at_until } =
+            input;
+        Self { market, currency, amount, compare_at, compare_at_from, compare_at_until }
     }
 }
 
@@ -33,7 +107,7 @@ mod tests {
     use shared::ids::fingerprint;
 
     fn details(request: Value) -> Result<Details, serde_json::Error> {
-        from_value::<ProductInput>(request).map(Details::from)
+        from_value::<ProductInput>(request).map(|input| input.details().unwrap())
     }
 
     #[test]

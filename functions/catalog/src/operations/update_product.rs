@@ -9,12 +9,7 @@ use shared::{
 };
 
 use super::{ProductInput, ProductView};
-use crate::{
-    Catalog,
-    domain::{Details, Product},
-    error::CatalogError,
-    store::ReplaceOutcome,
-};
+use crate::{Catalog, domain::Product, error::CatalogError, store::ReplaceOutcome};
 
 /// Answers `200` with the next version of the product. Omitted optional fields are removed. A new
 /// SKU is taken and the previous one released in one transaction. A repeated request answers `200`
@@ -31,13 +26,13 @@ use crate::{
     request_body = ProductInput,
     responses((status = 200, description = "The product as it is now.", body = ProductView, headers(("ETag")))),
     security(("bearer" = [])),
-    extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["product_not_found", "sku_taken"]))),
+    extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["product_not_found", "sku_taken", "duplicate_price", "invalid_compare_at"]))),
 ))]
 pub async fn update_product(catalog: Arc<Catalog>, request: Request) -> Result<Response, Problem> {
     request.admin()?;
     let id: ProductId = request.path_id("product_id", "product")?;
     let seen = request.if_match()?;
-    let wanted: Details = request.json::<ProductInput>()?.into();
+    let wanted = request.json::<ProductInput>()?.details()?;
 
     let answer = |product: &Product| {
         Ok(http::ok(&ProductView::new(product, catalog.max_per_order)).etag(product.version))

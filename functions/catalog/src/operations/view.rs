@@ -3,7 +3,7 @@
 use serde::Serialize;
 use shared::{clock::Timestamp, ids::ProductId, money::Money};
 
-use crate::domain::{Details, ListedProduct, MaxPerOrder, Product};
+use crate::domain::{Details, ExplicitPrice, ListedProduct, MaxPerOrder, Product};
 
 /// A product as clients see it.
 #[derive(Debug, Serialize)]
@@ -18,7 +18,15 @@ pub struct ProductView {
     description: Option<String>,
     #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::Category))]
     category: String,
+    /// The price in all markets with its currency that have none of their own.
     price: Money,
+    /// Prices of markets and of further currencies.
+    prices: Vec<ExplicitPrice>,
+    #[cfg_attr(feature = "api-document", schema(value_type = shared::market::TaxClass))]
+    tax_class: String,
+    #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::Weight))]
+    weight_g: u32,
+    requires_shipping: bool,
     #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::MaxPerOrder))]
     max_per_order: u32,
     /// Whether the product is sold.
@@ -61,6 +69,10 @@ impl ProductView {
                 .map(|description| description.as_str().to_owned()),
             category: details.category.as_str().to_owned(),
             price: details.price.money(),
+            prices: details.prices.to_vec(),
+            tax_class: details.tax_class.as_str().to_owned(),
+            weight_g: details.weight_g.grams(),
+            requires_shipping: details.requires_shipping,
             max_per_order: details.max_per_order.map_or(max_per_order, MaxPerOrder::count),
             active: true,
             created_at,

@@ -9,7 +9,7 @@
 //! - [`saga`]: applies an event to an order. [`command`]: the commands that an order sends to other
 //!   services.
 //! - [`order_request`]: the request to place an order. [`address`]: the shipping address.
-//! - [`pricing`]: the price of goods with promotions, shipping and tax.
+//! - [`product`]: the copy of a product. [`pricing`]: the price of goods with promotions, shipping and tax.
 //! - [`unpaid`]: the limits on unpaid orders.
 //! - [`actions`]: the data of a cancellation and of a shipment.
 //! - [`history`]: the events of an order. [`waiting`]: who has to act before it continues.
@@ -22,6 +22,7 @@ pub mod order;
 pub mod order_request;
 pub mod placement;
 pub mod pricing;
+pub mod product;
 pub mod progress;
 pub mod saga;
 pub mod schedule;
@@ -33,7 +34,8 @@ pub mod waiting;
 
 pub use self::{
     order::Order,
-    placement::{OrderLine, PlacedOrder, Placement, PlacementError, Product, Totals},
+    placement::{OrderLine, PlacedOrder, Placement, PlacementError, Totals},
+    product::Product,
     schedule::Timing,
     state::{Goal, PaymentState, Status, StockState},
 };

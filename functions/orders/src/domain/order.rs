@@ -5,7 +5,8 @@ use shared::{clock::Timestamp, telemetry::Trace};
 use super::{
     buyer::{Buyer, Customer},
     order_request::OrderRequest,
-    placement::{PlacedOrder, Placement, PlacementError, Product},
+    placement::{PlacedOrder, Placement, PlacementError},
+    product::Product,
     progress::Progress,
     schedule::{Schedule, Timing},
 };

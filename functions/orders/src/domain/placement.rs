@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use shared::{
     clock::Timestamp,
     ids::{OrderId, ProductId, UserId},
@@ -10,7 +10,7 @@ use shared::{
     telemetry::Trace,
 };
 
-use super::{buyer::Contact, order_request::OrderRequest};
+use super::{buyer::Contact, order_request::OrderRequest, product::Product};
 
 /// What was placed. It never changes.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,22 +56,6 @@ pub struct Totals {
     pub tax: Money,
     /// The amount that is charged.
     pub total: Money,
-}
-
-/// A product, as the latest event of the catalogue describes it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Product {
-    pub product_id: ProductId,
-    pub sku: String,
-    pub name: String,
-    pub price: Money,
-    /// Whether the product can be ordered.
-    pub active: bool,
-    /// Maximum quantity in one order; `None` for the default `MaxPerOrder`.
-    #[serde(default)]
-    pub max_per_order: Option<u32>,
-    /// The version of the product in the catalogue.
-    pub version: u64,
 }
 
 /// The inputs of a placement besides the request body and the products.

@@ -24,7 +24,7 @@ use std::{
 };
 
 use serde_json::json;
-use shared::{clock::Timestamp, ids, ids::Ids, telemetry::Trace};
+use shared::{clock::Timestamp, ids, ids::Ids, market::TaxClass, telemetry::Trace};
 
 use super::{
     actions::{Actor, Cancellation, Shipment},
@@ -56,6 +56,11 @@ fn product() -> Product {
         active: true,
         max_per_order: Some(2),
         version: 1,
+        tax_class: TaxClass::default(),
+        weight_g: 0,
+        requires_shipping: true,
+        category: None,
+        prices: Vec::new(),
     }
 }
 

@@ -26,7 +26,7 @@ use shared::{
     throttle::Limit,
 };
 
-use super::{Store, StoredOrder, order_key, product_key, text};
+use super::{Store, StoredOrder, order_key, product::read_product, product_key, text};
 use crate::domain::{
     Order, Product,
     unpaid::{LimitUsage, Uncounted, UnpaidOrders},
@@ -84,7 +84,7 @@ impl Store {
                 Some("ORDER") => snapshot.existing = Some(from_item(item)?),
                 Some("UNPAID") => snapshot.usage.unpaid = unpaid_orders(&item)?,
                 Some("NETWORK") => snapshot.usage.network = Some(arrival(&item)?),
-                _ => snapshot.products.push(from_item(item)?),
+                _ => snapshot.products.push(read_product(item)?),
             }
         }
         Ok(snapshot)

@@ -11,7 +11,7 @@ use shared::{
     table::{Expression, Item, Key, Outcome, TableError, from_item, to_item},
 };
 
-use super::{Store, product_key, text};
+use super::{Store, product::read_product, product_key, text};
 use crate::domain::{
     Product,
     pricing::{Pricing, rules::Rules},
@@ -69,7 +69,7 @@ impl Store {
         for item in self.products.get_many_eventually(keys.collect()).await? {
             match text(&item, "pk").split('#').next() {
                 Some("PRICING") => inputs.pricing = Some(read_pricing(item)?),
-                _ => inputs.products.push(from_item(item)?),
+                _ => inputs.products.push(read_product(item)?),
             }
         }
         Ok(inputs)
