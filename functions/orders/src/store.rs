@@ -4,7 +4,8 @@
 mod item;
 mod parts;
 pub mod placement;
-mod pricing;
+mod price;
+pub mod pricing;
 mod product;
 
 use std::{collections::HashSet, sync::LazyLock};
@@ -56,6 +57,9 @@ pub struct StoredOrder {
     pub order: Order,
     /// Attributes of a later release. A write replaces the whole item, so it writes them again.
     unknown_attributes: Item,
+    /// The stored price, which never changes. A write writes it again as it is, with the fields of
+    /// a later release.
+    price: Option<AttributeValue>,
 }
 
 /// An order in a list: the attributes that the indexes project. Each step of the saga that changes
@@ -170,6 +174,9 @@ impl Store {
         let mut item = self.order_item(next);
         for (name, value) in &seen.unknown_attributes {
             item.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        if let Some(price) = &seen.price {
+            item.insert("price".to_owned(), price.clone());
         }
         match self.orders.put(item, Expression::version(seen.order.version)).await? {
             Outcome::Written => Ok(WriteOutcome::Written),
@@ -298,7 +305,8 @@ impl StoredOrder {
     fn read(mut item: Item) -> Result<Self, TableError> {
         let unknown_attributes =
             item.extract_if(|name, _| !KNOWN.contains(name.as_str())).collect();
-        Ok(Self { unknown_attributes, order: from_item(item)? })
+        let price = item.get("price").cloned();
+        Ok(Self { unknown_attributes, price, order: from_item(item)? })
     }
 }
 

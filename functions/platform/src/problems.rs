@@ -6,6 +6,10 @@
 //! repository's tests compare it with the code that creates problems and with the gateway's own
 //! responses.
 
+mod rules;
+
+pub use rules::RULES;
+
 #[derive(Clone, Copy, Debug)]
 pub struct ProblemType {
     /// Stable name: the last segment of `type`.
@@ -61,6 +65,10 @@ const fn rule(code: &'static str, explanation: &'static str) -> Rule {
 const COUNT: &str = r#"{"type": "integer"}"#;
 const TEXT: &str = r#"{"type": "string"}"#;
 const MONEY: &str = r##"{"$ref": "#/components/schemas/Money"}"##;
+const TOTALS: &str = r##"{"$ref": "#/components/schemas/Totals"}"##;
+const TOTALS_EXAMPLE: &str = r#"{"items": {"amount": 4590, "currency": "USD"}, "shipping": {"amount": 408, "currency": "USD"}, "tax": {"amount": 1000, "currency": "USD"}, "total": {"amount": 5998, "currency": "USD"}}"#;
+const PRICE: &str = r##"{"$ref": "#/components/schemas/Price"}"##;
+const PRICE_EXAMPLE: &str = r#"{"market": "gb", "pricing_version": 7, "currency": "USD", "basis": "net", "rounding": "per_rate", "lines": [], "tax_summary": [], "discount_total": 0, "tax_source": {"kind": "rules", "version": 7}}"#;
 const ORDER_STATUS: &str = r##"{"$ref": "#/components/schemas/OrderStatus"}"##;
 const PAYMENT_ID: &str = r##"{"$ref": "#/components/schemas/PaymentId"}"##;
 const REFUND_ID: &str = r##"{"$ref": "#/components/schemas/RefundId"}"##;
@@ -290,9 +298,13 @@ pub const PROBLEMS: &[ProblemType] = &[
         409,
         "price_changed",
         "Price changed",
-        "Show the buyer the new total, and order again with it under a new `Idempotency-Key`.",
+        "Nothing was ordered. Show the buyer the new total, and order again with it.",
     )
-    .members(&[member("total", "The current total.", "{\"amount\": 5998, \"currency\": \"USD\"}", MONEY)]),
+    .members(&[
+        member("total", "The current total.", "{\"amount\": 5998, \"currency\": \"USD\"}", MONEY),
+        member("totals", "The current amounts of an order in a market.", TOTALS_EXAMPLE, TOTALS),
+        member("price", "How they are computed, like `price` of an order.", PRICE_EXAMPLE, PRICE),
+    ]),
     problem(
         409,
         "refund_failed",
@@ -338,6 +350,13 @@ pub const PROBLEMS: &[ProblemType] = &[
     problem(422, "amount_mismatch", "Amount mismatch", "Omit the amount, or send the order's total.")
         .members(PAYMENT_STATE),
     problem(422, "amount_too_large", "Amount too large", "The total exceeds the maximum of one payment. Divide the order."),
+    problem(
+        422,
+        "below_minimum",
+        "Total below the minimum",
+        "The market accepts no total between 0 and its minimum. Order more.",
+    )
+    .members(&[member("minimum", "The smallest total above 0.", "{\"amount\": 50, \"currency\": \"USD\"}", MONEY)]),
     problem(
         422,
         "card_number_rejected",
@@ -414,55 +433,4 @@ pub const PROBLEMS: &[ProblemType] = &[
         "Gateway timeout",
         "The outcome is unknown. Repeat the request, with the same `Idempotency-Key` if it has one.",
     ),
-];
-
-/// Every rule that a field can break, sorted by code.
-pub const RULES: &[Rule] = &[
-    rule("blank", "The text has no visible character."),
-    rule(
-        "invalid_category",
-        "A category has lower-case letters and digits, with single hyphens between words.",
-    ),
-    rule("invalid_characters", "Control, invisible and text-direction characters are not allowed."),
-    rule(
-        "invalid_country",
-        "A country is an assigned code of ISO 3166-1 in two upper-case letters, such as `DE`. The United Kingdom is `GB`.",
-    ),
-    rule(
-        "invalid_email",
-        "An e-mail address looks like `name@example.com`. Before the `@` it is ASCII: other addresses cannot receive mail from here.",
-    ),
-    rule("invalid_id", "An id is the prefix of its kind followed by a UUID, as received."),
-    rule("invalid_sku", "A SKU has 1 to 64 visible characters, in one line."),
-    rule(
-        "invalid_token",
-        "A payment token has 1 to 255 visible ASCII characters, as issued by the provider.",
-    ),
-    rule(
-        "invalid_username",
-        "A username has letters, digits, dots, dashes and underscores of ASCII, and begins with a letter or digit.",
-    ),
-    rule("nothing_to_change", "A change names at least one field."),
-    rule("out_of_range", "The number, length or count is outside its limits."),
-    rule("password_compromised", "The password is too common. Choose another."),
-    rule("password_is_email", "The password must not be the e-mail address."),
-    rule("password_too_long", "The password is too long."),
-    rule("password_too_short", "The password is too short."),
-    rule("repeated_parameter", "A query parameter occurs more than once."),
-    rule("required", "The required field or parameter is missing."),
-    rule("too_long", "The text exceeds its maximum length."),
-    rule(
-        "too_many_of_product",
-        "One order can contain at most `maximum` pieces of this product, over all lines.",
-    )
-    .members(&[member("maximum", "The maximum quantity per order.", "20", COUNT)]),
-    rule(
-        "unknown_field",
-        "The field does not exist. Values that the shop determines, such as prices, cannot be sent.",
-    ),
-    rule("unknown_product", "The product does not exist, or is no longer sold."),
-    rule("unknown_value", "The value is not one of the accepted names."),
-    rule("unsupported_currency", "The currency is not supported."),
-    rule("wrong_password", "The current password is wrong."),
-    rule("wrong_type", "The field has the wrong type."),
 ];

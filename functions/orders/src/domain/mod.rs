@@ -9,7 +9,10 @@
 //! - [`saga`]: applies an event to an order. [`command`]: the commands that an order sends to other
 //!   services.
 //! - [`order_request`]: the request to place an order. [`address`]: the shipping address.
-//! - [`product`]: the copy of a product. [`pricing`]: the price of goods with promotions, shipping and tax.
+//! - [`product`]: the copy of a product. [`pricing`]: the price of goods with promotions, shipping
+//!   and tax.
+//! - [`quote`]: what requested goods cost. [`price_preview`]: the request for an estimate.
+//! - [`number`]: the number of an order, which people read.
 //! - [`unpaid`]: the limits on unpaid orders.
 //! - [`actions`]: the data of a cancellation and of a shipment.
 //! - [`history`]: the events of an order. [`waiting`]: who has to act before it continues.
@@ -18,12 +21,15 @@ pub mod actions;
 pub mod buyer;
 pub mod command;
 pub mod history;
+pub mod number;
 pub mod order;
 pub mod order_request;
 pub mod placement;
+pub mod price_preview;
 pub mod pricing;
 pub mod product;
 pub mod progress;
+pub mod quote;
 pub mod saga;
 pub mod schedule;
 pub mod state;

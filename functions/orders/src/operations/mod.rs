@@ -7,6 +7,7 @@ pub mod deliver_order;
 pub mod get_order;
 pub mod get_order_timeline;
 pub mod list_orders;
+pub mod preview_prices;
 pub mod publish_order_events;
 pub mod replicate_pricing;
 pub mod replicate_product;
@@ -23,6 +24,7 @@ shared::operations! {
     http get_order(GET "/orders/{order_id}", Token);
     http get_order_timeline(GET "/orders/{order_id}/timeline", Token);
     http list_orders(GET "/orders", Token);
+    http preview_prices(POST "/prices/preview", Public);
     http ship_order(POST "/orders/{order_id}/ship", Token);
     queue advance_order("order-events");
     queue replicate_pricing("replicate-pricing");

@@ -1,0 +1,80 @@
+//! The rules that a single field can break.
+
+use super::{COUNT, Rule, member, rule};
+
+/// Every rule that a field can break, sorted by code.
+pub const RULES: &[Rule] = &[
+    rule("blank", "The text has no visible character."),
+    rule(
+        "invalid_category",
+        "A category has lower-case letters and digits, with single hyphens between words.",
+    ),
+    rule("invalid_characters", "Control, invisible and text-direction characters are not allowed."),
+    rule(
+        "invalid_country",
+        "A country is an assigned code of ISO 3166-1 in two upper-case letters, such as `DE`. The United Kingdom is `GB`.",
+    ),
+    rule(
+        "invalid_email",
+        "An e-mail address looks like `name@example.com`. Before the `@` it is ASCII: other addresses cannot receive mail from here.",
+    ),
+    rule("invalid_id", "An id is the prefix of its kind followed by a UUID, as received."),
+    rule("invalid_sku", "A SKU has 1 to 64 visible characters, in one line."),
+    rule(
+        "invalid_token",
+        "A payment token has 1 to 255 visible ASCII characters, as issued by the provider.",
+    ),
+    rule(
+        "invalid_username",
+        "A username has letters, digits, dots, dashes and underscores of ASCII, and begins with a letter or digit.",
+    ),
+    rule("market_required", "A shipping method belongs to a market. Send both, or neither."),
+    rule(
+        "not_delivered_there",
+        "The market does not deliver to the country, or has no tax rule for these goods there.",
+    ),
+    rule("not_sold_here", "The product has no price in the market. Remove it."),
+    rule("nothing_to_change", "A change names at least one field."),
+    rule("out_of_range", "The number, length or count is outside its limits."),
+    rule("password_compromised", "The password is too common. Choose another."),
+    rule("password_is_email", "The password must not be the e-mail address."),
+    rule("password_too_long", "The password is too long."),
+    rule("password_too_short", "The password is too short."),
+    rule("repeated_parameter", "A query parameter occurs more than once."),
+    rule("required", "The required field or parameter is missing."),
+    rule(
+        "shipping_address_required",
+        "An order in a market needs the address that it is shipped to and taxed at.",
+    ),
+    rule(
+        "shipping_method_required",
+        "The goods are shipped. Choose one of `shipping_options` of `POST /prices/preview`.",
+    ),
+    rule(
+        "shipping_unavailable",
+        "The market does not have the shipping method, or these goods cannot use it. Choose one of `shipping_options` of `POST /prices/preview`.",
+    ),
+    rule("too_long", "The text exceeds its maximum length."),
+    rule(
+        "too_many_of_product",
+        "One order can contain at most `maximum` pieces of this product, over all lines.",
+    )
+    .members(&[member("maximum", "The maximum quantity per order.", "20", COUNT)]),
+    rule(
+        "unknown_field",
+        "The field does not exist. Values that the shop determines, such as prices, cannot be sent.",
+    ),
+    rule(
+        "unknown_market",
+        "The market does not exist, or has no rules for the country of the destination.",
+    ),
+    rule("unknown_product", "The product does not exist, or is no longer sold."),
+    rule(
+        "unknown_region",
+        "Tax depends on the region. Send its code of ISO 3166-2, such as `CA` or `US-CA`.",
+    ),
+    rule("unknown_value", "The value is not one of the accepted names."),
+    rule("unsupported_currency", "The currency is not supported."),
+    rule("wrong_password", "The current password is wrong."),
+    rule("wrong_type", "The field has the wrong type."),
+];
