@@ -73,6 +73,7 @@ fn rows() -> Vec<(&'static str, Then)> {
         ("check-reservations", Answer(json!({ "held_too_long": 0, "remaining": 0 }))),
         ("publish-stock-events", Published(&["order-events", "record-entry"])),
         ("create-order", Status(201)),
+        ("preview-prices", Status(200)),
         ("get-order", Status(200)),
         ("get-order-timeline", Status(200)),
         ("list-orders", Status(200)),

@@ -130,45 +130,57 @@ fn placement_problem(error: PlacementError) -> Problem {
 
 /// Why goods cannot be ordered in a market. The pointers are those of an order request.
 fn market_problem(error: &MarketError) -> Problem {
-    let invalid = |pointer: &str, code: &str, detail: &str| {
-        Problem::invalid_field(pointer, &Violation::new(code, detail))
-    };
+    let invalid = |pointer: &str, violation: Violation| Problem::invalid_field(pointer, &violation);
     match error {
         MarketError::MarketRequired => invalid(
             "/market",
-            "market_required",
-            "A shipping method belongs to a market. Send both.",
+            Violation::new("required", "A shipping method belongs to a market. Send both."),
         ),
         MarketError::ShippingAddressRequired => invalid(
             "/shipping_address",
-            "shipping_address_required",
-            "An order in a market needs the address that it is shipped to and taxed at.",
+            Violation::new(
+                "shipping_address_required",
+                "An order in a market needs the address that it is shipped to and taxed at.",
+            ),
         ),
-        MarketError::UnknownMarket => unknown_market(),
+        MarketError::UnknownMarket => invalid(
+            "/market",
+            Violation::new(
+                "unknown_market",
+                "The market does not exist, or has no rules for the country of the destination.",
+            ),
+        ),
         MarketError::NotSoldHere { position } => invalid(
             &format!("/items/{position}/product_id"),
-            "not_sold_here",
-            "The product has no price in the market. Remove it.",
+            Violation::new("not_sold_here", "The product has no price in the market. Remove it."),
         ),
         MarketError::NotDeliveredThere => invalid(
             "/shipping_address/country",
-            "not_delivered_there",
-            "The market does not deliver these goods to the country.",
+            Violation::new(
+                "not_delivered_there",
+                "The market does not deliver these goods to the country.",
+            ),
         ),
         MarketError::UnknownRegion => invalid(
             "/shipping_address/region",
-            "unknown_region",
-            "Tax depends on the region here. Send its code of ISO 3166-2, such as CA or US-CA.",
+            Violation::new(
+                "unknown_region",
+                "Tax depends on the region here. Send its code of ISO 3166-2, such as CA or US-CA.",
+            ),
         ),
         MarketError::ShippingUnavailable => invalid(
             "/shipping_method",
-            "shipping_unavailable",
-            "Choose one of `shipping_options` of POST /prices/preview.",
+            Violation::new(
+                "shipping_unavailable",
+                "Choose one of `shipping_options` of POST /prices/preview.",
+            ),
         ),
         MarketError::ShippingMethodRequired => invalid(
             "/shipping_method",
-            "shipping_method_required",
-            "Goods are shipped. Choose one of `shipping_options` of POST /prices/preview.",
+            Violation::new(
+                "shipping_method_required",
+                "The goods are shipped. Choose one of `shipping_options` of POST /prices/preview.",
+            ),
         ),
         MarketError::BelowMinimum { minimum } => {
             Problem::unprocessable("below_minimum", "Total below the minimum")
@@ -176,12 +188,6 @@ fn market_problem(error: &MarketError) -> Problem {
                 .with("minimum", json!(minimum))
         }
     }
-}
-
-/// There are no rules of the market for the country.
-pub fn unknown_market() -> Problem {
-    let detail = "The market does not exist, or has no rules for the country of the destination.";
-    Problem::invalid_field("/market", &Violation::new("unknown_market", detail))
 }
 
 /// The problem of a placement error for a request whose list has another name than `items`.

@@ -102,6 +102,7 @@ impl ApiFixture {
         let (reset_token, verification_token, withdraw_token) = links(&shop).await;
         let (product, scarce) =
             (shop.product("Teapot", 2999, 50).await, shop.product("Saucer", 499, 1).await);
+        assert!(shop.call("replicate-pricing", sample("replicate-pricing")).await.is_done());
         let mut harness = shop.harness();
         harness.drain_queues().await;
         let mut orders = Vec::new();
@@ -284,7 +285,15 @@ impl ApiFixture {
             "adjust-stock" => {
                 json!({ "delta": 5, "reason": "delivery", "shard_count": 2, "low_stock_threshold": 3 })
             }
-            "create-order" => order_request(&self.product),
+            "create-order" => self.in_market(order_request(&self.product)),
+            "preview-prices" => json!({
+                "market": "gb",
+                "lines": [{ "product_id": self.product, "quantity": 1 }],
+                "shipping_address": order_request(&self.product)["shipping_address"],
+                "country": "GB",
+                "region": "Shire",
+                "shipping_method": shipping_method(),
+            }),
             "cancel-order" => json!({ "reason": "It is the wrong colour." }),
             "ship-order" => json!({ "carrier": "Royal Mail", "tracking": "RM 1234 5678 9GB" }),
             "create-refund" => {
@@ -295,6 +304,14 @@ impl ApiFixture {
             }
             _ => return None,
         })
+    }
+
+    /// The same order in the market of the samples: 10 % off, then shipping and tax are added.
+    fn in_market(&self, mut order: Value) -> Value {
+        order["market"] = "gb".into();
+        order["shipping_method"] = shipping_method();
+        order["expected_total"]["amount"] = 3827.into();
+        order
     }
 
     /// A valid request with another body, given as text.
@@ -426,6 +443,11 @@ fn order_request(product: &str) -> Value {
             "name": "Ada", "line1": "1 Way", "line2": "Flat 2", "city": "Town", "region": "Shire", "postal_code": "SW1", "country": "GB",
         },
     })
+}
+
+/// The shipping method of the market of the samples.
+fn shipping_method() -> Value {
+    events::pricing()["document"]["shipping_methods"][0]["id"].clone()
 }
 
 /// Replaces the values of a request header.

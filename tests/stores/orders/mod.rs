@@ -4,10 +4,12 @@
 mod advance_order;
 mod catch_up;
 mod create_order;
+mod in_market;
 mod limits;
 mod measuring;
 mod needs_review;
 mod people;
+mod preview_prices;
 mod reading;
 mod replicate_pricing;
 mod replicate_product;
@@ -155,6 +157,7 @@ impl OrdersFixture {
             },
             fingerprint: "made of the request".to_owned(),
             terms: self.orders.limits.terms(true),
+            pricing: None,
             network: None,
             trace: Trace::start(&Ids::seeded(1)),
         };
@@ -164,7 +167,7 @@ impl OrdersFixture {
                 .unwrap();
         let store = &self.orders.store;
         let snapshot = store
-            .read_for_placement(order.placed.order_id, &[], order.placed.user_id, "nowhere")
+            .read_for_placement(order.placed.order_id, &[], None, order.placed.user_id, "nowhere")
             .await
             .unwrap();
         let placed = store

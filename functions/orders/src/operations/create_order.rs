@@ -63,7 +63,7 @@ const MAX_PLACE_ATTEMPTS: u32 = 24;
         ("x-roles" = json!(["user", "admin"])),
         ("x-problems" = json!([
             "price_changed", "unknown_product", "too_many_of_product", "too_many_open_orders", "currency_mismatch", "amount_too_large",
-            "unknown_market", "market_required", "shipping_address_required", "not_sold_here", "not_delivered_there", "unknown_region",
+            "unknown_market", "shipping_address_required", "not_sold_here", "not_delivered_there", "unknown_region",
             "shipping_method_required", "shipping_unavailable", "below_minimum",
         ])),
     ),

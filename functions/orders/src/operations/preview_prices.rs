@@ -23,9 +23,9 @@ use crate::{
         OrderLine, Product, Totals,
         price_preview::PricePreviewRequest,
         pricing::{Price, PricedShipping, Pricing, Refusal},
-        quote::{Purchase, Quote},
+        quote::{MarketError, Purchase, Quote},
     },
-    error::{estimate_problem, unknown_market},
+    error::{OrderError, estimate_problem},
     store::pricing::PriceInputs,
 };
 
@@ -90,7 +90,7 @@ pub async fn preview_prices(orders: Arc<Orders>, request: Request) -> Result<Res
     let inputs = orders.store.read_for_estimate(rules, &products).await?;
     let PriceInputs { pricing, products } = inputs;
     let read = pricing.map(|pricing| orders.pricing_cache.keep(pricing, now));
-    let pricing = kept.or(read).ok_or_else(unknown_market)?;
+    let pricing = kept.or(read).ok_or(OrderError::Placement(MarketError::UnknownMarket.into()))?;
 
     let shipping_method = preview.shipping_method;
     let purchase = Purchase { pricing: &pricing, destination: &destination, shipping_method, now };

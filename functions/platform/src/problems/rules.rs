@@ -28,7 +28,6 @@ pub const RULES: &[Rule] = &[
         "invalid_username",
         "A username has letters, digits, dots, dashes and underscores of ASCII, and begins with a letter or digit.",
     ),
-    rule("market_required", "A shipping method belongs to a market. Send both, or neither."),
     rule(
         "not_delivered_there",
         "The market does not deliver to the country, or has no tax rule for these goods there.",
