@@ -647,8 +647,9 @@ def seed(args):
     call(stack, f"{STACK}-grant-role", {"email": admin["email"], "role": "admin"})
     admin = api.log_in(admin["email"], admin["password"])
     for each in data["products"]:
-        product = {name: each[name] for name in ("name", "description", "category", "sku")}
+        product = {name: each[name] for name in ("name", "description", "category", "sku", "tax_class", "weight_g")}
         product["price"] = {"amount": each["price"], "currency": "USD"}
+        product["prices"] = [{"currency": "EUR", "amount": each["price_eur"]}]
         answer = admin.call("POST", "/products", product, key=f"sample-product-{each['sku']}", expect=(200, 201, 409))
         if answer.status != 409 and each["stock"]:
             admin.call("POST", f"/inventory/{answer.body['id']}/adjustments", {"delta": each["stock"], "reason": "first delivery"},

@@ -238,6 +238,45 @@ async fn product_change_costs_one_read_and_one_write() {
     costs(&shop.call("archive-product", archive(3)).await, &["GetItem"]);
 }
 
+/// Each part of a transaction costs two units per KB.
+#[tokio::test]
+async fn changed_price_costs_two_units_and_no_call() {
+    let shop = Shop::new();
+    let body = |amount: i64, prices: usize| {
+        let prices: Vec<Value> = (0..prices)
+            .map(|number| json!({ "market": format!("market-{number}"), "currency": "EUR", "amount": amount }))
+            .collect();
+        json!({
+            "name": "Oak spoon", "category": "kitchen", "sku": "SPOON-OAK", "prices": prices,
+            "price": { "amount": 2999, "currency": "USD" },
+        })
+    };
+    let recorded = || -> u64 {
+        let units = shop.aws.write_units();
+        units.iter().filter(|(key, _)| key.contains(" PRICE#")).map(|(_, units)| units).sum()
+    };
+    shop.aws.count_write_units(None);
+    let created = shop.call("create-product", events::new_product("k", &body(2799, 20))).await;
+    costs(&created, &["TransactWriteItems"]);
+    assert_eq!(recorded(), 42, "the price and 20 explicit prices");
+    let product = id(&created);
+    let update = |version: u64, amount: i64, prices: usize| {
+        events::put("/products", &body(amount, prices))
+            .caller(events::ADMIN)
+            .path_parameter("product_id", &product)
+            .header("if-match", &format!("\"{version}\""))
+            .event()
+    };
+    for (version, amount, prices, units) in [(1, 2799, 19, 2), (2, 2699, 19, 38), (3, 2699, 0, 38)]
+    {
+        shop.aws.count_write_units(None);
+        let changed = shop.call("update-product", update(version, amount, prices)).await;
+        assert_eq!(changed.status(), 200, "{:?}", changed.answer);
+        costs(&changed, &["GetItem", "TransactWriteItems"]);
+        assert_eq!(recorded(), units, "version {version}");
+    }
+}
+
 /// The key follows from the caller and the id, and the write checks that the notification exists.
 #[tokio::test]
 async fn reading_a_notification_costs_one_write() {

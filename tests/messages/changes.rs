@@ -40,6 +40,25 @@ pub fn sent() -> Vec<Sent> {
         None,
         json!({ "details": limited }),
     );
+    let mut priced = product["details"].clone();
+    priced["tax_class"] = "reduced".into();
+    priced["weight_g"] = 45.into();
+    priced["requires_shipping"] = false.into();
+    priced["prices"] = json!([
+        { "currency": "EUR", "amount": 2799 },
+        {
+            "market": "de", "currency": "EUR", "amount": 2599, "compare_at": 3299,
+            "compare_at_from": "2026-11-21T00:00:00.000Z", "compare_at_until": "2026-12-24T00:00:00.000Z",
+        },
+    ]);
+    publish(
+        &mut all,
+        "priced",
+        catalog::publish::messages,
+        &product,
+        None,
+        json!({ "details": priced }),
+    );
     for (change, old, new) in user_changes() {
         publish(
             &mut all,

@@ -6,37 +6,37 @@
 //! - `SKU#<sku in upper case>`: `{product_id}`. Makes a SKU unique without regard to case. Written
 //!   in one transaction with its product, and deleted when the product gets another SKU or is
 //!   archived.
-//! - `BACKFILL_RUN`: progress of the current or last [`BackfillRun`]. `LEASE#resync-products`: the
+//! - `PRICE#<product>#<market or currency>#<time>#<version>`: a change of a price. Written in one
+//!   transaction with the version of the product that changes it, and never again.
+//! - `BACKFILL_RUN`: progress of the current or last backfill run. `LEASE#resync-products`: the
 //!   lease of the sweep.
 
-use std::time::Duration;
+mod backfill;
+mod price_history;
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    clock::Timestamp,
     ids::{ProductId, shard_of},
-    sweep::Lease,
     table::{
-        Expression, Item, Key, List, ListPage, Outcome, Query, Table, TableError,
-        TransactionOutcome, from_item, to_item, to_patch,
+        Expression, Item, Key, List, ListPage, Outcome, Table, TableError, TransactionOutcome,
+        from_item, to_item,
     },
 };
 
 use crate::{
-    domain::{
-        Category, ListedProduct, Product, Sku, Status,
-        backfill::{BackfillRun, Cursor},
-        sort_key,
-    },
+    domain::{Category, ListedProduct, Product, Sku, Status, sort_key},
     error::CatalogError,
 };
+
+pub use backfill::Page;
 
 /// Sort key of both indexes.
 const NAME_SORT: &str = "name_sort";
 
 #[derive(Clone, Debug)]
 pub struct Store {
-    /// `PRODUCT#<id>`, `SKU#<sku>`, `BACKFILL_RUN` and `LEASE#resync-products`.
+    /// `PRODUCT#<id>`, `SKU#<sku>`, `PRICE#<product>#…`, `BACKFILL_RUN` and
+    /// `LEASE#resync-products`.
     pub products: Table,
     /// Number of partitions over which the indexes spread products with a common value. It may be
     /// raised, and never lowered: products keep their partition until they are written again.
@@ -59,16 +59,6 @@ pub enum ReplaceOutcome {
     SkuTaken,
 }
 
-/// The products of one page, and where the run continues.
-#[derive(Debug)]
-pub struct Page {
-    pub products: Vec<ProductId>,
-    /// Keys of index entries that cannot be read as products.
-    pub unreadable: Vec<String>,
-    /// The position after this page; `None` after the last one.
-    pub next: Option<Cursor>,
-}
-
 /// A product as stored, with its keys.
 #[derive(Serialize)]
 struct ProductItem<'a> {
@@ -87,14 +77,6 @@ struct IndexKeys {
     name_sort: Option<String>,
 }
 
-/// A backfill run as stored, with its key.
-#[derive(Serialize)]
-struct BackfillRunItem<'a> {
-    pk: &'static str,
-    #[serde(flatten)]
-    run: &'a BackfillRun,
-}
-
 /// The product that has a SKU.
 #[derive(Serialize, Deserialize)]
 struct SkuHolder {
@@ -103,18 +85,19 @@ struct SkuHolder {
 }
 
 impl Store {
-    /// Stores a new product and its SKU in one transaction. Reads the product afterwards only if
-    /// DynamoDB does not report all failed conditions.
+    /// Stores a new product, its SKU and its first prices in one transaction. Reads the product
+    /// afterwards only if DynamoDB does not report all failed conditions.
     ///
     /// # Errors
     /// If another product has the SKU, another request has the id, or the table fails.
     pub async fn create(&self, product: &Product) -> Result<CreateOutcome, CatalogError> {
         let (id, sku) = (product.product_id, &product.details.sku);
         let holder = to_item(&SkuHolder { pk: sku_key_text(sku), product_id: id });
-        let writes = vec![
+        let mut writes = vec![
             self.products.transact_put(self.item(product), Expression::not_exists()),
             self.products.transact_put(holder, Expression::not_exists()),
         ];
+        writes.extend(self.price_changes(None, product));
         let conflicts = match self.products.transact(writes).await? {
             TransactionOutcome::Written => return Ok(CreateOutcome::Created),
             TransactionOutcome::Cancelled(conflicts) => conflicts,
@@ -166,8 +149,9 @@ impl Store {
         self.products.list(list, limit, |_| true).await
     }
 
-    /// Writes the next version of a product over `before`. In the same transaction, takes a new SKU
-    /// and releases one that is no longer needed. Attributes of a later release are preserved.
+    /// Writes the next version of a product over `before`. In the same transaction, takes a new SKU,
+    /// releases one that is no longer needed, and records changed prices. Attributes of a later
+    /// release are preserved.
     ///
     /// # Errors
     /// If the table fails, or the product does not exist.
@@ -179,17 +163,19 @@ impl Store {
         let (id, key) = (after.product_id, || Key::new(product_key_text(after.product_id)));
         let (change, unchanged) = (self.next_version(after), Expression::version(before.version));
         let (had, has) = (before.sku_held().map(sku_key_text), after.sku_held().map(sku_key_text));
-        if had == has {
+        let price_changes = self.price_changes(Some(before), after);
+        if had == has && price_changes.is_empty() {
             return match self.products.update(key(), change, unchanged).await? {
                 Outcome::Written => Ok(ReplaceOutcome::Written),
                 Outcome::ConditionFailed(current) => self.version_conflict(after, current).await,
             };
         }
-        let taken_sku = has.map(|sku| {
+        let is_moved = had != has;
+        let taken_sku = has.filter(|_| is_moved).map(|sku| {
             let holder = to_item(&SkuHolder { pk: sku, product_id: id });
             self.products.transact_put(holder, Expression::not_exists())
         });
-        let released_sku = had.map(|sku| {
+        let released_sku = had.filter(|_| is_moved).map(|sku| {
             let its_own = Expression::new("attribute_not_exists(#pk) OR #product_id = :product_id")
                 .value("product_id", id);
             self.products.transact_delete(Key::new(sku), its_own)
@@ -198,6 +184,7 @@ impl Store {
             .into_iter()
             .chain(taken_sku)
             .chain(released_sku)
+            .chain(price_changes)
             .collect();
         let conflicts = match self.products.transact(writes).await? {
             TransactionOutcome::Written => return Ok(ReplaceOutcome::Written),
@@ -264,125 +251,6 @@ impl Store {
         })
     }
 
-    /// The current run. If none is active, starts the next one, unless the last one started less
-    /// than `cooldown` ago.
-    ///
-    /// # Errors
-    /// When the table fails.
-    pub async fn current_run(
-        &self,
-        cooldown: Duration,
-        now: Timestamp,
-    ) -> Result<BackfillRun, TableError> {
-        let mut last = self
-            .products
-            .get(Key::new(BACKFILL_RUN))
-            .await?
-            .map(from_item::<BackfillRun>)
-            .transpose()?;
-        loop {
-            if let Some(run) = last
-                .as_ref()
-                .filter(|run| run.cursor.is_some() || run.is_cooling_down(cooldown, now))
-            {
-                return Ok(run.clone());
-            }
-            let next = BackfillRun::start(last.as_ref(), now);
-            let unchanged = last
-                .as_ref()
-                .map_or_else(Expression::not_exists, |last| Expression::version(last.version));
-            match self
-                .products
-                .put(to_item(&BackfillRunItem { pk: BACKFILL_RUN, run: &next }), unchanged)
-                .await?
-            {
-                Outcome::Written => return Ok(next),
-                Outcome::ConditionFailed(current) => last = current.map(from_item).transpose()?,
-            }
-        }
-    }
-
-    /// Saves the progress of a run; `false` if another invocation saved meanwhile. Attributes of a
-    /// later release are preserved until the next run.
-    ///
-    /// # Errors
-    /// When the table fails.
-    pub async fn save_run(
-        &self,
-        before: &BackfillRun,
-        after: &BackfillRun,
-    ) -> Result<bool, TableError> {
-        let patch = to_patch(&BackfillRunItem { pk: BACKFILL_RUN, run: after });
-        match self.products.merge(patch, Expression::version(before.version)).await? {
-            Outcome::Written => Ok(true),
-            // This may be our own write, whose response was lost.
-            Outcome::ConditionFailed(current) => {
-                Ok(current.map(from_item::<BackfillRun>).transpose()?.as_ref() == Some(after))
-            }
-        }
-    }
-
-    /// At most `limit` products after the cursor, in the order of the index.
-    ///
-    /// # Errors
-    /// When the table fails.
-    pub async fn page(&self, cursor: &Cursor, limit: u32) -> Result<Page, TableError> {
-        let partitions = 2 * self.shards;
-        let (kind, shard) = if cursor.partition < self.shards {
-            (ACTIVE, cursor.partition)
-        } else {
-            (ARCHIVED, cursor.partition - self.shards)
-        };
-        let mut query =
-            Query::new(Some("active-index"), "active_shard", format!("{kind}#{shard}"), limit);
-        if let Some(after) = &cursor.after {
-            query =
-                query.sort(Expression::new(format!("#{NAME_SORT} > :after")).value("after", after));
-        }
-        let found = self.products.query(query).await?;
-        let more = found.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-        let next = cursor.after_page(
-            found.last().map(|last| text(last, NAME_SORT).to_owned()),
-            more,
-            partitions,
-        );
-        let (mut products, mut unreadable) = (Vec::new(), Vec::new());
-        for item in found {
-            let key = text(&item, "pk").to_owned();
-            match from_item::<IndexEntry>(item) {
-                Ok(found) => products.push(found.product_id),
-                Err(_) => unreadable.push(key),
-            }
-        }
-        Ok(Page { products, unreadable, next })
-    }
-
-    /// The lease of the sweep that publishes all products again.
-    pub fn lease(&self) -> Lease {
-        Lease::new(&self.products, Key::new("LEASE#resync-products"))
-    }
-
-    /// Marks a product so that its current version is published again; `false` if it was marked in
-    /// this run before.
-    ///
-    /// # Errors
-    /// When the table fails.
-    pub async fn mark_for_resync(
-        &self,
-        product_id: ProductId,
-        run: u64,
-    ) -> Result<bool, TableError> {
-        let change = Expression::new("SET #backfill_run = :run").value("run", run);
-        let not_yet = Expression::new(
-            "attribute_exists(#pk) AND (attribute_not_exists(#backfill_run) OR #backfill_run < :this_run)",
-        );
-        let outcome = self
-            .products
-            .update(Key::new(product_key_text(product_id)), change, not_yet.value("this_run", run))
-            .await?;
-        Ok(outcome == Outcome::Written)
-    }
-
     fn item(&self, product: &Product) -> Item {
         to_item(&ProductItem {
             pk: product_key_text(product.product_id),
@@ -408,23 +276,10 @@ impl Store {
     }
 }
 
-/// What a run reads from an index entry.
-#[derive(Deserialize)]
-struct IndexEntry {
-    product_id: ProductId,
-}
-
-fn text<'a>(item: &'a Item, attribute: &str) -> &'a str {
-    item.get(attribute).and_then(|value| value.as_s().ok()).map(String::as_str).unwrap_or_default()
-}
-
 /// Prefix of active products in `active-index`.
 const ACTIVE: &str = "active";
 /// Prefix of archived products in `active-index`.
 const ARCHIVED: &str = "archived";
-/// Key of the backfill run's item.
-const BACKFILL_RUN: &str = "BACKFILL_RUN";
-
 fn product_key_text(product_id: ProductId) -> String {
     format!("PRODUCT#{product_id}")
 }

@@ -17,11 +17,14 @@ pub struct Field {
 }
 
 /// Fields that are optional in the document but required by the rest of this operation's body: the
-/// address is in a country with postal codes, and a change of the email address needs the password.
-const NEEDED: [(&str, &str); 3] = [
+/// address is in a country with postal codes, a change of the email address needs the password, and
+/// dates need the price that they limit.
+const NEEDED: [(&str, &str); 5] = [
     ("create-order", "/shipping_address/postal_code"),
     ("preview-prices", "/shipping_address/postal_code"),
     ("update-me", "/current_password"),
+    ("create-product", "/prices/0/compare_at"),
+    ("update-product", "/prices/0/compare_at"),
 ];
 
 /// Optional fields that an order in a market needs, with the code of the problem without them.

@@ -250,6 +250,10 @@ impl ApiFixture {
     /// A request body that succeeds and has every field.
     pub fn body(&self, operation: &str) -> Option<Value> {
         let money = json!({ "amount": 2999, "currency": "USD" });
+        let prices = json!([{
+            "market": "de", "currency": "EUR", "amount": 2799, "compare_at": 3299,
+            "compare_at_from": "2026-11-21T00:00:00.000Z", "compare_at_until": "2026-12-24T00:00:00.000Z",
+        }]);
         Some(match operation {
             "register-user" => {
                 json!({ "email": "grace@example.org", "username": "grace", "full_name": "Grace Hopper", "password": "correct horse battery" })
@@ -277,10 +281,12 @@ impl ApiFixture {
             "create-product" => {
                 json!({
                     "name": "Oak spoon", "description": "Of oak.", "category": "kitchen", "sku": "SPOON-OAK", "price": money, "max_per_order": 9,
+                    "tax_class": "reduced", "weight_g": 45, "requires_shipping": true, "prices": prices,
                 })
             }
             "update-product" => json!({
                 "name": "Tea pot", "description": "Of clay.", "category": "table", "sku": "TEA-POT", "price": money, "max_per_order": 900,
+                "tax_class": "reduced", "weight_g": 900, "requires_shipping": false, "prices": prices,
             }),
             "adjust-stock" => {
                 json!({ "delta": 5, "reason": "delivery", "shard_count": 2, "low_stock_threshold": 3 })

@@ -2,6 +2,7 @@
 //! runs.
 
 mod changes;
+mod prices;
 mod resync_products;
 
 use std::{collections::BTreeSet, ops::Deref, time::Duration};
@@ -47,6 +48,13 @@ impl CatalogFixture {
     /// An independent shop with the same products.
     fn copy(&self) -> Self {
         Self(self.0.copy())
+    }
+
+    /// The items whose key has this prefix.
+    fn items_of(&self, prefix: &str) -> Vec<Value> {
+        let mut items = self.aws.items("products");
+        items.retain(|item| item["pk"]["S"].as_str().unwrap().starts_with(prefix));
+        items
     }
 
     /// Creates a product and returns its id.
@@ -99,7 +107,8 @@ async fn product_is_created_with_one_call_and_can_be_read() {
     assert_eq!(created.header("location"), Some(format!("products/{id}")));
     let expected = json!({
         "id": id, "sku": "SPOON-OAK", "name": "Oak spoon", "description": null, "category": "kitchen", "active": true, "max_per_order": 20,
-        "price": { "amount": 2999, "currency": "USD" }, "created_at": "2026-11-21T09:48:49.123Z", "updated_at": "2026-11-21T09:48:49.123Z",
+        "price": { "amount": 2999, "currency": "USD" }, "prices": [], "tax_class": "standard", "weight_g": 0, "requires_shipping": true,
+        "created_at": "2026-11-21T09:48:49.123Z", "updated_at": "2026-11-21T09:48:49.123Z",
     });
     assert_eq!(view, expected);
 
@@ -135,7 +144,8 @@ async fn repeated_key_returns_the_product_as_created() {
 
     let other = shop.create("k", &product("Oak spoon", "SPOON-ELM", "kitchen")).await;
     assert_eq!((other.status(), other.code().as_str()), (422, "idempotency_key_reused"));
-    assert_eq!(shop.aws.items("products").len(), 1, "its SKU is free again");
+    assert_eq!(shop.items_of("SKU#").len(), 0, "its SKU is free again");
+    assert_eq!(shop.items_of("PRODUCT#").len(), 1);
     assert_eq!(shop.get(&id, None).await.status(), 404, "it is archived");
 }
 
@@ -145,7 +155,7 @@ async fn sku_belongs_to_one_product() {
     assert_eq!(shop.create("a", &product("Oak spoon", "SPOON", "kitchen")).await.status(), 201);
     let taken = shop.create("b", &product("Elm spoon", "SPOON", "kitchen")).await;
     assert_eq!((taken.status(), taken.code().as_str()), (409, "sku_taken"));
-    assert_eq!(shop.aws.items("products").len(), 2);
+    assert_eq!(shop.aws.items("products").len(), 3);
 }
 
 #[tokio::test]
@@ -159,7 +169,7 @@ async fn product_is_created_once_under_any_fault() {
         let (second, third) = (shop.create("k", &spoon).await, shop.create("k", &spoon).await);
         assert_eq!((second.status(), third.status()), (201, 201), "{fault:?}");
         assert_eq!(second.body(), third.body());
-        assert_eq!(shop.aws.items("products").len(), 2);
+        assert_eq!(shop.aws.items("products").len(), 3);
     })
     .await;
 }
@@ -182,7 +192,7 @@ async fn concurrent_copies_get_one_answer() {
         bodies.insert(answer["body"].as_str().unwrap().to_owned());
     }
     assert_eq!(bodies.len(), 1);
-    assert_eq!(shop.aws.items("products").len(), 2);
+    assert_eq!(shop.aws.items("products").len(), 3);
 }
 
 #[tokio::test]
@@ -213,6 +223,11 @@ async fn only_admins_create_products_and_rejections_write_nothing() {
         ("max_per_order", json!(-1), "out_of_range"),
         ("max_per_order", json!("5"), "wrong_type"),
         ("max_per_order", json!(5.0), "wrong_type"),
+        ("tax_class", json!("Reduced"), "invalid_id"),
+        ("weight_g", json!(-1), "out_of_range"),
+        ("weight_g", json!(1_000_001), "out_of_range"),
+        ("requires_shipping", json!("true"), "wrong_type"),
+        ("prices", json!({}), "wrong_type"),
         ("version", json!(9), "unknown_field"),
         ("name", json!("4242 4242 4242 4242"), "card_number_rejected"),
     ] {

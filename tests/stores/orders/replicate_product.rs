@@ -58,3 +58,56 @@ async fn newest_product_version_wins_under_any_fault() {
         }
     }
 }
+
+#[tokio::test]
+async fn copy_keeps_what_a_price_needs() {
+    let fixture = OrdersFixture::new().await;
+    let mut message = product(SPOON, 3, 2999, true);
+    message["tax_class"] = json!("reduced");
+    message["weight_g"] = json!(45);
+    message["requires_shipping"] = json!(false);
+    message["prices"] = json!([{
+        "market": "de", "currency": "EUR", "amount": 2599, "compare_at": 3299,
+        "compare_at_from": "2026-11-21T00:00:00.000Z", "compare_at_until": "2026-12-24T00:00:00.000Z",
+    }]);
+    assert!(fixture.replicate(&message).await);
+    let kept = fixture.known(SPOON).await;
+    for name in ["tax_class", "weight_g", "requires_shipping", "category", "price"] {
+        assert_eq!(kept[name], message[name], "{name}");
+    }
+    let price = json!({
+        "market": "de", "currency": "EUR", "amount": 2599, "compare_at": 3299,
+        "from": 1_795_219_200_000_i64, "until": 1_798_070_400_000_i64,
+    });
+    assert_eq!((&kept["prices"], &kept["shape"]), (&json!([price]), &json!(1)));
+}
+
+#[tokio::test]
+async fn same_version_replaces_a_copy_of_an_earlier_shape_only() {
+    for (shape, is_replaced) in [(None, true), (Some(0), true), (Some(1), false), (Some(2), false)]
+    {
+        let fixture = OrdersFixture::new().await;
+        let (key, products) =
+            (Key::new(format!("PRODUCT#{SPOON}")), fixture.aws.table("order-products"));
+        let earlier = match shape {
+            Some(shape) => Expression::new("SET #shape = :shape, #weight_g = :weight_g")
+                .value("shape", shape)
+                .value("weight_g", 7),
+            None => Expression::new("SET #weight_g = :weight_g REMOVE #shape").value("weight_g", 7),
+        };
+        products.update(key, earlier, Expression::exists()).await.unwrap();
+        let mut message = product(SPOON, 1, 2999, true);
+        message["weight_g"] = json!(45);
+        assert!(fixture.replicate(&message).await);
+        let expected = if is_replaced { (45, 1) } else { (7, shape.unwrap_or_default()) };
+        let kept = fixture.known(SPOON).await;
+        assert_eq!(
+            (&kept["weight_g"], &kept["shape"]),
+            (&json!(expected.0), &json!(expected.1)),
+            "{shape:?}"
+        );
+        // A newer version replaces every shape.
+        assert!(fixture.replicate(&product(SPOON, 2, 2999, true)).await);
+        assert_eq!(fixture.known(SPOON).await["version"], 2);
+    }
+}

@@ -379,10 +379,21 @@ mod tests {
     }
 
     #[test]
+    fn weight_is_at_most_a_tonne() {
+        let weight = |grams: Value| from_value::<Weight>(grams).map(Weight::grams).ok();
+        assert_eq!((weight(json!(0)), weight(json!(1_000_000))), (Some(0), Some(1_000_000)));
+        for bad in [json!(1_000_001), json!(-1), json!(1.5), json!("1"), json!(4_294_967_296_u64)] {
+            assert_eq!(weight(bad.clone()), None, "{bad}");
+        }
+    }
+
+    #[test]
     fn details_without_a_limit_stay_without_one() {
         let before = json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-01", "price": { "amount": 2999, "currency": "USD" } });
         let details: Details = from_value(before.clone()).unwrap();
         assert_eq!(details.max_per_order, None);
+        assert_eq!((details.tax_class.as_str(), details.weight_g.grams()), ("standard", 0));
+        assert!(details.requires_shipping && details.prices.is_empty());
         assert_eq!(
             serde_json::to_value(&details).unwrap(),
             before,

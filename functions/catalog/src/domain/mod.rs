@@ -2,6 +2,7 @@
 
 pub mod backfill;
 mod details;
+mod price_history;
 mod prices;
 mod sort_key;
 
@@ -12,6 +13,7 @@ pub use details::{
     Category, Description, Details, MaxPerOrder, Price, ProductName, Sku, Weight,
     requires_shipping_by_default,
 };
+pub use price_history::PriceChange;
 pub use prices::{ExplicitPrice, PriceAmount, Prices};
 pub use sort_key::sort_key;
 

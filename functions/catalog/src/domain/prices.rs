@@ -72,24 +72,32 @@ impl ExplicitPrice {
     /// Checks the rules of `compare_at`.
     ///
     /// # Errors
-    /// If it is not above the amount, has dates but no value, or ends before it begins.
-    pub fn checked(self) -> Result<Self, Violation> {
-        let invalid = |detail: &str| Err(Violation::new("invalid_compare_at", detail));
-        let (from, until) = (self.compare_at_from, self.compare_at_until);
-        if from.into_iter().chain(until).any(|date| date.milliseconds() < 0) {
-            return Err(Violation::out_of_range("A date is not before 1970."));
+    /// With the field, if it is not above the amount, has dates but no value, or ends before it
+    /// begins.
+    pub fn check(&self) -> Result<(), (&'static str, Violation)> {
+        let invalid = |field, detail| Err((field, Violation::new("invalid_compare_at", detail)));
+        let dates = [
+            ("compare_at_from", self.compare_at_from),
+            ("compare_at_until", self.compare_at_until),
+        ];
+        for (field, date) in dates {
+            if date.is_some_and(|date| date.milliseconds() < 0) {
+                return Err((field, Violation::out_of_range("A date is not before 1970.")));
+            }
         }
+        let has_dates = dates.iter().any(|(_, date)| date.is_some());
         match self.compare_at {
-            None if from.is_some() || until.is_some() => {
-                invalid("Dates need a compare_at that they limit.")
+            None if has_dates => {
+                let detail = "Dates need the compare_at that they limit.";
+                Err(("compare_at", Violation::new("required", detail)))
             }
             Some(compare_at) if compare_at <= self.amount => {
-                invalid("A compare_at is above the amount.")
+                invalid("compare_at", "A compare_at is above the amount.")
             }
-            _ if from.zip(until).is_some_and(|(from, until)| until <= from) => {
-                invalid("compare_at_until is later than compare_at_from.")
+            _ if self.compare_at_from.zip(self.compare_at_until).is_some_and(ends_too_early) => {
+                invalid("compare_at_until", "A compare_at ends after it begins.")
             }
-            _ => Ok(self),
+            _ => Ok(()),
         }
     }
 
@@ -102,6 +110,10 @@ impl ExplicitPrice {
     pub fn money(&self) -> Money {
         Money::new(self.amount.0, self.currency)
     }
+}
+
+fn ends_too_early((from, until): (Timestamp, Timestamp)) -> bool {
+    until <= from
 }
 
 /// The explicit prices of a product besides its `price`: one for each market, and one for each
@@ -139,5 +151,98 @@ impl Prices {
 
     pub fn to_vec(&self) -> Vec<ExplicitPrice> {
         self.0.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, from_value, json};
+
+    fn check(price: Value) -> Result<(), (&'static str, String)> {
+        let price: ExplicitPrice = from_value(price).unwrap();
+        price.check().map_err(|(field, violation)| (field, violation.code))
+    }
+
+    #[test]
+    fn compare_at_is_above_the_amount_and_ends_after_it_begins() {
+        let price = |extra: Value| {
+            let mut price = json!({ "amount": 2799, "currency": "EUR" });
+            price.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            price
+        };
+        let (early, late) = ("2026-11-21T00:00:00Z", "2026-11-21T00:00:00.001Z");
+        for good in [
+            json!({}),
+            json!({ "compare_at": 2800 }),
+            json!({ "compare_at": MAX_AMOUNT, "compare_at_from": late }),
+            json!({ "compare_at": 2800, "compare_at_until": early }),
+            json!({ "compare_at": 2800, "compare_at_from": early, "compare_at_until": late }),
+        ] {
+            assert_eq!(check(price(good.clone())), Ok(()), "{good}");
+        }
+        for (bad, field, code) in [
+            (json!({ "compare_at": 2799 }), "compare_at", "invalid_compare_at"),
+            (json!({ "compare_at": 1 }), "compare_at", "invalid_compare_at"),
+            (json!({ "compare_at_from": early }), "compare_at", "required"),
+            (json!({ "compare_at_until": late }), "compare_at", "required"),
+            (
+                json!({ "compare_at": 2800, "compare_at_from": late, "compare_at_until": early }),
+                "compare_at_until",
+                "invalid_compare_at",
+            ),
+            (
+                json!({ "compare_at": 2800, "compare_at_from": early, "compare_at_until": early }),
+                "compare_at_until",
+                "invalid_compare_at",
+            ),
+            (
+                json!({ "compare_at": 2800, "compare_at_from": "1969-12-31T23:59:59Z" }),
+                "compare_at_from",
+                "out_of_range",
+            ),
+        ] {
+            assert_eq!(check(price(bad.clone())), Err((field, code.to_owned())), "{bad}");
+        }
+    }
+
+    #[test]
+    fn each_market_and_each_currency_has_one_price() {
+        let usd: Price = from_value(json!({ "amount": 2999, "currency": "USD" })).unwrap();
+        let code = |prices: Value| {
+            let prices = Prices::new(from_value(prices).unwrap(), usd);
+            prices.err().map(|violation| violation.code)
+        };
+        let of = |market: Option<&str>, currency: &str| json!({ "market": market, "currency": currency, "amount": 2799 });
+        assert_eq!(code(json!([])), None);
+        assert_eq!(
+            code(json!([of(None, "EUR"), of(Some("de"), "EUR"), of(Some("us"), "USD")])),
+            None
+        );
+        for duplicates in [
+            json!([of(None, "EUR"), of(None, "EUR")]),
+            json!([of(None, "USD")]),
+            json!([of(Some("de"), "EUR"), of(Some("de"), "CHF")]),
+        ] {
+            assert_eq!(
+                code(duplicates.clone()).as_deref(),
+                Some("duplicate_price"),
+                "{duplicates}"
+            );
+        }
+        let many = |count: usize| -> Value {
+            (0..count).map(|number| of(Some(&format!("market-{number}")), "EUR")).collect()
+        };
+        assert_eq!(code(many(MAX_PRICES)), None);
+        assert_eq!(code(many(MAX_PRICES + 1)).as_deref(), Some("out_of_range"));
+    }
+
+    #[test]
+    fn amount_is_above_zero_and_at_most_the_largest_amount() {
+        let amount = |amount: Value| from_value::<PriceAmount>(amount).map(i64::from).ok();
+        assert_eq!((amount(json!(1)), amount(json!(MAX_AMOUNT))), (Some(1), Some(MAX_AMOUNT)));
+        for bad in [json!(0), json!(-1), json!(MAX_AMOUNT + 1), json!(u64::MAX), json!("1")] {
+            assert_eq!(amount(bad.clone()), None, "{bad}");
+        }
     }
 }

@@ -28,7 +28,7 @@ pub struct ProductInput {
     /// Prices of markets and of further currencies: at most one for each.
     #[serde(default)]
     #[cfg_attr(feature = "api-document", schema(max_items = 20))]
-    prices: Option<Vec<PriceInput>>,
+    prices: Vec<PriceInput>,
     #[serde(default)]
     max_per_order: Option<MaxPerOrder>,
     /// Decides the tax rates. If unset, `standard`.
@@ -36,9 +36,9 @@ pub struct ProductInput {
     tax_class: Option<TaxClass>,
     #[serde(default)]
     weight_g: Option<Weight>,
-    /// If unset, true.
-    #[serde(default)]
-    requires_shipping: Option<bool>,
+    #[serde(default = "requires_shipping_by_default")]
+    #[cfg_attr(feature = "api-document", schema(default = true))]
+    requires_shipping: bool,
 }
 
 /// The price of one unit in one market, or in all markets with its currency.
@@ -63,17 +63,19 @@ pub struct PriceInput {
 }
 
 impl ProductInput {
-    /// Checks the rules of several fields.
+    /// Checks the rules that concern several fields.
     ///
     /// # Errors
     /// 422 for a price with an invalid `compare_at`, and for two prices of one market or currency.
     pub fn details(self) -> Result<Details, Problem> {
-        let inputs = self.prices.unwrap_or_default().into_iter().enumerate();
-        let prices = inputs.map(|(index, input)| {
-            let price = ExplicitPrice::from(input).checked();
-            price.map_err(|violation| {
-                Problem::invalid_field(&format!("/prices/{index}"), &violation)
-            })
+        let prices = self.prices.into_iter().enumerate().map(|(index, input)| {
+            let price = ExplicitPrice::from(input);
+            match price.check() {
+                Ok(()) => Ok(price),
+                Err((field, violation)) => {
+                    Err(Problem::invalid_field(&format!("/prices/{index}/{field}"), &violation))
+                }
+            }
         });
         let prices = Prices::new(prices.collect::<Result<_, _>>()?, self.price)
             .map_err(|violation| Problem::invalid_field("/prices", &violation))?;
@@ -86,7 +88,7 @@ impl ProductInput {
             max_per_order: self.max_per_order,
             tax_class: self.tax_class.unwrap_or_default(),
             weight_g: self.weight_g.unwrap_or_default(),
-            requires_shipping: self.requires_shipping.unwrap_or_else(requires_shipping_by_default),
+            requires_shipping: self.requires_shipping,
             prices,
         })
     }
@@ -132,6 +134,28 @@ mod tests {
         )
         .unwrap();
         assert_ne!(fingerprint(&plain), fingerprint(&other));
+    }
+
+    #[test]
+    fn defaults_have_the_fingerprint_of_absent_fields() {
+        let plain = json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-01", "price": { "amount": 2999, "currency": "USD" } });
+        let of = |name: &str, value: Value| {
+            let mut request = plain.clone();
+            request[name] = value;
+            fingerprint(&details(request).unwrap())
+        };
+        let expected = fingerprint(&details(plain.clone()).unwrap());
+        for (name, default, other) in [
+            ("tax_class", json!("standard"), json!("reduced")),
+            ("weight_g", json!(0), json!(1)),
+            ("requires_shipping", json!(true), json!(false)),
+            ("prices", json!([]), json!([{ "amount": 2799, "currency": "EUR" }])),
+        ] {
+            assert_eq!(of(name, default), expected, "{name}");
+            assert_ne!(of(name, other), expected, "{name}");
+        }
+        assert_eq!(of("tax_class", Value::Null), expected);
+        assert_eq!(of("weight_g", Value::Null), expected);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod machine;
 mod money;
 mod payable;
 mod placement;
+mod product;
 mod reversals;
 mod unpaid;
 mod waiting;

@@ -128,3 +128,64 @@ impl From<PriceItem> for ExplicitPrice {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+    use shared::table::AttributeValue;
+
+    /// A product whose texts and prices are as long as the catalogue allows.
+    fn largest() -> Product {
+        let price = |number: usize| {
+            json!({
+                "market": format!("m{number:02}{}", "-".repeat(29)),
+                "currency": "EUR", "amount": 99_999_998, "compare_at": 99_999_999,
+                "compare_at_from": "2026-11-21T09:48:49.123Z", "compare_at_until": "2026-12-21T09:48:49.123Z",
+            })
+        };
+        let prices: Vec<Value> = (0..20).map(price).collect();
+        serde_json::from_value(json!({
+            "product_id": "prd_0199c2a8-0000-7000-8000-00000000000a", "version": 999_999_999_999_u64,
+            "sku": "\u{1f600}".repeat(64), "name": "\u{1f600}".repeat(120), "category": "x".repeat(50),
+            "price": { "amount": 99_999_999, "currency": "USD" }, "active": true, "max_per_order": 999,
+            "tax_class": "x".repeat(32), "weight_g": 1_000_000, "requires_shipping": false, "prices": prices,
+        }))
+        .unwrap()
+    }
+
+    /// The size of a value as DynamoDB counts it, with a number at its largest.
+    fn size(value: &AttributeValue) -> usize {
+        match value {
+            AttributeValue::S(text) => text.len(),
+            AttributeValue::N(number) => number.len() / 2 + 2,
+            AttributeValue::L(values) => {
+                3 + values.iter().map(|value| 1 + size(value)).sum::<usize>()
+            }
+            AttributeValue::M(members) => {
+                3 + members.iter().map(|(name, value)| 1 + name.len() + size(value)).sum::<usize>()
+            }
+            _ => 1,
+        }
+    }
+
+    #[test]
+    fn largest_copy_fits_in_4_kb_and_round_trips() {
+        let item = product_item(&largest());
+        let bytes: usize = item.iter().map(|(name, value)| name.len() + size(value)).sum();
+        assert!((2048..=4096).contains(&bytes), "{bytes} bytes");
+        assert_eq!(read_product(item).unwrap(), largest());
+    }
+
+    #[test]
+    fn copy_of_an_earlier_release_is_read_with_defaults() {
+        let mut item = product_item(&largest());
+        for name in ["shape", "tax_class", "weight_g", "requires_shipping", "category", "prices"] {
+            item.remove(name);
+        }
+        let read = read_product(item).unwrap();
+        assert_eq!(read.tax_class, TaxClass::default());
+        assert_eq!((read.weight_g, read.requires_shipping), (0, true));
+        assert_eq!((read.category, read.prices.len()), (None, 0));
+    }
+}

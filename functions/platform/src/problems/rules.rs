@@ -6,10 +6,15 @@ use super::{COUNT, Rule, member, rule};
 pub const RULES: &[Rule] = &[
     rule("blank", "The text has no visible character."),
     rule(
+        "duplicate_price",
+        "A product has one price for each market and for each currency. That of its own currency is `price`.",
+    ),
+    rule(
         "invalid_category",
         "A category has lower-case letters and digits, with single hyphens between words.",
     ),
     rule("invalid_characters", "Control, invisible and text-direction characters are not allowed."),
+    rule("invalid_compare_at", "A `compare_at` is above the amount, and ends after it begins."),
     rule(
         "invalid_country",
         "A country is an assigned code of ISO 3166-1 in two upper-case letters, such as `DE`. The United Kingdom is `GB`.",
@@ -18,7 +23,10 @@ pub const RULES: &[Rule] = &[
         "invalid_email",
         "An e-mail address looks like `name@example.com`. Before the `@` it is ASCII: other addresses cannot receive mail from here.",
     ),
-    rule("invalid_id", "An id is the prefix of its kind followed by a UUID, as received."),
+    rule(
+        "invalid_id",
+        "An id is the prefix of its kind followed by a UUID, as received. Markets and tax classes are named by lower-case letters, digits and hyphens.",
+    ),
     rule("invalid_sku", "A SKU has 1 to 64 visible characters, in one line."),
     rule(
         "invalid_token",
