@@ -15,10 +15,11 @@ use super::*;
 const BATCH: usize = 10;
 
 /// The consumers of batches, and whether they process ten messages in the time of one.
-const CONSUMERS: [(&str, bool); 10] = [
+const CONSUMERS: [(&str, bool); 11] = [
     ("advance-order", true),
     ("open-payment", true),
     ("record-entry", true),
+    ("replicate-pricing", true),
     ("replicate-product", true),
     // Orders of one product: concurrent transactions on its stock conflict.
     ("reserve-stock", false),

@@ -95,6 +95,31 @@ async fn new_order_costs_one_read_and_one_transaction_and_a_replay_one_read() {
     }
 }
 
+/// The rules are in the same table as the products, so both are one read. An instance that has read
+/// the rules reads the products alone.
+#[tokio::test]
+async fn price_preview_costs_one_read_and_an_order_in_a_market_no_more_than_others() {
+    let (shop, product) = shop().await;
+    assert!(shop.call("replicate-pricing", sample("replicate-pricing")).await.is_done());
+    let method = events::pricing()["document"]["shipping_methods"][0]["id"].clone();
+    let lines = json!([{ "product_id": product, "quantity": 1 }]);
+    let preview =
+        json!({ "market": "gb", "lines": lines, "country": "GB", "shipping_method": method });
+    for _ in 0..2 {
+        let request = events::post("/prices/preview", &preview).event();
+        costs(&shop.call("preview-prices", request).await, &["BatchGetItem"]);
+    }
+    let mut order = events::order_request(&product, 1, None);
+    order["market"] = "gb".into();
+    order["shipping_method"] = method;
+    let request = events::post("/orders", &order)
+        .caller(events::USER)
+        .header("idempotency-key", "first")
+        .event();
+    let called = shop.call("create-order", request).await;
+    costs(&called, &["BatchGetItem", "TransactWriteItems"]);
+}
+
 #[tokio::test]
 async fn order_action_costs_one_read_and_one_write() {
     let (shop, product) = shop().await;

@@ -16,12 +16,13 @@ use tests::{
 use crate::{bodies::places, fixture::snapshot};
 
 /// Every consumer: its operation, its queue, and the operations that its sample depends on.
-const CONSUMERS: [(&str, &str, &[&str]); 16] = [
+const CONSUMERS: [(&str, &str, &[&str]); 17] = [
     ("reserve-stock", "reserve-stock", &[]),
     ("release-stock", "release-stock", &["reserve-stock"]),
     ("commit-stock", "commit-stock", &["reserve-stock"]),
     ("replicate-product", "product-changes", &[]),
     ("compile-market", "compile-market", &["create-market"]),
+    ("replicate-pricing", "replicate-pricing", &[]),
     ("advance-order", "order-events", &[]),
     ("open-payment", "open-payment", &[]),
     ("charge-payment", "charge-payment", &[]),

@@ -34,6 +34,7 @@ fn consumer(queue: &str) -> &str {
     match queue {
         "order-events" => "advance-order",
         "product-changes" => "replicate-product",
+        "replicate-pricing" => "replicate-pricing",
         same => same,
     }
 }

@@ -23,6 +23,7 @@ pub fn of(queue: &str) -> Option<Read> {
         "open-payment" => reads::<payments::messages::OpenPayment>,
         "order-events" => reads::<orders::operations::advance_order::OrderEvent>,
         "product-changes" => reads::<orders::operations::replicate_product::ProductChanged>,
+        "replicate-pricing" => reads::<orders::operations::replicate_pricing::PricingChanged>,
         "record-entry" => reads::<ledger::operations::record_entry::RecordEntry>,
         "record-mail-feedback" => {
             reads::<notifications::operations::record_mail_feedback::MailFeedback>

@@ -28,6 +28,7 @@ const QUEUES: [(&str, Kind, u64); 17] = [
     ("commit-stock", Repeated, 900),
     ("product-changes", Repeated, 900),
     ("compile-market", Repeated, 900),
+    // The nightly resync publishes every document again.
     ("replicate-pricing", Repeated, 900),
     // A settled order learns of a late refund failure or a dispute from one message.
     ("order-events", Once, 900),

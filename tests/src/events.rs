@@ -294,6 +294,23 @@ pub fn command(queue: &str, data: &Value) -> Value {
     message(queue, &format!("{}.v1", queue.replace('-', "_")), data)
 }
 
+/// The data of a pricing document: that of the market `gb` for its own country, in the sample of
+/// `replicate-pricing`.
+///
+/// # Panics
+/// If the sample has no message.
+pub fn pricing() -> Value {
+    let body = sample("replicate-pricing")["Records"][0]["body"].clone();
+    let envelope: Value =
+        serde_json::from_str(body.as_str().expect("the sample has a body")).expect("JSON");
+    envelope["data"].clone()
+}
+
+/// An event with a pricing document.
+pub fn pricing_changed(pricing: &Value) -> Value {
+    message("replicate-pricing", "pricing_changed.v1", pricing)
+}
+
 /// The authorizer's request event for an access token.
 pub fn authorize(access_token: &str) -> Value {
     let mut event = sample("authorize-request");

@@ -93,6 +93,7 @@ fn state_before(operation: &str) -> Vec<Before> {
             vec![Stock, Done("reserve-stock")]
         }
         "create-order" => vec![Done("replicate-product")],
+        "preview-prices" => vec![Done("replicate-product"), Done("replicate-pricing")],
         "get-order" | "get-order-timeline" | "list-orders" | "cancel-order" | "update-order"
         | "advance-order" | "update-buyer" | "resume-orders" => vec![PENDING],
         "ship-order" => vec![Order("confirmed")],

@@ -6,7 +6,7 @@ use shared::{
     table::TableError, validation::Violation,
 };
 
-use crate::domain::{placement::PlacementError, saga::Rejection};
+use crate::domain::{placement::PlacementError, quote::MarketError, saga::Rejection};
 
 /// Why an operation on an order fails.
 #[derive(Debug, thiserror::Error)]
@@ -106,28 +106,18 @@ fn placement_problem(error: PlacementError) -> Problem {
             "/items",
             &Violation::out_of_range("An order has at least one item."),
         ),
-        PlacementError::UnknownProduct { position } => {
-            let violation = Violation::new(
-                "unknown_product",
-                "The product does not exist or is no longer sold.",
-            );
-            Problem::invalid_field(&format!("/items/{position}/product_id"), &violation)
-        }
+        PlacementError::UnknownProduct { position } => unknown_product("items", position),
         PlacementError::TooManyOfProduct { position, maximum } => {
-            let allowed =
-                format!("An order has at most {maximum} of this product, in all lines together.");
-            let violation = Violation::new("too_many_of_product", allowed);
-            Problem::invalid_field(&format!("/items/{position}/quantity"), &violation)
-                .with("maximum", maximum)
+            too_many_of_product("items", position, maximum)
         }
         PlacementError::TooManyUnpaid { maximum, if_verified } => {
             let verify = if_verified
-                .map(|more| format!(" Or verify your e-mail address to have up to {more} unpaid orders."))
+                .map(|more| {
+                    format!(" Or verify your e-mail address to have up to {more} unpaid orders.")
+                })
                 .unwrap_or_default();
             Problem::conflict("too_many_open_orders", "Too many unpaid orders")
-                .detail(&format!(
-                    "Pay or cancel one of them, then repeat the request.{verify}"
-                ))
+                .detail(&format!("Pay or cancel one of them, then repeat the request.{verify}"))
                 .with("maximum", maximum)
         }
         PlacementError::NetworkLimitReached { retry_after } => {
@@ -144,13 +134,101 @@ fn placement_problem(error: PlacementError) -> Problem {
             Problem::unprocessable("amount_too_large", "Amount too large")
                 .detail("Split the order into several orders.")
         }
-        PlacementError::PriceChanged { total } => Problem::conflict(
-            "price_changed",
-            "Price changed",
-        )
-        .detail(
-            "Show the buyer the new total. To accept it, order again with it and a new Idempotency-Key.",
-        )
-        .with("total", json!(total)),
+        PlacementError::PriceChanged { totals, price } => {
+            let problem = Problem::conflict("price_changed", "Price changed")
+                .detail("Show the buyer the new total. To accept it, order again with it.")
+                .with("total", json!(totals.total));
+            match price {
+                Some(price) => problem.with("totals", json!(totals)).with("price", json!(price)),
+                None => problem,
+            }
+        }
+        PlacementError::Market(error) => market_problem(&error),
     }
+}
+
+/// Why goods cannot be ordered in a market. The pointers are those of an order request.
+fn market_problem(error: &MarketError) -> Problem {
+    let invalid = |pointer: &str, violation: Violation| Problem::invalid_field(pointer, &violation);
+    match error {
+        MarketError::MarketRequired => invalid(
+            "/market",
+            Violation::new("required", "A shipping method belongs to a market. Send both."),
+        ),
+        MarketError::ShippingAddressRequired => invalid(
+            "/shipping_address",
+            Violation::new(
+                "shipping_address_required",
+                "An order in a market needs the address that it is shipped to and taxed at.",
+            ),
+        ),
+        MarketError::UnknownMarket => invalid(
+            "/market",
+            Violation::new(
+                "unknown_market",
+                "The market does not exist, or has no rules for the country of the destination.",
+            ),
+        ),
+        MarketError::NotSoldHere { position } => invalid(
+            &format!("/items/{position}/product_id"),
+            Violation::new("not_sold_here", "The product has no price in the market. Remove it."),
+        ),
+        MarketError::NotDeliveredThere => invalid(
+            "/shipping_address/country",
+            Violation::new(
+                "not_delivered_there",
+                "The market does not deliver these goods to the country.",
+            ),
+        ),
+        MarketError::UnknownRegion => invalid(
+            "/shipping_address/region",
+            Violation::new(
+                "unknown_region",
+                "Tax depends on the region here. Send its code of ISO 3166-2, such as CA or US-CA.",
+            ),
+        ),
+        MarketError::ShippingUnavailable => invalid(
+            "/shipping_method",
+            Violation::new(
+                "shipping_unavailable",
+                "Choose one of `shipping_options` of POST /prices/preview.",
+            ),
+        ),
+        MarketError::ShippingMethodRequired => invalid(
+            "/shipping_method",
+            Violation::new(
+                "shipping_method_required",
+                "The goods are shipped. Choose one of `shipping_options` of POST /prices/preview.",
+            ),
+        ),
+        MarketError::BelowMinimum { minimum } => {
+            Problem::unprocessable("below_minimum", "Total below the minimum")
+                .detail("Order more, so that the total is 0 or at least the minimum.")
+                .with("minimum", json!(minimum))
+        }
+    }
+}
+
+/// The problem of a placement error for a request whose list has another name than `items`.
+pub fn estimate_problem(error: PlacementError) -> Problem {
+    match error {
+        PlacementError::UnknownProduct { position } => unknown_product("lines", position),
+        PlacementError::TooManyOfProduct { position, maximum } => {
+            too_many_of_product("lines", position, maximum)
+        }
+        other => placement_problem(other),
+    }
+}
+
+fn unknown_product(list: &str, position: usize) -> Problem {
+    let violation =
+        Violation::new("unknown_product", "The product does not exist or is no longer sold.");
+    Problem::invalid_field(&format!("/{list}/{position}/product_id"), &violation)
+}
+
+fn too_many_of_product(list: &str, position: usize, maximum: u32) -> Problem {
+    let allowed = format!("An order has at most {maximum} of this product, in all lines together.");
+    let violation = Violation::new("too_many_of_product", allowed);
+    Problem::invalid_field(&format!("/{list}/{position}/quantity"), &violation)
+        .with("maximum", maximum)
 }

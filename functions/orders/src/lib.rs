@@ -10,6 +10,7 @@ pub mod error;
 pub mod messages;
 pub mod metrics;
 pub mod operations;
+pub mod pricing_cache;
 #[cfg(test)]
 mod pricing_tests;
 pub mod publish;
@@ -19,6 +20,7 @@ use domain::{
     Timing,
     unpaid::{BuyerLimit, Limits},
 };
+use pricing_cache::PricingCache;
 use store::Store;
 
 /// The tables, keys and settings that all operations share.
@@ -31,6 +33,8 @@ pub struct Orders {
     pub timing: Timing,
     /// The limits on unpaid orders: how many a buyer or network may have, and for how long.
     pub limits: Limits,
+    /// The pricing documents that estimates use again.
+    pub pricing_cache: PricingCache,
 }
 
 impl Orders {
@@ -68,6 +72,7 @@ impl Orders {
             ids: Ids::System,
             timing: Timing { first_retry: config::seconds("RETRY_SECONDS") },
             limits,
+            pricing_cache: PricingCache::new(config::seconds("PRICING_CACHE_SECONDS")),
         }
     }
 }

@@ -80,8 +80,23 @@ pub type SendNotification = queue::SendNotification<MailData>;
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct MailData {
     pub order_id: OrderId,
+    /// The number that people use for the order.
+    pub number: String,
     pub total: Money,
     pub items: Vec<MailItem>,
+    /// The discounts on goods and shipping, one per promotion.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub discounts: Vec<MailAmount>,
+    /// The shipping method and its price before discounts. Absent if nothing is shipped, or the
+    /// order has no market.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shipping: Option<MailAmount>,
+    /// The tax by rate. Empty if the order has no market.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub taxes: Vec<MailTax>,
+    /// Whether the other amounts include the tax. Absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tax_included: Option<bool>,
     /// Why the order was cancelled or failed, or why its payment was declined. Absent if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -107,6 +122,29 @@ pub struct MailData {
 pub struct MailItem {
     pub name: String,
     pub quantity: u32,
-    /// Price times quantity.
+    /// Price times quantity, before discounts.
     pub line_total: Money,
+}
+
+/// A named amount in a mail.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+pub struct MailAmount {
+    pub name: String,
+    /// Minor units in the currency of the total. Discounts of many lines may add up to more than one
+    /// amount of money can be.
+    pub amount: i64,
+}
+
+/// The tax at one rate in a mail.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+pub struct MailTax {
+    pub name: String,
+    /// ISO 3166: `DE`, or `US-CA` for a regional rate.
+    pub jurisdiction: String,
+    /// Parts per million: 190000 is 19 %.
+    pub ppm: u32,
+    /// Minor units in the currency of the total.
+    pub amount: i64,
 }

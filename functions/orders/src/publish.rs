@@ -1,7 +1,7 @@
 //! The messages that a committed change of an order publishes. This file lists all of them.
 
 use shared::{
-    ids,
+    ids::{self, PromotionId},
     money::Money,
     queue::{Message, MessageContext},
     stream::UnknownState,
@@ -13,10 +13,15 @@ use crate::{
         buyer::{Buyer, Contact},
         command::PendingCommand,
         history::{HistoryEntry, SHIPPING_ADDRESS_CHANGED},
+        number::order_number,
+        pricing::{
+            Price,
+            breakdown::{Basis, TaxRow},
+        },
     },
     messages::{
-        CancelPayment, MailData, MailItem, OpenPayment, OrderCommand, ReserveStock,
-        SendNotification, StockLine,
+        CancelPayment, MailAmount, MailData, MailItem, MailTax, OpenPayment, OrderCommand,
+        ReserveStock, SendNotification, StockLine,
     },
 };
 
@@ -210,6 +215,7 @@ fn mail(
         quantity: line.quantity,
         line_total: line.line_total,
     };
+    let price = order.placed.price.as_ref();
     let unavailable = reason
         .as_deref()
         .filter(|reason| *reason == "out_of_stock")
@@ -223,6 +229,11 @@ fn mail(
         occurred_at: moment.map_or(order.updated_at, |entry| entry.at),
         data: MailData {
             order_id: order.placed.order_id,
+            number: order_number(order.placed.order_id),
+            discounts: price.map(discounts).unwrap_or_default(),
+            shipping: price.and_then(shipping),
+            taxes: price.map(taxes).unwrap_or_default(),
+            tax_included: price.map(|price| price.basis == Basis::Gross),
             total: order.placed.totals.total,
             items: order.placed.lines.iter().map(item).collect(),
             reason,
@@ -241,6 +252,37 @@ fn mail(
             unavailable,
         },
     }
+}
+
+/// The discounts of a price, one per promotion.
+fn discounts(price: &Price) -> Vec<MailAmount> {
+    let of_lines = price.lines.iter().flat_map(|line| &line.discounts);
+    let of_shipping = price.shipping.iter().flat_map(|shipping| &shipping.discounts);
+    let mut sums: Vec<(PromotionId, &str, i64)> = Vec::new();
+    for discount in of_lines.chain(of_shipping) {
+        match sums.iter_mut().find(|(promotion, ..)| *promotion == discount.promotion_id) {
+            Some((.., sum)) => *sum = sum.saturating_add(discount.amount),
+            None => sums.push((discount.promotion_id, &discount.name, discount.amount)),
+        }
+    }
+    let amount =
+        |(_, name, amount): (PromotionId, &str, i64)| MailAmount { name: name.to_owned(), amount };
+    sums.into_iter().map(amount).collect()
+}
+
+fn shipping(price: &Price) -> Option<MailAmount> {
+    let shipping = price.shipping.as_ref()?;
+    Some(MailAmount { name: shipping.name.clone(), amount: shipping.base })
+}
+
+fn taxes(price: &Price) -> Vec<MailTax> {
+    let tax = |row: &TaxRow| MailTax {
+        name: row.name.clone(),
+        jurisdiction: row.jurisdiction.clone(),
+        ppm: row.ppm,
+        amount: row.amount,
+    };
+    price.tax_summary.iter().map(tax).collect()
 }
 
 /// The name of the product that inventory could not reserve.

@@ -1,9 +1,11 @@
-//! Stores orders and the copy of the catalogue in DynamoDB. Only this module knows keys and
-//! attribute names.
+//! Stores orders and the copies of the catalogue and of the pricing rules in DynamoDB. Only this
+//! module knows keys and attribute names.
 
 mod item;
 mod parts;
 pub mod placement;
+mod price;
+pub mod pricing;
 mod product;
 
 use std::{collections::HashSet, sync::LazyLock};
@@ -42,7 +44,7 @@ pub struct Store {
     /// `ORDER#<id>`. Also `UNPAID#<user>` and `NETWORK#<name>`, see [`Store::place`], and
     /// `LEASE#resume-orders`.
     pub orders: Table,
-    /// `PRODUCT#<id>`: the copy of the catalogue.
+    /// `PRODUCT#<id>`: the copy of the catalogue. `PRICING#<market>#<country>`: that of the rules.
     pub products: Table,
     /// The number of shards per index partition key, so that a value shared by many orders does not
     /// make one partition hot.
@@ -55,6 +57,9 @@ pub struct StoredOrder {
     pub order: Order,
     /// Attributes of a later release. A write replaces the whole item, so it writes them again.
     unknown_attributes: Item,
+    /// The stored price, which never changes. A write writes it again as it is, with the fields of
+    /// a later release.
+    price: Option<AttributeValue>,
 }
 
 /// An order in a list: the attributes that the indexes project. Each step of the saga that changes
@@ -169,6 +174,9 @@ impl Store {
         let mut item = self.order_item(next);
         for (name, value) in &seen.unknown_attributes {
             item.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        if let Some(price) = &seen.price {
+            item.insert("price".to_owned(), price.clone());
         }
         match self.orders.put(item, Expression::version(seen.order.version)).await? {
             Outcome::Written => Ok(WriteOutcome::Written),
@@ -297,7 +305,8 @@ impl StoredOrder {
     fn read(mut item: Item) -> Result<Self, TableError> {
         let unknown_attributes =
             item.extract_if(|name, _| !KNOWN.contains(name.as_str())).collect();
-        Ok(Self { unknown_attributes, order: from_item(item)? })
+        let price = item.get("price").cloned();
+        Ok(Self { unknown_attributes, price, order: from_item(item)? })
     }
 }
 
@@ -330,6 +339,10 @@ fn product_key(product_id: ProductId) -> Key {
 
 fn product_key_text(product_id: ProductId) -> String {
     format!("PRODUCT#{product_id}")
+}
+
+fn text<'a>(item: &'a Item, name: &str) -> &'a str {
+    item.get(name).and_then(|value| value.as_s().ok()).map_or("", String::as_str)
 }
 
 #[cfg(test)]

@@ -6,7 +6,13 @@
 //! repository's tests compare it with the code that creates problems and with the gateway's own
 //! responses.
 
+mod members;
 mod rules;
+
+use members::{
+    ACTIONS, COUNT, MONEY, ORDER_STATUS, PAYMENT_ID, PAYMENT_STATE_SCHEMA, PRICE, PRICE_EXAMPLE,
+    REFUND_ID, TEXT, TOTALS, TOTALS_EXAMPLE, member, order_state,
+};
 pub use rules::RULES;
 
 #[derive(Clone, Copy, Debug)]
@@ -55,33 +61,6 @@ const fn problem(
     explanation: &'static str,
 ) -> ProblemType {
     ProblemType { code, status, title, explanation, headers: &[], members: &[] }
-}
-
-const COUNT: &str = r#"{"type": "integer"}"#;
-const TEXT: &str = r#"{"type": "string"}"#;
-const MONEY: &str = r##"{"$ref": "#/components/schemas/Money"}"##;
-const ORDER_STATUS: &str = r##"{"$ref": "#/components/schemas/OrderStatus"}"##;
-const PAYMENT_ID: &str = r##"{"$ref": "#/components/schemas/PaymentId"}"##;
-const REFUND_ID: &str = r##"{"$ref": "#/components/schemas/RefundId"}"##;
-const ACTIONS: &str =
-    r#"{"type": "array", "items": {"type": "string", "enum": ["cancel", "ship", "deliver"]}}"#;
-const PAYMENT_STATE_SCHEMA: &str =
-    r#"{"type": "string", "enum": ["open", "processing", "captured", "closing", "closed"]}"#;
-
-const fn member(
-    name: &'static str,
-    description: &'static str,
-    example: &'static str,
-    schema: &'static str,
-) -> Member {
-    Member { name, description, example, schema }
-}
-
-const fn order_state(current: &'static str, allowed: &'static str) -> [Member; 2] {
-    [
-        member("current", "The current status.", current, ORDER_STATUS),
-        member("allowed", "The possible transitions.", allowed, ACTIONS),
-    ]
 }
 
 impl ProblemType {
@@ -322,9 +301,13 @@ pub const PROBLEMS: &[ProblemType] = &[
         409,
         "price_changed",
         "Price changed",
-        "Show the buyer the new total, and order again with it under a new `Idempotency-Key`.",
+        "Nothing was ordered. Show the buyer the new total, and order again with it.",
     )
-    .members(&[member("total", "The current total.", "{\"amount\": 5998, \"currency\": \"USD\"}", MONEY)]),
+    .members(&[
+        member("total", "The current total.", "{\"amount\": 5998, \"currency\": \"USD\"}", MONEY),
+        member("totals", "The current amounts of an order in a market.", TOTALS_EXAMPLE, TOTALS),
+        member("price", "How they are computed, like `price` of an order.", PRICE_EXAMPLE, PRICE),
+    ]),
     problem(409, "price_would_change", "Price would change", "Choose an address in the same country, or cancel the order and place it again."),
     problem(
         409,
@@ -379,6 +362,13 @@ pub const PROBLEMS: &[ProblemType] = &[
     problem(422, "amount_mismatch", "Amount mismatch", "Omit the amount, or send the order's total.")
         .members(PAYMENT_STATE),
     problem(422, "amount_too_large", "Amount too large", "The total exceeds the maximum of one payment. Divide the order."),
+    problem(
+        422,
+        "below_minimum",
+        "Total below the minimum",
+        "The market accepts no total between 0 and its minimum. Order more.",
+    )
+    .members(&[member("minimum", "The smallest total above 0.", "{\"amount\": 50, \"currency\": \"USD\"}", MONEY)]),
     problem(
         422,
         "card_number_rejected",

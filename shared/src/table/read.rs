@@ -35,13 +35,30 @@ impl Table {
         &'a self,
         keys: Vec<(&'a Table, Key)>,
     ) -> BoxFuture<'a, Result<Vec<Item>, TableError>> {
+        self.batch_get(keys, true)
+    }
+
+    /// As [`Table::get_many`], with eventual consistency, which costs half. The result may lack the
+    /// writes of the last second.
+    pub fn get_many_eventually<'a>(
+        &'a self,
+        keys: Vec<(&'a Table, Key)>,
+    ) -> BoxFuture<'a, Result<Vec<Item>, TableError>> {
+        self.batch_get(keys, false)
+    }
+
+    fn batch_get<'a>(
+        &'a self,
+        keys: Vec<(&'a Table, Key)>,
+        is_consistent: bool,
+    ) -> BoxFuture<'a, Result<Vec<Item>, TableError>> {
         Box::pin(async move {
             let mut wanted: HashMap<String, KeysAndAttributes> = HashMap::new();
             for (table, key) in keys {
                 let entry = wanted.remove(table.name()).map_or_else(Vec::new, |entry| entry.keys);
                 let entry = KeysAndAttributes::builder()
                     .set_keys(Some([entry, vec![key.0]].concat()))
-                    .consistent_read(true)
+                    .consistent_read(is_consistent)
                     .build();
                 wanted.insert(
                     table.name().to_owned(),

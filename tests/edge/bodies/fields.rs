@@ -19,15 +19,23 @@ pub struct Field {
 /// Fields that are optional in the document but required by the rest of this operation's body: the
 /// address is in a country with postal codes, a change of the email address needs the password, and
 /// dates need the price that they limit.
-const NEEDED: [(&str, &str); 8] = [
+const NEEDED: [(&str, &str); 9] = [
     ("create-address", "/address/postal_code"),
     ("create-order", "/billing_address/postal_code"),
     ("create-order", "/shipping_address/postal_code"),
+    ("preview-prices", "/shipping_address/postal_code"),
     ("create-product", "/prices/0/compare_at"),
     ("update-address", "/address/postal_code"),
     ("update-me", "/current_password"),
     ("update-order", "/shipping_address/postal_code"),
     ("update-product", "/prices/0/compare_at"),
+];
+
+/// Optional fields that an order in a market needs, with the code of the problem without them.
+const NEEDED_IN_MARKETS: [(&str, &str, &str); 3] = [
+    ("create-order", "/market", "required"),
+    ("create-order", "/shipping_address", "shipping_address_required"),
+    ("create-order", "/shipping_method", "shipping_method_required"),
 ];
 
 pub fn fields() -> &'static [Field] {
@@ -62,6 +70,12 @@ pub fn fields() -> &'static [Field] {
 pub fn may_be_null(operation: &str, place: &str) -> bool {
     !NEEDED.contains(&(operation, place))
         && fields().iter().any(|field| field.is(operation, place) && field.is_nullable())
+}
+
+/// The code of a valid body without this field, if it is needed in a market.
+pub fn code_without(operation: &str, place: &str) -> Option<&'static str> {
+    let needed = NEEDED_IN_MARKETS.iter().find(|row| (row.0, row.1) == (operation, place));
+    needed.map(|(_, _, code)| *code)
 }
 
 pub fn may_be_absent(operation: &str, place: &str) -> bool {
@@ -202,6 +216,8 @@ impl Field {
                 near.map(Value::from)
                     .into_iter()
                     .filter(|value| !values.contains(value))
+                    // An empty text counts as left out where the field is optional.
+                    .filter(|value| !(self.is_nullable() && *value == ""))
                     .map(|value| (value, code)),
             );
         }

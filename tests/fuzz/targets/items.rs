@@ -31,7 +31,7 @@ const TABLES: [Readers; 8] = [
         &["get-order", "get-order-timeline", "list-orders", "update-order", "cancel-order"],
         &["resume-orders", "reconcile-ledger"],
     ),
-    ("order-products", &["create-order"], &[]),
+    ("order-products", &["create-order", "preview-prices"], &[]),
     (
         "payments",
         &["get-payment", "list-payments", "create-payment", "create-refund"],

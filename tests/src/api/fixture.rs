@@ -1,12 +1,14 @@
 //! A shop in which a valid request to every route succeeds, and the checks that apply to bad
 //! requests.
 
+mod bodies;
 mod checks;
 
 use serde_json::{Value, json};
 use shared::{lambda::Invocation, seal::SealingKey};
 use tokio::sync::OnceCell;
 
+use self::bodies::order_request;
 pub use self::checks::{Expect, violations};
 use super::routes::{IfMatch, Route};
 use crate::{
@@ -111,6 +113,7 @@ impl ApiFixture {
         let (reset_token, verification_token, withdraw_token) = links(&shop).await;
         let (product, scarce) =
             (shop.product("Teapot", 2999, 50).await, shop.product("Saucer", 499, 1).await);
+        assert!(shop.call("replicate-pricing", sample("replicate-pricing")).await.is_done());
         let mut harness = shop.harness();
         harness.drain_queues().await;
         let mut orders = Vec::new();
@@ -272,71 +275,6 @@ impl ApiFixture {
         event
     }
 
-    /// A request body that succeeds and has every field.
-    pub fn body(&self, operation: &str) -> Option<Value> {
-        let money = json!({ "amount": 2999, "currency": "USD" });
-        let prices = json!([{
-            "market": "de", "currency": "EUR", "amount": 2799, "compare_at": 3299,
-            "compare_at_from": "2026-11-21T00:00:00.000Z", "compare_at_until": "2026-12-24T00:00:00.000Z",
-        }]);
-        Some(match operation {
-            "register-user" => {
-                json!({ "email": "grace@example.org", "username": "grace", "full_name": "Grace Hopper", "password": "correct horse battery" })
-            }
-            "login-user" => {
-                json!({ "email": "ada@example.com", "password": "correct horse battery staple" })
-            }
-            "refresh-token" => json!({ "refresh_token": self.refresh_token }),
-            "change-password" => {
-                json!({ "current_password": "correct horse battery staple", "new_password": "four score and seven donkeys" })
-            }
-            "request-password-reset" => json!({ "email": "ada@example.com" }),
-            "confirm-password-reset" => {
-                json!({ "token": self.reset_token, "new_password": "four score and seven donkeys" })
-            }
-            "verify-email" => json!({ "token": self.verification_token }),
-            "withdraw-email-change" => json!({ "token": self.withdraw_token }),
-            "update-me" => json!({
-                "email": "countess@example.com", "username": "countess", "full_name": "Ada King",
-                "current_password": "correct horse battery staple",
-            }),
-            "update-user" => {
-                json!({ "role": "admin", "is_active": true, "username": "countess", "full_name": "Ada King" })
-            }
-            "create-address" | "update-address" => {
-                json!({ "address": full_address(), "default_shipping": true, "default_billing": false })
-            }
-            "create-product" => {
-                json!({
-                    "name": "Oak spoon", "description": "Of oak.", "category": "kitchen", "sku": "SPOON-OAK", "price": money, "max_per_order": 9,
-                    "tax_class": "reduced", "weight_g": 45, "requires_shipping": true, "prices": prices,
-                })
-            }
-            "update-product" => json!({
-                "name": "Tea pot", "description": "Of clay.", "category": "table", "sku": "TEA-POT", "price": money, "max_per_order": 900,
-                "tax_class": "reduced", "weight_g": 900, "requires_shipping": false, "prices": prices,
-            }),
-            "adjust-stock" => {
-                json!({ "delta": 5, "reason": "delivery", "shard_count": 2, "low_stock_threshold": 3 })
-            }
-            "create-order" => order_request(&self.product),
-            "update-order" => {
-                let mut address = full_address();
-                address["name"] = json!("Ada King");
-                json!({ "shipping_address": address })
-            }
-            "cancel-order" => json!({ "reason": "It is the wrong colour." }),
-            "ship-order" => json!({ "carrier": "Royal Mail", "tracking": "RM 1234 5678 9GB" }),
-            "create-refund" => {
-                json!({ "amount": { "amount": 1000, "currency": "USD" }, "reason": "The lid was broken" })
-            }
-            "create-payment" => {
-                json!({ "order_id": self.open_order, "amount": money, "payment_method": { "type": "card", "token": "tok_ok" } })
-            }
-            _ => return None,
-        })
-    }
-
     /// A valid request with another body, given as text.
     pub fn with_body(&self, operation: &str, body: &str) -> Value {
         let mut event = self.valid(operation);
@@ -454,26 +392,6 @@ async fn links(shop: &Shop) -> (String, String, String) {
     };
     let link = |attribute: &str| open(&profile[attribute]["M"]["link"]["M"]);
     (open(&profile["reset"]["M"]), link("verification"), link("withdrawal"))
-}
-
-/// An order of one piece, paid at once and shipped to Ada: every field is present.
-fn order_request(product: &str) -> Value {
-    json!({
-        "items": [{ "product_id": product, "quantity": 1 }],
-        "expected_total": { "amount": 2999, "currency": "USD" },
-        "payment_method": { "type": "card", "token": "tok_ok" },
-        "shipping_address": full_address(),
-        "billing_address": full_address(),
-        "tax_id": "GB 123 4567 73",
-    })
-}
-
-/// An address with every field.
-fn full_address() -> Value {
-    json!({
-        "name": "Ada", "line1": "1 Way", "line2": "Flat 2", "city": "Town", "region": "Shire", "postal_code": "SW1",
-        "country": "GB", "company": "Engines Ltd", "phone": "+442079460958",
-    })
 }
 
 /// Replaces the values of a request header.

@@ -31,7 +31,7 @@ pub struct Scenario {
 }
 
 /// The functions with a scenario.
-const FUNCTIONS: [&str; 23] = [
+const FUNCTIONS: [&str; 24] = [
     "advance-order",
     "authorize-request",
     "charge-payment",
@@ -51,6 +51,7 @@ const FUNCTIONS: [&str; 23] = [
     "record-mail-feedback",
     "refresh-token",
     "release-stock",
+    "replicate-pricing",
     "replicate-product",
     "reserve-stock",
     "send-account-notification",
@@ -89,6 +90,7 @@ impl Scenario {
             "record-entry" => ("record-entry", record_entry(&shop, count).await),
             "record-mail-feedback" => ("record-mail-feedback", mail_feedback(&shop, count)),
             "release-stock" => ("release-stock", release_stock(&shop, count).await),
+            "replicate-pricing" => ("replicate-pricing", replicate_pricing(count)),
             "replicate-product" => ("replicate-product", replicate_product(&shop, count).await),
             "send-account-notification" => {
                 ("send-account-notification", send_account_notification(&shop, count).await)
@@ -258,6 +260,20 @@ async fn replicate_product(shop: &Shop, count: usize) -> Vec<Value> {
         shop.product(&format!("teapot-{number}"), 2999, IN_STOCK).await;
     }
     of_different_subjects(messages(shop, "product-changes", "product_changed.v1").await)
+}
+
+/// The documents of different markets.
+fn replicate_pricing(count: usize) -> Vec<Value> {
+    let document = |number: usize| {
+        let mut pricing = events::pricing();
+        pricing["market"] = format!("market-{number}").into();
+        let mut event = events::pricing_changed(&pricing);
+        let mut envelope = body(&event);
+        envelope["subject"] = pricing["market"].clone();
+        event["Records"][0]["body"] = envelope.to_string().into();
+        event
+    };
+    (0..count).map(document).collect()
 }
 
 /// The confirmations of different orders.

@@ -19,6 +19,8 @@ pub const LOW_STOCK_THRESHOLD: i64 = 10;
 pub const MAX_PER_ORDER: u32 = 20;
 /// Payment deadline for buyers with a verified address.
 pub const PAY_WITHIN: Duration = Duration::from_secs(1800);
+/// How long an instance uses a pricing document for estimates.
+pub const PRICING_CACHE: Duration = Duration::from_secs(10);
 /// Delay before the first scheduled check of an unsettled record.
 pub const RETRY: Duration = Duration::from_secs(60);
 /// Attempts that one network may make at once. It is higher than any test needs, because all
@@ -130,6 +132,7 @@ pub fn orders(aws: &Aws, clock: &Clock) -> orders::Orders {
         ids: aws.ids(400_000),
         timing: orders::domain::Timing { first_retry: RETRY },
         limits: limits(),
+        pricing_cache: orders::pricing_cache::PricingCache::new(PRICING_CACHE),
     }
 }
 

@@ -5,11 +5,14 @@ mod advance_order;
 mod catch_up;
 mod create_order;
 mod free;
+mod in_market;
 mod limits;
 mod measuring;
 mod needs_review;
 mod people;
+mod preview_prices;
 mod reading;
+mod replicate_pricing;
 mod replicate_product;
 mod resume_orders;
 mod sweeping;
@@ -117,6 +120,10 @@ impl OrdersFixture {
         .is_done()
     }
 
+    async fn replicate_rules(&self, pricing: &Value) -> bool {
+        self.call("replicate-pricing", events::pricing_changed(pricing)).await.is_done()
+    }
+
     async fn known(&self, product: &str) -> Value {
         let item = self
             .aws
@@ -152,6 +159,7 @@ impl OrdersFixture {
             },
             fingerprint: "made of the request".to_owned(),
             terms: self.orders.limits.terms(true),
+            pricing: None,
             network: None,
             trace: Trace::start(&Ids::seeded(1)),
         };
@@ -161,7 +169,7 @@ impl OrdersFixture {
                 .unwrap();
         let store = &self.orders.store;
         let snapshot = store
-            .read_for_placement(order.placed.order_id, &[], order.placed.user_id, "nowhere")
+            .read_for_placement(order.placed.order_id, &[], None, order.placed.user_id, "nowhere")
             .await
             .unwrap();
         let placed = store

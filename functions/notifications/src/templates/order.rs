@@ -65,9 +65,23 @@ impl Template {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Context {
     pub order_id: OrderId,
+    /// The number that people use for the order. Absent in messages of earlier releases.
+    #[serde(default)]
+    pub number: Option<String>,
     /// 0 if the order has no payment.
     pub total: Money,
     pub items: Vec<Item>,
+    /// The discounts on goods and shipping.
+    #[serde(default)]
+    pub discounts: Vec<Amount>,
+    /// The shipping method and its price before discounts.
+    #[serde(default)]
+    pub shipping: Option<Amount>,
+    #[serde(default)]
+    pub taxes: Vec<Tax>,
+    /// Whether the other amounts include the tax.
+    #[serde(default)]
+    pub tax_included: Option<bool>,
     /// Stable code of the reason, such as `out_of_stock`.
     pub reason: Option<String>,
     pub carrier: Option<String>,
@@ -88,6 +102,35 @@ pub struct Item {
     pub line_total: Money,
 }
 
+/// A named amount in minor units, in the currency of the total.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Amount {
+    pub name: String,
+    pub amount: i64,
+}
+
+/// The tax at one rate.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Tax {
+    pub name: String,
+    /// ISO 3166: `DE`, or `US-CA` for a regional rate.
+    pub jurisdiction: String,
+    /// Parts per million: 190000 is 19 %.
+    pub ppm: u32,
+    /// Minor units, in the currency of the total.
+    pub amount: i64,
+}
+
+impl Tax {
+    /// The name of the rate and its percentage, such as `VAT 7.7 % (CH)`.
+    fn label(&self) -> String {
+        let Self { name, jurisdiction, ppm, amount: _ } = self;
+        let percentage = format!("{}.{:04}", ppm / 10_000, ppm % 10_000);
+        let percentage = percentage.trim_end_matches('0').trim_end_matches('.');
+        format!("{name} {percentage} % ({jurisdiction})")
+    }
+}
+
 /// Renders `template` for a recipient called `name`.
 ///
 /// # Errors
@@ -98,13 +141,21 @@ pub fn render(
     context: &Context,
     shop: Shop<'_>,
 ) -> Result<RenderedEmail, askama::Error> {
+    let money = |amount| Money::new(amount, context.total.currency);
+    let row = |amount: &Amount| Row { label: amount.name.clone(), amount: money(amount.amount) };
+    let tax = |tax: &Tax| Row { label: tax.label(), amount: money(tax.amount) };
     let email = EmailTemplate {
         subject: template.subject(),
         shop: shop.name,
         name,
         order_id: context.order_id,
+        number: context.number.as_deref(),
         order_url: format!("{}/orders/{}", shop.url, context.order_id),
         items: &context.items,
+        discounts: context.discounts.iter().map(row).collect(),
+        shipping: context.shipping.as_ref().map(row),
+        taxes: context.taxes.iter().map(tax).collect(),
+        is_tax_included: context.tax_included.unwrap_or_default(),
         total: context.total,
         is_free: context.total.amount == 0,
         reason: context.reason.as_deref().map_or("", explanation),
@@ -133,8 +184,14 @@ struct EmailTemplate<'a> {
     shop: &'a str,
     name: &'a str,
     order_id: OrderId,
+    number: Option<&'a str>,
     order_url: String,
     items: &'a [Item],
+    discounts: Vec<Row>,
+    shipping: Option<Row>,
+    taxes: Vec<Row>,
+    /// Whether the other amounts include the taxes. Otherwise they are added.
+    is_tax_included: bool,
     total: Money,
     /// Whether nothing is paid, so that the mail mentions no payment.
     is_free: bool,
@@ -144,6 +201,12 @@ struct EmailTemplate<'a> {
     refund: Option<Money>,
     refunded: Option<Money>,
     unavailable: Option<&'a str>,
+}
+
+/// A labelled amount below the items.
+struct Row {
+    label: String,
+    amount: Money,
 }
 
 /// The reason as a sentence. An unknown code adds no text, because codes are for programs.

@@ -129,6 +129,48 @@ fn user_input_is_escaped_in_html() {
     }
 }
 
+/// An order in a market: prices include tax, or tax is added.
+fn priced(tax_included: bool) -> order::Context {
+    let mut context = context("unknown_reason");
+    context.number = Some("7K3M-Q8ZT-0V2R".to_owned());
+    let rows = json!({
+        "discounts": [{ "name": "Autumn sale & more", "amount": 600 }],
+        "shipping": { "name": "Parcel", "amount": 490 },
+        "taxes": [
+            { "name": "VAT", "jurisdiction": "CH", "ppm": 77_000, "amount": 421 },
+            { "name": "Reduced", "jurisdiction": "CH", "ppm": 200_000, "amount": 8 },
+        ],
+    });
+    context.discounts = serde_json::from_value(rows["discounts"].clone()).unwrap();
+    context.shipping = serde_json::from_value(rows["shipping"].clone()).unwrap();
+    context.taxes = serde_json::from_value(rows["taxes"].clone()).unwrap();
+    context.tax_included = Some(tax_included);
+    context
+}
+
+#[test]
+fn mail_shows_discounts_shipping_and_tax_of_an_order_in_a_market() {
+    let render = |tax_included| {
+        let confirmed = order::Template::OrderConfirmed;
+        order::render(confirmed, "Ada", &priced(tax_included), SHOP).unwrap()
+    };
+    let (included, added) = (render(true), render(false));
+    let rows =
+        "2 x Teapot & lid: 59.98 USD\nAutumn sale & more: -6.00 USD\nShipping, Parcel: 4.90 USD\n";
+    let tax = ["VAT 7.7 % (CH): 4.21 USD", "Reduced 20 % (CH): 0.08 USD"];
+    let expected = format!("{rows}Total: 59.98 USD\nIncludes {}\nIncludes {}", tax[0], tax[1]);
+    assert!(included.body.ends_with(&expected), "{}", included.body);
+    let expected = format!("{rows}{}\n{}\nTotal: 59.98 USD", tax[0], tax[1]);
+    assert!(added.body.ends_with(&expected), "{}", added.body);
+    for mail in [included, added] {
+        assert!(mail.text.contains("Your order 7K3M-Q8ZT-0V2R: "), "{}", mail.text);
+        assert!(mail.html.contains("Order 7K3M-Q8ZT-0V2R."), "{}", mail.html);
+        for part in ["Autumn sale &#38; more", "-6.00 USD", "Shipping, Parcel", "VAT 7.7 % (CH)"] {
+            assert!(mail.html.contains(part), "{part}: {}", mail.html);
+        }
+    }
+}
+
 #[test]
 fn product_without_sku_is_named_by_its_id() {
     let mail = stock::render(stock::Template::LowStock, "Operator", &low(None), SHOP).unwrap();

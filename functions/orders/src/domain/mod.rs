@@ -11,6 +11,8 @@
 //! - [`order_request`]: the request to place an order. [`destination`]: what its price depends on.
 //! - [`product`]: the copy of a product. [`pricing`]: the price of goods with promotions, shipping
 //!   and tax.
+//! - [`quote`]: what requested goods cost. [`price_preview`]: the request for an estimate.
+//! - [`number`]: the number of an order, which people read.
 //! - [`unpaid`]: the limits on unpaid orders.
 //! - [`actions`]: the data of a cancellation, a shipment and a change of the address.
 //! - [`history`]: the events of an order. [`waiting`]: who has to act before it continues.
@@ -20,12 +22,15 @@ pub mod buyer;
 pub mod command;
 mod destination;
 pub mod history;
+pub mod number;
 pub mod order;
 pub mod order_request;
 pub mod placement;
+pub mod price_preview;
 pub mod pricing;
 pub mod product;
 pub mod progress;
+pub mod quote;
 pub mod saga;
 pub mod schedule;
 pub mod state;

@@ -2,7 +2,14 @@
 //! data.
 
 use serde::{Deserialize, Serialize};
-use shared::{address::Address, checked_text, ids::ProductId, money::Money, validation::Violation};
+use shared::{
+    address::{Address, CountryCode},
+    checked_text,
+    ids::{ProductId, ShippingMethodId},
+    market::MarketId,
+    money::Money,
+    validation::Violation,
+};
 
 /// Maximum number of products in one order: one DynamoDB transaction reserves the stock of all of
 /// them.
@@ -24,6 +31,7 @@ pub struct OrderRequest {
     /// `POST /payments`.
     #[serde(default)]
     pub payment_method: Option<PaymentMethod>,
+    /// Where the goods are shipped to and taxed. An order in a market needs one.
     #[serde(default)]
     pub shipping_address: Option<Address>,
     /// The address on the invoice, if it differs from the shipping address.
@@ -32,6 +40,15 @@ pub struct OrderRequest {
     /// The tax number of the buyer. It is kept and printed, and changes no price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tax_id: Option<TaxId>,
+    /// The market that the order is placed in: its rules decide prices, shipping and tax. Without
+    /// one, the order has the prices of the catalogue, no shipping costs and no tax.
+    // Absent if it is not set, like the shipping method, so that the fingerprint of a request is the
+    // same as in releases without these fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub market: Option<MarketId>,
+    /// One of the market's shipping methods. Required if goods are shipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipping_method: Option<ShippingMethodId>,
 }
 
 checked_text!(
@@ -50,11 +67,17 @@ impl OrderRequest {
     pub fn products(&self) -> Vec<ProductId> {
         self.lines().map(|(_, product, _)| product).collect()
     }
+
+    /// The market and the country whose rules price the order. `None` if it has no market, or no
+    /// destination.
+    pub fn rules(&self) -> Option<(&MarketId, &CountryCode)> {
+        Some((self.market.as_ref()?, &self.shipping_address.as_ref()?.country))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<RequestedItem>", into = "Vec<RequestedItem>")]
-struct Items(Vec<RequestedItem>);
+pub(super) struct Items(Vec<RequestedItem>);
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
@@ -70,7 +93,8 @@ struct RequestedItem {
 struct Quantity(u32);
 
 impl Items {
-    fn merged(&self) -> Vec<(usize, ProductId, u32)> {
+    /// The lines, one per product and sorted by it; see [`OrderRequest::lines`].
+    pub(super) fn merged(&self) -> Vec<(usize, ProductId, u32)> {
         let mut lines: Vec<(usize, ProductId, u32)> = Vec::new();
         for (position, item) in self.0.iter().enumerate() {
             match lines.iter_mut().find(|line| line.1 == item.product_id) {

@@ -5,12 +5,18 @@ use std::time::Duration;
 use serde::Serialize;
 use shared::{
     clock::Timestamp,
-    ids::{OrderId, ProductId, UserId},
+    ids::{LineId, OrderId, ProductId, UserId},
     money::Money,
     telemetry::Trace,
 };
 
-use super::{buyer::Contact, order_request::OrderRequest, product::Product};
+use super::{
+    buyer::Contact,
+    order_request::OrderRequest,
+    pricing::{Price, Priced, Pricing},
+    product::Product,
+    quote::{MarketError, at_catalogue_prices, in_market, requested_lines},
+};
 
 /// What was placed. It never changes.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +29,9 @@ pub struct PlacedOrder {
     /// The total quantity of all lines.
     pub item_count: u32,
     pub totals: Totals,
+    /// How the totals were computed; `None` for an order without a market. It is stored with the
+    /// order and never computed again.
+    pub price: Option<Price>,
     pub created_at: Timestamp,
     /// The payment deadline.
     pub expires_at: Timestamp,
@@ -32,6 +41,8 @@ pub struct PlacedOrder {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct OrderLine {
+    /// Identifies the line in `price`.
+    pub line_id: LineId,
     pub product_id: ProductId,
     /// The SKU at the time of the order.
     pub sku: String,
@@ -40,7 +51,7 @@ pub struct OrderLine {
     /// The price at the time of the order.
     pub unit_price: Money,
     pub quantity: u32,
-    /// Price times quantity.
+    /// Price times quantity, before discounts.
     pub line_total: Money,
 }
 
@@ -48,11 +59,12 @@ pub struct OrderLine {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct Totals {
-    /// The sum of all lines.
+    /// The sum of all lines after discounts. It includes tax if the prices of the market do.
     pub items: Money,
-    /// The cost of shipping, always 0 today.
+    /// The cost of shipping after discounts; 0 without a market. It includes tax like `items`.
     pub shipping: Money,
-    /// The tax, always 0 today.
+    /// The tax on goods and shipping; 0 without a market. If the prices of the market include tax,
+    /// `items` and `shipping` include this amount.
     pub tax: Money,
     /// The amount that is charged. An order of total 0 has no payment.
     pub total: Money,
@@ -68,6 +80,8 @@ pub struct Placement {
     /// A hash of the request body. It detects a different request with the same idempotency key.
     pub fingerprint: String,
     pub terms: Terms,
+    /// The rules of the order's market for the country of its destination, if there are any.
+    pub pricing: Option<Pricing>,
     /// The name of the network that the request came from, if its limit is refunded when the order
     /// is paid.
     pub network: Option<String>,
@@ -109,8 +123,15 @@ pub enum PlacementError {
     #[error("total is too large to be charged")]
     AmountTooLarge,
     /// The total differs from the one that the buyer expected.
-    #[error("order costs {total}, which differs from the expected total")]
-    PriceChanged { total: Money },
+    #[error("order costs {}, which differs from the expected total", totals.total)]
+    PriceChanged {
+        totals: Totals,
+        /// `None` for an order without a market.
+        price: Option<Box<Price>>,
+    },
+    /// The goods cannot be ordered in the market.
+    #[error(transparent)]
+    Market(#[from] MarketError),
     /// The buyer has reached the limit of unpaid orders.
     #[error("buyer has {maximum} unpaid orders")]
     TooManyUnpaid {
@@ -127,31 +148,35 @@ pub enum PlacementError {
 }
 
 impl PlacedOrder {
-    /// Prices the requested items from the copy of the catalogue.
+    /// Prices the requested items by the rules of the market, or else from the copy of the catalogue.
     pub(super) fn new(
         placement: &Placement,
         order_request: &OrderRequest,
         products: &[Product],
         now: Timestamp,
     ) -> Result<Self, PlacementError> {
-        let lines = order_request.lines().map(|(position, product_id, quantity)| {
-            let product =
-                products.iter().find(|product| product.product_id == product_id && product.active);
-            let product = product.ok_or(PlacementError::UnknownProduct { position })?;
-            let maximum = product.max_per_order.unwrap_or(placement.terms.max_per_order);
-            if quantity > maximum {
-                return Err(PlacementError::TooManyOfProduct { position, maximum });
+        let owner = placement.order_id.to_string();
+        let maximum = placement.terms.max_per_order;
+        let requested = requested_lines(order_request.lines(), products, maximum)?;
+        let (lines, totals, price) = match &order_request.market {
+            Some(_) => {
+                let pricing = placement.pricing.as_ref();
+                let (lines, Priced { price, totals }) =
+                    in_market(&owner, order_request, &requested, pricing, now)?;
+                (lines, totals, Some(price))
             }
-            let line_total =
-                product.price.checked_mul(quantity).ok_or(PlacementError::AmountTooLarge)?;
-            let (sku, name, unit_price) =
-                (product.sku.clone(), product.name.clone(), product.price);
-            Ok(OrderLine { product_id, sku, name, unit_price, quantity, line_total })
-        });
-        let lines = lines.collect::<Result<Vec<_>, PlacementError>>()?;
-        let totals = Totals::of(&lines)?;
+            None if order_request.shipping_method.is_some() => {
+                return Err(MarketError::MarketRequired.into());
+            }
+            None => {
+                let lines = at_catalogue_prices(&owner, &requested)?;
+                let totals = Totals::of(&lines)?;
+                (lines, totals, None)
+            }
+        };
         if order_request.expected_total.is_some_and(|expected| expected != totals.total) {
-            return Err(PlacementError::PriceChanged { total: totals.total });
+            let price = price.map(Box::new);
+            return Err(PlacementError::PriceChanged { totals, price });
         }
         Ok(Self {
             order_id: placement.order_id,
@@ -159,6 +184,7 @@ impl PlacedOrder {
             item_count: lines.iter().map(|line| line.quantity).sum(),
             lines,
             totals,
+            price,
             created_at: now,
             expires_at: now.plus(placement.terms.pay_within),
         })

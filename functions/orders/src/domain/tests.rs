@@ -79,6 +79,7 @@ fn placement() -> Placement {
         buyer: contact(0),
         fingerprint: "request-fingerprint".to_owned(),
         terms: TERMS,
+        pricing: None,
         network: Some("a network".to_owned()),
         trace: Trace::start(&Ids::seeded(1)),
     }

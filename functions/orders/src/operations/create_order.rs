@@ -1,10 +1,11 @@
 //! `POST /orders`: places an order.
 //!
 //! 1. One batch read loads everything that placement depends on: the order of an earlier request
-//!    with the same `Idempotency-Key`, the products, and the unpaid orders of the buyer and of
-//!    their network.
+//!    with the same `Idempotency-Key`, the products, the rules of the market, and the unpaid orders
+//!    of the buyer and of their network.
 //! 2. A repeated request returns the first response again.
-//! 3. The domain takes the prices from the copy of the catalogue and checks the rules of placement.
+//! 3. The domain prices the order and checks the rules of placement: by the rules of the market, or
+//!    without one at the prices of the catalogue.
 //! 4. One transaction writes the order and counts it against both limits on unpaid orders.
 //!
 //! The request calls no other service. The table's stream publishes the commands of the new order:
@@ -49,6 +50,9 @@ const MAX_PLACE_ATTEMPTS: u32 = 24;
 /// response again. The buyer must pay the order before `expires_at`; an order of total 0 is confirmed
 /// without a payment. An account with an unverified e-mail address has less time to pay and may have
 /// fewer unpaid orders at once.
+///
+/// With a market, its rules decide prices, shipping and tax. `expected_total` protects the buyer from
+/// a change of the price: if it differs, nothing is ordered, and the problem has the new price.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/orders",
@@ -60,6 +64,8 @@ const MAX_PLACE_ATTEMPTS: u32 = 24;
         ("x-roles" = json!(["user", "admin"])),
         ("x-problems" = json!([
             "price_changed", "unknown_product", "too_many_of_product", "too_many_open_orders", "currency_mismatch", "amount_too_large",
+            "unknown_market", "shipping_address_required", "not_sold_here", "not_delivered_there", "unknown_region",
+            "shipping_method_required", "shipping_unavailable", "below_minimum",
         ])),
     ),
 ))]
@@ -74,7 +80,13 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
     let network = network_name(&orders, request.source_ip()).await.map_err(OrderError::from)?;
     let snapshot = orders
         .store
-        .read_for_placement(order_id, &order_request.products(), buyer.user_id, &network)
+        .read_for_placement(
+            order_id,
+            &order_request.products(),
+            order_request.rules(),
+            buyer.user_id,
+            &network,
+        )
         .await?;
     if let Some(order) = snapshot.existing {
         return replay(&orders, &request, &order, &fingerprint);
@@ -85,6 +97,7 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
         buyer: Contact { name: buyer.name, email: buyer.email, version: 0 },
         fingerprint: fingerprint.clone(),
         terms: orders.limits.terms(buyer.email_verified),
+        pricing: snapshot.pricing,
         network: orders.limits.refunded_network(&network, &snapshot.usage, now),
         trace: request.trace().clone(),
     };

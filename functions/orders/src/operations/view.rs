@@ -10,7 +10,9 @@ use crate::{
         buyer::{Buyer, Contact},
         command::PendingCommand,
         history::HistoryEntry,
+        number::order_number,
         order_request::TaxId,
+        pricing::Price,
         progress::Progress,
     },
     store::OrderSummary,
@@ -21,6 +23,9 @@ use crate::{
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct OrderView<'a> {
     id: OrderId,
+    /// The number that people use for the order. It gives no access.
+    #[cfg_attr(feature = "api-document", schema(example = "7K3M-Q8ZT-0V2R"))]
+    number: String,
     user_id: UserId,
     #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::Status))]
     status: &'a str,
@@ -39,6 +44,9 @@ pub struct OrderView<'a> {
     /// The ordered products, at the prices when the order was placed.
     items: &'a [OrderLine],
     totals: Totals,
+    /// How the totals were computed when the order was placed. Null for an order without a market,
+    /// whose tax is not calculated.
+    price: Option<&'a Price>,
     buyer: Option<BuyerView<'a>>,
     shipping_address: Option<&'a Address>,
     /// The address on the invoice. Null if it is the shipping address.
@@ -68,6 +76,7 @@ impl<'a> OrderView<'a> {
     pub fn new(order: &'a Order, now: Timestamp) -> Self {
         Self {
             id: order.placed.order_id,
+            number: order_number(order.placed.order_id),
             user_id: order.placed.user_id,
             status: order.progress.status.name(),
             step: step(order),
@@ -78,6 +87,7 @@ impl<'a> OrderView<'a> {
             needs_review: order.progress.needs_review.as_deref(),
             items: &order.placed.lines,
             totals: order.placed.totals,
+            price: order.placed.price.as_ref(),
             buyer: BuyerView::of(&order.customer.buyer),
             shipping_address: order.customer.shipping_address.as_ref(),
             billing_address: order.customer.billing_address.as_ref(),
@@ -218,6 +228,9 @@ impl<'a> BuyerView<'a> {
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct OrderSummaryView {
     id: OrderId,
+    /// The number that people use for the order. It gives no access.
+    #[cfg_attr(feature = "api-document", schema(example = "7K3M-Q8ZT-0V2R"))]
+    number: String,
     user_id: UserId,
     #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::Status))]
     status: String,
@@ -235,6 +248,7 @@ impl From<OrderSummary> for OrderSummaryView {
     fn from(order: OrderSummary) -> Self {
         Self {
             id: order.order_id,
+            number: order_number(order.order_id),
             user_id: order.user_id,
             status: order.status.name().to_owned(),
             payment_status: order.payment_status,

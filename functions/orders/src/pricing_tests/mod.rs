@@ -5,7 +5,7 @@ mod document;
 mod examples;
 mod properties;
 mod refusals;
-mod sample;
+pub(crate) mod sample;
 mod steps;
 
 use serde_json::{Value, json};

@@ -12,15 +12,15 @@ const CATEGORIES: [&str; 2] = ["lamps", "books"];
 
 /// A cart, the rules that price it, and a rotation that changes the order of its lines.
 #[derive(Clone, Debug)]
-pub(super) struct Sample {
+pub(crate) struct Sample {
     pub(super) pricing: Pricing,
-    pub(super) lines: Vec<Line>,
+    pub(crate) lines: Vec<Line>,
     pub(super) destination: Destination,
     pub(super) rotation: usize,
 }
 
 impl Sample {
-    pub(super) fn request<'a>(&'a self, lines: &'a [Line]) -> PriceRequest<'a> {
+    pub(crate) fn request<'a>(&'a self, lines: &'a [Line]) -> PriceRequest<'a> {
         PriceRequest {
             pricing: &self.pricing,
             lines,
@@ -31,7 +31,7 @@ impl Sample {
     }
 }
 
-pub(super) fn sample() -> impl Strategy<Value = Sample> {
+pub(crate) fn sample() -> impl Strategy<Value = Sample> {
     let rules = (any::<bool>(), any::<bool>(), 0..100_u64, [rule(), rule(), rule()], method());
     (rules, vec(promotion(), 0..5), vec(cart_line(), 0..7), any::<usize>()).prop_map(
         |((is_gross, is_regional, minimum_charge, rules, method), promotions, lines, rotation)| {

@@ -10,9 +10,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use shared::{address::Address, clock::Timestamp, ids::UserId, telemetry::Trace};
 
-use super::parts::{
-    HistoryItem, LineItem, TotalsItem, WaitItem, is_default, listed_at, order_key_text, placed_at,
-    read_history, read_lines, stored_history, stored_lines,
+use super::{
+    parts::{
+        HistoryItem, LineItem, TotalsItem, WaitItem, is_default, listed_at, order_key_text,
+        placed_at, read_history, read_lines, stored_history, stored_lines,
+    },
+    price::PriceItem,
 };
 use crate::domain::{
     Goal, Order, PaymentState, PlacedOrder, Status, StockState,
@@ -36,6 +39,9 @@ struct OrderItem {
     lines: BTreeMap<String, LineItem>,
     item_count: u32,
     totals: TotalsItem,
+    /// Never changes. A write keeps the stored attribute, with the fields of later releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    price: Option<PriceItem>,
     shipping_address: Option<Address>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     billing_address: Option<Address>,
@@ -116,8 +122,16 @@ impl From<Order> for OrderItem {
     fn from(order: Order) -> Self {
         let Order { placed, customer, progress, schedule, updated_at, version, traceparent } =
             order;
-        let PlacedOrder { order_id, user_id, lines, item_count, totals, created_at, expires_at } =
-            placed;
+        let PlacedOrder {
+            order_id,
+            user_id,
+            lines,
+            item_count,
+            totals,
+            price,
+            created_at,
+            expires_at,
+        } = placed;
         let Customer {
             buyer,
             buyer_change,
@@ -168,6 +182,7 @@ impl From<Order> for OrderItem {
             lines: stored_lines(lines),
             item_count,
             totals: totals.into(),
+            price: price.map(PriceItem::from),
             shipping_address,
             billing_address,
             tax_id,
@@ -215,7 +230,11 @@ fn read(item: OrderItem) -> Result<Order, &'static str> {
     let (created_at, order_id) =
         placed_at(&item.listed_at).ok_or("listed_at is not a time and an order id")?;
     let currency = item.totals.currency;
-    let lines = read_lines(item.lines, currency).ok_or("a line is out of range")?;
+    let lines = read_lines(item.lines, currency, order_id).ok_or("a line is out of range")?;
+    let price = match item.price {
+        Some(price) => Some(price.read().ok_or("the price cannot be read")?),
+        None => None,
+    };
     let history = read_history(item.history);
     let updated_at = item.updated_at.or_else(|| history.last().map(|entry| entry.at));
     let updated_at = updated_at.ok_or("neither updated_at nor the history has a time")?;
@@ -226,6 +245,7 @@ fn read(item: OrderItem) -> Result<Order, &'static str> {
             lines,
             item_count: item.item_count,
             totals: item.totals.read().ok_or("a total is out of range")?,
+            price,
             created_at,
             expires_at: item.expires_at,
         },

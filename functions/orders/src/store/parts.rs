@@ -13,7 +13,8 @@ use shared::{
 };
 
 use crate::domain::{
-    OrderLine, Status, Totals, actions::Actor, history::HistoryEntry, schedule::Unanswered,
+    OrderLine, Status, Totals, actions::Actor, history::HistoryEntry, pricing::line_id,
+    schedule::Unanswered,
 };
 
 /// A line. Its price is in the currency of the order's totals.
@@ -30,7 +31,8 @@ pub(super) struct LineItem {
 pub(super) fn stored_lines(lines: Vec<OrderLine>) -> BTreeMap<String, LineItem> {
     // Destructured without `..`, so a new field does not compile until it is stored.
     let stored = |line: OrderLine| {
-        let OrderLine { product_id, sku, name, unit_price, quantity, line_total: _ } = line;
+        let OrderLine { line_id: _, product_id, sku, name, unit_price, quantity, line_total: _ } =
+            line;
         (product_id.to_string(), LineItem { sku, name, price: unit_price.amount, quantity })
     };
     lines.into_iter().map(stored).collect()
@@ -40,13 +42,16 @@ pub(super) fn stored_lines(lines: Vec<OrderLine>) -> BTreeMap<String, LineItem> 
 pub(super) fn read_lines(
     lines: BTreeMap<String, LineItem>,
     currency: Currency,
+    order_id: OrderId,
 ) -> Option<Vec<OrderLine>> {
+    let owner = order_id.to_string();
     let read = |(product_id, line): (String, LineItem)| {
         let LineItem { sku, name, price, quantity } = line;
         let product_id = ProductId::parse(&product_id)?;
         let unit_price = money(price, currency)?;
         let line_total = unit_price.checked_mul(quantity)?;
-        Some(OrderLine { product_id, sku, name, unit_price, quantity, line_total })
+        let line_id = line_id(&owner, product_id);
+        Some(OrderLine { line_id, product_id, sku, name, unit_price, quantity, line_total })
     };
     lines.into_iter().map(read).collect()
 }
@@ -55,6 +60,9 @@ pub(super) fn read_lines(
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct TotalsItem {
     total: i64,
+    /// Absent if it is the total without shipping and tax.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    items: Option<i64>,
     #[serde(default, skip_serializing_if = "is_default")]
     shipping: i64,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -64,9 +72,11 @@ pub(super) struct TotalsItem {
 
 impl From<Totals> for TotalsItem {
     fn from(totals: Totals) -> Self {
-        let Totals { items: _, shipping, tax, total } = totals;
+        let Totals { items, shipping, tax, total } = totals;
+        let rest = total.amount - shipping.amount - tax.amount;
         Self {
             total: total.amount,
+            items: Some(items.amount).filter(|items| *items != rest),
             shipping: shipping.amount,
             tax: tax.amount,
             currency: total.currency,
@@ -77,9 +87,13 @@ impl From<Totals> for TotalsItem {
 impl TotalsItem {
     /// The totals; `None` if an amount is out of range.
     pub(super) fn read(self) -> Option<Totals> {
-        let Self { total, shipping, tax, currency } = self;
+        let Self { total, items, shipping, tax, currency } = self;
+        let items = match items {
+            Some(items) => items,
+            None => total.checked_sub(shipping)?.checked_sub(tax)?,
+        };
         Some(Totals {
-            items: money(total.checked_sub(shipping)?.checked_sub(tax)?, currency)?,
+            items: money(items, currency)?,
             shipping: money(shipping, currency)?,
             tax: money(tax, currency)?,
             total: money(total, currency)?,
@@ -262,7 +276,13 @@ mod tests {
         let sent = json!({ "total": 5998, "shipping": 500, "tax": 98, "currency": "USD" });
         assert_eq!(totals(sent.clone()).items.amount, 5400);
         assert_eq!(to_value(TotalsItem::from(totals(sent.clone()))).unwrap(), sent);
+        // Prices that include tax.
+        let gross =
+            json!({ "total": 5998, "items": 5498, "shipping": 500, "tax": 958, "currency": "USD" });
+        assert_eq!(totals(gross.clone()).items.amount, 5498);
+        assert_eq!(to_value(TotalsItem::from(totals(gross.clone()))).unwrap(), gross);
         assert!(read(json!({ "total": 5998, "tax": 5999, "currency": "USD" })).is_none());
+        assert!(read(json!({ "total": 5998, "items": -1, "currency": "USD" })).is_none());
     }
 
     #[test]
@@ -271,7 +291,7 @@ mod tests {
         let read = |product: &str, price: i64| {
             let line = json!({ "sku": "SPOON", "name": "Spoon", "price": price, "quantity": 2 });
             let stored = from_value(json!({ (product): line })).unwrap();
-            read_lines(stored, Currency::parse("USD").unwrap())
+            read_lines(stored, Currency::parse("USD").unwrap(), shared::ids::derive(&["order"]))
         };
         let lines = read(&spoon.to_string(), 2999).unwrap();
         assert_eq!((lines[0].product_id, lines[0].line_total.amount), (spoon, 5998));

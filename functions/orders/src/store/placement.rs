@@ -17,8 +17,10 @@ use std::{
 };
 
 use shared::{
+    address::CountryCode,
     clock::Timestamp,
     ids::{OrderId, PrefixedId, ProductId, UserId, Uuid},
+    market::MarketId,
     table::{
         AttributeValue, Conflict, Expression, Item, Key, TableError, TransactionOutcome, Write,
         from_item,
@@ -26,9 +28,15 @@ use shared::{
     throttle::Limit,
 };
 
-use super::{Store, StoredOrder, order_key, product::read_product, product_key};
+use super::{
+    Store, StoredOrder, order_key,
+    pricing::{pricing_key, read_pricing},
+    product::read_product,
+    product_key, text,
+};
 use crate::domain::{
     Order, Product,
+    pricing::Pricing,
     unpaid::{LimitUsage, Uncounted, UnpaidOrders},
 };
 
@@ -46,6 +54,8 @@ pub struct PlacementSnapshot {
     pub existing: Option<Order>,
     /// The requested products that are in the copy of the catalogue.
     pub products: Vec<Product>,
+    /// The requested rules; `None` if none were requested or they do not exist.
+    pub pricing: Option<Pricing>,
     /// The usage of the limits of the buyer and of the network.
     pub usage: LimitUsage,
 }
@@ -67,25 +77,35 @@ impl Store {
         &self,
         order_id: OrderId,
         products: &[ProductId],
+        rules: Option<(&MarketId, &CountryCode)>,
         user_id: UserId,
         network: &str,
     ) -> Result<PlacementSnapshot, TableError> {
         let own = [order_key(order_id), unpaid_key(user_id), network_key(network)]
             .map(|key| (&self.orders, key));
-        let keys = products.iter().map(|product| (&self.products, product_key(*product)));
-        let items = self.orders.get_many(own.into_iter().chain(keys).collect()).await?;
+        let rules = rules.map(|(market, country)| pricing_key(market, country));
+        let products = products.iter().map(|product| product_key(*product));
+        let copies = rules.into_iter().chain(products).map(|key| (&self.products, key));
+        let items = self.orders.get_many(own.into_iter().chain(copies).collect()).await?;
         let mut snapshot = PlacementSnapshot {
             existing: None,
             products: Vec::new(),
+            pricing: None,
             usage: LimitUsage::default(),
         };
+        let mut pricing = None;
         for item in items {
             match text(&item, "pk").split('#').next() {
                 Some("ORDER") => snapshot.existing = Some(from_item(item)?),
+                Some("PRICING") => pricing = Some(read_pricing(item)),
                 Some("UNPAID") => snapshot.usage.unpaid = unpaid_orders(&item)?,
                 Some("NETWORK") => snapshot.usage.network = Some(arrival(&item)?),
                 _ => snapshot.products.push(read_product(item)?),
             }
+        }
+        // Unreadable rules do not keep a repeated request from its first response.
+        if snapshot.existing.is_none() {
+            snapshot.pricing = pricing.transpose()?;
         }
         Ok(snapshot)
     }
@@ -259,10 +279,6 @@ fn number<N: std::str::FromStr>(item: &Item, name: &str) -> Result<N, TableError
         item.get(name).and_then(|value| value.as_n().ok()).and_then(|digits| digits.parse().ok());
     number
         .ok_or(TableError::Unreadable { expected: "list of unpaid orders, or limit of a network" })
-}
-
-fn text<'a>(item: &'a Item, name: &str) -> &'a str {
-    item.get(name).and_then(|value| value.as_s().ok()).map_or("", String::as_str)
 }
 
 fn milliseconds(duration: Duration) -> i64 {

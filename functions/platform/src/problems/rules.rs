@@ -1,6 +1,9 @@
 //! The rules that a single field can break.
 
-use super::{COUNT, Member, Rule, member};
+use super::{
+    Member, Rule,
+    members::{COUNT, member},
+};
 
 const fn rule(code: &'static str, explanation: &'static str) -> Rule {
     Rule { code, explanation, members: &[] }
@@ -56,6 +59,11 @@ pub const RULES: &[Rule] = &[
         "invalid_username",
         "A username has letters, digits, dots, dashes and underscores of ASCII, and begins with a letter or digit.",
     ),
+    rule(
+        "not_delivered_there",
+        "The market does not deliver to the country, or has no tax rule for these goods there.",
+    ),
+    rule("not_sold_here", "The product has no price in the market. Remove it."),
     rule("nothing_to_change", "A change names at least one field."),
     rule("out_of_range", "The number, length or count is outside its limits."),
     rule("password_compromised", "The password is too common. Choose another."),
@@ -64,6 +72,18 @@ pub const RULES: &[Rule] = &[
     rule("password_too_short", "The password is too short."),
     rule("repeated_parameter", "A query parameter occurs more than once."),
     rule("required", "The required field or parameter is missing."),
+    rule(
+        "shipping_address_required",
+        "An order in a market needs the address that it is shipped to and taxed at.",
+    ),
+    rule(
+        "shipping_method_required",
+        "The goods are shipped. Choose one of `shipping_options` of `POST /prices/preview`.",
+    ),
+    rule(
+        "shipping_unavailable",
+        "The market does not have the shipping method, or these goods cannot use it. Choose one of `shipping_options` of `POST /prices/preview`.",
+    ),
     rule("too_long", "The text exceeds its maximum length."),
     rule(
         "too_many_of_product",
@@ -74,7 +94,15 @@ pub const RULES: &[Rule] = &[
         "unknown_field",
         "The field does not exist. Values that the shop determines, such as prices, cannot be sent.",
     ),
+    rule(
+        "unknown_market",
+        "The market does not exist, or has no rules for the country of the destination.",
+    ),
     rule("unknown_product", "The product does not exist, or is no longer sold."),
+    rule(
+        "unknown_region",
+        "Tax depends on the region. Send its code of ISO 3166-2, such as `CA` or `US-CA`.",
+    ),
     rule("unknown_value", "The value is not one of the accepted names."),
     rule("unsupported_currency", "The currency is not supported."),
     rule("wrong_password", "The current password is wrong."),

@@ -28,6 +28,11 @@ pub(super) async fn catalogue_and_stock(seen: &Arc<Mutex<Actions>>) {
         .expect("the SKU is held");
     half.shop.aws.put("products", &holder);
     assert_eq!(half.call("create-product", create("one", "A")).await.json()["code"], "sku_taken");
+    let pricing = watched.call("replicate-pricing", sample("replicate-pricing")).await;
+    assert!(pricing.is_done(), "{:?}", pricing.answer);
+    // Without the product, but with the rules.
+    let preview = watched.call("preview-prices", sample("preview-prices")).await;
+    assert_eq!(preview.code(), "unknown_product", "{:?}", preview.answer);
     watched.pages("list-products", "limit=1", None).await;
     watched.pages("list-products", "limit=1&category=kitchen", None).await;
     let product = first.json()["id"].as_str().expect("a product was created").to_owned();

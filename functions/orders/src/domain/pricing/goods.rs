@@ -2,11 +2,11 @@
 
 use shared::{
     clock::Timestamp,
-    money::{MAX_AMOUNT, allocate},
+    money::{MAX_AMOUNT, Money, allocate},
 };
 
 use super::{
-    Line, PriceRequest, Refusal,
+    Line, PriceRequest, Product, Refusal,
     breakdown::{Basis, Discount},
     promotions::{active, take},
     rules::{Pricing, Promotion, Target},
@@ -52,8 +52,8 @@ impl<'a> Goods<'a> {
         let mut sold = Vec::with_capacity(sorted.len());
         for line in sorted {
             let product_id = line.product.product_id;
-            match unit_price(line, pricing) {
-                Some(unit_price) => sold.push((line, unit_price)),
+            match line.product.price_in(pricing) {
+                Some(unit_price) => sold.push((line, unit_price.amount)),
                 None => refusals.push(Refusal::NotSoldHere { product_id }),
             }
         }
@@ -166,9 +166,11 @@ impl PricingLine<'_> {
     }
 }
 
-/// The unit price, if it is in the currency of the market and an amount that can be charged.
-fn unit_price(line: &Line, pricing: &Pricing) -> Option<i64> {
-    let price = line.product.unit_price.as_ref()?.amount;
-    let can_be_charged = (0..=MAX_AMOUNT).contains(&price.amount);
-    (price.currency == pricing.document.currency && can_be_charged).then_some(price.amount)
+impl Product {
+    /// The unit price, if it is in the currency of the market and an amount that can be charged.
+    pub fn price_in(&self, pricing: &Pricing) -> Option<Money> {
+        let price = self.unit_price.as_ref()?.amount;
+        let can_be_charged = (0..=MAX_AMOUNT).contains(&price.amount);
+        (price.currency == pricing.document.currency && can_be_charged).then_some(price)
+    }
 }

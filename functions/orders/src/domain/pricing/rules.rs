@@ -4,7 +4,10 @@
 //! buyer then pays the price without it. Any other rule that cannot be read makes the document
 //! unreadable, and unknown kinds of tax are refused when the price is computed.
 
-use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, IgnoredAny},
+};
 use shared::{
     address::CountryCode,
     clock::Timestamp,
@@ -12,6 +15,12 @@ use shared::{
     market::{MarketId, TaxClass},
     money::Currency,
 };
+
+/// Maximum number of rates of one tax rule. With [`MAX_PROMOTIONS`] it bounds the size of a price,
+/// which is stored with the order.
+pub const MAX_RATES: usize = 10;
+/// Maximum number of promotions of a document.
+pub const MAX_PROMOTIONS: usize = 200;
 
 /// The rules of a market for one destination country.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -51,7 +60,7 @@ pub struct TaxRule {
     pub region: Option<String>,
     pub tax_class: TaxClass,
     pub treatment: Treatment,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded_rates")]
     pub rates: Vec<TaxRate>,
     pub valid_from: Timestamp,
 }
@@ -172,10 +181,21 @@ fn readable_promotions<'de, D: Deserializer<'de>>(
         Unknown(IgnoredAny),
     }
 
-    let entries = Vec::<Entry>::deserialize(deserializer)?.into_iter();
-    let known = entries.filter_map(|entry| match entry {
+    let entries = Vec::<Entry>::deserialize(deserializer)?;
+    if entries.len() > MAX_PROMOTIONS {
+        return Err(D::Error::invalid_length(entries.len(), &"a limited number of promotions"));
+    }
+    let known = entries.into_iter().filter_map(|entry| match entry {
         Entry::Known(promotion) => Some(*promotion),
         Entry::Unknown(IgnoredAny) => None,
     });
     Ok(known.collect())
+}
+
+fn bounded_rates<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<TaxRate>, D::Error> {
+    let rates = Vec::<TaxRate>::deserialize(deserializer)?;
+    if rates.len() > MAX_RATES {
+        return Err(D::Error::invalid_length(rates.len(), &"a limited number of rates"));
+    }
+    Ok(rates)
 }

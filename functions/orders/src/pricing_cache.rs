@@ -1,0 +1,94 @@
+//! Pricing documents that an instance has read recently.
+//!
+//! All estimates for one market and country read the same item, and one partition serves a limited
+//! number of reads. So an instance keeps a document for a few seconds. A price that is based on a
+//! kept document may be that old: only estimates use the cache, orders read the rules.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use shared::{address::CountryCode, clock::Timestamp, market::MarketId};
+
+use crate::domain::pricing::Pricing;
+
+pub struct PricingCache {
+    keep_for: Duration,
+    /// By market and country, with the time after which the document is read again.
+    documents: Mutex<HashMap<(String, String), (Timestamp, Arc<Pricing>)>>,
+}
+
+impl PricingCache {
+    /// Keeps each document for this long; zero to keep none.
+    pub fn new(keep_for: Duration) -> Self {
+        Self { keep_for, documents: Mutex::default() }
+    }
+
+    /// Returns the rules of a market for a country, if they were read recently.
+    pub fn get(
+        &self,
+        market: &MarketId,
+        country: &CountryCode,
+        now: Timestamp,
+    ) -> Option<Arc<Pricing>> {
+        let documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
+        let (until, pricing) = documents.get(&key(market, country))?;
+        (now < *until).then(|| pricing.clone())
+    }
+
+    /// Keeps rules that were read at `now`, and removes those that are no longer used.
+    pub fn keep(&self, pricing: Pricing, now: Timestamp) -> Arc<Pricing> {
+        let pricing = Arc::new(pricing);
+        let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
+        documents.retain(|_, (until, _)| now < *until);
+        let until = now.plus(self.keep_for);
+        documents.insert(key(&pricing.market, &pricing.country), (until, pricing.clone()));
+        pricing
+    }
+}
+
+fn key(market: &MarketId, country: &CountryCode) -> (String, String) {
+    (market.to_string(), country.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pricing(country: &str, version: u64) -> Pricing {
+        let rules = json!({ "currency": "EUR", "prices_include_tax": true, "served": true });
+        let pricing =
+            json!({ "market": "de", "country": country, "version": version, "document": rules });
+        serde_json::from_value(pricing).unwrap()
+    }
+
+    #[test]
+    fn document_is_kept_for_its_time_only() {
+        let cache = PricingCache::new(Duration::from_secs(10));
+        let at = Timestamp::from_milliseconds;
+        let (germany, austria) = (pricing("DE", 7), pricing("AT", 1));
+        cache.keep(germany.clone(), at(0));
+        let version = |now| {
+            cache.get(&germany.market, &germany.country, at(now)).map(|pricing| pricing.version)
+        };
+        assert_eq!((version(9_999), version(10_000)), (Some(7), None));
+        assert!(cache.get(&austria.market, &austria.country, at(0)).is_none());
+        cache.keep(pricing("DE", 8), at(5_000));
+        assert_eq!((version(5_000), version(14_999)), (Some(8), Some(8)));
+        cache.keep(austria, at(15_000));
+        assert_eq!(cache.documents.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn nothing_is_kept_for_no_time() {
+        let cache = PricingCache::new(Duration::ZERO);
+        let germany = pricing("DE", 7);
+        let now = Timestamp::from_milliseconds(0);
+        cache.keep(germany.clone(), now);
+        assert!(cache.get(&germany.market, &germany.country, now).is_none());
+    }
+}

@@ -1,0 +1,96 @@
+//! The copy of the pricing rules: `PRICING#<market>#<country>` in the table of the copies.
+//!
+//! The rules are stored as JSON text, so that fields of later releases survive, and a later release
+//! can use them without another message.
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    address::CountryCode,
+    ids::ProductId,
+    market::MarketId,
+    table::{Expression, Item, Key, Outcome, TableError, from_item, to_item},
+};
+
+use super::{Store, product::read_product, product_key, text};
+use crate::domain::{
+    Product,
+    pricing::{Pricing, rules::Rules},
+};
+
+/// What the estimate of a price depends on.
+#[derive(Clone, Debug, Default)]
+pub struct PriceInputs {
+    /// The rules; `None` if they were not requested or do not exist.
+    pub pricing: Option<Pricing>,
+    /// The requested products that are in the copy of the catalogue.
+    pub products: Vec<Product>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PricingItem {
+    pk: String,
+    market: MarketId,
+    country: CountryCode,
+    version: u64,
+    document: String,
+}
+
+impl Store {
+    /// Stores the rules of a market for one country, unless the same or a newer version is stored.
+    /// `document` is their JSON text.
+    pub async fn store_pricing(
+        &self,
+        pricing: &Pricing,
+        document: String,
+    ) -> Result<Outcome, TableError> {
+        let Pricing { market, country, version, document: _ } = pricing;
+        let item = to_item(&PricingItem {
+            pk: key_text(market, country),
+            market: market.clone(),
+            country: country.clone(),
+            version: *version,
+            document,
+        });
+        let newer = Expression::new("attribute_not_exists(#pk) OR #version < :version")
+            .value("version", *version);
+        self.products.put(item, newer).await
+    }
+
+    /// Reads products, and the rules of a market for one country, in one eventually consistent call.
+    pub async fn read_for_estimate(
+        &self,
+        rules: Option<(&MarketId, &CountryCode)>,
+        products: &[ProductId],
+    ) -> Result<PriceInputs, TableError> {
+        let rules = rules.map(|(market, country)| pricing_key(market, country));
+        let products = products.iter().map(|product| product_key(*product));
+        let keys = rules.into_iter().chain(products).map(|key| (&self.products, key));
+        let mut inputs = PriceInputs::default();
+        for item in self.products.get_many_eventually(keys.collect()).await? {
+            match text(&item, "pk").split('#').next() {
+                Some("PRICING") => inputs.pricing = Some(read_pricing(item)?),
+                _ => inputs.products.push(read_product(item)?),
+            }
+        }
+        Ok(inputs)
+    }
+}
+
+pub(super) fn pricing_key(market: &MarketId, country: &CountryCode) -> Key {
+    Key::new(key_text(market, country))
+}
+
+fn key_text(market: &MarketId, country: &CountryCode) -> String {
+    format!("PRICING#{market}#{country}")
+}
+
+/// Reads the rules of an item.
+///
+/// # Errors
+/// If this release cannot read them. They are never applied in part.
+pub(super) fn read_pricing(item: Item) -> Result<Pricing, TableError> {
+    let PricingItem { pk: _, market, country, version, document } = from_item(item)?;
+    let document: Rules = serde_json::from_str(&document)
+        .map_err(|_| TableError::Unreadable { expected: "pricing document" })?;
+    Ok(Pricing { market, country, version, document })
+}
