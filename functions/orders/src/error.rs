@@ -81,7 +81,7 @@ impl From<OrderError> for Problem {
                 "Price would change",
             )
             .detail(
-                "Choose an address in the same country, or cancel the order and place it again.",
+                "Choose an address in the same country and region, or cancel the order and place it again.",
             ),
             OrderError::Rejected(Rejection::TooManyAddressChanges { maximum }) => {
                 Self::conflict("too_many_address_changes", "Address changed too often")

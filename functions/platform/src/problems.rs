@@ -10,8 +10,8 @@ mod members;
 mod rules;
 
 use members::{
-    ACTIONS, COUNT, MONEY, ORDER_STATUS, PAYMENT_ID, PAYMENT_STATE_SCHEMA, PRICE, PRICE_EXAMPLE,
-    REFUND_ID, TEXT, TOTALS, TOTALS_EXAMPLE, member, order_state,
+    COUNT, MONEY, PAYMENT_ID, PAYMENT_STATE_SCHEMA, PRICE, PRICE_EXAMPLE, REFUND_ID, TEXT, TOTALS,
+    TOTALS_EXAMPLE, member, order_state,
 };
 pub use rules::RULES;
 
@@ -308,7 +308,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         member("totals", "The current amounts of an order in a market.", TOTALS_EXAMPLE, TOTALS),
         member("price", "How they are computed, like `price` of an order.", PRICE_EXAMPLE, PRICE),
     ]),
-    problem(409, "price_would_change", "Price would change", "Choose an address in the same country, or cancel the order and place it again."),
+    problem(409, "price_would_change", "Price would change", "Choose an address in the same country and region, or cancel the order and place it again."),
     problem(
         409,
         "refund_failed",

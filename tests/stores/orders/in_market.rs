@@ -8,7 +8,7 @@ use orders::domain::{
 };
 use shared::{address::CountryCode, ids::ProductId};
 
-use super::*;
+use super::{update_order::change, *};
 
 /// Two spoons at 29.99: 59.98 less 10 %, shipping 4.90 and tax of 20 %.
 const TOTAL: i64 = 7066;
@@ -280,4 +280,24 @@ async fn order_without_a_market_has_no_shipping_cost_and_no_tax() {
     assert_eq!((&placed["totals"]["shipping"], &placed["totals"]["tax"]), (&usd(0), &usd(0)));
     let item = fixture.item(placed["id"].as_str().unwrap());
     assert!(item.get("price").is_none() && item["totals"]["M"].get("items").is_none());
+}
+
+#[tokio::test]
+async fn address_of_an_order_in_a_market_keeps_its_country_and_region() {
+    let fixture = OrdersFixture::with_market().await;
+    let placed = fixture.placed_in_market("k").await;
+    let order = placed["id"].as_str().unwrap();
+    let mut address = placed["shipping_address"].clone();
+    address["name"] = "Ada King".into();
+    for (region, status) in
+        [(json!("Surrey"), 409), (placed["shipping_address"]["region"].clone(), 200)]
+    {
+        address["region"] = region;
+        let tag = fixture.tag(order).await;
+        let moved = fixture.call("update-order", change(USER, order, &tag, &address)).await;
+        assert_eq!(moved.status(), status, "{address}");
+        if status == 409 {
+            assert_eq!(moved.code(), "price_would_change");
+        }
+    }
 }

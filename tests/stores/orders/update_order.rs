@@ -9,7 +9,7 @@ fn address(name: &str, country: &str) -> Value {
     address
 }
 
-fn change(who: &str, order: &str, tag: &str, address: &Value) -> Value {
+pub(super) fn change(who: &str, order: &str, tag: &str, address: &Value) -> Value {
     events::http("PATCH", "/orders/x")
         .caller(who)
         .path_parameter("order_id", order)
@@ -20,7 +20,7 @@ fn change(who: &str, order: &str, tag: &str, address: &Value) -> Value {
 }
 
 impl OrdersFixture {
-    async fn tag(&self, order: &str) -> String {
+    pub(super) async fn tag(&self, order: &str) -> String {
         self.read(order, ADMIN, None).await.header("etag").expect("an order has a version")
     }
 

@@ -9,10 +9,10 @@ pub(super) const TOTALS: &str = r##"{"$ref": "#/components/schemas/Totals"}"##;
 pub(super) const TOTALS_EXAMPLE: &str = r#"{"items": {"amount": 4590, "currency": "USD"}, "shipping": {"amount": 408, "currency": "USD"}, "tax": {"amount": 1000, "currency": "USD"}, "total": {"amount": 5998, "currency": "USD"}}"#;
 pub(super) const PRICE: &str = r##"{"$ref": "#/components/schemas/Price"}"##;
 pub(super) const PRICE_EXAMPLE: &str = r#"{"market": "gb", "pricing_version": 7, "currency": "USD", "basis": "net", "rounding": "per_rate", "lines": [], "tax_summary": [], "discount_total": 0, "tax_source": {"kind": "rules", "version": 7}}"#;
-pub(super) const ORDER_STATUS: &str = r##"{"$ref": "#/components/schemas/OrderStatus"}"##;
+const ORDER_STATUS: &str = r##"{"$ref": "#/components/schemas/OrderStatus"}"##;
 pub(super) const PAYMENT_ID: &str = r##"{"$ref": "#/components/schemas/PaymentId"}"##;
 pub(super) const REFUND_ID: &str = r##"{"$ref": "#/components/schemas/RefundId"}"##;
-pub(super) const ACTIONS: &str =
+const ACTIONS: &str =
     r#"{"type": "array", "items": {"type": "string", "enum": ["cancel", "ship", "deliver"]}}"#;
 pub(super) const PAYMENT_STATE_SCHEMA: &str =
     r#"{"type": "string", "enum": ["open", "processing", "captured", "closing", "closed"]}"#;

@@ -145,7 +145,7 @@ impl Order {
         if before == Some(&change.shipping_address) {
             return Ok(Vec::new());
         }
-        if !keeps_price(before, &change.shipping_address) {
+        if !keeps_price(self.placed.price.as_ref(), before, &change.shipping_address) {
             return Err(Rejection::PriceWouldChange);
         }
         if self.progress.address_changes() >= MAX_ADDRESS_CHANGES {
