@@ -52,7 +52,7 @@ counts it as an integer.
 the one to whom the thing belongs; to everybody else it does not exist.";
 
 /// The declarations of each service.
-fn services() -> [(&'static str, openapi::OpenApi); 7] {
+fn services() -> [(&'static str, openapi::OpenApi); 8] {
     [
         ("users", users::operations::ApiDocument::openapi()),
         ("catalog", catalog::operations::ApiDocument::openapi()),
