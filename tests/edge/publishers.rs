@@ -353,7 +353,7 @@ macro_rules! bad_records {
     };
 }
 
-bad_records! { publish_user_events publish_product_events publish_stock_events publish_order_events publish_payment_events }
+bad_records! { publish_user_events publish_product_events publish_pricing_events publish_stock_events publish_order_events publish_payment_events }
 
 /// A text that DynamoDB accepts must not produce a message that SQS rejects: it would block the
 /// stream for a day.

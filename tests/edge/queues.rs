@@ -93,7 +93,10 @@ async fn shop_for(operation: &str, before: &[&str]) -> Shop {
             .put("orders", &sample("publish-order-events")["Records"][0]["dynamodb"]["NewImage"]);
     }
     for step in before {
-        let queue = CONSUMERS.iter().find(|row| row.0 == *step).unwrap().1;
+        let Some((_, queue, _)) = CONSUMERS.iter().find(|row| row.0 == *step) else {
+            assert_eq!(shop.call(step, sample(step)).await.status(), 201, "{step}");
+            continue;
+        };
         let done = shop
             .call(
                 step,

@@ -63,6 +63,14 @@ pub fn sent() -> Vec<Sent> {
         let item = image("publish-pricing-events", record);
         publish(&mut all, change, pricing::publish::messages, &item, None, json!({}));
     }
+    publish(
+        &mut all,
+        "regional",
+        pricing::publish::messages,
+        &image("publish-pricing-events", 1),
+        None,
+        json!({ "document": regional_rules() }),
+    );
     for (change, old, new) in user_changes() {
         publish(
             &mut all,
@@ -141,6 +149,44 @@ fn happened(event: &str, status: &str, detail: Option<&str>) -> Value {
     json!([{ "at": "2026-11-21T09:48:49.123Z", "event": "placed", "status": "pending" }, entry])
 }
 
+/// Rules with every field that is optional.
+fn regional_rules() -> Value {
+    json!({
+        "currency": "USD", "prices_include_tax": false, "minimum_charge": 50, "served": true,
+        "taxes": [{
+            "region": "CA", "tax_class": "standard", "treatment": "standard",
+            "rates": [{ "name": "State tax", "ppm": 72500 }], "valid_from": "2024-01-01T00:00:00.000Z",
+        }],
+        "shipping_methods": [{
+            "id": "shp_f59ab468-833f-8415-9587-1e3b6b3e0864", "name": "Economy parcel", "price": 790, "tax": { "class": "reduced" },
+        }],
+        "promotions": [{
+            "id": "prm_1c53f33b-ff1f-8847-9cc2-2f0cd7ec3e1f", "name": "Winter sale", "target": "order", "effect": { "fixed": 500 },
+            "products": ["prd_0199c2a8-0000-7000-8000-00000000000a"], "categories": ["kitchen"], "min_subtotal": 5000,
+            "priority": 10, "combinable": true,
+            "starts_at": "2026-11-21T00:00:00.000Z", "ends_at": "2026-12-24T00:00:00.000Z",
+        }],
+    })
+}
+
+/// The price of the order as a market computed it: a discount, shipping and a tax that is added.
+fn price() -> Value {
+    let tax = |base: i64, amount: i64| json!({ "jurisdiction": "GB", "name": "VAT", "treatment": "standard", "ppm": 200_000, "base": base, "amount": amount });
+    let discount = json!({ "promotion_id": "prm_0199c2a8-0000-7000-8000-0000000000d2", "name": "Autumn sale", "amount": 1490 });
+    json!({
+        "market": "gb", "pricing_version": 7, "currency": "USD", "basis": "net", "rounding": "per_rate",
+        "lines": [{
+            "line_id": "lin_0199c2a8-0000-7000-8000-0000000000e1", "base": 5998, "discounts": [discount],
+            "taxes": [tax(4508, 902)], "net": 4508, "tax": 902, "gross": 5410,
+        }],
+        "shipping": {
+            "method_id": "shp_0199c2a8-0000-7000-8000-0000000000d1", "name": "Parcel", "base": 490, "discounts": [],
+            "taxes": [tax(490, 98)], "net": 490, "tax": 98, "gross": 588,
+        },
+        "tax_summary": [tax(4998, 1000)], "discount_total": 1490, "tax_source": { "kind": "rules", "version": 7 },
+    })
+}
+
 fn order_changes() -> Vec<Change> {
     let paid = json!({ "status": "confirmed", "stock": "committed", "payment": "paid", "captured_total": 5998, "version": 5,
         "payment_id": "pay_0199c2a8-0000-7000-8000-0000000000f1_0199c2a8-0000-7000-8000-0000000000a1",
@@ -205,6 +251,11 @@ fn order_changes() -> Vec<Change> {
                 "history": happened("stock_rejected", "failed", Some("prd_0199c2a8-0000-7000-8000-00000000000a")) }),
         ),
         ("shipped", Some(paid.clone()), shipped.clone()),
+        (
+            "shipped-in-a-market",
+            Some(with(&paid, json!({ "price": price() }))),
+            with(&shipped, json!({ "price": price() })),
+        ),
         (
             "delivered",
             Some(shipped.clone()),

@@ -94,7 +94,7 @@ pub struct MailData {
     /// The tax by rate. Empty if the order has no market.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub taxes: Vec<MailTax>,
-    /// Whether the other amounts include the tax. Absent if there is none.
+    /// Whether the other amounts include the tax. Absent if the order has no market.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tax_included: Option<bool>,
     /// Why the order was cancelled or failed, or why its payment was declined. Absent if unknown.

@@ -113,6 +113,7 @@ invalid_field_tests! {
     release_stock: "release-stock" 1 of 1,
     commit_stock: "commit-stock" 1 of 1,
     replicate_product: "replicate-product" 1 of 1,
+    compile_market: "compile-market" 1 of 1,
     replicate_pricing: "replicate-pricing" 1 of 1,
     advance_order_1: "advance-order" 1 of 2,
     advance_order_2: "advance-order" 2 of 2,

@@ -20,7 +20,7 @@ pub struct Priced {
 
 /// How a price was computed. Amounts are minor units of `currency`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema), schema(as = OrderPrice))]
 pub struct Price {
     pub market: MarketId,
     /// The version of the market's rules.
