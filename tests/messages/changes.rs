@@ -169,21 +169,21 @@ fn regional_rules() -> Value {
     })
 }
 
-/// The price of the order as a market computed it: a discount, shipping and a tax that is added.
+/// The price of an order as it is stored: a discount, shipping, and a tax that is added.
 fn price() -> Value {
-    let tax = |base: i64, amount: i64| json!({ "jurisdiction": "GB", "name": "VAT", "treatment": "standard", "ppm": 200_000, "base": base, "amount": amount });
-    let discount = json!({ "promotion_id": "prm_0199c2a8-0000-7000-8000-0000000000d2", "name": "Autumn sale", "amount": 1490 });
     json!({
-        "market": "gb", "pricing_version": 7, "currency": "USD", "basis": "net", "rounding": "per_rate",
+        "market": "gb", "version": 7, "currency": "USD", "basis": "net", "rounding": "per_rate",
         "lines": [{
-            "line_id": "lin_0199c2a8-0000-7000-8000-0000000000e1", "base": 5998, "discounts": [discount],
-            "taxes": [tax(4508, 902)], "net": 4508, "tax": 902, "gross": 5410,
+            "id": "lin_0199c2a8-0000-7000-8000-0000000000e1", "base": 5998, "discounts": [[0, 1490]],
+            "taxes": [[0, 4508, 902]], "net": 4508, "tax": 902, "gross": 5410,
         }],
         "shipping": {
-            "method_id": "shp_0199c2a8-0000-7000-8000-0000000000d1", "name": "Parcel", "base": 490, "discounts": [],
-            "taxes": [tax(490, 98)], "net": 490, "tax": 98, "gross": 588,
+            "method": "shp_0199c2a8-0000-7000-8000-0000000000d1", "name": "Parcel", "base": 490, "discounts": [],
+            "taxes": [[0, 490, 98]], "net": 490, "tax": 98, "gross": 588,
         },
-        "tax_summary": [tax(4998, 1000)], "discount_total": 1490, "tax_source": { "kind": "rules", "version": 7 },
+        "tax_summary": [[0, 4998, 1000]], "discount_total": 1490, "tax_source": { "kind": "rules", "version": 7 },
+        "promotions": [{ "id": "prm_0199c2a8-0000-7000-8000-0000000000d2", "name": "Autumn sale" }],
+        "rates": [{ "jurisdiction": "GB", "name": "VAT", "treatment": "standard", "ppm": 200_000 }],
     })
 }
 

@@ -3,13 +3,14 @@
 
 mod bodies;
 mod checks;
+mod pricing;
 
 use serde_json::{Value, json};
 use shared::{lambda::Invocation, seal::SealingKey};
 use tokio::sync::OnceCell;
 
-use self::bodies::order_request;
 pub use self::checks::{Expect, violations};
+use self::{bodies::order_request, pricing::PricingRules};
 use super::routes::{IfMatch, Route};
 use crate::{
     aws::Aws,
@@ -59,6 +60,7 @@ pub struct ApiFixture {
     pub etag: String,
     /// An address of [`events::USER`]. Its book has version 1.
     pub address: String,
+    rules: PricingRules,
     pub refresh_token: String,
     /// The tokens in mails to [`events::USER`]: one resets the password, one verifies the new
     /// address.
@@ -114,6 +116,7 @@ impl ApiFixture {
         let (product, scarce) =
             (shop.product("Teapot", 2999, 50).await, shop.product("Saucer", 499, 1).await);
         assert!(shop.call("replicate-pricing", sample("replicate-pricing")).await.is_done());
+        let rules = PricingRules::create(&shop).await;
         let mut harness = shop.harness();
         harness.drain_queues().await;
         let mut orders = Vec::new();
@@ -179,6 +182,7 @@ impl ApiFixture {
             notification,
             etag,
             address,
+            rules,
             refresh_token,
             reset_token,
             verification_token,
@@ -237,7 +241,7 @@ impl ApiFixture {
                 path(&mut event, "address_id", &self.address);
             }
             "update-me" | "update-user" => header(&mut event, "if-match", &[&self.etag]),
-            _ => {}
+            _ => self.rules.locate(operation, &mut event),
         }
         if matches!(operation, "update-product" | "archive-product" | "update-address") {
             header(&mut event, "if-match", &[self.etag_of(operation)]);
@@ -248,14 +252,15 @@ impl ApiFixture {
         event
     }
 
-    /// The `If-Match` value of the order, the product, the address book or the user. Product and
-    /// address book are unchanged since their creation.
+    /// The `If-Match` value of what the operation changes. All but the order and the user are
+    /// unchanged since their creation.
     pub fn etag_of(&self, operation: &str) -> &str {
         if operation == "update-order" {
             return &self.order_etag;
         }
-        let is_new = operation.ends_with("-product") || operation.ends_with("-address");
-        if is_new { "\"1\"" } else { &self.etag }
+        const NEW: [&str; 6] =
+            ["-product", "-address", "-market", "-shipping-method", "-tax-rate", "-promotion"];
+        if NEW.iter().any(|what| operation.ends_with(what)) { "\"1\"" } else { &self.etag }
     }
 
     /// The webhook body for the success of [`ApiFixture::payment`].

@@ -85,7 +85,7 @@ shared::stored_enum!(
 );
 
 shared::describe!(
-    Treatment as "TaxTreatment",
+    Treatment as "OrderTaxTreatment",
     one_of(
         "Why an amount has its tax rate. Only `standard` and `reduced` charge tax.",
         &["standard", "reduced", "zero", "exempt", "export", "reverse_charge"]
