@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Runs demo orders through the public API: delivered, declined, cancelled, charged after a timeout, refunded, and never charged
-because the provider was unreachable.
+"""Runs demo orders through the public API: delivered, declined, cancelled, charged after a timeout, refunded, never charged
+because the provider was unreachable, and priced by the rules of a market.
 
     demo.py URL [--admin EMAIL PASSWORD]
 
@@ -28,6 +28,9 @@ HERE = Path(__file__).parent
 TIMEOUT_SECONDS = 60
 SWEEP_SECONDS = 240  # the provider is queried about an unknown outcome after a minute, by a sweep that runs every minute
 ADDRESS = {"name": "Dana Demo", "line1": "12 Harbour Street", "city": "Portsmouth", "postal_code": "PO1 2AB", "country": "GB"}
+# A market of the sample data, and an address in it.
+MARKET = "de"
+GERMAN_ADDRESS = {"name": "Dana Demo", "line1": "Hafenstraße 12", "city": "Hamburg", "postal_code": "20457", "country": "DE"}
 
 
 class Demo:
@@ -86,6 +89,17 @@ class Demo:
         self.products_ordered.add(product["id"])
         print(f"  ordered {quantity} x {product['name']} for {money(answer.body.get('totals', {}).get('total'))}: {answer.body['id']}")
         return answer.body
+
+    def preview(self, body):
+        """Returns the price of goods. Repeats the request while orders has not yet received the rules or the product."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while True:
+            answer = self.public.call("POST", "/prices/preview", body, expect=(200, 422))
+            if answer.status == 200 and answer.body["price"]:
+                return answer.body
+            if time.monotonic() > deadline:
+                raise UnexpectedResult(f"POST /prices/preview answered {answer}")
+            time.sleep(0.2)
 
     def follow(self, order, until, meanwhile=lambda: time.sleep(0.1), timeout=TIMEOUT_SECONDS):
         """Prints each history entry as it is written, until the order reaches the expected state."""
@@ -294,6 +308,43 @@ def refunded_in_parts(demo):
     demo.mails(order, 3)
 
 
+def ordered_in_market(demo):
+    """Needs the market of the sample data; it is also in a shop that was seeded once."""
+    if demo.admin.call("GET", f"/markets/{MARKET}", expect=(200, 404)).status == 404:
+        print(f"  this shop has no market `{MARKET}`: python3 localstack/stack.py seed creates it")
+        return
+    products = [each for each in demo.products.values() if each["sku"] == "KET-0100"]
+    if not products:
+        raise UnexpectedResult("the product KET-0100 of the sample data is missing: run python3 localstack/stack.py seed")
+    lines = [{"product_id": products[0]["id"], "quantity": 2}]
+    preview = demo.preview({"market": MARKET, "lines": lines, "country": "DE"})
+    cheapest = preview["shipping_options"][0]
+    preview = demo.preview({"market": MARKET, "lines": lines, "country": "DE", "shipping_method": cheapest["method_id"]})
+    total = preview["totals"]["total"]
+    order = demo.order(
+        products[0], 2, market=MARKET, shipping_method=cheapest["method_id"], expected_total=total,
+        payment_method=card("tok_ok"), shipping_address=GERMAN_ADDRESS,
+    )
+    print_price(order)
+    if order["totals"] != preview["totals"]:
+        raise UnexpectedResult(f"the preview was {preview['totals']}, and the order is {order['totals']}")
+    demo.follow(order, confirmed)
+    charged = demo.payment(order)["amount"]
+    if charged != total:
+        raise UnexpectedResult(f"the order costs {money(total)}, and {money(charged)} were charged")
+    demo.mails(order, 1)
+
+
+def print_price(order):
+    """Prints how the total of an order in a market was computed."""
+    totals, price = order["totals"], order["price"]
+    amount = lambda value: money({"amount": value, "currency": price["currency"]})
+    print(f"    order {order['number']}: goods {money(totals['items'])} after discounts of {amount(price['discount_total'])}")
+    print(f"    {price['shipping']['name']} {money(totals['shipping'])}")
+    for row in price["tax_summary"]:
+        print(f"    {row['name']} {row['ppm'] / 10_000:g} % in {row['jurisdiction']} {amount(row['amount'])}, {'included' if price['basis'] == 'gross' else 'added'}")
+
+
 def nothing_charged(order):
     if order.get("payment_status") != "unpaid":
         raise UnexpectedResult(f"nothing should be charged, but order {order['id']} is in state: {state(order)}")
@@ -330,6 +381,7 @@ SCENARIOS = (
     ("the provider charges and its answer is lost", charge_with_lost_answer),
     ("the provider is unreachable and the buyer cancels", cancelled_while_provider_unreachable),
     ("a payment is refunded in two parts", refunded_in_parts),
+    ("an order in a market has a discount, shipping and tax", ordered_in_market),
 )
 
 

@@ -44,7 +44,7 @@ TABLES = ("users", "products", "pricing", "stock", "orders", "payments", "notifi
 NOT_RESTORED = {
     "platform": "check-health replaces the health every minute. Deploy once more to record the deployment.",
     "sessions": "sessions that have ended would be valid again. Leave it empty: all users log in again.",
-    "order-products": "it is a copy of the catalogue. Invoke resync-products instead.",
+    "order-products": "it has copies of the catalogue and of the pricing rules. Invoke resync-products and resync-pricing instead.",
 }
 
 

@@ -31,8 +31,10 @@ const NEEDED: [(&str, &str); 9] = [
     ("update-product", "/prices/0/compare_at"),
 ];
 
-/// Optional fields that an order in a market needs, with the code of the problem without them.
-const NEEDED_IN_MARKETS: [(&str, &str, &str); 3] = [
+/// Optional fields that the rest of this operation's body needs, with the code of the problem without
+/// them: an order in a market, and a promotion without a fixed discount.
+const NEEDED_WITH_CODE: [(&str, &str, &str); 4] = [
+    ("create-promotion", "/percent_bp", "invalid_effect"),
     ("create-order", "/market", "required"),
     ("create-order", "/shipping_address", "shipping_address_required"),
     ("create-order", "/shipping_method", "shipping_method_required"),
@@ -72,9 +74,9 @@ pub fn may_be_null(operation: &str, place: &str) -> bool {
         && fields().iter().any(|field| field.is(operation, place) && field.is_nullable())
 }
 
-/// The code of a valid body without this field, if it is needed in a market.
+/// The code of a valid body without this field, if the rest of the body needs it.
 pub fn code_without(operation: &str, place: &str) -> Option<&'static str> {
-    let needed = NEEDED_IN_MARKETS.iter().find(|row| (row.0, row.1) == (operation, place));
+    let needed = NEEDED_WITH_CODE.iter().find(|row| (row.0, row.1) == (operation, place));
     needed.map(|(_, _, code)| *code)
 }
 
@@ -164,6 +166,21 @@ impl Field {
         }
     }
 
+    /// A valid item of a list.
+    fn item(&self) -> Value {
+        let product = "prd_0199c2a8-0000-7000-8000-00000000000a";
+        match self.place.rsplit('/').next().unwrap() {
+            "countries" => json!("AT"),
+            "markets" => json!("fixture"),
+            "categories" => json!("kitchen"),
+            "products" => json!(product),
+            "fixed" | "min_subtotal" => json!({ "amount": 100, "currency": "CHF" }),
+            "rates" => json!({ "name": "VAT", "ppm": 1000 }),
+            "items" | "lines" => json!({ "product_id": product, "quantity": 1 }),
+            other => panic!("a list of which items is {other}?"),
+        }
+    }
+
     /// The only code, or the one among several that is in `meant`.
     fn code(&self, meant: &[&str]) -> Option<&str> {
         let codes = self.codes();
@@ -222,15 +239,9 @@ impl Field {
             );
         }
         if let (Some(least), Some(most)) = (bound("minItems"), bound("maxItems")) {
-            let item = |length| {
-                vec![
-                    json!({ "product_id": "prd_0199c2a8-0000-7000-8000-00000000000a", "quantity": 1 });
-                    length as usize
-                ]
-            };
-            rows.extend(
-                [least - 1, most + 1, 3000].map(|length| (json!(item(length)), "out_of_range")),
-            );
+            let items = |length: i64| json!(vec![self.item(); usize::try_from(length).unwrap()]);
+            let lengths = [least - 1, most + 1, 3000].into_iter().filter(|length| *length >= 0);
+            rows.extend(lengths.map(|length| (items(length), "out_of_range")));
         }
         rows
     }

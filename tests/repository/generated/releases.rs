@@ -3,13 +3,21 @@
 use std::fmt::Write;
 
 use shared::operation::{Operation, Trigger};
-use tests::shop;
+use tests::{
+    api::routes::{ROUTES, Who},
+    shop,
+};
 
 use crate::pascal;
 
-/// The operations between an order and its money that no request reaches. Together with the routes,
-/// the errors of their new versions roll a release back.
-const MONEY_PATH: [&str; 10] = [
+/// The operations between an order and its money, and those that make its price, that no request of
+/// a buyer reaches. Together with the routes of buyers, the errors of their new versions roll a
+/// release back.
+const MONEY_PATH: [&str; 14] = [
+    "compile-market",
+    "publish-pricing-events",
+    "create-refund",
+    "ship-order",
     "advance-order",
     "publish-order-events",
     "open-payment",
@@ -26,12 +34,15 @@ const MONEY_PATH: [&str; 10] = [
 /// the service's own 5xx.
 const ERRORS_PER_ALARM: usize = 9;
 
-/// The operations of a service whose errors roll a release back.
+/// The operations of a service whose errors roll a release back: the routes that not only admins may
+/// call, and the money path.
 pub fn watched(service: &str) -> Vec<String> {
+    let is_for_admins =
+        |name: &str| ROUTES.iter().any(|route| route.operation == name && route.who == Who::Admin);
     let is_watched = |operation: &&Operation| {
-        operation.service == service
-            && (matches!(operation.trigger, Trigger::Http(_))
-                || MONEY_PATH.contains(&operation.name().as_str()))
+        let name = operation.name();
+        let is_route = matches!(operation.trigger, Trigger::Http(_)) && !is_for_admins(&name);
+        operation.service == service && (is_route || MONEY_PATH.contains(&name.as_str()))
     };
     shop::operations().filter(is_watched).map(Operation::name).collect()
 }

@@ -70,8 +70,12 @@ fn route(operation: &Operation) -> Option<Route> {
         Some(parameter) if parameter["required"] == true => IfMatch::Needed,
         Some(_) => IfMatch::Optional,
     };
-    let not_found =
-        || described["responses"]["404"]["$ref"].as_str().and_then(|name| name.rsplit('/').next());
+    // What the first parameter names is looked up first.
+    let not_found = |parameter: &str| {
+        let named = described["responses"]["404"]["$ref"].as_str();
+        let code = named.and_then(|name| name.rsplit('/').next()).map(str::to_owned);
+        code.unwrap_or_else(|| format!("{}_not_found", parameter.trim_end_matches("_id")))
+    };
     let in_path = parameters.iter().find(|parameter| parameter["in"] == "path");
     // The provider defines the body of a webhook: `webhooks` covers it.
     let body =
@@ -80,10 +84,8 @@ fn route(operation: &Operation) -> Option<Route> {
         operation: operation.name().leak(),
         who,
         path: in_path.map(|parameter| {
-            (
-                parameter["name"].as_str().unwrap(),
-                not_found().expect("what a path names may be unknown"),
-            )
+            let name = parameter["name"].as_str().unwrap();
+            (name, &*not_found(name).leak())
         }),
         body,
         bare: body && described["requestBody"]["required"] != true,

@@ -46,6 +46,7 @@ alarms! {
     OrdersServerErrorsAlarm: tables_do_not_answer,
     PaymentsServerErrorsAlarm: tables_do_not_answer,
     PlatformServerErrorsAlarm: tables_do_not_answer,
+    PricingServerErrorsAlarm: tables_do_not_answer,
     UsersServerErrorsAlarm: tables_do_not_answer,
     CatalogReleaseAlarm: tables_do_not_answer,
     InventoryReleaseAlarm: tables_do_not_answer,
@@ -53,6 +54,7 @@ alarms! {
     OrdersReleaseAlarm: tables_do_not_answer,
     PaymentsReleaseAlarm: tables_do_not_answer,
     PlatformReleaseAlarm: tables_do_not_answer,
+    PricingReleaseAlarm: tables_do_not_answer,
     UsersReleaseAlarm: tables_do_not_answer,
 
     InventoryMessageDelayedAlarm: old_message_fails,
@@ -60,11 +62,13 @@ alarms! {
     NotificationsMessageDelayedAlarm: old_message_fails,
     OrdersMessageDelayedAlarm: old_message_fails,
     PaymentsMessageDelayedAlarm: old_message_fails,
+    PricingMessageDelayedAlarm: old_message_fails,
 
     CatalogSweepFailedAlarm: due_record_is_unreadable,
     InventorySweepFailedAlarm: due_record_is_unreadable,
     OrdersSweepFailedAlarm: due_record_is_unreadable,
     PaymentsSweepFailedAlarm: due_record_is_unreadable,
+    PricingSweepFailedAlarm: due_record_is_unreadable,
 
     OrdersRetriesExhaustedAlarm: consumers_of_inventory_stop,
     OrdersOldestUnsettledAlarm: consumers_of_inventory_stop,

@@ -6,6 +6,7 @@ use orders::domain::pricing::{
 use shared::{
     ids::{LineId, PrefixedId, ProductId, ShippingMethodId},
     market::TaxClass,
+    metrics::Capture,
     money::{Currency, Money},
 };
 
@@ -199,6 +200,19 @@ async fn resync_publishes_every_market_again_also_deleted_ones() {
         shop.clock.advance(std::time::Duration::from_secs(24 * 3600));
     }
     assert_eq!(shop.get(&MARKETS, "de").await.header("etag"), Some("\"4\"".to_owned()));
+}
+
+#[tokio::test]
+async fn resync_leaves_out_an_unreadable_market_and_fails_loudly() {
+    let (shop, _) = sold_in_germany().await;
+    let unreadable = json!({
+        "pk": { "S": "MARKET#unreadable" }, "sk": { "S": "HEAD" }, "list": { "S": "market" }, "list_sort": { "S": "!" },
+    });
+    shop.aws.put("pricing", &unreadable);
+    let capture = Capture::start();
+    let called = shop.call("resync-pricing", json!({})).await;
+    assert_eq!(called.ok(), &json!({ "resynced": 1, "failed": 1 }));
+    assert_eq!(capture.total(&pricing::metrics::SWEEP_FAILED), 1);
 }
 
 #[tokio::test]

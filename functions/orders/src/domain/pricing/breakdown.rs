@@ -32,6 +32,7 @@ pub struct Price {
     pub lines: Vec<PricedLine>,
     /// Absent if nothing requires shipping.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "api-document", schema(nullable = false, required = false))]
     pub shipping: Option<PricedShipping>,
     /// The tax of lines and shipping, one row per jurisdiction, name, rate and treatment.
     pub tax_summary: Vec<TaxRow>,
