@@ -12,7 +12,7 @@ use crate::{
     fixture::{ApiFixture, ECHO, Expect, header},
     routes::ROUTES,
 };
-use fields::{code_without, fields, may_be_absent, may_be_null};
+use fields::{Field, code_without, fields, may_be_absent, may_be_null};
 
 fn operations_with_body() -> impl Iterator<Item = &'static str> {
     ROUTES.iter().filter(|route| route.body).map(|route| route.operation)

@@ -111,7 +111,11 @@ const INVALID: [&str; 11] = [
 fn broken_rules() -> Vec<(&'static str, &'static str, Value, &'static str)> {
     let mut rows = Vec::new();
     let long = |length| "x".repeat(length);
-    for field in fields() {
+    // `update-promotion` sends a fixed discount.
+    let is_sent = |field: &&Field| {
+        !(field.operation == "create-promotion" && field.place.starts_with("/fixed/"))
+    };
+    for field in fields().iter().filter(is_sent) {
         let mut row = |value: Value, code: &'static str| {
             rows.push((field.operation.as_str(), field.place.as_str(), value, code))
         };

@@ -8,6 +8,7 @@ use shared::{
     address::CountryCode,
     market::{MarketId, TaxClass},
     money::{Currency, Money},
+    problem::Problem,
     validation::Violation,
 };
 
@@ -48,7 +49,7 @@ impl From<MarketInput> for MarketDetails {
 }
 
 /// Changes to a market. Absent fields stay unchanged.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct MarketPatch {
@@ -107,7 +108,7 @@ impl From<ShippingMethodInput> for ShippingMethodDetails {
 }
 
 /// Changes to a shipping method. Absent fields stay unchanged.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct ShippingMethodPatch {
@@ -168,7 +169,7 @@ impl TryFrom<TaxRateInput> for TaxRateDetails {
 }
 
 /// Changes to a tax rate. Absent fields stay unchanged. Place, tax class and time cannot change.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct TaxRatePatch {
@@ -243,7 +244,7 @@ impl From<PromotionInput> for PromotionDetails {
 }
 
 /// Changes to a promotion. Absent fields stay unchanged.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct PromotionPatch {
@@ -303,6 +304,15 @@ impl PromotionPatch {
         set(&mut details.ends_at, &self.ends_at.map(time));
         details
     }
+}
+
+/// Rejects a change without any field.
+pub(super) fn something<P: Default + PartialEq>(patch: P) -> Result<P, Problem> {
+    if patch == P::default() {
+        let nothing = Violation::new("nothing_to_change", "Send at least one field to change.");
+        return Err(Problem::invalid_field("", &nothing));
+    }
+    Ok(patch)
 }
 
 fn set<T: Clone>(field: &mut T, value: &Option<T>) {

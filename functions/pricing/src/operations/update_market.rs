@@ -7,7 +7,11 @@ use shared::{
     problem::Problem,
 };
 
-use super::{MarketView, input::MarketPatch, market_change, path};
+use super::{
+    MarketView,
+    input::{MarketPatch, something},
+    market_change, path,
+};
 use crate::{Pricing, domain::MarketDetails};
 
 /// Answers `200` with the next version of the market. A repeated request answers `200` again and
@@ -24,13 +28,13 @@ use crate::{Pricing, domain::MarketDetails};
     request_body = MarketPatch,
     responses((status = 200, description = "The market as it is now.", body = MarketView, headers(("ETag")))),
     security(("bearer" = [])),
-    extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["country_taken", "currency_missing", "document_too_large", "market_not_found"]))),
+    extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["country_taken", "currency_missing", "document_too_large", "market_not_found", "nothing_to_change"]))),
 ))]
 pub async fn update_market(pricing: Arc<Pricing>, request: Request) -> Result<Response, Problem> {
     request.admin()?;
     let market = path::market(request.path_parameter("market"))?;
     let seen = request.if_match()?;
-    let patch = request.json::<MarketPatch>()?;
+    let patch = something(request.json::<MarketPatch>()?)?;
 
     let change = |details: &MarketDetails| patch.apply(details);
     let updated = market_change::update(&pricing, &market, seen, change, request.trace()).await?;

@@ -8,7 +8,11 @@ use shared::{
     problem::Problem,
 };
 
-use super::{PromotionView, input::PromotionPatch, promotion_change};
+use super::{
+    PromotionView,
+    input::{PromotionPatch, something},
+    promotion_change,
+};
 use crate::{Pricing, domain::PromotionDetails};
 
 /// Answers `200` with the next version of the promotion. A repeated request answers `200` again and
@@ -25,7 +29,7 @@ use crate::{Pricing, domain::PromotionDetails};
     request_body = PromotionPatch,
     responses((status = 200, description = "The promotion as it is now.", body = PromotionView, headers(("ETag")))),
     security(("bearer" = [])),
-    extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["currency_missing", "document_too_large", "invalid_effect", "promotion_never_applies", "promotion_not_found", "too_many_rules", "unknown_market"]))),
+    extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["currency_missing", "document_too_large", "invalid_effect", "nothing_to_change", "promotion_never_applies", "promotion_not_found", "too_many_rules", "unknown_market"]))),
 ))]
 pub async fn update_promotion(
     pricing: Arc<Pricing>,
@@ -34,7 +38,7 @@ pub async fn update_promotion(
     request.admin()?;
     let id: PromotionId = request.path_id("promotion_id", "promotion")?;
     let seen = request.if_match()?;
-    let patch = request.json::<PromotionPatch>()?;
+    let patch = something(request.json::<PromotionPatch>()?)?;
 
     let change = |details: &PromotionDetails| patch.apply(details);
     let updated = promotion_change::update(&pricing, id, seen, change, request.trace()).await?;

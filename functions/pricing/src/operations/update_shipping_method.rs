@@ -8,7 +8,12 @@ use shared::{
     problem::Problem,
 };
 
-use super::{ShippingMethodView, input::ShippingMethodPatch, path, rule_change::update_rule};
+use super::{
+    ShippingMethodView,
+    input::{ShippingMethodPatch, something},
+    path,
+    rule_change::update_rule,
+};
 use crate::{Pricing, domain::ShippingMethodDetails, error::PricingError};
 
 /// Answers `200` with the next version of the shipping method. A repeated request answers `200` again and
@@ -24,7 +29,7 @@ use crate::{Pricing, domain::ShippingMethodDetails, error::PricingError};
     request_body = ShippingMethodPatch,
     responses((status = 200, description = "The shipping method as it is now.", body = ShippingMethodView, headers(("ETag")))),
     security(("bearer" = [])),
-    extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["currency_missing", "document_too_large", "market_not_found", "shipping_method_not_found"]))),
+    extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["currency_missing", "document_too_large", "market_not_found", "nothing_to_change", "shipping_method_not_found"]))),
 ))]
 pub async fn update_shipping_method(
     pricing: Arc<Pricing>,
@@ -35,7 +40,7 @@ pub async fn update_shipping_method(
     let not_found = || PricingError::ShippingMethodNotFound;
     let id: ShippingMethodId = path::id(request.path_parameter("shipping_method_id"), not_found())?;
     let seen = request.if_match()?;
-    let patch = request.json::<ShippingMethodPatch>()?;
+    let patch = something(request.json::<ShippingMethodPatch>()?)?;
 
     let change = |details: &ShippingMethodDetails| Ok(patch.apply(details));
     let trace = request.trace();

@@ -7,7 +7,12 @@ use shared::{
     problem::Problem,
 };
 
-use super::{TaxRateView, input::TaxRatePatch, path, rule_change::update_rule};
+use super::{
+    TaxRateView,
+    input::{TaxRatePatch, something},
+    path,
+    rule_change::update_rule,
+};
 use crate::{
     Pricing,
     domain::{TaxRateDetails, TaxRateId},
@@ -27,7 +32,7 @@ use crate::{
     request_body = TaxRatePatch,
     responses((status = 200, description = "The tax rate as it is now.", body = TaxRateView, headers(("ETag")))),
     security(("bearer" = [])),
-    extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["currency_missing", "document_too_large", "invalid_tax_rates", "market_not_found", "tax_rate_not_found"]))),
+    extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["currency_missing", "document_too_large", "invalid_tax_rates", "market_not_found", "nothing_to_change", "tax_rate_not_found"]))),
 ))]
 pub async fn update_tax_rate(pricing: Arc<Pricing>, request: Request) -> Result<Response, Problem> {
     request.admin()?;
@@ -35,7 +40,7 @@ pub async fn update_tax_rate(pricing: Arc<Pricing>, request: Request) -> Result<
     let not_found = || PricingError::TaxRateNotFound;
     let id: TaxRateId = path::id(request.path_parameter("tax_rate_id"), not_found())?;
     let seen = request.if_match()?;
-    let patch = request.json::<TaxRatePatch>()?;
+    let patch = something(request.json::<TaxRatePatch>()?)?;
 
     let change = |details: &TaxRateDetails| patch.apply(details);
     let trace = request.trace();
