@@ -75,8 +75,10 @@ async fn repeated_update_changes_nothing_and_an_outdated_one_is_412() {
         let again = shop.update(of, &id, 1, &change).await;
         assert_eq!((again.status(), again.body()), (200, first.body()), "{}", of.name);
         assert_eq!(shop.version("de"), 3);
-        let unchanged = shop.update(of, &id, 2, &json!({})).await;
+        let unchanged = shop.update(of, &id, 2, &change).await;
         assert_eq!((unchanged.status(), shop.version("de")), (200, 3));
+        let empty = shop.update(of, &id, 2, &json!({})).await;
+        assert_eq!(refusal(&empty), is(422, "nothing_to_change"));
         let other = match of.name {
             "tax-rate" => json!({ "rates": [{ "name": "VAT", "ppm": 1 }] }),
             _ => json!({ "name": "Other" }),
