@@ -20,6 +20,7 @@ const PUBLIC: [&str; 16] = [
     "GET /products",
     "GET /products/{product_id}",
     "GET /inventory/{product_id}",
+    "POST /prices/preview",
     // Requires the provider's signature instead.
     "POST /webhooks/payments/{provider}",
     "GET /health",
@@ -45,6 +46,11 @@ fn with_ids(path: &str) -> String {
             "pay_0199c2a8-0000-7000-8000-00000000dead_0199c2a8-0000-7000-8000-00000000dead",
         )
         .replace("{notification_id}", "ntf_0199c2a8-0000-7000-8000-00000000dead")
+        .replace("{address_id}", "adr_0199c2a8-0000-7000-8000-00000000dead")
+        .replace("{market}", "dead")
+        .replace("{shipping_method_id}", "shp_0199c2a8-0000-7000-8000-00000000dead")
+        .replace("{tax_rate_id}", "tax_0199c2a8-0000-7000-8000-00000000dead")
+        .replace("{promotion_id}", "prm_0199c2a8-0000-7000-8000-00000000dead")
         .replace("{provider}", "simulated")
         .replace("{service}", "orders")
 }
