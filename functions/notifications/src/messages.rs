@@ -25,7 +25,7 @@ pub struct SendNotification {
 /// The template of a mail and its data.
 #[derive(Clone)]
 pub(crate) enum Content {
-    Order(order::Template, order::Context),
+    Order(order::Template, Box<order::Context>),
     Stock(stock::Template, stock::Context),
     Link(link::Template, SealedLink),
     Notice(notice::Template),
@@ -76,10 +76,11 @@ impl FromMessage for SendNotification {
             Template::Order(template @ order::Template::OrderRefunded) => {
                 let Refund { refunded } = read_as(KIND, kind, envelope.data.clone())?;
                 let context: order::Context = read_as(KIND, kind, envelope.data)?;
-                Content::Order(template, order::Context { refunded: Some(refunded), ..context })
+                let context = order::Context { refunded: Some(refunded), ..context };
+                Content::Order(template, Box::new(context))
             }
             Template::Order(template) => {
-                Content::Order(template, read_as(KIND, kind, envelope.data)?)
+                Content::Order(template, Box::new(read_as(KIND, kind, envelope.data)?))
             }
             Template::Stock(template) => {
                 Content::Stock(template, read_as(KIND, kind, envelope.data)?)

@@ -14,10 +14,14 @@ use shared::{address::CountryCode, clock::Timestamp, market::MarketId};
 
 use crate::domain::pricing::Pricing;
 
+/// A market and a country.
+type Key = (String, String);
+/// Rules, and the time after which they are read again.
+type Kept = (Timestamp, Arc<Pricing>);
+
 pub struct PricingCache {
     keep_for: Duration,
-    /// By market and country, with the time after which the document is read again.
-    documents: Mutex<HashMap<(String, String), (Timestamp, Arc<Pricing>)>>,
+    documents: Mutex<HashMap<Key, Kept>>,
 }
 
 impl PricingCache {
@@ -49,7 +53,7 @@ impl PricingCache {
     }
 }
 
-fn key(market: &MarketId, country: &CountryCode) -> (String, String) {
+fn key(market: &MarketId, country: &CountryCode) -> Key {
     (market.to_string(), country.to_string())
 }
 

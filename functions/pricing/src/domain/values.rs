@@ -149,6 +149,7 @@ impl Default for Priority {
     }
 }
 
+#[expect(clippy::derivable_impls, reason = "the macro declares numbers without a default too")]
 impl Default for MinorUnits {
     fn default() -> Self {
         Self(0)
