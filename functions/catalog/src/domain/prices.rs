@@ -124,7 +124,7 @@ pub struct Prices(Vec<ExplicitPrice>);
 
 impl Prices {
     /// # Errors
-    /// If there are more than [`MAX_PRICES`], two of one market, or two of one currency.
+    /// If there are more than `MAX_PRICES`, two of one market, or two of one currency.
     pub fn new(prices: Vec<ExplicitPrice>, price: Price) -> Result<Self, Violation> {
         if prices.len() > MAX_PRICES {
             return Err(Violation::out_of_range(format!(
