@@ -289,6 +289,23 @@ class Samples:
 
         return local.wait_for("A notification to Ada", newest, SECONDS, 0.2)
 
+    def for_create_market(self, event):
+        """Deletes the market of the samples with its rules first, because a market is created once."""
+        if self.admin.call("GET", f"/markets/{MARKET}", expect=(200, 404)).status == 200:
+            for path in ("/promotions", f"/markets/{MARKET}/shipping-methods", f"/markets/{MARKET}/tax-rates"):
+                for rule in self.rules(path):
+                    self.admin.call("DELETE", f"{path}/{rule['id']}", if_match=self.version(f"{path}/{rule['id']}"))
+            self.admin.call("DELETE", f"/markets/{MARKET}", if_match=self.version(f"/markets/{MARKET}"))
+        key = str(uuid.uuid4())
+        for headers, value in (("headers", key), ("multiValueHeaders", [key])):
+            event[headers] = {name: value if name.lower() == "idempotency-key" else kept for name, kept in event[headers].items()}
+        return event
+
+    def for_preview_prices(self, event):
+        """Sends orders the rules of the sample's market."""
+        local.call(self.stack, f"{local.STACK}-replicate-pricing", sample("replicate-pricing"))
+        return event
+
     def for_register_user(self, event):
         self.ada.call("DELETE", "/users/me")
         return event
