@@ -124,7 +124,7 @@ pub enum PaymentState {
     RefundRefused,
     /// Written by a later release.
     #[serde(untagged)]
-    Unreadable(String),
+    Unrecognized(String),
 }
 
 #[cfg(test)]

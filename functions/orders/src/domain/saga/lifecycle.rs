@@ -422,7 +422,7 @@ impl Progress {
         if let StockState::Unknown(state) = &self.stock {
             return Some(("stock", state));
         }
-        if let PaymentState::Unreadable(state) = &self.payment {
+        if let PaymentState::Unrecognized(state) = &self.payment {
             return Some(("payment", state));
         }
         None
