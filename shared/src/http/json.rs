@@ -281,11 +281,11 @@ mod tests {
 
     #[test]
     fn invalid_field_is_422_with_its_pointer() {
-        for odd in ["\"3\"", "3.0", "3.5", "true", "null", "[3]", "{}", "1e3", "-0"] {
+        for invalid in ["\"3\"", "3.0", "3.5", "true", "null", "[3]", "{}", "1e3", "-0"] {
             assert_eq!(
-                refused(&format!(r#"{{"items":[{{"quantity":{odd}}}]}}"#)),
+                refused(&format!(r#"{{"items":[{{"quantity":{invalid}}}]}}"#)),
                 is(422, "wrong_type", "/items/0/quantity"),
-                "{odd}"
+                "{invalid}"
             );
         }
         for big in ["-1", "4294967296", "1E400", &"9".repeat(400)] {
