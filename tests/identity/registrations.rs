@@ -133,10 +133,10 @@ async fn crashed_registration_leaves_no_partial_account() {
             assert_eq!(shop.register(SPELLINGS[0]).await.status(), 503);
             shop.aws.heal();
             shop.check_accounts();
-            let stands = shop.profiles().len();
+            let registered = shop.profiles().len();
             assert_eq!(
                 shop.register(SPELLINGS[0]).await.status(),
-                if stands == 1 { 409 } else { 201 }
+                if registered == 1 { 409 } else { 201 }
             );
             shop.check_accounts();
             assert_eq!(shop.login(SPELLINGS[1], PASSWORD).await.status(), 200);
