@@ -105,6 +105,7 @@ async fn assert_settled(shop: &Shop) {
     for order in shop.aws.orders() {
         assert!(order.get("next_check_at").is_none(), "a command is still pending: {order}");
     }
+
     const OF_PAYMENTS: [&str; 4] =
         ["open-payment", "charge-payment", "cancel-payment", "refund-payment"];
     for queue in ["order-events", "reserve-stock", "release-stock", "commit-stock", "record-entry"]

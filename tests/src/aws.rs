@@ -275,6 +275,7 @@ impl Aws {
         let dead_letter_url = sqs::url(&format!("{name}-dead-letter"));
         Queue::new(self.sqs_client(), sqs::url(name), dead_letter_url)
     }
+
     pub fn database(&self) -> &DynamoDb {
         &self.0.dynamodb
     }
@@ -282,6 +283,7 @@ impl Aws {
     pub fn queues(&self) -> &Sqs {
         &self.0.sqs
     }
+
     pub fn secrets_manager(&self) -> &SecretsManager {
         &self.0.secrets
     }

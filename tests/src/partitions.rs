@@ -45,6 +45,7 @@ pub enum Refusal {
     /// Another transaction is writing the item.
     Conflict,
 }
+
 #[derive(Debug)]
 pub struct Partitions {
     tables: BTreeMap<String, Table>,
@@ -80,6 +81,7 @@ struct Store {
     left: f64,
     at: Instant,
 }
+
 #[derive(Debug)]
 struct Write {
     table: String,

@@ -102,6 +102,7 @@ impl RemoteProvider {
     pub fn set_network(&self, network: Network) {
         self.state().network = network;
     }
+
     pub fn network(&self) -> Network {
         self.state().network
     }

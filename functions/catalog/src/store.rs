@@ -280,6 +280,7 @@ impl Store {
 const ACTIVE: &str = "active";
 /// Prefix of archived products in `active-index`.
 const ARCHIVED: &str = "archived";
+
 fn product_key_text(product_id: ProductId) -> String {
     format!("PRODUCT#{product_id}")
 }

@@ -73,9 +73,11 @@ impl OrdersFixture {
         let stored: String = self.aws.items("orders").iter().map(Value::to_string).collect();
         PLANTED.into_iter().filter(|planted| stored.contains(planted)).collect()
     }
+
     async fn ship_order(&self, order: &str) {
         assert_eq!(self.step(ADMIN, "ship", order, &parcel()).await.status(), 200);
     }
+
     async fn deliver_order(&self, order: &str) {
         assert_eq!(self.step(ADMIN, "deliver", order, &Value::Null).await.status(), 200);
     }
