@@ -3,6 +3,7 @@
 use std::thread;
 
 use crate::aws::{Called, Fault};
+
 pub const FAULTS: [Fault; 4] =
     [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict];
 
