@@ -109,7 +109,7 @@ pub struct Amount {
     pub amount: i64,
 }
 
-/// The tax at one rate.
+/// The tax of the order at one rate.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Tax {
     pub name: String,
