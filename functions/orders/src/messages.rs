@@ -64,7 +64,6 @@ pub struct OpenPayment {
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct CancelPayment {
     pub order_id: OrderId,
-    /// The buyer.
     pub user_id: UserId,
     /// The total of the order.
     pub amount: Money,

@@ -51,7 +51,7 @@ pub struct Store {
     pub shards: u32,
 }
 
-/// A stored order.
+/// An order with what a write must preserve.
 #[derive(Clone, Debug)]
 pub struct StoredOrder {
     pub order: Order,

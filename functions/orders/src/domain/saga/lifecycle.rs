@@ -55,7 +55,6 @@ pub enum Rejection {
     UnknownState,
 }
 
-/// The origin of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     Inventory,
