@@ -364,7 +364,6 @@ impl Records {
     }
 }
 
-/// Every reachable state.
 pub(super) fn reachable() -> &'static [Records] {
     static REACHABLE: OnceLock<Vec<Records>> = OnceLock::new();
     REACHABLE.get_or_init(explored)
