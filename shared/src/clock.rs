@@ -95,7 +95,6 @@ crate::describe!(
 /// The source of the current time.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
-    /// The system's clock.
     #[default]
     System,
     /// A clock that only a test advances, in milliseconds since the Unix epoch.

@@ -112,7 +112,6 @@ impl Metric {
         Measurement { metric: *self, value, of: None }
     }
 
-    /// Records one event.
     pub fn increment(&self) {
         self.once().record();
     }
@@ -205,7 +204,6 @@ pub const SWEEP_FAILED: SharedMetric = SharedMetric {
     description: "Runs of a sweep that could not process some due records, which stay due",
 };
 
-/// One value of a metric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measurement {
     pub metric: Metric,

@@ -68,7 +68,7 @@ pub enum Read {
     DescribeTable,
 }
 
-/// Result of a check.
+/// What a check of a new version returns.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// Whether nothing is missing.

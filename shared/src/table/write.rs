@@ -24,7 +24,6 @@ use crate::BoxFuture;
 /// A change of one item.
 #[derive(Clone, Debug)]
 enum Change {
-    /// Replaces the item.
     Put(Item),
     /// Applies an update expression.
     Update(Key, Expression),
