@@ -57,7 +57,7 @@ struct Chain<'a> {
     functions: RefCell<BTreeMap<String, Function>>,
 }
 
-/// Prints the table.
+/// Measures every hop of an order, and prints a table.
 pub(crate) fn run(bootstraps: &PathBuf) -> Result<(), Box<dyn Error>> {
     let trust = Trust::create(&root().join("target/bench/trust"))?;
     let (shop, products) = stocked()?;

@@ -13,7 +13,6 @@ use tests::{
     template,
 };
 
-/// The expected outcome.
 #[derive(Clone, Debug)]
 enum Then {
     /// An HTTP response that is a success.

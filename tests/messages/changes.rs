@@ -9,7 +9,6 @@ use tests::events::sample;
 /// A message that results from a change.
 pub struct Sent {
     pub change: &'static str,
-    /// The destination queue.
     pub queue: &'static str,
     pub message: Value,
 }

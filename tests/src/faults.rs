@@ -13,7 +13,6 @@ pub const FAULTS: [Fault; 4] =
 pub struct InjectedFault {
     /// The call's number, counted from the injection.
     pub call: usize,
-    /// What goes wrong.
     pub fault: Fault,
 }
 

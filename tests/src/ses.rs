@@ -72,7 +72,7 @@ impl Ses {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_owned());
     }
 
-    /// Accepts mails again.
+    /// Ends the outage: mails are accepted again.
     pub fn heal(&self) {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

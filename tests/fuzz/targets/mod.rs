@@ -11,7 +11,7 @@ mod webhooks;
 
 use crate::stage::Stage;
 
-/// A kind of input.
+/// A kind of input, with its properties and its seeds.
 pub struct Target {
     pub name: &'static str,
     /// Processes one input.

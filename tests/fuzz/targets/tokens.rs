@@ -112,7 +112,6 @@ fn open_device(stage: &Stage, text: &str) -> Option<DeviceToken> {
     DeviceToken::open(text, ACCOUNT, &key, stage.api.shop.clock.now())
 }
 
-/// The device token of Ada.
 fn device_token(stage: &Stage) -> String {
     let subject = issued(stage).subject;
     let now = stage.api.shop.clock.now();
