@@ -130,7 +130,6 @@ impl Breaker {
         }
     }
 
-    /// The breaker when `owner` starts the probe.
     #[must_use]
     pub fn start_probe(&self, owner: &str, now: Timestamp) -> Self {
         Self {

@@ -85,7 +85,6 @@ impl WholeMarket {
         market
     }
 
-    /// The market without the rule with this id.
     #[must_use]
     pub fn without<R: MarketRule>(mut self, id: &R::Id) -> Self {
         R::all_mut(&mut self).retain(|rule| rule.id() != id);
