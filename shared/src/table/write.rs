@@ -21,7 +21,6 @@ use super::{
 };
 use crate::BoxFuture;
 
-/// A change of one item.
 #[derive(Clone, Debug)]
 enum Change {
     Put(Item),
