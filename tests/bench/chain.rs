@@ -200,7 +200,6 @@ impl Chain<'_> {
         Ok(Function { runtime, process, before: 0.0, invocations: 0, records: 0 })
     }
 
-    /// Measures from now on.
     fn begin(&self) -> Result<(), Box<dyn Error>> {
         for function in self.functions.borrow_mut().values_mut() {
             function.before = function.process.idle()?.milliseconds;

@@ -56,7 +56,6 @@ pub fn adjustment(key: &str, product: &str, body: &Value) -> Value {
     request.caller(ADMIN).header("idempotency-key", key).event()
 }
 
-/// The event of [`order`].
 pub fn new_order(key: &str, order_request: &Value) -> Value {
     order(key, order_request).event()
 }

@@ -37,7 +37,6 @@ pub struct Limits {
     pub conflict_window: Duration,
 }
 
-/// Why a write is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// A partition key has no units left.

@@ -124,7 +124,6 @@ impl Sqs {
         id
     }
 
-    /// The messages in a queue.
     pub fn waiting(&self, queue: &str) -> Vec<QueuedMessage> {
         self.lock()
             .queues

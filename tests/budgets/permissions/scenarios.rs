@@ -10,7 +10,6 @@ mod stock;
 use self::payments::refund;
 use super::*;
 
-/// Plays every scenario.
 pub(super) async fn play(seen: &Arc<Mutex<Actions>>) {
     accounts::users(seen).await;
     accounts::imported_accounts(seen).await;

@@ -55,7 +55,6 @@ fn page(stage: &mut Stage, list: &str, cursor: Option<&str>) -> Value {
     called.json()
 }
 
-/// The key of the cursors of a list.
 fn key(stage: &Stage, list: &str) -> SealingKey {
     let secret = LISTS.iter().find(|(name, _)| *name == list).map_or("", |(_, secret)| *secret);
     SealingKey::new(stage.derive(secret, "cursor"))
