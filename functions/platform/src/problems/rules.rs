@@ -35,7 +35,7 @@ pub const RULES: &[Rule] = &[
     ),
     rule(
         "invalid_email",
-        "An e-mail address looks like `name@example.com`. Before the `@` it is ASCII: other addresses cannot receive mail from here.",
+        "An e-mail address looks like `name@example.com`. Before the `@` it has only ASCII characters: the shop cannot send mail to other addresses.",
     ),
     rule(
         "invalid_id",
