@@ -16,9 +16,9 @@ pub struct Field {
     schema: Value,
 }
 
-/// Fields that are optional in the document but required by the rest of this operation's body: the
-/// address is in a country with postal codes, a change of the email address needs the password, and
-/// dates need the price that they limit.
+/// Fields that the document declares as optional, and that the rest of this operation's body
+/// requires. Its address is in a country with postal codes, its new e-mail address requires the
+/// password, and its dates require the price that they limit.
 const NEEDED: [(&str, &str); 9] = [
     ("create-address", "/address/postal_code"),
     ("create-order", "/billing_address/postal_code"),
