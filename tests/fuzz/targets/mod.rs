@@ -9,7 +9,7 @@ mod requests;
 mod tokens;
 mod webhooks;
 
-use crate::stage::Stage;
+use crate::fixture::FuzzFixture;
 
 /// A kind of input, with its properties and its seeds.
 pub struct Target {
@@ -18,9 +18,9 @@ pub struct Target {
     ///
     /// # Panics
     /// If a property is violated.
-    pub run: fn(&mut Stage, &[u8]),
+    pub run: fn(&mut FuzzFixture, &[u8]),
     /// Inputs from samples and from the shop's own data.
-    pub seeds: fn(&mut Stage) -> Vec<Vec<u8>>,
+    pub seeds: fn(&mut FuzzFixture) -> Vec<Vec<u8>>,
 }
 
 pub static TARGETS: [Target; 8] = [
