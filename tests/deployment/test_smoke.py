@@ -144,7 +144,7 @@ class SmokeTest(unittest.TestCase):
         return status, out.getvalue(), err.getvalue()
 
     def failure(self, *given):
-        """Runs it, and returns the failure without the trace, and what is left behind."""
+        """Runs the smoke test. Returns its failure without the trace, and the records that remain."""
         status, _out, err = self.run_with(*given)
         self.assertEqual(status, 1, err)
         failure, *left = err.splitlines()

@@ -125,7 +125,7 @@ async fn crashed_registration_leaves_no_partial_account() {
     for crash in 0..4 {
         for fault in [Fault::LoseRequest, Fault::LoseResponse] {
             let shop = Shop::open();
-            // All calls from this one on fail.
+            // This call and all later ones fail.
             shop.aws.fail(crash, fault);
             for later in 1..20 {
                 shop.aws.fail(crash + later, Fault::LoseRequest);

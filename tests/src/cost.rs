@@ -236,7 +236,7 @@ impl Cost {
         figures(self).iter().zip(figures(ceiling)).any(|(figure, ceiling)| *figure > ceiling)
     }
 
-    /// The cost as `tests/bench/budgets.toml` has it.
+    /// The cost in the format of `tests/bench/budgets.toml`.
     fn inline_table(&self) -> String {
         format!(
             "{{ calls = {:?}, steps = {:?}, read_units = {:?}, write_units = {:?}, queue_requests = {:?} }}",

@@ -1,4 +1,4 @@
-//! The targets: each one parses another kind of bytes from outside.
+//! The targets. Each one parses one kind of external input.
 
 mod bodies;
 mod changes;
