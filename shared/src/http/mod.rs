@@ -205,7 +205,7 @@ fn log(
                 gateway_request_id,
                 gateway_extended_request_id,
                 xray_trace_id,
-                "answered"
+                "request answered"
             );
         }
         Err(problem) if problem.status.is_server_error() => {
@@ -221,7 +221,7 @@ fn log(
                 gateway_request_id,
                 gateway_extended_request_id,
                 xray_trace_id,
-                "failed"
+                "request failed"
             );
         }
         Err(problem) => {
@@ -235,7 +235,7 @@ fn log(
                 gateway_request_id,
                 gateway_extended_request_id,
                 xray_trace_id,
-                "rejected"
+                "request rejected"
             );
         }
     }

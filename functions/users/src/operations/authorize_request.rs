@@ -97,7 +97,7 @@ async fn verify_token(users: &Users, token: &str) -> Result<Claims, Failure> {
 
 /// The gateway answers 401 to exactly this text. The reason is only logged.
 fn unauthorized(reason: &'static str) -> Failure {
-    tracing::info!(reason, "unauthorized");
+    tracing::info!(reason, "access token rejected");
     Failure::expected("Unauthorized")
 }
 
