@@ -114,8 +114,6 @@ fn prose_of(file: &str, line: &str) -> Option<String> {
             let comment = line.find("//").filter(|at| !line[..*at].ends_with(':'));
             match comment {
                 Some(at) => Some(line[at..].to_owned()),
-                // Test inputs are not prose.
-                None if file.starts_with("tests/") => None,
                 None => Some(texts(line)),
             }
         }
