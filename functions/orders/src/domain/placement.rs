@@ -95,6 +95,8 @@ pub struct Terms {
     pub pay_within: Duration,
     /// Maximum quantity of a product, unless the product sets its own.
     pub max_per_order: u32,
+    /// Whether the order has to name a market.
+    pub requires_market: bool,
 }
 
 /// Why an order is not placed.
@@ -168,6 +170,7 @@ impl PlacedOrder {
             None if order_request.shipping_method.is_some() => {
                 return Err(MarketError::MarketRequired.into());
             }
+            None if placement.terms.requires_market => return Err(MarketError::NoMarket.into()),
             None => {
                 let lines = at_catalogue_prices(&owner, &requested)?;
                 let totals = Totals::of(&lines)?;
