@@ -1,12 +1,19 @@
 //! Errors of orders, and the problem responses for them.
 
+use lambda_http::http::StatusCode;
 use serde_json::json;
 use shared::{
     http::IdempotencyKey, problem::Problem, queue::Retryable, secret::SecretError,
     table::TableError, validation::Violation,
 };
 
-use crate::domain::{placement::PlacementError, quote::MarketError, saga::Rejection};
+use crate::{
+    domain::{placement::PlacementError, quote::MarketError, saga::Rejection},
+    metrics,
+};
+
+/// Seconds after which a client may ask a shop without a market again: an operator has to act.
+const NO_MARKET_SECONDS: u64 = 60;
 
 /// Why an operation on an order fails.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +55,18 @@ pub enum OrderError {
 /// Every error can be transient: the order becomes visible, a newer release replaces this one, or
 /// the next attempt updates the remaining orders.
 impl Retryable for OrderError {}
+
+impl OrderError {
+    /// The error of a rejected placement. An order without a market in a shop that requires one is
+    /// counted, because then no buyer of that storefront can order.
+    pub(crate) fn rejected(error: PlacementError) -> Self {
+        if error == PlacementError::Market(MarketError::NoMarket) {
+            tracing::error!("order without a market rejected, the storefront has to name a market");
+            metrics::ORDER_WITHOUT_MARKET.increment();
+        }
+        Self::Placement(error)
+    }
+}
 
 impl From<OrderError> for Problem {
     fn from(error: OrderError) -> Self {
@@ -151,6 +170,11 @@ fn placement_problem(error: PlacementError) -> Problem {
 fn market_problem(error: &MarketError) -> Problem {
     let invalid = |pointer: &str, violation: Violation| Problem::invalid_field(pointer, &violation);
     match error {
+        MarketError::NoMarket => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no_market", "No market")
+                .detail("The shop sells only in markets. Name one of them in `market`.")
+                .retry_after(NO_MARKET_SECONDS)
+        }
         MarketError::MarketRequired => invalid(
             "/market",
             Violation::new("required", "A shipping method belongs to a market. Send both."),
@@ -159,7 +183,14 @@ fn market_problem(error: &MarketError) -> Problem {
             "/shipping_address",
             Violation::new(
                 "shipping_address_required",
-                "An order in a market needs the address that it is shipped to and taxed at.",
+                "Goods are shipped. Send the address that they are shipped to and taxed at.",
+            ),
+        ),
+        MarketError::BillingAddressRequired => invalid(
+            "/billing_address",
+            Violation::new(
+                "billing_address_required",
+                "Nothing is shipped. The order needs a billing address, where it is taxed.",
             ),
         ),
         MarketError::UnknownMarket => invalid(
@@ -173,15 +204,15 @@ fn market_problem(error: &MarketError) -> Problem {
             &format!("/items/{position}/product_id"),
             Violation::new("not_sold_here", "The product has no price in the market. Remove it."),
         ),
-        MarketError::NotDeliveredThere => invalid(
-            "/shipping_address/country",
+        MarketError::NotDeliveredThere { at } => invalid(
+            &format!("/{}/country", at.name()),
             Violation::new(
                 "not_delivered_there",
                 "The market does not deliver these goods to the country.",
             ),
         ),
-        MarketError::UnknownRegion => invalid(
-            "/shipping_address/region",
+        MarketError::UnknownRegion { at } => invalid(
+            &format!("/{}/region", at.name()),
             Violation::new(
                 "unknown_region",
                 "Tax depends on the region here. Send its code of ISO 3166-2, such as CA or US-CA.",

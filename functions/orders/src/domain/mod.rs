@@ -20,7 +20,7 @@
 pub mod actions;
 pub mod buyer;
 pub mod command;
-mod destination;
+pub mod destination;
 pub mod history;
 pub mod number;
 pub mod order;

@@ -80,8 +80,8 @@ pub struct Placement {
     /// A hash of the request body. It detects a different request with the same idempotency key.
     pub fingerprint: String,
     pub terms: Terms,
-    /// The rules of the order's market for the country of its destination, if there are any.
-    pub pricing: Option<Pricing>,
+    /// The rules of the order's market for each country that its destination may be in.
+    pub pricing: Vec<Pricing>,
     /// The name of the network that the request came from, if its limit is refunded when the order
     /// is paid.
     pub network: Option<String>,
@@ -95,6 +95,8 @@ pub struct Terms {
     pub pay_within: Duration,
     /// Maximum quantity of a product, unless the product sets its own.
     pub max_per_order: u32,
+    /// Whether the order has to name a market.
+    pub requires_market: bool,
 }
 
 /// Why an order is not placed.
@@ -160,7 +162,7 @@ impl PlacedOrder {
         let requested = requested_lines(order_request.lines(), products, maximum)?;
         let (lines, totals, price) = match &order_request.market {
             Some(_) => {
-                let pricing = placement.pricing.as_ref();
+                let pricing = &placement.pricing;
                 let (lines, Priced { price, totals }) =
                     in_market(&owner, order_request, &requested, pricing, now)?;
                 (lines, totals, Some(price))
@@ -168,6 +170,7 @@ impl PlacedOrder {
             None if order_request.shipping_method.is_some() => {
                 return Err(MarketError::MarketRequired.into());
             }
+            None if placement.terms.requires_market => return Err(MarketError::NoMarket.into()),
             None => {
                 let lines = at_catalogue_prices(&owner, &requested)?;
                 let totals = Totals::of(&lines)?;

@@ -9,6 +9,7 @@ use shared::{
 };
 
 use super::{
+    destination::{DestinationAddress, destination_address},
     order_request::OrderRequest,
     placement::{OrderLine, PlacementError},
     pricing::{
@@ -21,12 +22,18 @@ use super::{
 /// Why goods cannot be ordered in a market.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MarketError {
+    /// The order names no market, and the shop sells only in markets.
+    #[error("order names no market, and the shop sells only in markets")]
+    NoMarket,
     /// A shipping method was chosen without a market.
     #[error("shipping method belongs to a market")]
     MarketRequired,
     /// Nothing says where the goods are shipped to and taxed.
     #[error("order in a market needs a shipping address")]
     ShippingAddressRequired,
+    /// Nothing is shipped, and nothing says where the goods are taxed.
+    #[error("order in a market that ships nothing needs a billing address")]
+    BillingAddressRequired,
     /// There are no rules of the market for the country.
     #[error("market has no rules for the country")]
     UnknownMarket,
@@ -37,9 +44,9 @@ pub enum MarketError {
         position: usize,
     },
     #[error("market does not deliver to the destination")]
-    NotDeliveredThere,
+    NotDeliveredThere { at: DestinationAddress },
     #[error("region of the destination is not a code of ISO 3166-2")]
-    UnknownRegion,
+    UnknownRegion { at: DestinationAddress },
     #[error("shipping method is unavailable")]
     ShippingUnavailable,
     #[error("goods require a shipping method")]
@@ -113,18 +120,22 @@ pub(super) fn in_market(
     owner: &str,
     order_request: &OrderRequest,
     requested: &[RequestedLine<'_>],
-    pricing: Option<&Pricing>,
+    pricing: &[Pricing],
     now: Timestamp,
 ) -> Result<(Vec<OrderLine>, Priced), PlacementError> {
-    let address = order_request.shipping_address.as_ref();
-    let address = address.ok_or(MarketError::ShippingAddressRequired)?;
+    let (at, address) = destination_address(
+        requested.iter().any(|line| line.product.requires_shipping),
+        order_request.shipping_address.as_ref(),
+        order_request.billing_address.as_ref(),
+    )?;
+    let pricing = pricing.iter().find(|pricing| pricing.country == address.country);
     let pricing = pricing.ok_or(MarketError::UnknownMarket)?;
     let shipping_method = order_request.shipping_method;
     let destination = &destination(address);
     let purchase = Purchase { pricing, destination, shipping_method, now };
     let goods = purchase.lines(owner, requested);
     let priced = pricing::price(&purchase.request(&goods))
-        .map_err(|refusals| refused(&refusals, requested, pricing))?;
+        .map_err(|refusals| refused(&refusals, requested, pricing, at))?;
     Ok((purchase.order_lines(owner, requested, &goods)?, priced))
 }
 
@@ -198,7 +209,7 @@ impl RequestedLine<'_> {
     }
 }
 
-/// Where goods are taxed that are shipped to an address.
+/// Where goods are taxed whose destination is this address.
 pub fn destination(address: &Address) -> Destination {
     let region = address.region.as_ref().map(ToString::to_string);
     Destination { country: address.country.clone(), region }
@@ -209,6 +220,7 @@ fn refused(
     refusals: &[Refusal],
     requested: &[RequestedLine<'_>],
     pricing: &Pricing,
+    at: DestinationAddress,
 ) -> PlacementError {
     let position = |product_id| {
         let line = requested.iter().find(|line| line.product.product_id == product_id);
@@ -218,7 +230,7 @@ fn refused(
         Some(Refusal::NotSoldHere { product_id }) => {
             MarketError::NotSoldHere { position: position(*product_id) }
         }
-        Some(Refusal::UnknownRegion) => MarketError::UnknownRegion,
+        Some(Refusal::UnknownRegion) => MarketError::UnknownRegion { at },
         Some(Refusal::ShippingUnavailable) => MarketError::ShippingUnavailable,
         Some(Refusal::ShippingMethodRequired) => MarketError::ShippingMethodRequired,
         Some(Refusal::BelowMinimum { minimum }) => {
@@ -227,7 +239,7 @@ fn refused(
             MarketError::BelowMinimum { minimum }
         }
         Some(Refusal::AmountTooLarge) => return PlacementError::AmountTooLarge,
-        Some(Refusal::NotDeliveredThere) | None => MarketError::NotDeliveredThere,
+        Some(Refusal::NotDeliveredThere) | None => MarketError::NotDeliveredThere { at },
     };
     error.into()
 }

@@ -17,6 +17,10 @@ impl Rule {
 
 /// Every rule that a field can break, sorted by code.
 pub const RULES: &[Rule] = &[
+    rule(
+        "billing_address_required",
+        "Nothing is shipped. An order in a market then needs a billing address, where it is taxed.",
+    ),
     rule("blank", "The text has no visible character."),
     rule(
         "duplicate_price",
@@ -40,6 +44,10 @@ pub const RULES: &[Rule] = &[
     rule(
         "invalid_id",
         "An id is the prefix of its kind followed by a UUID, as received. Markets and tax classes are named by lower-case letters, digits and hyphens.",
+    ),
+    rule(
+        "invalid_order_number",
+        "An order number has twelve letters and digits, such as `7K3M-Q8ZT-0V2R`. Hyphens and case do not matter.",
     ),
     rule(
         "invalid_phone",
@@ -74,7 +82,7 @@ pub const RULES: &[Rule] = &[
     rule("required", "The required field or parameter is missing."),
     rule(
         "shipping_address_required",
-        "An order in a market needs the address that it is shipped to and taxed at.",
+        "Goods are shipped. An order in a market then needs the address that it is shipped to and taxed at.",
     ),
     rule(
         "shipping_method_required",
