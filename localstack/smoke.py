@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs one purchase against a deployment, from registration to refund, through its public API alone.
+"""Runs one purchase against a deployment, from registration over the cart to the refund, through its public API alone.
 
     smoke.py                      the local stack, with the admin of the sample data
     smoke.py --url URL            any deployment; the admin is ADMIN_EMAIL and ADMIN_PASSWORD of the environment
@@ -53,7 +53,7 @@ class Smoke:
         self.last = ""  # the last request and its answer
         headers = {"traceparent": f"00-{self.trace}-{uuid.uuid4().hex[:16]}-01"}
         self.public = Api(url, headers=headers, observe=self.observe)
-        self.admin = self.buyer = self.login = self.order = self.product = self.payment = None
+        self.admin = self.buyer = self.login = self.cart = self.order = self.product = self.payment = None
         self.passwords, self.clients = {}, {}  # of the accounts that this run has created, by address
 
     def observe(self, method, path, answer):
@@ -127,10 +127,17 @@ class Smoke:
         self.until(lambda: self.public.call("GET", path, expect=(200, 404)).status, lambda seen: seen == status,
                    f"product {self.product['id']} {expected}")
 
+    def fill_cart(self):
+        self.cart = self.buyer.call("POST", "/carts", {}, expect=(201,)).body
+        change = {"add": [{"product_id": self.product["id"], "quantity": 1}]}
+        self.cart = purchase.change_cart(self.buyer, self.cart, change, self.timeout)
+        total = self.cart["totals"]["total"]
+        if total != {"amount": PRICE, "currency": "USD"}:
+            raise UnexpectedResult(f"the cart should cost the price of its product, but costs {money(total)}")
+        return f"{self.cart['id']} for {money(total)}"
+
     def place_order(self):
-        body = {"items": [{"product_id": self.product["id"], "quantity": 1}],
-                "expected_total": {"amount": PRICE, "currency": "USD"}}
-        self.order = purchase.place(self.buyer, body, self.timeout).body
+        self.order = purchase.place(self.buyer, purchase.order_of(self.cart), self.timeout).body
         return f"{self.order['id']} for {money(self.order['totals']['total'])}"
 
     def await_payable(self):
@@ -236,7 +243,7 @@ class Smoke:
 def steps(smoke, pays):
     """The steps in order: name and function."""
     before = [("health", smoke.health), ("register", smoke.register), ("log in", smoke.log_in_buyer), ("product", smoke.create_product),
-              ("order", smoke.place_order), ("payable", smoke.await_payable)]
+              ("cart", smoke.fill_cart), ("order", smoke.place_order), ("payable", smoke.await_payable)]
     paid = [("pay", smoke.pay), ("confirmed", smoke.await_confirmed), ("notification", lambda: smoke.await_notification("order_confirmed")),
             ("refund", smoke.refund_part), ("cancel", smoke.cancel_order)]
     unpaid = [("cancel", smoke.cancel_order), ("notification", lambda: smoke.await_notification("order_cancelled"))]
