@@ -803,7 +803,11 @@ def run(args):
         start(args)
         deploy(args)
         stack = Stack(args.name)
-        environment = stack.environment() | {"API_URL": stack.state["url"], "FERROCART_STACK": STACK}
+        environment = stack.environment() | {
+            "API_URL": stack.state["url"], "FERROCART_STACK": STACK,
+            # Tests append each cart token that they receive; tests/leaks.py searches for them in the records and logs.
+            "CART_TOKENS": str(stack.folder / "cart-tokens"),
+        }
         say("running " + " ".join(args.command))
         return subprocess.run(args.command, cwd=ROOT, env=environment).returncode
     except KeyboardInterrupt:
