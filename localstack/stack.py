@@ -96,6 +96,11 @@ def setup_browser(_args=None):
     install([wanted] if stamp(wanted[0]) != digest(wanted[1]) else [])
 
 
+def setup_storefront(_args=None):
+    """Installs what generates the client of a storefront and checks its types."""
+    install_once(HERE / ".venv-storefront", "requirements-storefront.txt", "the tools of the storefront")
+
+
 def install(wanted):
     if not wanted:
         return
@@ -844,6 +849,7 @@ def main():
     command(setup)
     command(setup_release, name="setup-release")
     command(setup_browser, name="setup-browser")
+    command(setup_storefront, name="setup-storefront")
     command(setup_checkov, name="setup-checkov")
     command(check, port, https)
     command(start, port, https, auth)
