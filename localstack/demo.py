@@ -129,7 +129,8 @@ class Demo:
         """Orders the cart of the customer, prints the total, and checks that the cart is ordered."""
         order = purchase.place(self.customer, purchase.order_of(cart, **more), TIMEOUT_SECONDS).body
         self.products_ordered |= {line["product_id"] for line in cart["lines"]}
-        print(f"  ordered {cart['item_count']} pieces of {len(cart['lines'])} products for {money(order['totals']['total'])}: {order['id']}")
+        goods = ", ".join(f"{line['quantity']} x {line['name']}" for line in cart["lines"])
+        print(f"  ordered {goods} for {money(order['totals']['total'])}: {order['id']}")
         if order["totals"] != cart["totals"]:
             raise UnexpectedResult(f"the cart costs {cart['totals']}, and the order {order['totals']}")
         answer = self.customer.call("GET", f"/carts/{cart['id']}", expect=(410,))
