@@ -21,7 +21,8 @@ from ferrocart.api.users import login_user, register_user
 from ferrocart.client import AuthenticatedClient, Client
 from ferrocart.models import (
     Address, Cart, CartItem, ChangeCart, CountryCode, CreateCart, CreatePayment, LoginUser, Order, OrderRequest, Payment, PaymentMethod,
-    PaymentMethodType, Product, ProductPage, RegisterUser, ShippingOptions, Tokens, User,
+    PaymentMethodType, Product, ProductPage, RegisterUser, ShippingOptions, Tokens, Totals,
+    User,
 )
 from ferrocart.types import UNSET, Response, Unset
 
@@ -45,7 +46,7 @@ class Problem(Exception):
 
     def __init__(self, response: Response[Any]):
         self.status, self.document = int(response.status_code), response.parsed
-        self.code: str = getattr(response.parsed, "code", "")
+        self.code = str(getattr(response.parsed, "code", ""))
         super().__init__(f"{self.status} {response.content.decode(errors='replace')}")
 
 
@@ -110,7 +111,7 @@ def log_in(visitor: Visitor, url: str, email: str, password: str) -> tuple[Visit
 
 def place_order(visitor: Visitor, cart: Cart) -> Order:
     """placeOrder: orders the cart as the buyer has seen it. The shop rejects it if the cart or its price has changed since."""
-    if cart.totals is None:
+    if not isinstance(cart.totals, Totals):
         raise ValueError(f"the cart {cart.id} has no total: {cart.refusals}")
     body = OrderRequest(cart_id=cart.id, cart_version=cart.version, expected_total=cart.totals.total)
     return call(Order, create_order.sync_detailed, client=signed_in(visitor), body=body, idempotency_key=f"order-{cart.id}")
