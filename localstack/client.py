@@ -54,6 +54,10 @@ class Api:
     def as_caller(self, token, refresh_token=None):
         return Api(self.url, token, refresh_token, self.headers, self.observe, self.context)
 
+    def with_cart(self, cart_token):
+        """Returns a client of the same caller that opens this guest's cart."""
+        return Api(self.url, self.token, self.refresh_token, self.headers | {"X-Cart-Token": cart_token}, self.observe, self.context)
+
     def call(self, method, path, body=None, key=None, expect=(200, 201, 202, 204), if_match=None):
         """Sends one request. Retries it for up to 20 seconds on 429, 502, 503 and 504, unless an operator has to act first."""
         headers = {"Accept": "application/json"} | self.headers

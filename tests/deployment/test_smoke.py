@@ -23,11 +23,11 @@ class Shop:
 
     def __init__(self):
         self.users, self.products, self.order, self.stock = {ADMIN[0]: "admin"}, {}, None, 0
-        self.payment, self.broken, self.traces, self.provider = None, {}, set(), "simulated"
-        self.markets, self.placed = [], None
+        self.cart, self.payment, self.broken, self.traces, self.provider = None, None, {}, set(), "simulated"
+        self.markets = []
 
     def answer(self, method, path, body, caller):
-        route = f"{method} {re.sub(r'/(ord|prd|pay)_[0-9]+', '/{id}', path.split('?')[0])}"
+        route = f"{method} {re.sub(r'/(crt|ord|prd|pay)_[0-9]+', '/{id}', path.split('?')[0])}"
         if route in self.broken:
             return self.broken[route]
         step = getattr(self, "_".join(re.sub(r"[^a-z]", " ", route.lower()).split()), None)
@@ -66,10 +66,6 @@ class Shop:
     def get_markets(self, *_):
         return 200, {"items": self.markets, "next_cursor": None}
 
-    def post_prices_preview(self, body, _):
-        refusals = [] if body["country"] == "DE" else [{"code": "unknown_region"}]
-        return 200, {"refusals": refusals, "totals": {"total": {"amount": 119, "currency": "EUR"}}}
-
     def post_inventory_id_adjustments(self, body, _):
         self.stock += body["delta"]
         return 201, {}
@@ -77,8 +73,24 @@ class Shop:
     def get_inventory_id(self, *_):
         return 200, {"available": self.stock, "held": 0}
 
+    def post_carts(self, *_):
+        self.cart = {"id": "crt_1", "version": 1}
+        return 201, self.cart
+
+    def post_carts_id_changes(self, body, _):
+        """Only an order in Germany can be placed, or one without a market."""
+        lines = [(self.products[line["product_id"]]["price"], line["quantity"]) for line in body["set"]]
+        total = {"amount": sum(price["amount"] * quantity for price, quantity in lines), "currency": "USD"}
+        if "market" in body:
+            total = {"amount": 119, "currency": "EUR"}
+        refused = body.get("billing_address", {}).get("country", "DE") != "DE"
+        self.cart = self.cart | body | {"version": self.cart["version"] + 1, "totals": {"total": total},
+                                        "refusals": [{"code": "unknown_region"}] if refused else []}
+        return 200, self.cart
+
     def post_orders(self, body, _):
-        self.placed = body
+        if (body["cart_id"], body["cart_version"], body["expected_total"]) != ("crt_1", self.cart["version"], self.cart["totals"]["total"]):
+            return 409, {"code": "cart_changed"}
         self.order = {"id": "ord_1", "status": "pending", "payment_status": "unpaid", "payable": True, "buyer": {}, "reason": None,
                       "totals": {"total": body["expected_total"]}}
         return 201, self.order
@@ -169,9 +181,9 @@ class SmokeTest(unittest.TestCase):
         status, out, err = self.run_with()
         self.assertEqual((status, err), (0, ""))
         lines = out.splitlines()
-        names = [re.fullmatch(r" *(\d+)/14  (.{14}) +\d+\.\d\d s  .+", line).groups() for line in lines[:-1]]
+        names = [re.fullmatch(r" *(\d+)/15  (.{14}) +\d+\.\d\d s  .+", line).groups() for line in lines[:-1]]
         self.assertEqual([(int(number), name.strip()) for number, name in names], list(enumerate(
-            ("admin", "health", "register", "log in", "product", "order", "payable", "pay", "confirmed", "notification", "refund", "cancel",
+            ("admin", "health", "register", "log in", "product", "cart", "order", "payable", "pay", "confirmed", "notification", "refund", "cancel",
              "archive", "delete account"), 1)))
         self.assertRegex(lines[-1], r"^All steps passed in \d+\.\d s\. Trace [0-9a-f]{32}\.$")
         self.assertEqual(self.left_behind(), (set(), 0))
@@ -190,23 +202,27 @@ class SmokeTest(unittest.TestCase):
         self.run_with("--token", "pm_card_mastercard")
         self.assertEqual(self.shop.card, "pm_card_mastercard")
 
-    def test_without_a_market_the_order_names_none(self):
+    def test_without_a_market_the_cart_has_none(self):
         self.run_with()
-        self.assertEqual({name: self.shop.placed.get(name) for name in ("market", "billing_address", "expected_total")},
-                         {"market": None, "billing_address": None, "expected_total": {"amount": smoke.PRICE, "currency": "USD"}})
+        self.assertNotIn("market", self.shop.cart)
+        self.assertEqual(self.shop.order["totals"]["total"], {"amount": smoke.PRICE, "currency": "USD"})
 
-    def test_the_order_names_the_first_market_that_can_sell_the_product(self):
+    def test_the_cart_is_in_the_first_market_that_can_sell_the_product(self):
         self.shop.markets = [{"id": "us", "currency": "USD", "countries": ["US"]}, {"id": "eu", "currency": "EUR", "countries": ["IT", "DE"]}]
         status, _, err = self.run_with()
         self.assertEqual((status, err), (0, ""))
-        self.assertEqual((self.shop.placed["market"], self.shop.placed["billing_address"]["country"], self.shop.placed["expected_total"]),
-                         ("eu", "DE", {"amount": 119, "currency": "EUR"}))
-        self.assertNotIn("shipping_method", self.shop.placed)
+        self.assertEqual((self.shop.cart["market"], self.shop.cart["billing_address"]["country"]), ("eu", "DE"))
+        self.assertEqual(self.shop.order["totals"]["total"], {"amount": 119, "currency": "EUR"})
+
+    def test_a_product_that_no_market_can_sell_is_named(self):
+        self.shop.markets = [{"id": "us", "currency": "USD", "countries": ["US"]}]
+        (step, reason, _), _ = self.failure()
+        self.assertEqual((step, reason), ("step 6 of 15 (cart)", "the cart should be ready to be ordered, but is not: unknown_region"))
 
     def test_a_production_shop_without_a_market_is_named(self):
         self.shop.broken["POST /orders"] = (503, {"code": "no_market"})
         (step, reason, _), _ = self.failure()
-        self.assertEqual((step, reason), ("step 6 of 14 (order)", 'POST /orders answered 503 {"code": "no_market"}'))
+        self.assertEqual((step, reason), ("step 7 of 15 (order)", 'POST /orders answered 503 {"code": "no_market"}'))
 
     def test_without_payment_the_order_is_cancelled_unpaid(self):
         status, out, err = self.run_with("--pay", "no")
@@ -218,7 +234,7 @@ class SmokeTest(unittest.TestCase):
     def test_an_unexpected_answer_names_step_and_request_and_is_cleaned_up(self):
         self.shop.broken["POST /orders"] = (409, {"code": "too_many_open_orders", "request_id": "req-1"})
         failure, left = self.failure()
-        self.assertEqual(failure, ("step 6 of 14 (order)",
+        self.assertEqual(failure, ("step 7 of 15 (order)",
                                    'POST /orders answered 409 {"code": "too_many_open_orders", "request_id": "req-1"}',
                                    "POST /orders answered 409, request id req-1"))
         self.assertEqual((left, self.left_behind()), ([], (set(), 0)))
@@ -226,45 +242,52 @@ class SmokeTest(unittest.TestCase):
     def test_a_state_that_is_not_reached_in_time_is_named(self):
         self.shop.post_payments = lambda *_: (202, {"status": "processing"})
         failure, left = self.failure()
-        self.assertEqual(failure, ("step 9 of 14 (confirmed)",
+        self.assertEqual(failure, ("step 10 of 15 (confirmed)",
                                    "order ord_1 should be confirmed within 0 s, but has status pending, payment_status unpaid",
                                    "GET /orders/ord_1 answered 200, request id req-1"))
         self.assertEqual((left, self.left_behind()), ([], (set(), 0)))
 
     def test_a_declined_card_says_what_to_do(self):
         (step, reason, _), _ = self.failure("--token", "tok_declined")
-        self.assertEqual((step, reason), ("step 8 of 14 (pay)", "the payment with tok_declined should succeed, but failed (payment_declined);"
+        self.assertEqual((step, reason), ("step 9 of 15 (pay)", "the payment with tok_declined should succeed, but failed (payment_declined);"
                                           " a live Stripe key rejects test cards: then run it with PAY=no"))
+
+    def test_a_cart_at_another_price_fails_the_run(self):
+        cart = {"id": "crt_1", "version": 2, "refusals": [], "totals": {"total": {"amount": 99, "currency": "USD"}}}
+        self.shop.post_carts_id_changes = lambda *_: (200, cart)
+        failure, left = self.failure()
+        self.assertEqual(failure[:2], ("step 6 of 15 (cart)", "the cart should cost the price of its product, but costs $0.99"))
+        self.assertEqual((left, self.left_behind()), ([], (set(), 0)))
 
     def test_an_unhealthy_service_is_named(self):
         self.shop.broken["GET /health"] = (503, {"status": "unhealthy", "services": {"orders": "unhealthy"}, "unhealthy": ["orders"]})
-        self.assertEqual(self.failure()[0][:2], ("step 2 of 14 (health)", "the shop should be healthy, but is unhealthy: orders"))
+        self.assertEqual(self.failure()[0][:2], ("step 2 of 15 (health)", "the shop should be healthy, but is unhealthy: orders"))
 
     def test_a_failed_mail_fails_the_run(self):
         self.shop.get_notifications = lambda *_: (200, {"items": [
             {"order_id": "ord_1", "template": "order_confirmed", "delivery": "failed"}], "next_cursor": None})
         self.assertEqual(self.failure()[0][:2], (
-            "step 10 of 14 (notification)", "the mail order_confirmed should be sent, but its delivery is failed"))
+            "step 11 of 15 (notification)", "the mail order_confirmed should be sent, but its delivery is failed"))
 
     def test_a_missing_member_is_named(self):
         self.shop.broken["POST /orders"] = (201, {})
-        self.assertEqual(self.failure()[0][:2], ("step 6 of 14 (order)", "id is missing in the answer"))
+        self.assertEqual(self.failure()[0][:2], ("step 7 of 15 (order)", "id is missing in the answer"))
 
     def test_what_cannot_be_removed_is_listed(self):
         self.shop.broken["POST /orders/{id}/cancel"] = (409, {"code": "transition_not_allowed"})
         self.shop.broken["DELETE /users/me"] = (403, {"code": "forbidden"})
         (step, _, request), left = self.failure()
-        self.assertEqual((step, request), ("step 12 of 14 (cancel)", "POST /orders/ord_1/cancel answered 409, request id req-1"))
+        self.assertEqual((step, request), ("step 13 of 15 (cancel)", "POST /orders/ord_1/cancel answered 409, request id req-1"))
         self.assertEqual([line.split(" (")[0].replace(smoke_address(left), "ADDRESS") for line in left],
                          ["left behind: order ord_1", "left behind: account ADDRESS"])
 
     def test_an_account_without_the_role_admin_is_rejected(self):
         self.shop.users[ADMIN[0]] = "user"
-        self.assertEqual(self.failure()[0][:2], ("step 1 of 14 (admin)", f"{ADMIN[0]} should have the role admin: grant it with grant-role"))
+        self.assertEqual(self.failure()[0][:2], ("step 1 of 15 (admin)", f"{ADMIN[0]} should have the role admin: grant it with grant-role"))
 
     def test_an_unreachable_address_is_one_sentence(self):
         (step, reason, request), _ = self.failure("--url", "http://127.0.0.1:1/v1")
-        self.assertEqual((step, request), ("step 1 of 14 (admin)", None))
+        self.assertEqual((step, request), ("step 1 of 15 (admin)", None))
         self.assertRegex(reason, r"^http://127\.0\.0\.1:1/v1/users/login cannot be reached \(.*\)$")
 
     def test_a_remote_address_needs_an_admin(self):
