@@ -218,6 +218,11 @@ fn order_changes() -> Vec<Change> {
         ),
         ("paid", Some(held.clone()), with(&paid, json!({ "stock": "committing", "version": 4 }))),
         (
+            "paid-in-a-market",
+            Some(with(&held, json!({ "price": price() }))),
+            with(&paid, json!({ "price": price(), "stock": "committing", "version": 4 })),
+        ),
+        (
             "declined",
             Some(held.clone()),
             json!({ "stock": "reserved", "payment": "open", "version": 4, "history": happened("payment_declined", "pending", Some("card_declined")) }),
@@ -289,6 +294,14 @@ fn order_changes() -> Vec<Change> {
             with(
                 &shipped,
                 json!({ "refunded_total": 1000, "version": 7, "history": happened("payment_refunded", "shipped", None) }),
+            ),
+        ),
+        (
+            "refund-failed-after-it-succeeded",
+            Some(with(&paid, json!({ "refunded_total": 1000 }))),
+            with(
+                &paid,
+                json!({ "refunded_total": 1000, "refunds_reversed_total": 1000, "version": 7, "history": happened("refund_reversed", "confirmed", None) }),
             ),
         ),
     ]

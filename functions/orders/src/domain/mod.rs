@@ -14,6 +14,7 @@
 //! - [`quote`]: what requested goods cost. [`price_preview`]: the request for an estimate.
 //! - [`number`]: the number of an order, which people read.
 //! - [`unpaid`]: the limits on unpaid orders.
+//! - [`sale`]: what the ledger books of the order.
 //! - [`actions`]: the data of a cancellation, a shipment and a change of the address.
 //! - [`history`]: the events of an order. [`waiting`]: who has to act before it continues.
 
@@ -32,6 +33,7 @@ pub mod product;
 pub mod progress;
 pub mod quote;
 pub mod saga;
+pub mod sale;
 pub mod schedule;
 pub mod state;
 #[cfg(test)]

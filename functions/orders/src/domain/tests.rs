@@ -148,7 +148,7 @@ fn stock(version: u64) -> StockUpdate {
 }
 
 /// A cancellation by the buyer, with personal data in the reason.
-fn cancel() -> Event {
+pub(crate) fn cancel() -> Event {
     let reason = "Ada's spoon broke".to_owned().try_into().unwrap();
     Event::Cancel(Cancellation { by: Actor::Customer, reason: Some(reason) })
 }
