@@ -125,6 +125,7 @@ pub fn orders(aws: &Aws, clock: &Clock) -> orders::Orders {
         store: orders::store::Store {
             orders: aws.table("orders"),
             products: aws.table("order-products"),
+            carts: aws.table("order-carts"),
             shards: SHARDS,
         },
         secrets: aws.secrets_at(clock.clone()),

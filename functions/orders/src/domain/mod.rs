@@ -12,6 +12,7 @@
 //! - [`product`]: the copy of a product. [`pricing`]: the price of goods with promotions, shipping
 //!   and tax.
 //! - [`quote`]: what requested goods cost. [`price_preview`]: the request for an estimate.
+//! - [`cart`]: what a visitor or a user wants to order.
 //! - [`number`]: the number of an order, which people read.
 //! - [`unpaid`]: the limits on unpaid orders.
 //! - [`actions`]: the data of a cancellation, a shipment and a change of the address.
@@ -19,6 +20,7 @@
 
 pub mod actions;
 pub mod buyer;
+pub mod cart;
 pub mod command;
 mod destination;
 pub mod history;

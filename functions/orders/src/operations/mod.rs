@@ -9,6 +9,7 @@ pub mod get_order_timeline;
 pub mod list_orders;
 pub mod preview_prices;
 pub mod publish_order_events;
+mod refusal_view;
 pub mod replicate_pricing;
 pub mod replicate_product;
 pub mod resume_orders;
