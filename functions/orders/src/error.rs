@@ -232,7 +232,7 @@ fn cart_problem(error: CartError) -> Problem {
         }
         busy @ CartError::Busy => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "cart_busy", "Cart busy")
-                .detail("Other requests changed the cart at the same time. Repeat the request.")
+                .detail("Other requests changed the cart at the same time. Repeat the request, with the same mutation_id.")
                 .retry_after(1)
                 .caused_by(&busy)
         }
@@ -247,7 +247,7 @@ fn cart_problem(error: CartError) -> Problem {
         }
         CartError::RepeatedProduct { list, position } => {
             let violation =
-                Violation::new("repeated_product", "Name each product once, in `set` or `add`.");
+                Violation::new("duplicate_value", "Name each product once, in `set` or `add`.");
             Problem::invalid_field(&format!("/{list}/{position}/product_id"), &violation)
         }
         CartError::UnknownProduct { list, position } => unknown_product(list, position),

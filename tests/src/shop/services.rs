@@ -214,6 +214,7 @@ pub fn platform(aws: &Aws, clock: &Clock) -> platform::Platform {
             table("inventory", "stock"),
             table("orders", "orders"),
             table("orders", "order-products"),
+            table("orders", "order-carts"),
             table("payments", "payments"),
             table("notifications", "notifications"),
             table("ledger", "ledger"),

@@ -37,7 +37,7 @@ pub use self::{
     merge::{Merge, Merged},
     quote::{CartQuote, CartRefusal, Warning, WarningCode},
     token::CartToken,
-    values::{AttributeText, Attributes, Locale, MutationId, Note},
+    values::{Attribute, Attributes, Locale, MutationId, Note},
 };
 
 /// Maximum number of lines. An order has at most as many.
@@ -267,11 +267,6 @@ impl CartContent {
     /// Whether the buyer named the address that the goods are taxed at.
     pub fn has_address(&self, requires_shipping: bool) -> bool {
         self.shipping_address.is_some() || (!requires_shipping && self.billing_address.is_some())
-    }
-
-    pub(super) fn quantity_of(&self, product_id: ProductId) -> u32 {
-        let line = self.lines.iter().find(|line| line.product_id == product_id);
-        line.map_or(0, |line| line.quantity)
     }
 
     fn lines_by_product(&self) -> BTreeMap<ProductId, CartLine> {

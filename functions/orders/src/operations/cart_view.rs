@@ -40,6 +40,7 @@ pub struct CartView<'a> {
     locale: Option<&'a Locale>,
     email: Option<&'a Email>,
     note: Option<&'a Note>,
+    #[cfg_attr(feature = "api-document", schema(value_type = Option<Vec<crate::domain::cart::Attribute>>))]
     attributes: Option<&'a Attributes>,
     shipping_address: Option<&'a Address>,
     billing_address: Option<&'a Address>,

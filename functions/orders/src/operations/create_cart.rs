@@ -33,7 +33,7 @@ use crate::{
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/carts",
-    request_body = CreateCart,
+    request_body = Option<CreateCart>,
     responses(
         (status = 200, description = "The open cart of the user.", body = CartView),
         (status = 201, description = "The new cart.", body = CartView),
@@ -46,7 +46,9 @@ use crate::{
 ))]
 pub async fn create_cart(orders: Arc<Orders>, request: Request) -> Result<Response, Problem> {
     let caller = request.optional_caller()?;
-    let create: CreateCart = request.json()?;
+    let has_body = !request.body()?.iter().all(u8::is_ascii_whitespace);
+    let create = if has_body { request.json::<Option<CreateCart>>()? } else { None };
+    let create = create.unwrap_or_default();
     match caller {
         Some(caller) => create_for_user(&orders, &request, &caller, create).await,
         None if create.from_order.is_some() => Err(Problem::unauthorized()),

@@ -32,6 +32,10 @@ use crate::{
 /// Maximum size of a cart's item. Every change writes all of it.
 const MAX_BYTES: usize = 16 * 1024;
 
+/// Maximum number of attempts to delete the cart of a user. An attempt fails only if the user got
+/// another cart first.
+const MAX_DELETE_ATTEMPTS: u32 = 3;
+
 stored_enum!(
     /// The stored state of a cart.
     StoredState {
@@ -253,19 +257,22 @@ impl Store {
     /// Deletes the cart of a deleted user.
     ///
     /// # Errors
-    /// If the table fails, or another cart becomes the user's meanwhile.
+    /// If the table fails, or other carts become the user's meanwhile.
     pub async fn delete_own_cart(&self, user_id: UserId) -> Result<(), OrderError> {
-        let Some(own) = self.find_own_cart(user_id).await? else { return Ok(()) };
-        let is_own = Expression::new("attribute_not_exists(#pk) OR #user_id = :user_id")
-            .value("user_id", user_id);
-        let writes = vec![
-            self.carts.transact_delete(cart_key(own.cart_id), is_own),
-            self.carts.transact_delete(own_cart_key(user_id), Expression::version(own.version)),
-        ];
-        match self.carts.transact(writes).await? {
-            TransactionOutcome::Written => Ok(()),
-            TransactionOutcome::Cancelled(_) => Err(CartError::Busy.into()),
+        for _ in 0..MAX_DELETE_ATTEMPTS {
+            let Some(own) = self.find_own_cart(user_id).await? else { return Ok(()) };
+            let is_own = Expression::new("attribute_not_exists(#pk) OR #user_id = :user_id")
+                .value("user_id", user_id);
+            let own_item = Expression::version(own.version);
+            let writes = vec![
+                self.carts.transact_delete(cart_key(own.cart_id), is_own),
+                self.carts.transact_delete(own_cart_key(user_id), own_item),
+            ];
+            if self.carts.transact(writes).await? == TransactionOutcome::Written {
+                return Ok(());
+            }
         }
+        Err(CartError::Busy.into())
     }
 }
 

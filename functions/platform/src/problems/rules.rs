@@ -24,6 +24,10 @@ pub const RULES: &[Rule] = &[
     ),
     rule("duplicate_value", "A value occurs more than once in the list."),
     rule(
+        "invalid_attribute",
+        "The name of an attribute has 1 to 40 lower-case letters, digits and underscores.",
+    ),
+    rule(
         "invalid_category",
         "A category has lower-case letters and digits, with single hyphens between words.",
     ),
@@ -40,6 +44,11 @@ pub const RULES: &[Rule] = &[
     rule(
         "invalid_id",
         "An id is the prefix of its kind followed by a UUID, as received. Markets and tax classes are named by lower-case letters, digits and hyphens.",
+    ),
+    rule("invalid_locale", "A locale is a language tag of BCP 47, such as `de` or `de-CH`."),
+    rule(
+        "invalid_mutation_id",
+        "A mutation id is 1 to 64 visible ASCII characters, such as a UUID.",
     ),
     rule(
         "invalid_phone",

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::domain::order_request::{MAX_QUANTITY, Quantity};
 
-/// A request for a cart.
-#[derive(Clone, Debug, Deserialize)]
+/// The optional body of a request for a cart.
+#[derive(Clone, Debug, Default, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CreateCart {
@@ -96,7 +96,7 @@ pub struct CartChange {
     #[serde(default, deserialize_with = "shared::http::nullable")]
     note: Option<Option<Note>>,
     /// Replaces all attributes.
-    #[cfg_attr(feature = "api-document", schema(value_type = Option<Attributes>))]
+    #[cfg_attr(feature = "api-document", schema(value_type = Option<Vec<super::Attribute>>, min_items = 0, max_items = 20))]
     #[serde(default, deserialize_with = "shared::http::nullable")]
     attributes: Option<Option<Attributes>>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]

@@ -1,6 +1,6 @@
 //! Texts of a cart. Deserializing one checks its rule.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use shared::{checked_text, validation::Violation};
@@ -39,26 +39,47 @@ checked_text!(
         1..=64,
         "^[!-~]+$",
         |text| text.bytes().all(|b| b.is_ascii_graphic()),
-        Violation::new("invalid_id", "A mutation id is 1 to 64 visible ASCII characters, such as a UUID."),
+        Violation::new("invalid_mutation_id", "A mutation id is 1 to 64 visible ASCII characters, such as a UUID."),
     ),
     "The client's name for this change. A cart knows its last 16; a repeated one changes nothing.",
     "0199c2a8-4d1f-7b6e-9c35-1a2b3c4d5e6f"
 );
 
 checked_text!(
-    AttributeText: single_line(200), "The value of an attribute.", "yes"
+    AttributeName: code(
+        1..=40,
+        "^[a-z0-9_]+$",
+        |text| text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
+        Violation::new(
+            "invalid_attribute",
+            "The name of an attribute has 1 to 40 lower-case letters, digits and underscores.",
+        ),
+    ),
+    "The name of an attribute: lower-case letters, digits and underscores.",
+    "gift_wrapping"
+);
+
+checked_text!(
+    AttributeValue: single_line(200), "The value of an attribute.", "yes"
 );
 
 /// Maximum number of attributes of a cart.
 const MAX_ATTRIBUTES: usize = 20;
-/// Maximum length of an attribute's name, in bytes.
-const MAX_NAME: usize = 40;
 
-/// Values that the storefront keeps with a cart, such as the wish for a gift wrapping. The shop does
-/// not interpret them.
+/// A value that the storefront keeps with a cart, such as the wish for a gift wrapping. The shop does
+/// not interpret it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "BTreeMap<String, AttributeText>")]
-pub struct Attributes(BTreeMap<String, AttributeText>);
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema), schema(as = CartAttribute))]
+#[serde(deny_unknown_fields)]
+pub struct Attribute {
+    name: AttributeName,
+    value: AttributeValue,
+}
+
+/// The attributes of a cart, with different names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Attribute>")]
+pub struct Attributes(Vec<Attribute>);
 
 impl Attributes {
     pub fn is_empty(&self) -> bool {
@@ -66,64 +87,21 @@ impl Attributes {
     }
 }
 
-impl TryFrom<BTreeMap<String, AttributeText>> for Attributes {
+impl TryFrom<Vec<Attribute>> for Attributes {
     type Error = Violation;
 
-    fn try_from(attributes: BTreeMap<String, AttributeText>) -> Result<Self, Violation> {
+    fn try_from(attributes: Vec<Attribute>) -> Result<Self, Violation> {
         if attributes.len() > MAX_ATTRIBUTES {
             let detail = format!("A cart has at most {MAX_ATTRIBUTES} attributes.");
             return Err(Violation::out_of_range(detail));
         }
-        let is_name = |name: &String| {
-            (1..=MAX_NAME).contains(&name.len())
-                && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-        };
-        if attributes.keys().all(is_name) {
+        let mut names = BTreeSet::new();
+        if attributes.iter().all(|attribute| names.insert(attribute.name.as_str())) {
             Ok(Self(attributes))
         } else {
-            let detail = "The name of an attribute has 1 to 40 lower-case letters, digits and _.";
-            Err(Violation::new("invalid_attribute", detail))
+            let detail = "The attributes of a cart have different names.";
+            Err(Violation::new("duplicate_value", detail))
         }
-    }
-}
-
-#[cfg(feature = "api-document")]
-impl utoipa::PartialSchema for Attributes {
-    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-        use serde_json::json;
-        use utoipa::openapi::{
-            Ref,
-            extensions::Extensions,
-            schema::{ObjectBuilder, SchemaType, Type},
-        };
-
-        let names = ObjectBuilder::new()
-            .schema_type(SchemaType::Type(Type::String))
-            .pattern(Some("^[a-z0-9_]{1,40}$"));
-        let codes = json!(["out_of_range", "invalid_attribute"]);
-        ObjectBuilder::new()
-            .description(Some("Values of the storefront, which the shop does not interpret."))
-            .max_properties(Some(MAX_ATTRIBUTES))
-            .property_names(Some(names))
-            .additional_properties(Some(Ref::from_schema_name("AttributeText")))
-            .examples([json!({ "gift_wrapping": "yes" })])
-            .extensions(Some(Extensions::builder().add("x-problems", codes).build()))
-            .into()
-    }
-}
-
-#[cfg(feature = "api-document")]
-impl utoipa::ToSchema for Attributes {
-    fn name() -> std::borrow::Cow<'static, str> {
-        "CartAttributes".into()
-    }
-
-    fn schemas(
-        schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>,
-    ) {
-        schemas
-            .push(("AttributeText".to_owned(), <AttributeText as utoipa::PartialSchema>::schema()));
-        <AttributeText as utoipa::ToSchema>::schemas(schemas);
     }
 }
 
@@ -148,28 +126,29 @@ mod tests {
     fn mutation_id_is_visible_ascii() {
         assert!(MutationId::parse(&"x".repeat(64)).is_ok());
         for bad in ["", "a b", "é", &"x".repeat(65)] {
-            assert_eq!(MutationId::parse(bad).unwrap_err().code, "invalid_id", "{bad}");
+            assert_eq!(MutationId::parse(bad).unwrap_err().code, "invalid_mutation_id", "{bad}");
         }
     }
 
     #[test]
-    fn attributes_are_few_short_texts_with_plain_names() {
+    fn attributes_are_few_short_texts_with_different_names() {
         let read = |attributes: Value| serde_json::from_value::<Attributes>(attributes);
-        assert!(read(json!({})).unwrap().is_empty());
-        let gift = json!({ "gift_wrapping": "yes", "x1": "é" });
+        assert!(read(json!([])).unwrap().is_empty());
+        let gift = json!([{ "name": "gift_wrapping", "value": "yes" }]);
         assert_eq!(serde_json::to_value(read(gift.clone()).unwrap()).unwrap(), gift);
-        let many = |count: usize| {
-            Value::Object((0..count).map(|number| (format!("a{number}"), json!("x"))).collect())
+        let one = |name: &str, value: &str| json!({ "name": name, "value": value });
+        let many = |count: usize| -> Value {
+            (0..count).map(|number| one(&format!("a{number}"), "x")).collect()
         };
         assert!(read(many(20)).is_ok());
         for bad in [
             many(21),
-            json!({ "": "x" }),
-            json!({ "Gift": "x" }),
-            json!({ "a-b": "x" }),
-            json!({ "a".repeat(41): "x" }),
-            json!({ "a": "x".repeat(201) }),
-            json!({ "a": 1 }),
+            json!([one("", "x")]),
+            json!([one("Gift", "x")]),
+            json!([one("a-b", "x")]),
+            json!([one(&"a".repeat(41), "x")]),
+            json!([one("a", &"x".repeat(201))]),
+            json!([one("a", "x"), one("a", "y")]),
         ] {
             assert!(read(bad.clone()).is_err(), "{bad}");
         }
